@@ -1,0 +1,277 @@
+//! The private listener: health, metrics, and minting for delivery services in any language.
+
+mod links;
+mod token;
+
+pub use token::Token;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use serde_json::json;
+use tokio::sync::Mutex;
+
+use crate::clock::Clock;
+use crate::keys::KeyringInForce;
+use crate::problem::Problem;
+use crate::server::{Bodies, Drain, Handler};
+use crate::signed_url::BaseUrl;
+use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::{MEDIA_TYPE, Metrics};
+
+/// The OpenAPI 3.1 description of this listener.
+pub const OPENAPI: &str = include_str!("openapi.json");
+
+/// The largest request body, in bytes: a full batch with room to spare.
+const LARGEST_BODY: usize = 1 << 20;
+
+/// For how long one look at the store answers `/readyz`.
+const PROBE_GOOD_FOR: Duration = Duration::from_secs(2);
+
+/// The admin listener's settings. Defaults stand in `defaults.toml`.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The bearer token of the minting API; without one the listener is bound to loopback.
+    pub token: Option<Token>,
+}
+
+/// The admin listener's answers. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Admin(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    token: Option<Token>,
+    base: BaseUrl,
+    longest_lifetime: Duration,
+    keyring: KeyringInForce,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    drain: Drain,
+    metrics: Metrics,
+    probe: Mutex<Option<(Instant, Option<&'static str>)>>,
+}
+
+/// What the admin listener needs beside its settings.
+#[derive(Debug)]
+pub struct Services {
+    /// The public base URL of minted links.
+    pub base: BaseUrl,
+    /// The longest lifetime of a link.
+    pub longest_lifetime: Duration,
+    /// The keys that sign.
+    pub keyring: KeyringInForce,
+    /// The store, for `/readyz` and for "does it exist?".
+    pub store: Store,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// While it drains, `/readyz` says 503.
+    pub drain: Drain,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+}
+
+type Answer = Response<Bytes>;
+
+impl Admin {
+    /// The admin listener on these services.
+    #[must_use]
+    pub fn new(config: Config, services: Services) -> Self {
+        let Services { base, longest_lifetime, keyring, store, clock, drain, metrics } = services;
+        Self(Arc::new(Parts {
+            token: config.token,
+            base,
+            longest_lifetime,
+            keyring,
+            store,
+            clock,
+            drain,
+            metrics,
+            probe: Mutex::new(None),
+        }))
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let path = request.uri().path().to_owned();
+        let head = *request.method() == Method::HEAD;
+        let read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let answer = match (path.as_str(), read) {
+            ("/healthz", true) => json_answer(StatusCode::OK, &json!({"status": "ok"})),
+            ("/readyz", true) => self.readiness().await,
+            ("/metrics", true) => typed(MEDIA_TYPE, self.0.metrics.render().into()),
+            ("/openapi.json", true) => typed("application/json", Bytes::from_static(OPENAPI.as_bytes())),
+            ("/v1/links", _) if *request.method() == Method::POST => self.links(request).await,
+            ("/healthz" | "/readyz" | "/metrics" | "/openapi.json", false) => not_allowed("GET, HEAD"),
+            ("/v1/links", _) => not_allowed("POST"),
+            _ => Problem::new(
+                StatusCode::NOT_FOUND,
+                "no_such_route",
+                "No such path",
+                "There is nothing at this path. The paths of this listener are described in /openapi.json.",
+            )
+            .into_response(),
+        };
+        if head { answer.map(|_| Bytes::new()) } else { answer }
+    }
+
+    /// Whether links can be honoured: keys usable, store readable, not stopping.
+    async fn readiness(&self) -> Answer {
+        let keys = if self.0.keyring.can_sign(self.0.clock.now()) { "ok" } else { "no key may sign now" };
+        let store = self.probe().await.unwrap_or("ok");
+        let draining = self.0.drain.has_begun();
+        let ready = keys == "ok" && store == "ok" && !draining;
+        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let word = if draining {
+            "stopping"
+        } else if ready {
+            "ready"
+        } else {
+            "not ready"
+        };
+        json_answer(status, &json!({"status": word, "keys": keys, "store": store}))
+    }
+
+    /// What is wrong with the store, in words without its URL. Asked at most once in two seconds.
+    async fn probe(&self) -> Option<&'static str> {
+        let mut last = self.0.probe.lock().await;
+        if let Some((at, found)) = *last
+            && at.elapsed() < PROBE_GOOD_FOR
+        {
+            return found;
+        }
+        let found = match self.0.store.probe().await {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the store is not usable");
+                Some(match error {
+                    StoreError::TimedOut { .. } => "it does not answer in time",
+                    StoreError::Refused(_) => "it refuses us: credentials, bucket or permissions",
+                    _ => "it cannot be reached or fails",
+                })
+            }
+        };
+        *last = Some((Instant::now(), found));
+        found
+    }
+
+    async fn links(&self, request: Request<Incoming>) -> Answer {
+        match self.try_links(request).await {
+            Ok(answer) => json_answer(StatusCode::OK, &answer),
+            Err(problem) => {
+                let status = problem.status();
+                let mut response = problem.into_response();
+                let extra = match status {
+                    StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Bearer")),
+                    StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, "5")),
+                    _ => None,
+                };
+                if let Some((name, value)) = extra {
+                    response.headers_mut().insert(name, HeaderValue::from_static(value));
+                }
+                response
+            }
+        }
+    }
+
+    async fn try_links(&self, request: Request<Incoming>) -> Result<serde_json::Value, Problem> {
+        self.authorize(&request)?;
+        require_json(&request)?;
+        let body = Limited::new(request.into_body(), LARGEST_BODY).collect().await.map_err(|_| {
+            Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                "Body too large",
+                "The request body is larger than 1 MiB or did not arrive whole. Send smaller batches.",
+            )
+        })?;
+        links::mint(&self.0, &body.to_bytes()).await
+    }
+
+    /// With a token, the request must bear it. Without one the listener is on loopback, and the request must be meant
+    /// for it: a web page cannot reach it under a name of its own (DNS rebinding).
+    fn authorize(&self, request: &Request<Incoming>) -> Result<(), Problem> {
+        match &self.0.token {
+            Some(token) if token.is_borne_by(request.headers()) => Ok(()),
+            Some(_) => Err(Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "Unauthorized",
+                "Send `Authorization: Bearer …` with the token of this listener's token file.",
+            )),
+            None if is_for_loopback(request) => Ok(()),
+            None => Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "host_not_allowed",
+                "Host not allowed",
+                "Without a token this listener answers under localhost, 127.0.0.1 and [::1] alone. \
+                 Set admin.token_file to use another name.",
+            )),
+        }
+    }
+}
+
+fn is_for_loopback(request: &Request<Incoming>) -> bool {
+    let authority = request.uri().authority().cloned();
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let Some(authority) = authority.or_else(|| host.and_then(|host| host.parse().ok())) else { return false };
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// A web page cannot send this media type to another origin without asking first.
+fn require_json(request: &Request<Incoming>) -> Result<(), Problem> {
+    let media_type =
+        request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        "Unsupported media type",
+        "Send the body as `Content-Type: application/json`.",
+    ))
+}
+
+fn not_allowed(methods: &'static str) -> Answer {
+    let detail = format!("This path takes {methods}.");
+    let problem =
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed", &detail);
+    let mut response = problem.into_response();
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    response
+}
+
+fn json_answer(status: StatusCode, value: &serde_json::Value) -> Answer {
+    let mut response = typed("application/json", Bytes::from(value.to_string() + "\n"));
+    *response.status_mut() = status;
+    response
+}
+
+fn typed(media_type: &'static str, body: Bytes) -> Answer {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+impl Handler for Admin {
+    type Body = Full<Bytes>;
+
+    const BODIES: Bodies = Bodies::Allowed;
+
+    async fn answer(&self, request: Request<Incoming>, _peer: SocketAddr) -> Response<Full<Bytes>> {
+        Admin::answer(self, request).await.map(Full::new)
+    }
+}

@@ -1,0 +1,178 @@
+//! What a link opens. One enum knows each asset's route, object path, media type and file name.
+
+use std::fmt;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+/// The first segment of every signed path.
+pub const ROUTE_ROOT: &str = "webhook-assets";
+
+/// The two assets of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AssetKind {
+    /// The sound of the call, an MP3.
+    Recording,
+    /// What was said, a JSON object.
+    Transcript,
+}
+
+impl AssetKind {
+    /// Both kinds.
+    pub const ALL: [Self; 2] = [Self::Recording, Self::Transcript];
+
+    /// The word for it in paths, signatures, the command line and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Recording => "recording",
+            Self::Transcript => "transcript",
+        }
+    }
+
+    /// The folder below the store's root.
+    #[must_use]
+    pub const fn folder(self) -> &'static str {
+        match self {
+            Self::Recording => "recordings",
+            Self::Transcript => "transcripts",
+        }
+    }
+
+    /// The file name's ending, without a dot.
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Recording => "mp3",
+            Self::Transcript => "json",
+        }
+    }
+
+    /// The `Content-Type`: exactly this, without parameters.
+    #[must_use]
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Recording => "audio/mpeg",
+            Self::Transcript => "application/json",
+        }
+    }
+
+    /// Whether it gets smaller when compressed on the wire. An MP3 does not.
+    #[must_use]
+    pub const fn is_compressible(self) -> bool {
+        matches!(self, Self::Transcript)
+    }
+}
+
+impl fmt::Display for AssetKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A word that is neither `recording` nor `transcript`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownKind;
+
+impl fmt::Display for UnknownKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an asset is a `recording` or a `transcript`")
+    }
+}
+
+impl std::error::Error for UnknownKind {}
+
+impl FromStr for AssetKind {
+    type Err = UnknownKind;
+
+    fn from_str(word: &str) -> Result<Self, UnknownKind> {
+        Self::ALL.into_iter().find(|kind| kind.name() == word).ok_or(UnknownKind)
+    }
+}
+
+/// One asset: the recording or the transcript of one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AssetRef {
+    /// Which of the two.
+    pub kind: AssetKind,
+    /// The call's id.
+    pub id: Uuid,
+}
+
+impl AssetRef {
+    /// The recording of call `id`.
+    #[must_use]
+    pub const fn recording(id: Uuid) -> Self {
+        Self { kind: AssetKind::Recording, id }
+    }
+
+    /// The transcript of call `id`.
+    #[must_use]
+    pub const fn transcript(id: Uuid) -> Self {
+        Self { kind: AssetKind::Transcript, id }
+    }
+
+    /// The path of its link: `/webhook-assets/recording/{uuid}`.
+    #[must_use]
+    pub fn route(&self) -> String {
+        format!("/{ROUTE_ROOT}/{}/{}", self.kind, self.id.as_hyphenated())
+    }
+
+    /// Where it lies below the store's root: `recordings/{uuid}.mp3`.
+    #[must_use]
+    pub fn object_path(&self) -> String {
+        format!("{}/{}.{}", self.kind.folder(), self.id.as_hyphenated(), self.kind.extension())
+    }
+
+    /// The name a download gets: `recording-{uuid}.mp3`. Plain ASCII.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        format!("{}-{}.{}", self.kind, self.id.as_hyphenated(), self.kind.extension())
+    }
+}
+
+impl fmt::Display for AssetRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.id.as_hyphenated())
+    }
+}
+
+/// Reads an id exactly as a link must have it: 36 characters, hyphenated, lower case (the form of RFC 9562 §4 with
+/// one spelling only). Braces, upper case, `urn:uuid:` and percent-encoding are other strings and were never signed.
+#[must_use]
+pub fn parse_canonical_id(text: &str) -> Option<Uuid> {
+    let canonical = text.len() == 36 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-'));
+    if canonical { Uuid::try_parse(text).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "550e8400-e29b-41d4-a716-446655440000";
+
+    #[test]
+    fn an_asset_knows_its_places() {
+        let asset = AssetRef::recording(Uuid::try_parse(ID).unwrap());
+        assert_eq!(asset.route(), format!("/webhook-assets/recording/{ID}"));
+        assert_eq!(asset.object_path(), format!("recordings/{ID}.mp3"));
+        assert_eq!(asset.file_name(), format!("recording-{ID}.mp3"));
+        assert_eq!(AssetRef::transcript(asset.id).object_path(), format!("transcripts/{ID}.json"));
+    }
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        assert!(parse_canonical_id(ID).is_some());
+        for other in [
+            ID.to_uppercase(),
+            format!("{{{ID}}}"),
+            format!("urn:uuid:{ID}"),
+            ID.replace('-', ""),
+            ID.replacen("550e8400-", "550e840-0", 1),
+            ID.replacen('5', "%35", 1),
+            String::new(),
+        ] {
+            assert_eq!(parse_canonical_id(&other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `check`: a doctor. One line for each thing that must be right; each failure says what to do.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+
+use super::{EXIT_NO, EXIT_SETTING, Ended, print};
+use crate::clock::{Clock, SystemClock, UnixSeconds};
+use crate::config::{Config, Sources};
+use crate::keys;
+use crate::signed_url::Keyring;
+use crate::store::{Store, StoreError, StoreUrl};
+use crate::telemetry::metrics::Metrics;
+
+/// A clock before this second (2025-01-01) was never set.
+const BEFORE_THIS_PROGRAM: UnixSeconds = UnixSeconds(1_735_689_600);
+
+enum Found {
+    Fine(String),
+    Odd(String),
+    Bad(String),
+}
+
+pub(super) fn run(sources: &Sources) -> Ended {
+    let config = match sources.read() {
+        Ok(config) => config,
+        Err(error) => {
+            print(&report(&[("settings", Found::Bad(error.to_string()))]))?;
+            return Ok(ExitCode::from(EXIT_SETTING));
+        }
+    };
+    let mut found = vec![("settings", Found::Fine("every setting can be read".into()))];
+    found.extend(config.warnings.iter().map(|warning| ("settings", Found::Odd(warning.clone()))));
+    found.extend(check_keyring(&config).into_iter().map(|found| ("keyring", found)));
+    found.push(("clock", check_clock()));
+    found.extend(check_store(&config).into_iter().map(|found| ("store", found)));
+    found.extend(check_public_url(&config).into_iter().map(|found| ("public URL", found)));
+    found.push(("admin", check_admin(&config)));
+    print(&report(&found))?;
+    let bad = found.iter().any(|(_, found)| matches!(found, Found::Bad(_)));
+    Ok(if bad { ExitCode::from(EXIT_NO) } else { ExitCode::SUCCESS })
+}
+
+fn report(found: &[(&str, Found)]) -> String {
+    let mut text = String::new();
+    for (what, found) in found {
+        let (word, colour, sentence) = match found {
+            Found::Fine(sentence) => ("ok  ", AnsiColor::Green, sentence),
+            Found::Odd(sentence) => ("warn", AnsiColor::Yellow, sentence),
+            Found::Bad(sentence) => ("FAIL", AnsiColor::Red, sentence),
+        };
+        let style = Style::new().bold().fg_color(Some(colour.into()));
+        let _ = writeln!(text, "{style}{word}{style:#}  {what:10}  {sentence}");
+    }
+    text
+}
+
+fn check_keyring(config: &Config) -> Vec<Found> {
+    let keyring = match Keyring::read(&config.keys) {
+        Ok(keyring) => keyring,
+        Err(error) => return vec![Found::Bad(error.to_string())],
+    };
+    let now = SystemClock.now();
+    let mut found = Vec::new();
+    match keyring.signing_key(now, now.plus(config.longest_lifetime)) {
+        Some(key) => {
+            found.push(Found::Fine(format!("key {} signs; {} verify", key.id(), keyring.keys().len())));
+            if let Some(ends) = key.ends()
+                && !keyring.keys().iter().any(|other| other.ends().is_none())
+            {
+                found.push(Found::Odd(format!(
+                    "every key has an end, the signing one at {ends}; run `keys rotate` before"
+                )));
+            }
+        }
+        None => found.push(Found::Bad(
+            "no key can sign a link of full length now; see `keys list`, then `keys rotate --starts-in 0s`"
+                .into(),
+        )),
+    }
+    match keys::is_exposed(&config.keys) {
+        Ok(false) => {}
+        Ok(true) => {
+            found.push(Found::Odd(format!("other users may read it; chmod 600 {}", config.keys.display())));
+        }
+        Err(error) => found.push(Found::Bad(format!("its mode cannot be seen: {error}"))),
+    }
+    found
+}
+
+fn check_clock() -> Found {
+    let now = SystemClock.now();
+    if now < BEFORE_THIS_PROGRAM {
+        return Found::Bad(format!(
+            "it says {now}, so links are made in the past; set it, and keep it by NTP"
+        ));
+    }
+    Found::Fine(format!("it is {now}"))
+}
+
+fn check_store(config: &Config) -> Vec<Found> {
+    let store = match Store::open(&config.store, Metrics::new()) {
+        Ok(store) => store,
+        Err(error) => return vec![Found::Bad(error.to_string())],
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return vec![Found::Bad(error.to_string())],
+    };
+    let kind = config.store.url.kind();
+    let mut found = vec![match runtime.block_on(store.probe()) {
+        Ok(()) => Found::Fine(format!("{kind}: it answers and lets us read")),
+        Err(error @ StoreError::TimedOut { .. }) => {
+            Found::Bad(format!("{kind}: {error}; check the endpoint and the network between"))
+        }
+        Err(error @ StoreError::Refused(_)) => Found::Bad(format!("{kind}: {error}{}", causes(&error))),
+        Err(error) => {
+            Found::Bad(format!("{kind}: {error}{}; is it running, and the endpoint right?", causes(&error)))
+        }
+    }];
+    if let StoreUrl::File(folder) = &config.store.url {
+        for kind in crate::AssetKind::ALL {
+            if !folder.join(kind.folder()).is_dir() {
+                let missing = folder.join(kind.folder());
+                found.push(Found::Odd(format!(
+                    "there is no folder {}; every {kind} will be 404",
+                    missing.display()
+                )));
+            }
+        }
+    }
+    found
+}
+
+/// The chain of causes, for the operator at this terminal.
+fn causes(error: &StoreError) -> String {
+    let mut text = String::new();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let line = error.to_string().replace('\n', " ");
+        if !text.contains(&line) {
+            let _ = write!(text, ": {line}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn check_public_url(config: &Config) -> Vec<Found> {
+    let url = config.public_url.as_str();
+    let host = config.public_url.origin().split_once("//").map_or("", |(_, host)| host);
+    let local = host.starts_with("localhost") || host.starts_with("127.") || host.starts_with("[::1]");
+    let mut found = vec![Found::Fine(format!("links begin with {url}/webhook-assets/"))];
+    if local {
+        found.push(Found::Odd(format!("{url} is this machine: nobody else can follow its links")));
+    } else if url.starts_with("http://") {
+        found.push(Found::Odd(format!("{url} is not https: whoever listens on the way can use the links")));
+    }
+    if url.ends_with("/webhook-assets") {
+        found.push(Found::Bad("it ends in /webhook-assets, which links add themselves; leave it out".into()));
+    }
+    found
+}
+
+fn check_admin(config: &Config) -> Found {
+    match (&config.admin.token, config.admin.listen) {
+        (Some(_), listen) => Found::Fine(format!("{listen}, with a bearer token")),
+        (None, listen) => Found::Fine(format!("{listen}, loopback alone, without a token")),
+    }
+}

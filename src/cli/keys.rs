@@ -1,0 +1,284 @@
+//! `keys new|list|rotate|retire`.
+
+use std::fmt::Write;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::{Ended, Failure, duration, print, with_flag};
+use crate::clock::{Clock, SystemClock, UnixSeconds};
+use crate::config::Sources;
+use crate::keys::{EditError, create_file, edit_file};
+use crate::signed_url::{CLOCK_SKEW, KeyEntry, Keyring, KeyringFile};
+
+/// For how long a key that has ended stays in the file, so that `verify` can still name it.
+const REMEMBER_ENDED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Keys {
+    /// Make a keyring file with one fresh key
+    New(New),
+    /// Show ids, dates and states; never key bytes
+    List(List),
+    /// Add a fresh key that takes over signing; the old ones verify until their last links have expired
+    Rotate(Rotate),
+    /// Give a key an end
+    Retire(Retire),
+}
+
+#[derive(Debug, Args)]
+struct Place {
+    /// The keyring file (WEBHOOK_ASSETS_KEYS)
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct New {
+    #[command(flatten)]
+    place: Place,
+    /// Take the key from standard input, as hexadecimal digits, instead of making one
+    #[arg(long)]
+    import: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    place: Place,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Rotate {
+    #[command(flatten)]
+    place: Place,
+    /// When the new key starts to sign: long enough for the file to reach every replica
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    starts_in: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Retire {
+    /// The key's id, as `keys list` shows it
+    id: String,
+    #[command(flatten)]
+    place: Place,
+    /// When it ends; by default once its last link has expired
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "now")]
+    ends_in: Option<Duration>,
+    /// End it at once, as after a leak: links it signed are refused from this second on
+    #[arg(long)]
+    now: bool,
+}
+
+impl Keys {
+    pub(super) fn run(self, sources: Sources) -> Ended {
+        let place = match &self {
+            Self::New(New { place, .. })
+            | Self::List(List { place, .. })
+            | Self::Rotate(Rotate { place, .. })
+            | Self::Retire(Retire { place, .. }) => place.keys.clone(),
+        };
+        let sources =
+            with_flag(sources, "WEBHOOK_ASSETS_KEYS", place.map(|path| path.to_string_lossy().into_owned()));
+        let (path, longest) = sources.read_for_keys()?;
+        let now = SystemClock.now();
+        match self {
+            Self::New(new) => new.run(&path, now),
+            Self::List(list) => list.run(&path, longest, now),
+            Self::Rotate(rotate) => rotate.run(&path, longest, now),
+            Self::Retire(retire) => retire.run(&path, longest, now),
+        }
+    }
+}
+
+impl New {
+    fn run(self, path: &Path, now: UnixSeconds) -> Ended {
+        let secret = if self.import { read_key()? } else { fresh_key()? };
+        let mut file = KeyringFile::empty();
+        let id = fresh_id(&file, now)?;
+        file.keys.push(KeyEntry {
+            id: id.clone(),
+            secret,
+            created: Some(now),
+            starts: Some(now),
+            ends: None,
+        });
+        create_file(path, &file).map_err(failure)?;
+        print(&format!("made {} with key {id}; it signs from now on\n", path.display()))
+    }
+}
+
+impl List {
+    fn run(self, path: &Path, longest: Duration, now: UnixSeconds) -> Ended {
+        let file = KeyringFile::read(path).map_err(Failure::setting)?;
+        let keyring = file.to_keyring().map_err(Failure::setting)?;
+        let states: Vec<_> = file.keys.iter().map(|entry| state(entry, &keyring, longest, now)).collect();
+        if self.json {
+            let date = |time: Option<UnixSeconds>| time.map(|time| time.to_string());
+            let keys: Vec<_> = file
+                .keys
+                .iter()
+                .zip(&states)
+                .map(|(entry, state)| {
+                    json!({
+                        "id": entry.id,
+                        "state": state,
+                        "created": date(entry.created),
+                        "starts": date(entry.starts),
+                        "ends": date(entry.ends),
+                    })
+                })
+                .collect();
+            return print(&format!("{}\n", json!({"keys": keys})));
+        }
+        let width = file.keys.iter().map(|entry| entry.id.len()).max().unwrap_or_default().max(2);
+        let date = |time: Option<UnixSeconds>| time.map_or_else(|| "-".to_owned(), |time| time.to_string());
+        let mut table =
+            format!("{:width$}  {:9}  {:20}  {:20}  ENDS\n", "ID", "STATE", "CREATED", "SIGNS FROM");
+        for (entry, state) in file.keys.iter().zip(states) {
+            let (created, starts, ends) = (date(entry.created), date(entry.starts), date(entry.ends));
+            let _ = writeln!(table, "{:width$}  {state:9}  {created:20}  {starts:20}  {ends}", entry.id);
+        }
+        print(&table)
+    }
+}
+
+/// What a key does now, in a word.
+fn state(entry: &KeyEntry, keyring: &Keyring, longest: Duration, now: UnixSeconds) -> &'static str {
+    let signs = keyring.signing_key(now, now.plus(longest)).is_some_and(|key| key.id().as_ref() == entry.id);
+    match (entry.starts, entry.ends) {
+        (_, Some(ends)) if ends <= now => "ended",
+        (Some(starts), _) if starts > now => "waiting",
+        _ if signs => "signing",
+        _ => "verifying",
+    }
+}
+
+impl Rotate {
+    fn run(self, path: &Path, longest: Duration, now: UnixSeconds) -> Ended {
+        let starts = now.plus(self.starts_in);
+        let ends = starts.plus(longest).plus(CLOCK_SKEW);
+        let secret = fresh_key()?;
+        let (id, old, forgotten) = edit_file(path, |file| {
+            let forgotten = forget_ended(file, now);
+            let id = fresh_id(file, now)
+                .map_err(|_| EditError::Refused("the system gives no random bytes".into()))?;
+            let mut old = Vec::new();
+            for entry in file.keys.iter_mut().filter(|entry| entry.ends.is_none()) {
+                entry.ends = Some(ends);
+                old.push(entry.id.clone());
+            }
+            file.keys.push(KeyEntry {
+                id: id.clone(),
+                secret,
+                created: Some(now),
+                starts: Some(starts),
+                ends: None,
+            });
+            Ok((id, old, forgotten))
+        })
+        .map_err(failure)?;
+        let mut text = format!("key {id} signs from {starts}\n");
+        for id in old {
+            let _ = writeln!(text, "key {id} signs until then and verifies until {ends}");
+        }
+        for id in forgotten {
+            let _ = writeln!(text, "key {id} ended over 30 days ago and was removed");
+        }
+        text.push_str("Every replica must have this file before the new key starts; running gateways read it by themselves.\n");
+        print(&text)
+    }
+}
+
+/// Removes keys that ended long ago.
+fn forget_ended(file: &mut KeyringFile, now: UnixSeconds) -> Vec<String> {
+    let long_ended = |entry: &KeyEntry| entry.ends.is_some_and(|ends| ends.plus(REMEMBER_ENDED) <= now);
+    let forgotten =
+        file.keys.iter().filter(|entry| long_ended(entry)).map(|entry| entry.id.clone()).collect();
+    file.keys.retain(|entry| !long_ended(entry));
+    forgotten
+}
+
+impl Retire {
+    fn run(self, path: &Path, longest: Duration, now: UnixSeconds) -> Ended {
+        let last_link = longest + CLOCK_SKEW;
+        let ends = if self.now { now } else { now.plus(self.ends_in.unwrap_or(last_link)) };
+        edit_file(path, |file| {
+            let Some(entry) = file.keys.iter_mut().find(|entry| entry.id == self.id) else {
+                let why = format!("there is no key {} in {}; see `webhook-assets keys list`", self.id, path.display());
+                return Err(EditError::Refused(why));
+            };
+            entry.ends = Some(ends);
+            // From now on until the end, and after it, some key has to sign links of full length.
+            let keyring = file.to_keyring()?;
+            let left = |at: UnixSeconds| keyring.signing_key(at, at.plus(longest)).is_some();
+            if !left(now) || !left(ends) {
+                let why = format!(
+                    "without key {} no key would sign; add one first (`webhook-assets keys rotate --starts-in 0s`)",
+                    self.id
+                );
+                return Err(EditError::Refused(why));
+            }
+            Ok(())
+        })
+        .map_err(failure)?;
+        let mut text = format!("key {} ends at {ends}\n", self.id);
+        if ends < now.plus(last_link) {
+            text.push_str("Links it signed that reach further are refused from then on.\n");
+        }
+        print(&text)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn failure(error: EditError) -> Failure {
+    match error {
+        EditError::Keyring(error) => Failure::setting(error),
+        error => Failure::failed(error),
+    }
+}
+
+fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failure> {
+    let mut bytes = Zeroizing::new([0; N]);
+    getrandom::fill(bytes.as_mut_slice())
+        .map_err(|error| Failure::Failed(format!("the system gives no random bytes: {error}")))?;
+    Ok(bytes)
+}
+
+/// 32 bytes from the system's generator, in hexadecimal.
+pub(super) fn fresh_key() -> Result<Zeroizing<String>, Failure> {
+    Ok(Zeroizing::new(hex::encode(*random::<32>()?)))
+}
+
+/// The day and four random digits: `2026-11-23-7f3a`.
+fn fresh_id(file: &KeyringFile, now: UnixSeconds) -> Result<String, Failure> {
+    loop {
+        let day: String = now.to_string().chars().take(10).collect();
+        let id = format!("{day}-{}", hex::encode(*random::<2>()?));
+        if file.keys.iter().all(|entry| entry.id != id) {
+            return Ok(id);
+        }
+    }
+}
+
+/// A key from standard input. Not from an argument: arguments are seen by every user of the machine.
+fn read_key() -> Result<Zeroizing<String>, Failure> {
+    let mut text = Zeroizing::new(String::new());
+    std::io::stdin()
+        .take(4_096)
+        .read_to_string(&mut text)
+        .map_err(|_| Failure::Failed("the key cannot be read from standard input".into()))?;
+    let digits = Zeroizing::new(text.trim().to_ascii_lowercase());
+    crate::SecretKey::from_hex(&digits)
+        .map_err(|error| Failure::Failed(format!("standard input: {error}")))?;
+    Ok(digits)
+}

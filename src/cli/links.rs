@@ -1,0 +1,163 @@
+//! `mint` and `verify`.
+
+use std::fmt::Write;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{EXIT_NO, Ended, Failure, duration, moment, print, with_flag};
+use crate::asset::{AssetKind, AssetRef};
+use crate::clock::{Clock, SystemClock, UnixSeconds};
+use crate::config::Sources;
+use crate::signed_url::{Diagnosis, Grant, Keyring, MintError, Minter, Verifier, diagnose};
+
+/// The longest pasted link that is read from standard input, in bytes.
+const LONGEST_PASTE: u64 = 64 * 1024;
+
+#[derive(Debug, Args)]
+pub(super) struct Mint {
+    /// What the link opens: recording or transcript
+    #[arg(value_parser = |word: &str| word.parse::<AssetKind>().map_err(|error| error.to_string()))]
+    kind: AssetKind,
+    /// The call's id
+    uuid: Uuid,
+    /// How long the link is good; the longest lifetime allowed if left out
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    expires_in: Option<Duration>,
+    /// Print a JSON object instead of the link alone
+    #[arg(long)]
+    json: bool,
+    /// The keyring file (WEBHOOK_ASSETS_KEYS)
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+    /// The base URL of links (WEBHOOK_ASSETS_PUBLIC_URL)
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+}
+
+impl Mint {
+    pub(super) fn run(self, sources: Sources) -> Ended {
+        let sources = with_path(with_flag(sources, "WEBHOOK_ASSETS_PUBLIC_URL", self.public_url), self.keys);
+        let (base, keys, longest) = sources.read_for_minting()?;
+        let keyring = Keyring::read(keys).map_err(Failure::setting)?;
+        let minter = Minter::for_base(base, keyring).with_longest_lifetime(longest);
+        let asset = AssetRef { kind: self.kind, id: self.uuid };
+        let link = minter.mint(asset, self.expires_in.unwrap_or(longest)).map_err(|error| match error {
+            MintError::NoKey => Failure::failed(error),
+            _ => Failure::Usage(format!("--expires-in: {error}")),
+        })?;
+        if !self.json {
+            return print(&format!("{link}\n"));
+        }
+        let object = json!({
+            "kind": asset.kind.name(),
+            "id": asset.id.to_string(),
+            "url": link.as_str(),
+            "expires_at": link.expires_at().to_string(),
+            "expires": link.expires_at().0,
+            "key_id": link.grant().key_id().as_ref(),
+        });
+        print(&format!("{object}\n"))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// The link as the customer pasted it, in quotes; `-` reads it from standard input
+    link: String,
+    /// Ask for another moment than now, e.g. when the customer tried: 2026-11-23T09:30:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    at: Option<UnixSeconds>,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+    /// The keyring file (WEBHOOK_ASSETS_KEYS)
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+}
+
+impl Verify {
+    pub(super) fn run(self, sources: Sources) -> Ended {
+        let (keys, longest, base) = with_path(sources, self.keys).read_for_verifying()?;
+        let keyring = Keyring::read(keys).map_err(Failure::setting)?;
+        let link = if self.link == "-" { read_stdin()? } else { self.link };
+        let now = self.at.unwrap_or_else(|| SystemClock.now());
+        let diagnosis = diagnose(&link, &keyring, &Verifier::new(longest), base.as_ref(), now);
+        let text = if self.json { in_json(&diagnosis, now) } else { in_words(&diagnosis, now) };
+        print(&text)?;
+        Ok(if diagnosis.grant.is_some() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
+    }
+}
+
+fn with_path(sources: Sources, keys: Option<PathBuf>) -> Sources {
+    with_flag(sources, "WEBHOOK_ASSETS_KEYS", keys.map(|path| path.to_string_lossy().into_owned()))
+}
+
+fn read_stdin() -> Result<String, Failure> {
+    let mut link = String::new();
+    std::io::stdin()
+        .take(LONGEST_PASTE)
+        .read_to_string(&mut link)
+        .map_err(|error| Failure::Failed(format!("the link cannot be read from standard input: {error}")))?;
+    Ok(link)
+}
+
+fn in_words(diagnosis: &Diagnosis, now: UnixSeconds) -> String {
+    let mut text = String::new();
+    if let Some(grant) = &diagnosis.grant {
+        let _ = writeln!(text, "good: {}", describe(grant, now));
+    }
+    for (at, finding) in diagnosis.findings.iter().enumerate() {
+        let word = if diagnosis.grant.is_some() {
+            "note"
+        } else if at == 0 {
+            "refused"
+        } else {
+            "   also"
+        };
+        let _ = writeln!(text, "{word}: {}", finding.text);
+    }
+    if let Some(grant) = &diagnosis.mended {
+        let _ = writeln!(text, " mended: it is {}", describe(grant, now));
+    }
+    text
+}
+
+fn describe(grant: &Grant, now: UnixSeconds) -> String {
+    format!(
+        "the {}, good until {} (another {}), signed by key {}",
+        grant.asset(),
+        grant.expires(),
+        humantime::format_duration(grant.remaining(now)),
+        grant.key_id()
+    )
+}
+
+fn in_json(diagnosis: &Diagnosis, now: UnixSeconds) -> String {
+    let grant = |grant: &Grant| {
+        json!({
+            "kind": grant.asset().kind.name(),
+            "id": grant.asset().id.to_string(),
+            "expires_at": grant.expires().to_string(),
+            "remaining_seconds": grant.remaining(now).as_secs(),
+            "key_id": grant.key_id().as_ref(),
+        })
+    };
+    let findings: Vec<_> = diagnosis
+        .findings
+        .iter()
+        .map(|finding| json!({"code": finding.code, "text": finding.text}))
+        .collect();
+    let object = json!({
+        "good": diagnosis.grant.is_some(),
+        "link": diagnosis.grant.as_ref().map(grant),
+        "mended": diagnosis.mended.as_ref().map(grant),
+        "findings": findings,
+    });
+    format!("{object}\n")
+}

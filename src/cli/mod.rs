@@ -1,0 +1,177 @@
+//! The command line: what was typed, what it means, and the one place where all rooms are put together.
+
+mod check;
+mod demo;
+mod health;
+mod keys;
+mod links;
+mod serve;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::config::{SettingError, Sources};
+
+/// Exit codes: 0 done; 1 the answer is no, or it failed; 2 the command line is wrong (clap's); 64 a setting is wrong.
+const EXIT_NO: u8 = 1;
+const EXIT_USAGE: u8 = 2;
+const EXIT_SETTING: u8 = 64;
+
+const AFTER_HELP: &str = "\
+Settings come from --config FILE and from the environment (WEBHOOK_ASSETS_…), which goes first. These are enough:
+  WEBHOOK_ASSETS_PUBLIC_URL    base URL of links, e.g. https://app.example.com/api
+  WEBHOOK_ASSETS_STORE         where the objects are, e.g. file:///srv/assets or s3://bucket/prefix
+  WEBHOOK_ASSETS_KEYS          the keyring file
+  WEBHOOK_ASSETS_LISTEN        where to listen, 127.0.0.1:8080 by default
+  WEBHOOK_ASSETS_ADMIN_LISTEN  the private listener, 127.0.0.1:8081 by default
+
+Exit codes: 0 done · 1 the answer is no, or it failed · 2 wrong command line · 64 wrong setting";
+
+/// Signed links to call recordings and transcripts: mints them, checks them, serves what they open.
+#[derive(Debug, Parser)]
+#[command(name = "webhook-assets", version, after_help = AFTER_HELP, max_term_width = 110)]
+struct Arguments {
+    /// A settings file (TOML); `webhook-assets config` prints one with every default
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve signed links, and the private listener beside them
+    Serve,
+    /// Print a signed link to a recording or a transcript
+    Mint(links::Mint),
+    /// Say until when a link is good, or why it is refused
+    Verify(links::Verify),
+    /// Make and change the keyring
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Check settings, keyring, store and public URL; say what to do about each
+    Check,
+    /// Serve the sample call of fixtures/ with a throw-away key and print links to it
+    Demo(demo::Demo),
+    /// Print the settings file with every default and its reason
+    Config,
+    /// Ask a running server whether it is well (for container health checks)
+    Health,
+    /// Print the completion script of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the program on the process's arguments and says how it ended.
+#[must_use]
+pub fn run() -> ExitCode {
+    let Arguments { config, command } = Arguments::parse();
+    let sources = Sources::of_process(config);
+    let ended = match command {
+        Command::Serve => serve::run(&sources),
+        Command::Mint(mint) => mint.run(sources),
+        Command::Verify(verify) => verify.run(sources),
+        Command::Keys(keys) => keys.run(sources),
+        Command::Check => check::run(&sources),
+        Command::Demo(demo) => demo.run(),
+        Command::Config => print(crate::config::DEFAULTS),
+        Command::Health => health::run(&sources),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "webhook-assets", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+    };
+    ended.unwrap_or_else(|failure| failure.report())
+}
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+enum Failure {
+    /// The setting at fault; exit code 64.
+    Setting(String),
+    /// What was typed cannot be; exit code 2.
+    Usage(String),
+    /// It went wrong; exit code 1.
+    Failed(String),
+    /// Nobody reads our output any more: no reason to complain.
+    NobodyReads,
+}
+
+impl Failure {
+    fn setting(error: impl fmt::Display) -> Self {
+        Self::Setting(error.to_string())
+    }
+
+    fn failed(error: impl fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+
+    fn report(&self) -> ExitCode {
+        let (text, code) = match self {
+            Self::Setting(text) => (text, EXIT_SETTING),
+            Self::Usage(text) => (text, EXIT_USAGE),
+            Self::Failed(text) => (text, EXIT_NO),
+            Self::NobodyReads => return ExitCode::from(EXIT_NO),
+        };
+        let mut stderr = anstream::stderr();
+        let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
+        let _ = writeln!(stderr, "{style}error:{style:#} {text}");
+        ExitCode::from(code)
+    }
+}
+
+impl From<SettingError> for Failure {
+    fn from(error: SettingError) -> Self {
+        Self::setting(error)
+    }
+}
+
+type Ended = Result<ExitCode, Failure>;
+
+/// Writes a result to standard output.
+fn print(text: &str) -> Ended {
+    let mut stdout = anstream::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::NobodyReads),
+        Err(error) => Err(Failure::Failed(format!("standard output cannot be written: {error}"))),
+    }
+}
+
+/// Reads a duration of the command line.
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "takes a duration such as 30m, 24h or 1h 30m".to_owned())
+}
+
+/// Reads a moment of the command line.
+fn moment(text: &str) -> Result<crate::clock::UnixSeconds, String> {
+    humantime::parse_rfc3339_weak(text)
+        .map(crate::clock::UnixSeconds::from_system_time)
+        .map_err(|_| "takes a UTC time such as 2026-11-23T09:30:00Z".to_owned())
+}
+
+/// A command's own flag, put before the environment's variable.
+fn with_flag(sources: Sources, variable: &str, value: Option<String>) -> Sources {
+    match value {
+        Some(value) => sources.with(variable, value),
+        None => sources,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

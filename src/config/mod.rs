@@ -1,0 +1,352 @@
+//! Settings: the documented defaults (`defaults.toml`), then a file, then the environment. The environment is read
+//! here and nowhere else.
+
+mod reader;
+
+pub use reader::{SettingError, Source};
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::gateway::AllowedOrigins;
+use crate::signed_url::BaseUrl;
+use crate::store::{CloudVariables, StoreUrl};
+use crate::telemetry::{LogFormat, LogLevel};
+use crate::{admin, gateway, server, store};
+use reader::{Reader, Setting};
+
+/// The defaults, as the README shows them and `serve --config` reads them.
+pub const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// Every setting of the program.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the gateway listens.
+    pub listen: SocketAddr,
+    /// The public base URL.
+    pub public_url: BaseUrl,
+    /// The keyring file.
+    pub keys: PathBuf,
+    /// The longest lifetime of a link.
+    pub longest_lifetime: Duration,
+    /// The store.
+    pub store: store::Config,
+    /// The gateway.
+    pub gateway: gateway::Config,
+    /// Connections, of both listeners.
+    pub server: server::Config,
+    /// The admin listener.
+    pub admin: admin::Config,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// How much is logged.
+    pub log_level: LogLevel,
+    /// What is odd but no error: variables that look like settings and are none.
+    pub warnings: Vec<String>,
+}
+
+/// Where settings come from.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    file: Option<PathBuf>,
+    environment: Vec<(String, String)>,
+}
+
+impl Sources {
+    /// The process's environment, and `file` if there is one.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+    pub fn of_process(file: Option<PathBuf>) -> Self {
+        // A variable that is not Unicode can be none of ours.
+        let unicode = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self { file, environment: std::env::vars_os().filter_map(unicode).collect() }
+    }
+
+    /// These variables instead of the process's environment.
+    #[must_use]
+    pub fn of(file: Option<PathBuf>, environment: Vec<(String, String)>) -> Self {
+        Self { file, environment }
+    }
+
+    /// The same with one variable set, as a flag of the command line does.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: String) -> Self {
+        self.environment.retain(|(other, _)| other != name);
+        self.environment.push((name.to_owned(), value));
+        self
+    }
+
+    fn reader(&self) -> Result<Reader, SettingError> {
+        Reader::new(self.file.as_deref(), &self.environment)
+    }
+
+    /// Reads every setting.
+    ///
+    /// # Errors
+    /// [`SettingError`] for the first setting that cannot be used: its key, what it got, what it takes.
+    pub fn read(&self) -> Result<Config, SettingError> {
+        let reader = self.reader()?;
+        let public_url = reader.required::<BaseUrl>("public_url")?;
+        let longest_lifetime = reader.get("longest_lifetime")?;
+        let config = Config {
+            listen: reader.get("listen")?,
+            keys: reader.required("keys")?,
+            longest_lifetime,
+            store: read_store(&reader, &self.environment)?,
+            gateway: gateway::Config {
+                prefix: public_url.prefix().to_owned(),
+                longest_lifetime,
+                allowed_origins: reader.get::<AllowedOrigins>("gateway.allowed_origins")?,
+                requests_in_flight: reader.get("gateway.requests_in_flight")?,
+                retry_after: reader.get("gateway.retry_after")?,
+            },
+            server: read_server(&reader)?,
+            admin: read_admin(&reader)?,
+            log_format: reader.get("log.format")?,
+            log_level: reader.get("log.level")?,
+            warnings: reader.warnings().to_vec(),
+            public_url,
+        };
+        Ok(config)
+    }
+
+    /// Reads what minting needs: public URL, keyring path, longest lifetime.
+    ///
+    /// # Errors
+    /// As [`Sources::read`].
+    pub fn read_for_minting(&self) -> Result<(BaseUrl, PathBuf, Duration), SettingError> {
+        let reader = self.reader()?;
+        Ok((reader.required("public_url")?, reader.required("keys")?, reader.get("longest_lifetime")?))
+    }
+
+    /// Reads what verifying needs: keyring path, longest lifetime, and the public URL if it is set.
+    ///
+    /// # Errors
+    /// As [`Sources::read`].
+    pub fn read_for_verifying(&self) -> Result<(PathBuf, Duration, Option<BaseUrl>), SettingError> {
+        let reader = self.reader()?;
+        Ok((reader.required("keys")?, reader.get("longest_lifetime")?, reader.optional("public_url")?))
+    }
+
+    /// Reads what the `keys` commands need: keyring path and longest lifetime.
+    ///
+    /// # Errors
+    /// As [`Sources::read`].
+    pub fn read_for_keys(&self) -> Result<(PathBuf, Duration), SettingError> {
+        let reader = self.reader()?;
+        Ok((reader.required("keys")?, reader.get("longest_lifetime")?))
+    }
+
+    /// Reads where the admin listener is, for the health check.
+    ///
+    /// # Errors
+    /// As [`Sources::read`].
+    pub fn read_for_health(&self) -> Result<SocketAddr, SettingError> {
+        self.reader()?.get("admin.listen")
+    }
+}
+
+fn read_store(reader: &Reader, environment: &[(String, String)]) -> Result<store::Config, SettingError> {
+    Ok(store::Config {
+        url: reader.required::<StoreUrl>("store.url")?,
+        connect_timeout: reader.get("store.connect_timeout")?,
+        first_byte_timeout: reader.get("store.first_byte_timeout")?,
+        stall_timeout: reader.get("store.stall_timeout")?,
+        cloud: CloudVariables::pick(environment.iter().cloned()),
+    })
+}
+
+fn read_server(reader: &Reader) -> Result<server::Config, SettingError> {
+    let connection_buffer = reader.get("server.connection_buffer")?;
+    if connection_buffer < 8_192 {
+        return Err(reader.refuse("server.connection_buffer", "a number of bytes from 8192 up"));
+    }
+    Ok(server::Config {
+        header_timeout: reader.get("server.header_timeout")?,
+        drain_timeout: reader.get("server.drain_timeout")?,
+        longest_target: reader.get("server.longest_target")?,
+        longest_head: reader.get("server.longest_head")?,
+        connection_buffer,
+        http2_streams: reader.get("server.http2_streams")?,
+    })
+}
+
+fn read_admin(reader: &Reader) -> Result<admin::Config, SettingError> {
+    let listen: SocketAddr = reader.get("admin.listen")?;
+    let token = match reader.optional::<PathBuf>("admin.token_file")? {
+        Some(path) => Some(read_token(reader, &path)?),
+        None if listen.ip().is_loopback() => None,
+        None => {
+            return Err(reader.refuse(
+                "admin.token_file",
+                "the path of a file with a bearer token, because admin.listen is not bound to loopback",
+            ));
+        }
+    };
+    Ok(admin::Config { listen, token })
+}
+
+fn read_token(reader: &Reader, path: &Path) -> Result<admin::Token, SettingError> {
+    let takes = "the path of a readable file whose first line is a token of 16 characters or more";
+    let text = std::fs::read_to_string(path).map_err(|_| reader.refuse("admin.token_file", takes))?;
+    admin::Token::new(text.lines().next().unwrap_or_default().trim())
+        .ok_or_else(|| reader.refuse("admin.token_file", takes))
+}
+
+macro_rules! setting_by_parsing {
+    ($($type:ty => $takes:expr;)*) => {$(
+        impl Setting for $type {
+            const TAKES: &'static str = $takes;
+
+            fn parse(text: &str) -> Option<Self> {
+                text.parse().ok()
+            }
+        }
+    )*};
+}
+
+setting_by_parsing! {
+    SocketAddr => "an address and a port such as 127.0.0.1:8080 or [::]:8080";
+    u32 => "a whole number";
+    StoreUrl => store::OpenError::TAKES;
+    LogFormat => "auto, human or json";
+    LogLevel => "error, warn, info or debug";
+    AllowedOrigins => "\"*\" or origins such as https://app.example.com";
+}
+
+impl Setting for usize {
+    const TAKES: &'static str = "a whole number from 1 up";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|number| *number > 0)
+    }
+}
+
+impl Setting for BaseUrl {
+    const TAKES: &'static str = "a base URL such as https://app.example.com/api";
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text).ok()
+    }
+}
+
+impl Setting for PathBuf {
+    const TAKES: &'static str = "a path";
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(text.into())
+    }
+}
+
+impl Setting for Duration {
+    const TAKES: &'static str = "a duration such as 10s, 5m or 24h, at least 1ms";
+
+    fn parse(text: &str) -> Option<Self> {
+        humantime::parse_duration(text).ok().filter(|duration| !duration.is_zero())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(file: Option<&str>, environment: &[(&str, &str)]) -> Result<Config, SettingError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        let file = file.map(|text| {
+            std::fs::write(&path, text).unwrap();
+            path.clone()
+        });
+        let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        Sources::of(file, environment).read()
+    }
+
+    const ENOUGH: [(&str, &str); 3] = [
+        ("WEBHOOK_ASSETS_PUBLIC_URL", "https://app.example.com/api"),
+        ("WEBHOOK_ASSETS_STORE", "file:///srv"),
+        ("WEBHOOK_ASSETS_KEYS", "/etc/keys.json"),
+    ];
+
+    #[test]
+    fn three_variables_are_enough() {
+        let config = read(None, &ENOUGH).unwrap();
+        assert_eq!(config.gateway.prefix, "/api");
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.longest_lifetime, crate::signed_url::DEFAULT_LONGEST_LIFETIME);
+        assert!(config.warnings.is_empty());
+    }
+
+    #[test]
+    fn the_defaults_are_a_settings_file() {
+        let config = read(Some(DEFAULTS), &ENOUGH).unwrap();
+        assert_eq!(config.store.first_byte_timeout, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn the_environment_goes_before_the_file() {
+        let file = "listen = \"127.0.0.1:1\"\n[server]\nheader_timeout = \"3s\"\nlongest_target = 100\n";
+        let mut environment = ENOUGH.to_vec();
+        environment.push(("WEBHOOK_ASSETS_SERVER_HEADER_TIMEOUT", "4s"));
+        let config = read(Some(file), &environment).unwrap();
+        assert_eq!(config.listen.port(), 1);
+        assert_eq!(config.server.header_timeout, Duration::from_secs(4));
+        assert_eq!(config.server.longest_target, 100);
+    }
+
+    #[test]
+    fn a_bad_setting_is_one_line_that_names_key_and_value_and_what_it_takes() {
+        type Case = (Option<&'static str>, &'static [(&'static str, &'static str)], &'static [&'static str]);
+        let cases: [Case; 9] = [
+            (
+                None,
+                &[("WEBHOOK_ASSETS_LISTEN", "8080")],
+                &["listen", "WEBHOOK_ASSETS_LISTEN", "\"8080\"", "127.0.0.1:8080"],
+            ),
+            (
+                None,
+                &[("WEBHOOK_ASSETS_PUBLIC_URL", "app.example.com")],
+                &["public_url", "\"app.example.com\"", "https://"],
+            ),
+            (None, &[("WEBHOOK_ASSETS_STORE", "/srv")], &["store.url", "\"/srv\"", "file:///"]),
+            (None, &[("WEBHOOK_ASSETS_ADMIN_LISTEN", "0.0.0.0:1")], &["admin.token_file", "loopback"]),
+            (Some("[store]\nstall_timeout = 30\n"), &[], &["store.stall_timeout", "30", "a duration"]),
+            (Some("[store]\nstal_timeout = \"30s\"\n"), &[], &["store.stal_timeout", "store.stall_timeout"]),
+            (Some("[log]\nlevel = \"loud\"\n"), &[], &["log.level", "\"loud\"", "debug"]),
+            (Some("listen = \n"), &[], &["line 1"]),
+            (
+                Some("[gateway]\nallowed_origins = [\"x\"]\n"),
+                &[],
+                &["gateway.allowed_origins", "\"x\"", "origins"],
+            ),
+        ];
+        for (file, extra, words) in cases {
+            let extra_names: Vec<&str> = extra.iter().map(|(name, _)| *name).collect();
+            let mut environment: Vec<_> =
+                ENOUGH.iter().copied().filter(|(name, _)| !extra_names.contains(name)).collect();
+            environment.extend_from_slice(extra);
+            let error = read(file, &environment).unwrap_err().to_string();
+            assert!(!error.contains('\n'), "{error}");
+            for word in words {
+                assert!(error.contains(word), "{error:?} lacks {word:?}");
+            }
+        }
+        let error = read(None, &[]).unwrap_err().to_string();
+        assert!(error.contains("public_url") && error.contains("WEBHOOK_ASSETS_PUBLIC_URL"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_that_is_no_setting_is_a_warning() {
+        let mut environment = ENOUGH.to_vec();
+        environment.push(("WEBHOOK_ASSETS_LISTN", "x"));
+        environment.push(("WEBHOOK_ASSETS_SERVICE_HOST", "10.0.0.1"));
+        environment.push(("WEBHOOK_ASSETS_PORT", "tcp://10.0.0.1:80"));
+        let warnings = read(None, &environment).unwrap().warnings;
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(
+            warnings[0].contains("WEBHOOK_ASSETS_LISTN") && warnings[0].contains("WEBHOOK_ASSETS_LISTEN")
+        );
+    }
+}

@@ -1,0 +1,264 @@
+//! Merges the sources and turns texts into values; an error says which key, what it got and what it takes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use super::DEFAULTS;
+
+/// What stands before every variable of ours.
+const PREFIX: &str = "WEBHOOK_ASSETS_";
+
+/// Keys whose variable is not simply their name.
+const OTHER_NAMES: [(&str, &str); 1] = [("store.url", "WEBHOOK_ASSETS_STORE")];
+
+/// A value that a setting can have.
+pub(super) trait Setting: Sized {
+    /// What it takes, as the end of the sentence "takes …".
+    const TAKES: &'static str;
+
+    fn parse(text: &str) -> Option<Self>;
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// `defaults.toml`.
+    Default,
+    /// The settings file.
+    File(PathBuf),
+    /// This variable of the environment.
+    Environment(String),
+}
+
+/// A setting that cannot be used. Displays as one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SettingError {
+    /// The settings file cannot be read.
+    Unreadable(PathBuf, String),
+    /// The settings file is not TOML.
+    NotToml(PathBuf, String),
+    /// The file has a key that is no setting; perhaps the other one was meant.
+    Unknown {
+        /// The key.
+        key: String,
+        /// The file.
+        file: PathBuf,
+        /// The nearest key that exists.
+        meant: String,
+    },
+    /// A setting must be given and is not.
+    Missing {
+        /// The key.
+        key: &'static str,
+        /// What it takes.
+        takes: &'static str,
+    },
+    /// A setting has a value it cannot have.
+    Bad {
+        /// The key.
+        key: &'static str,
+        /// The value as written.
+        got: String,
+        /// Where it stood.
+        source: Source,
+        /// What it takes.
+        takes: &'static str,
+    },
+}
+
+impl fmt::Display for SettingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(path, why) => {
+                write!(f, "the settings file {} cannot be read: {why}", path.display())
+            }
+            Self::NotToml(path, why) => write!(f, "the settings file {} is not TOML: {why}", path.display()),
+            Self::Unknown { key, file, meant } => {
+                write!(f, "{key}: no such setting (in {}); did you mean {meant}?", file.display())
+            }
+            Self::Missing { key, takes } => {
+                write!(
+                    f,
+                    "{key}: not set; takes {takes}; set it in the settings file or as {}",
+                    variable(key)
+                )
+            }
+            Self::Bad { key, got, source, takes } => {
+                write!(f, "{key}: got {got}{}, takes {takes}", Origin(source))
+            }
+        }
+    }
+}
+
+impl std::error::Error for SettingError {}
+
+struct Origin<'s>(&'s Source);
+
+impl fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Source::Default => f.write_str(" (the default)"),
+            Source::File(path) => write!(f, " (in {})", path.display()),
+            Source::Environment(name) => write!(f, " (in the variable {name})"),
+        }
+    }
+}
+
+/// `store.stall_timeout` is WEBHOOK_ASSETS_STORE_STALL_TIMEOUT.
+fn variable(key: &str) -> String {
+    let other = OTHER_NAMES.iter().find(|(named, _)| *named == key);
+    other.map_or_else(
+        || format!("{PREFIX}{}", key.replace('.', "_").to_uppercase()),
+        |(_, name)| (*name).to_owned(),
+    )
+}
+
+/// A setting's texts (a list has several) and where they stood.
+struct Given {
+    texts: Vec<String>,
+    quoted: bool,
+    source: Source,
+}
+
+pub(super) struct Reader {
+    given: BTreeMap<String, Given>,
+    warnings: Vec<String>,
+}
+
+impl Reader {
+    pub(super) fn new(file: Option<&Path>, environment: &[(String, String)]) -> Result<Self, SettingError> {
+        let mut given = BTreeMap::new();
+        flatten("", &parse(DEFAULTS, Path::new("defaults.toml"))?, &Source::Default, &mut given);
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| SettingError::Unreadable(path.to_owned(), error.to_string()))?;
+            let mut found = BTreeMap::new();
+            flatten("", &parse(&text, path)?, &Source::File(path.to_owned()), &mut found);
+            for (key, value) in found {
+                if !given.contains_key(&key) {
+                    let meant = nearest(&key, given.keys().map(String::as_str)).to_owned();
+                    return Err(SettingError::Unknown { key, file: path.to_owned(), meant });
+                }
+                given.insert(key, value);
+            }
+        }
+        let mut reader = Self { given, warnings: Vec::new() };
+        reader.take_environment(environment);
+        Ok(reader)
+    }
+
+    fn take_environment(&mut self, environment: &[(String, String)]) {
+        let names: BTreeMap<String, String> =
+            self.given.keys().map(|key| (variable(key), key.clone())).collect();
+        for (name, value) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
+            match names.get(name) {
+                Some(key) => {
+                    let source = Source::Environment(name.clone());
+                    self.given
+                        .insert(key.clone(), Given { texts: vec![value.clone()], quoted: true, source });
+                }
+                None if is_kubernetes(name) => {}
+                None => {
+                    let meant = nearest(name, names.keys().map(String::as_str));
+                    self.warnings.push(format!("the variable {name} is no setting; did you mean {meant}?"));
+                }
+            }
+        }
+    }
+
+    pub(super) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// A setting that has a default.
+    pub(super) fn get<T: Setting>(&self, key: &'static str) -> Result<T, SettingError> {
+        let text = self.given.get(key).map(|given| given.texts.join(",")).unwrap_or_default();
+        T::parse(&text).ok_or_else(|| self.refuse(key, T::TAKES))
+    }
+
+    /// A setting that may be left empty.
+    pub(super) fn optional<T: Setting>(&self, key: &'static str) -> Result<Option<T>, SettingError> {
+        let empty = self.given.get(key).is_none_or(|given| given.texts.iter().all(String::is_empty));
+        if empty { Ok(None) } else { self.get(key).map(Some) }
+    }
+
+    /// A setting that must be given.
+    pub(super) fn required<T: Setting>(&self, key: &'static str) -> Result<T, SettingError> {
+        self.optional(key)?.ok_or(SettingError::Missing { key, takes: T::TAKES })
+    }
+
+    /// The error for a value that cannot be used.
+    pub(super) fn refuse(&self, key: &'static str, takes: &'static str) -> SettingError {
+        match self.given.get(key) {
+            Some(given) => {
+                let quote = |text: &String| if given.quoted { format!("{text:?}") } else { text.clone() };
+                let got = given.texts.iter().map(quote).collect::<Vec<_>>().join(", ");
+                SettingError::Bad { key, got, source: given.source.clone(), takes }
+            }
+            None => SettingError::Missing { key, takes },
+        }
+    }
+}
+
+fn parse(text: &str, path: &Path) -> Result<Table, SettingError> {
+    text.parse().map_err(|error: toml::de::Error| {
+        let line = error
+            .span()
+            .map_or(0, |span| text.get(..span.start).unwrap_or_default().matches('\n').count() + 1);
+        SettingError::NotToml(path.to_owned(), format!("line {line}: {}", error.message().replace('\n', " ")))
+    })
+}
+
+/// `[store] url = …` becomes `store.url`.
+fn flatten(prefix: &str, table: &Table, source: &Source, into: &mut BTreeMap<String, Given>) {
+    for (name, value) in table {
+        let key = format!("{prefix}{name}");
+        let (texts, quoted) = match value {
+            Value::Table(inner) => {
+                flatten(&format!("{key}."), inner, source, into);
+                continue;
+            }
+            Value::String(text) => (vec![text.clone()], true),
+            Value::Array(items) => (items.iter().map(text_of).collect(), true),
+            other => (vec![text_of(other)], false),
+        };
+        into.insert(key, Given { texts, quoted, source: source.clone() });
+    }
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Kubernetes gives every container variables for each service; one called `webhook-assets` makes them look like ours.
+fn is_kubernetes(name: &str) -> bool {
+    let rest = name.strip_prefix(PREFIX).unwrap_or_default();
+    rest.starts_with("SERVICE_") || rest == "PORT" || rest.starts_with("PORT_")
+}
+
+/// The candidate with the fewest edits.
+fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> &'c str {
+    candidates.min_by_key(|candidate| edits(word, candidate)).unwrap_or_default()
+}
+
+/// Levenshtein distance.
+fn edits(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(b.chars()) {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = *cell;
+            *cell = substituted.min(left + 1).min(*cell + 1);
+            left = *cell;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}

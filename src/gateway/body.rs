@@ -1,0 +1,284 @@
+//! Bodies: streamed with back-pressure, counted, and recorded when they end.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use http::StatusCode;
+use http_body::{Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::encoding::Pieces;
+use super::range;
+use crate::signed_url::{Denial, Grant};
+use crate::store::{Chunks, Meta, Object, Span, Store, StoreError, Version};
+use crate::telemetry::metrics::{InFlight, Metrics};
+use crate::telemetry::{AccessRecord, Ending};
+
+/// The body of an answer of the gateway.
+#[derive(Debug)]
+pub struct Body {
+    content: Content,
+    tracker: Option<Tracker>,
+}
+
+enum Content {
+    /// No bytes, whatever the header says (HEAD, 204, 304).
+    None,
+    /// No bytes, and no length either: HEAD of a compressed transcript.
+    Unsaid,
+    Ready(Bytes),
+    Streamed {
+        pieces: Pieces,
+        left: Option<u64>,
+    },
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Unsaid => f.write_str("Unsaid"),
+            Self::Ready(bytes) => write!(f, "Ready({} bytes)", bytes.len()),
+            Self::Streamed { left, .. } => write!(f, "Streamed({left:?} bytes left)"),
+        }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self { content: Content::Ready(bytes), tracker: None }
+    }
+}
+
+impl Body {
+    pub(super) fn none() -> Self {
+        Self { content: Content::None, tracker: None }
+    }
+
+    pub(super) fn unsaid() -> Self {
+        Self { content: Content::Unsaid, tracker: None }
+    }
+
+    /// The rest of an object; its length is known.
+    pub(super) fn of_chunks(chunks: Chunks) -> Self {
+        let left = Some(chunks.owed());
+        Self { content: Content::Streamed { pieces: Box::pin(chunks.into_stream()), left }, tracker: None }
+    }
+
+    /// A long transcript in a content coding; how long it gets is not known beforehand.
+    pub(super) fn of_unknown_length(pieces: Pieces) -> Self {
+        Self { content: Content::Streamed { pieces, left: None }, tracker: None }
+    }
+
+    /// Several ranges as `multipart/byteranges`.
+    pub(super) fn multipart(parts: Multipart) -> Self {
+        let left = Some(parts.length());
+        Self { content: Content::Streamed { pieces: Box::pin(parts.into_stream()), left }, tracker: None }
+    }
+
+    /// The length, where it is known.
+    pub(super) fn length(&self) -> Option<u64> {
+        match &self.content {
+            Content::None => Some(0),
+            Content::Unsaid => None,
+            Content::Ready(bytes) => Some(bytes.len() as u64),
+            Content::Streamed { left, .. } => *left,
+        }
+    }
+
+    pub(super) fn tracked(mut self, mut tracker: Tracker) -> Self {
+        tracker.record.length = self.length();
+        self.tracker = Some(tracker);
+        self
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let this = &mut *self;
+        let piece = match &mut this.content {
+            Content::None | Content::Unsaid => None,
+            Content::Ready(bytes) if bytes.is_empty() => None,
+            Content::Ready(bytes) => Some(Ok(std::mem::take(bytes))),
+            Content::Streamed { pieces, left } => {
+                let piece = std::task::ready!(pieces.poll_next_unpin(cx));
+                if let (Some(Ok(piece)), Some(left)) = (&piece, left) {
+                    *left = left.saturating_sub(piece.len() as u64);
+                }
+                piece
+            }
+        };
+        Poll::Ready(match piece {
+            None => {
+                this.finish(Ending::Complete);
+                None
+            }
+            Some(Ok(piece)) => {
+                if let Some(tracker) = &mut this.tracker {
+                    tracker.record.sent += piece.len() as u64;
+                }
+                Some(Ok(Frame::data(piece)))
+            }
+            Some(Err(error)) => {
+                this.report(&error);
+                this.finish(Ending::StoreFailed);
+                Some(Err(BrokenOff(error)))
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::None => true,
+            Content::Unsaid => false,
+            Content::Ready(bytes) => bytes.is_empty(),
+            Content::Streamed { left, .. } => *left == Some(0),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length().map_or_else(SizeHint::new, SizeHint::with_exact)
+    }
+}
+
+impl Body {
+    fn finish(&mut self, ending: Ending) {
+        if let Some(tracker) = self.tracker.take() {
+            tracker.write(ending);
+        }
+    }
+
+    fn report(&self, error: &StoreError) {
+        let asset = self.tracker.as_ref().and_then(|tracker| tracker.record.asset);
+        let sent = self.tracker.as_ref().map_or(0, |tracker| tracker.record.sent);
+        tracing::warn!(
+            asset = asset.map(tracing::field::display),
+            sent,
+            error = error as &dyn std::error::Error,
+            "the store failed in the middle of a body, so the client's connection is broken off"
+        );
+    }
+}
+
+impl Drop for Body {
+    /// A body of known length is dropped by hyper once all of it is taken; dropped earlier, the client has left.
+    fn drop(&mut self) {
+        let complete = match &self.content {
+            Content::None | Content::Unsaid => true,
+            Content::Ready(bytes) => bytes.is_empty(),
+            Content::Streamed { left, .. } => *left == Some(0),
+        };
+        self.finish(if complete { Ending::Complete } else { Ending::ClientLeft });
+    }
+}
+
+/// The store failed after the answer had begun: the connection ends here, so that nobody takes the part for the whole.
+#[derive(Debug)]
+pub struct BrokenOff(StoreError);
+
+impl fmt::Display for BrokenOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "broken off: {}", self.0)
+    }
+}
+
+impl std::error::Error for BrokenOff {}
+
+/// Follows a request from its arrival until its body ends.
+#[derive(Debug)]
+pub(super) struct Tracker {
+    record: AccessRecord,
+    metrics: Metrics,
+    _in_flight: InFlight,
+    /// Given back when the body ends.
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl Tracker {
+    pub(super) fn new(record: AccessRecord, metrics: Metrics) -> Self {
+        Self { record, _in_flight: metrics.enter(), metrics, place: None }
+    }
+
+    /// The link is good.
+    pub(super) fn granted(&mut self, grant: &Grant) {
+        self.record.asset = Some(grant.asset());
+        self.record.key_id = Some(grant.key_id().clone());
+    }
+
+    /// The link is not; an expired one at least says what it was for.
+    pub(super) fn denied(&mut self, denial: &Denial) {
+        if let Denial::Expired { asset, key_id, .. } = denial {
+            self.record.asset = Some(*asset);
+            self.record.key_id = Some(key_id.clone());
+        }
+    }
+
+    /// Keeps a place among the requests in flight.
+    pub(super) fn hold(&mut self, place: OwnedSemaphorePermit) {
+        self.place = Some(place);
+    }
+
+    /// The head of the answer is ready.
+    pub(super) fn answered(&mut self, status: StatusCode, outcome: &'static str) {
+        self.record.status = status;
+        self.record.outcome = outcome;
+        self.record.head_after = self.record.started.elapsed();
+    }
+
+    fn write(self, ending: Ending) {
+        self.record.write(ending, &self.metrics);
+    }
+}
+
+/// Several ranges of one version of an object.
+pub(super) struct Multipart {
+    pub(super) grant: Grant,
+    pub(super) meta: Meta,
+    pub(super) first: Object,
+    pub(super) others: Vec<std::ops::Range<u64>>,
+    pub(super) store: Store,
+    pub(super) boundary: String,
+}
+
+impl Multipart {
+    fn length(&self) -> u64 {
+        let kind = self.grant.asset().kind;
+        let ranges = std::iter::once(&self.first.range).chain(&self.others);
+        let bytes: u64 = ranges.map(|range| range.end - range.start).sum();
+        bytes + range::multipart_overhead(kind, &self.first.range, &self.others, self.meta.size)
+    }
+
+    fn head_of(&self, range: &std::ops::Range<u64>) -> Bytes {
+        range::part_head(self.grant.asset().kind, &self.boundary, range, self.meta.size).into()
+    }
+
+    /// Part after part; each but the first is opened when its turn comes, if it still is the same version.
+    fn into_stream(self) -> impl Stream<Item = Result<Bytes, StoreError>> + Send {
+        let heads: Vec<Bytes> = self.others.iter().map(|range| self.head_of(range)).collect();
+        let first_head = self.head_of(&self.first.range);
+        let Self { grant, meta, first, others, store, boundary } = self;
+        let first = stream::iter([Ok(first_head)]).chain(first.chunks.into_stream());
+        let others = stream::iter(others.into_iter().zip(heads)).then(move |(range, head)| {
+            let (store, grant, etag) = (store.clone(), grant.clone(), meta.etag.clone());
+            async move {
+                let span = Span::FromTo(range.start, range.end - 1);
+                let object = store.get(&grant, span, Version::Same(&etag)).await?;
+                Ok(stream::iter([Ok(head)]).chain(object.chunks.into_stream()))
+            }
+        });
+        let others = others.flat_map(|part: Result<_, StoreError>| match part {
+            Ok(part) => part.left_stream(),
+            Err(error) => stream::iter([Err(error)]).right_stream(),
+        });
+        first.chain(others).chain(stream::iter([Ok(range::closing(&boundary).into())]))
+    }
+}

@@ -1,0 +1,20 @@
+//! The gateway's settings.
+
+use std::time::Duration;
+
+use super::cors::AllowedOrigins;
+
+/// What the gateway needs to know. Defaults stand in `defaults.toml`.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The path prefix of the public URL (`/api`, or empty). Links are answered below it and without it.
+    pub prefix: String,
+    /// The longest lifetime a link may have.
+    pub longest_lifetime: Duration,
+    /// Which web pages may read the answers.
+    pub allowed_origins: AllowedOrigins,
+    /// How many requests with a good link may be in flight; more are answered 503 at once.
+    pub requests_in_flight: usize,
+    /// What `Retry-After` says on a 503.
+    pub retry_after: Duration,
+}

@@ -1,0 +1,117 @@
+//! Which web pages may read the answers (Fetch Standard, "HTTP extensions"). Links carry their own permission, so no
+//! cookie is ever involved and the default is every page.
+
+use std::fmt;
+use std::str::FromStr;
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap,
+    HeaderValue, ORIGIN, VARY,
+};
+
+use crate::signed_url::BaseUrl;
+
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "Accept-Ranges, Content-Disposition, Content-Encoding, Content-Length, Content-Range, Date, ETag, Retry-After",
+);
+const ALLOWED_FIELDS: HeaderValue = HeaderValue::from_static(
+    "Range, If-Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, Cache-Control",
+);
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+/// A day, in seconds; browsers keep it for two hours at most.
+const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
+
+/// The origins whose pages may read the answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AllowedOrigins {
+    /// Every page.
+    Any,
+    /// These, e.g. `https://app.example.com`; an empty list allows none.
+    Listed(Vec<HeaderValue>),
+}
+
+/// Something that is no origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadOrigin(pub String);
+
+impl fmt::Display for BadOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is no origin; an origin is scheme and host, e.g. https://app.example.com", self.0)
+    }
+}
+
+impl std::error::Error for BadOrigin {}
+
+impl AllowedOrigins {
+    /// Reads a list of origins; a lone `*` allows every page.
+    ///
+    /// # Errors
+    /// [`BadOrigin`] for whatever is not scheme and host.
+    pub fn from_list<'o>(origins: impl IntoIterator<Item = &'o str>) -> Result<Self, BadOrigin> {
+        let mut listed = Vec::new();
+        for text in origins {
+            if text == "*" {
+                return Ok(Self::Any);
+            }
+            let is_origin =
+                BaseUrl::parse(text).is_ok_and(|url| url.prefix().is_empty() && url.as_str() == text);
+            let value = HeaderValue::from_str(text).ok().filter(|_| is_origin);
+            listed.push(value.ok_or_else(|| BadOrigin(text.to_owned()))?);
+        }
+        Ok(Self::Listed(listed))
+    }
+}
+
+impl FromStr for AllowedOrigins {
+    type Err = BadOrigin;
+
+    fn from_str(text: &str) -> Result<Self, BadOrigin> {
+        Self::from_list(text.split(',').map(str::trim).filter(|origin| !origin.is_empty()))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Cors(AllowedOrigins);
+
+impl Cors {
+    pub(super) fn new(origins: AllowedOrigins) -> Self {
+        Self(origins)
+    }
+
+    /// Adds what a page needs to read this answer, errors included.
+    pub(super) fn apply(&self, request: &HeaderMap, response: &mut HeaderMap) {
+        let allowed = match &self.0 {
+            AllowedOrigins::Any => Some(HeaderValue::from_static("*")),
+            AllowedOrigins::Listed(origins) => {
+                response.append(VARY, HeaderValue::from_static("Origin"));
+                request.get(ORIGIN).filter(|origin| origins.contains(origin)).cloned()
+            }
+        };
+        let Some(allowed) = allowed else { return };
+        response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+        if request.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+            response.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+            response.insert(ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_FIELDS);
+            response.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+        } else {
+            response.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_scheme_and_host() {
+        assert_eq!("*".parse(), Ok(AllowedOrigins::Any));
+        assert_eq!("".parse(), Ok(AllowedOrigins::Listed(vec![])));
+        let two = "https://a.example, http://localhost:3000".parse::<AllowedOrigins>().unwrap();
+        assert!(matches!(two, AllowedOrigins::Listed(origins) if origins.len() == 2));
+        for bad in ["a.example", "https://a.example/", "https://a.example/x", "null", "https://"] {
+            assert!(bad.parse::<AllowedOrigins>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! What becomes of a request with a good link: asks the store as little as possible and decides, in the order of
+//! RFC 9110 §13.2.2.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, RANGE};
+use http::{Method, Request};
+
+use super::encoding::{Coding, Pieces};
+use super::precondition::{Preconditions, Verdict};
+use super::range::{self, Wanted};
+use crate::clock::UnixSeconds;
+use crate::signed_url::{Denial, Grant};
+use crate::store::{Chunks, Meta, Object, Span, Store, StoreError, Version};
+
+/// Up to this many bytes a transcript is compressed before the answer's head is sent, which can then say its exact
+/// length; nearly all are shorter. Longer ones are compressed while they are sent.
+const COMPRESSED_WHOLE: u64 = 1 << 20;
+
+/// Everything a request can come to. `respond` turns it into status and header fields.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    NoSuchRoute,
+    MethodNotAllowed,
+    Options,
+    Denied(Denial),
+    Busy,
+    NotFound(Grant),
+    StoreFailed(StoreError),
+    NotModified {
+        selected: Selected,
+        etag: String,
+        last_modified: Option<UnixSeconds>,
+    },
+    PreconditionFailed,
+    Unsatisfiable {
+        size: u64,
+    },
+    /// The whole representation.
+    Whole {
+        selected: Selected,
+        meta: Meta,
+        content: Content,
+    },
+    /// One range of it.
+    Part {
+        selected: Selected,
+        object: Object,
+    },
+    /// Several ranges of it; the first is open, the others are opened when their turn comes.
+    Parts {
+        selected: Selected,
+        meta: Meta,
+        first: Object,
+        others: Vec<std::ops::Range<u64>>,
+        store: Store,
+    },
+}
+
+/// A whole representation.
+pub(super) enum Content {
+    /// As stored, not opened: for HEAD.
+    Unopened,
+    /// As stored.
+    Stored(Chunks),
+    /// Compressed, all of it, so that its length is known.
+    Compressed(Bytes),
+    /// Compressed while it is sent, because it is long.
+    Compressing(Pieces),
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unopened => "Unopened",
+            Self::Stored(_) => "Stored",
+            Self::Compressed(_) => "Compressed",
+            Self::Compressing(_) => "Compressing",
+        })
+    }
+}
+
+/// Which representation of which asset was selected (RFC 9110 §3.2), and by which grant.
+#[derive(Debug, Clone)]
+pub(super) struct Selected {
+    pub(super) grant: Grant,
+    pub(super) coding: Coding,
+}
+
+/// A request with a good link.
+pub(super) struct Asked {
+    head: bool,
+    selected: Selected,
+    preconditions: Preconditions,
+    wanted: Wanted,
+    now: UnixSeconds,
+}
+
+impl Asked {
+    pub(super) fn new<B>(request: &Request<B>, grant: Grant, now: UnixSeconds) -> Self {
+        let headers = request.headers();
+        let head = *request.method() == Method::HEAD;
+        // Range is defined for GET alone (RFC 9110 §14.2).
+        let wanted = if head { Wanted::Everything } else { range::parse(&headers.get_all(RANGE)) };
+        // A range is one of the identity representation: that is what a client that resumes has on its disk.
+        // HTTP/1.0 knows no chunked coding: a body of unknown length could not be told from one cut short.
+        let compressible = grant.asset().kind.is_compressible() && request.version() > http::Version::HTTP_10;
+        let coding = match wanted {
+            Wanted::Everything if compressible => Coding::negotiate(&headers.get_all(ACCEPT_ENCODING)),
+            _ => Coding::Identity,
+        };
+        let preconditions = Preconditions::from(headers);
+        Self { head, selected: Selected { grant, coding }, preconditions, wanted, now }
+    }
+
+    pub(super) async fn decide(self, store: &Store) -> Outcome {
+        let grant = self.selected.grant.clone();
+        match self.ask(store).await {
+            Ok(outcome) => outcome,
+            Err(StoreError::NotFound) => Outcome::NotFound(grant),
+            Err(error) => Outcome::StoreFailed(error),
+        }
+    }
+
+    async fn ask(self, store: &Store) -> Result<Outcome, StoreError> {
+        // HEAD says what GET would. Of a compressed representation only compressing tells the length.
+        if self.head && self.selected.coding == Coding::Identity {
+            let meta = store.head(&self.selected.grant).await?;
+            let whole =
+                |selected| Outcome::Whole { selected, meta: meta.clone(), content: Content::Unopened };
+            return Ok(self.refuse(&meta).unwrap_or_else(whole));
+        }
+        match &self.wanted {
+            Wanted::Everything => self.whole(store).await,
+            Wanted::One(span) => {
+                let span = *span;
+                self.part(store, span).await
+            }
+            Wanted::Several(spans) => {
+                let spans = spans.clone();
+                self.parts(store, &spans).await
+            }
+        }
+    }
+
+    /// The preconditions, evaluated: an outcome that ends the matter, or the selection to go on with.
+    fn refuse(self, meta: &Meta) -> Result<Outcome, Selected> {
+        let etag = self.selected.coding.etag(&meta.etag);
+        match self.preconditions.evaluate(&etag, meta.last_modified) {
+            Verdict::Proceed => Err(self.selected),
+            Verdict::NotModified => {
+                let last_modified = Some(meta.last_modified);
+                Ok(Outcome::NotModified { selected: self.selected, etag, last_modified })
+            }
+            Verdict::Failed => Ok(Outcome::PreconditionFailed),
+        }
+    }
+
+    async fn whole(self, store: &Store) -> Result<Outcome, StoreError> {
+        // The common revalidation, a single tag, is left to the store: an unchanged object costs no body.
+        let known = self.preconditions.only_tag().and_then(|tag| self.selected.coding.identity_etag(tag));
+        let version = known.as_deref().map_or(Version::Any, Version::Other);
+        match store.get(&self.selected.grant, Span::Whole, version).await {
+            Ok(object) => match self.refuse(&object.meta) {
+                Ok(refused) => Ok(refused),
+                Err(selected) => code(selected, object).await,
+            },
+            Err(StoreError::NotModified) => {
+                let etag = self.selected.coding.etag(known.as_deref().unwrap_or_default());
+                Ok(Outcome::NotModified { selected: self.selected, etag, last_modified: None })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn part(self, store: &Store, span: Span) -> Result<Outcome, StoreError> {
+        let opened = store.get(&self.selected.grant, span, Version::Any).await;
+        let meta = match &opened {
+            Ok(object) => object.meta.clone(),
+            Err(StoreError::Unsatisfiable(meta)) => meta.clone(),
+            Err(_) => return opened.map(|object| Outcome::Part { selected: self.selected, object }),
+        };
+        let in_range = self.preconditions.if_range_holds(&meta.etag, meta.last_modified, self.now);
+        let selected = match self.refuse(&meta) {
+            Ok(refused) => return Ok(refused),
+            Err(selected) => selected,
+        };
+        match opened {
+            _ if !in_range => whole_again(selected, store).await,
+            Ok(object) => Ok(Outcome::Part { selected, object }),
+            Err(_) => Ok(Outcome::Unsatisfiable { size: meta.size }),
+        }
+    }
+
+    async fn parts(self, store: &Store, spans: &[Span]) -> Result<Outcome, StoreError> {
+        let meta = store.head(&self.selected.grant).await?;
+        let in_range = self.preconditions.if_range_holds(&meta.etag, meta.last_modified, self.now);
+        let selected = match self.refuse(&meta) {
+            Ok(refused) => return Ok(refused),
+            Err(selected) => selected,
+        };
+        if !in_range {
+            return whole_again(selected, store).await;
+        }
+        let mut ranges = range::coalesce(spans, meta.size).into_iter();
+        let Some(first) = ranges.next() else {
+            return Ok(Outcome::Unsatisfiable { size: meta.size });
+        };
+        let others: Vec<_> = ranges.collect();
+        let overhead = range::multipart_overhead(selected.grant.asset().kind, &first, &others, meta.size);
+        let length: u64 = std::iter::once(&first).chain(&others).map(|part| part.end - part.start).sum();
+        if !others.is_empty() && length.saturating_add(overhead) > meta.size {
+            // More bytes than the object itself: the object is the better answer.
+            return whole_again(selected, store).await;
+        }
+        let span = Span::FromTo(first.start, first.end - 1);
+        let object = store.get(&selected.grant, span, Version::Same(&meta.etag)).await?;
+        if others.is_empty() {
+            return Ok(Outcome::Part { selected, object });
+        }
+        Ok(Outcome::Parts { selected, meta, first: object, others, store: store.clone() })
+    }
+}
+
+/// The whole object although a range was asked for.
+async fn whole_again(selected: Selected, store: &Store) -> Result<Outcome, StoreError> {
+    let object = store.get(&selected.grant, Span::Whole, Version::Any).await?;
+    code(selected, object).await
+}
+
+/// Puts an opened object into the selected coding.
+async fn code(selected: Selected, object: Object) -> Result<Outcome, StoreError> {
+    let Object { meta, chunks, .. } = object;
+    let content = match selected.coding {
+        Coding::Identity => Content::Stored(chunks),
+        coding if meta.size <= COMPRESSED_WHOLE => Content::Compressed(coding.compress_whole(chunks).await?),
+        coding => Content::Compressing(coding.compress(chunks)),
+    };
+    Ok(Outcome::Whole { selected, meta, content })
+}

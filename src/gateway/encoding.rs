@@ -1,0 +1,200 @@
+//! Content codings of transcripts (RFC 9110 §8.4, §12.5.3). A library compresses; here it is decided which one.
+
+use std::io;
+use std::pin::Pin;
+
+use async_compression::Level;
+use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use http::header::{GetAll, HeaderValue};
+use tokio::io::AsyncRead;
+use tokio_util::io::{ReaderStream, StreamReader};
+
+use crate::store::{Chunks, StoreError};
+
+/// How a representation is coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coding {
+    Zstd,
+    Brotli,
+    Gzip,
+    Identity,
+}
+
+/// A compressed body is passed on in pieces of this many bytes.
+const PIECE: usize = 16 * 1024;
+
+impl Coding {
+    /// In the order of our preference.
+    const COMPRESSED: [Self; 3] = [Self::Zstd, Self::Brotli, Self::Gzip];
+
+    /// Its name in `Content-Encoding`; `None` for identity, which is never named there.
+    pub(super) fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Zstd => Some("zstd"),
+            Self::Brotli => Some("br"),
+            Self::Gzip => Some("gzip"),
+            Self::Identity => None,
+        }
+    }
+
+    /// The coding with the highest weight, ours first among equals. `*` alone gets identity: it is how clients say
+    /// that they do not care. What cannot be read is not acceptable.
+    pub(super) fn negotiate(lines: &GetAll<'_, HeaderValue>) -> Self {
+        let mut best = (Self::Identity, 1_u16);
+        let weights: Vec<(&str, u16)> = lines
+            .iter()
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.split(','))
+            .filter_map(weight)
+            .collect();
+        let weight_of = |names: &[&str]| {
+            let named = |name: &str| names.iter().any(|ours| ours.eq_ignore_ascii_case(name));
+            weights.iter().find(|(name, _)| named(name)).map(|(_, weight)| *weight)
+        };
+        if let Some(identity) = weight_of(&["identity"]) {
+            best.1 = identity.max(1);
+        }
+        for coding in Self::COMPRESSED.into_iter().rev() {
+            // x-gzip is an old name of gzip (RFC 9110 §8.4.1.3).
+            let names: &[&str] =
+                if coding == Self::Gzip { &["gzip", "x-gzip"] } else { &[coding.name().unwrap_or("")] };
+            match weight_of(names) {
+                Some(weight) if weight > 0 && weight >= best.1 => best = (coding, weight),
+                _ => {}
+            }
+        }
+        best.0
+    }
+
+    /// The tag of this representation: each coding has one of its own (RFC 9110 §8.8.3.3).
+    pub(super) fn etag(self, identity: &str) -> String {
+        match (self.name(), identity.strip_suffix('"')) {
+            (Some(name), Some(open)) => format!("{open}-{name}\""),
+            _ => identity.to_owned(),
+        }
+    }
+
+    /// The identity tag that belongs to `etag`, if that is one of this coding.
+    pub(super) fn identity_etag(self, etag: &str) -> Option<String> {
+        match self.name() {
+            None => Some(etag.to_owned()),
+            Some(name) => etag.strip_suffix(&format!("-{name}\"")).map(|open| format!("{open}\"")),
+        }
+    }
+
+    /// Compresses on the fly, in memory that does not grow with the object.
+    pub(super) fn compress(self, chunks: Chunks) -> Pieces {
+        let failed = |error: StoreError| io::Error::other(error);
+        let reader =
+            StreamReader::new(Box::pin(chunks.into_stream().map(move |chunk| chunk.map_err(failed))));
+        let coder: Pin<Box<dyn AsyncRead + Send>> = match self {
+            Self::Zstd => Box::pin(ZstdEncoder::with_quality(reader, Level::Precise(3))),
+            Self::Brotli => Box::pin(BrotliEncoder::with_quality(reader, Level::Precise(4))),
+            Self::Gzip => Box::pin(GzipEncoder::with_quality(reader, Level::Precise(5))),
+            Self::Identity => Box::pin(reader),
+        };
+        Box::pin(ReaderStream::with_capacity(coder, PIECE).map(|piece| piece.map_err(store_error)))
+    }
+
+    /// Compresses all of it, giving way to other tasks between pieces.
+    pub(super) async fn compress_whole(self, chunks: Chunks) -> Result<Bytes, StoreError> {
+        let mut whole = BytesMut::new();
+        let mut pieces = self.compress(chunks);
+        while let Some(piece) = pieces.next().await {
+            whole.extend_from_slice(&piece?);
+            tokio::task::yield_now().await;
+        }
+        Ok(whole.freeze())
+    }
+}
+
+/// The pieces of a body.
+pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>;
+
+/// Takes the store's error out of the reader's again.
+fn store_error(error: io::Error) -> StoreError {
+    match error.downcast::<StoreError>() {
+        Ok(error) => error,
+        Err(error) => StoreError::Unavailable(Box::new(error)),
+    }
+}
+
+/// `name;q=0.5` as name and weight in thousandths.
+fn weight(element: &str) -> Option<(&str, u16)> {
+    let mut parts = element.split(';').map(str::trim);
+    let name = parts.next().filter(|name| !name.is_empty())?;
+    match parts.next() {
+        None => Some((name, 1_000)),
+        Some(parameter) => {
+            let (key, value) = parameter.split_once('=')?;
+            if key.trim().eq_ignore_ascii_case("q") { Some((name, thousandths(value.trim())?)) } else { None }
+        }
+    }
+}
+
+/// A weight: `0`, `1`, or with up to three decimals (RFC 9110 §12.4.2).
+fn thousandths(text: &str) -> Option<u16> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    if decimals.len() > 3 || !decimals.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let part: u16 = format!("{decimals:0<3}").parse().ok()?;
+    match whole {
+        "0" => Some(part),
+        "1" if part == 0 => Some(1_000),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderMap;
+    use http::header::ACCEPT_ENCODING;
+    use proptest::prelude::*;
+
+    fn chosen(lines: &[&str]) -> Coding {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(ACCEPT_ENCODING, HeaderValue::from_str(line).unwrap());
+        }
+        Coding::negotiate(&headers.get_all(ACCEPT_ENCODING))
+    }
+
+    #[test]
+    fn the_best_coding_that_the_client_takes_is_chosen() {
+        assert_eq!(chosen(&[]), Coding::Identity);
+        assert_eq!(chosen(&["gzip, compress, deflate, br"]), Coding::Brotli, "n8n");
+        assert_eq!(chosen(&["gzip, deflate, br, zstd"]), Coding::Zstd, "browsers");
+        assert_eq!(chosen(&["gzip", "zstd;q=0.9"]), Coding::Gzip);
+        assert_eq!(chosen(&["gzip;q=0.5, br;q=0.501"]), Coding::Brotli);
+        assert_eq!(chosen(&["X-GZIP"]), Coding::Gzip);
+        assert_eq!(chosen(&["gzip;q=0, br;q=0.0, zstd;q=0.000"]), Coding::Identity);
+        assert_eq!(chosen(&["identity;q=1, *;q=0"]), Coding::Identity, "Chromium's media player");
+        assert_eq!(chosen(&["gzip;q=0.3, identity;q=0.7"]), Coding::Identity);
+        assert_eq!(chosen(&["*"]), Coding::Identity);
+        assert_eq!(chosen(&["gzip;q=2, br;q=x, zstd;level=3, deflate"]), Coding::Identity);
+    }
+
+    #[test]
+    fn each_coding_has_a_tag_of_its_own() {
+        assert_eq!(Coding::Gzip.etag("\"v1\""), "\"v1-gzip\"");
+        assert_eq!(Coding::Identity.etag("\"v1\""), "\"v1\"");
+        assert_eq!(Coding::Gzip.identity_etag("\"v1-gzip\""), Some("\"v1\"".into()));
+        assert_eq!(Coding::Gzip.identity_etag("\"v1-br\""), None);
+        assert_eq!(Coding::Identity.identity_etag("\"v1-gzip\""), Some("\"v1-gzip\"".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(value in proptest::collection::vec(any::<u8>(), 0..60)) {
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                let mut headers = HeaderMap::new();
+                headers.append(ACCEPT_ENCODING, value);
+                Coding::negotiate(&headers.get_all(ACCEPT_ENCODING));
+            }
+        }
+    }
+}

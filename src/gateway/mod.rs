@@ -1,0 +1,155 @@
+//! Answers links: **route → verify → decide → respond**, and that sentence is [`Gateway::answer`].
+//!
+//! A decision is an [`Outcome`]; every status and header field is in `respond`. Nothing is read from storage before
+//! the link is verified, and the store takes nothing but the [`Grant`](crate::Grant) that verification made.
+
+mod body;
+mod config;
+mod cors;
+mod decide;
+mod encoding;
+mod precondition;
+mod range;
+mod respond;
+mod route;
+
+pub use body::{Body, BrokenOff};
+pub use config::Config;
+pub use cors::{AllowedOrigins, BadOrigin};
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::header::USER_AGENT;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+
+use crate::clock::Clock;
+use crate::keys::KeyringInForce;
+use crate::server::{Bodies, Handler};
+use crate::signed_url::{Denial, Grant, Verifier};
+use crate::store::Store;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::{AccessRecord, redact_target};
+
+use body::Tracker;
+use cors::Cors;
+use decide::{Asked, Outcome};
+use respond::Respond;
+use route::Route;
+
+/// The longest `User-Agent` that is recorded, in characters.
+const LONGEST_USER_AGENT: usize = 120;
+
+/// The gateway. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Gateway(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    prefix: String,
+    verifier: Verifier,
+    keyring: KeyringInForce,
+    clock: Arc<dyn Clock>,
+    store: Store,
+    cors: Cors,
+    in_flight: Arc<Semaphore>,
+    retry_after: Duration,
+    metrics: Metrics,
+}
+
+impl Gateway {
+    /// A gateway that honours the keys of `keyring` and streams from `store`.
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        keyring: KeyringInForce,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        metrics: Metrics,
+    ) -> Self {
+        Self(Arc::new(Parts {
+            prefix: config.prefix.clone(),
+            verifier: Verifier::new(config.longest_lifetime),
+            keyring,
+            clock,
+            store,
+            cors: Cors::new(config.allowed_origins.clone()),
+            in_flight: Arc::new(Semaphore::new(config.requests_in_flight)),
+            retry_after: config.retry_after,
+            metrics,
+        }))
+    }
+
+    async fn answer(&self, request: &Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        let mut tracker = Tracker::new(record_of(request, peer), self.0.metrics.clone());
+        let outcome = match route::route(request, &self.0.prefix) {
+            Route::Asset { kind, id } => match self.verify(request, kind, id) {
+                Ok(grant) => self.open(request, grant, &mut tracker).await,
+                Err(denial) => Outcome::Denied(denial),
+            },
+            Route::Options => Outcome::Options,
+            Route::MethodNotAllowed => Outcome::MethodNotAllowed,
+            Route::Nowhere => Outcome::NoSuchRoute,
+        };
+        self.respond(request, outcome, tracker)
+    }
+
+    fn verify(&self, request: &Request<Incoming>, kind: crate::AssetKind, id: &str) -> Result<Grant, Denial> {
+        let Parts { verifier, keyring, clock, .. } = &*self.0;
+        verifier.verify(&keyring.load(), kind, id, request.uri().query().unwrap_or_default(), clock.now())
+    }
+
+    /// Takes a place among the requests in flight and asks the store.
+    async fn open(&self, request: &Request<Incoming>, grant: Grant, tracker: &mut Tracker) -> Outcome {
+        tracker.granted(&grant);
+        let Ok(place) = Arc::clone(&self.0.in_flight).try_acquire_owned() else { return Outcome::Busy };
+        tracker.hold(place);
+        Asked::new(request, grant, self.0.clock.now()).decide(&self.0.store).await
+    }
+
+    fn respond(&self, request: &Request<Incoming>, outcome: Outcome, tracker: Tracker) -> Response<Body> {
+        let respond = Respond {
+            head: *request.method() == Method::HEAD,
+            now: self.0.clock.now(),
+            retry_after: self.0.retry_after,
+        };
+        let mut response = respond.to(outcome, tracker);
+        self.0.cors.apply(request.headers(), response.headers_mut());
+        response
+    }
+}
+
+impl Handler for Gateway {
+    type Body = Body;
+
+    const BODIES: Bodies = Bodies::Refused;
+
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        Gateway::answer(self, &request, peer).await
+    }
+}
+
+fn record_of(request: &Request<Incoming>, peer: SocketAddr) -> AccessRecord {
+    let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+    let user_agent = request.headers().get(USER_AGENT);
+    AccessRecord {
+        peer,
+        method: request.method().clone(),
+        version: request.version(),
+        target: redact_target(target),
+        user_agent: user_agent.map(|agent| {
+            String::from_utf8_lossy(agent.as_bytes()).chars().take(LONGEST_USER_AGENT).collect()
+        }),
+        asset: None,
+        key_id: None,
+        status: StatusCode::OK,
+        outcome: "ok",
+        length: None,
+        sent: 0,
+        started: Instant::now(),
+        head_after: Duration::ZERO,
+    }
+}

@@ -1,0 +1,214 @@
+//! The Range field (RFC 9110 §14): what is wanted, which bytes these are, and how several are put into one body.
+
+use std::ops::Range;
+
+use http::header::{GetAll, HeaderValue};
+
+use crate::AssetKind;
+use crate::store::Span;
+
+/// The most ranges of one request that are answered as such; whoever asks for more gets the whole object.
+const MOST_RANGES: usize = 32;
+
+/// What a request's Range asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// No range, or none that can be honoured (RFC 9110 §14.2: an unreadable Range is ignored).
+    Everything,
+    /// One range.
+    One(Span),
+    /// Several, in the order asked for.
+    Several(Vec<Span>),
+}
+
+/// Reads the field. A repeated field, another unit, bad syntax and too many ranges are all ignored.
+pub(super) fn parse(lines: &GetAll<'_, HeaderValue>) -> Wanted {
+    let mut lines = lines.iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else { return Wanted::Everything };
+    let spans = line.to_str().ok().and_then(parse_spans).unwrap_or_default();
+    match spans.as_slice() {
+        [] => Wanted::Everything,
+        [span] => Wanted::One(*span),
+        _ => Wanted::Several(spans),
+    }
+}
+
+fn parse_spans(text: &str) -> Option<Vec<Span>> {
+    let (unit, set) = text.split_once('=')?;
+    if !unit.trim().eq_ignore_ascii_case("bytes") {
+        return None;
+    }
+    let mut spans = Vec::new();
+    // Empty elements are allowed (RFC 9110 §5.6.1.2).
+    for element in set.split(',').map(|element| element.trim_matches([' ', '\t'])).filter(|e| !e.is_empty()) {
+        if spans.len() == MOST_RANGES {
+            return None;
+        }
+        spans.push(parse_span(element)?);
+    }
+    Some(spans)
+}
+
+fn parse_span(element: &str) -> Option<Span> {
+    let (first, last) = element.split_once('-')?;
+    match (first, last) {
+        ("", last) => Some(Span::Last(position(last)?)),
+        (first, "") => Some(Span::From(position(first)?)),
+        (first, last) => {
+            let (first, last) = (position(first)?, position(last)?);
+            (first <= last).then_some(Span::FromTo(first, last))
+        }
+    }
+}
+
+/// Digits; a number beyond 64 bits is as good as the largest.
+fn position(digits: &str) -> Option<u64> {
+    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    plain.then(|| digits.parse().unwrap_or(u64::MAX))
+}
+
+/// The satisfiable ones as positions, in order, with those that overlap or touch made one.
+pub(super) fn coalesce(spans: &[Span], size: u64) -> Vec<Range<u64>> {
+    let mut ranges: Vec<Range<u64>> = spans.iter().filter_map(|span| span.within(size)).collect();
+    ranges.sort_by_key(|range| range.start);
+    let mut joined: Vec<Range<u64>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => joined.push(range),
+        }
+    }
+    joined
+}
+
+/// The length of a multipart boundary.
+pub(super) const BOUNDARY_LEN: usize = 32;
+
+/// What stands before a part's bytes (RFC 9110 §14.6).
+pub(super) fn part_head(kind: AssetKind, boundary: &str, range: &Range<u64>, size: u64) -> String {
+    format!(
+        "\r\n--{boundary}\r\nContent-Type: {}\r\nContent-Range: bytes {}-{}/{size}\r\n\r\n",
+        kind.media_type(),
+        range.start,
+        range.end.saturating_sub(1),
+    )
+}
+
+/// What stands behind the last part.
+pub(super) fn closing(boundary: &str) -> String {
+    format!("\r\n--{boundary}--\r\n")
+}
+
+/// How many bytes a multipart body has beside those of the object.
+pub(super) fn multipart_overhead(
+    kind: AssetKind,
+    first: &Range<u64>,
+    others: &[Range<u64>],
+    size: u64,
+) -> u64 {
+    let boundary = "-".repeat(BOUNDARY_LEN);
+    let heads: usize =
+        std::iter::once(first).chain(others).map(|range| part_head(kind, &boundary, range, size).len()).sum();
+    (heads + closing(&boundary).len()) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderMap;
+    use http::header::RANGE;
+    use proptest::prelude::*;
+
+    fn wanted(text: &str) -> Wanted {
+        let mut headers = HeaderMap::new();
+        headers.insert(RANGE, HeaderValue::from_str(text).unwrap());
+        parse(&headers.get_all(RANGE))
+    }
+
+    #[test]
+    fn the_forms_of_rfc_9110_are_read() {
+        assert_eq!(wanted("bytes=0-499"), Wanted::One(Span::FromTo(0, 499)));
+        assert_eq!(wanted("bytes=9500-"), Wanted::One(Span::From(9_500)));
+        assert_eq!(wanted("bytes=-500"), Wanted::One(Span::Last(500)));
+        assert_eq!(wanted("Bytes=0-0,-1"), Wanted::Several(vec![Span::FromTo(0, 0), Span::Last(1)]));
+        assert_eq!(
+            wanted("bytes= 0-1 ,, 3-4\t,"),
+            Wanted::Several(vec![Span::FromTo(0, 1), Span::FromTo(3, 4)])
+        );
+        assert_eq!(wanted("bytes=0-99999999999999999999999"), Wanted::One(Span::FromTo(0, u64::MAX)));
+    }
+
+    #[test]
+    fn what_is_no_range_is_ignored() {
+        for text in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=,",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=5-4",
+            "bytes=0-1,x",
+            "items=0-1",
+            "bytes=0x1-2",
+            "bytes=+1-2",
+            "bytes=1 -2",
+            "bytes=--1",
+            "bytes=1-2-3",
+            "bytes=1.0-2",
+        ] {
+            assert_eq!(wanted(text), Wanted::Everything, "{text}");
+        }
+        let many = format!(
+            "bytes={}",
+            (0..=MOST_RANGES).map(|at| format!("{}-{}", 2 * at, 2 * at)).collect::<Vec<_>>().join(",")
+        );
+        assert_eq!(wanted(&many), Wanted::Everything);
+        let mut headers = HeaderMap::new();
+        headers.append(RANGE, HeaderValue::from_static("bytes=0-1"));
+        headers.append(RANGE, HeaderValue::from_static("bytes=2-3"));
+        assert_eq!(parse(&headers.get_all(RANGE)), Wanted::Everything);
+    }
+
+    fn any_span() -> impl Strategy<Value = Span> {
+        prop_oneof![
+            (0_u64..60, 0_u64..60).prop_map(|(a, b)| Span::FromTo(a.min(b), a.max(b))),
+            (0_u64..60).prop_map(Span::From),
+            (0_u64..60).prop_map(Span::Last),
+        ]
+    }
+
+    /// The reference model: a byte is wanted if some span names it.
+    fn names(span: Span, at: u64, size: u64) -> bool {
+        at < size
+            && match span {
+                Span::Whole => true,
+                Span::FromTo(first, last) => first <= at && at <= last,
+                Span::From(first) => first <= at,
+                Span::Last(count) => at + count >= size,
+            }
+    }
+
+    proptest! {
+        #[test]
+        fn coalescing_keeps_exactly_the_wanted_bytes(
+            spans in proptest::collection::vec(any_span(), 1..8),
+            size in 0_u64..50,
+        ) {
+            let ranges = coalesce(&spans, size);
+            for at in 0..60 {
+                let model = spans.iter().any(|span| names(*span, at, size));
+                let ours = ranges.iter().filter(|range| range.contains(&at)).count();
+                prop_assert_eq!(ours, usize::from(model), "byte {} of {}", at, size);
+            }
+            prop_assert!(ranges.windows(2).all(|pair| pair[0].end < pair[1].start), "{:?}", ranges);
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC{0,40}|bytes=[-0-9, ]{0,40}") {
+            if let Some(spans) = parse_spans(&text) {
+                coalesce(&spans, 1_000);
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The keyring in force: read at the start, watched, replaced whole when its file changes. And the one place that
+//! writes the file.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+
+use crate::clock::UnixSeconds;
+use crate::signed_url::{Keyring, KeyringError, KeyringFile};
+use crate::telemetry::metrics::Metrics;
+
+/// How often the file is looked at for a change. SIGHUP looks at once.
+pub const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The keyring that verifies and signs now. Clones share it; a request takes one look and keeps what it saw.
+#[derive(Debug, Clone)]
+pub struct KeyringInForce {
+    current: Arc<ArcSwap<Keyring>>,
+    metrics: Metrics,
+}
+
+impl KeyringInForce {
+    /// Puts `keyring` in force.
+    #[must_use]
+    pub fn new(keyring: Keyring, metrics: Metrics) -> Self {
+        metrics.keyring_has(keyring.keys().len());
+        Self { current: Arc::new(ArcSwap::from_pointee(keyring)), metrics }
+    }
+
+    /// The keyring now.
+    #[must_use]
+    pub fn load(&self) -> Arc<Keyring> {
+        self.current.load_full()
+    }
+
+    /// Replaces it, at once and for every request that begins from now on.
+    pub fn replace(&self, keyring: Keyring) {
+        self.metrics.keyring_has(keyring.keys().len());
+        self.current.store(Arc::new(keyring));
+    }
+
+    /// Whether some key could sign a link made `now`.
+    #[must_use]
+    pub fn can_sign(&self, now: UnixSeconds) -> bool {
+        self.load().signing_key(now, now.plus(Duration::from_secs(1))).is_some()
+    }
+
+    /// Reads the file again; a bad one leaves the old keyring in force and says so.
+    pub fn reload(&self, path: &Path) {
+        let read = Keyring::read(path);
+        self.metrics.keyring_reloaded(read.is_ok());
+        match read {
+            Ok(keyring) => {
+                tracing::info!(keys = %keyring, "the keyring was replaced");
+                self.replace(keyring);
+            }
+            Err(error) => {
+                tracing::error!(%error, "the changed keyring is unusable; the old one stays in force");
+            }
+        }
+    }
+
+    /// Watches the file and reloads it when it changes, or when notified. Never returns.
+    pub async fn watch(self, path: PathBuf, reload: Arc<Notify>) {
+        let mut seen = fingerprint(&path);
+        loop {
+            let asked = tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => false,
+                () = reload.notified() => true,
+            };
+            let found = fingerprint(&path);
+            if asked || found != seen {
+                seen = found;
+                self.reload(&path);
+            }
+        }
+    }
+}
+
+/// What changes when a file is written or replaced.
+fn fingerprint(path: &Path) -> Option<(u64, u64, i64, i64)> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
+}
+
+/// Whether others than its owner may read the file: worth a warning.
+///
+/// # Errors
+/// If the file cannot be looked at.
+pub fn is_exposed(path: &Path) -> io::Result<bool> {
+    Ok(std::fs::metadata(path)?.permissions().mode() & 0o077 != 0)
+}
+
+/// Makes a new keyring file, mode 0600. An existing file is never overwritten.
+///
+/// # Errors
+/// [`EditError`].
+pub fn create_file(path: &Path, file: &KeyringFile) -> Result<(), EditError> {
+    file.to_keyring()?;
+    let mut target = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| EditError::Write(path.to_owned(), error))?;
+    let written = target.write_all(file.to_json()?.as_bytes()).and_then(|()| target.sync_all());
+    written.and_then(|()| sync_folder(path)).map_err(|error| EditError::Write(path.to_owned(), error))
+}
+
+/// Changes the keyring file: whole or not at all, and one editor at a time.
+///
+/// # Errors
+/// [`EditError`], also that of `change`; then the file is as it was.
+pub fn edit_file<T>(
+    path: &Path,
+    change: impl FnOnce(&mut KeyringFile) -> Result<T, EditError>,
+) -> Result<T, EditError> {
+    // A link (a mounted secret, say) stays a link: what it points to is replaced.
+    let path =
+        &std::fs::canonicalize(path).map_err(|error| KeyringError::Unreadable(path.to_owned(), error))?;
+    let locked = lock(path).map_err(|error| EditError::Write(path.clone(), error))?;
+    let mut file = KeyringFile::read(path)?;
+    let result = change(&mut file)?;
+    file.to_keyring()?;
+    let text = file.to_json()?;
+    locked
+        .metadata()
+        .and_then(|old| write_over(path, &old, text.as_bytes()))
+        .map_err(|error| EditError::Write(path.clone(), error))?;
+    Ok(result)
+}
+
+/// Locks the file that stands at `path` once the lock is held: the one waited for may have been replaced meanwhile.
+fn lock(path: &Path) -> io::Result<File> {
+    loop {
+        let file = File::open(path)?;
+        file.lock()?;
+        if file.metadata()?.ino() == std::fs::metadata(path)?.ino() {
+            return Ok(file);
+        }
+    }
+}
+
+fn write_over(path: &Path, old: &Metadata, text: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut new = tempfile::Builder::new().prefix(".keyring-").tempfile_in(folder)?;
+    new.write_all(text)?;
+    new.as_file().sync_all()?;
+    // The gateway's user may own the file while an administrator edits it.
+    let _ = std::os::unix::fs::chown(new.path(), Some(old.uid()), Some(old.gid()));
+    new.persist(path)?;
+    sync_folder(path)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => File::open(".")?.sync_all(),
+    }
+}
+
+/// Why the keyring file was not changed.
+#[derive(Debug)]
+pub enum EditError {
+    /// What is there is no keyring, or what would be there.
+    Keyring(KeyringError),
+    /// It cannot be written.
+    Write(PathBuf, io::Error),
+    /// The change itself is not possible; says why.
+    Refused(String),
+}
+
+impl From<KeyringError> for EditError {
+    fn from(error: KeyringError) -> Self {
+        Self::Keyring(error)
+    }
+}
+
+impl std::fmt::Display for EditError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Keyring(error) => error.fmt(f),
+            Self::Write(path, error) if error.kind() == io::ErrorKind::AlreadyExists => write!(
+                f,
+                "{0} exists already and is left as it is; to add a key to it: webhook-assets keys rotate --keys {0}",
+                path.display()
+            ),
+            Self::Write(path, error) => {
+                write!(f, "the keyring {} cannot be written: {error}", path.display())
+            }
+            Self::Refused(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for EditError {}

@@ -1,0 +1,45 @@
+//! Signed links to call recordings and transcripts: mint them, check them, stream the objects behind them.
+#![doc = ""]
+//! A guided tour, in reading order; each room may use only those above it:
+//!
+//! - [`clock`] tells the time, [`SecretKey`] signs without ever being seen, [`asset`] knows what a link opens.
+//! - [`signed_url`] mints and verifies links. With `default-features = false` the crate ends here, free of tokio,
+//!   hyper and `object_store`.
+#![cfg_attr(feature = "gateway", doc = "- [`store`] opens the object that a [`Grant`] allows.")]
+#![cfg_attr(
+    feature = "gateway",
+    doc = "- [`telemetry`] says what happened, [`problem`] what went wrong (RFC 9457)."
+)]
+#![cfg_attr(
+    feature = "gateway",
+    doc = "- [`server`] accepts connections, [`gateway`] answers links, [`admin`] answers operators."
+)]
+#![cfg_attr(feature = "gateway", doc = "- [`config`] reads the settings, [`cli`] puts everything together.")]
+
+pub mod asset;
+pub mod clock;
+pub mod secret;
+pub mod signed_url;
+
+pub use asset::{AssetKind, AssetRef};
+pub use secret::{KeyError, SecretKey};
+pub use signed_url::{Denial, Grant, Keyring, KeyringError, MintError, Minter, SignedUrl, Verifier};
+
+#[cfg(feature = "gateway")]
+pub mod admin;
+#[cfg(feature = "gateway")]
+pub mod cli;
+#[cfg(feature = "gateway")]
+pub mod config;
+#[cfg(feature = "gateway")]
+pub mod gateway;
+#[cfg(feature = "gateway")]
+pub mod keys;
+#[cfg(feature = "gateway")]
+pub mod problem;
+#[cfg(feature = "gateway")]
+pub mod server;
+#[cfg(feature = "gateway")]
+pub mod store;
+#[cfg(feature = "gateway")]
+pub mod telemetry;

@@ -1,0 +1,113 @@
+//! Key bytes: they sign, they compare in constant time, they are never printed, and they are wiped when dropped.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::{Choice, ConstantTimeEq};
+use zeroize::Zeroizing;
+
+/// The bytes of an HMAC-SHA256.
+pub const MAC_LEN: usize = 32;
+
+/// The fewest bytes a key may have (128 bits); keys made by this program have 32.
+pub const SHORTEST_KEY: usize = 16;
+
+/// The most bytes a key may have; HMAC hashes anything beyond 64, so more adds nothing.
+pub const LONGEST_KEY: usize = 256;
+
+/// Why some text is not a key. Never carries the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyError {
+    /// Not an even number of hexadecimal digits.
+    NotHex,
+    /// Fewer than [`SHORTEST_KEY`] or more than [`LONGEST_KEY`] bytes.
+    BadLength(usize),
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotHex => f.write_str("a key is written as hexadecimal digits, two for each byte"),
+            Self::BadLength(got) => {
+                write!(f, "a key has {SHORTEST_KEY} to {LONGEST_KEY} bytes (32 is right); this one has {got}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for KeyError {}
+
+/// An HMAC-SHA256 key (RFC 2104), prepared once: signing starts from its state instead of hashing the key again.
+#[derive(Clone)]
+pub struct SecretKey(Hmac<Sha256>);
+
+impl SecretKey {
+    /// Prepares a key from its bytes.
+    ///
+    /// # Errors
+    /// [`KeyError::BadLength`] if there are too few or too many.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
+        if !(SHORTEST_KEY..=LONGEST_KEY).contains(&bytes.len()) {
+            return Err(KeyError::BadLength(bytes.len()));
+        }
+        Hmac::new_from_slice(bytes).map(Self).map_err(|_| KeyError::BadLength(bytes.len()))
+    }
+
+    /// Prepares a key from hexadecimal digits, as the keyring file has them.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the text is not hexadecimal, or too short or long.
+    pub fn from_hex(digits: &str) -> Result<Self, KeyError> {
+        let bytes = Zeroizing::new(hex::decode(digits).map_err(|_| KeyError::NotHex)?);
+        Self::from_bytes(&bytes)
+    }
+
+    /// HMAC-SHA256 of `message`.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> [u8; MAC_LEN] {
+        let mut mac = self.0.clone();
+        mac.update(message);
+        mac.finalize().into_bytes().into()
+    }
+
+    /// Whether `mac` is this key's for `message`, in time that depends on neither.
+    #[must_use]
+    pub(crate) fn signed(&self, message: &[u8], mac: &[u8; MAC_LEN]) -> Choice {
+        self.sign(message).as_slice().ct_eq(mac.as_slice())
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey([redacted])")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signs_as_rfc_4231_says() {
+        let key = SecretKey::from_bytes(&[0x0b; 20]).unwrap();
+        assert_eq!(
+            hex::encode(key.sign(b"Hi There")),
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
+        );
+    }
+
+    #[test]
+    fn a_key_shows_nothing_of_itself() {
+        let key = SecretKey::from_hex(&"5a".repeat(32)).unwrap();
+        assert_eq!(format!("{key:?}"), "SecretKey([redacted])");
+        let error = SecretKey::from_hex("5a5a5azz").unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("5a5a"));
+    }
+
+    #[test]
+    fn a_short_key_is_refused() {
+        assert_eq!(SecretKey::from_bytes(&[1; 15]).unwrap_err(), KeyError::BadLength(15));
+        assert_eq!(SecretKey::from_hex("abc").unwrap_err(), KeyError::NotHex);
+    }
+}

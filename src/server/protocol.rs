@@ -1,0 +1,54 @@
+//! Which HTTP a connection speaks: HTTP/2 begins with a preface (RFC 9113 §3.4), everything else is HTTP/1.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long to wait for the rest of a preface that has begun.
+const REST_OF_PREFACE: Duration = Duration::from_millis(2);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Looks at the first bytes without taking them.
+pub(super) async fn detect(stream: &TcpStream) -> io::Result<Protocol> {
+    let mut start = [0; PREFACE.len()];
+    loop {
+        let seen = stream.peek(&mut start).await?;
+        match judge(start.get(..seen).unwrap_or_default()) {
+            Some(protocol) => return Ok(protocol),
+            // Peeking returns at once as long as a byte is there, so waiting for more takes a pause.
+            None => tokio::time::sleep(REST_OF_PREFACE).await,
+        }
+    }
+}
+
+/// Decides by the first bytes; `None` while they could still become a preface.
+fn judge(start: &[u8]) -> Option<Protocol> {
+    match PREFACE.strip_prefix(start) {
+        Some([]) => Some(Protocol::Http2),
+        Some(_) if !start.is_empty() => None,
+        _ => Some(Protocol::Http1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_whole_preface_is_http_2() {
+        assert_eq!(judge(PREFACE), Some(Protocol::Http2));
+        assert_eq!(judge(b"P"), None);
+        assert_eq!(judge(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r"), None);
+        for other in [&b"GET /"[..], b"POST", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\rX", b"\x16\x03", b""] {
+            assert_eq!(judge(other), Some(Protocol::Http1), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What hyper leaves to a careful server: requests that are ambiguous or too large are refused before anybody else
+//! sees them, and their connection is closed.
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
+use http::uri::Authority;
+use http::{Method, Request, Response, StatusCode, Version};
+
+use super::Config;
+use crate::problem::Problem;
+
+/// Which requests may have a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bodies {
+    /// None: a body on a GET, HEAD or OPTIONS is refused, and what other methods send is never read.
+    Refused,
+    /// Those of a known length.
+    Allowed,
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    Target,
+    TargetTooLong(usize),
+    HeadTooLarge(usize),
+    Host,
+    Framing,
+    Body,
+}
+
+impl Refused {
+    pub(super) fn into_response(self, version: Version) -> Response<Bytes> {
+        let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "bad_request", "Bad request", detail);
+        let problem = match self {
+            Self::Target => bad("The request target is not a path. Send the link's path and query."),
+            Self::TargetTooLong(limit) => Problem::new(
+                StatusCode::URI_TOO_LONG,
+                "target_too_long",
+                "Request target too long",
+                &format!("The request target is longer than {limit} bytes. A signed link is far shorter."),
+            ),
+            Self::HeadTooLarge(limit) => Problem::new(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "header_too_large",
+                "Request header too large",
+                &format!("The header fields have more than {limit} bytes. Send fewer cookies or fields."),
+            ),
+            Self::Host => bad("The Host header is missing, repeated or not a host. Send exactly one."),
+            Self::Framing => bad("The length of the request body is ambiguous. Send Content-Length alone."),
+            Self::Body => bad("This request takes no body. Send it without one."),
+        };
+        let mut response = problem.into_response();
+        if version < Version::HTTP_2 {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+pub(super) fn vet<B>(request: &Request<B>, config: &Config, bodies: Bodies) -> Result<(), Refused> {
+    vet_size(request, config)?;
+    vet_target(request)?;
+    vet_host(request)?;
+    vet_framing(request, bodies)
+}
+
+fn vet_size<B>(request: &Request<B>, config: &Config) -> Result<(), Refused> {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if target > config.longest_target {
+        return Err(Refused::TargetTooLong(config.longest_target));
+    }
+    // As HTTP/2 counts a header list (RFC 9113 §6.5.2): name, value and 32 bytes each.
+    let head: usize =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+    if head > config.longest_head { Err(Refused::HeadTooLarge(config.longest_head)) } else { Ok(()) }
+}
+
+/// Origin form, absolute form, or `OPTIONS *` (RFC 9112 §3.2).
+fn vet_target<B>(request: &Request<B>) -> Result<(), Refused> {
+    let uri = request.uri();
+    let known_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
+    let fine = match (uri.scheme_str(), uri.authority()) {
+        (None, None) => {
+            uri.path().starts_with('/') || (uri.path() == "*" && request.method() == Method::OPTIONS)
+        }
+        (Some(_), Some(_)) => known_scheme,
+        // CONNECT names an authority alone; it is answered like every other method that is not allowed.
+        (None, Some(_)) => request.method() == Method::CONNECT,
+        (Some(_), None) => known_scheme && request.version() == Version::HTTP_2,
+    };
+    if fine { Ok(()) } else { Err(Refused::Target) }
+}
+
+/// Exactly one valid Host in HTTP/1.1 (RFC 9112 §3.2); in HTTP/2 an authority without a user (RFC 9113 §8.3.1).
+fn vet_host<B>(request: &Request<B>) -> Result<(), Refused> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    let has_user = request.uri().authority().is_some_and(|authority| authority.as_str().contains('@'));
+    if second.is_some() || has_user {
+        return Err(Refused::Host);
+    }
+    match first {
+        Some(host) => valid_host(host),
+        None if request.version() == Version::HTTP_11 => Err(Refused::Host),
+        None => Ok(()),
+    }
+}
+
+fn valid_host(host: &HeaderValue) -> Result<(), Refused> {
+    let text = host.to_str().map_err(|_| Refused::Host)?;
+    // An empty Host is allowed where the target has no authority.
+    if text.is_empty() {
+        return Ok(());
+    }
+    let authority: Authority = text.parse().map_err(|_| Refused::Host)?;
+    let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+    let port_fits = port.is_empty() || port == ":" || authority.port_u16().is_some();
+    if !port_fits || text.contains('@') || authority.host().is_empty() { Err(Refused::Host) } else { Ok(()) }
+}
+
+/// Transfer-Encoding beside Content-Length is how requests are smuggled (RFC 9112 §6.1).
+fn vet_framing<B>(request: &Request<B>, bodies: Bodies) -> Result<(), Refused> {
+    let headers = request.headers();
+    let chunked = headers.contains_key(TRANSFER_ENCODING);
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let (length, repeated) = (lengths.next(), lengths.next().is_some());
+    if repeated || (chunked && (length.is_some() || request.version() < Version::HTTP_11)) {
+        return Err(Refused::Framing);
+    }
+    if headers
+        .get_all(TRANSFER_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    {
+        return Err(Refused::Framing);
+    }
+    let announced = chunked || length.is_some_and(|length| length.as_bytes() != b"0");
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if announced && reads && bodies == Bodies::Refused { Err(Refused::Body) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(text: &str) -> bool {
+        valid_host(&HeaderValue::from_str(text).unwrap()).is_ok()
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_address_and_perhaps_a_port() {
+        for good in ["", "a", "a.example", "a.example:80", "127.0.0.1:8080", "[::1]", "[::1]:80", "a:"] {
+            assert!(host(good), "{good}");
+        }
+        for bad in ["a b", "u@h", "a/b", "a:b", "a:99999", "http://a", "a,b c", ":80", "[::1"] {
+            assert!(!host(bad), "{bad}");
+        }
+    }
+}

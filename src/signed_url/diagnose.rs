@@ -1,0 +1,405 @@
+//! "The customer says 403": what is wrong with a pasted link, in words. For people with access to the keyring; never
+//! part of an answer to the internet.
+
+use std::time::Duration;
+
+use super::format::{BaseUrl, Message, Parameter, parameter, split_route};
+use super::keyring::Keyring;
+use super::verify::{Claim, Denial, Grant, Refusal, Verifier};
+use crate::asset::{AssetKind, AssetRef, ROUTE_ROOT, parse_canonical_id};
+use crate::clock::UnixSeconds;
+
+/// What was found out about a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// The grant if the gateway would honour the link exactly as pasted.
+    pub grant: Option<Grant>,
+    /// What is wrong or noteworthy, the likeliest cause first. Never empty for a link that is refused.
+    pub findings: Vec<Finding>,
+    /// The link as it should have been pasted, if a repair makes it one that the gateway honours.
+    pub mended: Option<Grant>,
+}
+
+/// One thing about a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// A stable word for machines.
+    pub code: &'static str,
+    /// A sentence for people.
+    pub text: String,
+}
+
+impl Finding {
+    fn new(code: &'static str, text: impl Into<String>) -> Self {
+        Self { code, text: text.into() }
+    }
+}
+
+/// Explains `link`: whether the gateway would honour it at `now`, and if not, why. `base` is the public base URL, if
+/// known, to tell a link of another deployment.
+#[must_use]
+pub fn diagnose(
+    link: &str,
+    keyring: &Keyring,
+    verifier: &Verifier,
+    base: Option<&BaseUrl>,
+    now: UnixSeconds,
+) -> Diagnosis {
+    let check = |text: &str| check(text, keyring, verifier, now);
+    let pasted = link.trim();
+    let mut findings = Vec::new();
+    let outcome = check(pasted);
+    if let Ok(grant) = outcome {
+        note_base(pasted, base, &mut findings);
+        return Diagnosis { grant: Some(grant), findings, mended: None };
+    }
+
+    let repaired = repair(pasted, &mut findings);
+    let repaired_outcome = check(&repaired);
+    match &repaired_outcome {
+        Ok(_) => {}
+        Err(None) => findings.push(wrong_path(&repaired)),
+        Err(Some(denial)) => explain(denial, &repaired, keyring, now, &mut findings),
+    }
+    note_base(&repaired, base, &mut findings);
+    Diagnosis { grant: None, findings, mended: repaired_outcome.ok() }
+}
+
+/// What the gateway would say; `Err(None)` if there is no signed path in the text.
+fn check(
+    text: &str,
+    keyring: &Keyring,
+    verifier: &Verifier,
+    now: UnixSeconds,
+) -> Result<Grant, Option<Denial>> {
+    let (path, query) = split(text);
+    let (kind, id) = route_in(path).ok_or(None)?;
+    verifier.verify(keyring, kind, id, query, now).map_err(Some)
+}
+
+/// Path and query of a link; what follows `#` never reaches a server.
+fn split(text: &str) -> (&str, &str) {
+    let sent = text.split('#').next().unwrap_or_default();
+    sent.split_once('?').unwrap_or((sent, ""))
+}
+
+/// The signed path in a URL or path, whatever prefix stands before it.
+fn route_in(path: &str) -> Option<(AssetKind, &str)> {
+    let root = format!("/{ROUTE_ROOT}/");
+    split_route(path.get(path.rfind(&root)?..)?)
+}
+
+/// Undoes what mail programs, HTML and spreadsheets do to links, and says so.
+fn repair(pasted: &str, findings: &mut Vec<Finding>) -> String {
+    let mut text = pasted.trim_matches(['"', '\'', '<', '>', '`', '(', ')', '[', ']']).to_owned();
+    if text.contains(char::is_whitespace) {
+        text.retain(|c| !c.is_whitespace());
+        findings.push(Finding::new(
+            "broken_by_space",
+            "it has a space or a line break inside: a mail or a form wrapped it",
+        ));
+    }
+    if text.contains("&amp;") {
+        text = text.replace("&amp;", "&");
+        findings.push(Finding::new(
+            "html_escaped",
+            "it looks HTML-escaped: `&amp;` stands where `&` belongs; copy the link's address, not the page's source",
+        ));
+    }
+    let lower = text.to_ascii_lowercase();
+    if lower.contains("%3f") || lower.contains("%26") || lower.contains("%3d") || lower.contains("%2f") {
+        text = percent_decoded(&text);
+        findings.push(Finding::new(
+            "percent_encoded",
+            "it looks URL-encoded once too often: `%3F`, `%26` or `%3D` stand where `?`, `&` and `=` belong",
+        ));
+    }
+    trim_sig_tail(&mut text, findings);
+    text
+}
+
+/// Cuts what stands behind 64 digits of a `sig` at the end of the link: a full stop, a bracket, an ellipsis.
+fn trim_sig_tail(text: &mut String, findings: &mut Vec<Finding>) {
+    let Some(start) = text.rfind("sig=").map(|at| at + "sig=".len()) else { return };
+    let digits = text.get(start..).unwrap_or_default().bytes().take_while(u8::is_ascii_hexdigit).count();
+    let tail = text.get(start + digits..).unwrap_or_default();
+    if digits == 64 && !tail.is_empty() && !tail.starts_with(['&', '#']) {
+        findings.push(Finding::new(
+            "trailing_text",
+            format!("`{tail}` stands behind the sig and does not belong to it"),
+        ));
+        text.truncate(start + digits);
+    }
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        let mut ahead = bytes.clone();
+        let pair = (ahead.next().and_then(hex_digit), ahead.next().and_then(hex_digit));
+        match (byte, pair) {
+            (b'%', (Some(high), Some(low))) => {
+                decoded.push(high << 4 | low);
+                bytes = ahead;
+            }
+            _ => decoded.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+fn wrong_path(text: &str) -> Finding {
+    let (path, _) = split(text);
+    Finding::new(
+        "wrong_path",
+        match path.rfind(&format!("/{ROUTE_ROOT}")) {
+            None => format!(
+                "wrong path: a signed link contains /{ROUTE_ROOT}/recording/… or /{ROUTE_ROOT}/transcript/…"
+            ),
+            Some(_) => format!(
+                "wrong path: after /{ROUTE_ROOT}/ comes `recording` or `transcript`, then one UUID, then `?`"
+            ),
+        },
+    )
+}
+
+fn explain(denial: &Denial, link: &str, keyring: &Keyring, now: UnixSeconds, findings: &mut Vec<Finding>) {
+    let (path, query) = split(link);
+    let refusal = match denial {
+        Denial::Expired { at, key_id, .. } => {
+            findings.push(Finding::new(
+                "expired",
+                format!(
+                    "it expired {} ago, at {at}; the signature is good (key {key_id})",
+                    coarse(now.since(*at))
+                ),
+            ));
+            return;
+        }
+        Denial::Invalid(refusal) => refusal,
+    };
+    if let Parameter::Once(expires) = parameter(query, "expires")
+        && expires.len() >= 13
+        && expires.bytes().all(|b| b.is_ascii_digit())
+    {
+        findings.push(Finding::new(
+            "expires_in_milliseconds",
+            "`expires` looks like milliseconds (Date.now()); it is signed and sent in whole seconds",
+        ));
+    }
+    match refusal {
+        Refusal::MalformedSig | Refusal::MissingSig | Refusal::MissingExpires => {
+            findings.push(explain_form(refusal, query));
+        }
+        Refusal::MalformedId => findings.push(Finding::new("malformed_id", explain_id(path))),
+        Refusal::NoKeyFits => findings.push(explain_misfit(path, query, keyring)),
+        other => findings.push(Finding::new(other.reason(), other.to_string())),
+    }
+}
+
+fn explain_form(refusal: &Refusal, query: &str) -> Finding {
+    match (refusal, parameter(query, "sig")) {
+        (Refusal::MalformedSig, Parameter::Once(sig)) => {
+            let digits = sig.bytes().take_while(u8::is_ascii_hexdigit).count();
+            let rest = sig.get(digits..).unwrap_or_default();
+            if digits < 64 && matches!(rest, "" | "…" | "..." | "%E2%80%A6") {
+                return Finding::new(
+                    "cut_short",
+                    format!("it is cut short: {digits} of the 64 digits of `sig` are left"),
+                );
+            }
+            if digits == 64 && rest.is_empty() {
+                return Finding::new(
+                    "sig_in_upper_case",
+                    "`sig` is in upper case; it is signed and sent in lower case",
+                );
+            }
+            Finding::new(
+                "malformed_sig",
+                "`sig` is not 64 lower-case hexadecimal digits: it was changed on its way",
+            )
+        }
+        (Refusal::MissingExpires, Parameter::Missing) if query.is_empty() => {
+            Finding::new("cut_short", "it is cut short: everything from `?` on is missing")
+        }
+        (Refusal::MissingSig, _) => Finding::new("cut_short", "it is cut short: `&sig=…` is missing"),
+        _ => Finding::new(refusal.reason(), refusal.to_string()),
+    }
+}
+
+fn explain_id(path: &str) -> String {
+    let id = route_in(path).map(|(_, id)| id).unwrap_or_default();
+    if parse_canonical_id(&id.to_ascii_lowercase()).is_some() {
+        return "the id is in upper case; it is signed and sent in lower case".to_owned();
+    }
+    let bare = id.trim_matches(['{', '}']).trim_start_matches("urn:uuid:");
+    if uuid::Uuid::try_parse(bare).is_ok() {
+        return "the id is a UUID in another spelling; it must be hyphenated, lower case, without braces"
+            .to_owned();
+    }
+    "wrong path: the id is not a UUID".to_owned()
+}
+
+/// The form is right and no key in force made the signature: look for the nearest explanation.
+fn explain_misfit(path: &str, query: &str, keyring: &Keyring) -> Finding {
+    let claim = route_in(path).and_then(|(kind, id)| Claim::parse(kind, id, query).ok());
+    let Some(Claim { asset, expires, mac }) = claim else {
+        return Finding::new("no_key_fits", "the sig does not fit any key of this keyring");
+    };
+    let ever = |asset: AssetRef, expires| keyring.find_ever(Message::new(asset, expires).as_bytes(), &mac);
+    if let Some(key) = ever(asset, expires) {
+        let ended = key.ends().map_or_else(String::new, |ends| format!(" at {ends}"));
+        return Finding::new(
+            "key_ended",
+            format!("key {} signed it, and that key ended{ended}: mint a new link", key.id()),
+        );
+    }
+    for kind in AssetKind::ALL {
+        if kind != asset.kind && ever(AssetRef { kind, id: asset.id }, expires).is_some() {
+            return Finding::new(
+                "signed_for_the_other_kind",
+                format!(
+                    "the sig belongs to the {kind} of this id, not to its {}: a link opens one asset",
+                    asset.kind
+                ),
+            );
+        }
+    }
+    Finding::new(
+        "no_key_fits",
+        "the sig does not fit any key of this keyring: the link was changed after signing (id, expires or sig), \
+         or signed with a key that is not in this keyring",
+    )
+}
+
+fn note_base(link: &str, base: Option<&BaseUrl>, findings: &mut Vec<Finding>) {
+    let (path, _) = split(link);
+    let (Some(base), Some(at)) = (base, path.rfind(&format!("/{ROUTE_ROOT}/"))) else { return };
+    let found = path.get(..at).unwrap_or_default();
+    if !found.is_empty() && found != base.as_str() {
+        findings.push(Finding::new(
+            "other_base",
+            format!("it points to {found}, this gateway's public URL is {base}: is it the right deployment?"),
+        ));
+    }
+}
+
+/// A duration in its two largest units: `3h 12m`.
+fn coarse(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let kept = match seconds {
+        0..60 => seconds,
+        60..3_600 => seconds - seconds % 60,
+        3_600..86_400 => seconds - seconds % 60,
+        _ => seconds - seconds % 3_600,
+    };
+    humantime::format_duration(Duration::from_secs(kept)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::SecretKey;
+    use crate::signed_url::{Minter, SigningKey};
+
+    const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn ring() -> Keyring {
+        let old = SecretKey::from_bytes(&[1; 32]).unwrap();
+        let new = SecretKey::from_bytes(&[2; 32]).unwrap();
+        Keyring::new(vec![
+            SigningKey::new("old", old, UnixSeconds(0), Some(NOW.plus(2 * DAY))),
+            SigningKey::new("new", new, NOW, None),
+        ])
+        .unwrap()
+    }
+
+    fn link_at(now: UnixSeconds) -> String {
+        let id = uuid::Uuid::try_parse("550e8400-e29b-41d4-a716-446655440000").unwrap();
+        let minter = Minter::new("https://app.example.com/api", ring()).unwrap();
+        minter.mint_at(AssetRef::recording(id), DAY, now).unwrap().into()
+    }
+
+    fn found(link: &str, now: UnixSeconds) -> (Diagnosis, Vec<&'static str>) {
+        let base = BaseUrl::parse("https://app.example.com/api").unwrap();
+        let diagnosis = diagnose(link, &ring(), &Verifier::default(), Some(&base), now);
+        let codes = diagnosis.findings.iter().map(|finding| finding.code).collect();
+        (diagnosis, codes)
+    }
+
+    #[test]
+    fn a_good_link_has_no_findings() {
+        let (diagnosis, codes) = found(&link_at(NOW), NOW);
+        assert_eq!(diagnosis.grant.unwrap().key_id().as_ref(), "new");
+        assert!(codes.is_empty());
+    }
+
+    #[test]
+    fn each_way_to_spoil_a_link_is_named() {
+        let link = link_at(NOW);
+        let sig_at = link.find("sig=").unwrap() + 4;
+        let (head, sig) = link.split_at(sig_at);
+        let other_sig = if sig.starts_with('0') { "1" } else { "0" };
+        let spoiled = [
+            ("html_escaped", link.replace('&', "&amp;")),
+            ("percent_encoded", link.replace('?', "%3F").replace('&', "%26").replace('=', "%3D")),
+            ("broken_by_space", link.replace("&sig", "\n&sig")),
+            ("trailing_text", format!("{link}.")),
+            ("cut_short", link[..link.len() - 20].to_owned()),
+            ("cut_short", format!("{}...", &link[..link.len() - 20])),
+            ("cut_short", link[..link.find("&sig").unwrap()].to_owned()),
+            ("cut_short", link[..link.find('?').unwrap()].to_owned()),
+            ("sig_in_upper_case", format!("{head}{}", sig.to_uppercase())),
+            ("malformed_sig", format!("{head}{}", sig.replacen(char::is_alphanumeric, "z", 1))),
+            ("no_key_fits", format!("{head}{other_sig}{}", &sig[1..])),
+            ("expires_in_milliseconds", link.replace("&sig", "000&sig")),
+            ("malformed_expires", link.replace("expires=", "expires=+")),
+            ("repeated_sig", format!("{link}&sig=x")),
+            ("malformed_id", link.replace("550e8400-e29b", "550E8400-E29B")),
+            ("malformed_id", link.replace("550e8400-", "550e8400")),
+            ("wrong_path", link.replace("recording", "recordings")),
+            ("wrong_path", "https://app.example.com/".to_owned()),
+            ("signed_for_the_other_kind", link.replace("recording", "transcript")),
+        ];
+        for (code, text) in spoiled {
+            let (diagnosis, codes) = found(&text, NOW);
+            assert_eq!(diagnosis.grant, None, "{text}");
+            assert!(codes.contains(&code), "{text}: {codes:?}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_mended_is_mended() {
+        let link = link_at(NOW);
+        for text in
+            [link.replace('&', "&amp;"), format!("<{link}>"), format!("{link})."), link.replace("?", "?\n")]
+        {
+            let (diagnosis, _) = found(&text, NOW);
+            assert!(diagnosis.grant.is_none() && diagnosis.mended.is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_expired_link_says_since_when_and_a_dead_key_is_named() {
+        let (diagnosis, codes) = found(&link_at(NOW), NOW.plus(DAY + Duration::from_secs(3 * 3_600 + 5)));
+        assert_eq!(codes, ["expired"]);
+        assert!(diagnosis.findings[0].text.starts_with("it expired 3h ago"), "{diagnosis:?}");
+        let signed_by_old = link_at(UnixSeconds(NOW.0 - 10));
+        let (_, codes) = found(&signed_by_old, NOW.plus(3 * DAY));
+        assert_eq!(codes, ["key_ended"]);
+    }
+
+    #[test]
+    fn a_link_of_another_deployment_is_noted() {
+        let link = link_at(NOW).replace("app.example.com/api", "staging.example.com");
+        let (diagnosis, codes) = found(&link, NOW);
+        assert!(diagnosis.grant.is_some());
+        assert_eq!(codes, ["other_base"]);
+    }
+}

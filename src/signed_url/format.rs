@@ -1,0 +1,284 @@
+//! The bytes that are signed, and the pieces of a link.
+
+use std::fmt;
+
+use uuid::fmt::Hyphenated;
+
+use crate::asset::{AssetKind, AssetRef, ROUTE_ROOT};
+use crate::clock::UnixSeconds;
+use crate::secret::MAC_LEN;
+
+/// The first signed field: the version of the format.
+const VERSION: &str = "webhook-assets/v1";
+
+/// Room for the longest message: 17 + 1 + 10 + 1 + 36 + 1 + 20 bytes.
+const MESSAGE_ROOM: usize = 86;
+
+/// The signed bytes of one link, built without allocating.
+pub(super) struct Message {
+    bytes: [u8; MESSAGE_ROOM],
+    len: usize,
+}
+
+impl Message {
+    /// `webhook-assets/v1 \n kind \n uuid \n expires`, a single newline between the four fields and none at the end.
+    pub(super) fn new(asset: AssetRef, expires: UnixSeconds) -> Self {
+        let mut message = Self { bytes: [0; MESSAGE_ROOM], len: 0 };
+        let mut id = [0; Hyphenated::LENGTH];
+        message.push(VERSION);
+        message.push("\n");
+        message.push(asset.kind.name());
+        message.push("\n");
+        message.push(asset.id.as_hyphenated().encode_lower(&mut id));
+        message.push("\n");
+        message.push(Decimal::new(expires.0).as_str());
+        message
+    }
+
+    fn push(&mut self, text: &str) {
+        // The room is sized for the longest kind, id and number, so the slice is always there.
+        if let Some(room) = self.bytes.get_mut(self.len..self.len + text.len()) {
+            room.copy_from_slice(text.as_bytes());
+            self.len += text.len();
+        }
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// A number's decimal digits, without allocating.
+struct Decimal {
+    digits: [u8; 20],
+    first: usize,
+}
+
+impl Decimal {
+    fn new(mut number: u64) -> Self {
+        let mut decimal = Self { digits: [b'0'; 20], first: 20 };
+        for digit in decimal.digits.iter_mut().rev() {
+            *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+            number /= 10;
+            decimal.first -= 1;
+            if number == 0 {
+                break;
+            }
+        }
+        decimal
+    }
+
+    fn as_str(&self) -> &str {
+        self.digits.get(self.first..).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or_default()
+    }
+}
+
+/// Reads `expires`: decimal digits, no sign, no leading zero, at most what 64 bits hold.
+pub(super) fn parse_expires(text: &str) -> Option<UnixSeconds> {
+    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let leading_zero = text.len() > 1 && text.starts_with('0');
+    if plain && !leading_zero { text.parse().ok().map(UnixSeconds) } else { None }
+}
+
+/// Reads `sig`: 64 lower-case hexadecimal digits.
+pub(super) fn parse_sig(text: &str) -> Option<[u8; MAC_LEN]> {
+    if text.len() != 2 * MAC_LEN || text.bytes().any(|b| b.is_ascii_uppercase()) {
+        return None;
+    }
+    let mut mac = [0; MAC_LEN];
+    hex::decode_to_slice(text, &mut mac).ok()?;
+    Some(mac)
+}
+
+/// How often a parameter stands in a query, and what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parameter<'q> {
+    Missing,
+    Once(&'q str),
+    /// A repeated parameter is no parameter: which of the two was meant cannot be known.
+    Repeated,
+}
+
+/// Finds parameter `name` in a raw query. Names and values are compared as they stand, undecoded.
+pub(super) fn parameter<'q>(query: &'q str, name: &str) -> Parameter<'q> {
+    let mut found = Parameter::Missing;
+    for pair in query.split('&') {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if key == name {
+            match found {
+                Parameter::Missing => found = Parameter::Once(value),
+                _ => return Parameter::Repeated,
+            }
+        }
+    }
+    found
+}
+
+/// Splits `/webhook-assets/{kind}/{id}` into kind and id. The id is one segment of any form; whether it is a UUID is
+/// for verification to say, because an id that is none is answered like a bad signature.
+#[must_use]
+pub fn split_route(path: &str) -> Option<(AssetKind, &str)> {
+    let rest = path.strip_prefix('/')?.strip_prefix(ROUTE_ROOT)?.strip_prefix('/')?;
+    let (kind, id) = rest.split_once('/')?;
+    let kind = kind.parse().ok()?;
+    if id.contains('/') { None } else { Some((kind, id)) }
+}
+
+/// The public base URL of links, e.g. `https://app.example.com/api`: scheme, host and perhaps a path prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl {
+    url: String,
+    path_at: usize,
+}
+
+impl BaseUrl {
+    /// Reads a base URL; a slash at its end is dropped.
+    ///
+    /// # Errors
+    /// [`BaseUrlError`] if it is not `http(s)://host[:port][/prefix]` in printable ASCII, or has a user, a query or a
+    /// fragment.
+    pub fn parse(text: &str) -> Result<Self, BaseUrlError> {
+        let url = text.trim_end_matches('/');
+        let after_scheme = ["https://", "http://"].into_iter().find_map(|scheme| url.strip_prefix(scheme));
+        let rest = after_scheme.ok_or(BaseUrlError::Scheme)?;
+        if !url.bytes().all(|b| b.is_ascii_graphic()) || rest.contains(['?', '#', '"', '<', '>', '\\']) {
+            return Err(BaseUrlError::Form);
+        }
+        let (host, prefix) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+        if host.is_empty() || host.starts_with(':') || host.contains('@') {
+            return Err(BaseUrlError::Host);
+        }
+        if prefix.contains("//") || prefix.split('/').any(|segment| matches!(segment, "." | "..")) {
+            return Err(BaseUrlError::Form);
+        }
+        Ok(Self { path_at: url.len() - prefix.len(), url: url.to_owned() })
+    }
+
+    /// The whole URL, without a slash at its end.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.url
+    }
+
+    /// The path prefix: `/api`, or empty.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        self.url.get(self.path_at..).unwrap_or_default()
+    }
+
+    /// Scheme and host: `https://app.example.com`.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        self.url.get(..self.path_at).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+/// Why some text is no base URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BaseUrlError {
+    /// Neither `https://` nor `http://` at its start.
+    Scheme,
+    /// No host, or a user name before it.
+    Host,
+    /// A query, a fragment, a space, a dot segment or an empty one.
+    Form,
+}
+
+impl fmt::Display for BaseUrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scheme => "a base URL starts with https:// or http://, e.g. https://app.example.com/api",
+            Self::Host => "a base URL names a host and no user, e.g. https://app.example.com/api",
+            Self::Form => "a base URL is scheme, host and path alone, e.g. https://app.example.com/api",
+        })
+    }
+}
+
+impl std::error::Error for BaseUrlError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn the_signed_bytes_are_those_of_the_contract() {
+        let asset = AssetRef::transcript(Uuid::try_parse("550e8400-e29b-41d4-a716-446655440000").unwrap());
+        let expected = b"webhook-assets/v1\ntranscript\n550e8400-e29b-41d4-a716-446655440000\n1734567890";
+        assert_eq!(Message::new(asset, UnixSeconds(1_734_567_890)).as_bytes(), expected);
+    }
+
+    #[test]
+    fn the_longest_message_fits_its_room() {
+        let message = Message::new(AssetRef::transcript(Uuid::max()), UnixSeconds(u64::MAX));
+        assert_eq!(message.as_bytes().len(), MESSAGE_ROOM);
+        assert!(message.as_bytes().ends_with(b"\n18446744073709551615"));
+        assert!(
+            Message::new(AssetRef::recording(Uuid::nil()), UnixSeconds(0)).as_bytes().ends_with(b"0000\n0")
+        );
+    }
+
+    #[test]
+    fn expires_has_one_spelling() {
+        assert_eq!(parse_expires("1734567890"), Some(UnixSeconds(1_734_567_890)));
+        assert_eq!(parse_expires("0"), Some(UnixSeconds(0)));
+        for other in ["", "-1", "+1", "01", "1e9", "1.0", " 1", "1 ", "0x1", "18446744073709551616", "١"] {
+            assert_eq!(parse_expires(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_repeated_parameter_is_no_parameter() {
+        assert_eq!(parameter("expires=1&sig=a", "sig"), Parameter::Once("a"));
+        assert_eq!(parameter("utm_source=x&sig=a&b", "sig"), Parameter::Once("a"));
+        assert_eq!(parameter("sig=a&sig=a", "sig"), Parameter::Repeated);
+        assert_eq!(parameter("sig=a&sig", "sig"), Parameter::Repeated);
+        assert_eq!(parameter("amp;sig=a&SIG=a&s%69g=a", "sig"), Parameter::Missing);
+    }
+
+    #[test]
+    fn a_route_is_root_kind_and_one_segment() {
+        assert_eq!(split_route("/webhook-assets/recording/x"), Some((AssetKind::Recording, "x")));
+        assert_eq!(split_route("/webhook-assets/transcript/"), Some((AssetKind::Transcript, "")));
+        for other in [
+            "",
+            "/",
+            "webhook-assets/recording/x",
+            "/webhook-assets/recording",
+            "/webhook-assets/video/x",
+            "/webhook-assets/recording/x/",
+            "/webhook-assets/recording/../transcript/x",
+            "/webhook-assets//recording/x",
+            "//webhook-assets/recording/x",
+            "/Webhook-Assets/recording/x",
+        ] {
+            assert_eq!(split_route(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_base_url_keeps_its_prefix_and_drops_its_last_slash() {
+        let base = BaseUrl::parse("https://app.example.com/api/").unwrap();
+        assert_eq!((base.origin(), base.prefix()), ("https://app.example.com", "/api"));
+        assert_eq!(base.as_str(), "https://app.example.com/api");
+        assert_eq!(BaseUrl::parse("http://[::1]:8080").unwrap().prefix(), "");
+        for bad in [
+            "",
+            "app.example.com",
+            "ftp://x",
+            "https://",
+            "https:///x",
+            "https://u@h",
+            "https://h?x",
+            "https://h/../x",
+        ] {
+            assert!(BaseUrl::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

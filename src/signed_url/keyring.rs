@@ -1,0 +1,195 @@
+//! The keys in force: which one signs now, and which one a signature fits.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use subtle::{Choice, ConditionallySelectable};
+
+use super::keyring_file::{KeyringError, KeyringFile};
+use crate::clock::UnixSeconds;
+use crate::secret::{MAC_LEN, SecretKey};
+
+/// A key's public name, as logs and `keys list` show it.
+pub type KeyId = Arc<str>;
+
+/// One key and its time.
+#[derive(Debug, Clone)]
+pub struct SigningKey {
+    id: KeyId,
+    secret: SecretKey,
+    starts: UnixSeconds,
+    ends: Option<UnixSeconds>,
+}
+
+impl SigningKey {
+    /// A key that signs from `starts` on and is forgotten at `ends`.
+    #[must_use]
+    pub fn new(
+        id: impl Into<KeyId>,
+        secret: SecretKey,
+        starts: UnixSeconds,
+        ends: Option<UnixSeconds>,
+    ) -> Self {
+        Self { id: id.into(), secret, starts, ends }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &KeyId {
+        &self.id
+    }
+
+    /// The second from which it signs. It verifies before that too, so that a replica whose clock runs ahead makes
+    /// links that all others honour.
+    #[must_use]
+    pub fn starts(&self) -> UnixSeconds {
+        self.starts
+    }
+
+    /// The second from which it neither signs nor verifies.
+    #[must_use]
+    pub fn ends(&self) -> Option<UnixSeconds> {
+        self.ends
+    }
+
+    fn has_ended(&self, now: UnixSeconds) -> bool {
+        self.ends.is_some_and(|ends| ends <= now)
+    }
+
+    /// Whether the key outlives a link that is good until `expires`.
+    fn lasts_until(&self, expires: UnixSeconds) -> bool {
+        self.ends.is_none_or(|ends| ends >= expires)
+    }
+
+    pub(super) fn sign(&self, message: &[u8]) -> [u8; MAC_LEN] {
+        self.secret.sign(message)
+    }
+}
+
+/// Several keys: the newest whose start has come signs, all that have not ended verify. Never empty.
+#[derive(Debug, Clone)]
+pub struct Keyring {
+    keys: Vec<SigningKey>,
+}
+
+impl Keyring {
+    /// A keyring of these keys.
+    ///
+    /// # Errors
+    /// [`KeyringError`] if there is none, or two share an id.
+    pub fn new(keys: Vec<SigningKey>) -> Result<Self, KeyringError> {
+        if keys.is_empty() {
+            return Err(KeyringError::Empty);
+        }
+        for (at, key) in keys.iter().enumerate() {
+            if keys.iter().skip(at + 1).any(|other| other.id == key.id) {
+                return Err(KeyringError::RepeatedId(key.id.to_string()));
+            }
+        }
+        Ok(Self { keys })
+    }
+
+    /// A keyring of one key that is always in force.
+    #[must_use]
+    pub fn of_one(id: impl Into<KeyId>, secret: SecretKey) -> Self {
+        Self { keys: vec![SigningKey::new(id, secret, UnixSeconds(0), None)] }
+    }
+
+    /// Reads a keyring file as `webhook-assets keys` writes it.
+    ///
+    /// # Errors
+    /// [`KeyringError`] if it cannot be read or is not a keyring; the error never contains key bytes.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, KeyringError> {
+        KeyringFile::read(path.as_ref())?.to_keyring()
+    }
+
+    /// The keys, in the file's order.
+    #[must_use]
+    pub fn keys(&self) -> &[SigningKey] {
+        &self.keys
+    }
+
+    /// The key that signs a link good until `expires`: of those that have started and last as long as the link, the
+    /// one that started last (of two, the later in the file). A key that ends before the link would make a dead link.
+    #[must_use]
+    pub fn signing_key(&self, now: UnixSeconds, expires: UnixSeconds) -> Option<&SigningKey> {
+        self.keys
+            .iter()
+            .filter(|key| key.starts <= now && !key.has_ended(now) && key.lasts_until(expires))
+            .max_by_key(|key| key.starts)
+    }
+
+    /// The key whose MAC of `message` is `mac`. Every key that has not ended is tried, in constant time and without
+    /// stopping at the one that fits, so that the time taken tells nothing.
+    pub(super) fn find(&self, message: &[u8], mac: &[u8; MAC_LEN], now: UnixSeconds) -> Option<&SigningKey> {
+        let mut found = u64::MAX;
+        for (at, key) in (0_u64..).zip(&self.keys) {
+            let fits = key.secret.signed(message, mac) & Choice::from(u8::from(!key.has_ended(now)));
+            found.conditional_assign(&at, fits);
+        }
+        usize::try_from(found).ok().and_then(|at| self.keys.get(at))
+    }
+
+    /// The key whose MAC fits even if it has ended: for explanations, never for access.
+    pub(super) fn find_ever(&self, message: &[u8], mac: &[u8; MAC_LEN]) -> Option<&SigningKey> {
+        self.keys.iter().find(|key| bool::from(key.secret.signed(message, mac)))
+    }
+}
+
+impl fmt::Display for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids: Vec<&str> = self.keys.iter().map(|key| key.id.as_ref()).collect();
+        f.write_str(&ids.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(id: &str, starts: u64, ends: Option<u64>) -> SigningKey {
+        let secret = SecretKey::from_bytes(id.repeat(32).as_bytes()).unwrap();
+        SigningKey::new(id, secret, UnixSeconds(starts), ends.map(UnixSeconds))
+    }
+
+    fn signer(keys: &[SigningKey], now: u64, expires: u64) -> Option<String> {
+        let ring = Keyring::new(keys.to_vec()).unwrap();
+        ring.signing_key(UnixSeconds(now), UnixSeconds(expires)).map(|key| key.id().to_string())
+    }
+
+    #[test]
+    fn the_newest_key_whose_start_has_come_signs() {
+        let keys = [key("b", 200, None), key("a", 100, None), key("c", 300, None)];
+        assert_eq!(signer(&keys, 99, 100), None);
+        assert_eq!(signer(&keys, 100, 150), Some("a".into()));
+        assert_eq!(signer(&keys, 299, 350), Some("b".into()));
+        assert_eq!(signer(&keys, 300, 350), Some("c".into()));
+    }
+
+    #[test]
+    fn a_key_that_ends_before_the_link_does_not_sign_it() {
+        let keys = [key("a", 100, None), key("b", 200, Some(400))];
+        assert_eq!(signer(&keys, 250, 400), Some("b".into()));
+        assert_eq!(signer(&keys, 250, 401), Some("a".into()));
+    }
+
+    #[test]
+    fn all_keys_verify_until_they_end() {
+        let keys = vec![key("a", 100, Some(300)), key("b", 900, None)];
+        let macs: Vec<_> = keys.iter().map(|key| key.sign(b"m")).collect();
+        let ring = Keyring::new(keys).unwrap();
+        let fits = |mac, now| ring.find(b"m", mac, UnixSeconds(now)).map(|key| key.id().to_string());
+        assert_eq!(fits(&macs[0], 299), Some("a".into()));
+        assert_eq!(fits(&macs[0], 300), None);
+        assert_eq!(fits(&macs[1], 0), Some("b".into()), "before its start too");
+        assert_eq!(fits(&[0; MAC_LEN], 0), None);
+    }
+
+    #[test]
+    fn a_keyring_is_never_empty_and_its_ids_differ() {
+        assert!(matches!(Keyring::new(vec![]), Err(KeyringError::Empty)));
+        let twins = vec![key("a", 0, None), key("a", 1, None)];
+        assert!(matches!(Keyring::new(twins), Err(KeyringError::RepeatedId(id)) if id == "a"));
+    }
+}

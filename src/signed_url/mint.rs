@@ -1,0 +1,188 @@
+//! Makes links.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::DEFAULT_LONGEST_LIFETIME;
+use super::format::{BaseUrl, BaseUrlError, Message};
+use super::keyring::Keyring;
+use super::verify::Grant;
+use crate::asset::AssetRef;
+use crate::clock::{Clock, SystemClock, UnixSeconds};
+
+/// Mints signed URLs for one public base URL.
+///
+/// ```
+/// use std::time::Duration;
+/// use webhook_assets::{AssetRef, Keyring, Minter, SecretKey};
+///
+/// # let id = uuid::uuid!("550e8400-e29b-41d4-a716-446655440000");
+/// # let keyring = Keyring::of_one("demo", SecretKey::from_bytes(&[7; 32])?);
+/// // In production: Keyring::read("/etc/webhook-assets/keys.json")?
+/// let minter = Minter::new("https://app.example.com/api", keyring)?;
+/// let link = minter.mint(AssetRef::recording(id), Duration::from_secs(24 * 60 * 60))?;
+/// assert!(link.as_str().starts_with("https://app.example.com/api/webhook-assets/recording/550e8400-"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Minter {
+    base: BaseUrl,
+    keyring: Arc<Keyring>,
+    longest_lifetime: Duration,
+}
+
+impl Minter {
+    /// A minter of links below `base_url`, good for 24 hours at most.
+    ///
+    /// # Errors
+    /// [`BaseUrlError`] if `base_url` is not scheme, host and path.
+    pub fn new(base_url: &str, keyring: impl Into<Arc<Keyring>>) -> Result<Self, BaseUrlError> {
+        Ok(Self::for_base(BaseUrl::parse(base_url)?, keyring))
+    }
+
+    /// The same for a base URL that was read before.
+    pub fn for_base(base: BaseUrl, keyring: impl Into<Arc<Keyring>>) -> Self {
+        Self { base, keyring: keyring.into(), longest_lifetime: DEFAULT_LONGEST_LIFETIME }
+    }
+
+    /// Allows lifetimes up to `longest`. A gateway must be set to honour them.
+    #[must_use]
+    pub fn with_longest_lifetime(mut self, longest: Duration) -> Self {
+        self.longest_lifetime = longest;
+        self
+    }
+
+    /// Mints a link that is good for `lifetime` (whole seconds) from now on.
+    ///
+    /// # Errors
+    /// [`MintError`] if the lifetime is not allowed, or no key may sign now.
+    pub fn mint(&self, asset: AssetRef, lifetime: Duration) -> Result<SignedUrl, MintError> {
+        self.mint_at(asset, lifetime, SystemClock.now())
+    }
+
+    /// Mints a link as [`Minter::mint`] would at `now`.
+    ///
+    /// # Errors
+    /// As [`Minter::mint`].
+    pub fn mint_at(
+        &self,
+        asset: AssetRef,
+        lifetime: Duration,
+        now: UnixSeconds,
+    ) -> Result<SignedUrl, MintError> {
+        if lifetime > self.longest_lifetime {
+            return Err(MintError::TooLong { asked: lifetime, longest: self.longest_lifetime });
+        }
+        if lifetime.as_secs() == 0 {
+            return Err(MintError::TooShort);
+        }
+        let expires = now.plus(lifetime);
+        let key = self.keyring.signing_key(now, expires).ok_or(MintError::NoKey)?;
+        Ok(SignedUrl::new(&self.base, Grant::new(asset, expires, key.id().clone()), |message| {
+            key.sign(message)
+        }))
+    }
+}
+
+/// A signed URL. Displays as the link itself; its `Debug` hides the signature.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedUrl {
+    url: String,
+    grant: Grant,
+}
+
+impl SignedUrl {
+    pub(super) fn new(base: &BaseUrl, grant: Grant, sign: impl FnOnce(&[u8]) -> [u8; 32]) -> Self {
+        use fmt::Write;
+
+        let asset = grant.asset();
+        let mut digits = [0; 64];
+        let mac = sign(Message::new(asset, grant.expires()).as_bytes());
+        // 64 digits for 32 bytes: the lengths fit by their types.
+        let _ = hex::encode_to_slice(mac, &mut digits);
+        let mut url = String::with_capacity(base.as_str().len() + 160);
+        let _ = write!(
+            url,
+            "{base}/{}/{}/{}?expires={}&sig=",
+            crate::asset::ROUTE_ROOT,
+            asset.kind,
+            asset.id.as_hyphenated(),
+            grant.expires().0
+        );
+        url.push_str(std::str::from_utf8(&digits).unwrap_or_default());
+        Self { url, grant }
+    }
+
+    /// The link.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.url
+    }
+
+    /// The second from which it is no longer good.
+    #[must_use]
+    pub fn expires_at(&self) -> UnixSeconds {
+        self.grant.expires()
+    }
+
+    /// What it opens, and which key signed it.
+    #[must_use]
+    pub fn grant(&self) -> &Grant {
+        &self.grant
+    }
+}
+
+impl From<SignedUrl> for String {
+    fn from(link: SignedUrl) -> Self {
+        link.url
+    }
+}
+
+impl fmt::Display for SignedUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+impl fmt::Debug for SignedUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedUrl").field("grant", &self.grant).finish_non_exhaustive()
+    }
+}
+
+/// Why no link was minted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MintError {
+    /// Longer than links may live.
+    TooLong {
+        /// What was asked for.
+        asked: Duration,
+        /// What is allowed.
+        longest: Duration,
+    },
+    /// Less than a second.
+    TooShort,
+    /// No key has started, or each ends before the link would.
+    NoKey,
+}
+
+impl fmt::Display for MintError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { asked, longest } => write!(
+                f,
+                "a link may live at most {}, not {}",
+                humantime::format_duration(*longest),
+                humantime::format_duration(*asked)
+            ),
+            Self::TooShort => f.write_str("a link lives at least one second"),
+            Self::NoKey => f.write_str(
+                "no key of the ring may sign this: each has not started yet or ends before the link would; \
+                 see `webhook-assets keys list`, then `keys rotate`",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for MintError {}

@@ -1,0 +1,233 @@
+//! Checks a link: form, then signature, then time (contract §1), before anything is read from storage.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::format::{Message, Parameter, parameter, parse_expires, parse_sig};
+use super::keyring::{KeyId, Keyring};
+use super::{CLOCK_SKEW, DEFAULT_LONGEST_LIFETIME};
+use crate::asset::{AssetKind, AssetRef, parse_canonical_id};
+use crate::clock::UnixSeconds;
+
+/// The permission to read one asset. It comes from verifying or minting a link and from nowhere else; the store takes
+/// nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    asset: AssetRef,
+    expires: UnixSeconds,
+    key_id: KeyId,
+}
+
+impl Grant {
+    pub(super) fn new(asset: AssetRef, expires: UnixSeconds, key_id: KeyId) -> Self {
+        Self { asset, expires, key_id }
+    }
+
+    /// What may be read.
+    #[must_use]
+    pub fn asset(&self) -> AssetRef {
+        self.asset
+    }
+
+    /// The second from which the link is no longer good.
+    #[must_use]
+    pub fn expires(&self) -> UnixSeconds {
+        self.expires
+    }
+
+    /// The key that signed.
+    #[must_use]
+    pub fn key_id(&self) -> &KeyId {
+        &self.key_id
+    }
+
+    /// How long the link is still good.
+    #[must_use]
+    pub fn remaining(&self, now: UnixSeconds) -> Duration {
+        self.expires.since(now)
+    }
+}
+
+/// Why a link opens nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denial {
+    /// The signature is good, but its time is over.
+    Expired {
+        /// What it would have opened.
+        asset: AssetRef,
+        /// Since when it is over.
+        at: UnixSeconds,
+        /// The key that signed.
+        key_id: KeyId,
+    },
+    /// Anything else. The holder learns no more than that; the log learns the reason.
+    Invalid(Refusal),
+}
+
+impl Denial {
+    /// The stable code of the answer: `expired` or `invalid_signature`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Expired { .. } => "expired",
+            Self::Invalid(_) => "invalid_signature",
+        }
+    }
+
+    /// The reason for logs and metrics: a word of a fixed set.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Expired { .. } => "expired",
+            Self::Invalid(refusal) => refusal.reason(),
+        }
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expired { at, .. } => write!(f, "the link expired at {at}"),
+            Self::Invalid(refusal) => refusal.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Denial {}
+
+/// What is wrong with a link whose signature cannot be honoured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The id is not a UUID in its one spelling.
+    MalformedId,
+    /// No `expires`.
+    MissingExpires,
+    /// `expires` stands more than once.
+    RepeatedExpires,
+    /// `expires` is not decimal digits in their one spelling.
+    MalformedExpires,
+    /// No `sig`.
+    MissingSig,
+    /// `sig` stands more than once.
+    RepeatedSig,
+    /// `sig` is not 64 lower-case hexadecimal digits.
+    MalformedSig,
+    /// No key of the ring made this signature.
+    NoKeyFits,
+    /// Signed, but for longer than links may live.
+    TooFarAhead {
+        /// Until when.
+        expires: UnixSeconds,
+    },
+}
+
+impl Refusal {
+    /// The reason for logs and metrics: a word of a fixed set.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::MalformedId => "malformed_id",
+            Self::MissingExpires => "missing_expires",
+            Self::RepeatedExpires => "repeated_expires",
+            Self::MalformedExpires => "malformed_expires",
+            Self::MissingSig => "missing_sig",
+            Self::RepeatedSig => "repeated_sig",
+            Self::MalformedSig => "malformed_sig",
+            Self::NoKeyFits => "no_key_fits",
+            Self::TooFarAhead { .. } => "too_far_ahead",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MalformedId => f.write_str("the id is not a lower-case hyphenated UUID"),
+            Self::MissingExpires => f.write_str("`expires` is missing"),
+            Self::RepeatedExpires => f.write_str("`expires` stands more than once"),
+            Self::MalformedExpires => f.write_str("`expires` is not a plain decimal number"),
+            Self::MissingSig => f.write_str("`sig` is missing"),
+            Self::RepeatedSig => f.write_str("`sig` stands more than once"),
+            Self::MalformedSig => f.write_str("`sig` is not 64 lower-case hexadecimal digits"),
+            Self::NoKeyFits => f.write_str("the sig fits no key of the keyring"),
+            Self::TooFarAhead { expires } => {
+                write!(f, "it would be good until {expires}, longer than links may live")
+            }
+        }
+    }
+}
+
+/// Verifies links; holds the one number it needs beside keys and time.
+#[derive(Debug, Clone, Copy)]
+pub struct Verifier {
+    longest_lifetime: Duration,
+}
+
+impl Default for Verifier {
+    fn default() -> Self {
+        Self::new(DEFAULT_LONGEST_LIFETIME)
+    }
+}
+
+impl Verifier {
+    /// A verifier that refuses links reaching further ahead than `longest_lifetime` and [`CLOCK_SKEW`].
+    #[must_use]
+    pub fn new(longest_lifetime: Duration) -> Self {
+        Self { longest_lifetime }
+    }
+
+    /// Checks the link `/webhook-assets/{kind}/{id}?{query}` as received, nothing decoded.
+    ///
+    /// # Errors
+    /// [`Denial`], in the order of the contract: form, signature, time.
+    pub fn verify(
+        &self,
+        keyring: &Keyring,
+        kind: AssetKind,
+        id: &str,
+        query: &str,
+        now: UnixSeconds,
+    ) -> Result<Grant, Denial> {
+        let claim = Claim::parse(kind, id, query).map_err(Denial::Invalid)?;
+        let message = Message::new(claim.asset, claim.expires);
+        let Some(key) = keyring.find(message.as_bytes(), &claim.mac, now) else {
+            return Err(Denial::Invalid(Refusal::NoKeyFits));
+        };
+        self.check_time(&claim, key.id().clone(), now)
+    }
+
+    fn check_time(&self, claim: &Claim, key_id: KeyId, now: UnixSeconds) -> Result<Grant, Denial> {
+        let Claim { asset, expires, .. } = *claim;
+        if expires <= now {
+            return Err(Denial::Expired { asset, at: expires, key_id });
+        }
+        if expires > now.plus(self.longest_lifetime).plus(CLOCK_SKEW) {
+            return Err(Denial::Invalid(Refusal::TooFarAhead { expires }));
+        }
+        Ok(Grant::new(asset, expires, key_id))
+    }
+}
+
+/// What a link says of itself, in the right form but not yet believed.
+pub(super) struct Claim {
+    pub(super) asset: AssetRef,
+    pub(super) expires: UnixSeconds,
+    pub(super) mac: [u8; crate::secret::MAC_LEN],
+}
+
+impl Claim {
+    pub(super) fn parse(kind: AssetKind, id: &str, query: &str) -> Result<Self, Refusal> {
+        let expires = match parameter(query, "expires") {
+            Parameter::Missing => return Err(Refusal::MissingExpires),
+            Parameter::Repeated => return Err(Refusal::RepeatedExpires),
+            Parameter::Once(text) => parse_expires(text).ok_or(Refusal::MalformedExpires)?,
+        };
+        let mac = match parameter(query, "sig") {
+            Parameter::Missing => return Err(Refusal::MissingSig),
+            Parameter::Repeated => return Err(Refusal::RepeatedSig),
+            Parameter::Once(text) => parse_sig(text).ok_or(Refusal::MalformedSig)?,
+        };
+        let id = parse_canonical_id(id).ok_or(Refusal::MalformedId)?;
+        Ok(Self { asset: AssetRef { kind, id }, expires, mac })
+    }
+}

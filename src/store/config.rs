@@ -1,0 +1,52 @@
+//! The store's settings.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::open::StoreUrl;
+
+/// What the store needs to know. Defaults stand in `defaults.toml`.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the objects are: one URL.
+    pub url: StoreUrl,
+    /// How long the connection to the store may take.
+    pub connect_timeout: Duration,
+    /// How long the store may take until its first byte.
+    pub first_byte_timeout: Duration,
+    /// How long the store may pause between two chunks.
+    pub stall_timeout: Duration,
+    /// The clouds' own variables (`AWS_…`, `GOOGLE_…`, `AZURE_…`), as the environment has them.
+    pub cloud: CloudVariables,
+}
+
+/// Credentials and endpoints in the variables of the clouds' own tools. `Debug` shows names only.
+#[derive(Clone, Default)]
+pub struct CloudVariables(Vec<(String, String)>);
+
+impl CloudVariables {
+    /// The prefixes of the clouds' variables, and the names outside them that `object_store` reads.
+    const PREFIXES: [&str; 5] = ["AWS_", "GOOGLE_", "AZURE_", "IDENTITY_ENDPOINT", "SERVICE_ACCOUNT"];
+
+    /// Picks the clouds' variables out of an environment.
+    #[must_use]
+    pub fn pick(environment: impl IntoIterator<Item = (String, String)>) -> Self {
+        let ours = |name: &str| Self::PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        Self(environment.into_iter().filter(|(name, _)| ours(name)).collect())
+    }
+
+    pub(super) fn with_prefix<'v>(&'v self, prefix: &'v str) -> impl Iterator<Item = (&'v str, &'v str)> {
+        let pairs = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        pairs.filter(move |(name, _)| name.starts_with(prefix))
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl fmt::Debug for CloudVariables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}

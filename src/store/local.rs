@@ -1,0 +1,176 @@
+//! Local files without a back door: below the root no symlink is followed, and only regular files are opened.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use futures_util::stream::BoxStream;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use rustix::fs::{Mode, OFlags, openat};
+
+/// The name in error texts.
+const NAME: &str = "local files";
+
+/// A folder whose objects are opened one path segment at a time, relative to the folder above and never through a
+/// symlink. Everything but reading is [`LocalFileSystem`]'s.
+#[derive(Debug)]
+pub(super) struct LocalRoot {
+    root: Arc<File>,
+    inner: LocalFileSystem,
+}
+
+impl LocalRoot {
+    /// Opens the folder; the root itself may be reached through symlinks.
+    pub(super) fn open(folder: &FilePath) -> io::Result<Self> {
+        let root = File::open(folder)?;
+        if !root.metadata()?.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::NotADirectory));
+        }
+        let inner = LocalFileSystem::new_with_prefix(folder).map_err(io::Error::other)?;
+        Ok(Self { root: Arc::new(root), inner })
+    }
+}
+
+impl fmt::Display for LocalRoot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(NAME)
+    }
+}
+
+/// Opens `location` below `root`. Non-blocking, so that a FIFO cannot hold the thread.
+fn open_below(root: &File, location: &Path) -> io::Result<File> {
+    let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let leaf = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut parts = location.parts().peekable();
+    let mut at: Option<File> = None;
+    while let Some(part) = parts.next() {
+        let flags = if parts.peek().is_some() { folder } else { leaf };
+        let above = at.as_ref().unwrap_or(root);
+        at = Some(openat(above, part.as_ref(), flags, Mode::empty())?.into());
+    }
+    at.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+}
+
+/// Opens a regular file; whatever else stands there (a symlink, folder, FIFO, device) is as good as absent.
+fn open_regular(root: &File, location: &Path) -> Result<(File, std::fs::Metadata)> {
+    use io::ErrorKind as K;
+
+    let absent = |source: io::Error| Error::NotFound { path: location.to_string(), source: Box::new(source) };
+    let opened = open_below(root, location).and_then(|file| file.metadata().map(|metadata| (file, metadata)));
+    match opened {
+        Ok((file, metadata)) if metadata.is_file() => Ok((file, metadata)),
+        Ok(_) => Err(absent(io::Error::other("not a regular file"))),
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            Err(absent(error))
+        }
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
+            Err(absent(error))
+        }
+        Err(error) => Err(match error.kind() {
+            K::NotFound | K::NotADirectory | K::IsADirectory => absent(error),
+            K::PermissionDenied => {
+                Error::PermissionDenied { path: location.to_string(), source: Box::new(error) }
+            }
+            _ => Error::Generic { store: NAME, source: Box::new(error) },
+        }),
+    }
+}
+
+fn read(root: &File, location: Path, options: &GetOptions) -> Result<GetResult> {
+    use std::os::unix::fs::MetadataExt;
+
+    let (file, metadata) = open_regular(root, &location)?;
+    let modified =
+        metadata.modified().map_err(|source| Error::Generic { store: NAME, source: Box::new(source) })?;
+    // Inode, time and size: a file that is replaced, even by one of equal age and size, is another version.
+    let e_tag = format!(
+        "\"{:x}-{:x}{:08x}-{:x}\"",
+        metadata.ino(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+        metadata.len()
+    );
+    let meta = ObjectMeta {
+        location,
+        last_modified: modified.into(),
+        size: metadata.len(),
+        e_tag: Some(e_tag),
+        version: None,
+    };
+    options.check_preconditions(&meta)?;
+    let range = match &options.range {
+        Some(range) => range
+            .as_range(meta.size)
+            .map_err(|source| Error::Generic { store: NAME, source: Box::new(source) })?,
+        None => 0..meta.size,
+    };
+    let payload = GetResultPayload::File(file, std::path::PathBuf::new());
+    Ok(GetResult { payload, meta, range, attributes: Default::default(), extensions: Default::default() })
+}
+
+#[async_trait::async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl ObjectStore for LocalRoot {
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let root = Arc::clone(&self.root);
+        let location = location.clone();
+        tokio::task::spawn_blocking(move || read(&root, location, &options))
+            .await
+            .map_err(|source| Error::Generic { store: NAME, source: Box::new(source) })?
+    }
+
+    async fn get_ranges(
+        &self,
+        location: &Path,
+        ranges: &[std::ops::Range<u64>],
+    ) -> Result<Vec<bytes::Bytes>> {
+        self.inner.get_ranges(location, ranges).await
+    }
+
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.inner.put_opts(location, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, options).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list_with_offset(prefix, offset)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: object_store::RenameOptions) -> Result<()> {
+        self.inner.rename_opts(from, to, options).await
+    }
+}

@@ -1,0 +1,265 @@
+//! Opens the object that a [`Grant`] allows, with deadlines, as a stream that never ends short without an error.
+//!
+//! Nothing below takes a path from outside: the object's place comes from the grant.
+
+mod chunks;
+mod config;
+mod error;
+mod local;
+mod open;
+
+pub use chunks::Chunks;
+pub use config::{CloudVariables, Config};
+pub use error::StoreError;
+pub use open::{OpenError, StoreUrl};
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore};
+
+use crate::clock::UnixSeconds;
+use crate::signed_url::Grant;
+use crate::telemetry::metrics::{Metrics, StoreOperation};
+
+/// What is known of an object without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meta {
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its strong entity tag, quotes included (RFC 9110 §8.8.3).
+    pub etag: String,
+    /// When it was last changed.
+    pub last_modified: UnixSeconds,
+}
+
+impl From<&ObjectMeta> for Meta {
+    fn from(meta: &ObjectMeta) -> Self {
+        let seconds = u64::try_from(meta.last_modified.timestamp()).unwrap_or_default();
+        let etag = meta.e_tag.as_deref().and_then(strong_etag);
+        Self {
+            size: meta.size,
+            // A store without strong tags: size and time tell versions apart as well as anything it offers.
+            etag: etag.unwrap_or_else(|| format!("\"{:x}-{seconds:x}\"", meta.size)),
+            last_modified: UnixSeconds(seconds),
+        }
+    }
+}
+
+/// The store's tag as a strong entity tag; `None` if it is weak or has characters that a tag may not have.
+fn strong_etag(tag: &str) -> Option<String> {
+    let bare = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag);
+    let allowed = |b: u8| b == 0x21 || (0x23..=0x7e).contains(&b);
+    (!tag.starts_with("W/") && !bare.is_empty() && bare.bytes().all(allowed)).then(|| format!("\"{bare}\""))
+}
+
+/// Which bytes of an object are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// All of them.
+    Whole,
+    /// From the first to the last position, both included (RFC 9110 §14.1.2).
+    FromTo(u64, u64),
+    /// From a position to the end.
+    From(u64),
+    /// The last so many.
+    Last(u64),
+}
+
+impl Span {
+    /// The positions of an object of `size` bytes; `None` if there are none (unsatisfiable).
+    #[must_use]
+    pub fn within(self, size: u64) -> Option<Range<u64>> {
+        let range = match self {
+            Self::Whole => return Some(0..size),
+            Self::FromTo(first, last) => first..last.saturating_add(1).min(size),
+            Self::From(first) => first..size,
+            Self::Last(count) => size.saturating_sub(count)..size,
+        };
+        (range.start < range.end).then_some(range)
+    }
+
+    fn as_get_range(self) -> Option<GetRange> {
+        match self {
+            Self::Whole => None,
+            Self::FromTo(first, last) => {
+                Some(last.checked_add(1).map_or(GetRange::Offset(first), |end| GetRange::Bounded(first..end)))
+            }
+            Self::From(first) => Some(GetRange::Offset(first)),
+            Self::Last(count) => Some(GetRange::Suffix(count)),
+        }
+    }
+}
+
+/// A condition on the object's version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version<'t> {
+    /// Whatever is there.
+    Any,
+    /// Only the version with this tag; otherwise [`StoreError::Changed`].
+    Same(&'t str),
+    /// Only a version with another tag; otherwise [`StoreError::NotModified`].
+    Other(&'t str),
+}
+
+/// An object that was opened for reading.
+#[derive(Debug)]
+pub struct Object {
+    /// The whole object's metadata, whatever part was asked for.
+    pub meta: Meta,
+    /// The positions that [`Object::chunks`] delivers.
+    pub range: Range<u64>,
+    /// The bytes. The first of them are here already.
+    pub chunks: Chunks,
+}
+
+/// The object storage behind the gateway. Clones share one client.
+#[derive(Clone)]
+pub struct Store {
+    objects: Arc<dyn ObjectStore>,
+    deadlines: Deadlines,
+    metrics: Metrics,
+}
+
+/// How long the store may take; a slow client never counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadlines {
+    first_byte: Duration,
+    stall: Duration,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The store's own Display has its URL in it, which is for nobody's eyes.
+        f.debug_struct("Store").field("deadlines", &self.deadlines).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// A store on `objects`, whose root holds `recordings/` and `transcripts/`.
+    #[must_use]
+    pub fn new(objects: Arc<dyn ObjectStore>, config: &Config, metrics: Metrics) -> Self {
+        let deadlines = Deadlines { first_byte: config.first_byte_timeout, stall: config.stall_timeout };
+        Self { objects, deadlines, metrics }
+    }
+
+    /// Opens the store that `config` names.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the URL or the credentials' form cannot be used. No connection is made yet.
+    pub fn open(config: &Config, metrics: Metrics) -> Result<Self, OpenError> {
+        Ok(Self::new(open::open(config)?, config, metrics))
+    }
+
+    /// Asks for metadata alone.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn head(&self, grant: &Grant) -> Result<Meta, StoreError> {
+        let options = GetOptions::new().with_head(true);
+        let result = self.request(StoreOperation::Head, path_of(grant), options).await?;
+        Ok(Meta::from(&result.meta))
+    }
+
+    /// Opens the wanted bytes of the granted object and waits for the first of them, so that whatever fails early
+    /// can still become a clear answer.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Unsatisfiable`] carries the metadata, for a span that has no bytes.
+    pub async fn get(&self, grant: &Grant, span: Span, version: Version<'_>) -> Result<Object, StoreError> {
+        let mut options = GetOptions::new().with_range(span.as_get_range());
+        match version {
+            Version::Any => {}
+            Version::Same(etag) => options = options.with_if_match(Some(etag)),
+            Version::Other(etag) => options = options.with_if_none_match(Some(etag)),
+        }
+        let result = match self.request(StoreOperation::Get, path_of(grant), options).await {
+            Ok(result) => result,
+            // The crate reports 416 as a nameless error, and Azure refuses suffix ranges: the size decides.
+            Err(error) if span != Span::Whole && error.may_be_the_range() => {
+                let meta = self.head(grant).await?;
+                let Some(range) = span.within(meta.size) else { return Err(StoreError::Unsatisfiable(meta)) };
+                let bounded = GetOptions::new().with_range(Some(GetRange::Bounded(range)));
+                let options = bounded.with_if_match(Some(meta.etag));
+                self.request(StoreOperation::Get, path_of(grant), options).await?
+            }
+            Err(error) => return Err(error),
+        };
+        let meta = Meta::from(&result.meta);
+        let range = result.range.clone();
+        if span.within(meta.size).as_ref() != Some(&range) {
+            return Err(StoreError::broken("the store answered with another range than was asked for"));
+        }
+        let chunks = Chunks::start(result, self.deadlines, self.metrics.clone()).await?;
+        Ok(Object { meta, range, chunks })
+    }
+
+    /// Whether the store answers at all and lets us read: asks for an object that need not exist.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it does not answer or refuses us.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        let nobodys = Path::from("recordings/00000000-0000-0000-0000-000000000000.mp3");
+        match self.request(StoreOperation::Probe, nobodys, GetOptions::new().with_head(true)).await {
+            Ok(_) | Err(StoreError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn request(
+        &self,
+        operation: StoreOperation,
+        path: Path,
+        options: GetOptions,
+    ) -> Result<GetResult, StoreError> {
+        let started = Instant::now();
+        let answer =
+            tokio::time::timeout(self.deadlines.first_byte, self.objects.get_opts(&path, options)).await;
+        let result = match answer {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(error)) => Err(StoreError::from(error)),
+            Err(_) => Err(StoreError::TimedOut { waited: self.deadlines.first_byte, for_what: "an answer" }),
+        };
+        self.metrics.store_answered(
+            operation,
+            started.elapsed(),
+            result.as_ref().err().map(StoreError::reason),
+        );
+        result
+    }
+}
+
+fn path_of(grant: &Grant) -> Path {
+    // Kind, UUID and extension are plain ASCII without a delimiter: nothing is left to encode.
+    Path::from(grant.asset().object_path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_clipped_to_the_object() {
+        assert_eq!(Span::Whole.within(0), Some(0..0));
+        assert_eq!(Span::FromTo(0, u64::MAX).within(10), Some(0..10));
+        assert_eq!(Span::FromTo(3, 3).within(10), Some(3..4));
+        assert_eq!(Span::From(9).within(10), Some(9..10));
+        assert_eq!(Span::From(10).within(10), None);
+        assert_eq!(Span::Last(3).within(10), Some(7..10));
+        assert_eq!(Span::Last(30).within(10), Some(0..10));
+        assert_eq!(Span::Last(0).within(10), None);
+        assert_eq!(Span::Last(5).within(0), None);
+    }
+
+    #[test]
+    fn only_a_strong_tag_of_plain_characters_is_passed_on() {
+        assert_eq!(strong_etag("\"abc\""), Some("\"abc\"".into()));
+        assert_eq!(strong_etag("abc"), Some("\"abc\"".into()));
+        for other in ["W/\"abc\"", "", "\"\"", "a\"b", "a b", "a\r\nb", "é"] {
+            assert_eq!(strong_etag(other), None, "{other:?}");
+        }
+    }
+}

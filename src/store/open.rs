@@ -1,0 +1,212 @@
+//! From one URL to a store: `file:///…`, `s3://…`, `gs://…`, `az://…`, `memory:///`.
+
+use std::fmt;
+use std::path::{Path as FilePath, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use url::Url;
+
+use super::Config;
+use super::local::LocalRoot;
+
+/// Where the objects are.
+#[derive(Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// A folder of this machine: `file:///srv/assets`.
+    File(PathBuf),
+    /// Nothing but memory, empty at the start: `memory:///`. For trials.
+    Memory,
+    /// Amazon S3 and what speaks like it: `s3://bucket/prefix`.
+    S3(Url),
+    /// Google Cloud Storage: `gs://bucket/prefix`.
+    Gcs(Url),
+    /// Azure Blob Storage: `az://container/prefix`.
+    Azure(Url),
+}
+
+impl FromStr for StoreUrl {
+    type Err = OpenError;
+
+    fn from_str(text: &str) -> Result<Self, OpenError> {
+        let url = Url::parse(text).map_err(|_| OpenError::Url)?;
+        if !url.username().is_empty()
+            || url.password().is_some()
+            || url.query().is_some()
+            || url.fragment().is_some()
+        {
+            return Err(OpenError::Url);
+        }
+        match (url.scheme(), url.host_str()) {
+            ("file", None | Some("")) => url.to_file_path().map(Self::File).map_err(|()| OpenError::Url),
+            ("memory", None | Some("")) => Ok(Self::Memory),
+            ("s3" | "s3a", Some(_)) => Ok(Self::S3(url)),
+            ("gs", Some(_)) => Ok(Self::Gcs(url)),
+            ("az" | "azure" | "abfs" | "abfss", Some(_)) => Ok(Self::Azure(url)),
+            _ => Err(OpenError::Url),
+        }
+    }
+}
+
+impl StoreUrl {
+    /// What kind of store it is, in a word that may be logged.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::File(_) => "local files",
+            Self::Memory => "memory",
+            Self::S3(_) => "S3",
+            Self::Gcs(_) => "GCS",
+            Self::Azure(_) => "Azure",
+        }
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())
+    }
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The URL is none of those that are understood.
+    Url,
+    /// The folder cannot be used.
+    Folder(PathBuf, std::io::Error),
+    /// The cloud's settings do not make a client.
+    Cloud(object_store::Error),
+}
+
+impl OpenError {
+    /// What a store URL looks like.
+    pub const TAKES: &'static str =
+        "a URL: file:///folder, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or memory:///";
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url => write!(f, "a store is {}", Self::TAKES),
+            Self::Folder(path, error) => write!(
+                f,
+                "the folder {} cannot be used ({error}); create it or give this user read permission",
+                path.display()
+            ),
+            Self::Cloud(error) => write!(f, "the store's settings do not fit together: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// Opens the store; no connection is made yet.
+pub(super) fn open(config: &Config) -> Result<Arc<dyn ObjectStore>, OpenError> {
+    match &config.url {
+        StoreUrl::File(folder) => open_folder(folder),
+        StoreUrl::Memory => Ok(Arc::new(InMemory::new())),
+        StoreUrl::S3(url) => open_s3(url, config),
+        StoreUrl::Gcs(url) => open_gcs(url, config),
+        StoreUrl::Azure(url) => open_azure(url, config),
+    }
+}
+
+fn open_folder(folder: &FilePath) -> Result<Arc<dyn ObjectStore>, OpenError> {
+    let root = LocalRoot::open(folder).map_err(|error| OpenError::Folder(folder.to_owned(), error))?;
+    Ok(Arc::new(root))
+}
+
+fn open_s3(url: &Url, config: &Config) -> Result<Arc<dyn ObjectStore>, OpenError> {
+    let mut builder =
+        AmazonS3Builder::new().with_client_options(client_options(config)).with_retry(retries(config));
+    for (name, value) in config.cloud.with_prefix("AWS_") {
+        // Variables of other AWS tools (AWS_PROFILE, AWS_PAGER …) are none of ours.
+        if let Ok(key) = name.to_ascii_lowercase().parse() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    if let Some(endpoint) = config.cloud.get("AWS_ENDPOINT_URL_S3") {
+        builder = builder.with_endpoint(endpoint);
+    }
+    let store = builder.with_url(url.as_str()).build().map_err(OpenError::Cloud)?;
+    Ok(below_prefix(store, url))
+}
+
+fn open_gcs(url: &Url, config: &Config) -> Result<Arc<dyn ObjectStore>, OpenError> {
+    let mut builder = GoogleCloudStorageBuilder::new()
+        .with_client_options(client_options(config))
+        .with_retry(retries(config));
+    if let Some(path) = config.cloud.get("SERVICE_ACCOUNT") {
+        builder = builder.with_service_account_path(path);
+    }
+    for (name, value) in config.cloud.with_prefix("GOOGLE_") {
+        if let Ok(key) = name.to_ascii_lowercase().parse() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    let store = builder.with_url(url.as_str()).build().map_err(OpenError::Cloud)?;
+    Ok(below_prefix(store, url))
+}
+
+fn open_azure(url: &Url, config: &Config) -> Result<Arc<dyn ObjectStore>, OpenError> {
+    let mut builder =
+        MicrosoftAzureBuilder::new().with_client_options(client_options(config)).with_retry(retries(config));
+    for (name, value) in config.cloud.with_prefix("AZURE_") {
+        if let Ok(key) = name.to_ascii_lowercase().parse() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    if let Some(endpoint) = config.cloud.get("IDENTITY_ENDPOINT") {
+        builder = builder.with_msi_endpoint(endpoint);
+    }
+    let store = builder.with_url(url.as_str()).build().map_err(OpenError::Cloud)?;
+    Ok(below_prefix(store, url))
+}
+
+fn below_prefix(store: impl ObjectStore, url: &Url) -> Arc<dyn ObjectStore> {
+    match Path::from_url_path(url.path()) {
+        Ok(prefix) if prefix.parts().next().is_some() => Arc::new(PrefixStore::new(store, prefix)),
+        _ => Arc::new(store),
+    }
+}
+
+/// The client's own 30 s limit covers the whole body, so a slow client would cut its own download: it is off, and
+/// [`super::Store`] counts the waits for the store instead.
+fn client_options(config: &Config) -> ClientOptions {
+    ClientOptions::new().with_timeout_disabled().with_connect_timeout(config.connect_timeout)
+}
+
+fn retries(config: &Config) -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig { base: 3.0, ..BackoffConfig::default() },
+        max_retries: 4,
+        retry_timeout: config.first_byte_timeout,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_url_is_one_of_five() {
+        assert_eq!("file:///srv/a%20b".parse::<StoreUrl>().unwrap(), StoreUrl::File("/srv/a b".into()));
+        assert_eq!("memory:///".parse::<StoreUrl>().unwrap(), StoreUrl::Memory);
+        assert_eq!("s3://bucket/a/b".parse::<StoreUrl>().unwrap().kind(), "S3");
+        assert_eq!("gs://bucket".parse::<StoreUrl>().unwrap().kind(), "GCS");
+        assert_eq!("az://container".parse::<StoreUrl>().unwrap().kind(), "Azure");
+        for bad in
+            ["", "/srv", "srv", "file://host/x", "ftp://x/y", "s3://", "s3://user:pass@bucket", "s3://b?x=y"]
+        {
+            assert!(bad.parse::<StoreUrl>().is_err(), "{bad}");
+        }
+    }
+}

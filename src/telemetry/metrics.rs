@@ -1,0 +1,269 @@
+//! Metrics in the OpenMetrics text format, for Prometheus.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::access::{AccessRecord, Ending};
+
+/// The media type of [`Metrics::render`].
+pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The names, without the prefix `webhook_assets_` and the suffixes that the format adds.
+mod names {
+    pub(super) const REQUESTS: &str = "requests";
+    pub(super) const BODIES: &str = "bodies";
+    pub(super) const SENT: &str = "sent";
+    pub(super) const HEAD: &str = "response_head";
+    pub(super) const IN_FLIGHT: &str = "requests_in_flight";
+    pub(super) const STORE_ANSWERS: &str = "store_answers";
+    pub(super) const STORE_WAIT: &str = "store_wait";
+    pub(super) const STORE_BREAKS: &str = "store_broke_off";
+    pub(super) const LINKS_MINTED: &str = "links_minted";
+    pub(super) const KEYS: &str = "keyring_keys";
+    pub(super) const RELOADS: &str = "keyring_reloads";
+}
+
+/// What was asked of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StoreOperation {
+    /// Metadata.
+    Head,
+    /// A body, until its head.
+    Get,
+    /// A body's first chunk.
+    FirstChunk,
+    /// Whether it is there.
+    Probe,
+}
+
+impl StoreOperation {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Head => "head",
+            Self::Get => "get",
+            Self::FirstChunk => "first_chunk",
+            Self::Probe => "probe",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    asset: &'static str,
+    status: u16,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BodyLabels {
+    asset: &'static str,
+    ending: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AssetLabel {
+    asset: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StoreLabels {
+    operation: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabel {
+    operation: &'static str,
+}
+
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// Every number the program counts. Clones count together.
+#[derive(Clone)]
+pub struct Metrics(Arc<Numbers>);
+
+struct Numbers {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    bodies: Family<BodyLabels, Counter>,
+    sent: Family<AssetLabel, Counter<u64, AtomicU64>>,
+    head: Histograms<AssetLabel>,
+    in_flight: Gauge,
+    store_answers: Family<StoreLabels, Counter>,
+    store_wait: Histograms<OperationLabel>,
+    store_breaks: Family<ReasonLabel, Counter>,
+    links_minted: Family<AssetLabel, Counter>,
+    keys: Gauge,
+    reloads: Family<StoreLabels, Counter>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Half a millisecond to about 16 s.
+fn seconds() -> Histogram {
+    Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
+}
+
+impl Metrics {
+    /// Fresh numbers, all zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut numbers = Numbers {
+            registry: Registry::with_prefix("webhook_assets"),
+            requests: Family::default(),
+            bodies: Family::default(),
+            sent: Family::default(),
+            head: Family::new_with_constructor(seconds),
+            in_flight: Gauge::default(),
+            store_answers: Family::default(),
+            store_wait: Family::new_with_constructor(seconds),
+            store_breaks: Family::default(),
+            links_minted: Family::default(),
+            keys: Gauge::default(),
+            reloads: Family::default(),
+        };
+        numbers.register();
+        Self(Arc::new(numbers))
+    }
+
+    /// A request ended as `record` says.
+    pub(crate) fn request_ended(&self, record: &AccessRecord, ending: Ending, _took: Duration) {
+        let asset = record.asset.map_or("none", |asset| asset.kind.name());
+        let labels = RequestLabels { asset, status: record.status.as_u16(), outcome: record.outcome };
+        self.0.requests.get_or_create(&labels).inc();
+        self.0.bodies.get_or_create(&BodyLabels { asset, ending: ending.name() }).inc();
+        self.0.sent.get_or_create(&AssetLabel { asset }).inc_by(record.sent);
+        self.0.head.get_or_create(&AssetLabel { asset }).observe(record.head_after.as_secs_f64());
+    }
+
+    /// The store answered, well or not.
+    pub(crate) fn store_answered(
+        &self,
+        operation: StoreOperation,
+        after: Duration,
+        error: Option<&'static str>,
+    ) {
+        let operation = operation.name();
+        let labels = StoreLabels { operation, result: error.unwrap_or("ok") };
+        self.0.store_answers.get_or_create(&labels).inc();
+        self.0.store_wait.get_or_create(&OperationLabel { operation }).observe(after.as_secs_f64());
+    }
+
+    /// The store failed in the middle of a body.
+    pub(crate) fn store_broke_off(&self, reason: &'static str) {
+        self.0.store_breaks.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// A link of this kind was minted.
+    pub(crate) fn link_minted(&self, asset: &'static str) {
+        self.0.links_minted.get_or_create(&AssetLabel { asset }).inc();
+    }
+
+    /// The keyring now has so many keys.
+    pub(crate) fn keyring_has(&self, keys: usize) {
+        self.0.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
+    }
+
+    /// The keyring was read again, well or not.
+    pub(crate) fn keyring_reloaded(&self, ok: bool) {
+        let labels = StoreLabels { operation: "reload", result: if ok { "ok" } else { "failed" } };
+        self.0.reloads.get_or_create(&labels).inc();
+    }
+
+    /// Counts a request in flight until the returned guard is dropped.
+    pub(crate) fn enter(&self) -> InFlight {
+        self.0.in_flight.inc();
+        InFlight(self.clone())
+    }
+
+    /// The metrics page.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut page = String::new();
+        // Writing into a String does not fail.
+        let _ = text::encode(&mut page, &self.0.registry);
+        page
+    }
+}
+
+impl Numbers {
+    fn register(&mut self) {
+        let Self { registry, .. } = self;
+        registry.register(
+            names::REQUESTS,
+            "Requests answered, by asset, status and outcome; counted when the body ends",
+            self.requests.clone(),
+        );
+        registry.register(names::BODIES, "Bodies, by asset and how they ended", self.bodies.clone());
+        registry.register_with_unit(
+            names::SENT,
+            "Body bytes handed to connections",
+            Unit::Bytes,
+            self.sent.clone(),
+        );
+        registry.register_with_unit(
+            names::HEAD,
+            "Time from a request's head to its answer's head",
+            Unit::Seconds,
+            self.head.clone(),
+        );
+        registry.register(names::IN_FLIGHT, "Requests whose body has not ended", self.in_flight.clone());
+        registry.register(
+            names::STORE_ANSWERS,
+            "Answers of the store, by operation and result",
+            self.store_answers.clone(),
+        );
+        registry.register_with_unit(
+            names::STORE_WAIT,
+            "Time the store took to answer",
+            Unit::Seconds,
+            self.store_wait.clone(),
+        );
+        registry.register(
+            names::STORE_BREAKS,
+            "Bodies the store broke off, by reason",
+            self.store_breaks.clone(),
+        );
+        registry.register(
+            names::LINKS_MINTED,
+            "Links minted by the admin listener, by asset",
+            self.links_minted.clone(),
+        );
+        registry.register(names::KEYS, "Keys in the keyring in force", self.keys.clone());
+        registry.register(names::RELOADS, "Attempts to read a changed keyring", self.reloads.clone());
+    }
+}
+
+/// One request in flight.
+#[derive(Debug)]
+pub(crate) struct InFlight(Metrics);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.0.in_flight.dec();
+    }
+}

@@ -1,0 +1,216 @@
+//! The vocabulary of the tests: a [`Site`] (gateway and admin listener on loopback, a clock that stands), links to it,
+//! and a client that sends bytes and reads an [`Answer`].
+
+pub mod client;
+pub mod stores;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use tokio::net::TcpListener;
+use uuid::Uuid;
+use webhook_assets::admin::{self, Admin};
+use webhook_assets::clock::{ManualClock, UnixSeconds};
+use webhook_assets::gateway::{self, AllowedOrigins, Gateway};
+use webhook_assets::keys::KeyringInForce;
+use webhook_assets::server::{self, Drain};
+use webhook_assets::signed_url::BaseUrl;
+use webhook_assets::store::{self, CloudVariables, Store, StoreUrl};
+use webhook_assets::telemetry::metrics::Metrics;
+use webhook_assets::{AssetRef, Keyring, Minter, SecretKey};
+
+pub use client::{Answer, Client};
+
+/// The call that every site has.
+pub const CALL: Uuid = uuid::uuid!("550e8400-e29b-41d4-a716-446655440000");
+
+/// A call that no site has.
+pub const ABSENT: Uuid = uuid::uuid!("11111111-2222-4333-8444-555555555555");
+
+/// The second at which every site's clock stands at first: long after its objects were made.
+pub const NOW: UnixSeconds = UnixSeconds(4_000_000_000);
+
+/// A full lifetime.
+pub const DAY: Duration = Duration::from_secs(86_400);
+
+/// The recording's bytes: no two positions near each other look alike.
+pub fn recording() -> Vec<u8> {
+    (0..300_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+}
+
+/// The transcript's bytes: the sample of `fixtures/`.
+pub fn transcript() -> Vec<u8> {
+    std::fs::read(format!("{}/fixtures/transcripts/{CALL}.json", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// A store in memory with the call's two assets.
+pub async fn sample_store() -> Arc<InMemory> {
+    let store = Arc::new(InMemory::new());
+    store.put(&Path::from(AssetRef::recording(CALL).object_path()), recording().into()).await.unwrap();
+    store.put(&Path::from(AssetRef::transcript(CALL).object_path()), transcript().into()).await.unwrap();
+    store
+}
+
+/// The key of every site.
+pub fn key() -> SecretKey {
+    SecretKey::from_bytes(&[7; 32]).unwrap()
+}
+
+/// What a site is made of; change what a test is about.
+pub struct Plan {
+    pub objects: Arc<dyn ObjectStore>,
+    pub keyring: Keyring,
+    pub public_url: &'static str,
+    pub store: store::Config,
+    pub gateway: gateway::Config,
+    pub server: server::Config,
+    pub admin_token: Option<&'static str>,
+}
+
+impl Plan {
+    /// The usual site: prefix `/api`, the sample call in memory, one key, any origin.
+    pub async fn usual() -> Self {
+        Self::on(sample_store().await)
+    }
+
+    /// The usual site on other objects.
+    pub fn on(objects: Arc<dyn ObjectStore>) -> Self {
+        Self {
+            objects,
+            keyring: Keyring::of_one("k1", key()),
+            public_url: "https://app.example.com/api",
+            store: store::Config {
+                url: StoreUrl::Memory,
+                connect_timeout: Duration::from_secs(1),
+                first_byte_timeout: Duration::from_millis(400),
+                stall_timeout: Duration::from_millis(400),
+                cloud: CloudVariables::default(),
+            },
+            gateway: gateway::Config {
+                prefix: "/api".into(),
+                longest_lifetime: DAY,
+                allowed_origins: AllowedOrigins::Any,
+                requests_in_flight: 1_000,
+                retry_after: Duration::from_secs(5),
+            },
+            server: server::Config {
+                header_timeout: Duration::from_secs(5),
+                drain_timeout: Duration::from_secs(5),
+                longest_target: 8_192,
+                longest_head: 32_768,
+                connection_buffer: 65_536,
+                http2_streams: 100,
+            },
+            admin_token: None,
+        }
+    }
+
+    /// Opens both listeners and serves.
+    pub async fn start(self) -> Site {
+        let metrics = Metrics::new();
+        let clock = ManualClock::at(NOW);
+        let keyring = KeyringInForce::new(self.keyring, metrics.clone());
+        let store = Store::new(self.objects, &self.store, metrics.clone());
+        let drain = Drain::new();
+        let base = BaseUrl::parse(self.public_url).unwrap();
+        let gateway = Gateway::new(
+            &self.gateway,
+            keyring.clone(),
+            store.clone(),
+            Arc::new(clock.clone()),
+            metrics.clone(),
+        );
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let token = self.admin_token.map(|token| admin::Token::new(token).unwrap());
+        let services = admin::Services {
+            base: base.clone(),
+            longest_lifetime: self.gateway.longest_lifetime,
+            keyring: keyring.clone(),
+            store,
+            clock: Arc::new(clock.clone()),
+            drain: drain.clone(),
+            metrics: metrics.clone(),
+        };
+        let admin = Admin::new(admin::Config { listen, token }, services);
+        let gateway_listener = TcpListener::bind(listen).await.unwrap();
+        let admin_listener = TcpListener::bind(listen).await.unwrap();
+        let site = Site {
+            address: gateway_listener.local_addr().unwrap(),
+            admin_address: admin_listener.local_addr().unwrap(),
+            clock,
+            keyring,
+            base,
+            drain: drain.clone(),
+            metrics,
+        };
+        tokio::spawn(server::serve(gateway_listener, self.server.clone(), gateway, drain));
+        tokio::spawn(server::serve(admin_listener, self.server, admin, Drain::new()));
+        site
+    }
+}
+
+/// A running gateway with its admin listener.
+pub struct Site {
+    pub address: SocketAddr,
+    pub admin_address: SocketAddr,
+    pub clock: ManualClock,
+    pub keyring: KeyringInForce,
+    pub base: BaseUrl,
+    pub drain: Drain,
+    pub metrics: Metrics,
+}
+
+impl Site {
+    /// The usual site.
+    pub async fn usual() -> Self {
+        Plan::usual().await.start().await
+    }
+
+    /// Path and query of a good link, a day long, prefix included.
+    pub fn link(&self, asset: AssetRef) -> String {
+        self.link_for(asset, DAY)
+    }
+
+    /// The same for `lifetime`.
+    pub fn link_for(&self, asset: AssetRef, lifetime: Duration) -> String {
+        use webhook_assets::clock::Clock;
+
+        let minter = Minter::for_base(self.base.clone(), self.keyring.load());
+        let link = minter.mint_at(asset, lifetime, self.clock.now()).unwrap();
+        link.as_str()[self.base.origin().len()..].to_owned()
+    }
+
+    /// A link to the call's recording.
+    pub fn recording(&self) -> String {
+        self.link(AssetRef::recording(CALL))
+    }
+
+    /// A link to the call's transcript.
+    pub fn transcript(&self) -> String {
+        self.link(AssetRef::transcript(CALL))
+    }
+
+    /// A client of the gateway.
+    pub fn client(&self) -> Client {
+        Client::of(self.address)
+    }
+
+    /// A client of the admin listener.
+    pub fn admin(&self) -> Client {
+        Client::of(self.admin_address)
+    }
+
+    /// GET with these header fields.
+    pub async fn get(&self, target: &str, fields: &[(&str, &str)]) -> Answer {
+        self.client().request("GET", target, fields, b"").await
+    }
+
+    /// HEAD with these header fields.
+    pub async fn head(&self, target: &str, fields: &[(&str, &str)]) -> Answer {
+        self.client().request("HEAD", target, fields, b"").await
+    }
+}

@@ -1,0 +1,197 @@
+//! Stores that count and stores that break, wrapped around one that works.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, stream};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+};
+
+/// What happens to a request for an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// The store answers with an error without a status, as it does for 5xx and a dead server.
+    Fails,
+    /// The store refuses the credentials.
+    Refuses,
+    /// The store never answers.
+    Hangs,
+    /// The body errors after so many bytes.
+    BreaksAfter(u64),
+    /// The body stalls for ever after so many bytes.
+    StallsAfter(u64),
+    /// The body ends after so many bytes without an error.
+    EndsAfter(u64),
+    /// The body goes on beyond its announced length by so many bytes.
+    RunsOverBy(usize),
+}
+
+/// A store that counts what is asked of it and breaks as told. Bodies come in chunks of 16 KiB.
+#[derive(Debug)]
+pub struct Tried {
+    inner: Arc<dyn ObjectStore>,
+    fault: std::sync::Mutex<Fault>,
+    /// Requests of any kind.
+    pub requests: AtomicUsize,
+    /// Requests for metadata alone.
+    pub heads: AtomicUsize,
+    /// Requests for bytes.
+    pub gets: AtomicUsize,
+    /// Body bytes that were taken from the store.
+    pub bytes: Arc<AtomicU64>,
+}
+
+impl Tried {
+    pub fn around(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            fault: std::sync::Mutex::new(Fault::None),
+            requests: AtomicUsize::new(0),
+            heads: AtomicUsize::new(0),
+            gets: AtomicUsize::new(0),
+            bytes: Arc::new(AtomicU64::new(0)),
+        })
+    }
+
+    /// From now on requests go wrong like this.
+    pub fn go_wrong(&self, fault: Fault) {
+        *self.fault.lock().unwrap() = fault;
+    }
+
+    fn count(&self, head: bool) {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        if head { &self.heads } else { &self.gets }.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("https://user:secret@store.example.com/bucket")
+    }
+}
+
+fn generic(what: &str) -> Error {
+    let source = format!("{what} at https://user:secret@store.example.com/bucket?X-Amz-Signature=abc");
+    Error::Generic { store: "tried", source: source.into() }
+}
+
+async fn pieces(result: GetResult) -> Vec<Bytes> {
+    let whole = result.bytes().await.unwrap();
+    (0..whole.len()).step_by(16 * 1024).map(|at| whole.slice(at..(at + 16 * 1024).min(whole.len()))).collect()
+}
+
+/// The first `limit` bytes of the pieces.
+fn cut(pieces: Vec<Bytes>, limit: u64) -> Vec<Bytes> {
+    let mut left = usize::try_from(limit).unwrap();
+    let mut kept = Vec::new();
+    for piece in pieces {
+        let part = piece.slice(..piece.len().min(left));
+        left -= part.len();
+        if !part.is_empty() {
+            kept.push(part);
+        }
+    }
+    kept
+}
+
+fn body(pieces: Vec<Bytes>, fault: Fault, count: Arc<AtomicU64>) -> BoxStream<'static, Result<Bytes>> {
+    let sound = |pieces: Vec<Bytes>| stream::iter(pieces.into_iter().map(Ok));
+    let body: BoxStream<'static, Result<Bytes>> = match fault {
+        Fault::BreaksAfter(limit) => {
+            sound(cut(pieces, limit)).chain(stream::iter([Err(generic("connection reset"))])).boxed()
+        }
+        Fault::StallsAfter(limit) => sound(cut(pieces, limit)).chain(stream::pending()).boxed(),
+        Fault::EndsAfter(limit) => sound(cut(pieces, limit)).boxed(),
+        Fault::RunsOverBy(extra) => {
+            sound(pieces).chain(stream::iter([Ok(Bytes::from(vec![b'!'; extra]))])).boxed()
+        }
+        _ => sound(pieces).boxed(),
+    };
+    body.inspect(move |piece| {
+        if let Ok(piece) = piece {
+            count.fetch_add(piece.len() as u64, Ordering::SeqCst);
+        }
+    })
+    .boxed()
+}
+
+#[async_trait::async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl ObjectStore for Tried {
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let head = options.head;
+        self.count(head);
+        let fault = *self.fault.lock().unwrap();
+        match fault {
+            Fault::Fails => return Err(generic("503 Service Unavailable")),
+            Fault::Refuses => {
+                let source = "403 Forbidden: AKIAEXAMPLE".into();
+                return Err(Error::PermissionDenied { path: location.to_string(), source });
+            }
+            Fault::Hangs => tokio::time::sleep(Duration::from_secs(3_600)).await,
+            _ => {}
+        }
+        let result = self.inner.get_opts(location, options).await?;
+        if head {
+            return Ok(result);
+        }
+        let (meta, range, attributes, extensions) =
+            (result.meta.clone(), result.range.clone(), result.attributes.clone(), Default::default());
+        let payload = GetResultPayload::Stream(body(pieces(result).await, fault, Arc::clone(&self.bytes)));
+        Ok(GetResult { payload, meta, range, attributes, extensions })
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.inner.get_ranges(location, ranges).await
+    }
+
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.inner.put_opts(location, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, options).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list_with_offset(prefix, offset)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.inner.rename_opts(from, to, options).await
+    }
+}
