@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Response, StatusCode};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// A problem document: status, title, a stable code and a sentence that tells a person what to do.
 #[derive(Debug, Clone)]
@@ -41,7 +41,8 @@ impl Problem {
     /// The answer: never stored by caches, never sniffed, and of a known length.
     #[must_use]
     pub fn into_response(self) -> Response<Bytes> {
-        let body = Bytes::from(json!(self.fields).to_string() + "\n");
+        // Indented: people read these in a browser or a terminal.
+        let body = Bytes::from(format!("{:#}\n", Value::Object(self.fields)));
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
         let length = HeaderValue::from(response.body().len());
