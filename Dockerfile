@@ -1,0 +1,45 @@
+# The gateway in a container: one program, no shell, no root.
+#
+#     docker build -t webhook-assets .
+#     docker run --rm -v webhook-assets-keys:/etc/webhook-assets webhook-assets \
+#         keys new --keys /etc/webhook-assets/keys.json
+#     docker run -p 8080:8080 -v webhook-assets-keys:/etc/webhook-assets:ro -v /srv/assets:/srv/assets:ro \
+#         -e WEBHOOK_ASSETS_PUBLIC_URL=https://app.example.com/api -e WEBHOOK_ASSETS_STORE=file:///srv/assets \
+#         -e WEBHOOK_ASSETS_KEYS=/etc/webhook-assets/keys.json webhook-assets
+#
+# It runs as user 65532, who has to be able to read what is mounted: the keyring (chown 65532) and the objects.
+
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /build
+
+# The dependencies first, below an empty program: this layer is built again only when one of them changes.
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir src \
+    && echo 'fn main() {}' > src/main.rs \
+    && touch src/lib.rs \
+    && cargo build --release --locked --bin webhook-assets \
+    && rm -r src
+
+COPY src src
+# Cargo compares times, and the copies may be older than the empty program.
+RUN find src -name '*.rs' -exec touch {} + \
+    && cargo build --release --locked --bin webhook-assets \
+    && mkdir /empty
+
+# glibc, libgcc and the certificate authorities, and nothing else; the user is 65532.
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /build/target/release/webhook-assets /usr/local/bin/webhook-assets
+# A volume mounted here for the first time belongs to the user, so that `keys new` can write.
+COPY --from=build --chown=65532:65532 /empty /etc/webhook-assets
+
+# Loopback would be the container's own. Nothing else is set here: what the environment says goes before a settings file.
+ENV WEBHOOK_ASSETS_LISTEN=0.0.0.0:8080
+EXPOSE 8080
+USER 65532:65532
+
+# The program asks its own admin listener, on loopback inside the container.
+HEALTHCHECK --interval=10s --timeout=4s --start-period=5s --retries=3 CMD ["webhook-assets", "health"]
+# The first signal lets downloads finish (server.drain_timeout, 30 s): give `docker stop` --time 35.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["webhook-assets"]
+CMD ["serve"]

@@ -1,0 +1,307 @@
+//! The command line from outside: the real program, in a folder of its own, with an environment that holds only what
+//! the test gave it.
+
+mod demo;
+mod doctor;
+mod keys;
+mod links;
+mod serve;
+mod settings;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use webhook_assets::AssetRef;
+
+use crate::support::client::request_head;
+use crate::support::{Answer, CALL, recording, transcript};
+
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A folder with a keyring and a store of local files that holds the sample call.
+struct Home {
+    folder: TempDir,
+}
+
+impl Home {
+    /// Everything in place.
+    fn ready() -> Self {
+        let home = Self::without_keys();
+        home.run(&["keys", "new", "--keys", "keys.json"]).succeeded();
+        home
+    }
+
+    /// The store alone.
+    fn without_keys() -> Self {
+        let home = Self { folder: tempfile::tempdir().unwrap() };
+        for (asset, bytes) in
+            [(AssetRef::recording(CALL), recording()), (AssetRef::transcript(CALL), transcript())]
+        {
+            let path = home.path(&format!("store/{}", asset.object_path()));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+        home
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        std::fs::write(self.path(name), text).unwrap();
+        self.path(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// The five variables that are enough to serve.
+    fn five(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("WEBHOOK_ASSETS_PUBLIC_URL", "https://app.example.com/api".to_owned()),
+            ("WEBHOOK_ASSETS_STORE", format!("file://{}", self.path("store").display())),
+            ("WEBHOOK_ASSETS_KEYS", self.path("keys.json").display().to_string()),
+            ("WEBHOOK_ASSETS_LISTEN", "127.0.0.1:0".to_owned()),
+            ("WEBHOOK_ASSETS_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
+        ]
+    }
+
+    /// The program, with nothing in its environment.
+    fn bare(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_webhook-assets"));
+        command.args(arguments).env_clear().current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// The program with the five variables.
+    fn program(&self, arguments: &[&str]) -> Command {
+        let mut command = self.bare(arguments);
+        command.envs(self.five());
+        command
+    }
+
+    /// Runs it to its end.
+    fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(&mut self.program(arguments))
+    }
+
+    /// Runs it to its end with `text` on standard input.
+    fn run_with_input(&self, arguments: &[&str], text: &str) -> Ran {
+        let mut command = self.program(arguments);
+        let mut child = piped(&mut command).stdin(Stdio::piped()).spawn().unwrap();
+        // Taken out of the child, so that it is closed at the end of this line.
+        feed(child.stdin.take().unwrap(), text);
+        Ran::after(child)
+    }
+
+    /// Starts `serve` with the five variables.
+    fn serve(&self) -> Server {
+        Server::start(self.program(&["serve"]))
+    }
+
+    /// Every key of a keyring file, in hexadecimal digits.
+    fn secrets(&self, name: &str) -> Vec<String> {
+        let file: serde_json::Value = serde_json::from_str(&self.read(name)).unwrap();
+        let keys = file["keys"].as_array().unwrap();
+        keys.iter().map(|key| key["secret"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The ids of a keyring file.
+    fn ids(&self, name: &str) -> Vec<String> {
+        let file: serde_json::Value = serde_json::from_str(&self.read(name)).unwrap();
+        let keys = file["keys"].as_array().unwrap();
+        keys.iter().map(|key| key["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// A fresh link to the recording, made by `mint`.
+    fn link(&self) -> String {
+        self.run(&["mint", "recording", &CALL.to_string()]).succeeded().out.trim().to_owned()
+    }
+}
+
+fn feed(mut stdin: ChildStdin, text: &str) {
+    stdin.write_all(text.as_bytes()).unwrap();
+}
+
+fn piped(command: &mut Command) -> &mut Command {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped())
+}
+
+/// How a run ended and what it said.
+#[derive(Debug)]
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    fn of(command: &mut Command) -> Self {
+        Self::after(piped(command).spawn().unwrap())
+    }
+
+    fn after(child: Child) -> Self {
+        let output = child.wait_with_output().unwrap();
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    #[track_caller]
+    fn succeeded(self) -> Self {
+        assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{self:?}");
+        self
+    }
+
+    /// Failed with `code` and one line on standard error that has all `words`; nothing on standard output.
+    #[track_caller]
+    fn refused(self, code: i32, words: &[&str]) -> Self {
+        assert_eq!((self.code, self.out.as_str()), (Some(code), ""), "{self:?}");
+        assert_eq!(self.err.lines().count(), 1, "{self:?}");
+        self.says(words)
+    }
+
+    #[track_caller]
+    fn says(self, words: &[&str]) -> Self {
+        let said = format!("{}{}", self.out, self.err);
+        for word in words {
+            assert!(said.contains(word), "{word:?} is missing in: {said}");
+        }
+        self
+    }
+
+    #[track_caller]
+    fn hides(self, secrets: &[String]) -> Self {
+        assert!(!secrets.is_empty());
+        for secret in secrets {
+            assert!(!self.out.contains(secret) && !self.err.contains(secret), "a key was shown");
+        }
+        self
+    }
+}
+
+/// A running `serve` or `demo`; killed when dropped.
+struct Server {
+    child: Child,
+    gateway: SocketAddr,
+    admin: SocketAddr,
+    out: Output,
+    err: Output,
+}
+
+/// What a running program has written so far.
+type Output = Arc<Mutex<String>>;
+
+impl Server {
+    fn start(mut command: Command) -> Self {
+        let mut child = piped(&mut command).spawn().unwrap();
+        let out = collect(child.stdout.take().unwrap());
+        let err = collect(child.stderr.take().unwrap());
+        let bound = |name: &str| {
+            let said = out.lock().unwrap();
+            let line =
+                said.lines().find_map(|line| line.strip_prefix(&format!("{name} listening on http://")));
+            line.map(|address| address.parse().unwrap())
+        };
+        let what = || format!("no bound addresses; standard error: {}", err.lock().unwrap());
+        let gateway = eventually(|| bound("gateway"), what);
+        let admin = eventually(|| bound("admin"), what);
+        Self { child, gateway, admin, out, err }
+    }
+
+    fn out(&self) -> String {
+        self.out.lock().unwrap().clone()
+    }
+
+    fn err(&self) -> String {
+        self.err.lock().unwrap().clone()
+    }
+
+    #[track_caller]
+    fn logs(&self, words: &str) {
+        eventually(|| self.err().contains(words).then_some(()), || format!("no {words:?} in {}", self.err()));
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(status.unwrap().success());
+    }
+
+    fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    #[track_caller]
+    fn ended(&mut self) -> ExitStatus {
+        eventually(|| self.child.try_wait().unwrap(), || "it runs on".to_owned())
+    }
+
+    /// GET of a link's path and query, whatever its base is.
+    fn get(&self, link: &str) -> Answer {
+        get(self.gateway, link)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn collect(stream: impl Read + Send + 'static) -> Output {
+    let output = Output::default();
+    let into = Arc::clone(&output);
+    std::thread::spawn(move || {
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        while stream.read_line(&mut line).is_ok_and(|read| read > 0) {
+            into.lock().unwrap().push_str(&line);
+            line.clear();
+        }
+    });
+    output
+}
+
+/// Asks again and again until there is an answer.
+#[track_caller]
+fn eventually<T>(mut ask: impl FnMut() -> Option<T>, what: impl Fn() -> String) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(started.elapsed() < PATIENCE, "{}", what());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Path and query of a link below any base.
+fn target_of(link: &str) -> &str {
+    link.find("/webhook-assets/").map_or(link, |at| &link[at..])
+}
+
+fn get(address: SocketAddr, link: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request_head("GET", target_of(link), &[], b"").as_bytes()).unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    Answer::parse(&bytes, false).0
+}
+
+/// The test vectors' keys and links.
+fn vectors() -> serde_json::Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/vectors/signed_url.json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}

@@ -1,0 +1,314 @@
+//! What keeps the house in order: which room may use which, and what the files beside the code promise about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The rooms in reading order and what each may use: only rooms that stand above it.
+const ROOMS: [(&str, &[&str]); 13] = [
+    ("clock", &[]),
+    ("secret", &[]),
+    ("asset", &[]),
+    ("signed_url", &["clock", "secret", "asset"]),
+    ("problem", &[]),
+    ("telemetry", &["asset", "signed_url"]),
+    ("keys", &["clock", "signed_url", "telemetry"]),
+    ("store", &["clock", "asset", "signed_url", "telemetry"]),
+    ("server", &["problem"]),
+    ("gateway", &["clock", "asset", "signed_url", "problem", "telemetry", "keys", "store", "server"]),
+    ("admin", &["clock", "asset", "signed_url", "problem", "telemetry", "keys", "store", "server"]),
+    ("config", &["asset", "signed_url", "telemetry", "store", "server", "gateway", "admin"]),
+    (
+        "cli",
+        &[
+            "clock",
+            "secret",
+            "asset",
+            "signed_url",
+            "problem",
+            "telemetry",
+            "keys",
+            "store",
+            "server",
+            "gateway",
+            "admin",
+            "config",
+        ],
+    ),
+];
+
+/// The most lines a file may have.
+const LONGEST_FILE: usize = 500;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Every Rust file below `src/`, as a path from there.
+fn sources() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path.strip_prefix(root().join("src")).unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    assert!(found.len() > 20);
+    found
+}
+
+/// The code of a file without its comments. (A `//` inside a text cuts the line: a path never stands behind one.)
+fn code_of(file: &Path) -> String {
+    let text = read(Path::new("src").join(file));
+    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// `store/open.rs` belongs to `store`, `keys.rs` to `keys`; `lib.rs` and `main.rs` belong to none.
+fn room_of(file: &Path) -> Option<String> {
+    let first = file.components().next()?.as_os_str().to_str()?.trim_end_matches(".rs");
+    (!matches!(first, "lib" | "main")).then(|| first.to_owned())
+}
+
+/// Which room each name comes from that `lib.rs` hands out at the crate's root.
+fn names_at_the_root() -> BTreeMap<String, String> {
+    let lib = code_of(Path::new("lib.rs"));
+    let mut names = BTreeMap::new();
+    for exported in lib.split(';').filter_map(|statement| statement.trim().strip_prefix("pub use ")) {
+        let (room, rest) = exported.split_once("::").unwrap();
+        for name in words(rest) {
+            names.insert(name.to_owned(), room.to_owned());
+        }
+    }
+    assert_eq!(names["Grant"], "signed_url");
+    names
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
+}
+
+/// The first segments of every path that begins at the crate's root: of `crate::a::b` `a`, of `crate::{a, b::{c}}`
+/// `a` and `b`.
+fn first_segments(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let path = &code[at + "crate::".len()..];
+        match path.strip_prefix('{') {
+            Some(group) => found.extend(heads_of_group(group)),
+            None => found.extend(words(path).next().map(str::to_owned)),
+        }
+    }
+    found
+}
+
+/// The first word of each item of `a, b::{c, d}}…`, up to the brace that closes the group.
+fn heads_of_group(group: &str) -> Vec<String> {
+    let (mut depth, mut items) = (0, vec![String::new()]);
+    for c in group.chars() {
+        match (c, depth) {
+            ('}', 0) => break,
+            (',', 0) => items.push(String::new()),
+            _ => {
+                depth += i32::from(c == '{') - i32::from(c == '}');
+                items.last_mut().unwrap().push(c);
+            }
+        }
+    }
+    items.iter().filter_map(|item| words(item).next().map(str::to_owned)).collect()
+}
+
+#[test]
+fn a_path_is_read_to_its_first_segment() {
+    let code = "use crate::{admin, gateway::{self, Config}, AssetRef};\nlet x = crate::store::Store::new();";
+    let found: Vec<_> = first_segments(code).into_iter().collect();
+    assert_eq!(found, ["AssetRef", "admin", "gateway", "store"]);
+}
+
+#[test]
+fn rooms_import_only_upwards() {
+    let names = names_at_the_root();
+    let allowed: BTreeMap<_, _> = ROOMS.into_iter().collect();
+    for file in sources() {
+        let Some(room) = room_of(&file) else { continue };
+        let code = code_of(&file);
+        for segment in first_segments(&code) {
+            let used = names.get(&segment).unwrap_or(&segment);
+            let may = *used == room || allowed[room.as_str()].contains(&used.as_str());
+            assert!(may, "src/{}: {room} may not use {used} (crate::{segment})", file.display());
+        }
+        assert!(!code.contains("super::super"), "src/{}: say where from, by crate::", file.display());
+    }
+}
+
+#[test]
+fn the_table_of_rooms_has_an_order_and_every_room() {
+    let mut above = BTreeSet::new();
+    for (room, uses) in ROOMS {
+        assert!(uses.iter().all(|used| above.contains(used)), "{room} uses a room below it");
+        above.insert(room);
+    }
+    let there: BTreeSet<_> = sources().iter().filter_map(|file| room_of(file)).collect();
+    assert_eq!(there, above.into_iter().map(str::to_owned).collect());
+}
+
+#[test]
+fn nothing_is_unsafe() {
+    for file in sources() {
+        assert!(words(&code_of(&file)).all(|word| word != "unsafe"), "src/{}", file.display());
+    }
+    assert!(read("Cargo.toml").contains("unsafe_code = \"forbid\""));
+}
+
+#[test]
+fn no_file_is_too_long_to_read() {
+    for file in sources() {
+        let lines = read(Path::new("src").join(&file)).lines().count();
+        assert!(lines <= LONGEST_FILE, "src/{} has {lines} lines", file.display());
+    }
+}
+
+#[test]
+fn every_dependency_has_a_reason() {
+    let manifest = read("Cargo.toml");
+    for table in ["[dependencies]", "[dev-dependencies]"] {
+        let (_, rest) = manifest.split_once(&format!("\n{table}\n")).unwrap();
+        let lines = rest.lines().take_while(|line| !line.starts_with('['));
+        for line in lines.filter(|line| line.contains('=') && !line.starts_with('#')) {
+            let reason = line.rsplit_once('#').map_or("", |(_, reason)| reason.trim());
+            assert!(!reason.is_empty(), "no reason: {line}");
+        }
+    }
+}
+
+/// The Dockerfile's instructions, each in one line.
+fn instructions() -> Vec<(String, String)> {
+    let text: String =
+        read("Dockerfile").lines().filter(|line| !line.starts_with('#')).fold(String::new(), |text, line| {
+            match line.strip_suffix('\\') {
+                Some(begun) => text + begun,
+                None => text + line + "\n",
+            }
+        });
+    let parts = text.lines().filter_map(|line| line.split_once(' '));
+    parts.map(|(word, rest)| (word.to_owned(), rest.trim().to_owned())).collect()
+}
+
+/// The rest of every instruction `word` in the last stage: the image that runs.
+fn in_the_image(word: &str) -> Vec<String> {
+    let all = instructions();
+    let last = all.iter().rposition(|(word, _)| word == "FROM").unwrap();
+    all[last..].iter().filter(|(found, _)| found == word).map(|(_, rest)| rest.clone()).collect()
+}
+
+/// `["webhook-assets", "health"]`.
+fn words_of_array(text: &str) -> Vec<String> {
+    serde_json::from_str(&text[text.find('[').unwrap()..]).unwrap()
+}
+
+/// The paths that `COPY` takes out of the build context.
+fn copied() -> Vec<String> {
+    let copies =
+        instructions().into_iter().filter(|(word, rest)| word == "COPY" && !rest.contains("--from="));
+    copies
+        .flat_map(|(_, rest)| {
+            let mut paths: Vec<_> = rest.split_whitespace().map(str::to_owned).collect();
+            paths.pop();
+            paths
+        })
+        .collect()
+}
+
+#[test]
+fn the_image_is_built_from_paths_that_are_there_and_let_through() {
+    let ignore = read(".dockerignore");
+    let let_through: Vec<_> = ignore.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    assert!(ignore.lines().any(|line| line == "*"));
+    assert_eq!(copied(), let_through, "what is let through is what is copied");
+    for path in copied() {
+        assert!(root().join(&path).exists(), "{path}");
+    }
+}
+
+#[test]
+fn every_file_that_the_code_includes_is_copied_into_the_image() {
+    for file in sources() {
+        let code = code_of(&file);
+        let folder = root().join("src").join(&file).parent().unwrap().to_owned();
+        for (at, found) in code.match_indices("include_").filter(|(at, _)| code[*at..].contains("!(\"")) {
+            let (_, rest) = code[at + found.len()..].split_once("!(\"").unwrap();
+            let included = folder.join(rest.split_once('"').unwrap().0).canonicalize().unwrap();
+            let included = included.strip_prefix(root().canonicalize().unwrap()).unwrap().to_owned();
+            assert!(copied().iter().any(|path| included.starts_with(path)), "{}", included.display());
+        }
+    }
+}
+
+#[test]
+fn the_image_builds_with_the_compiler_that_the_manifest_asks_for() {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let version = manifest["package"]["rust-version"].as_str().unwrap();
+    let (_, builder) = &instructions()[0];
+    assert!(builder.starts_with(&format!("rust:{version}-slim-bookworm ")), "{builder}");
+    let builds =
+        instructions().into_iter().filter(|(word, rest)| word == "RUN" && rest.contains("cargo build"));
+    assert!(builds.map(|(_, rest)| rest).all(|rest| rest.contains("--release --locked")));
+}
+
+#[test]
+fn the_image_runs_without_root_and_stops_gently() {
+    let user = in_the_image("USER").pop().unwrap();
+    assert!(user.split(':').all(|id| id.parse::<u32>().is_ok_and(|id| id >= 1_000)), "{user}");
+    assert_eq!(in_the_image("STOPSIGNAL"), ["SIGTERM"]);
+    assert_eq!(in_the_image("EXPOSE"), ["8080"]);
+    assert_eq!(words_of_array(&in_the_image("ENTRYPOINT")[0]), ["webhook-assets"]);
+}
+
+#[test]
+fn the_image_starts_and_asks_itself_by_commands_that_exist() {
+    let start = words_of_array(&in_the_image("CMD")[0]).remove(0);
+    let check = words_of_array(&in_the_image("HEALTHCHECK")[0]);
+    assert_eq!(check[0], "webhook-assets");
+    for command in [&start, &check[1]] {
+        let asked = Command::new(env!("CARGO_BIN_EXE_webhook-assets")).args([command, "--help"]).output();
+        assert!(asked.unwrap().status.success(), "{command}");
+    }
+}
+
+#[test]
+fn the_image_sets_only_settings_that_exist_and_can_be_read() {
+    let variables: Vec<(String, String)> = in_the_image("ENV")
+        .iter()
+        .flat_map(|line| line.split_whitespace())
+        .map(|pair| pair.split_once('=').unwrap())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    assert_eq!(variables, [("WEBHOOK_ASSETS_LISTEN".to_owned(), "0.0.0.0:8080".to_owned())]);
+    let sources = webhook_assets::config::Sources::of(None, variables)
+        .with("WEBHOOK_ASSETS_PUBLIC_URL", "https://app.example.com".into())
+        .with("WEBHOOK_ASSETS_STORE", "memory:///".into())
+        .with("WEBHOOK_ASSETS_KEYS", "keys.json".into());
+    assert_eq!(sources.read().unwrap().warnings, [""; 0]);
+}
+
+#[test]
+fn every_fuzz_target_is_built_and_every_built_one_is_there() {
+    let manifest: toml::Table = read("fuzz/Cargo.toml").parse().unwrap();
+    let built = manifest["bin"].as_array().unwrap().iter();
+    let built: BTreeSet<_> =
+        built.map(|bin| root().join("fuzz").join(bin["path"].as_str().unwrap())).collect();
+    let there = fs::read_dir(root().join("fuzz/fuzz_targets")).unwrap();
+    let there: BTreeSet<_> = there.map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(built, there);
+}
