@@ -242,6 +242,17 @@ fn the_image_is_built_from_paths_that_are_there_and_let_through() {
 }
 
 #[test]
+fn every_target_says_where_it_is() {
+    // Cargo looks for a target without a path, and the image is built without tests and benches.
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    for kind in ["bin", "test", "bench", "example"] {
+        for target in manifest.get(kind).and_then(toml::Value::as_array).into_iter().flatten() {
+            assert!(target.get("path").is_some(), "[[{kind}]] {} needs a path", target["name"]);
+        }
+    }
+}
+
+#[test]
 fn every_file_that_the_code_includes_is_copied_into_the_image() {
     for file in sources() {
         let code = code_of(&file);
@@ -300,6 +311,16 @@ fn the_image_sets_only_settings_that_exist_and_can_be_read() {
         .with("WEBHOOK_ASSETS_STORE", "memory:///".into())
         .with("WEBHOOK_ASSETS_KEYS", "keys.json".into());
     assert_eq!(sources.read().unwrap().warnings, [""; 0]);
+}
+
+#[test]
+fn continuous_integration_runs_the_tests_that_the_readme_names() {
+    let (readme, script) = (read("README.md"), read(".ci/run"));
+    let named: Vec<_> = readme.split('`').filter(|quoted| quoted.starts_with("cargo test")).collect();
+    assert!(named.len() >= 2, "{named:?}");
+    for command in named {
+        assert!(script.lines().any(|line| line == command), "{command}");
+    }
 }
 
 #[test]

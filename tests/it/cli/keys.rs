@@ -3,8 +3,11 @@
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
+use webhook_assets::Keyring;
+use webhook_assets::clock::{Clock, SystemClock};
 
 use super::{Home, Ran, piped};
+use crate::support::DAY;
 
 fn mode(home: &Home, name: &str) -> u32 {
     std::fs::metadata(home.path(name)).unwrap().permissions().mode() & 0o777
@@ -132,6 +135,21 @@ fn the_last_key_that_signs_cannot_be_retired() {
     }
     home.run(&["keys", "retire", "nobody"]).refused(1, &["no key nobody", "keys list"]);
     assert_eq!(home.read("keys.json"), before);
+}
+
+#[test]
+fn whatever_retiring_allows_some_key_signs_at_every_hour() {
+    let home = Home::ready();
+    let id = home.ids("keys.json").remove(0);
+    // The next key starts when the old one has half an hour left, too little for links of a day.
+    home.run(&["keys", "rotate", "--starts-in", "24h"]).succeeded();
+    let _ = home.run(&["keys", "retire", &id, "--ends-in", "24h 30m"]);
+    let keyring = Keyring::read(home.path("keys.json")).unwrap();
+    let now = SystemClock.now();
+    for hour in 0..100 {
+        let then = now.plus(hour * DAY / 24);
+        assert!(keyring.signing_key(then, then.plus(DAY)).is_some(), "in {hour} hours no key can sign");
+    }
 }
 
 #[test]

@@ -134,6 +134,20 @@ fn a_missing_an_empty_and_a_damaged_keyring_refuse_to_start() {
 }
 
 #[test]
+fn the_command_that_a_missing_or_empty_keyring_is_told_to_run_helps() {
+    let home = Home::without_keys();
+    for found in [None, Some("{\"version\": 1, \"keys\": []}\n")] {
+        let _ = std::fs::remove_file(home.path("keys.json"));
+        found.map(|text| home.write("keys.json", text));
+        let told = home.run(&["serve"]).err;
+        let (_, command) = told.split_once("make one: webhook-assets ").unwrap();
+        let arguments: Vec<_> = command.split_whitespace().collect();
+        home.run(&arguments).succeeded();
+        home.run(&["mint", "recording", &CALL.to_string()]).succeeded();
+    }
+}
+
+#[test]
 fn a_store_that_is_not_there_refuses_to_start() {
     let home = Home::ready();
     let ran = Ran::of(home.program(&["serve"]).env("WEBHOOK_ASSETS_STORE", "file:///nowhere/at/all"));

@@ -130,6 +130,21 @@ fn an_admin_listener_for_the_network_needs_a_token() {
 }
 
 #[test]
+fn a_number_beyond_reason_is_refused_before_anything_panics() {
+    let home = Home::ready();
+    for (key, value) in [
+        ("longest_lifetime", "18446744073709551615s"),
+        ("server.header_timeout", "18446744073709551615s"),
+        ("server.connection_buffer", "5000000000"),
+        ("server.http2_streams", "0"),
+        ("gateway.requests_in_flight", "9223372036854775807"),
+    ] {
+        let ran = Ran::of(home.program(&["check"]).env(variable(key), value));
+        assert_eq!(ran.code, Some(64), "{key} = {value}: {ran:?}");
+    }
+}
+
+#[test]
 fn the_printed_settings_are_settings() {
     let home = Home::ready();
     let printed = home.run(&["config"]).succeeded().out;
