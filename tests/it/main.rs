@@ -3,6 +3,10 @@
 #![expect(unreachable_pub, reason = "the vocabulary in `support` reads like a library's")]
 
 mod cli;
+mod contract;
 mod house;
+mod http2;
+mod ranges;
 mod smoke;
 mod support;
+mod wire;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 pub struct Client(SocketAddr);
 
@@ -31,6 +31,16 @@ impl Client {
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
         answer
+    }
+
+    /// Sends one request, as [`Client::request`] does, on a connection that takes in little at a time: the server
+    /// has to wait for it. Returns the connection before anything of the answer is read.
+    pub async fn ask_slowly(&self, target: &str) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(8 * 1024).unwrap();
+        let mut stream = socket.connect(self.0).await.unwrap();
+        stream.write_all(request_head("GET", target, &[], b"").as_bytes()).await.unwrap();
+        stream
     }
 
     /// A connection to do with as one likes.

@@ -23,7 +23,7 @@ use webhook_assets::store::{self, CloudVariables, Store, StoreUrl};
 use webhook_assets::telemetry::metrics::Metrics;
 use webhook_assets::{AssetRef, Keyring, Minter, SecretKey};
 
-pub use client::{Answer, Client};
+pub use client::{Answer, Client, request_head};
 
 /// The call that every site has.
 pub const CALL: Uuid = uuid::uuid!("550e8400-e29b-41d4-a716-446655440000");
@@ -53,6 +53,18 @@ pub async fn sample_store() -> Arc<InMemory> {
     store.put(&Path::from(AssetRef::recording(CALL).object_path()), recording().into()).await.unwrap();
     store.put(&Path::from(AssetRef::transcript(CALL).object_path()), transcript().into()).await.unwrap();
     store
+}
+
+/// A store in memory with one object, in chunks of 16 KiB.
+pub async fn store_of_one(asset: AssetRef, bytes: Vec<u8>) -> Arc<stores::Tried> {
+    let store = Arc::new(InMemory::new());
+    store.put(&Path::from(asset.object_path()), bytes.into()).await.unwrap();
+    stores::Tried::around(store)
+}
+
+/// `length` bytes of which no two positions near each other look alike.
+pub fn noise(length: usize) -> Vec<u8> {
+    (0..length).map(|at| ((at as u32).wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
 
 /// The key of every site.
@@ -109,12 +121,27 @@ impl Plan {
         }
     }
 
+    /// The usual site on the files below `folder`, opened as the program opens them.
+    pub fn on_files(folder: &std::path::Path) -> Self {
+        let mut plan = Self::on(Arc::new(InMemory::new()));
+        plan.store.url = StoreUrl::File(folder.to_owned());
+        plan
+    }
+
+    /// The store that the plan names: its URL's, or its objects.
+    fn open_store(&self, metrics: Metrics) -> Store {
+        match self.store.url {
+            StoreUrl::File(_) => Store::open(&self.store, metrics).unwrap(),
+            _ => Store::new(Arc::clone(&self.objects), &self.store, metrics),
+        }
+    }
+
     /// Opens both listeners and serves.
     pub async fn start(self) -> Site {
         let metrics = Metrics::new();
         let clock = ManualClock::at(NOW);
+        let store = self.open_store(metrics.clone());
         let keyring = KeyringInForce::new(self.keyring, metrics.clone());
-        let store = Store::new(self.objects, &self.store, metrics.clone());
         let drain = Drain::new();
         let base = BaseUrl::parse(self.public_url).unwrap();
         let gateway = Gateway::new(
@@ -181,6 +208,13 @@ impl Site {
 
         let minter = Minter::for_base(self.base.clone(), self.keyring.load());
         let link = minter.mint_at(asset, lifetime, self.clock.now()).unwrap();
+        link.as_str()[self.base.origin().len()..].to_owned()
+    }
+
+    /// A link that a minter whose clock shows `now` makes, a day long.
+    pub fn link_made_at(&self, asset: AssetRef, now: UnixSeconds) -> String {
+        let minter = Minter::for_base(self.base.clone(), self.keyring.load());
+        let link = minter.mint_at(asset, DAY, now).unwrap();
         link.as_str()[self.base.origin().len()..].to_owned()
     }
 

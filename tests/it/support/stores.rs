@@ -34,6 +34,8 @@ pub enum Fault {
     EndsAfter(u64),
     /// The body goes on beyond its announced length by so many bytes.
     RunsOverBy(usize),
+    /// The store has weak tags alone, which match no If-Match.
+    TagsWeakly,
 }
 
 /// A store that counts what is asked of it and breaks as told. Bodies come in chunks of 16 KiB.
@@ -139,9 +141,16 @@ impl ObjectStore for Tried {
                 return Err(Error::PermissionDenied { path: location.to_string(), source });
             }
             Fault::Hangs => tokio::time::sleep(Duration::from_secs(3_600)).await,
+            Fault::TagsWeakly if options.if_match.is_some() => {
+                let source = "a weak tag matches nothing strongly".into();
+                return Err(Error::Precondition { path: location.to_string(), source });
+            }
             _ => {}
         }
-        let result = self.inner.get_opts(location, options).await?;
+        let mut result = self.inner.get_opts(location, options).await?;
+        if fault == Fault::TagsWeakly {
+            result.meta.e_tag = result.meta.e_tag.map(|tag| format!("W/{tag}"));
+        }
         if head {
             return Ok(result);
         }

@@ -1,0 +1,168 @@
+//! Ambiguous lengths and line ends, as requests are smuggled with: never is there an answer to what was hidden.
+
+use super::{exchange, only_answer};
+use crate::support::{Answer, Site};
+
+#[tokio::test]
+async fn an_ambiguous_length_is_400_and_the_connection_closes() {
+    let site = Site::usual().await;
+    let hidden = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", site.recording());
+    for method in ["GET", "HEAD", "OPTIONS", "POST"] {
+        for lines in [
+            "Transfer-Encoding: chunked\r\nContent-Length: 5",
+            "Content-Length: 5\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: chunked, chunked",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding: identity",
+            "Transfer-Encoding: xchunked",
+            "Transfer-Encoding: chunked, identity",
+            "Transfer-Encoding:\u{b}chunked",
+            "Content-Length: 5\r\nContent-Length: 6",
+            "Content-Length: 5, 6",
+            "Content-Length: +5",
+            "Content-Length: -1",
+            "Content-Length: 0x5",
+            "Content-Length: 99999999999999999999999",
+            "Content-Length:",
+        ] {
+            let request = format!(
+                "{method} {} HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n0\r\n\r\n{hidden}",
+                site.transcript()
+            );
+            let sent = exchange(&site, request).await;
+            if sent.is_empty() {
+                // The server closed with the hidden bytes unread, and the reset overtook the answer.
+                continue;
+            }
+            let (answer, rest) = Answer::parse(&sent, method == "HEAD");
+            assert_eq!(answer.status, 400, "{method} {lines}");
+            let rest = String::from_utf8_lossy(rest);
+            assert!(!rest.contains("HTTP/1."), "{method} {lines}: {rest}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn http_1_0_knows_no_transfer_encoding() {
+    let site = Site::usual().await;
+    let request = format!(
+        "GET {} HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.0\r\n\r\n",
+        site.recording()
+    );
+    assert_eq!(only_answer(&site, request).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_body_that_get_announces_is_400_and_the_connection_closes() {
+    let site = Site::usual().await;
+    for method in ["GET", "OPTIONS"] {
+        for (lines, body) in [
+            ("Content-Length: 5", "hello"),
+            ("Content-Length: 5", ""),
+            ("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n"),
+            ("Content-Length: 5\r\nExpect: 100-continue", ""),
+        ] {
+            let request =
+                format!("{method} {} HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n{body}", site.recording());
+            let answer = only_answer(&site, request).await;
+            assert_eq!((answer.status, answer.must("connection")), (400, "close"), "{method} {lines}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_no_bytes_is_none() {
+    let site = Site::usual().await;
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        site.recording()
+    );
+    assert_eq!(only_answer(&site, request).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_request_in_the_body_of_another_is_never_answered() {
+    let site = Site::usual().await;
+    let hidden = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", site.recording());
+    let chunked = format!("{:x}\r\n{hidden}\r\n0\r\n\r\n", hidden.len());
+    for method in ["POST", "PUT", "DELETE", "PATCH", "BREW"] {
+        for target in [site.transcript(), "/nowhere".to_owned()] {
+            for (line, body) in [
+                (format!("Content-Length: {}", hidden.len()), &hidden),
+                ("Transfer-Encoding: chunked".to_owned(), &chunked),
+                (format!("Content-Length: {}\r\nExpect: 100-continue", hidden.len()), &hidden),
+            ] {
+                let head =
+                    format!("{method} {target} HTTP/1.1\r\nHost: a\r\n{line}\r\nConnection: close\r\n\r\n");
+                let sent = exchange(&site, head + body).await;
+                let sent = String::from_utf8_lossy(&sent);
+                assert!(sent.starts_with("HTTP/1.1 40"), "{method} {line}: {sent}");
+                assert_eq!(sent.matches("HTTP/1.1 ").count(), 1, "{method} {line}: {sent}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_next_request_behind_a_body_is_read_from_its_end_or_not_at_all() {
+    let site = Site::usual().await;
+    for length in [1, 100, 10_000, 200_000] {
+        let request = format!(
+            "POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}\
+             GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            target = site.transcript(),
+            body = "x".repeat(length),
+        );
+        let sent = exchange(&site, request).await;
+        if sent.is_empty() {
+            continue;
+        }
+        let (answer, rest) = Answer::parse(&sent, false);
+        assert_eq!(answer.status, 405);
+        assert!(rest.is_empty() || Answer::parse(rest, false).0.status == 200, "{length}");
+    }
+}
+
+#[tokio::test]
+async fn a_spoilt_line_end_hides_no_request() {
+    let site = Site::usual().await;
+    let hidden = format!("GET {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", site.recording());
+    for lines in [
+        "X : y\r\n",
+        "X\t: y\r\n",
+        "Content-Length : 5\r\n",
+        " X: y\r\n",
+        "X: y\r\n folded\r\n",
+        "X: y\r\n\tfolded\r\n",
+        "Transfer-Encoding:\r\n chunked\r\n",
+        "X: y\rZ: z\r\n",
+        "X: y\r\r\n",
+        "X: y\u{0}\r\n",
+    ] {
+        for target in ["/nowhere", "/webhook-assets/recording/x"] {
+            let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{lines}\r\n{hidden}");
+            let sent = exchange(&site, request).await;
+            let sent = String::from_utf8_lossy(&sent);
+            assert!(sent.starts_with("HTTP/1.1 400 "), "{lines:?}: {sent}");
+            assert!(!sent.contains(" 200 OK"), "{lines:?}: {sent}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bare_line_feed_ends_a_line_everywhere_or_nowhere() {
+    let site = Site::usual().await;
+    // RFC 9112 §2.2 lets a server take it for a line's end. What is behind an empty line then is a request of its own,
+    // which opens what its own signature opens and nothing else.
+    let bad = site.recording().replace("sig=", "sig=0");
+    let request =
+        format!("GET {bad} HTTP/1.1\nHost: a\nX: y\n\nGET {bad} HTTP/1.1\nHost: a\nConnection: close\n\n");
+    let sent = exchange(&site, request).await;
+    let mut rest = &sent[..];
+    while !rest.is_empty() {
+        let answer;
+        (answer, rest) = Answer::parse(rest, false);
+        assert!(matches!(answer.status, 400 | 403), "{}", answer.status);
+    }
+}

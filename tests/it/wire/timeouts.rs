@@ -1,0 +1,123 @@
+//! Who says nothing, or too little, or too slowly, is left.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::closed_after;
+use crate::support::{Answer, Plan, Site};
+
+const HEADER_TIMEOUT: Duration = Duration::from_millis(400);
+
+async fn impatient_site() -> Site {
+    let mut plan = Plan::usual().await;
+    plan.server.header_timeout = HEADER_TIMEOUT;
+    plan.start().await
+}
+
+/// A connection on which these bytes were said.
+async fn saying(site: &Site, bytes: &[u8]) -> TcpStream {
+    let mut stream = site.client().connect().await;
+    stream.write_all(bytes).await.unwrap();
+    stream
+}
+
+/// Holds the time of closing to the header timeout, with room for a busy machine.
+fn assert_timely(after: Duration) {
+    assert!(after >= HEADER_TIMEOUT * 3 / 4, "too soon: {after:?}");
+    assert!(after < HEADER_TIMEOUT * 8, "too late: {after:?}");
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_is_cut_after_the_header_timeout() {
+    let site = impatient_site().await;
+    let link = site.recording();
+    for part in [
+        "G".to_owned(),
+        format!("GET {link}"),
+        format!("GET {link} HTTP/1.1\r\n"),
+        format!("GET {link} HTTP/1.1\r\nHost: a\r\nX: "),
+        format!("GET {link} HTTP/1.1\r\nHost: a\r\n"),
+    ] {
+        let (after, said) = closed_after(saying(&site, part.as_bytes()).await).await;
+        assert_timely(after);
+        assert!(!said.starts_with(b"HTTP/1.1 2"), "{part:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_drips_is_cut_all_the_same() {
+    let site = impatient_site().await;
+    let stream =
+        saying(&site, format!("GET {} HTTP/1.1\r\nHost: a\r\nX: ", site.recording()).as_bytes()).await;
+    let (mut reader, mut writer) = stream.into_split();
+    let dripping = tokio::spawn(async move {
+        while writer.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let began = std::time::Instant::now();
+    let mut said = Vec::new();
+    let read = tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut said);
+    let _ = tokio::time::timeout(Duration::from_secs(10), read).await.expect("it drips for ever");
+    assert_timely(began.elapsed());
+    dripping.abort();
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_closed_after_the_header_timeout() {
+    let site = impatient_site().await;
+    let (after, said) = closed_after(saying(&site, b"").await).await;
+    assert_timely(after);
+    assert!(said.is_empty());
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_after_the_header_timeout() {
+    let site = impatient_site().await;
+    let request = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", site.recording());
+    let (after, said) = closed_after(saying(&site, request.as_bytes()).await).await;
+    assert_timely(after);
+    let (answer, rest) = Answer::parse(&said, false);
+    assert_eq!((answer.status, rest), (200, &b""[..]));
+}
+
+#[tokio::test]
+async fn a_preface_of_http_2_that_does_not_end_is_left_after_the_header_timeout() {
+    let site = impatient_site().await;
+    for part in [&b"P"[..], b"PRI * HTTP/2.0\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
+        let (after, said) = closed_after(saying(&site, part).await).await;
+        assert_timely(after);
+        assert!(said.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_preface_of_http_2_with_nothing_behind_it_is_left_too() {
+    let site = impatient_site().await;
+    let (after, _) = closed_after(saying(&site, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await).await;
+    assert_timely(after);
+}
+
+#[tokio::test]
+async fn a_client_that_breaks_off_its_preface_harms_nobody() {
+    let site = impatient_site().await;
+    for part in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n"] {
+        let mut stream = saying(&site, part).await;
+        stream.shutdown().await.unwrap();
+        let (after, said) = closed_after(stream).await;
+        assert!(said.is_empty() && after < HEADER_TIMEOUT * 8, "{after:?}");
+    }
+    assert_eq!(site.head(&site.recording(), &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn many_stalled_connections_keep_nobody_from_an_answer() {
+    let site = impatient_site().await;
+    let mut stalled = Vec::new();
+    for at in 0..100 {
+        stalled.push(saying(&site, &b"PRI * HTTP/2.0\r\n"[..1 + at % 16]).await);
+    }
+    assert_eq!(site.get(&site.recording(), &[]).await.status, 200);
+}
