@@ -2,6 +2,8 @@
 //! and a client that sends bytes and reads an [`Answer`].
 
 pub mod client;
+pub mod http2;
+pub mod slow;
 pub mod stores;
 
 use std::net::SocketAddr;
@@ -69,6 +71,8 @@ pub struct Plan {
     pub gateway: gateway::Config,
     pub server: server::Config,
     pub admin_token: Option<&'static str>,
+    /// Whether the store is opened from `store.url` instead of `objects`.
+    pub opens_url: bool,
 }
 
 impl Plan {
@@ -106,7 +110,16 @@ impl Plan {
                 http2_streams: 100,
             },
             admin_token: None,
+            opens_url: false,
         }
+    }
+
+    /// The usual site on the files of a folder, opened as the program opens them.
+    pub fn on_files(folder: &std::path::Path) -> Self {
+        let mut plan = Self::on(Arc::new(InMemory::new()));
+        plan.store.url = StoreUrl::File(folder.to_owned());
+        plan.opens_url = true;
+        plan
     }
 
     /// Opens both listeners and serves.
@@ -114,7 +127,11 @@ impl Plan {
         let metrics = Metrics::new();
         let clock = ManualClock::at(NOW);
         let keyring = KeyringInForce::new(self.keyring, metrics.clone());
-        let store = Store::new(self.objects, &self.store, metrics.clone());
+        let store = if self.opens_url {
+            Store::open(&self.store, metrics.clone()).unwrap()
+        } else {
+            Store::new(self.objects, &self.store, metrics.clone())
+        };
         let drain = Drain::new();
         let base = BaseUrl::parse(self.public_url).unwrap();
         let gateway = Gateway::new(
@@ -168,6 +185,12 @@ impl Site {
     /// The usual site.
     pub async fn usual() -> Self {
         Plan::usual().await.start().await
+    }
+
+    /// The usual site on a store that counts and can go wrong.
+    pub async fn tried() -> (Self, Arc<stores::Tried>) {
+        let store = stores::Tried::around(sample_store().await);
+        (Plan::on(store.clone()).start().await, store)
     }
 
     /// Path and query of a good link, a day long, prefix included.
