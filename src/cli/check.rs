@@ -66,11 +66,9 @@ fn check_keyring(config: &Config) -> Vec<Found> {
     match keyring.signing_key(now, now.plus(config.longest_lifetime)) {
         Some(key) => {
             found.push(Found::Fine(format!("key {} signs; {} verify", key.id(), keyring.keys().len())));
-            if let Some(ends) = key.ends()
-                && !keyring.keys().iter().any(|other| other.ends().is_none())
-            {
+            if let Some(gap) = keyring.first_gap(now, config.longest_lifetime) {
                 found.push(Found::Odd(format!(
-                    "every key has an end, the signing one at {ends}; run `keys rotate` before"
+                    "from {gap} on no key can sign links of full length; `keys rotate` before"
                 )));
             }
         }

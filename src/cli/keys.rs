@@ -3,7 +3,6 @@
 use std::fmt::Write;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -105,14 +104,18 @@ impl New {
         let secret = if self.import { read_key()? } else { fresh_key()? };
         let mut file = KeyringFile::empty();
         let id = fresh_id(&file, now)?;
-        file.keys.push(KeyEntry {
-            id: id.clone(),
-            secret,
-            created: Some(now),
-            starts: Some(now),
-            ends: None,
-        });
-        create_file(path, &file).map_err(failure)?;
+        let key = KeyEntry { id: id.clone(), secret, created: Some(now), starts: Some(now), ends: None };
+        // A keyring that was emptied by hand has nothing to lose.
+        if KeyringFile::read(path).is_ok_and(|found| found.keys.is_empty()) {
+            let push = |found: &mut KeyringFile| {
+                found.keys.push(key);
+                Ok(())
+            };
+            edit_file(path, push).map_err(failure)?;
+        } else {
+            file.keys.push(key);
+            create_file(path, &file).map_err(failure)?;
+        }
         print(&format!("made {} with key {id}; it signs from now on\n", path.display()))
     }
 }
@@ -211,32 +214,48 @@ fn forget_ended(file: &mut KeyringFile, now: UnixSeconds) -> Vec<String> {
 impl Retire {
     fn run(self, path: &Path, longest: Duration, now: UnixSeconds) -> Ended {
         let last_link = longest + CLOCK_SKEW;
-        let ends = if self.now { now } else { now.plus(self.ends_in.unwrap_or(last_link)) };
-        edit_file(path, |file| {
-            let Some(entry) = file.keys.iter_mut().find(|entry| entry.id == self.id) else {
-                let why = format!("there is no key {} in {}; see `webhook-assets keys list`", self.id, path.display());
-                return Err(EditError::Refused(why));
-            };
+        let wanted = if self.now { now } else { now.plus(self.ends_in.unwrap_or(last_link)) };
+        let ends = edit_file(path, |file| {
+            let gap_before = file.to_keyring()?.first_gap(now, longest);
+            let entry = self.find(file, path, now)?;
+            // An end is brought forward, never put off.
+            let ends = entry.ends.map_or(wanted, |ends| ends.min(wanted));
             entry.ends = Some(ends);
-            // From now on until the end, and after it, some key has to sign links of full length.
-            let keyring = file.to_keyring()?;
-            let left = |at: UnixSeconds| keyring.signing_key(at, at.plus(longest)).is_some();
-            if !left(now) || !left(ends) {
-                let why = format!(
-                    "without key {} no key would sign; add one first (`webhook-assets keys rotate --starts-in 0s`)",
+            match (gap_before, file.to_keyring()?.first_gap(now, longest)) {
+                (_, None) => Ok(ends),
+                (Some(before), Some(after)) if after >= before => Ok(ends),
+                (_, Some(gap)) => Err(EditError::Refused(format!(
+                    "without key {} no key would sign at {gap}; add one first (`webhook-assets keys rotate --starts-in 0s`)",
                     self.id
-                );
-                return Err(EditError::Refused(why));
+                ))),
             }
-            Ok(())
         })
         .map_err(failure)?;
         let mut text = format!("key {} ends at {ends}\n", self.id);
         if ends < now.plus(last_link) {
             text.push_str("Links it signed that reach further are refused from then on.\n");
         }
-        print(&text)?;
-        Ok(ExitCode::SUCCESS)
+        print(&text)
+    }
+
+    /// The key to retire, unless it has ended: what it signed must stay refused.
+    fn find<'f>(
+        &self,
+        file: &'f mut KeyringFile,
+        path: &Path,
+        now: UnixSeconds,
+    ) -> Result<&'f mut KeyEntry, EditError> {
+        match file.keys.iter_mut().find(|entry| entry.id == self.id) {
+            None => Err(EditError::Refused(format!(
+                "there is no key {} in {}; see `webhook-assets keys list`",
+                self.id,
+                path.display()
+            ))),
+            Some(KeyEntry { ends: Some(ends), .. }) if *ends <= now => {
+                Err(EditError::Refused(format!("key {} has ended already, at {ends}", self.id)))
+            }
+            Some(entry) => Ok(entry),
+        }
     }
 }
 

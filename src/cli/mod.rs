@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config::{SettingError, Sources};
+use crate::config::{LONGEST_DURATION, SettingError, Sources};
 
 /// Exit codes: 0 done; 1 the answer is no, or it failed; 2 the command line is wrong (clap's); 64 a setting is wrong.
 const EXIT_NO: u8 = 1;
@@ -148,7 +148,8 @@ fn print(text: &str) -> Ended {
 
 /// Reads a duration of the command line.
 fn duration(text: &str) -> Result<std::time::Duration, String> {
-    humantime::parse_duration(text).map_err(|_| "takes a duration such as 30m, 24h or 1h 30m".to_owned())
+    let duration = humantime::parse_duration(text).ok().filter(|duration| *duration <= LONGEST_DURATION);
+    duration.ok_or_else(|| "takes a duration such as 30m, 24h or 1h 30m, up to 10 years".to_owned())
 }
 
 /// Reads a moment of the command line.

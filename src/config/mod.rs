@@ -46,6 +46,9 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
+/// The longest duration that is taken, here and on the command line: ten years. No sum of such overflows a clock.
+pub const LONGEST_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+
 /// Where settings come from.
 #[derive(Debug, Clone)]
 pub struct Sources {
@@ -210,7 +213,6 @@ macro_rules! setting_by_parsing {
 
 setting_by_parsing! {
     SocketAddr => "an address and a port such as 127.0.0.1:8080 or [::]:8080";
-    u32 => "a whole number";
     StoreUrl => store::OpenError::TAKES;
     LogFormat => "auto, human or json";
     LogLevel => "error, warn, info or debug";
@@ -218,10 +220,18 @@ setting_by_parsing! {
 }
 
 impl Setting for usize {
-    const TAKES: &'static str = "a whole number from 1 up";
+    const TAKES: &'static str = "a whole number from 1 to 1000000000";
 
     fn parse(text: &str) -> Option<Self> {
-        text.parse().ok().filter(|number| *number > 0)
+        text.parse().ok().filter(|number| (1..=1_000_000_000).contains(number))
+    }
+}
+
+impl Setting for u32 {
+    const TAKES: &'static str = "a whole number from 1 to 1000000";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|number| (1..=1_000_000).contains(number))
     }
 }
 
@@ -242,10 +252,11 @@ impl Setting for PathBuf {
 }
 
 impl Setting for Duration {
-    const TAKES: &'static str = "a duration such as 10s, 5m or 24h, at least 1ms";
+    const TAKES: &'static str = "a duration such as 10s, 5m or 24h, from 1ms to 10 years";
 
     fn parse(text: &str) -> Option<Self> {
-        humantime::parse_duration(text).ok().filter(|duration| !duration.is_zero())
+        let sane = Self::from_millis(1)..=LONGEST_DURATION;
+        humantime::parse_duration(text).ok().filter(|duration| sane.contains(duration))
     }
 }
 

@@ -77,6 +77,7 @@ impl fmt::Display for SettingError {
             }
             Self::NotToml(path, why) => write!(f, "the settings file {} is not TOML: {why}", path.display()),
             Self::Unknown { key, file, meant } => {
+                let key = key.escape_debug();
                 write!(f, "{key}: no such setting (in {}); did you mean {meant}?", file.display())
             }
             Self::Missing { key, takes } => {

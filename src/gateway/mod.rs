@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::header::USER_AGENT;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -129,6 +130,18 @@ impl Handler for Gateway {
 
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         Gateway::answer(self, &request, peer).await
+    }
+
+    fn refuse(
+        &self,
+        request: &Request<Incoming>,
+        peer: SocketAddr,
+        refused: Response<Bytes>,
+    ) -> Response<Body> {
+        let tracker = Tracker::new(record_of(request, peer), self.0.metrics.clone());
+        let mut response = respond::refused(refused, tracker);
+        self.0.cors.apply(request.headers(), response.headers_mut());
+        response
     }
 }
 

@@ -217,6 +217,14 @@ impl Respond {
     }
 }
 
+/// What the server refused before it was routed, dressed and recorded like every other answer.
+pub(super) fn refused(mut response: Response<Bytes>, mut tracker: Tracker) -> Response<Body> {
+    common(response.headers_mut());
+    tracker.answered(response.status(), "malformed_request");
+    let body = if response.body().is_empty() { |_| Body::none() } else { Body::from };
+    response.map(body).map(|body| body.tracked(tracker))
+}
+
 /// 403, with the same words for every signature that cannot be honoured.
 fn denied(denial: &Denial, now: UnixSeconds) -> Problem {
     let detail = match denial {

@@ -42,6 +42,16 @@ pub trait Handler: Clone + Send + Sync + 'static {
         peer: SocketAddr,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 
+    /// Adds to the answer to a request that the server has refused what all answers of this handler have.
+    fn refuse(
+        &self,
+        _request: &Request<Incoming>,
+        _peer: SocketAddr,
+        refused: Response<Bytes>,
+    ) -> Response<Self::Body> {
+        refused.map(Self::Body::from)
+    }
+
     /// Which requests may have a body.
     const BODIES: Bodies;
 }
@@ -119,7 +129,7 @@ async fn answer<H: Handler>(
 ) -> Response<H::Body> {
     match vet::vet(&request, config, H::BODIES) {
         Ok(()) => handler.answer(request, peer).await,
-        Err(refused) => refused.into_response(request.version()).map(H::Body::from),
+        Err(refused) => handler.refuse(&request, peer, refused.into_response(&request)),
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) enum Refused {
 }
 
 impl Refused {
-    pub(super) fn into_response(self, version: Version) -> Response<Bytes> {
+    pub(super) fn into_response<B>(self, request: &Request<B>) -> Response<Bytes> {
         let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "bad_request", "Bad request", detail);
         let problem = match self {
             Self::Target => bad("The request target is not a path. Send the link's path and query."),
@@ -51,10 +51,10 @@ impl Refused {
             Self::Body => bad("This request takes no body. Send it without one."),
         };
         let mut response = problem.into_response();
-        if version < Version::HTTP_2 {
+        if request.version() < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response
+        if *request.method() == Method::HEAD { response.map(|_| Bytes::new()) } else { response }
     }
 }
 
@@ -122,20 +122,16 @@ fn valid_host(host: &HeaderValue) -> Result<(), Refused> {
 /// Transfer-Encoding beside Content-Length is how requests are smuggled (RFC 9112 §6.1).
 fn vet_framing<B>(request: &Request<B>, bodies: Bodies) -> Result<(), Refused> {
     let headers = request.headers();
-    let chunked = headers.contains_key(TRANSFER_ENCODING);
+    // hyper drops the Content-Length that stands beside it, so every Transfer-Encoding is refused.
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return Err(Refused::Framing);
+    }
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let (length, repeated) = (lengths.next(), lengths.next().is_some());
-    if repeated || (chunked && (length.is_some() || request.version() < Version::HTTP_11)) {
+    if repeated {
         return Err(Refused::Framing);
     }
-    if headers
-        .get_all(TRANSFER_ENCODING)
-        .iter()
-        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
-    {
-        return Err(Refused::Framing);
-    }
-    let announced = chunked || length.is_some_and(|length| length.as_bytes() != b"0");
+    let announced = length.is_some_and(|length| length.as_bytes() != b"0");
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if announced && reads && bodies == Bodies::Refused { Err(Refused::Body) } else { Ok(()) }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use subtle::{Choice, ConditionallySelectable};
 
@@ -120,6 +121,30 @@ impl Keyring {
             .max_by_key(|key| key.starts)
     }
 
+    /// The first moment from `now` on at which no key can sign a link of `lifetime`; `None` if there is none.
+    #[must_use]
+    pub fn first_gap(&self, now: UnixSeconds, lifetime: Duration) -> Option<UnixSeconds> {
+        let last_use = |ends: UnixSeconds| UnixSeconds(ends.0.saturating_sub(lifetime.as_secs()));
+        // Who signs can only change when a key starts, or comes too close to its end.
+        let mut changes: Vec<UnixSeconds> = self
+            .keys
+            .iter()
+            .flat_map(|key| {
+                [
+                    Some(key.starts),
+                    key.ends,
+                    key.ends.map(last_use),
+                    key.ends.map(|e| UnixSeconds(last_use(e).0 + 1)),
+                ]
+            })
+            .flatten()
+            .filter(|change| *change > now)
+            .chain([now])
+            .collect();
+        changes.sort_unstable();
+        changes.into_iter().find(|at| self.signing_key(*at, at.plus(lifetime)).is_none())
+    }
+
     /// The key whose MAC of `message` is `mac`. Every key that has not ended is tried, in constant time and without
     /// stopping at the one that fits, so that the time taken tells nothing.
     pub(super) fn find(&self, message: &[u8], mac: &[u8; MAC_LEN], now: UnixSeconds) -> Option<&SigningKey> {
@@ -172,6 +197,21 @@ mod tests {
         let keys = [key("a", 100, None), key("b", 200, Some(400))];
         assert_eq!(signer(&keys, 250, 400), Some("b".into()));
         assert_eq!(signer(&keys, 250, 401), Some("a".into()));
+    }
+
+    #[test]
+    fn a_gap_is_where_no_key_can_sign() {
+        let gap = |keys: &[SigningKey]| {
+            Keyring::new(keys.to_vec())
+                .unwrap()
+                .first_gap(UnixSeconds(1_000), Duration::from_secs(100))
+                .map(|at| at.0)
+        };
+        assert_eq!(gap(&[key("a", 0, None)]), None);
+        assert_eq!(gap(&[key("a", 2_000, None)]), Some(1_000));
+        assert_eq!(gap(&[key("a", 0, Some(1_500))]), Some(1_401));
+        assert_eq!(gap(&[key("a", 0, Some(1_500)), key("b", 1_401, None)]), None);
+        assert_eq!(gap(&[key("a", 0, Some(1_500)), key("b", 1_450, None)]), Some(1_401));
     }
 
     #[test]

@@ -165,7 +165,9 @@ impl fmt::Display for KeyringError {
             Self::BadKey(id, error) => write!(f, "key {id} of the keyring is unusable: {error}"),
             Self::BadId => f.write_str("a key id has 1 to 64 printable ASCII characters and no space"),
             Self::RepeatedId(id) => write!(f, "the keyring has two keys with id {id}; rename or remove one"),
-            Self::Empty => f.write_str("the keyring has no key; make one: webhook-assets keys new"),
+            Self::Empty => {
+                f.write_str("the keyring has no key; make one: webhook-assets keys new")
+            }
         }
     }
 }
@@ -182,6 +184,7 @@ impl std::error::Error for KeyringError {
 
 /// Dates of the file, as RFC 3339.
 mod rfc3339 {
+    use serde::ser::Error as _;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     use crate::clock::UnixSeconds;
@@ -189,6 +192,10 @@ mod rfc3339 {
     #[expect(clippy::ref_option, reason = "serde's `with` hands over a reference to the field")]
     pub(super) fn serialize<S: Serializer>(time: &Option<UnixSeconds>, to: S) -> Result<S::Ok, S::Error> {
         match time {
+            // What cannot be read again is not written.
+            Some(time) if humantime::parse_rfc3339(&time.to_string()).is_err() => {
+                Err(S::Error::custom("a date after the year 9999"))
+            }
             Some(time) => to.collect_str(time),
             None => to.serialize_none(),
         }

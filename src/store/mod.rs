@@ -173,7 +173,8 @@ impl Store {
         let mut options = GetOptions::new().with_range(span.as_get_range());
         match version {
             Version::Any => {}
-            Version::Same(etag) => options = options.with_if_match(Some(etag)),
+            // Compared below: a tag that this program made itself matches nothing at the store.
+            Version::Same(_) => {}
             Version::Other(etag) => options = options.with_if_none_match(Some(etag)),
         }
         let result = match self.request(StoreOperation::Get, path_of(grant), options).await {
@@ -182,15 +183,19 @@ impl Store {
             Err(error) if span != Span::Whole && error.may_be_the_range() => {
                 let meta = self.head(grant).await?;
                 let Some(range) = span.within(meta.size) else { return Err(StoreError::Unsatisfiable(meta)) };
-                let bounded = GetOptions::new().with_range(Some(GetRange::Bounded(range)));
-                let options = bounded.with_if_match(Some(meta.etag));
+                let options = GetOptions::new().with_range(Some(GetRange::Bounded(range)));
                 self.request(StoreOperation::Get, path_of(grant), options).await?
             }
             Err(error) => return Err(error),
         };
         let meta = Meta::from(&result.meta);
         let range = result.range.clone();
-        if span.within(meta.size).as_ref() != Some(&range) {
+        if matches!(version, Version::Same(etag) if etag != meta.etag) {
+            return Err(StoreError::Changed);
+        }
+        // Stores answer an empty suffix with no bytes instead of refusing it.
+        let Some(wanted) = span.within(meta.size) else { return Err(StoreError::Unsatisfiable(meta)) };
+        if wanted != range {
             return Err(StoreError::broken("the store answered with another range than was asked for"));
         }
         let chunks = Chunks::start(result, self.deadlines, self.metrics.clone()).await?;

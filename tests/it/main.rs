@@ -2,11 +2,17 @@
 #![cfg(test)]
 #![expect(unreachable_pub, reason = "the vocabulary in `support` reads like a library's")]
 
+mod admin;
+mod breaking;
 mod cli;
 mod contract;
 mod house;
 mod http2;
+mod local_files;
 mod ranges;
+mod records;
+mod refusals;
+mod rotation;
 mod smoke;
 mod support;
 mod wire;

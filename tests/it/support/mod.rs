@@ -2,6 +2,8 @@
 //! and a client that sends bytes and reads an [`Answer`].
 
 pub mod client;
+pub mod http2;
+pub mod slow;
 pub mod stores;
 
 use std::net::SocketAddr;
@@ -81,6 +83,7 @@ pub struct Plan {
     pub gateway: gateway::Config,
     pub server: server::Config,
     pub admin_token: Option<&'static str>,
+    /// Whether the store is opened from `store.url` instead of `objects`.
 }
 
 impl Plan {
@@ -195,6 +198,12 @@ impl Site {
     /// The usual site.
     pub async fn usual() -> Self {
         Plan::usual().await.start().await
+    }
+
+    /// The usual site on a store that counts and can go wrong.
+    pub async fn tried() -> (Self, Arc<stores::Tried>) {
+        let store = stores::Tried::around(sample_store().await);
+        (Plan::on(store.clone()).start().await, store)
     }
 
     /// Path and query of a good link, a day long, prefix included.

@@ -43,6 +43,8 @@ pub enum Fault {
 pub struct Tried {
     inner: Arc<dyn ObjectStore>,
     fault: std::sync::Mutex<Fault>,
+    /// How many requests still go well before the fault shows.
+    sound: AtomicUsize,
     /// Requests of any kind.
     pub requests: AtomicUsize,
     /// Requests for metadata alone.
@@ -58,6 +60,7 @@ impl Tried {
         Arc::new(Self {
             inner,
             fault: std::sync::Mutex::new(Fault::None),
+            sound: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
             heads: AtomicUsize::new(0),
             gets: AtomicUsize::new(0),
@@ -68,6 +71,25 @@ impl Tried {
     /// From now on requests go wrong like this.
     pub fn go_wrong(&self, fault: Fault) {
         *self.fault.lock().unwrap() = fault;
+    }
+
+    /// The next `sound` requests go well, those after them like this.
+    pub fn go_wrong_after(&self, sound: usize, fault: Fault) {
+        self.sound.store(sound, Ordering::SeqCst);
+        self.go_wrong(fault);
+    }
+
+    /// What was asked for since the last look: requests for metadata, and for bytes.
+    pub fn asked(&self) -> (usize, usize) {
+        (self.heads.swap(0, Ordering::SeqCst), self.gets.swap(0, Ordering::SeqCst))
+    }
+
+    fn fault_of_next(&self) -> Fault {
+        let sound = |left: usize| left.checked_sub(1);
+        match self.sound.fetch_update(Ordering::SeqCst, Ordering::SeqCst, sound) {
+            Ok(_) => Fault::None,
+            Err(_) => *self.fault.lock().unwrap(),
+        }
     }
 
     fn count(&self, head: bool) {
@@ -133,7 +155,7 @@ impl ObjectStore for Tried {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let head = options.head;
         self.count(head);
-        let fault = *self.fault.lock().unwrap();
+        let fault = self.fault_of_next();
         match fault {
             Fault::Fails => return Err(generic("503 Service Unavailable")),
             Fault::Refuses => {
@@ -202,5 +224,107 @@ impl ObjectStore for Tried {
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
         self.inner.rename_opts(from, to, options).await
+    }
+}
+
+/// The byte at a position of every [`Generated`] object.
+pub fn generated_byte(at: u64) -> u8 {
+    (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
+}
+
+/// A store whose every object has `size` bytes that are made while they are read, so that no test has to hold them.
+#[derive(Debug)]
+pub struct Generated {
+    size: u64,
+    /// How long it thinks before each piece.
+    pause: Duration,
+    /// Body bytes that were taken from the store.
+    pub bytes: Arc<AtomicU64>,
+}
+
+impl Generated {
+    /// How many bytes it hands out at a time; cloud clients hand out about as much.
+    const PIECE: u64 = 16 * 1024;
+
+    pub fn of(size: u64) -> Arc<Self> {
+        Self::with_pauses(size, Duration::ZERO)
+    }
+
+    pub fn with_pauses(size: u64, pause: Duration) -> Arc<Self> {
+        Arc::new(Self { size, pause, bytes: Arc::new(AtomicU64::new(0)) })
+    }
+
+    fn body(&self, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
+        let taken = Arc::clone(&self.bytes);
+        let pieces = stream::iter(range.clone().step_by(usize::try_from(Self::PIECE).unwrap()));
+        let make = move |from: u64| {
+            let piece: Vec<u8> = (from..range.end.min(from + Self::PIECE)).map(generated_byte).collect();
+            taken.fetch_add(piece.len() as u64, Ordering::SeqCst);
+            Ok(Bytes::from(piece))
+        };
+        let pause = self.pause;
+        pieces
+            .then(move |from| async move {
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
+                from
+            })
+            .map(make)
+            .boxed()
+    }
+}
+
+impl fmt::Display for Generated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("generated")
+    }
+}
+
+fn only_read<T>(operation: &str) -> Result<T> {
+    Err(Error::NotImplemented { operation: operation.into(), implementer: "Generated".into() })
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for Generated {
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let meta = ObjectMeta {
+            location: location.clone(),
+            last_modified: std::time::SystemTime::UNIX_EPOCH.into(),
+            size: self.size,
+            e_tag: Some("\"generated\"".into()),
+            version: None,
+        };
+        options.check_preconditions(&meta)?;
+        let range = match &options.range {
+            Some(range) => range.as_range(self.size).map_err(|_| generic("416"))?,
+            None => 0..self.size,
+        };
+        let payload = GetResultPayload::Stream(self.body(range.clone()));
+        Ok(GetResult { payload, meta, range, attributes: Default::default(), extensions: Default::default() })
+    }
+
+    async fn put_opts(&self, _: &Path, _: PutPayload, _: PutOptions) -> Result<PutResult> {
+        only_read("put")
+    }
+
+    async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        only_read("put_multipart")
+    }
+
+    fn delete_stream(&self, _: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        stream::iter([only_read("delete")]).boxed()
+    }
+
+    fn list(&self, _: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        stream::iter([only_read("list")]).boxed()
+    }
+
+    async fn list_with_delimiter(&self, _: Option<&Path>) -> Result<ListResult> {
+        only_read("list_with_delimiter")
+    }
+
+    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
+        only_read("copy")
     }
 }

@@ -1,0 +1,619 @@
+//! Stores that fail: a clear answer before the first byte, a visibly broken transfer after it, never a short body that
+//! looks whole. And stores that work: how little is asked of them.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use object_store::ObjectStoreExt;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use tokio::io::AsyncReadExt;
+use webhook_assets::AssetRef;
+
+use crate::support::client::request_head;
+use crate::support::http2::{self, Http2};
+use crate::support::slow::{SlowClient, settled};
+use crate::support::stores::{Fault, Generated, Tried, generated_byte};
+use crate::support::{ABSENT, Answer, CALL, Plan, Site, recording, transcript};
+
+/// The recording's length.
+const SIZE: u64 = 300_000;
+
+/// A gateway that waits for the store answers well within this, on a busy machine too: two deadlines of 400 ms each
+/// (for an answer, and for its first byte) and time to spare.
+const SOON: Duration = Duration::from_secs(3);
+
+/// What must never leave the gateway: parts of the store's URL, credentials and errors, as [`Tried`] has them.
+const SECRETS: [&str; 7] = [
+    "secret",
+    "store.example.com",
+    "AKIAEXAMPLE",
+    "X-Amz-Signature",
+    "connection reset",
+    "503 Service Unavailable at",
+    "tried",
+];
+
+/// Sends GET and returns whatever came before the connection ended, whole or not.
+async fn get(site: &Site, target: &str, fields: &[(&str, &str)]) -> Answer {
+    ask(site, "GET", target, fields).await
+}
+
+/// The same where the body may break off so early that not even the head gets out: hyper drops what it has not written
+/// yet, and the client finds its connection closed without an answer.
+async fn get_if_any(site: &Site, target: &str, fields: &[(&str, &str)]) -> Option<Answer> {
+    let bytes = site.client().exchange(request_head("GET", target, fields, b"").as_bytes()).await;
+    tells_nothing(&bytes);
+    (!bytes.is_empty()).then(|| Answer::parse_loosely(&bytes, false).0)
+}
+
+async fn ask(site: &Site, method: &str, target: &str, fields: &[(&str, &str)]) -> Answer {
+    let bytes = site.client().exchange(request_head(method, target, fields, b"").as_bytes()).await;
+    tells_nothing(&bytes);
+    Answer::parse_loosely(&bytes, method == "HEAD").0
+}
+
+fn tells_nothing(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for secret in SECRETS {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+}
+
+/// A problem that says to come back.
+fn is_unavailable(answer: &Answer) {
+    assert!(answer.complete);
+    assert_eq!((answer.status, answer.code().as_str()), (503, "storage_unavailable"));
+    assert_eq!(answer.must("retry-after"), "5");
+    assert_eq!(answer.must("cache-control"), "no-store");
+}
+
+/// A problem that somebody has to mend.
+fn is_bad_gateway(answer: &Answer) {
+    assert!(answer.complete);
+    assert_eq!((answer.status, answer.code().as_str()), (502, "storage_error"));
+    assert_eq!(answer.must("cache-control"), "no-store");
+}
+
+/// Every way to ask for a recording's bytes.
+const WAYS: [&[(&str, &str)]; 4] = [
+    &[],
+    &[("Range", "bytes=0-200000")],
+    &[("Range", "bytes=-200000")],
+    &[("Range", "bytes=0-99999,150000-299999")],
+];
+
+// --- before the first byte --------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn a_store_that_fails_is_503_with_retry_after() {
+    let (site, store) = Site::tried().await;
+    store.go_wrong(Fault::Fails);
+    for way in WAYS {
+        is_unavailable(&get(&site, &site.recording(), way).await);
+    }
+    is_unavailable(&get(&site, &site.transcript(), &[("Accept-Encoding", "gzip")]).await);
+    assert_eq!(ask(&site, "HEAD", &site.recording(), &[]).await.status, 503);
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_us_is_502() {
+    let (site, store) = Site::tried().await;
+    store.go_wrong(Fault::Refuses);
+    for way in WAYS {
+        is_bad_gateway(&get(&site, &site.recording(), way).await);
+    }
+    is_bad_gateway(&get(&site, &site.transcript(), &[("Accept-Encoding", "gzip")]).await);
+    assert_eq!(ask(&site, "HEAD", &site.recording(), &[]).await.status, 502);
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_is_503_within_the_deadline() {
+    let (site, store) = Site::tried().await;
+    for fault in [Fault::Hangs, Fault::StallsAfter(0)] {
+        store.go_wrong(fault);
+        for way in WAYS {
+            let started = Instant::now();
+            is_unavailable(&get(&site, &site.recording(), way).await);
+            assert!(started.elapsed() < SOON, "{fault:?} {way:?}: {:?}", started.elapsed());
+        }
+    }
+    store.go_wrong(Fault::Hangs);
+    let started = Instant::now();
+    assert_eq!(ask(&site, "HEAD", &site.recording(), &[]).await.status, 503);
+    assert!(started.elapsed() < SOON);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_before_its_first_byte_is_an_error_answer() {
+    let (site, store) = Site::tried().await;
+    for way in WAYS {
+        store.go_wrong(Fault::BreaksAfter(0));
+        is_unavailable(&get(&site, &site.recording(), way).await);
+        store.go_wrong(Fault::EndsAfter(0));
+        is_bad_gateway(&get(&site, &site.recording(), way).await);
+    }
+}
+
+/// A short transcript is compressed before the answer begins, so whatever happens can still be said.
+#[tokio::test]
+async fn a_short_transcript_that_cannot_be_compressed_whole_is_an_error_answer() {
+    let (site, store) = Site::tried().await;
+    let size = transcript().len() as u64;
+    for coding in ["zstd", "br", "gzip"] {
+        let fields = [("Accept-Encoding", coding)];
+        for after in [0, 1, size / 2, size - 1] {
+            store.go_wrong(Fault::BreaksAfter(after));
+            is_unavailable(&get(&site, &site.transcript(), &fields).await);
+            store.go_wrong(Fault::EndsAfter(after));
+            is_bad_gateway(&get(&site, &site.transcript(), &fields).await);
+        }
+    }
+    store.go_wrong(Fault::StallsAfter(size - 1));
+    is_unavailable(&get(&site, &site.transcript(), &[("Accept-Encoding", "zstd")]).await);
+}
+
+#[tokio::test]
+async fn a_link_is_good_again_once_the_store_is() {
+    let (site, store) = Site::tried().await;
+    for fault in [Fault::Fails, Fault::Refuses, Fault::Hangs, Fault::BreaksAfter(100_000)] {
+        store.go_wrong(fault);
+        let failed = get(&site, &site.recording(), &[]).await;
+        assert!(failed.status >= 500 || !failed.complete);
+        store.go_wrong(Fault::None);
+        assert!(site.get(&site.recording(), &[]).await.body == recording());
+    }
+}
+
+// --- in the middle of a body ------------------------------------------------------------------------------------------
+
+/// What can happen to a body of `size` bytes once it has begun.
+fn faults_inside(size: u64) -> Vec<Fault> {
+    let breaks = [1, size / 2, size - 1].map(Fault::BreaksAfter);
+    let stalls = [size / 2, size - 1].map(Fault::StallsAfter);
+    let ends = [1, size / 2, size - 1].map(Fault::EndsAfter);
+    [&breaks[..], &stalls, &ends].concat()
+}
+
+/// The answer was cut so that everybody can see it. While the store stalls, what it sent before is passed on.
+fn is_visibly_broken(answer: Option<Answer>, fault: Fault, status: u16, whole: &[u8]) {
+    let Some(answer) = answer else {
+        assert!(!matches!(fault, Fault::StallsAfter(_)), "{fault:?}: nothing came at all");
+        return;
+    };
+    assert_eq!(answer.status, status);
+    assert_eq!(answer.must("content-length"), whole.len().to_string());
+    assert!(!answer.complete, "{fault:?}: a body of {} bytes looks whole", answer.body.len());
+    assert!(whole.starts_with(&answer.body), "{fault:?}: other bytes than stored");
+}
+
+#[tokio::test]
+async fn a_recording_that_breaks_off_ends_before_its_content_length() {
+    let (site, store) = Site::tried().await;
+    for fault in faults_inside(SIZE) {
+        store.go_wrong(fault);
+        let started = Instant::now();
+        let answer = get_if_any(&site, &site.recording(), &[]).await;
+        is_visibly_broken(answer, fault, 200, &recording());
+        assert!(started.elapsed() < SOON, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_range_that_breaks_off_ends_before_its_content_length() {
+    let (site, store) = Site::tried().await;
+    for fault in faults_inside(100_000) {
+        store.go_wrong(fault);
+        let answer = get_if_any(&site, &site.recording(), &[("Range", "bytes=100000-199999")]).await;
+        is_visibly_broken(answer, fault, 206, &recording()[100_000..200_000]);
+    }
+}
+
+#[tokio::test]
+async fn a_break_behind_the_last_byte_does_no_harm() {
+    let (site, store) = Site::tried().await;
+    for fault in [Fault::BreaksAfter(SIZE), Fault::StallsAfter(SIZE), Fault::EndsAfter(SIZE)] {
+        store.go_wrong(fault);
+        let answer = get(&site, &site.recording(), &[]).await;
+        assert!(answer.complete && answer.body == recording(), "{fault:?}");
+    }
+}
+
+/// A store that sends more than it announced: what was announced is delivered, or the transfer breaks; nothing is ever
+/// added to it.
+#[tokio::test]
+async fn a_body_that_runs_over_never_reaches_the_client_longer_than_announced() {
+    let (site, store) = Site::tried().await;
+    for extra in [1, 16 * 1024, 1_000_000] {
+        store.go_wrong(Fault::RunsOverBy(extra));
+        for (way, wanted) in [(WAYS[0], 0..SIZE as usize), (WAYS[1], 0..200_001)] {
+            let bytes =
+                site.client().exchange(request_head("GET", &site.recording(), way, b"").as_bytes()).await;
+            let (answer, rest) = Answer::parse_loosely(&bytes, false);
+            assert!(rest.is_empty());
+            let wanted = &recording()[wanted];
+            assert!(if answer.complete { answer.body == wanted } else { wanted.starts_with(&answer.body) });
+        }
+        let answer = get(&site, &site.recording(), WAYS[3]).await;
+        let length: usize = answer.must("content-length").parse().unwrap();
+        assert!(answer.body.len() <= length && !answer.body.windows(9).any(|nine| nine == b"!!!!!!!!!"));
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_not_used_again_after_a_broken_body() {
+    let (site, store) = Site::tried().await;
+    store.go_wrong(Fault::EndsAfter(SIZE - 1));
+    let request = format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", site.recording());
+    // Two requests at once: an answer to the second would pass for the missing byte of the first.
+    let bytes = site.client().exchange(request.repeat(2).as_bytes()).await;
+    let answer = (!bytes.is_empty()).then(|| Answer::parse_loosely(&bytes, false).0);
+    is_visibly_broken(answer, Fault::EndsAfter(SIZE - 1), 200, &recording());
+}
+
+#[tokio::test]
+async fn several_ranges_that_break_off_end_before_their_content_length() {
+    let (site, store) = Site::tried().await;
+    let fields = [("Range", "bytes=0-9,100000-199999")];
+    let whole = get(&site, &site.recording(), &fields).await;
+    assert!(whole.complete && whole.status == 206 && whole.must("content-type").starts_with("multipart/"));
+    // The first part has ten bytes and is sound; the second is not.
+    for fault in faults_inside(100_000)
+        .into_iter()
+        .filter(|fault| !matches!(fault, Fault::BreaksAfter(1) | Fault::EndsAfter(1)))
+    {
+        store.go_wrong(fault);
+        let Some(answer) = get_if_any(&site, &site.recording(), &fields).await else { continue };
+        assert_eq!((answer.status, answer.complete), (206, false), "{fault:?}");
+        assert_eq!(answer.must("content-length"), whole.must("content-length"));
+        let text = String::from_utf8_lossy(&answer.body);
+        assert!(!text.trim_end().ends_with("--"), "the closing boundary was sent after a broken part");
+    }
+    // A fault in the first part shows too.
+    store.go_wrong(Fault::BreaksAfter(5));
+    let answer = get_if_any(&site, &site.recording(), &fields).await;
+    assert!(answer.is_none_or(|answer| !answer.complete));
+}
+
+#[tokio::test]
+async fn several_ranges_break_off_if_the_store_fails_between_them() {
+    let (site, store) = Site::tried().await;
+    for fault in [Fault::Fails, Fault::Refuses, Fault::Hangs, Fault::BreaksAfter(0), Fault::EndsAfter(0)] {
+        // The look at the metadata and the first part go well.
+        store.go_wrong_after(2, fault);
+        let fields = [("Range", "bytes=0-99,1000-1099,5000-5099")];
+        let Some(answer) = get_if_any(&site, &site.recording(), &fields).await else { continue };
+        assert_eq!((answer.status, answer.complete), (206, false), "{fault:?}");
+    }
+}
+
+/// An object that is replaced between two parts must not be mixed with its successor.
+#[tokio::test]
+async fn several_ranges_break_off_if_the_object_is_replaced_between_them() {
+    let size = 20_000_000;
+    let objects = Arc::new(InMemory::new());
+    let path = Path::from(AssetRef::recording(CALL).object_path());
+    objects.put(&path, vec![1_u8; size].into()).await.unwrap();
+    let site = Plan::on(objects.clone()).start().await;
+    let fields = [("Range", "bytes=0-15000000,19000000-19000009")];
+    let mut client = SlowClient::get(site.address, &site.recording(), &fields).await;
+    client.read_the_head().await;
+    objects.put(&path, vec![2_u8; size].into()).await.unwrap();
+    client.read_to_the_end().await;
+    let (answer, _) = Answer::parse_loosely(&client.bytes, false);
+    assert_eq!((answer.status, answer.complete), (206, false));
+    assert!(!answer.body.contains(&2), "bytes of two versions in one answer");
+}
+
+// --- long transcripts, compressed while they are sent -----------------------------------------------------------------
+
+/// A transcript just too long to be compressed before it is sent, which does not compress to nothing.
+static LONG: LazyLock<Bytes> = LazyLock::new(|| {
+    let mut state = 1_u64;
+    let mut letter = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        b"abcdefghijklmnop"[(state >> 60) as usize]
+    };
+    let words: Vec<u8> = (0..1_150_000).map(|_| letter()).collect();
+    [&b"{\"text\":\""[..], &words, b"\"}"].concat().into()
+});
+
+async fn site_with_long_transcript() -> (Site, Arc<Tried>) {
+    let objects = InMemory::new();
+    let path = Path::from(AssetRef::transcript(CALL).object_path());
+    objects.put(&path, LONG.clone().into()).await.unwrap();
+    let store = Tried::around(Arc::new(objects));
+    (Plan::on(store.clone()).start().await, store)
+}
+
+async fn decoded(coding: &str, bytes: &[u8]) -> Vec<u8> {
+    use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZstdDecoder};
+
+    let mut whole = Vec::new();
+    let read = match coding {
+        "zstd" => ZstdDecoder::new(bytes).read_to_end(&mut whole).await,
+        "br" => BrotliDecoder::new(bytes).read_to_end(&mut whole).await,
+        _ => GzipDecoder::new(bytes).read_to_end(&mut whole).await,
+    };
+    read.unwrap();
+    whole
+}
+
+#[tokio::test]
+async fn a_long_transcript_is_compressed_while_it_is_sent() {
+    let (site, _) = site_with_long_transcript().await;
+    for coding in ["zstd", "br", "gzip"] {
+        let answer = get(&site, &site.transcript(), &[("Accept-Encoding", coding)]).await;
+        assert!(answer.complete && answer.field("transfer-encoding") == Some("chunked"));
+        assert_eq!(answer.must("content-encoding"), coding);
+        assert!(decoded(coding, &answer.body).await == *LONG, "{coding}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_transcript_that_breaks_off_has_no_last_chunk() {
+    let (site, store) = site_with_long_transcript().await;
+    let size = LONG.len() as u64;
+    for coding in ["zstd", "br", "gzip"] {
+        for fault in [
+            Fault::BreaksAfter(20_000),
+            Fault::BreaksAfter(size - 1),
+            Fault::EndsAfter(size - 1),
+            Fault::StallsAfter(size / 2),
+        ] {
+            store.go_wrong(fault);
+            let fields = [("Accept-Encoding", coding)];
+            let Some(answer) = get_if_any(&site, &site.transcript(), &fields).await else { continue };
+            assert_eq!((answer.status, answer.complete), (200, false), "{coding} {fault:?}");
+            assert_eq!(answer.field("transfer-encoding"), Some("chunked"));
+        }
+    }
+}
+
+// --- HTTP/2 -----------------------------------------------------------------------------------------------------------
+
+/// Reads an answer that may be reset before its head, too.
+async fn read_or_reset(
+    connection: &mut Http2,
+    target: &str,
+    fields: &[(&str, &str)],
+) -> (Vec<u8>, Option<h2::Reason>) {
+    match connection.try_get(target, fields).await {
+        Ok(answer) => {
+            assert!(answer.status().is_success());
+            http2::read(answer.into_body()).await
+        }
+        Err(reason) => (Vec::new(), Some(reason)),
+    }
+}
+
+#[tokio::test]
+async fn over_http_2_a_body_that_breaks_off_resets_its_stream() {
+    let (site, store) = Site::tried().await;
+    for fault in faults_inside(SIZE) {
+        store.go_wrong(fault);
+        let mut connection = Http2::connect(site.address).await;
+        let (bytes, reset) = read_or_reset(&mut connection, &site.recording(), &[]).await;
+        assert_eq!(reset, Some(h2::Reason::INTERNAL_ERROR), "{fault:?}");
+        assert!(bytes.len() < SIZE as usize && recording().starts_with(&bytes));
+        // The connection's other streams go on.
+        store.go_wrong(Fault::None);
+        let (bytes, reset) = http2::read(connection.get(&site.recording(), &[]).await.into_body()).await;
+        assert!(bytes == recording() && reset.is_none());
+    }
+}
+
+#[tokio::test]
+async fn over_http_2_several_ranges_and_long_transcripts_that_break_off_reset_their_streams() {
+    let (site, store) = Site::tried().await;
+    store.go_wrong_after(2, Fault::EndsAfter(99));
+    let mut connection = Http2::connect(site.address).await;
+    let fields = [("range", "bytes=0-99,1000-1099")];
+    let (_, reset) = read_or_reset(&mut connection, &site.recording(), &fields).await;
+    assert_eq!(reset, Some(h2::Reason::INTERNAL_ERROR));
+
+    let (site, store) = site_with_long_transcript().await;
+    let size = LONG.len() as u64;
+    for fault in [Fault::BreaksAfter(size / 2), Fault::EndsAfter(size - 1), Fault::StallsAfter(size - 1)] {
+        store.go_wrong(fault);
+        let mut connection = Http2::connect(site.address).await;
+        let fields = [("accept-encoding", "zstd")];
+        let (_, reset) = read_or_reset(&mut connection, &site.transcript(), &fields).await;
+        assert_eq!(reset, Some(h2::Reason::INTERNAL_ERROR), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn over_http_2_early_failures_are_answers() {
+    let (site, store) = Site::tried().await;
+    let mut connection = Http2::connect(site.address).await;
+    for (fault, status) in
+        [(Fault::Fails, 503), (Fault::Refuses, 502), (Fault::Hangs, 503), (Fault::EndsAfter(0), 502)]
+    {
+        store.go_wrong(fault);
+        let answer = connection.get(&site.recording(), &[]).await;
+        assert_eq!(answer.status().as_u16(), status, "{fault:?}");
+        let fields = format!("{:?}", answer.headers());
+        let (bytes, reset) = http2::read(answer.into_body()).await;
+        assert_eq!(reset, None);
+        tells_nothing(fields.as_bytes());
+        tells_nothing(&bytes);
+    }
+}
+
+// --- how much is asked of the store -----------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn each_kind_of_request_costs_the_store_as_little_as_it_can() {
+    let (site, store) = Site::tried().await;
+    let (link, text) = (site.recording(), site.transcript());
+    let etag = site.get(&link, &[]).await.must("etag").to_owned();
+    assert_eq!(store.asked(), (0, 1), "the whole object");
+
+    for (range, parts) in [("bytes=0-9", 1), ("bytes=10-", 1), ("bytes=-10", 1)] {
+        assert_eq!(site.get(&link, &[("Range", range)]).await.status, 206);
+        assert_eq!(store.asked(), (0, parts), "{range}");
+    }
+    for (range, parts) in [("bytes=0-9,20-29", 2), ("bytes=0-9,20-29,40-49,-10", 4), ("bytes=0-9,5-20", 1)] {
+        assert_eq!(site.get(&link, &[("Range", range)]).await.status, 206);
+        assert_eq!(store.asked(), (1, parts), "{range}");
+    }
+    assert_eq!(site.head(&link, &[]).await.status, 200);
+    assert_eq!(store.asked(), (1, 0), "HEAD");
+    assert_eq!(site.head(&link, &[("If-None-Match", &etag)]).await.status, 304);
+    assert_eq!(store.asked(), (1, 0), "HEAD with a condition");
+    assert_eq!(site.get(&text, &[("Accept-Encoding", "br")]).await.status, 200);
+    assert_eq!(store.asked(), (0, 1), "compressed");
+    assert_eq!(site.get(&link, &[("If-Range", &etag), ("Range", "bytes=0-9")]).await.status, 206);
+    assert_eq!(store.asked(), (0, 1), "a range resumed");
+    for range in ["bytes=300000-", "bytes=300000-300001"] {
+        assert_eq!(site.get(&link, &[("Range", range)]).await.status, 416);
+        let (heads, gets) = store.asked();
+        assert!(heads + gets <= 2, "{range}: {heads} and {gets}");
+    }
+    assert_eq!(site.get(&link, &[("Range", "bytes=300000-,400000-")]).await.status, 416);
+    let (heads, gets) = store.asked();
+    assert!(heads + gets <= 2);
+    assert_eq!(site.get(&(link + "0"), &[]).await.status, 403);
+    assert_eq!(store.asked(), (0, 0), "a bad link");
+}
+
+#[tokio::test]
+async fn an_unsatisfiable_suffix_is_416_and_costs_at_most_two_requests() {
+    let (site, store) = Site::tried().await;
+    let answer = site.get(&site.recording(), &[("Range", "bytes=-0")]).await;
+    assert_eq!((answer.status, answer.field("content-range")), (416, Some("bytes */300000")));
+    let (heads, gets) = store.asked();
+    assert!(heads + gets <= 2);
+}
+
+#[tokio::test]
+async fn every_range_of_an_empty_object_is_416() {
+    let objects = InMemory::new();
+    let path = Path::from(AssetRef::recording(CALL).object_path());
+    objects.put(&path, Vec::new().into()).await.unwrap();
+    let site = Plan::on(Arc::new(objects)).start().await;
+    for range in ["bytes=0-0", "bytes=0-", "bytes=-1"] {
+        let answer = site.get(&site.recording(), &[("Range", range)]).await;
+        assert_eq!((answer.status, answer.field("content-range")), (416, Some("bytes */0")), "{range}");
+    }
+    let answer = site.get(&site.recording(), &[]).await;
+    assert_eq!((answer.status, answer.must("content-length")), (200, "0"));
+}
+
+#[tokio::test]
+async fn an_absent_object_costs_one_request() {
+    let (site, store) = Site::tried().await;
+    let link = site.link(AssetRef::recording(ABSENT));
+    for fields in WAYS {
+        assert_eq!(site.get(&link, fields).await.code(), "not_found");
+        let (heads, gets) = store.asked();
+        assert_eq!(heads + gets, 1, "{fields:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_unchanged_object_costs_one_request_and_no_bytes() {
+    let (site, store) = Site::tried().await;
+    for (link, fields) in [
+        (site.recording(), [("Accept-Encoding", "identity")]),
+        (site.transcript(), [("Accept-Encoding", "identity")]),
+        (site.transcript(), [("Accept-Encoding", "zstd")]),
+        (site.transcript(), [("Accept-Encoding", "gzip")]),
+    ] {
+        let etag = site.get(&link, &fields).await.must("etag").to_owned();
+        for condition in [etag.clone(), format!("W/{etag}")] {
+            store.asked();
+            store.bytes.store(0, Ordering::SeqCst);
+            let answer = site.get(&link, &[fields[0], ("If-None-Match", &condition)]).await;
+            assert_eq!((answer.status, answer.must("etag")), (304, etag.as_str()));
+            assert_eq!(store.asked(), (0, 1));
+            assert_eq!(store.bytes.load(Ordering::SeqCst), 0);
+        }
+    }
+}
+
+// --- back-pressure ----------------------------------------------------------------------------------------------------
+
+/// How many bytes a gateway may hold in its own memory for a client that does not read. It is hyper's write buffer
+/// (64 KiB here, a setting), the chunk that did not fit any more and the one waiting as the body's first: some 100 KiB,
+/// whatever the object's size. The rest of this bound is room for chunks of another size.
+const HELD: u64 = 1_500_000;
+
+/// What the kernel takes at most beside that: the largest send buffer of a usual Linux (`tcp_wmem`, 4 MiB) and the small
+/// receive buffer of the client. Where the system tells how much it holds, the test does not rely on this.
+const KERNEL: u64 = 6_000_000;
+
+/// What a client that stalled after the head made the gateway take from the store.
+async fn taken_by_a_stalled_client(size: u64) -> u64 {
+    let store = Generated::of(size);
+    let site = Plan::on(store.clone()).start().await;
+    let mut client = SlowClient::get(site.address, &site.recording(), &[]).await;
+    client.read_the_head().await;
+    let taken = settled(|| store.bytes.load(Ordering::SeqCst)).await;
+    let read = client.bytes.len() as u64;
+    if let Some(in_kernel) = client.in_kernel() {
+        assert!(in_kernel > 0, "the connection is not to be found among those of the kernel");
+        let held = taken.saturating_sub(in_kernel + read);
+        assert!(
+            held <= HELD,
+            "{held} bytes held for a stalled client; taken {taken}, in the kernel {in_kernel}"
+        );
+    }
+    assert!(taken <= HELD + KERNEL, "{taken} bytes taken for a stalled client");
+    taken
+}
+
+#[tokio::test]
+async fn a_stalled_client_holds_little_whatever_the_size_of_the_object() {
+    let (small, large) =
+        tokio::join!(taken_by_a_stalled_client(50_000_000), taken_by_a_stalled_client(500_000_000));
+    // Ten times the object, and no more than the kernel's changing mood more in memory.
+    assert!(large <= small + KERNEL, "{large} bytes taken of a large object, {small} of a smaller one");
+}
+
+#[tokio::test]
+async fn a_stalled_stream_of_http_2_holds_little_too() {
+    let store = Generated::of(500_000_000);
+    let site = Plan::on(store.clone()).start().await;
+    let mut connection = Http2::connect(site.address).await;
+    let answer = connection.get(&site.recording(), &[]).await;
+    let taken = settled(|| store.bytes.load(Ordering::SeqCst)).await;
+    // Nothing is read, so the client's window stays shut after its first 64 KiB; no kernel buffer fills.
+    assert!(taken <= HELD, "{taken} bytes taken");
+    assert_eq!(answer.status(), 200);
+}
+
+/// The deadlines are for the store. A client that takes its time, longer than they allow the store, gets everything.
+#[tokio::test]
+async fn a_slow_client_never_sets_off_the_stores_deadline() {
+    let size = 8_000_000;
+    let site = Plan::on(Generated::of(size)).start().await;
+    let mut client = SlowClient::get(site.address, &site.recording(), &[]).await;
+    client.read_the_head().await;
+    for _ in 0..3 {
+        // The store may pause for 400 ms.
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        for _ in 0..20 {
+            client.read_some().await;
+        }
+    }
+    client.read_to_the_end().await;
+    let (answer, _) = Answer::parse(&client.bytes, false);
+    assert_eq!(answer.body.len() as u64, size);
+    let sound = |at: usize| answer.body[at] == generated_byte(at as u64);
+    assert!((0..answer.body.len()).step_by(997).all(sound));
+}
+
+/// What the deadline limits is each pause of the store, not their sum.
+#[tokio::test]
+async fn a_slow_store_within_its_deadline_is_waited_for() {
+    let size = 5 * 16 * 1024;
+    let site = Plan::on(Generated::with_pauses(size, Duration::from_millis(150))).start().await;
+    let started = Instant::now();
+    let answer = get(&site, &site.recording(), &[]).await;
+    assert!(answer.complete && answer.body.len() as u64 == size);
+    assert!(started.elapsed() > Duration::from_millis(600), "the store made no pauses");
+}
