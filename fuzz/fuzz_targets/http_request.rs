@@ -28,8 +28,8 @@ const ID: uuid::Uuid = uuid::uuid!("550e8400-e29b-41d4-a716-446655440000");
 const RECORDING: u8 = 1;
 const TRANSCRIPT: u8 = 2;
 
-/// Every status of the contract, and those of a request that is no HTTP.
-const MEANT: [u16; 13] = [200, 206, 304, 400, 403, 404, 405, 412, 413, 414, 416, 431, 505];
+/// Every status of the contract, that of a preflight, and those of a request that is no HTTP.
+const MEANT: [u16; 14] = [200, 204, 206, 304, 400, 403, 404, 405, 412, 413, 414, 416, 431, 505];
 
 thread_local! {
     static SITE: Site = Site::start();

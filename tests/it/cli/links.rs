@@ -127,6 +127,34 @@ fn verify_says_what_is_wrong_with_a_link() {
 }
 
 #[test]
+fn a_link_in_brackets_or_quotes_is_refused_in_words_and_mended() {
+    let home = Home::ready();
+    let link = home.link();
+    for text in [format!("<{link}>"), format!("({link})"), format!("\"{link}\"")] {
+        let ran = home.run(&["verify", &text]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.out.starts_with("refused: "), "{ran:?}");
+        ran.says(&["mended: "]);
+    }
+}
+
+#[test]
+fn a_public_url_whose_links_no_client_can_follow_is_refused() {
+    let home = Home::ready();
+    for url in [
+        "https://h:abc",
+        "https://h:99999",
+        "https://[::1",
+        "https://h%zz",
+        "https://h/a`b",
+        "https://h/a%zz",
+    ] {
+        let ran = home.run(&["mint", "recording", ID, "--public-url", url]);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(64), ""), "{url}: {ran:?}");
+    }
+}
+
+#[test]
 fn verify_says_since_when_a_link_is_expired() {
     let home = Home::ready();
     let link = home.link();

@@ -140,7 +140,7 @@ fn the_command_that_a_missing_or_empty_keyring_is_told_to_run_helps() {
         let _ = std::fs::remove_file(home.path("keys.json"));
         found.map(|text| home.write("keys.json", text));
         let told = home.run(&["serve"]).err;
-        let (_, command) = told.split_once("make one: webhook-assets ").unwrap();
+        let (_, command) = told.rsplit_once("webhook-assets ").unwrap();
         let arguments: Vec<_> = command.split_whitespace().collect();
         home.run(&arguments).succeeded();
         home.run(&["mint", "recording", &CALL.to_string()]).succeeded();
