@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use crate::clock::UnixSeconds;
-use crate::signed_url::{Keyring, KeyringError, KeyringFile};
+use crate::signed_url::{KeyId, Keyring, KeyringError, KeyringFile, SigningKey};
 use crate::telemetry::metrics::Metrics;
 
 /// How often the file is looked at for a change. SIGHUP looks at once.
@@ -53,11 +53,17 @@ impl KeyringInForce {
 
     /// Reads the file again; a bad one leaves the old keyring in force and says so.
     pub fn reload(&self, path: &Path) {
+        self.read_again(path, true);
+    }
+
+    fn read_again(&self, path: &Path, say_so: bool) {
         let read = Keyring::read(path);
         self.metrics.keyring_reloaded(read.is_ok());
         match read {
             Ok(keyring) => {
-                tracing::info!(keys = %keyring, "the keyring was replaced");
+                if say_so || keyring.keys().iter().map(dates).ne(self.load().keys().iter().map(dates)) {
+                    tracing::info!(keys = %keyring, "the keyring was replaced");
+                }
                 self.replace(keyring);
             }
             Err(error) => {
@@ -68,7 +74,8 @@ impl KeyringInForce {
 
     /// Watches the file and reloads it when it changes, or when notified. Never returns.
     pub async fn watch(self, path: PathBuf, reload: Arc<Notify>) {
-        let mut seen = fingerprint(&path);
+        // The file may have changed since it was read for the start: the first look reads it again.
+        let mut seen = None;
         loop {
             let asked = tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => false,
@@ -76,17 +83,21 @@ impl KeyringInForce {
             };
             let found = fingerprint(&path);
             if asked || found != seen {
+                self.read_again(&path, asked || seen.is_some());
                 seen = found;
-                self.reload(&path);
             }
         }
     }
 }
 
-/// What changes when a file is written or replaced.
-fn fingerprint(path: &Path) -> Option<(u64, u64, i64, i64)> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
+fn dates(key: &SigningKey) -> (KeyId, UnixSeconds, Option<UnixSeconds>) {
+    (key.id().clone(), key.starts(), key.ends())
+}
+
+/// What changes when a file is written, replaced, or made readable.
+fn fingerprint(path: &Path) -> Option<(u64, u64, i64, i64, i64, i64)> {
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.ino(), file.len(), file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()))
 }
 
 /// Whether others than its owner may read the file: worth a warning.
@@ -152,8 +163,13 @@ fn write_over(path: &Path, old: &Metadata, text: &[u8]) -> io::Result<()> {
     let mut new = tempfile::Builder::new().prefix(".keyring-").tempfile_in(folder)?;
     new.write_all(text)?;
     new.as_file().sync_all()?;
-    // The gateway's user may own the file while an administrator edits it.
-    let _ = std::os::unix::fs::chown(new.path(), Some(old.uid()), Some(old.gid()));
+    // Whoever could read the file before can read it now, and nobody else: the gateway's user may own it, or read it
+    // by its group, while an administrator edits it.
+    let made = new.as_file().metadata()?;
+    if (made.uid(), made.gid()) != (old.uid(), old.gid()) {
+        std::os::unix::fs::chown(new.path(), Some(old.uid()), Some(old.gid()))?;
+    }
+    new.as_file().set_permissions(old.permissions())?;
     new.persist(path)?;
     sync_folder(path)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 
 use super::Parts;
 use crate::asset::{AssetKind, AssetRef};
@@ -26,7 +26,7 @@ struct Wish {
     kind: String,
     id: String,
     /// Seconds; the longest lifetime if left out.
-    expires_in: Option<u64>,
+    expires_in: Option<Number>,
     /// Whether to look the object up in the store.
     #[serde(default)]
     check: bool,
@@ -53,12 +53,15 @@ pub(super) async fn mint(parts: &Parts, body: &[u8]) -> Result<Value, Problem> {
                 return Err(refused("/links", &format!("a batch has at most {LARGEST_BATCH} links")));
             }
             let answers = batch(parts, &minter, wishes).await?;
+            count(parts, &answers);
             Ok(json!({"links": answers}))
         }
         single => {
             let wish = read(single, "")?;
             let link = sign(parts, &minter, &wish, "")?;
-            answer(parts, &wish, link).await
+            let answer = answer(parts, &wish, link).await?;
+            count(parts, std::slice::from_ref(&answer));
+            Ok(answer)
         }
     }
 }
@@ -80,6 +83,9 @@ async fn batch(parts: &Parts, minter: &Minter, wishes: Vec<Value>) -> Result<Vec
 }
 
 fn read(wish: Value, pointer: &str) -> Result<Wish, Problem> {
+    if !wish.is_object() {
+        return Err(refused(pointer, "a wish is an object with `kind` and `id`"));
+    }
     serde_json::from_value(wish).map_err(|error| refused(pointer, &error.to_string()))
 }
 
@@ -88,10 +94,16 @@ fn sign(parts: &Parts, minter: &Minter, wish: &Wish, pointer: &str) -> Result<Si
         .kind
         .parse()
         .map_err(|_| refused(&format!("{pointer}/kind"), "`kind` is `recording` or `transcript`"))?;
-    let id = uuid::Uuid::try_parse(&wish.id).map_err(|_| {
+    let id = Some(wish.id.as_str()).filter(|id| id.len() == 36).and_then(|id| uuid::Uuid::try_parse(id).ok());
+    let id = id.ok_or_else(|| {
         refused(&format!("{pointer}/id"), "`id` is a UUID such as 550e8400-e29b-41d4-a716-446655440000")
     })?;
-    let lifetime = wish.expires_in.map_or(parts.longest_lifetime, Duration::from_secs);
+    let lifetime = match &wish.expires_in {
+        None => parts.longest_lifetime,
+        Some(number) => whole_seconds(number).ok_or_else(|| {
+            refused(&format!("{pointer}/expires_in"), "`expires_in` is a whole number of seconds, at least 1")
+        })?,
+    };
     let link =
         minter.mint_at(AssetRef { kind, id }, lifetime, parts.clock.now()).map_err(|error| match error {
             MintError::NoKey => {
@@ -100,8 +112,24 @@ fn sign(parts: &Parts, minter: &Minter, wish: &Wish, pointer: &str) -> Result<Si
             }
             _ => refused(&format!("{pointer}/expires_in"), &error.to_string()),
         })?;
-    parts.metrics.link_minted(kind.name());
     Ok(link)
+}
+
+/// Seconds, also as `60.0`: JSON knows one kind of number.
+fn whole_seconds(number: &Number) -> Option<Duration> {
+    let whole = number.as_u64().or_else(|| {
+        let text = number.to_string();
+        text.strip_suffix(".0").and_then(|digits| digits.parse().ok())
+    });
+    whole.filter(|seconds| *seconds > 0).map(Duration::from_secs)
+}
+
+/// Counts the links that are handed out.
+fn count(parts: &Parts, answers: &[Value]) {
+    let links = answers.iter().filter(|answer| answer.get("url").is_some_and(Value::is_string));
+    for kind in links.filter_map(|answer| answer.get("kind")?.as_str()?.parse::<AssetKind>().ok()) {
+        parts.metrics.link_minted(kind.name());
+    }
 }
 
 /// The answer for one link; on request it first asks the store whether there is anything behind it.

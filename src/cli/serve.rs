@@ -1,6 +1,6 @@
 //! `serve`: the composition root.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,8 +23,9 @@ use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::start_logging;
 
-/// Exit code after a second signal, as shells count: 128 and the signal's number.
-const KILLED: i32 = 130;
+/// Exit codes after a second signal, as shells count: 128 and the signal's number.
+const INTERRUPTED: i32 = 128 + 2;
+const TERMINATED: i32 = 128 + 15;
 
 pub(super) fn run(sources: &Sources) -> Ended {
     let config = sources.read()?;
@@ -132,9 +133,9 @@ pub(super) fn serve(
         };
         tokio::select! {
             left = finish => log_stop(left),
-            () = signals.stop.received() => {
+            code = signals.stop.received() => {
                 tracing::warn!("stopped at once by a second signal");
-                std::process::exit(KILLED);
+                std::process::exit(code);
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -212,11 +213,11 @@ impl Signals {
 }
 
 impl StopSignals {
-    async fn received(&mut self) {
+    /// Waits for one; returns the exit code if it is to end the program at once.
+    async fn received(&mut self) -> i32 {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => TERMINATED,
+            _ = self.interrupt.recv() => INTERRUPTED,
         }
-        let _ = std::io::stderr().flush();
     }
 }

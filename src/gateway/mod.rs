@@ -1,7 +1,7 @@
-//! Answers links: **route → verify → decide → respond**, and that sentence is [`Gateway::answer`].
+//! Answers links: **route → verify → decide → respond**, and that sentence is `Gateway::answer`.
 //!
-//! A decision is an [`Outcome`]; every status and header field is in `respond`. Nothing is read from storage before
-//! the link is verified, and the store takes nothing but the [`Grant`](crate::Grant) that verification made.
+//! A decision is an `Outcome`; every status and header field is in `respond`. Nothing is read from storage before
+//! the link is verified, and the store takes nothing but the [`Grant`] that verification made.
 
 mod body;
 mod config;

@@ -7,8 +7,10 @@ use tokio::net::TcpStream;
 
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How long to wait for the rest of a preface that has begun.
-const REST_OF_PREFACE: Duration = Duration::from_millis(2);
+/// How long to wait for the rest of a preface that has begun, at first and at most. Twice as long each time: whoever
+/// sends the first letter alone must not keep us busy.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocol {
@@ -19,13 +21,15 @@ pub(super) enum Protocol {
 /// Looks at the first bytes without taking them.
 pub(super) async fn detect(stream: &TcpStream) -> io::Result<Protocol> {
     let mut start = [0; PREFACE.len()];
+    let mut pause = FIRST_PAUSE;
     loop {
         let seen = stream.peek(&mut start).await?;
         match judge(start.get(..seen).unwrap_or_default()) {
             Some(protocol) => return Ok(protocol),
             // Peeking returns at once as long as a byte is there, so waiting for more takes a pause.
-            None => tokio::time::sleep(REST_OF_PREFACE).await,
+            None => tokio::time::sleep(pause).await,
         }
+        pause = (2 * pause).min(LONGEST_PAUSE);
     }
 }
 

@@ -92,6 +92,9 @@ fn route_in(path: &str) -> Option<(AssetKind, &str)> {
 /// Undoes what mail programs, HTML and spreadsheets do to links, and says so.
 fn repair(pasted: &str, findings: &mut Vec<Finding>) -> String {
     let mut text = pasted.trim_matches(['"', '\'', '<', '>', '`', '(', ')', '[', ']']).to_owned();
+    if text != pasted {
+        findings.push(Finding::new("wrapped", "brackets or quotes stand around it and do not belong to it"));
+    }
     if text.contains(char::is_whitespace) {
         text.retain(|c| !c.is_whitespace());
         findings.push(Finding::new(

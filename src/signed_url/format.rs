@@ -1,6 +1,7 @@
 //! The bytes that are signed, and the pieces of a link.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use uuid::fmt::Hyphenated;
 
@@ -141,14 +142,11 @@ impl BaseUrl {
         let url = text.trim_end_matches('/');
         let after_scheme = ["https://", "http://"].into_iter().find_map(|scheme| url.strip_prefix(scheme));
         let rest = after_scheme.ok_or(BaseUrlError::Scheme)?;
-        if !url.bytes().all(|b| b.is_ascii_graphic()) || rest.contains(['?', '#', '"', '<', '>', '\\']) {
-            return Err(BaseUrlError::Form);
-        }
-        let (host, prefix) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
-        if host.is_empty() || host.starts_with(':') || host.contains('@') {
+        let (host, prefix) = rest.find(['/', '?', '#']).map_or((rest, ""), |end| rest.split_at(end));
+        if !is_host(host) {
             return Err(BaseUrlError::Host);
         }
-        if prefix.contains("//") || prefix.split('/').any(|segment| matches!(segment, "." | "..")) {
+        if !is_prefix(prefix) {
             return Err(BaseUrlError::Form);
         }
         Ok(Self { path_at: url.len() - prefix.len(), url: url.to_owned() })
@@ -171,6 +169,34 @@ impl BaseUrl {
     pub fn origin(&self) -> &str {
         self.url.get(..self.path_at).unwrap_or_default()
     }
+}
+
+/// A name or an address, and perhaps a port (RFC 3986 §3.2, without a user).
+fn is_host(text: &str) -> bool {
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let (host_fits, port) = match bracketed {
+        Some((address, port)) => (address.parse::<Ipv6Addr>().is_ok(), port),
+        None => {
+            let (name, port) = text.find(':').map_or((text, ""), |colon| text.split_at(colon));
+            let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+            (plain && name.bytes().any(|b| b.is_ascii_alphanumeric()), port)
+        }
+    };
+    let digits = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    let port_fits =
+        port.is_empty() || port.strip_prefix(':').is_some_and(|p| digits(p) && p.parse::<u16>().is_ok());
+    host_fits && port_fits
+}
+
+/// Segments of unreserved characters, sub-delimiters and valid percent-encoding (RFC 3986 §3.3), none of them empty or
+/// a dot segment.
+fn is_prefix(text: &str) -> bool {
+    let encoded = text.split('%').skip(1);
+    let valid_encoding =
+        encoded.into_iter().all(|rest| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2);
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%/".contains(&b);
+    let segments_fit = text.split('/').skip(1).all(|segment| !matches!(segment, "" | "." | ".."));
+    valid_encoding && text.bytes().all(allowed) && segments_fit
 }
 
 impl fmt::Display for BaseUrl {

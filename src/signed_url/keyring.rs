@@ -102,7 +102,8 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError`] if it cannot be read or is not a keyring; the error never contains key bytes.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, KeyringError> {
-        KeyringFile::read(path.as_ref())?.to_keyring()
+        let path = path.as_ref();
+        KeyringFile::read(path)?.to_keyring().map_err(|error| error.in_file(path))
     }
 
     /// The keys, in the file's order.

@@ -74,7 +74,7 @@ impl KeyringFile {
             )));
         }
         let text = Zeroizing::new(std::fs::read_to_string(path).map_err(fail)?);
-        Self::from_json(&text)
+        Self::from_json(&text).map_err(|error| error.in_file(path))
     }
 
     /// Reads the file's text.
@@ -140,6 +140,18 @@ pub enum KeyringError {
     RepeatedId(String),
     /// There is no key.
     Empty,
+    /// One of these, in this file.
+    InFile(PathBuf, Box<KeyringError>),
+}
+
+impl KeyringError {
+    /// Says in which file.
+    pub(super) fn in_file(self, path: &Path) -> Self {
+        match self {
+            Self::Unreadable(..) | Self::InFile(..) => self,
+            other => Self::InFile(path.to_owned(), Box::new(other)),
+        }
+    }
 }
 
 impl fmt::Display for KeyringError {
@@ -165,9 +177,8 @@ impl fmt::Display for KeyringError {
             Self::BadKey(id, error) => write!(f, "key {id} of the keyring is unusable: {error}"),
             Self::BadId => f.write_str("a key id has 1 to 64 printable ASCII characters and no space"),
             Self::RepeatedId(id) => write!(f, "the keyring has two keys with id {id}; rename or remove one"),
-            Self::Empty => {
-                f.write_str("the keyring has no key; make one: webhook-assets keys new")
-            }
+            Self::InFile(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Empty => f.write_str("the keyring has no key; make one: webhook-assets keys new"),
         }
     }
 }

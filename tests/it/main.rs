@@ -1,6 +1,7 @@
 //! The program from outside: requests over real sockets, with the world breaking on purpose.
 #![cfg(test)]
 #![expect(unreachable_pub, reason = "the vocabulary in `support` reads like a library's")]
+#![expect(clippy::cast_possible_truncation, reason = "test data is small, and made of truncated numbers")]
 
 mod admin;
 mod breaking;

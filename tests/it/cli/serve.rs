@@ -211,7 +211,7 @@ fn a_second_signal_ends_at_once() {
     assert!(server.is_running());
     let started = Instant::now();
     server.signal("TERM");
-    assert_eq!(server.ended().code(), Some(130));
+    assert_eq!(server.ended().code(), Some(143));
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     server.logs("second signal");
     drop(stream);

@@ -83,7 +83,6 @@ pub struct Plan {
     pub gateway: gateway::Config,
     pub server: server::Config,
     pub admin_token: Option<&'static str>,
-    /// Whether the store is opened from `store.url` instead of `objects`.
 }
 
 impl Plan {
