@@ -105,6 +105,10 @@ async fn serve(keyring: Keyring) -> SocketAddr {
         connect_timeout: second,
         first_byte_timeout: second,
         stall_timeout: second,
+        resume_tries: 1,
+        resume_timeout: second,
+        ca_file: None,
+        options: Vec::new(),
         cloud: CloudVariables::default(),
     };
     let gateway = gateway::Config {

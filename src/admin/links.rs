@@ -165,10 +165,7 @@ async fn answer(parts: &Parts, wish: &Wish, link: SignedUrl) -> Result<Value, Pr
             "reason": "not_found",
         })),
         Err(error) => {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the store failed a look-up for minting"
-            );
+            tracing::warn!(%error, "the store failed a look-up for minting");
             Err(Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "storage_unavailable",

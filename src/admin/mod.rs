@@ -150,10 +150,11 @@ impl Admin {
         let found = match self.0.store.probe().await {
             Ok(()) => None,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the store is not usable");
+                tracing::warn!(%error, "the store is not usable");
                 Some(match error {
                     StoreError::TimedOut { .. } => "it does not answer in time",
-                    StoreError::Refused(_) => "it refuses us: credentials, bucket or permissions",
+                    StoreError::Refused(_) => "it refuses us: credentials or permissions",
+                    StoreError::Misplaced(_) => "its bucket or container does not exist",
                     _ => "it cannot be reached or fails",
                 })
             }

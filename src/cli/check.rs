@@ -10,7 +10,7 @@ use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::{Config, Sources};
 use crate::keys;
 use crate::signed_url::Keyring;
-use crate::store::{Store, StoreError, StoreUrl};
+use crate::store::{Store, StoreError, StoreUrl, unknown_variables};
 use crate::telemetry::metrics::Metrics;
 
 /// A clock before this second (2025-01-01) was never set.
@@ -112,11 +112,11 @@ fn check_store(config: &Config) -> Vec<Found> {
         Err(error @ StoreError::TimedOut { .. }) => {
             Found::Bad(format!("{kind}: {error}; check the endpoint and the network between"))
         }
-        Err(error @ StoreError::Refused(_)) => Found::Bad(format!("{kind}: {error}{}", causes(&error))),
-        Err(error) => {
-            Found::Bad(format!("{kind}: {error}{}; is it running, and the endpoint right?", causes(&error)))
-        }
+        Err(error) => Found::Bad(format!("{kind}: {error}")),
     }];
+    for name in unknown_variables(&config.store) {
+        found.push(Found::Odd(format!("the variable {name} is no setting of this store; is it misspelt?")));
+    }
     if let StoreUrl::File(folder) = &config.store.url {
         for kind in crate::AssetKind::ALL {
             if !folder.join(kind.folder()).is_dir() {
@@ -129,20 +129,6 @@ fn check_store(config: &Config) -> Vec<Found> {
         }
     }
     found
-}
-
-/// The chain of causes, for the operator at this terminal.
-fn causes(error: &StoreError) -> String {
-    let mut text = String::new();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let line = error.to_string().replace('\n', " ");
-        if !text.contains(&line) {
-            let _ = write!(text, ": {line}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 fn check_public_url(config: &Config) -> Vec<Found> {

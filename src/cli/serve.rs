@@ -19,7 +19,7 @@ use crate::gateway::Gateway;
 use crate::keys::{self, KeyringInForce};
 use crate::server::{self, Drain};
 use crate::signed_url::{Keyring, SigningKey};
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::start_logging;
 
@@ -32,6 +32,9 @@ pub(super) fn run(sources: &Sources) -> Ended {
     start_logging(config.log_format, config.log_level, colour());
     for warning in &config.warnings {
         tracing::warn!("{warning}");
+    }
+    for name in store::unknown_variables(&config.store) {
+        tracing::warn!("the variable {name} is no setting of this store; is it misspelt?");
     }
     let keyring = Keyring::read(&config.keys).map_err(Failure::setting)?;
     if keys::is_exposed(&config.keys).unwrap_or(false) {
@@ -60,8 +63,7 @@ pub(super) struct Services {
 impl Services {
     pub(super) fn new(config: Config, keyring: Keyring) -> Result<Self, Failure> {
         let metrics = Metrics::new();
-        let store = Store::open(&config.store, metrics.clone())
-            .map_err(|error| Failure::Setting(format!("store.url: {error}")))?;
+        let store = Store::open(&config.store, metrics.clone()).map_err(Failure::setting)?;
         Ok(Self {
             keyring: KeyringInForce::new(keyring, metrics.clone()),
             store,

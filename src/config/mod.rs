@@ -158,6 +158,10 @@ fn read_store(reader: &Reader, environment: &[(String, String)]) -> Result<store
         connect_timeout: reader.get("store.connect_timeout")?,
         first_byte_timeout: reader.get("store.first_byte_timeout")?,
         stall_timeout: reader.get("store.stall_timeout")?,
+        resume_tries: reader.get("store.resume_tries")?,
+        resume_timeout: reader.get("store.resume_timeout")?,
+        ca_file: reader.optional("store.ca_file")?,
+        options: reader.store_options(),
         cloud: CloudVariables::pick(environment.iter().cloned()),
     })
 }

@@ -14,6 +14,9 @@ const PREFIX: &str = "WEBHOOK_ASSETS_";
 /// Keys whose variable is not simply their name.
 const OTHER_NAMES: [(&str, &str); 1] = [("store.url", "WEBHOOK_ASSETS_STORE")];
 
+/// The one table whose keys are not ours.
+const OPTIONS: &str = "store.options.";
+
 /// A value that a setting can have.
 pub(super) trait Setting: Sized {
     /// What it takes, as the end of the sentence "takes …".
@@ -139,7 +142,7 @@ impl Reader {
             let mut found = BTreeMap::new();
             flatten("", &parse(&text, path)?, &Source::File(path.to_owned()), &mut found);
             for (key, value) in found {
-                if !given.contains_key(&key) {
+                if !given.contains_key(&key) && !key.starts_with(OPTIONS) {
                     let meant = nearest(&key, given.keys().map(String::as_str)).to_owned();
                     return Err(SettingError::Unknown { key, file: path.to_owned(), meant });
                 }
@@ -172,6 +175,12 @@ impl Reader {
 
     pub(super) fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// The options of the store's client, as the file has them.
+    pub(super) fn store_options(&self) -> Vec<(String, String)> {
+        let options = self.given.iter().filter_map(|(key, given)| Some((key.strip_prefix(OPTIONS)?, given)));
+        options.map(|(name, given)| (name.to_owned(), given.texts.join(","))).collect()
     }
 
     /// A setting that has a default.

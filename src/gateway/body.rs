@@ -163,7 +163,7 @@ impl Body {
         tracing::warn!(
             asset = asset.map(tracing::field::display),
             sent,
-            error = error as &dyn std::error::Error,
+            %error,
             "the store failed in the middle of a body, so the client's connection is broken off"
         );
     }

@@ -117,7 +117,7 @@ pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + 
 fn store_error(error: io::Error) -> StoreError {
     match error.downcast::<StoreError>() {
         Ok(error) => error,
-        Err(error) => StoreError::Unavailable(Box::new(error)),
+        Err(error) => StoreError::from(error),
     }
 }
 

@@ -249,17 +249,17 @@ fn denied(denial: &Denial, now: UnixSeconds) -> Problem {
 /// 503 where waiting may help, 502 where somebody must act.
 fn status_of(error: &StoreError) -> StatusCode {
     match error {
-        StoreError::Refused(_) | StoreError::Broken(_) => StatusCode::BAD_GATEWAY,
+        StoreError::Refused(_) | StoreError::Misplaced(_) | StoreError::Broken(_) => StatusCode::BAD_GATEWAY,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
 fn store_failed(error: &StoreError) -> Problem {
-    tracing::warn!(
-        error = error as &dyn std::error::Error,
-        reason = error.reason(),
-        "the store failed a request"
-    );
+    match error {
+        // Said once, when the store went down.
+        StoreError::Down => {}
+        _ => tracing::warn!(%error, reason = error.reason(), "the store failed a request"),
+    }
     let status = status_of(error);
     if status == StatusCode::BAD_GATEWAY {
         return Problem::new(
@@ -289,7 +289,9 @@ fn word_for(outcome: &Outcome) -> &'static str {
         Outcome::StoreFailed(error) => match error.reason() {
             "timed_out" => "store_timed_out",
             "refused" => "store_refused",
+            "misplaced" => "store_misplaced",
             "broken" => "store_broken",
+            "down" => "store_down",
             "changed" => "store_changed",
             _ => "store_unavailable",
         },

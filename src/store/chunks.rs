@@ -1,4 +1,5 @@
-//! The bytes of an object, chunk by chunk: exactly as many as were announced, or an error.
+//! The bytes of an object, chunk by chunk: exactly as many as were announced, or an error. A body that breaks is taken
+//! up again from the next byte, as long as it still is the same object.
 
 use std::fmt;
 use std::fs::File;
@@ -9,25 +10,41 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use object_store::{GetResult, GetResultPayload};
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, GetResult, GetResultPayload};
 
-use super::{Deadlines, StoreError};
-use crate::telemetry::metrics::{Metrics, StoreOperation};
+use super::source::Source;
+use super::{Meta, StoreError};
+use crate::telemetry::metrics::StoreOperation;
 
 /// How much of a local file is read at a time, in bytes. A stalled client holds one such chunk.
 const FILE_CHUNK: u64 = 64 * 1024;
+
+/// The first pause before a body is taken up again; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>;
 
 /// A stream of bytes that is as long as promised: it yields an error rather than end short or run over. It reads
 /// only when polled, so a stalled reader holds one chunk and no more.
 pub struct Chunks {
+    source: Arc<Source>,
+    path: Path,
+    etag: String,
     first: Option<Bytes>,
     rest: Pieces,
-    /// What is still owed, in bytes, beyond `first`.
-    owed: u64,
-    deadline: Duration,
-    metrics: Metrics,
+    /// The position of the next byte of `rest`, and the one behind the last.
+    at: u64,
+    end: u64,
+    /// What went wrong since the last byte that arrived.
+    setback: Option<Setback>,
+}
+
+/// Failures without a byte between them.
+struct Setback {
+    since: Instant,
+    tries: u32,
 }
 
 impl fmt::Debug for Chunks {
@@ -39,33 +56,39 @@ impl fmt::Debug for Chunks {
 impl Chunks {
     /// Starts to read and waits for the first chunk.
     pub(super) async fn start(
+        source: Arc<Source>,
+        path: Path,
         result: GetResult,
-        deadlines: Deadlines,
-        metrics: Metrics,
     ) -> Result<Self, StoreError> {
-        let owed = result.range.end.saturating_sub(result.range.start);
-        let rest: Pieces = match result.payload {
-            GetResultPayload::File(file, _) => {
-                Box::pin(read_file(file, result.range.start, result.range.end))
-            }
-            GetResultPayload::Stream(pieces) => Box::pin(pieces.map(|piece| piece.map_err(StoreError::from))),
-        };
-        let mut chunks = Self { first: None, rest, owed, deadline: deadlines.first_byte, metrics };
-        if owed > 0 {
-            let started = Instant::now();
-            let first = chunks.next_owed().await;
-            let reason = first.as_ref().err().map(StoreError::reason);
-            chunks.metrics.store_answered(StoreOperation::FirstChunk, started.elapsed(), reason);
-            chunks.first = Some(first?);
+        let etag = Meta::from(&result.meta).etag;
+        let (at, end) = (result.range.start, result.range.end);
+        let rest = pieces(result);
+        let mut chunks = Self { source, path, etag, first: None, rest, at, end, setback: None };
+        if at < end {
+            let first = chunks.first_chunk().await?;
+            chunks.first = Some(first);
         }
-        chunks.deadline = deadlines.stall;
         Ok(chunks)
+    }
+
+    /// The first chunk, resumptions included, has the deadline of the first byte: the client has no answer yet.
+    async fn first_chunk(&mut self) -> Result<Bytes, StoreError> {
+        let started = Instant::now();
+        let waited = self.source.patience.first_byte;
+        let first = tokio::time::timeout(waited, self.next_owed()).await;
+        let first = first.unwrap_or(Err(StoreError::TimedOut { waited, for_what: "the first bytes" }));
+        let reason = first.as_ref().err().map(StoreError::reason);
+        self.source.metrics.store_answered(StoreOperation::FirstChunk, started.elapsed(), reason);
+        if first.as_ref().is_err_and(StoreError::is_ill) {
+            self.source.failed();
+        }
+        first
     }
 
     /// How many bytes are still to come.
     #[must_use]
     pub fn owed(&self) -> u64 {
-        self.owed + self.first.as_ref().map_or(0, |first| first.len() as u64)
+        (self.end - self.at) + self.first.as_ref().map_or(0, |first| first.len() as u64)
     }
 
     /// The next chunk; `None` once everything promised was delivered.
@@ -73,13 +96,13 @@ impl Chunks {
         if let Some(first) = self.first.take() {
             return Some(Ok(first));
         }
-        if self.owed == 0 {
+        if self.at == self.end {
             return None;
         }
         let next = self.next_owed().await;
         if let Err(error) = &next {
-            self.metrics.store_broke_off(error.reason());
-            self.owed = 0;
+            self.source.metrics.store_broke_off(error.reason());
+            self.at = self.end;
         }
         Some(next)
     }
@@ -89,25 +112,107 @@ impl Chunks {
         stream::unfold(self, |mut chunks| async move { chunks.next().await.map(|chunk| (chunk, chunks)) })
     }
 
-    /// Waits for a chunk that is owed. The deadline runs only while this is polled: a slow reader never sets it off.
+    /// Waits for a chunk that is owed, through as many setbacks as patience allows.
     async fn next_owed(&mut self) -> Result<Bytes, StoreError> {
         loop {
-            let piece = tokio::time::timeout(self.deadline, self.rest.next())
+            match self.next_piece().await {
+                Ok(piece) => {
+                    self.at += piece.len() as u64;
+                    self.setback = None;
+                    return Ok(piece);
+                }
+                Err(error) => self.resume(error).await?,
+            }
+        }
+    }
+
+    /// The deadline runs only while this is polled: a slow reader never sets it off.
+    async fn next_piece(&mut self) -> Result<Bytes, StoreError> {
+        let waited = self.source.patience.stall;
+        loop {
+            let piece = tokio::time::timeout(waited, self.rest.next())
                 .await
-                .map_err(|_| StoreError::TimedOut { waited: self.deadline, for_what: "more bytes" })?;
+                .map_err(|_| StoreError::TimedOut { waited, for_what: "more bytes" })?;
             let Some(piece) = piece else {
                 return Err(StoreError::broken("the store ended the object before its announced length"));
             };
             let piece = piece?;
-            let length = piece.len() as u64;
-            if length > self.owed {
+            if piece.len() as u64 > self.end - self.at {
                 return Err(StoreError::broken("the store sent more than the announced length"));
             }
-            if length > 0 {
-                self.owed -= length;
+            if !piece.is_empty() {
                 return Ok(piece);
             }
         }
+    }
+
+    /// Opens the rest of the same object anew. Tries and time count from the last byte that arrived, so a slow
+    /// download of an hour has as much of both as a fast one.
+    async fn resume(&mut self, error: StoreError) -> Result<(), StoreError> {
+        let patience = self.source.patience;
+        let mut error = error;
+        loop {
+            let setback = self.setback.get_or_insert_with(|| Setback { since: Instant::now(), tries: 0 });
+            let left = patience.resume_timeout.saturating_sub(setback.since.elapsed());
+            if !error.may_pass() || setback.tries >= patience.resume_tries || left.is_zero() {
+                return Err(error);
+            }
+            let pause = pause_before(setback.tries).min(left);
+            // Waiting for a store that is down is not trying.
+            if self.source.gate.is_open() {
+                setback.tries += 1;
+            }
+            tokio::time::sleep(pause).await;
+            let _ = tokio::time::timeout(left.saturating_sub(pause), self.source.gate.opened()).await;
+            let reopened = reopen(&self.source, &self.path, &self.etag, self.at..self.end).await;
+            match reopened {
+                Ok(rest) => {
+                    self.rest = rest;
+                    self.source.metrics.store_resumed();
+                    tracing::debug!(at = self.at, "a body that broke was taken up again");
+                    return Ok(());
+                }
+                Err(next) => error = next,
+            }
+        }
+    }
+}
+
+/// The bytes `wanted`, if it still is the same object. Its tag is compared here: some stores ignore If-Match, and a tag
+/// that was made here matches nothing there.
+async fn reopen(
+    source: &Arc<Source>,
+    path: &Path,
+    etag: &str,
+    wanted: std::ops::Range<u64>,
+) -> Result<Pieces, StoreError> {
+    let options = GetOptions::new().with_range(Some(GetRange::Bounded(wanted.clone())));
+    let result = match source.request(StoreOperation::Resume, path, options).await {
+        Err(StoreError::NotFound) => return Err(StoreError::Changed),
+        other => other?,
+    };
+    if Meta::from(&result.meta).etag != etag {
+        return Err(StoreError::Changed);
+    }
+    if result.range != wanted {
+        return Err(StoreError::broken("the store answered with another range than was asked for"));
+    }
+    Ok(pieces(result))
+}
+
+/// Twice as long each time, and not in step with other downloads.
+fn pause_before(tries: u32) -> Duration {
+    let mut random = [0; 1];
+    let _ = getrandom::fill(&mut random);
+    let full = FIRST_PAUSE.saturating_mul(1 << tries.min(10)).min(LONGEST_PAUSE);
+    // Between half and all of it.
+    full / 2 + full.mul_f64(f64::from(random[0]) / 512.0)
+}
+
+fn pieces(result: GetResult) -> Pieces {
+    match result.payload {
+        GetResultPayload::File(file, _) => Box::pin(read_file(file, result.range.start, result.range.end)),
+        GetResultPayload::Stream(pieces) => Box::pin(pieces.map(|piece| piece.map_err(StoreError::from))),
     }
 }
 
@@ -128,10 +233,7 @@ fn read_file(file: File, from: u64, to: u64) -> impl Stream<Item = Result<Bytes,
                 buffer.truncate(count);
                 Ok::<_, std::io::Error>(buffer)
             });
-            let buffer = read
-                .await
-                .map_err(|error| StoreError::Unavailable(Box::new(error)))?
-                .map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+            let buffer = read.await.map_err(std::io::Error::from)??;
             if buffer.is_empty() {
                 return Ok(None);
             }

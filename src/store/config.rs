@@ -1,12 +1,13 @@
 //! The store's settings.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::open::StoreUrl;
 
 /// What the store needs to know. Defaults stand in `defaults.toml`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
     /// Where the objects are: one URL.
     pub url: StoreUrl,
@@ -16,8 +17,23 @@ pub struct Config {
     pub first_byte_timeout: Duration,
     /// How long the store may pause between two chunks.
     pub stall_timeout: Duration,
+    /// How often a body that breaks is taken up again without a byte in between.
+    pub resume_tries: u32,
+    /// For how long, counted from the last byte that arrived.
+    pub resume_timeout: Duration,
+    /// The certificate (PEM) of a private authority that signed the store's.
+    pub ca_file: Option<PathBuf>,
+    /// Options of the store's client, as object_store names them.
+    pub options: Vec<(String, String)>,
     /// The clouds' own variables (`AWS_…`, `GOOGLE_…`, `AZURE_…`), as the environment has them.
     pub cloud: CloudVariables,
+}
+
+impl fmt::Debug for Config {
+    /// Without the options' values: one of them may be a credential.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config").field("url", &self.url).field("cloud", &self.cloud).finish_non_exhaustive()
+    }
 }
 
 /// Credentials and endpoints in the variables of the clouds' own tools. `Debug` shows names only.

@@ -1,8 +1,11 @@
-//! What can go wrong with a store, sorted by whose fault it is.
+//! What can go wrong with a store, sorted by whose fault it is. Nothing here carries the store's URL, its answer's text
+//! or a credential: a [`Cause`] keeps what is safe to log and says what to do.
 
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
+
+use object_store::client::{HttpError, HttpErrorKind};
 
 use super::Meta;
 
@@ -25,9 +28,13 @@ pub enum StoreError {
         for_what: &'static str,
     },
     /// The store cannot be reached or fails; it may recover.
-    Unavailable(Box<dyn Error + Send + Sync>),
+    Unavailable(Cause),
+    /// The store failed too often and is left alone until a probe succeeds.
+    Down,
     /// The store refuses our credentials or this operation; somebody must act.
-    Refused(Box<dyn Error + Send + Sync>),
+    Refused(Cause),
+    /// The bucket or container does not exist; somebody must act.
+    Misplaced(Cause),
     /// The store's answer contradicts itself.
     Broken(&'static str),
 }
@@ -37,9 +44,25 @@ impl StoreError {
         Self::Broken(what)
     }
 
-    /// Whether the range may be what the store did not like.
+    /// Whether the range may be what the store did not like: 416 and Azure's refusal of suffix ranges have no name of
+    /// their own.
     pub(super) fn may_be_the_range(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Unsatisfiable(_))
+        matches!(self, Self::Unavailable(cause) if cause.range != RangeFault::No)
+    }
+
+    /// Whether it may pass by itself: the store is slow or fails, as opposed to refusing or having changed.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::TimedOut { .. } | Self::Unavailable(_) | Self::Down | Self::Broken(_))
+    }
+
+    /// Whether it speaks against the store's health.
+    pub(super) fn is_ill(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } => true,
+            Self::Unavailable(cause) => cause.range != RangeFault::Yes,
+            _ => false,
+        }
     }
 
     /// The reason for logs and metrics: a word of a fixed set.
@@ -52,7 +75,9 @@ impl StoreError {
             Self::Unsatisfiable(_) => "unsatisfiable",
             Self::TimedOut { .. } => "timed_out",
             Self::Unavailable(_) => "unavailable",
+            Self::Down => "down",
             Self::Refused(_) => "refused",
+            Self::Misplaced(_) => "misplaced",
             Self::Broken(_) => "broken",
         }
     }
@@ -63,7 +88,7 @@ impl fmt::Display for StoreError {
         match self {
             Self::NotFound => f.write_str("the object does not exist"),
             Self::NotModified => f.write_str("the object was not modified"),
-            Self::Changed => f.write_str("the object was replaced while it was read"),
+            Self::Changed => f.write_str("the object was replaced or deleted while it was read"),
             Self::Unsatisfiable(meta) => write!(f, "the range lies outside the object's {} bytes", meta.size),
             Self::TimedOut { waited, for_what } => {
                 write!(
@@ -72,37 +97,206 @@ impl fmt::Display for StoreError {
                     humantime::format_duration(*waited)
                 )
             }
-            Self::Unavailable(_) => f.write_str("the store cannot be reached or failed"),
-            Self::Refused(_) => {
-                f.write_str("the store refused us: check credentials, bucket and permissions")
-            }
+            Self::Unavailable(cause) => write!(f, "the store fails: {cause}"),
+            Self::Down => f.write_str("the store failed again and again and is only probed for now"),
+            Self::Refused(cause) => write!(f, "the store refuses us: {cause}"),
+            Self::Misplaced(cause) => write!(f, "the store has no such bucket or container: {cause}"),
             Self::Broken(what) => f.write_str(what),
         }
     }
 }
 
-impl Error for StoreError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Unavailable(source) | Self::Refused(source) => Some(source.as_ref()),
-            _ => None,
-        }
-    }
-}
+impl Error for StoreError {}
 
 impl From<object_store::Error> for StoreError {
     fn from(error: object_store::Error) -> Self {
         use object_store::Error as E;
 
-        match error {
-            E::NotFound { .. } => Self::NotFound,
+        match &error {
+            // A missing bucket answers 404 too; where the answer has a body, it says which.
+            E::NotFound { .. } => match Cause::of(&error) {
+                cause if cause.names_a_missing_bucket() => Self::Misplaced(cause),
+                _ => Self::NotFound,
+            },
             E::NotModified { .. } => Self::NotModified,
             E::Precondition { .. } => Self::Changed,
             E::PermissionDenied { .. } | E::Unauthenticated { .. } | E::UnknownConfigurationKey { .. } => {
-                Self::Refused(Box::new(error))
+                Self::Refused(Cause::of(&error))
             }
-            // Connection errors, 5xx, 416 and Azure's suffix ranges all arrive without a status.
-            _ => Self::Unavailable(Box::new(error)),
+            E::NotSupported { .. } => {
+                Self::Unavailable(Cause { range: RangeFault::Yes, ..Cause::of(&error) })
+            }
+            // Connection errors, 5xx and 416 arrive without a status.
+            _ => Self::Unavailable(Cause::of(&error)),
         }
+    }
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Unavailable(Cause::of(&error))
+    }
+}
+
+/// What is known of a failure, in words that may be logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    what: String,
+    advice: Option<&'static str>,
+    range: RangeFault,
+}
+
+/// Whether it was the range that the store did not like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RangeFault {
+    Yes,
+    /// The failure has no name: the object's size has to decide.
+    Perhaps,
+    No,
+}
+
+/// S3's and Azure's codes, and what to do about them.
+const ADVICE: [(&str, &str); 12] = [
+    ("NoSuchBucket", "correct the bucket in store.url, or create it"),
+    ("ContainerNotFound", "correct the container in store.url, or create it"),
+    ("InvalidAccessKeyId", "the access key is unknown there: correct AWS_ACCESS_KEY_ID"),
+    ("SignatureDoesNotMatch", "the secret does not belong to the access key: correct AWS_SECRET_ACCESS_KEY"),
+    ("AccessDenied", "allow this key s3:GetObject and s3:ListBucket"),
+    ("ExpiredToken", "the session token has expired: renew the credentials"),
+    ("RequestTimeTooSkewed", "this machine's clock is wrong: set it, and keep it by NTP"),
+    ("AuthorizationHeaderMalformed", "the region does not fit: correct AWS_REGION"),
+    ("PermanentRedirect", "the bucket is in another region: correct AWS_REGION or the endpoint"),
+    ("AuthenticationFailed", "the account key is wrong: correct AZURE_STORAGE_ACCOUNT_KEY"),
+    ("AuthorizationFailure", "this identity may not read the container: grant it Storage Blob Data Reader"),
+    ("SlowDown", "the store limits our rate: spread the load or raise the limit"),
+];
+
+impl Cause {
+    fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut text = String::new();
+        let mut kind = None;
+        let mut io = None;
+        let mut next = Some(error);
+        while let Some(error) = next {
+            text.push_str(&error.to_string());
+            text.push('\n');
+            kind = kind.or_else(|| error.downcast_ref::<HttpError>().map(HttpError::kind));
+            io = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind).or(io);
+            next = error.source();
+        }
+        Self::read(&text, kind, io)
+    }
+
+    fn read(text: &str, kind: Option<HttpErrorKind>, io: Option<std::io::ErrorKind>) -> Self {
+        let status = status_in(text);
+        let code = between(text, "<Code>", "</Code>").or_else(|| known_code(text));
+        let (what, advice) = match (status, code) {
+            (Some(status), Some(code)) => (format!("it answered {status} {code}"), None),
+            (Some(status), None) => (format!("it answered {status}"), None),
+            (None, Some(code)) => (format!("it answered {code}"), None),
+            (None, None) => without_answer(text, kind, io),
+        };
+        let by_code = ADVICE.iter().find(|(named, _)| code == Some(named)).map(|(_, advice)| *advice);
+        let range = match (status, kind) {
+            (Some(416), _) => RangeFault::Yes,
+            (None, None) if text.contains("Wanted range") => RangeFault::Yes,
+            (None, None) => RangeFault::Perhaps,
+            _ => RangeFault::No,
+        };
+        Self { what, advice: by_code.or(advice), range }
+    }
+
+    fn names_a_missing_bucket(&self) -> bool {
+        self.what.contains("NoSuchBucket") || self.what.contains("ContainerNotFound")
+    }
+}
+
+/// A failure that the store did not even answer.
+fn without_answer(
+    text: &str,
+    kind: Option<HttpErrorKind>,
+    io: Option<std::io::ErrorKind>,
+) -> (String, Option<&'static str>) {
+    let lower = text.to_ascii_lowercase();
+    if lower.contains("169.254.169.254") || lower.contains("metadata.google.internal") {
+        let what = "there are no credentials, and this machine's metadata service gives none";
+        return (what.into(), Some("set the cloud's credential variables, or give the machine an identity"));
+    }
+    if lower.contains("certificate") {
+        return (
+            "its certificate is not trusted".into(),
+            Some("name the authority's certificate in store.ca_file"),
+        );
+    }
+    if lower.contains("dns error") || lower.contains("failed to lookup") {
+        return ("its name cannot be resolved".into(), Some("correct the endpoint, or the resolver"));
+    }
+    let io = io.map(|io| format!(" ({io})")).unwrap_or_default();
+    match kind {
+        Some(HttpErrorKind::Connect) => {
+            (format!("it cannot be connected to{io}"), Some("is it running, and the endpoint right?"))
+        }
+        Some(HttpErrorKind::Timeout) => ("it timed out".into(), None),
+        Some(HttpErrorKind::Interrupted) => (format!("the connection broke{io}"), None),
+        Some(HttpErrorKind::Decode) => ("its answer cannot be read".into(), None),
+        Some(_) => (format!("the request failed{io}"), None),
+        None if io.is_empty() => ("no detail that may be shown".into(), None),
+        None => (format!("input or output failed{io}"), None),
+    }
+}
+
+/// The status in object_store's sentence; the type itself is private to that crate.
+fn status_in(text: &str) -> Option<u16> {
+    let after = text.split("status code: ").nth(1).or_else(|| text.split("HTTP status ").nth(1))?;
+    after.get(..3)?.parse().ok().filter(|status| (300..600).contains(status))
+}
+
+/// A short word between two marks.
+fn between<'t>(text: &'t str, open: &str, close: &str) -> Option<&'t str> {
+    let word = text.split(open).nth(1)?.split(close).next()?;
+    (word.len() <= 64 && word.bytes().all(|b| b.is_ascii_alphanumeric())).then_some(word)
+}
+
+fn known_code(text: &str) -> Option<&'static str> {
+    ADVICE.iter().map(|(code, _)| *code).find(|code| text.contains(code))
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        self.advice.map_or(Ok(()), |advice| write!(f, "; {advice}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_says_what_to_do_and_shows_no_address() {
+        let text = "Generic S3 error: Error performing GET https://user:secret@s3.example.com/b/k?X-Amz-Signature=1 in 1s \
+                    - Server returned non-2xx status code: 403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code>\
+                    <AWSAccessKeyId>AKIAEXAMPLE</AWSAccessKeyId></Error>";
+        let cause = Cause::read(text, None, None).to_string();
+        assert_eq!(
+            cause,
+            "it answered 403 SignatureDoesNotMatch; the secret does not belong to the access key: \
+             correct AWS_SECRET_ACCESS_KEY"
+        );
+        let refused = Cause::read(
+            "error trying to connect",
+            Some(HttpErrorKind::Connect),
+            Some(std::io::ErrorKind::ConnectionRefused),
+        );
+        assert_eq!(
+            refused.to_string(),
+            "it cannot be connected to (connection refused); is it running, and the endpoint right?"
+        );
+    }
+
+    #[test]
+    fn a_strange_code_is_not_repeated() {
+        let cause = Cause::read("status code: 500 x <Code>https://evil/?a</Code>", None, None);
+        assert_eq!(cause.to_string(), "it answered 500");
     }
 }

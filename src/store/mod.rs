@@ -5,25 +5,28 @@
 mod chunks;
 mod config;
 mod error;
+mod gate;
 mod local;
 mod open;
+mod source;
 
 pub use chunks::Chunks;
 pub use config::{CloudVariables, Config};
-pub use error::StoreError;
-pub use open::{OpenError, StoreUrl};
+pub use error::{Cause, StoreError};
+pub use open::{OpenError, StoreUrl, unknown_variables};
 
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
+use uuid::Uuid;
 
+use crate::asset::{AssetKind, AssetRef};
 use crate::clock::UnixSeconds;
 use crate::signed_url::Grant;
 use crate::telemetry::metrics::{Metrics, StoreOperation};
+use source::Source;
 
 /// What is known of an object without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,33 +120,16 @@ pub struct Object {
 }
 
 /// The object storage behind the gateway. Clones share one client.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Store {
-    objects: Arc<dyn ObjectStore>,
-    deadlines: Deadlines,
-    metrics: Metrics,
-}
-
-/// How long the store may take; a slow client never counts.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Deadlines {
-    first_byte: Duration,
-    stall: Duration,
-}
-
-impl fmt::Debug for Store {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The store's own Display has its URL in it, which is for nobody's eyes.
-        f.debug_struct("Store").field("deadlines", &self.deadlines).finish_non_exhaustive()
-    }
+    source: Arc<Source>,
 }
 
 impl Store {
     /// A store on `objects`, whose root holds `recordings/` and `transcripts/`.
     #[must_use]
     pub fn new(objects: Arc<dyn ObjectStore>, config: &Config, metrics: Metrics) -> Self {
-        let deadlines = Deadlines { first_byte: config.first_byte_timeout, stall: config.stall_timeout };
-        Self { objects, deadlines, metrics }
+        Self { source: Arc::new(Source::new(objects, config, metrics)) }
     }
 
     /// Opens the store that `config` names.
@@ -160,7 +146,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn head(&self, grant: &Grant) -> Result<Meta, StoreError> {
         let options = GetOptions::new().with_head(true);
-        let result = self.request(StoreOperation::Head, path_of(grant), options).await?;
+        let result = self.source.request(StoreOperation::Head, &path_of(grant.asset()), options).await?;
         Ok(Meta::from(&result.meta))
     }
 
@@ -170,21 +156,22 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; [`StoreError::Unsatisfiable`] carries the metadata, for a span that has no bytes.
     pub async fn get(&self, grant: &Grant, span: Span, version: Version<'_>) -> Result<Object, StoreError> {
+        let path = path_of(grant.asset());
         let mut options = GetOptions::new().with_range(span.as_get_range());
         match version {
             Version::Any => {}
-            // Compared below: a tag that this program made itself matches nothing at the store.
+            // Compared below instead: some stores ignore If-Match, and a tag that was made here matches nothing there.
             Version::Same(_) => {}
             Version::Other(etag) => options = options.with_if_none_match(Some(etag)),
         }
-        let result = match self.request(StoreOperation::Get, path_of(grant), options).await {
+        let result = match self.source.request(StoreOperation::Get, &path, options).await {
             Ok(result) => result,
             // The crate reports 416 as a nameless error, and Azure refuses suffix ranges: the size decides.
             Err(error) if span != Span::Whole && error.may_be_the_range() => {
                 let meta = self.head(grant).await?;
                 let Some(range) = span.within(meta.size) else { return Err(StoreError::Unsatisfiable(meta)) };
                 let options = GetOptions::new().with_range(Some(GetRange::Bounded(range)));
-                self.request(StoreOperation::Get, path_of(grant), options).await?
+                self.source.request(StoreOperation::Get, &path, options).await?
             }
             Err(error) => return Err(error),
         };
@@ -193,53 +180,53 @@ impl Store {
         if matches!(version, Version::Same(etag) if etag != meta.etag) {
             return Err(StoreError::Changed);
         }
-        // Stores answer an empty suffix with no bytes instead of refusing it.
+        // Some stores answer an empty suffix with no bytes instead of refusing it.
         let Some(wanted) = span.within(meta.size) else { return Err(StoreError::Unsatisfiable(meta)) };
         if wanted != range {
             return Err(StoreError::broken("the store answered with another range than was asked for"));
         }
-        let chunks = Chunks::start(result, self.deadlines, self.metrics.clone()).await?;
+        let chunks = Chunks::start(Arc::clone(&self.source), path, result).await?;
         Ok(Object { meta, range, chunks })
     }
 
-    /// Whether the store answers at all and lets us read: asks for an object that need not exist.
+    /// Whether the store answers at all and lets us read.
     ///
     /// # Errors
-    /// [`StoreError`] if it does not answer or refuses us.
+    /// [`StoreError`] if it does not answer, refuses us, or has no such bucket.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        let nobodys = Path::from("recordings/00000000-0000-0000-0000-000000000000.mp3");
-        match self.request(StoreOperation::Probe, nobodys, GetOptions::new().with_head(true)).await {
-            Ok(_) | Err(StoreError::NotFound) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.source.probe().await
     }
 
-    async fn request(
-        &self,
-        operation: StoreOperation,
-        path: Path,
-        options: GetOptions,
-    ) -> Result<GetResult, StoreError> {
-        let started = Instant::now();
-        let answer =
-            tokio::time::timeout(self.deadlines.first_byte, self.objects.get_opts(&path, options)).await;
-        let result = match answer {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(error)) => Err(StoreError::from(error)),
-            Err(_) => Err(StoreError::TimedOut { waited: self.deadlines.first_byte, for_what: "an answer" }),
-        };
-        self.metrics.store_answered(
-            operation,
-            started.elapsed(),
-            result.as_ref().err().map(StoreError::reason),
-        );
-        result
+    /// Deletes both assets of a call, for good: nothing is cached, so every replica answers 404 from then on.
+    /// Downloads in flight may complete. Says for each kind whether it was there.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails; then some of it may be deleted, and doing it again is safe.
+    pub async fn erase(&self, call: Uuid) -> Result<Vec<(AssetKind, bool)>, StoreError> {
+        let mut erased = Vec::new();
+        for kind in AssetKind::ALL {
+            let path = path_of(AssetRef { kind, id: call });
+            let there = match self
+                .source
+                .request(StoreOperation::Head, &path, GetOptions::new().with_head(true))
+                .await
+            {
+                Ok(_) => true,
+                Err(StoreError::NotFound) => false,
+                Err(error) => return Err(error),
+            };
+            if there {
+                self.source.delete(&path).await?;
+            }
+            erased.push((kind, there));
+        }
+        Ok(erased)
     }
 }
 
-fn path_of(grant: &Grant) -> Path {
+fn path_of(asset: AssetRef) -> Path {
     // Kind, UUID and extension are plain ASCII without a delimiter: nothing is left to encode.
-    Path::from(grant.asset().object_path())
+    Path::from(asset.object_path())
 }
 
 #[cfg(test)]

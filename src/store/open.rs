@@ -5,17 +5,17 @@ use std::path::{Path as FilePath, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use object_store::aws::AmazonS3Builder;
-use object_store::azure::MicrosoftAzureBuilder;
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
-use super::Config;
 use super::local::LocalRoot;
+use super::{Cause, Config, StoreError};
 
 /// Where the objects are.
 #[derive(Clone, PartialEq, Eq)]
@@ -82,8 +82,12 @@ pub enum OpenError {
     Url,
     /// The folder cannot be used.
     Folder(PathBuf, std::io::Error),
+    /// The private authority's certificate cannot be used.
+    Authority(PathBuf),
+    /// An option that this kind of store does not have.
+    Option(String, &'static str),
     /// The cloud's settings do not make a client.
-    Cloud(object_store::Error),
+    Cloud(Cause),
 }
 
 impl OpenError {
@@ -95,13 +99,23 @@ impl OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Url => write!(f, "a store is {}", Self::TAKES),
+            Self::Url => write!(f, "store.url: a store is {}", Self::TAKES),
             Self::Folder(path, error) => write!(
                 f,
-                "the folder {} cannot be used ({error}); create it or give this user read permission",
+                "store.url: the folder {} cannot be used ({error}); create it or give this user read permission",
                 path.display()
             ),
-            Self::Cloud(error) => write!(f, "the store's settings do not fit together: {error}"),
+            Self::Authority(path) => write!(
+                f,
+                "store.ca_file: {} is no readable certificate; takes a PEM file of one or more certificates",
+                path.display()
+            ),
+            Self::Option(name, kind) => write!(
+                f,
+                "store.options.{name}: no such option of a store on {kind}; takes those of object_store, e.g. {}",
+                if *kind == "local files" { "none" } else { "endpoint, region or allow_http" }
+            ),
+            Self::Cloud(cause) => write!(f, "store.url: the store's settings do not fit together: {cause}"),
         }
     }
 }
@@ -111,11 +125,18 @@ impl std::error::Error for OpenError {}
 /// Opens the store; no connection is made yet.
 pub(super) fn open(config: &Config) -> Result<Arc<dyn ObjectStore>, OpenError> {
     match &config.url {
-        StoreUrl::File(folder) => open_folder(folder),
-        StoreUrl::Memory => Ok(Arc::new(InMemory::new())),
+        StoreUrl::File(folder) => no_options(config).and_then(|()| open_folder(folder)),
+        StoreUrl::Memory => no_options(config).map(|()| Arc::new(InMemory::new()) as Arc<dyn ObjectStore>),
         StoreUrl::S3(url) => open_s3(url, config),
         StoreUrl::Gcs(url) => open_gcs(url, config),
         StoreUrl::Azure(url) => open_azure(url, config),
+    }
+}
+
+fn no_options(config: &Config) -> Result<(), OpenError> {
+    match config.options.first() {
+        Some((name, _)) => Err(OpenError::Option(name.clone(), config.url.kind())),
+        None => Ok(()),
     }
 }
 
@@ -126,50 +147,112 @@ fn open_folder(folder: &FilePath) -> Result<Arc<dyn ObjectStore>, OpenError> {
 
 fn open_s3(url: &Url, config: &Config) -> Result<Arc<dyn ObjectStore>, OpenError> {
     let mut builder =
-        AmazonS3Builder::new().with_client_options(client_options(config)).with_retry(retries(config));
-    for (name, value) in config.cloud.with_prefix("AWS_") {
-        // Variables of other AWS tools (AWS_PROFILE, AWS_PAGER …) are none of ours.
-        if let Ok(key) = name.to_ascii_lowercase().parse() {
-            builder = builder.with_config(key, value);
-        }
+        AmazonS3Builder::new().with_client_options(client_options(config)?).with_retry(retries(config));
+    for (key, value) in settings(config, "AWS_")? {
+        builder = builder.with_config(key, value);
     }
     if let Some(endpoint) = config.cloud.get("AWS_ENDPOINT_URL_S3") {
         builder = builder.with_endpoint(endpoint);
     }
-    let store = builder.with_url(url.as_str()).build().map_err(OpenError::Cloud)?;
+    let store = builder.with_url(url.as_str()).build().map_err(cloud)?;
     Ok(below_prefix(store, url))
 }
 
 fn open_gcs(url: &Url, config: &Config) -> Result<Arc<dyn ObjectStore>, OpenError> {
     let mut builder = GoogleCloudStorageBuilder::new()
-        .with_client_options(client_options(config))
+        .with_client_options(client_options(config)?)
         .with_retry(retries(config));
     if let Some(path) = config.cloud.get("SERVICE_ACCOUNT") {
         builder = builder.with_service_account_path(path);
     }
-    for (name, value) in config.cloud.with_prefix("GOOGLE_") {
-        if let Ok(key) = name.to_ascii_lowercase().parse() {
-            builder = builder.with_config(key, value);
-        }
+    for (key, value) in settings(config, "GOOGLE_")? {
+        builder = builder.with_config(key, value);
     }
-    let store = builder.with_url(url.as_str()).build().map_err(OpenError::Cloud)?;
+    let store = builder.with_url(url.as_str()).build().map_err(cloud)?;
     Ok(below_prefix(store, url))
 }
 
 fn open_azure(url: &Url, config: &Config) -> Result<Arc<dyn ObjectStore>, OpenError> {
     let mut builder =
-        MicrosoftAzureBuilder::new().with_client_options(client_options(config)).with_retry(retries(config));
-    for (name, value) in config.cloud.with_prefix("AZURE_") {
-        if let Ok(key) = name.to_ascii_lowercase().parse() {
-            builder = builder.with_config(key, value);
-        }
+        MicrosoftAzureBuilder::new().with_client_options(client_options(config)?).with_retry(retries(config));
+    for (key, value) in settings(config, "AZURE_")? {
+        builder = builder.with_config(key, value);
     }
     if let Some(endpoint) = config.cloud.get("IDENTITY_ENDPOINT") {
         builder = builder.with_msi_endpoint(endpoint);
     }
-    let store = builder.with_url(url.as_str()).build().map_err(OpenError::Cloud)?;
+    let store = builder.with_url(url.as_str()).build().map_err(cloud)?;
     Ok(below_prefix(store, url))
 }
+
+fn cloud(error: object_store::Error) -> OpenError {
+    match StoreError::from(error) {
+        StoreError::Unavailable(cause) | StoreError::Refused(cause) | StoreError::Misplaced(cause) => {
+            OpenError::Cloud(cause)
+        }
+        _ => OpenError::Url,
+    }
+}
+
+/// The client's settings: the cloud's variables, then `[store.options]`, which go before them. An option that the
+/// client does not have is an error; a variable may be another tool's.
+fn settings<K: FromStr>(config: &Config, prefix: &str) -> Result<Vec<(K, String)>, OpenError> {
+    let variables = config.cloud.with_prefix(prefix);
+    let variables =
+        variables.filter_map(|(name, value)| Some((name.to_ascii_lowercase().parse().ok()?, value.into())));
+    let options = config.options.iter().map(|(name, value)| match name.to_ascii_lowercase().parse() {
+        Ok(key) => Ok((key, value.clone())),
+        Err(_) => Err(OpenError::Option(name.clone(), config.url.kind())),
+    });
+    variables.map(Ok).chain(options).collect()
+}
+
+/// Variables of the store's own cloud that look like settings and are none that are understood here: worth a warning,
+/// because a typing error in one of them would otherwise be silent.
+#[must_use]
+pub fn unknown_variables(config: &Config) -> Vec<String> {
+    let known = |name: &str| match &config.url {
+        StoreUrl::S3(_) => name.parse::<AmazonS3ConfigKey>().is_ok(),
+        StoreUrl::Gcs(_) => name.parse::<GoogleConfigKey>().is_ok(),
+        StoreUrl::Azure(_) => name.parse::<AzureConfigKey>().is_ok(),
+        StoreUrl::File(_) | StoreUrl::Memory => true,
+    };
+    let prefix = match &config.url {
+        StoreUrl::S3(_) => "AWS_",
+        StoreUrl::Gcs(_) => "GOOGLE_",
+        _ => "AZURE_",
+    };
+    let names = config.cloud.with_prefix(prefix).map(|(name, _)| name);
+    names
+        .filter(|name| {
+            !known(&name.to_ascii_lowercase()) && !OTHER_TOOLS.iter().any(|other| name.starts_with(other))
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Variables that belong to the clouds' other tools.
+const OTHER_TOOLS: [&str; 19] = [
+    "AWS_CA_BUNDLE",
+    "AWS_CLI_",
+    "AWS_CONFIG_FILE",
+    "AWS_EC2_",
+    "AWS_ENDPOINT_URL_",
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_",
+    "AWS_MAX_ATTEMPTS",
+    "AWS_PAGER",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_RETRY_MODE",
+    "AWS_SDK_",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_STS_REGIONAL_ENDPOINTS",
+    "AZURE_CONFIG_DIR",
+    "AZURE_CORE_",
+    "AZURE_EXTENSION_",
+    "GOOGLE_CLOUD_",
+];
 
 fn below_prefix(store: impl ObjectStore, url: &Url) -> Arc<dyn ObjectStore> {
     match Path::from_url_path(url.path()) {
@@ -180,10 +263,25 @@ fn below_prefix(store: impl ObjectStore, url: &Url) -> Arc<dyn ObjectStore> {
 
 /// The client's own 30 s limit covers the whole body, so a slow client would cut its own download: it is off, and
 /// [`super::Store`] counts the waits for the store instead.
-fn client_options(config: &Config) -> ClientOptions {
-    ClientOptions::new().with_timeout_disabled().with_connect_timeout(config.connect_timeout)
+fn client_options(config: &Config) -> Result<ClientOptions, OpenError> {
+    let mut options =
+        ClientOptions::new().with_timeout_disabled().with_connect_timeout(config.connect_timeout);
+    if let Some(path) = &config.ca_file {
+        let unusable = || OpenError::Authority(path.clone());
+        let pem = std::fs::read(path).map_err(|_| unusable())?;
+        let authorities = Certificate::from_pem_bundle(&pem).map_err(|_| unusable())?;
+        if authorities.is_empty() {
+            return Err(unusable());
+        }
+        for authority in authorities {
+            options = options.with_root_certificate(authority);
+        }
+    }
+    Ok(options)
 }
 
+/// A short budget of its own for the time before the first byte; what breaks later is taken up again by
+/// [`super::Chunks`], whose budget counts from the last byte that arrived.
 fn retries(config: &Config) -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig { base: 3.0, ..BackoffConfig::default() },

@@ -27,6 +27,8 @@ mod names {
     pub(super) const STORE_ANSWERS: &str = "store_answers";
     pub(super) const STORE_WAIT: &str = "store_wait";
     pub(super) const STORE_BREAKS: &str = "store_broke_off";
+    pub(super) const STORE_RESUMES: &str = "store_resumed";
+    pub(super) const STORE_UP: &str = "store_up";
     pub(super) const LINKS_MINTED: &str = "links_minted";
     pub(super) const KEYS: &str = "keyring_keys";
     pub(super) const RELOADS: &str = "keyring_reloads";
@@ -41,6 +43,10 @@ pub enum StoreOperation {
     Get,
     /// A body's first chunk.
     FirstChunk,
+    /// The rest of a body that broke, until its head.
+    Resume,
+    /// To delete an object.
+    Delete,
     /// Whether it is there.
     Probe,
 }
@@ -51,6 +57,8 @@ impl StoreOperation {
             Self::Head => "head",
             Self::Get => "get",
             Self::FirstChunk => "first_chunk",
+            Self::Resume => "resume",
+            Self::Delete => "delete",
             Self::Probe => "probe",
         }
     }
@@ -106,6 +114,8 @@ struct Numbers {
     store_answers: Family<StoreLabels, Counter>,
     store_wait: Histograms<OperationLabel>,
     store_breaks: Family<ReasonLabel, Counter>,
+    store_resumes: Counter,
+    store_up: Gauge,
     links_minted: Family<AssetLabel, Counter>,
     keys: Gauge,
     reloads: Family<StoreLabels, Counter>,
@@ -142,11 +152,14 @@ impl Metrics {
             store_answers: Family::default(),
             store_wait: Family::new_with_constructor(seconds),
             store_breaks: Family::default(),
+            store_resumes: Counter::default(),
+            store_up: Gauge::default(),
             links_minted: Family::default(),
             keys: Gauge::default(),
             reloads: Family::default(),
         };
         numbers.register();
+        numbers.store_up.set(1);
         Self(Arc::new(numbers))
     }
 
@@ -176,6 +189,16 @@ impl Metrics {
     /// The store failed in the middle of a body.
     pub(crate) fn store_broke_off(&self, reason: &'static str) {
         self.0.store_breaks.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// A body that broke was taken up again.
+    pub(crate) fn store_resumed(&self) {
+        self.0.store_resumes.inc();
+    }
+
+    /// Whether requests are passed on to the store, or only probes.
+    pub(crate) fn store_is_up(&self, up: bool) {
+        self.0.store_up.set(i64::from(up));
     }
 
     /// A link of this kind was minted.
@@ -247,6 +270,16 @@ impl Numbers {
             names::STORE_BREAKS,
             "Bodies the store broke off, by reason",
             self.store_breaks.clone(),
+        );
+        registry.register(
+            names::STORE_RESUMES,
+            "Bodies that broke and were taken up again",
+            self.store_resumes.clone(),
+        );
+        registry.register(
+            names::STORE_UP,
+            "1 while requests are passed on to the store, 0 while it is only probed",
+            self.store_up.clone(),
         );
         registry.register(
             names::LINKS_MINTED,

@@ -300,7 +300,7 @@ async fn moved(desk: &Desk, before: &Page, until: &str) -> impl Fn(&str) -> f64 
     move |series| after.value(series) - before.get(series).copied().unwrap_or(0.0)
 }
 
-const FAMILIES: [(&str, &str); 11] = [
+const FAMILIES: [(&str, &str); 13] = [
     ("requests", "counter"),
     ("bodies", "counter"),
     ("sent_bytes", "counter"),
@@ -309,6 +309,8 @@ const FAMILIES: [(&str, &str); 11] = [
     ("store_answers", "counter"),
     ("store_wait_seconds", "histogram"),
     ("store_broke_off", "counter"),
+    ("store_resumed", "counter"),
+    ("store_up", "gauge"),
     ("links_minted", "counter"),
     ("keyring_keys", "gauge"),
     ("keyring_reloads", "counter"),

@@ -13,6 +13,7 @@ mod local_files;
 mod ranges;
 mod records;
 mod refusals;
+mod resuming;
 mod rotation;
 mod smoke;
 mod support;

@@ -4,7 +4,7 @@ use super::{Home, Ran};
 
 /// A value that no setting of its kind takes, for every setting that can be wrong; as TOML, as text, and what the
 /// message says it takes.
-const BAD: [(&str, &str, &str, &str); 20] = [
+const BAD: [(&str, &str, &str, &str); 22] = [
     ("listen", "\"8080\"", "\"8080\"", "127.0.0.1:8080"),
     ("public_url", "\"app.example.com\"", "\"app.example.com\"", "https://"),
     ("longest_lifetime", "\"a day\"", "\"a day\"", "24h"),
@@ -12,6 +12,8 @@ const BAD: [(&str, &str, &str, &str); 20] = [
     ("store.connect_timeout", "\"0s\"", "\"0s\"", "a duration"),
     ("store.first_byte_timeout", "\"10\"", "\"10\"", "a duration"),
     ("store.stall_timeout", "30", "30", "a duration"),
+    ("store.resume_tries", "0", "0", "a whole number"),
+    ("store.resume_timeout", "60", "60", "a duration"),
     ("gateway.allowed_origins", "[\"example.com\"]", "\"example.com\"", "origins"),
     ("gateway.requests_in_flight", "0", "0", "a whole number"),
     ("gateway.retry_after", "\"soon\"", "\"soon\"", "a duration"),
@@ -77,8 +79,8 @@ fn every_setting_with_a_form_has_a_bad_value_in_these_tests() {
             None => keys.push(name.clone()),
         }
     }
-    // Any text is a path; that there is no keyring is said when it is read.
-    keys.retain(|key| key != "keys");
+    // Any text is a path; that there is no keyring, or no certificate, is said when it is read.
+    keys.retain(|key| key != "keys" && key != "store.ca_file");
     keys.sort();
     let mut tried: Vec<_> = BAD.iter().map(|(key, ..)| (*key).to_owned()).collect();
     tried.sort();

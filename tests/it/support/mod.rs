@@ -102,6 +102,11 @@ impl Plan {
                 connect_timeout: Duration::from_secs(1),
                 first_byte_timeout: Duration::from_millis(400),
                 stall_timeout: Duration::from_millis(400),
+                // What breaks stays broken, but for the tests about taking it up again.
+                resume_tries: 0,
+                resume_timeout: Duration::from_secs(5),
+                ca_file: None,
+                options: Vec::new(),
                 cloud: CloudVariables::default(),
             },
             gateway: gateway::Config {
