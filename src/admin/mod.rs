@@ -1,5 +1,6 @@
 //! The private listener: health, metrics, and minting for delivery services in any language.
 
+mod erase;
 mod links;
 mod token;
 
@@ -27,6 +28,9 @@ use crate::telemetry::metrics::{MEDIA_TYPE, Metrics};
 
 /// The OpenAPI 3.1 description of this listener.
 pub const OPENAPI: &str = include_str!("openapi.json");
+
+/// What stands before the id in the path of an erasure.
+const ASSETS: &str = "/v1/assets/";
 
 /// The largest request body, in bytes: a full batch with room to spare.
 const LARGEST_BODY: usize = 1 << 20;
@@ -111,6 +115,10 @@ impl Admin {
             ("/v1/links", _) if *request.method() == Method::POST => self.links(request).await,
             ("/healthz" | "/readyz" | "/metrics" | "/openapi.json", false) => not_allowed("GET, HEAD"),
             ("/v1/links", _) => not_allowed("POST"),
+            (path, _) if path.starts_with(ASSETS) && *request.method() == Method::DELETE => {
+                self.erasure(&request, path.trim_start_matches(ASSETS)).await
+            }
+            (path, _) if path.starts_with(ASSETS) => not_allowed("DELETE"),
             _ => Problem::new(
                 StatusCode::NOT_FOUND,
                 "no_such_route",
@@ -164,22 +172,14 @@ impl Admin {
     }
 
     async fn links(&self, request: Request<Incoming>) -> Answer {
-        match self.try_links(request).await {
-            Ok(answer) => json_answer(StatusCode::OK, &answer),
-            Err(problem) => {
-                let status = problem.status();
-                let mut response = problem.into_response();
-                let extra = match status {
-                    StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Bearer")),
-                    StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, "5")),
-                    _ => None,
-                };
-                if let Some((name, value)) = extra {
-                    response.headers_mut().insert(name, HeaderValue::from_static(value));
-                }
-                response
-            }
-        }
+        finish(self.try_links(request).await)
+    }
+
+    async fn erasure(&self, request: &Request<Incoming>, id: &str) -> Answer {
+        finish(match self.authorize(request) {
+            Ok(()) => erase::erase(&self.0.store, id).await,
+            Err(problem) => Err(problem),
+        })
     }
 
     async fn try_links(&self, request: Request<Incoming>) -> Result<serde_json::Value, Problem> {
@@ -217,6 +217,24 @@ impl Admin {
             )),
         }
     }
+}
+
+fn finish(result: Result<serde_json::Value, Problem>) -> Answer {
+    let problem = match result {
+        Ok(answer) => return json_answer(StatusCode::OK, &answer),
+        Err(problem) => problem,
+    };
+    let status = problem.status();
+    let mut response = problem.into_response();
+    let extra = match status {
+        StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Bearer")),
+        StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, "5")),
+        _ => None,
+    };
+    if let Some((name, value)) = extra {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 fn is_for_loopback(request: &Request<Incoming>) -> bool {

@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod erase;
 mod health;
 mod keys;
 mod links;
@@ -54,6 +55,8 @@ enum Command {
     /// Make and change the keyring
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Delete the recording and the transcript of a call, for good
+    Erase(erase::Erase),
     /// Check settings, keyring, store and public URL; say what to do about each
     Check,
     /// Serve the sample call of fixtures/ with a throw-away key and print links to it
@@ -79,6 +82,7 @@ pub fn run() -> ExitCode {
         Command::Mint(mint) => mint.run(sources),
         Command::Verify(verify) => verify.run(sources),
         Command::Keys(keys) => keys.run(sources),
+        Command::Erase(erase) => erase.run(&sources),
         Command::Check => check::run(&sources),
         Command::Demo(demo) => demo.run(),
         Command::Config => print(crate::config::DEFAULTS),

@@ -46,6 +46,17 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
+/// The store's settings, and how to log.
+#[derive(Debug, Clone)]
+pub struct StoreAndLog {
+    /// The store.
+    pub store: store::Config,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// How much is logged.
+    pub log_level: LogLevel,
+}
+
 /// The longest duration that is taken, here and on the command line: ten years. No sum of such overflows a clock.
 pub const LONGEST_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 
@@ -141,6 +152,19 @@ impl Sources {
     pub fn read_for_keys(&self) -> Result<(PathBuf, Duration), SettingError> {
         let reader = self.reader()?;
         Ok((reader.required("keys")?, reader.get("longest_lifetime")?))
+    }
+
+    /// Reads what `erase` needs: the store, and how to log.
+    ///
+    /// # Errors
+    /// As [`Sources::read`].
+    pub fn read_for_store(&self) -> Result<StoreAndLog, SettingError> {
+        let reader = self.reader()?;
+        Ok(StoreAndLog {
+            store: read_store(&reader, &self.environment)?,
+            log_format: reader.get("log.format")?,
+            log_level: reader.get("log.level")?,
+        })
     }
 
     /// Reads where the admin listener is, for the health check.

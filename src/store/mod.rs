@@ -218,6 +218,8 @@ impl Store {
             if there {
                 self.source.delete(&path).await?;
             }
+            // The record of the erasure: who may ask for personal data may ask what became of it.
+            tracing::info!(target: "webhook_assets::audit", call = %call, asset = kind.name(), there, "erased an asset");
             erased.push((kind, there));
         }
         Ok(erased)

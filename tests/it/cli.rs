@@ -3,6 +3,7 @@
 
 mod demo;
 mod doctor;
+mod erase;
 mod keys;
 mod links;
 mod serve;

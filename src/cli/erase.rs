@@ -1,0 +1,40 @@
+//! `erase`: deletes what is stored of a call.
+
+use std::fmt::Write;
+
+use clap::Args;
+use uuid::Uuid;
+
+use super::serve::colour;
+use super::{Ended, Failure, print};
+use crate::config::Sources;
+use crate::store::Store;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::start_logging;
+
+#[derive(Debug, Args)]
+pub(super) struct Erase {
+    /// The call's id
+    uuid: Uuid,
+}
+
+impl Erase {
+    pub(super) fn run(self, sources: &Sources) -> Ended {
+        let config = sources.read_for_store()?;
+        // The record of the erasure goes to the log, like that of the admin listener.
+        start_logging(config.log_format, config.log_level, colour());
+        let store = Store::open(&config.store, Metrics::new()).map_err(Failure::setting)?;
+        let runtime = tokio::runtime::Runtime::new().map_err(Failure::failed)?;
+        let erased = runtime.block_on(store.erase(self.uuid)).map_err(|error| {
+            Failure::Failed(format!(
+                "{error}; something may be left: erase again, which is safe, until it succeeds"
+            ))
+        })?;
+        let mut text = String::new();
+        for (kind, there) in erased {
+            let word = if there { "erased" } else { "was not there" };
+            let _ = writeln!(text, "{kind} {}: {word}", self.uuid);
+        }
+        print(&text)
+    }
+}
