@@ -1,7 +1,7 @@
 //! The bytes that are signed, and the pieces of a link.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use uuid::fmt::Hyphenated;
 
@@ -125,6 +125,9 @@ pub fn split_route(path: &str) -> Option<(AssetKind, &str)> {
     if id.contains('/') { None } else { Some((kind, id)) }
 }
 
+/// The longest base URL, in bytes: many clients stop at 2 KB for a whole link.
+const LONGEST_BASE: usize = 1_024;
+
 /// The public base URL of links, e.g. `https://app.example.com/api`: scheme, host and perhaps a path prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl {
@@ -140,6 +143,9 @@ impl BaseUrl {
     /// fragment.
     pub fn parse(text: &str) -> Result<Self, BaseUrlError> {
         let url = text.trim_end_matches('/');
+        if url.len() > LONGEST_BASE {
+            return Err(BaseUrlError::Form);
+        }
         let after_scheme = ["https://", "http://"].into_iter().find_map(|scheme| url.strip_prefix(scheme));
         let rest = after_scheme.ok_or(BaseUrlError::Scheme)?;
         let (host, prefix) = rest.find(['/', '?', '#']).map_or((rest, ""), |end| rest.split_at(end));
@@ -179,13 +185,21 @@ fn is_host(text: &str) -> bool {
         None => {
             let (name, port) = text.find(':').map_or((text, ""), |colon| text.split_at(colon));
             let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
-            (plain && name.bytes().any(|b| b.is_ascii_alphanumeric()), port)
+            (plain && name.bytes().any(|b| b.is_ascii_alphanumeric()) && !is_broken_address(name), port)
         }
     };
     let digits = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
     let port_fits =
         port.is_empty() || port.strip_prefix(':').is_some_and(|p| digits(p) && p.parse::<u16>().is_ok());
     host_fits && port_fits
+}
+
+/// Clients take a name whose last label is a number for an IPv4 address; it has to be one.
+fn is_broken_address(name: &str) -> bool {
+    let last = name.trim_end_matches('.').rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    let hexadecimal = last.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()));
+    let number = hexadecimal || (!last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()));
+    number && name.parse::<Ipv4Addr>().is_err()
 }
 
 /// Segments of unreserved characters, sub-delimiters and valid percent-encoding (RFC 3986 §3.3), none of them empty or
@@ -285,6 +299,21 @@ mod tests {
             "/Webhook-Assets/recording/x",
         ] {
             assert_eq!(split_route(other), None, "{other}");
+        }
+    }
+
+    #[cfg(feature = "gateway")]
+    proptest::proptest! {
+        #[test]
+        fn every_client_can_follow_what_is_taken_for_a_base_url(
+            text in "https?://[a-z0-9x._:@%\\[\\]-]{0,14}(/[a-z0-9.%~$&'()*+,;=:@?#`<>-]{0,6}){0,3}"
+        ) {
+            if let Ok(base) = BaseUrl::parse(&text) {
+                let followed = url::Url::parse(base.as_str());
+                proptest::prop_assert!(followed.is_ok() || text.contains("xn--"), "{}: {:?}", text, followed);
+                let path = followed.map(|url| url.path().trim_end_matches('/').to_owned());
+                proptest::prop_assert_eq!(path.as_deref().unwrap_or(base.prefix()), base.prefix());
+            }
         }
     }
 
