@@ -119,6 +119,7 @@ impl Chunks {
                 Ok(piece) => {
                     self.at += piece.len() as u64;
                     self.setback = None;
+                    self.source.gate.succeeded();
                     return Ok(piece);
                 }
                 Err(error) => self.resume(error).await?,

@@ -38,9 +38,9 @@ impl Gate {
         failures >= FAILURES && self.open.send_if_modified(|open| std::mem::replace(open, false))
     }
 
-    /// A probe found the store well again.
+    /// A probe found the store well again; on probation, until something else succeeds.
     pub(super) fn open(&self) {
-        self.failures.store(0, Ordering::Relaxed);
+        self.failures.store(FAILURES - 1, Ordering::Relaxed);
         self.open.send_replace(true);
     }
 
@@ -68,6 +68,10 @@ mod tests {
         assert!(gate.failed() && !gate.is_open());
         assert!(!gate.failed(), "it is closed already");
         gate.open();
-        assert!(gate.is_open() && !gate.failed());
+        assert!(gate.is_open());
+        assert!(gate.failed() && !gate.is_open(), "on probation a single failure is enough");
+        gate.open();
+        gate.succeeded();
+        assert!(!gate.failed() && gate.is_open());
     }
 }

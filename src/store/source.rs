@@ -84,6 +84,8 @@ impl Source {
         let result = self.ask(operation, path, options).await;
         match &result {
             Err(error) if error.is_ill() => self.failed(),
+            // A head without a body proves nothing yet: the body's first bytes will.
+            Ok(_) if matches!(operation, StoreOperation::Get | StoreOperation::Resume) => {}
             _ => self.gate.succeeded(),
         }
         result

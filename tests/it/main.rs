@@ -11,6 +11,7 @@ mod erasing;
 mod house;
 mod http2;
 mod local_files;
+mod on_the_wire;
 mod ranges;
 mod records;
 mod refusals;

@@ -1,6 +1,7 @@
 //! The vocabulary of the tests: a [`Site`] (gateway and admin listener on loopback, a clock that stands), links to it,
 //! and a client that sends bytes and reads an [`Answer`].
 
+pub mod bucket;
 pub mod client;
 pub mod http2;
 pub mod slow;
@@ -138,7 +139,7 @@ impl Plan {
     /// The store that the plan names: its URL's, or its objects.
     fn open_store(&self, metrics: Metrics) -> Store {
         match self.store.url {
-            StoreUrl::File(_) => Store::open(&self.store, metrics).unwrap(),
+            StoreUrl::File(_) | StoreUrl::S3(_) => Store::open(&self.store, metrics).unwrap(),
             _ => Store::new(Arc::clone(&self.objects), &self.store, metrics),
         }
     }

@@ -1,0 +1,126 @@
+//! The S3 client of the program against a bucket that breaks on the wire: what object_store makes of it, and what the
+//! link's holder gets.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::support::bucket::{Act, Bucket};
+use crate::support::{Answer, Plan, Site, recording, request_head, sample_store};
+
+async fn site_on(bucket: &Bucket) -> Site {
+    site_waiting(bucket, Duration::from_secs(2)).await
+}
+
+async fn site_waiting(bucket: &Bucket, first_byte_timeout: Duration) -> Site {
+    let mut plan = Plan::on(sample_store().await);
+    plan.store.url = "s3://bucket/prefix".parse().unwrap();
+    plan.store.options = [
+        ("endpoint", format!("http://{}", bucket.address)),
+        ("allow_http", "true".into()),
+        ("region", "eu".into()),
+        ("access_key_id", "AKIAEXAMPLE".into()),
+        ("secret_access_key", "nobody-may-see-this".into()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec();
+    plan.store.first_byte_timeout = first_byte_timeout;
+    plan.store.resume_tries = 4;
+    plan.start().await
+}
+
+async fn download(site: &Site) -> Answer {
+    let request = request_head("GET", &site.recording(), &[], b"");
+    Answer::parse_loosely(&site.client().exchange(request.as_bytes()).await, false).0
+}
+
+#[tokio::test]
+async fn what_breaks_on_the_wire_is_made_whole() {
+    let bucket = Bucket::holding(recording()).await;
+    let site = site_on(&bucket).await;
+    for acts in [
+        &[][..],
+        &[Act::Status(500, "InternalError")],
+        &[Act::Status(503, "SlowDown"), Act::Status(503, "SlowDown")],
+        &[Act::CutAfter(0)],
+        &[Act::CutAfter(100_000), Act::CutAfter(100_000)],
+        &[Act::ResetAfter(100_000), Act::Status(503, "SlowDown")],
+        &[Act::StallAfter(100_000), Act::Status(500, "InternalError"), Act::CutAfter(10)],
+        &[Act::Late(Duration::from_millis(300))],
+        &[Act::Late(Duration::from_millis(100)), Act::CutAfter(299_999)],
+    ] {
+        bucket.play(acts, Act::Serve);
+        let answer = download(&site).await;
+        assert_eq!((answer.status, answer.complete), (200, true), "{acts:?}: {} bytes", answer.body.len());
+        assert!(answer.body == recording(), "{acts:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_replaced_between_two_pieces_breaks_the_connection() {
+    for act in [Act::CutAfter(150_000), Act::ResetAfter(150_000), Act::StallAfter(150_000)] {
+        let bucket = Bucket::holding(recording()).await;
+        let site = site_on(&bucket).await;
+        bucket.play(&[act, Act::Late(Duration::from_millis(200))], Act::Serve);
+        let replaced = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            bucket.replace();
+        };
+        let (answer, ()) = tokio::join!(download(&site), replaced);
+        assert_eq!((answer.status, answer.complete), (200, false), "{act:?}");
+        assert!(recording().starts_with(&answer.body), "{act:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_length_that_contradicts_the_range_is_never_passed_on_as_whole() {
+    let bucket = Bucket::holding(recording()).await;
+    let site = site_on(&bucket).await;
+    bucket.play(&[], Act::Shortened(1_000));
+    let target = site.recording();
+    let request = request_head("GET", &target, &[("Range", "bytes=0-99999")], b"");
+    let bytes = site.client().exchange(request.as_bytes()).await;
+    let (answer, _) = Answer::parse_loosely(&bytes, false);
+    assert!(answer.status >= 500 || !answer.complete, "{}: {} bytes", answer.status, answer.body.len());
+}
+
+#[tokio::test]
+async fn a_dead_bucket_costs_its_deadline_at_first_and_nothing_later() {
+    let bucket = Bucket::holding(recording()).await;
+    let site = site_waiting(&bucket, Duration::from_millis(400)).await;
+    bucket.play(&[], Act::Late(Duration::from_secs(60)));
+    let started = Instant::now();
+    for _ in 0..5 {
+        let answer = site.get(&site.recording(), &[]).await;
+        assert_eq!((answer.status, answer.must("retry-after")), (503, "5"));
+    }
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    let (asked, started) = (bucket.requests.load(Ordering::SeqCst), Instant::now());
+    for _ in 0..50 {
+        assert_eq!(site.get(&site.recording(), &[]).await.status, 503);
+    }
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    assert!(bucket.requests.load(Ordering::SeqCst) - asked <= 2, "it is probed, not hammered");
+    let ready = site.admin().request("GET", "/readyz", &[], b"").await;
+    assert_eq!(ready.status, 503);
+}
+
+#[tokio::test]
+async fn what_the_bucket_says_of_itself_reaches_nobody() {
+    let bucket = Bucket::holding(recording()).await;
+    let site = site_on(&bucket).await;
+    for (act, status) in [
+        (Act::Status(403, "SignatureDoesNotMatch"), 502),
+        (Act::Status(404, "NoSuchBucket"), 502),
+        (Act::Status(404, "NoSuchKey"), 404),
+        (Act::Status(500, "InternalError"), 503),
+    ] {
+        bucket.play(&[], act);
+        let answer = site.get(&site.recording(), &[]).await;
+        assert_eq!(answer.status, status, "{act:?}");
+        let text = format!("{answer:?} {}", String::from_utf8_lossy(&answer.body));
+        for secret in [&bucket.address.to_string(), "AKIAEXAMPLE", "nobody-may-see-this", "prefix", "Error>"]
+        {
+            assert!(!text.contains(secret), "{act:?}: {text}");
+        }
+    }
+}

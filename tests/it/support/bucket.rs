@@ -1,0 +1,153 @@
+//! A bucket on a socket: speaks as much of S3 as reading takes, and breaks on the wire as told.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What happens to one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// It is answered as it should be.
+    Serve,
+    /// It is answered with this status and S3 code, and `Retry-After: 1`.
+    Status(u16, &'static str),
+    /// The connection closes after so many body bytes.
+    CutAfter(usize),
+    /// The connection is reset after so many body bytes.
+    ResetAfter(usize),
+    /// Nothing comes after so many body bytes.
+    StallAfter(usize),
+    /// The answer's head comes late.
+    Late(Duration),
+    /// The body is announced shorter than the object's range, and is.
+    Shortened(usize),
+}
+
+/// A bucket with one object under every key.
+#[derive(Debug)]
+pub struct Bucket {
+    pub address: SocketAddr,
+    object: Vec<u8>,
+    etag: Mutex<&'static str>,
+    script: Mutex<VecDeque<Act>>,
+    /// What happens when the script is done.
+    then: Mutex<Act>,
+    pub requests: AtomicUsize,
+}
+
+impl Bucket {
+    pub async fn holding(object: Vec<u8>) -> Arc<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let bucket = Arc::new(Self {
+            address: listener.local_addr().unwrap(),
+            object,
+            etag: Mutex::new("\"v1\""),
+            script: Mutex::default(),
+            then: Mutex::new(Act::Serve),
+            requests: AtomicUsize::new(0),
+        });
+        let serving = Arc::clone(&bucket);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(Arc::clone(&serving).connection(stream));
+            }
+        });
+        bucket
+    }
+
+    /// The next requests go like this, those after them like `then`.
+    pub fn play(&self, acts: &[Act], then: Act) {
+        *self.script.lock().unwrap() = acts.iter().copied().collect();
+        *self.then.lock().unwrap() = then;
+    }
+
+    /// From now on the object is another one of the same size.
+    pub fn replace(&self) {
+        *self.etag.lock().unwrap() = "\"v2\"";
+    }
+
+    fn next_act(&self) -> Act {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        let next = self.script.lock().unwrap().pop_front();
+        next.unwrap_or(*self.then.lock().unwrap())
+    }
+
+    async fn connection(self: Arc<Self>, mut stream: TcpStream) {
+        while let Some(head) = read_head(&mut stream).await {
+            if !self.answer(&mut stream, &head, self.next_act()).await {
+                return;
+            }
+        }
+    }
+
+    /// Answers one request; false if the connection is over.
+    async fn answer(&self, stream: &mut TcpStream, head: &str, act: Act) -> bool {
+        if let Act::Status(status, code) = act {
+            let body =
+                format!("<Error><Code>{code}</Code><Message>at http://{}</Message></Error>", self.address);
+            let answer = format!(
+                "HTTP/1.1 {status} No\r\nRetry-After: 1\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            return stream.write_all(answer.as_bytes()).await.is_ok();
+        }
+        if let Act::Late(delay) = act {
+            tokio::time::sleep(delay).await;
+        }
+        let range = range_of(head, self.object.len());
+        let wanted = &self.object[range.clone().unwrap_or(0..self.object.len())];
+        let body = if let Act::Shortened(by) = act { &wanted[..wanted.len() - by] } else { wanted };
+        let status = range.map_or("200 OK\r\n".to_owned(), |range| {
+            let (first, last) = (range.start, range.end - 1);
+            format!("206 Partial Content\r\nContent-Range: bytes {first}-{last}/{}\r\n", self.object.len())
+        });
+        let etag = *self.etag.lock().unwrap();
+        let answer = format!(
+            "HTTP/1.1 {status}ETag: {etag}\r\nLast-Modified: Mon, 23 Nov 2026 09:00:00 GMT\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        if stream.write_all(answer.as_bytes()).await.is_err() || head.starts_with("HEAD ") {
+            return head.starts_with("HEAD ");
+        }
+        let limit = match act {
+            Act::CutAfter(limit) | Act::ResetAfter(limit) | Act::StallAfter(limit) => limit.min(body.len()),
+            _ => body.len(),
+        };
+        let sent = stream.write_all(&body[..limit]).await.is_ok();
+        match act {
+            Act::CutAfter(_) => false,
+            Act::ResetAfter(_) => {
+                let _ = stream.set_zero_linger();
+                false
+            }
+            Act::StallAfter(_) => std::future::pending().await,
+            _ => sent,
+        }
+    }
+}
+
+async fn read_head(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        if stream.read(&mut byte).await.ok()? == 0 {
+            return None;
+        }
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).ok()
+}
+
+/// `Range: bytes=a-b` or `bytes=a-`.
+fn range_of(head: &str, size: usize) -> Option<std::ops::Range<usize>> {
+    let head = head.to_ascii_lowercase();
+    let spec = head.split("range: bytes=").nth(1)?.split("\r\n").next()?;
+    let (first, last) = spec.split_once('-')?;
+    let last = last.parse::<usize>().map_or(size, |last| (last + 1).min(size));
+    Some(first.parse().ok()?..last)
+}
