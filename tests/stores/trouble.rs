@@ -53,7 +53,13 @@ fn check_says(backend: &Backend, trouble: &Trouble, variables: &[Variable]) -> S
 async fn the_gateway_says_little_and_logs_why(backend: &Backend, trouble: &Trouble, variables: &[Variable]) {
     let server = Home::of(variables).serve();
     let served = server.served();
-    for (method, fields) in [("GET", &[][..]), ("GET", &[("Range", "bytes=-9")])] {
+    let ways: [(&str, &[(&str, &str)]); 4] = [
+        ("GET", &[]),
+        ("HEAD", &[]),
+        ("GET", &[("Range", "bytes=-9")]),
+        ("GET", &[("Range", "bytes=0-9,20-29")]),
+    ];
+    for (method, fields) in ways {
         let answer = served.ask(method, &served.link(AssetRef::transcript(CALL)), fields).await;
         assert_eq!(answer.status, trouble.status, "{}: {method} {fields:?}: {answer:?}", trouble.what);
         hides(backend, trouble, &format!("{:?} {}", answer.fields, String::from_utf8_lossy(&answer.body)));
@@ -115,7 +121,7 @@ async fn an_azure_store_in_trouble_is_told_apart_and_keeps_its_secrets() {
             what: "a wrong key",
             // Base64, as every account key is.
             changes: vec![("AZURE_STORAGE_ACCOUNT_KEY", "bm90LXRoZS1rZXktb2YtdGhpcy1hY2NvdW50".into())],
-            words: ["403", "correct AZURE_STORAGE_ACCOUNT_KEY"],
+            words: ["403 AuthorizationFailure", "correct AZURE_STORAGE_ACCOUNT_KEY"],
             status: 502,
         },
         Trouble {
@@ -124,7 +130,7 @@ async fn an_azure_store_in_trouble_is_told_apart_and_keeps_its_secrets() {
                 ("AZURE_STORAGE_ACCOUNT_NAME", "nobodysaccount".into()),
                 ("AZURE_STORAGE_ENDPOINT", endpoint.replace(&account, "nobodysaccount")),
             ],
-            words: ["account", "correct AZURE_STORAGE_ACCOUNT_NAME"],
+            words: ["no such account", "correct AZURE_STORAGE_ACCOUNT_NAME"],
             status: 502,
         },
         Trouble {
@@ -141,6 +147,43 @@ async fn an_azure_store_in_trouble_is_told_apart_and_keeps_its_secrets() {
         },
     ];
     troubles_are_told_apart(&backend, troubles).await;
+}
+
+/// What a slip in a setting leads to, before anything is sent.
+#[test]
+fn credentials_that_make_no_client_are_named_and_not_shown() {
+    refuses("az://calls", &[], &["no account name", "set AZURE_STORAGE_ACCOUNT_NAME"]);
+    let account = ("AZURE_STORAGE_ACCOUNT_NAME", "account");
+    refuses("az://calls", &[account, ("AZURE_STORAGE_ACCOUNT_KEY", HALF)], &["not base64", "copy it whole"]);
+    refuses(
+        "s3://calls",
+        &[("AWS_ACCESS_KEY_ID", HALF)],
+        &["without its secret", "set AWS_SECRET_ACCESS_KEY"],
+    );
+    refuses(
+        "gs://calls",
+        &[("GOOGLE_SERVICE_ACCOUNT", "/*half-a-key")],
+        &["cannot be read", "correct its path"],
+    );
+    refuses(
+        "gs://calls",
+        &[("GOOGLE_SERVICE_ACCOUNT_KEY", HALF)],
+        &["not the JSON", "download its key anew"],
+    );
+}
+
+/// A credential that lost its other half on the way.
+const HALF: &str = "*half-a-key";
+
+/// `check` fails with these words.
+#[track_caller]
+fn refuses(url: &str, variables: &[(&'static str, &str)], words: &[&str]) {
+    let url = [("WEBHOOK_ASSETS_STORE", url)];
+    let variables = url.iter().chain(variables).map(|(name, value)| (*name, (*value).to_owned()));
+    let (code, said) = Home::of(&variables.collect::<Vec<_>>()).check();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(words.iter().all(|word| said.contains(word)), "{words:?} are missing in {said}");
+    assert!(!said.contains(HALF), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
