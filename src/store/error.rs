@@ -156,9 +156,14 @@ enum RangeFault {
 }
 
 /// S3's and Azure's codes, and what to do about them.
-const ADVICE: [(&str, &str); 12] = [
+const ADVICE: [(&str, &str); 14] = [
     ("NoSuchBucket", "correct the bucket in store.url, or create it"),
     ("ContainerNotFound", "correct the container in store.url, or create it"),
+    // Azure's word for a missing object is BlobNotFound.
+    (
+        "ResourceNotFound",
+        "there is no such account or container: correct AZURE_STORAGE_ACCOUNT_NAME, the endpoint and store.url",
+    ),
     ("InvalidAccessKeyId", "the access key is unknown there: correct AWS_ACCESS_KEY_ID"),
     ("SignatureDoesNotMatch", "the secret does not belong to the access key: correct AWS_SECRET_ACCESS_KEY"),
     ("AccessDenied", "allow this key s3:GetObject and s3:ListBucket"),
@@ -167,7 +172,14 @@ const ADVICE: [(&str, &str); 12] = [
     ("AuthorizationHeaderMalformed", "the region does not fit: correct AWS_REGION"),
     ("PermanentRedirect", "the bucket is in another region: correct AWS_REGION or the endpoint"),
     ("AuthenticationFailed", "the account key is wrong: correct AZURE_STORAGE_ACCOUNT_KEY"),
-    ("AuthorizationFailure", "this identity may not read the container: grant it Storage Blob Data Reader"),
+    (
+        "AuthorizationFailure",
+        "the account key is wrong (correct AZURE_STORAGE_ACCOUNT_KEY), or the account's firewall keeps this machine out",
+    ),
+    (
+        "AuthorizationPermissionMismatch",
+        "this identity may not read the container: grant it Storage Blob Data Reader",
+    ),
     ("SlowDown", "the store limits our rate: spread the load or raise the limit"),
 ];
 
@@ -191,6 +203,10 @@ impl Cause {
         let status = status_in(text);
         let code = between(text, "<Code>", "</Code>").or_else(|| known_code(text));
         let (what, advice) = match (status, code) {
+            _ if lacks_credentials(&text.to_ascii_lowercase()) => (
+                "there are no credentials, and this machine's metadata service gives none".into(),
+                Some("set the cloud's credential variables, or give the machine an identity"),
+            ),
             (Some(status), Some(code)) => (format!("it answered {status} {code}"), None),
             (Some(status), None) => (format!("it answered {status}"), None),
             (None, Some(code)) => (format!("it answered {code}"), None),
@@ -207,8 +223,33 @@ impl Cause {
     }
 
     fn names_a_missing_bucket(&self) -> bool {
-        self.what.contains("NoSuchBucket") || self.what.contains("ContainerNotFound")
+        ["NoSuchBucket", "ContainerNotFound", "ResourceNotFound"].iter().any(|code| self.what.contains(code))
     }
+}
+
+/// What the client's builder dislikes about credentials, in its own words (some show a value), and in ours.
+const UNUSABLE: [(&str, &str, &str); 8] = [
+    ("account must be specified", "there is no account name", "set AZURE_STORAGE_ACCOUNT_NAME"),
+    ("invalid access key", "the account key is not base64", "copy it whole into AZURE_STORAGE_ACCOUNT_KEY"),
+    ("parsing an sas key", "the SAS token cannot be read", "copy it whole into AZURE_STORAGE_SAS_TOKEN"),
+    ("in sas query pair", "the SAS token cannot be read", "copy it whole into AZURE_STORAGE_SAS_TOKEN"),
+    ("missing accesskeyid", "there is a secret without its access key", "set AWS_ACCESS_KEY_ID"),
+    ("missing secretaccesskey", "there is an access key without its secret", "set AWS_SECRET_ACCESS_KEY"),
+    (
+        "unable to open service account file",
+        "the service account's file cannot be read",
+        "correct its path, or let this user read it",
+    ),
+    (
+        "unable to decode service account file",
+        "the service account is not the JSON that Google hands out",
+        "download its key anew",
+    ),
+];
+
+/// A client that has no credentials asks the machine for some; what that answers says nothing about the store.
+fn lacks_credentials(lower: &str) -> bool {
+    ["169.254.169.254", "metadata.google.internal", "fd00:ec2::254"].iter().any(|host| lower.contains(host))
 }
 
 /// A failure that the store did not even answer.
@@ -218,9 +259,8 @@ fn without_answer(
     io: Option<std::io::ErrorKind>,
 ) -> (String, Option<&'static str>) {
     let lower = text.to_ascii_lowercase();
-    if lower.contains("169.254.169.254") || lower.contains("metadata.google.internal") {
-        let what = "there are no credentials, and this machine's metadata service gives none";
-        return (what.into(), Some("set the cloud's credential variables, or give the machine an identity"));
+    if let Some((_, what, advice)) = UNUSABLE.iter().find(|(theirs, _, _)| lower.contains(theirs)) {
+        return ((*what).into(), Some(advice));
     }
     if lower.contains("certificate") {
         return (
@@ -292,6 +332,14 @@ mod tests {
             refused.to_string(),
             "it cannot be connected to (connection refused); is it running, and the endpoint right?"
         );
+    }
+
+    #[test]
+    fn without_credentials_the_machines_answer_is_not_taken_for_the_stores() {
+        let text = "Error performing PUT http://169.254.169.254/latest/api/token - Server returned non-2xx status code: \
+                    403 Forbidden";
+        let cause = Cause::read(text, None, None).to_string();
+        assert!(cause.starts_with("there are no credentials, "), "{cause}");
     }
 
     #[test]

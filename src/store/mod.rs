@@ -145,8 +145,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn head(&self, grant: &Grant) -> Result<Meta, StoreError> {
-        let options = GetOptions::new().with_head(true);
-        let result = self.source.request(StoreOperation::Head, &path_of(grant.asset()), options).await?;
+        let result = self.source.head(&path_of(grant.asset())).await?;
         Ok(Meta::from(&result.meta))
     }
 
@@ -206,11 +205,7 @@ impl Store {
         let mut erased = Vec::new();
         for kind in AssetKind::ALL {
             let path = path_of(AssetRef { kind, id: call });
-            let there = match self
-                .source
-                .request(StoreOperation::Head, &path, GetOptions::new().with_head(true))
-                .await
-            {
+            let there = match self.source.head(&path).await {
                 Ok(_) => true,
                 Err(StoreError::NotFound) => false,
                 Err(error) => return Err(error),

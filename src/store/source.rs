@@ -1,6 +1,7 @@
 //! One request to the object store: with its deadline, through the gate, counted.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ pub(super) struct Source {
     pub(super) gate: Gate,
     pub(super) patience: Patience,
     pub(super) metrics: Metrics,
+    /// Whether the bucket was seen: an object was found in it, or a GET was told that it has no such object.
+    bucket_seen: AtomicBool,
 }
 
 impl fmt::Debug for Source {
@@ -54,7 +57,20 @@ impl fmt::Debug for Source {
 
 impl Source {
     pub(super) fn new(objects: Arc<dyn ObjectStore>, config: &Config, metrics: Metrics) -> Self {
-        Self { objects, gate: Gate::new(), patience: Patience::from(config), metrics }
+        let patience = Patience::from(config);
+        Self { objects, gate: Gate::new(), patience, metrics, bucket_seen: AtomicBool::new(false) }
+    }
+
+    /// Asks for metadata alone. An answer to HEAD has no body, and only a body tells a missing bucket from a missing
+    /// object: until the bucket was seen, a GET has to agree that the object is absent.
+    pub(super) async fn head(self: &Arc<Self>, path: &Path) -> Result<GetResult, StoreError> {
+        let options = GetOptions::new().with_head(true);
+        match self.request(StoreOperation::Head, path, options).await {
+            Err(StoreError::NotFound) if !self.bucket_seen.load(Ordering::Relaxed) => {
+                self.request(StoreOperation::Get, path, GetOptions::new()).await
+            }
+            other => other,
+        }
     }
 
     /// Deletes an object. One that is not there is as good as deleted.
@@ -119,6 +135,7 @@ impl Source {
         options: GetOptions,
     ) -> Result<GetResult, StoreError> {
         let started = Instant::now();
+        let for_body = !options.head;
         let answer =
             tokio::time::timeout(self.patience.first_byte, self.objects.get_opts(path, options)).await;
         let result = match answer {
@@ -126,6 +143,9 @@ impl Source {
             Ok(Err(error)) => Err(StoreError::from(error)),
             Err(_) => Err(StoreError::TimedOut { waited: self.patience.first_byte, for_what: "an answer" }),
         };
+        if result.is_ok() || (for_body && matches!(result, Err(StoreError::NotFound))) {
+            self.bucket_seen.store(true, Ordering::Relaxed);
+        }
         self.metrics.store_answered(
             operation,
             started.elapsed(),

@@ -1,0 +1,127 @@
+//! The real program, in a folder of its own, with an environment that holds only what the test gave it.
+
+use std::fmt::Write;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use webhook_assets::clock::{Clock, SystemClock};
+
+use crate::backend::Variable;
+use crate::contract::Served;
+
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A folder with the keyring of every test, and the variables of one store.
+pub struct Home {
+    folder: TempDir,
+    store: Vec<Variable>,
+}
+
+impl Home {
+    pub fn of(store: &[Variable]) -> Self {
+        let home = Self { folder: tempfile::tempdir().unwrap(), store: store.to_vec() };
+        let keys = home.folder.path().join("keys.json");
+        // The key of `support::key`.
+        let secret = "07".repeat(32);
+        let text = format!(r#"{{"version": 1, "keys": [{{"id": "k1", "secret": "{secret}"}}]}}"#);
+        std::fs::write(&keys, text).unwrap();
+        std::fs::set_permissions(&keys, PermissionsExt::from_mode(0o600)).unwrap();
+        home
+    }
+
+    fn program(&self, command: &str) -> Command {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_webhook-assets"));
+        program.arg(command).env_clear().current_dir(self.folder.path()).stdin(Stdio::null());
+        program.env("WEBHOOK_ASSETS_PUBLIC_URL", "https://app.example.com/api");
+        program.env("WEBHOOK_ASSETS_KEYS", "keys.json");
+        program.env("WEBHOOK_ASSETS_LISTEN", "127.0.0.1:0").env("WEBHOOK_ASSETS_ADMIN_LISTEN", "127.0.0.1:0");
+        program.envs(self.store.iter().map(|(name, value)| (name, value)));
+        program.stdout(Stdio::piped()).stderr(Stdio::piped());
+        program
+    }
+
+    /// The exit code of `check` and everything it said.
+    pub fn check(&self) -> (Option<i32>, String) {
+        let output = self.program("check").output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    }
+
+    /// Starts `serve`.
+    pub fn serve(&self) -> Server {
+        let mut child = self.program("serve").spawn().unwrap();
+        let out = collect(child.stdout.take().unwrap());
+        let log = collect(child.stderr.take().unwrap());
+        let gateway = eventually(
+            || {
+                let said = out.lock().unwrap();
+                said.lines().find_map(|line| line.strip_prefix("gateway listening on http://")?.parse().ok())
+            },
+            || format!("no bound address; the log: {}", log.lock().unwrap()),
+        );
+        Server { child, gateway, log }
+    }
+}
+
+/// A running `serve`; killed when dropped.
+pub struct Server {
+    child: Child,
+    gateway: SocketAddr,
+    log: Arc<Mutex<String>>,
+}
+
+impl Server {
+    pub fn served(&self) -> Served {
+        Served { address: self.gateway, now: SystemClock.now() }
+    }
+
+    /// What was logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    #[track_caller]
+    pub fn logs(&self, words: &str) {
+        eventually(
+            || self.log().contains(words).then_some(()),
+            || format!("no {words:?} in the log: {}", self.log()),
+        );
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn collect(stream: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let output = Arc::<Mutex<String>>::default();
+    let into = Arc::clone(&output);
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let _ = writeln!(into.lock().unwrap(), "{line}");
+        }
+    });
+    output
+}
+
+/// Asks again and again until there is an answer.
+#[track_caller]
+fn eventually<T>(mut ask: impl FnMut() -> Option<T>, what: impl Fn() -> String) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(started.elapsed() < PATIENCE, "{}", what());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
