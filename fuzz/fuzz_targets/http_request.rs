@@ -107,6 +107,7 @@ async fn serve(keyring: Keyring) -> SocketAddr {
         stall_timeout: second,
         resume_tries: 1,
         resume_timeout: second,
+        read_ahead: 1,
         ca_file: None,
         options: Vec::new(),
         cloud: CloudVariables::default(),

@@ -184,6 +184,7 @@ fn read_store(reader: &Reader, environment: &[(String, String)]) -> Result<store
         stall_timeout: reader.get("store.stall_timeout")?,
         resume_tries: reader.get("store.resume_tries")?,
         resume_timeout: reader.get("store.resume_timeout")?,
+        read_ahead: reader.get("store.read_ahead")?,
         ca_file: reader.optional("store.ca_file")?,
         options: reader.store_options(),
         cloud: CloudVariables::pick(environment.iter().cloned()),

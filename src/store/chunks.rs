@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use futures_util::{Stream, StreamExt, stream};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult, GetResultPayload};
 
+use super::ahead;
 use super::source::Source;
 use super::{Meta, StoreError};
 use crate::telemetry::metrics::StoreOperation;
@@ -24,7 +26,7 @@ const FILE_CHUNK: u64 = 64 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>;
+pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>;
 
 /// A stream of bytes that is as long as promised: it yields an error rather than end short or run over. It reads
 /// only when polled, so a stalled reader holds one chunk and no more.
@@ -59,10 +61,15 @@ impl Chunks {
         source: Arc<Source>,
         path: Path,
         result: GetResult,
+        wanted: Range<u64>,
     ) -> Result<Self, StoreError> {
         let etag = Meta::from(&result.meta).etag;
-        let (at, end) = (result.range.start, result.range.end);
-        let rest = pieces(result);
+        let (at, end) = (wanted.start, wanted.end);
+        let begun = result.range.end;
+        let mut rest = pieces(result);
+        if begun < end {
+            rest = Box::pin(rest.chain(ahead::rest(&source, &path, &etag, begun..end)));
+        }
         let mut chunks = Self { source, path, etag, first: None, rest, at, end, setback: None };
         if at < end {
             let first = chunks.first_chunk().await?;
@@ -165,7 +172,8 @@ impl Chunks {
             }
             tokio::time::sleep(pause).await;
             let _ = tokio::time::timeout(left.saturating_sub(pause), self.source.gate.opened()).await;
-            let reopened = reopen(&self.source, &self.path, &self.etag, self.at..self.end).await;
+            let wanted = self.at..self.end;
+            let reopened = reopen(&self.source, StoreOperation::Resume, &self.path, &self.etag, wanted).await;
             match reopened {
                 Ok(rest) => {
                     self.rest = rest;
@@ -181,14 +189,15 @@ impl Chunks {
 
 /// The bytes `wanted`, if it still is the same object. Its tag is compared here: some stores ignore If-Match, and a tag
 /// that was made here matches nothing there.
-async fn reopen(
+pub(super) async fn reopen(
     source: &Arc<Source>,
+    operation: StoreOperation,
     path: &Path,
     etag: &str,
-    wanted: std::ops::Range<u64>,
+    wanted: Range<u64>,
 ) -> Result<Pieces, StoreError> {
     let options = GetOptions::new().with_range(Some(GetRange::Bounded(wanted.clone())));
-    let result = match source.request(StoreOperation::Resume, path, options).await {
+    let result = match source.request(operation, path, options).await {
         Err(StoreError::NotFound) => return Err(StoreError::Changed),
         other => other?,
     };

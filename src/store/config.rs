@@ -21,6 +21,8 @@ pub struct Config {
     pub resume_tries: u32,
     /// For how long, counted from the last byte that arrived.
     pub resume_timeout: Duration,
+    /// How many segments of a long object are on their way at once; 1 is one stream. Clouds alone.
+    pub read_ahead: usize,
     /// The certificate (PEM) of a private authority that signed the store's.
     pub ca_file: Option<PathBuf>,
     /// Options of the store's client, as object_store names them.

@@ -2,6 +2,7 @@
 //!
 //! Nothing below takes a path from outside: the object's place comes from the grant.
 
+mod ahead;
 mod chunks;
 mod config;
 mod error;
@@ -156,7 +157,10 @@ impl Store {
     /// [`StoreError`]; [`StoreError::Unsatisfiable`] carries the metadata, for a span that has no bytes.
     pub async fn get(&self, grant: &Grant, span: Span, version: Version<'_>) -> Result<Object, StoreError> {
         let path = path_of(grant.asset());
-        let mut options = GetOptions::new().with_range(span.as_get_range());
+        let ahead = ahead::first_segment(span, self.source.patience.read_ahead);
+        let asked =
+            ahead.as_ref().map_or(span.as_get_range(), |first| Some(GetRange::Bounded(first.clone())));
+        let mut options = GetOptions::new().with_range(asked);
         match version {
             Version::Any => {}
             // Compared below instead: some stores ignore If-Match, and a tag that was made here matches nothing there.
@@ -166,10 +170,11 @@ impl Store {
         let result = match self.source.request(StoreOperation::Get, &path, options).await {
             Ok(result) => result,
             // The crate reports 416 as a nameless error, and Azure refuses suffix ranges: the size decides.
-            Err(error) if span != Span::Whole && error.may_be_the_range() => {
+            Err(error) if (span != Span::Whole || ahead.is_some()) && error.may_be_the_range() => {
                 let meta = self.head(grant).await?;
                 let Some(range) = span.within(meta.size) else { return Err(StoreError::Unsatisfiable(meta)) };
-                let options = GetOptions::new().with_range(Some(GetRange::Bounded(range)));
+                let bounded = Some(GetRange::Bounded(range)).filter(|_| span != Span::Whole);
+                let options = GetOptions::new().with_range(bounded);
                 self.source.request(StoreOperation::Get, &path, options).await?
             }
             Err(error) => return Err(error),
@@ -181,11 +186,12 @@ impl Store {
         }
         // Some stores answer an empty suffix with no bytes instead of refusing it.
         let Some(wanted) = span.within(meta.size) else { return Err(StoreError::Unsatisfiable(meta)) };
-        if wanted != range {
+        let begun = ahead.map_or(wanted.end, |first| first.end.min(wanted.end));
+        if range != wanted && range != (wanted.start..begun) {
             return Err(StoreError::broken("the store answered with another range than was asked for"));
         }
-        let chunks = Chunks::start(Arc::clone(&self.source), path, result).await?;
-        Ok(Object { meta, range, chunks })
+        let chunks = Chunks::start(Arc::clone(&self.source), path, result, wanted.clone()).await?;
+        Ok(Object { meta, range: wanted, chunks })
     }
 
     /// Whether the store answers at all and lets us read.

@@ -69,6 +69,13 @@ impl StoreUrl {
     }
 }
 
+impl StoreUrl {
+    /// Whether there is a network between.
+    pub(super) fn is_remote(&self) -> bool {
+        !matches!(self, Self::File(_) | Self::Memory)
+    }
+}
+
 impl fmt::Debug for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind())

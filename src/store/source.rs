@@ -22,6 +22,7 @@ pub(super) struct Patience {
     pub(super) stall: Duration,
     pub(super) resume_tries: u32,
     pub(super) resume_timeout: Duration,
+    pub(super) read_ahead: usize,
 }
 
 impl From<&Config> for Patience {
@@ -31,6 +32,8 @@ impl From<&Config> for Patience {
             stall: config.stall_timeout,
             resume_tries: config.resume_tries,
             resume_timeout: config.resume_timeout,
+            // A file's next byte is never far away.
+            read_ahead: if config.url.is_remote() { config.read_ahead } else { 1 },
         }
     }
 }

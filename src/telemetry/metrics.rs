@@ -45,6 +45,8 @@ pub enum StoreOperation {
     FirstChunk,
     /// The rest of a body that broke, until its head.
     Resume,
+    /// A segment that is read ahead, until its head.
+    Ahead,
     /// To delete an object.
     Delete,
     /// Whether it is there.
@@ -58,6 +60,7 @@ impl StoreOperation {
             Self::Get => "get",
             Self::FirstChunk => "first_chunk",
             Self::Resume => "resume",
+            Self::Ahead => "ahead",
             Self::Delete => "delete",
             Self::Probe => "probe",
         }

@@ -1,6 +1,7 @@
 //! The S3 client of the program against a bucket that breaks on the wire: what object_store makes of it, and what the
 //! link's holder gets.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,12 @@ async fn site_on(bucket: &Bucket) -> Site {
 }
 
 async fn site_waiting(bucket: &Bucket, first_byte_timeout: Duration) -> Site {
+    let mut plan = plan_on(bucket).await;
+    plan.store.first_byte_timeout = first_byte_timeout;
+    plan.start().await
+}
+
+async fn plan_on(bucket: &Bucket) -> Plan {
     let mut plan = Plan::on(sample_store().await);
     plan.store.url = "s3://bucket/prefix".parse().unwrap();
     plan.store.options = [
@@ -23,9 +30,68 @@ async fn site_waiting(bucket: &Bucket, first_byte_timeout: Duration) -> Site {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec();
-    plan.store.first_byte_timeout = first_byte_timeout;
+    plan.store.first_byte_timeout = Duration::from_secs(2);
     plan.store.resume_tries = 4;
-    plan.start().await
+    plan
+}
+
+/// A long object that is read ahead in four segments at once.
+async fn far_away(object: &[u8]) -> (Arc<Bucket>, Site) {
+    let bucket = Bucket::holding(object.to_vec()).await;
+    let mut plan = plan_on(&bucket).await;
+    plan.store.read_ahead = 4;
+    (bucket, plan.start().await)
+}
+
+#[tokio::test]
+async fn what_is_read_ahead_is_the_object_whatever_breaks() {
+    let object: Vec<u8> = recording().into_iter().cycle().take(30_000_000).collect();
+    let (bucket, site) = far_away(&object).await;
+    for acts in [
+        &[][..],
+        &[Act::CutAfter(1_000_000)],
+        &[Act::Serve, Act::CutAfter(0), Act::ResetAfter(3_000_000), Act::Status(503, "SlowDown")],
+        &[
+            Act::Serve,
+            Act::Serve,
+            Act::StallAfter(2_000_000),
+            Act::Serve,
+            Act::Late(Duration::from_millis(200)),
+        ],
+        &[Act::Serve, Act::Serve, Act::Serve, Act::Shortened(1)],
+    ] {
+        bucket.play(acts, Act::Serve);
+        let answer = download(&site).await;
+        assert_eq!((answer.status, answer.complete), (200, true), "{acts:?}: {} bytes", answer.body.len());
+        assert!(answer.body == object, "{acts:?}");
+    }
+    let target = site.recording();
+    let answer = site.get(&target, &[("Range", "bytes=11111111-")]).await;
+    assert_eq!((answer.status, answer.body == object[11_111_111..]), (206, true));
+}
+
+#[tokio::test]
+async fn what_is_replaced_while_it_is_read_ahead_breaks_the_connection() {
+    let object: Vec<u8> = recording().into_iter().cycle().take(30_000_000).collect();
+    let (bucket, site) = far_away(&object).await;
+    bucket.play(&[Act::Serve, Act::Late(Duration::from_millis(200))], Act::Serve);
+    let replaced = async {
+        while bucket.requests.load(Ordering::SeqCst) < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        bucket.replace();
+    };
+    let (answer, ()) = tokio::join!(download(&site), replaced);
+    assert!(!answer.complete && object.starts_with(&answer.body), "{} bytes", answer.body.len());
+}
+
+#[tokio::test]
+async fn a_short_or_empty_object_is_not_disturbed_by_reading_ahead() {
+    for object in [&b""[..], b"x", &[7; 100_000]] {
+        let (_bucket, site) = far_away(object).await;
+        let answer = site.get(&site.recording(), &[]).await;
+        assert_eq!((answer.status, answer.body.as_slice()), (200, object));
+    }
 }
 
 async fn download(site: &Site) -> Answer {

@@ -4,7 +4,7 @@ use super::{Home, Ran};
 
 /// A value that no setting of its kind takes, for every setting that can be wrong; as TOML, as text, and what the
 /// message says it takes.
-const BAD: [(&str, &str, &str, &str); 22] = [
+const BAD: [(&str, &str, &str, &str); 23] = [
     ("listen", "\"8080\"", "\"8080\"", "127.0.0.1:8080"),
     ("public_url", "\"app.example.com\"", "\"app.example.com\"", "https://"),
     ("longest_lifetime", "\"a day\"", "\"a day\"", "24h"),
@@ -13,6 +13,7 @@ const BAD: [(&str, &str, &str, &str); 22] = [
     ("store.first_byte_timeout", "\"10\"", "\"10\"", "a duration"),
     ("store.stall_timeout", "30", "30", "a duration"),
     ("store.resume_tries", "0", "0", "a whole number"),
+    ("store.read_ahead", "0", "0", "a whole number"),
     ("store.resume_timeout", "60", "60", "a duration"),
     ("gateway.allowed_origins", "[\"example.com\"]", "\"example.com\"", "origins"),
     ("gateway.requests_in_flight", "0", "0", "a whole number"),

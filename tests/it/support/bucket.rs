@@ -100,6 +100,10 @@ impl Bucket {
             tokio::time::sleep(delay).await;
         }
         let range = range_of(head, self.object.len());
+        if range.as_ref().is_some_and(|range| range.start >= self.object.len()) {
+            let answer = "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n";
+            return stream.write_all(answer.as_bytes()).await.is_ok();
+        }
         let wanted = &self.object[range.clone().unwrap_or(0..self.object.len())];
         let body = if let Act::Shortened(by) = act { &wanted[..wanted.len() - by] } else { wanted };
         let status = range.map_or("200 OK\r\n".to_owned(), |range| {

@@ -106,6 +106,7 @@ impl Plan {
                 // What breaks stays broken, but for the tests about taking it up again.
                 resume_tries: 0,
                 resume_timeout: Duration::from_secs(5),
+                read_ahead: 1,
                 ca_file: None,
                 options: Vec::new(),
                 cloud: CloudVariables::default(),
