@@ -1,8 +1,9 @@
 //! Reading ahead: the segments of a long object, several of them on their way at once, delivered in order.
 //!
 //! One stream over a long way is as slow as its window of unacknowledged bytes. Memory stays bounded: so many segments
-//! and no more are held, and nothing is asked for while the client takes nothing.
+//! are held and no more, and the next is asked for when the client has taken one. When the client leaves, all end.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use object_store::path::Path;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::chunks::{Pieces, reopen};
 use super::source::Source;
@@ -29,7 +31,8 @@ pub(super) fn first_segment(span: Span, at_once: usize) -> Option<Range<u64>> {
     (at_once > 1).then(|| start..start.saturating_add(SEGMENT))
 }
 
-/// What follows the first segment. An error ends it; whoever reads takes up the rest as one stream.
+/// What follows the first segment, on its way from now on. An error ends it; whoever reads takes up the rest as one
+/// stream.
 pub(super) fn rest(
     source: &Arc<Source>,
     path: &Path,
@@ -38,16 +41,25 @@ pub(super) fn rest(
 ) -> impl Stream<Item = Result<Bytes, StoreError>> + Send + use<> {
     let at_once = source.patience.read_ahead;
     let (source, path, etag) = (Arc::clone(source), path.clone(), Arc::<str>::from(etag));
-    stream::iter(segments(range))
-        .map(move |segment| fetch(Arc::clone(&source), path.clone(), Arc::clone(&etag), segment))
-        .buffered(at_once)
-        .flat_map(|segment| match segment {
-            Ok(pieces) => stream::iter(pieces).map(Ok).left_stream(),
-            Err(error) => stream::iter([Err(error)]).right_stream(),
-        })
+    // Tasks of their own: a stream would only move while it is polled, and this one is polled one segment at a time.
+    let mut to_come = segments(range).map(move |segment| {
+        let fetch = fetch(Arc::clone(&source), path.clone(), Arc::clone(&etag), segment);
+        AbortOnDropHandle::new(tokio::spawn(fetch))
+    });
+    let under_way: VecDeque<_> = to_come.by_ref().take(at_once).collect();
+    stream::unfold((under_way, to_come), |(mut under_way, mut to_come)| async move {
+        let segment = under_way.pop_front()?.await;
+        under_way.extend(to_come.next());
+        let segment = segment.unwrap_or_else(|error| Err(std::io::Error::from(error).into()));
+        Some((segment, (under_way, to_come)))
+    })
+    .flat_map(|segment| match segment {
+        Ok(pieces) => stream::iter(pieces).map(Ok).left_stream(),
+        Err(error) => stream::iter([Err(error)]).right_stream(),
+    })
 }
 
-fn segments(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+fn segments(range: Range<u64>) -> impl Iterator<Item = Range<u64>> + Send {
     let end = range.end;
     std::iter::successors(Some(range.start), |start| start.checked_add(SEGMENT))
         .take_while(move |start| *start < end)
