@@ -21,6 +21,9 @@ RUN mkdir src \
     && rm -r src
 
 COPY src src
+# The sample call is part of the program.
+COPY fixtures/recordings fixtures/recordings
+COPY fixtures/transcripts fixtures/transcripts
 # Cargo compares times, and the copies may be older than the empty program.
 RUN find src -name '*.rs' -exec touch {} + \
     && cargo build --release --locked --bin webhook-assets \

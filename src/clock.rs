@@ -48,10 +48,61 @@ impl fmt::Display for UnixSeconds {
     }
 }
 
+/// A moment, in whole milliseconds since 1970-01-01T00:00:00Z: for schedules, where a second is long. Displays as
+/// RFC 3339 with milliseconds, e.g. `2026-11-23T09:30:00.250Z`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct UnixMillis(pub u64);
+
+impl UnixMillis {
+    /// This moment and `duration` more, in whole milliseconds; stays at the far end instead of overflowing.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// This moment less `duration`; stays at 1970 instead of going before it.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long from `earlier` to this moment; zero if `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The second in which this moment lies.
+    #[must_use]
+    pub fn seconds(self) -> UnixSeconds {
+        UnixSeconds(self.0 / 1000)
+    }
+}
+
+impl From<UnixSeconds> for UnixMillis {
+    fn from(second: UnixSeconds) -> Self {
+        Self(second.0.saturating_mul(1000))
+    }
+}
+
+impl fmt::Display for UnixMillis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.seconds().0 > LAST_WRITABLE_SECOND {
+            return f.write_str("a time after the year 9999");
+        }
+        humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(self.0)).fmt(f)
+    }
+}
+
 /// Tells the time.
 pub trait Clock: Send + Sync + fmt::Debug {
+    /// The millisecond it is now.
+    fn now_millis(&self) -> UnixMillis;
+
     /// The second it is now.
-    fn now(&self) -> UnixSeconds;
+    fn now(&self) -> UnixSeconds {
+        self.now_millis().seconds()
+    }
 }
 
 /// The machine's clock.
@@ -60,8 +111,8 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place where the machine is asked for the time")]
-    fn now(&self) -> UnixSeconds {
-        UnixSeconds::from_system_time(SystemTime::now())
+    fn now_millis(&self) -> UnixMillis {
+        UnixMillis(0).plus(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
     }
 }
 
@@ -73,23 +124,23 @@ impl ManualClock {
     /// A clock standing at `now`.
     #[must_use]
     pub fn at(now: UnixSeconds) -> Self {
-        Self(Arc::new(AtomicU64::new(now.0)))
+        Self(Arc::new(AtomicU64::new(UnixMillis::from(now).0)))
     }
 
     /// Moves the hand to `now`, forwards or backwards.
     pub fn set(&self, now: UnixSeconds) {
-        self.0.store(now.0, Ordering::SeqCst);
+        self.0.store(UnixMillis::from(now).0, Ordering::SeqCst);
     }
 
     /// Moves the hand forwards.
     pub fn advance(&self, duration: Duration) {
-        self.set(self.now().plus(duration));
+        self.0.store(self.now_millis().plus(duration).0, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
-    fn now(&self) -> UnixSeconds {
-        UnixSeconds(self.0.load(Ordering::SeqCst))
+    fn now_millis(&self) -> UnixMillis {
+        UnixMillis(self.0.load(Ordering::SeqCst))
     }
 }
 
@@ -100,6 +151,14 @@ mod tests {
     #[test]
     fn a_moment_reads_as_rfc_3339() {
         assert_eq!(UnixSeconds(1_734_567_890).to_string(), "2024-12-19T00:24:50Z");
+    }
+
+    #[test]
+    fn a_moment_in_milliseconds_shows_all_three_digits() {
+        let moment = UnixMillis::from(UnixSeconds(1_734_567_890)).plus(Duration::from_millis(7));
+        assert_eq!(moment.to_string(), "2024-12-19T00:24:50.007Z");
+        assert_eq!(UnixMillis(u64::MAX).plus(Duration::MAX).to_string(), "a time after the year 9999");
+        assert_eq!(UnixMillis(5).minus(Duration::from_secs(1)), UnixMillis(0));
     }
 
     #[test]

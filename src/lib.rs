@@ -12,6 +12,10 @@
 )]
 #![cfg_attr(
     feature = "gateway",
+    doc = "- [`webhook`] is what receivers get, [`ledger`] remembers it, [`sender`] sends it until it has arrived."
+)]
+#![cfg_attr(
+    feature = "gateway",
     doc = "- [`server`] accepts connections, [`gateway`] answers links, [`admin`] answers operators."
 )]
 #![cfg_attr(feature = "gateway", doc = "- [`config`] reads the settings, [`cli`] puts everything together.")]
@@ -36,10 +40,16 @@ pub mod gateway;
 #[cfg(feature = "gateway")]
 pub mod keys;
 #[cfg(feature = "gateway")]
+pub mod ledger;
+#[cfg(feature = "gateway")]
 pub mod problem;
+#[cfg(feature = "gateway")]
+pub mod sender;
 #[cfg(feature = "gateway")]
 pub mod server;
 #[cfg(feature = "gateway")]
 pub mod store;
 #[cfg(feature = "gateway")]
 pub mod telemetry;
+#[cfg(feature = "gateway")]
+pub mod webhook;

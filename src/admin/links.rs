@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Number, Value, json};
 
-use super::Parts;
+use super::{Parts, not_json};
 use crate::asset::{AssetKind, AssetRef};
 use crate::problem::Problem;
 use crate::signed_url::{MintError, Minter, SignedUrl};
@@ -34,10 +34,7 @@ struct Wish {
 
 /// Answers the body of a request: a single wish, or `{"links": [wish, …]}`.
 pub(super) async fn mint(parts: &Parts, body: &[u8]) -> Result<Value, Problem> {
-    let value: Value = serde_json::from_slice(body).map_err(|error| {
-        let detail = format!("The body is not JSON: line {}, column {}.", error.line(), error.column());
-        Problem::new(StatusCode::BAD_REQUEST, "not_json", "Not JSON", &detail)
-    })?;
+    let value: Value = serde_json::from_slice(body).map_err(|error| not_json(&error))?;
     let minter = Minter::for_base(parts.base.clone(), parts.keyring.load())
         .with_longest_lifetime(parts.longest_lifetime);
     match value {

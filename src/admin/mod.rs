@@ -1,10 +1,12 @@
-//! The private listener: health, metrics, and minting for delivery services in any language.
+//! The private listener: health, metrics, minting for delivery services in any language, and the webhook sender's API.
 
 mod erase;
 mod links;
 mod token;
+mod webhooks;
 
 pub use token::Token;
+pub use webhooks::{attempt_in_json, delivery_in_json, endpoint_in_json, is_name};
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -21,10 +23,12 @@ use tokio::sync::Mutex;
 use crate::clock::Clock;
 use crate::keys::KeyringInForce;
 use crate::problem::Problem;
+use crate::sender::Sender;
 use crate::server::{Bodies, Drain, Handler};
 use crate::signed_url::BaseUrl;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{MEDIA_TYPE, Metrics};
+use webhooks::Place;
 
 /// The OpenAPI 3.1 description of this listener.
 pub const OPENAPI: &str = include_str!("openapi.json");
@@ -35,8 +39,11 @@ const ASSETS: &str = "/v1/assets/";
 /// The largest request body, in bytes: a full batch with room to spare.
 const LARGEST_BODY: usize = 1 << 20;
 
-/// For how long one look at the store answers `/readyz`.
+/// For how long one look at the store, or at the webhooks' database, answers `/readyz`.
 const PROBE_GOOD_FOR: Duration = Duration::from_secs(2);
+
+/// How long a look at the database may take.
+const LONGEST_LOOK: Duration = Duration::from_secs(2);
 
 /// The admin listener's settings. Defaults stand in `defaults.toml`.
 #[derive(Debug, Clone)]
@@ -61,8 +68,13 @@ struct Parts {
     clock: Arc<dyn Clock>,
     drain: Drain,
     metrics: Metrics,
-    probe: Mutex<Option<(Instant, Option<&'static str>)>>,
+    sender: Option<Sender>,
+    store_probe: Probe,
+    ledger_probe: Probe,
 }
+
+/// When was looked last, and what was found wrong.
+type Probe = Mutex<Option<(Instant, Option<&'static str>)>>;
 
 /// What the admin listener needs beside its settings.
 #[derive(Debug)]
@@ -81,6 +93,8 @@ pub struct Services {
     pub drain: Drain,
     /// What `/metrics` shows.
     pub metrics: Metrics,
+    /// The webhook sender, if it runs in this process.
+    pub sender: Option<Sender>,
 }
 
 type Answer = Response<Bytes>;
@@ -89,7 +103,7 @@ impl Admin {
     /// The admin listener on these services.
     #[must_use]
     pub fn new(config: Config, services: Services) -> Self {
-        let Services { base, longest_lifetime, keyring, store, clock, drain, metrics } = services;
+        let Services { base, longest_lifetime, keyring, store, clock, drain, metrics, sender } = services;
         Self(Arc::new(Parts {
             token: config.token,
             base,
@@ -99,7 +113,9 @@ impl Admin {
             clock,
             drain,
             metrics,
-            probe: Mutex::new(None),
+            sender,
+            store_probe: Mutex::new(None),
+            ledger_probe: Mutex::new(None),
         }))
     }
 
@@ -119,18 +135,16 @@ impl Admin {
                 self.erasure(&request, path.trim_start_matches(ASSETS)).await
             }
             (path, _) if path.starts_with(ASSETS) => not_allowed("DELETE"),
-            _ => Problem::new(
-                StatusCode::NOT_FOUND,
-                "no_such_route",
-                "No such path",
-                "There is nothing at this path. The paths of this listener are described in /openapi.json.",
-            )
-            .into_response(),
+            (path, _) => match Place::at(path) {
+                Some(place) => webhooks::answer(self, request, place).await,
+                None => no_such_route(),
+            },
         };
         if head { answer.map(|_| Bytes::new()) } else { answer }
     }
 
-    /// Whether links can be honoured: keys usable, store readable, not stopping.
+    /// Whether links can be honoured: keys usable, store readable, not stopping. How the webhooks' database is stands
+    /// beside it: links open without it.
     async fn readiness(&self) -> Answer {
         let keys = if self.0.keyring.can_sign(self.0.clock.now()) { "ok" } else { "no key may sign now" };
         let store = self.probe().await.unwrap_or("ok");
@@ -144,31 +158,27 @@ impl Admin {
         } else {
             "not ready"
         };
-        json_answer(status, &json!({"status": word, "keys": keys, "store": store}))
+        let mut answer = json!({"status": word, "keys": keys, "store": store});
+        if let (Some(sender), serde_json::Value::Object(fields)) = (&self.0.sender, &mut answer) {
+            let looked = at_most_often(&self.0.ledger_probe, look_at_ledger(sender)).await;
+            fields.insert("webhooks".into(), looked.unwrap_or("ok").into());
+        }
+        json_answer(status, &answer)
     }
 
-    /// What is wrong with the store, in words without its URL. Asked at most once in two seconds.
+    /// What is wrong with the store, in words without its URL.
     async fn probe(&self) -> Option<&'static str> {
-        let mut last = self.0.probe.lock().await;
-        if let Some((at, found)) = *last
-            && at.elapsed() < PROBE_GOOD_FOR
-        {
-            return found;
-        }
-        let found = match self.0.store.probe().await {
-            Ok(()) => None,
-            Err(error) => {
-                tracing::warn!(%error, "the store is not usable");
-                Some(match error {
-                    StoreError::TimedOut { .. } => "it does not answer in time",
-                    StoreError::Refused(_) => "it refuses us: credentials or permissions",
-                    StoreError::Misplaced(_) => "its bucket or container does not exist",
-                    _ => "it cannot be reached or fails",
-                })
-            }
-        };
-        *last = Some((Instant::now(), found));
-        found
+        at_most_often(&self.0.store_probe, async {
+            let error = self.0.store.probe().await.err()?;
+            tracing::warn!(%error, "the store is not usable");
+            Some(match error {
+                StoreError::TimedOut { .. } => "it does not answer in time",
+                StoreError::Refused(_) => "it refuses us: credentials or permissions",
+                StoreError::Misplaced(_) => "its bucket or container does not exist",
+                _ => "it cannot be reached or fails",
+            })
+        })
+        .await
     }
 
     async fn links(&self, request: Request<Incoming>) -> Answer {
@@ -177,23 +187,18 @@ impl Admin {
 
     async fn erasure(&self, request: &Request<Incoming>, id: &str) -> Answer {
         finish(match self.authorize(request) {
-            Ok(()) => erase::erase(&self.0.store, id).await,
+            Ok(()) => {
+                erase::erase(&self.0.store, id).await.map(|erased| json_answer(StatusCode::OK, &erased))
+            }
             Err(problem) => Err(problem),
         })
     }
 
-    async fn try_links(&self, request: Request<Incoming>) -> Result<serde_json::Value, Problem> {
+    async fn try_links(&self, request: Request<Incoming>) -> Result<Answer, Problem> {
         self.authorize(&request)?;
         require_json(&request)?;
-        let body = Limited::new(request.into_body(), LARGEST_BODY).collect().await.map_err(|_| {
-            Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                "Body too large",
-                "The request body is larger than 1 MiB or did not arrive whole. Send smaller batches.",
-            )
-        })?;
-        links::mint(&self.0, &body.to_bytes()).await
+        let body = read_body(request).await?;
+        links::mint(&self.0, &body).await.map(|links| json_answer(StatusCode::OK, &links))
     }
 
     /// With a token, the request must bear it. Without one the listener is on loopback, and the request must be meant
@@ -219,9 +224,54 @@ impl Admin {
     }
 }
 
-fn finish(result: Result<serde_json::Value, Problem>) -> Answer {
+/// Looks only if the last look is too long ago.
+async fn at_most_often(
+    probe: &Probe,
+    look: impl Future<Output = Option<&'static str>>,
+) -> Option<&'static str> {
+    let mut last = probe.lock().await;
+    if let Some((at, found)) = *last
+        && at.elapsed() < PROBE_GOOD_FOR
+    {
+        return found;
+    }
+    let found = look.await;
+    *last = Some((Instant::now(), found));
+    found
+}
+
+/// What is wrong with the webhooks' database, in a few words.
+async fn look_at_ledger(sender: &Sender) -> Option<&'static str> {
+    let Ok(looked) = tokio::time::timeout(LONGEST_LOOK, sender.ledger().probe()).await else {
+        tracing::warn!("the webhooks' database does not answer in time");
+        return Some("their database does not answer in time");
+    };
+    let error = looked.err()?;
+    tracing::warn!(%error, "the webhooks' database is not usable");
+    Some(if error.may_pass() { "their database does not answer" } else { "their database refuses" })
+}
+
+/// The body of a request, up to the limit.
+async fn read_body(request: Request<Incoming>) -> Result<Bytes, Problem> {
+    let body = Limited::new(request.into_body(), LARGEST_BODY).collect().await.map_err(|_| {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            "Body too large",
+            "The request body is larger than 1 MiB or did not arrive whole. Send smaller batches.",
+        )
+    })?;
+    Ok(body.to_bytes())
+}
+
+fn not_json(error: &serde_json::Error) -> Problem {
+    let detail = format!("The body is not JSON: line {}, column {}.", error.line(), error.column());
+    Problem::new(StatusCode::BAD_REQUEST, "not_json", "Not JSON", &detail)
+}
+
+fn finish(result: Result<Answer, Problem>) -> Answer {
     let problem = match result {
-        Ok(answer) => return json_answer(StatusCode::OK, &answer),
+        Ok(answer) => return answer,
         Err(problem) => problem,
     };
     let status = problem.status();
@@ -262,6 +312,16 @@ fn require_json(request: &Request<Incoming>) -> Result<(), Problem> {
     ))
 }
 
+fn no_such_route() -> Answer {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no_such_route",
+        "No such path",
+        "There is nothing at this path. The paths of this listener are described in /openapi.json.",
+    )
+    .into_response()
+}
+
 fn not_allowed(methods: &'static str) -> Answer {
     let detail = format!("This path takes {methods}.");
     let problem =
@@ -277,13 +337,24 @@ fn json_answer(status: StatusCode, value: &serde_json::Value) -> Answer {
     response
 }
 
+fn no_content() -> Answer {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    never_stored(&mut response);
+    response
+}
+
 fn typed(media_type: &'static str, body: Bytes) -> Answer {
     let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    never_stored(&mut response);
+    response
+}
+
+fn never_stored(response: &mut Answer) {
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
 }
 
 impl Handler for Admin {

@@ -1,6 +1,7 @@
 //! `check`: a doctor. One line for each thing that must be right; each failure says what to do.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
@@ -9,6 +10,7 @@ use super::{EXIT_NO, EXIT_SETTING, Ended, print};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::{Config, Sources};
 use crate::keys;
+use crate::ledger::{self, Ledger, LedgerError};
 use crate::signed_url::Keyring;
 use crate::store::{Store, StoreError, StoreUrl, unknown_variables};
 use crate::telemetry::metrics::Metrics;
@@ -37,6 +39,7 @@ pub(super) fn run(sources: &Sources) -> Ended {
     found.extend(check_store(&config).into_iter().map(|found| ("store", found)));
     found.extend(check_public_url(&config).into_iter().map(|found| ("public URL", found)));
     found.push(("admin", check_admin(&config)));
+    found.extend(check_webhooks(&config).into_iter().map(|found| ("webhooks", found)));
     print(&report(&found))?;
     let bad = found.iter().any(|(_, found)| matches!(found, Found::Bad(_)));
     Ok(if bad { ExitCode::from(EXIT_NO) } else { ExitCode::SUCCESS })
@@ -151,5 +154,70 @@ fn check_admin(config: &Config) -> Found {
     match (&config.admin.token, config.admin.listen) {
         (Some(_), listen) => Found::Fine(format!("{listen}, with a bearer token")),
         (None, listen) => Found::Fine(format!("{listen}, loopback alone, without a token")),
+    }
+}
+
+/// The database of the webhooks, the key file of the secrets, and where events may be sent to.
+fn check_webhooks(config: &Config) -> Vec<Found> {
+    let mut found = check_database(&config.ledger);
+    let key_file = match (&config.ledger.secret_key_file, config.ledger.database.path()) {
+        (Some(path), _) => Some(path.clone()),
+        (None, Some(database)) => Some(ledger::key_file_beside(database)).filter(|path| path.exists()),
+        (None, None) => None,
+    };
+    if let Some(path) = key_file
+        && keys::is_exposed(&path).unwrap_or(false)
+    {
+        found.push(Found::Odd(format!(
+            "other users may read the key of the endpoints' secrets; chmod 600 {}",
+            path.display()
+        )));
+    }
+    if config.sender.allow_http {
+        found.push(Found::Odd(
+            "webhooks.allow_http: events, which are personal data, may go over http://, where others can read them"
+                .into(),
+        ));
+    }
+    if !config.sender.networks.is_empty() {
+        found.push(Found::Odd(format!(
+            "webhooks.allowed_networks: events may be sent into {}; whoever adds endpoints can reach what is there",
+            config.sender.networks
+        )));
+    }
+    found
+}
+
+fn check_database(config: &ledger::Config) -> Vec<Found> {
+    let database = &config.database;
+    // Looking must not make it.
+    if let Some(path) = database.path().filter(|path| !path.exists()) {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let writable = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
+        return vec![match writable {
+            Ok(()) => Found::Fine(format!("{database:?} is made on the first start")),
+            Err(error) => Found::Bad(format!(
+                "{database:?} cannot be made: {}: {error}; create the folder, let this user write to it, or set \
+                 WEBHOOK_ASSETS_DATABASE",
+                folder.display()
+            )),
+        }];
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return vec![Found::Bad(error.to_string())],
+    };
+    let opened = runtime.block_on(async {
+        let ledger = Ledger::open(config).await?;
+        ledger.probe().await?;
+        ledger.close().await;
+        Ok::<(), LedgerError>(())
+    });
+    if let Err(error) = opened {
+        return vec![Found::Bad(format!("{database:?}: {error}"))];
+    }
+    match database.path().map(|path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK)) {
+        Some(Err(error)) => vec![Found::Bad(format!("{database:?} cannot be written: {error}"))],
+        _ => vec![Found::Fine(format!("{database:?} answers"))],
     }
 }

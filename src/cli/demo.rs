@@ -1,23 +1,36 @@
-//! `demo`: the sample call, served from local files with a key that nobody will see again.
+//! `demo`: the sample call, served from local files with a key that nobody will see again, and sent in a webhook to a
+//! receiver of its own.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::serve::{Services, colour, serve};
+use super::serve::{Running, Services, colour, serve};
+use super::webhooks::listen::Receiver;
 use super::{Ended, Failure, keys::fresh_key, print};
 use crate::SecretKey;
 use crate::asset::{AssetKind, AssetRef};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::Sources;
+use crate::ledger::{NewEndpoint, NewEvent, STANDARD_CONCURRENCY};
+use crate::sender::Sender;
 use crate::signed_url::{DEFAULT_LONGEST_LIFETIME, Keyring, Minter};
 use crate::telemetry::start_logging;
+use crate::webhook::CompletedCall;
 
 /// The call of the help page.
 const SAMPLE_CALL: Uuid = uuid::uuid!("550e8400-e29b-41d4-a716-446655440000");
+
+/// How long the demo waits for its own webhook, and for each download.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct Demo {
@@ -40,22 +53,105 @@ impl Demo {
         })?;
         let store = url::Url::from_directory_path(&folder)
             .map_err(|()| Failure::Failed(format!("{} cannot be written as a URL", folder.display())))?;
+        let listen = with_port(self.listen)?;
+        let throw_away = tempfile::tempdir().map_err(Failure::failed)?;
         let variables = [
-            ("WEBHOOK_ASSETS_LISTEN", self.listen.to_string()),
+            ("WEBHOOK_ASSETS_LISTEN", listen.to_string()),
             ("WEBHOOK_ASSETS_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
-            ("WEBHOOK_ASSETS_PUBLIC_URL", format!("http://{}", self.listen)),
+            ("WEBHOOK_ASSETS_PUBLIC_URL", format!("http://{}", reachable(listen))),
             ("WEBHOOK_ASSETS_STORE", store.to_string()),
             ("WEBHOOK_ASSETS_KEYS", "none".to_owned()),
+            ("WEBHOOK_ASSETS_DATABASE", throw_away.path().join("demo.db").display().to_string()),
+            ("WEBHOOK_ASSETS_WEBHOOKS_ALLOW_HTTP", "true".to_owned()),
+            ("WEBHOOK_ASSETS_WEBHOOKS_ALLOWED_NETWORKS", "127.0.0.0/8".to_owned()),
+            // What happens is told in sentences; the log would repeat it.
+            ("WEBHOOK_ASSETS_LOG_LEVEL", "warn".to_owned()),
         ];
         let environment = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let config = Sources::of(None, environment).read()?;
         start_logging(config.log_format, config.log_level, colour());
         let secret = SecretKey::from_hex(&fresh_key()?).map_err(Failure::failed)?;
         let keyring = Keyring::of_one("demo", secret);
-        serve(&Services::new(config, keyring.clone())?, None, move |bound| {
-            show_links(bound.gateway, &keyring)
+        serve(&Services::new(config, keyring.clone())?, None, None, async move |running: &Running| {
+            if let Some(sender) = &running.sender {
+                show_webhook(sender).await?;
+            }
+            show_links(reachable(running.gateway.unwrap_or(listen)), &keyring)
         })
     }
+}
+
+/// Links have to name a port before anything listens on it, so port 0 is made a free one here.
+fn with_port(listen: SocketAddr) -> Result<SocketAddr, Failure> {
+    if listen.port() != 0 {
+        return Ok(listen);
+    }
+    let free = std::net::TcpListener::bind(listen).and_then(|listener| listener.local_addr());
+    free.map_err(|error| Failure::Failed(format!("{listen} cannot be listened on: {error}")))
+}
+
+/// Where this machine reaches what listens on every address.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listen.port()),
+        _ => listen,
+    }
+}
+
+/// Sends the sample call to a receiver of the demo's own, and opens the links that arrive.
+async fn show_webhook(sender: &Sender) -> Result<(), Failure> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Failure::failed)?;
+    let address = listener.local_addr().map_err(Failure::failed)?;
+    let endpoint = NewEndpoint {
+        workspace: "demo".to_owned(),
+        url: format!("http://{address}/webhook"),
+        description: "the demo's own receiver".to_owned(),
+        long_tail: false,
+        concurrency: STANDARD_CONCURRENCY,
+        per_second: None,
+    };
+    let added = sender.ledger().add_endpoint(endpoint, sender.now()).await;
+    let (endpoint, secret) = added.map_err(Failure::failed)?;
+    print(&format!("\nA call ends, and its webhook is sent to {}:\n", endpoint.url))?;
+    let (told, mut arrives) = mpsc::channel(1);
+    tokio::spawn(Receiver::new(Some(secret)).telling(told).serve(listener));
+
+    let (call, asset) = (CompletedCall::sample(), Some(SAMPLE_CALL));
+    let event =
+        NewEvent::call("demo", "sample", &call, asset, asset, sender.now()).map_err(Failure::failed)?;
+    sender.accept(event).await.map_err(Failure::failed)?;
+    let arrived = tokio::time::timeout(PATIENCE, arrives.recv()).await.ok().flatten();
+    let (body, _) =
+        arrived.ok_or_else(|| Failure::Failed("the webhook did not arrive within 10 s".to_owned()))?;
+    let body: Value = serde_json::from_slice(&body).map_err(Failure::failed)?;
+    print("\nThe receiver follows its links:\n")?;
+    for field in ["recording_url", "transcript_url"] {
+        let link = body.pointer(&format!("/call/{field}")).and_then(Value::as_str).unwrap_or_default();
+        let fetched = tokio::time::timeout(PATIENCE, fetch(link)).await;
+        let fetched = fetched.unwrap_or_else(|_| Err("no answer within 10 s".into()));
+        print(&match fetched {
+            Ok(words) => format!("  {field:15} {words}\n"),
+            Err(error) => format!("  {field:15} could not be fetched: {error}\n"),
+        })?;
+    }
+    Ok(())
+}
+
+/// GETs a link and says what came: status, length, media type.
+async fn fetch(link: &str) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    let uri: http::Uri = link.parse()?;
+    let authority = uri.authority().ok_or("it has no host")?.clone();
+    let stream = TcpStream::connect(authority.as_str()).await?;
+    let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    let request = http::Request::get(target).header(http::header::HOST, authority.as_str());
+    let answer = client.send_request(request.body(Empty::<bytes::Bytes>::new())?).await?;
+    let (head, body) = answer.into_parts();
+    let media_type = head.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = media_type.unwrap_or("no media type").to_owned();
+    let length = body.collect().await?.to_bytes().len();
+    Ok(format!("{}, {length} bytes, {media_type}", head.status))
 }
 
 /// Prints two links that work and one that does not.

@@ -7,6 +7,8 @@ mod health;
 mod keys;
 mod links;
 mod serve;
+mod terminal;
+mod webhooks;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -27,12 +29,13 @@ Settings come from --config FILE and from the environment (WEBHOOK_ASSETS_…), 
   WEBHOOK_ASSETS_PUBLIC_URL    base URL of links, e.g. https://app.example.com/api
   WEBHOOK_ASSETS_STORE         where the objects are, e.g. file:///srv/assets or s3://bucket/prefix
   WEBHOOK_ASSETS_KEYS          the keyring file
+  WEBHOOK_ASSETS_DATABASE      the webhooks' database, sqlite:webhook-assets.db by default
   WEBHOOK_ASSETS_LISTEN        where to listen, 127.0.0.1:8080 by default
   WEBHOOK_ASSETS_ADMIN_LISTEN  the private listener, 127.0.0.1:8081 by default
 
 Exit codes: 0 done · 1 the answer is no, or it failed · 2 wrong command line · 64 wrong setting";
 
-/// Signed links to call recordings and transcripts: mints them, checks them, serves what they open.
+/// Signed links to call recordings and transcripts: mints them, checks them, serves what they open, sends them in webhooks.
 #[derive(Debug, Parser)]
 #[command(name = "webhook-assets", version, after_help = AFTER_HELP, max_term_width = 110)]
 struct Arguments {
@@ -46,8 +49,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve signed links, and the private listener beside them
-    Serve,
+    /// Serve signed links and send webhooks, with the private listener beside them
+    Serve(serve::Serve),
     /// Print a signed link to a recording or a transcript
     Mint(links::Mint),
     /// Say until when a link is good, or why it is refused
@@ -57,6 +60,9 @@ enum Command {
     Keys(keys::Keys),
     /// Delete the recording and the transcript of a call, for good
     Erase(erase::Erase),
+    /// Add endpoints, read the delivery history, send again; and play a receiver
+    #[command(subcommand)]
+    Webhooks(webhooks::Webhooks),
     /// Check settings, keyring, store and public URL; say what to do about each
     Check,
     /// Serve the sample call of fixtures/ with a throw-away key and print links to it
@@ -78,11 +84,12 @@ pub fn run() -> ExitCode {
     let Arguments { config, command } = Arguments::parse();
     let sources = Sources::of_process(config);
     let ended = match command {
-        Command::Serve => serve::run(&sources),
+        Command::Serve(serve) => serve.run(&sources),
         Command::Mint(mint) => mint.run(sources),
         Command::Verify(verify) => verify.run(sources),
         Command::Keys(keys) => keys.run(sources),
         Command::Erase(erase) => erase.run(&sources),
+        Command::Webhooks(webhooks) => webhooks.run(&sources),
         Command::Check => check::run(&sources),
         Command::Demo(demo) => demo.run(),
         Command::Config => print(crate::config::DEFAULTS),

@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::{Args, ValueEnum};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use super::{Ended, Failure};
 use crate::admin::{self, Admin};
@@ -17,6 +18,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Sources};
 use crate::gateway::Gateway;
 use crate::keys::{self, KeyringInForce};
+use crate::ledger::{Ledger, LedgerError};
+use crate::sender::{self, Sender};
 use crate::server::{self, Drain};
 use crate::signed_url::{Keyring, SigningKey};
 use crate::store::{self, Store};
@@ -27,7 +30,32 @@ use crate::telemetry::start_logging;
 const INTERRUPTED: i32 = 128 + 2;
 const TERMINATED: i32 = 128 + 15;
 
-pub(super) fn run(sources: &Sources) -> Ended {
+/// How many downloads may wait to be written into the delivery history; more are not told.
+const DOWNLOADS: usize = 4096;
+
+/// What one process does, when it is not to do everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Only {
+    /// Serves links; sends no webhooks
+    Gateway,
+    /// Sends webhooks; serves no links
+    Sender,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Do one half of the work alone, with other processes for the other half
+    #[arg(long, value_enum, value_name = "HALF")]
+    only: Option<Only>,
+}
+
+impl Serve {
+    pub(super) fn run(&self, sources: &Sources) -> Ended {
+        run(sources, self.only)
+    }
+}
+
+fn run(sources: &Sources, only: Option<Only>) -> Ended {
     let config = sources.read()?;
     start_logging(config.log_format, config.log_level, colour());
     for warning in &config.warnings {
@@ -41,7 +69,7 @@ pub(super) fn run(sources: &Sources) -> Ended {
         tracing::warn!(path = %config.keys.display(), "other users may read the keyring; chmod 600 it");
     }
     let keyring_file = Some(config.keys.clone());
-    serve(&Services::new(config, keyring)?, keyring_file, |_| Ok(()))
+    serve(&Services::new(config, keyring)?, only, keyring_file, async |_| Ok(()))
 }
 
 /// Whether the user's settings allow colours (`NO_COLOR`, `CLICOLOR_FORCE`, a dumb terminal).
@@ -74,12 +102,56 @@ impl Services {
         })
     }
 
-    fn gateway(&self) -> Gateway {
+    /// The gateway; it tells the sender's ledger, if there is one, which links were followed.
+    fn gateway(&self, ledger: Option<&Ledger>) -> Gateway {
         let (clock, metrics) = (Arc::clone(&self.clock), self.metrics.clone());
-        Gateway::new(&self.config.gateway, self.keyring.clone(), self.store.clone(), clock, metrics)
+        let gateway =
+            Gateway::new(&self.config.gateway, self.keyring.clone(), self.store.clone(), clock, metrics);
+        let Some(ledger) = ledger else { return gateway };
+        let (downloads, told) = mpsc::channel(DOWNLOADS);
+        tokio::spawn(sender::remember_downloads(told, ledger.clone(), Arc::clone(&self.clock)));
+        gateway.telling(downloads)
     }
 
-    fn admin(&self) -> Admin {
+    /// Opens the sender's database. A gateway alone needs it only to tell which links were followed, which it can on a
+    /// database that others share. A database that does not answer now keeps nobody from their downloads.
+    async fn ledger(&self, only: Option<Only>) -> Result<Option<Ledger>, Failure> {
+        let config = &self.config.ledger;
+        if only == Some(Only::Gateway) && config.database.path().is_some() {
+            return Ok(None);
+        }
+        let refused = |error: &LedgerError| {
+            Failure::Setting(format!(
+                "webhooks.database: {error}; set WEBHOOK_ASSETS_DATABASE, or run `serve --only gateway`"
+            ))
+        };
+        let ledger = Ledger::open_later(config).await.map_err(|error| refused(&error))?;
+        match ledger.prepare().await {
+            Ok(()) => {}
+            Err(error) if config.database.path().is_none() && error.may_pass() => {
+                tracing::error!(%error, "webhooks are neither accepted nor sent until the database answers");
+            }
+            Err(error) => return Err(refused(&error)),
+        }
+        if only != Some(Only::Gateway) {
+            ledger.become_sender(self.clock.now_millis()).await.map_err(Failure::failed)?;
+        }
+        Ok(Some(ledger))
+    }
+
+    fn sender(&self, ledger: Ledger) -> Result<Sender, Failure> {
+        let services = sender::Services {
+            ledger,
+            store: self.store.clone(),
+            keyring: self.keyring.clone(),
+            base: self.config.public_url.clone(),
+            clock: Arc::clone(&self.clock),
+            metrics: self.metrics.clone(),
+        };
+        Sender::new(self.config.sender.clone(), services).map_err(Failure::setting)
+    }
+
+    fn admin(&self, sender: Option<Sender>) -> Admin {
         let services = admin::Services {
             base: self.config.public_url.clone(),
             longest_lifetime: self.config.longest_lifetime,
@@ -88,49 +160,81 @@ impl Services {
             clock: Arc::clone(&self.clock),
             drain: self.drain.clone(),
             metrics: self.metrics.clone(),
+            sender,
         };
         Admin::new(self.config.admin.clone(), services)
     }
 }
 
-/// The addresses that were bound.
-pub(super) struct Bound {
-    pub(super) gateway: SocketAddr,
+/// What is running.
+pub(super) struct Running {
+    /// Where the gateway listens, unless only the sender runs.
+    pub(super) gateway: Option<SocketAddr>,
+    /// The sender, unless only the gateway runs.
+    pub(super) sender: Option<Sender>,
 }
 
-/// Serves until a signal says stop. `when_bound` runs once both listeners are open.
+/// Serves until a signal says stop. `when_running` runs once every listener is open.
 pub(super) fn serve(
     services: &Services,
+    only: Option<Only>,
     keyring_file: Option<PathBuf>,
-    when_bound: impl FnOnce(&Bound) -> Result<(), Failure>,
+    when_running: impl AsyncFnOnce(&Running) -> Result<(), Failure>,
 ) -> Ended {
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::failed)?;
     runtime.block_on(async {
         let mut signals = Signals::new().map_err(Failure::failed)?;
-        let gateway = bind("listen", services.config.listen).await?;
+        let ledger = services.ledger(only).await?;
+        let sender = match (&ledger, only) {
+            (Some(ledger), None | Some(Only::Sender)) => Some(services.sender(ledger.clone())?),
+            _ => None,
+        };
+        let gateway = match only {
+            Some(Only::Sender) => None,
+            _ => Some(bind("listen", services.config.listen).await?),
+        };
         let admin = bind("admin.listen", services.config.admin.listen).await?;
-        let bound = Bound { gateway: local(&gateway)? };
-        announce("gateway", bound.gateway)?;
+        let address = gateway.as_ref().map(local).transpose()?;
+        if let Some(address) = address {
+            announce("gateway", address)?;
+        }
         announce("admin", local(&admin)?)?;
-        when_bound(&bound)?;
-        log_start(services);
+        log_start(services, sender.as_ref());
 
         let connections = services.config.server.clone();
-        tokio::spawn(server::serve(gateway, connections.clone(), services.gateway(), services.drain.clone()));
+        if let Some(listener) = gateway {
+            let gateway = services.gateway(ledger.as_ref());
+            tokio::spawn(server::serve(listener, connections.clone(), gateway, services.drain.clone()));
+        }
         // The admin listener keeps answering while downloads finish: `/readyz` has to say that we are stopping.
         let admin_drain = Drain::new();
-        tokio::spawn(server::serve(admin, connections.clone(), services.admin(), admin_drain.clone()));
+        let answers = services.admin(sender.clone());
+        tokio::spawn(server::serve(admin, connections.clone(), answers, admin_drain.clone()));
+        let sending = sender.clone().map(|sender| tokio::spawn(async move { sender.run().await }));
         if let Some(path) = keyring_file {
             let reload = Arc::new(Notify::new());
             tokio::spawn(services.keyring.clone().watch(path, Arc::clone(&reload)));
             tokio::spawn(pass_on(signals.reload, reload));
         }
+        when_running(&Running { gateway: address, sender: sender.clone() }).await?;
 
         signals.stop.received().await;
-        tracing::info!(deadline = %humantime::format_duration(connections.drain_timeout), "stopping: no new connections, downloads in flight go on");
+        tracing::info!(deadline = %humantime::format_duration(connections.drain_timeout), "stopping: nothing new begins, what is in flight goes on");
         let finish = async {
-            let left = services.drain.finish(connections.drain_timeout).await;
+            if let Some(sender) = &sender {
+                sender.stop();
+            }
+            let attempts = async {
+                if let Some(sending) = sending {
+                    // What is not finished in time is taken up by whoever sends next.
+                    let _ = tokio::time::timeout(connections.drain_timeout, sending).await;
+                }
+            };
+            let (left, ()) = tokio::join!(services.drain.finish(connections.drain_timeout), attempts);
             admin_drain.finish(Duration::from_millis(100)).await;
+            if let Some(ledger) = &ledger {
+                ledger.close().await;
+            }
             left
         };
         tokio::select! {
@@ -159,7 +263,7 @@ fn announce(name: &str, address: SocketAddr) -> Result<(), Failure> {
     super::print(&format!("{name} listening on http://{address}\n")).map(|_| ())
 }
 
-fn log_start(services: &Services) {
+fn log_start(services: &Services, sender: Option<&Sender>) {
     let now = services.clock.now();
     let keyring = services.keyring.load();
     let signer = keyring.signing_key(now, now.plus(services.config.longest_lifetime)).map(SigningKey::id);
@@ -169,6 +273,7 @@ fn log_start(services: &Services) {
         store = ?services.config.store.url,
         keys = %keyring,
         signs = signer.map(|id| id.as_ref()),
+        webhooks = sender.map(|_| tracing::field::debug(&services.config.ledger.database)),
         "serving"
     );
     if signer.is_none() {

@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::gateway::AllowedOrigins;
+use crate::ledger::DatabaseUrl;
 use crate::signed_url::BaseUrl;
 use crate::store::{CloudVariables, StoreUrl};
 use crate::telemetry::{LogFormat, LogLevel};
-use crate::{admin, gateway, server, store};
+use crate::webhook::AllowedNetworks;
+use crate::{admin, gateway, ledger, sender, server, store};
 use reader::{Reader, Setting};
 
 /// The defaults, as the README shows them and `serve --config` reads them.
@@ -38,6 +40,10 @@ pub struct Config {
     pub server: server::Config,
     /// The admin listener.
     pub admin: admin::Config,
+    /// The sender's database.
+    pub ledger: ledger::Config,
+    /// The sender.
+    pub sender: sender::Config,
     /// How log lines look.
     pub log_format: LogFormat,
     /// How much is logged.
@@ -119,6 +125,8 @@ impl Sources {
             },
             server: read_server(&reader)?,
             admin: read_admin(&reader)?,
+            ledger: read_ledger(&reader)?,
+            sender: read_sender(&reader, longest_lifetime)?,
             log_format: reader.get("log.format")?,
             log_level: reader.get("log.level")?,
             warnings: reader.warnings().to_vec(),
@@ -165,6 +173,15 @@ impl Sources {
             log_format: reader.get("log.format")?,
             log_level: reader.get("log.level")?,
         })
+    }
+
+    /// Reads what the `webhooks` commands need: the sender's settings and its database, and how to log.
+    ///
+    /// # Errors
+    /// As [`Sources::read`].
+    pub fn read_for_webhooks(&self) -> Result<(ledger::Config, sender::Config), SettingError> {
+        let reader = self.reader()?;
+        Ok((read_ledger(&reader)?, read_sender(&reader, reader.get("longest_lifetime")?)?))
     }
 
     /// Reads where the admin listener is, for the health check.
@@ -221,6 +238,27 @@ fn read_admin(reader: &Reader) -> Result<admin::Config, SettingError> {
     Ok(admin::Config { listen, token })
 }
 
+fn read_ledger(reader: &Reader) -> Result<ledger::Config, SettingError> {
+    Ok(ledger::Config {
+        database: reader.get("webhooks.database")?,
+        secret_key_file: reader.optional("webhooks.secret_key_file")?,
+    })
+}
+
+fn read_sender(reader: &Reader, link_lifetime: Duration) -> Result<sender::Config, SettingError> {
+    Ok(sender::Config {
+        attempt_timeout: reader.get("webhooks.attempt_timeout")?,
+        link_lifetime,
+        asset_wait: reader.get("webhooks.asset_wait")?,
+        retention: reader.get("webhooks.retention")?,
+        disable_after: reader.get("webhooks.disable_after")?,
+        attempts_in_flight: reader.get("webhooks.attempts_in_flight")?,
+        allow_http: reader.get("webhooks.allow_http")?,
+        networks: reader.get("webhooks.allowed_networks")?,
+        ca_file: reader.optional("webhooks.ca_file")?,
+    })
+}
+
 fn read_token(reader: &Reader, path: &Path) -> Result<admin::Token, SettingError> {
     let takes = "the path of a readable file whose first line is a token of 16 characters or more";
     let text = std::fs::read_to_string(path).map_err(|_| reader.refuse("admin.token_file", takes))?;
@@ -245,7 +283,17 @@ setting_by_parsing! {
     StoreUrl => store::OpenError::TAKES;
     LogFormat => "auto, human or json";
     LogLevel => "error, warn, info or debug";
+    DatabaseUrl => DatabaseUrl::TAKES;
+    bool => "true or false";
     AllowedOrigins => "\"*\" or origins such as https://app.example.com";
+}
+
+impl Setting for AllowedNetworks {
+    const TAKES: &'static str = "networks in CIDR notation such as 10.1.0.0/16 or fd00:1::/64";
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text.split(',').map(str::trim).filter(|entry| !entry.is_empty())).ok()
+    }
 }
 
 impl Setting for usize {

@@ -12,7 +12,8 @@ use super::DEFAULTS;
 const PREFIX: &str = "WEBHOOK_ASSETS_";
 
 /// Keys whose variable is not simply their name.
-const OTHER_NAMES: [(&str, &str); 1] = [("store.url", "WEBHOOK_ASSETS_STORE")];
+const OTHER_NAMES: [(&str, &str); 2] =
+    [("store.url", "WEBHOOK_ASSETS_STORE"), ("webhooks.database", "WEBHOOK_ASSETS_DATABASE")];
 
 /// The one table whose keys are not ours.
 const OPTIONS: &str = "store.options.";
@@ -204,13 +205,22 @@ impl Reader {
     pub(super) fn refuse(&self, key: &'static str, takes: &'static str) -> SettingError {
         match self.given.get(key) {
             Some(given) => {
-                let quote = |text: &String| if given.quoted { format!("{text:?}") } else { text.clone() };
+                let quote = |text: &String| {
+                    let shown = without_credentials(text);
+                    if given.quoted { format!("{shown:?}") } else { shown }
+                };
                 let got = given.texts.iter().map(quote).collect::<Vec<_>>().join(", ");
                 SettingError::Bad { key, got, source: given.source.clone(), takes }
             }
             None => SettingError::Missing { key, takes },
         }
     }
+}
+
+/// A URL without its user and password. Up to the last `@`: one that is not percent-encoded is what makes a URL wrong.
+fn without_credentials(text: &str) -> String {
+    let parts = text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1)));
+    parts.map_or_else(|| text.to_owned(), |(scheme, rest)| format!("{scheme}://[redacted]@{rest}"))
 }
 
 fn parse(text: &str, path: &Path) -> Result<Table, SettingError> {

@@ -8,14 +8,14 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http::StatusCode;
 use http_body::{Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::encoding::Pieces;
 use super::range;
 use crate::signed_url::{Denial, Grant};
 use crate::store::{Chunks, Meta, Object, Span, Store, StoreError, Version};
 use crate::telemetry::metrics::{InFlight, Metrics};
-use crate::telemetry::{AccessRecord, Ending};
+use crate::telemetry::{AccessRecord, Downloaded, Ending};
 
 /// The body of an answer of the gateway.
 #[derive(Debug)]
@@ -201,17 +201,24 @@ pub(super) struct Tracker {
     _in_flight: InFlight,
     /// Given back when the body ends.
     place: Option<OwnedSemaphorePermit>,
+    downloads: Option<mpsc::Sender<Downloaded>>,
 }
 
 impl Tracker {
     pub(super) fn new(record: AccessRecord, metrics: Metrics) -> Self {
-        Self { record, _in_flight: metrics.enter(), metrics, place: None }
+        Self { record, _in_flight: metrics.enter(), metrics, place: None, downloads: None }
     }
 
     /// The link is good.
     pub(super) fn granted(&mut self, grant: &Grant) {
         self.record.asset = Some(grant.asset());
+        self.record.link_expires = Some(grant.expires());
         self.record.key_id = Some(grant.key_id().clone());
+    }
+
+    /// If this becomes a download, it is told there.
+    pub(super) fn tell(&mut self, downloads: Option<&mpsc::Sender<Downloaded>>) {
+        self.downloads = downloads.cloned();
     }
 
     /// The link is not; an expired one at least says what it was for.
@@ -235,6 +242,10 @@ impl Tracker {
     }
 
     fn write(self, ending: Ending) {
+        if let (Some(downloads), Some(downloaded)) = (&self.downloads, self.record.downloaded(ending)) {
+            // A download is never slowed down by who wants to know of it.
+            let _ = downloads.try_send(downloaded);
+        }
         self.record.write(ending, &self.metrics);
     }
 }

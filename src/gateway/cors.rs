@@ -71,7 +71,7 @@ impl FromStr for AllowedOrigins {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Cors(AllowedOrigins);
 
 impl Cors {

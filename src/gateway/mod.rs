@@ -25,7 +25,7 @@ use bytes::Bytes;
 use http::header::USER_AGENT;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::clock::Clock;
 use crate::keys::KeyringInForce;
@@ -33,7 +33,7 @@ use crate::server::{Bodies, Handler};
 use crate::signed_url::{Denial, Grant, Verifier};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::{AccessRecord, redact_target};
+use crate::telemetry::{AccessRecord, Downloaded, redact_target};
 
 use body::Tracker;
 use cors::Cors;
@@ -48,7 +48,7 @@ const LONGEST_USER_AGENT: usize = 120;
 #[derive(Debug, Clone)]
 pub struct Gateway(Arc<Parts>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Parts {
     prefix: String,
     verifier: Verifier,
@@ -59,6 +59,7 @@ struct Parts {
     in_flight: Arc<Semaphore>,
     retry_after: Duration,
     metrics: Metrics,
+    downloads: Option<mpsc::Sender<Downloaded>>,
 }
 
 impl Gateway {
@@ -81,11 +82,20 @@ impl Gateway {
             in_flight: Arc::new(Semaphore::new(config.requests_in_flight)),
             retry_after: config.retry_after,
             metrics,
+            downloads: None,
         }))
+    }
+
+    /// The same gateway, telling of every download. It never waits: what the channel has no room for is not told.
+    #[must_use]
+    pub fn telling(self, downloads: mpsc::Sender<Downloaded>) -> Self {
+        let parts = Parts { downloads: Some(downloads), ..(*self.0).clone() };
+        Self(Arc::new(parts))
     }
 
     async fn answer(&self, request: &Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let mut tracker = Tracker::new(record_of(request, peer), self.0.metrics.clone());
+        tracker.tell(self.0.downloads.as_ref());
         let outcome = match route::route(request, &self.0.prefix) {
             Route::Asset { kind, id } => match self.verify(request, kind, id) {
                 Ok(grant) => self.open(request, grant, &mut tracker).await,
@@ -157,6 +167,7 @@ fn record_of(request: &Request<Incoming>, peer: SocketAddr) -> AccessRecord {
             String::from_utf8_lossy(agent.as_bytes()).chars().take(LONGEST_USER_AGENT).collect()
         }),
         asset: None,
+        link_expires: None,
         key_id: None,
         status: StatusCode::OK,
         outcome: "ok",

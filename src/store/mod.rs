@@ -9,12 +9,14 @@ mod error;
 mod gate;
 mod local;
 mod open;
+mod sample;
 mod source;
 
 pub use chunks::Chunks;
 pub use config::{CloudVariables, Config};
 pub use error::{Cause, StoreError};
 pub use open::{OpenError, StoreUrl, unknown_variables};
+pub use sample::SAMPLE;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -124,13 +126,20 @@ pub struct Object {
 #[derive(Debug, Clone)]
 pub struct Store {
     source: Arc<Source>,
+    samples: Arc<Source>,
 }
 
 impl Store {
     /// A store on `objects`, whose root holds `recordings/` and `transcripts/`.
     #[must_use]
     pub fn new(objects: Arc<dyn ObjectStore>, config: &Config, metrics: Metrics) -> Self {
-        Self { source: Arc::new(Source::new(objects, config, metrics)) }
+        let samples = Arc::new(Source::new(sample::samples(), config, metrics.clone()));
+        Self { source: Arc::new(Source::new(objects, config, metrics)), samples }
+    }
+
+    /// Where an asset is.
+    fn source_of(&self, asset: AssetRef) -> &Arc<Source> {
+        if asset.id == SAMPLE { &self.samples } else { &self.source }
     }
 
     /// Opens the store that `config` names.
@@ -146,7 +155,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn head(&self, grant: &Grant) -> Result<Meta, StoreError> {
-        let result = self.source.head(&path_of(grant.asset())).await?;
+        let result = self.source_of(grant.asset()).head(&path_of(grant.asset())).await?;
         Ok(Meta::from(&result.meta))
     }
 
@@ -157,7 +166,8 @@ impl Store {
     /// [`StoreError`]; [`StoreError::Unsatisfiable`] carries the metadata, for a span that has no bytes.
     pub async fn get(&self, grant: &Grant, span: Span, version: Version<'_>) -> Result<Object, StoreError> {
         let path = path_of(grant.asset());
-        let ahead = ahead::first_segment(span, self.source.patience.read_ahead);
+        let source = self.source_of(grant.asset());
+        let ahead = ahead::first_segment(span, source.patience.read_ahead);
         let asked =
             ahead.as_ref().map_or(span.as_get_range(), |first| Some(GetRange::Bounded(first.clone())));
         let mut options = GetOptions::new().with_range(asked);
@@ -167,7 +177,7 @@ impl Store {
             Version::Same(_) => {}
             Version::Other(etag) => options = options.with_if_none_match(Some(etag)),
         }
-        let result = match self.source.request(StoreOperation::Get, &path, options).await {
+        let result = match source.request(StoreOperation::Get, &path, options).await {
             Ok(result) => result,
             // The crate reports 416 as a nameless error, and Azure refuses suffix ranges: the size decides.
             Err(error) if (span != Span::Whole || ahead.is_some()) && error.may_be_the_range() => {
@@ -175,7 +185,7 @@ impl Store {
                 let Some(range) = span.within(meta.size) else { return Err(StoreError::Unsatisfiable(meta)) };
                 let bounded = Some(GetRange::Bounded(range)).filter(|_| span != Span::Whole);
                 let options = GetOptions::new().with_range(bounded);
-                self.source.request(StoreOperation::Get, &path, options).await?
+                source.request(StoreOperation::Get, &path, options).await?
             }
             Err(error) => return Err(error),
         };
@@ -190,7 +200,7 @@ impl Store {
         if range != wanted && range != (wanted.start..begun) {
             return Err(StoreError::broken("the store answered with another range than was asked for"));
         }
-        let chunks = Chunks::start(Arc::clone(&self.source), path, result, wanted.clone()).await?;
+        let chunks = Chunks::start(Arc::clone(source), path, result, wanted.clone()).await?;
         Ok(Object { meta, range: wanted, chunks })
     }
 

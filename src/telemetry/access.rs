@@ -9,6 +9,7 @@ use http::{Method, StatusCode, Version};
 
 use super::metrics::Metrics;
 use crate::asset::AssetRef;
+use crate::clock::UnixSeconds;
 use crate::signed_url::KeyId;
 
 /// How a body ended.
@@ -34,6 +35,15 @@ impl Ending {
     }
 }
 
+/// A link that was followed to the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Downloaded {
+    /// What was downloaded.
+    pub asset: AssetRef,
+    /// When its link expires.
+    pub link_expires: UnixSeconds,
+}
+
 /// What is recorded of one request. Filled in along the way, written once by [`AccessRecord::write`].
 #[derive(Debug)]
 pub struct AccessRecord {
@@ -49,6 +59,8 @@ pub struct AccessRecord {
     pub user_agent: Option<String>,
     /// What was asked for, once the path names an asset.
     pub asset: Option<AssetRef>,
+    /// When the link expires, if its signature is good.
+    pub link_expires: Option<UnixSeconds>,
     /// The key that signed, if the signature is good.
     pub key_id: Option<KeyId>,
     /// The answer's status.
@@ -91,6 +103,15 @@ impl AccessRecord {
             user_agent = self.user_agent.as_deref(),
             "{}", self.sentence(ending)
         );
+    }
+
+    /// The download that this was, if it was one: bytes of the asset, to the end of the answer.
+    #[must_use]
+    pub fn downloaded(&self, ending: Ending) -> Option<Downloaded> {
+        let sent_all = ending == Ending::Complete && self.sent > 0;
+        let of_the_asset = matches!(self.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
+        let (Some(asset), Some(link_expires)) = (self.asset, self.link_expires) else { return None };
+        (sent_all && of_the_asset).then_some(Downloaded { asset, link_expires })
     }
 
     fn sentence(&self, ending: Ending) -> Cow<'static, str> {

@@ -32,6 +32,17 @@ mod names {
     pub(super) const LINKS_MINTED: &str = "links_minted";
     pub(super) const KEYS: &str = "keyring_keys";
     pub(super) const RELOADS: &str = "keyring_reloads";
+    pub(super) const EVENTS: &str = "webhook_events_accepted";
+    pub(super) const DELIVERIES: &str = "webhook_deliveries";
+    pub(super) const DELIVERY_TIME: &str = "webhook_delivery";
+    pub(super) const ATTEMPTS: &str = "webhook_attempts";
+    pub(super) const ATTEMPT_TIME: &str = "webhook_attempt";
+    pub(super) const FIRST_ATTEMPT: &str = "webhook_first_attempt_delay";
+    pub(super) const PENDING: &str = "webhook_deliveries_pending";
+    pub(super) const OVERDUE: &str = "webhook_overdue";
+    pub(super) const NOT_FETCHED: &str = "webhook_deliveries_not_fetched";
+    pub(super) const ENDPOINTS: &str = "webhook_endpoint_changes";
+    pub(super) const LEDGER_ERRORS: &str = "webhook_database_errors";
 }
 
 /// What was asked of the store.
@@ -80,25 +91,30 @@ struct BodyLabels {
     ending: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct AssetLabel {
-    asset: &'static str,
+/// Label sets of one label.
+macro_rules! labels {
+    ($($name:ident { $label:ident })*) => {$(
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+        struct $name {
+            $label: &'static str,
+        }
+    )*};
+}
+
+labels! {
+    AssetLabel { asset }
+    ReasonLabel { reason }
+    OperationLabel { operation }
+    ResultLabel { result }
+    CodeLabel { code }
+    StateLabel { state }
+    ChangeLabel { change }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StoreLabels {
     operation: &'static str,
     result: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabel {
-    reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OperationLabel {
-    operation: &'static str,
 }
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
@@ -122,6 +138,17 @@ struct Numbers {
     links_minted: Family<AssetLabel, Counter>,
     keys: Gauge,
     reloads: Family<StoreLabels, Counter>,
+    events: Counter,
+    deliveries: Family<ResultLabel, Counter>,
+    delivery_time: Histogram,
+    attempts: Family<CodeLabel, Counter>,
+    attempt_time: Histogram,
+    first_attempt: Histogram,
+    pending: Family<StateLabel, Gauge>,
+    overdue: Gauge<f64, AtomicU64>,
+    not_fetched: Gauge,
+    endpoints: Family<ChangeLabel, Counter>,
+    ledger_errors: Family<ReasonLabel, Counter>,
 }
 
 impl fmt::Debug for Metrics {
@@ -160,8 +187,20 @@ impl Metrics {
             links_minted: Family::default(),
             keys: Gauge::default(),
             reloads: Family::default(),
+            events: Counter::default(),
+            deliveries: Family::default(),
+            delivery_time: seconds(),
+            attempts: Family::default(),
+            attempt_time: seconds(),
+            first_attempt: seconds(),
+            pending: Family::default(),
+            overdue: Gauge::default(),
+            not_fetched: Gauge::default(),
+            endpoints: Family::default(),
+            ledger_errors: Family::default(),
         };
         numbers.register();
+        numbers.register_webhooks();
         numbers.store_up.set(1);
         Self(Arc::new(numbers))
     }
@@ -218,6 +257,54 @@ impl Metrics {
     pub(crate) fn keyring_reloaded(&self, ok: bool) {
         let labels = StoreLabels { operation: "reload", result: if ok { "ok" } else { "failed" } };
         self.0.reloads.get_or_create(&labels).inc();
+    }
+
+    /// An event was accepted.
+    pub(crate) fn event_accepted(&self) {
+        self.0.events.inc();
+    }
+
+    /// A delivery ended: `delivered` or `failed`, so long after its event was accepted.
+    pub(crate) fn delivery_ended(&self, result: &'static str, after: Duration) {
+        self.0.deliveries.get_or_create(&ResultLabel { result }).inc();
+        self.0.delivery_time.observe(after.as_secs_f64());
+    }
+
+    /// An attempt ended with this code.
+    pub(crate) fn attempt_ended(&self, code: &'static str, took: Duration) {
+        self.0.attempts.get_or_create(&CodeLabel { code }).inc();
+        self.0.attempt_time.observe(took.as_secs_f64());
+    }
+
+    /// A delivery's first attempt begins, so long after its event was accepted.
+    pub(crate) fn first_attempt_began(&self, after: Duration) {
+        self.0.first_attempt.observe(after.as_secs_f64());
+    }
+
+    /// So many deliveries are in this state.
+    pub(crate) fn deliveries_pending(&self, state: &'static str, count: u64) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.0.pending.get_or_create(&StateLabel { state }).set(count);
+    }
+
+    /// The delivery that waits longest has been due for so long.
+    pub(crate) fn delivery_overdue(&self, by: Duration) {
+        self.0.overdue.set(by.as_secs_f64());
+    }
+
+    /// So many deliveries carried links that live and that nobody followed.
+    pub(crate) fn deliveries_not_fetched(&self, count: u64) {
+        self.0.not_fetched.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// An endpoint was held or disabled.
+    pub(crate) fn endpoint_changed(&self, change: &'static str) {
+        self.0.endpoints.get_or_create(&ChangeLabel { change }).inc();
+    }
+
+    /// The sender's database failed.
+    pub(crate) fn ledger_failed(&self, reason: &'static str) {
+        self.0.ledger_errors.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     /// Counts a request in flight until the returned guard is dropped.
@@ -291,6 +378,61 @@ impl Numbers {
         );
         registry.register(names::KEYS, "Keys in the keyring in force", self.keys.clone());
         registry.register(names::RELOADS, "Attempts to read a changed keyring", self.reloads.clone());
+    }
+
+    fn register_webhooks(&mut self) {
+        let Self { registry, .. } = self;
+        registry.register(names::EVENTS, "Events accepted by the sender", self.events.clone());
+        registry.register(
+            names::DELIVERIES,
+            "Deliveries that ended, by result: delivered, failed",
+            self.deliveries.clone(),
+        );
+        registry.register_with_unit(
+            names::DELIVERY_TIME,
+            "Time from accepting an event to the end of its delivery",
+            Unit::Seconds,
+            self.delivery_time.clone(),
+        );
+        registry.register(names::ATTEMPTS, "Attempts, by what came of them", self.attempts.clone());
+        registry.register_with_unit(
+            names::ATTEMPT_TIME,
+            "Time an attempt took",
+            Unit::Seconds,
+            self.attempt_time.clone(),
+        );
+        registry.register_with_unit(
+            names::FIRST_ATTEMPT,
+            "Time from accepting an event to the first attempt",
+            Unit::Seconds,
+            self.first_attempt.clone(),
+        );
+        registry.register(
+            names::PENDING,
+            "Deliveries that have not ended, by state; counted every 10 s",
+            self.pending.clone(),
+        );
+        registry.register_with_unit(
+            names::OVERDUE,
+            "How long the delivery that waits longest has been due",
+            Unit::Seconds,
+            self.overdue.clone(),
+        );
+        registry.register(
+            names::NOT_FETCHED,
+            "Deliveries whose links live and were never followed; counted every 10 s",
+            self.not_fetched.clone(),
+        );
+        registry.register(
+            names::ENDPOINTS,
+            "Endpoints that were held or disabled because they failed",
+            self.endpoints.clone(),
+        );
+        registry.register(
+            names::LEDGER_ERRORS,
+            "Failures of the sender's database, by reason",
+            self.ledger_errors.clone(),
+        );
     }
 }
 

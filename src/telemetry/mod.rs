@@ -5,5 +5,5 @@ mod access;
 mod log;
 pub mod metrics;
 
-pub use access::{AccessRecord, Ending, redact_target};
+pub use access::{AccessRecord, Downloaded, Ending, redact_target};
 pub use log::{LogFormat, LogLevel, start_logging};

@@ -8,22 +8,20 @@ mod keys;
 mod links;
 mod serve;
 mod settings;
+mod webhooks;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use tempfile::TempDir;
 use webhook_assets::AssetRef;
 
 use crate::support::client::request_head;
+use crate::support::process::{PATIENCE, Running, eventually, piped};
 use crate::support::{Answer, CALL, recording, transcript};
-
-/// How long a test waits for what must happen.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A folder with a keyring and a store of local files that holds the sample call.
 struct Home {
@@ -103,6 +101,15 @@ impl Home {
         Ran::after(child)
     }
 
+    /// The variables that let webhooks go to this machine, with a database in this folder.
+    fn sending(&self) -> [(&'static str, String); 3] {
+        [
+            ("WEBHOOK_ASSETS_DATABASE", self.path("calls.db").display().to_string()),
+            ("WEBHOOK_ASSETS_WEBHOOKS_ALLOW_HTTP", "true".to_owned()),
+            ("WEBHOOK_ASSETS_WEBHOOKS_ALLOWED_NETWORKS", "127.0.0.0/8".to_owned()),
+        ]
+    }
+
     /// Starts `serve` with the five variables.
     fn serve(&self) -> Server {
         Server::start(self.program(&["serve"]))
@@ -130,10 +137,6 @@ impl Home {
 
 fn feed(mut stdin: ChildStdin, text: &str) {
     stdin.write_all(text.as_bytes()).unwrap();
-}
-
-fn piped(command: &mut Command) -> &mut Command {
-    command.stdout(Stdio::piped()).stderr(Stdio::piped())
 }
 
 /// How a run ended and what it said.
@@ -193,58 +196,16 @@ impl Ran {
 
 /// A running `serve` or `demo`; killed when dropped.
 struct Server {
-    child: Child,
+    running: Running,
     gateway: SocketAddr,
     admin: SocketAddr,
-    out: Output,
-    err: Output,
 }
 
-/// What a running program has written so far.
-type Output = Arc<Mutex<String>>;
-
 impl Server {
-    fn start(mut command: Command) -> Self {
-        let mut child = piped(&mut command).spawn().unwrap();
-        let out = collect(child.stdout.take().unwrap());
-        let err = collect(child.stderr.take().unwrap());
-        let bound = |name: &str| {
-            let said = out.lock().unwrap();
-            let line =
-                said.lines().find_map(|line| line.strip_prefix(&format!("{name} listening on http://")));
-            line.map(|address| address.parse().unwrap())
-        };
-        let what = || format!("no bound addresses; standard error: {}", err.lock().unwrap());
-        let gateway = eventually(|| bound("gateway"), what);
-        let admin = eventually(|| bound("admin"), what);
-        Self { child, gateway, admin, out, err }
-    }
-
-    fn out(&self) -> String {
-        self.out.lock().unwrap().clone()
-    }
-
-    fn err(&self) -> String {
-        self.err.lock().unwrap().clone()
-    }
-
-    #[track_caller]
-    fn logs(&self, words: &str) {
-        eventually(|| self.err().contains(words).then_some(()), || format!("no {words:?} in {}", self.err()));
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
-        assert!(status.unwrap().success());
-    }
-
-    fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-
-    #[track_caller]
-    fn ended(&mut self) -> ExitStatus {
-        eventually(|| self.child.try_wait().unwrap(), || "it runs on".to_owned())
+    fn start(command: Command) -> Self {
+        let running = Running::start(command);
+        let (gateway, admin) = (running.address("gateway"), running.address("admin"));
+        Self { running, gateway, admin }
     }
 
     /// GET of a link's path and query, whatever its base is.
@@ -253,37 +214,17 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+impl Deref for Server {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.running
     }
 }
 
-fn collect(stream: impl Read + Send + 'static) -> Output {
-    let output = Output::default();
-    let into = Arc::clone(&output);
-    std::thread::spawn(move || {
-        let mut stream = BufReader::new(stream);
-        let mut line = String::new();
-        while stream.read_line(&mut line).is_ok_and(|read| read > 0) {
-            into.lock().unwrap().push_str(&line);
-            line.clear();
-        }
-    });
-    output
-}
-
-/// Asks again and again until there is an answer.
-#[track_caller]
-fn eventually<T>(mut ask: impl FnMut() -> Option<T>, what: impl Fn() -> String) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(started.elapsed() < PATIENCE, "{}", what());
-        std::thread::sleep(Duration::from_millis(10));
+impl DerefMut for Server {
+    fn deref_mut(&mut self) -> &mut Running {
+        &mut self.running
     }
 }
 

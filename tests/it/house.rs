@@ -6,19 +6,54 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The rooms in reading order and what each may use: only rooms that stand above it.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("clock", &[]),
     ("secret", &[]),
     ("asset", &[]),
     ("signed_url", &["clock", "secret", "asset"]),
     ("problem", &[]),
-    ("telemetry", &["asset", "signed_url"]),
+    ("telemetry", &["clock", "asset", "signed_url"]),
     ("keys", &["clock", "signed_url", "telemetry"]),
     ("store", &["clock", "asset", "signed_url", "telemetry"]),
+    ("webhook", &["clock", "secret", "asset", "signed_url"]),
+    ("ledger", &["clock", "asset", "webhook"]),
+    (
+        "sender",
+        &["clock", "secret", "asset", "signed_url", "telemetry", "keys", "store", "webhook", "ledger"],
+    ),
     ("server", &["problem"]),
     ("gateway", &["clock", "asset", "signed_url", "problem", "telemetry", "keys", "store", "server"]),
-    ("admin", &["clock", "asset", "signed_url", "problem", "telemetry", "keys", "store", "server"]),
-    ("config", &["asset", "signed_url", "telemetry", "store", "server", "gateway", "admin"]),
+    (
+        "admin",
+        &[
+            "clock",
+            "asset",
+            "signed_url",
+            "problem",
+            "telemetry",
+            "keys",
+            "store",
+            "webhook",
+            "ledger",
+            "sender",
+            "server",
+        ],
+    ),
+    (
+        "config",
+        &[
+            "asset",
+            "signed_url",
+            "telemetry",
+            "store",
+            "webhook",
+            "ledger",
+            "sender",
+            "server",
+            "gateway",
+            "admin",
+        ],
+    ),
     (
         "cli",
         &[
@@ -30,6 +65,9 @@ const ROOMS: [(&str, &[&str]); 13] = [
             "telemetry",
             "keys",
             "store",
+            "webhook",
+            "ledger",
+            "sender",
             "server",
             "gateway",
             "admin",

@@ -23,7 +23,9 @@ use program::Home;
 async fn keeps_the_contract(backend: Option<Backend>) {
     let Some(backend) = backend else { return };
     contract::fill(&backend.seed).await;
-    let server = Home::of(&backend.variables).serve();
+    // Its folder has the webhooks' database, and has to stay.
+    let home = Home::of(&backend.variables);
+    let server = home.serve();
     contract::holds(backend.name, &server.served(), &backend.seed).await;
     contract::holds_at_length(backend.name, &server.served(), &backend.seed).await;
     let log = server.log();

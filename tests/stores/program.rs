@@ -1,21 +1,15 @@
 //! The real program, in a folder of its own, with an environment that holds only what the test gave it.
 
-use std::fmt::Write;
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 use webhook_assets::clock::{Clock, SystemClock};
 
 use crate::backend::Variable;
 use crate::contract::Served;
-
-/// How long a test waits for what must happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::process::Running;
 
 /// A folder with the keyring of every test, and the variables of one store.
 pub struct Home {
@@ -55,25 +49,16 @@ impl Home {
 
     /// Starts `serve`.
     pub fn serve(&self) -> Server {
-        let mut child = self.program("serve").spawn().unwrap();
-        let out = collect(child.stdout.take().unwrap());
-        let log = collect(child.stderr.take().unwrap());
-        let gateway = eventually(
-            || {
-                let said = out.lock().unwrap();
-                said.lines().find_map(|line| line.strip_prefix("gateway listening on http://")?.parse().ok())
-            },
-            || format!("no bound address; the log: {}", log.lock().unwrap()),
-        );
-        Server { child, gateway, log }
+        let running = Running::start(self.program("serve"));
+        let gateway = running.address("gateway");
+        Server { running, gateway }
     }
 }
 
 /// A running `serve`; killed when dropped.
 pub struct Server {
-    child: Child,
+    running: Running,
     gateway: SocketAddr,
-    log: Arc<Mutex<String>>,
 }
 
 impl Server {
@@ -83,45 +68,11 @@ impl Server {
 
     /// What was logged so far.
     pub fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+        self.running.err()
     }
 
     #[track_caller]
     pub fn logs(&self, words: &str) {
-        eventually(
-            || self.log().contains(words).then_some(()),
-            || format!("no {words:?} in the log: {}", self.log()),
-        );
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn collect(stream: impl Read + Send + 'static) -> Arc<Mutex<String>> {
-    let output = Arc::<Mutex<String>>::default();
-    let into = Arc::clone(&output);
-    std::thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            let _ = writeln!(into.lock().unwrap(), "{line}");
-        }
-    });
-    output
-}
-
-/// Asks again and again until there is an answer.
-#[track_caller]
-fn eventually<T>(mut ask: impl FnMut() -> Option<T>, what: impl Fn() -> String) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(started.elapsed() < PATIENCE, "{}", what());
-        std::thread::sleep(Duration::from_millis(10));
+        self.running.logs(words);
     }
 }

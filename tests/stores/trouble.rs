@@ -51,7 +51,8 @@ fn check_says(backend: &Backend, trouble: &Trouble, variables: &[Variable]) -> S
 }
 
 async fn the_gateway_says_little_and_logs_why(backend: &Backend, trouble: &Trouble, variables: &[Variable]) {
-    let server = Home::of(variables).serve();
+    let home = Home::of(variables);
+    let server = home.serve();
     let served = server.served();
     let ways: [(&str, &[(&str, &str)]); 4] = [
         ("GET", &[]),

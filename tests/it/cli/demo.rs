@@ -13,7 +13,7 @@ fn links(server: &Server) -> Vec<String> {
 }
 
 #[test]
-fn a_demo_prints_two_links_that_work_and_one_that_expired() {
+fn a_demo_receives_its_own_webhook_and_prints_two_links_that_work_and_one_that_expired() {
     let home = Home::without_keys();
     let mut server = Server::start({
         let mut command = home.bare(&["demo", "--listen", "127.0.0.1:0"]);
@@ -32,6 +32,17 @@ fn a_demo_prints_two_links_that_work_and_one_that_expired() {
     assert_eq!((answer.status, answer.body), (200, transcript()));
     let answer = server.get(&links[2]);
     assert_eq!((answer.status, answer.code().as_str()), (403, "expired"));
+
+    for words in [
+        "\"event\": \"call.completed\"",
+        "X-Webhook-Signature  good",
+        "Standard Webhooks    good",
+        "recording_url   200 OK, 323640 bytes, audio/mpeg",
+        "transcript_url  200 OK, 26999 bytes, application/json",
+    ] {
+        assert!(server.out().contains(words), "{words:?} is missing in {}", server.out());
+    }
+    assert_eq!(server.err(), "", "nothing to warn of");
 
     server.signal("INT");
     assert_eq!(server.ended().code(), Some(0));

@@ -13,7 +13,7 @@ fn failures(ran: &Ran) -> Vec<&str> {
 fn a_good_setup_passes_every_check() {
     let home = Home::ready();
     let ran = home.run(&["check"]).succeeded().hides(&home.secrets("keys.json"));
-    for what in ["settings", "keyring", "clock", "store", "public URL", "admin"] {
+    for what in ["settings", "keyring", "clock", "store", "public URL", "admin", "webhooks"] {
         let line = ran.out.lines().find(|line| line.starts_with(&format!("ok    {what}")));
         assert!(line.is_some(), "{what}: {}", ran.out);
     }
@@ -80,6 +80,36 @@ fn what_is_odd_is_a_warning_and_no_failure() {
     let warned = ran.out.lines().filter(|line| line.starts_with("warn")).count();
     assert_eq!(warned, 4, "{}", ran.out);
     ran.says(&["chmod 600", "there is no folder", "nobody else can follow", "WEBHOOK_ASSETS_STORE?"]);
+}
+
+#[test]
+fn the_webhooks_database_and_its_key_are_looked_at_without_being_made() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let home = Home::ready();
+    let check = || Ran::of(home.program(&["check"]).envs(home.sending()));
+    check().succeeded().says(&["calls.db is made on the first start"]);
+    assert!(!home.path("calls.db").exists() && !home.path("calls.db.key").exists());
+
+    let add = ["webhooks", "add", "--workspace", "acme", "http://127.0.0.1:9/"];
+    Ran::of(home.program(&add).envs(home.sending())).succeeded();
+    let ran = check().succeeded().says(&["calls.db answers", "webhooks.allow_http", "127.0.0.0/8"]);
+    assert!(!ran.out.contains("chmod"), "{ran:?}");
+    std::fs::set_permissions(home.path("calls.db.key"), PermissionsExt::from_mode(0o644)).unwrap();
+    check().succeeded().says(&["chmod 600", "calls.db.key"]);
+
+    let elsewhere =
+        |database: &str| Ran::of(home.program(&["check"]).env("WEBHOOK_ASSETS_DATABASE", database));
+    home.write("text.db", "this is no database, however long it is");
+    for (database, words) in [
+        ("/nowhere/calls.db", &["webhooks", "create the folder"][..]),
+        ("text.db", &["webhooks", "text.db"]),
+        ("postgres://user:hunter2@127.0.0.1:1/calls", &["webhooks", "secret_key_file"]),
+    ] {
+        let ran = elsewhere(database).hides(&["hunter2".to_owned()]);
+        assert_eq!((ran.code, failures(&ran).len()), (Some(1), 1), "{database}: {ran:?}");
+        assert!(words.iter().all(|word| failures(&ran)[0].contains(word)), "{database}: {ran:?}");
+    }
 }
 
 #[test]

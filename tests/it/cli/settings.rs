@@ -4,7 +4,7 @@ use super::{Home, Ran};
 
 /// A value that no setting of its kind takes, for every setting that can be wrong; as TOML, as text, and what the
 /// message says it takes.
-const BAD: [(&str, &str, &str, &str); 23] = [
+const BAD: [(&str, &str, &str, &str); 31] = [
     ("listen", "\"8080\"", "\"8080\"", "127.0.0.1:8080"),
     ("public_url", "\"app.example.com\"", "\"app.example.com\"", "https://"),
     ("longest_lifetime", "\"a day\"", "\"a day\"", "24h"),
@@ -26,6 +26,14 @@ const BAD: [(&str, &str, &str, &str); 23] = [
     ("server.http2_streams", "\"many\"", "\"many\"", "a whole number"),
     ("admin.listen", "\"localhost\"", "\"localhost\"", "an address"),
     ("admin.token_file", "\"/nowhere/token\"", "\"/nowhere/token\"", "a readable file"),
+    ("webhooks.database", "\"mysql://host/calls\"", "\"mysql://host/calls\"", "postgres://"),
+    ("webhooks.attempt_timeout", "\"0s\"", "\"0s\"", "a duration"),
+    ("webhooks.asset_wait", "\"soon\"", "\"soon\"", "a duration"),
+    ("webhooks.retention", "30", "30", "a duration"),
+    ("webhooks.disable_after", "\"never\"", "\"never\"", "a duration"),
+    ("webhooks.attempts_in_flight", "0", "0", "a whole number"),
+    ("webhooks.allow_http", "\"yes\"", "\"yes\"", "true or false"),
+    ("webhooks.allowed_networks", "[\"10.0.0.1/8\"]", "\"10.0.0.1/8\"", "CIDR"),
     ("log.format", "\"xml\"", "\"xml\"", "human"),
     ("log.level", "\"loud\"", "\"loud\"", "debug"),
 ];
@@ -34,6 +42,7 @@ const BAD: [(&str, &str, &str, &str); 23] = [
 fn variable(key: &str) -> String {
     match key {
         "store.url" => "WEBHOOK_ASSETS_STORE".to_owned(),
+        "webhooks.database" => "WEBHOOK_ASSETS_DATABASE".to_owned(),
         key => format!("WEBHOOK_ASSETS_{}", key.replace('.', "_").to_uppercase()),
     }
 }
@@ -81,7 +90,7 @@ fn every_setting_with_a_form_has_a_bad_value_in_these_tests() {
         }
     }
     // Any text is a path; that there is no keyring, or no certificate, is said when it is read.
-    keys.retain(|key| key != "keys" && key != "store.ca_file");
+    keys.retain(|key| key != "keys" && !key.ends_with("ca_file") && key != "webhooks.secret_key_file");
     keys.sort();
     let mut tried: Vec<_> = BAD.iter().map(|(key, ..)| (*key).to_owned()).collect();
     tried.sort();
@@ -133,6 +142,15 @@ fn an_admin_listener_for_the_network_needs_a_token() {
 }
 
 #[test]
+fn a_password_in_a_bad_setting_is_not_repeated() {
+    let home = Home::ready();
+    let bad = "postgres://user:hunter2@db.example:port/calls";
+    let ran = Ran::of(home.program(&["serve"]).env("WEBHOOK_ASSETS_DATABASE", bad));
+    ran.refused(64, &["webhooks.database", "postgres://[redacted]@db.example"])
+        .hides(&["hunter2".to_owned()]);
+}
+
+#[test]
 fn a_number_beyond_reason_is_refused_before_anything_panics() {
     let home = Home::ready();
     for (key, value) in [
@@ -160,7 +178,9 @@ fn the_printed_settings_are_settings() {
 fn help_and_version_are_no_failures() {
     let home = Home::without_keys();
     let help = home.run(&["--help"]).succeeded().out;
-    for command in ["serve", "mint", "verify", "keys", "check", "demo", "config", "health", "completions"] {
+    for command in
+        ["serve", "mint", "verify", "keys", "webhooks", "check", "demo", "config", "health", "completions"]
+    {
         assert!(help.contains(&format!("  {command} ")), "{command} is missing in {help}");
         home.run(&[command, "--help"]).succeeded().says(&["Usage: webhook-assets", command]);
     }
@@ -187,7 +207,13 @@ fn completions_are_there_for_each_shell() {
     for (shell, mark) in
         [("bash", "complete -F"), ("zsh", "#compdef webhook-assets"), ("fish", "complete -c webhook-assets")]
     {
-        home.run(&["completions", shell]).succeeded().says(&[mark, "mint", "rotate"]);
+        home.run(&["completions", shell]).succeeded().says(&[
+            mark,
+            "mint",
+            "rotate",
+            "webhooks",
+            "deliveries",
+        ]);
     }
 }
 

@@ -4,6 +4,8 @@
 pub mod bucket;
 pub mod client;
 pub mod http2;
+pub mod process;
+pub mod receiver;
 pub mod slow;
 pub mod stores;
 
@@ -17,13 +19,16 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 use webhook_assets::admin::{self, Admin};
-use webhook_assets::clock::{ManualClock, UnixSeconds};
+use webhook_assets::clock::{Clock, ManualClock, UnixSeconds};
 use webhook_assets::gateway::{self, AllowedOrigins, Gateway};
 use webhook_assets::keys::KeyringInForce;
+use webhook_assets::ledger::{self, DatabaseUrl, Ledger};
+use webhook_assets::sender::{self, Sender};
 use webhook_assets::server::{self, Drain};
 use webhook_assets::signed_url::BaseUrl;
 use webhook_assets::store::{self, CloudVariables, Store, StoreUrl};
 use webhook_assets::telemetry::metrics::Metrics;
+use webhook_assets::webhook::AllowedNetworks;
 use webhook_assets::{AssetRef, Keyring, Minter, SecretKey};
 
 pub use client::{Answer, Client, request_head};
@@ -84,6 +89,8 @@ pub struct Plan {
     pub gateway: gateway::Config,
     pub server: server::Config,
     pub admin_token: Option<&'static str>,
+    /// Whether webhooks are sent, from a database of the site's own.
+    pub sender: Option<sender::Config>,
 }
 
 impl Plan {
@@ -127,7 +134,13 @@ impl Plan {
                 http2_streams: 100,
             },
             admin_token: None,
+            sender: None,
         }
+    }
+
+    /// The usual site with a sender that may send to this machine.
+    pub async fn sending() -> Self {
+        Self { sender: Some(sending()), ..Self::usual().await }
     }
 
     /// The usual site on the files below `folder`, opened as the program opens them.
@@ -153,13 +166,36 @@ impl Plan {
         let keyring = KeyringInForce::new(self.keyring, metrics.clone());
         let drain = Drain::new();
         let base = BaseUrl::parse(self.public_url).unwrap();
-        let gateway = Gateway::new(
+        let mut gateway = Gateway::new(
             &self.gateway,
             keyring.clone(),
             store.clone(),
             Arc::new(clock.clone()),
             metrics.clone(),
         );
+        let folder = tempfile::tempdir().unwrap();
+        let (mut sender, mut database_url) = (None, None);
+        if let Some(config) = self.sender {
+            let of_ledger = database(folder.path()).await;
+            let ledger = Ledger::open(&of_ledger).await.unwrap();
+            database_url = Some(of_ledger.database);
+            ledger.become_sender(clock.now_millis()).await.unwrap();
+            let (downloads, told) = tokio::sync::mpsc::channel(100);
+            tokio::spawn(sender::remember_downloads(told, ledger.clone(), Arc::new(clock.clone())));
+            gateway = gateway.telling(downloads);
+            let services = sender::Services {
+                ledger,
+                store: store.clone(),
+                keyring: keyring.clone(),
+                base: base.clone(),
+                clock: Arc::new(clock.clone()),
+                metrics: metrics.clone(),
+            };
+            let made = Sender::new(config, services).unwrap();
+            let running = made.clone();
+            tokio::spawn(async move { running.run().await });
+            sender = Some(made);
+        }
         let listen = "127.0.0.1:0".parse().unwrap();
         let token = self.admin_token.map(|token| admin::Token::new(token).unwrap());
         let services = admin::Services {
@@ -170,6 +206,7 @@ impl Plan {
             clock: Arc::new(clock.clone()),
             drain: drain.clone(),
             metrics: metrics.clone(),
+            sender: sender.clone(),
         };
         let admin = Admin::new(admin::Config { listen, token }, services);
         let gateway_listener = TcpListener::bind(listen).await.unwrap();
@@ -182,10 +219,62 @@ impl Plan {
             base,
             drain: drain.clone(),
             metrics,
+            sender,
+            database: database_url,
+            _folder: folder,
         };
         tokio::spawn(server::serve(gateway_listener, self.server.clone(), gateway, drain));
         tokio::spawn(server::serve(admin_listener, self.server, admin, Drain::new()));
         site
+    }
+}
+
+/// A fresh database: on the PostgreSQL server that `tests/sender/run` names, else a SQLite file in `folder`.
+pub async fn database(folder: &std::path::Path) -> ledger::Config {
+    use sqlx::Connection;
+
+    let Some(server) = server() else {
+        return ledger::Config {
+            database: DatabaseUrl::Sqlite(folder.join("calls.db")),
+            secret_key_file: None,
+        };
+    };
+    let name = format!("t{}", hex::encode(random()));
+    let mut connection = sqlx::PgConnection::connect(&server).await.unwrap();
+    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    sqlx::query(create).execute(&mut connection).await.unwrap();
+    let key = folder.join("secrets.key");
+    std::fs::write(&key, "5a".repeat(32)).unwrap();
+    let (server, _) = server.rsplit_once('/').unwrap();
+    ledger::Config { database: format!("{server}/{name}").parse().unwrap(), secret_key_file: Some(key) }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the program reads its settings elsewhere; this is for the suite"
+)]
+fn server() -> Option<String> {
+    std::env::var("WEBHOOK_ASSETS_TEST_POSTGRES").ok()
+}
+
+fn random() -> [u8; 12] {
+    let mut bytes = [0; 12];
+    getrandom::fill(&mut bytes).unwrap();
+    bytes
+}
+
+/// How webhooks are sent in tests: to this machine, over plain HTTP.
+pub fn sending() -> sender::Config {
+    sender::Config {
+        attempt_timeout: Duration::from_secs(2),
+        link_lifetime: DAY,
+        asset_wait: Duration::from_secs(60),
+        retention: 30 * DAY,
+        disable_after: 5 * DAY,
+        attempts_in_flight: 100,
+        allow_http: true,
+        networks: AllowedNetworks::parse(["127.0.0.0/8"]).unwrap(),
+        ca_file: None,
     }
 }
 
@@ -198,6 +287,11 @@ pub struct Site {
     pub base: BaseUrl,
     pub drain: Drain,
     pub metrics: Metrics,
+    pub sender: Option<Sender>,
+    /// The sender's database.
+    pub database: Option<DatabaseUrl>,
+    /// Where its files are.
+    _folder: tempfile::TempDir,
 }
 
 impl Site {
@@ -219,8 +313,6 @@ impl Site {
 
     /// The same for `lifetime`.
     pub fn link_for(&self, asset: AssetRef, lifetime: Duration) -> String {
-        use webhook_assets::clock::Clock;
-
         let minter = Minter::for_base(self.base.clone(), self.keyring.load());
         let link = minter.mint_at(asset, lifetime, self.clock.now()).unwrap();
         link.as_str()[self.base.origin().len()..].to_owned()

@@ -1,0 +1,61 @@
+//! `POST /v1/calls`: the product hands in a call that has ended.
+
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::fields::Fields;
+use super::{Desk, invalid, read_json};
+use crate::admin::{Answer, json_answer};
+use crate::ledger::{Accepted, NewEvent};
+use crate::problem::Problem;
+use crate::webhook::CompletedCall;
+
+const KNOWN: [&str; 8] =
+    ["workspace", "call_id", "recording", "transcript", "call", "prospect", "user", "list"];
+
+/// What an asset takes, as the end of the sentence "… takes …".
+const ASSET: &str = "a UUID such as 550e8400-e29b-41d4-a716-446655440000, or null if there is none";
+
+impl Desk<'_> {
+    /// 202 for a new call, 200 for one that was accepted before; in both cases it is on disk.
+    pub(super) async fn hand_in(&self, request: Request<Incoming>) -> Result<Answer, Problem> {
+        let mut fields = Fields::of(read_json(request).await?, &KNOWN)?;
+        let workspace = fields.name("workspace")?;
+        let call_id = fields.name("call_id")?;
+        let recording = fields.required("recording", ASSET, asset)?;
+        let transcript = fields.required("transcript", ASSET, asset)?;
+        let call = CompletedCall::from_value(fields.rest())
+            .map_err(|error| invalid(error.pointer(), &error.to_string()))?;
+        let now = self.sender.now();
+        let event = NewEvent::call(&workspace, &call_id, &call, recording, transcript, now)
+            .map_err(|error| self.failed(error))?;
+        match self.sender.accept(event).await.map_err(|error| self.failed(error))? {
+            Some(accepted) => {
+                let status = if accepted.fresh { StatusCode::ACCEPTED } else { StatusCode::OK };
+                Ok(json_answer(status, &accepted_in_json(&accepted)))
+            }
+            None => Err(Problem::new(
+                StatusCode::CONFLICT,
+                "call_id_taken",
+                "Call id taken",
+                "Another call was accepted under this call_id before. Give each call an id of its own; one that was \
+                 accepted cannot be changed.",
+            )),
+        }
+    }
+}
+
+pub(super) fn accepted_in_json(accepted: &Accepted) -> Value {
+    json!({"event": accepted.event, "deliveries": accepted.deliveries})
+}
+
+/// The outer `None` is for what is neither an asset nor none.
+fn asset(value: &Value) -> Option<Option<Uuid>> {
+    match value {
+        Value::Null => Some(None),
+        Value::String(id) if id.len() == 36 => Uuid::try_parse(id).ok().map(Some),
+        _ => None,
+    }
+}

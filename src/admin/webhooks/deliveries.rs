@@ -1,0 +1,136 @@
+//! The delivery history, and sending again what it has.
+
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use super::fields::Fields;
+use super::{Desk, attempt_in_json, delivery_in_json, invalid, is_name, not_found, read_json};
+use crate::admin::{Answer, json_answer};
+use crate::clock::UnixMillis;
+use crate::ledger::{DeliveryState, Filter, RecoverRange, Resent};
+use crate::problem::Problem;
+use crate::webhook::{TIME_TAKES, parse_time};
+
+/// How many deliveries a page has, unless the request says otherwise, and at most.
+const STANDARD_LIMIT: usize = 50;
+const LARGEST_LIMIT: usize = 200;
+
+impl Desk<'_> {
+    pub(super) async fn list_deliveries(&self, workspace: &str, query: &str) -> Result<Answer, Problem> {
+        let (filter, limit) = read_query(query)?;
+        let page = self.sender.ledger().deliveries(workspace, &filter, limit).await;
+        let page = page.map_err(|error| self.failed(error))?.ok_or_else(|| {
+            invalid_parameter("cursor", "what `next` of the page before says, without a change")
+        })?;
+        let now = self.sender.now().seconds();
+        let deliveries: Vec<Value> =
+            page.deliveries.iter().map(|delivery| delivery_in_json(delivery, now)).collect();
+        Ok(json_answer(StatusCode::OK, &json!({"deliveries": deliveries, "next": page.next})))
+    }
+
+    pub(super) async fn show_delivery(&self, workspace: &str, id: &str) -> Result<Answer, Problem> {
+        let found = self.sender.ledger().delivery(workspace, id).await.map_err(|error| self.failed(error))?;
+        let (delivery, attempts) = found.ok_or_else(no_delivery)?;
+        let mut answer = delivery_in_json(&delivery, self.sender.now().seconds());
+        if let Value::Object(fields) = &mut answer {
+            fields.insert("attempts".into(), attempts.iter().map(attempt_in_json).collect());
+        }
+        Ok(json_answer(StatusCode::OK, &answer))
+    }
+
+    pub(super) async fn resend(&self, workspace: &str, id: &str) -> Result<Answer, Problem> {
+        let conflict =
+            |code, detail| Err(Problem::new(StatusCode::CONFLICT, code, "Cannot be sent again now", detail));
+        match self.sender.resend(workspace, id).await.map_err(|error| self.failed(error))? {
+            Resent::Due => Ok(json_answer(StatusCode::ACCEPTED, &json!({"delivery": id}))),
+            Resent::Unknown => Err(no_delivery()),
+            Resent::UnderWay => conflict("under_way", "It is on its way already; its attempts go on."),
+            Resent::NoEndpoint => conflict(
+                "no_endpoint",
+                "Its endpoint is removed or disabled. One that is disabled is made active with PATCH and \
+                 {\"state\": \"active\"}; then resend.",
+            ),
+        }
+    }
+
+    pub(super) async fn recover(
+        &self,
+        workspace: &str,
+        request: Request<Incoming>,
+    ) -> Result<Answer, Problem> {
+        let mut fields = Fields::of(read_json(request).await?, &["from", "to", "endpoint"])?;
+        let (from, to) = (fields.time("from")?, fields.time("to")?);
+        if from >= to {
+            return Err(invalid("/to", "/to takes a time after /from"));
+        }
+        let endpoint = fields.optional("endpoint", "an endpoint's id", |value| {
+            value.as_str().filter(|id| is_name(id)).map(str::to_owned)
+        })?;
+        let range = RecoverRange { endpoint, from, to };
+        let recovered = self.sender.recover(workspace, &range).await.map_err(|error| self.failed(error))?;
+        Ok(json_answer(StatusCode::ACCEPTED, &json!({"recovered": recovered})))
+    }
+}
+
+/// The filter and the page's size that a query asks for.
+fn read_query(query: &str) -> Result<(Filter, usize), Problem> {
+    let (mut filter, mut limit) = (Filter::default(), None);
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        let value = value.as_ref();
+        match name.as_ref() {
+            "endpoint" => take_once(&mut filter.endpoint, "endpoint", "an endpoint's id", named(value))?,
+            "call_id" => take_once(&mut filter.call, "call_id", super::NAME, named(value))?,
+            "status" => {
+                let states = "waiting, queued, sending, delivered or failed";
+                take_once(&mut filter.state, "status", states, DeliveryState::of(value))?;
+            }
+            "from" => take_once(&mut filter.from, "from", TIME_TAKES, time(value))?,
+            "to" => take_once(&mut filter.to, "to", TIME_TAKES, time(value))?,
+            "cursor" => {
+                take_once(&mut filter.cursor, "cursor", "what `next` of the page before says", named(value))?;
+            }
+            "limit" => take_once(&mut limit, "limit", "a whole number from 1 to 200", count(value))?,
+            _ => {
+                let detail = "a parameter is not known; there are endpoint, status, call_id, from, to, cursor and limit";
+                return Err(problem_of_query(name.as_ref(), detail));
+            }
+        }
+    }
+    Ok((filter, limit.unwrap_or(STANDARD_LIMIT)))
+}
+
+/// A parameter that stands twice could be read either way.
+fn take_once<T>(into: &mut Option<T>, name: &str, takes: &str, value: Option<T>) -> Result<(), Problem> {
+    if into.is_some() {
+        return Err(problem_of_query(name, &format!("{name} stands twice")));
+    }
+    *into = Some(value.ok_or_else(|| invalid_parameter(name, takes))?);
+    Ok(())
+}
+
+fn named(value: &str) -> Option<String> {
+    is_name(value).then(|| value.to_owned())
+}
+
+fn time(value: &str) -> Option<UnixMillis> {
+    parse_time(value)
+}
+
+fn count(value: &str) -> Option<usize> {
+    value.parse().ok().filter(|limit| (1..=LARGEST_LIMIT).contains(limit))
+}
+
+fn invalid_parameter(name: &str, takes: &str) -> Problem {
+    problem_of_query(name, &format!("{name} takes {takes}"))
+}
+
+fn problem_of_query(name: &str, detail: &str) -> Problem {
+    let shown: String = name.chars().take(60).collect();
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "Invalid request", detail)
+        .with("parameter", shown)
+}
+
+fn no_delivery() -> Problem {
+    not_found("This workspace has no delivery of this id; its history is kept for webhooks.retention.")
+}

@@ -1,0 +1,228 @@
+//! Endpoints, their secrets and their tests.
+
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use super::calls::accepted_in_json;
+use super::fields::{Fields, whole};
+use super::{Desk, endpoint_in_json, not_found, read_json, refuse_web_pages};
+use crate::admin::{Answer, json_answer, no_content, not_json, read_body, require_json};
+use crate::ledger::{Change, Endpoint, EndpointState, NewEndpoint, STANDARD_CONCURRENCY};
+use crate::problem::Problem;
+
+const KNOWN: [&str; 5] = ["url", "description", "long_tail", "concurrency", "per_second"];
+const KNOWN_IN_CHANGES: [&str; 6] = ["url", "description", "long_tail", "concurrency", "per_second", "state"];
+
+/// The longest description, in characters.
+const LONGEST_DESCRIPTION: usize = 500;
+
+/// How long the secret before a rotation stays valid, unless the request says otherwise, and at most; in seconds.
+const STANDARD_OVERLAP: u32 = 86_400;
+const LONGEST_OVERLAP: u32 = 7 * 86_400;
+
+impl Desk<'_> {
+    pub(super) async fn list_endpoints(&self, workspace: &str) -> Result<Answer, Problem> {
+        let endpoints =
+            self.sender.ledger().endpoints(workspace).await.map_err(|error| self.failed(error))?;
+        let endpoints: Vec<Value> = endpoints.iter().map(endpoint_in_json).collect();
+        Ok(json_answer(StatusCode::OK, &json!({"endpoints": endpoints})))
+    }
+
+    pub(super) async fn add_endpoint(
+        &self,
+        workspace: &str,
+        request: Request<Incoming>,
+    ) -> Result<Answer, Problem> {
+        let mut fields = Fields::of(read_json(request).await?, &KNOWN)?;
+        let url = fields.required("url", TEXT, text)?;
+        let wanted = Wanted::read(&mut fields)?;
+        let new = NewEndpoint {
+            workspace: workspace.to_owned(),
+            url: self.checked(&url)?,
+            description: wanted.description.unwrap_or_default(),
+            long_tail: wanted.long_tail.unwrap_or(false),
+            concurrency: wanted.concurrency.unwrap_or(STANDARD_CONCURRENCY),
+            per_second: wanted.per_second.flatten(),
+        };
+        let added = self.sender.ledger().add_endpoint(new, self.sender.now()).await;
+        let (endpoint, secret) = added.map_err(|error| self.failed(error))?;
+        let mut answer = endpoint_in_json(&endpoint);
+        if let Value::Object(fields) = &mut answer {
+            fields.insert("secret".into(), secret.reveal().into());
+        }
+        Ok(json_answer(StatusCode::CREATED, &answer))
+    }
+
+    pub(super) async fn show_endpoint(&self, workspace: &str, id: &str) -> Result<Answer, Problem> {
+        let endpoint = self.endpoint(workspace, id).await?;
+        Ok(json_answer(StatusCode::OK, &endpoint_in_json(&endpoint)))
+    }
+
+    pub(super) async fn change_endpoint(
+        &self,
+        workspace: &str,
+        id: &str,
+        request: Request<Incoming>,
+    ) -> Result<Answer, Problem> {
+        let mut fields = Fields::of(read_json(request).await?, &KNOWN_IN_CHANGES)?;
+        let url = fields.optional("url", TEXT, text)?;
+        let state = fields.optional("state", "active or paused", state)?;
+        let wanted = Wanted::read(&mut fields)?;
+        let change = Change {
+            url: url.map(|url| self.checked(&url)).transpose()?,
+            description: wanted.description,
+            state,
+            long_tail: wanted.long_tail,
+            concurrency: wanted.concurrency,
+            per_second: wanted.per_second,
+        };
+        let changed = self.sender.ledger().change_endpoint(workspace, id, change).await;
+        let endpoint = changed.map_err(|error| self.failed(error))?.ok_or_else(no_endpoint)?;
+        // It may go on, or go to another receiver.
+        self.sender.wake();
+        Ok(json_answer(StatusCode::OK, &endpoint_in_json(&endpoint)))
+    }
+
+    pub(super) async fn remove_endpoint(&self, workspace: &str, id: &str) -> Result<Answer, Problem> {
+        let removed = self.sender.ledger().remove_endpoint(workspace, id, self.sender.now()).await;
+        if removed.map_err(|error| self.failed(error))? { Ok(no_content()) } else { Err(no_endpoint()) }
+    }
+
+    pub(super) async fn show_secret(&self, workspace: &str, id: &str) -> Result<Answer, Problem> {
+        let secrets = self.sender.ledger().secrets(workspace, id, self.sender.now()).await;
+        let secrets = secrets.map_err(|error| self.failed(error))?.ok_or_else(no_endpoint)?;
+        let mut answer = json!({"secret": secrets.current.reveal()});
+        if let (Value::Object(fields), Some((secret, until))) = (&mut answer, &secrets.previous) {
+            fields.insert("previous".into(), json!({"secret": secret.reveal(), "until": until.to_string()}));
+        }
+        tracing::info!(target: "webhook_assets::audit", workspace, endpoint = id, "an endpoint's secret was shown");
+        Ok(json_answer(StatusCode::OK, &answer))
+    }
+
+    pub(super) async fn rotate_secret(
+        &self,
+        workspace: &str,
+        id: &str,
+        request: Request<Incoming>,
+    ) -> Result<Answer, Problem> {
+        let overlap = overlap_of(request).await?;
+        let rotated = self.sender.ledger().rotate_secret(workspace, id, overlap, self.sender.now()).await;
+        let rotated = rotated.map_err(|error| self.failed(error))?.ok_or_else(no_endpoint)?;
+        tracing::info!(target: "webhook_assets::audit", workspace, endpoint = id, "an endpoint's secret was rotated");
+        let answer = json!({
+            "secret": rotated.secret.reveal(),
+            "previous_until": rotated.previous_until.to_string(),
+        });
+        Ok(json_answer(StatusCode::OK, &answer))
+    }
+
+    pub(super) async fn test_endpoint(&self, workspace: &str, id: &str) -> Result<Answer, Problem> {
+        let endpoint = self.endpoint(workspace, id).await?;
+        let accepted = self.sender.test(&endpoint).await.map_err(|error| self.failed(error))?;
+        // A test event has no call id that could be taken.
+        let accepted = accepted.ok_or_else(no_endpoint)?;
+        Ok(json_answer(StatusCode::ACCEPTED, &accepted_in_json(&accepted)))
+    }
+
+    pub(super) async fn list_notices(&self, workspace: &str) -> Result<Answer, Problem> {
+        let notices = self.sender.ledger().notices(workspace).await.map_err(|error| self.failed(error))?;
+        let notices: Vec<Value> = notices
+            .iter()
+            .map(|notice| {
+                json!({
+                    "id": notice.id,
+                    "endpoint": notice.endpoint,
+                    "what": notice.what,
+                    "reason": notice.reason,
+                    "at": notice.at.to_string(),
+                })
+            })
+            .collect();
+        Ok(json_answer(StatusCode::OK, &json!({"notices": notices})))
+    }
+
+    async fn endpoint(&self, workspace: &str, id: &str) -> Result<Endpoint, Problem> {
+        let found = self.sender.ledger().endpoint(workspace, id).await.map_err(|error| self.failed(error))?;
+        found.ok_or_else(no_endpoint)
+    }
+
+    /// The URL in its normal form, if events may be sent there.
+    fn checked(&self, url: &str) -> Result<String, Problem> {
+        self.sender.url(url).map(|url| url.as_str().to_owned()).map_err(|error| {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "url_refused", "URL refused", &error.to_string())
+                .with("pointer", "/url")
+        })
+    }
+}
+
+/// What a request says about an endpoint beside its URL and state.
+struct Wanted {
+    description: Option<String>,
+    long_tail: Option<bool>,
+    concurrency: Option<u32>,
+    per_second: Option<Option<u32>>,
+}
+
+impl Wanted {
+    fn read(fields: &mut Fields) -> Result<Self, Problem> {
+        let per_second = |value: &Value| match value {
+            Value::Null => Some(None),
+            value => whole(value, 1..=1_000).map(Some),
+        };
+        let description = "a text of at most 500 characters, without control characters";
+        Ok(Self {
+            description: fields.optional("description", description, plain_text)?,
+            long_tail: fields.optional("long_tail", "true or false", Value::as_bool)?,
+            concurrency: fields
+                .optional("concurrency", "a whole number from 1 to 100", |value| whole(value, 1..=100))?,
+            per_second: fields.optional(
+                "per_second",
+                "a whole number from 1 to 1000, or null for no limit",
+                per_second,
+            )?,
+        })
+    }
+}
+
+const TEXT: &str = "a text";
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+fn plain_text(value: &Value) -> Option<String> {
+    let text = value.as_str()?;
+    let fits = text.chars().count() <= LONGEST_DESCRIPTION && !text.chars().any(char::is_control);
+    fits.then(|| text.to_owned())
+}
+
+fn state(value: &Value) -> Option<EndpointState> {
+    let word = value.as_str()?;
+    [EndpointState::Active, EndpointState::Paused].into_iter().find(|state| state.name() == word)
+}
+
+/// The overlap of a rotation; a request without a body wants the usual one.
+async fn overlap_of(request: Request<Incoming>) -> Result<Duration, Problem> {
+    let (origin, json) = (refuse_web_pages(&request), require_json(&request));
+    let body = read_body(request).await?;
+    let value = if body.is_empty() {
+        origin?;
+        json!({})
+    } else {
+        json?;
+        serde_json::from_slice(&body).map_err(|error| not_json(&error))?
+    };
+    let seconds = Fields::of(value, &["overlap"])?.optional(
+        "overlap",
+        "a whole number of seconds from 0 to 604800",
+        |value| whole(value, 0..=LONGEST_OVERLAP),
+    )?;
+    Ok(Duration::from_secs(seconds.unwrap_or(STANDARD_OVERLAP).into()))
+}
+
+fn no_endpoint() -> Problem {
+    not_found("This workspace has no endpoint of this id.")
+}

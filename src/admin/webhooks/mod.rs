@@ -1,0 +1,181 @@
+//! The webhook sender's side of the admin API: calls are handed in, endpoints kept, the delivery history read and
+//! redone.
+
+mod calls;
+mod deliveries;
+mod endpoints;
+mod fields;
+mod forgetting;
+mod place;
+mod shown;
+
+pub use shown::{attempt_in_json, delivery_in_json, endpoint_in_json};
+
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use serde_json::Value;
+
+use super::{Admin, Answer, finish, not_allowed, not_json, read_body, require_json};
+use crate::ledger::LedgerError;
+use crate::problem::Problem;
+use crate::sender::Sender;
+pub(super) use place::Place;
+use place::Resource;
+
+/// The longest name of a workspace or a call, in characters.
+const LONGEST_NAME: usize = 128;
+
+/// Whether a text can name a workspace or a call: 1 to 128 characters, each of which can be seen.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().count() <= LONGEST_NAME && text.chars().all(is_visible)
+}
+
+/// No space, no control character, nothing without a width, nothing that turns the direction of writing.
+fn is_visible(c: char) -> bool {
+    let unseen = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    !(unseen || c.is_whitespace() || c.is_control())
+}
+
+/// What a name takes, as the end of the sentence "… takes …".
+const NAME: &str = "1 to 128 visible characters, without spaces";
+
+/// Answers a request to one of these places.
+pub(super) async fn answer(admin: &Admin, request: Request<Incoming>, place: Place<'_>) -> Answer {
+    let allowed = place.resource.methods();
+    // HEAD goes with GET, as everywhere in HTTP.
+    let method = if *request.method() == Method::HEAD { Method::GET } else { request.method().clone() };
+    if !allowed.split(", ").any(|allowed| allowed == method.as_str()) {
+        return not_allowed(allowed);
+    }
+    finish(try_answer(admin, request, &method, place).await)
+}
+
+async fn try_answer(
+    admin: &Admin,
+    request: Request<Incoming>,
+    method: &Method,
+    place: Place<'_>,
+) -> Result<Answer, Problem> {
+    admin.authorize(&request)?;
+    let desk = Desk { admin, sender: admin.0.sender.as_ref().ok_or_else(no_sender)? };
+    let (workspace, id) = place.names().ok_or_else(no_such_name)?;
+    let (workspace, id) = (workspace.as_str(), id.as_str());
+    match (place.resource, method.as_str()) {
+        (Resource::Calls, _) => desk.hand_in(request).await,
+        (Resource::Workspace, _) => desk.forget_workspace(workspace).await,
+        (Resource::Call, _) => desk.forget_call(workspace, id).await,
+        (Resource::Endpoints, "POST") => desk.add_endpoint(workspace, request).await,
+        (Resource::Endpoints, _) => desk.list_endpoints(workspace).await,
+        (Resource::Endpoint, "PATCH") => desk.change_endpoint(workspace, id, request).await,
+        (Resource::Endpoint, "DELETE") => desk.remove_endpoint(workspace, id).await,
+        (Resource::Endpoint, _) => desk.show_endpoint(workspace, id).await,
+        (Resource::Secret, _) => desk.show_secret(workspace, id).await,
+        (Resource::Rotation, _) => desk.rotate_secret(workspace, id, request).await,
+        (Resource::Test, _) => {
+            refuse_web_pages(&request)?;
+            desk.test_endpoint(workspace, id).await
+        }
+        (Resource::Notices, _) => desk.list_notices(workspace).await,
+        (Resource::Deliveries, _) => {
+            desk.list_deliveries(workspace, request.uri().query().unwrap_or_default()).await
+        }
+        (Resource::Delivery, _) => desk.show_delivery(workspace, id).await,
+        (Resource::Resending, _) => {
+            refuse_web_pages(&request)?;
+            desk.resend(workspace, id).await
+        }
+        (Resource::Recovery, _) => desk.recover(workspace, request).await,
+    }
+}
+
+/// Answers requests with the sender of this process.
+struct Desk<'a> {
+    admin: &'a Admin,
+    sender: &'a Sender,
+}
+
+impl Desk<'_> {
+    /// What to say when the ledger failed: nothing was written.
+    #[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
+    fn failed(&self, error: LedgerError) -> Problem {
+        self.admin.0.metrics.ledger_failed(error.word());
+        if error.may_pass() {
+            tracing::warn!(%error, "the webhooks' database failed a request of the admin listener");
+            return Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "database_unavailable",
+                "Database unavailable",
+                "The webhooks' database does not answer or has no room, and nothing was accepted. Send the same \
+                 again after a few seconds.",
+            );
+        }
+        tracing::error!(%error, "the webhooks' database failed a request of the admin listener");
+        let detail = match error {
+            LedgerError::Sealed => format!("{error}"),
+            _ => "The webhooks' database refuses, and nothing was accepted. The log says why.".to_owned(),
+        };
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "database_failed", "Database failed", &detail)
+    }
+}
+
+/// The JSON of a request's body.
+async fn read_json(request: Request<Incoming>) -> Result<Value, Problem> {
+    require_json(&request)?;
+    let body = read_body(request).await?;
+    serde_json::from_slice(&body).map_err(|error| not_json(&error))
+}
+
+/// A request without a body is one that a web page may send anywhere, so whoever has an origin is refused.
+fn refuse_web_pages(request: &Request<Incoming>) -> Result<(), Problem> {
+    if request.headers().contains_key(http::header::ORIGIN) {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "origin_not_allowed",
+            "Origin not allowed",
+            "A web page may not do this; send the request without the header field Origin.",
+        ));
+    }
+    Ok(())
+}
+
+fn no_sender() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no_sender",
+        "No sender here",
+        "This process sends no webhooks (`serve --only gateway`). Ask the admin listener of a process that does.",
+    )
+}
+
+fn no_such_name() -> Problem {
+    not_found(
+        "A name in the path cannot be one: it has 1 to 128 visible characters, each percent-encoded once.",
+    )
+}
+
+fn not_found(detail: &str) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail)
+}
+
+fn invalid(pointer: &str, why: &str) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "Invalid request", why)
+        .with("pointer", pointer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_can_be_seen_from_its_first_to_its_last_character() {
+        for good in ["a", "acme", "Ärzte-42", "call/7", "{}", &"é".repeat(128)] {
+            assert!(is_name(good), "{good:?}");
+        }
+        for bad in
+            ["", " ", "a b", "a\n", "\0", "a\u{202e}b", "\u{200b}", "\u{feff}a", "\u{a0}", &"a".repeat(129)]
+        {
+            assert!(!is_name(bad), "{bad:?}");
+        }
+    }
+}

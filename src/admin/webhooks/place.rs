@@ -1,0 +1,128 @@
+//! Which thing a path names.
+
+use super::is_name;
+
+/// What stands before the name of a workspace.
+const WORKSPACES: &str = "/v1/workspaces/";
+
+/// The kinds of things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resource {
+    Calls,
+    Workspace,
+    Call,
+    Endpoints,
+    Endpoint,
+    Secret,
+    Rotation,
+    Test,
+    Notices,
+    Deliveries,
+    Delivery,
+    Resending,
+    Recovery,
+}
+
+impl Resource {
+    /// The methods it takes, as `Allow` has them.
+    pub(super) fn methods(self) -> &'static str {
+        match self {
+            Self::Calls | Self::Rotation | Self::Test | Self::Resending | Self::Recovery => "POST",
+            Self::Workspace | Self::Call => "DELETE",
+            Self::Endpoints => "GET, HEAD, POST",
+            Self::Endpoint => "GET, HEAD, PATCH, DELETE",
+            Self::Secret | Self::Notices | Self::Deliveries | Self::Delivery => "GET, HEAD",
+        }
+    }
+}
+
+/// A path taken apart, its names as they stand.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::admin) struct Place<'p> {
+    pub(super) resource: Resource,
+    workspace: Option<&'p str>,
+    id: Option<&'p str>,
+}
+
+impl<'p> Place<'p> {
+    /// The place at this path, if it is one of these.
+    pub(in crate::admin) fn at(path: &'p str) -> Option<Self> {
+        if path == "/v1/calls" {
+            return Some(Self { resource: Resource::Calls, workspace: None, id: None });
+        }
+        let segments: Vec<&str> = path.strip_prefix(WORKSPACES)?.split('/').collect();
+        let (resource, workspace, id) = match segments[..] {
+            [workspace] => (Resource::Workspace, workspace, None),
+            [workspace, "calls", id] => (Resource::Call, workspace, Some(id)),
+            [workspace, "endpoints"] => (Resource::Endpoints, workspace, None),
+            [workspace, "endpoints", id] => (Resource::Endpoint, workspace, Some(id)),
+            [workspace, "endpoints", id, "secret"] => (Resource::Secret, workspace, Some(id)),
+            [workspace, "endpoints", id, "secret", "rotate"] => (Resource::Rotation, workspace, Some(id)),
+            [workspace, "endpoints", id, "test"] => (Resource::Test, workspace, Some(id)),
+            [workspace, "notices"] => (Resource::Notices, workspace, None),
+            [workspace, "deliveries"] => (Resource::Deliveries, workspace, None),
+            [workspace, "deliveries", id] => (Resource::Delivery, workspace, Some(id)),
+            [workspace, "deliveries", id, "resend"] => (Resource::Resending, workspace, Some(id)),
+            [workspace, "recover"] => (Resource::Recovery, workspace, None),
+            _ => return None,
+        };
+        let named = !workspace.is_empty() && id.is_none_or(|id| !id.is_empty());
+        named.then_some(Self { resource, workspace: Some(workspace), id })
+    }
+
+    /// The workspace's name and the id, decoded; empty where the path has none. `None` if one cannot be a name.
+    pub(super) fn names(&self) -> Option<(String, String)> {
+        let decoded = |segment: Option<&str>| segment.map_or_else(|| Some(String::new()), name_of);
+        Some((decoded(self.workspace)?, decoded(self.id)?))
+    }
+}
+
+/// A segment's name: percent-decoded once.
+fn name_of(segment: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => digit(rest.next()?)? << 4 | digit(rest.next()?)?,
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok().filter(|name| is_name(name))
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_a_path_is_decoded_once() {
+        fn names(path: &str) -> Option<(String, String)> {
+            Place::at(path)?.names()
+        }
+        let both = |a: &str, b: &str| Some((a.to_owned(), b.to_owned()));
+        assert_eq!(names("/v1/workspaces/acme/calls/a%2Fb"), both("acme", "a/b"));
+        assert_eq!(names("/v1/workspaces/%C3%A9/calls/%2525"), both("é", "%25"));
+        for bad in ["%", "%2", "%zz", "%+1", "%ff", "%00", "a%0Ab", "%20"] {
+            assert_eq!(names(&format!("/v1/workspaces/acme/calls/{bad}")), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn another_path_is_no_place() {
+        for path in [
+            "/v1/workspaces",
+            "/v1/workspaces/",
+            "/v1/workspaces//endpoints",
+            "/v1/workspaces/a/endpoints/",
+            "/v1/workspaces/a/endpoints/b/secret/",
+            "/v1/workspaces/a/calls",
+            "/v1/calls/",
+        ] {
+            assert!(Place::at(path).is_none(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! How things look in JSON, here and on the command line.
+
+use serde_json::{Value, json};
+
+use crate::clock::{UnixMillis, UnixSeconds};
+use crate::ledger::{Attempt, Delivery, Endpoint};
+
+/// An endpoint, without its secrets.
+#[must_use]
+pub fn endpoint_in_json(endpoint: &Endpoint) -> Value {
+    json!({
+        "id": endpoint.id,
+        "workspace": endpoint.workspace,
+        "url": endpoint.url,
+        "description": endpoint.description,
+        "state": endpoint.state.name(),
+        "reason": endpoint.reason,
+        "long_tail": endpoint.long_tail,
+        "concurrency": endpoint.concurrency,
+        "per_second": endpoint.per_second,
+        "health": {
+            "failures": endpoint.health.failures,
+            "failing_since": text(endpoint.health.failing_since),
+            "held_until": text(endpoint.health.held_until),
+        },
+        "previous_secret_until": text(endpoint.previous_secret_until),
+        "created_at": endpoint.created_at.to_string(),
+    })
+}
+
+/// One line of the history, as it stands at `now`.
+#[must_use]
+pub fn delivery_in_json(delivery: &Delivery, now: UnixSeconds) -> Value {
+    json!({
+        "id": delivery.id,
+        "event": delivery.event,
+        "endpoint": delivery.endpoint,
+        "call_id": delivery.call,
+        "test": delivery.test,
+        "status": delivery.state.name(),
+        "attempt_count": delivery.attempts,
+        "due_at": text(delivery.due_at),
+        "note": delivery.note,
+        "last_status": delivery.last_status,
+        "last_summary": delivery.last_summary,
+        "recording": delivery.recording,
+        "transcript": delivery.transcript,
+        "links_expire_at": text(delivery.links_expire.map(UnixMillis::from)),
+        "recording_fetched_at": text(delivery.recording_fetched_at),
+        "transcript_fetched_at": text(delivery.transcript_fetched_at),
+        "pick_up": delivery.pick_up(now),
+        "created_at": delivery.created_at.to_string(),
+        "ended_at": text(delivery.ended_at),
+    })
+}
+
+/// One attempt of a delivery.
+#[must_use]
+pub fn attempt_in_json(attempt: &Attempt) -> Value {
+    json!({
+        "number": attempt.number,
+        "started_at": attempt.started_at.to_string(),
+        "duration_ms": u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
+        "status": attempt.status,
+        "code": attempt.code,
+        "summary": attempt.summary,
+        "advice": attempt.advice,
+        "excerpt": attempt.excerpt,
+    })
+}
+
+fn text(moment: Option<UnixMillis>) -> Option<String> {
+    moment.map(|moment| moment.to_string())
+}

@@ -1,0 +1,113 @@
+//! What is shown to a person: text of others without what would steer the terminal, and tables that fit it.
+
+use std::io::IsTerminal;
+
+/// A row is never cut to fewer characters than this, however narrow the terminal is.
+const NARROWEST: usize = 60;
+
+/// What stands between two columns, and before a last column that stands below the others.
+const GAP: &str = "  ";
+const INDENT: &str = "    ";
+
+/// A last column has room enough from so many characters up.
+const ROOM: usize = 50;
+
+/// Text that somebody else wrote, on one line: whatever would steer the terminal stands there as its escape.
+pub(super) fn shown(text: &str) -> String {
+    steerless(text, |_| false)
+}
+
+/// The same with its line breaks.
+pub(super) fn shown_lines(text: &str) -> String {
+    steerless(text, |c| c == '\n')
+}
+
+fn steerless(text: &str, kept: impl Fn(char) -> bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        // Beside control characters: those that turn the direction of writing.
+        let steers = c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if steers && !kept(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
+/// How many characters a line of standard output may have; `None` if it is no terminal.
+fn width() -> Option<usize> {
+    if !std::io::stdout().is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    (size.ws_col > 0).then(|| usize::from(size.ws_col).max(NARROWEST))
+}
+
+/// Lines up columns under their heads. The last one is cut where the terminal ends; if it has no room there, it stands
+/// on lines of its own.
+pub(super) fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
+    table_of_width(heads, rows, width())
+}
+
+fn table_of_width<const N: usize>(heads: [&str; N], rows: &[[String; N]], width: Option<usize>) -> String {
+    let mut widths = heads.map(|head| head.chars().count());
+    for row in rows {
+        for (widest, cell) in widths.iter_mut().zip(row) {
+            *widest = (*widest).max(cell.chars().count());
+        }
+    }
+    let last = widths.last().copied().unwrap_or_default();
+    let others: usize = widths.iter().map(|width| width + GAP.len()).sum::<usize>() - last - GAP.len();
+    let below = width.is_some_and(|width| width.saturating_sub(others) < last.min(ROOM));
+    let mut text = line(&heads.map(str::to_owned), &widths, width, false);
+    for row in rows {
+        text.push_str(&line(row, &widths, width, below));
+    }
+    text
+}
+
+fn line(cells: &[String], widths: &[usize], width: Option<usize>, below: bool) -> String {
+    let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+    let mut padded: Vec<_> = padded.collect();
+    let last = if below { padded.pop() } else { None };
+    let mut text = cut(&padded.join(GAP), width);
+    if let Some(last) = last.filter(|last| !last.trim().is_empty()) {
+        text.push_str(&cut(&format!("{INDENT}{last}"), width));
+    }
+    text
+}
+
+fn cut(line: &str, width: Option<usize>) -> String {
+    let line = line.trim_end();
+    match width {
+        Some(width) if line.chars().count() > width => {
+            let kept: String = line.chars().take(width.saturating_sub(1)).collect();
+            format!("{kept}…\n")
+        }
+        _ => format!("{line}\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_others_does_not_steer_the_terminal() {
+        assert_eq!(shown("a\u{1b}[2Jb\nc\u{9b}1m\u{202e}"), "a\\u{1b}[2Jb\\nc\\u{9b}1m\\u{202e}");
+        assert_eq!(shown_lines("a\r\né"), "a\\r\né");
+    }
+
+    #[test]
+    fn a_table_ends_where_the_terminal_does() {
+        let rows = [["1".to_owned(), "short".to_owned()], ["22".to_owned(), "x".repeat(80)]];
+        let whole = table_of_width(["A", "LAST"], &rows, None);
+        assert_eq!(whole, format!("A   LAST\n1   short\n22  {}\n", "x".repeat(80)));
+        let cut = table_of_width(["A", "LAST"], &rows, Some(60));
+        assert!(cut.lines().all(|line| line.chars().count() <= 60), "{cut}");
+        assert!(cut.ends_with("x…\n"));
+        let rows = [["i".repeat(40), "x".repeat(80)], ["j".to_owned(), String::new()]];
+        let below = table_of_width(["A", "LAST"], &rows, Some(60));
+        let lines: Vec<_> = below.lines().collect();
+        assert_eq!(lines[1..], [&"i".repeat(40), &format!("    {}…", "x".repeat(55)), "j"], "{below}");
+    }
+}

@@ -1,0 +1,247 @@
+//! `webhooks add`, `list`, `secret`, `pause`, `resume`, `remove`.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Desk, Workspace, name, no_endpoint};
+use crate::admin::endpoint_in_json;
+use crate::cli::terminal::{shown, table};
+use crate::cli::{Ended, Failure, duration, print};
+use crate::clock::UnixMillis;
+use crate::ledger::{Change, Endpoint, EndpointState, NewEndpoint, STANDARD_CONCURRENCY};
+use crate::webhook::{EndpointUrl, UrlRules};
+
+/// The longest description, in characters.
+const LONGEST_DESCRIPTION: usize = 500;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Add {
+    #[command(flatten)]
+    of: Workspace,
+    /// Where events go: https:// and a public host
+    url: String,
+    /// What it is, for people
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = description)]
+    description: String,
+    /// After the first four attempts go on for a day
+    #[arg(long)]
+    long_tail: bool,
+    /// Attempts at once
+    #[arg(long, value_name = "NUMBER", default_value_t = STANDARD_CONCURRENCY,
+          value_parser = clap::value_parser!(u32).range(1..=100))]
+    concurrency: u32,
+    /// Attempts a second; no limit if left out
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    per_second: Option<u32>,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Add {
+    pub(super) async fn run(self, desk: &Desk) -> Ended {
+        let rules = UrlRules { allow_http: desk.config.allow_http, networks: &desk.config.networks };
+        let url = EndpointUrl::parse(&self.url, &rules).map_err(Failure::failed)?;
+        let new = NewEndpoint {
+            workspace: self.of.workspace,
+            url: url.as_str().to_owned(),
+            description: self.description,
+            long_tail: self.long_tail,
+            concurrency: self.concurrency,
+            per_second: self.per_second,
+        };
+        let (endpoint, secret) = desk.ledger.add_endpoint(new, desk.now).await.map_err(Failure::failed)?;
+        if self.json {
+            let mut object = endpoint_in_json(&endpoint);
+            if let serde_json::Value::Object(fields) = &mut object {
+                fields.insert("secret".into(), secret.reveal().into());
+            }
+            return print(&format!("{object}\n"));
+        }
+        print(&format!(
+            "added   {}\nsecret  {}\n\n\
+             Give the secret to the receiver; `webhooks secret` shows it again. To try it:\n  \
+             webhook-assets webhooks test --workspace {} {}\n",
+            endpoint.id,
+            secret.reveal(),
+            endpoint.workspace,
+            endpoint.id
+        ))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct List {
+    #[command(flatten)]
+    of: Workspace,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    pub(super) async fn run(self, desk: &Desk) -> Ended {
+        let endpoints = desk.ledger.endpoints(&self.of.workspace).await.map_err(Failure::failed)?;
+        if self.json {
+            let endpoints: Vec<_> = endpoints.iter().map(endpoint_in_json).collect();
+            return print(&format!("{}\n", json!({"endpoints": endpoints})));
+        }
+        if endpoints.is_empty() {
+            return print(&format!(
+                "workspace {} has no endpoint; `webhooks add` adds one\n",
+                self.of.workspace
+            ));
+        }
+        let rows: Vec<_> = endpoints
+            .iter()
+            .map(|endpoint| {
+                let url = shown(&endpoint.url);
+                let url = match endpoint.description.as_str() {
+                    "" => url,
+                    description => format!("{url}  ({})", shown(description)),
+                };
+                [endpoint.id.clone(), endpoint.state.name().to_owned(), health(endpoint, desk.now), url]
+            })
+            .collect();
+        print(&table(["ENDPOINT", "STATE", "HEALTH", "URL"], &rows))
+    }
+}
+
+/// How an endpoint is, in a few words.
+fn health(endpoint: &Endpoint, now: UnixMillis) -> String {
+    let held_until = endpoint.health.held_until.filter(|until| now < *until);
+    match (&endpoint.reason, held_until, endpoint.health.failing_since) {
+        (Some(reason), ..) => shown(reason),
+        (None, Some(until), _) => format!("fails; tried again {}", until.seconds()),
+        (None, None, Some(since)) => format!("fails since {}", since.seconds()),
+        (None, None, None) => "good".to_owned(),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Secret {
+    #[command(flatten)]
+    of: Workspace,
+    /// The endpoint
+    #[arg(value_parser = name)]
+    id: String,
+    /// Make a new one; the one before stays valid for a while
+    #[arg(long)]
+    rotate: bool,
+    /// For how long the one before stays valid, up to 7 days
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = overlap, requires = "rotate")]
+    overlap: Duration,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Secret {
+    pub(super) async fn run(self, desk: &Desk) -> Ended {
+        let Workspace { workspace } = &self.of;
+        let missing = || no_endpoint(workspace, &self.id);
+        if self.rotate {
+            let rotated = desk.ledger.rotate_secret(workspace, &self.id, self.overlap, desk.now).await;
+            rotated.map_err(Failure::failed)?.ok_or_else(missing)?;
+        }
+        let secrets = desk.ledger.secrets(workspace, &self.id, desk.now).await.map_err(Failure::failed)?;
+        let secrets = secrets.ok_or_else(missing)?;
+        let current = secrets.current.reveal();
+        if self.json {
+            let mut object = json!({"secret": current});
+            if let (serde_json::Value::Object(fields), Some((secret, until))) =
+                (&mut object, &secrets.previous)
+            {
+                let previous = json!({"secret": secret.reveal(), "until": until.to_string()});
+                fields.insert("previous".into(), previous);
+            }
+            return print(&format!("{object}\n"));
+        }
+        let mut text = format!("{current}\n");
+        if let Some((secret, until)) = &secrets.previous {
+            let _ = writeln!(text, "{}  the one before, valid until {until}", secret.reveal());
+        }
+        print(&text)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Pause {
+    #[command(flatten)]
+    of: Workspace,
+    /// The endpoint
+    #[arg(value_parser = name)]
+    id: String,
+}
+
+impl Pause {
+    pub(super) async fn run(self, desk: &Desk) -> Ended {
+        set_state(desk, &self.of.workspace, &self.id, EndpointState::Paused).await?;
+        print(&format!("paused {}; its events wait until `webhooks resume`\n", self.id))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Resume {
+    #[command(flatten)]
+    of: Workspace,
+    /// The endpoint
+    #[arg(value_parser = name)]
+    id: String,
+}
+
+impl Resume {
+    pub(super) async fn run(self, desk: &Desk) -> Ended {
+        let before = desk.ledger.endpoint(&self.of.workspace, &self.id).await.map_err(Failure::failed)?;
+        set_state(desk, &self.of.workspace, &self.id, EndpointState::Active).await?;
+        let more = match before.map(|endpoint| endpoint.state) {
+            Some(EndpointState::Disabled) => "; what failed meanwhile is sent by `webhooks recover`",
+            _ => "; what waited is sent now",
+        };
+        print(&format!("resumed {}{more}\n", self.id))
+    }
+}
+
+async fn set_state(desk: &Desk, workspace: &str, id: &str, state: EndpointState) -> Result<(), Failure> {
+    let change = Change { state: Some(state), ..Change::default() };
+    let changed = desk.ledger.change_endpoint(workspace, id, change).await.map_err(Failure::failed)?;
+    changed.map(|_| ()).ok_or_else(|| no_endpoint(workspace, id))
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Remove {
+    #[command(flatten)]
+    of: Workspace,
+    /// The endpoint
+    #[arg(value_parser = name)]
+    id: String,
+}
+
+impl Remove {
+    pub(super) async fn run(self, desk: &Desk) -> Ended {
+        let Workspace { workspace } = &self.of;
+        let removed = desk.ledger.remove_endpoint(workspace, &self.id, desk.now).await;
+        if !removed.map_err(Failure::failed)? {
+            return Err(no_endpoint(workspace, &self.id));
+        }
+        print(&format!(
+            "removed {}; what waited for it has failed, and its history stays until its time\n",
+            self.id
+        ))
+    }
+}
+
+fn description(text: &str) -> Result<String, String> {
+    let fits = text.chars().count() <= LONGEST_DESCRIPTION && !text.chars().any(char::is_control);
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| "takes at most 500 characters, without control characters".to_owned())
+}
+
+fn overlap(text: &str) -> Result<Duration, String> {
+    let longest = Duration::from_secs(7 * 24 * 60 * 60);
+    let overlap = duration(text)?;
+    if overlap <= longest { Ok(overlap) } else { Err("takes a duration up to 7 days".to_owned()) }
+}

@@ -1,0 +1,94 @@
+//! `webhooks test`: a test event, followed attempt by attempt.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::history::attempt_in_words;
+use super::{Desk, Workspace, name, no_delivery, no_endpoint};
+use crate::cli::terminal::shown;
+use crate::cli::{EXIT_NO, Ended, Failure, print};
+use crate::clock::{Clock, SystemClock};
+use crate::ledger::{Delivery, DeliveryState, EndpointState, NewEvent};
+use crate::store::SAMPLE;
+
+/// How often the delivery is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// After so long without an attempt nobody seems to send.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A next attempt that is further away than this is not waited for.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Test {
+    #[command(flatten)]
+    of: Workspace,
+    /// The endpoint
+    #[arg(value_parser = name)]
+    id: String,
+}
+
+impl Test {
+    pub(super) async fn run(self, desk: &Desk) -> Ended {
+        let Workspace { workspace } = &self.of;
+        let endpoint = desk.ledger.endpoint(workspace, &self.id).await.map_err(Failure::failed)?;
+        let endpoint = endpoint.ok_or_else(|| no_endpoint(workspace, &self.id))?;
+        if endpoint.state == EndpointState::Paused {
+            return Err(Failure::Failed(format!("{} is paused; `webhooks resume` it before", self.id)));
+        }
+        let event = NewEvent::test(workspace, &self.id, SAMPLE, desk.now).map_err(Failure::failed)?;
+        let accepted = desk.ledger.accept(event).await.map_err(Failure::failed)?;
+        let delivery = accepted.and_then(|accepted| accepted.deliveries.into_iter().next());
+        // The endpoint may have been removed this moment.
+        let delivery = delivery.ok_or_else(|| no_endpoint(workspace, &self.id))?;
+        print(&format!("test event for {}, delivery {delivery}\n", shown(&endpoint.url)))?;
+        follow(desk, workspace, &delivery).await
+    }
+}
+
+/// Prints each attempt as it is written down, until there will be none for a while.
+async fn follow(desk: &Desk, workspace: &str, id: &str) -> Ended {
+    let mut printed = 0;
+    loop {
+        let found = desk.ledger.delivery(workspace, id).await.map_err(Failure::failed)?;
+        let (delivery, attempts) = found.ok_or_else(|| no_delivery(workspace, id))?;
+        for (at, attempt) in attempts.iter().enumerate().skip(printed) {
+            let before = at.checked_sub(1).and_then(|before| attempts.get(before));
+            print(&attempt_in_words(attempt, before))?;
+        }
+        printed = attempts.len();
+        if let Some(ended) = how_it_ended(&delivery) {
+            return ended;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn how_it_ended(delivery: &Delivery) -> Option<Ended> {
+    let now = SystemClock.now_millis();
+    match delivery.state {
+        DeliveryState::Delivered => Some(print("delivered\n")),
+        DeliveryState::Failed => {
+            let why = delivery.note.as_ref().map(|note| format!(": {}", shown(note))).unwrap_or_default();
+            Some(print(&format!("failed{why}\n")).map(|_| ExitCode::from(EXIT_NO)))
+        }
+        DeliveryState::Sending => None,
+        DeliveryState::Waiting | DeliveryState::Queued if delivery.attempts == 0 => {
+            let waited = now.since(delivery.created_at) >= PATIENCE;
+            let why = match &delivery.note {
+                Some(note) => format!("it waits: {}", shown(note)),
+                None => "nobody has sent it for 5 s; it waits. Is `webhook-assets serve` running on this database?"
+                    .to_owned(),
+            };
+            waited.then_some(Err(Failure::Failed(why)))
+        }
+        DeliveryState::Waiting | DeliveryState::Queued => {
+            let due = delivery.due_at.filter(|due| due.since(now) > LONGEST_WAIT)?;
+            let text = format!("not delivered yet; the next attempt is at {due}\n");
+            Some(print(&text).map(|_| ExitCode::from(EXIT_NO)))
+        }
+    }
+}

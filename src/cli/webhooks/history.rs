@@ -1,0 +1,230 @@
+//! `webhooks deliveries`, `resend`, `recover`.
+
+use std::fmt::Write;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{Desk, Workspace, name, no_delivery};
+use crate::admin::{attempt_in_json, delivery_in_json};
+use crate::cli::terminal::{shown, shown_lines, table};
+use crate::cli::{Ended, Failure, moment, print};
+use crate::clock::UnixMillis;
+use crate::ledger::{Attempt, Delivery, DeliveryState, Filter, RecoverRange, Resent};
+use crate::webhook::parse_time;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Deliveries {
+    #[command(flatten)]
+    of: Workspace,
+    /// One delivery, with its attempts; without it the newest are listed
+    #[arg(value_parser = name)]
+    id: Option<String>,
+    /// Of this endpoint alone
+    #[arg(long, value_name = "ID", value_parser = name)]
+    endpoint: Option<String>,
+    /// In this state alone: waiting, queued, sending, delivered or failed
+    #[arg(long, value_name = "STATE", value_parser = state)]
+    status: Option<DeliveryState>,
+    /// Of this call alone
+    #[arg(long, value_name = "ID", value_parser = name)]
+    call_id: Option<String>,
+    /// Accepted at this time or later: 2026-11-23T09:30:00Z
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: Option<UnixMillis>,
+    /// Accepted before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    to: Option<UnixMillis>,
+    /// How many
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    limit: u16,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Deliveries {
+    pub(super) async fn run(self, desk: &Desk) -> Ended {
+        if let Some(id) = &self.id {
+            return show_one(desk, &self.of.workspace, id, self.json).await;
+        }
+        let filter = Filter {
+            endpoint: self.endpoint,
+            state: self.status,
+            call: self.call_id,
+            from: self.from,
+            to: self.to,
+            cursor: None,
+        };
+        let Workspace { workspace } = &self.of;
+        let page = desk.ledger.deliveries(workspace, &filter, self.limit.into()).await;
+        let page = page.map_err(Failure::failed)?;
+        let (deliveries, more) =
+            page.map_or((Vec::new(), false), |page| (page.deliveries, page.next.is_some()));
+        let now = desk.now.seconds();
+        if self.json {
+            let deliveries: Vec<_> =
+                deliveries.iter().map(|delivery| delivery_in_json(delivery, now)).collect();
+            return print(&format!("{}\n", json!({"deliveries": deliveries})));
+        }
+        if deliveries.is_empty() {
+            return print(&format!("workspace {workspace} has no such delivery\n"));
+        }
+        let rows: Vec<_> = deliveries.iter().map(|delivery| row(delivery, desk)).collect();
+        let mut text = table(["ACCEPTED", "DELIVERY", "CALL", "STATUS", "TRIES", "WHAT CAME OF IT"], &rows);
+        if more {
+            let _ = writeln!(text, "… and older ones: --limit, --from and --to show them");
+        }
+        print(&text)
+    }
+}
+
+fn row(delivery: &Delivery, desk: &Desk) -> [String; 6] {
+    [
+        delivery.created_at.seconds().to_string(),
+        delivery.id.clone(),
+        call_of(delivery),
+        delivery.state.name().to_owned(),
+        delivery.attempts.to_string(),
+        what_came_of(delivery, desk).unwrap_or_default(),
+    ]
+}
+
+fn call_of(delivery: &Delivery) -> String {
+    delivery.call.as_deref().map_or_else(|| "(test)".to_owned(), shown)
+}
+
+/// What a person wants to know first: for what has arrived whether its links were followed, else why it has not.
+fn what_came_of(delivery: &Delivery, desk: &Desk) -> Option<String> {
+    let reasons = [delivery.note.clone(), delivery.last_summary.clone()];
+    let said = match delivery.state {
+        DeliveryState::Delivered => delivery.pick_up(desk.now.seconds()).or_else(|| delivery.note.clone()),
+        _ => reasons.into_iter().flatten().next(),
+    };
+    said.as_deref().map(shown)
+}
+
+async fn show_one(desk: &Desk, workspace: &str, id: &str, in_json: bool) -> Ended {
+    let found = desk.ledger.delivery(workspace, id).await.map_err(Failure::failed)?;
+    let (delivery, attempts) = found.ok_or_else(|| no_delivery(workspace, id))?;
+    if in_json {
+        let mut object = delivery_in_json(&delivery, desk.now.seconds());
+        if let Value::Object(fields) = &mut object {
+            fields.insert("attempts".into(), attempts.iter().map(attempt_in_json).collect());
+        }
+        return print(&format!("{object}\n"));
+    }
+    let text_of = |moment: Option<UnixMillis>| moment.map(|moment| moment.to_string());
+    let lines = [
+        ("delivery", Some(delivery.id.clone())),
+        ("status", Some(delivery.state.name().to_owned())),
+        ("call", Some(call_of(&delivery))),
+        ("event", Some(delivery.event.clone())),
+        ("endpoint", Some(delivery.endpoint.clone())),
+        ("accepted", Some(delivery.created_at.to_string())),
+        ("ended", text_of(delivery.ended_at)),
+        ("due", text_of(delivery.due_at)),
+        ("note", delivery.note.as_deref().map(shown)),
+        ("links", delivery.pick_up(desk.now.seconds())),
+    ];
+    let mut text = String::new();
+    for (name, value) in lines {
+        if let Some(value) = value {
+            let _ = writeln!(text, "{name:9} {value}");
+        }
+    }
+    for (at, attempt) in attempts.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|before| attempts.get(before));
+        let _ = write!(text, "\n{}\n{}", attempt.started_at, attempt_in_words(attempt, before));
+        if let Some(excerpt) = &attempt.excerpt {
+            for line in shown_lines(excerpt).lines() {
+                let _ = writeln!(text, "           | {line}");
+            }
+        }
+    }
+    print(&text)
+}
+
+/// One attempt: its number, what was answered and how soon, what that means, and what to do, unless the attempt before
+/// has said so.
+pub(super) fn attempt_in_words(attempt: &Attempt, before: Option<&Attempt>) -> String {
+    let answered = attempt.status.map_or_else(|| "no answer".to_owned(), |status| format!("status {status}"));
+    let mut text = format!(
+        "attempt {}  {answered}, {} ms  {}\n",
+        attempt.number,
+        attempt.took.as_millis(),
+        shown(&attempt.summary)
+    );
+    if let Some(advice) = &attempt.advice
+        && before.and_then(|before| before.advice.as_ref()) != Some(advice)
+    {
+        let _ = writeln!(text, "           → {}", shown(advice));
+    }
+    text
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Resend {
+    #[command(flatten)]
+    of: Workspace,
+    /// The delivery
+    #[arg(value_parser = name)]
+    id: String,
+}
+
+impl Resend {
+    pub(super) async fn run(self, desk: &Desk) -> Ended {
+        let (workspace, id) = (&self.of.workspace, &self.id);
+        match desk.ledger.resend(workspace, id, desk.now).await.map_err(Failure::failed)? {
+            Resent::Due => print(&format!("{id} is due now; `webhooks deliveries` shows what comes of it\n")),
+            Resent::Unknown => Err(no_delivery(workspace, id)),
+            Resent::UnderWay => {
+                Err(Failure::Failed(format!("{id} is on its way already; its attempts go on")))
+            }
+            Resent::NoEndpoint => Err(Failure::Failed(format!(
+                "the endpoint of {id} is removed or disabled; `webhooks resume` brings back one that is disabled"
+            ))),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Recover {
+    #[command(flatten)]
+    of: Workspace,
+    /// What was accepted at this time or later: 2026-11-23T09:30:00Z
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: UnixMillis,
+    /// What was accepted before this time; now if left out
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    to: Option<UnixMillis>,
+    /// Of this endpoint alone
+    #[arg(long, value_name = "ID", value_parser = name)]
+    endpoint: Option<String>,
+}
+
+impl Recover {
+    pub(super) async fn run(self, desk: &Desk) -> Ended {
+        let to = self.to.unwrap_or(desk.now);
+        if self.from >= to {
+            return Err(Failure::Usage(format!("--from {} is not before --to {to}", self.from)));
+        }
+        let range = RecoverRange { endpoint: self.endpoint, from: self.from, to };
+        let recovered = desk.ledger.recover(&self.of.workspace, &range, desk.now).await;
+        let text = match recovered.map_err(Failure::failed)? {
+            0 => "nothing failed in this time, or its endpoint is removed or disabled\n".to_owned(),
+            1 => "1 delivery is due now\n".to_owned(),
+            count => format!("{count} deliveries are due now\n"),
+        };
+        print(&text)
+    }
+}
+
+fn state(text: &str) -> Result<DeliveryState, String> {
+    DeliveryState::of(text).ok_or_else(|| "takes waiting, queued, sending, delivered or failed".to_owned())
+}
+
+/// A time with an offset, or in UTC.
+fn time(text: &str) -> Result<UnixMillis, String> {
+    parse_time(text).map_or_else(|| moment(text).map(UnixMillis::from), Ok)
+}

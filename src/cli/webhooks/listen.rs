@@ -1,0 +1,255 @@
+//! `webhooks listen`: a receiver's first aid. Prints what arrives and says whether its signatures are good.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use bytes::Bytes;
+use clap::Args;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, USER_AGENT};
+use http::{Method, Request, Response, StatusCode, request};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::verdict::{self, Verdict};
+use crate::cli::terminal::{shown, shown_lines};
+use crate::cli::{Ended, Failure, duration, print};
+use crate::clock::{Clock, SystemClock};
+use crate::server::{self, Bodies, Drain, Handler};
+use crate::webhook::{WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, WebhookSecret, X_WEBHOOK_SIGNATURE};
+
+/// The largest body that is taken, in bytes.
+const LARGEST_BODY: usize = 1 << 20;
+
+/// The header fields that are printed: what a receiver needs, and what goes wrong on the way.
+const FIELDS: [HeaderName; 7] = [
+    CONTENT_TYPE,
+    CONTENT_LENGTH,
+    USER_AGENT,
+    WEBHOOK_ID,
+    WEBHOOK_TIMESTAMP,
+    WEBHOOK_SIGNATURE,
+    X_WEBHOOK_SIGNATURE,
+];
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Listen {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
+    listen: SocketAddr,
+    /// The endpoint's secret, to check signatures with
+    #[arg(long, value_name = "WHSEC", conflicts_with = "secret_file")]
+    secret: Option<String>,
+    /// A file whose first line is the secret; other users of this machine cannot see it there
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// What to answer, e.g. 500 to play a receiver that fails
+    #[arg(long, value_name = "STATUS", default_value = "200", value_parser = status)]
+    status: StatusCode,
+    /// How long to wait before the answer, e.g. 12s to play a receiver that is too slow
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    delay: Duration,
+}
+
+impl Listen {
+    pub(super) fn run(self) -> Ended {
+        let secret = match (&self.secret, &self.secret_file) {
+            (Some(text), _) => Some(parse_secret("--secret", text)?),
+            (None, Some(path)) => Some(read_secret(path)?),
+            (None, None) => None,
+        };
+        let runtime = tokio::runtime::Runtime::new().map_err(Failure::failed)?;
+        runtime.block_on(async {
+            let listener = TcpListener::bind(self.listen).await.map_err(|error| {
+                Failure::Failed(format!(
+                    "{} cannot be listened on: {error}; choose another with --listen (port 0 takes any)",
+                    self.listen
+                ))
+            })?;
+            let address = listener.local_addr().map_err(Failure::failed)?;
+            print(&greeting(address, secret.is_some()))?;
+            let mut receiver = Receiver::new(secret);
+            receiver.status = self.status;
+            receiver.delay = self.delay;
+            receiver.serve(listener).await;
+            // It ends only when nobody reads what it prints.
+            Err(Failure::NobodyReads)
+        })
+    }
+}
+
+fn greeting(address: SocketAddr, checks: bool) -> String {
+    let secret = if checks {
+        "Signatures are checked."
+    } else {
+        "Without a secret signatures are not checked: --secret-file FILE, or --secret whsec_…"
+    };
+    let network = if address.ip().is_loopback() { address.ip().to_string() } else { "NETWORK".to_owned() };
+    format!(
+        "receiver listening on http://{address}\n\
+         {secret}\n\
+         A `serve` that is to send here needs these two, because http:// and this network are not public:\n  \
+         WEBHOOK_ASSETS_WEBHOOKS_ALLOW_HTTP=true\n  \
+         WEBHOOK_ASSETS_WEBHOOKS_ALLOWED_NETWORKS={network}\n\
+         Stop with Ctrl-C.\n",
+    )
+}
+
+/// Not clap's to read: it would repeat a secret with an error in it.
+fn parse_secret(origin: &str, text: &str) -> Result<WebhookSecret, Failure> {
+    WebhookSecret::parse(text.trim()).map_err(|error| Failure::Usage(format!("{origin}: {error}")))
+}
+
+fn read_secret(path: &Path) -> Result<WebhookSecret, Failure> {
+    let origin = format!("--secret-file {}", path.display());
+    let text = std::fs::read_to_string(path).map(zeroize::Zeroizing::new);
+    let text = text.map_err(|error| Failure::Usage(format!("{origin}: {error}")))?;
+    parse_secret(&origin, text.lines().next().unwrap_or_default())
+}
+
+fn status(text: &str) -> Result<StatusCode, String> {
+    let number = text.parse::<u16>().ok().filter(|number| (200..=599).contains(number));
+    number
+        .and_then(|number| StatusCode::from_u16(number).ok())
+        .ok_or_else(|| "takes a status from 200 to 599".to_owned())
+}
+
+/// Answers webhooks and prints them. Clones count together.
+#[derive(Debug, Clone)]
+pub(in crate::cli) struct Receiver {
+    secret: Option<WebhookSecret>,
+    status: StatusCode,
+    delay: Duration,
+    arrived: Arc<AtomicU64>,
+    /// Told each body, and whether its signatures are good.
+    told: Option<mpsc::Sender<(Bytes, bool)>>,
+    stop: Drain,
+}
+
+impl Receiver {
+    /// One that answers 200 at once.
+    pub(in crate::cli) fn new(secret: Option<WebhookSecret>) -> Self {
+        Self {
+            secret,
+            status: StatusCode::OK,
+            delay: Duration::ZERO,
+            arrived: Arc::default(),
+            told: None,
+            stop: Drain::new(),
+        }
+    }
+
+    /// The same, telling of everything that arrives.
+    pub(in crate::cli) fn telling(self, told: mpsc::Sender<(Bytes, bool)>) -> Self {
+        Self { told: Some(told), ..self }
+    }
+
+    /// Receives until nobody reads what is printed.
+    pub(in crate::cli) async fn serve(self, listener: TcpListener) {
+        let connections = server::Config {
+            header_timeout: Duration::from_secs(15),
+            drain_timeout: Duration::from_secs(1),
+            longest_target: 8_192,
+            longest_head: 32_768,
+            connection_buffer: 65_536,
+            http2_streams: 100,
+        };
+        let stop = self.stop.clone();
+        server::serve(listener, connections, self, stop).await;
+    }
+
+    /// Everything there is to say about a request, and whether its signatures are good.
+    fn report(&self, head: &request::Parts, body: Option<&[u8]>) -> (String, bool) {
+        let mut text = String::new();
+        let number = self.arrived.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let bold = Style::new().bold();
+        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let now = SystemClock.now_millis();
+        let _ = writeln!(text, "\n{bold}#{number}  {} {}{bold:#}  {now}", head.method, shown(target));
+        for name in FIELDS {
+            for value in head.headers.get_all(&name) {
+                let _ = writeln!(text, "{name}: {}", shown(&String::from_utf8_lossy(value.as_bytes())));
+            }
+        }
+        let Some(body) = body else {
+            let _ = writeln!(text, "its body is larger than 1 MiB or did not arrive whole; answered 413");
+            return (text, false);
+        };
+        text.push_str(&body_in_words(body));
+        if head.method != Method::POST {
+            let _ = writeln!(text, "this is no webhook: those come by POST");
+        }
+        let Some(secret) = &self.secret else { return (text, false) };
+        let verdicts = [
+            ("X-Webhook-Signature", verdict::plain(secret, &head.headers, body)),
+            ("Standard Webhooks", verdict::standard(secret, &head.headers, body, now.seconds())),
+        ];
+        for (name, Verdict { good, words }) in &verdicts {
+            let colour = if *good { AnsiColor::Green } else { AnsiColor::Red };
+            let style = Style::new().bold().fg_color(Some(colour.into()));
+            let _ = writeln!(text, "{name:19}  {style}{words}{style:#}");
+        }
+        (text, verdicts.iter().all(|(_, verdict)| verdict.good))
+    }
+}
+
+fn body_in_words(body: &[u8]) -> String {
+    if body.is_empty() {
+        return "(no body)\n".to_owned();
+    }
+    match serde_json::from_slice::<Value>(body) {
+        Ok(value) => shown_lines(&format!("{value:#}\n")),
+        Err(error) => {
+            format!("{}\nthe body is not JSON: {error}\n", shown_lines(&String::from_utf8_lossy(body)))
+        }
+    }
+}
+
+impl Handler for Receiver {
+    type Body = Full<Bytes>;
+
+    const BODIES: Bodies = Bodies::Allowed;
+
+    async fn answer(&self, request: Request<Incoming>, _peer: SocketAddr) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        let body =
+            Limited::new(body, LARGEST_BODY).collect().await.ok().map(http_body_util::Collected::to_bytes);
+        let (text, good) = self.report(&head, body.as_deref());
+        if print(&text).is_err() {
+            self.stop.begin();
+        }
+        let mut response = Response::new(Full::default());
+        match body {
+            None => *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE,
+            Some(body) => {
+                if let Some(told) = &self.told {
+                    let _ = told.try_send((body, good));
+                }
+                tokio::time::sleep(self.delay).await;
+                *response.status_mut() = self.status;
+            }
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_of_a_stranger_does_not_steer_the_terminal() {
+        let words = body_in_words("{\"a\": \"\u{1b}[2J\u{9b}1m\"}".as_bytes());
+        assert!(!words.contains(['\u{1b}', '\u{9b}']), "{words:?}");
+        let words = body_in_words("{\"a\": \"\u{9b}1m\u{7f}\"}".as_bytes());
+        assert!(words.contains("\\u{9b}1m\\u{7f}"), "{words:?}");
+        assert_eq!(body_in_words(b""), "(no body)\n");
+    }
+}

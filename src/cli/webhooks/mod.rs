@@ -1,0 +1,113 @@
+//! `webhooks`: endpoints, their secrets and the delivery history, straight from the database; and a receiver to try
+//! things with.
+
+mod endpoints;
+mod follow;
+mod history;
+pub(super) mod listen;
+mod verdict;
+
+use clap::{Args, Subcommand};
+
+use super::{Ended, Failure};
+use crate::admin::is_name;
+use crate::clock::{Clock, SystemClock, UnixMillis};
+use crate::config::Sources;
+use crate::ledger::Ledger;
+use crate::sender;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Webhooks {
+    /// Add an endpoint; prints its id and its secret
+    Add(endpoints::Add),
+    /// List the endpoints of a workspace
+    List(endpoints::List),
+    /// Show an endpoint's secret, or make a new one
+    Secret(endpoints::Secret),
+    /// Hold an endpoint's events back until it is resumed
+    Pause(endpoints::Pause),
+    /// Let an endpoint go on that was paused, or disabled because it failed
+    Resume(endpoints::Resume),
+    /// Remove an endpoint; what waits for it has failed
+    Remove(endpoints::Remove),
+    /// Send a test event with sample links that really download, and follow its attempts
+    Test(follow::Test),
+    /// Show what was sent to whom, and what came of it
+    Deliveries(history::Deliveries),
+    /// Send a delivery again, with fresh links and all its attempts
+    Resend(history::Resend),
+    /// Send everything again that failed in a range of time
+    Recover(history::Recover),
+    /// Play a receiver: print what arrives, and say whether its signatures are good
+    Listen(listen::Listen),
+}
+
+impl Webhooks {
+    pub(super) fn run(self, sources: &Sources) -> Ended {
+        match self {
+            // A receiver needs neither settings nor a database.
+            Self::Listen(listen) => listen.run(),
+            Self::Add(add) => on_ledger(sources, true, async |desk| add.run(&desk).await),
+            Self::List(list) => on_ledger(sources, false, async |desk| list.run(&desk).await),
+            Self::Secret(secret) => on_ledger(sources, false, async |desk| secret.run(&desk).await),
+            Self::Pause(pause) => on_ledger(sources, false, async |desk| pause.run(&desk).await),
+            Self::Resume(resume) => on_ledger(sources, false, async |desk| resume.run(&desk).await),
+            Self::Remove(remove) => on_ledger(sources, false, async |desk| remove.run(&desk).await),
+            Self::Test(test) => on_ledger(sources, false, async |desk| test.run(&desk).await),
+            Self::Deliveries(shown) => on_ledger(sources, false, async |desk| shown.run(&desk).await),
+            Self::Resend(resend) => on_ledger(sources, false, async |desk| resend.run(&desk).await),
+            Self::Recover(recover) => on_ledger(sources, false, async |desk| recover.run(&desk).await),
+        }
+    }
+}
+
+/// The open database, and the settings that go with it.
+struct Desk {
+    ledger: Ledger,
+    config: sender::Config,
+    now: UnixMillis,
+}
+
+/// Opens the database and works on it. Only whoever adds something makes a database that is not there.
+fn on_ledger(sources: &Sources, make: bool, work: impl AsyncFnOnce(Desk) -> Ended) -> Ended {
+    let (database, config) = sources.read_for_webhooks()?;
+    if let Some(path) = database.database.path().filter(|path| !make && !path.exists()) {
+        return Err(Failure::Failed(format!(
+            "there is no database {} yet; `webhooks add` or `serve` makes it (or does WEBHOOK_ASSETS_DATABASE name \
+             another?)",
+            path.display()
+        )));
+    }
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::failed)?;
+    runtime.block_on(async {
+        let ledger = Ledger::open(&database)
+            .await
+            .map_err(|error| Failure::Setting(format!("webhooks.database: {error}")))?;
+        let desk = Desk { ledger: ledger.clone(), config, now: SystemClock.now_millis() };
+        let ended = work(desk).await;
+        ledger.close().await;
+        ended
+    })
+}
+
+/// Whose endpoints it is about.
+#[derive(Debug, Args)]
+struct Workspace {
+    /// The workspace
+    #[arg(long, short, value_name = "NAME", value_parser = name)]
+    workspace: String,
+}
+
+fn name(text: &str) -> Result<String, String> {
+    is_name(text)
+        .then(|| text.to_owned())
+        .ok_or_else(|| "takes 1 to 128 visible characters, without spaces".to_owned())
+}
+
+fn no_endpoint(workspace: &str, id: &str) -> Failure {
+    Failure::Failed(format!("workspace {workspace} has no endpoint {id}; see `webhooks list`"))
+}
+
+fn no_delivery(workspace: &str, id: &str) -> Failure {
+    Failure::Failed(format!("workspace {workspace} has no delivery {id}; see `webhooks deliveries`"))
+}

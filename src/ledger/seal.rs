@@ -1,0 +1,133 @@
+//! Endpoints' secrets at rest: sealed with XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha), whose 24-byte nonces may be
+//! random. The key stands in a file beside the database, not in it.
+
+use std::fmt;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use zeroize::Zeroizing;
+
+use super::error::LedgerError;
+use crate::webhook::WebhookSecret;
+
+const KEY_LEN: usize = 32;
+const NONCE_LEN: usize = 24;
+
+/// Seals and opens secrets. The first key of the file seals, every key opens, so a key is changed by putting a new line
+/// above the old one.
+#[derive(Clone)]
+pub(super) struct Seal(Arc<[XChaCha20Poly1305]>);
+
+impl fmt::Debug for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Seal({} keys, redacted)", self.0.len())
+    }
+}
+
+impl Seal {
+    /// Reads the key file: lines of 64 hexadecimal digits; empty lines and lines that begin with `#` are skipped.
+    pub(super) fn read(path: &Path) -> Result<Self, LedgerError> {
+        let failed = |why: String| LedgerError::KeyFile(format!("{}: {why}", path.display()));
+        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?);
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let keys: Option<Vec<_>> = lines.map(cipher).collect();
+        match keys {
+            Some(keys) if !keys.is_empty() => Ok(Self(keys.into())),
+            _ => {
+                Err(failed("each line is 64 hexadecimal digits; `openssl rand -hex 32` makes one".to_owned()))
+            }
+        }
+    }
+
+    /// Makes a key file that only its owner may read, unless there is one; then reads it.
+    pub(super) fn read_or_make(path: &Path) -> Result<Self, LedgerError> {
+        let failed = |why: String| LedgerError::KeyFile(format!("{} cannot be made: {why}", path.display()));
+        let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        match made {
+            Ok(mut file) => {
+                let mut key = Zeroizing::new([0_u8; KEY_LEN]);
+                getrandom::fill(key.as_mut_slice()).map_err(|error| failed(error.to_string()))?;
+                let line = Zeroizing::new(format!("{}\n", hex::encode(key.as_slice())));
+                file.write_all(line.as_bytes())
+                    .and_then(|()| file.sync_all())
+                    .map_err(|error| failed(error.to_string()))?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed(error.to_string())),
+        }
+        Self::read(path)
+    }
+
+    /// Seals a secret for one endpoint; it opens for that endpoint alone.
+    pub(super) fn seal(&self, secret: &WebhookSecret, endpoint: &str) -> Result<Vec<u8>, LedgerError> {
+        let mut nonce = [0_u8; NONCE_LEN];
+        getrandom::fill(&mut nonce).map_err(|error| LedgerError::KeyFile(error.to_string()))?;
+        let payload = Payload { msg: secret.reveal().as_bytes(), aad: endpoint.as_bytes() };
+        let cipher = self.0.first().ok_or(LedgerError::Sealed)?;
+        let sealed = cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| LedgerError::Sealed)?;
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    /// Opens what [`Seal::seal`] made for this endpoint.
+    pub(super) fn open(&self, sealed: &[u8], endpoint: &str) -> Result<WebhookSecret, LedgerError> {
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(LedgerError::Sealed)?;
+        let nonce = XNonce::from(*nonce);
+        let open = |cipher: &XChaCha20Poly1305| {
+            let payload = Payload { msg: sealed, aad: endpoint.as_bytes() };
+            cipher.decrypt(&nonce, payload).ok().map(Zeroizing::new)
+        };
+        let text = self.0.iter().find_map(open).ok_or(LedgerError::Sealed)?;
+        let text = std::str::from_utf8(&text).map_err(|_| LedgerError::Sealed)?;
+        WebhookSecret::parse(text).map_err(|_| LedgerError::Sealed)
+    }
+}
+
+fn cipher(line: &str) -> Option<XChaCha20Poly1305> {
+    let mut key = Zeroizing::new([0_u8; KEY_LEN]);
+    hex::decode_to_slice(line, key.as_mut_slice()).ok()?;
+    XChaCha20Poly1305::new_from_slice(key.as_slice()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_opens_for_its_endpoint_alone_and_with_its_key_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+        let seal = Seal::read_or_make(&one).unwrap();
+        assert_eq!(std::fs::metadata(&one).unwrap().permissions().mode() & 0o777, 0o600);
+        let secret = WebhookSecret::generate().unwrap();
+        let sealed = seal.seal(&secret, "ep_1").unwrap();
+        assert!(!String::from_utf8_lossy(&sealed).contains("whsec"));
+        assert_eq!(seal.open(&sealed, "ep_1").unwrap().reveal(), secret.reveal());
+        assert_eq!(seal.open(&sealed, "ep_2").unwrap_err(), LedgerError::Sealed);
+        assert_eq!(seal.open(&sealed[..10], "ep_1").unwrap_err(), LedgerError::Sealed);
+        assert_eq!(
+            Seal::read_or_make(&other).unwrap().open(&sealed, "ep_1").unwrap_err(),
+            LedgerError::Sealed
+        );
+        // The new key goes above the old one: what was sealed still opens.
+        let both = std::fs::read_to_string(&other).unwrap() + &std::fs::read_to_string(&one).unwrap();
+        std::fs::write(&other, both).unwrap();
+        assert_eq!(Seal::read(&other).unwrap().open(&sealed, "ep_1").unwrap().reveal(), secret.reveal());
+    }
+
+    #[test]
+    fn a_key_file_that_is_none_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        for bad in ["", "\n# nothing\n", "abc", &"zz".repeat(32)] {
+            std::fs::write(&path, bad).unwrap();
+            let error = Seal::read(&path).unwrap_err().to_string();
+            assert!(error.contains("openssl rand -hex 32"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! One attempt: are the assets there, fresh links, the body, its signatures, the POST, and what it means.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::Sender;
+use crate::asset::{AssetKind, AssetRef};
+use crate::clock::{UnixMillis, UnixSeconds};
+use crate::ledger::Claimed;
+use crate::signed_url::{Minter, SignedUrl};
+use crate::store::StoreError;
+use crate::webhook::{CompletedCall, Diagnosis, EndpointUrl, Links, Plain, Signing, diagnose};
+
+/// How often it is looked whether an asset is there at last: often in the beginning, when it is most likely to come.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+const LOOK_AGAIN_LATE: Duration = Duration::from_secs(15);
+
+/// How long it is looked for an asset at most: an attempt's lease has to outlast the look and the attempt.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// How long a delivery waits that nothing can be done for but by an operator.
+const OPERATOR: Duration = Duration::from_secs(60);
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// An attempt was made.
+    Attempted(Made),
+    /// None was made: it waits for something until then, as the text says.
+    NotYet(UnixMillis, String),
+}
+
+/// An attempt that was made.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) succeeded: bool,
+    pub(super) started_at: UnixMillis,
+    pub(super) took: Duration,
+    pub(super) status: Option<u16>,
+    pub(super) code: &'static str,
+    pub(super) summary: String,
+    pub(super) advice: Option<String>,
+    pub(super) excerpt: Option<String>,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) links_expire: Option<UnixSeconds>,
+    pub(super) note: Option<String>,
+}
+
+/// Makes one attempt, or says what it waits for.
+pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> Outcome {
+    let now = sender.now();
+    let Some(secrets) = claimed.secrets.clone() else {
+        tracing::error!(
+            endpoint = claimed.endpoint,
+            "an endpoint's secret does not open with the key file in use"
+        );
+        let why = "the endpoint's secret does not open with the key file in use (webhooks.secret_key_file)";
+        return Outcome::NotYet(now.plus(OPERATOR), why.to_owned());
+    };
+    let Some(call) = &claimed.call else {
+        return Outcome::Attempted(never_made(
+            now,
+            "stored_event",
+            "the stored event cannot be read any more",
+            None,
+        ));
+    };
+    let url = match sender.url(&claimed.url) {
+        Ok(url) => url,
+        Err(error) => {
+            let advice = "change the endpoint's URL, then send the delivery again".to_owned();
+            return Outcome::Attempted(never_made(now, "url", &error.to_string(), Some(advice)));
+        }
+    };
+    let links = match links(sender, claimed, now).await {
+        Ok(links) => links,
+        Err((until, why)) => return Outcome::NotYet(until, why),
+    };
+    let signing = Signing {
+        plain: plain_secret(claimed, secrets.previous.is_some()),
+        current: secrets.current,
+        previous: secrets.previous.map(|(secret, _)| secret),
+    };
+    Outcome::Attempted(post(sender, claimed, call, &url, links, &signing).await)
+}
+
+async fn post(
+    sender: &Sender,
+    claimed: &Claimed,
+    call: &CompletedCall,
+    url: &EndpointUrl,
+    links: FreshLinks,
+    signing: &Signing,
+) -> Made {
+    let started_at = sender.now();
+    let as_text = |link: &Option<SignedUrl>| link.as_ref().map(|link| link.as_str().to_owned());
+    let (recording, transcript) = (as_text(&links.recording), as_text(&links.transcript));
+    let body =
+        call.body(Links { recording: recording.as_deref(), transcript: transcript.as_deref() }, claimed.test);
+    let mut headers = signing.headers(&claimed.event, started_at.seconds(), &body);
+    headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    if claimed.tries == 0 && claimed.attempts == 0 {
+        sender.0.services.metrics.first_attempt_began(started_at.since(claimed.accepted_at));
+    }
+
+    let exchange = sender.0.poster.post(url, headers, body).await;
+    let Diagnosis { code, summary, advice } = diagnose(url, &exchange, sender.0.config.attempt_timeout);
+    let succeeded = exchange.is_success();
+    if succeeded && signing.previous.is_some() {
+        remember_secret(sender, claimed, signing.plain).await;
+    }
+    tracing::info!(
+        target: "webhook_assets::deliveries",
+        delivery = claimed.delivery,
+        endpoint = claimed.endpoint,
+        host = url.host_for_logs(),
+        attempt = claimed.attempts.saturating_add(1),
+        code,
+        took_ms = u64::try_from(exchange.took.as_millis()).unwrap_or(u64::MAX),
+        "{summary}"
+    );
+    let answer = exchange.result.ok();
+    Made {
+        succeeded,
+        started_at,
+        took: exchange.took,
+        status: answer.as_ref().map(|answer| answer.status),
+        code,
+        summary,
+        advice,
+        retry_after: answer.as_ref().and_then(|answer| answer.retry_after),
+        excerpt: answer.map(|answer| answer.excerpt).filter(|excerpt| !excerpt.is_empty()),
+        links_expire: (recording.is_some() || transcript.is_some()).then_some(claimed.links_expire),
+        note: links.note,
+    }
+}
+
+/// An attempt that ended before anything was sent.
+fn never_made(at: UnixMillis, code: &'static str, summary: &str, advice: Option<String>) -> Made {
+    Made {
+        succeeded: false,
+        started_at: at,
+        took: Duration::ZERO,
+        status: None,
+        code,
+        summary: summary.to_owned(),
+        advice,
+        excerpt: None,
+        retry_after: None,
+        links_expire: None,
+        note: None,
+    }
+}
+
+/// During a rotation's overlap the receiver knows one of two secrets, and `X-Webhook-Signature` has room for one
+/// signature. It begins with the secret that the receiver took last; if that is refused, the next attempt has the other.
+fn plain_secret(claimed: &Claimed, overlap: bool) -> Plain {
+    let refused = claimed.tries > 0 && claimed.last_status.is_some_and(|status| (400..500).contains(&status));
+    let other = refused && claimed.tries % 2 == 1;
+    match overlap && (claimed.plain_previous != other) {
+        true => Plain::Previous,
+        false => Plain::Current,
+    }
+}
+
+async fn remember_secret(sender: &Sender, claimed: &Claimed, taken: Plain) {
+    let previous = taken == Plain::Previous;
+    if previous == claimed.plain_previous {
+        return;
+    }
+    if let Err(error) = sender.ledger().prefer_secret(&claimed.endpoint, previous).await {
+        tracing::warn!(endpoint = claimed.endpoint, %error, "which secret the receiver takes could not be written down");
+    }
+}
+
+/// The links of one attempt.
+#[derive(Debug, Default)]
+struct FreshLinks {
+    recording: Option<SignedUrl>,
+    transcript: Option<SignedUrl>,
+    note: Option<String>,
+}
+
+/// Mints a link for each asset that is there. Waits for one that is not, up to its time; then the link is null, and the
+/// note says why.
+async fn links(
+    sender: &Sender,
+    claimed: &Claimed,
+    now: UnixMillis,
+) -> Result<FreshLinks, (UnixMillis, String)> {
+    let link = |kind: AssetKind, id: &Option<String>| {
+        let id = id.as_deref().and_then(|id| Uuid::try_parse(id).ok());
+        let minted = id.map(|id| mint(sender, claimed, AssetRef { kind, id })).transpose();
+        minted.map_err(|error| (now.plus(OPERATOR), format!("no link can be minted: {error}")))
+    };
+    let recording = link(AssetKind::Recording, &claimed.recording)?;
+    let transcript = link(AssetKind::Transcript, &claimed.transcript)?;
+    let (no_recording, no_transcript) =
+        tokio::join!(look_for(sender, recording.as_ref()), look_for(sender, transcript.as_ref()));
+    let mut links = FreshLinks {
+        recording: recording.filter(|_| !matches!(no_recording, Some(StoreError::NotFound))),
+        transcript: transcript.filter(|_| !matches!(no_transcript, Some(StoreError::NotFound))),
+        note: None,
+    };
+    let missing: Vec<Missing> =
+        [(AssetKind::Recording, no_recording), (AssetKind::Transcript, no_transcript)]
+            .into_iter()
+            .filter_map(|(kind, error)| error.map(|error| Missing { kind, error }))
+            .collect();
+    if missing.is_empty() {
+        return Ok(links);
+    }
+    let waited = now.since(claimed.accepted_at);
+    let patience = sender.0.config.asset_wait;
+    // Only the first attempt waits. A resend finds what is there now, also when it was erased since.
+    if claimed.attempts == 0 && waited < patience {
+        let pause = if waited < Duration::from_secs(30) { LOOK_AGAIN } else { LOOK_AGAIN_LATE };
+        let until = now.plus(pause).min(claimed.accepted_at.plus(patience));
+        let why: Vec<_> = missing.iter().map(Missing::to_wait_for).collect();
+        return Err((until, why.join("; ")));
+    }
+    let why: Vec<_> = missing.iter().map(|missing| missing.after(patience.min(waited))).collect();
+    links.note = Some(why.join("; "));
+    Ok(links)
+}
+
+fn mint(
+    sender: &Sender,
+    claimed: &Claimed,
+    asset: AssetRef,
+) -> Result<SignedUrl, crate::signed_url::MintError> {
+    let services = &sender.0.services;
+    let lifetime = sender.0.config.link_lifetime;
+    let minter =
+        Minter::for_base(services.base.clone(), services.keyring.load()).with_longest_lifetime(lifetime);
+    // The ledger chose when it expires: a second or a few beyond the lifetime, which every gateway's allowance for
+    // clocks covers, and distinct among the deliveries of an event.
+    let from = UnixSeconds(claimed.links_expire.0.saturating_sub(lifetime.as_secs()));
+    let link = minter.mint_at(asset, lifetime, from)?;
+    services.metrics.link_minted(asset.kind.name());
+    Ok(link)
+}
+
+/// Looks whether a link's asset is there; says why not.
+async fn look_for(sender: &Sender, link: Option<&SignedUrl>) -> Option<StoreError> {
+    let look = sender.0.services.store.head(link?.grant());
+    match tokio::time::timeout(LOOK, look).await {
+        Ok(found) => found.err(),
+        Err(_) => Some(StoreError::TimedOut { waited: LOOK, for_what: "an answer" }),
+    }
+}
+
+/// An asset that could not be found, for now or at all.
+struct Missing {
+    kind: AssetKind,
+    error: StoreError,
+}
+
+impl Missing {
+    fn to_wait_for(&self) -> String {
+        match &self.error {
+            StoreError::NotFound => format!("waits for the {}: it is not in the store yet", self.kind.name()),
+            error => format!("waits for the {}: {error}", self.kind.name()),
+        }
+    }
+
+    fn after(&self, waited: Duration) -> String {
+        let waited = humantime::format_duration(Duration::from_secs(waited.as_secs()));
+        match &self.error {
+            StoreError::NotFound => {
+                let kind = self.kind.name();
+                format!("{kind}_url is null: the {kind} was not in the store after {waited}")
+            }
+            error => format!(
+                "the {}'s link was sent without a look whether it is there: {error}",
+                self.kind.name()
+            ),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Sends what the ledger holds until it has arrived, or has failed: attempts on their schedule, with links minted for
+//! each, at most so many for an endpoint at once.
+
+mod attempt;
+mod breaker;
+mod config;
+mod desk;
+mod dispatch;
+mod pick_up;
+mod schedule;
+mod upkeep;
+
+pub use config::Config;
+pub use pick_up::remember_downloads;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{Notify, mpsc};
+
+use crate::clock::{Clock, UnixMillis};
+use crate::keys::KeyringInForce;
+use crate::ledger::{Accepted, Endpoint, Ledger, LedgerError, NewEvent, RecoverRange, Resent};
+use crate::signed_url::BaseUrl;
+use crate::store::{SAMPLE, Store};
+use crate::telemetry::metrics::Metrics;
+use crate::webhook::{EndpointUrl, Poster, PosterError, UrlError, UrlRules};
+
+/// What the sender works with.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// Where everything is written down.
+    pub ledger: Ledger,
+    /// Where recordings and transcripts are: links are sent only for those that are there.
+    pub store: Store,
+    /// Signs the links.
+    pub keyring: KeyringInForce,
+    /// Below which the links are.
+    pub base: BaseUrl,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Counts.
+    pub metrics: Metrics,
+}
+
+/// The sender's counter: takes events in and wakes whoever sends. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Sender(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    config: Config,
+    services: Services,
+    poster: Poster,
+    /// Names this process in leases.
+    holder: String,
+    wake: Notify,
+    /// Whether to look behind every endpoint at the next look.
+    look_everywhere: AtomicBool,
+    stop: tokio_util::sync::CancellationToken,
+}
+
+impl Sender {
+    /// Prepares to send; nothing is sent before [`Sender::run`].
+    ///
+    /// # Errors
+    /// [`PosterError`] if TLS cannot be set up.
+    pub fn new(config: Config, services: Services) -> Result<Self, PosterError> {
+        let poster = Poster::new(&config.poster())?;
+        Ok(Self::with_poster(config, services, poster))
+    }
+
+    /// The same with a poster made before.
+    #[must_use]
+    pub fn with_poster(config: Config, services: Services, poster: Poster) -> Self {
+        let holder = uuid::Builder::from_random_bytes(random()).into_uuid().simple().to_string();
+        let (wake, stop) = (Notify::new(), tokio_util::sync::CancellationToken::new());
+        Self(Arc::new(Parts {
+            config,
+            services,
+            poster,
+            holder,
+            wake,
+            look_everywhere: AtomicBool::new(true),
+            stop,
+        }))
+    }
+
+    /// Sends until [`Sender::stop`]; then waits for the attempts under way and returns.
+    pub async fn run(&self) {
+        let (ended, ends) = mpsc::unbounded_channel();
+        let upkeep = tokio::spawn(upkeep::keep_up(self.clone()));
+        dispatch::Dispatcher::new(self.clone(), ended, ends).run().await;
+        upkeep.abort();
+    }
+
+    /// Ends [`Sender::run`]: nothing new is begun.
+    pub fn stop(&self) {
+        self.0.stop.cancel();
+    }
+
+    /// Looks for what is due now, behind every endpoint: after a change of endpoints, or of a clock by hand.
+    pub fn wake(&self) {
+        self.0.look_everywhere.store(true, Ordering::Relaxed);
+        self.0.wake.notify_one();
+    }
+
+    /// The ledger, for reading and for what needs no sending.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.0.services.ledger
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The time it is for the sender.
+    #[must_use]
+    pub fn now(&self) -> UnixMillis {
+        self.0.services.clock.now_millis()
+    }
+
+    /// Reads a URL that events may be sent to.
+    ///
+    /// # Errors
+    /// [`UrlError`] says why they may not.
+    pub fn url(&self, text: &str) -> Result<EndpointUrl, UrlError> {
+        let Config { allow_http, networks, .. } = &self.0.config;
+        EndpointUrl::parse(text, &UrlRules { allow_http: *allow_http, networks })
+    }
+
+    /// Accepts an event and has it sent. `None` if another call was accepted under the same call id.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it is not on disk: it is not accepted.
+    pub async fn accept(&self, event: NewEvent) -> Result<Option<Accepted>, LedgerError> {
+        let accepted = self.ledger().accept(event).await?;
+        if accepted.as_ref().is_some_and(|accepted| accepted.fresh) {
+            self.0.services.metrics.event_accepted();
+            self.0.wake.notify_one();
+        }
+        Ok(accepted)
+    }
+
+    /// Sends a test event to one endpoint, with the documentation's sample and assets that really download.
+    ///
+    /// # Errors
+    /// As [`Sender::accept`].
+    pub async fn test(&self, endpoint: &Endpoint) -> Result<Option<Accepted>, LedgerError> {
+        self.accept(NewEvent::test(&endpoint.workspace, &endpoint.id, SAMPLE, self.now())?).await
+    }
+
+    /// Sends a delivery again.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it could not be written.
+    pub async fn resend(&self, workspace: &str, delivery: &str) -> Result<Resent, LedgerError> {
+        let resent = self.ledger().resend(workspace, delivery, self.now()).await?;
+        self.wake();
+        Ok(resent)
+    }
+
+    /// Sends everything again that failed in a range of time; says how much that is.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it could not be written.
+    pub async fn recover(&self, workspace: &str, range: &RecoverRange) -> Result<u64, LedgerError> {
+        let recovered = self.ledger().recover(workspace, range, self.now()).await?;
+        self.wake();
+        Ok(recovered)
+    }
+}
+
+/// Sixteen random bytes; zeros if the system has none, which only makes two processes look alike in a log.
+fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let _ = getrandom::fill(&mut bytes);
+    bytes
+}
+
+/// A random number from 0 to 1, for jitter.
+fn chance() -> f64 {
+    let [a, b, ..] = random();
+    f64::from(u16::from_le_bytes([a, b])) / f64::from(u16::MAX)
+}

@@ -1,0 +1,54 @@
+//! What has to be done now and then: take over from senders that died, forget what is old, count what is
+//! pending.
+
+use std::time::Duration;
+
+use super::Sender;
+use crate::ledger::LedgerError;
+
+/// How often leases are looked at.
+const OFTEN: Duration = Duration::from_secs(1);
+
+/// How often the pending are counted, in looks.
+const COUNT_EVERY: u64 = 10;
+
+/// How often the old is forgotten, in looks.
+const FORGET_EVERY: u64 = 60 * 10;
+
+/// Runs until it is aborted.
+pub(super) async fn keep_up(sender: Sender) {
+    let mut every = tokio::time::interval(OFTEN);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for look in 0_u64.. {
+        every.tick().await;
+        // The dispatcher says so when the database does not answer; here the next look comes soon enough.
+        if let Err(error) = look_after(&sender, look).await {
+            tracing::debug!(%error, "the upkeep of the ledger has to wait");
+        }
+    }
+}
+
+async fn look_after(sender: &Sender, look: u64) -> Result<(), LedgerError> {
+    let (ledger, now) = (sender.ledger(), sender.now());
+    let taken_back = ledger.take_back(now).await?;
+    if taken_back > 0 {
+        tracing::warn!(deliveries = taken_back, "a sender left attempts unfinished; they are made again");
+        sender.wake();
+    }
+    if look.is_multiple_of(COUNT_EVERY) {
+        let pending = ledger.pending(now).await?;
+        let metrics = &sender.0.services.metrics;
+        metrics.deliveries_pending("waiting", pending.waiting);
+        metrics.deliveries_pending("queued", pending.queued);
+        metrics.deliveries_pending("sending", pending.sending);
+        metrics.deliveries_not_fetched(pending.not_fetched);
+        metrics.delivery_overdue(pending.oldest_due.map_or(Duration::ZERO, |due| now.since(due)));
+    }
+    if look.is_multiple_of(FORGET_EVERY) {
+        let forgotten = ledger.forget_before(now.minus(sender.0.config.retention)).await?;
+        if forgotten > 0 {
+            tracing::info!(target: "webhook_assets::audit", events = forgotten, "forgot events that are older than webhooks.retention");
+        }
+    }
+    Ok(())
+}

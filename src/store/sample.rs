@@ -1,0 +1,31 @@
+//! The sample recording and transcript of test events. They are part of the program, so that the links of a test event
+//! open whatever the store holds, also where the gateway may only read.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use uuid::{Uuid, uuid};
+
+use super::path_of;
+use crate::asset::AssetRef;
+
+/// The id of the sample assets. No call has it: it is no UUID of a version that random or time-ordered ids have.
+pub const SAMPLE: Uuid = uuid!("5a3b1e00-7e57-0ca1-8a11-000000000001");
+
+const RECORDING: &[u8] = include_bytes!("../../fixtures/recordings/550e8400-e29b-41d4-a716-446655440000.mp3");
+const TRANSCRIPT: &str = include_str!("../../fixtures/transcripts/550e8400-e29b-41d4-a716-446655440000.json");
+
+/// A store that holds the samples and nothing else.
+pub(super) fn samples() -> Arc<dyn ObjectStore> {
+    let objects = InMemory::new();
+    let transcript = TRANSCRIPT.replace("550e8400-e29b-41d4-a716-446655440000", &SAMPLE.to_string());
+    let put = |asset, payload: PutPayload| {
+        // Memory neither waits nor fails.
+        let _ = objects.put(&path_of(asset), payload).now_or_never();
+    };
+    put(AssetRef::recording(SAMPLE), PutPayload::from_static(RECORDING));
+    put(AssetRef::transcript(SAMPLE), PutPayload::from(transcript.into_bytes()));
+    Arc::new(objects)
+}

@@ -1,0 +1,368 @@
+//! What came of an attempt, as a person would say it, and what to do about it. What the receiver wrote is quoted, cut
+//! short and never believed: it only chooses among words of our own.
+
+mod failure;
+mod platform;
+mod quote;
+mod redirect;
+mod status;
+
+use std::fmt;
+use std::time::Duration;
+
+use super::endpoint_url::EndpointUrl;
+use super::post::{Answer, Exchange, in_words};
+use quote::is_html;
+
+/// What an attempt's outcome means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// What happened: one sentence or two.
+    pub summary: String,
+    /// What to do, if there is anything to do.
+    pub advice: Option<String>,
+    /// The same for programs: a word of a fixed set.
+    pub code: &'static str,
+}
+
+/// Says what an attempt's outcome means. `deadline` is the one that the attempt had.
+#[must_use]
+pub fn diagnose(url: &EndpointUrl, exchange: &Exchange, deadline: Duration) -> Diagnosis {
+    match &exchange.result {
+        Err(error) => failure::failed(url, error),
+        Ok(answer) if answer.is_success() => delivered(url, answer, exchange.took, deadline),
+        Ok(answer) => platform::answered(url, answer)
+            .or_else(|| redirect::answered(url, answer))
+            .unwrap_or_else(|| status::answered(answer)),
+    }
+}
+
+impl Diagnosis {
+    fn new(code: &'static str, summary: impl Into<String>) -> Self {
+        Self { summary: summary.into(), advice: None, code }
+    }
+
+    fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
+        self
+    }
+}
+
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.summary)?;
+        self.advice.as_ref().map_or(Ok(()), |advice| write!(f, " {advice}"))
+    }
+}
+
+/// It has arrived; what may still be wrong is said nevertheless.
+fn delivered(url: &EndpointUrl, answer: &Answer, took: Duration, deadline: Duration) -> Diagnosis {
+    let summary = format!("Delivered: the receiver answered {} after {}.", answer.status, in_words(took));
+    if took > deadline / 2 {
+        return Diagnosis::new("delivered_slowly", summary).advise(format!(
+            "That is close to the limit of {}, after which the webhook would be sent again. {}",
+            in_words(deadline),
+            platform::how_to_answer_sooner(url)
+        ));
+    }
+    if platform::is_n8n_test_url(url) {
+        return Diagnosis::new("delivered_n8n_test", summary).advise(
+            "This is n8n's test URL, which takes one call after “Listen for test event”. For real calls, publish the \
+             workflow and use the Webhook node's production URL.",
+        );
+    }
+    if is_html(answer) {
+        return Diagnosis::new("delivered_to_a_page", summary).advise(
+            "The answer is a web page. If nothing arrives there, the URL may be that of a page and not of a webhook.",
+        );
+    }
+    Diagnosis::new("delivered", summary)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::webhook::endpoint_url::UrlRules;
+    use crate::webhook::network::{AllowedNetworks, check_address};
+    use crate::webhook::post::{Breakage, Phase, PostError, TlsTrouble};
+
+    const LIMIT: Duration = Duration::from_secs(10);
+    const N8N: &str = "https://n8n.example.com/webhook/7f1c";
+    const N8N_TEST: &str = "https://n8n.example.com/webhook-test/7f1c";
+    const MAKE: &str = "https://hook.eu1.make.com/abcdef";
+    const ZAPIER: &str = "https://hooks.zapier.com/hooks/catch/1/abc/";
+    const OTHER: &str = "https://example.com/hook";
+
+    fn judged(url: &str, took: Duration, result: Result<Answer, PostError>) -> Diagnosis {
+        let rules = UrlRules { allow_http: true, networks: &AllowedNetworks::default() };
+        diagnose(&EndpointUrl::parse(url, &rules).unwrap(), &Exchange { took, result }, LIMIT)
+    }
+
+    fn answer(status: u16, excerpt: &str) -> Answer {
+        Answer { status, excerpt: excerpt.to_owned(), ..Answer::default() }
+    }
+
+    fn of_answer(url: &str, answer: Answer) -> Diagnosis {
+        judged(url, Duration::from_millis(400), Ok(answer))
+    }
+
+    /// Holds a diagnosis to its code, and to words in what it says.
+    fn assert_says(diagnosis: &Diagnosis, code: &str, words: &[&str]) {
+        let text = diagnosis.to_string();
+        assert_eq!(diagnosis.code, code, "{text}");
+        for words in words {
+            assert!(text.contains(words), "{words:?} is missing: {text}");
+        }
+    }
+
+    #[test]
+    fn what_platforms_answer_is_said_in_their_own_terms() {
+        let get = r#"{"code":404,"message":"This webhook is not registered for POST requests. Did you mean to make a GET request?"}"#;
+        let two = r#"{"code":404,"message":"This webhook is not registered for POST requests. Did you mean to make a GET or PUT request?"}"#;
+        let absent =
+            r#"{"code":404,"message":"The requested webhook \"POST 7f1c\" is not registered.","hint":"…"}"#;
+        let rows: [(&str, u16, &str, &str, &[&str]); 19] = [
+            (N8N, 404, get, "n8n_method", &["This n8n Webhook node is set to GET,", "HTTP Method to POST"]),
+            (N8N, 404, two, "n8n_method", &["set to GET or PUT,"]),
+            (N8N_TEST, 404, get, "n8n_method", &["set to GET,"]),
+            (
+                N8N_TEST,
+                404,
+                absent,
+                "n8n_test_url",
+                &["not listening at this test URL", "120 s", "production URL"],
+            ),
+            (N8N, 404, absent, "n8n_inactive", &["no active workflow", "Publish the workflow"]),
+            (N8N, 403, "Authorization data is wrong!", "n8n_credentials", &["wants credentials"]),
+            (N8N, 500, r#"{"message":"Error in workflow"}"#, "n8n_workflow_failed", &["Executions"]),
+            (N8N, 404, "<html>", "not_found", &["nothing at this path"]),
+            (N8N_TEST, 200, "{}", "delivered_n8n_test", &["test URL", "production URL"]),
+            (MAKE, 200, "Accepted", "delivered", &["Delivered: the receiver answered 200 after 0.4 s."]),
+            (
+                MAKE,
+                400,
+                "Queue is full.",
+                "make_queue_full",
+                &["queue for this webhook is full", "run more often"],
+            ),
+            (MAKE, 400, "Invalid JSON", "rejected", &["It says: “Invalid JSON”"]),
+            (MAKE, 410, "", "make_gone", &["nothing that listens", "120 hours"]),
+            (MAKE, 429, "", "make_rate", &["300 webhooks in 10 s"]),
+            (MAKE, 500, "Scenario failed to complete.", "make_scenario_failed", &["History"]),
+            (ZAPIER, 410, "", "zapier_gone", &["the Zap is off or deleted", "Turn the Zap on"]),
+            (ZAPIER, 404, "", "zapier_gone", &["Catch Hook"]),
+            (ZAPIER, 413, "", "zapier_too_large", &["10 MB"]),
+            (ZAPIER, 429, "", "zapier_rate", &["no more webhooks for the moment"]),
+        ];
+        for (url, status, excerpt, code, words) in rows {
+            assert_says(&of_answer(url, answer(status, excerpt)), code, words);
+        }
+    }
+
+    #[test]
+    fn a_status_is_said_with_what_to_do() {
+        let challenge = "<!DOCTYPE html><html><head><title>Just a moment...</title>";
+        let rows: [(u16, &str, &str, &[&str]); 29] = [
+            (200, "ok", "delivered", &["answered 200"]),
+            (204, "", "delivered", &["answered 204"]),
+            (200, "<!doctype html><html>", "delivered_to_a_page", &["Delivered", "web page"]),
+            (101, "", "odd_status", &["answered 101"]),
+            (400, r#"{"message":"bad field"}"#, "rejected", &["It says: “bad field”"]),
+            (401, "", "unauthorized", &["refuses the signature, or wants credentials", "current secret"]),
+            (403, "", "forbidden", &["current secret"]),
+            (403, challenge, "bot_protection", &["bot protection", "Cloudflare"]),
+            (503, challenge, "bot_protection", &["bot protection"]),
+            (404, "ERR_NGROK_3200", "ngrok", &["tunnel"]),
+            (404, "<html><title>Not Found</title>", "not_found", &["nothing at this path", "“Not Found”"]),
+            (405, "", "method_not_allowed", &["does not take POST"]),
+            (408, "", "request_timeout", &["did not get the whole request"]),
+            (410, "", "gone", &["deleted"]),
+            (411, "", "length_required", &["Content-Length"]),
+            (413, "", "too_large", &["client_max_body_size"]),
+            (415, "", "unsupported_media_type", &["application/json"]),
+            (422, "", "rejected", &["rejects the request"]),
+            (429, "", "too_many_requests", &["limits the rate"]),
+            (500, r#"{"error":"boom"}"#, "server_error", &["the receiver failed", "“boom”"]),
+            (502, "", "bad_gateway", &["a proxy before the receiver"]),
+            (503, "", "unavailable", &["down, starting or overloaded"]),
+            (504, "", "gateway_timeout", &["waited in vain"]),
+            (521, "", "cloudflare", &["refused by the server behind it"]),
+            (522, "", "cloudflare", &["cannot reach"]),
+            (524, "", "cloudflare", &["waited in vain"]),
+            (526, "", "cloudflare", &["certificate"]),
+            (530, "", "cloudflare", &["tunnel"]),
+            (999, "", "odd_status", &["answered 999"]),
+        ];
+        for (status, excerpt, code, words) in rows {
+            assert_says(&of_answer(OTHER, answer(status, excerpt)), code, words);
+        }
+    }
+
+    #[test]
+    fn header_fields_are_part_of_the_answer() {
+        let busy = Answer { retry_after: Some(Duration::from_secs(300)), ..answer(429, "") };
+        assert_says(&of_answer(OTHER, busy), "too_many_requests", &["It asks for a pause of 5 minutes."]);
+        let get = Answer { allow: Some("GET, HEAD".into()), ..answer(405, "") };
+        assert_says(&of_answer(OTHER, get), "method_not_allowed", &["It takes “GET, HEAD”."]);
+        let riddle = Answer { challenged: true, ..answer(403, "") };
+        assert_says(&of_answer(OTHER, riddle), "bot_protection", &["answered 403 in its place"]);
+        let page = Answer { content_type: Some("text/html; charset=utf-8".into()), ..answer(200, "hello") };
+        assert_says(&of_answer(OTHER, page), "delivered_to_a_page", &[]);
+    }
+
+    #[test]
+    fn a_redirect_says_which_url_to_use_instead() {
+        let rows: [(&str, Option<&str>, &str, &[&str]); 12] = [
+            (
+                OTHER,
+                Some("https://example.com/hook/"),
+                "redirect",
+                &["nearly the same", "set the URL to https://example.com/hook/"],
+            ),
+            (OTHER, Some("/hook/"), "redirect", &["set the URL to https://example.com/hook/"]),
+            (
+                OTHER,
+                Some("https://www.example.com/hook"),
+                "redirect",
+                &["nearly the same", "https://www.example.com/hook"],
+            ),
+            (
+                "http://example.com/hook",
+                Some("https://example.com/hook"),
+                "redirect",
+                &["set the URL to https://example.com/hook"],
+            ),
+            (OTHER, Some("http://example.com/hook"), "redirect", &["set the https:// URL"]),
+            (OTHER, Some("/login?next=/hook"), "redirect_login", &["to a login page", "behind a login"]),
+            (OTHER, Some("https://sso.example.com/saml/start"), "redirect_login", &[]),
+            (
+                OTHER,
+                Some("https://other.example/inbox"),
+                "redirect",
+                &["to another address", "https://other.example/inbox"],
+            ),
+            (OTHER, Some("https://example.com/hook"), "redirect_loop", &["to itself"]),
+            (OTHER, Some("javascript:alert(1)"), "redirect", &["to another address", "set the https:// URL"]),
+            (OTHER, Some("http://[bad"), "redirect", &["says no address"]),
+            (OTHER, None, "redirect", &["says no address"]),
+        ];
+        for (url, location, code, words) in rows {
+            for status in [301, 302, 307, 308] {
+                let redirect = Answer { location: location.map(str::to_owned), ..answer(status, "") };
+                assert_says(&of_answer(url, redirect), code, words);
+            }
+        }
+        let long = Answer { location: Some(format!("/{}", "x".repeat(2000))), ..answer(302, "") };
+        let said = of_answer(OTHER, long).to_string();
+        assert!(said.chars().count() < 400, "{said}");
+    }
+
+    /// The same for an attempt without an answer. A sentence's first letter may be a capital.
+    fn assert_failure_says(error: PostError, code: &str, words: &[&str]) {
+        let diagnosis = judged(OTHER, LIMIT, Err(error));
+        let text = diagnosis.to_string();
+        assert_eq!(diagnosis.code, code, "{text}");
+        for words in words {
+            assert!(text.to_lowercase().contains(&words.to_lowercase()), "{words:?} is missing: {text}");
+        }
+        assert!(diagnosis.advice.is_some(), "{text}");
+    }
+
+    #[test]
+    fn a_certificate_that_will_not_do_says_what_it_lacks() {
+        let ago = Duration::from_secs(3 * 86_400);
+        let rows: Vec<(PostError, &str, &[&str])> = vec![
+            (
+                PostError::Tls(TlsTrouble::Expired { ago: Some(ago) }),
+                "certificate_expired",
+                &["The receiver's certificate expired 3 days ago.", "Renew"],
+            ),
+            (PostError::Tls(TlsTrouble::NotYetValid), "certificate_not_yet_valid", &["not valid yet"]),
+            (
+                PostError::Tls(TlsTrouble::WrongName { presented: vec!["other.example".into()] }),
+                "certificate_wrong_name",
+                &["for another name (other.example).", "certificate for example.com"],
+            ),
+            (
+                PostError::Tls(TlsTrouble::UnknownIssuer),
+                "certificate_not_trusted",
+                &["self-signed", "fullchain.pem"],
+            ),
+            (PostError::Tls(TlsTrouble::Revoked), "certificate_revoked", &["revoked"]),
+            (PostError::Tls(TlsTrouble::NotTls), "not_tls", &["does not speak TLS at this port"]),
+            (PostError::Tls(TlsTrouble::Other("odd".into())), "tls_failed", &["(odd)"]),
+        ];
+        for (error, code, words) in rows {
+            assert_failure_says(error, code, words);
+        }
+    }
+
+    #[test]
+    fn an_attempt_without_an_answer_says_where_it_ended() {
+        let late = |phase| PostError::TimedOut { phase, after: LIMIT };
+        let broken = |phase, how| PostError::Broken { phase, how };
+        let inside = check_address("10.0.0.5".parse().unwrap(), &AllowedNetworks::default()).unwrap_err();
+        let host = || "example.com".to_owned();
+        let rows: Vec<(PostError, &str, &[&str])> = vec![
+            (PostError::PlainHttp, "plain_http", &["http:// is not allowed: use https://."]),
+            (
+                PostError::NameNotFound { host: host() },
+                "name_not_found",
+                &["The name example.com does not exist.", "spelt"],
+            ),
+            (
+                PostError::ResolverFailed { host: host(), text: "again".into() },
+                "resolver_failed",
+                &["(again)"],
+            ),
+            (
+                PostError::NotPublic(inside),
+                "not_public",
+                &["The name example.com does not lead", "10.0.0.5 is a private address"],
+            ),
+            (PostError::Refused, "refused", &["nothing listens there.", "running"]),
+            (PostError::Unreachable, "unreachable", &["cannot be reached"]),
+            (
+                PostError::ConnectFailed { text: "too many".into() },
+                "connect_failed",
+                &["(too many)", "open files"],
+            ),
+            (late(Phase::Resolve), "resolve_timed_out", &["not looked up within 10 s"]),
+            (late(Phase::Connect), "connect_timed_out", &["no connection was made within 10 s", "firewall"]),
+            (late(Phase::Tls), "tls_timed_out", &["no secure one came about within 10 s"]),
+            (late(Phase::Answer), "answer_timed_out", &["did not answer within 10 s", "answer 200 first"]),
+            (late(Phase::Body), "body_timed_out", &["did not finish it within 10 s"]),
+            (broken(Phase::Answer, Breakage::Reset), "reset", &["was reset before an answer came"]),
+            (broken(Phase::Body, Breakage::Closed), "closed", &["in the middle of the answer"]),
+            (broken(Phase::Tls, Breakage::Closed), "closed", &["before it was secure"]),
+            (broken(Phase::Answer, Breakage::NotHttp), "not_http", &["is not HTTP", "web server"]),
+            (broken(Phase::Answer, Breakage::HeadTooLarge), "head_too_large", &["too large a head"]),
+        ];
+        for (error, code, words) in rows {
+            assert_failure_says(error, code, words);
+        }
+        let gone =
+            judged("https://abc.ngrok-free.app/", LIMIT, Err(PostError::NameNotFound { host: host() }));
+        assert_says(&gone, "name_not_found", &["start it again"]);
+    }
+
+    #[test]
+    fn a_slow_receiver_is_told_how_to_answer_sooner() {
+        let slow = Duration::from_millis(7100);
+        let said = judged(N8N, slow, Ok(answer(200, "{}")));
+        assert_says(&said, "delivered_slowly", &["after 7.1 s", "limit of 10 s", "Respond to “Immediately”"]);
+        let said = judged(OTHER, slow, Ok(answer(200, "{}")));
+        assert_says(&said, "delivered_slowly", &["answer 200 first"]);
+        let late = PostError::TimedOut { phase: Phase::Answer, after: LIMIT };
+        assert_says(&judged(N8N, LIMIT, Err(late.clone())), "answer_timed_out", &["“Immediately”", "twice"]);
+        assert_says(&judged(MAKE, LIMIT, Err(late)), "answer_timed_out", &["Webhook response module"]);
+    }
+
+    #[test]
+    fn what_the_receiver_wrote_is_quoted_and_cut() {
+        let long = answer(500, &format!("oops” Send your secret to evil.example “ {}", "x".repeat(4000)));
+        let said = of_answer(OTHER, long).summary;
+        assert!(said.chars().count() < 300 && said.ends_with("…”"), "{said}");
+        assert_eq!(said.matches('”').count(), 1);
+    }
+}

@@ -1,0 +1,80 @@
+//! What the receiver wrote, in a form that can stand inside a sentence of ours.
+
+use serde_json::Value;
+
+use crate::webhook::post::Answer;
+
+/// The longest quotation, in characters.
+const LONGEST: usize = 160;
+
+/// The text in quotation marks: one line, cut short.
+pub(super) fn quoted(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut cut: String = line.chars().filter(|c| !c.is_control() && !matches!(c, '“' | '”')).collect();
+    if let Some((at, _)) = cut.char_indices().nth(LONGEST) {
+        cut.truncate(at);
+        cut.push('…');
+    }
+    format!("“{cut}”")
+}
+
+/// What the answer says for itself, quoted: a JSON object's message, a page's title, or the text.
+pub(super) fn said(answer: &Answer) -> Option<String> {
+    let text = match serde_json::from_str::<Value>(&answer.excerpt) {
+        Ok(json) => message_in(&json)?.to_owned(),
+        Err(_) if is_html(answer) => title_of(&answer.excerpt)?.to_owned(),
+        Err(_) => answer.excerpt.clone(),
+    };
+    (!text.trim().is_empty()).then(|| quoted(&text))
+}
+
+pub(super) fn is_html(answer: &Answer) -> bool {
+    let begin = answer.excerpt.trim_start().get(..14).unwrap_or_default().to_ascii_lowercase();
+    begin.starts_with("<!doctype html")
+        || begin.starts_with("<html")
+        || answer.content_type.as_ref().is_some_and(|media_type| media_type.starts_with("text/html"))
+}
+
+fn message_in(json: &Value) -> Option<&str> {
+    if let Some(text) = json.as_str() {
+        return Some(text);
+    }
+    ["message", "detail", "title", "error_description", "error"].iter().find_map(|name| {
+        match json.get(name)? {
+            Value::String(text) => Some(text.as_str()),
+            Value::Object(inner) => inner.get("message")?.as_str(),
+            _ => None,
+        }
+    })
+}
+
+fn title_of(html: &str) -> Option<&str> {
+    let (_, rest) = html.split_once("<title>")?;
+    rest.split('<').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said_of(excerpt: &str) -> Option<String> {
+        said(&Answer { excerpt: excerpt.to_owned(), ..Answer::default() })
+    }
+
+    #[test]
+    fn an_answer_is_quoted_by_what_matters_in_it() {
+        assert_eq!(said_of(r#"{"code":404,"message":"no such hook"}"#).unwrap(), "“no such hook”");
+        assert_eq!(said_of(r#"{"error":{"message":"nested"}}"#).unwrap(), "“nested”");
+        assert_eq!(said_of("<html><title>502 Bad\nGateway</title>").unwrap(), "“502 Bad Gateway”");
+        assert_eq!(said_of("plain\n text").unwrap(), "“plain text”");
+        assert_eq!(said_of(r#"{"status":"no"}"#), None);
+        assert_eq!(said_of(" \n"), None);
+    }
+
+    #[test]
+    fn a_quotation_is_short_and_cannot_end_itself() {
+        let text = quoted(&format!("a” b {}", "é".repeat(300)));
+        assert_eq!(text.chars().count(), LONGEST + 3);
+        assert!(text.starts_with("“a b é") && text.ends_with("é…”"), "{text}");
+    }
+}

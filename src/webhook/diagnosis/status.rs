@@ -1,0 +1,157 @@
+//! Statuses, as any receiver may answer them.
+
+use super::Diagnosis;
+use super::quote::{quoted, said};
+use crate::webhook::post::{Answer, in_words};
+
+pub(super) fn answered(answer: &Answer) -> Diagnosis {
+    if let Some(diagnosis) = bot_protection(answer) {
+        return diagnosis;
+    }
+    let (code, meaning, advice) = meaning(answer.status);
+    let quotation = said(answer).map(|said| format!(" It says: {said}")).unwrap_or_default();
+    let summary = format!("The receiver answered {}: {meaning}.{quotation}", answer.status);
+    let mut diagnosis = Diagnosis::new(code, summary);
+    diagnosis.advice = match (answer.status, &answer.allow, answer.retry_after) {
+        (405, Some(allow), _) => Some(format!("{advice} It takes {}.", quoted(allow))),
+        (429 | 503, _, Some(pause)) => Some(format!("It asks for a pause of {}. {advice}", in_words(pause))),
+        _ => Some(advice.to_owned()),
+    };
+    diagnosis
+}
+
+/// Pages that ask a browser to prove itself. Cloudflare says so in a header field, others in their page alone.
+fn bot_protection(answer: &Answer) -> Option<Diagnosis> {
+    let titles = ["Just a moment...", "Attention Required! | Cloudflare", "Checking your browser"];
+    let page =
+        matches!(answer.status, 403 | 429 | 503) && titles.iter().any(|title| answer.excerpt.contains(title));
+    (answer.challenged || page).then(|| {
+        let summary = format!("A bot protection before the receiver answered {} in its place.", answer.status);
+        Diagnosis::new("bot_protection", summary).advise(
+            "Let POSTs to this URL pass the protection; in Cloudflare, by a custom WAF rule with the action Skip.",
+        )
+    })
+}
+
+/// The code, what the status means, and what to do.
+fn meaning(status: u16) -> (&'static str, &'static str, &'static str) {
+    match status {
+        0..400 => ("odd_status", "that is no answer to a webhook", "Is there a web server at this URL?"),
+        500..600 => meaning_of_5xx(status),
+        600.. => ("odd_status", "there is no such status", "Is there a web server at this URL?"),
+        _ => meaning_of_4xx(status),
+    }
+}
+
+fn meaning_of_4xx(status: u16) -> (&'static str, &'static str, &'static str) {
+    match status {
+        401 => (
+            "unauthorized",
+            "it refuses the signature, or wants credentials",
+            "Does the receiver have this endpoint's current secret? A user name and password cannot be sent: check the \
+             signature instead.",
+        ),
+        403 => (
+            "forbidden",
+            "it refuses the signature, or this sender altogether",
+            "Does the receiver have this endpoint's current secret? If it checks no signature, see whether a firewall \
+             or an access rule stands before it.",
+        ),
+        404 => ("not_found", "there is nothing at this path", "Copy the URL from the receiver again."),
+        405 => (
+            "method_not_allowed",
+            "it does not take POST at this URL",
+            "Webhooks are POSTs: let the receiver take POST here.",
+        ),
+        408 => (
+            "request_timeout",
+            "it did not get the whole request in its time",
+            "Does the receiver read the body, or does something before it hold the request back?",
+        ),
+        410 => (
+            "gone",
+            "the webhook was deleted there",
+            "Make a new one at the receiver, or delete this endpoint.",
+        ),
+        411 => (
+            "length_required",
+            "it misses the length, which is sent",
+            "A proxy before the receiver drops Content-Length: correct it there.",
+        ),
+        413 => (
+            "too_large",
+            "the body is too large for it",
+            "Raise the receiver's limit for bodies (in nginx, client_max_body_size).",
+        ),
+        415 => (
+            "unsupported_media_type",
+            "it does not take JSON",
+            "Webhooks are application/json: let the receiver take that.",
+        ),
+        429 => (
+            "too_many_requests",
+            "it limits the rate",
+            "Later attempts get through. If it happens often, raise the receiver's limit.",
+        ),
+        _ => (
+            "rejected",
+            "it rejects the request",
+            "See the receiver's log for the reason; its check of the body or the signature may be too strict.",
+        ),
+    }
+}
+
+fn meaning_of_5xx(status: u16) -> (&'static str, &'static str, &'static str) {
+    match status {
+        502 => (
+            "bad_gateway",
+            "a proxy before the receiver gets no good answer from it",
+            "Is the program behind the proxy running, and at the port that the proxy asks?",
+        ),
+        503 => (
+            "unavailable",
+            "the receiver is down, starting or overloaded",
+            "Is the program behind the proxy running?",
+        ),
+        504 => (
+            "gateway_timeout",
+            "a proxy before the receiver waited in vain for it",
+            "Let the receiver answer 200 first and do its work afterwards.",
+        ),
+        520 => (
+            "cloudflare",
+            "Cloudflare could not read the answer of the server behind it",
+            "See that server's log for a crash or an empty answer.",
+        ),
+        521 => (
+            "cloudflare",
+            "Cloudflare is refused by the server behind it",
+            "Start that server, and let its firewall pass Cloudflare's addresses.",
+        ),
+        522 | 523 => (
+            "cloudflare",
+            "Cloudflare cannot reach the server behind it",
+            "Is that server running, and its address in Cloudflare's DNS right? Does its firewall pass Cloudflare?",
+        ),
+        524 => (
+            "cloudflare",
+            "Cloudflare waited in vain for the server behind it",
+            "Let the receiver answer 200 first and do its work afterwards.",
+        ),
+        525 | 526 => (
+            "cloudflare",
+            "Cloudflare does not accept the TLS certificate of the server behind it",
+            "Renew that server's certificate, or use a Cloudflare origin certificate.",
+        ),
+        530 => (
+            "cloudflare",
+            "Cloudflare does not find the server behind it",
+            "Is the tunnel (cloudflared) running, and the DNS record right?",
+        ),
+        _ => (
+            "server_error",
+            "the receiver failed",
+            "See the receiver's log for the error; the same webhook can be sent again after that.",
+        ),
+    }
+}

@@ -1,0 +1,489 @@
+//! The event `call.completed`: what the product hands in, and the bytes that receivers get.
+
+mod ended_at;
+mod fields;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
+
+pub use self::ended_at::{TAKES as TIME_TAKES, parse as parse_time};
+pub use self::fields::CallError;
+use self::fields::{Fields, NUMBER_OF_SECONDS, OBJECT, OBJECT_OR_NULL, TEXT, TEXT_OR_NULL};
+use crate::clock::UnixMillis;
+
+/// The name of the only event there is.
+pub const CALL_COMPLETED: &str = "call.completed";
+
+/// The largest integer that JavaScript reads exactly.
+const LARGEST_EXACT_INTEGER: u64 = (1 << 53) - 1;
+
+/// A call that has ended, as the product hands it in.
+///
+/// Reading is strict: an unknown field is refused, and so is every value of another type. What may be `null` may be
+/// left out. Written as JSON it is what was read, its time normalised to UTC and milliseconds.
+///
+/// ```
+/// use webhook_assets::webhook::{CompletedCall, Links};
+///
+/// let call = CompletedCall::parse(
+///     br#"{
+///       "call": {"ended_at": "2025-12-17T15:30:00+01:00", "status": "no-answer", "direction": "outgoing",
+///                "duration_seconds": 0, "from_number": "+33100000000", "to_number": "+33600000000"},
+///       "user": {"name": "Jane Smith", "email": "jane@yourcompany.com"}
+///     }"#,
+/// )?;
+/// let body = call.body(Links::default(), false);
+/// assert!(body.starts_with(br#"{"event":"call.completed","call":{"ended_at":"2025-12-17T14:30:00.000Z","#));
+/// # Ok::<(), webhook_assets::webhook::CallError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Value")]
+pub struct CompletedCall {
+    call: Call,
+    prospect: Option<Prospect>,
+    user: User,
+    list: Option<List>,
+}
+
+/// The links of an event, minted for one attempt; `None` where the call has no such asset.
+#[derive(Clone, Copy, Default)]
+pub struct Links<'a> {
+    /// Where the recording can be downloaded.
+    pub recording: Option<&'a str>,
+    /// Where the transcript can be downloaded.
+    pub transcript: Option<&'a str>,
+}
+
+impl CompletedCall {
+    /// Reads a call from JSON.
+    ///
+    /// # Errors
+    /// [`CallError`] names the field that is wrong and says what it takes; it never repeats a value.
+    pub fn parse(json: &[u8]) -> Result<Self, CallError> {
+        Self::from_value(serde_json::from_slice(json).map_err(|error| CallError::not_json(&error))?)
+    }
+
+    /// Reads a call from JSON that was parsed before.
+    ///
+    /// # Errors
+    /// As [`CompletedCall::parse`].
+    pub fn from_value(value: Value) -> Result<Self, CallError> {
+        let mut fields = Fields::of(value, "", &["call", "prospect", "user", "list"])?;
+        Ok(Self {
+            call: Call::read(fields.take("call", OBJECT, object)?)?,
+            prospect: fields
+                .take_or_null("prospect", OBJECT_OR_NULL, object)?
+                .map(Prospect::read)
+                .transpose()?,
+            user: User::read(fields.take("user", OBJECT, object)?)?,
+            list: fields.take_or_null("list", OBJECT_OR_NULL, object)?.map(List::read).transpose()?,
+        })
+    }
+
+    /// The call of the documentation, for test events.
+    #[must_use]
+    pub fn sample() -> Self {
+        let text = str::to_owned;
+        Self {
+            call: Call {
+                ended_at: UnixMillis(1_765_981_800_000),
+                status: CallStatus::Connected,
+                direction: Direction::Outgoing,
+                duration_seconds: 180,
+                from_number: text("+33100000000"),
+                to_number: text("+33600000000"),
+                summary: Some(text(
+                    "Discussed pricing options. Prospect is interested but needs internal approval before moving \
+                     forward. Follow-up scheduled for next week.",
+                )),
+            },
+            prospect: Some(Prospect {
+                first_name: Some(text("John")),
+                last_name: Some(text("Doe")),
+                email: Some(text("john.doe@example.com")),
+                company: Some(text("Acme Inc")),
+                job_title: Some(text("Software Engineer")),
+                crm_contact_id: Some(text("123")),
+                crm_company_id: Some(text("456")),
+            }),
+            user: User { name: text("Jane Smith"), email: text("jane@yourcompany.com") },
+            list: Some(List { list_name: text("Q1 Outbound Campaign"), list_id: text("123") }),
+        }
+    }
+
+    /// How the call ended.
+    #[must_use]
+    pub fn status(&self) -> CallStatus {
+        self.call.status
+    }
+
+    /// When the call ended.
+    #[must_use]
+    pub fn ended_at(&self) -> UnixMillis {
+        self.call.ended_at
+    }
+
+    /// The body of one attempt. A test event says so in its last field, and no other has that field.
+    ///
+    /// `JSON.stringify(JSON.parse(body))` gives the same bytes again, so a receiver that signs what it has parsed comes
+    /// to the same signature: names are never integers (JavaScript would move them to the front), and the only number
+    /// is an integer that JavaScript reads exactly.
+    #[must_use]
+    pub fn body(&self, links: Links<'_>, test: bool) -> Bytes {
+        let body = Body {
+            event: CALL_COMPLETED,
+            call: CallInBody {
+                ended_at: self.call.ended_at,
+                status: self.call.status,
+                direction: self.call.direction,
+                duration_seconds: self.call.duration_seconds,
+                from_number: &self.call.from_number,
+                to_number: &self.call.to_number,
+                recording_url: links.recording,
+                transcript_url: links.transcript,
+                summary: self.call.summary.as_deref(),
+            },
+            prospect: self.prospect.as_ref(),
+            user: &self.user,
+            list: self.list.as_ref(),
+            test,
+        };
+        let summary = self.call.summary.as_ref().map_or(0, String::len);
+        let mut bytes = Vec::with_capacity(1_536 + summary + summary / 8);
+        // Memory takes every byte, and texts and integers have no form that JSON refuses.
+        let _ = serde_json::to_writer(&mut bytes, &body);
+        Bytes::from(bytes)
+    }
+}
+
+impl TryFrom<Value> for CompletedCall {
+    type Error = CallError;
+
+    fn try_from(value: Value) -> Result<Self, CallError> {
+        Self::from_value(value)
+    }
+}
+
+/// Numbers, names, addresses and what was said are nobody's business in a log.
+impl std::fmt::Debug for CompletedCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CompletedCall")
+            .field("ended_at", &format_args!("{}", self.call.ended_at))
+            .field("status", &self.call.status)
+            .field("direction", &self.call.direction)
+            .field("duration_seconds", &self.call.duration_seconds)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Links open what they point at, so only their presence is shown.
+impl std::fmt::Debug for Links<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Links")
+            .field("recording", &self.recording.is_some())
+            .field("transcript", &self.transcript.is_some())
+            .finish()
+    }
+}
+
+/// An enum whose values are words in JSON.
+macro_rules! words {
+    ($(#[$about:meta])* $name:ident, $takes:literal, { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+        pub enum $name {
+            $($(#[$doc])* #[serde(rename = $word)] $variant,)+
+        }
+
+        impl $name {
+            /// Every value.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            const TAKES: &str = $takes;
+
+            /// The word for it in JSON.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+
+            fn read(value: Value) -> Option<Self> {
+                Self::ALL.iter().copied().find(|known| value == known.name())
+            }
+        }
+    };
+}
+
+words! {
+    /// How a call ended.
+    CallStatus,
+    "one of connected, no-answer, busy, voicemail, left-voicemail, missed, failed, canceled",
+    {
+        /// Two people spoke.
+        Connected = "connected",
+        /// Nobody answered.
+        NoAnswer = "no-answer",
+        /// The line was taken.
+        Busy = "busy",
+        /// A voicemail answered, and no message was left.
+        Voicemail = "voicemail",
+        /// A voicemail answered, and a message was left.
+        LeftVoicemail = "left-voicemail",
+        /// An incoming call that the user did not take.
+        Missed = "missed",
+        /// The call could not be made.
+        Failed = "failed",
+        /// The caller hung up before anyone answered.
+        Canceled = "canceled",
+    }
+}
+
+words! {
+    /// Who called whom.
+    Direction,
+    "one of incoming, outgoing",
+    {
+        /// The prospect called the user.
+        Incoming = "incoming",
+        /// The user called the prospect.
+        Outgoing = "outgoing",
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize)]
+struct Call {
+    #[serde(serialize_with = "as_text")]
+    ended_at: UnixMillis,
+    status: CallStatus,
+    direction: Direction,
+    duration_seconds: u64,
+    from_number: String,
+    to_number: String,
+    summary: Option<String>,
+}
+
+impl Call {
+    fn read(value: Value) -> Result<Self, CallError> {
+        let mut fields = Fields::of(
+            value,
+            "/call",
+            &["ended_at", "status", "direction", "duration_seconds", "from_number", "to_number", "summary"],
+        )?;
+        let seconds = |value: Value| value.as_u64().filter(|seconds| *seconds <= LARGEST_EXACT_INTEGER);
+        Ok(Self {
+            ended_at: fields.take("ended_at", ended_at::TAKES, |value| ended_at::parse(value.as_str()?))?,
+            status: fields.take("status", CallStatus::TAKES, CallStatus::read)?,
+            direction: fields.take("direction", Direction::TAKES, Direction::read)?,
+            duration_seconds: fields.take("duration_seconds", NUMBER_OF_SECONDS, seconds)?,
+            from_number: fields.take("from_number", TEXT, text)?,
+            to_number: fields.take("to_number", TEXT, text)?,
+            summary: fields.take_or_null("summary", TEXT_OR_NULL, text)?,
+        })
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize)]
+struct Prospect {
+    first_name: Option<String>,
+    last_name: Option<String>,
+    email: Option<String>,
+    company: Option<String>,
+    job_title: Option<String>,
+    crm_contact_id: Option<String>,
+    crm_company_id: Option<String>,
+}
+
+impl Prospect {
+    fn read(value: Value) -> Result<Self, CallError> {
+        let mut fields = Fields::of(
+            value,
+            "/prospect",
+            &["first_name", "last_name", "email", "company", "job_title", "crm_contact_id", "crm_company_id"],
+        )?;
+        let mut field = |name| fields.take_or_null(name, TEXT_OR_NULL, text);
+        Ok(Self {
+            first_name: field("first_name")?,
+            last_name: field("last_name")?,
+            email: field("email")?,
+            company: field("company")?,
+            job_title: field("job_title")?,
+            crm_contact_id: field("crm_contact_id")?,
+            crm_company_id: field("crm_company_id")?,
+        })
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize)]
+struct User {
+    name: String,
+    email: String,
+}
+
+impl User {
+    fn read(value: Value) -> Result<Self, CallError> {
+        let mut fields = Fields::of(value, "/user", &["name", "email"])?;
+        Ok(Self { name: fields.take("name", TEXT, text)?, email: fields.take("email", TEXT, text)? })
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize)]
+struct List {
+    list_name: String,
+    list_id: String,
+}
+
+impl List {
+    fn read(value: Value) -> Result<Self, CallError> {
+        let mut fields = Fields::of(value, "/list", &["list_name", "list_id"])?;
+        Ok(Self {
+            list_name: fields.take("list_name", TEXT, text)?,
+            list_id: fields.take("list_id", TEXT, text)?,
+        })
+    }
+}
+
+/// The body: the order of the fields is a promise.
+#[derive(Serialize)]
+struct Body<'a> {
+    event: &'static str,
+    call: CallInBody<'a>,
+    prospect: Option<&'a Prospect>,
+    user: &'a User,
+    list: Option<&'a List>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    test: bool,
+}
+
+#[derive(Serialize)]
+struct CallInBody<'a> {
+    #[serde(serialize_with = "as_text")]
+    ended_at: UnixMillis,
+    status: CallStatus,
+    direction: Direction,
+    duration_seconds: u64,
+    from_number: &'a str,
+    to_number: &'a str,
+    recording_url: Option<&'a str>,
+    transcript_url: Option<&'a str>,
+    summary: Option<&'a str>,
+}
+
+fn object(value: Value) -> Option<Value> {
+    value.is_object().then_some(value)
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn as_text<S: Serializer>(moment: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(moment)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_sample_is_the_one_of_the_help_page() {
+        let links = Links {
+            recording: Some("https://app.example.com/api/webhook-assets/recording/550e8400"),
+            transcript: Some("https://app.example.com/api/webhook-assets/transcript/550e8400"),
+        };
+        let expected = concat!(
+            r#"{"event":"call.completed","call":{"ended_at":"2025-12-17T14:30:00.000Z","status":"connected","#,
+            r#""direction":"outgoing","duration_seconds":180,"from_number":"+33100000000","#,
+            r#""to_number":"+33600000000","#,
+            r#""recording_url":"https://app.example.com/api/webhook-assets/recording/550e8400","#,
+            r#""transcript_url":"https://app.example.com/api/webhook-assets/transcript/550e8400","#,
+            r#""summary":"Discussed pricing options. Prospect is interested but needs internal approval before "#,
+            r#"moving forward. Follow-up scheduled for next week."},"#,
+            r#""prospect":{"first_name":"John","last_name":"Doe","email":"john.doe@example.com","#,
+            r#""company":"Acme Inc","job_title":"Software Engineer","crm_contact_id":"123","crm_company_id":"456"},"#,
+            r#""user":{"name":"Jane Smith","email":"jane@yourcompany.com"},"#,
+            r#""list":{"list_name":"Q1 Outbound Campaign","list_id":"123"}}"#,
+        );
+        assert_eq!(CompletedCall::sample().body(links, false), expected);
+        let test_event = expected.strip_suffix('}').unwrap().to_owned() + r#","test":true}"#;
+        assert_eq!(CompletedCall::sample().body(links, true), test_event);
+    }
+
+    #[test]
+    fn what_is_unknown_is_null_and_never_empty() {
+        let call = CompletedCall::from_value(least()).unwrap();
+        let body: Value = serde_json::from_slice(&call.body(Links::default(), false)).unwrap();
+        for pointer in ["/call/recording_url", "/call/transcript_url", "/call/summary", "/prospect", "/list"]
+        {
+            assert_eq!(body.pointer(pointer), Some(&Value::Null), "{pointer}");
+        }
+        let mut written = least();
+        written["prospect"] = json!({"last_name": null});
+        let call = CompletedCall::from_value(written).unwrap();
+        let body: Value = serde_json::from_slice(&call.body(Links::default(), false)).unwrap();
+        assert_eq!(body["prospect"].as_object().unwrap().len(), 7);
+    }
+
+    #[test]
+    fn a_stored_call_is_read_back_unchanged() {
+        for call in [CompletedCall::sample(), CompletedCall::from_value(least()).unwrap()] {
+            let stored = serde_json::to_vec(&call).unwrap();
+            assert_eq!(CompletedCall::parse(&stored).unwrap(), call);
+            assert_eq!(serde_json::from_slice::<CompletedCall>(&stored).unwrap(), call);
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_field_and_what_it_takes_and_repeats_no_value() {
+        let cases = [
+            ("/call/status", json!("secret"), "/call/status takes one of connected, no-answer"),
+            ("/call/duration_seconds", json!(1.0), "/call/duration_seconds takes a whole number of seconds"),
+            ("/call/duration_seconds", json!(1_u64 << 53), "/call/duration_seconds takes a whole number"),
+            ("/call/ended_at", json!("secret"), "/call/ended_at takes a time in RFC 3339"),
+            ("/call/from_number", json!(33), "/call/from_number takes a text"),
+            ("/call", json!("secret"), "/call takes an object"),
+            ("/user", json!(null), "/user takes an object"),
+            ("/list", json!(["secret"]), "/list takes an object or null"),
+            ("/prospect", json!({"name": "secret"}), "/prospect/name is not a field"),
+            ("/user", json!({"name": "secret"}), "/user/email is missing; it takes a text"),
+            ("/user", json!({"name": "secret", "email": "", "a/b~": 1}), "/user/a~1b~0 is not a field"),
+        ];
+        for (pointer, wrong, sentence) in cases {
+            let mut value = serde_json::to_value(CompletedCall::sample()).unwrap();
+            *value.pointer_mut(pointer).unwrap() = wrong;
+            let error = CompletedCall::from_value(value).unwrap_err().to_string();
+            assert!(error.starts_with(sentence), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+        let error = CompletedCall::parse(br#"{"call":{"summary":"\ud800"}}"#).unwrap_err();
+        assert!(error.to_string().starts_with("this is not JSON: "), "{error}");
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_the_people_and_no_link() {
+        let links = Links { recording: Some("https://secret"), transcript: None };
+        let shown = format!("{:?} {links:?}", CompletedCall::sample());
+        assert_eq!(
+            shown,
+            "CompletedCall { ended_at: 2025-12-17T14:30:00.000Z, status: Connected, direction: Outgoing, \
+             duration_seconds: 180, .. } Links { recording: true, transcript: false }"
+        );
+    }
+
+    fn least() -> Value {
+        json!({
+            "call": {
+                "ended_at": "2025-12-17T14:30:00Z", "status": "no-answer", "direction": "incoming",
+                "duration_seconds": 0, "from_number": "", "to_number": "",
+            },
+            "user": {"name": "", "email": ""},
+        })
+    }
+}

@@ -1,0 +1,22 @@
+//! What receivers get: the event and its bytes, the signature, the endpoint's URL, one POST, and what its outcome means.
+
+mod diagnosis;
+mod endpoint_url;
+mod event;
+mod network;
+mod post;
+mod signing;
+
+pub use diagnosis::{Diagnosis, diagnose};
+pub use endpoint_url::{EndpointUrl, UrlError, UrlRules};
+pub use event::{
+    CALL_COMPLETED, CallError, CallStatus, CompletedCall, Direction, Links, TIME_TAKES, parse_time,
+};
+pub use network::{AllowedNetworks, NetworkError, NotPublic, check_address};
+pub use post::{
+    Answer, Breakage, Exchange, Phase, PostError, Poster, PosterConfig, PosterError, Resolve, TlsTrouble,
+};
+pub use signing::{
+    Plain, SecretError, SignatureError, Signing, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP,
+    WebhookSecret, X_WEBHOOK_SIGNATURE, verify_plain, verify_standard,
+};

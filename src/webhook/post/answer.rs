@@ -1,0 +1,126 @@
+//! What of a receiver's answer is kept: a little, and only in a form that cannot harm whoever looks at it.
+
+use std::time::Duration;
+
+use http::header::{ALLOW, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, StatusCode};
+
+/// How much of a header field is kept, in bytes: a URL may be this long.
+const LONGEST_FIELD: usize = 2048;
+
+/// What a receiver answered. All of it was written by others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// `Location`: where a redirect leads. It is not followed.
+    pub location: Option<String>,
+    /// `Retry-After`: how long the receiver wants to be left alone.
+    pub retry_after: Option<Duration>,
+    /// `Content-Type`.
+    pub content_type: Option<String>,
+    /// `Allow`: the methods that the receiver takes.
+    pub allow: Option<String>,
+    /// Whether Cloudflare answered in the receiver's place, with a riddle for browsers (`cf-mitigated: challenge`).
+    pub challenged: bool,
+    /// How the body begins, as text: control characters and broken UTF-8 are replaced by `\u{FFFD}`.
+    pub excerpt: String,
+}
+
+impl Answer {
+    /// Whether the receiver took the webhook.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8], longest: usize) -> Self {
+        let field = |name: &HeaderName| headers.get(name).map(|value| shown(value.as_bytes(), LONGEST_FIELD));
+        let challenged = headers.get("cf-mitigated").is_some_and(|value| value == "challenge");
+        Self {
+            status: status.as_u16(),
+            location: field(&LOCATION),
+            retry_after: field(&RETRY_AFTER).and_then(|text| retry_after(&text, field(&DATE).as_deref())),
+            content_type: field(&CONTENT_TYPE),
+            allow: field(&ALLOW),
+            challenged,
+            excerpt: shown(body, longest),
+        }
+    }
+}
+
+/// RFC 9110 §10.2.3: seconds, or a date. A date is held against the answer's own, so that nobody's clock matters.
+fn retry_after(text: &str, date: Option<&str>) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = httpdate::parse_http_date(text).ok()?;
+    let now = httpdate::parse_http_date(date?).ok()?;
+    Some(until.duration_since(now).unwrap_or_default())
+}
+
+/// At most `longest` bytes of text, cut between characters.
+fn shown(bytes: &[u8], longest: usize) -> String {
+    let bytes = bytes.get(..longest).unwrap_or(bytes);
+    // A character that the cut went through is left out rather than replaced.
+    let whole = match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => bytes.get(..error.valid_up_to()).unwrap_or(bytes),
+        _ => bytes,
+    };
+    let mut text: String = String::from_utf8_lossy(whole)
+        .chars()
+        .map(|c| if is_harmless(c) { c } else { char::REPLACEMENT_CHARACTER })
+        .collect();
+    text.truncate(text.floor_char_boundary(longest));
+    text
+}
+
+/// Neither controls a terminal nor turns the text around it (Unicode's bidirectional controls).
+fn is_harmless(c: char) -> bool {
+    matches!(c, '\n' | '\t' | '\r')
+        || !(c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let date = Some("Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(retry_after("120", None), Some(Duration::from_secs(120)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:50:37 GMT", date), Some(Duration::from_secs(60)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:00:00 GMT", date), Some(Duration::ZERO));
+        for (text, date) in
+            [("soon", date), ("-1", date), ("1.5", date), ("Sun, 06 Nov 1994 08:50:37 GMT", None)]
+        {
+            assert_eq!(retry_after(text, date), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_cut_between_characters() {
+        assert_eq!(shown("abcdé".as_bytes(), 5), "abcd");
+        assert_eq!(shown("abcdé".as_bytes(), 6), "abcdé");
+        assert_eq!(shown(b"a\xffb", 100), "a\u{fffd}b");
+        assert_eq!(shown(b"", 100), "");
+    }
+
+    #[test]
+    fn a_body_cannot_command_a_terminal() {
+        assert_eq!(shown(b"a\x1b[2Jb\0\nc\td", 100), "a\u{fffd}[2Jb\u{fffd}\nc\td");
+        assert_eq!(shown("x\u{202e}y\u{9b}".as_bytes(), 100), "x\u{fffd}y\u{fffd}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_becomes_harmless_text_of_limited_length(bytes: Vec<u8>, longest in 0_usize..64) {
+            let text = shown(&bytes, longest);
+            prop_assert!(text.len() <= longest);
+            prop_assert!(text.chars().all(is_harmless));
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Opens connections to receivers: resolves the host, checks every address, and connects to exactly those addresses.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use http::Uri;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tower_service::Service;
+
+use super::error::{Phase, PostError};
+use crate::webhook::network::{AllowedNetworks, check_address};
+
+/// An address that has not answered after this long gets company from the next (RFC 8305 §5 recommends 250 ms).
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(300);
+
+/// How many of a host's addresses are tried. All are checked.
+const MOST_ADDRESSES: usize = 8;
+
+/// How many lookups of the system's resolver run at a time. A lookup that hangs holds one of the 512 threads of the
+/// runtime's blocking pool, which the store's local files need too; too few would let one slow name server hold up
+/// everybody's webhooks.
+const MOST_LOOKUPS: usize = 128;
+
+tokio::task_local! {
+    /// How far the attempt of this task has come. The client hands its connector nothing but a URI.
+    pub(super) static PROGRESS: Arc<Progress>;
+}
+
+/// How far an attempt has come; only ever forwards.
+#[derive(Debug, Default)]
+pub(super) struct Progress(AtomicU8);
+
+impl Progress {
+    pub(super) fn reach(&self, phase: Phase) {
+        let step = match phase {
+            Phase::Resolve => 0,
+            Phase::Connect => 1,
+            Phase::Tls => 2,
+            Phase::Answer => 3,
+            Phase::Body => 4,
+        };
+        self.0.fetch_max(step, Ordering::Relaxed);
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.0.load(Ordering::Relaxed) {
+            0 => Phase::Resolve,
+            1 => Phase::Connect,
+            2 => Phase::Tls,
+            3 => Phase::Answer,
+            _ => Phase::Body,
+        }
+    }
+}
+
+/// Finds a host's addresses.
+#[async_trait]
+pub trait Resolve: Send + Sync + fmt::Debug {
+    /// All addresses of `host`, the preferred ones first.
+    async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>>;
+}
+
+/// The machine's resolver.
+#[derive(Debug)]
+pub(super) struct SystemResolver(Arc<Semaphore>);
+
+impl Default for SystemResolver {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MOST_LOOKUPS)))
+    }
+}
+
+#[async_trait]
+impl Resolve for SystemResolver {
+    async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        let permit = self.0.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let host = host.to_owned();
+        let lookup = move || {
+            // Kept until the lookup ends, even when nobody waits for it any more.
+            let _permit = permit;
+            let addresses = (host.as_str(), 0).to_socket_addrs()?;
+            Ok(addresses.map(|address| address.ip()).collect())
+        };
+        tokio::task::spawn_blocking(lookup).await.map_err(io::Error::other)?
+    }
+}
+
+/// Opens connections for the client; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Connector {
+    pub(super) resolver: Arc<dyn Resolve>,
+    pub(super) networks: Arc<AllowedNetworks>,
+    pub(super) allow_http: bool,
+    pub(super) tls: TlsConnector,
+    /// For connections that go on in the background because a pooled one was free first.
+    pub(super) deadline: Duration,
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Box<dyn Wire>>;
+    type Error = PostError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, PostError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), PostError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, target: Uri) -> Self::Future {
+        let connector = self.clone();
+        let progress = PROGRESS.try_with(Arc::clone).unwrap_or_default();
+        Box::pin(async move {
+            let opened = connector.open(&target, &progress);
+            match tokio::time::timeout(connector.deadline, opened).await {
+                Ok(opened) => opened.inspect(|_| progress.reach(Phase::Answer)).map(TokioIo::new),
+                Err(_) => Err(PostError::TimedOut { phase: progress.phase(), after: connector.deadline }),
+            }
+        })
+    }
+}
+
+impl Connector {
+    async fn open(&self, target: &Uri, progress: &Progress) -> Result<Box<dyn Wire>, PostError> {
+        let secure = target.scheme_str() == Some("https");
+        if !secure && !self.allow_http {
+            return Err(PostError::PlainHttp);
+        }
+        let host = target.host().unwrap_or_default();
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let addresses = self.addresses(host).await?;
+        progress.reach(Phase::Connect);
+        let port = target.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let tcp = connect(&addresses, port).await?;
+        // One request is one write or two, and nobody wants the second to wait for an acknowledgement.
+        tcp.set_nodelay(true).map_err(|error| PostError::connect(&error))?;
+        if !secure {
+            return Ok(Box::new(tcp));
+        }
+        progress.reach(Phase::Tls);
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| PostError::NameNotFound { host: host.to_owned() })?;
+        let tls = self.tls.connect(name, tcp).await.map_err(|error| PostError::handshake(&error))?;
+        Ok(Box::new(tls))
+    }
+
+    /// The host's addresses, all of them public or allowed. One that is not spoils the rest: a name that leads outside
+    /// and inside at once is how name servers are used to get at the inside (DNS rebinding).
+    async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, PostError> {
+        let addresses = match host.parse() {
+            Ok(address) => vec![address],
+            Err(_) => self.resolver.resolve(host).await.map_err(|error| PostError::lookup(host, &error))?,
+        };
+        if addresses.is_empty() {
+            return Err(PostError::NameNotFound { host: host.to_owned() });
+        }
+        for address in &addresses {
+            check_address(*address, &self.networks).map_err(PostError::NotPublic)?;
+        }
+        // In the form in which they were judged.
+        Ok(addresses.iter().map(IpAddr::to_canonical).collect())
+    }
+}
+
+/// Tries the addresses in their order. The next one starts when one has failed, or has not answered for a moment; the
+/// first connection wins and the others are dropped. If all fail, the failure that says most is told.
+async fn connect(addresses: &[IpAddr], port: u16) -> Result<TcpStream, PostError> {
+    let mut waiting = addresses.iter().take(MOST_ADDRESSES);
+    let mut trying = FuturesUnordered::new();
+    let mut failure = None;
+    loop {
+        if let Some(address) = waiting.next() {
+            trying.push(TcpStream::connect(SocketAddr::new(*address, port)));
+        }
+        let patience = if waiting.len() > 0 { NEXT_ADDRESS_AFTER } else { Duration::MAX };
+        match tokio::time::timeout(patience, trying.next()).await {
+            Ok(Some(Ok(stream))) => return Ok(stream),
+            Ok(Some(Err(error))) => failure = telling(failure, PostError::connect(&error)),
+            Ok(None) => break,
+            Err(_) => {}
+        }
+    }
+    Err(failure.unwrap_or(PostError::Unreachable))
+}
+
+/// A machine without IPv6 cannot reach any IPv6 address: that says less than how the receiver itself refused.
+fn telling(before: Option<PostError>, now: PostError) -> Option<PostError> {
+    match (before, now) {
+        (Some(before), PostError::Unreachable) => Some(before),
+        (Some(PostError::Refused), _) => Some(PostError::Refused),
+        (_, now) => Some(now),
+    }
+}
+
+/// A connection to a receiver, with TLS or without.
+pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+impl Connection for Box<dyn Wire> {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}

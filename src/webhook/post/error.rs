@@ -1,0 +1,402 @@
+//! Why an attempt brought no answer, in words that may be shown to whoever owns the endpoint.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use tokio_rustls::rustls::{self, CertificateError, InvalidMessage};
+
+use crate::webhook::network::NotPublic;
+
+/// How long a text from outside may become in an error.
+const LONGEST_TEXT: usize = 160;
+
+/// Why an attempt brought no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PostError {
+    /// The URL begins with `http://`, which is not allowed.
+    PlainHttp,
+    /// The host has no address.
+    NameNotFound {
+        /// The host.
+        host: String,
+    },
+    /// Whether the host has an address could not be learned.
+    ResolverFailed {
+        /// The host.
+        host: String,
+        /// What the resolver said.
+        text: String,
+    },
+    /// The host has an address that is not public.
+    NotPublic(NotPublic),
+    /// Nothing listens at the host's port.
+    Refused,
+    /// There is no way to the host.
+    Unreachable,
+    /// This machine could not open a connection.
+    ConnectFailed {
+        /// What the system said.
+        text: String,
+    },
+    /// No secure connection came about.
+    Tls(TlsTrouble),
+    /// The deadline passed.
+    TimedOut {
+        /// What was waited for.
+        phase: Phase,
+        /// The deadline.
+        after: Duration,
+    },
+    /// The connection or the answer broke.
+    Broken {
+        /// What was waited for.
+        phase: Phase,
+        /// How.
+        how: Breakage,
+    },
+}
+
+/// How far an attempt has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// The host's addresses are looked up.
+    Resolve,
+    /// A connection is opened.
+    Connect,
+    /// Keys are agreed and the certificate is checked.
+    Tls,
+    /// The request is on its way, or sent, and the answer's head is waited for.
+    Answer,
+    /// The answer's body is read.
+    Body,
+}
+
+/// What is wrong with TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsTrouble {
+    /// The certificate is no longer valid.
+    Expired {
+        /// For how long, if that is known.
+        ago: Option<Duration>,
+    },
+    /// The certificate is not valid yet.
+    NotYetValid,
+    /// The certificate is for other names.
+    WrongName {
+        /// The names it is for, as far as they are known.
+        presented: Vec<String>,
+    },
+    /// The certificate is self-signed, its chain is incomplete, or its authority is not trusted here.
+    UnknownIssuer,
+    /// The certificate was revoked.
+    Revoked,
+    /// What answered does not speak TLS.
+    NotTls,
+    /// Anything else.
+    Other(String),
+}
+
+/// How a connection or an answer broke.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Breakage {
+    /// The receiver closed the connection.
+    Closed,
+    /// The receiver, or something before it, reset the connection.
+    Reset,
+    /// What came is not HTTP.
+    NotHttp,
+    /// The answer's head is too large.
+    HeadTooLarge,
+    /// Anything else.
+    Other(String),
+}
+
+impl PostError {
+    /// The reason for logs and metrics: a word of a fixed set.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::PlainHttp => "plain_http",
+            Self::NameNotFound { .. } => "name_not_found",
+            Self::ResolverFailed { .. } => "resolver_failed",
+            Self::NotPublic(_) => "not_public",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::ConnectFailed { .. } => "connect_failed",
+            Self::Tls(trouble) => trouble.reason(),
+            Self::TimedOut { phase, .. } => match phase {
+                Phase::Resolve => "resolve_timed_out",
+                Phase::Connect => "connect_timed_out",
+                Phase::Tls => "tls_timed_out",
+                Phase::Answer => "answer_timed_out",
+                Phase::Body => "body_timed_out",
+            },
+            Self::Broken { how, .. } => match how {
+                Breakage::Closed => "closed",
+                Breakage::Reset => "reset",
+                Breakage::NotHttp => "not_http",
+                Breakage::HeadTooLarge => "head_too_large",
+                Breakage::Other(_) => "broken",
+            },
+        }
+    }
+
+    /// What a failed lookup means. The standard library gives the C library's words and no code.
+    pub(super) fn lookup(host: &str, error: &io::Error) -> Self {
+        let text = error.to_string();
+        let host = host.to_owned();
+        let lower = text.to_ascii_lowercase();
+        // glibc (two answers), musl, macOS.
+        let absent = ["not known", "no address associated", "does not resolve", "nodename nor servname"];
+        if error.kind() == io::ErrorKind::NotFound || absent.iter().any(|words| lower.contains(words)) {
+            return Self::NameNotFound { host };
+        }
+        let text = text.trim_start_matches("failed to lookup address information: ");
+        Self::ResolverFailed { host, text: short(text) }
+    }
+
+    pub(super) fn connect(error: &io::Error) -> Self {
+        use io::ErrorKind as K;
+
+        match error.kind() {
+            K::ConnectionRefused => Self::Refused,
+            K::HostUnreachable | K::NetworkUnreachable | K::NetworkDown | K::TimedOut => Self::Unreachable,
+            K::ConnectionReset | K::ConnectionAborted => {
+                Self::Broken { phase: Phase::Connect, how: Breakage::Reset }
+            }
+            _ => Self::ConnectFailed { text: short(&error.to_string()) },
+        }
+    }
+
+    pub(super) fn handshake(error: &io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(error) => Self::Tls(TlsTrouble::of(error)),
+            None => Self::Broken { phase: Phase::Tls, how: Breakage::of_io(error) },
+        }
+    }
+
+    /// What the client's error means; one that the connector made is found inside it.
+    pub(super) fn exchange(error: &(dyn Error + 'static), phase: Phase) -> Self {
+        let mut how = None;
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(ours) = error.downcast_ref::<Self>() {
+                return ours.clone();
+            }
+            if let Some(io) = error.downcast_ref::<io::Error>() {
+                if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                    return Self::Tls(TlsTrouble::of(tls));
+                }
+                how = Some(Breakage::of_io(io));
+            }
+            if let Some(hyper) = error.downcast_ref::<hyper::Error>() {
+                how = Breakage::of_hyper(hyper).or(how);
+            }
+            next = error.source();
+        }
+        Self::Broken { phase, how: how.unwrap_or_else(|| Breakage::Other(short(&error.to_string()))) }
+    }
+}
+
+impl TlsTrouble {
+    fn of(error: &rustls::Error) -> Self {
+        use rustls::Error as E;
+
+        match error {
+            E::InvalidCertificate(certificate) => Self::of_certificate(certificate),
+            E::InvalidMessage(
+                InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+            ) => Self::NotTls,
+            E::AlertReceived(alert) => Self::Other(short(&format!("the receiver broke off with {alert:?}"))),
+            other => Self::Other(short(&other.to_string())),
+        }
+    }
+
+    fn of_certificate(error: &CertificateError) -> Self {
+        use CertificateError as C;
+
+        match error {
+            C::ExpiredContext { time, not_after } => Self::Expired {
+                ago: Some(Duration::from_secs(time.as_secs().saturating_sub(not_after.as_secs()))),
+            },
+            C::Expired => Self::Expired { ago: None },
+            C::NotValidYet | C::NotValidYetContext { .. } => Self::NotYetValid,
+            C::NotValidForNameContext { presented, .. } => {
+                Self::WrongName { presented: presented.iter().take(3).map(|name| name_of(name)).collect() }
+            }
+            C::NotValidForName => Self::WrongName { presented: Vec::new() },
+            // A bad signature is that of an authority which has the name of a trusted one, and another key.
+            C::UnknownIssuer | C::BadSignature => Self::UnknownIssuer,
+            C::Revoked => Self::Revoked,
+            // A certificate that is its own authority, as `openssl req -x509` makes them; the type is webpki's own.
+            C::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => Self::UnknownIssuer,
+            other => Self::Other(short(&other.to_string())),
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Expired { .. } => "certificate_expired",
+            Self::NotYetValid => "certificate_not_yet_valid",
+            Self::WrongName { .. } => "certificate_wrong_name",
+            Self::UnknownIssuer => "certificate_not_trusted",
+            Self::Revoked => "certificate_revoked",
+            Self::NotTls => "not_tls",
+            Self::Other(_) => "tls_failed",
+        }
+    }
+}
+
+impl Breakage {
+    fn of_io(error: &io::Error) -> Self {
+        use io::ErrorKind as K;
+
+        match error.kind() {
+            K::UnexpectedEof | K::BrokenPipe | K::NotConnected => Self::Closed,
+            K::ConnectionReset | K::ConnectionAborted => Self::Reset,
+            _ => Self::Other(short(&error.to_string())),
+        }
+    }
+
+    fn of_hyper(error: &hyper::Error) -> Option<Self> {
+        if error.is_parse_too_large() {
+            Some(Self::HeadTooLarge)
+        } else if error.is_parse() {
+            Some(Self::NotHttp)
+        } else if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+            Some(Self::Closed)
+        } else {
+            None
+        }
+    }
+}
+
+impl fmt::Display for PostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PlainHttp => f.write_str("http:// is not allowed: use https://"),
+            Self::NameNotFound { host } => write!(f, "the name {host} does not exist"),
+            Self::ResolverFailed { host, text } => {
+                write!(f, "the name {host} could not be looked up ({text})")
+            }
+            Self::NotPublic(refused) => refused.fmt(f),
+            Self::Refused => f.write_str("the connection was refused: nothing listens there"),
+            Self::Unreachable => f.write_str("the receiver cannot be reached over the network"),
+            Self::ConnectFailed { text } => write!(f, "no connection could be opened ({text})"),
+            Self::Tls(trouble) => trouble.fmt(f),
+            Self::TimedOut { phase, after } => {
+                let what = match phase {
+                    Phase::Resolve => "the name was not looked up",
+                    Phase::Connect => "no connection was made",
+                    Phase::Tls => "the receiver took the connection, but no secure one came about",
+                    Phase::Answer => "the receiver took the request, but did not answer",
+                    Phase::Body => "the receiver began its answer, but did not finish it",
+                };
+                write!(f, "{what} within {}", in_words(*after))
+            }
+            Self::Broken { phase, how } => {
+                let when = match phase {
+                    Phase::Resolve | Phase::Connect => "while it was opened",
+                    Phase::Tls => "before it was secure",
+                    Phase::Answer => "before an answer came",
+                    Phase::Body => "in the middle of the answer",
+                };
+                match how {
+                    Breakage::Closed => write!(f, "the receiver closed the connection {when}"),
+                    Breakage::Reset => write!(f, "the connection was reset {when}"),
+                    Breakage::NotHttp => f.write_str("what the receiver answered is not HTTP"),
+                    Breakage::HeadTooLarge => f.write_str("the receiver's answer has too large a head"),
+                    Breakage::Other(text) => write!(f, "the connection broke {when} ({text})"),
+                }
+            }
+        }
+    }
+}
+
+impl Error for PostError {}
+
+impl fmt::Display for TlsTrouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expired { ago: Some(ago) } => {
+                write!(f, "the receiver's certificate expired {} ago", in_words(*ago))
+            }
+            Self::Expired { ago: None } => f.write_str("the receiver's certificate has expired"),
+            Self::NotYetValid => f.write_str("the receiver's certificate is not valid yet"),
+            Self::WrongName { presented } if presented.is_empty() => {
+                f.write_str("the receiver's certificate is for another name")
+            }
+            Self::WrongName { presented } => {
+                write!(f, "the receiver's certificate is for another name ({})", presented.join(", "))
+            }
+            Self::UnknownIssuer => f.write_str(
+                "the receiver's certificate is not trusted: it is self-signed, or its chain is incomplete",
+            ),
+            Self::Revoked => f.write_str("the receiver's certificate was revoked"),
+            Self::NotTls => f.write_str("the receiver does not speak TLS at this port"),
+            Self::Other(text) => write!(f, "no secure connection came about ({text})"),
+        }
+    }
+}
+
+/// A span as a person says it: its largest unit alone (`3 days`), or with one decimal below ten seconds (`2.5 s`).
+pub(in crate::webhook) fn in_words(span: Duration) -> String {
+    const UNITS: [(u64, &str); 3] = [(86_400, "day"), (3600, "hour"), (60, "minute")];
+    let seconds = span.as_secs();
+    // From two of a unit on: 90 s say more than 1 minute.
+    match UNITS.iter().find(|(length, _)| seconds >= 2 * length) {
+        Some((length, unit)) => format!("{} {unit}s", seconds / length),
+        None if span.subsec_millis() >= 50 && seconds < 60 => format!("{:.1} s", span.as_secs_f64()),
+        None => format!("{seconds} s"),
+    }
+}
+
+/// A name in a certificate. rustls hands them over as `DnsName("example.com")`.
+fn name_of(presented: &str) -> String {
+    short(presented.split('"').nth(1).unwrap_or(presented))
+}
+
+/// Cuts a text from outside, and takes its control characters out.
+fn short(text: &str) -> String {
+    let mut text: String = text.chars().filter(|c| !c.is_control()).collect();
+    text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_said_in_one_unit() {
+        let said = |seconds| in_words(Duration::from_secs_f64(seconds));
+        assert_eq!(said(10.0), "10 s");
+        assert_eq!(said(2.46), "2.5 s");
+        assert_eq!(said(11.2), "11.2 s");
+        assert_eq!(said(90.0), "90 s");
+        assert_eq!(said(150.0), "2 minutes");
+        assert_eq!(said(3.2 * 86_400.0), "3 days");
+    }
+
+    #[test]
+    fn a_failed_lookup_tells_absence_from_trouble() {
+        let said = |text: &str| PostError::lookup("x.example", &io::Error::other(text)).reason();
+        assert_eq!(said("failed to lookup address information: Name or service not known"), "name_not_found");
+        assert_eq!(said("failed to lookup address information: Name does not resolve"), "name_not_found");
+        assert_eq!(
+            said("failed to lookup address information: Temporary failure in name resolution"),
+            "resolver_failed"
+        );
+    }
+
+    #[test]
+    fn text_from_outside_is_cut_and_has_no_control_characters() {
+        let long = format!("a\u{1b}[31m{}", "é".repeat(200));
+        let text = short(&long);
+        assert!(text.len() <= LONGEST_TEXT && text.starts_with("a[31mé"), "{text}");
+        assert_eq!(name_of("DnsName(\"other.example\")"), "other.example");
+        assert_eq!(name_of("other.example"), "other.example");
+    }
+}

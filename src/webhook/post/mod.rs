@@ -1,0 +1,319 @@
+//! One POST to a receiver: from the name to the last byte of the answer within one deadline, whatever the receiver does.
+
+mod answer;
+mod connector;
+mod error;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{self, ClientConfig};
+
+pub use answer::Answer;
+pub use connector::Resolve;
+use connector::{Connector, PROGRESS, Progress, SystemResolver};
+pub(super) use error::in_words;
+pub use error::{Breakage, Phase, PostError, TlsTrouble};
+
+use super::endpoint_url::EndpointUrl;
+use super::network::AllowedNetworks;
+
+/// How many connections to one host wait for the next webhook, and for how long.
+const MOST_IDLE: usize = 4;
+const IDLE_FOR: Duration = Duration::from_secs(30);
+
+/// The largest head of an answer, in bytes and fields.
+const LARGEST_HEAD: usize = 64 * 1024;
+const MOST_FIELDS: usize = 100;
+
+/// How webhooks are posted.
+#[derive(Debug, Clone)]
+pub struct PosterConfig {
+    /// The networks that are sent to although they are not public.
+    pub networks: AllowedNetworks,
+    /// Whether `http://` will do.
+    pub allow_http: bool,
+    /// How long a whole attempt may take: name, connection, TLS, request, and all of the answer.
+    pub deadline: Duration,
+    /// How much of an answer's body is kept, in bytes. The rest is not waited for.
+    pub excerpt: usize,
+    /// Authorities that are trusted beside the machine's: a file of PEM certificates.
+    pub ca_file: Option<PathBuf>,
+    /// What the sender calls itself.
+    pub user_agent: String,
+}
+
+impl Default for PosterConfig {
+    fn default() -> Self {
+        Self {
+            networks: AllowedNetworks::default(),
+            allow_http: false,
+            deadline: Duration::from_secs(10),
+            excerpt: 4 * 1024,
+            ca_file: None,
+            user_agent: concat!("webhook-assets/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+/// Posts webhooks. Clones share their connections. Proxies that the environment names are not used, cookies are not
+/// kept, redirects are not followed.
+#[derive(Clone)]
+pub struct Poster {
+    client: Client<Connector, RequestBody>,
+    user_agent: HeaderValue,
+    deadline: Duration,
+    excerpt: usize,
+}
+
+impl Poster {
+    /// Prepares to post, with the machine's resolver.
+    ///
+    /// # Errors
+    ///
+    /// Authorities that cannot be read, or a name of the sender that is no header field's value.
+    pub fn new(config: &PosterConfig) -> Result<Self, PosterError> {
+        Self::with_resolver(config, Arc::new(SystemResolver::default()))
+    }
+
+    /// Prepares to post, with another resolver.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_resolver(config: &PosterConfig, resolver: Arc<dyn Resolve>) -> Result<Self, PosterError> {
+        let user_agent = HeaderValue::from_str(&config.user_agent).map_err(|_| PosterError::UserAgent)?;
+        let connector = Connector {
+            resolver,
+            networks: Arc::new(config.networks.clone()),
+            allow_http: config.allow_http,
+            tls: TlsConnector::from(Arc::new(tls(config)?)),
+            deadline: config.deadline,
+        };
+        // A request goes out a second time only if nothing of it was written: the client gets it back from a pooled
+        // connection that was found closed before the request was taken up, and from no other (hyper's
+        // `proto::h1::dispatch`, `TrySendError::message`). Without that, every idle connection that a receiver closes
+        // could fail a webhook. Once taken up, a request is never repeated here.
+        let client = Client::builder(TokioExecutor::new())
+            .retry_canceled_requests(true)
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_FOR)
+            .pool_max_idle_per_host(MOST_IDLE)
+            .http1_max_buf_size(LARGEST_HEAD)
+            .http1_max_headers(MOST_FIELDS)
+            // As the help page writes them: there are receivers that compare letter by letter.
+            .http1_title_case_headers(true)
+            .build(connector);
+        Ok(Self { client, user_agent, deadline: config.deadline, excerpt: config.excerpt })
+    }
+
+    /// Posts `body` once. Framing and `Host` are added to `headers`, `User-Agent` and `Accept` if they are missing.
+    ///
+    /// The answer's body belongs to it: one that breaks or is not finished in time makes the attempt fail, whatever its
+    /// head said. Only what goes beyond the excerpt is not waited for.
+    pub async fn post(&self, url: &EndpointUrl, headers: HeaderMap, body: Bytes) -> Exchange {
+        let started = Instant::now();
+        let progress = Arc::new(Progress::default());
+        let attempt = self.attempt(self.request(url, headers, body, &progress), &progress);
+        let attempt = PROGRESS.scope(Arc::clone(&progress), attempt);
+        let result = match tokio::time::timeout(self.deadline, attempt).await {
+            Ok(result) => result,
+            Err(_) => Err(PostError::TimedOut { phase: progress.phase(), after: self.deadline }),
+        };
+        Exchange { took: started.elapsed(), result }
+    }
+
+    fn request(
+        &self,
+        url: &EndpointUrl,
+        mut headers: HeaderMap,
+        body: Bytes,
+        progress: &Arc<Progress>,
+    ) -> Request<RequestBody> {
+        for ours in [CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING] {
+            headers.remove(ours);
+        }
+        headers.entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
+        // Firewalls take a request without it for a bot's.
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        let mut request =
+            Request::new(RequestBody { bytes: Full::new(body), progress: Arc::clone(progress) });
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = url.uri().clone();
+        *request.headers_mut() = headers;
+        request
+    }
+
+    async fn attempt(&self, request: Request<RequestBody>, progress: &Progress) -> Result<Answer, PostError> {
+        let failed = |error: &(dyn std::error::Error + 'static)| PostError::exchange(error, progress.phase());
+        let response = self.client.request(request).await.map_err(|error| failed(&error))?;
+        progress.reach(Phase::Body);
+        let (head, body) = response.into_parts();
+        let response = Response::from_parts(head, ());
+        let body = read(body, &response, self.excerpt).await.map_err(|error| failed(&error))?;
+        Ok(Answer::read(response.status(), response.headers(), &body, self.excerpt))
+    }
+}
+
+impl fmt::Debug for Poster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Poster")
+            .field("deadline", &self.deadline)
+            .field("excerpt", &self.excerpt)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What came of one POST.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    /// How long it took, from the name to the end.
+    pub took: Duration,
+    /// The answer, or why there is none.
+    pub result: Result<Answer, PostError>,
+}
+
+impl Exchange {
+    /// Whether the receiver took the webhook: a complete answer with a status of 2xx.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.result.as_ref().is_ok_and(Answer::is_success)
+    }
+}
+
+/// Why nothing can be posted at all.
+#[derive(Debug)]
+pub enum PosterError {
+    /// The file of authorities cannot be read.
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file of authorities has no certificate in it, or one that cannot be used.
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// TLS cannot be set up; most likely the machine has no authorities at all.
+    Tls(rustls::Error),
+    /// The sender's name is no header field's value.
+    UserAgent,
+}
+
+impl fmt::Display for PosterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CaFile { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::NoCertificate { path } => {
+                write!(f, "{}: there is no usable certificate in it; it has to be PEM", path.display())
+            }
+            Self::Tls(error) => {
+                write!(f, "TLS cannot be set up ({error}); install the package ca-certificates")
+            }
+            Self::UserAgent => f.write_str("the user agent has characters that no header field may have"),
+        }
+    }
+}
+
+impl std::error::Error for PosterError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::CaFile { source, .. } => Some(source),
+            Self::Tls(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+fn tls(config: &PosterConfig) -> Result<ClientConfig, PosterError> {
+    let extra = config.ca_file.as_ref().map_or(Ok(Vec::new()), authorities)?;
+    let provider = Arc::new(default_provider());
+    let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra, Arc::clone(&provider))
+        .map_err(PosterError::Tls)?;
+    let mut tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(PosterError::Tls)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(tls)
+}
+
+fn authorities(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, PosterError> {
+    let pem = fs::read(path).map_err(|source| PosterError::CaFile { path: path.clone(), source })?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(PosterError::NoCertificate { path: path.clone() }),
+    }
+}
+
+/// Reads at most as much as the excerpt needs; dropping the rest closes the connection.
+async fn read(mut body: Incoming, head: &Response<()>, excerpt: usize) -> Result<Vec<u8>, hyper::Error> {
+    let mut read = Vec::new();
+    while read.len() < excerpt {
+        match body.frame().await {
+            Some(Ok(frame)) => read.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
+            // A body without a length ends with the connection (RFC 9112 §6.3), and many a server then forgets to end
+            // TLS before. What it said is complete as far as anyone can tell.
+            Some(Err(_)) if !is_framed(head.headers()) => break,
+            Some(Err(error)) => return Err(error),
+            None => break,
+        }
+    }
+    Ok(read)
+}
+
+fn is_framed(headers: &HeaderMap) -> bool {
+    headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)
+}
+
+/// A request's body, which notes that the connection stands and the request is being written.
+struct RequestBody {
+    bytes: Full<Bytes>,
+    progress: Arc<Progress>,
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.progress.reach(Phase::Answer);
+        let frame = ready!(Pin::new(&mut self.bytes).poll_frame(cx));
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.bytes.size_hint()
+    }
+}

@@ -1,0 +1,369 @@
+//! The description, held to what the listener really answers, both ways.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use webhook_assets::admin;
+
+use super::minting::bad_wishes;
+use super::{Desk, JSON, TOKEN, webhooks, wish};
+use crate::support::receiver::Receiver;
+use crate::support::stores::Fault;
+use crate::support::{ABSENT, Answer, CALL};
+
+#[tokio::test]
+async fn the_description_is_well_formed_and_complete_in_itself() {
+    let desk = Desk::usual().await;
+    let description = &desk.description;
+    assert_eq!(description.0, serde_json::from_str::<Value>(admin::OPENAPI).unwrap());
+    assert!(description.0["openapi"].as_str().unwrap().starts_with("3.1."));
+    for schema in description.0["components"]["schemas"].as_object().unwrap().values() {
+        jsonschema::draft202012::meta::validate(schema).unwrap();
+        description.validator(schema);
+    }
+    let ids: BTreeSet<&str> = description
+        .operations()
+        .iter()
+        .map(|(path, method)| description.0["paths"][path][method]["operationId"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids.len(), description.operations().len());
+    // Every reference leads somewhere.
+    let text = description.0.to_string();
+    for reference in text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert!(description.0.pointer(reference).is_some(), "{reference}");
+    }
+}
+
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+#[tokio::test]
+async fn every_described_operation_is_served_and_every_other_is_not() {
+    let desk = Desk::sending().await;
+    let operations = desk.description.operations();
+    let described: BTreeSet<&str> = operations.iter().map(|(path, _)| path.as_str()).collect();
+    let guesses = [
+        "/",
+        "/health",
+        "/healthz/",
+        "/livez",
+        "/ready",
+        "/readyz/",
+        "/status",
+        "/ping",
+        "/version",
+        "/metrics/",
+        "/metrics.json",
+        "/openapi",
+        "/openapi.yaml",
+        "/openapi.json/",
+        "/docs",
+        "/swagger",
+        "/v1",
+        "/v1/",
+        "/v1/link",
+        "/v1/links/",
+        "/v1/links/x",
+        "/v1/keys",
+        "/v1/keyring",
+        "/v1/calls/",
+        "/v1/calls/x",
+        "/v1/endpoints",
+        "/v1/workspaces",
+        "/v1/workspaces/",
+        "/v1/workspaces/acme/",
+        "/v1/workspaces/acme/calls",
+        "/v1/workspaces/acme/endpoints/",
+        "/v1/workspaces//endpoints",
+        "/v1/workspaces/acme/endpoints/x/secret/",
+        "/v1/workspaces/acme/endpoints/x/secret/rotate/x",
+        "/v1/workspaces/acme/deliveries/x/attempts",
+        "/v2/links",
+        "/links",
+        "/keys",
+        "/config",
+        "/debug",
+        "/debug/pprof",
+        "/debug/vars",
+        "/admin",
+        "/shutdown",
+        "/drain",
+        "/reload",
+        "/favicon.ico",
+        "/robots.txt",
+        "//healthz",
+        "/HEALTHZ",
+        "/webhook-assets/recording/x",
+    ];
+    for path in guesses.into_iter().chain(described.iter().copied()) {
+        for method in METHODS {
+            let answer = desk.site.admin().request(method, path, &[], b"").await;
+            // HEAD goes with GET, as everywhere in HTTP.
+            let as_described = if method == "HEAD" { "get" } else { &method.to_lowercase() };
+            // A good path may name nothing that there is: that is 404 too, under another code.
+            let (no_route, no_method) = (is_no_route(&desk, method, path).await, answer.status == 405);
+            let served = !no_route && !no_method;
+            let is_described = operations.contains(&(path.to_owned(), as_described.to_owned()));
+            assert_eq!(served, is_described, "{method} {path}: {}", answer.status);
+            assert_eq!(no_route, !described.contains(path), "{method} {path}");
+            if answer.status == 405 {
+                allows_what_is_described(&operations, path, answer.must("allow"));
+            }
+        }
+    }
+}
+
+/// An answer to HEAD has no code to tell by; that to GET has.
+async fn is_no_route(desk: &Desk, method: &str, path: &str) -> bool {
+    let method = if method == "HEAD" { "GET" } else { method };
+    let answer = desk.site.admin().request(method, path, &[], b"").await;
+    answer.status == 404 && answer.code() == "no_such_route"
+}
+
+fn allows_what_is_described(operations: &BTreeSet<(String, String)>, path: &str, allow: &str) {
+    let allowed: BTreeSet<String> =
+        allow.split(", ").map(str::to_lowercase).filter(|m| m != "head").collect();
+    let described = operations.iter().filter(|(of, _)| of == path).map(|(_, method)| method.clone());
+    assert_eq!(allowed, described.collect(), "{path}");
+}
+
+/// What has been seen of each operation: its path as described, its method and the statuses of its answers.
+#[derive(Default)]
+struct Seen(BTreeSet<(String, String, String)>);
+
+impl Seen {
+    async fn ask(
+        &mut self,
+        desk: &Desk,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let answer = desk.ask(method, path, fields, body).await;
+        let template = desk.description.template(path);
+        self.0.insert((template, method.to_lowercase(), answer.status.to_string()));
+        answer
+    }
+}
+
+const EVIL: (&str, &str) = ("Host", "evil.example");
+
+#[tokio::test]
+async fn every_described_status_really_happens() {
+    let mut seen = Seen::default();
+    see_gateway(&mut seen).await;
+    see_webhooks(&mut seen).await;
+    let description = Desk::usual().await.description;
+    let mut described = BTreeSet::new();
+    for (path, method) in description.operations() {
+        let responses = description.0["paths"][&path][&method]["responses"].as_object().unwrap();
+        described.extend(responses.keys().map(|status| (path.clone(), method.clone(), status.clone())));
+    }
+    let missing: Vec<_> = described.difference(&seen.0).collect();
+    assert!(missing.is_empty(), "described and never seen: {missing:?}");
+    assert_eq!(seen.0, described);
+}
+
+/// Health, minting, erasure.
+async fn see_gateway(seen: &mut Seen) {
+    let (desk, store) = Desk::tried().await;
+    let guarded = Desk::with_token(TOKEN).await;
+    let body = wish("recording").to_string();
+    for path in ["/healthz", "/readyz", "/metrics", "/openapi.json"] {
+        seen.ask(&desk, "GET", path, &[], b"").await;
+    }
+    desk.site.drain.begin();
+    seen.ask(&desk, "GET", "/readyz", &[], b"").await;
+    let large = " ".repeat((1 << 20) + 1);
+    for (fields, body) in [
+        (&[JSON][..], body.as_str()),
+        (&[JSON], "{"),
+        (&[EVIL, JSON], &body),
+        (&[JSON], &large),
+        (&[], &body),
+        (&[JSON], "{}"),
+    ] {
+        seen.ask(&desk, "POST", "/v1/links", fields, body.as_bytes()).await;
+    }
+    store.go_wrong(Fault::Fails);
+    let checked = json!({"kind": "recording", "id": CALL.to_string(), "check": true}).to_string();
+    seen.ask(&desk, "POST", "/v1/links", &[JSON], checked.as_bytes()).await;
+    seen.ask(&guarded, "POST", "/v1/links", &[JSON], checked.as_bytes()).await;
+    let erase = format!("/v1/assets/{CALL}");
+    for (asked, path, fields) in [
+        (&desk, erase.as_str(), &[][..]),
+        (&desk, "/v1/assets/x", &[]),
+        (&desk, &erase, &[EVIL]),
+        (&guarded, &erase, &[]),
+    ] {
+        seen.ask(asked, "DELETE", path, fields, b"").await;
+    }
+    store.go_wrong(Fault::Refuses);
+    seen.ask(&desk, "DELETE", &erase, &[], b"").await;
+    store.go_wrong(Fault::None);
+    seen.ask(&desk, "DELETE", &erase, &[], b"").await;
+}
+
+/// Everything about webhooks: each operation with a good request, and with everything that can be wrong with it.
+async fn see_webhooks(seen: &mut Seen) {
+    let desk = Desk::sending().await;
+    let guarded = Desk::with_token(TOKEN).await;
+    let none = Desk::usual().await;
+    let (refusing, closed) = (Desk::sending().await, Desk::sending().await);
+    webhooks::drop_tables(&refusing.site).await;
+    closed.site.sender.as_ref().unwrap().ledger().close().await;
+
+    let good = good_requests(&desk).await;
+    for (method, path, body) in &good {
+        let body = body.as_bytes();
+        let fields: &[_] = if body.is_empty() { &[] } else { &[JSON] };
+        seen.ask(&desk, method, path, fields, body).await;
+        seen.ask(&desk, method, path, &[EVIL, JSON], body).await;
+        seen.ask(&none, method, path, fields, body).await;
+        seen.ask(&guarded, method, path, fields, body).await;
+        seen.ask(&refusing, method, path, fields, body).await;
+        seen.ask(&closed, method, path, fields, body).await;
+        if !body.is_empty() {
+            let large = " ".repeat((1 << 20) + 1);
+            seen.ask(&desk, method, path, &[JSON], b"{").await;
+            seen.ask(&desk, method, path, &[JSON], large.as_bytes()).await;
+            seen.ask(&desk, method, path, &[], body).await;
+            seen.ask(&desk, method, path, &[JSON], b"[]").await;
+        }
+    }
+    seen.ask(&desk, "GET", "/v1/workspaces/acme/deliveries?limit=0", &[], b"").await;
+    let call = webhooks::call("acme", "call-1");
+    seen.ask(&desk, "POST", "/v1/calls", &[JSON], call.to_string().as_bytes()).await;
+    let other = json!({"workspace": "acme", "call_id": "call-1", "recording": null});
+    let other = webhooks::with(&call, &other);
+    seen.ask(&desk, "POST", "/v1/calls", &[JSON], other.to_string().as_bytes()).await;
+    // What cannot be sent again, because it waits.
+    let waiting = webhooks::waiting_delivery(&desk).await;
+    let resend = format!("/v1/workspaces/acme/deliveries/{waiting}/resend");
+    seen.ask(&desk, "POST", &resend, &[], b"").await;
+    for path in ["/v1/workspaces/acme/calls/call-1", "/v1/workspaces/acme"] {
+        seen.ask(&desk, "DELETE", path, &[], b"").await;
+    }
+}
+
+/// A good request for each operation that leaves the others' endpoint and delivery alone: method, path, body.
+async fn good_requests(desk: &Desk) -> Vec<(&'static str, String, String)> {
+    let receiver = Receiver::willing().await;
+    let add = json!({"url": receiver.url("/hook")});
+    let added = desk.send("POST", "/v1/workspaces/acme/endpoints", &add).await.json();
+    let accepted = desk.send("POST", "/v1/calls", &webhooks::call("acme", "call-0")).await.json();
+    let delivery = accepted["deliveries"][0].as_str().unwrap().to_owned();
+    webhooks::until(desk, "acme", &delivery, "delivered").await;
+    let gone = desk.send("POST", "/v1/workspaces/acme/endpoints", &add).await.json();
+    let (endpoint, gone) = (added["id"].as_str().unwrap(), gone["id"].as_str().unwrap());
+    let of = |path: &str| format!("/v1/workspaces/acme{path}");
+    let range = json!({"from": "2000-01-01T00:00:00Z", "to": "2200-01-01T00:00:00Z"}).to_string();
+    vec![
+        ("POST", "/v1/calls".to_owned(), webhooks::call("acme", "call-1").to_string()),
+        ("GET", of("/endpoints"), String::new()),
+        ("POST", of("/endpoints"), add.to_string()),
+        ("GET", of(&format!("/endpoints/{endpoint}")), String::new()),
+        ("PATCH", of(&format!("/endpoints/{endpoint}")), "{}".to_owned()),
+        ("DELETE", of(&format!("/endpoints/{gone}")), String::new()),
+        ("GET", of(&format!("/endpoints/{endpoint}/secret")), String::new()),
+        ("POST", of(&format!("/endpoints/{endpoint}/secret/rotate")), "{}".to_owned()),
+        ("POST", of(&format!("/endpoints/{endpoint}/test")), String::new()),
+        ("GET", of("/notices"), String::new()),
+        ("GET", of("/deliveries"), String::new()),
+        ("GET", of(&format!("/deliveries/{delivery}")), String::new()),
+        ("POST", of(&format!("/deliveries/{delivery}/resend")), String::new()),
+        ("POST", of("/recover"), range),
+        ("DELETE", of("/calls/call-0"), String::new()),
+        ("DELETE", "/v1/workspaces/other".to_owned(), String::new()),
+    ]
+}
+
+#[tokio::test]
+async fn a_request_is_accepted_exactly_if_it_is_as_described() {
+    let desk = Desk::usual().await;
+    let id = CALL.to_string();
+    let mut wishes: Vec<Value> = bad_wishes().into_iter().map(|(wish, _)| wish).collect();
+    wishes.extend([
+        wish("recording"),
+        wish("transcript"),
+        json!({"kind": "recording", "id": id, "expires_in": 1}),
+        json!({"kind": "recording", "id": id, "expires_in": 86_400, "check": false}),
+        json!({"id": ABSENT.to_string(), "check": true, "kind": "transcript"}),
+        json!({"kind": "recording", "id": uuid::Uuid::nil().to_string()}),
+        json!({"kind": "recording", "id": id, "url": null}),
+        json!({"kind": ["recording"], "id": id}),
+        json!({"kind": "recording", "id": [id]}),
+        json!({"kind": "recording", "id": id, "check": 1}),
+        json!({"kind": "recording", "id": id, "expires_in": [60]}),
+    ]);
+    let batches: Vec<Value> = wishes.iter().map(|wish| json!({"links": [wish]})).collect();
+    wishes.extend(batches);
+    wishes.extend([
+        json!({"links": []}),
+        json!({"links": {}}),
+        json!({"links": [], "x": 1}),
+        json!({"links": vec![wish("recording"); 1_000]}),
+        json!({"links": vec![wish("recording"); 1_001]}),
+    ]);
+    for wish in wishes {
+        as_described(&desk, &wish).await;
+    }
+}
+
+async fn as_described(desk: &Desk, wish: &Value) {
+    let answer = desk.mint(wish).await;
+    let shown = wish.to_string().chars().take(200).collect::<String>();
+    assert_eq!(
+        answer.status == 200,
+        desk.description.accepts("POST", "/v1/links", wish),
+        "{} for {shown}",
+        answer.status
+    );
+}
+
+#[tokio::test]
+async fn a_list_in_place_of_a_wish_is_accepted_exactly_if_it_is_described() {
+    let desk = Desk::usual().await;
+    let list = json!(["recording", CALL.to_string(), 60, false]);
+    as_described(&desk, &list).await;
+    as_described(&desk, &json!({"links": [list]})).await;
+}
+
+#[tokio::test]
+async fn an_absent_lifetime_written_as_null_is_accepted_exactly_if_it_is_described() {
+    let desk = Desk::usual().await;
+    as_described(&desk, &json!({"kind": "recording", "id": CALL.to_string(), "expires_in": null})).await;
+}
+
+/// In JSON Schema 60.0 is an integer, and there are languages that write it so.
+#[tokio::test]
+async fn a_lifetime_written_with_a_fraction_of_zero_is_accepted_exactly_if_it_is_described() {
+    let desk = Desk::usual().await;
+    as_described(&desk, &json!({"kind": "recording", "id": CALL.to_string(), "expires_in": 60.0})).await;
+}
+
+#[tokio::test]
+async fn another_spelling_of_an_id_is_accepted_exactly_if_it_is_described() {
+    let desk = Desk::usual().await;
+    let id = CALL.to_string();
+    for id in [id.to_uppercase(), id.replace('-', ""), format!("{{{id}}}"), format!("urn:uuid:{id}")] {
+        as_described(&desk, &json!({"kind": "recording", "id": id})).await;
+    }
+}
+
+#[tokio::test]
+async fn head_has_the_fields_of_get() {
+    let desk = Desk::usual().await;
+    for path in ["/healthz", "/readyz", "/openapi.json", "/nowhere"] {
+        let get = desk.site.admin().request("GET", path, &[], b"").await;
+        let head = desk.site.admin().request("HEAD", path, &[], b"").await;
+        // A length may be left out of an answer to HEAD, but not be another one (RFC 9110 §8.6).
+        let fields = |answer: &Answer| {
+            let kept = answer.fields.iter().filter(|(name, _)| name != "date" && name != "content-length");
+            kept.cloned().collect::<BTreeSet<_>>()
+        };
+        assert_eq!((get.status, fields(&get)), (head.status, fields(&head)), "{path}");
+        let length = head.field("content-length");
+        assert!(length.is_none_or(|length| length == get.body.len().to_string()), "{path}: {length:?}");
+    }
+}

@@ -1,0 +1,296 @@
+//! The metrics page.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Desk, webhooks, wish};
+use crate::support::receiver::{Reaction, Receiver};
+use crate::support::stores::{Fault, Tried};
+use crate::support::{Plan, sample_store};
+
+/// A metrics page, read as strictly as OpenMetrics 1.0 is written.
+#[derive(Debug, Default)]
+struct Page {
+    families: BTreeMap<String, Family>,
+}
+
+#[derive(Debug, Default)]
+struct Family {
+    kind: String,
+    unit: String,
+    help: String,
+    /// Name, labels as they stand, value.
+    samples: Vec<(String, String, f64)>,
+}
+
+impl Page {
+    fn parse(text: &str) -> Self {
+        let body = text.strip_suffix("# EOF\n").expect("a page ends with # EOF and a newline");
+        assert!(!body.contains("# EOF") && !body.contains('\r') && !body.contains("\n\n"));
+        let mut page = Self::default();
+        let mut current = String::new();
+        for line in body.lines() {
+            match line.strip_prefix("# ") {
+                Some(comment) => page.take_comment(comment, &mut current),
+                None => page.take_sample(line, &current),
+            }
+        }
+        for (name, family) in &page.families {
+            family.check(name);
+        }
+        page
+    }
+
+    fn take_comment(&mut self, comment: &str, current: &mut String) {
+        let [what, name, text] = comment.splitn(3, ' ').collect::<Vec<_>>()[..] else {
+            panic!("no comment of the format: {comment:?}")
+        };
+        if name != current {
+            assert!(!self.families.contains_key(name), "{name} is interleaved with others");
+            *current = name.to_owned();
+        }
+        let family = self.families.entry(name.to_owned()).or_default();
+        assert!(family.samples.is_empty(), "{what} of {name} stands behind its samples");
+        let place = match what {
+            "TYPE" => &mut family.kind,
+            "UNIT" => &mut family.unit,
+            "HELP" => &mut family.help,
+            _ => panic!("no comment of the format: {comment:?}"),
+        };
+        assert!(place.is_empty() && !text.is_empty(), "{what} of {name} stands twice or is empty");
+        text.clone_into(place);
+    }
+
+    fn take_sample(&mut self, line: &str, current: &str) {
+        let (series, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no sample: {line:?}"));
+        let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+        let labels = labels.strip_suffix('}').unwrap_or_else(|| panic!("no labels: {line:?}"));
+        let fine = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        assert!(fine(name) && name.starts_with(current), "{line:?} stands under {current}");
+        for label in labels.split(',').filter(|_| !labels.is_empty()) {
+            let (key, value) = label.split_once('=').unwrap_or_else(|| panic!("no label: {line:?}"));
+            let inner = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+            assert!(fine(key) && inner.is_some_and(|inner| !inner.contains(['"', '\\', '\n'])), "{line:?}");
+        }
+        let value: f64 = value.parse().unwrap_or_else(|_| panic!("no number: {line:?}"));
+        assert!(value.is_finite() && value >= 0.0, "{line:?}");
+        let family = self.families.get_mut(current).unwrap_or_else(|| panic!("no family: {line:?}"));
+        let sample = (name.to_owned(), labels.to_owned(), value);
+        assert!(
+            family.samples.iter().all(|(n, l, _)| (n, l) != (&sample.0, &sample.1)),
+            "{line:?} stands twice"
+        );
+        family.samples.push(sample);
+    }
+
+    fn value(&self, series: &str) -> f64 {
+        let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+        let labels = labels.trim_end_matches('}');
+        let samples = self.families.values().flat_map(|family| &family.samples);
+        let mut found = samples.filter(|(n, l, _)| n == name && l == labels).map(|(_, _, value)| *value);
+        found.next().unwrap_or(0.0)
+    }
+}
+
+impl Family {
+    fn check(&self, name: &str) {
+        assert!(name.starts_with("webhook_assets_") && !self.help.is_empty(), "{name} without help");
+        assert!(
+            self.unit.is_empty() || name.ends_with(&format!("_{}", self.unit)),
+            "{name} in {}",
+            self.unit
+        );
+        let suffixes: &[&str] = match self.kind.as_str() {
+            "counter" => &["_total"],
+            "gauge" => &[""],
+            "histogram" => &["_bucket", "_sum", "_count"],
+            other => panic!("{name} is of type {other:?}"),
+        };
+        for (sample, labels, _) in &self.samples {
+            let suffix = &sample[name.len()..];
+            assert!(suffixes.contains(&suffix), "{sample} in a {}", self.kind);
+            assert_eq!(suffix == "_bucket", labels.contains("le=\""), "{sample}");
+        }
+        if self.kind == "histogram" {
+            self.check_buckets(name);
+        }
+    }
+
+    /// Buckets grow, and the last is the count.
+    fn check_buckets(&self, name: &str) {
+        let mut last = BTreeMap::new();
+        for (sample, labels, value) in &self.samples {
+            let others: Vec<&str> = labels.split(',').filter(|label| !label.starts_with("le=")).collect();
+            let others = others.join(",");
+            if sample.ends_with("_bucket") {
+                let before = last.insert(others, (*value, labels.contains("le=\"+Inf\"")));
+                assert!(before.is_none_or(|(before, end)| before <= *value && !end), "{name} {labels}");
+            }
+        }
+        for (sample, labels, value) in &self.samples {
+            if sample.ends_with("_count") {
+                assert_eq!(last.get(labels), Some(&(*value, true)), "{name} {labels}");
+            }
+        }
+    }
+}
+
+async fn page(desk: &Desk) -> Page {
+    let answer = desk.get("/metrics").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.must("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    Page::parse(std::str::from_utf8(&answer.body).unwrap())
+}
+
+/// Does something and returns by how much each series moved, once the last of `until` did.
+async fn moved(desk: &Desk, before: &Page, until: &str) -> impl Fn(&str) -> f64 {
+    for _ in 0..200 {
+        if page(desk).await.value(until) > before.value(until) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let after = page(desk).await;
+    let before: BTreeMap<String, f64> = before
+        .families
+        .values()
+        .flat_map(|family| &family.samples)
+        .map(|(name, labels, value)| (format!("{name}{{{labels}}}"), *value))
+        .collect();
+    move |series| after.value(series) - before.get(series).copied().unwrap_or(0.0)
+}
+
+const FAMILIES: [(&str, &str); 24] = [
+    ("requests", "counter"),
+    ("bodies", "counter"),
+    ("sent_bytes", "counter"),
+    ("response_head_seconds", "histogram"),
+    ("requests_in_flight", "gauge"),
+    ("store_answers", "counter"),
+    ("store_wait_seconds", "histogram"),
+    ("store_broke_off", "counter"),
+    ("store_resumed", "counter"),
+    ("store_up", "gauge"),
+    ("links_minted", "counter"),
+    ("keyring_keys", "gauge"),
+    ("keyring_reloads", "counter"),
+    ("webhook_events_accepted", "counter"),
+    ("webhook_deliveries", "counter"),
+    ("webhook_delivery_seconds", "histogram"),
+    ("webhook_attempts", "counter"),
+    ("webhook_attempt_seconds", "histogram"),
+    ("webhook_first_attempt_delay_seconds", "histogram"),
+    ("webhook_deliveries_pending", "gauge"),
+    ("webhook_overdue_seconds", "gauge"),
+    ("webhook_deliveries_not_fetched", "gauge"),
+    ("webhook_endpoint_changes", "counter"),
+    ("webhook_database_errors", "counter"),
+];
+
+#[tokio::test]
+async fn the_metrics_page_is_strict_openmetrics_with_every_family() {
+    let store = Tried::around(sample_store().await);
+    let desk = Desk::of(Plan { objects: store.clone(), ..Plan::sending().await }).await;
+    // Families without a sample are not shown, so everything happens once.
+    desk.site.get(&desk.site.recording(), &[]).await;
+    desk.mint(&wish("recording")).await;
+    desk.site.keyring.reload(std::path::Path::new("/nowhere"));
+    hold_an_endpoint(&desk).await;
+    store.go_wrong(Fault::StallsAfter(1_000));
+    let request = crate::support::client::request_head("GET", &desk.site.recording(), &[], b"");
+    desk.site.client().exchange(request.as_bytes()).await;
+    webhooks::drop_tables(&desk.site).await;
+    desk.get("/v1/workspaces/acme/endpoints").await;
+    let page = page(&desk).await;
+    for (name, kind) in FAMILIES {
+        let family = page.families.get(&format!("webhook_assets_{name}"));
+        assert_eq!(family.map(|family| family.kind.as_str()), Some(kind), "{name}");
+        assert!(!family.unwrap().samples.is_empty(), "{name}");
+    }
+    assert_eq!(page.families.len(), FAMILIES.len(), "{:?}", page.families.keys());
+}
+
+/// One endpoint takes what is sent, another fails again and again until it is held.
+async fn hold_an_endpoint(desk: &Desk) {
+    let willing = Receiver::willing().await;
+    let failing = Receiver::start(|_, _| Reaction::Answer(500, "no")).await;
+    for receiver in [&willing, &failing] {
+        let add = json!({"url": receiver.url("/")});
+        assert_eq!(desk.send("POST", "/v1/workspaces/acme/endpoints", &add).await.status, 201);
+    }
+    for number in 0..30 {
+        desk.send("POST", "/v1/calls", &webhooks::call("acme", &format!("call-{number}"))).await;
+    }
+    failing.wait_for(30).await;
+    let series = "webhook_assets_webhook_endpoint_changes_total{change=\"held\"}";
+    for _ in 0..200 {
+        if page(desk).await.value(series) > 0.0 {
+            return;
+        }
+        desk.site.clock.advance(Duration::from_secs(10));
+        desk.site.sender.as_ref().unwrap().wake();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("nothing was held");
+}
+
+#[tokio::test]
+async fn a_fresh_process_has_a_page_too() {
+    let desk = Desk::usual().await;
+    assert!(page(&desk).await.value("webhook_assets_keyring_keys") > 0.0);
+}
+
+#[tokio::test]
+async fn counters_move_with_requests() {
+    let desk = Desk::usual().await;
+    let site = &desk.site;
+    let before = page(&desk).await;
+    site.get(&site.recording(), &[]).await;
+    site.get(&(site.recording() + "0"), &[]).await;
+    let refused = "webhook_assets_requests_total{asset=\"none\",status=\"403\",outcome=\"malformed_sig\"}";
+    let by = moved(&desk, &before, refused).await;
+    assert_eq!(by(refused), 1.0);
+    assert_eq!(by("webhook_assets_requests_total{asset=\"recording\",status=\"200\",outcome=\"ok\"}"), 1.0);
+    assert_eq!(by("webhook_assets_sent_bytes_total{asset=\"recording\"}"), 300_000.0);
+    assert_eq!(by("webhook_assets_bodies_total{asset=\"recording\",ending=\"complete\"}"), 1.0);
+    assert_eq!(by("webhook_assets_response_head_seconds_count{asset=\"recording\"}"), 1.0);
+    assert_eq!(by("webhook_assets_store_answers_total{operation=\"get\",result=\"ok\"}"), 1.0);
+    assert_eq!(by("webhook_assets_requests_in_flight{}"), 0.0);
+    let before = page(&desk).await;
+    let batch = json!({"links": [wish("recording"), wish("transcript"), wish("transcript")]});
+    desk.mint(&batch).await;
+    let by = moved(&desk, &before, "webhook_assets_links_minted_total{asset=\"transcript\"}").await;
+    assert_eq!(by("webhook_assets_links_minted_total{asset=\"recording\"}"), 1.0);
+    assert_eq!(by("webhook_assets_links_minted_total{asset=\"transcript\"}"), 2.0);
+}
+
+#[tokio::test]
+async fn counters_move_with_what_the_store_does_wrong() {
+    let (desk, store) = Desk::tried().await;
+    let site = &desk.site;
+    let before = page(&desk).await;
+    store.go_wrong(Fault::Fails);
+    site.get(&site.recording(), &[]).await;
+    store.go_wrong(Fault::EndsAfter(100_000));
+    let request = crate::support::client::request_head("GET", &site.recording(), &[], b"");
+    site.client().exchange(request.as_bytes()).await;
+    let broken = "webhook_assets_bodies_total{asset=\"recording\",ending=\"store_failed\"}";
+    let by = moved(&desk, &before, broken).await;
+    assert_eq!(by(broken), 1.0);
+    assert_eq!(by("webhook_assets_store_broke_off_total{reason=\"broken\"}"), 1.0);
+    assert_eq!(by("webhook_assets_store_answers_total{operation=\"get\",result=\"unavailable\"}"), 1.0);
+    let failed =
+        "webhook_assets_requests_total{asset=\"recording\",status=\"503\",outcome=\"store_unavailable\"}";
+    assert_eq!(by(failed), 1.0);
+}
+
+/// The number is of links that were handed out; a batch is minted whole or not at all.
+#[tokio::test]
+async fn a_batch_that_is_refused_counts_no_link() {
+    let desk = Desk::usual().await;
+    let answer = desk.mint(&json!({"links": [wish("recording"), wish("nonsense")]})).await;
+    assert_eq!(answer.status, 422);
+    assert_eq!(page(&desk).await.value("webhook_assets_links_minted_total{asset=\"recording\"}"), 0.0);
+}

@@ -1,0 +1,144 @@
+//! The webhook sender's side: calls, endpoints, secrets, the delivery history.
+
+mod calls;
+mod endpoints;
+mod history;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sqlx::Connection;
+use webhook_assets::ledger::DatabaseUrl;
+use webhook_assets::webhook::CompletedCall;
+
+use super::Desk;
+use crate::support::receiver::{Reaction, Receiver};
+use crate::support::{CALL, Site};
+
+/// The body that hands in the sample call.
+pub fn call(workspace: &str, id: &str) -> Value {
+    let mut call = serde_json::to_value(CompletedCall::sample()).unwrap();
+    call["workspace"] = workspace.into();
+    call["call_id"] = id.into();
+    call["recording"] = CALL.to_string().into();
+    call["transcript"] = CALL.to_string().into();
+    call
+}
+
+/// A body with some of its fields replaced.
+pub fn with(body: &Value, fields: &Value) -> Value {
+    let mut body = body.clone();
+    for (name, value) in fields.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    body
+}
+
+/// A body without one of its fields.
+fn without(body: &Value, pointer: &str) -> Value {
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    let mut body = body.clone();
+    body.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name).unwrap();
+    body
+}
+
+/// Waits until a delivery is in this state.
+pub async fn until(desk: &Desk, workspace: &str, delivery: &str, status: &str) -> Value {
+    let path = format!("/v1/workspaces/{workspace}/deliveries/{delivery}");
+    for _ in 0..400 {
+        let shown = desk.get(&path).await.json();
+        if shown["status"] == status {
+            return shown;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("{delivery} is {}, not {status}", desk.get(&path).await.json());
+}
+
+/// The id of a delivery that waits for its next attempt.
+pub async fn waiting_delivery(desk: &Desk) -> String {
+    let receiver = Receiver::start(|_, _| Reaction::Answer(500, "no")).await;
+    add(desk, "acme", &receiver).await;
+    let accepted = desk.send("POST", "/v1/calls", &call("acme", "waits")).await.json();
+    let ids: Vec<&str> =
+        accepted["deliveries"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    let id = ids.last().unwrap().to_string();
+    until(desk, "acme", &id, "waiting").await;
+    id
+}
+
+/// Adds an endpoint that leads to a receiver.
+async fn add(desk: &Desk, workspace: &str, receiver: &Receiver) -> Value {
+    let path = format!("/v1/workspaces/{workspace}/endpoints");
+    let answer = desk.send("POST", &path, &json!({"url": receiver.url("/hook")})).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    answer.json()
+}
+
+/// From now on the site's database refuses everything.
+pub async fn drop_tables(site: &Site) {
+    match site.database.as_ref().unwrap() {
+        DatabaseUrl::Sqlite(path) => {
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).foreign_keys(false);
+            let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+            sqlx::raw_sql(DROP).execute(&mut connection).await.unwrap();
+        }
+        DatabaseUrl::Postgres(url) => {
+            let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+            sqlx::raw_sql(DROP).execute(&mut connection).await.unwrap();
+        }
+    }
+}
+
+const DROP: &str =
+    "DROP TABLE notices; DROP TABLE attempts; DROP TABLE deliveries; DROP TABLE events; DROP TABLE endpoints";
+
+/// A request that changes nothing, of another origin, without a preflight: a web page can send it.
+#[tokio::test]
+async fn a_web_page_cannot_send_what_has_no_body() {
+    let desk = Desk::sending().await;
+    let receiver = Receiver::willing().await;
+    let endpoint = add(&desk, "acme", &receiver).await;
+    let id = endpoint["id"].as_str().unwrap();
+    for path in [
+        format!("/v1/workspaces/acme/endpoints/{id}/test"),
+        format!("/v1/workspaces/acme/endpoints/{id}/secret/rotate"),
+        "/v1/workspaces/acme/deliveries/dlv_1/resend".to_owned(),
+    ] {
+        let answer = desk.ask("POST", &path, &[("Origin", "https://evil.example")], b"").await;
+        assert_eq!((answer.status, answer.code().as_str()), (403, "origin_not_allowed"), "{path}");
+    }
+    let plain = [("Content-Type", "text/plain")];
+    let rotate = format!("/v1/workspaces/acme/endpoints/{id}/secret/rotate");
+    assert_eq!(desk.ask("POST", &rotate, &plain, b"{}").await.status, 415);
+}
+
+#[tokio::test]
+async fn a_process_that_does_not_send_says_so() {
+    let desk = Desk::usual().await;
+    let answer = desk.send("POST", "/v1/calls", &call("acme", "call-1")).await;
+    assert_eq!((answer.status, answer.code().as_str()), (404, "no_sender"));
+    assert!(answer.json()["detail"].as_str().unwrap().contains("--only gateway"));
+    assert_eq!(desk.get("/readyz").await.json().get("webhooks"), None);
+}
+
+#[tokio::test]
+async fn readiness_tells_of_the_webhooks_database_and_links_do_not_need_it() {
+    let desk = Desk::sending().await;
+    let answer = desk.get("/readyz").await;
+    assert_eq!((answer.status, &answer.json()["webhooks"]), (200, &json!("ok")));
+    let desk = Desk::sending().await;
+    desk.site.sender.as_ref().unwrap().ledger().close().await;
+    let answer = desk.get("/readyz").await;
+    assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("ready")));
+    assert_eq!(answer.json()["webhooks"], "their database does not answer");
+}
+
+#[tokio::test]
+async fn when_the_database_does_not_answer_nothing_is_accepted_and_the_caller_is_to_try_again() {
+    let desk = Desk::sending().await;
+    desk.site.sender.as_ref().unwrap().ledger().close().await;
+    let answer = desk.send("POST", "/v1/calls", &call("acme", "call-1")).await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "database_unavailable"));
+    assert!(answer.must("retry-after").parse::<u32>().is_ok());
+}

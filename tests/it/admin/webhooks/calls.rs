@@ -1,0 +1,199 @@
+//! Handing in calls, and forgetting them.
+
+use serde_json::{Value, json};
+
+use super::super::{Desk, JSON};
+use super::{add, call, until, with, without};
+use crate::support::ABSENT;
+use crate::support::receiver::Receiver;
+
+#[tokio::test]
+async fn a_call_that_is_handed_in_arrives_at_every_endpoint_of_its_workspace() {
+    let desk = Desk::sending().await;
+    let (first, second, other) =
+        (Receiver::willing().await, Receiver::willing().await, Receiver::willing().await);
+    add(&desk, "acme", &first).await;
+    add(&desk, "acme", &second).await;
+    add(&desk, "other", &other).await;
+    let answer = desk.send("POST", "/v1/calls", &call("acme", "call-1")).await;
+    assert_eq!(answer.status, 202);
+    let accepted = answer.json();
+    assert_eq!(accepted["deliveries"].as_array().unwrap().len(), 2);
+    for receiver in [&first, &second] {
+        let webhook = receiver.wait_for(1).await.remove(0);
+        assert_eq!(webhook.header("webhook-id"), accepted["event"].as_str().unwrap());
+        assert_eq!(webhook.json()["call"]["from_number"], "+33100000000");
+    }
+    assert!(other.received().is_empty());
+}
+
+#[tokio::test]
+async fn the_same_call_again_is_answered_with_the_same_and_not_sent_again() {
+    let desk = Desk::sending().await;
+    let receiver = Receiver::willing().await;
+    add(&desk, "acme", &receiver).await;
+    let first = desk.send("POST", "/v1/calls", &call("acme", "call-1")).await;
+    let again = desk.send("POST", "/v1/calls", &call("acme", "call-1")).await;
+    assert_eq!((first.status, again.status), (202, 200));
+    assert_eq!(first.json(), again.json());
+    // What stands where does not matter.
+    let written = call("acme", "call-1");
+    let turned: serde_json::Map<String, Value> =
+        written.as_object().unwrap().clone().into_iter().rev().collect();
+    assert_eq!(desk.send("POST", "/v1/calls", &turned.into()).await.status, 200);
+    for change in
+        [json!({"recording": null}), json!({"recording": ABSENT.to_string()}), json!({"list": null})]
+    {
+        let answer = desk.send("POST", "/v1/calls", &with(&call("acme", "call-1"), &change)).await;
+        assert_eq!((answer.status, answer.code().as_str()), (409, "call_id_taken"), "{change}");
+    }
+    // Another workspace has ids of its own.
+    assert_eq!(desk.send("POST", "/v1/calls", &call("other", "call-1")).await.status, 202);
+    until(&desk, "acme", first.json()["deliveries"][0].as_str().unwrap(), "delivered").await;
+    assert_eq!(receiver.received().len(), 1);
+}
+
+#[tokio::test]
+async fn a_workspace_without_an_endpoint_takes_calls_that_go_nowhere() {
+    let desk = Desk::sending().await;
+    let answer = desk.send("POST", "/v1/calls", &call("acme", "call-1")).await;
+    assert_eq!((answer.status, &answer.json()["deliveries"]), (202, &json!([])));
+}
+
+#[tokio::test]
+async fn the_call_of_the_readme_is_accepted() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let (_, body) = readme.split_once("/v1/calls -H 'Content-Type: application/json' -d '").unwrap();
+    let body = body.split('\'').next().unwrap();
+    let desk = Desk::sending().await;
+    assert_eq!(desk.ask("POST", "/v1/calls", &[JSON], body.as_bytes()).await.status, 202, "{body}");
+}
+
+/// A body that is refused, and where the answer points.
+fn bad_calls() -> Vec<(Value, &'static str)> {
+    let good = call("acme", "call-1");
+    let set = |pointer: &str, value: Value| {
+        let mut call = good.clone();
+        *call.pointer_mut(pointer).unwrap() = value;
+        call
+    };
+    vec![
+        (json!(null), ""),
+        (json!([]), ""),
+        (json!({}), "/workspace"),
+        (with(&good, &json!({"extra": 1})), "/extra"),
+        (with(&good, &json!({"a/b~": 1})), "/a~1b~0"),
+        (without(&good, "/workspace"), "/workspace"),
+        (set("/workspace", json!("")), "/workspace"),
+        (set("/workspace", json!("a b")), "/workspace"),
+        (set("/workspace", json!("a".repeat(129))), "/workspace"),
+        (set("/workspace", json!(7)), "/workspace"),
+        (without(&good, "/call_id"), "/call_id"),
+        (set("/call_id", json!("a\nb")), "/call_id"),
+        (set("/call_id", json!("\u{0}")), "/call_id"),
+        (set("/call_id", json!("a\u{202e}b")), "/call_id"),
+        (set("/call_id", json!(null)), "/call_id"),
+        (without(&good, "/recording"), "/recording"),
+        (set("/recording", json!("")), "/recording"),
+        (set("/recording", json!("550e8400e29b41d4a716446655440000")), "/recording"),
+        (set("/transcript", json!("x")), "/transcript"),
+        (without(&good, "/transcript"), "/transcript"),
+        (without(&good, "/call"), "/call"),
+        (set("/call", json!(null)), "/call"),
+        (set("/call/status", json!("answered")), "/call/status"),
+        (set("/call/ended_at", json!("yesterday")), "/call/ended_at"),
+        (set("/call/duration_seconds", json!(-1)), "/call/duration_seconds"),
+        (set("/call/duration_seconds", json!("180")), "/call/duration_seconds"),
+        (set("/call/from_number", json!(33)), "/call/from_number"),
+        (with(&good, &json!({"user": {"name": "a", "email": "b", "id": 1}})), "/user/id"),
+        (set("/user", json!(null)), "/user"),
+        (without(&good, "/user/email"), "/user/email"),
+        (set("/prospect", json!({"name": "x"})), "/prospect/name"),
+        (set("/prospect/email", json!(7)), "/prospect/email"),
+        (set("/list", json!({})), "/list/list_name"),
+    ]
+}
+
+#[tokio::test]
+async fn a_call_that_cannot_be_is_422_and_the_answer_points_to_it() {
+    let desk = Desk::sending().await;
+    for (call, pointer) in bad_calls() {
+        let answer = desk.send("POST", "/v1/calls", &call).await;
+        assert_eq!((answer.status, answer.code().as_str()), (422, "invalid_request"), "{call}");
+        assert_eq!(answer.json()["pointer"], pointer, "{call}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_accepted_exactly_if_it_is_as_described() {
+    let desk = Desk::sending().await;
+    let good = call("acme", "call-1");
+    let mut calls: Vec<Value> = bad_calls().into_iter().map(|(call, _)| call).collect();
+    calls.extend([
+        good.clone(),
+        without(&good, "/prospect"),
+        without(&good, "/list"),
+        without(&good, "/call/summary"),
+        with(&good, &json!({"prospect": null, "list": null, "recording": null, "transcript": null})),
+        with(&good, &json!({"prospect": {}})),
+        with(&good, &json!({"prospect": {"email": null}})),
+        with(&good, &json!({"workspace": "Ärzte/42", "call_id": "a".repeat(128)})),
+    ]);
+    for (number, call) in calls.iter().enumerate() {
+        // Each good one is another call.
+        let mut call = call.clone();
+        if call["call_id"] == "call-1" {
+            call["call_id"] = format!("call-{number}").into();
+        }
+        let answer = desk.send("POST", "/v1/calls", &call).await;
+        let described = desk.description.accepts("POST", "/v1/calls", &call);
+        assert_eq!(answer.status == 202, described, "{} for {call}", answer.status);
+    }
+}
+
+#[tokio::test]
+async fn a_call_may_have_a_mebibyte_and_no_more() {
+    let desk = Desk::sending().await;
+    let mut call = call("acme", "call-1");
+    let room = (1 << 20) - call.to_string().len();
+    let summary = call["call"]["summary"].as_str().unwrap().to_owned() + &"x".repeat(room);
+    call["call"]["summary"] = summary.into();
+    assert_eq!(desk.send("POST", "/v1/calls", &call).await.status, 202);
+    let text = call.to_string() + " ";
+    assert_eq!(desk.ask("POST", "/v1/calls", &[JSON], text.as_bytes()).await.status, 413);
+}
+
+#[tokio::test]
+async fn a_call_is_forgotten_with_its_history_and_a_workspace_with_everything() {
+    let desk = Desk::sending().await;
+    let receiver = Receiver::willing().await;
+    add(&desk, "acme", &receiver).await;
+    let id = "call 1/2".replace(' ', "-");
+    let accepted = desk.send("POST", "/v1/calls", &call("acme", &id)).await.json();
+    let delivery = accepted["deliveries"][0].as_str().unwrap().to_owned();
+    until(&desk, "acme", &delivery, "delivered").await;
+    let path = "/v1/workspaces/acme/calls/call-1%2F2";
+    assert_eq!(desk.ask("DELETE", &path.replace("acme", "other"), &[], b"").await.status, 404);
+    assert_eq!(desk.ask("DELETE", path, &[], b"").await.status, 204);
+    assert_eq!(desk.ask("DELETE", path, &[], b"").await.status, 404);
+    assert_eq!(desk.get(&format!("/v1/workspaces/acme/deliveries/{delivery}")).await.status, 404);
+    for number in 0..3 {
+        desk.send("POST", "/v1/calls", &call("acme", &number.to_string())).await;
+    }
+    let answer = desk.ask("DELETE", "/v1/workspaces/acme", &[], b"").await;
+    assert_eq!((answer.status, answer.json()), (200, json!({"events": 3})));
+    assert_eq!(desk.get("/v1/workspaces/acme/endpoints").await.json(), json!({"endpoints": []}));
+}
+
+#[tokio::test]
+async fn a_name_in_the_path_that_cannot_be_one_is_404() {
+    let desk = Desk::sending().await;
+    for name in ["%", "%zz", "%ff", "%00", "%20", "a%0Ab", &"a".repeat(129)] {
+        for path in
+            [format!("/v1/workspaces/{name}/endpoints"), format!("/v1/workspaces/acme/endpoints/{name}")]
+        {
+            let answer = desk.get(&path).await;
+            assert_eq!((answer.status, answer.code().as_str()), (404, "not_found"), "{path}");
+        }
+    }
+}

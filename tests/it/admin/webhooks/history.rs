@@ -1,0 +1,207 @@
+//! The delivery history, and sending again.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use webhook_assets::clock::UnixMillis;
+
+use super::super::Desk;
+use super::{add, call, until, waiting_delivery};
+use crate::support::NOW;
+use crate::support::receiver::{Reaction, Receiver};
+
+const DELIVERIES: &str = "/v1/workspaces/acme/deliveries";
+
+/// Hands in a call and returns the id of its first delivery.
+async fn hand_in(desk: &Desk, id: &str) -> String {
+    let accepted = desk.send("POST", "/v1/calls", &call("acme", id)).await.json();
+    accepted["deliveries"][0].as_str().unwrap().to_owned()
+}
+
+/// Waits for so many attempts that failed, and lets the time pass until the next one.
+async fn next_attempt(desk: &Desk, delivery: &str, attempts: u64) {
+    loop {
+        let shown = until(desk, "acme", delivery, "waiting").await;
+        if shown["attempt_count"] == attempts {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    desk.site.clock.advance(Duration::from_secs(4));
+    desk.site.sender.as_ref().unwrap().wake();
+}
+
+/// A delivery whose four attempts are used up.
+async fn failed_delivery(desk: &Desk, id: &str) -> String {
+    let delivery = hand_in(desk, id).await;
+    for attempts in 1..=3 {
+        next_attempt(desk, &delivery, attempts).await;
+    }
+    until(desk, "acme", &delivery, "failed").await;
+    delivery
+}
+
+#[tokio::test]
+async fn a_delivery_shows_each_attempt_and_what_to_do() {
+    let desk = Desk::sending().await;
+    let receiver = Receiver::start(|before, _| match before {
+        0 => Reaction::Answer(404, "no such webhook"),
+        _ => Reaction::Answer(200, "OK"),
+    })
+    .await;
+    let endpoint = add(&desk, "acme", &receiver).await;
+    let id = hand_in(&desk, "call-1").await;
+    next_attempt(&desk, &id, 1).await;
+    let shown = until(&desk, "acme", &id, "delivered").await;
+    assert_eq!((&shown["endpoint"], &shown["call_id"]), (&endpoint["id"], &json!("call-1")));
+    assert_eq!((&shown["attempt_count"], &shown["last_status"]), (&json!(2), &json!(200)));
+    assert_eq!(shown["pick_up"], "never fetched, expires in 1day");
+    assert_eq!(shown["created_at"], UnixMillis::from(NOW).to_string());
+    let [first, second] = &shown["attempts"].as_array().unwrap()[..] else { panic!("{shown}") };
+    assert_eq!((&first["number"], &first["status"]), (&json!(1), &json!(404)));
+    assert_eq!(first["excerpt"], "no such webhook");
+    assert!(first["summary"].is_string() && first["advice"].is_string(), "{first}");
+    assert_eq!((&second["number"], &second["status"]), (&json!(2), &json!(200)));
+}
+
+#[tokio::test]
+async fn a_delivery_of_another_workspace_is_404() {
+    let desk = Desk::sending().await;
+    add(&desk, "acme", &Receiver::willing().await).await;
+    let id = hand_in(&desk, "call-1").await;
+    until(&desk, "acme", &id, "delivered").await;
+    let path = format!("/v1/workspaces/other/deliveries/{id}");
+    assert_eq!(desk.get(&path).await.status, 404);
+    assert_eq!(desk.ask("POST", &format!("{path}/resend"), &[], b"").await.status, 404);
+    assert_eq!(desk.get("/v1/workspaces/other/deliveries").await.json()["deliveries"], json!([]));
+}
+
+#[tokio::test]
+async fn the_history_is_filtered_and_read_page_by_page() {
+    let desk = Desk::sending().await;
+    let endpoint = add(&desk, "acme", &Receiver::willing().await).await;
+    for number in 0..5 {
+        let id = hand_in(&desk, &format!("call-{number}")).await;
+        until(&desk, "acme", &id, "delivered").await;
+        desk.site.clock.advance(Duration::from_secs(1));
+    }
+    let calls = |page: &Value| -> Vec<String> {
+        let deliveries = page["deliveries"].as_array().unwrap();
+        deliveries.iter().map(|delivery| delivery["call_id"].as_str().unwrap().to_owned()).collect()
+    };
+    let (mut seen, mut path) = (Vec::new(), format!("{DELIVERIES}?limit=2"));
+    loop {
+        let page = desk.get(&path).await.json();
+        seen.extend(calls(&page));
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("{DELIVERIES}?limit=2&cursor={next}");
+    }
+    assert_eq!(seen, ["call-4", "call-3", "call-2", "call-1", "call-0"]);
+
+    let at = |seconds: u64| UnixMillis::from(NOW.plus(Duration::from_secs(seconds))).to_string();
+    let id = endpoint["id"].as_str().unwrap();
+    for (query, expected) in [
+        ("call_id=call-3".to_owned(), &["call-3"][..]),
+        (format!("from={}&to={}", at(1), at(3)), &["call-2", "call-1"]),
+        ("from=2096-10-02T09:06:43%2B02:00".to_owned(), &["call-4", "call-3"]),
+        (format!("endpoint={id}&limit=1"), &["call-4"]),
+        ("endpoint=ep_none".to_owned(), &[]),
+        ("status=failed".to_owned(), &[]),
+        ("status=delivered&limit=200".to_owned(), &["call-4", "call-3", "call-2", "call-1", "call-0"]),
+    ] {
+        let page = desk.get(&format!("{DELIVERIES}?{query}")).await;
+        assert_eq!(
+            (page.status, calls(&page.json())),
+            (200, expected.iter().map(|c| (*c).to_owned()).collect()),
+            "{query}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_parameter_is_named() {
+    let desk = Desk::sending().await;
+    for (query, parameter) in [
+        ("limit=0", "limit"),
+        ("limit=201", "limit"),
+        ("limit=x", "limit"),
+        ("status=lost", "status"),
+        ("from=yesterday", "from"),
+        ("to=2026-11-23", "to"),
+        ("cursor=nonsense", "cursor"),
+        ("cursor=", "cursor"),
+        ("limit=1&limit=2", "limit"),
+        ("page=2", "page"),
+        ("endpoint=", "endpoint"),
+        ("call_id=%00", "call_id"),
+    ] {
+        let answer = desk.get(&format!("{DELIVERIES}?{query}")).await;
+        assert_eq!((answer.status, answer.code().as_str()), (422, "invalid_request"), "{query}");
+        assert_eq!(answer.json()["parameter"], parameter, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_is_sent_again_unless_it_is_on_its_way() {
+    let desk = Desk::sending().await;
+    let receiver = Receiver::willing().await;
+    let endpoint = add(&desk, "acme", &receiver).await;
+    let id = hand_in(&desk, "call-1").await;
+    until(&desk, "acme", &id, "delivered").await;
+    let resend = format!("{DELIVERIES}/{id}/resend");
+    let answer = desk.ask("POST", &resend, &[], b"").await;
+    assert_eq!((answer.status, answer.json()), (202, json!({"delivery": id})));
+    receiver.wait_for(2).await;
+    until(&desk, "acme", &id, "delivered").await;
+
+    desk.ask(
+        "DELETE",
+        &format!("/v1/workspaces/acme/endpoints/{}", endpoint["id"].as_str().unwrap()),
+        &[],
+        b"",
+    )
+    .await;
+    let answer = desk.ask("POST", &resend, &[], b"").await;
+    assert_eq!((answer.status, answer.code().as_str()), (409, "no_endpoint"));
+    let waiting = waiting_delivery(&desk).await;
+    let answer = desk.ask("POST", &format!("{DELIVERIES}/{waiting}/resend"), &[], b"").await;
+    assert_eq!((answer.status, answer.code().as_str()), (409, "under_way"));
+    assert_eq!(desk.ask("POST", &format!("{DELIVERIES}/dlv_none/resend"), &[], b"").await.status, 404);
+}
+
+#[tokio::test]
+async fn what_failed_in_a_range_of_time_is_recovered() {
+    let desk = Desk::sending().await;
+    let works = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let working = std::sync::Arc::clone(&works);
+    let receiver = Receiver::start(move |_, _| {
+        let works = working.load(std::sync::atomic::Ordering::SeqCst);
+        Reaction::Answer(if works { 200 } else { 500 }, "")
+    })
+    .await;
+    let endpoint = add(&desk, "acme", &receiver).await;
+    let id = failed_delivery(&desk, "call-1").await;
+    works.store(true, std::sync::atomic::Ordering::SeqCst);
+    let recover = "/v1/workspaces/acme/recover";
+    let at = |seconds: u64| UnixMillis::from(NOW.plus(Duration::from_secs(seconds))).to_string();
+    for (range, expected) in [
+        (json!({"from": at(1), "to": at(100)}), 0),
+        (json!({"from": at(0), "to": at(100), "endpoint": "ep_other"}), 0),
+        (json!({"from": at(0), "to": at(100), "endpoint": endpoint["id"]}), 1),
+    ] {
+        let answer = desk.send("POST", recover, &range).await;
+        assert_eq!((answer.status, answer.json()), (202, json!({"recovered": expected})), "{range}");
+    }
+    assert_eq!(until(&desk, "acme", &id, "delivered").await["attempt_count"], 5);
+    for (range, pointer) in [
+        (json!({"from": at(0)}), "/to"),
+        (json!({"to": at(0)}), "/from"),
+        (json!({"from": at(1), "to": at(1)}), "/to"),
+        (json!({"from": "2026", "to": at(1)}), "/from"),
+        (json!({"from": at(0), "to": at(1), "endpoint": null}), "/endpoint"),
+        (json!({"from": at(0), "to": at(1), "status": "failed"}), "/status"),
+    ] {
+        let answer = desk.send("POST", recover, &range).await;
+        assert_eq!((answer.status, &answer.json()["pointer"]), (422, &json!(pointer)), "{range}");
+    }
+}

@@ -1,0 +1,165 @@
+//! `webhooks`: endpoints and the delivery history from the command line, and the receiver to try things with.
+
+mod listen;
+
+use serde_json::Value;
+
+use super::{Home, Ran, Running, Server, eventually};
+
+/// `webhooks` in the workspace `acme`, on a database of this folder.
+fn webhooks(home: &Home, arguments: &[&str]) -> Ran {
+    let (command, rest) = arguments.split_first().unwrap();
+    let arguments = [&["webhooks", command, "--workspace", "acme"], rest].concat();
+    Ran::of(home.program(&arguments).envs(home.sending()))
+}
+
+fn serve(home: &Home) -> Server {
+    let mut command = home.program(&["serve"]);
+    command.envs(home.sending());
+    Server::start(command)
+}
+
+/// A `webhooks listen` with these arguments.
+fn listen(home: &Home, arguments: &[&str]) -> Running {
+    Running::start(home.bare(&[&["webhooks", "listen", "--listen", "127.0.0.1:0"], arguments].concat()))
+}
+
+/// Adds an endpoint; its id and its secret.
+fn add(home: &Home, url: &str) -> (String, String) {
+    let added = webhooks(home, &["add", url, "--json"]).succeeded().out;
+    let added: Value = serde_json::from_str(&added).unwrap();
+    (added["id"].as_str().unwrap().to_owned(), added["secret"].as_str().unwrap().to_owned())
+}
+
+fn url_of(receiver: &Running) -> String {
+    format!("http://{}/hook", receiver.address("receiver"))
+}
+
+#[test]
+fn an_endpoint_is_added_listed_and_removed() {
+    let home = Home::ready();
+    let add = ["add", "http://127.0.0.1:9/hook", "--description", "Zapier, sales", "--long-tail"];
+    let added = webhooks(&home, &add).succeeded().says(&["added   ep_", "secret  whsec_"]).out;
+    let id = added.split_whitespace().find(|word| word.starts_with("ep_")).unwrap();
+    let listed = webhooks(&home, &["list"]).succeeded();
+    let secret = added.split_whitespace().find(|word| word.starts_with("whsec_")).unwrap().to_owned();
+    listed.says(&[id, "active", "good", "http://127.0.0.1:9/hook", "Zapier, sales"]).hides(&[secret]);
+    let listed: Value = serde_json::from_str(&webhooks(&home, &["list", "--json"]).succeeded().out).unwrap();
+    assert_eq!(
+        (&listed["endpoints"][0]["id"], &listed["endpoints"][0]["long_tail"]),
+        (&id.into(), &true.into())
+    );
+
+    webhooks(&home, &["pause", id]).succeeded();
+    webhooks(&home, &["list"]).succeeded().says(&["paused by hand"]);
+    webhooks(&home, &["resume", id]).succeeded().says(&["what waited is sent now"]);
+    webhooks(&home, &["remove", id]).succeeded();
+    webhooks(&home, &["list"]).succeeded().says(&["no endpoint", "webhooks add"]);
+    for command in ["pause", "resume", "remove", "secret", "test"] {
+        webhooks(&home, &[command, id]).refused(1, &["no endpoint", id, "webhooks list"]);
+    }
+}
+
+#[test]
+fn what_cannot_be_is_said_in_one_line() {
+    let home = Home::ready();
+    webhooks(&home, &["list"]).refused(1, &["there is no database", "calls.db", "WEBHOOK_ASSETS_DATABASE"]);
+    assert!(!home.path("calls.db").exists());
+    webhooks(&home, &["add", "https://10.0.0.1/"]).refused(1, &["10.0.0.1", "public"]);
+    add(&home, "http://127.0.0.1:9/");
+    webhooks(&home, &["resend", "dlv_none"]).refused(1, &["no delivery dlv_none"]);
+    webhooks(&home, &["deliveries", "dlv_none"]).refused(1, &["no delivery dlv_none"]);
+    let times = ["recover", "--from", "2026-11-23T10:00:00+01:00", "--to", "2026-11-23T09:00:00Z"];
+    webhooks(&home, &times).refused(2, &["--from", "is not before"]);
+    for arguments in [
+        &["list", "--workspace", "a b"][..],
+        &["recover"],
+        &["deliveries", "--status", "lost"],
+        &["deliveries", "--from", "yesterday"],
+        &["secret", "ep_1", "--overlap", "1h"],
+        &["secret", "ep_1", "--rotate", "--overlap", "8days"],
+        &["add", "https://example.com/", "--per-second", "0"],
+    ] {
+        assert_eq!(webhooks(&home, arguments).code, Some(2), "{arguments:?}");
+    }
+    home.write("calls.db.key", "no key\n");
+    webhooks(&home, &["list"]).refused(64, &["webhooks.database", "calls.db.key", "64 hexadecimal digits"]);
+}
+
+#[test]
+fn a_secret_is_shown_and_rotated() {
+    let home = Home::ready();
+    let (id, secret) = add(&home, "http://127.0.0.1:9/");
+    assert_eq!(webhooks(&home, &["secret", &id]).succeeded().out, format!("{secret}\n"));
+    let rotated = webhooks(&home, &["secret", &id, "--rotate", "--overlap", "2h"]).succeeded().out;
+    let [new, old] = rotated.lines().collect::<Vec<_>>()[..] else { panic!("{rotated}") };
+    assert!(new.starts_with("whsec_") && new != secret, "{rotated}");
+    assert!(old.starts_with(&secret) && old.contains("valid until"), "{rotated}");
+    let shown: Value =
+        serde_json::from_str(&webhooks(&home, &["secret", &id, "--json"]).succeeded().out).unwrap();
+    assert_eq!((&shown["secret"], &shown["previous"]["secret"]), (&new.into(), &secret.into()));
+    webhooks(&home, &["secret", &id, "--rotate", "--overlap", "0s"]).succeeded();
+    assert_eq!(webhooks(&home, &["secret", &id]).succeeded().out.lines().count(), 1);
+}
+
+#[test]
+fn a_test_event_is_followed_to_a_receiver_that_finds_its_signatures_good() {
+    let home = Home::ready();
+    let _server = serve(&home);
+    // The secret is made for a URL, so somebody listens there once without it.
+    let address = listen(&home, &[]).address("receiver").to_string();
+    let (id, secret) = add(&home, &format!("http://{address}/hook"));
+    home.write("secret", &format!("{secret}\n"));
+    let receiver = {
+        let arguments = ["webhooks", "listen", "--listen", &address, "--secret-file", "secret"];
+        Running::start(home.bare(&arguments))
+    };
+    receiver.address("receiver");
+    webhooks(&home, &["test", &id])
+        .succeeded()
+        .says(&["attempt 1  status 200", "delivered"])
+        .hides(&[secret]);
+    receiver.prints("Standard Webhooks    good");
+    receiver.prints("X-Webhook-Signature  good");
+    receiver.prints("\"test\": true");
+    webhooks(&home, &["deliveries"]).succeeded().says(&["delivered", "never fetched, expires in"]);
+}
+
+#[test]
+fn an_attempt_that_fails_says_what_to_do_and_is_in_the_history() {
+    let home = Home::ready();
+    let _server = serve(&home);
+    let receiver = listen(&home, &["--status", "404"]);
+    let (id, _) = add(&home, &url_of(&receiver));
+    let ran = webhooks(&home, &["test", &id]);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(1), ""), "{ran:?}");
+    let ran = ran.says(&["attempt 1  status 404", "attempt 4  status 404", "→ ", "failed"]);
+    let delivery = ran.out.split_whitespace().find(|word| word.starts_with("dlv_")).unwrap().to_owned();
+    webhooks(&home, &["deliveries"]).succeeded().says(&["ACCEPTED", &delivery, "(test)", "failed", "404"]);
+    webhooks(&home, &["deliveries", "--status", "delivered"]).succeeded().says(&["no such delivery"]);
+    webhooks(&home, &["deliveries", &delivery]).succeeded().says(&["status    failed", "attempt 4", "→ "]);
+    let shown = webhooks(&home, &["deliveries", &delivery, "--json"]).succeeded().out;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!((shown["attempts"].as_array().unwrap().len(), &shown["status"]), (4, &"failed".into()));
+    drop(receiver);
+    webhooks(&home, &["resend", &delivery]).succeeded().says(&["due now"]);
+    let attempts = || {
+        let shown = webhooks(&home, &["deliveries", &delivery, "--json"]).succeeded().out;
+        serde_json::from_str::<Value>(&shown).unwrap()["attempt_count"].as_u64().filter(|count| *count > 4)
+    };
+    eventually(attempts, || "it was not sent again".to_owned());
+    webhooks(&home, &["resend", &delivery]).refused(1, &["on its way already"]);
+    let recover = ["recover", "--from", "2026-01-01T00:00:00Z"];
+    webhooks(&home, &recover).succeeded().says(&["nothing failed in this time"]);
+}
+
+#[test]
+fn when_nobody_sends_a_test_says_so() {
+    let home = Home::ready();
+    let (id, _) = add(&home, "http://127.0.0.1:9/");
+    let ran = webhooks(&home, &["test", &id]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    ran.says(&["Is `webhook-assets serve` running on this database?"]);
+    webhooks(&home, &["pause", &id]).succeeded();
+    webhooks(&home, &["test", &id]).refused(1, &["is paused", "webhooks resume"]);
+}
