@@ -1,0 +1,95 @@
+//! What users run: the help page's Express handler, and n8n with the workflow of fixtures/n8n.
+//!
+//! Genuine events come from the real sender, forged ones by hand.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use webhook_assets::webhook::{CompletedCall, Links};
+
+use crate::interpreter::{installed, library, present, root, variable};
+use crate::programs::{Attempt, Program, Sender};
+
+/// The sample call.
+const CALL: &str = "550e8400-e29b-41d4-a716-446655440000";
+
+/// The first start of n8n makes its database.
+const FIRST_START: Duration = Duration::from_secs(180);
+
+#[test]
+fn the_express_handler_of_the_help_page_takes_genuine_events_alone() {
+    let why = "the help page's Express handler is not tried";
+    let Some(node) = present(Path::new("node"), why) else { return };
+    let Some(modules) = library(&installed("express").join("node_modules"), why) else { return };
+    let sender = Sender::start();
+    let mut receiver = Program::start(
+        Command::new(node)
+            .arg(root().join("fixtures/receivers/express.js"))
+            .env("NODE_PATH", modules)
+            .env("WEBHOOK_SECRET", sender.secret.reveal()),
+    );
+    let url = receiver.says("listening on ");
+    sender.point_at(&url);
+    sender.deliver("call-1", Some(CALL));
+    receiver.says("Call completed: {");
+
+    let genuine = Attempt::of(&CompletedCall::sample(), Links::default(), &sender.secret);
+    assert_eq!(genuine.post(&url).0, 200);
+    let (status, answer) = genuine.forged().post(&url);
+    assert_eq!((status, answer.ends_with("Invalid signature")), (401, true), "{answer}");
+    assert_eq!(genuine.unsigned().post(&url).0, 401);
+}
+
+#[test]
+fn the_workflow_for_n8n_checks_the_signature_and_downloads_both_files() {
+    if variable("N8N").is_none() {
+        eprintln!("skipped: n8n is tried by bash tests/receivers/run n8n");
+        return;
+    }
+    let why = "the workflow for n8n is not tried";
+    let Some(n8n) = library(&installed("n8n"), why) else { return };
+    let Some(node) = present(Path::new("node"), why) else { return };
+    let sender = Sender::start();
+    let mut receiver = Program::start(
+        Command::new(node)
+            .arg(root().join("tests/receivers/n8n.mjs"))
+            .arg(n8n)
+            .arg(root().join("fixtures/n8n/call-completed.json"))
+            .arg(sender.secret.reveal()),
+    )
+    .with_grace(Duration::from_secs(10));
+    let url = receiver.says_within(FIRST_START, "listening on ");
+
+    // n8n answers before the workflow runs.
+    sender.point_at(&url);
+    sender.deliver("call-1", Some(CALL));
+    let genuine = Attempt::of(&CompletedCall::sample(), Links::default(), &sender.secret);
+    for attempt in [&genuine.forged(), &genuine.unsigned()] {
+        assert_eq!(attempt.post(&url).0, 200);
+    }
+    sender.deliver("call-2", None);
+
+    receiver.tell("4");
+    let executions: Vec<Value> = serde_json::from_str(&receiver.says("executions ")).unwrap();
+    let statuses: Vec<_> = executions.iter().map(|execution| &execution["status"]).collect();
+    assert_eq!(statuses, ["success", "error", "error", "success"], "{executions:#?}");
+
+    let item = |execution: usize, node: &str| executions[execution]["nodes"][node][0][0].clone();
+    let recording = &item(0, "Download the recording")["binary"]["recording"];
+    assert_eq!(recording["mimeType"], "audio/mpeg");
+    assert_eq!(recording["fileName"], "recording-550e8400-e29b-41d4-a716-446655440000.mp3");
+    let length =
+        std::fs::metadata(root().join("fixtures/recordings/550e8400-e29b-41d4-a716-446655440000.mp3"));
+    assert_eq!(recording["bytes"], length.unwrap().len());
+    assert_eq!(item(0, "Fetch the transcript")["json"]["schema"], "call-transcript/1");
+    for refused in [1, 2] {
+        let nodes = executions[refused]["nodes"].as_object().unwrap();
+        let ran: Vec<_> = nodes.keys().collect();
+        assert_eq!(json!(ran), json!(["Call completed", "Sign the raw body", "Is it genuine?", "Refuse"]));
+    }
+    let without_files = &executions[3]["nodes"];
+    assert!(without_files.get("Download the recording").is_none(), "{without_files:#}");
+    assert!(without_files.get("Fetch the transcript").is_none(), "{without_files:#}");
+}
