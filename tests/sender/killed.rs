@@ -1,0 +1,163 @@
+//! The program is killed at random moments and started again at once, while calls come in without a pause.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use serde_json::Value;
+
+use crate::program::{Caller, Home, Place, Process, call, variable};
+use crate::receivers::Receivers;
+
+/// How often it is killed, in `cargo test`. `tests/sender/run kills N` sets another number.
+const KILLS: usize = 12;
+
+/// How many calls come in at once.
+const CALLERS: usize = 4;
+
+fn kills() -> usize {
+    variable("KILLS").and_then(|kills| kills.parse().ok()).unwrap_or(KILLS)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_accepted_call_is_lost_when_the_program_is_killed_on_sqlite() {
+    kill_while_calls_come_in(Place::Sqlite, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_accepted_call_is_lost_when_one_of_two_replicas_is_killed_on_postgresql() {
+    if Place::all().contains(&Place::Postgres) {
+        kill_while_calls_come_in(Place::Postgres, 1).await;
+        kill_while_calls_come_in(Place::Postgres, 2).await;
+    }
+}
+
+async fn kill_while_calls_come_in(place: Place, replicas: usize) {
+    let receivers = Receivers::start().await;
+    let home = Home::new(place).await;
+    let mut processes: Vec<Process> = (0..replicas).map(|_| home.start("127.0.0.1:0", None)).collect();
+    let admins: Vec<String> = processes.iter().map(|process| process.admin.clone()).collect();
+    for workspace in 0..10 {
+        let url = receivers.url(&format!("/{workspace}"));
+        Caller::new().add_endpoint(&admins[0], &format!("w{workspace}"), &url).await;
+    }
+
+    let load = Load::start(&admins);
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    for kill in 0..kills() {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        tokio::time::sleep(Duration::from_millis(20 + (seed >> 33) % 400)).await;
+        let victim = kill % replicas;
+        let address = admins[victim].strip_prefix("http://").unwrap().to_owned();
+        processes[victim].child.kill().unwrap();
+        processes[victim].child.wait().unwrap();
+        processes[victim] = home.start(&address, None);
+    }
+    let accepted = load.stop().await;
+    assert!(accepted.len() > kills() * 5, "only {} calls were accepted: no load", accepted.len());
+    let began = Instant::now();
+    all_end(&admins[0], &accepted, &receivers).await;
+    let arrivals: u32 = receivers.events().values().map(|arrivals| arrivals.taken).sum();
+    println!(
+        "{place:?}, {replicas} process(es), killed {} times: {} calls accepted, all ended {:.1} s after the last kill, taken {arrivals} times",
+        kills(),
+        accepted.len(),
+        began.elapsed().as_secs_f64()
+    );
+}
+
+/// Calls that come in without a pause.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    accepted: Arc<Mutex<HashMap<String, String>>>,
+    callers: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Load {
+    pub fn start(admins: &[String]) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let accepted: Arc<Mutex<HashMap<String, String>>> = Arc::default();
+        let next = Arc::new(AtomicU64::new(0));
+        let callers = (0..CALLERS)
+            .map(|_| {
+                let (next, accepted, stop) = (Arc::clone(&next), Arc::clone(&accepted), Arc::clone(&stop));
+                tokio::spawn(hand_in_calls(admins.to_vec(), next, accepted, stop))
+            })
+            .collect();
+        Self { stop, accepted, callers }
+    }
+
+    /// Ends it; says which calls were accepted, with their events.
+    pub async fn stop(self) -> HashMap<String, String> {
+        self.stop.store(true, Ordering::Relaxed);
+        for caller in self.callers {
+            caller.await.unwrap();
+        }
+        self.accepted.lock().unwrap().clone()
+    }
+}
+
+/// Hands in call after call; what is not answered is handed in again, elsewhere, until it is.
+async fn hand_in_calls(
+    admins: Vec<String>,
+    next: Arc<AtomicU64>,
+    accepted: Arc<Mutex<HashMap<String, String>>>,
+    stop: Arc<AtomicBool>,
+) {
+    let caller = Caller::new();
+    while !stop.load(Ordering::Relaxed) {
+        let at = next.fetch_add(1, Ordering::Relaxed);
+        let (workspace, id) = (format!("w{}", at % 10), format!("call-{at}"));
+        for attempt in 0.. {
+            let admin = &admins[(usize::try_from(at).unwrap() + attempt) % admins.len()];
+            match caller.try_ask("POST", &format!("{admin}/v1/calls"), &call(&workspace, &id)).await {
+                Some((StatusCode::ACCEPTED | StatusCode::OK, answer)) => {
+                    let event = answer["event"].as_str().unwrap().to_owned();
+                    accepted.lock().unwrap().insert(id, event);
+                    break;
+                }
+                Some((StatusCode::SERVICE_UNAVAILABLE, _)) | None => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                Some((status, answer)) => panic!("{status}: {answer}"),
+            }
+        }
+    }
+}
+
+/// Waits until every accepted call was taken, or is recorded as failed after its four attempts.
+pub async fn all_end(admin: &str, accepted: &HashMap<String, String>, receivers: &Receivers) {
+    let caller = Caller::new();
+    let patience = Duration::from_secs(120);
+    let began = Instant::now();
+    loop {
+        let events = receivers.events();
+        let missing: Vec<_> = accepted
+            .iter()
+            .filter(|(_, event)| events.get(*event).is_none_or(|arrivals| arrivals.taken == 0))
+            .collect();
+        let mut open = 0;
+        for (call, event) in &missing {
+            let number: u64 = call.strip_prefix("call-").unwrap().parse().unwrap();
+            let url = format!("{admin}/v1/workspaces/w{}/deliveries?call_id={call}", number % 10);
+            let answer = caller.ask("GET", &url, &Value::Null).await;
+            let delivery = &answer["deliveries"][0];
+            assert_eq!(
+                delivery["event"].as_str(),
+                Some(event.as_str()),
+                "{call} is not in the history: {answer}"
+            );
+            let failed = delivery["status"] == "failed" && delivery["attempt_count"].as_u64() >= Some(4);
+            open += usize::from(!failed);
+            if began.elapsed() > patience {
+                assert!(failed, "{call} was accepted and is lost: {delivery}");
+            }
+        }
+        if open == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}

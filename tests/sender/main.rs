@@ -1,0 +1,12 @@
+//! The sender as operators run it: the real program, killed, cut off from its database, out of disk, while calls come in.
+//! What was accepted has to arrive, or be recorded as failed.
+//!
+//! On SQLite; on PostgreSQL too when `tests/sender/run` starts one.
+#![cfg(test)]
+#![expect(unreachable_pub, reason = "the vocabulary reads like a library's")]
+
+mod cut_off;
+mod disk;
+mod killed;
+mod program;
+mod receivers;

@@ -1,0 +1,194 @@
+//! The program as a process of its own, on a fresh database: what the suite and the benchmark of the sender share.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+use sqlx::Connection;
+
+/// Which database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Sqlite,
+    Postgres,
+}
+
+impl Place {
+    /// The databases there are. PostgreSQL is one of them if `tests/sender/run` has started it.
+    pub fn all() -> Vec<Self> {
+        if server().is_some() {
+            return vec![Self::Sqlite, Self::Postgres];
+        }
+        println!("skipped PostgreSQL: `bash tests/sender/run` starts one");
+        vec![Self::Sqlite]
+    }
+}
+
+/// What `tests/sender/run` says.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the program reads its settings elsewhere; this is for the suite"
+)]
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(format!("WEBHOOK_ASSETS_TEST_{name}")).ok()
+}
+
+fn server() -> Option<String> {
+    variable("POSTGRES")
+}
+
+/// A folder with keys, and a fresh database: what several processes of the program share.
+pub struct Home {
+    pub database: String,
+    folder: tempfile::TempDir,
+}
+
+impl Home {
+    pub async fn new(place: Place) -> Self {
+        Self::with_database(place, None).await
+    }
+
+    /// The same with the SQLite file in another folder.
+    pub async fn with_database(place: Place, folder_of_file: Option<&Path>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = folder.path().join("keys.json");
+        let made = Command::new(PROGRAM).args(["keys", "new", "--keys"]).arg(&keys).output().unwrap();
+        assert!(made.status.success());
+        std::fs::write(folder.path().join("secrets.key"), "5a".repeat(32)).unwrap();
+        let database = match place {
+            Place::Sqlite => {
+                format!("sqlite:{}", folder_of_file.unwrap_or(folder.path()).join("calls.db").display())
+            }
+            Place::Postgres => fresh_database().await,
+        };
+        Self { database, folder }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    /// What the program wrote to its log so far, in all its lives.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// Starts the program, on one core if one is named; `admin` is where its private listener is to be.
+    pub fn start(&self, admin: &str, core: Option<usize>) -> Process {
+        let mut command = match core.filter(|_| Command::new("taskset").arg("--version").output().is_ok()) {
+            Some(core) => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", &core.to_string(), PROGRAM]);
+                command
+            }
+            None => Command::new(PROGRAM),
+        };
+        let log = std::fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
+        let mut child = command
+            .args(["serve", "--only", "sender"])
+            .env("WEBHOOK_ASSETS_DATABASE", &self.database)
+            .env("WEBHOOK_ASSETS_WEBHOOKS_SECRET_KEY_FILE", self.path("secrets.key"))
+            .env("WEBHOOK_ASSETS_WEBHOOKS_ALLOW_HTTP", "true")
+            .env("WEBHOOK_ASSETS_WEBHOOKS_ALLOWED_NETWORKS", "127.0.0.0/8")
+            .env("WEBHOOK_ASSETS_PUBLIC_URL", "https://app.example.com/api")
+            .env("WEBHOOK_ASSETS_STORE", "memory:///")
+            .env("WEBHOOK_ASSETS_KEYS", self.path("keys.json"))
+            .env("WEBHOOK_ASSETS_ADMIN_LISTEN", admin)
+            .env("WEBHOOK_ASSETS_LOG_FORMAT", "json")
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let admin = lines.find_map(|line| Some(line.ok()?.split_once("admin listening on ")?.1.to_owned()));
+        let admin = admin.unwrap_or_else(|| panic!("the program did not start:\n{}", self.log()));
+        Process { child, admin }
+    }
+}
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_webhook-assets");
+
+async fn fresh_database() -> String {
+    let server = server().unwrap();
+    let mut name = [0; 12];
+    getrandom::fill(&mut name).unwrap();
+    let name = format!("s{}", hex::encode(name));
+    let mut connection = sqlx::PgConnection::connect(&server).await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    format!("{}/{name}", server.rsplit_once('/').unwrap().0)
+}
+
+/// A running program; killed without warning when dropped.
+pub struct Process {
+    pub child: Child,
+    pub admin: String,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A client of the admin listener.
+#[derive(Clone)]
+pub struct Caller(Client<HttpConnector, Full<Bytes>>);
+
+impl Caller {
+    pub fn new() -> Self {
+        Self(Client::builder(TokioExecutor::new()).build_http())
+    }
+
+    /// Asks; `None` if there was no answer.
+    pub async fn try_ask(&self, method: &str, url: &str, body: &Value) -> Option<(StatusCode, Value)> {
+        let request = Request::builder()
+            .method(method)
+            .uri(url)
+            .header("content-type", "application/json")
+            .body(Full::from(body.to_string()))
+            .unwrap();
+        let response = self.0.request(request).await.ok()?;
+        let status = response.status();
+        let body = response.into_body().collect().await.ok()?.to_bytes();
+        Some((status, serde_json::from_slice(&body).unwrap_or_default()))
+    }
+
+    /// Asks for what has to succeed.
+    pub async fn ask(&self, method: &str, url: &str, body: &Value) -> Value {
+        let (status, answer) = self.try_ask(method, url, body).await.unwrap();
+        assert!(status.is_success(), "{method} {url}: {status} {answer}");
+        answer
+    }
+
+    /// Adds an endpoint and says its id.
+    pub async fn add_endpoint(&self, admin: &str, workspace: &str, url: &str) -> String {
+        let path = format!("{admin}/v1/workspaces/{workspace}/endpoints");
+        self.ask("POST", &path, &json!({ "url": url })).await["id"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A call to be handed in; it has no assets.
+pub fn call(workspace: &str, id: &str) -> Value {
+    json!({
+        "workspace": workspace, "call_id": id, "recording": null, "transcript": null,
+        "call": {
+            "ended_at": "2025-12-17T14:30:00.000Z", "status": "connected", "direction": "outgoing",
+            "duration_seconds": 180, "from_number": "+33100000000", "to_number": "+33600000000",
+            "summary": "Discussed pricing options. Prospect is interested but needs internal approval.",
+        },
+        "prospect": {"first_name": "John", "last_name": "Doe", "email": "john.doe@example.com", "company": "Acme Inc"},
+        "user": {"name": "Jane Smith", "email": "jane@yourcompany.com"},
+        "list": {"list_name": "Q1 Outbound Campaign", "list_id": "123"},
+    })
+}
