@@ -4,6 +4,7 @@
 #     docker run --rm -v webhook-assets-keys:/etc/webhook-assets webhook-assets \
 #         keys new --keys /etc/webhook-assets/keys.json
 #     docker run -p 8080:8080 -v webhook-assets-keys:/etc/webhook-assets:ro -v /srv/assets:/srv/assets:ro \
+#         -v webhook-assets-data:/var/lib/webhook-assets \
 #         -e WEBHOOK_ASSETS_PUBLIC_URL=https://app.example.com/api -e WEBHOOK_ASSETS_STORE=file:///srv/assets \
 #         -e WEBHOOK_ASSETS_KEYS=/etc/webhook-assets/keys.json webhook-assets
 #
@@ -34,6 +35,9 @@ FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /build/target/release/webhook-assets /usr/local/bin/webhook-assets
 # A volume mounted here for the first time belongs to the user, so that `keys new` can write.
 COPY --from=build --chown=65532:65532 /empty /etc/webhook-assets
+# Where the webhooks' database is made, unless WEBHOOK_ASSETS_DATABASE says otherwise: keep it in a volume.
+COPY --from=build --chown=65532:65532 /empty /var/lib/webhook-assets
+WORKDIR /var/lib/webhook-assets
 
 # Loopback would be the container's own. Nothing else is set here: what the environment says goes before a settings file.
 ENV WEBHOOK_ASSETS_LISTEN=0.0.0.0:8080

@@ -66,6 +66,9 @@ pub struct StoreAndLog {
 /// The longest duration that is taken, here and on the command line: ten years. No sum of such overflows a clock.
 pub const LONGEST_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 
+/// The most segments that may be read ahead: each costs every long download in flight 4 MiB.
+const MOST_AHEAD: usize = 64;
+
 /// Where settings come from.
 #[derive(Debug, Clone)]
 pub struct Sources {
@@ -194,6 +197,10 @@ impl Sources {
 }
 
 fn read_store(reader: &Reader, environment: &[(String, String)]) -> Result<store::Config, SettingError> {
+    let read_ahead = reader.get("store.read_ahead")?;
+    if read_ahead > MOST_AHEAD {
+        return Err(reader.refuse("store.read_ahead", "a whole number from 1 to 64"));
+    }
     Ok(store::Config {
         url: reader.required::<StoreUrl>("store.url")?,
         connect_timeout: reader.get("store.connect_timeout")?,
@@ -201,7 +208,7 @@ fn read_store(reader: &Reader, environment: &[(String, String)]) -> Result<store
         stall_timeout: reader.get("store.stall_timeout")?,
         resume_tries: reader.get("store.resume_tries")?,
         resume_timeout: reader.get("store.resume_timeout")?,
-        read_ahead: reader.get("store.read_ahead")?,
+        read_ahead,
         ca_file: reader.optional("store.ca_file")?,
         options: reader.store_options(),
         cloud: CloudVariables::pick(environment.iter().cloned()),
