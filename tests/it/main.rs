@@ -7,6 +7,7 @@ mod admin;
 mod breaking;
 mod cli;
 mod contract;
+mod deploy;
 mod erasing;
 mod house;
 mod http2;
