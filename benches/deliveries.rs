@@ -96,6 +96,7 @@ async fn throughput(place: Place, receivers: &Receivers, replicas: usize) {
 async fn latency(place: Place, receivers: &Receivers) {
     let world = World::start(place, 1).await;
     world.add_endpoints(receivers, ENDPOINTS, |at| format!("/fast/{at}")).await;
+    receivers.forget();
     world.hand_in(500, 0).await;
     receivers.wait_for(500).await;
     receivers.forget();
@@ -109,6 +110,7 @@ async fn latency(place: Place, receivers: &Receivers) {
 async fn pending(place: Place, receivers: &Receivers) {
     let world = World::start(place, 1).await;
     world.add_endpoints(receivers, ENDPOINTS, |at| format!("/fast/{at}")).await;
+    receivers.forget();
     world.hand_in(500, 0).await;
     receivers.wait_for(500).await;
     let before = world.resident();
