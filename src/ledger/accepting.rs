@@ -178,7 +178,10 @@ async fn insert_deliveries(
     let fresh = events.iter().filter(|event| fresh.contains(&event.id));
     let rows: Vec<_> = fresh.map(|event| json!({"id": event.id, "endpoint": event.endpoint})).collect();
     if !rows.is_empty() {
-        let made = tx.fetch::<(String, String)>(INSERT_DELIVERIES, values![json!(rows).to_string()]).await?;
+        let mut made =
+            tx.fetch::<(String, String)>(INSERT_DELIVERIES, values![json!(rows).to_string()]).await?;
+        // RETURNING promises no order; the ids end in their position.
+        made.sort_by(|(one, _), (other, _)| (one.len(), one).cmp(&(other.len(), other)));
         for (delivery, event) in made {
             deliveries.entry(event).or_default().push(delivery);
         }

@@ -58,6 +58,8 @@ pub async fn until(desk: &Desk, workspace: &str, delivery: &str, status: &str) -
 /// The id of a delivery that waits for its next attempt.
 pub async fn waiting_delivery(desk: &Desk) -> String {
     let receiver = Receiver::start(|_, _| Reaction::Answer(500, "no")).await;
+    // Deliveries stand in the order in which their endpoints were added.
+    desk.site.clock.advance(Duration::from_secs(1));
     add(desk, "acme", &receiver).await;
     let accepted = desk.send("POST", "/v1/calls", &call("acme", "waits")).await.json();
     let ids: Vec<&str> =
