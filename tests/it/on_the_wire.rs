@@ -127,7 +127,11 @@ async fn what_is_replaced_between_two_pieces_breaks_the_connection() {
         let bucket = Bucket::holding(recording()).await;
         let site = site_on(&bucket).await;
         bucket.play(&[act, Act::Late(Duration::from_millis(200))], Act::Serve);
+        // Once the download has begun, and before its rest is asked for: that answer is late.
         let replaced = async {
+            while bucket.requests.load(Ordering::SeqCst) < 1 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
             bucket.replace();
         };
