@@ -21,5 +21,6 @@ mod resuming;
 mod rotation;
 mod sending;
 mod smoke;
+mod store_requests;
 mod support;
 mod wire;
