@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 use webhook_assets::clock::{ManualClock, UnixSeconds};
 use webhook_assets::gateway::{self, AllowedOrigins, Gateway};
 use webhook_assets::keys::KeyringInForce;
-use webhook_assets::server::{self, Drain};
+use webhook_assets::server::{self, Drain, Server};
 use webhook_assets::store::{self, CloudVariables, Store, StoreUrl};
 use webhook_assets::telemetry::metrics::Metrics;
 use webhook_assets::{AssetRef, Keyring, Minter, SecretKey};
@@ -121,6 +121,16 @@ async fn serve(keyring: Keyring) -> SocketAddr {
     };
     let server = server::Config {
         header_timeout: Duration::from_millis(50),
+        idle_timeout: Duration::from_millis(50),
+        drain_delay: Duration::ZERO,
+        slowest_client: 1_024,
+        stall_timeout: second,
+        connections: 1_000,
+        connections_per_address: 1_000,
+        http2_resets: 20,
+        trusted_proxies: server::Networks::default(),
+        proxy_protocol: false,
+        client_header: None,
         drain_timeout: second,
         longest_target: 8_192,
         longest_head: 32_768,
@@ -136,7 +146,7 @@ async fn serve(keyring: Keyring) -> SocketAddr {
     );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(server::serve(listener, server, gateway, Drain::new()));
+    tokio::spawn(Server::new(server, gateway, Drain::new()).serve(listener));
     address
 }
 

@@ -148,7 +148,7 @@ impl Admin {
     async fn readiness(&self) -> Answer {
         let keys = if self.0.keyring.can_sign(self.0.clock.now()) { "ok" } else { "no key may sign now" };
         let store = self.probe().await.unwrap_or("ok");
-        let draining = self.0.drain.has_begun();
+        let draining = self.0.drain.is_announced();
         let ready = keys == "ok" && store == "ok" && !draining;
         let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let word = if draining {

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
@@ -11,12 +12,16 @@ use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::{Config, Sources};
 use crate::keys;
 use crate::ledger::{self, Ledger, LedgerError};
+use crate::server::Certificate;
 use crate::signed_url::Keyring;
 use crate::store::{Store, StoreError, StoreUrl, unknown_variables};
 use crate::telemetry::metrics::Metrics;
 
 /// A clock before this second (2025-01-01) was never set.
 const BEFORE_THIS_PROGRAM: UnixSeconds = UnixSeconds(1_735_689_600);
+
+/// Authorities' clients renew certificates 30 days before their end, or when a third of their time is left.
+const RENEW_BEFORE: Duration = Duration::from_secs(14 * 86_400);
 
 enum Found {
     Fine(String),
@@ -38,6 +43,7 @@ pub(super) fn run(sources: &Sources) -> Ended {
     found.push(("clock", check_clock()));
     found.extend(check_store(&config).into_iter().map(|found| ("store", found)));
     found.extend(check_public_url(&config).into_iter().map(|found| ("public URL", found)));
+    found.extend(check_certificate(&config).into_iter().map(|found| ("TLS", found)));
     found.push(("admin", check_admin(&config)));
     found.extend(check_webhooks(&config).into_iter().map(|found| ("webhooks", found)));
     print(&report(&found))?;
@@ -146,6 +152,27 @@ fn check_public_url(config: &Config) -> Vec<Found> {
     }
     if url.ends_with("/webhook-assets") {
         found.push(Found::Bad("it ends in /webhook-assets, which links add themselves; leave it out".into()));
+    }
+    found
+}
+
+fn check_certificate(config: &Config) -> Vec<Found> {
+    let Some(files) = &config.tls else { return Vec::new() };
+    let expires = match Certificate::read(files.clone(), Metrics::new()) {
+        Ok(certificate) => certificate.expires(),
+        Err(error) => return vec![Found::Bad(error.to_string())],
+    };
+    let left = expires.since(SystemClock.now());
+    let days = left.as_secs() / 86_400;
+    let mut found = vec![if left.is_zero() {
+        Found::Bad(format!("the certificate has expired at {expires}; nobody can follow a link; renew it"))
+    } else if left < RENEW_BEFORE {
+        Found::Odd(format!("the certificate expires at {expires}, in {days} days; is its renewal working?"))
+    } else {
+        Found::Fine(format!("the certificate is good until {expires}, {days} days from now"))
+    }];
+    if keys::is_exposed(&files.key).unwrap_or(false) {
+        found.push(Found::Odd(format!("other users may read its key; chmod 600 {}", files.key.display())));
     }
     found
 }

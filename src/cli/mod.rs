@@ -6,6 +6,7 @@ mod erase;
 mod health;
 mod keys;
 mod links;
+mod open_files;
 mod serve;
 mod terminal;
 mod webhooks;

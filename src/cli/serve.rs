@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
-use super::{Ended, Failure};
+use super::{Ended, Failure, open_files};
 use crate::admin::{self, Admin};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Sources};
@@ -20,7 +20,7 @@ use crate::gateway::Gateway;
 use crate::keys::{self, KeyringInForce};
 use crate::ledger::{Ledger, LedgerError};
 use crate::sender::{self, Sender};
-use crate::server::{self, Drain};
+use crate::server::{Certificate, Drain, Server};
 use crate::signed_url::{Keyring, SigningKey};
 use crate::store::{self, Store};
 use crate::telemetry::metrics::Metrics;
@@ -56,7 +56,7 @@ impl Serve {
 }
 
 fn run(sources: &Sources, only: Option<Only>) -> Ended {
-    let config = sources.read()?;
+    let mut config = sources.read()?;
     start_logging(config.log_format, config.log_level, colour());
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -64,9 +64,15 @@ fn run(sources: &Sources, only: Option<Only>) -> Ended {
     for name in store::unknown_variables(&config.store) {
         tracing::warn!("the variable {name} is no setting of this store; is it misspelt?");
     }
+    open_files::fit(&mut config);
     let keyring = Keyring::read(&config.keys).map_err(Failure::setting)?;
     if keys::is_exposed(&config.keys).unwrap_or(false) {
         tracing::warn!(path = %config.keys.display(), "other users may read the keyring; chmod 600 it");
+    }
+    if let Some(tls) = &config.tls
+        && keys::is_exposed(&tls.key).unwrap_or(false)
+    {
+        tracing::warn!(path = %tls.key.display(), "other users may read the certificate's key; chmod 600 it");
     }
     let keyring_file = Some(config.keys.clone());
     serve(&Services::new(config, keyring)?, only, keyring_file, async |_| Ok(()))
@@ -86,13 +92,17 @@ pub(super) struct Services {
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     drain: Drain,
+    certificate: Option<Certificate>,
 }
 
 impl Services {
     pub(super) fn new(config: Config, keyring: Keyring) -> Result<Self, Failure> {
         let metrics = Metrics::new();
         let store = Store::open(&config.store, metrics.clone()).map_err(Failure::setting)?;
+        let certificate =
+            config.tls.clone().map(|files| Certificate::read(files, metrics.clone())).transpose();
         Ok(Self {
+            certificate: certificate.map_err(Failure::setting)?,
             keyring: KeyringInForce::new(keyring, metrics.clone()),
             store,
             clock: Arc::new(SystemClock),
@@ -166,6 +176,34 @@ impl Services {
     }
 }
 
+impl Services {
+    /// Reads keyring and certificate again when their files change, or when told to.
+    fn watch_files(&self, keyring: PathBuf, hangup: Signal) {
+        let reloads = [Arc::new(Notify::new()), Arc::new(Notify::new())];
+        let [reload_keys, reload_certificate] = reloads.clone();
+        tokio::spawn(self.keyring.clone().watch(keyring, reload_keys));
+        if let Some(certificate) = &self.certificate {
+            tokio::spawn(certificate.clone().watch(reload_certificate));
+        }
+        tokio::spawn(pass_on(hangup, reloads));
+    }
+
+    /// Lets balancers see that nothing new is to be sent here, while what they still send is served.
+    async fn announce_stop(&self, again: &mut StopSignals) {
+        self.drain.announce();
+        let delay = self.config.server.drain_delay;
+        if delay.is_zero() {
+            return;
+        }
+        let written = humantime::format_duration(delay);
+        tracing::info!(delay = %written, "stopping soon: /readyz says so, and connections are accepted until then");
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            code = again.received() => stop_at_once(code),
+        }
+    }
+}
+
 /// What is running.
 pub(super) struct Running {
     /// Where the gateway listens, unless only the sender runs.
@@ -196,29 +234,31 @@ pub(super) fn serve(
         let admin = bind("admin.listen", services.config.admin.listen).await?;
         let address = gateway.as_ref().map(local).transpose()?;
         if let Some(address) = address {
-            announce("gateway", address)?;
+            announce("gateway", if services.certificate.is_some() { "https" } else { "http" }, address)?;
         }
-        announce("admin", local(&admin)?)?;
+        announce("admin", "http", local(&admin)?)?;
         log_start(services, sender.as_ref());
 
         let connections = services.config.server.clone();
         if let Some(listener) = gateway {
             let gateway = services.gateway(ledger.as_ref());
-            tokio::spawn(server::serve(listener, connections.clone(), gateway, services.drain.clone()));
+            let server = Server::new(connections.clone(), gateway, services.drain.clone());
+            let server = server.counting(services.metrics.clone()).with_tls(services.certificate.clone());
+            tokio::spawn(server.serve(listener));
         }
         // The admin listener keeps answering while downloads finish: `/readyz` has to say that we are stopping.
         let admin_drain = Drain::new();
         let answers = services.admin(sender.clone());
-        tokio::spawn(server::serve(admin, connections.clone(), answers, admin_drain.clone()));
+        let its_connections = services.config.of_admin_connections();
+        tokio::spawn(Server::new(its_connections, answers, admin_drain.clone()).serve(admin));
         let sending = sender.clone().map(|sender| tokio::spawn(async move { sender.run().await }));
         if let Some(path) = keyring_file {
-            let reload = Arc::new(Notify::new());
-            tokio::spawn(services.keyring.clone().watch(path, Arc::clone(&reload)));
-            tokio::spawn(pass_on(signals.reload, reload));
+            services.watch_files(path, signals.reload);
         }
         when_running(&Running { gateway: address, sender: sender.clone() }).await?;
 
         signals.stop.received().await;
+        services.announce_stop(&mut signals.stop).await;
         tracing::info!(deadline = %humantime::format_duration(connections.drain_timeout), "stopping: nothing new begins, what is in flight goes on");
         let finish = async {
             if let Some(sender) = &sender {
@@ -239,13 +279,15 @@ pub(super) fn serve(
         };
         tokio::select! {
             left = finish => log_stop(left),
-            code = signals.stop.received() => {
-                tracing::warn!("stopped at once by a second signal");
-                std::process::exit(code);
-            }
+            code = signals.stop.received() => stop_at_once(code),
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+fn stop_at_once(code: i32) -> ! {
+    tracing::warn!("stopped at once by a second signal");
+    std::process::exit(code)
 }
 
 async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -259,8 +301,8 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, Failure> {
 }
 
 /// Says on standard output where a listener really is, for people and for scripts that asked for port 0.
-fn announce(name: &str, address: SocketAddr) -> Result<(), Failure> {
-    super::print(&format!("{name} listening on http://{address}\n")).map(|_| ())
+fn announce(name: &str, scheme: &str, address: SocketAddr) -> Result<(), Failure> {
+    super::print(&format!("{name} listening on {scheme}://{address}\n")).map(|_| ())
 }
 
 fn log_start(services: &Services, sender: Option<&Sender>) {
@@ -290,9 +332,9 @@ fn log_stop(left: usize) {
     }
 }
 
-async fn pass_on(mut hangup: Signal, reload: Arc<Notify>) {
+async fn pass_on(mut hangup: Signal, reloads: [Arc<Notify>; 2]) {
     while hangup.recv().await.is_some() {
-        reload.notify_one();
+        reloads.iter().for_each(|reload| reload.notify_one());
     }
 }
 

@@ -2,6 +2,7 @@
 //! here and nowhere else.
 
 mod reader;
+mod server;
 
 pub use reader::{SettingError, Source};
 
@@ -15,7 +16,7 @@ use crate::signed_url::BaseUrl;
 use crate::store::{CloudVariables, StoreUrl};
 use crate::telemetry::{LogFormat, LogLevel};
 use crate::webhook::AllowedNetworks;
-use crate::{admin, gateway, ledger, sender, server, store};
+use crate::{admin, gateway, ledger, sender, store};
 use reader::{Reader, Setting};
 
 /// The defaults, as the README shows them and `serve --config` reads them.
@@ -37,7 +38,11 @@ pub struct Config {
     /// The gateway.
     pub gateway: gateway::Config,
     /// Connections, of both listeners.
-    pub server: server::Config,
+    pub server: crate::server::Config,
+    /// The most connections of the admin listener at once.
+    pub admin_connections: usize,
+    /// The gateway's certificate and key.
+    pub tls: Option<crate::server::TlsConfig>,
     /// The admin listener.
     pub admin: admin::Config,
     /// The sender's database.
@@ -50,6 +55,22 @@ pub struct Config {
     pub log_level: LogLevel,
     /// What is odd but no error: variables that look like settings and are none.
     pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// What connections of the admin listener may do: it stands on a private network, with a cap of its own, and
+    /// nobody speaks for its clients.
+    #[must_use]
+    pub fn of_admin_connections(&self) -> crate::server::Config {
+        crate::server::Config {
+            connections: self.admin_connections,
+            connections_per_address: self.admin_connections,
+            trusted_proxies: crate::server::Networks::default(),
+            proxy_protocol: false,
+            client_header: None,
+            ..self.server.clone()
+        }
+    }
 }
 
 /// The store's settings, and how to log.
@@ -126,7 +147,9 @@ impl Sources {
                 requests_in_flight: reader.get("gateway.requests_in_flight")?,
                 retry_after: reader.get("gateway.retry_after")?,
             },
-            server: read_server(&reader)?,
+            server: server::read(&reader)?,
+            admin_connections: reader.get("admin.connections")?,
+            tls: server::read_tls(&reader)?,
             admin: read_admin(&reader)?,
             ledger: read_ledger(&reader)?,
             sender: read_sender(&reader, longest_lifetime)?,
@@ -212,21 +235,6 @@ fn read_store(reader: &Reader, environment: &[(String, String)]) -> Result<store
         ca_file: reader.optional("store.ca_file")?,
         options: reader.store_options(),
         cloud: CloudVariables::pick(environment.iter().cloned()),
-    })
-}
-
-fn read_server(reader: &Reader) -> Result<server::Config, SettingError> {
-    let connection_buffer = reader.get("server.connection_buffer")?;
-    if connection_buffer < 8_192 {
-        return Err(reader.refuse("server.connection_buffer", "a number of bytes from 8192 up"));
-    }
-    Ok(server::Config {
-        header_timeout: reader.get("server.header_timeout")?,
-        drain_timeout: reader.get("server.drain_timeout")?,
-        longest_target: reader.get("server.longest_target")?,
-        longest_head: reader.get("server.longest_head")?,
-        connection_buffer,
-        http2_streams: reader.get("server.http2_streams")?,
     })
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::encoding::Pieces;
 use super::range;
+use crate::server::Patience;
 use crate::signed_url::{Denial, Grant};
 use crate::store::{Chunks, Meta, Object, Span, Store, StoreError, Version};
 use crate::telemetry::metrics::{InFlight, Metrics};
@@ -177,7 +178,12 @@ impl Drop for Body {
             Content::Ready(bytes) => bytes.is_empty(),
             Content::Streamed { left, .. } => *left == Some(0),
         };
-        self.finish(if complete { Ending::Complete } else { Ending::ClientLeft });
+        let stalled = self.tracker.as_ref().is_some_and(Tracker::was_stalled);
+        self.finish(match (complete, stalled) {
+            (true, _) => Ending::Complete,
+            (false, true) => Ending::ClientStalled,
+            (false, false) => Ending::ClientLeft,
+        });
     }
 }
 
@@ -202,11 +208,22 @@ pub(super) struct Tracker {
     /// Given back when the body ends.
     place: Option<OwnedSemaphorePermit>,
     downloads: Option<mpsc::Sender<Downloaded>>,
+    patience: Option<Patience>,
 }
 
 impl Tracker {
     pub(super) fn new(record: AccessRecord, metrics: Metrics) -> Self {
-        Self { record, _in_flight: metrics.enter(), metrics, place: None, downloads: None }
+        Self { record, _in_flight: metrics.enter(), metrics, place: None, downloads: None, patience: None }
+    }
+
+    /// The server's patience with the client.
+    pub(super) fn with_patience(mut self, patience: Option<&Patience>) -> Self {
+        self.patience = patience.cloned();
+        self
+    }
+
+    fn was_stalled(&self) -> bool {
+        self.patience.as_ref().is_some_and(Patience::has_ended)
     }
 
     /// The link is good.

@@ -94,7 +94,8 @@ impl Gateway {
     }
 
     async fn answer(&self, request: &Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        let mut tracker = Tracker::new(record_of(request, peer), self.0.metrics.clone());
+        let mut tracker = Tracker::new(record_of(request, peer), self.0.metrics.clone())
+            .with_patience(request.extensions().get());
         tracker.tell(self.0.downloads.as_ref());
         let outcome = match route::route(request, &self.0.prefix) {
             Route::Asset { kind, id } => match self.verify(request, kind, id) {

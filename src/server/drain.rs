@@ -8,8 +8,16 @@ use tokio_util::task::TaskTracker;
 /// The signal to drain, and the tasks that must finish first. Clones share both.
 #[derive(Debug, Clone)]
 pub struct Drain {
-    begin: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
     tasks: TaskTracker,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    /// Said, not done: whoever sends requests here is to stop.
+    Announced,
+    Begun,
 }
 
 impl Default for Drain {
@@ -22,24 +30,35 @@ impl Drain {
     /// Nothing drains yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { begin: watch::Sender::new(false), tasks: TaskTracker::new() }
+        Self { stage: watch::Sender::new(Stage::Serving), tasks: TaskTracker::new() }
+    }
+
+    /// Says that draining will begin: from now on `/readyz` says no, so that nobody new is sent here.
+    pub fn announce(&self) {
+        self.stage.send_if_modified(|stage| {
+            let serving = *stage == Stage::Serving;
+            if serving {
+                *stage = Stage::Announced;
+            }
+            serving
+        });
     }
 
     /// Begins to drain: whoever waits in [`Drain::begun`] goes on.
     pub fn begin(&self) {
-        self.begin.send_replace(true);
+        self.stage.send_replace(Stage::Begun);
     }
 
-    /// Whether draining has begun.
+    /// Whether draining has begun or been announced.
     #[must_use]
-    pub fn has_begun(&self) -> bool {
-        *self.begin.borrow()
+    pub fn is_announced(&self) -> bool {
+        *self.stage.borrow() != Stage::Serving
     }
 
     /// Waits until draining begins.
     pub async fn begun(&self) {
         // The sender lives in self, so waiting cannot fail.
-        let _ = self.begin.subscribe().wait_for(|begun| *begun).await;
+        let _ = self.stage.subscribe().wait_for(|stage| *stage == Stage::Begun).await;
     }
 
     /// Runs a task that draining waits for.

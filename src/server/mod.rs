@@ -1,41 +1,66 @@
-//! Listeners and connections: speaks HTTP/1.1 and HTTP/2, holds the limits, drains. Serves any hyper service.
+//! Listeners and connections: speaks HTTP/1.1 and HTTP/2, with TLS or without, holds the limits, drains. Serves any hyper
+//! service.
 
+mod accept;
 mod config;
+mod crowd;
 mod drain;
+mod networks;
+mod outlet;
 mod protocol;
+mod proxy;
+mod socket;
+mod streams;
+mod tls;
 mod vet;
+mod vigil;
 
-pub use config::Config;
+pub use config::{ClientHeader, Config};
 pub use drain::Drain;
+pub use networks::Networks;
+pub use streams::Patience;
+pub use tls::{Certificate, TlsConfig, TlsError};
 pub use vet::Bodies;
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
-use hyper::rt::bounds::Http2ServerConnExec;
 use hyper::server::conn::{http1, http2};
-use hyper::service::{HttpService, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::telemetry::metrics::Metrics;
+use accept::{Acceptor, Usher};
+use crowd::{Crowd, Full, Place};
+use outlet::Outlet;
 use protocol::Protocol;
+use socket::{OneByOne, Socket, StrictLines};
+use streams::{Streams, Watched};
+use vigil::{Left, Limits, Signs, Vigil};
+
+/// What an HTTP/2 client may send beyond what is read: requests here have no bodies, or small ones.
+const HTTP2_STREAM_WINDOW: u32 = 65_535;
+const HTTP2_CONNECTION_WINDOW: u32 = 256 * 1024;
 
 /// Answers the requests of connections; one clone for each connection.
 pub trait Handler: Clone + Send + Sync + 'static {
     /// What its answers' bodies are; the server makes one from bytes for requests that it refuses itself.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + From<Bytes>
+        + Unpin
         + Send
         + 'static;
 
-    /// Answers one request of the client at `peer`. Every failure is an answer too.
+    /// Answers one request of the client at `peer`. Every failure is an answer too. Whether the server's patience with
+    /// the client has ended is told by the [`Patience`] among the request's extensions.
     fn answer(
         &self,
         request: Request<Incoming>,
@@ -56,130 +81,333 @@ pub trait Handler: Clone + Send + Sync + 'static {
     const BODIES: Bodies;
 }
 
-/// Accepts connections until `drain` begins, then lets those in flight finish.
-pub async fn serve(listener: TcpListener, config: Config, handler: impl Handler, drain: Drain) {
-    let config = Arc::new(config);
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = drain.begun() => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let connection =
-                    connection(stream, peer, Arc::clone(&config), handler.clone(), drain.clone());
-                drain.track(connection);
-            }
-            Err(error) => wait_after(&error).await,
-        }
-    }
-}
-
-/// A connection that failed before it was accepted concerns nobody else; running out of descriptors passes.
-async fn wait_after(error: &io::Error) {
-    use io::ErrorKind as K;
-    if matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::Interrupted) {
-        return;
-    }
-    tracing::error!(%error, "no connection can be accepted; trying again (is the limit on open files too low?)");
-    tokio::time::sleep(Duration::from_millis(100)).await;
-}
-
-async fn connection<H: Handler>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    config: Arc<Config>,
+/// What the connections of one listener have in common.
+#[derive(Debug)]
+pub struct Server<H> {
+    config: Config,
     handler: H,
     drain: Drain,
-) {
-    // Without it, the last piece of an answer may wait for the client's delayed acknowledgement.
-    let _ = stream.set_nodelay(true);
-    let detected = tokio::select! {
-        detected = tokio::time::timeout(config.header_timeout, protocol::detect(&stream)) => detected,
-        () = drain.begun() => return,
-    };
-    let Ok(Ok(protocol)) = detected else { return };
-    let service = service_fn(|request| {
-        let config = &config;
-        let handler = &handler;
-        async move { Ok::<_, Infallible>(answer(request, peer, config, handler).await) }
-    });
-    let ended = match protocol {
-        Protocol::Http1 => serve_http1(stream, &config, service, &drain).await,
-        Protocol::Http2 => {
-            let handler = handler.clone();
-            let config_of_streams = Arc::clone(&config);
-            let service = service_fn(move |request| {
-                let (config, handler) = (Arc::clone(&config_of_streams), handler.clone());
-                async move { Ok::<_, Infallible>(answer(request, peer, &config, &handler).await) }
-            });
-            serve_http2(stream, &config, service, &drain).await
+    certificate: Option<Certificate>,
+    metrics: Option<Metrics>,
+    crowd: Crowd,
+    usher: Usher,
+}
+
+impl<H: Handler> Server<H> {
+    /// A server that answers as `handler` does, until `drain` begins.
+    pub fn new(config: Config, handler: H, drain: Drain) -> Self {
+        let crowd = Crowd::new(config.connections, config.connections_per_address);
+        Self { config, handler, drain, certificate: None, metrics: None, crowd, usher: Usher::new() }
+    }
+
+    /// The same with TLS, if there is a certificate.
+    #[must_use]
+    pub fn with_tls(self, certificate: Option<Certificate>) -> Self {
+        Self { certificate, ..self }
+    }
+
+    /// The same, counting its connections.
+    #[must_use]
+    pub fn counting(self, metrics: Metrics) -> Self {
+        Self { metrics: Some(metrics), ..self }
+    }
+
+    /// Accepts connections until draining begins, then lets those in flight finish.
+    pub async fn serve(self, listener: TcpListener) {
+        let this = Arc::new(self);
+        let mut acceptor = Acceptor::new(listener);
+        loop {
+            let (stream, peer) = tokio::select! {
+                accepted = acceptor.next() => accepted,
+                () = this.drain.begun() => return,
+            };
+            this.let_in(stream, peer);
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "a connection ended early");
+    }
+
+    fn let_in(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let speaks = self.config.proxy_protocol && self.config.trusted_proxies.contain(peer.ip());
+        match (self.crowd.enter(), self.enter_from(peer)) {
+            (Ok(place), Ok(from)) => {
+                let this = Arc::clone(self);
+                self.drain.track(async move {
+                    let _place = place;
+                    let _open = this.metrics.as_ref().map(|metrics| metrics.connections().open());
+                    this.connection(stream, peer, speaks, from).await;
+                });
+            }
+            (Err(full), _) | (_, Err(full)) => self.no_room(stream, full),
+        }
+    }
+
+    /// Counts one more of this address. Whoever speaks for others is counted as these.
+    fn enter_from(&self, peer: SocketAddr) -> Result<Option<Place>, Full> {
+        let config = &self.config;
+        let for_others = config.proxy_protocol || config.client_header.is_some();
+        if for_others && config.trusted_proxies.contain(peer.ip()) {
+            return Ok(None);
+        }
+        self.crowd.enter_from(peer.ip()).map(Some)
+    }
+
+    fn no_room(&self, stream: TcpStream, full: Full) {
+        self.refused(match full {
+            Full::Everywhere => "too_many",
+            Full::AtAddress => "too_many_from_address",
+        });
+        // Who waits for a handshake would not understand.
+        if self.certificate.is_none() {
+            self.usher.no_room(stream);
+        }
+    }
+
+    fn refused(&self, reason: &'static str) {
+        if let Some(metrics) = &self.metrics {
+            metrics.connections().refused(reason);
+        }
+    }
+
+    /// Finds out who is there and what is spoken.
+    async fn connection(
+        self: Arc<Self>,
+        mut stream: TcpStream,
+        mut peer: SocketAddr,
+        speaks: bool,
+        mut from: Option<Place>,
+    ) {
+        if speaks {
+            match self.in_time(proxy::take_header(&mut stream)).await {
+                Some(Ok(client)) => peer = client.unwrap_or(peer),
+                Some(Err(error)) => {
+                    self.refused("no_proxy_header");
+                    tracing::warn!(%peer, %error, "a connection of a trusted proxy has no PROXY header");
+                    return;
+                }
+                None => return,
+            }
+            match self.enter_from(peer) {
+                Ok(place) => from = place,
+                Err(full) => return self.no_room(stream, full),
+            }
+        }
+        let _from = from;
+        let ended = match &self.certificate {
+            None => match self.in_time(protocol::detect(&stream)).await {
+                Some(Ok(protocol)) => self.speak_plainly(stream, peer, protocol).await,
+                Some(Err(_)) | None => return,
+            },
+            Some(certificate) => self.speak_tls(stream, peer, certificate).await,
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "a connection ended early");
+        }
+    }
+
+    /// What comes before the first request has the time of a request's head, and ends when draining begins.
+    async fn in_time<T>(&self, before: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = tokio::time::timeout(self.config.header_timeout, before) => done.ok(),
+            () = self.drain.begun() => None,
+        }
+    }
+
+    async fn speak_plainly(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        protocol: Protocol,
+    ) -> Result<(), Ended> {
+        let signs = Signs::of_connection(Limits::from(&self.config));
+        let socket = Socket::new(stream, Arc::clone(&signs), protocol == Protocol::Http1);
+        self.speak(socket, peer, protocol, signs).await
+    }
+
+    async fn speak_tls(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        certificate: &Certificate,
+    ) -> Result<(), Ended> {
+        let signs = Signs::of_connection(Limits::from(&self.config));
+        // The first byte of TLS is no letter; of a request it is.
+        let first = self.in_time(protocol::peek(&stream, &mut [0], |start| start.first().copied())).await;
+        match first {
+            Some(Ok(first)) if first.is_ascii_alphabetic() => {
+                self.refused("not_tls");
+                tracing::debug!(%peer, "plain HTTP was spoken where TLS is");
+                self.usher.wants_tls(stream);
+                return Ok(());
+            }
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return Ok(()),
+        }
+        let socket = Socket::new(stream, Arc::clone(&signs), true);
+        let handshake =
+            tokio::time::timeout(certificate.handshake_timeout(), certificate.acceptor().accept(socket));
+        let mut stream = tokio::select! {
+            stream = handshake => match stream {
+                Ok(stream) => stream.map_err(|error| self.no_handshake(error))?,
+                Err(_) => return Err(self.no_handshake(io::ErrorKind::TimedOut.into())),
+            },
+            () = self.drain.begun() => return Ok(()),
+        };
+        tls::bound(&mut stream);
+        // RFC 9113 §3.3: over TLS, HTTP/2 is what both have agreed to speak.
+        let protocol = match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => Protocol::Http2,
+            _ => Protocol::Http1,
+        };
+        stream.get_mut().0.hears_heads(protocol == Protocol::Http1);
+        // The handshake has had its time: the first head has its own.
+        signs.heads_begin();
+        self.speak(stream, peer, protocol, signs).await
+    }
+
+    fn no_handshake(&self, error: io::Error) -> Ended {
+        self.refused("no_handshake");
+        Ended::NoHandshake(error)
+    }
+
+    async fn speak<S>(
+        self: &Arc<Self>,
+        stream: S,
+        peer: SocketAddr,
+        protocol: Protocol,
+        signs: Arc<Signs>,
+    ) -> Result<(), Ended>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let vigil = Vigil::over(Arc::clone(&signs));
+        // In HTTP/2 the windows are what holds pieces back.
+        let outlet = (protocol == Protocol::Http1).then(Outlet::new);
+        let stream = OneByOne::new(stream, outlet.clone());
+        let this = Arc::clone(self);
+        let service = service_fn(move |request| {
+            let (this, signs, outlet) = (Arc::clone(&this), Arc::clone(&signs), outlet.clone());
+            async move { Ok::<_, Infallible>(this.answer(request, peer, &signs, outlet).await) }
+        });
+        match (protocol, H::BODIES) {
+            (Protocol::Http2, _) => {
+                let connection = self.http2().serve_connection(TokioIo::new(stream), service);
+                self.attend(pin!(connection), vigil, http2::Connection::graceful_shutdown).await
+            }
+            (Protocol::Http1, Bodies::Refused) => {
+                let stream = TokioIo::new(StrictLines::new(stream));
+                let connection = self.http1().serve_connection(stream, service);
+                self.attend(pin!(connection), vigil, http1::Connection::graceful_shutdown).await
+            }
+            (Protocol::Http1, Bodies::Allowed) => {
+                let connection = self.http1().serve_connection(TokioIo::new(stream), service);
+                self.attend(pin!(connection), vigil, http1::Connection::graceful_shutdown).await
+            }
+        }
+    }
+
+    /// Lets a connection do its work until it ends, or the vigil does.
+    async fn attend<C>(
+        &self,
+        mut connection: Pin<&mut C>,
+        mut vigil: Vigil,
+        finish: impl Fn(Pin<&mut C>),
+    ) -> Result<(), Ended>
+    where
+        C: Future<Output = Result<(), hyper::Error>>,
+    {
+        let mut finishing = false;
+        loop {
+            // In this order: the vigil sees what the connection has just done.
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => return ended.map_err(Ended::Http),
+                left = vigil.left() => {
+                    if finishing || left != Left::Idle {
+                        if let Some(metrics) = &self.metrics {
+                            metrics.connections().cut(left.name());
+                        }
+                        return Err(Ended::Left(left));
+                    }
+                }
+                () = self.drain.begun(), if !finishing => {}
+            }
+            // Idle or draining: what is in flight is finished, nothing new begins.
+            finish(connection.as_mut());
+            finishing = true;
+        }
+    }
+
+    fn http1(&self) -> http1::Builder {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            // The vigil has the deadlines.
+            .header_read_timeout(None)
+            .max_buf_size(self.config.connection_buffer)
+            .half_close(true);
+        builder
+    }
+
+    fn http2(&self) -> http2::Builder<Streams> {
+        let mut builder = http2::Builder::new(Streams(Limits::from(&self.config)));
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(self.config.http2_streams)
+            .max_pending_accept_reset_streams(self.config.http2_resets)
+            .max_local_error_reset_streams(self.config.http2_resets)
+            .initial_stream_window_size(HTTP2_STREAM_WINDOW)
+            .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
+            .max_header_list_size(u32::try_from(self.config.longest_head).unwrap_or(u32::MAX))
+            .max_send_buf_size(self.config.connection_buffer)
+            .keep_alive_interval(self.config.header_timeout)
+            .keep_alive_timeout(self.config.header_timeout);
+        builder
+    }
+
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        peer: SocketAddr,
+        signs: &Arc<Signs>,
+        outlet: Option<Arc<Outlet>>,
+    ) -> Response<Watched<H::Body>> {
+        let in_flight = signs.begin();
+        let patience = Patience::here(signs);
+        request.extensions_mut().insert(patience.clone());
+        let config = &self.config;
+        let client = proxy::client(peer, request.headers(), config.client_header, &config.trusted_proxies);
+        // A proxy's connection is the proxy's; a request that it passes on is its client's.
+        let place = if client == peer { Ok(None) } else { self.enter_from(client) };
+        let (response, place) = match (place, vet::vet(&request, config, H::BODIES)) {
+            (Ok(place), Ok(())) => (self.handler.answer(request, client).await, place),
+            (Ok(place), Err(refused)) => {
+                (self.handler.refuse(&request, client, refused.into_response(&request)), place)
+            }
+            (Err(_), _) => {
+                let crowded = vet::without_body_for_head(&request, accept::crowded());
+                (self.handler.refuse(&request, client, crowded), None)
+            }
+        };
+        response.map(|body| patience.watch(body, in_flight, place, outlet))
     }
 }
 
-async fn answer<H: Handler>(
-    request: Request<Incoming>,
-    peer: SocketAddr,
-    config: &Config,
-    handler: &H,
-) -> Response<H::Body> {
-    match vet::vet(&request, config, H::BODIES) {
-        Ok(()) => handler.answer(request, peer).await,
-        Err(refused) => handler.refuse(&request, peer, refused.into_response(&request)),
-    }
+/// Why a connection ended early.
+#[derive(Debug)]
+enum Ended {
+    Http(hyper::Error),
+    NoHandshake(io::Error),
+    Left(Left),
 }
 
-async fn serve_http1<S, B>(
-    stream: TcpStream,
-    config: &Config,
-    service: S,
-    drain: &Drain,
-) -> Result<(), hyper::Error>
-where
-    S: HttpService<Incoming, ResBody = B, Error = Infallible>,
-    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
-{
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(config.header_timeout)
-        .max_buf_size(config.connection_buffer)
-        .half_close(true);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    tokio::select! {
-        ended = connection.as_mut() => return ended,
-        () = drain.begun() => connection.as_mut().graceful_shutdown(),
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Http(error) => error.fmt(f),
+            Self::NoHandshake(error) => write!(f, "no TLS handshake: {error}"),
+            Self::Left(Left::Silent) => f.write_str("no request came in time"),
+            Self::Left(Left::Idle) => f.write_str("nothing was asked for a long time"),
+            Self::Left(Left::Stalled) => f.write_str("the client took too little"),
+        }
     }
-    connection.await
-}
-
-async fn serve_http2<S, B>(
-    stream: TcpStream,
-    config: &Config,
-    service: S,
-    drain: &Drain,
-) -> Result<(), hyper::Error>
-where
-    S: HttpService<Incoming, ResBody = B, Error = Infallible, Future: Send + 'static>,
-    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
-    TokioExecutor: Http2ServerConnExec<S::Future, B>,
-{
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(config.http2_streams)
-        .max_header_list_size(u32::try_from(config.longest_head).unwrap_or(u32::MAX))
-        .max_send_buf_size(config.connection_buffer)
-        .keep_alive_interval(config.header_timeout)
-        .keep_alive_timeout(config.header_timeout);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    tokio::select! {
-        ended = connection.as_mut() => return ended,
-        () = drain.begun() => connection.as_mut().graceful_shutdown(),
-    }
-    connection.await
 }

@@ -20,12 +20,23 @@ pub(super) enum Protocol {
 
 /// Looks at the first bytes without taking them.
 pub(super) async fn detect(stream: &TcpStream) -> io::Result<Protocol> {
-    let mut start = [0; PREFACE.len()];
+    peek(stream, &mut [0; PREFACE.len()], judge).await
+}
+
+/// Looks at the first bytes, without taking them, until `judge` has seen enough. At the end of the stream, and when
+/// `seen` is full, there will not be more.
+pub(super) async fn peek<T>(
+    stream: &TcpStream,
+    seen: &mut [u8],
+    judge: impl Fn(&[u8]) -> Option<T>,
+) -> io::Result<T> {
     let mut pause = FIRST_PAUSE;
     loop {
-        let seen = stream.peek(&mut start).await?;
-        match judge(start.get(..seen).unwrap_or_default()) {
-            Some(protocol) => return Ok(protocol),
+        let count = stream.peek(seen).await?;
+        let start = seen.get(..count).unwrap_or_default();
+        match judge(start) {
+            Some(found) => return Ok(found),
+            None if start.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
             // Peeking returns at once as long as a byte is there, so waiting for more takes a pause.
             None => tokio::time::sleep(pause).await,
         }

@@ -54,8 +54,13 @@ impl Refused {
         if request.version() < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        if *request.method() == Method::HEAD { response.map(|_| Bytes::new()) } else { response }
+        without_body_for_head(request, response)
     }
+}
+
+/// An answer to HEAD has no body, whatever it is (RFC 9110 §9.3.2).
+pub(super) fn without_body_for_head<B>(request: &Request<B>, response: Response<Bytes>) -> Response<Bytes> {
+    if *request.method() == Method::HEAD { response.map(|_| Bytes::new()) } else { response }
 }
 
 pub(super) fn vet<B>(request: &Request<B>, config: &Config, bodies: Bodies) -> Result<(), Refused> {

@@ -20,7 +20,7 @@ use super::{Meta, StoreError};
 use crate::telemetry::metrics::StoreOperation;
 
 /// How much of a local file is read at a time, in bytes. A stalled client holds one such chunk.
-const FILE_CHUNK: u64 = 64 * 1024;
+const FILE_CHUNK: u64 = 16 * 1024;
 
 /// The first pause before a body is taken up again; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -226,8 +226,9 @@ fn pieces(result: GetResult) -> Pieces {
     }
 }
 
-/// Reads positions `from..to` of a file with large reads in the blocking pool. (The crate's own stream reads 8 KiB a
-/// hop, and never ends when the file has shrunk.)
+/// Reads positions `from..to` of a file: what the kernel has in memory at once, and what it has not in the blocking pool,
+/// while it reads ahead what follows. (The crate's own stream hops there for every 8 KiB, and never ends when the file
+/// has shrunk.)
 fn read_file(file: File, from: u64, to: u64) -> impl Stream<Item = Result<Bytes, StoreError>> + Send {
     let file = Arc::new(file);
     stream::try_unfold(from, move |at| {
@@ -237,13 +238,21 @@ fn read_file(file: File, from: u64, to: u64) -> impl Stream<Item = Result<Bytes,
                 return Ok(None);
             }
             let want = usize::try_from((to - at).min(FILE_CHUNK)).unwrap_or_default();
-            let read = tokio::task::spawn_blocking(move || {
-                let mut buffer = vec![0; want];
-                let count = file.read_at(&mut buffer, at)?;
-                buffer.truncate(count);
-                Ok::<_, std::io::Error>(buffer)
-            });
-            let buffer = read.await.map_err(std::io::Error::from)??;
+            let mut buffer = vec![0; want];
+            let buffer = match read_from_memory(&file, &mut buffer, at) {
+                Some(count) => {
+                    buffer.truncate(count);
+                    buffer
+                }
+                None => {
+                    let read = tokio::task::spawn_blocking(move || {
+                        let count = file.read_at(&mut buffer, at)?;
+                        buffer.truncate(count);
+                        Ok::<_, std::io::Error>(buffer)
+                    });
+                    read.await.map_err(std::io::Error::from)??
+                }
+            };
             if buffer.is_empty() {
                 return Ok(None);
             }
@@ -251,4 +260,19 @@ fn read_file(file: File, from: u64, to: u64) -> impl Stream<Item = Result<Bytes,
             Ok(Some((Bytes::from(buffer), next)))
         }
     })
+}
+
+/// Reads what needs no waiting for a disk; `None` if that is nothing, or the file system cannot tell.
+#[cfg(target_os = "linux")]
+fn read_from_memory(file: &File, buffer: &mut [u8], at: u64) -> Option<usize> {
+    use rustix::io::{ReadWriteFlags, preadv2};
+
+    let mut buffers = [std::io::IoSliceMut::new(buffer)];
+    preadv2(file, &mut buffers, at, ReadWriteFlags::NOWAIT).ok().filter(|count| *count > 0)
+}
+
+/// Only Linux can be asked for that.
+#[cfg(not(target_os = "linux"))]
+fn read_from_memory(_file: &File, _buffer: &mut [u8], _at: u64) -> Option<usize> {
+    None
 }

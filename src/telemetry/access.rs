@@ -19,6 +19,8 @@ pub enum Ending {
     Complete,
     /// The client went away first; normal for players that seek and for preview bots.
     ClientLeft,
+    /// The client took so little for so long that it was left.
+    ClientStalled,
     /// The store broke off, and so did we.
     StoreFailed,
 }
@@ -30,6 +32,7 @@ impl Ending {
         match self {
             Self::Complete => "complete",
             Self::ClientLeft => "client_left",
+            Self::ClientStalled => "client_stalled",
             Self::StoreFailed => "store_failed",
         }
     }
@@ -119,6 +122,9 @@ impl AccessRecord {
             (Ending::Complete, Some(asset)) if self.outcome == "ok" => format!("sent the {asset}").into(),
             (Ending::Complete, _) => format!("answered {} {}", self.status.as_u16(), self.outcome).into(),
             (Ending::ClientLeft, _) => "the client left before the end".into(),
+            (Ending::ClientStalled, _) => {
+                "the client took too little, so the connection was broken off".into()
+            }
             (Ending::StoreFailed, _) => "the store failed, so the connection was broken off".into(),
         }
     }

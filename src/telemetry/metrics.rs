@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::access::{AccessRecord, Ending};
+use super::connections::Connections;
 
 /// The media type of [`Metrics::render`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -125,6 +126,7 @@ pub struct Metrics(Arc<Numbers>);
 
 struct Numbers {
     registry: Registry,
+    connections: Connections,
     requests: Family<RequestLabels, Counter>,
     bodies: Family<BodyLabels, Counter>,
     sent: Family<AssetLabel, Counter<u64, AtomicU64>>,
@@ -174,6 +176,7 @@ impl Metrics {
     pub fn new() -> Self {
         let mut numbers = Numbers {
             registry: Registry::with_prefix("webhook_assets"),
+            connections: Connections::default(),
             requests: Family::default(),
             bodies: Family::default(),
             sent: Family::default(),
@@ -199,10 +202,16 @@ impl Metrics {
             endpoints: Family::default(),
             ledger_errors: Family::default(),
         };
+        numbers.connections.register(&mut numbers.registry);
         numbers.register();
         numbers.register_webhooks();
         numbers.store_up.set(1);
         Self(Arc::new(numbers))
+    }
+
+    /// The numbers of the listeners.
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.0.connections
     }
 
     /// A request ended as `record` says.

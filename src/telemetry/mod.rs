@@ -2,6 +2,7 @@
 //! names are constants here.
 
 mod access;
+mod connections;
 mod log;
 pub mod metrics;
 

@@ -6,8 +6,11 @@ mod doctor;
 mod erase;
 mod keys;
 mod links;
+mod proxies;
 mod serve;
 mod settings;
+mod stopping;
+mod tls;
 mod webhooks;
 
 use std::io::{Read, Write};

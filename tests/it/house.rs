@@ -21,7 +21,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
         "sender",
         &["clock", "secret", "asset", "signed_url", "telemetry", "keys", "store", "webhook", "ledger"],
     ),
-    ("server", &["problem"]),
+    ("server", &["clock", "problem", "telemetry"]),
     ("gateway", &["clock", "asset", "signed_url", "problem", "telemetry", "keys", "store", "server"]),
     (
         "admin",

@@ -4,11 +4,13 @@
 #![expect(clippy::cast_possible_truncation, reason = "test data is small, and made of truncated numbers")]
 
 mod admin;
+mod behind_a_proxy;
 mod breaking;
 mod cli;
 mod contract;
 mod deploy;
 mod erasing;
+mod floods;
 mod house;
 mod http2;
 mod local_files;
@@ -18,9 +20,12 @@ mod ranges;
 mod records;
 mod refusals;
 mod resuming;
+mod rooms_full;
 mod rotation;
 mod sending;
+mod slow_clients;
 mod smoke;
 mod store_requests;
 mod support;
+mod tls;
 mod wire;

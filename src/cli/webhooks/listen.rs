@@ -22,7 +22,7 @@ use super::verdict::{self, Verdict};
 use crate::cli::terminal::{shown, shown_lines};
 use crate::cli::{Ended, Failure, duration, print};
 use crate::clock::{Clock, SystemClock};
-use crate::server::{self, Bodies, Drain, Handler};
+use crate::server::{self, Bodies, Drain, Handler, Server};
 use crate::webhook::{WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, WebhookSecret, X_WEBHOOK_SIGNATURE};
 
 /// The largest body that is taken, in bytes.
@@ -155,14 +155,24 @@ impl Receiver {
     pub(in crate::cli) async fn serve(self, listener: TcpListener) {
         let connections = server::Config {
             header_timeout: Duration::from_secs(15),
+            idle_timeout: Duration::from_secs(60),
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(1),
+            slowest_client: 1,
+            stall_timeout: Duration::from_secs(60),
+            connections: 100,
+            connections_per_address: 100,
             longest_target: 8_192,
             longest_head: 32_768,
             connection_buffer: 65_536,
             http2_streams: 100,
+            http2_resets: 20,
+            trusted_proxies: server::Networks::default(),
+            proxy_protocol: false,
+            client_header: None,
         };
         let stop = self.stop.clone();
-        server::serve(listener, connections, self, stop).await;
+        Server::new(connections, self, stop).serve(listener).await;
     }
 
     /// Everything there is to say about a request, and whether its signatures are good.

@@ -162,7 +162,7 @@ async fn moved(desk: &Desk, before: &Page, until: &str) -> impl Fn(&str) -> f64 
     move |series| after.value(series) - before.get(series).copied().unwrap_or(0.0)
 }
 
-const FAMILIES: [(&str, &str); 24] = [
+const FAMILIES: [(&str, &str); 29] = [
     ("requests", "counter"),
     ("bodies", "counter"),
     ("sent_bytes", "counter"),
@@ -176,6 +176,11 @@ const FAMILIES: [(&str, &str); 24] = [
     ("links_minted", "counter"),
     ("keyring_keys", "gauge"),
     ("keyring_reloads", "counter"),
+    ("connections", "gauge"),
+    ("connections_refused", "counter"),
+    ("connections_cut", "counter"),
+    ("certificate_expires_seconds", "gauge"),
+    ("certificate_reloads", "counter"),
     ("webhook_events_accepted", "counter"),
     ("webhook_deliveries", "counter"),
     ("webhook_delivery_seconds", "histogram"),

@@ -19,6 +19,16 @@ impl Http2 {
         Self(requests)
     }
 
+    /// A connection on which a stream that nobody reads fills its own window, not that of all streams together.
+    pub async fn roomy(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let mut client = h2::client::Builder::new();
+        client.initial_window_size(65_535).initial_connection_window_size(1 << 20);
+        let (requests, connection) = client.handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        Self(requests)
+    }
+
     /// Sends GET and waits for the head of the answer.
     pub async fn get(&mut self, target: &str, fields: &[(&str, &str)]) -> http::Response<RecvStream> {
         self.try_get(target, fields).await.unwrap()

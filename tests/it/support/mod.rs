@@ -8,6 +8,7 @@ pub mod process;
 pub mod receiver;
 pub mod slow;
 pub mod stores;
+pub mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use webhook_assets::gateway::{self, AllowedOrigins, Gateway};
 use webhook_assets::keys::KeyringInForce;
 use webhook_assets::ledger::{self, DatabaseUrl, Ledger};
 use webhook_assets::sender::{self, Sender};
-use webhook_assets::server::{self, Drain};
+use webhook_assets::server::{self, Certificate, Drain, Server};
 use webhook_assets::signed_url::BaseUrl;
 use webhook_assets::store::{self, CloudVariables, Store, StoreUrl};
 use webhook_assets::telemetry::metrics::Metrics;
@@ -88,6 +89,7 @@ pub struct Plan {
     pub store: store::Config,
     pub gateway: gateway::Config,
     pub server: server::Config,
+    pub certificate: Option<Certificate>,
     pub admin_token: Option<&'static str>,
     /// Whether webhooks are sent, from a database of the site's own.
     pub sender: Option<sender::Config>,
@@ -127,12 +129,23 @@ impl Plan {
             },
             server: server::Config {
                 header_timeout: Duration::from_secs(5),
+                idle_timeout: Duration::from_secs(5),
+                drain_delay: Duration::ZERO,
+                slowest_client: 1_024,
+                stall_timeout: Duration::from_secs(60),
+                connections: 1_000,
+                connections_per_address: 1_000,
+                http2_resets: 20,
+                trusted_proxies: server::Networks::default(),
+                proxy_protocol: false,
+                client_header: None,
                 drain_timeout: Duration::from_secs(5),
                 longest_target: 8_192,
                 longest_head: 32_768,
                 connection_buffer: 65_536,
                 http2_streams: 100,
             },
+            certificate: None,
             admin_token: None,
             sender: None,
         }
@@ -218,13 +231,14 @@ impl Plan {
             keyring,
             base,
             drain: drain.clone(),
-            metrics,
+            metrics: metrics.clone(),
             sender,
             database: database_url,
             _folder: folder,
         };
-        tokio::spawn(server::serve(gateway_listener, self.server.clone(), gateway, drain));
-        tokio::spawn(server::serve(admin_listener, self.server, admin, Drain::new()));
+        let server = Server::new(self.server.clone(), gateway, drain).with_tls(self.certificate);
+        tokio::spawn(server.counting(metrics).serve(gateway_listener));
+        tokio::spawn(Server::new(self.server, admin, Drain::new()).serve(admin_listener));
         site
     }
 }

@@ -30,9 +30,10 @@ impl Running {
     /// Where it says that one of its listeners is bound.
     #[track_caller]
     pub fn address(&self, name: &str) -> SocketAddr {
-        let start = format!("{name} listening on http://");
+        let start = format!("{name} listening on ");
+        let address = |line: &str| line.strip_prefix(&start)?.split_once("://")?.1.parse().ok();
         eventually(
-            || self.out().lines().find_map(|line| line.strip_prefix(&start)?.parse().ok()),
+            || self.out().lines().find_map(address),
             || format!("{name} is not bound; standard error: {}", self.err()),
         )
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::closed_after;
@@ -10,9 +10,13 @@ use crate::support::{Answer, Plan, Site};
 
 const HEADER_TIMEOUT: Duration = Duration::from_millis(400);
 
+/// Longer than [`HEADER_TIMEOUT`] by far.
+const IDLE_TIMEOUT: Duration = Duration::from_millis(3_600);
+
 async fn impatient_site() -> Site {
     let mut plan = Plan::usual().await;
     plan.server.header_timeout = HEADER_TIMEOUT;
+    plan.server.idle_timeout = IDLE_TIMEOUT;
     plan.start().await
 }
 
@@ -59,7 +63,7 @@ async fn a_head_that_drips_is_cut_all_the_same() {
     });
     let began = std::time::Instant::now();
     let mut said = Vec::new();
-    let read = tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut said);
+    let read = reader.read_to_end(&mut said);
     let _ = tokio::time::timeout(Duration::from_secs(10), read).await.expect("it drips for ever");
     assert_timely(began.elapsed());
     dripping.abort();
@@ -74,13 +78,43 @@ async fn a_silent_connection_is_closed_after_the_header_timeout() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_after_the_header_timeout() {
+async fn an_idle_connection_is_kept_for_the_idle_timeout() {
     let site = impatient_site().await;
     let request = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", site.recording());
     let (after, said) = closed_after(saying(&site, request.as_bytes()).await).await;
-    assert_timely(after);
+    assert!(after >= IDLE_TIMEOUT && after < IDLE_TIMEOUT * 2, "{after:?}");
     let (answer, rest) = Answer::parse(&said, false);
     assert_eq!((answer.status, rest), (200, &b""[..]));
+}
+
+#[tokio::test]
+async fn a_second_head_that_does_not_end_has_the_header_timeout_from_its_first_byte() {
+    let site = impatient_site().await;
+    let request = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", site.transcript());
+    let mut stream = saying(&site, request.as_bytes()).await;
+    let mut answer = vec![0; 1_024];
+    stream.read_exact(&mut answer).await.unwrap();
+    tokio::time::sleep(2 * HEADER_TIMEOUT).await;
+    stream.write_all(b"GET /").await.unwrap();
+    let (after, said) = closed_after(stream).await;
+    assert_timely(after);
+    assert!(!String::from_utf8_lossy(&said).contains("HTTP/1.1 40"));
+}
+
+#[tokio::test]
+async fn an_idle_connection_of_http_2_is_told_goodbye() {
+    let site = impatient_site().await;
+    let stream = site.client().connect().await;
+    let (mut requests, connection) = h2::client::handshake(stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = http::Request::get(format!("http://localhost{}", site.transcript())).body(()).unwrap();
+    let (answer, _) = requests.send_request(request, true).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 200);
+    let began = std::time::Instant::now();
+    // GOAWAY without an error ends the connection well.
+    tokio::time::timeout(Duration::from_secs(10), connection).await.unwrap().unwrap().unwrap();
+    let after = began.elapsed();
+    assert!(after >= IDLE_TIMEOUT * 3 / 4 && after < IDLE_TIMEOUT * 2, "{after:?}");
 }
 
 #[tokio::test]

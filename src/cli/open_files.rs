@@ -1,0 +1,54 @@
+//! The limit on open files: every connection is one, and so is every download from local files.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::config::Config;
+
+/// What the program needs beside connections and downloads: listeners, database, log, store.
+const RESERVE: u64 = 256;
+
+/// Raises the limit as far as the system allows, and lowers the cap on connections to what it holds: a program that runs
+/// out of descriptors answers nobody, health checks included. Says so if it had to.
+pub(super) fn fit(config: &mut Config) {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        if setrlimit(Resource::Nofile, raised).is_ok() {
+            limit = raised;
+        }
+    }
+    let Some(files) = limit.current else { return };
+    let connections = config.server.connections;
+    let most = fitting(files, connections as u64, config.gateway.requests_in_flight as u64);
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    if most < connections {
+        tracing::warn!(
+            files,
+            "server.connections is {connections}, but the limit on open files has room for {most} with their downloads; \
+             taking {most} (raise it: `ulimit -n`, LimitNOFILE= of systemd, or --ulimit of docker)"
+        );
+        config.server.connections = most;
+    }
+}
+
+/// How many connections fit: each may have a download, and there are not more downloads than `in_flight`.
+fn fitting(files: u64, connections: u64, in_flight: u64) -> u64 {
+    let room = files.saturating_sub(RESERVE.min(files / 2));
+    let beside_downloads = room.saturating_sub(in_flight).max(room / 2);
+    connections.min(beside_downloads).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_and_their_downloads_fit_into_the_limit() {
+        assert_eq!(fitting(1 << 20, 8_192, 4_096), 8_192);
+        assert_eq!(fitting(20_000, 8_192, 4_096), 8_192);
+        assert_eq!(fitting(10_256, 8_192, 4_096), 5_904);
+        assert_eq!(fitting(1_024, 8_192, 4_096), 384);
+        assert_eq!(fitting(64, 8_192, 4_096), 16);
+        assert_eq!(fitting(0, 8_192, 4_096), 1);
+    }
+}

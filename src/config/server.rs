@@ -1,0 +1,88 @@
+//! The settings of listeners and connections.
+
+use std::time::Duration;
+
+use super::LONGEST_DURATION;
+use super::reader::{Reader, Setting, SettingError};
+use crate::server;
+
+pub(super) fn read(reader: &Reader) -> Result<server::Config, SettingError> {
+    let connection_buffer = reader.get("server.connection_buffer")?;
+    if connection_buffer < 8_192 {
+        return Err(reader.refuse("server.connection_buffer", "a number of bytes from 8192 up"));
+    }
+    let trusted_proxies: server::Networks = reader.get("server.trusted_proxies")?;
+    let proxy_protocol = reader.get("server.proxy_protocol")?;
+    let client_header = reader.optional("server.client_header")?;
+    if trusted_proxies.is_empty() && proxy_protocol {
+        return Err(reader.refuse("server.proxy_protocol", NEEDS_PROXIES));
+    }
+    if trusted_proxies.is_empty() && client_header.is_some() {
+        return Err(reader.refuse("server.client_header", NEEDS_PROXIES));
+    }
+    Ok(server::Config {
+        header_timeout: reader.get("server.header_timeout")?,
+        idle_timeout: reader.get("server.idle_timeout")?,
+        drain_delay: reader.get::<DurationOrNone>("server.drain_delay")?.0,
+        drain_timeout: reader.get("server.drain_timeout")?,
+        slowest_client: reader.get("server.slowest_client")?,
+        stall_timeout: reader.get("server.stall_timeout")?,
+        connections: reader.get("server.connections")?,
+        connections_per_address: reader.get("server.connections_per_address")?,
+        longest_target: reader.get("server.longest_target")?,
+        longest_head: reader.get("server.longest_head")?,
+        connection_buffer,
+        http2_streams: reader.get("server.http2_streams")?,
+        http2_resets: reader.get("server.http2_resets")?,
+        trusted_proxies,
+        proxy_protocol,
+        client_header,
+    })
+}
+
+/// What is missing where somebody is to be believed and nobody is named.
+const NEEDS_PROXIES: &str =
+    "effect only with server.trusted_proxies, the networks of the proxies that may say it";
+
+pub(super) fn read_tls(reader: &Reader) -> Result<Option<server::TlsConfig>, SettingError> {
+    let certificate = reader.optional("tls.certificate")?;
+    let key = reader.optional("tls.key")?;
+    let handshake_timeout = reader.get("tls.handshake_timeout")?;
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(server::TlsConfig { certificate, key, handshake_timeout })),
+        (None, None) => Ok(None),
+        (Some(_), None) => {
+            Err(reader.refuse("tls.key", "the path of the certificate's key, because tls.certificate is set"))
+        }
+        (None, Some(_)) => {
+            Err(reader.refuse("tls.certificate", "the path of a certificate, because tls.key is set"))
+        }
+    }
+}
+
+impl Setting for server::Networks {
+    const TAKES: &'static str = "networks in CIDR notation such as 10.1.0.0/16 or fd00:1::/64";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl Setting for server::ClientHeader {
+    const TAKES: &'static str = "Forwarded or X-Forwarded-For";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+/// A duration that may be none at all.
+struct DurationOrNone(Duration);
+
+impl Setting for DurationOrNone {
+    const TAKES: &'static str = "a duration such as 5s, or 0s for none";
+
+    fn parse(text: &str) -> Option<Self> {
+        humantime::parse_duration(text).ok().filter(|duration| *duration <= LONGEST_DURATION).map(Self)
+    }
+}

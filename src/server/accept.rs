@@ -1,0 +1,145 @@
+//! Accepting: who comes is let in, or told at once that there is no room.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::problem::Problem;
+
+/// How many may be told at once that there is no room; more are not told.
+const TOLD_AT_ONCE: usize = 64;
+
+/// How long they have to hear it.
+const TELLING: Duration = Duration::from_secs(1);
+
+/// When to come back. Connections come free as downloads end.
+const COME_BACK: &str = "5";
+
+/// Takes connections in, whatever happens.
+pub(super) struct Acceptor {
+    listener: TcpListener,
+    /// Whether the last one could not be accepted: said once, until it can.
+    failing: bool,
+}
+
+impl Acceptor {
+    pub(super) fn new(listener: TcpListener) -> Self {
+        Self { listener, failing: false }
+    }
+
+    /// The next connection. Running out of descriptors passes, and is waited for.
+    pub(super) async fn next(&mut self) -> (TcpStream, SocketAddr) {
+        use io::ErrorKind as K;
+
+        loop {
+            match self.listener.accept().await {
+                Ok(accepted) => {
+                    if std::mem::take(&mut self.failing) {
+                        tracing::info!("connections are accepted again");
+                    }
+                    return accepted;
+                }
+                // A connection that failed before it was accepted concerns nobody else.
+                Err(error)
+                    if matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::Interrupted) => {
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut self.failing, true) {
+                        tracing::error!(
+                            %error,
+                            "no connection can be accepted; trying again ten times a second until one can \
+                             (raise the limit on open files, or lower server.connections)"
+                        );
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+}
+
+/// Answers those for whom there is no room.
+#[derive(Debug, Clone)]
+pub(super) struct Usher {
+    told: Arc<Semaphore>,
+}
+
+impl Usher {
+    pub(super) fn new() -> Self {
+        Self { told: Arc::new(Semaphore::new(TOLD_AT_ONCE)) }
+    }
+
+    /// Says so to whoever speaks plain HTTP, at once and without reading the request.
+    pub(super) fn no_room(&self, stream: TcpStream) {
+        self.tell(stream, &wire(&crowded()));
+    }
+
+    /// Says so to whoever speaks plain HTTP where TLS is spoken.
+    pub(super) fn wants_tls(&self, stream: TcpStream) {
+        let problem = Problem::new(
+            StatusCode::BAD_REQUEST,
+            "tls_expected",
+            "HTTPS expected",
+            "This port speaks HTTPS. Use the link as it is, with https:// at its beginning.",
+        );
+        self.tell(stream, &wire(&problem.into_response()));
+    }
+
+    fn tell(&self, mut stream: TcpStream, words: &[u8]) {
+        let Ok(place) = Arc::clone(&self.told).try_acquire_owned() else { return };
+        // A fresh connection's buffer has room for this.
+        if !matches!(stream.try_write(words), Ok(written) if written == words.len()) {
+            return;
+        }
+        tokio::spawn(async move {
+            let _place = place;
+            // Closing with bytes unread resets the connection, and the answer may be lost with it (RFC 9112 §9.6).
+            let leave = async {
+                stream.shutdown().await?;
+                let mut unread = [0; 1_024];
+                while stream.read(&mut unread).await? > 0 {}
+                Ok::<_, io::Error>(())
+            };
+            let _ = tokio::time::timeout(TELLING, leave).await;
+        });
+    }
+}
+
+/// The answer when there is no room for one more.
+pub(super) fn crowded() -> Response<Bytes> {
+    let problem = Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too_many_connections",
+        "Too many connections",
+        "There are too many connections, in all or from your address. Close some, or try again in a few seconds.",
+    );
+    let mut response = problem.into_response();
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(COME_BACK));
+    response
+}
+
+/// An answer as HTTP/1.1 has it.
+fn wire(response: &Response<Bytes>) -> Vec<u8> {
+    let status = response.status();
+    let mut bytes =
+        format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default())
+            .into_bytes();
+    let closing = (&CONNECTION, &HeaderValue::from_static("close"));
+    for (name, value) in response.headers().iter().chain([closing]) {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(response.body());
+    bytes
+}

@@ -1,0 +1,65 @@
+//! Networks in CIDR notation, and addresses as they are held against them.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+
+/// Networks and single addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Networks(Vec<IpNet>);
+
+impl Networks {
+    /// Whether `address` is in one of them. An IPv4 address written as IPv6 is the IPv4 address that it is.
+    #[must_use]
+    pub fn contain(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromStr for Networks {
+    type Err = ();
+
+    /// Reads a list with commas. A network whose address has bits beyond its prefix is refused: which of the two was
+    /// meant is unclear, and here a network too many is a hole.
+    fn from_str(list: &str) -> Result<Self, ()> {
+        let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        entries.map(network).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+fn network(entry: &str) -> Result<IpNet, ()> {
+    let network = entry.parse().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from)).map_err(|_| ())?;
+    if network.trunc() == network { Ok(network) } else { Err(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_in_its_network_however_it_is_written() {
+        let networks: Networks = "10.0.0.0/8, 192.0.2.7,fd00::/8".parse().unwrap();
+        for inside in ["10.1.2.3", "192.0.2.7", "fd00::1", "::ffff:10.1.2.3"] {
+            assert!(networks.contain(inside.parse().unwrap()), "{inside}");
+        }
+        for outside in ["11.0.0.1", "192.0.2.8", "fe00::1", "::1"] {
+            assert!(!networks.contain(outside.parse().unwrap()), "{outside}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_network_or_two_is_refused() {
+        for bad in ["10.0.0.1/8", "10.0.0", "a", "10.0.0.0/33", "10.0.0.0/8;10.1.0.0/16"] {
+            assert!(bad.parse::<Networks>().is_err(), "{bad}");
+        }
+        assert!("".parse::<Networks>().unwrap().is_empty());
+    }
+}

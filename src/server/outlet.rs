@@ -1,0 +1,52 @@
+//! One piece at a time: hyper takes pieces of a body until its buffer is full, even when the socket takes nothing. For a
+//! client that stalls that is memory for nothing, so the next piece is made when the socket has taken the one before.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use futures_util::task::AtomicWaker;
+
+/// What a connection of HTTP/1 was given to send, and what its socket has taken.
+#[derive(Debug, Default)]
+pub(super) struct Outlet {
+    given: AtomicU64,
+    taken: AtomicU64,
+    waiting: AtomicWaker,
+}
+
+impl Outlet {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// A new answer begins. (Its head is counted as taken and not as given; that does not add up over answers.)
+    pub(super) fn begin(&self) {
+        self.given.store(0, Ordering::Relaxed);
+        self.taken.store(0, Ordering::Relaxed);
+    }
+
+    /// Waits until the socket has taken what it was given.
+    pub(super) fn poll_empty(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.is_empty() {
+            return Poll::Ready(());
+        }
+        self.waiting.register(cx.waker());
+        if self.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    pub(super) fn gives(&self, bytes: usize) {
+        self.given.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn took(&self, bytes: usize) {
+        self.taken.fetch_add(bytes as u64, Ordering::Relaxed);
+        if self.is_empty() {
+            self.waiting.wake();
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) >= self.given.load(Ordering::Relaxed)
+    }
+}

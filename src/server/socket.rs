@@ -1,0 +1,244 @@
+//! The socket of a connection: notes when the client says something and when it takes nothing, and spoils line ends
+//! that requests are smuggled with.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::outlet::Outlet;
+use super::vigil::Signs;
+
+/// What the kernel takes of an answer before the client does, in bytes. Without a bound that is megabytes for each
+/// client that stalls, and a slow one shows a sign of life only every few minutes.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 64 * 1024;
+
+/// A TCP connection with its [`Signs`].
+#[derive(Debug)]
+pub(super) struct Socket {
+    stream: TcpStream,
+    signs: Arc<Signs>,
+    /// Whether what is heard is the beginning of a head (HTTP/1 alone: HTTP/2 has frames about nothing).
+    hears_heads: bool,
+}
+
+impl Socket {
+    pub(super) fn new(stream: TcpStream, signs: Arc<Signs>, hears_heads: bool) -> Self {
+        // Without it, the last piece of an answer may wait for the client's delayed acknowledgement.
+        let _ = stream.set_nodelay(true);
+        #[cfg(target_os = "linux")]
+        let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
+        Self { stream, signs, hears_heads }
+    }
+
+    pub(super) fn hears_heads(&mut self, hears: bool) {
+        self.hears_heads = hears;
+    }
+
+    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &written {
+            Poll::Pending => self.signs.waits(),
+            Poll::Ready(Ok(bytes)) => self.signs.took(*bytes),
+            Poll::Ready(Err(_)) => {}
+        }
+        written
+    }
+}
+
+impl Drop for Socket {
+    /// Whoever was left because it takes nothing would keep what lies in the kernel for it, for minutes. A reset also
+    /// says that the answer is not whole.
+    fn drop(&mut self) {
+        if self.signs.was_stalled() {
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if self.hears_heads && buffer.filled().len() > before {
+            self.signs.heard();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        self.note(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// A stream that tells the [`Outlet`] of what it took.
+#[derive(Debug)]
+pub(super) struct OneByOne<S> {
+    stream: S,
+    outlet: Option<Arc<Outlet>>,
+}
+
+impl<S> OneByOne<S> {
+    pub(super) fn new(stream: S, outlet: Option<Arc<Outlet>>) -> Self {
+        Self { stream, outlet }
+    }
+
+    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let (Some(outlet), Poll::Ready(Ok(bytes))) = (&self.outlet, &written) {
+            outlet.took(*bytes);
+        }
+        written
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for OneByOne<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for OneByOne<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        self.note(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Heads of HTTP/1 whose lines end in CR LF alone. hyper takes a bare LF too, as it may (RFC 9112 §2.2); a proxy that
+/// takes it for something else would see other requests than we do. A NUL in its place makes hyper answer 400.
+///
+/// Only for listeners whose requests have no bodies: everything that is read is held to be a head.
+#[derive(Debug)]
+pub(super) struct StrictLines<S> {
+    stream: S,
+    last: u8,
+}
+
+impl<S> StrictLines<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, last: 0 }
+    }
+}
+
+/// Replaces every LF that stands behind no CR; `last` is the byte before, and becomes the last one.
+fn spoil(bytes: &mut [u8], last: &mut u8) {
+    for byte in bytes {
+        if *byte == b'\n' && *last != b'\r' {
+            *byte = 0;
+        }
+        *last = *byte;
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for StrictLines<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if let Some(new) = buffer.filled_mut().get_mut(before..) {
+            spoil(new, &mut self.last);
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for StrictLines<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_feed_behind_no_carriage_return_is_spoilt_wherever_the_pieces_are_cut() {
+        let text = b"GET / HTTP/1.1\r\nA: b\nC: d\r\n\r\n\n\r\r\n";
+        let spoilt = b"GET / HTTP/1.1\r\nA: b\0C: d\r\n\r\n\0\r\r\n";
+        for size in 1..text.len() {
+            let (mut bytes, mut last) = (text.to_vec(), 0);
+            bytes.chunks_mut(size).for_each(|piece| spoil(piece, &mut last));
+            assert_eq!(bytes, spoilt, "in pieces of {size}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Answers on their way: each body is watched, and each stream of HTTP/2 has a vigil of its own. (In HTTP/2 a client can
+//! leave one answer lying and take others: the socket shows nothing of that.)
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::rt::Executor;
+
+use super::crowd::Place;
+use super::outlet::Outlet;
+use super::vigil::{InFlight, Limits, Signs, Vigil};
+
+tokio::task_local! {
+    /// The signs of the stream whose task this is.
+    static STREAM: Arc<Signs>;
+}
+
+/// Runs the streams of an HTTP/2 connection, and resets those that the client leaves lying.
+#[derive(Debug, Clone)]
+pub(super) struct Streams(pub(super) Limits);
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        let signs = Signs::of_stream(self.0);
+        let mut vigil = Vigil::over(Arc::clone(&signs));
+        tokio::spawn(STREAM.scope(signs, async move {
+            // What is dropped here unfinished resets its stream (RFC 9113 §8.1).
+            tokio::select! {
+                biased;
+                _ = stream => {}
+                left = vigil.left() => tracing::debug!(reason = left.name(), "a stream was reset"),
+            }
+        }));
+    }
+}
+
+/// Says whether an answer ended because its client took too little.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    connection: Arc<Signs>,
+    stream: Option<Arc<Signs>>,
+}
+
+impl Patience {
+    /// That of the request which is answered in this task.
+    pub(super) fn here(connection: &Arc<Signs>) -> Self {
+        Self { connection: Arc::clone(connection), stream: STREAM.try_with(Arc::clone).ok() }
+    }
+
+    /// Whether the server's patience has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.connection.was_stalled() || self.stream.as_ref().is_some_and(|signs| signs.was_stalled())
+    }
+
+    /// The body, watched until it ends; its request is in flight until then.
+    pub(super) fn watch<B>(
+        self,
+        body: B,
+        in_flight: InFlight,
+        place: Option<Place>,
+        outlet: Option<Arc<Outlet>>,
+    ) -> Watched<B> {
+        if let Some(outlet) = &outlet {
+            outlet.begin();
+        }
+        Watched { body, stream: self.stream, outlet, _in_flight: in_flight, _place: place }
+    }
+}
+
+/// A body whose client is watched.
+#[derive(Debug)]
+pub(super) struct Watched<B> {
+    body: B,
+    stream: Option<Arc<Signs>>,
+    outlet: Option<Arc<Outlet>>,
+    _in_flight: InFlight,
+    _place: Option<Place>,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = &mut *self;
+        // hyper asks for more once the client has room for it.
+        if let Some(signs) = &this.stream {
+            signs.took(0);
+        }
+        if let Some(outlet) = &this.outlet {
+            std::task::ready!(outlet.poll_empty(cx));
+        }
+        let frame = std::task::ready!(Pin::new(&mut this.body).poll_frame(cx));
+        if let (Some(outlet), Some(Ok(frame))) = (&this.outlet, &frame) {
+            outlet.gives(frame.data_ref().map_or(0, Bytes::len));
+        }
+        if let (Some(signs), Some(Ok(frame))) = (&this.stream, &frame) {
+            signs.took(frame.data_ref().map_or(0, Bytes::len));
+            signs.waits();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

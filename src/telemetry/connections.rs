@@ -1,0 +1,107 @@
+//! Metrics of the listeners.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::clock::UnixSeconds;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reload {
+    result: &'static str,
+}
+
+/// What is counted of connections. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Connections {
+    open: Gauge,
+    refused: Family<Reason, Counter>,
+    cut: Family<Reason, Counter>,
+    certificate_expires: Gauge,
+    certificate_reloads: Family<Reload, Counter>,
+}
+
+/// Why connections are refused and cut.
+const REFUSED: [&str; 5] =
+    ["too_many", "too_many_from_address", "no_proxy_header", "not_tls", "no_handshake"];
+const CUT: [&str; 3] = ["no_request", "idle", "stalled"];
+
+impl Connections {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        // A series that is there from the start: what never happened is 0, and the first time can be seen as a change.
+        for reason in REFUSED {
+            let _ = self.refused.get_or_create(&Reason { reason });
+        }
+        for reason in CUT {
+            let _ = self.cut.get_or_create(&Reason { reason });
+        }
+        for result in ["ok", "failed"] {
+            let _ = self.certificate_reloads.get_or_create(&Reload { result });
+        }
+        registry.register("connections", "Connections of link holders that are open", self.open.clone());
+        registry.register(
+            "connections_refused",
+            "Connections answered 503 or closed before a request, by reason",
+            self.refused.clone(),
+        );
+        registry.register(
+            "connections_cut",
+            "Connections ended because their clients were silent, idle or took too little",
+            self.cut.clone(),
+        );
+        registry.register_with_unit(
+            "certificate_expires",
+            "When the listener's certificate expires, in seconds since 1970; 0 without TLS",
+            Unit::Seconds,
+            self.certificate_expires.clone(),
+        );
+        registry.register(
+            "certificate_reloads",
+            "Attempts to read a changed certificate",
+            self.certificate_reloads.clone(),
+        );
+    }
+
+    /// A connection is open until what is returned is dropped.
+    pub(crate) fn open(&self) -> Open {
+        self.open.inc();
+        Open(self.open.clone())
+    }
+
+    /// A connection was refused.
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// A connection was cut.
+    pub(crate) fn cut(&self, reason: &'static str) {
+        self.cut.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// The certificate in force expires then.
+    pub(crate) fn certificate_expires(&self, at: UnixSeconds) {
+        self.certificate_expires.set(i64::try_from(at.0).unwrap_or(i64::MAX));
+    }
+
+    /// The certificate was read again, well or not.
+    pub(crate) fn certificate_reloaded(&self, ok: bool) {
+        self.certificate_reloads.get_or_create(&Reload { result: if ok { "ok" } else { "failed" } }).inc();
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(crate) struct Open(Gauge);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

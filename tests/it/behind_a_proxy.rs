@@ -1,0 +1,228 @@
+//! Who the client is when proxies stand before us, and who cannot claim to be somebody else.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use ppp::v2;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use webhook_assets::AssetRef;
+use webhook_assets::server::ClientHeader;
+
+use crate::support::tls::{Pair, connect, trusting};
+use crate::support::{Answer, CALL, Plan, Site, noise, store_of_one};
+
+fn sound() -> Vec<u8> {
+    noise(8 << 20)
+}
+
+/// The proxy of these tests, and a stranger.
+const PROXY: [u8; 4] = [127, 0, 0, 9];
+const STRANGER: [u8; 4] = [127, 0, 0, 1];
+
+async fn plan() -> Plan {
+    // Larger than what the kernel holds for somebody who reads nothing.
+    let mut plan = Plan::on(store_of_one(AssetRef::recording(CALL), sound()).await);
+    plan.server.trusted_proxies = "127.0.0.9".parse().unwrap();
+    plan.server.header_timeout = Duration::from_secs(1);
+    plan
+}
+
+async fn with_protocol() -> Site {
+    let mut plan = plan().await;
+    plan.server.proxy_protocol = true;
+    plan.start().await
+}
+
+async fn with_header(header: ClientHeader) -> Site {
+    let mut plan = plan().await;
+    plan.server.client_header = Some(header);
+    // Shows whom a request is counted for: one at a time.
+    plan.server.connections_per_address = 1;
+    plan.start().await
+}
+
+async fn from(address: [u8; 4], site: &Site) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((address, 0))).unwrap();
+    socket.connect(site.address).await.unwrap()
+}
+
+fn request(site: &Site, fields: &str) -> String {
+    format!("GET {} HTTP/1.1\r\nHost: a\r\n{fields}Connection: close\r\n\r\n", site.recording())
+}
+
+async fn said(mut stream: TcpStream, bytes: &[u8]) -> Vec<u8> {
+    let _ = stream.write_all(bytes).await;
+    let mut said = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut said)).await;
+    let _ = read.expect("the connection stays open");
+    said
+}
+
+async fn status(stream: TcpStream, bytes: &[u8]) -> Option<u16> {
+    let said = said(stream, bytes).await;
+    (!said.is_empty()).then(|| Answer::parse(&said, false).0.status)
+}
+
+fn binary(client: &str) -> Vec<u8> {
+    let addresses: (SocketAddr, SocketAddr) = (client.parse().unwrap(), "198.51.100.1:443".parse().unwrap());
+    v2::Builder::with_addresses(v2::Version::Two | v2::Command::Proxy, v2::Protocol::Stream, addresses)
+        .write_tlv(v2::Type::ALPN, b"http/1.1")
+        .unwrap()
+        .build()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn both_versions_of_the_proxy_protocol_are_taken_whole_or_in_single_bytes() {
+    let site = with_protocol().await;
+    let text = b"PROXY TCP4 192.0.2.1 198.51.100.1 4711 443\r\n".to_vec();
+    let unknown = b"PROXY UNKNOWN\r\n".to_vec();
+    let local = v2::Builder::new(v2::Version::Two | v2::Command::Local, 0).build().unwrap();
+    for header in
+        [text, b"PROXY TCP6 2001:db8::1 2001:db8::2 1 2\r\n".to_vec(), unknown, local, binary("192.0.2.1:1")]
+    {
+        let bytes = [&header[..], request(&site, "").as_bytes()].concat();
+        let said = said(from(PROXY, &site).await, &bytes).await;
+        assert!(Answer::parse(&said, false).0.body == sound());
+        let mut stream = from(PROXY, &site).await;
+        stream.set_nodelay(true).unwrap();
+        for byte in &header {
+            stream.write_all(&[*byte]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(status(stream, request(&site, "").as_bytes()).await, Some(200));
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_must_say_for_whom_it_speaks() {
+    let site = with_protocol().await;
+    for bytes in [
+        request(&site, "").into_bytes(),
+        b"PROXY TCP4 192.0.2.1\r\n".to_vec(),
+        b"PROXY TCP4 a b 1 2\r\n".to_vec(),
+        b"PROXY ".repeat(50),
+        [0xff; 3_000].to_vec(),
+        b"\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c".to_vec(),
+    ] {
+        assert_eq!(status(from(PROXY, &site).await, &bytes).await, None, "{bytes:?}");
+    }
+    let began = Instant::now();
+    assert_eq!(status(from(PROXY, &site).await, b"PROXY TCP4 192.").await, None);
+    assert!(began.elapsed() < Duration::from_secs(3), "it waits for the rest: {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_stranger_who_speaks_the_proxy_protocol_is_not_understood() {
+    let site = with_protocol().await;
+    assert_eq!(status(from(STRANGER, &site).await, request(&site, "").as_bytes()).await, Some(200));
+    for header in [b"PROXY TCP4 192.0.2.1 198.51.100.1 4711 443\r\n".to_vec(), binary("192.0.2.1:1")] {
+        let bytes = [&header[..], request(&site, "").as_bytes()].concat();
+        assert_eq!(status(from(STRANGER, &site).await, &bytes).await, Some(400));
+    }
+}
+
+#[tokio::test]
+async fn clients_behind_the_proxy_protocol_are_counted_each_for_themselves() {
+    let mut plan = plan().await;
+    plan.server.proxy_protocol = true;
+    plan.server.connections_per_address = 2;
+    let site = plan.start().await;
+    let mut open = Vec::new();
+    for client in ["192.0.2.1", "192.0.2.1", "192.0.2.2"] {
+        let mut stream = from(PROXY, &site).await;
+        let header = format!("PROXY TCP4 {client} 198.51.100.1 4711 443\r\n");
+        stream.write_all(header.as_bytes()).await.unwrap();
+        open.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for (client, expected) in [("192.0.2.1", 503), ("192.0.2.2", 200), ("192.0.2.3", 200)] {
+        let header = format!("PROXY TCP4 {client} 198.51.100.1 4711 443\r\n");
+        let bytes = header + &request(&site, "");
+        assert_eq!(status(from(PROXY, &site).await, bytes.as_bytes()).await, Some(expected), "{client}");
+    }
+}
+
+#[tokio::test]
+async fn tls_may_stand_behind_the_proxy_protocol() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = Pair::fresh();
+    let mut plan = plan().await;
+    plan.server.proxy_protocol = true;
+    let metrics = webhook_assets::telemetry::metrics::Metrics::new();
+    plan.certificate =
+        Some(webhook_assets::server::Certificate::read(pair.write(folder.path()), metrics).unwrap());
+    let site = plan.start().await;
+    let mut stream = from(PROXY, &site).await;
+    stream.write_all(&binary("192.0.2.1:4711")).await.unwrap();
+    let client = trusting(&[&pair], &[&tokio_rustls::rustls::version::TLS13], &[]);
+    let name = "localhost".try_into().unwrap();
+    let mut stream = client.connect(name, stream).await.unwrap();
+    stream.write_all(request(&site, "").as_bytes()).await.unwrap();
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).await.unwrap();
+    assert!(Answer::parse(&said, false).0.body == sound());
+    // A stranger speaks TLS at once.
+    assert!(connect(&client, site.address).await.is_ok());
+}
+
+/// A download through the proxy that does not end, for the client that `fields` name.
+async fn busy(site: &Site, fields: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(8 * 1_024).unwrap();
+    socket.bind(SocketAddr::from((PROXY, 0))).unwrap();
+    let mut stream = socket.connect(site.address).await.unwrap();
+    stream.write_all(request(site, fields).as_bytes()).await.unwrap();
+    stream.read_exact(&mut [0; 12]).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn requests_count_for_the_client_that_the_proxy_names_last() {
+    use ClientHeader::{Forwarded, XForwardedFor};
+
+    for (header, held, same, other) in [
+        (
+            XForwardedFor,
+            "X-Forwarded-For: 203.0.113.7, 192.0.2.1\r\n",
+            // What a client says of itself stands further left, or in the other field.
+            "X-Forwarded-For: 203.0.113.8, 192.0.2.1\r\nForwarded: for=203.0.113.9\r\n",
+            "X-Forwarded-For: 192.0.2.1, 192.0.2.2\r\n",
+        ),
+        (
+            Forwarded,
+            "Forwarded: for=203.0.113.7, for=\"192.0.2.1:5\"\r\n",
+            "Forwarded: for=203.0.113.8\r\nForwarded: for=192.0.2.1;proto=https\r\nX-Forwarded-For: 203.0.113.9\r\n",
+            "Forwarded: for=192.0.2.1, for=192.0.2.2\r\n",
+        ),
+    ] {
+        let site = with_header(header).await;
+        let held = busy(&site, held).await;
+        let asked = async |fields| status(from(PROXY, &site).await, request(&site, fields).as_bytes()).await;
+        assert_eq!(asked(same).await, Some(503), "{header:?}");
+        assert_eq!(asked(other).await, Some(200), "{header:?}");
+        assert_eq!(asked("").await, Some(200), "the proxy itself is not counted");
+        drop(held);
+        let began = Instant::now();
+        while asked(same).await != Some(200) {
+            assert!(began.elapsed() < Duration::from_secs(5), "the place is not given back");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_cannot_name_anybody() {
+    for (header, fields) in [
+        (ClientHeader::XForwardedFor, "X-Forwarded-For: 192.0.2.1\r\n"),
+        (ClientHeader::Forwarded, "Forwarded: for=192.0.2.1\r\n"),
+    ] {
+        let site = with_header(header).await;
+        // Believed, each request would be another's.
+        let mut held = from(STRANGER, &site).await;
+        held.write_all(b"GET /").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(status(from(STRANGER, &site).await, request(&site, fields).as_bytes()).await, Some(503));
+    }
+}

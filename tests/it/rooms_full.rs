@@ -1,0 +1,111 @@
+//! The caps on connections: who comes too late is told at once, and whoever asks for health gets in.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::support::{Answer, Plan, Site};
+
+async fn with_room_for(connections: usize, per_address: usize) -> Site {
+    let mut plan = Plan::usual().await;
+    plan.server.connections = connections;
+    plan.server.connections_per_address = per_address;
+    plan.start().await
+}
+
+/// Connections that say nothing, once the server has seen them.
+async fn silent(site: &Site, count: usize) -> Vec<TcpStream> {
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        streams.push(site.client().connect().await);
+    }
+    let line = format!("webhook_assets_connections {count}");
+    while !site.metrics.render().lines().any(|found| found == line) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    streams
+}
+
+async fn from(address: [u8; 4], site: &Site) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((address, 0))).unwrap();
+    socket.connect(site.address).await.unwrap()
+}
+
+/// What is said to somebody who asks for the recording on this connection.
+async fn asked_on(mut stream: TcpStream, site: &Site) -> Answer {
+    let request = format!("GET {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", site.recording());
+    let _ = stream.write_all(request.as_bytes()).await;
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).await.unwrap();
+    Answer::parse(&said, false).0
+}
+
+fn assert_told(answer: &Answer) {
+    assert_eq!((answer.status, answer.code().as_str()), (503, "too_many_connections"));
+    assert!(answer.must("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0));
+    assert_eq!((answer.must("connection"), answer.must("cache-control")), ("close", "no-store"));
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_answered_503_at_once_and_without_asking() {
+    let site = with_room_for(5, 5).await;
+    let _silent = silent(&site, 5).await;
+    let began = Instant::now();
+    for _ in 0..20 {
+        let mut stream = site.client().connect().await;
+        let mut said = Vec::new();
+        stream.read_to_end(&mut said).await.unwrap();
+        assert_told(&Answer::parse(&said, false).0);
+        assert_told(&asked_on(site.client().connect().await, &site).await);
+    }
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    let page = site.metrics.render();
+    assert!(page.contains("webhook_assets_connections_refused_total{reason=\"too_many\"} 40"), "{page}");
+}
+
+#[tokio::test]
+async fn who_leaves_makes_room() {
+    let site = with_room_for(3, 3).await;
+    let mut streams = silent(&site, 3).await;
+    assert_eq!(asked_on(site.client().connect().await, &site).await.status, 503);
+    streams.pop();
+    let began = Instant::now();
+    while asked_on(site.client().connect().await, &site).await.status != 200 {
+        assert!(began.elapsed() < Duration::from_secs(5));
+    }
+}
+
+#[tokio::test]
+async fn health_can_be_asked_for_when_there_is_no_room() {
+    let site = with_room_for(2, 2).await;
+    let _silent = silent(&site, 2).await;
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(site.admin().request("GET", path, &[], b"").await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn one_address_that_takes_all_its_room_leaves_that_of_others() {
+    let site = with_room_for(100, 3).await;
+    let _silent = silent(&site, 3).await;
+    assert_told(&asked_on(site.client().connect().await, &site).await);
+    assert_eq!(asked_on(from([127, 0, 0, 2], &site).await, &site).await.status, 200);
+}
+
+#[tokio::test]
+async fn those_who_do_not_listen_to_the_refusal_cost_nothing_for_long() {
+    let site = with_room_for(1, 1).await;
+    let silent = silent(&site, 1).await;
+    let mut deaf = Vec::new();
+    for _ in 0..300 {
+        deaf.push(site.client().connect().await);
+    }
+    drop(silent);
+    let began = Instant::now();
+    while asked_on(site.client().connect().await, &site).await.status != 200 {
+        assert!(began.elapsed() < Duration::from_secs(5));
+    }
+}
