@@ -12,7 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::encoding::Pieces;
 use super::range;
-use crate::server::Patience;
+use super::sent_file::SentFile;
+use crate::server::{Files, Patience};
 use crate::signed_url::{Denial, Grant};
 use crate::store::{Chunks, Meta, Object, Span, Store, StoreError, Version};
 use crate::telemetry::metrics::{InFlight, Metrics};
@@ -35,6 +36,7 @@ enum Content {
         pieces: Pieces,
         left: Option<u64>,
     },
+    Sent(SentFile),
 }
 
 impl fmt::Debug for Content {
@@ -44,6 +46,7 @@ impl fmt::Debug for Content {
             Self::Unsaid => f.write_str("Unsaid"),
             Self::Ready(bytes) => write!(f, "Ready({} bytes)", bytes.len()),
             Self::Streamed { left, .. } => write!(f, "Streamed({left:?} bytes left)"),
+            Self::Sent(file) => write!(f, "Sent({} bytes left)", file.owed()),
         }
     }
 }
@@ -63,8 +66,13 @@ impl Body {
         Self { content: Content::Unsaid, tracker: None }
     }
 
-    /// The rest of an object; its length is known.
-    pub(super) fn of_chunks(chunks: Chunks) -> Self {
+    /// The rest of an object; its length is known. A file goes to the connection as it is, if that can send `files`.
+    pub(super) fn of_chunks(mut chunks: Chunks, files: Option<&Files>) -> Self {
+        if let Some(files) = files
+            && let Some(slice) = chunks.take_file()
+        {
+            return Self { content: Content::Sent(SentFile::new(slice, files.clone())), tracker: None };
+        }
         let left = Some(chunks.owed());
         Self { content: Content::Streamed { pieces: Box::pin(chunks.into_stream()), left }, tracker: None }
     }
@@ -87,6 +95,7 @@ impl Body {
             Content::Unsaid => None,
             Content::Ready(bytes) => Some(bytes.len() as u64),
             Content::Streamed { left, .. } => *left,
+            Content::Sent(file) => Some(file.owed()),
         }
     }
 
@@ -117,6 +126,7 @@ impl http_body::Body for Body {
                 }
                 piece
             }
+            Content::Sent(file) => std::task::ready!(file.poll_next(cx)),
         };
         Poll::Ready(match piece {
             None => {
@@ -143,6 +153,7 @@ impl http_body::Body for Body {
             Content::Unsaid => false,
             Content::Ready(bytes) => bytes.is_empty(),
             Content::Streamed { left, .. } => *left == Some(0),
+            Content::Sent(file) => file.owed() == 0,
         }
     }
 
@@ -177,7 +188,11 @@ impl Drop for Body {
             Content::None | Content::Unsaid => true,
             Content::Ready(bytes) => bytes.is_empty(),
             Content::Streamed { left, .. } => *left == Some(0),
+            Content::Sent(file) => file.owed() == 0,
         };
+        if let (Content::Sent(file), Some(tracker), false) = (&self.content, &mut self.tracker, complete) {
+            tracker.record.sent = tracker.record.sent.saturating_sub(file.not_taken());
+        }
         let stalled = self.tracker.as_ref().is_some_and(Tracker::was_stalled);
         self.finish(match (complete, stalled) {
             (true, _) => Ending::Complete,

@@ -12,6 +12,7 @@ mod precondition;
 mod range;
 mod respond;
 mod route;
+mod sent_file;
 
 pub use body::{Body, BrokenOff};
 pub use config::Config;
@@ -127,6 +128,7 @@ impl Gateway {
             head: *request.method() == Method::HEAD,
             now: self.0.clock.now(),
             retry_after: self.0.retry_after,
+            files: request.extensions().get(),
         };
         let mut response = respond.to(outcome, tracker);
         self.0.cors.apply(request.headers(), response.headers_mut());

@@ -17,6 +17,7 @@ use super::decide::{Content, Outcome, Selected};
 use super::range;
 use crate::clock::UnixSeconds;
 use crate::problem::Problem;
+use crate::server::Files;
 use crate::signed_url::Denial;
 use crate::store::{Meta, StoreError};
 
@@ -25,13 +26,15 @@ const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
 /// What an answer depends on beside the outcome.
-pub(super) struct Respond {
+pub(super) struct Respond<'r> {
     pub(super) head: bool,
     pub(super) now: UnixSeconds,
     pub(super) retry_after: Duration,
+    /// If the connection can send files as they are.
+    pub(super) files: Option<&'r Files>,
 }
 
-impl Respond {
+impl Respond<'_> {
     /// Puts an outcome into words.
     pub(super) fn to(&self, outcome: Outcome, mut tracker: Tracker) -> Response<Body> {
         if let Outcome::Denied(denial) = &outcome {
@@ -44,7 +47,7 @@ impl Respond {
                 let mut response = self.success(StatusCode::PARTIAL_CONTENT, &selected, &object.meta);
                 let content_range = content_range(&object.range, object.meta.size);
                 response.headers_mut().insert(CONTENT_RANGE, content_range);
-                with_body(response, Body::of_chunks(object.chunks))
+                with_body(response, Body::of_chunks(object.chunks, self.files))
             }
             Outcome::Parts { selected, meta, first, others, store } => {
                 let mut response = self.success(StatusCode::PARTIAL_CONTENT, &selected, &meta);
@@ -78,7 +81,7 @@ impl Respond {
         }
         let (length, body) = match content {
             Content::Unopened => (Some(meta.size), Body::none()),
-            Content::Stored(chunks) => (Some(meta.size), Body::of_chunks(chunks)),
+            Content::Stored(chunks) => (Some(meta.size), Body::of_chunks(chunks, self.files)),
             Content::Compressed(bytes) => (Some(bytes.len() as u64), Body::from(bytes)),
             Content::Compressing(pieces) => (None, Body::of_unknown_length(pieces)),
         };

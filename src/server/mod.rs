@@ -5,6 +5,7 @@ mod accept;
 mod config;
 mod crowd;
 mod drain;
+mod files;
 mod networks;
 mod outlet;
 mod protocol;
@@ -17,6 +18,7 @@ mod vigil;
 
 pub use config::{ClientHeader, Config};
 pub use drain::Drain;
+pub use files::Files;
 pub use networks::Networks;
 pub use streams::Patience;
 pub use tls::{Certificate, TlsConfig, TlsError};
@@ -60,7 +62,8 @@ pub trait Handler: Clone + Send + Sync + 'static {
         + 'static;
 
     /// Answers one request of the client at `peer`. Every failure is an answer too. Whether the server's patience with
-    /// the client has ended is told by the [`Patience`] among the request's extensions.
+    /// the client has ended is told by the [`Patience`] among the request's extensions; if there are [`Files`] too, the
+    /// body may hand over pieces of files.
     fn answer(
         &self,
         request: Request<Incoming>,
@@ -219,8 +222,12 @@ impl<H: Handler> Server<H> {
         protocol: Protocol,
     ) -> Result<(), Ended> {
         let signs = Signs::of_connection(Limits::from(&self.config));
+        let outlet = (protocol == Protocol::Http1).then(Outlet::new);
         let socket = Socket::new(stream, Arc::clone(&signs), protocol == Protocol::Http1);
-        self.speak(socket, peer, protocol, signs).await
+        // Only here do the bytes of a body reach the socket as they are.
+        let files = outlet.as_ref().filter(|_| cfg!(target_os = "linux")).map(Files::through);
+        let socket = socket.sending_files(outlet.as_ref());
+        self.speak(socket, peer, protocol, Client { signs, outlet, files }).await
     }
 
     async fn speak_tls(
@@ -261,7 +268,9 @@ impl<H: Handler> Server<H> {
         stream.get_mut().0.hears_heads(protocol == Protocol::Http1);
         // The handshake has had its time: the first head has its own.
         signs.heads_begin();
-        self.speak(stream, peer, protocol, signs).await
+        // In HTTP/2 the windows are what holds pieces back.
+        let outlet = (protocol == Protocol::Http1).then(Outlet::new);
+        self.speak(stream, peer, protocol, Client { signs, outlet, files: None }).await
     }
 
     fn no_handshake(&self, error: io::Error) -> Ended {
@@ -274,19 +283,17 @@ impl<H: Handler> Server<H> {
         stream: S,
         peer: SocketAddr,
         protocol: Protocol,
-        signs: Arc<Signs>,
+        client: Client,
     ) -> Result<(), Ended>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let vigil = Vigil::over(Arc::clone(&signs));
-        // In HTTP/2 the windows are what holds pieces back.
-        let outlet = (protocol == Protocol::Http1).then(Outlet::new);
-        let stream = OneByOne::new(stream, outlet.clone());
+        let vigil = Vigil::over(Arc::clone(&client.signs));
+        let stream = OneByOne::new(stream, client.outlet.clone());
         let this = Arc::clone(self);
         let service = service_fn(move |request| {
-            let (this, signs, outlet) = (Arc::clone(&this), Arc::clone(&signs), outlet.clone());
-            async move { Ok::<_, Infallible>(this.answer(request, peer, &signs, outlet).await) }
+            let (this, client) = (Arc::clone(&this), client.clone());
+            async move { Ok::<_, Infallible>(this.answer(request, peer, client).await) }
         });
         match (protocol, H::BODIES) {
             (Protocol::Http2, _) => {
@@ -368,12 +375,15 @@ impl<H: Handler> Server<H> {
         &self,
         mut request: Request<Incoming>,
         peer: SocketAddr,
-        signs: &Arc<Signs>,
-        outlet: Option<Arc<Outlet>>,
+        client: Client,
     ) -> Response<Watched<H::Body>> {
+        let Client { signs, outlet, files } = client;
         let in_flight = signs.begin();
-        let patience = Patience::here(signs);
+        let patience = Patience::here(&signs);
         request.extensions_mut().insert(patience.clone());
+        if let Some(files) = files {
+            request.extensions_mut().insert(files);
+        }
         let config = &self.config;
         let client = proxy::client(peer, request.headers(), config.client_header, &config.trusted_proxies);
         // A proxy's connection is the proxy's; a request that it passes on is its client's.
@@ -390,6 +400,16 @@ impl<H: Handler> Server<H> {
         };
         response.map(|body| patience.watch(body, in_flight, place, outlet))
     }
+}
+
+/// What the requests of a connection have in common.
+#[derive(Debug, Clone)]
+struct Client {
+    signs: Arc<Signs>,
+    /// Holds pieces of bodies back, where the protocol does not.
+    outlet: Option<Arc<Outlet>>,
+    /// Where files can be sent as they are.
+    files: Option<Files>,
 }
 
 /// Why a connection ended early.

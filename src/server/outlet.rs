@@ -7,12 +7,15 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
+use super::files::UnderWay;
+
 /// What a connection of HTTP/1 was given to send, and what its socket has taken.
 #[derive(Debug, Default)]
 pub(super) struct Outlet {
     given: AtomicU64,
     taken: AtomicU64,
     waiting: AtomicWaker,
+    pub(super) files: UnderWay,
 }
 
 impl Outlet {
@@ -47,6 +50,6 @@ impl Outlet {
     }
 
     fn is_empty(&self) -> bool {
-        self.taken.load(Ordering::Relaxed) >= self.given.load(Ordering::Relaxed)
+        self.taken.load(Ordering::Relaxed) >= self.given.load(Ordering::Relaxed) && self.files.is_empty()
     }
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::outlet::Outlet;
@@ -15,7 +15,7 @@ use super::vigil::Signs;
 /// What the kernel takes of an answer before the client does, in bytes. Without a bound that is megabytes for each
 /// client that stalls, and a slow one shows a sign of life only every few minutes.
 #[cfg(target_os = "linux")]
-const UNSENT: u32 = 64 * 1024;
+const UNSENT: u32 = 128 * 1024;
 
 /// A TCP connection with its [`Signs`].
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(super) struct Socket {
     signs: Arc<Signs>,
     /// Whether what is heard is the beginning of a head (HTTP/1 alone: HTTP/2 has frames about nothing).
     hears_heads: bool,
+    /// Whose pieces of files are sent here.
+    outlet: Option<Arc<Outlet>>,
 }
 
 impl Socket {
@@ -32,7 +34,13 @@ impl Socket {
         let _ = stream.set_nodelay(true);
         #[cfg(target_os = "linux")]
         let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
-        Self { stream, signs, hears_heads }
+        Self { stream, signs, hears_heads, outlet: None }
+    }
+
+    /// The same, sending the pieces of files that `outlet` has under way.
+    pub(super) fn sending_files(mut self, outlet: Option<&Arc<Outlet>>) -> Self {
+        self.outlet = outlet.cloned();
+        self
     }
 
     pub(super) fn hears_heads(&mut self, hears: bool) {
@@ -74,9 +82,30 @@ impl AsyncRead for Socket {
     }
 }
 
+impl Socket {
+    fn write(&mut self, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let place = match &self.outlet {
+            Some(outlet) => outlet.files.place(pieces)?.map(|place| (outlet, place)),
+            None => None,
+        };
+        let Some((outlet, place)) = place else {
+            return Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        };
+        let before = pieces.get(..place).unwrap_or_default();
+        loop {
+            std::task::ready!(self.stream.poll_write_ready(cx))?;
+            let written = self.stream.try_io(Interest::WRITABLE, || outlet.files.write(&self.stream, before));
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+}
+
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let written = self.write(cx, &[io::IoSlice::new(bytes)]);
         self.note(written)
     }
 
@@ -85,7 +114,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        let written = self.write(cx, pieces);
         self.note(written)
     }
 

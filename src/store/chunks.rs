@@ -2,9 +2,7 @@
 //! up again from the next byte, as long as it still is the same object.
 
 use std::fmt;
-use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,12 +13,10 @@ use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult, GetResultPayload};
 
 use super::ahead;
+use super::file::{self, FileSlice};
 use super::source::Source;
 use super::{Meta, StoreError};
 use crate::telemetry::metrics::StoreOperation;
-
-/// How much of a local file is read at a time, in bytes. A stalled client holds one such chunk.
-const FILE_CHUNK: u64 = 16 * 1024;
 
 /// The first pause before a body is taken up again; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -35,7 +31,7 @@ pub struct Chunks {
     path: Path,
     etag: String,
     first: Option<Bytes>,
-    rest: Pieces,
+    rest: Rest,
     /// The position of the next byte of `rest`, and the one behind the last.
     at: u64,
     end: u64,
@@ -66,23 +62,36 @@ impl Chunks {
         let etag = Meta::from(&result.meta).etag;
         let (at, end) = (wanted.start, wanted.end);
         let begun = result.range.end;
-        let mut rest = pieces(result);
+        let mut rest = Rest::of(result);
         if begun < end {
-            rest = Box::pin(rest.chain(ahead::rest(&source, &path, &etag, begun..end)));
+            let follows = ahead::rest(&source, &path, &etag, begun..end);
+            rest = Rest::Stream(Box::pin(rest.into_pieces().chain(follows)));
         }
         let mut chunks = Self { source, path, etag, first: None, rest, at, end, setback: None };
         if at < end {
-            let first = chunks.first_chunk().await?;
-            chunks.first = Some(first);
+            chunks.first = chunks.first_chunk().await?;
         }
         Ok(chunks)
     }
 
-    /// The first chunk, resumptions included, has the deadline of the first byte: the client has no answer yet.
-    async fn first_chunk(&mut self) -> Result<Bytes, StoreError> {
+    /// The first chunk, resumptions included, has the deadline of the first byte: the client has no answer yet. A long
+    /// file may be sent without being read, so the kernel's having its beginning is enough.
+    async fn first_chunk(&mut self) -> Result<Option<Bytes>, StoreError> {
         let started = Instant::now();
         let waited = self.source.patience.first_byte;
-        let first = tokio::time::timeout(waited, self.next_owed()).await;
+        let first = async {
+            match &self.rest {
+                Rest::File(slice) if slice.owed() > file::CHUNK => {
+                    let beginning = self.at..self.at + 1;
+                    if !slice.is_in_memory(&beginning) {
+                        slice.load(beginning).await?;
+                    }
+                    Ok(None)
+                }
+                _ => self.next_owed().await.map(Some),
+            }
+        };
+        let first = tokio::time::timeout(waited, first).await;
         let first = first.unwrap_or(Err(StoreError::TimedOut { waited, for_what: "the first bytes" }));
         let reason = first.as_ref().err().map(StoreError::reason);
         self.source.metrics.store_answered(StoreOperation::FirstChunk, started.elapsed(), reason);
@@ -112,6 +121,23 @@ impl Chunks {
             self.at = self.end;
         }
         Some(next)
+    }
+
+    /// The file that these are bytes of, if none of them was read: whoever can send a file need not read it. Nothing is
+    /// left here then.
+    pub fn take_file(&mut self) -> Option<FileSlice> {
+        let owed = self.end - self.at;
+        let unread = self.first.is_none() && owed > 0;
+        match &self.rest {
+            Rest::File(slice) if unread && slice.owed() == owed => {
+                self.at = self.end;
+                match std::mem::replace(&mut self.rest, Rest::Stream(Box::pin(stream::empty()))) {
+                    Rest::File(slice) => Some(slice),
+                    Rest::Stream(_) => None,
+                }
+            }
+            _ => None,
+        }
     }
 
     /// All that is left as a stream.
@@ -176,7 +202,7 @@ impl Chunks {
             let reopened = reopen(&self.source, StoreOperation::Resume, &self.path, &self.etag, wanted).await;
             match reopened {
                 Ok(rest) => {
-                    self.rest = rest;
+                    self.rest = Rest::Stream(rest);
                     self.source.metrics.store_resumed();
                     tracing::debug!(at = self.at, "a body that broke was taken up again");
                     return Ok(());
@@ -207,7 +233,7 @@ pub(super) async fn reopen(
     if result.range != wanted {
         return Err(StoreError::broken("the store answered with another range than was asked for"));
     }
-    Ok(pieces(result))
+    Ok(Rest::of(result).into_pieces())
 }
 
 /// Twice as long each time, and not in step with other downloads.
@@ -219,60 +245,35 @@ fn pause_before(tries: u32) -> Duration {
     full / 2 + full.mul_f64(f64::from(random[0]) / 512.0)
 }
 
-fn pieces(result: GetResult) -> Pieces {
-    match result.payload {
-        GetResultPayload::File(file, _) => Box::pin(read_file(file, result.range.start, result.range.end)),
-        GetResultPayload::Stream(pieces) => Box::pin(pieces.map(|piece| piece.map_err(StoreError::from))),
-    }
+/// What the store answered with.
+enum Rest {
+    File(FileSlice),
+    Stream(Pieces),
 }
 
-/// Reads positions `from..to` of a file: what the kernel has in memory at once, and what it has not in the blocking pool,
-/// while it reads ahead what follows. (The crate's own stream hops there for every 8 KiB, and never ends when the file
-/// has shrunk.)
-fn read_file(file: File, from: u64, to: u64) -> impl Stream<Item = Result<Bytes, StoreError>> + Send {
-    let file = Arc::new(file);
-    stream::try_unfold(from, move |at| {
-        let file = Arc::clone(&file);
-        async move {
-            if at >= to {
-                return Ok(None);
+impl Rest {
+    fn of(result: GetResult) -> Self {
+        match result.payload {
+            GetResultPayload::File(file, _) => Self::File(FileSlice::new(file, result.range)),
+            GetResultPayload::Stream(pieces) => {
+                Self::Stream(Box::pin(pieces.map(|piece| piece.map_err(StoreError::from))))
             }
-            let want = usize::try_from((to - at).min(FILE_CHUNK)).unwrap_or_default();
-            let mut buffer = vec![0; want];
-            let buffer = match read_from_memory(&file, &mut buffer, at) {
-                Some(count) => {
-                    buffer.truncate(count);
-                    buffer
-                }
-                None => {
-                    let read = tokio::task::spawn_blocking(move || {
-                        let count = file.read_at(&mut buffer, at)?;
-                        buffer.truncate(count);
-                        Ok::<_, std::io::Error>(buffer)
-                    });
-                    read.await.map_err(std::io::Error::from)??
-                }
-            };
-            if buffer.is_empty() {
-                return Ok(None);
-            }
-            let next = at + buffer.len() as u64;
-            Ok(Some((Bytes::from(buffer), next)))
         }
-    })
-}
+    }
 
-/// Reads what needs no waiting for a disk; `None` if that is nothing, or the file system cannot tell.
-#[cfg(target_os = "linux")]
-fn read_from_memory(file: &File, buffer: &mut [u8], at: u64) -> Option<usize> {
-    use rustix::io::{ReadWriteFlags, preadv2};
+    fn into_pieces(self) -> Pieces {
+        match self {
+            Self::File(slice) => Box::pin(stream::unfold(slice, |mut slice| async move {
+                slice.read().await.map(|chunk| (chunk, slice))
+            })),
+            Self::Stream(pieces) => pieces,
+        }
+    }
 
-    let mut buffers = [std::io::IoSliceMut::new(buffer)];
-    preadv2(file, &mut buffers, at, ReadWriteFlags::NOWAIT).ok().filter(|count| *count > 0)
-}
-
-/// Only Linux can be asked for that.
-#[cfg(not(target_os = "linux"))]
-fn read_from_memory(_file: &File, _buffer: &mut [u8], _at: u64) -> Option<usize> {
-    None
+    async fn next(&mut self) -> Option<Result<Bytes, StoreError>> {
+        match self {
+            Self::File(slice) => slice.read().await,
+            Self::Stream(pieces) => pieces.next().await,
+        }
+    }
 }

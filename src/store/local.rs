@@ -58,13 +58,35 @@ fn open_below(root: &File, location: &Path) -> io::Result<File> {
     at.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
 }
 
-/// Opens a regular file; whatever else stands there (a symlink, folder, FIFO, device) is as good as absent.
+/// Opens a regular file whose path the kernel has in memory; `None` if a disk must be asked, or the kernel cannot tell.
+#[cfg(target_os = "linux")]
+fn open_from_memory(root: &File, location: &Path) -> Option<Result<(File, std::fs::Metadata)>> {
+    use rustix::fs::{ResolveFlags, openat2};
+
+    let resolve = ResolveFlags::CACHED | ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    // Whatever fails is tried again where it may wait, and explained there.
+    let file = openat2(root, location.as_ref(), flags, Mode::empty(), resolve).ok()?;
+    Some(regular(location, Ok(file.into())))
+}
+
+/// Only Linux can be asked for that.
+#[cfg(not(target_os = "linux"))]
+fn open_from_memory(_root: &File, _location: &Path) -> Option<Result<(File, std::fs::Metadata)>> {
+    None
+}
+
 fn open_regular(root: &File, location: &Path) -> Result<(File, std::fs::Metadata)> {
+    regular(location, open_below(root, location))
+}
+
+/// What was opened, if it is a regular file; whatever else stands there (a symlink, folder, FIFO, device) is as good as
+/// absent.
+fn regular(location: &Path, opened: io::Result<File>) -> Result<(File, std::fs::Metadata)> {
     use io::ErrorKind as K;
 
     let absent = |source: io::Error| Error::NotFound { path: location.to_string(), source: Box::new(source) };
-    let opened = open_below(root, location).and_then(|file| file.metadata().map(|metadata| (file, metadata)));
-    match opened {
+    match opened.and_then(|file| file.metadata().map(|metadata| (file, metadata))) {
         Ok((file, metadata)) if metadata.is_file() => Ok((file, metadata)),
         Ok(_) => Err(absent(io::Error::other("not a regular file"))),
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
@@ -83,10 +105,13 @@ fn open_regular(root: &File, location: &Path) -> Result<(File, std::fs::Metadata
     }
 }
 
-fn read(root: &File, location: Path, options: &GetOptions) -> Result<GetResult> {
+fn read(
+    (file, metadata): (File, std::fs::Metadata),
+    location: Path,
+    options: &GetOptions,
+) -> Result<GetResult> {
     use std::os::unix::fs::MetadataExt;
 
-    let (file, metadata) = open_regular(root, &location)?;
     let modified =
         metadata.modified().map_err(|source| Error::Generic { store: NAME, source: Box::new(source) })?;
     // Inode, time and size: a file that is replaced, even by one of equal age and size, is another version.
@@ -119,9 +144,12 @@ fn read(root: &File, location: Path, options: &GetOptions) -> Result<GetResult> 
 #[deny(clippy::missing_trait_methods)]
 impl ObjectStore for LocalRoot {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        if let Some(opened) = open_from_memory(&self.root, location) {
+            return read(opened?, location.clone(), &options);
+        }
         let root = Arc::clone(&self.root);
         let location = location.clone();
-        tokio::task::spawn_blocking(move || read(&root, location, &options))
+        tokio::task::spawn_blocking(move || read(open_regular(&root, &location)?, location, &options))
             .await
             .map_err(|source| Error::Generic { store: NAME, source: Box::new(source) })?
     }

@@ -6,6 +6,7 @@ mod ahead;
 mod chunks;
 mod config;
 mod error;
+mod file;
 mod gate;
 mod local;
 mod open;
@@ -15,6 +16,7 @@ mod source;
 pub use chunks::Chunks;
 pub use config::{CloudVariables, Config};
 pub use error::{Cause, StoreError};
+pub use file::FileSlice;
 pub use open::{OpenError, StoreUrl, unknown_variables};
 pub use sample::SAMPLE;
 

@@ -246,7 +246,10 @@ async fn a_file_truncated_while_it_is_sent_breaks_the_connection_off() {
         client.read_to_the_end().await;
         let (answer, _) = Answer::parse_loosely(&client.bytes, false);
         assert_eq!((answer.status, answer.complete), (200, false));
-        assert!(LARGE.starts_with(&answer.body), "other bytes than were there");
+        // The kernel sends a file's pages, and what is cut off a page becomes zero, also on its way. Nobody takes that
+        // for the object: the answer is not whole, and its entity tag is of the past.
+        let pages = |(was, came): (&u8, &u8)| was == came || (left > 0 && *came == 0);
+        assert!(LARGE.iter().zip(&answer.body).all(pages), "other bytes than were there");
         // It ends by itself and soon; a loop that reads nothing again and again would not.
         assert!(started.elapsed() < Duration::from_secs(5));
         nothing_in_flight(&files.site).await;

@@ -23,6 +23,7 @@ mod resuming;
 mod rooms_full;
 mod rotation;
 mod sending;
+mod sent_files;
 mod slow_clients;
 mod smoke;
 mod store_requests;

@@ -1,0 +1,67 @@
+//! A local file as a body that is never read here: piece by piece it is handed to the connection, which sends it.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use crate::server::Files;
+use crate::store::{FileSlice, StoreError};
+
+type Loading = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+
+/// What is left of a file to send.
+pub(super) struct SentFile {
+    slice: FileSlice,
+    files: Files,
+    /// Waits for a disk: sending what is not in memory would hold up every connection of the thread.
+    loading: Option<Loading>,
+}
+
+impl fmt::Debug for SentFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SentFile").field("slice", &self.slice).finish_non_exhaustive()
+    }
+}
+
+impl SentFile {
+    pub(super) fn new(slice: FileSlice, files: Files) -> Self {
+        Self { slice, files, loading: None }
+    }
+
+    /// How many bytes are still to be handed over.
+    pub(super) fn owed(&self) -> u64 {
+        self.slice.owed()
+    }
+
+    /// How many bytes were handed over that the kernel has not taken.
+    pub(super) fn not_taken(&self) -> u64 {
+        self.files.left()
+    }
+
+    /// What stands for the next piece, once the kernel has it in memory.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StoreError>>> {
+        let piece = self.slice.piece();
+        if piece.is_empty() {
+            return Poll::Ready(None);
+        }
+        if self.loading.is_none() && !self.slice.is_in_memory(&piece) {
+            self.loading = Some(Box::pin(self.slice.load(piece.clone())));
+        }
+        if let Some(loading) = &mut self.loading {
+            let loaded = std::task::ready!(loading.as_mut().poll(cx));
+            self.loading = None;
+            if let Err(error) = loaded {
+                return Poll::Ready(Some(Err(error)));
+            }
+        }
+        let length = piece.end - piece.start;
+        let Some(bytes) = self.files.hand_over(self.slice.file(), piece) else {
+            let under_way = std::io::Error::other("another piece of the file is still under way");
+            return Poll::Ready(Some(Err(under_way.into())));
+        };
+        self.slice.advance(length);
+        Poll::Ready(Some(Ok(bytes)))
+    }
+}

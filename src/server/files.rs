@@ -1,0 +1,198 @@
+//! The fast way out: a file goes from the kernel's memory to the socket (`sendfile`) without passing through here.
+//!
+//! hyper frames bodies that are bytes. So a body yields bytes that *stand for* a piece of a file: as many, at addresses
+//! that nothing else has and that nobody reads. hyper passes on where they are, not what they are, and the socket, which
+//! knows the addresses, sends the file instead. There is one piece under way on a connection at a time. If it is not
+//! found where it must be, or found where it must not, the connection ends: what stands for a file is never sent.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::ops::Range;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::outlet::Outlet;
+
+/// The longest piece, in bytes.
+const LONGEST: usize = 2 << 20;
+
+/// What stands for pieces of files. Memory that was never written takes none.
+static NOTHING: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![0; LONGEST]));
+
+/// Lets a body hand over pieces of files. An extension of requests whose connections can send them.
+#[derive(Debug, Clone)]
+pub struct Files(Arc<Outlet>);
+
+impl Files {
+    pub(super) fn through(outlet: &Arc<Outlet>) -> Self {
+        Self(Arc::clone(outlet))
+    }
+
+    /// Bytes that stand for positions `piece` of `file`, to be yielded by the body as they are, before it is asked for
+    /// more. `None` if another piece is under way or this one is longer than 2 MiB or empty: then the body must break
+    /// off.
+    #[must_use]
+    pub fn hand_over(&self, file: &Arc<File>, piece: Range<u64>) -> Option<Bytes> {
+        let length = usize::try_from(piece.end.checked_sub(piece.start)?).ok()?;
+        let stand_in = NOTHING.get(..length).filter(|bytes| !bytes.is_empty())?;
+        let mut under_way = self.0.files.lock();
+        if under_way.is_some() {
+            return None;
+        }
+        *under_way =
+            Some(Piece { file: Arc::clone(file), at: piece.start, left: length, next: address(stand_in) });
+        Some(NOTHING.slice(..length))
+    }
+
+    /// How many bytes of the last piece the kernel has not taken.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.0.files.lock().as_ref().map_or(0, |piece| piece.left as u64)
+    }
+}
+
+fn address(bytes: &[u8]) -> usize {
+    bytes.as_ptr().addr()
+}
+
+/// The piece of a file that is under way on a connection.
+#[derive(Debug)]
+struct Piece {
+    file: Arc<File>,
+    at: u64,
+    left: usize,
+    /// The address of what stands for the next byte.
+    next: usize,
+}
+
+/// Where a connection keeps the piece that is under way.
+#[derive(Debug, Default)]
+pub(super) struct UnderWay(Mutex<Option<Piece>>);
+
+impl UnderWay {
+    fn lock(&self) -> MutexGuard<'_, Option<Piece>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_none()
+    }
+
+    /// Where in what is to be written the piece stands; `None` if all of it is meant as it is.
+    ///
+    /// # Errors
+    /// If a piece is missing, or something stands for none.
+    pub(super) fn place(&self, written: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        let under_way = self.lock();
+        let place = match &*under_way {
+            Some(piece) => {
+                let here = |bytes: &IoSlice<'_>| address(bytes) == piece.next && bytes.len() == piece.left;
+                Some(written.iter().position(here).ok_or_else(lost)?)
+            }
+            None => None,
+        };
+        let start = address(&NOTHING);
+        let stands_in =
+            |bytes: &IoSlice<'_>| (start..start + LONGEST).contains(&address(bytes)) && !bytes.is_empty();
+        if written.iter().enumerate().any(|(at, bytes)| Some(at) != place && stands_in(bytes)) {
+            return Err(lost());
+        }
+        Ok(place)
+    }
+
+    /// Writes what stands before the piece, and as much of the piece as the socket takes. Returns the bytes of both.
+    ///
+    /// # Errors
+    /// Those of the socket and the file; [`io::ErrorKind::UnexpectedEof`] if the file has become shorter.
+    #[cfg(target_os = "linux")]
+    pub(super) fn write(&self, socket: impl rustix::fd::AsFd, before: &[IoSlice<'_>]) -> io::Result<usize> {
+        use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+
+        let mut under_way = self.lock();
+        let Some(piece) = under_way.as_mut() else { return Err(lost()) };
+        let head: usize = before.iter().map(|bytes| bytes.len()).sum();
+        let mut written = 0;
+        if head > 0 {
+            // MORE: the kernel puts the file's first bytes into the same packet.
+            let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+            written = sendmsg(&socket, before, &mut SendAncillaryBuffer::default(), flags)?;
+            if written < head {
+                return Ok(written);
+            }
+        }
+        match rustix::fs::sendfile(&socket, &piece.file, Some(&mut piece.at), piece.left) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => {
+                written += count;
+                piece.next += count;
+                piece.left = piece.left.saturating_sub(count);
+            }
+            Err(rustix::io::Errno::AGAIN) if written > 0 => {}
+            Err(error) => return Err(error.into()),
+        }
+        if piece.left == 0 {
+            *under_way = None;
+        }
+        Ok(written)
+    }
+
+    /// Elsewhere nobody is let hand over files.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn write<S>(&self, _socket: &S, _before: &[IoSlice<'_>]) -> io::Result<usize> {
+        Err(lost())
+    }
+}
+
+fn lost() -> io::Error {
+    io::Error::other("a piece of a file is not where it must be in the answer")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn handed_over(length: u64) -> (Arc<Outlet>, Bytes) {
+        let outlet = Outlet::new();
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let bytes = Files::through(&outlet).hand_over(&file, 5..5 + length).unwrap();
+        (outlet, bytes)
+    }
+
+    #[test]
+    fn a_piece_is_found_where_it_stands() {
+        let (outlet, bytes) = handed_over(100);
+        assert_eq!(bytes.len(), 100);
+        let (head, tail) = (IoSlice::new(b"head"), IoSlice::new(b"\r\n"));
+        assert_eq!(outlet.files.place(&[head, IoSlice::new(&bytes), tail]).unwrap(), Some(1));
+    }
+
+    #[test]
+    fn what_stands_for_a_file_is_never_written_as_it_is() {
+        let (outlet, bytes) = handed_over(100);
+        let place = |written: &[&[u8]]| {
+            let written: Vec<_> = written.iter().map(|bytes| IoSlice::new(bytes)).collect();
+            outlet.files.place(&written)
+        };
+        assert!(place(&[b"head"]).is_err(), "missing");
+        assert!(place(&[&[0; 100]]).is_err(), "copied");
+        assert!(place(&[&bytes[..99]]).is_err(), "cut");
+        assert!(place(&[&bytes[1..]]).is_err(), "moved");
+        assert!(place(&[&bytes, &bytes[..1]]).is_err(), "twice");
+        let nothing = Outlet::new();
+        assert!(nothing.files.place(&[IoSlice::new(&bytes[99..])]).is_err(), "of another connection");
+        assert_eq!(nothing.files.place(&[IoSlice::new(b"head")]).unwrap(), None);
+    }
+
+    #[test]
+    fn one_piece_is_under_way_at_a_time_and_none_is_too_long() {
+        let (outlet, _bytes) = handed_over(100);
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        assert!(Files::through(&outlet).hand_over(&file, 0..1).is_none());
+        let files = Files::through(&Outlet::new());
+        assert!(files.hand_over(&file, 0..LONGEST as u64 + 1).is_none());
+        assert!(files.hand_over(&file, 3..3).is_none());
+        assert!(files.hand_over(&file, std::ops::Range { start: 4, end: 3 }).is_none());
+        assert_eq!(files.left(), 0);
+    }
+}

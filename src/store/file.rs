@@ -1,0 +1,199 @@
+//! Local files: what the kernel has in memory is read, or sent, at once; for a disk the blocking pool waits.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::StoreError;
+
+/// How much of a file is read at a time, in bytes. A stalled client holds one such chunk.
+pub(super) const CHUNK: u64 = 16 * 1024;
+
+/// How far apart the bytes are that are looked for in the kernel's memory: it reads a file in pieces of that size.
+const READ_AHEAD: u64 = 128 * 1024;
+
+/// How much of a file goes to the kernel in one piece, in bytes.
+const PIECE: u64 = 1 << 20;
+
+/// The most of a piece that is the last. A body's end is noted when its last piece is handed over, so that is short.
+const LAST_PIECE: u64 = 256 * 1024;
+
+/// Bytes of an open file that are owed to a client. The file stays the same one, whatever becomes of its name.
+#[derive(Debug)]
+pub struct FileSlice {
+    file: Arc<File>,
+    range: Range<u64>,
+}
+
+impl FileSlice {
+    pub(super) fn new(file: File, range: Range<u64>) -> Self {
+        Self { file: Arc::new(file), range }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// How many bytes are still to come.
+    #[must_use]
+    pub fn owed(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    /// The positions of the next piece; empty at the end.
+    #[must_use]
+    pub fn piece(&self) -> Range<u64> {
+        let length = match self.owed() {
+            owed if owed <= LAST_PIECE => owed,
+            owed => (owed - LAST_PIECE).min(PIECE),
+        };
+        self.range.start..self.range.start + length
+    }
+
+    /// Steps over what was handed on.
+    pub fn advance(&mut self, bytes: u64) {
+        self.range.start = self.range.start.saturating_add(bytes).min(self.range.end);
+    }
+
+    /// Whether the kernel has these positions in memory, as far as samples tell. What it has not it begins to read.
+    #[must_use]
+    pub fn is_in_memory(&self, piece: &Range<u64>) -> bool {
+        samples(piece).all(|at| read_from_memory(&self.file, &mut [0], at).is_some())
+    }
+
+    /// Waits in the blocking pool until the kernel has these positions in memory.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read, or the file has become shorter.
+    pub fn load(&self, piece: Range<u64>) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
+        let file = Arc::clone(&self.file);
+        async move {
+            let load = tokio::task::spawn_blocking(move || {
+                announce(&file, &piece);
+                samples(&piece).try_for_each(|at| file.read_exact_at(&mut [0], at))
+            });
+            match load.await.map_err(io::Error::from)? {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    Err(StoreError::broken("the file has become shorter than its announced length"))
+                }
+                other => Ok(other?),
+            }
+        }
+    }
+
+    /// The next chunk, read; `None` at the end, also of a file that has become shorter.
+    pub(super) async fn read(&mut self) -> Option<Result<Bytes, StoreError>> {
+        let want = usize::try_from(self.owed().min(CHUNK)).unwrap_or_default();
+        if want == 0 {
+            return None;
+        }
+        let at = self.range.start;
+        let mut buffer = vec![0; want];
+        let read = match read_from_memory(&self.file, &mut buffer, at) {
+            Some(count) => {
+                buffer.truncate(count);
+                Ok(buffer)
+            }
+            None => {
+                let file = Arc::clone(&self.file);
+                let read = tokio::task::spawn_blocking(move || {
+                    let count = file.read_at(&mut buffer, at)?;
+                    buffer.truncate(count);
+                    Ok(buffer)
+                });
+                read.await.unwrap_or_else(|error| Err(io::Error::from(error)))
+            }
+        };
+        match read {
+            Ok(buffer) if buffer.is_empty() => None,
+            Ok(buffer) => {
+                self.advance(buffer.len() as u64);
+                Some(Ok(Bytes::from(buffer)))
+            }
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+}
+
+/// One position for each piece that the kernel reads, and the last.
+fn samples(piece: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
+    let last = piece.end.saturating_sub(1);
+    let step = usize::try_from(READ_AHEAD).unwrap_or(usize::MAX);
+    (piece.start..last).step_by(step).chain((!piece.is_empty()).then_some(last))
+}
+
+/// Reads what needs no waiting for a disk; `None` if that is nothing, or the file system cannot tell.
+#[cfg(target_os = "linux")]
+fn read_from_memory(file: &File, buffer: &mut [u8], at: u64) -> Option<usize> {
+    use rustix::io::{ReadWriteFlags, preadv2};
+
+    let mut buffers = [io::IoSliceMut::new(buffer)];
+    preadv2(file, &mut buffers, at, ReadWriteFlags::NOWAIT).ok().filter(|count| *count > 0)
+}
+
+/// Only Linux can be asked for that.
+#[cfg(not(target_os = "linux"))]
+fn read_from_memory(_file: &File, _buffer: &mut [u8], _at: u64) -> Option<usize> {
+    None
+}
+
+/// Lets the kernel read all of a piece at once.
+#[cfg(target_os = "linux")]
+fn announce(file: &File, piece: &Range<u64>) {
+    let length = std::num::NonZeroU64::new(piece.end - piece.start);
+    // Only advice: without it, reading is slower.
+    let _ = rustix::fs::fadvise(file, piece.start, length, rustix::fs::Advice::WillNeed);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn announce(_file: &File, _piece: &Range<u64>) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn pieces_cover_the_slice_and_the_last_is_short() {
+        for owed in [0, 1, CHUNK, LAST_PIECE, LAST_PIECE + 1, PIECE, PIECE + LAST_PIECE, 5_000_000, 1 << 30] {
+            let mut slice = FileSlice::new(tempfile::tempfile().unwrap(), 7..7 + owed);
+            let (mut at, mut last) = (7, 0);
+            while slice.owed() > 0 {
+                let piece = slice.piece();
+                assert!(piece.start == at && piece.end > at && piece.end - at <= PIECE, "{owed}: {piece:?}");
+                (at, last) = (piece.end, piece.end - piece.start);
+                slice.advance(last);
+            }
+            assert_eq!((at, slice.piece()), (7 + owed, at..at), "{owed}");
+            assert!(last <= LAST_PIECE, "{owed}: {last}");
+        }
+    }
+
+    #[test]
+    fn samples_are_no_further_apart_than_the_kernel_reads() {
+        for piece in [0..0, 5..6, 0..READ_AHEAD, 0..READ_AHEAD + 1, 9..PIECE] {
+            let found: Vec<_> = samples(&piece).collect();
+            assert!(found.iter().all(|at| piece.contains(at)), "{piece:?}");
+            assert_eq!(found.last().copied(), piece.end.checked_sub(1), "{piece:?}");
+            assert!(found.windows(2).all(|pair| pair[1] - pair[0] <= READ_AHEAD), "{piece:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_has_become_shorter_cannot_be_loaded() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[1; 5_000]).unwrap();
+        let slice = FileSlice::new(file.try_clone().unwrap(), 0..5_000);
+        slice.load(slice.piece()).await.unwrap();
+        assert!(slice.is_in_memory(&slice.piece()));
+        file.set_len(4_999).unwrap();
+        assert!(!slice.is_in_memory(&slice.piece()));
+        assert!(matches!(slice.load(slice.piece()).await, Err(StoreError::Broken(_))));
+    }
+}

@@ -1,0 +1,212 @@
+//! Files that are sent without being read: whatever way an answer goes, its bytes are the file's.
+
+use std::fs::{self, File};
+use std::sync::Arc;
+
+use rustix::fs::{Advice, fadvise};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::rustls::version::TLS13;
+use webhook_assets::AssetRef;
+use webhook_assets::server::Certificate;
+use webhook_assets::telemetry::metrics::Metrics;
+
+use crate::support::client::request_head;
+use crate::support::slow::SlowClient;
+use crate::support::tls::{Pair, connect, trusting};
+use crate::support::{ABSENT, Answer, CALL, Plan, Site, http2, noise, transcript};
+
+/// Longer than a piece and its last one, and no multiple of anything.
+const LENGTH: usize = 3_777_777;
+
+struct Files {
+    folder: TempDir,
+    recording: Vec<u8>,
+}
+
+impl Files {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for kind in ["recordings", "transcripts"] {
+            fs::create_dir(folder.path().join(kind)).unwrap();
+        }
+        let files = Self { folder, recording: noise(LENGTH) };
+        fs::write(files.path(AssetRef::recording(CALL)), &files.recording).unwrap();
+        fs::write(files.path(AssetRef::transcript(CALL)), transcript()).unwrap();
+        files
+    }
+
+    fn path(&self, asset: AssetRef) -> std::path::PathBuf {
+        self.folder.path().join(asset.object_path())
+    }
+
+    fn plan(&self) -> Plan {
+        Plan::on_files(self.folder.path())
+    }
+
+    async fn site(&self) -> Site {
+        self.plan().start().await
+    }
+}
+
+/// What is asked on one connection, and what must come.
+struct Asked {
+    head: String,
+    is_head: bool,
+    status: u16,
+    body: Vec<u8>,
+}
+
+fn asked(method: &str, target: &str, fields: &[(&str, &str)], status: u16, body: &[u8]) -> Asked {
+    let mut head = request_head(method, target, fields, b"");
+    head = head.replace("connection: close\r\n", "").replace("Connection: close\r\n", "");
+    let body = if method == "HEAD" { Vec::new() } else { body.to_vec() };
+    Asked { head, is_head: method == "HEAD", status, body }
+}
+
+#[tokio::test]
+async fn answers_of_every_kind_on_one_connection_are_byte_exact() {
+    let files = Files::new();
+    let site = files.site().await;
+    let all = &files.recording;
+    let (recording, bad) = (site.recording(), site.recording().replace("sig=", "sig=0"));
+    let kinds = [
+        asked("GET", &recording, &[], 200, all),
+        asked("GET", &recording, &[("Range", "bytes=1000-66535")], 206, &all[1_000..66_536]),
+        asked("GET", &site.transcript(), &[], 200, &transcript()),
+        asked("HEAD", &recording, &[], 200, all),
+        asked("GET", &recording, &[("Range", "bytes=0-16383")], 206, &all[..16_384]),
+        asked("GET", &recording, &[("Range", "bytes=0-16384")], 206, &all[..16_385]),
+        asked("GET", &recording, &[("Range", "bytes=-1500000")], 206, &all[LENGTH - 1_500_000..]),
+        asked("GET", &bad, &[], 403, b""),
+        asked("GET", &site.link(AssetRef::recording(ABSENT)), &[], 404, b""),
+        asked("GET", &recording, &[("Range", "bytes=9999999-")], 416, b""),
+    ];
+    // Every kind follows every kind, all of it asked before anything is answered.
+    let order: Vec<&Asked> =
+        kinds.iter().flat_map(|one| kinds.iter().flat_map(move |next| [one, next])).collect();
+    let stream = TcpStream::connect(site.address).await.unwrap();
+    let (mut from, mut to) = stream.into_split();
+    let heads: String = order.iter().map(|asked| asked.head.as_str()).collect();
+    let asking = tokio::spawn(async move {
+        to.write_all(heads.as_bytes()).await.unwrap();
+        to.shutdown().await.unwrap();
+    });
+    let mut bytes = Vec::new();
+    from.read_to_end(&mut bytes).await.unwrap();
+    asking.await.unwrap();
+    let mut rest = &bytes[..];
+    for (at, asked) in order.iter().enumerate() {
+        let (answer, behind) = Answer::parse(rest, asked.is_head);
+        assert_eq!(answer.status, asked.status, "answer {at}");
+        let is_problem = answer.status >= 400;
+        assert!(is_problem || answer.body == asked.body, "answer {at}: other bytes than the file's");
+        rest = behind;
+    }
+    assert!(rest.is_empty());
+}
+
+#[tokio::test]
+async fn a_file_on_its_way_through_http_2_is_byte_exact() {
+    let files = Files::new();
+    let site = files.site().await;
+    let mut client = http2::Http2::connect(site.address).await;
+    let answer = client.get(&site.recording(), &[]).await;
+    let (body, reason) = http2::read(answer.into_body()).await;
+    assert!(reason.is_none() && body == files.recording);
+}
+
+#[tokio::test]
+async fn a_file_on_its_way_through_tls_is_byte_exact() {
+    let files = Files::new();
+    let (folder, pair) = (tempfile::tempdir().unwrap(), Pair::fresh());
+    let mut plan = files.plan();
+    plan.certificate = Some(Certificate::read(pair.write(folder.path()), Metrics::new()).unwrap());
+    let site = plan.start().await;
+    let client = trusting(&[&pair], &[&TLS13], &["http/1.1"]);
+    let mut stream = connect(&client, site.address).await.unwrap();
+    let head = request_head("GET", &site.recording(), &[], b"");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    assert!(Answer::parse(&bytes, false).0.body == files.recording);
+}
+
+#[tokio::test]
+async fn several_ranges_of_a_file_are_byte_exact() {
+    let files = Files::new();
+    let site = files.site().await;
+    let answer = site.get(&site.recording(), &[("Range", "bytes=0-99999,2000000-2099999")]).await;
+    assert_eq!(answer.status, 206);
+    for part in [&files.recording[..100_000], &files.recording[2_000_000..2_100_000]] {
+        assert!(answer.body.windows(part.len()).any(|window| window == part));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_http_1_0_is_byte_exact() {
+    let files = Files::new();
+    let site = files.site().await;
+    let head = format!("GET {} HTTP/1.0\r\nHost: localhost\r\n\r\n", site.recording());
+    let bytes = site.client().exchange(head.as_bytes()).await;
+    assert!(Answer::parse(&bytes, false).0.body == files.recording);
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_in_memory_arrives_byte_for_byte() {
+    let files = Files::new();
+    let site = files.site().await;
+    for _ in 0..3 {
+        let file = File::open(files.path(AssetRef::recording(CALL))).unwrap();
+        file.sync_all().unwrap();
+        fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+        assert!(site.get(&site.recording(), &[]).await.body == files.recording);
+    }
+}
+
+#[tokio::test]
+async fn many_at_once_each_get_their_own() {
+    let files = Files::new();
+    let site = Arc::new(files.site().await);
+    let all = Arc::new(files.recording.clone());
+    let downloads = (0..40_usize).map(|at| {
+        let (site, all) = (Arc::clone(&site), Arc::clone(&all));
+        tokio::spawn(async move {
+            let (first, last) = (at * 7_001, LENGTH - 1 - at * 3_001);
+            let answer = site.get(&site.recording(), &[("Range", &format!("bytes={first}-{last}"))]).await;
+            assert!(answer.body == all[first..=last], "{first}-{last}");
+        })
+    });
+    for download in downloads.collect::<Vec<_>>() {
+        download.await.unwrap();
+    }
+}
+
+/// What was handed to the kernel and no more is what was sent.
+#[tokio::test]
+async fn of_a_file_that_is_given_up_no_more_is_counted_than_the_kernel_took() {
+    let files = Files::new();
+    let site = files.site().await;
+    let mut client = SlowClient::get(site.address, &site.recording(), &[]).await;
+    client.read_the_head().await;
+    let taken = client.in_kernel();
+    drop(client);
+    let Some(taken) = taken else {
+        eprintln!("skipped: the kernel does not tell how much it holds");
+        return;
+    };
+    for _ in 0..400 {
+        let metrics = site.metrics.render();
+        let line = metrics.lines().find(|line| line.starts_with("webhook_assets_sent_bytes_total"));
+        if let Some(sent) = line.and_then(|line| line.rsplit(' ').next()) {
+            let sent: u64 = sent.parse().unwrap();
+            if sent > 0 {
+                assert!(sent < LENGTH as u64, "{sent} of {LENGTH}, {taken} in the kernel");
+                return;
+            }
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    panic!("the download was never counted: {}", site.metrics.render());
+}
