@@ -43,8 +43,18 @@ impl fmt::Debug for Config {
 pub struct CloudVariables(Vec<(String, String)>);
 
 impl CloudVariables {
-    /// The prefixes of the clouds' variables, and the names outside them that `object_store` reads.
-    const PREFIXES: [&str; 5] = ["AWS_", "GOOGLE_", "AZURE_", "IDENTITY_ENDPOINT", "SERVICE_ACCOUNT"];
+    /// The prefixes of the clouds' variables, and the names outside them that `object_store` and its client read.
+    const PREFIXES: [&str; 9] = [
+        "AWS_",
+        "GOOGLE_",
+        "AZURE_",
+        "IDENTITY_ENDPOINT",
+        "SERVICE_ACCOUNT",
+        "HTTP_PROXY",
+        "http_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+    ];
 
     /// Picks the clouds' variables out of an environment.
     #[must_use]
@@ -56,6 +66,11 @@ impl CloudVariables {
     pub(super) fn with_prefix<'v>(&'v self, prefix: &'v str) -> impl Iterator<Item = (&'v str, &'v str)> {
         let pairs = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         pairs.filter(move |(name, _)| name.starts_with(prefix))
+    }
+
+    /// Whether a proxy stands before every store without TLS.
+    pub(super) fn name_a_proxy(&self) -> bool {
+        ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"].iter().any(|name| self.get(name).is_some())
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {

@@ -13,6 +13,10 @@ use super::StoreError;
 /// How much of a file is read at a time, in bytes. A stalled client holds one such chunk.
 pub(super) const CHUNK: u64 = 16 * 1024;
 
+/// The same for a client that has taken so much already: it has shown that it reads, and longer chunks cost less.
+const LONG_CHUNK: u64 = 64 * 1024;
+const LONG_AFTER: u64 = 512 * 1024;
+
 /// How far apart the bytes are that are looked for in the kernel's memory: it reads a file in pieces of that size.
 const READ_AHEAD: u64 = 128 * 1024;
 
@@ -27,11 +31,12 @@ const LAST_PIECE: u64 = 256 * 1024;
 pub struct FileSlice {
     file: Arc<File>,
     range: Range<u64>,
+    begin: u64,
 }
 
 impl FileSlice {
     pub(super) fn new(file: File, range: Range<u64>) -> Self {
-        Self { file: Arc::new(file), range }
+        Self { file: Arc::new(file), begin: range.start, range }
     }
 
     /// The file.
@@ -89,7 +94,8 @@ impl FileSlice {
 
     /// The next chunk, read; `None` at the end, also of a file that has become shorter.
     pub(super) async fn read(&mut self) -> Option<Result<Bytes, StoreError>> {
-        let want = usize::try_from(self.owed().min(CHUNK)).unwrap_or_default();
+        let chunk = if self.range.start - self.begin < LONG_AFTER { CHUNK } else { LONG_CHUNK };
+        let want = usize::try_from(self.owed().min(chunk)).unwrap_or_default();
         if want == 0 {
             return None;
         }

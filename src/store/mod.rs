@@ -10,6 +10,7 @@ mod file;
 mod gate;
 mod local;
 mod open;
+mod plain_http;
 mod sample;
 mod source;
 

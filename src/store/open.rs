@@ -11,10 +11,11 @@ use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, Certificate, ClientConfigKey, ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
 use super::local::LocalRoot;
+use super::plain_http::PlainHttp;
 use super::{Cause, Config, StoreError};
 
 /// Where the objects are.
@@ -161,6 +162,9 @@ fn open_s3(url: &Url, config: &Config) -> Result<Arc<dyn ObjectStore>, OpenError
     if let Some(endpoint) = config.cloud.get("AWS_ENDPOINT_URL_S3") {
         builder = builder.with_endpoint(endpoint);
     }
+    if let Some(connector) = plain_http(config) {
+        builder = builder.with_http_connector(connector);
+    }
     let store = builder.with_url(url.as_str()).build().map_err(cloud)?;
     Ok(below_prefix(store, url))
 }
@@ -175,6 +179,9 @@ fn open_gcs(url: &Url, config: &Config) -> Result<Arc<dyn ObjectStore>, OpenErro
     for (key, value) in settings(config, "GOOGLE_")? {
         builder = builder.with_config(key, value);
     }
+    if let Some(connector) = plain_http(config) {
+        builder = builder.with_http_connector(connector);
+    }
     let store = builder.with_url(url.as_str()).build().map_err(cloud)?;
     Ok(below_prefix(store, url))
 }
@@ -187,6 +194,9 @@ fn open_azure(url: &Url, config: &Config) -> Result<Arc<dyn ObjectStore>, OpenEr
     }
     if let Some(endpoint) = config.cloud.get("IDENTITY_ENDPOINT") {
         builder = builder.with_msi_endpoint(endpoint);
+    }
+    if let Some(connector) = plain_http(config) {
+        builder = builder.with_http_connector(connector);
     }
     let store = builder.with_url(url.as_str()).build().map_err(cloud)?;
     Ok(below_prefix(store, url))
@@ -285,6 +295,19 @@ fn client_options(config: &Config) -> Result<ClientOptions, OpenError> {
         }
     }
     Ok(options)
+}
+
+/// Our own HTTP for stores without TLS, unless the settings ask something of the client that it does not know.
+fn plain_http(config: &Config) -> Option<PlainHttp> {
+    let prefixes = ["AWS_", "GOOGLE_", "AZURE_"];
+    let variables = prefixes.iter().flat_map(|prefix| {
+        config.cloud.with_prefix(prefix).map(move |(name, _)| name.trim_start_matches(prefix).to_ascii_lowercase())
+    });
+    let options = config.options.iter().map(|(name, _)| name.to_ascii_lowercase());
+    let asks =
+        |name: String| name.parse().is_ok_and(|key: ClientConfigKey| key != ClientConfigKey::AllowHttp);
+    let asks_more = config.cloud.name_a_proxy() || variables.chain(options).any(asks);
+    (!asks_more).then_some(PlainHttp { connect_timeout: config.connect_timeout })
 }
 
 /// A short budget of its own for the time before the first byte; what breaks later is taken up again by
