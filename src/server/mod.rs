@@ -18,6 +18,7 @@ mod vigil;
 pub use config::{ClientHeader, Config};
 pub use drain::Drain;
 pub use networks::Networks;
+pub use proxy::{client_behind, judge_proxy_header};
 pub use streams::Patience;
 pub use tls::{Certificate, TlsConfig, TlsError};
 pub use vet::Bodies;
@@ -375,7 +376,8 @@ impl<H: Handler> Server<H> {
         let patience = Patience::here(signs);
         request.extensions_mut().insert(patience.clone());
         let config = &self.config;
-        let client = proxy::client(peer, request.headers(), config.client_header, &config.trusted_proxies);
+        let client =
+            proxy::client_behind(peer, request.headers(), config.client_header, &config.trusted_proxies);
         // A proxy's connection is the proxy's; a request that it passes on is its client's.
         let place = if client == peer { Ok(None) } else { self.enter_from(client) };
         let (response, place) = match (place, vet::vet(&request, config, H::BODIES)) {
