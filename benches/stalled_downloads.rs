@@ -131,7 +131,7 @@ fn measure(count: usize) {
     drop(clients);
 }
 
-/// What the servers hold together, and the kernel for all sockets of this machine.
+/// What the servers hold together, and the kernel for their sockets.
 struct Held {
     resident: u64,
     anonymous: u64,
@@ -144,7 +144,7 @@ impl Held {
         Self {
             resident: servers.iter().map(|server| server.memory("VmRSS")).sum(),
             anonymous: servers.iter().map(|server| server.memory("RssAnon")).sum(),
-            kernel: socket_memory(),
+            kernel: servers.iter().map(socket_memory).sum(),
             descriptors: servers.iter().map(Server::descriptors).sum(),
         }
     }
@@ -152,7 +152,7 @@ impl Held {
     fn each_above(&self, before: &Self, count: usize) -> String {
         let each = |now: u64, then: u64| now.saturating_sub(then) as f64 / count as f64 / 1024.0;
         format!(
-            "{:.1} KiB of the process (RssAnon), {:.1} KiB of the kernel's socket buffers, both ends together",
+            "{:.1} KiB of the process (RssAnon), {:.1} KiB of the kernel for its socket",
             each(self.anonymous, before.anonymous),
             each(self.kernel, before.kernel)
         )
@@ -170,13 +170,15 @@ impl std::fmt::Display for Held {
     }
 }
 
-/// What the kernel holds in the buffers of all TCP sockets, in bytes. On loopback both ends are among them.
-fn socket_memory() -> u64 {
-    let text = std::fs::read_to_string("/proc/net/sockstat").unwrap();
-    let line = text.lines().find(|line| line.starts_with("TCP:")).unwrap();
-    let pages: u64 = line.rsplit_once("mem ").unwrap().1.trim().parse().unwrap();
-    let page = Command::new("getconf").arg("PAGESIZE").output().unwrap().stdout;
-    pages * String::from_utf8(page).unwrap().trim().parse::<u64>().unwrap()
+/// What the kernel holds for the sockets of a server, in bytes: received, to be sent, and set aside for either (`r`, `w` and
+/// `f` of `ss -m`).
+fn socket_memory(server: &Server) -> u64 {
+    let of_its_port = ["sport", "=", &format!(":{}", server.address.port())];
+    let listed = Command::new("ss").arg("-tmnH").args(of_its_port).output().expect("ss (Debian: iproute2)");
+    let text = String::from_utf8(listed.stdout).unwrap();
+    let sockets = text.split("skmem:(").skip(1).filter_map(|rest| rest.split(')').next());
+    let parts = sockets.flat_map(|parts| parts.split(','));
+    parts.filter_map(|part| part.strip_prefix(['r', 'w', 'f'])?.parse::<u64>().ok()).sum()
 }
 
 /// Clients that stall, in a process of their own; they go when this is dropped.
