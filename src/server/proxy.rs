@@ -39,8 +39,13 @@ pub fn judge_proxy_header(start: &[u8]) -> Option<io::Result<(usize, Option<Sock
     if awaits_its_end {
         return None;
     }
+    let is_line = start.starts_with(b"PROXY ");
+    let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if is_line && line.len() < start.len() && !line.ends_with(b"\r") {
+        return bad("a line of the PROXY protocol ends with CR and LF".to_owned());
+    }
     let result = HeaderResult::parse(start);
-    if result.is_incomplete() && start.len() < LONGEST && may_become_one(start) {
+    if result.is_incomplete() && start.len() < LONGEST && !is_line && may_become_one(start) {
         return None;
     }
     match result {
@@ -212,6 +217,9 @@ mod tests {
         for bad in [
             &b"GET / HTTP/1.1\r\n"[..],
             b"PROXY TCP4 a b c d\r\n",
+            b"PROXY TCP4 a b c d\n",
+            b"PROXY TCP4 a b c d\nand more, in the same packet",
+            b"PROXY UNKNOWN\nand more\r\n",
             b"PROXY TCP9 1.1.1.1 1.1.1.1 1 1\r\n",
             &[b"PROXY TCP4 ", &[b'1'; LONGEST_LINE][..]].concat(),
             &[0; LONGEST],
