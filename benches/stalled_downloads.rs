@@ -1,9 +1,13 @@
 //! What downloads in flight cost while their clients stall, and what is left of it afterwards.
 //!
 //! `cargo bench --bench stalled_downloads` starts the real program on a folder of its own. First it compares files of
-//! different sizes; then it opens as many connections as the limit on open files allows (10,000, or their number behind
-//! `--`), each of which asks for a recording of 5 MB and reads nothing more, and prints the program's memory, how fast
-//! new requests are answered meanwhile, and what has been given back once the stalled were left.
+//! different sizes; then it opens 10,000 connections (or their number behind `--`), each of which asks for a recording of
+//! 5 MB and reads nothing more, and prints the program's memory and the kernel's, how fast new requests are answered
+//! meanwhile, and what has been given back once the stalled were left.
+//!
+//! The program has two descriptors for each, connection and file. Where the limit on open files of one process has no
+//! room for them all, they are spread over as many processes of the program as it takes, and the figures are of all of
+//! them together. The clients are processes of their own: this one, started again with `clients`.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that meets the unexpected stops")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -23,6 +27,9 @@ const RECORDING: u64 = 5_000_000;
 const FEW: usize = 500;
 const MANY: usize = 10_000;
 
+/// Descriptors of a process that are not for downloads: what the program keeps free, and new requests meanwhile.
+const RESERVE: u64 = 400;
+
 /// For how long the stalled are kept in the large run: long enough to open them all and to ask between.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -31,15 +38,29 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
-    let asked = std::env::args().filter_map(|argument| argument.parse().ok()).next();
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, word, address, target, count, first] = &arguments[..]
+        && word == "clients"
+    {
+        return be_clients(address, target, count.parse().unwrap(), first.parse().unwrap());
+    }
+    let asked = arguments.iter().find_map(|argument| argument.parse().ok());
     println!("{FEW} stalled downloads; resident memory of the process (VmRSS)");
     println!("{:>12} {:>12} {:>12} {:>16}", "file", "before", "stalled", "per download");
     for size in [MEBIBYTE, 5 * MEBIBYTE, 50 * MEBIBYTE, 500 * MEBIBYTE] {
         compare(size);
     }
-    // The program has two descriptors for each: connection and file.
-    let most = usize::try_from(descriptors().saturating_sub(300) / 2).unwrap();
-    measure(asked.unwrap_or(MANY).min(most));
+    measure(asked.unwrap_or(MANY));
+}
+
+/// Opens connections, says so, and holds them until standard input ends.
+fn be_clients(address: &str, target: &str, count: usize, first: usize) {
+    descriptors();
+    let address = address.parse().unwrap();
+    let stalled: Vec<TcpStream> = (first..first + count).map(|at| stall(address, target, at)).collect();
+    println!("opened");
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    drop(stalled);
 }
 
 /// The limit on open files, raised as far as possible. The program raises its own.
@@ -54,9 +75,9 @@ fn compare(size: u64) {
     let server = Server::start(size, FEW);
     let target = server.link();
     let before = server.warmed(&target);
-    let stalled: Vec<TcpStream> = (0..FEW).map(|at| server.stall(&target, at)).collect();
+    let stalled: Vec<TcpStream> = (0..FEW).map(|at| stall(server.address, &target, at)).collect();
     std::thread::sleep(Duration::from_secs(2));
-    let after = server.resident();
+    let after = server.memory("VmRSS");
     let each = after.saturating_sub(before) / FEW as u64;
     println!(
         "{:>8} MiB {:>8} KiB {:>8} KiB {:>12.1} KiB",
@@ -69,29 +90,140 @@ fn compare(size: u64) {
 }
 
 fn measure(count: usize) {
-    let server = Server::start(RECORDING, count);
-    let target = server.link();
-    let before = (server.warmed(&target), server.descriptors());
-    println!("\n{count} stalled downloads of a recording of 5 MB");
-    println!("before:  {} KiB resident, {} descriptors", before.0 / 1024, before.1);
-    let alone = server.latencies(&target);
+    let most = usize::try_from(descriptors().saturating_sub(RESERVE) / 2).unwrap();
+    let processes = count.div_ceil(most);
+    let share = count.div_ceil(processes);
+    let servers: Vec<Server> = (0..processes).map(|_| Server::start(RECORDING, share)).collect();
+    let targets: Vec<String> = servers.iter().map(Server::link).collect();
+    for (server, target) in servers.iter().zip(&targets) {
+        server.warmed(target);
+    }
+    let (first, target) = (servers.first().unwrap(), targets.first().unwrap());
+    println!(
+        "\n{count} stalled downloads of a recording of 5 MB, over {processes} process(es) of the program"
+    );
+    let before = Held::by(&servers);
+    println!("before:  {before}");
+    let alone = first.latencies(target);
     println!("a new request (whole recording's first 1,000 bytes, on a connection of its own): {alone}");
     let began = Instant::now();
-    let stalled: Vec<TcpStream> = (0..count).map(|at| server.stall(&target, at)).collect();
+    let mut clients = Vec::new();
+    for (at, (server, target)) in servers.iter().zip(&targets).enumerate() {
+        let (from, to) = (at * share, ((at + 1) * share).min(count));
+        clients.push(Clients::start(server.address, target, to - from, from));
+    }
+    clients.iter_mut().for_each(Clients::opened);
     println!("opened:  in {:.1} s", began.elapsed().as_secs_f64());
     std::thread::sleep(Duration::from_secs(2));
-    let during = (server.resident(), server.descriptors());
-    let each = during.0.saturating_sub(before.0) as f64 / count as f64 / 1024.0;
-    println!("stalled: {} KiB resident, {} descriptors; {each:.1} KiB each", during.0 / 1024, during.1);
-    println!("a new request meanwhile: {}", server.latencies(&target));
-    while server.descriptors() > before.1 + 10 {
+    let during = Held::by(&servers);
+    println!("stalled: {during}");
+    println!("each:    {}", during.each_above(&before, count));
+    println!("a new request meanwhile: {}", first.latencies(target));
+    let stalled = during.descriptors - before.descriptors;
+    assert!(stalled >= 2 * count, "the server has left some before the measurement: {stalled} descriptors");
+    while Held::by(&servers).descriptors > before.descriptors + 10 {
         assert!(began.elapsed() < 5 * STALL_TIMEOUT, "the stalled are not left");
         std::thread::sleep(Duration::from_millis(500));
     }
     println!("left:    the last one {:.0} s after the first was opened", began.elapsed().as_secs_f64());
     std::thread::sleep(Duration::from_secs(2));
-    println!("after:   {} KiB resident, {} descriptors", server.resident() / 1024, server.descriptors());
-    drop(stalled);
+    println!("after:   {}", Held::by(&servers));
+    drop(clients);
+}
+
+/// What the servers hold together, and the kernel for their sockets.
+struct Held {
+    resident: u64,
+    anonymous: u64,
+    kernel: u64,
+    descriptors: usize,
+}
+
+impl Held {
+    fn by(servers: &[Server]) -> Self {
+        Self {
+            resident: servers.iter().map(|server| server.memory("VmRSS")).sum(),
+            anonymous: servers.iter().map(|server| server.memory("RssAnon")).sum(),
+            kernel: servers.iter().map(socket_memory).sum(),
+            descriptors: servers.iter().map(Server::descriptors).sum(),
+        }
+    }
+
+    fn each_above(&self, before: &Self, count: usize) -> String {
+        let each = |now: u64, then: u64| now.saturating_sub(then) as f64 / count as f64 / 1024.0;
+        format!(
+            "{:.1} KiB of the process (RssAnon), {:.1} KiB of the kernel for its socket",
+            each(self.anonymous, before.anonymous),
+            each(self.kernel, before.kernel)
+        )
+    }
+}
+
+impl std::fmt::Display for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { resident, anonymous, kernel, descriptors } = self;
+        let [resident, anonymous, kernel] = [resident, anonymous, kernel].map(|bytes| bytes / 1024);
+        write!(
+            f,
+            "{resident} KiB resident ({anonymous} anonymous), {kernel} KiB in sockets, {descriptors} descriptors"
+        )
+    }
+}
+
+/// What the kernel holds for the sockets of a server, in bytes: received, to be sent, and set aside for either (`r`, `w` and
+/// `f` of `ss -m`).
+fn socket_memory(server: &Server) -> u64 {
+    let of_its_port = ["sport", "=", &format!(":{}", server.address.port())];
+    let listed = Command::new("ss").arg("-tmnH").args(of_its_port).output().expect("ss (Debian: iproute2)");
+    let text = String::from_utf8(listed.stdout).unwrap();
+    let sockets = text.split("skmem:(").skip(1).filter_map(|rest| rest.split(')').next());
+    let parts = sockets.flat_map(|parts| parts.split(','));
+    parts.filter_map(|part| part.strip_prefix(['r', 'w', 'f'])?.parse::<u64>().ok()).sum()
+}
+
+/// Clients that stall, in a process of their own; they go when this is dropped.
+struct Clients(Child);
+
+impl Clients {
+    fn start(address: SocketAddr, target: &str, count: usize, first: usize) -> Self {
+        let process = Command::new(std::env::current_exe().unwrap())
+            .args(["clients", &address.to_string(), target, &count.to_string(), &first.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self(process)
+    }
+
+    fn opened(&mut self) {
+        let mut line = String::new();
+        BufReader::new(self.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "opened\n", "clients could not open their connections");
+    }
+}
+
+impl Drop for Clients {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A connection that has read the first bytes of its answer and reads no more. Each thousand comes from an address of
+/// its own, so that ports do not run out.
+fn stall(address: SocketAddr, target: &str, at: usize) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // What the client's kernel takes is not what is measured.
+    socket.set_recv_buffer_size(8 * 1024).unwrap();
+    let from = Ipv4Addr::new(127, 0, 1, u8::try_from(at / 1_000).unwrap());
+    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    write!(stream, "GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut start = [0; 15];
+    stream.read_exact(&mut start).unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200 OK");
+    stream
 }
 
 struct Server {
@@ -143,26 +275,9 @@ impl Server {
 
     /// The first downloads warm allocator and thread pool. Returns what is resident after them.
     fn warmed(&self, target: &str) -> u64 {
-        drop((0..50).map(|at| self.stall(target, at)).collect::<Vec<_>>());
+        drop((0..50).map(|at| stall(self.address, target, at)).collect::<Vec<_>>());
         std::thread::sleep(Duration::from_millis(500));
-        self.resident()
-    }
-
-    /// A connection that has read the first bytes of its answer and reads no more. Each thousand comes from an address of
-    /// its own, so that ports do not run out.
-    fn stall(&self, target: &str, at: usize) -> TcpStream {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        // What the client's kernel takes is not what is measured.
-        socket.set_recv_buffer_size(8 * 1024).unwrap();
-        let from = Ipv4Addr::new(127, 0, 1, u8::try_from(at / 1_000).unwrap());
-        socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
-        socket.connect(&self.address.into()).unwrap();
-        let mut stream = TcpStream::from(socket);
-        write!(stream, "GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-        let mut start = [0; 15];
-        stream.read_exact(&mut start).unwrap();
-        assert_eq!(&start, b"HTTP/1.1 200 OK");
-        stream
+        self.memory("VmRSS")
     }
 
     /// How long requests take, each on a connection of its own, one after the other.
@@ -185,10 +300,10 @@ impl Server {
         format!("median {:.2} ms, p99 {:.2} ms, longest {last:.2} ms", at(50), at(99))
     }
 
-    /// The process's resident memory, in bytes.
-    fn resident(&self) -> u64 {
+    /// A line of the process's memory, in bytes.
+    fn memory(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let line = status.lines().find(|line| line.split(':').next() == Some(name)).unwrap();
         let kibibytes: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
         kibibytes * 1024
     }

@@ -20,6 +20,7 @@ pub use config::{ClientHeader, Config};
 pub use drain::Drain;
 pub use files::Files;
 pub use networks::Networks;
+pub use proxy::{client_behind, judge_proxy_header};
 pub use streams::Patience;
 pub use tls::{Certificate, TlsConfig, TlsError};
 pub use vet::Bodies;
@@ -385,7 +386,8 @@ impl<H: Handler> Server<H> {
             request.extensions_mut().insert(files);
         }
         let config = &self.config;
-        let client = proxy::client(peer, request.headers(), config.client_header, &config.trusted_proxies);
+        let client =
+            proxy::client_behind(peer, request.headers(), config.client_header, &config.trusted_proxies);
         // A proxy's connection is the proxy's; a request that it passes on is its client's.
         let place = if client == peer { Ok(None) } else { self.enter_from(client) };
         let (response, place) = match (place, vet::vet(&request, config, H::BODIES)) {

@@ -22,14 +22,16 @@ const LONGEST_LINE: usize = 107;
 /// itself.
 pub(super) async fn take_header(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
     let mut start = vec![0; LONGEST];
-    let (length, client) = protocol::peek(stream, &mut start, judge).await??;
+    let (length, client) = protocol::peek(stream, &mut start, judge_proxy_header).await??;
     start.truncate(length);
     stream.read_exact(&mut start).await?;
     Ok(client)
 }
 
-/// The header's length and the client in it; `None` while more bytes may make it one.
-fn judge(start: &[u8]) -> Option<io::Result<(usize, Option<SocketAddr>)>> {
+/// What the first bytes of a proxy's connection are: the header's length and the client in it, or an error; `None` while
+/// more bytes may make it one.
+#[must_use]
+pub fn judge_proxy_header(start: &[u8]) -> Option<io::Result<(usize, Option<SocketAddr>)>> {
     let bad = |why: String| Some(Err(io::Error::new(io::ErrorKind::InvalidData, why)));
     // The parser calls some beginnings of a line wrong: it is asked when the line is there.
     let awaits_its_end =
@@ -37,8 +39,13 @@ fn judge(start: &[u8]) -> Option<io::Result<(usize, Option<SocketAddr>)>> {
     if awaits_its_end {
         return None;
     }
+    let is_line = start.starts_with(b"PROXY ");
+    let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if is_line && line.len() < start.len() && !line.ends_with(b"\r") {
+        return bad("a line of the PROXY protocol ends with CR and LF".to_owned());
+    }
     let result = HeaderResult::parse(start);
-    if result.is_incomplete() && start.len() < LONGEST && may_become_one(start) {
+    if result.is_incomplete() && start.len() < LONGEST && !is_line && may_become_one(start) {
         return None;
     }
     match result {
@@ -75,7 +82,8 @@ fn may_become_one(start: &[u8]) -> bool {
 
 /// The client for whom `peer` speaks: from the right, the first address in the header field that is no trusted proxy's.
 /// What stands further left came from there, and may be made up.
-pub(super) fn client(
+#[must_use]
+pub fn client_behind(
     peer: SocketAddr,
     headers: &HeaderMap,
     field: Option<ClientHeader>,
@@ -145,7 +153,7 @@ mod tests {
             headers.append(name, line.parse().unwrap());
         }
         let trusted = "10.0.0.0/8,fd00::/8".parse().unwrap();
-        client("10.0.0.1:5".parse().unwrap(), &headers, Some(field), &trusted).ip().to_string()
+        client_behind("10.0.0.1:5".parse().unwrap(), &headers, Some(field), &trusted).ip().to_string()
     }
 
     #[test]
@@ -186,10 +194,10 @@ mod tests {
     #[test]
     fn a_header_of_the_proxy_protocol_is_whole_wrong_or_awaited() {
         let line = b"PROXY TCP4 192.0.2.1 198.51.100.1 4711 443\r\nGET /";
-        let (length, client) = judge(line).unwrap().unwrap();
+        let (length, client) = judge_proxy_header(line).unwrap().unwrap();
         assert_eq!((length, client), (44, Some("192.0.2.1:4711".parse().unwrap())));
         for end in 0..44 {
-            assert!(judge(&line[..end]).is_none(), "{end}");
+            assert!(judge_proxy_header(&line[..end]).is_none(), "{end}");
         }
         let header = v2::Builder::with_addresses(
             v2::Version::Two | v2::Command::Proxy,
@@ -201,19 +209,22 @@ mod tests {
         );
         let header = header.build().unwrap();
         for end in 0..header.len() {
-            assert!(judge(&header[..end]).is_none(), "{end}");
+            assert!(judge_proxy_header(&header[..end]).is_none(), "{end}");
         }
         let whole = [&header[..], b"GET /"].concat();
-        let (length, client) = judge(&whole).unwrap().unwrap();
+        let (length, client) = judge_proxy_header(&whole).unwrap().unwrap();
         assert_eq!((length, client), (header.len(), Some("192.0.2.1:4711".parse().unwrap())));
         for bad in [
             &b"GET / HTTP/1.1\r\n"[..],
             b"PROXY TCP4 a b c d\r\n",
+            b"PROXY TCP4 a b c d\n",
+            b"PROXY TCP4 a b c d\nand more, in the same packet",
+            b"PROXY UNKNOWN\nand more\r\n",
             b"PROXY TCP9 1.1.1.1 1.1.1.1 1 1\r\n",
             &[b"PROXY TCP4 ", &[b'1'; LONGEST_LINE][..]].concat(),
             &[0; LONGEST],
         ] {
-            assert!(judge(bad).unwrap().is_err(), "{bad:?}");
+            assert!(judge_proxy_header(bad).unwrap().is_err(), "{bad:?}");
         }
     }
 }

@@ -97,19 +97,29 @@ fn vet_target<B>(request: &Request<B>) -> Result<(), Refused> {
     if fine { Ok(()) } else { Err(Refused::Target) }
 }
 
-/// Exactly one valid Host in HTTP/1.1 (RFC 9112 §3.2); in HTTP/2 an authority without a user (RFC 9113 §8.3.1).
+/// Exactly one valid Host in HTTP/1.1 (RFC 9112 §3.2); in HTTP/2 an authority without a user, or a Host in its place, and
+/// not two that differ (RFC 9113 §8.3.1).
 fn vet_host<B>(request: &Request<B>) -> Result<(), Refused> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
-    let has_user = request.uri().authority().is_some_and(|authority| authority.as_str().contains('@'));
+    let authority = request.uri().authority();
+    let has_user = authority.is_some_and(|authority| authority.as_str().contains('@'));
     if second.is_some() || has_user {
         return Err(Refused::Host);
     }
-    match first {
-        Some(host) => valid_host(host),
-        None if request.version() == Version::HTTP_11 => Err(Refused::Host),
-        None => Ok(()),
+    let is_http2 = request.version() == Version::HTTP_2;
+    match (first, authority) {
+        // In HTTP/1.1 the Host beside a target in absolute form is ignored (RFC 9112 §3.2.2).
+        (Some(host), Some(authority)) if is_http2 && !names(host, authority) => Err(Refused::Host),
+        (Some(host), _) => valid_host(host),
+        (None, _) if request.version() == Version::HTTP_11 => Err(Refused::Host),
+        (None, None) if is_http2 => Err(Refused::Host),
+        (None, _) => Ok(()),
     }
+}
+
+fn names(host: &HeaderValue, authority: &Authority) -> bool {
+    host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())
 }
 
 fn valid_host(host: &HeaderValue) -> Result<(), Refused> {
@@ -156,6 +166,25 @@ mod tests {
         }
         for bad in ["a b", "u@h", "a/b", "a:b", "a:99999", "http://a", "a,b c", ":80", "[::1"] {
             assert!(!host(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn http_2_needs_an_authority_or_a_host_and_takes_no_two_that_differ() {
+        for (uri, host, fine) in [
+            ("http://a.example/", None, true),
+            ("http://a.example/", Some("A.example"), true),
+            ("http://a.example:80/", Some("a.example:80"), true),
+            ("http://a.example/", Some("b.example"), false),
+            ("http://a.example/", Some(""), false),
+            ("/", Some("a.example"), true),
+            ("/", None, false),
+        ] {
+            let mut request = Request::builder().uri(uri).version(Version::HTTP_2);
+            if let Some(host) = host {
+                request = request.header(HOST, host);
+            }
+            assert_eq!(vet_host(&request.body(()).unwrap()).is_ok(), fine, "{uri} {host:?}");
         }
     }
 }

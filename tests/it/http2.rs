@@ -210,10 +210,15 @@ async fn an_authority_with_a_user_is_400() {
 }
 
 #[tokio::test]
-async fn a_repeated_or_bad_host_beside_the_authority_is_400() {
+async fn a_repeated_bad_or_other_host_beside_the_authority_is_400() {
     let site = Site::usual().await;
     let mut connection = Connection::to(&site).await;
-    for hosts in [&[("host", "a"), ("host", "b")][..], &[("host", "a b")], &[("host", "user@a")]] {
+    for hosts in [
+        &[("host", "a"), ("host", "b")][..],
+        &[("host", "a b")],
+        &[("host", "user@a")],
+        &[("host", "other.example")],
+    ] {
         assert_eq!(connection.ask("GET", &site.recording(), hosts).await.status, 400, "{hosts:?}");
     }
 }
