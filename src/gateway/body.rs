@@ -16,7 +16,7 @@ use crate::server::Patience;
 use crate::signed_url::{Denial, Grant};
 use crate::store::{Chunks, Meta, Object, Span, Store, StoreError, Version};
 use crate::telemetry::metrics::{InFlight, Metrics};
-use crate::telemetry::{AccessRecord, Downloaded, Ending};
+use crate::telemetry::{AccessLog, AccessRecord, Downloaded, Ending};
 
 /// The body of an answer of the gateway.
 #[derive(Debug)]
@@ -209,11 +209,18 @@ pub(super) struct Tracker {
     place: Option<OwnedSemaphorePermit>,
     downloads: Option<mpsc::Sender<Downloaded>>,
     patience: Option<Patience>,
+    access: Option<AccessLog>,
 }
 
 impl Tracker {
     pub(super) fn new(record: AccessRecord, metrics: Metrics) -> Self {
-        Self { record, _in_flight: metrics.enter(), metrics, place: None, downloads: None, patience: None }
+        let _in_flight = metrics.enter();
+        Self { record, _in_flight, metrics, place: None, downloads: None, patience: None, access: None }
+    }
+
+    /// Its record is written there.
+    pub(super) fn recorded(self, access: Option<AccessLog>) -> Self {
+        Self { access, ..self }
     }
 
     /// The server's patience with the client.
@@ -263,7 +270,7 @@ impl Tracker {
             // A download is never slowed down by who wants to know of it.
             let _ = downloads.try_send(downloaded);
         }
-        self.record.write(ending, &self.metrics);
+        self.record.write(ending, &self.metrics, self.access.as_ref());
     }
 }
 

@@ -33,16 +33,13 @@ use crate::server::{Bodies, Handler};
 use crate::signed_url::{Denial, Grant, Verifier};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::{AccessRecord, Downloaded, redact_target};
+use crate::telemetry::{AccessLog, AccessRecord, Downloaded, Foreign};
 
 use body::Tracker;
 use cors::Cors;
 use decide::{Asked, Outcome};
 use respond::Respond;
 use route::Route;
-
-/// The longest `User-Agent` that is recorded, in characters.
-const LONGEST_USER_AGENT: usize = 120;
 
 /// The gateway. Clones share everything.
 #[derive(Debug, Clone)]
@@ -60,6 +57,7 @@ struct Parts {
     retry_after: Duration,
     metrics: Metrics,
     downloads: Option<mpsc::Sender<Downloaded>>,
+    access: Option<AccessLog>,
 }
 
 impl Gateway {
@@ -83,6 +81,7 @@ impl Gateway {
             retry_after: config.retry_after,
             metrics,
             downloads: None,
+            access: None,
         }))
     }
 
@@ -93,9 +92,21 @@ impl Gateway {
         Self(Arc::new(parts))
     }
 
+    /// The same gateway, recording every request.
+    #[must_use]
+    pub fn recording(self, access: AccessLog) -> Self {
+        let parts = Parts { access: Some(access), ..(*self.0).clone() };
+        Self(Arc::new(parts))
+    }
+
+    fn track(&self, request: &Request<Incoming>, peer: SocketAddr) -> Tracker {
+        let access = self.0.access.as_ref().filter(|access| access.is_on());
+        let record = record_of(request, peer, access.is_some());
+        Tracker::new(record, self.0.metrics.clone()).recorded(access.cloned())
+    }
+
     async fn answer(&self, request: &Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        let mut tracker = Tracker::new(record_of(request, peer), self.0.metrics.clone())
-            .with_patience(request.extensions().get());
+        let mut tracker = self.track(request, peer).with_patience(request.extensions().get());
         tracker.tell(self.0.downloads.as_ref());
         let outcome = match route::route(request, &self.0.prefix) {
             Route::Asset { kind, id } => match self.verify(request, kind, id) {
@@ -149,24 +160,23 @@ impl Handler for Gateway {
         peer: SocketAddr,
         refused: Response<Bytes>,
     ) -> Response<Body> {
-        let tracker = Tracker::new(record_of(request, peer), self.0.metrics.clone());
+        let tracker = self.track(request, peer);
         let mut response = respond::refused(refused, tracker);
         self.0.cors.apply(request.headers(), response.headers_mut());
         response
     }
 }
 
-fn record_of(request: &Request<Incoming>, peer: SocketAddr) -> AccessRecord {
-    let target = request.uri().path_and_query().map_or("", |target| target.as_str());
-    let user_agent = request.headers().get(USER_AGENT);
+/// What is known of a request at its beginning; what the client wrote only if it will be written.
+fn record_of(request: &Request<Incoming>, peer: SocketAddr, written: bool) -> AccessRecord {
+    let target = request.uri().path_and_query().filter(|_| written);
+    let user_agent = request.headers().get(USER_AGENT).filter(|_| written);
     AccessRecord {
         peer,
         method: request.method().clone(),
         version: request.version(),
-        target: redact_target(target),
-        user_agent: user_agent.map(|agent| {
-            String::from_utf8_lossy(agent.as_bytes()).chars().take(LONGEST_USER_AGENT).collect()
-        }),
+        target: target.map(|target| Foreign::of(target.as_str().as_bytes())).unwrap_or_default(),
+        user_agent: user_agent.map(|agent| Foreign::of(agent.as_bytes())),
         asset: None,
         link_expires: None,
         key_id: None,

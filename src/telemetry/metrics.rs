@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::access::{AccessRecord, Ending};
 use super::connections::Connections;
+use super::own::Own;
 
 /// The media type of [`Metrics::render`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -96,8 +97,8 @@ struct BodyLabels {
 macro_rules! labels {
     ($($name:ident { $label:ident })*) => {$(
         #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-        struct $name {
-            $label: &'static str,
+        pub(super) struct $name {
+            pub(super) $label: &'static str,
         }
     )*};
 }
@@ -110,6 +111,7 @@ labels! {
     CodeLabel { code }
     StateLabel { state }
     ChangeLabel { change }
+    LogLabel { log }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -127,6 +129,7 @@ pub struct Metrics(Arc<Numbers>);
 struct Numbers {
     registry: Registry,
     connections: Connections,
+    own: Own,
     requests: Family<RequestLabels, Counter>,
     bodies: Family<BodyLabels, Counter>,
     sent: Family<AssetLabel, Counter<u64, AtomicU64>>,
@@ -177,6 +180,7 @@ impl Metrics {
         let mut numbers = Numbers {
             registry: Registry::with_prefix("webhook_assets"),
             connections: Connections::default(),
+            own: Own::default(),
             requests: Family::default(),
             bodies: Family::default(),
             sent: Family::default(),
@@ -203,6 +207,7 @@ impl Metrics {
             ledger_errors: Family::default(),
         };
         numbers.connections.register(&mut numbers.registry);
+        numbers.own.register(&mut numbers.registry);
         numbers.register();
         numbers.register_webhooks();
         numbers.store_up.set(1);
@@ -212,6 +217,11 @@ impl Metrics {
     /// The numbers of the listeners.
     pub(crate) fn connections(&self) -> &Connections {
         &self.0.connections
+    }
+
+    /// The numbers of the program itself.
+    pub(crate) fn own(&self) -> &Own {
+        &self.0.own
     }
 
     /// A request ended as `record` says.

@@ -3,8 +3,12 @@
 
 mod access;
 mod connections;
+mod line;
 mod log;
 pub mod metrics;
+mod own;
+mod spool;
 
-pub use access::{AccessRecord, Downloaded, Ending, redact_target};
-pub use log::{LogFormat, LogLevel, start_logging};
+pub use access::{AccessLog, AccessRecord, Downloaded, Ending, Foreign, redact_target};
+pub use log::{LogFormat, LogLevel, Logging, start_logging};
+pub use spool::Sink;

@@ -10,6 +10,7 @@ mod proxies;
 mod serve;
 mod settings;
 mod stopping;
+mod telling;
 mod tls;
 mod webhooks;
 

@@ -1,0 +1,35 @@
+//! Metrics of the program itself: what it could not tell.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use super::metrics::LogLabel;
+
+/// What is counted of the program itself. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Own {
+    lines_dropped: Family<LogLabel, Counter>,
+}
+
+/// The logs that have a writer of their own.
+const LOGS: [&str; 1] = ["access"];
+
+impl Own {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        // A series that is there from the start: the first time can be seen as a change.
+        for log in LOGS {
+            let _ = self.lines_dropped.get_or_create(&LogLabel { log });
+        }
+        registry.register(
+            "log_lines_dropped",
+            "Lines that were not written because they came faster than they could be, by log",
+            self.lines_dropped.clone(),
+        );
+    }
+
+    /// So many lines of this log were not written.
+    pub(super) fn lines_dropped(&self, log: &'static str, lines: u64) {
+        self.lines_dropped.get_or_create(&LogLabel { log }).inc_by(lines);
+    }
+}
