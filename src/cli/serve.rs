@@ -24,7 +24,7 @@ use crate::server::{Certificate, Drain, Server};
 use crate::signed_url::{Keyring, SigningKey};
 use crate::store::{self, Store};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::{AccessLog, Logging, start_logging};
+use crate::telemetry::{AccessLog, Audit, Logging, start_logging};
 
 /// Exit codes after a second signal, as shells count: 128 and the signal's number.
 const INTERRUPTED: u8 = 128 + 2;
@@ -98,6 +98,7 @@ pub(super) struct Services {
     drain: Drain,
     certificate: Option<Certificate>,
     access: AccessLog,
+    audit: Option<Audit>,
 }
 
 impl Services {
@@ -106,7 +107,9 @@ impl Services {
         let store = Store::open(&config.store, metrics.clone()).map_err(Failure::setting)?;
         let certificate =
             config.tls.clone().map(|files| Certificate::read(files, metrics.clone())).transpose();
+        let audit = config.audit.as_ref().map(|audit| Audit::open(audit, &metrics)).transpose();
         Ok(Self {
+            audit: audit.map_err(Failure::setting)?,
             certificate: certificate.map_err(Failure::setting)?,
             keyring: KeyringInForce::new(keyring, metrics.clone()),
             store,
@@ -124,6 +127,10 @@ impl Services {
         let gateway =
             Gateway::new(&self.config.gateway, self.keyring.clone(), self.store.clone(), clock, metrics)
                 .recording(self.access.clone());
+        let gateway = match &self.audit {
+            Some(audit) => gateway.auditing(audit.clone()),
+            None => gateway,
+        };
         let Some(ledger) = ledger else { return gateway };
         let (downloads, told) = mpsc::channel(DOWNLOADS);
         tokio::spawn(sender::remember_downloads(told, ledger.clone(), Arc::clone(&self.clock)));
@@ -184,7 +191,8 @@ impl Services {
 }
 
 impl Services {
-    /// Reads keyring and certificate again when their files change, or when told to.
+    /// Reads keyring and certificate again when their files change, or when told to; then the audit's file is opened
+    /// anew, too.
     fn watch_files(&self, keyring: PathBuf, hangup: Signal) {
         let reloads = [Arc::new(Notify::new()), Arc::new(Notify::new())];
         let [reload_keys, reload_certificate] = reloads.clone();
@@ -192,7 +200,7 @@ impl Services {
         if let Some(certificate) = &self.certificate {
             tokio::spawn(certificate.clone().watch(reload_certificate));
         }
-        tokio::spawn(pass_on(hangup, reloads));
+        tokio::spawn(pass_on(hangup, reloads, self.audit.clone()));
     }
 
     /// Lets balancers see that nothing new is to be sent here, while what they still send is served. A second signal
@@ -233,6 +241,11 @@ pub(super) fn serve(
     let patience = if matches!(ended, Ok(Stopped::AtOnce(_))) { SHORT_WAIT } else { LAST_WAIT };
     runtime.shutdown_timeout(patience);
     services.access.flush(patience);
+    if let Some(audit) = &services.audit
+        && !audit.flush(patience)
+    {
+        tracing::error!("audit records were lost: their file cannot be written");
+    }
     match ended? {
         Stopped::Drained(left) => log_stop(left),
         Stopped::AtOnce(code) => {
@@ -363,9 +376,10 @@ fn log_stop(left: usize) {
     }
 }
 
-async fn pass_on(mut hangup: Signal, reloads: [Arc<Notify>; 2]) {
+async fn pass_on(mut hangup: Signal, reloads: [Arc<Notify>; 2], audit: Option<Audit>) {
     while hangup.recv().await.is_some() {
         reloads.iter().for_each(|reload| reload.notify_one());
+        audit.iter().for_each(Audit::reopen);
     }
 }
 

@@ -14,7 +14,7 @@ use crate::gateway::AllowedOrigins;
 use crate::ledger::DatabaseUrl;
 use crate::signed_url::BaseUrl;
 use crate::store::{CloudVariables, StoreUrl};
-use crate::telemetry::{LogFormat, LogLevel};
+use crate::telemetry::{AuditConfig, LogFormat, LogLevel};
 use crate::webhook::AllowedNetworks;
 use crate::{admin, gateway, ledger, sender, store};
 use reader::{Reader, Setting};
@@ -53,6 +53,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// How much is logged.
     pub log_level: LogLevel,
+    /// The audit of downloads.
+    pub audit: Option<AuditConfig>,
     /// What is odd but no error: variables that look like settings and are none.
     pub warnings: Vec<String>,
 }
@@ -155,6 +157,7 @@ impl Sources {
             sender: read_sender(&reader, longest_lifetime)?,
             log_format: reader.get("log.format")?,
             log_level: reader.get("log.level")?,
+            audit: read_audit(&reader)?,
             warnings: reader.warnings().to_vec(),
             public_url,
         };
@@ -236,6 +239,17 @@ fn read_store(reader: &Reader, environment: &[(String, String)]) -> Result<store
         options: reader.store_options(),
         cloud: CloudVariables::pick(environment.iter().cloned()),
     })
+}
+
+fn read_audit(reader: &Reader) -> Result<Option<AuditConfig>, SettingError> {
+    let required = reader.get("audit.required")?;
+    match reader.optional("audit.file")? {
+        Some(file) => Ok(Some(AuditConfig { file, required })),
+        None if required => {
+            Err(reader.refuse("audit.required", "effect only with audit.file, the file to record in"))
+        }
+        None => Ok(None),
+    }
 }
 
 fn read_admin(reader: &Reader) -> Result<admin::Config, SettingError> {

@@ -16,7 +16,7 @@ use crate::server::Patience;
 use crate::signed_url::{Denial, Grant};
 use crate::store::{Chunks, Meta, Object, Span, Store, StoreError, Version};
 use crate::telemetry::metrics::{InFlight, Metrics};
-use crate::telemetry::{AccessLog, AccessRecord, Downloaded, Ending};
+use crate::telemetry::{AccessRecord, Downloaded, Ending, Place, Records, Unrecorded};
 
 /// The body of an answer of the gateway.
 #[derive(Debug)]
@@ -209,18 +209,37 @@ pub(super) struct Tracker {
     place: Option<OwnedSemaphorePermit>,
     downloads: Option<mpsc::Sender<Downloaded>>,
     patience: Option<Patience>,
-    access: Option<AccessLog>,
+    records: Records,
+    /// Room for the audit's record.
+    audited: Option<Place>,
 }
 
 impl Tracker {
-    pub(super) fn new(record: AccessRecord, metrics: Metrics) -> Self {
+    pub(super) fn new(record: AccessRecord, records: Records, metrics: Metrics) -> Self {
         let _in_flight = metrics.enter();
-        Self { record, _in_flight, metrics, place: None, downloads: None, patience: None, access: None }
+        Self {
+            record,
+            _in_flight,
+            metrics,
+            place: None,
+            downloads: None,
+            patience: None,
+            records,
+            audited: None,
+        }
     }
 
-    /// Its record is written there.
-    pub(super) fn recorded(self, access: Option<AccessLog>) -> Self {
-        Self { access, ..self }
+    /// Before anything is opened: whether the download can be recorded, if it has to be.
+    pub(super) fn begin_audit(&mut self) -> Result<(), Unrecorded> {
+        if let Some(audit) = &self.records.audit {
+            self.audited = audit.begin()?;
+        }
+        Ok(())
+    }
+
+    /// So many bytes the whole asset has.
+    pub(super) fn found(&mut self, size: u64) {
+        self.record.size = Some(size);
     }
 
     /// The server's patience with the client.
@@ -270,7 +289,7 @@ impl Tracker {
             // A download is never slowed down by who wants to know of it.
             let _ = downloads.try_send(downloaded);
         }
-        self.record.write(ending, &self.metrics, self.access.as_ref());
+        self.record.write(ending, &self.metrics, &self.records, self.audited);
     }
 }
 

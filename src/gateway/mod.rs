@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::USER_AGENT;
+use http::header::{RANGE, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, mpsc};
@@ -33,7 +33,7 @@ use crate::server::{Bodies, Handler};
 use crate::signed_url::{Denial, Grant, Verifier};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::{AccessLog, AccessRecord, Downloaded, Foreign};
+use crate::telemetry::{AccessLog, AccessRecord, Audit, Downloaded, Foreign, Records, RequestId};
 
 use body::Tracker;
 use cors::Cors;
@@ -57,7 +57,7 @@ struct Parts {
     retry_after: Duration,
     metrics: Metrics,
     downloads: Option<mpsc::Sender<Downloaded>>,
-    access: Option<AccessLog>,
+    records: Records,
 }
 
 impl Gateway {
@@ -81,7 +81,7 @@ impl Gateway {
             retry_after: config.retry_after,
             metrics,
             downloads: None,
-            access: None,
+            records: Records::default(),
         }))
     }
 
@@ -95,14 +95,20 @@ impl Gateway {
     /// The same gateway, recording every request.
     #[must_use]
     pub fn recording(self, access: AccessLog) -> Self {
-        let parts = Parts { access: Some(access), ..(*self.0).clone() };
-        Self(Arc::new(parts))
+        let records = Records { access: Some(access), ..self.0.records.clone() };
+        Self(Arc::new(Parts { records, ..(*self.0).clone() }))
+    }
+
+    /// The same gateway, with an audit of its downloads.
+    #[must_use]
+    pub fn auditing(self, audit: Audit) -> Self {
+        let records = Records { audit: Some(audit), ..self.0.records.clone() };
+        Self(Arc::new(Parts { records, ..(*self.0).clone() }))
     }
 
     fn track(&self, request: &Request<Incoming>, peer: SocketAddr) -> Tracker {
-        let access = self.0.access.as_ref().filter(|access| access.is_on());
-        let record = record_of(request, peer, access.is_some());
-        Tracker::new(record, self.0.metrics.clone()).recorded(access.cloned())
+        let records = self.0.records.clone();
+        Tracker::new(record_of(request, peer, &records), records, self.0.metrics.clone())
     }
 
     async fn answer(&self, request: &Request<Incoming>, peer: SocketAddr) -> Response<Body> {
@@ -128,6 +134,9 @@ impl Gateway {
     /// Takes a place among the requests in flight and asks the store.
     async fn open(&self, request: &Request<Incoming>, grant: Grant, tracker: &mut Tracker) -> Outcome {
         tracker.granted(&grant);
+        if tracker.begin_audit().is_err() {
+            return Outcome::Unrecorded;
+        }
         let Ok(place) = Arc::clone(&self.0.in_flight).try_acquire_owned() else { return Outcome::Busy };
         tracker.hold(place);
         Asked::new(request, grant, self.0.clock.now()).decide(&self.0.store).await
@@ -168,15 +177,19 @@ impl Handler for Gateway {
 }
 
 /// What is known of a request at its beginning; what the client wrote only if it will be written.
-fn record_of(request: &Request<Incoming>, peer: SocketAddr, written: bool) -> AccessRecord {
-    let target = request.uri().path_and_query().filter(|_| written);
-    let user_agent = request.headers().get(USER_AGENT).filter(|_| written);
+fn record_of(request: &Request<Incoming>, peer: SocketAddr, records: &Records) -> AccessRecord {
+    let target =
+        request.uri().path_and_query().filter(|_| records.access.as_ref().is_some_and(AccessLog::is_on));
+    let audited = records.audit.is_some();
+    let field = |name| request.headers().get(name).map(|value| Foreign::of(value.as_bytes()));
     AccessRecord {
         peer,
         method: request.method().clone(),
         version: request.version(),
+        request_id: audited.then(RequestId::next),
+        user_agent: (target.is_some() || audited).then(|| field(USER_AGENT)).flatten(),
         target: target.map(|target| Foreign::of(target.as_str().as_bytes())).unwrap_or_default(),
-        user_agent: user_agent.map(|agent| Foreign::of(agent.as_bytes())),
+        range: audited.then(|| field(RANGE)).flatten(),
         asset: None,
         link_expires: None,
         key_id: None,
@@ -184,6 +197,7 @@ fn record_of(request: &Request<Incoming>, peer: SocketAddr, written: bool) -> Ac
         outcome: "ok",
         length: None,
         sent: 0,
+        size: None,
         started: Instant::now(),
         head_after: Duration::ZERO,
     }

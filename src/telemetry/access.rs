@@ -1,6 +1,7 @@
 //! One record for each request, written when its body ends: who asked for what, what was answered, how much was
 //! sent, and how it ended. Never a signature.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode, Version};
 
+use super::audit::{Audit, RequestId};
 use super::line::{Form, Line, Stamp};
 use super::log::LogFormat;
 use super::metrics::Metrics;
-use super::spool::{Manner, Sink, Spool};
+use super::spool::{Manner, Place, Sink, Spool};
 use crate::asset::AssetRef;
 use crate::clock::UnixSeconds;
 use crate::signed_url::KeyId;
@@ -82,7 +84,7 @@ impl AccessLog {
         on: Arc<AtomicBool>,
         metrics: &Metrics,
     ) -> std::io::Result<Self> {
-        let manner = Manner { log: "access", most: MOST_WAITING, at_once };
+        let manner = Manner { log: "access", most: MOST_WAITING, at_once, keeps: false };
         Ok(Self { spool: Spool::start(sink, manner, metrics.clone())?, form, on })
     }
 
@@ -104,9 +106,18 @@ impl AccessLog {
         DESK.with_borrow_mut(|desk| {
             desk.line.clear();
             record.put_down(self.form, ending, took, desk);
-            self.spool.push(&desk.line);
+            self.spool.push(&desk.line, None);
         });
     }
+}
+
+/// Where requests are recorded.
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    /// Every request.
+    pub access: Option<AccessLog>,
+    /// Those with a good signature.
+    pub audit: Option<Audit>,
 }
 
 /// Where a thread puts its lines together.
@@ -135,6 +146,10 @@ impl Foreign {
     pub fn of(text: &[u8]) -> Self {
         Self(text.get(..Self::LONGEST).unwrap_or(text).into())
     }
+
+    pub(super) fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.0)
+    }
 }
 
 impl fmt::Debug for Foreign {
@@ -152,10 +167,14 @@ pub struct AccessRecord {
     pub method: Method,
     /// The request's protocol version.
     pub version: Version,
+    /// The request's id, if there is an audit.
+    pub request_id: Option<RequestId>,
     /// The request's target, if it will be written; every signature is removed then.
     pub target: Foreign,
     /// The `User-Agent`, if it will be written; shortened then.
     pub user_agent: Option<Foreign>,
+    /// The `Range`, if there is an audit.
+    pub range: Option<Foreign>,
     /// What was asked for, once the path names an asset.
     pub asset: Option<AssetRef>,
     /// When the link expires, if its signature is good.
@@ -170,6 +189,8 @@ pub struct AccessRecord {
     pub length: Option<u64>,
     /// How many of them were handed to the connection.
     pub sent: u64,
+    /// How many bytes the whole asset has, if it was found.
+    pub size: Option<u64>,
     /// When the request's head had arrived.
     pub started: Instant,
     /// How long until the answer's head was ready.
@@ -177,12 +198,15 @@ pub struct AccessRecord {
 }
 
 impl AccessRecord {
-    /// Counts the request and writes its record.
-    pub fn write(&self, ending: Ending, metrics: &Metrics, log: Option<&AccessLog>) {
+    /// Counts the request and writes its records.
+    pub fn write(&self, ending: Ending, metrics: &Metrics, records: &Records, place: Option<Place>) {
         let took = self.started.elapsed();
         metrics.request_ended(self, ending, took);
-        if let Some(log) = log.filter(|log| log.is_on()) {
+        if let Some(log) = records.access.as_ref().filter(|log| log.is_on()) {
             log.write(self, ending, took);
+        }
+        if let Some(audit) = &records.audit {
+            audit.write(self, ending, took, place);
         }
     }
 
@@ -203,7 +227,7 @@ impl AccessRecord {
         line.address("peer", self.peer);
         line.bare("method", self.method.as_str());
         desk.target.clear();
-        redact_into(&String::from_utf8_lossy(&self.target.0), &mut desk.target);
+        redact_into(&self.target.text(), &mut desk.target);
         line.bare("target", &desk.target);
         line.bare("version", version(self.version));
         line.number("status", self.status.as_u16().into());
@@ -223,7 +247,10 @@ impl AccessRecord {
         line.number("head_ms", millis(self.head_after));
         line.number("took_ms", millis(took));
         if let Some(agent) = &self.user_agent {
-            line.quoted("user_agent", shortened(&String::from_utf8_lossy(&agent.0)));
+            line.quoted("user_agent", shortened(&agent.text()));
+        }
+        if let Some(id) = self.request_id {
+            line.quoted("request_id", &id.to_string());
         }
         line.end();
     }
@@ -255,15 +282,15 @@ fn version(version: Version) -> &'static str {
     }
 }
 
-/// The longest `User-Agent` that is written, in characters.
-const LONGEST_USER_AGENT: usize = 120;
+/// The longest header field that is written, in characters.
+const LONGEST_FIELD: usize = 120;
 
-fn shortened(text: &str) -> &str {
-    let end = text.char_indices().nth(LONGEST_USER_AGENT).map_or(text.len(), |(at, _)| at);
+pub(super) fn shortened(text: &str) -> &str {
+    let end = text.char_indices().nth(LONGEST_FIELD).map_or(text.len(), |(at, _)| at);
     text.get(..end).unwrap_or_default()
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -98,6 +98,14 @@ impl<'b> Line<'b> {
         Self { form, text }
     }
 
+    /// Begins a line that has no sentence and no level: a JSON object for machines alone.
+    pub(super) fn record(text: &'b mut Vec<u8>, stamp: &mut Stamp) -> Self {
+        text.extend_from_slice(b"{\"timestamp\":\"");
+        stamp.write(text);
+        text.push(b'"');
+        Self { form: Form::Json, text }
+    }
+
     fn name(&mut self, name: &str) {
         let [before, after]: [&[u8]; 2] = match self.form {
             Form::Json => [b",\"", b"\":"],
@@ -113,6 +121,19 @@ impl<'b> Line<'b> {
     pub(super) fn number(&mut self, name: &str, value: u64) {
         self.name(name);
         self.text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    /// Yes or no.
+    pub(super) fn truth(&mut self, name: &str, value: bool) {
+        self.name(name);
+        self.text.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    /// Something of ours that shows itself in plain characters.
+    pub(super) fn shown(&mut self, name: &str, value: &dyn std::fmt::Display) {
+        self.name(name);
+        // Writing into a Vec does not fail.
+        let _ = write!(self.text, "\"{value}\"");
     }
 
     /// A text, in quotation marks for people too.

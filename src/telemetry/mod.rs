@@ -1,7 +1,8 @@
-//! What the program tells: events as log lines, one record for each request when its body ends, and metrics. All
-//! names are constants here.
+//! What the program tells: events as log lines, one record for each request when its body ends, the
+//! audit of downloads, and metrics. All names are constants here.
 
 mod access;
+mod audit;
 mod connections;
 mod line;
 mod log;
@@ -9,6 +10,7 @@ pub mod metrics;
 mod own;
 mod spool;
 
-pub use access::{AccessLog, AccessRecord, Downloaded, Ending, Foreign, redact_target};
+pub use access::{AccessLog, AccessRecord, Downloaded, Ending, Foreign, Records, redact_target};
+pub use audit::{Audit, AuditConfig, AuditError, RequestId, Unrecorded};
 pub use log::{LogFormat, LogLevel, Logging, start_logging};
-pub use spool::Sink;
+pub use spool::{Place, Sink};

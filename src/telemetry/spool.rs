@@ -13,6 +13,12 @@ const LARGE: usize = 64 * 1024;
 /// How long a line waits for others at most, so that many are written together.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long to wait before a sink that failed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The longest line that room is kept for.
+const LONGEST_LINE: usize = 4 * 1024;
+
 /// How often it is said that lines were dropped.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -26,6 +32,14 @@ pub trait Sink: Send + 'static {
     /// # Errors
     /// What the system says.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Opens it anew, if it is something that can have been moved away.
+    ///
+    /// # Errors
+    /// What the system says; then it is as it was.
+    fn reopen(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// How a spool treats its lines.
@@ -37,6 +51,8 @@ pub(super) struct Manner {
     pub(super) most: usize,
     /// Whether somebody looks on: then nothing waits for others.
     pub(super) at_once: bool,
+    /// Whether lines that cannot be written are kept and tried again.
+    pub(super) keeps: bool,
 }
 
 /// The buffer's near end. Clones share it; when the last is gone, what waits is written and the thread ends.
@@ -62,12 +78,32 @@ struct Waiting {
     lines: Vec<u8>,
     /// The thread is to be woken once more bytes than these wait.
     wakes_above: usize,
+    /// For how many lines that will come room is kept.
+    reserved: usize,
     /// Lines that were dropped since it was last said.
     dropped: u64,
     /// Who flushes takes a number, and waits until the thread has come so far.
     asked: u64,
     reached: u64,
+    reopen: bool,
+    /// The sink takes nothing; what waits is tried again.
+    failing: bool,
     closed: bool,
+}
+
+/// Room that is kept for one line.
+#[derive(Debug)]
+pub struct Place {
+    end: Arc<End>,
+    used: bool,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.used {
+            self.end.0.waiting().reserved -= 1;
+        }
+    }
 }
 
 impl Spool {
@@ -85,11 +121,27 @@ impl Spool {
         Ok(Self(Arc::new(End(shared))))
     }
 
-    /// Adds a line, its line break included, unless there is no room.
-    pub(super) fn push(&self, line: &[u8]) {
+    /// Keeps room for a line, unless there is none or the sink fails.
+    pub(super) fn reserve(&self) -> Option<Place> {
         let shared = &self.0.0;
         let mut waiting = shared.waiting();
-        if waiting.lines.len() + line.len() > shared.manner.most {
+        let room = waiting.lines.len() + (waiting.reserved + 1) * LONGEST_LINE <= shared.manner.most;
+        if !room || waiting.failing {
+            return None;
+        }
+        waiting.reserved += 1;
+        Some(Place { end: Arc::clone(&self.0), used: false })
+    }
+
+    /// Adds a line, its line break included, unless there is no room. There is for one that has a place.
+    pub(super) fn push(&self, line: &[u8], place: Option<Place>) {
+        let shared = &self.0.0;
+        let mut waiting = shared.waiting();
+        if let Some(mut place) = place {
+            place.used = true;
+            waiting.reserved -= 1;
+        }
+        if waiting.lines.len() + line.len() + waiting.reserved * LONGEST_LINE > shared.manner.most {
             waiting.dropped += 1;
             drop(waiting);
             return shared.metrics.own().lines_dropped(shared.manner.log, 1);
@@ -100,6 +152,12 @@ impl Spool {
             drop(waiting);
             shared.work.notify_one();
         }
+    }
+
+    /// Has the sink opened anew before anything more is written.
+    pub(super) fn reopen(&self) {
+        self.0.0.waiting().reopen = true;
+        self.0.0.work.notify_one();
     }
 
     /// Waits until all that was added before is written, but no longer than `patience`. Says whether it is.
@@ -137,7 +195,7 @@ impl Shared {
 impl Waiting {
     /// Whether somebody waits for what the thread does next.
     fn is_urgent(&self) -> bool {
-        self.asked > self.reached || self.closed
+        self.asked > self.reached || self.closed || self.reopen
     }
 }
 
@@ -197,13 +255,63 @@ impl<S: Sink> Writer<S> {
     }
 
     fn write(&mut self, batch: &[u8]) {
-        let mut rest = batch;
-        while !rest.is_empty() {
-            match self.sink.write(rest) {
-                Ok(taken @ 1..) => rest = rest.get(taken..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(0) | Err(_) => return self.lost(rest),
+        let mut from = 0;
+        loop {
+            if std::mem::take(&mut self.shared.waiting().reopen) {
+                match self.sink.reopen() {
+                    // The line that the old one has a part of is written whole into the new one.
+                    Ok(()) => from = begin_of_line(batch, from),
+                    Err(error) => {
+                        let log = self.shared.manner.log;
+                        tracing::error!(%error, "the {log} log cannot be opened anew; the old file is written on");
+                    }
+                }
             }
+            let rest = batch.get(from..).unwrap_or_default();
+            if rest.is_empty() {
+                return;
+            }
+            let error = match self.sink.write(rest) {
+                Ok(taken @ 1..) => {
+                    from += taken;
+                    self.works_again();
+                    continue;
+                }
+                Ok(0) => io::ErrorKind::WriteZero.into(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => error,
+            };
+            if !self.shared.manner.keeps || !self.is_to_try_again(&error) {
+                return self.lost(rest);
+            }
+        }
+    }
+
+    /// Waits until it is time to try again; not if nobody will be there any more.
+    fn is_to_try_again(&self, error: &io::Error) -> bool {
+        let Shared { manner, metrics, work, .. } = &*self.shared;
+        let mut waiting = self.shared.waiting();
+        if !std::mem::replace(&mut waiting.failing, true) {
+            drop(waiting);
+            metrics.own().audit_is_up(false);
+            tracing::error!(
+                %error,
+                "the {} log cannot be written; what waits is tried again every second. Make room or give this user \
+                 write permission, then send SIGHUP if the file was replaced",
+                manner.log
+            );
+            waiting = self.shared.waiting();
+        }
+        if !waiting.closed && !waiting.reopen {
+            waiting = work.wait_timeout(waiting, RETRY).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        !waiting.closed
+    }
+
+    fn works_again(&self) {
+        if std::mem::take(&mut self.shared.waiting().failing) {
+            self.shared.metrics.own().audit_is_up(true);
+            tracing::warn!("the {} log is written again", self.shared.manner.log);
         }
     }
 
@@ -228,4 +336,10 @@ impl<S: Sink> Writer<S> {
             );
         }
     }
+}
+
+/// Where the line begins of which `at` is a part.
+fn begin_of_line(lines: &[u8], at: usize) -> usize {
+    let before = lines.get(..at).unwrap_or_default();
+    before.iter().rposition(|byte| *byte == b'\n').map_or(0, |line_break| line_break + 1)
 }

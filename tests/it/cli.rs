@@ -1,6 +1,7 @@
 //! The command line from outside: the real program, in a folder of its own, with an environment that holds only what
 //! the test gave it.
 
+mod audit;
 mod demo;
 mod doctor;
 mod erase;

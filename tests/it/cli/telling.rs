@@ -18,7 +18,7 @@ fn records(log: &str) -> Vec<Value> {
 }
 
 /// The value of a series on the metrics page.
-fn metric(admin: SocketAddr, series: &str) -> f64 {
+pub fn metric(admin: SocketAddr, series: &str) -> f64 {
     let page = String::from_utf8(get(admin, "/metrics").body).unwrap();
     let value = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
     value.unwrap_or_else(|| panic!("no {series} in {page}"))
