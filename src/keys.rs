@@ -51,6 +51,14 @@ impl KeyringInForce {
         self.load().signing_key(now, now.plus(Duration::from_secs(1))).is_some()
     }
 
+    /// Puts into the metrics which key signs links of `lifetime` now, for how long it has, and until when one will.
+    pub fn tell(&self, now: UnixSeconds, lifetime: Duration) {
+        let keyring = self.load();
+        let signer = keyring.signing_key(now, now.plus(lifetime));
+        let signer = signer.map(|key| (key.id().as_ref(), key.starts()));
+        self.metrics.own().keyring_signs(signer, now, keyring.first_gap(now, lifetime));
+    }
+
     /// Reads the file again; a bad one leaves the old keyring in force and says so.
     pub fn reload(&self, path: &Path) {
         self.read_again(path, true);

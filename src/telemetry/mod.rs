@@ -2,6 +2,7 @@
 //! audit of downloads, and metrics. All names are constants here.
 
 mod access;
+mod answers;
 mod audit;
 mod connections;
 mod line;

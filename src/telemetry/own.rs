@@ -1,17 +1,21 @@
-//! Metrics of the program itself: what it could not tell.
+//! Metrics of the program itself: which key it signs with, and what it could not tell.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
-use super::metrics::LogLabel;
+use super::metrics::{KeyLabel, LogLabel};
+use crate::clock::UnixSeconds;
 
 /// What is counted of the program itself. Clones count together.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Own {
     lines_dropped: Family<LogLabel, Counter>,
     audit_up: Gauge,
+    signing_key: Family<KeyLabel, Gauge>,
+    signing_key_age: Gauge,
+    signs_until: Gauge,
 }
 
 /// The logs that have a writer of their own.
@@ -34,6 +38,23 @@ impl Own {
             "0 while audit records cannot be written, else 1",
             self.audit_up.clone(),
         );
+        registry.register(
+            "keyring_signing_key",
+            "1 for the key that signs links of full length now",
+            self.signing_key.clone(),
+        );
+        registry.register_with_unit(
+            "keyring_signing_key_age",
+            "For how long that key has been signing",
+            Unit::Seconds,
+            self.signing_key_age.clone(),
+        );
+        registry.register_with_unit(
+            "keyring_signs_until",
+            "When no key can sign links of full length any more, in seconds since 1970; 0 if one always can",
+            Unit::Seconds,
+            self.signs_until.clone(),
+        );
     }
 
     /// So many lines of this log were not written.
@@ -44,5 +65,22 @@ impl Own {
     /// Whether the audit's sink takes what is written.
     pub(super) fn audit_is_up(&self, up: bool) {
         self.audit_up.set(i64::from(up));
+    }
+
+    /// This key signs, for so long already; and until when some key will, if that ends.
+    pub(crate) fn keyring_signs(
+        &self,
+        key: Option<(&str, UnixSeconds)>,
+        now: UnixSeconds,
+        until: Option<UnixSeconds>,
+    ) {
+        let number = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
+        self.signing_key.clear();
+        if let Some((id, _)) = key {
+            self.signing_key.get_or_create(&KeyLabel::of(id)).set(1);
+        }
+        let age = key.map_or(0, |(_, starts)| now.since(starts).as_secs());
+        self.signing_key_age.set(number(age));
+        self.signs_until.set(number(until.map_or(0, |until| until.0)));
     }
 }
