@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
+use super::reload::{Limits, Reload};
 use super::{Ended, Failure, open_files};
 use crate::admin::{self, Admin};
 use crate::clock::{Clock, SystemClock};
@@ -78,8 +78,8 @@ fn run(sources: &Sources, only: Option<Only>) -> Ended {
     {
         tracing::warn!(path = %tls.key.display(), "other users may read the certificate's key; chmod 600 it");
     }
-    let keyring_file = Some(config.keys.clone());
-    serve(&Services::new(config, keyring, &logging)?, only, keyring_file, async |_| Ok(()))
+    let reloaded = Some((sources.clone(), logging.clone()));
+    serve(&Services::new(config, keyring, &logging)?, only, reloaded, async |_| Ok(()))
 }
 
 /// Whether the user's settings allow colours (`NO_COLOR`, `CLICOLOR_FORCE`, a dumb terminal).
@@ -99,6 +99,7 @@ pub(super) struct Services {
     certificate: Option<Certificate>,
     access: AccessLog,
     audit: Option<Audit>,
+    limits: Limits,
 }
 
 impl Services {
@@ -117,6 +118,7 @@ impl Services {
             access: logging.access_log(&metrics).map_err(Failure::failed)?,
             metrics,
             drain: Drain::new(),
+            limits: Limits::of(&config),
             config,
         })
     }
@@ -191,23 +193,32 @@ impl Services {
 }
 
 impl Services {
-    /// Reads keyring and certificate again when their files change, or when told to; then the audit's file is opened
-    /// anew, too.
-    fn watch_files(&self, keyring: PathBuf, hangup: Signal) {
-        let reloads = [Arc::new(Notify::new()), Arc::new(Notify::new())];
-        let [reload_keys, reload_certificate] = reloads.clone();
-        tokio::spawn(self.keyring.clone().watch(keyring, reload_keys));
+    /// Reads keyring and certificate again when their files change, and these and the settings on SIGHUP; then the
+    /// audit's file is opened anew, too.
+    fn watch_files(&self, sources: Sources, logging: Logging, hangup: Signal) {
+        let watchers = [Arc::new(Notify::new()), Arc::new(Notify::new())];
+        let [reload_keys, reload_certificate] = watchers.clone();
+        tokio::spawn(self.keyring.clone().watch(self.config.keys.clone(), reload_keys));
         if let Some(certificate) = &self.certificate {
             tokio::spawn(certificate.clone().watch(reload_certificate));
         }
-        tokio::spawn(pass_on(hangup, reloads, self.audit.clone()));
+        let reload = Reload {
+            sources,
+            config: self.config.clone(),
+            logging,
+            limits: self.limits.clone(),
+            metrics: self.metrics.clone(),
+            audit: self.audit.clone(),
+            watchers,
+        };
+        tokio::spawn(reload.at_each(hangup));
     }
 
     /// Lets balancers see that nothing new is to be sent here, while what they still send is served. A second signal
     /// ends that with its exit code.
     async fn announce_stop(&self, again: &mut StopSignals) -> Result<(), u8> {
         self.drain.announce();
-        let delay = self.config.server.drain_delay;
+        let delay = self.limits.gateway.borrow().drain_delay;
         if delay.is_zero() {
             return Ok(());
         }
@@ -232,11 +243,11 @@ pub(super) struct Running {
 pub(super) fn serve(
     services: &Services,
     only: Option<Only>,
-    keyring_file: Option<PathBuf>,
+    reloaded: Option<(Sources, Logging)>,
     when_running: impl AsyncFnOnce(&Running) -> Result<(), Failure>,
 ) -> Ended {
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::failed)?;
-    let ended = runtime.block_on(run_until_stopped(services, only, keyring_file, when_running));
+    let ended = runtime.block_on(run_until_stopped(services, only, reloaded, when_running));
     // What was still in flight ends here, and is recorded.
     let patience = if matches!(ended, Ok(Stopped::AtOnce(_))) { SHORT_WAIT } else { LAST_WAIT };
     runtime.shutdown_timeout(patience);
@@ -267,7 +278,7 @@ enum Stopped {
 async fn run_until_stopped(
     services: &Services,
     only: Option<Only>,
-    keyring_file: Option<PathBuf>,
+    reloaded: Option<(Sources, Logging)>,
     when_running: impl AsyncFnOnce(&Running) -> Result<(), Failure>,
 ) -> Result<Stopped, Failure> {
     let mut signals = Signals::new().map_err(Failure::failed)?;
@@ -293,16 +304,17 @@ async fn run_until_stopped(
         let gateway = services.gateway(ledger.as_ref());
         let server = Server::new(connections.clone(), gateway, services.drain.clone());
         let server = server.counting(services.metrics.clone()).with_tls(services.certificate.clone());
-        tokio::spawn(server.serve(listener));
+        tokio::spawn(server.following(services.limits.gateway.subscribe()).serve(listener));
     }
     // The admin listener keeps answering while downloads finish: `/readyz` has to say that we are stopping.
     let admin_drain = Drain::new();
     let answers = services.admin(sender.clone());
     let its_connections = services.config.of_admin_connections();
-    tokio::spawn(Server::new(its_connections, answers, admin_drain.clone()).serve(admin));
+    let server = Server::new(its_connections, answers, admin_drain.clone());
+    tokio::spawn(server.following(services.limits.admin.subscribe()).serve(admin));
     let sending = sender.clone().map(|sender| tokio::spawn(async move { sender.run().await }));
-    if let Some(path) = keyring_file {
-        services.watch_files(path, signals.reload);
+    if let Some((sources, logging)) = reloaded {
+        services.watch_files(sources, logging, signals.reload);
     }
     when_running(&Running { gateway: address, sender: sender.clone() }).await?;
 
@@ -310,7 +322,8 @@ async fn run_until_stopped(
     if let Err(code) = services.announce_stop(&mut signals.stop).await {
         return Ok(Stopped::AtOnce(code));
     }
-    tracing::info!(deadline = %humantime::format_duration(connections.drain_timeout), "stopping: nothing new begins, what is in flight goes on");
+    let drain_timeout = services.limits.gateway.borrow().drain_timeout;
+    tracing::info!(deadline = %humantime::format_duration(drain_timeout), "stopping: nothing new begins, what is in flight goes on");
     let finish = async {
         if let Some(sender) = &sender {
             sender.stop();
@@ -318,10 +331,10 @@ async fn run_until_stopped(
         let attempts = async {
             if let Some(sending) = sending {
                 // What is not finished in time is taken up by whoever sends next.
-                let _ = tokio::time::timeout(connections.drain_timeout, sending).await;
+                let _ = tokio::time::timeout(drain_timeout, sending).await;
             }
         };
-        let (left, ()) = tokio::join!(services.drain.finish(connections.drain_timeout), attempts);
+        let (left, ()) = tokio::join!(services.drain.finish(drain_timeout), attempts);
         admin_drain.finish(Duration::from_millis(100)).await;
         if let Some(ledger) = &ledger {
             ledger.close().await;
@@ -373,13 +386,6 @@ fn log_stop(left: usize) {
         left => {
             tracing::warn!(connections = left, "stopped; the deadline broke off what was still in flight");
         }
-    }
-}
-
-async fn pass_on(mut hangup: Signal, reloads: [Arc<Notify>; 2], audit: Option<Audit>) {
-    while hangup.recv().await.is_some() {
-        reloads.iter().for_each(|reload| reload.notify_one());
-        audit.iter().for_each(Audit::reopen);
     }
 }
 

@@ -4,7 +4,7 @@
 mod reader;
 mod server;
 
-pub use reader::{SettingError, Source};
+pub use reader::{SettingError, Settings, Source};
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -57,6 +57,8 @@ pub struct Config {
     pub audit: Option<AuditConfig>,
     /// What is odd but no error: variables that look like settings and are none.
     pub warnings: Vec<String>,
+    /// All of this as it was written.
+    pub settings: Settings,
 }
 
 impl Config {
@@ -159,6 +161,7 @@ impl Sources {
             log_level: reader.get("log.level")?,
             audit: read_audit(&reader)?,
             warnings: reader.warnings().to_vec(),
+            settings: reader.settings(),
             public_url,
         };
         Ok(config)

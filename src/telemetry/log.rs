@@ -39,8 +39,8 @@ impl FromStr for LogFormat {
     }
 }
 
-/// How much is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How much is logged; what is greater logs more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
     /// Only what somebody must act on.
     Error,
@@ -86,11 +86,12 @@ impl LogLevel {
     }
 }
 
-/// The log of this process: events, and access records beside them.
+/// The log of this process: events, and access records beside them. Clones are the same log.
+#[derive(Clone)]
 pub struct Logging {
     form: Form,
     accesses: Arc<AtomicBool>,
-    filter: Box<dyn Fn(EnvFilter) + Send + Sync>,
+    filter: Arc<dyn Fn(EnvFilter) + Send + Sync>,
 }
 
 impl std::fmt::Debug for Logging {
@@ -149,16 +150,16 @@ pub fn start_logging(format: LogFormat, level: LogLevel, colour: bool) -> Loggin
         .with_timer(SystemTime)
         .with_target(false);
     // Err: somebody (a test) has set up logging already.
-    let filter: Box<dyn Fn(EnvFilter) + Send + Sync> = if let Form::Human { colour } = form {
+    let filter: Arc<dyn Fn(EnvFilter) + Send + Sync> = if let Form::Human { colour } = form {
         let builder = builder.with_ansi(colour).compact().with_filter_reloading();
         let handle = builder.reload_handle();
         let _ = tracing::subscriber::set_global_default(builder.finish());
-        Box::new(move |filter| drop(handle.reload(filter)))
+        Arc::new(move |filter| drop(handle.reload(filter)))
     } else {
         let builder = builder.json().flatten_event(true).with_filter_reloading();
         let handle = builder.reload_handle();
         let _ = tracing::subscriber::set_global_default(builder.finish());
-        Box::new(move |filter| drop(handle.reload(filter)))
+        Arc::new(move |filter| drop(handle.reload(filter)))
     };
     Logging { form, accesses: Arc::new(AtomicBool::new(level.has_accesses())), filter }
 }

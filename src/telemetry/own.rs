@@ -5,7 +5,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::metrics::{KeyLabel, LogLabel};
+use super::metrics::{KeyLabel, LogLabel, ResultLabel};
 use crate::clock::UnixSeconds;
 
 /// What is counted of the program itself. Clones count together.
@@ -13,6 +13,7 @@ use crate::clock::UnixSeconds;
 pub(crate) struct Own {
     lines_dropped: Family<LogLabel, Counter>,
     audit_up: Gauge,
+    settings_reloads: Family<ResultLabel, Counter>,
     signing_key: Family<KeyLabel, Gauge>,
     signing_key_age: Gauge,
     signs_until: Gauge,
@@ -31,6 +32,14 @@ impl Own {
             "log_lines_dropped",
             "Lines that were not written because they came faster than they could be, by log",
             self.lines_dropped.clone(),
+        );
+        for result in ["ok", "failed"] {
+            let _ = self.settings_reloads.get_or_create(&ResultLabel { result });
+        }
+        registry.register(
+            "settings_reloads",
+            "Attempts to read the settings again",
+            self.settings_reloads.clone(),
         );
         self.audit_up.set(1);
         registry.register(
@@ -60,6 +69,12 @@ impl Own {
     /// So many lines of this log were not written.
     pub(super) fn lines_dropped(&self, log: &'static str, lines: u64) {
         self.lines_dropped.get_or_create(&LogLabel { log }).inc_by(lines);
+    }
+
+    /// The settings were read again, well or not.
+    pub(crate) fn settings_reloaded(&self, ok: bool) {
+        let result = if ok { "ok" } else { "failed" };
+        self.settings_reloads.get_or_create(&ResultLabel { result }).inc();
     }
 
     /// Whether the audit's sink takes what is written.

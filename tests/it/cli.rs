@@ -8,6 +8,7 @@ mod erase;
 mod keys;
 mod links;
 mod proxies;
+mod reloading;
 mod serve;
 mod settings;
 mod stopping;
@@ -118,6 +119,13 @@ impl Home {
     /// Starts `serve` with the five variables.
     fn serve(&self) -> Server {
         Server::start(self.program(&["serve"]))
+    }
+
+    /// Starts a second one beside it, with a database of its own.
+    fn serve_beside(&self) -> Server {
+        let mut command = self.program(&["serve"]);
+        command.env("WEBHOOK_ASSETS_DATABASE", self.path("beside.db"));
+        Server::start(command)
     }
 
     /// Every key of a keyring file, in hexadecimal digits.

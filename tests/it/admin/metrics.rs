@@ -162,7 +162,7 @@ async fn moved(desk: &Desk, before: &Page, until: &str) -> impl Fn(&str) -> f64 
     move |series| after.value(series) - before.get(series).copied().unwrap_or(0.0)
 }
 
-const FAMILIES: [(&str, &str); 36] = [
+const FAMILIES: [(&str, &str); 37] = [
     ("requests", "counter"),
     ("bodies", "counter"),
     ("sent_bytes", "counter"),
@@ -182,6 +182,7 @@ const FAMILIES: [(&str, &str); 36] = [
     ("certificate_expires_seconds", "gauge"),
     ("certificate_reloads", "counter"),
     ("log_lines_dropped", "counter"),
+    ("settings_reloads", "counter"),
     ("audit_up", "gauge"),
     ("request_seconds", "histogram"),
     ("links_refused", "counter"),
