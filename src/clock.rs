@@ -109,11 +109,23 @@ pub trait Clock: Send + Sync + fmt::Debug {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
-impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place where the machine is asked for the time")]
-    fn now_millis(&self) -> UnixMillis {
-        UnixMillis(0).plus(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+impl SystemClock {
+    /// The microsecond it is now, for what is only written down.
+    #[must_use]
+    pub fn now_micros(self) -> u64 {
+        u64::try_from(since_1970().as_micros()).unwrap_or(u64::MAX)
     }
+}
+
+impl Clock for SystemClock {
+    fn now_millis(&self) -> UnixMillis {
+        UnixMillis(0).plus(since_1970())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where the machine is asked for the time")]
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// A clock that stands until it is moved; clones share the hand. For tests and simulations.

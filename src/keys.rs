@@ -51,6 +51,14 @@ impl KeyringInForce {
         self.load().signing_key(now, now.plus(Duration::from_secs(1))).is_some()
     }
 
+    /// Puts into the metrics which key signs links of `lifetime` now, for how long it has, and until when one will.
+    pub fn tell(&self, now: UnixSeconds, lifetime: Duration) {
+        let keyring = self.load();
+        let signer = keyring.signing_key(now, now.plus(lifetime));
+        let signer = signer.map(|key| (key.id().as_ref(), key.starts()));
+        self.metrics.own().keyring_signs(signer, now, keyring.first_gap(now, lifetime));
+    }
+
     /// Reads the file again; a bad one leaves the old keyring in force and says so.
     pub fn reload(&self, path: &Path) {
         self.read_again(path, true);
@@ -100,12 +108,24 @@ fn fingerprint(path: &Path) -> Option<(u64, u64, i64, i64, i64, i64)> {
     Some((file.ino(), file.len(), file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()))
 }
 
-/// Whether others than its owner may read the file: worth a warning.
+/// Whether others than those who have to may read the file: worth a warning.
 ///
 /// # Errors
 /// If the file cannot be looked at.
 pub fn is_exposed(path: &Path) -> io::Result<bool> {
-    Ok(std::fs::metadata(path)?.permissions().mode() & 0o077 != 0)
+    let file = std::fs::metadata(path)?;
+    let others = file.permissions().mode() & 0o077;
+    Ok(others != 0 && !(others == 0o040 && is_handed_to_us(&file)))
+}
+
+/// Whether root owns the file and its group is how this user comes to read it. That is how Kubernetes hands out secrets
+/// (`fsGroup`), and nobody can do better there.
+fn is_handed_to_us(file: &Metadata) -> bool {
+    use rustix::process::{getegid, geteuid, getgroups};
+
+    let groups = getgroups().unwrap_or_default();
+    let is_member = groups.iter().chain([&getegid()]).any(|group| group.as_raw() == file.gid());
+    file.uid() == 0 && !geteuid().is_root() && is_member
 }
 
 /// Makes a new keyring file, mode 0600. An existing file is never overwritten.

@@ -126,7 +126,7 @@ impl Admin {
         let answer = match (path.as_str(), read) {
             ("/healthz", true) => json_answer(StatusCode::OK, &json!({"status": "ok"})),
             ("/readyz", true) => self.readiness().await,
-            ("/metrics", true) => typed(MEDIA_TYPE, self.0.metrics.render().into()),
+            ("/metrics", true) => typed(MEDIA_TYPE, self.metrics_page().into()),
             ("/openapi.json", true) => typed("application/json", Bytes::from_static(OPENAPI.as_bytes())),
             ("/v1/links", _) if *request.method() == Method::POST => self.links(request).await,
             ("/healthz" | "/readyz" | "/metrics" | "/openapi.json", false) => not_allowed("GET, HEAD"),
@@ -141,6 +141,12 @@ impl Admin {
             },
         };
         if head { answer.map(|_| Bytes::new()) } else { answer }
+    }
+
+    /// The metrics, with those of the keyring as they are at this second.
+    fn metrics_page(&self) -> String {
+        self.0.keyring.tell(self.0.clock.now(), self.0.longest_lifetime);
+        self.0.metrics.render()
     }
 
     /// Whether links can be honoured: keys usable, store readable, not stopping. How the webhooks' database is stands

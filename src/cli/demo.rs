@@ -69,15 +69,20 @@ impl Demo {
         ];
         let environment = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let config = Sources::of(None, environment).read()?;
-        start_logging(config.log_format, config.log_level, colour());
+        let logging = start_logging(config.log_format, config.log_level, colour());
         let secret = SecretKey::from_hex(&fresh_key()?).map_err(Failure::failed)?;
         let keyring = Keyring::of_one("demo", secret);
-        serve(&Services::new(config, keyring.clone())?, None, None, async move |running: &Running| {
-            if let Some(sender) = &running.sender {
-                show_webhook(sender).await?;
-            }
-            show_links(reachable(running.gateway.unwrap_or(listen)), &keyring)
-        })
+        serve(
+            &Services::new(config, keyring.clone(), &logging)?,
+            None,
+            None,
+            async move |running: &Running| {
+                if let Some(sender) = &running.sender {
+                    show_webhook(sender).await?;
+                }
+                show_links(reachable(running.gateway.unwrap_or(listen)), &keyring)
+            },
+        )
     }
 }
 

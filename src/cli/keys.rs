@@ -44,6 +44,9 @@ pub(super) struct New {
     /// Take the key from standard input, as hexadecimal digits, instead of making one
     #[arg(long)]
     import: bool,
+    /// Do nothing if there is a keyring already: for scripts that run at every start
+    #[arg(long, conflicts_with = "import")]
+    if_missing: bool,
 }
 
 #[derive(Debug, Args)]
@@ -101,6 +104,9 @@ impl Keys {
 
 impl New {
     fn run(self, path: &Path, now: UnixSeconds) -> Ended {
+        if self.if_missing && KeyringFile::read(path).is_ok_and(|found| found.to_keyring().is_ok()) {
+            return print(&format!("{} is there already and is left as it is\n", path.display()));
+        }
         let secret = if self.import { read_key()? } else { fresh_key()? };
         let mut file = KeyringFile::empty();
         let id = fresh_id(&file, now)?;

@@ -7,6 +7,7 @@ mod health;
 mod keys;
 mod links;
 mod open_files;
+mod reload;
 mod serve;
 mod terminal;
 mod webhooks;

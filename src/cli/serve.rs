@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
+use super::reload::{Limits, Reload};
 use super::{Ended, Failure, open_files};
 use crate::admin::{self, Admin};
 use crate::clock::{Clock, SystemClock};
@@ -24,11 +24,15 @@ use crate::server::{Certificate, Drain, Server};
 use crate::signed_url::{Keyring, SigningKey};
 use crate::store::{self, Store};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::start_logging;
+use crate::telemetry::{AccessLog, Audit, Logging, start_logging};
 
 /// Exit codes after a second signal, as shells count: 128 and the signal's number.
-const INTERRUPTED: i32 = 128 + 2;
-const TERMINATED: i32 = 128 + 15;
+const INTERRUPTED: u8 = 128 + 2;
+const TERMINATED: u8 = 128 + 15;
+
+/// How long the end waits for what blocks, and how long for the log to be written: after a signal, and after a second one.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+const SHORT_WAIT: Duration = Duration::from_millis(300);
 
 /// How many downloads may wait to be written into the delivery history; more are not told.
 const DOWNLOADS: usize = 4096;
@@ -57,7 +61,7 @@ impl Serve {
 
 fn run(sources: &Sources, only: Option<Only>) -> Ended {
     let mut config = sources.read()?;
-    start_logging(config.log_format, config.log_level, colour());
+    let logging = start_logging(config.log_format, config.log_level, colour());
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -74,8 +78,8 @@ fn run(sources: &Sources, only: Option<Only>) -> Ended {
     {
         tracing::warn!(path = %tls.key.display(), "other users may read the certificate's key; chmod 600 it");
     }
-    let keyring_file = Some(config.keys.clone());
-    serve(&Services::new(config, keyring)?, only, keyring_file, async |_| Ok(()))
+    let reloaded = Some((sources.clone(), logging.clone()));
+    serve(&Services::new(config, keyring, &logging)?, only, reloaded, async |_| Ok(()))
 }
 
 /// Whether the user's settings allow colours (`NO_COLOR`, `CLICOLOR_FORCE`, a dumb terminal).
@@ -93,21 +97,28 @@ pub(super) struct Services {
     metrics: Metrics,
     drain: Drain,
     certificate: Option<Certificate>,
+    access: AccessLog,
+    audit: Option<Audit>,
+    limits: Limits,
 }
 
 impl Services {
-    pub(super) fn new(config: Config, keyring: Keyring) -> Result<Self, Failure> {
+    pub(super) fn new(config: Config, keyring: Keyring, logging: &Logging) -> Result<Self, Failure> {
         let metrics = Metrics::new();
         let store = Store::open(&config.store, metrics.clone()).map_err(Failure::setting)?;
         let certificate =
             config.tls.clone().map(|files| Certificate::read(files, metrics.clone())).transpose();
+        let audit = config.audit.as_ref().map(|audit| Audit::open(audit, &metrics)).transpose();
         Ok(Self {
+            audit: audit.map_err(Failure::setting)?,
             certificate: certificate.map_err(Failure::setting)?,
             keyring: KeyringInForce::new(keyring, metrics.clone()),
             store,
             clock: Arc::new(SystemClock),
+            access: logging.access_log(&metrics).map_err(Failure::failed)?,
             metrics,
             drain: Drain::new(),
+            limits: Limits::of(&config),
             config,
         })
     }
@@ -116,7 +127,12 @@ impl Services {
     fn gateway(&self, ledger: Option<&Ledger>) -> Gateway {
         let (clock, metrics) = (Arc::clone(&self.clock), self.metrics.clone());
         let gateway =
-            Gateway::new(&self.config.gateway, self.keyring.clone(), self.store.clone(), clock, metrics);
+            Gateway::new(&self.config.gateway, self.keyring.clone(), self.store.clone(), clock, metrics)
+                .recording(self.access.clone());
+        let gateway = match &self.audit {
+            Some(audit) => gateway.auditing(audit.clone()),
+            None => gateway,
+        };
         let Some(ledger) = ledger else { return gateway };
         let (downloads, told) = mpsc::channel(DOWNLOADS);
         tokio::spawn(sender::remember_downloads(told, ledger.clone(), Arc::clone(&self.clock)));
@@ -177,29 +193,40 @@ impl Services {
 }
 
 impl Services {
-    /// Reads keyring and certificate again when their files change, or when told to.
-    fn watch_files(&self, keyring: PathBuf, hangup: Signal) {
-        let reloads = [Arc::new(Notify::new()), Arc::new(Notify::new())];
-        let [reload_keys, reload_certificate] = reloads.clone();
-        tokio::spawn(self.keyring.clone().watch(keyring, reload_keys));
+    /// Reads keyring and certificate again when their files change, and these and the settings on SIGHUP; then the
+    /// audit's file is opened anew, too.
+    fn watch_files(&self, sources: Sources, logging: Logging, hangup: Signal) {
+        let watchers = [Arc::new(Notify::new()), Arc::new(Notify::new())];
+        let [reload_keys, reload_certificate] = watchers.clone();
+        tokio::spawn(self.keyring.clone().watch(self.config.keys.clone(), reload_keys));
         if let Some(certificate) = &self.certificate {
             tokio::spawn(certificate.clone().watch(reload_certificate));
         }
-        tokio::spawn(pass_on(hangup, reloads));
+        let reload = Reload {
+            sources,
+            config: self.config.clone(),
+            logging,
+            limits: self.limits.clone(),
+            metrics: self.metrics.clone(),
+            audit: self.audit.clone(),
+            watchers,
+        };
+        tokio::spawn(reload.at_each(hangup));
     }
 
-    /// Lets balancers see that nothing new is to be sent here, while what they still send is served.
-    async fn announce_stop(&self, again: &mut StopSignals) {
+    /// Lets balancers see that nothing new is to be sent here, while what they still send is served. A second signal
+    /// ends that with its exit code.
+    async fn announce_stop(&self, again: &mut StopSignals) -> Result<(), u8> {
         self.drain.announce();
-        let delay = self.config.server.drain_delay;
+        let delay = self.limits.gateway.borrow().drain_delay;
         if delay.is_zero() {
-            return;
+            return Ok(());
         }
         let written = humantime::format_duration(delay);
         tracing::info!(delay = %written, "stopping soon: /readyz says so, and connections are accepted until then");
         tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            code = again.received() => stop_at_once(code),
+            () = tokio::time::sleep(delay) => Ok(()),
+            code = again.received() => Err(code),
         }
     }
 }
@@ -216,78 +243,108 @@ pub(super) struct Running {
 pub(super) fn serve(
     services: &Services,
     only: Option<Only>,
-    keyring_file: Option<PathBuf>,
+    reloaded: Option<(Sources, Logging)>,
     when_running: impl AsyncFnOnce(&Running) -> Result<(), Failure>,
 ) -> Ended {
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::failed)?;
-    runtime.block_on(async {
-        let mut signals = Signals::new().map_err(Failure::failed)?;
-        let ledger = services.ledger(only).await?;
-        let sender = match (&ledger, only) {
-            (Some(ledger), None | Some(Only::Sender)) => Some(services.sender(ledger.clone())?),
-            _ => None,
-        };
-        let gateway = match only {
-            Some(Only::Sender) => None,
-            _ => Some(bind("listen", services.config.listen).await?),
-        };
-        let admin = bind("admin.listen", services.config.admin.listen).await?;
-        let address = gateway.as_ref().map(local).transpose()?;
-        if let Some(address) = address {
-            announce("gateway", if services.certificate.is_some() { "https" } else { "http" }, address)?;
+    let ended = runtime.block_on(run_until_stopped(services, only, reloaded, when_running));
+    // What was still in flight ends here, and is recorded.
+    let patience = if matches!(ended, Ok(Stopped::AtOnce(_))) { SHORT_WAIT } else { LAST_WAIT };
+    runtime.shutdown_timeout(patience);
+    services.access.flush(patience);
+    if let Some(audit) = &services.audit
+        && !audit.flush(patience)
+    {
+        tracing::error!("audit records were lost: their file cannot be written");
+    }
+    match ended? {
+        Stopped::Drained(left) => log_stop(left),
+        Stopped::AtOnce(code) => {
+            tracing::warn!("stopped at once by a second signal");
+            return Ok(ExitCode::from(code));
         }
-        announce("admin", "http", local(&admin)?)?;
-        log_start(services, sender.as_ref());
-
-        let connections = services.config.server.clone();
-        if let Some(listener) = gateway {
-            let gateway = services.gateway(ledger.as_ref());
-            let server = Server::new(connections.clone(), gateway, services.drain.clone());
-            let server = server.counting(services.metrics.clone()).with_tls(services.certificate.clone());
-            tokio::spawn(server.serve(listener));
-        }
-        // The admin listener keeps answering while downloads finish: `/readyz` has to say that we are stopping.
-        let admin_drain = Drain::new();
-        let answers = services.admin(sender.clone());
-        let its_connections = services.config.of_admin_connections();
-        tokio::spawn(Server::new(its_connections, answers, admin_drain.clone()).serve(admin));
-        let sending = sender.clone().map(|sender| tokio::spawn(async move { sender.run().await }));
-        if let Some(path) = keyring_file {
-            services.watch_files(path, signals.reload);
-        }
-        when_running(&Running { gateway: address, sender: sender.clone() }).await?;
-
-        signals.stop.received().await;
-        services.announce_stop(&mut signals.stop).await;
-        tracing::info!(deadline = %humantime::format_duration(connections.drain_timeout), "stopping: nothing new begins, what is in flight goes on");
-        let finish = async {
-            if let Some(sender) = &sender {
-                sender.stop();
-            }
-            let attempts = async {
-                if let Some(sending) = sending {
-                    // What is not finished in time is taken up by whoever sends next.
-                    let _ = tokio::time::timeout(connections.drain_timeout, sending).await;
-                }
-            };
-            let (left, ()) = tokio::join!(services.drain.finish(connections.drain_timeout), attempts);
-            admin_drain.finish(Duration::from_millis(100)).await;
-            if let Some(ledger) = &ledger {
-                ledger.close().await;
-            }
-            left
-        };
-        tokio::select! {
-            left = finish => log_stop(left),
-            code = signals.stop.received() => stop_at_once(code),
-        }
-        Ok(ExitCode::SUCCESS)
-    })
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-fn stop_at_once(code: i32) -> ! {
-    tracing::warn!("stopped at once by a second signal");
-    std::process::exit(code)
+/// How serving ended.
+enum Stopped {
+    /// In order; so many connections were still open.
+    Drained(usize),
+    /// By a second signal, with this exit code.
+    AtOnce(u8),
+}
+
+async fn run_until_stopped(
+    services: &Services,
+    only: Option<Only>,
+    reloaded: Option<(Sources, Logging)>,
+    when_running: impl AsyncFnOnce(&Running) -> Result<(), Failure>,
+) -> Result<Stopped, Failure> {
+    let mut signals = Signals::new().map_err(Failure::failed)?;
+    let ledger = services.ledger(only).await?;
+    let sender = match (&ledger, only) {
+        (Some(ledger), None | Some(Only::Sender)) => Some(services.sender(ledger.clone())?),
+        _ => None,
+    };
+    let gateway = match only {
+        Some(Only::Sender) => None,
+        _ => Some(bind("listen", services.config.listen).await?),
+    };
+    let admin = bind("admin.listen", services.config.admin.listen).await?;
+    let address = gateway.as_ref().map(local).transpose()?;
+    if let Some(address) = address {
+        announce("gateway", if services.certificate.is_some() { "https" } else { "http" }, address)?;
+    }
+    announce("admin", "http", local(&admin)?)?;
+    log_start(services, sender.as_ref());
+
+    let connections = services.config.server.clone();
+    if let Some(listener) = gateway {
+        let gateway = services.gateway(ledger.as_ref());
+        let server = Server::new(connections.clone(), gateway, services.drain.clone());
+        let server = server.counting(services.metrics.clone()).with_tls(services.certificate.clone());
+        tokio::spawn(server.following(services.limits.gateway.subscribe()).serve(listener));
+    }
+    // The admin listener keeps answering while downloads finish: `/readyz` has to say that we are stopping.
+    let admin_drain = Drain::new();
+    let answers = services.admin(sender.clone());
+    let its_connections = services.config.of_admin_connections();
+    let server = Server::new(its_connections, answers, admin_drain.clone());
+    tokio::spawn(server.following(services.limits.admin.subscribe()).serve(admin));
+    let sending = sender.clone().map(|sender| tokio::spawn(async move { sender.run().await }));
+    if let Some((sources, logging)) = reloaded {
+        services.watch_files(sources, logging, signals.reload);
+    }
+    when_running(&Running { gateway: address, sender: sender.clone() }).await?;
+
+    signals.stop.received().await;
+    if let Err(code) = services.announce_stop(&mut signals.stop).await {
+        return Ok(Stopped::AtOnce(code));
+    }
+    let drain_timeout = services.limits.gateway.borrow().drain_timeout;
+    tracing::info!(deadline = %humantime::format_duration(drain_timeout), "stopping: nothing new begins, what is in flight goes on");
+    let finish = async {
+        if let Some(sender) = &sender {
+            sender.stop();
+        }
+        let attempts = async {
+            if let Some(sending) = sending {
+                // What is not finished in time is taken up by whoever sends next.
+                let _ = tokio::time::timeout(drain_timeout, sending).await;
+            }
+        };
+        let (left, ()) = tokio::join!(services.drain.finish(drain_timeout), attempts);
+        admin_drain.finish(Duration::from_millis(100)).await;
+        if let Some(ledger) = &ledger {
+            ledger.close().await;
+        }
+        left
+    };
+    tokio::select! {
+        left = finish => Ok(Stopped::Drained(left)),
+        code = signals.stop.received() => Ok(Stopped::AtOnce(code)),
+    }
 }
 
 async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -332,12 +389,6 @@ fn log_stop(left: usize) {
     }
 }
 
-async fn pass_on(mut hangup: Signal, reloads: [Arc<Notify>; 2]) {
-    while hangup.recv().await.is_some() {
-        reloads.iter().for_each(|reload| reload.notify_one());
-    }
-}
-
 /// The signals that mean something.
 struct Signals {
     stop: StopSignals,
@@ -363,7 +414,7 @@ impl Signals {
 
 impl StopSignals {
     /// Waits for one; returns the exit code if it is to end the program at once.
-    async fn received(&mut self) -> i32 {
+    async fn received(&mut self) -> u8 {
         tokio::select! {
             _ = self.terminate.recv() => TERMINATED,
             _ = self.interrupt.recv() => INTERRUPTED,

@@ -4,7 +4,7 @@
 mod reader;
 mod server;
 
-pub use reader::{SettingError, Source};
+pub use reader::{SettingError, Settings, Source};
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::gateway::AllowedOrigins;
 use crate::ledger::DatabaseUrl;
 use crate::signed_url::BaseUrl;
 use crate::store::{CloudVariables, StoreUrl};
-use crate::telemetry::{LogFormat, LogLevel};
+use crate::telemetry::{AuditConfig, LogFormat, LogLevel};
 use crate::webhook::AllowedNetworks;
 use crate::{admin, gateway, ledger, sender, store};
 use reader::{Reader, Setting};
@@ -53,8 +53,12 @@ pub struct Config {
     pub log_format: LogFormat,
     /// How much is logged.
     pub log_level: LogLevel,
+    /// The audit of downloads.
+    pub audit: Option<AuditConfig>,
     /// What is odd but no error: variables that look like settings and are none.
     pub warnings: Vec<String>,
+    /// All of this as it was written.
+    pub settings: Settings,
 }
 
 impl Config {
@@ -155,7 +159,9 @@ impl Sources {
             sender: read_sender(&reader, longest_lifetime)?,
             log_format: reader.get("log.format")?,
             log_level: reader.get("log.level")?,
+            audit: read_audit(&reader)?,
             warnings: reader.warnings().to_vec(),
+            settings: reader.settings(),
             public_url,
         };
         Ok(config)
@@ -236,6 +242,17 @@ fn read_store(reader: &Reader, environment: &[(String, String)]) -> Result<store
         options: reader.store_options(),
         cloud: CloudVariables::pick(environment.iter().cloned()),
     })
+}
+
+fn read_audit(reader: &Reader) -> Result<Option<AuditConfig>, SettingError> {
+    let required = reader.get("audit.required")?;
+    match reader.optional("audit.file")? {
+        Some(file) => Ok(Some(AuditConfig { file, required })),
+        None if required => {
+            Err(reader.refuse("audit.required", "effect only with audit.file, the file to record in"))
+        }
+        None => Ok(None),
+    }
 }
 
 fn read_admin(reader: &Reader) -> Result<admin::Config, SettingError> {

@@ -1,6 +1,6 @@
 //! Merges the sources and turns texts into values; an error says which key, what it got and what it takes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -174,6 +174,12 @@ impl Reader {
         }
     }
 
+    /// Every setting as it was written.
+    pub(super) fn settings(&self) -> Settings {
+        let settings = self.given.iter().map(|(key, given)| (key.clone(), given.texts.clone()));
+        Settings(settings.collect())
+    }
+
     pub(super) fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -213,6 +219,35 @@ impl Reader {
                 SettingError::Bad { key, got, source: given.source.clone(), takes }
             }
             None => SettingError::Missing { key, takes },
+        }
+    }
+}
+
+/// Every setting by its key, as it was written: to see which were changed. `Debug` shows no values: one of them may be a
+/// credential.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Settings(BTreeMap<String, Vec<String>>);
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} settings", self.0.len())
+    }
+}
+
+impl Settings {
+    /// The keys whose values are others than they were `before`.
+    #[must_use]
+    pub fn changed_since(&self, before: &Self) -> Vec<String> {
+        let keys: BTreeSet<&String> = self.0.keys().chain(before.0.keys()).collect();
+        keys.into_iter().filter(|key| self.0.get(*key) != before.0.get(*key)).cloned().collect()
+    }
+
+    /// Takes the values of these keys over from `others`.
+    pub fn take_over(&mut self, others: &Self, keys: &[&String]) {
+        for key in keys {
+            if let Some(value) = others.0.get(*key) {
+                self.0.insert((*key).clone(), value.clone());
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::server::{Files, Patience};
 use crate::signed_url::{Denial, Grant};
 use crate::store::{Chunks, Meta, Object, Span, Store, StoreError, Version};
 use crate::telemetry::metrics::{InFlight, Metrics};
-use crate::telemetry::{AccessRecord, Downloaded, Ending};
+use crate::telemetry::{AccessRecord, Downloaded, Ending, Place, Records, Unrecorded};
 
 /// The body of an answer of the gateway.
 #[derive(Debug)]
@@ -224,11 +224,37 @@ pub(super) struct Tracker {
     place: Option<OwnedSemaphorePermit>,
     downloads: Option<mpsc::Sender<Downloaded>>,
     patience: Option<Patience>,
+    records: Records,
+    /// Room for the audit's record.
+    audited: Option<Place>,
 }
 
 impl Tracker {
-    pub(super) fn new(record: AccessRecord, metrics: Metrics) -> Self {
-        Self { record, _in_flight: metrics.enter(), metrics, place: None, downloads: None, patience: None }
+    pub(super) fn new(record: AccessRecord, records: Records, metrics: Metrics) -> Self {
+        let _in_flight = metrics.enter();
+        Self {
+            record,
+            _in_flight,
+            metrics,
+            place: None,
+            downloads: None,
+            patience: None,
+            records,
+            audited: None,
+        }
+    }
+
+    /// Before anything is opened: whether the download can be recorded, if it has to be.
+    pub(super) fn begin_audit(&mut self) -> Result<(), Unrecorded> {
+        if let Some(audit) = &self.records.audit {
+            self.audited = audit.begin()?;
+        }
+        Ok(())
+    }
+
+    /// So many bytes the whole asset has.
+    pub(super) fn found(&mut self, size: u64) {
+        self.record.size = Some(size);
     }
 
     /// The server's patience with the client.
@@ -278,7 +304,7 @@ impl Tracker {
             // A download is never slowed down by who wants to know of it.
             let _ = downloads.try_send(downloaded);
         }
-        self.record.write(ending, &self.metrics);
+        self.record.write(ending, &self.metrics, &self.records, self.audited);
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) enum Outcome {
     Options,
     Denied(Denial),
     Busy,
+    /// It would have to be recorded, and cannot be.
+    Unrecorded,
     NotFound(Grant),
     StoreFailed(StoreError),
     NotModified {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::USER_AGENT;
+use http::header::{RANGE, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, mpsc};
@@ -34,16 +34,13 @@ use crate::server::{Bodies, Handler};
 use crate::signed_url::{Denial, Grant, Verifier};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::{AccessRecord, Downloaded, redact_target};
+use crate::telemetry::{AccessLog, AccessRecord, Audit, Downloaded, Foreign, Records, RequestId};
 
 use body::Tracker;
 use cors::Cors;
 use decide::{Asked, Outcome};
 use respond::Respond;
 use route::Route;
-
-/// The longest `User-Agent` that is recorded, in characters.
-const LONGEST_USER_AGENT: usize = 120;
 
 /// The gateway. Clones share everything.
 #[derive(Debug, Clone)]
@@ -61,6 +58,7 @@ struct Parts {
     retry_after: Duration,
     metrics: Metrics,
     downloads: Option<mpsc::Sender<Downloaded>>,
+    records: Records,
 }
 
 impl Gateway {
@@ -84,6 +82,7 @@ impl Gateway {
             retry_after: config.retry_after,
             metrics,
             downloads: None,
+            records: Records::default(),
         }))
     }
 
@@ -94,9 +93,27 @@ impl Gateway {
         Self(Arc::new(parts))
     }
 
+    /// The same gateway, recording every request.
+    #[must_use]
+    pub fn recording(self, access: AccessLog) -> Self {
+        let records = Records { access: Some(access), ..self.0.records.clone() };
+        Self(Arc::new(Parts { records, ..(*self.0).clone() }))
+    }
+
+    /// The same gateway, with an audit of its downloads.
+    #[must_use]
+    pub fn auditing(self, audit: Audit) -> Self {
+        let records = Records { audit: Some(audit), ..self.0.records.clone() };
+        Self(Arc::new(Parts { records, ..(*self.0).clone() }))
+    }
+
+    fn track(&self, request: &Request<Incoming>, peer: SocketAddr) -> Tracker {
+        let records = self.0.records.clone();
+        Tracker::new(record_of(request, peer, &records), records, self.0.metrics.clone())
+    }
+
     async fn answer(&self, request: &Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        let mut tracker = Tracker::new(record_of(request, peer), self.0.metrics.clone())
-            .with_patience(request.extensions().get());
+        let mut tracker = self.track(request, peer).with_patience(request.extensions().get());
         tracker.tell(self.0.downloads.as_ref());
         let outcome = match route::route(request, &self.0.prefix) {
             Route::Asset { kind, id } => match self.verify(request, kind, id) {
@@ -118,6 +135,9 @@ impl Gateway {
     /// Takes a place among the requests in flight and asks the store.
     async fn open(&self, request: &Request<Incoming>, grant: Grant, tracker: &mut Tracker) -> Outcome {
         tracker.granted(&grant);
+        if tracker.begin_audit().is_err() {
+            return Outcome::Unrecorded;
+        }
         let Ok(place) = Arc::clone(&self.0.in_flight).try_acquire_owned() else { return Outcome::Busy };
         tracker.hold(place);
         Asked::new(request, grant, self.0.clock.now()).decide(&self.0.store).await
@@ -151,24 +171,27 @@ impl Handler for Gateway {
         peer: SocketAddr,
         refused: Response<Bytes>,
     ) -> Response<Body> {
-        let tracker = Tracker::new(record_of(request, peer), self.0.metrics.clone());
+        let tracker = self.track(request, peer);
         let mut response = respond::refused(refused, tracker);
         self.0.cors.apply(request.headers(), response.headers_mut());
         response
     }
 }
 
-fn record_of(request: &Request<Incoming>, peer: SocketAddr) -> AccessRecord {
-    let target = request.uri().path_and_query().map_or("", |target| target.as_str());
-    let user_agent = request.headers().get(USER_AGENT);
+/// What is known of a request at its beginning; what the client wrote only if it will be written.
+fn record_of(request: &Request<Incoming>, peer: SocketAddr, records: &Records) -> AccessRecord {
+    let target =
+        request.uri().path_and_query().filter(|_| records.access.as_ref().is_some_and(AccessLog::is_on));
+    let audited = records.audit.is_some();
+    let field = |name| request.headers().get(name).map(|value| Foreign::of(value.as_bytes()));
     AccessRecord {
         peer,
         method: request.method().clone(),
         version: request.version(),
-        target: redact_target(target),
-        user_agent: user_agent.map(|agent| {
-            String::from_utf8_lossy(agent.as_bytes()).chars().take(LONGEST_USER_AGENT).collect()
-        }),
+        request_id: audited.then(RequestId::next),
+        user_agent: (target.is_some() || audited).then(|| field(USER_AGENT)).flatten(),
+        target: target.map(|target| Foreign::of(target.as_str().as_bytes())).unwrap_or_default(),
+        range: audited.then(|| field(RANGE)).flatten(),
         asset: None,
         link_expires: None,
         key_id: None,
@@ -176,6 +199,7 @@ fn record_of(request: &Request<Incoming>, peer: SocketAddr) -> AccessRecord {
         outcome: "ok",
         length: None,
         sent: 0,
+        size: None,
         started: Instant::now(),
         head_after: Duration::ZERO,
     }

@@ -40,6 +40,9 @@ impl Respond<'_> {
         if let Outcome::Denied(denial) = &outcome {
             tracker.denied(denial);
         }
+        if let Some(size) = size_of(&outcome) {
+            tracker.found(size);
+        }
         let word = word_for(&outcome);
         let mut response = match outcome {
             Outcome::Whole { selected, meta, content } => self.whole(&selected, &meta, content),
@@ -137,7 +140,7 @@ impl Respond<'_> {
     }
 
     fn problem(&self, outcome: &Outcome) -> Response<Body> {
-        let retry = matches!(outcome, Outcome::Busy)
+        let retry = matches!(outcome, Outcome::Busy | Outcome::Unrecorded)
             || matches!(outcome, Outcome::StoreFailed(error) if status_of(error) == StatusCode::SERVICE_UNAVAILABLE);
         let mut extra = HeaderMap::new();
         if retry {
@@ -203,6 +206,13 @@ impl Respond<'_> {
                 "too_many_requests_in_flight",
                 "Busy",
                 "Too many downloads are in flight. The link stays good: try again after the seconds in Retry-After.",
+            ),
+            Outcome::Unrecorded => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "audit_unavailable",
+                "Downloads cannot be recorded",
+                "Downloads have to be recorded here, and at present cannot be. The link stays good: try again after the \
+                 seconds in Retry-After.",
             ),
             Outcome::StoreFailed(error) => store_failed(error),
             // Not problems; answered before this is asked.
@@ -280,6 +290,16 @@ fn store_failed(error: &StoreError) -> Problem {
     )
 }
 
+/// How many bytes the whole asset has, where it was found.
+fn size_of(outcome: &Outcome) -> Option<u64> {
+    match outcome {
+        Outcome::Whole { meta, .. } | Outcome::Parts { meta, .. } => Some(meta.size),
+        Outcome::Part { object, .. } => Some(object.meta.size),
+        Outcome::Unsatisfiable { size } => Some(*size),
+        _ => None,
+    }
+}
+
 /// The outcome in a word of a fixed set, for the access record.
 fn word_for(outcome: &Outcome) -> &'static str {
     match outcome {
@@ -288,6 +308,7 @@ fn word_for(outcome: &Outcome) -> &'static str {
         Outcome::Options => "options",
         Outcome::Denied(denial) => denial.reason(),
         Outcome::Busy => "busy",
+        Outcome::Unrecorded => "unrecorded",
         Outcome::NotFound(_) => "not_found",
         Outcome::StoreFailed(error) => match error.reason() {
             "timed_out" => "store_timed_out",

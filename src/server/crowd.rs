@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Counts who is here. Clones count together.
@@ -10,8 +11,8 @@ pub(super) struct Crowd(Arc<Counts>);
 
 #[derive(Debug)]
 struct Counts {
-    most: usize,
-    most_each: usize,
+    most: AtomicUsize,
+    most_each: AtomicUsize,
     here: Mutex<Here>,
 }
 
@@ -38,13 +39,20 @@ pub(super) struct Place {
 
 impl Crowd {
     pub(super) fn new(most: usize, most_each: usize) -> Self {
+        let (most, most_each) = (most.into(), most_each.into());
         Self(Arc::new(Counts { most, most_each, here: Mutex::default() }))
+    }
+
+    /// So many from now on. Whoever is here stays.
+    pub(super) fn resize(&self, most: usize, most_each: usize) {
+        self.0.most.store(most, Ordering::Relaxed);
+        self.0.most_each.store(most_each, Ordering::Relaxed);
     }
 
     /// One more, of whomever.
     pub(super) fn enter(&self) -> Result<Place, Full> {
         let mut here = self.here();
-        if here.all >= self.0.most {
+        if here.all >= self.0.most.load(Ordering::Relaxed) {
             return Err(Full::Everywhere);
         }
         here.all += 1;
@@ -56,7 +64,7 @@ impl Crowd {
         let address = household(address);
         let mut here = self.here();
         let count = here.each.entry(address).or_default();
-        if *count >= self.0.most_each {
+        if *count >= self.0.most_each.load(Ordering::Relaxed) {
             return Err(Full::AtAddress);
         }
         *count += 1;
@@ -106,6 +114,18 @@ mod tests {
         assert!(crowd.enter().is_err());
         drop((second, third));
         assert_eq!(crowd.here().all, 0);
+    }
+
+    #[test]
+    fn a_cap_that_is_lowered_sends_nobody_away() {
+        let crowd = Crowd::new(2, 9);
+        let here = [crowd.enter().unwrap(), crowd.enter().unwrap()];
+        crowd.resize(1, 9);
+        let [first, _second] = here;
+        drop(first);
+        assert_eq!(crowd.enter().unwrap_err(), Full::Everywhere);
+        crowd.resize(2, 9);
+        assert!(crowd.enter().is_ok());
     }
 
     #[test]

@@ -39,6 +39,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use crate::telemetry::metrics::Metrics;
 use accept::{Acceptor, Usher};
@@ -86,7 +87,7 @@ pub trait Handler: Clone + Send + Sync + 'static {
 }
 
 /// What the connections of one listener have in common.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Server<H> {
     config: Config,
     handler: H,
@@ -95,13 +96,23 @@ pub struct Server<H> {
     metrics: Option<Metrics>,
     crowd: Crowd,
     usher: Usher,
+    news: Option<watch::Receiver<Config>>,
 }
 
 impl<H: Handler> Server<H> {
     /// A server that answers as `handler` does, until `drain` begins.
     pub fn new(config: Config, handler: H, drain: Drain) -> Self {
         let crowd = Crowd::new(config.connections, config.connections_per_address);
-        Self { config, handler, drain, certificate: None, metrics: None, crowd, usher: Usher::new() }
+        Self {
+            config,
+            handler,
+            drain,
+            certificate: None,
+            metrics: None,
+            crowd,
+            usher: Usher::new(),
+            news: None,
+        }
     }
 
     /// The same with TLS, if there is a certificate.
@@ -116,15 +127,33 @@ impl<H: Handler> Server<H> {
         Self { metrics: Some(metrics), ..self }
     }
 
+    /// The same with whatever `news` says last, for connections that begin then.
+    #[must_use]
+    pub fn following(self, news: watch::Receiver<Config>) -> Self {
+        Self { news: Some(news), ..self }
+    }
+
+    /// The same with the settings of now, if they have changed.
+    fn changed(&self, news: Option<&mut watch::Receiver<Config>>) -> Option<Arc<Self>> {
+        let news = news.filter(|news| news.has_changed().is_ok_and(|changed| changed))?;
+        let config = news.borrow_and_update().clone();
+        self.crowd.resize(config.connections, config.connections_per_address);
+        Some(Arc::new(Self { config, ..self.clone() }))
+    }
+
     /// Accepts connections until draining begins, then lets those in flight finish.
     pub async fn serve(self, listener: TcpListener) {
-        let this = Arc::new(self);
+        let mut news = self.news.clone();
+        let mut this = Arc::new(self);
         let mut acceptor = Acceptor::new(listener);
         loop {
             let (stream, peer) = tokio::select! {
                 accepted = acceptor.next() => accepted,
                 () = this.drain.begun() => return,
             };
+            if let Some(changed) = this.changed(news.as_mut()) {
+                this = changed;
+            }
             this.let_in(stream, peer);
         }
     }

@@ -2,12 +2,20 @@
 //! sent, and how it ended. Never a signature.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode, Version};
 
+use super::audit::{Audit, RequestId};
+use super::line::{Form, Line, Stamp};
+use super::log::LogFormat;
 use super::metrics::Metrics;
+use super::spool::{Manner, Place, Sink, Spool};
 use crate::asset::AssetRef;
 use crate::clock::UnixSeconds;
 use crate::signed_url::KeyId;
@@ -47,6 +55,109 @@ pub struct Downloaded {
     pub link_expires: UnixSeconds,
 }
 
+/// The bytes of access records that wait to be written. A busy second's worth; a slow disk or terminal catches up.
+const MOST_WAITING: usize = 4 * 1024 * 1024;
+
+/// Writes access records, from a thread of its own. Clones share it.
+#[derive(Debug, Clone)]
+pub struct AccessLog {
+    spool: Spool,
+    form: Form,
+    /// Whether the level of the log is one at which they are written.
+    on: Arc<AtomicBool>,
+}
+
+impl AccessLog {
+    /// Records that are written into `sink` at once.
+    ///
+    /// # Errors
+    /// If the system has no thread left.
+    pub fn to(sink: impl Sink, format: LogFormat, metrics: &Metrics) -> std::io::Result<Self> {
+        let form = if format == LogFormat::Human { Form::Human { colour: false } } else { Form::Json };
+        Self::start(sink, form, true, Arc::new(AtomicBool::new(true)), metrics)
+    }
+
+    pub(super) fn start(
+        sink: impl Sink,
+        form: Form,
+        at_once: bool,
+        on: Arc<AtomicBool>,
+        metrics: &Metrics,
+    ) -> std::io::Result<Self> {
+        let manner = Manner { log: "access", most: MOST_WAITING, at_once, keeps: false };
+        Ok(Self { spool: Spool::start(sink, manner, metrics.clone())?, form, on })
+    }
+
+    /// Whether records are written at all at present.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.on.load(Ordering::Relaxed)
+    }
+
+    /// Waits until what was recorded is written, but no longer than `patience`.
+    pub fn flush(&self, patience: Duration) -> bool {
+        self.spool.flush(patience)
+    }
+
+    fn write(&self, record: &AccessRecord, ending: Ending, took: Duration) {
+        thread_local! {
+            static DESK: RefCell<Desk> = const { RefCell::new(Desk::new()) };
+        }
+        DESK.with_borrow_mut(|desk| {
+            desk.line.clear();
+            record.put_down(self.form, ending, took, desk);
+            self.spool.push(&desk.line, None);
+        });
+    }
+}
+
+/// Where requests are recorded.
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    /// Every request.
+    pub access: Option<AccessLog>,
+    /// Those with a good signature.
+    pub audit: Option<Audit>,
+}
+
+/// Where a thread puts its lines together.
+struct Desk {
+    line: Vec<u8>,
+    target: String,
+    stamp: Stamp,
+}
+
+impl Desk {
+    const fn new() -> Self {
+        Self { line: Vec::new(), target: String::new(), stamp: Stamp::new() }
+    }
+}
+
+/// A text of the client's, as it came. It may have a signature in it, so it is written by [`AccessRecord::write`] alone.
+#[derive(Clone, Default)]
+pub struct Foreign(Box<[u8]>);
+
+impl Foreign {
+    /// The longest text that is kept, in bytes. What is written of it is shorter.
+    const LONGEST: usize = 4 * 1024;
+
+    /// Keeps the beginning of `text`.
+    #[must_use]
+    pub fn of(text: &[u8]) -> Self {
+        Self(text.get(..Self::LONGEST).unwrap_or(text).into())
+    }
+
+    pub(super) fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.0)
+    }
+}
+
+impl fmt::Debug for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
 /// What is recorded of one request. Filled in along the way, written once by [`AccessRecord::write`].
 #[derive(Debug)]
 pub struct AccessRecord {
@@ -56,10 +167,14 @@ pub struct AccessRecord {
     pub method: Method,
     /// The request's protocol version.
     pub version: Version,
-    /// The request's target with every signature removed.
-    pub target: String,
-    /// The `User-Agent`, shortened.
-    pub user_agent: Option<String>,
+    /// The request's id, if there is an audit.
+    pub request_id: Option<RequestId>,
+    /// The request's target, if it will be written; every signature is removed then.
+    pub target: Foreign,
+    /// The `User-Agent`, if it will be written; shortened then.
+    pub user_agent: Option<Foreign>,
+    /// The `Range`, if there is an audit.
+    pub range: Option<Foreign>,
     /// What was asked for, once the path names an asset.
     pub asset: Option<AssetRef>,
     /// When the link expires, if its signature is good.
@@ -74,6 +189,8 @@ pub struct AccessRecord {
     pub length: Option<u64>,
     /// How many of them were handed to the connection.
     pub sent: u64,
+    /// How many bytes the whole asset has, if it was found.
+    pub size: Option<u64>,
     /// When the request's head had arrived.
     pub started: Instant,
     /// How long until the answer's head was ready.
@@ -81,31 +198,16 @@ pub struct AccessRecord {
 }
 
 impl AccessRecord {
-    /// Writes the record and counts it.
-    pub fn write(&self, ending: Ending, metrics: &Metrics) {
+    /// Counts the request and writes its records.
+    pub fn write(&self, ending: Ending, metrics: &Metrics, records: &Records, place: Option<Place>) {
         let took = self.started.elapsed();
         metrics.request_ended(self, ending, took);
-        let asset = self.asset.map(|asset| asset.kind.name());
-        let id = self.asset.map(|asset| asset.id.to_string());
-        tracing::info!(
-            target: "webhook_assets::access",
-            peer = %self.peer,
-            method = %self.method,
-            target = %self.target,
-            version = ?self.version,
-            status = self.status.as_u16(),
-            outcome = self.outcome,
-            asset,
-            id,
-            key_id = self.key_id.as_deref(),
-            sent = self.sent,
-            length = self.length,
-            ending = ending.name(),
-            head_ms = millis(self.head_after),
-            took_ms = millis(took),
-            user_agent = self.user_agent.as_deref(),
-            "{}", self.sentence(ending)
-        );
+        if let Some(log) = records.access.as_ref().filter(|log| log.is_on()) {
+            log.write(self, ending, took);
+        }
+        if let Some(audit) = &records.audit {
+            audit.write(self, ending, took, place);
+        }
     }
 
     /// The download that this was, if it was one: bytes of the asset, to the end of the answer.
@@ -117,20 +219,78 @@ impl AccessRecord {
         (sent_all && of_the_asset).then_some(Downloaded { asset, link_expires })
     }
 
-    fn sentence(&self, ending: Ending) -> Cow<'static, str> {
+    fn put_down(&self, form: Form, ending: Ending, took: Duration, desk: &mut Desk) {
+        let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
+        let id = self.asset.map(|asset| &*asset.id.as_hyphenated().encode_lower(&mut id));
+        let say = |text: &mut Vec<u8>| self.say(ending, id.unwrap_or_default(), text);
+        let mut line = Line::sentence(form, &mut desk.line, &mut desk.stamp, say);
+        line.address("peer", self.peer);
+        line.bare("method", self.method.as_str());
+        desk.target.clear();
+        redact_into(&self.target.text(), &mut desk.target);
+        line.bare("target", &desk.target);
+        line.bare("version", version(self.version));
+        line.number("status", self.status.as_u16().into());
+        line.quoted("outcome", self.outcome);
+        if let (Some(asset), Some(id)) = (self.asset, id) {
+            line.quoted("asset", asset.kind.name());
+            line.quoted("id", id);
+        }
+        if let Some(key_id) = &self.key_id {
+            line.quoted("key_id", key_id);
+        }
+        line.number("sent", self.sent);
+        if let Some(length) = self.length {
+            line.number("length", length);
+        }
+        line.quoted("ending", ending.name());
+        line.number("head_ms", millis(self.head_after));
+        line.number("took_ms", millis(took));
+        if let Some(agent) = &self.user_agent {
+            line.quoted("user_agent", shortened(&agent.text()));
+        }
+        if let Some(id) = self.request_id {
+            line.quoted("request_id", &id.to_string());
+        }
+        line.end();
+    }
+
+    /// The sentence. All its words are ours.
+    fn say(&self, ending: Ending, id: &str, text: &mut Vec<u8>) {
+        let mut add = |words: &[&str]| words.iter().for_each(|word| text.extend_from_slice(word.as_bytes()));
         match (ending, self.asset) {
-            (Ending::Complete, Some(asset)) if self.outcome == "ok" => format!("sent the {asset}").into(),
-            (Ending::Complete, _) => format!("answered {} {}", self.status.as_u16(), self.outcome).into(),
-            (Ending::ClientLeft, _) => "the client left before the end".into(),
-            (Ending::ClientStalled, _) => {
-                "the client took too little, so the connection was broken off".into()
+            (Ending::Complete, Some(asset)) if self.outcome == "ok" => {
+                add(&["sent the ", asset.kind.name(), " ", id]);
             }
-            (Ending::StoreFailed, _) => "the store failed, so the connection was broken off".into(),
+            (Ending::Complete, _) => add(&["answered ", self.status.as_str(), " ", self.outcome]),
+            (Ending::ClientLeft, _) => add(&["the client left before the end"]),
+            (Ending::ClientStalled, _) => {
+                add(&["the client took too little, so the connection was broken off"]);
+            }
+            (Ending::StoreFailed, _) => add(&["the store failed, so the connection was broken off"]),
         }
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_11 => "HTTP/1.1",
+        Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/3.0",
+    }
+}
+
+/// The longest header field that is written, in characters.
+const LONGEST_FIELD: usize = 120;
+
+pub(super) fn shortened(text: &str) -> &str {
+    let end = text.char_indices().nth(LONGEST_FIELD).map_or(text.len(), |(at, _)| at);
+    text.get(..end).unwrap_or_default()
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -141,16 +301,22 @@ const LONGEST_TARGET: usize = 512;
 /// digits wherever it stands, is replaced. Cut at 512 bytes.
 #[must_use]
 pub fn redact_target(path_and_query: &str) -> String {
+    let mut target = String::new();
+    redact_into(path_and_query, &mut target);
+    target
+}
+
+fn redact_into(path_and_query: &str, target: &mut String) {
     let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
-    let mut target = redact_digits(path);
+    redact_digits(path, target);
     for (at, pair) in query.split('&').enumerate().filter(|_| !query.is_empty()) {
         target.push(if at == 0 { '?' } else { '&' });
         match pair.split_once('=') {
-            Some((name, _)) if name.to_ascii_lowercase().ends_with("sig") => {
-                target.push_str(&redact_digits(name));
+            Some((name, _)) if ends_with_sig(name) => {
+                redact_digits(name, target);
                 target.push_str("=[redacted]");
             }
-            _ => target.push_str(&redact_digits(pair)),
+            _ => redact_digits(pair, target),
         }
     }
     if target.len() > LONGEST_TARGET {
@@ -158,11 +324,14 @@ pub fn redact_target(path_and_query: &str) -> String {
         target.truncate(end);
         target.push('…');
     }
-    target
 }
 
-fn redact_digits(text: &str) -> String {
-    let mut redacted = String::with_capacity(text.len());
+fn ends_with_sig(name: &str) -> bool {
+    let last = name.len().checked_sub(3).and_then(|at| name.as_bytes().get(at..));
+    last.is_some_and(|last| last.eq_ignore_ascii_case(b"sig"))
+}
+
+fn redact_digits(text: &str, redacted: &mut String) {
     let mut rest = text;
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_hexdigit).count();
@@ -173,7 +342,6 @@ fn redact_digits(text: &str) -> String {
         redacted.push_str(between);
         rest = after;
     }
-    redacted
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::access::{AccessRecord, Ending};
+use super::answers::Answers;
 use super::connections::Connections;
+use super::own::Own;
 
 /// The media type of [`Metrics::render`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -92,12 +94,24 @@ struct BodyLabels {
     ending: &'static str,
 }
 
+/// A key of the keyring.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct KeyLabel {
+    key_id: String,
+}
+
+impl KeyLabel {
+    pub(super) fn of(id: &str) -> Self {
+        Self { key_id: id.to_owned() }
+    }
+}
+
 /// Label sets of one label.
 macro_rules! labels {
     ($($name:ident { $label:ident })*) => {$(
         #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-        struct $name {
-            $label: &'static str,
+        pub(super) struct $name {
+            pub(super) $label: &'static str,
         }
     )*};
 }
@@ -110,6 +124,7 @@ labels! {
     CodeLabel { code }
     StateLabel { state }
     ChangeLabel { change }
+    LogLabel { log }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -118,7 +133,7 @@ struct StoreLabels {
     result: &'static str,
 }
 
-type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+pub(super) type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// Every number the program counts. Clones count together.
 #[derive(Clone)]
@@ -127,6 +142,8 @@ pub struct Metrics(Arc<Numbers>);
 struct Numbers {
     registry: Registry,
     connections: Connections,
+    own: Own,
+    answers: Answers,
     requests: Family<RequestLabels, Counter>,
     bodies: Family<BodyLabels, Counter>,
     sent: Family<AssetLabel, Counter<u64, AtomicU64>>,
@@ -177,6 +194,8 @@ impl Metrics {
         let mut numbers = Numbers {
             registry: Registry::with_prefix("webhook_assets"),
             connections: Connections::default(),
+            own: Own::default(),
+            answers: Answers::new(),
             requests: Family::default(),
             bodies: Family::default(),
             sent: Family::default(),
@@ -203,6 +222,8 @@ impl Metrics {
             ledger_errors: Family::default(),
         };
         numbers.connections.register(&mut numbers.registry);
+        numbers.own.register(&mut numbers.registry);
+        numbers.answers.register(&mut numbers.registry);
         numbers.register();
         numbers.register_webhooks();
         numbers.store_up.set(1);
@@ -214,14 +235,20 @@ impl Metrics {
         &self.0.connections
     }
 
+    /// The numbers of the program itself.
+    pub(crate) fn own(&self) -> &Own {
+        &self.0.own
+    }
+
     /// A request ended as `record` says.
-    pub(crate) fn request_ended(&self, record: &AccessRecord, ending: Ending, _took: Duration) {
+    pub(crate) fn request_ended(&self, record: &AccessRecord, ending: Ending, took: Duration) {
         let asset = record.asset.map_or("none", |asset| asset.kind.name());
         let labels = RequestLabels { asset, status: record.status.as_u16(), outcome: record.outcome };
         self.0.requests.get_or_create(&labels).inc();
         self.0.bodies.get_or_create(&BodyLabels { asset, ending: ending.name() }).inc();
         self.0.sent.get_or_create(&AssetLabel { asset }).inc_by(record.sent);
         self.0.head.get_or_create(&AssetLabel { asset }).observe(record.head_after.as_secs_f64());
+        self.0.answers.ended(asset, record, took);
     }
 
     /// The store answered, well or not.

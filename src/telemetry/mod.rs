@@ -1,10 +1,17 @@
-//! What the program tells: events as log lines, one record for each request when its body ends, and metrics. All
-//! names are constants here.
+//! What the program tells: events as log lines, one record for each request when its body ends, the
+//! audit of downloads, and metrics. All names are constants here.
 
 mod access;
+mod answers;
+mod audit;
 mod connections;
+mod line;
 mod log;
 pub mod metrics;
+mod own;
+mod spool;
 
-pub use access::{AccessRecord, Downloaded, Ending, redact_target};
-pub use log::{LogFormat, LogLevel, start_logging};
+pub use access::{AccessLog, AccessRecord, Downloaded, Ending, Foreign, Records, redact_target};
+pub use audit::{Audit, AuditConfig, AuditError, RequestId, Unrecorded};
+pub use log::{LogFormat, LogLevel, Logging, start_logging};
+pub use spool::{Place, Sink};

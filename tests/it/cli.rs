@@ -1,15 +1,18 @@
 //! The command line from outside: the real program, in a folder of its own, with an environment that holds only what
 //! the test gave it.
 
+mod audit;
 mod demo;
 mod doctor;
 mod erase;
 mod keys;
 mod links;
 mod proxies;
+mod reloading;
 mod serve;
 mod settings;
 mod stopping;
+mod telling;
 mod tls;
 mod webhooks;
 
@@ -116,6 +119,13 @@ impl Home {
     /// Starts `serve` with the five variables.
     fn serve(&self) -> Server {
         Server::start(self.program(&["serve"]))
+    }
+
+    /// Starts a second one beside it, with a database of its own.
+    fn serve_beside(&self) -> Server {
+        let mut command = self.program(&["serve"]);
+        command.env("WEBHOOK_ASSETS_DATABASE", self.path("beside.db"));
+        Server::start(command)
     }
 
     /// Every key of a keyring file, in hexadecimal digits.

@@ -14,50 +14,57 @@ use tracing_subscriber::{EnvFilter, Layer};
 use webhook_assets::AssetRef;
 
 use crate::support::http2::{self, Http2};
+use crate::support::records;
 use crate::support::slow::SlowClient;
 use crate::support::stores::{Fault, Generated};
 use crate::support::{ABSENT, CALL, DAY, Plan, Site, recording};
 
 // --- capturing --------------------------------------------------------------------------------------------------------
 
-/// An event with all its fields, as text.
-#[derive(Debug, Clone)]
+/// An event or a record with all its fields, as text.
+#[derive(Debug, Clone, Default)]
 struct Line {
-    target: &'static str,
-    fields: BTreeMap<&'static str, String>,
+    fields: BTreeMap<String, String>,
 }
 
 impl Line {
     fn field(&self, name: &str) -> &str {
         self.fields.get(name).map_or("", String::as_str)
     }
+
+    /// A record as it was written.
+    fn of_record(line: &str) -> Self {
+        let fields = records::fields(line).into_iter();
+        let text = |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        Self { fields: fields.map(|(name, value)| (name, text(value))).collect() }
+    }
 }
 
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.fields.insert(field.name(), format!("{value:?}"));
+        self.fields.insert(field.name().to_owned(), format!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.fields.insert(field.name(), value.to_owned());
+        self.fields.insert(field.name().to_owned(), value.to_owned());
     }
 
     /// With its causes, as the lines of the program have them.
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
         let causes = std::iter::successors(Some(value), |error: &&dyn Error| (*error).source());
         let text = causes.map(|error| format!("{error} {error:?}")).collect::<Vec<_>>().join("; ");
-        self.fields.insert(field.name(), text);
+        self.fields.insert(field.name().to_owned(), text);
     }
 }
 
-/// Every line of every test of this program: tests run at the same time, so each looks for its own.
+/// Every event of every test of this program.
 static LINES: Mutex<Vec<Line>> = Mutex::new(Vec::new());
 
 struct Capture;
 
 impl<S: tracing::Subscriber> Layer<S> for Capture {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        let mut line = Line { target: event.metadata().target(), fields: BTreeMap::new() };
+        let mut line = Line::default();
         event.record(&mut line);
         LINES.lock().unwrap().push(line);
     }
@@ -82,14 +89,13 @@ fn new_client() -> String {
 }
 
 fn records_of(client: &str) -> Vec<Line> {
-    let lines = LINES.lock().unwrap();
-    let of_client =
-        |line: &&Line| line.target == "webhook_assets::access" && line.field("user_agent") == client;
-    lines.iter().filter(of_client).cloned().collect()
+    let lines = records::with(client);
+    let lines = lines.iter().map(|line| Line::of_record(line));
+    lines.filter(|line| line.field("user_agent") == client).collect()
 }
 
 /// The records of a client once there are `count` of them; and there must not come more.
-async fn records(client: &str, count: usize) -> Vec<Line> {
+async fn wait_for_records(client: &str, count: usize) -> Vec<Line> {
     for _ in 0..400 {
         if records_of(client).len() >= count {
             break;
@@ -104,7 +110,7 @@ async fn records(client: &str, count: usize) -> Vec<Line> {
 
 /// The one record of a client.
 async fn record(client: &str) -> Line {
-    records(client, 1).await.remove(0)
+    wait_for_records(client, 1).await.remove(0)
 }
 
 fn fields_of<'l>(line: &'l Line, names: &[&str]) -> Vec<&'l str> {
@@ -277,7 +283,7 @@ async fn three_requests_on_a_connection_are_three_records() {
     stream.write_all(all.as_bytes()).await.unwrap();
     stream.read_to_end(&mut Vec::new()).await.unwrap();
     let statuses: Vec<String> =
-        records(&client, 3).await.iter().map(|line| line.field("status").to_owned()).collect();
+        wait_for_records(&client, 3).await.iter().map(|line| line.field("status").to_owned()).collect();
     assert_eq!(statuses, ["200", "403", "200"]);
 }
 
@@ -328,13 +334,35 @@ async fn a_long_or_strange_user_agent_is_shortened() {
     record(&long[..120]).await;
 }
 
+/// Whoever writes records into a file of lines must not be made to write lines of somebody else's.
+#[tokio::test]
+async fn what_a_client_writes_cannot_look_like_a_line_of_ours() {
+    let (site, client) = (Site::usual().await, new_client());
+    let agent = format!("{client}\",\"status\":\"666\",\"x\":\"\\\t\u{9b}31m\u{202e}\u{2028}");
+    site.get(&(site.recording() + "&x=},{"), &[("User-Agent", &agent)]).await;
+    let mut lines = Vec::new();
+    for _ in 0..400 {
+        lines = records::with(&format!("{client}\\\""));
+        if !lines.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert!(line.is_ascii() && !line.contains(char::is_control), "{line:?}");
+    let line = Line::of_record(line);
+    assert_eq!(fields_of(&line, &["user_agent", "status", "x"]), [&agent, "200", ""]);
+    assert!(line.field("target").ends_with("&x=},{"), "{line:?}");
+}
+
 // --- no signature -----------------------------------------------------------------------------------------------------
 
 /// No captured line has a run of 16 digits of `sig`, whole or in any field, in either case.
 fn nowhere_logged(sig: &str) {
-    let lines = LINES.lock().unwrap();
+    let records = records::all();
+    let events = LINES.lock().unwrap().clone();
     let windows: Vec<&str> = (0..=sig.len() - 16).map(|at| &sig[at..at + 16]).collect();
-    for line in lines.iter() {
+    for line in events.iter().chain(&records.iter().map(|line| Line::of_record(line)).collect::<Vec<_>>()) {
         for (name, value) in &line.fields {
             let value = value.to_lowercase();
             let found = windows.iter().find(|window| value.contains(**window));

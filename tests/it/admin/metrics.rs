@@ -162,7 +162,7 @@ async fn moved(desk: &Desk, before: &Page, until: &str) -> impl Fn(&str) -> f64 
     move |series| after.value(series) - before.get(series).copied().unwrap_or(0.0)
 }
 
-const FAMILIES: [(&str, &str); 29] = [
+const FAMILIES: [(&str, &str); 37] = [
     ("requests", "counter"),
     ("bodies", "counter"),
     ("sent_bytes", "counter"),
@@ -181,6 +181,14 @@ const FAMILIES: [(&str, &str); 29] = [
     ("connections_cut", "counter"),
     ("certificate_expires_seconds", "gauge"),
     ("certificate_reloads", "counter"),
+    ("log_lines_dropped", "counter"),
+    ("settings_reloads", "counter"),
+    ("audit_up", "gauge"),
+    ("request_seconds", "histogram"),
+    ("links_refused", "counter"),
+    ("keyring_signing_key", "gauge"),
+    ("keyring_signing_key_age_seconds", "gauge"),
+    ("keyring_signs_until_seconds", "gauge"),
     ("webhook_events_accepted", "counter"),
     ("webhook_deliveries", "counter"),
     ("webhook_delivery_seconds", "histogram"),
@@ -298,4 +306,57 @@ async fn a_batch_that_is_refused_counts_no_link() {
     let answer = desk.mint(&json!({"links": [wish("recording"), wish("nonsense")]})).await;
     assert_eq!(answer.status, 422);
     assert_eq!(page(&desk).await.value("webhook_assets_links_minted_total{asset=\"recording\"}"), 0.0);
+}
+
+#[tokio::test]
+async fn a_refused_link_is_found_under_its_reason_and_every_request_with_its_whole_time() {
+    let desk = Desk::usual().await;
+    let site = &desk.site;
+    let before = page(&desk).await;
+    site.get(&site.recording(), &[]).await;
+    let old =
+        site.link_for(webhook_assets::AssetRef::recording(crate::support::CALL), Duration::from_secs(1));
+    site.clock.advance(Duration::from_secs(1));
+    site.get(&old, &[]).await;
+    site.get("/nowhere", &[]).await;
+    site.get(&(site.recording() + "&sig="), &[]).await;
+    let by = moved(&desk, &before, "webhook_assets_links_refused_total{reason=\"repeated_sig\"}").await;
+    assert_eq!(by("webhook_assets_links_refused_total{reason=\"expired\"}"), 1.0);
+    assert_eq!(by("webhook_assets_links_refused_total{reason=\"no_key_fits\"}"), 0.0);
+    assert_eq!(by("webhook_assets_request_seconds_count{asset=\"recording\"}"), 2.0);
+    assert_eq!(by("webhook_assets_request_seconds_count{asset=\"none\"}"), 2.0);
+}
+
+#[tokio::test]
+async fn the_key_that_signs_is_named_with_its_age_and_its_end() {
+    use crate::support::{DAY, NOW, key};
+    use webhook_assets::Keyring;
+    use webhook_assets::signed_url::SigningKey;
+
+    let keys = vec![
+        SigningKey::new(
+            "old",
+            key(),
+            webhook_assets::clock::UnixSeconds(NOW.0 - 500),
+            Some(NOW.plus(3 * DAY)),
+        ),
+        SigningKey::new("next", key(), NOW.plus(Duration::from_secs(60)), Some(NOW.plus(5 * DAY))),
+    ];
+    let desk = Desk::of(Plan { keyring: Keyring::new(keys).unwrap(), ..Plan::usual().await }).await;
+    let signs = |id: &str| format!("webhook_assets_keyring_signing_key{{key_id=\"{id}\"}}");
+    let now = page(&desk).await;
+    assert_eq!((now.value(&signs("old")), now.value(&signs("next"))), (1.0, 0.0));
+    assert_eq!(now.value("webhook_assets_keyring_signing_key_age_seconds"), 500.0);
+    // Four days from now a link of a day would outlive the last key.
+    let ends = NOW.plus(4 * DAY).0 as f64 + 1.0;
+    assert_eq!(now.value("webhook_assets_keyring_signs_until_seconds"), ends);
+
+    desk.site.clock.advance(Duration::from_secs(70));
+    let now = page(&desk).await;
+    assert_eq!((now.value(&signs("old")), now.value(&signs("next"))), (0.0, 1.0));
+    assert_eq!(now.value("webhook_assets_keyring_signing_key_age_seconds"), 10.0);
+
+    desk.site.keyring.replace(Keyring::of_one("for-ever", key()));
+    assert_eq!(page(&desk).await.value("webhook_assets_keyring_signs_until_seconds"), 0.0);
+    assert_eq!(page(&desk).await.value(&signs("for-ever")), 1.0);
 }

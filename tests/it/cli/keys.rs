@@ -216,3 +216,17 @@ fn a_damaged_keyring_is_left_as_it_is_and_shows_no_key() {
 }
 
 const CALL: &str = "550e8400-e29b-41d4-a716-446655440000";
+
+#[test]
+fn a_keyring_that_is_wanted_only_if_missing_is_made_once() {
+    let home = Home::without_keys();
+    let new = ["keys", "new", "--keys", "keys.json", "--if-missing"];
+    home.run(&new).succeeded().says(&["made keys.json"]);
+    let made = home.read("keys.json");
+    home.run(&new).succeeded().says(&["keys.json is there already"]);
+    assert_eq!(home.read("keys.json"), made);
+    // What is there and no keyring is neither used nor written over.
+    home.write("keys.json", "{");
+    assert_eq!(home.run(&new).code, Some(1));
+    assert_eq!(home.read("keys.json"), "{");
+}

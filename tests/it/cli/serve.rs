@@ -286,3 +286,29 @@ fn a_keyring_that_others_may_read_is_warned_of() {
     std::fs::set_permissions(home.path("keys.json"), PermissionsExt::from_mode(0o644)).unwrap();
     home.serve().logs("other users may read the keyring");
 }
+
+/// Kubernetes hands secrets out as root's, readable by the pod's group.
+#[test]
+fn a_keyring_that_root_hands_to_our_group_alone_is_no_reason_to_warn() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+
+    const NOBODY: u32 = 65_532;
+    let home = Home::ready();
+    let keys = home.path("keys.json");
+    if chown(&keys, Some(0), Some(NOBODY)).is_err() {
+        println!("only root can give files away: not tried here");
+        return;
+    }
+    std::fs::set_permissions(home.path("."), PermissionsExt::from_mode(0o755)).unwrap();
+    for (mode, warned) in [(0o440, false), (0o640, false), (0o444, true), (0o460, true)] {
+        std::fs::set_permissions(&keys, PermissionsExt::from_mode(mode)).unwrap();
+        let mut command = home.program(&["serve", "--only", "gateway"]);
+        let server = Server::start({
+            command.uid(NOBODY).gid(NOBODY);
+            command
+        });
+        server.logs("\"serving\"");
+        assert_eq!(server.err().contains("other users may read the keyring"), warned, "{mode:o}");
+    }
+}

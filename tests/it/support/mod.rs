@@ -6,6 +6,7 @@ pub mod client;
 pub mod http2;
 pub mod process;
 pub mod receiver;
+pub mod records;
 pub mod slow;
 pub mod stores;
 pub mod tls;
@@ -185,7 +186,8 @@ impl Plan {
             store.clone(),
             Arc::new(clock.clone()),
             metrics.clone(),
-        );
+        )
+        .recording(records::log());
         let folder = tempfile::tempdir().unwrap();
         let (mut sender, mut database_url) = (None, None);
         if let Some(config) = self.sender {

@@ -1,0 +1,90 @@
+//! SIGHUP: what can change without a restart is read again.
+
+use std::sync::Arc;
+
+use tokio::signal::unix::Signal;
+use tokio::sync::{Notify, watch};
+
+use super::open_files;
+use crate::config::{Config, Sources};
+use crate::server;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::{Audit, Logging};
+
+/// The settings that are in force from the moment they are read; any other waits for the next start.
+const LIVE: [&str; 3] = ["log.level", "server.", "admin.connections"];
+
+/// Everything that reads something again.
+pub(super) struct Reload {
+    pub(super) sources: Sources,
+    /// The settings in force.
+    pub(super) config: Config,
+    pub(super) logging: Logging,
+    pub(super) limits: Limits,
+    pub(super) metrics: Metrics,
+    pub(super) audit: Option<Audit>,
+    /// Who watches a file of its own: keyring and certificate.
+    pub(super) watchers: [Arc<Notify>; 2],
+}
+
+/// What connections may do, told to both listeners.
+#[derive(Debug, Clone)]
+pub(super) struct Limits {
+    pub(super) gateway: watch::Sender<server::Config>,
+    pub(super) admin: watch::Sender<server::Config>,
+}
+
+impl Limits {
+    pub(super) fn of(config: &Config) -> Self {
+        let (gateway, _) = watch::channel(config.server.clone());
+        let (admin, _) = watch::channel(config.of_admin_connections());
+        Self { gateway, admin }
+    }
+}
+
+impl Reload {
+    /// Reads everything again at every signal. Never returns.
+    pub(super) async fn at_each(mut self, mut hangup: Signal) {
+        while hangup.recv().await.is_some() {
+            self.watchers.iter().for_each(|watcher| watcher.notify_one());
+            self.audit.iter().for_each(Audit::reopen);
+            self.settings();
+        }
+    }
+
+    fn settings(&mut self) {
+        let read = self.sources.read();
+        self.metrics.own().settings_reloaded(read.is_ok());
+        let mut new = match read {
+            Ok(new) => new,
+            Err(error) => {
+                tracing::error!(%error, "the changed settings are unusable; the old ones stay in force");
+                return;
+            }
+        };
+        let changed = new.settings.changed_since(&self.config.settings);
+        let is_live = |key: &&String| LIVE.iter().any(|live| key.starts_with(live));
+        let (live, waiting): (Vec<_>, Vec<_>) = changed.iter().partition(is_live);
+        for warning in &new.warnings {
+            tracing::warn!("{warning}");
+        }
+        open_files::fit(&mut new);
+        let say = || tracing::info!(changed = ?live, "the settings were read again");
+        // Said at whichever of both levels says more.
+        if new.log_level < self.config.log_level {
+            say();
+        }
+        self.logging.set_level(new.log_level);
+        if new.log_level >= self.config.log_level {
+            say();
+        }
+        self.limits.gateway.send_replace(new.server.clone());
+        self.limits.admin.send_replace(new.of_admin_connections());
+        if !waiting.is_empty() {
+            tracing::warn!(settings = ?waiting, "these settings were changed too, and wait for the next start");
+        }
+        // What waits is named again at the next signal.
+        self.config.settings.take_over(&new.settings, &live);
+        self.config.log_level = new.log_level;
+    }
+}

@@ -1,0 +1,211 @@
+//! The audit: who downloaded what, when, and how much of it, as JSON lines in a place of their own. Only requests with a
+//! good signature are told; the signature never is.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+use super::access::{AccessRecord, Ending, millis, shortened};
+use super::line::{Line, Stamp};
+use super::metrics::Metrics;
+use super::spool::{Manner, Place, Sink, Spool};
+
+/// Where audit records go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// A file that is appended to; `-` is standard output.
+    pub file: PathBuf,
+    /// Whether a download that cannot be recorded is refused.
+    pub required: bool,
+}
+
+/// The bytes of audit records that wait while the sink fails: about a hundred thousand of them.
+const MOST_WAITING: usize = 64 * 1024 * 1024;
+
+/// The id of a request, unique among all processes and starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestId(u64);
+
+impl RequestId {
+    /// The next one of this process.
+    #[must_use]
+    pub fn next() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        Self(COUNT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        static PROCESS: OnceLock<u64> = OnceLock::new();
+        let process = PROCESS.get_or_init(|| {
+            // Without random bytes, number and time still tell requests apart.
+            let mut bytes = [0; 8];
+            if getrandom::fill(&mut bytes).is_err() {
+                return u64::from(std::process::id());
+            }
+            u64::from_be_bytes(bytes)
+        });
+        write!(f, "{process:016x}{:016x}", self.0)
+    }
+}
+
+/// Writes audit records, from a thread of its own. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    spool: Spool,
+    required: bool,
+}
+
+/// The audit's file cannot be opened.
+#[derive(Debug)]
+pub struct AuditError(PathBuf, io::Error);
+
+impl fmt::Display for AuditError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "audit.file: {} cannot be opened for appending: {}; create its folder and let this user write there",
+            self.0.display(),
+            self.1
+        )
+    }
+}
+
+impl std::error::Error for AuditError {}
+
+impl Audit {
+    /// Opens the file that `config` names; one that is made is for this user alone.
+    ///
+    /// # Errors
+    /// [`AuditError`].
+    pub fn open(config: &AuditConfig, metrics: &Metrics) -> Result<Self, AuditError> {
+        let failed = |error| AuditError(config.file.clone(), error);
+        if config.file == Path::new("-") {
+            // Past the buffer of the standard library, which would not say how much was written.
+            let file = io::stdout().as_fd().try_clone_to_owned().map_err(failed)?.into();
+            return Self::to(AuditFile { path: None, file }, config.required, metrics).map_err(failed);
+        }
+        let file = open(&config.file).map_err(failed)?;
+        let sink = AuditFile { path: Some(config.file.clone()), file };
+        Self::to(sink, config.required, metrics).map_err(failed)
+    }
+
+    /// Records that are written into `sink`; if `required`, downloads are refused while it fails.
+    ///
+    /// # Errors
+    /// If the system has no thread left.
+    pub fn to(sink: impl Sink, required: bool, metrics: &Metrics) -> io::Result<Self> {
+        let manner = Manner { log: "audit", most: MOST_WAITING, at_once: false, keeps: true };
+        Ok(Self { spool: Spool::start(sink, manner, metrics.clone())?, required })
+    }
+
+    /// Opens the file anew: it was moved away.
+    pub fn reopen(&self) {
+        self.spool.reopen();
+    }
+
+    /// Waits until what was recorded is written, but no longer than `patience`. Says whether it is.
+    pub fn flush(&self, patience: Duration) -> bool {
+        self.spool.flush(patience)
+    }
+
+    /// Keeps room for the record of a download that begins.
+    ///
+    /// # Errors
+    /// If it has to be recorded and could not be now.
+    pub fn begin(&self) -> Result<Option<Place>, Unrecorded> {
+        if self.required { self.spool.reserve().map(Some).ok_or(Unrecorded) } else { Ok(None) }
+    }
+
+    /// Records a request, if its signature was good.
+    pub(super) fn write(&self, record: &AccessRecord, ending: Ending, took: Duration, place: Option<Place>) {
+        thread_local! {
+            static DESK: RefCell<(Vec<u8>, Stamp)> = const { RefCell::new((Vec::new(), Stamp::new())) };
+        }
+        if record.key_id.is_none() {
+            return;
+        }
+        DESK.with_borrow_mut(|(line, stamp)| {
+            line.clear();
+            put_down(record, ending, took, Line::record(line, stamp));
+            self.spool.push(line, place);
+        });
+    }
+}
+
+/// A download that must be recorded and cannot be at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unrecorded;
+
+fn put_down(record: &AccessRecord, ending: Ending, took: Duration, mut line: Line<'_>) {
+    let of_the_asset = matches!(record.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
+    if let Some(id) = record.request_id {
+        line.shown("request_id", &id);
+    }
+    // Without the port, which says nothing about who it was.
+    line.shown("client", &record.peer.ip());
+    if let Some(key_id) = &record.key_id {
+        line.quoted("key_id", key_id);
+    }
+    if let Some(agent) = &record.user_agent {
+        line.quoted("user_agent", shortened(&agent.text()));
+    }
+    line.quoted("method", record.method.as_str());
+    if let Some(asset) = record.asset {
+        line.quoted("asset", asset.kind.name());
+        line.shown("id", &asset.id);
+    }
+    if let Some(expires) = record.link_expires {
+        line.shown("link_expires", &expires);
+    }
+    if let Some(range) = &record.range {
+        line.quoted("range", shortened(&range.text()));
+    }
+    line.number("status", record.status.as_u16().into());
+    line.quoted("outcome", record.outcome);
+    // The body of a problem is nothing of the asset.
+    line.number("sent", if of_the_asset { record.sent } else { 0 });
+    if let Some(length) = record.length.filter(|_| of_the_asset) {
+        line.number("length", length);
+    }
+    if let Some(size) = record.size {
+        line.number("size", size);
+    }
+    line.quoted("ending", ending.name());
+    line.truth("complete", of_the_asset && ending == Ending::Complete && record.method == Method::GET);
+    line.number("took_ms", millis(took));
+    line.end();
+}
+
+struct AuditFile {
+    /// Standard output has none.
+    path: Option<PathBuf>,
+    file: File,
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+impl Sink for AuditFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        if let Some(path) = &self.path {
+            self.file = open(path)?;
+        }
+        Ok(())
+    }
+}

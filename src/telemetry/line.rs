@@ -1,0 +1,270 @@
+//! One line of a log, put together by hand: for people or as JSON, its foreign parts escaped.
+
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+
+use crate::clock::{SystemClock, UnixSeconds};
+
+use super::log::LogFormat;
+
+/// How a line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A sentence and its fields.
+    Human { colour: bool },
+    /// One JSON object.
+    Json,
+}
+
+impl Form {
+    /// What `format` means for standard error. `colour` is what the user's terminal settings allow.
+    pub(super) fn on_stderr(format: LogFormat, colour: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        match format {
+            LogFormat::Auto if terminal => Self::Human { colour },
+            LogFormat::Human => Self::Human { colour: terminal && colour },
+            LogFormat::Auto | LogFormat::Json => Self::Json,
+        }
+    }
+}
+
+/// A line that is being put together. Buffers are lent: a thread uses its own again and again.
+pub(super) struct Line<'b> {
+    form: Form,
+    text: &'b mut Vec<u8>,
+}
+
+/// The last second that was written as a date, and how: the next line is mostly of the same.
+pub(super) struct Stamp {
+    second: u64,
+    date: Vec<u8>,
+}
+
+impl Stamp {
+    pub(super) const fn new() -> Self {
+        Self { second: u64::MAX, date: Vec::new() }
+    }
+
+    /// Writes the moment it is now: RFC 3339, UTC, with microseconds.
+    fn write(&mut self, text: &mut Vec<u8>) {
+        let micros = SystemClock.now_micros();
+        let second = micros / 1_000_000;
+        if second != self.second {
+            self.second = second;
+            self.date.clear();
+            // Writing into a Vec does not fail.
+            let _ = write!(self.date, "{}", UnixSeconds(second));
+            self.date.pop();
+        }
+        text.extend_from_slice(&self.date);
+        text.push(b'.');
+        let mut place = 100_000;
+        while place > 0 {
+            text.push(b'0' + u8::try_from(micros / place % 10).unwrap_or_default());
+            place /= 10;
+        }
+        text.push(b'Z');
+    }
+}
+
+impl<'b> Line<'b> {
+    /// Begins a line at `info` whose sentence `say` writes. Nothing foreign belongs into it.
+    pub(super) fn sentence(
+        form: Form,
+        text: &'b mut Vec<u8>,
+        stamp: &mut Stamp,
+        say: impl FnOnce(&mut Vec<u8>),
+    ) -> Self {
+        match form {
+            Form::Json => {
+                text.extend_from_slice(b"{\"timestamp\":\"");
+                stamp.write(text);
+                text.extend_from_slice(b"\",\"level\":\"INFO\",\"message\":\"");
+                say(text);
+                text.push(b'"');
+            }
+            Form::Human { colour: false } => {
+                stamp.write(text);
+                text.extend_from_slice(b"  INFO ");
+                say(text);
+            }
+            Form::Human { colour: true } => {
+                text.extend_from_slice(b"\x1b[2m");
+                stamp.write(text);
+                text.extend_from_slice(b"\x1b[0m \x1b[32m INFO\x1b[0m ");
+                say(text);
+            }
+        }
+        Self { form, text }
+    }
+
+    /// Begins a line that has no sentence and no level: a JSON object for machines alone.
+    pub(super) fn record(text: &'b mut Vec<u8>, stamp: &mut Stamp) -> Self {
+        text.extend_from_slice(b"{\"timestamp\":\"");
+        stamp.write(text);
+        text.push(b'"');
+        Self { form: Form::Json, text }
+    }
+
+    fn name(&mut self, name: &str) {
+        let [before, after]: [&[u8]; 2] = match self.form {
+            Form::Json => [b",\"", b"\":"],
+            Form::Human { colour: false } => [b" ", b"="],
+            Form::Human { colour: true } => [b" \x1b[3m", b"\x1b[0m\x1b[2m=\x1b[0m"],
+        };
+        self.text.extend_from_slice(before);
+        self.text.extend_from_slice(name.as_bytes());
+        self.text.extend_from_slice(after);
+    }
+
+    /// A number.
+    pub(super) fn number(&mut self, name: &str, value: u64) {
+        self.name(name);
+        self.text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    /// Yes or no.
+    pub(super) fn truth(&mut self, name: &str, value: bool) {
+        self.name(name);
+        self.text.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    /// Something of ours that shows itself in plain characters.
+    pub(super) fn shown(&mut self, name: &str, value: &dyn std::fmt::Display) {
+        self.name(name);
+        // Writing into a Vec does not fail.
+        let _ = write!(self.text, "\"{value}\"");
+    }
+
+    /// A text, in quotation marks for people too.
+    pub(super) fn quoted(&mut self, name: &str, value: &str) {
+        self.name(name);
+        self.text.push(b'"');
+        escape(value, self.form, self.text);
+        self.text.push(b'"');
+    }
+
+    /// A text that people read well without quotation marks.
+    pub(super) fn bare(&mut self, name: &str, value: &str) {
+        if self.form == Form::Json {
+            return self.quoted(name, value);
+        }
+        self.name(name);
+        escape(value, self.form, self.text);
+    }
+
+    /// An address and its port.
+    pub(super) fn address(&mut self, name: &str, value: SocketAddr) {
+        self.name(name);
+        let quote: &[u8] = if self.form == Form::Json { b"\"" } else { b"" };
+        self.text.extend_from_slice(quote);
+        match value {
+            SocketAddr::V4(value) => {
+                let [a, b, c, d] = value.ip().octets();
+                for (octet, after) in [(a, b'.'), (b, b'.'), (c, b'.'), (d, b':')] {
+                    self.text.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+                    self.text.push(after);
+                }
+                self.text.extend_from_slice(itoa::Buffer::new().format(value.port()).as_bytes());
+            }
+            // Writing into a Vec does not fail.
+            SocketAddr::V6(value) => drop(write!(self.text, "{value}")),
+        }
+        self.text.extend_from_slice(quote);
+    }
+
+    /// Ends the line.
+    pub(super) fn end(self) {
+        self.text.extend_from_slice(if self.form == Form::Json { b"}\n" } else { b"\n" });
+    }
+}
+
+/// Writes a text of strangers so that it stays one text on one line: what ends a text, what is no printable character,
+/// and what turns the writing around is escaped.
+fn escape(value: &str, form: Form, text: &mut Vec<u8>) {
+    let is_plain = |byte: &u8| (b' '..=b'~').contains(byte) && !matches!(byte, b'"' | b'\\');
+    if value.as_bytes().iter().all(is_plain) {
+        return text.extend_from_slice(value.as_bytes());
+    }
+    for c in value.chars() {
+        match c {
+            '"' => text.extend_from_slice(b"\\\""),
+            '\\' => text.extend_from_slice(b"\\\\"),
+            // Letters and digits of any script.
+            ' '..='~' | '…' => push(c, text),
+            c if c.is_alphanumeric() => push(c, text),
+            c => {
+                // Writing into a Vec does not fail.
+                let _ = match form {
+                    Form::Json => {
+                        c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(text, "\\u{unit:04x}"))
+                    }
+                    Form::Human { .. } => write!(text, "\\u{{{:x}}}", u32::from(c)),
+                };
+            }
+        }
+    }
+}
+
+fn push(c: char, text: &mut Vec<u8>) {
+    text.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(form: Form, value: &str) -> String {
+        let mut text = Vec::new();
+        let mut line =
+            Line::sentence(form, &mut text, &mut Stamp::new(), |text| text.extend_from_slice(b"said"));
+        line.quoted("quoted", value);
+        line.bare("bare", value);
+        line.end();
+        String::from_utf8(text).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn json_is_read_as_what_was_written_whatever_that_is(value in any::<String>()) {
+            let line = line(Form::Json, &value);
+            let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+            prop_assert_eq!(&read["quoted"], value.as_str());
+            prop_assert_eq!(&read["bare"], value.as_str());
+        }
+
+        #[test]
+        fn a_line_is_one_line_without_anything_that_steers_a_terminal(value in any::<String>()) {
+            for form in [Form::Json, Form::Human { colour: false }] {
+                let line = line(form, &value);
+                prop_assert_eq!(line.matches('\n').count(), 1);
+                prop_assert!(!line.trim_end_matches('\n').contains(char::is_control), "{:?}", line);
+            }
+        }
+    }
+
+    #[test]
+    fn what_turns_the_writing_around_is_escaped() {
+        for strange in ["a\u{202e}b", "a\u{2028}b", "a\u{85}b", "a\r\nb", "\u{1b}[31m", "a\u{feff}b"] {
+            for form in [Form::Json, Form::Human { colour: true }] {
+                let line = line(form, strange).replace("\u{1b}[", "").replace('\n', "");
+                assert!(line.is_ascii() && !line.contains(char::is_control), "{line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_time_is_written_as_dates_are_with_six_digits() {
+        let mut text = Vec::new();
+        let mut stamp = Stamp::new();
+        for _ in 0..2 {
+            text.clear();
+            stamp.write(&mut text);
+            let text = std::str::from_utf8(&text).unwrap();
+            assert_eq!((text.len(), &text[19..20], &text[26..]), (27, ".", "Z"), "{text}");
+            humantime::parse_rfc3339(text).unwrap();
+        }
+    }
+}
