@@ -174,7 +174,9 @@ impl std::fmt::Display for Held {
 /// `f` of `ss -m`).
 fn socket_memory(server: &Server) -> u64 {
     let of_its_port = ["sport", "=", &format!(":{}", server.address.port())];
-    let listed = Command::new("ss").arg("-tmnH").args(of_its_port).output().expect("ss (Debian: iproute2)");
+    let listed = Command::new("ss").arg("-tmnH").args(of_its_port).output();
+    // Debian has it in iproute2.
+    let listed = listed.unwrap();
     let text = String::from_utf8(listed.stdout).unwrap();
     let sockets = text.split("skmem:(").skip(1).filter_map(|rest| rest.split(')').next());
     let parts = sockets.flat_map(|parts| parts.split(','));

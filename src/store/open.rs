@@ -301,7 +301,10 @@ fn client_options(config: &Config) -> Result<ClientOptions, OpenError> {
 fn plain_http(config: &Config) -> Option<PlainHttp> {
     let prefixes = ["AWS_", "GOOGLE_", "AZURE_"];
     let variables = prefixes.iter().flat_map(|prefix| {
-        config.cloud.with_prefix(prefix).map(move |(name, _)| name.trim_start_matches(prefix).to_ascii_lowercase())
+        config
+            .cloud
+            .with_prefix(prefix)
+            .map(move |(name, _)| name.trim_start_matches(prefix).to_ascii_lowercase())
     });
     let options = config.options.iter().map(|(name, _)| name.to_ascii_lowercase());
     let asks =
