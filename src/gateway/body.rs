@@ -126,7 +126,7 @@ impl http_body::Body for Body {
                 }
                 piece
             }
-            Content::Sent(file) => std::task::ready!(file.poll_next(cx)),
+            Content::Sent(file) => std::task::ready!(file.poll_next(cx, &mut this.tracker)),
         };
         Poll::Ready(match piece {
             None => {
@@ -135,7 +135,7 @@ impl http_body::Body for Body {
             }
             Some(Ok(piece)) => {
                 if let Some(tracker) = &mut this.tracker {
-                    tracker.record.sent += piece.len() as u64;
+                    tracker.sends(piece.len() as u64);
                 }
                 Some(Ok(Frame::data(piece)))
             }
@@ -190,15 +190,13 @@ impl Drop for Body {
             Content::Streamed { left, .. } => *left == Some(0),
             Content::Sent(file) => file.owed() == 0,
         };
-        if let (Content::Sent(file), Some(tracker), false) = (&self.content, &mut self.tracker, complete) {
-            tracker.record.sent = tracker.record.sent.saturating_sub(file.not_taken());
+        if let Some(tracker) = &mut self.tracker {
+            if let Content::Sent(file) = &self.content {
+                tracker.took_back(file.not_taken());
+            }
+            let ending = tracker.ending(complete);
+            self.finish(ending);
         }
-        let stalled = self.tracker.as_ref().is_some_and(Tracker::was_stalled);
-        self.finish(match (complete, stalled) {
-            (true, _) => Ending::Complete,
-            (false, true) => Ending::ClientStalled,
-            (false, false) => Ending::ClientLeft,
-        });
     }
 }
 
@@ -263,8 +261,23 @@ impl Tracker {
         self
     }
 
-    fn was_stalled(&self) -> bool {
-        self.patience.as_ref().is_some_and(Patience::has_ended)
+    /// So many bytes more were handed to the connection.
+    pub(super) fn sends(&mut self, bytes: u64) {
+        self.record.sent += bytes;
+    }
+
+    /// So many of them the connection did not get rid of.
+    pub(super) fn took_back(&mut self, bytes: u64) {
+        self.record.sent = self.record.sent.saturating_sub(bytes);
+    }
+
+    /// How a body ends that the store has not failed.
+    pub(super) fn ending(&self, complete: bool) -> Ending {
+        match (complete, self.patience.as_ref().is_some_and(Patience::has_ended)) {
+            (true, _) => Ending::Complete,
+            (false, true) => Ending::ClientStalled,
+            (false, false) => Ending::ClientLeft,
+        }
     }
 
     /// The link is good.
@@ -299,7 +312,7 @@ impl Tracker {
         self.record.head_after = self.record.started.elapsed();
     }
 
-    fn write(self, ending: Ending) {
+    pub(super) fn write(self, ending: Ending) {
         if let (Some(downloads), Some(downloaded)) = (&self.downloads, self.record.downloaded(ending)) {
             // A download is never slowed down by who wants to know of it.
             let _ = downloads.try_send(downloaded);

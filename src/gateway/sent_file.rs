@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use crate::server::Files;
+use super::body::Tracker;
+use crate::server::{Escort, Files};
 use crate::store::{FileSlice, StoreError};
 
 type Loading = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
@@ -25,6 +26,14 @@ impl fmt::Debug for SentFile {
     }
 }
 
+impl Escort for Tracker {
+    fn gone(mut self: Box<Self>, left: u64) {
+        self.took_back(left);
+        let ending = self.ending(left == 0);
+        self.write(ending);
+    }
+}
+
 impl SentFile {
     pub(super) fn new(slice: FileSlice, files: Files) -> Self {
         Self { slice, files, loading: None }
@@ -35,13 +44,17 @@ impl SentFile {
         self.slice.owed()
     }
 
-    /// How many bytes were handed over that the kernel has not taken.
+    /// How many bytes of a piece that is not the last were handed over and not taken by the kernel.
     pub(super) fn not_taken(&self) -> u64 {
         self.files.left()
     }
 
-    /// What stands for the next piece, once the kernel has it in memory.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StoreError>>> {
+    /// What stands for the next piece, once the kernel has it in memory. The tracker goes with the last one.
+    pub(super) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        tracker: &mut Option<Tracker>,
+    ) -> Poll<Option<Result<Bytes, StoreError>>> {
         let piece = self.slice.piece();
         if piece.is_empty() {
             return Poll::Ready(None);
@@ -57,7 +70,14 @@ impl SentFile {
             }
         }
         let length = piece.end - piece.start;
-        let Some(bytes) = self.files.hand_over(self.slice.file(), piece) else {
+        let escort: Option<Box<dyn Escort>> = match tracker.take_if(|_| length == self.slice.owed()) {
+            Some(mut tracker) => {
+                tracker.sends(length);
+                Some(Box::new(tracker))
+            }
+            None => None,
+        };
+        let Some(bytes) = self.files.hand_over(self.slice.file(), piece, escort) else {
             let under_way = std::io::Error::other("another piece of the file is still under way");
             return Poll::Ready(Some(Err(under_way.into())));
         };

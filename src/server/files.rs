@@ -30,18 +30,23 @@ impl Files {
     }
 
     /// Bytes that stand for positions `piece` of `file`, to be yielded by the body as they are, before it is asked for
-    /// more. `None` if another piece is under way or this one is longer than 2 MiB or empty: then the body must break
-    /// off.
+    /// more. The `escort` of the last piece is told when it has gone: hyper lets go of a body before that. `None` if
+    /// another piece is under way or this one is longer than 2 MiB or empty: then the body must break off.
     #[must_use]
-    pub fn hand_over(&self, file: &Arc<File>, piece: Range<u64>) -> Option<Bytes> {
+    pub fn hand_over(
+        &self,
+        file: &Arc<File>,
+        piece: Range<u64>,
+        escort: Option<Box<dyn Escort>>,
+    ) -> Option<Bytes> {
         let length = usize::try_from(piece.end.checked_sub(piece.start)?).ok()?;
         let stand_in = NOTHING.get(..length).filter(|bytes| !bytes.is_empty())?;
         let mut under_way = self.0.files.lock();
         if under_way.is_some() {
             return None;
         }
-        *under_way =
-            Some(Piece { file: Arc::clone(file), at: piece.start, left: length, next: address(stand_in) });
+        let (file, next) = (Arc::clone(file), address(stand_in));
+        *under_way = Some(Piece { file, at: piece.start, left: length, next, escort });
         Some(NOTHING.slice(..length))
     }
 
@@ -50,6 +55,12 @@ impl Files {
     pub fn left(&self) -> u64 {
         self.0.files.lock().as_ref().map_or(0, |piece| piece.left as u64)
     }
+}
+
+/// Goes with the last piece of a body.
+pub trait Escort: std::fmt::Debug + Send {
+    /// The kernel has taken the piece, but for the last `left` bytes: the connection has ended before these.
+    fn gone(self: Box<Self>, left: u64);
 }
 
 fn address(bytes: &[u8]) -> usize {
@@ -64,6 +75,15 @@ struct Piece {
     left: usize,
     /// The address of what stands for the next byte.
     next: usize,
+    escort: Option<Box<dyn Escort>>,
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        if let Some(escort) = self.escort.take() {
+            escort.gone(self.left as u64);
+        }
+    }
 }
 
 /// Where a connection keeps the piece that is under way.
@@ -131,9 +151,10 @@ impl UnderWay {
             Err(rustix::io::Errno::AGAIN) if written > 0 => {}
             Err(error) => return Err(error.into()),
         }
-        if piece.left == 0 {
-            *under_way = None;
-        }
+        let gone = if piece.left == 0 { under_way.take() } else { None };
+        drop(under_way);
+        // The escort is told when nothing is locked.
+        drop(gone);
         Ok(written)
     }
 
@@ -155,7 +176,7 @@ mod tests {
     fn handed_over(length: u64) -> (Arc<Outlet>, Bytes) {
         let outlet = Outlet::new();
         let file = Arc::new(tempfile::tempfile().unwrap());
-        let bytes = Files::through(&outlet).hand_over(&file, 5..5 + length).unwrap();
+        let bytes = Files::through(&outlet).hand_over(&file, 5..5 + length, None).unwrap();
         (outlet, bytes)
     }
 
@@ -188,11 +209,11 @@ mod tests {
     fn one_piece_is_under_way_at_a_time_and_none_is_too_long() {
         let (outlet, _bytes) = handed_over(100);
         let file = Arc::new(tempfile::tempfile().unwrap());
-        assert!(Files::through(&outlet).hand_over(&file, 0..1).is_none());
+        assert!(Files::through(&outlet).hand_over(&file, 0..1, None).is_none());
         let files = Files::through(&Outlet::new());
-        assert!(files.hand_over(&file, 0..LONGEST as u64 + 1).is_none());
-        assert!(files.hand_over(&file, 3..3).is_none());
-        assert!(files.hand_over(&file, std::ops::Range { start: 4, end: 3 }).is_none());
+        assert!(files.hand_over(&file, 0..LONGEST as u64 + 1, None).is_none());
+        assert!(files.hand_over(&file, 3..3, None).is_none());
+        assert!(files.hand_over(&file, std::ops::Range { start: 4, end: 3 }, None).is_none());
         assert_eq!(files.left(), 0);
     }
 }

@@ -18,7 +18,7 @@ mod vigil;
 
 pub use config::{ClientHeader, Config};
 pub use drain::Drain;
-pub use files::Files;
+pub use files::{Escort, Files};
 pub use networks::Networks;
 pub use proxy::{client_behind, judge_proxy_header};
 pub use streams::Patience;

@@ -23,9 +23,6 @@ const READ_AHEAD: u64 = 128 * 1024;
 /// How much of a file goes to the kernel in one piece, in bytes.
 const PIECE: u64 = 1 << 20;
 
-/// The most of a piece that is the last. A body's end is noted when its last piece is handed over, so that is short.
-const LAST_PIECE: u64 = 256 * 1024;
-
 /// Bytes of an open file that are owed to a client. The file stays the same one, whatever becomes of its name.
 #[derive(Debug)]
 pub struct FileSlice {
@@ -54,11 +51,7 @@ impl FileSlice {
     /// The positions of the next piece; empty at the end.
     #[must_use]
     pub fn piece(&self) -> Range<u64> {
-        let length = match self.owed() {
-            owed if owed <= LAST_PIECE => owed,
-            owed => (owed - LAST_PIECE).min(PIECE),
-        };
-        self.range.start..self.range.start + length
+        self.range.start..self.range.start + self.owed().min(PIECE)
     }
 
     /// Steps over what was handed on.
@@ -166,18 +159,17 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn pieces_cover_the_slice_and_the_last_is_short() {
-        for owed in [0, 1, CHUNK, LAST_PIECE, LAST_PIECE + 1, PIECE, PIECE + LAST_PIECE, 5_000_000, 1 << 30] {
+    fn pieces_cover_the_slice() {
+        for owed in [0, 1, CHUNK, PIECE, PIECE + 1, 5_000_000, 1 << 30] {
             let mut slice = FileSlice::new(tempfile::tempfile().unwrap(), 7..7 + owed);
-            let (mut at, mut last) = (7, 0);
+            let mut at = 7;
             while slice.owed() > 0 {
                 let piece = slice.piece();
                 assert!(piece.start == at && piece.end > at && piece.end - at <= PIECE, "{owed}: {piece:?}");
-                (at, last) = (piece.end, piece.end - piece.start);
-                slice.advance(last);
+                at = piece.end;
+                slice.advance(piece.end - piece.start);
             }
             assert_eq!((at, slice.piece()), (7 + owed, at..at), "{owed}");
-            assert!(last <= LAST_PIECE, "{owed}: {last}");
         }
     }
 
