@@ -37,12 +37,14 @@ pub(crate) fn hold(options: &Options) -> io::Result<()> {
             clients.push(Client { socket, unsent: 0, start: Vec::new(), began: false });
         }
         let deadline = Instant::now() + Duration::from_secs(30);
-        while let Some(at) = (from..clients.len()).find(|&at| !clients[at].began) {
-            for at in at..clients.len() {
-                if !clients[at].began {
-                    begin(&mut clients[at], options, at)?;
-                }
+        loop {
+            let mut missing = None;
+            for (at, client) in clients.iter_mut().enumerate().skip(from).filter(|(_, client)| !client.began)
+            {
+                begin(client, options, at)?;
+                missing = Some(at);
             }
+            let Some(at) = missing else { break };
             if Instant::now() > deadline {
                 return Err(io::Error::other(format!("download {at} has not begun after 30 s")));
             }
