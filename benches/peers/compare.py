@@ -54,8 +54,7 @@ class Run:
         try:
             return json.loads(Folder.run(self.load(server, targets, *more), timeout=180))
         except Failed as failed:
-            tail = server.log.read_text(errors="replace")[-1500:]
-            raise Failed(f"{server.name}: {failed}\nits log ends:\n{tail}") from None
+            raise Failed(f"{server.name}: {failed}{server.last_words()}") from None
 
     def servers(self, row):
         """In the order of measuring: the peer we are compared with, we, the others."""
@@ -96,7 +95,7 @@ class Run:
         with subprocess.Popen([*command], stdout=subprocess.DEVNULL) as other:
             probe = self.probe(server, self.options.seconds * 0.8)
         if other.returncode != 0:
-            raise Failed(f"{server.name}: the cold downloads failed")
+            raise Failed(f"{server.name}: the cold downloads failed{server.last_words()}")
         return probe
 
     def probe(self, server, seconds):
@@ -120,7 +119,7 @@ class Run:
                 with urllib.request.urlopen(request, timeout=30) as answer:
                     same = answer.read() == whole
             except OSError as error:
-                raise Failed(f"{server.name} {target}: {error}; its log: {server.log}") from None
+                raise Failed(f"{server.name} {target}: {error}{server.last_words()}") from None
             if not same:
                 raise Failed(f"{server.name} {target}: the bytes are not the file's")
 
@@ -134,16 +133,16 @@ class Run:
             command = self.load(server, targets, *work)
             with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as clients:
                 if clients.stdout.readline() != "ready\n":
-                    raise Failed(f"{server.name}: the slow downloads did not begin; its log: {server.log}")
+                    raise Failed(f"{server.name}: the slow downloads did not begin{server.last_words()}")
                 time.sleep(2 if self.options.quick else 10)
                 memory, queue, kernel = server.memory(), *send_queue(server.port)
                 probe = self.probe(server, min(3, self.options.seconds * 2))
                 # They still stand; otherwise it was something else that was measured.
                 if clients.poll() is not None:
-                    raise Failed(f"{server.name}: the slow downloads ended early")
+                    raise Failed(f"{server.name}: the slow downloads ended early{server.last_words()}")
                 clients.stdin.close()
             if clients.returncode != 0:
-                raise Failed(f"{server.name}: a slow download failed")
+                raise Failed(f"{server.name}: a slow download failed{server.last_words()}")
         each = (memory["RssAnon"] - before["RssAnon"]) / row.clients
         return memory | {"each": each, "send_queue": queue, "kernel": kernel, "probe": probe}
 

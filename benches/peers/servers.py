@@ -153,12 +153,15 @@ class Server:
                 break
             except OSError:
                 if self.process.poll() is not None or time.monotonic() > deadline:
-                    tail = self.log.read_text(errors="replace")[-2000:]
-                    raise Failed(f"{self.name} does not start; its log ends:\n{tail}") from None
+                    raise Failed(f"{self.name} does not start{self.last_words()}") from None
                 time.sleep(0.02)
         time.sleep(0.1)
         if self.process.poll() is not None:
-            raise Failed(f"{self.name} ended; its log ends:\n{self.log.read_text(errors='replace')[-2000:]}")
+            raise Failed(f"{self.name} ended{self.last_words()}")
+
+    def last_words(self):
+        text = self.log.read_text(errors="replace").strip()
+        return f"; its log ends:\n{text[-2000:]}" if text else "; its log is empty"
 
     def processes(self):
         """All processes of its session."""
@@ -350,12 +353,12 @@ class Caddy(Server):
 
     def command(self):
         conf = self.place / "Caddyfile"
-        options = "{\n admin off\n auto_https off\n persist_config off\n}\n"
+        options = "{\n admin off\n auto_https off\n}\n"
         conf.write_text(f"{options}http://:{self.port} {{\n root * {self.folder.root}\n file_server\n}}\n")
         return ["caddy", "run", "--config", conf, "--adapter", "caddyfile"]
 
     def environment(self):
-        return {"GOMAXPROCS": "1", "HOME": str(self.place)}
+        return {"GOMAXPROCS": "1", "HOME": str(self.place), "XDG_CONFIG_HOME": str(self.place), "XDG_DATA_HOME": str(self.place)}
 
 
 def versions():
