@@ -178,6 +178,15 @@ class Server:
         """Seconds of processor time of all its threads, those that have ended included (CPUCLOCK_SCHED)."""
         return sum(time.clock_gettime((~process << 3) | 2) for process in self.processes())
 
+    def waited(self):
+        """Seconds that its threads could have run, but others had their CPU."""
+        total = 0
+        for process in self.processes():
+            for task in pathlib.Path(f"/proc/{process}/task").iterdir():
+                with contextlib.suppress(OSError):
+                    total += int((task / "schedstat").read_text().split()[1])
+        return total / 1e9
+
     def memory(self):
         """Bytes: all resident, and resident that is no file's (RssAnon)."""
         total = {"VmRSS": 0, "RssAnon": 0}
