@@ -17,7 +17,7 @@ import urllib.request
 
 import report
 import rows
-from servers import CLIENT_CPU, OURS, Asset, Bucket, Failed, Folder, Ours, spoiled, versions
+from servers import CLIENT_CPU, OURS, Asset, Bucket, Failed, Folder, Ours, child, spoiled, versions
 
 class Run:
     def __init__(self, folder, options):
@@ -54,7 +54,7 @@ class Run:
 
     def ask(self, server, targets, *more):
         try:
-            return json.loads(Folder.run(self.load(server, targets, *more), timeout=180))
+            return json.loads(self.folder.asked(self.load(server, targets, *more), 180))
         except Failed as failed:
             raise Failed(f"{server.name}: {failed}{server.last_words()}") from None
 
@@ -94,7 +94,7 @@ class Run:
     def beside(self, server, targets, work):
         """How a small object that is in memory is answered while others are read from disk."""
         command = self.load(server, targets, *work, "--seconds", self.options.seconds)
-        with subprocess.Popen([*command], stdout=subprocess.DEVNULL) as other:
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, **child({CLIENT_CPU}, self.folder.nice)) as other:
             probe = self.probe(server, self.options.seconds * 0.8)
         if other.returncode != 0:
             raise Failed(f"{server.name}: the cold downloads failed{server.last_words()}")
@@ -133,7 +133,8 @@ class Run:
             self.ask(server, targets, "--connections", 16, "--requests", 64)
             before = server.memory()
             command = self.load(server, targets, *work)
-            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as clients:
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+            with subprocess.Popen(command, **pipes, **child({CLIENT_CPU}, self.folder.nice)) as clients:
                 if clients.stdout.readline() != "ready\n":
                     raise Failed(f"{server.name}: the slow downloads did not begin{server.last_words()}")
                 time.sleep(2 if self.options.quick else 10)
@@ -232,8 +233,7 @@ def read_options():
 def main():
     options = read_options()
     os.sched_setaffinity(0, {CLIENT_CPU})
-    os.setpriority(os.PRIO_PROCESS, 0, options.nice)
-    folder = Folder(options.folder, options.binary[0] if options.binary else options.ours, options.load)
+    folder = Folder(options.folder, options.binary[0] if options.binary else options.ours, options.load, options.nice)
     run = Run(folder, options)
     began = time.monotonic()
     try:

@@ -79,7 +79,7 @@ class Growth:
         return rounds
 
     def ask(self, work, seconds):
-        return json.loads(Folder.run([*work, "--seconds", seconds], timeout=600))
+        return json.loads(self.folder.asked([*work, "--seconds", seconds], 600))
 
     def row(self, table, label, rounds):
         self.figures.setdefault(table, {})[label] = rounds
@@ -174,9 +174,8 @@ def read_options():
 def main():
     options = read_options()
     os.sched_setaffinity(0, {CLIENT_CPU})
-    os.setpriority(os.PRIO_PROCESS, 0, options.nice)
     binary = str(pathlib.Path(options.binary).resolve()) if options.binary else options.ours
-    folder = Folder(options.folder, binary, options.load)
+    folder = Folder(options.folder, binary, options.load, options.nice)
     check(folder)
     growth = Growth(folder, options)
     began = time.monotonic()

@@ -31,13 +31,13 @@ class Failed(Exception):
 class Folder:
     """Where everything lies that a run makes: objects, keys, configurations, logs."""
 
-    def __init__(self, path, binary, load):
+    def __init__(self, path, binary, load, nice=0):
         self.path = pathlib.Path(path)
         self.path.chmod(0o755)
         self.root = self.path / "objects"
         for name in ("recordings", "transcripts"):
             (self.root / name).mkdir(parents=True)
-        self.binary, self.load = binary, load
+        self.binary, self.load, self.nice = binary, load, nice
         self.keys = self.path / "keys.json"
         self.key = os.urandom(32)
         self.expires = int(time.time()) + 20 * 3600
@@ -49,12 +49,30 @@ class Folder:
             "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", self.path / "tls.key", "-out", self.path / "tls.pem",
         ])
 
+    def asked(self, command, timeout):
+        """The same for the client, on its CPU."""
+        return self.run(command, timeout=timeout, **child({CLIENT_CPU}, self.nice))
+
     @staticmethod
     def run(command, **more):
         done = subprocess.run([str(part) for part in command], text=True, capture_output=True, **more)
         if done.returncode != 0:
             raise Failed(f"{' '.join(map(str, command))}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
+
+
+def child(cpus, nice=0):
+    """How servers and clients are started: on these CPUs, in a session of their own, going before others if told so."""
+
+    def prepare():
+        os.sched_setaffinity(0, cpus)
+        if nice:
+            os.setpriority(os.PRIO_PROCESS, 0, nice)
+            # Where sessions share the machine among each other, it is the session's that counts.
+            with contextlib.suppress(OSError):
+                pathlib.Path("/proc/self/autogroup").write_text(str(nice))
+
+    return {"start_new_session": True, "preexec_fn": prepare}
 
 
 class Asset:
@@ -132,8 +150,7 @@ class Server:
         with open(self.log, "wb") as log:
             process = subprocess.Popen(
                 command, cwd=self.place, env=kept | self.environment(), stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=log, start_new_session=True,
-                preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+                stdout=subprocess.DEVNULL, stderr=log, **child(cpus, self.folder.nice),
             )
         self.process = process
         try:
