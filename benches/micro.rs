@@ -121,7 +121,8 @@ fn connect(runtime: &Runtime) -> DuplexStream {
             let gateway = gateway.clone();
             async move { Ok::<_, std::convert::Infallible>(Handler::answer(&gateway, request, peer).await) }
         });
-        let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), answer).await;
+        let _ =
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), answer).await;
     });
     client
 }
