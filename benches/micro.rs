@@ -1,0 +1,154 @@
+//! What a link costs without a socket: verifying, minting, and a request from its bytes to the bytes of a 403.
+//!
+//! `cargo bench --bench micro` prints the time of each and what it allocates; what it may take stands in its name.
+#![expect(clippy::unwrap_used, reason = "a benchmark that meets the unexpected stops")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use divan::{AllocProfiler, Bencher, black_box};
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use object_store::memory::InMemory;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::runtime::Runtime;
+use webhook_assets::clock::{ManualClock, UnixSeconds};
+use webhook_assets::gateway::{self, AllowedOrigins, Gateway};
+use webhook_assets::keys::KeyringInForce;
+use webhook_assets::server::Handler;
+use webhook_assets::signed_url::{SigningKey, split_route};
+use webhook_assets::store::{self, CloudVariables, Store, StoreUrl};
+use webhook_assets::telemetry::metrics::Metrics;
+use webhook_assets::{AssetRef, Keyring, Minter, SecretKey, Verifier};
+
+#[global_allocator]
+static ALLOCATOR: AllocProfiler = AllocProfiler::system();
+
+const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+const DAY: Duration = Duration::from_secs(86_400);
+const ID: uuid::Uuid = uuid::uuid!("550e8400-e29b-41d4-a716-446655440000");
+const BASE: &str = "https://app.example.com/api";
+
+fn main() {
+    divan::main();
+}
+
+/// So many keys, the one that signs among them.
+fn keyring(keys: u8) -> Keyring {
+    let key = |number: u8| {
+        let secret = SecretKey::from_bytes(&[number + 1; 32]).unwrap();
+        SigningKey::new(format!("key-{number}"), secret, UnixSeconds(u64::from(number)), None)
+    };
+    Keyring::new((0..keys).map(key).collect()).unwrap()
+}
+
+/// Path and query of a good link, below the public prefix.
+fn target() -> String {
+    let link = Minter::new(BASE, keyring(1)).unwrap().mint_at(AssetRef::recording(ID), DAY, NOW).unwrap();
+    link.as_str().strip_prefix(BASE).unwrap().to_owned()
+}
+
+/// Path and query as they are received, to a grant.
+#[divan::bench(name = "verify (at most 400 ns)")]
+fn verify(bencher: Bencher<'_, '_>) {
+    verify_with(bencher, 1);
+}
+
+/// Every key is tried, whichever fits.
+#[divan::bench(name = "verify, so many keys", args = [2, 8, 64])]
+fn verify_among(bencher: Bencher<'_, '_>, keys: u8) {
+    verify_with(bencher, keys);
+}
+
+fn verify_with(bencher: Bencher<'_, '_>, keys: u8) {
+    let (keyring, verifier, target) = (keyring(keys), Verifier::default(), target());
+    let check = |target: &str| {
+        let (path, query) = target.split_once('?').unwrap();
+        let (kind, id) = split_route(path).unwrap();
+        verifier.verify(&keyring, kind, id, query, NOW)
+    };
+    assert!(check(&target).is_ok());
+    bencher.bench_local(|| check(black_box(&target)));
+}
+
+/// A whole link as text.
+#[divan::bench(name = "mint (at most 300 ns)")]
+fn mint(bencher: Bencher<'_, '_>) {
+    let minter = Minter::new(BASE, keyring(1)).unwrap();
+    bencher.bench_local(|| minter.mint_at(black_box(AssetRef::recording(ID)), DAY, NOW).unwrap());
+}
+
+/// The bytes of a request with a bad signature, through hyper and the gateway, to the bytes of the answer: on a connection
+/// that is kept, in memory. Logging is off here; it is part of `benches/peers/run`.
+#[divan::bench(name = "request to 403")]
+fn request_to_403(bencher: Bencher<'_, '_>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut client = connect(&runtime);
+    let target = target().replace("sig=", "sig=0");
+    let target = target.get(..target.len() - 1).unwrap();
+    let request = format!("GET /api{target} HTTP/1.1\r\nHost: app.example.com\r\n\r\n");
+    let mut buffer = vec![0; 16 * 1024];
+    let mut ask = || {
+        runtime.block_on(async {
+            client.write_all(request.as_bytes()).await.unwrap();
+            let read = client.read(&mut buffer).await.unwrap();
+            buffer.get(..read).unwrap().to_vec()
+        })
+    };
+    // Head and body come together: one read is one answer.
+    let answer = String::from_utf8(ask()).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403 ") && answer.ends_with('}'), "{answer}");
+    bencher.bench_local(|| ask().len());
+}
+
+/// A connection to a gateway whose store is empty.
+fn connect(runtime: &Runtime) -> DuplexStream {
+    let metrics = Metrics::new();
+    let gateway = Gateway::new(
+        &gateway_config(),
+        KeyringInForce::new(keyring(1), metrics.clone()),
+        Store::new(Arc::new(InMemory::new()), &store_config(), metrics.clone()),
+        Arc::new(ManualClock::at(NOW)),
+        metrics,
+    );
+    let (client, server) = tokio::io::duplex(64 * 1024);
+    runtime.spawn(async move {
+        let peer = SocketAddr::from(([192, 0, 2, 1], 4711));
+        let answer = service_fn(move |request: Request<Incoming>| {
+            let gateway = gateway.clone();
+            async move { Ok::<_, std::convert::Infallible>(Handler::answer(&gateway, request, peer).await) }
+        });
+        let _ =
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), answer).await;
+    });
+    client
+}
+
+fn gateway_config() -> gateway::Config {
+    gateway::Config {
+        prefix: "/api".into(),
+        longest_lifetime: DAY,
+        allowed_origins: AllowedOrigins::Any,
+        requests_in_flight: 1_000,
+        retry_after: Duration::from_secs(5),
+    }
+}
+
+fn store_config() -> store::Config {
+    let second = Duration::from_secs(1);
+    store::Config {
+        url: StoreUrl::Memory,
+        connect_timeout: second,
+        first_byte_timeout: second,
+        stall_timeout: second,
+        resume_tries: 1,
+        resume_timeout: second,
+        read_ahead: 1,
+        ca_file: None,
+        options: Vec::new(),
+        cloud: CloudVariables::default(),
+    }
+}

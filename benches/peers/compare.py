@@ -1,0 +1,258 @@
+#!/usr/bin/env python3
+"""Runs the rows, every server after the other in each round, and prints medians and the ratios of each round.
+
+Started by `run`, in a network namespace of its own. Standard library only.
+"""
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import platform
+import ssl
+import subprocess
+import sys
+import time
+import urllib.request
+
+import report
+import rows
+from servers import CLIENT_CPU, OURS, Asset, Bucket, Failed, Folder, Ours, child, spoiled, versions
+
+class Run:
+    def __init__(self, folder, options):
+        self.folder, self.options, self.assets, self.lists = folder, options, {}, {}
+        self.figures = {}  # row → server → one dictionary for each round
+        self.compared = set()  # whose bytes have been compared with the files'
+
+    def objects(self, name):
+        """Makes them when they are asked for first."""
+        if name not in self.assets:
+            kind, count, size = rows.OBJECTS[name]
+            if name == "cold" and self.options.quick:
+                count //= 4
+            first = 1000 * list(rows.OBJECTS).index(name)
+            say(f"making {count} objects of {size:,} bytes")
+            self.assets[name] = [Asset(self.folder, first + at, kind).make(size) for at in range(count)]
+        return self.assets[name]
+
+    def targets(self, server, name, spoil=False):
+        """The file with the targets of these objects at this kind of server."""
+        key = (type(server), name, spoil)
+        if key not in self.lists:
+            links = [(server.target(asset), asset.file) for asset in self.objects(name)]
+            path = self.folder.path / f"targets-{len(self.lists)}"
+            path.write_text("".join(f"{spoiled(link) if spoil else link}\t{file}\n" for link, file in links))
+            self.lists[key] = path
+        return self.lists[key]
+
+    def load(self, server, targets, *more):
+        command = [self.folder.load, "--address", f"127.0.0.1:{server.port}", "--targets", targets, *more]
+        if server.tls:
+            command += ["--trust", self.folder.path / "tls.pem"]
+        return [str(part) for part in command]
+
+    def ask(self, server, targets, *more):
+        try:
+            return json.loads(self.folder.asked(self.load(server, targets, *more), 180))
+        except Failed as failed:
+            raise Failed(f"{server.name}: {failed}{server.last_words()}") from None
+
+    def servers(self, row):
+        """In the order of measuring: the peer we are compared with, we, the others."""
+        binaries = self.options.binary or [self.folder.binary]
+        labels = [""] if len(binaries) == 1 else [f" ({label(binary)})" for binary in binaries]
+        first, *others = row.peers if not isinstance(row, rows.SlowRow) else [rows.plain, *rows.orientation]
+        if self.options.quick:
+            others = [make for make in others if make not in rows.orientation]
+        if isinstance(row, rows.SlowRow):
+            ours = [Ours(self.folder, binary, name) for binary, name in zip(binaries, labels)]
+        else:
+            ours = [rows.ours(row, self.folder, binary, name) for binary, name in zip(binaries, labels)]
+        return [first(self.folder), *ours, *(make(self.folder) for make in others)]
+
+    # --- one measurement -----------------------------------------------------------------------------------------------
+
+    def measure(self, row, server):
+        targets = self.targets(server, row.objects, row.spoiled)
+        length = row.length or rows.OBJECTS[row.objects][2]
+        expected = ["--status", row.status] + ([] if row.spoiled else ["--length", length])
+        work = [*expected, *row.load, "--connections", row.connections]
+        if row.cold:
+            work.append("--cold")
+        with server.running():
+            self.exact(row, server)
+            self.ask(server, targets, *work, "--seconds", self.options.seconds / 4)
+            before, waited, disk = server.cpu(), server.waited(), server.read_from_disk()
+            found = self.ask(server, targets, *work, "--seconds", self.options.seconds)
+            found["cpu"], found["waited"] = server.cpu() - before, server.waited() - waited
+            if row.cold:
+                found["read_from_disk"] = server.read_from_disk() - disk
+                found["probe"] = self.beside(server, targets, work)
+            return found | server.memory()
+
+    def beside(self, server, targets, work):
+        """How a small object that is in memory is answered while others are read from disk."""
+        command = self.load(server, targets, *work, "--seconds", self.options.seconds)
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, **child({CLIENT_CPU}, self.folder.nice)) as other:
+            probe = self.probe(server, self.options.seconds * 0.8)
+        if other.returncode != 0:
+            raise Failed(f"{server.name}: the cold downloads failed{server.last_words()}")
+        return probe
+
+    def probe(self, server, seconds):
+        work = ("--length", rows.OBJECTS["8 KB"][2], "--connections", 1, "--seconds", seconds)
+        return self.ask(server, self.targets(server, "8 KB"), *work)
+
+    def exact(self, row, server):
+        """Once for each row and server: the bytes are the file's."""
+        if (row.name, server.name) in self.compared or row.spoiled:
+            return
+        trust = ssl.create_default_context(cafile=self.folder.path / "tls.pem") if server.tls else None
+        self.compared.add((row.name, server.name))
+        for line in self.targets(server, row.objects).read_text().splitlines()[:4]:
+            target, file = line.split("\t")
+            request = urllib.request.Request(f"http{'s' if trust else ''}://127.0.0.1:{server.port}{target}")
+            whole = pathlib.Path(file).read_bytes()
+            if row.status == 206:
+                request.add_header("Range", "bytes=1000000-1065535")
+                whole = whole[1_000_000:1_065_536]
+            try:
+                with urllib.request.urlopen(request, timeout=30, context=trust) as answer:
+                    same = answer.read() == whole
+            except OSError as error:
+                raise Failed(f"{server.name} {target}: {error}{server.last_words()}") from None
+            if not same:
+                raise Failed(f"{server.name} {target}: the bytes are not the file's")
+
+    def measure_slow(self, row, server):
+        targets = self.targets(server, "5 MB")
+        work = ("--connections", row.clients, "--slow", row.rate, "--length", rows.OBJECTS["5 MB"][2])
+        with server.running():
+            self.probe(server, 0.3)
+            self.ask(server, targets, "--connections", 16, "--requests", 64)
+            before = server.memory()
+            command = self.load(server, targets, *work)
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+            with subprocess.Popen(command, **pipes, **child({CLIENT_CPU}, self.folder.nice)) as clients:
+                if clients.stdout.readline() != "ready\n":
+                    raise Failed(f"{server.name}: the slow downloads did not begin{server.last_words()}")
+                time.sleep(2 if self.options.quick else 10)
+                memory, queue, kernel = server.memory(), *send_queue(server.port)
+                probe = self.probe(server, min(3, self.options.seconds * 2))
+                # They still stand; otherwise it was something else that was measured.
+                if clients.poll() is not None:
+                    raise Failed(f"{server.name}: the slow downloads ended early{server.last_words()}")
+                clients.stdin.close()
+            if clients.returncode != 0:
+                raise Failed(f"{server.name}: a slow download failed{server.last_words()}")
+        each = (memory["RssAnon"] - before["RssAnon"]) / row.clients
+        return memory | {"each": each, "send_queue": queue, "kernel": kernel, "probe": probe}
+
+    # --- the run -------------------------------------------------------------------------------------------------------
+
+    def all(self):
+        chosen = self.options.only
+        wanted = [row for row in [*rows.ROWS, *rows.SLOW] if not chosen or row.name in chosen]
+        with contextlib.ExitStack() as stack:
+            if any(getattr(row, "store", "") == "s3" for row in wanted):
+                stack.enter_context(Bucket(self.folder).running(cpus=(CLIENT_CPU,)))
+            for turn in range(self.options.rounds):
+                for row in wanted:
+                    slow = isinstance(row, rows.SlowRow)
+                    # Memory hardly differs from round to round, and takes long.
+                    if slow and turn >= 3:
+                        continue
+                    for server in self.servers(row):
+                        found = self.measure_slow(row, server) if slow else self.measure(row, server)
+                        self.figures.setdefault(row.name, {}).setdefault(server.name, []).append(found)
+                        say(f"round {turn + 1}/{self.options.rounds}  {row.name:12} {server.name:26} {report.brief(found)}")
+        return wanted
+
+
+def send_queue(port):
+    """What the kernel holds of a server's connections: bytes not yet acknowledged, and the memory they take."""
+    text = Folder.run(["ss", "-tmnH", "state", "established", f"( sport = :{port} )"])
+    queued = kernel = 0
+    for line in text.splitlines():
+        words = line.split()
+        if "skmem:(" in line:
+            memory = line.split("skmem:(", 1)[1].split(")")[0].split(",")
+            kernel += sum(int(part[1:]) for part in memory if part[0] == "w" and part[1:].isdigit())
+        if words and words[0].isdigit():
+            queued += int(words[1])
+    return queued, kernel
+
+
+def label(binary):
+    """The shortest end of a path that tells it from others."""
+    parts = pathlib.Path(binary).parts
+    return "/".join(part for part in parts[-4:] if part not in ("target", "release", OURS)) or binary
+
+
+def say(line):
+    print(line, file=sys.stderr, flush=True)
+
+
+def machine():
+    cpu = next(line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+    memory = next(int(line.split()[1]) // 1024 // 1024 for line in open("/proc/meminfo") if line.startswith("MemTotal"))
+    return {
+        "cpu": cpu, "cpus": os.cpu_count(), "memory_gib": memory + 1, "kernel": platform.release(),
+        "congestion_control": pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip(),
+        "versions": versions(),
+    }
+
+
+def read_options():
+    parser = argparse.ArgumentParser(prog="bash benches/peers/run", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    names = [row.name for row in [*rows.ROWS, *rows.SLOW]]
+    parser.add_argument("--only", default="", help=f"rows, separated by commas: {', '.join(names)}")
+    parser.add_argument("--binary", action="append", default=[], help="a program to compare instead of ours; repeatable")
+    parser.add_argument("--nice", type=int, default=0, help="as root: -10 lets servers and client go before what else runs")
+    parser.add_argument("--quick", action="store_true", help="one short round of nginx and us, without the slow downloads")
+    parser.add_argument("--load", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--ours", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--results", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--page", required=True, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.only = [name for name in options.only.split(",") if name]
+    unknown = [name for name in options.only if name not in names]
+    if unknown:
+        parser.error(f"no row is called {', '.join(unknown)}; there are {', '.join(names)}")
+    if options.quick:
+        options.rounds, options.seconds = 1, min(options.seconds, 0.5)
+        options.only = options.only or [row.name for row in rows.ROWS] + ["slow-1000"]
+    options.binary = [str(pathlib.Path(binary).resolve()) for binary in options.binary]
+    return options
+
+
+def main():
+    options = read_options()
+    os.sched_setaffinity(0, {CLIENT_CPU})
+    folder = Folder(options.folder, options.binary[0] if options.binary else options.ours, options.load, options.nice)
+    run = Run(folder, options)
+    began = time.monotonic()
+    try:
+        wanted = run.all()
+    finally:
+        raw = {"machine": machine(), "rounds": options.rounds, "seconds": options.seconds, "figures": run.figures}
+        pathlib.Path(options.results).write_text(json.dumps(raw, indent=1))
+    text = report.tables(wanted, run.figures)
+    print(f"{report.disturbance(run.figures)}\n\n{text}")
+    say(f"{(time.monotonic() - began) / 60:.0f} minutes; the figures of each round are in {options.results}")
+    if not options.only and len(options.binary) < 2:
+        heading = report.heading(raw["machine"], Folder.run([folder.binary, "--version"]).strip(), options)
+        heading += f" {report.disturbance(run.figures)}"
+        report.write(pathlib.Path(options.page), f"{heading}\n\n{text}")
+        say(f"the tables are in {options.page}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Failed as failed:
+        sys.exit(f"peers: {failed}")

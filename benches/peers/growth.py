@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""How the program's cost grows: with connections, the size of objects, cores, keys and the number of objects.
+
+Started by `run growth`, in a network namespace of its own. Each table varies one thing and leaves the others as they are:
+64 connections, objects of 8 KB, one core, one key, 64 objects. Standard library only.
+"""
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import sys
+import time
+
+import report
+from compare import machine, say
+from servers import CLIENT_CPU, SERVER_CPU, Asset, Failed, Folder, Ours
+
+KB, MB = 1024, 1024 * 1024
+SIZES = [1 * KB, 8 * KB, 64 * KB, 512 * KB, 4 * MB, 32 * MB, 256 * MB, 1024 * MB]
+
+
+class Growth:
+    def __init__(self, folder, options):
+        self.folder, self.options, self.next, self.lists = folder, options, 1, 0
+        self.figures = {}
+
+    # --- objects and keys ----------------------------------------------------------------------------------------------
+
+    def list(self, assets):
+        """The file with these objects' targets. The key is ours, so links need no process each."""
+        self.lists += 1
+        path = self.folder.path / f"growth-{self.lists}"
+        with open(path, "w") as file:
+            for asset in assets:
+                file.write(f"{asset.signed()}\t{asset.file}\n")
+        return path
+
+    def assets(self, count, size, kind="transcript"):
+        made = []
+        for _ in range(count):
+            made.append(Asset(self.folder, self.next, kind))
+            self.next += 1
+        for asset in made:
+            if size <= 64 * KB:
+                asset.file.write_bytes(os.urandom(size))
+            else:
+                asset.make(size)
+        return made
+
+    def keyring(self, keys):
+        """So many keys that verify. The one that signs is the one that the links were made with."""
+        path = self.folder.path / f"keys-{keys}.json"
+        file = json.loads(self.folder.keys.read_text())
+        first = file["keys"][0]
+        for number in range(1, keys):
+            file["keys"].append(first | {"id": f"{first['id']}-{number}", "secret": os.urandom(32).hex()})
+        path.write_text(json.dumps(file))
+        path.chmod(0o600)
+        return path
+
+    # --- one measurement -----------------------------------------------------------------------------------------------
+
+    def measure(self, targets, length, connections=64, cores=1, keys=1, status=200, requests=None):
+        keyring = self.keyring(keys)
+        server = Ours(self.folder, threads=cores, keys=keyring, options={"LONGEST_LIFETIME": "24h"})
+        # On two CPUs the second core shares its CPU with the client.
+        cpus = {SERVER_CPU, CLIENT_CPU} if cores > 1 else {SERVER_CPU}
+        work = [self.folder.load, "--address", f"127.0.0.1:{server.port}", "--targets", targets, "--status", status,
+                "--length", length, "--connections", connections]
+        rounds = []
+        for _ in range(self.options.rounds):
+            with server.running(cpus=cpus):
+                self.ask(work, self.options.seconds / 4)
+                before = server.cpu()
+                found = self.ask(work, self.options.seconds)
+                found["cpu"] = server.cpu() - before
+                rounds.append(found | server.memory())
+        return rounds
+
+    def ask(self, work, seconds):
+        return json.loads(self.folder.asked([*work, "--seconds", seconds], 600))
+
+    def row(self, table, label, rounds):
+        self.figures.setdefault(table, {})[label] = rounds
+        say(f"{table}: {label:>12}  {report.brief(rounds[-1])}")
+
+    # --- the tables ----------------------------------------------------------------------------------------------------
+
+    def connections(self):
+        targets = self.list(self.assets(64, 8 * KB))
+        for count in (1, 4, 16, 64, 256, 1000, 4000, 10_000):
+            self.row("connections", f"{count:,}", self.measure(targets, 8 * KB, connections=count))
+
+    def sizes(self):
+        for size in [size for size in SIZES if size <= self.options.largest]:
+            count = max(1, min(64, 64 * MB // size))
+            made = self.assets(count, size, "recording")
+            connections = min(64, max(2, 64 * MB // size))
+            self.row("size of the object", shown(size), self.measure(self.list(made), size, connections=connections))
+            for asset in made:
+                asset.file.unlink()
+
+    def cores(self):
+        small = self.list(self.assets(64, 8 * KB))
+        large = self.list(self.assets(8, 5_000_000, "recording"))
+        for cores in (1, 2):
+            self.row("cores", f"{cores}, 8 KB", self.measure(small, 8 * KB, cores=cores))
+            self.row("cores", f"{cores}, 5 MB", self.measure(large, 5_000_000, connections=16, cores=cores))
+
+    def keys(self):
+        targets = self.list(self.assets(64, 8 * KB))
+        for count in (1, 2, 4, 8, 16, 32, 64):
+            self.row("keys in the ring", f"{count}", self.measure(targets, 8 * KB, keys=count))
+
+    def objects(self):
+        """In the store and asked for: every object in turn, so a cache of opened files finds none of them again."""
+        made = []
+        for count in [count for count in (1, 100, 10_000, 100_000, 1_000_000) if count <= self.options.most]:
+            if count > 1000:
+                say(f"making {count - len(made):,} objects of 1 KB")
+            made += self.assets(count - len(made), 1 * KB)
+            self.row("objects in the store", f"{count:,}", self.measure(self.list(made), 1 * KB))
+
+
+def shown(size):
+    for unit, name in ((1024 * MB, "GB"), (MB, "MB"), (KB, "KB")):
+        if size >= unit:
+            return f"{size // unit} {name}"
+    return f"{size} B"
+
+
+def tables(figures):
+    parts = []
+    for table, found in figures.items():
+        parts += [
+            f"### {table[0].upper()}{table[1:]}", "",
+            f"| {table} | CPU ms / 1,000 requests | CPU s / GB | requests/s | GB/s | p50 | p99 | resident | anonymous |",
+            "|---|---|---|---|---|---|---|---|---|",
+        ]
+        for label, rounds in found.items():
+            middle = lambda of: statistics.median(of(one) for one in rounds)  # noqa: E731
+            cells = [
+                label, f"{middle(report.per_request):,.1f}", f"{middle(report.per_gb):.3f}", f"{middle(report.rate):,.0f}",
+                f"{middle(lambda one: one['bytes'] / one['seconds'] / 1e9):.2f}",
+                f"{middle(lambda one: one['p50_us']) / 1e3:.2f} ms", f"{middle(report.p99) / 1e3:.2f} ms",
+                f"{middle(lambda one: one['VmRSS']) / 1e6:.0f} MB", f"{middle(lambda one: one['RssAnon']) / 1e6:.0f} MB",
+            ]
+            parts.append(f"| {' | '.join(cells)} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def read_options():
+    names = ["connections", "sizes", "cores", "keys", "objects"]
+    parser = argparse.ArgumentParser(prog="bash benches/peers/run growth", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    parser.add_argument("--only", default="", help=f"tables, separated by commas: {', '.join(names)}")
+    parser.add_argument("--most", type=int, default=1_000_000, help="objects in the store; a million take 4 GB of disk")
+    parser.add_argument("--largest", type=int, default=SIZES[-1], help="object, in bytes")
+    parser.add_argument("--nice", type=int, default=0, help="as root: -10 lets server and client go before what else runs")
+    parser.add_argument("--binary", default="", help="a program to measure instead of ours")
+    for name in ("load", "ours", "folder", "results", "page"):
+        parser.add_argument(f"--{name}", required=True, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.tables = [name for name in options.only.split(",") if name] or names
+    unknown = [name for name in options.tables if name not in names]
+    if unknown:
+        parser.error(f"no table is called {', '.join(unknown)}; there are {', '.join(names)}")
+    return options
+
+
+def main():
+    options = read_options()
+    os.sched_setaffinity(0, {CLIENT_CPU})
+    binary = str(pathlib.Path(options.binary).resolve()) if options.binary else options.ours
+    folder = Folder(options.folder, binary, options.load, options.nice)
+    check(folder)
+    growth = Growth(folder, options)
+    began = time.monotonic()
+    try:
+        for name in options.tables:
+            getattr(growth, name)()
+    finally:
+        raw = {"machine": machine(), "rounds": options.rounds, "seconds": options.seconds, "figures": growth.figures}
+        pathlib.Path(options.results).write_text(json.dumps(raw, indent=1))
+    text = tables(growth.figures)
+    print(text)
+    say(f"{(time.monotonic() - began) / 60:.0f} minutes; the figures of each round are in {options.results}")
+    if not options.only and options.most == 1_000_000 and options.largest == SIZES[-1]:
+        heading = report.heading(raw["machine"], Folder.run([folder.binary, "--version"]).strip(), options)
+        report.write(pathlib.Path(options.page), f"{heading}\n\n{text}")
+        say(f"the tables are in {options.page}")
+
+
+def check(folder):
+    """Our own way of signing has to be the program's."""
+    asset = Asset(folder, 0, "transcript")
+    minted = asset.minted()
+    folder.expires, kept = int(minted.split("expires=")[1].split("&")[0]), folder.expires
+    if asset.signed() != minted:
+        raise Failed(f"links are made differently now: {minted}")
+    folder.expires = kept
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Failed as failed:
+        sys.exit(f"peers: {failed}")
