@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use listenfd::ListenFd;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
@@ -287,11 +288,12 @@ async fn run_until_stopped(
         (Some(ledger), None | Some(Only::Sender)) => Some(services.sender(ledger.clone())?),
         _ => None,
     };
+    let mut listeners = Listeners::new();
     let gateway = match only {
         Some(Only::Sender) => None,
-        _ => Some(bind("listen", services.config.listen).await?),
+        _ => Some(listeners.next("listen", services.config.listen).await?),
     };
-    let admin = bind("admin.listen", services.config.admin.listen).await?;
+    let admin = listeners.next("admin.listen", services.config.admin.listen).await?;
     let address = gateway.as_ref().map(local).transpose()?;
     if let Some(address) = address {
         announce("gateway", if services.certificate.is_some() { "https" } else { "http" }, address)?;
@@ -347,10 +349,40 @@ async fn run_until_stopped(
     }
 }
 
-async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
-        Failure::Failed(format!("{key}: {address} cannot be listened on: {error}; stop what uses it or choose another port (0 takes any)"))
-    })
+/// Listeners: those that the service manager has opened (`LISTEN_FDS`, sd_listen_fds(3)), the gateway's before the admin
+/// listener's, then those that the settings name.
+struct Listeners {
+    inherited: ListenFd,
+    taken: usize,
+}
+
+impl Listeners {
+    fn new() -> Self {
+        Self { inherited: ListenFd::from_env(), taken: 0 }
+    }
+
+    async fn next(&mut self, key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+        if self.taken < self.inherited.len() {
+            self.taken += 1;
+            let listener =
+                self.inherited.take_tcp_listener(self.taken - 1).and_then(|listener| match listener {
+                    Some(listener) => {
+                        listener.set_nonblocking(true)?;
+                        TcpListener::from_std(listener)
+                    }
+                    None => Err(std::io::ErrorKind::NotFound.into()),
+                });
+            return listener.map_err(|error| {
+                Failure::Failed(format!(
+                    "{key}: what the service manager passed as listener {} cannot be used: {error}; pass TCP sockets that listen",
+                    self.taken
+                ))
+            });
+        }
+        TcpListener::bind(address).await.map_err(|error| {
+            Failure::Failed(format!("{key}: {address} cannot be listened on: {error}; stop what uses it or choose another port (0 takes any)"))
+        })
+    }
 }
 
 fn local(listener: &TcpListener) -> Result<SocketAddr, Failure> {

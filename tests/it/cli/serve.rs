@@ -312,3 +312,34 @@ fn a_keyring_that_root_hands_to_our_group_alone_is_no_reason_to_warn() {
         assert_eq!(server.err().contains("other users may read the keyring"), warned, "{mode:o}");
     }
 }
+
+/// As systemd does: the socket is descriptor 3, and the variables say so.
+#[test]
+fn a_listener_that_the_service_manager_holds_is_taken_over() {
+    let home = Home::ready();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serve = home.program(&["serve"]);
+    let mut command = std::process::Command::new("sh");
+    command.arg("-c").arg("LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\" 3<&0 </dev/null");
+    command.arg(serve.get_program()).args(serve.get_args());
+    command.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.stdin(std::os::fd::OwnedFd::from(listener.try_clone().unwrap()));
+    let server = Server::start(command);
+    assert_eq!(server.gateway, address);
+    assert_eq!(server.get(&home.link()).body, recording());
+}
+
+#[test]
+fn what_is_no_listener_is_refused_in_one_line() {
+    let home = Home::ready();
+    let serve = home.program(&["serve"]);
+    let mut command = std::process::Command::new("sh");
+    command.arg("-c").arg("LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\" 3</dev/null");
+    command.arg(serve.get_program()).args(serve.get_args());
+    command.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("pass TCP sockets that listen"), "{text}");
+}
