@@ -5,8 +5,8 @@ mod links;
 mod token;
 mod webhooks;
 
-pub use token::Token;
-pub use webhooks::{attempt_in_json, delivery_in_json, endpoint_in_json, is_name};
+pub use crate::secret::Token;
+pub use webhooks::{attempt_in_json, delivery_in_json, endpoint_in_json};
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -205,7 +205,7 @@ impl Admin {
     /// for it: a web page cannot reach it under a name of its own (DNS rebinding).
     fn authorize(&self, request: &Request<Incoming>) -> Result<(), Problem> {
         match &self.0.token {
-            Some(token) if token.is_borne_by(request.headers()) => Ok(()),
+            Some(token) if token::is_borne_by(token, request.headers()) => Ok(()),
             Some(_) => Err(Problem::new(
                 StatusCode::UNAUTHORIZED,
                 "unauthorized",

@@ -10,10 +10,9 @@ mod verdict;
 use clap::{Args, Subcommand};
 
 use super::{Ended, Failure};
-use crate::admin::is_name;
 use crate::clock::{Clock, SystemClock, UnixMillis};
 use crate::config::Sources;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, is_name};
 use crate::sender;
 
 #[derive(Debug, Subcommand)]
