@@ -55,7 +55,11 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] if it cannot be read.
-    pub async fn call_of(&self, workspace: &str, delivery: &str) -> Result<Option<CompletedCall>, LedgerError> {
+    pub async fn call_of(
+        &self,
+        workspace: &str,
+        delivery: &str,
+    ) -> Result<Option<CompletedCall>, LedgerError> {
         const GET: Statement = Statement::same(
             "SELECT v.content FROM deliveries d JOIN events v ON v.id = d.event_id \
              WHERE d.workspace = $1 AND d.id = $2",
@@ -79,13 +83,8 @@ impl Ledger {
              AND created_at < $3 AND ($4 IS NULL OR endpoint_id = $4) AND (ended_at IS NULL OR ended_at >= $5) \
              GROUP BY state",
         );
-        let values = values![
-            workspace,
-            stored(range.from),
-            stored(range.to),
-            range.endpoint.clone(),
-            stored(began),
-        ];
+        let values =
+            values![workspace, stored(range.from), stored(range.to), range.endpoint.clone(), stored(began),];
         let mut progress = Progress::default();
         for (state, count) in self.database.fetch::<(String, i64)>(COUNT, values).await? {
             match state.as_str() {

@@ -117,11 +117,17 @@ mod tests {
             }
         }
         let minter = Minter::new("https://app.example.com", ring()).unwrap();
-        let link = minter.mint_at(AssetRef::recording(uuid::Uuid::nil()), Duration::from_secs(60), NOW).unwrap();
+        let link =
+            minter.mint_at(AssetRef::recording(uuid::Uuid::nil()), Duration::from_secs(60), NOW).unwrap();
         let sig = link.as_str().rsplit_once('=').unwrap().1;
-        for signed in ["recording.4000000060", "v1\nrecording\n00000000-0000-0000-0000-000000000000\n4000000060"] {
+        for signed in
+            ["recording.4000000060", "v1\nrecording\n00000000-0000-0000-0000-000000000000\n4000000060"]
+        {
             for purpose in purposes {
-                assert_eq!(ring().read_pass(purpose, &format!("{signed}.{sig}"), NOW), Err(PassError::Invalid));
+                assert_eq!(
+                    ring().read_pass(purpose, &format!("{signed}.{sig}"), NOW),
+                    Err(PassError::Invalid)
+                );
             }
         }
     }

@@ -7,6 +7,7 @@ mod endpoints;
 mod fields;
 mod forgetting;
 mod place;
+mod portal_links;
 mod shown;
 
 pub use shown::{attempt_in_json, delivery_in_json, endpoint_in_json};
@@ -71,6 +72,7 @@ async fn try_answer(
             desk.resend(workspace, id).await
         }
         (Resource::Recovery, _) => desk.recover(workspace, request).await,
+        (Resource::PortalLinks, _) => desk.mint_portal_link(workspace, request).await,
     }
 }
 

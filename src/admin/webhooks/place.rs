@@ -21,13 +21,19 @@ pub(super) enum Resource {
     Delivery,
     Resending,
     Recovery,
+    PortalLinks,
 }
 
 impl Resource {
     /// The methods it takes, as `Allow` has them.
     pub(super) fn methods(self) -> &'static str {
         match self {
-            Self::Calls | Self::Rotation | Self::Test | Self::Resending | Self::Recovery => "POST",
+            Self::Calls
+            | Self::Rotation
+            | Self::Test
+            | Self::Resending
+            | Self::Recovery
+            | Self::PortalLinks => "POST",
             Self::Workspace | Self::Call => "DELETE",
             Self::Endpoints => "GET, HEAD, POST",
             Self::Endpoint => "GET, HEAD, PATCH, DELETE",
@@ -63,6 +69,7 @@ impl<'p> Place<'p> {
             [workspace, "deliveries"] => (Resource::Deliveries, workspace, None),
             [workspace, "deliveries", id] => (Resource::Delivery, workspace, Some(id)),
             [workspace, "deliveries", id, "resend"] => (Resource::Resending, workspace, Some(id)),
+            [workspace, "portal-links"] => (Resource::PortalLinks, workspace, None),
             [workspace, "recover"] => (Resource::Recovery, workspace, None),
             _ => return None,
         };

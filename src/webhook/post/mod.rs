@@ -139,10 +139,8 @@ impl Poster {
 
     /// Asks a receiver which methods it takes, as a browser would before it posts: no receiver takes that for an event.
     pub async fn look(&self, url: &EndpointUrl) -> Exchange {
-        let headers =
-            [("access-control-request-method", "POST"), ("origin", "https://webhook.invalid")].map(|(name, value)| {
-                (http::HeaderName::from_static(name), HeaderValue::from_static(value))
-            });
+        let headers = [("access-control-request-method", "POST"), ("origin", "https://webhook.invalid")]
+            .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)));
         let headers = HeaderMap::from_iter(headers);
         self.exchange(Method::OPTIONS, url, headers, Bytes::new(), self.deadline.min(LONGEST_LOOK)).await
     }
