@@ -4,7 +4,9 @@
 
 const byId = (id) => document.getElementById(id);
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
-const lang = document.documentElement.lang;
+// As people write it where they live, if they speak the page's language there.
+const spoken = document.documentElement.lang;
+const lang = navigator.languages.find((tag) => tag.split('-')[0] === spoken) ?? spoken;
 
 // --- times ---------------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ use askama::Template;
 use http::StatusCode;
 
 use super::frame::{Frame, page};
-use super::payload::Payload;
+use super::payload::{Payload, begin_of};
 use super::route::in_path;
 use super::shown::{Pill, Time, name_of, of_state, took};
 use super::texts::{Said, diagnosis_in};
@@ -17,6 +17,13 @@ use crate::webhook::parse_time;
 
 /// How many deliveries a page lists.
 const LIMIT: usize = 25;
+
+/// How many webhooks can be chosen from; the page of one leads to its deliveries too.
+const CHOICES: usize = 100;
+
+/// How many attempts a page shows, the newest first, and how much of each answer, in bytes of markup.
+const ATTEMPTS: usize = 8;
+const LONGEST_ANSWER: usize = 2 * 1024;
 
 /// The names of the search's fields.
 const FIELDS: [&str; 6] = ["webhook", "status", "call", "within", "from", "to"];
@@ -71,6 +78,8 @@ struct DeliveryPage {
     webhook: Option<(String, String)>,
     who: Option<String>,
     attempts: Vec<AttemptShown>,
+    /// How many attempts before these are not shown.
+    earlier: Option<u32>,
     recording: Option<Fetched>,
     transcript: Option<Fetched>,
     links_expire: Option<Time>,
@@ -179,7 +188,7 @@ impl Visit<'_> {
         let chosen = self.query.get("webhook");
         let all =
             Choice { value: String::new(), word: self.lang.texts().all_webhooks.to_owned(), chosen: false };
-        let each = endpoints.iter().map(|endpoint| Choice {
+        let each = endpoints.iter().take(CHOICES).map(|endpoint| Choice {
             value: endpoint.id.clone(),
             word: name_of(endpoint),
             chosen: endpoint.id == chosen,
@@ -245,7 +254,8 @@ impl Visit<'_> {
                 (self.path(&format!("/webhooks/{}", in_path(&endpoint.id))), name_of(&endpoint))
             }),
             who: payload.as_ref().and_then(|payload| payload.who.clone()),
-            attempts: attempts.iter().rev().map(|attempt| self.attempt(attempt)).collect(),
+            earlier: u32::try_from(attempts.len().saturating_sub(ATTEMPTS)).ok().filter(|more| *more > 0),
+            attempts: attempts.iter().rev().take(ATTEMPTS).map(|attempt| self.attempt(attempt)).collect(),
             recording: delivery.recording.as_ref().map(|_| Fetched(delivery.recording_fetched_at.map(Time))),
             transcript: delivery
                 .transcript
@@ -274,7 +284,11 @@ impl Visit<'_> {
             status: attempt.status,
             good: attempt.status.is_some_and(|status| (200..300).contains(&status)),
             said: diagnosis_in(self.lang, &attempt.code, &attempt.summary, attempt.advice.as_deref()),
-            excerpt: attempt.excerpt.clone().filter(|excerpt| !excerpt.trim().is_empty()),
+            excerpt: attempt
+                .excerpt
+                .as_ref()
+                .filter(|excerpt| !excerpt.trim().is_empty())
+                .map(|excerpt| begin_of(excerpt, LONGEST_ANSWER).0),
         }
     }
 

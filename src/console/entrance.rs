@@ -163,7 +163,7 @@ impl Visit<'_> {
         let lines = found.into_iter().map(|line| WorkspaceShown {
             href: route::of_workspace(&line.name),
             endpoints: t.counted(line.endpoints, t.webhook_one, t.webhook_many),
-            failing: (line.failing > 0).then(|| t.fill(t.failing, &[&line.failing])),
+            failing: (line.failing > 0).then(|| t.fill(t.failing, line.failing)),
             since: Time(line.since),
             name: line.name,
         });

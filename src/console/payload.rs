@@ -27,6 +27,26 @@ pub(super) struct Payload {
     pub(super) who: Option<String>,
     /// Whether links stand in it with what opens them left out.
     pub(super) veiled: bool,
+    /// Whether it is too long for a page.
+    pub(super) cut: bool,
+}
+
+/// How much of each form of a body a page shows, in bytes of markup, so that the page stays below 100 KB.
+const LONGEST: usize = 14 * 1024;
+const LONGEST_WHO: usize = 1024;
+
+/// The beginning of a text that takes so many bytes as markup, and whether that is not all of it.
+pub(super) fn begin_of(text: &str, longest: usize) -> (String, bool) {
+    let mut room = longest;
+    for (at, c) in text.char_indices() {
+        // As the templates write it: `<` becomes `&#60;`.
+        let length = if matches!(c, '<' | '>' | '&' | '"' | '\'') { 5 } else { c.len_utf8() };
+        if length > room {
+            return (format!("{}…", text.get(..at).unwrap_or_default()), true);
+        }
+        room -= length;
+    }
+    (text.to_owned(), false)
 }
 
 impl Visit<'_> {
@@ -48,12 +68,16 @@ impl Visit<'_> {
             Some(endpoint) => self.headers(delivery, endpoint, &body).await?,
             None => HeaderMap::new(),
         };
+        let curl = endpoint.map(|endpoint| as_curl(&endpoint.url, &headers, &raw));
+        let (pretty, cut) = begin_of(&format!("{value:#}"), LONGEST);
         Ok(Payload {
-            pretty: format!("{value:#}"),
-            curl: endpoint.map(|endpoint| as_curl(&endpoint.url, &headers, &raw)),
-            who: who(&value),
+            pretty,
+            // What is cut short is nothing that could be sent.
+            curl: curl.filter(|curl| begin_of(curl, LONGEST).0 == *curl),
+            who: who(&value).map(|who| begin_of(&who, LONGEST_WHO).0),
             veiled: !unveiled && links.recording.or(links.transcript).is_some(),
-            raw,
+            raw: begin_of(&raw, LONGEST).0,
+            cut,
         })
     }
 

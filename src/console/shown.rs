@@ -91,7 +91,13 @@ pub(super) fn position(millis: u64) -> String {
 
 /// What a webhook is called in lists: as its owner calls it, or by its host.
 pub(super) fn name_of(endpoint: &Endpoint) -> String {
-    if endpoint.description.is_empty() { host_of(&endpoint.url) } else { endpoint.description.clone() }
+    const LONGEST: usize = 60;
+    let name =
+        if endpoint.description.is_empty() { host_of(&endpoint.url) } else { endpoint.description.clone() };
+    match name.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", name.get(..at).unwrap_or_default()),
+        None => name,
+    }
 }
 
 /// Host and port of a URL that was checked when it was saved.

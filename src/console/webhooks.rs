@@ -15,6 +15,7 @@ use crate::ledger::{Filter, NewEndpoint, STANDARD_CONCURRENCY, is_description};
 struct Webhooks {
     f: Frame,
     rows: Vec<Row>,
+    next: Option<String>,
     recent: Vec<super::deliveries::Row>,
     /// What can be taken back.
     removed: Option<String>,
@@ -41,6 +42,9 @@ struct NewWebhook<'n> {
     bad_description: bool,
 }
 
+/// How many webhooks a page lists.
+const LIMIT: usize = 50;
+
 /// How many deliveries the first page shows.
 const RECENT: usize = 5;
 
@@ -51,7 +55,10 @@ impl Visit<'_> {
         let page_of_recent = self.ledger().deliveries(self.workspace, &Filter::default(), RECENT).await?;
         let recent = page_of_recent.map(|page| page.deliveries).unwrap_or_default();
         let recent = recent.iter().map(|delivery| self.row(delivery, &endpoints)).collect();
-        let rows = endpoints.iter().map(|endpoint| Row {
+        let first = self.query.get("first").parse::<usize>().unwrap_or_default().min(endpoints.len());
+        let behind = first.saturating_add(LIMIT);
+        let next = (behind < endpoints.len()).then(|| self.path(&format!("?first={behind}")));
+        let rows = endpoints.iter().skip(first).take(LIMIT).map(|endpoint| Row {
             href: self.path(&format!("/webhooks/{}", endpoint.id)),
             name: name_of(endpoint),
             host: host_of(&endpoint.url),
@@ -64,7 +71,7 @@ impl Visit<'_> {
         let notice = (self.query.get("done") == "late").then_some(t.too_late);
         let rows = rows.collect();
         let f = self.frame(t.webhooks, "webhooks", &self.path(""));
-        page(StatusCode::OK, &Webhooks { f, rows, recent, removed, notice })
+        page(StatusCode::OK, &Webhooks { f, rows, next, recent, removed, notice })
     }
 
     pub(super) fn show_new_webhook(&self) -> Result<Answer, Trouble> {

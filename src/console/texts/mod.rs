@@ -90,39 +90,40 @@ texts! {
     broken, broken_text, call, call_id, cancel, clear, come_by_link, come_by_link_text,
     copied, copy, decimal_mark, delivered, deliveries, description, description_hint, disabled,
     disabled_text, done_added, done_added_text, done_changed, done_no_webhook, done_paused, done_removed, done_resent,
-    done_resumed, done_rotated, done_taken_back, done_under_way, earlier, enter, enter_once, enter_operator,
-    enter_workspace, failed, failed_again, failed_within, failing, failing_since, fetched, follow,
-    from, from_to, given_up, go_on, held_until, hide, hide_links, howto,
-    is_failing, language, last_day, last_hour, last_week, later, link_expired, link_invalid,
-    link_refused, link_used, links_expired, links_hidden, links_live_until, listen, long_tail, navigation,
-    newest, next, next_attempt, no_answer, no_attempts, no_deliveries, no_deliveries_text, no_deliveries_yet,
-    no_payload, no_recording, no_transcript, no_webhooks, no_webhooks_text, no_workspaces, no_workspaces_text, not_allowed,
-    not_allowed_text, not_fetched, not_found, not_found_text, not_ours, not_ours_text, note, nothing_found,
-    nothing_found_text, nothing_to_recover, older, on_their_way, open, open_recording, open_transcript, open_workspace,
-    optional, own_code, own_server, pages, pause, paused, paused_text, payload,
-    previous_secret, product, queued, range_below, raw, receivers_answer, recording, recover,
-    recover_now, recover_text, recovered, recovering, remove, remove_text, removed_webhook, resend,
-    resume, retrying, rotate, rotate_now, rotate_text, save, save_anyway, save_changes,
-    search, secret, secret_shown_text, secret_text, see_failed, send_test, sending, settings,
-    show_all, show_links, show_secret, sign_in, sign_in_as_operator, sign_out, signed_out, signed_out_text,
-    since, skip, speaker, status, test_event, time, to, token,
-    token_hint, token_wrong, too_late, transcript, transcript_unavailable, transcript_unread, unavailable, unavailable_text,
-    undo, updated, url, url_hint, url_reachable, url_well_formed, waiting, webhook,
-    webhook_many, webhook_one, webhooks, webhooks_text, what_to_do, when, workspace, workspaces,
-    wrong_call, wrong_order, wrong_range, wrong_time, your_secret, your_time, zapier_code,
+    done_resumed, done_rotated, done_taken_back, done_under_way, earlier, earlier_attempts, enter, enter_once,
+    enter_operator, enter_workspace, failed, failed_again, failed_within, failing, failing_since, fetched,
+    follow, from, from_to, given_up, go_on, held_until, hide, hide_links,
+    howto, is_failing, language, last_day, last_hour, last_week, later, link_expired,
+    link_invalid, link_refused, link_used, links_expired, links_hidden, links_live_until, listen, long_tail,
+    navigation, newest, next, next_attempt, no_answer, no_attempts, no_deliveries, no_deliveries_text,
+    no_deliveries_yet, no_payload, no_recording, no_transcript, no_webhooks, no_webhooks_text, no_workspaces, no_workspaces_text,
+    not_allowed, not_allowed_text, not_fetched, not_found, not_found_text, not_ours, not_ours_text, note,
+    nothing_found, nothing_found_text, nothing_to_recover, older, on_their_way, open, open_recording, open_transcript,
+    open_workspace, optional, own_code, own_server, payload_cut, pages, pause, paused,
+    paused_text, payload, previous_secret, product, queued, range_below, raw, receivers_answer,
+    recording, recover, recover_now, recover_text, recovered, recovering, remove, remove_text,
+    removed_webhook, resend, resume, retrying, rotate, rotate_now, rotate_text, save,
+    save_anyway, save_changes, search, secret, secret_shown_text, secret_text, see_failed, send_test,
+    sending, settings, show_all, show_links, show_secret, sign_in, sign_in_as_operator, sign_out,
+    signed_out, signed_out_text, since, skip, speaker, status, test_event, time,
+    to, token, token_hint, token_wrong, too_late, transcript, transcript_unavailable, transcript_unread,
+    unavailable, unavailable_text, undo, updated, url, url_hint, url_reachable, url_well_formed,
+    waiting, webhook, webhook_many, webhook_one, webhooks, webhooks_text, what_to_do, when,
+    workspace, workspaces, wrong_call, wrong_order, wrong_range, wrong_time, your_secret, your_time,
+    zapier_code,
     ;
     zapier_steps, n8n_steps, make_steps, own_steps,
 }
 
 impl Texts {
-    /// A text with its gaps filled, in order.
-    pub(super) fn fill(&self, text: &str, with: &[&dyn fmt::Display]) -> String {
-        with.iter().fold(text.to_owned(), |text, with| text.replacen("{}", &with.to_string(), 1))
+    /// A text with its gap filled.
+    pub(super) fn fill(&self, text: &str, with: impl fmt::Display) -> String {
+        text.replacen("{}", &with.to_string(), 1)
     }
 
     /// A text about one thing or several.
     pub(super) fn counted(&self, count: u64, one: &str, many: &str) -> String {
-        self.fill(if count == 1 { one } else { many }, &[&count])
+        self.fill(if count == 1 { one } else { many }, count)
     }
 }
 
