@@ -4,8 +4,9 @@ use askama::Template;
 use http::StatusCode;
 
 use super::frame::{Frame, page};
+use super::payload::begin_of;
 use super::route::in_path;
-use super::shown::{Pill, Time, host_of, name_of};
+use super::shown::{Pill, Time, name_of};
 use super::texts::Said;
 use super::{Answer, Trouble, Visit, see_other};
 use crate::ledger::{Filter, NewEndpoint, STANDARD_CONCURRENCY, is_description};
@@ -25,7 +26,7 @@ struct Webhooks {
 struct Row {
     href: String,
     name: String,
-    host: String,
+    url: String,
     pill: Pill,
     since: Time,
 }
@@ -61,7 +62,7 @@ impl Visit<'_> {
         let rows = endpoints.iter().skip(first).take(LIMIT).map(|endpoint| Row {
             href: self.path(&format!("/webhooks/{}", endpoint.id)),
             name: name_of(endpoint),
-            host: host_of(&endpoint.url),
+            url: begin_of(&endpoint.url, 100).0,
             pill: Pill::of_endpoint(endpoint, t),
             since: Time(endpoint.created_at),
         });

@@ -80,6 +80,16 @@ impl Ledger {
             postgres: "UPDATE endpoints SET secret = '', previous_secret = NULL, state = 'disabled', reason = 'removed' \
                        WHERE removed_at <= $1 AND length(secret) > 0",
         };
-        self.database.execute(WIPE, values![stored(now.minus(UNDO_FOR))]).await
+        // What was being sent when it was put away may have come to stand behind it since.
+        const FAIL_WHAT_STANDS: Statement = Statement::same(
+            "UPDATE deliveries SET state = 'failed', ended_at = $2, note = $3 WHERE state = 'queued' AND endpoint_id IN \
+             (SELECT id FROM endpoints WHERE removed_at <= $1 AND length(secret) > 0)",
+        );
+        let since = stored(now.minus(UNDO_FOR));
+        let mut tx = self.database.begin().await?;
+        tx.execute(FAIL_WHAT_STANDS, values![since, stored(now), NOTE]).await?;
+        let wiped = tx.execute(WIPE, values![since]).await?;
+        tx.commit().await?;
+        Ok(wiped)
     }
 }

@@ -54,6 +54,7 @@ async function look(page, name) {
   assert.ok(wide <= 0, `${name} is ${wide} pixels too wide for a phone`);
   await page.screenshot({ path: `${shots}/${name}-phone.png`, fullPage: true });
   await page.setViewportSize(size);
+  await page.screenshot({ path: `${shots}/${name}.png` });
 }
 
 const journeys = [];

@@ -11,6 +11,7 @@ pub(super) const EN: Texts = Texts {
     answer: "Answer",
     any_status: "Any status",
     any_time: "Any time",
+    arrived: "arrived",
     as_curl: "As a curl command",
     attempt: "Attempt",
     attempts: "Attempts",

@@ -11,6 +11,7 @@ pub(super) const FR: Texts = Texts {
     answer: "Réponse",
     any_status: "Tous les états",
     any_time: "Toutes les dates",
+    arrived: "arrivés",
     as_curl: "En commande curl",
     attempt: "Tentative",
     attempts: "Tentatives",
