@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_page_has_so_much_text_and_no_more() {
-        let line = |length| Line {
+        let line = |length: usize| Line {
             speaker: String::new(),
             voice: 0,
             start_ms: 0,
