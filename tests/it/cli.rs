@@ -6,6 +6,7 @@ mod doctor;
 mod erase;
 mod keys;
 mod links;
+mod portal;
 mod proxies;
 mod serve;
 mod settings;
