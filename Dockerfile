@@ -21,6 +21,7 @@ RUN mkdir src \
     && cargo build --release --locked --bin webhook-assets \
     && rm -r src
 
+COPY askama.toml ./
 COPY src src
 # The sample call is part of the program.
 COPY fixtures/recordings fixtures/recordings

@@ -16,7 +16,7 @@
 )]
 #![cfg_attr(
     feature = "gateway",
-    doc = "- [`server`] accepts connections, [`gateway`] answers links, [`admin`] answers operators."
+    doc = "- [`server`] accepts connections, [`gateway`] answers links, [`console`] people, [`admin`] operators."
 )]
 #![cfg_attr(feature = "gateway", doc = "- [`config`] reads the settings, [`cli`] puts everything together.")]
 
@@ -35,6 +35,8 @@ pub mod admin;
 pub mod cli;
 #[cfg(feature = "gateway")]
 pub mod config;
+#[cfg(feature = "gateway")]
+pub mod console;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 #[cfg(feature = "gateway")]

@@ -84,6 +84,34 @@ impl fmt::Debug for SecretKey {
     }
 }
 
+/// The fewest characters a token may have.
+const SHORTEST_TOKEN: usize = 16;
+
+/// An operator's token: compared in constant time, never printed, wiped when dropped.
+#[derive(Clone)]
+pub struct Token(Zeroizing<String>);
+
+impl Token {
+    /// A token of at least 16 printable characters; `None` otherwise.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let fits = text.len() >= SHORTEST_TOKEN && text.bytes().all(|b| b.is_ascii_graphic());
+        fits.then(|| Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// Whether `text` is the token, in time that does not depend on where they differ.
+    #[must_use]
+    pub fn is(&self, text: &str) -> bool {
+        bool::from(text.as_bytes().ct_eq(self.0.as_bytes()))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token([redacted])")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,8 +5,8 @@ mod links;
 mod token;
 mod webhooks;
 
-pub use token::Token;
-pub use webhooks::{attempt_in_json, delivery_in_json, endpoint_in_json, is_name};
+pub use crate::secret::Token;
+pub use webhooks::{attempt_in_json, delivery_in_json, endpoint_in_json};
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::clock::Clock;
+use crate::console::{self, Console};
 use crate::keys::KeyringInForce;
 use crate::problem::Problem;
 use crate::sender::Sender;
@@ -52,6 +53,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The bearer token of the minting API; without one the listener is bound to loopback.
     pub token: Option<Token>,
+    /// The settings page below `/console`.
+    pub console: console::Config,
 }
 
 /// The admin listener's answers. Clones share everything.
@@ -69,6 +72,7 @@ struct Parts {
     drain: Drain,
     metrics: Metrics,
     sender: Option<Sender>,
+    console: Console,
     store_probe: Probe,
     ledger_probe: Probe,
 }
@@ -104,8 +108,18 @@ impl Admin {
     #[must_use]
     pub fn new(config: Config, services: Services) -> Self {
         let Services { base, longest_lifetime, keyring, store, clock, drain, metrics, sender } = services;
+        let of_console = console::Services {
+            token: config.token.clone(),
+            sender: sender.clone(),
+            store: store.clone(),
+            keyring: keyring.clone(),
+            base: base.clone(),
+            longest_lifetime,
+            clock: Arc::clone(&clock),
+        };
         Self(Arc::new(Parts {
             token: config.token,
+            console: Console::new(config.console, of_console),
             base,
             longest_lifetime,
             keyring,
@@ -135,6 +149,7 @@ impl Admin {
                 self.erasure(&request, path.trim_start_matches(ASSETS)).await
             }
             (path, _) if path.starts_with(ASSETS) => not_allowed("DELETE"),
+            (path, _) if console::is_below_root(path) => self.0.console.answer(request).await,
             (path, _) => match Place::at(path) {
                 Some(place) => webhooks::answer(self, request, place).await,
                 None => no_such_route(),
@@ -211,7 +226,7 @@ impl Admin {
     /// for it: a web page cannot reach it under a name of its own (DNS rebinding).
     fn authorize(&self, request: &Request<Incoming>) -> Result<(), Problem> {
         match &self.0.token {
-            Some(token) if token.is_borne_by(request.headers()) => Ok(()),
+            Some(token) if token::is_borne_by(token, request.headers()) => Ok(()),
             Some(_) => Err(Problem::new(
                 StatusCode::UNAUTHORIZED,
                 "unauthorized",

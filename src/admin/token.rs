@@ -1,42 +1,18 @@
-//! The bearer token of the minting API (RFC 6750).
-
-use std::fmt;
+//! The bearer token of the private listener (RFC 6750).
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
 
-/// The fewest characters a token may have.
-const SHORTEST: usize = 16;
+use crate::secret::Token;
 
-/// A bearer token: compared in constant time, never printed, wiped when dropped.
-#[derive(Clone)]
-pub struct Token(Zeroizing<String>);
-
-impl Token {
-    /// A token of at least 16 printable characters; `None` otherwise.
-    #[must_use]
-    pub fn new(text: &str) -> Option<Self> {
-        let fits = text.len() >= SHORTEST && text.bytes().all(|b| b.is_ascii_graphic());
-        fits.then(|| Self(Zeroizing::new(text.to_owned())))
-    }
-
-    /// Whether a request bears it: in exactly one `Authorization` field.
-    pub(super) fn is_borne_by(&self, headers: &HeaderMap) -> bool {
-        let mut fields = headers.get_all(AUTHORIZATION).iter();
-        let (Some(field), None) = (fields.next(), fields.next()) else { return false };
-        let Some((scheme, token)) = field.to_str().ok().and_then(|text| text.split_once(' ')) else {
-            return false;
-        };
-        scheme.eq_ignore_ascii_case("bearer") && bool::from(token.trim().as_bytes().ct_eq(self.0.as_bytes()))
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token([redacted])")
-    }
+/// Whether a request bears the token: in exactly one `Authorization` field.
+pub(super) fn is_borne_by(token: &Token, headers: &HeaderMap) -> bool {
+    let mut fields = headers.get_all(AUTHORIZATION).iter();
+    let (Some(field), None) = (fields.next(), fields.next()) else { return false };
+    let Some((scheme, borne)) = field.to_str().ok().and_then(|text| text.split_once(' ')) else {
+        return false;
+    };
+    scheme.eq_ignore_ascii_case("bearer") && token.is(borne.trim())
 }
 
 #[cfg(test)]
@@ -52,7 +28,7 @@ mod tests {
             for field in fields {
                 headers.append(AUTHORIZATION, HeaderValue::from_str(field).unwrap());
             }
-            token.is_borne_by(&headers)
+            is_borne_by(&token, &headers)
         };
         assert!(borne(&["Bearer 0123456789abcdef"]) && borne(&["bearer  0123456789abcdef"]));
         for wrong in

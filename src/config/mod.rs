@@ -16,7 +16,7 @@ use crate::signed_url::BaseUrl;
 use crate::store::{CloudVariables, StoreUrl};
 use crate::telemetry::{AuditConfig, LogFormat, LogLevel};
 use crate::webhook::AllowedNetworks;
-use crate::{admin, gateway, ledger, sender, store};
+use crate::{admin, console, gateway, ledger, sender, store};
 use reader::{Reader, Setting};
 
 /// The defaults, as the README shows them and `serve --config` reads them.
@@ -207,6 +207,15 @@ impl Sources {
         })
     }
 
+    /// Reads what minting portal links needs: the page's settings, where the admin listener is, and the keyring path.
+    ///
+    /// # Errors
+    /// As [`Sources::read`].
+    pub fn read_for_portal(&self) -> Result<(console::Config, SocketAddr, PathBuf), SettingError> {
+        let reader = self.reader()?;
+        Ok((read_console(&reader)?, reader.get("admin.listen")?, reader.required("keys")?))
+    }
+
     /// Reads what the `webhooks` commands need: the sender's settings and its database, and how to log.
     ///
     /// # Errors
@@ -267,7 +276,21 @@ fn read_admin(reader: &Reader) -> Result<admin::Config, SettingError> {
             ));
         }
     };
-    Ok(admin::Config { listen, token })
+    Ok(admin::Config { listen, token, console: read_console(reader)? })
+}
+
+fn read_console(reader: &Reader) -> Result<console::Config, SettingError> {
+    let url: Option<BaseUrl> = reader.optional("console.url")?;
+    if url.as_ref().is_some_and(|url| !url.prefix().is_empty()) {
+        return Err(
+            reader.refuse("console.url", "scheme and host without a path, e.g. https://hooks.example.com")
+        );
+    }
+    Ok(console::Config {
+        url,
+        link_lifetime: reader.get("console.link_lifetime")?,
+        session_lifetime: reader.get("console.session_lifetime")?,
+    })
 }
 
 fn read_ledger(reader: &Reader) -> Result<ledger::Config, SettingError> {

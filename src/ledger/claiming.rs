@@ -164,8 +164,9 @@ struct ClaimedRow {
 macro_rules! claim {
     ($due:literal) => {
         concat!(
-            "UPDATE deliveries SET state = CASE WHEN test OR EXISTS (SELECT 1 FROM endpoints e WHERE e.id = endpoint_id \
-             AND e.state = 'active' AND (e.held_until IS NULL OR e.held_until <= $2)) THEN 'sending' ELSE 'queued' END, \
+            "UPDATE deliveries SET state = CASE WHEN EXISTS (SELECT 1 FROM endpoints e WHERE e.id = endpoint_id \
+             AND e.removed_at IS NULL AND (test OR e.state = 'active' AND (e.held_until IS NULL OR e.held_until <= $2))) \
+             THEN 'sending' ELSE 'queued' END, \
              lease = $4, lease_until = $5, links_expire_at = $6 + position WHERE id ",
             $due,
             " RETURNING id, state"
@@ -358,7 +359,7 @@ impl Ledger {
     /// [`LedgerError`] if they cannot be read.
     pub async fn endpoints_with_queue(&self, now: UnixMillis) -> Result<Vec<String>, LedgerError> {
         const LIST: Statement = Statement::same(
-            "SELECT e.id FROM endpoints e WHERE e.state = 'active' AND (e.held_until IS NULL OR e.held_until <= $1) \
+            "SELECT e.id FROM endpoints e WHERE e.removed_at IS NULL AND e.state = 'active' AND (e.held_until IS NULL OR e.held_until <= $1) \
              AND EXISTS (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.id AND d.state = 'queued')",
         );
         let rows = self.database.fetch::<(String,)>(LIST, values![stored(now)]).await?;

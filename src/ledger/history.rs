@@ -245,11 +245,15 @@ impl From<DeliveryRow> for Delivery {
 
 macro_rules! select_deliveries {
     ($rest:literal) => {
+        select_deliveries!("deliveries d JOIN events v ON v.id = d.event_id", $rest)
+    };
+    ($from:literal, $rest:literal) => {
         concat!(
             "SELECT d.id, d.event_id, d.endpoint_id, v.call_id, d.test, d.state, d.attempts, d.due_at, d.note, \
              d.last_status, d.last_summary, d.links_expire_at, v.recording, v.transcript, d.recording_fetched_at, \
-             d.transcript_fetched_at, d.created_at, d.ended_at \
-             FROM deliveries d JOIN events v ON v.id = d.event_id WHERE d.workspace = $1 AND ",
+             d.transcript_fetched_at, d.created_at, d.ended_at FROM ",
+            $from,
+            " WHERE d.workspace = $1 AND ",
             $rest
         )
     };
@@ -258,19 +262,33 @@ macro_rules! select_deliveries {
 /// The conditions of every search. Each has a statement of its own beside these, so that each walks the index that fits.
 macro_rules! search {
     ($driving:literal) => {
-        Statement::same(concat!(
-            select_deliveries!($driving),
+        Statement::same(search!("deliveries d JOIN events v ON v.id = d.event_id", $driving))
+    };
+    ($from:literal, $driving:literal) => {
+        concat!(
+            select_deliveries!($from, $driving),
             " AND ($2 IS NULL OR d.endpoint_id = $2) AND ($3 IS NULL OR d.state = $3) \
              AND ($4 IS NULL OR v.call_id = $4) AND d.created_at >= $5 AND d.created_at < $6 \
              AND (d.created_at, d.id) < ($7, $8) ORDER BY d.created_at DESC, d.id DESC LIMIT $9"
-        ))
+        )
     };
 }
 
 const ALL: Statement = search!("TRUE");
 const FAILED: Statement = search!("d.state = 'failed'");
+const UNDER_WAY: Statement = search!("d.state IN ('waiting', 'queued', 'sending')");
 const OF_ENDPOINT: Statement = search!("d.endpoint_id = $2");
-const OF_CALL: Statement = search!("v.workspace = $1 AND v.call_id = $4");
+// SQLite would rather read every delivery in order until those of one event are among them.
+const OF_CALL: Statement = Statement {
+    sqlite: search!(
+        "events v CROSS JOIN deliveries d INDEXED BY deliveries_of_event",
+        "d.event_id = v.id AND v.workspace = $1 AND v.call_id = $4"
+    ),
+    postgres: search!(
+        "deliveries d JOIN events v ON v.id = d.event_id",
+        "v.workspace = $1 AND v.call_id = $4"
+    ),
+};
 
 #[derive(FromRow)]
 struct AttemptRow {
@@ -319,8 +337,13 @@ impl Ledger {
         };
         let statement = match filter {
             Filter { call: Some(_), .. } => OF_CALL,
-            Filter { endpoint: Some(_), .. } => OF_ENDPOINT,
+            // What failed or is under way is little beside what an endpoint was ever sent.
             Filter { state: Some(DeliveryState::Failed), .. } => FAILED,
+            Filter {
+                state: Some(DeliveryState::Waiting | DeliveryState::Queued | DeliveryState::Sending),
+                ..
+            } => UNDER_WAY,
+            Filter { endpoint: Some(_), .. } => OF_ENDPOINT,
             _ => ALL,
         };
         let values = values![

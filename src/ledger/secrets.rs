@@ -9,6 +9,9 @@ use super::{Ledger, LedgerError, moment, stored};
 use crate::clock::UnixMillis;
 use crate::webhook::WebhookSecret;
 
+/// How long the secret before a rotation stays valid, unless somebody says otherwise.
+pub const STANDARD_OVERLAP: Duration = Duration::from_secs(86_400);
+
 /// The secrets of an endpoint.
 #[derive(Debug, Clone)]
 pub struct Secrets {

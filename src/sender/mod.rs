@@ -24,7 +24,9 @@ use crate::ledger::{Accepted, Endpoint, Ledger, LedgerError, NewEvent, RecoverRa
 use crate::signed_url::BaseUrl;
 use crate::store::{SAMPLE, Store};
 use crate::telemetry::metrics::Metrics;
-use crate::webhook::{EndpointUrl, Poster, PosterError, UrlError, UrlRules};
+use crate::webhook::{
+    Diagnosis, EndpointUrl, Poster, PosterError, UrlError, UrlRules, diagnose_look, is_looked_at,
+};
 
 /// What the sender works with.
 #[derive(Debug, Clone)]
@@ -130,6 +132,14 @@ impl Sender {
     pub fn url(&self, text: &str) -> Result<EndpointUrl, UrlError> {
         let Config { allow_http, networks, .. } = &self.0.config;
         EndpointUrl::parse(text, &UrlRules { allow_http: *allow_http, networks })
+    }
+
+    /// Looks at a receiver without sending it anything; says what is wrong with it, as far as that can be seen.
+    pub async fn look_at(&self, url: &EndpointUrl) -> Option<Diagnosis> {
+        if !is_looked_at(url) {
+            return None;
+        }
+        diagnose_look(url, &self.0.poster.look(url).await)
     }
 
     /// Accepts an event and has it sent. `None` if another call was accepted under the same call id.

@@ -36,6 +36,7 @@ async fn look_after(sender: &Sender, look: u64) -> Result<(), LedgerError> {
         sender.wake();
     }
     if look.is_multiple_of(COUNT_EVERY) {
+        ledger.wipe_what_was_put_away(now).await?;
         let pending = ledger.pending(now).await?;
         let metrics = &sender.0.services.metrics;
         metrics.deliveries_pending("waiting", pending.waiting);

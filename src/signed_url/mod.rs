@@ -13,6 +13,8 @@ mod format;
 mod keyring;
 mod keyring_file;
 mod mint;
+#[cfg(feature = "gateway")]
+mod pass;
 mod verify;
 
 pub use diagnose::{Diagnosis, Finding, diagnose};
@@ -20,6 +22,8 @@ pub use format::{BaseUrl, BaseUrlError, split_route};
 pub use keyring::{KeyId, Keyring, SigningKey};
 pub use keyring_file::{KeyEntry, KeyringError, KeyringFile};
 pub use mint::{MintError, Minter, SignedUrl};
+#[cfg(feature = "gateway")]
+pub use pass::{PassError, Purpose};
 pub use verify::{Denial, Grant, Refusal, Verifier};
 
 use std::time::Duration;

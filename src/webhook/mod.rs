@@ -7,7 +7,7 @@ mod network;
 mod post;
 mod signing;
 
-pub use diagnosis::{Diagnosis, diagnose};
+pub use diagnosis::{Diagnosis, diagnose, diagnose_look, is_looked_at};
 pub use endpoint_url::{EndpointUrl, UrlError, UrlRules};
 pub use event::{
     CALL_COMPLETED, CallError, CallStatus, CompletedCall, Direction, Links, TIME_TAKES, parse_time,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The rooms in reading order and what each may use: only rooms that stand above it.
-const ROOMS: [(&str, &[&str]); 16] = [
+const ROOMS: [(&str, &[&str]); 17] = [
     ("clock", &[]),
     ("secret", &[]),
     ("asset", &[]),
@@ -24,9 +24,25 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("server", &["clock", "problem", "telemetry"]),
     ("gateway", &["clock", "asset", "signed_url", "problem", "telemetry", "keys", "store", "server"]),
     (
+        "console",
+        &[
+            "clock",
+            "secret",
+            "asset",
+            "signed_url",
+            "telemetry",
+            "keys",
+            "store",
+            "webhook",
+            "ledger",
+            "sender",
+        ],
+    ),
+    (
         "admin",
         &[
             "clock",
+            "secret",
             "asset",
             "signed_url",
             "problem",
@@ -37,6 +53,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
             "ledger",
             "sender",
             "server",
+            "console",
         ],
     ),
     (
@@ -51,6 +68,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
             "sender",
             "server",
             "gateway",
+            "console",
             "admin",
         ],
     ),
@@ -70,6 +88,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
             "sender",
             "server",
             "gateway",
+            "console",
             "admin",
             "config",
         ],

@@ -7,6 +7,7 @@ mod admin;
 mod behind_a_proxy;
 mod breaking;
 mod cli;
+mod console;
 mod contract;
 mod deploy;
 mod erasing;

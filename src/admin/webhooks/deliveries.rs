@@ -5,10 +5,10 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::fields::Fields;
-use super::{Desk, attempt_in_json, delivery_in_json, invalid, is_name, not_found, read_json};
+use super::{Desk, attempt_in_json, delivery_in_json, invalid, not_found, read_json};
 use crate::admin::{Answer, json_answer};
 use crate::clock::UnixMillis;
-use crate::ledger::{DeliveryState, Filter, RecoverRange, Resent};
+use crate::ledger::{DeliveryState, Filter, RecoverRange, Resent, is_name};
 use crate::problem::Problem;
 use crate::webhook::{TIME_TAKES, parse_time};
 

@@ -10,17 +10,15 @@ use super::calls::accepted_in_json;
 use super::fields::{Fields, whole};
 use super::{Desk, endpoint_in_json, not_found, read_json, refuse_web_pages};
 use crate::admin::{Answer, json_answer, no_content, not_json, read_body, require_json};
-use crate::ledger::{Change, Endpoint, EndpointState, NewEndpoint, STANDARD_CONCURRENCY};
+use crate::ledger::{
+    Change, Endpoint, EndpointState, NewEndpoint, STANDARD_CONCURRENCY, STANDARD_OVERLAP, is_description,
+};
 use crate::problem::Problem;
 
 const KNOWN: [&str; 5] = ["url", "description", "long_tail", "concurrency", "per_second"];
 const KNOWN_IN_CHANGES: [&str; 6] = ["url", "description", "long_tail", "concurrency", "per_second", "state"];
 
-/// The longest description, in characters.
-const LONGEST_DESCRIPTION: usize = 500;
-
-/// How long the secret before a rotation stays valid, unless the request says otherwise, and at most; in seconds.
-const STANDARD_OVERLAP: u32 = 86_400;
+/// How long the secret before a rotation stays valid at most; in seconds.
 const LONGEST_OVERLAP: u32 = 7 * 86_400;
 
 impl Desk<'_> {
@@ -195,8 +193,7 @@ fn text(value: &Value) -> Option<String> {
 
 fn plain_text(value: &Value) -> Option<String> {
     let text = value.as_str()?;
-    let fits = text.chars().count() <= LONGEST_DESCRIPTION && !text.chars().any(char::is_control);
-    fits.then(|| text.to_owned())
+    is_description(text).then(|| text.to_owned())
 }
 
 fn state(value: &Value) -> Option<EndpointState> {
@@ -220,7 +217,7 @@ async fn overlap_of(request: Request<Incoming>) -> Result<Duration, Problem> {
         "a whole number of seconds from 0 to 604800",
         |value| whole(value, 0..=LONGEST_OVERLAP),
     )?;
-    Ok(Duration::from_secs(seconds.unwrap_or(STANDARD_OVERLAP).into()))
+    Ok(seconds.map_or(STANDARD_OVERLAP, |seconds| Duration::from_secs(seconds.into())))
 }
 
 fn no_endpoint() -> Problem {

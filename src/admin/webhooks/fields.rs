@@ -3,8 +3,9 @@
 
 use serde_json::{Map, Value};
 
-use super::{NAME, invalid, is_name};
+use super::{NAME, invalid};
 use crate::clock::UnixMillis;
+use crate::ledger::is_name;
 use crate::problem::Problem;
 use crate::webhook::{TIME_TAKES, parse_time};
 

@@ -7,6 +7,7 @@ mod endpoints;
 mod fields;
 mod forgetting;
 mod place;
+mod portal_links;
 mod shown;
 
 pub use shown::{attempt_in_json, delivery_in_json, endpoint_in_json};
@@ -21,21 +22,6 @@ use crate::problem::Problem;
 use crate::sender::Sender;
 pub(super) use place::Place;
 use place::Resource;
-
-/// The longest name of a workspace or a call, in characters.
-const LONGEST_NAME: usize = 128;
-
-/// Whether a text can name a workspace or a call: 1 to 128 characters, each of which can be seen.
-#[must_use]
-pub fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.chars().count() <= LONGEST_NAME && text.chars().all(is_visible)
-}
-
-/// No space, no control character, nothing without a width, nothing that turns the direction of writing.
-fn is_visible(c: char) -> bool {
-    let unseen = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    !(unseen || c.is_whitespace() || c.is_control())
-}
 
 /// What a name takes, as the end of the sentence "… takes …".
 const NAME: &str = "1 to 128 visible characters, without spaces";
@@ -86,6 +72,7 @@ async fn try_answer(
             desk.resend(workspace, id).await
         }
         (Resource::Recovery, _) => desk.recover(workspace, request).await,
+        (Resource::PortalLinks, _) => desk.mint_portal_link(workspace, request).await,
     }
 }
 
@@ -161,21 +148,4 @@ fn not_found(detail: &str) -> Problem {
 fn invalid(pointer: &str, why: &str) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "Invalid request", why)
         .with("pointer", pointer)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_can_be_seen_from_its_first_to_its_last_character() {
-        for good in ["a", "acme", "Ärzte-42", "call/7", "{}", &"é".repeat(128)] {
-            assert!(is_name(good), "{good:?}");
-        }
-        for bad in
-            ["", " ", "a b", "a\n", "\0", "a\u{202e}b", "\u{200b}", "\u{feff}a", "\u{a0}", &"a".repeat(129)]
-        {
-            assert!(!is_name(bad), "{bad:?}");
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! Which thing a path names.
 
-use super::is_name;
+use crate::ledger::name_in_path;
 
 /// What stands before the name of a workspace.
 const WORKSPACES: &str = "/v1/workspaces/";
@@ -21,13 +21,19 @@ pub(super) enum Resource {
     Delivery,
     Resending,
     Recovery,
+    PortalLinks,
 }
 
 impl Resource {
     /// The methods it takes, as `Allow` has them.
     pub(super) fn methods(self) -> &'static str {
         match self {
-            Self::Calls | Self::Rotation | Self::Test | Self::Resending | Self::Recovery => "POST",
+            Self::Calls
+            | Self::Rotation
+            | Self::Test
+            | Self::Resending
+            | Self::Recovery
+            | Self::PortalLinks => "POST",
             Self::Workspace | Self::Call => "DELETE",
             Self::Endpoints => "GET, HEAD, POST",
             Self::Endpoint => "GET, HEAD, PATCH, DELETE",
@@ -63,6 +69,7 @@ impl<'p> Place<'p> {
             [workspace, "deliveries"] => (Resource::Deliveries, workspace, None),
             [workspace, "deliveries", id] => (Resource::Delivery, workspace, Some(id)),
             [workspace, "deliveries", id, "resend"] => (Resource::Resending, workspace, Some(id)),
+            [workspace, "portal-links"] => (Resource::PortalLinks, workspace, None),
             [workspace, "recover"] => (Resource::Recovery, workspace, None),
             _ => return None,
         };
@@ -72,26 +79,9 @@ impl<'p> Place<'p> {
 
     /// The workspace's name and the id, decoded; empty where the path has none. `None` if one cannot be a name.
     pub(super) fn names(&self) -> Option<(String, String)> {
-        let decoded = |segment: Option<&str>| segment.map_or_else(|| Some(String::new()), name_of);
+        let decoded = |segment: Option<&str>| segment.map_or_else(|| Some(String::new()), name_in_path);
         Some((decoded(self.workspace)?, decoded(self.id)?))
     }
-}
-
-/// A segment's name: percent-decoded once.
-fn name_of(segment: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => digit(rest.next()?)? << 4 | digit(rest.next()?)?,
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).ok().filter(|name| is_name(name))
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]

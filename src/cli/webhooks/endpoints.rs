@@ -11,11 +11,8 @@ use crate::admin::endpoint_in_json;
 use crate::cli::terminal::{shown, table};
 use crate::cli::{Ended, Failure, duration, print};
 use crate::clock::UnixMillis;
-use crate::ledger::{Change, Endpoint, EndpointState, NewEndpoint, STANDARD_CONCURRENCY};
+use crate::ledger::{Change, Endpoint, EndpointState, NewEndpoint, STANDARD_CONCURRENCY, is_description};
 use crate::webhook::{EndpointUrl, UrlRules};
-
-/// The longest description, in characters.
-const LONGEST_DESCRIPTION: usize = 500;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Add {
@@ -235,7 +232,7 @@ impl Remove {
 }
 
 fn description(text: &str) -> Result<String, String> {
-    let fits = text.chars().count() <= LONGEST_DESCRIPTION && !text.chars().any(char::is_control);
+    let fits = is_description(text);
     fits.then(|| text.to_owned())
         .ok_or_else(|| "takes at most 500 characters, without control characters".to_owned())
 }

@@ -5,15 +5,15 @@ mod endpoints;
 mod follow;
 mod history;
 pub(super) mod listen;
+mod portal;
 mod verdict;
 
 use clap::{Args, Subcommand};
 
 use super::{Ended, Failure};
-use crate::admin::is_name;
 use crate::clock::{Clock, SystemClock, UnixMillis};
 use crate::config::Sources;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, is_name};
 use crate::sender;
 
 #[derive(Debug, Subcommand)]
@@ -38,6 +38,8 @@ pub(super) enum Webhooks {
     Resend(history::Resend),
     /// Send everything again that failed in a range of time
     Recover(history::Recover),
+    /// Print a link that lets somebody into the settings page, once
+    Portal(portal::Portal),
     /// Play a receiver: print what arrives, and say whether its signatures are good
     Listen(listen::Listen),
 }
@@ -47,6 +49,8 @@ impl Webhooks {
         match self {
             // A receiver needs neither settings nor a database.
             Self::Listen(listen) => listen.run(),
+            // It needs the keyring, and no database.
+            Self::Portal(portal) => portal.run(sources),
             Self::Add(add) => on_ledger(sources, true, async |desk| add.run(&desk).await),
             Self::List(list) => on_ledger(sources, false, async |desk| list.run(&desk).await),
             Self::Secret(secret) => on_ledger(sources, false, async |desk| secret.run(&desk).await),

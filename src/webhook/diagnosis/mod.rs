@@ -37,6 +37,35 @@ pub fn diagnose(url: &EndpointUrl, exchange: &Exchange, deadline: Duration) -> D
     }
 }
 
+/// Whether a receiver may be asked for its methods before anything is sent. Make and Zapier take every method, so there
+/// is nothing to learn, and they might count the question.
+#[must_use]
+pub fn is_looked_at(url: &EndpointUrl) -> bool {
+    !platform::takes_every_method(url.host())
+}
+
+/// Says what a look at a receiver found wrong, before anything was sent; `None` if nothing speaks against it. Most
+/// receivers answer the question for their methods with an error, which means nothing.
+#[must_use]
+pub fn diagnose_look(url: &EndpointUrl, exchange: &Exchange) -> Option<Diagnosis> {
+    let answer = match &exchange.result {
+        Err(error) => return Some(failure::failed(url, error)),
+        Ok(answer) => answer,
+    };
+    let takes_post = |methods: &String| {
+        let mut methods = methods.split(',').map(str::trim);
+        methods.any(|method| method == "*" || method.eq_ignore_ascii_case("POST"))
+    };
+    let said = answer.allow.as_ref().or(answer.allow_from_pages.as_ref());
+    match said {
+        Some(methods) if !methods.trim().is_empty() && !takes_post(methods) => Some(
+            Diagnosis::new("method_not_allowed", format!("This URL takes {}, and no POST.", quote::quoted(methods)))
+                .advise("Webhooks are POSTs: let the receiver take POST here (in n8n, the Webhook node's HTTP Method)."),
+        ),
+        _ => platform::answered(url, answer).filter(|diagnosis| diagnosis.code.starts_with("n8n_")),
+    }
+}
+
 impl Diagnosis {
     fn new(code: &'static str, summary: impl Into<String>) -> Self {
         Self { summary: summary.into(), advice: None, code }

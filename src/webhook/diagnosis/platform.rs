@@ -33,6 +33,10 @@ pub(super) fn how_to_answer_sooner(url: &EndpointUrl) -> &'static str {
     }
 }
 
+pub(super) fn takes_every_method(host: &str) -> bool {
+    is_make(host) || host == "hooks.zapier.com"
+}
+
 fn is_make(host: &str) -> bool {
     let domains = [".make.com", ".integromat.com", ".make.celonis.com"];
     host.starts_with("hook.") && domains.iter().any(|domain| host.ends_with(domain))

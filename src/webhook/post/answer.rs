@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::{ALLOW, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
+use http::header::{ACCESS_CONTROL_ALLOW_METHODS, ALLOW, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, StatusCode};
 
 /// How much of a header field is kept, in bytes: a URL may be this long.
@@ -21,6 +21,8 @@ pub struct Answer {
     pub content_type: Option<String>,
     /// `Allow`: the methods that the receiver takes.
     pub allow: Option<String>,
+    /// `Access-Control-Allow-Methods`: the methods that it takes from web pages.
+    pub allow_from_pages: Option<String>,
     /// Whether Cloudflare answered in the receiver's place, with a riddle for browsers (`cf-mitigated: challenge`).
     pub challenged: bool,
     /// How the body begins, as text: control characters and broken UTF-8 are replaced by `\u{FFFD}`.
@@ -43,6 +45,7 @@ impl Answer {
             retry_after: field(&RETRY_AFTER).and_then(|text| retry_after(&text, field(&DATE).as_deref())),
             content_type: field(&CONTENT_TYPE),
             allow: field(&ALLOW),
+            allow_from_pages: field(&ACCESS_CONTROL_ALLOW_METHODS),
             challenged,
             excerpt: shown(body, longest),
         }

@@ -41,6 +41,9 @@ use super::network::AllowedNetworks;
 const MOST_IDLE: usize = 4;
 const IDLE_FOR: Duration = Duration::from_secs(30);
 
+/// How long a person waits to be told what is wrong with a URL.
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
+
 /// The largest head of an answer, in bytes and fields.
 const LARGEST_HEAD: usize = 64 * 1024;
 const MOST_FIELDS: usize = 100;
@@ -131,13 +134,33 @@ impl Poster {
     /// The answer's body belongs to it: one that breaks or is not finished in time makes the attempt fail, whatever its
     /// head said. Only what goes beyond the excerpt is not waited for.
     pub async fn post(&self, url: &EndpointUrl, headers: HeaderMap, body: Bytes) -> Exchange {
+        self.exchange(Method::POST, url, headers, body, self.deadline).await
+    }
+
+    /// Asks a receiver which methods it takes, as a browser would before it posts: no receiver takes that for an event.
+    pub async fn look(&self, url: &EndpointUrl) -> Exchange {
+        let headers = [("access-control-request-method", "POST"), ("origin", "https://webhook.invalid")]
+            .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let headers = HeaderMap::from_iter(headers);
+        self.exchange(Method::OPTIONS, url, headers, Bytes::new(), self.deadline.min(LONGEST_LOOK)).await
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        url: &EndpointUrl,
+        headers: HeaderMap,
+        body: Bytes,
+        deadline: Duration,
+    ) -> Exchange {
         let started = Instant::now();
         let progress = Arc::new(Progress::default());
-        let attempt = self.attempt(self.request(url, headers, body, &progress), &progress);
-        let attempt = PROGRESS.scope(Arc::clone(&progress), attempt);
-        let result = match tokio::time::timeout(self.deadline, attempt).await {
+        let mut request = self.request(url, headers, body, &progress);
+        *request.method_mut() = method;
+        let attempt = PROGRESS.scope(Arc::clone(&progress), self.attempt(request, &progress));
+        let result = match tokio::time::timeout(deadline, attempt).await {
             Ok(result) => result,
-            Err(_) => Err(PostError::TimedOut { phase: progress.phase(), after: self.deadline }),
+            Err(_) => Err(PostError::TimedOut { phase: progress.phase(), after: deadline }),
         };
         Exchange { took: started.elapsed(), result }
     }
@@ -157,7 +180,6 @@ impl Poster {
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         let mut request =
             Request::new(RequestBody { bytes: Full::new(body), progress: Arc::clone(progress) });
-        *request.method_mut() = Method::POST;
         *request.uri_mut() = url.uri().clone();
         *request.headers_mut() = headers;
         request

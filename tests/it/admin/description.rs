@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use webhook_assets::Keyring;
 use webhook_assets::admin;
+use webhook_assets::clock::UnixSeconds;
+use webhook_assets::signed_url::SigningKey;
 
 use super::minting::bad_wishes;
 use super::{Desk, JSON, TOKEN, webhooks, wish};
 use crate::support::receiver::Receiver;
 use crate::support::stores::Fault;
-use crate::support::{ABSENT, Answer, CALL};
+use crate::support::{ABSENT, Answer, CALL, NOW, Plan, key};
 
 #[tokio::test]
 async fn the_description_is_well_formed_and_complete_in_itself() {
@@ -241,9 +244,17 @@ async fn see_webhooks(seen: &mut Seen) {
     let waiting = webhooks::waiting_delivery(&desk).await;
     let resend = format!("/v1/workspaces/acme/deliveries/{waiting}/resend");
     seen.ask(&desk, "POST", &resend, &[], b"").await;
+    let keyless = Desk::of(Plan { keyring: of_tomorrow(), ..Plan::sending().await }).await;
+    seen.ask(&keyless, "POST", "/v1/workspaces/acme/portal-links", &[JSON], b"{}").await;
     for path in ["/v1/workspaces/acme/calls/call-1", "/v1/workspaces/acme"] {
         seen.ask(&desk, "DELETE", path, &[], b"").await;
     }
+}
+
+/// A keyring whose only key does not sign yet.
+fn of_tomorrow() -> Keyring {
+    let tomorrow = UnixSeconds(NOW.0 + 86_400);
+    Keyring::new(vec![SigningKey::new("later", key(), tomorrow, None)]).unwrap()
 }
 
 /// A good request for each operation that leaves the others' endpoint and delivery alone: method, path, body.
@@ -273,6 +284,7 @@ async fn good_requests(desk: &Desk) -> Vec<(&'static str, String, String)> {
         ("GET", of(&format!("/deliveries/{delivery}")), String::new()),
         ("POST", of(&format!("/deliveries/{delivery}/resend")), String::new()),
         ("POST", of("/recover"), range),
+        ("POST", of("/portal-links"), json!({"listen": true, "expires_in": 60}).to_string()),
         ("DELETE", of("/calls/call-0"), String::new()),
         ("DELETE", "/v1/workspaces/other".to_owned(), String::new()),
     ]

@@ -4,7 +4,7 @@ use super::{Home, Ran};
 
 /// A value that no setting of its kind takes, for every setting that can be wrong; as TOML, as text, and what the
 /// message says it takes.
-const BAD: [(&str, &str, &str, &str); 44] = [
+const BAD: [(&str, &str, &str, &str); 47] = [
     ("listen", "\"8080\"", "\"8080\"", "127.0.0.1:8080"),
     ("public_url", "\"app.example.com\"", "\"app.example.com\"", "https://"),
     ("longest_lifetime", "\"a day\"", "\"a day\"", "24h"),
@@ -38,6 +38,9 @@ const BAD: [(&str, &str, &str, &str); 44] = [
     ("admin.listen", "\"localhost\"", "\"localhost\"", "an address"),
     ("admin.connections", "0", "0", "a whole number"),
     ("admin.token_file", "\"/nowhere/token\"", "\"/nowhere/token\"", "a readable file"),
+    ("console.url", "\"https://example.com/a\"", "\"https://example.com/a\"", "without a path"),
+    ("console.link_lifetime", "\"0s\"", "\"0s\"", "a duration"),
+    ("console.session_lifetime", "\"a day\"", "\"a day\"", "a duration"),
     ("webhooks.database", "\"mysql://host/calls\"", "\"mysql://host/calls\"", "postgres://"),
     ("webhooks.attempt_timeout", "\"0s\"", "\"0s\"", "a duration"),
     ("webhooks.asset_wait", "\"soon\"", "\"soon\"", "a duration"),

@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 use webhook_assets::admin::{self, Admin};
 use webhook_assets::clock::{Clock, ManualClock, UnixSeconds};
+use webhook_assets::console;
 use webhook_assets::gateway::{self, AllowedOrigins, Gateway};
 use webhook_assets::keys::KeyringInForce;
 use webhook_assets::ledger::{self, DatabaseUrl, Ledger};
@@ -92,6 +93,7 @@ pub struct Plan {
     pub server: server::Config,
     pub certificate: Option<Certificate>,
     pub admin_token: Option<&'static str>,
+    pub console: console::Config,
     /// Whether webhooks are sent, from a database of the site's own.
     pub sender: Option<sender::Config>,
 }
@@ -148,6 +150,11 @@ impl Plan {
             },
             certificate: None,
             admin_token: None,
+            console: console::Config {
+                url: None,
+                link_lifetime: Duration::from_secs(900),
+                session_lifetime: Duration::from_secs(8 * 3_600),
+            },
             sender: None,
         }
     }
@@ -223,7 +230,7 @@ impl Plan {
             metrics: metrics.clone(),
             sender: sender.clone(),
         };
-        let admin = Admin::new(admin::Config { listen, token }, services);
+        let admin = Admin::new(admin::Config { listen, token, console: self.console }, services);
         let gateway_listener = TcpListener::bind(listen).await.unwrap();
         let admin_listener = TcpListener::bind(listen).await.unwrap();
         let site = Site {

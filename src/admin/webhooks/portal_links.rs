@@ -1,0 +1,49 @@
+//! Links that let people into the settings page.
+
+use std::time::Duration;
+
+use http::header::HOST;
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use super::fields::{Fields, whole};
+use super::{Desk, read_json};
+use crate::admin::{Answer, json_answer};
+use crate::clock::UnixMillis;
+use crate::console::Access;
+use crate::problem::Problem;
+
+/// The longest that a portal link may be usable, in seconds.
+const LONGEST: u32 = 86_400;
+
+impl Desk<'_> {
+    pub(super) async fn mint_portal_link(
+        &self,
+        workspace: &str,
+        request: Request<Incoming>,
+    ) -> Result<Answer, Problem> {
+        let host = request.uri().authority().map(|authority| authority.as_str().to_owned());
+        let named = || request.headers().get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
+        let host = host.or_else(named);
+        let mut fields = Fields::of(read_json(request).await?, &["listen", "expires_in"])?;
+        let listen = fields.optional("listen", "true or false", Value::as_bool)?.unwrap_or(false);
+        let expires_in =
+            fields.optional("expires_in", "a whole number of seconds from 1 to 86400", |value| {
+                whole(value, 1..=LONGEST)
+            })?;
+        let lifetime = expires_in.map(|seconds| Duration::from_secs(seconds.into()));
+        let access = Access { workspace: Some(workspace.to_owned()), listen };
+        let link = self.admin.0.console.portal_link(&access, lifetime, host.as_deref()).map_err(|error| {
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no_portal_link",
+                "No portal link",
+                &error.to_string(),
+            )
+        })?;
+        tracing::info!(target: "webhook_assets::audit", workspace, listen, "a portal link was minted");
+        let expires_at = UnixMillis::from(link.expires_at).to_string();
+        Ok(json_answer(StatusCode::CREATED, &json!({"url": link.as_str(), "expires_at": expires_at})))
+    }
+}

@@ -1,0 +1,73 @@
+//! `webhooks portal`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::name;
+use crate::Keyring;
+use crate::cli::{Ended, Failure, duration, print};
+use crate::clock::{Clock, SystemClock, UnixMillis};
+use crate::config::Sources;
+use crate::console::{Access, portal_link};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Portal {
+    /// The one workspace that the link opens
+    #[arg(long, short, value_name = "NAME", value_parser = name, required_unless_present = "operator")]
+    workspace: Option<String>,
+    /// Let them play recordings and read transcripts too
+    #[arg(long)]
+    listen: bool,
+    /// A link for yourself: it opens every workspace, recordings included
+    #[arg(long, conflicts_with_all = ["workspace", "listen"])]
+    operator: bool,
+    /// How long the link can be used; console.link_lifetime if left out
+    #[arg(long, value_name = "DURATION", value_parser = lifetime)]
+    expires_in: Option<Duration>,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Portal {
+    pub(super) fn run(self, sources: &Sources) -> Ended {
+        let (config, listen, keys) = sources.read_for_portal()?;
+        let keyring = Keyring::read(&keys).map_err(Failure::setting)?;
+        let origin = match &config.url {
+            Some(url) => url.as_str().to_owned(),
+            None => own_address(listen)?,
+        };
+        let access = Access { listen: self.listen || self.operator, workspace: self.workspace };
+        let lifetime = self.expires_in.unwrap_or(config.link_lifetime);
+        let link =
+            portal_link(&origin, &keyring, &access, lifetime, SystemClock.now()).map_err(Failure::failed)?;
+        if self.json {
+            let expires_at = UnixMillis::from(link.expires_at).to_string();
+            let object = json!({"url": link.as_str(), "expires_at": expires_at});
+            return print(&format!("{object:#}\n"));
+        }
+        print(&format!("{}\n", link.as_str()))
+    }
+}
+
+/// Where people on this machine reach the admin listener.
+fn own_address(listen: SocketAddr) -> Result<String, Failure> {
+    if listen.port() == 0 || listen.ip().is_unspecified() {
+        return Err(Failure::Setting(
+            "console.url: not set (WEBHOOK_ASSETS_CONSOLE_URL); takes scheme and host under which people reach the settings \
+             page, because admin.listen is no address that a link could name"
+                .to_owned(),
+        ));
+    }
+    Ok(format!("http://{listen}"))
+}
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    let lifetime = duration(text)?;
+    let longest = Duration::from_secs(24 * 60 * 60);
+    let fits = (Duration::from_secs(1)..=longest).contains(&lifetime);
+    if fits { Ok(lifetime) } else { Err("takes a duration from 1s to 24h".to_owned()) }
+}

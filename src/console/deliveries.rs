@@ -1,0 +1,339 @@
+//! What was sent: the list, one delivery with its attempts, and sending it again.
+
+use std::time::Duration;
+
+use askama::Template;
+use http::StatusCode;
+
+use super::frame::{Frame, page};
+use super::payload::{Payload, begin_of};
+use super::route::in_path;
+use super::shown::{Pill, Time, name_of, of_state, took};
+use super::texts::{Said, diagnosis_in};
+use super::{Answer, Trouble, Visit, see_other};
+use crate::clock::UnixMillis;
+use crate::ledger::{Attempt, Delivery, DeliveryState, Endpoint, Filter, Resent, is_name};
+use crate::webhook::parse_time;
+
+/// How many deliveries a page lists.
+const LIMIT: usize = 25;
+
+/// How many webhooks can be chosen from; the page of one leads to its deliveries too.
+const CHOICES: usize = 100;
+
+/// How many attempts a page shows, the newest first, and how much of each answer, in bytes of markup.
+const ATTEMPTS: usize = 8;
+const LONGEST_ANSWER: usize = 2 * 1024;
+
+/// The names of the search's fields.
+const FIELDS: [&str; 6] = ["webhook", "status", "call", "within", "from", "to"];
+
+/// One line of a list.
+pub(super) struct Row {
+    pub(super) href: String,
+    pub(super) pill: Pill,
+    /// The call's id; `None` for test events.
+    pub(super) call: Option<String>,
+    pub(super) webhook: String,
+    pub(super) at: Time,
+    pub(super) attempts: u32,
+    pub(super) answer: Option<u16>,
+}
+
+#[derive(Template)]
+#[template(path = "deliveries.html")]
+struct Deliveries {
+    f: Frame,
+    rows: Vec<Row>,
+    live: bool,
+    searched: bool,
+    first: Option<String>,
+    next: Option<String>,
+    webhooks: Vec<Choice>,
+    states: Vec<Choice>,
+    times: Vec<Choice>,
+    call: String,
+    from: String,
+    to: String,
+    wrong: Option<&'static str>,
+}
+
+/// A choice of a list.
+pub(super) struct Choice {
+    pub(super) value: String,
+    pub(super) word: String,
+    pub(super) chosen: bool,
+}
+
+#[derive(Template)]
+#[template(path = "delivery.html")]
+struct DeliveryPage {
+    f: Frame,
+    path: String,
+    delivery: Delivery,
+    pill: Pill,
+    at: Time,
+    ended_at: Option<Time>,
+    due_at: Option<Time>,
+    webhook: Option<(String, String)>,
+    who: Option<String>,
+    attempts: Vec<AttemptShown>,
+    /// How many attempts before these are not shown.
+    earlier: Option<u32>,
+    recording: Option<Fetched>,
+    transcript: Option<Fetched>,
+    links_expire: Option<Time>,
+    links_live: bool,
+    payload: Option<Payload>,
+    live: bool,
+    done: Option<&'static str>,
+    can_resend: bool,
+    /// Whether the links are on the page, because they were asked for.
+    unveiled: bool,
+}
+
+struct AttemptShown {
+    number: u32,
+    at: Time,
+    took: String,
+    status: Option<u16>,
+    good: bool,
+    said: Said,
+    excerpt: Option<String>,
+}
+
+/// Whether an asset was fetched by the link that was sent.
+struct Fetched(Option<Time>);
+
+impl Visit<'_> {
+    pub(super) fn row(&self, delivery: &Delivery, endpoints: &[Endpoint]) -> Row {
+        let t = self.lang.texts();
+        let webhook = endpoints.iter().find(|endpoint| endpoint.id == delivery.endpoint);
+        Row {
+            href: self.path(&format!("/deliveries/{}", delivery.id)),
+            pill: Pill::of_delivery(delivery, t),
+            call: delivery.call.clone(),
+            webhook: webhook.map_or_else(|| t.removed_webhook.to_owned(), name_of),
+            at: Time(delivery.created_at),
+            attempts: delivery.attempts,
+            answer: delivery.last_status,
+        }
+    }
+
+    pub(super) async fn list_deliveries(&self) -> Result<Answer, Trouble> {
+        let t = self.lang.texts();
+        let endpoints = self.ledger().endpoints(self.workspace).await?;
+        let read = self.filter();
+        let filter = read.clone().unwrap_or_default();
+        let found =
+            self.ledger().deliveries(self.workspace, &filter, LIMIT).await?.ok_or(Trouble::NotFound)?;
+        let searched = FIELDS.iter().any(|name| self.query.has(name));
+        let search = self.query.query(&FIELDS);
+        let here = self.path("/deliveries");
+        let with = |more: &str| {
+            let parts: Vec<&str> =
+                [search.as_str(), more].into_iter().filter(|part| !part.is_empty()).collect();
+            if parts.is_empty() { here.clone() } else { format!("{here}?{}", parts.join("&")) }
+        };
+        let deliveries = Deliveries {
+            rows: found.deliveries.iter().map(|delivery| self.row(delivery, &endpoints)).collect(),
+            // Older pages do not change.
+            live: filter.cursor.is_none() && read.is_ok(),
+            searched,
+            first: filter.cursor.is_some().then(|| with("")),
+            next: found.next.map(|next| with(&format!("cursor={}", in_path(&next)))),
+            webhooks: self.choices_of_webhooks(&endpoints),
+            states: self.choices_of_states(),
+            times: self.choices_of_times(),
+            call: self.query.get("call").to_owned(),
+            from: self.query.get("from").to_owned(),
+            to: self.query.get("to").to_owned(),
+            wrong: read.err(),
+            f: self.frame(t.deliveries, "deliveries", &with("")),
+        };
+        let status =
+            if deliveries.wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+        page(status, &deliveries)
+    }
+
+    /// What the search asks for; or what is wrong with it.
+    fn filter(&self) -> Result<Filter, &'static str> {
+        let t = self.lang.texts();
+        let named = |name| {
+            let text = self.query.get(name);
+            is_name(text).then(|| text.to_owned())
+        };
+        let time = |name: &str| match self.query.get(name) {
+            "" => Ok(None),
+            text => read_time(text).map(Some).ok_or(t.wrong_time),
+        };
+        if self.query.has("call") && named("call").is_none() {
+            return Err(t.wrong_call);
+        }
+        let from = match within(self.query.get("within")) {
+            Some(within) => Some(self.sender.now().minus(within)),
+            None => time("from")?,
+        };
+        Ok(Filter {
+            endpoint: named("webhook"),
+            state: DeliveryState::of(self.query.get("status")),
+            call: named("call"),
+            from,
+            to: time("to")?,
+            cursor: named("cursor"),
+        })
+    }
+
+    pub(super) fn choices_of_webhooks(&self, endpoints: &[Endpoint]) -> Vec<Choice> {
+        let chosen = self.query.get("webhook");
+        let all =
+            Choice { value: String::new(), word: self.lang.texts().all_webhooks.to_owned(), chosen: false };
+        let each = endpoints.iter().take(CHOICES).map(|endpoint| Choice {
+            value: endpoint.id.clone(),
+            word: name_of(endpoint),
+            chosen: endpoint.id == chosen,
+        });
+        std::iter::once(all).chain(each).collect()
+    }
+
+    fn choices_of_states(&self) -> Vec<Choice> {
+        let t = self.lang.texts();
+        let chosen = DeliveryState::of(self.query.get("status"));
+        let all = Choice { value: String::new(), word: t.any_status.to_owned(), chosen: false };
+        let each = DeliveryState::ALL.into_iter().map(|state| Choice {
+            value: state.name().to_owned(),
+            word: of_state(state, t).to_owned(),
+            chosen: chosen == Some(state),
+        });
+        std::iter::once(all).chain(each).collect()
+    }
+
+    pub(super) fn choices_of_times(&self) -> Vec<Choice> {
+        let t = self.lang.texts();
+        let chosen = self.query.get("within");
+        let choices = [("", t.any_time), ("1h", t.last_hour), ("24h", t.last_day), ("7d", t.last_week)];
+        let choice = |(value, word): (&str, &str)| Choice {
+            value: value.to_owned(),
+            word: word.to_owned(),
+            chosen: value == chosen,
+        };
+        choices.into_iter().map(choice).collect()
+    }
+
+    pub(super) async fn show_delivery(&self, id: &str, unveiled: bool) -> Result<Answer, Trouble> {
+        if unveiled && !self.session.may_listen() {
+            return Err(Trouble::NotAllowed);
+        }
+        let t = self.lang.texts();
+        let found = self.ledger().delivery(self.workspace, id).await?;
+        let (delivery, attempts) = found.ok_or(Trouble::NotFound)?;
+        let call = self.ledger().call_of(self.workspace, id).await?;
+        let endpoint = self.ledger().endpoint(self.workspace, &delivery.endpoint).await?;
+        let payload = match &call {
+            Some(call) => Some(self.payload(&delivery, call, endpoint.as_ref(), unveiled).await?),
+            None => None,
+        };
+        let now = self.sender.now();
+        let pending = !matches!(delivery.state, DeliveryState::Delivered | DeliveryState::Failed);
+        let done = match self.query.get("done") {
+            "resent" => Some(t.done_resent),
+            "under-way" => Some(t.done_under_way),
+            "no-webhook" => Some(t.done_no_webhook),
+            _ => None,
+        };
+        let title = delivery.call.clone().unwrap_or_else(|| t.test_event.to_owned());
+        let path = self.path(&format!("/deliveries/{}", in_path(id)));
+        let delivery_page = DeliveryPage {
+            f: self.frame(&title, "deliveries", &path),
+            pill: Pill::of_delivery(&delivery, t),
+            at: Time(delivery.created_at),
+            ended_at: delivery.ended_at.map(Time),
+            due_at: delivery.due_at.filter(|_| delivery.state == DeliveryState::Waiting).map(Time),
+            can_resend: !pending && endpoint.is_some(),
+            webhook: endpoint.map(|endpoint| {
+                (self.path(&format!("/webhooks/{}", in_path(&endpoint.id))), name_of(&endpoint))
+            }),
+            who: payload.as_ref().and_then(|payload| payload.who.clone()),
+            earlier: u32::try_from(attempts.len().saturating_sub(ATTEMPTS)).ok().filter(|more| *more > 0),
+            attempts: attempts.iter().rev().take(ATTEMPTS).map(|attempt| self.attempt(attempt)).collect(),
+            recording: delivery.recording.as_ref().map(|_| Fetched(delivery.recording_fetched_at.map(Time))),
+            transcript: delivery
+                .transcript
+                .as_ref()
+                .map(|_| Fetched(delivery.transcript_fetched_at.map(Time))),
+            links_expire: delivery.links_expire.map(|expires| Time(expires.into())),
+            links_live: delivery.links_expire.is_some_and(|expires| now.seconds() < expires),
+            live: !unveiled,
+            path,
+            delivery,
+            payload,
+            done,
+            unveiled,
+        };
+        if unveiled {
+            tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, delivery = id, "a delivery's links were shown");
+        }
+        page(StatusCode::OK, &delivery_page)
+    }
+
+    fn attempt(&self, attempt: &Attempt) -> AttemptShown {
+        AttemptShown {
+            number: attempt.number,
+            at: Time(attempt.started_at),
+            took: took(attempt.took, self.lang.texts()),
+            status: attempt.status,
+            good: attempt.status.is_some_and(|status| (200..300).contains(&status)),
+            said: diagnosis_in(self.lang, &attempt.code, &attempt.summary, attempt.advice.as_deref()),
+            excerpt: attempt
+                .excerpt
+                .as_ref()
+                .filter(|excerpt| !excerpt.trim().is_empty())
+                .map(|excerpt| begin_of(excerpt, LONGEST_ANSWER).0),
+        }
+    }
+
+    pub(super) async fn resend(&self, id: &str) -> Result<Answer, Trouble> {
+        let done = match self.sender.resend(self.workspace, id).await? {
+            Resent::Due => "resent",
+            Resent::UnderWay => "under-way",
+            Resent::NoEndpoint => "no-webhook",
+            Resent::Unknown => return Err(Trouble::NotFound),
+        };
+        Ok(see_other(&self.path(&format!("/deliveries/{}?done={done}", in_path(id)))))
+    }
+}
+
+/// The last so long.
+pub(super) fn within(text: &str) -> Option<Duration> {
+    const HOUR: u64 = 60 * 60;
+    let hours = match text {
+        "1h" => 1,
+        "24h" => 24,
+        "7d" => 7 * 24,
+        _ => return None,
+    };
+    Some(Duration::from_secs(hours * HOUR))
+}
+
+/// A moment as the script sends it, or as a browser's own field does, which knows no zone: then it is UTC.
+pub(super) fn read_time(text: &str) -> Option<UnixMillis> {
+    let utc = |form: &str| parse_time(&format!("{text}{form}"));
+    parse_time(text).or_else(|| utc("Z")).or_else(|| utc(":00Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browsers_own_field_is_utc() {
+        let moment = UnixMillis(1_765_981_800_000);
+        for text in
+            ["2025-12-17T14:30", "2025-12-17T14:30:00", "2025-12-17T14:30:00Z", "2025-12-17T15:30:00+01:00"]
+        {
+            assert_eq!(read_time(text), Some(moment), "{text}");
+        }
+        assert_eq!(read_time("yesterday"), None);
+        assert_eq!(read_time(""), None);
+    }
+}

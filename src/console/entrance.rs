@@ -1,0 +1,174 @@
+//! Coming in and going out: portal links, the operator's token, and a page that says how for everybody else.
+
+use askama::Template;
+use http::StatusCode;
+use http::header::{HeaderValue, REFERRER_POLICY, SET_COOKIE};
+
+use super::form::Form;
+use super::frame::{Frame, Notice, page};
+use super::portal::{Access, Ticket};
+use super::session::Session;
+use super::shown::Time;
+use super::texts::Lang;
+use super::{Answer, Parts, ROOT, Trouble, Visit, route, see_other};
+use crate::signed_url::{PassError, Purpose};
+
+#[derive(Template)]
+#[template(path = "enter.html")]
+struct Enter<'e> {
+    f: Frame,
+    pass: &'e str,
+    workspace: Option<&'e str>,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignIn {
+    f: Frame,
+    wrong: bool,
+}
+
+#[derive(Template)]
+#[template(path = "workspaces.html")]
+struct Workspaces {
+    f: Frame,
+    lines: Vec<WorkspaceShown>,
+    next: Option<String>,
+}
+
+struct WorkspaceShown {
+    href: String,
+    name: String,
+    endpoints: String,
+    failing: Option<String>,
+    since: Time,
+}
+
+/// How many workspaces a page lists.
+const WORKSPACES: usize = 50;
+
+impl Parts {
+    /// A portal link is followed by GET, which shows a button and changes nothing (programs that preview links do as
+    /// much), and used by POST, once.
+    pub(super) async fn enter(
+        &self,
+        posted: bool,
+        query: &Form,
+        form: &Form,
+        lang: Lang,
+    ) -> Result<Answer, Trouble> {
+        let pass = if posted { form.get("pass") } else { query.get("pass") };
+        let (keyring, now) = (self.services.keyring.load(), self.services.clock.now());
+        let (ticket, expires) = match Ticket::read(Purpose::PortalLink, pass, &keyring, now) {
+            Ok(read) => read,
+            Err(PassError::Expired(_)) => return self.refuse_link(lang, lang.texts().link_expired),
+            Err(PassError::Invalid) => return self.refuse_link(lang, lang.texts().link_invalid),
+        };
+        if !posted {
+            let f = Frame::new(lang, lang.texts().enter, &format!("{ROOT}/enter"));
+            let workspace = ticket.access.workspace.as_deref();
+            let mut answer = page(StatusCode::OK, &Enter { f, pass, workspace })?;
+            // The address of this page lets people in: nobody is told it, not even ourselves in a second log line.
+            answer.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin"));
+            return Ok(answer);
+        }
+        let sender = self.services.sender.as_ref().ok_or(Trouble::NotFound)?;
+        if !sender.ledger().use_portal_link(&ticket.id, expires, now).await? {
+            return self.refuse_link(lang, lang.texts().link_used);
+        }
+        let workspace = ticket.access.workspace.as_deref();
+        tracing::info!(target: "webhook_assets::audit", workspace, operator = workspace.is_none(), "a portal link was used");
+        self.let_in(&ticket.access)
+    }
+
+    pub(super) fn sign_in(&self, posted: bool, form: &Form, lang: Lang) -> Result<Answer, Trouble> {
+        // Without a token there is nothing to sign in with: the operator comes by a portal link.
+        let Some(token) = &self.services.token else { return self.no_way_in(lang, ROOT) };
+        if posted && token.is(form.get("token")) {
+            tracing::info!(target: "webhook_assets::audit", "the operator signed in to the settings page");
+            return self.let_in(&Access { workspace: None, listen: true });
+        }
+        if posted {
+            tracing::warn!(target: "webhook_assets::audit", "a wrong token was given to the settings page");
+        }
+        let status = if posted { StatusCode::FORBIDDEN } else { StatusCode::OK };
+        let f = Frame::new(lang, lang.texts().sign_in, &format!("{ROOT}/sign-in"));
+        page(status, &SignIn { f, wrong: posted })
+    }
+
+    /// What is posted without a session signs nobody out; with one it has to come from a page of ours.
+    pub(super) fn sign_out(
+        &self,
+        session: Option<&Session>,
+        form: &Form,
+        lang: Lang,
+    ) -> Result<Answer, Trouble> {
+        let (keyring, now) = (self.services.keyring.load(), self.services.clock.now());
+        if session.is_some_and(|session| !session.gave_out(form.get("csrf"), &keyring, now)) {
+            return Err(Trouble::NotOurs);
+        }
+        let t = lang.texts();
+        let f = Frame::new(lang, t.signed_out, ROOT);
+        let notice = Notice { f, heading: t.signed_out, text: t.signed_out_text, link: None };
+        let answer = page(StatusCode::OK, &notice)?;
+        with_cookie(answer, &self.no_session_cookie())
+    }
+
+    /// No link, no page.
+    pub(super) fn no_way_in(&self, lang: Lang, path: &str) -> Result<Answer, Trouble> {
+        let t = lang.texts();
+        let sign_in = format!("{ROOT}/sign-in");
+        let link = self.services.token.is_some().then_some((sign_in.as_str(), t.sign_in_as_operator));
+        let f = Frame::new(lang, t.come_by_link, path);
+        page(StatusCode::FORBIDDEN, &Notice { f, heading: t.come_by_link, text: t.come_by_link_text, link })
+    }
+
+    fn refuse_link(&self, lang: Lang, why: &'static str) -> Result<Answer, Trouble> {
+        let f = Frame::new(lang, lang.texts().link_refused, ROOT);
+        let notice = Notice { f, heading: lang.texts().link_refused, text: why, link: None };
+        page(StatusCode::FORBIDDEN, &notice)
+    }
+
+    fn let_in(&self, access: &Access) -> Result<Answer, Trouble> {
+        let cookie = self.session_cookie(access).map_err(|error| {
+            tracing::error!(%error, "nobody can be signed in");
+            Trouble::Broken
+        })?;
+        let start = access.workspace.as_deref().map_or_else(|| ROOT.to_owned(), route::of_workspace);
+        with_cookie(see_other(&start), &cookie)
+    }
+}
+
+fn with_cookie(mut answer: Answer, cookie: &str) -> Result<Answer, Trouble> {
+    let cookie = HeaderValue::from_str(cookie).map_err(|_| Trouble::Broken)?;
+    answer.headers_mut().append(SET_COOKIE, cookie);
+    Ok(answer)
+}
+
+impl Visit<'_> {
+    /// The operator's first page.
+    pub(super) async fn show_workspaces(&self) -> Result<Answer, Trouble> {
+        let t = self.lang.texts();
+        if self.query.has("open") {
+            return match crate::ledger::is_name(self.query.get("open")) {
+                true => Ok(see_other(&route::of_workspace(self.query.get("open")))),
+                false => Err(Trouble::NotFound),
+            };
+        }
+        let mut found = self.ledger().workspaces(self.query.get("after"), WORKSPACES + 1).await?;
+        let more = found.len() > WORKSPACES;
+        found.truncate(WORKSPACES);
+        let next =
+            found.last().filter(|_| more).map(|last| format!("{ROOT}?after={}", route::in_path(&last.name)));
+        let lines = found.into_iter().map(|line| WorkspaceShown {
+            href: route::of_workspace(&line.name),
+            endpoints: t.counted(line.endpoints, t.webhook_one, t.webhook_many),
+            failing: (line.failing > 0).then(|| t.fill(t.failing, line.failing)),
+            since: Time(line.since),
+            name: line.name,
+        });
+        let lines = lines.collect();
+        let f = Frame::new(self.lang, t.workspaces, ROOT).signed_in(self.session, "workspaces");
+        page(StatusCode::OK, &Workspaces { f, lines, next })
+    }
+}

@@ -1,0 +1,46 @@
+//! Style sheet, script and icon: part of the program, under names that change with their content, so that browsers may
+//! keep them.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::{Response, StatusCode};
+use sha2::{Digest, Sha256};
+
+use super::{Answer, ROOT};
+
+/// A file and where it is.
+pub(super) struct File {
+    pub(super) path: String,
+    media_type: &'static str,
+    content: &'static str,
+}
+
+impl File {
+    fn new(name: &str, extension: &str, media_type: &'static str, content: &'static str) -> Self {
+        let hash: String = hex::encode(Sha256::digest(content)).chars().take(16).collect();
+        Self { path: format!("{ROOT}/files/{name}-{hash}.{extension}"), media_type, content }
+    }
+}
+
+pub(super) static STYLE: LazyLock<File> =
+    LazyLock::new(|| File::new("console", "css", "text/css; charset=utf-8", include_str!("console.css")));
+pub(super) static SCRIPT: LazyLock<File> = LazyLock::new(|| {
+    File::new("console", "js", "text/javascript; charset=utf-8", include_str!("console.js"))
+});
+pub(super) static ICON: LazyLock<File> =
+    LazyLock::new(|| File::new("icon", "svg", "image/svg+xml", include_str!("icon.svg")));
+
+/// The file at a path, if it is one of these.
+pub(super) fn answer(path: &str) -> Option<Answer> {
+    let files = [&*STYLE, &*SCRIPT, &*ICON];
+    let file = files.into_iter().find(|file| file.path == path)?;
+    let mut answer = Response::new(Bytes::from_static(file.content.as_bytes()));
+    *answer.status_mut() = StatusCode::OK;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(file.media_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Some(answer)
+}

@@ -1,0 +1,73 @@
+//! Queries and forms.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+
+use super::Trouble;
+
+/// The largest form, in bytes: a URL, a description, and room to spare.
+const LARGEST: usize = 16 * 1024;
+
+/// The most fields that are looked at.
+const MOST_FIELDS: usize = 64;
+
+/// Names and values. A name that stands twice has no value: which of the two was meant cannot be known.
+#[derive(Debug, Default)]
+pub(super) struct Form(Vec<(String, String)>);
+
+impl Form {
+    pub(super) fn parse(bytes: &[u8]) -> Self {
+        Self(
+            url::form_urlencoded::parse(bytes).take(MOST_FIELDS).map(|(a, b)| (a.into(), b.into())).collect(),
+        )
+    }
+
+    /// The value of a field, trimmed; empty if there is none.
+    pub(super) fn get(&self, name: &str) -> &str {
+        let mut values = self.0.iter().filter(|(found, _)| found == name).map(|(_, value)| value.trim());
+        match (values.next(), values.next()) {
+            (Some(value), None) => value,
+            _ => "",
+        }
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        !self.get(name).is_empty()
+    }
+
+    /// These fields as a query, those without a value left out.
+    pub(super) fn query(&self, names: &[&str]) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for name in names.iter().filter(|name| self.has(name)) {
+            query.append_pair(name, self.get(name));
+        }
+        query.finish()
+    }
+}
+
+/// Reads the form that was posted.
+pub(super) async fn read(headers: &HeaderMap, body: Incoming) -> Result<Form, Trouble> {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(Trouble::BadForm);
+    }
+    let body = Limited::new(body, LARGEST).collect().await.map_err(|_| Trouble::BadForm)?;
+    let bytes: Bytes = body.to_bytes();
+    Ok(Form::parse(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_stands_twice_has_no_value() {
+        let form = Form::parse(b"a=1&b=2&b=3&c=%20x%26+&d");
+        assert_eq!((form.get("a"), form.get("b"), form.get("c"), form.get("d")), ("1", "", "x&", ""));
+        assert_eq!(form.query(&["c", "b", "a", "z"]), "c=x%26&a=1");
+    }
+}

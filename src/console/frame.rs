@@ -1,0 +1,185 @@
+//! What every page has around it, and what every answer has before it; pages for what goes wrong.
+
+use askama::Template;
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::{Response, StatusCode};
+
+use super::route::Route;
+use super::session::Session;
+use super::texts::{Lang, Texts};
+use super::{Answer, Parts, Trouble, files};
+use crate::ledger::LedgerError;
+use crate::signed_url::BaseUrl;
+
+/// What the base template shows.
+pub(super) struct Frame {
+    pub(super) t: &'static Texts,
+    pub(super) lang: Lang,
+    pub(super) title: String,
+    pub(super) workspace: Option<String>,
+    /// The path of the workspace.
+    pub(super) root: String,
+    /// The page of the navigation that one is on.
+    pub(super) here: &'static str,
+    /// Where the page is fetched again, in another language too.
+    pub(super) path: String,
+    pub(super) operator: bool,
+    pub(super) may_listen: bool,
+    pub(super) signed_in: bool,
+    pub(super) csrf: String,
+}
+
+impl Frame {
+    pub(super) fn new(lang: Lang, title: &str, path: &str) -> Self {
+        Self {
+            t: lang.texts(),
+            lang,
+            title: title.to_owned(),
+            workspace: None,
+            root: String::new(),
+            here: "",
+            path: path.to_owned(),
+            operator: false,
+            may_listen: false,
+            signed_in: false,
+            csrf: String::new(),
+        }
+    }
+
+    pub(super) fn signed_in(self, session: &Session, here: &'static str) -> Self {
+        Self {
+            here,
+            operator: session.access.workspace.is_none(),
+            may_listen: session.may_listen(),
+            signed_in: true,
+            csrf: session.csrf.clone(),
+            ..self
+        }
+    }
+
+    // What the base template asks for.
+    pub(super) fn style(&self) -> &'static str {
+        &files::STYLE.path
+    }
+
+    pub(super) fn script(&self) -> &'static str {
+        &files::SCRIPT.path
+    }
+
+    /// This page in another language.
+    pub(super) fn in_lang(&self, lang: &Lang) -> String {
+        let joint = if self.path.contains('?') { '&' } else { '?' };
+        format!("{}{joint}lang={}", self.path, lang.tag())
+    }
+
+    pub(super) fn icon(&self) -> &'static str {
+        &files::ICON.path
+    }
+}
+
+/// A page.
+pub(super) fn page(status: StatusCode, template: &impl Template) -> Result<Answer, Trouble> {
+    let mut answer = Response::new(Bytes::from(template.render()?));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    Ok(answer)
+}
+
+/// What a page may do: use our own files, send forms to us, and play what the gateway serves. Nothing else.
+fn policy(base: &BaseUrl) -> String {
+    format!(
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
+         media-src 'self' {}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+        base.origin()
+    )
+}
+
+/// Puts before an answer what keeps browsers from doing what they should not.
+pub(super) fn guard(answer: &mut Answer, base: &BaseUrl) {
+    const FIELDS: [(HeaderName, &str); 5] = [
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (VARY, "Cookie, Accept-Language"),
+        // `no-referrer` would also make browsers send forms with `Origin: null`. No address of a page is a secret but
+        // that of a portal link, which has a stricter rule of its own.
+        (REFERRER_POLICY, "same-origin"),
+    ];
+    let headers = answer.headers_mut();
+    for (name, value) in FIELDS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if let Ok(policy) = HeaderValue::from_str(&policy(base)) {
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+    }
+}
+
+/// A page that says one thing.
+#[derive(Template)]
+#[template(path = "notice.html")]
+pub(super) struct Notice<'n> {
+    pub(super) f: Frame,
+    pub(super) heading: &'n str,
+    pub(super) text: &'n str,
+    /// A link: where to, and what it says.
+    pub(super) link: Option<(&'n str, &'n str)>,
+}
+
+impl Parts {
+    /// The page for what went wrong.
+    pub(super) fn tell(&self, trouble: &Trouble, lang: Lang, path: &str) -> Answer {
+        let t = lang.texts();
+        let (status, heading, text) = match trouble {
+            Trouble::NotFound => (StatusCode::NOT_FOUND, t.not_found, t.not_found_text),
+            Trouble::NotAllowed => (StatusCode::FORBIDDEN, t.not_allowed, t.not_allowed_text),
+            Trouble::NotOurs => (StatusCode::FORBIDDEN, t.not_ours, t.not_ours_text),
+            Trouble::BadForm => (StatusCode::BAD_REQUEST, t.bad_form, t.bad_form_text),
+            Trouble::Ledger(error) if error.may_pass() => {
+                (StatusCode::SERVICE_UNAVAILABLE, t.unavailable, t.unavailable_text)
+            }
+            Trouble::Ledger(_) | Trouble::Broken => {
+                (StatusCode::INTERNAL_SERVER_ERROR, t.broken, t.broken_text)
+            }
+        };
+        if let Trouble::Ledger(error) = trouble {
+            self.log(error);
+        }
+        let path = if status == StatusCode::NOT_FOUND { path } else { super::ROOT };
+        let notice = Notice { f: Frame::new(lang, heading, path), heading, text, link: None };
+        let Ok(mut answer) = page(status, &notice) else { return plain(status) };
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        answer
+    }
+
+    fn log(&self, error: &LedgerError) {
+        if error.may_pass() {
+            tracing::warn!(%error, "the webhooks' database failed a page");
+        } else {
+            tracing::error!(%error, "the webhooks' database failed a page");
+        }
+    }
+}
+
+/// No page at all: a status and nothing else.
+fn plain(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Bytes::new());
+    *answer.status_mut() = status;
+    answer
+}
+
+pub(super) fn not_allowed(route: &Route) -> Answer {
+    let allow = match (route.takes_get(), route.takes_post()) {
+        (true, true) => "GET, HEAD, POST",
+        (true, false) => "GET, HEAD",
+        (false, _) => "POST",
+    };
+    let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED);
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    answer
+}

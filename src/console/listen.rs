@@ -1,0 +1,252 @@
+//! Listening to a recording with its transcript beside it. What is played comes by a redirect to a link that is minted
+//! for it, so that no page has one in its source.
+
+use askama::Template;
+use bytes::Bytes;
+use http::header::{HeaderValue, LOCATION};
+use http::{Response, StatusCode};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::frame::{Frame, page};
+use super::payload::PLAY_FOR;
+use super::route::in_path;
+use super::shown::position;
+use super::{Answer, Trouble, Visit};
+use crate::asset::{AssetKind, AssetRef};
+use crate::clock::UnixSeconds;
+use crate::ledger::Delivery;
+use crate::signed_url::{Minter, SignedUrl};
+use crate::store::{Span, StoreError, Version};
+
+/// The largest transcript that is read, in bytes: many hours of talk.
+const LARGEST: u64 = 8 << 20;
+
+/// How much text a page has, in bytes, so that it stays below 100 KB whatever the transcript is made of.
+const TEXT_OF_A_PAGE: usize = 24 * 1024;
+
+/// How many utterances a page has.
+const UTTERANCES: usize = 120;
+
+#[derive(Template)]
+#[template(path = "listen.html")]
+struct Listen {
+    f: Frame,
+    path: String,
+    title: String,
+    recording: bool,
+    transcript: bool,
+    lines: Vec<Line>,
+    /// Why there are no lines, or not all.
+    note: Option<&'static str>,
+    before: Option<String>,
+    behind: Option<String>,
+}
+
+/// Something that was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Line {
+    speaker: String,
+    /// Who speaks, as a number, for a colour.
+    voice: usize,
+    start_ms: u64,
+    end_ms: u64,
+    text: String,
+}
+
+impl Line {
+    fn at(&self) -> String {
+        position(self.start_ms)
+    }
+
+    fn second(&self) -> u64 {
+        self.start_ms / 1_000
+    }
+}
+
+impl Visit<'_> {
+    pub(super) async fn listen(&self, id: &str) -> Result<Answer, Trouble> {
+        let delivery = self.delivery_to_hear(id).await?;
+        let t = self.lang.texts();
+        let (lines, mut note) = match &delivery.transcript {
+            Some(_) => self.transcript(&delivery).await,
+            None => (Vec::new(), Some(t.no_transcript)),
+        };
+        let first = self.query.get("from").parse::<usize>().unwrap_or(0).min(lines.len());
+        let shown = page_of(lines.get(first..).unwrap_or_default());
+        let next = first + shown.len();
+        if shown.is_empty() && note.is_none() {
+            note = Some(t.no_transcript);
+        }
+        let path = self.path(&format!("/deliveries/{}", in_path(id)));
+        let title = delivery.call.clone().unwrap_or_else(|| t.test_event.to_owned());
+        let at = |from: usize| format!("{path}/listen?from={from}");
+        let listen = Listen {
+            f: self.frame(&title, "deliveries", &format!("{path}/listen")),
+            recording: delivery.recording.is_some(),
+            transcript: delivery.transcript.is_some(),
+            before: (first > 0).then(|| at(first.saturating_sub(UTTERANCES))),
+            behind: (next < lines.len()).then(|| at(next)),
+            lines: shown,
+            title,
+            path,
+            note,
+        };
+        page(StatusCode::OK, &listen)
+    }
+
+    /// A delivery whose recording this person may hear.
+    async fn delivery_to_hear(&self, id: &str) -> Result<Delivery, Trouble> {
+        let (delivery, _) = self.ledger().delivery(self.workspace, id).await?.ok_or(Trouble::NotFound)?;
+        if self.session.may_listen() { Ok(delivery) } else { Err(Trouble::NotAllowed) }
+    }
+
+    pub(super) async fn open_asset(&self, id: &str, kind: AssetKind) -> Result<Answer, Trouble> {
+        let delivery = self.delivery_to_hear(id).await?;
+        let link = self.link_to_play(&delivery, kind)?;
+        let mut answer = Response::new(Bytes::new());
+        *answer.status_mut() = StatusCode::FOUND;
+        let location = HeaderValue::from_str(link.as_str()).map_err(|_| Trouble::Broken)?;
+        answer.headers_mut().insert(LOCATION, location);
+        tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, delivery = id, kind = kind.name(), "an asset was opened on the settings page");
+        Ok(answer)
+    }
+
+    fn link_to_play(&self, delivery: &Delivery, kind: AssetKind) -> Result<SignedUrl, Trouble> {
+        let id = match kind {
+            AssetKind::Recording => &delivery.recording,
+            AssetKind::Transcript => &delivery.transcript,
+        };
+        let id = id.as_deref().and_then(|id| Uuid::try_parse(id).ok()).ok_or(Trouble::NotFound)?;
+        let services = &self.console.services;
+        let lifetime = PLAY_FOR.min(services.longest_lifetime);
+        let now = services.clock.now();
+        // A download by a link that expires with the delivery's own would count as the receiver's.
+        let clash = delivery.links_expire == Some(now.plus(lifetime));
+        let now = if clash { UnixSeconds(now.0.saturating_sub(1)) } else { now };
+        let minter = Minter::for_base(services.base.clone(), services.keyring.load())
+            .with_longest_lifetime(services.longest_lifetime);
+        minter.mint_at(AssetRef { kind, id }, lifetime, now).map_err(|error| {
+            tracing::error!(%error, "nothing can be played");
+            Trouble::Broken
+        })
+    }
+
+    /// What was said; and if nothing can be shown, why.
+    async fn transcript(&self, delivery: &Delivery) -> (Vec<Line>, Option<&'static str>) {
+        let t = self.lang.texts();
+        let Ok(link) = self.link_to_play(delivery, AssetKind::Transcript) else {
+            return (Vec::new(), Some(t.no_transcript));
+        };
+        match self.read(&link).await {
+            Ok(Some(bytes)) => match lines_of(&bytes, t.speaker) {
+                Some(lines) => (lines, None),
+                None => (Vec::new(), Some(t.transcript_unread)),
+            },
+            Ok(None) => (Vec::new(), Some(t.transcript_unread)),
+            Err(StoreError::NotFound) => (Vec::new(), Some(t.no_transcript)),
+            Err(error) => {
+                tracing::warn!(%error, "a transcript could not be shown");
+                (Vec::new(), Some(t.transcript_unavailable))
+            }
+        }
+    }
+
+    /// A transcript's bytes; `None` if there are too many.
+    async fn read(&self, link: &SignedUrl) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut object = self.console.services.store.get(link.grant(), Span::Whole, Version::Any).await?;
+        if object.meta.size > LARGEST {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = object.chunks.next().await {
+            bytes.extend_from_slice(&chunk?);
+        }
+        Ok(Some(bytes))
+    }
+}
+
+/// As many lines as a page takes; one line that is longer than a page is cut.
+fn page_of(lines: &[Line]) -> Vec<Line> {
+    let mut room = TEXT_OF_A_PAGE;
+    let mut shown = Vec::new();
+    for line in lines.iter().take(UTTERANCES) {
+        let length = line.text.len() + line.speaker.len();
+        if length > room && !shown.is_empty() {
+            break;
+        }
+        let mut line = line.clone();
+        line.text.truncate(line.text.floor_char_boundary(room));
+        room = room.saturating_sub(length);
+        shown.push(line);
+    }
+    shown
+}
+
+/// The utterances of a transcript (`call-transcript/1`); `None` if it is something else.
+fn lines_of(bytes: &[u8], nobody: &str) -> Option<Vec<Line>> {
+    const LONGEST_NAME: usize = 100;
+    let transcript: Value = serde_json::from_slice(bytes).ok()?;
+    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+    let speakers: Vec<(String, String)> = transcript
+        .get("speakers")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|speaker| {
+            let name = text(speaker, "name").or_else(|| text(speaker, "role"))?;
+            Some((text(speaker, "id")?, name.chars().take(LONGEST_NAME).collect()))
+        })
+        .collect();
+    let utterances = transcript.get("utterances")?.as_array()?;
+    let line = |utterance: &Value| {
+        let id = text(utterance, "speaker").unwrap_or_default();
+        let voice = speakers.iter().position(|(known, _)| *known == id);
+        let millis = |name| utterance.get(name).and_then(Value::as_u64).unwrap_or_default();
+        Some(Line {
+            speaker: voice
+                .and_then(|at| speakers.get(at))
+                .map_or_else(|| nobody.to_owned(), |(_, name)| name.clone()),
+            voice: voice.unwrap_or_default() % 4,
+            start_ms: millis("start_ms"),
+            end_ms: millis("end_ms"),
+            text: text(utterance, "text")?,
+        })
+    };
+    Some(utterances.iter().filter_map(line).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transcript_is_read_as_far_as_it_is_one() {
+        let sample = include_bytes!("../../fixtures/transcripts/550e8400-e29b-41d4-a716-446655440000.json");
+        let lines = lines_of(sample, "?").unwrap();
+        assert!(
+            lines.len() > 5 && lines.iter().all(|line| line.speaker != "?" && line.end_ms > line.start_ms)
+        );
+        for odd in ["[]", "{}", "null", "{\"utterances\": 1}", "nonsense"] {
+            assert_eq!(lines_of(odd.as_bytes(), "?"), None, "{odd}");
+        }
+        let bare = lines_of(b"{\"utterances\":[{\"text\":\"hi\"},{\"text\":1},7]}", "?").unwrap();
+        assert_eq!((bare.len(), bare[0].speaker.as_str(), bare[0].start_ms), (1, "?", 0));
+    }
+
+    #[test]
+    fn a_page_has_so_much_text_and_no_more() {
+        let line = |length: usize| Line {
+            speaker: String::new(),
+            voice: 0,
+            start_ms: 0,
+            end_ms: 0,
+            text: "é".repeat(length / 2),
+        };
+        let lines: Vec<_> = (0..500).map(|_| line(1_000)).collect();
+        assert_eq!(page_of(&lines).len(), 24);
+        assert_eq!(page_of(&vec![line(2); 500]).len(), UTTERANCES);
+        let huge = page_of(&[line(1_000_000), line(2)]);
+        assert_eq!((huge.len(), huge[0].text.len()), (1, TEXT_OF_A_PAGE));
+    }
+}

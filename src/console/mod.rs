@@ -1,0 +1,290 @@
+//! The settings page: webhooks that a person can set up, test and understand. A thin room over ledger and sender:
+//! pages made here, one style sheet, one small script, everything in the program.
+
+mod deliveries;
+mod entrance;
+mod files;
+mod form;
+mod frame;
+mod listen;
+mod payload;
+mod portal;
+mod receivers;
+mod recover;
+mod route;
+mod session;
+mod shown;
+mod texts;
+mod webhook;
+mod webhooks;
+
+pub use portal::{Access, PortalError, PortalLink, portal_link};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HeaderValue, LOCATION, SET_COOKIE};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::clock::Clock;
+use crate::keys::KeyringInForce;
+use crate::ledger::{Ledger, LedgerError};
+use crate::secret::Token;
+use crate::sender::Sender;
+use crate::signed_url::BaseUrl;
+use crate::store::Store;
+use form::Form;
+use frame::Frame;
+use route::{Route, Spot};
+use session::Session;
+use texts::Lang;
+
+/// Below which path everything is.
+pub const ROOT: &str = "/console";
+
+/// Whether a path is one of this room's.
+#[must_use]
+pub fn is_below_root(path: &str) -> bool {
+    path.strip_prefix(ROOT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The settings of this room. Defaults stand in `defaults.toml`.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Scheme and host under which people reach the page; `None`: as the request says.
+    pub url: Option<BaseUrl>,
+    /// How long a portal link can be used.
+    pub link_lifetime: Duration,
+    /// How long a person stays signed in.
+    pub session_lifetime: Duration,
+}
+
+/// What the settings page needs beside its settings.
+#[derive(Debug)]
+pub struct Services {
+    /// The operator's token, if there is one.
+    pub token: Option<Token>,
+    /// The webhook sender, if it runs in this process.
+    pub sender: Option<Sender>,
+    /// Where recordings and transcripts are.
+    pub store: Store,
+    /// Signs portal links, cookies, and the links of what is played.
+    pub keyring: KeyringInForce,
+    /// The public base URL of minted links.
+    pub base: BaseUrl,
+    /// The longest lifetime of a link.
+    pub longest_lifetime: Duration,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The settings page. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Console(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    config: Config,
+    services: Services,
+}
+
+type Answer = Response<Bytes>;
+
+/// Why a page cannot be shown.
+#[derive(Debug)]
+enum Trouble {
+    /// There is nothing at this path, or nothing that this person may see.
+    NotFound,
+    /// It is there, and this person may not.
+    NotAllowed,
+    /// The request was not made by a page of ours.
+    NotOurs,
+    /// The database fails.
+    Ledger(LedgerError),
+    /// What was sent is no form of ours.
+    BadForm,
+    /// A defect of this program.
+    Broken,
+}
+
+impl From<LedgerError> for Trouble {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+impl From<askama::Error> for Trouble {
+    fn from(_: askama::Error) -> Self {
+        Self::Broken
+    }
+}
+
+/// Somebody who is signed in, and what they want.
+struct Visit<'v> {
+    console: &'v Parts,
+    sender: &'v Sender,
+    session: &'v Session,
+    lang: Lang,
+    /// The workspace of the path; the person may see it.
+    workspace: &'v str,
+    query: Form,
+    form: Form,
+}
+
+impl Visit<'_> {
+    fn ledger(&self) -> &Ledger {
+        self.sender.ledger()
+    }
+
+    /// The path of a page of this workspace.
+    fn path(&self, rest: &str) -> String {
+        format!("{}{rest}", route::of_workspace(self.workspace))
+    }
+
+    fn frame(&self, title: &str, here: &'static str, path: &str) -> Frame {
+        let frame = Frame::new(self.lang, title, path).signed_in(self.session, here);
+        Frame { workspace: Some(self.workspace.to_owned()), root: self.path(""), ..frame }
+    }
+}
+
+impl Console {
+    /// The settings page on these services.
+    #[must_use]
+    pub fn new(config: Config, services: Services) -> Self {
+        Self(Arc::new(Parts { config, services }))
+    }
+
+    /// Mints a portal link; `host` is the request's own, for when the settings name none.
+    ///
+    /// # Errors
+    /// [`PortalError`] if there is no address to put into it, or no key that signs.
+    pub fn portal_link(
+        &self,
+        access: &Access,
+        lifetime: Option<Duration>,
+        host: Option<&str>,
+    ) -> Result<PortalLink, PortalError> {
+        let Parts { config, services } = &*self.0;
+        let named = config.url.as_ref().map(|url| url.as_str().to_owned());
+        let origin = named.or_else(|| host.map(|host| format!("http://{host}"))).ok_or(PortalError::NoUrl)?;
+        let keyring = services.keyring.load();
+        let lifetime = lifetime.unwrap_or(config.link_lifetime);
+        portal_link(&origin, &keyring, access, lifetime, services.clock.now())
+    }
+
+    /// Answers a request below [`ROOT`].
+    pub async fn answer(&self, request: Request<Incoming>) -> Response<Bytes> {
+        let (head, body) = request.into_parts();
+        let path = head.uri.path().to_owned();
+        if let Some(answer) = files::answer(&path) {
+            return answer;
+        }
+        let query = Form::parse(head.uri.query().unwrap_or_default().as_bytes());
+        let asked = Lang::of_tag(query.get("lang"));
+        let lang = asked.unwrap_or_else(|| session::lang_of(&head.headers));
+        let mut answer = self
+            .0
+            .answer(&head, body, &path, query, lang)
+            .await
+            .unwrap_or_else(|trouble| self.0.tell(&trouble, lang, &path));
+        if asked.is_some()
+            && let Ok(cookie) = HeaderValue::from_str(&self.0.lang_cookie(lang))
+        {
+            answer.headers_mut().append(SET_COOKIE, cookie);
+        }
+        frame::guard(&mut answer, &self.0.services.base);
+        answer
+    }
+}
+
+impl Parts {
+    async fn answer(
+        &self,
+        head: &http::request::Parts,
+        body: Incoming,
+        path: &str,
+        query: Form,
+        lang: Lang,
+    ) -> Result<Answer, Trouble> {
+        let route = Route::at(path).ok_or(Trouble::NotFound)?;
+        let posted = head.method == Method::POST;
+        if !(posted && route.takes_post() || !posted && route.takes_get() && is_read(&head.method)) {
+            return Ok(frame::not_allowed(&route));
+        }
+        let form = if posted {
+            session::require_our_origin(&head.headers, &head.uri, self.config.url.as_ref())?;
+            form::read(&head.headers, body).await?
+        } else {
+            Form::default()
+        };
+        let now = self.services.clock.now();
+        let session = Session::of(&head.headers, &self.services.keyring.load(), now);
+        match &route {
+            Route::Enter => return self.enter(posted, &query, &form, lang).await,
+            Route::SignIn => return self.sign_in(posted, &form, lang),
+            Route::SignOut => return self.sign_out(session.as_ref(), &form, lang),
+            Route::Start | Route::In(..) => {}
+        }
+        let Some(session) = session else { return self.no_way_in(lang, path) };
+        let sender = self.services.sender.as_ref().ok_or(Trouble::NotFound)?;
+        if posted && !session.gave_out(form.get("csrf"), &self.services.keyring.load(), now) {
+            return Err(Trouble::NotOurs);
+        }
+        let visit =
+            |workspace| Visit { console: self, sender, session: &session, lang, workspace, query, form };
+        match &route {
+            Route::In(workspace, spot) if session.may_see(workspace) => {
+                visit(workspace).at(spot, posted).await
+            }
+            Route::Start => match &session.access.workspace {
+                Some(workspace) => Ok(see_other(&route::of_workspace(workspace))),
+                None => visit("").show_workspaces().await,
+            },
+            _ => Err(Trouble::NotFound),
+        }
+    }
+}
+
+impl Visit<'_> {
+    async fn at(&self, spot: &Spot, posted: bool) -> Result<Answer, Trouble> {
+        match (spot, posted) {
+            (Spot::Webhooks, _) => self.list_webhooks().await,
+            (Spot::NewWebhook, false) => self.show_new_webhook(),
+            (Spot::NewWebhook, true) => self.add_webhook().await,
+            (Spot::Check, _) => self.check_url().await,
+            (Spot::Webhook(id), _) => self.show_webhook(id, webhook::Shown::default()).await,
+            (Spot::Act(id, act), _) => self.act_on_webhook(id, *act).await,
+            (Spot::Deliveries, _) => self.list_deliveries().await,
+            (Spot::Delivery(id), _) => self.show_delivery(id, false).await,
+            (Spot::Links(id), _) => self.show_delivery(id, true).await,
+            (Spot::Resend(id), _) => self.resend(id).await,
+            (Spot::Listen(id), _) => self.listen(id).await,
+            (Spot::Asset(id, kind), _) => self.open_asset(id, *kind).await,
+            (Spot::Recover, false) => self.show_recovery().await,
+            (Spot::Recover, true) => self.recover().await,
+        }
+    }
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// Sends the browser to another page of ours.
+fn see_other(path: &str) -> Answer {
+    let mut answer = Response::new(Bytes::new());
+    *answer.status_mut() = StatusCode::SEE_OTHER;
+    // Paths are made of names that are percent-encoded.
+    if let Ok(path) = HeaderValue::from_str(path) {
+        answer.headers_mut().insert(LOCATION, path);
+    }
+    answer
+}
+
+/// The values of the request's `Cookie` fields.
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    let fields = headers.get_all(http::header::COOKIE).iter().filter_map(|field| field.to_str().ok());
+    fields.flat_map(|field| field.split(';')).filter_map(|pair| pair.trim().split_once('='))
+}

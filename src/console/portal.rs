@@ -1,0 +1,125 @@
+//! Portal links: they let one person into one workspace, once, for a while.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::ROOT;
+use crate::clock::UnixSeconds;
+use crate::signed_url::{Keyring, PassError, Purpose};
+
+/// What somebody may see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// The one workspace; `None` is the operator, who sees all.
+    #[serde(rename = "w")]
+    pub workspace: Option<String>,
+    /// Whether recordings may be played and transcripts read.
+    #[serde(rename = "l")]
+    pub listen: bool,
+}
+
+/// A link that was minted.
+#[derive(Clone)]
+pub struct PortalLink {
+    url: String,
+    /// Until when it can be used.
+    pub expires_at: UnixSeconds,
+}
+
+impl PortalLink {
+    /// The link itself. Whoever has it comes in.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.url
+    }
+}
+
+/// Hides what lets people in.
+impl fmt::Debug for PortalLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PortalLink").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
+/// Why no portal link can be minted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortalError {
+    /// Nobody said under which address people reach the page.
+    NoUrl,
+    /// No key of the ring signs for that long.
+    NoKey,
+    /// The system gives no random bytes.
+    NoRandomBytes,
+}
+
+impl fmt::Display for PortalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoUrl => {
+                "set console.url to where people reach the settings page, e.g. https://hooks.example.com"
+            }
+            Self::NoKey => "no key of the ring can sign for that long now; see `webhook-assets keys list`",
+            Self::NoRandomBytes => "the system gives no random bytes",
+        })
+    }
+}
+
+impl std::error::Error for PortalError {}
+
+/// What a pass says: the access, and an id that no other has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ticket {
+    #[serde(flatten)]
+    pub(super) access: Access,
+    pub(super) id: String,
+}
+
+impl Ticket {
+    pub(super) fn new(access: Access) -> Result<Self, PortalError> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|_| PortalError::NoRandomBytes)?;
+        Ok(Self { access, id: hex::encode(random) })
+    }
+
+    pub(super) fn sign(
+        &self,
+        purpose: Purpose,
+        keyring: &Keyring,
+        now: UnixSeconds,
+        lifetime: Duration,
+    ) -> Result<(String, UnixSeconds), PortalError> {
+        let content = serde_json::to_vec(self).unwrap_or_default();
+        let expires = now.plus(lifetime.max(Duration::from_secs(1)));
+        let pass = keyring.sign_pass(purpose, &content, now, expires).ok_or(PortalError::NoKey)?;
+        Ok((pass, expires))
+    }
+
+    pub(super) fn read(
+        purpose: Purpose,
+        pass: &str,
+        keyring: &Keyring,
+        now: UnixSeconds,
+    ) -> Result<(Self, UnixSeconds), PassError> {
+        let (content, expires) = keyring.read_pass(purpose, pass, now)?;
+        let ticket = serde_json::from_slice(&content).map_err(|_| PassError::Invalid)?;
+        Ok((ticket, expires))
+    }
+}
+
+/// Mints a portal link below `origin` (scheme and host).
+///
+/// # Errors
+/// [`PortalError`] if no key signs for that long, or there are no random bytes.
+pub fn portal_link(
+    origin: &str,
+    keyring: &Keyring,
+    access: &Access,
+    lifetime: Duration,
+    now: UnixSeconds,
+) -> Result<PortalLink, PortalError> {
+    let ticket = Ticket::new(access.clone())?;
+    let (pass, expires_at) = ticket.sign(Purpose::PortalLink, keyring, now, lifetime)?;
+    Ok(PortalLink { url: format!("{}{ROOT}/enter?pass={pass}", origin.trim_end_matches('/')), expires_at })
+}

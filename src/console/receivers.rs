@@ -1,0 +1,56 @@
+//! What is wrong with a URL, in words, before anything is sent there; and how to set up what is behind it.
+
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+use serde_json::json;
+
+use super::shown::Platform;
+use super::texts::{Said, diagnosis_in, url_error_in};
+use super::{Answer, Trouble, Visit};
+use crate::webhook::EndpointUrl;
+
+/// What is said about a URL.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    /// Why nothing is ever sent there.
+    pub(super) refused: Option<String>,
+    /// What will most likely go wrong, though it may be saved.
+    pub(super) warned: Option<Said>,
+    /// The URL as it is kept.
+    pub(super) url: Option<EndpointUrl>,
+}
+
+impl Visit<'_> {
+    /// Judges a URL by its form; and, if asked to, by a look at the receiver.
+    pub(super) async fn judge(&self, text: &str, look: bool) -> Verdict {
+        let url = match self.sender.url(text) {
+            Ok(url) => url,
+            Err(error) => {
+                return Verdict { refused: Some(url_error_in(self.lang, &error)), ..Verdict::default() };
+            }
+        };
+        let found = if look { self.sender.look_at(&url).await } else { None };
+        let warned =
+            found.map(|found| diagnosis_in(self.lang, found.code, &found.summary, found.advice.as_deref()));
+        Verdict { refused: None, warned, url: Some(url) }
+    }
+
+    /// The same for the script, while somebody types.
+    pub(super) async fn check_url(&self) -> Result<Answer, Trouble> {
+        let t = self.lang.texts();
+        let look = self.form.get("look") == "1";
+        let verdict = self.judge(self.form.get("url"), look).await;
+        let (level, text) = match (&verdict.refused, &verdict.warned) {
+            (Some(refused), _) => ("bad", refused.clone()),
+            (None, Some(said)) => ("warn", said.to_string()),
+            (None, None) if look => ("good", t.url_reachable.to_owned()),
+            (None, None) => ("good", t.url_well_formed.to_owned()),
+        };
+        let platform = verdict.url.as_ref().map_or("", |url| Platform::of(url).name());
+        let body = json!({"level": level, "text": text, "platform": platform}).to_string();
+        let mut answer = Response::new(body.into());
+        *answer.status_mut() = StatusCode::OK;
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(answer)
+    }
+}

@@ -1,0 +1,104 @@
+//! Sending everything again that failed in a range of time, and how far that has come.
+
+use askama::Template;
+use http::StatusCode;
+
+use super::deliveries::{Choice, read_time, within};
+use super::frame::{Frame, page};
+use super::route::in_path;
+use super::shown::Time;
+use super::{Answer, Trouble, Visit, see_other};
+use crate::clock::UnixMillis;
+use crate::ledger::{Progress, RecoverRange, is_name};
+
+#[derive(Template)]
+#[template(path = "recover.html")]
+struct Recover {
+    f: Frame,
+    webhooks: Vec<Choice>,
+    times: Vec<Choice>,
+    from: String,
+    to: String,
+    wrong: Option<&'static str>,
+    run: Option<Run>,
+}
+
+/// A recovery that was begun.
+struct Run {
+    total: u64,
+    done: u64,
+    progress: Progress,
+    began: Time,
+    from: Time,
+    to: Time,
+    failed: String,
+}
+
+impl Visit<'_> {
+    pub(super) async fn show_recovery(&self) -> Result<Answer, Trouble> {
+        let run = self.run().await?;
+        self.recovery_page(StatusCode::OK, None, run).await
+    }
+
+    async fn recovery_page(
+        &self,
+        status: StatusCode,
+        wrong: Option<&'static str>,
+        run: Option<Run>,
+    ) -> Result<Answer, Trouble> {
+        let endpoints = self.ledger().endpoints(self.workspace).await?;
+        let recover = Recover {
+            f: self.frame(self.lang.texts().recover, "recover", &self.path("/recover")),
+            webhooks: self.choices_of_webhooks(&endpoints),
+            times: self.choices_of_times(),
+            from: self.form.get("from").to_owned(),
+            to: self.form.get("to").to_owned(),
+            wrong,
+            run,
+        };
+        page(status, &recover)
+    }
+
+    /// The recovery that the address names.
+    async fn run(&self) -> Result<Option<Run>, Trouble> {
+        let moment = |name| self.query.get(name).parse().ok().map(UnixMillis);
+        let (Some(from), Some(to), Some(began)) = (moment("from"), moment("to"), moment("began")) else {
+            return Ok(None);
+        };
+        let range = RecoverRange { endpoint: self.chosen(self.query.get("webhook")), from, to };
+        let progress = self.ledger().progress(self.workspace, &range, began).await?;
+        let done = progress.delivered.saturating_add(progress.failed);
+        let recovered: u64 = self.query.get("count").parse().unwrap_or_default();
+        // What came in since then counts too, so that the bar never goes beyond its end.
+        let total = done.saturating_add(progress.pending).max(recovered);
+        let done = if progress.pending == 0 { total } else { done };
+        let failed = self.path("/deliveries?status=failed");
+        let (began, from, to) = (Time(began), Time(from), Time(to));
+        Ok(Some(Run { total, done, progress, began, from, to, failed }))
+    }
+
+    pub(super) async fn recover(&self) -> Result<Answer, Trouble> {
+        let t = self.lang.texts();
+        let now = self.sender.now();
+        let range = match within(self.form.get("within")) {
+            // Until now, the moment itself included.
+            Some(within) => Some((now.minus(within), UnixMillis(now.0.saturating_add(1)))),
+            None => read_time(self.form.get("from")).zip(read_time(self.form.get("to"))),
+        };
+        let Some((from, to)) = range else {
+            return self.recovery_page(StatusCode::UNPROCESSABLE_ENTITY, Some(t.wrong_range), None).await;
+        };
+        if from >= to {
+            return self.recovery_page(StatusCode::UNPROCESSABLE_ENTITY, Some(t.wrong_order), None).await;
+        }
+        let endpoint = self.chosen(self.form.get("webhook"));
+        let webhook = endpoint.as_deref().map(|id| format!("&webhook={}", in_path(id))).unwrap_or_default();
+        let count = self.sender.recover(self.workspace, &RecoverRange { endpoint, from, to }).await?;
+        let query = format!("from={}&to={}&began={}&count={count}{webhook}", from.0, to.0, now.0);
+        Ok(see_other(&self.path(&format!("/recover?{query}"))))
+    }
+
+    fn chosen(&self, webhook: &str) -> Option<String> {
+        is_name(webhook).then(|| webhook.to_owned())
+    }
+}

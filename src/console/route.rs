@@ -1,0 +1,174 @@
+//! Which page a path names.
+
+use super::ROOT;
+use crate::asset::AssetKind;
+use crate::ledger::name_in_path;
+
+/// What is at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Route {
+    /// Where one begins: the workspaces, or one's own.
+    Start,
+    Enter,
+    SignIn,
+    SignOut,
+    /// Something of a workspace.
+    In(String, Spot),
+}
+
+/// What is at a path of a workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Spot {
+    Webhooks,
+    NewWebhook,
+    Check,
+    Webhook(String),
+    Act(String, Act),
+    Deliveries,
+    Delivery(String),
+    Resend(String),
+    Links(String),
+    Listen(String),
+    Asset(String, AssetKind),
+    Recover,
+}
+
+/// What can be done to a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Act {
+    Secret,
+    Rotate,
+    Pause,
+    Resume,
+    Remove,
+    TakeBack,
+    Test,
+    Change,
+}
+
+impl Route {
+    /// The route at this path, names decoded; `None` if there is none.
+    pub(super) fn at(path: &str) -> Option<Self> {
+        let rest = path.strip_prefix(ROOT)?;
+        let segments: Vec<&str> = rest.strip_prefix('/').unwrap_or(rest).split('/').collect();
+        Some(match segments[..] {
+            [""] => Self::Start,
+            ["enter"] => Self::Enter,
+            ["sign-in"] => Self::SignIn,
+            ["sign-out"] => Self::SignOut,
+            ["w", workspace, ref spot @ ..] => Self::In(name_in_path(workspace)?, Spot::at(spot)?),
+            _ => return None,
+        })
+    }
+
+    pub(super) fn takes_post(&self) -> bool {
+        match self {
+            Self::Start => false,
+            Self::Enter | Self::SignIn | Self::SignOut => true,
+            Self::In(_, spot) => matches!(
+                spot,
+                Spot::NewWebhook
+                    | Spot::Check
+                    | Spot::Act(..)
+                    | Spot::Resend(_)
+                    | Spot::Links(_)
+                    | Spot::Recover
+            ),
+        }
+    }
+
+    pub(super) fn takes_get(&self) -> bool {
+        match self {
+            Self::SignOut => false,
+            Self::Start | Self::Enter | Self::SignIn => true,
+            Self::In(_, spot) => {
+                !matches!(spot, Spot::Check | Spot::Act(..) | Spot::Resend(_) | Spot::Links(_))
+            }
+        }
+    }
+}
+
+impl Spot {
+    fn at(segments: &[&str]) -> Option<Self> {
+        Some(match *segments {
+            [] | [""] => Self::Webhooks,
+            ["check"] => Self::Check,
+            ["webhooks", "new"] => Self::NewWebhook,
+            ["webhooks", id] => Self::Webhook(name_in_path(id)?),
+            ["webhooks", id, act] => Self::Act(name_in_path(id)?, Act::of(act)?),
+            ["deliveries"] => Self::Deliveries,
+            ["deliveries", id] => Self::Delivery(name_in_path(id)?),
+            ["deliveries", id, "resend"] => Self::Resend(name_in_path(id)?),
+            ["deliveries", id, "links"] => Self::Links(name_in_path(id)?),
+            ["deliveries", id, "listen"] => Self::Listen(name_in_path(id)?),
+            ["deliveries", id, kind] => Self::Asset(name_in_path(id)?, kind.parse().ok()?),
+            ["recover"] => Self::Recover,
+            _ => return None,
+        })
+    }
+}
+
+impl Act {
+    fn of(segment: &str) -> Option<Self> {
+        Some(match segment {
+            "secret" => Self::Secret,
+            "rotate" => Self::Rotate,
+            "pause" => Self::Pause,
+            "resume" => Self::Resume,
+            "remove" => Self::Remove,
+            "take-back" => Self::TakeBack,
+            "test" => Self::Test,
+            "change" => Self::Change,
+            _ => return None,
+        })
+    }
+}
+
+/// The path of a workspace's first page, without a slash at its end.
+pub(super) fn of_workspace(workspace: &str) -> String {
+    format!("{ROOT}/w/{}", in_path(workspace))
+}
+
+/// A name as a segment of a path. Names have no spaces, which this would write as in forms.
+pub(super) fn in_path(name: &str) -> String {
+    url::form_urlencoded::byte_serialize(name.as_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_one_page_or_none() {
+        let acme = |spot| Some(Route::In("acme".to_owned(), spot));
+        assert_eq!(Route::at("/console"), Some(Route::Start));
+        assert_eq!(Route::at("/console/"), Some(Route::Start));
+        assert_eq!(Route::at("/console/w/acme"), acme(Spot::Webhooks));
+        assert_eq!(Route::at("/console/w/acme/"), acme(Spot::Webhooks));
+        assert_eq!(Route::at("/console/w/acme/webhooks/ep_1"), acme(Spot::Webhook("ep_1".to_owned())));
+        let recording = Spot::Asset("d".to_owned(), AssetKind::Recording);
+        assert_eq!(Route::at("/console/w/acme/deliveries/d/recording"), acme(recording));
+        for other in [
+            "/consol",
+            "/consoles",
+            "/console/x",
+            "/console/w",
+            "/console/w/",
+            "/console/w//deliveries",
+            "/console/w/%00/",
+            "/console/w/acme/webhooks/",
+            "/console/w/acme/webhooks/a/secret/",
+            "/console/w/acme/deliveries/d/video",
+        ] {
+            assert_eq!(Route::at(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_name_comes_back_from_the_path_it_was_put_into() {
+        for name in ["acme", "Ärzte-42", "a/b", "a%2Fb", "{}", "..", "a?b#c", "a+b", "\"><b>"] {
+            let path = format!("{}/deliveries", of_workspace(name));
+            assert_eq!(Route::at(&path), Some(Route::In(name.to_owned(), Spot::Deliveries)), "{path}");
+        }
+    }
+}

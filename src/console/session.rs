@@ -1,0 +1,109 @@
+//! Who is signed in: a cookie that the keyring signed, so that restarts and other replicas know it; what forms must
+//! bear; and the language.
+
+use http::header::{ACCEPT_LANGUAGE, HOST, ORIGIN};
+use http::{HeaderMap, Uri};
+use subtle::ConstantTimeEq;
+
+use super::portal::{Access, PortalError, Ticket};
+use super::texts::Lang;
+use super::{Parts, ROOT, Trouble, cookies};
+use crate::clock::UnixSeconds;
+use crate::signed_url::{BaseUrl, Keyring, Purpose};
+
+const SESSION: &str = "webhook_assets_session";
+const LANG: &str = "webhook_assets_lang";
+
+/// A person who is signed in.
+#[derive(Debug, Clone)]
+pub(super) struct Session {
+    pub(super) access: Access,
+    id: String,
+    /// What every form of this session bears.
+    pub(super) csrf: String,
+}
+
+impl Session {
+    /// The session of a request, if its cookie is good.
+    pub(super) fn of(headers: &HeaderMap, keyring: &Keyring, now: UnixSeconds) -> Option<Self> {
+        let (_, cookie) = cookies(headers).find(|(name, _)| *name == SESSION)?;
+        let (ticket, expires) = Ticket::read(Purpose::Session, cookie, keyring, now).ok()?;
+        let csrf = keyring.sign_pass(Purpose::Form, ticket.id.as_bytes(), now, expires)?;
+        Some(Self { access: ticket.access, id: ticket.id, csrf })
+    }
+
+    pub(super) fn may_see(&self, workspace: &str) -> bool {
+        self.access.workspace.as_deref().is_none_or(|own| own == workspace)
+    }
+
+    pub(super) fn may_listen(&self) -> bool {
+        self.access.listen || self.access.workspace.is_none()
+    }
+
+    /// Whether a form was given out to this session.
+    pub(super) fn gave_out(&self, csrf: &str, keyring: &Keyring, now: UnixSeconds) -> bool {
+        keyring
+            .read_pass(Purpose::Form, csrf, now)
+            .is_ok_and(|(id, _)| bool::from(id.as_slice().ct_eq(self.id.as_bytes())))
+    }
+}
+
+impl Parts {
+    /// The cookie that keeps somebody signed in.
+    pub(super) fn session_cookie(&self, access: &Access) -> Result<String, PortalError> {
+        let lifetime = self.config.session_lifetime;
+        let (keyring, now) = (self.services.keyring.load(), self.services.clock.now());
+        let (pass, _) = Ticket::new(access.clone())?.sign(Purpose::Session, &keyring, now, lifetime)?;
+        Ok(self.cookie(SESSION, &pass, lifetime.as_secs()))
+    }
+
+    /// The cookie that signs out.
+    pub(super) fn no_session_cookie(&self) -> String {
+        self.cookie(SESSION, "", 0)
+    }
+
+    /// The cookie that keeps the language, for a year.
+    pub(super) fn lang_cookie(&self, lang: Lang) -> String {
+        self.cookie(LANG, lang.tag(), 365 * 86_400)
+    }
+
+    /// Not for scripts, not for other sites' forms and frames, for this page's paths alone; where people come by https,
+    /// for https alone.
+    fn cookie(&self, name: &str, value: &str, seconds: u64) -> String {
+        let https = self.config.url.as_ref().is_some_and(|url| url.as_str().starts_with("https:"));
+        let secure = if https { "; Secure" } else { "" };
+        format!("{name}={value}; Path={ROOT}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
+    }
+}
+
+/// The language that a person chose, or that their browser asks for.
+pub(super) fn lang_of(headers: &HeaderMap) -> Lang {
+    let chosen = cookies(headers).find(|(name, _)| *name == LANG).and_then(|(_, tag)| Lang::of_tag(tag));
+    let asked = || {
+        let asked = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Lang::of_accept_language(asked)
+    };
+    chosen.unwrap_or_else(asked)
+}
+
+/// A form comes from a page of ours: browsers say from where. What they say of the site (`Sec-Fetch-Site`) counts too,
+/// where they say it.
+pub(super) fn require_our_origin(
+    headers: &HeaderMap,
+    uri: &Uri,
+    url: Option<&BaseUrl>,
+) -> Result<(), Trouble> {
+    let field = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    if field("sec-fetch-site").is_some_and(|site| site != "same-origin") {
+        return Err(Trouble::NotOurs);
+    }
+    let host = uri.authority().map(|authority| authority.as_str()).or_else(|| field(HOST.as_str()));
+    let (Some(origin), Some(host)) = (field(ORIGIN.as_str()), host) else { return Err(Trouble::NotOurs) };
+    let ours = match url {
+        Some(url) => origin.eq_ignore_ascii_case(url.origin()),
+        None => ["http://", "https://"]
+            .iter()
+            .any(|scheme| origin.strip_prefix(scheme).is_some_and(|from| from.eq_ignore_ascii_case(host))),
+    };
+    if ours { Ok(()) } else { Err(Trouble::NotOurs) }
+}

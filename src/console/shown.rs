@@ -1,0 +1,162 @@
+//! Small things as pages show them: moments, durations, states.
+
+use std::fmt;
+use std::time::Duration;
+
+use askama::filters::HtmlSafe;
+
+use super::texts::Texts;
+use crate::clock::UnixMillis;
+use crate::ledger::{Delivery, DeliveryState, Endpoint, EndpointState};
+use crate::webhook::EndpointUrl;
+
+/// A moment: UTC in the page, which the script turns into the person's own time. Digits and marks alone, so that it is
+/// markup as it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Time(pub(super) UnixMillis);
+
+impl HtmlSafe for Time {}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let iso = self.0.to_string();
+        let (day, time) = iso.split_once('T').unwrap_or((&iso, ""));
+        let time = time.split('.').next().unwrap_or_default();
+        write!(f, "<time datetime=\"{iso}\" title=\"{iso}\">{day} {time} UTC</time>")
+    }
+}
+
+/// A state in a word and a colour.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pill {
+    pub(super) class: &'static str,
+    pub(super) word: &'static str,
+}
+
+impl Pill {
+    pub(super) fn of_delivery(delivery: &Delivery, t: &'static Texts) -> Self {
+        let state = delivery.state;
+        // One that failed and is tried again is no success, and no failure yet.
+        let retrying = state == DeliveryState::Waiting && delivery.attempts > 0;
+        let class = match state {
+            DeliveryState::Delivered => "good",
+            DeliveryState::Failed => "bad",
+            DeliveryState::Sending => "busy",
+            DeliveryState::Waiting | DeliveryState::Queued => "wait",
+        };
+        Self { class, word: if retrying { t.retrying } else { of_state(state, t) } }
+    }
+
+    pub(super) fn of_endpoint(endpoint: &Endpoint, t: &'static Texts) -> Self {
+        match endpoint.state {
+            EndpointState::Paused => Self { class: "wait", word: t.paused },
+            EndpointState::Disabled => Self { class: "bad", word: t.disabled },
+            EndpointState::Active if endpoint.health.failures > 0 => {
+                Self { class: "bad", word: t.is_failing }
+            }
+            EndpointState::Active => Self { class: "good", word: t.active },
+        }
+    }
+}
+
+/// The word of a state.
+pub(super) fn of_state(state: DeliveryState, t: &'static Texts) -> &'static str {
+    match state {
+        DeliveryState::Waiting => t.waiting,
+        DeliveryState::Queued => t.queued,
+        DeliveryState::Sending => t.sending,
+        DeliveryState::Delivered => t.delivered,
+        DeliveryState::Failed => t.failed,
+    }
+}
+
+/// How long something took: `12 ms`, `1.3 s`.
+pub(super) fn took(duration: Duration, t: &Texts) -> String {
+    let millis = duration.as_millis();
+    if millis < 1_000 {
+        return format!("{millis} ms");
+    }
+    format!("{}{}{} s", millis / 1_000, t.decimal_mark, millis % 1_000 / 100)
+}
+
+/// A moment of a recording: `1:05`, `1:02:05`.
+pub(super) fn position(millis: u64) -> String {
+    let seconds = millis / 1_000;
+    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    match hours {
+        0 => format!("{minutes}:{seconds:02}"),
+        hours => format!("{hours}:{minutes:02}:{seconds:02}"),
+    }
+}
+
+/// What a webhook is called in lists: as its owner calls it, or by its host.
+pub(super) fn name_of(endpoint: &Endpoint) -> String {
+    const LONGEST: usize = 60;
+    let name =
+        if endpoint.description.is_empty() { host_of(&endpoint.url) } else { endpoint.description.clone() };
+    match name.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", name.get(..at).unwrap_or_default()),
+        None => name,
+    }
+}
+
+/// Host and port of a URL that was checked when it was saved.
+pub(super) fn host_of(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?']).next().unwrap_or_default().to_owned()
+}
+
+/// Whose receiver a URL is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Platform {
+    Zapier,
+    N8n,
+    Make,
+    Own,
+}
+
+impl Platform {
+    pub(super) fn of(url: &EndpointUrl) -> Self {
+        let (host, path) = (url.host(), url.path());
+        if host == "hooks.zapier.com" {
+            Self::Zapier
+        } else if host.starts_with("hook.")
+            && (host.ends_with(".make.com") || host.ends_with(".integromat.com"))
+        {
+            Self::Make
+        } else if host.contains("n8n") || path.starts_with("/webhook/") || path.starts_with("/webhook-test/")
+        {
+            Self::N8n
+        } else {
+            Self::Own
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Zapier => "zapier",
+            Self::N8n => "n8n",
+            Self::Make => "make",
+            Self::Own => "own",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::texts::Lang;
+
+    #[test]
+    fn moments_and_durations_read_well() {
+        let time = Time(UnixMillis(1_765_981_800_250)).to_string();
+        assert_eq!(
+            time,
+            "<time datetime=\"2025-12-17T14:30:00.250Z\" title=\"2025-12-17T14:30:00.250Z\">2025-12-17 14:30:00 UTC</time>"
+        );
+        let took = |millis| took(Duration::from_millis(millis), Lang::Fr.texts());
+        assert_eq!((took(7).as_str(), took(999).as_str(), took(1_390).as_str()), ("7 ms", "999 ms", "1,3 s"));
+        assert_eq!((position(65_400).as_str(), position(3_725_000).as_str()), ("1:05", "1:02:05"));
+        assert_eq!(host_of("https://example.com:8443/a?b"), "example.com:8443");
+    }
+}

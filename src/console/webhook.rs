@@ -1,0 +1,199 @@
+//! One webhook: its secret, its state, its tests, and how to receive it.
+
+use askama::Template;
+use http::StatusCode;
+
+use super::frame::{Frame, page};
+use super::route::{Act, in_path};
+use super::shown::{Pill, Platform, Time, name_of};
+use super::texts::Said;
+use super::{Answer, Trouble, Visit, see_other};
+use crate::ledger::{Change, Endpoint, EndpointState, Filter, STANDARD_OVERLAP, is_description};
+
+/// What is shown beside the webhook itself: the secret when it was asked for, and what is wrong with a change.
+#[derive(Default)]
+pub(super) struct Shown {
+    secret: Option<String>,
+    previous: Option<(String, Time)>,
+    rotated: bool,
+    url: Option<String>,
+    description: Option<String>,
+    refused: Option<String>,
+    warned: Option<Said>,
+    bad_description: bool,
+}
+
+#[derive(Template)]
+#[template(path = "webhook.html")]
+struct Webhook {
+    f: Frame,
+    path: String,
+    name: String,
+    endpoint: Endpoint,
+    pill: Pill,
+    since: Time,
+    failing_since: Option<Time>,
+    held_until: Option<Time>,
+    previous_until: Option<Time>,
+    platform: &'static str,
+    recent: Vec<super::deliveries::Row>,
+    all: String,
+    done: Option<&'static str>,
+    added: bool,
+    shown: Shown,
+    /// What a snippet has in the secret's place.
+    secret_or_blank: String,
+}
+
+impl Webhook {
+    /// Parts of the page follow what happens, but not while a secret or a half-made change is on it.
+    fn is_live(&self) -> bool {
+        self.shown.secret.is_none() && self.shown.url.is_none()
+    }
+}
+
+/// How many of its deliveries are shown.
+const RECENT: usize = 5;
+
+impl Visit<'_> {
+    async fn endpoint(&self, id: &str) -> Result<Endpoint, Trouble> {
+        self.ledger().endpoint(self.workspace, id).await?.ok_or(Trouble::NotFound)
+    }
+
+    pub(super) async fn show_webhook(&self, id: &str, shown: Shown) -> Result<Answer, Trouble> {
+        let t = self.lang.texts();
+        let endpoint = self.endpoint(id).await?;
+        let filter = Filter { endpoint: Some(id.to_owned()), ..Filter::default() };
+        let recent = self.ledger().deliveries(self.workspace, &filter, RECENT).await?;
+        let recent = recent.map(|page| page.deliveries).unwrap_or_default();
+        let known = std::slice::from_ref(&endpoint);
+        let recent = recent.iter().map(|delivery| self.row(delivery, known)).collect();
+        let done = match self.query.get("done") {
+            "paused" => Some(t.done_paused),
+            "resumed" => Some(t.done_resumed),
+            "changed" => Some(t.done_changed),
+            "taken-back" => Some(t.done_taken_back),
+            _ => None,
+        };
+        let path = self.path(&format!("/webhooks/{}", in_path(id)));
+        let status = match shown.refused.is_some() || shown.warned.is_some() || shown.bad_description {
+            true => StatusCode::UNPROCESSABLE_ENTITY,
+            false => StatusCode::OK,
+        };
+        let name = name_of(&endpoint);
+        let platform = self.sender.url(&endpoint.url).map_or("own", |url| Platform::of(&url).name());
+        let webhook = Webhook {
+            f: self.frame(&name, "webhooks", &path),
+            pill: Pill::of_endpoint(&endpoint, t),
+            since: Time(endpoint.created_at),
+            failing_since: endpoint.health.failing_since.map(Time),
+            held_until: endpoint.health.held_until.filter(|until| *until > self.sender.now()).map(Time),
+            previous_until: endpoint
+                .previous_secret_until
+                .filter(|until| *until > self.sender.now())
+                .map(Time),
+            all: self.path(&format!("/deliveries?webhook={}", in_path(id))),
+            added: self.query.get("done") == "added",
+            secret_or_blank: shown.secret.clone().unwrap_or_else(|| t.your_secret.to_owned()),
+            path,
+            name,
+            endpoint,
+            platform,
+            recent,
+            done,
+            shown,
+        };
+        page(status, &webhook)
+    }
+
+    pub(super) async fn act_on_webhook(&self, id: &str, act: Act) -> Result<Answer, Trouble> {
+        let now = self.sender.now();
+        let back = self.path(&format!("/webhooks/{}", in_path(id)));
+        match act {
+            Act::Secret => self.show_secret(id).await,
+            Act::Rotate => self.rotate(id).await,
+            Act::Pause => self.set_state(id, EndpointState::Paused, &format!("{back}?done=paused")).await,
+            Act::Resume => self.set_state(id, EndpointState::Active, &format!("{back}?done=resumed")).await,
+            Act::Change => self.change(id, &back).await,
+            Act::Test => {
+                let endpoint = self.endpoint(id).await?;
+                let accepted = self.sender.test(&endpoint).await?.ok_or(Trouble::Broken)?;
+                let delivery = accepted.deliveries.first().ok_or(Trouble::NotFound)?;
+                Ok(see_other(&self.path(&format!("/deliveries/{delivery}"))))
+            }
+            Act::Remove => {
+                if !self.ledger().put_endpoint_away(self.workspace, id, now).await? {
+                    return Err(Trouble::NotFound);
+                }
+                tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, endpoint = id, "an endpoint was removed");
+                Ok(see_other(&self.path(&format!("?removed={}", in_path(id)))))
+            }
+            Act::TakeBack => {
+                // Whoever presses twice finds it where it was.
+                let there = self.ledger().endpoint(self.workspace, id).await?.is_some();
+                if !there && !self.ledger().take_endpoint_back(self.workspace, id, now).await? {
+                    return Err(Trouble::NotFound);
+                }
+                self.sender.wake();
+                Ok(see_other(&format!("{back}?done=taken-back")))
+            }
+        }
+    }
+
+    async fn show_secret(&self, id: &str) -> Result<Answer, Trouble> {
+        let secrets = self.ledger().secrets(self.workspace, id, self.sender.now()).await?;
+        let secrets = secrets.ok_or(Trouble::NotFound)?;
+        tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, endpoint = id, "an endpoint's secret was shown");
+        let shown = Shown {
+            secret: Some(secrets.current.reveal().to_owned()),
+            previous: secrets.previous.map(|(secret, until)| (secret.reveal().to_owned(), Time(until))),
+            ..Shown::default()
+        };
+        self.show_webhook(id, shown).await
+    }
+
+    async fn rotate(&self, id: &str) -> Result<Answer, Trouble> {
+        let (ledger, now) = (self.ledger(), self.sender.now());
+        let rotated = ledger.rotate_secret(self.workspace, id, STANDARD_OVERLAP, now).await?;
+        let rotated = rotated.ok_or(Trouble::NotFound)?;
+        tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, endpoint = id, "an endpoint's secret was rotated");
+        let secret = Some(rotated.secret.reveal().to_owned());
+        self.show_webhook(id, Shown { secret, rotated: true, ..Shown::default() }).await
+    }
+
+    async fn set_state(&self, id: &str, state: EndpointState, then: &str) -> Result<Answer, Trouble> {
+        let change = Change { state: Some(state), ..Change::default() };
+        self.ledger().change_endpoint(self.workspace, id, change).await?.ok_or(Trouble::NotFound)?;
+        self.sender.wake();
+        Ok(see_other(then))
+    }
+
+    async fn change(&self, id: &str, back: &str) -> Result<Answer, Trouble> {
+        let endpoint = self.endpoint(id).await?;
+        let (url, description) = (self.form.get("url"), self.form.get("description"));
+        let look = self.form.get("anyway") != "1" && url != endpoint.url;
+        let verdict = self.judge(url, look).await;
+        let bad_description = !is_description(description);
+        let (Some(checked), None, false) = (&verdict.url, &verdict.warned, bad_description) else {
+            let shown = Shown {
+                url: Some(url.to_owned()),
+                description: Some(description.to_owned()),
+                refused: verdict.refused,
+                warned: verdict.warned,
+                bad_description,
+                ..Shown::default()
+            };
+            return self.show_webhook(id, shown).await;
+        };
+        let change = Change {
+            // The same URL keeps its history of failures.
+            url: (checked.as_str() != endpoint.url).then(|| checked.as_str().to_owned()),
+            description: Some(description.to_owned()),
+            long_tail: Some(self.form.get("long_tail") == "1"),
+            ..Change::default()
+        };
+        self.ledger().change_endpoint(self.workspace, id, change).await?.ok_or(Trouble::NotFound)?;
+        self.sender.wake();
+        Ok(see_other(&format!("{back}?done=changed")))
+    }
+}

@@ -1,0 +1,120 @@
+//! The webhooks of a workspace, and adding one.
+
+use askama::Template;
+use http::StatusCode;
+
+use super::frame::{Frame, page};
+use super::payload::begin_of;
+use super::route::in_path;
+use super::shown::{Pill, Time, name_of};
+use super::texts::Said;
+use super::{Answer, Trouble, Visit, see_other};
+use crate::ledger::{Filter, NewEndpoint, STANDARD_CONCURRENCY, is_description};
+
+#[derive(Template)]
+#[template(path = "webhooks.html")]
+struct Webhooks {
+    f: Frame,
+    rows: Vec<Row>,
+    next: Option<String>,
+    recent: Vec<super::deliveries::Row>,
+    /// What can be taken back.
+    removed: Option<String>,
+    notice: Option<&'static str>,
+}
+
+struct Row {
+    href: String,
+    name: String,
+    url: String,
+    pill: Pill,
+    since: Time,
+}
+
+#[derive(Template)]
+#[template(path = "new_webhook.html")]
+struct NewWebhook<'n> {
+    f: Frame,
+    url: &'n str,
+    description: &'n str,
+    long_tail: bool,
+    refused: Option<String>,
+    warned: Option<Said>,
+    bad_description: bool,
+}
+
+/// How many webhooks a page lists.
+const LIMIT: usize = 50;
+
+/// How many deliveries the first page shows.
+const RECENT: usize = 5;
+
+impl Visit<'_> {
+    pub(super) async fn list_webhooks(&self) -> Result<Answer, Trouble> {
+        let t = self.lang.texts();
+        let endpoints = self.ledger().endpoints(self.workspace).await?;
+        let page_of_recent = self.ledger().deliveries(self.workspace, &Filter::default(), RECENT).await?;
+        let recent = page_of_recent.map(|page| page.deliveries).unwrap_or_default();
+        let recent = recent.iter().map(|delivery| self.row(delivery, &endpoints)).collect();
+        let first = self.query.get("first").parse::<usize>().unwrap_or_default().min(endpoints.len());
+        let behind = first.saturating_add(LIMIT);
+        let next = (behind < endpoints.len()).then(|| self.path(&format!("?first={behind}")));
+        let rows = endpoints.iter().skip(first).take(LIMIT).map(|endpoint| Row {
+            href: self.path(&format!("/webhooks/{}", endpoint.id)),
+            name: name_of(endpoint),
+            url: begin_of(&endpoint.url, 100).0,
+            pill: Pill::of_endpoint(endpoint, t),
+            since: Time(endpoint.created_at),
+        });
+        let removed = self.query.get("removed");
+        let removed = crate::ledger::is_name(removed)
+            .then(|| self.path(&format!("/webhooks/{}/take-back", in_path(removed))));
+        let notice = (self.query.get("done") == "late").then_some(t.too_late);
+        let rows = rows.collect();
+        let f = self.frame(t.webhooks, "webhooks", &self.path(""));
+        page(StatusCode::OK, &Webhooks { f, rows, next, recent, removed, notice })
+    }
+
+    pub(super) fn show_new_webhook(&self) -> Result<Answer, Trouble> {
+        let new = NewWebhook {
+            f: self.frame_of_new(),
+            url: "",
+            description: "",
+            long_tail: false,
+            refused: None,
+            warned: None,
+            bad_description: false,
+        };
+        page(StatusCode::OK, &new)
+    }
+
+    fn frame_of_new(&self) -> Frame {
+        self.frame(self.lang.texts().add_webhook, "webhooks", &self.path("/webhooks/new"))
+    }
+
+    /// Saves a URL that events may be sent to. One that will most likely not work is asked about first: its receiver may
+    /// only be started later.
+    pub(super) async fn add_webhook(&self) -> Result<Answer, Trouble> {
+        let (url, description) = (self.form.get("url"), self.form.get("description"));
+        let anyway = self.form.get("anyway") == "1";
+        let verdict = self.judge(url, !anyway).await;
+        let bad_description = !is_description(description);
+        let long_tail = self.form.get("long_tail") == "1";
+        let (Some(checked), None, false) = (&verdict.url, &verdict.warned, bad_description) else {
+            let (refused, warned) = (verdict.refused, verdict.warned);
+            let f = self.frame_of_new();
+            let new = NewWebhook { f, url, description, long_tail, refused, warned, bad_description };
+            return page(StatusCode::UNPROCESSABLE_ENTITY, &new);
+        };
+        let new = NewEndpoint {
+            workspace: self.workspace.to_owned(),
+            url: checked.as_str().to_owned(),
+            description: description.to_owned(),
+            long_tail,
+            concurrency: STANDARD_CONCURRENCY,
+            per_second: None,
+        };
+        let (endpoint, _) = self.ledger().add_endpoint(new, self.sender.now()).await?;
+        Ok(see_other(&self.path(&format!("/webhooks/{}?done=added", endpoint.id))))
+    }
+}

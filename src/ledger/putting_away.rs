@@ -1,0 +1,95 @@
+//! Removing an endpoint in a way that can be undone for a while: nothing is sent to it, and its secret is kept.
+
+use std::time::Duration;
+
+use super::database::{Statement, values};
+use super::{Ledger, LedgerError, stored};
+use crate::clock::UnixMillis;
+
+/// How long putting away can be undone.
+pub const UNDO_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// The note on what waited for an endpoint that was put away.
+const NOTE: &str = "the endpoint was removed";
+
+impl Ledger {
+    /// Puts an endpoint away: what waits for it has failed, and what comes in from now on passes it by. It can be
+    /// [taken back](Ledger::take_endpoint_back) for [`UNDO_FOR`].
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it cannot be written.
+    pub async fn put_endpoint_away(
+        &self,
+        workspace: &str,
+        id: &str,
+        now: UnixMillis,
+    ) -> Result<bool, LedgerError> {
+        const PUT_AWAY: Statement = Statement::same(
+            "UPDATE endpoints SET removed_at = $3 WHERE workspace = $1 AND id = $2 AND removed_at IS NULL",
+        );
+        const FAIL_WHAT_WAITS: Statement = Statement::same(
+            "UPDATE deliveries SET state = 'failed', ended_at = $2, note = $3 \
+             WHERE endpoint_id = $1 AND state IN ('waiting', 'queued')",
+        );
+        let mut tx = self.database.begin().await?;
+        let put_away = tx.execute(PUT_AWAY, values![workspace, id, stored(now)]).await? == 1;
+        if put_away {
+            tx.execute(FAIL_WHAT_WAITS, values![id, stored(now), NOTE]).await?;
+        }
+        tx.commit().await?;
+        Ok(put_away)
+    }
+
+    /// Takes an endpoint back that was put away; what waited for it is due. False if it is too late.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it cannot be written.
+    pub async fn take_endpoint_back(
+        &self,
+        workspace: &str,
+        id: &str,
+        now: UnixMillis,
+    ) -> Result<bool, LedgerError> {
+        const REVIVE_WHAT_WAITED: Statement = Statement::same(
+            "UPDATE deliveries SET state = 'waiting', due_at = $3, ended_at = NULL, note = NULL \
+             WHERE endpoint_id = $2 AND workspace = $1 AND state = 'failed' AND note = $4 AND ended_at = \
+             (SELECT removed_at FROM endpoints WHERE workspace = $1 AND id = $2)",
+        );
+        const TAKE_BACK: Statement = Statement::same(
+            "UPDATE endpoints SET removed_at = NULL WHERE workspace = $1 AND id = $2 AND removed_at > $3 \
+             AND length(secret) > 0",
+        );
+        let mut tx = self.database.begin().await?;
+        tx.execute(REVIVE_WHAT_WAITED, values![workspace, id, stored(now), NOTE]).await?;
+        let since = stored(now.minus(UNDO_FOR));
+        let taken_back = tx.execute(TAKE_BACK, values![workspace, id, since]).await? == 1;
+        if taken_back {
+            tx.commit().await?;
+        }
+        Ok(taken_back)
+    }
+
+    /// Wipes the secrets of endpoints that were put away too long ago to be taken back.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it cannot be written.
+    pub async fn wipe_what_was_put_away(&self, now: UnixMillis) -> Result<u64, LedgerError> {
+        const WIPE: Statement = Statement {
+            sqlite: "UPDATE endpoints SET secret = x'', previous_secret = NULL, state = 'disabled', reason = 'removed' \
+                     WHERE removed_at <= $1 AND length(secret) > 0",
+            postgres: "UPDATE endpoints SET secret = '', previous_secret = NULL, state = 'disabled', reason = 'removed' \
+                       WHERE removed_at <= $1 AND length(secret) > 0",
+        };
+        // What was being sent when it was put away may have come to stand behind it since.
+        const FAIL_WHAT_STANDS: Statement = Statement::same(
+            "UPDATE deliveries SET state = 'failed', ended_at = $2, note = $3 WHERE state = 'queued' AND endpoint_id IN \
+             (SELECT id FROM endpoints WHERE removed_at <= $1 AND length(secret) > 0)",
+        );
+        let since = stored(now.minus(UNDO_FOR));
+        let mut tx = self.database.begin().await?;
+        tx.execute(FAIL_WHAT_STANDS, values![since, stored(now), NOTE]).await?;
+        let wiped = tx.execute(WIPE, values![since]).await?;
+        tx.commit().await?;
+        Ok(wiped)
+    }
+}

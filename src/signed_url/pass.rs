@@ -1,0 +1,148 @@
+//! Passes: short texts that the keyring signs for one purpose and reads again until their time. A key signs links and
+//! passes; each purpose stands in the signed bytes, so that a pass is never a link, nor a pass for something else.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::format::{parse_expires, parse_sig};
+use super::keyring::Keyring;
+use crate::clock::UnixSeconds;
+
+/// The longest pass that is read, in bytes.
+const LONGEST: usize = 2_048;
+
+/// What a pass is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To come into the settings page.
+    PortalLink,
+    /// To stay there.
+    Session,
+    /// To send a form of a page that was given out there.
+    Form,
+}
+
+impl Purpose {
+    /// The first signed line. That of links is `webhook-assets/v1`.
+    fn domain(self) -> &'static str {
+        match self {
+            Self::PortalLink => "webhook-assets/portal-link/v1",
+            Self::Session => "webhook-assets/session/v1",
+            Self::Form => "webhook-assets/form/v1",
+        }
+    }
+}
+
+/// Why a pass is not one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PassError {
+    /// It was, until then.
+    Expired(UnixSeconds),
+    /// Nobody here signed it, or for another purpose.
+    Invalid,
+}
+
+impl Keyring {
+    /// Signs `content` until `expires`: `{content}.{expires}.{signature}`, in characters that stand in URLs and cookies
+    /// as they are. `None` if no key lasts as long.
+    #[must_use]
+    pub fn sign_pass(
+        &self,
+        purpose: Purpose,
+        content: &[u8],
+        now: UnixSeconds,
+        expires: UnixSeconds,
+    ) -> Option<String> {
+        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(content), expires.0);
+        let mac = self.signing_key(now, expires)?.sign(&message(purpose, &signed));
+        Some(format!("{signed}.{}", hex::encode(mac)))
+    }
+
+    /// What a pass says, and until when it is one.
+    ///
+    /// # Errors
+    /// [`PassError`]; time is looked at only when the signature is good.
+    pub fn read_pass(
+        &self,
+        purpose: Purpose,
+        pass: &str,
+        now: UnixSeconds,
+    ) -> Result<(Vec<u8>, UnixSeconds), PassError> {
+        let (signed, sig) =
+            pass.rsplit_once('.').filter(|_| pass.len() <= LONGEST).ok_or(PassError::Invalid)?;
+        let mac = parse_sig(sig).ok_or(PassError::Invalid)?;
+        self.find(&message(purpose, signed), &mac, now).ok_or(PassError::Invalid)?;
+        let (content, expires) = signed.split_once('.').ok_or(PassError::Invalid)?;
+        let expires = parse_expires(expires).ok_or(PassError::Invalid)?;
+        let content = URL_SAFE_NO_PAD.decode(content).map_err(|_| PassError::Invalid)?;
+        if now < expires { Ok((content, expires)) } else { Err(PassError::Expired(expires)) }
+    }
+}
+
+fn message(purpose: Purpose, signed: &str) -> Vec<u8> {
+    format!("{}\n{signed}", purpose.domain()).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::secret::SecretKey;
+    use crate::{AssetRef, Minter};
+
+    const NOW: UnixSeconds = UnixSeconds(4_000_000_000);
+    const THEN: UnixSeconds = UnixSeconds(4_000_000_900);
+
+    fn ring() -> Keyring {
+        Keyring::of_one("k1", SecretKey::from_bytes(&[7; 32]).unwrap())
+    }
+
+    #[test]
+    fn a_pass_says_what_was_signed_until_its_time() {
+        let pass = ring().sign_pass(Purpose::Session, "{\"w\":\"é\"}".as_bytes(), NOW, THEN).unwrap();
+        assert!(pass.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)), "{pass}");
+        let read = |now| ring().read_pass(Purpose::Session, &pass, UnixSeconds(now));
+        assert_eq!(read(THEN.0 - 1), Ok(("{\"w\":\"é\"}".as_bytes().to_vec(), THEN)));
+        assert_eq!(read(THEN.0), Err(PassError::Expired(THEN)));
+    }
+
+    #[test]
+    fn a_pass_for_one_purpose_is_none_for_another_and_no_link_is_a_pass() {
+        let purposes = [Purpose::PortalLink, Purpose::Session, Purpose::Form];
+        for made in purposes {
+            let pass = ring().sign_pass(made, b"x", NOW, THEN).unwrap();
+            for read in purposes {
+                assert_eq!(ring().read_pass(read, &pass, NOW).is_ok(), made == read, "{made:?} {read:?}");
+            }
+        }
+        let minter = Minter::new("https://app.example.com", ring()).unwrap();
+        let link =
+            minter.mint_at(AssetRef::recording(uuid::Uuid::nil()), Duration::from_secs(60), NOW).unwrap();
+        let sig = link.as_str().rsplit_once('=').unwrap().1;
+        for signed in
+            ["recording.4000000060", "v1\nrecording\n00000000-0000-0000-0000-000000000000\n4000000060"]
+        {
+            for purpose in purposes {
+                assert_eq!(
+                    ring().read_pass(purpose, &format!("{signed}.{sig}"), NOW),
+                    Err(PassError::Invalid)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_is_changed_makes_it_none() {
+        let pass = ring().sign_pass(Purpose::PortalLink, b"acme", NOW, THEN).unwrap();
+        for at in 0..pass.len() {
+            let mut changed = pass.clone().into_bytes();
+            changed[at] = if changed[at] == b'a' { b'b' } else { b'a' };
+            let changed = String::from_utf8(changed).unwrap();
+            assert_eq!(ring().read_pass(Purpose::PortalLink, &changed, NOW), Err(PassError::Invalid), "{at}");
+        }
+        for bad in ["", ".", "..", "a.b.c", &pass.to_uppercase(), &"a".repeat(5_000)] {
+            assert_eq!(ring().read_pass(Purpose::PortalLink, bad, NOW), Err(PassError::Invalid), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,425 @@
+// Every journey of a person, in Chromium.
+
+import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import { execFile } from 'node:child_process';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { promisify } from 'node:util';
+import { chromium } from 'playwright-core';
+import { TOKEN, World, receiver, root } from './world.mjs';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const shots = `${root}/target/console/shots`;
+mkdirSync(shots, { recursive: true });
+
+const world = await World.start();
+const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
+const complaints = [];
+
+/** A person with a browser of their own; whatever the browser complains of is kept. */
+async function person(options = {}) {
+  const context = await browser.newContext({
+    baseURL: world.admin, viewport: { width: 1200, height: 850 }, locale: 'en-GB', timezoneId: 'Europe/Paris', ...options,
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(10_000);
+  page.on('pageerror', (error) => complaints.push(`${page.url()}: ${error}`));
+  page.on('console', (message) => {
+    // A page that answers 403, 404 or 422 is reported as an error to load it.
+    if (message.type() === 'error' && !/status of (403|404|422)/.test(message.text())) complaints.push(`${page.url()}: ${message.text()}`);
+  });
+  page.on('request', (request) => {
+    const { origin, protocol } = new URL(request.url());
+    if (protocol.startsWith('http') && ![world.admin, world.gateway].includes(origin)) complaints.push(`a foreign host: ${request.url()}`);
+  });
+  return page;
+}
+
+/** Holds a page to axe-core's rules in both colours and photographs it, on a phone too. */
+async function look(page, name) {
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+    // Playwright evaluates outside the page's policy.
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => window.axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+    const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html} ${node.any[0]?.message ?? ''}`).join(' | ')}`);
+    assert.deepEqual(found, [], `${name}, ${colorScheme}`);
+    await page.screenshot({ path: `${shots}/${name}-${colorScheme}.png`, fullPage: true });
+  }
+  await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' });
+  const size = page.viewportSize();
+  await page.setViewportSize({ width: 390, height: 844 });
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+  assert.ok(wide <= 0, `${name} is ${wide} pixels too wide for a phone`);
+  await page.screenshot({ path: `${shots}/${name}-phone.png`, fullPage: true });
+  await page.setViewportSize(size);
+  await page.screenshot({ path: `${shots}/${name}.png` });
+}
+
+const journeys = [];
+const journey = (name, walk) => journeys.push([name, walk]);
+const hook = await receiver();
+const acme = '/console/w/acme';
+let customer;
+const press = (page, name) => page.getByRole('button', { name, exact: true }).click();
+const heading = (page) => page.getByRole('heading', { level: 1 });
+const says = (page, text) => page.getByText(text).first().waitFor();
+
+async function portalLink(listen = true, workspace = 'acme') {
+  const { url } = await world.api('POST', `/v1/workspaces/${workspace}/portal-links`, { listen });
+  assert.ok(url.startsWith(`${world.admin}/console/enter?pass=`), url);
+  return url;
+}
+
+journey('without a link there is no page', async () => {
+  const page = await person();
+  const answer = await page.goto(`${acme}/deliveries`);
+  assert.equal(answer.status(), 403);
+  await says(page, 'Please come by a link');
+  await look(page, 'no-link');
+});
+
+journey('the operator signs in with the token', async () => {
+  const page = await person();
+  await page.goto('/console');
+  await page.getByRole('link', { name: 'Sign in as the operator' }).click();
+  await look(page, 'sign-in');
+  await page.getByLabel('Operator’s token').fill('a-wrong-token-0123456789');
+  await press(page, 'Sign in');
+  await says(page, 'That is not the token');
+  await page.getByLabel('Operator’s token').fill(TOKEN);
+  await press(page, 'Sign in');
+  await says(page, 'No workspace has a webhook yet');
+  await look(page, 'workspaces-none');
+  await page.getByLabel('Open a workspace').fill('acme');
+  await press(page, 'Open');
+  await says(page, 'No webhook yet');
+  await press(page, 'Sign out');
+  await says(page, 'You are signed out');
+  assert.equal((await page.goto(acme)).status(), 403);
+});
+
+journey('a customer comes by a portal link, which works once', async () => {
+  customer = await person();
+  const link = await portalLink();
+  await customer.goto(link);
+  await heading(customer).filter({ hasText: 'Webhooks' }).waitFor();
+  assert.equal(new URL(customer.url()).pathname, acme);
+  const [cookie] = (await customer.context().cookies()).filter(({ name }) => name === 'webhook_assets_session');
+  assert.deepEqual([cookie.httpOnly, cookie.sameSite, cookie.path], [true, 'Lax', '/console']);
+  await look(customer, 'webhooks-none');
+  const other = await person({ javaScriptEnabled: false });
+  await other.goto(link);
+  await press(other, 'Go on');
+  await says(other, 'It was used before');
+  const quiet = await person();
+  assert.equal((await customer.goto('/console/w/other')).status(), 404);
+  await look(customer, 'not-found');
+  await quiet.close();
+});
+
+journey('a URL is checked while it is typed and when it is saved', async () => {
+  const page = customer;
+  await page.goto(acme);
+  await page.getByRole('link', { name: 'Add a webhook' }).click();
+  const url = page.getByLabel('URL', { exact: true });
+  await url.fill('ftp://example.com/');
+  await says(page, 'ftp: is not allowed: use https://');
+  await url.fill('http://10.0.0.5/hook');
+  await says(page, '10.0.0.5 is a private address');
+  await url.fill('http://127.0.0.1:1/webhook/7f1c');
+  await url.blur();
+  await says(page, 'The connection was refused');
+  await says(page, 'Set its HTTP Method to POST');
+  hook.allow = 'GET, HEAD';
+  await url.fill(hook.url);
+  await press(page, 'Save');
+  await says(page, 'and no POST');
+  await look(page, 'new-webhook-warned');
+  hook.allow = 'POST';
+  await press(page, 'Save');
+  await says(page, 'The webhook is added');
+  await look(page, 'webhook-added');
+  assert.equal(hook.received.length, 0, 'a look sends nothing');
+});
+
+journey('the secret is shown when asked for, copied, and replaced', async () => {
+  const page = customer;
+  assert.ok(!(await page.content()).includes('whsec_A') && !/whsec_[A-Za-z0-9+/]{8}/.test(await page.content()));
+  await press(page, 'Show secret');
+  const secret = await page.locator('#secret').textContent();
+  assert.match(secret, /^whsec_[A-Za-z0-9+/=]{40,}$/);
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  await page.locator('#secret-card').getByRole('button', { name: 'Copy' }).first().click();
+  await says(page, 'Copied');
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), secret);
+  await page.getByText('Your own server').click();
+  assert.ok((await page.locator('#own-code').textContent()).includes(secret));
+  await look(page, 'webhook-secret');
+  await page.getByText('Replace the secret').click();
+  await press(page, 'Make a new secret');
+  await says(page, 'This is the new secret');
+  assert.notEqual(await page.locator('#secret').textContent(), secret);
+  await page.getByRole('link', { name: 'Hide it' }).click();
+  await says(page, 'The secret before it is valid too, until');
+  assert.ok(!/whsec_[A-Za-z0-9+/]{8}/.test(await page.content()));
+});
+
+journey('a test event is watched while it arrives, and its links work', async () => {
+  const page = customer;
+  hook.react = (request, body, count) => (count === 1 ? { status: 500, body: '<b>first</b> try', wait: 300 } : { status: 200, body: 'OK', wait: 300 });
+  await press(page, 'Send test event');
+  await says(page, 'The receiver answered 500');
+  await says(page, 'What to do:');
+  await page.locator('#state .pill.good').waitFor();
+  assert.equal(await page.locator('.attempt').count(), 2);
+  const event = JSON.parse(hook.received.at(-1).body);
+  assert.equal(event.test, true);
+  const [recording, transcript] = await Promise.all([event.call.recording_url, event.call.transcript_url].map((url) => fetch(url)));
+  assert.deepEqual([recording.headers.get('content-type'), (await transcript.json()).schema], ['audio/mpeg', 'call-transcript/1']);
+  await recording.arrayBuffer();
+  await page.getByText('fetched', { exact: false }).first().waitFor();
+  await page.locator('#facts time').nth(3).waitFor();
+  await page.getByText('The receiver’s answer').last().click();
+  await look(page, 'delivery-test');
+});
+
+journey('the payload is shown as it was sent, and its curl command sends the same', async () => {
+  const page = customer;
+  assert.ok(!/sig=[0-9a-f]{64}/.test(await page.content()), 'no link stands in the page');
+  await press(page, 'Show with its links');
+  await page.getByText('Raw, byte for byte').click();
+  const raw = await page.locator('#raw').textContent();
+  assert.equal(raw, hook.received.at(-1).body.toString());
+  await page.getByText('As a curl command').click();
+  const command = await page.locator('#curl').textContent();
+  await look(page, 'delivery-payload');
+  const before = hook.received.length;
+  await promisify(execFile)('sh', ['-c', `curl -s -m 10 ${command.slice('curl '.length)}`]);
+  const again = hook.received.at(-1);
+  assert.equal(hook.received.length, before + 1);
+  assert.equal(again.body.toString(), raw);
+  await page.goto(page.url().replace('/links', ''));
+  await page.getByRole('definition').getByRole('link').first().click();
+  await press(page, 'Show secret');
+  const secret = await page.locator('#secret').textContent();
+  assert.equal(createHmac('sha256', secret).update(again.body).digest('hex'), again.headers['x-webhook-signature']);
+});
+
+journey('calls appear by themselves and are found', async () => {
+  const page = customer;
+  hook.react = () => ({ status: 200, body: 'OK' });
+  await page.goto(`${acme}/deliveries`);
+  await world.call('call-42');
+  await page.getByRole('link', { name: 'call-42' }).waitFor();
+  for (let number = 0; number < 30; number += 1) await world.call(`call-${100 + number}`);
+  await page.getByRole('link', { name: 'call-129' }).waitFor();
+  assert.equal(await page.locator('tbody tr').count(), 25);
+  await page.getByRole('link', { name: 'Older' }).click();
+  await page.getByRole('link', { name: 'call-42' }).waitFor();
+  await page.getByRole('link', { name: 'Newest' }).click();
+  await page.getByLabel('Call id').fill('call-42');
+  await press(page, 'Search');
+  assert.equal(await page.locator('tbody tr').count(), 1);
+  await page.getByRole('link', { name: 'Clear' }).click();
+  await page.getByLabel('Status').selectOption('failed');
+  await page.getByLabel('Time', { exact: true }).selectOption('24h');
+  await press(page, 'Search');
+  await says(page, 'Nothing found');
+  // In the person's own zone.
+  await page.goto(`${acme}/deliveries?call=call-42`);
+  const shown = await page.locator('tbody time').first().textContent();
+  const iso = await page.locator('tbody time').first().getAttribute('datetime');
+  assert.equal(shown, new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium', timeZone: 'Europe/Paris' }).format(new Date(iso)));
+  await page.getByText('A range of your own').click();
+  await page.getByLabel('From').fill('2030-01-01T00:00:00');
+  await press(page, 'Search');
+  await says(page, 'Nothing found');
+  assert.equal(new URL(page.url()).searchParams.get('from'), '2029-12-31T23:00:00.000Z');
+});
+
+journey('what failed is diagnosed, sent again, and recovered with a bar that moves', async () => {
+  const page = customer;
+  hook.react = () => ({ status: 401, body: '<script>alert(1)</script> "wrong signature"' });
+  for (let number = 0; number < 8; number += 1) await world.call(`lost-${number}`);
+  await page.goto(`${acme}/deliveries?status=failed`);
+  await page.getByRole('link', { name: 'lost-7' }).waitFor({ timeout: 30_000 });
+  await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 8, undefined, { timeout: 30_000 });
+  await look(page, 'deliveries-failed');
+  await page.getByRole('link', { name: 'lost-7' }).click();
+  await says(page, 'Does the receiver have this endpoint\'s current secret?');
+  await says(page, '<script>alert(1)</script>');
+  await look(page, 'delivery-failed');
+  hook.react = () => ({ status: 200, body: 'OK', wait: 400 });
+  await press(page, 'Send again');
+  await says(page, 'It is sent again');
+  await page.locator('#state .pill.good').waitFor();
+  await page.getByRole('link', { name: 'Recover' }).click();
+  await look(page, 'recover');
+  hook.react = () => ({ status: 200, body: 'OK', wait: 1500 });
+  await press(page, 'Send again what failed');
+  await page.locator('progress').waitFor();
+  await look(page, 'recover-running');
+  await says(page, 'All of it was sent again');
+  assert.equal(await page.locator('progress').getAttribute('value'), await page.locator('progress').getAttribute('max'));
+  await look(page, 'recover-done');
+});
+
+journey('a recording is heard with its transcript following', async () => {
+  const page = customer;
+  await page.goto(`${acme}/deliveries?call=call-42`);
+  await page.getByRole('link', { name: 'call-42' }).click();
+  await page.getByRole('link', { name: 'Listen and read' }).click();
+  assert.ok(!/sig=[0-9a-f]{64}/.test(await page.content()), 'no link stands in the page');
+  await page.waitForFunction(() => document.querySelector('audio').readyState >= 1);
+  await page.locator('.transcript li .at').nth(3).click();
+  await page.waitForFunction(() => !document.querySelector('audio').paused && document.querySelector('audio').currentTime > 0);
+  await page.locator('.transcript li.now').waitFor();
+  const start = Number(await page.locator('.transcript li').nth(3).getAttribute('data-start'));
+  assert.ok(await page.evaluate(() => document.querySelector('audio').currentTime * 1000) >= start);
+  await page.evaluate(() => document.querySelector('audio').pause());
+  await look(page, 'listen');
+  // Somebody who may not listen.
+  const deaf = await person();
+  await deaf.goto(await portalLink(false));
+  await heading(deaf).filter({ hasText: 'Webhooks' }).waitFor();
+  const path = new URL(page.url()).pathname;
+  for (const closed of [path, path.replace('/listen', '/recording'), path.replace('/listen', '/transcript')]) {
+    assert.equal((await deaf.goto(closed)).status(), 403, closed);
+  }
+  await look(deaf, 'not-allowed');
+  await deaf.goto(path.replace('/listen', ''));
+  assert.equal(await deaf.getByRole('link', { name: 'Listen and read' }).count(), 0);
+  assert.equal(await deaf.getByRole('button', { name: 'Show with its links' }).count(), 0);
+});
+
+journey('a webhook is changed, paused, removed, and taken back', async () => {
+  const page = customer;
+  await page.goto(acme);
+  await look(page, 'webhooks');
+  await page.locator('.item').click();
+  await page.getByLabel('Description').fill('CRM & <i>friends</i>');
+  await press(page, 'Save the changes');
+  await says(page, 'The changes are saved');
+  await heading(page).filter({ hasText: 'CRM & <i>friends</i>' }).waitFor();
+  await press(page, 'Pause');
+  await says(page, 'events wait until you resume it');
+  await look(page, 'webhook-paused');
+  await press(page, 'Resume');
+  await says(page, 'The webhook goes on');
+  await press(page, 'Remove this webhook');
+  await says(page, 'It can be taken back for an hour');
+  await look(page, 'webhooks-removed');
+  await press(page, 'Undo');
+  await says(page, 'The webhook is back as it was');
+});
+
+journey('everything works without a script but what is live', async () => {
+  const page = await person({ javaScriptEnabled: false });
+  await page.goto(await portalLink());
+  await press(page, 'Go on');
+  await page.getByRole('link', { name: 'Add a webhook' }).click();
+  await page.getByLabel('URL', { exact: true }).fill('http://10.0.0.5/');
+  await press(page, 'Save');
+  await says(page, '10.0.0.5 is a private address');
+  await page.getByLabel('URL', { exact: true }).fill(`${hook.url}/2`);
+  await page.getByLabel('Description').fill('Without a script');
+  await press(page, 'Save');
+  await press(page, 'Show secret');
+  assert.match(await page.locator('#secret').textContent(), /^whsec_/);
+  hook.react = () => ({ status: 200, body: 'OK' });
+  await press(page, 'Send test event');
+  await page.waitForTimeout(500);
+  await page.reload();
+  await page.locator('#state .pill.good').waitFor();
+  await page.getByRole('link', { name: 'Listen and read' }).click();
+  assert.ok(await page.locator('.transcript li').count() > 5);
+  await page.goto(`${acme}/recover`);
+  await press(page, 'Send again what failed');
+  await says(page, 'Nothing failed in this time');
+  await page.goto(acme);
+  await page.getByRole('link', { name: 'Without a script' }).first().click();
+  await press(page, 'Remove this webhook');
+  await press(page, 'Undo');
+  await says(page, 'The webhook is back as it was');
+});
+
+journey('it speaks French', async () => {
+  const page = await person({ locale: 'fr-FR' });
+  await page.goto(await portalLink());
+  await page.getByRole('heading', { name: 'Livraisons récentes' }).waitFor();
+  await look(page, 'webhooks-french');
+  await page.getByRole('link', { name: 'Ajouter un webhook' }).click();
+  await page.getByLabel('URL', { exact: true }).fill('http://10.0.0.5/');
+  await page.getByRole('button', { name: 'Enregistrer', exact: true }).click();
+  await says(page, 'L’adresse 10.0.0.5 n’est pas publique');
+  await page.goto(`${acme}/deliveries?call=lost-3`);
+  await page.getByRole('link', { name: 'lost-3' }).click();
+  await says(page, 'Que faire :');
+  await look(page, 'delivery-french');
+  await page.getByRole('link', { name: 'English' }).click();
+  await says(page, 'What to do:');
+  await page.goto(acme);
+  await heading(page).filter({ hasText: 'Webhooks' }).waitFor();
+  await says(page, 'Recent deliveries');
+});
+
+journey('the keyboard is enough', async () => {
+  const page = customer;
+  await page.goto(`${acme}/deliveries?call=call-42`);
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Skip to the content');
+  await page.keyboard.press('Enter');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
+  const reached = [];
+  for (let presses = 0; presses < 15; presses += 1) {
+    await page.keyboard.press('Tab');
+    reached.push(await page.evaluate(() => document.activeElement.textContent.trim().slice(0, 20) || document.activeElement.id));
+    if (reached.at(-1) === 'call-42') break;
+  }
+  assert.equal(reached.at(-1), 'call-42', reached.join(', '));
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: 'Payload' }).waitFor();
+});
+
+journey('the operator sees every workspace', async () => {
+  const page = await person();
+  const link = world.run('webhooks', 'portal', '--operator').trim();
+  await page.goto(link);
+  await heading(page).filter({ hasText: 'Workspaces' }).waitFor();
+  await page.getByRole('link', { name: 'acme' }).waitFor();
+  await look(page, 'workspaces');
+});
+
+journey('no secret and no link came into the log', async () => {
+  assert.ok(world.log.includes('an endpoint\'s secret was shown'));
+  for (const secret of [/whsec_[A-Za-z0-9+/]{8}/, /sig=[0-9a-f]{16}/, /pass=[A-Za-z0-9]/, new RegExp(TOKEN)]) {
+    assert.ok(!secret.test(world.log), `${secret} is in the log`);
+  }
+});
+
+let failed = 0;
+const only = process.argv[2];
+try {
+  for (const [name, walk] of journeys) {
+    const began = performance.now();
+    try {
+      await walk();
+      assert.deepEqual(complaints.splice(0), [], 'what the browser complained of');
+      console.log(`ok    ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
+    } catch (error) {
+      failed += 1;
+      console.log(`FAIL  ${name}\n${error.stack ?? error}`);
+      if (customer) await customer.screenshot({ path: `${shots}/failed-${failed}.png`, fullPage: true }).catch(() => {});
+      if (only === 'first') break;
+    }
+  }
+} finally {
+  await browser.close();
+  hook.close();
+  await world.end();
+}
+if (failed > 0) console.log(`${failed} of ${journeys.length} journeys failed; pictures are in ${shots}`);
+else console.log(`${journeys.length} journeys; pictures are in ${shots}`);
+process.exit(failed > 0 ? 1 : 0);

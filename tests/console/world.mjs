@@ -1,0 +1,124 @@
+// The program, a receiver that answers as a test wants, and what both need.
+
+import { spawn, execFileSync } from 'node:child_process';
+import { createServer } from 'node:http';
+import { createServer as createSocket } from 'node:net';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+export const TOKEN = 'a-token-for-the-browser-0123456789';
+export const CALL = '550e8400-e29b-41d4-a716-446655440000';
+export const root = process.cwd();
+const program = resolve(process.env.WEBHOOK_ASSETS_PROGRAM ?? 'target/debug/webhook-assets');
+
+const freePort = () => new Promise((done) => {
+  const socket = createSocket().listen(0, '127.0.0.1', () => {
+    const { port } = socket.address();
+    socket.close(() => done(port));
+  });
+});
+
+/** A receiver; `react(request, body)` says status, body and how long to wait. */
+export async function receiver() {
+  const it = { received: [], react: () => ({ status: 200, body: 'OK' }), allow: 'POST, OPTIONS' };
+  const server = createServer(async (request, response) => {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const body = Buffer.concat(chunks);
+    if (request.method === 'OPTIONS') return response.writeHead(204, { allow: it.allow }).end();
+    it.received.push({ headers: request.headers, url: request.url, body });
+    const { status, body: answer, wait = 0 } = it.react(request, body, it.received.length);
+    setTimeout(() => response.writeHead(status).end(answer ?? ''), wait);
+    return undefined;
+  });
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  it.url = `http://127.0.0.1:${server.address().port}/hook`;
+  it.close = () => server.close();
+  return it;
+}
+
+/** The running program in a folder of its own. */
+export class World {
+  static async start() {
+    const world = new World();
+    world.folder = mkdtempSync(join(tmpdir(), 'webhook-assets-'));
+    const [gateway, admin] = [await freePort(), await freePort()];
+    world.gateway = `http://127.0.0.1:${gateway}`;
+    world.admin = `http://127.0.0.1:${admin}`;
+    writeFileSync(join(world.folder, 'token'), `${TOKEN}\n`);
+    world.environment = {
+      PATH: process.env.PATH,
+      WEBHOOK_ASSETS_KEYS: join(world.folder, 'keys.json'),
+      WEBHOOK_ASSETS_PUBLIC_URL: world.gateway,
+      WEBHOOK_ASSETS_STORE: `file://${root}/fixtures`,
+      WEBHOOK_ASSETS_LISTEN: `127.0.0.1:${gateway}`,
+      WEBHOOK_ASSETS_ADMIN_LISTEN: `127.0.0.1:${admin}`,
+      WEBHOOK_ASSETS_ADMIN_TOKEN_FILE: join(world.folder, 'token'),
+      WEBHOOK_ASSETS_DATABASE: `sqlite:${world.folder}/calls.db`,
+      WEBHOOK_ASSETS_WEBHOOKS_ALLOW_HTTP: 'true',
+      WEBHOOK_ASSETS_WEBHOOKS_ALLOWED_NETWORKS: '127.0.0.0/8',
+      WEBHOOK_ASSETS_LOG_LEVEL: 'info',
+    };
+    world.run('keys', 'new', '--keys', world.environment.WEBHOOK_ASSETS_KEYS);
+    await world.serve();
+    return world;
+  }
+
+  run(...words) {
+    return execFileSync(program, words, { env: this.environment, encoding: 'utf8' });
+  }
+
+  async serve() {
+    this.log = '';
+    this.process = spawn(program, ['serve'], { env: this.environment });
+    for (const stream of [this.process.stdout, this.process.stderr]) stream.on('data', (data) => { this.log += data; });
+    for (let tries = 0; tries < 200; tries += 1) {
+      const ready = await fetch(`${this.admin}/readyz`).then((answer) => answer.ok).catch(() => false);
+      if (ready) return;
+      await new Promise((wake) => setTimeout(wake, 50));
+    }
+    throw new Error(`the program did not start:\n${this.log}`);
+  }
+
+  async stop() {
+    const ended = new Promise((done) => this.process.once('exit', done));
+    this.process.kill('SIGTERM');
+    await ended;
+  }
+
+  async end() {
+    await this.stop();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** Asks the admin API. */
+  async api(method, path, body) {
+    const answer = await fetch(`${this.admin}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${TOKEN}`, ...(body && { 'content-type': 'application/json' }) },
+      body: body && JSON.stringify(body),
+    });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`);
+    return text === '' ? undefined : JSON.parse(text);
+  }
+
+  /** Hands in a call that has ended. */
+  call(id, changes = {}) {
+    return this.api('POST', '/v1/calls', {
+      workspace: 'acme', call_id: id, recording: CALL, transcript: CALL,
+      call: {
+        ended_at: new Date().toISOString(), status: 'connected', direction: 'outgoing', duration_seconds: 180,
+        from_number: '+33100000000', to_number: '+33600000000', summary: 'Discussed pricing options.',
+      },
+      prospect: {
+        first_name: 'John', last_name: 'Doe', email: 'john.doe@example.com', company: 'Acme Inc',
+        job_title: 'Software Engineer', crm_contact_id: '123', crm_company_id: '456',
+      },
+      user: { name: 'Jane Smith', email: 'jane@yourcompany.com' },
+      list: { list_name: 'Q1 Outbound Campaign', list_id: '123' },
+      ...changes,
+    });
+  }
+}

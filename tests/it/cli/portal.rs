@@ -1,0 +1,34 @@
+//! `webhooks portal`: links into the settings page.
+
+use super::{Home, Ran};
+
+#[test]
+fn a_link_is_printed_for_one_workspace_or_for_the_operator() {
+    let home = Home::ready();
+    let portal = |arguments: &[&str]| {
+        let mut command = home.program(&[&["webhooks", "portal"], arguments].concat());
+        Ran::of(command.env("WEBHOOK_ASSETS_CONSOLE_URL", "https://hooks.example.com"))
+    };
+    for arguments in [&["--workspace", "acme"][..], &["--workspace", "acme", "--listen"], &["--operator"]] {
+        let printed = portal(arguments).succeeded().out;
+        assert!(printed.starts_with("https://hooks.example.com/console/enter?pass="), "{printed}");
+        assert_eq!(printed.lines().count(), 1);
+        assert_ne!(portal(arguments).succeeded().out, printed, "each link is another");
+    }
+    let object: serde_json::Value =
+        serde_json::from_str(&portal(&["-w", "acme", "--json", "--expires-in", "1m"]).succeeded().out)
+            .unwrap();
+    assert!(object["url"].is_string() && object["expires_at"].is_string());
+    for wrong in
+        [&[][..], &["--workspace", "acme", "--operator"], &["-w", "a b"], &["-w", "a", "--expires-in", "25h"]]
+    {
+        assert_eq!(portal(wrong).code, Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn without_an_address_that_people_reach_it_says_which_setting_names_one() {
+    let home = Home::ready();
+    home.run(&["webhooks", "portal", "--operator"])
+        .refused(64, &["console.url", "WEBHOOK_ASSETS_CONSOLE_URL"]);
+}

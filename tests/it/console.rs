@@ -1,0 +1,147 @@
+//! The settings page: who comes in, what forms take, who sees what, and what pages hold.
+
+mod entering;
+mod forms;
+mod pages;
+mod walls;
+
+use serde_json::{Value, json};
+
+use crate::support::receiver::Receiver;
+use crate::support::{Answer, CALL, Plan, Site};
+
+const TOKEN: &str = "a-token-for-tests-0123456789";
+const ORIGIN: (&str, &str) = ("Origin", "http://localhost");
+const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
+
+/// A site with a settings page, and one who asks its admin API.
+struct House {
+    site: Site,
+}
+
+impl House {
+    async fn usual() -> Self {
+        Self::of(Plan::sending().await).await
+    }
+
+    async fn of(plan: Plan) -> Self {
+        Self { site: Plan { admin_token: Some(TOKEN), ..plan }.start().await }
+    }
+
+    async fn api(&self, method: &str, path: &str, body: &Value) -> Value {
+        let bearing = format!("Bearer {TOKEN}");
+        let fields = [("Authorization", bearing.as_str()), ("Content-Type", "application/json")];
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let fields = if body.is_empty() { &fields[..1] } else { &fields[..] };
+        let answer = self.site.admin().request(method, path, fields, body.as_bytes()).await;
+        assert!((200..300).contains(&answer.status), "{method} {path}: {answer:?}");
+        answer.json()
+    }
+
+    /// Path and query of a portal link.
+    async fn link(&self, workspace: &str, listen: bool) -> String {
+        let path = format!("/v1/workspaces/{workspace}/portal-links");
+        let minted = self.api("POST", &path, &json!({"listen": listen})).await;
+        minted["url"].as_str().unwrap().strip_prefix("http://localhost").unwrap().to_owned()
+    }
+
+    /// Uses a portal link as its page does.
+    async fn enter(&self, link: &str) -> Answer {
+        let pass = link.split_once("?pass=").unwrap().1;
+        let body = format!("pass={pass}");
+        self.site.admin().request("POST", "/console/enter", &[ORIGIN, FORM], body.as_bytes()).await
+    }
+
+    /// Somebody who came in by a portal link.
+    async fn guest(&self, workspace: &str, listen: bool) -> Guest<'_> {
+        let answer = self.enter(&self.link(workspace, listen).await).await;
+        assert_eq!(answer.status, 303, "{answer:?}");
+        Guest { house: self, cookie: cookie_of(&answer) }
+    }
+
+    /// The operator, who signed in.
+    async fn operator(&self) -> Guest<'_> {
+        let body = format!("token={TOKEN}");
+        let answer =
+            self.site.admin().request("POST", "/console/sign-in", &[ORIGIN, FORM], body.as_bytes()).await;
+        assert_eq!(answer.status, 303, "{answer:?}");
+        Guest { house: self, cookie: cookie_of(&answer) }
+    }
+
+    async fn get(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        self.site.admin().request("GET", path, fields, b"").await
+    }
+
+    /// Adds an endpoint; its id.
+    async fn endpoint(&self, workspace: &str, receiver: &Receiver, description: &str) -> String {
+        let path = format!("/v1/workspaces/{workspace}/endpoints");
+        let added =
+            self.api("POST", &path, &json!({"url": receiver.url("/hook"), "description": description})).await;
+        added["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Hands in a call and waits until its delivery is in this state; its id.
+    async fn delivery(&self, call: &Value, state: &str) -> String {
+        let accepted = self.api("POST", "/v1/calls", call).await;
+        let id = accepted["deliveries"][0].as_str().unwrap().to_owned();
+        let path = format!("/v1/workspaces/{}/deliveries/{id}", call["workspace"].as_str().unwrap());
+        for _ in 0..400 {
+            if self.api("GET", &path, &Value::Null).await["status"] == state {
+                return id;
+            }
+            // The clock stands: retries come when it is moved.
+            self.site.clock.advance(std::time::Duration::from_secs(5));
+            self.site.sender.as_ref().unwrap().wake();
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+        panic!("{id} is not {state}");
+    }
+}
+
+/// Somebody who is signed in.
+struct Guest<'h> {
+    house: &'h House,
+    cookie: String,
+}
+
+impl Guest<'_> {
+    async fn get(&self, path: &str) -> Answer {
+        self.house.get(path, &[("Cookie", &self.cookie)]).await
+    }
+
+    /// What every form bears, from a page that has one.
+    async fn csrf(&self) -> String {
+        let page = text(&self.get("/console/w/acme").await);
+        let (_, rest) = page.split_once("name=\"csrf\" value=\"").expect("a form");
+        rest.split('"').next().unwrap().to_owned()
+    }
+
+    async fn post(&self, path: &str, form: &str) -> Answer {
+        let body = format!("csrf={}&{form}", self.csrf().await);
+        self.post_as(path, &[ORIGIN, FORM], &body).await
+    }
+
+    async fn post_as(&self, path: &str, fields: &[(&str, &str)], body: &str) -> Answer {
+        let fields = [&[("Cookie", self.cookie.as_str())], fields].concat();
+        self.house.site.admin().request("POST", path, &fields, body.as_bytes()).await
+    }
+}
+
+fn cookie_of(answer: &Answer) -> String {
+    answer.must("set-cookie").split(';').next().unwrap().to_owned()
+}
+
+fn text(answer: &Answer) -> String {
+    String::from_utf8(answer.body.clone()).unwrap()
+}
+
+/// The sample call of a workspace, with the sample assets.
+fn call(workspace: &str, id: &str) -> Value {
+    let sample = webhook_assets::webhook::CompletedCall::sample();
+    let mut call = serde_json::to_value(sample).unwrap();
+    call["workspace"] = workspace.into();
+    call["call_id"] = id.into();
+    call["recording"] = CALL.to_string().into();
+    call["transcript"] = CALL.to_string().into();
+    call
+}

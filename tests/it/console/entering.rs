@@ -1,0 +1,174 @@
+//! No link, no page.
+
+use std::time::Duration;
+
+use webhook_assets::signed_url::{BaseUrl, SigningKey};
+use webhook_assets::{AssetRef, Keyring, SecretKey};
+
+use super::{FORM, Guest, House, ORIGIN, TOKEN, cookie_of, text};
+use crate::support::{CALL, NOW, Plan, key};
+
+#[tokio::test]
+async fn without_a_link_there_is_no_page() {
+    let house = House::usual().await;
+    for path in
+        ["/console", "/console/", "/console/w/acme", "/console/w/acme/deliveries", "/console/w/acme/recover"]
+    {
+        let answer = house.get(path, &[]).await;
+        assert_eq!(answer.status, 403, "{path}");
+        assert!(text(&answer).contains("This page opens with a link that the product gives you."), "{path}");
+    }
+    let answer = house.get("/console/w/acme", &[("Authorization", &format!("Bearer {TOKEN}"))]).await;
+    assert_eq!(answer.status, 403, "the token is for the sign-in form, not for every request");
+}
+
+#[tokio::test]
+async fn a_portal_link_opens_one_workspace_once() {
+    let house = House::usual().await;
+    let link = house.link("acme", false).await;
+    // Programs that preview links follow them, and use nothing up.
+    for _ in 0..2 {
+        let page = house.get(&link, &[]).await;
+        assert_eq!((page.status, page.field("set-cookie")), (200, None));
+        assert_eq!(page.must("referrer-policy"), "strict-origin");
+    }
+    let entered = house.enter(&link).await;
+    assert_eq!((entered.status, entered.must("location")), (303, "/console/w/acme"));
+    let guest = Guest { house: &house, cookie: cookie_of(&entered) };
+    assert_eq!(guest.get("/console/w/acme").await.status, 200);
+    assert_eq!(guest.get("/console/w/other").await.status, 404);
+    assert_eq!(guest.get("/console").await.must("location"), "/console/w/acme");
+    let again = house.enter(&link).await;
+    assert_eq!((again.status, again.field("set-cookie")), (403, None));
+    assert!(text(&again).contains("It was used before"));
+}
+
+#[tokio::test]
+async fn the_cookie_is_out_of_reach_of_scripts_and_other_sites() {
+    let house = House::usual().await;
+    let entered = house.enter(&house.link("acme", false).await).await;
+    let cookie = entered.must("set-cookie");
+    assert!(cookie.ends_with("; Path=/console; Max-Age=28800; HttpOnly; SameSite=Lax"), "{cookie}");
+    let mut plan = Plan::sending().await;
+    plan.console.url = Some(BaseUrl::parse("https://hooks.example.com").unwrap());
+    let house = House::of(plan).await;
+    let minted = house.api("POST", "/v1/workspaces/acme/portal-links", &serde_json::json!({})).await;
+    let url = minted["url"].as_str().unwrap();
+    assert!(url.starts_with("https://hooks.example.com/console/enter?pass="), "{url}");
+    let body = format!("pass={}", url.split_once("pass=").unwrap().1);
+    let origin = ("Origin", "https://hooks.example.com");
+    let entered =
+        house.site.admin().request("POST", "/console/enter", &[origin, FORM], body.as_bytes()).await;
+    assert!(entered.must("set-cookie").ends_with("; HttpOnly; SameSite=Lax; Secure"), "{entered:?}");
+}
+
+#[tokio::test]
+async fn links_and_sessions_end_at_their_time() {
+    let house = House::usual().await;
+    let late = house.link("acme", false).await;
+    let guest = house.guest("acme", false).await;
+    house.site.clock.advance(Duration::from_secs(900));
+    let refused = house.enter(&late).await;
+    assert_eq!(refused.status, 403);
+    assert!(text(&refused).contains("Its time is over"));
+    assert_eq!(house.get(&late, &[]).await.status, 403);
+    assert_eq!(guest.get("/console/w/acme").await.status, 200);
+    house.site.clock.advance(Duration::from_secs(8 * 3_600));
+    assert_eq!(guest.get("/console/w/acme").await.status, 403);
+}
+
+#[tokio::test]
+async fn nothing_else_that_the_keyring_signed_lets_anybody_in() {
+    let house = House::usual().await;
+    let guest = house.guest("acme", false).await;
+    let (session, csrf) = (guest.cookie.split_once('=').unwrap().1, guest.csrf().await);
+    let asset = house.site.link(AssetRef::recording(CALL));
+    let sig = asset.rsplit_once('=').unwrap().1;
+    let link = house.link("acme", false).await;
+    let pass = link.split_once("?pass=").unwrap().1;
+    let (content, rest) = pass.split_once('.').unwrap();
+    let other = house.link("other", true).await;
+    let other = other.split_once("?pass=").unwrap().1.split_once('.').unwrap().0;
+    for forged in [
+        session.to_owned(),
+        csrf.clone(),
+        sig.to_owned(),
+        format!("{content}.9999999999.{sig}"),
+        format!("{other}.{rest}"),
+        pass[..pass.len() - 1].to_owned(),
+        String::new(),
+    ] {
+        let refused = house.enter(&format!("/console/enter?pass={forged}")).await;
+        assert_eq!((refused.status, refused.field("set-cookie")), (403, None), "{forged}");
+    }
+    for forged in [pass, csrf.as_str(), sig, ""] {
+        let cookie = format!("webhook_assets_session={forged}");
+        assert_eq!(house.get("/console/w/acme", &[("Cookie", &cookie)]).await.status, 403, "{forged}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_outlives_a_rotation_of_keys_and_ends_with_its_key() {
+    let house = House::usual().await;
+    let guest = house.guest("acme", false).await;
+    let new = || SigningKey::new("k2", SecretKey::from_bytes(&[9; 32]).unwrap(), NOW, None);
+    let old = SigningKey::new("k1", key(), webhook_assets::clock::UnixSeconds(0), None);
+    house.site.keyring.replace(Keyring::new(vec![old, new()]).unwrap());
+    assert_eq!(guest.get("/console/w/acme").await.status, 200);
+    let paused = guest.post("/console/w/acme/webhooks/ep_1/pause", "").await;
+    assert_eq!(paused.status, 404, "the form was taken");
+    house.site.keyring.replace(Keyring::new(vec![new()]).unwrap());
+    assert_eq!(guest.get("/console/w/acme").await.status, 403);
+}
+
+#[tokio::test]
+async fn the_operator_signs_in_with_the_token_and_nothing_near_it() {
+    let house = House::usual().await;
+    for wrong in ["", "x", &TOKEN[1..], &format!("{TOKEN}0"), &TOKEN.to_uppercase()] {
+        let body = format!("token={wrong}");
+        let answer =
+            house.site.admin().request("POST", "/console/sign-in", &[ORIGIN, FORM], body.as_bytes()).await;
+        assert_eq!((answer.status, answer.field("set-cookie")), (403, None), "{wrong}");
+    }
+    let operator = house.operator().await;
+    assert!(text(&operator.get("/console").await).contains("Workspaces"));
+    assert_eq!(operator.get("/console/w/whatever").await.status, 200);
+}
+
+/// On loopback without a token the API asks for nothing; a page that a proxy may show to the world asks for a link.
+#[tokio::test]
+async fn without_a_token_nobody_signs_in_and_a_link_is_needed_all_the_same() {
+    let site = Plan::sending().await.start().await;
+    let ask = |method: &'static str, path: &'static str, body: &'static str| {
+        let client = site.admin();
+        async move { client.request(method, path, &[ORIGIN, FORM], body.as_bytes()).await }
+    };
+    for answer in [
+        ask("GET", "/console", "").await,
+        ask("GET", "/console/sign-in", "").await,
+        ask("POST", "/console/sign-in", "token=").await,
+    ] {
+        assert_eq!((answer.status, answer.field("set-cookie")), (403, None));
+        assert!(!text(&answer).contains("sign-in\""), "{}", text(&answer));
+    }
+}
+
+#[tokio::test]
+async fn signing_out_takes_the_cookie_away() {
+    let house = House::usual().await;
+    let guest = house.guest("acme", false).await;
+    let answer = guest.post("/console/sign-out", "").await;
+    assert!(answer.must("set-cookie").starts_with("webhook_assets_session=; Path=/console; Max-Age=0;"));
+    let foreign = guest.post_as("/console/sign-out", &[ORIGIN, FORM], "csrf=x").await;
+    assert_eq!(foreign.status, 403);
+}
+
+#[tokio::test]
+async fn a_process_that_does_not_send_has_no_pages_of_webhooks() {
+    let house = House::of(Plan::usual().await).await;
+    let body = format!("token={TOKEN}");
+    let entered =
+        house.site.admin().request("POST", "/console/sign-in", &[ORIGIN, FORM], body.as_bytes()).await;
+    let guest = Guest { house: &house, cookie: cookie_of(&entered) };
+    assert_eq!(guest.get("/console/w/acme").await.status, 404);
+}

@@ -1,0 +1,135 @@
+//! What forms must bear, and what they take.
+
+use super::{FORM, House, ORIGIN, call, text};
+use crate::support::receiver::Receiver;
+
+/// Every form there is, with what a person would send.
+async fn forms(house: &House) -> Vec<String> {
+    let receiver = Receiver::willing().await;
+    let endpoint = house.endpoint("acme", &receiver, "mine").await;
+    let delivery = house.delivery(&call("acme", "call-1"), "delivered").await;
+    let of_endpoint = ["secret", "rotate", "pause", "resume", "test", "change", "remove", "take-back"];
+    let of_endpoint = of_endpoint.map(|act| format!("/console/w/acme/webhooks/{endpoint}/{act}"));
+    let others = [
+        "/console/sign-out".to_owned(),
+        "/console/w/acme/webhooks/new".to_owned(),
+        "/console/w/acme/check".to_owned(),
+        format!("/console/w/acme/deliveries/{delivery}/resend"),
+        format!("/console/w/acme/deliveries/{delivery}/links"),
+        "/console/w/acme/recover".to_owned(),
+    ];
+    of_endpoint.into_iter().chain(others).collect()
+}
+
+#[tokio::test]
+async fn a_form_that_no_page_of_this_session_gave_out_changes_nothing() {
+    let house = House::usual().await;
+    let forms = forms(&house).await;
+    let guest = house.guest("acme", true).await;
+    let other = house.guest("acme", true).await;
+    let (csrf, foreign) = (guest.csrf().await, other.csrf().await);
+    let before = text(&guest.get("/console/w/acme/deliveries").await);
+    let (good, bad) = (format!("csrf={csrf}&url=x&within=24h"), format!("csrf={foreign}&url=x&within=24h"));
+    let twice = format!("csrf={csrf}&csrf={csrf}&url=x");
+    for form in &forms {
+        for body in ["url=x", "csrf=", "csrf=x.1.y", bad.as_str(), twice.as_str()] {
+            let answer = guest.post_as(form, &[ORIGIN, FORM], body).await;
+            assert_eq!(answer.status, 403, "{form} {body}");
+        }
+        let evil = ("Origin", "https://evil.example");
+        for fields in [
+            &[FORM][..],
+            &[evil, FORM],
+            &[("Origin", "null"), FORM],
+            &[("Origin", "http://localhost.evil.example"), FORM],
+            &[ORIGIN, FORM, ("Sec-Fetch-Site", "cross-site")],
+            &[ORIGIN, FORM, ("Sec-Fetch-Site", "same-site")],
+            &[ORIGIN, FORM, ("Sec-Fetch-Site", "none")],
+        ] {
+            let answer = guest.post_as(form, fields, &good).await;
+            assert_eq!(answer.status, 403, "{form} {fields:?}");
+            assert!(text(&answer).contains("Nothing was changed."), "{form}");
+        }
+        let json = guest.post_as(form, &[ORIGIN, ("Content-Type", "application/json")], "{}").await;
+        assert_eq!(json.status, 400, "{form}");
+    }
+    assert_eq!(text(&guest.get("/console/w/acme/deliveries").await), before);
+    // The same forms do what they say when they are sent as they should be.
+    let paused = guest.post(&forms[2], "").await;
+    assert_eq!(paused.status, 303, "{paused:?}");
+}
+
+#[tokio::test]
+async fn a_form_is_small() {
+    let house = House::usual().await;
+    let guest = house.guest("acme", false).await;
+    let large = format!("url={}", "x".repeat(20_000));
+    assert_eq!(guest.post("/console/w/acme/webhooks/new", &large).await.status, 400);
+    let pass = format!("pass={}", "x".repeat(20_000));
+    let answer = house.site.admin().request("POST", "/console/enter", &[ORIGIN, FORM], pass.as_bytes()).await;
+    assert_eq!(answer.status, 400);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_webhook_is_said_and_nothing_is_saved() {
+    let house = House::usual().await;
+    let guest = house.guest("acme", false).await;
+    let long = "x".repeat(501);
+    for (form, words) in [
+        ("url=ftp%3A%2F%2Fexample.com", "ftp: is not allowed: use https://"),
+        ("url=", "The URL has to begin with https://"),
+        ("url=https%3A%2F%2F10.0.0.5%2F", "10.0.0.5 is a private address"),
+        ("url=http%3A%2F%2F127.0.0.1%3A1%2F", "The connection was refused"),
+        (&format!("url=https%3A%2F%2Fhooks.zapier.com%2Fa&description={long}"), "At most 500 characters"),
+    ] {
+        let answer = guest.post("/console/w/acme/webhooks/new", form).await;
+        assert_eq!(answer.status, 422, "{form}");
+        assert!(text(&answer).contains(words), "{form}: {}", text(&answer));
+    }
+    assert!(text(&guest.get("/console/w/acme").await).contains("No webhook yet"));
+    let added =
+        guest.post("/console/w/acme/webhooks/new", "url=http%3A%2F%2F127.0.0.1%3A1%2F&anyway=1").await;
+    assert_eq!(added.status, 303, "{added:?}");
+}
+
+#[tokio::test]
+async fn removing_can_be_undone_for_an_hour_and_not_longer() {
+    let house = House::usual().await;
+    let receiver = Receiver::willing().await;
+    let id = house.endpoint("acme", &receiver, "mine").await;
+    let guest = house.guest("acme", false).await;
+    let act = |act: &str| format!("/console/w/acme/webhooks/{id}/{act}");
+    let secret = secret_in(&text(&guest.post(&act("secret"), "").await));
+    let removed = guest.post(&act("remove"), "").await;
+    assert_eq!(removed.must("location"), format!("/console/w/acme?removed={id}"));
+    assert!(text(&guest.get(removed.must("location")).await).contains("It can be taken back for an hour"));
+    assert_eq!(guest.get(&format!("/console/w/acme/webhooks/{id}")).await.status, 404);
+    let accepted = house.api("POST", "/v1/calls", &call("acme", "meanwhile")).await;
+    assert_eq!(accepted["deliveries"], serde_json::json!([]));
+    assert_eq!(guest.post(&act("take-back"), "").await.status, 303);
+    assert_eq!(secret_in(&text(&guest.post(&act("secret"), "").await)), secret);
+    guest.post(&act("remove"), "").await;
+    house.site.clock.advance(webhook_assets::ledger::UNDO_FOR);
+    assert_eq!(guest.post(&act("take-back"), "").await.status, 404);
+}
+
+fn secret_in(page: &str) -> String {
+    let (_, rest) = page.split_once("<code id=\"secret\">").expect("a secret");
+    rest.split('<').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn what_waited_for_a_removed_webhook_goes_out_when_it_is_taken_back() {
+    let house = House::usual().await;
+    let receiver = Receiver::willing().await;
+    let id = house.endpoint("acme", &receiver, "mine").await;
+    let guest = house.guest("acme", false).await;
+    let act = |act: &str| format!("/console/w/acme/webhooks/{id}/{act}");
+    guest.post(&act("pause"), "").await;
+    house.delivery(&call("acme", "call-1"), "queued").await;
+    guest.post(&act("remove"), "").await;
+    assert!(text(&guest.get("/console/w/acme/deliveries").await).contains("Failed</span>"));
+    guest.post(&act("take-back"), "").await;
+    guest.post(&act("resume"), "").await;
+    receiver.wait_for(1).await;
+}

@@ -1,0 +1,254 @@
+//! What pages hold: nothing that acts by itself, no secret, nobody else's markup, and not too much.
+
+use serde_json::json;
+use webhook_assets::webhook::CompletedCall;
+
+use super::{Guest, House, call, text};
+use crate::support::receiver::{Reaction, Receiver};
+
+const NASTY: [&str; 10] = [
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror=alert(1)>",
+    "'onmouseover='alert(1)",
+    "</title></textarea></pre><svg/onload=alert(1)>",
+    "{{7*7}}{%if%}${7*7}",
+    "javascript:alert(1)",
+    "<!--#exec cmd=\"/bin/ls\"-->",
+    "]]><![CDATA[<b>",
+    "&lt;b&gt;&#60;i&#62;&amp;lt;u",
+    "\u{202e}gnp.exe",
+];
+
+/// Every page, with a delivery on it; each is fetched by its path.
+async fn pages(house: &House, guest: &Guest<'_>, endpoint: &str, delivery: &str) -> Vec<(String, String)> {
+    let mut shown = Vec::new();
+    for path in [
+        String::new(),
+        "/webhooks/new".to_owned(),
+        format!("/webhooks/{endpoint}"),
+        "/deliveries".to_owned(),
+        format!("/deliveries/{delivery}"),
+        format!("/deliveries/{delivery}/listen"),
+        "/recover".to_owned(),
+    ] {
+        let path = format!("/console/w/acme{path}");
+        let answer = guest.get(&path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        shown.push((path, text(&answer)));
+    }
+    for path in [format!("webhooks/{endpoint}/secret"), format!("deliveries/{delivery}/links")] {
+        let answer = guest.post(&format!("/console/w/acme/{path}"), "").await;
+        assert_eq!(answer.status, 200, "{path}");
+        shown.push((path, text(&answer)));
+    }
+    for path in ["/console/nowhere", "/console/sign-in"] {
+        shown.push((path.to_owned(), text(&house.get(path, &[]).await)));
+    }
+    shown
+}
+
+/// A call whose every text is `nasty`.
+fn nasty_call(id: &str, nasty: &str) -> serde_json::Value {
+    let mut call = call("acme", id);
+    call["call"]["summary"] = nasty.into();
+    call["call"]["from_number"] = nasty.into();
+    for field in
+        ["first_name", "last_name", "email", "company", "job_title", "crm_contact_id", "crm_company_id"]
+    {
+        call["prospect"][field] = nasty.into();
+    }
+    call["user"] = json!({"name": nasty, "email": nasty});
+    call["list"] = json!({"list_name": nasty, "list_id": nasty});
+    CompletedCall::parse(
+        json!({"call": call["call"], "prospect": call["prospect"], "user": call["user"], "list": call["list"]})
+            .to_string()
+            .as_bytes(),
+    )
+    .unwrap();
+    call
+}
+
+#[tokio::test]
+async fn what_strangers_wrote_is_text_on_every_page() {
+    let house = House::usual().await;
+    let guest = house.guest("acme", true).await;
+    for (at, nasty) in NASTY.into_iter().enumerate() {
+        let receiver = Receiver::start(move |_, _| Reaction::Answer(400, nasty)).await;
+        let endpoint = house.endpoint("acme", &receiver, nasty).await;
+        // A call's id has no spaces.
+        let id = format!("{at}-{}", nasty.replace(|c: char| c.is_whitespace() || c == '\u{202e}', ""));
+        let delivery = house.delivery(&nasty_call(&id, nasty), "failed").await;
+        for (path, page) in pages(&house, &guest, &endpoint, &delivery).await {
+            // What the templates themselves write is looked for in a page that nobody wrote anything on.
+            for mark in [
+                "<script>",
+                "<img",
+                "onerror=alert(1)>",
+                "<svg/",
+                "'onmouseover",
+                "<!--",
+                "<![CDATA",
+                "<b>",
+                "<i>",
+            ] {
+                assert!(!page.contains(mark), "{path}: {mark} of {nasty}");
+            }
+            assert!(!page.contains("href=\"javascript:"), "{path}");
+        }
+        let page = text(&guest.get(&format!("/console/w/acme/deliveries/{delivery}")).await);
+        assert!(page.contains("400"), "the answer is on the page");
+        // Its failures would keep the next one waiting.
+        let sender = house.site.sender.as_ref().unwrap();
+        assert!(sender.ledger().remove_endpoint("acme", &endpoint, sender.now()).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn pages_have_a_strict_policy_and_nothing_that_it_forbids() {
+    let house = House::usual().await;
+    let receiver = Receiver::willing().await;
+    let endpoint = house.endpoint("acme", &receiver, "mine").await;
+    let delivery = house.delivery(&call("acme", "call-1"), "delivered").await;
+    let guest = house.guest("acme", true).await;
+    for path in ["/console/w/acme", "/console/nowhere", "/console/enter", "/console/sign-in"] {
+        let answer = guest.get(path).await;
+        assert_eq!(
+            answer.must("content-security-policy"),
+            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
+             media-src 'self' https://app.example.com; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        );
+        let fields = ["cache-control", "x-content-type-options", "referrer-policy", "x-frame-options"];
+        let values: Vec<_> = fields.map(|field| answer.must(field).to_owned()).to_vec();
+        assert_eq!(values, ["no-store", "nosniff", "same-origin", "DENY"], "{path}");
+    }
+    for (path, page) in pages(&house, &guest, &endpoint, &delivery).await {
+        assert_eq!(page.matches("<script").count(), 1, "{path}");
+        assert!(page.contains("<script src=\"/console/files/console-"), "{path}");
+        for forbidden in ["<style", " style=", " onclick=", " onload=", "<iframe", "<object", "<base"] {
+            assert!(!page.contains(forbidden), "{path}: {forbidden}");
+        }
+        // No foreign host: whatever is fetched by a page is a path of ours.
+        for attribute in ["src=\"", "action=\"", "<link rel=\"stylesheet\" href=\""] {
+            for value in page.split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap()) {
+                assert!(value.starts_with("/console"), "{path}: {attribute}{value}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn style_and_script_are_kept_by_browsers_and_change_their_names_with_their_content() {
+    let house = House::usual().await;
+    let page = text(&house.get("/console", &[]).await);
+    let files: Vec<&str> = page.split('"').filter(|value| value.starts_with("/console/files/")).collect();
+    assert_eq!(files.len(), 3, "{files:?}");
+    for file in files {
+        let answer = house.get(file, &[]).await;
+        assert_eq!(
+            (answer.status, answer.must("cache-control")),
+            (200, "public, max-age=31536000, immutable")
+        );
+        assert!(!answer.body.is_empty() && answer.body.len() < 40_000, "{file}");
+        assert_eq!(house.get(&file.replace("-", "-0"), &[]).await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn no_secret_and_no_link_stands_in_a_page_unless_it_was_asked_for() {
+    let house = House::usual().await;
+    let receiver = Receiver::willing().await;
+    let endpoint = house.endpoint("acme", &receiver, "mine").await;
+    let delivery = house.delivery(&call("acme", "call-1"), "delivered").await;
+    let guest = house.guest("acme", true).await;
+    let path = format!("/v1/workspaces/acme/endpoints/{endpoint}/secret");
+    let secret = house.api("GET", &path, &json!(null)).await["secret"].as_str().unwrap().to_owned();
+    let sent = receiver.wait_for(1).await[0].json();
+    let link = sent["call"]["recording_url"].as_str().unwrap().rsplit_once('=').unwrap().1.to_owned();
+    // In a page, + and = stand as they are.
+    for (path, page) in pages(&house, &guest, &endpoint, &delivery).await {
+        assert_eq!(page.contains(&secret), path.ends_with("/secret"), "{path}");
+        assert_eq!(page.contains(&link), path.ends_with("/links"), "{path}");
+        assert!(!page.contains(&guest.cookie.split_once('=').unwrap().1[..60]), "{path}");
+    }
+    // What was sent is shown byte for byte.
+    let shown = text(&guest.post(&format!("/console/w/acme/deliveries/{delivery}/links"), "").await);
+    let (_, rest) = shown.split_once("<pre id=\"raw\"").unwrap();
+    let raw = rest.split_once('>').unwrap().1.split_once("</pre>").unwrap().0;
+    let raw = raw
+        .replace("&#34;", "\"")
+        .replace("&#39;", "'")
+        .replace("&#60;", "<")
+        .replace("&#62;", ">")
+        .replace("&#38;", "&");
+    assert_eq!(raw.as_bytes(), &receiver.received()[0].body[..]);
+}
+
+#[tokio::test]
+async fn pages_stay_small_whatever_is_on_them() {
+    let house = House::usual().await;
+    let answer: &'static str = Box::leak("<".repeat(8_000).into_boxed_str());
+    let receiver = Receiver::start(move |_, _| Reaction::Answer(400, answer)).await;
+    let description = "<".repeat(500);
+    house.endpoint("acme", &receiver, &description).await;
+    let wide = "\"".repeat(120);
+    let mut last = String::new();
+    for at in 0..3 {
+        let mut call = nasty_call(&format!("{at}-{wide}"), &"<".repeat(20_000));
+        call["call"]["summary"] = "&".repeat(200_000).into();
+        last = house.delivery(&call, "failed").await;
+    }
+    for _ in 0..59 {
+        house.endpoint("acme", &receiver, &description).await;
+    }
+    let guest = house.guest("acme", true).await;
+    let endpoints = house.api("GET", "/v1/workspaces/acme/endpoints", &json!(null)).await;
+    let endpoint = endpoints["endpoints"][0]["id"].as_str().unwrap().to_owned();
+    for (path, page) in pages(&house, &guest, &endpoint, &last).await {
+        assert!(page.len() < 100_000, "{path}: {} bytes", page.len());
+    }
+    let second = text(&guest.get("/console/w/acme?first=50").await);
+    assert_eq!(second.matches("class=\"item\"").count(), 10);
+}
+
+#[tokio::test]
+async fn the_language_is_the_browsers_or_the_one_that_was_chosen() {
+    let house = House::usual().await;
+    let french = [("Accept-Language", "fr-FR,fr;q=0.9,en;q=0.8")];
+    let page = house.get("/console", &french).await;
+    assert!(text(&page).contains("<html lang=\"fr\">") && text(&page).contains("Venez par un lien"));
+    assert_eq!(page.must("vary"), "Cookie, Accept-Language");
+    let chosen = house.get("/console?lang=en", &french).await;
+    assert!(text(&chosen).contains("Please come by a link"));
+    let cookie = chosen.must("set-cookie").split(';').next().unwrap().to_owned();
+    let kept = house.get("/console", &[french[0], ("Cookie", &cookie)]).await;
+    assert!(text(&kept).contains("<html lang=\"en\">"));
+    assert_eq!(house.get("/console?lang=xx", &[]).await.field("set-cookie"), None);
+}
+
+#[tokio::test]
+async fn when_the_database_does_not_answer_the_page_says_so_and_nothing_of_it() {
+    let house = House::usual().await;
+    let guest = house.guest("acme", false).await;
+    house.site.sender.as_ref().unwrap().ledger().close().await;
+    let answer = guest.get("/console/w/acme").await;
+    assert_eq!((answer.status, answer.must("retry-after")), (503, "5"));
+    assert!(text(&answer).contains("Come back in a moment") && !text(&answer).contains("pool"));
+}
+
+#[tokio::test]
+async fn other_methods_are_answered_with_those_that_a_path_takes() {
+    let house = House::usual().await;
+    let guest = house.guest("acme", false).await;
+    for (method, path, allow) in [
+        ("POST", "/console/w/acme", "GET, HEAD"),
+        ("DELETE", "/console/w/acme/recover", "GET, HEAD, POST"),
+        ("GET", "/console/w/acme/webhooks/ep_1/secret", "POST"),
+        ("GET", "/console/sign-out", "POST"),
+    ] {
+        let fields = [("Cookie", guest.cookie.as_str())];
+        let answer = house.site.admin().request(method, path, &fields, b"").await;
+        assert_eq!((answer.status, answer.must("allow")), (405, allow), "{method} {path}");
+    }
+    let head = house.site.admin().request("HEAD", "/console/w/acme", &[("Cookie", &guest.cookie)], b"").await;
+    assert_eq!((head.status, head.body.len()), (200, 0));
+}

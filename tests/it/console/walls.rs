@@ -1,0 +1,142 @@
+//! Whatever belongs to one workspace is not there for another.
+
+use std::collections::BTreeSet;
+
+use super::{House, call, text};
+use crate::support::receiver::Receiver;
+
+/// Every path below a workspace, as `src/console/route.rs` has it: its form with names in it, and its methods.
+const ROUTES: [(&str, &[&str]); 19] = [
+    ("check", &["POST"]),
+    ("webhooks/new", &["GET", "POST"]),
+    ("webhooks/id", &["GET"]),
+    ("webhooks/id/secret", &["POST"]),
+    ("webhooks/id/rotate", &["POST"]),
+    ("webhooks/id/pause", &["POST"]),
+    ("webhooks/id/resume", &["POST"]),
+    ("webhooks/id/remove", &["POST"]),
+    ("webhooks/id/take-back", &["POST"]),
+    ("webhooks/id/test", &["POST"]),
+    ("webhooks/id/change", &["POST"]),
+    ("deliveries", &["GET"]),
+    ("deliveries/id", &["GET"]),
+    ("deliveries/id/resend", &["POST"]),
+    ("deliveries/id/links", &["POST"]),
+    ("deliveries/id/listen", &["GET"]),
+    ("deliveries/id/recording", &["GET"]),
+    ("deliveries/id/transcript", &["GET"]),
+    ("recover", &["GET", "POST"]),
+];
+
+#[test]
+fn these_are_all_routes_there_are() {
+    let source = include_str!("../../../src/console/route.rs");
+    let quoted = |line: &str| line.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let table = |from: &str| source.split_once(from).unwrap().1.split_once("_ =>").unwrap().0.to_owned();
+    let acts: Vec<String> =
+        table("impl Act {").lines().flat_map(|line| quoted(line).into_iter().next()).collect();
+    let mut there = BTreeSet::new();
+    let lines = table("impl Spot {");
+    let lines = lines.lines().filter(|line| line.trim_start().starts_with('['));
+    for pattern in lines.flat_map(|line| line.split("=>").next().unwrap().split(" | ")) {
+        let pattern = pattern.trim().trim_matches(['[', ']']);
+        let segments = pattern.split(", ").map(|segment| segment.trim_matches('"'));
+        let path = segments.collect::<Vec<_>>().join("/");
+        match path.rsplit('/').next().unwrap() {
+            "act" => there.extend(acts.iter().map(|act| path.replace("act", act))),
+            "kind" => there.extend(["recording", "transcript"].map(|kind| path.replace("kind", kind))),
+            "" => {}
+            _ => drop(there.insert(path)),
+        }
+    }
+    let tested: BTreeSet<String> = ROUTES.iter().map(|(path, _)| (*path).to_owned()).collect();
+    assert_eq!(there, tested);
+}
+
+#[tokio::test]
+async fn every_page_of_one_workspace_is_404_for_another() {
+    let house = House::usual().await;
+    let receiver = Receiver::willing().await;
+    let theirs = house.endpoint("other", &receiver, "theirs").await;
+    house.endpoint("acme", &receiver, "mine").await;
+    let delivery = house.delivery(&call("other", "their-call"), "delivered").await;
+    let arrived = receiver.received().len();
+    let guest = house.guest("acme", true).await;
+    for (route, methods) in ROUTES {
+        let id = if route.starts_with("webhooks") { &theirs } else { &delivery };
+        let path = route.replace("/id", &format!("/{id}"));
+        for method in methods {
+            let ask = async |path: &str| match *method {
+                "GET" => guest.get(path).await,
+                _ => guest.post(path, "url=https%3A%2F%2Fexample.com%2F&within=24h").await,
+            };
+            let answer = ask(&format!("/console/w/other/{path}")).await;
+            assert_eq!(answer.status, 404, "{method} {path}");
+            if route.contains("/id") {
+                let answer = ask(&format!("/console/w/acme/{path}")).await;
+                assert_eq!(answer.status, 404, "{method} {path} in one's own workspace");
+                for theirs in ["theirs", "their-call", "John", "whsec_", &theirs] {
+                    let page = text(&answer).replace(&path, "").replace(&format!("/{theirs}"), "");
+                    assert!(!page.contains(theirs) || theirs.starts_with("ep_"), "{method} {path}: {theirs}");
+                }
+            }
+        }
+    }
+    assert_eq!(guest.get("/console/w/other").await.status, 404);
+    // Nothing of the other workspace was changed, and nothing more was sent.
+    let still =
+        house.api("GET", &format!("/v1/workspaces/other/endpoints/{theirs}"), &serde_json::Value::Null).await;
+    assert_eq!(
+        (&still["state"], &still["previous_secret_until"]),
+        (&"active".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(receiver.received().len(), arrived);
+}
+
+#[tokio::test]
+async fn lists_and_searches_show_ones_own_alone() {
+    let house = House::usual().await;
+    let receiver = Receiver::willing().await;
+    let theirs = house.endpoint("other", &receiver, "theirs").await;
+    house.endpoint("acme", &receiver, "mine").await;
+    house.delivery(&call("other", "their-call"), "delivered").await;
+    house.delivery(&call("acme", "my-call"), "delivered").await;
+    let guest = house.guest("acme", false).await;
+    for query in ["", "?call=their-call", &format!("?webhook={theirs}"), "?status=delivered", "?within=7d"] {
+        let page = text(&guest.get(&format!("/console/w/acme/deliveries{query}")).await);
+        assert!(!page.contains(">their-call<") && !page.contains("theirs"), "{query}");
+    }
+    // A recovery that names another's webhook counts and recovers nothing.
+    let form = format!("webhook={theirs}&within=7d");
+    let recovered = guest.post("/console/w/acme/recover", &form).await;
+    assert!(recovered.must("location").contains("&count=0&"), "{recovered:?}");
+}
+
+#[tokio::test]
+async fn only_who_may_listen_gets_recordings_transcripts_and_links() {
+    let house = House::usual().await;
+    let receiver = Receiver::willing().await;
+    house.endpoint("acme", &receiver, "mine").await;
+    let id = house.delivery(&call("acme", "call-1"), "delivered").await;
+    let of = |rest: &str| format!("/console/w/acme/deliveries/{id}/{rest}");
+    let (deaf, guest, operator) =
+        (house.guest("acme", false).await, house.guest("acme", true).await, house.operator().await);
+    for rest in ["listen", "recording", "transcript"] {
+        let answer = deaf.get(&of(rest)).await;
+        assert_eq!((answer.status, answer.field("location")), (403, None), "{rest}");
+        assert!(!text(&answer).contains("Hi John"), "{rest}");
+    }
+    assert_eq!(deaf.post(&of("links"), "").await.status, 403);
+    for listener in [&guest, &operator] {
+        let page = listener.get(&of("listen")).await;
+        assert_eq!(page.status, 200);
+        assert!(!text(&page).contains("sig="));
+        for kind in ["recording", "transcript"] {
+            let opened = listener.get(&of(kind)).await;
+            assert_eq!(opened.status, 302);
+            let link = opened.must("location").strip_prefix("https://app.example.com").unwrap();
+            assert_eq!(house.site.get(link, &[]).await.status, 200, "{kind}");
+        }
+        assert!(text(&listener.post(&of("links"), "").await).contains("sig="));
+    }
+}
