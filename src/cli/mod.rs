@@ -6,6 +6,7 @@ mod erase;
 mod health;
 mod keys;
 mod links;
+mod memory;
 mod open_files;
 mod reload;
 mod serve;

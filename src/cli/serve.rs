@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
 use super::reload::{Limits, Reload};
-use super::{Ended, Failure, open_files};
+use super::{Ended, Failure, memory, open_files};
 use crate::admin::{self, Admin};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Sources};
@@ -306,6 +306,7 @@ async fn run_until_stopped(
         let gateway = services.gateway(ledger.as_ref());
         let server = Server::new(connections.clone(), gateway, services.drain.clone());
         let server = server.counting(services.metrics.clone()).with_tls(services.certificate.clone());
+        tokio::spawn(memory::give_back_after_crowds(services.metrics.clone()));
         tokio::spawn(server.following(services.limits.gateway.subscribe()).serve(listener));
     }
     // The admin listener keeps answering while downloads finish: `/readyz` has to say that we are stopping.

@@ -230,7 +230,8 @@ impl<H: Handler> Server<H> {
                 Some(Ok(protocol)) => self.speak_plainly(stream, peer, protocol).await,
                 Some(Err(_)) | None => return,
             },
-            Some(certificate) => self.speak_tls(stream, peer, certificate).await,
+            // In a place of its own: connections without TLS would keep room for all of its state.
+            Some(certificate) => Box::pin(self.speak_tls(stream, peer, certificate)).await,
         };
         if let Err(error) = ended {
             tracing::debug!(%peer, %error, "a connection ended early");
@@ -327,8 +328,9 @@ impl<H: Handler> Server<H> {
         });
         match (protocol, H::BODIES) {
             (Protocol::Http2, _) => {
-                let connection = self.http2().serve_connection(TokioIo::new(stream), service);
-                self.attend(pin!(connection), vigil, http2::Connection::graceful_shutdown).await
+                // As above, for those of HTTP/1.
+                let mut connection = Box::pin(self.http2().serve_connection(TokioIo::new(stream), service));
+                self.attend(connection.as_mut(), vigil, http2::Connection::graceful_shutdown).await
             }
             (Protocol::Http1, Bodies::Refused) => {
                 let stream = TokioIo::new(StrictLines::new(stream));

@@ -34,6 +34,11 @@ const REFUSED: [&str; 5] =
 const CUT: [&str; 3] = ["no_request", "idle", "stalled"];
 
 impl Connections {
+    /// How many are open.
+    pub(crate) fn count(&self) -> i64 {
+        self.open.get()
+    }
+
     pub(super) fn register(&self, registry: &mut Registry) {
         // A series that is there from the start: what never happened is 0, and the first time can be seen as a change.
         for reason in REFUSED {
