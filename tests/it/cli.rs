@@ -14,6 +14,7 @@ mod settings;
 mod stopping;
 mod telling;
 mod tls;
+mod tracing;
 mod webhooks;
 
 use std::io::{Read, Write};
