@@ -25,6 +25,7 @@ use crate::server::{Certificate, Drain, Server};
 use crate::signed_url::{Keyring, SigningKey};
 use crate::store::{self, Store};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::trace::Tracing;
 use crate::telemetry::{AccessLog, Audit, Logging, start_logging};
 
 /// Exit codes after a second signal, as shells count: 128 and the signal's number.
@@ -100,6 +101,7 @@ pub(super) struct Services {
     certificate: Option<Certificate>,
     access: AccessLog,
     audit: Option<Audit>,
+    tracing: Option<Tracing>,
     limits: Limits,
 }
 
@@ -110,7 +112,9 @@ impl Services {
         let certificate =
             config.tls.clone().map(|files| Certificate::read(files, metrics.clone())).transpose();
         let audit = config.audit.as_ref().map(|audit| Audit::open(audit, &metrics)).transpose();
+        let tracing = config.tracing.as_ref().map(|tracing| Tracing::start(tracing, &metrics)).transpose();
         Ok(Self {
+            tracing: tracing.map_err(Failure::failed)?,
             audit: audit.map_err(Failure::setting)?,
             certificate: certificate.map_err(Failure::setting)?,
             keyring: KeyringInForce::new(keyring, metrics.clone()),
@@ -132,6 +136,10 @@ impl Services {
                 .recording(self.access.clone());
         let gateway = match &self.audit {
             Some(audit) => gateway.auditing(audit.clone()),
+            None => gateway,
+        };
+        let gateway = match &self.tracing {
+            Some(tracing) => gateway.tracing(tracing.clone()),
             None => gateway,
         };
         let Some(ledger) = ledger else { return gateway };
@@ -257,6 +265,13 @@ pub(super) fn serve(
         && !audit.flush(patience)
     {
         tracing::error!("audit records were lost: their file cannot be written");
+    }
+    if let Some(tracing) = &services.tracing
+        && !tracing.flush(patience)
+    {
+        tracing::warn!(
+            "the last spans were lost: the collector of tracing.endpoint did not take them in time"
+        );
     }
     match ended? {
         Stopped::Drained(left) => log_stop(left),

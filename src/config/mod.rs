@@ -14,6 +14,7 @@ use crate::gateway::AllowedOrigins;
 use crate::ledger::DatabaseUrl;
 use crate::signed_url::BaseUrl;
 use crate::store::{CloudVariables, StoreUrl};
+use crate::telemetry::trace::{Collector, TracingConfig};
 use crate::telemetry::{AuditConfig, LogFormat, LogLevel};
 use crate::webhook::AllowedNetworks;
 use crate::{admin, console, gateway, ledger, sender, store};
@@ -55,6 +56,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// The audit of downloads.
     pub audit: Option<AuditConfig>,
+    /// Traces of requests.
+    pub tracing: Option<TracingConfig>,
     /// What is odd but no error: variables that look like settings and are none.
     pub warnings: Vec<String>,
     /// All of this as it was written.
@@ -160,6 +163,7 @@ impl Sources {
             log_format: reader.get("log.format")?,
             log_level: reader.get("log.level")?,
             audit: read_audit(&reader)?,
+            tracing: read_tracing(&reader)?,
             warnings: reader.warnings().to_vec(),
             settings: reader.settings(),
             public_url,
@@ -264,6 +268,12 @@ fn read_audit(reader: &Reader) -> Result<Option<AuditConfig>, SettingError> {
     }
 }
 
+fn read_tracing(reader: &Reader) -> Result<Option<TracingConfig>, SettingError> {
+    let (sample, service_name) = (reader.get("tracing.sample")?, reader.get("tracing.service_name")?);
+    let endpoint = reader.optional::<Collector>("tracing.endpoint")?;
+    Ok(endpoint.map(|endpoint| TracingConfig { endpoint, sample, service_name }))
+}
+
 fn read_admin(reader: &Reader) -> Result<admin::Config, SettingError> {
     let listen: SocketAddr = reader.get("admin.listen")?;
     let token = match reader.optional::<PathBuf>("admin.token_file")? {
@@ -339,6 +349,7 @@ setting_by_parsing! {
     LogFormat => "auto, human or json";
     LogLevel => "error, warn, info or debug";
     DatabaseUrl => DatabaseUrl::TAKES;
+    Collector => Collector::TAKES;
     bool => "true or false";
     AllowedOrigins => "\"*\" or origins such as https://app.example.com";
 }
@@ -364,6 +375,22 @@ impl Setting for u32 {
 
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok().filter(|number| (1..=1_000_000).contains(number))
+    }
+}
+
+impl Setting for f64 {
+    const TAKES: &'static str = "a number from 0 to 1";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|number| (0.0..=1.0).contains(number))
+    }
+}
+
+impl Setting for String {
+    const TAKES: &'static str = "a name of 1 to 100 characters";
+
+    fn parse(text: &str) -> Option<Self> {
+        (1..=100).contains(&text.chars().count()).then(|| text.to_owned())
     }
 }
 

@@ -17,6 +17,7 @@ use crate::server::{Files, Patience};
 use crate::signed_url::{Denial, Grant};
 use crate::store::{Chunks, Meta, Object, Span, Store, StoreError, Version};
 use crate::telemetry::metrics::{InFlight, Metrics};
+use crate::telemetry::trace::{Trace, step_within};
 use crate::telemetry::{AccessRecord, Downloaded, Ending, Place, Records, Unrecorded};
 
 /// The body of an answer of the gateway.
@@ -120,7 +121,9 @@ impl http_body::Body for Body {
             Content::Ready(bytes) if bytes.is_empty() => None,
             Content::Ready(bytes) => Some(Ok(std::mem::take(bytes))),
             Content::Streamed { pieces, left } => {
-                let piece = std::task::ready!(pieces.poll_next_unpin(cx));
+                // What is asked of the store while the body is sent belongs to the request, too.
+                let trace = this.tracker.as_ref().and_then(Tracker::trace);
+                let piece = std::task::ready!(step_within(trace, || pieces.poll_next_unpin(cx)));
                 if let (Some(Ok(piece)), Some(left)) = (&piece, left) {
                     *left = left.saturating_sub(piece.len() as u64);
                 }
@@ -225,6 +228,8 @@ pub(super) struct Tracker {
     records: Records,
     /// Room for the audit's record.
     audited: Option<Place>,
+    /// Where in a trace it is.
+    trace: Option<Trace>,
 }
 
 impl Tracker {
@@ -239,7 +244,17 @@ impl Tracker {
             patience: None,
             records,
             audited: None,
+            trace: None,
         }
+    }
+
+    /// Its place in a trace, if it has one.
+    pub(super) fn traced(self, trace: Option<Trace>) -> Self {
+        Self { trace, ..self }
+    }
+
+    pub(super) fn trace(&self) -> Option<&Trace> {
+        self.trace.as_ref()
     }
 
     /// Before anything is opened: whether the download can be recorded, if it has to be.
@@ -316,6 +331,9 @@ impl Tracker {
         if let (Some(downloads), Some(downloaded)) = (&self.downloads, self.record.downloaded(ending)) {
             // A download is never slowed down by who wants to know of it.
             let _ = downloads.try_send(downloaded);
+        }
+        if let Some(trace) = &self.trace {
+            trace.end(&self.record, ending);
         }
         self.record.write(ending, &self.metrics, &self.records, self.audited);
     }

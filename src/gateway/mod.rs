@@ -34,6 +34,7 @@ use crate::server::{Bodies, Handler};
 use crate::signed_url::{Denial, Grant, Verifier};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::trace::{self, Trace, Tracing};
 use crate::telemetry::{AccessLog, AccessRecord, Audit, Downloaded, Foreign, Records, RequestId};
 
 use body::Tracker;
@@ -107,14 +108,26 @@ impl Gateway {
         Self(Arc::new(Parts { records, ..(*self.0).clone() }))
     }
 
+    /// The same gateway, with traces of its requests.
+    #[must_use]
+    pub fn tracing(self, traces: Tracing) -> Self {
+        let records = Records { traces: Some(traces), ..self.0.records.clone() };
+        Self(Arc::new(Parts { records, ..(*self.0).clone() }))
+    }
+
     fn track(&self, request: &Request<Incoming>, peer: SocketAddr) -> Tracker {
         let records = self.0.records.clone();
-        Tracker::new(record_of(request, peer, &records), records, self.0.metrics.clone())
+        let trace = Trace::begin(request, records.traces.as_ref());
+        Tracker::new(record_of(request, peer, &records), records, self.0.metrics.clone()).traced(trace)
     }
 
     async fn answer(&self, request: &Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let mut tracker = self.track(request, peer).with_patience(request.extensions().get());
         tracker.tell(self.0.downloads.as_ref());
+        trace::within(tracker.trace().cloned(), self.answer_tracked(request, tracker)).await
+    }
+
+    async fn answer_tracked(&self, request: &Request<Incoming>, mut tracker: Tracker) -> Response<Body> {
         let outcome = match route::route(request, &self.0.prefix) {
             Route::Asset { kind, id } => match self.verify(request, kind, id) {
                 Ok(grant) => self.open(request, grant, &mut tracker).await,

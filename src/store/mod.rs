@@ -13,6 +13,7 @@ mod open;
 mod plain_http;
 mod sample;
 mod source;
+mod traced;
 
 pub use chunks::Chunks;
 pub use config::{CloudVariables, Config};

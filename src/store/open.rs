@@ -16,6 +16,7 @@ use url::Url;
 
 use super::local::LocalRoot;
 use super::plain_http::PlainHttp;
+use super::traced::Traced;
 use super::{Cause, Config, StoreError};
 
 /// Where the objects are.
@@ -162,9 +163,7 @@ fn open_s3(url: &Url, config: &Config) -> Result<Arc<dyn ObjectStore>, OpenError
     if let Some(endpoint) = config.cloud.get("AWS_ENDPOINT_URL_S3") {
         builder = builder.with_endpoint(endpoint);
     }
-    if let Some(connector) = plain_http(config) {
-        builder = builder.with_http_connector(connector);
-    }
+    builder = builder.with_http_connector(Traced { plain: plain_http(config) });
     let store = builder.with_url(url.as_str()).build().map_err(cloud)?;
     Ok(below_prefix(store, url))
 }
@@ -179,9 +178,7 @@ fn open_gcs(url: &Url, config: &Config) -> Result<Arc<dyn ObjectStore>, OpenErro
     for (key, value) in settings(config, "GOOGLE_")? {
         builder = builder.with_config(key, value);
     }
-    if let Some(connector) = plain_http(config) {
-        builder = builder.with_http_connector(connector);
-    }
+    builder = builder.with_http_connector(Traced { plain: plain_http(config) });
     let store = builder.with_url(url.as_str()).build().map_err(cloud)?;
     Ok(below_prefix(store, url))
 }
@@ -195,9 +192,7 @@ fn open_azure(url: &Url, config: &Config) -> Result<Arc<dyn ObjectStore>, OpenEr
     if let Some(endpoint) = config.cloud.get("IDENTITY_ENDPOINT") {
         builder = builder.with_msi_endpoint(endpoint);
     }
-    if let Some(connector) = plain_http(config) {
-        builder = builder.with_http_connector(connector);
-    }
+    builder = builder.with_http_connector(Traced { plain: plain_http(config) });
     let store = builder.with_url(url.as_str()).build().map_err(cloud)?;
     Ok(below_prefix(store, url))
 }

@@ -11,6 +11,7 @@ use object_store::{GetOptions, GetResult, ObjectStore, ObjectStoreExt};
 use super::gate::Gate;
 use super::{Config, StoreError};
 use crate::telemetry::metrics::{Metrics, StoreOperation};
+use crate::telemetry::trace::StoreSpan;
 
 /// How often a store that is down is probed.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
@@ -139,8 +140,9 @@ impl Source {
     ) -> Result<GetResult, StoreError> {
         let started = Instant::now();
         let for_body = !options.head;
-        let answer =
-            tokio::time::timeout(self.patience.first_byte, self.objects.get_opts(path, options)).await;
+        let span = StoreSpan::begin(operation);
+        let asked = span.around(self.objects.get_opts(path, options));
+        let answer = tokio::time::timeout(self.patience.first_byte, asked).await;
         let result = match answer {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(error)) => Err(StoreError::from(error)),
@@ -149,11 +151,9 @@ impl Source {
         if result.is_ok() || (for_body && matches!(result, Err(StoreError::NotFound))) {
             self.bucket_seen.store(true, Ordering::Relaxed);
         }
-        self.metrics.store_answered(
-            operation,
-            started.elapsed(),
-            result.as_ref().err().map(StoreError::reason),
-        );
+        let reason = result.as_ref().err().map(StoreError::reason);
+        span.end(reason);
+        self.metrics.store_answered(operation, started.elapsed(), reason);
         result
     }
 }

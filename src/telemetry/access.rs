@@ -16,6 +16,7 @@ use super::line::{Form, Line, Stamp};
 use super::log::LogFormat;
 use super::metrics::Metrics;
 use super::spool::{Manner, Place, Sink, Spool};
+use super::trace::Tracing;
 use crate::asset::AssetRef;
 use crate::clock::UnixSeconds;
 use crate::signed_url::KeyId;
@@ -118,6 +119,8 @@ pub struct Records {
     pub access: Option<AccessLog>,
     /// Those with a good signature.
     pub audit: Option<Audit>,
+    /// Those that belong to a trace which is recorded.
+    pub traces: Option<Tracing>,
 }
 
 /// Where a thread puts its lines together.

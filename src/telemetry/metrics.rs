@@ -68,7 +68,7 @@ pub enum StoreOperation {
 }
 
 impl StoreOperation {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Head => "head",
             Self::Get => "get",

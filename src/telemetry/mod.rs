@@ -1,5 +1,5 @@
 //! What the program tells: events as log lines, one record for each request when its body ends, the
-//! audit of downloads, and metrics. All names are constants here.
+//! audit of downloads, traces, and metrics. All names are constants here.
 
 mod access;
 mod answers;
@@ -10,6 +10,7 @@ mod log;
 pub mod metrics;
 mod own;
 mod spool;
+pub mod trace;
 
 pub use access::{AccessLog, AccessRecord, Downloaded, Ending, Foreign, Records, redact_target};
 pub use audit::{Audit, AuditConfig, AuditError, RequestId, Unrecorded};

@@ -14,6 +14,7 @@ pub(crate) struct Own {
     lines_dropped: Family<LogLabel, Counter>,
     audit_up: Gauge,
     settings_reloads: Family<ResultLabel, Counter>,
+    spans: Family<ResultLabel, Counter>,
     signing_key: Family<KeyLabel, Gauge>,
     signing_key_age: Gauge,
     signs_until: Gauge,
@@ -40,6 +41,14 @@ impl Own {
             "settings_reloads",
             "Attempts to read the settings again",
             self.settings_reloads.clone(),
+        );
+        for result in ["exported", "lost"] {
+            let _ = self.spans.get_or_create(&ResultLabel { result });
+        }
+        registry.register(
+            "trace_spans",
+            "Spans of traces that were recorded, by what became of them: exported, lost",
+            self.spans.clone(),
         );
         self.audit_up.set(1);
         registry.register(
@@ -75,6 +84,16 @@ impl Own {
     pub(crate) fn settings_reloaded(&self, ok: bool) {
         let result = if ok { "ok" } else { "failed" };
         self.settings_reloads.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// The collector took so many spans.
+    pub(super) fn spans_exported(&self, spans: u64) {
+        self.spans.get_or_create(&ResultLabel { result: "exported" }).inc_by(spans);
+    }
+
+    /// So many spans reach no collector: there was no room for them, or it refused them.
+    pub(super) fn spans_lost(&self, spans: u64) {
+        self.spans.get_or_create(&ResultLabel { result: "lost" }).inc_by(spans);
     }
 
     /// Whether the audit's sink takes what is written.

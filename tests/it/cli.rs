@@ -15,6 +15,7 @@ mod settings;
 mod stopping;
 mod telling;
 mod tls;
+mod tracing;
 mod webhooks;
 
 use std::io::{Read, Write};

@@ -30,4 +30,5 @@ mod smoke;
 mod store_requests;
 mod support;
 mod tls;
+mod tracing;
 mod wire;

@@ -18,7 +18,7 @@ async fn site_waiting(bucket: &Bucket, first_byte_timeout: Duration) -> Site {
     plan.start().await
 }
 
-async fn plan_on(bucket: &Bucket) -> Plan {
+pub async fn plan_on(bucket: &Bucket) -> Plan {
     let mut plan = Plan::on(sample_store().await);
     plan.store.url = "s3://bucket/prefix".parse().unwrap();
     plan.store.options = [

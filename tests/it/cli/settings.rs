@@ -4,7 +4,7 @@ use super::{Home, Ran};
 
 /// A value that no setting of its kind takes, for every setting that can be wrong; as TOML, as text, and what the
 /// message says it takes.
-const BAD: [(&str, &str, &str, &str); 47] = [
+const BAD: [(&str, &str, &str, &str); 50] = [
     ("listen", "\"8080\"", "\"8080\"", "127.0.0.1:8080"),
     ("public_url", "\"app.example.com\"", "\"app.example.com\"", "https://"),
     ("longest_lifetime", "\"a day\"", "\"a day\"", "24h"),
@@ -52,6 +52,9 @@ const BAD: [(&str, &str, &str, &str); 47] = [
     ("log.format", "\"xml\"", "\"xml\"", "human"),
     ("log.level", "\"loud\"", "\"loud\"", "debug"),
     ("audit.required", "true", "true", "audit.file"),
+    ("tracing.endpoint", "\"localhost:4318\"", "\"localhost:4318\"", "http://"),
+    ("tracing.sample", "1.5", "1.5", "from 0 to 1"),
+    ("tracing.service_name", "\"\"", "\"\"", "a name"),
 ];
 
 /// The variable of a setting.

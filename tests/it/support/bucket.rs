@@ -38,6 +38,8 @@ pub struct Bucket {
     /// What happens when the script is done.
     then: Mutex<Act>,
     pub requests: AtomicUsize,
+    /// The heads of all requests.
+    pub heads: Mutex<Vec<String>>,
 }
 
 impl Bucket {
@@ -50,6 +52,7 @@ impl Bucket {
             script: Mutex::default(),
             then: Mutex::new(Act::Serve),
             requests: AtomicUsize::new(0),
+            heads: Mutex::default(),
         });
         let serving = Arc::clone(&bucket);
         tokio::spawn(async move {
@@ -79,6 +82,7 @@ impl Bucket {
 
     async fn connection(self: Arc<Self>, mut stream: TcpStream) {
         while let Some(head) = read_head(&mut stream).await {
+            self.heads.lock().unwrap().push(head.clone());
             if !self.answer(&mut stream, &head, self.next_act()).await {
                 return;
             }

@@ -3,6 +3,7 @@
 
 pub mod bucket;
 pub mod client;
+pub mod collector;
 pub mod http2;
 pub mod process;
 pub mod receiver;
@@ -31,6 +32,7 @@ use webhook_assets::server::{self, Certificate, Drain, Server};
 use webhook_assets::signed_url::BaseUrl;
 use webhook_assets::store::{self, CloudVariables, Store, StoreUrl};
 use webhook_assets::telemetry::metrics::Metrics;
+use webhook_assets::telemetry::trace::{Tracing, TracingConfig};
 use webhook_assets::webhook::AllowedNetworks;
 use webhook_assets::{AssetRef, Keyring, Minter, SecretKey};
 
@@ -94,6 +96,8 @@ pub struct Plan {
     pub certificate: Option<Certificate>,
     pub admin_token: Option<&'static str>,
     pub console: console::Config,
+    /// Where traces go, if they are recorded.
+    pub tracing: Option<TracingConfig>,
     /// Whether webhooks are sent, from a database of the site's own.
     pub sender: Option<sender::Config>,
 }
@@ -155,6 +159,7 @@ impl Plan {
                 link_lifetime: Duration::from_secs(900),
                 session_lifetime: Duration::from_secs(8 * 3_600),
             },
+            tracing: None,
             sender: None,
         }
     }
@@ -179,22 +184,31 @@ impl Plan {
         }
     }
 
+    fn open_gateway(
+        &self,
+        keyring: &KeyringInForce,
+        store: &Store,
+        clock: &ManualClock,
+        metrics: &Metrics,
+    ) -> Gateway {
+        let clock = Arc::new(clock.clone());
+        let gateway = Gateway::new(&self.gateway, keyring.clone(), store.clone(), clock, metrics.clone())
+            .recording(records::log());
+        match &self.tracing {
+            Some(config) => gateway.tracing(Tracing::start(config, metrics).unwrap()),
+            None => gateway,
+        }
+    }
+
     /// Opens both listeners and serves.
     pub async fn start(self) -> Site {
         let metrics = Metrics::new();
         let clock = ManualClock::at(NOW);
         let store = self.open_store(metrics.clone());
-        let keyring = KeyringInForce::new(self.keyring, metrics.clone());
+        let keyring = KeyringInForce::new(self.keyring.clone(), metrics.clone());
         let drain = Drain::new();
         let base = BaseUrl::parse(self.public_url).unwrap();
-        let mut gateway = Gateway::new(
-            &self.gateway,
-            keyring.clone(),
-            store.clone(),
-            Arc::new(clock.clone()),
-            metrics.clone(),
-        )
-        .recording(records::log());
+        let mut gateway = self.open_gateway(&keyring, &store, &clock, &metrics);
         let folder = tempfile::tempdir().unwrap();
         let (mut sender, mut database_url) = (None, None);
         if let Some(config) = self.sender {

@@ -1,0 +1,309 @@
+//! The way to the collector: a bounded queue, and a thread of its own that sends what is in it. Whoever has a span never
+//! waits; what the queue has no room for is counted and forgotten.
+
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+use std::sync::mpsc as sync;
+use std::time::Duration;
+
+use prost::Message;
+use reqwest::header::{CONTENT_TYPE, USER_AGENT};
+use reqwest::{Client, Response, StatusCode, redirect};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use url::Url;
+
+use super::TracingConfig;
+use super::otlp::{
+    Attribute, ExportRequest, ExportResponse, Resource, ResourceSpans, Scope, ScopeSpans, Span,
+};
+use crate::telemetry::metrics::Metrics;
+
+/// The spans that wait, and those that are sent at a time: OpenTelemetry's own numbers.
+const MOST_WAITING: usize = 2048;
+const BATCH: usize = 512;
+
+/// How long a span waits for others to be sent with it.
+const DELAY: Duration = Duration::from_secs(1);
+
+/// How long the collector may take to answer, and for how long it is left alone after it failed.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What is read of its answer, in bytes.
+const LONGEST_ANSWER: usize = 64 * 1024;
+
+const PROGRAM: &str = env!("CARGO_PKG_NAME");
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The URL that spans are posted to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collector(Url);
+
+impl Collector {
+    /// What a collector is.
+    pub const TAKES: &'static str = "the http:// or https:// URL of an OTLP collector such as http://localhost:4318, without user and password, or nothing";
+}
+
+impl FromStr for Collector {
+    type Err = ();
+
+    /// A URL without a path gets the one that OTLP has for traces.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut url = Url::parse(text).map_err(|_| ())?;
+        let bare = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+        if !matches!(url.scheme(), "http" | "https") || !bare || url.host_str().is_none() {
+            return Err(());
+        }
+        if url.path() == "/" {
+            url.set_path("/v1/traces");
+        }
+        Ok(Self(url))
+    }
+}
+
+/// Where spans are handed in. Clones share the queue.
+#[derive(Clone)]
+pub(super) struct Exporter {
+    spans: mpsc::Sender<Span>,
+    flushes: mpsc::UnboundedSender<sync::SyncSender<bool>>,
+    metrics: Metrics,
+}
+
+impl fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Exporter")
+    }
+}
+
+impl Exporter {
+    pub(super) fn start(config: &TracingConfig, metrics: &Metrics) -> io::Result<Self> {
+        let (spans, waiting) = mpsc::channel(MOST_WAITING);
+        let (flushes, asked) = mpsc::unbounded_channel();
+        // It follows no redirects, and asks the environment for no proxy: that is for `config` alone.
+        let client = Client::builder().timeout(TIMEOUT).redirect(redirect::Policy::none()).no_proxy();
+        let task = Task {
+            client: client.build().map_err(io::Error::other)?,
+            url: config.endpoint.0.clone(),
+            service: config.service_name.clone(),
+            batch: Vec::new(),
+            due: Instant::now(),
+            failures: 0,
+            metrics: metrics.clone(),
+        };
+        // A runtime of its own outlives the one that serves: what is in flight at the end has spans, too.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let run = move || runtime.block_on(task.run(waiting, asked));
+        std::thread::Builder::new().name("traces".into()).spawn(run)?;
+        Ok(Self { spans, flushes, metrics: metrics.clone() })
+    }
+
+    pub(super) fn push(&self, span: Span) {
+        if self.spans.try_send(span).is_err() {
+            self.metrics.own().spans_lost(1);
+        }
+    }
+
+    /// Sends what waits, but takes no longer than `patience`. Says whether all was sent.
+    pub(super) fn flush(&self, patience: Duration) -> bool {
+        let (done, answer) = sync::sync_channel(1);
+        self.flushes.send(done).is_ok() && answer.recv_timeout(patience).unwrap_or(false)
+    }
+}
+
+/// Why a batch was not taken.
+enum Refusal {
+    /// It may be taken later.
+    Later(String),
+    /// It will never be.
+    Never(String),
+}
+
+struct Task {
+    client: Client,
+    url: Url,
+    service: String,
+    /// What is sent next; kept while the collector is away.
+    batch: Vec<Span>,
+    due: Instant,
+    failures: u32,
+    metrics: Metrics,
+}
+
+impl Task {
+    async fn run(
+        mut self,
+        mut waiting: mpsc::Receiver<Span>,
+        mut asked: mpsc::UnboundedReceiver<sync::SyncSender<bool>>,
+    ) {
+        loop {
+            let room = BATCH - self.batch.len();
+            tokio::select! {
+                biased;
+                Some(done) = asked.recv() => {
+                    let _ = done.send(self.send_all(&mut waiting).await);
+                }
+                () = sleep_until(self.due), if !self.batch.is_empty() => {
+                    self.send().await;
+                }
+                count = waiting.recv_many(&mut self.batch, room), if room > 0 => {
+                    if count == 0 {
+                        self.send_all(&mut waiting).await;
+                        return;
+                    }
+                    self.await_others(count);
+                }
+            }
+        }
+    }
+
+    /// After so many spans came: when they are sent. Not before a collector that failed is asked again.
+    fn await_others(&mut self, count: usize) {
+        if self.batch.len() == count {
+            self.due = self.due.max(Instant::now() + DELAY);
+        }
+        if self.batch.len() == BATCH && self.failures == 0 {
+            self.due = Instant::now();
+        }
+    }
+
+    async fn send_all(&mut self, waiting: &mut mpsc::Receiver<Span>) -> bool {
+        loop {
+            while self.batch.len() < BATCH
+                && let Ok(span) = waiting.try_recv()
+            {
+                self.batch.push(span);
+            }
+            if self.batch.is_empty() {
+                return true;
+            }
+            if !self.send().await {
+                return false;
+            }
+        }
+    }
+
+    async fn send(&mut self) -> bool {
+        let count = self.batch.len() as u64;
+        let own = self.metrics.own().clone();
+        let refusal = match self.post().await {
+            Ok(rejected) => {
+                let rejected = rejected.min(count);
+                own.spans_exported(count - rejected);
+                own.spans_lost(rejected);
+                self.batch.clear();
+                if self.failures > 0 {
+                    tracing::info!("the trace collector answers again");
+                }
+                self.failures = 0;
+                return true;
+            }
+            Err(refusal) => refusal,
+        };
+        let (Refusal::Later(why) | Refusal::Never(why)) = &refusal;
+        if self.failures == 0 {
+            tracing::warn!(
+                "spans cannot be exported: the collector of tracing.endpoint {why}; requests go on, and spans that \
+                 find no room are counted as lost"
+            );
+        }
+        if matches!(refusal, Refusal::Never(_)) {
+            own.spans_lost(count);
+            self.batch.clear();
+        }
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(5)).min(LONGEST_PAUSE);
+        self.due = Instant::now() + pause;
+        self.failures = self.failures.saturating_add(1);
+        false
+    }
+
+    /// Sends the batch; says how many of its spans the collector did not want.
+    async fn post(&mut self) -> Result<u64, Refusal> {
+        let body = self.request();
+        let request = self
+            .client
+            .post(self.url.clone())
+            .header(CONTENT_TYPE, "application/x-protobuf")
+            .header(USER_AGENT, format!("{PROGRAM}/{VERSION}"))
+            .body(body);
+        let answer = request.send().await.map_err(|error| Refusal::Later(unreachable_because(error)))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(rejected(answer).await);
+        }
+        let why = format!("answers {}", status.as_u16());
+        // As OTLP/HTTP has it; anything else will not be different the next time.
+        let passes = [
+            StatusCode::TOO_MANY_REQUESTS,
+            StatusCode::BAD_GATEWAY,
+            StatusCode::SERVICE_UNAVAILABLE,
+            StatusCode::GATEWAY_TIMEOUT,
+        ];
+        Err(if passes.contains(&status) { Refusal::Later(why) } else { Refusal::Never(why) })
+    }
+
+    fn request(&mut self) -> Vec<u8> {
+        let attributes = vec![
+            Attribute::text("service.name", &*self.service),
+            Attribute::text("service.version", VERSION),
+        ];
+        let scope = Scope { name: PROGRAM.into(), version: VERSION.into() };
+        let spans = std::mem::take(&mut self.batch);
+        let mut request = ExportRequest {
+            resource_spans: vec![ResourceSpans {
+                resource: Some(Resource { attributes }),
+                scope_spans: vec![ScopeSpans { scope: Some(scope), spans }],
+            }],
+        };
+        let bytes = request.encode_to_vec();
+        // Lent, because it may have to be sent again.
+        let lent = request.resource_spans.pop().and_then(|mut of| of.scope_spans.pop());
+        self.batch = lent.map(|scope| scope.spans).unwrap_or_default();
+        bytes
+    }
+}
+
+/// Without the URL: it may have a key of the collector's in its query.
+fn unreachable_because(error: reqwest::Error) -> String {
+    use std::error::Error;
+
+    let kind = if error.is_timeout() { "does not answer in time" } else { "cannot be reached" };
+    let error = error.without_url();
+    let mut innermost: &dyn Error = &error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    format!("{kind} ({innermost})")
+}
+
+async fn rejected(mut answer: Response) -> u64 {
+    let mut bytes = Vec::new();
+    while let Ok(Some(piece)) = answer.chunk().await {
+        bytes.extend_from_slice(&piece);
+        if bytes.len() > LONGEST_ANSWER {
+            return 0;
+        }
+    }
+    let read = ExportResponse::decode(&*bytes).unwrap_or_default();
+    read.partial_success.map_or(0, |partial| u64::try_from(partial.rejected_spans).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_collector_is_a_url_and_its_path_is_known() {
+        let url = |text: &str| text.parse::<Collector>().map(|collector| collector.0.to_string());
+        assert_eq!(url("http://localhost:4318").unwrap(), "http://localhost:4318/v1/traces");
+        assert_eq!(url("https://collector/").unwrap(), "https://collector/v1/traces");
+        assert_eq!(url("https://collector/otlp/v1/traces").unwrap(), "https://collector/otlp/v1/traces");
+        for bad in
+            ["", "localhost:4318", "grpc://localhost:4317", "http://user:pass@host", "http://", "http://h/#x"]
+        {
+            assert!(url(bad).is_err(), "{bad}");
+        }
+    }
+}
