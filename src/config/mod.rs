@@ -1,6 +1,7 @@
 //! Settings: the documented defaults (`defaults.toml`), then a file, then the environment. The environment is read
 //! here and nowhere else.
 
+mod kinds;
 mod reader;
 mod server;
 
@@ -10,15 +11,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::gateway::AllowedOrigins;
-use crate::ledger::DatabaseUrl;
 use crate::signed_url::BaseUrl;
 use crate::store::{CloudVariables, StoreUrl};
 use crate::telemetry::trace::{Collector, TracingConfig};
 use crate::telemetry::{AuditConfig, LogFormat, LogLevel};
-use crate::webhook::AllowedNetworks;
 use crate::{admin, console, gateway, ledger, sender, store};
-use reader::{Reader, Setting};
+use reader::Reader;
 
 /// The defaults, as the README shows them and `serve --config` reads them.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
@@ -150,7 +148,7 @@ impl Sources {
             gateway: gateway::Config {
                 prefix: public_url.prefix().to_owned(),
                 longest_lifetime,
-                allowed_origins: reader.get::<AllowedOrigins>("gateway.allowed_origins")?,
+                allowed_origins: reader.get::<gateway::AllowedOrigins>("gateway.allowed_origins")?,
                 requests_in_flight: reader.get("gateway.requests_in_flight")?,
                 retry_after: reader.get("gateway.retry_after")?,
             },
@@ -329,94 +327,6 @@ fn read_token(reader: &Reader, path: &Path) -> Result<admin::Token, SettingError
     let text = std::fs::read_to_string(path).map_err(|_| reader.refuse("admin.token_file", takes))?;
     admin::Token::new(text.lines().next().unwrap_or_default().trim())
         .ok_or_else(|| reader.refuse("admin.token_file", takes))
-}
-
-macro_rules! setting_by_parsing {
-    ($($type:ty => $takes:expr;)*) => {$(
-        impl Setting for $type {
-            const TAKES: &'static str = $takes;
-
-            fn parse(text: &str) -> Option<Self> {
-                text.parse().ok()
-            }
-        }
-    )*};
-}
-
-setting_by_parsing! {
-    SocketAddr => "an address and a port such as 127.0.0.1:8080 or [::]:8080";
-    StoreUrl => store::OpenError::TAKES;
-    LogFormat => "auto, human or json";
-    LogLevel => "error, warn, info or debug";
-    DatabaseUrl => DatabaseUrl::TAKES;
-    Collector => Collector::TAKES;
-    bool => "true or false";
-    AllowedOrigins => "\"*\" or origins such as https://app.example.com";
-}
-
-impl Setting for AllowedNetworks {
-    const TAKES: &'static str = "networks in CIDR notation such as 10.1.0.0/16 or fd00:1::/64";
-
-    fn parse(text: &str) -> Option<Self> {
-        Self::parse(text.split(',').map(str::trim).filter(|entry| !entry.is_empty())).ok()
-    }
-}
-
-impl Setting for usize {
-    const TAKES: &'static str = "a whole number from 1 to 1000000000";
-
-    fn parse(text: &str) -> Option<Self> {
-        text.parse().ok().filter(|number| (1..=1_000_000_000).contains(number))
-    }
-}
-
-impl Setting for u32 {
-    const TAKES: &'static str = "a whole number from 1 to 1000000";
-
-    fn parse(text: &str) -> Option<Self> {
-        text.parse().ok().filter(|number| (1..=1_000_000).contains(number))
-    }
-}
-
-impl Setting for f64 {
-    const TAKES: &'static str = "a number from 0 to 1";
-
-    fn parse(text: &str) -> Option<Self> {
-        text.parse().ok().filter(|number| (0.0..=1.0).contains(number))
-    }
-}
-
-impl Setting for String {
-    const TAKES: &'static str = "a name of 1 to 100 characters";
-
-    fn parse(text: &str) -> Option<Self> {
-        (1..=100).contains(&text.chars().count()).then(|| text.to_owned())
-    }
-}
-
-impl Setting for BaseUrl {
-    const TAKES: &'static str = "a base URL such as https://app.example.com/api";
-
-    fn parse(text: &str) -> Option<Self> {
-        Self::parse(text).ok()
-    }
-}
-
-impl Setting for PathBuf {
-    const TAKES: &'static str = "a path";
-
-    fn parse(text: &str) -> Option<Self> {
-        Some(text.into())
-    }
-}
-
-impl Setting for Duration {
-    const TAKES: &'static str = "a duration such as 10s, 5m or 24h, from 1ms to 10 years";
-
-    fn parse(text: &str) -> Option<Self> {
-        let sane = Self::from_millis(1)..=LONGEST_DURATION;
-        humantime::parse_duration(text).ok().filter(|duration| sane.contains(duration))
-    }
 }
 
 #[cfg(test)]

@@ -221,11 +221,14 @@ fn the_table_of_rooms_has_an_order_and_every_room() {
 }
 
 #[test]
-fn nothing_is_unsafe() {
+fn nothing_is_unsafe_but_one_call() {
     for file in sources() {
-        assert!(words(&code_of(&file)).all(|word| word != "unsafe"), "src/{}", file.display());
+        let found = words(&code_of(&file)).filter(|word| *word == "unsafe").count();
+        // malloc_trim, which no safe door leads to.
+        let let_through = usize::from(file == Path::new("cli/memory.rs"));
+        assert_eq!(found, let_through, "src/{}", file.display());
     }
-    assert!(read("Cargo.toml").contains("unsafe_code = \"forbid\""));
+    assert!(read("Cargo.toml").contains("unsafe_code = \"deny\""));
 }
 
 #[test]
