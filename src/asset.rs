@@ -112,6 +112,12 @@ impl AssetRef {
         Self { kind: AssetKind::Transcript, id }
     }
 
+    /// The `Content-Disposition`: shown where it can be, saved under its name where it is saved.
+    #[must_use]
+    pub fn disposition(&self) -> String {
+        format!("inline; filename=\"{}\"", self.file_name())
+    }
+
     /// The path of its link: `/webhook-assets/recording/{uuid}`.
     #[must_use]
     pub fn route(&self) -> String {
@@ -141,8 +147,9 @@ impl fmt::Display for AssetRef {
 /// one spelling only). Braces, upper case, `urn:uuid:` and percent-encoding are other strings and were never signed.
 #[must_use]
 pub fn parse_canonical_id(text: &str) -> Option<Uuid> {
-    let canonical = text.len() == 36 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-'));
-    if canonical { Uuid::try_parse(text).ok() } else { None }
+    // Of this length the parser knows the hyphenated form alone, in either case.
+    let upper = text.bytes().fold(false, |found, byte| found | byte.is_ascii_uppercase());
+    if text.len() == 36 && !upper { Uuid::try_parse(text).ok() } else { None }
 }
 
 #[cfg(test)]

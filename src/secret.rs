@@ -74,7 +74,15 @@ impl SecretKey {
     /// Whether `mac` is this key's for `message`, in time that depends on neither.
     #[must_use]
     pub(crate) fn signed(&self, message: &[u8], mac: &[u8; MAC_LEN]) -> Choice {
-        self.sign(message).as_slice().ct_eq(mac.as_slice())
+        let words = |mac: &[u8; MAC_LEN]| {
+            let mut words = [0; MAC_LEN / 8];
+            for (word, bytes) in words.iter_mut().zip(mac.as_chunks().0) {
+                *word = u64::from_ne_bytes(*bytes);
+            }
+            words
+        };
+        // Four words instead of 32 bytes: each comparison keeps the compiler from looking through it, which costs.
+        words(&self.sign(message)).as_slice().ct_eq(words(mac).as_slice())
     }
 }
 

@@ -251,7 +251,7 @@ fn explain_id(path: &str) -> String {
 /// The form is right and no key in force made the signature: look for the nearest explanation.
 fn explain_misfit(path: &str, query: &str, keyring: &Keyring) -> Finding {
     let claim = route_in(path).and_then(|(kind, id)| Claim::parse(kind, id, query).ok());
-    let Some(Claim { asset, expires, mac }) = claim else {
+    let Some(Claim { asset, expires, mac, .. }) = claim else {
         return Finding::new("no_key_fits", "the sig does not fit any key of this keyring");
     };
     let ever = |asset: AssetRef, expires| keyring.find_ever(Message::new(asset, expires).as_bytes(), &mac);

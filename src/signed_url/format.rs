@@ -9,8 +9,13 @@ use crate::asset::{AssetKind, AssetRef, ROUTE_ROOT};
 use crate::clock::UnixSeconds;
 use crate::secret::MAC_LEN;
 
-/// The first signed field: the version of the format.
-const VERSION: &str = "webhook-assets/v1";
+/// The first two signed fields, each with its newline: the version of the format, and the kind.
+const fn opening(kind: AssetKind) -> &'static str {
+    match kind {
+        AssetKind::Recording => "webhook-assets/v1\nrecording\n",
+        AssetKind::Transcript => "webhook-assets/v1\ntranscript\n",
+    }
+}
 
 /// Room for the longest message: 17 + 1 + 10 + 1 + 36 + 1 + 20 bytes.
 const MESSAGE_ROOM: usize = 86;
@@ -24,15 +29,17 @@ pub(super) struct Message {
 impl Message {
     /// `webhook-assets/v1 \n kind \n uuid \n expires`, a single newline between the four fields and none at the end.
     pub(super) fn new(asset: AssetRef, expires: UnixSeconds) -> Self {
-        let mut message = Self { bytes: [0; MESSAGE_ROOM], len: 0 };
         let mut id = [0; Hyphenated::LENGTH];
-        message.push(VERSION);
-        message.push("\n");
-        message.push(asset.kind.name());
-        message.push("\n");
-        message.push(asset.id.as_hyphenated().encode_lower(&mut id));
-        message.push("\n");
-        message.push(Decimal::new(expires.0).as_str());
+        let id = asset.id.as_hyphenated().encode_lower(&mut id);
+        Self::of_texts(asset.kind, id, itoa::Buffer::new().format(expires.0))
+    }
+
+    /// The same of an id and a number in their one spelling.
+    pub(super) fn of_texts(kind: AssetKind, id: &str, expires: &str) -> Self {
+        let mut message = Self { bytes: [0; MESSAGE_ROOM], len: 0 };
+        for part in [opening(kind), id, "\n", expires] {
+            message.push(part);
+        }
         message
     }
 
@@ -49,31 +56,6 @@ impl Message {
     }
 }
 
-/// A number's decimal digits, without allocating.
-struct Decimal {
-    digits: [u8; 20],
-    first: usize,
-}
-
-impl Decimal {
-    fn new(mut number: u64) -> Self {
-        let mut decimal = Self { digits: [b'0'; 20], first: 20 };
-        for digit in decimal.digits.iter_mut().rev() {
-            *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
-            number /= 10;
-            decimal.first -= 1;
-            if number == 0 {
-                break;
-            }
-        }
-        decimal
-    }
-
-    fn as_str(&self) -> &str {
-        self.digits.get(self.first..).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or_default()
-    }
-}
-
 /// Reads `expires`: decimal digits, no sign, no leading zero, at most what 64 bits hold.
 pub(super) fn parse_expires(text: &str) -> Option<UnixSeconds> {
     let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -83,12 +65,21 @@ pub(super) fn parse_expires(text: &str) -> Option<UnixSeconds> {
 
 /// Reads `sig`: 64 lower-case hexadecimal digits.
 pub(super) fn parse_sig(text: &str) -> Option<[u8; MAC_LEN]> {
-    if text.len() != 2 * MAC_LEN || text.bytes().any(|b| b.is_ascii_uppercase()) {
-        return None;
+    let digits: &[u8; 2 * MAC_LEN] = text.as_bytes().try_into().ok()?;
+    let (mut values, mut other) = ([0; 2 * MAC_LEN], false);
+    // Without a branch for each digit, this takes many at once.
+    for (value, digit) in values.iter_mut().zip(digits) {
+        let (number, letter) = (digit.wrapping_sub(b'0'), digit.wrapping_sub(b'a'));
+        *value = if number < 10 { number } else { letter.wrapping_add(10) };
+        other |= number >= 10 && letter >= 6;
     }
     let mut mac = [0; MAC_LEN];
-    hex::decode_to_slice(text, &mut mac).ok()?;
-    Some(mac)
+    for (byte, pair) in mac.iter_mut().zip(values.chunks_exact(2)) {
+        if let [high, low] = pair {
+            *byte = high.wrapping_shl(4) | low;
+        }
+    }
+    (!other).then_some(mac)
 }
 
 /// How often a parameter stands in a query, and what it says.
@@ -102,14 +93,37 @@ pub(super) enum Parameter<'q> {
 
 /// Finds parameter `name` in a raw query. Names and values are compared as they stand, undecoded.
 pub(super) fn parameter<'q>(query: &'q str, name: &str) -> Parameter<'q> {
-    let mut found = Parameter::Missing;
-    for pair in query.split('&') {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if key == name {
-            match found {
-                Parameter::Missing => found = Parameter::Once(value),
-                _ => return Parameter::Repeated,
-            }
+    let [found] = parameters(query, [name]);
+    found
+}
+
+/// The two parameters of a link that carries nothing else, as links are minted; `None` of any other.
+pub(super) fn as_minted(query: &str) -> Option<(&str, &str)> {
+    // A signature is 64 digits, so no `&` can hide in it or behind it.
+    let sig_at = query.len().checked_sub(2 * MAC_LEN)?;
+    let (before, sig) = query.split_at_checked(sig_at)?;
+    let expires = before.strip_prefix("expires=")?.strip_suffix("&sig=")?;
+    Some((expires, sig))
+}
+
+/// The same for several, in one pass.
+pub(super) fn parameters<'q, const N: usize>(query: &'q str, names: [&str; N]) -> [Parameter<'q>; N] {
+    let mut found = [Parameter::Missing; N];
+    let mut rest = Some(query);
+    while let Some(text) = rest {
+        let end = text.bytes().position(|byte| byte == b'&');
+        let (pair, after) = end.map_or((text, ""), |end| text.split_at(end));
+        rest = end.map(|_| after.get(1..).unwrap_or_default());
+        for (name, found) in names.iter().zip(&mut found) {
+            let value = match pair.strip_prefix(name) {
+                Some("") => "",
+                Some(value) if value.starts_with('=') => value.get(1..).unwrap_or_default(),
+                _ => continue,
+            };
+            *found = match found {
+                Parameter::Missing => Parameter::Once(value),
+                _ => Parameter::Repeated,
+            };
         }
     }
     found

@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::fmt::Hyphenated;
+
 use super::DEFAULT_LONGEST_LIFETIME;
 use super::format::{BaseUrl, BaseUrlError, Message};
 use super::keyring::Keyring;
 use super::verify::Grant;
-use crate::asset::AssetRef;
+use crate::asset::{AssetRef, ROUTE_ROOT};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 
 /// Mints signed URLs for one public base URL.
@@ -94,23 +96,21 @@ pub struct SignedUrl {
 
 impl SignedUrl {
     pub(super) fn new(base: &BaseUrl, grant: Grant, sign: impl FnOnce(&[u8]) -> [u8; 32]) -> Self {
-        use fmt::Write;
-
         let asset = grant.asset();
+        let mut id = [0; Hyphenated::LENGTH];
         let mut digits = [0; 64];
-        let mac = sign(Message::new(asset, grant.expires()).as_bytes());
+        let id = &*asset.id.as_hyphenated().encode_lower(&mut id);
+        let mut decimal = itoa::Buffer::new();
+        let expires = decimal.format(grant.expires().0);
+        let mac = sign(Message::of_texts(asset.kind, id, expires).as_bytes());
         // 64 digits for 32 bytes: the lengths fit by their types.
         let _ = hex::encode_to_slice(mac, &mut digits);
         let mut url = String::with_capacity(base.as_str().len() + 160);
-        let _ = write!(
-            url,
-            "{base}/{}/{}/{}?expires={}&sig=",
-            crate::asset::ROUTE_ROOT,
-            asset.kind,
-            asset.id.as_hyphenated(),
-            grant.expires().0
-        );
-        url.push_str(std::str::from_utf8(&digits).unwrap_or_default());
+        let parts = [base.as_str(), "/", ROUTE_ROOT, "/", asset.kind.name(), "/"];
+        parts.iter().for_each(|part| url.push_str(part));
+        for part in [id, "?expires=", expires, "&sig=", std::str::from_utf8(&digits).unwrap_or_default()] {
+            url.push_str(part);
+        }
         Self { url, grant }
     }
 

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::format::{Message, Parameter, parameter, parse_expires, parse_sig};
+use super::format::{Message, Parameter, as_minted, parameters, parse_expires, parse_sig};
 use super::keyring::{KeyId, Keyring};
 use super::{CLOCK_SKEW, DEFAULT_LONGEST_LIFETIME};
 use crate::asset::{AssetKind, AssetRef, parse_canonical_id};
 use crate::clock::UnixSeconds;
+use crate::secret::MAC_LEN;
 
 /// The permission to read one asset. It comes from verifying or minting a link and from nowhere else; the store takes
 /// nothing else.
@@ -189,7 +190,7 @@ impl Verifier {
         now: UnixSeconds,
     ) -> Result<Grant, Denial> {
         let claim = Claim::parse(kind, id, query).map_err(Denial::Invalid)?;
-        let message = Message::new(claim.asset, claim.expires);
+        let message = &claim.message;
         let Some(key) = keyring.find(message.as_bytes(), &claim.mac, now) else {
             return Err(Denial::Invalid(Refusal::NoKeyFits));
         };
@@ -212,22 +213,34 @@ impl Verifier {
 pub(super) struct Claim {
     pub(super) asset: AssetRef,
     pub(super) expires: UnixSeconds,
-    pub(super) mac: [u8; crate::secret::MAC_LEN],
+    pub(super) mac: [u8; MAC_LEN],
+    /// What was signed, if it was.
+    pub(super) message: Message,
 }
 
 impl Claim {
     pub(super) fn parse(kind: AssetKind, id: &str, query: &str) -> Result<Self, Refusal> {
-        let expires = match parameter(query, "expires") {
+        // Nearly every link stands as it was minted. What does not fit exactly is read with care.
+        let minted = as_minted(query)
+            .and_then(|(expires, sig)| Some((parse_expires(expires)?, expires, parse_sig(sig)?)));
+        let (expires, number, mac) = minted.map_or_else(|| Self::parse_query(query), Ok)?;
+        let asset = AssetRef { kind, id: parse_canonical_id(id).ok_or(Refusal::MalformedId)? };
+        // Both are in their one spelling: what is signed is what stands there.
+        Ok(Self { asset, expires, mac, message: Message::of_texts(kind, id, number) })
+    }
+
+    fn parse_query(query: &str) -> Result<(UnixSeconds, &str, [u8; MAC_LEN]), Refusal> {
+        let [expires, sig] = parameters(query, ["expires", "sig"]);
+        let (expires, number) = match expires {
             Parameter::Missing => return Err(Refusal::MissingExpires),
             Parameter::Repeated => return Err(Refusal::RepeatedExpires),
-            Parameter::Once(text) => parse_expires(text).ok_or(Refusal::MalformedExpires)?,
+            Parameter::Once(text) => (parse_expires(text).ok_or(Refusal::MalformedExpires)?, text),
         };
-        let mac = match parameter(query, "sig") {
+        let mac = match sig {
             Parameter::Missing => return Err(Refusal::MissingSig),
             Parameter::Repeated => return Err(Refusal::RepeatedSig),
             Parameter::Once(text) => parse_sig(text).ok_or(Refusal::MalformedSig)?,
         };
-        let id = parse_canonical_id(id).ok_or(Refusal::MalformedId)?;
-        Ok(Self { asset: AssetRef { kind, id }, expires, mac })
+        Ok((expires, number, mac))
     }
 }
