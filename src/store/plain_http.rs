@@ -7,6 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -23,7 +24,8 @@ use object_store::client::{
 };
 use tokio::net::TcpStream;
 
-/// How many connections wait for the next request, to each host, and for how long. Stores close what is idle for longer.
+/// How many connections wait for the next request, to each host on each thread, and for how long. Stores close what is
+/// idle for longer.
 const IDLE: usize = 256;
 const IDLE_FOR: Duration = Duration::from_secs(30);
 
@@ -79,11 +81,12 @@ fn failed(kind: HttpErrorKind, error: impl std::error::Error + Send + Sync + 'st
     HttpError::new(kind, error)
 }
 
-/// Connections that wait for their next request.
+/// Connections that wait for their next request. Each is driven by the thread that opened it, so it is for requests of
+/// that thread: another would wait for it to be woken.
 #[derive(Debug)]
 struct Pool {
     connect_timeout: Duration,
-    idle: Mutex<HashMap<Authority, Vec<Idle>>>,
+    idle: Mutex<HashMap<(ThreadId, Authority), Vec<Idle>>>,
 }
 
 #[derive(Debug)]
@@ -116,7 +119,7 @@ impl Pool {
     /// The connection that waited for the shortest time: the others may be given up one day.
     fn take(&self, host: &Authority) -> Option<SendRequest<HttpRequestBody>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = idle.get_mut(host)?;
+        let waiting = idle.get_mut(&(thread::current().id(), host.clone()))?;
         while let Some(Idle { connection, since }) = waiting.pop() {
             if since.elapsed() > IDLE_FOR {
                 waiting.clear();
@@ -144,7 +147,7 @@ impl Pool {
 
     fn keep(&self, host: Authority, connection: SendRequest<HttpRequestBody>) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = idle.entry(host).or_default();
+        let waiting = idle.entry((thread::current().id(), host)).or_default();
         if waiting.len() < IDLE {
             waiting.push(Idle { connection, since: Instant::now() });
         }
