@@ -1,34 +1,50 @@
 //! Errors as the internet sees them: RFC 9457 problem documents. Internal causes go to the log, never in here.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{Response, StatusCode};
-use serde_json::{Map, Value};
+
+/// Room for most documents.
+const ROOM: usize = 512;
 
 /// A problem document: status, title, a stable code and a sentence that tells a person what to do.
 #[derive(Debug, Clone)]
 pub struct Problem {
     status: StatusCode,
-    fields: Map<String, Value>,
+    /// The document, but for its end. Indented: people read these in a browser or a terminal.
+    text: String,
 }
 
 impl Problem {
     /// A problem with the stable `code`; `detail` says what to do about it.
     #[must_use]
     pub fn new(status: StatusCode, code: &str, title: &str, detail: &str) -> Self {
-        let mut fields = Map::new();
-        fields.insert("type".into(), format!("urn:webhook-assets:problem:{code}").into());
-        fields.insert("title".into(), title.into());
-        fields.insert("status".into(), status.as_u16().into());
-        fields.insert("code".into(), code.into());
-        fields.insert("detail".into(), detail.into());
-        Self { status, fields }
+        let mut text = String::with_capacity(ROOM);
+        text.push_str("{\n  \"type\": \"urn:webhook-assets:problem:");
+        text.push_str(code);
+        text.push('"');
+        let mut problem = Self { status, text }.with("title", title);
+        problem.text.push_str(",\n  \"status\": ");
+        problem.text.push_str(status.as_str());
+        problem.with("code", code).with("detail", detail)
     }
 
     /// Adds an extension member (RFC 9457 §3.2).
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.fields.insert(name.into(), value.into());
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.text.push_str(",\n  \"");
+        self.text.push_str(name);
+        self.text.push_str("\": ");
+        let is_plain = |byte: &u8| (b' '..=b'~').contains(byte) && !matches!(byte, b'"' | b'\\');
+        if value.as_bytes().iter().all(is_plain) {
+            self.text.push('"');
+            self.text.push_str(value);
+            self.text.push('"');
+        } else {
+            self.text.push_str(&serde_json::Value::from(value).to_string());
+        }
         self
     }
 
@@ -38,19 +54,72 @@ impl Problem {
         self.status
     }
 
+    /// The document as it is sent.
+    #[must_use]
+    pub fn into_document(mut self) -> Document {
+        self.text.push_str("\n}\n");
+        let bytes = Bytes::from(self.text);
+        Document { status: self.status, length: HeaderValue::from(bytes.len()), bytes }
+    }
+
     /// The answer: never stored by caches, never sniffed, and of a known length.
     #[must_use]
     pub fn into_response(self) -> Response<Bytes> {
-        // Indented: people read these in a browser or a terminal.
-        let body = Bytes::from(format!("{:#}\n", Value::Object(self.fields)));
-        let mut response = Response::new(body);
-        *response.status_mut() = self.status;
-        let length = HeaderValue::from(response.body().len());
-        let headers = response.headers_mut();
+        let document = self.into_document();
+        let mut response = Response::new(document.bytes.clone());
+        *response.status_mut() = document.status;
+        document.tell(response.headers_mut());
+        response
+    }
+}
+
+/// A finished document. Clones share its bytes.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// The answer's status.
+    pub status: StatusCode,
+    /// The answer's body.
+    pub bytes: Bytes,
+    length: HeaderValue,
+}
+
+impl Document {
+    /// Adds the header fields of its answer.
+    pub fn tell(&self, headers: &mut HeaderMap) {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(CONTENT_LENGTH, length);
+        headers.insert(CONTENT_LENGTH, self.length.clone());
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_document_is_indented_json_with_its_members_in_order() {
+        let problem = Problem::new(StatusCode::NOT_FOUND, "gone", "Gone \"away\"", "Ask\nagain…");
+        let body = problem.with("pointer", "/a").into_response().into_body();
+        let expected = json!({
+            "type": "urn:webhook-assets:problem:gone",
+            "title": "Gone \"away\"",
+            "status": 404,
+            "code": "gone",
+            "detail": "Ask\nagain…",
+            "pointer": "/a",
+        });
+        assert_eq!(std::str::from_utf8(&body).unwrap(), format!("{expected:#}\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_detail_is_it_is_read_as_it_was_written(detail in any::<String>()) {
+            let problem = Problem::new(StatusCode::BAD_REQUEST, "bad", "Bad", &detail);
+            let read: Value = serde_json::from_slice(problem.into_response().body()).unwrap();
+            prop_assert_eq!(&read["detail"], detail.as_str());
+        }
     }
 }

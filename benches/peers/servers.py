@@ -257,7 +257,7 @@ class Ours(Server):
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{BUCKET_PORT}", "AWS_ALLOW_HTTP": "true",
         }
         # How many threads serve.
-        threads = {"TOKIO_WORKER_THREADS": str(self.threads)}
+        threads = {"TOKIO_WORKER_THREADS": str(self.threads), "WEBHOOK_ASSETS_GATEWAY_THREADS": str(self.threads)}
         return settings | threads | (bucket if self.store == "s3" else {})
 
 

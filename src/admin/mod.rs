@@ -25,7 +25,7 @@ use crate::console::{self, Console};
 use crate::keys::KeyringInForce;
 use crate::problem::Problem;
 use crate::sender::Sender;
-use crate::server::{Bodies, Drain, Handler};
+use crate::server::{self, Bodies, Client, Drain, Handler};
 use crate::signed_url::BaseUrl;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{MEDIA_TYPE, Metrics};
@@ -383,7 +383,8 @@ impl Handler for Admin {
 
     const BODIES: Bodies = Bodies::Allowed;
 
-    async fn answer(&self, request: Request<Incoming>, _peer: SocketAddr) -> Response<Full<Bytes>> {
-        Admin::answer(self, request).await.map(Full::new)
+    fn answer(&self, request: Request<Incoming>, _client: Client) -> server::Answer<Full<Bytes>> {
+        let this = self.clone();
+        server::Answer::awaited(async move { Admin::answer(&this, request).await.map(Full::new) })
     }
 }

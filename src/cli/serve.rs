@@ -317,12 +317,16 @@ async fn run_until_stopped(
     log_start(services, sender.as_ref());
 
     let connections = services.config.server.clone();
+    let mut _threads = None;
     if let Some(listener) = gateway {
         let gateway = services.gateway(ledger.as_ref());
         let server = Server::new(connections.clone(), gateway, services.drain.clone());
         let server = server.counting(services.metrics.clone()).with_tls(services.certificate.clone());
         tokio::spawn(memory::give_back_after_crowds(services.metrics.clone()));
-        tokio::spawn(server.following(services.limits.gateway.subscribe()).serve(listener));
+        let server = server.following(services.limits.gateway.subscribe());
+        let listener = listener.into_std().map_err(Failure::failed)?;
+        let threads = server.serve_on_threads(&listener, services.config.threads);
+        _threads = Some(threads.map_err(Failure::failed)?);
     }
     // The admin listener keeps answering while downloads finish: `/readyz` has to say that we are stopping.
     let admin_drain = Drain::new();

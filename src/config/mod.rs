@@ -8,6 +8,7 @@ mod server;
 pub use reader::{SettingError, Settings, Source};
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub struct Config {
     pub store: store::Config,
     /// The gateway.
     pub gateway: gateway::Config,
+    /// How many threads serve links.
+    pub threads: NonZeroUsize,
     /// Connections, of both listeners.
     pub server: crate::server::Config,
     /// The most connections of the admin listener at once.
@@ -152,6 +155,7 @@ impl Sources {
                 requests_in_flight: reader.get("gateway.requests_in_flight")?,
                 retry_after: reader.get("gateway.retry_after")?,
             },
+            threads: server::read_threads(&reader)?,
             server: server::read(&reader)?,
             admin_connections: reader.get("admin.connections")?,
             tls: server::read_tls(&reader)?,

@@ -1,5 +1,6 @@
 //! The settings of listeners and connections.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::LONGEST_DURATION;
@@ -37,6 +38,20 @@ pub(super) fn read(reader: &Reader) -> Result<server::Config, SettingError> {
         trusted_proxies,
         proxy_protocol,
         client_header,
+    })
+}
+
+/// More threads than machines have cores.
+const MOST_THREADS: usize = 1_024;
+
+/// How many threads serve links.
+pub(super) fn read_threads(reader: &Reader) -> Result<NonZeroUsize, SettingError> {
+    let threads: Option<usize> = reader.optional("gateway.threads")?;
+    let Some(threads) = threads else {
+        return Ok(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
+    };
+    NonZeroUsize::new(threads).filter(|threads| threads.get() <= MOST_THREADS).ok_or_else(|| {
+        reader.refuse("gateway.threads", "a whole number from 1 to 1024; not set, one for each core")
     })
 }
 

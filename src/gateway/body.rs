@@ -6,25 +6,23 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use http::StatusCode;
 use http_body::{Frame, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::encoding::Pieces;
 use super::range;
 use super::sent_file::SentFile;
-use crate::server::{Files, Patience};
-use crate::signed_url::{Denial, Grant};
-use crate::store::{Chunks, Meta, Object, Span, Store, StoreError, Version};
-use crate::telemetry::metrics::{InFlight, Metrics};
-use crate::telemetry::trace::{Trace, step_within};
-use crate::telemetry::{AccessRecord, Downloaded, Ending, Place, Records, Unrecorded};
+use super::tracker::Tracker;
+use crate::server::Files;
+use crate::signed_url::Grant;
+use crate::store::{Chunks, FileSlice, Meta, Object, Span, Store, StoreError, Version};
+use crate::telemetry::Ending;
+use crate::telemetry::trace::step_within;
 
 /// The body of an answer of the gateway.
 #[derive(Debug)]
 pub struct Body {
     content: Content,
-    tracker: Option<Tracker>,
+    tracker: Option<Box<Tracker>>,
 }
 
 enum Content {
@@ -72,10 +70,16 @@ impl Body {
         if let Some(files) = files
             && let Some(slice) = chunks.take_file()
         {
-            return Self { content: Content::Sent(SentFile::new(slice, files.clone())), tracker: None };
+            return Self::of_file(slice, files, false);
         }
         let left = Some(chunks.owed());
         Self { content: Content::Streamed { pieces: Box::pin(chunks.into_stream()), left }, tracker: None }
+    }
+
+    /// A file that goes to the connection as it is. Whether its next piece is in memory, if that is known.
+    pub(super) fn of_file(slice: FileSlice, files: &Files, in_memory: bool) -> Self {
+        let file = SentFile::new(slice, files.clone(), in_memory);
+        Self { content: Content::Sent(file), tracker: None }
     }
 
     /// A long transcript in a content coding; how long it gets is not known beforehand.
@@ -100,8 +104,8 @@ impl Body {
         }
     }
 
-    pub(super) fn tracked(mut self, mut tracker: Tracker) -> Self {
-        tracker.record.length = self.length();
+    pub(super) fn tracked(mut self, mut tracker: Box<Tracker>) -> Self {
+        tracker.announces(self.length());
         self.tracker = Some(tracker);
         self
     }
@@ -122,7 +126,7 @@ impl http_body::Body for Body {
             Content::Ready(bytes) => Some(Ok(std::mem::take(bytes))),
             Content::Streamed { pieces, left } => {
                 // What is asked of the store while the body is sent belongs to the request, too.
-                let trace = this.tracker.as_ref().and_then(Tracker::trace);
+                let trace = this.tracker.as_ref().and_then(|tracker| tracker.trace());
                 let piece = std::task::ready!(step_within(trace, || pieces.poll_next_unpin(cx)));
                 if let (Some(Ok(piece)), Some(left)) = (&piece, left) {
                     *left = left.saturating_sub(piece.len() as u64);
@@ -173,8 +177,9 @@ impl Body {
     }
 
     fn report(&self, error: &StoreError) {
-        let asset = self.tracker.as_ref().and_then(|tracker| tracker.record.asset);
-        let sent = self.tracker.as_ref().map_or(0, |tracker| tracker.record.sent);
+        let record = self.tracker.as_ref().map(|tracker| tracker.record());
+        let asset = record.and_then(|record| record.asset);
+        let sent = record.map_or(0, |record| record.sent);
         tracing::warn!(
             asset = asset.map(tracing::field::display),
             sent,
@@ -214,130 +219,6 @@ impl fmt::Display for BrokenOff {
 }
 
 impl std::error::Error for BrokenOff {}
-
-/// Follows a request from its arrival until its body ends.
-#[derive(Debug)]
-pub(super) struct Tracker {
-    record: AccessRecord,
-    metrics: Metrics,
-    _in_flight: InFlight,
-    /// Given back when the body ends.
-    place: Option<OwnedSemaphorePermit>,
-    downloads: Option<mpsc::Sender<Downloaded>>,
-    patience: Option<Patience>,
-    records: Records,
-    /// Room for the audit's record.
-    audited: Option<Place>,
-    /// Where in a trace it is.
-    trace: Option<Trace>,
-}
-
-impl Tracker {
-    pub(super) fn new(record: AccessRecord, records: Records, metrics: Metrics) -> Self {
-        let _in_flight = metrics.enter();
-        Self {
-            record,
-            _in_flight,
-            metrics,
-            place: None,
-            downloads: None,
-            patience: None,
-            records,
-            audited: None,
-            trace: None,
-        }
-    }
-
-    /// Its place in a trace, if it has one.
-    pub(super) fn traced(self, trace: Option<Trace>) -> Self {
-        Self { trace, ..self }
-    }
-
-    pub(super) fn trace(&self) -> Option<&Trace> {
-        self.trace.as_ref()
-    }
-
-    /// Before anything is opened: whether the download can be recorded, if it has to be.
-    pub(super) fn begin_audit(&mut self) -> Result<(), Unrecorded> {
-        if let Some(audit) = &self.records.audit {
-            self.audited = audit.begin()?;
-        }
-        Ok(())
-    }
-
-    /// So many bytes the whole asset has.
-    pub(super) fn found(&mut self, size: u64) {
-        self.record.size = Some(size);
-    }
-
-    /// The server's patience with the client.
-    pub(super) fn with_patience(mut self, patience: Option<&Patience>) -> Self {
-        self.patience = patience.cloned();
-        self
-    }
-
-    /// So many bytes more were handed to the connection.
-    pub(super) fn sends(&mut self, bytes: u64) {
-        self.record.sent += bytes;
-    }
-
-    /// So many of them the connection did not get rid of.
-    pub(super) fn took_back(&mut self, bytes: u64) {
-        self.record.sent = self.record.sent.saturating_sub(bytes);
-    }
-
-    /// How a body ends that the store has not failed.
-    pub(super) fn ending(&self, complete: bool) -> Ending {
-        match (complete, self.patience.as_ref().is_some_and(Patience::has_ended)) {
-            (true, _) => Ending::Complete,
-            (false, true) => Ending::ClientStalled,
-            (false, false) => Ending::ClientLeft,
-        }
-    }
-
-    /// The link is good.
-    pub(super) fn granted(&mut self, grant: &Grant) {
-        self.record.asset = Some(grant.asset());
-        self.record.link_expires = Some(grant.expires());
-        self.record.key_id = Some(grant.key_id().clone());
-    }
-
-    /// If this becomes a download, it is told there.
-    pub(super) fn tell(&mut self, downloads: Option<&mpsc::Sender<Downloaded>>) {
-        self.downloads = downloads.cloned();
-    }
-
-    /// The link is not; an expired one at least says what it was for.
-    pub(super) fn denied(&mut self, denial: &Denial) {
-        if let Denial::Expired { asset, key_id, .. } = denial {
-            self.record.asset = Some(*asset);
-            self.record.key_id = Some(key_id.clone());
-        }
-    }
-
-    /// Keeps a place among the requests in flight.
-    pub(super) fn hold(&mut self, place: OwnedSemaphorePermit) {
-        self.place = Some(place);
-    }
-
-    /// The head of the answer is ready.
-    pub(super) fn answered(&mut self, status: StatusCode, outcome: &'static str) {
-        self.record.status = status;
-        self.record.outcome = outcome;
-        self.record.head_after = self.record.started.elapsed();
-    }
-
-    pub(super) fn write(self, ending: Ending) {
-        if let (Some(downloads), Some(downloaded)) = (&self.downloads, self.record.downloaded(ending)) {
-            // A download is never slowed down by who wants to know of it.
-            let _ = downloads.try_send(downloaded);
-        }
-        if let Some(trace) = &self.trace {
-            trace.end(&self.record, ending);
-        }
-        self.record.write(ending, &self.metrics, &self.records, self.audited);
-    }
-}
 
 /// Several ranges of one version of an object.
 pub(super) struct Multipart {

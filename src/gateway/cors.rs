@@ -79,18 +79,39 @@ impl Cors {
         Self(origins)
     }
 
-    /// Adds what a page needs to read this answer, errors included.
-    pub(super) fn apply(&self, request: &HeaderMap, response: &mut HeaderMap) {
+    /// Which of these the page is that asks, if it is one.
+    pub(super) fn judge(&self, request: &HeaderMap) -> Permission {
         let allowed = match &self.0 {
             AllowedOrigins::Any => Some(HeaderValue::from_static("*")),
             AllowedOrigins::Listed(origins) => {
-                response.append(VARY, HeaderValue::from_static("Origin"));
                 request.get(ORIGIN).filter(|origin| origins.contains(origin)).cloned()
             }
         };
-        let Some(allowed) = allowed else { return };
+        Permission {
+            varies: matches!(self.0, AllowedOrigins::Listed(_)),
+            allowed,
+            preflight: request.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
+        }
+    }
+}
+
+/// What the page that asks may do.
+#[derive(Debug)]
+pub(super) struct Permission {
+    varies: bool,
+    allowed: Option<HeaderValue>,
+    preflight: bool,
+}
+
+impl Permission {
+    /// Adds what a page needs to read this answer, errors included.
+    pub(super) fn tell(self, response: &mut HeaderMap) {
+        if self.varies {
+            response.append(VARY, HeaderValue::from_static("Origin"));
+        }
+        let Some(allowed) = self.allowed else { return };
         response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
-        if request.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+        if self.preflight {
             response.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
             response.insert(ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_FIELDS);
             response.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);

@@ -2,6 +2,8 @@
 //! RFC 9110 §13.2.2.
 
 use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, RANGE};
@@ -12,7 +14,7 @@ use super::precondition::{Preconditions, Verdict};
 use super::range::{self, Wanted};
 use crate::clock::UnixSeconds;
 use crate::signed_url::{Denial, Grant};
-use crate::store::{Chunks, Meta, Object, Span, Store, StoreError, Version};
+use crate::store::{Chunks, Held, HeldBytes, Meta, Object, Span, Store, StoreError, Version};
 
 /// Up to this many bytes a transcript is compressed before the answer's head is sent, which can then say its exact
 /// length; nearly all are shorter. Longer ones are compressed while they are sent.
@@ -45,6 +47,15 @@ pub(super) enum Outcome {
         meta: Meta,
         content: Content,
     },
+    /// The whole of a file that is at hand, or a range of it.
+    AtHand {
+        selected: Selected,
+        held: Arc<Held>,
+        /// Unless the whole was asked for.
+        part: Option<Range<u64>>,
+        /// Nothing for HEAD.
+        bytes: Option<HeldBytes>,
+    },
     /// One range of it.
     Part {
         selected: Selected,
@@ -55,7 +66,7 @@ pub(super) enum Outcome {
         selected: Selected,
         meta: Meta,
         first: Object,
-        others: Vec<std::ops::Range<u64>>,
+        others: Vec<Range<u64>>,
         store: Store,
     },
 }
@@ -96,11 +107,13 @@ pub(super) struct Asked {
     selected: Selected,
     preconditions: Preconditions,
     wanted: Wanted,
+    /// Whether the connection can send files as they are.
+    files: bool,
     now: UnixSeconds,
 }
 
 impl Asked {
-    pub(super) fn new<B>(request: &Request<B>, grant: Grant, now: UnixSeconds) -> Self {
+    pub(super) fn new<B>(request: &Request<B>, grant: Grant, files: bool, now: UnixSeconds) -> Self {
         let headers = request.headers();
         let head = *request.method() == Method::HEAD;
         // Range is defined for GET alone (RFC 9110 §14.2).
@@ -113,7 +126,37 @@ impl Asked {
             _ => Coding::Identity,
         };
         let preconditions = Preconditions::from(headers);
-        Self { head, selected: Selected { grant, coding }, preconditions, wanted, now }
+        Self { head, selected: Selected { grant, coding }, preconditions, wanted, files, now }
+    }
+
+    /// Decides without waiting, if what is asked for is at hand.
+    ///
+    /// # Errors
+    /// The question itself, if somebody has to wait for the answer.
+    #[expect(clippy::result_large_err, reason = "either is handed on to the next step, and goes no further")]
+    pub(super) fn at_once(self, store: Option<&Store>) -> Result<Outcome, Self> {
+        let span = match &self.wanted {
+            Wanted::Everything if self.selected.coding == Coding::Identity => Span::Whole,
+            Wanted::One(span) => *span,
+            Wanted::Everything | Wanted::Several(_) => return Err(self),
+        };
+        let Some(held) = store.and_then(|store| store.at_hand(&self.selected.grant)) else {
+            return Err(self);
+        };
+        let meta = &held.meta;
+        let in_range = self.preconditions.if_range_holds(&meta.etag, meta.last_modified, self.now);
+        let span = if in_range { span } else { Span::Whole };
+        // Of a range outside, the long way says what is wrong; it does so for good reasons in an order of its own.
+        let Some(range) = span.within(meta.size) else { return Err(self) };
+        let bytes = if self.head { None } else { held.bytes(&range, self.files) };
+        if bytes.is_none() && !self.head {
+            return Err(self);
+        }
+        let part = (span != Span::Whole).then_some(range);
+        Ok(match self.refuse(meta) {
+            Ok(refused) => refused,
+            Err(selected) => Outcome::AtHand { selected, held: Arc::clone(&held), part, bytes },
+        })
     }
 
     pub(super) async fn decide(self, store: &Store) -> Outcome {

@@ -13,6 +13,7 @@ mod range;
 mod respond;
 mod route;
 mod sent_file;
+mod tracker;
 
 pub use body::{Body, BrokenOff};
 pub use config::Config;
@@ -28,20 +29,21 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::clock::Clock;
+use crate::AssetKind;
+use crate::clock::{Clock, UnixSeconds};
 use crate::keys::KeyringInForce;
-use crate::server::{Bodies, Handler};
+use crate::server::{Answer, Bodies, Client, Files, Handler, Patience};
 use crate::signed_url::{Denial, Grant, Verifier};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::{self, Trace, Tracing};
 use crate::telemetry::{AccessLog, AccessRecord, Audit, Downloaded, Foreign, Records, RequestId};
 
-use body::Tracker;
 use cors::Cors;
 use decide::{Asked, Outcome};
 use respond::Respond;
 use route::Route;
+use tracker::{Told, Tracker};
 
 /// The gateway. Clones share everything.
 #[derive(Debug, Clone)]
@@ -57,9 +59,7 @@ struct Parts {
     cors: Cors,
     in_flight: Arc<Semaphore>,
     retry_after: Duration,
-    metrics: Metrics,
-    downloads: Option<mpsc::Sender<Downloaded>>,
-    records: Records,
+    told: Arc<Told>,
 }
 
 impl Gateway {
@@ -81,91 +81,126 @@ impl Gateway {
             cors: Cors::new(config.allowed_origins.clone()),
             in_flight: Arc::new(Semaphore::new(config.requests_in_flight)),
             retry_after: config.retry_after,
-            metrics,
-            downloads: None,
-            records: Records::default(),
+            told: Arc::new(Told { metrics, records: Records::default(), downloads: None }),
         }))
+    }
+
+    fn telling_also(self, change: impl FnOnce(&mut Told)) -> Self {
+        let mut told = (*self.0.told).clone();
+        change(&mut told);
+        Self(Arc::new(Parts { told: Arc::new(told), ..(*self.0).clone() }))
     }
 
     /// The same gateway, telling of every download. It never waits: what the channel has no room for is not told.
     #[must_use]
     pub fn telling(self, downloads: mpsc::Sender<Downloaded>) -> Self {
-        let parts = Parts { downloads: Some(downloads), ..(*self.0).clone() };
-        Self(Arc::new(parts))
+        self.telling_also(|told| told.downloads = Some(downloads))
     }
 
     /// The same gateway, recording every request.
     #[must_use]
     pub fn recording(self, access: AccessLog) -> Self {
-        let records = Records { access: Some(access), ..self.0.records.clone() };
-        Self(Arc::new(Parts { records, ..(*self.0).clone() }))
+        self.telling_also(|told| told.records.access = Some(access))
     }
 
     /// The same gateway, with an audit of its downloads.
     #[must_use]
     pub fn auditing(self, audit: Audit) -> Self {
-        let records = Records { audit: Some(audit), ..self.0.records.clone() };
-        Self(Arc::new(Parts { records, ..(*self.0).clone() }))
+        self.telling_also(|told| told.records.audit = Some(audit))
     }
 
     /// The same gateway, with traces of its requests.
     #[must_use]
     pub fn tracing(self, traces: Tracing) -> Self {
-        let records = Records { traces: Some(traces), ..self.0.records.clone() };
-        Self(Arc::new(Parts { records, ..(*self.0).clone() }))
+        self.telling_also(|told| told.records.traces = Some(traces))
     }
 
-    fn track(&self, request: &Request<Incoming>, peer: SocketAddr) -> Tracker {
-        let records = self.0.records.clone();
-        let trace = Trace::begin(request, records.traces.as_ref());
-        Tracker::new(record_of(request, peer, &records), records, self.0.metrics.clone()).traced(trace)
+    fn track(
+        &self,
+        request: &Request<Incoming>,
+        peer: SocketAddr,
+        patience: Option<Patience>,
+    ) -> Box<Tracker> {
+        let told = &self.0.told;
+        let trace = Trace::begin(request, told.records.traces.as_ref());
+        Tracker::new(record_of(request, peer, &told.records), told, patience, trace)
     }
 
-    async fn answer(&self, request: &Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        let mut tracker = self.track(request, peer).with_patience(request.extensions().get());
-        tracker.tell(self.0.downloads.as_ref());
-        trace::within(tracker.trace().cloned(), self.answer_tracked(request, tracker)).await
-    }
-
-    async fn answer_tracked(&self, request: &Request<Incoming>, mut tracker: Tracker) -> Response<Body> {
-        let outcome = match route::route(request, &self.0.prefix) {
-            Route::Asset { kind, id } => match self.verify(request, kind, id) {
-                Ok(grant) => self.open(request, grant, &mut tracker).await,
+    fn answer(&self, request: Request<Incoming>, client: Client) -> Answer<Body> {
+        let Client { address, patience, files } = client;
+        let tracker = self.track(&request, address, Some(patience));
+        let now = self.0.clock.now();
+        let outcome = match route::route(&request, &self.0.prefix) {
+            Route::Asset { kind, id } => match self.verify(&request, kind, id, now) {
+                Ok(grant) => return self.open(request, grant, files, tracker, now),
                 Err(denial) => Outcome::Denied(denial),
             },
             Route::Options => Outcome::Options,
             Route::MethodNotAllowed => Outcome::MethodNotAllowed,
             Route::Nowhere => Outcome::NoSuchRoute,
         };
-        self.respond(request, outcome, tracker)
+        Answer::Ready(self.respond(request, files).to(outcome, tracker, now))
     }
 
-    fn verify(&self, request: &Request<Incoming>, kind: crate::AssetKind, id: &str) -> Result<Grant, Denial> {
-        let Parts { verifier, keyring, clock, .. } = &*self.0;
-        verifier.verify(&keyring.load(), kind, id, request.uri().query().unwrap_or_default(), clock.now())
+    fn verify(
+        &self,
+        request: &Request<Incoming>,
+        kind: AssetKind,
+        id: &str,
+        now: UnixSeconds,
+    ) -> Result<Grant, Denial> {
+        let Parts { verifier, keyring, .. } = &*self.0;
+        verifier.verify(&keyring.load(), kind, id, request.uri().query().unwrap_or_default(), now)
     }
 
-    /// Takes a place among the requests in flight and asks the store.
-    async fn open(&self, request: &Request<Incoming>, grant: Grant, tracker: &mut Tracker) -> Outcome {
+    /// Takes a place among the requests in flight and opens the object: at once if it is at hand, or else by asking the
+    /// store.
+    fn open(
+        &self,
+        request: Request<Incoming>,
+        grant: Grant,
+        files: Option<Files>,
+        mut tracker: Box<Tracker>,
+        now: UnixSeconds,
+    ) -> Answer<Body> {
         tracker.granted(&grant);
+        let asked = Asked::new(&request, grant, files.is_some(), now);
+        let respond = self.respond(request, files);
         if tracker.begin_audit().is_err() {
-            return Outcome::Unrecorded;
+            return Answer::Ready(respond.to(Outcome::Unrecorded, tracker, now));
         }
-        let Ok(place) = Arc::clone(&self.0.in_flight).try_acquire_owned() else { return Outcome::Busy };
+        let Ok(place) = Arc::clone(&self.0.in_flight).try_acquire_owned() else {
+            return Answer::Ready(respond.to(Outcome::Busy, tracker, now));
+        };
         tracker.hold(place);
-        Asked::new(request, grant, self.0.clock.now()).decide(&self.0.store).await
+        let trace = tracker.trace().cloned();
+        // Whoever traces wants to see that the store was asked.
+        let asked = match asked.at_once(self.0.store_at_hand(trace.is_none())) {
+            Ok(outcome) => return Answer::Ready(respond.to(outcome, tracker, now)),
+            Err(asked) => asked,
+        };
+        let this = self.clone();
+        let answer = async move {
+            let outcome = asked.decide(&this.0.store).await;
+            respond.to(outcome, tracker, this.0.clock.now())
+        };
+        match trace {
+            Some(_) => Answer::awaited(trace::within(trace, answer)),
+            None => Answer::awaited(answer),
+        }
     }
 
-    fn respond(&self, request: &Request<Incoming>, outcome: Outcome, tracker: Tracker) -> Response<Body> {
-        let respond = Respond {
-            head: *request.method() == Method::HEAD,
-            now: self.0.clock.now(),
-            retry_after: self.0.retry_after,
-            files: request.extensions().get(),
-        };
-        let mut response = respond.to(outcome, tracker);
-        self.0.cors.apply(request.headers(), response.headers_mut());
-        response
+    fn respond(&self, request: Request<Incoming>, files: Option<Files>) -> Respond {
+        let head = *request.method() == Method::HEAD;
+        let (parts, _) = request.into_parts();
+        Respond::new(head, parts.headers, &self.0.cors, files, self.0.retry_after)
+    }
+}
+
+impl Parts {
+    /// The store, if what it has at hand is wanted.
+    fn store_at_hand(&self, wanted: bool) -> Option<&Store> {
+        wanted.then_some(&self.store)
     }
 }
 
@@ -174,8 +209,8 @@ impl Handler for Gateway {
 
     const BODIES: Bodies = Bodies::Refused;
 
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        Gateway::answer(self, &request, peer).await
+    fn answer(&self, request: Request<Incoming>, client: Client) -> Answer<Body> {
+        Gateway::answer(self, request, client)
     }
 
     fn refuse(
@@ -184,10 +219,8 @@ impl Handler for Gateway {
         peer: SocketAddr,
         refused: Response<Bytes>,
     ) -> Response<Body> {
-        let tracker = self.track(request, peer);
-        let mut response = respond::refused(refused, tracker);
-        self.0.cors.apply(request.headers(), response.headers_mut());
-        response
+        let tracker = self.track(request, peer, None);
+        respond::refused(refused, self.0.cors.judge(request.headers()), tracker)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Every status and every header field of the gateway's answers.
 
+use std::cell::RefCell;
 use std::fmt::Write;
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,33 +12,55 @@ use http::header::{
     RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Response, StatusCode};
-use serde_json::Value;
 
-use super::body::{Body, Multipart, Tracker};
+use super::body::{Body, Multipart};
+use super::cors::{Cors, Permission};
 use super::decide::{Content, Outcome, Selected};
 use super::range;
+use super::tracker::Tracker;
 use crate::clock::UnixSeconds;
-use crate::problem::Problem;
+use crate::problem::{Document, Problem};
 use crate::server::Files;
 use crate::signed_url::Denial;
-use crate::store::{Meta, StoreError};
+use crate::store::{Held, HeldBytes, Meta, StoreError};
 
 const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
 /// What an answer depends on beside the outcome.
-pub(super) struct Respond<'r> {
-    pub(super) head: bool,
-    pub(super) now: UnixSeconds,
-    pub(super) retry_after: Duration,
+#[derive(Debug)]
+pub(super) struct Respond {
+    head: bool,
+    /// The request's header fields made room: the answer's are written into it.
+    headers: HeaderMap,
+    cors: Permission,
     /// If the connection can send files as they are.
-    pub(super) files: Option<&'r Files>,
+    files: Option<Files>,
+    retry_after: Duration,
 }
 
-impl Respond<'_> {
-    /// Puts an outcome into words.
-    pub(super) fn to(&self, outcome: Outcome, mut tracker: Tracker) -> Response<Body> {
+impl Respond {
+    /// The answer to a request that had these header fields.
+    pub(super) fn new(
+        head: bool,
+        mut headers: HeaderMap,
+        cors: &Cors,
+        files: Option<Files>,
+        retry_after: Duration,
+    ) -> Self {
+        let cors = cors.judge(&headers);
+        headers.clear();
+        Self { head, headers, cors, files, retry_after }
+    }
+
+    /// Puts an outcome into words, as of `now`.
+    pub(super) fn to(
+        mut self,
+        outcome: Outcome,
+        mut tracker: Box<Tracker>,
+        now: UnixSeconds,
+    ) -> Response<Body> {
         if let Outcome::Denied(denial) = &outcome {
             tracker.denied(denial);
         }
@@ -44,195 +68,250 @@ impl Respond<'_> {
             tracker.found(size);
         }
         let word = word_for(&outcome);
-        let mut response = match outcome {
-            Outcome::Whole { selected, meta, content } => self.whole(&selected, &meta, content),
+        let (status, body) = match outcome {
+            Outcome::AtHand { selected, held, part, bytes } => {
+                self.at_hand(&selected, &held, part, bytes, now)
+            }
+            Outcome::Whole { selected, meta, content } => {
+                (StatusCode::OK, self.whole(&selected, &meta, content, now))
+            }
             Outcome::Part { selected, object } => {
-                let mut response = self.success(StatusCode::PARTIAL_CONTENT, &selected, &object.meta);
-                let content_range = content_range(&object.range, object.meta.size);
-                response.headers_mut().insert(CONTENT_RANGE, content_range);
-                with_body(response, Body::of_chunks(object.chunks, self.files))
+                self.success(&selected, &object.meta, now);
+                self.headers.insert(CONTENT_RANGE, content_range(&object.range, object.meta.size));
+                let body = Body::of_chunks(object.chunks, self.files.as_ref());
+                (StatusCode::PARTIAL_CONTENT, self.announced(body))
             }
             Outcome::Parts { selected, meta, first, others, store } => {
-                let mut response = self.success(StatusCode::PARTIAL_CONTENT, &selected, &meta);
+                self.success(&selected, &meta, now);
                 let boundary = new_boundary();
                 let media_type = format!("multipart/byteranges; boundary={boundary}");
-                insert(response.headers_mut(), CONTENT_TYPE, &media_type);
+                insert(&mut self.headers, CONTENT_TYPE, media_type);
                 let grant = selected.grant;
                 let parts = Multipart { grant, meta, first, others, store, boundary };
-                with_body(response, Body::multipart(parts))
+                (StatusCode::PARTIAL_CONTENT, self.announced(Body::multipart(parts)))
             }
             Outcome::NotModified { selected, etag, last_modified } => {
-                self.not_modified(&selected, &etag, last_modified)
+                self.validators(&selected, etag, last_modified, now);
+                (StatusCode::NOT_MODIFIED, Body::none())
             }
             Outcome::Options => {
-                let mut response = Response::new(Body::none());
-                *response.status_mut() = StatusCode::NO_CONTENT;
-                response.headers_mut().insert(ALLOW, ALLOWED_METHODS);
-                response
+                self.headers.insert(ALLOW, ALLOWED_METHODS);
+                (StatusCode::NO_CONTENT, Body::none())
             }
-            other => self.problem(&other),
+            other => self.problem(&other, now),
         };
-        common(response.headers_mut());
-        tracker.answered(response.status(), word);
-        response.map(|body| body.tracked(tracker))
+        let mut headers = self.headers;
+        common(&mut headers);
+        self.cors.tell(&mut headers);
+        tracker.answered(status, word);
+        let mut response = Response::new(body.tracked(tracker));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
     }
 
-    fn whole(&self, selected: &Selected, meta: &Meta, content: Content) -> Response<Body> {
-        let mut response = self.success(StatusCode::OK, selected, meta);
+    fn at_hand(
+        &mut self,
+        selected: &Selected,
+        held: &Held,
+        part: Option<Range<u64>>,
+        bytes: Option<HeldBytes>,
+        now: UnixSeconds,
+    ) -> (StatusCode, Body) {
+        let kind = selected.grant.asset().kind;
+        let fields = &held.fields;
+        let headers = &mut self.headers;
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind.media_type()));
+        headers.insert(CONTENT_DISPOSITION, fields.disposition.clone());
+        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        headers.insert(ETAG, fields.etag.clone());
+        // Never later than the answer itself (RFC 9110 §8.8.2.1).
+        if held.meta.last_modified <= now {
+            headers.insert(LAST_MODIFIED, fields.last_modified.clone());
+        }
+        self.freshness(selected, now);
+        let (status, length) = match part {
+            None => (StatusCode::OK, fields.length.clone()),
+            Some(range) => {
+                self.headers.insert(CONTENT_RANGE, content_range(&range, held.meta.size));
+                (StatusCode::PARTIAL_CONTENT, HeaderValue::from(range.end - range.start))
+            }
+        };
+        self.headers.insert(CONTENT_LENGTH, length);
+        let body = match (bytes, &self.files) {
+            (Some(HeldBytes::Read(bytes)), _) => Body::from(bytes),
+            (Some(HeldBytes::Open(slice)), Some(files)) => Body::of_file(slice, files, true),
+            _ => Body::none(),
+        };
+        (status, body)
+    }
+
+    fn whole(&mut self, selected: &Selected, meta: &Meta, content: Content, now: UnixSeconds) -> Body {
+        self.success(selected, meta, now);
         if let Some(coding) = selected.coding.name() {
-            insert(response.headers_mut(), CONTENT_ENCODING, coding);
+            self.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
         let (length, body) = match content {
             Content::Unopened => (Some(meta.size), Body::none()),
-            Content::Stored(chunks) => (Some(meta.size), Body::of_chunks(chunks, self.files)),
+            Content::Stored(chunks) => (Some(meta.size), Body::of_chunks(chunks, self.files.as_ref())),
             Content::Compressed(bytes) => (Some(bytes.len() as u64), Body::from(bytes)),
             Content::Compressing(pieces) => (None, Body::of_unknown_length(pieces)),
         };
         if let Some(length) = length {
-            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+            self.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
         match (self.head, length) {
-            (false, _) => response.map(|_| body),
-            (true, Some(_)) => response,
-            (true, None) => response.map(|_| Body::unsaid()),
+            (false, _) => body,
+            (true, Some(_)) => Body::none(),
+            (true, None) => Body::unsaid(),
         }
     }
 
     /// The header fields of 200 and 206.
-    fn success(&self, status: StatusCode, selected: &Selected, meta: &Meta) -> Response<Body> {
+    fn success(&mut self, selected: &Selected, meta: &Meta, now: UnixSeconds) {
         let asset = selected.grant.asset();
-        let mut response = Response::new(Body::none());
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(asset.kind.media_type()));
-        insert(headers, CONTENT_DISPOSITION, &format!("inline; filename=\"{}\"", asset.file_name()));
-        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        self.validators(headers, selected, &selected.coding.etag(&meta.etag), Some(meta.last_modified));
-        response
+        self.headers.insert(CONTENT_TYPE, HeaderValue::from_static(asset.kind.media_type()));
+        insert(&mut self.headers, CONTENT_DISPOSITION, asset.disposition());
+        self.headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        self.validators(selected, selected.coding.etag(&meta.etag), Some(meta.last_modified), now);
     }
 
     /// The header fields that 200, 206 and 304 have in common (RFC 9110 §15.4.5).
     fn validators(
-        &self,
-        headers: &mut HeaderMap,
+        &mut self,
         selected: &Selected,
-        etag: &str,
+        etag: String,
         modified: Option<UnixSeconds>,
+        now: UnixSeconds,
     ) {
-        insert(headers, ETAG, etag);
+        insert(&mut self.headers, ETAG, etag);
         if let Some(modified) = modified {
             // Never later than the answer itself (RFC 9110 §8.8.2.1).
-            let date = httpdate::fmt_http_date(modified.min(self.now).to_system_time());
-            insert(headers, LAST_MODIFIED, &date);
+            let date = httpdate::fmt_http_date(modified.min(now).to_system_time());
+            insert(&mut self.headers, LAST_MODIFIED, date);
         }
-        let max_age = selected.grant.remaining(self.now).as_secs();
-        insert(headers, CACHE_CONTROL, &format!("private, max-age={max_age}"));
+        self.freshness(selected, now);
+    }
+
+    fn freshness(&mut self, selected: &Selected, now: UnixSeconds) {
+        let max_age = selected.grant.remaining(now).as_secs();
+        let mut text = String::with_capacity(40);
+        text.push_str("private, max-age=");
+        text.push_str(itoa::Buffer::new().format(max_age));
+        insert(&mut self.headers, CACHE_CONTROL, text);
         if selected.grant.asset().kind.is_compressible() {
-            headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+            self.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
         }
     }
 
-    fn not_modified(&self, selected: &Selected, etag: &str, modified: Option<UnixSeconds>) -> Response<Body> {
-        let mut response = Response::new(Body::none());
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        self.validators(response.headers_mut(), selected, etag, modified);
-        response
+    /// The body, after its length was said.
+    fn announced(&mut self, body: Body) -> Body {
+        if let Some(length) = body.length() {
+            self.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        body
     }
 
-    fn problem(&self, outcome: &Outcome) -> Response<Body> {
+    fn problem(&mut self, outcome: &Outcome, now: UnixSeconds) -> (StatusCode, Body) {
         let retry = matches!(outcome, Outcome::Busy | Outcome::Unrecorded)
             || matches!(outcome, Outcome::StoreFailed(error) if status_of(error) == StatusCode::SERVICE_UNAVAILABLE);
-        let mut extra = HeaderMap::new();
+        let headers = &mut self.headers;
         if retry {
-            extra.insert(RETRY_AFTER, HeaderValue::from(self.retry_after.as_secs().max(1)));
+            headers.insert(RETRY_AFTER, HeaderValue::from(self.retry_after.as_secs().max(1)));
         }
         match outcome {
             Outcome::MethodNotAllowed => {
-                extra.insert(ALLOW, ALLOWED_METHODS);
+                headers.insert(ALLOW, ALLOWED_METHODS);
             }
             Outcome::Unsatisfiable { size } => {
-                insert(&mut extra, CONTENT_RANGE, &format!("bytes */{size}"));
-                extra.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+                insert(headers, CONTENT_RANGE, format!("bytes */{size}"));
+                headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
             }
             _ => {}
         }
-        let mut response = self.problem_document(outcome).into_response();
-        response.headers_mut().extend(extra);
-        if self.head { response.map(|_| Body::none()) } else { response.map(Body::from) }
+        let document = match outcome {
+            Outcome::Denied(denial) => denial_document(denial, now),
+            other => problem_document(other).into_document(),
+        };
+        document.tell(headers);
+        (document.status, if self.head { Body::none() } else { Body::from(document.bytes) })
     }
+}
 
-    fn problem_document(&self, outcome: &Outcome) -> Problem {
-        match outcome {
-            Outcome::Denied(denial) => denied(denial, self.now),
-            Outcome::NoSuchRoute => Problem::new(
-                StatusCode::NOT_FOUND,
-                "no_such_route",
-                "No such path",
-                "There is nothing at this path. A signed link looks like \
+fn problem_document(outcome: &Outcome) -> Problem {
+    match outcome {
+        Outcome::NoSuchRoute => Problem::new(
+            StatusCode::NOT_FOUND,
+            "no_such_route",
+            "No such path",
+            "There is nothing at this path. A signed link looks like \
                  /webhook-assets/recording/{uuid}?expires=…&sig=…: copy it whole.",
-            ),
-            Outcome::NotFound(grant) => Problem::new(
-                StatusCode::NOT_FOUND,
-                "not_found",
-                "Not found",
-                &format!(
-                    "The link is good, but there is no {} for this call: it is not stored yet, or was deleted. \
+        ),
+        Outcome::NotFound(grant) => Problem::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "Not found",
+            &format!(
+                "The link is good, but there is no {} for this call: it is not stored yet, or was deleted. \
                      Try again in a minute; if it stays away, ask the sender of the link.",
-                    grant.asset().kind
-                ),
+                grant.asset().kind
             ),
-            Outcome::MethodNotAllowed => Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "Method not allowed",
-                "A link is for reading: use GET, HEAD or OPTIONS.",
+        ),
+        Outcome::MethodNotAllowed => Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "Method not allowed",
+            "A link is for reading: use GET, HEAD or OPTIONS.",
+        ),
+        Outcome::PreconditionFailed => Problem::new(
+            StatusCode::PRECONDITION_FAILED,
+            "precondition_failed",
+            "Precondition failed",
+            "The object is no longer the version that If-Match or If-Unmodified-Since asks for. Download it anew.",
+        ),
+        Outcome::Unsatisfiable { size } => Problem::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "range_not_satisfiable",
+            "Range not satisfiable",
+            &format!(
+                "The range lies outside the object, which has {size} bytes. It may be downloaded already."
             ),
-            Outcome::PreconditionFailed => Problem::new(
-                StatusCode::PRECONDITION_FAILED,
-                "precondition_failed",
-                "Precondition failed",
-                "The object is no longer the version that If-Match or If-Unmodified-Since asks for. Download it anew.",
-            ),
-            Outcome::Unsatisfiable { size } => Problem::new(
-                StatusCode::RANGE_NOT_SATISFIABLE,
-                "range_not_satisfiable",
-                "Range not satisfiable",
-                &format!(
-                    "The range lies outside the object, which has {size} bytes. It may be downloaded already."
-                ),
-            ),
-            Outcome::Busy => Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too_many_requests_in_flight",
-                "Busy",
-                "Too many downloads are in flight. The link stays good: try again after the seconds in Retry-After.",
-            ),
-            Outcome::Unrecorded => Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "audit_unavailable",
-                "Downloads cannot be recorded",
-                "Downloads have to be recorded here, and at present cannot be. The link stays good: try again after the \
+        ),
+        Outcome::Busy => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_requests_in_flight",
+            "Busy",
+            "Too many downloads are in flight. The link stays good: try again after the seconds in Retry-After.",
+        ),
+        Outcome::Unrecorded => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "audit_unavailable",
+            "Downloads cannot be recorded",
+            "Downloads have to be recorded here, and at present cannot be. The link stays good: try again after the \
                  seconds in Retry-After.",
-            ),
-            Outcome::StoreFailed(error) => store_failed(error),
-            // Not problems; answered before this is asked.
-            Outcome::Options
-            | Outcome::Whole { .. }
-            | Outcome::Part { .. }
-            | Outcome::Parts { .. }
-            | Outcome::NotModified { .. } => Problem::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "Internal error",
-                "Please try again.",
-            ),
+        ),
+        Outcome::StoreFailed(error) => store_failed(error),
+        // Answered before this is asked.
+        Outcome::Denied(_)
+        | Outcome::Options
+        | Outcome::AtHand { .. }
+        | Outcome::Whole { .. }
+        | Outcome::Part { .. }
+        | Outcome::Parts { .. }
+        | Outcome::NotModified { .. } => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", "Please try again.")
         }
     }
 }
 
 /// What the server refused before it was routed, dressed and recorded like every other answer.
-pub(super) fn refused(mut response: Response<Bytes>, mut tracker: Tracker) -> Response<Body> {
+pub(super) fn refused(
+    mut response: Response<Bytes>,
+    cors: Permission,
+    mut tracker: Box<Tracker>,
+) -> Response<Body> {
     common(response.headers_mut());
+    cors.tell(response.headers_mut());
     tracker.answered(response.status(), "malformed_request");
     let body = if response.body().is_empty() { |_| Body::none() } else { Body::from };
     response.map(body).map(|body| body.tracked(tracker))
@@ -240,23 +319,34 @@ pub(super) fn refused(mut response: Response<Bytes>, mut tracker: Tracker) -> Re
 
 /// 403, with the same words for every signature that cannot be honoured.
 fn denied(denial: &Denial, now: UnixSeconds) -> Problem {
-    let detail = match denial {
-        Denial::Expired { at, .. } => format!(
+    let problem = |detail: &str| Problem::new(StatusCode::FORBIDDEN, denial.code(), "Access denied", detail);
+    match denial {
+        Denial::Expired { at, .. } => problem(&format!(
             "This link expired at {at}. Ask the sender to resend the webhook, which carries a fresh link; \
              download within its lifetime to keep a copy."
-        ),
-        Denial::Invalid(_) => {
+        ))
+        .with("server_time", &now.to_string())
+        .with("expired_at", &at.to_string()),
+        Denial::Invalid(_) => problem(
             "This link's signature is invalid. Copy the whole link exactly as it was sent: nothing \
-                               cut off, `&` not turned into `&amp;`, no character changed."
-                .to_owned()
-        }
-    };
-    let problem = Problem::new(StatusCode::FORBIDDEN, denial.code(), "Access denied", &detail)
-        .with("server_time", now.to_string());
-    match denial {
-        Denial::Expired { at, .. } => problem.with("expired_at", Value::from(at.to_string())),
-        Denial::Invalid(_) => problem,
+             cut off, `&` not turned into `&amp;`, no character changed.",
+        )
+        .with("server_time", &now.to_string()),
     }
+}
+
+/// The document of [`denied`], whose words change once a second where the signature is invalid.
+fn denial_document(denial: &Denial, now: UnixSeconds) -> Document {
+    thread_local! {
+        static SAID: RefCell<Option<(UnixSeconds, Document)>> = const { RefCell::new(None) };
+    }
+    if matches!(denial, Denial::Expired { .. }) {
+        return denied(denial, now).into_document();
+    }
+    SAID.with_borrow_mut(|said| match said {
+        Some((then, document)) if *then == now => document.clone(),
+        _ => said.insert((now, denied(denial, now).into_document())).1.clone(),
+    })
 }
 
 /// 503 where waiting may help, 502 where somebody must act.
@@ -293,6 +383,7 @@ fn store_failed(error: &StoreError) -> Problem {
 /// How many bytes the whole asset has, where it was found.
 fn size_of(outcome: &Outcome) -> Option<u64> {
     match outcome {
+        Outcome::AtHand { held, .. } => Some(held.meta.size),
         Outcome::Whole { meta, .. } | Outcome::Parts { meta, .. } => Some(meta.size),
         Outcome::Part { object, .. } => Some(object.meta.size),
         Outcome::Unsatisfiable { size } => Some(*size),
@@ -322,7 +413,7 @@ fn word_for(outcome: &Outcome) -> &'static str {
         Outcome::NotModified { .. } => "not_modified",
         Outcome::PreconditionFailed => "precondition_failed",
         Outcome::Unsatisfiable { .. } => "unsatisfiable",
-        Outcome::Whole { .. } | Outcome::Part { .. } | Outcome::Parts { .. } => "ok",
+        Outcome::AtHand { .. } | Outcome::Whole { .. } | Outcome::Part { .. } | Outcome::Parts { .. } => "ok",
     }
 }
 
@@ -334,25 +425,16 @@ fn common(headers: &mut HeaderMap) {
     headers.insert(CORP, HeaderValue::from_static("cross-origin"));
 }
 
-fn content_range(range: &std::ops::Range<u64>, size: u64) -> HeaderValue {
+fn content_range(range: &Range<u64>, size: u64) -> HeaderValue {
     let text = format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1));
     HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static("bytes */*"))
 }
 
 /// Inserts a value that this program made, of printable ASCII; anything else is left out.
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: String) {
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
         headers.insert(name, value);
     }
-}
-
-fn with_body(response: Response<Body>, body: Body) -> Response<Body> {
-    let length = body.length().filter(|_| !response.headers().contains_key(CONTENT_LENGTH));
-    let mut response = response.map(|_| body);
-    if let Some(length) = length {
-        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    response
 }
 
 /// A boundary that no object can contain by intent: nobody outside can know it beforehand.

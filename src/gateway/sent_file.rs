@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::body::Tracker;
+use super::tracker::Tracker;
 use crate::server::{Escort, Files};
 use crate::store::{FileSlice, StoreError};
 
@@ -18,6 +18,8 @@ pub(super) struct SentFile {
     files: Files,
     /// Waits for a disk: sending what is not in memory would hold up every connection of the thread.
     loading: Option<Loading>,
+    /// The next piece is in memory: somebody has just looked.
+    in_memory: bool,
 }
 
 impl fmt::Debug for SentFile {
@@ -26,17 +28,9 @@ impl fmt::Debug for SentFile {
     }
 }
 
-impl Escort for Tracker {
-    fn gone(mut self: Box<Self>, left: u64) {
-        self.took_back(left);
-        let ending = self.ending(left == 0);
-        self.write(ending);
-    }
-}
-
 impl SentFile {
-    pub(super) fn new(slice: FileSlice, files: Files) -> Self {
-        Self { slice, files, loading: None }
+    pub(super) fn new(slice: FileSlice, files: Files, in_memory: bool) -> Self {
+        Self { slice, files, loading: None, in_memory }
     }
 
     /// How many bytes are still to be handed over.
@@ -53,13 +47,14 @@ impl SentFile {
     pub(super) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
-        tracker: &mut Option<Tracker>,
+        tracker: &mut Option<Box<Tracker>>,
     ) -> Poll<Option<Result<Bytes, StoreError>>> {
         let piece = self.slice.piece();
         if piece.is_empty() {
             return Poll::Ready(None);
         }
-        if self.loading.is_none() && !self.slice.is_in_memory(&piece) {
+        let in_memory = std::mem::take(&mut self.in_memory) || self.loading.is_some();
+        if !in_memory && !self.slice.is_in_memory(&piece) {
             self.loading = Some(Box::pin(self.slice.load(piece.clone())));
         }
         if let Some(loading) = &mut self.loading {
@@ -73,7 +68,7 @@ impl SentFile {
         let escort: Option<Box<dyn Escort>> = match tracker.take_if(|_| length == self.slice.owed()) {
             Some(mut tracker) => {
                 tracker.sends(length);
-                Some(Box::new(tracker))
+                Some(tracker)
             }
             None => None,
         };

@@ -1,7 +1,8 @@
 //! The gateway tells which links were followed; here that is written down, without anybody waiting for it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -15,6 +16,9 @@ const AT_ONCE: usize = 200;
 /// Downloads are gathered for so long: nobody reads the history faster.
 const GATHER: Duration = Duration::from_millis(200);
 
+/// Who fetches a link again and again is written down once in so long: a player that seeks, a client that resumes.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
+
 /// Writes downloads down until the gateway is gone. What cannot be written is lost, and said: a download is no delivery.
 pub async fn remember_downloads(
     mut downloads: mpsc::Receiver<Downloaded>,
@@ -22,11 +26,26 @@ pub async fn remember_downloads(
     clock: Arc<dyn Clock>,
 ) {
     let mut gathered = Vec::with_capacity(AT_ONCE);
+    let (mut known, mut since) = (HashSet::new(), Instant::now());
     while downloads.recv_many(&mut gathered, AT_ONCE).await > 0 {
         tokio::time::sleep(GATHER).await;
-        while gathered.len() < AT_ONCE {
+        if since.elapsed() > AGAIN_AFTER {
+            known.clear();
+            since = Instant::now();
+        }
+        gathered.retain(|download| known.insert(*download));
+        // As many as wait now: more may come as fast as they are taken.
+        for _ in 0..downloads.len() {
+            if gathered.len() == AT_ONCE {
+                break;
+            }
             let Ok(more) = downloads.try_recv() else { break };
-            gathered.push(more);
+            if known.insert(more) {
+                gathered.push(more);
+            }
+        }
+        if gathered.is_empty() {
+            continue;
         }
         let at = clock.now_millis();
         let picked_up: Vec<PickedUp> = gathered

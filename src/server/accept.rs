@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,13 +27,13 @@ const COME_BACK: &str = "5";
 /// Takes connections in, whatever happens.
 pub(super) struct Acceptor {
     listener: TcpListener,
-    /// Whether the last one could not be accepted: said once, until it can.
-    failing: bool,
+    /// Whether the last one could not be accepted: said once for all threads, until it can.
+    failing: Arc<AtomicBool>,
 }
 
 impl Acceptor {
-    pub(super) fn new(listener: TcpListener) -> Self {
-        Self { listener, failing: false }
+    pub(super) fn new(listener: TcpListener, failing: Arc<AtomicBool>) -> Self {
+        Self { listener, failing }
     }
 
     /// The next connection. Running out of descriptors passes, and is waited for.
@@ -42,7 +43,7 @@ impl Acceptor {
         loop {
             match self.listener.accept().await {
                 Ok(accepted) => {
-                    if std::mem::take(&mut self.failing) {
+                    if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
                         tracing::info!("connections are accepted again");
                     }
                     return accepted;
@@ -52,7 +53,7 @@ impl Acceptor {
                     if matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::Interrupted) => {
                 }
                 Err(error) => {
-                    if !std::mem::replace(&mut self.failing, true) {
+                    if !self.failing.swap(true, Ordering::Relaxed) {
                         tracing::error!(
                             %error,
                             "no connection can be accepted; trying again ten times a second until one can \

@@ -61,6 +61,11 @@ impl Drain {
         let _ = self.stage.subscribe().wait_for(|stage| *stage == Stage::Begun).await;
     }
 
+    /// Waits until draining has ended: nothing is in flight any more.
+    pub(super) async fn ended(&self) {
+        self.tasks.wait().await;
+    }
+
     /// Runs a task that draining waits for.
     pub(super) fn track(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);

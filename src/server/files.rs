@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -47,6 +48,7 @@ impl Files {
         }
         let (file, next) = (Arc::clone(file), address(stand_in));
         *under_way = Some(Piece { file, at: piece.start, left: length, next, escort });
+        self.0.files.any.store(true, Ordering::Release);
         Some(NOTHING.slice(..length))
     }
 
@@ -88,15 +90,19 @@ impl Drop for Piece {
 
 /// Where a connection keeps the piece that is under way.
 #[derive(Debug, Default)]
-pub(super) struct UnderWay(Mutex<Option<Piece>>);
+pub(super) struct UnderWay {
+    piece: Mutex<Option<Piece>>,
+    /// Whether there is one: most answers have none, and are spared the lock.
+    any: AtomicBool,
+}
 
 impl UnderWay {
     fn lock(&self) -> MutexGuard<'_, Option<Piece>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.piece.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.lock().is_none()
+        !self.any.load(Ordering::Acquire)
     }
 
     /// Where in what is to be written the piece stands; `None` if all of it is meant as it is.
@@ -104,13 +110,13 @@ impl UnderWay {
     /// # Errors
     /// If a piece is missing, or something stands for none.
     pub(super) fn place(&self, written: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
-        let under_way = self.lock();
-        let place = match &*under_way {
-            Some(piece) => {
+        let under_way = (!self.is_empty()).then(|| self.lock());
+        let place = match under_way.as_deref() {
+            Some(Some(piece)) => {
                 let here = |bytes: &IoSlice<'_>| address(bytes) == piece.next && bytes.len() == piece.left;
                 Some(written.iter().position(here).ok_or_else(lost)?)
             }
-            None => None,
+            _ => None,
         };
         let start = address(&NOTHING);
         let stands_in =
@@ -152,6 +158,9 @@ impl UnderWay {
             Err(error) => return Err(error.into()),
         }
         let gone = if piece.left == 0 { under_way.take() } else { None };
+        if gone.is_some() {
+            self.any.store(false, Ordering::Release);
+        }
         drop(under_way);
         // The escort is told when nothing is locked.
         drop(gone);

@@ -2,6 +2,7 @@
 //! service.
 
 mod accept;
+mod answer;
 mod config;
 mod crowd;
 mod drain;
@@ -12,30 +13,32 @@ mod protocol;
 mod proxy;
 mod socket;
 mod streams;
+mod threads;
 mod tls;
 mod vet;
 mod vigil;
 
+pub use answer::{Answer, Client};
 pub use config::{ClientHeader, Config};
 pub use drain::Drain;
 pub use files::{Escort, Files};
 pub use networks::Networks;
 pub use proxy::{client_behind, judge_proxy_header};
 pub use streams::Patience;
+pub use threads::Threads;
 pub use tls::{Certificate, TlsConfig, TlsError};
 pub use vet::Bodies;
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -43,11 +46,12 @@ use tokio::sync::watch;
 
 use crate::telemetry::metrics::Metrics;
 use accept::{Acceptor, Usher};
+use answer::{Answers, Connection};
 use crowd::{Crowd, Full, Place};
 use outlet::Outlet;
 use protocol::Protocol;
 use socket::{OneByOne, Socket, StrictLines};
-use streams::{Streams, Watched};
+use streams::Streams;
 use vigil::{Left, Limits, Signs, Vigil};
 
 /// What an HTTP/2 client may send beyond what is read: requests here have no bodies, or small ones.
@@ -63,14 +67,8 @@ pub trait Handler: Clone + Send + Sync + 'static {
         + Send
         + 'static;
 
-    /// Answers one request of the client at `peer`. Every failure is an answer too. Whether the server's patience with
-    /// the client has ended is told by the [`Patience`] among the request's extensions; if there are [`Files`] too, the
-    /// body may hand over pieces of files.
-    fn answer(
-        &self,
-        request: Request<Incoming>,
-        peer: SocketAddr,
-    ) -> impl Future<Output = Response<Self::Body>> + Send;
+    /// Answers one request. Every failure is an answer too.
+    fn answer(&self, request: Request<Incoming>, client: Client) -> Answer<Self::Body>;
 
     /// Adds to the answer to a request that the server has refused what all answers of this handler have.
     fn refuse(
@@ -96,6 +94,8 @@ pub struct Server<H> {
     metrics: Option<Metrics>,
     crowd: Crowd,
     usher: Usher,
+    /// Whether connections cannot be accepted at present.
+    failing: Arc<AtomicBool>,
     news: Option<watch::Receiver<Config>>,
 }
 
@@ -111,6 +111,7 @@ impl<H: Handler> Server<H> {
             metrics: None,
             crowd,
             usher: Usher::new(),
+            failing: Arc::default(),
             news: None,
         }
     }
@@ -143,9 +144,10 @@ impl<H: Handler> Server<H> {
 
     /// Accepts connections until draining begins, then lets those in flight finish.
     pub async fn serve(self, listener: TcpListener) {
+        socket::prepare(&listener);
         let mut news = self.news.clone();
         let mut this = Arc::new(self);
-        let mut acceptor = Acceptor::new(listener);
+        let mut acceptor = Acceptor::new(listener, Arc::clone(&this.failing));
         loop {
             let (stream, peer) = tokio::select! {
                 accepted = acceptor.next() => accepted,
@@ -210,7 +212,7 @@ impl<H: Handler> Server<H> {
         mut from: Option<Place>,
     ) {
         if speaks {
-            match self.in_time(proxy::take_header(&mut stream)).await {
+            match Box::pin(self.in_time(proxy::take_header(&mut stream))).await {
                 Some(Ok(client)) => peer = client.unwrap_or(peer),
                 Some(Err(error)) => {
                     self.refused("no_proxy_header");
@@ -225,12 +227,14 @@ impl<H: Handler> Server<H> {
             }
         }
         let _from = from;
+        // Each step in a place of its own: a connection would keep room for the state of all of them, as long as it lives.
         let ended = match &self.certificate {
-            None => match self.in_time(protocol::detect(&stream)).await {
-                Some(Ok(protocol)) => self.speak_plainly(stream, peer, protocol).await,
+            None => match Box::pin(self.in_time(protocol::detect(&stream))).await {
+                Some(Ok((protocol, start))) => {
+                    Box::pin(self.speak_plainly(stream, start, peer, protocol)).await
+                }
                 Some(Err(_)) | None => return,
             },
-            // In a place of its own: connections without TLS would keep room for all of its state.
             Some(certificate) => Box::pin(self.speak_tls(stream, peer, certificate)).await,
         };
         if let Err(error) = ended {
@@ -249,16 +253,17 @@ impl<H: Handler> Server<H> {
     async fn speak_plainly(
         self: &Arc<Self>,
         stream: TcpStream,
+        start: Bytes,
         peer: SocketAddr,
         protocol: Protocol,
     ) -> Result<(), Ended> {
         let signs = Signs::of_connection(Limits::from(&self.config));
         let outlet = (protocol == Protocol::Http1).then(Outlet::new);
-        let socket = Socket::new(stream, Arc::clone(&signs), protocol == Protocol::Http1);
+        let socket = Socket::new(stream, start, Arc::clone(&signs), protocol == Protocol::Http1);
         // Only here do the bytes of a body reach the socket as they are.
         let files = outlet.as_ref().filter(|_| cfg!(target_os = "linux")).map(Files::through);
         let socket = socket.sending_files(outlet.as_ref());
-        self.speak(socket, peer, protocol, Client { signs, outlet, files }).await
+        self.speak(socket, protocol, self.with_client(peer, signs, outlet, files)).await
     }
 
     async fn speak_tls(
@@ -280,7 +285,7 @@ impl<H: Handler> Server<H> {
             Some(Ok(_)) => {}
             Some(Err(_)) | None => return Ok(()),
         }
-        let socket = Socket::new(stream, Arc::clone(&signs), true);
+        let socket = Socket::new(stream, Bytes::new(), Arc::clone(&signs), true);
         let handshake =
             tokio::time::timeout(certificate.handshake_timeout(), certificate.acceptor().accept(socket));
         let mut stream = tokio::select! {
@@ -290,18 +295,18 @@ impl<H: Handler> Server<H> {
             },
             () = self.drain.begun() => return Ok(()),
         };
-        tls::bound(&mut stream);
         // RFC 9113 §3.3: over TLS, HTTP/2 is what both have agreed to speak.
         let protocol = match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => Protocol::Http2,
             _ => Protocol::Http1,
         };
+        tls::bound(&mut stream, protocol);
         stream.get_mut().0.hears_heads(protocol == Protocol::Http1);
         // The handshake has had its time: the first head has its own.
         signs.heads_begin();
         // In HTTP/2 the windows are what holds pieces back.
         let outlet = (protocol == Protocol::Http1).then(Outlet::new);
-        self.speak(stream, peer, protocol, Client { signs, outlet, files: None }).await
+        self.speak(stream, protocol, self.with_client(peer, signs, outlet, None)).await
     }
 
     fn no_handshake(&self, error: io::Error) -> Ended {
@@ -309,23 +314,28 @@ impl<H: Handler> Server<H> {
         Ended::NoHandshake(error)
     }
 
+    fn with_client(
+        self: &Arc<Self>,
+        peer: SocketAddr,
+        signs: Arc<Signs>,
+        outlet: Option<Arc<Outlet>>,
+        files: Option<Files>,
+    ) -> Connection<H> {
+        Connection { server: Arc::clone(self), peer, signs, outlet, files }
+    }
+
     async fn speak<S>(
         self: &Arc<Self>,
         stream: S,
-        peer: SocketAddr,
         protocol: Protocol,
-        client: Client,
+        connection: Connection<H>,
     ) -> Result<(), Ended>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let vigil = Vigil::over(Arc::clone(&client.signs));
-        let stream = OneByOne::new(stream, client.outlet.clone());
-        let this = Arc::clone(self);
-        let service = service_fn(move |request| {
-            let (this, client) = (Arc::clone(&this), client.clone());
-            async move { Ok::<_, Infallible>(this.answer(request, peer, client).await) }
-        });
+        let vigil = Vigil::over(Arc::clone(&connection.signs));
+        let stream = OneByOne::new(stream, connection.outlet.clone());
+        let service = Answers(Arc::new(connection));
         match (protocol, H::BODIES) {
             (Protocol::Http2, _) => {
                 // As above, for those of HTTP/1.
@@ -402,47 +412,6 @@ impl<H: Handler> Server<H> {
             .keep_alive_timeout(self.config.header_timeout);
         builder
     }
-
-    async fn answer(
-        &self,
-        mut request: Request<Incoming>,
-        peer: SocketAddr,
-        client: Client,
-    ) -> Response<Watched<H::Body>> {
-        let Client { signs, outlet, files } = client;
-        let in_flight = signs.begin();
-        let patience = Patience::here(&signs);
-        request.extensions_mut().insert(patience.clone());
-        if let Some(files) = files {
-            request.extensions_mut().insert(files);
-        }
-        let config = &self.config;
-        let client =
-            proxy::client_behind(peer, request.headers(), config.client_header, &config.trusted_proxies);
-        // A proxy's connection is the proxy's; a request that it passes on is its client's.
-        let place = if client == peer { Ok(None) } else { self.enter_from(client) };
-        let (response, place) = match (place, vet::vet(&request, config, H::BODIES)) {
-            (Ok(place), Ok(())) => (self.handler.answer(request, client).await, place),
-            (Ok(place), Err(refused)) => {
-                (self.handler.refuse(&request, client, refused.into_response(&request)), place)
-            }
-            (Err(_), _) => {
-                let crowded = vet::without_body_for_head(&request, accept::crowded());
-                (self.handler.refuse(&request, client, crowded), None)
-            }
-        };
-        response.map(|body| patience.watch(body, in_flight, place, outlet))
-    }
-}
-
-/// What the requests of a connection have in common.
-#[derive(Debug, Clone)]
-struct Client {
-    signs: Arc<Signs>,
-    /// Holds pieces of bodies back, where the protocol does not.
-    outlet: Option<Arc<Outlet>>,
-    /// Where files can be sent as they are.
-    files: Option<Files>,
 }
 
 /// Why a connection ended early.

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
 
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -18,9 +19,26 @@ pub(super) enum Protocol {
     Http2,
 }
 
-/// Looks at the first bytes without taking them.
-pub(super) async fn detect(stream: &TcpStream) -> io::Result<Protocol> {
-    peek(stream, &mut [0; PREFACE.len()], judge).await
+/// Room for the first bytes; most heads fit in.
+const START: usize = 1_024;
+
+/// Takes the first bytes, which tell the protocol.
+pub(super) async fn detect(stream: &TcpStream) -> io::Result<(Protocol, Bytes)> {
+    let mut start = BytesMut::new();
+    loop {
+        stream.readable().await?;
+        // Not before there is something to read: most connections wait for that.
+        start.reserve(START);
+        match stream.try_read_buf(&mut start) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(error),
+        }
+        if let Some(protocol) = judge(&start) {
+            return Ok((protocol, start.freeze()));
+        }
+    }
 }
 
 /// Looks at the first bytes, without taking them, until `judge` has seen enough. At the end of the stream, and when
@@ -46,9 +64,9 @@ pub(super) async fn peek<T>(
 
 /// Decides by the first bytes; `None` while they could still become a preface.
 fn judge(start: &[u8]) -> Option<Protocol> {
-    match PREFACE.strip_prefix(start) {
-        Some([]) => Some(Protocol::Http2),
-        Some(_) if !start.is_empty() => None,
+    match start {
+        _ if start.starts_with(PREFACE) => Some(Protocol::Http2),
+        _ if PREFACE.starts_with(start) => None,
         _ => Some(Protocol::Http1),
     }
 }
@@ -62,7 +80,9 @@ mod tests {
         assert_eq!(judge(PREFACE), Some(Protocol::Http2));
         assert_eq!(judge(b"P"), None);
         assert_eq!(judge(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r"), None);
-        for other in [&b"GET /"[..], b"POST", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\rX", b"\x16\x03", b""] {
+        assert_eq!(judge(b""), None);
+        assert_eq!(judge(&[PREFACE, &b"\0\0"[..]].concat()), Some(Protocol::Http2));
+        for other in [&b"GET /"[..], b"POST", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\rX", b"\x16\x03"] {
             assert_eq!(judge(other), Some(Protocol::Http1), "{other:?}");
         }
     }

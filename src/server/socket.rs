@@ -5,36 +5,80 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::outlet::Outlet;
 use super::vigil::Signs;
 
 /// What the kernel takes of an answer before the client does, in bytes. Without a bound that is megabytes for each
 /// client that stalls, and a slow one shows a sign of life only every few minutes.
-#[cfg(target_os = "linux")]
 const UNSENT: u32 = 128 * 1024;
+
+/// The same for a client that takes a mebibyte in less than a quarter of a second: it is woken for less often, and does
+/// not keep the kernel's memory for long.
+const UNSENT_QUICK: u32 = 4 * 1024 * 1024;
+const ROUND: usize = 1024 * 1024;
+const QUICK: Duration = Duration::from_millis(250);
+
+/// How quickly a client takes what is sent, round by round.
+#[derive(Debug)]
+struct Pace {
+    taken: usize,
+    since: Instant,
+    quick: bool,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self { taken: 0, since: Instant::now(), quick: false }
+    }
+
+    /// So many bytes were taken. Says whether the client is quick, at the end of a round in which that has changed.
+    fn took(&mut self, bytes: usize) -> Option<bool> {
+        self.taken += bytes;
+        if self.taken < ROUND {
+            return None;
+        }
+        let now = Instant::now();
+        let quick = now - self.since < QUICK;
+        (self.taken, self.since) = (0, now);
+        (std::mem::replace(&mut self.quick, quick) != quick).then_some(quick)
+    }
+}
+
+/// Sets what all connections of a listener have in common, once for all.
+pub(super) fn prepare(listener: &TcpListener) {
+    let listener = socket2::SockRef::from(listener);
+    // Without it, the last piece of an answer may wait for the client's delayed acknowledgement.
+    let _ = listener.set_tcp_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let _ = listener.set_tcp_notsent_lowat(UNSENT);
+}
 
 /// A TCP connection with its [`Signs`].
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
+    /// What was read of it already.
+    start: Bytes,
     signs: Arc<Signs>,
     /// Whether what is heard is the beginning of a head (HTTP/1 alone: HTTP/2 has frames about nothing).
     hears_heads: bool,
     /// Whose pieces of files are sent here.
     outlet: Option<Arc<Outlet>>,
+    pace: Pace,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, signs: Arc<Signs>, hears_heads: bool) -> Self {
-        // Without it, the last piece of an answer may wait for the client's delayed acknowledgement.
+    pub(super) fn new(stream: TcpStream, start: Bytes, signs: Arc<Signs>, hears_heads: bool) -> Self {
+        // Linux hands it down from the listener.
+        #[cfg(not(target_os = "linux"))]
         let _ = stream.set_nodelay(true);
-        #[cfg(target_os = "linux")]
-        let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
-        Self { stream, signs, hears_heads, outlet: None }
+        Self { stream, start, signs, hears_heads, outlet: None, pace: Pace::new() }
     }
 
     /// The same, sending the pieces of files that `outlet` has under way.
@@ -47,14 +91,31 @@ impl Socket {
         self.hears_heads = hears;
     }
 
-    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &written {
             Poll::Pending => self.signs.waits(),
-            Poll::Ready(Ok(bytes)) => self.signs.took(*bytes),
+            Poll::Ready(Ok(bytes)) => {
+                self.signs.took(*bytes);
+                if let Some(quick) = self.pace.took(*bytes) {
+                    self.let_wait(if quick { UNSENT_QUICK } else { UNSENT });
+                }
+            }
             Poll::Ready(Err(_)) => {}
         }
         written
     }
+}
+
+impl Socket {
+    /// So much the kernel is to take before it is sent.
+    #[cfg(target_os = "linux")]
+    fn let_wait(&self, unsent: u32) {
+        let _ = socket2::SockRef::from(&self.stream).set_tcp_notsent_lowat(unsent);
+    }
+
+    /// Elsewhere it is asked for nothing.
+    #[cfg(not(target_os = "linux"))]
+    fn let_wait(&self, _unsent: u32) {}
 }
 
 impl Drop for Socket {
@@ -73,6 +134,11 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.start.is_empty() {
+            let length = self.start.len().min(buffer.remaining());
+            buffer.put_slice(&self.start.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if self.hears_heads && buffer.filled().len() > before {
@@ -126,8 +192,9 @@ impl AsyncWrite for Socket {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    /// The socket is closed right after that, which says the same to the client.
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -269,5 +336,16 @@ mod tests {
             bytes.chunks_mut(size).for_each(|piece| spoil(piece, &mut last));
             assert_eq!(bytes, spoilt, "in pieces of {size}");
         }
+    }
+
+    #[test]
+    fn a_client_is_quick_or_slow_by_what_it_took_last() {
+        let mut pace = Pace::new();
+        assert_eq!(pace.took(ROUND - 1), None);
+        assert_eq!(pace.took(1), Some(true));
+        assert_eq!(pace.took(ROUND), None, "as before");
+        std::thread::sleep(QUICK);
+        assert_eq!(pace.took(ROUND), Some(false));
+        assert_eq!(pace.took(ROUND), Some(true));
     }
 }

@@ -37,23 +37,23 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
     }
 }
 
-/// Says whether an answer ended because its client took too little.
-#[derive(Debug, Clone)]
+/// Says whether an answer ended because its client took too little. The default never ends.
+#[derive(Debug, Clone, Default)]
 pub struct Patience {
-    connection: Arc<Signs>,
+    connection: Option<Arc<Signs>>,
     stream: Option<Arc<Signs>>,
 }
 
 impl Patience {
     /// That of the request which is answered in this task.
     pub(super) fn here(connection: &Arc<Signs>) -> Self {
-        Self { connection: Arc::clone(connection), stream: STREAM.try_with(Arc::clone).ok() }
+        Self { connection: Some(Arc::clone(connection)), stream: STREAM.try_with(Arc::clone).ok() }
     }
 
     /// Whether the server's patience has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.connection.was_stalled() || self.stream.as_ref().is_some_and(|signs| signs.was_stalled())
+        [&self.connection, &self.stream].into_iter().flatten().any(|signs| signs.was_stalled())
     }
 
     /// The body, watched until it ends; its request is in flight until then.

@@ -123,6 +123,9 @@ fn names(host: &HeaderValue, authority: &Authority) -> bool {
 }
 
 fn valid_host(host: &HeaderValue) -> Result<(), Refused> {
+    if is_name_and_port(host.as_bytes()) {
+        return Ok(());
+    }
     let text = host.to_str().map_err(|_| Refused::Host)?;
     // An empty Host is allowed where the target has no authority.
     if text.is_empty() {
@@ -132,6 +135,16 @@ fn valid_host(host: &HeaderValue) -> Result<(), Refused> {
     let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
     let port_fits = port.is_empty() || port == ":" || authority.port_u16().is_some();
     if !port_fits || text.contains('@') || authority.host().is_empty() { Err(Refused::Host) } else { Ok(()) }
+}
+
+/// What nearly every Host is: letters, digits, dots and dashes, and perhaps a port of up to four digits. The others are
+/// looked at more closely.
+fn is_name_and_port(host: &[u8]) -> bool {
+    let colon = host.iter().position(|byte| *byte == b':').unwrap_or(host.len());
+    let (name, port) = host.split_at(colon);
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let port_fits = port.is_empty() || (port.len() <= 5 && port.iter().skip(1).all(u8::is_ascii_digit));
+    !name.is_empty() && name.iter().all(plain) && port_fits
 }
 
 /// Transfer-Encoding beside Content-Length is how requests are smuggled (RFC 9112 §6.1).

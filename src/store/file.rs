@@ -5,35 +5,47 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::StoreError;
+use super::buffers::{self, Buffer};
 
 /// How much of a file is read at a time, in bytes. A stalled client holds one such chunk.
 pub(super) const CHUNK: u64 = 16 * 1024;
 
-/// The same for a client that has taken so much already: it has shown that it reads, and longer chunks cost less.
-const LONG_CHUNK: u64 = 64 * 1024;
-const LONG_AFTER: u64 = 512 * 1024;
+/// The same for a client that takes them quickly: longer chunks cost less, and it holds them for a moment only.
+const LONG_CHUNK: u64 = buffers::LONG as u64;
 
-/// How far apart the bytes are that are looked for in the kernel's memory: it reads a file in pieces of that size.
-const READ_AHEAD: u64 = 128 * 1024;
+/// Who takes so many bytes in a millisecond takes them quickly (4 MB/s).
+const QUICK: u64 = 4 * 1024;
+
+/// How far apart the bytes are that are looked for in the kernel's memory: what it reads, and what it forgets, is of such a
+/// size.
+const READ_AHEAD: u64 = 512 * 1024;
 
 /// How much of a file goes to the kernel in one piece, in bytes.
-const PIECE: u64 = 1 << 20;
+const PIECE: u64 = 2 << 20;
 
 /// Bytes of an open file that are owed to a client. The file stays the same one, whatever becomes of its name.
 #[derive(Debug)]
 pub struct FileSlice {
     file: Arc<File>,
     range: Range<u64>,
-    begin: u64,
+    /// How much is read next, and when the chunk before was.
+    chunk: u64,
+    read_at: Option<Instant>,
 }
 
 impl FileSlice {
     pub(super) fn new(file: File, range: Range<u64>) -> Self {
-        Self { file: Arc::new(file), begin: range.start, range }
+        Self::of(Arc::new(file), range)
+    }
+
+    /// The same of a file that others have open too.
+    pub(super) fn of(file: Arc<File>, range: Range<u64>) -> Self {
+        Self { file, range, chunk: CHUNK, read_at: None }
     }
 
     /// The file.
@@ -87,36 +99,40 @@ impl FileSlice {
 
     /// The next chunk, read; `None` at the end, also of a file that has become shorter.
     pub(super) async fn read(&mut self) -> Option<Result<Bytes, StoreError>> {
-        let chunk = if self.range.start - self.begin < LONG_AFTER { CHUNK } else { LONG_CHUNK };
-        let want = usize::try_from(self.owed().min(chunk)).unwrap_or_default();
+        let want = usize::try_from(self.owed().min(self.next_chunk())).unwrap_or_default();
         if want == 0 {
             return None;
         }
         let at = self.range.start;
-        let mut buffer = vec![0; want];
-        let read = match read_from_memory(&self.file, &mut buffer, at) {
-            Some(count) => {
-                buffer.truncate(count);
-                Ok(buffer)
-            }
+        let mut buffer = Buffer::of(want);
+        let read = match read_from_memory(&self.file, buffer.room(), at) {
+            Some(count) => Ok((buffer, count)),
             None => {
                 let file = Arc::clone(&self.file);
                 let read = tokio::task::spawn_blocking(move || {
-                    let count = file.read_at(&mut buffer, at)?;
-                    buffer.truncate(count);
-                    Ok(buffer)
+                    let count = file.read_at(buffer.room(), at)?;
+                    Ok((buffer, count))
                 });
                 read.await.unwrap_or_else(|error| Err(io::Error::from(error)))
             }
         };
         match read {
-            Ok(buffer) if buffer.is_empty() => None,
-            Ok(buffer) => {
-                self.advance(buffer.len() as u64);
-                Some(Ok(Bytes::from(buffer)))
+            Ok((_, 0)) => None,
+            Ok((buffer, count)) => {
+                self.advance(count as u64);
+                Some(Ok(buffer.freeze(count)))
             }
             Err(error) => Some(Err(error.into())),
         }
+    }
+
+    /// Twice as much each time as long as it is taken quickly; a slow client holds little.
+    fn next_chunk(&mut self) -> u64 {
+        let now = Instant::now();
+        let took = self.read_at.replace(now).map(|before| (now - before).as_millis());
+        let quick = took.is_some_and(|millis| millis * u128::from(QUICK) < u128::from(self.chunk));
+        self.chunk = if quick { (2 * self.chunk).min(LONG_CHUNK) } else { CHUNK };
+        self.chunk
     }
 }
 
@@ -129,7 +145,7 @@ fn samples(piece: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
 
 /// Reads what needs no waiting for a disk; `None` if that is nothing, or the file system cannot tell.
 #[cfg(target_os = "linux")]
-fn read_from_memory(file: &File, buffer: &mut [u8], at: u64) -> Option<usize> {
+pub(super) fn read_from_memory(file: &File, buffer: &mut [u8], at: u64) -> Option<usize> {
     use rustix::io::{ReadWriteFlags, preadv2};
 
     let mut buffers = [io::IoSliceMut::new(buffer)];
@@ -138,7 +154,7 @@ fn read_from_memory(file: &File, buffer: &mut [u8], at: u64) -> Option<usize> {
 
 /// Only Linux can be asked for that.
 #[cfg(not(target_os = "linux"))]
-fn read_from_memory(_file: &File, _buffer: &mut [u8], _at: u64) -> Option<usize> {
+pub(super) fn read_from_memory(_file: &File, _buffer: &mut [u8], _at: u64) -> Option<usize> {
     None
 }
 
@@ -193,5 +209,14 @@ mod tests {
         file.set_len(4_999).unwrap();
         assert!(!slice.is_in_memory(&slice.piece()));
         assert!(matches!(slice.load(slice.piece()).await, Err(StoreError::Broken(_))));
+    }
+
+    #[test]
+    fn chunks_grow_for_whoever_takes_them_quickly_and_are_short_again_for_others() {
+        let mut slice = FileSlice::new(tempfile::tempfile().unwrap(), 0..1);
+        let chunks: Vec<_> = (0..7).map(|_| slice.next_chunk() / CHUNK).collect();
+        assert_eq!(chunks, [1, 2, 4, 8, 16, 16, 16]);
+        std::thread::sleep(std::time::Duration::from_millis(LONG_CHUNK / QUICK));
+        assert_eq!(slice.next_chunk(), CHUNK);
     }
 }

@@ -1,8 +1,9 @@
 //! Local files without a back door: below the root no symlink is followed, and only regular files are opened.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
@@ -14,6 +15,9 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use rustix::fs::{Mode, OFlags, openat};
+
+use super::Meta;
+use crate::clock::UnixSeconds;
 
 /// The name in error texts.
 const NAME: &str = "local files";
@@ -27,6 +31,11 @@ pub(super) struct LocalRoot {
 }
 
 impl LocalRoot {
+    /// The folder.
+    pub(super) fn root(&self) -> &Arc<File> {
+        &self.root
+    }
+
     /// Opens the folder; the root itself may be reached through symlinks.
     pub(super) fn open(folder: &FilePath) -> io::Result<Self> {
         let root = File::open(folder)?;
@@ -60,32 +69,49 @@ fn open_below(root: &File, location: &Path) -> io::Result<File> {
 
 /// Opens a regular file whose path the kernel has in memory; `None` if a disk must be asked, or the kernel cannot tell.
 #[cfg(target_os = "linux")]
-fn open_from_memory(root: &File, location: &Path) -> Option<Result<(File, std::fs::Metadata)>> {
+pub(super) fn open_from_memory(root: &File, location: &str) -> Option<Result<(File, Metadata)>> {
     use rustix::fs::{ResolveFlags, openat2};
 
     let resolve = ResolveFlags::CACHED | ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     // Whatever fails is tried again where it may wait, and explained there.
-    let file = openat2(root, location.as_ref(), flags, Mode::empty(), resolve).ok()?;
+    let file = openat2(root, location, flags, Mode::empty(), resolve).ok()?;
     Some(regular(location, Ok(file.into())))
 }
 
 /// Only Linux can be asked for that.
 #[cfg(not(target_os = "linux"))]
-fn open_from_memory(_root: &File, _location: &Path) -> Option<Result<(File, std::fs::Metadata)>> {
+pub(super) fn open_from_memory(_root: &File, _location: &str) -> Option<Result<(File, Metadata)>> {
     None
 }
 
-fn open_regular(root: &File, location: &Path) -> Result<(File, std::fs::Metadata)> {
-    regular(location, open_below(root, location))
+/// Whether this is a file system of this machine, which answers without a network and tells every change of a file.
+#[cfg(target_os = "linux")]
+pub(super) fn is_of_this_machine(root: &File) -> bool {
+    /// ext2 to ext4, XFS, Btrfs, tmpfs, overlayfs, ZFS, F2FS (statfs(2)).
+    const KNOWN: [u64; 7] =
+        [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0x2fc1_2fc1, 0xf2f5_2010];
+
+    let kind = rustix::fs::fstatfs(root).ok().and_then(|found| u64::try_from(found.f_type).ok());
+    kind.is_some_and(|kind| KNOWN.contains(&kind))
+}
+
+/// Elsewhere that is not known.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_of_this_machine(_root: &File) -> bool {
+    false
+}
+
+fn open_regular(root: &File, location: &Path) -> Result<(File, Metadata)> {
+    regular(location.as_ref(), open_below(root, location))
 }
 
 /// What was opened, if it is a regular file; whatever else stands there (a symlink, folder, FIFO, device) is as good as
 /// absent.
-fn regular(location: &Path, opened: io::Result<File>) -> Result<(File, std::fs::Metadata)> {
+fn regular(location: &str, opened: io::Result<File>) -> Result<(File, Metadata)> {
     use io::ErrorKind as K;
 
-    let absent = |source: io::Error| Error::NotFound { path: location.to_string(), source: Box::new(source) };
+    let absent = |source: io::Error| Error::NotFound { path: location.to_owned(), source: Box::new(source) };
     match opened.and_then(|file| file.metadata().map(|metadata| (file, metadata))) {
         Ok((file, metadata)) if metadata.is_file() => Ok((file, metadata)),
         Ok(_) => Err(absent(io::Error::other("not a regular file"))),
@@ -98,35 +124,39 @@ fn regular(location: &Path, opened: io::Result<File>) -> Result<(File, std::fs::
         Err(error) => Err(match error.kind() {
             K::NotFound | K::NotADirectory | K::IsADirectory => absent(error),
             K::PermissionDenied => {
-                Error::PermissionDenied { path: location.to_string(), source: Box::new(error) }
+                Error::PermissionDenied { path: location.to_owned(), source: Box::new(error) }
             }
             _ => Error::Generic { store: NAME, source: Box::new(error) },
         }),
     }
 }
 
-fn read(
-    (file, metadata): (File, std::fs::Metadata),
-    location: Path,
-    options: &GetOptions,
-) -> Result<GetResult> {
-    use std::os::unix::fs::MetadataExt;
-
-    let modified =
-        metadata.modified().map_err(|source| Error::Generic { store: NAME, source: Box::new(source) })?;
-    // Inode, time and size: a file that is replaced, even by one of equal age and size, is another version.
-    let e_tag = format!(
+/// The file's entity tag, of inode, time and size: a file that is replaced, even by one of equal age and size, is another
+/// version.
+fn e_tag(metadata: &Metadata) -> String {
+    format!(
         "\"{:x}-{:x}{:08x}-{:x}\"",
         metadata.ino(),
         metadata.mtime(),
         metadata.mtime_nsec(),
         metadata.len()
-    );
+    )
+}
+
+/// What is known of a file.
+pub(super) fn meta_of(metadata: &Metadata) -> Meta {
+    let last_modified = UnixSeconds(u64::try_from(metadata.mtime()).unwrap_or_default());
+    Meta { size: metadata.len(), etag: e_tag(metadata), last_modified }
+}
+
+fn read((file, metadata): (File, Metadata), location: Path, options: &GetOptions) -> Result<GetResult> {
+    let modified =
+        metadata.modified().map_err(|source| Error::Generic { store: NAME, source: Box::new(source) })?;
     let meta = ObjectMeta {
         location,
         last_modified: modified.into(),
         size: metadata.len(),
-        e_tag: Some(e_tag),
+        e_tag: Some(e_tag(&metadata)),
         version: None,
     };
     options.check_preconditions(&meta)?;
@@ -144,7 +174,7 @@ fn read(
 #[deny(clippy::missing_trait_methods)]
 impl ObjectStore for LocalRoot {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        if let Some(opened) = open_from_memory(&self.root, location) {
+        if let Some(opened) = open_from_memory(&self.root, location.as_ref()) {
             return read(opened?, location.clone(), &options);
         }
         let root = Arc::clone(&self.root);

@@ -3,11 +3,13 @@
 //! Nothing below takes a path from outside: the object's place comes from the grant.
 
 mod ahead;
+mod buffers;
 mod chunks;
 mod config;
 mod error;
 mod file;
 mod gate;
+mod held;
 mod local;
 mod open;
 mod plain_http;
@@ -19,11 +21,13 @@ pub use chunks::Chunks;
 pub use config::{CloudVariables, Config};
 pub use error::{Cause, StoreError};
 pub use file::FileSlice;
+pub use held::{Held, HeldBytes, HeldFields, held_at_most};
 pub use open::{OpenError, StoreUrl, unknown_variables};
 pub use sample::SAMPLE;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
@@ -33,6 +37,7 @@ use crate::asset::{AssetKind, AssetRef};
 use crate::clock::UnixSeconds;
 use crate::signed_url::Grant;
 use crate::telemetry::metrics::{Metrics, StoreOperation};
+use held::HeldFiles;
 use source::Source;
 
 /// What is known of an object without its bytes.
@@ -131,6 +136,7 @@ pub struct Object {
 pub struct Store {
     source: Arc<Source>,
     samples: Arc<Source>,
+    held: Option<HeldFiles>,
 }
 
 impl Store {
@@ -138,7 +144,7 @@ impl Store {
     #[must_use]
     pub fn new(objects: Arc<dyn ObjectStore>, config: &Config, metrics: Metrics) -> Self {
         let samples = Arc::new(Source::new(sample::samples(), config, metrics.clone()));
-        Self { source: Arc::new(Source::new(objects, config, metrics)), samples }
+        Self { source: Arc::new(Source::new(objects, config, metrics)), samples, held: None }
     }
 
     /// Where an asset is.
@@ -151,7 +157,18 @@ impl Store {
     /// # Errors
     /// [`OpenError`] if the URL or the credentials' form cannot be used. No connection is made yet.
     pub fn open(config: &Config, metrics: Metrics) -> Result<Self, OpenError> {
-        Ok(Self::new(open::open(config)?, config, metrics))
+        let opened = open::open(config)?;
+        Ok(Self { held: opened.held, ..Self::new(opened.objects, config, metrics) })
+    }
+
+    /// A local file, if it can be had without waiting: whoever gets none asks as for any other object.
+    #[must_use]
+    pub fn at_hand(&self, grant: &Grant) -> Option<Arc<Held>> {
+        let held = self.held.as_ref().filter(|_| grant.asset().id != SAMPLE && self.source.gate.is_open())?;
+        let started = Instant::now();
+        let found = held.get(grant.asset())?;
+        self.source.metrics.store_answered(StoreOperation::Get, started.elapsed(), None);
+        Some(found)
     }
 
     /// Asks for metadata alone.
@@ -232,6 +249,9 @@ impl Store {
             };
             if there {
                 self.source.delete(&path).await?;
+            }
+            if let Some(held) = &self.held {
+                held.forget(AssetRef { kind, id: call });
             }
             // The record of the erasure: who may ask for personal data may ask what became of it.
             tracing::info!(target: "webhook_assets::audit", call = %call, asset = kind.name(), there, "erased an asset");

@@ -14,6 +14,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, Certificate, ClientConfigKey, ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
+use super::held::HeldFiles;
 use super::local::LocalRoot;
 use super::plain_http::PlainHttp;
 use super::traced::Traced;
@@ -131,15 +132,22 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
+/// A store that was opened, and what it holds open itself.
+pub(super) struct Opened {
+    pub(super) objects: Arc<dyn ObjectStore>,
+    pub(super) held: Option<HeldFiles>,
+}
+
 /// Opens the store; no connection is made yet.
-pub(super) fn open(config: &Config) -> Result<Arc<dyn ObjectStore>, OpenError> {
-    match &config.url {
-        StoreUrl::File(folder) => no_options(config).and_then(|()| open_folder(folder)),
+pub(super) fn open(config: &Config) -> Result<Opened, OpenError> {
+    let objects = match &config.url {
+        StoreUrl::File(folder) => return no_options(config).and_then(|()| open_folder(folder)),
         StoreUrl::Memory => no_options(config).map(|()| Arc::new(InMemory::new()) as Arc<dyn ObjectStore>),
         StoreUrl::S3(url) => open_s3(url, config),
         StoreUrl::Gcs(url) => open_gcs(url, config),
         StoreUrl::Azure(url) => open_azure(url, config),
-    }
+    };
+    Ok(Opened { objects: objects?, held: None })
 }
 
 fn no_options(config: &Config) -> Result<(), OpenError> {
@@ -149,9 +157,10 @@ fn no_options(config: &Config) -> Result<(), OpenError> {
     }
 }
 
-fn open_folder(folder: &FilePath) -> Result<Arc<dyn ObjectStore>, OpenError> {
+fn open_folder(folder: &FilePath) -> Result<Opened, OpenError> {
     let root = LocalRoot::open(folder).map_err(|error| OpenError::Folder(folder.to_owned(), error))?;
-    Ok(Arc::new(root))
+    let held = HeldFiles::below(root.root());
+    Ok(Opened { objects: Arc::new(root), held })
 }
 
 fn open_s3(url: &Url, config: &Config) -> Result<Arc<dyn ObjectStore>, OpenError> {

@@ -1,21 +1,53 @@
-//! Metrics of answers: how long requests took to their very end, and why links were refused.
+//! Metrics of answers: what was asked for, what came of it, how much was sent, and how long it took.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use http::StatusCode;
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::access::AccessRecord;
-use super::metrics::{AssetLabel, Histograms, ReasonLabel};
+use super::access::{AccessRecord, Ending};
+use super::known::Known;
+use super::metrics::{AssetLabel, Histograms, ReasonLabel, seconds};
 
-/// What is counted of answers. Clones count together.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    asset: &'static str,
+    status: u16,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BodyLabels {
+    asset: &'static str,
+    ending: &'static str,
+}
+
+/// What is counted of answers.
+#[derive(Debug)]
 pub(super) struct Answers {
+    requests: Family<RequestLabels, Counter>,
+    bodies: Family<BodyLabels, Counter>,
+    sent: Family<AssetLabel, Counter<u64, AtomicU64>>,
+    head: Histograms<AssetLabel>,
     took: Histograms<AssetLabel>,
     links_refused: Family<ReasonLabel, Counter>,
+    known: Known<(RequestLabels, Ending), Numbers>,
+}
+
+/// The numbers of requests that came to the same.
+#[derive(Debug)]
+struct Numbers {
+    requests: Counter,
+    bodies: Counter,
+    sent: Counter<u64, AtomicU64>,
+    head: Histogram,
+    took: Histogram,
+    refused: Option<Counter>,
 }
 
 /// What an operator looks for first; any other reason appears when it happens.
@@ -28,13 +60,39 @@ fn whole_time() -> Histogram {
 
 impl Answers {
     pub(super) fn new() -> Self {
-        Self { took: Family::new_with_constructor(whole_time), links_refused: Family::default() }
+        Self {
+            requests: Family::default(),
+            bodies: Family::default(),
+            sent: Family::default(),
+            head: Family::new_with_constructor(seconds),
+            took: Family::new_with_constructor(whole_time),
+            links_refused: Family::default(),
+            known: Known::default(),
+        }
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
         for reason in REFUSED {
             let _ = self.links_refused.get_or_create(&ReasonLabel { reason });
         }
+        registry.register(
+            "requests",
+            "Requests answered, by asset, status and outcome; counted when the body ends",
+            self.requests.clone(),
+        );
+        registry.register("bodies", "Bodies, by asset and how they ended", self.bodies.clone());
+        registry.register_with_unit(
+            "sent",
+            "Body bytes handed to connections",
+            Unit::Bytes,
+            self.sent.clone(),
+        );
+        registry.register_with_unit(
+            "response_head",
+            "Time from a request's head to its answer's head",
+            Unit::Seconds,
+            self.head.clone(),
+        );
         registry.register_with_unit(
             "request",
             "Time from a request's head to the end of its answer's body",
@@ -45,10 +103,33 @@ impl Answers {
     }
 
     /// A request ended so long after it began.
-    pub(super) fn ended(&self, asset: &'static str, record: &AccessRecord, took: Duration) {
-        self.took.get_or_create(&AssetLabel { asset }).observe(took.as_secs_f64());
-        if record.status == StatusCode::FORBIDDEN {
-            self.links_refused.get_or_create(&ReasonLabel { reason: record.outcome }).inc();
+    pub(super) fn ended(&self, record: &AccessRecord, ending: Ending, took: Duration) {
+        let asset = record.asset.map_or("none", |asset| asset.kind.name());
+        let labels = RequestLabels { asset, status: record.status.as_u16(), outcome: record.outcome };
+        let count = |numbers: &Numbers| {
+            numbers.requests.inc();
+            numbers.bodies.inc();
+            numbers.sent.inc_by(record.sent);
+            numbers.head.observe(record.head_after.as_secs_f64());
+            numbers.took.observe(took.as_secs_f64());
+            if let Some(refused) = &numbers.refused {
+                refused.inc();
+            }
+        };
+        self.known.with((labels, ending), |(labels, ending)| self.numbers(labels, *ending), count);
+    }
+
+    fn numbers(&self, labels: &RequestLabels, ending: Ending) -> Numbers {
+        let asset = AssetLabel { asset: labels.asset };
+        let body = BodyLabels { asset: labels.asset, ending: ending.name() };
+        let refused = (labels.status == StatusCode::FORBIDDEN.as_u16()).then_some(labels.outcome);
+        Numbers {
+            requests: self.requests.get_or_create_owned(labels),
+            bodies: self.bodies.get_or_create_owned(&body),
+            sent: self.sent.get_or_create_owned(&asset),
+            head: self.head.get_or_create_owned(&asset),
+            took: self.took.get_or_create_owned(&asset),
+            refused: refused.map(|reason| self.links_refused.get_or_create_owned(&ReasonLabel { reason })),
         }
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 use super::access::{AccessRecord, Ending, millis, shortened};
-use super::line::{Line, Stamp};
+use super::line::{Line, Stamp, name};
 use super::metrics::Metrics;
 use super::spool::{Manner, Place, Sink, Spool};
 
@@ -150,40 +150,40 @@ pub struct Unrecorded;
 fn put_down(record: &AccessRecord, ending: Ending, took: Duration, mut line: Line<'_>) {
     let of_the_asset = matches!(record.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
     if let Some(id) = record.request_id {
-        line.shown("request_id", &id);
+        line.shown(name!("request_id"), &id);
     }
     // Without the port, which says nothing about who it was.
-    line.shown("client", &record.peer.ip());
+    line.shown(name!("client"), &record.peer.ip());
     if let Some(key_id) = &record.key_id {
-        line.quoted("key_id", key_id);
+        line.quoted(name!("key_id"), key_id);
     }
     if let Some(agent) = &record.user_agent {
-        line.quoted("user_agent", shortened(&agent.text()));
+        line.quoted(name!("user_agent"), shortened(&agent.text()));
     }
-    line.quoted("method", record.method.as_str());
+    line.quoted(name!("method"), record.method.as_str());
     if let Some(asset) = record.asset {
-        line.quoted("asset", asset.kind.name());
-        line.shown("id", &asset.id);
+        line.quoted(name!("asset"), asset.kind.name());
+        line.shown(name!("id"), &asset.id);
     }
     if let Some(expires) = record.link_expires {
-        line.shown("link_expires", &expires);
+        line.shown(name!("link_expires"), &expires);
     }
     if let Some(range) = &record.range {
-        line.quoted("range", shortened(&range.text()));
+        line.quoted(name!("range"), shortened(&range.text()));
     }
-    line.number("status", record.status.as_u16().into());
-    line.quoted("outcome", record.outcome);
+    line.number(name!("status"), record.status.as_u16().into());
+    line.quoted(name!("outcome"), record.outcome);
     // The body of a problem is nothing of the asset.
-    line.number("sent", if of_the_asset { record.sent } else { 0 });
+    line.number(name!("sent"), if of_the_asset { record.sent } else { 0 });
     if let Some(length) = record.length.filter(|_| of_the_asset) {
-        line.number("length", length);
+        line.number(name!("length"), length);
     }
     if let Some(size) = record.size {
-        line.number("size", size);
+        line.number(name!("size"), size);
     }
-    line.quoted("ending", ending.name());
-    line.truth("complete", of_the_asset && ending == Ending::Complete && record.method == Method::GET);
-    line.number("took_ms", millis(took));
+    line.quoted(name!("ending"), ending.name());
+    line.truth(name!("complete"), of_the_asset && ending == Ending::Complete && record.method == Method::GET);
+    line.number(name!("took_ms"), millis(took));
     line.end();
 }
 

@@ -28,6 +28,26 @@ impl Form {
     }
 }
 
+/// The name of a field as each form writes it, put together when the program is compiled.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Name {
+    pub(super) json: &'static str,
+    pub(super) plain: &'static str,
+    pub(super) bare: &'static str,
+}
+
+/// A [`Name`] from a literal.
+macro_rules! name {
+    ($name:literal) => {
+        $crate::telemetry::line::Name {
+            json: concat!(",\"", $name, "\":"),
+            plain: concat!(" ", $name, "="),
+            bare: $name,
+        }
+    };
+}
+pub(super) use name;
+
 /// A line that is being put together. Buffers are lent: a thread uses its own again and again.
 pub(super) struct Line<'b> {
     form: Form,
@@ -106,38 +126,39 @@ impl<'b> Line<'b> {
         Self { form: Form::Json, text }
     }
 
-    fn name(&mut self, name: &str) {
-        let [before, after]: [&[u8]; 2] = match self.form {
-            Form::Json => [b",\"", b"\":"],
-            Form::Human { colour: false } => [b" ", b"="],
-            Form::Human { colour: true } => [b" \x1b[3m", b"\x1b[0m\x1b[2m=\x1b[0m"],
-        };
-        self.text.extend_from_slice(before);
-        self.text.extend_from_slice(name.as_bytes());
-        self.text.extend_from_slice(after);
+    fn name(&mut self, name: Name) {
+        match self.form {
+            Form::Json => self.text.extend_from_slice(name.json.as_bytes()),
+            Form::Human { colour: false } => self.text.extend_from_slice(name.plain.as_bytes()),
+            Form::Human { colour: true } => {
+                for part in [" \x1b[3m", name.bare, "\x1b[0m\x1b[2m=\x1b[0m"] {
+                    self.text.extend_from_slice(part.as_bytes());
+                }
+            }
+        }
     }
 
     /// A number.
-    pub(super) fn number(&mut self, name: &str, value: u64) {
+    pub(super) fn number(&mut self, name: Name, value: u64) {
         self.name(name);
         self.text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 
     /// Yes or no.
-    pub(super) fn truth(&mut self, name: &str, value: bool) {
+    pub(super) fn truth(&mut self, name: Name, value: bool) {
         self.name(name);
         self.text.extend_from_slice(if value { b"true" } else { b"false" });
     }
 
     /// Something of ours that shows itself in plain characters.
-    pub(super) fn shown(&mut self, name: &str, value: &dyn std::fmt::Display) {
+    pub(super) fn shown(&mut self, name: Name, value: &dyn std::fmt::Display) {
         self.name(name);
         // Writing into a Vec does not fail.
         let _ = write!(self.text, "\"{value}\"");
     }
 
     /// A text, in quotation marks for people too.
-    pub(super) fn quoted(&mut self, name: &str, value: &str) {
+    pub(super) fn quoted(&mut self, name: Name, value: &str) {
         self.name(name);
         self.text.push(b'"');
         escape(value, self.form, self.text);
@@ -145,7 +166,7 @@ impl<'b> Line<'b> {
     }
 
     /// A text that people read well without quotation marks.
-    pub(super) fn bare(&mut self, name: &str, value: &str) {
+    pub(super) fn bare(&mut self, name: Name, value: &str) {
         if self.form == Form::Json {
             return self.quoted(name, value);
         }
@@ -154,7 +175,7 @@ impl<'b> Line<'b> {
     }
 
     /// An address and its port.
-    pub(super) fn address(&mut self, name: &str, value: SocketAddr) {
+    pub(super) fn address(&mut self, name: Name, value: SocketAddr) {
         self.name(name);
         let quote: &[u8] = if self.form == Form::Json { b"\"" } else { b"" };
         self.text.extend_from_slice(quote);
@@ -182,8 +203,9 @@ impl<'b> Line<'b> {
 /// Writes a text of strangers so that it stays one text on one line: what ends a text, what is no printable character,
 /// and what turns the writing around is escaped.
 fn escape(value: &str, form: Form, text: &mut Vec<u8>) {
-    let is_plain = |byte: &u8| (b' '..=b'~').contains(byte) && !matches!(byte, b'"' | b'\\');
-    if value.as_bytes().iter().all(is_plain) {
+    // Without a way out at the first that is not, many bytes are looked at at once.
+    let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\');
+    if value.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
         return text.extend_from_slice(value.as_bytes());
     }
     for c in value.chars() {
@@ -220,8 +242,8 @@ mod tests {
         let mut text = Vec::new();
         let mut line =
             Line::sentence(form, &mut text, &mut Stamp::new(), |text| text.extend_from_slice(b"said"));
-        line.quoted("quoted", value);
-        line.bare("bare", value);
+        line.quoted(name!("quoted"), value);
+        line.bare(name!("bare"), value);
         line.end();
         String::from_utf8(text).unwrap()
     }

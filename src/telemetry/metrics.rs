@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::access::{AccessRecord, Ending};
 use super::answers::Answers;
 use super::connections::Connections;
+use super::known::Known;
 use super::own::Own;
 
 /// The media type of [`Metrics::render`].
@@ -22,10 +23,6 @@ pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; chars
 
 /// The names, without the prefix `webhook_assets_` and the suffixes that the format adds.
 mod names {
-    pub(super) const REQUESTS: &str = "requests";
-    pub(super) const BODIES: &str = "bodies";
-    pub(super) const SENT: &str = "sent";
-    pub(super) const HEAD: &str = "response_head";
     pub(super) const IN_FLIGHT: &str = "requests_in_flight";
     pub(super) const STORE_ANSWERS: &str = "store_answers";
     pub(super) const STORE_WAIT: &str = "store_wait";
@@ -81,19 +78,6 @@ impl StoreOperation {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    asset: &'static str,
-    status: u16,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BodyLabels {
-    asset: &'static str,
-    ending: &'static str,
-}
-
 /// A key of the keyring.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct KeyLabel {
@@ -144,13 +128,10 @@ struct Numbers {
     connections: Connections,
     own: Own,
     answers: Answers,
-    requests: Family<RequestLabels, Counter>,
-    bodies: Family<BodyLabels, Counter>,
-    sent: Family<AssetLabel, Counter<u64, AtomicU64>>,
-    head: Histograms<AssetLabel>,
     in_flight: Gauge,
     store_answers: Family<StoreLabels, Counter>,
     store_wait: Histograms<OperationLabel>,
+    known_answers: Known<StoreLabels, (Counter, Histogram)>,
     store_breaks: Family<ReasonLabel, Counter>,
     store_resumes: Counter,
     store_up: Gauge,
@@ -183,7 +164,7 @@ impl Default for Metrics {
 }
 
 /// Half a millisecond to about 16 s.
-fn seconds() -> Histogram {
+pub(super) fn seconds() -> Histogram {
     Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
 }
 
@@ -196,13 +177,10 @@ impl Metrics {
             connections: Connections::default(),
             own: Own::default(),
             answers: Answers::new(),
-            requests: Family::default(),
-            bodies: Family::default(),
-            sent: Family::default(),
-            head: Family::new_with_constructor(seconds),
             in_flight: Gauge::default(),
             store_answers: Family::default(),
             store_wait: Family::new_with_constructor(seconds),
+            known_answers: Known::default(),
             store_breaks: Family::default(),
             store_resumes: Counter::default(),
             store_up: Gauge::default(),
@@ -242,13 +220,7 @@ impl Metrics {
 
     /// A request ended as `record` says.
     pub(crate) fn request_ended(&self, record: &AccessRecord, ending: Ending, took: Duration) {
-        let asset = record.asset.map_or("none", |asset| asset.kind.name());
-        let labels = RequestLabels { asset, status: record.status.as_u16(), outcome: record.outcome };
-        self.0.requests.get_or_create(&labels).inc();
-        self.0.bodies.get_or_create(&BodyLabels { asset, ending: ending.name() }).inc();
-        self.0.sent.get_or_create(&AssetLabel { asset }).inc_by(record.sent);
-        self.0.head.get_or_create(&AssetLabel { asset }).observe(record.head_after.as_secs_f64());
-        self.0.answers.ended(asset, record, took);
+        self.0.answers.ended(record, ending, took);
     }
 
     /// The store answered, well or not.
@@ -260,8 +232,14 @@ impl Metrics {
     ) {
         let operation = operation.name();
         let labels = StoreLabels { operation, result: error.unwrap_or("ok") };
-        self.0.store_answers.get_or_create(&labels).inc();
-        self.0.store_wait.get_or_create(&OperationLabel { operation }).observe(after.as_secs_f64());
+        let numbers = |labels: &StoreLabels| {
+            let wait = OperationLabel { operation };
+            (self.0.store_answers.get_or_create_owned(labels), self.0.store_wait.get_or_create_owned(&wait))
+        };
+        self.0.known_answers.with(labels, numbers, |(answers, wait)| {
+            answers.inc();
+            wait.observe(after.as_secs_f64());
+        });
     }
 
     /// The store failed in the middle of a body.
@@ -362,24 +340,6 @@ impl Metrics {
 impl Numbers {
     fn register(&mut self) {
         let Self { registry, .. } = self;
-        registry.register(
-            names::REQUESTS,
-            "Requests answered, by asset, status and outcome; counted when the body ends",
-            self.requests.clone(),
-        );
-        registry.register(names::BODIES, "Bodies, by asset and how they ended", self.bodies.clone());
-        registry.register_with_unit(
-            names::SENT,
-            "Body bytes handed to connections",
-            Unit::Bytes,
-            self.sent.clone(),
-        );
-        registry.register_with_unit(
-            names::HEAD,
-            "Time from a request's head to its answer's head",
-            Unit::Seconds,
-            self.head.clone(),
-        );
         registry.register(names::IN_FLIGHT, "Requests whose body has not ended", self.in_flight.clone());
         registry.register(
             names::STORE_ANSWERS,

@@ -5,6 +5,7 @@ mod access;
 mod answers;
 mod audit;
 mod connections;
+mod known;
 mod line;
 mod log;
 pub mod metrics;

@@ -9,8 +9,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::HandshakeKind;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{CipherSuite, HandshakeKind};
 use webhook_assets::AssetRef;
 use webhook_assets::server::Certificate;
 use webhook_assets::telemetry::metrics::Metrics;
@@ -72,6 +72,15 @@ async fn a_link_opens_over_tls_1_2_and_1_3_with_and_without_a_choice_of_protocol
             assert!(answer.status == 200 && answer.body == recording(), "{version:?} {protocols:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_cipher_is_the_one_that_costs_least() {
+    let secured = Secured::usual().await;
+    // This client would rather have AES-256, as OpenSSL's do.
+    let stream = secured.connect(&secured.client(&[])).await;
+    let suite = stream.get_ref().1.negotiated_cipher_suite().unwrap().suite();
+    assert_eq!(suite, CipherSuite::TLS13_AES_128_GCM_SHA256);
 }
 
 #[tokio::test]

@@ -128,7 +128,7 @@ fn invalid_parameter(name: &str, takes: &str) -> Problem {
 fn problem_of_query(name: &str, detail: &str) -> Problem {
     let shown: String = name.chars().take(60).collect();
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "Invalid request", detail)
-        .with("parameter", shown)
+        .with("parameter", &shown)
 }
 
 fn no_delivery() -> Problem {

@@ -22,7 +22,7 @@ use super::verdict::{self, Verdict};
 use crate::cli::terminal::{shown, shown_lines};
 use crate::cli::{Ended, Failure, duration, print};
 use crate::clock::{Clock, SystemClock};
-use crate::server::{self, Bodies, Drain, Handler, Server};
+use crate::server::{self, Answer, Bodies, Client, Drain, Handler, Server};
 use crate::webhook::{WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, WebhookSecret, X_WEBHOOK_SIGNATURE};
 
 /// The largest body that is taken, in bytes.
@@ -227,7 +227,14 @@ impl Handler for Receiver {
 
     const BODIES: Bodies = Bodies::Allowed;
 
-    async fn answer(&self, request: Request<Incoming>, _peer: SocketAddr) -> Response<Full<Bytes>> {
+    fn answer(&self, request: Request<Incoming>, _client: Client) -> Answer<Full<Bytes>> {
+        let this = self.clone();
+        Answer::awaited(async move { this.receive(request).await })
+    }
+}
+
+impl Receiver {
+    async fn receive(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         let body =
             Limited::new(body, LARGEST_BODY).collect().await.ok().map(http_body_util::Collected::to_bytes);

@@ -1,0 +1,144 @@
+//! Follows a request from its arrival until its body ends, and then says what became of it.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use crate::server::{Escort, Patience};
+use crate::signed_url::{Denial, Grant};
+use crate::telemetry::metrics::{InFlight, Metrics};
+use crate::telemetry::trace::Trace;
+use crate::telemetry::{AccessRecord, Downloaded, Ending, Place, Records, Unrecorded};
+
+/// Who is told of requests. All requests of a gateway share it.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub(super) metrics: Metrics,
+    pub(super) records: Records,
+    /// Who wants to know of downloads.
+    pub(super) downloads: Option<mpsc::Sender<Downloaded>>,
+}
+
+/// One request. It lives in a box: what is handed from hand to hand stays small.
+#[derive(Debug)]
+pub(super) struct Tracker {
+    record: AccessRecord,
+    told: Arc<Told>,
+    _in_flight: InFlight,
+    /// Given back when the body ends.
+    place: Option<OwnedSemaphorePermit>,
+    patience: Option<Patience>,
+    /// Room for the audit's record.
+    audited: Option<Place>,
+    /// Where in a trace it is.
+    trace: Option<Trace>,
+}
+
+impl Tracker {
+    pub(super) fn new(
+        record: AccessRecord,
+        told: &Arc<Told>,
+        patience: Option<Patience>,
+        trace: Option<Trace>,
+    ) -> Box<Self> {
+        let _in_flight = told.metrics.enter();
+        let told = Arc::clone(told);
+        Box::new(Self { record, told, _in_flight, place: None, patience, audited: None, trace })
+    }
+
+    /// What is known of it so far.
+    pub(super) fn record(&self) -> &AccessRecord {
+        &self.record
+    }
+
+    /// Its place in a trace, if it has one.
+    pub(super) fn trace(&self) -> Option<&Trace> {
+        self.trace.as_ref()
+    }
+
+    /// Before anything is opened: whether the download can be recorded, if it has to be.
+    pub(super) fn begin_audit(&mut self) -> Result<(), Unrecorded> {
+        if let Some(audit) = &self.told.records.audit {
+            self.audited = audit.begin()?;
+        }
+        Ok(())
+    }
+
+    /// So many bytes the whole asset has.
+    pub(super) fn found(&mut self, size: u64) {
+        self.record.size = Some(size);
+    }
+
+    /// So many bytes the answer has, where that is known.
+    pub(super) fn announces(&mut self, length: Option<u64>) {
+        self.record.length = length;
+    }
+
+    /// So many bytes more were handed to the connection.
+    pub(super) fn sends(&mut self, bytes: u64) {
+        self.record.sent += bytes;
+    }
+
+    /// So many of them the connection did not get rid of.
+    pub(super) fn took_back(&mut self, bytes: u64) {
+        self.record.sent = self.record.sent.saturating_sub(bytes);
+    }
+
+    /// How a body ends that the store has not failed.
+    pub(super) fn ending(&self, complete: bool) -> Ending {
+        match (complete, self.patience.as_ref().is_some_and(Patience::has_ended)) {
+            (true, _) => Ending::Complete,
+            (false, true) => Ending::ClientStalled,
+            (false, false) => Ending::ClientLeft,
+        }
+    }
+
+    /// The link is good.
+    pub(super) fn granted(&mut self, grant: &Grant) {
+        self.record.asset = Some(grant.asset());
+        self.record.link_expires = Some(grant.expires());
+        self.record.key_id = Some(grant.key_id().clone());
+    }
+
+    /// The link is not; an expired one at least says what it was for.
+    pub(super) fn denied(&mut self, denial: &Denial) {
+        if let Denial::Expired { asset, key_id, .. } = denial {
+            self.record.asset = Some(*asset);
+            self.record.key_id = Some(key_id.clone());
+        }
+    }
+
+    /// Keeps a place among the requests in flight.
+    pub(super) fn hold(&mut self, place: OwnedSemaphorePermit) {
+        self.place = Some(place);
+    }
+
+    /// The head of the answer is ready.
+    pub(super) fn answered(&mut self, status: StatusCode, outcome: &'static str) {
+        self.record.status = status;
+        self.record.outcome = outcome;
+        self.record.head_after = self.record.started.elapsed();
+    }
+
+    /// The request has ended.
+    pub(super) fn write(mut self: Box<Self>, ending: Ending) {
+        if let (Some(downloads), Some(downloaded)) = (&self.told.downloads, self.record.downloaded(ending)) {
+            // A download is never slowed down by who wants to know of it.
+            let _ = downloads.try_send(downloaded);
+        }
+        if let Some(trace) = &self.trace {
+            trace.end(&self.record, ending);
+        }
+        let audited = self.audited.take();
+        self.record.write(ending, &self.told.metrics, &self.told.records, audited);
+    }
+}
+
+impl Escort for Tracker {
+    fn gone(mut self: Box<Self>, left: u64) {
+        self.took_back(left);
+        let ending = self.ending(left == 0);
+        self.write(ending);
+    }
+}

@@ -1,0 +1,152 @@
+//! From a request to its answer: refused if it is ambiguous, counted for its client, then the handler's, and watched until
+//! its body ends.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::Service;
+
+use super::crowd::Place;
+use super::files::Files;
+use super::outlet::Outlet;
+use super::streams::{Patience, Watched};
+use super::vigil::{InFlight, Signs};
+use super::{Handler, Server, accept, proxy, vet};
+
+/// Who asks, and what can be done for them on their connection.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Where they are: behind trusted proxies, if there are any.
+    pub address: SocketAddr,
+    /// Whether the server's patience with them has ended.
+    pub patience: Patience,
+    /// If there is this, the body may hand over pieces of files.
+    pub files: Option<Files>,
+}
+
+impl From<SocketAddr> for Client {
+    /// A client there whom nobody watches.
+    fn from(address: SocketAddr) -> Self {
+        Self { address, patience: Patience::default(), files: None }
+    }
+}
+
+/// What a handler answers with.
+pub enum Answer<B> {
+    /// The answer, without having waited for anything: most refusals, and what is at hand.
+    Ready(Response<B>),
+    /// What has to be waited for.
+    Awaited(Pin<Box<dyn Future<Output = Response<B>> + Send>>),
+}
+
+impl<B> Answer<B> {
+    /// An answer that has to be waited for.
+    pub fn awaited(answer: impl Future<Output = Response<B>> + Send + 'static) -> Self {
+        Self::Awaited(Box::pin(answer))
+    }
+}
+
+impl<B> std::fmt::Debug for Answer<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if matches!(self, Self::Ready(_)) { "Ready" } else { "Awaited" })
+    }
+}
+
+/// What the requests of a connection have in common.
+pub(super) struct Connection<H> {
+    pub(super) server: Arc<Server<H>>,
+    pub(super) peer: SocketAddr,
+    pub(super) signs: Arc<Signs>,
+    /// Holds pieces of bodies back, where the protocol does not.
+    pub(super) outlet: Option<Arc<Outlet>>,
+    /// Where files can be sent as they are.
+    pub(super) files: Option<Files>,
+}
+
+/// Answers the requests of a connection.
+pub(super) struct Answers<H>(pub(super) Arc<Connection<H>>);
+
+impl<H: Handler> Service<Request<Incoming>> for Answers<H> {
+    type Response = Response<Watched<H::Body>>;
+    type Error = Infallible;
+    type Future = Answering<H>;
+
+    fn call(&self, request: Request<Incoming>) -> Answering<H> {
+        Answering::Asked(Some((Arc::clone(&self.0), request)))
+    }
+}
+
+/// One request on its way. In HTTP/2 it is taken up by the task of its stream, so nothing is done before that polls.
+pub(super) enum Answering<H: Handler> {
+    Asked(Option<(Arc<Connection<H>>, Request<Incoming>)>),
+    Awaited(Pin<Box<dyn Future<Output = Response<H::Body>> + Send>>, Option<Watch>),
+}
+
+/// What watches the body of an answer.
+pub(super) struct Watch {
+    patience: Patience,
+    in_flight: InFlight,
+    place: Option<Place>,
+    outlet: Option<Arc<Outlet>>,
+}
+
+impl Watch {
+    fn over<B>(self, response: Response<B>) -> Response<Watched<B>> {
+        let Self { patience, in_flight, place, outlet } = self;
+        response.map(|body| patience.watch(body, in_flight, place, outlet))
+    }
+}
+
+impl<H: Handler> Future for Answering<H> {
+    type Output = Result<Response<Watched<H::Body>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Self::Asked(asked) = &mut *self {
+            // A future that has said its last word is not asked again.
+            let Some((connection, request)) = asked.take() else { return Poll::Pending };
+            match connection.answer(request) {
+                (Answer::Ready(response), watch) => return Poll::Ready(Ok(watch.over(response))),
+                (Answer::Awaited(answer), watch) => *self = Self::Awaited(answer, Some(watch)),
+            }
+        }
+        match &mut *self {
+            Self::Awaited(answer, watch) => {
+                let response = std::task::ready!(answer.as_mut().poll(cx));
+                match watch.take() {
+                    Some(watch) => Poll::Ready(Ok(watch.over(response))),
+                    None => Poll::Pending,
+                }
+            }
+            Self::Asked(_) => Poll::Pending,
+        }
+    }
+}
+
+impl<H: Handler> Connection<H> {
+    fn answer(&self, request: Request<Incoming>) -> (Answer<H::Body>, Watch) {
+        let Self { server, peer, .. } = self;
+        let in_flight = self.signs.begin();
+        let patience = Patience::here(&self.signs);
+        let config = &server.config;
+        let address =
+            proxy::client_behind(*peer, request.headers(), config.client_header, &config.trusted_proxies);
+        // A proxy's connection is the proxy's; a request that it passes on is its client's.
+        let place = if address == *peer { Ok(None) } else { server.enter_from(address) };
+        let client = Client { address, patience: patience.clone(), files: self.files.clone() };
+        let refuse = |request: &Request<Incoming>, refused: Response<Bytes>| {
+            Answer::Ready(server.handler.refuse(request, address, refused))
+        };
+        let (answer, place) = match (place, vet::vet(&request, config, H::BODIES)) {
+            (Ok(place), Ok(())) => (server.handler.answer(request, client), place),
+            (Ok(place), Err(refused)) => (refuse(&request, refused.into_response(&request)), place),
+            (Err(_), _) => (refuse(&request, vet::without_body_for_head(&request, accept::crowded())), None),
+        };
+        (answer, Watch { patience, in_flight, place, outlet: self.outlet.clone() })
+    }
+}

@@ -1,0 +1,285 @@
+//! Local files that were asked for a moment ago stay open, the short ones in memory: asking for one again costs one look
+//! whether its name still leads to the same file, unchanged. Never more than that: what was deleted is gone at once.
+
+use std::fs::File;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hashlink::LruCache;
+use http::HeaderValue;
+use rustix::fs::{AtFlags, Stat, statat};
+use tokio::time::Instant;
+
+use super::Meta;
+use super::file::{self, FileSlice};
+use super::local;
+use crate::asset::AssetRef;
+use crate::clock::{Clock, SystemClock, UnixSeconds};
+
+/// A file that nobody asks for is closed after so long, and its bytes are forgotten: deleted, it would keep its room on the
+/// disk meanwhile.
+const IDLE: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Files up to this many bytes are kept in memory.
+const SHORT: u64 = file::CHUNK;
+
+/// A file that was changed a moment ago may be changed again without a visible difference of its times.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// How many files are held where a process may open so many.
+#[must_use]
+pub fn held_at_most(limit: u64) -> u64 {
+    (limit / 16).clamp(1, 1_024)
+}
+
+/// An open file, and what its answers say of it.
+#[derive(Debug)]
+pub struct Held {
+    path: Box<str>,
+    mark: Mark,
+    file: Arc<File>,
+    /// All of it, if it is short.
+    bytes: Option<Bytes>,
+    /// What is known of it.
+    pub meta: Meta,
+    /// The same, as header fields say it.
+    pub fields: HeldFields,
+}
+
+/// Header fields that all answers with a file have in common.
+#[derive(Debug)]
+pub struct HeldFields {
+    /// `ETag`.
+    pub etag: HeaderValue,
+    /// `Last-Modified`.
+    pub last_modified: HeaderValue,
+    /// `Content-Length`, of the whole.
+    pub length: HeaderValue,
+    /// `Content-Disposition`.
+    pub disposition: HeaderValue,
+}
+
+/// What a held file has for somebody who wants a range of it.
+#[derive(Debug)]
+pub enum HeldBytes {
+    /// The bytes.
+    Read(Bytes),
+    /// The file, whose next piece the kernel has in memory.
+    Open(FileSlice),
+}
+
+impl Held {
+    /// The wanted bytes, if nothing has to be waited for. Without `files` only those that were read.
+    #[must_use]
+    pub fn bytes(&self, range: &Range<u64>, files: bool) -> Option<HeldBytes> {
+        if let Some(bytes) = &self.bytes {
+            let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
+            return (start <= end && end <= bytes.len()).then(|| HeldBytes::Read(bytes.slice(start..end)));
+        }
+        let slice = FileSlice::of(Arc::clone(&self.file), range.clone());
+        (files && slice.is_in_memory(&slice.piece())).then_some(HeldBytes::Open(slice))
+    }
+}
+
+/// What tells one state of one file from all others: device, inode, size, and the times of the last changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark([i128; 7]);
+
+impl From<&Stat> for Mark {
+    fn from(stat: &Stat) -> Self {
+        Self([
+            stat.st_dev.into(),
+            stat.st_ino.into(),
+            stat.st_size.into(),
+            stat.st_mtime.into(),
+            stat.st_mtime_nsec.into(),
+            stat.st_ctime.into(),
+            stat.st_ctime_nsec.into(),
+        ])
+    }
+}
+
+/// The files that are held. Clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct HeldFiles(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    root: Arc<File>,
+    files: Mutex<Files>,
+}
+
+#[derive(Debug)]
+struct Files {
+    held: LruCache<AssetRef, (Arc<Held>, Instant)>,
+    /// Whether somebody closes those that are idle.
+    attended: bool,
+}
+
+impl HeldFiles {
+    /// For files below `root`, if its file system answers at once and says whether a file has changed.
+    pub(super) fn below(root: &Arc<File>) -> Option<Self> {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let most = usize::try_from(held_at_most(limit.unwrap_or(u64::MAX))).ok()?;
+        let files = Mutex::new(Files { held: LruCache::new(most), attended: false });
+        local::is_of_this_machine(root).then(|| Self(Arc::new(Shared { root: Arc::clone(root), files })))
+    }
+
+    /// The asset's file, if that can be had without waiting for a disk.
+    pub(super) fn get(&self, asset: AssetRef) -> Option<Arc<Held>> {
+        let now = Instant::now();
+        let found = self.0.files().held.get_mut(&asset).map(|(held, used)| {
+            *used = now;
+            Arc::clone(held)
+        });
+        match found {
+            Some(held) if self.0.is_unchanged(&held) => Some(held),
+            Some(_) => {
+                self.forget(asset);
+                None
+            }
+            None => self.open(asset, now),
+        }
+    }
+
+    /// Closes the asset's file.
+    pub(super) fn forget(&self, asset: AssetRef) {
+        self.0.files().held.remove(&asset);
+    }
+
+    fn open(&self, asset: AssetRef, now: Instant) -> Option<Arc<Held>> {
+        let path = asset.object_path();
+        let (file, found) = local::open_from_memory(&self.0.root, &path)?.ok()?;
+        let held = Arc::new(Held::of(asset, path, file, &found)?);
+        let attended = {
+            let mut files = self.0.files();
+            files.held.insert(asset, (Arc::clone(&held), now));
+            std::mem::replace(&mut files.attended, true)
+        };
+        if !attended {
+            tokio::spawn(close_the_idle(Arc::downgrade(&self.0)));
+        }
+        Some(held)
+    }
+}
+
+impl Shared {
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the name still leads to this file, in this state.
+    fn is_unchanged(&self, held: &Held) -> bool {
+        statat(&self.root, &*held.path, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| Mark::from(&stat) == held.mark)
+    }
+}
+
+impl Held {
+    fn of(asset: AssetRef, path: String, file: File, found: &std::fs::Metadata) -> Option<Self> {
+        // Of the open file, not of the name: that may have come to mean another one.
+        let stat = rustix::fs::fstat(&file).ok()?;
+        let meta = local::meta_of(found);
+        let bytes = if meta.size > SHORT {
+            None
+        } else {
+            let changed = UnixSeconds(u64::try_from(stat.st_ctime.max(stat.st_mtime)).ok()?);
+            if changed.plus(SETTLED) > SystemClock.now() {
+                return None;
+            }
+            let mut bytes = vec![0; usize::try_from(meta.size).ok()?];
+            if !bytes.is_empty() && file::read_from_memory(&file, &mut bytes, 0)? < bytes.len() {
+                return None;
+            }
+            Some(Bytes::from(bytes))
+        };
+        let value = |text: String| HeaderValue::from_maybe_shared(Bytes::from(text)).ok();
+        let fields = HeldFields {
+            etag: value(meta.etag.clone())?,
+            last_modified: value(httpdate::fmt_http_date(meta.last_modified.to_system_time()))?,
+            length: HeaderValue::from(meta.size),
+            disposition: value(asset.disposition())?,
+        };
+        Some(Self { path: path.into(), mark: Mark::from(&stat), file: Arc::new(file), bytes, meta, fields })
+    }
+}
+
+/// Closes what nobody has asked for lately, until nothing is left.
+async fn close_the_idle(shared: Weak<Shared>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let mut files = shared.files();
+        let idle =
+            |files: &Files| files.held.iter().next().is_some_and(|(_, (_, used))| used.elapsed() > IDLE);
+        while idle(&files) {
+            files.held.remove_lru();
+        }
+        if files.held.is_empty() {
+            files.attended = false;
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ASSET: AssetRef = AssetRef::recording(uuid::uuid!("550e8400-e29b-41d4-a716-446655440000"));
+
+    fn folder_with(bytes: &[u8]) -> (tempfile::TempDir, HeldFiles) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("recordings")).unwrap();
+        std::fs::write(folder.path().join(ASSET.object_path()), bytes).unwrap();
+        let root = Arc::new(File::open(folder.path()).unwrap());
+        let files = HeldFiles::below(&root).unwrap();
+        (folder, files)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_asks_for_is_closed() {
+        let (_folder, files) = folder_with(&[1; 20_000]);
+        let held = files.get(ASSET).unwrap();
+        tokio::time::sleep(IDLE / 2).await;
+        assert!(Arc::ptr_eq(&held, &files.get(ASSET).unwrap()), "asked for again, it is the same");
+        tokio::time::sleep(IDLE - Duration::from_secs(1)).await;
+        assert!(Arc::ptr_eq(&held, &files.get(ASSET).unwrap()));
+        drop(held);
+        tokio::time::sleep(IDLE + 2 * LOOK_EVERY).await;
+        assert!(files.0.files().held.is_empty());
+        assert!(files.get(ASSET).is_some() && files.0.files().attended, "and again from the start");
+    }
+
+    #[tokio::test]
+    async fn what_was_deleted_replaced_or_changed_is_not_what_was_held() {
+        let (folder, files) = folder_with(&[1; 20_000]);
+        let path = folder.path().join(ASSET.object_path());
+        let first = files.get(ASSET).unwrap();
+        std::fs::write(folder.path().join("other"), [2; 20_000]).unwrap();
+        std::fs::rename(folder.path().join("other"), &path).unwrap();
+        assert!(files.get(ASSET).is_none_or(|held| held.meta.etag != first.meta.etag));
+        std::fs::write(&path, [3; 30_000]).unwrap();
+        assert!(files.get(ASSET).is_none_or(|held| held.meta.size == 30_000));
+        std::fs::remove_file(&path).unwrap();
+        assert!(files.get(ASSET).is_none() && files.0.files().held.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_short_file_that_has_just_been_written_is_not_kept_in_memory() {
+        let (_folder, files) = folder_with(b"short");
+        assert!(files.get(ASSET).is_none());
+        std::thread::sleep(SETTLED + Duration::from_secs(1));
+        let held = files.get(ASSET).unwrap();
+        assert!(matches!(held.bytes(&(1..4), false), Some(HeldBytes::Read(bytes)) if bytes == "hor"));
+        assert!(held.bytes(&(1..9), false).is_none());
+    }
+
+    #[test]
+    fn few_files_are_held_where_few_may_be_open() {
+        assert_eq!([0, 64, 1_024, 20_000, u64::MAX].map(held_at_most), [1, 4, 64, 1_024, 1_024]);
+    }
+}

@@ -1,0 +1,47 @@
+//! What is looked up by labels again and again, found without hashing: a process meets few sets of labels.
+
+use std::sync::{PoisonError, RwLock};
+
+/// Values by keys of a small fixed set.
+#[derive(Debug)]
+pub(super) struct Known<K, V>(RwLock<Vec<(K, V)>>);
+
+impl<K, V> Default for Known<K, V> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<K: PartialEq, V> Known<K, V> {
+    /// Does something with the value of `key`, which is made when the key is met for the first time.
+    pub(super) fn with(&self, key: K, make: impl FnOnce(&K) -> V, act: impl FnOnce(&V)) {
+        let met = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, value)) = met.iter().find(|(met, _)| *met == key) {
+            return act(value);
+        }
+        drop(met);
+        let value = make(&key);
+        act(&value);
+        // Another thread may have met it too: then it stands there twice, and either is as good.
+        self.0.write().unwrap_or_else(PoisonError::into_inner).push((key, value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn a_value_is_made_once_for_each_key() {
+        let (known, made) = (Known::default(), Cell::new(0));
+        let make = |key: &u8| {
+            made.set(made.get() + 1);
+            u32::from(*key) * 10
+        };
+        for (key, value) in [(1, 10), (2, 20), (1, 10)] {
+            known.with(key, make, |found| assert_eq!(*found, value));
+        }
+        assert_eq!(made.get(), 2);
+    }
+}
