@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use http::{HeaderValue, Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::problem::Problem;
 
@@ -27,12 +28,39 @@ const COME_BACK: &str = "5";
 /// Takes connections in, whatever happens.
 pub(super) struct Acceptor {
     listener: TcpListener,
-    /// Whether the last one could not be accepted: said once for all threads, until it can.
-    failing: Arc<AtomicBool>,
+    failing: Arc<Failing>,
+}
+
+/// How often it is said that nobody can be accepted, if now and then somebody can.
+const SAID_EVERY: Duration = Duration::from_secs(1);
+
+/// Whether the last one could not be accepted: said once for all threads, until it can.
+#[derive(Debug, Default)]
+pub(super) struct Failing {
+    now: AtomicBool,
+    said: Mutex<Option<Instant>>,
+}
+
+impl Failing {
+    /// Nobody could be accepted; whether that has to be said.
+    fn begins(&self) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let begins = !self.now.load(Ordering::Relaxed) && said.is_none_or(|at| at.elapsed() >= SAID_EVERY);
+        if begins {
+            *said = Some(Instant::now());
+            self.now.store(true, Ordering::Relaxed);
+        }
+        begins
+    }
+
+    /// Somebody was accepted; whether that has to be said.
+    fn ends(&self) -> bool {
+        self.now.load(Ordering::Relaxed) && self.now.swap(false, Ordering::Relaxed)
+    }
 }
 
 impl Acceptor {
-    pub(super) fn new(listener: TcpListener, failing: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(listener: TcpListener, failing: Arc<Failing>) -> Self {
         Self { listener, failing }
     }
 
@@ -43,7 +71,7 @@ impl Acceptor {
         loop {
             match self.listener.accept().await {
                 Ok(accepted) => {
-                    if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
+                    if self.failing.ends() {
                         tracing::info!("connections are accepted again");
                     }
                     return accepted;
@@ -53,7 +81,7 @@ impl Acceptor {
                     if matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::Interrupted) => {
                 }
                 Err(error) => {
-                    if !self.failing.swap(true, Ordering::Relaxed) {
+                    if self.failing.begins() {
                         tracing::error!(
                             %error,
                             "no connection can be accepted; trying again ten times a second until one can \

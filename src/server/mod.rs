@@ -33,7 +33,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -95,7 +94,7 @@ pub struct Server<H> {
     crowd: Crowd,
     usher: Usher,
     /// Whether connections cannot be accepted at present.
-    failing: Arc<AtomicBool>,
+    failing: Arc<accept::Failing>,
     news: Option<watch::Receiver<Config>>,
 }
 
