@@ -465,8 +465,9 @@ async fn an_endpoint_that_fails_for_days_is_disabled_with_a_reason_and_a_notice(
     let now = sending.sender.now();
     let range =
         RecoverRange { endpoint: None, from: failed.created_at, to: now.plus(Duration::from_secs(1)) };
+    let before = sending.receiver.received().len();
     assert_eq!(sending.sender.recover("acme", &range).await.unwrap(), 1);
-    sending.receiver.wait_for(sending.receiver.received().len() + 1).await;
+    sending.receiver.wait_for(before + 1).await;
 }
 
 #[tokio::test]
