@@ -90,7 +90,7 @@ impl Cors {
         Permission {
             varies: matches!(self.0, AllowedOrigins::Listed(_)),
             allowed,
-            preflight: request.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
+            preflight: request.keys().any(|name| *name == ACCESS_CONTROL_REQUEST_METHOD),
         }
     }
 }
@@ -104,13 +104,18 @@ pub(super) struct Permission {
 }
 
 impl Permission {
+    /// Whether everybody who asks for a file is told the same.
+    pub(super) fn is_for_all(&self) -> bool {
+        !self.varies && !self.preflight
+    }
+
     /// Adds what a page needs to read this answer, errors included.
-    pub(super) fn tell(self, response: &mut HeaderMap) {
+    pub(super) fn tell(&self, response: &mut HeaderMap) {
         if self.varies {
             response.append(VARY, HeaderValue::from_static("Origin"));
         }
-        let Some(allowed) = self.allowed else { return };
-        response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+        let Some(allowed) = &self.allowed else { return };
+        response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed.clone());
         if self.preflight {
             response.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
             response.insert(ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_FIELDS);

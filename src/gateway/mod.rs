@@ -7,6 +7,7 @@ mod body;
 mod config;
 mod cors;
 mod decide;
+mod denied;
 mod encoding;
 mod precondition;
 mod range;
@@ -220,7 +221,7 @@ impl Handler for Gateway {
         refused: Response<Bytes>,
     ) -> Response<Body> {
         let tracker = self.track(request, peer, None);
-        respond::refused(refused, self.0.cors.judge(request.headers()), tracker)
+        respond::refused(refused, &self.0.cors.judge(request.headers()), tracker)
     }
 }
 

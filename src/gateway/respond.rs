@@ -1,8 +1,8 @@
 //! Every status and every header field of the gateway's answers.
 
-use std::cell::RefCell;
 use std::fmt::Write;
 use std::ops::Range;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use http::{Response, StatusCode};
 use super::body::{Body, Multipart};
 use super::cors::{Cors, Permission};
 use super::decide::{Content, Outcome, Selected};
+use super::denied::{Said, denied};
 use super::range;
 use super::tracker::Tracker;
 use crate::clock::UnixSeconds;
@@ -35,6 +36,8 @@ pub(super) struct Respond {
     /// The request's header fields made room: the answer's are written into it.
     headers: HeaderMap,
     cors: Permission,
+    /// Whether they are all there, those that every answer has among them.
+    dressed: bool,
     /// If the connection can send files as they are.
     files: Option<Files>,
     retry_after: Duration,
@@ -51,7 +54,7 @@ impl Respond {
     ) -> Self {
         let cors = cors.judge(&headers);
         headers.clear();
-        Self { head, headers, cors, files, retry_after }
+        Self { head, headers, cors, dressed: false, files, retry_after }
     }
 
     /// Puts an outcome into words, as of `now`.
@@ -100,14 +103,38 @@ impl Respond {
             }
             other => self.problem(&other, now),
         };
-        let mut headers = self.headers;
-        common(&mut headers);
-        self.cors.tell(&mut headers);
+        self.dress();
         tracker.answered(status, word);
         let mut response = Response::new(body.tracked(tracker));
         *response.status_mut() = status;
-        *response.headers_mut() = headers;
+        *response.headers_mut() = self.headers;
         response
+    }
+
+    /// Adds what every answer says, once.
+    fn dress(&mut self) {
+        if !std::mem::replace(&mut self.dressed, true) {
+            common(&mut self.headers);
+            self.cors.tell(&mut self.headers);
+        }
+    }
+
+    /// Takes the header fields that an earlier answer has left, or has them written and leaves them for the next one,
+    /// where they are `lasting` and the same for whoever asks. Copying them all costs less than adding one after the
+    /// other.
+    fn copy_or(&mut self, left: &OnceLock<HeaderMap>, lasting: bool, write: impl FnOnce(&mut Self)) {
+        let lasting = lasting && self.cors.is_for_all();
+        if let Some(headers) = left.get().filter(|_| lasting) {
+            self.headers = headers.clone();
+            self.dressed = true;
+            return;
+        }
+        write(self);
+        self.dress();
+        if lasting {
+            // If another thread was quicker, its are the same.
+            let _ = left.set(self.headers.clone());
+        }
     }
 
     fn at_hand(
@@ -118,26 +145,25 @@ impl Respond {
         bytes: Option<HeldBytes>,
         now: UnixSeconds,
     ) -> (StatusCode, Body) {
-        let kind = selected.grant.asset().kind;
-        let fields = &held.fields;
-        let headers = &mut self.headers;
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind.media_type()));
-        headers.insert(CONTENT_DISPOSITION, fields.disposition.clone());
-        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        headers.insert(ETAG, fields.etag.clone());
-        // Never later than the answer itself (RFC 9110 §8.8.2.1).
-        if held.meta.last_modified <= now {
-            headers.insert(LAST_MODIFIED, fields.last_modified.clone());
-        }
-        self.freshness(selected, now);
-        let (status, length) = match part {
-            None => (StatusCode::OK, fields.length.clone()),
+        let left = if part.is_some() { &held.fields.part } else { &held.fields.whole };
+        // Last-Modified is never later than the answer itself (RFC 9110 §8.8.2.1).
+        self.copy_or(left, held.meta.last_modified <= now, |this| {
+            this.success(selected, &held.meta, now);
+            if let Some(range) = &part {
+                this.headers.insert(CONTENT_RANGE, content_range(range, held.meta.size));
+            }
+            this.headers.insert(CONTENT_LENGTH, HeaderValue::from(held.meta.size));
+        });
+        // What differs from answer to answer, in its place.
+        self.headers.insert(CACHE_CONTROL, max_age(selected, now));
+        let status = match part {
+            None => StatusCode::OK,
             Some(range) => {
                 self.headers.insert(CONTENT_RANGE, content_range(&range, held.meta.size));
-                (StatusCode::PARTIAL_CONTENT, HeaderValue::from(range.end - range.start))
+                self.headers.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
+                StatusCode::PARTIAL_CONTENT
             }
         };
-        self.headers.insert(CONTENT_LENGTH, length);
         let body = match (bytes, &self.files) {
             (Some(HeldBytes::Read(bytes)), _) => Body::from(bytes),
             (Some(HeldBytes::Open(slice)), Some(files)) => Body::of_file(slice, files, true),
@@ -194,11 +220,7 @@ impl Respond {
     }
 
     fn freshness(&mut self, selected: &Selected, now: UnixSeconds) {
-        let max_age = selected.grant.remaining(now).as_secs();
-        let mut text = String::with_capacity(40);
-        text.push_str("private, max-age=");
-        text.push_str(itoa::Buffer::new().format(max_age));
-        insert(&mut self.headers, CACHE_CONTROL, text);
+        self.headers.insert(CACHE_CONTROL, max_age(selected, now));
         if selected.grant.asset().kind.is_compressible() {
             self.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
         }
@@ -229,16 +251,25 @@ impl Respond {
             }
             _ => {}
         }
-        let document = match outcome {
-            Outcome::Denied(denial) => denial_document(denial, now),
-            other => problem_document(other).into_document(),
-        };
-        document.tell(headers);
+        match outcome {
+            Outcome::Denied(denial @ Denial::Invalid(_)) => Said::of(denial, now, |said| {
+                self.copy_or(&said.fields, true, |this| said.document.tell(&mut this.headers));
+                self.with_document(said.document.clone())
+            }),
+            other => {
+                let document = problem_document(other, now).into_document();
+                document.tell(headers);
+                self.with_document(document)
+            }
+        }
+    }
+
+    fn with_document(&self, document: Document) -> (StatusCode, Body) {
         (document.status, if self.head { Body::none() } else { Body::from(document.bytes) })
     }
 }
 
-fn problem_document(outcome: &Outcome) -> Problem {
+fn problem_document(outcome: &Outcome, now: UnixSeconds) -> Problem {
     match outcome {
         Outcome::NoSuchRoute => Problem::new(
             StatusCode::NOT_FOUND,
@@ -291,9 +322,9 @@ fn problem_document(outcome: &Outcome) -> Problem {
                  seconds in Retry-After.",
         ),
         Outcome::StoreFailed(error) => store_failed(error),
+        Outcome::Denied(denial) => denied(denial, now),
         // Answered before this is asked.
-        Outcome::Denied(_)
-        | Outcome::Options
+        Outcome::Options
         | Outcome::AtHand { .. }
         | Outcome::Whole { .. }
         | Outcome::Part { .. }
@@ -307,7 +338,7 @@ fn problem_document(outcome: &Outcome) -> Problem {
 /// What the server refused before it was routed, dressed and recorded like every other answer.
 pub(super) fn refused(
     mut response: Response<Bytes>,
-    cors: Permission,
+    cors: &Permission,
     mut tracker: Box<Tracker>,
 ) -> Response<Body> {
     common(response.headers_mut());
@@ -315,38 +346,6 @@ pub(super) fn refused(
     tracker.answered(response.status(), "malformed_request");
     let body = if response.body().is_empty() { |_| Body::none() } else { Body::from };
     response.map(body).map(|body| body.tracked(tracker))
-}
-
-/// 403, with the same words for every signature that cannot be honoured.
-fn denied(denial: &Denial, now: UnixSeconds) -> Problem {
-    let problem = |detail: &str| Problem::new(StatusCode::FORBIDDEN, denial.code(), "Access denied", detail);
-    match denial {
-        Denial::Expired { at, .. } => problem(&format!(
-            "This link expired at {at}. Ask the sender to resend the webhook, which carries a fresh link; \
-             download within its lifetime to keep a copy."
-        ))
-        .with("server_time", &now.to_string())
-        .with("expired_at", &at.to_string()),
-        Denial::Invalid(_) => problem(
-            "This link's signature is invalid. Copy the whole link exactly as it was sent: nothing \
-             cut off, `&` not turned into `&amp;`, no character changed.",
-        )
-        .with("server_time", &now.to_string()),
-    }
-}
-
-/// The document of [`denied`], whose words change once a second where the signature is invalid.
-fn denial_document(denial: &Denial, now: UnixSeconds) -> Document {
-    thread_local! {
-        static SAID: RefCell<Option<(UnixSeconds, Document)>> = const { RefCell::new(None) };
-    }
-    if matches!(denial, Denial::Expired { .. }) {
-        return denied(denial, now).into_document();
-    }
-    SAID.with_borrow_mut(|said| match said {
-        Some((then, document)) if *then == now => document.clone(),
-        _ => said.insert((now, denied(denial, now).into_document())).1.clone(),
-    })
 }
 
 /// 503 where waiting may help, 502 where somebody must act.
@@ -426,8 +425,22 @@ fn common(headers: &mut HeaderMap) {
 }
 
 fn content_range(range: &Range<u64>, size: u64) -> HeaderValue {
-    let text = format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1));
-    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static("bytes */*"))
+    let [mut first, mut last, mut all] = [itoa::Buffer::new(); 3];
+    let (first, last) = (first.format(range.start), last.format(range.end.saturating_sub(1)));
+    value(&["bytes ", first, "-", last, "/", all.format(size)])
+}
+
+/// For how long the answer may be used again: as long as its link is good.
+fn max_age(selected: &Selected, now: UnixSeconds) -> HeaderValue {
+    value(&["private, max-age=", itoa::Buffer::new().format(selected.grant.remaining(now).as_secs())])
+}
+
+/// A value of these parts, which are printable ASCII.
+fn value(parts: &[&str]) -> HeaderValue {
+    // Of exactly the length that it has: then it is not allocated twice.
+    let mut text = String::with_capacity(parts.iter().map(|part| part.len()).sum());
+    parts.iter().for_each(|part| text.push_str(part));
+    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// Inserts a value that this program made, of printable ASCII; anything else is left out.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -274,12 +275,16 @@ impl<S> StrictLines<S> {
 
 /// Replaces every LF that stands behind no CR; `last` is the byte before, and becomes the last one.
 fn spoil(bytes: &mut [u8], last: &mut u8) {
-    for byte in bytes {
-        if *byte == b'\n' && *last != b'\r' {
-            *byte = 0;
+    let mut rest = bytes;
+    while let Some(at) = memchr(b'\n', rest) {
+        let (line, behind) = rest.split_at_mut(at);
+        let Some((end, others)) = behind.split_first_mut() else { return };
+        if *line.last().unwrap_or(last) != b'\r' {
+            *end = 0;
         }
-        *last = *byte;
+        (*last, rest) = (*end, others);
     }
+    *last = *rest.last().unwrap_or(last);
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for StrictLines<S> {

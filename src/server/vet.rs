@@ -64,21 +64,47 @@ pub(super) fn without_body_for_head<B>(request: &Request<B>, response: Response<
 }
 
 pub(super) fn vet<B>(request: &Request<B>, config: &Config, bodies: Bodies) -> Result<(), Refused> {
-    vet_size(request, config)?;
+    let fields = Fields::of(request);
+    vet_size(request, &fields, config)?;
     vet_target(request)?;
-    vet_host(request)?;
-    vet_framing(request, bodies)
+    vet_host(request, &fields)?;
+    vet_framing(request, &fields, bodies)
 }
 
-fn vet_size<B>(request: &Request<B>, config: &Config) -> Result<(), Refused> {
+/// What is looked at of a request's header fields, found by walking through them once.
+#[derive(Default)]
+struct Fields<'r> {
+    /// As HTTP/2 counts a header list (RFC 9113 §6.5.2): name, value and 32 bytes each.
+    size: usize,
+    host: Option<&'r HeaderValue>,
+    length: Option<&'r HeaderValue>,
+    repeats_host: bool,
+    repeats_length: bool,
+    transfer_encoding: bool,
+}
+
+impl<'r> Fields<'r> {
+    fn of<B>(request: &'r Request<B>) -> Self {
+        let mut fields = Self::default();
+        for (name, value) in request.headers() {
+            fields.size += name.as_str().len() + value.len() + 32;
+            match *name {
+                HOST => fields.repeats_host = fields.host.replace(value).is_some(),
+                CONTENT_LENGTH => fields.repeats_length = fields.length.replace(value).is_some(),
+                TRANSFER_ENCODING => fields.transfer_encoding = true,
+                _ => {}
+            }
+        }
+        fields
+    }
+}
+
+fn vet_size<B>(request: &Request<B>, fields: &Fields<'_>, config: &Config) -> Result<(), Refused> {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > config.longest_target {
         return Err(Refused::TargetTooLong(config.longest_target));
     }
-    // As HTTP/2 counts a header list (RFC 9113 §6.5.2): name, value and 32 bytes each.
-    let head: usize =
-        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
-    if head > config.longest_head { Err(Refused::HeadTooLarge(config.longest_head)) } else { Ok(()) }
+    if fields.size > config.longest_head { Err(Refused::HeadTooLarge(config.longest_head)) } else { Ok(()) }
 }
 
 /// Origin form, absolute form, or `OPTIONS *` (RFC 9112 §3.2).
@@ -99,16 +125,14 @@ fn vet_target<B>(request: &Request<B>) -> Result<(), Refused> {
 
 /// Exactly one valid Host in HTTP/1.1 (RFC 9112 §3.2); in HTTP/2 an authority without a user, or a Host in its place, and
 /// not two that differ (RFC 9113 §8.3.1).
-fn vet_host<B>(request: &Request<B>) -> Result<(), Refused> {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let (first, second) = (hosts.next(), hosts.next());
+fn vet_host<B>(request: &Request<B>, fields: &Fields<'_>) -> Result<(), Refused> {
     let authority = request.uri().authority();
     let has_user = authority.is_some_and(|authority| authority.as_str().contains('@'));
-    if second.is_some() || has_user {
+    if fields.repeats_host || has_user {
         return Err(Refused::Host);
     }
     let is_http2 = request.version() == Version::HTTP_2;
-    match (first, authority) {
+    match (fields.host, authority) {
         // In HTTP/1.1 the Host beside a target in absolute form is ignored (RFC 9112 §3.2.2).
         (Some(host), Some(authority)) if is_http2 && !names(host, authority) => Err(Refused::Host),
         (Some(host), _) => valid_host(host),
@@ -148,18 +172,12 @@ fn is_name_and_port(host: &[u8]) -> bool {
 }
 
 /// Transfer-Encoding beside Content-Length is how requests are smuggled (RFC 9112 §6.1).
-fn vet_framing<B>(request: &Request<B>, bodies: Bodies) -> Result<(), Refused> {
-    let headers = request.headers();
+fn vet_framing<B>(request: &Request<B>, fields: &Fields<'_>, bodies: Bodies) -> Result<(), Refused> {
     // hyper drops the Content-Length that stands beside it, so every Transfer-Encoding is refused.
-    if headers.contains_key(TRANSFER_ENCODING) {
+    if fields.transfer_encoding || fields.repeats_length {
         return Err(Refused::Framing);
     }
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let (length, repeated) = (lengths.next(), lengths.next().is_some());
-    if repeated {
-        return Err(Refused::Framing);
-    }
-    let announced = length.is_some_and(|length| length.as_bytes() != b"0");
+    let announced = fields.length.is_some_and(|length| length.as_bytes() != b"0");
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if announced && reads && bodies == Bodies::Refused { Err(Refused::Body) } else { Ok(()) }
 }
@@ -197,7 +215,8 @@ mod tests {
             if let Some(host) = host {
                 request = request.header(HOST, host);
             }
-            assert_eq!(vet_host(&request.body(()).unwrap()).is_ok(), fine, "{uri} {host:?}");
+            let request = request.body(()).unwrap();
+            assert_eq!(vet_host(&request, &Fields::of(&request)).is_ok(), fine, "{uri} {host:?}");
         }
     }
 }

@@ -134,9 +134,11 @@ pub(super) fn parameters<'q, const N: usize>(query: &'q str, names: [&str; N]) -
 #[must_use]
 pub fn split_route(path: &str) -> Option<(AssetKind, &str)> {
     let rest = path.strip_prefix('/')?.strip_prefix(ROUTE_ROOT)?.strip_prefix('/')?;
-    let (kind, id) = rest.split_once('/')?;
+    let slash = |byte: &u8| *byte == b'/';
+    let end = rest.as_bytes().iter().position(slash)?;
+    let (kind, id) = (rest.get(..end)?, rest.get(end + 1..)?);
     let kind = kind.parse().ok()?;
-    if id.contains('/') { None } else { Some((kind, id)) }
+    if id.as_bytes().iter().any(slash) { None } else { Some((kind, id)) }
 }
 
 /// The longest base URL, in bytes: many clients stop at 2 KB for a whole link.

@@ -3,12 +3,12 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hashlink::LruCache;
-use http::HeaderValue;
+use http::HeaderMap;
 use rustix::fs::{AtFlags, Stat, statat};
 use tokio::time::Instant;
 
@@ -45,21 +45,17 @@ pub struct Held {
     bytes: Option<Bytes>,
     /// What is known of it.
     pub meta: Meta,
-    /// The same, as header fields say it.
+    /// The same, as header fields say it, once somebody has put it so.
     pub fields: HeldFields,
 }
 
-/// Header fields that all answers with a file have in common.
-#[derive(Debug)]
+/// Header fields of earlier answers with a file, left for the next ones by whoever answers.
+#[derive(Debug, Default)]
 pub struct HeldFields {
-    /// `ETag`.
-    pub etag: HeaderValue,
-    /// `Last-Modified`.
-    pub last_modified: HeaderValue,
-    /// `Content-Length`, of the whole.
-    pub length: HeaderValue,
-    /// `Content-Disposition`.
-    pub disposition: HeaderValue,
+    /// Of an answer with all of it.
+    pub whole: OnceLock<HeaderMap>,
+    /// Of an answer with a part.
+    pub part: OnceLock<HeaderMap>,
 }
 
 /// What a held file has for somebody who wants a range of it.
@@ -153,7 +149,7 @@ impl HeldFiles {
     fn open(&self, asset: AssetRef, now: Instant) -> Option<Arc<Held>> {
         let path = asset.object_path();
         let (file, found) = local::open_from_memory(&self.0.root, &path)?.ok()?;
-        let held = Arc::new(Held::of(asset, path, file, &found)?);
+        let held = Arc::new(Held::of(path, file, &found)?);
         let attended = {
             let mut files = self.0.files();
             files.held.insert(asset, (Arc::clone(&held), now));
@@ -179,7 +175,7 @@ impl Shared {
 }
 
 impl Held {
-    fn of(asset: AssetRef, path: String, file: File, found: &std::fs::Metadata) -> Option<Self> {
+    fn of(path: String, file: File, found: &std::fs::Metadata) -> Option<Self> {
         // Of the open file, not of the name: that may have come to mean another one.
         let stat = rustix::fs::fstat(&file).ok()?;
         let meta = local::meta_of(found);
@@ -196,13 +192,7 @@ impl Held {
             }
             Some(Bytes::from(bytes))
         };
-        let value = |text: String| HeaderValue::from_maybe_shared(Bytes::from(text)).ok();
-        let fields = HeldFields {
-            etag: value(meta.etag.clone())?,
-            last_modified: value(httpdate::fmt_http_date(meta.last_modified.to_system_time()))?,
-            length: HeaderValue::from(meta.size),
-            disposition: value(asset.disposition())?,
-        };
+        let fields = HeldFields::default();
         Some(Self { path: path.into(), mark: Mark::from(&stat), file: Arc::new(file), bytes, meta, fields })
     }
 }

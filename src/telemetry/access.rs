@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode, Version};
+use memchr::memchr;
 
 use super::audit::{Audit, RequestId};
 use super::line::{Form, Line, Stamp, name};
@@ -236,12 +237,12 @@ impl AccessRecord {
         desk.target.clear();
         redact_into(&self.target.text(), &mut desk.target);
         line.bare(name!("target"), &desk.target);
-        line.bare(name!("version"), version(self.version));
+        line.bare_word(name!("version"), version(self.version));
         line.number(name!("status"), self.status.as_u16().into());
-        line.quoted(name!("outcome"), self.outcome);
+        line.word(name!("outcome"), self.outcome);
         if let (Some(asset), Some(id)) = (self.asset, id) {
-            line.quoted(name!("asset"), asset.kind.name());
-            line.quoted(name!("id"), id);
+            line.word(name!("asset"), asset.kind.name());
+            line.word(name!("id"), id);
         }
         if let Some(key_id) = &self.key_id {
             line.quoted(name!("key_id"), key_id);
@@ -250,7 +251,7 @@ impl AccessRecord {
         if let Some(length) = self.length {
             line.number(name!("length"), length);
         }
-        line.quoted(name!("ending"), ending.name());
+        line.word(name!("ending"), ending.name());
         line.number(name!("head_ms"), millis(self.head_after));
         line.number(name!("took_ms"), millis(took));
         if let Some(agent) = &self.user_agent {
@@ -314,23 +315,34 @@ pub fn redact_target(path_and_query: &str) -> String {
 }
 
 fn redact_into(path_and_query: &str, target: &mut String) {
-    let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
-    redact_digits(path, target);
-    for (at, pair) in query.split('&').enumerate().filter(|_| !query.is_empty()) {
-        target.push(if at == 0 { '?' } else { '&' });
-        match pair.split_once('=') {
-            Some((name, _)) if ends_with_sig(name) => {
-                redact_digits(name, target);
-                target.push_str("=[redacted]");
-            }
-            _ => redact_digits(pair, target),
+    let (path, query) = split_at_byte(b'?', path_and_query);
+    let all = if query.is_empty() { path } else { path_and_query };
+    let (mut pairs, mut written) = (query, 0);
+    while !pairs.is_empty() {
+        let (pair, rest) = split_at_byte(b'&', pairs);
+        let (name, value) = split_at_byte(b'=', pair);
+        let end = all.len() - rest.len() - usize::from(pair.len() < pairs.len());
+        if name.len() < pair.len() && ends_with_sig(name) {
+            // What separates is no digit, so no run of them is cut in two here.
+            redact_digits(all.get(written..end - value.len()).unwrap_or_default(), target);
+            target.push_str("[redacted]");
+            written = end;
         }
+        pairs = rest;
     }
+    redact_digits(all.get(written..).unwrap_or_default(), target);
     if target.len() > LONGEST_TARGET {
         let end = (0..=LONGEST_TARGET).rev().find(|at| target.is_char_boundary(*at)).unwrap_or_default();
         target.truncate(end);
         target.push('…');
     }
+}
+
+/// What stands before and behind the first such byte of ASCII; behind it nothing, if there is none.
+fn split_at_byte(byte: u8, text: &str) -> (&str, &str) {
+    memchr(byte, text.as_bytes())
+        .and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?)))
+        .unwrap_or((text, ""))
 }
 
 fn ends_with_sig(name: &str) -> bool {
@@ -341,17 +353,30 @@ fn ends_with_sig(name: &str) -> bool {
 /// A run of so many hexadecimal digits may be of a signature.
 const RUN: usize = 16;
 
+/// Which bytes are hexadecimal digits.
+#[expect(clippy::indexing_slicing, reason = "a byte is an index of 256 places")]
+const IS_DIGIT: [bool; 256] = {
+    let mut digits = [false; 256];
+    let mut byte = 0_u8;
+    while byte < u8::MAX {
+        digits[byte as usize] = byte.is_ascii_hexdigit();
+        byte += 1;
+    }
+    digits
+};
+
 fn redact_digits(text: &str, redacted: &mut String) {
     let bytes = text.as_bytes();
-    let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_hexdigit);
+    let is_digit = |byte: &u8| IS_DIGIT.get(usize::from(*byte)).copied().unwrap_or_default();
     let (mut written, mut start) = (0, 0);
     // No run from `start` on is long enough unless its last byte is a digit: where it is none, all before is skipped.
-    while start + RUN <= bytes.len() {
-        if let Some(other) = (start..start + RUN).rev().find(|at| !is_digit(*at)) {
-            start = other + 1;
+    while let Some(run) = bytes.get(start..start + RUN) {
+        if let Some(other) = run.iter().rposition(|byte| !is_digit(byte)) {
+            start += other + 1;
             continue;
         }
-        let end = (start + RUN..bytes.len()).find(|at| !is_digit(*at)).unwrap_or(bytes.len());
+        let more = bytes.get(start + RUN..).unwrap_or_default();
+        let end = start + RUN + more.iter().take_while(|byte| is_digit(byte)).count();
         // Digits are characters of one byte, so a run begins and ends between characters.
         redacted.push_str(text.get(written..start).unwrap_or_default());
         redacted.push_str("[redacted]");

@@ -32,6 +32,8 @@ impl Form {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Name {
     pub(super) json: &'static str,
+    /// Before a text.
+    pub(super) json_text: &'static str,
     pub(super) plain: &'static str,
     pub(super) bare: &'static str,
 }
@@ -41,6 +43,7 @@ macro_rules! name {
     ($name:literal) => {
         $crate::telemetry::line::Name {
             json: concat!(",\"", $name, "\":"),
+            json_text: concat!(",\"", $name, "\":\""),
             plain: concat!(" ", $name, "="),
             bare: $name,
         }
@@ -77,13 +80,13 @@ impl Stamp {
             self.date.pop();
         }
         text.extend_from_slice(&self.date);
-        text.push(b'.');
-        let mut place = 100_000;
-        while place > 0 {
-            text.push(b'0' + u8::try_from(micros / place % 10).unwrap_or_default());
-            place /= 10;
+        let mut digits = *b".000000Z";
+        let mut rest = micros % 1_000_000;
+        for digit in digits.iter_mut().rev().skip(1).take(6) {
+            *digit += u8::try_from(rest % 10).unwrap_or_default();
+            rest /= 10;
         }
-        text.push(b'Z');
+        text.extend_from_slice(&digits);
     }
 }
 
@@ -157,11 +160,26 @@ impl<'b> Line<'b> {
         let _ = write!(self.text, "\"{value}\"");
     }
 
-    /// A text, in quotation marks for people too.
-    pub(super) fn quoted(&mut self, name: Name, value: &str) {
+    /// The name before a text that stands in quotation marks, and the first of them.
+    fn name_of_text(&mut self, name: Name) {
+        if self.form == Form::Json {
+            return self.text.extend_from_slice(name.json_text.as_bytes());
+        }
         self.name(name);
         self.text.push(b'"');
+    }
+
+    /// A text, in quotation marks for people too.
+    pub(super) fn quoted(&mut self, name: Name, value: &str) {
+        self.name_of_text(name);
         escape(value, self.form, self.text);
+        self.text.push(b'"');
+    }
+
+    /// The same with a word of ours, in which nothing has to be escaped.
+    pub(super) fn word(&mut self, name: Name, value: &str) {
+        self.name_of_text(name);
+        self.text.extend_from_slice(value.as_bytes());
         self.text.push(b'"');
     }
 
@@ -172,6 +190,15 @@ impl<'b> Line<'b> {
         }
         self.name(name);
         escape(value, self.form, self.text);
+    }
+
+    /// The same with a word of ours.
+    pub(super) fn bare_word(&mut self, name: Name, value: &str) {
+        if self.form == Form::Json {
+            return self.word(name, value);
+        }
+        self.name(name);
+        self.text.extend_from_slice(value.as_bytes());
     }
 
     /// An address and its port.
@@ -204,8 +231,8 @@ impl<'b> Line<'b> {
 /// and what turns the writing around is escaped.
 fn escape(value: &str, form: Form, text: &mut Vec<u8>) {
     // Without a way out at the first that is not, many bytes are looked at at once.
-    let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\');
-    if value.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
+    let is_plain = |byte: u8| (byte.wrapping_sub(b' ') <= b'~' - b' ') & (byte != b'"') & (byte != b'\\');
+    if value.bytes().fold(0, |others, byte| others | u8::from(!is_plain(byte))) == 0 {
         return text.extend_from_slice(value.as_bytes());
     }
     for c in value.chars() {
