@@ -19,6 +19,9 @@ import report
 import rows
 from servers import CLIENT_CPU, OURS, Asset, Bucket, Failed, Folder, Ours, child, spoiled, versions
 
+SETTLED = 3.5  # seconds
+
+
 class Run:
     def __init__(self, folder, options):
         self.folder, self.options, self.assets, self.lists = folder, options, {}, {}
@@ -34,6 +37,8 @@ class Run:
             first = 1000 * list(rows.OBJECTS).index(name)
             say(f"making {count} objects of {size:,} bytes")
             self.assets[name] = [Asset(self.folder, first + at, kind).make(size) for at in range(count)]
+            # Of files that have just been changed, servers keep nothing: whoever came first would do other work.
+            time.sleep(SETTLED)
         return self.assets[name]
 
     def targets(self, server, name, spoil=False):
