@@ -11,6 +11,7 @@ mod networks;
 mod outlet;
 mod protocol;
 mod proxy;
+mod sealed;
 mod socket;
 mod streams;
 mod threads;
@@ -49,6 +50,7 @@ use answer::{Answers, Connection};
 use crowd::{Crowd, Full, Place};
 use outlet::Outlet;
 use protocol::Protocol;
+use sealed::Sealed;
 use socket::{OneByOne, Socket, StrictLines};
 use streams::Streams;
 use vigil::{Left, Limits, Signs, Vigil};
@@ -228,7 +230,7 @@ impl<H: Handler> Server<H> {
         let _from = from;
         // Each step in a place of its own: a connection would keep room for the state of all of them, as long as it lives.
         let ended = match &self.certificate {
-            None => match Box::pin(self.in_time(protocol::detect(&stream))).await {
+            None => match Box::pin(self.in_time(protocol::detect(&mut stream))).await {
                 Some(Ok((protocol, start))) => {
                     Box::pin(self.speak_plainly(stream, start, peer, protocol)).await
                 }
@@ -267,26 +269,24 @@ impl<H: Handler> Server<H> {
 
     async fn speak_tls(
         self: &Arc<Self>,
-        stream: TcpStream,
+        mut stream: TcpStream,
         peer: SocketAddr,
         certificate: &Certificate,
     ) -> Result<(), Ended> {
         let signs = Signs::of_connection(Limits::from(&self.config));
+        let Some(Ok(greeting)) = self.in_time(protocol::greeting(&mut stream)).await else { return Ok(()) };
         // The first byte of TLS is no letter; of a request it is.
-        let first = self.in_time(protocol::peek(&stream, &mut [0], |start| start.first().copied())).await;
-        match first {
-            Some(Ok(first)) if first.is_ascii_alphabetic() => {
-                self.refused("not_tls");
-                tracing::debug!(%peer, "plain HTTP was spoken where TLS is");
-                self.usher.wants_tls(stream);
-                return Ok(());
-            }
-            Some(Ok(_)) => {}
-            Some(Err(_)) | None => return Ok(()),
+        if greeting.first().is_some_and(u8::is_ascii_alphabetic) {
+            self.refused("not_tls");
+            tracing::debug!(%peer, "plain HTTP was spoken where TLS is");
+            self.usher.wants_tls(stream);
+            return Ok(());
         }
         let socket = Socket::new(stream, Bytes::new(), Arc::clone(&signs), true);
-        let handshake =
-            tokio::time::timeout(certificate.handshake_timeout(), certificate.acceptor().accept(socket));
+        let handshake = tokio::time::timeout(
+            certificate.handshake_timeout(),
+            Sealed::accept(socket, &greeting, certificate.in_force()),
+        );
         let mut stream = tokio::select! {
             stream = handshake => match stream {
                 Ok(stream) => stream.map_err(|error| self.no_handshake(error))?,
@@ -295,12 +295,12 @@ impl<H: Handler> Server<H> {
             () = self.drain.begun() => return Ok(()),
         };
         // RFC 9113 §3.3: over TLS, HTTP/2 is what both have agreed to speak.
-        let protocol = match stream.get_ref().1.alpn_protocol() {
+        let protocol = match stream.session().alpn_protocol() {
             Some(b"h2") => Protocol::Http2,
             _ => Protocol::Http1,
         };
-        tls::bound(&mut stream, protocol);
-        stream.get_mut().0.hears_heads(protocol == Protocol::Http1);
+        tls::bound(stream.session(), protocol);
+        stream.socket().hears_heads(protocol == Protocol::Http1);
         // The handshake has had its time: the first head has its own.
         signs.heads_begin();
         // In HTTP/2 the windows are what holds pieces back.

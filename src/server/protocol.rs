@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -22,23 +23,33 @@ pub(super) enum Protocol {
 /// Room for the first bytes; most heads fit in.
 const START: usize = 1_024;
 
+/// The same over TLS: a client's greeting with the keys of today (X25519 and ML-KEM) fits in.
+const GREETING: usize = 2_048;
+
 /// Takes the first bytes, which tell the protocol.
-pub(super) async fn detect(stream: &TcpStream) -> io::Result<(Protocol, Bytes)> {
+pub(super) async fn detect(stream: &mut TcpStream) -> io::Result<(Protocol, Bytes)> {
     let mut start = BytesMut::new();
     loop {
-        stream.readable().await?;
-        // Not before there is something to read: most connections wait for that.
-        start.reserve(START);
-        match stream.try_read_buf(&mut start) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(error) => return Err(error),
-        }
+        take(stream, &mut start, START).await?;
         if let Some(protocol) = judge(&start) {
             return Ok((protocol, start.freeze()));
         }
     }
+}
+
+/// Takes the first bytes of what should be TLS.
+pub(super) async fn greeting(stream: &mut TcpStream) -> io::Result<Bytes> {
+    let mut start = BytesMut::new();
+    take(stream, &mut start, GREETING).await?;
+    Ok(start.freeze())
+}
+
+/// Waits for bytes and takes them; the end of the stream is an error.
+async fn take(stream: &mut TcpStream, start: &mut BytesMut, room: usize) -> io::Result<()> {
+    stream.readable().await?;
+    // Not before there is something to read: most connections wait for that.
+    start.reserve(room);
+    if stream.read_buf(start).await? > 0 { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 /// Looks at the first bytes, without taking them, until `judge` has seen enough. At the end of the stream, and when

@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::ProducesTickets;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{self, CipherSuite, ServerConfig};
+use tokio_rustls::rustls::{self, CipherSuite, ServerConfig, ServerConnection};
 
 use super::protocol::Protocol;
 use crate::clock::UnixSeconds;
@@ -84,8 +83,9 @@ impl Certificate {
         self.current.load().expires
     }
 
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
-        Arc::clone(&self.current.load().server).into()
+    /// What the next connection is made with.
+    pub(super) fn in_force(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current.load().server)
     }
 
     pub(super) fn handshake_timeout(&self) -> Duration {
@@ -175,9 +175,9 @@ fn expiry(certificate: &CertificateDer<'_>) -> Option<UnixSeconds> {
 }
 
 /// How much encrypted data a connection may hold.
-pub(super) fn bound<S>(stream: &mut tokio_rustls::server::TlsStream<S>, protocol: Protocol) {
+pub(super) fn bound(session: &mut ServerConnection, protocol: Protocol) {
     let buffer = if protocol == Protocol::Http1 { BUFFER } else { HTTP2_BUFFER };
-    stream.get_mut().1.set_buffer_limit(Some(buffer));
+    session.set_buffer_limit(Some(buffer));
 }
 
 /// Why certificate and key cannot be used. Never shows anything of the key.
