@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::header::CONNECTION;
 use http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 
 use super::crowd::Place;
@@ -49,6 +50,17 @@ impl<B> Answer<B> {
     /// An answer that has to be waited for.
     pub fn awaited(answer: impl Future<Output = Response<B>> + Send + 'static) -> Self {
         Self::Awaited(Box::pin(answer))
+    }
+}
+
+/// A body up to this many bytes is with the kernel at once.
+const SHORT: u64 = 64 * 1024;
+
+impl<B: Body> Answer<B> {
+    /// Whether nothing of it has to be waited for.
+    fn is_at_hand(&self) -> bool {
+        let length = |answer: &Response<B>| answer.body().size_hint().exact();
+        matches!(self, Self::Ready(answer) if length(answer).is_some_and(|bytes| bytes <= SHORT))
     }
 }
 
@@ -128,9 +140,16 @@ impl<H: Handler> Future for Answering<H> {
     }
 }
 
+/// Whether the client wants no more than this (RFC 9112 §9.6).
+fn is_the_last(request: &Request<Incoming>) -> bool {
+    request.headers().get(CONNECTION).is_some_and(|wish| wish.as_bytes().eq_ignore_ascii_case(b"close"))
+}
+
 impl<H: Handler> Connection<H> {
     fn answer(&self, request: Request<Incoming>) -> (Answer<H::Body>, Watch) {
         let Self { server, peer, .. } = self;
+        // Of the streams of HTTP/2, none closes the connection.
+        let last = self.outlet.is_some() && is_the_last(&request);
         let in_flight = self.signs.begin();
         let patience = Patience::here(&self.signs);
         let config = &server.config;
@@ -147,6 +166,9 @@ impl<H: Handler> Connection<H> {
             (Ok(place), Err(refused)) => (refuse(&request, refused.into_response(&request)), place),
             (Err(_), _) => (refuse(&request, vet::without_body_for_head(&request, accept::crowded())), None),
         };
+        if last && answer.is_at_hand() {
+            self.signs.says_last();
+        }
         (answer, Watch { patience, in_flight, place, outlet: self.outlet.clone() })
     }
 }

@@ -156,16 +156,44 @@ impl Socket {
             None => None,
         };
         let Some((outlet, place)) = place else {
-            return Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+            return match self.signs.is_last() {
+                true => self.write_last(cx, pieces),
+                false => Pin::new(&mut self.stream).poll_write_vectored(cx, pieces),
+            };
         };
         let before = pieces.get(..place).unwrap_or_default();
-        loop {
-            std::task::ready!(self.stream.poll_write_ready(cx))?;
-            let written = self.stream.try_io(Interest::WRITABLE, || outlet.files.write(&self.stream, before));
-            match written {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                other => return Poll::Ready(other),
-            }
+        write_with(&self.stream, cx, || outlet.files.write(&self.stream, before))
+    }
+
+    /// Writes what the connection is closed behind: the kernel puts the end of the stream into the packet with the last bytes.
+    #[cfg(target_os = "linux")]
+    fn write_last(&self, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+        write_with(&self.stream, cx, || {
+            Ok(sendmsg(&self.stream, pieces, &mut SendAncillaryBuffer::default(), flags)?)
+        })
+    }
+
+    /// Elsewhere the end is a packet of its own.
+    #[cfg(not(target_os = "linux"))]
+    fn write_last(&mut self, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+    }
+}
+
+/// Writes by other means than the stream's own, as soon as it takes something.
+fn write_with(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    write: impl Fn() -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        std::task::ready!(stream.poll_write_ready(cx))?;
+        match stream.try_io(Interest::WRITABLE, &write) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            other => return Poll::Ready(other),
         }
     }
 }

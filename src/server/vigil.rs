@@ -69,6 +69,8 @@ pub(super) struct Signs {
     limits: Limits,
     seen: Mutex<Seen>,
     stalled: AtomicBool,
+    /// Whether the connection is closed as soon as what is written now has been.
+    last: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -104,7 +106,12 @@ impl Signs {
             waited: Duration::ZERO,
             taken: 0,
         };
-        Arc::new(Self { limits, seen: Mutex::new(seen), stalled: AtomicBool::new(false) })
+        Arc::new(Self {
+            limits,
+            seen: Mutex::new(seen),
+            stalled: AtomicBool::new(false),
+            last: AtomicBool::new(false),
+        })
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -117,6 +124,15 @@ impl Signs {
         if seen.in_flight == 0 && matches!(seen.phase, Phase::Idle) {
             (seen.phase, seen.since) = (Phase::Head, Instant::now());
         }
+    }
+
+    /// Whatever is written from now on is at hand, and the connection is closed behind it.
+    pub(super) fn says_last(&self) {
+        self.last.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_last(&self) -> bool {
+        self.last.load(Ordering::Relaxed)
     }
 
     /// A request is in flight until what is returned is dropped.
