@@ -3,9 +3,9 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
-use crate::store::held_at_most;
+use crate::store::{held_at_most, pipes_at_most};
 
-/// What the program needs beside connections, downloads and files that are held: listeners, database, log, store.
+/// What the program needs beside connections, downloads, files that are held and pipes: listeners, database, log, store.
 const RESERVE: u64 = 256;
 
 /// Raises the limit as far as the system allows, and lowers the cap on connections to what it holds: a program that runs
@@ -34,7 +34,7 @@ pub(super) fn fit(config: &mut Config) {
 
 /// How many connections fit: each may have a download, and there are not more downloads than `in_flight`.
 fn fitting(files: u64, connections: u64, in_flight: u64) -> u64 {
-    let reserve = RESERVE + held_at_most(files);
+    let reserve = RESERVE + held_at_most(files) + 2 * pipes_at_most(files);
     let room = files.saturating_sub(reserve.min(files / 2));
     let beside_downloads = room.saturating_sub(in_flight).max(room / 2);
     connections.min(beside_downloads).max(1)
@@ -48,8 +48,8 @@ mod tests {
     fn connections_and_their_downloads_fit_into_the_limit() {
         assert_eq!(fitting(1 << 20, 8_192, 4_096), 8_192);
         assert_eq!(fitting(20_000, 8_192, 4_096), 8_192);
-        assert_eq!(fitting(10_256, 8_192, 4_096), 5_263);
-        assert_eq!(fitting(1_024, 8_192, 4_096), 352);
+        assert_eq!(fitting(10_256, 8_192, 4_096), 4_751);
+        assert_eq!(fitting(1_024, 8_192, 4_096), 320);
         assert_eq!(fitting(64, 8_192, 4_096), 16);
         assert_eq!(fitting(0, 8_192, 4_096), 1);
     }

@@ -10,6 +10,7 @@ use http_body::{Frame, SizeHint};
 
 use super::encoding::Pieces;
 use super::range;
+use super::relayed::Relayed;
 use super::sent_file::SentFile;
 use super::tracker::Tracker;
 use crate::server::Files;
@@ -36,6 +37,7 @@ enum Content {
         left: Option<u64>,
     },
     Sent(SentFile),
+    Relayed(Relayed),
 }
 
 impl fmt::Debug for Content {
@@ -46,6 +48,7 @@ impl fmt::Debug for Content {
             Self::Ready(bytes) => write!(f, "Ready({} bytes)", bytes.len()),
             Self::Streamed { left, .. } => write!(f, "Streamed({left:?} bytes left)"),
             Self::Sent(file) => write!(f, "Sent({} bytes left)", file.owed()),
+            Self::Relayed(object) => write!(f, "Relayed({} bytes left)", object.owed()),
         }
     }
 }
@@ -65,12 +68,17 @@ impl Body {
         Self { content: Content::Unsaid, tracker: None }
     }
 
-    /// The rest of an object; its length is known. A file goes to the connection as it is, if that can send `files`.
+    /// The rest of an object; its length is known. If the connection can send `files`, a file goes there as it is, and
+    /// so does what the kernel can move there from the store's connection.
     pub(super) fn of_chunks(mut chunks: Chunks, files: Option<&Files>) -> Self {
-        if let Some(files) = files
-            && let Some(slice) = chunks.take_file()
-        {
-            return Self::of_file(slice, files, false);
+        if let Some(files) = files {
+            if let Some(slice) = chunks.take_file() {
+                return Self::of_file(slice, files, false);
+            }
+            if chunks.can_be_piped() {
+                let content = Content::Relayed(Relayed::new(chunks, files.clone()));
+                return Self { content, tracker: None };
+            }
         }
         let left = Some(chunks.owed());
         Self { content: Content::Streamed { pieces: Box::pin(chunks.into_stream()), left }, tracker: None }
@@ -101,6 +109,7 @@ impl Body {
             Content::Ready(bytes) => Some(bytes.len() as u64),
             Content::Streamed { left, .. } => *left,
             Content::Sent(file) => Some(file.owed()),
+            Content::Relayed(object) => Some(object.owed()),
         }
     }
 
@@ -134,6 +143,7 @@ impl http_body::Body for Body {
                 piece
             }
             Content::Sent(file) => std::task::ready!(file.poll_next(cx, &mut this.tracker)),
+            Content::Relayed(object) => std::task::ready!(object.poll_next(cx, &mut this.tracker)),
         };
         Poll::Ready(match piece {
             None => {
@@ -161,6 +171,7 @@ impl http_body::Body for Body {
             Content::Ready(bytes) => bytes.is_empty(),
             Content::Streamed { left, .. } => *left == Some(0),
             Content::Sent(file) => file.owed() == 0,
+            Content::Relayed(object) => object.owed() == 0,
         }
     }
 
@@ -197,10 +208,13 @@ impl Drop for Body {
             Content::Ready(bytes) => bytes.is_empty(),
             Content::Streamed { left, .. } => *left == Some(0),
             Content::Sent(file) => file.owed() == 0,
+            Content::Relayed(object) => object.owed() == 0,
         };
         if let Some(tracker) = &mut self.tracker {
-            if let Content::Sent(file) = &self.content {
-                tracker.took_back(file.not_taken());
+            match &self.content {
+                Content::Sent(file) => tracker.took_back(file.not_taken()),
+                Content::Relayed(object) => tracker.took_back(object.not_taken()),
+                _ => {}
             }
             let ending = tracker.ending(complete);
             self.finish(ending);

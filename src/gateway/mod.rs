@@ -11,6 +11,7 @@ mod denied;
 mod encoding;
 mod precondition;
 mod range;
+mod relayed;
 mod respond;
 mod route;
 mod sent_file;

@@ -1,13 +1,16 @@
-//! The fast way out: a file goes from the kernel's memory to the socket (`sendfile`) without passing through here.
+//! The fast way out: a file (`sendfile`), or what waits in a pipe (`splice`), goes from the kernel's memory to the socket
+//! without passing through here.
 //!
-//! hyper frames bodies that are bytes. So a body yields bytes that *stand for* a piece of a file: as many, at addresses
-//! that nothing else has and that nobody reads. hyper passes on where they are, not what they are, and the socket, which
-//! knows the addresses, sends the file instead. There is one piece under way on a connection at a time. If it is not
-//! found where it must be, or found where it must not, the connection ends: what stands for a file is never sent.
+//! hyper frames bodies that are bytes. So a body yields bytes that *stand for* a piece: as many, at addresses that nothing
+//! else has and that nobody reads. hyper passes on where they are, not what they are, and the socket, which knows the
+//! addresses, sends the piece instead. There is one piece under way on a connection at a time. If it is not found where
+//! it must be, or found where it must not, the connection ends: what stands for a piece is never sent.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::ops::Range;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
@@ -18,10 +21,10 @@ use super::outlet::Outlet;
 /// The longest piece, in bytes.
 const LONGEST: usize = 2 << 20;
 
-/// What stands for pieces of files. Memory that was never written takes none.
+/// What stands for pieces. Memory that was never written takes none.
 static NOTHING: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![0; LONGEST]));
 
-/// Lets a body hand over pieces of files. An extension of requests whose connections can send them.
+/// Lets a body hand over pieces of files, and what waits in pipes. An extension of requests whose connections can send them.
 #[derive(Debug, Clone)]
 pub struct Files(Arc<Outlet>);
 
@@ -41,13 +44,27 @@ impl Files {
         escort: Option<Box<dyn Escort>>,
     ) -> Option<Bytes> {
         let length = usize::try_from(piece.end.checked_sub(piece.start)?).ok()?;
+        self.begin(Source::File(Arc::clone(file), piece.start), length, escort)
+    }
+
+    /// The same for `length` bytes that wait in a pipe. They are all that is in it.
+    #[must_use]
+    pub fn hand_over_pipe(
+        &self,
+        pipe: Arc<impl PipeEnd>,
+        length: usize,
+        escort: Option<Box<dyn Escort>>,
+    ) -> Option<Bytes> {
+        self.begin(Source::Pipe(pipe), length, escort)
+    }
+
+    fn begin(&self, source: Source, length: usize, escort: Option<Box<dyn Escort>>) -> Option<Bytes> {
         let stand_in = NOTHING.get(..length).filter(|bytes| !bytes.is_empty())?;
         let mut under_way = self.0.files.lock();
         if under_way.is_some() {
             return None;
         }
-        let (file, next) = (Arc::clone(file), address(stand_in));
-        *under_way = Some(Piece { file, at: piece.start, left: length, next, escort });
+        *under_way = Some(Piece { source, left: length, next: address(stand_in), escort });
         self.0.files.any.store(true, Ordering::Release);
         Some(NOTHING.slice(..length))
     }
@@ -59,8 +76,13 @@ impl Files {
     }
 }
 
+/// The end of a pipe where bytes come out.
+pub trait PipeEnd: AsFd + fmt::Debug + Send + Sync + 'static {}
+
+impl<T: AsFd + fmt::Debug + Send + Sync + 'static> PipeEnd for T {}
+
 /// Goes with the last piece of a body.
-pub trait Escort: std::fmt::Debug + Send {
+pub trait Escort: fmt::Debug + Send {
     /// The kernel has taken the piece, but for the last `left` bytes: the connection has ended before these.
     fn gone(self: Box<Self>, left: u64);
 }
@@ -69,11 +91,33 @@ fn address(bytes: &[u8]) -> usize {
     bytes.as_ptr().addr()
 }
 
-/// The piece of a file that is under way on a connection.
+/// Where the bytes of a piece are.
+#[derive(Debug)]
+enum Source {
+    /// In a file, from a position on.
+    File(Arc<File>, u64),
+    Pipe(Arc<dyn PipeEnd>),
+}
+
+impl Source {
+    /// Has the kernel send as many of the next `left` bytes as the socket takes.
+    #[cfg(target_os = "linux")]
+    fn send(&mut self, socket: impl AsFd, left: usize) -> rustix::io::Result<usize> {
+        use rustix::pipe::{SpliceFlags, splice};
+
+        match self {
+            Self::File(file, at) => rustix::fs::sendfile(socket, file, Some(at), left),
+            Self::Pipe(pipe) => {
+                splice(pipe.as_fd(), None, socket, None, left, SpliceFlags::MOVE | SpliceFlags::NONBLOCK)
+            }
+        }
+    }
+}
+
+/// The piece that is under way on a connection.
 #[derive(Debug)]
 struct Piece {
-    file: Arc<File>,
-    at: u64,
+    source: Source,
     left: usize,
     /// The address of what stands for the next byte.
     next: usize,
@@ -132,7 +176,7 @@ impl UnderWay {
     /// # Errors
     /// Those of the socket and the file; [`io::ErrorKind::UnexpectedEof`] if the file has become shorter.
     #[cfg(target_os = "linux")]
-    pub(super) fn write(&self, socket: impl rustix::fd::AsFd, before: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub(super) fn write(&self, socket: impl AsFd, before: &[IoSlice<'_>]) -> io::Result<usize> {
         use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
         let mut under_way = self.lock();
@@ -140,14 +184,14 @@ impl UnderWay {
         let head: usize = before.iter().map(|bytes| bytes.len()).sum();
         let mut written = 0;
         if head > 0 {
-            // MORE: the kernel puts the file's first bytes into the same packet.
+            // MORE: the kernel puts the piece's first bytes into the same packet.
             let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
             written = sendmsg(&socket, before, &mut SendAncillaryBuffer::default(), flags)?;
             if written < head {
                 return Ok(written);
             }
         }
-        match rustix::fs::sendfile(&socket, &piece.file, Some(&mut piece.at), piece.left) {
+        match piece.source.send(&socket, piece.left) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => {
                 written += count;
@@ -175,7 +219,7 @@ impl UnderWay {
 }
 
 fn lost() -> io::Error {
-    io::Error::other("a piece of a file is not where it must be in the answer")
+    io::Error::other("a piece is not where it must be in the answer")
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ mod vigil;
 pub use answer::{Answer, Client};
 pub use config::{ClientHeader, Config};
 pub use drain::Drain;
-pub use files::{Escort, Files};
+pub use files::{Escort, Files, PipeEnd};
 pub use networks::Networks;
 pub use proxy::{client_behind, judge_proxy_header};
 pub use streams::Patience;

@@ -50,6 +50,14 @@ impl Buffer {
         self.length = self.length.min(written);
         Bytes::from_owner(self)
     }
+
+    /// The same, in memory of their own if they are few: then the room is free at once.
+    pub(super) fn freeze_or_copy(mut self, written: usize) -> Bytes {
+        if written >= self.length / 4 {
+            return self.freeze(written);
+        }
+        Bytes::copy_from_slice(self.room().get(..written).unwrap_or_default())
+    }
 }
 
 impl AsRef<[u8]> for Buffer {
@@ -86,6 +94,18 @@ mod tests {
         assert_eq!(second.room().len(), 100_000);
         second.room()[..3].copy_from_slice(b"abc");
         assert_eq!(second.freeze(3), "abc");
+    }
+
+    #[test]
+    fn few_bytes_do_not_keep_a_long_buffer() {
+        let written = || {
+            let mut buffer = Buffer::of(LONG);
+            buffer.room()[..3].copy_from_slice(b"abc");
+            buffer
+        };
+        assert_eq!(written().freeze_or_copy(3), "abc");
+        assert_eq!(written().freeze_or_copy(LONG / 4).len(), LONG / 4);
+        assert_eq!(written().freeze_or_copy(LONG + 1).len(), LONG);
     }
 
     #[test]

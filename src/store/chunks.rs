@@ -14,6 +14,8 @@ use object_store::{GetOptions, GetRange, GetResult, GetResultPayload};
 
 use super::ahead;
 use super::file::{self, FileSlice};
+use super::pipe::Pipe;
+use super::plain_http::Tap;
 use super::source::Source;
 use super::{Meta, StoreError};
 use crate::telemetry::metrics::StoreOperation;
@@ -22,7 +24,33 @@ use crate::telemetry::metrics::StoreOperation;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// What is waited for between two chunks.
+const MORE: &str = "more bytes";
+
 pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>;
+
+/// How much has to be left of a body for a pipe to be worth its trouble, in bytes.
+const LONG: u64 = 64 * 1024;
+
+/// What is handed on of an object.
+#[derive(Debug)]
+pub enum Passed {
+    /// Bytes.
+    Read(Bytes),
+    /// So many bytes, which wait in a pipe. It is empty again before more is asked for, or all of it is given up.
+    Piped(Arc<Pipe>, usize),
+}
+
+impl Passed {
+    /// How many bytes it is.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Read(bytes) => bytes.len() as u64,
+            Self::Piped(_, length) => *length as u64,
+        }
+    }
+}
 
 /// A stream of bytes that is as long as promised: it yields an error rather than end short or run over. It reads
 /// only when polled, so a stalled reader holds one chunk and no more.
@@ -65,7 +93,7 @@ impl Chunks {
         let mut rest = Rest::of(result);
         if begun < end {
             let follows = ahead::rest(&source, &path, &etag, begun..end);
-            rest = Rest::Stream(Box::pin(rest.into_pieces().chain(follows)));
+            rest = Rest::Stream(Box::pin(rest.into_pieces().chain(follows)), None);
         }
         let mut chunks = Self { source, path, etag, first: None, rest, at, end, setback: None };
         if at < end {
@@ -115,12 +143,21 @@ impl Chunks {
         if self.at == self.end {
             return None;
         }
-        let next = self.next_owed().await;
-        if let Err(error) = &next {
-            self.source.metrics.store_broke_off(error.reason());
-            self.at = self.end;
-        }
-        Some(next)
+        Some(self.next_owed().await.map_err(|error| self.broke_off(error)))
+    }
+
+    /// Nothing follows any more.
+    fn broke_off(&mut self, error: StoreError) -> StoreError {
+        self.source.metrics.store_broke_off(error.reason());
+        self.at = self.end;
+        error
+    }
+
+    /// So many bytes have.
+    fn arrived(&mut self, bytes: usize) {
+        self.at += bytes as u64;
+        self.setback = None;
+        self.source.gate.succeeded();
     }
 
     /// The file that these are bytes of, if none of them was read: whoever can send a file need not read it. Nothing is
@@ -131,13 +168,53 @@ impl Chunks {
         match &self.rest {
             Rest::File(slice) if unread && slice.owed() == owed => {
                 self.at = self.end;
-                match std::mem::replace(&mut self.rest, Rest::Stream(Box::pin(stream::empty()))) {
+                match std::mem::replace(&mut self.rest, Rest::nothing()) {
                     Rest::File(slice) => Some(slice),
-                    Rest::Stream(_) => None,
+                    _ => None,
                 }
             }
             _ => None,
         }
+    }
+
+    /// Whether what follows can go through a pipe, and is long enough for that.
+    #[must_use]
+    pub fn can_be_piped(&self) -> bool {
+        let owed = self.end - self.at;
+        match &self.rest {
+            Rest::Stream(_, Some(tap)) => owed > LONG && tap.holds(owed),
+            Rest::Piped(tap, _) => tap.holds(owed),
+            _ => false,
+        }
+    }
+
+    /// What comes next, in a pipe where it can be, for whoever has no need to read it; `None` at the end.
+    pub async fn pass(&mut self) -> Option<Result<Passed, StoreError>> {
+        while self.first.is_none() && self.can_be_piped() {
+            let Some((tap, pipe)) = self.rest.through_pipe() else { break };
+            let waited = self.source.patience.stall;
+            let filled = match tokio::time::timeout(waited, tap.fill(&pipe)).await {
+                Ok(filled) => filled.map_err(StoreError::from),
+                Err(_) => Err(StoreError::TimedOut { waited, for_what: MORE }),
+            };
+            match filled {
+                Ok(length) => {
+                    self.arrived(length);
+                    return Some(Ok(Passed::Piped(pipe, length)));
+                }
+                Err(error) => {
+                    if let Err(error) = self.resume(error).await {
+                        return Some(Err(self.broke_off(error)));
+                    }
+                }
+            }
+        }
+        self.next().await.map(|chunk| chunk.map(Passed::Read))
+    }
+
+    /// All that is left as a stream of what [`Chunks::pass`] yields.
+    pub fn into_passed(self) -> impl Stream<Item = Result<Passed, StoreError>> + Send {
+        stream::unfold(self, |mut chunks| async move { chunks.pass().await.map(|passed| (passed, chunks)) })
     }
 
     /// All that is left as a stream.
@@ -150,9 +227,7 @@ impl Chunks {
         loop {
             match self.next_piece().await {
                 Ok(piece) => {
-                    self.at += piece.len() as u64;
-                    self.setback = None;
-                    self.source.gate.succeeded();
+                    self.arrived(piece.len());
                     return Ok(piece);
                 }
                 Err(error) => self.resume(error).await?,
@@ -166,7 +241,7 @@ impl Chunks {
         loop {
             let piece = tokio::time::timeout(waited, self.rest.next())
                 .await
-                .map_err(|_| StoreError::TimedOut { waited, for_what: "more bytes" })?;
+                .map_err(|_| StoreError::TimedOut { waited, for_what: MORE })?;
             let Some(piece) = piece else {
                 return Err(StoreError::broken("the store ended the object before its announced length"));
             };
@@ -199,10 +274,11 @@ impl Chunks {
             tokio::time::sleep(pause).await;
             let _ = tokio::time::timeout(left.saturating_sub(pause), self.source.gate.opened()).await;
             let wanted = self.at..self.end;
-            let reopened = reopen(&self.source, StoreOperation::Resume, &self.path, &self.etag, wanted).await;
+            let reopened =
+                open_again(&self.source, StoreOperation::Resume, &self.path, &self.etag, wanted).await;
             match reopened {
                 Ok(rest) => {
-                    self.rest = Rest::Stream(rest);
+                    self.rest = rest;
                     self.source.metrics.store_resumed();
                     tracing::debug!(at = self.at, "a body that broke was taken up again");
                     return Ok(());
@@ -215,13 +291,13 @@ impl Chunks {
 
 /// The bytes `wanted`, if it still is the same object. Its tag is compared here: some stores ignore If-Match, and a tag
 /// that was made here matches nothing there.
-pub(super) async fn reopen(
+async fn open_again(
     source: &Arc<Source>,
     operation: StoreOperation,
     path: &Path,
     etag: &str,
     wanted: Range<u64>,
-) -> Result<Pieces, StoreError> {
+) -> Result<Rest, StoreError> {
     let options = GetOptions::new().with_range(Some(GetRange::Bounded(wanted.clone())));
     let result = match source.request(operation, path, options).await {
         Err(StoreError::NotFound) => return Err(StoreError::Changed),
@@ -233,7 +309,18 @@ pub(super) async fn reopen(
     if result.range != wanted {
         return Err(StoreError::broken("the store answered with another range than was asked for"));
     }
-    Ok(Rest::of(result).into_pieces())
+    Ok(Rest::of(result))
+}
+
+/// The same as a stream.
+pub(super) async fn reopen(
+    source: &Arc<Source>,
+    operation: StoreOperation,
+    path: &Path,
+    etag: &str,
+    wanted: Range<u64>,
+) -> Result<Pieces, StoreError> {
+    Ok(open_again(source, operation, path, etag, wanted).await?.into_pieces())
 }
 
 /// Twice as long each time, and not in step with other downloads.
@@ -248,17 +335,25 @@ fn pause_before(tries: u32) -> Duration {
 /// What the store answered with.
 enum Rest {
     File(FileSlice),
-    Stream(Pieces),
+    /// With a tap, its bytes need not be read.
+    Stream(Pieces, Option<Tap>),
+    /// They are not. The stream has ended with that: it would take up in the wrong place what broke.
+    Piped(Tap, Arc<Pipe>),
 }
 
 impl Rest {
     fn of(result: GetResult) -> Self {
+        let tap = result.extensions.get::<Tap>().cloned();
         match result.payload {
             GetResultPayload::File(file, _) => Self::File(FileSlice::new(file, result.range)),
             GetResultPayload::Stream(pieces) => {
-                Self::Stream(Box::pin(pieces.map(|piece| piece.map_err(StoreError::from))))
+                Self::Stream(Box::pin(pieces.map(|piece| piece.map_err(StoreError::from))), tap)
             }
         }
+    }
+
+    fn nothing() -> Self {
+        Self::Stream(Box::pin(stream::empty()), None)
     }
 
     fn into_pieces(self) -> Pieces {
@@ -266,14 +361,29 @@ impl Rest {
             Self::File(slice) => Box::pin(stream::unfold(slice, |mut slice| async move {
                 slice.read().await.map(|chunk| (chunk, slice))
             })),
-            Self::Stream(pieces) => pieces,
+            Self::Stream(pieces, _) => pieces,
+            Self::Piped(..) => Box::pin(stream::empty()),
         }
     }
 
     async fn next(&mut self) -> Option<Result<Bytes, StoreError>> {
         match self {
             Self::File(slice) => slice.read().await,
-            Self::Stream(pieces) => pieces.next().await,
+            Self::Stream(pieces, _) => pieces.next().await,
+            Self::Piped(..) => None,
+        }
+    }
+
+    /// From now on through a pipe, if there is one to be had.
+    fn through_pipe(&mut self) -> Option<(Tap, Arc<Pipe>)> {
+        if let Self::Stream(_, tap @ Some(_)) = self {
+            // Whoever gets no pipe now reads to the end.
+            let (tap, pipe) = (tap.take()?, Pipe::lend()?);
+            *self = Self::Piped(tap, Arc::new(pipe));
+        }
+        match self {
+            Self::Piped(tap, pipe) => Some((tap.clone(), Arc::clone(pipe))),
+            _ => None,
         }
     }
 }

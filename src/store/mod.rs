@@ -12,17 +12,19 @@ mod gate;
 mod held;
 mod local;
 mod open;
+mod pipe;
 mod plain_http;
 mod sample;
 mod source;
 mod traced;
 
-pub use chunks::Chunks;
+pub use chunks::{Chunks, Passed};
 pub use config::{CloudVariables, Config};
 pub use error::{Cause, StoreError};
 pub use file::FileSlice;
 pub use held::{Held, HeldBytes, HeldFields, held_at_most};
 pub use open::{OpenError, StoreUrl, unknown_variables};
+pub use pipe::{Pipe, pipes_at_most};
 pub use sample::SAMPLE;
 
 use std::ops::Range;

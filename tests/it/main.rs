@@ -20,6 +20,7 @@ mod posting;
 mod ranges;
 mod records;
 mod refusals;
+mod relayed;
 mod resuming;
 mod rooms_full;
 mod rotation;

@@ -26,6 +26,20 @@ pub enum Act {
     Late(Duration),
     /// The body is announced shorter than the object's range, and is.
     Shortened(usize),
+    /// So many bytes follow that were not announced.
+    RunsOverBy(usize),
+    /// The body comes in pieces of so many bytes, with a pause before each.
+    Drips(usize),
+    /// It is answered as it should be, and the connection closes some time after that.
+    ServeAndClose,
+    /// The answer says that the connection closes, and it does.
+    SayClose,
+    /// Another answer comes before (103).
+    HintFirst,
+    /// The answer is one of HTTP/1.0, and the connection closes.
+    AsOf1996,
+    /// As `Status`, in chunks and without the field.
+    Chunked(u16, &'static str),
 }
 
 /// A bucket with one object under every key.
@@ -38,6 +52,10 @@ pub struct Bucket {
     /// What happens when the script is done.
     then: Mutex<Act>,
     pub requests: AtomicUsize,
+    /// Connections that were opened.
+    pub connections: AtomicUsize,
+    /// Answers that were sent to their end.
+    pub whole: AtomicUsize,
     /// The heads of all requests.
     pub heads: Mutex<Vec<String>>,
 }
@@ -52,6 +70,8 @@ impl Bucket {
             script: Mutex::default(),
             then: Mutex::new(Act::Serve),
             requests: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+            whole: AtomicUsize::new(0),
             heads: Mutex::default(),
         });
         let serving = Arc::clone(&bucket);
@@ -81,6 +101,7 @@ impl Bucket {
     }
 
     async fn connection(self: Arc<Self>, mut stream: TcpStream) {
+        self.connections.fetch_add(1, Ordering::SeqCst);
         while let Some(head) = read_head(&mut stream).await {
             self.heads.lock().unwrap().push(head.clone());
             if !self.answer(&mut stream, &head, self.next_act()).await {
@@ -100,6 +121,12 @@ impl Bucket {
             );
             return stream.write_all(answer.as_bytes()).await.is_ok();
         }
+        if let Act::Chunked(status, code) = act {
+            let body = format!("<Error><Code>{code}</Code></Error>");
+            let (length, head) = (body.len(), format!("HTTP/1.1 {status} No\r\nTransfer-Encoding: chunked"));
+            let answer = format!("{head}\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n");
+            return stream.write_all(answer.as_bytes()).await.is_ok();
+        }
         if let Act::Late(delay) = act {
             tokio::time::sleep(delay).await;
         }
@@ -116,26 +143,51 @@ impl Bucket {
         });
         let etag = *self.etag.lock().unwrap();
         let answer = format!(
-            "HTTP/1.1 {status}ETag: {etag}\r\nLast-Modified: Mon, 23 Nov 2026 09:00:00 GMT\r\nContent-Length: {}\r\n\r\n",
-            body.len()
+            "HTTP/{} {status}ETag: {etag}\r\nLast-Modified: Mon, 23 Nov 2026 09:00:00 GMT\r\nContent-Length: {}\r\n{}\r\n",
+            if act == Act::AsOf1996 { "1.0" } else { "1.1" },
+            body.len(),
+            if act == Act::SayClose { "Connection: close\r\n" } else { "" },
         );
+        let hint = if act == Act::HintFirst { "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" } else { "" };
+        let answer = format!("{hint}{answer}");
         if stream.write_all(answer.as_bytes()).await.is_err() || head.starts_with("HEAD ") {
             return head.starts_with("HEAD ");
         }
-        let limit = match act {
-            Act::CutAfter(limit) | Act::ResetAfter(limit) | Act::StallAfter(limit) => limit.min(body.len()),
-            _ => body.len(),
-        };
-        let sent = stream.write_all(&body[..limit]).await.is_ok();
-        match act {
-            Act::CutAfter(_) => false,
-            Act::ResetAfter(_) => {
-                let _ = stream.set_zero_linger();
-                false
-            }
-            Act::StallAfter(_) => std::future::pending().await,
-            _ => sent,
+        let sent = send(stream, body, act).await && !matches!(act, Act::SayClose | Act::AsOf1996);
+        self.whole.fetch_add(1, Ordering::SeqCst);
+        if act == Act::ServeAndClose {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            return false;
         }
+        sent
+    }
+}
+
+/// Sends a body as told; false if the connection is over.
+async fn send(stream: &mut TcpStream, body: &[u8], act: Act) -> bool {
+    let limit = match act {
+        Act::CutAfter(limit) | Act::ResetAfter(limit) | Act::StallAfter(limit) => limit.min(body.len()),
+        _ => body.len(),
+    };
+    if let Act::Drips(size) = act {
+        for piece in body.chunks(size) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            if stream.write_all(piece).await.is_err() {
+                return false;
+            }
+        }
+        return true;
+    }
+    let sent = stream.write_all(&body[..limit]).await.is_ok();
+    match act {
+        Act::CutAfter(_) => false,
+        Act::ResetAfter(_) => {
+            let _ = stream.set_zero_linger();
+            false
+        }
+        Act::StallAfter(_) => std::future::pending().await,
+        Act::RunsOverBy(more) => stream.write_all(&vec![b'x'; more]).await.is_ok(),
+        _ => sent,
     }
 }
 

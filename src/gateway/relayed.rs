@@ -1,0 +1,72 @@
+//! An object of a store as a body that is read here only where it has to be: what the kernel can move from the store's
+//! connection into a pipe is handed to the client's connection, which sends it.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+
+use super::tracker::Tracker;
+use crate::server::{Escort, Files};
+use crate::store::{Chunks, Passed, StoreError};
+use crate::telemetry::trace::step_within;
+
+/// What is left of an object to relay.
+pub(super) struct Relayed {
+    passed: Pin<Box<dyn Stream<Item = Result<Passed, StoreError>> + Send>>,
+    owed: u64,
+    files: Files,
+}
+
+impl fmt::Debug for Relayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relayed").field("owed", &self.owed).finish_non_exhaustive()
+    }
+}
+
+impl Relayed {
+    pub(super) fn new(chunks: Chunks, files: Files) -> Self {
+        Self { owed: chunks.owed(), passed: Box::pin(chunks.into_passed()), files }
+    }
+
+    /// How many bytes are still to come.
+    pub(super) fn owed(&self) -> u64 {
+        self.owed
+    }
+
+    /// How many bytes of what is not the last of it were handed over and not taken by the kernel.
+    pub(super) fn not_taken(&self) -> u64 {
+        self.files.left()
+    }
+
+    /// The next bytes, or what stands for them. The tracker goes with the last of these.
+    pub(super) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        tracker: &mut Option<Box<Tracker>>,
+    ) -> Poll<Option<Result<Bytes, StoreError>>> {
+        let trace = tracker.as_ref().and_then(|tracker| tracker.trace());
+        let passed = match std::task::ready!(step_within(trace, || self.passed.poll_next_unpin(cx))) {
+            Some(Ok(passed)) => passed,
+            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            None => return Poll::Ready(None),
+        };
+        self.owed = self.owed.saturating_sub(passed.length());
+        let (pipe, length) = match passed {
+            Passed::Read(bytes) => return Poll::Ready(Some(Ok(bytes))),
+            Passed::Piped(pipe, length) => (pipe, length),
+        };
+        let escort = tracker.take_if(|_| self.owed == 0).map(|mut tracker| {
+            tracker.sends(length as u64);
+            tracker as Box<dyn Escort>
+        });
+        let handed_over = self.files.hand_over_pipe(pipe, length, escort);
+        Poll::Ready(Some(
+            handed_over.ok_or_else(|| {
+                std::io::Error::other("what was handed over before is still under way").into()
+            }),
+        ))
+    }
+}

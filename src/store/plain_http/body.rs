@@ -1,0 +1,150 @@
+//! A body of known length on its way: read when it is asked for, or moved on by the kernel without being read.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use object_store::client::{HttpError, HttpErrorKind, HttpResponse, HttpResponseBody};
+use tokio::net::TcpStream;
+
+use super::connection::Connection;
+use super::failed;
+use crate::store::buffers::Buffer;
+use crate::store::pipe::Pipe;
+
+/// How much is read at a time, in bytes.
+const CHUNK: u64 = 128 * 1024;
+
+/// A body that is read.
+#[derive(Debug)]
+pub(super) struct Arriving(Tap);
+
+/// The same body for whoever has no need to read it: it goes with the answer as an extension, which object_store hands on.
+/// Both take from the same place, so what one has taken the other does not get.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Tap(Arc<Mutex<Rest>>);
+
+/// What nobody has taken yet.
+#[derive(Debug)]
+struct Rest {
+    /// What has arrived with the head.
+    start: Bytes,
+    /// How many bytes follow on the connection. Without one, they are lost, or there are none.
+    left: u64,
+    connection: Option<Connection>,
+}
+
+impl Arriving {
+    /// An answer with such a body of `length` bytes, of which `start` has arrived.
+    pub(super) fn answer(start: Bytes, connection: Connection, length: u64) -> HttpResponse {
+        let left = length - start.len() as u64;
+        if left == 0 {
+            connection.give_back();
+            return HttpResponse::new(start.into());
+        }
+        let tap = Tap(Arc::new(Mutex::new(Rest { start, left, connection: Some(connection) })));
+        let mut answer = HttpResponse::new(HttpResponseBody::new(Self(tap.clone())));
+        answer.extensions_mut().insert(tap);
+        answer
+    }
+}
+
+impl Body for Arriving {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        let read = std::task::ready!(self.0.rest().poll_read(cx));
+        let broken = |error| failed(HttpErrorKind::Interrupted, error);
+        Poll::Ready(read.map(|read| read.map(Frame::data).map_err(broken)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.rest().owed() == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.rest().owed())
+    }
+}
+
+impl Tap {
+    fn rest(&self) -> MutexGuard<'_, Rest> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the next `owed` bytes of the connection are what is left of the body.
+    pub(in crate::store) fn holds(&self, owed: u64) -> bool {
+        let rest = self.rest();
+        rest.connection.is_some() && rest.start.is_empty() && rest.left == owed
+    }
+
+    /// Waits for more bytes, and has the kernel move them into the pipe. Says how many.
+    ///
+    /// # Errors
+    /// If the connection breaks, or ends before the body does.
+    pub(in crate::store) async fn fill(&self, pipe: &Pipe) -> io::Result<usize> {
+        poll_fn(|cx| self.rest().poll_take(cx, |stream, left| pipe.fill(stream, left))).await
+    }
+}
+
+impl Rest {
+    fn owed(&self) -> u64 {
+        self.start.len() as u64 + self.left
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if !self.start.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.start))));
+        }
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let mut chunk = Bytes::new();
+        let taken = std::task::ready!(self.poll_take(cx, |stream, left| {
+            let length = usize::try_from(left.min(CHUNK)).unwrap_or_default();
+            let mut buffer = Buffer::of(length);
+            let count = stream.try_read(buffer.room())?;
+            chunk = buffer.freeze_or_copy(count);
+            Ok(count)
+        }));
+        Poll::Ready(Some(taken.map(|_| chunk)))
+    }
+
+    /// Waits until there is something to take, and has so much taken of what is left as is there.
+    fn poll_take(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut take: impl FnMut(&TcpStream, u64) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let taken = loop {
+            let Some(Connection { stream, .. }) = &self.connection else { break Ok(0) };
+            let taken = match std::task::ready!(stream.poll_read_ready(cx)) {
+                Ok(()) => take(stream, self.left),
+                Err(error) => Err(error),
+            };
+            if !taken.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+                break taken;
+            }
+        };
+        // Whatever comes after a failure is not the body.
+        let connection = self.connection.take();
+        let count = taken?;
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.left = self.left.saturating_sub(count as u64);
+        match connection {
+            Some(connection) if self.left == 0 => connection.give_back(),
+            other => self.connection = other,
+        }
+        Poll::Ready(Ok(count))
+    }
+}

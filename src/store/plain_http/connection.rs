@@ -1,0 +1,106 @@
+//! A connection to a store with one request under way.
+
+use std::io;
+use std::sync::{Arc, Weak};
+
+use bytes::{Bytes, BytesMut};
+use http::uri::Authority;
+use object_store::client::{HttpError, HttpErrorKind, HttpRequest, HttpResponse};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::body::Arriving;
+use super::head::{self, Answer, Head};
+use super::pool::Pool;
+use super::{failed, odd};
+
+/// How much is read at first: the head, and with it all of what is short.
+const FIRST: usize = 16 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) stream: TcpStream,
+    host: Authority,
+    pool: Weak<Pool>,
+    /// Whether another request may follow.
+    stays: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Unanswered {
+    /// The connection was closed before a byte of it.
+    Closed,
+    Failed(HttpError),
+}
+
+impl From<io::Error> for Unanswered {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(failed(HttpErrorKind::Interrupted, error))
+    }
+}
+
+impl From<Unanswered> for HttpError {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Closed => {
+                failed(HttpErrorKind::Request, io::Error::from(io::ErrorKind::ConnectionReset))
+            }
+            Unanswered::Failed(error) => error,
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream, host: &Authority, pool: &Arc<Pool>) -> Self {
+        Self { stream, host: host.clone(), pool: Arc::downgrade(pool), stays: true }
+    }
+
+    /// Sends the `head` of a request that has nothing else, and waits for the head of the answer.
+    pub(super) async fn ask(
+        mut self,
+        head: &[u8],
+        request: &HttpRequest,
+    ) -> Result<HttpResponse, Unanswered> {
+        self.stream.write_all(head).await.map_err(|_| Unanswered::Closed)?;
+        let mut arrived = BytesMut::with_capacity(FIRST);
+        loop {
+            match self.stream.read_buf(&mut arrived).await {
+                Ok(count) if count > 0 => {}
+                Ok(_) if !arrived.is_empty() => {
+                    return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+                }
+                Err(error) if !arrived.is_empty() => return Err(error.into()),
+                _ => return Err(Unanswered::Closed),
+            }
+            let bytes = arrived.freeze();
+            match head::of_answer(&bytes, request.method()) {
+                Answer::Beginning => arrived = BytesMut::from(bytes),
+                Answer::Plain(head) => return Ok(self.answer(head, &bytes)),
+                Answer::Odd => {
+                    let answer = odd::read(self.stream, bytes, &self.host, request.clone()).await;
+                    return answer.map_err(Unanswered::Failed);
+                }
+            }
+        }
+    }
+
+    /// The answer of which so much has arrived; what is left of its body is read when somebody asks for it.
+    fn answer(mut self, head: Head, arrived: &Bytes) -> HttpResponse {
+        let Head { status, fields, length, body, stays } = head;
+        let mut start = arrived.slice(length..);
+        self.stays = stays && start.len() as u64 <= body;
+        start.truncate(usize::try_from(body).unwrap_or(usize::MAX));
+        let mut answer = Arriving::answer(start, self, body);
+        *answer.status_mut() = status;
+        *answer.headers_mut() = fields;
+        answer
+    }
+
+    /// The answer has been read to its end.
+    pub(super) fn give_back(self) {
+        if let Some(pool) = self.pool.upgrade().filter(|_| self.stays) {
+            pool.keep(self.host, self.stream);
+        }
+    }
+}

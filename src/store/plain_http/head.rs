@@ -1,0 +1,177 @@
+//! The heads of HTTP/1.1: a request's is written, an answer's is read, and it is said how long the body behind it is.
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::uri::Authority;
+use http::{Method, StatusCode};
+use object_store::client::HttpRequest;
+
+/// The longest head of an answer that is read here, in bytes and in fields.
+pub(super) const LONGEST: usize = 16 * 1024;
+const MOST_FIELDS: usize = 64;
+
+/// The head of a request without a body. On a connection of its own the target is a path (RFC 9112 §3.2.1).
+pub(super) fn of_request(request: &HttpRequest, host: &Authority) -> Vec<u8> {
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let mut head = Vec::with_capacity(1_024);
+    let mut write = |parts: &[&[u8]]| parts.iter().for_each(|part| head.extend_from_slice(part));
+    write(&[request.method().as_str().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"]);
+    if !request.headers().contains_key(HOST) {
+        write(&[b"host: ", host.as_str().as_bytes(), b"\r\n"]);
+    }
+    // Neither names nor values can have line ends in them: their types see to that.
+    for (name, value) in request.headers() {
+        write(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+    }
+    write(&[b"\r\n"]);
+    head
+}
+
+/// What has arrived of an answer.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// Not yet all of its head.
+    Beginning,
+    /// A head, and behind it a body of known length.
+    Plain(Head),
+    /// Something that is left to hyper: another framing, another version, or no HTTP at all.
+    Odd,
+}
+
+/// The head of an answer.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    pub(super) fields: HeaderMap,
+    /// How long the head itself is, and the body.
+    pub(super) length: usize,
+    pub(super) body: u64,
+    /// Whether another answer may follow on the connection.
+    pub(super) stays: bool,
+}
+
+/// Reads the head of an answer to a request of this method.
+pub(super) fn of_answer(arrived: &Bytes, method: &Method) -> Answer {
+    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+    let mut parsed = httparse::Response::new(&mut fields);
+    let length = match parsed.parse(arrived) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) if arrived.len() < LONGEST => return Answer::Beginning,
+        _ => return Answer::Odd,
+    };
+    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
+    let fields = fields_of(arrived, parsed.headers);
+    let (Some(1), Some(status), Some(fields)) = (parsed.version, status, fields) else { return Answer::Odd };
+    match body_length(status, &fields, method) {
+        Some(body) => {
+            // Whatever else it says of the connection, it is not used again (RFC 9112 §9.3).
+            let stays =
+                fields.get(CONNECTION).is_none_or(|said| said.as_bytes().eq_ignore_ascii_case(b"keep-alive"));
+            Answer::Plain(Head { status, fields, length, body, stays })
+        }
+        None => Answer::Odd,
+    }
+}
+
+/// The values share the memory in which they have arrived.
+fn fields_of(arrived: &Bytes, parsed: &[httparse::Header<'_>]) -> Option<HeaderMap> {
+    let mut fields = HeaderMap::with_capacity(parsed.len());
+    for field in parsed {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        let value = HeaderValue::from_maybe_shared(arrived.slice_ref(field.value)).ok()?;
+        fields.append(name, value);
+    }
+    Some(fields)
+}
+
+/// How long the body is, if a single Content-Length says so, or there can be none (RFC 9112 §6.3).
+fn body_length(status: StatusCode, fields: &HeaderMap, method: &Method) -> Option<u64> {
+    if status.is_informational() || fields.contains_key(TRANSFER_ENCODING) {
+        return None;
+    }
+    if method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return Some(0);
+    }
+    let mut said = fields.get_all(CONTENT_LENGTH).iter();
+    let (Some(length), None) = (said.next(), said.next()) else { return None };
+    // A sign in front of it would be read as a number, too.
+    let digits = length.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, method: &Method) -> Answer {
+        of_answer(&Bytes::copy_from_slice(text.as_bytes()), method)
+    }
+
+    #[test]
+    fn a_request_is_written_with_its_host_and_nothing_else_that_it_has_not() {
+        let host = Authority::from_static("store:9000");
+        let mut request =
+            http::Request::get("http://store:9000/a%20b?c=d").body(Bytes::new().into()).unwrap();
+        request.headers_mut().insert("x-a", HeaderValue::from_static("b"));
+        assert_eq!(
+            of_request(&request, &host),
+            b"GET /a%20b?c=d HTTP/1.1\r\nhost: store:9000\r\nx-a: b\r\n\r\n"
+        );
+        request.headers_mut().insert(HOST, HeaderValue::from_static("signed"));
+        let head = String::from_utf8(of_request(&request, &host)).unwrap();
+        assert_eq!(head.matches("host: ").count(), 1);
+        assert!(head.contains("host: signed\r\n"));
+    }
+
+    #[test]
+    fn a_body_with_a_length_is_plain() {
+        let whole = "HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\nETag: \"a\"\r\n\r\n";
+        let text = format!("{whole}hello");
+        let Answer::Plain(head) = read(&text, &Method::GET) else { panic!("odd") };
+        assert_eq!((head.status.as_u16(), head.length, head.body, head.stays), (206, whole.len(), 5, true));
+        assert_eq!(head.fields["etag"], "\"a\"");
+        for end in 0..whole.len() {
+            assert!(matches!(read(&text[..end], &Method::GET), Answer::Beginning), "{end}");
+        }
+    }
+
+    #[test]
+    fn what_can_have_no_body_has_none() {
+        for (status, method) in [(200, Method::HEAD), (304, Method::GET), (204, Method::DELETE)] {
+            let text = format!("HTTP/1.1 {status} X\r\nContent-Length: 5\r\n\r\n");
+            assert!(matches!(read(&text, &method), Answer::Plain(Head { body: 0, .. })), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_connection_stays_unless_something_else_is_said() {
+        for (said, stays) in
+            [("keep-alive", true), ("Keep-Alive", true), ("close", false), ("x, close", false)]
+        {
+            let text = format!("HTTP/1.1 200 OK\r\nConnection: {said}\r\nContent-Length: 0\r\n\r\n");
+            let Answer::Plain(head) = read(&text, &Method::GET) else { panic!("odd") };
+            assert_eq!(head.stays, stays, "{said}");
+        }
+    }
+
+    #[test]
+    fn whatever_has_no_single_length_is_left_to_hyper() {
+        for text in [
+            "HTTP/1.1 200 OK\r\n\r\n",
+            "HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n",
+            "HTTP/1.1 100 Continue\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1, 1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
+            "SSH-2.0-OpenSSH\r\n",
+        ] {
+            assert!(matches!(read(text, &Method::GET), Answer::Odd), "{text:?}");
+        }
+        let long = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(LONGEST));
+        assert!(matches!(read(&long, &Method::GET), Answer::Odd));
+    }
+}

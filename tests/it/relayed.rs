@@ -1,0 +1,302 @@
+//! What a store without TLS sends goes to the client without being read, where it can: whatever way it goes and whatever
+//! breaks, its bytes are the object's, or the connection breaks.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::rustls::version::TLS13;
+use webhook_assets::server::Certificate;
+use webhook_assets::telemetry::metrics::Metrics;
+
+use crate::on_the_wire::plan_on;
+use crate::support::bucket::{Act, Bucket};
+use crate::support::client::request_head;
+use crate::support::slow::SlowClient;
+use crate::support::tls::{Pair, connect, trusting};
+use crate::support::{Answer, Plan, Site, http2, noise};
+
+/// Longer than many pipes, and no multiple of anything.
+const LENGTH: usize = 3_777_777;
+
+/// A bucket with a long object, and a site on it.
+async fn relaying() -> (Arc<Bucket>, Site) {
+    let (bucket, plan) = planned(LENGTH).await;
+    (bucket, plan.start().await)
+}
+
+async fn planned(length: usize) -> (Arc<Bucket>, Plan) {
+    let bucket = Bucket::holding(noise(length)).await;
+    let plan = plan_on(&bucket).await;
+    (bucket, plan)
+}
+
+async fn download(site: &Site) -> Answer {
+    let request = request_head("GET", &site.recording(), &[], b"");
+    Answer::parse_loosely(&site.client().exchange(request.as_bytes()).await, false).0
+}
+
+/// Waits until the metrics page has this line.
+async fn counted(site: &Site, line: &str) {
+    for _ in 0..200 {
+        if site.metrics.render().lines().any(|found| found == line) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("no {line} in {}", site.metrics.render());
+}
+
+#[tokio::test]
+async fn answers_of_every_kind_on_one_connection_are_byte_exact() {
+    let (_bucket, site) = relaying().await;
+    let (all, recording) = (noise(LENGTH), site.recording());
+    let bad = recording.replace("sig=", "sig=0");
+    let asked = |method: &str, target: &str, range: &str| {
+        let range = [("Range", range)];
+        let fields = if range[0].1.is_empty() { &[][..] } else { &range[..] };
+        request_head(method, target, fields, b"")
+            .replace("connection: close\r\n", "")
+            .replace("Connection: close\r\n", "")
+    };
+    let kinds: [(String, bool, u16, &[u8]); 9] = [
+        (asked("GET", &recording, ""), false, 200, &all),
+        (asked("GET", &recording, "bytes=1000-66535"), false, 206, &all[1_000..66_536]),
+        (asked("HEAD", &recording, ""), true, 200, b""),
+        (asked("GET", &recording, "bytes=0-99999"), false, 206, &all[..100_000]),
+        (asked("GET", &recording, "bytes=7-8199"), false, 206, &all[7..8_200]),
+        (asked("GET", &recording, "bytes=0-0"), false, 206, &all[..1]),
+        (asked("GET", &recording, "bytes=2000000-"), false, 206, &all[2_000_000..]),
+        (asked("GET", &bad, ""), false, 403, b""),
+        (asked("GET", &recording, "bytes=9999999-"), false, 416, b""),
+    ];
+    // Every kind follows every kind, all of it asked before anything is answered.
+    let order: Vec<_> = kinds.iter().flat_map(|one| kinds.iter().flat_map(move |next| [one, next])).collect();
+    let (mut from, mut to) = site.client().connect().await.into_split();
+    let heads: String = order.iter().map(|asked| asked.0.as_str()).collect();
+    let asking = tokio::spawn(async move {
+        to.write_all(heads.as_bytes()).await.unwrap();
+        to.shutdown().await.unwrap();
+    });
+    let mut bytes = Vec::new();
+    from.read_to_end(&mut bytes).await.unwrap();
+    asking.await.unwrap();
+    let mut rest = &bytes[..];
+    for (at, (_, is_head, status, body)) in order.iter().enumerate() {
+        let (answer, behind) = Answer::parse(rest, *is_head);
+        assert_eq!(answer.status, *status, "answer {at}");
+        assert!(*status >= 400 || answer.body == *body, "answer {at}: other bytes than the object's");
+        rest = behind;
+    }
+    assert!(rest.is_empty());
+}
+
+#[tokio::test]
+async fn where_nothing_can_be_relayed_the_bytes_are_the_same() {
+    let (_bucket, mut plan) = planned(LENGTH).await;
+    let (folder, pair) = (tempfile::tempdir().unwrap(), Pair::fresh());
+    plan.certificate = Some(Certificate::read(pair.write(folder.path()), Metrics::new()).unwrap());
+    let site = plan.start().await;
+    let client = trusting(&[&pair], &[&TLS13], &["http/1.1"]);
+    let mut stream = connect(&client, site.address).await.unwrap();
+    stream.write_all(request_head("GET", &site.recording(), &[], b"").as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    assert!(Answer::parse(&bytes, false).0.body == noise(LENGTH), "TLS");
+
+    let (_bucket, site) = relaying().await;
+    let mut client = http2::Http2::connect(site.address).await;
+    let answer = client.get(&site.recording(), &[]).await;
+    let (body, reason) = http2::read(answer.into_body()).await;
+    assert!(reason.is_none() && body == noise(LENGTH), "HTTP/2");
+
+    let answer = site.get(&site.recording(), &[("Range", "bytes=0-99999,2000000-2099999")]).await;
+    for part in [&noise(LENGTH)[..100_000], &noise(LENGTH)[2_000_000..2_100_000]] {
+        assert!(answer.body.windows(part.len()).any(|window| window == part), "several ranges");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_http_1_0_is_byte_exact() {
+    let (_bucket, site) = relaying().await;
+    let head = format!("GET {} HTTP/1.0\r\nHost: localhost\r\n\r\n", site.recording());
+    let bytes = site.client().exchange(head.as_bytes()).await;
+    assert!(Answer::parse(&bytes, false).0.body == noise(LENGTH));
+}
+
+#[tokio::test]
+async fn many_at_once_each_get_their_own() {
+    let (_bucket, site) = relaying().await;
+    let (site, all) = (Arc::new(site), Arc::new(noise(LENGTH)));
+    let downloads = (0..40_usize).map(|at| {
+        let (site, all) = (Arc::clone(&site), Arc::clone(&all));
+        tokio::spawn(async move {
+            let (first, last) = (at * 7_001, LENGTH - 1 - at * 3_001);
+            let answer = site.get(&site.recording(), &[("Range", &format!("bytes={first}-{last}"))]).await;
+            assert!(answer.body == all[first..=last], "{first}-{last}");
+        })
+    });
+    for download in downloads.collect::<Vec<_>>() {
+        download.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_breaks_on_its_way_through_is_made_whole() {
+    let (bucket, site) = relaying().await;
+    for acts in [
+        &[Act::CutAfter(1_000_000)][..],
+        &[Act::ResetAfter(1_000_000)],
+        &[Act::StallAfter(1_000_000)],
+        &[Act::CutAfter(LENGTH - 1)],
+        &[Act::CutAfter(200_000), Act::Status(503, "SlowDown"), Act::StallAfter(300_000), Act::CutAfter(0)],
+        &[Act::CutAfter(20_000), Act::HintFirst],
+        // What is left is too short to be worth a pipe.
+        &[Act::CutAfter(LENGTH - 30_000), Act::CutAfter(10_000)],
+        &[Act::Drips(70_000), Act::Serve],
+        &[Act::Drips(1_000_000), Act::Serve],
+        &[Act::Late(Duration::from_millis(100)), Act::CutAfter(1_500_000), Act::Drips(100_000)],
+    ] {
+        bucket.play(acts, Act::Serve);
+        let answer = download(&site).await;
+        assert_eq!((answer.status, answer.complete), (200, true), "{acts:?}: {} bytes", answer.body.len());
+        assert!(answer.body == noise(LENGTH), "{acts:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_resumption_asks_for_the_missing_bytes_alone() {
+    let (bucket, site) = relaying().await;
+    bucket.play(&[Act::CutAfter(1_000_000), Act::CutAfter(500_000)], Act::Serve);
+    assert!(download(&site).await.complete);
+    let heads = bucket.heads.lock().unwrap().clone();
+    let ranges: Vec<_> = heads.iter().map(|head| head.to_lowercase()).collect();
+    let last = LENGTH - 1;
+    assert_eq!(ranges.len(), 3);
+    assert!(ranges[1].contains(&format!("range: bytes=1000000-{last}\r\n")), "{}", ranges[1]);
+    assert!(ranges[2].contains(&format!("range: bytes=1500000-{last}\r\n")), "{}", ranges[2]);
+    counted(&site, "webhook_assets_store_resumed_total 2").await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_completed_breaks_the_connection() {
+    for act in [Act::CutAfter(1_000_000), Act::ResetAfter(1_000_000), Act::StallAfter(1_000_000)] {
+        let (bucket, mut plan) = planned(LENGTH).await;
+        plan.store.resume_tries = 0;
+        let site = plan.start().await;
+        bucket.play(&[act], Act::Serve);
+        let answer = download(&site).await;
+        assert_eq!((answer.status, answer.complete), (200, false), "{act:?}");
+        assert!(noise(LENGTH).starts_with(&answer.body), "{act:?}: wrong bytes");
+        counted(&site, "webhook_assets_bodies_total{asset=\"recording\",ending=\"store_failed\"} 1").await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_replaced_on_its_way_through_breaks_the_connection() {
+    let (bucket, site) = relaying().await;
+    bucket.play(&[Act::CutAfter(1_000_000), Act::Late(Duration::from_millis(200))], Act::Serve);
+    let replaced = async {
+        while bucket.requests.load(Ordering::SeqCst) < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        bucket.replace();
+    };
+    let (answer, ()) = tokio::join!(download(&site), replaced);
+    assert!(!answer.complete && noise(LENGTH).starts_with(&answer.body), "{} bytes", answer.body.len());
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_holds_the_store_back() {
+    // More than the kernel holds on both sides.
+    const LONG: usize = 48 << 20;
+    let (bucket, plan) = planned(LONG).await;
+    let site = plan.start().await;
+    let mut client = SlowClient::get(site.address, &site.recording(), &[]).await;
+    client.read_the_head().await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(bucket.whole.load(Ordering::SeqCst), 0, "the store is not asked for what nobody takes");
+    client.read_to_the_end().await;
+    assert!(Answer::parse(&client.bytes, false).0.body == noise(LONG));
+    counted(&site, &format!("webhook_assets_sent_bytes_total{{asset=\"recording\"}} {LONG}")).await;
+}
+
+#[tokio::test]
+async fn who_leaves_early_is_counted_and_spoils_nothing_for_others() {
+    const LONG: usize = 48 << 20;
+    let (_bucket, plan) = planned(LONG).await;
+    let site = plan.start().await;
+    for at in 1..=20 {
+        let mut client = SlowClient::get(site.address, &site.recording(), &[]).await;
+        client.read_the_head().await;
+        drop(client);
+        let left = "webhook_assets_bodies_total{asset=\"recording\",ending=\"client_left\"}";
+        counted(&site, &format!("{left} {at}")).await;
+    }
+    let sent = site.metrics.render();
+    let sent = sent
+        .lines()
+        .find_map(|line| line.strip_prefix("webhook_assets_sent_bytes_total{asset=\"recording\"} "));
+    assert!(sent.unwrap().parse::<usize>().unwrap() < 20 * LONG, "{sent:?}");
+    let answer = site.get(&site.recording(), &[("Range", "bytes=1000000-3999999")]).await;
+    assert!(answer.body == noise(LONG)[1_000_000..4_000_000]);
+}
+
+#[tokio::test]
+async fn one_connection_serves_one_request_after_the_other() {
+    for length in [0, 1, 8_000, 100_000, LENGTH] {
+        let (bucket, plan) = planned(length).await;
+        let site = plan.start().await;
+        for _ in 0..5 {
+            assert!(download(&site).await.body == noise(length), "{length}");
+            assert_eq!(site.head(&site.recording(), &[]).await.status, 200);
+            bucket.play(&[Act::Status(404, "NoSuchKey")], Act::Serve);
+            assert_eq!(site.get(&site.recording(), &[]).await.status, 404);
+        }
+        assert_eq!(bucket.connections.load(Ordering::SeqCst), 1, "{length}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_or_spoilt_while_it_waits_is_not_used_again() {
+    for length in [8_000, LENGTH] {
+        for act in
+            [Act::ServeAndClose, Act::SayClose, Act::AsOf1996, Act::RunsOverBy(1), Act::RunsOverBy(300_000)]
+        {
+            let (bucket, plan) = planned(length).await;
+            let site = plan.start().await;
+            bucket.play(&[act, act], act);
+            for _ in 0..3 {
+                let answer = download(&site).await;
+                assert!(
+                    answer.complete && answer.body == noise(length),
+                    "{act:?}: {} bytes",
+                    answer.body.len()
+                );
+                tokio::time::sleep(Duration::from_millis(40)).await;
+            }
+            assert_eq!(bucket.requests.load(Ordering::SeqCst), 3, "{act:?}: nothing is asked twice");
+            assert_eq!(bucket.connections.load(Ordering::SeqCst), 3, "{act:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn answers_that_are_framed_otherwise_are_understood_too() {
+    let (bucket, site) = relaying().await;
+    for (act, status) in [
+        (Act::HintFirst, 200),
+        (Act::AsOf1996, 200),
+        (Act::Chunked(404, "NoSuchKey"), 404),
+        (Act::Chunked(404, "NoSuchBucket"), 502),
+        (Act::Chunked(403, "SignatureDoesNotMatch"), 502),
+    ] {
+        bucket.play(&[], act);
+        let answer = download(&site).await;
+        assert_eq!(answer.status, status, "{act:?}");
+        assert!(status != 200 || answer.body == noise(LENGTH), "{act:?}");
+    }
+    bucket.play(&[Act::Chunked(503, "SlowDown"), Act::HintFirst], Act::Serve);
+    assert!(download(&site).await.body == noise(LENGTH));
+}
