@@ -54,15 +54,16 @@ impl Relayed {
             None => return Poll::Ready(None),
         };
         self.owed = self.owed.saturating_sub(passed.length());
-        let (pipe, length) = match passed {
+        let all = passed.length();
+        let (start, pipe, length) = match passed {
             Passed::Read(bytes) => return Poll::Ready(Some(Ok(bytes))),
-            Passed::Piped(pipe, length) => (pipe, length),
+            Passed::Piped(start, pipe, length) => (start, pipe, length),
         };
         let escort = tracker.take_if(|_| self.owed == 0).map(|mut tracker| {
-            tracker.sends(length as u64);
+            tracker.sends(all);
             tracker as Box<dyn Escort>
         });
-        let handed_over = self.files.hand_over_pipe(pipe, length, escort);
+        let handed_over = self.files.hand_over_pipe(start, pipe, length, escort);
         Poll::Ready(Some(
             handed_over.ok_or_else(|| {
                 std::io::Error::other("what was handed over before is still under way").into()

@@ -14,7 +14,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::outlet::Outlet;
 
@@ -44,27 +44,35 @@ impl Files {
         escort: Option<Box<dyn Escort>>,
     ) -> Option<Bytes> {
         let length = usize::try_from(piece.end.checked_sub(piece.start)?).ok()?;
-        self.begin(Source::File(Arc::clone(file), piece.start), length, escort)
+        self.begin(Bytes::new(), Source::File(Arc::clone(file), piece.start), length, escort)
     }
 
-    /// The same for `length` bytes that wait in a pipe. They are all that is in it.
+    /// The same for these bytes and `length` more that wait in a pipe. They are all that is in it.
     #[must_use]
     pub fn hand_over_pipe(
         &self,
+        start: Bytes,
         pipe: Arc<impl PipeEnd>,
         length: usize,
         escort: Option<Box<dyn Escort>>,
     ) -> Option<Bytes> {
-        self.begin(Source::Pipe(pipe), length, escort)
+        let length = start.len().checked_add(length)?;
+        self.begin(start, Source::Pipe(pipe), length, escort)
     }
 
-    fn begin(&self, source: Source, length: usize, escort: Option<Box<dyn Escort>>) -> Option<Bytes> {
+    fn begin(
+        &self,
+        start: Bytes,
+        source: Source,
+        length: usize,
+        escort: Option<Box<dyn Escort>>,
+    ) -> Option<Bytes> {
         let stand_in = NOTHING.get(..length).filter(|bytes| !bytes.is_empty())?;
         let mut under_way = self.0.files.lock();
         if under_way.is_some() {
             return None;
         }
-        *under_way = Some(Piece { source, left: length, next: address(stand_in), escort });
+        *under_way = Some(Piece { start, source, left: length, next: address(stand_in), escort });
         self.0.files.any.store(true, Ordering::Release);
         Some(NOTHING.slice(..length))
     }
@@ -117,11 +125,38 @@ impl Source {
 /// The piece that is under way on a connection.
 #[derive(Debug)]
 struct Piece {
+    /// What comes before the source's bytes.
+    start: Bytes,
     source: Source,
+    /// How many bytes of both are left.
     left: usize,
     /// The address of what stands for the next byte.
     next: usize,
     escort: Option<Box<dyn Escort>>,
+}
+
+#[cfg(target_os = "linux")]
+impl Piece {
+    /// Writes what stands before the piece, and its start.
+    fn write_start(&self, socket: impl AsFd, before: &[IoSlice<'_>]) -> io::Result<usize> {
+        use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+
+        // MORE: the kernel puts the source's first bytes into the same packet.
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+        let mut nothing_beside = SendAncillaryBuffer::default();
+        if self.start.is_empty() {
+            return Ok(sendmsg(socket, before, &mut nothing_beside, flags)?);
+        }
+        let parts: Vec<_> = before.iter().copied().chain([IoSlice::new(&self.start)]).collect();
+        Ok(sendmsg(socket, &parts, &mut nothing_beside, flags)?)
+    }
+
+    /// So many bytes of it have gone.
+    fn advance(&mut self, count: usize) {
+        self.start.advance(count.min(self.start.len()));
+        self.next += count;
+        self.left = self.left.saturating_sub(count);
+    }
 }
 
 impl Drop for Piece {
@@ -174,20 +209,17 @@ impl UnderWay {
     /// Writes what stands before the piece, and as much of the piece as the socket takes. Returns the bytes of both.
     ///
     /// # Errors
-    /// Those of the socket and the file; [`io::ErrorKind::UnexpectedEof`] if the file has become shorter.
+    /// Those of the socket and the source; [`io::ErrorKind::UnexpectedEof`] if a file has become shorter.
     #[cfg(target_os = "linux")]
     pub(super) fn write(&self, socket: impl AsFd, before: &[IoSlice<'_>]) -> io::Result<usize> {
-        use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
-
         let mut under_way = self.lock();
         let Some(piece) = under_way.as_mut() else { return Err(lost()) };
         let head: usize = before.iter().map(|bytes| bytes.len()).sum();
         let mut written = 0;
-        if head > 0 {
-            // MORE: the kernel puts the piece's first bytes into the same packet.
-            let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-            written = sendmsg(&socket, before, &mut SendAncillaryBuffer::default(), flags)?;
-            if written < head {
+        if head > 0 || !piece.start.is_empty() {
+            written = piece.write_start(&socket, before)?;
+            piece.advance(written.saturating_sub(head));
+            if written < head || !piece.start.is_empty() {
                 return Ok(written);
             }
         }
@@ -195,8 +227,7 @@ impl UnderWay {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => {
                 written += count;
-                piece.next += count;
-                piece.left = piece.left.saturating_sub(count);
+                piece.advance(count);
             }
             Err(rustix::io::Errno::AGAIN) if written > 0 => {}
             Err(error) => return Err(error.into()),
@@ -258,6 +289,38 @@ mod tests {
         assert_eq!(nothing.files.place(&[IoSlice::new(b"head")]).unwrap(), None);
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_waits_in_a_pipe_goes_behind_its_start_however_little_the_socket_takes() {
+        use std::io::{Read, Write};
+
+        let (mut client, socket) = std::os::unix::net::UnixStream::pair().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let (out, into) = rustix::pipe::pipe().unwrap();
+        let noise: Vec<u8> =
+            (0..300_000_u32).map(|at| at.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect();
+        std::fs::File::from(into).write_all(&noise[240_000..]).unwrap();
+        let outlet = Outlet::new();
+        let start = Bytes::copy_from_slice(&noise[5..240_000]);
+        let mut bytes = Files::through(&outlet).hand_over_pipe(start, Arc::new(out), 60_000, None).unwrap();
+        let (mut before, mut received) = (&noise[..5], Vec::new());
+        while !bytes.is_empty() {
+            assert_eq!(Files::through(&outlet).left(), bytes.len() as u64);
+            let written = [IoSlice::new(before), IoSlice::new(&bytes)];
+            assert_eq!(outlet.files.place(&written).unwrap(), Some(1));
+            if let Ok(count) = outlet.files.write(&socket, &written[..1]) {
+                bytes.advance(count - before.len());
+                before = &[];
+            }
+            let mut some = [0; 10_000];
+            let count = client.read(&mut some).unwrap();
+            received.extend_from_slice(&some[..count]);
+        }
+        drop(socket);
+        client.read_to_end(&mut received).unwrap();
+        assert!(outlet.files.is_empty() && received == noise);
+    }
+
     #[test]
     fn one_piece_is_under_way_at_a_time_and_none_is_too_long() {
         let (outlet, _bytes) = handed_over(100);
@@ -267,6 +330,8 @@ mod tests {
         assert!(files.hand_over(&file, 0..LONGEST as u64 + 1, None).is_none());
         assert!(files.hand_over(&file, 3..3, None).is_none());
         assert!(files.hand_over(&file, std::ops::Range { start: 4, end: 3 }, None).is_none());
+        let pipe = rustix::pipe::pipe().unwrap().0;
+        assert!(files.hand_over_pipe(Bytes::from_static(b"x"), Arc::new(pipe), LONGEST, None).is_none());
         assert_eq!(files.left(), 0);
     }
 }

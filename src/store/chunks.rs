@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult, GetResultPayload};
 
@@ -24,9 +24,6 @@ use crate::telemetry::metrics::StoreOperation;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// What is waited for between two chunks.
-const MORE: &str = "more bytes";
-
 pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>;
 
 /// How much has to be left of a body for a pipe to be worth its trouble, in bytes.
@@ -37,8 +34,9 @@ const LONG: u64 = 64 * 1024;
 pub enum Passed {
     /// Bytes.
     Read(Bytes),
-    /// So many bytes, which wait in a pipe. It is empty again before more is asked for, or all of it is given up.
-    Piped(Arc<Pipe>, usize),
+    /// Bytes, if any, and so many more behind them, which wait in a pipe. It is empty again before more is asked for, or
+    /// all of it is given up.
+    Piped(Bytes, Arc<Pipe>, usize),
 }
 
 impl Passed {
@@ -47,7 +45,7 @@ impl Passed {
     pub fn length(&self) -> u64 {
         match self {
             Self::Read(bytes) => bytes.len() as u64,
-            Self::Piped(_, length) => *length as u64,
+            Self::Piped(start, _, length) => (start.len() + length) as u64,
         }
     }
 }
@@ -190,17 +188,23 @@ impl Chunks {
 
     /// What comes next, in a pipe where it can be, for whoever has no need to read it; `None` at the end.
     pub async fn pass(&mut self) -> Option<Result<Passed, StoreError>> {
-        while self.first.is_none() && self.can_be_piped() {
+        let waited = self.source.patience.stall;
+        while self.can_be_piped() {
             let Some((tap, pipe)) = self.rest.through_pipe() else { break };
-            let waited = self.source.patience.stall;
-            let filled = match tokio::time::timeout(waited, tap.fill(&pipe)).await {
-                Ok(filled) => filled.map_err(StoreError::from),
-                Err(_) => Err(StoreError::TimedOut { waited, for_what: MORE }),
+            let filled = match &self.first {
+                None => in_time(waited, tap.fill(&pipe)).await.and_then(|filled| Ok(filled?)),
+                // What is here already goes along; nobody waits for more.
+                Some(_) => match tap.fill(&pipe).now_or_never() {
+                    Some(Ok(length)) => Ok(length),
+                    // If that has failed, so will the next.
+                    _ => break,
+                },
             };
             match filled {
                 Ok(length) => {
                     self.arrived(length);
-                    return Some(Ok(Passed::Piped(pipe, length)));
+                    let start = self.first.take().unwrap_or_default();
+                    return Some(Ok(Passed::Piped(start, pipe, length)));
                 }
                 Err(error) => {
                     if let Err(error) = self.resume(error).await {
@@ -235,14 +239,10 @@ impl Chunks {
         }
     }
 
-    /// The deadline runs only while this is polled: a slow reader never sets it off.
     async fn next_piece(&mut self) -> Result<Bytes, StoreError> {
         let waited = self.source.patience.stall;
         loop {
-            let piece = tokio::time::timeout(waited, self.rest.next())
-                .await
-                .map_err(|_| StoreError::TimedOut { waited, for_what: MORE })?;
-            let Some(piece) = piece else {
+            let Some(piece) = in_time(waited, self.rest.next()).await? else {
                 return Err(StoreError::broken("the store ended the object before its announced length"));
             };
             let piece = piece?;
@@ -287,6 +287,12 @@ impl Chunks {
             }
         }
     }
+}
+
+/// What arrives in time. The deadline runs only while this is polled: a slow reader never sets it off.
+async fn in_time<T>(waited: Duration, arriving: impl Future<Output = T>) -> Result<T, StoreError> {
+    let arrived = tokio::time::timeout(waited, arriving).await;
+    arrived.map_err(|_| StoreError::TimedOut { waited, for_what: "more bytes" })
 }
 
 /// The bytes `wanted`, if it still is the same object. Its tag is compared here: some stores ignore If-Match, and a tag

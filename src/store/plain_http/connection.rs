@@ -3,19 +3,17 @@
 use std::io;
 use std::sync::{Arc, Weak};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::uri::Authority;
 use object_store::client::{HttpError, HttpErrorKind, HttpRequest, HttpResponse};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::body::Arriving;
-use super::head::{self, Answer, Head};
+use super::head::{self, Head};
 use super::pool::Pool;
 use super::{failed, odd};
-
-/// How much is read at first: the head, and with it all of what is short.
-const FIRST: usize = 16 * 1024;
+use crate::store::buffers::{Buffer, SHORT};
 
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -63,24 +61,33 @@ impl Connection {
         request: &HttpRequest,
     ) -> Result<HttpResponse, Unanswered> {
         self.stream.write_all(head).await.map_err(|_| Unanswered::Closed)?;
-        let mut arrived = BytesMut::with_capacity(FIRST);
-        loop {
-            match self.stream.read_buf(&mut arrived).await {
-                Ok(count) if count > 0 => {}
-                Ok(_) if !arrived.is_empty() => {
-                    return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-                }
-                Err(error) if !arrived.is_empty() => return Err(error.into()),
-                _ => return Err(Unanswered::Closed),
+        let arrived = self.first_bytes().await?;
+        match head::of_answer(&arrived, request.method()) {
+            Some(head) => Ok(self.answer(head, &arrived)),
+            None => {
+                let answer = odd::read(self.stream, arrived, &self.host, request.clone()).await;
+                answer.map_err(Unanswered::Failed)
             }
-            let bytes = arrived.freeze();
-            match head::of_answer(&bytes, request.method()) {
-                Answer::Beginning => arrived = BytesMut::from(bytes),
-                Answer::Plain(head) => return Ok(self.answer(head, &bytes)),
-                Answer::Odd => {
-                    let answer = odd::read(self.stream, bytes, &self.host, request.clone()).await;
-                    return answer.map_err(Unanswered::Failed);
-                }
+        }
+    }
+
+    /// The first bytes of the answer: enough to judge it by, unless its head is very long.
+    async fn first_bytes(&self) -> Result<Bytes, Unanswered> {
+        self.stream.readable().await?;
+        let mut buffer = Buffer::of(SHORT);
+        let mut filled = 0;
+        loop {
+            let room = buffer.room().get_mut(filled..).unwrap_or_default();
+            match self.stream.try_read(room) {
+                Ok(count) if count > 0 => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.stream.readable().await?,
+                _ if filled == 0 => return Err(Unanswered::Closed),
+                Ok(_) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                Err(error) => return Err(error.into()),
+            }
+            let arrived = buffer.room().get(..filled).unwrap_or_default();
+            if filled == SHORT || (filled > 0 && head::is_enough(arrived)) {
+                return Ok(buffer.freeze(filled));
             }
         }
     }

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{Method, StatusCode};
+use memchr::memchr_iter;
 use object_store::client::HttpRequest;
 
-/// The longest head of an answer that is read here, in bytes and in fields.
-pub(super) const LONGEST: usize = 16 * 1024;
+/// How many fields the head of an answer may have that is read here.
 const MOST_FIELDS: usize = 64;
 
 /// The head of a request without a body. On a connection of its own the target is a path (RFC 9112 §3.2.1).
@@ -27,18 +27,14 @@ pub(super) fn of_request(request: &HttpRequest, host: &Authority) -> Vec<u8> {
     head
 }
 
-/// What has arrived of an answer.
-#[derive(Debug)]
-pub(super) enum Answer {
-    /// Not yet all of its head.
-    Beginning,
-    /// A head, and behind it a body of known length.
-    Plain(Head),
-    /// Something that is left to hyper: another framing, another version, or no HTTP at all.
-    Odd,
+/// Whether so much of an answer can be judged: all of its head is there, or it is not one of HTTP.
+pub(super) fn is_enough(arrived: &[u8]) -> bool {
+    let is_http = arrived.iter().zip(b"HTTP/").all(|(byte, expected)| byte == expected);
+    let mut ends = memchr_iter(b'\n', arrived).filter_map(|at| arrived.get(at + 1..));
+    !is_http || ends.any(|behind| behind.starts_with(b"\n") || behind.starts_with(b"\r\n"))
 }
 
-/// The head of an answer.
+/// The head of an answer with a body of known length.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) status: StatusCode,
@@ -50,27 +46,19 @@ pub(super) struct Head {
     pub(super) stays: bool,
 }
 
-/// Reads the head of an answer to a request of this method.
-pub(super) fn of_answer(arrived: &Bytes, method: &Method) -> Answer {
+/// Reads the head of an answer to a request of this method. `None` is left to hyper: another framing, another version, or
+/// no HTTP at all.
+pub(super) fn of_answer(arrived: &Bytes, method: &Method) -> Option<Head> {
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
     let mut parsed = httparse::Response::new(&mut fields);
-    let length = match parsed.parse(arrived) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) if arrived.len() < LONGEST => return Answer::Beginning,
-        _ => return Answer::Odd,
-    };
-    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
-    let fields = fields_of(arrived, parsed.headers);
-    let (Some(1), Some(status), Some(fields)) = (parsed.version, status, fields) else { return Answer::Odd };
-    match body_length(status, &fields, method) {
-        Some(body) => {
-            // Whatever else it says of the connection, it is not used again (RFC 9112 §9.3).
-            let stays =
-                fields.get(CONNECTION).is_none_or(|said| said.as_bytes().eq_ignore_ascii_case(b"keep-alive"));
-            Answer::Plain(Head { status, fields, length, body, stays })
-        }
-        None => Answer::Odd,
-    }
+    let Ok(httparse::Status::Complete(length)) = parsed.parse(arrived) else { return None };
+    let status = StatusCode::from_u16(parsed.code?).ok().filter(|_| parsed.version == Some(1))?;
+    let fields = fields_of(arrived, parsed.headers)?;
+    let body = body_length(status, &fields, method)?;
+    // Whatever else it says of the connection, it is not used again (RFC 9112 §9.3).
+    let said = fields.get(CONNECTION).map(HeaderValue::as_bytes);
+    let stays = said.is_none_or(|said| said.eq_ignore_ascii_case(b"keep-alive"));
+    Some(Head { status, fields, length, body, stays })
 }
 
 /// The values share the memory in which they have arrived.
@@ -103,7 +91,7 @@ fn body_length(status: StatusCode, fields: &HeaderMap, method: &Method) -> Optio
 mod tests {
     use super::*;
 
-    fn read(text: &str, method: &Method) -> Answer {
+    fn read(text: &str, method: &Method) -> Option<Head> {
         of_answer(&Bytes::copy_from_slice(text.as_bytes()), method)
     }
 
@@ -127,11 +115,13 @@ mod tests {
     fn a_body_with_a_length_is_plain() {
         let whole = "HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\nETag: \"a\"\r\n\r\n";
         let text = format!("{whole}hello");
-        let Answer::Plain(head) = read(&text, &Method::GET) else { panic!("odd") };
+        let head = read(&text, &Method::GET).unwrap();
         assert_eq!((head.status.as_u16(), head.length, head.body, head.stays), (206, whole.len(), 5, true));
         assert_eq!(head.fields["etag"], "\"a\"");
+        assert!(is_enough(text.as_bytes()) && is_enough(whole.as_bytes()));
         for end in 0..whole.len() {
-            assert!(matches!(read(&text[..end], &Method::GET), Answer::Beginning), "{end}");
+            assert!(!is_enough(&text.as_bytes()[..end]), "{end}");
+            assert!(read(&text[..end], &Method::GET).is_none(), "{end}");
         }
     }
 
@@ -139,7 +129,7 @@ mod tests {
     fn what_can_have_no_body_has_none() {
         for (status, method) in [(200, Method::HEAD), (304, Method::GET), (204, Method::DELETE)] {
             let text = format!("HTTP/1.1 {status} X\r\nContent-Length: 5\r\n\r\n");
-            assert!(matches!(read(&text, &method), Answer::Plain(Head { body: 0, .. })), "{status}");
+            assert_eq!(read(&text, &method).unwrap().body, 0, "{status}");
         }
     }
 
@@ -149,7 +139,7 @@ mod tests {
             [("keep-alive", true), ("Keep-Alive", true), ("close", false), ("x, close", false)]
         {
             let text = format!("HTTP/1.1 200 OK\r\nConnection: {said}\r\nContent-Length: 0\r\n\r\n");
-            let Answer::Plain(head) = read(&text, &Method::GET) else { panic!("odd") };
+            let head = read(&text, &Method::GET).unwrap();
             assert_eq!(head.stays, stays, "{said}");
         }
     }
@@ -169,9 +159,8 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
             "SSH-2.0-OpenSSH\r\n",
         ] {
-            assert!(matches!(read(text, &Method::GET), Answer::Odd), "{text:?}");
+            assert!(is_enough(text.as_bytes()), "{text:?}");
+            assert!(read(text, &Method::GET).is_none(), "{text:?}");
         }
-        let long = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(LONGEST));
-        assert!(matches!(read(&long, &Method::GET), Answer::Odd));
     }
 }
