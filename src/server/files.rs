@@ -14,7 +14,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
 use super::outlet::Outlet;
 
@@ -153,6 +153,8 @@ impl Piece {
 
     /// So many bytes of it have gone.
     fn advance(&mut self, count: usize) {
+        use bytes::Buf;
+
         self.start.advance(count.min(self.start.len()));
         self.next += count;
         self.left = self.left.saturating_sub(count);
@@ -292,6 +294,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn what_waits_in_a_pipe_goes_behind_its_start_however_little_the_socket_takes() {
+        use bytes::Buf;
         use std::io::{Read, Write};
 
         let (mut client, socket) = std::os::unix::net::UnixStream::pair().unwrap();

@@ -3,23 +3,28 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::net::TcpStream;
 
 /// How many bytes a pipe takes. A client that stalls holds as many.
+#[cfg(target_os = "linux")]
 const HOLDS: usize = 256 * 1024;
 
 /// How many pipes a thread keeps for the next ones.
 const KEPT: usize = 16;
 
 /// How many there may be, and are. Whoever gets none copies.
-static MOST: LazyLock<usize> = LazyLock::new(|| {
+#[cfg(target_os = "linux")]
+static MOST: std::sync::LazyLock<usize> = std::sync::LazyLock::new(|| {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     usize::try_from(pipes_at_most(limit.unwrap_or(u64::MAX))).unwrap_or_default()
 });
 static OPEN: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether the kernel, or what stands for one, has refused to fill a pipe: it is not asked again.
+static REFUSED: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static FREE: RefCell<Vec<Arc<Ends>>> = const { RefCell::new(Vec::new()) };
@@ -76,6 +81,9 @@ impl Drop for Ends {
 impl Pipe {
     /// An empty pipe, if there is one to be had.
     pub(super) fn lend() -> Option<Self> {
+        if REFUSED.load(Ordering::Relaxed) {
+            return None;
+        }
         let kept = FREE.with_borrow_mut(Vec::pop);
         kept.or_else(|| Ends::open().map(Arc::new)).map(Self)
     }
@@ -88,9 +96,14 @@ impl Pipe {
 
         let most = usize::try_from(most).unwrap_or(HOLDS).min(HOLDS);
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-        from.try_io(tokio::io::Interest::READABLE, || {
+        let filled = from.try_io(tokio::io::Interest::READABLE, || {
             Ok(splice(from, None, &self.0.into, None, most, flags)?)
-        })
+        });
+        // Nothing was moved then: the body is taken up where it is, and read.
+        if filled.as_ref().is_err_and(is_refusal) {
+            REFUSED.store(true, Ordering::Relaxed);
+        }
+        filled
     }
 
     /// Elsewhere there are no such pipes.
@@ -99,6 +112,14 @@ impl Pipe {
     pub(super) fn fill(&self, _from: &TcpStream, _most: u64) -> io::Result<usize> {
         Err(io::ErrorKind::Unsupported.into())
     }
+}
+
+/// Whether this can never be done here, as opposed to a connection that breaks: sandboxes do not let everything through.
+#[cfg(target_os = "linux")]
+fn is_refusal(error: &io::Error) -> bool {
+    use io::ErrorKind as E;
+
+    matches!(error.kind(), E::InvalidInput | E::PermissionDenied | E::Unsupported)
 }
 
 impl AsFd for Pipe {
@@ -171,6 +192,18 @@ mod tests {
         assert_eq!(pipe.fill(&from, 5).unwrap(), 5);
         drop(pipe);
         assert!(first.upgrade().is_none());
+    }
+
+    #[test]
+    fn a_kernel_that_refuses_is_told_from_a_connection_that_breaks() {
+        use rustix::io::Errno;
+
+        for refused in [Errno::INVAL, Errno::NOSYS, Errno::PERM, Errno::OPNOTSUPP] {
+            assert!(is_refusal(&refused.into()), "{refused}");
+        }
+        for broken in [Errno::CONNRESET, Errno::PIPE, Errno::AGAIN, Errno::TIMEDOUT] {
+            assert!(!is_refusal(&broken.into()), "{broken}");
+        }
     }
 
     #[test]
