@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use object_store::client::{HttpError, HttpErrorKind, HttpResponse, HttpResponseBody};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::connection::Connection;
@@ -91,7 +92,18 @@ impl Tap {
     /// # Errors
     /// If the connection breaks, or ends before the body does.
     pub(in crate::store) async fn fill(&self, pipe: &Pipe) -> io::Result<usize> {
-        poll_fn(|cx| self.rest().poll_take(cx, |stream, left| pipe.fill(stream, left))).await
+        poll_fn(|cx| {
+            self.rest().poll_take(cx, |cx, stream, left| {
+                loop {
+                    std::task::ready!(stream.poll_read_ready(cx))?;
+                    match pipe.fill(stream, left) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        filled => return Poll::Ready(filled),
+                    }
+                }
+            })
+        })
+        .await
     }
 }
 
@@ -108,31 +120,28 @@ impl Rest {
             return Poll::Ready(None);
         }
         let mut chunk = Bytes::new();
-        let taken = std::task::ready!(self.poll_take(cx, |stream, left| {
-            let length = usize::try_from(left.min(CHUNK)).unwrap_or_default();
-            let mut buffer = Buffer::of(length);
-            let count = stream.try_read(buffer.room())?;
+        let taken = std::task::ready!(self.poll_take(cx, |cx, stream, left| {
+            // No buffer waits: there may be many connections and little to read.
+            std::task::ready!(stream.poll_read_ready(cx))?;
+            let mut buffer = Buffer::of(usize::try_from(left.min(CHUNK)).unwrap_or_default());
+            let mut room = ReadBuf::new(buffer.room());
+            std::task::ready!(Pin::new(stream).poll_read(cx, &mut room))?;
+            let count = room.filled().len();
             chunk = buffer.freeze_or_copy(count);
-            Ok(count)
+            Poll::Ready(Ok(count))
         }));
         Poll::Ready(Some(taken.map(|_| chunk)))
     }
 
-    /// Waits until there is something to take, and has so much taken of what is left as is there.
+    /// Has `take` wait for something and take of what is left as much as is there; it says how many bytes.
     fn poll_take(
         &mut self,
         cx: &mut Context<'_>,
-        mut take: impl FnMut(&TcpStream, u64) -> io::Result<usize>,
+        take: impl FnOnce(&mut Context<'_>, &mut TcpStream, u64) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        let taken = loop {
-            let Some(Connection { stream, .. }) = &self.connection else { break Ok(0) };
-            let taken = match std::task::ready!(stream.poll_read_ready(cx)) {
-                Ok(()) => take(stream, self.left),
-                Err(error) => Err(error),
-            };
-            if !taken.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
-                break taken;
-            }
+        let taken = match &mut self.connection {
+            Some(connection) => std::task::ready!(take(cx, &mut connection.stream, self.left)),
+            None => Ok(0),
         };
         // Whatever comes after a failure is not the body.
         let connection = self.connection.take();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use http::uri::Authority;
 use object_store::client::{HttpError, HttpErrorKind, HttpRequest, HttpResponse};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::body::Arriving;
@@ -72,21 +72,19 @@ impl Connection {
     }
 
     /// The first bytes of the answer: enough to judge it by, unless its head is very long.
-    async fn first_bytes(&self) -> Result<Bytes, Unanswered> {
+    async fn first_bytes(&mut self) -> Result<Bytes, Unanswered> {
         self.stream.readable().await?;
         let mut buffer = Buffer::of(SHORT);
         let mut filled = 0;
         loop {
-            let room = buffer.room().get_mut(filled..).unwrap_or_default();
-            match self.stream.try_read(room) {
+            match self.stream.read(buffer.room().get_mut(filled..).unwrap_or_default()).await {
                 Ok(count) if count > 0 => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.stream.readable().await?,
                 _ if filled == 0 => return Err(Unanswered::Closed),
                 Ok(_) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
                 Err(error) => return Err(error.into()),
             }
             let arrived = buffer.room().get(..filled).unwrap_or_default();
-            if filled == SHORT || (filled > 0 && head::is_enough(arrived)) {
+            if filled == SHORT || head::is_enough(arrived) {
                 return Ok(buffer.freeze(filled));
             }
         }
