@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::StoreError;
 use super::buffers::{self, Buffer};
+use super::warm::Warm;
 
 /// How much of a file is read at a time, in bytes. A stalled client holds one such chunk.
 pub(super) const CHUNK: u64 = 16 * 1024;
@@ -23,7 +24,7 @@ const QUICK: u64 = 4 * 1024;
 
 /// How far apart the bytes are that are looked for in the kernel's memory: what it reads, and what it forgets, is of such a
 /// size.
-const READ_AHEAD: u64 = 512 * 1024;
+pub(super) const READ_AHEAD: u64 = 512 * 1024;
 
 /// How much of a file goes to the kernel in one piece, in bytes.
 const PIECE: u64 = 2 << 20;
@@ -33,6 +34,8 @@ const PIECE: u64 = 2 << 20;
 pub struct FileSlice {
     file: Arc<File>,
     range: Range<u64>,
+    /// What is known of where its bytes are.
+    warm: Option<Arc<Warm>>,
     /// How much is read next, and when the chunk before was.
     chunk: u64,
     read_at: Option<Instant>,
@@ -40,12 +43,12 @@ pub struct FileSlice {
 
 impl FileSlice {
     pub(super) fn new(file: File, range: Range<u64>) -> Self {
-        Self::of(Arc::new(file), range)
+        Self { file: Arc::new(file), range, warm: None, chunk: CHUNK, read_at: None }
     }
 
     /// The same of a file that others have open too.
-    pub(super) fn of(file: Arc<File>, range: Range<u64>) -> Self {
-        Self { file, range, chunk: CHUNK, read_at: None }
+    pub(super) fn of(file: Arc<File>, range: Range<u64>, warm: Arc<Warm>) -> Self {
+        Self { file, range, warm: Some(warm), chunk: CHUNK, read_at: None }
     }
 
     /// The file.
@@ -74,7 +77,10 @@ impl FileSlice {
     /// Whether the kernel has these positions in memory, as far as samples tell. What it has not it begins to read.
     #[must_use]
     pub fn is_in_memory(&self, piece: &Range<u64>) -> bool {
-        samples(piece).all(|at| read_from_memory(&self.file, &mut [0], at).is_some())
+        match &self.warm {
+            Some(warm) => warm.has(&self.file, piece),
+            None => samples(piece).all(|at| read_from_memory(&self.file, &mut [0], at).is_some()),
+        }
     }
 
     /// Waits in the blocking pool until the kernel has these positions in memory.
@@ -137,7 +143,7 @@ impl FileSlice {
 }
 
 /// One position for each piece that the kernel reads, and the last.
-fn samples(piece: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
+pub(super) fn samples(piece: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
     let last = piece.end.saturating_sub(1);
     let step = usize::try_from(READ_AHEAD).unwrap_or(usize::MAX);
     (piece.start..last).step_by(step).chain((!piece.is_empty()).then_some(last))

@@ -1,5 +1,6 @@
-//! Local files that were asked for a moment ago stay open, the short ones in memory: asking for one again costs one look
-//! whether its name still leads to the same file, unchanged. Never more than that: what was deleted is gone at once.
+//! Local files that were asked for a moment ago stay open, the short ones in memory: asking for one again costs a question
+//! whether anything has changed ([`Changes`]), or one look whether its name still leads to the same file, unchanged. What
+//! was deleted is gone at once.
 
 use std::fs::File;
 use std::ops::Range;
@@ -13,8 +14,10 @@ use rustix::fs::{AtFlags, Stat, statat};
 use tokio::time::Instant;
 
 use super::Meta;
+use super::changes::Changes;
 use super::file::{self, FileSlice};
 use super::local;
+use super::warm::Warm;
 use crate::asset::AssetRef;
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 
@@ -22,6 +25,10 @@ use crate::clock::{Clock, SystemClock, UnixSeconds};
 /// disk meanwhile.
 const IDLE: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// A file's own name is looked at so often at least. Some changes are told to nobody: those through another name of the same
+/// file, through a memory map, and of what is mounted.
+const BELIEVED: Duration = Duration::from_secs(1);
 
 /// Files up to this many bytes are kept in memory.
 const SHORT: u64 = file::CHUNK;
@@ -41,6 +48,7 @@ pub struct Held {
     path: Box<str>,
     mark: Mark,
     file: Arc<File>,
+    warm: Arc<Warm>,
     /// All of it, if it is short.
     bytes: Option<Bytes>,
     /// What is known of it.
@@ -75,7 +83,7 @@ impl Held {
             let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
             return (start <= end && end <= bytes.len()).then(|| HeldBytes::Read(bytes.slice(start..end)));
         }
-        let slice = FileSlice::of(Arc::clone(&self.file), range.clone());
+        let slice = FileSlice::of(Arc::clone(&self.file), range.clone(), Arc::clone(&self.warm));
         (files && slice.is_in_memory(&slice.piece())).then_some(HeldBytes::Open(slice))
     }
 }
@@ -105,14 +113,31 @@ pub(super) struct HeldFiles(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     root: Arc<File>,
+    /// If the kernel tells.
+    changes: Option<Changes>,
     files: Mutex<Files>,
 }
 
 #[derive(Debug)]
 struct Files {
-    held: LruCache<AssetRef, (Arc<Held>, Instant)>,
+    held: LruCache<AssetRef, Entry>,
     /// Whether somebody closes those that are idle.
     attended: bool,
+}
+
+/// A file that is held.
+#[derive(Debug)]
+struct Entry {
+    held: Arc<Held>,
+    used: Instant,
+    /// When its name was looked at, and at which number of [`Changes`].
+    looked: Option<(Instant, u64)>,
+}
+
+impl Entry {
+    fn is_believed(&self, now: Instant, number: Option<u64>) -> bool {
+        self.looked.is_some_and(|(at, then)| Some(then) == number && now - at < BELIEVED)
+    }
 }
 
 impl HeldFiles {
@@ -121,21 +146,28 @@ impl HeldFiles {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let most = usize::try_from(held_at_most(limit.unwrap_or(u64::MAX))).ok()?;
         let files = Mutex::new(Files { held: LruCache::new(most), attended: false });
-        local::is_of_this_machine(root).then(|| Self(Arc::new(Shared { root: Arc::clone(root), files })))
+        let root = Arc::clone(root);
+        local::is_of_this_machine(&root)
+            .then(|| Self(Arc::new(Shared { changes: Changes::below(&root), root, files })))
     }
 
     /// The asset's file, if that can be had without waiting for a disk.
-    pub(super) fn get(&self, asset: AssetRef) -> Option<Arc<Held>> {
-        let now = Instant::now();
-        let found = self.0.files().held.get_mut(&asset).map(|(held, used)| {
-            *used = now;
-            Arc::clone(held)
+    pub(super) fn get(&self, asset: AssetRef, now: Instant) -> Option<Arc<Held>> {
+        // Before the name is looked at: what changes behind it counts for the next time.
+        let number = self.0.changes.as_ref().and_then(Changes::number);
+        let found = self.0.files().held.get_mut(&asset).map(|entry| {
+            entry.used = now;
+            (Arc::clone(&entry.held), entry.is_believed(now, number))
         });
         match found {
-            Some(held) if self.0.is_unchanged(&held) => Some(held),
+            Some((held, true)) => Some(held),
+            Some((held, false)) if self.0.is_unchanged(&held) => {
+                self.0.looked_at(asset, now, number);
+                Some(held)
+            }
             Some(_) => {
                 self.forget(asset);
-                None
+                self.open(asset, now)
             }
             None => self.open(asset, now),
         }
@@ -152,7 +184,7 @@ impl HeldFiles {
         let held = Arc::new(Held::of(path, file, &found)?);
         let attended = {
             let mut files = self.0.files();
-            files.held.insert(asset, (Arc::clone(&held), now));
+            files.held.insert(asset, Entry { held: Arc::clone(&held), used: now, looked: None });
             std::mem::replace(&mut files.attended, true)
         };
         if !attended {
@@ -165,6 +197,13 @@ impl HeldFiles {
 impl Shared {
     fn files(&self) -> MutexGuard<'_, Files> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn looked_at(&self, asset: AssetRef, now: Instant, number: Option<u64>) {
+        let Some(number) = number else { return };
+        if let Some(entry) = self.files().held.get_mut(&asset) {
+            entry.looked = Some((now, number));
+        }
     }
 
     /// Whether the name still leads to this file, in this state.
@@ -192,8 +231,9 @@ impl Held {
             }
             Some(Bytes::from(bytes))
         };
-        let fields = HeldFields::default();
-        Some(Self { path: path.into(), mark: Mark::from(&stat), file: Arc::new(file), bytes, meta, fields })
+        let warm = Arc::new(Warm::new(meta.size));
+        let (mark, fields) = (Mark::from(&stat), HeldFields::default());
+        Some(Self { path: path.into(), mark, file: Arc::new(file), warm, bytes, meta, fields })
     }
 }
 
@@ -204,7 +244,7 @@ async fn close_the_idle(shared: Weak<Shared>) {
         let Some(shared) = shared.upgrade() else { return };
         let mut files = shared.files();
         let idle =
-            |files: &Files| files.held.iter().next().is_some_and(|(_, (_, used))| used.elapsed() > IDLE);
+            |files: &Files| files.held.iter().next().is_some_and(|(_, entry)| entry.used.elapsed() > IDLE);
         while idle(&files) {
             files.held.remove_lru();
         }
@@ -233,37 +273,73 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_nobody_asks_for_is_closed() {
         let (_folder, files) = folder_with(&[1; 20_000]);
-        let held = files.get(ASSET).unwrap();
+        let held = files.get(ASSET, Instant::now()).unwrap();
         tokio::time::sleep(IDLE / 2).await;
-        assert!(Arc::ptr_eq(&held, &files.get(ASSET).unwrap()), "asked for again, it is the same");
+        assert!(
+            Arc::ptr_eq(&held, &files.get(ASSET, Instant::now()).unwrap()),
+            "asked for again, it is the same"
+        );
         tokio::time::sleep(IDLE - Duration::from_secs(1)).await;
-        assert!(Arc::ptr_eq(&held, &files.get(ASSET).unwrap()));
+        assert!(Arc::ptr_eq(&held, &files.get(ASSET, Instant::now()).unwrap()));
         drop(held);
         tokio::time::sleep(IDLE + 2 * LOOK_EVERY).await;
         assert!(files.0.files().held.is_empty());
-        assert!(files.get(ASSET).is_some() && files.0.files().attended, "and again from the start");
+        assert!(
+            files.get(ASSET, Instant::now()).is_some() && files.0.files().attended,
+            "and again from the start"
+        );
     }
 
     #[tokio::test]
     async fn what_was_deleted_replaced_or_changed_is_not_what_was_held() {
         let (folder, files) = folder_with(&[1; 20_000]);
         let path = folder.path().join(ASSET.object_path());
-        let first = files.get(ASSET).unwrap();
+        let first = files.get(ASSET, Instant::now()).unwrap();
         std::fs::write(folder.path().join("other"), [2; 20_000]).unwrap();
         std::fs::rename(folder.path().join("other"), &path).unwrap();
-        assert!(files.get(ASSET).is_none_or(|held| held.meta.etag != first.meta.etag));
+        assert!(files.get(ASSET, Instant::now()).is_none_or(|held| held.meta.etag != first.meta.etag));
         std::fs::write(&path, [3; 30_000]).unwrap();
-        assert!(files.get(ASSET).is_none_or(|held| held.meta.size == 30_000));
+        assert!(files.get(ASSET, Instant::now()).is_none_or(|held| held.meta.size == 30_000));
         std::fs::remove_file(&path).unwrap();
-        assert!(files.get(ASSET).is_none() && files.0.files().held.is_empty());
+        assert!(files.get(ASSET, Instant::now()).is_none() && files.0.files().held.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_was_looked_at_is_believed_until_something_changes() {
+        let (folder, files) = folder_with(&[1; 20_000]);
+        let believed = || {
+            let entry = files.0.files().held.get(&ASSET).map(|entry| entry.looked);
+            let number = files.0.changes.as_ref().and_then(Changes::number);
+            entry.flatten().is_some_and(|(_, then)| Some(then) == number)
+        };
+        let settle = || {
+            for _ in 0..100 {
+                std::thread::sleep(Duration::from_millis(11));
+                if files.get(ASSET, Instant::now()).is_some() && believed() {
+                    return;
+                }
+            }
+            panic!("never believed");
+        };
+        settle();
+        std::fs::write(folder.path().join("recordings/another"), "2").unwrap();
+        assert!(!believed());
+        settle();
+        let moved = folder.path().join("moved");
+        std::fs::rename(folder.path().join("recordings"), &moved).unwrap();
+        assert!(files.get(ASSET, Instant::now()).is_none(), "its folder was moved away");
+        std::fs::rename(&moved, folder.path().join("recordings")).unwrap();
+        settle();
+        std::fs::remove_file(folder.path().join(ASSET.object_path())).unwrap();
+        assert!(files.get(ASSET, Instant::now()).is_none());
     }
 
     #[tokio::test]
     async fn a_short_file_that_has_just_been_written_is_not_kept_in_memory() {
         let (_folder, files) = folder_with(b"short");
-        assert!(files.get(ASSET).is_none());
+        assert!(files.get(ASSET, Instant::now()).is_none());
         std::thread::sleep(SETTLED + Duration::from_secs(1));
-        let held = files.get(ASSET).unwrap();
+        let held = files.get(ASSET, Instant::now()).unwrap();
         assert!(matches!(held.bytes(&(1..4), false), Some(HeldBytes::Read(bytes)) if bytes == "hor"));
         assert!(held.bytes(&(1..9), false).is_none());
     }

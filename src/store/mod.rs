@@ -4,6 +4,7 @@
 
 mod ahead;
 mod buffers;
+mod changes;
 mod chunks;
 mod config;
 mod error;
@@ -17,6 +18,7 @@ mod plain_http;
 mod sample;
 mod source;
 mod traced;
+mod warm;
 
 pub use chunks::{Chunks, Passed};
 pub use config::{CloudVariables, Config};
@@ -29,10 +31,10 @@ pub use sample::SAMPLE;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
 
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::asset::{AssetKind, AssetRef};
@@ -168,7 +170,7 @@ impl Store {
     pub fn at_hand(&self, grant: &Grant) -> Option<Arc<Held>> {
         let held = self.held.as_ref().filter(|_| grant.asset().id != SAMPLE && self.source.gate.is_open())?;
         let started = Instant::now();
-        let found = held.get(grant.asset())?;
+        let found = held.get(grant.asset(), started)?;
         self.source.metrics.store_answered(StoreOperation::Get, started.elapsed(), None);
         Some(found)
     }

@@ -1,0 +1,81 @@
+//! Which parts of an open file the kernel had in memory a moment ago. Asking it takes a system call for every half mebibyte;
+//! what was just sent it does not forget so soon.
+
+use std::fs::File;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::file::{READ_AHEAD, read_from_memory, samples};
+
+/// For how long an answer of the kernel is believed. A part that it does forget within this time is waited for where it is
+/// sent, as everywhere else.
+const BELIEVED: Duration = Duration::from_millis(250);
+
+/// What is known of a file's parts, each as long as what the kernel reads at a time.
+#[derive(Debug)]
+pub(super) struct Warm {
+    began: Instant,
+    /// For each part, when it was last in memory: milliseconds since the beginning and one; 0 if it was not seen there.
+    seen: Box<[AtomicU64]>,
+}
+
+impl Warm {
+    /// Of a file of `size` bytes, of which nothing is known.
+    pub(super) fn new(size: u64) -> Self {
+        let parts = usize::try_from(size.div_ceil(READ_AHEAD)).unwrap_or_default();
+        Self { began: Instant::now(), seen: (0..parts).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    /// Whether the kernel has these positions of `file` in memory, or had a moment ago. What it has not it begins to read.
+    pub(super) fn has(&self, file: &File, piece: &Range<u64>) -> bool {
+        let now = self.began.elapsed();
+        let stamp = u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        let believed = u64::try_from(BELIEVED.as_millis()).unwrap_or_default();
+        samples(piece).all(|at| {
+            let seen = usize::try_from(at / READ_AHEAD).ok().and_then(|part| self.seen.get(part));
+            let then = seen.map_or(0, |seen| seen.load(Ordering::Relaxed));
+            if then > 0 && stamp.saturating_sub(then) < believed {
+                return true;
+            }
+            let is_there = read_from_memory(file, &mut [0], at).is_some();
+            if let Some(seen) = seen.filter(|_| is_there) {
+                seen.store(stamp, Ordering::Relaxed);
+            }
+            is_there
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn file_of(size: u64) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&vec![1; usize::try_from(size).unwrap()]).unwrap();
+        file
+    }
+
+    #[test]
+    fn what_was_in_memory_a_moment_ago_is_not_asked_for_again_and_later_it_is() {
+        let file = file_of(3 * READ_AHEAD);
+        let warm = Warm::new(3 * READ_AHEAD);
+        assert!(warm.has(&file, &(0..2 * READ_AHEAD)));
+        // The kernel would say no: there is nothing any more.
+        file.set_len(0).unwrap();
+        assert!(warm.has(&file, &(0..2 * READ_AHEAD)));
+        assert!(!warm.has(&file, &(0..3 * READ_AHEAD)), "nobody has asked for the last part before");
+        std::thread::sleep(BELIEVED);
+        assert!(!warm.has(&file, &(0..2 * READ_AHEAD)));
+    }
+
+    #[test]
+    fn positions_behind_the_end_that_was_known_are_asked_for_each_time() {
+        let file = file_of(READ_AHEAD);
+        let warm = Warm::new(0);
+        assert!(warm.has(&file, &(0..10)) && warm.has(&file, &(5..10)));
+        assert!(!warm.has(&file, &(2 * READ_AHEAD..3 * READ_AHEAD)));
+    }
+}
