@@ -79,6 +79,11 @@ impl Cors {
         Self(origins)
     }
 
+    /// Whether it depends on the page what is said.
+    pub(super) fn is_for_some(&self) -> bool {
+        matches!(self.0, AllowedOrigins::Listed(_))
+    }
+
     /// Which of these the page is that asks, if it is one.
     pub(super) fn judge(&self, request: &HeaderMap) -> Permission {
         let allowed = match &self.0 {
@@ -88,7 +93,7 @@ impl Cors {
             }
         };
         Permission {
-            varies: matches!(self.0, AllowedOrigins::Listed(_)),
+            varies: self.is_for_some(),
             allowed,
             preflight: request.keys().any(|name| *name == ACCESS_CONTROL_REQUEST_METHOD),
         }
@@ -104,11 +109,6 @@ pub(super) struct Permission {
 }
 
 impl Permission {
-    /// Whether everybody who asks for a file is told the same.
-    pub(super) fn is_for_all(&self) -> bool {
-        !self.varies && !self.preflight
-    }
-
     /// Adds what a page needs to read this answer, errors included.
     pub(super) fn tell(&self, response: &mut HeaderMap) {
         if self.varies {

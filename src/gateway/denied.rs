@@ -1,9 +1,8 @@
 //! What a client reads whose link opens nothing.
 
 use std::cell::RefCell;
-use std::sync::OnceLock;
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use crate::clock::UnixSeconds;
 use crate::problem::{Document, Problem};
@@ -27,28 +26,16 @@ pub(super) fn denied(denial: &Denial, now: UnixSeconds) -> Problem {
     }
 }
 
-/// What is said of a signature that is not honoured, whatever is wrong with it: its words change once a second.
-pub(super) struct Said {
-    at: UnixSeconds,
-    /// The answer's document.
-    pub(super) document: Document,
-    /// Room for the header fields of its answers.
-    pub(super) fields: OnceLock<HeaderMap>,
-}
-
-impl Said {
-    /// Answers with what is said of this now.
-    pub(super) fn of<T>(denial: &Denial, now: UnixSeconds, answer: impl FnOnce(&Self) -> T) -> T {
-        thread_local! {
-            static SAID: RefCell<Option<Said>> = const { RefCell::new(None) };
-        }
-        SAID.with_borrow_mut(|said| match said {
-            Some(said) if said.at == now => answer(said),
-            _ => answer(said.insert(Self {
-                at: now,
-                document: denied(denial, now).into_document(),
-                fields: OnceLock::new(),
-            })),
-        })
+/// The document of [`denied`], whose words change once a second where the signature is invalid.
+pub(super) fn document_of(denial: &Denial, now: UnixSeconds) -> Document {
+    thread_local! {
+        static SAID: RefCell<Option<(UnixSeconds, Document)>> = const { RefCell::new(None) };
     }
+    if matches!(denial, Denial::Expired { .. }) {
+        return denied(denial, now).into_document();
+    }
+    SAID.with_borrow_mut(|said| match said {
+        Some((then, document)) if *then == now => document.clone(),
+        _ => said.insert((now, denied(denial, now).into_document())).1.clone(),
+    })
 }

@@ -3,6 +3,7 @@
 //! A decision is an `Outcome`; every status and header field is in `respond`. Nothing is read from storage before
 //! the link is verified, and the store takes nothing but the [`Grant`] that verification made.
 
+mod at_once;
 mod body;
 mod config;
 mod cors;
@@ -25,16 +26,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use http::header::{RANGE, USER_AGENT};
-use http::{Method, Request, Response, StatusCode};
+use http::header::{HeaderValue, RANGE, USER_AGENT};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::AssetKind;
 use crate::clock::{Clock, UnixSeconds};
 use crate::keys::KeyringInForce;
-use crate::server::{Answer, Bodies, Client, Files, Handler, Patience};
+use crate::server::{Answer, Bodies, Client, Files, Handler, Patience, PlainRequest};
 use crate::signed_url::{Denial, Grant, Verifier};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
@@ -62,6 +64,8 @@ struct Parts {
     in_flight: Arc<Semaphore>,
     retry_after: Duration,
     told: Arc<Told>,
+    /// What was last said of a bad signature; another thread's words are as good.
+    said: Arc<ArcSwapOption<at_once::Said>>,
 }
 
 impl Gateway {
@@ -84,6 +88,7 @@ impl Gateway {
             in_flight: Arc::new(Semaphore::new(config.requests_in_flight)),
             retry_after: config.retry_after,
             told: Arc::new(Told { metrics, records: Records::default(), downloads: None }),
+            said: Arc::default(),
         }))
     }
 
@@ -125,7 +130,15 @@ impl Gateway {
     ) -> Box<Tracker> {
         let told = &self.0.told;
         let trace = Trace::begin(request, told.records.traces.as_ref());
-        Tracker::new(record_of(request, peer, &told.records), told, patience, trace)
+        let field = |name| request.headers().get(name).map(HeaderValue::as_bytes);
+        let arrived = Arrived {
+            method: request.method().clone(),
+            version: request.version(),
+            target: request.uri().path_and_query().map(|target| target.as_str().as_bytes()),
+            user_agent: field(USER_AGENT),
+            range: field(RANGE),
+        };
+        Tracker::new(arrived.record(peer, &told.records), told, patience, trace)
     }
 
     fn answer(&self, request: Request<Incoming>, client: Client) -> Answer<Body> {
@@ -211,6 +224,15 @@ impl Handler for Gateway {
 
     const BODIES: Bodies = Bodies::Refused;
 
+    fn answer_at_once(
+        &self,
+        request: &PlainRequest<'_>,
+        client: &Client,
+        head: &mut Vec<u8>,
+    ) -> Option<Body> {
+        self.at_once(request, client, head)
+    }
+
     fn answer(&self, request: Request<Incoming>, client: Client) -> Answer<Body> {
         Gateway::answer(self, request, client)
     }
@@ -226,29 +248,39 @@ impl Handler for Gateway {
     }
 }
 
-/// What is known of a request at its beginning; what the client wrote only if it will be written.
-fn record_of(request: &Request<Incoming>, peer: SocketAddr, records: &Records) -> AccessRecord {
-    let target =
-        request.uri().path_and_query().filter(|_| records.access.as_ref().is_some_and(AccessLog::is_on));
-    let audited = records.audit.is_some();
-    let field = |name| request.headers().get(name).map(|value| Foreign::of(value.as_bytes()));
-    AccessRecord {
-        peer,
-        method: request.method().clone(),
-        version: request.version(),
-        request_id: audited.then(RequestId::next),
-        user_agent: (target.is_some() || audited).then(|| field(USER_AGENT)).flatten(),
-        target: target.map(|target| Foreign::of(target.as_str().as_bytes())).unwrap_or_default(),
-        range: audited.then(|| field(RANGE)).flatten(),
-        asset: None,
-        link_expires: None,
-        key_id: None,
-        status: StatusCode::OK,
-        outcome: "ok",
-        length: None,
-        sent: 0,
-        size: None,
-        started: Instant::now(),
-        head_after: Duration::ZERO,
+/// What is known of a request at its beginning.
+struct Arrived<'r> {
+    method: Method,
+    version: Version,
+    target: Option<&'r [u8]>,
+    user_agent: Option<&'r [u8]>,
+    range: Option<&'r [u8]>,
+}
+
+impl<'r> Arrived<'r> {
+    /// Its record. What the client wrote is in it only if it will be written.
+    fn record(self, peer: SocketAddr, records: &Records) -> AccessRecord<'r> {
+        let target = self.target.filter(|_| records.access.as_ref().is_some_and(AccessLog::is_on));
+        let audited = records.audit.is_some();
+        let agent = self.user_agent.filter(|_| target.is_some() || audited);
+        AccessRecord {
+            peer,
+            method: self.method,
+            version: self.version,
+            request_id: audited.then(RequestId::next),
+            user_agent: agent.map(Foreign::of),
+            target: target.map(Foreign::of).unwrap_or_default(),
+            range: self.range.filter(|_| audited).map(Foreign::of),
+            asset: None,
+            link_expires: None,
+            key_id: None,
+            status: StatusCode::OK,
+            outcome: "ok",
+            length: None,
+            sent: 0,
+            size: None,
+            started: Instant::now(),
+            head_after: Duration::ZERO,
+        }
     }
 }

@@ -25,7 +25,14 @@ pub(super) enum Wanted {
 pub(super) fn parse(lines: &GetAll<'_, HeaderValue>) -> Wanted {
     let mut lines = lines.iter();
     let (Some(line), None) = (lines.next(), lines.next()) else { return Wanted::Everything };
-    let spans = line.to_str().ok().and_then(parse_spans).unwrap_or_default();
+    parse_line(line.as_bytes())
+}
+
+/// Reads the value of a field that stands once.
+pub(super) fn parse_line(line: &[u8]) -> Wanted {
+    let visible = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
+    let text = std::str::from_utf8(line).ok().filter(|line| line.as_bytes().iter().all(visible));
+    let spans = text.and_then(parse_spans).unwrap_or_default();
     match spans.as_slice() {
         [] => Wanted::Everything,
         [span] => Wanted::One(*span),

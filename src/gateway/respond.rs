@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 use std::ops::Range;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,14 +15,18 @@ use http::{Response, StatusCode};
 use super::body::{Body, Multipart};
 use super::cors::{Cors, Permission};
 use super::decide::{Content, Outcome, Selected};
-use super::denied::{Said, denied};
+use super::denied::{denied, document_of};
+use super::encoding::Coding;
 use super::range;
 use super::tracker::Tracker;
+use crate::asset::{AssetKind, AssetRef};
 use crate::clock::UnixSeconds;
-use crate::problem::{Document, Problem};
+use crate::problem::Problem;
 use crate::server::Files;
-use crate::signed_url::Denial;
 use crate::store::{Held, HeldBytes, Meta, StoreError};
+
+/// `Cache-Control`, but for the seconds.
+pub(super) const FRESH_FOR: &str = "private, max-age=";
 
 const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
@@ -35,9 +38,6 @@ pub(super) struct Respond {
     head: bool,
     /// The request's header fields made room: the answer's are written into it.
     headers: HeaderMap,
-    cors: Permission,
-    /// Whether they are all there, those that every answer has among them.
-    dressed: bool,
     /// If the connection can send files as they are.
     files: Option<Files>,
     retry_after: Duration,
@@ -52,9 +52,26 @@ impl Respond {
         files: Option<Files>,
         retry_after: Duration,
     ) -> Self {
-        let cors = cors.judge(&headers);
+        let permission = cors.judge(&headers);
         headers.clear();
-        Self { head, headers, cors, dressed: false, files, retry_after }
+        common(&mut headers, &permission);
+        Self { head, headers, files, retry_after }
+    }
+
+    /// An answer to somebody who asked without any header field that matters.
+    pub(super) fn plainly(cors: &Cors) -> Self {
+        Self::new(false, HeaderMap::new(), cors, None, Duration::ZERO)
+    }
+
+    /// The header fields so far.
+    pub(super) fn into_fields(self) -> HeaderMap {
+        self.headers
+    }
+
+    /// The header fields of 200 and 206 that all answers with this state of an asset have, at whatever time from `now` on.
+    pub(super) fn lasting(mut self, asset: AssetRef, meta: &Meta, now: UnixSeconds) -> HeaderMap {
+        self.representation(asset, Coding::Identity, meta, now);
+        self.headers
     }
 
     /// Puts an outcome into words, as of `now`.
@@ -94,7 +111,8 @@ impl Respond {
                 (StatusCode::PARTIAL_CONTENT, self.announced(Body::multipart(parts)))
             }
             Outcome::NotModified { selected, etag, last_modified } => {
-                self.validators(&selected, etag, last_modified, now);
+                self.validators(selected.grant.asset().kind, etag, last_modified, now);
+                self.freshness(&selected, now);
                 (StatusCode::NOT_MODIFIED, Body::none())
             }
             Outcome::Options => {
@@ -103,38 +121,11 @@ impl Respond {
             }
             other => self.problem(&other, now),
         };
-        self.dress();
         tracker.answered(status, word);
         let mut response = Response::new(body.tracked(tracker));
         *response.status_mut() = status;
         *response.headers_mut() = self.headers;
         response
-    }
-
-    /// Adds what every answer says, once.
-    fn dress(&mut self) {
-        if !std::mem::replace(&mut self.dressed, true) {
-            common(&mut self.headers);
-            self.cors.tell(&mut self.headers);
-        }
-    }
-
-    /// Takes the header fields that an earlier answer has left, or has them written and leaves them for the next one,
-    /// where they are `lasting` and the same for whoever asks. Copying them all costs less than adding one after the
-    /// other.
-    fn copy_or(&mut self, left: &OnceLock<HeaderMap>, lasting: bool, write: impl FnOnce(&mut Self)) {
-        let lasting = lasting && self.cors.is_for_all();
-        if let Some(headers) = left.get().filter(|_| lasting) {
-            self.headers = headers.clone();
-            self.dressed = true;
-            return;
-        }
-        write(self);
-        self.dress();
-        if lasting {
-            // If another thread was quicker, its are the same.
-            let _ = left.set(self.headers.clone());
-        }
     }
 
     fn at_hand(
@@ -145,25 +136,15 @@ impl Respond {
         bytes: Option<HeldBytes>,
         now: UnixSeconds,
     ) -> (StatusCode, Body) {
-        let left = if part.is_some() { &held.fields.part } else { &held.fields.whole };
-        // Last-Modified is never later than the answer itself (RFC 9110 §8.8.2.1).
-        self.copy_or(left, held.meta.last_modified <= now, |this| {
-            this.success(selected, &held.meta, now);
-            if let Some(range) = &part {
-                this.headers.insert(CONTENT_RANGE, content_range(range, held.meta.size));
-            }
-            this.headers.insert(CONTENT_LENGTH, HeaderValue::from(held.meta.size));
-        });
-        // What differs from answer to answer, in its place.
-        self.headers.insert(CACHE_CONTROL, max_age(selected, now));
-        let status = match part {
-            None => StatusCode::OK,
+        self.success(selected, &held.meta, now);
+        let (status, length) = match part {
+            None => (StatusCode::OK, held.meta.size),
             Some(range) => {
                 self.headers.insert(CONTENT_RANGE, content_range(&range, held.meta.size));
-                self.headers.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
-                StatusCode::PARTIAL_CONTENT
+                (StatusCode::PARTIAL_CONTENT, range.end - range.start)
             }
         };
+        self.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         let body = match (bytes, &self.files) {
             (Some(HeldBytes::Read(bytes)), _) => Body::from(bytes),
             (Some(HeldBytes::Open(slice)), Some(files)) => Body::of_file(slice, files, true),
@@ -193,37 +174,36 @@ impl Respond {
         }
     }
 
-    /// The header fields of 200 and 206.
+    /// The header fields of 200 and 206. What differs from answer to answer stands behind what does not.
     fn success(&mut self, selected: &Selected, meta: &Meta, now: UnixSeconds) {
-        let asset = selected.grant.asset();
+        self.representation(selected.grant.asset(), selected.coding, meta, now);
+        self.freshness(selected, now);
+    }
+
+    fn representation(&mut self, asset: AssetRef, coding: Coding, meta: &Meta, now: UnixSeconds) {
         self.headers.insert(CONTENT_TYPE, HeaderValue::from_static(asset.kind.media_type()));
         insert(&mut self.headers, CONTENT_DISPOSITION, asset.disposition());
         self.headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        self.validators(selected, selected.coding.etag(&meta.etag), Some(meta.last_modified), now);
+        self.validators(asset.kind, coding.etag(&meta.etag), Some(meta.last_modified), now);
     }
 
-    /// The header fields that 200, 206 and 304 have in common (RFC 9110 §15.4.5).
-    fn validators(
-        &mut self,
-        selected: &Selected,
-        etag: String,
-        modified: Option<UnixSeconds>,
-        now: UnixSeconds,
-    ) {
+    /// The header fields that 200, 206 and 304 have in common (RFC 9110 §15.4.5), with those of [`Self::freshness`].
+    fn validators(&mut self, kind: AssetKind, etag: String, modified: Option<UnixSeconds>, now: UnixSeconds) {
         insert(&mut self.headers, ETAG, etag);
         if let Some(modified) = modified {
             // Never later than the answer itself (RFC 9110 §8.8.2.1).
             let date = httpdate::fmt_http_date(modified.min(now).to_system_time());
             insert(&mut self.headers, LAST_MODIFIED, date);
         }
-        self.freshness(selected, now);
-    }
-
-    fn freshness(&mut self, selected: &Selected, now: UnixSeconds) {
-        self.headers.insert(CACHE_CONTROL, max_age(selected, now));
-        if selected.grant.asset().kind.is_compressible() {
+        if kind.is_compressible() {
             self.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
         }
+    }
+
+    /// The answer may be used again as long as its link is good.
+    fn freshness(&mut self, selected: &Selected, now: UnixSeconds) {
+        let seconds = selected.grant.remaining(now).as_secs();
+        insert(&mut self.headers, CACHE_CONTROL, format!("{FRESH_FOR}{seconds}"));
     }
 
     /// The body, after its length was said.
@@ -251,20 +231,11 @@ impl Respond {
             }
             _ => {}
         }
-        match outcome {
-            Outcome::Denied(denial @ Denial::Invalid(_)) => Said::of(denial, now, |said| {
-                self.copy_or(&said.fields, true, |this| said.document.tell(&mut this.headers));
-                self.with_document(said.document.clone())
-            }),
-            other => {
-                let document = problem_document(other, now).into_document();
-                document.tell(headers);
-                self.with_document(document)
-            }
-        }
-    }
-
-    fn with_document(&self, document: Document) -> (StatusCode, Body) {
+        let document = match outcome {
+            Outcome::Denied(denial) => document_of(denial, now),
+            other => problem_document(other, now).into_document(),
+        };
+        document.tell(headers);
         (document.status, if self.head { Body::none() } else { Body::from(document.bytes) })
     }
 }
@@ -341,8 +312,7 @@ pub(super) fn refused(
     cors: &Permission,
     mut tracker: Box<Tracker>,
 ) -> Response<Body> {
-    common(response.headers_mut());
-    cors.tell(response.headers_mut());
+    common(response.headers_mut(), cors);
     tracker.answered(response.status(), "malformed_request");
     let body = if response.body().is_empty() { |_| Body::none() } else { Body::from };
     response.map(body).map(|body| body.tracked(tracker))
@@ -416,31 +386,18 @@ fn word_for(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// What every answer says: do not guess, do not tell, do not index.
-fn common(headers: &mut HeaderMap) {
+/// What every answer says: do not guess, do not tell, do not index; and which pages may read it.
+fn common(headers: &mut HeaderMap, permission: &Permission) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(ROBOTS, HeaderValue::from_static("noindex"));
     headers.insert(CORP, HeaderValue::from_static("cross-origin"));
+    permission.tell(headers);
 }
 
 fn content_range(range: &Range<u64>, size: u64) -> HeaderValue {
-    let [mut first, mut last, mut all] = [itoa::Buffer::new(); 3];
-    let (first, last) = (first.format(range.start), last.format(range.end.saturating_sub(1)));
-    value(&["bytes ", first, "-", last, "/", all.format(size)])
-}
-
-/// For how long the answer may be used again: as long as its link is good.
-fn max_age(selected: &Selected, now: UnixSeconds) -> HeaderValue {
-    value(&["private, max-age=", itoa::Buffer::new().format(selected.grant.remaining(now).as_secs())])
-}
-
-/// A value of these parts, which are printable ASCII.
-fn value(parts: &[&str]) -> HeaderValue {
-    // Of exactly the length that it has: then it is not allocated twice.
-    let mut text = String::with_capacity(parts.iter().map(|part| part.len()).sum());
-    parts.iter().for_each(|part| text.push_str(part));
-    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
+    let text = format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1));
+    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static("bytes */*"))
 }
 
 /// Inserts a value that this program made, of printable ASCII; anything else is left out.

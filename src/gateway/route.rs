@@ -25,12 +25,16 @@ pub(super) fn route<'r, B>(request: &'r Request<B>, prefix: &str) -> Route<'r> {
     if path == "*" && *request.method() == Method::OPTIONS {
         return Route::Options;
     }
-    let asset = split_route(path).or_else(|| path.strip_prefix(prefix).and_then(split_route));
-    match (asset, request.method()) {
+    match (asset_at(path, prefix), request.method()) {
         (Some((kind, id)), &(Method::GET | Method::HEAD)) => Route::Asset { kind, id },
         (Some(_), &Method::OPTIONS) => Route::Options,
         (Some(_), _) => Route::MethodNotAllowed,
         (None, &Method::CONNECT) => Route::MethodNotAllowed,
         (None, _) => Route::Nowhere,
     }
+}
+
+/// The asset that a path leads to.
+pub(super) fn asset_at<'p>(path: &'p str, prefix: &str) -> Option<(AssetKind, &'p str)> {
+    split_route(path).or_else(|| path.strip_prefix(prefix).and_then(split_route))
 }

@@ -1,6 +1,7 @@
 //! Follows a request from its arrival until its body ends, and then says what became of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -9,7 +10,7 @@ use crate::server::{Escort, Patience};
 use crate::signed_url::{Denial, Grant};
 use crate::telemetry::metrics::{InFlight, Metrics};
 use crate::telemetry::trace::Trace;
-use crate::telemetry::{AccessRecord, Downloaded, Ending, Place, Records, Unrecorded};
+use crate::telemetry::{AccessRecord, Audit, Downloaded, Ending, Place, Records, Unrecorded};
 
 /// Who is told of requests. All requests of a gateway share it.
 #[derive(Debug, Clone)]
@@ -20,10 +21,32 @@ pub(super) struct Told {
     pub(super) downloads: Option<mpsc::Sender<Downloaded>>,
 }
 
+impl Told {
+    /// Before anything is opened: room for the record of the download, if it has to be recorded.
+    pub(super) fn begin_audit(&self) -> Result<Option<Place>, Unrecorded> {
+        self.records.audit.as_ref().map_or(Ok(None), Audit::begin)
+    }
+
+    /// Says what became of a request that took so long.
+    pub(super) fn tell(
+        &self,
+        record: &AccessRecord<'_>,
+        ending: Ending,
+        took: Duration,
+        audited: Option<Place>,
+    ) {
+        if let (Some(downloads), Some(downloaded)) = (&self.downloads, record.downloaded(ending)) {
+            // A download is never slowed down by who wants to know of it.
+            let _ = downloads.try_send(downloaded);
+        }
+        record.write(ending, took, &self.metrics, &self.records, audited);
+    }
+}
+
 /// One request. It lives in a box: what is handed from hand to hand stays small.
 #[derive(Debug)]
 pub(super) struct Tracker {
-    record: AccessRecord,
+    record: AccessRecord<'static>,
     told: Arc<Told>,
     _in_flight: InFlight,
     /// Given back when the body ends.
@@ -37,18 +60,18 @@ pub(super) struct Tracker {
 
 impl Tracker {
     pub(super) fn new(
-        record: AccessRecord,
+        record: AccessRecord<'_>,
         told: &Arc<Told>,
         patience: Option<Patience>,
         trace: Option<Trace>,
     ) -> Box<Self> {
         let _in_flight = told.metrics.enter();
-        let told = Arc::clone(told);
+        let (record, told) = (record.kept(), Arc::clone(told));
         Box::new(Self { record, told, _in_flight, place: None, patience, audited: None, trace })
     }
 
     /// What is known of it so far.
-    pub(super) fn record(&self) -> &AccessRecord {
+    pub(super) fn record(&self) -> &AccessRecord<'static> {
         &self.record
     }
 
@@ -59,10 +82,13 @@ impl Tracker {
 
     /// Before anything is opened: whether the download can be recorded, if it has to be.
     pub(super) fn begin_audit(&mut self) -> Result<(), Unrecorded> {
-        if let Some(audit) = &self.told.records.audit {
-            self.audited = audit.begin()?;
-        }
+        self.audited = self.told.begin_audit()?;
         Ok(())
+    }
+
+    /// Keeps room for the audit's record.
+    pub(super) fn audit(&mut self, place: Option<Place>) {
+        self.audited = place;
     }
 
     /// So many bytes the whole asset has.
@@ -96,17 +122,12 @@ impl Tracker {
 
     /// The link is good.
     pub(super) fn granted(&mut self, grant: &Grant) {
-        self.record.asset = Some(grant.asset());
-        self.record.link_expires = Some(grant.expires());
-        self.record.key_id = Some(grant.key_id().clone());
+        self.record.granted(grant);
     }
 
-    /// The link is not; an expired one at least says what it was for.
+    /// The link is not.
     pub(super) fn denied(&mut self, denial: &Denial) {
-        if let Denial::Expired { asset, key_id, .. } = denial {
-            self.record.asset = Some(*asset);
-            self.record.key_id = Some(key_id.clone());
-        }
+        self.record.denied(denial);
     }
 
     /// Keeps a place among the requests in flight.
@@ -123,15 +144,11 @@ impl Tracker {
 
     /// The request has ended.
     pub(super) fn write(mut self: Box<Self>, ending: Ending) {
-        if let (Some(downloads), Some(downloaded)) = (&self.told.downloads, self.record.downloaded(ending)) {
-            // A download is never slowed down by who wants to know of it.
-            let _ = downloads.try_send(downloaded);
-        }
         if let Some(trace) = &self.trace {
             trace.end(&self.record, ending);
         }
-        let audited = self.audited.take();
-        self.record.write(ending, &self.told.metrics, &self.told.records, audited);
+        let (took, audited) = (self.record.started.elapsed(), self.audited.take());
+        self.told.tell(&self.record, ending, took, audited);
     }
 }
 

@@ -16,6 +16,7 @@ use hyper::service::Service;
 use super::crowd::Place;
 use super::files::Files;
 use super::outlet::Outlet;
+use super::plain_request::PlainRequest;
 use super::streams::{Patience, Watched};
 use super::vigil::{InFlight, Signs};
 use super::{Handler, Server, accept, proxy, vet};
@@ -56,12 +57,9 @@ impl<B> Answer<B> {
 /// A body up to this many bytes is with the kernel at once.
 const SHORT: u64 = 64 * 1024;
 
-impl<B: Body> Answer<B> {
-    /// Whether nothing of it has to be waited for.
-    fn is_at_hand(&self) -> bool {
-        let length = |answer: &Response<B>| answer.body().size_hint().exact();
-        matches!(self, Self::Ready(answer) if length(answer).is_some_and(|bytes| bytes <= SHORT))
-    }
+/// Whether all of it is with the kernel as soon as it is written.
+pub(super) fn is_short(body: &impl Body) -> bool {
+    body.size_hint().exact().is_some_and(|bytes| bytes <= SHORT)
 }
 
 impl<B> std::fmt::Debug for Answer<B> {
@@ -146,6 +144,21 @@ fn is_the_last(request: &Request<Incoming>) -> bool {
 }
 
 impl<H: Handler> Connection<H> {
+    /// Who makes a plain request, counted; `None` if there is no room for one more of theirs.
+    pub(super) fn client_of(&self, request: &PlainRequest<'_>) -> Option<(Client, Option<Place>)> {
+        let config = &self.server.config;
+        let address = match config.client_header.filter(|_| config.trusted_proxies.contain(self.peer.ip())) {
+            Some(header) => {
+                let lines: Vec<&[u8]> = request.values(header.name()).collect();
+                proxy::client_in(self.peer, lines.into_iter(), header, &config.trusted_proxies)
+            }
+            None => self.peer,
+        };
+        let place = if address == self.peer { None } else { Some(self.server.enter_from(address).ok()?) };
+        let patience = Patience::of_connection(&self.signs);
+        Some((Client { address, patience, files: self.files.clone() }, place.flatten()))
+    }
+
     fn answer(&self, request: Request<Incoming>) -> (Answer<H::Body>, Watch) {
         let Self { server, peer, .. } = self;
         // Of the streams of HTTP/2, none closes the connection.
@@ -166,7 +179,7 @@ impl<H: Handler> Connection<H> {
             (Ok(place), Err(refused)) => (refuse(&request, refused.into_response(&request)), place),
             (Err(_), _) => (refuse(&request, vet::without_body_for_head(&request, accept::crowded())), None),
         };
-        if last && answer.is_at_hand() {
+        if last && matches!(&answer, Answer::Ready(answer) if is_short(answer.body())) {
             self.signs.says_last();
         }
         (answer, Watch { patience, in_flight, place, outlet: self.outlet.clone() })

@@ -52,6 +52,16 @@ pub enum ClientHeader {
     XForwardedFor,
 }
 
+impl ClientHeader {
+    /// The field's name, in lower case.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Forwarded => "forwarded",
+            Self::XForwardedFor => "x-forwarded-for",
+        }
+    }
+}
+
 impl FromStr for ClientHeader {
     type Err = ();
 

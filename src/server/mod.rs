@@ -6,9 +6,11 @@ mod answer;
 mod config;
 mod crowd;
 mod drain;
+mod express;
 mod files;
 mod networks;
 mod outlet;
+mod plain_request;
 mod protocol;
 mod proxy;
 mod sealed;
@@ -24,6 +26,7 @@ pub use config::{ClientHeader, Config};
 pub use drain::Drain;
 pub use files::{Escort, Files, PipeEnd};
 pub use networks::Networks;
+pub use plain_request::{HeadLimits, PlainRequest};
 pub use proxy::{client_behind, judge_proxy_header};
 pub use streams::Patience;
 pub use threads::Threads;
@@ -35,7 +38,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
@@ -48,6 +51,7 @@ use crate::telemetry::metrics::Metrics;
 use accept::{Acceptor, Usher};
 use answer::{Answers, Connection};
 use crowd::{Crowd, Full, Place};
+use express::Express;
 use outlet::Outlet;
 use protocol::Protocol;
 use sealed::Sealed;
@@ -67,6 +71,18 @@ pub trait Handler: Clone + Send + Sync + 'static {
         + Unpin
         + Send
         + 'static;
+
+    /// Answers a plain request of HTTP/1.1 without waiting for anything: writes the status line and the header fields into
+    /// `head`, each line with its end, and returns the body; `Date`, `Connection` and the end of the head are added. `None`
+    /// leaves the request to [`Handler::answer`]: then nothing has been recorded of it.
+    fn answer_at_once(
+        &self,
+        _request: &PlainRequest<'_>,
+        _client: &Client,
+        _head: &mut Vec<u8>,
+    ) -> Option<Self::Body> {
+        None
+    }
 
     /// Answers one request. Every failure is an answer too.
     fn answer(&self, request: Request<Incoming>, client: Client) -> Answer<Self::Body>;
@@ -254,17 +270,17 @@ impl<H: Handler> Server<H> {
     async fn speak_plainly(
         self: &Arc<Self>,
         stream: TcpStream,
-        start: Bytes,
+        start: BytesMut,
         peer: SocketAddr,
         protocol: Protocol,
     ) -> Result<(), Ended> {
         let signs = Signs::of_connection(Limits::from(&self.config));
         let outlet = (protocol == Protocol::Http1).then(Outlet::new);
-        let socket = Socket::new(stream, start, Arc::clone(&signs), protocol == Protocol::Http1);
+        let socket = Socket::new(stream, Arc::clone(&signs), protocol == Protocol::Http1);
         // Only here do the bytes of a body reach the socket as they are.
         let files = outlet.as_ref().filter(|_| cfg!(target_os = "linux")).map(Files::through);
         let socket = socket.sending_files(outlet.as_ref());
-        self.speak(socket, protocol, self.with_client(peer, signs, outlet, files)).await
+        self.speak(socket, start, protocol, self.with_client(peer, signs, outlet, files)).await
     }
 
     async fn speak_tls(
@@ -282,7 +298,7 @@ impl<H: Handler> Server<H> {
             self.usher.wants_tls(stream);
             return Ok(());
         }
-        let socket = Socket::new(stream, Bytes::new(), Arc::clone(&signs), true);
+        let socket = Socket::new(stream, Arc::clone(&signs), true);
         let handshake = tokio::time::timeout(
             certificate.handshake_timeout(),
             Sealed::accept(socket, &greeting, certificate.in_force()),
@@ -305,7 +321,7 @@ impl<H: Handler> Server<H> {
         signs.heads_begin();
         // In HTTP/2 the windows are what holds pieces back.
         let outlet = (protocol == Protocol::Http1).then(Outlet::new);
-        self.speak(stream, protocol, self.with_client(peer, signs, outlet, None)).await
+        self.speak(stream, BytesMut::new(), protocol, self.with_client(peer, signs, outlet, None)).await
     }
 
     fn no_handshake(&self, error: io::Error) -> Ended {
@@ -326,20 +342,46 @@ impl<H: Handler> Server<H> {
     async fn speak<S>(
         self: &Arc<Self>,
         stream: S,
+        start: BytesMut,
         protocol: Protocol,
         connection: Connection<H>,
     ) -> Result<(), Ended>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let vigil = Vigil::over(Arc::clone(&connection.signs));
-        let stream = OneByOne::new(stream, connection.outlet.clone());
-        let service = Answers(Arc::new(connection));
+        let mut vigil = Vigil::over(Arc::clone(&connection.signs));
+        let connection = Arc::new(connection);
+        let (stream, start) = match protocol {
+            Protocol::Http2 => (stream, start.freeze()),
+            Protocol::Http1 => {
+                let mut express = Box::pin(Express::new(stream, start, Arc::clone(&connection)));
+                match self.attend(express.as_mut(), &mut vigil, Express::finish).await? {
+                    Some(left) => left,
+                    None => return Ok(()),
+                }
+            }
+        };
+        Box::pin(self.speak_in_full(stream, start, protocol, connection, vigil)).await
+    }
+
+    /// Everything that HTTP has.
+    async fn speak_in_full<S>(
+        self: &Arc<Self>,
+        stream: S,
+        start: Bytes,
+        protocol: Protocol,
+        connection: Arc<Connection<H>>,
+        mut vigil: Vigil,
+    ) -> Result<(), Ended>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stream = OneByOne::new(stream, start, connection.outlet.clone());
+        let (service, vigil) = (Answers(connection), &mut vigil);
         match (protocol, H::BODIES) {
             (Protocol::Http2, _) => {
-                // As above, for those of HTTP/1.
-                let mut connection = Box::pin(self.http2().serve_connection(TokioIo::new(stream), service));
-                self.attend(connection.as_mut(), vigil, http2::Connection::graceful_shutdown).await
+                let connection = self.http2().serve_connection(TokioIo::new(stream), service);
+                self.attend(pin!(connection), vigil, http2::Connection::graceful_shutdown).await
             }
             (Protocol::Http1, Bodies::Refused) => {
                 let stream = TokioIo::new(StrictLines::new(stream));
@@ -354,21 +396,21 @@ impl<H: Handler> Server<H> {
     }
 
     /// Lets a connection do its work until it ends, or the vigil does.
-    async fn attend<C>(
+    async fn attend<C, T, E: Into<Ended>>(
         &self,
         mut connection: Pin<&mut C>,
-        mut vigil: Vigil,
+        vigil: &mut Vigil,
         finish: impl Fn(Pin<&mut C>),
-    ) -> Result<(), Ended>
+    ) -> Result<T, Ended>
     where
-        C: Future<Output = Result<(), hyper::Error>>,
+        C: Future<Output = Result<T, E>>,
     {
         let mut finishing = false;
         loop {
             // In this order: the vigil sees what the connection has just done.
             tokio::select! {
                 biased;
-                ended = connection.as_mut() => return ended.map_err(Ended::Http),
+                ended = connection.as_mut() => return ended.map_err(E::into),
                 left = vigil.left() => {
                     if finishing || left != Left::Idle {
                         if let Some(metrics) = &self.metrics {
@@ -383,6 +425,10 @@ impl<H: Handler> Server<H> {
             finish(connection.as_mut());
             finishing = true;
         }
+    }
+
+    fn head_limits(&self) -> HeadLimits {
+        HeadLimits { target: self.config.longest_target, fields: self.config.longest_head }
     }
 
     fn http1(&self) -> http1::Builder {
@@ -417,14 +463,28 @@ impl<H: Handler> Server<H> {
 #[derive(Debug)]
 enum Ended {
     Http(hyper::Error),
+    Broken(io::Error),
     NoHandshake(io::Error),
     Left(Left),
+}
+
+impl From<hyper::Error> for Ended {
+    fn from(error: hyper::Error) -> Self {
+        Self::Http(error)
+    }
+}
+
+impl From<io::Error> for Ended {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error)
+    }
 }
 
 impl std::fmt::Display for Ended {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Http(error) => error.fmt(f),
+            Self::Broken(error) => error.fmt(f),
             Self::NoHandshake(error) => write!(f, "no TLS handshake: {error}"),
             Self::Left(Left::Silent) => f.write_str("no request came in time"),
             Self::Left(Left::Idle) => f.write_str("nothing was asked for a long time"),

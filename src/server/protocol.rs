@@ -27,12 +27,12 @@ const START: usize = 1_024;
 const GREETING: usize = 2_048;
 
 /// Takes the first bytes, which tell the protocol.
-pub(super) async fn detect(stream: &mut TcpStream) -> io::Result<(Protocol, Bytes)> {
+pub(super) async fn detect(stream: &mut TcpStream) -> io::Result<(Protocol, BytesMut)> {
     let mut start = BytesMut::new();
     loop {
         take(stream, &mut start, START).await?;
         if let Some(protocol) = judge(&start) {
-            return Ok((protocol, start.freeze()));
+            return Ok((protocol, start));
         }
     }
 }

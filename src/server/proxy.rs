@@ -4,8 +4,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use http::HeaderMap;
-use http::header::FORWARDED;
+use http::{HeaderMap, HeaderValue};
 use ppp::{HeaderResult, PartialResult, v1, v2};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -90,13 +89,19 @@ pub fn client_behind(
     trusted: &Networks,
 ) -> SocketAddr {
     let Some(field) = field.filter(|_| trusted.contain(peer.ip())) else { return peer };
-    let name = match field {
-        ClientHeader::Forwarded => FORWARDED,
-        ClientHeader::XForwardedFor => http::HeaderName::from_static("x-forwarded-for"),
-    };
+    client_in(peer, headers.get_all(field.name()).iter().map(HeaderValue::as_bytes), field, trusted)
+}
+
+/// The same for the values of the header field, in their order, of a `peer` that is trusted.
+pub(super) fn client_in<'l>(
+    peer: SocketAddr,
+    lines: impl DoubleEndedIterator<Item = &'l [u8]>,
+    field: ClientHeader,
+    trusted: &Networks,
+) -> SocketAddr {
     let mut client = peer;
-    for line in headers.get_all(name).iter().rev() {
-        for hop in line.as_bytes().rsplit(|byte| *byte == b',') {
+    for line in lines.rev() {
+        for hop in line.rsplit(|byte| *byte == b',') {
             let hop = std::str::from_utf8(hop).unwrap_or_default().trim();
             let said = match field {
                 ClientHeader::Forwarded => forwarded_for(hop).and_then(address),

@@ -19,10 +19,12 @@ use super::vigil::Signs;
 /// client that stalls, and a slow one shows a sign of life only every few minutes.
 const UNSENT: u32 = 128 * 1024;
 
-/// The same for a client that takes a mebibyte in less than a quarter of a second: it is woken for less often, and does
-/// not keep the kernel's memory for long.
-const UNSENT_QUICK: u32 = 4 * 1024 * 1024;
-const ROUND: usize = 1024 * 1024;
+/// The same for a client that takes a round in less than a quarter of a second: as much as the kernel would take anyway
+/// (`tcp_wmem`, 4 MiB by default). It is woken for less often, and does not keep the kernel's memory for long.
+const UNSENT_QUICK: u32 = u32::MAX;
+/// More than the kernels at both ends take for a program that reads nothing; and soon, for the client's kernel measures at the
+/// beginning how much room it needs.
+const ROUND: usize = 256 * 1024;
 const QUICK: Duration = Duration::from_millis(250);
 
 /// How quickly a client takes what is sent, round by round.
@@ -64,8 +66,6 @@ pub(super) fn prepare(listener: &TcpListener) {
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
-    /// What was read of it already.
-    start: Bytes,
     signs: Arc<Signs>,
     /// Whether what is heard is the beginning of a head (HTTP/1 alone: HTTP/2 has frames about nothing).
     hears_heads: bool,
@@ -75,11 +75,11 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, start: Bytes, signs: Arc<Signs>, hears_heads: bool) -> Self {
+    pub(super) fn new(stream: TcpStream, signs: Arc<Signs>, hears_heads: bool) -> Self {
         // Linux hands it down from the listener.
         #[cfg(not(target_os = "linux"))]
         let _ = stream.set_nodelay(true);
-        Self { stream, start, signs, hears_heads, outlet: None, pace: Pace::new() }
+        Self { stream, signs, hears_heads, outlet: None, pace: Pace::new() }
     }
 
     /// The same, sending the pieces of files that `outlet` has under way.
@@ -135,11 +135,6 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.start.is_empty() {
-            let length = self.start.len().min(buffer.remaining());
-            buffer.put_slice(&self.start.split_to(length));
-            return Poll::Ready(Ok(()));
-        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if self.hears_heads && buffer.filled().len() > before {
@@ -231,12 +226,14 @@ impl AsyncWrite for Socket {
 #[derive(Debug)]
 pub(super) struct OneByOne<S> {
     stream: S,
+    /// What was read of it already.
+    start: Bytes,
     outlet: Option<Arc<Outlet>>,
 }
 
 impl<S> OneByOne<S> {
-    pub(super) fn new(stream: S, outlet: Option<Arc<Outlet>>) -> Self {
-        Self { stream, outlet }
+    pub(super) fn new(stream: S, start: Bytes, outlet: Option<Arc<Outlet>>) -> Self {
+        Self { stream, start, outlet }
     }
 
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -253,7 +250,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for OneByOne<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        if self.start.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let length = self.start.len().min(buffer.remaining());
+        buffer.put_slice(&self.start.split_to(length));
+        Poll::Ready(Ok(()))
     }
 }
 

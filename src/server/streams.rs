@@ -50,6 +50,11 @@ impl Patience {
         Self { connection: Some(Arc::clone(connection)), stream: STREAM.try_with(Arc::clone).ok() }
     }
 
+    /// That of a connection that has no streams.
+    pub(super) fn of_connection(signs: &Arc<Signs>) -> Self {
+        Self { connection: Some(Arc::clone(signs)), stream: None }
+    }
+
     /// Whether the server's patience has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {

@@ -163,7 +163,7 @@ fn valid_host(host: &HeaderValue) -> Result<(), Refused> {
 
 /// What nearly every Host is: letters, digits, dots and dashes, and perhaps a port of up to four digits. The others are
 /// looked at more closely.
-fn is_name_and_port(host: &[u8]) -> bool {
+pub(super) fn is_name_and_port(host: &[u8]) -> bool {
     let colon = host.iter().position(|byte| *byte == b':').unwrap_or(host.len());
     let (name, port) = host.split_at(colon);
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hashlink::LruCache;
-use http::HeaderMap;
 use rustix::fs::{AtFlags, Stat, statat};
 use tokio::time::Instant;
 
@@ -53,17 +52,8 @@ pub struct Held {
     bytes: Option<Bytes>,
     /// What is known of it.
     pub meta: Meta,
-    /// The same, as header fields say it, once somebody has put it so.
-    pub fields: HeldFields,
-}
-
-/// Header fields of earlier answers with a file, left for the next ones by whoever answers.
-#[derive(Debug, Default)]
-pub struct HeldFields {
-    /// Of an answer with all of it.
-    pub whole: OnceLock<HeaderMap>,
-    /// Of an answer with a part.
-    pub part: OnceLock<HeaderMap>,
+    /// What earlier answers with it said and the next ones will say again, left here by whoever answers.
+    pub said: OnceLock<Bytes>,
 }
 
 /// What a held file has for somebody who wants a range of it.
@@ -232,8 +222,8 @@ impl Held {
             Some(Bytes::from(bytes))
         };
         let warm = Arc::new(Warm::new(meta.size));
-        let (mark, fields) = (Mark::from(&stat), HeldFields::default());
-        Some(Self { path: path.into(), mark, file: Arc::new(file), warm, bytes, meta, fields })
+        let (mark, said) = (Mark::from(&stat), OnceLock::new());
+        Some(Self { path: path.into(), mark, file: Arc::new(file), warm, bytes, meta, said })
     }
 }
 

@@ -24,7 +24,7 @@ pub use chunks::{Chunks, Passed};
 pub use config::{CloudVariables, Config};
 pub use error::{Cause, StoreError};
 pub use file::FileSlice;
-pub use held::{Held, HeldBytes, HeldFields, held_at_most};
+pub use held::{Held, HeldBytes, held_at_most};
 pub use open::{OpenError, StoreUrl, unknown_variables};
 pub use pipe::{Pipe, pipes_at_most};
 pub use sample::SAMPLE;

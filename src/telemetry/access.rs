@@ -20,7 +20,7 @@ use super::spool::{Manner, Place, Sink, Spool};
 use super::trace::Tracing;
 use crate::asset::AssetRef;
 use crate::clock::UnixSeconds;
-use crate::signed_url::KeyId;
+use crate::signed_url::{Denial, Grant, KeyId};
 
 /// How a body ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,7 +101,7 @@ impl AccessLog {
         self.spool.flush(patience)
     }
 
-    fn write(&self, record: &AccessRecord, ending: Ending, took: Duration) {
+    fn write(&self, record: &AccessRecord<'_>, ending: Ending, took: Duration) {
         thread_local! {
             static DESK: RefCell<Desk> = const { RefCell::new(Desk::new()) };
         }
@@ -139,16 +139,22 @@ impl Desk {
 
 /// A text of the client's, as it came. It may have a signature in it, so it is written by [`AccessRecord::write`] alone.
 #[derive(Clone, Default)]
-pub struct Foreign(Box<[u8]>);
+pub struct Foreign<'r>(Cow<'r, [u8]>);
 
-impl Foreign {
+impl<'r> Foreign<'r> {
     /// The longest text that is kept, in bytes. What is written of it is shorter.
     const LONGEST: usize = 4 * 1024;
 
-    /// Keeps the beginning of `text`.
+    /// The beginning of `text`.
     #[must_use]
-    pub fn of(text: &[u8]) -> Self {
+    pub fn of(text: &'r [u8]) -> Self {
         Self(text.get(..Self::LONGEST).unwrap_or(text).into())
+    }
+
+    /// The same, to be kept.
+    #[must_use]
+    pub fn kept(self) -> Foreign<'static> {
+        Foreign(Cow::Owned(self.0.into_owned()))
     }
 
     pub(super) fn text(&self) -> Cow<'_, str> {
@@ -160,7 +166,7 @@ impl Foreign {
     }
 }
 
-impl fmt::Debug for Foreign {
+impl fmt::Debug for Foreign<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes", self.0.len())
     }
@@ -168,7 +174,7 @@ impl fmt::Debug for Foreign {
 
 /// What is recorded of one request. Filled in along the way, written once by [`AccessRecord::write`].
 #[derive(Debug)]
-pub struct AccessRecord {
+pub struct AccessRecord<'r> {
     /// The client's address.
     pub peer: SocketAddr,
     /// The request's method.
@@ -178,11 +184,11 @@ pub struct AccessRecord {
     /// The request's id, if there is an audit.
     pub request_id: Option<RequestId>,
     /// The request's target, if it will be written; every signature is removed then.
-    pub target: Foreign,
+    pub target: Foreign<'r>,
     /// The `User-Agent`, if it will be written; shortened then.
-    pub user_agent: Option<Foreign>,
+    pub user_agent: Option<Foreign<'r>>,
     /// The `Range`, if there is an audit.
-    pub range: Option<Foreign>,
+    pub range: Option<Foreign<'r>>,
     /// What was asked for, once the path names an asset.
     pub asset: Option<AssetRef>,
     /// When the link expires, if its signature is good.
@@ -205,10 +211,42 @@ pub struct AccessRecord {
     pub head_after: Duration,
 }
 
-impl AccessRecord {
-    /// Counts the request and writes its records.
-    pub fn write(&self, ending: Ending, metrics: &Metrics, records: &Records, place: Option<Place>) {
-        let took = self.started.elapsed();
+impl<'r> AccessRecord<'r> {
+    /// The same, to be kept until the body ends.
+    #[must_use]
+    pub fn kept(self) -> AccessRecord<'static> {
+        AccessRecord {
+            target: self.target.kept(),
+            user_agent: self.user_agent.map(Foreign::kept),
+            range: self.range.map(Foreign::kept),
+            ..self
+        }
+    }
+
+    /// The link is good.
+    pub fn granted(&mut self, grant: &Grant) {
+        self.asset = Some(grant.asset());
+        self.link_expires = Some(grant.expires());
+        self.key_id = Some(grant.key_id().clone());
+    }
+
+    /// The link is not; an expired one at least says what it was for.
+    pub fn denied(&mut self, denial: &Denial) {
+        if let Denial::Expired { asset, key_id, .. } = denial {
+            self.asset = Some(*asset);
+            self.key_id = Some(key_id.clone());
+        }
+    }
+
+    /// Counts the request, which took so long, and writes its records.
+    pub fn write(
+        &self,
+        ending: Ending,
+        took: Duration,
+        metrics: &Metrics,
+        records: &Records,
+        place: Option<Place>,
+    ) {
         metrics.request_ended(self, ending, took);
         if let Some(log) = records.access.as_ref().filter(|log| log.is_on()) {
             log.write(self, ending, took);

@@ -103,7 +103,7 @@ impl Answers {
     }
 
     /// A request ended so long after it began.
-    pub(super) fn ended(&self, record: &AccessRecord, ending: Ending, took: Duration) {
+    pub(super) fn ended(&self, record: &AccessRecord<'_>, ending: Ending, took: Duration) {
         let asset = record.asset.map_or("none", |asset| asset.kind.name());
         let labels = RequestLabels { asset, status: record.status.as_u16(), outcome: record.outcome };
         let count = |numbers: &Numbers| {

@@ -128,7 +128,13 @@ impl Audit {
     }
 
     /// Records a request, if its signature was good.
-    pub(super) fn write(&self, record: &AccessRecord, ending: Ending, took: Duration, place: Option<Place>) {
+    pub(super) fn write(
+        &self,
+        record: &AccessRecord<'_>,
+        ending: Ending,
+        took: Duration,
+        place: Option<Place>,
+    ) {
         thread_local! {
             static DESK: RefCell<(Vec<u8>, Stamp)> = const { RefCell::new((Vec::new(), Stamp::new())) };
         }
@@ -147,7 +153,7 @@ impl Audit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unrecorded;
 
-fn put_down(record: &AccessRecord, ending: Ending, took: Duration, mut line: Line<'_>) {
+fn put_down(record: &AccessRecord<'_>, ending: Ending, took: Duration, mut line: Line<'_>) {
     let of_the_asset = matches!(record.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
     if let Some(id) = record.request_id {
         line.shown(name!("request_id"), &id);

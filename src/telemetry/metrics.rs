@@ -219,7 +219,7 @@ impl Metrics {
     }
 
     /// A request ended as `record` says.
-    pub(crate) fn request_ended(&self, record: &AccessRecord, ending: Ending, took: Duration) {
+    pub(crate) fn request_ended(&self, record: &AccessRecord<'_>, ending: Ending, took: Duration) {
         self.0.answers.ended(record, ending, took);
     }
 

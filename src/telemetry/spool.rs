@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::metrics::Metrics;
 
 /// What is written at once, without waiting for more.
-const LARGE: usize = 64 * 1024;
+const LARGE: usize = 128 * 1024;
 
 /// How long a line waits for others at most, so that many are written together.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -11,6 +11,7 @@ mod console;
 mod contract;
 mod deploy;
 mod erasing;
+mod express;
 mod floods;
 mod house;
 mod http2;

@@ -86,8 +86,8 @@ struct Recorded {
     context: Context,
     parent: Option<[u8; 8]>,
     state: Option<HeaderValue>,
-    path: Foreign,
-    host: Option<Foreign>,
+    path: Foreign<'static>,
+    host: Option<Foreign<'static>>,
     began: Instant,
     began_micros: u64,
     exporter: Exporter,
@@ -152,8 +152,8 @@ impl Trace {
             context,
             parent: came.as_ref().map(|(_, from)| from.span_id),
             state: came.and_then(|(fields, _)| fields.state().cloned()),
-            path: Foreign::of(uri.path().as_bytes()),
-            host: host.map(Foreign::of),
+            path: Foreign::of(uri.path().as_bytes()).kept(),
+            host: host.map(|host| Foreign::of(host).kept()),
             began: Instant::now(),
             began_micros: SystemClock.now_micros(),
             exporter: tracing.exporter.clone(),
@@ -168,7 +168,7 @@ impl Trace {
     }
 
     /// The request ended as `record` says.
-    pub fn end(&self, record: &AccessRecord, ending: Ending) {
+    pub fn end(&self, record: &AccessRecord<'_>, ending: Ending) {
         let Place::Recorded(recorded) = &*self.0 else { return };
         let failed = record.status.is_server_error() || ending == Ending::StoreFailed;
         let (name, mut attributes) = told_of(record, ending);
@@ -221,7 +221,7 @@ impl Recorded {
 }
 
 /// The name of a request's span, and what its record says.
-fn told_of(record: &AccessRecord, ending: Ending) -> (String, Vec<Attribute>) {
+fn told_of(record: &AccessRecord<'_>, ending: Ending) -> (String, Vec<Attribute>) {
     // Other methods are the client's own words.
     let known = [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST, Method::PUT, Method::DELETE];
     let method = if known.contains(&record.method) { record.method.as_str() } else { "_OTHER" };

@@ -16,6 +16,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -28,7 +31,7 @@ use webhook_assets::gateway::{self, AllowedOrigins, Gateway};
 use webhook_assets::keys::KeyringInForce;
 use webhook_assets::ledger::{self, DatabaseUrl, Ledger};
 use webhook_assets::sender::{self, Sender};
-use webhook_assets::server::{self, Certificate, Drain, Server};
+use webhook_assets::server::{self, Bodies, Certificate, Drain, Handler, Server};
 use webhook_assets::signed_url::BaseUrl;
 use webhook_assets::store::{self, CloudVariables, Store, StoreUrl};
 use webhook_assets::telemetry::metrics::Metrics;
@@ -100,6 +103,31 @@ pub struct Plan {
     pub tracing: Option<TracingConfig>,
     /// Whether webhooks are sent, from a database of the site's own.
     pub sender: Option<sender::Config>,
+    /// Whether every request goes the long way, however plain it is.
+    pub the_long_way: bool,
+}
+
+/// A gateway that answers nothing at once.
+#[derive(Clone)]
+struct TheLongWay(Gateway);
+
+impl Handler for TheLongWay {
+    type Body = gateway::Body;
+
+    const BODIES: Bodies = Gateway::BODIES;
+
+    fn answer(&self, request: Request<Incoming>, client: server::Client) -> server::Answer<gateway::Body> {
+        Handler::answer(&self.0, request, client)
+    }
+
+    fn refuse(
+        &self,
+        request: &Request<Incoming>,
+        peer: SocketAddr,
+        refused: Response<Bytes>,
+    ) -> Response<gateway::Body> {
+        self.0.refuse(request, peer, refused)
+    }
 }
 
 impl Plan {
@@ -161,6 +189,7 @@ impl Plan {
             },
             tracing: None,
             sender: None,
+            the_long_way: false,
         }
     }
 
@@ -198,6 +227,14 @@ impl Plan {
             Some(config) => gateway.tracing(Tracing::start(config, metrics).unwrap()),
             None => gateway,
         }
+    }
+
+    /// The gateway alone.
+    pub fn gateway_alone(&self) -> Gateway {
+        let metrics = Metrics::new();
+        let keyring = KeyringInForce::new(self.keyring.clone(), metrics.clone());
+        let store = self.open_store(metrics.clone());
+        self.open_gateway(&keyring, &store, &ManualClock::at(NOW), &metrics)
     }
 
     /// Opens both listeners and serves.
@@ -259,8 +296,13 @@ impl Plan {
             database: database_url,
             _folder: folder,
         };
-        let server = Server::new(self.server.clone(), gateway, drain).with_tls(self.certificate);
-        tokio::spawn(server.counting(metrics).serve(gateway_listener));
+        if self.the_long_way {
+            let server = Server::new(self.server.clone(), TheLongWay(gateway), drain);
+            tokio::spawn(server.with_tls(self.certificate).counting(metrics).serve(gateway_listener));
+        } else {
+            let server = Server::new(self.server.clone(), gateway, drain);
+            tokio::spawn(server.with_tls(self.certificate).counting(metrics).serve(gateway_listener));
+        }
         tokio::spawn(Server::new(self.server, admin, Drain::new()).serve(admin_listener));
         site
     }

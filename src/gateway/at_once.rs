@@ -1,0 +1,253 @@
+//! Plain requests whose answer is at hand: the decisions of [`decide`](super::decide) and the words of
+//! [`respond`](super::respond), written straight into the answer's head. Most of them were put into words before and are
+//! copied. Whatever takes more than that is left to the long way, and nothing has happened then.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode, Version};
+
+use super::body::Body;
+use super::denied::document_of;
+use super::range::Wanted;
+use super::respond::{self, Respond};
+use super::tracker::Tracker;
+use super::{Arrived, Gateway, Parts, range, route};
+use crate::clock::UnixSeconds;
+use crate::problem::Document;
+use crate::server::{Client, PlainRequest};
+use crate::signed_url::{Denial, Grant};
+use crate::store::{Held, HeldBytes, Span};
+use crate::telemetry::{AccessRecord, Ending, Place};
+
+/// What is said of a signature that is not honoured, whatever is wrong with it. Its words change once a second.
+#[derive(Debug)]
+pub(super) struct Said {
+    at: UnixSeconds,
+    head: Vec<u8>,
+    document: Document,
+}
+
+/// The header fields that matter here.
+#[derive(Default)]
+struct Fields<'r> {
+    range: Option<&'r [u8]>,
+    user_agent: Option<&'r [u8]>,
+    codings: bool,
+    origin: bool,
+}
+
+impl<'r> Fields<'r> {
+    /// `None` if there are some that only the long way understands.
+    fn of(request: &PlainRequest<'r>) -> Option<Self> {
+        let mut fields = Self::default();
+        for (name, value) in request.fields() {
+            let is = |other: &str| name.eq_ignore_ascii_case(other);
+            match name.len() {
+                5 if is("range") && fields.range.replace(value).is_some() => return None,
+                6 if is("origin") => fields.origin = true,
+                10 if is("user-agent") => fields.user_agent = fields.user_agent.or(Some(value)),
+                15 if is("accept-encoding") => fields.codings = true,
+                29 if is("access-control-request-method") => return None,
+                // Preconditions, and If-Range.
+                8.. if name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("if-")) => return None,
+                _ => {}
+            }
+        }
+        Some(fields)
+    }
+
+    /// The one range that is wanted, or all. (Range is defined for GET alone, RFC 9110 §14.2.)
+    fn span(&self, is_head: bool) -> Option<Span> {
+        match self.range.filter(|_| !is_head).map_or(Wanted::Everything, range::parse_line) {
+            Wanted::Everything => Some(Span::Whole),
+            Wanted::One(span) => Some(span),
+            Wanted::Several(_) => None,
+        }
+    }
+}
+
+impl Gateway {
+    pub(super) fn at_once(
+        &self,
+        request: &PlainRequest<'_>,
+        client: &Client,
+        head: &mut Vec<u8>,
+    ) -> Option<Body> {
+        let parts = &*self.0;
+        let fields = Fields::of(request).filter(|fields| parts.speaks_the_same_to_all_like(fields))?;
+        let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
+        let (kind, id) = route::asset_at(path, &parts.prefix)?;
+        let now = parts.clock.now();
+        match parts.verifier.verify(&parts.keyring.load(), kind, id, query, now) {
+            // Compressing is not done at once.
+            Ok(grant) if !(fields.codings && kind.is_compressible()) => {
+                self.send(request, &fields, client, &grant, now, head)
+            }
+            Err(denial @ Denial::Invalid(_)) => Some(self.deny(request, &fields, client, &denial, now, head)),
+            Ok(_) | Err(Denial::Expired { .. }) => None,
+        }
+    }
+
+    /// The file, or a range of it, if the kernel has what is sent first in memory.
+    fn send(
+        &self,
+        request: &PlainRequest<'_>,
+        fields: &Fields<'_>,
+        client: &Client,
+        grant: &Grant,
+        now: UnixSeconds,
+        head: &mut Vec<u8>,
+    ) -> Option<Body> {
+        let parts = &*self.0;
+        let span = fields.span(request.is_head)?;
+        // Last-Modified is never later than the answer (RFC 9110 §8.8.2.1): such a file is seldom.
+        let held = parts.store.at_hand(grant).filter(|held| held.meta.last_modified <= now)?;
+        let range = span.within(held.meta.size)?;
+        let bytes = match request.is_head {
+            true => HeldBytes::Read(Bytes::new()),
+            false => held.bytes(&range, client.files.is_some())?,
+        };
+        let (audited, mut record) = (parts.told.begin_audit().ok()?, self.record_of(request, fields, client));
+        let place = Arc::clone(&parts.in_flight).try_acquire_owned().ok()?;
+        record.granted(grant);
+        record.size = Some(held.meta.size);
+        let part = (span != Span::Whole).then_some(&range);
+        record.status = write_head(head, &parts.said_of(&held, grant, now), grant, part, held.meta.size, now);
+        match (bytes, &client.files) {
+            (HeldBytes::Read(bytes), _) => Some(self.whole(record, bytes, audited)),
+            (HeldBytes::Open(_), None) => None,
+            (HeldBytes::Open(slice), Some(files)) => {
+                let status = record.status;
+                let mut tracker = Tracker::new(record, &parts.told, Some(client.patience.clone()), None);
+                tracker.audit(audited);
+                tracker.hold(place);
+                tracker.answered(status, "ok");
+                Some(Body::of_file(slice, files, true).tracked(tracker))
+            }
+        }
+    }
+
+    fn deny(
+        &self,
+        request: &PlainRequest<'_>,
+        fields: &Fields<'_>,
+        client: &Client,
+        denial: &Denial,
+        now: UnixSeconds,
+        head: &mut Vec<u8>,
+    ) -> Body {
+        let said = self.0.said_to_the_denied(denial, now);
+        head.extend_from_slice(&said.head);
+        let mut record = self.record_of(request, fields, client);
+        record.denied(denial);
+        (record.status, record.outcome) = (said.document.status, denial.reason());
+        let bytes = if request.is_head { Bytes::new() } else { said.document.bytes.clone() };
+        self.whole(record, bytes, None)
+    }
+
+    /// A body that is all there. It is recorded now, as hyper lets go of such a body before it is sent.
+    fn whole(&self, mut record: AccessRecord<'_>, bytes: Bytes, audited: Option<Place>) -> Body {
+        record.sent = bytes.len() as u64;
+        record.length = Some(record.sent);
+        record.head_after = record.started.elapsed();
+        self.0.told.tell(&record, Ending::Complete, record.head_after, audited);
+        if bytes.is_empty() { Body::none() } else { Body::from(bytes) }
+    }
+
+    fn record_of<'r>(
+        &self,
+        request: &PlainRequest<'r>,
+        fields: &Fields<'r>,
+        client: &Client,
+    ) -> AccessRecord<'r> {
+        let arrived = Arrived {
+            method: if request.is_head { Method::HEAD } else { Method::GET },
+            version: Version::HTTP_11,
+            target: Some(request.target.as_bytes()),
+            user_agent: fields.user_agent,
+            range: fields.range,
+        };
+        arrived.record(client.address, &self.0.told.records)
+    }
+}
+
+impl Parts {
+    /// Whether all who ask with such fields are told the same. Traces are made elsewhere.
+    fn speaks_the_same_to_all_like(&self, fields: &Fields<'_>) -> bool {
+        self.told.records.traces.is_none() && !(fields.origin && self.cors.is_for_some())
+    }
+
+    /// The header fields of a file that stay the same from answer to answer.
+    fn said_of(&self, held: &Held, grant: &Grant, now: UnixSeconds) -> Bytes {
+        let say = || {
+            let fields = Respond::plainly(&self.cors).lasting(grant.asset(), &held.meta, now);
+            let mut text = Vec::new();
+            write_fields(&mut text, &fields);
+            text.into()
+        };
+        held.said.get_or_init(say).clone()
+    }
+
+    fn said_to_the_denied(&self, denial: &Denial, now: UnixSeconds) -> Arc<Said> {
+        if let Some(said) = &*self.said.load()
+            && said.at == now
+        {
+            return Arc::clone(said);
+        }
+        let document = document_of(denial, now);
+        let mut fields = Respond::plainly(&self.cors).into_fields();
+        document.tell(&mut fields);
+        let mut head = Vec::new();
+        write_status(&mut head, document.status);
+        write_fields(&mut head, &fields);
+        let said = Arc::new(Said { at: now, head, document });
+        self.said.store(Some(Arc::clone(&said)));
+        said
+    }
+}
+
+/// Writes the head of 200 or 206: what lasts, and behind it what differs, in the order in which `respond` has it.
+fn write_head(
+    head: &mut Vec<u8>,
+    lasting: &[u8],
+    grant: &Grant,
+    part: Option<&Range<u64>>,
+    size: u64,
+    now: UnixSeconds,
+) -> StatusCode {
+    let status = if part.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    write_status(head, status);
+    head.extend_from_slice(lasting);
+    let [mut first, mut second, mut third] = [itoa::Buffer::new(); 3];
+    let mut add = |texts: &[&str]| texts.iter().for_each(|text| head.extend_from_slice(text.as_bytes()));
+    add(&["cache-control: ", respond::FRESH_FOR, first.format(grant.remaining(now).as_secs()), "\r\n"]);
+    let length = match part {
+        None => size,
+        Some(range) => {
+            let (from, to) = (first.format(range.start), second.format(range.end.saturating_sub(1)));
+            add(&["content-range: bytes ", from, "-", to, "/", third.format(size), "\r\n"]);
+            range.end - range.start
+        }
+    };
+    add(&["content-length: ", first.format(length), "\r\n"]);
+    status
+}
+
+fn write_status(head: &mut Vec<u8>, status: StatusCode) {
+    let reason = status.canonical_reason().unwrap_or_default();
+    for text in ["HTTP/1.1 ", status.as_str(), " ", reason, "\r\n"] {
+        head.extend_from_slice(text.as_bytes());
+    }
+}
+
+fn write_fields(head: &mut Vec<u8>, fields: &HeaderMap) {
+    let mut add = |name: &HeaderName, value: &HeaderValue| {
+        for bytes in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            head.extend_from_slice(bytes);
+        }
+    };
+    fields.iter().for_each(|(name, value)| add(name, value));
+}

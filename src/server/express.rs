@@ -1,0 +1,222 @@
+//! The express lane: a plain request whose answer is at hand is read, answered and written here, with one system call for
+//! each. Most requests are of that kind. The first one on a connection that is not goes to hyper as it came, and so does
+//! whatever follows it.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http_body::{Body, Frame};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::io::poll_read_buf;
+
+use super::Handler;
+use super::answer::{Connection, is_short};
+use super::crowd::Place;
+use super::plain_request::PlainRequest;
+use super::vigil::InFlight;
+use crate::clock::{Clock, SystemClock, UnixSeconds};
+
+/// Room for what is received at once: nearly all heads fit in.
+const ROOM: usize = 2 * 1024;
+
+/// Whoever has taken so many bytes in one go lets the others of the thread go on first.
+const TURN: usize = 2 * 1024 * 1024;
+
+/// Room for a head.
+const HEAD: usize = 1024;
+
+/// A body up to this length is copied behind the head: that costs less than handing over two pieces.
+const COPIED: usize = 1024;
+
+/// A connection of HTTP/1 in the express lane. Ends with the connection, or with the stream and what was received from it and
+/// not answered here.
+pub(super) struct Express<S, H: Handler> {
+    /// Until it is handed on.
+    stream: Option<S>,
+    connection: Arc<Connection<H>>,
+    received: BytesMut,
+    /// The head of the answer, whose room is used again.
+    head: Vec<u8>,
+    reply: Option<Reply<H::Body>>,
+    finishing: bool,
+    closing: bool,
+}
+
+/// An answer on its way.
+struct Reply<B> {
+    body: Option<B>,
+    /// What was sent of the head.
+    head_sent: usize,
+    /// What is left of the piece that is being sent.
+    piece: Bytes,
+    closes: bool,
+    _in_flight: InFlight,
+    _place: Option<Place>,
+}
+
+impl<S, H> Express<S, H>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Handler,
+{
+    /// A connection from which something may have been received.
+    pub(super) fn new(stream: S, received: BytesMut, connection: Arc<Connection<H>>) -> Self {
+        let head = Vec::new();
+        let stream = Some(stream);
+        Self { stream, connection, received, head, reply: None, finishing: false, closing: false }
+    }
+
+    /// The answer that is on its way is the last one.
+    pub(super) fn finish(self: Pin<&mut Self>) {
+        self.get_mut().finishing = true;
+    }
+
+    /// Takes up the request that was received, if it is plain and its answer at hand.
+    fn take_up(&mut self) -> Option<Reply<H::Body>> {
+        let Self { connection, received, head, finishing, .. } = self;
+        head.clear();
+        head.reserve(HEAD);
+        let answer = |request: &PlainRequest<'_>| {
+            let (client, place) = connection.client_of(request)?;
+            let body = connection.server.handler.answer_at_once(request, &client, head)?;
+            Some((body, place, request.closes || *finishing))
+        };
+        let ((body, place, closes), length) =
+            PlainRequest::read(received, connection.server.head_limits(), answer)?;
+        received.advance(length);
+        if closes {
+            head.extend_from_slice(b"connection: close\r\n");
+            if is_short(&body) {
+                connection.signs.says_last();
+            }
+        }
+        write_date(head);
+        head.extend_from_slice(b"\r\n");
+        let in_flight = connection.signs.begin();
+        let (body, piece) = (Some(body), Bytes::new());
+        Some(Reply { body, head_sent: 0, piece, closes, _in_flight: in_flight, _place: place })
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let Some(stream) = &mut self.stream else { return Poll::Pending };
+        self.received.reserve(ROOM);
+        poll_read_buf(Pin::new(stream), cx, &mut self.received)
+    }
+
+    fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (Some(stream), Some(reply)) = (&mut self.stream, &mut self.reply) else { return Poll::Pending };
+        let (mut stream, mut taken) = (Pin::new(stream), 0);
+        loop {
+            // The first piece goes with the head.
+            let waits = reply.next_piece(cx)?;
+            // What stands for a piece of a file must not be copied.
+            let is_bytes = self.connection.outlet.as_ref().is_none_or(|outlet| outlet.files.is_empty());
+            if is_bytes && reply.head_sent == 0 && (1..=COPIED).contains(&reply.piece.len()) {
+                self.head.extend_from_slice(&reply.piece);
+                reply.piece.clear();
+            }
+            let head = self.head.get(reply.head_sent..).unwrap_or_default();
+            let written = match (head, &*reply.piece) {
+                ([], []) if waits => return Poll::Pending,
+                // What is not on its way yet goes together with the end.
+                ([], []) if reply.closes => return Poll::Ready(Ok(())),
+                ([], []) => return stream.poll_flush(cx),
+                (head, []) => ready!(stream.as_mut().poll_write(cx, head))?,
+                (head, piece) => {
+                    let pieces = [IoSlice::new(head), IoSlice::new(piece)];
+                    let from = usize::from(head.is_empty());
+                    let pieces = pieces.get(from..).unwrap_or_default();
+                    ready!(stream.as_mut().poll_write_vectored(cx, pieces))?
+                }
+            };
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let of_head = written.min(head.len());
+            reply.head_sent += of_head;
+            reply.piece.advance(written - of_head);
+            taken += written;
+            if taken >= TURN {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl<B> Reply<B>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
+{
+    /// Takes the next piece of the body, once the one before has gone. Whether that has to be waited for.
+    fn next_piece(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let Some(body) = self.body.as_mut().filter(|_| self.piece.is_empty()) else { return Ok(false) };
+        if !body.is_end_stream() {
+            match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Pending => return Ok(true),
+                Poll::Ready(Some(frame)) => {
+                    self.piece = frame.map(Frame::into_data).map_err(io::Error::other)?.unwrap_or_default();
+                    // Like hyper: a body that has no more is let go of before its last bytes are sent.
+                    if !body.is_end_stream() {
+                        return Ok(false);
+                    }
+                }
+                Poll::Ready(None) => {}
+            }
+        }
+        self.body = None;
+        Ok(false)
+    }
+}
+
+impl<S, H> Future for Express<S, H>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Handler,
+{
+    type Output = io::Result<Option<(S, Bytes)>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        loop {
+            if let Some(reply) = &this.reply {
+                let closes = reply.closes;
+                ready!(this.poll_reply(cx))?;
+                this.reply = None;
+                this.closing = closes || this.finishing;
+            }
+            match &mut this.stream {
+                Some(stream) if this.closing => return Pin::new(stream).poll_shutdown(cx).map_ok(|()| None),
+                None => return Poll::Ready(Ok(None)),
+                Some(_) => {}
+            }
+            if this.received.is_empty() {
+                this.closing = this.finishing || ready!(this.poll_receive(cx))? == 0;
+            } else {
+                this.reply = this.take_up();
+                if this.reply.is_none() {
+                    let received = std::mem::take(&mut this.received).freeze();
+                    return Poll::Ready(Ok(this.stream.take().map(|stream| (stream, received))));
+                }
+            }
+        }
+    }
+}
+
+/// `Date` (RFC 9110 §6.6.1), put into words once a second.
+fn write_date(head: &mut Vec<u8>) {
+    thread_local! {
+        static SAID: RefCell<(UnixSeconds, String)> = const { RefCell::new((UnixSeconds(0), String::new())) };
+    }
+    let now = SystemClock.now();
+    SAID.with_borrow_mut(|(then, date)| {
+        if *then != now || date.is_empty() {
+            (*then, *date) = (now, format!("date: {}\r\n", httpdate::fmt_http_date(now.to_system_time())));
+        }
+        head.extend_from_slice(date.as_bytes());
+    });
+}

@@ -1,0 +1,237 @@
+//! The express lane: plain requests are answered to the letter as they are the long way, and leave nothing behind that
+//! others stumble over.
+
+use std::fs;
+use std::time::Duration;
+
+use memchr::memmem;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use webhook_assets::AssetRef;
+use webhook_assets::clock::UnixSeconds;
+use webhook_assets::server::{self, Handler, HeadLimits, PlainRequest};
+
+use crate::support::{ABSENT, CALL, NOW, Plan, Site, noise, transcript};
+
+/// A transcript that is short enough to be kept in memory.
+const SHORT: uuid::Uuid = uuid::uuid!("00000000-0000-4000-8000-000000000001");
+
+/// A folder with a recording of two pieces and more, a transcript, and a short one; all of them have settled.
+fn files() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for kind in ["recordings", "transcripts"] {
+        fs::create_dir(folder.path().join(kind)).unwrap();
+    }
+    let write =
+        |asset: AssetRef, bytes: &[u8]| fs::write(folder.path().join(asset.object_path()), bytes).unwrap();
+    write(AssetRef::recording(CALL), &noise(5_000_001));
+    write(AssetRef::transcript(CALL), &transcript());
+    write(AssetRef::transcript(SHORT), b"{\"schema\":\"call-transcript/1\"}\n");
+    // A short file that was changed a moment ago is not kept in memory.
+    std::thread::sleep(Duration::from_secs(3));
+    folder
+}
+
+/// The same files behind both.
+struct Both {
+    express: Site,
+    long: Site,
+    folder: TempDir,
+}
+
+impl Both {
+    async fn start() -> Self {
+        let folder = files();
+        let express = Plan::on_files(folder.path()).start().await;
+        let plan = Plan { the_long_way: true, ..Plan::on_files(folder.path()) };
+        Self { express, long: plan.start().await, folder }
+    }
+
+    fn links(&self) -> Vec<String> {
+        let good = |asset| self.express.link(asset);
+        let recording = good(AssetRef::recording(CALL));
+        let expired = self.express.link_made_at(AssetRef::recording(CALL), UnixSeconds(NOW.0 - 90_000));
+        let (path, query) = recording.split_once('?').unwrap();
+        vec![
+            recording.clone(),
+            good(AssetRef::transcript(CALL)),
+            good(AssetRef::transcript(SHORT)),
+            good(AssetRef::recording(ABSENT)),
+            expired,
+            recording.replace("sig=", "sig=0"),
+            recording.replace("&sig=", "&amp;sig="),
+            recording.replace("recording", "transcript"),
+            format!("{recording}&sig=0"),
+            format!("{path}?utm_source=a&{query}&utm_medium=%20"),
+            path.to_owned(),
+            format!("{path}?"),
+            format!("{path}/?{query}"),
+            format!("/{recording}"),
+            recording.trim_start_matches("/api").to_owned(),
+            "/".to_owned(),
+            "/healthz".to_owned(),
+            recording.replace("550e8400", "550E8400"),
+            recording.replace("550e8400-", "%35%35"),
+        ]
+    }
+}
+
+/// Fields that change what is answered, and fields that must not.
+const FIELDS: [&str; 28] = [
+    "",
+    "User-Agent: n8n\r\nAccept: text/html,*/*;q=0.8\r\nCookie: a=b\r\n",
+    "Range: bytes=0-0\r\n",
+    "Range: bytes=0-\r\n",
+    "Range: bytes=100-1099\r\n",
+    "rAnGe: BYTES=1000000-3999999\r\n",
+    "Range: bytes=-7\r\n",
+    "Range: bytes=9999999-\r\n",
+    "Range: bytes=5-4\r\n",
+    "Range: lines=1-2\r\n",
+    "Range: bytes=\r\n",
+    "Range: bytes=0-1,5-6\r\n",
+    "Range: bytes=0-1\r\nRange: bytes=5-6\r\n",
+    "Range: bytes=\u{e9}\r\n",
+    "Range: bytes=0-9\r\nIf-Range: \"other\"\r\n",
+    "If-None-Match: *\r\n",
+    "If-Match: \"other\"\r\n",
+    "If-Modified-Since: Sat, 01 Jan 2050 00:00:00 GMT\r\n",
+    "If-Unmodified-Since: Sat, 01 Jan 2000 00:00:00 GMT\r\n",
+    "Accept-Encoding: gzip, br\r\n",
+    "Accept-Encoding: identity;q=1, *;q=0\r\n",
+    "Origin: https://app.example.com\r\n",
+    "Origin: https://app.example.com\r\nAccess-Control-Request-Method: GET\r\n",
+    "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n",
+    "X-Forwarded-For: 203.0.113.7\r\nForwarded: for=203.0.113.7\r\n",
+    "Content-Length: 0\r\n",
+    "Content-Length: 5\r\n",
+    "Expect: 100-continue\r\n",
+];
+
+/// Sends bytes, says that no more will come, and reads to the end. What differs from time to time is left out.
+async fn exchange(site: &Site, pieces: &[&[u8]]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(site.address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let (mut from, mut to) = stream.split();
+    let mut bytes = Vec::new();
+    let ask = async {
+        for piece in pieces {
+            to.write_all(piece).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        to.shutdown().await.unwrap();
+    };
+    let ((), read) = tokio::join!(ask, from.read_to_end(&mut bytes));
+    read.unwrap();
+    mask(&mut bytes, b"\r\ndate: ", "Fri, 27 Nov 2026 00:00:00 GMT".len());
+    for boundary in mask(&mut bytes, b"; boundary=", 32) {
+        mask(&mut bytes, &boundary, 0);
+    }
+    bytes
+}
+
+/// Overwrites so many bytes behind each place where `mark` stands, and the mark itself if that is none. Returns what they were.
+fn mask(bytes: &mut [u8], mark: &[u8], length: usize) -> Vec<Vec<u8>> {
+    let places: Vec<usize> = memmem::find_iter(bytes, mark).collect();
+    let mask_one = |at: usize| {
+        let range = if length == 0 { at..at + mark.len() } else { at + mark.len()..at + mark.len() + length };
+        let was = bytes[range.clone()].to_vec();
+        bytes[range].fill(b'*');
+        was
+    };
+    places.into_iter().map(mask_one).collect()
+}
+
+/// For people: heads are short, bodies are long.
+fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(1_500)]).into_owned()
+}
+
+#[tokio::test]
+async fn every_request_is_answered_to_the_letter_as_it_is_the_long_way() {
+    let both = Both::start().await;
+    let mut compared = 0;
+    for link in both.links() {
+        for fields in FIELDS {
+            for (method, closing) in [("GET", ""), ("HEAD", ""), ("GET", "Connection: close\r\n")] {
+                let request = format!("{method} {link} HTTP/1.1\r\nHost: localhost\r\n{fields}{closing}\r\n");
+                let ours = exchange(&both.express, &[request.as_bytes()]).await;
+                let theirs = exchange(&both.long, &[request.as_bytes()]).await;
+                assert!(ours == theirs, "{request}\n{}\n{}", shown(&ours), shown(&theirs));
+                compared += 1;
+            }
+        }
+    }
+    assert_eq!(compared, 19 * 28 * 3);
+}
+
+#[tokio::test]
+async fn requests_of_all_kinds_on_one_connection_are_answered_in_their_order() {
+    let both = Both::start().await;
+    let (links, mut dice) = (both.links(), 1_u64);
+    let mut throw = |sides: usize| {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(dice >> 33).unwrap() % sides
+    };
+    for _ in 0..20 {
+        // Mostly plain ones at first: whoever has left the express lane does not come back.
+        let requests: Vec<String> = (0..40)
+            .map(|at| {
+                let link = &links[if at < 30 { throw(3) } else { throw(links.len()) }];
+                let fields = FIELDS[if at < 30 { throw(7) } else { throw(24) }];
+                let method = ["GET", "GET", "HEAD"][throw(3)];
+                format!("{method} {link} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n")
+            })
+            .collect();
+        let bytes = requests.concat();
+        let whole = exchange(&both.express, &[bytes.as_bytes()]).await;
+        let in_pieces: Vec<&[u8]> = bytes.as_bytes().chunks(1 + throw(3_000)).collect();
+        assert!(exchange(&both.express, &in_pieces).await == whole, "cut elsewhere, the answers are others");
+        assert!(exchange(&both.long, &[bytes.as_bytes()]).await == whole, "not as the long way");
+    }
+}
+
+#[tokio::test]
+async fn a_plain_request_is_answered_at_once_and_another_is_not() {
+    let both = Both::start().await;
+    let gateway = Plan::on_files(both.folder.path()).gateway_alone();
+    let client = server::Client::from(both.express.address);
+    let limits = HeadLimits { target: 8_192, fields: 32_768 };
+    let at_once = |link: &str, fields: &str| {
+        let request = format!("GET {link} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
+        let answer = |request: &PlainRequest<'_>| gateway.answer_at_once(request, &client, &mut Vec::new());
+        PlainRequest::read(request.as_bytes(), limits, answer).is_some()
+    };
+    let (short, recording) = (both.express.link(AssetRef::transcript(SHORT)), both.express.recording());
+    let bad = recording.replace("sig=", "sig=0");
+    assert!(at_once(&short, "") && at_once(&short, "Range: bytes=1-2\r\nUser-Agent: a\r\n"));
+    assert!(at_once(&bad, "") && at_once(&bad, "Accept-Encoding: gzip\r\n"));
+    assert!(!at_once(&recording, ""), "this connection cannot send files as they are");
+    assert!(!at_once(&short, "Accept-Encoding: gzip\r\n") && !at_once(&short, "If-None-Match: *\r\n"));
+    assert!(!at_once(&both.express.link(AssetRef::recording(ABSENT)), "") && !at_once("/", ""));
+}
+
+#[tokio::test]
+async fn a_file_that_is_deleted_or_replaced_is_so_for_the_next_request_of_the_same_connection() {
+    let both = Both::start().await;
+    let link = both.express.link(AssetRef::transcript(SHORT));
+    let path = both.folder.path().join(AssetRef::transcript(SHORT).object_path());
+    let mut stream = TcpStream::connect(both.express.address).await.unwrap();
+    let mut ask = async || {
+        let request = format!("GET {link} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut bytes = vec![0; 16 * 1024];
+        let count = stream.read(&mut bytes).await.unwrap();
+        String::from_utf8(bytes[..count].to_vec()).unwrap()
+    };
+    for _ in 0..3 {
+        assert!(ask().await.ends_with("{\"schema\":\"call-transcript/1\"}\n"));
+    }
+    fs::write(both.folder.path().join("other"), "{}\n").unwrap();
+    fs::rename(both.folder.path().join("other"), &path).unwrap();
+    let answer = ask().await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n{}\n"), "{answer}");
+    fs::remove_file(&path).unwrap();
+    assert!(ask().await.starts_with("HTTP/1.1 404 "));
+}
