@@ -3,7 +3,7 @@
 //! `cargo bench --bench micro` prints the time of each and what it allocates; what it may take stands in its name.
 #![expect(clippy::unwrap_used, reason = "a benchmark that meets the unexpected stops")]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use webhook_assets::clock::{ManualClock, UnixSeconds};
 use webhook_assets::gateway::{self, AllowedOrigins, Gateway};
 use webhook_assets::keys::KeyringInForce;
-use webhook_assets::server::{Answer, Handler};
+use webhook_assets::server::{Answer, Client, Handler, HeadLimits, PlainRequest};
 use webhook_assets::signed_url::{SigningKey, split_route};
 use webhook_assets::store::{self, CloudVariables, Store, StoreUrl};
 use webhook_assets::telemetry::metrics::Metrics;
@@ -30,6 +30,7 @@ static ALLOCATOR: AllocProfiler = AllocProfiler::system();
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 const DAY: Duration = Duration::from_secs(86_400);
 const ID: uuid::Uuid = uuid::uuid!("550e8400-e29b-41d4-a716-446655440000");
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 4711);
 const BASE: &str = "https://app.example.com/api";
 
 fn main() {
@@ -81,15 +82,29 @@ fn mint(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| minter.mint_at(black_box(AssetRef::recording(ID)), DAY, NOW).unwrap());
 }
 
-/// The bytes of a request with a bad signature, through hyper and the gateway, to the bytes of the answer: on a connection
-/// that is kept, in memory. Logging is off here; it is part of `benches/peers/run`.
-#[divan::bench(name = "request to 403")]
+/// The bytes of a request with a bad signature, to head and body of the answer: what the express lane does between two
+/// system calls. Logging is off here; it is part of `benches/peers/run`.
+#[divan::bench(name = "plain request to 403")]
+fn plain_request_to_403(bencher: Bencher<'_, '_>) {
+    let (gateway, client) = (gateway(), Client::from(PEER));
+    let (request, mut head) = (bad_request(), Vec::new());
+    let limits = HeadLimits { target: 2_048, fields: 16_384 };
+    let mut answer = || {
+        head.clear();
+        PlainRequest::read(request.as_bytes(), limits, |request| {
+            gateway.answer_at_once(request, &client, &mut head)
+        })
+    };
+    assert!(answer().is_some());
+    bencher.bench_local(answer);
+    assert!(head.starts_with(b"HTTP/1.1 403 "));
+}
+
+/// The same the long way, through hyper: on a connection that is kept, in memory.
+#[divan::bench(name = "request to 403, the long way")]
 fn request_to_403(bencher: Bencher<'_, '_>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut client = connect(&runtime);
-    let target = target().replace("sig=", "sig=0");
-    let target = target.get(..target.len() - 1).unwrap();
-    let request = format!("GET /api{target} HTTP/1.1\r\nHost: app.example.com\r\n\r\n");
+    let (mut client, request) = (connect(&runtime), bad_request());
     let mut buffer = vec![0; 16 * 1024];
     let mut ask = || {
         runtime.block_on(async {
@@ -104,23 +119,33 @@ fn request_to_403(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| ask().len());
 }
 
-/// A connection to a gateway whose store is empty.
-fn connect(runtime: &Runtime) -> DuplexStream {
+fn bad_request() -> String {
+    let target = target().replace("sig=", "sig=0");
+    let target = target.get(..target.len() - 1).unwrap();
+    format!("GET /api{target} HTTP/1.1\r\nHost: app.example.com\r\nUser-Agent: n8n\r\n\r\n")
+}
+
+/// A gateway whose store is empty.
+fn gateway() -> Gateway {
     let metrics = Metrics::new();
-    let gateway = Gateway::new(
+    Gateway::new(
         &gateway_config(),
         KeyringInForce::new(keyring(1), metrics.clone()),
         Store::new(Arc::new(InMemory::new()), &store_config(), metrics.clone()),
         Arc::new(ManualClock::at(NOW)),
         metrics,
-    );
+    )
+}
+
+/// A connection to such a gateway.
+fn connect(runtime: &Runtime) -> DuplexStream {
+    let gateway = gateway();
     let (client, server) = tokio::io::duplex(64 * 1024);
     runtime.spawn(async move {
-        let peer = SocketAddr::from(([192, 0, 2, 1], 4711));
         let answer = service_fn(move |request: Request<Incoming>| {
             let gateway = gateway.clone();
             async move {
-                Ok::<_, std::convert::Infallible>(match Handler::answer(&gateway, request, peer.into()) {
+                Ok::<_, std::convert::Infallible>(match Handler::answer(&gateway, request, PEER.into()) {
                     Answer::Ready(response) => response,
                     Answer::Awaited(answer) => answer.await,
                 })
