@@ -166,7 +166,7 @@ class Run:
                 for row in wanted:
                     slow = isinstance(row, rows.SlowRow)
                     # Memory hardly differs from round to round, and takes long.
-                    if slow and turn >= 3:
+                    if slow and turn >= 2:
                         continue
                     for server in self.servers(row):
                         found = self.measure_slow(row, server) if slow else self.measure(row, server)

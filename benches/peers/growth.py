@@ -13,7 +13,7 @@ import sys
 import time
 
 import report
-from compare import machine, say
+from compare import SETTLED, machine, say
 from servers import CLIENT_CPU, SERVER_CPU, Asset, Failed, Folder, Ours
 
 KB, MB = 1024, 1024 * 1024
@@ -46,6 +46,8 @@ class Growth:
                 asset.file.write_bytes(os.urandom(size))
             else:
                 asset.make(size)
+        # As in `compare`: of files that have just been changed nothing is kept.
+        time.sleep(SETTLED)
         return made
 
     def keyring(self, keys):
