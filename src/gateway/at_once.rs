@@ -69,6 +69,14 @@ impl<'r> Fields<'r> {
     }
 }
 
+/// A plain request, who makes it, and when.
+struct Asked<'a, 'r> {
+    request: &'a PlainRequest<'r>,
+    fields: Fields<'r>,
+    client: &'a Client,
+    now: UnixSeconds,
+}
+
 impl Gateway {
     pub(super) fn at_once(
         &self,
@@ -81,27 +89,19 @@ impl Gateway {
         let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
         let (kind, id) = route::asset_at(path, &parts.prefix)?;
         let now = parts.clock.now();
+        let asked = Asked { request, fields, client, now };
         match parts.verifier.verify(&parts.keyring.load(), kind, id, query, now) {
             // Compressing is not done at once.
-            Ok(grant) if !(fields.codings && kind.is_compressible()) => {
-                self.send(request, &fields, client, &grant, now, head)
-            }
-            Err(denial @ Denial::Invalid(_)) => Some(self.deny(request, &fields, client, &denial, now, head)),
+            Ok(grant) if !(asked.fields.codings && kind.is_compressible()) => self.send(&asked, &grant, head),
+            Err(denial @ Denial::Invalid(_)) => Some(self.deny(&asked, &denial, head)),
             Ok(_) | Err(Denial::Expired { .. }) => None,
         }
     }
 
     /// The file, or a range of it, if the kernel has what is sent first in memory.
-    fn send(
-        &self,
-        request: &PlainRequest<'_>,
-        fields: &Fields<'_>,
-        client: &Client,
-        grant: &Grant,
-        now: UnixSeconds,
-        head: &mut Vec<u8>,
-    ) -> Option<Body> {
-        let parts = &*self.0;
+    fn send(&self, asked: &Asked<'_, '_>, grant: &Grant, head: &mut Vec<u8>) -> Option<Body> {
+        let (parts, Asked { request, fields, client, now }) = (&*self.0, asked);
+        let now = *now;
         let span = fields.span(request.is_head)?;
         // Last-Modified is never later than the answer (RFC 9110 §8.8.2.1): such a file is seldom.
         let held = parts.store.at_hand(grant).filter(|held| held.meta.last_modified <= now)?;
@@ -110,7 +110,7 @@ impl Gateway {
             true => HeldBytes::Read(Bytes::new()),
             false => held.bytes(&range, client.files.is_some())?,
         };
-        let (audited, mut record) = (parts.told.begin_audit().ok()?, self.record_of(request, fields, client));
+        let (audited, mut record) = (parts.told.begin_audit().ok()?, self.record_of(asked));
         let place = Arc::clone(&parts.in_flight).try_acquire_owned().ok()?;
         record.granted(grant);
         record.size = Some(held.meta.size);
@@ -130,21 +130,13 @@ impl Gateway {
         }
     }
 
-    fn deny(
-        &self,
-        request: &PlainRequest<'_>,
-        fields: &Fields<'_>,
-        client: &Client,
-        denial: &Denial,
-        now: UnixSeconds,
-        head: &mut Vec<u8>,
-    ) -> Body {
-        let said = self.0.said_to_the_denied(denial, now);
+    fn deny(&self, asked: &Asked<'_, '_>, denial: &Denial, head: &mut Vec<u8>) -> Body {
+        let said = self.0.said_to_the_denied(denial, asked.now);
         head.extend_from_slice(&said.head);
-        let mut record = self.record_of(request, fields, client);
+        let mut record = self.record_of(asked);
         record.denied(denial);
         (record.status, record.outcome) = (said.document.status, denial.reason());
-        let bytes = if request.is_head { Bytes::new() } else { said.document.bytes.clone() };
+        let bytes = if asked.request.is_head { Bytes::new() } else { said.document.bytes.clone() };
         self.whole(record, bytes, None)
     }
 
@@ -157,12 +149,8 @@ impl Gateway {
         if bytes.is_empty() { Body::none() } else { Body::from(bytes) }
     }
 
-    fn record_of<'r>(
-        &self,
-        request: &PlainRequest<'r>,
-        fields: &Fields<'r>,
-        client: &Client,
-    ) -> AccessRecord<'r> {
+    fn record_of<'r>(&self, asked: &Asked<'_, 'r>) -> AccessRecord<'r> {
+        let Asked { request, fields, client, .. } = asked;
         let arrived = Arrived {
             method: if request.is_head { Method::HEAD } else { Method::GET },
             version: Version::HTTP_11,
