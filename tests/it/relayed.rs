@@ -15,7 +15,7 @@ use crate::support::bucket::{Act, Bucket};
 use crate::support::client::request_head;
 use crate::support::slow::SlowClient;
 use crate::support::tls::{Pair, connect, trusting};
-use crate::support::{Answer, Plan, Site, http2, noise};
+use crate::support::{Answer, Plan, Site, downloads_at_once, http2, noise};
 
 /// Longer than many pipes, and no multiple of anything.
 const LENGTH: usize = 3_777_777;
@@ -128,18 +128,7 @@ async fn an_answer_of_http_1_0_is_byte_exact() {
 #[tokio::test]
 async fn many_at_once_each_get_their_own() {
     let (_bucket, site) = relaying().await;
-    let (site, all) = (Arc::new(site), Arc::new(noise(LENGTH)));
-    let downloads = (0..40_usize).map(|at| {
-        let (site, all) = (Arc::clone(&site), Arc::clone(&all));
-        tokio::spawn(async move {
-            let (first, last) = (at * 7_001, LENGTH - 1 - at * 3_001);
-            let answer = site.get(&site.recording(), &[("Range", &format!("bytes={first}-{last}"))]).await;
-            assert!(answer.body == all[first..=last], "{first}-{last}");
-        })
-    });
-    for download in downloads.collect::<Vec<_>>() {
-        download.await.unwrap();
-    }
+    downloads_at_once(site, noise(LENGTH)).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! Files that are sent without being read: whatever way an answer goes, its bytes are the file's.
 
 use std::fs::{self, File};
-use std::sync::Arc;
 
 use rustix::fs::{Advice, fadvise};
 use tempfile::TempDir;
@@ -15,7 +14,7 @@ use webhook_assets::telemetry::metrics::Metrics;
 use crate::support::client::request_head;
 use crate::support::slow::SlowClient;
 use crate::support::tls::{Pair, connect, trusting};
-use crate::support::{ABSENT, Answer, CALL, Plan, Site, http2, noise, transcript};
+use crate::support::{ABSENT, Answer, CALL, Plan, Site, downloads_at_once, http2, noise, transcript};
 
 /// Longer than a piece and its last one, and no multiple of anything.
 const LENGTH: usize = 3_777_777;
@@ -168,19 +167,7 @@ async fn a_file_that_is_not_in_memory_arrives_byte_for_byte() {
 #[tokio::test]
 async fn many_at_once_each_get_their_own() {
     let files = Files::new();
-    let site = Arc::new(files.site().await);
-    let all = Arc::new(files.recording.clone());
-    let downloads = (0..40_usize).map(|at| {
-        let (site, all) = (Arc::clone(&site), Arc::clone(&all));
-        tokio::spawn(async move {
-            let (first, last) = (at * 7_001, LENGTH - 1 - at * 3_001);
-            let answer = site.get(&site.recording(), &[("Range", &format!("bytes={first}-{last}"))]).await;
-            assert!(answer.body == all[first..=last], "{first}-{last}");
-        })
-    });
-    for download in downloads.collect::<Vec<_>>() {
-        download.await.unwrap();
-    }
+    downloads_at_once(files.site().await, files.recording.clone()).await;
 }
 
 /// What was handed to the kernel and no more is what was sent.

@@ -83,6 +83,22 @@ pub fn noise(length: usize) -> Vec<u8> {
     (0..length).map(|at| ((at as u32).wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
 
+/// Forty downloads at once, each of a range of its own; every one must get just that of the recording's bytes.
+pub async fn downloads_at_once(site: Site, recording: Vec<u8>) {
+    let (site, all) = (Arc::new(site), Arc::new(recording));
+    let downloads = (0..40_usize).map(|at| {
+        let (site, all) = (Arc::clone(&site), Arc::clone(&all));
+        tokio::spawn(async move {
+            let (first, last) = (at * 7_001, all.len() - 1 - at * 3_001);
+            let answer = site.get(&site.recording(), &[("Range", &format!("bytes={first}-{last}"))]).await;
+            assert!(answer.body == all[first..=last], "{first}-{last}");
+        })
+    });
+    for download in downloads.collect::<Vec<_>>() {
+        download.await.unwrap();
+    }
+}
+
 /// The key of every site.
 pub fn key() -> SecretKey {
     SecretKey::from_bytes(&[7; 32]).unwrap()
