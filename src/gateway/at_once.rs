@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -75,6 +76,7 @@ struct Asked<'a, 'r> {
     fields: Fields<'r>,
     client: &'a Client,
     now: UnixSeconds,
+    started: Instant,
 }
 
 impl Gateway {
@@ -84,12 +86,12 @@ impl Gateway {
         client: &Client,
         head: &mut Vec<u8>,
     ) -> Option<Body> {
-        let parts = &*self.0;
+        let (parts, started) = (&*self.0, Instant::now());
         let fields = Fields::of(request).filter(|fields| parts.speaks_the_same_to_all_like(fields))?;
         let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
         let (kind, id) = route::asset_at(path, &parts.prefix)?;
         let now = parts.clock.now();
-        let asked = Asked { request, fields, client, now };
+        let asked = Asked { request, fields, client, now, started };
         match parts.verifier.verify(&parts.keyring.load(), kind, id, query, now) {
             // Compressing is not done at once.
             Ok(grant) if !(asked.fields.codings && kind.is_compressible()) => self.send(&asked, &grant, head),
@@ -100,11 +102,13 @@ impl Gateway {
 
     /// The file, or a range of it, if the kernel has what is sent first in memory.
     fn send(&self, asked: &Asked<'_, '_>, grant: &Grant, head: &mut Vec<u8>) -> Option<Body> {
-        let (parts, Asked { request, fields, client, now }) = (&*self.0, asked);
-        let now = *now;
+        let (parts, Asked { request, fields, client, .. }, now) = (&*self.0, asked, asked.now);
         let span = fields.span(request.is_head)?;
         // Last-Modified is never later than the answer (RFC 9110 §8.8.2.1): such a file is seldom.
-        let held = parts.store.at_hand(grant).filter(|held| held.meta.last_modified <= now)?;
+        let held = parts
+            .store
+            .at_hand(grant, asked.started, client.glimpse)
+            .filter(|held| held.meta.last_modified <= now)?;
         let range = span.within(held.meta.size)?;
         let bytes = match request.is_head {
             true => HeldBytes::Read(Bytes::new()),
@@ -150,13 +154,14 @@ impl Gateway {
     }
 
     fn record_of<'r>(&self, asked: &Asked<'_, 'r>) -> AccessRecord<'r> {
-        let Asked { request, fields, client, .. } = asked;
+        let Asked { request, fields, client, started, .. } = asked;
         let arrived = Arrived {
             method: if request.is_head { Method::HEAD } else { Method::GET },
             version: Version::HTTP_11,
             target: Some(request.target.as_bytes()),
             user_agent: fields.user_agent,
             range: fields.range,
+            started: *started,
         };
         arrived.record(client.address, &self.0.told.records)
     }

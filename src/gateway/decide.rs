@@ -4,6 +4,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, RANGE};
@@ -140,7 +141,8 @@ impl Asked {
             Wanted::One(span) => *span,
             Wanted::Everything | Wanted::Several(_) => return Err(self),
         };
-        let Some(held) = store.and_then(|store| store.at_hand(&self.selected.grant)) else {
+        let Some(held) = store.and_then(|store| store.at_hand(&self.selected.grant, Instant::now(), None))
+        else {
             return Err(self);
         };
         let meta = &held.meta;

@@ -137,12 +137,13 @@ impl Gateway {
             target: request.uri().path_and_query().map(|target| target.as_str().as_bytes()),
             user_agent: field(USER_AGENT),
             range: field(RANGE),
+            started: Instant::now(),
         };
         Tracker::new(arrived.record(peer, &told.records), told, patience, trace)
     }
 
     fn answer(&self, request: Request<Incoming>, client: Client) -> Answer<Body> {
-        let Client { address, patience, files } = client;
+        let Client { address, patience, files, .. } = client;
         let tracker = self.track(&request, address, Some(patience));
         let now = self.0.clock.now();
         let outcome = match route::route(&request, &self.0.prefix) {
@@ -233,6 +234,10 @@ impl Handler for Gateway {
         self.at_once(request, client, head)
     }
 
+    fn look_around(&self) -> Option<u64> {
+        self.0.store.look_around()
+    }
+
     fn answer(&self, request: Request<Incoming>, client: Client) -> Answer<Body> {
         Gateway::answer(self, request, client)
     }
@@ -255,6 +260,7 @@ struct Arrived<'r> {
     target: Option<&'r [u8]>,
     user_agent: Option<&'r [u8]>,
     range: Option<&'r [u8]>,
+    started: Instant,
 }
 
 impl<'r> Arrived<'r> {
@@ -279,7 +285,7 @@ impl<'r> Arrived<'r> {
             length: None,
             sent: 0,
             size: None,
-            started: Instant::now(),
+            started: self.started,
             head_after: Duration::ZERO,
         }
     }

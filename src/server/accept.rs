@@ -1,18 +1,22 @@
 //! Accepting: who comes is let in, or told at once that there is no room.
 
-use std::io;
+use std::future::poll_fn;
+use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use crate::problem::Problem;
 
@@ -25,10 +29,15 @@ const TELLING: Duration = Duration::from_secs(1);
 /// When to come back. Connections come free as downloads end.
 const COME_BACK: &str = "5";
 
+/// How long to wait before somebody is accepted again, when nobody could be.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Takes connections in, whatever happens.
 pub(super) struct Acceptor {
-    listener: TcpListener,
+    listener: AsyncFd<std::net::TcpListener>,
     failing: Arc<Failing>,
+    /// Running out of descriptors passes, and is waited for.
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 /// How often it is said that nobody can be accepted, if now and then somebody can.
@@ -60,20 +69,27 @@ impl Failing {
 }
 
 impl Acceptor {
-    pub(super) fn new(listener: TcpListener, failing: Arc<Failing>) -> Self {
-        Self { listener, failing }
+    /// # Errors
+    /// If the runtime cannot watch it.
+    pub(super) fn new(listener: TcpListener, failing: Arc<Failing>) -> io::Result<Self> {
+        let listener = listener.into_std()?;
+        super::socket::prepare(&listener);
+        let listener = super::wire::watched(listener)?;
+        Ok(Self { listener, failing, pause: None })
     }
 
-    /// The next connection. Running out of descriptors passes, and is waited for.
-    pub(super) async fn next(&mut self) -> (TcpStream, SocketAddr) {
+    /// The next connection, not watched by anybody yet. Nothing is lost if it is not waited for to the end.
+    pub(super) async fn next(&mut self) -> (std::net::TcpStream, SocketAddr) {
         use io::ErrorKind as K;
 
         loop {
-            match self.listener.accept().await {
+            if let Some(pause) = &mut self.pause {
+                pause.as_mut().await;
+                self.pause = None;
+            }
+            match poll_fn(|cx| self.poll_accept(cx)).await {
                 Ok(accepted) => {
-                    if self.failing.ends() {
-                        tracing::info!("connections are accepted again");
-                    }
+                    self.works_again();
                     return accepted;
                 }
                 // A connection that failed before it was accepted concerns nobody else.
@@ -88,11 +104,53 @@ impl Acceptor {
                              (raise the limit on open files, or lower server.connections)"
                         );
                     }
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    self.pause = Some(Box::pin(tokio::time::sleep(PAUSE)));
                 }
             }
         }
     }
+
+    /// One more, if there is one already.
+    pub(super) fn at_once(&self) -> Option<(std::net::TcpStream, SocketAddr)> {
+        if self.pause.is_some() {
+            return None;
+        }
+        let accepted = self.listener.try_io(Interest::READABLE, accept).ok()?;
+        self.works_again();
+        Some(accepted)
+    }
+
+    fn works_again(&self) {
+        if self.failing.ends() {
+            tracing::info!("connections are accepted again");
+        }
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(std::net::TcpStream, SocketAddr)>> {
+        loop {
+            let mut ready = ready!(self.listener.poll_read_ready(cx))?;
+            if let Ok(accepted) = ready.try_io(|listener| accept(listener.get_ref())) {
+                return Poll::Ready(accepted);
+            }
+        }
+    }
+}
+
+/// A connection that never blocks.
+#[cfg(target_os = "linux")]
+fn accept(listener: &std::net::TcpListener) -> io::Result<(std::net::TcpStream, SocketAddr)> {
+    use rustix::net::{SocketFlags, acceptfrom_with};
+
+    let (socket, address) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+    let address = address.ok_or(io::ErrorKind::AddrNotAvailable)?.try_into()?;
+    Ok((socket.into(), address))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn accept(listener: &std::net::TcpListener) -> io::Result<(std::net::TcpStream, SocketAddr)> {
+    let (stream, address) = listener.accept()?;
+    stream.set_nonblocking(true)?;
+    Ok((stream, address))
 }
 
 /// Answers those for whom there is no room.
@@ -107,12 +165,12 @@ impl Usher {
     }
 
     /// Says so to whoever speaks plain HTTP, at once and without reading the request.
-    pub(super) fn no_room(&self, stream: TcpStream) {
+    pub(super) fn no_room(&self, stream: std::net::TcpStream) {
         self.tell(stream, &wire(&crowded()));
     }
 
     /// Says so to whoever speaks plain HTTP where TLS is spoken.
-    pub(super) fn wants_tls(&self, stream: TcpStream) {
+    pub(super) fn wants_tls(&self, stream: std::net::TcpStream) {
         let problem = Problem::new(
             StatusCode::BAD_REQUEST,
             "tls_expected",
@@ -122,16 +180,17 @@ impl Usher {
         self.tell(stream, &wire(&problem.into_response()));
     }
 
-    fn tell(&self, mut stream: TcpStream, words: &[u8]) {
+    fn tell(&self, mut stream: std::net::TcpStream, words: &[u8]) {
         let Ok(place) = Arc::clone(&self.told).try_acquire_owned() else { return };
         // A fresh connection's buffer has room for this.
-        if !matches!(stream.try_write(words), Ok(written) if written == words.len()) {
+        if !matches!(stream.write(words), Ok(written) if written == words.len()) {
             return;
         }
         tokio::spawn(async move {
             let _place = place;
             // Closing with bytes unread resets the connection, and the answer may be lost with it (RFC 9112 §9.6).
             let leave = async {
+                let mut stream = TcpStream::from_std(stream)?;
                 stream.shutdown().await?;
                 let mut unread = [0; 1_024];
                 while stream.read(&mut unread).await? > 0 {}

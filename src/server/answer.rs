@@ -30,12 +30,14 @@ pub struct Client {
     pub patience: Patience,
     /// If there is this, the body may hand over pieces of files.
     pub files: Option<Files>,
+    /// What [`Handler::look_around`] has returned since the request began to arrive.
+    pub glimpse: Option<u64>,
 }
 
 impl From<SocketAddr> for Client {
     /// A client there whom nobody watches.
     fn from(address: SocketAddr) -> Self {
-        Self { address, patience: Patience::default(), files: None }
+        Self { address, patience: Patience::default(), files: None, glimpse: None }
     }
 }
 
@@ -145,7 +147,11 @@ fn is_the_last(request: &Request<Incoming>) -> bool {
 
 impl<H: Handler> Connection<H> {
     /// Who makes a plain request, counted; `None` if there is no room for one more of theirs.
-    pub(super) fn client_of(&self, request: &PlainRequest<'_>) -> Option<(Client, Option<Place>)> {
+    pub(super) fn client_of(
+        &self,
+        request: &PlainRequest<'_>,
+        glimpse: Option<u64>,
+    ) -> Option<(Client, Option<Place>)> {
         let config = &self.server.config;
         let address = match config.client_header.filter(|_| config.trusted_proxies.contain(self.peer.ip())) {
             Some(header) => {
@@ -156,7 +162,8 @@ impl<H: Handler> Connection<H> {
         };
         let place = if address == self.peer { None } else { Some(self.server.enter_from(address).ok()?) };
         let patience = Patience::of_connection(&self.signs);
-        Some((Client { address, patience, files: self.files.clone() }, place.flatten()))
+        let client = Client { address, patience, files: self.files.clone(), glimpse };
+        Some((client, place.flatten()))
     }
 
     fn answer(&self, request: Request<Incoming>) -> (Answer<H::Body>, Watch) {
@@ -170,7 +177,7 @@ impl<H: Handler> Connection<H> {
             proxy::client_behind(*peer, request.headers(), config.client_header, &config.trusted_proxies);
         // A proxy's connection is the proxy's; a request that it passes on is its client's.
         let place = if address == *peer { Ok(None) } else { server.enter_from(address) };
-        let client = Client { address, patience: patience.clone(), files: self.files.clone() };
+        let client = Client { address, patience: patience.clone(), files: self.files.clone(), glimpse: None };
         let refuse = |request: &Request<Incoming>, refused: Response<Bytes>| {
             Answer::Ready(server.handler.refuse(request, address, refused))
         };

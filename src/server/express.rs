@@ -39,9 +39,13 @@ pub(super) struct Express<S, H: Handler> {
     stream: Option<S>,
     connection: Arc<Connection<H>>,
     received: BytesMut,
+    /// What was seen since the first byte of it arrived.
+    glimpse: Option<u64>,
     /// The head of the answer, whose room is used again.
     head: Vec<u8>,
     reply: Option<Reply<H::Body>>,
+    /// Whether a vigil is held over it.
+    attended: bool,
     finishing: bool,
     closing: bool,
 }
@@ -54,7 +58,8 @@ struct Reply<B> {
     /// What is left of the piece that is being sent.
     piece: Bytes,
     closes: bool,
-    _in_flight: InFlight,
+    /// If a vigil is held.
+    in_flight: Option<InFlight>,
     _place: Option<Place>,
 }
 
@@ -65,9 +70,61 @@ where
 {
     /// A connection from which something may have been received.
     pub(super) fn new(stream: S, received: BytesMut, connection: Arc<Connection<H>>) -> Self {
-        let head = Vec::new();
-        let stream = Some(stream);
-        Self { stream, connection, received, head, reply: None, finishing: false, closing: false }
+        Self {
+            stream: Some(stream),
+            connection,
+            received,
+            glimpse: None,
+            head: Vec::new(),
+            reply: None,
+            attended: true,
+            finishing: false,
+            closing: false,
+        }
+    }
+
+    /// A connection at rest: no vigil is held over it.
+    pub(super) fn at_rest(stream: S, connection: Arc<Connection<H>>) -> Self {
+        Self { attended: false, ..Self::new(stream, BytesMut::new(), connection) }
+    }
+
+    pub(super) fn connection(&self) -> &Arc<Connection<H>> {
+        &self.connection
+    }
+
+    pub(super) fn stream(&self) -> Option<&S> {
+        self.stream.as_ref()
+    }
+
+    /// These bytes have arrived on the stream, the first of them before the handler had its `glimpse`.
+    pub(super) fn receive(&mut self, bytes: &[u8], glimpse: Option<u64>) {
+        self.received.extend_from_slice(bytes);
+        self.glimpse = glimpse;
+    }
+
+    /// Whether an answer is on its way.
+    pub(super) fn is_answering(&self) -> bool {
+        self.reply.is_some()
+    }
+
+    /// The same, no longer at rest, and with another stream.
+    pub(super) fn awake<T>(self, other: impl FnOnce(S) -> io::Result<T>) -> io::Result<Express<T, H>> {
+        let Self { stream, connection, received, head, mut reply, finishing, closing, .. } = self;
+        if let Some(reply) = &mut reply {
+            reply.in_flight = Some(connection.signs.begin());
+        }
+        let stream = stream.map(other).transpose()?;
+        Ok(Express {
+            stream,
+            connection,
+            received,
+            glimpse: None,
+            head,
+            reply,
+            attended: true,
+            finishing,
+            closing,
+        })
     }
 
     /// The answer that is on its way is the last one.
@@ -77,11 +134,13 @@ where
 
     /// Takes up the request that was received, if it is plain and its answer at hand.
     fn take_up(&mut self) -> Option<Reply<H::Body>> {
-        let Self { connection, received, head, finishing, .. } = self;
+        let Self { connection, received, head, attended, finishing, .. } = self;
+        // Of the next request, nobody knows when it began to arrive.
+        let glimpse = self.glimpse.take();
         head.clear();
         head.reserve(HEAD);
         let answer = |request: &PlainRequest<'_>| {
-            let (client, place) = connection.client_of(request)?;
+            let (client, place) = connection.client_of(request, glimpse)?;
             let body = connection.server.handler.answer_at_once(request, &client, head)?;
             Some((body, place, request.closes || *finishing))
         };
@@ -96,9 +155,9 @@ where
         }
         write_date(head);
         head.extend_from_slice(b"\r\n");
-        let in_flight = connection.signs.begin();
+        let in_flight = attended.then(|| connection.signs.begin());
         let (body, piece) = (Some(body), Bytes::new());
-        Some(Reply { body, head_sent: 0, piece, closes, _in_flight: in_flight, _place: place })
+        Some(Reply { body, head_sent: 0, piece, closes, in_flight, _place: place })
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -193,6 +252,9 @@ where
                 Some(stream) if this.closing => return Pin::new(stream).poll_shutdown(cx).map_ok(|()| None),
                 None => return Poll::Ready(Ok(None)),
                 Some(_) => {}
+            }
+            if this.received.is_empty() && !this.attended {
+                return Poll::Pending;
             }
             if this.received.is_empty() {
                 this.closing = this.finishing || ready!(this.poll_receive(cx))? == 0;

@@ -139,13 +139,16 @@ struct Piece {
 impl Piece {
     /// Writes what stands before the piece, and its start.
     fn write_start(&self, socket: impl AsFd, before: &[IoSlice<'_>]) -> io::Result<usize> {
-        use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+        use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 
         // MORE: the kernel puts the source's first bytes into the same packet.
         let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
         let mut nothing_beside = SendAncillaryBuffer::default();
-        if self.start.is_empty() {
-            return Ok(sendmsg(socket, before, &mut nothing_beside, flags)?);
+        match before {
+            // Nearly always: a head before a file.
+            [head] if self.start.is_empty() => return Ok(send(socket, head, flags)?),
+            _ if self.start.is_empty() => return Ok(sendmsg(socket, before, &mut nothing_beside, flags)?),
+            _ => {}
         }
         let parts: Vec<_> = before.iter().copied().chain([IoSlice::new(&self.start)]).collect();
         Ok(sendmsg(socket, &parts, &mut nothing_beside, flags)?)

@@ -13,13 +13,17 @@ mod outlet;
 mod plain_request;
 mod protocol;
 mod proxy;
+#[cfg(target_os = "linux")]
+mod resting;
 mod sealed;
 mod socket;
+mod speaking;
 mod streams;
 mod threads;
 mod tls;
 mod vet;
 mod vigil;
+mod wire;
 
 pub use answer::{Answer, Client};
 pub use config::{ClientHeader, Config};
@@ -33,31 +37,31 @@ pub use threads::Threads;
 pub use tls::{Certificate, TlsConfig, TlsError};
 pub use vet::Bodies;
 
-use std::io;
+use std::iter;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::telemetry::connections::Open;
 use crate::telemetry::metrics::Metrics;
 use accept::{Acceptor, Usher};
-use answer::{Answers, Connection};
 use crowd::{Crowd, Full, Place};
-use express::Express;
-use outlet::Outlet;
-use protocol::Protocol;
-use sealed::Sealed;
-use socket::{OneByOne, Socket, StrictLines};
+#[cfg(target_os = "linux")]
+use resting::Resting;
+use speaking::Ended;
 use streams::Streams;
-use vigil::{Left, Limits, Signs, Vigil};
+use vigil::Limits;
+
+/// How many connections are let in before others of the thread have their turn.
+const AT_ONCE: usize = 16;
 
 /// What an HTTP/2 client may send beyond what is read: requests here have no bodies, or small ones.
 const HTTP2_STREAM_WINDOW: u32 = 65_535;
@@ -84,6 +88,12 @@ pub trait Handler: Clone + Send + Sync + 'static {
         None
     }
 
+    /// A glimpse of what answers depend on, taken once for several requests that have begun to arrive:
+    /// [`Client::glimpse`] of each. What changes from here on changes while they are under way.
+    fn look_around(&self) -> Option<u64> {
+        None
+    }
+
     /// Answers one request. Every failure is an answer too.
     fn answer(&self, request: Request<Incoming>, client: Client) -> Answer<Self::Body>;
 
@@ -99,6 +109,13 @@ pub trait Handler: Clone + Send + Sync + 'static {
 
     /// Which requests may have a body.
     const BODIES: Bodies;
+}
+
+/// That somebody is here, counted until this is dropped.
+struct Presence {
+    _place: Place,
+    from: Option<Place>,
+    _open: Option<Open>,
 }
 
 /// What the connections of one listener have in common.
@@ -161,36 +178,71 @@ impl<H: Handler> Server<H> {
 
     /// Accepts connections until draining begins, then lets those in flight finish.
     pub async fn serve(self, listener: TcpListener) {
-        socket::prepare(&listener);
-        let mut news = self.news.clone();
-        let mut this = Arc::new(self);
-        let mut acceptor = Acceptor::new(listener, Arc::clone(&this.failing));
-        loop {
-            let (stream, peer) = tokio::select! {
-                accepted = acceptor.next() => accepted,
-                () = this.drain.begun() => return,
-            };
-            if let Some(changed) = this.changed(news.as_mut()) {
-                this = changed;
+        let mut acceptor = match Acceptor::new(listener, Arc::clone(&self.failing)) {
+            Ok(acceptor) => acceptor,
+            Err(error) => {
+                return tracing::error!(%error, "a listener cannot be watched, so nobody is served there");
             }
-            this.let_in(stream, peer);
+        };
+        let (mut news, mut resting) = (self.news.clone(), Resting::new());
+        let mut this = Arc::new(self);
+        let drain = this.drain.clone();
+        let mut draining = pin!(drain.begun());
+        loop {
+            // In this order: who leaves makes room for who comes.
+            let first = tokio::select! {
+                biased;
+                () = draining.as_mut() => return,
+                () = resting.attend() => None,
+                accepted = acceptor.next() => Some(accepted),
+            };
+            let others = iter::from_fn(|| acceptor.at_once());
+            for (stream, peer) in first.into_iter().chain(others).take(AT_ONCE) {
+                if let Some(changed) = this.changed(news.as_mut()) {
+                    this = changed;
+                }
+                this.let_in(stream, peer, &mut resting);
+            }
+            if resting.is_busy() {
+                // What else the thread has to do has its turn.
+                tokio::task::yield_now().await;
+            }
         }
     }
 
-    fn let_in(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    fn let_in(self: &Arc<Self>, stream: std::net::TcpStream, peer: SocketAddr, resting: &mut Resting<H>) {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let speaks = self.config.proxy_protocol && self.config.trusted_proxies.contain(peer.ip());
-        match (self.crowd.enter(), self.enter_from(peer)) {
-            (Ok(place), Ok(from)) => {
-                let this = Arc::clone(self);
-                self.drain.track(async move {
-                    let _place = place;
-                    let _open = this.metrics.as_ref().map(|metrics| metrics.connections().open());
-                    this.connection(stream, peer, speaks, from).await;
-                });
-            }
-            (Err(full), _) | (_, Err(full)) => self.no_room(stream, full),
+        let (place, from) = match (self.crowd.enter(), self.enter_from(peer)) {
+            (Ok(place), Ok(from)) => (place, from),
+            (Err(full), _) | (_, Err(full)) => return self.no_room(stream, full),
+        };
+        let open = self.metrics.as_ref().map(|metrics| metrics.connections().open());
+        let presence = Presence { _place: place, from, _open: open };
+        // Of the others it has to be found out first who is there.
+        match self.certificate.is_none() && !speaks {
+            true => resting.welcome(self, stream, peer, presence),
+            false => self.keep(peer, presence, move |this, presence| async move {
+                this.connection(TcpStream::from_std(stream)?, peer, speaks, presence).await
+            }),
         }
+    }
+
+    /// Has a task of its own for a connection that `speak` speaks on.
+    fn keep<F>(
+        self: &Arc<Self>,
+        peer: SocketAddr,
+        presence: Presence,
+        speak: impl FnOnce(Arc<Self>, Presence) -> F,
+    ) where
+        F: Future<Output = Result<(), Ended>> + Send + 'static,
+    {
+        let spoken = speak(Arc::clone(self), presence);
+        self.drain.track(async move {
+            if let Err(error) = spoken.await {
+                tracing::debug!(%peer, %error, "a connection ended early");
+            }
+        });
     }
 
     /// Counts one more of this address. Whoever speaks for others is counted as these.
@@ -203,7 +255,7 @@ impl<H: Handler> Server<H> {
         self.crowd.enter_from(peer.ip()).map(Some)
     }
 
-    fn no_room(&self, stream: TcpStream, full: Full) {
+    fn no_room(&self, stream: std::net::TcpStream, full: Full) {
         self.refused(match full {
             Full::Everywhere => "too_many",
             Full::AtAddress => "too_many_from_address",
@@ -217,213 +269,6 @@ impl<H: Handler> Server<H> {
     fn refused(&self, reason: &'static str) {
         if let Some(metrics) = &self.metrics {
             metrics.connections().refused(reason);
-        }
-    }
-
-    /// Finds out who is there and what is spoken.
-    async fn connection(
-        self: Arc<Self>,
-        mut stream: TcpStream,
-        mut peer: SocketAddr,
-        speaks: bool,
-        mut from: Option<Place>,
-    ) {
-        if speaks {
-            match Box::pin(self.in_time(proxy::take_header(&mut stream))).await {
-                Some(Ok(client)) => peer = client.unwrap_or(peer),
-                Some(Err(error)) => {
-                    self.refused("no_proxy_header");
-                    tracing::warn!(%peer, %error, "a connection of a trusted proxy has no PROXY header");
-                    return;
-                }
-                None => return,
-            }
-            match self.enter_from(peer) {
-                Ok(place) => from = place,
-                Err(full) => return self.no_room(stream, full),
-            }
-        }
-        let _from = from;
-        // Each step in a place of its own: a connection would keep room for the state of all of them, as long as it lives.
-        let ended = match &self.certificate {
-            None => match Box::pin(self.in_time(protocol::detect(&mut stream))).await {
-                Some(Ok((protocol, start))) => {
-                    Box::pin(self.speak_plainly(stream, start, peer, protocol)).await
-                }
-                Some(Err(_)) | None => return,
-            },
-            Some(certificate) => Box::pin(self.speak_tls(stream, peer, certificate)).await,
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%peer, %error, "a connection ended early");
-        }
-    }
-
-    /// What comes before the first request has the time of a request's head, and ends when draining begins.
-    async fn in_time<T>(&self, before: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            done = tokio::time::timeout(self.config.header_timeout, before) => done.ok(),
-            () = self.drain.begun() => None,
-        }
-    }
-
-    async fn speak_plainly(
-        self: &Arc<Self>,
-        stream: TcpStream,
-        start: BytesMut,
-        peer: SocketAddr,
-        protocol: Protocol,
-    ) -> Result<(), Ended> {
-        let signs = Signs::of_connection(Limits::from(&self.config));
-        let outlet = (protocol == Protocol::Http1).then(Outlet::new);
-        let socket = Socket::new(stream, Arc::clone(&signs), protocol == Protocol::Http1);
-        // Only here do the bytes of a body reach the socket as they are.
-        let files = outlet.as_ref().filter(|_| cfg!(target_os = "linux")).map(Files::through);
-        let socket = socket.sending_files(outlet.as_ref());
-        self.speak(socket, start, protocol, self.with_client(peer, signs, outlet, files)).await
-    }
-
-    async fn speak_tls(
-        self: &Arc<Self>,
-        mut stream: TcpStream,
-        peer: SocketAddr,
-        certificate: &Certificate,
-    ) -> Result<(), Ended> {
-        let signs = Signs::of_connection(Limits::from(&self.config));
-        let Some(Ok(greeting)) = self.in_time(protocol::greeting(&mut stream)).await else { return Ok(()) };
-        // The first byte of TLS is no letter; of a request it is.
-        if greeting.first().is_some_and(u8::is_ascii_alphabetic) {
-            self.refused("not_tls");
-            tracing::debug!(%peer, "plain HTTP was spoken where TLS is");
-            self.usher.wants_tls(stream);
-            return Ok(());
-        }
-        let socket = Socket::new(stream, Arc::clone(&signs), true);
-        let handshake = tokio::time::timeout(
-            certificate.handshake_timeout(),
-            Sealed::accept(socket, &greeting, certificate.in_force()),
-        );
-        let mut stream = tokio::select! {
-            stream = handshake => match stream {
-                Ok(stream) => stream.map_err(|error| self.no_handshake(error))?,
-                Err(_) => return Err(self.no_handshake(io::ErrorKind::TimedOut.into())),
-            },
-            () = self.drain.begun() => return Ok(()),
-        };
-        // RFC 9113 §3.3: over TLS, HTTP/2 is what both have agreed to speak.
-        let protocol = match stream.session().alpn_protocol() {
-            Some(b"h2") => Protocol::Http2,
-            _ => Protocol::Http1,
-        };
-        tls::bound(stream.session(), protocol);
-        stream.socket().hears_heads(protocol == Protocol::Http1);
-        // The handshake has had its time: the first head has its own.
-        signs.heads_begin();
-        // In HTTP/2 the windows are what holds pieces back.
-        let outlet = (protocol == Protocol::Http1).then(Outlet::new);
-        self.speak(stream, BytesMut::new(), protocol, self.with_client(peer, signs, outlet, None)).await
-    }
-
-    fn no_handshake(&self, error: io::Error) -> Ended {
-        self.refused("no_handshake");
-        Ended::NoHandshake(error)
-    }
-
-    fn with_client(
-        self: &Arc<Self>,
-        peer: SocketAddr,
-        signs: Arc<Signs>,
-        outlet: Option<Arc<Outlet>>,
-        files: Option<Files>,
-    ) -> Connection<H> {
-        Connection { server: Arc::clone(self), peer, signs, outlet, files }
-    }
-
-    async fn speak<S>(
-        self: &Arc<Self>,
-        stream: S,
-        start: BytesMut,
-        protocol: Protocol,
-        connection: Connection<H>,
-    ) -> Result<(), Ended>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let mut vigil = Vigil::over(Arc::clone(&connection.signs));
-        let connection = Arc::new(connection);
-        let (stream, start) = match protocol {
-            Protocol::Http2 => (stream, start.freeze()),
-            Protocol::Http1 => {
-                let mut express = Box::pin(Express::new(stream, start, Arc::clone(&connection)));
-                match self.attend(express.as_mut(), &mut vigil, Express::finish).await? {
-                    Some(left) => left,
-                    None => return Ok(()),
-                }
-            }
-        };
-        Box::pin(self.speak_in_full(stream, start, protocol, connection, vigil)).await
-    }
-
-    /// Everything that HTTP has.
-    async fn speak_in_full<S>(
-        self: &Arc<Self>,
-        stream: S,
-        start: Bytes,
-        protocol: Protocol,
-        connection: Arc<Connection<H>>,
-        mut vigil: Vigil,
-    ) -> Result<(), Ended>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let stream = OneByOne::new(stream, start, connection.outlet.clone());
-        let (service, vigil) = (Answers(connection), &mut vigil);
-        match (protocol, H::BODIES) {
-            (Protocol::Http2, _) => {
-                let connection = self.http2().serve_connection(TokioIo::new(stream), service);
-                self.attend(pin!(connection), vigil, http2::Connection::graceful_shutdown).await
-            }
-            (Protocol::Http1, Bodies::Refused) => {
-                let stream = TokioIo::new(StrictLines::new(stream));
-                let connection = self.http1().serve_connection(stream, service);
-                self.attend(pin!(connection), vigil, http1::Connection::graceful_shutdown).await
-            }
-            (Protocol::Http1, Bodies::Allowed) => {
-                let connection = self.http1().serve_connection(TokioIo::new(stream), service);
-                self.attend(pin!(connection), vigil, http1::Connection::graceful_shutdown).await
-            }
-        }
-    }
-
-    /// Lets a connection do its work until it ends, or the vigil does.
-    async fn attend<C, T, E: Into<Ended>>(
-        &self,
-        mut connection: Pin<&mut C>,
-        vigil: &mut Vigil,
-        finish: impl Fn(Pin<&mut C>),
-    ) -> Result<T, Ended>
-    where
-        C: Future<Output = Result<T, E>>,
-    {
-        let mut finishing = false;
-        loop {
-            // In this order: the vigil sees what the connection has just done.
-            tokio::select! {
-                biased;
-                ended = connection.as_mut() => return ended.map_err(E::into),
-                left = vigil.left() => {
-                    if finishing || left != Left::Idle {
-                        if let Some(metrics) = &self.metrics {
-                            metrics.connections().cut(left.name());
-                        }
-                        return Err(Ended::Left(left));
-                    }
-                }
-                () = self.drain.begun(), if !finishing => {}
-            }
-            // Idle or draining: what is in flight is finished, nothing new begins.
-            finish(connection.as_mut());
-            finishing = true;
         }
     }
 
@@ -456,39 +301,5 @@ impl<H: Handler> Server<H> {
             .keep_alive_interval(self.config.header_timeout)
             .keep_alive_timeout(self.config.header_timeout);
         builder
-    }
-}
-
-/// Why a connection ended early.
-#[derive(Debug)]
-enum Ended {
-    Http(hyper::Error),
-    Broken(io::Error),
-    NoHandshake(io::Error),
-    Left(Left),
-}
-
-impl From<hyper::Error> for Ended {
-    fn from(error: hyper::Error) -> Self {
-        Self::Http(error)
-    }
-}
-
-impl From<io::Error> for Ended {
-    fn from(error: io::Error) -> Self {
-        Self::Broken(error)
-    }
-}
-
-impl std::fmt::Display for Ended {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Http(error) => error.fmt(f),
-            Self::Broken(error) => error.fmt(f),
-            Self::NoHandshake(error) => write!(f, "no TLS handshake: {error}"),
-            Self::Left(Left::Silent) => f.write_str("no request came in time"),
-            Self::Left(Left::Idle) => f.write_str("nothing was asked for a long time"),
-            Self::Left(Left::Stalled) => f.write_str("the client took too little"),
-        }
     }
 }

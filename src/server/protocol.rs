@@ -26,14 +26,13 @@ const START: usize = 1_024;
 /// The same over TLS: a client's greeting with the keys of today (X25519 and ML-KEM) fits in.
 const GREETING: usize = 2_048;
 
-/// Takes the first bytes, which tell the protocol.
-pub(super) async fn detect(stream: &mut TcpStream) -> io::Result<(Protocol, BytesMut)> {
-    let mut start = BytesMut::new();
+/// Takes the first bytes, which tell the protocol; `start` was taken before.
+pub(super) async fn detect(stream: &mut TcpStream, mut start: BytesMut) -> io::Result<(Protocol, BytesMut)> {
     loop {
-        take(stream, &mut start, START).await?;
         if let Some(protocol) = judge(&start) {
             return Ok((protocol, start));
         }
+        take(stream, &mut start, START).await?;
     }
 }
 

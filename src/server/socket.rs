@@ -2,6 +2,7 @@
 //! that requests are smuggled with.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use memchr::memchr;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::outlet::Outlet;
 use super::vigil::Signs;
+use super::wire::Wire;
 
 /// What the kernel takes of an answer before the client does, in bytes. Without a bound that is megabytes for each
 /// client that stalls, and a slow one shows a sign of life only every few minutes.
@@ -36,8 +37,8 @@ struct Pace {
 }
 
 impl Pace {
-    fn new() -> Self {
-        Self { taken: 0, since: Instant::now(), quick: false }
+    fn new(since: Instant) -> Self {
+        Self { taken: 0, since, quick: false }
     }
 
     /// So many bytes were taken. Says whether the client is quick, at the end of a round in which that has changed.
@@ -54,7 +55,7 @@ impl Pace {
 }
 
 /// Sets what all connections of a listener have in common, once for all.
-pub(super) fn prepare(listener: &TcpListener) {
+pub(super) fn prepare(listener: &std::net::TcpListener) {
     let listener = socket2::SockRef::from(listener);
     // Without it, the last piece of an answer may wait for the client's delayed acknowledgement.
     let _ = listener.set_tcp_nodelay(true);
@@ -64,8 +65,8 @@ pub(super) fn prepare(listener: &TcpListener) {
 
 /// A TCP connection with its [`Signs`].
 #[derive(Debug)]
-pub(super) struct Socket {
-    stream: TcpStream,
+pub(super) struct Socket<W> {
+    wire: W,
     signs: Arc<Signs>,
     /// Whether what is heard is the beginning of a head (HTTP/1 alone: HTTP/2 has frames about nothing).
     hears_heads: bool,
@@ -74,12 +75,10 @@ pub(super) struct Socket {
     pace: Pace,
 }
 
-impl Socket {
-    pub(super) fn new(stream: TcpStream, signs: Arc<Signs>, hears_heads: bool) -> Self {
-        // Linux hands it down from the listener.
-        #[cfg(not(target_os = "linux"))]
-        let _ = stream.set_nodelay(true);
-        Self { stream, signs, hears_heads, outlet: None, pace: Pace::new() }
+impl<W: Wire> Socket<W> {
+    pub(super) fn new(wire: W, signs: Arc<Signs>, hears_heads: bool) -> Self {
+        let pace = Pace::new(signs.began());
+        Self { wire, signs, hears_heads, outlet: None, pace }
     }
 
     /// The same, sending the pieces of files that `outlet` has under way.
@@ -90,6 +89,20 @@ impl Socket {
 
     pub(super) fn hears_heads(&mut self, hears: bool) {
         self.hears_heads = hears;
+    }
+
+    pub(super) fn into_wire(self) -> W {
+        self.wire
+    }
+
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.wire.descriptor()
+    }
+
+    /// The same connection on another wire.
+    pub(super) fn on<V>(self, other: impl FnOnce(W, &Arc<Signs>) -> io::Result<V>) -> io::Result<Socket<V>> {
+        let Self { wire, signs, hears_heads, outlet, pace } = self;
+        Ok(Socket { wire: other(wire, &signs)?, signs, hears_heads, outlet, pace })
     }
 
     fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -107,11 +120,11 @@ impl Socket {
     }
 }
 
-impl Socket {
+impl<W: Wire> Socket<W> {
     /// So much the kernel is to take before it is sent.
     #[cfg(target_os = "linux")]
     fn let_wait(&self, unsent: u32) {
-        let _ = socket2::SockRef::from(&self.stream).set_tcp_notsent_lowat(unsent);
+        let _ = socket2::SockRef::from(&self.wire.descriptor()).set_tcp_notsent_lowat(unsent);
     }
 
     /// Elsewhere it is asked for nothing.
@@ -119,24 +132,14 @@ impl Socket {
     fn let_wait(&self, _unsent: u32) {}
 }
 
-impl Drop for Socket {
-    /// Whoever was left because it takes nothing would keep what lies in the kernel for it, for minutes. A reset also
-    /// says that the answer is not whole.
-    fn drop(&mut self) {
-        if self.signs.was_stalled() {
-            let _ = self.stream.set_zero_linger();
-        }
-    }
-}
-
-impl AsyncRead for Socket {
+impl<W: Wire> AsyncRead for Socket<W> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let read = self.wire.poll_receive(cx, buffer);
         if self.hears_heads && buffer.filled().len() > before {
             self.signs.heard();
         }
@@ -144,56 +147,24 @@ impl AsyncRead for Socket {
     }
 }
 
-impl Socket {
+impl<W: Wire> Socket<W> {
     fn write(&mut self, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let place = match &self.outlet {
             Some(outlet) => outlet.files.place(pieces)?.map(|place| (outlet, place)),
             None => None,
         };
-        let Some((outlet, place)) = place else {
-            return match self.signs.is_last() {
-                true => self.write_last(cx, pieces),
-                false => Pin::new(&mut self.stream).poll_write_vectored(cx, pieces),
-            };
-        };
-        let before = pieces.get(..place).unwrap_or_default();
-        write_with(&self.stream, cx, || outlet.files.write(&self.stream, before))
-    }
-
-    /// Writes what the connection is closed behind: the kernel puts the end of the stream into the packet with the last bytes.
-    #[cfg(target_os = "linux")]
-    fn write_last(&self, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
-
-        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-        write_with(&self.stream, cx, || {
-            Ok(sendmsg(&self.stream, pieces, &mut SendAncillaryBuffer::default(), flags)?)
-        })
-    }
-
-    /// Elsewhere the end is a packet of its own.
-    #[cfg(not(target_os = "linux"))]
-    fn write_last(&mut self, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
-    }
-}
-
-/// Writes by other means than the stream's own, as soon as it takes something.
-fn write_with(
-    stream: &TcpStream,
-    cx: &mut Context<'_>,
-    write: impl Fn() -> io::Result<usize>,
-) -> Poll<io::Result<usize>> {
-    loop {
-        std::task::ready!(stream.poll_write_ready(cx))?;
-        match stream.try_io(Interest::WRITABLE, &write) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            other => return Poll::Ready(other),
+        match place {
+            Some((outlet, place)) => {
+                let before = pieces.get(..place).unwrap_or_default();
+                self.wire.poll_by(cx, |socket| outlet.files.write(socket, before))
+            }
+            None if self.signs.is_last() => self.wire.poll_send_last(cx, pieces),
+            None => self.wire.poll_send(cx, pieces),
         }
     }
 }
 
-impl AsyncWrite for Socket {
+impl<W: Wire> AsyncWrite for Socket<W> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = self.write(cx, &[io::IoSlice::new(bytes)]);
         self.note(written)
@@ -209,11 +180,12 @@ impl AsyncWrite for Socket {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    /// TCP keeps nothing back.
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     /// The socket is closed right after that, which says the same to the client.
@@ -375,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_client_is_quick_or_slow_by_what_it_took_last() {
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(Instant::now());
         assert_eq!(pace.took(ROUND - 1), None);
         assert_eq!(pace.took(1), Some(true));
         assert_eq!(pace.took(ROUND), None, "as before");

@@ -67,6 +67,7 @@ enum Phase {
 #[derive(Debug)]
 pub(super) struct Signs {
     limits: Limits,
+    began: Instant,
     seen: Mutex<Seen>,
     stalled: AtomicBool,
     /// Whether the connection is closed as soon as what is written now has been.
@@ -98,9 +99,10 @@ impl Signs {
     }
 
     fn with(limits: Limits, in_flight: usize) -> Arc<Self> {
+        let began = Instant::now();
         let seen = Seen {
             phase: Phase::Head,
-            since: Instant::now(),
+            since: began,
             in_flight,
             waiting: None,
             waited: Duration::ZERO,
@@ -108,10 +110,20 @@ impl Signs {
         };
         Arc::new(Self {
             limits,
+            began,
             seen: Mutex::new(seen),
             stalled: AtomicBool::new(false),
             last: AtomicBool::new(false),
         })
+    }
+
+    /// When the connection, or the stream, began.
+    pub(super) fn began(&self) -> std::time::Instant {
+        self.began.into_std()
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

@@ -141,26 +141,36 @@ impl HeldFiles {
             .then(|| Self(Arc::new(Shared { changes: Changes::below(&root), root, files })))
     }
 
-    /// The asset's file, if that can be had without waiting for a disk.
-    pub(super) fn get(&self, asset: AssetRef, now: Instant) -> Option<Arc<Held>> {
+    /// A number that stays the same while nothing changes, if the kernel tells.
+    pub(super) fn look_around(&self) -> Option<u64> {
+        self.0.changes.as_ref().and_then(Changes::number)
+    }
+
+    /// The asset's file, if that can be had without waiting for a disk, and whether it was believed to be the same without
+    /// a look at its name. The `glimpse` is what [`HeldFiles::look_around`] returned, if somebody has asked it since the file
+    /// was asked for.
+    pub(super) fn get(
+        &self,
+        asset: AssetRef,
+        now: Instant,
+        glimpse: Option<u64>,
+    ) -> Option<(Arc<Held>, bool)> {
         // Before the name is looked at: what changes behind it counts for the next time.
-        let number = self.0.changes.as_ref().and_then(Changes::number);
+        let number = glimpse.or_else(|| self.look_around());
         let found = self.0.files().held.get_mut(&asset).map(|entry| {
             entry.used = now;
             (Arc::clone(&entry.held), entry.is_believed(now, number))
         });
         match found {
-            Some((held, true)) => Some(held),
+            Some((held, true)) => return Some((held, true)),
             Some((held, false)) if self.0.is_unchanged(&held) => {
                 self.0.looked_at(asset, now, number);
-                Some(held)
+                return Some((held, false));
             }
-            Some(_) => {
-                self.forget(asset);
-                self.open(asset, now)
-            }
-            None => self.open(asset, now),
+            Some(_) => self.forget(asset),
+            None => {}
         }
+        Some((self.open(asset, now)?, false))
     }
 
     /// Closes the asset's file.
@@ -260,38 +270,36 @@ mod tests {
         (folder, files)
     }
 
+    fn get(files: &HeldFiles) -> Option<Arc<Held>> {
+        files.get(ASSET, Instant::now(), None).map(|(held, _)| held)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_nobody_asks_for_is_closed() {
         let (_folder, files) = folder_with(&[1; 20_000]);
-        let held = files.get(ASSET, Instant::now()).unwrap();
+        let held = get(&files).unwrap();
         tokio::time::sleep(IDLE / 2).await;
-        assert!(
-            Arc::ptr_eq(&held, &files.get(ASSET, Instant::now()).unwrap()),
-            "asked for again, it is the same"
-        );
+        assert!(Arc::ptr_eq(&held, &get(&files).unwrap()), "asked for again, it is the same");
         tokio::time::sleep(IDLE - Duration::from_secs(1)).await;
-        assert!(Arc::ptr_eq(&held, &files.get(ASSET, Instant::now()).unwrap()));
+        assert!(Arc::ptr_eq(&held, &get(&files).unwrap()));
         drop(held);
         tokio::time::sleep(IDLE + 2 * LOOK_EVERY).await;
         assert!(files.0.files().held.is_empty());
-        assert!(
-            files.get(ASSET, Instant::now()).is_some() && files.0.files().attended,
-            "and again from the start"
-        );
+        assert!(get(&files).is_some() && files.0.files().attended, "and again from the start");
     }
 
     #[tokio::test]
     async fn what_was_deleted_replaced_or_changed_is_not_what_was_held() {
         let (folder, files) = folder_with(&[1; 20_000]);
         let path = folder.path().join(ASSET.object_path());
-        let first = files.get(ASSET, Instant::now()).unwrap();
+        let first = get(&files).unwrap();
         std::fs::write(folder.path().join("other"), [2; 20_000]).unwrap();
         std::fs::rename(folder.path().join("other"), &path).unwrap();
-        assert!(files.get(ASSET, Instant::now()).is_none_or(|held| held.meta.etag != first.meta.etag));
+        assert!(get(&files).is_none_or(|held| held.meta.etag != first.meta.etag));
         std::fs::write(&path, [3; 30_000]).unwrap();
-        assert!(files.get(ASSET, Instant::now()).is_none_or(|held| held.meta.size == 30_000));
+        assert!(get(&files).is_none_or(|held| held.meta.size == 30_000));
         std::fs::remove_file(&path).unwrap();
-        assert!(files.get(ASSET, Instant::now()).is_none() && files.0.files().held.is_empty());
+        assert!(get(&files).is_none() && files.0.files().held.is_empty());
     }
 
     #[tokio::test]
@@ -305,7 +313,7 @@ mod tests {
         let settle = || {
             for _ in 0..100 {
                 std::thread::sleep(Duration::from_millis(11));
-                if files.get(ASSET, Instant::now()).is_some() && believed() {
+                if get(&files).is_some() && believed() {
                     return;
                 }
             }
@@ -317,19 +325,19 @@ mod tests {
         settle();
         let moved = folder.path().join("moved");
         std::fs::rename(folder.path().join("recordings"), &moved).unwrap();
-        assert!(files.get(ASSET, Instant::now()).is_none(), "its folder was moved away");
+        assert!(get(&files).is_none(), "its folder was moved away");
         std::fs::rename(&moved, folder.path().join("recordings")).unwrap();
         settle();
         std::fs::remove_file(folder.path().join(ASSET.object_path())).unwrap();
-        assert!(files.get(ASSET, Instant::now()).is_none());
+        assert!(get(&files).is_none());
     }
 
     #[tokio::test]
     async fn a_short_file_that_has_just_been_written_is_not_kept_in_memory() {
         let (_folder, files) = folder_with(b"short");
-        assert!(files.get(ASSET, Instant::now()).is_none());
+        assert!(get(&files).is_none());
         std::thread::sleep(SETTLED + Duration::from_secs(1));
-        let held = files.get(ASSET, Instant::now()).unwrap();
+        let held = get(&files).unwrap();
         assert!(matches!(held.bytes(&(1..4), false), Some(HeldBytes::Read(bytes)) if bytes == "hor"));
         assert!(held.bytes(&(1..9), false).is_none());
     }

@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::asset::{AssetKind, AssetRef};
@@ -165,14 +165,22 @@ impl Store {
         Ok(Self { held: opened.held, ..Self::new(opened.objects, config, metrics) })
     }
 
-    /// A local file, if it can be had without waiting: whoever gets none asks as for any other object.
+    /// A local file, if it can be had without waiting: whoever gets none asks as for any other object. It is `now`, and the
+    /// `glimpse` was taken since it was asked for.
     #[must_use]
-    pub fn at_hand(&self, grant: &Grant) -> Option<Arc<Held>> {
+    pub fn at_hand(&self, grant: &Grant, now: Instant, glimpse: Option<u64>) -> Option<Arc<Held>> {
         let held = self.held.as_ref().filter(|_| grant.asset().id != SAMPLE && self.source.gate.is_open())?;
-        let started = Instant::now();
-        let found = held.get(grant.asset(), started)?;
-        self.source.metrics.store_answered(StoreOperation::Get, started.elapsed(), None);
+        let (found, believed) = held.get(grant.asset(), now.into(), glimpse)?;
+        // What is believed was not waited for.
+        let waited = if believed { Duration::ZERO } else { now.elapsed() };
+        self.source.metrics.store_answered(StoreOperation::Get, waited, None);
         Some(found)
+    }
+
+    /// A glimpse of the folders of the objects, if the kernel tells of changes there: for [`Store::at_hand`].
+    #[must_use]
+    pub fn look_around(&self) -> Option<u64> {
+        self.held.as_ref().and_then(HeldFiles::look_around)
     }
 
     /// Asks for metadata alone.

@@ -4,7 +4,7 @@
 mod access;
 mod answers;
 mod audit;
-mod connections;
+pub(crate) mod connections;
 mod known;
 mod line;
 mod log;

@@ -4,15 +4,19 @@
 use std::fs;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use memchr::memmem;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use webhook_assets::AssetRef;
 use webhook_assets::clock::UnixSeconds;
-use webhook_assets::server::{self, Handler, HeadLimits, PlainRequest};
+use webhook_assets::server::{self, Bodies, Client, Drain, Handler, HeadLimits, PlainRequest, Server};
 
-use crate::support::{ABSENT, CALL, NOW, Plan, Site, noise, transcript};
+use crate::support::{ABSENT, Answer, CALL, NOW, Plan, Site, noise, transcript};
 
 /// A transcript that is short enough to be kept in memory.
 const SHORT: uuid::Uuid = uuid::uuid!("00000000-0000-4000-8000-000000000001");
@@ -234,4 +238,113 @@ async fn a_file_that_is_deleted_or_replaced_is_so_for_the_next_request_of_the_sa
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n{}\n"), "{answer}");
     fs::remove_file(&path).unwrap();
     assert!(ask().await.starts_with("HTTP/1.1 404 "));
+}
+
+/// Asks for `link` on a kept connection, and reads the whole answer: its status and its body.
+async fn ask(stream: &mut TcpStream, link: &str) -> (u16, Vec<u8>) {
+    let request = format!("GET {link} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    loop {
+        if let Some(end) = memmem::find(&bytes, b"\r\n\r\n") {
+            let (answer, _) = Answer::parse(&bytes[..end + 4], true);
+            let length: usize = answer.must("content-length").parse().unwrap();
+            if bytes.len() == end + 4 + length {
+                return (answer.status, bytes.split_off(end + 4));
+            }
+        }
+        assert!(stream.read_buf(&mut bytes).await.unwrap() > 0, "the connection has ended");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn among_many_who_ask_at_once_nobody_gets_what_was_deleted_before_they_asked() {
+    let both = Both::start().await;
+    let others: Vec<_> = (0..200)
+        .map(|_| {
+            let (address, link) = (both.express.address, both.express.link(AssetRef::transcript(SHORT)));
+            tokio::spawn(async move {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                for _ in 0..100 {
+                    let (status, body) = ask(&mut stream, &link).await;
+                    assert_eq!((status, &*body), (200, &b"{\"schema\":\"call-transcript/1\"}\n"[..]));
+                }
+            })
+        })
+        .collect();
+    let path = both.folder.path().join(AssetRef::recording(CALL).object_path());
+    let (moved, link) = (both.folder.path().join("moved"), both.express.link(AssetRef::recording(CALL)));
+    let mut stream = TcpStream::connect(both.express.address).await.unwrap();
+    let mut rounds = 0;
+    while rounds < 20 || others.iter().any(|other| !other.is_finished()) {
+        assert_eq!(ask(&mut stream, &link).await.0, 200);
+        fs::rename(&path, &moved).unwrap();
+        assert_eq!(ask(&mut stream, &link).await.0, 404, "in round {rounds}");
+        fs::rename(&moved, &path).unwrap();
+        rounds += 1;
+    }
+    for other in others {
+        other.await.unwrap();
+    }
+}
+
+/// Answers every request with its target, but one.
+#[derive(Clone)]
+struct Stumbles;
+
+impl Handler for Stumbles {
+    type Body = Full<Bytes>;
+
+    const BODIES: Bodies = Bodies::Refused;
+
+    fn answer_at_once(
+        &self,
+        request: &PlainRequest<'_>,
+        _client: &Client,
+        head: &mut Vec<u8>,
+    ) -> Option<Self::Body> {
+        assert_ne!(request.target, "/stumble", "as the test wants it");
+        head.extend_from_slice(
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n", request.target.len()).as_bytes(),
+        );
+        Some(Full::from(request.target.to_owned()))
+    }
+
+    fn answer(&self, _: Request<Incoming>, _: Client) -> server::Answer<Self::Body> {
+        server::Answer::Ready(Response::new(Full::default()))
+    }
+}
+
+#[tokio::test]
+async fn one_request_that_nobody_can_bear_ends_its_own_connection_alone() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = Plan::on_files(std::path::Path::new("/")).server;
+    tokio::spawn(Server::new(config, Stumbles, Drain::new()).serve(listener));
+    let mut other = TcpStream::connect(address).await.unwrap();
+    assert_eq!(ask(&mut other, "/before").await, (200, b"/before".to_vec()));
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        assert_eq!(ask(&mut stream, "/well").await.0, 200);
+        stream.write_all(b"GET /stumble HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        assert_eq!(stream.read(&mut [0; 100]).await.unwrap(), 0);
+    }
+    assert_eq!(ask(&mut other, "/after").await, (200, b"/after".to_vec()));
+}
+
+#[tokio::test]
+async fn whoever_has_said_all_is_answered_all_of_it() {
+    let both = Both::start().await;
+    let link = both.express.link(AssetRef::transcript(SHORT));
+    let request = format!("GET {link} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    // As many as arrive together, and more than are received at once; then nothing more will come.
+    for count in [1, 2, 30, 300] {
+        let mut stream = TcpStream::connect(both.express.address).await.unwrap();
+        assert_eq!(ask(&mut stream, &link).await.0, 200, "it is at rest now");
+        stream.write_all(request.repeat(count).as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        assert_eq!(memmem::find_iter(&bytes, b"HTTP/1.1 200 OK\r\n").count(), count);
+    }
 }

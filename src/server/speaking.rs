@@ -1,0 +1,288 @@
+//! A connection that has a task: who is there, what is spoken, and that until the connection ends.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use super::answer::{Answers, Connection};
+use super::express::Express;
+use super::files::Files;
+use super::outlet::Outlet;
+use super::protocol::{self, Protocol};
+use super::sealed::Sealed;
+use super::socket::{OneByOne, Socket, StrictLines};
+use super::vet::Bodies;
+use super::vigil::{Left, Limits, Signs, Vigil};
+use super::wire::Awake;
+use super::{Certificate, Handler, Presence, Server, proxy, tls};
+
+impl<H: Handler> Server<H> {
+    /// Finds out who is there and what is spoken.
+    pub(super) async fn connection(
+        self: Arc<Self>,
+        mut stream: TcpStream,
+        mut peer: SocketAddr,
+        speaks: bool,
+        mut presence: Presence,
+    ) -> Result<(), Ended> {
+        if speaks {
+            match Box::pin(self.in_time(proxy::take_header(&mut stream))).await {
+                Some(Ok(client)) => peer = client.unwrap_or(peer),
+                Some(Err(error)) => {
+                    self.refused("no_proxy_header");
+                    tracing::warn!(%peer, %error, "a connection of a trusted proxy has no PROXY header");
+                    return Ok(());
+                }
+                None => return Ok(()),
+            }
+            match self.enter_from(peer) {
+                Ok(place) => presence.from = place,
+                Err(full) => {
+                    self.no_room(stream.into_std()?, full);
+                    return Ok(());
+                }
+            }
+        }
+        // Each step in a place of its own: a connection would keep room for the state of all of them, as long as it lives.
+        match &self.certificate {
+            None => self.speak_plainly(stream, BytesMut::new(), peer).await,
+            Some(certificate) => Box::pin(self.speak_tls(stream, peer, certificate)).await,
+        }
+    }
+
+    /// What comes before the first request has the time of a request's head, and ends when draining begins.
+    async fn in_time<T>(&self, before: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = tokio::time::timeout(self.config.header_timeout, before) => done.ok(),
+            () = self.drain.begun() => None,
+        }
+    }
+
+    /// Finds out which HTTP is spoken without TLS, from what was received and from what comes.
+    pub(super) async fn speak_plainly(
+        self: &Arc<Self>,
+        mut stream: TcpStream,
+        received: BytesMut,
+        peer: SocketAddr,
+    ) -> Result<(), Ended> {
+        let detected = Box::pin(self.in_time(protocol::detect(&mut stream, received))).await;
+        let Some(Ok((protocol, start))) = detected else { return Ok(()) };
+        let (connection, outlet) = self.with_plain_client(peer, protocol);
+        let wire = Awake::new(stream, &connection.signs);
+        let hears_heads = protocol == Protocol::Http1;
+        let socket =
+            Socket::new(wire, Arc::clone(&connection.signs), hears_heads).sending_files(outlet.as_ref());
+        Box::pin(self.speak(socket, start, protocol, connection)).await
+    }
+
+    /// The connection of a client without TLS. Only there do the bytes of a body reach the socket as they are.
+    pub(super) fn with_plain_client(
+        self: &Arc<Self>,
+        peer: SocketAddr,
+        protocol: Protocol,
+    ) -> (Connection<H>, Option<Arc<Outlet>>) {
+        let signs = Signs::of_connection(Limits::from(&self.config));
+        let outlet = (protocol == Protocol::Http1).then(Outlet::new);
+        let files = outlet.as_ref().filter(|_| cfg!(target_os = "linux")).map(Files::through);
+        (self.with_client(peer, signs, outlet.clone(), files), outlet)
+    }
+
+    async fn speak_tls(
+        self: &Arc<Self>,
+        mut stream: TcpStream,
+        peer: SocketAddr,
+        certificate: &Certificate,
+    ) -> Result<(), Ended> {
+        let signs = Signs::of_connection(Limits::from(&self.config));
+        let Some(Ok(greeting)) = self.in_time(protocol::greeting(&mut stream)).await else { return Ok(()) };
+        // The first byte of TLS is no letter; of a request it is.
+        if greeting.first().is_some_and(u8::is_ascii_alphabetic) {
+            self.refused("not_tls");
+            tracing::debug!(%peer, "plain HTTP was spoken where TLS is");
+            self.usher.wants_tls(stream.into_std()?);
+            return Ok(());
+        }
+        let socket = Socket::new(Awake::new(stream, &signs), Arc::clone(&signs), true);
+        let handshake = tokio::time::timeout(
+            certificate.handshake_timeout(),
+            Sealed::accept(socket, &greeting, certificate.in_force()),
+        );
+        let mut stream = tokio::select! {
+            stream = handshake => match stream {
+                Ok(stream) => stream.map_err(|error| self.no_handshake(error))?,
+                Err(_) => return Err(self.no_handshake(io::ErrorKind::TimedOut.into())),
+            },
+            () = self.drain.begun() => return Ok(()),
+        };
+        // RFC 9113 §3.3: over TLS, HTTP/2 is what both have agreed to speak.
+        let protocol = match stream.session().alpn_protocol() {
+            Some(b"h2") => Protocol::Http2,
+            _ => Protocol::Http1,
+        };
+        tls::bound(stream.session(), protocol);
+        stream.socket().hears_heads(protocol == Protocol::Http1);
+        // The handshake has had its time: the first head has its own.
+        signs.heads_begin();
+        // In HTTP/2 the windows are what holds pieces back.
+        let outlet = (protocol == Protocol::Http1).then(Outlet::new);
+        self.speak(stream, BytesMut::new(), protocol, self.with_client(peer, signs, outlet, None)).await
+    }
+
+    fn no_handshake(&self, error: io::Error) -> Ended {
+        self.refused("no_handshake");
+        Ended::NoHandshake(error)
+    }
+
+    fn with_client(
+        self: &Arc<Self>,
+        peer: SocketAddr,
+        signs: Arc<Signs>,
+        outlet: Option<Arc<Outlet>>,
+        files: Option<Files>,
+    ) -> Connection<H> {
+        Connection { server: Arc::clone(self), peer, signs, outlet, files }
+    }
+
+    async fn speak<S>(
+        self: &Arc<Self>,
+        stream: S,
+        start: BytesMut,
+        protocol: Protocol,
+        connection: Connection<H>,
+    ) -> Result<(), Ended>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let connection = Arc::new(connection);
+        match protocol {
+            Protocol::Http1 => {
+                let express = Box::new(Express::new(stream, start, connection));
+                self.speak_plain_requests(express).await
+            }
+            Protocol::Http2 => {
+                let vigil = Vigil::over(Arc::clone(&connection.signs));
+                Box::pin(self.speak_in_full(stream, start.freeze(), protocol, connection, vigil)).await
+            }
+        }
+    }
+
+    /// Answers what is plain, and hands on what is not.
+    pub(super) async fn speak_plain_requests<S>(
+        self: &Arc<Self>,
+        mut express: Box<Express<S, H>>,
+    ) -> Result<(), Ended>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let connection = Arc::clone(express.connection());
+        let mut vigil = Vigil::over(Arc::clone(&connection.signs));
+        let left = self.attend(Pin::new(&mut *express), &mut vigil, Express::finish).await?;
+        drop(express);
+        let Some((stream, start)) = left else { return Ok(()) };
+        Box::pin(self.speak_in_full(stream, start, Protocol::Http1, connection, vigil)).await
+    }
+
+    /// Everything that HTTP has.
+    async fn speak_in_full<S>(
+        self: &Arc<Self>,
+        stream: S,
+        start: Bytes,
+        protocol: Protocol,
+        connection: Arc<Connection<H>>,
+        mut vigil: Vigil,
+    ) -> Result<(), Ended>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stream = OneByOne::new(stream, start, connection.outlet.clone());
+        let (service, vigil) = (Answers(connection), &mut vigil);
+        match (protocol, H::BODIES) {
+            (Protocol::Http2, _) => {
+                let connection = self.http2().serve_connection(TokioIo::new(stream), service);
+                self.attend(pin!(connection), vigil, http2::Connection::graceful_shutdown).await
+            }
+            (Protocol::Http1, Bodies::Refused) => {
+                let stream = TokioIo::new(StrictLines::new(stream));
+                let connection = self.http1().serve_connection(stream, service);
+                self.attend(pin!(connection), vigil, http1::Connection::graceful_shutdown).await
+            }
+            (Protocol::Http1, Bodies::Allowed) => {
+                let connection = self.http1().serve_connection(TokioIo::new(stream), service);
+                self.attend(pin!(connection), vigil, http1::Connection::graceful_shutdown).await
+            }
+        }
+    }
+
+    /// Lets a connection do its work until it ends, or the vigil does.
+    async fn attend<C, T, E: Into<Ended>>(
+        &self,
+        mut connection: Pin<&mut C>,
+        vigil: &mut Vigil,
+        finish: impl Fn(Pin<&mut C>),
+    ) -> Result<T, Ended>
+    where
+        C: Future<Output = Result<T, E>>,
+    {
+        let mut finishing = false;
+        loop {
+            // In this order: the vigil sees what the connection has just done.
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => return ended.map_err(E::into),
+                left = vigil.left() => {
+                    if finishing || left != Left::Idle {
+                        if let Some(metrics) = &self.metrics {
+                            metrics.connections().cut(left.name());
+                        }
+                        return Err(Ended::Left(left));
+                    }
+                }
+                () = self.drain.begun(), if !finishing => {}
+            }
+            // Idle or draining: what is in flight is finished, nothing new begins.
+            finish(connection.as_mut());
+            finishing = true;
+        }
+    }
+}
+
+/// Why a connection ended early.
+#[derive(Debug)]
+pub(super) enum Ended {
+    Http(hyper::Error),
+    Broken(io::Error),
+    NoHandshake(io::Error),
+    Left(Left),
+}
+
+impl From<hyper::Error> for Ended {
+    fn from(error: hyper::Error) -> Self {
+        Self::Http(error)
+    }
+}
+
+impl From<io::Error> for Ended {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Http(error) => error.fmt(f),
+            Self::Broken(error) => error.fmt(f),
+            Self::NoHandshake(error) => write!(f, "no TLS handshake: {error}"),
+            Self::Left(Left::Silent) => f.write_str("no request came in time"),
+            Self::Left(Left::Idle) => f.write_str("nothing was asked for a long time"),
+            Self::Left(Left::Stalled) => f.write_str("the client took too little"),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! How a socket is read and written: watched by the runtime, or at rest, and then watched together with others
+//! ([`super::resting`]).
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::vigil::Signs;
+
+/// Both ways of a TCP connection.
+pub(super) trait Wire: Unpin {
+    fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>>;
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
+
+    /// Sends what the connection is closed behind: the kernel puts the end of the stream into the packet with the last bytes.
+    #[cfg(target_os = "linux")]
+    fn poll_send_last(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.poll_by(cx, |socket| linux::send(socket, pieces, rustix::net::SendFlags::MORE))
+    }
+
+    /// Elsewhere the end is a packet of its own.
+    #[cfg(not(target_os = "linux"))]
+    fn poll_send_last(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, pieces)
+    }
+
+    /// Writes by other means, as soon as the socket takes something.
+    fn poll_by(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl Fn(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>>;
+
+    fn descriptor(&self) -> BorrowedFd<'_>;
+}
+
+/// Watched by the runtime.
+#[derive(Debug)]
+pub(super) struct Awake {
+    stream: TcpStream,
+    signs: Arc<Signs>,
+}
+
+impl Awake {
+    pub(super) fn new(stream: TcpStream, signs: &Arc<Signs>) -> Self {
+        // Linux hands it down from the listener.
+        #[cfg(not(target_os = "linux"))]
+        let _ = stream.set_nodelay(true);
+        Self { stream, signs: Arc::clone(signs) }
+    }
+}
+
+impl Wire for Awake {
+    fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let stream = Pin::new(&mut self.stream);
+        match pieces {
+            [piece] => stream.poll_write(cx, piece),
+            pieces => stream.poll_write_vectored(cx, pieces),
+        }
+    }
+
+    fn poll_by(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl Fn(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_write_ready(cx))?;
+            match self.stream.try_io(Interest::WRITABLE, || write(self.stream.as_fd())) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl Drop for Awake {
+    /// Whoever was left because it takes nothing would keep what lies in the kernel for it, for minutes. A reset also
+    /// says that the answer is not whole.
+    fn drop(&mut self) {
+        if self.signs.was_stalled() {
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}
+
+/// Has the runtime watch whether there is something to read, or to accept.
+#[expect(
+    deprecated,
+    reason = "what replaces it has to be promised that the type does not lie about its descriptor"
+)]
+pub(super) fn watched<T: AsRawFd + Into<OwnedFd>>(inner: T) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(inner, Interest::READABLE)
+}
+
+#[cfg(target_os = "linux")]
+pub(super) use linux::Still;
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+
+    use super::{AsFd, Awake, BorrowedFd, Context, IoSlice, Poll, ReadBuf, Signs, TcpStream, Wire, io};
+    use std::sync::Arc;
+
+    /// At rest: nobody is woken for it here. What has arrived is received by whoever watches it, and if the socket does not
+    /// take what is written, it is time to be [`awake`](Still::awake).
+    #[derive(Debug)]
+    pub(in crate::server) struct Still(std::net::TcpStream);
+
+    impl Still {
+        pub(in crate::server) fn new(stream: std::net::TcpStream) -> Self {
+            Self(stream)
+        }
+
+        pub(in crate::server) fn into_stream(self) -> std::net::TcpStream {
+            self.0
+        }
+
+        /// The same, watched by the runtime.
+        pub(in crate::server) fn awake(self, signs: &Arc<Signs>) -> io::Result<Awake> {
+            Ok(Awake::new(TcpStream::from_std(self.0)?, signs))
+        }
+    }
+
+    impl Wire for Still {
+        fn poll_receive(&mut self, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_send(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+            self.poll_by(cx, |socket| send(socket, pieces, SendFlags::empty()))
+        }
+
+        fn poll_by(
+            &mut self,
+            _: &mut Context<'_>,
+            write: impl Fn(BorrowedFd<'_>) -> io::Result<usize>,
+        ) -> Poll<io::Result<usize>> {
+            match write(self.0.as_fd()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+                other => Poll::Ready(other),
+            }
+        }
+
+        fn descriptor(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+
+    pub(super) fn send(
+        socket: BorrowedFd<'_>,
+        pieces: &[IoSlice<'_>],
+        flags: SendFlags,
+    ) -> io::Result<usize> {
+        let flags = flags | SendFlags::NOSIGNAL;
+        Ok(match pieces {
+            [piece] => rustix::net::send(socket, piece, flags)?,
+            pieces => sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), flags)?,
+        })
+    }
+}
