@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The last second that RFC 3339 can write: 9999-12-31T23:59:59Z.
 const LAST_WRITABLE_SECOND: u64 = 253_402_300_799;
@@ -94,6 +94,45 @@ impl fmt::Display for UnixMillis {
     }
 }
 
+/// A moment by both clocks of the machine: that on the wall, and the one that never goes backwards.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    instant: Instant,
+    wall: Duration,
+}
+
+impl Moment {
+    /// The moment it is now.
+    #[must_use]
+    pub fn now() -> Self {
+        Self { instant: Instant::now(), wall: since_1970() }
+    }
+
+    /// By the clock that never goes backwards.
+    #[must_use]
+    pub fn instant(&self) -> Instant {
+        self.instant
+    }
+
+    /// How long ago it is.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.instant.elapsed()
+    }
+
+    /// Its second.
+    #[must_use]
+    pub fn second(&self) -> UnixSeconds {
+        UnixSeconds(self.wall.as_secs())
+    }
+
+    /// The microsecond that comes so long after it, for what is only written down.
+    #[must_use]
+    pub fn micros_after(&self, duration: Duration) -> u64 {
+        u64::try_from(self.wall.saturating_add(duration).as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
 /// Tells the time.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The millisecond it is now.
@@ -102,6 +141,11 @@ pub trait Clock: Send + Sync + fmt::Debug {
     /// The second it is now.
     fn now(&self) -> UnixSeconds {
         self.now_millis().seconds()
+    }
+
+    /// The second it was by this clock at a moment that has only just passed.
+    fn at(&self, _moment: &Moment) -> UnixSeconds {
+        self.now()
     }
 }
 
@@ -120,6 +164,10 @@ impl SystemClock {
 impl Clock for SystemClock {
     fn now_millis(&self) -> UnixMillis {
         UnixMillis(0).plus(since_1970())
+    }
+
+    fn at(&self, moment: &Moment) -> UnixSeconds {
+        moment.second()
     }
 }
 

@@ -4,7 +4,6 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -76,7 +75,6 @@ struct Asked<'a, 'r> {
     fields: Fields<'r>,
     client: &'a Client,
     now: UnixSeconds,
-    started: Instant,
 }
 
 impl Gateway {
@@ -86,12 +84,12 @@ impl Gateway {
         client: &Client,
         head: &mut Vec<u8>,
     ) -> Option<Body> {
-        let (parts, started) = (&*self.0, Instant::now());
+        let parts = &*self.0;
         let fields = Fields::of(request).filter(|fields| parts.speaks_the_same_to_all_like(fields))?;
         let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
         let (kind, id) = route::asset_at(path, &parts.prefix)?;
-        let now = parts.clock.now();
-        let asked = Asked { request, fields, client, now, started };
+        let now = parts.clock.at(&client.arrived);
+        let asked = Asked { request, fields, client, now };
         match parts.verifier.verify(&parts.keyring.load(), kind, id, query, now) {
             // Compressing is not done at once.
             Ok(grant) if !(asked.fields.codings && kind.is_compressible()) => self.send(&asked, &grant, head),
@@ -107,12 +105,12 @@ impl Gateway {
         // Last-Modified is never later than the answer (RFC 9110 §8.8.2.1): such a file is seldom.
         let held = parts
             .store
-            .at_hand(grant, asked.started, client.glimpse)
+            .at_hand(grant, client.arrived.instant(), client.glimpse)
             .filter(|held| held.meta.last_modified <= now)?;
         let range = span.within(held.meta.size)?;
         let bytes = match request.is_head {
             true => HeldBytes::Read(Bytes::new()),
-            false => held.bytes(&range, client.files.is_some())?,
+            false => held.bytes(&range, client.files.is_some(), client.arrived.instant())?,
         };
         let (audited, mut record) = (parts.told.begin_audit().ok()?, self.record_of(asked));
         let place = Arc::clone(&parts.in_flight).try_acquire_owned().ok()?;
@@ -154,14 +152,14 @@ impl Gateway {
     }
 
     fn record_of<'r>(&self, asked: &Asked<'_, 'r>) -> AccessRecord<'r> {
-        let Asked { request, fields, client, started, .. } = asked;
+        let Asked { request, fields, client, .. } = asked;
         let arrived = Arrived {
             method: if request.is_head { Method::HEAD } else { Method::GET },
             version: Version::HTTP_11,
             target: Some(request.target.as_bytes()),
             user_agent: fields.user_agent,
             range: fields.range,
-            started: *started,
+            started: client.arrived,
         };
         arrived.record(client.address, &self.0.told.records)
     }

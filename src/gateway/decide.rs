@@ -141,8 +141,8 @@ impl Asked {
             Wanted::One(span) => *span,
             Wanted::Everything | Wanted::Several(_) => return Err(self),
         };
-        let Some(held) = store.and_then(|store| store.at_hand(&self.selected.grant, Instant::now(), None))
-        else {
+        let now = Instant::now();
+        let Some(held) = store.and_then(|store| store.at_hand(&self.selected.grant, now, None)) else {
             return Err(self);
         };
         let meta = &held.meta;
@@ -150,7 +150,7 @@ impl Asked {
         let span = if in_range { span } else { Span::Whole };
         // Of a range outside, the long way says what is wrong; it does so for good reasons in an order of its own.
         let Some(range) = span.within(meta.size) else { return Err(self) };
-        let bytes = if self.head { None } else { held.bytes(&range, self.files) };
+        let bytes = if self.head { None } else { held.bytes(&range, self.files, now) };
         if bytes.is_none() && !self.head {
             return Err(self);
         }

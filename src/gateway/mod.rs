@@ -24,7 +24,7 @@ pub use cors::{AllowedOrigins, BadOrigin};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
@@ -34,7 +34,7 @@ use hyper::body::Incoming;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::AssetKind;
-use crate::clock::{Clock, UnixSeconds};
+use crate::clock::{Clock, Moment, UnixSeconds};
 use crate::keys::KeyringInForce;
 use crate::server::{Answer, Bodies, Client, Files, Handler, Patience, PlainRequest};
 use crate::signed_url::{Denial, Grant, Verifier};
@@ -126,6 +126,7 @@ impl Gateway {
         &self,
         request: &Request<Incoming>,
         peer: SocketAddr,
+        started: Moment,
         patience: Option<Patience>,
     ) -> Box<Tracker> {
         let told = &self.0.told;
@@ -137,15 +138,15 @@ impl Gateway {
             target: request.uri().path_and_query().map(|target| target.as_str().as_bytes()),
             user_agent: field(USER_AGENT),
             range: field(RANGE),
-            started: Instant::now(),
+            started,
         };
         Tracker::new(arrived.record(peer, &told.records), told, patience, trace)
     }
 
     fn answer(&self, request: Request<Incoming>, client: Client) -> Answer<Body> {
-        let Client { address, patience, files, .. } = client;
-        let tracker = self.track(&request, address, Some(patience));
-        let now = self.0.clock.now();
+        let Client { address, patience, files, arrived, .. } = client;
+        let tracker = self.track(&request, address, arrived, Some(patience));
+        let now = self.0.clock.at(&arrived);
         let outcome = match route::route(&request, &self.0.prefix) {
             Route::Asset { kind, id } => match self.verify(&request, kind, id, now) {
                 Ok(grant) => return self.open(request, grant, files, tracker, now),
@@ -248,7 +249,7 @@ impl Handler for Gateway {
         peer: SocketAddr,
         refused: Response<Bytes>,
     ) -> Response<Body> {
-        let tracker = self.track(request, peer, None);
+        let tracker = self.track(request, peer, Moment::now(), None);
         respond::refused(refused, &self.0.cors.judge(request.headers()), tracker)
     }
 }
@@ -260,7 +261,7 @@ struct Arrived<'r> {
     target: Option<&'r [u8]>,
     user_agent: Option<&'r [u8]>,
     range: Option<&'r [u8]>,
-    started: Instant,
+    started: Moment,
 }
 
 impl<'r> Arrived<'r> {

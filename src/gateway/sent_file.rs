@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -54,7 +55,7 @@ impl SentFile {
             return Poll::Ready(None);
         }
         let in_memory = std::mem::take(&mut self.in_memory) || self.loading.is_some();
-        if !in_memory && !self.slice.is_in_memory(&piece) {
+        if !in_memory && !self.slice.is_in_memory(&piece, Instant::now()) {
             self.loading = Some(Box::pin(self.slice.load(piece.clone())));
         }
         if let Some(loading) = &mut self.loading {

@@ -20,6 +20,7 @@ use super::plain_request::PlainRequest;
 use super::streams::{Patience, Watched};
 use super::vigil::{InFlight, Signs};
 use super::{Handler, Server, accept, proxy, vet};
+use crate::clock::Moment;
 
 /// Who asks, and what can be done for them on their connection.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct Client {
     pub patience: Patience,
     /// If there is this, the body may hand over pieces of files.
     pub files: Option<Files>,
+    /// When the request's head had arrived.
+    pub arrived: Moment,
     /// What [`Handler::look_around`] has returned since the request began to arrive.
     pub glimpse: Option<u64>,
 }
@@ -37,7 +40,7 @@ pub struct Client {
 impl From<SocketAddr> for Client {
     /// A client there whom nobody watches.
     fn from(address: SocketAddr) -> Self {
-        Self { address, patience: Patience::default(), files: None, glimpse: None }
+        Self { address, patience: Patience::default(), files: None, arrived: Moment::now(), glimpse: None }
     }
 }
 
@@ -150,6 +153,7 @@ impl<H: Handler> Connection<H> {
     pub(super) fn client_of(
         &self,
         request: &PlainRequest<'_>,
+        arrived: Moment,
         glimpse: Option<u64>,
     ) -> Option<(Client, Option<Place>)> {
         let config = &self.server.config;
@@ -162,7 +166,7 @@ impl<H: Handler> Connection<H> {
         };
         let place = if address == self.peer { None } else { Some(self.server.enter_from(address).ok()?) };
         let patience = Patience::of_connection(&self.signs);
-        let client = Client { address, patience, files: self.files.clone(), glimpse };
+        let client = Client { address, patience, files: self.files.clone(), arrived, glimpse };
         Some((client, place.flatten()))
     }
 
@@ -177,7 +181,8 @@ impl<H: Handler> Connection<H> {
             proxy::client_behind(*peer, request.headers(), config.client_header, &config.trusted_proxies);
         // A proxy's connection is the proxy's; a request that it passes on is its client's.
         let place = if address == *peer { Ok(None) } else { server.enter_from(address) };
-        let client = Client { address, patience: patience.clone(), files: self.files.clone(), glimpse: None };
+        let client =
+            Client { patience: patience.clone(), files: self.files.clone(), ..Client::from(address) };
         let refuse = |request: &Request<Incoming>, refused: Response<Bytes>| {
             Answer::Ready(server.handler.refuse(request, address, refused))
         };

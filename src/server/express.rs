@@ -18,7 +18,7 @@ use super::answer::{Connection, is_short};
 use super::crowd::Place;
 use super::plain_request::PlainRequest;
 use super::vigil::InFlight;
-use crate::clock::{Clock, SystemClock, UnixSeconds};
+use crate::clock::{Moment, UnixSeconds};
 
 /// Room for what is received at once: nearly all heads fit in.
 const ROOM: usize = 2 * 1024;
@@ -38,16 +38,29 @@ pub(super) struct Express<S, H: Handler> {
     /// Until it is handed on.
     stream: Option<S>,
     connection: Arc<Connection<H>>,
-    received: BytesMut,
-    /// What was seen since the first byte of it arrived.
+    room: Room,
+    /// What was seen since the first byte that was received arrived.
     glimpse: Option<u64>,
-    /// The head of the answer, whose room is used again.
-    head: Vec<u8>,
     reply: Option<Reply<H::Body>>,
     /// Whether a vigil is held over it.
     attended: bool,
     finishing: bool,
     closing: bool,
+}
+
+/// Room that is used again for each request, and, at rest, for each connection.
+#[derive(Default)]
+pub(super) struct Room {
+    received: BytesMut,
+    /// The head of the answer.
+    head: Vec<u8>,
+}
+
+impl Room {
+    pub(super) fn clear(&mut self) {
+        self.received.clear();
+        self.head.clear();
+    }
 }
 
 /// An answer on its way.
@@ -73,9 +86,8 @@ where
         Self {
             stream: Some(stream),
             connection,
-            received,
+            room: Room { received, head: Vec::new() },
             glimpse: None,
-            head: Vec::new(),
             reply: None,
             attended: true,
             finishing: false,
@@ -96,9 +108,14 @@ where
         self.stream.as_ref()
     }
 
+    /// Exchanges its room for another one. A connection at rest has nothing in it.
+    pub(super) fn exchange(&mut self, room: &mut Room) {
+        std::mem::swap(&mut self.room, room);
+    }
+
     /// These bytes have arrived on the stream, the first of them before the handler had its `glimpse`.
     pub(super) fn receive(&mut self, bytes: &[u8], glimpse: Option<u64>) {
-        self.received.extend_from_slice(bytes);
+        self.room.received.extend_from_slice(bytes);
         self.glimpse = glimpse;
     }
 
@@ -109,22 +126,12 @@ where
 
     /// The same, no longer at rest, and with another stream.
     pub(super) fn awake<T>(self, other: impl FnOnce(S) -> io::Result<T>) -> io::Result<Express<T, H>> {
-        let Self { stream, connection, received, head, mut reply, finishing, closing, .. } = self;
+        let Self { stream, connection, room, mut reply, finishing, closing, .. } = self;
         if let Some(reply) = &mut reply {
             reply.in_flight = Some(connection.signs.begin());
         }
         let stream = stream.map(other).transpose()?;
-        Ok(Express {
-            stream,
-            connection,
-            received,
-            glimpse: None,
-            head,
-            reply,
-            attended: true,
-            finishing,
-            closing,
-        })
+        Ok(Express { stream, connection, room, glimpse: None, reply, attended: true, finishing, closing })
     }
 
     /// The answer that is on its way is the last one.
@@ -134,13 +141,13 @@ where
 
     /// Takes up the request that was received, if it is plain and its answer at hand.
     fn take_up(&mut self) -> Option<Reply<H::Body>> {
-        let Self { connection, received, head, attended, finishing, .. } = self;
+        let Self { connection, room: Room { received, head }, attended, finishing, .. } = self;
         // Of the next request, nobody knows when it began to arrive.
-        let glimpse = self.glimpse.take();
+        let (arrived, glimpse) = (Moment::now(), self.glimpse.take());
         head.clear();
         head.reserve(HEAD);
         let answer = |request: &PlainRequest<'_>| {
-            let (client, place) = connection.client_of(request, glimpse)?;
+            let (client, place) = connection.client_of(request, arrived, glimpse)?;
             let body = connection.server.handler.answer_at_once(request, &client, head)?;
             Some((body, place, request.closes || *finishing))
         };
@@ -153,7 +160,7 @@ where
                 connection.signs.says_last();
             }
         }
-        write_date(head);
+        write_date(head, arrived.second());
         head.extend_from_slice(b"\r\n");
         let in_flight = attended.then(|| connection.signs.begin());
         let (body, piece) = (Some(body), Bytes::new());
@@ -162,8 +169,8 @@ where
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Some(stream) = &mut self.stream else { return Poll::Pending };
-        self.received.reserve(ROOM);
-        poll_read_buf(Pin::new(stream), cx, &mut self.received)
+        self.room.received.reserve(ROOM);
+        poll_read_buf(Pin::new(stream), cx, &mut self.room.received)
     }
 
     fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -175,10 +182,10 @@ where
             // What stands for a piece of a file must not be copied.
             let is_bytes = self.connection.outlet.as_ref().is_none_or(|outlet| outlet.files.is_empty());
             if is_bytes && reply.head_sent == 0 && (1..=COPIED).contains(&reply.piece.len()) {
-                self.head.extend_from_slice(&reply.piece);
+                self.room.head.extend_from_slice(&reply.piece);
                 reply.piece.clear();
             }
-            let head = self.head.get(reply.head_sent..).unwrap_or_default();
+            let head = self.room.head.get(reply.head_sent..).unwrap_or_default();
             let written = match (head, &*reply.piece) {
                 ([], []) if waits => return Poll::Pending,
                 // What is not on its way yet goes together with the end.
@@ -253,15 +260,15 @@ where
                 None => return Poll::Ready(Ok(None)),
                 Some(_) => {}
             }
-            if this.received.is_empty() && !this.attended {
+            if this.room.received.is_empty() && !this.attended {
                 return Poll::Pending;
             }
-            if this.received.is_empty() {
+            if this.room.received.is_empty() {
                 this.closing = this.finishing || ready!(this.poll_receive(cx))? == 0;
             } else {
                 this.reply = this.take_up();
                 if this.reply.is_none() {
-                    let received = std::mem::take(&mut this.received).freeze();
+                    let received = std::mem::take(&mut this.room.received).freeze();
                     return Poll::Ready(Ok(this.stream.take().map(|stream| (stream, received))));
                 }
             }
@@ -270,11 +277,10 @@ where
 }
 
 /// `Date` (RFC 9110 §6.6.1), put into words once a second.
-fn write_date(head: &mut Vec<u8>) {
+fn write_date(head: &mut Vec<u8>, now: UnixSeconds) {
     thread_local! {
         static SAID: RefCell<(UnixSeconds, String)> = const { RefCell::new((UnixSeconds(0), String::new())) };
     }
-    let now = SystemClock.now();
     SAID.with_borrow_mut(|(then, date)| {
         if *then != now || date.is_empty() {
             (*then, *date) = (now, format!("date: {}\r\n", httpdate::fmt_http_date(now.to_system_time())));

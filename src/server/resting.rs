@@ -23,7 +23,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-use super::express::Express;
+use super::express::{Express, Room};
 use super::protocol::Protocol;
 use super::socket::Socket;
 use super::vigil::Left;
@@ -34,7 +34,7 @@ use super::{Handler, Presence, Server};
 const AT_ONCE: usize = 64;
 
 /// Room for what is received at once: nearly all heads fit in.
-const ROOM: usize = 4 * 1024;
+const DESK: usize = 4 * 1024;
 
 /// How often it is looked for who has been at rest for too long, at most: so many parts of the shortest deadline.
 const PARTS: u32 = 16;
@@ -47,6 +47,8 @@ pub(super) struct Resting<H: Handler> {
     /// Whether there were more events than room for them.
     more: bool,
     desk: Box<[u8]>,
+    /// Lent to whoever is attended to.
+    room: Room,
     look: Option<Pin<Box<Sleep>>>,
 }
 
@@ -93,7 +95,14 @@ impl<H: Handler> Resting<H> {
         if let Err(error) = &watch {
             tracing::warn!(%error, "connections at rest cannot be watched together, which takes more time and memory");
         }
-        Self { watch: watch.ok(), seats: Slab::new(), more: false, desk: vec![0; ROOM].into(), look: None }
+        Self {
+            watch: watch.ok(),
+            seats: Slab::new(),
+            more: false,
+            desk: vec![0; DESK].into(),
+            room: Room::default(),
+            look: None,
+        }
     }
 
     /// Takes in a connection that has just been accepted.
@@ -163,8 +172,14 @@ impl<H: Handler> Resting<H> {
     fn visit(&mut self, key: usize, visit: Visit) {
         let Some(seat) = self.seats.get_mut(key) else { return };
         // Nobody else is to suffer from one request, as in a task.
+        seat.express.exchange(&mut self.room);
         let go_on = AssertUnwindSafe(|| seat.go_on(&mut self.desk, visit));
-        let fate = match catch_unwind(go_on).unwrap_or_else(|_| Fate::Ends(Ok(()))) {
+        let fate = catch_unwind(go_on).unwrap_or_else(|_| Fate::Ends(Ok(())));
+        if matches!(fate, Fate::Rests | Fate::Ends(_)) {
+            seat.express.exchange(&mut self.room);
+            self.room.clear();
+        }
+        let fate = match fate {
             Fate::Rests if seat.watched => return,
             Fate::Rests => match &self.watch {
                 Some(watch) if seat.watch_by(watch, key).is_ok() => return,

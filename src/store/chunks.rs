@@ -109,7 +109,7 @@ impl Chunks {
             match &self.rest {
                 Rest::File(slice) if slice.owed() > file::CHUNK => {
                     let beginning = self.at..self.at + 1;
-                    if !slice.is_in_memory(&beginning) {
+                    if !slice.is_in_memory(&beginning, std::time::Instant::now()) {
                         slice.load(beginning).await?;
                     }
                     Ok(None)

@@ -76,9 +76,9 @@ impl FileSlice {
 
     /// Whether the kernel has these positions in memory, as far as samples tell. What it has not it begins to read.
     #[must_use]
-    pub fn is_in_memory(&self, piece: &Range<u64>) -> bool {
+    pub fn is_in_memory(&self, piece: &Range<u64>, now: Instant) -> bool {
         match &self.warm {
-            Some(warm) => warm.has(&self.file, piece),
+            Some(warm) => warm.has(&self.file, piece, now),
             None => samples(piece).all(|at| read_from_memory(&self.file, &mut [0], at).is_some()),
         }
     }
@@ -211,9 +211,9 @@ mod tests {
         file.write_all(&[1; 5_000]).unwrap();
         let slice = FileSlice::new(file.try_clone().unwrap(), 0..5_000);
         slice.load(slice.piece()).await.unwrap();
-        assert!(slice.is_in_memory(&slice.piece()));
+        assert!(slice.is_in_memory(&slice.piece(), Instant::now()));
         file.set_len(4_999).unwrap();
-        assert!(!slice.is_in_memory(&slice.piece()));
+        assert!(!slice.is_in_memory(&slice.piece(), Instant::now()));
         assert!(matches!(slice.load(slice.piece()).await, Err(StoreError::Broken(_))));
     }
 

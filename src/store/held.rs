@@ -66,15 +66,15 @@ pub enum HeldBytes {
 }
 
 impl Held {
-    /// The wanted bytes, if nothing has to be waited for. Without `files` only those that were read.
+    /// The wanted bytes, if nothing has to be waited for `now`. Without `files` only those that were read.
     #[must_use]
-    pub fn bytes(&self, range: &Range<u64>, files: bool) -> Option<HeldBytes> {
+    pub fn bytes(&self, range: &Range<u64>, files: bool, now: std::time::Instant) -> Option<HeldBytes> {
         if let Some(bytes) = &self.bytes {
             let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
             return (start <= end && end <= bytes.len()).then(|| HeldBytes::Read(bytes.slice(start..end)));
         }
         let slice = FileSlice::of(Arc::clone(&self.file), range.clone(), Arc::clone(&self.warm));
-        (files && slice.is_in_memory(&slice.piece())).then_some(HeldBytes::Open(slice))
+        (files && slice.is_in_memory(&slice.piece(), now)).then_some(HeldBytes::Open(slice))
     }
 }
 
@@ -338,8 +338,10 @@ mod tests {
         assert!(get(&files).is_none());
         std::thread::sleep(SETTLED + Duration::from_secs(1));
         let held = get(&files).unwrap();
-        assert!(matches!(held.bytes(&(1..4), false), Some(HeldBytes::Read(bytes)) if bytes == "hor"));
-        assert!(held.bytes(&(1..9), false).is_none());
+        assert!(
+            matches!(held.bytes(&(1..4), false, std::time::Instant::now()), Some(HeldBytes::Read(bytes)) if bytes == "hor")
+        );
+        assert!(held.bytes(&(1..9), false, std::time::Instant::now()).is_none());
     }
 
     #[test]

@@ -27,9 +27,9 @@ impl Warm {
         Self { began: Instant::now(), seen: (0..parts).map(|_| AtomicU64::new(0)).collect() }
     }
 
-    /// Whether the kernel has these positions of `file` in memory, or had a moment ago. What it has not it begins to read.
-    pub(super) fn has(&self, file: &File, piece: &Range<u64>) -> bool {
-        let now = self.began.elapsed();
+    /// Whether the kernel has these positions of `file` in memory `now`, or had a moment ago. What it has not it begins to read.
+    pub(super) fn has(&self, file: &File, piece: &Range<u64>, now: Instant) -> bool {
+        let now = now.saturating_duration_since(self.began);
         let stamp = u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
         let believed = u64::try_from(BELIEVED.as_millis()).unwrap_or_default();
         samples(piece).all(|at| {
@@ -62,20 +62,23 @@ mod tests {
     fn what_was_in_memory_a_moment_ago_is_not_asked_for_again_and_later_it_is() {
         let file = file_of(3 * READ_AHEAD);
         let warm = Warm::new(3 * READ_AHEAD);
-        assert!(warm.has(&file, &(0..2 * READ_AHEAD)));
+        assert!(warm.has(&file, &(0..2 * READ_AHEAD), Instant::now()));
         // The kernel would say no: there is nothing any more.
         file.set_len(0).unwrap();
-        assert!(warm.has(&file, &(0..2 * READ_AHEAD)));
-        assert!(!warm.has(&file, &(0..3 * READ_AHEAD)), "nobody has asked for the last part before");
+        assert!(warm.has(&file, &(0..2 * READ_AHEAD), Instant::now()));
+        assert!(
+            !warm.has(&file, &(0..3 * READ_AHEAD), Instant::now()),
+            "nobody has asked for the last part before"
+        );
         std::thread::sleep(BELIEVED);
-        assert!(!warm.has(&file, &(0..2 * READ_AHEAD)));
+        assert!(!warm.has(&file, &(0..2 * READ_AHEAD), Instant::now()));
     }
 
     #[test]
     fn positions_behind_the_end_that_was_known_are_asked_for_each_time() {
         let file = file_of(READ_AHEAD);
         let warm = Warm::new(0);
-        assert!(warm.has(&file, &(0..10)) && warm.has(&file, &(5..10)));
-        assert!(!warm.has(&file, &(2 * READ_AHEAD..3 * READ_AHEAD)));
+        assert!(warm.has(&file, &(0..10), Instant::now()) && warm.has(&file, &(5..10), Instant::now()));
+        assert!(!warm.has(&file, &(2 * READ_AHEAD..3 * READ_AHEAD), Instant::now()));
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{Method, StatusCode, Version};
 use memchr::memchr;
@@ -19,7 +19,7 @@ use super::metrics::Metrics;
 use super::spool::{Manner, Place, Sink, Spool};
 use super::trace::Tracing;
 use crate::asset::AssetRef;
-use crate::clock::UnixSeconds;
+use crate::clock::{Moment, SystemClock, UnixSeconds};
 use crate::signed_url::{Denial, Grant, KeyId};
 
 /// How a body ended.
@@ -124,6 +124,9 @@ pub struct Records {
     pub traces: Option<Tracing>,
 }
 
+/// Of what took no longer than this, the end is reckoned from the beginning: the wall clock is not looked at again.
+const BRIEF: Duration = Duration::from_secs(1);
+
 /// Where a thread puts its lines together.
 struct Desk {
     line: Vec<u8>,
@@ -206,7 +209,7 @@ pub struct AccessRecord<'r> {
     /// How many bytes the whole asset has, if it was found.
     pub size: Option<u64>,
     /// When the request's head had arrived.
-    pub started: Instant,
+    pub started: Moment,
     /// How long until the answer's head was ready.
     pub head_after: Duration,
 }
@@ -269,7 +272,11 @@ impl<'r> AccessRecord<'r> {
         let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
         let id = self.asset.map(|asset| &*asset.id.as_hyphenated().encode_lower(&mut id));
         let say = |text: &mut Vec<u8>| self.say(ending, id.unwrap_or_default(), text);
-        let mut line = Line::sentence(form, &mut desk.line, &mut desk.stamp, say);
+        let now = match took < BRIEF {
+            true => self.started.micros_after(took),
+            false => SystemClock.now_micros(),
+        };
+        let mut line = Line::sentence(form, &mut desk.line, desk.stamp.at(now), say);
         line.address(name!("peer"), self.peer);
         line.bare(name!("method"), self.method.as_str());
         desk.target.clear();

@@ -18,6 +18,7 @@ use super::access::{AccessRecord, Ending, millis, shortened};
 use super::line::{Line, Stamp, name};
 use super::metrics::Metrics;
 use super::spool::{Manner, Place, Sink, Spool};
+use crate::clock::SystemClock;
 
 /// Where audit records go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,7 +144,7 @@ impl Audit {
         }
         DESK.with_borrow_mut(|(line, stamp)| {
             line.clear();
-            put_down(record, ending, took, Line::record(line, stamp));
+            put_down(record, ending, took, Line::record(line, stamp.at(SystemClock.now_micros())));
             self.spool.push(line, place);
         });
     }

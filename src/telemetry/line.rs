@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 
-use crate::clock::{SystemClock, UnixSeconds};
+use crate::clock::UnixSeconds;
 
 use super::log::LogFormat;
 
@@ -57,20 +57,27 @@ pub(super) struct Line<'b> {
     text: &'b mut Vec<u8>,
 }
 
-/// The last second that was written as a date, and how: the next line is mostly of the same.
+/// A moment; and the last second that was written as a date, and how: the next line is mostly of the same.
 pub(super) struct Stamp {
+    micros: u64,
     second: u64,
     date: Vec<u8>,
 }
 
 impl Stamp {
     pub(super) const fn new() -> Self {
-        Self { second: u64::MAX, date: Vec::new() }
+        Self { micros: 0, second: u64::MAX, date: Vec::new() }
     }
 
-    /// Writes the moment it is now: RFC 3339, UTC, with microseconds.
+    /// Sets it to a moment, in microseconds since 1970.
+    pub(super) fn at(&mut self, micros: u64) -> &mut Self {
+        self.micros = micros;
+        self
+    }
+
+    /// Writes the moment: RFC 3339, UTC, with microseconds.
     fn write(&mut self, text: &mut Vec<u8>) {
-        let micros = SystemClock.now_micros();
+        let micros = self.micros;
         let second = micros / 1_000_000;
         if second != self.second {
             self.second = second;
@@ -310,7 +317,7 @@ mod tests {
         let mut stamp = Stamp::new();
         for _ in 0..2 {
             text.clear();
-            stamp.write(&mut text);
+            stamp.at(1_734_567_890_123_456).write(&mut text);
             let text = std::str::from_utf8(&text).unwrap();
             assert_eq!((text.len(), &text[19..20], &text[26..]), (27, ".", "Z"), "{text}");
             humantime::parse_rfc3339(text).unwrap();
