@@ -122,6 +122,8 @@ struct Presence {
 #[derive(Debug, Clone)]
 pub struct Server<H> {
     config: Config,
+    /// As the configuration has them.
+    limits: Limits,
     handler: H,
     drain: Drain,
     certificate: Option<Certificate>,
@@ -138,6 +140,7 @@ impl<H: Handler> Server<H> {
     pub fn new(config: Config, handler: H, drain: Drain) -> Self {
         let crowd = Crowd::new(config.connections, config.connections_per_address);
         Self {
+            limits: Limits::from(&config),
             config,
             handler,
             drain,
@@ -173,7 +176,7 @@ impl<H: Handler> Server<H> {
         let news = news.filter(|news| news.has_changed().is_ok_and(|changed| changed))?;
         let config = news.borrow_and_update().clone();
         self.crowd.resize(config.connections, config.connections_per_address);
-        Some(Arc::new(Self { config, ..self.clone() }))
+        Some(Arc::new(Self { limits: Limits::from(&config), config, ..self.clone() }))
     }
 
     /// Accepts connections until draining begins, then lets those in flight finish.
@@ -288,7 +291,7 @@ impl<H: Handler> Server<H> {
     }
 
     fn http2(&self) -> http2::Builder<Streams> {
-        let mut builder = http2::Builder::new(Streams(Limits::from(&self.config)));
+        let mut builder = http2::Builder::new(Streams(self.limits));
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(self.config.http2_streams)

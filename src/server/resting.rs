@@ -43,7 +43,7 @@ const PARTS: u32 = 16;
 pub(super) struct Resting<H: Handler> {
     /// Without it, everybody gets a task.
     watch: Option<AsyncFd<OwnedFd>>,
-    seats: Slab<Seat<H>>,
+    seats: Slab<Box<Seat<H>>>,
     /// Whether there were more events than room for them.
     more: bool,
     desk: Box<[u8]>,
@@ -117,7 +117,7 @@ impl<H: Handler> Resting<H> {
         let socket = Socket::new(Still::new(stream), Arc::clone(&connection.signs), true);
         let express = Express::at_rest(socket.sending_files(outlet.as_ref()), Arc::new(connection));
         let since = Instant::from_std(express.connection().signs.began());
-        let seat = Seat { express, presence, since, silent: true, watched: false };
+        let seat = Box::new(Seat { express, presence, since, silent: true, watched: false });
         self.look_at(seat.deadline());
         let key = self.seats.insert(seat);
         // Whoever connects asks at once, and has often done so by now.
@@ -165,7 +165,7 @@ impl<H: Handler> Resting<H> {
     }
 
     fn seat_of(&self, event: &Event) -> Option<&Seat<H>> {
-        self.seats.get(key_of(event))
+        self.seats.get(key_of(event)).map(|seat| &**seat)
     }
 
     /// Answers what has arrived from somebody.
@@ -188,10 +188,17 @@ impl<H: Handler> Resting<H> {
             other => other,
         };
         let seat = self.seats.remove(key);
-        if let Some(watch) = self.watch.as_ref().filter(|_| seat.watched && !matches!(fate, Fate::Ends(_))) {
-            let _ = seat.express.stream().map(|socket| epoll::delete(watch, socket.descriptor()));
+        let leaves = match &fate {
+            Fate::Rests | Fate::Ends(_) => None,
+            Fate::Wakes => seat.express.stream(),
+            Fate::Speaks(socket, _) => Some(socket),
+        };
+        if let (Some(socket), Some(watch), true) = (leaves, &self.watch, seat.watched) {
+            let _ = epoll::delete(watch, socket.descriptor());
         }
-        seat.meet(fate);
+        if !matches!(fate, Fate::Ends(Ok(()))) {
+            (*seat).meet(fate);
+        }
     }
 
     /// Whose deadline has passed is left.

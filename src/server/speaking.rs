@@ -19,7 +19,7 @@ use super::protocol::{self, Protocol};
 use super::sealed::Sealed;
 use super::socket::{OneByOne, Socket, StrictLines};
 use super::vet::Bodies;
-use super::vigil::{Left, Limits, Signs, Vigil};
+use super::vigil::{Left, Signs, Vigil};
 use super::wire::Awake;
 use super::{Certificate, Handler, Presence, Server, proxy, tls};
 
@@ -88,7 +88,7 @@ impl<H: Handler> Server<H> {
         peer: SocketAddr,
         protocol: Protocol,
     ) -> (Connection<H>, Option<Arc<Outlet>>) {
-        let signs = Signs::of_connection(Limits::from(&self.config));
+        let signs = Signs::of_connection(self.limits);
         let outlet = (protocol == Protocol::Http1).then(Outlet::new);
         let files = outlet.as_ref().filter(|_| cfg!(target_os = "linux")).map(Files::through);
         (self.with_client(peer, signs, outlet.clone(), files), outlet)
@@ -100,7 +100,7 @@ impl<H: Handler> Server<H> {
         peer: SocketAddr,
         certificate: &Certificate,
     ) -> Result<(), Ended> {
-        let signs = Signs::of_connection(Limits::from(&self.config));
+        let signs = Signs::of_connection(self.limits);
         let Some(Ok(greeting)) = self.in_time(protocol::greeting(&mut stream)).await else { return Ok(()) };
         // The first byte of TLS is no letter; of a request it is.
         if greeting.first().is_some_and(u8::is_ascii_alphabetic) {
