@@ -66,14 +66,15 @@ impl SentFile {
             }
         }
         let length = piece.end - piece.start;
-        let escort: Option<Box<dyn Escort>> = match tracker.take_if(|_| length == self.slice.owed()) {
+        let is_last = length == self.slice.owed();
+        let escort: Option<Box<dyn Escort>> = match tracker.take_if(|_| is_last) {
             Some(mut tracker) => {
                 tracker.sends(length);
                 Some(tracker)
             }
             None => None,
         };
-        let Some(bytes) = self.files.hand_over(self.slice.file(), piece, escort) else {
+        let Some(bytes) = self.files.hand_over(self.slice.file(), piece, is_last, escort) else {
             let under_way = std::io::Error::other("another piece of the file is still under way");
             return Poll::Ready(Some(Err(under_way.into())));
         };
