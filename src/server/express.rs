@@ -104,8 +104,8 @@ where
         &self.connection
     }
 
-    pub(super) fn stream(&self) -> Option<&S> {
-        self.stream.as_ref()
+    pub(super) fn stream(&mut self) -> Option<&mut S> {
+        self.stream.as_mut()
     }
 
     /// Exchanges its room for another one. A connection at rest has nothing in it.
@@ -119,14 +119,16 @@ where
         self.glimpse = glimpse;
     }
 
-    /// Whether an answer is on its way.
+    /// Whether an answer is on its way, or the end.
     pub(super) fn is_answering(&self) -> bool {
-        self.reply.is_some()
+        self.reply.is_some() || self.closing
     }
 
     /// The same, no longer at rest, and with another stream.
     pub(super) fn awake<T>(self, other: impl FnOnce(S) -> io::Result<T>) -> io::Result<Express<T, H>> {
         let Self { stream, connection, room, mut reply, finishing, closing, .. } = self;
+        // Nobody has watched it so far.
+        connection.signs.heads_begin();
         if let Some(reply) = &mut reply {
             reply.in_flight = Some(connection.signs.begin());
         }

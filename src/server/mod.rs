@@ -222,11 +222,11 @@ impl<H: Handler> Server<H> {
         };
         let open = self.metrics.as_ref().map(|metrics| metrics.connections().open());
         let presence = Presence { _place: place, from, _open: open };
-        // Of the others it has to be found out first who is there.
-        match self.certificate.is_none() && !speaks {
-            true => resting.welcome(self, stream, peer, presence),
-            false => self.keep(peer, presence, move |this, presence| async move {
-                this.connection(TcpStream::from_std(stream)?, peer, speaks, presence).await
+        match speaks {
+            false => resting.welcome(self, stream, peer, presence),
+            // It has to be found out first who is there.
+            true => self.keep(peer, presence, move |this, presence| async move {
+                this.connection(TcpStream::from_std(stream)?, peer, presence).await
             }),
         }
     }

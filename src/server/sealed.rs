@@ -25,22 +25,15 @@ pub(super) struct Sealed<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Sealed<S> {
-    /// Makes the handshake with whoever has said `greeting` so far.
-    pub(super) async fn accept(socket: S, greeting: &[u8], config: Arc<ServerConfig>) -> io::Result<Self> {
+    /// A connection whose handshake begins.
+    pub(super) fn new(socket: S, config: Arc<ServerConfig>) -> io::Result<Self> {
         let session = ServerConnection::new(config).map_err(io::Error::other)?;
-        let mut this = Self { socket, session, held: 0 };
-        let mut greeting = Some(greeting);
-        std::future::poll_fn(|cx| {
-            if let Some(greeting) = greeting.take() {
-                this.open(greeting, cx)?;
-            }
-            this.poll_handshake(cx)
-        })
-        .await?;
-        Ok(this)
+        Ok(Self { socket, session, held: 0 })
     }
 
-    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Makes the handshake, with whoever has said `greeting` before.
+    pub(super) fn poll_handshake(&mut self, greeting: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.open(greeting, cx)?;
         while self.session.is_handshaking() {
             ready!(self.poll_send(cx))?;
             if ready!(self.poll_receive(cx))? == 0 {
@@ -101,6 +94,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sealed<S> {
 }
 
 impl<S> Sealed<S> {
+    /// The same session over another socket.
+    pub(super) fn on<T>(self, other: impl FnOnce(S) -> io::Result<T>) -> io::Result<Sealed<T>> {
+        let Self { socket, session, held } = self;
+        Ok(Sealed { socket: other(socket)?, session, held })
+    }
+
+    /// Whether something that is sealed waits for the socket.
+    pub(super) fn owes(&self) -> bool {
+        self.session.wants_write()
+    }
+
     /// What was agreed upon.
     pub(super) fn session(&mut self) -> &mut ServerConnection {
         &mut self.session
@@ -288,7 +292,12 @@ mod tests {
             let mut greeting = [0; 9];
             let count = theirs.read(&mut greeting).await.unwrap();
             let socket = Counting(theirs, Arc::clone(&writes));
-            Sealed::accept(socket, &greeting[..count], server).await.unwrap()
+            let mut sealed = Sealed::new(socket, server).unwrap();
+            let mut greeting = &greeting[..count];
+            std::future::poll_fn(|cx| sealed.poll_handshake(std::mem::take(&mut greeting), cx))
+                .await
+                .unwrap();
+            sealed
         };
         let (client, sealed) = tokio::join!(client.connect(name, ours), accept);
         (client.unwrap(), sealed, writes)

@@ -91,6 +91,10 @@ impl<W: Wire> Socket<W> {
         self.hears_heads = hears;
     }
 
+    pub(super) fn wire(&mut self) -> &mut W {
+        &mut self.wire
+    }
+
     pub(super) fn into_wire(self) -> W {
         self.wire
     }

@@ -1,9 +1,11 @@
 //! A connection that has a task: who is there, what is spoken, and that until the connection ends.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::server::conn::{http1, http2};
@@ -20,34 +22,31 @@ use super::sealed::Sealed;
 use super::socket::{OneByOne, Socket, StrictLines};
 use super::vet::Bodies;
 use super::vigil::{Left, Signs, Vigil};
-use super::wire::Awake;
+use super::wire::{Awake, Wire};
 use super::{Certificate, Handler, Presence, Server, proxy, tls};
 
 impl<H: Handler> Server<H> {
-    /// Finds out who is there and what is spoken.
+    /// Finds out for whom a trusted proxy speaks, and what is spoken.
     pub(super) async fn connection(
         self: Arc<Self>,
         mut stream: TcpStream,
         mut peer: SocketAddr,
-        speaks: bool,
         mut presence: Presence,
     ) -> Result<(), Ended> {
-        if speaks {
-            match Box::pin(self.in_time(proxy::take_header(&mut stream))).await {
-                Some(Ok(client)) => peer = client.unwrap_or(peer),
-                Some(Err(error)) => {
-                    self.refused("no_proxy_header");
-                    tracing::warn!(%peer, %error, "a connection of a trusted proxy has no PROXY header");
-                    return Ok(());
-                }
-                None => return Ok(()),
+        match Box::pin(self.in_time(proxy::take_header(&mut stream))).await {
+            Some(Ok(client)) => peer = client.unwrap_or(peer),
+            Some(Err(error)) => {
+                self.refused("no_proxy_header");
+                tracing::warn!(%peer, %error, "a connection of a trusted proxy has no PROXY header");
+                return Ok(());
             }
-            match self.enter_from(peer) {
-                Ok(place) => presence.from = place,
-                Err(full) => {
-                    self.no_room(stream.into_std()?, full);
-                    return Ok(());
-                }
+            None => return Ok(()),
+        }
+        match self.enter_from(peer) {
+            Ok(place) => presence.from = place,
+            Err(full) => {
+                self.no_room(stream.into_std()?, full);
+                return Ok(());
             }
         }
         // Each step in a place of its own: a connection would keep room for the state of all of them, as long as it lives.
@@ -110,32 +109,47 @@ impl<H: Handler> Server<H> {
             return Ok(());
         }
         let socket = Socket::new(Awake::new(stream, &signs), Arc::clone(&signs), true);
-        let handshake = tokio::time::timeout(
-            certificate.handshake_timeout(),
-            Sealed::accept(socket, &greeting, certificate.in_force()),
-        );
-        let mut stream = tokio::select! {
-            stream = handshake => match stream {
-                Ok(stream) => stream.map_err(|error| self.no_handshake(error))?,
-                Err(_) => return Err(self.no_handshake(io::ErrorKind::TimedOut.into())),
-            },
-            () = self.drain.begun() => return Ok(()),
-        };
-        // RFC 9113 §3.3: over TLS, HTTP/2 is what both have agreed to speak.
-        let protocol = match stream.session().alpn_protocol() {
-            Some(b"h2") => Protocol::Http2,
-            _ => Protocol::Http1,
-        };
-        tls::bound(stream.session(), protocol);
-        stream.socket().hears_heads(protocol == Protocol::Http1);
-        // The handshake has had its time: the first head has its own.
-        signs.heads_begin();
-        // In HTTP/2 the windows are what holds pieces back.
-        let outlet = (protocol == Protocol::Http1).then(Outlet::new);
-        self.speak(stream, BytesMut::new(), protocol, self.with_client(peer, signs, outlet, None)).await
+        let sealed = Sealed::new(socket, certificate.in_force()).map_err(|error| self.no_handshake(error))?;
+        self.speak_sealed(sealed, &greeting, peer, signs, certificate.handshake_timeout()).await
     }
 
-    fn no_handshake(&self, error: io::Error) -> Ended {
+    /// Makes the handshake with whoever has said `greeting`, and speaks what was agreed upon.
+    pub(super) async fn speak_sealed(
+        self: &Arc<Self>,
+        mut sealed: Sealed<Socket<Awake>>,
+        mut greeting: &[u8],
+        peer: SocketAddr,
+        signs: Arc<Signs>,
+        patience: Duration,
+    ) -> Result<(), Ended> {
+        let handshake = poll_fn(|cx| sealed.poll_handshake(std::mem::take(&mut greeting), cx));
+        tokio::select! {
+            made = tokio::time::timeout(patience, handshake) => {
+                made.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+                    .map_err(|error| self.no_handshake(error))?;
+            }
+            () = self.drain.begun() => return Ok(()),
+        }
+        // The handshake has had its time: the first head has its own.
+        signs.heads_begin();
+        let protocol = agreed(&mut sealed);
+        let connection = self.with_sealed_client(peer, signs, protocol);
+        self.speak(sealed, BytesMut::new(), protocol, connection).await
+    }
+
+    /// The connection of a client over TLS.
+    pub(super) fn with_sealed_client(
+        self: &Arc<Self>,
+        peer: SocketAddr,
+        signs: Arc<Signs>,
+        protocol: Protocol,
+    ) -> Connection<H> {
+        // In HTTP/2 the windows are what holds pieces back.
+        let outlet = (protocol == Protocol::Http1).then(Outlet::new);
+        self.with_client(peer, signs, outlet, None)
+    }
+
+    pub(super) fn no_handshake(&self, error: io::Error) -> Ended {
         self.refused("no_handshake");
         Ended::NoHandshake(error)
     }
@@ -150,7 +164,7 @@ impl<H: Handler> Server<H> {
         Connection { server: Arc::clone(self), peer, signs, outlet, files }
     }
 
-    async fn speak<S>(
+    pub(super) async fn speak<S>(
         self: &Arc<Self>,
         stream: S,
         start: BytesMut,
@@ -190,7 +204,7 @@ impl<H: Handler> Server<H> {
     }
 
     /// Everything that HTTP has.
-    async fn speak_in_full<S>(
+    pub(super) async fn speak_in_full<S>(
         self: &Arc<Self>,
         stream: S,
         start: Bytes,
@@ -251,6 +265,17 @@ impl<H: Handler> Server<H> {
             finishing = true;
         }
     }
+}
+
+/// What was agreed upon: over TLS, HTTP/2 is what both have said that they speak (RFC 9113 §3.3).
+pub(super) fn agreed<W: Wire>(sealed: &mut Sealed<Socket<W>>) -> Protocol {
+    let protocol = match sealed.session().alpn_protocol() {
+        Some(b"h2") => Protocol::Http2,
+        _ => Protocol::Http1,
+    };
+    tls::bound(sealed.session(), protocol);
+    sealed.socket().hears_heads(protocol == Protocol::Http1);
+    protocol
 }
 
 /// Why a connection ended early.

@@ -113,34 +113,66 @@ pub(super) use linux::Still;
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+    use rustix::io::Errno;
+    use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 
     use super::{AsFd, Awake, BorrowedFd, Context, IoSlice, Poll, ReadBuf, Signs, TcpStream, Wire, io};
     use std::sync::Arc;
 
-    /// At rest: nobody is woken for it here. What has arrived is received by whoever watches it, and if the socket does not
+    /// At rest: nobody is woken for it here. Whoever watches it says when something has arrived, and if the socket does not
     /// take what is written, it is time to be [`awake`](Still::awake).
     #[derive(Debug)]
-    pub(in crate::server) struct Still(std::net::TcpStream);
+    pub(in crate::server) struct Still {
+        stream: std::net::TcpStream,
+        /// Nothing more is there to be received until it is told of.
+        drained: bool,
+        /// The client has said all: nothing more is told of.
+        has_ended: bool,
+    }
 
     impl Still {
         pub(in crate::server) fn new(stream: std::net::TcpStream) -> Self {
-            Self(stream)
+            Self { stream, drained: false, has_ended: false }
+        }
+
+        /// Something has arrived, and perhaps that nothing more will.
+        pub(in crate::server) fn told(&mut self, has_ended: bool) {
+            self.drained = false;
+            self.has_ended |= has_ended;
         }
 
         pub(in crate::server) fn into_stream(self) -> std::net::TcpStream {
-            self.0
+            self.stream
         }
 
         /// The same, watched by the runtime.
         pub(in crate::server) fn awake(self, signs: &Arc<Signs>) -> io::Result<Awake> {
-            Ok(Awake::new(TcpStream::from_std(self.0)?, signs))
+            Ok(Awake::new(TcpStream::from_std(self.stream)?, signs))
         }
     }
 
     impl Wire for Still {
-        fn poll_receive(&mut self, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-            Poll::Pending
+        fn poll_receive(&mut self, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            if self.drained {
+                return Poll::Pending;
+            }
+            let room = buffer.initialize_unfilled();
+            let size = room.len();
+            let count = loop {
+                match recv(&self.stream, &mut *room, RecvFlags::empty()) {
+                    Ok((_, count)) => break count,
+                    Err(Errno::INTR) => {}
+                    Err(Errno::AGAIN) => {
+                        self.drained = true;
+                        return Poll::Pending;
+                    }
+                    Err(error) => return Poll::Ready(Err(error.into())),
+                }
+            };
+            // Less than there was room for is all there is, unless the end is behind it.
+            self.drained = count < size && !self.has_ended;
+            buffer.advance(count);
+            Poll::Ready(Ok(()))
         }
 
         fn poll_send(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -152,14 +184,14 @@ mod linux {
             _: &mut Context<'_>,
             write: impl Fn(BorrowedFd<'_>) -> io::Result<usize>,
         ) -> Poll<io::Result<usize>> {
-            match write(self.0.as_fd()) {
+            match write(self.stream.as_fd()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
                 other => Poll::Ready(other),
             }
         }
 
         fn descriptor(&self) -> BorrowedFd<'_> {
-            self.0.as_fd()
+            self.stream.as_fd()
         }
     }
 

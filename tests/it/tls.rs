@@ -242,3 +242,32 @@ async fn a_bad_new_file_leaves_the_old_certificate_in_force() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(shown(&trusting(&[&new], &[&TLS13], &[]), &secured.site).await, new.der().to_vec());
 }
+
+#[tokio::test]
+async fn who_is_at_rest_is_told_that_nothing_more_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("recordings")).unwrap();
+    std::fs::write(folder.path().join(AssetRef::recording(CALL).object_path()), noise(100_000)).unwrap();
+    for drains in [true, false] {
+        let mut plan = Plan::on_files(folder.path());
+        plan.server.idle_timeout = Duration::from_secs(if drains { 60 } else { 1 });
+        let secured = Secured::on(plan).await;
+        let mut stream = secured.connect(&secured.client(&[])).await;
+        let forged = secured.site.recording().replace("sig=", "sig=0");
+        for _ in 0..3 {
+            // Answered at once, and the connection stays.
+            let request = format!("GET {forged} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut bytes = vec![0; 4_096];
+            let count = stream.read(&mut bytes).await.unwrap();
+            assert!(bytes[..count].starts_with(b"HTTP/1.1 403 "));
+        }
+        if drains {
+            secured.site.drain.begin();
+        }
+        let mut rest = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
+        // Without the word, it would be an error: the end of what was cut short.
+        assert_eq!(read.expect("the connection stays open").unwrap(), 0, "drains: {drains}");
+    }
+}
