@@ -17,7 +17,7 @@ import urllib.request
 
 import report
 import rows
-from servers import CLIENT_CPU, OURS, Asset, Bucket, Failed, Folder, Ours, child, spoiled, versions
+from servers import CLIENT_CPU, OURS, Asset, Bucket, Failed, Floor, Folder, Ours, child, spoiled, versions
 
 SETTLED = 3.5  # seconds
 
@@ -70,6 +70,8 @@ class Run:
         first, *others = row.peers if not isinstance(row, rows.SlowRow) else [rows.plain, *rows.orientation]
         if self.options.quick:
             others = [make for make in others if make not in rows.orientation]
+        if self.options.floor and row.name in rows.FLOOR:
+            others.append(lambda folder: Floor(folder, row, self.objects(row.objects)))
         if isinstance(row, rows.SlowRow):
             ours = [Ours(self.folder, binary, name) for binary, name in zip(binaries, labels)]
         else:
@@ -111,7 +113,7 @@ class Run:
 
     def exact(self, row, server):
         """Once for each row and server: the bytes are the file's."""
-        if (row.name, server.name) in self.compared or row.spoiled:
+        if (row.name, server.name) in self.compared or row.spoiled or isinstance(server, Floor):
             return
         trust = ssl.create_default_context(cafile=self.folder.path / "tls.pem") if server.tls else None
         self.compared.add((row.name, server.name))
@@ -217,6 +219,7 @@ def read_options():
     parser.add_argument("--only", default="", help=f"rows, separated by commas: {', '.join(names)}")
     parser.add_argument("--binary", action="append", default=[], help="a program to compare instead of ours; repeatable")
     parser.add_argument("--nice", type=int, default=0, help="as root: -10 lets servers and client go before what else runs")
+    parser.add_argument("--floor", action="store_true", help="measure also what the kernel alone costs (needs cc)")
     parser.add_argument("--quick", action="store_true", help="one short round of nginx and us, without the slow downloads")
     parser.add_argument("--load", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--ours", required=True, help=argparse.SUPPRESS)

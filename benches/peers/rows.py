@@ -25,6 +25,9 @@ class Row:
     cold: bool = False
 
 
+# Where it can be told what the kernel alone costs.
+FLOOR = ("8k", "100k", "5m", "range", "403", "connect")
+
 # Of each kind so many objects, and of which size.
 OBJECTS = {
     "8 KB": ("transcript", 64, 8 * 1024),

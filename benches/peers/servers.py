@@ -261,6 +261,31 @@ class Ours(Server):
         return settings | threads | (bucket if self.store == "s3" else {})
 
 
+class Floor(Server):
+    """What the kernel alone costs: floor.c, compiled when it is first asked for. It checks nothing, and sends the bytes of
+    any of the row's objects."""
+
+    name, port = "the kernel alone", 8120
+    HEAD = 700  # as long as ours
+
+    def __init__(self, folder, row, objects):
+        super().__init__(folder)
+        self.row, self.objects = row, objects
+        self.program = folder.path / "floor"
+        if not self.program.exists():
+            folder.run(["cc", "-O2", "-o", self.program, HERE / "floor.c"])
+
+    def target(self, asset):
+        return asset.signed()
+
+    def command(self):
+        row = self.row
+        length = 340 if row.spoiled else row.length or self.objects[0].file.stat().st_size
+        kind = "close" if "--close" in row.load else "memory" if length < 16_384 else "file"
+        at = 1_000_000 if row.status == 206 else 0
+        return [self.program, self.port, length, self.HEAD, kind, at, *(asset.file for asset in self.objects)]
+
+
 class Nginx(Server):
     """nginx with `secure_link`; the variants are servers of one configuration."""
 

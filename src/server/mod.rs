@@ -15,6 +15,9 @@ mod protocol;
 mod proxy;
 #[cfg(target_os = "linux")]
 mod resting;
+#[cfg(not(target_os = "linux"))]
+#[path = "resting/elsewhere.rs"]
+mod resting;
 mod sealed;
 mod socket;
 mod speaking;
@@ -54,7 +57,6 @@ use crate::telemetry::connections::Open;
 use crate::telemetry::metrics::Metrics;
 use accept::{Acceptor, Usher};
 use crowd::{Crowd, Full, Place};
-#[cfg(target_os = "linux")]
 use resting::Resting;
 use speaking::Ended;
 use streams::Streams;

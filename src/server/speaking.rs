@@ -49,6 +49,15 @@ impl<H: Handler> Server<H> {
                 return Ok(());
             }
         }
+        self.speak_from_the_beginning(stream, peer).await
+    }
+
+    /// Nothing was heard from the client yet.
+    pub(super) async fn speak_from_the_beginning(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> Result<(), Ended> {
         // Each step in a place of its own: a connection would keep room for the state of all of them, as long as it lives.
         match &self.certificate {
             None => self.speak_plainly(stream, BytesMut::new(), peer).await,
@@ -103,9 +112,7 @@ impl<H: Handler> Server<H> {
         let Some(Ok(greeting)) = self.in_time(protocol::greeting(&mut stream)).await else { return Ok(()) };
         // The first byte of TLS is no letter; of a request it is.
         if greeting.first().is_some_and(u8::is_ascii_alphabetic) {
-            self.refused("not_tls");
-            tracing::debug!(%peer, "plain HTTP was spoken where TLS is");
-            self.usher.wants_tls(stream.into_std()?);
+            self.is_not_tls(peer, stream.into_std()?);
             return Ok(());
         }
         let socket = Socket::new(Awake::new(stream, &signs), Arc::clone(&signs), true);
@@ -147,6 +154,13 @@ impl<H: Handler> Server<H> {
         // In HTTP/2 the windows are what holds pieces back.
         let outlet = (protocol == Protocol::Http1).then(Outlet::new);
         self.with_client(peer, signs, outlet, None)
+    }
+
+    /// Plain HTTP was spoken where TLS is.
+    pub(super) fn is_not_tls(&self, peer: SocketAddr, stream: std::net::TcpStream) {
+        self.refused("not_tls");
+        tracing::debug!(%peer, "plain HTTP was spoken where TLS is");
+        self.usher.wants_tls(stream);
     }
 
     pub(super) fn no_handshake(&self, error: io::Error) -> Ended {

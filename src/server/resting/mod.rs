@@ -2,6 +2,7 @@
 //! arrived (epoll(7)); whatever of that the express lane can answer without waiting is received, answered and sent on the
 //! spot, one connection after the other. Who has to be waited for, for whatever reason, gets a task and keeps it.
 
+mod leaving;
 mod seat;
 
 use std::future::poll_fn;
@@ -79,7 +80,7 @@ impl<H: Handler> Resting<H> {
     ) {
         let seat = Box::new(Seat::new(server, stream, peer, presence));
         let now = seat.began();
-        self.look_at(seat.deadline());
+        self.look_at(now + seat.shortest_patience());
         let key = self.seats.insert(seat);
         // Whoever connects asks at once, and has often done so by now.
         self.visit(key, Visit { has_ended: false, glimpse: None, now });
@@ -165,9 +166,13 @@ impl<H: Handler> Resting<H> {
             (*self.seats.remove(key)).leave();
         }
         self.look = None;
-        let next = self.seats.iter().map(|(_, seat)| (seat.deadline(), seat.patience())).min();
-        if let Some((deadline, patience)) = next {
-            self.look_at(deadline.max(now + patience / PARTS));
+        // Who is attended to meanwhile may have an earlier deadline than now.
+        let next = |seat: &Seat<H>| {
+            let patience = seat.shortest_patience();
+            seat.deadline().min(now + patience).max(now + patience / PARTS)
+        };
+        if let Some(next) = self.seats.iter().map(|(_, seat)| next(seat)).min() {
+            self.look_at(next);
         }
     }
 

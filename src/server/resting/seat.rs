@@ -7,24 +7,24 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::leaving::Leaving;
 use crate::server::answer::Connection;
 use crate::server::express::{Express, Room};
 use crate::server::protocol::Protocol;
 use crate::server::sealed::Sealed;
 use crate::server::socket::Socket;
 use crate::server::speaking::agreed;
-use crate::server::vigil::{Left, Signs, Vigil};
+use crate::server::vigil::{Left, Signs};
 use crate::server::wire::Still;
 use crate::server::{Ended, Handler, Presence, Server};
 
 /// A stream that can be at rest.
-trait Rests: AsyncRead + AsyncWrite + Unpin {
+pub(super) trait Rests: AsyncRead + AsyncWrite + Unpin {
     fn still(&mut self) -> &mut Socket<Still>;
 
     /// Whether something waits to be sent: then it is not at rest.
@@ -64,10 +64,10 @@ enum State<H: Handler> {
 
 /// With whom a handshake is made, and for whom.
 pub(super) struct Handshake<H: Handler> {
-    server: Arc<Server<H>>,
-    peer: SocketAddr,
-    signs: Arc<Signs>,
-    patience: Duration,
+    pub(super) server: Arc<Server<H>>,
+    pub(super) peer: SocketAddr,
+    pub(super) signs: Arc<Signs>,
+    pub(super) patience: Duration,
 }
 
 /// A connection at rest.
@@ -89,19 +89,6 @@ pub(super) enum Fate<H: Handler> {
     /// It goes on in a task.
     Leaves(Box<Leaving<H>>),
     Ends(io::Result<()>),
-}
-
-/// A connection that gets a task, and what has to be done there first.
-pub(super) enum Leaving<H: Handler> {
-    /// Its answer has to be waited for.
-    Plain(Express<Socket<Still>, H>),
-    Sealed(Box<Express<Sealed<Socket<Still>>, H>>),
-    /// Something was received that takes all that HTTP has.
-    PlainInFull(Socket<Still>, Bytes, Arc<Connection<H>>),
-    SealedInFull(Box<Sealed<Socket<Still>>>, Bytes, Arc<Connection<H>>),
-    /// The socket does not take our half of the handshake.
-    Shakes(Box<Sealed<Socket<Still>>>, Handshake<H>),
-    SealedHttp2(Box<Sealed<Socket<Still>>>, Connection<H>),
 }
 
 /// What is known when something has arrived from somebody.
@@ -168,6 +155,19 @@ impl<H: Handler> Seat<H> {
 
     pub(super) fn deadline(&self) -> Instant {
         self.since + self.patience()
+    }
+
+    /// How long it may be as it is, whatever that will be.
+    pub(super) fn shortest_patience(&self) -> Duration {
+        let (limits, handshake) = match &self.state {
+            State::Opens(_, handshake) | State::Shakes(_, handshake) => {
+                (handshake.signs.limits(), handshake.patience)
+            }
+            State::Plain(express) => (express.connection().signs.limits(), Duration::MAX),
+            State::Sealed(express) => (express.connection().signs.limits(), Duration::MAX),
+            State::Gone => return Duration::ZERO,
+        };
+        limits.header.min(limits.idle).min(handshake)
     }
 
     pub(super) fn handler(&self) -> Option<&H> {
@@ -255,8 +255,7 @@ impl<H: Handler> Seat<H> {
                     None => return Err(Fate::Ends(Ok(()))),
                     // The first byte of TLS is no letter; of a request it is.
                     Some(byte) if byte.is_ascii_alphabetic() => {
-                        handshake.is_not_tls(socket);
-                        return Err(Fate::Ends(Ok(())));
+                        return Err(Fate::Leaves(Box::new(Leaving::WantsTls(socket, handshake))));
                     }
                     Some(_) => {}
                 }
@@ -422,62 +421,5 @@ impl<H: Handler> Handshake<H> {
     fn fails(&self, error: io::Error) {
         let (peer, error) = (self.peer, self.server.no_handshake(error));
         tracing::debug!(%peer, %error, "a connection ended early");
-    }
-
-    fn is_not_tls(&self, socket: Socket<Still>) {
-        self.server.refused("not_tls");
-        tracing::debug!(peer = %self.peer, "plain HTTP was spoken where TLS is");
-        self.server.usher.wants_tls(socket.into_wire().into_stream());
-    }
-}
-
-impl<H: Handler> Leaving<H> {
-    /// The socket, as long as it is at rest.
-    pub(super) fn still(&mut self) -> Option<&mut Socket<Still>> {
-        match self {
-            Self::Plain(express) => express.stream().map(Rests::still),
-            Self::Sealed(express) => express.stream().map(Rests::still),
-            Self::PlainInFull(socket, _, _) => Some(socket),
-            Self::SealedInFull(sealed, _, _) | Self::Shakes(sealed, _) | Self::SealedHttp2(sealed, _) => {
-                Some(sealed.still())
-            }
-        }
-    }
-
-    fn whose(&self) -> (Arc<Server<H>>, SocketAddr) {
-        let of = |connection: &Connection<H>| (Arc::clone(&connection.server), connection.peer);
-        match self {
-            Self::Plain(express) => of(express.connection()),
-            Self::Sealed(express) => of(express.connection()),
-            Self::PlainInFull(_, _, connection) | Self::SealedInFull(_, _, connection) => of(connection),
-            Self::SealedHttp2(_, connection) => of(connection),
-            Self::Shakes(_, handshake) => (Arc::clone(&handshake.server), handshake.peer),
-        }
-    }
-
-    async fn go_on(self, server: &Arc<Server<H>>, peer: SocketAddr) -> Result<(), Ended> {
-        let plain = |socket: Socket<Still>| socket.on(Still::awake);
-        let sealed = |sealed: Sealed<Socket<Still>>| sealed.on(plain);
-        match self {
-            Self::Plain(express) => server.speak_plain_requests(Box::new(express.awake(plain)?)).await,
-            Self::Sealed(express) => server.speak_plain_requests(Box::new(express.awake(sealed)?)).await,
-            Self::PlainInFull(socket, received, _) => {
-                let stream = TcpStream::from_std(socket.into_wire().into_stream())?;
-                server.speak_plainly(stream, BytesMut::from(received), peer).await
-            }
-            Self::SealedInFull(stream, received, connection) => {
-                connection.signs.heads_begin();
-                let vigil = Vigil::over(Arc::clone(&connection.signs));
-                let stream = sealed(*stream)?;
-                Box::pin(server.speak_in_full(stream, received, Protocol::Http1, connection, vigil)).await
-            }
-            Self::SealedHttp2(stream, connection) => {
-                connection.signs.heads_begin();
-                server.speak(sealed(*stream)?, BytesMut::new(), Protocol::Http2, connection).await
-            }
-            Self::Shakes(stream, Handshake { signs, patience, .. }) => {
-                server.speak_sealed(sealed(*stream)?, &[], peer, signs, patience).await
-            }
-        }
     }
 }

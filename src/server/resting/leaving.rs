@@ -1,0 +1,91 @@
+//! A connection that leaves its rest for a task.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use tokio::net::TcpStream;
+
+use super::seat::{Handshake, Rests};
+use crate::server::answer::Connection;
+use crate::server::express::Express;
+use crate::server::protocol::Protocol;
+use crate::server::sealed::Sealed;
+use crate::server::socket::Socket;
+use crate::server::vigil::Vigil;
+use crate::server::wire::Still;
+use crate::server::{Ended, Handler, Server};
+
+/// A connection that gets a task, and what has to be done there first.
+pub(super) enum Leaving<H: Handler> {
+    /// Its answer has to be waited for.
+    Plain(Express<Socket<Still>, H>),
+    Sealed(Box<Express<Sealed<Socket<Still>>, H>>),
+    /// Something was received that takes all that HTTP has.
+    PlainInFull(Socket<Still>, Bytes, Arc<Connection<H>>),
+    SealedInFull(Box<Sealed<Socket<Still>>>, Bytes, Arc<Connection<H>>),
+    /// The socket does not take our half of the handshake.
+    Shakes(Box<Sealed<Socket<Still>>>, Handshake<H>),
+    SealedHttp2(Box<Sealed<Socket<Still>>>, Connection<H>),
+    /// Plain HTTP was spoken where TLS is.
+    WantsTls(Socket<Still>, Handshake<H>),
+}
+
+impl<H: Handler> Leaving<H> {
+    /// The socket, as long as it is at rest.
+    pub(super) fn still(&mut self) -> Option<&mut Socket<Still>> {
+        match self {
+            Self::Plain(express) => express.stream().map(Rests::still),
+            Self::Sealed(express) => express.stream().map(Rests::still),
+            Self::PlainInFull(socket, _, _) | Self::WantsTls(socket, _) => Some(socket),
+            Self::SealedInFull(sealed, _, _) | Self::Shakes(sealed, _) | Self::SealedHttp2(sealed, _) => {
+                Some(sealed.still())
+            }
+        }
+    }
+
+    /// The server that it belongs to, and who is there.
+    pub(super) fn whose(&self) -> (Arc<Server<H>>, SocketAddr) {
+        let of = |connection: &Connection<H>| (Arc::clone(&connection.server), connection.peer);
+        match self {
+            Self::Plain(express) => of(express.connection()),
+            Self::Sealed(express) => of(express.connection()),
+            Self::PlainInFull(_, _, connection) | Self::SealedInFull(_, _, connection) => of(connection),
+            Self::SealedHttp2(_, connection) => of(connection),
+            Self::Shakes(_, handshake) | Self::WantsTls(_, handshake) => {
+                (Arc::clone(&handshake.server), handshake.peer)
+            }
+        }
+    }
+
+    /// Goes on where it has stopped.
+    pub(super) async fn go_on(self, server: &Arc<Server<H>>, peer: SocketAddr) -> Result<(), Ended> {
+        let plain = |socket: Socket<Still>| socket.on(Still::awake);
+        let sealed = |sealed: Sealed<Socket<Still>>| sealed.on(plain);
+        match self {
+            Self::Plain(express) => server.speak_plain_requests(Box::new(express.awake(plain)?)).await,
+            Self::Sealed(express) => server.speak_plain_requests(Box::new(express.awake(sealed)?)).await,
+            Self::PlainInFull(socket, received, _) => {
+                let stream = TcpStream::from_std(socket.into_wire().into_stream())?;
+                server.speak_plainly(stream, BytesMut::from(received), peer).await
+            }
+            Self::SealedInFull(stream, received, connection) => {
+                connection.signs.heads_begin();
+                let vigil = Vigil::over(Arc::clone(&connection.signs));
+                let stream = sealed(*stream)?;
+                Box::pin(server.speak_in_full(stream, received, Protocol::Http1, connection, vigil)).await
+            }
+            Self::SealedHttp2(stream, connection) => {
+                connection.signs.heads_begin();
+                server.speak(sealed(*stream)?, BytesMut::new(), Protocol::Http2, connection).await
+            }
+            Self::Shakes(stream, Handshake { signs, patience, .. }) => {
+                server.speak_sealed(sealed(*stream)?, &[], peer, signs, patience).await
+            }
+            Self::WantsTls(socket, _) => {
+                server.is_not_tls(peer, socket.into_wire().into_stream());
+                Ok(())
+            }
+        }
+    }
+}
