@@ -59,15 +59,26 @@ impl<H: Handler> Leaving<H> {
     }
 
     /// Goes on where it has stopped.
-    pub(super) async fn go_on(self, server: &Arc<Server<H>>, peer: SocketAddr) -> Result<(), Ended> {
+    pub(super) async fn go_on(
+        self: Box<Self>,
+        server: &Arc<Server<H>>,
+        peer: SocketAddr,
+    ) -> Result<(), Ended> {
         let plain = |socket: Socket<Still>| socket.on(Still::awake);
         let sealed = |sealed: Sealed<Socket<Still>>| sealed.on(plain);
-        match self {
-            Self::Plain(express) => server.speak_plain_requests(Box::new(express.awake(plain)?)).await,
-            Self::Sealed(express) => server.speak_plain_requests(Box::new(express.awake(sealed)?)).await,
+        // Each in a place of its own: the task would keep room for the longest of them.
+        match *self {
+            Self::Plain(express) => {
+                let express = Box::new(express.awake(plain)?);
+                Box::pin(server.speak_plain_requests(express)).await
+            }
+            Self::Sealed(express) => {
+                let express = Box::new(express.awake(sealed)?);
+                Box::pin(server.speak_plain_requests(express)).await
+            }
             Self::PlainInFull(socket, received, _) => {
                 let stream = TcpStream::from_std(socket.into_wire().into_stream())?;
-                server.speak_plainly(stream, BytesMut::from(received), peer).await
+                Box::pin(server.speak_plainly(stream, BytesMut::from(received), peer)).await
             }
             Self::SealedInFull(stream, received, connection) => {
                 connection.signs.heads_begin();
@@ -77,10 +88,12 @@ impl<H: Handler> Leaving<H> {
             }
             Self::SealedHttp2(stream, connection) => {
                 connection.signs.heads_begin();
-                server.speak(sealed(*stream)?, BytesMut::new(), Protocol::Http2, connection).await
+                let stream = sealed(*stream)?;
+                Box::pin(server.speak(stream, BytesMut::new(), Protocol::Http2, connection)).await
             }
             Self::Shakes(stream, Handshake { signs, patience, .. }) => {
-                server.speak_sealed(sealed(*stream)?, &[], peer, signs, patience).await
+                let stream = sealed(*stream)?;
+                Box::pin(server.speak_sealed(stream, &[], peer, signs, patience)).await
             }
             Self::WantsTls(socket, _) => {
                 server.is_not_tls(peer, socket.into_wire().into_stream());
