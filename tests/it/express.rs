@@ -2,6 +2,9 @@
 //! others stumble over.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -309,6 +312,10 @@ impl Handler for Stumbles {
         head: &mut Vec<u8>,
     ) -> Option<Self::Body> {
         assert_ne!(request.target, "/stumble", "as the test wants it");
+        if request.target == "/more" {
+            // So that whoever asks for it always has more to say, and takes all answers.
+            std::thread::sleep(Duration::from_micros(20));
+        }
         head.extend_from_slice(
             format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n", request.target.len()).as_bytes(),
         );
@@ -351,5 +358,61 @@ async fn whoever_has_said_all_is_answered_all_of_it() {
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).await.unwrap();
         assert_eq!(memmem::find_iter(&bytes, b"HTTP/1.1 200 OK\r\n").count(), count);
+    }
+}
+
+#[test]
+fn whoever_asks_without_end_keeps_nobody_else_waiting() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let config = Plan::on_files(std::path::Path::new("/")).server;
+    let drain = Drain::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // One thread for all connections.
+    let one = std::num::NonZeroUsize::MIN;
+    let serving = Server::new(config, Stumbles, drain.clone()).serve_on_threads(&listener, one).unwrap();
+    let ends = Arc::new(AtomicBool::new(false));
+    let floods: Vec<_> = (0..2)
+        .map(|_| {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            // With the time stamps, packets of 1,024 bytes.
+            socket.set_tcp_mss(1_024 + 12).unwrap();
+            socket.connect(&address.into()).unwrap();
+            let stream = std::net::TcpStream::from(socket);
+            let (mut answers, mut stream, ends) = (stream.try_clone().unwrap(), stream, Arc::clone(&ends));
+            let reading = std::thread::spawn(move || {
+                let mut total = 0;
+                let mut some = vec![0; 1 << 20];
+                while let Ok(count @ 1..) = answers.read(&mut some) {
+                    total += count;
+                }
+                total
+            });
+            let writing = std::thread::spawn(move || {
+                // As long as a part of a packet and of what is received at once, so that none is ever cut.
+                let request = format!("{:x<60}\r\n\r\n", "GET /more HTTP/1.1\r\nHost: localhost\r\nA: ");
+                let many = request.repeat(10_000);
+                while !ends.load(Ordering::Relaxed) && stream.write_all(many.as_bytes()).is_ok() {}
+            });
+            (reading, writing)
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(300));
+    let others = runtime.block_on(async {
+        let asked = async {
+            for _ in 0..5 {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                assert_eq!(ask(&mut stream, "/other").await, (200, b"/other".to_vec()));
+            }
+        };
+        let others = tokio::time::timeout(Duration::from_secs(20), asked).await;
+        (others, drain.finish(Duration::from_secs(20)).await)
+    });
+    ends.store(true, Ordering::Relaxed);
+    assert_eq!(others, (Ok(()), 0), "others were answered, and nobody was left when draining ended");
+    drop(serving);
+    for (reading, writing) in floods {
+        writing.join().unwrap();
+        assert!(reading.join().unwrap() > 100_000, "it did not ask that much");
     }
 }

@@ -23,6 +23,9 @@ use crate::server::vigil::{Left, Signs};
 use crate::server::wire::Still;
 use crate::server::{Ended, Handler, Presence, Server};
 
+/// How often something is received from somebody in one go: whoever sends without end must not keep everybody else waiting.
+const MOST_RECEIVED: usize = 8;
+
 /// A stream that can be at rest.
 pub(super) trait Rests: AsyncRead + AsyncWrite + Unpin {
     fn still(&mut self) -> &mut Socket<Still>;
@@ -384,7 +387,7 @@ impl Visited<'_> {
         express: &mut Express<S, H>,
         in_full: impl FnOnce(S, Bytes, Arc<Connection<H>>) -> Leaving<H>,
     ) -> Fate<H> {
-        loop {
+        for _ in 0..MOST_RECEIVED {
             let Some(stream) = express.stream() else { return Fate::Ends(Ok(())) };
             let mut read = ReadBuf::new(self.desk);
             match Pin::new(&mut *stream).poll_read(&mut nobody(), &mut read) {
@@ -409,6 +412,8 @@ impl Visited<'_> {
                 Poll::Ready(ended) => return Fate::Ends(ended.map(drop)),
             }
         }
+        // Whoever goes on and on takes turns with others, as tasks do.
+        Fate::Wakes
     }
 }
 
