@@ -73,7 +73,7 @@ pub(super) async fn peek<T>(
 }
 
 /// Decides by the first bytes; `None` while they could still become a preface.
-fn judge(start: &[u8]) -> Option<Protocol> {
+pub(super) fn judge(start: &[u8]) -> Option<Protocol> {
     match start {
         _ if start.starts_with(PREFACE) => Some(Protocol::Http2),
         _ if PREFACE.starts_with(start) => None,

@@ -117,7 +117,7 @@ impl<H: Handler> Server<H> {
         }
         let socket = Socket::new(Awake::new(stream, &signs), Arc::clone(&signs), true);
         let sealed = Sealed::new(socket, certificate.in_force()).map_err(|error| self.no_handshake(error))?;
-        self.speak_sealed(sealed, &greeting, peer, signs, certificate.handshake_timeout()).await
+        self.speak_sealed(sealed, &greeting, peer, signs).await
     }
 
     /// Makes the handshake with whoever has said `greeting`, and speaks what was agreed upon.
@@ -127,8 +127,8 @@ impl<H: Handler> Server<H> {
         mut greeting: &[u8],
         peer: SocketAddr,
         signs: Arc<Signs>,
-        patience: Duration,
     ) -> Result<(), Ended> {
+        let patience = self.certificate.as_ref().map_or(Duration::MAX, Certificate::handshake_timeout);
         let handshake = poll_fn(|cx| sealed.poll_handshake(std::mem::take(&mut greeting), cx));
         tokio::select! {
             made = tokio::time::timeout(patience, handshake) => {

@@ -122,10 +122,6 @@ impl Signs {
         self.began.into_std()
     }
 
-    pub(super) fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }

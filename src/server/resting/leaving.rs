@@ -6,13 +6,13 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
 
-use super::seat::{Handshake, Rests};
+use super::seat::Rests;
 use crate::server::answer::Connection;
 use crate::server::express::Express;
-use crate::server::protocol::Protocol;
+use crate::server::protocol::{Protocol, judge};
 use crate::server::sealed::Sealed;
 use crate::server::socket::Socket;
-use crate::server::vigil::Vigil;
+use crate::server::vigil::{Signs, Vigil};
 use crate::server::wire::Still;
 use crate::server::{Ended, Handler, Server};
 
@@ -25,10 +25,10 @@ pub(super) enum Leaving<H: Handler> {
     PlainInFull(Socket<Still>, Bytes, Arc<Connection<H>>),
     SealedInFull(Box<Sealed<Socket<Still>>>, Bytes, Arc<Connection<H>>),
     /// The socket does not take our half of the handshake.
-    Shakes(Box<Sealed<Socket<Still>>>, Handshake<H>),
+    Shakes(Box<Sealed<Socket<Still>>>),
     SealedHttp2(Box<Sealed<Socket<Still>>>, Connection<H>),
     /// Plain HTTP was spoken where TLS is.
-    WantsTls(Socket<Still>, Handshake<H>),
+    WantsTls(Socket<Still>),
 }
 
 impl<H: Handler> Leaving<H> {
@@ -37,23 +37,9 @@ impl<H: Handler> Leaving<H> {
         match self {
             Self::Plain(express) => express.stream().map(Rests::still),
             Self::Sealed(express) => express.stream().map(Rests::still),
-            Self::PlainInFull(socket, _, _) | Self::WantsTls(socket, _) => Some(socket),
-            Self::SealedInFull(sealed, _, _) | Self::Shakes(sealed, _) | Self::SealedHttp2(sealed, _) => {
+            Self::PlainInFull(socket, _, _) | Self::WantsTls(socket) => Some(socket),
+            Self::SealedInFull(sealed, _, _) | Self::Shakes(sealed) | Self::SealedHttp2(sealed, _) => {
                 Some(sealed.still())
-            }
-        }
-    }
-
-    /// The server that it belongs to, and who is there.
-    pub(super) fn whose(&self) -> (Arc<Server<H>>, SocketAddr) {
-        let of = |connection: &Connection<H>| (Arc::clone(&connection.server), connection.peer);
-        match self {
-            Self::Plain(express) => of(express.connection()),
-            Self::Sealed(express) => of(express.connection()),
-            Self::PlainInFull(_, _, connection) | Self::SealedInFull(_, _, connection) => of(connection),
-            Self::SealedHttp2(_, connection) => of(connection),
-            Self::Shakes(_, handshake) | Self::WantsTls(_, handshake) => {
-                (Arc::clone(&handshake.server), handshake.peer)
             }
         }
     }
@@ -63,6 +49,7 @@ impl<H: Handler> Leaving<H> {
         self: Box<Self>,
         server: &Arc<Server<H>>,
         peer: SocketAddr,
+        signs: Arc<Signs>,
     ) -> Result<(), Ended> {
         let plain = |socket: Socket<Still>| socket.on(Still::awake);
         let sealed = |sealed: Sealed<Socket<Still>>| sealed.on(plain);
@@ -76,26 +63,33 @@ impl<H: Handler> Leaving<H> {
                 let express = Box::new(express.awake(sealed)?);
                 Box::pin(server.speak_plain_requests(express)).await
             }
-            Self::PlainInFull(socket, received, _) => {
+            // What is no request yet may become the preface of HTTP/2.
+            Self::PlainInFull(socket, received, _) if judge(&received) != Some(Protocol::Http1) => {
                 let stream = TcpStream::from_std(socket.into_wire().into_stream())?;
                 Box::pin(server.speak_plainly(stream, BytesMut::from(received), peer)).await
             }
+            Self::PlainInFull(socket, received, connection) => {
+                signs.heads_begin();
+                let stream = plain(socket)?;
+                let vigil = Vigil::over(signs);
+                Box::pin(server.speak_in_full(stream, received, Protocol::Http1, connection, vigil)).await
+            }
             Self::SealedInFull(stream, received, connection) => {
-                connection.signs.heads_begin();
-                let vigil = Vigil::over(Arc::clone(&connection.signs));
+                signs.heads_begin();
                 let stream = sealed(*stream)?;
+                let vigil = Vigil::over(signs);
                 Box::pin(server.speak_in_full(stream, received, Protocol::Http1, connection, vigil)).await
             }
             Self::SealedHttp2(stream, connection) => {
-                connection.signs.heads_begin();
+                signs.heads_begin();
                 let stream = sealed(*stream)?;
                 Box::pin(server.speak(stream, BytesMut::new(), Protocol::Http2, connection)).await
             }
-            Self::Shakes(stream, Handshake { signs, patience, .. }) => {
+            Self::Shakes(stream) => {
                 let stream = sealed(*stream)?;
-                Box::pin(server.speak_sealed(stream, &[], peer, signs, patience)).await
+                Box::pin(server.speak_sealed(stream, &[], peer, signs)).await
             }
-            Self::WantsTls(socket, _) => {
+            Self::WantsTls(socket) => {
                 server.is_not_tls(peer, socket.into_wire().into_stream());
                 Ok(())
             }

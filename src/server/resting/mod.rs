@@ -113,10 +113,7 @@ impl<H: Handler> Resting<H> {
         self.more = events.len() == AT_ONCE;
         let now = Instant::now();
         let glimpse = match &*events {
-            [first, _, ..] => {
-                let seat = self.seats.get(key_of(first));
-                seat.and_then(|seat| seat.handler()).and_then(Handler::look_around)
-            }
+            [first, _, ..] => self.seats.get(key_of(first)).and_then(|seat| seat.handler().look_around()),
             _ => None,
         };
         for event in events {
@@ -142,7 +139,7 @@ impl<H: Handler> Resting<H> {
             Fate::Leaves(leaving) => Some(leaving),
             Fate::Ends(ended) => {
                 if let Err(error) = ended {
-                    seat.mourn(&error);
+                    seat.ended_early(&error.into());
                 }
                 None
             }

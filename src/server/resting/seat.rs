@@ -21,7 +21,7 @@ use crate::server::socket::Socket;
 use crate::server::speaking::agreed;
 use crate::server::vigil::{Left, Signs};
 use crate::server::wire::Still;
-use crate::server::{Ended, Handler, Presence, Server};
+use crate::server::{Certificate, Ended, Handler, Presence, Server};
 
 /// How often something is received from somebody in one go: whoever sends without end must not keep everybody else waiting.
 const MOST_RECEIVED: usize = 8;
@@ -57,24 +57,19 @@ impl Rests for Sealed<Socket<Still>> {
 /// How far a connection has come.
 enum State<H: Handler> {
     /// TLS is spoken here, and nothing was heard yet.
-    Opens(Socket<Still>, Handshake<H>),
-    Shakes(Box<Sealed<Socket<Still>>>, Handshake<H>),
+    Opens(Socket<Still>),
+    Shakes(Box<Sealed<Socket<Still>>>),
     Plain(Express<Socket<Still>, H>),
     Sealed(Box<Express<Sealed<Socket<Still>>, H>>),
     /// It has left.
     Gone,
 }
 
-/// With whom a handshake is made, and for whom.
-pub(super) struct Handshake<H: Handler> {
-    pub(super) server: Arc<Server<H>>,
-    pub(super) peer: SocketAddr,
-    pub(super) signs: Arc<Signs>,
-    pub(super) patience: Duration,
-}
-
 /// A connection at rest.
 pub(super) struct Seat<H: Handler> {
+    server: Arc<Server<H>>,
+    peer: SocketAddr,
+    signs: Arc<Signs>,
     state: State<H>,
     presence: Presence,
     since: Instant,
@@ -118,22 +113,20 @@ impl<H: Handler> Seat<H> {
         presence: Presence,
     ) -> Self {
         let still = Still::new(stream);
-        let (state, began) = match &server.certificate {
+        let (state, signs) = match &server.certificate {
             None => {
                 let (connection, outlet) = server.with_plain_client(peer, Protocol::Http1);
-                let began = connection.signs.began();
-                let socket = Socket::new(still, Arc::clone(&connection.signs), true);
-                let socket = socket.sending_files(outlet.as_ref());
-                (State::Plain(Express::at_rest(socket, Arc::new(connection))), began)
+                let signs = Arc::clone(&connection.signs);
+                let socket = Socket::new(still, Arc::clone(&signs), true).sending_files(outlet.as_ref());
+                (State::Plain(Express::at_rest(socket, Arc::new(connection))), signs)
             }
-            Some(certificate) => {
+            Some(_) => {
                 let signs = Signs::of_connection(server.limits);
-                let (socket, began) = (Socket::new(still, Arc::clone(&signs), true), signs.began());
-                let (server, patience) = (Arc::clone(server), certificate.handshake_timeout());
-                (State::Opens(socket, Handshake { server, peer, signs, patience }), began)
+                (State::Opens(Socket::new(still, Arc::clone(&signs), true)), signs)
             }
         };
-        Self { state, presence, since: Instant::from_std(began), silent: true, watched: false }
+        let (server, since) = (Arc::clone(server), Instant::from_std(signs.began()));
+        Self { server, peer, signs, state, presence, since, silent: true, watched: false }
     }
 
     pub(super) fn began(&self) -> Instant {
@@ -145,15 +138,12 @@ impl<H: Handler> Seat<H> {
     }
 
     /// How long it may be as it is.
-    pub(super) fn patience(&self) -> Duration {
-        let limits = match &self.state {
-            State::Shakes(_, handshake) => return handshake.patience,
-            State::Opens(_, handshake) => handshake.signs.limits(),
-            State::Plain(express) => express.connection().signs.limits(),
-            State::Sealed(express) => express.connection().signs.limits(),
-            State::Gone => return Duration::ZERO,
-        };
-        if self.silent { limits.header } else { limits.idle }
+    fn patience(&self) -> Duration {
+        match &self.state {
+            State::Shakes(_) => self.handshake_timeout(),
+            _ if self.silent => self.server.limits.header,
+            _ => self.server.limits.idle,
+        }
     }
 
     pub(super) fn deadline(&self) -> Instant {
@@ -162,29 +152,22 @@ impl<H: Handler> Seat<H> {
 
     /// How long it may be as it is, whatever that will be.
     pub(super) fn shortest_patience(&self) -> Duration {
-        let (limits, handshake) = match &self.state {
-            State::Opens(_, handshake) | State::Shakes(_, handshake) => {
-                (handshake.signs.limits(), handshake.patience)
-            }
-            State::Plain(express) => (express.connection().signs.limits(), Duration::MAX),
-            State::Sealed(express) => (express.connection().signs.limits(), Duration::MAX),
-            State::Gone => return Duration::ZERO,
-        };
-        limits.header.min(limits.idle).min(handshake)
+        let limits = &self.server.limits;
+        limits.header.min(limits.idle).min(self.handshake_timeout())
     }
 
-    pub(super) fn handler(&self) -> Option<&H> {
-        match &self.state {
-            State::Plain(express) => Some(&express.connection().server.handler),
-            State::Sealed(express) => Some(&express.connection().server.handler),
-            State::Opens(..) | State::Shakes(..) | State::Gone => None,
-        }
+    fn handshake_timeout(&self) -> Duration {
+        self.server.certificate.as_ref().map_or(Duration::MAX, Certificate::handshake_timeout)
+    }
+
+    pub(super) fn handler(&self) -> &H {
+        &self.server.handler
     }
 
     fn still(&mut self) -> Option<&mut Socket<Still>> {
         match &mut self.state {
-            State::Opens(socket, _) => Some(socket),
-            State::Shakes(sealed, _) => Some(sealed.still()),
+            State::Opens(socket) => Some(socket),
+            State::Shakes(sealed) => Some(sealed.still()),
             State::Plain(express) => express.stream().map(Rests::still),
             State::Sealed(express) => express.stream().map(Rests::still),
             State::Gone => None,
@@ -203,8 +186,8 @@ impl<H: Handler> Seat<H> {
     /// What leaves if it has to be waited for.
     pub(super) fn wake(&mut self) -> Option<Box<Leaving<H>>> {
         Some(Box::new(match std::mem::replace(&mut self.state, State::Gone) {
-            State::Opens(socket, handshake) => Leaving::Shakes(handshake.begin(socket)?, handshake),
-            State::Shakes(sealed, handshake) => Leaving::Shakes(sealed, handshake),
+            State::Opens(socket) => Leaving::Shakes(self.begin_handshake(socket)?),
+            State::Shakes(sealed) => Leaving::Shakes(sealed),
             State::Plain(express) => Leaving::Plain(express),
             State::Sealed(express) => Leaving::Sealed(express),
             State::Gone => return None,
@@ -227,7 +210,7 @@ impl<H: Handler> Seat<H> {
             State::Sealed(express) => visited.answer(express, |sealed, received, connection| {
                 Leaving::SealedInFull(Box::new(sealed), received, connection)
             }),
-            State::Opens(..) | State::Shakes(..) | State::Gone => Fate::Wakes,
+            State::Opens(_) | State::Shakes(_) | State::Gone => Fate::Wakes,
         };
         if visited.heard {
             (self.since, self.silent) = (visit.now, false);
@@ -241,12 +224,12 @@ impl<H: Handler> Seat<H> {
             return Ok(true);
         }
         let mut greeting: &[u8] = &[];
-        let state = match std::mem::replace(&mut self.state, State::Gone) {
-            State::Opens(mut socket, handshake) => {
+        let sealed = match std::mem::replace(&mut self.state, State::Gone) {
+            State::Opens(mut socket) => {
                 let mut read = ReadBuf::new(&mut *desk);
                 match Pin::new(&mut socket).poll_read(&mut nobody(), &mut read) {
                     Poll::Pending => {
-                        self.state = State::Opens(socket, handshake);
+                        self.state = State::Opens(socket);
                         return Ok(false);
                     }
                     Poll::Ready(Err(error)) => return Err(Fate::Ends(Err(error))),
@@ -258,46 +241,52 @@ impl<H: Handler> Seat<H> {
                     None => return Err(Fate::Ends(Ok(()))),
                     // The first byte of TLS is no letter; of a request it is.
                     Some(byte) if byte.is_ascii_alphabetic() => {
-                        return Err(Fate::Leaves(Box::new(Leaving::WantsTls(socket, handshake))));
+                        return Err(Fate::Leaves(Box::new(Leaving::WantsTls(socket))));
                     }
                     Some(_) => {}
                 }
                 self.since = now;
-                (handshake.begin(socket).ok_or(Fate::Ends(Ok(())))?, handshake)
+                self.begin_handshake(socket).ok_or(Fate::Ends(Ok(())))?
             }
-            State::Shakes(sealed, handshake) => (sealed, handshake),
+            State::Shakes(sealed) => sealed,
             other => {
                 self.state = other;
                 return Ok(true);
             }
         };
-        self.shake_hands(state, greeting, now)
+        self.shake_hands(sealed, greeting, now)
+    }
+
+    fn begin_handshake(&self, socket: Socket<Still>) -> Option<Box<Sealed<Socket<Still>>>> {
+        let config = self.server.certificate.as_ref()?.in_force();
+        Sealed::new(socket, config).map(Box::new).map_err(|error| self.makes_no_handshake(error)).ok()
+    }
+
+    fn makes_no_handshake(&self, error: io::Error) {
+        self.ended_early(&self.server.no_handshake(error));
     }
 
     fn shake_hands(
         &mut self,
-        (mut sealed, handshake): (Box<Sealed<Socket<Still>>>, Handshake<H>),
+        mut sealed: Box<Sealed<Socket<Still>>>,
         greeting: &[u8],
         now: Instant,
     ) -> Result<bool, Fate<H>> {
         match sealed.poll_handshake(greeting, &mut nobody()) {
-            Poll::Pending if sealed.owes() => {
-                return Err(Fate::Leaves(Box::new(Leaving::Shakes(sealed, handshake))));
-            }
+            Poll::Pending if sealed.owes() => return Err(Fate::Leaves(Box::new(Leaving::Shakes(sealed)))),
             Poll::Pending => {
-                self.state = State::Shakes(sealed, handshake);
+                self.state = State::Shakes(sealed);
                 return Ok(false);
             }
             Poll::Ready(Err(error)) => {
-                handshake.fails(error);
+                self.makes_no_handshake(error);
                 return Err(Fate::Ends(Ok(())));
             }
             Poll::Ready(Ok(())) => {}
         }
         self.since = now;
         let protocol = agreed(&mut sealed);
-        let Handshake { server, peer, signs, .. } = handshake;
-        let connection = server.with_sealed_client(peer, signs, protocol);
+        let connection = self.server.with_sealed_client(self.peer, Arc::clone(&self.signs), protocol);
         if protocol == Protocol::Http2 {
             return Err(Fate::Leaves(Box::new(Leaving::SealedHttp2(sealed, connection))));
         }
@@ -312,49 +301,35 @@ impl<H: Handler> Seat<H> {
                 express.stream().map(|sealed| Pin::new(sealed).poll_shutdown(&mut nobody()))
             }
             // Closing says it all.
-            State::Opens(..) | State::Shakes(..) | State::Plain(_) | State::Gone => None,
+            State::Opens(_) | State::Shakes(_) | State::Plain(_) | State::Gone => None,
         };
     }
 
     /// It has been as it is for too long.
     pub(super) fn leave(mut self) {
         self.close();
-        let (server, peer, error) = match self.state {
-            State::Shakes(_, handshake) => return handshake.fails(io::ErrorKind::TimedOut.into()),
-            _ if !self.silent => return,
-            State::Opens(_, Handshake { server, peer, .. }) => (server, peer, Left::Silent),
-            State::Plain(express) => {
-                (Arc::clone(&express.connection().server), express.connection().peer, Left::Silent)
+        if matches!(self.state, State::Shakes(_)) {
+            self.makes_no_handshake(io::ErrorKind::TimedOut.into());
+        } else if self.silent {
+            if let Some(metrics) = &self.server.metrics {
+                metrics.connections().cut(Left::Silent.name());
             }
-            State::Sealed(express) => {
-                (Arc::clone(&express.connection().server), express.connection().peer, Left::Silent)
-            }
-            State::Gone => return,
-        };
-        if let Some(metrics) = &server.metrics {
-            metrics.connections().cut(error.name());
+            self.ended_early(&Ended::Left(Left::Silent));
         }
-        tracing::debug!(%peer, error = %Ended::Left(error), "a connection ended early");
     }
 
     /// Gives a task to a connection that leaves.
     pub(super) fn give_a_task(self, leaving: Box<Leaving<H>>) {
-        let (server, peer) = leaving.whose();
-        server.keep(peer, self.presence, move |server, presence| async move {
+        let Self { server, peer, signs, presence, .. } = self;
+        server.keep(peer, presence, move |server, presence| async move {
             let _presence = presence;
-            leaving.go_on(&server, peer).await
+            leaving.go_on(&server, peer, signs).await
         });
     }
 
-    /// Says why a connection has ended early.
-    pub(super) fn mourn(&self, error: &io::Error) {
-        let peer = match &self.state {
-            State::Opens(_, handshake) | State::Shakes(_, handshake) => Some(handshake.peer),
-            State::Plain(express) => Some(express.connection().peer),
-            State::Sealed(express) => Some(express.connection().peer),
-            State::Gone => None,
-        };
-        tracing::debug!(?peer, %error, "a connection ended early");
+    /// Says why it has ended early.
+    pub(super) fn ended_early(&self, error: &Ended) {
+        tracing::debug!(peer = %self.peer, %error, "a connection ended early");
     }
 }
 
@@ -414,17 +389,5 @@ impl Visited<'_> {
         }
         // Whoever goes on and on takes turns with others, as tasks do.
         Fate::Wakes
-    }
-}
-
-impl<H: Handler> Handshake<H> {
-    fn begin(&self, socket: Socket<Still>) -> Option<Box<Sealed<Socket<Still>>>> {
-        let config = self.server.certificate.as_ref()?.in_force();
-        Sealed::new(socket, config).map(Box::new).map_err(|error| self.fails(error)).ok()
-    }
-
-    fn fails(&self, error: io::Error) {
-        let (peer, error) = (self.peer, self.server.no_handshake(error));
-        tracing::debug!(%peer, %error, "a connection ended early");
     }
 }
