@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
-use super::tracker::Tracker;
-use crate::server::{Escort, Files};
+use super::tracker::{Tracker, with_the_last};
+use crate::server::Files;
 use crate::store::{Chunks, Passed, StoreError};
 use crate::telemetry::trace::step_within;
 
@@ -59,10 +59,7 @@ impl Relayed {
             Passed::Read(bytes) => return Poll::Ready(Some(Ok(bytes))),
             Passed::Piped(start, pipe, length) => (start, pipe, length),
         };
-        let escort = tracker.take_if(|_| self.owed == 0).map(|mut tracker| {
-            tracker.sends(all);
-            tracker as Box<dyn Escort>
-        });
+        let escort = with_the_last(tracker, self.owed == 0, all);
         let handed_over = self.files.hand_over_pipe(start, pipe, length, escort);
         Poll::Ready(Some(
             handed_over.ok_or_else(|| {

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::tracker::Tracker;
-use crate::server::{Escort, Files};
+use super::tracker::{Tracker, with_the_last};
+use crate::server::Files;
 use crate::store::{FileSlice, StoreError};
 
 type Loading = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
@@ -67,13 +67,7 @@ impl SentFile {
         }
         let length = piece.end - piece.start;
         let is_last = length == self.slice.owed();
-        let escort: Option<Box<dyn Escort>> = match tracker.take_if(|_| is_last) {
-            Some(mut tracker) => {
-                tracker.sends(length);
-                Some(tracker)
-            }
-            None => None,
-        };
+        let escort = with_the_last(tracker, is_last, length);
         let Some(bytes) = self.files.hand_over(self.slice.file(), piece, is_last, escort) else {
             let under_way = std::io::Error::other("another piece of the file is still under way");
             return Poll::Ready(Some(Err(under_way.into())));

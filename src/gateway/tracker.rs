@@ -152,6 +152,17 @@ impl Tracker {
     }
 }
 
+/// The tracker, to go with so many bytes if they are the last.
+pub(super) fn with_the_last(
+    tracker: &mut Option<Box<Tracker>>,
+    is_last: bool,
+    bytes: u64,
+) -> Option<Box<dyn Escort>> {
+    let mut tracker = tracker.take_if(|_| is_last)?;
+    tracker.sends(bytes);
+    Some(tracker)
+}
+
 impl Escort for Tracker {
     fn gone(mut self: Box<Self>, left: u64) {
         self.took_back(left);

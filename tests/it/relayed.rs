@@ -11,6 +11,7 @@ use webhook_assets::server::Certificate;
 use webhook_assets::telemetry::metrics::Metrics;
 
 use crate::on_the_wire::plan_on;
+use crate::support::asked::{asked, each_follows_each};
 use crate::support::bucket::{Act, Bucket};
 use crate::support::client::request_head;
 use crate::support::slow::SlowClient;
@@ -53,43 +54,20 @@ async fn answers_of_every_kind_on_one_connection_are_byte_exact() {
     let (_bucket, site) = relaying().await;
     let (all, recording) = (noise(LENGTH), site.recording());
     let bad = recording.replace("sig=", "sig=0");
-    let asked = |method: &str, target: &str, range: &str| {
-        let range = [("Range", range)];
-        let fields = if range[0].1.is_empty() { &[][..] } else { &range[..] };
-        request_head(method, target, fields, b"")
-            .replace("connection: close\r\n", "")
-            .replace("Connection: close\r\n", "")
-    };
-    let kinds: [(String, bool, u16, &[u8]); 9] = [
-        (asked("GET", &recording, ""), false, 200, &all),
-        (asked("GET", &recording, "bytes=1000-66535"), false, 206, &all[1_000..66_536]),
-        (asked("HEAD", &recording, ""), true, 200, b""),
-        (asked("GET", &recording, "bytes=0-99999"), false, 206, &all[..100_000]),
-        (asked("GET", &recording, "bytes=7-8199"), false, 206, &all[7..8_200]),
-        (asked("GET", &recording, "bytes=0-0"), false, 206, &all[..1]),
-        (asked("GET", &recording, "bytes=2000000-"), false, 206, &all[2_000_000..]),
-        (asked("GET", &bad, ""), false, 403, b""),
-        (asked("GET", &recording, "bytes=9999999-"), false, 416, b""),
+    let range =
+        |range: &str, status: u16, body: &[u8]| asked("GET", &recording, &[("Range", range)], status, body);
+    let kinds = [
+        asked("GET", &recording, &[], 200, &all),
+        range("bytes=1000-66535", 206, &all[1_000..66_536]),
+        asked("HEAD", &recording, &[], 200, &all),
+        range("bytes=0-99999", 206, &all[..100_000]),
+        range("bytes=7-8199", 206, &all[7..8_200]),
+        range("bytes=0-0", 206, &all[..1]),
+        range("bytes=2000000-", 206, &all[2_000_000..]),
+        asked("GET", &bad, &[], 403, b""),
+        range("bytes=9999999-", 416, b""),
     ];
-    // Every kind follows every kind, all of it asked before anything is answered.
-    let order: Vec<_> = kinds.iter().flat_map(|one| kinds.iter().flat_map(move |next| [one, next])).collect();
-    let (mut from, mut to) = site.client().connect().await.into_split();
-    let heads: String = order.iter().map(|asked| asked.0.as_str()).collect();
-    let asking = tokio::spawn(async move {
-        to.write_all(heads.as_bytes()).await.unwrap();
-        to.shutdown().await.unwrap();
-    });
-    let mut bytes = Vec::new();
-    from.read_to_end(&mut bytes).await.unwrap();
-    asking.await.unwrap();
-    let mut rest = &bytes[..];
-    for (at, (_, is_head, status, body)) in order.iter().enumerate() {
-        let (answer, behind) = Answer::parse(rest, *is_head);
-        assert_eq!(answer.status, *status, "answer {at}");
-        assert!(*status >= 400 || answer.body == *body, "answer {at}: other bytes than the object's");
-        rest = behind;
-    }
-    assert!(rest.is_empty());
+    each_follows_each(&site, &kinds).await;
 }
 
 #[tokio::test]

@@ -5,12 +5,12 @@ use std::fs::{self, File};
 use rustix::fs::{Advice, fadvise};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio_rustls::rustls::version::TLS13;
 use webhook_assets::AssetRef;
 use webhook_assets::server::Certificate;
 use webhook_assets::telemetry::metrics::Metrics;
 
+use crate::support::asked::{asked, each_follows_each};
 use crate::support::client::request_head;
 use crate::support::slow::SlowClient;
 use crate::support::tls::{Pair, connect, trusting};
@@ -49,21 +49,6 @@ impl Files {
     }
 }
 
-/// What is asked on one connection, and what must come.
-struct Asked {
-    head: String,
-    is_head: bool,
-    status: u16,
-    body: Vec<u8>,
-}
-
-fn asked(method: &str, target: &str, fields: &[(&str, &str)], status: u16, body: &[u8]) -> Asked {
-    let mut head = request_head(method, target, fields, b"");
-    head = head.replace("connection: close\r\n", "").replace("Connection: close\r\n", "");
-    let body = if method == "HEAD" { Vec::new() } else { body.to_vec() };
-    Asked { head, is_head: method == "HEAD", status, body }
-}
-
 #[tokio::test]
 async fn answers_of_every_kind_on_one_connection_are_byte_exact() {
     let files = Files::new();
@@ -82,28 +67,7 @@ async fn answers_of_every_kind_on_one_connection_are_byte_exact() {
         asked("GET", &site.link(AssetRef::recording(ABSENT)), &[], 404, b""),
         asked("GET", &recording, &[("Range", "bytes=9999999-")], 416, b""),
     ];
-    // Every kind follows every kind, all of it asked before anything is answered.
-    let order: Vec<&Asked> =
-        kinds.iter().flat_map(|one| kinds.iter().flat_map(move |next| [one, next])).collect();
-    let stream = TcpStream::connect(site.address).await.unwrap();
-    let (mut from, mut to) = stream.into_split();
-    let heads: String = order.iter().map(|asked| asked.head.as_str()).collect();
-    let asking = tokio::spawn(async move {
-        to.write_all(heads.as_bytes()).await.unwrap();
-        to.shutdown().await.unwrap();
-    });
-    let mut bytes = Vec::new();
-    from.read_to_end(&mut bytes).await.unwrap();
-    asking.await.unwrap();
-    let mut rest = &bytes[..];
-    for (at, asked) in order.iter().enumerate() {
-        let (answer, behind) = Answer::parse(rest, asked.is_head);
-        assert_eq!(answer.status, asked.status, "answer {at}");
-        let is_problem = answer.status >= 400;
-        assert!(is_problem || answer.body == asked.body, "answer {at}: other bytes than the file's");
-        rest = behind;
-    }
-    assert!(rest.is_empty());
+    each_follows_each(&site, &kinds).await;
 }
 
 #[tokio::test]

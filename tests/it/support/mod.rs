@@ -1,6 +1,7 @@
 //! The vocabulary of the tests: a [`Site`] (gateway and admin listener on loopback, a clock that stands), links to it,
 //! and a client that sends bytes and reads an [`Answer`].
 
+pub mod asked;
 pub mod bucket;
 pub mod client;
 pub mod collector;
