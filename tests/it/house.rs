@@ -109,15 +109,21 @@ fn read(path: impl AsRef<Path>) -> String {
 
 /// Every Rust file below `src/`, as a path from there.
 fn sources() -> Vec<PathBuf> {
+    files_below("src")
+}
+
+/// Every Rust file below a folder, as a path from there.
+fn files_below(folder: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut folders = vec![root().join("src")];
+    let mut folders = vec![root().join(folder)];
+    let root = root().join(folder);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push(path.strip_prefix(root().join("src")).unwrap().to_owned());
+                found.push(path.strip_prefix(&root).unwrap().to_owned());
             }
         }
     }
@@ -233,9 +239,12 @@ fn nothing_is_unsafe_but_one_call() {
 
 #[test]
 fn no_file_is_too_long_to_read() {
-    for file in sources() {
-        let lines = read(Path::new("src").join(&file)).lines().count();
-        assert!(lines <= LONGEST_FILE, "src/{} has {lines} lines", file.display());
+    for folder in ["src", "tests"] {
+        for file in files_below(folder) {
+            let file = Path::new(folder).join(file);
+            let lines = read(&file).lines().count();
+            assert!(lines <= LONGEST_FILE, "{} has {lines} lines", file.display());
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! One POST against receivers that are slow, odd or hostile. "Public" is 127.0.0.1 here, which the poster is told to
 //! allow; 127.0.0.2 stands for the inside of our network.
 
+mod addresses;
+mod certificates;
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -11,17 +14,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
-use tempfile::NamedTempFile;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{ServerConfig, version};
+use tokio::net::{TcpListener, TcpStream};
 use webhook_assets::webhook::{
     AllowedNetworks, Breakage, EndpointUrl, Exchange, Phase, PostError, Poster, PosterConfig, Resolve,
-    TlsTrouble, UrlRules,
+    UrlRules,
 };
 
 const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -393,105 +390,6 @@ async fn a_request_that_may_have_arrived_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_name_that_turns_inside_is_refused() {
-    let closing = |mut stream: TcpStream| async move {
-        read_request(&mut stream).await?;
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await
-    };
-    let outside = Receiver::new(closing).await;
-    let inside = Receiver::on(INSIDE, outside.address.port(), closing).await;
-    let rebinding = Answers::of([vec![OUTSIDE], vec![INSIDE]]);
-    let poster = Poster::with_resolver(&config(), rebinding).unwrap();
-    assert!(post(&poster, &outside.at("rebind.example")).await.is_success());
-    let PostError::NotPublic(refused) = error_of(&poster, &outside.at("rebind.example")).await else {
-        panic!("it was connected to")
-    };
-    assert_eq!((refused.address, refused.range), (INSIDE, "a loopback address"));
-    assert_eq!((outside.connections(), inside.connections()), (1, 0));
-}
-
-#[tokio::test]
-async fn one_address_inside_spoils_the_others() {
-    let outside = Receiver::answering(OK).await;
-    let inside = Receiver::on(INSIDE, outside.address.port(), |stream| answer_all(stream, OK.into())).await;
-    for answer in [
-        vec![OUTSIDE, INSIDE],
-        vec![INSIDE, OUTSIDE],
-        vec![OUTSIDE, "::ffff:127.0.0.2".parse().unwrap()],
-        vec![OUTSIDE, "::1".parse().unwrap()],
-        vec!["169.254.169.254".parse().unwrap()],
-    ] {
-        let poster = Poster::with_resolver(&config(), Answers::of([answer.clone()])).unwrap();
-        let error = error_of(&poster, &outside.at("mixed.example")).await;
-        assert!(matches!(error, PostError::NotPublic(_)), "{answer:?} {error:?}");
-    }
-    assert_eq!((outside.connections(), inside.connections()), (0, 0));
-}
-
-#[tokio::test]
-async fn an_allowed_address_is_connected_to_in_its_ipv6_form_too() {
-    let receiver = Receiver::answering(OK).await;
-    let mapped = Answers::of([vec!["::ffff:127.0.0.1".parse().unwrap()]]);
-    let poster = Poster::with_resolver(&config(), mapped).unwrap();
-    assert!(post(&poster, &receiver.at("mapped.example")).await.is_success());
-    assert!(post(&poster, &receiver.at("[::ffff:127.0.0.1]")).await.is_success());
-}
-
-#[tokio::test]
-async fn an_address_that_was_allowed_when_it_was_entered_is_checked_again() {
-    let receiver = Receiver::answering(OK).await;
-    let strict = Poster::new(&PosterConfig { allow_http: true, ..PosterConfig::default() }).unwrap();
-    assert!(matches!(error_of(&strict, &receiver.url()).await, PostError::NotPublic(_)));
-    let secure = Poster::new(&PosterConfig { allow_http: false, ..config() }).unwrap();
-    assert_eq!(error_of(&secure, &receiver.url()).await, PostError::PlainHttp);
-    assert_eq!(receiver.connections(), 0);
-}
-
-#[tokio::test]
-async fn the_next_address_is_tried_when_one_refuses() {
-    let receiver = Receiver::answering(OK).await;
-    let networks = AllowedNetworks::parse(["127.0.0.0/8"]).unwrap();
-    let config = PosterConfig { networks, ..config() };
-    let poster = Poster::with_resolver(&config, Answers::of([vec![INSIDE, OUTSIDE]])).unwrap();
-    assert!(post(&poster, &receiver.at("two.example")).await.is_success());
-    let nobody = Poster::with_resolver(&config, Answers::of([vec![INSIDE, INSIDE]])).unwrap();
-    assert_eq!(error_of(&nobody, &receiver.at("two.example")).await, PostError::Refused);
-}
-
-/// A port whose queue is full: the system drops what else wants to connect, so an attempt hangs.
-async fn deaf(address: IpAddr, port: u16) -> (TcpListener, Vec<TcpStream>) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind((address, port).into()).unwrap();
-    let listener = socket.listen(0).unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut queued = Vec::new();
-    while let Ok(Ok(stream)) =
-        tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await
-    {
-        queued.push(stream);
-    }
-    (listener, queued)
-}
-
-#[tokio::test]
-async fn an_address_that_does_not_answer_gets_company_from_the_next() {
-    let receiver = Receiver::answering(OK).await;
-    let _deaf = deaf(INSIDE, receiver.address.port()).await;
-    let networks = AllowedNetworks::parse(["127.0.0.0/8"]).unwrap();
-    let config = PosterConfig { networks, ..config() };
-    let poster = Poster::with_resolver(&config, Answers::of([vec![INSIDE, OUTSIDE]])).unwrap();
-    let exchange = post(&poster, &receiver.at("two.example")).await;
-    assert!(exchange.is_success(), "{exchange:?}");
-}
-
-#[tokio::test]
-async fn the_deadline_covers_the_connection() {
-    let (listener, _queued) = deaf(OUTSIDE, 0).await;
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    assert_eq!(error_of(&impatient(), &url).await, timed_out(Phase::Connect));
-}
-
-#[tokio::test]
 async fn many_webhooks_to_one_host_go_at_once() {
     let receiver = Receiver::answering(OK).await;
     let poster = patient();
@@ -499,155 +397,4 @@ async fn many_webhooks_to_one_host_go_at_once() {
     let posts = (0..200).map(|_| post(&poster, &url));
     let exchanges = futures_util::future::join_all(posts).await;
     assert!(exchanges.iter().all(Exchange::is_success));
-}
-
-#[tokio::test]
-async fn a_name_without_addresses_does_not_exist() {
-    let poster = Poster::with_resolver(&config(), Answers::of([vec![]])).unwrap();
-    let error = error_of(&poster, "http://nowhere.example/").await;
-    assert_eq!(error, PostError::NameNotFound { host: "nowhere.example".into() });
-}
-
-/// A resolver that never answers.
-#[derive(Debug)]
-struct Hanging;
-
-#[async_trait]
-impl Resolve for Hanging {
-    async fn resolve(&self, _: &str) -> io::Result<Vec<IpAddr>> {
-        std::future::pending().await
-    }
-}
-
-#[tokio::test]
-async fn the_deadline_covers_the_lookup() {
-    let poster =
-        Poster::with_resolver(&PosterConfig { deadline: SHORT, ..config() }, Arc::new(Hanging)).unwrap();
-    assert_eq!(error_of(&poster, "http://slow.example/").await, timed_out(Phase::Resolve));
-}
-
-/// An authority of our own, and the certificates that it gives to `hooks.example`.
-struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-    file: NamedTempFile,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let file = NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), issuer.pem()).unwrap();
-        Self { issuer, file }
-    }
-
-    fn issue(&self, change: impl FnOnce(&mut CertificateParams)) -> TlsAcceptor {
-        let mut params = CertificateParams::new(["hooks.example".to_owned()]).unwrap();
-        change(&mut params);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        acceptor(certificate.der().clone(), &key)
-    }
-
-    /// A poster that trusts this authority, and finds every name at home.
-    fn poster(&self) -> Poster {
-        let config = PosterConfig { ca_file: Some(self.file.path().to_owned()), ..config() };
-        Poster::with_resolver(&config, Answers::of([vec![OUTSIDE]])).unwrap()
-    }
-}
-
-fn acceptor(certificate: CertificateDer<'static>, key: &KeyPair) -> TlsAcceptor {
-    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_protocol_versions(&[&version::TLS12, &version::TLS13])
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
-    TlsAcceptor::from(Arc::new(config))
-}
-
-async fn https(acceptor: TlsAcceptor) -> (Receiver, String) {
-    let receiver = Receiver::new(move |stream| {
-        let acceptor = acceptor.clone();
-        async move { answer_all(acceptor.accept(stream).await?, OK.into()).await }
-    })
-    .await;
-    let url = receiver.at("hooks.example").replace("http:", "https:");
-    (receiver, url)
-}
-
-#[tokio::test]
-async fn a_good_certificate_of_a_named_authority_is_trusted() {
-    let authority = Authority::new();
-    let (receiver, url) = https(authority.issue(|_| {})).await;
-    let poster = authority.poster();
-    for _ in 0..2 {
-        let exchange = post(&poster, &url).await;
-        assert!(exchange.is_success(), "{exchange:?}");
-    }
-    assert_eq!(receiver.connections(), 1);
-}
-
-#[tokio::test]
-async fn a_certificate_that_will_not_do_says_why() {
-    let authority = Authority::new();
-    let poster = authority.poster();
-    let trouble = async |acceptor| {
-        let (_receiver, url) = https(acceptor).await;
-        match error_of(&poster, &url).await {
-            PostError::Tls(trouble) => trouble,
-            other => panic!("{other:?}"),
-        }
-    };
-    let expired = authority.issue(|params| params.not_after = date_time_ymd(2020, 1, 1));
-    let TlsTrouble::Expired { ago: Some(ago) } = trouble(expired).await else { panic!("not expired") };
-    assert!(ago > Duration::from_secs(5 * 365 * 86_400), "{ago:?}");
-    let early = authority.issue(|params| params.not_before = date_time_ymd(3000, 1, 1));
-    assert_eq!(trouble(early).await, TlsTrouble::NotYetValid);
-    let other = authority.issue(|params| {
-        params.subject_alt_names =
-            CertificateParams::new(["other.example".to_owned()]).unwrap().subject_alt_names;
-    });
-    assert_eq!(trouble(other).await, TlsTrouble::WrongName { presented: vec!["other.example".into()] });
-    let stranger = Authority::new().issue(|_| {});
-    assert_eq!(trouble(stranger).await, TlsTrouble::UnknownIssuer);
-    for is_ca in [IsCa::NoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(["hooks.example".to_owned()]).unwrap();
-        params.is_ca = is_ca;
-        let alone = params.self_signed(&key).unwrap();
-        assert_eq!(trouble(acceptor(alone.der().clone(), &key)).await, TlsTrouble::UnknownIssuer);
-    }
-}
-
-#[tokio::test]
-async fn a_port_without_tls_is_told_from_a_bad_certificate() {
-    let poster = Authority::new().poster();
-    let plain = Receiver::new(|mut stream| async move {
-        stream.read_u8().await?;
-        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
-        stream.read_to_end(&mut Vec::new()).await.map(drop)
-    })
-    .await;
-    let url = plain.at("hooks.example").replace("http:", "https:");
-    assert_eq!(error_of(&poster, &url).await, PostError::Tls(TlsTrouble::NotTls));
-    let silent =
-        Receiver::new(|mut stream| async move { stream.read_to_end(&mut Vec::new()).await.map(drop) }).await;
-    let config = PosterConfig { deadline: SHORT, ..config() };
-    let hurried = Poster::with_resolver(&config, Answers::of([vec![OUTSIDE]])).unwrap();
-    let url = silent.at("hooks.example").replace("http:", "https:");
-    assert_eq!(error_of(&hurried, &url).await, timed_out(Phase::Tls));
-}
-
-#[tokio::test]
-async fn a_file_of_authorities_that_cannot_be_used_is_refused_at_the_start() {
-    let said = |path: &std::path::Path| {
-        let config = PosterConfig { ca_file: Some(path.to_owned()), ..config() };
-        Poster::new(&config).unwrap_err().to_string()
-    };
-    let empty = NamedTempFile::new().unwrap();
-    assert!(said(empty.path()).ends_with("there is no usable certificate in it; it has to be PEM"));
-    assert!(said("/nonexistent/ca.pem".as_ref()).starts_with("/nonexistent/ca.pem: "));
 }
