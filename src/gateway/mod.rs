@@ -130,7 +130,7 @@ impl Gateway {
         patience: Option<Patience>,
     ) -> Box<Tracker> {
         let told = &self.0.told;
-        let trace = Trace::begin(request, told.records.traces.as_ref());
+        let trace = Trace::begin(request, started, told.records.traces.as_ref());
         let field = |name| request.headers().get(name).map(HeaderValue::as_bytes);
         let arrived = Arrived {
             method: request.method().clone(),

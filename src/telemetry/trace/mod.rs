@@ -20,7 +20,7 @@ use http::{Method, Request, Version};
 
 use super::access::{AccessRecord, Ending, Foreign, redact_target};
 use super::metrics::{Metrics, StoreOperation};
-use crate::clock::SystemClock;
+use crate::clock::Moment;
 use context::{Context, Fields, RANDOM, SAMPLED};
 use export::Exporter;
 use otlp::{Attribute, Span, Status};
@@ -88,8 +88,7 @@ struct Recorded {
     state: Option<HeaderValue>,
     path: Foreign<'static>,
     host: Option<Foreign<'static>>,
-    began: Instant,
-    began_micros: u64,
+    began: Moment,
     exporter: Exporter,
 }
 
@@ -129,9 +128,9 @@ pub fn hand_down(fields: &mut HeaderMap) {
 }
 
 impl Trace {
-    /// The place of a request that arrived just now; none if nobody wants to know.
+    /// The place of a request that `began` a moment ago; none if nobody wants to know.
     #[must_use]
-    pub fn begin<B>(request: &Request<B>, tracing: Option<&Tracing>) -> Option<Self> {
+    pub fn begin<B>(request: &Request<B>, began: Moment, tracing: Option<&Tracing>) -> Option<Self> {
         let came = Fields::of(request.headers());
         let (Some(tracing), true) = (tracing, came.as_ref().is_none_or(|(_, from)| from.is_sampled())) else {
             return came.map(|(fields, _)| Self(Arc::new(Place::Passed(fields))));
@@ -154,8 +153,7 @@ impl Trace {
             state: came.and_then(|(fields, _)| fields.state().cloned()),
             path: Foreign::of(uri.path().as_bytes()).kept(),
             host: host.map(|host| Foreign::of(host).kept()),
-            began: Instant::now(),
-            began_micros: SystemClock.now_micros(),
+            began,
             exporter: tracing.exporter.clone(),
         }))))
     }
@@ -177,7 +175,7 @@ impl Trace {
             let kind = if ending == Ending::StoreFailed { ending.name() } else { record.outcome };
             attributes.push(Attribute::text("error.type", kind));
         }
-        let mut span = recorded.span(name, recorded.context.span_id, recorded.began);
+        let mut span = recorded.span(name, recorded.context.span_id, recorded.began.instant());
         span.parent_span_id = recorded.parent.map(Vec::from).unwrap_or_default();
         span.kind = otlp::SERVER;
         if recorded.parent.is_some() {
@@ -193,8 +191,11 @@ impl Recorded {
     /// A span of this trace that began at `began` and ends now.
     fn span(&self, name: String, id: [u8; 8], began: Instant) -> Span {
         let nanos = |at: Instant| {
-            let since = u64::try_from(at.saturating_duration_since(self.began).as_nanos());
-            self.began_micros.saturating_mul(1000).saturating_add(since.unwrap_or(u64::MAX))
+            let since = u64::try_from(at.saturating_duration_since(self.began.instant()).as_nanos());
+            self.began
+                .micros_after(Duration::ZERO)
+                .saturating_mul(1000)
+                .saturating_add(since.unwrap_or(u64::MAX))
         };
         Span {
             trace_id: self.context.trace_id.into(),
