@@ -260,9 +260,11 @@ impl<H: Handler> Server<H> {
     {
         let mut finishing = false;
         loop {
-            // In this order: the vigil sees what the connection has just done.
+            // In this order: a connection that never rests takes all the time of its turn, and would leave none to see that
+            // draining has begun; the vigil sees what the connection has just done.
             tokio::select! {
                 biased;
+                () = self.drain.begun(), if !finishing => {}
                 ended = connection.as_mut() => return ended.map_err(E::into),
                 left = vigil.left() => {
                     if finishing || left != Left::Idle {
@@ -272,7 +274,6 @@ impl<H: Handler> Server<H> {
                         return Err(Ended::Left(left));
                     }
                 }
-                () = self.drain.begun(), if !finishing => {}
             }
             // Idle or draining: what is in flight is finished, nothing new begins.
             finish(connection.as_mut());
@@ -322,6 +323,113 @@ impl std::fmt::Display for Ended {
             Self::Left(Left::Silent) => f.write_str("no request came in time"),
             Self::Left(Left::Idle) => f.write_str("nothing was asked for a long time"),
             Self::Left(Left::Stalled) => f.write_str("the client took too little"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, ready};
+
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use hyper::body::Incoming;
+    use tokio::io::ReadBuf;
+    use tokio::task::coop;
+
+    use super::*;
+    use crate::server::{Answer, Client, Config, Drain, Networks, PlainRequest};
+
+    /// A client that has always asked for more already, and has taken every answer.
+    struct Endless;
+
+    impl AsyncRead for Endless {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            room: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            ready!(coop::poll_proceed(cx)).made_progress();
+            let request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+            while room.remaining() >= request.len() {
+                room.put_slice(request);
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Endless {
+        fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            ready!(coop::poll_proceed(cx)).made_progress();
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    enum Answers {
+        AtOnce,
+        TheLongWay,
+    }
+
+    impl Handler for Answers {
+        type Body = Full<Bytes>;
+
+        const BODIES: Bodies = Bodies::Refused;
+
+        fn answer_at_once(&self, _: &PlainRequest<'_>, _: &Client, head: &mut Vec<u8>) -> Option<Self::Body> {
+            head.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n");
+            matches!(self, Self::AtOnce).then(Full::default)
+        }
+
+        fn answer(&self, _: Request<Incoming>, _: Client) -> Answer<Self::Body> {
+            Answer::Ready(Response::new(Full::default()))
+        }
+    }
+
+    /// Nothing of it is reached here.
+    fn patient() -> Config {
+        let long = Duration::from_secs(60);
+        Config {
+            header_timeout: long,
+            idle_timeout: long,
+            drain_delay: long,
+            drain_timeout: long,
+            slowest_client: 1,
+            stall_timeout: long,
+            connections: 1,
+            connections_per_address: 1,
+            longest_target: 1_024,
+            longest_head: 8_192,
+            connection_buffer: 8_192,
+            http2_streams: 1,
+            http2_resets: 1,
+            trusted_proxies: Networks::default(),
+            proxy_protocol: false,
+            client_header: None,
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn draining_ends_whoever_asks_without_end() {
+        for answers in [Answers::AtOnce, Answers::TheLongWay] {
+            let drain = Drain::new();
+            let server = Arc::new(Server::new(patient(), answers, drain.clone()));
+            let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+            let (connection, _) = server.with_plain_client(peer, Protocol::Http1);
+            drain.track(async move {
+                let ended = server.speak(Endless, BytesMut::new(), Protocol::Http1, connection).await;
+                assert!(ended.is_ok(), "{ended:?}");
+            });
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert_eq!(drain.finish(Duration::from_secs(10)).await, 0);
         }
     }
 }
