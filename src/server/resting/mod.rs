@@ -40,7 +40,7 @@ pub(super) struct Resting<H: Handler> {
     /// Without it, everybody gets a task.
     watch: Option<AsyncFd<OwnedFd>>,
     seats: Slab<Box<Seat<H>>>,
-    /// Whether there were more events than room for them.
+    /// Whether more may have arrived than was attended to.
     more: bool,
     desk: Box<[u8]>,
     /// Lent to whoever is attended to.
@@ -86,7 +86,7 @@ impl<H: Handler> Resting<H> {
         self.visit(key, Visit { has_ended: false, glimpse: None, now });
     }
 
-    /// Waits until something has arrived from somebody, and attends to those.
+    /// Attends to whoever something arrives from. Returns if more has arrived than that: then it is others' turn.
     pub(super) async fn attend(&mut self) {
         poll_fn(|cx| self.poll(cx)).await;
     }
@@ -97,20 +97,34 @@ impl<H: Handler> Resting<H> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.look.as_mut().is_some_and(|look| look.as_mut().poll(cx).is_ready()) {
+        while self.look.as_mut().is_some_and(|look| look.as_mut().poll(cx).is_ready()) {
             self.leave_the_idle();
-            return Poll::Ready(());
         }
-        let Some(watch) = &self.watch else { return Poll::Pending };
-        if !self.more {
-            let Ok(mut ready) = ready!(watch.poll_read_ready(cx)) else { return Poll::Pending };
-            // Whatever arrives from here on is told of again.
-            ready.clear_ready();
+        let mut attended = 0;
+        loop {
+            let Some(watch) = &self.watch else { return Poll::Pending };
+            if !self.more {
+                let Ok(mut ready) = ready!(watch.poll_read_ready(cx)) else { return Poll::Pending };
+                // Whatever arrives from here on is told of again.
+                ready.clear_ready();
+            }
+            // Meanwhile something has often arrived from others: asking here spares the way around through the runtime.
+            let count = self.go();
+            attended += count;
+            self.more = count > 0;
+            if attended >= AT_ONCE {
+                return Poll::Ready(());
+            }
         }
+    }
+
+    /// Attends to those from whom something has arrived, and says to how many.
+    fn go(&mut self) -> usize {
+        let Some(watch) = &self.watch else { return 0 };
         let mut room = [const { MaybeUninit::<Event>::uninit() }; AT_ONCE];
         let found = epoll::wait(watch, &mut room, Some(&Timespec::default()));
         let events = found.map(|(events, _)| events).unwrap_or_default();
-        self.more = events.len() == AT_ONCE;
+        let count = events.len();
         let now = Instant::now();
         let glimpse = match &*events {
             [first, _, ..] => self.seats.get(key_of(first)).and_then(|seat| seat.handler().look_around()),
@@ -121,7 +135,7 @@ impl<H: Handler> Resting<H> {
             let has_ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
             self.visit(key_of(event), Visit { has_ended, glimpse, now });
         }
-        Poll::Ready(())
+        count
     }
 
     /// Answers what has arrived from somebody.
