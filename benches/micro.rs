@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use webhook_assets::clock::{ManualClock, UnixSeconds};
 use webhook_assets::gateway::{self, AllowedOrigins, Gateway};
 use webhook_assets::keys::KeyringInForce;
-use webhook_assets::server::{Answer, Client, Handler, HeadLimits, PlainRequest};
+use webhook_assets::server::{Answer, Arrival, Client, Handler, HeadLimits, PlainRequest};
 use webhook_assets::signed_url::{SigningKey, split_route};
 use webhook_assets::store::{self, CloudVariables, Store, StoreUrl};
 use webhook_assets::telemetry::metrics::Metrics;
@@ -86,13 +86,13 @@ fn mint(bencher: Bencher<'_, '_>) {
 /// system calls. Logging is off here; it is part of `benches/peers/run`.
 #[divan::bench(name = "plain request to 403")]
 fn plain_request_to_403(bencher: Bencher<'_, '_>) {
-    let (gateway, client) = (gateway(), Client::from(PEER));
+    let (gateway, client, arrival) = (gateway(), Client::from(PEER), Arrival::now());
     let (request, mut head) = (bad_request(), Vec::new());
     let limits = HeadLimits { target: 2_048, fields: 16_384 };
     let mut answer = || {
         head.clear();
         PlainRequest::read(request.as_bytes(), limits, |request| {
-            gateway.answer_at_once(request, &client, &mut head)
+            gateway.answer_at_once(request, &client, &arrival, &mut head)
         })
     };
     assert!(answer().is_some());

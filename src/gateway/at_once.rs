@@ -17,7 +17,7 @@ use super::tracker::Tracker;
 use super::{Arrived, Gateway, Parts, range, route};
 use crate::clock::UnixSeconds;
 use crate::problem::Document;
-use crate::server::{Client, PlainRequest};
+use crate::server::{Arrival, Client, PlainRequest};
 use crate::signed_url::{Denial, Grant};
 use crate::store::{Held, HeldBytes, Span};
 use crate::telemetry::{AccessRecord, Ending, Place};
@@ -74,6 +74,7 @@ struct Asked<'a, 'r> {
     request: &'a PlainRequest<'r>,
     fields: Fields<'r>,
     client: &'a Client,
+    arrival: &'a Arrival,
     now: UnixSeconds,
 }
 
@@ -82,14 +83,15 @@ impl Gateway {
         &self,
         request: &PlainRequest<'_>,
         client: &Client,
+        arrival: &Arrival,
         head: &mut Vec<u8>,
     ) -> Option<Body> {
         let parts = &*self.0;
         let fields = Fields::of(request).filter(|fields| parts.speaks_the_same_to_all_like(fields))?;
         let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
         let (kind, id) = route::asset_at(path, &parts.prefix)?;
-        let now = parts.clock.at(&client.arrived);
-        let asked = Asked { request, fields, client, now };
+        let now = parts.clock.at(&arrival.at);
+        let asked = Asked { request, fields, client, arrival, now };
         match parts.verifier.verify(&parts.keyring.load(), kind, id, query, now) {
             // Compressing is not done at once.
             Ok(grant) if !(asked.fields.codings && kind.is_compressible()) => self.send(&asked, &grant, head),
@@ -100,24 +102,28 @@ impl Gateway {
 
     /// The file, or a range of it, if the kernel has what is sent first in memory.
     fn send(&self, asked: &Asked<'_, '_>, grant: &Grant, head: &mut Vec<u8>) -> Option<Body> {
-        let (parts, Asked { request, fields, client, .. }, now) = (&*self.0, asked, asked.now);
+        let (parts, Asked { request, fields, client, arrival, .. }, now) = (&*self.0, asked, asked.now);
         let span = fields.span(request.is_head)?;
         // Last-Modified is never later than the answer (RFC 9110 §8.8.2.1): such a file is seldom.
         let held = parts
             .store
-            .at_hand(grant, client.arrived.instant(), client.glimpse)
+            .at_hand(grant, arrival.at.instant(), arrival.glimpse)
             .filter(|held| held.meta.last_modified <= now)?;
         let range = span.within(held.meta.size)?;
         let bytes = match request.is_head {
             true => HeldBytes::Read(Bytes::new()),
-            false => held.bytes(&range, client.files.is_some(), client.arrived.instant())?,
+            false => held.bytes(&range, client.files.is_some(), arrival.at.instant())?,
         };
         let (audited, mut record) = (parts.told.begin_audit().ok()?, self.record_of(asked));
-        let place = Arc::clone(&parts.in_flight).try_acquire_owned().ok()?;
+        let place = match bytes {
+            // What is in memory is on its way at once: there must be room for it, but it keeps none.
+            HeldBytes::Read(_) => (parts.in_flight.available_permits() > 0).then_some(None)?,
+            HeldBytes::Open(_) => Some(Arc::clone(&parts.in_flight).try_acquire_owned().ok()?),
+        };
         record.granted(grant);
         record.size = Some(held.meta.size);
         let part = (span != Span::Whole).then_some(&range);
-        record.status = write_head(head, &parts.said_of(&held, grant, now), grant, part, held.meta.size, now);
+        record.status = write_head(head, parts.said_of(&held, grant, now), grant, part, held.meta.size, now);
         match (bytes, &client.files) {
             (HeldBytes::Read(bytes), _) => Some(self.whole(record, bytes, audited)),
             (HeldBytes::Open(_), None) => None,
@@ -125,7 +131,9 @@ impl Gateway {
                 let status = record.status;
                 let mut tracker = Tracker::new(record, &parts.told, Some(client.patience.clone()), None);
                 tracker.audit(audited);
-                tracker.hold(place);
+                if let Some(place) = place {
+                    tracker.hold(place);
+                }
                 tracker.answered(status, "ok");
                 Some(Body::of_file(slice, files, true).tracked(tracker))
             }
@@ -152,14 +160,14 @@ impl Gateway {
     }
 
     fn record_of<'r>(&self, asked: &Asked<'_, 'r>) -> AccessRecord<'r> {
-        let Asked { request, fields, client, .. } = asked;
+        let Asked { request, fields, client, arrival, .. } = asked;
         let arrived = Arrived {
             method: if request.is_head { Method::HEAD } else { Method::GET },
             version: Version::HTTP_11,
             target: Some(request.target.as_bytes()),
             user_agent: fields.user_agent,
             range: fields.range,
-            started: client.arrived,
+            started: arrival.at,
         };
         arrived.record(client.address, &self.0.told.records)
     }
@@ -172,14 +180,14 @@ impl Parts {
     }
 
     /// The header fields of a file that stay the same from answer to answer.
-    fn said_of(&self, held: &Held, grant: &Grant, now: UnixSeconds) -> Bytes {
+    fn said_of<'h>(&self, held: &'h Held, grant: &Grant, now: UnixSeconds) -> &'h [u8] {
         let say = || {
             let fields = Respond::plainly(&self.cors).lasting(grant.asset(), &held.meta, now);
             let mut text = Vec::new();
             write_fields(&mut text, &fields);
             text.into()
         };
-        held.said.get_or_init(say).clone()
+        held.said.get_or_init(say)
     }
 
     fn said_to_the_denied(&self, denial: &Denial, now: UnixSeconds) -> Arc<Said> {

@@ -36,7 +36,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::AssetKind;
 use crate::clock::{Clock, Moment, UnixSeconds};
 use crate::keys::KeyringInForce;
-use crate::server::{Answer, Bodies, Client, Files, Handler, Patience, PlainRequest};
+use crate::server::{Answer, Arrival, Bodies, Client, Files, Handler, Patience, PlainRequest};
 use crate::signed_url::{Denial, Grant, Verifier};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
@@ -144,7 +144,7 @@ impl Gateway {
     }
 
     fn answer(&self, request: Request<Incoming>, client: Client) -> Answer<Body> {
-        let Client { address, patience, files, arrived, .. } = client;
+        let (Client { address, patience, files }, arrived) = (client, Moment::now());
         let tracker = self.track(&request, address, arrived, Some(patience));
         let now = self.0.clock.at(&arrived);
         let outcome = match route::route(&request, &self.0.prefix) {
@@ -230,9 +230,10 @@ impl Handler for Gateway {
         &self,
         request: &PlainRequest<'_>,
         client: &Client,
+        arrival: &Arrival,
         head: &mut Vec<u8>,
     ) -> Option<Body> {
-        self.at_once(request, client, head)
+        self.at_once(request, client, arrival, head)
     }
 
     fn look_around(&self) -> Option<u64> {

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::server::{Escort, Patience};
 use crate::signed_url::{Denial, Grant};
-use crate::telemetry::metrics::{InFlight, Metrics};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Trace;
 use crate::telemetry::{AccessRecord, Audit, Downloaded, Ending, Place, Records, Unrecorded};
 
@@ -48,7 +48,6 @@ impl Told {
 pub(super) struct Tracker {
     record: AccessRecord<'static>,
     told: Arc<Told>,
-    _in_flight: InFlight,
     /// Given back when the body ends.
     place: Option<OwnedSemaphorePermit>,
     patience: Option<Patience>,
@@ -65,9 +64,9 @@ impl Tracker {
         patience: Option<Patience>,
         trace: Option<Trace>,
     ) -> Box<Self> {
-        let _in_flight = told.metrics.enter();
+        told.metrics.enters();
         let (record, told) = (record.kept(), Arc::clone(told));
-        Box::new(Self { record, told, _in_flight, place: None, patience, audited: None, trace })
+        Box::new(Self { record, told, place: None, patience, audited: None, trace })
     }
 
     /// What is known of it so far.
@@ -149,6 +148,12 @@ impl Tracker {
         }
         let (took, audited) = (self.record.started.elapsed(), self.audited.take());
         self.told.tell(&self.record, ending, took, audited);
+    }
+}
+
+impl Drop for Tracker {
+    fn drop(&mut self) {
+        self.told.metrics.leaves();
     }
 }
 

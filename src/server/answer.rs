@@ -1,6 +1,7 @@
 //! From a request to its answer: refused if it is ambiguous, counted for its client, then the handler's, and watched until
 //! its body ends.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -31,16 +32,29 @@ pub struct Client {
     pub patience: Patience,
     /// If there is this, the body may hand over pieces of files.
     pub files: Option<Files>,
-    /// When the request's head had arrived.
-    pub arrived: Moment,
-    /// What [`Handler::look_around`] has returned since the request began to arrive.
-    pub glimpse: Option<u64>,
 }
 
 impl From<SocketAddr> for Client {
     /// A client there whom nobody watches.
     fn from(address: SocketAddr) -> Self {
-        Self { address, patience: Patience::default(), files: None, arrived: Moment::now(), glimpse: None }
+        Self { address, patience: Patience::default(), files: None }
+    }
+}
+
+/// How a plain request has arrived.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// When its head was there.
+    pub at: Moment,
+    /// What [`Handler::look_around`] has returned since it began to arrive.
+    pub glimpse: Option<u64>,
+}
+
+impl Arrival {
+    /// At this moment, and nobody has looked around since it began.
+    #[must_use]
+    pub fn now() -> Self {
+        Self { at: Moment::now(), glimpse: None }
     }
 }
 
@@ -76,12 +90,11 @@ impl<B> std::fmt::Debug for Answer<B> {
 /// What the requests of a connection have in common.
 pub(super) struct Connection<H> {
     pub(super) server: Arc<Server<H>>,
-    pub(super) peer: SocketAddr,
+    /// Who is at its other end, and asks unless a proxy asks for others.
+    pub(super) peer: Client,
     pub(super) signs: Arc<Signs>,
     /// Holds pieces of bodies back, where the protocol does not.
     pub(super) outlet: Option<Arc<Outlet>>,
-    /// Where files can be sent as they are.
-    pub(super) files: Option<Files>,
 }
 
 /// Answers the requests of a connection.
@@ -150,39 +163,34 @@ fn is_the_last(request: &Request<Incoming>) -> bool {
 
 impl<H: Handler> Connection<H> {
     /// Who makes a plain request, counted; `None` if there is no room for one more of theirs.
-    pub(super) fn client_of(
-        &self,
-        request: &PlainRequest<'_>,
-        arrived: Moment,
-        glimpse: Option<u64>,
-    ) -> Option<(Client, Option<Place>)> {
-        let config = &self.server.config;
-        let address = match config.client_header.filter(|_| config.trusted_proxies.contain(self.peer.ip())) {
+    pub(super) fn client_of(&self, request: &PlainRequest<'_>) -> Option<(Cow<'_, Client>, Option<Place>)> {
+        let (config, peer) = (&self.server.config, self.peer.address);
+        let address = match config.client_header.filter(|_| config.trusted_proxies.contain(peer.ip())) {
             Some(header) => {
                 let lines: Vec<&[u8]> = request.values(header.name()).collect();
-                proxy::client_in(self.peer, lines.into_iter(), header, &config.trusted_proxies)
+                proxy::client_in(peer, lines.into_iter(), header, &config.trusted_proxies)
             }
-            None => self.peer,
+            None => peer,
         };
-        let place = if address == self.peer { None } else { Some(self.server.enter_from(address).ok()?) };
-        let patience = Patience::of_connection(&self.signs);
-        let client = Client { address, patience, files: self.files.clone(), arrived, glimpse };
-        Some((client, place.flatten()))
+        if address == peer {
+            return Some((Cow::Borrowed(&self.peer), None));
+        }
+        let place = self.server.enter_from(address).ok()?;
+        Some((Cow::Owned(Client { address, ..self.peer.clone() }), place))
     }
 
     fn answer(&self, request: Request<Incoming>) -> (Answer<H::Body>, Watch) {
-        let Self { server, peer, .. } = self;
+        let (server, peer) = (&self.server, self.peer.address);
         // Of the streams of HTTP/2, none closes the connection.
         let last = self.outlet.is_some() && is_the_last(&request);
         let in_flight = self.signs.begin();
         let patience = Patience::here(&self.signs);
         let config = &server.config;
         let address =
-            proxy::client_behind(*peer, request.headers(), config.client_header, &config.trusted_proxies);
+            proxy::client_behind(peer, request.headers(), config.client_header, &config.trusted_proxies);
         // A proxy's connection is the proxy's; a request that it passes on is its client's.
-        let place = if address == *peer { Ok(None) } else { server.enter_from(address) };
-        let client =
-            Client { patience: patience.clone(), files: self.files.clone(), ..Client::from(address) };
+        let place = if address == peer { Ok(None) } else { server.enter_from(address) };
+        let client = Client { address, patience: patience.clone(), files: self.peer.files.clone() };
         let refuse = |request: &Request<Incoming>, refused: Response<Bytes>| {
             Answer::Ready(server.handler.refuse(request, address, refused))
         };

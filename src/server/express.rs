@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
 use super::Handler;
-use super::answer::{Connection, is_short};
+use super::answer::{Arrival, Connection, is_short};
 use super::crowd::Place;
 use super::plain_request::PlainRequest;
 use super::vigil::InFlight;
@@ -145,12 +145,12 @@ where
     fn take_up(&mut self) -> Option<Reply<H::Body>> {
         let Self { connection, room: Room { received, head }, attended, finishing, .. } = self;
         // Of the next request, nobody knows when it began to arrive.
-        let (arrived, glimpse) = (Moment::now(), self.glimpse.take());
+        let arrival = Arrival { at: Moment::now(), glimpse: self.glimpse.take() };
         head.clear();
         head.reserve(HEAD);
         let answer = |request: &PlainRequest<'_>| {
-            let (client, place) = connection.client_of(request, arrived, glimpse)?;
-            let body = connection.server.handler.answer_at_once(request, &client, head)?;
+            let (client, place) = connection.client_of(request)?;
+            let body = connection.server.handler.answer_at_once(request, &client, &arrival, head)?;
             Some((body, place, request.closes || *finishing))
         };
         let ((body, place, closes), length) =
@@ -162,7 +162,7 @@ where
                 connection.signs.says_last();
             }
         }
-        write_date(head, arrived.second());
+        write_date(head, arrival.at.second());
         head.extend_from_slice(b"\r\n");
         let in_flight = attended.then(|| connection.signs.begin());
         let (body, piece) = (Some(body), Bytes::new());

@@ -21,8 +21,8 @@ use super::outlet::Outlet;
 /// The longest piece, in bytes.
 const LONGEST: usize = 2 << 20;
 
-/// What stands for pieces. Memory that was never written takes none.
-static NOTHING: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![0; LONGEST]));
+/// What stands for pieces. Memory that was never written takes none; nobody counts who has a part of it.
+static NOTHING: LazyLock<&[u8]> = LazyLock::new(|| vec![0; LONGEST].leak());
 
 /// Lets a body hand over pieces of files, and what waits in pipes. An extension of requests whose connections can send them.
 #[derive(Debug, Clone)]
@@ -77,7 +77,7 @@ impl Files {
         }
         *under_way = Some(Piece { start, source, left: length, next: address(stand_in), escort });
         self.0.files.any.store(true, Ordering::Release);
-        Some(NOTHING.slice(..length))
+        Some(Bytes::from_static(stand_in))
     }
 
     /// How many bytes of the last piece the kernel has not taken.

@@ -28,7 +28,7 @@ mod vet;
 mod vigil;
 mod wire;
 
-pub use answer::{Answer, Client};
+pub use answer::{Answer, Arrival, Client};
 pub use config::{ClientHeader, Config};
 pub use drain::Drain;
 pub use files::{Escort, Files, PipeEnd};
@@ -85,13 +85,14 @@ pub trait Handler: Clone + Send + Sync + 'static {
         &self,
         _request: &PlainRequest<'_>,
         _client: &Client,
+        _arrival: &Arrival,
         _head: &mut Vec<u8>,
     ) -> Option<Self::Body> {
         None
     }
 
     /// A glimpse of what answers depend on, taken once for several requests that have begun to arrive:
-    /// [`Client::glimpse`] of each. What changes from here on changes while they are under way.
+    /// [`Arrival::glimpse`] of each. What changes from here on changes while they are under way.
     fn look_around(&self) -> Option<u64> {
         None
     }

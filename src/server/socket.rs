@@ -113,7 +113,9 @@ impl<W: Wire> Socket<W> {
         match &written {
             Poll::Pending => self.signs.waits(),
             Poll::Ready(Ok(bytes)) => {
-                self.signs.took(*bytes);
+                if W::WATCHED {
+                    self.signs.took(*bytes);
+                }
                 if let Some(quick) = self.pace.took(*bytes) {
                     self.let_wait(if quick { UNSENT_QUICK } else { UNSENT });
                 }
@@ -144,7 +146,7 @@ impl<W: Wire> AsyncRead for Socket<W> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = self.wire.poll_receive(cx, buffer);
-        if self.hears_heads && buffer.filled().len() > before {
+        if W::WATCHED && self.hears_heads && buffer.filled().len() > before {
             self.signs.heard();
         }
         read

@@ -13,13 +13,14 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::answer::{Answers, Connection};
+use super::answer::{Answers, Client, Connection};
 use super::express::Express;
 use super::files::Files;
 use super::outlet::Outlet;
 use super::protocol::{self, Protocol};
 use super::sealed::Sealed;
 use super::socket::{OneByOne, Socket, StrictLines};
+use super::streams::Patience;
 use super::vet::Bodies;
 use super::vigil::{Left, Signs, Vigil};
 use super::wire::{Awake, Wire};
@@ -175,7 +176,8 @@ impl<H: Handler> Server<H> {
         outlet: Option<Arc<Outlet>>,
         files: Option<Files>,
     ) -> Connection<H> {
-        Connection { server: Arc::clone(self), peer, signs, outlet, files }
+        let peer = Client { address: peer, patience: Patience::of_connection(&signs), files };
+        Connection { server: Arc::clone(self), peer, signs, outlet }
     }
 
     pub(super) async fn speak<S>(
@@ -338,7 +340,7 @@ mod tests {
     use tokio::task::coop;
 
     use super::*;
-    use crate::server::{Answer, Client, Config, Drain, Networks, PlainRequest};
+    use crate::server::{Answer, Arrival, Config, Drain, Networks, PlainRequest};
 
     /// A client that has always asked for more already, and has taken every answer.
     struct Endless;
@@ -384,7 +386,13 @@ mod tests {
 
         const BODIES: Bodies = Bodies::Refused;
 
-        fn answer_at_once(&self, _: &PlainRequest<'_>, _: &Client, head: &mut Vec<u8>) -> Option<Self::Body> {
+        fn answer_at_once(
+            &self,
+            _: &PlainRequest<'_>,
+            _: &Client,
+            _: &Arrival,
+            head: &mut Vec<u8>,
+        ) -> Option<Self::Body> {
             head.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n");
             matches!(self, Self::AtOnce).then(Full::default)
         }

@@ -15,6 +15,9 @@ use super::vigil::Signs;
 
 /// Both ways of a TCP connection.
 pub(super) trait Wire: Unpin {
+    /// Whether a vigil may be held over the connection: then it has to be noted what shows there.
+    const WATCHED: bool;
+
     fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>>;
 
     fn poll_send(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
@@ -58,6 +61,8 @@ impl Awake {
 }
 
 impl Wire for Awake {
+    const WATCHED: bool = true;
+
     fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
@@ -152,6 +157,8 @@ mod linux {
     }
 
     impl Wire for Still {
+        const WATCHED: bool = false;
+
         fn poll_receive(&mut self, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
             if self.drained {
                 return Poll::Pending;

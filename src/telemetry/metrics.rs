@@ -321,10 +321,14 @@ impl Metrics {
         self.0.ledger_errors.get_or_create(&ReasonLabel { reason }).inc();
     }
 
-    /// Counts a request in flight until the returned guard is dropped.
-    pub(crate) fn enter(&self) -> InFlight {
+    /// One request more is in flight, until it leaves.
+    pub(crate) fn enters(&self) {
         self.0.in_flight.inc();
-        InFlight(self.clone())
+    }
+
+    /// One that has entered is not in flight any more.
+    pub(crate) fn leaves(&self) {
+        self.0.in_flight.dec();
     }
 
     /// The metrics page.
@@ -429,15 +433,5 @@ impl Numbers {
             "Failures of the sender's database, by reason",
             self.ledger_errors.clone(),
         );
-    }
-}
-
-/// One request in flight.
-#[derive(Debug)]
-pub(crate) struct InFlight(Metrics);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.0.in_flight.dec();
     }
 }

@@ -17,7 +17,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use webhook_assets::AssetRef;
 use webhook_assets::clock::UnixSeconds;
-use webhook_assets::server::{self, Bodies, Client, Drain, Handler, HeadLimits, PlainRequest, Server};
+use webhook_assets::server::{
+    self, Arrival, Bodies, Client, Drain, Handler, HeadLimits, PlainRequest, Server,
+};
 
 use crate::support::{ABSENT, Answer, CALL, NOW, Plan, Site, noise, transcript};
 
@@ -207,7 +209,9 @@ async fn a_plain_request_is_answered_at_once_and_another_is_not() {
     let limits = HeadLimits { target: 8_192, fields: 32_768 };
     let at_once = |link: &str, fields: &str| {
         let request = format!("GET {link} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
-        let answer = |request: &PlainRequest<'_>| gateway.answer_at_once(request, &client, &mut Vec::new());
+        let answer = |request: &PlainRequest<'_>| {
+            gateway.answer_at_once(request, &client, &Arrival::now(), &mut Vec::new())
+        };
         PlainRequest::read(request.as_bytes(), limits, answer).is_some()
     };
     let (short, recording) = (both.express.link(AssetRef::transcript(SHORT)), both.express.recording());
@@ -309,6 +313,7 @@ impl Handler for Stumbles {
         &self,
         request: &PlainRequest<'_>,
         _client: &Client,
+        _arrival: &Arrival,
         head: &mut Vec<u8>,
     ) -> Option<Self::Body> {
         assert_ne!(request.target, "/stumble", "as the test wants it");
