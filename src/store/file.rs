@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -83,17 +83,14 @@ impl FileSlice {
         }
     }
 
-    /// Waits in the blocking pool until the kernel has these positions in memory.
+    /// Has the kernel take these positions into memory, in the blocking pool; what is returned waits until it has.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read, or the file has become shorter.
     pub fn load(&self, piece: Range<u64>) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
         let file = Arc::clone(&self.file);
+        let load = tokio::task::spawn_blocking(move || take_into_memory(&file, piece));
         async move {
-            let load = tokio::task::spawn_blocking(move || {
-                announce(&file, &piece);
-                samples(&piece).try_for_each(|at| file.read_exact_at(&mut [0], at))
-            });
             match load.await.map_err(io::Error::from)? {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     Err(StoreError::broken("the file has become shorter than its announced length"))
@@ -164,16 +161,35 @@ pub(super) fn read_from_memory(_file: &File, _buffer: &mut [u8], _at: u64) -> Op
     None
 }
 
-/// Lets the kernel read all of a piece at once.
+/// Waits until the kernel has read a piece. It is sent nowhere: so nothing is copied, and the kernel reads as it does for
+/// whoever sends the file, in long runs of pages.
 #[cfg(target_os = "linux")]
-fn announce(file: &File, piece: &Range<u64>) {
-    let length = std::num::NonZeroU64::new(piece.end - piece.start);
-    // Only advice: without it, reading is slower.
-    let _ = rustix::fs::fadvise(file, piece.start, length, rustix::fs::Advice::WillNeed);
+fn take_into_memory(file: &File, piece: Range<u64>) -> io::Result<()> {
+    static NOWHERE: LazyLock<Option<File>> =
+        LazyLock::new(|| File::options().write(true).open("/dev/null").ok());
+    let Some(nowhere) = &*NOWHERE else { return touch(file, &piece) };
+    let mut at = piece.start;
+    while at < piece.end {
+        let left = usize::try_from(piece.end - at).unwrap_or(usize::MAX);
+        match rustix::fs::sendfile(nowhere, file, Some(&mut at), left) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
+/// Elsewhere parts of it are read.
 #[cfg(not(target_os = "linux"))]
-fn announce(_file: &File, _piece: &Range<u64>) {}
+fn take_into_memory(file: &File, piece: Range<u64>) -> io::Result<()> {
+    touch(file, &piece)
+}
+
+/// Reads a byte here and there: the kernel reads what lies around it.
+fn touch(file: &File, piece: &Range<u64>) -> io::Result<()> {
+    samples(piece).try_for_each(|at| file.read_exact_at(&mut [0], at))
+}
 
 #[cfg(test)]
 mod tests {
