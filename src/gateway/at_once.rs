@@ -115,11 +115,10 @@ impl Gateway {
             false => held.bytes(&range, client.files.is_some(), arrival.at.instant())?,
         };
         let (audited, mut record) = (parts.told.begin_audit().ok()?, self.record_of(asked));
-        let place = match bytes {
-            // What is in memory is on its way at once: there must be room for it, but it keeps none.
-            HeldBytes::Read(_) => (parts.in_flight.available_permits() > 0).then_some(None)?,
-            HeldBytes::Open(_) => Some(Arc::clone(&parts.in_flight).try_acquire_owned().ok()?),
-        };
+        // There must be room for another request, though only what is not on its way at once keeps it.
+        if parts.in_flight.available_permits() == 0 {
+            return None;
+        }
         record.granted(grant);
         record.size = Some(held.meta.size);
         let part = (span != Span::Whole).then_some(&range);
@@ -128,12 +127,10 @@ impl Gateway {
             (HeldBytes::Read(bytes), _) => Some(self.whole(record, bytes, audited)),
             (HeldBytes::Open(_), None) => None,
             (HeldBytes::Open(slice), Some(files)) => {
-                let status = record.status;
+                let (status, place) = (record.status, Arc::clone(&parts.in_flight).try_acquire_owned().ok()?);
                 let mut tracker = Tracker::new(record, &parts.told, Some(client.patience.clone()), None);
                 tracker.audit(audited);
-                if let Some(place) = place {
-                    tracker.hold(place);
-                }
+                tracker.hold(place);
                 tracker.answered(status, "ok");
                 Some(Body::of_file(slice, files, true).tracked(tracker))
             }

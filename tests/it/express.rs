@@ -300,6 +300,24 @@ async fn among_many_who_ask_at_once_nobody_gets_what_was_deleted_before_they_ask
     }
 }
 
+#[tokio::test]
+async fn who_could_be_answered_at_once_is_told_too_that_too_many_are_in_flight() {
+    let folder = files();
+    let mut plan = Plan::on_files(folder.path());
+    plan.gateway.requests_in_flight = 1;
+    let site = plan.start().await;
+    let (recording, short) = (site.recording(), site.link(AssetRef::transcript(SHORT)));
+    let mut stream = TcpStream::connect(site.address).await.unwrap();
+    assert_eq!(ask(&mut stream, &short).await.0, 200, "it is in memory");
+    let mut slow = site.client().ask_slowly(&recording).await;
+    slow.read_u8().await.unwrap();
+    for link in [&short, &recording] {
+        let mut stream = TcpStream::connect(site.address).await.unwrap();
+        assert_eq!(ask(&mut stream, link).await.0, 503);
+    }
+    drop(slow);
+}
+
 /// Answers every request with its target, but one.
 #[derive(Clone)]
 struct Stumbles;
