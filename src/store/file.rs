@@ -22,9 +22,9 @@ const LONG_CHUNK: u64 = buffers::LONG as u64;
 /// Who takes so many bytes in a millisecond takes them quickly (4 MB/s).
 const QUICK: u64 = 4 * 1024;
 
-/// How far apart the bytes are that are looked for in the kernel's memory: what it reads, and what it forgets, is of such a
-/// size.
-pub(super) const READ_AHEAD: u64 = 512 * 1024;
+/// How far apart the bytes are that are looked for in the kernel's memory. A piece is loaded as a whole, so that what lies
+/// between two of them is mostly there or not as they are.
+pub(super) const PART: u64 = 512 * 1024;
 
 /// How much of a file goes to the kernel in one piece, in bytes.
 const PIECE: u64 = 2 << 20;
@@ -139,10 +139,10 @@ impl FileSlice {
     }
 }
 
-/// One position for each piece that the kernel reads, and the last.
+/// One position for each part, and the last.
 pub(super) fn samples(piece: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
     let last = piece.end.saturating_sub(1);
-    let step = usize::try_from(READ_AHEAD).unwrap_or(usize::MAX);
+    let step = usize::try_from(PART).unwrap_or(usize::MAX);
     (piece.start..last).step_by(step).chain((!piece.is_empty()).then_some(last))
 }
 
@@ -167,7 +167,7 @@ pub(super) fn read_from_memory(_file: &File, _buffer: &mut [u8], _at: u64) -> Op
 fn take_into_memory(file: &File, piece: Range<u64>) -> io::Result<()> {
     static NOWHERE: LazyLock<Option<File>> =
         LazyLock::new(|| File::options().write(true).open("/dev/null").ok());
-    let Some(nowhere) = &*NOWHERE else { return touch(file, &piece) };
+    let Some(nowhere) = &*NOWHERE else { return read_through(file, piece) };
     let mut at = piece.start;
     while at < piece.end {
         let left = usize::try_from(piece.end - at).unwrap_or(usize::MAX);
@@ -180,15 +180,22 @@ fn take_into_memory(file: &File, piece: Range<u64>) -> io::Result<()> {
     Ok(())
 }
 
-/// Elsewhere parts of it are read.
+/// Elsewhere it is read.
 #[cfg(not(target_os = "linux"))]
 fn take_into_memory(file: &File, piece: Range<u64>) -> io::Result<()> {
-    touch(file, &piece)
+    read_through(file, piece)
 }
 
-/// Reads a byte here and there: the kernel reads what lies around it.
-fn touch(file: &File, piece: &Range<u64>) -> io::Result<()> {
-    samples(piece).try_for_each(|at| file.read_exact_at(&mut [0], at))
+/// Reads all of a piece, for nobody.
+fn read_through(file: &File, piece: Range<u64>) -> io::Result<()> {
+    let mut room = [0; 64 * 1024];
+    let mut at = piece.start;
+    while at < piece.end {
+        let length = usize::try_from(piece.end - at).map_or(room.len(), |left| left.min(room.len()));
+        file.read_exact_at(room.get_mut(..length).unwrap_or_default(), at)?;
+        at += length as u64;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -212,12 +219,12 @@ mod tests {
     }
 
     #[test]
-    fn samples_are_no_further_apart_than_the_kernel_reads() {
-        for piece in [0..0, 5..6, 0..READ_AHEAD, 0..READ_AHEAD + 1, 9..PIECE] {
+    fn samples_are_no_further_apart_than_a_part_is_long() {
+        for piece in [0..0, 5..6, 0..PART, 0..PART + 1, 9..PIECE] {
             let found: Vec<_> = samples(&piece).collect();
             assert!(found.iter().all(|at| piece.contains(at)), "{piece:?}");
             assert_eq!(found.last().copied(), piece.end.checked_sub(1), "{piece:?}");
-            assert!(found.windows(2).all(|pair| pair[1] - pair[0] <= READ_AHEAD), "{piece:?}");
+            assert!(found.windows(2).all(|pair| pair[1] - pair[0] <= PART), "{piece:?}");
         }
     }
 
@@ -231,6 +238,36 @@ mod tests {
         file.set_len(4_999).unwrap();
         assert!(!slice.is_in_memory(&slice.piece(), Instant::now()));
         assert!(matches!(slice.load(slice.piece()).await, Err(StoreError::Broken(_))));
+    }
+
+    /// A file of two parts and a bit that the kernel had to forget.
+    #[cfg(target_os = "linux")]
+    fn forgotten() -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&vec![1; usize::try_from(2 * PART).unwrap() + 5_000]).unwrap();
+        file.sync_all().unwrap();
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        file
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_taken_into_memory_is_there_to_the_last_page() {
+        let is_there = |file: &File, at: u64| read_from_memory(file, &mut [0], at).is_some();
+        // Asking makes the kernel read, so this file is not asked again.
+        if is_there(&forgotten(), 0) {
+            eprintln!("skipped: the file system of temporary files has no disk behind it");
+            return;
+        }
+        for take in [take_into_memory, read_through] {
+            let file = forgotten();
+            let end = file.metadata().unwrap().len();
+            take(&file, 0..end).unwrap();
+            let missing = (0..end).step_by(4_096).filter(|at| !is_there(&file, *at)).count();
+            assert_eq!(missing, 0);
+            let error = take(&file, 0..end + 1).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
     }
 
     #[test]

@@ -6,13 +6,13 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::file::{READ_AHEAD, read_from_memory, samples};
+use super::file::{PART, read_from_memory, samples};
 
 /// For how long an answer of the kernel is believed. A part that it does forget within this time is waited for where it is
 /// sent, as everywhere else.
 const BELIEVED: Duration = Duration::from_millis(250);
 
-/// What is known of a file's parts, each as long as what the kernel reads at a time.
+/// What is known of a file's parts.
 #[derive(Debug)]
 pub(super) struct Warm {
     began: Instant,
@@ -23,7 +23,7 @@ pub(super) struct Warm {
 impl Warm {
     /// Of a file of `size` bytes, of which nothing is known.
     pub(super) fn new(size: u64) -> Self {
-        let parts = usize::try_from(size.div_ceil(READ_AHEAD)).unwrap_or_default();
+        let parts = usize::try_from(size.div_ceil(PART)).unwrap_or_default();
         Self { began: Instant::now(), seen: (0..parts).map(|_| AtomicU64::new(0)).collect() }
     }
 
@@ -33,7 +33,7 @@ impl Warm {
         let stamp = u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
         let believed = u64::try_from(BELIEVED.as_millis()).unwrap_or_default();
         samples(piece).all(|at| {
-            let seen = usize::try_from(at / READ_AHEAD).ok().and_then(|part| self.seen.get(part));
+            let seen = usize::try_from(at / PART).ok().and_then(|part| self.seen.get(part));
             let then = seen.map_or(0, |seen| seen.load(Ordering::Relaxed));
             if then > 0 && stamp.saturating_sub(then) < believed {
                 return true;
@@ -60,25 +60,25 @@ mod tests {
 
     #[test]
     fn what_was_in_memory_a_moment_ago_is_not_asked_for_again_and_later_it_is() {
-        let file = file_of(3 * READ_AHEAD);
-        let warm = Warm::new(3 * READ_AHEAD);
-        assert!(warm.has(&file, &(0..2 * READ_AHEAD), Instant::now()));
+        let file = file_of(3 * PART);
+        let warm = Warm::new(3 * PART);
+        assert!(warm.has(&file, &(0..2 * PART), Instant::now()));
         // The kernel would say no: there is nothing any more.
         file.set_len(0).unwrap();
-        assert!(warm.has(&file, &(0..2 * READ_AHEAD), Instant::now()));
+        assert!(warm.has(&file, &(0..2 * PART), Instant::now()));
         assert!(
-            !warm.has(&file, &(0..3 * READ_AHEAD), Instant::now()),
+            !warm.has(&file, &(0..3 * PART), Instant::now()),
             "nobody has asked for the last part before"
         );
         std::thread::sleep(BELIEVED);
-        assert!(!warm.has(&file, &(0..2 * READ_AHEAD), Instant::now()));
+        assert!(!warm.has(&file, &(0..2 * PART), Instant::now()));
     }
 
     #[test]
     fn positions_behind_the_end_that_was_known_are_asked_for_each_time() {
-        let file = file_of(READ_AHEAD);
+        let file = file_of(PART);
         let warm = Warm::new(0);
         assert!(warm.has(&file, &(0..10), Instant::now()) && warm.has(&file, &(5..10), Instant::now()));
-        assert!(!warm.has(&file, &(2 * READ_AHEAD..3 * READ_AHEAD), Instant::now()));
+        assert!(!warm.has(&file, &(2 * PART..3 * PART), Instant::now()));
     }
 }
