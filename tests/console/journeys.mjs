@@ -16,6 +16,8 @@ mkdirSync(shots, { recursive: true });
 const world = await World.start();
 const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
 const complaints = [];
+// Whoever came last: what stood on their page is shown when a journey fails.
+let latest;
 
 /** A person with a browser of their own; whatever the browser complains of is kept. */
 async function person(options = {}) {
@@ -23,6 +25,7 @@ async function person(options = {}) {
     baseURL: world.admin, viewport: { width: 1200, height: 850 }, locale: 'en-GB', timezoneId: 'Europe/Paris', ...options,
   });
   const page = await context.newPage();
+  latest = page;
   page.setDefaultTimeout(10_000);
   page.on('pageerror', (error) => complaints.push(`${page.url()}: ${error}`));
   page.on('console', (message) => {
@@ -404,6 +407,17 @@ journey('no secret and no link came into the log', async () => {
   }
 });
 
+/** What people saw when a journey failed, and the last that the program said: without it, a failure that comes once can't be explained. */
+async function failure(number) {
+  for (const [who, page] of Object.entries({ customer, latest })) {
+    if (!page || (who === 'customer' && page === latest)) continue;
+    const text = await page.locator('body').innerText({ timeout: 2_000 }).catch((error) => String(error));
+    console.log(`--- ${who} at ${page.url()}\n${text.replace(/\n\s*\n/g, '\n').slice(0, 2_000)}`);
+    await page.screenshot({ path: `${shots}/failed-${number}-${who}.png`, fullPage: true }).catch(() => {});
+  }
+  console.log(`--- the program\n${world.log.split('\n').slice(-15).join('\n')}`);
+}
+
 let failed = 0;
 const only = process.argv[2];
 try {
@@ -416,7 +430,7 @@ try {
     } catch (error) {
       failed += 1;
       console.log(`FAIL  ${name}\n${error.stack ?? error}`);
-      if (customer) await customer.screenshot({ path: `${shots}/failed-${failed}.png`, fullPage: true }).catch(() => {});
+      await failure(failed);
       if (only === 'first') break;
     }
   }

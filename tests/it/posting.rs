@@ -140,10 +140,14 @@ fn patient() -> Poster {
     Poster::new(&config()).unwrap()
 }
 
-/// Posts a small body.
-async fn post(poster: &Poster, url: &str) -> Exchange {
+fn url(text: &str) -> EndpointUrl {
     let rules = UrlRules { allow_http: true, networks: &config().networks };
-    let url = EndpointUrl::parse(url, &rules).unwrap();
+    EndpointUrl::parse(text, &rules).unwrap()
+}
+
+/// Posts a small body.
+async fn post(poster: &Poster, text: &str) -> Exchange {
+    let url = url(text);
     let mut headers = HeaderMap::new();
     headers.insert("x-webhook-signature", HeaderValue::from_static("00ff"));
     let posted = poster.post(&url, headers, Bytes::from_static(b"{\"test\":true}"));
@@ -365,12 +369,10 @@ async fn a_connection_that_the_receiver_has_closed_meanwhile_is_replaced() {
     }
 }
 
-#[tokio::test]
-async fn a_request_that_may_have_arrived_is_not_sent_again() {
-    let requests = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&requests);
-    // Answers the first request of a connection, and hangs up on the second.
-    let receiver = Receiver::new(move |mut stream| {
+/// Answers the first request of a connection, and hangs up on the second; counts both.
+async fn hanging_up_on_the_second(requests: &Arc<AtomicUsize>) -> Receiver {
+    let counter = Arc::clone(requests);
+    Receiver::new(move |mut stream| {
         let counter = Arc::clone(&counter);
         async move {
             read_request(&mut stream).await?;
@@ -381,7 +383,39 @@ async fn a_request_that_may_have_arrived_is_not_sent_again() {
             Ok(())
         }
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn a_connection_is_given_up_before_most_receivers_close_it() {
+    let requests = Arc::default();
+    let receiver = hanging_up_on_the_second(&requests).await;
+    let poster = patient();
+    assert!(post(&poster, &receiver.url()).await.is_success());
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_millis(4_500)).await;
+    tokio::time::resume();
+    assert!(post(&poster, &receiver.url()).await.is_success());
+    assert_eq!(receiver.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_look_comes_by_a_connection_of_its_own() {
+    let requests = Arc::default();
+    let receiver = hanging_up_on_the_second(&requests).await;
+    let poster = patient();
+    assert!(post(&poster, &receiver.url()).await.is_success());
+    for looks in 1..=2 {
+        let exchange = poster.look(&url(&receiver.url())).await;
+        assert!(exchange.is_success(), "{exchange:?}");
+        assert_eq!(receiver.connections(), 1 + looks);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_may_have_arrived_is_not_sent_again() {
+    let requests = Arc::default();
+    let receiver = hanging_up_on_the_second(&requests).await;
     let poster = patient();
     assert!(post(&poster, &receiver.url()).await.is_success());
     let error = error_of(&poster, &receiver.url()).await;

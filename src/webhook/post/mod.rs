@@ -37,9 +37,10 @@ pub use error::{Breakage, Phase, PostError, TlsTrouble};
 use super::endpoint_url::EndpointUrl;
 use super::network::AllowedNetworks;
 
-/// How many connections to one host wait for the next webhook, and for how long.
+/// How many connections to one host wait for the next webhook, and for how long: less than the 5 s after which Node,
+/// Apache and uvicorn close theirs by default. A webhook that meets that moment may have arrived, and counts as failed.
 const MOST_IDLE: usize = 4;
-const IDLE_FOR: Duration = Duration::from_secs(30);
+const IDLE_FOR: Duration = Duration::from_secs(4);
 
 /// How long a person waits to be told what is wrong with a URL.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
@@ -83,6 +84,8 @@ impl Default for PosterConfig {
 #[derive(Clone)]
 pub struct Poster {
     client: Client<Connector, RequestBody>,
+    /// For looks: keeps no connection, and finds none.
+    looker: Client<Connector, RequestBody>,
     user_agent: HeaderValue,
     deadline: Duration,
     excerpt: usize,
@@ -112,21 +115,8 @@ impl Poster {
             tls: TlsConnector::from(Arc::new(tls(config)?)),
             deadline: config.deadline,
         };
-        // A request goes out a second time only if nothing of it was written: the client gets it back from a pooled
-        // connection that was found closed before the request was taken up, and from no other (hyper's
-        // `proto::h1::dispatch`, `TrySendError::message`). Without that, every idle connection that a receiver closes
-        // could fail a webhook. Once taken up, a request is never repeated here.
-        let client = Client::builder(TokioExecutor::new())
-            .retry_canceled_requests(true)
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_FOR)
-            .pool_max_idle_per_host(MOST_IDLE)
-            .http1_max_buf_size(LARGEST_HEAD)
-            .http1_max_headers(MOST_FIELDS)
-            // As the help page writes them: there are receivers that compare letter by letter.
-            .http1_title_case_headers(true)
-            .build(connector);
-        Ok(Self { client, user_agent, deadline: config.deadline, excerpt: config.excerpt })
+        let (client, looker) = (client(connector.clone(), MOST_IDLE), client(connector, 0));
+        Ok(Self { client, looker, user_agent, deadline: config.deadline, excerpt: config.excerpt })
     }
 
     /// Posts `body` once. Framing and `Host` are added to `headers`, `User-Agent` and `Accept` if they are missing.
@@ -134,19 +124,23 @@ impl Poster {
     /// The answer's body belongs to it: one that breaks or is not finished in time makes the attempt fail, whatever its
     /// head said. Only what goes beyond the excerpt is not waited for.
     pub async fn post(&self, url: &EndpointUrl, headers: HeaderMap, body: Bytes) -> Exchange {
-        self.exchange(Method::POST, url, headers, body, self.deadline).await
+        self.exchange(&self.client, Method::POST, url, headers, body, self.deadline).await
     }
 
     /// Asks a receiver which methods it takes, as a browser would before it posts: no receiver takes that for an event.
+    /// It comes by a connection of its own, since name, address and certificate are looked at too, and a kept one may be
+    /// closed by the receiver in that very moment.
     pub async fn look(&self, url: &EndpointUrl) -> Exchange {
         let headers = [("access-control-request-method", "POST"), ("origin", "https://webhook.invalid")]
             .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)));
         let headers = HeaderMap::from_iter(headers);
-        self.exchange(Method::OPTIONS, url, headers, Bytes::new(), self.deadline.min(LONGEST_LOOK)).await
+        let deadline = self.deadline.min(LONGEST_LOOK);
+        self.exchange(&self.looker, Method::OPTIONS, url, headers, Bytes::new(), deadline).await
     }
 
     async fn exchange(
         &self,
+        client: &Client<Connector, RequestBody>,
         method: Method,
         url: &EndpointUrl,
         headers: HeaderMap,
@@ -157,7 +151,7 @@ impl Poster {
         let progress = Arc::new(Progress::default());
         let mut request = self.request(url, headers, body, &progress);
         *request.method_mut() = method;
-        let attempt = PROGRESS.scope(Arc::clone(&progress), self.attempt(request, &progress));
+        let attempt = PROGRESS.scope(Arc::clone(&progress), self.attempt(client, request, &progress));
         let result = match tokio::time::timeout(deadline, attempt).await {
             Ok(result) => result,
             Err(_) => Err(PostError::TimedOut { phase: progress.phase(), after: deadline }),
@@ -185,9 +179,14 @@ impl Poster {
         request
     }
 
-    async fn attempt(&self, request: Request<RequestBody>, progress: &Progress) -> Result<Answer, PostError> {
+    async fn attempt(
+        &self,
+        client: &Client<Connector, RequestBody>,
+        request: Request<RequestBody>,
+        progress: &Progress,
+    ) -> Result<Answer, PostError> {
         let failed = |error: &(dyn std::error::Error + 'static)| PostError::exchange(error, progress.phase());
-        let response = self.client.request(request).await.map_err(|error| failed(&error))?;
+        let response = client.request(request).await.map_err(|error| failed(&error))?;
         progress.reach(Phase::Body);
         let (head, body) = response.into_parts();
         let response = Response::from_parts(head, ());
@@ -266,6 +265,24 @@ impl std::error::Error for PosterError {
             _ => None,
         }
     }
+}
+
+/// A client that keeps at most so many connections to one host.
+fn client(connector: Connector, most_idle: usize) -> Client<Connector, RequestBody> {
+    // A request goes out a second time only if nothing of it was written: the client gets it back from a pooled
+    // connection that was found closed before the request was taken up, and from no other (hyper's
+    // `proto::h1::dispatch`, `TrySendError::message`). Without that, every idle connection that a receiver closes
+    // could fail a webhook. Once taken up, a request is never repeated here.
+    Client::builder(TokioExecutor::new())
+        .retry_canceled_requests(true)
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_FOR)
+        .pool_max_idle_per_host(most_idle)
+        .http1_max_buf_size(LARGEST_HEAD)
+        .http1_max_headers(MOST_FIELDS)
+        // As the help page writes them: there are receivers that compare letter by letter.
+        .http1_title_case_headers(true)
+        .build(connector)
 }
 
 fn tls(config: &PosterConfig) -> Result<ClientConfig, PosterError> {
