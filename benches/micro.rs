@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use webhook_assets::clock::{ManualClock, UnixSeconds};
 use webhook_assets::gateway::{self, AllowedOrigins, Gateway};
 use webhook_assets::keys::KeyringInForce;
-use webhook_assets::server::{Answer, Arrival, Client, Handler, HeadLimits, PlainRequest};
+use webhook_assets::server::{Answer, Arrival, Client, Handler, Head, HeadLimits, PlainRequest};
 use webhook_assets::signed_url::{SigningKey, split_route};
 use webhook_assets::store::{self, CloudVariables, Store, StoreUrl};
 use webhook_assets::telemetry::metrics::Metrics;
@@ -92,7 +92,7 @@ fn plain_request_to_403(bencher: Bencher<'_, '_>) {
     let mut answer = || {
         head.clear();
         PlainRequest::read(request.as_bytes(), limits, |request| {
-            gateway.answer_at_once(request, &client, &arrival, &mut head)
+            gateway.answer_at_once(request, &client, &arrival, &mut Head::new(&mut head))
         })
     };
     assert!(answer().is_some());

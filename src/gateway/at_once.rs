@@ -17,10 +17,13 @@ use super::tracker::Tracker;
 use super::{Arrived, Gateway, Parts, range, route};
 use crate::clock::UnixSeconds;
 use crate::problem::Document;
-use crate::server::{Arrival, Client, PlainRequest};
+use crate::server::{Arrival, Client, Head, PlainRequest};
 use crate::signed_url::{Denial, Grant};
 use crate::store::{Held, HeldBytes, Span};
 use crate::telemetry::{AccessRecord, Ending, Place};
+
+/// What is as long as this at most is sent straight away, in bytes: the socket of a client that reads takes it as a whole.
+const STRAIGHT: u64 = 256 * 1024;
 
 /// What is said of a signature that is not honoured, whatever is wrong with it. Its words change once a second.
 #[derive(Debug)]
@@ -84,7 +87,7 @@ impl Gateway {
         request: &PlainRequest<'_>,
         client: &Client,
         arrival: &Arrival,
-        head: &mut Vec<u8>,
+        head: &mut Head<'_>,
     ) -> Option<Body> {
         let parts = &*self.0;
         let fields = Fields::of(request).filter(|fields| parts.speaks_the_same_to_all_like(fields))?;
@@ -95,13 +98,13 @@ impl Gateway {
         match parts.verifier.verify(&parts.keyring.load(), kind, id, query, now) {
             // Compressing is not done at once.
             Ok(grant) if !(asked.fields.codings && kind.is_compressible()) => self.send(&asked, &grant, head),
-            Err(denial @ Denial::Invalid(_)) => Some(self.deny(&asked, &denial, head)),
+            Err(denial @ Denial::Invalid(_)) => Some(self.deny(&asked, &denial, head.text())),
             Ok(_) | Err(Denial::Expired { .. }) => None,
         }
     }
 
     /// The file, or a range of it, if the kernel has what is sent first in memory.
-    fn send(&self, asked: &Asked<'_, '_>, grant: &Grant, head: &mut Vec<u8>) -> Option<Body> {
+    fn send(&self, asked: &Asked<'_, '_>, grant: &Grant, head: &mut Head<'_>) -> Option<Body> {
         let (parts, Asked { request, fields, client, arrival, .. }, now) = (&*self.0, asked, asked.now);
         let span = fields.span(request.is_head)?;
         // Last-Modified is never later than the answer (RFC 9110 §8.8.2.1): such a file is seldom.
@@ -122,17 +125,30 @@ impl Gateway {
         record.granted(grant);
         record.size = Some(held.meta.size);
         let part = (span != Span::Whole).then_some(&range);
-        record.status = write_head(head, parts.said_of(&held, grant, now), grant, part, held.meta.size, now);
+        record.status =
+            write_head(head.text(), parts.said_of(&held, grant, now), grant, part, held.meta.size, now);
         match (bytes, &client.files) {
             (HeldBytes::Read(bytes), _) => Some(self.whole(record, bytes, audited)),
-            (HeldBytes::Open(_), None) => None,
-            (HeldBytes::Open(slice), Some(files)) => {
-                let (status, place) = (record.status, Arc::clone(&parts.in_flight).try_acquire_owned().ok()?);
+            (HeldBytes::InMemory, None) => None,
+            (HeldBytes::InMemory, Some(files)) => {
+                let length = range.end - range.start;
+                let gone = if length <= STRAIGHT { head.send_with(held.file(), range.clone()) } else { None };
+                if gone == Some(length) {
+                    self.tell(&mut record, length, audited);
+                    return Some(Body::none());
+                }
+                // Once some of it has gone, there is no way back.
+                let place = Arc::clone(&parts.in_flight).try_acquire_owned().ok();
+                if place.is_none() && gone.is_none() {
+                    return None;
+                }
+                let status = record.status;
                 let mut tracker = Tracker::new(record, &parts.told, Some(client.patience.clone()), None);
                 tracker.audit(audited);
                 tracker.hold(place);
                 tracker.answered(status, "ok");
-                Some(Body::of_file(slice, files, true).tracked(tracker))
+                let body = Body::of_file(held.slice(&range), files, true).tracked(tracker);
+                Some(body.behind(gone.unwrap_or_default()))
             }
         }
     }
@@ -149,11 +165,15 @@ impl Gateway {
 
     /// A body that is all there. It is recorded now, as hyper lets go of such a body before it is sent.
     fn whole(&self, mut record: AccessRecord<'_>, bytes: Bytes, audited: Option<Place>) -> Body {
-        record.sent = bytes.len() as u64;
-        record.length = Some(record.sent);
-        record.head_after = record.started.elapsed();
-        self.0.told.tell(&record, Ending::Complete, record.head_after, audited);
+        self.tell(&mut record, bytes.len() as u64, audited);
         if bytes.is_empty() { Body::none() } else { Body::from(bytes) }
+    }
+
+    /// Records an answer of which nothing is left to do, head and so many bytes together.
+    fn tell(&self, record: &mut AccessRecord<'_>, sent: u64, audited: Option<Place>) {
+        (record.sent, record.length) = (sent, Some(sent));
+        record.head_after = record.started.elapsed();
+        self.0.told.tell(record, Ending::Complete, record.head_after, audited);
     }
 
     fn record_of<'r>(&self, asked: &Asked<'_, 'r>) -> AccessRecord<'r> {

@@ -113,6 +113,15 @@ impl Body {
         }
     }
 
+    /// The same, when so many bytes of the file have gone before.
+    pub(super) fn behind(mut self, gone: u64) -> Self {
+        if let (Content::Sent(file), Some(tracker)) = (&mut self.content, &mut self.tracker) {
+            file.step_over(gone);
+            tracker.sends(gone);
+        }
+        self
+    }
+
     pub(super) fn tracked(mut self, mut tracker: Box<Tracker>) -> Self {
         tracker.announces(self.length());
         self.tracker = Some(tracker);

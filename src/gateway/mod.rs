@@ -36,7 +36,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::AssetKind;
 use crate::clock::{Clock, Moment, UnixSeconds};
 use crate::keys::KeyringInForce;
-use crate::server::{Answer, Arrival, Bodies, Client, Files, Handler, Patience, PlainRequest};
+use crate::server::{Answer, Arrival, Bodies, Client, Files, Handler, Head, Patience, PlainRequest};
 use crate::signed_url::{Denial, Grant, Verifier};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
@@ -189,7 +189,7 @@ impl Gateway {
         let Ok(place) = Arc::clone(&self.0.in_flight).try_acquire_owned() else {
             return Answer::Ready(respond.to(Outcome::Busy, tracker, now));
         };
-        tracker.hold(place);
+        tracker.hold(Some(place));
         let trace = tracker.trace().cloned();
         // Whoever traces wants to see that the store was asked.
         let asked = match asked.at_once(self.0.store_at_hand(trace.is_none())) {
@@ -231,7 +231,7 @@ impl Handler for Gateway {
         request: &PlainRequest<'_>,
         client: &Client,
         arrival: &Arrival,
-        head: &mut Vec<u8>,
+        head: &mut Head<'_>,
     ) -> Option<Body> {
         self.at_once(request, client, arrival, head)
     }

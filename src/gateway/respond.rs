@@ -137,17 +137,17 @@ impl Respond {
         now: UnixSeconds,
     ) -> (StatusCode, Body) {
         self.success(selected, &held.meta, now);
-        let (status, length) = match part {
-            None => (StatusCode::OK, held.meta.size),
+        let (status, range) = match part {
+            None => (StatusCode::OK, 0..held.meta.size),
             Some(range) => {
                 self.headers.insert(CONTENT_RANGE, content_range(&range, held.meta.size));
-                (StatusCode::PARTIAL_CONTENT, range.end - range.start)
+                (StatusCode::PARTIAL_CONTENT, range)
             }
         };
-        self.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        self.headers.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
         let body = match (bytes, &self.files) {
             (Some(HeldBytes::Read(bytes)), _) => Body::from(bytes),
-            (Some(HeldBytes::Open(slice)), Some(files)) => Body::of_file(slice, files, true),
+            (Some(HeldBytes::InMemory), Some(files)) => Body::of_file(held.slice(&range), files, true),
             _ => Body::none(),
         };
         (status, body)

@@ -39,6 +39,11 @@ impl SentFile {
         self.slice.owed()
     }
 
+    /// So many bytes of it need not be sent any more.
+    pub(super) fn step_over(&mut self, bytes: u64) {
+        self.slice.advance(bytes);
+    }
+
     /// How many bytes of a piece that is not the last were handed over and not taken by the kernel.
     pub(super) fn not_taken(&self) -> u64 {
         self.files.left()

@@ -130,8 +130,8 @@ impl Tracker {
     }
 
     /// Keeps a place among the requests in flight.
-    pub(super) fn hold(&mut self, place: OwnedSemaphorePermit) {
-        self.place = Some(place);
+    pub(super) fn hold(&mut self, place: Option<OwnedSemaphorePermit>) {
+        self.place = place;
     }
 
     /// The head of the answer is ready.

@@ -2,7 +2,6 @@
 //! each. Most requests are of that kind. The first one on a connection that is not goes to hyper as it came, and so does
 //! whatever follows it.
 
-use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,9 +15,9 @@ use tokio_util::io::poll_read_buf;
 use super::Handler;
 use super::answer::{Arrival, Connection, is_short};
 use super::crowd::Place;
+use super::head::{Head, Way};
 use super::plain_request::PlainRequest;
 use super::vigil::InFlight;
-use crate::clock::{Moment, UnixSeconds};
 
 /// Room for what is received at once: nearly all heads fit in.
 const ROOM: usize = 2 * 1024;
@@ -37,10 +36,12 @@ const COPIED: usize = 1024;
 pub(super) struct Express<S, H: Handler> {
     /// Until it is handed on.
     stream: Option<S>,
+    /// If it takes files as they are.
+    way: Option<Way<S>>,
     connection: Arc<Connection<H>>,
     room: Room,
-    /// What was seen since the first byte that was received arrived.
-    glimpse: Option<u64>,
+    /// When what was received has arrived, if somebody knows.
+    arrival: Option<Arrival>,
     reply: Option<Reply<H::Body>>,
     /// Whether a vigil is held over it.
     attended: bool,
@@ -85,9 +86,10 @@ where
     pub(super) fn new(stream: S, received: BytesMut, connection: Arc<Connection<H>>) -> Self {
         Self {
             stream: Some(stream),
+            way: None,
             connection,
             room: Room { received, head: Vec::new() },
-            glimpse: None,
+            arrival: None,
             reply: None,
             attended: true,
             finishing: false,
@@ -95,9 +97,9 @@ where
         }
     }
 
-    /// A connection at rest: no vigil is held over it.
-    pub(super) fn at_rest(stream: S, connection: Arc<Connection<H>>) -> Self {
-        Self { attended: false, ..Self::new(stream, BytesMut::new(), connection) }
+    /// A connection at rest: no vigil is held over it. There may be a `way` to send it files.
+    pub(super) fn at_rest(stream: S, connection: Arc<Connection<H>>, way: Option<Way<S>>) -> Self {
+        Self { attended: false, way, ..Self::new(stream, BytesMut::new(), connection) }
     }
 
     pub(super) fn connection(&self) -> &Arc<Connection<H>> {
@@ -113,10 +115,10 @@ where
         std::mem::swap(&mut self.room, room);
     }
 
-    /// These bytes have arrived on the stream, the first of them before the handler had its `glimpse`.
-    pub(super) fn receive(&mut self, bytes: &[u8], glimpse: Option<u64>) {
+    /// These bytes have arrived on the stream, the first of them by then.
+    pub(super) fn receive(&mut self, bytes: &[u8], arrival: Option<Arrival>) {
         self.room.received.extend_from_slice(bytes);
-        self.glimpse = glimpse;
+        self.arrival = arrival;
     }
 
     /// Whether an answer is on its way, or the end.
@@ -133,7 +135,8 @@ where
             reply.in_flight = Some(connection.signs.begin());
         }
         let stream = stream.map(other).transpose()?;
-        Ok(Express { stream, connection, room, glimpse: None, reply, attended: true, finishing, closing })
+        let (way, arrival) = (None, None);
+        Ok(Express { stream, way, connection, room, arrival, reply, attended: true, finishing, closing })
     }
 
     /// The answer that is on its way is the last one.
@@ -142,31 +145,35 @@ where
     }
 
     /// Takes up the request that was received, if it is plain and its answer at hand.
-    fn take_up(&mut self) -> Option<Reply<H::Body>> {
-        let Self { connection, room: Room { received, head }, attended, finishing, .. } = self;
+    fn take_up(&mut self) -> io::Result<Option<Reply<H::Body>>> {
+        let Self {
+            stream, way, connection, room: Room { received, head: text }, attended, finishing, ..
+        } = self;
         // Of the next request, nobody knows when it began to arrive.
-        let arrival = Arrival { at: Moment::now(), glimpse: self.glimpse.take() };
-        head.clear();
-        head.reserve(HEAD);
+        let arrival = self.arrival.take().unwrap_or_else(Arrival::now);
+        text.clear();
+        text.reserve(HEAD);
         let answer = |request: &PlainRequest<'_>| {
             let (client, place) = connection.client_of(request)?;
-            let body = connection.server.handler.answer_at_once(request, &client, &arrival, head)?;
-            Some((body, place, request.closes || *finishing))
+            let closes = request.closes || *finishing;
+            let stream = way.zip(stream.as_mut()).map(|(way, stream)| way(stream));
+            let mut head = Head::on(stream, text, closes, arrival.at.second());
+            let body = connection.server.handler.answer_at_once(request, &client, &arrival, &mut head);
+            let is_left = body.is_none() && !head.is_under_way();
+            (!is_left).then(|| (body, place, closes, head.finish()))
         };
-        let ((body, place, closes), length) =
-            PlainRequest::read(received, connection.server.head_limits(), answer)?;
+        let limits = connection.server.head_limits();
+        let Some(((body, place, closes, sent), length)) = PlainRequest::read(received, limits, answer) else {
+            return Ok(None);
+        };
+        let (body, head_sent) = (body.ok_or_else(taken_back)?, sent?);
         received.advance(length);
-        if closes {
-            head.extend_from_slice(b"connection: close\r\n");
-            if is_short(&body) {
-                connection.signs.says_last();
-            }
+        if closes && is_short(&body) {
+            connection.signs.says_last();
         }
-        write_date(head, arrival.at.second());
-        head.extend_from_slice(b"\r\n");
         let in_flight = attended.then(|| connection.signs.begin());
         let (body, piece) = (Some(body), Bytes::new());
-        Some(Reply { body, head_sent: 0, piece, closes, in_flight, _place: place })
+        Ok(Some(Reply { body, head_sent, piece, closes, in_flight, _place: place }))
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -268,7 +275,7 @@ where
             if this.room.received.is_empty() {
                 this.closing = this.finishing || ready!(this.poll_receive(cx))? == 0;
             } else {
-                this.reply = this.take_up();
+                this.reply = this.take_up()?;
                 if this.reply.is_none() {
                     let received = std::mem::take(&mut this.room.received).freeze();
                     return Poll::Ready(Ok(this.stream.take().map(|stream| (stream, received))));
@@ -278,15 +285,7 @@ where
     }
 }
 
-/// `Date` (RFC 9110 §6.6.1), put into words once a second.
-fn write_date(head: &mut Vec<u8>, now: UnixSeconds) {
-    thread_local! {
-        static SAID: RefCell<(UnixSeconds, String)> = const { RefCell::new((UnixSeconds(0), String::new())) };
-    }
-    SAID.with_borrow_mut(|(then, date)| {
-        if *then != now || date.is_empty() {
-            (*then, *date) = (now, format!("date: {}\r\n", httpdate::fmt_http_date(now.to_system_time())));
-        }
-        head.extend_from_slice(date.as_bytes());
-    });
+/// Nobody else must answer a request to which something was said.
+fn taken_back() -> io::Error {
+    io::Error::other("an answer was taken back after a part of it had been sent")
 }

@@ -273,6 +273,38 @@ impl UnderWay {
     }
 }
 
+/// Has the kernel take `head`, and positions `range` of `file` behind it, as far as it does without waiting.
+///
+/// # Errors
+/// Those of the socket and the file; [`io::ErrorKind::UnexpectedEof`] if it has become shorter.
+#[cfg(target_os = "linux")]
+pub(super) fn send_behind(
+    socket: impl AsFd,
+    head: &[u8],
+    file: &File,
+    range: Range<u64>,
+) -> io::Result<usize> {
+    use rustix::io::Errno;
+    use rustix::net::{SendFlags, send};
+
+    // MORE: the kernel puts the file's first bytes into the same packet.
+    let sent = match send(&socket, head, SendFlags::MORE | SendFlags::NOSIGNAL) {
+        Ok(sent) => sent,
+        Err(Errno::AGAIN | Errno::INTR) => 0,
+        Err(error) => return Err(error.into()),
+    };
+    if sent < head.len() {
+        return Ok(sent);
+    }
+    let (mut at, length) = (range.start, usize::try_from(range.end - range.start).unwrap_or(usize::MAX));
+    match rustix::fs::sendfile(socket, file, Some(&mut at), length) {
+        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(count) => Ok(sent + count),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(sent),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn lost() -> io::Error {
     io::Error::other("a piece is not where it must be in the answer")
 }
@@ -344,6 +376,28 @@ mod tests {
         drop(socket);
         client.read_to_end(&mut received).unwrap();
         assert!(outlet.files.is_empty() && received == noise);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_is_sent_behind_a_head_as_far_as_the_socket_takes_it_and_the_file_goes() {
+        use std::io::{Read, Write};
+
+        let (mut client, socket) = std::os::unix::net::UnixStream::pair().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        let noise: Vec<u8> =
+            (0..900_000_u32).map(|at| at.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect();
+        file.write_all(&noise).unwrap();
+        let sent = send_behind(&socket, b"head", &file, 7..900_000).unwrap();
+        assert!((5..900_000).contains(&sent), "{sent} is a part");
+        assert_eq!(send_behind(&socket, b"another head", &file, 0..1).unwrap(), 0, "there is no room left");
+        let mut received = vec![0; sent];
+        client.read_exact(&mut received).unwrap();
+        assert!(received[..4] == *b"head" && received[4..] == noise[7..sent + 3]);
+        file.set_len(100).unwrap();
+        let error = send_behind(&socket, b"head", &file, 100..200).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]

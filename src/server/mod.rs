@@ -8,6 +8,7 @@ mod crowd;
 mod drain;
 mod express;
 mod files;
+mod head;
 mod networks;
 mod outlet;
 mod plain_request;
@@ -32,6 +33,7 @@ pub use answer::{Answer, Arrival, Client};
 pub use config::{ClientHeader, Config};
 pub use drain::Drain;
 pub use files::{Escort, Files, PipeEnd};
+pub use head::Head;
 pub use networks::Networks;
 pub use plain_request::{HeadLimits, PlainRequest};
 pub use proxy::{client_behind, judge_proxy_header};
@@ -80,13 +82,13 @@ pub trait Handler: Clone + Send + Sync + 'static {
 
     /// Answers a plain request of HTTP/1.1 without waiting for anything: writes the status line and the header fields into
     /// `head`, each line with its end, and returns the body; `Date`, `Connection` and the end of the head are added. `None`
-    /// leaves the request to [`Handler::answer`]: then nothing has been recorded of it.
+    /// leaves the request to [`Handler::answer`]: then nothing has been recorded of it, and nothing sent.
     fn answer_at_once(
         &self,
         _request: &PlainRequest<'_>,
         _client: &Client,
         _arrival: &Arrival,
-        _head: &mut Vec<u8>,
+        _head: &mut Head<'_>,
     ) -> Option<Self::Body> {
         None
     }

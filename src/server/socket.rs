@@ -87,6 +87,10 @@ impl<W: Wire> Socket<W> {
         self
     }
 
+    pub(super) fn sends_files(&self) -> bool {
+        self.outlet.is_some()
+    }
+
     pub(super) fn hears_heads(&mut self, hears: bool) {
         self.hears_heads = hears;
     }
@@ -112,17 +116,20 @@ impl<W: Wire> Socket<W> {
     fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &written {
             Poll::Pending => self.signs.waits(),
-            Poll::Ready(Ok(bytes)) => {
-                if W::WATCHED {
-                    self.signs.took(*bytes);
-                }
-                if let Some(quick) = self.pace.took(*bytes) {
-                    self.let_wait(if quick { UNSENT_QUICK } else { UNSENT });
-                }
-            }
+            Poll::Ready(Ok(bytes)) => self.took(*bytes),
             Poll::Ready(Err(_)) => {}
         }
         written
+    }
+
+    /// The kernel has taken so many bytes.
+    pub(super) fn took(&mut self, bytes: usize) {
+        if W::WATCHED {
+            self.signs.took(bytes);
+        }
+        if let Some(quick) = self.pace.took(bytes) {
+            self.let_wait(if quick { UNSENT_QUICK } else { UNSENT });
+        }
     }
 }
 

@@ -340,7 +340,7 @@ mod tests {
     use tokio::task::coop;
 
     use super::*;
-    use crate::server::{Answer, Arrival, Config, Drain, Networks, PlainRequest};
+    use crate::server::{Answer, Arrival, Config, Drain, Head, Networks, PlainRequest};
 
     /// A client that has always asked for more already, and has taken every answer.
     struct Endless;
@@ -391,9 +391,9 @@ mod tests {
             _: &PlainRequest<'_>,
             _: &Client,
             _: &Arrival,
-            head: &mut Vec<u8>,
+            head: &mut Head<'_>,
         ) -> Option<Self::Body> {
-            head.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n");
+            head.text().extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n");
             matches!(self, Self::AtOnce).then(Full::default)
         }
 

@@ -66,7 +66,7 @@ impl FileSlice {
     /// The positions of the next piece; empty at the end.
     #[must_use]
     pub fn piece(&self) -> Range<u64> {
-        self.range.start..self.range.start + self.owed().min(PIECE)
+        first_piece(&self.range)
     }
 
     /// Steps over what was handed on.
@@ -137,6 +137,11 @@ impl FileSlice {
         self.chunk = if quick { (2 * self.chunk).min(LONG_CHUNK) } else { CHUNK };
         self.chunk
     }
+}
+
+/// The positions that go to the kernel first.
+pub(super) fn first_piece(range: &Range<u64>) -> Range<u64> {
+    range.start..range.end.min(range.start.saturating_add(PIECE))
 }
 
 /// One position for each part, and the last.

@@ -61,8 +61,8 @@ pub struct Held {
 pub enum HeldBytes {
     /// The bytes.
     Read(Bytes),
-    /// The file, whose next piece the kernel has in memory.
-    Open(FileSlice),
+    /// Nothing yet, but the kernel has the first piece in memory: [`Held::slice`].
+    InMemory,
 }
 
 impl Held {
@@ -73,8 +73,19 @@ impl Held {
             let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
             return (start <= end && end <= bytes.len()).then(|| HeldBytes::Read(bytes.slice(start..end)));
         }
-        let slice = FileSlice::of(Arc::clone(&self.file), range.clone(), Arc::clone(&self.warm));
-        (files && slice.is_in_memory(&slice.piece(), now)).then_some(HeldBytes::Open(slice))
+        (files && self.warm.has(&self.file, &file::first_piece(range), now)).then_some(HeldBytes::InMemory)
+    }
+
+    /// The open file.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// A range of the file, to be sent.
+    #[must_use]
+    pub fn slice(&self, range: &Range<u64>) -> FileSlice {
+        FileSlice::of(Arc::clone(&self.file), range.clone(), Arc::clone(&self.warm))
     }
 }
 
@@ -146,31 +157,40 @@ impl HeldFiles {
         self.0.changes.as_ref().and_then(Changes::number)
     }
 
-    /// The asset's file, if that can be had without waiting for a disk, and whether it was believed to be the same without
-    /// a look at its name. The `glimpse` is what [`HeldFiles::look_around`] returned, if somebody has asked it since the file
-    /// was asked for.
+    /// The asset's file, if that can be had without waiting for a disk, and how long a look at its name took, if it was not
+    /// believed to be the same. The `glimpse` is what [`HeldFiles::look_around`] returned, if somebody has asked it since the
+    /// file was asked for.
     pub(super) fn get(
         &self,
         asset: AssetRef,
         now: Instant,
         glimpse: Option<u64>,
-    ) -> Option<(Arc<Held>, bool)> {
+    ) -> Option<(Arc<Held>, Duration)> {
         // Before the name is looked at: what changes behind it counts for the next time.
         let number = glimpse.or_else(|| self.look_around());
         let found = self.0.files().held.get_mut(&asset).map(|entry| {
             entry.used = now;
             (Arc::clone(&entry.held), entry.is_believed(now, number))
         });
-        match found {
-            Some((held, true)) => return Some((held, true)),
-            Some((held, false)) if self.0.is_unchanged(&held) => {
+        let unsure = match found {
+            Some((held, true)) => return Some((held, Duration::ZERO)),
+            Some((held, false)) => Some(held),
+            None => None,
+        };
+        let began = std::time::Instant::now();
+        let held = match unsure {
+            Some(held) if self.0.is_unchanged(&held) => {
                 self.0.looked_at(asset, now, number);
-                return Some((held, false));
+                held
             }
-            Some(_) => self.forget(asset),
-            None => {}
-        }
-        Some((self.open(asset, now)?, false))
+            other => {
+                if other.is_some() {
+                    self.forget(asset);
+                }
+                self.open(asset, now)?
+            }
+        };
+        Some((held, began.elapsed()))
     }
 
     /// Closes the asset's file.

@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use uuid::Uuid;
 
 use crate::asset::{AssetKind, AssetRef};
@@ -170,9 +170,7 @@ impl Store {
     #[must_use]
     pub fn at_hand(&self, grant: &Grant, now: Instant, glimpse: Option<u64>) -> Option<Arc<Held>> {
         let held = self.held.as_ref().filter(|_| grant.asset().id != SAMPLE && self.source.gate.is_open())?;
-        let (found, believed) = held.get(grant.asset(), now.into(), glimpse)?;
-        // What is believed was not waited for.
-        let waited = if believed { Duration::ZERO } else { now.elapsed() };
+        let (found, waited) = held.get(grant.asset(), now.into(), glimpse)?;
         self.source.metrics.store_answered(StoreOperation::Get, waited, None);
         Some(found)
     }

@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use webhook_assets::AssetRef;
 use webhook_assets::clock::UnixSeconds;
 use webhook_assets::server::{
-    self, Arrival, Bodies, Client, Drain, Handler, HeadLimits, PlainRequest, Server,
+    self, Arrival, Bodies, Client, Drain, Handler, Head, HeadLimits, PlainRequest, Server,
 };
 
 use crate::support::{ABSENT, Answer, CALL, NOW, Plan, Site, noise, transcript};
@@ -210,7 +210,8 @@ async fn a_plain_request_is_answered_at_once_and_another_is_not() {
     let at_once = |link: &str, fields: &str| {
         let request = format!("GET {link} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
         let answer = |request: &PlainRequest<'_>| {
-            gateway.answer_at_once(request, &client, &Arrival::now(), &mut Vec::new())
+            let mut head = Vec::new();
+            gateway.answer_at_once(request, &client, &Arrival::now(), &mut Head::new(&mut head))
         };
         PlainRequest::read(request.as_bytes(), limits, answer).is_some()
     };
@@ -332,14 +333,14 @@ impl Handler for Stumbles {
         request: &PlainRequest<'_>,
         _client: &Client,
         _arrival: &Arrival,
-        head: &mut Vec<u8>,
+        head: &mut Head<'_>,
     ) -> Option<Self::Body> {
         assert_ne!(request.target, "/stumble", "as the test wants it");
         if request.target == "/more" {
             // So that whoever asks for it always has more to say, and takes all answers.
             std::thread::sleep(Duration::from_micros(20));
         }
-        head.extend_from_slice(
+        head.text().extend_from_slice(
             format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n", request.target.len()).as_bytes(),
         );
         Some(Full::from(request.target.to_owned()))
@@ -365,6 +366,50 @@ async fn one_request_that_nobody_can_bear_ends_its_own_connection_alone() {
         assert_eq!(stream.read(&mut [0; 100]).await.unwrap(), 0);
     }
     assert_eq!(ask(&mut other, "/after").await, (200, b"/after".to_vec()));
+}
+
+/// Begins to answer, and then would rather not.
+#[derive(Clone)]
+struct TakesBack(Arc<fs::File>);
+
+impl Handler for TakesBack {
+    type Body = Full<Bytes>;
+
+    const BODIES: Bodies = Bodies::Refused;
+
+    fn answer_at_once(
+        &self,
+        _request: &PlainRequest<'_>,
+        _client: &Client,
+        _arrival: &Arrival,
+        head: &mut Head<'_>,
+    ) -> Option<Self::Body> {
+        head.text().extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n");
+        assert_eq!(head.send_with(&self.0, 0..9), Some(9));
+        None
+    }
+
+    fn answer(&self, _: Request<Incoming>, _: Client) -> server::Answer<Self::Body> {
+        server::Answer::Ready(Response::new(Full::from("another answer")))
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn nobody_gets_a_second_answer_to_a_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = Plan::on_files(std::path::Path::new("/")).server;
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("file"), "one alone").unwrap();
+    let file = Arc::new(fs::File::open(folder.path().join("file")).unwrap());
+    tokio::spawn(Server::new(config, TakesBack(file), Drain::new()).serve(listener));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\none alone"), "{text}");
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! Files that are sent without being read: whatever way an answer goes, its bytes are the file's.
 
 use std::fs::{self, File};
+use std::time::Duration;
 
 use rustix::fs::{Advice, fadvise};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 use tokio_rustls::rustls::version::TLS13;
 use webhook_assets::AssetRef;
 use webhook_assets::server::Certificate;
@@ -134,6 +136,41 @@ async fn many_at_once_each_get_their_own() {
     downloads_at_once(files.site().await, files.recording.clone()).await;
 }
 
+#[tokio::test]
+async fn what_the_socket_does_not_take_at_once_follows_and_is_counted_once() {
+    // Together more than the kernel takes.
+    const COUNT: u64 = 60;
+    let files = Files::new();
+    let site = files.site().await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    let mut stream = socket.connect(site.address).await.unwrap();
+    let head =
+        format!("GET {} HTTP/1.1\r\nHost: localhost\r\nRange: bytes=1000-250999\r\n\r\n", site.recording());
+    stream.write_all(head.repeat(60).as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let answered = |site: &Site| sum_of(&site.metrics.render(), "webhook_assets_sent_bytes_total");
+    assert!(answered(&site) < COUNT * 250_000, "all was taken at once, which is not what is tested here");
+    stream.shutdown().await.unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    let mut rest = &bytes[..];
+    for _ in 0..COUNT {
+        let (answer, behind) = Answer::parse(rest, false);
+        assert_eq!(answer.status, 206);
+        assert!(answer.body[..250_000] == files.recording[1_000..251_000]);
+        rest = behind;
+    }
+    assert!(rest.is_empty(), "{} bytes more", rest.len());
+    assert_eq!(answered(&site), COUNT * 250_000);
+}
+
+/// All samples of a metric together.
+fn sum_of(metrics: &str, name: &str) -> u64 {
+    let samples = metrics.lines().filter(|line| line.starts_with(name));
+    samples.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
 /// What was handed to the kernel and no more is what was sent.
 #[tokio::test]
 async fn of_a_file_that_is_given_up_no_more_is_counted_than_the_kernel_took() {
@@ -160,7 +197,7 @@ async fn of_a_file_that_is_given_up_no_more_is_counted_than_the_kernel_took() {
                 return;
             }
         }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("the download was never counted: {}", site.metrics.render());
 }

@@ -23,7 +23,8 @@ use tokio::time::{Instant, Sleep};
 
 use super::express::Room;
 use super::wire;
-use super::{Handler, Presence, Server};
+use super::{Arrival, Handler, Presence, Server};
+use crate::clock::Moment;
 use seat::{Fate, Seat, Visit};
 
 /// How many are attended to before others of the thread have their turn.
@@ -83,7 +84,7 @@ impl<H: Handler> Resting<H> {
         self.look_at(now + seat.shortest_patience());
         let key = self.seats.insert(seat);
         // Whoever connects asks at once, and has often done so by now.
-        self.visit(key, Visit { has_ended: false, glimpse: None, now });
+        self.visit(key, Visit { has_ended: false, arrival: None, now });
     }
 
     /// Attends to whoever something arrives from. Returns if more has arrived than that: then it is others' turn.
@@ -125,15 +126,16 @@ impl<H: Handler> Resting<H> {
         let found = epoll::wait(watch, &mut room, Some(&Timespec::default()));
         let events = found.map(|(events, _)| events).unwrap_or_default();
         let count = events.len();
-        let now = Instant::now();
+        let at = Moment::now();
         let glimpse = match &*events {
             [first, _, ..] => self.seats.get(key_of(first)).and_then(|seat| seat.handler().look_around()),
             _ => None,
         };
+        let arrival = Some(Arrival { at, glimpse });
         for event in events {
             let flags = event.flags;
             let has_ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
-            self.visit(key_of(event), Visit { has_ended, glimpse, now });
+            self.visit(key_of(event), Visit { has_ended, arrival, now: at.instant().into() });
         }
         count
     }

@@ -1,7 +1,9 @@
 //! One connection at rest: what is received from it, and what becomes of it then.
 
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -15,13 +17,15 @@ use tokio::time::Instant;
 use super::leaving::Leaving;
 use crate::server::answer::Connection;
 use crate::server::express::{Express, Room};
+use crate::server::files::send_behind;
+use crate::server::head::TakesFiles;
 use crate::server::protocol::Protocol;
 use crate::server::sealed::Sealed;
 use crate::server::socket::Socket;
 use crate::server::speaking::agreed;
 use crate::server::vigil::{Left, Signs};
 use crate::server::wire::Still;
-use crate::server::{Certificate, Ended, Handler, Presence, Server};
+use crate::server::{Arrival, Certificate, Ended, Handler, Presence, Server};
 
 /// How often something is received from somebody in one go: whoever sends without end must not keep everybody else waiting.
 const MOST_RECEIVED: usize = 8;
@@ -54,7 +58,21 @@ impl Rests for Sealed<Socket<Still>> {
     }
 }
 
+impl TakesFiles for Socket<Still> {
+    fn send_with(&mut self, head: &[u8], file: &File, range: Range<u64>) -> Option<io::Result<usize>> {
+        if !self.sends_files() {
+            return None;
+        }
+        let sent = send_behind(self.descriptor(), head, file, range);
+        if let Ok(sent) = &sent {
+            self.took(*sent);
+        }
+        Some(sent)
+    }
+}
+
 /// How far a connection has come.
+#[expect(clippy::large_enum_variant, reason = "a server that has plain ones has no others")]
 enum State<H: Handler> {
     /// TLS is spoken here, and nothing was heard yet.
     Opens(Socket<Still>),
@@ -94,8 +112,8 @@ pub(super) enum Fate<H: Handler> {
 pub(super) struct Visit {
     /// Whether it was the end: nothing more is told of it.
     pub(super) has_ended: bool,
-    /// What the handler has seen since.
-    pub(super) glimpse: Option<u64>,
+    /// When it was told of, and what the handler has seen since.
+    pub(super) arrival: Option<Arrival>,
     pub(super) now: Instant,
 }
 
@@ -118,7 +136,7 @@ impl<H: Handler> Seat<H> {
                 let (connection, outlet) = server.with_plain_client(peer, Protocol::Http1);
                 let signs = Arc::clone(&connection.signs);
                 let socket = Socket::new(still, Arc::clone(&signs), true).sending_files(outlet.as_ref());
-                (State::Plain(Express::at_rest(socket, Arc::new(connection))), signs)
+                (State::Plain(Express::at_rest(socket, Arc::new(connection), Some(|socket| socket))), signs)
             }
             Some(_) => {
                 let signs = Signs::of_connection(server.limits);
@@ -204,7 +222,7 @@ impl<H: Handler> Seat<H> {
             Ok(false) => return Fate::Rests,
             Err(fate) => return fate,
         }
-        let mut visited = Visited { desk, room, glimpse: visit.glimpse, heard: false };
+        let mut visited = Visited { desk, room, arrival: visit.arrival, heard: false };
         let fate = match &mut self.state {
             State::Plain(express) => visited.answer(express, Leaving::PlainInFull),
             State::Sealed(express) => visited.answer(express, |sealed, received, connection| {
@@ -290,7 +308,7 @@ impl<H: Handler> Seat<H> {
         if protocol == Protocol::Http2 {
             return Err(Fate::Leaves(Box::new(Leaving::SealedHttp2(sealed, connection))));
         }
-        self.state = State::Sealed(Box::new(Express::at_rest(*sealed, Arc::new(connection))));
+        self.state = State::Sealed(Box::new(Express::at_rest(*sealed, Arc::new(connection), None)));
         Ok(true)
     }
 
@@ -337,7 +355,7 @@ impl<H: Handler> Seat<H> {
 struct Visited<'a> {
     desk: &'a mut [u8],
     room: &'a mut Room,
-    glimpse: Option<u64>,
+    arrival: Option<Arrival>,
     /// Whether something was received.
     heard: bool,
 }
@@ -376,7 +394,7 @@ impl Visited<'_> {
                 Poll::Ready(Ok(())) => {}
             }
             self.heard = true;
-            express.receive(read.filled(), self.glimpse.take());
+            express.receive(read.filled(), self.arrival.take());
             match Pin::new(&mut *express).poll(&mut nobody()) {
                 Poll::Pending if express.is_answering() => return Fate::Wakes,
                 Poll::Pending => {}
