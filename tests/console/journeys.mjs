@@ -338,8 +338,11 @@ journey('everything works without a script but what is live', async () => {
   assert.match(await page.locator('#secret').textContent(), /^whsec_/);
   hook.react = () => ({ status: 200, body: 'OK' });
   await press(page, 'Send test event');
-  await page.waitForTimeout(500);
-  await page.reload();
+  // Without a script nothing changes by itself.
+  for (let looks = 0; looks < 40 && await page.locator('#state .pill.good').count() === 0; looks += 1) {
+    await page.waitForTimeout(250);
+    await page.reload();
+  }
   await page.locator('#state .pill.good').waitFor();
   await page.getByRole('link', { name: 'Listen and read' }).click();
   assert.ok(await page.locator('.transcript li').count() > 5);
