@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// The signal to drain, and the tasks that must finish first. Clones share both.
 #[derive(Debug, Clone)]
@@ -64,6 +65,11 @@ impl Drain {
     /// Waits until draining has ended: nothing is in flight any more.
     pub(super) async fn ended(&self) {
         self.tasks.wait().await;
+    }
+
+    /// Draining waits until this is dropped.
+    pub(super) fn hold(&self) -> TaskTrackerToken {
+        self.tasks.token()
     }
 
     /// Runs a task that draining waits for.

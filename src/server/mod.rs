@@ -192,6 +192,8 @@ impl<H: Handler> Server<H> {
                 return tracing::error!(%error, "a listener cannot be watched, so nobody is served there");
             }
         };
+        // Who is at rest is answered here, and may get a task only then: draining waits until no more of that happens.
+        let _held = self.drain.hold();
         let (mut news, mut resting) = (self.news.clone(), Resting::new());
         let mut this = Arc::new(self);
         let drain = this.drain.clone();

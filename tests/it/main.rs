@@ -10,6 +10,7 @@ mod cli;
 mod console;
 mod contract;
 mod deploy;
+mod draining;
 mod erasing;
 mod express;
 mod floods;
