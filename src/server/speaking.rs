@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -260,6 +261,10 @@ impl<H: Handler> Server<H> {
     where
         C: Future<Output = Result<T, E>>,
     {
+        // Whoever comes has something to say already: told to finish before it was ever asked, hyper would drop that.
+        if let Poll::Ready(ended) = poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx))).await {
+            return ended.map_err(E::into);
+        }
         let mut finishing = false;
         loop {
             // In this order: a connection that never rests takes all the time of its turn, and would leave none to see that
@@ -331,7 +336,7 @@ impl std::fmt::Display for Ended {
 
 #[cfg(test)]
 mod tests {
-    use std::task::{Context, Poll, ready};
+    use std::task::{Context, ready};
 
     use http::{Request, Response};
     use http_body_util::Full;

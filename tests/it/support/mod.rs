@@ -2,6 +2,7 @@
 //! and a client that sends bytes and reads an [`Answer`].
 
 pub mod asked;
+pub mod at_once;
 pub mod bucket;
 pub mod client;
 pub mod collector;
