@@ -69,10 +69,12 @@ impl KeyringInForce {
         self.metrics.keyring_reloaded(read.is_ok());
         match read {
             Ok(keyring) => {
-                if say_so || keyring.keys().iter().map(dates).ne(self.load().keys().iter().map(dates)) {
-                    tracing::info!(keys = %keyring, "the keyring was replaced");
-                }
+                let before = self.load();
                 self.replace(keyring);
+                let now = self.load();
+                if say_so || now.keys().iter().map(dates).ne(before.keys().iter().map(dates)) {
+                    tracing::info!(keys = %now, "the keyring was replaced");
+                }
             }
             Err(error) => {
                 tracing::error!(%error, "the changed keyring is unusable; the old one stays in force");
@@ -81,7 +83,7 @@ impl KeyringInForce {
     }
 
     /// Watches the file and reloads it when it changes, or when notified. Never returns.
-    pub async fn watch(self, path: PathBuf, reload: Arc<Notify>) {
+    pub async fn watch(&self, path: &Path, reload: &Notify) {
         // The file may have changed since it was read for the start: the first look reads it again.
         let mut seen = None;
         loop {
@@ -89,9 +91,9 @@ impl KeyringInForce {
                 () = tokio::time::sleep(LOOK_EVERY) => false,
                 () = reload.notified() => true,
             };
-            let found = fingerprint(&path);
+            let found = fingerprint(path);
             if asked || found != seen {
-                self.read_again(&path, asked || seen.is_some());
+                self.read_again(path, asked || seen.is_some());
                 seen = found;
             }
         }

@@ -52,6 +52,8 @@ pub mod server;
 #[cfg(feature = "gateway")]
 pub mod store;
 #[cfg(feature = "gateway")]
+mod tasks;
+#[cfg(feature = "gateway")]
 pub mod telemetry;
 #[cfg(feature = "gateway")]
 pub mod webhook;

@@ -11,7 +11,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 const CROWD: i64 = 256;
 
 /// Gives memory back whenever most connections of a crowd have gone.
-pub(super) async fn give_back_after_crowds(metrics: Metrics) {
+pub(super) async fn give_back_after_crowds(metrics: &Metrics) {
     let mut most = 0;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;

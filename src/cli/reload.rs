@@ -25,6 +25,7 @@ pub(super) struct Reload {
     pub(super) audit: Option<Audit>,
     /// Who watches a file of its own: keyring and certificate.
     pub(super) watchers: [Arc<Notify>; 2],
+    pub(super) hangup: Signal,
 }
 
 /// What connections may do, told to both listeners.
@@ -44,8 +45,8 @@ impl Limits {
 
 impl Reload {
     /// Reads everything again at every signal. Never returns.
-    pub(super) async fn at_each(mut self, mut hangup: Signal) {
-        while hangup.recv().await.is_some() {
+    pub(super) async fn at_each(&mut self) {
+        while self.hangup.recv().await.is_some() {
             self.watchers.iter().for_each(|watcher| watcher.notify_one());
             self.audit.iter().for_each(Audit::reopen);
             self.settings();
@@ -65,26 +66,27 @@ impl Reload {
         let changed = new.settings.changed_since(&self.config.settings);
         let is_live = |key: &&String| LIVE.iter().any(|live| key.starts_with(live));
         let (live, waiting): (Vec<_>, Vec<_>) = changed.iter().partition(is_live);
+        open_files::fit(&mut new);
+        self.limits.gateway.send_replace(new.server.clone());
+        self.limits.admin.send_replace(new.of_admin_connections());
+        let (old_level, new_level) = (self.config.log_level, new.log_level);
+        self.config.log_level = new_level;
+        let say = || tracing::info!(changed = ?live, "the settings were read again");
+        // Said at whichever of both levels says more.
+        if new_level < old_level {
+            say();
+        }
+        self.logging.set_level(new_level);
+        if new_level >= old_level {
+            say();
+        }
         for warning in &new.warnings {
             tracing::warn!("{warning}");
         }
-        open_files::fit(&mut new);
-        let say = || tracing::info!(changed = ?live, "the settings were read again");
-        // Said at whichever of both levels says more.
-        if new.log_level < self.config.log_level {
-            say();
-        }
-        self.logging.set_level(new.log_level);
-        if new.log_level >= self.config.log_level {
-            say();
-        }
-        self.limits.gateway.send_replace(new.server.clone());
-        self.limits.admin.send_replace(new.of_admin_connections());
         if !waiting.is_empty() {
             tracing::warn!(settings = ?waiting, "these settings were changed too, and wait for the next start");
         }
         // What waits is named again at the next signal.
         self.config.settings.take_over(&new.settings, &live);
-        self.config.log_level = new.log_level;
     }
 }

@@ -21,9 +21,10 @@ use crate::gateway::Gateway;
 use crate::keys::{self, KeyringInForce};
 use crate::ledger::{Ledger, LedgerError};
 use crate::sender::{self, Sender};
-use crate::server::{Certificate, Drain, Server};
+use crate::server::{Certificate, Drain, Server, Threads};
 use crate::signed_url::{Keyring, SigningKey};
 use crate::store::{self, Store};
+use crate::tasks::{self, Task};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Tracing;
 use crate::telemetry::{AccessLog, Audit, Logging, start_logging};
@@ -144,8 +145,19 @@ impl Services {
         };
         let Some(ledger) = ledger else { return gateway };
         let (downloads, told) = mpsc::channel(DOWNLOADS);
-        tokio::spawn(sender::remember_downloads(told, ledger.clone(), Arc::clone(&self.clock)));
+        sender::remember_downloads(told, ledger.clone(), Arc::clone(&self.clock));
         gateway.telling(downloads)
+    }
+
+    /// Serves links on threads that end when what is returned is dropped.
+    fn serve_links(&self, ledger: Option<&Ledger>, listener: TcpListener) -> std::io::Result<Threads> {
+        let server = Server::new(self.config.server.clone(), self.gateway(ledger), self.drain.clone());
+        let server = server.counting(self.metrics.clone()).with_tls(self.certificate.clone());
+        let server = server.following(self.limits.gateway.subscribe());
+        tasks::supervise(Task::MemoryTrim, self.metrics.clone(), |metrics| {
+            Box::pin(memory::give_back_after_crowds(metrics))
+        });
+        server.serve_on_threads(&listener.into_std()?, self.config.threads)
     }
 
     /// Opens the sender's database. A gateway alone needs it only to tell which links were followed, which it can on a
@@ -207,9 +219,15 @@ impl Services {
     fn watch_files(&self, sources: Sources, logging: Logging, hangup: Signal) {
         let watchers = [Arc::new(Notify::new()), Arc::new(Notify::new())];
         let [reload_keys, reload_certificate] = watchers.clone();
-        tokio::spawn(self.keyring.clone().watch(self.config.keys.clone(), reload_keys));
-        if let Some(certificate) = &self.certificate {
-            tokio::spawn(certificate.clone().watch(reload_certificate));
+        let keyring = (self.keyring.clone(), self.config.keys.clone(), reload_keys);
+        tasks::supervise(Task::KeyringWatch, keyring, |(keyring, path, reload)| {
+            Box::pin(keyring.watch(path, reload))
+        });
+        if let Some(certificate) = self.certificate.clone() {
+            let certificate = (certificate, reload_certificate);
+            tasks::supervise(Task::CertificateWatch, certificate, |(certificate, reload)| {
+                Box::pin(certificate.watch(reload))
+            });
         }
         let reload = Reload {
             sources,
@@ -219,8 +237,9 @@ impl Services {
             metrics: self.metrics.clone(),
             audit: self.audit.clone(),
             watchers,
+            hangup,
         };
-        tokio::spawn(reload.at_each(hangup));
+        tasks::supervise(Task::Reload, reload, |reload| Box::pin(reload.at_each()));
     }
 
     /// Lets balancers see that nothing new is to be sent here, while what they still send is served. A second signal
@@ -316,25 +335,19 @@ async fn run_until_stopped(
     announce("admin", "http", local(&admin)?)?;
     log_start(services, sender.as_ref());
 
-    let connections = services.config.server.clone();
-    let mut _threads = None;
-    if let Some(listener) = gateway {
-        let gateway = services.gateway(ledger.as_ref());
-        let server = Server::new(connections.clone(), gateway, services.drain.clone());
-        let server = server.counting(services.metrics.clone()).with_tls(services.certificate.clone());
-        tokio::spawn(memory::give_back_after_crowds(services.metrics.clone()));
-        let server = server.following(services.limits.gateway.subscribe());
-        let listener = listener.into_std().map_err(Failure::failed)?;
-        let threads = server.serve_on_threads(&listener, services.config.threads);
-        _threads = Some(threads.map_err(Failure::failed)?);
-    }
+    let threads = gateway.map(|listener| services.serve_links(ledger.as_ref(), listener));
+    let _threads = threads.transpose().map_err(Failure::failed)?;
     // The admin listener keeps answering while downloads finish: `/readyz` has to say that we are stopping.
     let admin_drain = Drain::new();
     let answers = services.admin(sender.clone());
     let its_connections = services.config.of_admin_connections();
     let server = Server::new(its_connections, answers, admin_drain.clone());
-    tokio::spawn(server.following(services.limits.admin.subscribe()).serve(admin));
-    let sending = sender.clone().map(|sender| tokio::spawn(async move { sender.run().await }));
+    let server = server.following(services.limits.admin.subscribe());
+    let admin = admin.into_std().map_err(Failure::failed)?;
+    tasks::supervise(Task::AcceptLoop, (server, admin), |(server, admin)| Box::pin(server.serve_on(admin)));
+    // The dispatcher within is started again should it panic.
+    let sending =
+        sender.clone().map(|sender| tasks::spawn(Task::Dispatcher, async move { sender.run().await }));
     if let Some((sources, logging)) = reloaded {
         services.watch_files(sources, logging, signals.reload);
     }

@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::database::Database;
 use super::error::LedgerError;
+use crate::tasks::{self, Task};
 
 /// How many transactions PostgreSQL works on at once, for each kind of write. SQLite has one writer.
 pub(super) const POSTGRES_WRITERS: u32 = 2;
@@ -44,7 +45,10 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Writer<I, O> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..if database.is_shared() { POSTGRES_WRITERS } else { 1 } {
-            tokio::spawn(write_until_closed(database.clone(), Arc::clone(&receiver), write_all));
+            let state = (database.clone(), Arc::clone(&receiver));
+            tasks::supervise(Task::LedgerWriter, state, move |(database, receiver)| {
+                Box::pin(write_until_closed(database, receiver, write_all))
+            });
         }
         Self(sender)
     }
@@ -59,8 +63,8 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Writer<I, O> {
 }
 
 async fn write_until_closed<I, O>(
-    database: Database,
-    queue: Arc<Mutex<mpsc::Receiver<Waiting<I, O>>>>,
+    database: &Database,
+    queue: &Mutex<mpsc::Receiver<Waiting<I, O>>>,
     write_all: WriteAll<I, O>,
 ) {
     let mut waiting = Vec::with_capacity(LARGEST_BATCH);
@@ -70,13 +74,13 @@ async fn write_until_closed<I, O>(
             return;
         }
         let (items, answers): (Vec<I>, Vec<_>) = waiting.drain(..).unzip();
-        match write_all(&database, &items).await {
+        match write_all(database, &items).await {
             Ok(written) => answer(answers, written.into_iter().map(Ok)),
             // An item that the database refuses must not take the others down with it.
             Err(LedgerError::Refused(_)) if items.len() > 1 => {
                 let mut results = Vec::with_capacity(items.len());
                 for item in &items {
-                    let alone = write_all(&database, std::slice::from_ref(item)).await;
+                    let alone = write_all(database, std::slice::from_ref(item)).await;
                     results.push(alone.and_then(|mut written| written.pop().ok_or_else(no_answer)));
                 }
                 answer(answers, results.into_iter());

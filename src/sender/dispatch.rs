@@ -13,6 +13,7 @@ use super::schedule;
 use super::{Sender, chance};
 use crate::clock::UnixMillis;
 use crate::ledger::{Claimed, Claims, Finished, Health, Lease, LedgerError, Next, Setback};
+use crate::tasks::{self, Task};
 
 /// How many deliveries are taken at one look.
 const AT_ONCE: usize = 256;
@@ -32,13 +33,41 @@ const WRITE_AGAIN: Duration = Duration::from_secs(1);
 /// How long a lease outlives an attempt's deadline: time to look for the assets and to write down what happened.
 const LEASE_BEYOND: Duration = Duration::from_secs(20);
 
-/// What a task says when it is through with a delivery.
+/// How long a delivery waits whose attempt panicked: the fault is ours, so it costs none of its tries.
+const AFTER_PANIC: Duration = Duration::from_secs(60);
+
+/// What a delivery's task gives back when it ends.
 #[derive(Debug)]
 pub(super) struct Ended {
     endpoint: String,
     ticket: Ticket,
     /// Whether the attempt succeeded, and when it ended; `None` if none was made.
     succeeded: Option<(bool, UnixMillis)>,
+}
+
+/// An endpoint's room for one attempt. Dropping it gives the room back, however its task ends.
+#[derive(Debug)]
+struct Permit {
+    ended: Option<Ended>,
+    dispatcher: mpsc::UnboundedSender<Ended>,
+}
+
+impl Permit {
+    /// An attempt was made.
+    fn attempted(&mut self, succeeded: bool, at: UnixMillis) {
+        if let Some(ended) = &mut self.ended {
+            ended.succeeded = Some((succeeded, at));
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(ended) = self.ended.take() {
+            // A dispatcher that has gone counts no attempts any more.
+            let _ = self.dispatcher.send(ended);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -52,14 +81,14 @@ pub(super) struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(super) fn new(
-        sender: Sender,
-        ended: mpsc::UnboundedSender<Ended>,
-        ends: mpsc::UnboundedReceiver<Ended>,
-    ) -> Self {
+    pub(super) fn new(sender: Sender) -> Self {
+        let (ended, ends) = mpsc::unbounded_channel();
         let desk = Desk::new(sender.0.config.attempts_in_flight);
         let (judgements, to_note) = mpsc::unbounded_channel();
-        tokio::spawn(note_all(sender.clone(), to_note));
+        let state = (sender.clone(), to_note);
+        tasks::supervise(Task::EndpointHealth, state, |(sender, to_note)| {
+            Box::pin(note_all(sender, to_note))
+        });
         Self { sender, desk, ended, ends, judgements, looked_for_queues: None }
     }
 
@@ -197,7 +226,9 @@ impl Dispatcher {
             match self.desk.admit(&claimed, now) {
                 Some(ticket) => {
                     let failing = self.desk.health(&claimed.endpoint).failing_since.is_some();
-                    tokio::spawn(deliver(self.sender.clone(), claimed, ticket, failing, self.ended.clone()));
+                    let ended = Some(Ended { endpoint: claimed.endpoint.clone(), ticket, succeeded: None });
+                    let permit = Permit { ended, dispatcher: self.ended.clone() };
+                    tasks::spawn(Task::Delivery, deliver(self.sender.clone(), claimed, failing, permit));
                 }
                 None => too_many.push((claimed.delivery, Setback::Queued)),
             }
@@ -241,9 +272,9 @@ struct Judgement {
 }
 
 /// Writes judgements down, one after the other: the last one has to be the one that stays.
-async fn note_all(sender: Sender, mut judgements: mpsc::UnboundedReceiver<Judgement>) {
+async fn note_all(sender: &Sender, judgements: &mut mpsc::UnboundedReceiver<Judgement>) {
     while let Some(judgement) = judgements.recv().await {
-        note(&sender, judgement).await;
+        note(sender, judgement).await;
     }
 }
 
@@ -251,51 +282,45 @@ async fn note(sender: &Sender, Judgement { endpoint, health, verdict, at }: Judg
     let endpoint = endpoint.as_str();
     let ledger = sender.ledger();
     let noted = match &verdict {
+        Verdict::Disable(reason) => ledger.disable_endpoint(endpoint, reason, at).await.map(|_| ()),
+        Verdict::Hold(_) | Verdict::GoOn => ledger.note_health(endpoint, health).await,
+    };
+    match &verdict {
         Verdict::Disable(reason) => {
-            tracing::error!(endpoint, reason, "an endpoint is disabled; its events are recorded as failed");
             sender.0.services.metrics.endpoint_changed("disabled");
-            ledger.disable_endpoint(endpoint, reason, at).await.map(|_| ())
+            tracing::error!(endpoint, reason, "an endpoint is disabled; its events are recorded as failed");
         }
         Verdict::Hold(until) => {
-            tracing::warn!(endpoint, failures = health.failures, until = %until, "an endpoint fails again and again; its events wait");
             sender.0.services.metrics.endpoint_changed("held");
-            ledger.note_health(endpoint, health).await
+            tracing::warn!(endpoint, failures = health.failures, until = %until, "an endpoint fails again and again; its events wait");
         }
-        Verdict::GoOn => ledger.note_health(endpoint, health).await,
-    };
+        Verdict::GoOn => {}
+    }
     if let Err(error) = noted {
         tracing::warn!(endpoint, %error, "how the endpoint's attempts go could not be written down");
     }
 }
 
 /// Makes one attempt and writes down what came of it.
-async fn deliver(
-    sender: Sender,
-    claimed: Claimed,
-    ticket: Ticket,
-    failing: bool,
-    ended: mpsc::UnboundedSender<Ended>,
-) {
-    let endpoint = claimed.endpoint.clone();
-    let outcome = attempt::attempt(&sender, &claimed).await;
-    let succeeded = match outcome {
+async fn deliver(sender: Sender, claimed: Claimed, failing: bool, mut permit: Permit) {
+    let outcome = tasks::caught(Task::Delivery, attempt::attempt(&sender, &claimed)).await;
+    let outcome = outcome.unwrap_or_else(|| {
+        let why = "the attempt ended by a fault of the sender, and is made again";
+        Outcome::NotYet(sender.now().plus(AFTER_PANIC), why.to_owned())
+    });
+    match outcome {
         Outcome::Attempted(made) => {
             let succeeded = made.succeeded;
             let at = sender.now();
+            permit.attempted(succeeded, at);
             write_down(&sender, finished(&sender, &claimed, made, at)).await;
             // The gentle probes of a dead endpoint would otherwise say nothing when it is back.
             if succeeded && failing {
-                tracing::info!(endpoint, "an endpoint takes events again");
+                tracing::info!(endpoint = claimed.endpoint, "an endpoint takes events again");
             }
-            Some((succeeded, at))
         }
-        Outcome::NotYet(until, why) => {
-            put_back(&sender, &claimed, until, why).await;
-            None
-        }
-    };
-    // The dispatcher is gone only when the program ends.
-    let _ = ended.send(Ended { endpoint, ticket, succeeded });
+        Outcome::NotYet(until, why) => put_back(&sender, &claimed, until, why).await,
+    }
 }
 
 fn finished(sender: &Sender, claimed: &Claimed, made: attempt::Made, at: UnixMillis) -> Finished {

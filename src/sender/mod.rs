@@ -16,17 +16,19 @@ pub use pick_up::remember_downloads;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use crate::clock::{Clock, UnixMillis};
 use crate::keys::KeyringInForce;
 use crate::ledger::{Accepted, Endpoint, Ledger, LedgerError, NewEvent, RecoverRange, Resent};
 use crate::signed_url::BaseUrl;
 use crate::store::{SAMPLE, Store};
+use crate::tasks::{self, Task};
 use crate::telemetry::metrics::Metrics;
 use crate::webhook::{
     Diagnosis, EndpointUrl, Poster, PosterError, UrlError, UrlRules, diagnose_look, is_looked_at,
 };
+use dispatch::Dispatcher;
 
 /// What the sender works with.
 #[derive(Debug, Clone)]
@@ -90,9 +92,11 @@ impl Sender {
 
     /// Sends until [`Sender::stop`]; then waits for the attempts under way and returns.
     pub async fn run(&self) {
-        let (ended, ends) = mpsc::unbounded_channel();
-        let upkeep = tokio::spawn(upkeep::keep_up(self.clone()));
-        dispatch::Dispatcher::new(self.clone(), ended, ends).run().await;
+        let upkeep = tasks::supervise(Task::Upkeep, self.clone(), |sender| Box::pin(upkeep::keep_up(sender)));
+        tasks::restarting(Task::Dispatcher, self.clone(), |sender| {
+            Box::pin(Dispatcher::new(sender.clone()).run())
+        })
+        .await;
         upkeep.abort();
     }
 

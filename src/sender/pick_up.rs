@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::ledger::{Ledger, PickedUp};
+use crate::tasks::{self, Task};
 use crate::telemetry::Downloaded;
 
 /// The most downloads that are written down in one transaction.
@@ -20,11 +22,17 @@ const GATHER: Duration = Duration::from_millis(200);
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Writes downloads down until the gateway is gone. What cannot be written is lost, and said: a download is no delivery.
-pub async fn remember_downloads(
-    mut downloads: mpsc::Receiver<Downloaded>,
+pub fn remember_downloads(
+    downloads: mpsc::Receiver<Downloaded>,
     ledger: Ledger,
     clock: Arc<dyn Clock>,
-) {
+) -> JoinHandle<()> {
+    tasks::supervise(Task::LinkOpened, (downloads, ledger, clock), |(downloads, ledger, clock)| {
+        Box::pin(write_down(downloads, ledger, &**clock))
+    })
+}
+
+async fn write_down(downloads: &mut mpsc::Receiver<Downloaded>, ledger: &Ledger, clock: &dyn Clock) {
     let mut gathered = Vec::with_capacity(AT_ONCE);
     let (mut known, mut since) = (HashSet::new(), Instant::now());
     while downloads.recv_many(&mut gathered, AT_ONCE).await > 0 {

@@ -16,13 +16,13 @@ const COUNT_EVERY: u64 = 10;
 const FORGET_EVERY: u64 = 60 * 10;
 
 /// Runs until it is aborted.
-pub(super) async fn keep_up(sender: Sender) {
+pub(super) async fn keep_up(sender: &Sender) {
     let mut every = tokio::time::interval(OFTEN);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for look in 0_u64.. {
         every.tick().await;
         // The dispatcher says so when the database does not answer; here the next look comes soon enough.
-        if let Err(error) = look_after(&sender, look).await {
+        if let Err(error) = look_after(sender, look).await {
             tracing::debug!(%error, "the upkeep of the ledger has to wait");
         }
     }

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep};
 
 use crate::problem::Problem;
+use crate::tasks::{self, Task};
 
 /// How many may be told at once that there is no room; more are not told.
 const TOLD_AT_ONCE: usize = 64;
@@ -97,6 +98,7 @@ impl Acceptor {
                     if matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::Interrupted) => {
                 }
                 Err(error) => {
+                    self.pause = Some(Box::pin(tokio::time::sleep(PAUSE)));
                     if self.failing.begins() {
                         tracing::error!(
                             %error,
@@ -104,7 +106,6 @@ impl Acceptor {
                              (raise the limit on open files, or lower server.connections)"
                         );
                     }
-                    self.pause = Some(Box::pin(tokio::time::sleep(PAUSE)));
                 }
             }
         }
@@ -193,7 +194,7 @@ impl Usher {
         if !matches!(stream.write(words), Ok(written) if written == words.len()) {
             return;
         }
-        tokio::spawn(async move {
+        tasks::spawn(Task::Connection, async move {
             let _place = place;
             // Closing with bytes unread resets the connection, and the answer may be lost with it (RFC 9112 §9.6).
             let leave = async {

@@ -55,6 +55,7 @@ use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::tasks::Task;
 use crate::telemetry::connections::Open;
 use crate::telemetry::metrics::Metrics;
 use accept::{Acceptor, Usher};
@@ -249,6 +250,7 @@ impl<H: Handler> Server<H> {
     {
         let spoken = speak(Arc::clone(self), presence);
         self.drain.track(async move {
+            let _watched = Task::Connection.watched();
             if let Err(error) = spoken.await {
                 tracing::debug!(%peer, %error, "a connection ended early");
             }

@@ -12,6 +12,7 @@ use hyper::rt::Executor;
 use super::crowd::Place;
 use super::outlet::Outlet;
 use super::vigil::{InFlight, Limits, Signs, Vigil};
+use crate::tasks::{self, Task};
 
 tokio::task_local! {
     /// The signs of the stream whose task this is.
@@ -26,14 +27,15 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
         let signs = Signs::of_stream(self.0);
         let mut vigil = Vigil::over(Arc::clone(&signs));
-        tokio::spawn(STREAM.scope(signs, async move {
+        let watched = async move {
             // What is dropped here unfinished resets its stream (RFC 9113 §8.1).
             tokio::select! {
                 biased;
                 _ = stream => {}
                 left = vigil.left() => tracing::debug!(reason = left.name(), "a stream was reset"),
             }
-        }));
+        };
+        tasks::spawn(Task::Http2Stream, STREAM.scope(signs, watched));
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::{Handler, Server};
+use crate::tasks::{self, Task};
 
 /// How long a thread that ends waits for a disk that is being read.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -51,13 +52,23 @@ impl<H: Handler> Server<H> {
         Ok(started)
     }
 
+    /// As [`Server::serve`], without taking the listener away.
+    pub async fn serve_on(&self, listener: &TcpListener) {
+        match listener.try_clone().and_then(tokio::net::TcpListener::from_std) {
+            Ok(listener) => self.clone().serve(listener).await,
+            Err(error) => {
+                tracing::error!(%error, "nothing can be accepted from a listener, so it serves nobody");
+            }
+        }
+    }
+
     fn work(self, listener: TcpListener, runtime: Runtime, mut end: watch::Receiver<bool>) {
         let drain = self.drain.clone();
         let serve = async {
-            match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => self.serve(listener).await,
-                Err(error) => tracing::error!(%error, "a thread cannot serve"),
-            }
+            tasks::restarting(Task::AcceptLoop, (self, listener), |(this, listener)| {
+                Box::pin(this.serve_on(listener))
+            })
+            .await;
             drain.ended().await;
         };
         runtime.block_on(async {

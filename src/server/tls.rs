@@ -97,9 +97,10 @@ impl Certificate {
         self.metrics.connections().certificate_reloaded(read.is_ok());
         match read {
             Ok(new) => {
-                tracing::info!(expires = %new.expires, "the certificate was replaced");
-                self.metrics.connections().certificate_expires(new.expires);
+                let expires = new.expires;
                 self.current.store(Arc::new(new));
+                self.metrics.connections().certificate_expires(expires);
+                tracing::info!(%expires, "the certificate was replaced");
             }
             Err(error) => {
                 tracing::error!(%error, "the changed certificate is unusable; the old one stays in force");
@@ -108,7 +109,7 @@ impl Certificate {
     }
 
     /// Watches the files and reads them again when they change, or when notified. Never returns.
-    pub async fn watch(self, reload: Arc<Notify>) {
+    pub async fn watch(&self, reload: &Notify) {
         let mut seen = self.looked;
         // Files that are still being written are read once they stand still: two files never change in one moment.
         let mut changed = false;

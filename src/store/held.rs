@@ -19,6 +19,7 @@ use super::local;
 use super::warm::Warm;
 use crate::asset::AssetRef;
 use crate::clock::{Clock, SystemClock, UnixSeconds};
+use crate::tasks::{self, Task};
 
 /// A file that nobody asks for is closed after so long, and its bytes are forgotten: deleted, it would keep its room on the
 /// disk meanwhile.
@@ -208,7 +209,8 @@ impl HeldFiles {
             std::mem::replace(&mut files.attended, true)
         };
         if !attended {
-            tokio::spawn(close_the_idle(Arc::downgrade(&self.0)));
+            let shared = Arc::downgrade(&self.0);
+            tasks::supervise(Task::FileCache, shared, |shared| Box::pin(close_the_idle(shared)));
         }
         Some(held)
     }
@@ -258,7 +260,7 @@ impl Held {
 }
 
 /// Closes what nobody has asked for lately, until nothing is left.
-async fn close_the_idle(shared: Weak<Shared>) {
+async fn close_the_idle(shared: &Weak<Shared>) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let Some(shared) = shared.upgrade() else { return };

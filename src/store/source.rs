@@ -10,6 +10,7 @@ use object_store::{GetOptions, GetResult, ObjectStore, ObjectStoreExt};
 
 use super::gate::Gate;
 use super::{Config, StoreError};
+use crate::tasks::{self, Task};
 use crate::telemetry::metrics::{Metrics, StoreOperation};
 use crate::telemetry::trace::StoreSpan;
 
@@ -114,11 +115,12 @@ impl Source {
     /// Notes a failure; the one too many closes the gate and starts the probing.
     pub(super) fn failed(self: &Arc<Self>) {
         if self.gate.failed() {
+            self.metrics.store_is_up(false);
+            let source = Arc::downgrade(self);
+            tasks::supervise(Task::StoreProbe, source, |source| Box::pin(probe_until_well(source)));
             tracing::error!(
                 "the store fails again and again; requests are answered 503 until a probe succeeds"
             );
-            self.metrics.store_is_up(false);
-            tokio::spawn(probe_until_well(Arc::downgrade(self)));
         }
     }
 
@@ -159,7 +161,7 @@ impl Source {
 }
 
 /// One probe at a time until the store is well, or gone with the program.
-async fn probe_until_well(source: Weak<Source>) {
+async fn probe_until_well(source: &Weak<Source>) {
     loop {
         tokio::time::sleep(PROBE_EVERY).await;
         let Some(source) = source.upgrade() else { return };
@@ -167,9 +169,9 @@ async fn probe_until_well(source: Weak<Source>) {
             Err(error) if error.is_ill() => tracing::debug!(%error, "the store is still down"),
             // Refused is an answer too: it has to reach the requests, with its reason.
             _ => {
-                tracing::warn!("the store answers again");
-                source.metrics.store_is_up(true);
                 source.gate.open();
+                source.metrics.store_is_up(true);
+                tracing::warn!("the store answers again");
                 return;
             }
         }

@@ -7,6 +7,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::metrics::{KeyLabel, LogLabel, ResultLabel};
 use crate::clock::UnixSeconds;
+use crate::tasks;
 
 /// What is counted of the program itself. Clones count together.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +51,7 @@ impl Own {
             "Spans of traces that were recorded, by what became of them: exported, lost",
             self.spans.clone(),
         );
+        registry.register("tasks_died", "Tasks that panicked, by what they did", tasks::died());
         self.audit_up.set(1);
         registry.register(
             "audit_up",

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::metrics::Metrics;
+use crate::tasks::{self, Task};
 
 /// What is written at once, without waiting for more.
 const LARGE: usize = 128 * 1024;
@@ -117,7 +118,8 @@ impl Spool {
             Arc::new(Shared { manner, metrics, waiting, work: Condvar::new(), done: Condvar::new() });
         let its = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name(format!("{} log", manner.log));
-        thread.spawn(move || Writer { shared: its, sink, said: None }.run())?;
+        let mut writer = Writer { shared: its, sink, said: None };
+        thread.spawn(move || tasks::restarting_thread(Task::LogWriter, || writer.run()))?;
         Ok(Self(Arc::new(End(shared))))
     }
 
@@ -208,7 +210,7 @@ struct Writer<S> {
 }
 
 impl<S: Sink> Writer<S> {
-    fn run(mut self) {
+    fn run(&mut self) {
         let mut batch = Vec::new();
         loop {
             let (number, closed) = self.next(&mut batch);

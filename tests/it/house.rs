@@ -6,22 +6,34 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The rooms in reading order and what each may use: only rooms that stand above it.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 18] = [
     ("clock", &[]),
     ("secret", &[]),
     ("asset", &[]),
     ("signed_url", &["clock", "secret", "asset"]),
     ("problem", &[]),
-    ("telemetry", &["clock", "asset", "signed_url"]),
+    ("tasks", &[]),
+    ("telemetry", &["clock", "asset", "signed_url", "tasks"]),
     ("keys", &["clock", "signed_url", "telemetry"]),
-    ("store", &["clock", "asset", "signed_url", "telemetry"]),
+    ("store", &["clock", "asset", "signed_url", "tasks", "telemetry"]),
     ("webhook", &["clock", "secret", "asset", "signed_url"]),
-    ("ledger", &["clock", "asset", "webhook"]),
+    ("ledger", &["clock", "asset", "tasks", "webhook"]),
     (
         "sender",
-        &["clock", "secret", "asset", "signed_url", "telemetry", "keys", "store", "webhook", "ledger"],
+        &[
+            "clock",
+            "secret",
+            "asset",
+            "signed_url",
+            "tasks",
+            "telemetry",
+            "keys",
+            "store",
+            "webhook",
+            "ledger",
+        ],
     ),
-    ("server", &["clock", "problem", "telemetry"]),
+    ("server", &["clock", "problem", "tasks", "telemetry"]),
     ("gateway", &["clock", "asset", "signed_url", "problem", "telemetry", "keys", "store", "server"]),
     (
         "console",
@@ -80,6 +92,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
             "asset",
             "signed_url",
             "problem",
+            "tasks",
             "telemetry",
             "keys",
             "store",
@@ -235,6 +248,22 @@ fn nothing_is_unsafe_but_one_call() {
         assert_eq!(found, let_through, "src/{}", file.display());
     }
     assert!(read("Cargo.toml").contains("unsafe_code = \"deny\""));
+}
+
+#[test]
+fn every_task_is_spawned_where_its_death_is_counted() {
+    let spawns = ["tokio::spawn(", "task::spawn(", "spawn_local(", "JoinSet"];
+    for file in sources() {
+        // The demo plays a receiver beside the program.
+        let let_through = ["tasks.rs", "cli/demo.rs"].map(Path::new).contains(&file.as_path());
+        let code = code_of(&file);
+        let code = code.split("#[cfg(test)]").next().unwrap();
+        let found = spawns.iter().find(|spawn| code.contains(**spawn));
+        assert!(let_through || found.is_none(), "src/{}: {found:?}", file.display());
+    }
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let profiles = manifest["profile"].as_table().unwrap();
+    assert!(profiles.values().all(|profile| profile.get("panic").is_none()), "a panic has to unwind");
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod house;
 mod http2;
 mod local_files;
 mod on_the_wire;
+mod panics;
 mod posting;
 mod ranges;
 mod records;

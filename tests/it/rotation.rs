@@ -68,7 +68,8 @@ async fn site_on(keys: &KeysFile) -> (Site, Arc<Notify>) {
     plan.keyring = keys.keyring();
     let site = plan.start().await;
     let bell = Arc::new(Notify::new());
-    tokio::spawn(site.keyring.clone().watch(keys.path.clone(), Arc::clone(&bell)));
+    let (keyring, path, its) = (site.keyring.clone(), keys.path.clone(), Arc::clone(&bell));
+    tokio::spawn(async move { keyring.watch(&path, &its).await });
     (site, bell)
 }
 
@@ -186,7 +187,8 @@ async fn a_file_that_changes_while_the_gateway_starts_is_noticed() {
     plan.keyring = keys.keyring();
     let site = plan.start().await;
     keys.add(1, NOW);
-    tokio::spawn(site.keyring.clone().watch(keys.path.clone(), Arc::new(Notify::new())));
+    let (keyring, path) = (site.keyring.clone(), keys.path.clone());
+    tokio::spawn(async move { keyring.watch(&path, &Notify::new()).await });
     in_force(&site, "k0, k1").await;
 }
 

@@ -37,7 +37,8 @@ impl Secured {
         let (folder, pair) = (tempfile::tempdir().unwrap(), Pair::fresh());
         let certificate = Certificate::read(pair.write(folder.path()), Metrics::new()).unwrap();
         let reload = Arc::new(Notify::new());
-        tokio::spawn(certificate.clone().watch(Arc::clone(&reload)));
+        let (watched, its) = (certificate.clone(), Arc::clone(&reload));
+        tokio::spawn(async move { watched.watch(&its).await });
         plan.certificate = Some(certificate.clone());
         Self { site: plan.start().await, pair, certificate, reload, folder }
     }

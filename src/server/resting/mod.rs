@@ -25,6 +25,7 @@ use super::express::Room;
 use super::wire;
 use super::{Arrival, Handler, Presence, Server};
 use crate::clock::Moment;
+use crate::tasks::Task;
 use seat::{Fate, Seat, Visit};
 
 /// How many are attended to before others of the thread have their turn.
@@ -145,7 +146,7 @@ impl<H: Handler> Resting<H> {
         let Some(seat) = self.seats.get_mut(key) else { return };
         // Nobody else is to suffer from one request, as in a task.
         let go_on = AssertUnwindSafe(|| seat.go_on(&mut self.desk, &mut self.room, visit));
-        let mut leaving = match catch_unwind(go_on).unwrap_or_else(|_| Fate::Ends(Ok(()))) {
+        let mut leaving = match catch_unwind(go_on).unwrap_or_else(|_| died()) {
             Fate::Rests if seat.is_watched() => return,
             Fate::Rests => match &self.watch {
                 Some(watch) if seat.watch_by(watch, key).is_ok() => return,
@@ -196,6 +197,11 @@ impl<H: Handler> Resting<H> {
             None => self.look = Some(Box::pin(tokio::time::sleep_until(deadline))),
         }
     }
+}
+
+fn died<H: Handler>() -> Fate<H> {
+    Task::IdleConnection.died();
+    Fate::Ends(Ok(()))
 }
 
 impl<H: Handler> Drop for Resting<H> {

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::failed;
+use crate::tasks::{self, Task};
 
 /// How much of an answer a connection holds that was not asked for yet, in bytes.
 const BUFFER: usize = 128 * 1024;
@@ -54,7 +55,7 @@ where
     let mut builder = http1::Builder::new();
     let opened = builder.max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await;
     let (mut connection, driver) = opened.map_err(|error| failed(HttpErrorKind::Connect, error))?;
-    tokio::spawn(async move {
+    tasks::spawn(Task::StoreConnection, async move {
         // Whoever waits for the answer is told what went wrong.
         let _ = driver.await;
     });

@@ -18,6 +18,7 @@ use super::TracingConfig;
 use super::otlp::{
     Attribute, ExportRequest, ExportResponse, Resource, ResourceSpans, Scope, ScopeSpans, Span,
 };
+use crate::tasks::{self, Task as Supervised};
 use crate::telemetry::metrics::Metrics;
 
 /// The spans that wait, and those that are sent at a time: OpenTelemetry's own numbers.
@@ -95,7 +96,11 @@ impl Exporter {
         };
         // A runtime of its own outlives the one that serves: what is in flight at the end has spans, too.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let run = move || runtime.block_on(task.run(waiting, asked));
+        let run =
+            tasks::restarting(Supervised::TraceExporter, (task, waiting, asked), |(task, waiting, asked)| {
+                Box::pin(task.run(waiting, asked))
+            });
+        let run = move || runtime.block_on(run);
         std::thread::Builder::new().name("traces".into()).spawn(run)?;
         Ok(Self { spans, flushes, metrics: metrics.clone() })
     }
@@ -134,23 +139,23 @@ struct Task {
 
 impl Task {
     async fn run(
-        mut self,
-        mut waiting: mpsc::Receiver<Span>,
-        mut asked: mpsc::UnboundedReceiver<sync::SyncSender<bool>>,
+        &mut self,
+        waiting: &mut mpsc::Receiver<Span>,
+        asked: &mut mpsc::UnboundedReceiver<sync::SyncSender<bool>>,
     ) {
         loop {
             let room = BATCH - self.batch.len();
             tokio::select! {
                 biased;
                 Some(done) = asked.recv() => {
-                    let _ = done.send(self.send_all(&mut waiting).await);
+                    let _ = done.send(self.send_all(waiting).await);
                 }
                 () = sleep_until(self.due), if !self.batch.is_empty() => {
                     self.send().await;
                 }
                 count = waiting.recv_many(&mut self.batch, room), if room > 0 => {
                     if count == 0 {
-                        self.send_all(&mut waiting).await;
+                        self.send_all(waiting).await;
                         return;
                     }
                     self.await_others(count);
@@ -194,21 +199,13 @@ impl Task {
                 own.spans_exported(count - rejected);
                 own.spans_lost(rejected);
                 self.batch.clear();
-                if self.failures > 0 {
+                if std::mem::take(&mut self.failures) > 0 {
                     tracing::info!("the trace collector answers again");
                 }
-                self.failures = 0;
                 return true;
             }
             Err(refusal) => refusal,
         };
-        let (Refusal::Later(why) | Refusal::Never(why)) = &refusal;
-        if self.failures == 0 {
-            tracing::warn!(
-                "spans cannot be exported: the collector of tracing.endpoint {why}; requests go on, and spans that \
-                 find no room are counted as lost"
-            );
-        }
         if matches!(refusal, Refusal::Never(_)) {
             own.spans_lost(count);
             self.batch.clear();
@@ -216,6 +213,13 @@ impl Task {
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(5)).min(LONGEST_PAUSE);
         self.due = Instant::now() + pause;
         self.failures = self.failures.saturating_add(1);
+        let (Refusal::Later(why) | Refusal::Never(why)) = &refusal;
+        if self.failures == 1 {
+            tracing::warn!(
+                "spans cannot be exported: the collector of tracing.endpoint {why}; requests go on, and spans that \
+                 find no room are counted as lost"
+            );
+        }
         false
     }
 

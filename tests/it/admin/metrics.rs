@@ -162,7 +162,7 @@ async fn moved(desk: &Desk, before: &Page, until: &str) -> impl Fn(&str) -> f64 
     move |series| after.value(series) - before.get(series).copied().unwrap_or(0.0)
 }
 
-const FAMILIES: [(&str, &str); 38] = [
+const FAMILIES: [(&str, &str); 39] = [
     ("requests", "counter"),
     ("bodies", "counter"),
     ("sent_bytes", "counter"),
@@ -183,6 +183,7 @@ const FAMILIES: [(&str, &str); 38] = [
     ("certificate_reloads", "counter"),
     ("log_lines_dropped", "counter"),
     ("settings_reloads", "counter"),
+    ("tasks_died", "counter"),
     ("trace_spans", "counter"),
     ("audit_up", "gauge"),
     ("request_seconds", "histogram"),

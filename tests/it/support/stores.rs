@@ -24,6 +24,8 @@ pub enum Fault {
     Fails,
     /// The store refuses the credentials.
     Refuses,
+    /// The code that asks the store panics.
+    Panics,
     /// The store never answers.
     Hangs,
     /// The body errors after so many bytes.
@@ -162,6 +164,7 @@ impl ObjectStore for Tried {
                 let source = "403 Forbidden: AKIAEXAMPLE".into();
                 return Err(Error::PermissionDenied { path: location.to_string(), source });
             }
+            Fault::Panics => panic!("on purpose"),
             Fault::Hangs => tokio::time::sleep(Duration::from_secs(3_600)).await,
             Fault::TagsWeakly if options.if_match.is_some() => {
                 let source = "a weak tag matches nothing strongly".into();

@@ -1,0 +1,234 @@
+//! Tasks: every one of the program is spawned here. One that panics ends alone, is counted and logged; what it held comes
+//! back as its values are dropped. One that has to live as long as the program is started again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use tokio::task::JoinHandle;
+
+/// How long a task that died waits before it is started again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What a task does. The name is its label in `webhook_assets_tasks_died_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    AcceptLoop,
+    Connection,
+    Http2Stream,
+    IdleConnection,
+    KeyringWatch,
+    CertificateWatch,
+    Reload,
+    MemoryTrim,
+    FileCache,
+    StoreProbe,
+    StoreConnection,
+    Prefetch,
+    Dispatcher,
+    Delivery,
+    EndpointHealth,
+    Upkeep,
+    LinkOpened,
+    LedgerWriter,
+    TraceExporter,
+    LogWriter,
+}
+
+impl Task {
+    const ALL: [Self; 20] = [
+        Self::AcceptLoop,
+        Self::Connection,
+        Self::Http2Stream,
+        Self::IdleConnection,
+        Self::KeyringWatch,
+        Self::CertificateWatch,
+        Self::Reload,
+        Self::MemoryTrim,
+        Self::FileCache,
+        Self::StoreProbe,
+        Self::StoreConnection,
+        Self::Prefetch,
+        Self::Dispatcher,
+        Self::Delivery,
+        Self::EndpointHealth,
+        Self::Upkeep,
+        Self::LinkOpened,
+        Self::LedgerWriter,
+        Self::TraceExporter,
+        Self::LogWriter,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::AcceptLoop => "accept_loop",
+            Self::Connection => "connection",
+            Self::Http2Stream => "http2_stream",
+            Self::IdleConnection => "idle_connection",
+            Self::KeyringWatch => "keyring_watch",
+            Self::CertificateWatch => "certificate_watch",
+            Self::Reload => "reload",
+            Self::MemoryTrim => "memory_trim",
+            Self::FileCache => "file_cache",
+            Self::StoreProbe => "store_probe",
+            Self::StoreConnection => "store_connection",
+            Self::Prefetch => "prefetch",
+            Self::Dispatcher => "dispatcher",
+            Self::Delivery => "delivery",
+            Self::EndpointHealth => "endpoint_health",
+            Self::Upkeep => "upkeep",
+            Self::LinkOpened => "link_opened",
+            Self::LedgerWriter => "ledger_writer",
+            Self::TraceExporter => "trace_exporter",
+            Self::LogWriter => "log_writer",
+        }
+    }
+
+    /// Counts a panic, and says which task it ended.
+    pub(crate) fn died(self) {
+        DIED.get_or_create(&TaskLabel { task: self.name() }).inc();
+        tracing::error!(
+            task = self.name(),
+            "a task panicked; this is a fault of webhook-assets: please report it with the line before"
+        );
+    }
+
+    /// Notices a panic in whatever holds this.
+    pub(crate) fn watched(self) -> Watched {
+        Watched(self)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct TaskLabel {
+    task: &'static str,
+}
+
+pub(crate) type Died = Family<TaskLabel, Counter>;
+
+/// Of the whole process, as panics are.
+static DIED: LazyLock<Died> = LazyLock::new(|| {
+    let died = Died::default();
+    // A series that is there from the start: the first death can be seen as a change.
+    for task in Task::ALL {
+        let _ = died.get_or_create(&TaskLabel { task: task.name() });
+    }
+    died
+});
+
+/// How many tasks have died.
+pub(crate) fn died() -> Died {
+    DIED.clone()
+}
+
+/// Notices a panic when it is dropped by one.
+#[derive(Debug)]
+pub(crate) struct Watched(Task);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.died();
+        }
+    }
+}
+
+/// Spawns a task that ends by itself.
+pub(crate) fn spawn<F>(task: Task, work: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    tokio::spawn(async move {
+        let _watched = task.watched();
+        work.await
+    })
+}
+
+/// Spawns a task that is started again on the same state should it panic, until it returns.
+pub(crate) fn supervise<S, W>(task: Task, state: S, work: W) -> JoinHandle<()>
+where
+    S: Send + 'static,
+    W: for<'s> FnMut(&'s mut S) -> BoxFuture<'s, ()> + Send + 'static,
+{
+    tokio::spawn(restarting(task, state, work))
+}
+
+/// The same in the task that waits for this.
+pub(crate) async fn restarting<S, W>(task: Task, mut state: S, mut work: W)
+where
+    W: for<'s> FnMut(&'s mut S) -> BoxFuture<'s, ()>,
+{
+    while caught(task, async { work(&mut state).await }).await.is_none() {
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The same on a thread that has no runtime.
+pub(crate) fn restarting_thread(task: Task, mut work: impl FnMut()) {
+    while catch_unwind(AssertUnwindSafe(&mut work)).is_err() {
+        task.died();
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// What `work` comes to, unless it panics. Nothing may be relied on afterwards that it had its hands on.
+pub(crate) async fn caught<T>(task: Task, work: impl Future<Output = T>) -> Option<T> {
+    let done = AssertUnwindSafe(work).catch_unwind().await;
+    done.inspect_err(|_| task.died()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    fn deaths(task: Task) -> u64 {
+        DIED.get_or_create(&TaskLabel { task: task.name() }).get()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_is_counted_and_started_again_on_its_state() {
+        let before = deaths(Task::MemoryTrim);
+        let supervised = supervise(Task::MemoryTrim, 0, |count| {
+            Box::pin(async move {
+                *count += 1;
+                assert!(*count == 3, "not yet");
+            })
+        });
+        supervised.await.unwrap();
+        assert_eq!(deaths(Task::MemoryTrim) - before, 2);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_gives_back_what_it_held() {
+        let (before, held) = (deaths(Task::Prefetch), Arc::new(()));
+        let its = Arc::clone(&held);
+        let ended = spawn(Task::Prefetch, async move {
+            let _its = its;
+            tokio::task::yield_now().await;
+            panic!("on purpose");
+        });
+        assert!(ended.await.is_err());
+        assert_eq!((Arc::strong_count(&held), deaths(Task::Prefetch) - before), (1, 1));
+    }
+
+    #[test]
+    fn a_thread_that_panics_goes_on() {
+        let rounds = AtomicU32::new(0);
+        restarting_thread(Task::LogWriter, || assert!(rounds.fetch_add(1, Ordering::Relaxed) > 0));
+        assert_eq!(rounds.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn every_task_has_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<_> = Task::ALL.map(Task::name).into();
+        assert_eq!(names.len(), Task::ALL.len());
+    }
+}

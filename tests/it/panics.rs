@@ -1,0 +1,110 @@
+//! Tasks that panic: each ends alone, what it held comes back, and it is counted.
+
+use std::time::Duration;
+
+use webhook_assets::ledger::{DeliveryState, NewEndpoint, NewEvent};
+use webhook_assets::webhook::CompletedCall;
+
+use crate::support::http2::Http2;
+use crate::support::receiver::Receiver;
+use crate::support::stores::{Fault, Tried};
+use crate::support::{CALL, Plan, Site, sample_store};
+
+/// A sample of the metrics page.
+fn sample(site: &Site, name: &str) -> f64 {
+    let page = site.metrics.render();
+    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
+    line.unwrap_or_else(|| panic!("no {name} in {page}")).parse().unwrap()
+}
+
+/// Waits until a sample of the metrics page has this value.
+async fn becomes(site: &Site, name: &str, value: f64) {
+    for _ in 0..400 {
+        if (sample(site, name) - value).abs() < 0.5 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("{name} is {}, not {value}", sample(site, name));
+}
+
+#[tokio::test]
+async fn requests_that_panic_give_their_places_back() {
+    let store = Tried::around(sample_store().await);
+    let mut plan = Plan::on(store.clone());
+    plan.gateway.requests_in_flight = 4;
+    plan.server.connections_per_address = 4;
+    let site = plan.start().await;
+    let died = "webhook_assets_tasks_died_total{task=\"connection\"}";
+    let before = sample(&site, died);
+    store.go_wrong(Fault::Panics);
+    let request = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", site.recording());
+    for _ in 0..12 {
+        assert!(site.client().exchange(request.as_bytes()).await.is_empty());
+    }
+    assert!(sample(&site, died) - before >= 12.0);
+    becomes(&site, "webhook_assets_requests_in_flight", 0.0).await;
+    becomes(&site, "webhook_assets_connections", 0.0).await;
+    store.go_wrong(Fault::None);
+    assert_eq!(site.get(&site.recording(), &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_stream_that_panics_leaves_the_others_of_its_connection_alone() {
+    let store = Tried::around(sample_store().await);
+    let mut plan = Plan::on(store.clone());
+    plan.gateway.requests_in_flight = 4;
+    let site = plan.start().await;
+    let mut connection = Http2::roomy(site.address).await;
+    store.go_wrong(Fault::Panics);
+    for _ in 0..12 {
+        assert!(connection.try_get(&site.recording(), &[]).await.is_err());
+    }
+    becomes(&site, "webhook_assets_requests_in_flight", 0.0).await;
+    store.go_wrong(Fault::None);
+    assert_eq!(connection.get(&site.recording(), &[]).await.status(), 200);
+}
+
+#[tokio::test]
+async fn an_attempt_that_panics_gives_its_endpoints_place_back_and_is_made_again() {
+    let store = Tried::around(sample_store().await);
+    let site = Plan { objects: store.clone(), ..Plan::sending().await }.start().await;
+    let sender = site.sender.clone().unwrap();
+    let receiver = Receiver::willing().await;
+    let endpoint = NewEndpoint {
+        workspace: "acme".to_owned(),
+        url: receiver.url("/hook"),
+        description: String::new(),
+        long_tail: false,
+        concurrency: 1,
+        per_second: None,
+    };
+    sender.ledger().add_endpoint(endpoint, sender.now()).await.unwrap();
+    let call = |id: &str, asset| {
+        NewEvent::call("acme", id, &CompletedCall::sample(), asset, asset, sender.now()).unwrap()
+    };
+    store.go_wrong(Fault::Panics);
+    let mut ids = Vec::new();
+    for id in ["call-1", "call-2", "call-3"] {
+        ids.extend(sender.accept(call(id, Some(CALL))).await.unwrap().unwrap().deliveries);
+    }
+    // Nothing is asked of the store for this one: it needs the endpoint's only place.
+    ids.extend(sender.accept(call("call-4", None)).await.unwrap().unwrap().deliveries);
+    receiver.wait_for(1).await;
+    store.go_wrong(Fault::None);
+    site.clock.advance(Duration::from_secs(61));
+    sender.wake();
+    receiver.wait_for(4).await;
+    for id in ids {
+        let state = || async { sender.ledger().delivery("acme", &id).await.unwrap().unwrap().0 };
+        let mut delivery = state().await;
+        for _ in 0..400 {
+            if delivery.state == DeliveryState::Delivered {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+            delivery = state().await;
+        }
+        assert_eq!((delivery.state, delivery.attempts), (DeliveryState::Delivered, 1), "{id}");
+    }
+}
