@@ -23,7 +23,7 @@ pub(super) struct Verdict {
 impl Visit<'_> {
     /// Judges a URL by its form; and, if asked to, by a look at the receiver.
     pub(super) async fn judge(&self, text: &str, look: bool) -> Verdict {
-        let url = match self.sender.url(text) {
+        let url = match self.sender.entered_url(text) {
             Ok(url) => url,
             Err(error) => {
                 return Verdict { refused: Some(url_error_in(self.lang, &error)), ..Verdict::default() };

@@ -129,13 +129,24 @@ impl Sender {
         self.0.services.clock.now_millis()
     }
 
-    /// Reads a URL that events may be sent to.
+    /// Reads a stored URL that events may be sent to.
     ///
     /// # Errors
     /// [`UrlError`] says why they may not.
     pub fn url(&self, text: &str) -> Result<EndpointUrl, UrlError> {
-        let Config { allow_http, networks, .. } = &self.0.config;
-        EndpointUrl::parse(text, &UrlRules { allow_http: *allow_http, networks })
+        EndpointUrl::parse(text, &self.url_rules())
+    }
+
+    /// Reads a URL that a person enters.
+    ///
+    /// # Errors
+    /// As [`Sender::url`], and for what copying adds to a URL.
+    pub fn entered_url(&self, text: &str) -> Result<EndpointUrl, UrlError> {
+        EndpointUrl::parse_entered(text, &self.url_rules())
+    }
+
+    fn url_rules(&self) -> UrlRules<'_> {
+        UrlRules { allow_http: self.0.config.allow_http, networks: &self.0.config.networks }
     }
 
     /// Looks at a receiver without sending it anything; says what is wrong with it, as far as that can be seen.

@@ -30,7 +30,18 @@ pub struct EndpointUrl {
 }
 
 impl EndpointUrl {
-    /// Reads a URL as a person gives it. A name is not resolved here: its addresses are checked at every attempt.
+    /// Reads a URL that a person enters. Beside what [`parse`](Self::parse) refuses, it refuses what copying from a page
+    /// or a chat adds to a URL: nobody sees it, and the receiver answers 404.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing is sent there, and what to write instead.
+    pub fn parse_entered(text: &str, rules: &UrlRules<'_>) -> Result<Self, UrlError> {
+        check_copied(text.trim())?;
+        Self::parse(text, rules)
+    }
+
+    /// Reads a URL, such as one that was stored. A name is not resolved here: its addresses are checked at every attempt.
     ///
     /// # Errors
     ///
@@ -105,6 +116,20 @@ pub enum UrlError {
     NoScheme,
     /// It has spaces, line breaks or control characters in it.
     Whitespace,
+    /// It has a character in it that nobody sees.
+    Invisible {
+        /// The character.
+        character: char,
+    },
+    /// It has an HTML entity in it, such as `&amp;`.
+    HtmlEntity {
+        /// The entity.
+        entity: &'static str,
+        /// The character that belongs there.
+        character: char,
+    },
+    /// It has a character in it that no URL has: `"`, `<` or `>`.
+    Quoted(char),
     /// It is longer than 2048 bytes.
     TooLong {
         /// Its length.
@@ -157,6 +182,22 @@ impl fmt::Display for UrlError {
             Self::Whitespace => {
                 f.write_str("the URL has a space or a line break in it: copy it again, in one piece")
             }
+            Self::Invisible { character } => {
+                let code = u32::from(*character);
+                write!(
+                    f,
+                    "the URL has an invisible character in it (U+{code:04X}): type it, or copy it again"
+                )
+            }
+            Self::HtmlEntity { entity, character } => {
+                write!(f, "the URL has {entity} in it, as HTML writes {character}: write {character} instead")
+            }
+            Self::Quoted(character) => {
+                write!(
+                    f,
+                    "the URL has {character} in it, which no URL has: leave out what does not belong to it"
+                )
+            }
             Self::TooLong { bytes } => {
                 write!(f, "the URL has {bytes} bytes: at most {LONGEST} are allowed")
             }
@@ -183,6 +224,35 @@ impl fmt::Display for UrlError {
 }
 
 impl std::error::Error for UrlError {}
+
+/// What HTML writes for characters that stand in URLs.
+const ENTITIES: [(&str, char); 6] =
+    [("&amp;", '&'), ("&#38;", '&'), ("&#x26;", '&'), ("&#61;", '='), ("&#x3d;", '='), ("&#x2f;", '/')];
+
+fn check_copied(text: &str) -> Result<(), UrlError> {
+    if let Some(character) = text.chars().find(|c| is_invisible(*c)) {
+        return Err(UrlError::Invisible { character });
+    }
+    let lower = text.to_ascii_lowercase();
+    if let Some((entity, character)) = ENTITIES.into_iter().find(|(entity, _)| lower.contains(entity)) {
+        return Err(UrlError::HtmlEntity { entity, character });
+    }
+    match text.chars().find(|c| matches!(c, '"' | '<' | '>')) {
+        Some(character) => Err(UrlError::Quoted(character)),
+        None => Ok(()),
+    }
+}
+
+/// Characters without a shape: those that Unicode calls default-ignorable, and the blanks that are no white space.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+    )
+}
 
 fn check_parts(url: &Url, rules: &UrlRules<'_>) -> Result<(), UrlError> {
     match url.scheme() {
@@ -241,7 +311,10 @@ mod tests {
     }
 
     fn said(text: &str) -> String {
-        strictly(text).map(|url| format!("{url} was accepted")).unwrap_or_else(|error| error.to_string())
+        let rules = UrlRules { allow_http: false, networks: &AllowedNetworks::default() };
+        EndpointUrl::parse_entered(text, &rules)
+            .map(|url| format!("{url} was accepted"))
+            .unwrap_or_else(|error| error.to_string())
     }
 
     #[test]
@@ -300,6 +373,22 @@ mod tests {
                 "https://10.0.0.5/",
                 "10.0.0.5 is a private address: webhooks are sent to public addresses only",
             ),
+            (
+                "https://example.com/a/\u{200b}",
+                "the URL has an invisible character in it (U+200B): type it, or copy it again",
+            ),
+            (
+                "\u{feff}https://example.com/",
+                "the URL has an invisible character in it (U+FEFF): type it, or copy it again",
+            ),
+            (
+                "https://example.com/?a=1&AMP;b=2",
+                "the URL has &amp; in it, as HTML writes &: write & instead",
+            ),
+            (
+                "https://example.com/hook\"",
+                "the URL has \" in it, which no URL has: leave out what does not belong to it",
+            ),
         ];
         for (text, expected) in cases {
             assert_eq!(said(text), expected, "{text}");
@@ -308,6 +397,13 @@ mod tests {
         assert_eq!(said(&long), "the URL has 6020 bytes: at most 2048 are allowed");
         assert!(strictly(&format!("https://example.com/{}", "a".repeat(2048 - 20))).is_ok());
         assert!(strictly(&format!("https://example.com/{}", "a".repeat(2049 - 20))).is_err());
+    }
+
+    #[test]
+    fn a_stored_url_stays_one_that_is_sent_to() {
+        for text in ["https://example.com/?a=1&amp;b=2", "https://example.com/%E2%80%8B"] {
+            assert_eq!(strictly(text).unwrap().as_str(), text);
+        }
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl Desk<'_> {
 
     /// The URL in its normal form, if events may be sent there.
     fn checked(&self, url: &str) -> Result<String, Problem> {
-        self.sender.url(url).map(|url| url.as_str().to_owned()).map_err(|error| {
+        self.sender.entered_url(url).map(|url| url.as_str().to_owned()).map_err(|error| {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "url_refused", "URL refused", &error.to_string())
                 .with("pointer", "/url")
         })

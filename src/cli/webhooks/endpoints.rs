@@ -41,7 +41,7 @@ pub(in crate::cli) struct Add {
 impl Add {
     pub(super) async fn run(self, desk: &Desk) -> Ended {
         let rules = UrlRules { allow_http: desk.config.allow_http, networks: &desk.config.networks };
-        let url = EndpointUrl::parse(&self.url, &rules).map_err(Failure::failed)?;
+        let url = EndpointUrl::parse_entered(&self.url, &rules).map_err(Failure::failed)?;
         let new = NewEndpoint {
             workspace: self.of.workspace,
             url: url.as_str().to_owned(),

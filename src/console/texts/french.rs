@@ -231,6 +231,16 @@ pub(super) fn url_error(error: &UrlError) -> String {
         UrlError::Whitespace => {
             "l’URL contient un espace ou un retour à la ligne : copiez-la à nouveau, d’un seul morceau".to_owned()
         }
+        UrlError::Invisible { character } => {
+            let code = u32::from(*character);
+            format!("l’URL contient un caractère invisible (U+{code:04X}) : tapez-la, ou copiez-la à nouveau")
+        }
+        UrlError::HtmlEntity { entity, character } => {
+            format!("l’URL contient {entity}, comme le HTML écrit {character} : écrivez {character} à la place")
+        }
+        UrlError::Quoted(character) => {
+            format!("l’URL contient {character}, qu’aucune URL ne contient : enlevez ce qui n’en fait pas partie")
+        }
         UrlError::TooLong { bytes } => format!("l’URL a {bytes} octets : 2048 au plus sont permis"),
         UrlError::WrongScheme(scheme) => format!("le schéma {scheme}: n’est pas permis : utilisez https://"),
         UrlError::PlainHttp => "le schéma http:// n’est pas permis : utilisez https://".to_owned(),

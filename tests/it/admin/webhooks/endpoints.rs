@@ -53,6 +53,8 @@ async fn a_url_that_nothing_is_sent_to_is_refused_in_words() {
         ("ftp://hooks.example.com/", "https://"),
         ("https://user:secret@hooks.example.com/", "password"),
         ("", "https://"),
+        ("https://hooks.example.com/a/\u{200b}", "U+200B"),
+        ("https://hooks.example.com/a?b=1&amp;c=2", "&amp;"),
     ] {
         for (method, path) in [("POST", ENDPOINTS.to_owned()), ("PATCH", path_of(&endpoint))] {
             let answer = desk.send(method, &path, &json!({"url": url})).await;
