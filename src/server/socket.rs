@@ -23,9 +23,9 @@ const UNSENT: u32 = 128 * 1024;
 /// The same for a client that takes a round in less than a quarter of a second: as much as the kernel would take anyway
 /// (`tcp_wmem`, 4 MiB by default). It is woken for less often, and does not keep the kernel's memory for long.
 const UNSENT_QUICK: u32 = u32::MAX;
-/// More than the kernels at both ends take for a program that reads nothing; and soon, for the client's kernel measures at the
-/// beginning how much room it needs.
-const ROUND: usize = 256 * 1024;
+/// More than the kernels at both ends take for a program that reads nothing (64 KiB there, up to 384 KiB here, if the piece
+/// is a whole pipe); and soon, for the client's kernel measures at the beginning how much room it needs.
+const ROUND: usize = 512 * 1024;
 const QUICK: Duration = Duration::from_millis(250);
 
 /// How quickly a client takes what is sent, round by round.

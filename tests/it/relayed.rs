@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio_rustls::rustls::version::TLS13;
 use webhook_assets::server::Certificate;
 use webhook_assets::telemetry::metrics::Metrics;
@@ -266,4 +267,52 @@ async fn answers_that_are_framed_otherwise_are_understood_too() {
     }
     bucket.play(&[Act::Chunked(503, "SlowDown"), Act::HintFirst], Act::Serve);
     assert!(download(&site).await.body == noise(LENGTH));
+}
+
+/// What the kernel holds at both ends of the downloads that pass through here, in bytes: what clients have not acknowledged,
+/// and what the store has sent and the gateway has not asked for (`local remote state tx_queue:rx_queue`, see proc(5)).
+#[cfg(target_os = "linux")]
+fn held_by_the_kernel(site: &Site, bucket: &Bucket) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let (gateway, store) =
+        (format!(":{:04X}", site.address.port()), format!(":{:04X}", bucket.address.port()));
+    let of_line = |line: &str| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let (unsent, unread) = columns[4].split_once(':').unwrap();
+        let queue = match (columns[1].ends_with(&gateway), columns[2].ends_with(&store)) {
+            (true, _) => unsent,
+            (_, true) => unread,
+            _ => "0",
+        };
+        usize::from_str_radix(queue, 16).unwrap()
+    };
+    table.lines().skip(1).map(of_line).sum()
+}
+
+/// Clients with the receive buffers that systems give them, which grow to megabytes: what these take before their program
+/// reads anything must not look like haste.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn slow_clients_cost_the_kernel_little() {
+    const CLIENTS: usize = 20;
+
+    let bucket = Bucket::holding(noise(8 << 20)).await;
+    let mut plan = plan_on(&bucket).await;
+    plan.server.stall_timeout = Duration::from_secs(60);
+    let site = plan.start().await;
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut client = TcpStream::connect(site.address).await.unwrap();
+        client.write_all(request_head("GET", &site.recording(), &[], b"").as_bytes()).await.unwrap();
+        clients.push(client);
+    }
+    let mut piece = vec![0; 5_000];
+    for _ in 0..12 {
+        for client in &mut clients {
+            client.read_exact(&mut piece).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    let each = held_by_the_kernel(&site, &bucket) / CLIENTS;
+    assert!(each < 1_200_000, "{each} bytes for each client");
 }

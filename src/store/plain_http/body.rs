@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -19,6 +20,16 @@ use crate::store::pipe::Pipe;
 
 /// How much is read at a time, in bytes.
 const CHUNK: u64 = 128 * 1024;
+
+/// How much the kernel moves at a time in the beginning, in bytes. It opens the store's window to twice what is taken in a
+/// round trip; before the client has shown that it takes as much, that is memory for nothing.
+const CAUTIOUS: u64 = 64 * 1024;
+const BEGINNING: u64 = 256 * 1024;
+
+/// A client that takes no more of a body for this long is slow: the kernel then keeps no more than `SLOW_WINDOW` bytes of
+/// what the store sends. A quick client's window grows with the distance of the store, up to megabytes.
+const SLOW: Duration = Duration::from_millis(100);
+const SLOW_WINDOW: usize = 64 * 1024;
 
 /// A body that is read.
 #[derive(Debug)]
@@ -37,6 +48,9 @@ struct Rest {
     /// How many bytes follow on the connection. Without one, they are lost, or there are none.
     left: u64,
     connection: Option<Connection>,
+    /// How many bytes were taken from the connection, and when the last of them.
+    taken: u64,
+    taken_at: Option<Instant>,
 }
 
 impl Arriving {
@@ -47,7 +61,7 @@ impl Arriving {
             connection.give_back();
             return HttpResponse::new(start.into());
         }
-        let tap = Tap(Arc::new(Mutex::new(Rest { start, left, connection: Some(connection) })));
+        let tap = Tap(Arc::new(Mutex::new(Rest::of(start, left, connection))));
         let mut answer = HttpResponse::new(HttpResponseBody::new(Self(tap.clone())));
         answer.extensions_mut().insert(tap);
         answer
@@ -93,10 +107,12 @@ impl Tap {
     /// If the connection breaks, or ends before the body does.
     pub(in crate::store) async fn fill(&self, pipe: &Pipe) -> io::Result<usize> {
         poll_fn(|cx| {
-            self.rest().poll_take(cx, |cx, stream, left| {
+            let mut rest = self.rest();
+            let most = if rest.taken < BEGINNING { CAUTIOUS } else { u64::MAX };
+            rest.poll_take(cx, |cx, stream, left| {
                 loop {
                     std::task::ready!(stream.poll_read_ready(cx))?;
-                    match pipe.fill(stream, left) {
+                    match pipe.fill(stream, left.min(most)) {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                         filled => return Poll::Ready(filled),
                     }
@@ -108,6 +124,10 @@ impl Tap {
 }
 
 impl Rest {
+    fn of(start: Bytes, left: u64, connection: Connection) -> Self {
+        Self { start, left, connection: Some(connection), taken: 0, taken_at: None }
+    }
+
     fn owed(&self) -> u64 {
         self.start.len() as u64 + self.left
     }
@@ -139,6 +159,7 @@ impl Rest {
         cx: &mut Context<'_>,
         take: impl FnOnce(&mut Context<'_>, &mut TcpStream, u64) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
+        self.bound_the_window();
         let taken = match &mut self.connection {
             Some(connection) => std::task::ready!(take(cx, &mut connection.stream, self.left)),
             None => Ok(0),
@@ -150,10 +171,22 @@ impl Rest {
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
         self.left = self.left.saturating_sub(count as u64);
+        self.taken += count as u64;
+        self.taken_at = Some(Instant::now());
         match connection {
             Some(connection) if self.left == 0 => connection.give_back(),
             other => self.connection = other,
         }
         Poll::Ready(Ok(count))
+    }
+
+    /// Of what a slow client has not asked for yet, the kernel is to keep little. Asked once after each pause: a store that
+    /// is slower than the client says nothing about the client.
+    fn bound_the_window(&mut self) {
+        let Some(at) = self.taken_at.take() else { return };
+        if let Some(connection) = self.connection.as_ref().filter(|_| at.elapsed() > SLOW) {
+            // A window that cannot be bounded costs memory, no more.
+            let _ = socket2::SockRef::from(&connection.stream).set_recv_buffer_size(SLOW_WINDOW);
+        }
     }
 }
