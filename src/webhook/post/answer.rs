@@ -25,7 +25,7 @@ pub struct Answer {
     pub allow_from_pages: Option<String>,
     /// Whether Cloudflare answered in the receiver's place, with a riddle for browsers (`cf-mitigated: challenge`).
     pub challenged: bool,
-    /// How the body begins, as text: control characters and broken UTF-8 are replaced by `\u{FFFD}`.
+    /// How the body begins, as text: control characters are replaced by `\u{FFFD}`. Empty if it is no text.
     pub excerpt: String,
 }
 
@@ -36,7 +36,7 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8], longest: usize) -> Self {
+    pub(super) fn read(status: StatusCode, headers: &HeaderMap, excerpt: String) -> Self {
         let field = |name: &HeaderName| headers.get(name).map(|value| shown(value.as_bytes(), LONGEST_FIELD));
         let challenged = headers.get("cf-mitigated").is_some_and(|value| value == "challenge");
         Self {
@@ -47,7 +47,7 @@ impl Answer {
             allow: field(&ALLOW),
             allow_from_pages: field(&ACCESS_CONTROL_ALLOW_METHODS),
             challenged,
-            excerpt: shown(body, longest),
+            excerpt,
         }
     }
 }
@@ -63,7 +63,7 @@ fn retry_after(text: &str, date: Option<&str>) -> Option<Duration> {
 }
 
 /// At most `longest` bytes of text, cut between characters.
-fn shown(bytes: &[u8], longest: usize) -> String {
+pub(super) fn shown(bytes: &[u8], longest: usize) -> String {
     let bytes = bytes.get(..longest).unwrap_or(bytes);
     // A character that the cut went through is left out rather than replaced.
     let whole = match std::str::from_utf8(bytes) {
@@ -82,7 +82,7 @@ fn shown(bytes: &[u8], longest: usize) -> String {
 fn is_harmless(c: char) -> bool {
     matches!(c, '\n' | '\t' | '\r')
         || !(c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::Uri;
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -24,6 +23,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tower_service::Service;
 
 use super::error::{Phase, PostError};
+use super::status_line::StatusReader;
 use crate::webhook::network::{AllowedNetworks, check_address};
 
 /// An address that has not answered after this long gets company from the next (RFC 8305 §5 recommends 250 ms).
@@ -113,7 +113,7 @@ pub(super) struct Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<Box<dyn Wire>>;
+    type Response = TokioIo<StatusReader<Box<dyn Wire>>>;
     type Error = PostError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, PostError>> + Send>>;
 
@@ -127,7 +127,10 @@ impl Service<Uri> for Connector {
         Box::pin(async move {
             let opened = connector.open(&target, &progress);
             match tokio::time::timeout(connector.deadline, opened).await {
-                Ok(opened) => opened.inspect(|_| progress.reach(Phase::Answer)).map(TokioIo::new),
+                Ok(opened) => {
+                    let opened = opened.inspect(|_| progress.reach(Phase::Answer));
+                    opened.map(|wire| TokioIo::new(StatusReader::new(wire)))
+                }
                 Err(_) => Err(PostError::TimedOut { phase: progress.phase(), after: connector.deadline }),
             }
         })
@@ -210,9 +213,3 @@ fn telling(before: Option<PostError>, now: PostError) -> Option<PostError> {
 pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
-
-impl Connection for Box<dyn Wire> {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}

@@ -1,0 +1,148 @@
+//! Remembers the status that a receiver's answer began with. Where hyper cannot read the rest of its head, the status
+//! still says whether the receiver took the webhook.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::task::{Context, Poll};
+
+use http::{Extensions, HeaderMap, StatusCode};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::answer::Answer;
+
+/// Enough for `HTTP/1.1 200` with some spaces too many.
+const LONGEST: usize = 24;
+
+/// The status that the latest answer on a connection began with; 0 if there is none yet.
+#[derive(Debug, Clone, Default)]
+struct LatestStatus(Arc<AtomicU16>);
+
+/// A connection that reads along where answers begin.
+pub(super) struct StatusReader<S> {
+    stream: S,
+    /// The answer's first bytes.
+    begin: Vec<u8>,
+    latest: LatestStatus,
+}
+
+impl<S> StatusReader<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, begin: Vec::with_capacity(LONGEST), latest: LatestStatus::default() }
+    }
+
+    /// What is read from now on belongs to the answer to another request.
+    fn begin_anew(&mut self) {
+        self.begin.clear();
+        self.latest.0.store(0, Ordering::Relaxed);
+    }
+
+    fn note(&mut self, bytes: &[u8]) {
+        let missing = LONGEST.saturating_sub(self.begin.len());
+        if missing == 0 || bytes.is_empty() {
+            return;
+        }
+        self.begin.extend_from_slice(bytes.get(..missing).unwrap_or(bytes));
+        if let Some(status) = status_of(&self.begin) {
+            self.latest.0.store(status, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<S> Connection for StatusReader<S> {
+    fn connected(&self) -> Connected {
+        Connected::new().extra(self.latest.clone())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for StatusReader<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.note(buf.filled().get(before..).unwrap_or_default());
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for StatusReader<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.begin_anew();
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.begin_anew();
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// The answer whose head hyper could not read, if it began with a final status. Its other fields and its body are lost.
+/// An answer that broke off is none: only one that is there and cannot be read.
+pub(super) fn answer_behind(error: &legacy::Error) -> Option<Answer> {
+    let hyper = std::error::Error::source(error)?.downcast_ref::<hyper::Error>()?;
+    if !hyper.is_parse() {
+        return None;
+    }
+    let mut extras = Extensions::new();
+    error.connect_info()?.get_extras(&mut extras);
+    let status = extras.get::<LatestStatus>()?.0.load(Ordering::Relaxed);
+    let status = StatusCode::from_u16(status).ok().filter(|status| !status.is_informational())?;
+    Some(Answer::read(status, &HeaderMap::new(), String::new()))
+}
+
+/// The status of a line like `HTTP/1.1 200 OK` (RFC 9112 §4), also of one with spaces too many or no reason.
+fn status_of(line: &[u8]) -> Option<u16> {
+    let rest = line.strip_prefix(b"HTTP/")?;
+    let version = rest.iter().take_while(|b| b.is_ascii_digit() || **b == b'.').count();
+    let rest = rest.get(version..)?.trim_ascii_start();
+    let (digits, behind) = rest.split_at_checked(3)?;
+    let ends = behind.first().is_some_and(|b| !b.is_ascii_digit());
+    let digits = std::str::from_utf8(digits).ok()?;
+    (version > 0 && ends && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_read_from_what_looks_like_a_status_line_alone() {
+        for line in ["HTTP/1.1 200 OK", "HTTP/1.0 200\r\n", "HTTP/1.1   200 \r", "HTTP/2 200\n"] {
+            assert_eq!(status_of(line.as_bytes()), Some(200), "{line}");
+        }
+        for line in [
+            "",
+            "HTTP/1.1 20",
+            "HTTP/1.1 200",
+            "HTTP/1.1 2000 ",
+            "HTTP/ 200 ",
+            "SSH-2.0 200 ",
+            "HTTP/1.1 -20 ",
+        ] {
+            assert_eq!(status_of(line.as_bytes()), None, "{line}");
+        }
+    }
+}
