@@ -149,6 +149,9 @@ mod tests {
         let closing = "HEAD / HTTP/1.1\r\nconnection: Close\r\nhost: a\r\n\r\n";
         assert_eq!(read(closing), Some((true, true, closing.len())));
         assert!(read("GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n").is_some());
+        for host in ["127.0.0.1:47180", "[::1]:47180", "a.example.", "A_B:65535"] {
+            assert!(read(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).is_some(), "{host}");
+        }
     }
 
     #[test]
@@ -197,7 +200,7 @@ mod tests {
         ] {
             assert_eq!(read(&other), None, "{other:?}");
         }
-        for host in ["", "a b", "u@h", "a:99999", "[::1]", "a/b"] {
+        for host in ["", "a b", "u@h", "a:99999", "[::1", "[::1]x", "[]", "a/b", "a:123456"] {
             assert_eq!(read(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")), None, "{host:?}");
         }
     }

@@ -161,14 +161,36 @@ fn valid_host(host: &HeaderValue) -> Result<(), Refused> {
     if !port_fits || text.contains('@') || authority.host().is_empty() { Err(Refused::Host) } else { Ok(()) }
 }
 
-/// What nearly every Host is: letters, digits, dots and dashes, and perhaps a port of up to four digits. The others are
-/// looked at more closely.
+/// What nearly every Host is: letters, digits, dots, dashes and underscores, or an IPv6 address in brackets, and perhaps a
+/// port. The others are looked at more closely.
 pub(super) fn is_name_and_port(host: &[u8]) -> bool {
-    let colon = host.iter().position(|byte| *byte == b':').unwrap_or(host.len());
-    let (name, port) = host.split_at(colon);
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
-    let port_fits = port.is_empty() || (port.len() <= 5 && port.iter().skip(1).all(u8::is_ascii_digit));
-    !name.is_empty() && name.iter().all(plain) && port_fits
+    let is_literal = host.first() == Some(&b'[');
+    let end = if is_literal { b']' } else { b':' };
+    let end = host.iter().position(|byte| *byte == end).map_or(host.len(), |at| at + usize::from(is_literal));
+    let (name, port) = host.split_at(end);
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    let name_fits = match name {
+        [b'[', address @ .., b']'] => is_ipv6(address),
+        name => !name.is_empty() && name.iter().all(is_plain),
+    };
+    name_fits && port_fits(port)
+}
+
+fn is_ipv6(address: &[u8]) -> bool {
+    std::str::from_utf8(address).is_ok_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
+}
+
+/// Nothing, or a colon and perhaps the number of a port.
+fn port_fits(port: &[u8]) -> bool {
+    match port {
+        [] | [b':'] => true,
+        // What has four digits is a port.
+        [b':', digits @ ..] if digits.len() <= 4 => digits.iter().all(u8::is_ascii_digit),
+        [b':', digits @ ..] if digits.len() == 5 && digits.iter().all(u8::is_ascii_digit) => {
+            digits <= &b"65535"[..]
+        }
+        _ => false,
+    }
 }
 
 /// Transfer-Encoding beside Content-Length is how requests are smuggled (RFC 9112 §6.1).
@@ -195,8 +217,35 @@ mod tests {
         for good in ["", "a", "a.example", "a.example:80", "127.0.0.1:8080", "[::1]", "[::1]:80", "a:"] {
             assert!(host(good), "{good}");
         }
-        for bad in ["a b", "u@h", "a/b", "a:b", "a:99999", "http://a", "a,b c", ":80", "[::1"] {
+        for good in [
+            "127.0.0.1:47180",
+            "a.example.:65535",
+            "A_b.Example",
+            "[::1]:47180",
+            "[2001:DB8::1]",
+            "[::1]:",
+            "a:00080",
+        ] {
+            assert!(is_name_and_port(good.as_bytes()) && host(good), "{good} takes the long way");
+        }
+        let bad = [
+            "a b",
+            "u@h",
+            "a/b",
+            "a:b",
+            "a:99999",
+            "http://a",
+            "a,b c",
+            ":80",
+            "[::1",
+            "a:65536",
+            "[::1]:65536",
+        ];
+        for bad in bad {
             assert!(!host(bad), "{bad}");
+        }
+        for odd in bad.iter().chain(&["[::1]x", "[]", "[g::1]:80", "[::1]80", "[fe80::1%25a]"]) {
+            assert!(!is_name_and_port(odd.as_bytes()), "{odd} takes the fast path");
         }
     }
 
