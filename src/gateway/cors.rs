@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap,
-    HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
 };
 
 use crate::signed_url::BaseUrl;
@@ -18,6 +18,8 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
 const ALLOWED_FIELDS: HeaderValue = HeaderValue::from_static(
     "Range, If-Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, Cache-Control",
 );
+/// More than any page with its tracing scripts asks for, in bytes.
+const LONGEST_LIST: usize = 4_096;
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 /// A day, in seconds; browsers keep it for two hours at most.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
@@ -95,9 +97,28 @@ impl Cors {
         Permission {
             varies: self.is_for_some(),
             allowed,
-            preflight: request.keys().any(|name| *name == ACCESS_CONTROL_REQUEST_METHOD),
+            preflight: request
+                .keys()
+                .any(|name| *name == ACCESS_CONTROL_REQUEST_METHOD)
+                .then(|| wished_fields(request).unwrap_or(ALLOWED_FIELDS)),
         }
     }
+}
+
+/// The header fields that a page wants to send, if they are a list of names (Fetch Standard, "CORS-preflight request").
+/// Scripts that trace or sign add their own to each request. A link is its whole permission, and no cookie is involved, so
+/// a field gives a page nothing: all of them are allowed. (Browsers do not take `*` for `Authorization`.)
+fn wished_fields(request: &HeaderMap) -> Option<HeaderValue> {
+    let mut wished = String::new();
+    for line in request.get_all(ACCESS_CONTROL_REQUEST_HEADERS) {
+        for name in line.to_str().ok()?.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            HeaderName::from_bytes(name.as_bytes()).ok()?;
+            wished.push_str(if wished.is_empty() { "" } else { ", " });
+            wished.push_str(name);
+        }
+    }
+    let fits = !wished.is_empty() && wished.len() <= LONGEST_LIST;
+    HeaderValue::try_from(wished).ok().filter(|_| fits)
 }
 
 /// What the page that asks may do.
@@ -105,7 +126,8 @@ impl Cors {
 pub(super) struct Permission {
     varies: bool,
     allowed: Option<HeaderValue>,
-    preflight: bool,
+    /// The header fields that it may send, if that is asked.
+    preflight: Option<HeaderValue>,
 }
 
 impl Permission {
@@ -114,11 +136,14 @@ impl Permission {
         if self.varies {
             response.append(VARY, HeaderValue::from_static("Origin"));
         }
+        if self.preflight.is_some() {
+            response.append(VARY, HeaderValue::from_static("Access-Control-Request-Headers"));
+        }
         let Some(allowed) = &self.allowed else { return };
         response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed.clone());
-        if self.preflight {
+        if let Some(fields) = &self.preflight {
             response.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-            response.insert(ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_FIELDS);
+            response.insert(ACCESS_CONTROL_ALLOW_HEADERS, fields.clone());
             response.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
         } else {
             response.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
