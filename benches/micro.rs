@@ -163,6 +163,7 @@ fn gateway_config() -> gateway::Config {
         longest_lifetime: DAY,
         allowed_origins: AllowedOrigins::Any,
         requests_in_flight: 1_000,
+        requests_per_address: None,
         retry_after: Duration::from_secs(5),
     }
 }

@@ -258,6 +258,7 @@ impl Server {
             .env("WEBHOOK_ASSETS_SERVER_CONNECTIONS", &room)
             .env("WEBHOOK_ASSETS_SERVER_CONNECTIONS_PER_ADDRESS", &room)
             .env("WEBHOOK_ASSETS_GATEWAY_REQUESTS_IN_FLIGHT", &room)
+            .env("WEBHOOK_ASSETS_GATEWAY_REQUESTS_PER_ADDRESS", &room)
             .env("WEBHOOK_ASSETS_SERVER_STALL_TIMEOUT", format!("{}s", STALL_TIMEOUT.as_secs()))
             .stdout(Stdio::piped())
             .spawn()

@@ -66,7 +66,7 @@ class Growth:
     def measure(self, targets, length, connections=64, cores=1, keys=1, status=200, requests=None):
         keyring = self.keyring(keys)
         # Open files are shared by connections and downloads: 20,000 are enough for 10,000 connections then.
-        options = {"LONGEST_LIFETIME": "24h", "GATEWAY_REQUESTS_IN_FLIGHT": "4096"}
+        options = {"LONGEST_LIFETIME": "24h", "GATEWAY_REQUESTS_IN_FLIGHT": "4096", "GATEWAY_REQUESTS_PER_ADDRESS": "4096"}
         server = Ours(self.folder, threads=cores, keys=keyring, options=options)
         # On two CPUs the second core shares its CPU with the client.
         cpus = {SERVER_CPU, CLIENT_CPU} if cores > 1 else {SERVER_CPU}

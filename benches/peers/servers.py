@@ -248,6 +248,7 @@ class Ours(Server):
             "SERVER_CONNECTIONS": str(ROOM),
             "SERVER_CONNECTIONS_PER_ADDRESS": str(ROOM),
             "GATEWAY_REQUESTS_IN_FLIGHT": str(ROOM),
+            "GATEWAY_REQUESTS_PER_ADDRESS": str(ROOM),
         }
         if self.tls:
             settings |= {"TLS_CERTIFICATE": f"{self.folder.path}/tls.pem", "TLS_KEY": f"{self.folder.path}/tls.key"}

@@ -117,6 +117,7 @@ async fn serve(keyring: Keyring) -> SocketAddr {
         longest_lifetime: Duration::from_secs(86_400),
         allowed_origins: AllowedOrigins::Any,
         requests_in_flight: 1_000,
+        requests_per_address: None,
         retry_after: second,
     };
     let server = server::Config {
@@ -126,7 +127,7 @@ async fn serve(keyring: Keyring) -> SocketAddr {
         slowest_client: 1_024,
         stall_timeout: second,
         connections: 1_000,
-        connections_per_address: 1_000,
+        connections_per_address: None,
         http2_resets: 20,
         trusted_proxies: server::Networks::default(),
         proxy_protocol: false,

@@ -72,7 +72,7 @@ impl Config {
     pub fn of_admin_connections(&self) -> crate::server::Config {
         crate::server::Config {
             connections: self.admin_connections,
-            connections_per_address: self.admin_connections,
+            connections_per_address: Some(self.admin_connections),
             trusted_proxies: crate::server::Networks::default(),
             proxy_protocol: false,
             client_header: None,
@@ -153,6 +153,7 @@ impl Sources {
                 longest_lifetime,
                 allowed_origins: reader.get::<gateway::AllowedOrigins>("gateway.allowed_origins")?,
                 requests_in_flight: reader.get("gateway.requests_in_flight")?,
+                requests_per_address: reader.optional("gateway.requests_per_address")?,
                 retry_after: reader.get("gateway.retry_after")?,
             },
             threads: server::read_threads(&reader)?,

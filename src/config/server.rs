@@ -29,7 +29,7 @@ pub(super) fn read(reader: &Reader) -> Result<server::Config, SettingError> {
         slowest_client: reader.get("server.slowest_client")?,
         stall_timeout: reader.get("server.stall_timeout")?,
         connections: reader.get("server.connections")?,
-        connections_per_address: reader.get("server.connections_per_address")?,
+        connections_per_address: reader.optional("server.connections_per_address")?,
         longest_target: reader.get("server.longest_target")?,
         longest_head: reader.get("server.longest_head")?,
         connection_buffer,

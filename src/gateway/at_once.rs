@@ -119,7 +119,7 @@ impl Gateway {
         };
         let (audited, mut record) = (parts.told.begin_audit().ok()?, self.record_of(asked));
         // There must be room for another request, though only what is not on its way at once keeps it.
-        if parts.in_flight.available_permits() == 0 {
+        if !parts.in_flight.has_room() {
             return None;
         }
         record.granted(grant);
@@ -138,14 +138,14 @@ impl Gateway {
                     return Some(Body::none());
                 }
                 // Once some of it has gone, there is no way back.
-                let place = Arc::clone(&parts.in_flight).try_acquire_owned().ok();
-                if place.is_none() && gone.is_none() {
+                let permit = parts.in_flight.enter(client.share()).ok();
+                if permit.is_none() && gone.is_none() {
                     return None;
                 }
                 let status = record.status;
                 let mut tracker = Tracker::new(record, &parts.told, Some(client.patience.clone()), None);
                 tracker.audit(audited);
-                tracker.hold(place);
+                tracker.hold(permit);
                 tracker.answered(status, "ok");
                 let body = Body::of_file(held.slice(&range), files, true).tracked(tracker);
                 Some(body.behind(gone.unwrap_or_default()))

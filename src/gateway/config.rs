@@ -15,6 +15,8 @@ pub struct Config {
     pub allowed_origins: AllowedOrigins,
     /// How many requests with a good link may be in flight; more are answered 503 at once.
     pub requests_in_flight: usize,
+    /// How many of these one address (IPv6: one /64) may have. Without it, as many as are free.
+    pub requests_per_address: Option<usize>,
     /// What `Retry-After` says on a 503.
     pub retry_after: Duration,
 }

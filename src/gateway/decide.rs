@@ -14,6 +14,7 @@ use super::encoding::{Coding, Pieces};
 use super::precondition::{Preconditions, Verdict};
 use super::range::{self, Wanted};
 use crate::clock::UnixSeconds;
+use crate::server::LimitReached;
 use crate::signed_url::{Denial, Grant};
 use crate::store::{Chunks, Held, HeldBytes, Meta, Object, Span, Store, StoreError, Version};
 
@@ -28,7 +29,8 @@ pub(super) enum Outcome {
     MethodNotAllowed,
     Options,
     Denied(Denial),
-    Busy,
+    /// Too many are in flight: of all, or of the client's address.
+    Busy(LimitReached),
     /// It would have to be recorded, and cannot be.
     Unrecorded,
     NotFound(Grant),

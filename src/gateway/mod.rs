@@ -22,7 +22,7 @@ pub use body::{Body, BrokenOff};
 pub use config::Config;
 pub use cors::{AllowedOrigins, BadOrigin};
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,12 +31,12 @@ use bytes::Bytes;
 use http::header::{HeaderValue, RANGE, USER_AGENT};
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use crate::AssetKind;
 use crate::clock::{Clock, Moment, UnixSeconds};
 use crate::keys::KeyringInForce;
-use crate::server::{Answer, Arrival, Bodies, Client, Files, Handler, Head, Patience, PlainRequest};
+use crate::server::{Answer, Arrival, Bodies, Client, Files, Handler, Head, Limiter, Patience, PlainRequest};
 use crate::signed_url::{Denial, Grant, Verifier};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
@@ -61,7 +61,7 @@ struct Parts {
     clock: Arc<dyn Clock>,
     store: Store,
     cors: Cors,
-    in_flight: Arc<Semaphore>,
+    in_flight: Limiter,
     retry_after: Duration,
     told: Arc<Told>,
     /// What was last said of a bad signature; another thread's words are as good.
@@ -85,7 +85,7 @@ impl Gateway {
             clock,
             store,
             cors: Cors::new(config.allowed_origins.clone()),
-            in_flight: Arc::new(Semaphore::new(config.requests_in_flight)),
+            in_flight: Limiter::new(config.requests_in_flight, config.requests_per_address),
             retry_after: config.retry_after,
             told: Arc::new(Told { metrics, records: Records::default(), downloads: None }),
             said: Arc::default(),
@@ -144,12 +144,13 @@ impl Gateway {
     }
 
     fn answer(&self, request: Request<Incoming>, client: Client) -> Answer<Body> {
-        let (Client { address, patience, files }, arrived) = (client, Moment::now());
+        let (share, arrived) = (client.share(), Moment::now());
+        let Client { address, patience, files, .. } = client;
         let tracker = self.track(&request, address, arrived, Some(patience));
         let now = self.0.clock.at(&arrived);
         let outcome = match route::route(&request, &self.0.prefix) {
             Route::Asset { kind, id } => match self.verify(&request, kind, id, now) {
-                Ok(grant) => return self.open(request, grant, files, tracker, now),
+                Ok(grant) => return self.open(request, grant, (files, share), tracker, now),
                 Err(denial) => Outcome::Denied(denial),
             },
             Route::Options => Outcome::Options,
@@ -170,13 +171,13 @@ impl Gateway {
         verifier.verify(&keyring.load(), kind, id, request.uri().query().unwrap_or_default(), now)
     }
 
-    /// Takes a place among the requests in flight and opens the object: at once if it is at hand, or else by asking the
+    /// Takes a permit for a request in flight, of the share of the client's address, and opens the object: at once if it is at hand, or else by asking the
     /// store.
     fn open(
         &self,
         request: Request<Incoming>,
         grant: Grant,
-        files: Option<Files>,
+        (files, share): (Option<Files>, Option<IpAddr>),
         mut tracker: Box<Tracker>,
         now: UnixSeconds,
     ) -> Answer<Body> {
@@ -186,10 +187,10 @@ impl Gateway {
         if tracker.begin_audit().is_err() {
             return Answer::Ready(respond.to(Outcome::Unrecorded, tracker, now));
         }
-        let Ok(place) = Arc::clone(&self.0.in_flight).try_acquire_owned() else {
-            return Answer::Ready(respond.to(Outcome::Busy, tracker, now));
-        };
-        tracker.hold(Some(place));
+        match self.0.in_flight.enter(share) {
+            Ok(permit) => tracker.hold(Some(permit)),
+            Err(limit) => return Answer::Ready(respond.to(Outcome::Busy(limit), tracker, now)),
+        }
         let trace = tracker.trace().cloned();
         // Whoever traces wants to see that the store was asked.
         let asked = match asked.at_once(self.0.store_at_hand(trace.is_none())) {

@@ -22,7 +22,7 @@ use super::tracker::Tracker;
 use crate::asset::{AssetKind, AssetRef};
 use crate::clock::UnixSeconds;
 use crate::problem::Problem;
-use crate::server::Files;
+use crate::server::{Files, LimitReached};
 use crate::store::{Held, HeldBytes, Meta, StoreError};
 
 /// `Cache-Control`, but for the seconds.
@@ -215,7 +215,7 @@ impl Respond {
     }
 
     fn problem(&mut self, outcome: &Outcome, now: UnixSeconds) -> (StatusCode, Body) {
-        let retry = matches!(outcome, Outcome::Busy | Outcome::Unrecorded)
+        let retry = matches!(outcome, Outcome::Busy(_) | Outcome::Unrecorded)
             || matches!(outcome, Outcome::StoreFailed(error) if status_of(error) == StatusCode::SERVICE_UNAVAILABLE);
         let headers = &mut self.headers;
         if retry {
@@ -279,7 +279,14 @@ fn problem_document(outcome: &Outcome, now: UnixSeconds) -> Problem {
                 "The range lies outside the object, which has {size} bytes. It may be downloaded already."
             ),
         ),
-        Outcome::Busy => Problem::new(
+        Outcome::Busy(LimitReached::Address) => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_requests_from_address",
+            "Too many downloads from your address",
+            "Your address has as many downloads in flight as one may have while others are served. The link stays good: let \
+                 some of them end, and try again after the seconds in Retry-After.",
+        ),
+        Outcome::Busy(LimitReached::Total) => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too_many_requests_in_flight",
             "Busy",
@@ -313,7 +320,9 @@ pub(super) fn refused(
     mut tracker: Box<Tracker>,
 ) -> Response<Body> {
     common(response.headers_mut(), cors);
-    tracker.answered(response.status(), "malformed_request");
+    let overloaded = response.status() == StatusCode::SERVICE_UNAVAILABLE;
+    tracker
+        .answered(response.status(), if overloaded { "too_many_from_address" } else { "malformed_request" });
     let body = if response.body().is_empty() { |_| Body::none() } else { Body::from };
     response.map(body).map(|body| body.tracked(tracker))
 }
@@ -367,7 +376,8 @@ fn word_for(outcome: &Outcome) -> &'static str {
         Outcome::MethodNotAllowed => "method_not_allowed",
         Outcome::Options => "options",
         Outcome::Denied(denial) => denial.reason(),
-        Outcome::Busy => "busy",
+        Outcome::Busy(LimitReached::Total) => "busy",
+        Outcome::Busy(LimitReached::Address) => "too_many_from_address",
         Outcome::Unrecorded => "unrecorded",
         Outcome::NotFound(_) => "not_found",
         Outcome::StoreFailed(error) => match error.reason() {

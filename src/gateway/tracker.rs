@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
-use crate::server::{Escort, Patience};
+use crate::server::{Escort, Patience, Permit};
 use crate::signed_url::{Denial, Grant};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Trace;
@@ -49,7 +49,7 @@ pub(super) struct Tracker {
     record: AccessRecord<'static>,
     told: Arc<Told>,
     /// Given back when the body ends.
-    place: Option<OwnedSemaphorePermit>,
+    permit: Option<Permit>,
     patience: Option<Patience>,
     /// Room for the audit's record.
     audited: Option<Place>,
@@ -66,7 +66,7 @@ impl Tracker {
     ) -> Box<Self> {
         told.metrics.enters();
         let (record, told) = (record.kept(), Arc::clone(told));
-        Box::new(Self { record, told, place: None, patience, audited: None, trace })
+        Box::new(Self { record, told, permit: None, patience, audited: None, trace })
     }
 
     /// What is known of it so far.
@@ -129,9 +129,9 @@ impl Tracker {
         self.record.denied(denial);
     }
 
-    /// Keeps a place among the requests in flight.
-    pub(super) fn hold(&mut self, place: Option<OwnedSemaphorePermit>) {
-        self.place = place;
+    /// Keeps the permit of a request in flight.
+    pub(super) fn hold(&mut self, permit: Option<Permit>) {
+        self.permit = permit;
     }
 
     /// The head of the answer is ready.

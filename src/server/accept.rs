@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,13 +15,13 @@ use http::{HeaderValue, Response, StatusCode};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep};
 
+use super::limiter::Limiter;
 use crate::problem::Problem;
 use crate::tasks::{self, Task};
 
-/// How many may be told at once that there is no room; more are not told.
+/// How many may be told at once that there is no room; more are not told, nor an address that has more than its share.
 const TOLD_AT_ONCE: usize = 64;
 
 /// How long they have to hear it.
@@ -164,38 +164,38 @@ fn accept(listener: &std::net::TcpListener) -> io::Result<(std::net::TcpStream, 
 /// Answers those for whom there is no room.
 #[derive(Debug, Clone)]
 pub(super) struct Usher {
-    told: Arc<Semaphore>,
+    told: Limiter,
 }
 
 impl Usher {
     pub(super) fn new() -> Self {
-        Self { told: Arc::new(Semaphore::new(TOLD_AT_ONCE)) }
+        Self { told: Limiter::new(TOLD_AT_ONCE, None) }
     }
 
     /// Says so to whoever speaks plain HTTP, at once and without reading the request.
-    pub(super) fn no_room(&self, stream: std::net::TcpStream) {
-        self.tell(stream, &wire(&crowded()));
+    pub(super) fn no_room(&self, stream: std::net::TcpStream, peer: IpAddr) {
+        self.tell(stream, peer, &wire(&crowded()));
     }
 
     /// Says so to whoever speaks plain HTTP where TLS is spoken.
-    pub(super) fn wants_tls(&self, stream: std::net::TcpStream) {
+    pub(super) fn wants_tls(&self, stream: std::net::TcpStream, peer: IpAddr) {
         let problem = Problem::new(
             StatusCode::BAD_REQUEST,
             "tls_expected",
             "HTTPS expected",
             "This port speaks HTTPS. Use the link as it is, with https:// at its beginning.",
         );
-        self.tell(stream, &wire(&problem.into_response()));
+        self.tell(stream, peer, &wire(&problem.into_response()));
     }
 
-    fn tell(&self, mut stream: std::net::TcpStream, words: &[u8]) {
-        let Ok(place) = Arc::clone(&self.told).try_acquire_owned() else { return };
+    fn tell(&self, mut stream: std::net::TcpStream, peer: IpAddr, words: &[u8]) {
+        let Ok(permit) = self.told.enter(Some(peer)) else { return };
         // A fresh connection's buffer has room for this.
         if !matches!(stream.write(words), Ok(written) if written == words.len()) {
             return;
         }
         tasks::spawn(Task::Connection, async move {
-            let _place = place;
+            let _permit = permit;
             // Closing with bytes unread resets the connection, and the answer may be lost with it (RFC 9112 §9.6).
             let leave = async {
                 let mut stream = TcpStream::from_std(stream)?;

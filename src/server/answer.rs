@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,8 +14,8 @@ use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 
-use super::crowd::Place;
 use super::files::Files;
+use super::limiter::Permit;
 use super::outlet::Outlet;
 use super::plain_request::PlainRequest;
 use super::streams::{Patience, Watched};
@@ -28,6 +28,8 @@ use crate::clock::Moment;
 pub struct Client {
     /// Where they are: behind trusted proxies, if there are any.
     pub address: SocketAddr,
+    /// Whether that is a trusted proxy, which has named nobody: what it asks for is many clients'.
+    pub is_proxy: bool,
     /// Whether the server's patience with them has ended.
     pub patience: Patience,
     /// If there is this, the body may hand over pieces of files.
@@ -37,7 +39,15 @@ pub struct Client {
 impl From<SocketAddr> for Client {
     /// A client there whom nobody watches.
     fn from(address: SocketAddr) -> Self {
-        Self { address, patience: Patience::default(), files: None }
+        Self { address, is_proxy: false, patience: Patience::default(), files: None }
+    }
+}
+
+impl Client {
+    /// The address whose share of what all clients have together its requests count for.
+    #[must_use]
+    pub fn share(&self) -> Option<IpAddr> {
+        (!self.is_proxy).then(|| self.address.ip())
     }
 }
 
@@ -120,14 +130,14 @@ pub(super) enum Answering<H: Handler> {
 pub(super) struct Watch {
     patience: Patience,
     in_flight: InFlight,
-    place: Option<Place>,
+    share: Option<Permit>,
     outlet: Option<Arc<Outlet>>,
 }
 
 impl Watch {
     fn over<B>(self, response: Response<B>) -> Response<Watched<B>> {
-        let Self { patience, in_flight, place, outlet } = self;
-        response.map(|body| patience.watch(body, in_flight, place, outlet))
+        let Self { patience, in_flight, share, outlet } = self;
+        response.map(|body| patience.watch(body, in_flight, share, outlet))
     }
 }
 
@@ -163,7 +173,7 @@ fn is_the_last(request: &Request<Incoming>) -> bool {
 
 impl<H: Handler> Connection<H> {
     /// Who makes a plain request, counted; `None` if there is no room for one more of theirs.
-    pub(super) fn client_of(&self, request: &PlainRequest<'_>) -> Option<(Cow<'_, Client>, Option<Place>)> {
+    pub(super) fn client_of(&self, request: &PlainRequest<'_>) -> Option<(Cow<'_, Client>, Option<Permit>)> {
         let (config, peer) = (&self.server.config, self.peer.address);
         let address = match config.client_header.filter(|_| config.trusted_proxies.contain(peer.ip())) {
             Some(header) => {
@@ -175,8 +185,9 @@ impl<H: Handler> Connection<H> {
         if address == peer {
             return Some((Cow::Borrowed(&self.peer), None));
         }
-        let place = self.server.enter_from(address).ok()?;
-        Some((Cow::Owned(Client { address, ..self.peer.clone() }), place))
+        let share = self.server.share_of(address.ip()).ok()?;
+        let is_proxy = config.trusted_proxies.contain(address.ip());
+        Some((Cow::Owned(Client { address, is_proxy, ..self.peer.clone() }), share))
     }
 
     fn answer(&self, request: Request<Incoming>) -> (Answer<H::Body>, Watch) {
@@ -189,19 +200,21 @@ impl<H: Handler> Connection<H> {
         let address =
             proxy::client_behind(peer, request.headers(), config.client_header, &config.trusted_proxies);
         // A proxy's connection is the proxy's; a request that it passes on is its client's.
-        let place = if address == peer { Ok(None) } else { server.enter_from(address) };
-        let client = Client { address, patience: patience.clone(), files: self.peer.files.clone() };
+        let share = if address == peer { Ok(None) } else { server.share_of(address.ip()) };
+        let is_proxy =
+            if address == peer { self.peer.is_proxy } else { config.trusted_proxies.contain(address.ip()) };
+        let client = Client { address, is_proxy, patience: patience.clone(), files: self.peer.files.clone() };
         let refuse = |request: &Request<Incoming>, refused: Response<Bytes>| {
             Answer::Ready(server.handler.refuse(request, address, refused))
         };
-        let (answer, place) = match (place, vet::vet(&request, config, H::BODIES)) {
-            (Ok(place), Ok(())) => (server.handler.answer(request, client), place),
-            (Ok(place), Err(refused)) => (refuse(&request, refused.into_response(&request)), place),
+        let (answer, share) = match (share, vet::vet(&request, config, H::BODIES)) {
+            (Ok(share), Ok(())) => (server.handler.answer(request, client), share),
+            (Ok(share), Err(refused)) => (refuse(&request, refused.into_response(&request)), share),
             (Err(_), _) => (refuse(&request, vet::without_body_for_head(&request, accept::crowded())), None),
         };
         if last && matches!(&answer, Answer::Ready(answer) if is_short(answer.body())) {
             self.signs.says_last();
         }
-        (answer, Watch { patience, in_flight, place, outlet: self.outlet.clone() })
+        (answer, Watch { patience, in_flight, share, outlet: self.outlet.clone() })
     }
 }

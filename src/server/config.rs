@@ -22,8 +22,8 @@ pub struct Config {
     pub stall_timeout: Duration,
     /// The most connections at once.
     pub connections: usize,
-    /// The most connections at once from one address (IPv6: one /64).
-    pub connections_per_address: usize,
+    /// The most connections at once from one address (IPv6: one /64). Without it, as many as are free.
+    pub connections_per_address: Option<usize>,
     /// The longest request target, in bytes; longer is 414.
     pub longest_target: usize,
     /// The most bytes of header fields; more is 431.

@@ -14,8 +14,8 @@ use tokio_util::io::poll_read_buf;
 
 use super::Handler;
 use super::answer::{Arrival, Connection, is_short};
-use super::crowd::Place;
 use super::head::{Head, Way};
+use super::limiter::Permit;
 use super::plain_request::PlainRequest;
 use super::vigil::InFlight;
 
@@ -74,7 +74,7 @@ struct Reply<B> {
     closes: bool,
     /// If a vigil is held.
     in_flight: Option<InFlight>,
-    _place: Option<Place>,
+    _share: Option<Permit>,
 }
 
 impl<S, H> Express<S, H>
@@ -154,16 +154,16 @@ where
         text.clear();
         text.reserve(HEAD);
         let answer = |request: &PlainRequest<'_>| {
-            let (client, place) = connection.client_of(request)?;
+            let (client, share) = connection.client_of(request)?;
             let closes = request.closes || *finishing;
             let stream = way.zip(stream.as_mut()).map(|(way, stream)| way(stream));
             let mut head = Head::on(stream, text, closes, arrival.at.second());
             let body = connection.server.handler.answer_at_once(request, &client, &arrival, &mut head);
             let is_left = body.is_none() && !head.is_under_way();
-            (!is_left).then(|| (body, place, closes, head.finish()))
+            (!is_left).then(|| (body, share, closes, head.finish()))
         };
         let limits = connection.server.head_limits();
-        let Some(((body, place, closes, sent), length)) = PlainRequest::read(received, limits, answer) else {
+        let Some(((body, share, closes, sent), length)) = PlainRequest::read(received, limits, answer) else {
             return Ok(None);
         };
         let (body, head_sent) = (body.ok_or_else(taken_back)?, sent?);
@@ -173,7 +173,7 @@ where
         }
         let in_flight = attended.then(|| connection.signs.begin());
         let (body, piece) = (Some(body), Bytes::new());
-        Ok(Some(Reply { body, head_sent, piece, closes, in_flight, _place: place }))
+        Ok(Some(Reply { body, head_sent, piece, closes, in_flight, _share: share }))
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {

@@ -4,11 +4,11 @@
 mod accept;
 mod answer;
 mod config;
-mod crowd;
 mod drain;
 mod express;
 mod files;
 mod head;
+mod limiter;
 mod networks;
 mod outlet;
 mod plain_request;
@@ -34,6 +34,7 @@ pub use config::{ClientHeader, Config};
 pub use drain::Drain;
 pub use files::{Escort, Files, PipeEnd};
 pub use head::Head;
+pub use limiter::{LimitReached, Limiter, Permit};
 pub use networks::Networks;
 pub use plain_request::{HeadLimits, PlainRequest};
 pub use proxy::{client_behind, judge_proxy_header};
@@ -43,7 +44,7 @@ pub use tls::{Certificate, TlsConfig, TlsError};
 pub use vet::Bodies;
 
 use std::iter;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -59,7 +60,6 @@ use crate::tasks::Task;
 use crate::telemetry::connections::Open;
 use crate::telemetry::metrics::Metrics;
 use accept::{Acceptor, Usher};
-use crowd::{Crowd, Full, Place};
 use resting::Resting;
 use speaking::Ended;
 use streams::Streams;
@@ -119,8 +119,9 @@ pub trait Handler: Clone + Send + Sync + 'static {
 
 /// That somebody is here, counted until this is dropped.
 struct Presence {
-    _place: Place,
-    from: Option<Place>,
+    _permit: Permit,
+    /// Of whom it speaks for, if that came out later.
+    share: Option<Permit>,
     _open: Option<Open>,
 }
 
@@ -134,7 +135,8 @@ pub struct Server<H> {
     drain: Drain,
     certificate: Option<Certificate>,
     metrics: Option<Metrics>,
-    crowd: Crowd,
+    /// How many are open.
+    open: Limiter,
     usher: Usher,
     /// Whether connections cannot be accepted at present.
     failing: Arc<accept::Failing>,
@@ -144,7 +146,7 @@ pub struct Server<H> {
 impl<H: Handler> Server<H> {
     /// A server that answers as `handler` does, until `drain` begins.
     pub fn new(config: Config, handler: H, drain: Drain) -> Self {
-        let crowd = Crowd::new(config.connections, config.connections_per_address);
+        let open = Limiter::new(config.connections, config.connections_per_address);
         Self {
             limits: Limits::from(&config),
             config,
@@ -152,7 +154,7 @@ impl<H: Handler> Server<H> {
             drain,
             certificate: None,
             metrics: None,
-            crowd,
+            open,
             usher: Usher::new(),
             failing: Arc::default(),
             news: None,
@@ -181,7 +183,7 @@ impl<H: Handler> Server<H> {
     fn changed(&self, news: Option<&mut watch::Receiver<Config>>) -> Option<Arc<Self>> {
         let news = news.filter(|news| news.has_changed().is_ok_and(|changed| changed))?;
         let config = news.borrow_and_update().clone();
-        self.crowd.resize(config.connections, config.connections_per_address);
+        self.open.resize(config.connections, config.connections_per_address);
         Some(Arc::new(Self { limits: Limits::from(&config), config, ..self.clone() }))
     }
 
@@ -224,12 +226,12 @@ impl<H: Handler> Server<H> {
     fn let_in(self: &Arc<Self>, stream: std::net::TcpStream, peer: SocketAddr, resting: &mut Resting<H>) {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let speaks = self.config.proxy_protocol && self.config.trusted_proxies.contain(peer.ip());
-        let (place, from) = match (self.crowd.enter(), self.enter_from(peer)) {
-            (Ok(place), Ok(from)) => (place, from),
-            (Err(full), _) | (_, Err(full)) => return self.no_room(stream, full),
+        let permit = match self.open.enter(self.counted(peer.ip())) {
+            Ok(permit) => permit,
+            Err(limit) => return self.no_room(stream, peer, limit),
         };
         let open = self.metrics.as_ref().map(|metrics| metrics.connections().open());
-        let presence = Presence { _place: place, from, _open: open };
+        let presence = Presence { _permit: permit, share: None, _open: open };
         match speaks {
             false => resting.welcome(self, stream, peer, presence),
             // It has to be found out first who is there.
@@ -257,24 +259,24 @@ impl<H: Handler> Server<H> {
         });
     }
 
-    /// Counts one more of this address. Whoever speaks for others is counted as these.
-    fn enter_from(&self, peer: SocketAddr) -> Result<Option<Place>, Full> {
-        let config = &self.config;
-        let for_others = config.proxy_protocol || config.client_header.is_some();
-        if for_others && config.trusted_proxies.contain(peer.ip()) {
-            return Ok(None);
-        }
-        self.crowd.enter_from(peer.ip()).map(Some)
+    /// The address whose share a client there has. A trusted proxy has none: it speaks for many, named or not.
+    fn counted(&self, address: IpAddr) -> Option<IpAddr> {
+        (!self.config.trusted_proxies.contain(address)).then_some(address)
     }
 
-    fn no_room(&self, stream: std::net::TcpStream, full: Full) {
-        self.refused(match full {
-            Full::Everywhere => "too_many",
-            Full::AtAddress => "too_many_from_address",
+    /// One more for a client whom a connection that is counted already speaks for.
+    fn share_of(&self, address: IpAddr) -> Result<Option<Permit>, LimitReached> {
+        self.counted(address).map(|address| self.open.enter_share(address)).transpose()
+    }
+
+    fn no_room(&self, stream: std::net::TcpStream, peer: SocketAddr, limit: LimitReached) {
+        self.refused(match limit {
+            LimitReached::Total => "too_many",
+            LimitReached::Address => "too_many_from_address",
         });
         // Who waits for a handshake would not understand.
         if self.certificate.is_none() {
-            self.usher.no_room(stream);
+            self.usher.no_room(stream, peer.ip());
         }
     }
 

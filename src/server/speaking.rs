@@ -44,10 +44,10 @@ impl<H: Handler> Server<H> {
             }
             None => return Ok(()),
         }
-        match self.enter_from(peer) {
-            Ok(place) => presence.from = place,
-            Err(full) => {
-                self.no_room(stream.into_std()?, full);
+        match self.share_of(peer.ip()) {
+            Ok(share) => presence.share = share,
+            Err(limit) => {
+                self.no_room(stream.into_std()?, peer, limit);
                 return Ok(());
             }
         }
@@ -162,7 +162,7 @@ impl<H: Handler> Server<H> {
     pub(super) fn is_not_tls(&self, peer: SocketAddr, stream: std::net::TcpStream) {
         self.refused("not_tls");
         tracing::debug!(%peer, "plain HTTP was spoken where TLS is");
-        self.usher.wants_tls(stream);
+        self.usher.wants_tls(stream, peer.ip());
     }
 
     pub(super) fn no_handshake(&self, error: io::Error) -> Ended {
@@ -177,7 +177,9 @@ impl<H: Handler> Server<H> {
         outlet: Option<Arc<Outlet>>,
         files: Option<Files>,
     ) -> Connection<H> {
-        let peer = Client { address: peer, patience: Patience::of_connection(&signs), files };
+        let is_proxy = self.config.trusted_proxies.contain(peer.ip());
+        let patience = Patience::of_connection(&signs);
+        let peer = Client { address: peer, is_proxy, patience, files };
         Connection { server: Arc::clone(self), peer, signs, outlet }
     }
 
@@ -418,7 +420,7 @@ mod tests {
             slowest_client: 1,
             stall_timeout: long,
             connections: 1,
-            connections_per_address: 1,
+            connections_per_address: Some(1),
             longest_target: 1_024,
             longest_head: 8_192,
             connection_buffer: 8_192,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 
-use super::crowd::Place;
+use super::limiter::Permit;
 use super::outlet::Outlet;
 use super::vigil::{InFlight, Limits, Signs, Vigil};
 use crate::tasks::{self, Task};
@@ -68,13 +68,13 @@ impl Patience {
         self,
         body: B,
         in_flight: InFlight,
-        place: Option<Place>,
+        share: Option<Permit>,
         outlet: Option<Arc<Outlet>>,
     ) -> Watched<B> {
         if let Some(outlet) = &outlet {
             outlet.begin();
         }
-        Watched { body, stream: self.stream, outlet, _in_flight: in_flight, _place: place }
+        Watched { body, stream: self.stream, outlet, _in_flight: in_flight, _share: share }
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) struct Watched<B> {
     stream: Option<Arc<Signs>>,
     outlet: Option<Arc<Outlet>>,
     _in_flight: InFlight,
-    _place: Option<Place>,
+    _share: Option<Permit>,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {

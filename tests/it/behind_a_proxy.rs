@@ -38,7 +38,7 @@ async fn with_header(header: ClientHeader) -> Site {
     let mut plan = plan().await;
     plan.server.client_header = Some(header);
     // Shows whom a request is counted for: one at a time.
-    plan.server.connections_per_address = 1;
+    plan.server.connections_per_address = Some(1);
     plan.start().await
 }
 
@@ -128,7 +128,7 @@ async fn a_stranger_who_speaks_the_proxy_protocol_is_not_understood() {
 async fn clients_behind_the_proxy_protocol_are_counted_each_for_themselves() {
     let mut plan = plan().await;
     plan.server.proxy_protocol = true;
-    plan.server.connections_per_address = 2;
+    plan.server.connections_per_address = Some(2);
     let site = plan.start().await;
     let mut open = Vec::new();
     for client in ["192.0.2.1", "192.0.2.1", "192.0.2.2"] {

@@ -12,23 +12,24 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Frame types (RFC 9113 §6).
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(crate) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u32).to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// GET of a target in HPACK without Huffman codes (RFC 7541).
-fn get(target: &str) -> Vec<u8> {
+pub(crate) fn get(target: &str) -> Vec<u8> {
     let mut block = vec![0x82, 0x86, 0x04];
     let length = target.len();
     assert!((127..127 + 128).contains(&length), "{length}");
@@ -38,10 +39,10 @@ fn get(target: &str) -> Vec<u8> {
     block
 }
 
-struct Attacker(TcpStream);
+pub(crate) struct Attacker(TcpStream);
 
 impl Attacker {
-    async fn of(site: &Site, settings: &[u8]) -> Self {
+    pub(crate) async fn of(site: &Site, settings: &[u8]) -> Self {
         let mut stream = site.client().connect().await;
         stream.write_all(PREFACE).await.unwrap();
         stream.write_all(&frame(SETTINGS, 0, 0, settings)).await.unwrap();
@@ -49,7 +50,7 @@ impl Attacker {
     }
 
     /// Sends until the server does not take any more; says whether it took everything.
-    async fn send(&mut self, bytes: &[u8]) -> bool {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
         matches!(tokio::time::timeout(Duration::from_secs(20), self.0.write_all(bytes)).await, Ok(Ok(())))
     }
 

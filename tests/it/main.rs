@@ -29,6 +29,7 @@ mod rooms_full;
 mod rotation;
 mod sending;
 mod sent_files;
+mod shares;
 mod slow_clients;
 mod smoke;
 mod store_requests;

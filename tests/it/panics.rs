@@ -33,7 +33,7 @@ async fn requests_that_panic_give_their_places_back() {
     let store = Tried::around(sample_store().await);
     let mut plan = Plan::on(store.clone());
     plan.gateway.requests_in_flight = 4;
-    plan.server.connections_per_address = 4;
+    plan.server.connections_per_address = Some(4);
     let site = plan.start().await;
     let died = "webhook_assets_tasks_died_total{task=\"connection\"}";
     let before = sample(&site, died);

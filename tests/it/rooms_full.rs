@@ -11,7 +11,7 @@ use crate::support::{Answer, Plan, Site};
 async fn with_room_for(connections: usize, per_address: usize) -> Site {
     let mut plan = Plan::usual().await;
     plan.server.connections = connections;
-    plan.server.connections_per_address = per_address;
+    plan.server.connections_per_address = Some(per_address);
     plan.start().await
 }
 

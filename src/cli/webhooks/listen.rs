@@ -161,7 +161,7 @@ impl Receiver {
             slowest_client: 1,
             stall_timeout: Duration::from_secs(60),
             connections: 100,
-            connections_per_address: 100,
+            connections_per_address: Some(100),
             longest_target: 8_192,
             longest_head: 32_768,
             connection_buffer: 65_536,

@@ -4,7 +4,7 @@ use super::{Home, Ran};
 
 /// A value that no setting of its kind takes, for every setting that can be wrong; as TOML, as text, and what the
 /// message says it takes.
-const BAD: [(&str, &str, &str, &str); 51] = [
+const BAD: [(&str, &str, &str, &str); 52] = [
     ("listen", "\"8080\"", "\"8080\"", "127.0.0.1:8080"),
     ("public_url", "\"app.example.com\"", "\"app.example.com\"", "https://"),
     ("longest_lifetime", "\"a day\"", "\"a day\"", "24h"),
@@ -17,6 +17,7 @@ const BAD: [(&str, &str, &str, &str); 51] = [
     ("store.resume_timeout", "60", "60", "a duration"),
     ("gateway.allowed_origins", "[\"example.com\"]", "\"example.com\"", "origins"),
     ("gateway.requests_in_flight", "0", "0", "a whole number"),
+    ("gateway.requests_per_address", "\"half\"", "\"half\"", "a whole number"),
     ("gateway.retry_after", "\"soon\"", "\"soon\"", "a duration"),
     ("gateway.threads", "2000", "2000", "1 to 1024"),
     ("server.header_timeout", "true", "true", "a duration"),

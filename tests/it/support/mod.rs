@@ -178,6 +178,7 @@ impl Plan {
                 longest_lifetime: DAY,
                 allowed_origins: AllowedOrigins::Any,
                 requests_in_flight: 1_000,
+                requests_per_address: None,
                 retry_after: Duration::from_secs(5),
             },
             server: server::Config {
@@ -187,7 +188,7 @@ impl Plan {
                 slowest_client: 1_024,
                 stall_timeout: Duration::from_secs(60),
                 connections: 1_000,
-                connections_per_address: 1_000,
+                connections_per_address: None,
                 http2_resets: 20,
                 trusted_proxies: server::Networks::default(),
                 proxy_protocol: false,
