@@ -23,6 +23,7 @@ use crate::config::Sources;
 use crate::ledger::{NewEndpoint, NewEvent, STANDARD_CONCURRENCY};
 use crate::sender::Sender;
 use crate::signed_url::{DEFAULT_LONGEST_LIFETIME, Keyring, Minter};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::start_logging;
 use crate::webhook::CompletedCall;
 
@@ -69,7 +70,8 @@ impl Demo {
         ];
         let environment = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let config = Sources::of(None, environment).read()?;
-        let logging = start_logging(config.log_format, config.log_level, colour());
+        let logging = start_logging(config.log_format, config.log_level, colour(), &Metrics::new());
+        let logging = logging.map_err(Failure::failed)?;
         let secret = SecretKey::from_hex(&fresh_key()?).map_err(Failure::failed)?;
         let keyring = Keyring::of_one("demo", secret);
         serve(

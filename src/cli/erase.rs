@@ -6,7 +6,7 @@ use clap::Args;
 use uuid::Uuid;
 
 use super::serve::colour;
-use super::{Ended, Failure, print};
+use super::{Ended, Failure, LAST_WAIT, print};
 use crate::config::Sources;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
@@ -22,10 +22,14 @@ impl Erase {
     pub(super) fn run(self, sources: &Sources) -> Ended {
         let config = sources.read_for_store()?;
         // The record of the erasure goes to the log, like that of the admin listener.
-        start_logging(config.log_format, config.log_level, colour());
-        let store = Store::open(&config.store, Metrics::new()).map_err(Failure::setting)?;
+        let metrics = Metrics::new();
+        let logging = start_logging(config.log_format, config.log_level, colour(), &metrics);
+        let logging = logging.map_err(Failure::failed)?;
+        let store = Store::open(&config.store, metrics).map_err(Failure::setting)?;
         let runtime = tokio::runtime::Runtime::new().map_err(Failure::failed)?;
-        let erased = runtime.block_on(store.erase(self.uuid)).map_err(|error| {
+        let erased = runtime.block_on(store.erase(self.uuid));
+        logging.flush(LAST_WAIT);
+        let erased = erased.map_err(|error| {
             Failure::Failed(format!(
                 "{error}; something may be left: erase again, which is safe, until it succeeds"
             ))

@@ -6,6 +6,7 @@ mod erase;
 mod health;
 mod keys;
 mod links;
+mod listeners;
 mod memory;
 mod open_files;
 mod reload;
@@ -17,6 +18,9 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -26,6 +30,9 @@ use crate::config::{LONGEST_DURATION, SettingError, Sources};
 const EXIT_NO: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 const EXIT_SETTING: u8 = 64;
+
+/// How long the end waits for standard error, and for what blocks.
+const LAST_WAIT: Duration = Duration::from_secs(2);
 
 const AFTER_HELP: &str = "\
 Settings come from --config FILE and from the environment (WEBHOOK_ASSETS_…), which goes first. These are enough:
@@ -84,6 +91,7 @@ enum Command {
 /// Runs the program on the process's arguments and says how it ended.
 #[must_use]
 pub fn run() -> ExitCode {
+    report_panics();
     let Arguments { config, command } = Arguments::parse();
     let sources = Sources::of_process(config);
     let ended = match command {
@@ -135,11 +143,32 @@ impl Failure {
             Self::Failed(text) => (text, EXIT_NO),
             Self::NobodyReads => return ExitCode::from(EXIT_NO),
         };
-        let mut stderr = anstream::stderr();
         let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
-        let _ = writeln!(stderr, "{style}error:{style:#} {text}");
+        say_last(format!("{style}error:{style:#} {text}\n"));
         ExitCode::from(code)
     }
+}
+
+/// Writes to standard error. A pipe that nobody reads keeps the program from ending for [`LAST_WAIT`] only.
+fn say_last(line: String) {
+    let (done, written) = mpsc::channel();
+    let write = move || {
+        let _ = anstream::stderr().write_all(line.as_bytes());
+        let _ = done.send(());
+    };
+    if thread::Builder::new().spawn(write).is_ok() {
+        let _ = written.recv_timeout(LAST_WAIT);
+    }
+}
+
+/// A panic is reported in one line that names its place in the source; its own words may have a secret in them.
+fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        say_last(format!(
+            "error: webhook-assets panicked at {place}; this is a fault of the program: please report it\n"
+        ));
+    }));
 }
 
 impl From<SettingError> for Failure {
@@ -161,7 +190,7 @@ fn print(text: &str) -> Ended {
 }
 
 /// Reads a duration of the command line.
-fn duration(text: &str) -> Result<std::time::Duration, String> {
+fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).ok().filter(|duration| *duration <= LONGEST_DURATION);
     duration.ok_or_else(|| "takes a duration such as 30m, 24h or 1h 30m, up to 10 years".to_owned())
 }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use listenfd::ListenFd;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
+use super::listeners::{Listeners, announce, local};
 use super::reload::{Limits, Reload};
-use super::{Ended, Failure, memory, open_files};
+use super::{Ended, Failure, LAST_WAIT, memory, open_files};
 use crate::admin::{self, Admin};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Sources};
@@ -27,14 +27,13 @@ use crate::store::{self, Store};
 use crate::tasks::{self, Task};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Tracing;
-use crate::telemetry::{AccessLog, Audit, Logging, start_logging};
+use crate::telemetry::{Audit, Logging, start_logging};
 
 /// Exit codes after a second signal, as shells count: 128 and the signal's number.
 const INTERRUPTED: u8 = 128 + 2;
 const TERMINATED: u8 = 128 + 15;
 
-/// How long the end waits for what blocks, and how long for the log to be written: after a signal, and after a second one.
-const LAST_WAIT: Duration = Duration::from_secs(2);
+/// As [`LAST_WAIT`], after a second signal.
 const SHORT_WAIT: Duration = Duration::from_millis(300);
 
 /// How many downloads may wait to be written into the delivery history; more are not told.
@@ -63,8 +62,14 @@ impl Serve {
 }
 
 fn run(sources: &Sources, only: Option<Only>) -> Ended {
-    let mut config = sources.read()?;
-    let logging = start_logging(config.log_format, config.log_level, colour());
+    let config = sources.read()?;
+    let logging = start_logging(config.log_format, config.log_level, colour(), &Metrics::new());
+    let logging = logging.map_err(Failure::failed)?;
+    // What was logged stands before the reason why the program ends.
+    run_logged(config, sources, only, &logging).inspect_err(|_| logging.flush(LAST_WAIT))
+}
+
+fn run_logged(mut config: Config, sources: &Sources, only: Option<Only>, logging: &Logging) -> Ended {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -82,7 +87,7 @@ fn run(sources: &Sources, only: Option<Only>) -> Ended {
         tracing::warn!(path = %tls.key.display(), "other users may read the certificate's key; chmod 600 it");
     }
     let reloaded = Some((sources.clone(), logging.clone()));
-    serve(&Services::new(config, keyring, &logging)?, only, reloaded, async |_| Ok(()))
+    serve(&Services::new(config, keyring, logging)?, only, reloaded, async |_| Ok(()))
 }
 
 /// Whether the user's settings allow colours (`NO_COLOR`, `CLICOLOR_FORCE`, a dumb terminal).
@@ -100,7 +105,7 @@ pub(super) struct Services {
     metrics: Metrics,
     drain: Drain,
     certificate: Option<Certificate>,
-    access: AccessLog,
+    logging: Logging,
     audit: Option<Audit>,
     tracing: Option<Tracing>,
     limits: Limits,
@@ -108,7 +113,7 @@ pub(super) struct Services {
 
 impl Services {
     pub(super) fn new(config: Config, keyring: Keyring, logging: &Logging) -> Result<Self, Failure> {
-        let metrics = Metrics::new();
+        let metrics = logging.metrics().clone();
         let store = Store::open(&config.store, metrics.clone()).map_err(Failure::setting)?;
         let certificate =
             config.tls.clone().map(|files| Certificate::read(files, metrics.clone())).transpose();
@@ -121,7 +126,7 @@ impl Services {
             keyring: KeyringInForce::new(keyring, metrics.clone()),
             store,
             clock: Arc::new(SystemClock),
-            access: logging.access_log(&metrics).map_err(Failure::failed)?,
+            logging: logging.clone(),
             metrics,
             drain: Drain::new(),
             limits: Limits::of(&config),
@@ -134,7 +139,7 @@ impl Services {
         let (clock, metrics) = (Arc::clone(&self.clock), self.metrics.clone());
         let gateway =
             Gateway::new(&self.config.gateway, self.keyring.clone(), self.store.clone(), clock, metrics)
-                .recording(self.access.clone());
+                .recording(self.logging.access_log());
         let gateway = match &self.audit {
             Some(audit) => gateway.auditing(audit.clone()),
             None => gateway,
@@ -279,7 +284,6 @@ pub(super) fn serve(
     // What was still in flight ends here, and is recorded.
     let patience = if matches!(ended, Ok(Stopped::AtOnce(_))) { SHORT_WAIT } else { LAST_WAIT };
     runtime.shutdown_timeout(patience);
-    services.access.flush(patience);
     if let Some(audit) = &services.audit
         && !audit.flush(patience)
     {
@@ -292,14 +296,18 @@ pub(super) fn serve(
             "the last spans were lost: the collector of tracing.endpoint did not take them in time"
         );
     }
-    match ended? {
-        Stopped::Drained(left) => log_stop(left),
+    let code = match ended? {
+        Stopped::Drained(left) => {
+            log_stop(left);
+            ExitCode::SUCCESS
+        }
         Stopped::AtOnce(code) => {
             tracing::warn!("stopped at once by a second signal");
-            return Ok(ExitCode::from(code));
+            ExitCode::from(code)
         }
-    }
-    Ok(ExitCode::SUCCESS)
+    };
+    services.logging.flush(patience);
+    Ok(code)
 }
 
 /// How serving ended.
@@ -329,10 +337,8 @@ async fn run_until_stopped(
     };
     let admin = listeners.next("admin.listen", services.config.admin.listen).await?;
     let address = gateway.as_ref().map(local).transpose()?;
-    if let Some(address) = address {
-        announce("gateway", if services.certificate.is_some() { "https" } else { "http" }, address)?;
-    }
-    announce("admin", "http", local(&admin)?)?;
+    let scheme = if services.certificate.is_some() { "https" } else { "http" };
+    announce(address.map(|address| (scheme, address)), local(&admin)?);
     log_start(services, sender.as_ref());
 
     let threads = gateway.map(|listener| services.serve_links(ledger.as_ref(), listener));
@@ -358,6 +364,7 @@ async fn run_until_stopped(
         return Ok(Stopped::AtOnce(code));
     }
     let drain_timeout = services.limits.gateway.borrow().drain_timeout;
+    services.drain.begin();
     tracing::info!(deadline = %humantime::format_duration(drain_timeout), "stopping: nothing new begins, what is in flight goes on");
     let finish = async {
         if let Some(sender) = &sender {
@@ -380,51 +387,6 @@ async fn run_until_stopped(
         left = finish => Ok(Stopped::Drained(left)),
         code = signals.stop.received() => Ok(Stopped::AtOnce(code)),
     }
-}
-
-/// Listeners: those that the service manager has opened (`LISTEN_FDS`, sd_listen_fds(3)), the gateway's before the admin
-/// listener's, then those that the settings name.
-struct Listeners {
-    inherited: ListenFd,
-    taken: usize,
-}
-
-impl Listeners {
-    fn new() -> Self {
-        Self { inherited: ListenFd::from_env(), taken: 0 }
-    }
-
-    async fn next(&mut self, key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
-        if self.taken < self.inherited.len() {
-            self.taken += 1;
-            let listener =
-                self.inherited.take_tcp_listener(self.taken - 1).and_then(|listener| match listener {
-                    Some(listener) => {
-                        listener.set_nonblocking(true)?;
-                        TcpListener::from_std(listener)
-                    }
-                    None => Err(std::io::ErrorKind::NotFound.into()),
-                });
-            return listener.map_err(|error| {
-                Failure::Failed(format!(
-                    "{key}: what the service manager passed as listener {} cannot be used: {error}; pass TCP sockets that listen",
-                    self.taken
-                ))
-            });
-        }
-        TcpListener::bind(address).await.map_err(|error| {
-            Failure::Failed(format!("{key}: {address} cannot be listened on: {error}; stop what uses it or choose another port (0 takes any)"))
-        })
-    }
-}
-
-fn local(listener: &TcpListener) -> Result<SocketAddr, Failure> {
-    listener.local_addr().map_err(Failure::failed)
-}
-
-/// Says on standard output where a listener really is, for people and for scripts that asked for port 0.
-fn announce(name: &str, scheme: &str, address: SocketAddr) -> Result<(), Failure> {
-    super::print(&format!("{name} listening on {scheme}://{address}\n")).map(|_| ())
 }
 
 fn log_start(services: &Services, sender: Option<&Sender>) {

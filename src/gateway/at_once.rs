@@ -20,7 +20,7 @@ use crate::problem::Document;
 use crate::server::{Arrival, Client, Head, PlainRequest};
 use crate::signed_url::{Denial, Grant};
 use crate::store::{Held, HeldBytes, Span};
-use crate::telemetry::{AccessRecord, Ending, Place};
+use crate::telemetry::{AccessRecord, Ending, Reservation};
 
 /// What is as long as this at most is sent straight away, in bytes: the socket of a client that reads takes it as a whole.
 const STRAIGHT: u64 = 256 * 1024;
@@ -164,13 +164,13 @@ impl Gateway {
     }
 
     /// A body that is all there. It is recorded now, as hyper lets go of such a body before it is sent.
-    fn whole(&self, mut record: AccessRecord<'_>, bytes: Bytes, audited: Option<Place>) -> Body {
+    fn whole(&self, mut record: AccessRecord<'_>, bytes: Bytes, audited: Option<Reservation>) -> Body {
         self.tell(&mut record, bytes.len() as u64, audited);
         if bytes.is_empty() { Body::none() } else { Body::from(bytes) }
     }
 
     /// Records an answer of which nothing is left to do, head and so many bytes together.
-    fn tell(&self, record: &mut AccessRecord<'_>, sent: u64, audited: Option<Place>) {
+    fn tell(&self, record: &mut AccessRecord<'_>, sent: u64, audited: Option<Reservation>) {
         (record.sent, record.length) = (sent, Some(sent));
         record.head_after = record.started.elapsed();
         self.0.told.tell(record, Ending::Complete, record.head_after, audited);

@@ -10,7 +10,7 @@ use crate::server::{Escort, Patience, Permit};
 use crate::signed_url::{Denial, Grant};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Trace;
-use crate::telemetry::{AccessRecord, Audit, Downloaded, Ending, Place, Records, Unrecorded};
+use crate::telemetry::{AccessRecord, Audit, Downloaded, Ending, Records, Reservation, Unrecorded};
 
 /// Who is told of requests. All requests of a gateway share it.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub(super) struct Told {
 
 impl Told {
     /// Before anything is opened: room for the record of the download, if it has to be recorded.
-    pub(super) fn begin_audit(&self) -> Result<Option<Place>, Unrecorded> {
+    pub(super) fn begin_audit(&self) -> Result<Option<Reservation>, Unrecorded> {
         self.records.audit.as_ref().map_or(Ok(None), Audit::begin)
     }
 
@@ -33,7 +33,7 @@ impl Told {
         record: &AccessRecord<'_>,
         ending: Ending,
         took: Duration,
-        audited: Option<Place>,
+        audited: Option<Reservation>,
     ) {
         if let (Some(downloads), Some(downloaded)) = (&self.downloads, record.downloaded(ending)) {
             // A download is never slowed down by who wants to know of it.
@@ -52,7 +52,7 @@ pub(super) struct Tracker {
     permit: Option<Permit>,
     patience: Option<Patience>,
     /// Room for the audit's record.
-    audited: Option<Place>,
+    audited: Option<Reservation>,
     /// Where in a trace it is.
     trace: Option<Trace>,
 }
@@ -86,7 +86,7 @@ impl Tracker {
     }
 
     /// Keeps room for the audit's record.
-    pub(super) fn audit(&mut self, place: Option<Place>) {
+    pub(super) fn audit(&mut self, place: Option<Reservation>) {
         self.audited = place;
     }
 

@@ -15,8 +15,8 @@ use memchr::memchr;
 use super::audit::{Audit, RequestId};
 use super::line::{Form, Line, Stamp, name};
 use super::log::LogFormat;
+use super::log_writer::{Lines, LogWriter, Reservation, Sink, WriterConfig};
 use super::metrics::Metrics;
-use super::spool::{Manner, Place, Sink, Spool};
 use super::trace::Tracing;
 use crate::asset::AssetRef;
 use crate::clock::{Moment, SystemClock, UnixSeconds};
@@ -57,13 +57,10 @@ pub struct Downloaded {
     pub link_expires: UnixSeconds,
 }
 
-/// The bytes of access records that wait to be written. A busy second's worth; a slow disk or terminal catches up.
-const MOST_WAITING: usize = 4 * 1024 * 1024;
-
 /// Writes access records, from a thread of its own. Clones share it.
 #[derive(Debug, Clone)]
 pub struct AccessLog {
-    spool: Spool,
+    writer: LogWriter,
     form: Form,
     /// Whether the level of the log is one at which they are written.
     on: Arc<AtomicBool>,
@@ -76,18 +73,14 @@ impl AccessLog {
     /// If the system has no thread left.
     pub fn to(sink: impl Sink, format: LogFormat, metrics: &Metrics) -> std::io::Result<Self> {
         let form = if format == LogFormat::Human { Form::Human { colour: false } } else { Form::Json };
-        Self::start(sink, form, true, Arc::new(AtomicBool::new(true)), metrics)
+        let config = WriterConfig { lines: Lines::Access, at_once: true };
+        let writer = LogWriter::start(sink, config, metrics.clone())?;
+        Ok(Self { writer, form, on: Arc::new(AtomicBool::new(true)) })
     }
 
-    pub(super) fn start(
-        sink: impl Sink,
-        form: Form,
-        at_once: bool,
-        on: Arc<AtomicBool>,
-        metrics: &Metrics,
-    ) -> std::io::Result<Self> {
-        let manner = Manner { log: "access", most: MOST_WAITING, at_once, keeps: false };
-        Ok(Self { spool: Spool::start(sink, manner, metrics.clone())?, form, on })
+    /// Records that go where `writer` writes its lines.
+    pub(super) fn beside(writer: LogWriter, form: Form, on: Arc<AtomicBool>) -> Self {
+        Self { writer, form, on }
     }
 
     /// Whether records are written at all at present.
@@ -98,7 +91,7 @@ impl AccessLog {
 
     /// Waits until what was recorded is written, but no longer than `patience`.
     pub fn flush(&self, patience: Duration) -> bool {
-        self.spool.flush(patience)
+        self.writer.flush(patience)
     }
 
     fn write(&self, record: &AccessRecord<'_>, ending: Ending, took: Duration) {
@@ -108,7 +101,7 @@ impl AccessLog {
         DESK.with_borrow_mut(|desk| {
             desk.line.clear();
             record.put_down(self.form, ending, took, desk);
-            self.spool.push(&desk.line, None);
+            self.writer.push(Lines::Access, &desk.line, None);
         });
     }
 }
@@ -248,14 +241,14 @@ impl<'r> AccessRecord<'r> {
         took: Duration,
         metrics: &Metrics,
         records: &Records,
-        place: Option<Place>,
+        reservation: Option<Reservation>,
     ) {
         metrics.request_ended(self, ending, took);
         if let Some(log) = records.access.as_ref().filter(|log| log.is_on()) {
             log.write(self, ending, took);
         }
         if let Some(audit) = &records.audit {
-            audit.write(self, ending, took, place);
+            audit.write(self, ending, took, reservation);
         }
     }
 

@@ -16,8 +16,8 @@ use http::{Method, StatusCode};
 
 use super::access::{AccessRecord, Ending, millis, shortened};
 use super::line::{Line, Stamp, name};
+use super::log_writer::{Lines, LogWriter, Reservation, Sink, WriterConfig};
 use super::metrics::Metrics;
-use super::spool::{Manner, Place, Sink, Spool};
 use crate::clock::SystemClock;
 
 /// Where audit records go.
@@ -28,9 +28,6 @@ pub struct AuditConfig {
     /// Whether a download that cannot be recorded is refused.
     pub required: bool,
 }
-
-/// The bytes of audit records that wait while the sink fails: about a hundred thousand of them.
-const MOST_WAITING: usize = 64 * 1024 * 1024;
 
 /// The id of a request, unique among all processes and starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +60,7 @@ impl fmt::Display for RequestId {
 /// Writes audit records, from a thread of its own. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Audit {
-    spool: Spool,
+    writer: LogWriter,
     required: bool,
 }
 
@@ -106,26 +103,26 @@ impl Audit {
     /// # Errors
     /// If the system has no thread left.
     pub fn to(sink: impl Sink, required: bool, metrics: &Metrics) -> io::Result<Self> {
-        let manner = Manner { log: "audit", most: MOST_WAITING, at_once: false, keeps: true };
-        Ok(Self { spool: Spool::start(sink, manner, metrics.clone())?, required })
+        let config = WriterConfig { lines: Lines::Audit, at_once: false };
+        Ok(Self { writer: LogWriter::start(sink, config, metrics.clone())?, required })
     }
 
     /// Opens the file anew: it was moved away.
     pub fn reopen(&self) {
-        self.spool.reopen();
+        self.writer.reopen();
     }
 
     /// Waits until what was recorded is written, but no longer than `patience`. Says whether it is.
     pub fn flush(&self, patience: Duration) -> bool {
-        self.spool.flush(patience)
+        self.writer.flush(patience)
     }
 
     /// Keeps room for the record of a download that begins.
     ///
     /// # Errors
     /// If it has to be recorded and could not be now.
-    pub fn begin(&self) -> Result<Option<Place>, Unrecorded> {
-        if self.required { self.spool.reserve().map(Some).ok_or(Unrecorded) } else { Ok(None) }
+    pub fn begin(&self) -> Result<Option<Reservation>, Unrecorded> {
+        if self.required { self.writer.reserve().map(Some).ok_or(Unrecorded) } else { Ok(None) }
     }
 
     /// Records a request, if its signature was good.
@@ -134,7 +131,7 @@ impl Audit {
         record: &AccessRecord<'_>,
         ending: Ending,
         took: Duration,
-        place: Option<Place>,
+        reservation: Option<Reservation>,
     ) {
         thread_local! {
             static DESK: RefCell<(Vec<u8>, Stamp)> = const { RefCell::new((Vec::new(), Stamp::new())) };
@@ -145,7 +142,7 @@ impl Audit {
         DESK.with_borrow_mut(|(line, stamp)| {
             line.clear();
             put_down(record, ending, took, Line::record(line, stamp.at(SystemClock.now_micros())));
-            self.spool.push(line, place);
+            self.writer.push(Lines::Audit, line, reservation);
         });
     }
 }

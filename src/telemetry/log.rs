@@ -1,7 +1,9 @@
-//! Log lines: sentences on a terminal, JSON for machines. They go to standard error; standard output belongs to
-//! results.
+//! Log lines: sentences on a terminal, JSON for machines. They go to standard error, by way of a [`LogWriter`]; standard
+//! output belongs to results.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,8 +14,8 @@ use tracing_subscriber::fmt::time::SystemTime;
 
 use super::access::AccessLog;
 use super::line::Form;
+use super::log_writer::{Lines, LogWriter, Sink, WriterConfig};
 use super::metrics::Metrics;
-use super::spool::Sink;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +92,8 @@ impl LogLevel {
 #[derive(Clone)]
 pub struct Logging {
     form: Form,
+    writer: LogWriter,
+    metrics: Metrics,
     accesses: Arc<AtomicBool>,
     filter: Arc<dyn Fn(EnvFilter) + Send + Sync>,
 }
@@ -107,50 +111,86 @@ impl Logging {
         self.accesses.store(level.has_accesses(), Ordering::Relaxed);
     }
 
-    /// The access log on standard error, in the form of the events.
-    ///
-    /// # Errors
-    /// If the system has no thread left.
-    pub fn access_log(&self, metrics: &Metrics) -> io::Result<AccessLog> {
-        let looked_at = io::stderr().is_terminal();
-        AccessLog::start(StandardError, self.form, looked_at, Arc::clone(&self.accesses), metrics)
+    /// The access log, among the events and in their form.
+    #[must_use]
+    pub fn access_log(&self) -> AccessLog {
+        AccessLog::beside(self.writer.clone(), self.form, Arc::clone(&self.accesses))
+    }
+
+    /// What is counted while this log is written.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Waits until everything is written that was logged, but no longer than `patience`, and not if that cannot be.
+    pub fn flush(&self, patience: Duration) {
+        self.writer.flush(patience);
     }
 }
 
-/// Where the events go, too: whole lines of both stand one after the other.
-struct StandardError;
+/// Standard error past the standard library's lock: a pipe that is full must not hold it.
+struct StandardError(File);
 
 impl Sink for StandardError {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut stream = io::stderr().lock();
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            match stream.write(rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Somebody who shares the terminal has made it so; it will take more in a moment.
+        loop {
+            match self.0.write(bytes) {
+                // A program that shares the terminal has made it so; it will take more in a moment.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     std::thread::sleep(Duration::from_millis(10));
                 }
-                Err(error) => return Err(error),
+                written => return written,
             }
         }
-        Ok(bytes.len())
     }
 }
 
-/// Sends events to standard error from now on. `colour` is what the user's terminal settings allow. A second call
-/// changes nothing.
-pub fn start_logging(format: LogFormat, level: LogLevel, colour: bool) -> Logging {
+/// Where an event's line is written to.
+struct Events(LogWriter);
+
+impl Write for Events {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(Lines::Events, line, None);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Sends events to standard error from now on, panics among them. `colour` is what the user's terminal settings allow.
+///
+/// # Errors
+/// If the system has no thread or no descriptor left.
+pub fn start_logging(
+    format: LogFormat,
+    level: LogLevel,
+    colour: bool,
+    metrics: &Metrics,
+) -> io::Result<Logging> {
     let form = Form::on_stderr(format, colour);
+    let stderr = StandardError(io::stderr().as_fd().try_clone_to_owned()?.into());
+    let config = WriterConfig { lines: Lines::Events, at_once: io::stderr().is_terminal() };
+    let writer = LogWriter::start(stderr, config, metrics.clone())?;
+    let filter = subscribe(form, level, writer.clone());
+    log_panics();
+    let accesses = Arc::new(AtomicBool::new(level.has_accesses()));
+    Ok(Logging { form, writer, metrics: metrics.clone(), accesses, filter })
+}
+
+/// Has events written by `writer`; returns what changes their filter.
+fn subscribe(form: Form, level: LogLevel, writer: LogWriter) -> Arc<dyn Fn(EnvFilter) + Send + Sync> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(level.filter())
-        .with_writer(std::io::stderr)
+        .with_writer(move || Events(writer.clone()))
         .with_timer(SystemTime)
-        .with_target(false);
-    // Err: somebody (a test) has set up logging already.
-    let filter: Arc<dyn Fn(EnvFilter) + Send + Sync> = if let Form::Human { colour } = form {
+        .with_target(false)
+        // It would print them on standard error, and panic if it cannot.
+        .log_internal_errors(false);
+    // Err: a test has set up logging already.
+    if let Form::Human { colour } = form {
         let builder = builder.with_ansi(colour).compact().with_filter_reloading();
         let handle = builder.reload_handle();
         let _ = tracing::subscriber::set_global_default(builder.finish());
@@ -160,6 +200,14 @@ pub fn start_logging(format: LogFormat, level: LogLevel, colour: bool) -> Loggin
         let handle = builder.reload_handle();
         let _ = tracing::subscriber::set_global_default(builder.finish());
         Arc::new(move |filter| drop(handle.reload(filter)))
-    };
-    Logging { form, accesses: Arc::new(AtomicBool::new(level.has_accesses())), filter }
+    }
+}
+
+/// Logs panics as events: where, never with what words, which may have a secret in them.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let place = panic.location().map(tracing::field::display);
+        tracing::error!(place, thread = thread.name(), "webhook-assets panicked");
+    }));
 }

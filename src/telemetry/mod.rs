@@ -8,12 +8,12 @@ pub(crate) mod connections;
 mod known;
 mod line;
 mod log;
+mod log_writer;
 pub mod metrics;
 mod own;
-mod spool;
 pub mod trace;
 
 pub use access::{AccessLog, AccessRecord, Downloaded, Ending, Foreign, Records, redact_target};
 pub use audit::{Audit, AuditConfig, AuditError, RequestId, Unrecorded};
 pub use log::{LogFormat, LogLevel, Logging, start_logging};
-pub use spool::{Place, Sink};
+pub use log_writer::{Reservation, Sink};

@@ -14,6 +14,7 @@ use crate::tasks;
 pub(crate) struct Own {
     lines_dropped: Family<LogLabel, Counter>,
     audit_up: Gauge,
+    log_up: Gauge,
     settings_reloads: Family<ResultLabel, Counter>,
     spans: Family<ResultLabel, Counter>,
     signing_key: Family<KeyLabel, Gauge>,
@@ -22,7 +23,7 @@ pub(crate) struct Own {
 }
 
 /// The logs that have a writer of their own.
-const LOGS: [&str; 2] = ["access", "audit"];
+const LOGS: [&str; 3] = ["access", "audit", "events"];
 
 impl Own {
     pub(super) fn register(&self, registry: &mut Registry) {
@@ -58,6 +59,8 @@ impl Own {
             "0 while audit records cannot be written, else 1",
             self.audit_up.clone(),
         );
+        self.log_up.set(1);
+        registry.register("log_up", "0 while standard error cannot be written, else 1", self.log_up.clone());
         registry.register(
             "keyring_signing_key",
             "1 for the key that signs links of full length now",
@@ -101,6 +104,11 @@ impl Own {
     /// Whether the audit's sink takes what is written.
     pub(super) fn audit_is_up(&self, up: bool) {
         self.audit_up.set(i64::from(up));
+    }
+
+    /// Whether standard error takes what is written.
+    pub(super) fn log_is_up(&self, up: bool) {
+        self.log_up.set(i64::from(up));
     }
 
     /// This key signs, for so long already; and until when some key will, if that ends.

@@ -7,6 +7,7 @@ mod doctor;
 mod erase;
 mod keys;
 mod links;
+mod logging;
 mod portal;
 mod proxies;
 mod reloading;

@@ -162,7 +162,7 @@ async fn moved(desk: &Desk, before: &Page, until: &str) -> impl Fn(&str) -> f64 
     move |series| after.value(series) - before.get(series).copied().unwrap_or(0.0)
 }
 
-const FAMILIES: [(&str, &str); 39] = [
+const FAMILIES: [(&str, &str); 40] = [
     ("requests", "counter"),
     ("bodies", "counter"),
     ("sent_bytes", "counter"),
@@ -186,6 +186,7 @@ const FAMILIES: [(&str, &str); 39] = [
     ("tasks_died", "counter"),
     ("trace_spans", "counter"),
     ("audit_up", "gauge"),
+    ("log_up", "gauge"),
     ("request_seconds", "histogram"),
     ("links_refused", "counter"),
     ("keyring_signing_key", "gauge"),

@@ -1,0 +1,67 @@
+//! The listeners of `serve`: where they come from, and where they really are.
+
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use listenfd::ListenFd;
+use tokio::net::TcpListener;
+
+use super::{Failure, print};
+
+/// How long standard output may take to say where the listeners are.
+const ANNOUNCING: Duration = Duration::from_secs(1);
+
+/// Listeners: those that the service manager has opened (`LISTEN_FDS`, sd_listen_fds(3)), the gateway's before the admin
+/// listener's, then those that the settings name.
+pub(super) struct Listeners {
+    inherited: ListenFd,
+    taken: usize,
+}
+
+impl Listeners {
+    pub(super) fn new() -> Self {
+        Self { inherited: ListenFd::from_env(), taken: 0 }
+    }
+
+    pub(super) async fn next(&mut self, key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+        if self.taken < self.inherited.len() {
+            self.taken += 1;
+            let listener =
+                self.inherited.take_tcp_listener(self.taken - 1).and_then(|listener| match listener {
+                    Some(listener) => {
+                        listener.set_nonblocking(true)?;
+                        TcpListener::from_std(listener)
+                    }
+                    None => Err(std::io::ErrorKind::NotFound.into()),
+                });
+            return listener.map_err(|error| {
+                Failure::Failed(format!(
+                    "{key}: what the service manager passed as listener {} cannot be used: {error}; pass TCP sockets that listen",
+                    self.taken
+                ))
+            });
+        }
+        TcpListener::bind(address).await.map_err(|error| {
+            Failure::Failed(format!("{key}: {address} cannot be listened on: {error}; stop what uses it or choose another port (0 takes any)"))
+        })
+    }
+}
+
+pub(super) fn local(listener: &TcpListener) -> Result<SocketAddr, Failure> {
+    listener.local_addr().map_err(Failure::failed)
+}
+
+/// Says on standard output where the listeners really are, for people and for scripts that asked for port 0. What is
+/// served does not depend on a reader: a thread writes it, and is not waited for if it blocks.
+pub(super) fn announce(gateway: Option<(&str, SocketAddr)>, admin: SocketAddr) {
+    let gateway = gateway.map(|(scheme, address)| format!("gateway listening on {scheme}://{address}\n"));
+    let text = format!("{}admin listening on http://{admin}\n", gateway.unwrap_or_default());
+    let (done, written) = mpsc::channel();
+    let write = move || done.send(print(&text).is_ok());
+    let started = thread::Builder::new().name("announce".into()).spawn(write);
+    if started.is_err() || !written.recv_timeout(ANNOUNCING).unwrap_or(false) {
+        tracing::warn!("standard output cannot be written, so it does not name the listeners");
+    }
+}
