@@ -20,7 +20,7 @@ use crate::SecretKey;
 use crate::asset::{AssetKind, AssetRef};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::Sources;
-use crate::ledger::{NewEndpoint, NewEvent, STANDARD_CONCURRENCY};
+use crate::ledger::{NewEndpoint, NewEvent};
 use crate::sender::Sender;
 use crate::signed_url::{DEFAULT_LONGEST_LIFETIME, Keyring, Minter};
 use crate::telemetry::metrics::Metrics;
@@ -114,7 +114,7 @@ async fn show_webhook(sender: &Sender) -> Result<(), Failure> {
         url: format!("http://{address}/webhook"),
         description: "the demo's own receiver".to_owned(),
         long_tail: false,
-        concurrency: STANDARD_CONCURRENCY,
+        concurrency: None,
         per_second: None,
     };
     let added = sender.ledger().add_endpoint(endpoint, sender.now()).await;

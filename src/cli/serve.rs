@@ -186,7 +186,7 @@ impl Services {
             Err(error) => return Err(refused(&error)),
         }
         if only != Some(Only::Gateway) {
-            ledger.become_sender(self.clock.now_millis()).await.map_err(Failure::failed)?;
+            ledger.become_sender().await.map_err(Failure::failed)?;
         }
         Ok(Some(ledger))
     }

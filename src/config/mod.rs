@@ -321,6 +321,7 @@ fn read_sender(reader: &Reader, link_lifetime: Duration) -> Result<sender::Confi
         retention: reader.get("webhooks.retention")?,
         disable_after: reader.get("webhooks.disable_after")?,
         attempts_in_flight: reader.get("webhooks.attempts_in_flight")?,
+        attempts_per_endpoint: reader.get("webhooks.attempts_per_endpoint")?,
         allow_http: reader.get("webhooks.allow_http")?,
         networks: reader.get("webhooks.allowed_networks")?,
         ca_file: reader.optional("webhooks.ca_file")?,

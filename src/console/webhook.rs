@@ -1,14 +1,17 @@
 //! One webhook: its secret, its state, its tests, and how to receive it.
 
+use std::time::Duration;
+
 use askama::Template;
 use http::StatusCode;
+use http::header::{HeaderValue, RETRY_AFTER};
 
 use super::frame::{Frame, page};
 use super::route::{Act, in_path};
 use super::shown::{Pill, Platform, Time, name_of};
 use super::texts::Said;
 use super::{Answer, Trouble, Visit, see_other};
-use crate::ledger::{Change, Endpoint, EndpointState, Filter, STANDARD_OVERLAP, is_description};
+use crate::ledger::{Change, Endpoint, EndpointState, Filter, STANDARD_OVERLAP, Tested, is_description};
 
 /// What is shown beside the webhook itself: the secret when it was asked for, and what is wrong with a change.
 #[derive(Default)]
@@ -21,6 +24,8 @@ pub(super) struct Shown {
     refused: Option<String>,
     warned: Option<Said>,
     bad_description: bool,
+    /// Why a test event was not sent.
+    too_many_tests: Option<String>,
 }
 
 #[derive(Template)]
@@ -117,9 +122,14 @@ impl Visit<'_> {
             Act::Change => self.change(id, &back).await,
             Act::Test => {
                 let endpoint = self.endpoint(id).await?;
-                let accepted = self.sender.test(&endpoint).await?.ok_or(Trouble::Broken)?;
-                let delivery = accepted.deliveries.first().ok_or(Trouble::NotFound)?;
-                Ok(see_other(&self.path(&format!("/deliveries/{delivery}"))))
+                match self.sender.test(&endpoint).await? {
+                    Tested::Accepted(accepted) => {
+                        let delivery = accepted.deliveries.first().ok_or(Trouble::NotFound)?;
+                        Ok(see_other(&self.path(&format!("/deliveries/{delivery}"))))
+                    }
+                    Tested::TooMany(pause) => self.too_many_tests(id, pause).await,
+                    Tested::NoEndpoint => Err(Trouble::NotFound),
+                }
             }
             Act::Remove => {
                 if !self.ledger().put_endpoint_away(self.workspace, id, now).await? {
@@ -138,6 +148,16 @@ impl Visit<'_> {
                 Ok(see_other(&format!("{back}?done=taken-back")))
             }
         }
+    }
+
+    async fn too_many_tests(&self, id: &str, pause: Duration) -> Result<Answer, Trouble> {
+        let t = self.lang.texts();
+        let seconds = pause.as_secs().saturating_add(1);
+        let too_many_tests = Some(t.fill(t.too_many_tests, seconds));
+        let mut answer = self.show_webhook(id, Shown { too_many_tests, ..Shown::default() }).await?;
+        *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        Ok(answer)
     }
 
     async fn show_secret(&self, id: &str) -> Result<Answer, Trouble> {

@@ -9,7 +9,7 @@ use super::route::in_path;
 use super::shown::{Pill, Time, name_of};
 use super::texts::Said;
 use super::{Answer, Trouble, Visit, see_other};
-use crate::ledger::{Filter, NewEndpoint, STANDARD_CONCURRENCY, is_description};
+use crate::ledger::{Filter, NewEndpoint, is_description};
 
 #[derive(Template)]
 #[template(path = "webhooks.html")]
@@ -111,7 +111,7 @@ impl Visit<'_> {
             url: checked.as_str().to_owned(),
             description: description.to_owned(),
             long_tail,
-            concurrency: STANDARD_CONCURRENCY,
+            concurrency: None,
             per_second: None,
         };
         let (endpoint, _) = self.ledger().add_endpoint(new, self.sender.now()).await?;

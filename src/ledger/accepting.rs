@@ -7,7 +7,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::database::{Database, Statement, Tx, values};
-use super::{Ledger, LedgerError, new_id, stored};
+use super::{Lane, Ledger, LedgerError, Line, new_id, stored};
 use crate::clock::UnixMillis;
 use crate::webhook::CompletedCall;
 
@@ -62,6 +62,12 @@ impl NewEvent {
         Ok(Self { call_id: None, endpoint: Some(endpoint.to_owned()), ..event })
     }
 
+    /// The line of an endpoint that its delivery gets into.
+    fn line_of(&self, endpoint: &str) -> Line {
+        let lane = if self.call_id.is_none() { Lane::Test } else { Lane::First };
+        Line { workspace: self.workspace.clone(), endpoint: endpoint.to_owned(), lane }
+    }
+
     fn same_call(&self) -> Option<(&str, &str)> {
         self.call_id.as_deref().map(|call| (self.workspace.as_str(), call))
     }
@@ -76,6 +82,8 @@ pub struct Accepted {
     pub deliveries: Vec<String>,
     /// Whether it is new; false if the same call was accepted before.
     pub fresh: bool,
+    /// The lines that its deliveries stand in; none if it is not new.
+    pub(crate) lines: Vec<Line>,
 }
 
 impl Ledger {
@@ -108,13 +116,14 @@ macro_rules! insert_deliveries {
              attempts, note, created_at, ended_at) \
              SELECT 'dlv_' || substr(v.id, 5) || '_' || row_number() OVER (PARTITION BY v.id ORDER BY e.created_at, e.id), \
                     v.id, e.id, v.workspace, row_number() OVER (PARTITION BY v.id ORDER BY e.created_at, e.id) - 1, \
-                    CASE WHEN e.state = 'disabled' AND NOT v.test THEN 'failed' ELSE 'waiting' END, v.test, 0, \
+                    CASE WHEN e.state = 'disabled' AND NOT v.test THEN 'failed' ELSE 'queued' END, v.test, \
+                    CASE WHEN v.test THEN 2 ELSE 0 END, \
                     v.accepted_at, 0, 0, \
                     CASE WHEN e.state = 'disabled' AND NOT v.test THEN 'the endpoint is disabled' END, v.accepted_at, \
                     CASE WHEN e.state = 'disabled' AND NOT v.test THEN v.accepted_at END \
              FROM ", $rows, " JOIN events v ON v.id = ", $id, " JOIN endpoints e ON e.workspace = v.workspace \
                   AND e.removed_at IS NULL AND (", $endpoint, " IS NULL OR e.id = ", $endpoint, ") \
-             RETURNING id, event_id"
+             RETURNING id, event_id, endpoint_id"
         )
     };
 }
@@ -159,8 +168,10 @@ pub(super) async fn accept_all(
     let mut answers = Vec::with_capacity(events.len());
     for event in events {
         answers.push(if fresh.contains(&event.id) {
-            let deliveries = deliveries.remove(&event.id).unwrap_or_default();
-            Some(Accepted { event: event.id.clone(), deliveries, fresh: true })
+            let made = deliveries.remove(&event.id).unwrap_or_default();
+            let lines = made.iter().map(|(_, endpoint)| event.line_of(endpoint)).collect();
+            let deliveries = made.into_iter().map(|(id, _)| id).collect();
+            Some(Accepted { event: event.id.clone(), deliveries, fresh: true, lines })
         } else {
             accepted_before(&mut tx, event).await?
         });
@@ -173,17 +184,17 @@ async fn insert_deliveries(
     tx: &mut Tx,
     events: &[NewEvent],
     fresh: &HashSet<String>,
-) -> Result<HashMap<String, Vec<String>>, LedgerError> {
-    let mut deliveries: HashMap<String, Vec<String>> = HashMap::new();
+) -> Result<HashMap<String, Vec<(String, String)>>, LedgerError> {
+    let mut deliveries: HashMap<String, Vec<(String, String)>> = HashMap::new();
     let fresh = events.iter().filter(|event| fresh.contains(&event.id));
     let rows: Vec<_> = fresh.map(|event| json!({"id": event.id, "endpoint": event.endpoint})).collect();
     if !rows.is_empty() {
         let mut made =
-            tx.fetch::<(String, String)>(INSERT_DELIVERIES, values![json!(rows).to_string()]).await?;
+            tx.fetch::<(String, String, String)>(INSERT_DELIVERIES, values![json!(rows).to_string()]).await?;
         // RETURNING promises no order; the ids end in their position.
-        made.sort_by(|(one, _), (other, _)| (one.len(), one).cmp(&(other.len(), other)));
-        for (delivery, event) in made {
-            deliveries.entry(event).or_default().push(delivery);
+        made.sort_by(|(one, ..), (other, ..)| (one.len(), one).cmp(&(other.len(), other)));
+        for (delivery, event, endpoint) in made {
+            deliveries.entry(event).or_default().push((delivery, endpoint));
         }
     }
     Ok(deliveries)
@@ -207,5 +218,5 @@ async fn accepted_before(tx: &mut Tx, event: &NewEvent) -> Result<Option<Accepte
     };
     let deliveries = tx.fetch::<(String, String)>(DELIVERIES, values![existing.id.clone()]).await?;
     let deliveries = deliveries.into_iter().map(|(id, _)| id).collect();
-    Ok(Some(Accepted { event: existing.id, deliveries, fresh: false }))
+    Ok(Some(Accepted { event: existing.id, deliveries, fresh: false, lines: Vec::new() }))
 }

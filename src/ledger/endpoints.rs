@@ -8,8 +8,13 @@ use super::{Ledger, LedgerError, count, moment, new_id, stored};
 use crate::clock::UnixMillis;
 use crate::webhook::WebhookSecret;
 
-/// How many attempts an endpoint takes at once, unless it says otherwise.
-pub const STANDARD_CONCURRENCY: u32 = 16;
+/// What stands for a limit in the database that nobody chose.
+const NONE_CHOSEN: u32 = 0;
+
+/// A limit from the database.
+pub(super) fn chosen(stored: i64) -> Option<u32> {
+    Some(count(stored)).filter(|limit| *limit != NONE_CHOSEN)
+}
 
 /// Whether an endpoint is sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,8 +75,8 @@ pub struct Endpoint {
     pub reason: Option<String>,
     /// Whether retries go on for a day after the first four attempts.
     pub long_tail: bool,
-    /// Attempts at once, in each process.
-    pub concurrency: u32,
+    /// The most attempts at once, in each process, if its owner chose a limit.
+    pub concurrency: Option<u32>,
     /// Attempts a second, in each process.
     pub per_second: Option<u32>,
     /// Until when the secret before the last rotation is valid too.
@@ -93,8 +98,8 @@ pub struct NewEndpoint {
     pub description: String,
     /// Whether retries go on for a day.
     pub long_tail: bool,
-    /// Attempts at once.
-    pub concurrency: u32,
+    /// The most attempts at once; `None` for as many as it takes well.
+    pub concurrency: Option<u32>,
     /// Attempts a second.
     pub per_second: Option<u32>,
 }
@@ -110,8 +115,8 @@ pub struct Change {
     pub state: Option<EndpointState>,
     /// Whether retries go on for a day.
     pub long_tail: Option<bool>,
-    /// Attempts at once.
-    pub concurrency: Option<u32>,
+    /// The most attempts at once; `Some(None)` lifts the limit.
+    pub concurrency: Option<Option<u32>>,
     /// Attempts a second; `Some(None)` lifts the limit.
     pub per_second: Option<Option<u32>>,
 }
@@ -161,7 +166,7 @@ impl From<EndpointRow> for Endpoint {
             description: row.description,
             reason: row.reason,
             long_tail: row.long_tail,
-            concurrency: count(row.concurrency).max(1),
+            concurrency: chosen(row.concurrency),
             per_second: row.per_second.map(count),
             previous_secret_until: row.previous_until.map(moment),
             health: Health {
@@ -208,7 +213,7 @@ impl Ledger {
             self.seal.seal(&secret, &id)?,
             false,
             new.long_tail,
-            new.concurrency,
+            new.concurrency.unwrap_or(NONE_CHOSEN),
             new.per_second.map(i64::from),
             stored(now),
         ];
@@ -291,7 +296,7 @@ impl Ledger {
             endpoint.state.name(),
             endpoint.reason.clone(),
             endpoint.long_tail,
-            endpoint.concurrency,
+            endpoint.concurrency.unwrap_or(NONE_CHOSEN),
             endpoint.per_second.map(i64::from),
             failures,
             failing_since.map(stored),

@@ -1,4 +1,4 @@
-//! The delivery history: what was sent to whom, attempt by attempt; and sending it again.
+//! The delivery history: what was sent to whom, attempt by attempt.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::clock::{UnixMillis, UnixSeconds};
 /// How a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryState {
-    /// An attempt is due, now or later.
+    /// Its time has not come: it is tried again later, or an asset is not there yet.
     Waiting,
-    /// It stands behind its endpoint, which is paused, held, or busy.
+    /// It stands in its endpoint's line: the endpoint is paused, held or busy, or it is its turn next.
     Queued,
     /// An attempt is under way.
     Sending,
@@ -156,42 +156,18 @@ pub struct Page {
     pub next: Option<String>,
 }
 
-/// What to recover: what failed in a range of time.
-#[derive(Debug, Clone)]
-pub struct RecoverRange {
-    /// Of this endpoint alone.
-    pub endpoint: Option<String>,
-    /// Accepted at this moment or later.
-    pub from: UnixMillis,
-    /// Accepted before this moment.
-    pub to: UnixMillis,
-}
-
-/// What became of the wish to send a delivery again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resent {
-    /// It is due now.
-    Due,
-    /// It is on its way already.
-    UnderWay,
-    /// Its endpoint is removed or disabled.
-    NoEndpoint,
-    /// There is none of this id.
-    Unknown,
-}
-
 /// How much there is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pending {
     /// Deliveries that wait for their time.
     pub waiting: u64,
-    /// Deliveries that stand behind their endpoint.
+    /// Deliveries that stand in line.
     pub queued: u64,
     /// Deliveries under way.
     pub sending: u64,
     /// Delivered, links alive, never fetched.
     pub not_fetched: u64,
-    /// When the first that is waiting was due.
+    /// Since when the one waits that waits longest for the sender alone.
     pub oldest_due: Option<UnixMillis>,
 }
 
@@ -386,49 +362,6 @@ impl Ledger {
         Ok(Some((row.into(), attempts.into_iter().map(Attempt::from).collect())))
     }
 
-    /// Sends a delivery again, whether it arrived or failed: all its attempts anew, with fresh links.
-    ///
-    /// # Errors
-    /// [`LedgerError`] if it could not be written.
-    pub async fn resend(&self, workspace: &str, id: &str, now: UnixMillis) -> Result<Resent, LedgerError> {
-        const RESEND: Statement = Statement::same(
-            "UPDATE deliveries SET state = 'waiting', lane = 1, due_at = $3, tries = 0, ended_at = NULL, note = NULL \
-             WHERE workspace = $1 AND id = $2 AND state IN ('delivered', 'failed') AND EXISTS (SELECT 1 FROM endpoints e \
-             WHERE e.id = endpoint_id AND e.removed_at IS NULL AND (e.state <> 'disabled' OR test))",
-        );
-        if self.database.execute(RESEND, values![workspace, id, stored(now)]).await? == 1 {
-            return Ok(Resent::Due);
-        }
-        Ok(match self.delivery(workspace, id).await? {
-            None => Resent::Unknown,
-            Some((delivery, _)) => match delivery.state {
-                DeliveryState::Delivered | DeliveryState::Failed => Resent::NoEndpoint,
-                _ => Resent::UnderWay,
-            },
-        })
-    }
-
-    /// Sends everything again that failed in a range of time; says how much that is.
-    ///
-    /// # Errors
-    /// [`LedgerError`] if it could not be written.
-    pub async fn recover(
-        &self,
-        workspace: &str,
-        range: &RecoverRange,
-        now: UnixMillis,
-    ) -> Result<u64, LedgerError> {
-        const RECOVER: Statement = Statement::same(
-            "UPDATE deliveries SET state = 'waiting', lane = 1, due_at = $2, tries = 0, ended_at = NULL, note = NULL \
-             WHERE workspace = $1 AND state = 'failed' AND NOT test AND created_at >= $3 AND created_at < $4 \
-             AND ($5 IS NULL OR endpoint_id = $5) AND EXISTS (SELECT 1 FROM endpoints e \
-             WHERE e.id = endpoint_id AND e.removed_at IS NULL AND e.state <> 'disabled')",
-        );
-        let values =
-            values![workspace, stored(now), stored(range.from), stored(range.to), range.endpoint.clone(),];
-        self.database.execute(RECOVER, values).await
-    }
-
     /// How much there is to do, over all workspaces.
     ///
     /// # Errors
@@ -444,7 +377,7 @@ impl Ledger {
         let seconds = i64::try_from(now.seconds().0).unwrap_or(i64::MAX);
         let rows = self.database.fetch::<(i64, i64, i64, i64)>(COUNT, values![seconds]).await?;
         let number = |stored: i64| u64::try_from(stored).unwrap_or_default();
-        let oldest_due = self.next_due().await?;
+        let oldest_due = self.overdue(now).await?;
         Ok(rows.first().map_or_else(Pending::default, |(waiting, queued, sending, not_fetched)| Pending {
             waiting: number(*waiting),
             queued: number(*queued),

@@ -6,6 +6,7 @@ mod claiming;
 mod database;
 mod endpoints;
 mod error;
+mod finishing;
 mod forgetting;
 mod history;
 mod name;
@@ -13,21 +14,26 @@ mod overview;
 mod picking_up;
 mod portal_link;
 mod putting_away;
+mod resending;
 mod seal;
 mod secrets;
+mod test_events;
 mod writer;
 
 pub use accepting::{Accepted, NewEvent};
-pub use claiming::{Claimed, Claims, Finished, Lease, Next, Setback};
+pub use claiming::{Claimed, Lane, Lease, Line, Share};
 pub use database::DatabaseUrl;
-pub use endpoints::{Change, Endpoint, EndpointState, Health, NewEndpoint, Notice, STANDARD_CONCURRENCY};
+pub use endpoints::{Change, Endpoint, EndpointState, Health, NewEndpoint, Notice};
 pub use error::LedgerError;
-pub use history::{Attempt, Delivery, DeliveryState, Filter, Page, Pending, RecoverRange, Resent};
+pub use finishing::{Finished, Next, Setback};
+pub use history::{Attempt, Delivery, DeliveryState, Filter, Page, Pending};
 pub use name::{is_description, is_name, name_in_path};
 pub use overview::{Progress, WorkspaceLine};
 pub use picking_up::PickedUp;
 pub use putting_away::UNDO_FOR;
+pub use resending::{RecoverRange, Resent};
 pub use secrets::{Rotated, STANDARD_OVERLAP, Secrets};
+pub use test_events::{TESTS_OF_ENDPOINT, TESTS_OF_WORKSPACE, Tested};
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -55,6 +61,8 @@ pub struct Ledger {
     seal: Seal,
     events: Writer<NewEvent, Option<Accepted>>,
     finished: Writer<Finished, ()>,
+    /// Held while a test event is counted and written.
+    testing: Arc<tokio::sync::Mutex<()>>,
     /// Held while a sender works on a SQLite file.
     lock: Arc<std::sync::Mutex<Option<File>>>,
     file: Option<Arc<Path>>,
@@ -93,10 +101,11 @@ impl Ledger {
                 Box::pin(accepting::accept_all(database, events))
             }),
             finished: Writer::start(&database, |database, finished| {
-                Box::pin(claiming::finish_all(database, finished))
+                Box::pin(finishing::finish_all(database, finished))
             }),
             seal,
             database,
+            testing: Arc::default(),
             lock: Arc::default(),
             file: config.database.path().map(Arc::from),
         })
@@ -115,7 +124,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::InUse`] if another process sends from this file.
-    pub async fn become_sender(&self, now: UnixMillis) -> Result<(), LedgerError> {
+    pub async fn become_sender(&self) -> Result<(), LedgerError> {
         let Some(file) = &self.file else { return Ok(()) };
         let path = beside(file, "lock");
         let in_use = || LedgerError::InUse(file.display().to_string());
@@ -123,7 +132,7 @@ impl Ledger {
         let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(opening)?;
         lock.try_lock().map_err(|_| in_use())?;
         *self.lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(lock);
-        self.take_back_all(now).await
+        self.take_back_all().await
     }
 
     /// Whether the database answers.

@@ -51,7 +51,7 @@ impl Ledger {
         now: UnixMillis,
     ) -> Result<bool, LedgerError> {
         const REVIVE_WHAT_WAITED: Statement = Statement::same(
-            "UPDATE deliveries SET state = 'waiting', due_at = $3, ended_at = NULL, note = NULL \
+            "UPDATE deliveries SET state = 'queued', due_at = $3, ended_at = NULL, note = NULL \
              WHERE endpoint_id = $2 AND workspace = $1 AND state = 'failed' AND note = $4 AND ended_at = \
              (SELECT removed_at FROM endpoints WHERE workspace = $1 AND id = $2)",
         );

@@ -20,6 +20,8 @@ pub struct Config {
     pub disable_after: Duration,
     /// Attempts under way at once, in this process; retries take half of them at most.
     pub attempts_in_flight: usize,
+    /// The most of them that one endpoint gets, if it takes them well.
+    pub attempts_per_endpoint: usize,
     /// Whether `http://` will do.
     pub allow_http: bool,
     /// Networks that are sent to although they are not public.

@@ -1,31 +1,32 @@
-//! The dispatcher: takes what is due out of the ledger, hands each delivery to a task of its own, and looks again when
-//! something ends, comes in, or falls due.
+//! The dispatcher: takes what is due out of the ledger as places are free, hands each delivery to a task of its own, and
+//! looks again when something ends, comes in, or falls due.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::attempt::{self, Outcome};
+use super::attempt::{self, Made};
 use super::breaker::{self, Verdict};
-use super::desk::{Desk, Ticket};
+use super::concurrency::{Candidate, Concurrency, Limits, Outcome, Slot};
 use super::schedule;
 use super::{Sender, chance};
 use crate::clock::UnixMillis;
-use crate::ledger::{Claimed, Claims, Finished, Health, Lease, LedgerError, Next, Setback};
+use crate::ledger::{Claimed, Finished, Health, Lane, Lease, LedgerError, Next, Setback, Share};
 use crate::tasks::{self, Task};
 
-/// How many deliveries are taken at one look.
-const AT_ONCE: usize = 256;
+/// The most deliveries that are taken at one look.
+const MOST_CLAIMS: usize = 256;
+
+/// The most deliveries that get in line at one look because their time has come.
+const MOST_DUE: usize = 1_000;
 
 /// How long the dispatcher sleeps at most: so late it notices what another process accepted, or left behind.
 const LONGEST_NAP: Duration = Duration::from_millis(500);
 
 /// Between two looks under load: what ends or comes in meanwhile shares a transaction.
 const GATHER: Duration = Duration::from_millis(2);
-
-/// How often it is looked for endpoints with a queue that this process does not know of.
-const QUEUES_EVERY: Duration = Duration::from_secs(1);
 
 /// Between two tries to write down what happened, while the database does not answer.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
@@ -38,11 +39,12 @@ const AFTER_PANIC: Duration = Duration::from_secs(60);
 
 /// What a delivery's task gives back when it ends.
 #[derive(Debug)]
-pub(super) struct Ended {
-    endpoint: String,
-    ticket: Ticket,
-    /// Whether the attempt succeeded, and when it ended; `None` if none was made.
-    succeeded: Option<(bool, UnixMillis)>,
+struct Ended {
+    slot: Slot,
+    /// What came of the attempt, if one was made, and when it ended.
+    outcome: Option<(Outcome, UnixMillis)>,
+    /// When the delivery is due again, if it is.
+    due_again: Option<UnixMillis>,
 }
 
 /// An endpoint's room for one attempt. Dropping it gives the room back, however its task ends.
@@ -54,9 +56,16 @@ struct Permit {
 
 impl Permit {
     /// An attempt was made.
-    fn attempted(&mut self, succeeded: bool, at: UnixMillis) {
+    fn attempted(&mut self, outcome: Outcome, at: UnixMillis) {
         if let Some(ended) = &mut self.ended {
-            ended.succeeded = Some((succeeded, at));
+            ended.outcome = Some((outcome, at));
+        }
+    }
+
+    /// The delivery waits until then.
+    fn due_again(&mut self, at: UnixMillis) {
+        if let Some(ended) = &mut self.ended {
+            ended.due_again = Some(at);
         }
     }
 }
@@ -73,23 +82,32 @@ impl Drop for Permit {
 #[derive(Debug)]
 pub(super) struct Dispatcher {
     sender: Sender,
-    desk: Desk,
+    concurrency: Concurrency,
+    /// Each permit sends one message, and there are no more permits than attempts that may be under way.
     ended: mpsc::UnboundedSender<Ended>,
     ends: mpsc::UnboundedReceiver<Ended>,
     judgements: mpsc::UnboundedSender<Judgement>,
-    looked_for_queues: Option<Instant>,
+    /// When the ledger was last asked which lines there are.
+    looked_for_lines: Option<Instant>,
+    /// When the next delivery falls due that waits for its time.
+    next_due: Option<UnixMillis>,
 }
 
 impl Dispatcher {
     pub(super) fn new(sender: Sender) -> Self {
+        let config = &sender.0.config;
+        let concurrency = Concurrency::new(Limits {
+            attempts_in_flight: config.attempts_in_flight,
+            attempts_per_endpoint: config.attempts_per_endpoint,
+            attempt_timeout: config.attempt_timeout,
+        });
         let (ended, ends) = mpsc::unbounded_channel();
-        let desk = Desk::new(sender.0.config.attempts_in_flight);
         let (judgements, to_note) = mpsc::unbounded_channel();
         let state = (sender.clone(), to_note);
         tasks::supervise(Task::EndpointHealth, state, |(sender, to_note)| {
             Box::pin(note_all(sender, to_note))
         });
-        Self { sender, desk, ended, ends, judgements, looked_for_queues: None }
+        Self { sender, concurrency, ended, ends, judgements, looked_for_lines: None, next_due: None }
     }
 
     /// Sends until told to stop, then waits for what is under way.
@@ -114,7 +132,7 @@ impl Dispatcher {
             };
             self.wait(nap).await;
         }
-        while self.desk.in_flight() > 0 {
+        while self.concurrency.in_flight() > 0 {
             let Some(ended) = self.ends.recv().await else { break };
             self.take_end(&ended);
         }
@@ -144,6 +162,10 @@ impl Dispatcher {
         if began.elapsed() < GATHER {
             tokio::time::sleep(GATHER.saturating_sub(began.elapsed())).await;
         }
+        self.take_ends();
+    }
+
+    fn take_ends(&mut self) {
         while let Ok(ended) = self.ends.try_recv() {
             self.take_end(&ended);
         }
@@ -151,64 +173,67 @@ impl Dispatcher {
 
     /// Takes as much as there is room for; says how long there is nothing to do.
     async fn take_what_is_due(&mut self) -> Result<Duration, LedgerError> {
-        self.take_lane(0, Desk::room).await?;
-        self.take_lane(1, Desk::room_for_doubtful).await?;
-        self.take_queues().await?;
-
         let now = self.sender.now();
-        let next = match (self.sender.ledger().next_due().await?, self.desk.next_turn(now)) {
-            (Some(due), Some(turn)) => due.min(turn),
-            (due, turn) => due.or(turn).unwrap_or(UnixMillis(u64::MAX)),
-        };
-        // Something is due and was not taken: there is no room for it until something ends.
-        let nap = if next <= now { LONGEST_NAP } else { next.since(now).min(LONGEST_NAP) };
+        for (line, count) in self.sender.take_arrivals() {
+            self.concurrency.queued(&line, count);
+        }
+        self.look_for_lines(now).await?;
+        self.queue_due(now).await?;
+        let shares = self.concurrency.plan(MOST_CLAIMS, now);
+        if !shares.is_empty() {
+            self.claim(&shares, now).await?;
+            // There may be more; what ended or came in meanwhile has its turn before.
+            return Ok(Duration::ZERO);
+        }
+        let next = self.next_due.into_iter().chain(self.concurrency.next_turn(now)).min();
+        // What is due and has no room waits for something to end.
+        let nap = next.map_or(LONGEST_NAP, |next| next.since(now).min(LONGEST_NAP));
         Ok(nap.max(Duration::from_millis(1)))
     }
 
-    async fn take_lane(&mut self, lane: u8, room: impl Fn(&Desk) -> usize) -> Result<(), LedgerError> {
-        loop {
-            let limit = room(&self.desk).min(AT_ONCE);
-            if limit == 0 {
-                return Ok(());
-            }
-            let now = self.sender.now();
-            let claims = self.sender.ledger().claim_due(lane, limit, &self.lease(now), now).await?;
-            let looked_at = claims.looked_at;
-            self.begin(claims, now).await?;
-            if looked_at < limit {
-                return Ok(());
-            }
-        }
-    }
-
-    async fn take_queues(&mut self) -> Result<(), LedgerError> {
-        let now = self.sender.now();
-        self.look_for_queues(now).await?;
-        for (endpoint, room) in self.desk.callable(now) {
-            let limit = room.min(self.desk.room()).min(AT_ONCE);
-            if limit == 0 {
-                continue;
-            }
-            let claims = self.sender.ledger().claim_queued(&endpoint, limit, &self.lease(now), now).await?;
-            if claims.looked_at < limit {
-                self.desk.queue_is_empty(&endpoint);
-            }
-            self.begin(claims, now).await?;
-        }
-        Ok(())
-    }
-
-    /// Learns of queues that others left: another process, the time before a restart, a pause that ended.
-    async fn look_for_queues(&mut self, now: UnixMillis) -> Result<(), LedgerError> {
+    /// Learns of lines that others filled: another process, the time before a restart, a pause that ended.
+    async fn look_for_lines(&mut self, now: UnixMillis) -> Result<(), LedgerError> {
         let called = self.sender.0.look_everywhere.swap(false, Ordering::Relaxed);
-        if !called && self.looked_for_queues.is_some_and(|last| last.elapsed() < QUEUES_EVERY) {
+        if !called && self.looked_for_lines.is_some_and(|last| last.elapsed() < LONGEST_NAP) {
             return Ok(());
         }
-        self.looked_for_queues = Some(Instant::now());
-        for endpoint in self.sender.ledger().endpoints_with_queue(now).await? {
-            self.desk.has_queue(endpoint);
+        for line in self.sender.ledger().lines(now).await? {
+            self.concurrency.has_line(&line);
         }
+        self.next_due = self.sender.ledger().next_due().await?;
+        self.concurrency.forget_idle(now);
+        self.looked_for_lines = Some(Instant::now());
         Ok(())
+    }
+
+    /// Puts in line what waited for its time.
+    async fn queue_due(&mut self, now: UnixMillis) -> Result<(), LedgerError> {
+        if self.next_due.is_none_or(|due| now < due) {
+            return Ok(());
+        }
+        let due = self.sender.ledger().queue_due(MOST_DUE, now).await?;
+        let mut counts: HashMap<_, usize> = HashMap::new();
+        for line in due {
+            *counts.entry(line).or_default() += 1;
+        }
+        for (line, count) in counts {
+            self.concurrency.queued(&line, count);
+        }
+        self.next_due = self.sender.ledger().next_due().await?;
+        Ok(())
+    }
+
+    async fn claim(&mut self, shares: &[Share], now: UnixMillis) -> Result<(), LedgerError> {
+        let claimed = self.sender.ledger().claim(shares, &self.lease(now), now).await?;
+        let mut counts: HashMap<(&str, Lane), usize> = HashMap::new();
+        for claimed in &claimed {
+            *counts.entry((&claimed.endpoint, claimed.lane)).or_default() += 1;
+        }
+        for share in shares {
+            let count = counts.get(&(share.endpoint.as_str(), share.lane)).copied().unwrap_or_default();
+            self.concurrency.taken(share, count);
+        }
+        self.begin(claimed, now).await
     }
 
     fn lease(&self, now: UnixMillis) -> Lease {
@@ -220,13 +245,13 @@ impl Dispatcher {
         }
     }
 
-    async fn begin(&mut self, claims: Claims, now: UnixMillis) -> Result<(), LedgerError> {
+    async fn begin(&mut self, claimed: Vec<Claimed>, now: UnixMillis) -> Result<(), LedgerError> {
         let mut too_many = Vec::new();
-        for claimed in claims.claimed {
-            match self.desk.admit(&claimed, now) {
-                Some(ticket) => {
-                    let failing = self.desk.health(&claimed.endpoint).failing_since.is_some();
-                    let ended = Some(Ended { endpoint: claimed.endpoint.clone(), ticket, succeeded: None });
+        for claimed in claimed {
+            match self.concurrency.admit(Candidate::from(&claimed), now) {
+                Some(slot) => {
+                    let failing = self.concurrency.health(&claimed.endpoint).failing_since.is_some();
+                    let ended = Some(Ended { slot, outcome: None, due_again: None });
                     let permit = Permit { ended, dispatcher: self.ended.clone() };
                     tasks::spawn(Task::Delivery, deliver(self.sender.clone(), claimed, failing, permit));
                 }
@@ -237,22 +262,23 @@ impl Dispatcher {
     }
 
     fn take_end(&mut self, ended: &Ended) {
-        if let Some((succeeded, at)) = ended.succeeded {
-            self.judge(&ended.endpoint, succeeded, at);
-        }
-        let succeeded = ended.succeeded.map(|(succeeded, _)| succeeded);
-        self.desk.release(&ended.endpoint, ended.ticket, succeeded);
+        let outcome = ended.outcome.map(|(outcome, at)| {
+            self.judge(ended.slot.endpoint(), outcome.succeeded, at);
+            outcome
+        });
+        self.concurrency.release(&ended.slot, outcome, self.sender.now());
+        self.next_due = self.next_due.into_iter().chain(ended.due_again).min();
     }
 
     /// Notes how an endpoint's attempts go. Only what changes something for others is written down.
     fn judge(&mut self, endpoint: &str, succeeded: bool, at: UnixMillis) {
-        let before = self.desk.health(endpoint);
+        let before = self.concurrency.health(endpoint);
         let (after, verdict) = if succeeded {
             (Health::default(), Verdict::GoOn)
         } else {
             breaker::failed(before, at, self.sender.0.config.disable_after)
         };
-        self.desk.set_health(endpoint, after);
+        self.concurrency.set_health(endpoint, after);
         let changed = before.failing_since != after.failing_since || before.held_until != after.held_until;
         if !changed && verdict == Verdict::GoOn {
             return;
@@ -306,24 +332,30 @@ async fn deliver(sender: Sender, claimed: Claimed, failing: bool, mut permit: Pe
     let outcome = tasks::caught(Task::Delivery, attempt::attempt(&sender, &claimed)).await;
     let outcome = outcome.unwrap_or_else(|| {
         let why = "the attempt ended by a fault of the sender, and is made again";
-        Outcome::NotYet(sender.now().plus(AFTER_PANIC), why.to_owned())
+        attempt::Outcome::NotYet(sender.now().plus(AFTER_PANIC), why.to_owned())
     });
     match outcome {
-        Outcome::Attempted(made) => {
-            let succeeded = made.succeeded;
-            let at = sender.now();
-            permit.attempted(succeeded, at);
-            write_down(&sender, finished(&sender, &claimed, made, at)).await;
+        attempt::Outcome::Attempted(made) => {
+            let (succeeded, took, at) = (made.succeeded, made.took, sender.now());
+            permit.attempted(Outcome { succeeded, took }, at);
+            let finished = finished(&sender, &claimed, made, at);
+            if let Next::RetryAt(due) = finished.next {
+                permit.due_again(due);
+            }
+            write_down(&sender, finished).await;
             // The gentle probes of a dead endpoint would otherwise say nothing when it is back.
             if succeeded && failing {
                 tracing::info!(endpoint = claimed.endpoint, "an endpoint takes events again");
             }
         }
-        Outcome::NotYet(until, why) => put_back(&sender, &claimed, until, why).await,
+        attempt::Outcome::NotYet(until, why) => {
+            permit.due_again(until);
+            put_back(&sender, &claimed, until, why).await;
+        }
     }
 }
 
-fn finished(sender: &Sender, claimed: &Claimed, made: attempt::Made, at: UnixMillis) -> Finished {
+fn finished(sender: &Sender, claimed: &Claimed, made: Made, at: UnixMillis) -> Finished {
     let next = if made.succeeded {
         Next::Delivered
     } else {

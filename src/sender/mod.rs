@@ -3,8 +3,8 @@
 
 mod attempt;
 mod breaker;
+mod concurrency;
 mod config;
-mod desk;
 mod dispatch;
 mod pick_up;
 mod schedule;
@@ -13,14 +13,15 @@ mod upkeep;
 pub use config::Config;
 pub use pick_up::remember_downloads;
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::clock::{Clock, UnixMillis};
 use crate::keys::KeyringInForce;
-use crate::ledger::{Accepted, Endpoint, Ledger, LedgerError, NewEvent, RecoverRange, Resent};
+use crate::ledger::{Accepted, Endpoint, Ledger, LedgerError, Line, NewEvent, RecoverRange, Resent, Tested};
 use crate::signed_url::BaseUrl;
 use crate::store::{SAMPLE, Store};
 use crate::tasks::{self, Task};
@@ -59,6 +60,8 @@ struct Parts {
     /// Names this process in leases.
     holder: String,
     wake: Notify,
+    /// How many deliveries got into which line since the dispatcher looked last: no more entries than endpoints.
+    arrivals: Mutex<HashMap<Line, usize>>,
     /// Whether to look behind every endpoint at the next look.
     look_everywhere: AtomicBool,
     stop: tokio_util::sync::CancellationToken,
@@ -85,6 +88,7 @@ impl Sender {
             poster,
             holder,
             wake,
+            arrivals: Mutex::default(),
             look_everywhere: AtomicBool::new(true),
             stop,
         }))
@@ -163,19 +167,38 @@ impl Sender {
     /// [`LedgerError`] if it is not on disk: it is not accepted.
     pub async fn accept(&self, event: NewEvent) -> Result<Option<Accepted>, LedgerError> {
         let accepted = self.ledger().accept(event).await?;
-        if accepted.as_ref().is_some_and(|accepted| accepted.fresh) {
-            self.0.services.metrics.event_accepted();
-            self.0.wake.notify_one();
+        if let Some(accepted) = accepted.as_ref().filter(|accepted| accepted.fresh) {
+            self.arrived(accepted);
         }
         Ok(accepted)
     }
 
-    /// Sends a test event to one endpoint, with the documentation's sample and assets that really download.
+    /// Sends a test event to one endpoint, with the documentation's sample and assets that really download, unless there
+    /// were too many lately.
     ///
     /// # Errors
     /// As [`Sender::accept`].
-    pub async fn test(&self, endpoint: &Endpoint) -> Result<Option<Accepted>, LedgerError> {
-        self.accept(NewEvent::test(&endpoint.workspace, &endpoint.id, SAMPLE, self.now())?).await
+    pub async fn test(&self, endpoint: &Endpoint) -> Result<Tested, LedgerError> {
+        let tested = self.ledger().accept_test(&endpoint.workspace, &endpoint.id, SAMPLE, self.now()).await?;
+        if let Tested::Accepted(accepted) = &tested {
+            self.arrived(accepted);
+        }
+        Ok(tested)
+    }
+
+    fn arrived(&self, accepted: &Accepted) {
+        self.0.services.metrics.event_accepted();
+        let mut arrivals = self.0.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in &accepted.lines {
+            *arrivals.entry(line.clone()).or_default() += 1;
+        }
+        drop(arrivals);
+        self.0.wake.notify_one();
+    }
+
+    /// The lines that deliveries got into since the last call, and how many.
+    fn take_arrivals(&self) -> HashMap<Line, usize> {
+        std::mem::take(&mut *self.0.arrivals.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Sends a delivery again.

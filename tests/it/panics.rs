@@ -76,7 +76,7 @@ async fn an_attempt_that_panics_gives_its_endpoints_place_back_and_is_made_again
         url: receiver.url("/hook"),
         description: String::new(),
         long_tail: false,
-        concurrency: 1,
+        concurrency: Some(1),
         per_second: None,
     };
     sender.ledger().add_endpoint(endpoint, sender.now()).await.unwrap();

@@ -2,6 +2,7 @@
 
 mod endpoints;
 mod history;
+mod shares;
 
 use std::time::Duration;
 
@@ -75,7 +76,7 @@ fn new_endpoint(url: &str) -> NewEndpoint {
         url: url.to_owned(),
         description: String::new(),
         long_tail: false,
-        concurrency: 16,
+        concurrency: None,
         per_second: None,
     }
 }
@@ -349,7 +350,7 @@ async fn what_is_under_way_ends_before_the_sender_does() {
     sending.until(&id, DeliveryState::Delivered).await;
     let late = sending.call("call-2").await.deliveries[0].clone();
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(sending.delivery(&late).await.state, DeliveryState::Waiting);
+    assert_eq!(sending.delivery(&late).await.state, DeliveryState::Queued);
 }
 
 #[tokio::test]
@@ -378,8 +379,8 @@ async fn a_second_sender_on_a_sqlite_file_is_refused() {
         return;
     }
     let ledger = webhook_assets::ledger::Ledger::open(&config).await.unwrap();
-    ledger.become_sender(UnixMillis(1)).await.unwrap();
+    ledger.become_sender().await.unwrap();
     let second = webhook_assets::ledger::Ledger::open(&config).await.unwrap();
-    let error = second.become_sender(UnixMillis(1)).await.unwrap_err().to_string();
+    let error = second.become_sender().await.unwrap_err().to_string();
     assert!(error.contains("another process") && error.contains("PostgreSQL"), "{error}");
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
@@ -11,7 +12,8 @@ use super::fields::{Fields, whole};
 use super::{Desk, endpoint_in_json, not_found, read_json, refuse_web_pages};
 use crate::admin::{Answer, json_answer, no_content, not_json, read_body, require_json};
 use crate::ledger::{
-    Change, Endpoint, EndpointState, NewEndpoint, STANDARD_CONCURRENCY, STANDARD_OVERLAP, is_description,
+    Change, Endpoint, EndpointState, NewEndpoint, STANDARD_OVERLAP, TESTS_OF_ENDPOINT, TESTS_OF_WORKSPACE,
+    Tested, is_description,
 };
 use crate::problem::Problem;
 
@@ -42,7 +44,7 @@ impl Desk<'_> {
             url: self.checked(&url)?,
             description: wanted.description.unwrap_or_default(),
             long_tail: wanted.long_tail.unwrap_or(false),
-            concurrency: wanted.concurrency.unwrap_or(STANDARD_CONCURRENCY),
+            concurrency: wanted.concurrency.flatten(),
             per_second: wanted.per_second.flatten(),
         };
         let added = self.sender.ledger().add_endpoint(new, self.sender.now()).await;
@@ -119,10 +121,11 @@ impl Desk<'_> {
 
     pub(super) async fn test_endpoint(&self, workspace: &str, id: &str) -> Result<Answer, Problem> {
         let endpoint = self.endpoint(workspace, id).await?;
-        let accepted = self.sender.test(&endpoint).await.map_err(|error| self.failed(error))?;
-        // A test event has no call id that could be taken.
-        let accepted = accepted.ok_or_else(no_endpoint)?;
-        Ok(json_answer(StatusCode::ACCEPTED, &accepted_in_json(&accepted)))
+        match self.sender.test(&endpoint).await.map_err(|error| self.failed(error))? {
+            Tested::Accepted(accepted) => Ok(json_answer(StatusCode::ACCEPTED, &accepted_in_json(&accepted))),
+            Tested::TooMany(pause) => Ok(too_many_tests(pause)),
+            Tested::NoEndpoint => Err(no_endpoint()),
+        }
     }
 
     pub(super) async fn list_notices(&self, workspace: &str) -> Result<Answer, Problem> {
@@ -160,27 +163,23 @@ impl Desk<'_> {
 struct Wanted {
     description: Option<String>,
     long_tail: Option<bool>,
-    concurrency: Option<u32>,
+    concurrency: Option<Option<u32>>,
     per_second: Option<Option<u32>>,
 }
 
 impl Wanted {
     fn read(fields: &mut Fields) -> Result<Self, Problem> {
-        let per_second = |value: &Value| match value {
+        let limit = |value: &Value| match value {
             Value::Null => Some(None),
             value => whole(value, 1..=1_000).map(Some),
         };
+        let takes = "a whole number from 1 to 1000, or null for no limit";
         let description = "a text of at most 500 characters, without control characters";
         Ok(Self {
             description: fields.optional("description", description, plain_text)?,
             long_tail: fields.optional("long_tail", "true or false", Value::as_bool)?,
-            concurrency: fields
-                .optional("concurrency", "a whole number from 1 to 100", |value| whole(value, 1..=100))?,
-            per_second: fields.optional(
-                "per_second",
-                "a whole number from 1 to 1000, or null for no limit",
-                per_second,
-            )?,
+            concurrency: fields.optional("concurrency", takes, limit)?,
+            per_second: fields.optional("per_second", takes, limit)?,
         })
     }
 }
@@ -218,6 +217,24 @@ async fn overlap_of(request: Request<Incoming>) -> Result<Duration, Problem> {
         |value| whole(value, 0..=LONGEST_OVERLAP),
     )?;
     Ok(seconds.map_or(STANDARD_OVERLAP, |seconds| Duration::from_secs(seconds.into())))
+}
+
+fn too_many_tests(pause: Duration) -> Answer {
+    let seconds = whole_seconds(pause);
+    let detail = format!(
+        "An endpoint gets {TESTS_OF_ENDPOINT} test events a minute, and all endpoints of a workspace {TESTS_OF_WORKSPACE}. \
+         Try again in {seconds} s."
+    );
+    let problem =
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tests", "Too many test events", &detail);
+    let mut answer = problem.into_response();
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    answer
+}
+
+/// Seconds after which the pause is over.
+fn whole_seconds(pause: Duration) -> u64 {
+    pause.as_secs().saturating_add(u64::from(pause.subsec_nanos() > 0))
 }
 
 fn no_endpoint() -> Problem {

@@ -11,7 +11,7 @@ use crate::admin::endpoint_in_json;
 use crate::cli::terminal::{shown, table};
 use crate::cli::{Ended, Failure, duration, print};
 use crate::clock::UnixMillis;
-use crate::ledger::{Change, Endpoint, EndpointState, NewEndpoint, STANDARD_CONCURRENCY, is_description};
+use crate::ledger::{Change, Endpoint, EndpointState, NewEndpoint, is_description};
 use crate::webhook::{EndpointUrl, UrlRules};
 
 #[derive(Debug, Args)]
@@ -26,10 +26,9 @@ pub(in crate::cli) struct Add {
     /// After the first four attempts go on for a day
     #[arg(long)]
     long_tail: bool,
-    /// Attempts at once
-    #[arg(long, value_name = "NUMBER", default_value_t = STANDARD_CONCURRENCY,
-          value_parser = clap::value_parser!(u32).range(1..=100))]
-    concurrency: u32,
+    /// The most attempts at once; if left out as many as it takes well, up to webhooks.attempts_per_endpoint
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    concurrency: Option<u32>,
     /// Attempts a second; no limit if left out
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     per_second: Option<u32>,

@@ -10,7 +10,7 @@ use super::{Desk, Workspace, name, no_delivery, no_endpoint};
 use crate::cli::terminal::shown;
 use crate::cli::{EXIT_NO, Ended, Failure, print};
 use crate::clock::{Clock, SystemClock};
-use crate::ledger::{Delivery, DeliveryState, EndpointState, NewEvent};
+use crate::ledger::{Delivery, DeliveryState, EndpointState, TESTS_OF_ENDPOINT, TESTS_OF_WORKSPACE, Tested};
 use crate::store::SAMPLE;
 
 /// How often the delivery is looked at.
@@ -39,14 +39,25 @@ impl Test {
         if endpoint.state == EndpointState::Paused {
             return Err(Failure::Failed(format!("{} is paused; `webhooks resume` it before", self.id)));
         }
-        let event = NewEvent::test(workspace, &self.id, SAMPLE, desk.now).map_err(Failure::failed)?;
-        let accepted = desk.ledger.accept(event).await.map_err(Failure::failed)?;
-        let delivery = accepted.and_then(|accepted| accepted.deliveries.into_iter().next());
-        // The endpoint may have been removed this moment.
+        let tested = desk.ledger.accept_test(workspace, &self.id, SAMPLE, desk.now).await;
+        let delivery = match tested.map_err(Failure::failed)? {
+            Tested::Accepted(accepted) => accepted.deliveries.into_iter().next(),
+            Tested::TooMany(pause) => return Err(too_many(pause)),
+            // It was removed this moment.
+            Tested::NoEndpoint => None,
+        };
         let delivery = delivery.ok_or_else(|| no_endpoint(workspace, &self.id))?;
         print(&format!("test event for {}, delivery {delivery}\n", shown(&endpoint.url)))?;
         follow(desk, workspace, &delivery).await
     }
+}
+
+fn too_many(pause: Duration) -> Failure {
+    let pause = humantime::format_duration(Duration::from_secs(pause.as_secs().saturating_add(1)));
+    Failure::Failed(format!(
+        "too many test events: an endpoint gets {TESTS_OF_ENDPOINT} a minute, and all endpoints of a workspace \
+         {TESTS_OF_WORKSPACE}; try again in {pause}"
+    ))
 }
 
 /// Prints each attempt as it is written down, until there will be none for a while.

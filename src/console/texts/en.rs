@@ -176,6 +176,7 @@ pub(super) const EN: Texts = Texts {
     token: "Operator’s token",
     token_hint: "The first line of the file that admin.token_file names.",
     token_wrong: "That is not the token. Copy the whole first line of the file.",
+    too_many_tests: "Too many test events: a webhook gets 10 a minute, and all webhooks together 60. Try again in {} seconds.",
     too_late: "It can no longer be taken back.",
     transcript: "Transcript",
     transcript_unavailable: "The store does not answer now. Load the page again in a moment.",

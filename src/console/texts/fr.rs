@@ -176,6 +176,7 @@ pub(super) const FR: Texts = Texts {
     token: "Jeton de l’exploitant",
     token_hint: "La première ligne du fichier nommé par admin.token_file.",
     token_wrong: "Ce n’est pas le jeton. Copiez toute la première ligne du fichier.",
+    too_many_tests: "Trop d’événements de test : un webhook en reçoit 10 par minute, et tous ensemble 60. Réessayez dans {} secondes.",
     too_late: "Il est trop tard pour revenir en arrière.",
     transcript: "Transcription",
     transcript_unavailable: "Le stockage ne répond pas pour l’instant. Rechargez la page dans un moment.",

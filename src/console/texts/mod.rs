@@ -106,7 +106,7 @@ texts! {
     save, save_anyway, save_changes, search, secret, secret_shown_text, secret_text, see_failed,
     send_test, sending, settings, show_all, show_links, show_secret, sign_in, sign_in_as_operator,
     sign_out, signed_out, signed_out_text, since, skip, speaker, status, test_event,
-    time, to, token, token_hint, token_wrong, too_late, transcript, transcript_unavailable,
+    time, to, token, token_hint, token_wrong, too_late, too_many_tests, transcript, transcript_unavailable,
     transcript_unread, unavailable, unavailable_text, undo, updated, url, url_hint, url_reachable,
     url_well_formed, waiting, webhook, webhook_many, webhook_one, webhooks, webhooks_text, what_to_do,
     when, workspace, workspaces, wrong_call, wrong_order, wrong_range, wrong_time, your_secret,

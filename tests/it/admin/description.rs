@@ -244,6 +244,9 @@ async fn see_webhooks(seen: &mut Seen) {
     let waiting = webhooks::waiting_delivery(&desk).await;
     let resend = format!("/v1/workspaces/acme/deliveries/{waiting}/resend");
     seen.ask(&desk, "POST", &resend, &[], b"").await;
+    // More test events than there may be.
+    let (_, test, _) = good.iter().find(|(_, path, _)| path.ends_with("/test")).unwrap();
+    while seen.ask(&desk, "POST", test, &[], b"").await.status != 429 {}
     let keyless = Desk::of(Plan { keyring: of_tomorrow(), ..Plan::sending().await }).await;
     seen.ask(&keyless, "POST", "/v1/workspaces/acme/portal-links", &[JSON], b"{}").await;
     for path in ["/v1/workspaces/acme/calls/call-1", "/v1/workspaces/acme"] {

@@ -4,7 +4,7 @@ use super::{Home, Ran};
 
 /// A value that no setting of its kind takes, for every setting that can be wrong; as TOML, as text, and what the
 /// message says it takes.
-const BAD: [(&str, &str, &str, &str); 52] = [
+const BAD: [(&str, &str, &str, &str); 53] = [
     ("listen", "\"8080\"", "\"8080\"", "127.0.0.1:8080"),
     ("public_url", "\"app.example.com\"", "\"app.example.com\"", "https://"),
     ("longest_lifetime", "\"a day\"", "\"a day\"", "24h"),
@@ -49,6 +49,7 @@ const BAD: [(&str, &str, &str, &str); 52] = [
     ("webhooks.retention", "30", "30", "a duration"),
     ("webhooks.disable_after", "\"never\"", "\"never\"", "a duration"),
     ("webhooks.attempts_in_flight", "0", "0", "a whole number"),
+    ("webhooks.attempts_per_endpoint", "0", "0", "a whole number"),
     ("webhooks.allow_http", "\"yes\"", "\"yes\"", "true or false"),
     ("webhooks.allowed_networks", "[\"10.0.0.1/8\"]", "\"10.0.0.1/8\"", "CIDR"),
     ("log.format", "\"xml\"", "\"xml\"", "human"),

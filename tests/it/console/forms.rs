@@ -133,3 +133,19 @@ async fn what_waited_for_a_removed_webhook_goes_out_when_it_is_taken_back() {
     guest.post(&act("resume"), "").await;
     receiver.wait_for(1).await;
 }
+
+#[tokio::test]
+async fn who_sends_too_many_test_events_is_told_when_to_go_on() {
+    let house = House::usual().await;
+    let id = house.endpoint("acme", &Receiver::willing().await, "mine").await;
+    let guest = house.guest("acme", false).await;
+    let test = format!("/console/w/acme/webhooks/{id}/test");
+    for _ in 0..webhook_assets::ledger::TESTS_OF_ENDPOINT {
+        assert_eq!(guest.post(&test, "").await.status, 303);
+    }
+    let refused = guest.post(&test, "").await;
+    assert_eq!((refused.status, refused.must("retry-after")), (429, "61"));
+    assert!(text(&refused).contains("Too many test events: a webhook gets 10 a minute"));
+    let french = guest.post(&format!("{test}?lang=fr"), "").await;
+    assert!(text(&french).contains("Trop d’événements de test"));
+}

@@ -271,7 +271,7 @@ impl Plan {
             let of_ledger = database(folder.path()).await;
             let ledger = Ledger::open(&of_ledger).await.unwrap();
             database_url = Some(of_ledger.database);
-            ledger.become_sender(clock.now_millis()).await.unwrap();
+            ledger.become_sender().await.unwrap();
             let (downloads, told) = tokio::sync::mpsc::channel(100);
             tokio::spawn(sender::remember_downloads(told, ledger.clone(), Arc::new(clock.clone())));
             gateway = gateway.telling(downloads);
@@ -370,6 +370,7 @@ pub fn sending() -> sender::Config {
         retention: 30 * DAY,
         disable_after: 5 * DAY,
         attempts_in_flight: 100,
+        attempts_per_endpoint: 128,
         allow_http: true,
         networks: AllowedNetworks::parse(["127.0.0.0/8"]).unwrap(),
         ca_file: None,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use webhook_assets::clock::UnixMillis;
+use webhook_assets::ledger::{TESTS_OF_ENDPOINT, TESTS_OF_WORKSPACE};
 use webhook_assets::webhook::{WebhookSecret, verify_plain};
 
 use super::super::Desk;
@@ -89,9 +90,9 @@ async fn an_endpoint_is_accepted_exactly_if_it_is_as_described() {
             "concurrency",
             vec![
                 json!(1),
-                json!(100),
+                json!(1_000),
                 json!(0),
-                json!(101),
+                json!(1_001),
                 json!(1.5),
                 json!(16.0),
                 json!(null),
@@ -143,12 +144,15 @@ async fn a_change_leaves_the_rest_as_it_was() {
     let path = path_of(&added);
     let changed = desk.send("PATCH", &path, &json!({"per_second": 7, "state": "paused"})).await.json();
     assert_eq!((&changed["per_second"], &changed["state"]), (&json!(7), &json!("paused")));
-    assert_eq!((&changed["url"], &changed["concurrency"]), (&added["url"], &json!(16)));
+    assert_eq!((&changed["url"], &changed["concurrency"]), (&added["url"], &Value::Null));
     assert_eq!(changed["reason"], "paused by hand");
     assert_eq!(desk.send("PATCH", &path, &json!({})).await.json(), changed);
     let changed = desk.send("PATCH", &path, &json!({"per_second": null})).await.json();
     assert_eq!(changed["per_second"], Value::Null);
     assert_eq!(desk.get(&path).await.json(), changed);
+    let limited = desk.send("PATCH", &path, &json!({"concurrency": 3})).await.json();
+    assert_eq!(limited["concurrency"], 3);
+    assert_eq!(desk.send("PATCH", &path, &json!({"concurrency": null})).await.json(), changed);
 }
 
 #[tokio::test]
@@ -262,4 +266,33 @@ async fn a_notice_says_that_an_endpoint_was_disabled_and_why() {
     assert_eq!(notice["reason"], "every attempt failed for 5days");
     assert_eq!(notice["at"], now.to_string());
     assert_eq!(desk.get("/v1/workspaces/other/notices").await.json(), json!({"notices": []}));
+}
+
+#[tokio::test]
+async fn test_events_have_a_limit_and_the_answer_says_when_the_next_is_accepted() {
+    let desk = Desk::sending().await;
+    let receiver = Receiver::willing().await;
+    let path = format!("{}/test", path_of(&add(&desk, "acme", &receiver).await));
+    for _ in 0..TESTS_OF_ENDPOINT {
+        assert_eq!(desk.ask("POST", &path, &[], b"").await.status, 202);
+    }
+    let refused = desk.ask("POST", &path, &[], b"").await;
+    assert_eq!((refused.status, refused.code().as_str()), (429, "too_many_tests"));
+    assert_eq!(refused.must("retry-after"), "60");
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("10 test events a minute") && detail.contains("60 s"), "{detail}");
+    // Another endpoint has its own, until the workspace has had its share; another workspace is not concerned.
+    for _ in 1..TESTS_OF_WORKSPACE / TESTS_OF_ENDPOINT {
+        let other = format!("{}/test", path_of(&add(&desk, "acme", &receiver).await));
+        for _ in 0..TESTS_OF_ENDPOINT {
+            assert_eq!(desk.ask("POST", &other, &[], b"").await.status, 202);
+        }
+    }
+    let other = format!("{}/test", path_of(&add(&desk, "acme", &receiver).await));
+    assert_eq!(desk.ask("POST", &other, &[], b"").await.status, 429);
+    let elsewhere = add(&desk, "other", &receiver).await;
+    let elsewhere = format!("/v1/workspaces/other/endpoints/{}/test", elsewhere["id"].as_str().unwrap());
+    assert_eq!(desk.ask("POST", &elsewhere, &[], b"").await.status, 202);
+    desk.site.clock.advance(Duration::from_secs(60));
+    assert_eq!(desk.ask("POST", &path, &[], b"").await.status, 202);
 }

@@ -1,0 +1,229 @@
+//! One endpoint: what it has under way, what stands in its lines, and how much it may have.
+
+use std::time::Duration;
+
+use super::window::Window;
+use super::{Candidate, Limits, Outcome};
+use crate::clock::UnixMillis;
+use crate::ledger::{Health, Lane};
+use crate::sender::breaker;
+
+/// Test events of one endpoint at once. They have places of their own beside its window, so that a person who tests sees
+/// what comes of it, whatever the endpoint is busy with.
+const TESTS: usize = 4;
+
+/// How many deliveries stand in a line, as far as this process knows.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Depth(usize);
+
+impl Depth {
+    const LONG: usize = usize::MAX;
+
+    pub(super) fn is_long(&mut self) {
+        self.0 = Self::LONG;
+    }
+
+    pub(super) fn add(&mut self, count: usize) {
+        self.0 = self.0.saturating_add(count);
+    }
+
+    pub(super) fn take(&mut self, count: usize, were_all: bool) {
+        if were_all {
+            self.0 = 0;
+        } else if self.0 != Self::LONG {
+            self.0 = self.0.saturating_sub(count);
+        }
+    }
+
+    pub(super) fn is_more_than(self, count: usize) -> bool {
+        self.0 > count
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) workspace: String,
+    /// First attempts, retries and test events under way.
+    under_way: [usize; 3],
+    lines: [Depth; 3],
+    window: Window,
+    /// The owner's own limit.
+    cap: usize,
+    /// The pause between two attempts, if it wants no more than so many a second.
+    pace: Option<Duration>,
+    free_at: UnixMillis,
+    pub(super) health: Health,
+    /// Whether the lane of retries had the last turn.
+    retry_last: bool,
+    /// When it got its last place.
+    turn: u64,
+    used_at: UnixMillis,
+}
+
+impl Endpoint {
+    pub(super) fn new(workspace: &str) -> Self {
+        Self {
+            workspace: workspace.to_owned(),
+            under_way: [0; 3],
+            lines: [Depth::default(); 3],
+            window: Window::default(),
+            cap: usize::MAX,
+            pace: None,
+            free_at: UnixMillis(0),
+            health: Health::default(),
+            retry_last: false,
+            turn: 0,
+            used_at: UnixMillis(0),
+        }
+    }
+
+    /// Takes over what the ledger says: limits may have been changed, failures forgotten by hand.
+    pub(super) fn adopt(&mut self, candidate: &Candidate<'_>) {
+        let cap = candidate.concurrency.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        self.cap = cap.unwrap_or(usize::MAX);
+        self.pace = candidate.per_second.map(|count| Duration::from_secs(1) / count.max(1));
+        let ledger = candidate.health;
+        let held_elsewhere = ledger.held_until > self.health.held_until;
+        let forgotten = ledger.failing_since.is_none() && self.health.held_until.is_some();
+        if held_elsewhere || forgotten {
+            self.health = ledger;
+        }
+    }
+
+    pub(super) fn line(&self, lane: Lane) -> Depth {
+        let [first, retry, test] = self.lines;
+        match lane {
+            Lane::First => first,
+            Lane::Retry => retry,
+            Lane::Test => test,
+        }
+    }
+
+    pub(super) fn line_mut(&mut self, lane: Lane) -> &mut Depth {
+        let [first, retry, test] = &mut self.lines;
+        match lane {
+            Lane::First => first,
+            Lane::Retry => retry,
+            Lane::Test => test,
+        }
+    }
+
+    pub(super) fn has_line(&self) -> bool {
+        self.lines.iter().any(|line| line.is_more_than(0))
+    }
+
+    pub(super) fn under_way(&self, lane: Lane) -> usize {
+        let [first, retry, test] = self.under_way;
+        match lane {
+            Lane::First => first,
+            Lane::Retry => retry,
+            Lane::Test => test,
+        }
+    }
+
+    fn under_way_mut(&mut self, lane: Lane) -> &mut usize {
+        let [first, retry, test] = &mut self.under_way;
+        match lane {
+            Lane::First => first,
+            Lane::Retry => retry,
+            Lane::Test => test,
+        }
+    }
+
+    /// What counts against its window: tests have their own room.
+    pub(super) fn in_flight(&self) -> usize {
+        self.under_way(Lane::First) + self.under_way(Lane::Retry)
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        if breaker::is_tried_gently(&self.health) { 1 } else { self.window.size().min(self.cap) }
+    }
+
+    /// How many more attempts it takes now, beside tests.
+    pub(super) fn room(&self, now: UnixMillis) -> usize {
+        if self.free_at > now || self.health.held_until.is_some_and(|until| now < until) {
+            return 0;
+        }
+        let room = self.limit().saturating_sub(self.in_flight());
+        if self.pace.is_some() { room.min(1) } else { room }
+    }
+
+    /// Retries take half of an endpoint's places at most: first attempts have a lane of their own.
+    pub(super) fn room_for_retries(&self) -> usize {
+        self.limit().div_ceil(2).saturating_sub(self.under_way(Lane::Retry))
+    }
+
+    pub(super) fn room_for_tests(&self) -> usize {
+        TESTS.saturating_sub(self.under_way(Lane::Test))
+    }
+
+    /// Whether an attempt is likely to fail or to hang.
+    pub(super) fn is_degraded(&self, lane: Lane) -> bool {
+        match lane {
+            Lane::First => self.health.failures > 0,
+            Lane::Retry => true,
+            // There are few, and a person waits for each.
+            Lane::Test => false,
+        }
+    }
+
+    pub(super) fn retry_last(&self) -> bool {
+        self.retry_last
+    }
+
+    pub(super) fn turn(&self) -> u64 {
+        self.turn
+    }
+
+    pub(super) fn used_at(&self) -> UnixMillis {
+        self.used_at
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.has_line() || self.under_way.iter().any(|count| *count > 0)
+    }
+
+    /// An attempt begins, if there is room for it.
+    pub(super) fn begin(&mut self, lane: Lane, turn: u64, now: UnixMillis) -> bool {
+        let room = match lane {
+            Lane::First => self.room(now),
+            Lane::Retry => self.room(now).min(self.room_for_retries()),
+            Lane::Test => self.room_for_tests(),
+        };
+        if room == 0 {
+            return false;
+        }
+        *self.under_way_mut(lane) += 1;
+        self.turn = turn;
+        self.used_at = now;
+        if lane != Lane::Test {
+            self.retry_last = lane == Lane::Retry;
+            if let Some(pace) = self.pace {
+                self.free_at = self.free_at.max(now).plus(pace);
+            }
+        }
+        true
+    }
+
+    /// An attempt ended.
+    pub(super) fn end(&mut self, lane: Lane, outcome: Option<Outcome>, limits: &Limits, now: UnixMillis) {
+        // At least half of the window was in use, or somebody stands in line for it.
+        let in_use = self.in_flight() * 2 >= self.window.size() || self.line(Lane::First).is_more_than(0);
+        let under_way = self.under_way_mut(lane);
+        *under_way = under_way.saturating_sub(1);
+        self.used_at = now;
+        let Some(outcome) = outcome else { return };
+        if outcome.succeeded {
+            let bound = limits.attempts_per_endpoint.min(self.cap);
+            self.window.succeeded(outcome.took, in_use, bound, limits.attempt_timeout);
+        } else {
+            self.window.failed();
+        }
+    }
+
+    /// When it may be sent to again, if only its pace or its hold is in the way.
+    pub(super) fn next_turn(&self, now: UnixMillis) -> Option<UnixMillis> {
+        let at = self.free_at.max(self.health.held_until.unwrap_or_default());
+        (self.in_flight() < self.limit() && at > now).then_some(at)
+    }
+}

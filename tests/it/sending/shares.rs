@@ -1,0 +1,201 @@
+//! Places are shared: whatever one workspace or one endpoint does, the others' calls go out.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use webhook_assets::clock::UnixMillis;
+use webhook_assets::ledger::{Change, NewEndpoint, NewEvent};
+use webhook_assets::sender::{self, Sender};
+use webhook_assets::webhook::CompletedCall;
+
+use super::{Sending, new_endpoint};
+use crate::support::receiver::{Reaction, Receiver};
+use crate::support::{Plan, sending};
+
+/// How long a neighbour's call may take on a machine with other things to do. Without shares it takes as long as the
+/// attempts that are in its way: ten seconds and more.
+const SOON: Duration = Duration::from_secs(3);
+
+async fn add_endpoint(sender: &Sender, workspace: &str, receiver: &Receiver) -> String {
+    let new = NewEndpoint { workspace: workspace.to_owned(), ..new_endpoint(&receiver.url("/hook")) };
+    sender.ledger().add_endpoint(new, sender.now()).await.unwrap().0.id
+}
+
+fn event(workspace: &str, id: &str, now: UnixMillis) -> NewEvent {
+    NewEvent::call(workspace, id, &CompletedCall::sample(), None, None, now).unwrap()
+}
+
+/// Hands in so many calls at once.
+async fn hand_in(sender: &Sender, workspace: &str, count: usize) {
+    let calls = (0..count).map(|call| sender.accept(event(workspace, &format!("call-{call}"), sender.now())));
+    for accepted in futures_util::future::join_all(calls).await {
+        accepted.unwrap();
+    }
+}
+
+/// Attempts take ten seconds if the receiver does.
+async fn patient() -> Plan {
+    let config = sender::Config { attempt_timeout: Duration::from_secs(10), ..sending() };
+    Plan { sender: Some(config), ..Plan::sending().await }
+}
+
+/// The delays of 12 calls, four a second, from before each is handed in until it arrives.
+async fn delays_of_a_neighbour(sender: &Sender, receiver: &Receiver) -> Vec<Duration> {
+    let mut delays = Vec::new();
+    for call in 0..12 {
+        let began = Instant::now();
+        sender.accept(event("neighbour", &format!("call-{call}"), sender.now())).await.unwrap();
+        receiver.wait_for(call + 1).await;
+        delays.push(began.elapsed());
+        tokio::time::sleep(Duration::from_millis(250).saturating_sub(began.elapsed())).await;
+    }
+    delays.sort();
+    delays
+}
+
+#[tokio::test]
+async fn test_events_without_end_to_a_slow_receiver_delay_nobody_else() {
+    let slow = Receiver::start(|_, _| Reaction::Late(Duration::from_millis(9_500))).await;
+    let attacked = Sending::of(patient().await, slow).await;
+    let (sender, willing) = (attacked.sender.clone(), Receiver::willing().await);
+    add_endpoint(&sender, "neighbour", &willing).await;
+    for _ in 0..9 {
+        add_endpoint(&sender, "acme", &attacked.receiver).await;
+    }
+    let (attacker, endpoints) = (sender.clone(), sender.ledger().endpoints("acme").await.unwrap());
+    let attack = tokio::spawn(async move {
+        for endpoint in endpoints.iter().cycle() {
+            attacker.test(endpoint).await.unwrap();
+        }
+    });
+    attacked.receiver.wait_for(1).await;
+    let delays = delays_of_a_neighbour(&sender, &willing).await;
+    attack.abort();
+    println!("beside {} tests in a row: {delays:?}", attacked.receiver.received().len());
+    assert!(delays[11] < SOON, "{delays:?}");
+}
+
+#[tokio::test]
+async fn a_workspace_whose_receivers_hang_leaves_places_to_the_others() {
+    let hanging = Receiver::start(|_, _| Reaction::Late(Duration::from_secs(60))).await;
+    let attacked = Sending::of(patient().await, hanging).await;
+    let (sender, willing) = (attacked.sender.clone(), Receiver::willing().await);
+    for _ in 0..60 {
+        add_endpoint(&sender, "acme", &attacked.receiver).await;
+    }
+    add_endpoint(&sender, "neighbour", &willing).await;
+    // Four each for 61 endpoints are more than the hundred places that there are.
+    hand_in(&sender, "acme", 4).await;
+    attacked.receiver.wait_for(60).await;
+    let delays = delays_of_a_neighbour(&sender, &willing).await;
+    println!("beside {} hanging attempts: {delays:?}", attacked.receiver.received().len());
+    assert!(delays[11] < SOON, "{delays:?}");
+    let held = attacked.receiver.received().len();
+    assert!(held < 80, "one workspace alone gets three quarters of the places: {held}");
+}
+
+#[tokio::test]
+async fn a_backlog_of_one_workspace_does_not_hide_a_call_of_another() {
+    let hanging = Receiver::start(|_, _| Reaction::Late(Duration::from_secs(60))).await;
+    let attacked = Sending::of(patient().await, hanging).await;
+    let (sender, willing) = (attacked.sender.clone(), Receiver::willing().await);
+    add_endpoint(&sender, "neighbour", &willing).await;
+    hand_in(&sender, "acme", 5_000).await;
+    attacked.receiver.wait_for(4).await;
+    let delays = delays_of_a_neighbour(&sender, &willing).await;
+    println!("beside a backlog of 5,000: {delays:?}");
+    assert!(delays[11] < SOON, "{delays:?}");
+}
+
+#[tokio::test]
+async fn what_comes_first_to_an_endpoint_is_sent_first() {
+    let slow = Receiver::start(|_, _| Reaction::Late(Duration::from_millis(10))).await;
+    let sending = Sending::to(slow).await;
+    let one = Change { concurrency: Some(Some(1)), ..Change::default() };
+    sending.sender.ledger().change_endpoint("acme", &sending.endpoint.id, one).await.unwrap().unwrap();
+    // Newcomers come all the time while others wait.
+    let mut accepted = Vec::new();
+    for call in 0..60 {
+        sending.site.clock.advance(Duration::from_millis(1));
+        accepted.push(sending.call_with(&format!("call-{call}"), None, None).await.event);
+    }
+    let received = sending.receiver.wait_for(60).await;
+    let received: Vec<_> = received.iter().map(|webhook| webhook.header("webhook-id").to_owned()).collect();
+    assert_eq!(received, accepted);
+}
+
+#[tokio::test]
+async fn a_receiver_that_takes_more_at_once_gets_more_at_once() {
+    let seen: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let noting = Arc::clone(&seen);
+    let receiver = Receiver::start(move |_, _| {
+        noting.lock().unwrap().push(Instant::now());
+        Reaction::Late(Duration::from_millis(100))
+    })
+    .await;
+    let sending = Sending::to(receiver).await;
+    hand_in(&sending.sender, "acme", 400).await;
+    sending.receiver.wait_for(400).await;
+    // None of those that came within 90 ms had an answer before the last of them came.
+    let seen = seen.lock().unwrap();
+    let at_once = |at: usize| {
+        seen[at..].iter().take_while(|later| **later - seen[at] < Duration::from_millis(90)).count()
+    };
+    let most = (0..seen.len()).map(at_once).max().unwrap();
+    println!("{most} attempts at once");
+    assert!(most > 24, "{most}");
+    assert!(most <= 75, "three quarters of a hundred places: {most}");
+}
+
+#[tokio::test]
+async fn a_retry_is_not_starved_by_first_attempts_without_end() {
+    // The first call fails once; what comes after it would fill every place for ever.
+    let receiver = Receiver::start(|before, _| match before {
+        0 => Reaction::Answer(500, ""),
+        _ => Reaction::Late(Duration::from_millis(20)),
+    })
+    .await;
+    let sending = Sending::to(receiver).await;
+    let first = sending.call_with("call-first", None, None).await;
+    sending.receiver.wait_for(1).await;
+    let flooding = sending.sender.clone();
+    let flood = tokio::spawn(async move { hand_in(&flooding, "acme", 2_000).await });
+    sending.receiver.wait_for(10).await;
+    sending.pass(Duration::from_secs(1));
+    sending.until(&first.deliveries[0], webhook_assets::ledger::DeliveryState::Delivered).await;
+    let before = sending.receiver.received().len();
+    assert!(before < 1_500, "it had its turn after {before} others");
+    flood.abort();
+}
+
+#[tokio::test]
+async fn everything_that_failed_is_recovered_part_by_part() {
+    let well = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let is_well = Arc::clone(&well);
+    let receiver = Receiver::start(move |_, _| {
+        Reaction::Answer(if is_well.load(std::sync::atomic::Ordering::Relaxed) { 200 } else { 500 }, "")
+    })
+    .await;
+    let sending = Sending::to(receiver).await;
+    let gone = add_endpoint(&sending.sender, "acme", &sending.receiver).await;
+    hand_in(&sending.sender, "acme", 1_200).await;
+    let (ledger, now) = (sending.sender.ledger(), sending.sender.now());
+    // All of it has failed.
+    ledger.disable_endpoint(&sending.endpoint.id, "for a test", now).await.unwrap();
+    ledger.remove_endpoint("acme", &gone, now).await.unwrap();
+    let active = webhook_assets::ledger::EndpointState::Active;
+    let change = Change { state: Some(active), ..Change::default() };
+    ledger.change_endpoint("acme", &sending.endpoint.id, change).await.unwrap().unwrap();
+    well.store(true, std::sync::atomic::Ordering::Relaxed);
+    let range = webhook_assets::ledger::RecoverRange {
+        endpoint: None,
+        from: UnixMillis(0),
+        to: now.plus(Duration::from_secs(1)),
+    };
+    let recovered = sending.sender.recover("acme", &range).await.unwrap();
+    assert!(
+        (1_100..=1_200).contains(&recovered),
+        "all of one endpoint and none of the removed one: {recovered}"
+    );
+    sending.receiver.wait_for(usize::try_from(recovered).unwrap()).await;
+}
