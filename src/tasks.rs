@@ -28,6 +28,7 @@ pub(crate) enum Task {
     MemoryTrim,
     FileCache,
     StoreProbe,
+    ReadinessProbe,
     StoreConnection,
     Prefetch,
     Dispatcher,
@@ -41,7 +42,7 @@ pub(crate) enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::AcceptLoop,
         Self::Connection,
         Self::Http2Stream,
@@ -52,6 +53,7 @@ impl Task {
         Self::MemoryTrim,
         Self::FileCache,
         Self::StoreProbe,
+        Self::ReadinessProbe,
         Self::StoreConnection,
         Self::Prefetch,
         Self::Dispatcher,
@@ -76,6 +78,7 @@ impl Task {
             Self::MemoryTrim => "memory_trim",
             Self::FileCache => "file_cache",
             Self::StoreProbe => "store_probe",
+            Self::ReadinessProbe => "readiness_probe",
             Self::StoreConnection => "store_connection",
             Self::Prefetch => "prefetch",
             Self::Dispatcher => "dispatcher",

@@ -2,7 +2,9 @@
 
 mod erase;
 mod links;
+mod probe;
 mod token;
+mod upload;
 mod webhooks;
 
 pub use crate::secret::Token;
@@ -10,15 +12,14 @@ pub use webhooks::{attempt_in_json, delivery_in_json, endpoint_in_json};
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::json;
-use tokio::sync::Mutex;
 
 use crate::clock::Clock;
 use crate::console::{self, Console};
@@ -29,6 +30,8 @@ use crate::server::{self, Bodies, Client, Drain, Handler};
 use crate::signed_url::BaseUrl;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{MEDIA_TYPE, Metrics};
+use probe::{Finding, Probe};
+use upload::Upload;
 use webhooks::Place;
 
 /// The OpenAPI 3.1 description of this listener.
@@ -36,15 +39,6 @@ pub const OPENAPI: &str = include_str!("openapi.json");
 
 /// What stands before the id in the path of an erasure.
 const ASSETS: &str = "/v1/assets/";
-
-/// The largest request body, in bytes: a full batch with room to spare.
-const LARGEST_BODY: usize = 1 << 20;
-
-/// For how long one look at the store, or at the webhooks' database, answers `/readyz`.
-const PROBE_GOOD_FOR: Duration = Duration::from_secs(2);
-
-/// How long a look at the database may take.
-const LONGEST_LOOK: Duration = Duration::from_secs(2);
 
 /// The admin listener's settings. Defaults stand in `defaults.toml`.
 #[derive(Debug, Clone)]
@@ -76,9 +70,6 @@ struct Parts {
     store_probe: Probe,
     ledger_probe: Probe,
 }
-
-/// When was looked last, and what was found wrong.
-type Probe = Mutex<Option<(Instant, Option<&'static str>)>>;
 
 /// What the admin listener needs beside its settings.
 #[derive(Debug)]
@@ -128,12 +119,12 @@ impl Admin {
             drain,
             metrics,
             sender,
-            store_probe: Mutex::new(None),
-            ledger_probe: Mutex::new(None),
+            store_probe: Probe::default(),
+            ledger_probe: Probe::default(),
         }))
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
+    async fn answer(&self, request: Request<Upload>) -> Answer {
         let path = request.uri().path().to_owned();
         let head = *request.method() == Method::HEAD;
         let read = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -149,7 +140,11 @@ impl Admin {
                 self.erasure(&request, path.trim_start_matches(ASSETS)).await
             }
             (path, _) if path.starts_with(ASSETS) => not_allowed("DELETE"),
-            (path, _) if console::is_below_root(path) => self.0.console.answer(request).await,
+            (path, _) if console::is_below_root(path) => {
+                let (head, upload) = request.into_parts();
+                let (body, client) = upload.into_parts();
+                self.0.console.answer(head, body, &client).await
+            }
             (path, _) => match Place::at(path) {
                 Some(place) => webhooks::answer(self, request, place).await,
                 None => no_such_route(),
@@ -168,7 +163,8 @@ impl Admin {
     /// beside it: links open without it.
     async fn readiness(&self) -> Answer {
         let keys = if self.0.keyring.can_sign(self.0.clock.now()) { "ok" } else { "no key may sign now" };
-        let store = self.probe().await.unwrap_or("ok");
+        let (store, webhooks) = tokio::join!(self.look_at_store(), self.look_at_webhooks());
+        let store = store.unwrap_or("ok");
         let draining = self.0.drain.is_announced();
         let ready = keys == "ok" && store == "ok" && !draining;
         let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -180,33 +176,45 @@ impl Admin {
             "not ready"
         };
         let mut answer = json!({"status": word, "keys": keys, "store": store});
-        if let (Some(sender), serde_json::Value::Object(fields)) = (&self.0.sender, &mut answer) {
-            let looked = at_most_often(&self.0.ledger_probe, look_at_ledger(sender)).await;
-            fields.insert("webhooks".into(), looked.unwrap_or("ok").into());
+        if let (Some(found), serde_json::Value::Object(fields)) = (webhooks, &mut answer) {
+            fields.insert("webhooks".into(), found.unwrap_or("ok").into());
         }
         json_answer(status, &answer)
     }
 
     /// What is wrong with the store, in words without its URL.
-    async fn probe(&self) -> Option<&'static str> {
-        at_most_often(&self.0.store_probe, async {
-            let error = self.0.store.probe().await.err()?;
+    async fn look_at_store(&self) -> Finding {
+        const LATE: &str = "it does not answer in time";
+        let store = self.0.store.clone();
+        let look = async move {
+            let error = store.probe().await.err()?;
             tracing::warn!(%error, "the store is not usable");
             Some(match error {
-                StoreError::TimedOut { .. } => "it does not answer in time",
+                StoreError::TimedOut { .. } => LATE,
                 StoreError::Refused(_) => "it refuses us: credentials or permissions",
                 StoreError::Misplaced(_) => "its bucket or container does not exist",
                 _ => "it cannot be reached or fails",
             })
-        })
-        .await
+        };
+        self.0.store_probe.find(look, LATE).await
     }
 
-    async fn links(&self, request: Request<Incoming>) -> Answer {
+    /// What is wrong with the webhooks' database, in a few words; `None` if nothing is sent here.
+    async fn look_at_webhooks(&self) -> Option<Finding> {
+        let sender = self.0.sender.clone()?;
+        let look = async move {
+            let error = sender.ledger().probe().await.err()?;
+            tracing::warn!(%error, "the webhooks' database is not usable");
+            Some(if error.may_pass() { "their database does not answer" } else { "their database refuses" })
+        };
+        Some(self.0.ledger_probe.find(look, "their database does not answer in time").await)
+    }
+
+    async fn links(&self, request: Request<Upload>) -> Answer {
         finish(self.try_links(request).await)
     }
 
-    async fn erasure(&self, request: &Request<Incoming>, id: &str) -> Answer {
+    async fn erasure(&self, request: &Request<Upload>, id: &str) -> Answer {
         finish(match self.authorize(request) {
             Ok(()) => {
                 erase::erase(&self.0.store, id).await.map(|erased| json_answer(StatusCode::OK, &erased))
@@ -215,25 +223,25 @@ impl Admin {
         })
     }
 
-    async fn try_links(&self, request: Request<Incoming>) -> Result<Answer, Problem> {
+    async fn try_links(&self, request: Request<Upload>) -> Result<Answer, Problem> {
         self.authorize(&request)?;
         require_json(&request)?;
-        let body = read_body(request).await?;
+        let body = request.into_body().read().await?;
         links::mint(&self.0, &body).await.map(|links| json_answer(StatusCode::OK, &links))
     }
 
     /// With a token, the request must bear it. Without one the listener is on loopback, and the request must be meant
     /// for it: a web page cannot reach it under a name of its own (DNS rebinding).
-    fn authorize(&self, request: &Request<Incoming>) -> Result<(), Problem> {
+    fn authorize(&self, request: &Request<Upload>) -> Result<(), Problem> {
         match &self.0.token {
-            Some(token) if token::is_borne_by(token, request.headers()) => Ok(()),
+            Some(token) if token::is_borne_by(token, request.headers()) => request.body().permitted(),
             Some(_) => Err(Problem::new(
                 StatusCode::UNAUTHORIZED,
                 "unauthorized",
                 "Unauthorized",
                 "Send `Authorization: Bearer …` with the token of this listener's token file.",
             )),
-            None if is_for_loopback(request) => Ok(()),
+            None if is_for_loopback(request) => request.body().permitted(),
             None => Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "host_not_allowed",
@@ -243,46 +251,6 @@ impl Admin {
             )),
         }
     }
-}
-
-/// Looks only if the last look is too long ago.
-async fn at_most_often(
-    probe: &Probe,
-    look: impl Future<Output = Option<&'static str>>,
-) -> Option<&'static str> {
-    let mut last = probe.lock().await;
-    if let Some((at, found)) = *last
-        && at.elapsed() < PROBE_GOOD_FOR
-    {
-        return found;
-    }
-    let found = look.await;
-    *last = Some((Instant::now(), found));
-    found
-}
-
-/// What is wrong with the webhooks' database, in a few words.
-async fn look_at_ledger(sender: &Sender) -> Option<&'static str> {
-    let Ok(looked) = tokio::time::timeout(LONGEST_LOOK, sender.ledger().probe()).await else {
-        tracing::warn!("the webhooks' database does not answer in time");
-        return Some("their database does not answer in time");
-    };
-    let error = looked.err()?;
-    tracing::warn!(%error, "the webhooks' database is not usable");
-    Some(if error.may_pass() { "their database does not answer" } else { "their database refuses" })
-}
-
-/// The body of a request, up to the limit.
-async fn read_body(request: Request<Incoming>) -> Result<Bytes, Problem> {
-    let body = Limited::new(request.into_body(), LARGEST_BODY).collect().await.map_err(|_| {
-        Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body_too_large",
-            "Body too large",
-            "The request body is larger than 1 MiB or did not arrive whole. Send smaller batches.",
-        )
-    })?;
-    Ok(body.to_bytes())
 }
 
 fn not_json(error: &serde_json::Error) -> Problem {
@@ -308,7 +276,7 @@ fn finish(result: Result<Answer, Problem>) -> Answer {
     response
 }
 
-fn is_for_loopback(request: &Request<Incoming>) -> bool {
+fn is_for_loopback(request: &Request<Upload>) -> bool {
     let authority = request.uri().authority().cloned();
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let Some(authority) = authority.or_else(|| host.and_then(|host| host.parse().ok())) else { return false };
@@ -318,7 +286,7 @@ fn is_for_loopback(request: &Request<Incoming>) -> bool {
 }
 
 /// A web page cannot send this media type to another origin without asking first.
-fn require_json(request: &Request<Incoming>) -> Result<(), Problem> {
+fn require_json(request: &Request<Upload>) -> Result<(), Problem> {
     let media_type =
         request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
@@ -383,8 +351,12 @@ impl Handler for Admin {
 
     const BODIES: Bodies = Bodies::Allowed;
 
-    fn answer(&self, request: Request<Incoming>, _client: Client) -> server::Answer<Full<Bytes>> {
+    fn answer(&self, request: Request<Incoming>, client: Client) -> server::Answer<Full<Bytes>> {
         let this = self.clone();
-        server::Answer::awaited(async move { Admin::answer(&this, request).await.map(Full::new) })
+        let (request, held) = Upload::of(request, client);
+        server::Answer::awaited(async move {
+            let _held = held;
+            Admin::answer(&this, request).await.map(Full::new)
+        })
     }
 }

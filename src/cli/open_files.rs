@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::store::{held_at_most, pipes_at_most};
 
 /// What the program needs beside connections, downloads, files that are held and pipes: listeners, database, log, store.
-const RESERVE: u64 = 256;
+const RESERVE: u64 = 128;
 
 /// Raises the limit as far as the system allows, and lowers the cap on connections to what it holds: a program that runs
 /// out of descriptors answers nobody, health checks included. Says so if it had to.
@@ -20,7 +20,8 @@ pub(super) fn fit(config: &mut Config) {
     }
     let Some(files) = limit.current else { return };
     let connections = config.server.connections;
-    let most = fitting(files, connections as u64, config.gateway.requests_in_flight as u64);
+    let admin = config.admin_connections as u64;
+    let most = fitting(files, connections as u64, config.gateway.requests_in_flight as u64, admin);
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     if most < connections {
         tracing::warn!(
@@ -32,9 +33,10 @@ pub(super) fn fit(config: &mut Config) {
     }
 }
 
-/// How many connections fit: each may have a download, and there are not more downloads than `in_flight`.
-fn fitting(files: u64, connections: u64, in_flight: u64) -> u64 {
-    let reserve = RESERVE + held_at_most(files) + 2 * pipes_at_most(files);
+/// How many connections fit beside those of the admin listener: each may have a download, and there are not more downloads
+/// than `in_flight`.
+fn fitting(files: u64, connections: u64, in_flight: u64, admin: u64) -> u64 {
+    let reserve = RESERVE + admin + held_at_most(files) + 2 * pipes_at_most(files);
     let room = files.saturating_sub(reserve.min(files / 2));
     let beside_downloads = room.saturating_sub(in_flight).max(room / 2);
     connections.min(beside_downloads).max(1)
@@ -46,11 +48,11 @@ mod tests {
 
     #[test]
     fn connections_and_their_downloads_fit_into_the_limit() {
-        assert_eq!(fitting(1 << 20, 8_192, 4_096), 8_192);
-        assert_eq!(fitting(20_000, 8_192, 4_096), 8_192);
-        assert_eq!(fitting(10_256, 8_192, 4_096), 4_751);
-        assert_eq!(fitting(1_024, 8_192, 4_096), 320);
-        assert_eq!(fitting(64, 8_192, 4_096), 16);
-        assert_eq!(fitting(0, 8_192, 4_096), 1);
+        assert_eq!(fitting(1 << 20, 8_192, 4_096, 128), 8_192);
+        assert_eq!(fitting(20_000, 8_192, 4_096, 128), 8_192);
+        assert_eq!(fitting(10_256, 8_192, 4_096, 128), 4_751);
+        assert_eq!(fitting(1_024, 8_192, 4_096, 128), 320);
+        assert_eq!(fitting(64, 8_192, 4_096, 128), 16);
+        assert_eq!(fitting(0, 8_192, 4_096, 128), 1);
     }
 }

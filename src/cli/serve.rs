@@ -157,7 +157,7 @@ impl Services {
     /// Serves links on threads that end when what is returned is dropped.
     fn serve_links(&self, ledger: Option<&Ledger>, listener: TcpListener) -> std::io::Result<Threads> {
         let server = Server::new(self.config.server.clone(), self.gateway(ledger), self.drain.clone());
-        let server = server.counting(self.metrics.clone()).with_tls(self.certificate.clone());
+        let server = server.counting(&self.metrics).with_tls(self.certificate.clone());
         let server = server.following(self.limits.gateway.subscribe());
         tasks::supervise(Task::MemoryTrim, self.metrics.clone(), |metrics| {
             Box::pin(memory::give_back_after_crowds(metrics))
@@ -348,7 +348,7 @@ async fn run_until_stopped(
     let answers = services.admin(sender.clone());
     let its_connections = services.config.of_admin_connections();
     let server = Server::new(its_connections, answers, admin_drain.clone());
-    let server = server.following(services.limits.admin.subscribe());
+    let server = server.evicting(&services.metrics).following(services.limits.admin.subscribe());
     let admin = admin.into_std().map_err(Failure::failed)?;
     tasks::supervise(Task::AcceptLoop, (server, admin), |(server, admin)| Box::pin(server.serve_on(admin)));
     // The dispatcher within is started again should it panic.

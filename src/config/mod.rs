@@ -65,6 +65,9 @@ pub struct Config {
     pub settings: Settings,
 }
 
+/// Requests that one HTTP/2 connection of the admin listener may have open: each may have a body in memory.
+const MOST_ADMIN_STREAMS: u32 = 16;
+
 impl Config {
     /// What connections of the admin listener may do: it stands on a private network, with a cap of its own, and
     /// nobody speaks for its clients.
@@ -73,6 +76,7 @@ impl Config {
         crate::server::Config {
             connections: self.admin_connections,
             connections_per_address: Some(self.admin_connections),
+            http2_streams: self.server.http2_streams.min(MOST_ADMIN_STREAMS),
             trusted_proxies: crate::server::Networks::default(),
             proxy_protocol: false,
             client_header: None,

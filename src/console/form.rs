@@ -1,12 +1,10 @@
 //! Queries and forms.
 
-use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 
-use super::Trouble;
+use super::{Posted, Trouble};
+use crate::server::BodyError;
 
 /// The largest form, in bytes: a URL, a description, and room to spare.
 const LARGEST: usize = 16 * 1024;
@@ -49,14 +47,16 @@ impl Form {
 }
 
 /// Reads the form that was posted.
-pub(super) async fn read(headers: &HeaderMap, body: Incoming) -> Result<Form, Trouble> {
+pub(super) async fn read(headers: &HeaderMap, Posted { body, client }: Posted<'_>) -> Result<Form, Trouble> {
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(Trouble::BadForm);
     }
-    let body = Limited::new(body, LARGEST).collect().await.map_err(|_| Trouble::BadForm)?;
-    let bytes: Bytes = body.to_bytes();
+    let bytes = client.read_body(body, LARGEST).await.map_err(|error| match error {
+        BodyError::TooSlow => Trouble::FormTooSlow,
+        BodyError::TooLarge | BodyError::Broken => Trouble::BadForm,
+    })?;
     Ok(Form::parse(&bytes))
 }
 

@@ -138,6 +138,8 @@ impl Parts {
             Trouble::NotAllowed => (StatusCode::FORBIDDEN, t.not_allowed, t.not_allowed_text),
             Trouble::NotOurs => (StatusCode::FORBIDDEN, t.not_ours, t.not_ours_text),
             Trouble::BadForm => (StatusCode::BAD_REQUEST, t.bad_form, t.bad_form_text),
+            Trouble::FormTooSlow => (StatusCode::REQUEST_TIMEOUT, t.bad_form, t.bad_form_text),
+            Trouble::TooMany => (StatusCode::SERVICE_UNAVAILABLE, t.unavailable, t.too_many_pages_text),
             Trouble::Ledger(error) if error.may_pass() => {
                 (StatusCode::SERVICE_UNAVAILABLE, t.unavailable, t.unavailable_text)
             }

@@ -13,6 +13,7 @@ mod receivers;
 mod recover;
 mod route;
 mod session;
+mod shares;
 mod shown;
 mod texts;
 mod webhook;
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HeaderValue, LOCATION, SET_COOKIE};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::clock::Clock;
@@ -33,12 +34,14 @@ use crate::keys::KeyringInForce;
 use crate::ledger::{Ledger, LedgerError};
 use crate::secret::Token;
 use crate::sender::Sender;
+use crate::server::Client;
 use crate::signed_url::BaseUrl;
 use crate::store::Store;
 use form::Form;
 use frame::Frame;
 use route::{Route, Spot};
 use session::Session;
+use shares::Shares;
 use texts::Lang;
 
 /// Below which path everything is.
@@ -88,6 +91,13 @@ pub struct Console(Arc<Parts>);
 struct Parts {
     config: Config,
     services: Services,
+    shares: Shares,
+}
+
+/// What was posted, and by whom.
+struct Posted<'p> {
+    body: Incoming,
+    client: &'p Client,
 }
 
 type Answer = Response<Bytes>;
@@ -105,6 +115,10 @@ enum Trouble {
     Ledger(LedgerError),
     /// What was sent is no form of ours.
     BadForm,
+    /// The form did not arrive in time.
+    FormTooSlow,
+    /// As many pages of this workspace, or of all, are being made as may be at once.
+    TooMany,
     /// A defect of this program.
     Broken,
 }
@@ -153,7 +167,7 @@ impl Console {
     /// The settings page on these services.
     #[must_use]
     pub fn new(config: Config, services: Services) -> Self {
-        Self(Arc::new(Parts { config, services }))
+        Self(Arc::new(Parts { config, services, shares: Shares::default() }))
     }
 
     /// Mints a portal link; `host` is the request's own, for when the settings name none.
@@ -166,7 +180,7 @@ impl Console {
         lifetime: Option<Duration>,
         host: Option<&str>,
     ) -> Result<PortalLink, PortalError> {
-        let Parts { config, services } = &*self.0;
+        let Parts { config, services, .. } = &*self.0;
         let named = config.url.as_ref().map(|url| url.as_str().to_owned());
         let origin = named.or_else(|| host.map(|host| format!("http://{host}"))).ok_or(PortalError::NoUrl)?;
         let keyring = services.keyring.load();
@@ -175,8 +189,12 @@ impl Console {
     }
 
     /// Answers a request below [`ROOT`].
-    pub async fn answer(&self, request: Request<Incoming>) -> Response<Bytes> {
-        let (head, body) = request.into_parts();
+    pub async fn answer(
+        &self,
+        head: http::request::Parts,
+        body: Incoming,
+        client: &Client,
+    ) -> Response<Bytes> {
         let path = head.uri.path().to_owned();
         if let Some(answer) = files::answer(&path) {
             return answer;
@@ -186,7 +204,7 @@ impl Console {
         let lang = asked.unwrap_or_else(|| session::lang_of(&head.headers));
         let mut answer = self
             .0
-            .answer(&head, body, &path, query, lang)
+            .answer(&head, Posted { body, client }, &path, query, lang)
             .await
             .unwrap_or_else(|trouble| self.0.tell(&trouble, lang, &path));
         if asked.is_some()
@@ -203,7 +221,7 @@ impl Parts {
     async fn answer(
         &self,
         head: &http::request::Parts,
-        body: Incoming,
+        body: Posted<'_>,
         path: &str,
         query: Form,
         lang: Lang,
@@ -213,14 +231,18 @@ impl Parts {
         if !(posted && route.takes_post() || !posted && route.takes_get() && is_read(&head.method)) {
             return Ok(frame::not_allowed(&route));
         }
-        let form = if posted {
+        if posted {
             session::require_our_origin(&head.headers, &head.uri, self.config.url.as_ref())?;
-            form::read(&head.headers, body).await?
-        } else {
-            Form::default()
-        };
+        }
         let now = self.services.clock.now();
         let session = Session::of(&head.headers, &self.services.keyring.load(), now);
+        // What a stranger may send is as small as a form, and read from a few places alone.
+        let is_open = matches!(route, Route::Enter | Route::SignIn);
+        let client = body.client;
+        let form = match posted && (is_open || session.is_some()) {
+            true => form::read(&head.headers, body).await?,
+            false => Form::default(),
+        };
         match &route {
             Route::Enter => return self.enter(posted, &query, &form, lang).await,
             Route::SignIn => return self.sign_in(posted, &form, lang),
@@ -232,6 +254,10 @@ impl Parts {
         if posted && !session.gave_out(form.get("csrf"), &self.services.keyring.load(), now) {
             return Err(Trouble::NotOurs);
         }
+        let Some(_share) = self.shares.take(session.access.workspace.as_deref()) else {
+            client.count_refused("too_many_pages");
+            return Err(Trouble::TooMany);
+        };
         let visit =
             |workspace| Visit { console: self, sender, session: &session, lang, workspace, query, form };
         match &route {

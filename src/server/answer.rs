@@ -10,10 +10,11 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::CONNECTION;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 
+use super::eviction::{Held, Slot};
 use super::files::Files;
 use super::limiter::Permit;
 use super::outlet::Outlet;
@@ -48,6 +49,34 @@ impl Client {
     #[must_use]
     pub fn share(&self) -> Option<IpAddr> {
         (!self.is_proxy).then(|| self.address.ip())
+    }
+}
+
+impl Client {
+    /// Holds the connection for a request that has arrived whole and with permission: it is not closed for a newcomer until
+    /// what is returned is dropped. `None` if too many are held already; that is counted.
+    #[must_use]
+    pub fn hold(&self) -> Option<Held> {
+        let Some(slot) = self.patience.slot() else { return Some(Held::nothing()) };
+        let held = slot.hold();
+        if held.is_none() {
+            self.count_refused("too_many_requests");
+        }
+        held
+    }
+
+    /// Counts a request of this client that was refused because others are worked on.
+    pub fn count_refused(&self, reason: &'static str) {
+        if let Some(counts) = self.patience.slot().and_then(Slot::counts) {
+            counts.refused(reason);
+        }
+    }
+
+    /// Counts that this client was not waited for any longer.
+    pub(super) fn count_cut(&self, reason: &'static str) {
+        if let Some(counts) = self.patience.slot().and_then(Slot::counts) {
+            counts.cut(reason);
+        }
     }
 }
 
@@ -135,8 +164,11 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    fn over<B>(self, response: Response<B>) -> Response<Watched<B>> {
+    fn over<B>(self, mut response: Response<B>) -> Response<Watched<B>> {
         let Self { patience, in_flight, share, outlet } = self;
+        if in_flight.is_last() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response.map(|body| patience.watch(body, in_flight, share, outlet))
     }
 }
@@ -194,6 +226,7 @@ impl<H: Handler> Connection<H> {
         let (server, peer) = (&self.server, self.peer.address);
         // Of the streams of HTTP/2, none closes the connection.
         let last = self.outlet.is_some() && is_the_last(&request);
+        self.signs.expects_more(self.outlet.is_some() && !request.body().is_end_stream());
         let in_flight = self.signs.begin();
         let patience = Patience::here(&self.signs);
         let config = &server.config;

@@ -3,12 +3,15 @@
 
 mod accept;
 mod answer;
+mod body;
 mod config;
 mod drain;
+mod eviction;
 mod express;
 mod files;
 mod head;
 mod limiter;
+mod linger;
 mod networks;
 mod outlet;
 mod plain_request;
@@ -30,8 +33,10 @@ mod vigil;
 mod wire;
 
 pub use answer::{Answer, Arrival, Client};
+pub use body::BodyError;
 pub use config::{ClientHeader, Config};
 pub use drain::Drain;
+pub use eviction::Held;
 pub use files::{Escort, Files, PipeEnd};
 pub use head::Head;
 pub use limiter::{LimitReached, Limiter, Permit};
@@ -48,7 +53,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
@@ -57,13 +62,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::tasks::Task;
-use crate::telemetry::connections::Open;
+use crate::telemetry::connections::{Connections, Open};
 use crate::telemetry::metrics::Metrics;
 use accept::{Acceptor, Usher};
+use eviction::{Slot, Slots};
 use resting::Resting;
 use speaking::Ended;
 use streams::Streams;
-use vigil::Limits;
+use vigil::{Left, Limits};
 
 /// How many connections are let in before others of the thread have their turn.
 const AT_ONCE: usize = 16;
@@ -119,7 +125,7 @@ pub trait Handler: Clone + Send + Sync + 'static {
 
 /// That somebody is here, counted until this is dropped.
 struct Presence {
-    _permit: Permit,
+    _permit: Option<Permit>,
     /// Of whom it speaks for, if that came out later.
     share: Option<Permit>,
     _open: Option<Open>,
@@ -134,9 +140,11 @@ pub struct Server<H> {
     handler: H,
     drain: Drain,
     certificate: Option<Certificate>,
-    metrics: Option<Metrics>,
+    counts: Option<Connections>,
     /// How many are open.
     open: Limiter,
+    /// If connections are closed for newcomers.
+    slots: Option<Slots>,
     usher: Usher,
     /// Whether connections cannot be accepted at present.
     failing: Arc<accept::Failing>,
@@ -153,8 +161,9 @@ impl<H: Handler> Server<H> {
             handler,
             drain,
             certificate: None,
-            metrics: None,
+            counts: None,
             open,
+            slots: None,
             usher: Usher::new(),
             failing: Arc::default(),
             news: None,
@@ -169,8 +178,16 @@ impl<H: Handler> Server<H> {
 
     /// The same, counting its connections.
     #[must_use]
-    pub fn counting(self, metrics: Metrics) -> Self {
-        Self { metrics: Some(metrics), ..self }
+    pub fn counting(self, metrics: &Metrics) -> Self {
+        Self { counts: Some(metrics.connections().clone()), ..self }
+    }
+
+    /// The same as a private listener without TLS: its connections are counted apart, and when it is full, the one that has
+    /// gone longest without an answer is closed for a newcomer.
+    #[must_use]
+    pub fn evicting(self, metrics: &Metrics) -> Self {
+        let counts = Some(metrics.admin_connections().clone());
+        Self { slots: Some(Slots::new(self.config.connections, counts.clone())), counts, ..self }
     }
 
     /// The same with whatever `news` says last, for connections that begin then.
@@ -184,6 +201,9 @@ impl<H: Handler> Server<H> {
         let news = news.filter(|news| news.has_changed().is_ok_and(|changed| changed))?;
         let config = news.borrow_and_update().clone();
         self.open.resize(config.connections, config.connections_per_address);
+        if let Some(slots) = &self.slots {
+            slots.resize(config.connections);
+        }
         Some(Arc::new(Self { limits: Limits::from(&config), config, ..self.clone() }))
     }
 
@@ -207,10 +227,12 @@ impl<H: Handler> Server<H> {
                 biased;
                 () = draining.as_mut() => return,
                 () = resting.attend() => None,
-                accepted = acceptor.next() => Some(accepted),
+                accepted = this.next(&mut acceptor) => Some(accepted),
             };
             let others = iter::from_fn(|| acceptor.at_once());
-            for (stream, peer) in first.into_iter().chain(others).take(AT_ONCE) {
+            // Where newcomers displace others, each of them waits for room.
+            let most = if this.slots.is_some() { 1 } else { AT_ONCE };
+            for (stream, peer) in first.into_iter().chain(others).take(most) {
                 if let Some(changed) = this.changed(news.as_mut()) {
                     this = changed;
                 }
@@ -223,15 +245,28 @@ impl<H: Handler> Server<H> {
         }
     }
 
+    /// The next connection for which there is room.
+    async fn next(&self, acceptor: &mut Acceptor) -> (std::net::TcpStream, SocketAddr) {
+        if let Some(slots) = &self.slots {
+            slots.room().await;
+        }
+        acceptor.next().await
+    }
+
     fn let_in(self: &Arc<Self>, stream: std::net::TcpStream, peer: SocketAddr, resting: &mut Resting<H>) {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        if let Some(slots) = &self.slots {
+            return match slots.enter() {
+                Some(slot) => self.let_into(slot, stream, peer),
+                None => self.no_room(stream, peer, LimitReached::Total),
+            };
+        }
         let speaks = self.config.proxy_protocol && self.config.trusted_proxies.contain(peer.ip());
         let permit = match self.open.enter(self.counted(peer.ip())) {
             Ok(permit) => permit,
             Err(limit) => return self.no_room(stream, peer, limit),
         };
-        let open = self.metrics.as_ref().map(|metrics| metrics.connections().open());
-        let presence = Presence { _permit: permit, share: None, _open: open };
+        let presence = Presence { _permit: Some(permit), share: None, _open: self.open_one() };
         match speaks {
             false => resting.welcome(self, stream, peer, presence),
             // It has to be found out first who is there.
@@ -239,6 +274,27 @@ impl<H: Handler> Server<H> {
                 this.connection(TcpStream::from_std(stream)?, peer, presence).await
             }),
         }
+    }
+
+    /// Serves a connection until a newcomer gets its slot.
+    fn let_into(self: &Arc<Self>, slot: Slot, stream: std::net::TcpStream, peer: SocketAddr) {
+        let presence = Presence { _permit: None, share: None, _open: self.open_one() };
+        self.keep(peer, presence, move |this, presence| async move {
+            let _presence = presence;
+            let stream = TcpStream::from_std(stream)?;
+            tokio::select! {
+                biased;
+                () = slot.evicted() => {
+                    this.cut(Left::Evicted);
+                    Err(Ended::Left(Left::Evicted))
+                }
+                ended = this.speak_plainly(stream, BytesMut::new(), peer, Some(slot.clone())) => ended,
+            }
+        });
+    }
+
+    fn open_one(&self) -> Option<Open> {
+        self.counts.as_ref().map(Connections::open)
     }
 
     /// Has a task of its own for a connection that `speak` speaks on.
@@ -281,8 +337,14 @@ impl<H: Handler> Server<H> {
     }
 
     fn refused(&self, reason: &'static str) {
-        if let Some(metrics) = &self.metrics {
-            metrics.connections().refused(reason);
+        if let Some(counts) = &self.counts {
+            counts.refused(reason);
+        }
+    }
+
+    fn cut(&self, left: Left) {
+        if let Some(counts) = &self.counts {
+            counts.cut(left.name());
         }
     }
 

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::linger::Linger;
 use super::outlet::Outlet;
 use super::vigil::Signs;
 use super::wire::Wire;
@@ -73,12 +74,13 @@ pub(super) struct Socket<W> {
     /// Whose pieces of files are sent here.
     outlet: Option<Arc<Outlet>>,
     pace: Pace,
+    linger: Option<Box<Linger>>,
 }
 
 impl<W: Wire> Socket<W> {
     pub(super) fn new(wire: W, signs: Arc<Signs>, hears_heads: bool) -> Self {
         let pace = Pace::new(signs.began());
-        Self { wire, signs, hears_heads, outlet: None, pace }
+        Self { wire, signs, hears_heads, outlet: None, pace, linger: None }
     }
 
     /// The same, sending the pieces of files that `outlet` has under way.
@@ -109,8 +111,8 @@ impl<W: Wire> Socket<W> {
 
     /// The same connection on another wire.
     pub(super) fn on<V>(self, other: impl FnOnce(W, &Arc<Signs>) -> io::Result<V>) -> io::Result<Socket<V>> {
-        let Self { wire, signs, hears_heads, outlet, pace } = self;
-        Ok(Socket { wire: other(wire, &signs)?, signs, hears_heads, outlet, pace })
+        let Self { wire, signs, hears_heads, outlet, pace, linger } = self;
+        Ok(Socket { wire: other(wire, &signs)?, signs, hears_heads, outlet, pace, linger })
     }
 
     fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -201,9 +203,13 @@ impl<W: Wire> AsyncWrite for Socket<W> {
         Poll::Ready(Ok(()))
     }
 
-    /// The socket is closed right after that, which says the same to the client.
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    /// The socket is closed right after that, which says the same to the client, unless it is still sending.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.signs.may_be_sending() {
+            return Poll::Ready(Ok(()));
+        }
+        let Self { wire, linger, .. } = &mut *self;
+        linger.get_or_insert_with(|| Box::new(Linger::begin(wire))).poll(cx, wire).map(Ok)
     }
 }
 

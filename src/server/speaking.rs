@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::answer::{Answers, Client, Connection};
+use super::eviction::Slot;
 use super::express::Express;
 use super::files::Files;
 use super::outlet::Outlet;
@@ -62,7 +63,7 @@ impl<H: Handler> Server<H> {
     ) -> Result<(), Ended> {
         // Each step in a place of its own: a connection would keep room for the state of all of them, as long as it lives.
         match &self.certificate {
-            None => self.speak_plainly(stream, BytesMut::new(), peer).await,
+            None => self.speak_plainly(stream, BytesMut::new(), peer, None).await,
             Some(certificate) => Box::pin(self.speak_tls(stream, peer, certificate)).await,
         }
     }
@@ -81,10 +82,11 @@ impl<H: Handler> Server<H> {
         mut stream: TcpStream,
         received: BytesMut,
         peer: SocketAddr,
+        slot: Option<Slot>,
     ) -> Result<(), Ended> {
         let detected = Box::pin(self.in_time(protocol::detect(&mut stream, received))).await;
         let Some(Ok((protocol, start))) = detected else { return Ok(()) };
-        let (connection, outlet) = self.with_plain_client(peer, protocol);
+        let (connection, outlet) = self.with_plain_client(peer, protocol, slot);
         let wire = Awake::new(stream, &connection.signs);
         let hears_heads = protocol == Protocol::Http1;
         let socket =
@@ -97,8 +99,9 @@ impl<H: Handler> Server<H> {
         self: &Arc<Self>,
         peer: SocketAddr,
         protocol: Protocol,
+        slot: Option<Slot>,
     ) -> (Connection<H>, Option<Arc<Outlet>>) {
-        let signs = Signs::of_connection(self.limits);
+        let signs = Signs::in_slot(self.limits, slot);
         let outlet = (protocol == Protocol::Http1).then(Outlet::new);
         let files = outlet.as_ref().filter(|_| cfg!(target_os = "linux")).map(Files::through);
         (self.with_client(peer, signs, outlet.clone(), files), outlet)
@@ -234,6 +237,8 @@ impl<H: Handler> Server<H> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        // The first head may be one that is refused.
+        connection.signs.expects_more(protocol == Protocol::Http1);
         let stream = OneByOne::new(stream, start, connection.outlet.clone());
         let (service, vigil) = (Answers(connection), &mut vigil);
         match (protocol, H::BODIES) {
@@ -277,9 +282,7 @@ impl<H: Handler> Server<H> {
                 ended = connection.as_mut() => return ended.map_err(E::into),
                 left = vigil.left() => {
                     if finishing || left != Left::Idle {
-                        if let Some(metrics) = &self.metrics {
-                            metrics.connections().cut(left.name());
-                        }
+                        self.cut(left);
                         return Err(Ended::Left(left));
                     }
                 }
@@ -332,6 +335,7 @@ impl std::fmt::Display for Ended {
             Self::Left(Left::Silent) => f.write_str("no request came in time"),
             Self::Left(Left::Idle) => f.write_str("nothing was asked for a long time"),
             Self::Left(Left::Stalled) => f.write_str("the client took too little"),
+            Self::Left(Left::Evicted) => f.write_str("a newcomer got its slot"),
         }
     }
 }
@@ -438,7 +442,7 @@ mod tests {
             let drain = Drain::new();
             let server = Arc::new(Server::new(patient(), answers, drain.clone()));
             let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-            let (connection, _) = server.with_plain_client(peer, Protocol::Http1);
+            let (connection, _) = server.with_plain_client(peer, Protocol::Http1, None);
             drain.track(async move {
                 let ended = server.speak(Endless, BytesMut::new(), Protocol::Http1, connection).await;
                 assert!(ended.is_ok(), "{ended:?}");

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 
+use super::eviction::Slot;
 use super::limiter::Permit;
 use super::outlet::Outlet;
 use super::vigil::{InFlight, Limits, Signs, Vigil};
@@ -61,6 +62,22 @@ impl Patience {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         [&self.connection, &self.stream].into_iter().flatten().any(|signs| signs.was_stalled())
+    }
+
+    /// The fewest bytes a second of a body that are waited for.
+    pub(super) fn slowest(&self) -> u32 {
+        self.connection.as_ref().map_or(1, |signs| signs.limits().slowest)
+    }
+
+    /// The body of the request was read to its end.
+    pub(super) fn body_ended(&self) {
+        if let Some(signs) = &self.connection {
+            signs.expects_more(false);
+        }
+    }
+
+    pub(super) fn slot(&self) -> Option<&Slot> {
+        self.connection.as_ref()?.slot()
     }
 
     /// The body, watched until it ends; its request is in flight until then.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use super::Config;
+use super::eviction::Slot;
 
 /// The deadlines.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +20,8 @@ pub(super) struct Limits {
     pub(super) stall: Duration,
     /// The bytes that a client has to take while `stall` passes.
     pub(super) quota: u64,
+    /// The bytes of a request's body that a client has to send in a second.
+    pub(super) slowest: u32,
 }
 
 impl From<&Config> for Limits {
@@ -29,6 +32,7 @@ impl From<&Config> for Limits {
             idle: config.idle_timeout,
             stall: config.stall_timeout,
             quota: u64::try_from(quota).unwrap_or(u64::MAX),
+            slowest: config.slowest_client,
         }
     }
 }
@@ -42,6 +46,8 @@ pub(super) enum Left {
     Idle,
     /// The client took less than it must.
     Stalled,
+    /// A newcomer had more need of its slot.
+    Evicted,
 }
 
 impl Left {
@@ -50,6 +56,7 @@ impl Left {
             Self::Silent => "no_request",
             Self::Idle => "idle",
             Self::Stalled => "stalled",
+            Self::Evicted => "evicted",
         }
     }
 }
@@ -72,6 +79,9 @@ pub(super) struct Signs {
     stalled: AtomicBool,
     /// Whether the connection is closed as soon as what is written now has been.
     last: AtomicBool,
+    /// Whether the client may be sending something that nobody reads any more.
+    sending: AtomicBool,
+    slot: Option<Slot>,
 }
 
 #[derive(Debug)]
@@ -90,15 +100,20 @@ struct Seen {
 impl Signs {
     /// A connection that begins.
     pub(super) fn of_connection(limits: Limits) -> Arc<Self> {
-        Self::with(limits, 0)
+        Self::with(limits, 0, None)
+    }
+
+    /// The same for one that a newcomer may displace.
+    pub(super) fn in_slot(limits: Limits, slot: Option<Slot>) -> Arc<Self> {
+        Self::with(limits, 0, slot)
     }
 
     /// A stream that begins: a request in flight from its first moment.
     pub(super) fn of_stream(limits: Limits) -> Arc<Self> {
-        Self::with(limits, 1)
+        Self::with(limits, 1, None)
     }
 
-    fn with(limits: Limits, in_flight: usize) -> Arc<Self> {
+    fn with(limits: Limits, in_flight: usize, slot: Option<Slot>) -> Arc<Self> {
         let began = Instant::now();
         let seen = Seen {
             phase: Phase::Head,
@@ -114,6 +129,8 @@ impl Signs {
             seen: Mutex::new(seen),
             stalled: AtomicBool::new(false),
             last: AtomicBool::new(false),
+            sending: AtomicBool::new(false),
+            slot,
         })
     }
 
@@ -131,7 +148,26 @@ impl Signs {
         let mut seen = self.seen();
         if seen.in_flight == 0 && matches!(seen.phase, Phase::Idle) {
             (seen.phase, seen.since) = (Phase::Head, Instant::now());
+            self.expects_more(true);
         }
+    }
+
+    /// Whether the client may be sending something that nobody reads any more, if the connection is closed now: a head that
+    /// is refused, or a body that is not read.
+    pub(super) fn expects_more(&self, expects: bool) {
+        self.sending.store(expects, Ordering::Relaxed);
+    }
+
+    pub(super) fn may_be_sending(&self) -> bool {
+        self.sending.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn slot(&self) -> Option<&Slot> {
+        self.slot.as_ref()
     }
 
     /// Whatever is written from now on is at hand, and the connection is closed behind it.
@@ -204,12 +240,23 @@ impl Seen {
 #[derive(Debug)]
 pub(super) struct InFlight(Arc<Signs>);
 
+impl InFlight {
+    /// Whether its connection has to be closed behind its answer: the client may be sending a body that nobody reads.
+    pub(super) fn is_last(&self) -> bool {
+        self.0.may_be_sending()
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
         let mut seen = self.0.seen();
         seen.in_flight -= 1;
         if seen.in_flight == 0 {
             (seen.phase, seen.since) = (Phase::Idle, Instant::now());
+        }
+        drop(seen);
+        if let Some(slot) = &self.0.slot {
+            slot.answered();
         }
     }
 }
@@ -244,7 +291,7 @@ impl Vigil {
                     Left::Stalled => self.signs.stalled.store(true, Ordering::Relaxed),
                     // The last grace, for saying goodbye.
                     Left::Idle => self.signs.heads_begin(),
-                    Left::Silent => {}
+                    Left::Silent | Left::Evicted => {}
                 }
                 return Poll::Ready(left);
             }
@@ -262,6 +309,7 @@ mod tests {
         idle: Duration::from_secs(60),
         stall: Duration::from_secs(60),
         quota: 61_440,
+        slowest: 1_024,
     };
 
     async fn after(signs: &Arc<Signs>) -> (Left, Duration) {

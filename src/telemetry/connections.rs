@@ -33,20 +33,48 @@ const REFUSED: [&str; 5] =
     ["too_many", "too_many_from_address", "no_proxy_header", "not_tls", "no_handshake"];
 const CUT: [&str; 3] = ["no_request", "idle", "stalled"];
 
+/// The same on the private listener, requests among them that are refused because others are worked on.
+const ADMIN_REFUSED: [&str; 3] = ["too_many", "too_many_requests", "too_many_pages"];
+const ADMIN_CUT: [&str; 5] = ["no_request", "idle", "stalled", "slow_body", "evicted"];
+
 impl Connections {
     /// How many are open.
     pub(crate) fn count(&self) -> i64 {
         self.open.get()
     }
 
-    pub(super) fn register(&self, registry: &mut Registry) {
+    fn begin(&self, refused: &[&'static str], cut: &[&'static str]) {
         // A series that is there from the start: what never happened is 0, and the first time can be seen as a change.
-        for reason in REFUSED {
+        for reason in refused {
             let _ = self.refused.get_or_create(&Reason { reason });
         }
-        for reason in CUT {
+        for reason in cut {
             let _ = self.cut.get_or_create(&Reason { reason });
         }
+    }
+
+    /// Those of the private listener.
+    pub(super) fn register_admin(&self, registry: &mut Registry) {
+        self.begin(&ADMIN_REFUSED, &ADMIN_CUT);
+        registry.register(
+            "admin_connections",
+            "Connections of the private listener that are open",
+            self.open.clone(),
+        );
+        registry.register(
+            "admin_connections_refused",
+            "Connections and requests of the private listener answered 503 for want of room, by reason",
+            self.refused.clone(),
+        );
+        registry.register(
+            "admin_connections_cut",
+            "Connections of the private listener ended because their clients were silent, idle or slow, or for a newcomer",
+            self.cut.clone(),
+        );
+    }
+
+    pub(super) fn register(&self, registry: &mut Registry) {
+        self.begin(&REFUSED, &CUT);
         for result in ["ok", "failed"] {
             let _ = self.certificate_reloads.get_or_create(&Reload { result });
         }

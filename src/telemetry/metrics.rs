@@ -126,6 +126,7 @@ pub struct Metrics(Arc<Numbers>);
 struct Numbers {
     registry: Registry,
     connections: Connections,
+    admin_connections: Connections,
     own: Own,
     answers: Answers,
     in_flight: Gauge,
@@ -175,6 +176,7 @@ impl Metrics {
         let mut numbers = Numbers {
             registry: Registry::with_prefix("webhook_assets"),
             connections: Connections::default(),
+            admin_connections: Connections::default(),
             own: Own::default(),
             answers: Answers::new(),
             in_flight: Gauge::default(),
@@ -200,6 +202,7 @@ impl Metrics {
             ledger_errors: Family::default(),
         };
         numbers.connections.register(&mut numbers.registry);
+        numbers.admin_connections.register_admin(&mut numbers.registry);
         numbers.own.register(&mut numbers.registry);
         numbers.answers.register(&mut numbers.registry);
         numbers.register();
@@ -208,9 +211,14 @@ impl Metrics {
         Self(Arc::new(numbers))
     }
 
-    /// The numbers of the listeners.
+    /// The numbers of the gateway's listener.
     pub(crate) fn connections(&self) -> &Connections {
         &self.0.connections
+    }
+
+    /// The numbers of the private listener.
+    pub(crate) fn admin_connections(&self) -> &Connections {
+        &self.0.admin_connections
     }
 
     /// The numbers of the program itself.

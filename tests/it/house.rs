@@ -48,6 +48,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
             "webhook",
             "ledger",
             "sender",
+            "server",
         ],
     ),
     (
@@ -58,6 +59,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
             "asset",
             "signed_url",
             "problem",
+            "tasks",
             "telemetry",
             "keys",
             "store",

@@ -1,12 +1,12 @@
 //! `POST /v1/calls`: the product hands in a call that has ended.
 
 use http::{Request, StatusCode};
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::fields::Fields;
 use super::{Desk, invalid, read_json};
+use crate::admin::upload::Upload;
 use crate::admin::{Answer, json_answer};
 use crate::ledger::{Accepted, NewEvent};
 use crate::problem::Problem;
@@ -20,7 +20,7 @@ const ASSET: &str = "a UUID such as 550e8400-e29b-41d4-a716-446655440000, or nul
 
 impl Desk<'_> {
     /// 202 for a new call, 200 for one that was accepted before; in both cases it is on disk.
-    pub(super) async fn hand_in(&self, request: Request<Incoming>) -> Result<Answer, Problem> {
+    pub(super) async fn hand_in(&self, request: Request<Upload>) -> Result<Answer, Problem> {
         let mut fields = Fields::of(read_json(request).await?, &KNOWN)?;
         let workspace = fields.name("workspace")?;
         let call_id = fields.name("call_id")?;

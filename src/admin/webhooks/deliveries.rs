@@ -1,11 +1,11 @@
 //! The delivery history, and sending again what it has.
 
 use http::{Request, StatusCode};
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::fields::Fields;
 use super::{Desk, attempt_in_json, delivery_in_json, invalid, not_found, read_json};
+use crate::admin::upload::Upload;
 use crate::admin::{Answer, json_answer};
 use crate::clock::UnixMillis;
 use crate::ledger::{DeliveryState, Filter, RecoverRange, Resent, is_name};
@@ -54,11 +54,7 @@ impl Desk<'_> {
         }
     }
 
-    pub(super) async fn recover(
-        &self,
-        workspace: &str,
-        request: Request<Incoming>,
-    ) -> Result<Answer, Problem> {
+    pub(super) async fn recover(&self, workspace: &str, request: Request<Upload>) -> Result<Answer, Problem> {
         let mut fields = Fields::of(read_json(request).await?, &["from", "to", "endpoint"])?;
         let (from, to) = (fields.time("from")?, fields.time("to")?);
         if from >= to {

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode};
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::calls::accepted_in_json;
 use super::fields::{Fields, whole};
 use super::{Desk, endpoint_in_json, not_found, read_json, refuse_web_pages};
-use crate::admin::{Answer, json_answer, no_content, not_json, read_body, require_json};
+use crate::admin::upload::Upload;
+use crate::admin::{Answer, json_answer, no_content, not_json, require_json};
 use crate::ledger::{
     Change, Endpoint, EndpointState, NewEndpoint, STANDARD_OVERLAP, TESTS_OF_ENDPOINT, TESTS_OF_WORKSPACE,
     Tested, is_description,
@@ -34,7 +34,7 @@ impl Desk<'_> {
     pub(super) async fn add_endpoint(
         &self,
         workspace: &str,
-        request: Request<Incoming>,
+        request: Request<Upload>,
     ) -> Result<Answer, Problem> {
         let mut fields = Fields::of(read_json(request).await?, &KNOWN)?;
         let url = fields.required("url", TEXT, text)?;
@@ -65,7 +65,7 @@ impl Desk<'_> {
         &self,
         workspace: &str,
         id: &str,
-        request: Request<Incoming>,
+        request: Request<Upload>,
     ) -> Result<Answer, Problem> {
         let mut fields = Fields::of(read_json(request).await?, &KNOWN_IN_CHANGES)?;
         let url = fields.optional("url", TEXT, text)?;
@@ -106,7 +106,7 @@ impl Desk<'_> {
         &self,
         workspace: &str,
         id: &str,
-        request: Request<Incoming>,
+        request: Request<Upload>,
     ) -> Result<Answer, Problem> {
         let overlap = overlap_of(request).await?;
         let rotated = self.sender.ledger().rotate_secret(workspace, id, overlap, self.sender.now()).await;
@@ -201,9 +201,9 @@ fn state(value: &Value) -> Option<EndpointState> {
 }
 
 /// The overlap of a rotation; a request without a body wants the usual one.
-async fn overlap_of(request: Request<Incoming>) -> Result<Duration, Problem> {
+async fn overlap_of(request: Request<Upload>) -> Result<Duration, Problem> {
     let (origin, json) = (refuse_web_pages(&request), require_json(&request));
-    let body = read_body(request).await?;
+    let body = request.into_body().read().await?;
     let value = if body.is_empty() {
         origin?;
         json!({})

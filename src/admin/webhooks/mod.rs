@@ -13,10 +13,10 @@ mod shown;
 pub use shown::{attempt_in_json, delivery_in_json, endpoint_in_json};
 
 use http::{Method, Request, StatusCode};
-use hyper::body::Incoming;
 use serde_json::Value;
 
-use super::{Admin, Answer, finish, not_allowed, not_json, read_body, require_json};
+use super::upload::Upload;
+use super::{Admin, Answer, finish, not_allowed, not_json, require_json};
 use crate::ledger::LedgerError;
 use crate::problem::Problem;
 use crate::sender::Sender;
@@ -27,7 +27,7 @@ use place::Resource;
 const NAME: &str = "1 to 128 visible characters, without spaces";
 
 /// Answers a request to one of these places.
-pub(super) async fn answer(admin: &Admin, request: Request<Incoming>, place: Place<'_>) -> Answer {
+pub(super) async fn answer(admin: &Admin, request: Request<Upload>, place: Place<'_>) -> Answer {
     let allowed = place.resource.methods();
     // HEAD goes with GET, as everywhere in HTTP.
     let method = if *request.method() == Method::HEAD { Method::GET } else { request.method().clone() };
@@ -39,7 +39,7 @@ pub(super) async fn answer(admin: &Admin, request: Request<Incoming>, place: Pla
 
 async fn try_answer(
     admin: &Admin,
-    request: Request<Incoming>,
+    request: Request<Upload>,
     method: &Method,
     place: Place<'_>,
 ) -> Result<Answer, Problem> {
@@ -107,14 +107,14 @@ impl Desk<'_> {
 }
 
 /// The JSON of a request's body.
-async fn read_json(request: Request<Incoming>) -> Result<Value, Problem> {
+async fn read_json(request: Request<Upload>) -> Result<Value, Problem> {
     require_json(&request)?;
-    let body = read_body(request).await?;
+    let body = request.into_body().read().await?;
     serde_json::from_slice(&body).map_err(|error| not_json(&error))
 }
 
 /// A request without a body is one that a web page may send anywhere, so whoever has an origin is refused.
-fn refuse_web_pages(request: &Request<Incoming>) -> Result<(), Problem> {
+fn refuse_web_pages(request: &Request<Upload>) -> Result<(), Problem> {
     if request.headers().contains_key(http::header::ORIGIN) {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,

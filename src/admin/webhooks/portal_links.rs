@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use http::header::HOST;
 use http::{Request, StatusCode};
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::fields::{Fields, whole};
 use super::{Desk, read_json};
+use crate::admin::upload::Upload;
 use crate::admin::{Answer, json_answer};
 use crate::clock::UnixMillis;
 use crate::console::Access;
@@ -21,7 +21,7 @@ impl Desk<'_> {
     pub(super) async fn mint_portal_link(
         &self,
         workspace: &str,
-        request: Request<Incoming>,
+        request: Request<Upload>,
     ) -> Result<Answer, Problem> {
         let host = request.uri().authority().map(|authority| authority.as_str().to_owned());
         let named = || request.headers().get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);

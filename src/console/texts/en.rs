@@ -178,6 +178,7 @@ pub(super) const EN: Texts = Texts {
     token_wrong: "That is not the token. Copy the whole first line of the file.",
     too_many_tests: "Too many test events: a webhook gets 10 a minute, and all webhooks together 60. Try again in {} seconds.",
     too_late: "It can no longer be taken back.",
+    too_many_pages_text: "Too many pages of this workspace are being loaded at once. Nothing was changed; try again in a few seconds.",
     transcript: "Transcript",
     transcript_unavailable: "The store does not answer now. Load the page again in a moment.",
     transcript_unread: "This transcript has another form or is very long. Open it as a file.",

@@ -178,6 +178,7 @@ pub(super) const FR: Texts = Texts {
     token_wrong: "Ce n’est pas le jeton. Copiez toute la première ligne du fichier.",
     too_many_tests: "Trop d’événements de test : un webhook en reçoit 10 par minute, et tous ensemble 60. Réessayez dans {} secondes.",
     too_late: "Il est trop tard pour revenir en arrière.",
+    too_many_pages_text: "Trop de pages de cet espace de travail sont chargées en même temps. Rien n’a été modifié ; réessayez dans quelques secondes.",
     transcript: "Transcription",
     transcript_unavailable: "Le stockage ne répond pas pour l’instant. Rechargez la page dans un moment.",
     transcript_unread: "Cette transcription a une autre forme ou est très longue. Ouvrez-la comme fichier.",

@@ -66,7 +66,7 @@ impl<H: Handler> Leaving<H> {
             // What is no request yet may become the preface of HTTP/2.
             Self::PlainInFull(socket, received, _) if judge(&received) != Some(Protocol::Http1) => {
                 let stream = TcpStream::from_std(socket.into_wire().into_stream())?;
-                Box::pin(server.speak_plainly(stream, BytesMut::from(received), peer)).await
+                Box::pin(server.speak_plainly(stream, BytesMut::from(received), peer, None)).await
             }
             Self::PlainInFull(socket, received, connection) => {
                 signs.heads_begin();

@@ -133,7 +133,7 @@ impl<H: Handler> Seat<H> {
         let still = Still::new(stream);
         let (state, signs) = match &server.certificate {
             None => {
-                let (connection, outlet) = server.with_plain_client(peer, Protocol::Http1);
+                let (connection, outlet) = server.with_plain_client(peer, Protocol::Http1, None);
                 let signs = Arc::clone(&connection.signs);
                 let socket = Socket::new(still, Arc::clone(&signs), true).sending_files(outlet.as_ref());
                 (State::Plain(Express::at_rest(socket, Arc::new(connection), Some(|socket| socket))), signs)
@@ -329,9 +329,7 @@ impl<H: Handler> Seat<H> {
         if matches!(self.state, State::Shakes(_)) {
             self.makes_no_handshake(io::ErrorKind::TimedOut.into());
         } else if self.silent {
-            if let Some(metrics) = &self.server.metrics {
-                metrics.connections().cut(Left::Silent.name());
-            }
+            self.server.cut(Left::Silent);
             self.ended_early(&Ended::Left(Left::Silent));
         }
     }

@@ -188,6 +188,7 @@ async fn see_gateway(seen: &mut Seen) {
     ] {
         seen.ask(&desk, "POST", "/v1/links", fields, body.as_bytes()).await;
     }
+    see_slow_bodies(seen, &desk, &[("POST", "/v1/links".to_owned())]).await;
     store.go_wrong(Fault::Fails);
     let checked = json!({"kind": "recording", "id": CALL.to_string(), "check": true}).to_string();
     seen.ask(&desk, "POST", "/v1/links", &[JSON], checked.as_bytes()).await;
@@ -234,6 +235,9 @@ async fn see_webhooks(seen: &mut Seen) {
             seen.ask(&desk, method, path, &[JSON], b"[]").await;
         }
     }
+    let with_body = good.iter().filter(|(_, _, body)| !body.is_empty());
+    let with_body: Vec<_> = with_body.map(|(method, path, _)| (*method, path.clone())).collect();
+    see_slow_bodies(seen, &desk, &with_body).await;
     seen.ask(&desk, "GET", "/v1/workspaces/acme/deliveries?limit=0", &[], b"").await;
     let call = webhooks::call("acme", "call-1");
     seen.ask(&desk, "POST", "/v1/calls", &[JSON], call.to_string().as_bytes()).await;
@@ -251,6 +255,22 @@ async fn see_webhooks(seen: &mut Seen) {
     seen.ask(&keyless, "POST", "/v1/workspaces/acme/portal-links", &[JSON], b"{}").await;
     for path in ["/v1/workspaces/acme/calls/call-1", "/v1/workspaces/acme"] {
         seen.ask(&desk, "DELETE", path, &[], b"").await;
+    }
+}
+
+/// Bodies that never arrive whole, all of them at once.
+async fn see_slow_bodies(seen: &mut Seen, desk: &Desk, operations: &[(&'static str, String)]) {
+    let asked = operations.iter().map(|(method, path)| async move {
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
+        let begun = format!("{head}Content-Length: 1000\r\n\r\n{{");
+        let said = desk.site.admin().exchange(begun.as_bytes()).await;
+        (*method, path.as_str(), Answer::parse(&said, false).0)
+    });
+    for (method, path, answer) in futures_util::future::join_all(asked).await {
+        desk.description.hold(method, path, &answer);
+        let (template, status) = (desk.description.template(path), answer.status.to_string());
+        seen.0.insert((template, method.to_lowercase(), status));
     }
 }
 

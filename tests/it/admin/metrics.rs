@@ -162,7 +162,7 @@ async fn moved(desk: &Desk, before: &Page, until: &str) -> impl Fn(&str) -> f64 
     move |series| after.value(series) - before.get(series).copied().unwrap_or(0.0)
 }
 
-const FAMILIES: [(&str, &str); 40] = [
+const FAMILIES: [(&str, &str); 43] = [
     ("requests", "counter"),
     ("bodies", "counter"),
     ("sent_bytes", "counter"),
@@ -179,6 +179,9 @@ const FAMILIES: [(&str, &str); 40] = [
     ("connections", "gauge"),
     ("connections_refused", "counter"),
     ("connections_cut", "counter"),
+    ("admin_connections", "gauge"),
+    ("admin_connections_refused", "counter"),
+    ("admin_connections_cut", "counter"),
     ("certificate_expires_seconds", "gauge"),
     ("certificate_reloads", "counter"),
     ("log_lines_dropped", "counter"),

@@ -116,6 +116,8 @@ pub struct Plan {
     pub server: server::Config,
     pub certificate: Option<Certificate>,
     pub admin_token: Option<&'static str>,
+    /// The admin listener's cap on connections, if it is another one.
+    pub admin_connections: Option<usize>,
     pub console: console::Config,
     /// Where traces go, if they are recorded.
     pub tracing: Option<TracingConfig>,
@@ -201,6 +203,7 @@ impl Plan {
             },
             certificate: None,
             admin_token: None,
+            admin_connections: None,
             console: console::Config {
                 url: None,
                 link_lifetime: Duration::from_secs(900),
@@ -273,8 +276,8 @@ impl Plan {
             database_url = Some(of_ledger.database);
             ledger.become_sender().await.unwrap();
             let (downloads, told) = tokio::sync::mpsc::channel(100);
-            tokio::spawn(sender::remember_downloads(told, ledger.clone(), Arc::new(clock.clone())));
             gateway = gateway.telling(downloads);
+            tokio::spawn(sender::remember_downloads(told, ledger.clone(), Arc::new(clock.clone())));
             let services = sender::Services {
                 ledger,
                 store: store.clone(),
@@ -317,12 +320,14 @@ impl Plan {
         };
         if self.the_long_way {
             let server = Server::new(self.server.clone(), TheLongWay(gateway), drain);
-            tokio::spawn(server.with_tls(self.certificate).counting(metrics).serve(gateway_listener));
+            tokio::spawn(server.with_tls(self.certificate).counting(&metrics).serve(gateway_listener));
         } else {
             let server = Server::new(self.server.clone(), gateway, drain);
-            tokio::spawn(server.with_tls(self.certificate).counting(metrics).serve(gateway_listener));
+            tokio::spawn(server.with_tls(self.certificate).counting(&metrics).serve(gateway_listener));
         }
-        tokio::spawn(Server::new(self.server, admin, Drain::new()).serve(admin_listener));
+        let connections = self.admin_connections.unwrap_or(self.server.connections);
+        let server = Server::new(server::Config { connections, ..self.server }, admin, Drain::new());
+        tokio::spawn(server.evicting(&metrics).serve(admin_listener));
         site
     }
 }

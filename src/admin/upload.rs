@@ -1,0 +1,95 @@
+//! The body of a request to the APIs, and whose it is. It is read only once the request has permission; from its last byte
+//! on, its connection is not closed for a newcomer.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use hyper::body::{Body, Incoming};
+
+use crate::problem::Problem;
+use crate::server::{BodyError, Client, Held};
+
+/// The largest request body, in bytes: a full batch with room to spare.
+const LARGEST: usize = 1 << 20;
+
+/// A body that may be read, and the connection that it comes by.
+pub(super) struct Upload {
+    body: Incoming,
+    client: Client,
+    held: Hold,
+}
+
+/// What holds the connection of a request, until its answer is made.
+pub(super) type Hold = Arc<OnceLock<Held>>;
+
+impl Upload {
+    /// The same request, with what holds its connection.
+    pub(super) fn of(request: Request<Incoming>, client: Client) -> (Request<Self>, Hold) {
+        let held = Hold::default();
+        let request = request.map(|body| Self { body, client, held: Arc::clone(&held) });
+        (request, held)
+    }
+
+    /// The body and whose it is, for those who have rules of their own.
+    pub(super) fn into_parts(self) -> (Incoming, Client) {
+        (self.body, self.client)
+    }
+
+    /// The request has permission: if it has no body, it has arrived whole.
+    pub(super) fn permitted(&self) -> Result<(), Problem> {
+        if self.body.is_end_stream() { self.hold() } else { Ok(()) }
+    }
+
+    /// Reads it.
+    pub(super) async fn read(self) -> Result<Bytes, Problem> {
+        if self.body.is_end_stream() {
+            return Ok(Bytes::new());
+        }
+        let Self { body, client, held } = self;
+        let bytes = client.read_body(body, LARGEST).await.map_err(refused)?;
+        hold(&client, &held)?;
+        Ok(bytes)
+    }
+
+    fn hold(&self) -> Result<(), Problem> {
+        hold(&self.client, &self.held)
+    }
+}
+
+fn hold(client: &Client, held: &Hold) -> Result<(), Problem> {
+    let _ = held.set(client.hold().ok_or_else(busy)?);
+    Ok(())
+}
+
+fn refused(error: BodyError) -> Problem {
+    match error {
+        BodyError::TooLarge => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            "Body too large",
+            "The request body is larger than 1 MiB. Send smaller batches.",
+        ),
+        BodyError::TooSlow => Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body_too_slow",
+            "Body too slow",
+            "The request body did not arrive in time. Send it at once: it has 5 seconds, and more while it arrives.",
+        ),
+        BodyError::Broken => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "bad_request",
+            "Bad request",
+            "The request body did not arrive whole.",
+        ),
+    }
+}
+
+fn busy() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too_many_requests",
+        "Too many requests",
+        "Too many requests to this listener are being worked on (admin.connections). Send the same again after a few seconds.",
+    )
+}
