@@ -39,10 +39,11 @@ pub(crate) enum Task {
     LedgerWriter,
     TraceExporter,
     LogWriter,
+    Compression,
 }
 
 impl Task {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::AcceptLoop,
         Self::Connection,
         Self::Http2Stream,
@@ -64,6 +65,7 @@ impl Task {
         Self::LedgerWriter,
         Self::TraceExporter,
         Self::LogWriter,
+        Self::Compression,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -89,6 +91,7 @@ impl Task {
             Self::LedgerWriter => "ledger_writer",
             Self::TraceExporter => "trace_exporter",
             Self::LogWriter => "log_writer",
+            Self::Compression => "compression",
         }
     }
 

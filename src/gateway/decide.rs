@@ -2,6 +2,7 @@
 //! RFC 9110 §13.2.2.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, RANGE};
 use http::{Method, Request};
 
+use super::compression::Compressor;
 use super::encoding::{Coding, Pieces};
 use super::precondition::{Preconditions, Verdict};
 use super::range::{self, Wanted};
@@ -113,10 +115,18 @@ pub(super) struct Asked {
     /// Whether the connection can send files as they are.
     files: bool,
     now: UnixSeconds,
+    /// The address whose share of the memory for compressing counts.
+    share: Option<IpAddr>,
 }
 
 impl Asked {
-    pub(super) fn new<B>(request: &Request<B>, grant: Grant, files: bool, now: UnixSeconds) -> Self {
+    pub(super) fn new<B>(
+        request: &Request<B>,
+        grant: Grant,
+        files: bool,
+        now: UnixSeconds,
+        share: Option<IpAddr>,
+    ) -> Self {
         let headers = request.headers();
         let head = *request.method() == Method::HEAD;
         // Range is defined for GET alone (RFC 9110 §14.2).
@@ -129,7 +139,7 @@ impl Asked {
             _ => Coding::Identity,
         };
         let preconditions = Preconditions::from(headers);
-        Self { head, selected: Selected { grant, coding }, preconditions, wanted, files, now }
+        Self { head, selected: Selected { grant, coding }, preconditions, wanted, files, now, share }
     }
 
     /// Decides without waiting, if what is asked for is at hand.
@@ -163,16 +173,16 @@ impl Asked {
         })
     }
 
-    pub(super) async fn decide(self, store: &Store) -> Outcome {
+    pub(super) async fn decide(self, store: &Store, compressor: &Compressor) -> Outcome {
         let grant = self.selected.grant.clone();
-        match self.ask(store).await {
+        match self.ask(store, compressor).await {
             Ok(outcome) => outcome,
             Err(StoreError::NotFound) => Outcome::NotFound(grant),
             Err(error) => Outcome::StoreFailed(error),
         }
     }
 
-    async fn ask(self, store: &Store) -> Result<Outcome, StoreError> {
+    async fn ask(self, store: &Store, compressor: &Compressor) -> Result<Outcome, StoreError> {
         // HEAD says what GET would. Of a compressed representation only compressing tells the length.
         if self.head && self.selected.coding == Coding::Identity {
             let meta = store.head(&self.selected.grant).await?;
@@ -181,7 +191,7 @@ impl Asked {
             return Ok(self.refuse(&meta).unwrap_or_else(whole));
         }
         match &self.wanted {
-            Wanted::Everything => self.whole(store).await,
+            Wanted::Everything => self.whole(store, compressor).await,
             Wanted::One(span) => {
                 let span = *span;
                 self.part(store, span).await
@@ -206,14 +216,15 @@ impl Asked {
         }
     }
 
-    async fn whole(self, store: &Store) -> Result<Outcome, StoreError> {
+    async fn whole(self, store: &Store, compressor: &Compressor) -> Result<Outcome, StoreError> {
+        let share = self.share;
         // The common revalidation, a single tag, is left to the store: an unchanged object costs no body.
         let known = self.preconditions.only_tag().and_then(|tag| self.selected.coding.identity_etag(tag));
         let version = known.as_deref().map_or(Version::Any, Version::Other);
         match store.get(&self.selected.grant, Span::Whole, version).await {
             Ok(object) => match self.refuse(&object.meta) {
                 Ok(refused) => Ok(refused),
-                Err(selected) => code(selected, object).await,
+                Err(selected) => code(selected, object, compressor, share).await,
             },
             Err(StoreError::NotModified) => {
                 let etag = self.selected.coding.etag(known.as_deref().unwrap_or_default());
@@ -274,17 +285,31 @@ impl Asked {
 
 /// The whole object although a range was asked for.
 async fn whole_again(selected: Selected, store: &Store) -> Result<Outcome, StoreError> {
-    let object = store.get(&selected.grant, Span::Whole, Version::Any).await?;
-    code(selected, object).await
+    let Object { meta, chunks, .. } = store.get(&selected.grant, Span::Whole, Version::Any).await?;
+    // A range is one of the identity, which was selected for it.
+    Ok(Outcome::Whole { selected, meta, content: Content::Stored(chunks) })
 }
 
-/// Puts an opened object into the selected coding.
-async fn code(selected: Selected, object: Object) -> Result<Outcome, StoreError> {
+/// Puts an opened object into the selected coding, or leaves it as it is stored if there is no room to compress it.
+async fn code(
+    mut selected: Selected,
+    object: Object,
+    compressor: &Compressor,
+    share: Option<IpAddr>,
+) -> Result<Outcome, StoreError> {
     let Object { meta, chunks, .. } = object;
-    let content = match selected.coding {
-        Coding::Identity => Content::Stored(chunks),
-        coding if meta.size <= COMPRESSED_WHOLE => Content::Compressed(coding.compress_whole(chunks).await?),
-        coding => Content::Compressing(coding.compress(chunks)),
+    let (coding, is_short) = (selected.coding, meta.size <= COMPRESSED_WHOLE);
+    let room = match coding {
+        Coding::Identity => None,
+        _ => compressor.room_for(meta.size, is_short, share),
+    };
+    let content = match room {
+        None => {
+            selected.coding = Coding::Identity;
+            Content::Stored(chunks)
+        }
+        Some(room) if is_short => Content::Compressed(compressor.whole(coding, chunks, room).await?),
+        Some(room) => Content::Compressing(compressor.pieces(coding, chunks, room)),
     };
     Ok(Outcome::Whole { selected, meta, content })
 }

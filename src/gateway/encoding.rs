@@ -1,17 +1,16 @@
 //! Content codings of transcripts (RFC 9110 §8.4, §12.5.3). A library compresses; here it is decided which one.
 
-use std::io;
 use std::pin::Pin;
 
 use async_compression::Level;
-use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder};
-use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use async_compression::brotli::EncoderParams;
+use async_compression::codecs::{BrotliEncoder, EncodeV2, GzipEncoder, ZstdEncoder};
+use async_compression::zstd::CParameter;
+use bytes::Bytes;
+use futures_util::Stream;
 use http::header::{GetAll, HeaderValue};
-use tokio::io::AsyncRead;
-use tokio_util::io::{ReaderStream, StreamReader};
 
-use crate::store::{Chunks, StoreError};
+use crate::store::StoreError;
 
 /// How a representation is coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +21,8 @@ pub(super) enum Coding {
     Identity,
 }
 
-/// A compressed body is passed on in pieces of this many bytes.
-const PIECE: usize = 16 * 1024;
+/// How far back brotli and zstd look for what they have seen before: half a mebibyte, as a power of two.
+const WINDOW_LOG: u32 = 19;
 
 impl Coding {
     /// In the order of our preference.
@@ -84,42 +83,22 @@ impl Coding {
         }
     }
 
-    /// Compresses on the fly, in memory that does not grow with the object.
-    pub(super) fn compress(self, chunks: Chunks) -> Pieces {
-        let failed = |error: StoreError| io::Error::other(error);
-        let reader =
-            StreamReader::new(Box::pin(chunks.into_stream().map(move |chunk| chunk.map_err(failed))));
-        let coder: Pin<Box<dyn AsyncRead + Send>> = match self {
-            Self::Zstd => Box::pin(ZstdEncoder::with_quality(reader, Level::Precise(3))),
-            Self::Brotli => Box::pin(BrotliEncoder::with_quality(reader, Level::Precise(4))),
-            Self::Gzip => Box::pin(GzipEncoder::with_quality(reader, Level::Precise(5))),
-            Self::Identity => Box::pin(reader),
-        };
-        Box::pin(ReaderStream::with_capacity(coder, PIECE).map(|piece| piece.map_err(store_error)))
-    }
-
-    /// Compresses all of it, giving way to other tasks between pieces.
-    pub(super) async fn compress_whole(self, chunks: Chunks) -> Result<Bytes, StoreError> {
-        let mut whole = BytesMut::new();
-        let mut pieces = self.compress(chunks);
-        while let Some(piece) = pieces.next().await {
-            whole.extend_from_slice(&piece?);
-            tokio::task::yield_now().await;
+    /// Compresses, in memory that does not grow with what is compressed. The windows are shorter than the libraries would have
+    /// them, which costs JSON next to nothing: brotli alone would take 10 MB for each transcript that somebody takes slowly.
+    pub(super) fn encoder(self) -> Box<dyn EncodeV2 + Send> {
+        match self {
+            Self::Zstd => Box::new(ZstdEncoder::new_with_params(3, &[CParameter::window_log(WINDOW_LOG)])),
+            Self::Brotli => {
+                let params = EncoderParams::default().quality(Level::Precise(4));
+                Box::new(BrotliEncoder::new(params.window_size(WINDOW_LOG.cast_signed())))
+            }
+            Self::Gzip | Self::Identity => Box::new(GzipEncoder::new(Level::Precise(5).into())),
         }
-        Ok(whole.freeze())
     }
 }
 
 /// The pieces of a body.
 pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>;
-
-/// Takes the store's error out of the reader's again.
-fn store_error(error: io::Error) -> StoreError {
-    match error.downcast::<StoreError>() {
-        Ok(error) => error,
-        Err(error) => StoreError::from(error),
-    }
-}
 
 /// `name;q=0.5` as name and weight in thousandths.
 fn weight(element: &str) -> Option<(&str, u16)> {

@@ -5,6 +5,7 @@
 
 mod at_once;
 mod body;
+mod compression;
 mod config;
 mod cors;
 mod decide;
@@ -43,6 +44,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::{self, Trace, Tracing};
 use crate::telemetry::{AccessLog, AccessRecord, Audit, Downloaded, Foreign, Records, RequestId};
 
+use compression::Compressor;
 use cors::Cors;
 use decide::{Asked, Outcome};
 use respond::Respond;
@@ -62,6 +64,7 @@ struct Parts {
     store: Store,
     cors: Cors,
     in_flight: Limiter,
+    compressor: Compressor,
     retry_after: Duration,
     told: Arc<Told>,
     /// What was last said of a bad signature; another thread's words are as good.
@@ -86,6 +89,7 @@ impl Gateway {
             store,
             cors: Cors::new(config.allowed_origins.clone()),
             in_flight: Limiter::new(config.requests_in_flight, config.requests_per_address),
+            compressor: Compressor::new(),
             retry_after: config.retry_after,
             told: Arc::new(Told { metrics, records: Records::default(), downloads: None }),
             said: Arc::default(),
@@ -182,7 +186,7 @@ impl Gateway {
         now: UnixSeconds,
     ) -> Answer<Body> {
         tracker.granted(&grant);
-        let asked = Asked::new(&request, grant, files.is_some(), now);
+        let asked = Asked::new(&request, grant, files.is_some(), now, share);
         let respond = self.respond(request, files);
         if tracker.begin_audit().is_err() {
             return Answer::Ready(respond.to(Outcome::Unrecorded, tracker, now));
@@ -199,7 +203,7 @@ impl Gateway {
         };
         let this = self.clone();
         let answer = async move {
-            let outcome = asked.decide(&this.0.store).await;
+            let outcome = asked.decide(&this.0.store, &this.0.compressor).await;
             respond.to(outcome, tracker, this.0.clock.now())
         };
         match trace {

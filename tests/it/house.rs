@@ -34,7 +34,10 @@ const ROOMS: [(&str, &[&str]); 18] = [
         ],
     ),
     ("server", &["clock", "problem", "tasks", "telemetry"]),
-    ("gateway", &["clock", "asset", "signed_url", "problem", "telemetry", "keys", "store", "server"]),
+    (
+        "gateway",
+        &["clock", "asset", "signed_url", "problem", "tasks", "telemetry", "keys", "store", "server"],
+    ),
     (
         "console",
         &[

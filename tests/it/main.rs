@@ -17,6 +17,7 @@ mod floods;
 mod house;
 mod http2;
 mod local_files;
+mod neighbours;
 mod on_the_wire;
 mod panics;
 mod posting;

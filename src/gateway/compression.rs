@@ -1,0 +1,381 @@
+//! Compresses on threads of its own, so that a thread which serves never does: a long transcript takes tens of milliseconds,
+//! and everybody else on that thread would wait for it.
+//!
+//! There is a thread for each core. Work is done in steps, and the addresses whose work waits take turns: whoever asks for a
+//! hundred transcripts at once delays the one of somebody else by one step on each thread. Encoders and what waits for them
+//! take memory, of which each address has its share; a transcript for which there is none is sent as it is stored.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use async_compression::codecs::EncodeV2;
+use async_compression::core::util::{PartialBuffer, WriteBuffer};
+use bytes::{Buf, Bytes};
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt, stream};
+use tokio::sync::oneshot;
+
+use super::encoding::{Coding, Pieces};
+use crate::server::{Limiter, Permit};
+use crate::store::{Chunks, StoreError};
+use crate::tasks::Task;
+
+/// How much is compressed before others have their turn, in bytes: about a millisecond of brotli.
+const STEP: usize = 64 * 1024;
+/// How much of a long transcript is handed over at once: handing over costs some microseconds.
+const HANDED_OVER: usize = 4 * STEP;
+/// What takes less time than handing it over and back would cost.
+const AT_ONCE: u64 = 8 * 1024;
+/// Room for what comes out of an encoder.
+const SCRATCH: usize = 32 * 1024;
+
+/// How much memory encoders and what waits for them may take, in KiB.
+const MEMORY: usize = 256 * 1024;
+/// What an encoder takes, in KiB.
+const ENCODER: usize = 2 * 1024;
+
+/// How much the threads give way to those that serve (nice(2)).
+#[cfg(target_os = "linux")]
+const NICE: i32 = 5;
+
+/// Compresses. Clones share threads and memory.
+#[derive(Debug, Clone)]
+pub(super) struct Compressor {
+    pool: Arc<Pool>,
+    memory: Limiter,
+}
+
+impl Compressor {
+    pub(super) fn new() -> Self {
+        Self { pool: Arc::default(), memory: Limiter::new(MEMORY, None) }
+    }
+
+    /// Room for compressing a transcript of `size` bytes for a client at this address, as a whole or while it is sent.
+    pub(super) fn room_for(&self, size: u64, whole: bool, address: Option<IpAddr>) -> Option<Permit> {
+        let waits = usize::try_from(size / 1024).unwrap_or(usize::MAX).saturating_add(1);
+        // Of what is short, an encoder takes hold only when its turn has come.
+        let kibibytes = if whole { waits } else { ENCODER };
+        self.memory.enter_with(address, kibibytes).ok()
+    }
+
+    /// Compresses all of it.
+    pub(super) async fn whole(
+        &self,
+        coding: Coding,
+        chunks: Chunks,
+        room: Permit,
+    ) -> Result<Bytes, StoreError> {
+        let mut work = Work::new(coding, room);
+        let (length, mut chunks) = (chunks.owed(), Box::pin(chunks.into_stream()));
+        while let Some(chunk) = chunks.next().await {
+            work.input.push_back(chunk?);
+        }
+        work.ends = true;
+        if length <= AT_ONCE {
+            let mut scratch = vec![0; SCRATCH];
+            while !work.step(&mut scratch)? {}
+            return Ok(work.take_output());
+        }
+        Ok(self.pool.run(work).await?.take_output())
+    }
+
+    /// Compresses piece by piece, as quickly as the pieces are taken, in memory that does not grow with the object.
+    pub(super) fn pieces(&self, coding: Coding, chunks: Chunks, room: Permit) -> Pieces {
+        let chunks = chunks.into_stream().boxed();
+        let long = Long { pool: Arc::clone(&self.pool), chunks, work: Work::new(coding, room) };
+        Box::pin(stream::try_unfold(Some(long), |long| async {
+            let Some(mut long) = long else { return Ok(None) };
+            loop {
+                long.gather().await?;
+                long.work = long.pool.run(long.work).await?;
+                let (output, ended) = (long.work.take_output(), long.work.ends);
+                // Some encoders say nothing before they have seen much.
+                if ended || !output.is_empty() {
+                    return Ok(Some((output, (!ended).then_some(long))));
+                }
+            }
+        }))
+    }
+}
+
+/// A long transcript that is compressed while it is sent.
+struct Long {
+    pool: Arc<Pool>,
+    chunks: BoxStream<'static, Result<Bytes, StoreError>>,
+    work: Work,
+}
+
+impl Long {
+    /// Waits for the next chunk, and takes along what is there already.
+    async fn gather(&mut self) -> Result<(), StoreError> {
+        let mut next = Some(self.chunks.next().await);
+        let mut length = 0;
+        while let Some(chunk) = next {
+            let Some(chunk) = chunk.transpose()? else {
+                self.work.ends = true;
+                return Ok(());
+            };
+            length += chunk.len();
+            self.work.input.push_back(chunk);
+            next = if length < HANDED_OVER { self.chunks.next().now_or_never() } else { None };
+        }
+        Ok(())
+    }
+}
+
+/// What has to be compressed, and how far that has come.
+struct Work {
+    coding: Coding,
+    encoder: Option<Box<dyn EncodeV2 + Send>>,
+    input: VecDeque<Bytes>,
+    /// Whether nothing follows the input.
+    ends: bool,
+    output: Vec<u8>,
+    room: Permit,
+}
+
+impl Work {
+    fn new(coding: Coding, room: Permit) -> Self {
+        Self { coding, encoder: None, input: VecDeque::new(), ends: false, output: Vec::new(), room }
+    }
+
+    fn take_output(&mut self) -> Bytes {
+        std::mem::take(&mut self.output).into()
+    }
+
+    /// Compresses a part of the input. Whether that was the last.
+    fn step(&mut self, scratch: &mut [u8]) -> io::Result<bool> {
+        let coding = self.coding;
+        let encoder = self.encoder.get_or_insert_with(|| coding.encoder());
+        let mut left = STEP;
+        while let Some(piece) = self.input.front_mut() {
+            let mut input = PartialBuffer::new(piece.get(..piece.len().min(left)).unwrap_or_default());
+            while !input.unwritten().is_empty() {
+                let mut room = WriteBuffer::new_initialized(scratch);
+                encoder.encode(&mut input, &mut room)?;
+                self.output.extend_from_slice(room.written());
+            }
+            let taken = input.written_len();
+            left -= taken;
+            piece.advance(taken);
+            if piece.is_empty() {
+                self.input.pop_front();
+            }
+            if left == 0 && !self.input.is_empty() {
+                return Ok(false);
+            }
+        }
+        let mut finished = !self.ends;
+        while !finished {
+            let mut room = WriteBuffer::new_initialized(scratch);
+            finished = encoder.finish(&mut room)?;
+            self.output.extend_from_slice(room.written());
+        }
+        Ok(true)
+    }
+}
+
+/// Work that a thread of the pool does, and who waits for it.
+struct Job {
+    work: Work,
+    done: oneshot::Sender<io::Result<Work>>,
+}
+
+/// The threads, and what waits for them.
+#[derive(Default)]
+struct Pool(Arc<Shared>);
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pool")
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.0.queue().closed = true;
+        self.0.more.notify_all();
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// The addresses whose jobs wait, in the order of their turns.
+    turns: VecDeque<Option<IpAddr>>,
+    jobs: HashMap<Option<IpAddr>, VecDeque<Job>>,
+    threads: usize,
+    idle: usize,
+    closed: bool,
+}
+
+impl Queue {
+    fn push(&mut self, job: Job) {
+        let address = job.work.room.network();
+        let jobs = self.jobs.entry(address).or_default();
+        if jobs.is_empty() {
+            self.turns.push_back(address);
+        }
+        jobs.push_back(job);
+    }
+
+    fn pop(&mut self) -> Option<Job> {
+        let address = self.turns.pop_front()?;
+        let jobs = self.jobs.get_mut(&address)?;
+        let job = jobs.pop_front();
+        if jobs.is_empty() {
+            self.jobs.remove(&address);
+        } else {
+            self.turns.push_back(address);
+        }
+        job
+    }
+}
+
+impl Pool {
+    /// Has a thread do it, and waits for that.
+    async fn run(&self, work: Work) -> Result<Work, StoreError> {
+        let (done, result) = oneshot::channel();
+        self.push(Job { work, done });
+        match result.await {
+            Ok(done) => Ok(done?),
+            Err(_) => Err(io::Error::other("the transcript could not be compressed").into()),
+        }
+    }
+
+    fn push(&self, job: Job) {
+        let most = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let mut queue = self.0.queue();
+        queue.push(job);
+        if queue.idle == 0 && queue.threads < most {
+            queue.threads += 1;
+            drop(queue);
+            return self.start_thread();
+        }
+        drop(queue);
+        self.0.more.notify_one();
+    }
+
+    fn start_thread(&self) {
+        let shared = Arc::clone(&self.0);
+        let thread = std::thread::Builder::new().name("compress".to_owned());
+        if let Err(error) = thread.spawn(move || shared.work()) {
+            tracing::warn!(%error, "the system gives no thread to compress on");
+            let mut queue = self.0.queue();
+            queue.threads -= 1;
+            if queue.threads == 0 {
+                // Nobody would ever do it: whoever waits hears of it.
+                (queue.jobs, queue.turns) = Default::default();
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut queue = self.queue();
+        loop {
+            if let Some(job) = queue.pop() {
+                return Some(job);
+            }
+            if queue.closed {
+                return None;
+            }
+            queue.idle += 1;
+            queue = self.more.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.idle -= 1;
+        }
+    }
+
+    fn work(&self) {
+        #[cfg(target_os = "linux")]
+        let _ = rustix::process::nice(NICE);
+        let mut scratch = vec![0; SCRATCH];
+        while let Some(mut job) = self.next() {
+            // The client has left.
+            if job.done.is_closed() {
+                continue;
+            }
+            // What goes wrong with one transcript is no other's trouble: its waiter hears that the job is gone.
+            match catch_unwind(AssertUnwindSafe(|| job.work.step(&mut scratch))) {
+                Ok(Ok(false)) => self.queue().push(job),
+                Ok(Ok(true)) => drop(job.done.send(Ok(job.work))),
+                Ok(Err(error)) => drop(job.done.send(Err(error))),
+                Err(_) => Task::Compression.died(),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(memory: &Limiter, address: &str, number: u8) -> (Job, oneshot::Receiver<io::Result<Work>>) {
+        let mut work = Work::new(Coding::Gzip, memory.enter(address.parse().ok()).unwrap());
+        work.output = vec![number];
+        let (done, result) = oneshot::channel();
+        (Job { work, done }, result)
+    }
+
+    #[test]
+    fn addresses_take_turns_however_much_each_asks_for() {
+        let (memory, mut queue) = (Limiter::new(100, None), Queue::default());
+        for number in 0..9 {
+            queue.push(job(&memory, "192.0.2.1", number).0);
+        }
+        queue.push(job(&memory, "192.0.2.2", 100).0);
+        queue.push(job(&memory, "192.0.2.2", 101).0);
+        let order: Vec<u8> = std::iter::from_fn(|| queue.pop()).map(|job| job.work.output[0]).collect();
+        assert_eq!(order, [0, 100, 1, 101, 2, 3, 4, 5, 6, 7, 8]);
+        assert!(queue.jobs.is_empty() && queue.turns.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_compressed_in_steps_is_one_stream() {
+        use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZstdDecoder};
+        use tokio::io::AsyncReadExt;
+
+        let text: Vec<u8> =
+            (0..400_000_u32).map(|at| b'a' + (at.wrapping_mul(2_654_435_761) >> 29) as u8).collect();
+        for coding in [Coding::Gzip, Coding::Brotli, Coding::Zstd] {
+            let compressor = Compressor::new();
+            let mut work = Work::new(coding, compressor.room_for(400_000, true, None).unwrap());
+            work.input = text.chunks(90_001).map(Bytes::copy_from_slice).collect();
+            work.ends = true;
+            let output = compressor.pool.run(work).await.unwrap().take_output();
+            assert!(output.len() < text.len());
+            let mut decoded = Vec::new();
+            match coding {
+                Coding::Brotli => BrotliDecoder::new(&output[..]).read_to_end(&mut decoded).await,
+                Coding::Zstd => ZstdDecoder::new(&output[..]).read_to_end(&mut decoded).await,
+                _ => GzipDecoder::new(&output[..]).read_to_end(&mut decoded).await,
+            }
+            .unwrap();
+            assert!(decoded == text, "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn one_address_leaves_memory_for_the_transcripts_of_others() {
+        let compressor = Compressor::new();
+        let room = |address: &str| compressor.room_for(50 << 20, false, address.parse().ok());
+        let held: Vec<_> = std::iter::from_fn(|| room("192.0.2.1")).collect();
+        assert_eq!(held.len(), 64);
+        assert!(room("192.0.2.2").is_some());
+        assert!(compressor.room_for(1 << 20, true, "192.0.2.1".parse().ok()).is_none(), "it has its share");
+    }
+}

@@ -1,0 +1,102 @@
+//! A small request beside clients that have long transcripts compressed: it is served as beside clients that do not.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use webhook_assets::AssetRef;
+
+use crate::support::{ABSENT, CALL, Plan, Site, recording, request_head, transcript};
+
+/// How often the neighbour asks.
+const ASKED: usize = 100;
+
+/// What scheduling costs on a machine that is busy with other things. A step of brotli that is not optimized, on the thread
+/// that serves, takes as long.
+const FLOOR: Duration = Duration::from_millis(60);
+
+/// A transcript of about so many bytes, in which nothing is said twice in the same words.
+fn transcript_of(length: usize) -> Vec<u8> {
+    let mut text = Vec::with_capacity(length + 8_192);
+    let mut dice = 1_u64;
+    while text.len() < length {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        text.extend_from_slice(format!("{dice:x} ").as_bytes());
+        text.extend_from_slice(&transcript()[..256]);
+    }
+    text
+}
+
+/// A site with a transcript of so many bytes, and a recording.
+async fn site_with(length: usize) -> Site {
+    let store = Arc::new(InMemory::new());
+    let put = async |asset: AssetRef, bytes: Vec<u8>| {
+        store.put(&Path::from(asset.object_path()), bytes.into()).await.unwrap();
+    };
+    put(AssetRef::recording(CALL), recording()).await;
+    put(AssetRef::transcript(ABSENT), transcript_of(length)).await;
+    Plan::on(store as Arc<dyn ObjectStore>).start().await
+}
+
+/// Downloads the transcript again and again.
+async fn takes_without_end(site: Arc<Site>, coding: &'static str) {
+    let head =
+        request_head("GET", &site.link(AssetRef::transcript(ABSENT)), &[("Accept-Encoding", coding)], b"");
+    loop {
+        let mut stream = site.client().connect().await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut some = vec![0; 64 * 1024];
+        while stream.read(&mut some).await.unwrap() > 0 {}
+    }
+}
+
+/// How long the slowest but one in a hundred waits for ten bytes, beside four clients that take the transcript so.
+async fn waits_beside(site: &Arc<Site>, coding: &'static str) -> Duration {
+    let others: Vec<_> = (0..4).map(|_| tokio::spawn(takes_without_end(Arc::clone(site), coding))).collect();
+    let mut stream = TcpStream::connect(site.address).await.unwrap();
+    let request = format!("GET {} HTTP/1.1\r\nHost: a\r\nRange: bytes=100-109\r\n\r\n", site.recording());
+    let mut waited = Vec::new();
+    for _ in 0..ASKED {
+        let began = Instant::now();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(&recording()[100..110]) {
+            assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "{coding}: the connection has ended");
+        }
+        waited.push(began.elapsed());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    for other in &others {
+        assert!(!other.is_finished(), "{coding}: somebody has stopped asking");
+        other.abort();
+    }
+    waited.sort();
+    waited[ASKED - 2]
+}
+
+async fn assert_neighbours_of(site: Site) {
+    let site = Arc::new(site);
+    let identity = waits_beside(&site, "identity").await;
+    for coding in ["br", "gzip", "zstd"] {
+        let compressed = waits_beside(&site, coding).await;
+        eprintln!("p99 of a neighbour: {compressed:?} beside {coding}, {identity:?} beside identity");
+        assert!(
+            compressed <= 3 * identity + FLOOR,
+            "{compressed:?} beside {coding}, {identity:?} beside identity"
+        );
+    }
+}
+
+#[tokio::test]
+async fn long_transcripts_that_are_compressed_keep_nobody_waiting() {
+    assert_neighbours_of(site_with(4 << 20).await).await;
+}
+
+#[tokio::test]
+async fn short_transcripts_that_are_compressed_keep_nobody_waiting() {
+    assert_neighbours_of(site_with(1_000_000).await).await;
+}
