@@ -2,8 +2,7 @@
 //! machine.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The last second that RFC 3339 can write: 9999-12-31T23:59:59Z.
@@ -133,10 +132,24 @@ impl Moment {
     }
 }
 
+/// Both clocks of the machine, read at the same moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// The wall clock, which can be set.
+    pub wall: UnixMillis,
+    /// The clock that nobody sets: time since some moment of this process.
+    pub steady: Duration,
+}
+
 /// Tells the time.
 pub trait Clock: Send + Sync + fmt::Debug {
+    /// Both clocks.
+    fn reading(&self) -> Reading;
+
     /// The millisecond it is now.
-    fn now_millis(&self) -> UnixMillis;
+    fn now_millis(&self) -> UnixMillis {
+        self.reading().wall
+    }
 
     /// The second it is now.
     fn now(&self) -> UnixSeconds {
@@ -161,7 +174,24 @@ impl SystemClock {
     }
 }
 
+/// Two clocks that were read so far apart were not read at the same moment: the thread was not running in between.
+const READ_APART: Duration = Duration::from_millis(50);
+
 impl Clock for SystemClock {
+    fn reading(&self) -> Reading {
+        static START: OnceLock<Instant> = OnceLock::new();
+        let start = START.get_or_init(Instant::now);
+        let mut steady = start.elapsed();
+        loop {
+            let wall = self.now_millis();
+            let after = start.elapsed();
+            if after.saturating_sub(steady) < READ_APART {
+                return Reading { wall, steady };
+            }
+            steady = after;
+        }
+    }
+
     fn now_millis(&self) -> UnixMillis {
         UnixMillis(0).plus(since_1970())
     }
@@ -176,31 +206,38 @@ fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// A clock that stands until it is moved; clones share the hand. For tests and simulations.
+/// A clock that stands until it is moved; clones share the hands. For tests and simulations.
 #[derive(Debug, Clone)]
-pub struct ManualClock(Arc<AtomicU64>);
+pub struct ManualClock(Arc<Mutex<Reading>>);
 
 impl ManualClock {
     /// A clock standing at `now`.
     #[must_use]
     pub fn at(now: UnixSeconds) -> Self {
-        Self(Arc::new(AtomicU64::new(UnixMillis::from(now).0)))
+        Self(Arc::new(Mutex::new(Reading { wall: now.into(), steady: Duration::ZERO })))
     }
 
-    /// Moves the hand to `now`, forwards or backwards.
+    /// Sets the wall clock to `now`, forwards or backwards; no time passes.
     pub fn set(&self, now: UnixSeconds) {
-        self.0.store(UnixMillis::from(now).0, Ordering::SeqCst);
+        self.change(|hands| hands.wall = now.into());
     }
 
-    /// Moves the hand forwards.
+    /// Lets time pass.
     pub fn advance(&self, duration: Duration) {
-        self.0.store(self.now_millis().plus(duration).0, Ordering::SeqCst);
+        self.change(|hands| {
+            *hands =
+                Reading { wall: hands.wall.plus(duration), steady: hands.steady.saturating_add(duration) };
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Reading)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
 impl Clock for ManualClock {
-    fn now_millis(&self) -> UnixMillis {
-        UnixMillis(self.0.load(Ordering::SeqCst))
+    fn reading(&self) -> Reading {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

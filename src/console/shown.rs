@@ -51,7 +51,10 @@ impl Pill {
         match endpoint.state {
             EndpointState::Paused => Self { class: "wait", word: t.paused },
             EndpointState::Disabled => Self { class: "bad", word: t.disabled },
-            EndpointState::Active if endpoint.health.failures > 0 => {
+            EndpointState::Active if endpoint.health.held_since.is_some() => {
+                Self { class: "bad", word: t.on_hold }
+            }
+            EndpointState::Active if endpoint.health.failing_since.is_some() => {
                 Self { class: "bad", word: t.is_failing }
             }
             EndpointState::Active => Self { class: "good", word: t.active },

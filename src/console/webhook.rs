@@ -9,9 +9,12 @@ use http::header::{HeaderValue, RETRY_AFTER};
 use super::frame::{Frame, page};
 use super::route::{Act, in_path};
 use super::shown::{Pill, Platform, Time, name_of};
-use super::texts::Said;
+use super::texts::{Lang, Said, diagnosis_in};
 use super::{Answer, Trouble, Visit, see_other};
-use crate::ledger::{Change, Endpoint, EndpointState, Filter, STANDARD_OVERLAP, Tested, is_description};
+use crate::clock::UnixMillis;
+use crate::ledger::{
+    Change, Endpoint, EndpointState, Failure, Filter, Health, STANDARD_OVERLAP, Tested, is_description,
+};
 
 /// What is shown beside the webhook itself: the secret when it was asked for, and what is wrong with a change.
 #[derive(Default)]
@@ -37,8 +40,7 @@ struct Webhook {
     endpoint: Endpoint,
     pill: Pill,
     since: Time,
-    failing_since: Option<Time>,
-    held_until: Option<Time>,
+    failing: Option<Failing>,
     previous_until: Option<Time>,
     platform: &'static str,
     recent: Vec<super::deliveries::Row>,
@@ -48,6 +50,28 @@ struct Webhook {
     shown: Shown,
     /// What a snippet has in the secret's place.
     secret_or_blank: String,
+}
+
+/// Since when every attempt fails, why, and what follows.
+struct Failing {
+    since: Time,
+    why: Option<Said>,
+    held_since: Option<Time>,
+    next: Option<Time>,
+}
+
+impl Failing {
+    fn of(endpoint: &Endpoint, lang: Lang, now: UnixMillis) -> Option<Self> {
+        let Health { failing_since, held_since, held_until, .. } = endpoint.health;
+        let since = failing_since.filter(|_| endpoint.state == EndpointState::Active)?;
+        let said = |failure: &Failure| diagnosis_in(lang, &failure.code, &failure.summary, None);
+        Some(Self {
+            since: Time(since),
+            why: endpoint.failure.as_ref().map(said),
+            held_since: held_since.map(Time),
+            next: held_until.filter(|until| *until > now).map(Time),
+        })
+    }
 }
 
 impl Webhook {
@@ -91,8 +115,7 @@ impl Visit<'_> {
             f: self.frame(&name, "webhooks", &path),
             pill: Pill::of_endpoint(&endpoint, t),
             since: Time(endpoint.created_at),
-            failing_since: endpoint.health.failing_since.map(Time),
-            held_until: endpoint.health.held_until.filter(|until| *until > self.sender.now()).map(Time),
+            failing: Failing::of(&endpoint, self.lang, self.sender.now()),
             previous_until: endpoint
                 .previous_secret_until
                 .filter(|until| *until > self.sender.now())

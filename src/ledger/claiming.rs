@@ -11,7 +11,8 @@ use sqlx::FromRow;
 
 use super::database::{Statement, values};
 use super::endpoints::chosen;
-use super::{Health, Ledger, LedgerError, Secrets, count, moment, stored};
+use super::health::{Health, HealthRow};
+use super::{Ledger, LedgerError, Secrets, count, moment, stored};
 use crate::clock::{UnixMillis, UnixSeconds};
 use crate::webhook::CompletedCall;
 
@@ -20,15 +21,17 @@ use crate::webhook::CompletedCall;
 pub enum Lane {
     /// It has not been attempted yet.
     First,
-    /// An attempt failed, or a person has it sent again.
+    /// An attempt failed, or it is recovered. Retries keep their schedule while the endpoint is held.
     Retry,
     /// It is a test event: a person waits for it. Sent to paused and held endpoints too.
     Test,
+    /// A person has it sent again. Sent to held endpoints too.
+    Asked,
 }
 
 impl Lane {
     /// Every lane, in the order of their numbers in the database.
-    pub const ALL: [Self; 3] = [Self::First, Self::Retry, Self::Test];
+    pub const ALL: [Self; 4] = [Self::First, Self::Retry, Self::Test, Self::Asked];
 
     /// Its number in the database.
     #[must_use]
@@ -40,6 +43,7 @@ impl Lane {
         match number {
             0 => Self::First,
             2 => Self::Test,
+            3 => Self::Asked,
             _ => Self::Retry,
         }
     }
@@ -74,8 +78,8 @@ pub struct Lease {
     pub holder: String,
     /// After this, whoever looks takes the delivery over.
     pub until: UnixMillis,
-    /// How long links live that are minted under it.
-    pub link_lifetime: Duration,
+    /// When links expire that are minted under it, but for the seconds that tell them apart.
+    pub links_expire: UnixSeconds,
 }
 
 /// A delivery that this process has to send now.
@@ -105,6 +109,10 @@ pub struct Claimed {
     pub test: bool,
     /// The line that it was taken from.
     pub lane: Lane,
+    /// How long it has waited for its assets.
+    pub asset_waited: Duration,
+    /// When its last pause began; `None` if it was due as soon as it came.
+    pub scheduled_at: Option<UnixMillis>,
     /// When the event was accepted.
     pub accepted_at: UnixMillis,
     /// Attempts since it was accepted or resent.
@@ -127,6 +135,15 @@ pub struct Claimed {
 }
 
 #[derive(FromRow)]
+struct LineRow {
+    workspace: String,
+    id: String,
+    number: i64,
+    #[sqlx(flatten)]
+    health: HealthRow,
+}
+
+#[derive(FromRow)]
 struct ClaimedRow {
     delivery: String,
     event: String,
@@ -142,6 +159,8 @@ struct ClaimedRow {
     transcript: Option<String>,
     test: bool,
     lane: i64,
+    asset_waited: i64,
+    scheduled_at: Option<i64>,
     accepted_at: i64,
     tries: i64,
     attempts: i64,
@@ -150,9 +169,8 @@ struct ClaimedRow {
     long_tail: bool,
     concurrency: i64,
     per_second: Option<i64>,
-    failures: i64,
-    failing_since: Option<i64>,
-    held_until: Option<i64>,
+    #[sqlx(flatten)]
+    health: HealthRow,
 }
 
 /// Takes what the shares ask for. Lines of endpoints that are paused, held, disabled or removed give nothing; tests go to
@@ -162,7 +180,7 @@ const CLAIM: Statement = Statement {
     sqlite: "UPDATE deliveries SET state = 'sending', lease = $3, lease_until = $4, links_expire_at = $5 + position \
              WHERE id IN (SELECT taken.value FROM json_each($1) AS r \
              JOIN endpoints e ON e.id = r.value->>'endpoint' AND e.removed_at IS NULL AND (r.value->>'lane' = 2 \
-                  OR e.state = 'active' AND (e.held_until IS NULL OR e.held_until <= $2)), \
+                  OR e.state = 'active' AND (r.value->>'lane' IN (1, 3) OR e.held_until IS NULL OR e.held_until <= $2)), \
              json_each((SELECT json_group_array(id) FROM (SELECT id FROM deliveries WHERE state = 'queued' \
                   AND endpoint_id = r.value->>'endpoint' AND lane = r.value->>'lane' ORDER BY due_at LIMIT $6))) AS taken \
              WHERE taken.key < r.value->>'count') RETURNING id",
@@ -171,7 +189,8 @@ const CLAIM: Statement = Statement {
                WHERE id = ANY (ARRAY(SELECT taken.id \
                FROM json_to_recordset($1::json) AS r(endpoint text, lane bigint, count bigint) \
                CROSS JOIN LATERAL (SELECT e.id FROM endpoints e WHERE e.id = r.endpoint AND e.removed_at IS NULL \
-                    AND (r.lane = 2 OR e.state = 'active' AND (e.held_until IS NULL OR e.held_until <= $2)) LIMIT 1) AS open \
+                    AND (r.lane = 2 OR e.state = 'active' \
+                    AND (r.lane IN (1, 3) OR e.held_until IS NULL OR e.held_until <= $2)) LIMIT 1) AS open \
                CROSS JOIN LATERAL (SELECT d.id FROM deliveries d WHERE d.state = 'queued' AND d.endpoint_id = open.id \
                     AND d.lane = r.lane ORDER BY d.due_at LIMIT least(r.count, $6) FOR UPDATE SKIP LOCKED) AS taken)) \
                RETURNING id",
@@ -182,8 +201,8 @@ macro_rules! read_claimed {
         concat!(
             "SELECT d.id AS delivery, d.event_id AS event, d.endpoint_id AS endpoint, d.workspace, e.url, e.secret, \
              e.previous_secret, e.previous_until, e.plain_previous, v.content, v.recording, v.transcript, d.test, d.lane, \
-             v.accepted_at, d.tries, d.attempts, d.last_status, d.links_expire_at, e.long_tail, e.concurrency, e.per_second, \
-             e.failures, e.failing_since, e.held_until \
+             d.asset_waited, d.scheduled_at, v.accepted_at, d.tries, d.attempts, d.last_status, d.links_expire_at, e.long_tail, e.concurrency, e.per_second, \
+             e.failures, e.failing_since, e.held_since, e.held_until, e.health_epoch \
              FROM deliveries d JOIN endpoints e ON e.id = d.endpoint_id JOIN events v ON v.id = d.event_id \
              WHERE d.id ",
             $ids,
@@ -230,9 +249,10 @@ macro_rules! endpoints_in_line {
 /// What can be taken from, however long: the lines of endpoints that may be sent to.
 const LINES: Statement = Statement::same(concat!(
     endpoints_in_line!(),
-    "SELECT e.workspace, e.id, lane.number FROM line JOIN endpoints e ON e.id = line.endpoint \
-     CROSS JOIN (SELECT CAST(0 AS BIGINT) AS number UNION ALL SELECT 1 UNION ALL SELECT 2) AS lane \
-     WHERE e.removed_at IS NULL AND (lane.number = 2 OR e.state = 'active' AND (e.held_until IS NULL OR e.held_until <= $1)) \
+    "SELECT e.workspace, e.id, lane.number, e.failures, e.failing_since, e.held_since, e.held_until, e.health_epoch FROM line JOIN endpoints e ON e.id = line.endpoint \
+     CROSS JOIN (SELECT CAST(0 AS BIGINT) AS number UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS lane \
+     WHERE e.removed_at IS NULL AND (lane.number = 2 OR e.state = 'active' \
+          AND (lane.number IN (1, 3) OR e.held_until IS NULL OR e.held_until <= $1)) \
      AND EXISTS (SELECT 1 FROM deliveries d WHERE d.state = 'queued' AND d.endpoint_id = e.id AND d.lane = lane.number)"
 ));
 
@@ -265,7 +285,7 @@ impl Ledger {
             })
             .collect();
         let largest = shares.iter().map(|share| share.count).max().unwrap_or_default();
-        let expires = now.seconds().plus(lease.link_lifetime).0.saturating_add(1);
+        let expires = lease.links_expire.0.saturating_add(1);
         let values = values![
             json!(rows).to_string(),
             stored(now),
@@ -303,6 +323,8 @@ impl Ledger {
             transcript: row.transcript,
             test: row.test,
             lane: Lane::of(row.lane),
+            asset_waited: Duration::from_millis(u64::try_from(row.asset_waited).unwrap_or_default()),
+            scheduled_at: row.scheduled_at.map(moment),
             accepted_at: moment(row.accepted_at),
             tries: count(row.tries),
             attempts: count(row.attempts),
@@ -311,11 +333,7 @@ impl Ledger {
             long_tail: row.long_tail,
             concurrency: chosen(row.concurrency),
             per_second: row.per_second.map(count),
-            health: Health {
-                failures: count(row.failures),
-                failing_since: row.failing_since.map(moment),
-                held_until: row.held_until.map(moment),
-            },
+            health: row.health.into(),
             delivery: row.delivery,
             event: row.event,
             endpoint: row.endpoint,
@@ -336,13 +354,15 @@ impl Ledger {
         Ok(rows.into_iter().map(line).collect())
     }
 
-    /// The lines that can be taken from.
+    /// The lines that can be taken from, and how their endpoints' attempts go.
     ///
     /// # Errors
     /// [`LedgerError`] if they cannot be read.
-    pub async fn lines(&self, now: UnixMillis) -> Result<Vec<Line>, LedgerError> {
-        let rows = self.database.fetch::<(String, String, i64)>(LINES, values![stored(now)]).await?;
-        Ok(rows.into_iter().map(line).collect())
+    pub async fn lines(&self, now: UnixMillis) -> Result<Vec<(Line, Health)>, LedgerError> {
+        let rows = self.database.fetch::<LineRow>(LINES, values![stored(now)]).await?;
+        let lines =
+            rows.into_iter().map(|row| (line((row.workspace, row.id, row.number)), row.health.into()));
+        Ok(lines.collect())
     }
 
     /// When the next waiting delivery is due.
@@ -359,26 +379,6 @@ impl Ledger {
     pub(super) async fn overdue(&self, now: UnixMillis) -> Result<Option<UnixMillis>, LedgerError> {
         let rows = self.database.fetch::<(Option<i64>,)>(OVERDUE, values![stored(now)]).await?;
         Ok(rows.into_iter().find_map(|(due,)| due).map(moment))
-    }
-
-    /// Puts deliveries back in line whose sender died: their leases have ended. They keep their place.
-    ///
-    /// # Errors
-    /// [`LedgerError`] if it could not be written.
-    pub async fn take_back(&self, now: UnixMillis) -> Result<u64, LedgerError> {
-        const TAKE_BACK: Statement = Statement::same(
-            "UPDATE deliveries SET state = 'queued', lease = NULL, lease_until = NULL \
-             WHERE state = 'sending' AND lease_until < $1",
-        );
-        self.database.execute(TAKE_BACK, values![stored(now)]).await
-    }
-
-    /// The same for every lease, when this process is the only sender.
-    pub(super) async fn take_back_all(&self) -> Result<(), LedgerError> {
-        const TAKE_BACK: Statement = Statement::same(
-            "UPDATE deliveries SET state = 'queued', lease = NULL, lease_until = NULL WHERE state = 'sending'",
-        );
-        self.database.execute(TAKE_BACK, Vec::new()).await.map(|_| ())
     }
 }
 

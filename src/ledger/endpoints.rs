@@ -3,6 +3,7 @@
 use sqlx::FromRow;
 
 use super::database::{Statement, values};
+use super::health::{Failure, Health, HealthRow, forget_failures};
 use super::secrets::new_secret;
 use super::{Ledger, LedgerError, count, moment, new_id, stored};
 use crate::clock::UnixMillis;
@@ -47,17 +48,6 @@ impl EndpointState {
     }
 }
 
-/// How an endpoint's last attempts went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Health {
-    /// Failed attempts since the last good one.
-    pub failures: u32,
-    /// When the first of them was.
-    pub failing_since: Option<UnixMillis>,
-    /// Until when nothing is sent, because so many failed.
-    pub held_until: Option<UnixMillis>,
-}
-
 /// An endpoint, without its secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
@@ -83,6 +73,8 @@ pub struct Endpoint {
     pub previous_secret_until: Option<UnixMillis>,
     /// How it goes.
     pub health: Health,
+    /// Why the last attempt failed, while attempts fail.
+    pub failure: Option<Failure>,
     /// When it was added.
     pub created_at: UnixMillis,
 }
@@ -150,9 +142,10 @@ pub(super) struct EndpointRow {
     long_tail: bool,
     concurrency: i64,
     per_second: Option<i64>,
-    failures: i64,
-    failing_since: Option<i64>,
-    held_until: Option<i64>,
+    #[sqlx(flatten)]
+    health: HealthRow,
+    failure_code: Option<String>,
+    failure: Option<String>,
     created_at: i64,
 }
 
@@ -169,11 +162,8 @@ impl From<EndpointRow> for Endpoint {
             concurrency: chosen(row.concurrency),
             per_second: row.per_second.map(count),
             previous_secret_until: row.previous_until.map(moment),
-            health: Health {
-                failures: count(row.failures),
-                failing_since: row.failing_since.map(moment),
-                held_until: row.held_until.map(moment),
-            },
+            health: row.health.into(),
+            failure: row.failure_code.zip(row.failure).map(|(code, summary)| Failure { code, summary }),
             created_at: moment(row.created_at),
         }
     }
@@ -183,10 +173,32 @@ macro_rules! select_endpoints {
     ($rest:literal) => {
         concat!(
             "SELECT id, workspace, url, description, state, reason, previous_until, long_tail, concurrency, per_second, \
-             failures, failing_since, held_until, created_at FROM endpoints WHERE removed_at IS NULL AND ",
+             failures, failing_since, held_since, held_until, health_epoch, failure_code, failure, created_at FROM endpoints WHERE removed_at IS NULL AND ",
             $rest
         )
     };
+}
+
+impl Endpoint {
+    /// Changes it; says whether its failures are forgotten: they were another receiver's, or a person has mended it.
+    fn apply(&mut self, change: Change) -> bool {
+        let resumed = change.state == Some(EndpointState::Active);
+        let moved = change.url.is_some();
+        if let Some(state) = change.state {
+            self.reason = (state == EndpointState::Paused).then(|| "paused by hand".to_owned());
+            self.state = state;
+        }
+        if resumed || moved {
+            self.health = Health { epoch: self.health.epoch.saturating_add(1), ..Health::default() };
+            self.failure = None;
+        }
+        self.url = change.url.unwrap_or_else(|| std::mem::take(&mut self.url));
+        self.description = change.description.unwrap_or_else(|| std::mem::take(&mut self.description));
+        self.long_tail = change.long_tail.unwrap_or(self.long_tail);
+        self.concurrency = change.concurrency.unwrap_or(self.concurrency);
+        self.per_second = change.per_second.unwrap_or(self.per_second);
+        resumed || moved
+    }
 }
 
 impl Ledger {
@@ -230,6 +242,7 @@ impl Ledger {
             per_second: new.per_second,
             previous_secret_until: None,
             health: Health::default(),
+            failure: None,
             created_at: now,
         };
         Ok((endpoint, secret))
@@ -267,27 +280,10 @@ impl Ledger {
     ) -> Result<Option<Endpoint>, LedgerError> {
         const UPDATE: Statement = Statement::same(
             "UPDATE endpoints SET url = $3, description = $4, state = $5, reason = $6, long_tail = $7, concurrency = $8, \
-             per_second = $9, failures = $10, failing_since = $11, held_until = $12 \
-             WHERE workspace = $1 AND id = $2 AND removed_at IS NULL",
+             per_second = $9 WHERE workspace = $1 AND id = $2 AND removed_at IS NULL",
         );
         let Some(mut endpoint) = self.endpoint(workspace, id).await? else { return Ok(None) };
-        if let Some(state) = change.state {
-            endpoint.reason = (state == EndpointState::Paused).then(|| "paused by hand".to_owned());
-            if state == EndpointState::Active {
-                endpoint.health = Health::default();
-            }
-            endpoint.state = state;
-        }
-        if let Some(url) = change.url {
-            // Another receiver has not failed yet.
-            endpoint.health = Health::default();
-            endpoint.url = url;
-        }
-        endpoint.description = change.description.unwrap_or(endpoint.description);
-        endpoint.long_tail = change.long_tail.unwrap_or(endpoint.long_tail);
-        endpoint.concurrency = change.concurrency.unwrap_or(endpoint.concurrency);
-        endpoint.per_second = change.per_second.unwrap_or(endpoint.per_second);
-        let Health { failures, failing_since, held_until } = endpoint.health;
+        let begins_anew = endpoint.apply(change);
         let values = values![
             workspace,
             id,
@@ -298,11 +294,13 @@ impl Ledger {
             endpoint.long_tail,
             endpoint.concurrency.unwrap_or(NONE_CHOSEN),
             endpoint.per_second.map(i64::from),
-            failures,
-            failing_since.map(stored),
-            held_until.map(stored),
         ];
-        let touched = self.database.execute(UPDATE, values).await?;
+        let mut tx = self.database.begin().await?;
+        let touched = tx.execute(UPDATE, values).await?;
+        if begins_anew {
+            forget_failures(&mut tx, id).await?;
+        }
+        tx.commit().await?;
         Ok((touched == 1).then_some(endpoint))
     }
 
@@ -332,46 +330,6 @@ impl Ledger {
         Ok(removed)
     }
 
-    /// Writes down how an endpoint's attempts go.
-    ///
-    /// # Errors
-    /// [`LedgerError`] if it cannot be written.
-    pub async fn note_health(&self, id: &str, health: Health) -> Result<(), LedgerError> {
-        const NOTE: Statement = Statement::same(
-            "UPDATE endpoints SET failures = $2, failing_since = $3, held_until = $4 WHERE id = $1",
-        );
-        let Health { failures, failing_since, held_until } = health;
-        let values = values![id, failures, failing_since.map(stored), held_until.map(stored)];
-        self.database.execute(NOTE, values).await.map(|_| ())
-    }
-
-    /// Disables an endpoint that failed for too long: what waits has failed, and a notice says why.
-    ///
-    /// # Errors
-    /// [`LedgerError`] if it cannot be written.
-    pub async fn disable_endpoint(
-        &self,
-        id: &str,
-        reason: &str,
-        now: UnixMillis,
-    ) -> Result<bool, LedgerError> {
-        const DISABLE: Statement = Statement::same(
-            "UPDATE endpoints SET state = 'disabled', reason = $2 WHERE id = $1 AND state = 'active'",
-        );
-        const NOTICE: Statement = Statement::same(
-            "INSERT INTO notices (id, workspace, endpoint_id, what, reason, at) \
-             SELECT $2, workspace, id, 'endpoint.disabled', $3, $4 FROM endpoints WHERE id = $1",
-        );
-        let mut tx = self.database.begin().await?;
-        let disabled = tx.execute(DISABLE, values![id, reason]).await? == 1;
-        if disabled {
-            tx.execute(NOTICE, values![id, new_id("ntc", now)?, reason, stored(now)]).await?;
-            tx.execute(FAIL_WHAT_WAITS, values![id, stored(now), "the endpoint is disabled"]).await?;
-        }
-        tx.commit().await?;
-        Ok(disabled)
-    }
-
     /// What happened to a workspace's endpoints, newest first, at most 100.
     ///
     /// # Errors
@@ -396,7 +354,7 @@ impl Ledger {
 }
 
 /// What waits for an endpoint will not be sent.
-const FAIL_WHAT_WAITS: Statement = Statement::same(
+pub(super) const FAIL_WHAT_WAITS: Statement = Statement::same(
     "UPDATE deliveries SET state = 'failed', ended_at = $2, note = $3 \
      WHERE endpoint_id = $1 AND state IN ('waiting', 'queued')",
 );

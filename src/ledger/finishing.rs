@@ -57,8 +57,17 @@ pub struct Finished {
 pub enum Setback {
     /// Its endpoint takes no more at the moment.
     Queued,
-    /// It waits for something else until then, as the note says.
-    Until(UnixMillis, String),
+    /// It is tried again after a pause.
+    Pause {
+        /// When the pause begins.
+        from: UnixMillis,
+        /// When it ends.
+        until: UnixMillis,
+        /// What the delivery waits for.
+        note: String,
+        /// How long it has waited for its assets.
+        asset_waited: Duration,
+    },
 }
 
 impl Ledger {
@@ -78,27 +87,36 @@ impl Ledger {
     pub async fn put_back(&self, holder: &str, setbacks: &[(String, Setback)]) -> Result<(), LedgerError> {
         const PUT_BACK: Statement = Statement {
             sqlite: "UPDATE deliveries SET state = r.value->>'state', due_at = coalesce(r.value->>'due_at', due_at), \
-                     note = coalesce(r.value->>'note', note), lease = NULL, lease_until = NULL \
+                     scheduled_at = coalesce(r.value->>'scheduled_at', scheduled_at), \
+                     asset_waited = coalesce(r.value->>'waited', asset_waited), note = coalesce(r.value->>'note', note), lease = NULL, lease_until = NULL \
                      FROM json_each($1) AS r WHERE deliveries.id = r.value->>'id' AND lease = $2",
             postgres: "UPDATE deliveries d SET state = r.state, due_at = coalesce(r.due_at, d.due_at), \
+                       scheduled_at = coalesce(r.scheduled_at, d.scheduled_at), \
+                       asset_waited = coalesce(r.waited, d.asset_waited), \
                        note = coalesce(r.note, d.note), lease = NULL, lease_until = NULL \
-                       FROM json_to_recordset($1::json) AS r(id text, state text, due_at bigint, note text) \
-                       WHERE d.id = r.id AND d.lease = $2",
+                       FROM json_to_recordset($1::json) AS r(id text, state text, due_at bigint, scheduled_at bigint, \
+                       waited bigint, note text) WHERE d.id = r.id AND d.lease = $2",
         };
         if setbacks.is_empty() {
             return Ok(());
         }
-        let rows: Vec<_> = setbacks
-            .iter()
-            .map(|(id, setback)| match setback {
-                Setback::Queued => json!({"id": id, "state": "queued"}),
-                Setback::Until(due, note) => {
-                    json!({"id": id, "state": "waiting", "due_at": stored(*due), "note": note})
-                }
-            })
-            .collect();
+        let rows: Vec<_> = setbacks.iter().map(|(id, setback)| setback_row(id, setback)).collect();
         self.database.execute(PUT_BACK, values![json!(rows).to_string(), holder]).await.map(|_| ())
     }
+}
+
+fn setback_row(id: &str, setback: &Setback) -> serde_json::Value {
+    match setback {
+        Setback::Queued => json!({"id": id, "state": "queued"}),
+        Setback::Pause { from, until, note, asset_waited } => json!({
+            "id": id, "state": "waiting", "due_at": stored(*until), "scheduled_at": stored(*from),
+            "note": note, "waited": millis(*asset_waited),
+        }),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 macro_rules! insert_attempts {
@@ -134,18 +152,18 @@ const INSERT_ATTEMPTS: Statement = Statement {
 
 const FINISH: Statement = Statement {
     sqlite: "UPDATE deliveries SET state = r.value->>'state', lane = CASE WHEN test THEN 2 ELSE 1 END, \
-             due_at = coalesce(r.value->>'due_at', due_at), lease = NULL, lease_until = NULL, \
+             due_at = coalesce(r.value->>'due_at', due_at), scheduled_at = r.value->>'scheduled_at', lease = NULL, lease_until = NULL, \
              tries = tries + 1, attempts = max(attempts, r.value->>'number'), \
              note = r.value->>'note', last_status = r.value->>'status', last_summary = r.value->>'summary', \
              links_expire_at = r.value->>'links', ended_at = r.value->>'ended_at' \
              FROM json_each($1) AS r WHERE deliveries.id = r.value->>'id' AND lease = r.value->>'holder'",
     postgres: "UPDATE deliveries d SET state = r.state, lane = CASE WHEN d.test THEN 2 ELSE 1 END, \
-               due_at = coalesce(r.due_at, d.due_at), \
+               due_at = coalesce(r.due_at, d.due_at), scheduled_at = r.scheduled_at, \
                lease = NULL, lease_until = NULL, tries = d.tries + 1, attempts = greatest(d.attempts, r.number), \
                note = r.note, last_status = r.status, last_summary = r.summary, links_expire_at = r.links, \
                ended_at = r.ended_at \
-               FROM json_to_recordset($1::json) AS r(id text, state text, due_at bigint, number bigint, note text, \
-               status bigint, summary text, links bigint, ended_at bigint, holder text) \
+               FROM json_to_recordset($1::json) AS r(id text, state text, due_at bigint, scheduled_at bigint, number bigint, \
+               note text, status bigint, summary text, links bigint, ended_at bigint, holder text) \
                WHERE d.id = r.id AND d.lease = r.holder",
 };
 
@@ -171,7 +189,7 @@ fn row_of(finished: &Finished) -> serde_json::Value {
         "holder": finished.holder,
         "number": finished.number,
         "started_at": stored(finished.started_at),
-        "took_ms": u64::try_from(finished.took.as_millis()).unwrap_or(u64::MAX),
+        "took_ms": millis(finished.took),
         "status": finished.status,
         "code": finished.code,
         "summary": without_nul(&finished.summary),
@@ -181,6 +199,7 @@ fn row_of(finished: &Finished) -> serde_json::Value {
         "note": finished.note.as_deref().map(without_nul),
         "state": state,
         "due_at": due_at,
+        "scheduled_at": due_at.map(|_| stored(finished.at)),
         "ended_at": due_at.is_none().then(|| stored(finished.at)),
     })
 }

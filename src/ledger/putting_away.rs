@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::database::{Statement, values};
+use super::health::lift_holds;
 use super::{Ledger, LedgerError, stored};
 use crate::clock::UnixMillis;
 
@@ -51,7 +52,7 @@ impl Ledger {
         now: UnixMillis,
     ) -> Result<bool, LedgerError> {
         const REVIVE_WHAT_WAITED: Statement = Statement::same(
-            "UPDATE deliveries SET state = 'queued', due_at = $3, ended_at = NULL, note = NULL \
+            "UPDATE deliveries SET state = 'queued', due_at = $3, scheduled_at = NULL, ended_at = NULL, note = NULL \
              WHERE endpoint_id = $2 AND workspace = $1 AND state = 'failed' AND note = $4 AND ended_at = \
              (SELECT removed_at FROM endpoints WHERE workspace = $1 AND id = $2)",
         );
@@ -64,6 +65,7 @@ impl Ledger {
         let since = stored(now.minus(UNDO_FOR));
         let taken_back = tx.execute(TAKE_BACK, values![workspace, id, since]).await? == 1;
         if taken_back {
+            lift_holds(&mut tx, workspace, Some(id)).await?;
             tx.commit().await?;
         }
         Ok(taken_back)

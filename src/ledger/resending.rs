@@ -1,6 +1,7 @@
 //! Sending again: one delivery, or everything that failed in a range of time.
 
 use super::database::{Statement, values};
+use super::health::lift_holds;
 use super::{DeliveryState, Ledger, LedgerError, stored};
 use crate::clock::UnixMillis;
 
@@ -34,8 +35,8 @@ const RECOVERED_AT_ONCE: i64 = 500;
 macro_rules! recover {
     ($ids:literal) => {
         concat!(
-            "UPDATE deliveries SET state = 'queued', lane = 1, due_at = $2, tries = 0, ended_at = NULL, note = NULL \
-             WHERE id ",
+            "UPDATE deliveries SET state = 'queued', lane = 1, due_at = $2, scheduled_at = NULL, tries = 0, ended_at = NULL, \
+             note = NULL WHERE id ",
             $ids,
             " AND state = 'failed' AND EXISTS (SELECT 1 FROM endpoints e \
              WHERE e.id = endpoint_id AND e.removed_at IS NULL AND e.state <> 'disabled')"
@@ -44,14 +45,15 @@ macro_rules! recover {
 }
 
 impl Ledger {
-    /// Sends a delivery again, whether it arrived or failed: all its attempts anew, with fresh links.
+    /// Sends a delivery again, whether it arrived or failed: all its attempts anew, with fresh links. The first
+    /// of them waits for no hold.
     ///
     /// # Errors
     /// [`LedgerError`] if it could not be written.
     pub async fn resend(&self, workspace: &str, id: &str, now: UnixMillis) -> Result<Resent, LedgerError> {
         const RESEND: Statement = Statement::same(
-            "UPDATE deliveries SET state = 'queued', lane = CASE WHEN test THEN 2 ELSE 1 END, due_at = $3, tries = 0, \
-             ended_at = NULL, note = NULL \
+            "UPDATE deliveries SET state = 'queued', lane = CASE WHEN test THEN 2 ELSE 3 END, due_at = $3, \
+             scheduled_at = NULL, tries = 0, ended_at = NULL, note = NULL \
              WHERE workspace = $1 AND id = $2 AND state IN ('delivered', 'failed') AND EXISTS (SELECT 1 FROM endpoints e \
              WHERE e.id = endpoint_id AND e.removed_at IS NULL AND (e.state <> 'disabled' OR test))",
         );
@@ -84,6 +86,10 @@ impl Ledger {
             (part, behind) = self.recover_some(workspace, range, last, now).await?;
             recovered += part;
         }
+        // Somebody believes that the receivers are well: those that are held are tried at once.
+        let mut tx = self.database.begin().await?;
+        lift_holds(&mut tx, workspace, range.endpoint.as_deref()).await?;
+        tx.commit().await?;
         Ok(recovered)
     }
 

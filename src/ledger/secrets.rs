@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::FromRow;
 
 use super::database::{Statement, values};
+use super::health::lift_holds;
 use super::{Ledger, LedgerError, moment, stored};
 use crate::clock::UnixMillis;
 use crate::webhook::WebhookSecret;
@@ -99,10 +100,12 @@ impl Ledger {
         let previous_until = now.plus(overlap);
         let sealed = self.seal.seal(&secret, id)?;
         let overlaps = !overlap.is_zero();
-        let touched = self
-            .database
-            .execute(ROTATE, values![workspace, id, stored(previous_until), sealed, overlaps])
-            .await?;
+        let mut tx = self.database.begin().await?;
+        let values = values![workspace, id, stored(previous_until), sealed, overlaps];
+        let touched = tx.execute(ROTATE, values).await?;
+        // A receiver that refused signatures may take them now.
+        lift_holds(&mut tx, workspace, Some(id)).await?;
+        tx.commit().await?;
         Ok((touched == 1).then_some(Rotated { secret, previous_until }))
     }
 

@@ -16,6 +16,9 @@ use crate::webhook::{CompletedCall, Diagnosis, EndpointUrl, Links, Plain, Signin
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const LOOK_AGAIN_LATE: Duration = Duration::from_secs(15);
 
+/// How much of the time between two looks counts as waiting: beyond that, it was something else that was waited for.
+const LONGEST_LOOK: Duration = Duration::from_secs(30);
+
 /// How long it is looked for an asset at most: an attempt's lease has to outlast the look and the attempt.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -27,8 +30,19 @@ const OPERATOR: Duration = Duration::from_secs(60);
 pub(super) enum Outcome {
     /// An attempt was made.
     Attempted(Made),
-    /// None was made: it waits for something until then, as the text says.
-    NotYet(UnixMillis, String),
+    /// None was made: it waits for something.
+    NotYet(Wait),
+}
+
+/// What a delivery waits for that could not be attempted.
+#[derive(Debug)]
+pub(super) struct Wait {
+    pub(super) from: UnixMillis,
+    pub(super) until: UnixMillis,
+    /// In words.
+    pub(super) why: String,
+    /// How long it has waited for its assets by then.
+    pub(super) asset_waited: Duration,
 }
 
 /// An attempt that was made.
@@ -56,7 +70,7 @@ pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> Outcome {
             "an endpoint's secret does not open with the key file in use"
         );
         let why = "the endpoint's secret does not open with the key file in use (webhooks.secret_key_file)";
-        return Outcome::NotYet(now.plus(OPERATOR), why.to_owned());
+        return Outcome::NotYet(for_operator(claimed, now, why.to_owned()));
     };
     let Some(call) = &claimed.call else {
         return Outcome::Attempted(never_made(
@@ -75,7 +89,7 @@ pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> Outcome {
     };
     let links = match links(sender, claimed, now).await {
         Ok(links) => links,
-        Err((until, why)) => return Outcome::NotYet(until, why),
+        Err(wait) => return Outcome::NotYet(wait),
     };
     let signing = Signing {
         plain: plain_secret(claimed, secrets.previous.is_some()),
@@ -83,6 +97,11 @@ pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> Outcome {
         previous: secrets.previous.map(|(secret, _)| secret),
     };
     Outcome::Attempted(post(sender, claimed, call, &url, links, &signing).await)
+}
+
+/// Nothing can be done for it but by an operator.
+fn for_operator(claimed: &Claimed, now: UnixMillis, why: String) -> Wait {
+    Wait { from: now, until: now.plus(OPERATOR), why, asset_waited: claimed.asset_waited }
 }
 
 async fn post(
@@ -98,7 +117,7 @@ async fn post(
     let (recording, transcript) = (as_text(&links.recording), as_text(&links.transcript));
     let body =
         call.body(Links { recording: recording.as_deref(), transcript: transcript.as_deref() }, claimed.test);
-    let mut headers = signing.headers(&claimed.event, started_at.seconds(), &body);
+    let mut headers = signing.headers(&claimed.event, sender.wall(), &body);
     headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     if claimed.tries == 0 && claimed.attempts == 0 {
         sender.0.services.metrics.first_attempt_began(started_at.since(claimed.accepted_at));
@@ -184,15 +203,11 @@ struct FreshLinks {
 
 /// Mints a link for each asset that is there. Waits for one that is not, up to its time; then the link is null, and the
 /// note says why.
-async fn links(
-    sender: &Sender,
-    claimed: &Claimed,
-    now: UnixMillis,
-) -> Result<FreshLinks, (UnixMillis, String)> {
+async fn links(sender: &Sender, claimed: &Claimed, now: UnixMillis) -> Result<FreshLinks, Wait> {
     let link = |kind: AssetKind, id: &Option<String>| {
         let id = id.as_deref().and_then(|id| Uuid::try_parse(id).ok());
         let minted = id.map(|id| mint(sender, claimed, AssetRef { kind, id })).transpose();
-        minted.map_err(|error| (now.plus(OPERATOR), format!("no link can be minted: {error}")))
+        minted.map_err(|error| for_operator(claimed, now, format!("no link can be minted: {error}")))
     };
     let recording = link(AssetKind::Recording, &claimed.recording)?;
     let transcript = link(AssetKind::Transcript, &claimed.transcript)?;
@@ -211,18 +226,25 @@ async fn links(
     if missing.is_empty() {
         return Ok(links);
     }
-    let waited = now.since(claimed.accepted_at);
     let patience = sender.0.config.asset_wait;
+    let waited = asset_waited(claimed, now);
     // Only the first attempt waits. A resend finds what is there now, also when it was erased since.
     if claimed.attempts == 0 && waited < patience {
         let pause = if waited < Duration::from_secs(30) { LOOK_AGAIN } else { LOOK_AGAIN_LATE };
-        let until = now.plus(pause).min(claimed.accepted_at.plus(patience));
+        let until = now.plus(pause.min(patience.saturating_sub(waited)));
         let why: Vec<_> = missing.iter().map(Missing::to_wait_for).collect();
-        return Err((until, why.join("; ")));
+        return Err(Wait { from: now, until, why: why.join("; "), asset_waited: waited });
     }
     let why: Vec<_> = missing.iter().map(|missing| missing.after(patience.min(waited))).collect();
     links.note = Some(why.join("; "));
     Ok(links)
+}
+
+/// How long a delivery has waited for its assets: from one look at them to the next. A clock that jumps in between adds
+/// little, whichever way.
+fn asset_waited(claimed: &Claimed, now: UnixMillis) -> Duration {
+    let since = claimed.scheduled_at.map_or(Duration::ZERO, |looked| now.since(looked));
+    claimed.asset_waited.saturating_add(since.min(LONGEST_LOOK))
 }
 
 fn mint(

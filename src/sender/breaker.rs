@@ -1,132 +1,280 @@
-//! Endpoints that fail again and again are held: one attempt now and then looks whether they are back. After days they
-//! are disabled. Pure: health and moment in, health and verdict out.
+//! An endpoint that has taken nothing for a minute is held: new deliveries wait, and one attempt now and then looks
+//! whether it is back. How long a hold lasts follows from how long nothing succeeded, never from how many attempts
+//! failed. After days the endpoint is disabled. Pure: health and moment in, health and verdict out.
 
 use std::time::Duration;
 
 use crate::clock::UnixMillis;
 use crate::ledger::Health;
 
-/// So many failed attempts in a row …
-const FAILURES: u32 = 20;
-
-/// … over so long a time, and the endpoint is taken for dead. Four attempts take seven seconds, so a short outage under
-/// load does not count.
+/// An endpoint that took nothing for so long is held. The four attempts of a delivery take seven seconds, so a short
+/// outage passes without a hold.
 const FAILING_FOR: Duration = Duration::from_secs(60);
 
-/// The first pause; each further failure doubles it.
-const FIRST_HOLD: Duration = Duration::from_secs(30);
+/// The shortest pause between two attempts of a hold.
+const SHORTEST: Duration = Duration::from_secs(5);
 
-/// The longest pause: how late an endpoint that is back may be noticed.
-const LONGEST_HOLD: Duration = Duration::from_secs(15 * 60);
+/// The longest in the first ten minutes. An attempt may take ten seconds more before it fails, so whoever is back is
+/// sent to within thirty.
+const LONGEST_AT_FIRST: Duration = Duration::from_secs(15);
+
+/// The longest of all.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+
+/// So many failures in a row are the least that disables an endpoint: with few calls, days without a success prove
+/// little.
+const EVIDENCE: u32 = 20;
+
+/// Of the time that passed before the clock was watched, so much counts at most: a machine may start with a clock that is
+/// years off, and is set right later.
+const UNWATCHED: Duration = Duration::from_secs(10 * 60);
+
+/// For the same reason nothing is disabled before the clock was watched for so long.
+pub(super) const SETTLES: Duration = Duration::from_secs(60 * 60);
+
+/// What bounds a verdict.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// How long the clock has been watched and did not jump.
+    pub(super) watched: Duration,
+    /// How long an endpoint may fail before it is disabled.
+    pub(super) disable_after: Duration,
+}
 
 /// What follows for the endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Nothing.
     GoOn,
-    /// Nothing is sent for a while.
+    /// It is held, or goes on being held, until then.
     Hold(UnixMillis),
-    /// It failed for so long that somebody has to look.
+    /// It failed for so long that a person has to look.
     Disable(String),
 }
 
-/// Whether so many attempts failed that the endpoint is tried by one at a time.
-pub(super) fn is_tried_gently(health: &Health) -> bool {
-    health.held_until.is_some()
+/// Whether new deliveries wait.
+pub(super) fn is_held(health: &Health, now: UnixMillis) -> bool {
+    health.held_until.is_some_and(|until| now < until)
+}
+
+/// Whether an endpoint took nothing for so long that it is tried by one attempt at a time.
+pub(super) fn is_tried_gently(health: &Health, now: UnixMillis) -> bool {
+    health.held_until.is_some() || health.failing_since.is_some_and(|since| now.since(since) >= FAILING_FOR)
+}
+
+/// How long a hold pauses between two attempts when nothing succeeded for so long: seconds at first, a fortieth of the
+/// time after ten minutes.
+pub(super) fn pause_after(failing_for: Duration) -> Duration {
+    let at_first = (failing_for / 12).clamp(SHORTEST, LONGEST_AT_FIRST);
+    (failing_for / 40).max(at_first).min(LONGEST)
+}
+
+/// An attempt succeeded: whatever failed before is forgotten.
+pub(super) fn succeeded(health: Health) -> Health {
+    let begins_anew = health.failing_since.is_some() || health.held_until.is_some();
+    Health { epoch: health.epoch.saturating_add(u64::from(begins_anew)), ..Health::default() }
+}
+
+/// What an attempt says of its endpoint.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attempt {
+    /// When it ended.
+    pub(super) at: UnixMillis,
+    /// In which of the endpoint's epochs it was begun.
+    pub(super) epoch: u64,
+    pub(super) failed: bool,
+}
+
+/// What follows from an attempt. `None` if it says nothing about the receiver as it is now: the endpoint's health has
+/// begun anew since.
+pub(super) fn judged(before: Health, attempt: Attempt, bounds: Bounds) -> Option<(Health, Verdict)> {
+    if attempt.epoch < before.epoch {
+        return None;
+    }
+    Some(match attempt.failed {
+        true => failed(before, attempt.at, bounds),
+        false => (succeeded(before), Verdict::GoOn),
+    })
 }
 
 /// An attempt failed.
-pub(super) fn failed(health: Health, now: UnixMillis, disable_after: Duration) -> (Health, Verdict) {
+pub(super) fn failed(health: Health, now: UnixMillis, bounds: Bounds) -> (Health, Verdict) {
     let since = health.failing_since.unwrap_or(now);
     let failures = health.failures.saturating_add(1);
-    let mut after = Health { failures, failing_since: Some(since), held_until: health.held_until };
+    let mut after = Health { failures, failing_since: Some(since), ..health };
     let failing_for = now.since(since);
-    if failures < FAILURES || failing_for < FAILING_FOR {
+    if failing_for >= bounds.disable_after && failures >= EVIDENCE && bounds.watched >= SETTLES {
+        return (after, Verdict::Disable(reason(failing_for, failures)));
+    }
+    // Attempts that were under way when the pause began, retries and what a person asked for say nothing new.
+    if failing_for < FAILING_FOR || is_held(&health, now) {
         return (after, Verdict::GoOn);
     }
-    if failing_for >= disable_after {
-        let whole_minutes = Duration::from_secs(failing_for.as_secs() / 60 * 60);
-        let reason = format!(
-            "every attempt failed for {}, {failures} in a row",
-            humantime::format_duration(whole_minutes)
-        );
-        return (after, Verdict::Disable(reason));
-    }
-    // Attempts that were under way when the hold began say nothing new.
-    if health.held_until.is_some_and(|until| now < until) {
-        return (after, Verdict::GoOn);
-    }
-    let doublings = (failures - FAILURES).min(16);
-    let hold = FIRST_HOLD.saturating_mul(1 << doublings).min(LONGEST_HOLD);
-    let until = now.plus(hold);
+    let until = now.plus(pause_after(failing_for.min(bounds.watched + UNWATCHED)));
+    after.held_since = health.held_since.or(Some(now));
     after.held_until = Some(until);
     (after, Verdict::Hold(until))
+}
+
+fn reason(failing_for: Duration, failures: u32) -> String {
+    let whole_minutes = humantime::format_duration(Duration::from_secs(failing_for.as_secs() / 60 * 60));
+    format!("every attempt failed for {whole_minutes}, {failures} in a row")
+}
+
+/// What a process knows, and what the ledger says. Within an epoch they are put together: others' attempts fail too.
+/// The later epoch wins: something succeeded since, or a person did something about it.
+pub(super) fn merged(own: Health, ledger: Health) -> Health {
+    match own.epoch.cmp(&ledger.epoch) {
+        std::cmp::Ordering::Greater => own,
+        std::cmp::Ordering::Less => ledger,
+        std::cmp::Ordering::Equal => Health {
+            failures: own.failures.max(ledger.failures),
+            failing_since: earlier(own.failing_since, ledger.failing_since),
+            held_since: earlier(own.held_since, ledger.held_since),
+            held_until: own.held_until.max(ledger.held_until),
+            epoch: own.epoch,
+        },
+    }
+}
+
+fn earlier(one: Option<UnixMillis>, other: Option<UnixMillis>) -> Option<UnixMillis> {
+    one.into_iter().chain(other).min()
+}
+
+/// A stored health as it can be at `now`. Nothing failed or was held in the future, and no hold lasts longer than the
+/// time without a success explains: unless the clock was set back since.
+pub(super) fn as_of(health: Health, now: UnixMillis) -> Health {
+    let not_later = |moment: Option<UnixMillis>| moment.map(|moment| moment.min(now));
+    let failing_since = not_later(health.failing_since);
+    let failing_for = failing_since.map_or(Duration::ZERO, |since| now.since(since));
+    let longest = now.plus(pause_after(failing_for));
+    Health {
+        failing_since,
+        held_since: not_later(health.held_since),
+        held_until: health.held_until.map(|until| until.min(longest)),
+        ..health
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const DAYS: Duration = Duration::from_secs(5 * 24 * 60 * 60);
+    const FIVE_DAYS: Duration = Duration::from_secs(5 * 24 * 60 * 60);
+    const DAYS: Bounds = Bounds { watched: FIVE_DAYS, disable_after: FIVE_DAYS };
+    const START: UnixMillis = UnixMillis(1_000_000_000);
 
-    /// Fails once every `pause` until the verdict is another than to go on.
-    fn fail_until_verdict(
-        mut health: Health,
-        mut now: UnixMillis,
-        pause: Duration,
-    ) -> (Health, UnixMillis, Verdict) {
-        for _ in 0..1_000_000 {
-            now = now.plus(pause);
+    fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    /// Fails at every moment at which the endpoint is tried; says at which seconds that was.
+    fn tried_at(last: u64, between: Duration) -> Vec<u64> {
+        let (mut health, mut now, mut tried) = (Health::default(), START, Vec::new());
+        while now.since(START) <= seconds(last) {
+            tried.push(now.since(START).as_secs());
             let (after, verdict) = failed(health, now, DAYS);
             health = after;
-            if verdict != Verdict::GoOn {
-                return (health, now, verdict);
-            }
+            now = match verdict {
+                Verdict::Hold(until) => until,
+                _ => now.plus(between),
+            };
         }
-        panic!("no verdict");
+        tried
     }
 
     #[test]
-    fn a_burst_of_failures_is_no_dead_endpoint() {
+    fn failures_of_less_than_a_minute_hold_nothing_however_many() {
         let mut health = Health::default();
-        for millisecond in 0..10_000 {
-            let (after, verdict) = failed(health, UnixMillis(millisecond), DAYS);
+        for millisecond in 0..60_000 {
+            let (after, verdict) = failed(health, START.plus(Duration::from_millis(millisecond)), DAYS);
             assert_eq!(verdict, Verdict::GoOn);
             health = after;
         }
     }
 
     #[test]
-    fn an_endpoint_that_fails_for_a_minute_is_held_longer_each_time() {
-        let (mut health, mut now, verdict) =
-            fail_until_verdict(Health::default(), UnixMillis(0), Duration::from_secs(4));
-        assert_eq!(verdict, Verdict::Hold(now.plus(FIRST_HOLD)));
-        let mut last = Duration::ZERO;
-        for _ in 0..10 {
-            let until = health.held_until.unwrap();
-            let (after, verdict) = failed(health, until, DAYS);
-            let Verdict::Hold(next) = verdict else { panic!("{verdict:?}") };
-            assert!(next.since(until) >= last && next.since(until) <= LONGEST_HOLD);
-            last = next.since(until);
-            (health, now) = (after, until);
-        }
-        assert_eq!(last, LONGEST_HOLD);
-        assert!(now > UnixMillis(0));
+    fn a_hold_follows_the_time_and_not_the_attempts() {
+        let after_many = {
+            let mut health = Health::default();
+            for millisecond in 0..60_001 {
+                health = failed(health, START.plus(Duration::from_millis(millisecond)), DAYS).0;
+            }
+            health.held_until
+        };
+        let few = failed(failed(Health::default(), START, DAYS).0, START.plus(seconds(60)), DAYS).0;
+        assert_eq!(after_many, few.held_until);
+        assert_eq!(few.held_until, Some(START.plus(seconds(65))));
+    }
+
+    #[test]
+    fn in_the_first_ten_minutes_a_held_endpoint_is_tried_every_few_seconds() {
+        let tried = tried_at(600, seconds(1));
+        assert!(tried.windows(2).all(|pair| pair[1] - pair[0] <= 15), "{tried:?}");
+        let late = tried_at(24 * 3_600, seconds(1));
+        let last: Vec<_> = late.windows(2).map(|pair| pair[1] - pair[0]).rev().take(3).collect();
+        assert_eq!(last, [900, 900, 900]);
+        // Two days of a dead endpoint cost few attempts.
+        assert!(late.len() < 400, "{}", late.len());
     }
 
     #[test]
     fn what_was_under_way_when_the_hold_began_does_not_lengthen_it() {
-        let (health, now, _) = fail_until_verdict(Health::default(), UnixMillis(0), Duration::from_secs(4));
-        let (after, verdict) = failed(health, now.plus(Duration::from_secs(1)), DAYS);
-        assert_eq!(verdict, Verdict::GoOn);
-        assert_eq!(after.held_until, health.held_until);
+        let begun =
+            failed(Health { failing_since: Some(START), ..Health::default() }, START.plus(seconds(90)), DAYS)
+                .0;
+        let (after, verdict) = failed(begun, START.plus(seconds(91)), DAYS);
+        assert_eq!((verdict, after.held_until), (Verdict::GoOn, begun.held_until));
+        assert_eq!(after.held_since, Some(START.plus(seconds(90))));
     }
 
     #[test]
     fn after_days_it_is_disabled_and_the_reason_says_so() {
-        let health = Health { failures: 99, failing_since: Some(UnixMillis(0)), held_until: None };
-        let (_, verdict) = failed(health, UnixMillis(0).plus(DAYS), DAYS);
+        let health = Health { failures: 99, failing_since: Some(UnixMillis(0)), ..Health::default() };
+        let (_, verdict) = failed(health, UnixMillis(0).plus(FIVE_DAYS), DAYS);
         let Verdict::Disable(reason) = verdict else { panic!("{verdict:?}") };
         assert_eq!(reason, "every attempt failed for 5days, 100 in a row");
+        // A clock that was not watched proves nothing.
+        let now = UnixMillis(0).plus(FIVE_DAYS);
+        let (_, verdict) = failed(health, now, Bounds { watched: Duration::ZERO, ..DAYS });
+        assert_eq!(verdict, Verdict::Hold(now.plus(LONGEST_AT_FIRST)));
+        // Nor do two calls a week apart.
+        let (_, verdict) = failed(Health { failures: 4, ..health }, UnixMillis(0).plus(FIVE_DAYS), DAYS);
+        assert!(matches!(verdict, Verdict::Hold(_)));
+    }
+
+    #[test]
+    fn what_a_person_did_wins_over_what_a_process_remembers() {
+        let held = Health {
+            failures: 40,
+            failing_since: Some(START),
+            held_since: Some(START),
+            held_until: Some(START.plus(seconds(900))),
+            epoch: 3,
+        };
+        let anew = Health { epoch: 4, ..Health::default() };
+        assert_eq!(merged(held, anew), anew);
+        assert_eq!(merged(anew, held), anew);
+        assert_eq!(succeeded(held), anew);
+        let elsewhere = Health { held_until: Some(START.plus(seconds(1_000))), failures: 2, ..held };
+        let both = Health { failures: 40, ..elsewhere };
+        assert_eq!((merged(held, elsewhere), merged(elsewhere, held)), (both, both));
+    }
+
+    #[test]
+    fn a_stored_hold_lasts_no_longer_than_it_can() {
+        let hour = seconds(3_600);
+        let health = Health {
+            failures: 40,
+            failing_since: Some(START.minus(seconds(120))),
+            held_since: Some(START),
+            held_until: Some(START.plus(seconds(10))),
+            epoch: 0,
+        };
+        assert_eq!(as_of(health, START), health);
+        let back = START.minus(hour);
+        let set_back = as_of(health, back);
+        assert_eq!(set_back.failing_since, Some(back));
+        assert_eq!(set_back.held_until, Some(back.plus(SHORTEST)));
     }
 }

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::attempt::{self, Made};
-use super::breaker::{self, Verdict};
+use super::attempt::{self, Made, Wait};
+use super::breaker::Bounds;
 use super::concurrency::{Candidate, Concurrency, Limits, Outcome, Slot};
+use super::judgement::{Attempted, Judgement, note_all};
 use super::schedule;
 use super::{Sender, chance};
 use crate::clock::UnixMillis;
-use crate::ledger::{Claimed, Finished, Health, Lane, Lease, LedgerError, Next, Setback, Share};
+use crate::ledger::{Claimed, Failure, Finished, Lane, Lease, LedgerError, Next, Setback, Share};
 use crate::tasks::{self, Task};
 
 /// The most deliveries that are taken at one look.
@@ -41,8 +42,10 @@ const AFTER_PANIC: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 struct Ended {
     slot: Slot,
-    /// What came of the attempt, if one was made, and when it ended.
-    outcome: Option<(Outcome, UnixMillis)>,
+    /// In which of the endpoint's epochs it was claimed.
+    epoch: u64,
+    /// What came of the attempt, if one was made.
+    outcome: Option<(Outcome, Attempted)>,
     /// When the delivery is due again, if it is.
     due_again: Option<UnixMillis>,
 }
@@ -56,9 +59,9 @@ struct Permit {
 
 impl Permit {
     /// An attempt was made.
-    fn attempted(&mut self, outcome: Outcome, at: UnixMillis) {
+    fn attempted(&mut self, outcome: Outcome, at: UnixMillis, failure: Option<Failure>) {
         if let Some(ended) = &mut self.ended {
-            ended.outcome = Some((outcome, at));
+            ended.outcome = Some((outcome, Attempted { at, epoch: ended.epoch, failure }));
         }
     }
 
@@ -81,16 +84,18 @@ impl Drop for Permit {
 
 #[derive(Debug)]
 pub(super) struct Dispatcher {
-    sender: Sender,
-    concurrency: Concurrency,
+    pub(super) sender: Sender,
+    pub(super) concurrency: Concurrency,
     /// Each permit sends one message, and there are no more permits than attempts that may be under way.
     ended: mpsc::UnboundedSender<Ended>,
     ends: mpsc::UnboundedReceiver<Ended>,
     judgements: mpsc::UnboundedSender<Judgement>,
     /// When the ledger was last asked which lines there are.
-    looked_for_lines: Option<Instant>,
+    pub(super) looked_for_lines: Option<Instant>,
     /// When the next delivery falls due that waits for its time.
-    next_due: Option<UnixMillis>,
+    pub(super) next_due: Option<UnixMillis>,
+    /// When the wall clock was last seen to jump, or might have before.
+    pub(super) jumped: Option<Instant>,
 }
 
 impl Dispatcher {
@@ -107,7 +112,16 @@ impl Dispatcher {
         tasks::supervise(Task::EndpointHealth, state, |(sender, to_note)| {
             Box::pin(note_all(sender, to_note))
         });
-        Self { sender, concurrency, ended, ends, judgements, looked_for_lines: None, next_due: None }
+        Self {
+            sender,
+            concurrency,
+            ended,
+            ends,
+            judgements,
+            looked_for_lines: None,
+            next_due: None,
+            jumped: None,
+        }
     }
 
     /// Sends until told to stop, then waits for what is under way.
@@ -173,6 +187,7 @@ impl Dispatcher {
 
     /// Takes as much as there is room for; says how long there is nothing to do.
     async fn take_what_is_due(&mut self) -> Result<Duration, LedgerError> {
+        self.follow_clock().await?;
         let now = self.sender.now();
         for (line, count) in self.sender.take_arrivals() {
             self.concurrency.queued(&line, count);
@@ -197,8 +212,9 @@ impl Dispatcher {
         if !called && self.looked_for_lines.is_some_and(|last| last.elapsed() < LONGEST_NAP) {
             return Ok(());
         }
-        for line in self.sender.ledger().lines(now).await? {
-            self.concurrency.has_line(&line);
+        self.correct_what_is_stored(now).await?;
+        for (line, health) in self.sender.ledger().lines(now).await? {
+            self.concurrency.has_line(&line, health);
         }
         self.next_due = self.sender.ledger().next_due().await?;
         self.concurrency.forget_idle(now);
@@ -240,8 +256,8 @@ impl Dispatcher {
         let config = &self.sender.0.config;
         Lease {
             holder: self.sender.0.holder.clone(),
-            until: now.plus(config.attempt_timeout + LEASE_BEYOND),
-            link_lifetime: config.link_lifetime,
+            until: now.plus(self.sender.longest_lease()),
+            links_expire: self.sender.wall().plus(config.link_lifetime),
         }
     }
 
@@ -250,8 +266,9 @@ impl Dispatcher {
         for claimed in claimed {
             match self.concurrency.admit(Candidate::from(&claimed), now) {
                 Some(slot) => {
-                    let failing = self.concurrency.health(&claimed.endpoint).failing_since.is_some();
-                    let ended = Some(Ended { slot, outcome: None, due_again: None });
+                    let failing = claimed.health.failing_since.is_some();
+                    let epoch = claimed.health.epoch;
+                    let ended = Some(Ended { slot, epoch, outcome: None, due_again: None });
                     let permit = Permit { ended, dispatcher: self.ended.clone() };
                     tasks::spawn(Task::Delivery, deliver(self.sender.clone(), claimed, failing, permit));
                 }
@@ -262,68 +279,32 @@ impl Dispatcher {
     }
 
     fn take_end(&mut self, ended: &Ended) {
-        let outcome = ended.outcome.map(|(outcome, at)| {
-            self.judge(ended.slot.endpoint(), outcome.succeeded, at);
-            outcome
+        let outcome = ended.outcome.as_ref().map(|(outcome, attempted)| {
+            self.judge(ended.slot.endpoint(), attempted);
+            *outcome
         });
         self.concurrency.release(&ended.slot, outcome, self.sender.now());
         self.next_due = self.next_due.into_iter().chain(ended.due_again).min();
     }
 
     /// Notes how an endpoint's attempts go. Only what changes something for others is written down.
-    fn judge(&mut self, endpoint: &str, succeeded: bool, at: UnixMillis) {
+    fn judge(&mut self, endpoint: &str, attempted: &Attempted) {
+        let bounds =
+            Bounds { watched: self.sender.watched(), disable_after: self.sender.0.config.disable_after };
         let before = self.concurrency.health(endpoint);
-        let (after, verdict) = if succeeded {
-            (Health::default(), Verdict::GoOn)
-        } else {
-            breaker::failed(before, at, self.sender.0.config.disable_after)
-        };
-        self.concurrency.set_health(endpoint, after);
-        let changed = before.failing_since != after.failing_since || before.held_until != after.held_until;
-        if !changed && verdict == Verdict::GoOn {
-            return;
+        let Some(judgement) = Judgement::of(endpoint, before, attempted, bounds) else { return };
+        self.concurrency.set_health(endpoint, judgement.health);
+        if judgement.changes_something {
+            // The task ends with the dispatcher alone.
+            let _ = self.judgements.send(judgement);
         }
-        // The task ends with the dispatcher alone.
-        let _ = self.judgements.send(Judgement { endpoint: endpoint.to_owned(), health: after, verdict, at });
     }
 }
 
-/// Something about an endpoint that others should know.
-#[derive(Debug)]
-struct Judgement {
-    endpoint: String,
-    health: Health,
-    verdict: Verdict,
-    at: UnixMillis,
-}
-
-/// Writes judgements down, one after the other: the last one has to be the one that stays.
-async fn note_all(sender: &Sender, judgements: &mut mpsc::UnboundedReceiver<Judgement>) {
-    while let Some(judgement) = judgements.recv().await {
-        note(sender, judgement).await;
-    }
-}
-
-async fn note(sender: &Sender, Judgement { endpoint, health, verdict, at }: Judgement) {
-    let endpoint = endpoint.as_str();
-    let ledger = sender.ledger();
-    let noted = match &verdict {
-        Verdict::Disable(reason) => ledger.disable_endpoint(endpoint, reason, at).await.map(|_| ()),
-        Verdict::Hold(_) | Verdict::GoOn => ledger.note_health(endpoint, health).await,
-    };
-    match &verdict {
-        Verdict::Disable(reason) => {
-            sender.0.services.metrics.endpoint_changed("disabled");
-            tracing::error!(endpoint, reason, "an endpoint is disabled; its events are recorded as failed");
-        }
-        Verdict::Hold(until) => {
-            sender.0.services.metrics.endpoint_changed("held");
-            tracing::warn!(endpoint, failures = health.failures, until = %until, "an endpoint fails again and again; its events wait");
-        }
-        Verdict::GoOn => {}
-    }
-    if let Err(error) = noted {
-        tracing::warn!(endpoint, %error, "how the endpoint's attempts go could not be written down");
+impl Sender {
+    /// How long what is claimed stays with who claimed it.
+    pub(super) fn longest_lease(&self) -> Duration {
+        self.0.config.attempt_timeout + LEASE_BEYOND
     }
 }
 
@@ -331,13 +312,16 @@ async fn note(sender: &Sender, Judgement { endpoint, health, verdict, at }: Judg
 async fn deliver(sender: Sender, claimed: Claimed, failing: bool, mut permit: Permit) {
     let outcome = tasks::caught(Task::Delivery, attempt::attempt(&sender, &claimed)).await;
     let outcome = outcome.unwrap_or_else(|| {
-        let why = "the attempt ended by a fault of the sender, and is made again";
-        attempt::Outcome::NotYet(sender.now().plus(AFTER_PANIC), why.to_owned())
+        let (from, asset_waited) = (sender.now(), claimed.asset_waited);
+        let why = "the attempt ended by a fault of the sender, and is made again".to_owned();
+        attempt::Outcome::NotYet(Wait { from, until: from.plus(AFTER_PANIC), why, asset_waited })
     });
     match outcome {
         attempt::Outcome::Attempted(made) => {
             let (succeeded, took, at) = (made.succeeded, made.took, sender.now());
-            permit.attempted(Outcome { succeeded, took }, at);
+            let failure =
+                (!succeeded).then(|| Failure { code: made.code.to_owned(), summary: made.summary.clone() });
+            permit.attempted(Outcome { succeeded, took }, at, failure);
             let finished = finished(&sender, &claimed, made, at);
             if let Next::RetryAt(due) = finished.next {
                 permit.due_again(due);
@@ -348,9 +332,9 @@ async fn deliver(sender: Sender, claimed: Claimed, failing: bool, mut permit: Pe
                 tracing::info!(endpoint = claimed.endpoint, "an endpoint takes events again");
             }
         }
-        attempt::Outcome::NotYet(until, why) => {
-            permit.due_again(until);
-            put_back(&sender, &claimed, until, why).await;
+        attempt::Outcome::NotYet(wait) => {
+            permit.due_again(wait.until);
+            put_back(&sender, &claimed, wait).await;
         }
     }
 }
@@ -410,8 +394,9 @@ async fn write_down(sender: &Sender, finished: Finished) {
     }
 }
 
-async fn put_back(sender: &Sender, claimed: &Claimed, until: UnixMillis, why: String) {
-    let setback = [(claimed.delivery.clone(), Setback::Until(until, why))];
+async fn put_back(sender: &Sender, claimed: &Claimed, wait: Wait) {
+    let Wait { from, until, why, asset_waited } = wait;
+    let setback = [(claimed.delivery.clone(), Setback::Pause { from, until, note: why, asset_waited })];
     if let Err(error) = sender.ledger().put_back(&sender.0.holder, &setback).await {
         tracing::warn!(delivery = claimed.delivery, %error, "a delivery that has to wait could not be put back; its lease will end");
     }

@@ -6,8 +6,13 @@ mod breaker;
 mod concurrency;
 mod config;
 mod dispatch;
+mod following;
+mod judgement;
 mod pick_up;
 mod schedule;
+#[cfg(test)]
+mod simulation;
+mod timeline;
 mod upkeep;
 
 pub use config::Config;
@@ -15,11 +20,14 @@ pub use pick_up::remember_downloads;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::clock::{Clock, UnixMillis};
+use timeline::Timeline;
+
+use crate::clock::{Clock, UnixMillis, UnixSeconds};
 use crate::keys::KeyringInForce;
 use crate::ledger::{Accepted, Endpoint, Ledger, LedgerError, Line, NewEvent, RecoverRange, Resent, Tested};
 use crate::signed_url::BaseUrl;
@@ -65,6 +73,10 @@ struct Parts {
     /// Whether to look behind every endpoint at the next look.
     look_everywhere: AtomicBool,
     stop: tokio_util::sync::CancellationToken,
+    /// The time by which is scheduled, while this process sends.
+    timeline: Mutex<Option<Timeline>>,
+    /// Held while what is stored moves with the clock.
+    moving: tokio::sync::Mutex<()>,
 }
 
 impl Sender {
@@ -91,17 +103,21 @@ impl Sender {
             arrivals: Mutex::default(),
             look_everywhere: AtomicBool::new(true),
             stop,
+            timeline: Mutex::default(),
+            moving: tokio::sync::Mutex::default(),
         }))
     }
 
     /// Sends until [`Sender::stop`]; then waits for the attempts under way and returns.
     pub async fn run(&self) {
+        *self.timeline() = Some(Timeline::new(self.0.services.clock.reading()));
         let upkeep = tasks::supervise(Task::Upkeep, self.clone(), |sender| Box::pin(upkeep::keep_up(sender)));
         tasks::restarting(Task::Dispatcher, self.clone(), |sender| {
             Box::pin(Dispatcher::new(sender.clone()).run())
         })
         .await;
         upkeep.abort();
+        *self.timeline() = None;
     }
 
     /// Ends [`Sender::run`]: nothing new is begun.
@@ -127,10 +143,33 @@ impl Sender {
         &self.0.config
     }
 
-    /// The time it is for the sender.
+    /// The time it is for the sender: the wall clock's, as it was when the dispatcher last looked, and what has passed
+    /// since.
     #[must_use]
     pub fn now(&self) -> UnixMillis {
-        self.0.services.clock.now_millis()
+        let reading = self.0.services.clock.reading();
+        self.timeline().map_or(reading.wall, |timeline| timeline.now(reading))
+    }
+
+    /// The time it is for what cannot be undone.
+    fn cautious_now(&self) -> UnixMillis {
+        let reading = self.0.services.clock.reading();
+        self.timeline().map_or(reading.wall, |timeline| timeline.cautious_now(reading))
+    }
+
+    /// For how long the wall clock has been watched and did not jump.
+    fn watched(&self) -> Duration {
+        let reading = self.0.services.clock.reading();
+        self.timeline().map_or(Duration::ZERO, |timeline| timeline.watched(reading))
+    }
+
+    /// The wall clock's second, for what others hold against their clocks: links and signatures.
+    fn wall(&self) -> UnixSeconds {
+        self.0.services.clock.now()
+    }
+
+    fn timeline(&self) -> MutexGuard<'_, Option<Timeline>> {
+        self.0.timeline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads a stored URL that events may be sent to.
@@ -201,7 +240,7 @@ impl Sender {
         std::mem::take(&mut *self.0.arrivals.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Sends a delivery again.
+    /// Sends a delivery again; its first attempt waits for no hold.
     ///
     /// # Errors
     /// [`LedgerError`] if it could not be written.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::Sender;
+use super::breaker::SETTLES;
 use crate::ledger::LedgerError;
 
 /// How often leases are looked at.
@@ -30,13 +31,17 @@ pub(super) async fn keep_up(sender: &Sender) {
 
 async fn look_after(sender: &Sender, look: u64) -> Result<(), LedgerError> {
     let (ledger, now) = (sender.ledger(), sender.now());
-    let taken_back = ledger.take_back(now).await?;
+    let taken_back = {
+        // Leases that are about to move with the clock have not ended.
+        let _moving = sender.0.moving.lock().await;
+        ledger.take_back(sender.now(), sender.longest_lease()).await?
+    };
     if taken_back > 0 {
         tracing::warn!(deliveries = taken_back, "a sender left attempts unfinished; they are made again");
         sender.wake();
     }
     if look.is_multiple_of(COUNT_EVERY) {
-        ledger.wipe_what_was_put_away(now).await?;
+        ledger.wipe_what_was_put_away(sender.cautious_now()).await?;
         let pending = ledger.pending(now).await?;
         let metrics = &sender.0.services.metrics;
         metrics.deliveries_pending("waiting", pending.waiting);
@@ -45,8 +50,8 @@ async fn look_after(sender: &Sender, look: u64) -> Result<(), LedgerError> {
         metrics.deliveries_not_fetched(pending.not_fetched);
         metrics.delivery_overdue(pending.oldest_due.map_or(Duration::ZERO, |due| now.since(due)));
     }
-    if look.is_multiple_of(FORGET_EVERY) {
-        let forgotten = ledger.forget_before(now.minus(sender.0.config.retention)).await?;
+    if look.is_multiple_of(FORGET_EVERY) && sender.watched() >= SETTLES {
+        let forgotten = ledger.forget_before(sender.cautious_now().minus(sender.0.config.retention)).await?;
         if forgotten > 0 {
             tracing::info!(target: "webhook_assets::audit", events = forgotten, "forgot events that are older than webhooks.retention");
         }

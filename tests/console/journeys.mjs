@@ -2,9 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { chromium } from 'playwright-core';
 import { TOKEN, World, receiver, root } from './world.mjs';
@@ -321,6 +322,34 @@ journey('a webhook is changed, paused, removed, and taken back', async () => {
   await look(page, 'webhooks-removed');
   await press(page, 'Undo');
   await says(page, 'The webhook is back as it was');
+});
+
+journey('a webhook on hold says since when, why, and what follows', async () => {
+  const page = customer;
+  await page.goto(acme);
+  await page.locator('.item').first().click();
+  await page.locator('#state .pill.good').waitFor();
+  const at = page.url();
+  // Sixty seconds of failures would take as long.
+  const [now, id] = [Date.now(), new URL(at).pathname.split('/').at(-1)];
+  const hold = `import sqlite3, sys; db = sqlite3.connect(sys.argv[1], timeout=5); db.execute("UPDATE endpoints SET failures = 30,
+    failing_since = ?, held_since = ?, held_until = ?, failure_code = 'server_error', failure = 'The receiver answered 503.' WHERE id = ?",
+    [*map(int, sys.argv[2:5]), sys.argv[5]]); db.commit()`.replace(/\n\s*/g, ' ');
+  execFileSync('python3', ['-c', hold, join(world.folder, 'calls.db'), now - 90_000, now - 30_000, now + 600_000, id].map(String));
+  await page.locator('#state').filter({ hasText: 'On hold' }).waitFor();
+  await says(page, 'Every attempt has failed since');
+  await says(page, 'The receiver answered 503.');
+  await says(page, 'The next attempt is at');
+  await look(page, 'webhook-on-hold');
+  await page.goto(`${at}?lang=fr`);
+  await says(page, 'Les nouvelles livraisons attendent depuis le');
+  await look(page, 'webhook-on-hold-french');
+  await page.goto(`${at}?lang=en`);
+  hook.react = () => ({ status: 200, body: 'OK' });
+  await press(page, 'Send test event');
+  await page.locator('#state .pill.good').waitFor();
+  await page.goto(at);
+  await page.locator('#state .pill.good').filter({ hasText: 'Active' }).waitFor();
 });
 
 journey('everything works without a script but what is live', async () => {

@@ -1,7 +1,9 @@
 //! The sender: what is accepted arrives, on its schedule, signed, with links that open.
 
+mod clocks;
 mod endpoints;
 mod history;
+mod holds;
 mod shares;
 
 use std::time::Duration;
@@ -51,6 +53,24 @@ impl Sending {
     fn pass(&self, time: Duration) {
         self.site.clock.advance(time);
         self.sender.wake();
+    }
+
+    /// Waits until there is nothing to do before the clock moves.
+    async fn settle(&self) {
+        let (mut last, mut same) = (None, 0);
+        for _ in 0..1_000 {
+            self.sender.wake();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let now = self.sender.now();
+            let pending = self.sender.ledger().pending(now).await.unwrap();
+            let idle = pending.sending == 0 && pending.oldest_due.is_none_or(|due| due > now);
+            same = if idle && last == Some(pending) { same + 1 } else { 0 };
+            if same == 3 {
+                return;
+            }
+            last = Some(pending);
+        }
+        panic!("there is always something to do: {last:?}");
     }
 
     async fn delivery(&self, id: &str) -> Delivery {

@@ -21,7 +21,9 @@ pub fn endpoint_in_json(endpoint: &Endpoint) -> Value {
         "health": {
             "failures": endpoint.health.failures,
             "failing_since": text(endpoint.health.failing_since),
+            "held_since": text(endpoint.health.held_since),
             "held_until": text(endpoint.health.held_until),
+            "last_failure": endpoint.failure.as_ref().map(|failure| &failure.summary),
         },
         "previous_secret_until": text(endpoint.previous_secret_until),
         "created_at": endpoint.created_at.to_string(),

@@ -111,9 +111,22 @@ fn health(endpoint: &Endpoint, now: UnixMillis) -> String {
     let held_until = endpoint.health.held_until.filter(|until| now < *until);
     match (&endpoint.reason, held_until, endpoint.health.failing_since) {
         (Some(reason), ..) => shown(reason),
-        (None, Some(until), _) => format!("fails; tried again {}", until.seconds()),
-        (None, None, Some(since)) => format!("fails since {}", since.seconds()),
-        (None, None, None) => "good".to_owned(),
+        (None, held_until, Some(since)) => {
+            let why = endpoint.failure.as_ref().map_or_else(String::new, |failure| {
+                format!(" ({})", shown(failure.summary.trim_end_matches('.')))
+            });
+            let fails = format!("fails since {}{why}", since.seconds());
+            match (endpoint.health.held_since, held_until) {
+                (Some(since), Some(until)) => {
+                    format!("{fails}; held since {}, tried again {}", since.seconds(), until.seconds())
+                }
+                (Some(since), None) => {
+                    format!("{fails}; held since {}, tried with the next event", since.seconds())
+                }
+                (None, _) => fails,
+            }
+        }
+        (None, _, None) => "good".to_owned(),
     }
 }
 

@@ -7,10 +7,14 @@ use super::{Candidate, Limits, Outcome};
 use crate::clock::UnixMillis;
 use crate::ledger::{Health, Lane};
 use crate::sender::breaker;
+use crate::sender::timeline::Jump;
 
 /// Test events of one endpoint at once. They have places of their own beside its window, so that a person who tests sees
 /// what comes of it, whatever the endpoint is busy with.
 const TESTS: usize = 4;
+
+/// What a person has sent again gets up to so many places, however small failures have left the window.
+const ASKED: usize = 4;
 
 /// How many deliveries stand in a line, as far as this process knows.
 #[derive(Debug, Default, Clone, Copy)]
@@ -43,9 +47,9 @@ impl Depth {
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) workspace: String,
-    /// First attempts, retries and test events under way.
-    under_way: [usize; 3],
-    lines: [Depth; 3],
+    /// Attempts under way in each lane.
+    under_way: [usize; 4],
+    lines: [Depth; 4],
     window: Window,
     /// The owner's own limit.
     cap: usize,
@@ -64,8 +68,8 @@ impl Endpoint {
     pub(super) fn new(workspace: &str) -> Self {
         Self {
             workspace: workspace.to_owned(),
-            under_way: [0; 3],
-            lines: [Depth::default(); 3],
+            under_way: [0; 4],
+            lines: [Depth::default(); 4],
             window: Window::default(),
             cap: usize::MAX,
             pace: None,
@@ -82,29 +86,46 @@ impl Endpoint {
         let cap = candidate.concurrency.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
         self.cap = cap.unwrap_or(usize::MAX);
         self.pace = candidate.per_second.map(|count| Duration::from_secs(1) / count.max(1));
-        let ledger = candidate.health;
-        let held_elsewhere = ledger.held_until > self.health.held_until;
-        let forgotten = ledger.failing_since.is_none() && self.health.held_until.is_some();
-        if held_elsewhere || forgotten {
-            self.health = ledger;
+        self.learn(candidate.health);
+    }
+
+    /// Puts together what is known of its health here and in the ledger.
+    pub(super) fn learn(&mut self, ledger: Health) {
+        if ledger.epoch > self.health.epoch && ledger.failing_since.is_none() {
+            // Something was done about it: it has the places of an endpoint that is new, at least.
+            self.window.begin_anew();
+        }
+        self.health = breaker::merged(self.health, ledger);
+    }
+
+    /// The wall clock was set: what was scheduled moves with it.
+    pub(super) fn follow(&mut self, jump: Jump) {
+        self.free_at = jump.moved(self.free_at);
+        self.used_at = jump.moved(self.used_at);
+        for moment in
+            [&mut self.health.failing_since, &mut self.health.held_since, &mut self.health.held_until]
+        {
+            *moment = moment.map(|moment| jump.moved(moment));
         }
     }
 
     pub(super) fn line(&self, lane: Lane) -> Depth {
-        let [first, retry, test] = self.lines;
+        let [first, retry, test, asked] = self.lines;
         match lane {
             Lane::First => first,
             Lane::Retry => retry,
             Lane::Test => test,
+            Lane::Asked => asked,
         }
     }
 
     pub(super) fn line_mut(&mut self, lane: Lane) -> &mut Depth {
-        let [first, retry, test] = &mut self.lines;
+        let [first, retry, test, asked] = &mut self.lines;
         match lane {
             Lane::First => first,
             Lane::Retry => retry,
             Lane::Test => test,
+            Lane::Asked => asked,
         }
     }
 
@@ -113,44 +134,60 @@ impl Endpoint {
     }
 
     pub(super) fn under_way(&self, lane: Lane) -> usize {
-        let [first, retry, test] = self.under_way;
+        let [first, retry, test, asked] = self.under_way;
         match lane {
             Lane::First => first,
             Lane::Retry => retry,
             Lane::Test => test,
+            Lane::Asked => asked,
         }
     }
 
     fn under_way_mut(&mut self, lane: Lane) -> &mut usize {
-        let [first, retry, test] = &mut self.under_way;
+        let [first, retry, test, asked] = &mut self.under_way;
         match lane {
             Lane::First => first,
             Lane::Retry => retry,
             Lane::Test => test,
+            Lane::Asked => asked,
         }
     }
 
     /// What counts against its window: tests have their own room.
     pub(super) fn in_flight(&self) -> usize {
-        self.under_way(Lane::First) + self.under_way(Lane::Retry)
+        self.under_way(Lane::First) + self.under_way(Lane::Retry) + self.under_way(Lane::Asked)
     }
 
-    pub(super) fn limit(&self) -> usize {
-        if breaker::is_tried_gently(&self.health) { 1 } else { self.window.size().min(self.cap) }
+    pub(super) fn limit(&self, now: UnixMillis) -> usize {
+        if breaker::is_tried_gently(&self.health, now) { 1 } else { self.window.size().min(self.cap) }
     }
 
-    /// How many more attempts it takes now, beside tests.
+    /// Whether new deliveries wait, because it has taken nothing for so long.
+    pub(super) fn is_held(&self, now: UnixMillis) -> bool {
+        breaker::is_held(&self.health, now)
+    }
+
+    /// How many more attempts it takes now, beside tests and what a person asks for.
     pub(super) fn room(&self, now: UnixMillis) -> usize {
-        if self.free_at > now || self.health.held_until.is_some_and(|until| now < until) {
+        self.room_below(self.limit(now), now)
+    }
+
+    /// What a person asks for does not wait until a failing endpoint has won its places back.
+    pub(super) fn room_for_asked(&self, now: UnixMillis) -> usize {
+        self.room_below(self.window.size().max(ASKED).min(self.cap), now)
+    }
+
+    fn room_below(&self, limit: usize, now: UnixMillis) -> usize {
+        if self.free_at > now {
             return 0;
         }
-        let room = self.limit().saturating_sub(self.in_flight());
+        let room = limit.saturating_sub(self.in_flight());
         if self.pace.is_some() { room.min(1) } else { room }
     }
 
     /// Retries take half of an endpoint's places at most: first attempts have a lane of their own.
-    pub(super) fn room_for_retries(&self) -> usize {
-        self.limit().div_ceil(2).saturating_sub(self.under_way(Lane::Retry))
+    pub(super) fn room_for_retries(&self, now: UnixMillis) -> usize {
+        self.limit(now).div_ceil(2).saturating_sub(self.under_way(Lane::Retry))
     }
 
     pub(super) fn room_for_tests(&self) -> usize {
@@ -163,7 +200,7 @@ impl Endpoint {
             Lane::First => self.health.failures > 0,
             Lane::Retry => true,
             // There are few, and a person waits for each.
-            Lane::Test => false,
+            Lane::Test | Lane::Asked => false,
         }
     }
 
@@ -186,8 +223,10 @@ impl Endpoint {
     /// An attempt begins, if there is room for it.
     pub(super) fn begin(&mut self, lane: Lane, turn: u64, now: UnixMillis) -> bool {
         let room = match lane {
+            Lane::First if self.is_held(now) => 0,
             Lane::First => self.room(now),
-            Lane::Retry => self.room(now).min(self.room_for_retries()),
+            Lane::Retry => self.room(now).min(self.room_for_retries(now)),
+            Lane::Asked => self.room_for_asked(now),
             Lane::Test => self.room_for_tests(),
         };
         if room == 0 {
@@ -196,8 +235,10 @@ impl Endpoint {
         *self.under_way_mut(lane) += 1;
         self.turn = turn;
         self.used_at = now;
-        if lane != Lane::Test {
+        if matches!(lane, Lane::First | Lane::Retry) {
             self.retry_last = lane == Lane::Retry;
+        }
+        if lane != Lane::Test {
             if let Some(pace) = self.pace {
                 self.free_at = self.free_at.max(now).plus(pace);
             }
@@ -223,7 +264,10 @@ impl Endpoint {
 
     /// When it may be sent to again, if only its pace or its hold is in the way.
     pub(super) fn next_turn(&self, now: UnixMillis) -> Option<UnixMillis> {
-        let at = self.free_at.max(self.health.held_until.unwrap_or_default());
-        (self.in_flight() < self.limit() && at > now).then_some(at)
+        // A hold is in the way of first attempts alone.
+        let others = [Lane::Retry, Lane::Asked].iter().any(|lane| self.line(*lane).is_more_than(0));
+        let held_until = if others { None } else { self.health.held_until };
+        let at = self.free_at.max(held_until.unwrap_or_default());
+        (self.in_flight() < self.limit(now) && at > now).then_some(at)
     }
 }

@@ -16,6 +16,7 @@ mod window;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use super::timeline::Jump;
 use crate::clock::UnixMillis;
 use crate::ledger::{Claimed, Health, Lane, Line, Share};
 use endpoint::Endpoint;
@@ -149,9 +150,11 @@ impl Concurrency {
         self.endpoint_in_line(line).line_mut(line.lane).add(count);
     }
 
-    /// Deliveries stand in a line; how many is not known.
-    pub(crate) fn has_line(&mut self, line: &Line) {
-        self.endpoint_in_line(line).line_mut(line.lane).is_long();
+    /// Deliveries stand in a line of an endpoint, whose health the ledger knows; how many is not known.
+    pub(crate) fn has_line(&mut self, line: &Line, health: Health) {
+        let endpoint = self.endpoint_in_line(line);
+        endpoint.learn(health);
+        endpoint.line_mut(line.lane).is_long();
     }
 
     fn endpoint_in_line(&mut self, line: &Line) -> &mut Endpoint {
@@ -227,7 +230,7 @@ impl Concurrency {
     pub(crate) fn forget_idle(&mut self, now: UnixMillis) {
         self.endpoints.retain(|_, endpoint| {
             let remembered =
-                if endpoint.health == Health::default() { REMEMBERED } else { FAILURES_REMEMBERED };
+                if endpoint.health.failing_since.is_none() { REMEMBERED } else { FAILURES_REMEMBERED };
             endpoint.is_busy() || now.since(endpoint.used_at()) < remembered
         });
     }
@@ -242,6 +245,17 @@ impl Concurrency {
         if let Some(endpoint) = self.endpoints.get_mut(endpoint) {
             endpoint.health = health;
         }
+    }
+
+    /// Endpoints whose attempts fail, and since when.
+    pub(crate) fn failing(&self) -> Vec<(String, Health)> {
+        let failing = self.endpoints.iter().filter(|(_, endpoint)| endpoint.health.failing_since.is_some());
+        failing.map(|(id, endpoint)| (id.clone(), endpoint.health)).collect()
+    }
+
+    /// The wall clock was set: what was scheduled moves with it.
+    pub(crate) fn follow(&mut self, jump: Jump) {
+        self.endpoints.values_mut().for_each(|endpoint| endpoint.follow(jump));
     }
 
     /// When the first endpoint with a line may be sent to again, if only its pace or its hold is in the way.

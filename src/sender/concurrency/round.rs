@@ -31,7 +31,7 @@ struct Party<'a> {
 struct Line<'a> {
     id: &'a str,
     endpoint: &'a Endpoint,
-    gets: [usize; 3],
+    gets: [usize; 4],
     retry_last: bool,
 }
 
@@ -39,7 +39,7 @@ impl<'a> Round<'a> {
     pub(super) fn begin(all: &'a Concurrency, now: UnixMillis) -> Self {
         let mut parties: HashMap<&str, Party<'a>> = HashMap::new();
         for (id, endpoint) in all.in_line.iter().filter_map(|id| all.endpoints.get_key_value(id)) {
-            let line = Line { id, endpoint, gets: [0; 3], retry_last: endpoint.retry_last() };
+            let line = Line { id, endpoint, gets: [0; 4], retry_last: endpoint.retry_last() };
             if line.wants(now) {
                 let holds = || all.workspaces.get(&endpoint.workspace).copied().unwrap_or_default();
                 parties.entry(&endpoint.workspace).or_insert_with(|| Party::new(holds())).add(line);
@@ -119,22 +119,28 @@ impl<'a> Party<'a> {
 }
 
 impl Line<'_> {
+    /// What it gets of the places that count against its window.
+    fn given(&self) -> usize {
+        self.gets(Lane::First) + self.gets(Lane::Retry) + self.gets(Lane::Asked)
+    }
+
     fn wants(&self, now: UnixMillis) -> bool {
         self.next(true, true, now).is_some()
     }
 
     fn gets(&self, lane: Lane) -> usize {
-        let [first, retry, test] = self.gets;
+        let [first, retry, test, asked] = self.gets;
         match lane {
             Lane::First => first,
             Lane::Retry => retry,
             Lane::Test => test,
+            Lane::Asked => asked,
         }
     }
 
     /// Places that it holds and gets, beside tests.
     fn holds(&self) -> usize {
-        self.endpoint.in_flight() + self.gets(Lane::First) + self.gets(Lane::Retry)
+        self.endpoint.in_flight() + self.given()
     }
 
     /// The lane whose turn it is, if the endpoint takes more. A test is a person who waits: it comes first, whatever the
@@ -144,13 +150,20 @@ impl Line<'_> {
         if stands(Lane::Test) && self.endpoint.room_for_tests() > self.gets(Lane::Test) {
             return Some(Lane::Test);
         }
-        let given = self.gets(Lane::First) + self.gets(Lane::Retry);
-        if !under_threshold || self.endpoint.room(now) <= given {
+        let given = self.given();
+        if !under_threshold {
+            return None;
+        }
+        // A person waits for this too.
+        if stands(Lane::Asked) && self.endpoint.room_for_asked(now) > given {
+            return Some(Lane::Asked);
+        }
+        if self.endpoint.room(now) <= given {
             return None;
         }
         let allowed = |lane| stands(lane) && (degraded || !self.endpoint.is_degraded(lane));
-        let first = allowed(Lane::First);
-        let retry = allowed(Lane::Retry) && self.endpoint.room_for_retries() > self.gets(Lane::Retry);
+        let first = allowed(Lane::First) && !self.endpoint.is_held(now);
+        let retry = allowed(Lane::Retry) && self.endpoint.room_for_retries(now) > self.gets(Lane::Retry);
         match (first, retry) {
             (true, true) => Some(if self.retry_last { Lane::First } else { Lane::Retry }),
             (true, false) => Some(Lane::First),
@@ -160,13 +173,14 @@ impl Line<'_> {
     }
 
     fn give(&mut self, lane: Lane) {
-        let [first, retry, test] = &mut self.gets;
+        let [first, retry, test, asked] = &mut self.gets;
         match lane {
             Lane::First => *first += 1,
             Lane::Retry => *retry += 1,
             Lane::Test => *test += 1,
+            Lane::Asked => *asked += 1,
         }
-        if lane != Lane::Test {
+        if matches!(lane, Lane::First | Lane::Retry) {
             self.retry_last = lane == Lane::Retry;
         }
     }

@@ -51,6 +51,12 @@ impl Window {
         }
     }
 
+    /// The failures were another receiver's, or their cause was mended.
+    pub(crate) fn begin_anew(&mut self) {
+        self.size = self.size.max(FIRST);
+        self.failed_last = false;
+    }
+
     /// An attempt failed.
     pub(crate) fn failed(&mut self) {
         // Where the trouble began, not what it comes to while everything fails.

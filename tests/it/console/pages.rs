@@ -226,6 +226,39 @@ async fn the_language_is_the_browsers_or_the_one_that_was_chosen() {
 }
 
 #[tokio::test]
+async fn a_webhook_on_hold_says_since_when_why_and_when_it_is_tried_next() {
+    let house = House::usual().await;
+    let failing = Receiver::start(|_, _| Reaction::Answer(503, "")).await;
+    let endpoint = house.endpoint("acme", &failing, "").await;
+    house.delivery(&call("acme", "call-1"), "failed").await;
+    house.site.clock.advance(std::time::Duration::from_secs(60));
+    house.delivery(&call("acme", "call-2"), "failed").await;
+    let path = format!("/v1/workspaces/acme/endpoints/{endpoint}");
+    let health = house.api("GET", &path, &serde_json::Value::Null).await["health"].clone();
+    assert!(health["last_failure"].as_str().unwrap().contains("503"), "{health}");
+    for moment in ["failing_since", "held_since", "held_until"] {
+        assert!(health[moment].is_string(), "{moment}: {health}");
+    }
+    let guest = house.guest("acme", false).await;
+    for (lang, pill, words) in [
+        (
+            "en",
+            "On hold",
+            ["Every attempt has failed since", "New deliveries have been waiting since", "The next"],
+        ),
+        (
+            "fr",
+            "Retenu",
+            ["Toutes les tentatives échouent", "Les nouvelles livraisons attendent", "La prochaine"],
+        ),
+    ] {
+        let page = text(&guest.get(&format!("/console/w/acme/webhooks/{endpoint}?lang={lang}")).await);
+        assert!(page.contains(&format!("<span class=\"pill bad\">{pill}</span>")), "{lang}: {page}");
+        assert!(page.contains("503") && words.iter().all(|words| page.contains(words)), "{lang}: {page}");
+    }
+}
+
+#[tokio::test]
 async fn when_the_database_does_not_answer_the_page_says_so_and_nothing_of_it() {
     let house = House::usual().await;
     let guest = house.guest("acme", false).await;

@@ -181,7 +181,7 @@ async fn everything_that_failed_is_recovered_part_by_part() {
     hand_in(&sending.sender, "acme", 1_200).await;
     let (ledger, now) = (sending.sender.ledger(), sending.sender.now());
     // All of it has failed.
-    ledger.disable_endpoint(&sending.endpoint.id, "for a test", now).await.unwrap();
+    ledger.disable_endpoint(&sending.endpoint.id, 0, "for a test", now).await.unwrap();
     ledger.remove_endpoint("acme", &gone, now).await.unwrap();
     let active = webhook_assets::ledger::EndpointState::Active;
     let change = Change { state: Some(active), ..Change::default() };

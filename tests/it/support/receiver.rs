@@ -44,6 +44,8 @@ pub enum Reaction {
     Field(u16, &'static str, &'static str),
     /// Says nothing for so long, then 200.
     Late(Duration),
+    /// Says nothing for so long, then this status.
+    LateAnswer(Duration, u16),
 }
 
 type React = dyn Fn(usize, &Received) -> Reaction + Send + Sync;
@@ -106,6 +108,10 @@ impl Receiver {
             Reaction::Late(pause) => {
                 tokio::time::sleep(pause).await;
                 (200, None, "")
+            }
+            Reaction::LateAnswer(pause, status) => {
+                tokio::time::sleep(pause).await;
+                (status, None, "")
             }
         };
         let mut response = Response::builder().status(status);

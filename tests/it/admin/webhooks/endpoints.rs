@@ -259,7 +259,7 @@ async fn a_notice_says_that_an_endpoint_was_disabled_and_why() {
     let id = endpoint["id"].as_str().unwrap();
     let ledger = desk.site.sender.as_ref().unwrap().ledger().clone();
     let now = desk.site.sender.as_ref().unwrap().now();
-    assert!(ledger.disable_endpoint(id, "every attempt failed for 5days", now).await.unwrap());
+    assert!(ledger.disable_endpoint(id, 0, "every attempt failed for 5days", now).await.unwrap());
     let notices = desk.get("/v1/workspaces/acme/notices").await.json();
     let notice = &notices["notices"][0];
     assert_eq!((&notice["endpoint"], &notice["what"]), (&endpoint["id"], &json!("endpoint.disabled")));

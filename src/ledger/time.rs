@@ -1,0 +1,82 @@
+//! What is stored with a moment, when clocks are wrong: leases that end, and pauses whose clock was set.
+
+use std::time::Duration;
+
+use super::database::{Statement, values};
+use super::{Ledger, LedgerError, stored};
+use crate::clock::UnixMillis;
+
+/// How far a moment may lie ahead before it is taken for one by a clock that was set back since: replicas' clocks differ.
+const AHEAD: Duration = Duration::from_secs(1);
+const AHEAD_OF_REPLICAS: Duration = Duration::from_secs(20);
+
+impl Ledger {
+    /// Puts deliveries back in line whose sender died: their leases have ended, or end later than a lease can, because a
+    /// clock was set back. They keep their place.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it could not be written.
+    pub async fn take_back(&self, now: UnixMillis, longest_lease: Duration) -> Result<u64, LedgerError> {
+        const TAKE_BACK: Statement = Statement::same(
+            "UPDATE deliveries SET state = 'queued', lease = NULL, lease_until = NULL \
+             WHERE state = 'sending' AND (lease_until < $1 OR lease_until > $2)",
+        );
+        let latest = now.plus(longest_lease + AHEAD_OF_REPLICAS);
+        self.database.execute(TAKE_BACK, values![stored(now), stored(latest)]).await
+    }
+
+    /// The same for every lease, when this process is the only sender.
+    pub(super) async fn take_back_all(&self) -> Result<(), LedgerError> {
+        const TAKE_BACK: Statement = Statement::same(
+            "UPDATE deliveries SET state = 'queued', lease = NULL, lease_until = NULL WHERE state = 'sending'",
+        );
+        self.database.execute(TAKE_BACK, Vec::new()).await.map(|_| ())
+    }
+
+    /// The wall clock was set from one moment to another: what `holder` has under way, and on SQLite, where one sender
+    /// has scheduled everything, all that is scheduled, moves with it. (On PostgreSQL only pauses that began in what is
+    /// now the future are corrected, by [`Ledger::correct_pauses`]: other replicas' clocks may be right.)
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it could not be written; then nothing has moved.
+    pub async fn follow_clock(
+        &self,
+        holder: &str,
+        from: UnixMillis,
+        to: UnixMillis,
+    ) -> Result<(), LedgerError> {
+        const LEASES: Statement = Statement::same(
+            "UPDATE deliveries SET lease_until = lease_until + $1 WHERE state = 'sending' AND lease = $2",
+        );
+        const PAUSES: Statement = Statement::same(
+            "UPDATE deliveries SET due_at = due_at + $1, scheduled_at = scheduled_at + $1 \
+             WHERE state = 'queued' OR state = 'waiting' AND scheduled_at IS NOT NULL",
+        );
+        const HEALTH: Statement = Statement::same(
+            "UPDATE endpoints SET failing_since = failing_since + $1, held_since = held_since + $1, \
+             held_until = held_until + $1 WHERE failing_since IS NOT NULL OR held_until IS NOT NULL",
+        );
+        let by = stored(to).saturating_sub(stored(from));
+        let mut tx = self.database.begin().await?;
+        tx.execute(LEASES, values![by, holder]).await?;
+        if !self.database.is_shared() {
+            tx.execute(PAUSES, values![by]).await?;
+            tx.execute(HEALTH, values![by]).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Pauses that began in the future begin now: the clock was set back since. What is in line and came in the future
+    /// came now.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it could not be written.
+    pub async fn correct_pauses(&self, now: UnixMillis) -> Result<u64, LedgerError> {
+        const CORRECT: Statement = Statement::same(
+            "UPDATE deliveries SET due_at = CASE WHEN scheduled_at IS NULL THEN $1 \
+             ELSE $1 + due_at - scheduled_at END, scheduled_at = CASE WHEN scheduled_at IS NULL THEN NULL ELSE $1 END \
+             WHERE state IN ('waiting', 'queued') AND coalesce(scheduled_at, due_at) > $2",
+        );
+        self.database.execute(CORRECT, values![stored(now), stored(now.plus(AHEAD))]).await
+    }
+}

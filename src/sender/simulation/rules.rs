@@ -1,0 +1,78 @@
+//! What is held against every attempt.
+
+use super::ledger::Row;
+use super::world::Receiver;
+use crate::ledger::Lane;
+use crate::sender::breaker;
+
+const SECOND: u64 = 1_000;
+
+/// The pauses after a failure, as the help page promises them.
+const PAUSES: [u64; 3] = [SECOND, 2 * SECOND, 4 * SECOND];
+
+/// An attempt that hangs, and a little for those who look.
+const LONGEST_ATTEMPT: u64 = 11 * SECOND;
+
+/// How long a place may be late beside what the rules name: looks come every half second.
+const SLACK: u64 = SECOND;
+
+/// No hold outlives its cause by more, in the first ten minutes.
+const HOLD: u64 = 30 * SECOND;
+
+/// What is known of a moment at which an attempt begins.
+pub(super) struct Moment<'a> {
+    pub(super) now: u64,
+    /// Since when the process runs.
+    pub(super) up_since: u64,
+    pub(super) receiver: &'a Receiver,
+    /// Open deliveries of the same endpoint.
+    pub(super) open: u64,
+}
+
+/// Whether the attempt of a delivery begins when it should.
+pub(super) fn begins(row: &Row, at: &Moment<'_>) -> Result<(), String> {
+    if let Some(asked) = row.asked.filter(|_| row.tries == 0) {
+        // Whatever hangs at the endpoint may have to end first.
+        return at_most(
+            "what a person asked for",
+            at.now - asked.max(at.up_since).min(at.now),
+            LONGEST_ATTEMPT,
+        );
+    }
+    match row.failed {
+        Some(failed) if row.lane == Lane::Retry => retry(row, failed, at),
+        _ => first(row, at),
+    }
+}
+
+fn retry(row: &Row, failed: u64, at: &Moment<'_>) -> Result<(), String> {
+    let Some(pause) = PAUSES.get(row.tries as usize - 1) else {
+        return Err(format!("attempt {} of a delivery", row.tries + 1));
+    };
+    if !row.unwatched && at.now < failed + pause {
+        return Err(format!("a retry {} ms after a failure, {pause} were promised", at.now - failed));
+    }
+    // One after the other is the least that an endpoint gets, and each may hang.
+    let from = (failed + pause).max(at.up_since + pause).min(at.now);
+    at_most("a retry", at.now - from, SLACK + LONGEST_ATTEMPT * (at.open + 1))
+}
+
+fn first(row: &Row, at: &Moment<'_>) -> Result<(), String> {
+    let Some(well_since) = at.receiver.well_since(at.now) else { return Ok(()) };
+    let from = row.accepted.max(well_since).max(at.up_since).min(at.now);
+    // Those before it, one after the other at worst.
+    let share = SLACK + row.ahead * at.receiver.latency;
+    let hold = match at.receiver.outage_before(at.now) {
+        None => 0,
+        Some(outage) if outage < 600 * SECOND => HOLD,
+        Some(outage) => {
+            let failing_for = std::time::Duration::from_millis(outage + 60 * SECOND);
+            HOLD + u64::try_from(breaker::pause_after(failing_for).as_millis()).unwrap_or(u64::MAX)
+        }
+    };
+    at_most("a first attempt", at.now - from, share + hold)
+}
+
+fn at_most(what: &str, waited: u64, bound: u64) -> Result<(), String> {
+    if waited <= bound { Ok(()) } else { Err(format!("{what} waited {waited} ms, {bound} can be explained")) }
+}

@@ -1,0 +1,427 @@
+//! A sender, its receivers, and what happens to them.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use super::ledger::{Ledger, State};
+use super::rules::{self, Moment};
+use crate::clock::{Reading, UnixMillis};
+use crate::ledger::{Health, Lane};
+use crate::sender::breaker::{self, Attempt, Bounds, Verdict};
+use crate::sender::concurrency::{Candidate, Concurrency, Limits, Outcome, Slot};
+use crate::sender::schedule;
+use crate::sender::timeline::Timeline;
+
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+const TIMEOUT: u64 = 10 * SECOND;
+const DISABLE_AFTER: Duration = Duration::from_secs(5 * 24 * 3_600);
+const START: u64 = 2_000_000_000_000;
+
+/// A receiver: when it does not answer well, and how.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Receiver {
+    outages: Vec<(u64, u64)>,
+    pub(super) latency: u64,
+    hangs: bool,
+}
+
+impl Receiver {
+    fn answers(&self, at: u64) -> (u64, bool) {
+        match self.outages.iter().any(|(from, to)| (*from..*to).contains(&at)) {
+            true if self.hangs => (TIMEOUT, false),
+            true => (5, false),
+            false => (self.latency, true),
+        }
+    }
+
+    /// Since when it is well; `None` if it is not.
+    pub(super) fn well_since(&self, at: u64) -> Option<u64> {
+        let begun = self.outages.iter().filter(|(from, _)| *from <= at);
+        let last = begun.map(|(_, to)| *to).max().unwrap_or_default();
+        (last <= at).then_some(last)
+    }
+
+    /// How long it was not, up to then, if nothing may have succeeded in between.
+    pub(super) fn outage_before(&self, at: u64) -> Option<u64> {
+        let begun: Vec<_> = self.outages.iter().filter(|(from, _)| *from <= at).collect();
+        Some(begun.iter().map(|(_, to)| *to).max()? - begun.iter().map(|(from, _)| *from).min()?)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Happens {
+    Call(usize),
+    Ended(usize),
+    Look,
+    Kill,
+    Start,
+    /// The wall clock is set by so many milliseconds.
+    Jump(i64),
+    /// A person sends again what failed last.
+    Resend(usize),
+    /// A person gives an endpoint another URL.
+    Mend(usize),
+}
+
+/// An attempt under way.
+struct UnderWay {
+    delivery: usize,
+    slot: Slot,
+    epoch: u64,
+    began: u64,
+    succeeds: bool,
+}
+
+pub(super) struct World {
+    random: Random,
+    now: u64,
+    /// How far the wall clock is off.
+    off: i64,
+    end: u64,
+    ledger: Ledger,
+    receivers: Vec<Receiver>,
+    /// The process, while it runs.
+    sender: Option<(Timeline, Concurrency)>,
+    up_since: u64,
+    looks_at: Option<u64>,
+    under_way: Vec<Option<UnderWay>>,
+    happening: BinaryHeap<Reverse<(u64, usize, Happens)>>,
+    happened: usize,
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut world = Self {
+            random: Random(seed),
+            now: 0,
+            off: 0,
+            end: 0,
+            ledger: Ledger::default(),
+            receivers: Vec::new(),
+            sender: None,
+            up_since: 0,
+            looks_at: None,
+            under_way: Vec::new(),
+            happening: BinaryHeap::new(),
+            happened: 0,
+        };
+        world.end = world.random.one_of(&[2 * MINUTE, 4 * MINUTE, 14 * MINUTE]);
+        for endpoint in 0..world.random.below(3) + 2 {
+            world.add_endpoint(endpoint);
+        }
+        world.add_trouble();
+        world.then(0, Happens::Start);
+        world
+    }
+
+    fn add_endpoint(&mut self, number: u64) {
+        // The first has a workspace to itself; the others may share one.
+        let workspace = if number == 0 { 0 } else { 1 + self.random.below(2) };
+        let endpoint = self.ledger.add_endpoint(format!("w{workspace}"));
+        let mut receiver = Receiver { latency: 20 + self.random.below(400), ..Receiver::default() };
+        if number > 0 && self.random.one_in(2) {
+            receiver.hangs = self.random.one_in(3);
+            let from = self.random.below(self.end / 2);
+            let lasts = self.random.below(self.end / 2);
+            receiver.outages.push((from, from + lasts));
+        }
+        self.receivers.push(receiver);
+        let mut at = self.random.below(5 * SECOND);
+        let pause = self.random.one_of(&[4 * SECOND, 15 * SECOND, 30 * SECOND]) * self.end / (4 * MINUTE);
+        while at < self.end {
+            self.then(at, Happens::Call(endpoint));
+            at += 1 + self.random.below(2 * pause);
+        }
+        if self.random.one_in(3) {
+            let at = self.random.below(self.end);
+            for _ in 0..self.random.below(40) {
+                self.then(at, Happens::Call(endpoint));
+            }
+        }
+        for what in [Happens::Resend(endpoint), Happens::Mend(endpoint)] {
+            if self.random.one_in(4) {
+                let at = self.random.below(self.end);
+                self.then(at, what);
+            }
+        }
+    }
+
+    fn add_trouble(&mut self) {
+        const HOUR: i64 = 3_600_000;
+        if self.random.one_in(3) {
+            let at = self.random.below(self.end);
+            let away = self.random.below(20 * SECOND);
+            self.then(at, Happens::Kill);
+            self.then(at + away, Happens::Start);
+        }
+        if self.random.one_in(2) {
+            let jump = self.random.one_of(&[HOUR, 24 * HOUR, 10 * 365 * 24 * HOUR, 30_000]);
+            let jump = if self.random.one_in(2) { jump } else { -jump };
+            let at = self.random.below(self.end);
+            self.then(at, Happens::Jump(jump));
+            if self.random.one_in(2) {
+                let back = self.random.below(2 * MINUTE);
+                self.then(at + back, Happens::Jump(-jump));
+            }
+        }
+    }
+
+    fn then(&mut self, at: u64, what: Happens) {
+        self.happened += 1;
+        self.happening.push(Reverse((at, self.happened, what)));
+    }
+
+    pub(super) fn run(mut self) -> Result<(), String> {
+        while let Some(Reverse((at, _, what))) = self.happening.pop() {
+            self.now = at;
+            self.happen(what).map_err(|broken| format!("at {at} ms ({what:?}): {broken}"))?;
+        }
+        for (id, row) in self.ledger.rows.iter().enumerate() {
+            match row.state {
+                State::Delivered => {}
+                State::Failed if row.tries == 4 => {}
+                state => return Err(format!("delivery {id} ends as {state:?} after {} attempts", row.tries)),
+            }
+        }
+        Ok(())
+    }
+
+    fn happen(&mut self, what: Happens) -> Result<(), String> {
+        match what {
+            Happens::Call(endpoint) => self.call(endpoint),
+            Happens::Ended(attempt) => self.ended(attempt)?,
+            Happens::Look if self.looks_at != Some(self.now) => return Ok(()),
+            Happens::Look => self.looks_at = None,
+            Happens::Kill => self.kill(),
+            Happens::Start => self.start(),
+            Happens::Jump(by) => return self.jump(by),
+            Happens::Resend(endpoint) => self.resend(endpoint),
+            Happens::Mend(endpoint) => {
+                self.receivers[endpoint].outages.retain_mut(|(from, to)| {
+                    *to = (*to).min(self.now);
+                    from < to
+                });
+                self.ledger.forget_failures(endpoint);
+            }
+        }
+        self.look()
+    }
+
+    fn reading(&self) -> Reading {
+        let wall = UnixMillis((START + self.now).saturating_add_signed(self.off));
+        Reading { wall, steady: Duration::from_millis(self.now) }
+    }
+
+    /// The sender's time.
+    fn time(&self) -> UnixMillis {
+        let reading = self.reading();
+        self.sender.as_ref().map_or(reading.wall, |(timeline, _)| timeline.now(reading))
+    }
+
+    fn call(&mut self, endpoint: usize) {
+        let id = self.ledger.accept(endpoint, self.time(), self.now);
+        let line = self.ledger.line_of(id);
+        if let Some((_, concurrency)) = &mut self.sender {
+            concurrency.queued(&line, 1);
+        }
+    }
+
+    fn resend(&mut self, endpoint: usize) {
+        let failed = |row: &&super::ledger::Row| row.endpoint == endpoint && row.state == State::Failed;
+        let Some(id) = self.ledger.rows.iter().rposition(|row| failed(&row)) else { return };
+        let (time, now) = (self.time(), self.now);
+        self.ledger.change(id, State::Queued, |row| {
+            (row.lane, row.due_at, row.scheduled_at) = (Lane::Asked, time, None);
+            (row.tries, row.asked, row.failed) = (0, Some(now), None);
+        });
+    }
+
+    fn kill(&mut self) {
+        if self.sender.take().is_some_and(|(timeline, _)| timeline.now(self.reading()) != self.reading().wall)
+        {
+            self.nobody_watched();
+        }
+        self.under_way.iter_mut().for_each(|attempt| *attempt = None);
+    }
+
+    fn start(&mut self) {
+        if self.sender.is_some() {
+            return;
+        }
+        self.ledger.take_back_all();
+        let attempt_timeout = Duration::from_millis(TIMEOUT);
+        let limits = Limits { attempts_in_flight: 32, attempts_per_endpoint: 16, attempt_timeout };
+        self.sender = Some((Timeline::new(self.reading()), Concurrency::new(limits)));
+        self.up_since = self.now;
+        self.ledger.correct(self.time());
+    }
+
+    fn jump(&mut self, by: i64) -> Result<(), String> {
+        self.off += by;
+        if self.sender.is_none() {
+            self.nobody_watched();
+        }
+        // It is noticed at the next look.
+        let at = self.now + self.random.below(500);
+        self.look_at(at);
+        Ok(())
+    }
+
+    fn nobody_watched(&mut self) {
+        self.ledger.rows.iter_mut().for_each(|row| row.unwatched = true);
+    }
+
+    fn look_at(&mut self, at: u64) {
+        if self.looks_at.is_none_or(|planned| at < planned) {
+            self.looks_at = Some(at);
+            self.then(at, Happens::Look);
+        }
+    }
+
+    /// As the dispatcher does it.
+    fn look(&mut self) -> Result<(), String> {
+        let reading = self.reading();
+        let Some((timeline, concurrency)) = &mut self.sender else { return Ok(()) };
+        if let Some(jump) = timeline.look(reading) {
+            self.ledger.follow_clock(jump);
+            timeline.follow(jump, reading);
+            concurrency.follow(jump);
+            self.ledger.correct(timeline.now(reading));
+        }
+        let time = timeline.now(reading);
+        for line in self.ledger.queue_due(time) {
+            concurrency.queued(&line, 1);
+        }
+        for (line, health) in self.ledger.lines(time) {
+            concurrency.has_line(&line, health);
+        }
+        self.take(time)?;
+        self.plan_look(time);
+        Ok(())
+    }
+
+    fn take(&mut self, time: UnixMillis) -> Result<(), String> {
+        loop {
+            let Some((_, concurrency)) = &mut self.sender else { return Ok(()) };
+            let shares = concurrency.plan(256, time);
+            if shares.is_empty() {
+                return Ok(());
+            }
+            let mut claimed = Vec::new();
+            for share in &shares {
+                let taken = self.ledger.claim(share, time);
+                concurrency.taken(share, taken.len());
+                claimed.extend(taken);
+            }
+            for id in claimed {
+                self.begin(id, time)?;
+            }
+        }
+    }
+
+    fn begin(&mut self, id: usize, time: UnixMillis) -> Result<(), String> {
+        let row = &self.ledger.rows[id];
+        let endpoint = &self.ledger.endpoints[row.endpoint];
+        let candidate = Candidate {
+            workspace: &endpoint.workspace,
+            endpoint: &endpoint.id,
+            lane: row.lane,
+            concurrency: None,
+            per_second: None,
+            health: endpoint.health,
+        };
+        let Some((_, concurrency)) = &mut self.sender else { return Ok(()) };
+        let Some(slot) = concurrency.admit(candidate, time) else {
+            self.ledger.put(id, State::Queued);
+            return Ok(());
+        };
+        let receiver = &self.receivers[row.endpoint];
+        let open = endpoint.open;
+        rules::begins(row, &Moment { now: self.now, up_since: self.up_since, receiver, open })?;
+        let (takes, succeeds) = receiver.answers(self.now);
+        let epoch = endpoint.health.epoch;
+        let began = self.now;
+        self.under_way.push(Some(UnderWay { delivery: id, slot, epoch, began, succeeds }));
+        self.then(self.now + takes, Happens::Ended(self.under_way.len() - 1));
+        Ok(())
+    }
+
+    fn ended(&mut self, attempt: usize) -> Result<(), String> {
+        // Of a process that was killed nothing is heard any more.
+        let Some(attempt) = self.under_way[attempt].take() else { return Ok(()) };
+        let (time, endpoint) = (self.time(), self.ledger.rows[attempt.delivery].endpoint);
+        self.finish(attempt.delivery, attempt.succeeds, time);
+        let reading = self.reading();
+        let Some((timeline, concurrency)) = &mut self.sender else { return Ok(()) };
+        let bounds = Bounds { watched: timeline.watched(reading), disable_after: DISABLE_AFTER };
+        let judged = Attempt { at: time, epoch: attempt.epoch, failed: !attempt.succeeds };
+        let before = concurrency.health(attempt.slot.endpoint());
+        if let Some((health, verdict)) = breaker::judged(before, judged, bounds) {
+            concurrency.set_health(attempt.slot.endpoint(), health);
+            if let Verdict::Disable(reason) = verdict {
+                return Err(format!("an endpoint is disabled: {reason}"));
+            }
+            note(&mut self.ledger, endpoint, health, attempt.succeeds);
+        }
+        let took = Duration::from_millis(self.now - attempt.began);
+        concurrency.release(&attempt.slot, Some(Outcome { succeeded: attempt.succeeds, took }), time);
+        Ok(())
+    }
+
+    fn finish(&mut self, id: usize, succeeded: bool, time: UnixMillis) {
+        let now = self.now;
+        let tries = self.ledger.rows[id].tries + 1;
+        let failed = schedule::Failed { tries, long_tail: false, retry_after: None, at: time, chance: 0.5 };
+        let next = if succeeded { None } else { schedule::next_attempt(failed) };
+        let state = match (succeeded, next) {
+            (true, _) => State::Delivered,
+            (false, Some(_)) => State::Waiting,
+            (false, None) => State::Failed,
+        };
+        self.ledger.change(id, state, |row| {
+            (row.tries, row.lane, row.failed, row.unwatched) = (tries, Lane::Retry, Some(now), false);
+            row.scheduled_at = next.map(|_| time);
+            row.due_at = next.unwrap_or(row.due_at);
+        });
+    }
+
+    /// Sleeps as long as there is nothing to do.
+    fn plan_look(&mut self, time: UnixMillis) {
+        let Some((_, concurrency)) = &self.sender else { return };
+        let turns = [self.ledger.next_due(), self.ledger.next_open(time), concurrency.next_turn(time)];
+        if let Some(next) = turns.into_iter().flatten().min() {
+            let nap = u64::try_from(next.since(time).as_millis()).unwrap_or(u64::MAX);
+            self.look_at(self.now.saturating_add(nap.max(1)));
+        }
+    }
+}
+
+fn note(ledger: &mut Ledger, endpoint: usize, health: Health, succeeded: bool) {
+    match succeeded {
+        true => ledger.note_recovery(endpoint, health.epoch),
+        false => ledger.note_health(endpoint, health),
+    }
+}
+
+/// Steele, Lea and Flood's SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound.max(1)
+    }
+
+    fn one_in(&mut self, count: u64) -> bool {
+        self.below(count) == 0
+    }
+
+    fn one_of<T: Copy>(&mut self, these: &[T]) -> T {
+        these[usize::try_from(self.below(these.len() as u64)).unwrap_or_default()]
+    }
+}

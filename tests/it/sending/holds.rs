@@ -1,0 +1,239 @@
+//! An endpoint that takes nothing is held, for no longer than it takes nothing: time counts, not attempts, and what a
+//! person does about it is tried at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use webhook_assets::ledger::{Change, DeliveryState, EndpointState, Health, RecoverRange};
+
+use super::Sending;
+use crate::support::receiver::{Reaction, Receiver};
+
+/// A receiver that answers 503 until it is well.
+pub(super) struct Outage {
+    pub(super) sending: Sending,
+    well: Arc<AtomicBool>,
+}
+
+impl Outage {
+    pub(super) async fn begin() -> Self {
+        let well = Arc::new(AtomicBool::new(false));
+        let is_well = Arc::clone(&well);
+        let receiver = Receiver::start(move |_, _| {
+            Reaction::Answer(if is_well.load(Ordering::Relaxed) { 200 } else { 503 }, "")
+        })
+        .await;
+        Self { sending: Sending::to(receiver).await, well }
+    }
+
+    /// One whose endpoint is held: one delivery has failed, one has failed once, one waits.
+    pub(super) async fn held() -> (Self, [String; 3]) {
+        let outage = Self::begin().await;
+        let sending = &outage.sending;
+        let failed = sending.call("failed").await.deliveries[0].clone();
+        for pause in [1, 2, 4] {
+            sending.settle().await;
+            sending.pass(Duration::from_secs(pause));
+        }
+        sending.until(&failed, DeliveryState::Failed).await;
+        sending.pass(Duration::from_secs(60));
+        let retrying = sending.call("retrying").await.deliveries[0].clone();
+        sending.until(&retrying, DeliveryState::Waiting).await;
+        for _ in 0..400 {
+            if outage.health().await.held_since.is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        let waiting = sending.call("waiting").await.deliveries[0].clone();
+        sending.until(&waiting, DeliveryState::Queued).await;
+        (outage, [failed, retrying, waiting])
+    }
+
+    fn end(&self) {
+        self.well.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) async fn health(&self) -> Health {
+        let (ledger, id) = (self.sending.sender.ledger(), &self.sending.endpoint.id);
+        ledger.endpoint("acme", id).await.unwrap().unwrap().health
+    }
+
+    /// Waits until nothing is known against the endpoint.
+    async fn until_good(&self) {
+        for _ in 0..400 {
+            let health = self.health().await;
+            if (health.failing_since, health.held_since, health.held_until) == (None, None, None) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("its failures are not forgotten: {:?}", self.health().await);
+    }
+}
+
+/// One call a second for 70 seconds, all of which fail.
+async fn seventy_seconds(outage: &Outage) -> Vec<String> {
+    let mut deliveries = Vec::new();
+    for second in 0..70 {
+        deliveries.push(outage.sending.call(&format!("call-{second}")).await.deliveries[0].clone());
+        outage.sending.settle().await;
+        outage.sending.pass(Duration::from_secs(1));
+    }
+    outage.sending.settle().await;
+    assert!(outage.health().await.held_since.is_some(), "it is held after a minute");
+    deliveries
+}
+
+#[tokio::test]
+async fn after_an_outage_of_70_seconds_everything_that_waits_arrives_within_30() {
+    let outage = Outage::begin().await;
+    let deliveries = seventy_seconds(&outage).await;
+    outage.end();
+    let mut waited = 0;
+    loop {
+        outage.sending.settle().await;
+        let mut open = 0;
+        for delivery in &deliveries {
+            let state = outage.sending.delivery(delivery).await.state;
+            open += usize::from(!matches!(state, DeliveryState::Delivered | DeliveryState::Failed));
+        }
+        if open == 0 {
+            break;
+        }
+        assert!(waited < 30, "{open} have not arrived after {waited} s");
+        waited += 1;
+        outage.sending.pass(Duration::from_secs(1));
+    }
+    outage.until_good().await;
+    // None of those that waited was used up.
+    let last = outage.sending.delivery(&deliveries[69]).await;
+    assert_eq!((last.state, last.attempts), (DeliveryState::Delivered, 1));
+}
+
+#[tokio::test]
+async fn send_again_after_an_outage_arrives_at_once_and_so_does_everything_that_waits() {
+    let outage = Outage::begin().await;
+    let deliveries = seventy_seconds(&outage).await;
+    outage.sending.until(&deliveries[0], DeliveryState::Failed).await;
+    outage.end();
+    // The clock stands from here on.
+    outage.sending.sender.ledger().resend("acme", &deliveries[0], outage.sending.sender.now()).await.unwrap();
+    outage.sending.until(&deliveries[0], DeliveryState::Delivered).await;
+    outage.sending.until(&deliveries[69], DeliveryState::Delivered).await;
+    outage.until_good().await;
+}
+
+#[tokio::test]
+async fn send_again_is_tried_at_once_and_the_hold_goes_on_if_it_fails() {
+    let (outage, [failed, _, waiting]) = Outage::held().await;
+    let held = outage.health().await;
+    let before = outage.sending.receiver.received().len();
+    outage.sending.sender.resend("acme", &failed).await.unwrap();
+    outage.sending.receiver.wait_for(before + 1).await;
+    outage.sending.until(&failed, DeliveryState::Waiting).await;
+    outage.sending.settle().await;
+    assert_eq!(outage.health().await, held);
+    assert_eq!(outage.sending.delivery(&waiting).await.state, DeliveryState::Queued);
+}
+
+#[tokio::test]
+async fn retries_keep_their_schedule_while_the_endpoint_is_held() {
+    let (outage, [_, retrying, waiting]) = Outage::held().await;
+    for (pause, attempts) in [(1, 2), (2, 3), (4, 4)] {
+        assert_eq!(outage.sending.delivery(&retrying).await.attempts, attempts - 1);
+        outage.sending.pass(Duration::from_secs(pause));
+        outage.sending.settle().await;
+        let delivery = outage.sending.delivery(&retrying).await;
+        assert_eq!(delivery.attempts, attempts, "{pause} s after a failure: {delivery:?}");
+    }
+    outage.sending.until(&retrying, DeliveryState::Failed).await;
+    // What was not attempted yet waits for the pauses of the hold alone.
+    assert!(outage.sending.delivery(&waiting).await.attempts <= 2);
+}
+
+/// What a person can do about an endpoint that is held.
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    AnotherUrl,
+    Resume,
+    Recover,
+    NewSecret,
+    Test,
+}
+
+async fn act(outage: &Outage, act: Act) {
+    let Sending { sender, endpoint, receiver, .. } = &outage.sending;
+    // Straight in the database, as another process does it.
+    let (ledger, now) = (sender.ledger(), sender.now());
+    let change = |change| ledger.change_endpoint("acme", &endpoint.id, change);
+    match act {
+        Act::AnotherUrl => {
+            let url = Some(receiver.url("/moved"));
+            change(Change { url, ..Change::default() }).await.unwrap().unwrap();
+        }
+        Act::Resume => {
+            let state = Some(EndpointState::Active);
+            change(Change { state, ..Change::default() }).await.unwrap().unwrap();
+        }
+        Act::Recover => {
+            let to = now.plus(Duration::from_secs(1));
+            let range = RecoverRange { endpoint: None, from: webhook_assets::clock::UnixMillis(0), to };
+            assert!(ledger.recover("acme", &range, now).await.unwrap() > 0);
+        }
+        Act::NewSecret => {
+            ledger.rotate_secret("acme", &endpoint.id, Duration::from_secs(60), now).await.unwrap().unwrap();
+        }
+        Act::Test => {
+            sender.test(endpoint).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn whatever_a_person_does_about_a_held_endpoint_is_tried_at_once() {
+    for wish in [Act::AnotherUrl, Act::Resume, Act::Recover, Act::NewSecret, Act::Test] {
+        println!("{wish:?}");
+        let (outage, [.., waiting]) = Outage::held().await;
+        outage.end();
+        outage.sending.settle().await;
+        assert_eq!(outage.sending.delivery(&waiting).await.state, DeliveryState::Queued);
+        // The clock stands: no pause of the hold ends.
+        act(&outage, wish).await;
+        outage.sending.until(&waiting, DeliveryState::Delivered).await;
+        outage.until_good().await;
+    }
+}
+
+#[tokio::test]
+async fn what_the_old_url_answers_late_is_not_counted_against_the_new_one() {
+    let slow = Receiver::start(|_, _| Reaction::LateAnswer(Duration::from_millis(900), 500)).await;
+    let sending = Sending::to(slow).await;
+    sending.call("call-1").await;
+    sending.receiver.wait_for(1).await;
+    let url = Some(Receiver::willing().await.url("/"));
+    let change = Change { url, ..Change::default() };
+    let ledger = sending.sender.ledger();
+    ledger.change_endpoint("acme", &sending.endpoint.id, change).await.unwrap().unwrap();
+    let arrived = sending.call("call-2").await.deliveries[0].clone();
+    sending.until(&arrived, DeliveryState::Delivered).await;
+    sending.settle().await;
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let endpoint = ledger.endpoint("acme", &sending.endpoint.id).await.unwrap().unwrap();
+    assert_eq!((endpoint.health.failing_since, endpoint.failure), (None, None));
+}
+
+#[tokio::test]
+async fn a_hold_says_since_when_why_and_when_it_is_tried_next() {
+    let (outage, _) = Outage::held().await;
+    let (ledger, now) = (outage.sending.sender.ledger(), outage.sending.sender.now());
+    let endpoint = ledger.endpoint("acme", &outage.sending.endpoint.id).await.unwrap().unwrap();
+    let health = endpoint.health;
+    assert_eq!(health.failing_since.map(|since| now.since(since)), Some(Duration::from_secs(67)));
+    assert_eq!(health.held_since, Some(now));
+    let next = health.held_until.unwrap().since(now);
+    assert!((Duration::from_secs(1)..=Duration::from_secs(15)).contains(&next), "{next:?}");
+    let failure = endpoint.failure.unwrap();
+    assert!(failure.summary.contains("503"), "{failure:?}");
+}
