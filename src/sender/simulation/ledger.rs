@@ -143,6 +143,14 @@ impl Ledger {
         found
     }
 
+    /// Whether there are any.
+    pub(super) fn has_lines(&self, now: UnixMillis) -> bool {
+        let open = |at: usize, lane: Lane| {
+            !self.endpoints[at].lines[lane.number()].is_empty() && self.is_open(at, lane, now)
+        };
+        (0..self.endpoints.len()).any(|at| Lane::ALL.into_iter().any(|lane| open(at, lane)))
+    }
+
     /// When a line opens that is closed now.
     pub(super) fn next_open(&self, now: UnixMillis) -> Option<UnixMillis> {
         let waits = |endpoint: &&EndpointRow| !endpoint.lines[Lane::First.number()].is_empty();

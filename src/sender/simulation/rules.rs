@@ -27,6 +27,8 @@ pub(super) struct Moment<'a> {
     pub(super) receiver: &'a Receiver,
     /// Open deliveries of the same endpoint.
     pub(super) open: u64,
+    /// Whether others take more places than there are.
+    pub(super) crowded: bool,
 }
 
 /// Whether the attempt of a delivery begins when it should.
@@ -52,6 +54,9 @@ fn retry(row: &Row, failed: u64, at: &Moment<'_>) -> Result<(), String> {
     if !row.unwatched && at.now < failed + pause {
         return Err(format!("a retry {} ms after a failure, {pause} were promised", at.now - failed));
     }
+    if at.crowded {
+        return Ok(());
+    }
     // One after the other is the least that an endpoint gets, and each may hang.
     let from = (failed + pause).max(at.up_since + pause).min(at.now);
     at_most("a retry", at.now - from, SLACK + LONGEST_ATTEMPT * (at.open + 1))
@@ -59,18 +64,29 @@ fn retry(row: &Row, failed: u64, at: &Moment<'_>) -> Result<(), String> {
 
 fn first(row: &Row, at: &Moment<'_>) -> Result<(), String> {
     let Some(well_since) = at.receiver.well_since(at.now) else { return Ok(()) };
+    let outage = at.receiver.outage_before(at.now);
+    if at.crowded && outage.is_some() {
+        return Ok(());
+    }
     let from = row.accepted.max(well_since).max(at.up_since).min(at.now);
-    // Those before it, one after the other at worst.
-    let share = SLACK + row.ahead * at.receiver.latency;
-    let hold = match at.receiver.outage_before(at.now) {
-        None => 0,
-        Some(outage) if outage < 600 * SECOND => HOLD,
-        Some(outage) => {
-            let failing_for = std::time::Duration::from_millis(outage + 60 * SECOND);
-            HOLD + u64::try_from(breaker::pause_after(failing_for).as_millis()).unwrap_or(u64::MAX)
-        }
-    };
-    at_most("a first attempt", at.now - from, share + hold)
+    // Those before it, one after the other at worst; and of an outage, what still hangs.
+    let hanging = if outage.is_some() && at.receiver.hangs { LONGEST_ATTEMPT } else { 0 };
+    let share = SLACK + row.ahead * at.receiver.latency + hanging;
+    // The first success lifts a hold at once, and so does a person.
+    if let Some(recovered) = at.receiver.recovered(at.now) {
+        let from = from.max(recovered);
+        at_most("a first attempt to a receiver that is back", at.now - from, share)?;
+    }
+    at_most("a first attempt", at.now - from, share + outage.map_or(0, longest_hold))
+}
+
+/// How long a hold may outlive an outage that took so long.
+fn longest_hold(outage: u64) -> u64 {
+    if outage < 600 * SECOND {
+        return HOLD;
+    }
+    let failing_for = std::time::Duration::from_millis(outage + 60 * SECOND);
+    HOLD + u64::try_from(breaker::pause_after(failing_for).as_millis()).unwrap_or(u64::MAX)
 }
 
 fn at_most(what: &str, waited: u64, bound: u64) -> Result<(), String> {

@@ -15,6 +15,7 @@ use crate::sender::timeline::Timeline;
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
+const LONGEST_NAP: u64 = 500;
 const TIMEOUT: u64 = 10 * SECOND;
 const DISABLE_AFTER: Duration = Duration::from_secs(5 * 24 * 3_600);
 const START: u64 = 2_000_000_000_000;
@@ -24,7 +25,9 @@ const START: u64 = 2_000_000_000_000;
 pub(super) struct Receiver {
     outages: Vec<(u64, u64)>,
     pub(super) latency: u64,
-    hangs: bool,
+    pub(super) hangs: bool,
+    /// When it first took something since it is well, or a person mended it.
+    recovered: Option<u64>,
 }
 
 impl Receiver {
@@ -41,6 +44,11 @@ impl Receiver {
         let begun = self.outages.iter().filter(|(from, _)| *from <= at);
         let last = begun.map(|(_, to)| *to).max().unwrap_or_default();
         (last <= at).then_some(last)
+    }
+
+    /// When it took something for the first time after its last outage, or a person saw to it.
+    pub(super) fn recovered(&self, at: u64) -> Option<u64> {
+        self.recovered.filter(|recovered| self.well_since(at).is_some_and(|since| since <= *recovered))
     }
 
     /// How long it was not, up to then, if nothing may have succeeded in between.
@@ -80,12 +88,16 @@ pub(super) struct World {
     /// How far the wall clock is off.
     off: i64,
     end: u64,
+    /// Whether others take more places than there are.
+    crowded: bool,
     ledger: Ledger,
     receivers: Vec<Receiver>,
     /// The process, while it runs.
     sender: Option<(Timeline, Concurrency)>,
     up_since: u64,
     looks_at: Option<u64>,
+    /// When it last looked at every line; `None` if it has to.
+    looked: Option<u64>,
     under_way: Vec<Option<UnderWay>>,
     happening: BinaryHeap<Reverse<(u64, usize, Happens)>>,
     happened: usize,
@@ -98,11 +110,13 @@ impl World {
             now: 0,
             off: 0,
             end: 0,
+            crowded: false,
             ledger: Ledger::default(),
             receivers: Vec::new(),
             sender: None,
             up_since: 0,
             looks_at: None,
+            looked: None,
             under_way: Vec::new(),
             happening: BinaryHeap::new(),
             happened: 0,
@@ -112,6 +126,10 @@ impl World {
             world.add_endpoint(endpoint);
         }
         world.add_trouble();
+        world.crowded = world.random.one_in(30);
+        if world.crowded {
+            world.add_crowd();
+        }
         world.then(0, Happens::Start);
         world
     }
@@ -144,6 +162,19 @@ impl World {
             if self.random.one_in(4) {
                 let at = self.random.below(self.end);
                 self.then(at, what);
+            }
+        }
+    }
+
+    /// Workspaces, one after the other, whose receivers hang, each enough for all places.
+    fn add_crowd(&mut self) {
+        for workspace in 0..=self.random.below(2) {
+            let at = self.random.below(self.end);
+            for _ in 0..40 {
+                let endpoint = self.ledger.add_endpoint(format!("crowd{workspace}"));
+                let outages = vec![(0, self.end)];
+                self.receivers.push(Receiver { outages, hangs: true, ..Receiver::default() });
+                self.then(at, Happens::Call(endpoint));
             }
         }
     }
@@ -203,6 +234,7 @@ impl World {
                     *to = (*to).min(self.now);
                     from < to
                 });
+                self.receivers[endpoint].recovered = Some(self.now);
                 self.ledger.forget_failures(endpoint);
             }
         }
@@ -250,6 +282,7 @@ impl World {
         if self.sender.is_some() {
             return;
         }
+        self.looked = None;
         self.ledger.take_back_all();
         let attempt_timeout = Duration::from_millis(TIMEOUT);
         let limits = Limits { attempts_in_flight: 32, attempts_per_endpoint: 16, attempt_timeout };
@@ -288,14 +321,18 @@ impl World {
             self.ledger.follow_clock(jump);
             timeline.follow(jump, reading);
             concurrency.follow(jump);
+            self.looked = None;
             self.ledger.correct(timeline.now(reading));
         }
         let time = timeline.now(reading);
         for line in self.ledger.queue_due(time) {
             concurrency.queued(&line, 1);
         }
-        for (line, health) in self.ledger.lines(time) {
-            concurrency.has_line(&line, health);
+        if self.looked.is_none_or(|looked| self.now - looked >= LONGEST_NAP) {
+            self.looked = Some(self.now);
+            for (line, health) in self.ledger.lines(time) {
+                concurrency.has_line(&line, health);
+            }
         }
         self.take(time)?;
         self.plan_look(time);
@@ -339,7 +376,8 @@ impl World {
         };
         let receiver = &self.receivers[row.endpoint];
         let open = endpoint.open;
-        rules::begins(row, &Moment { now: self.now, up_since: self.up_since, receiver, open })?;
+        let (now, up_since, crowded) = (self.now, self.up_since, self.crowded);
+        rules::begins(row, &Moment { now, up_since, receiver, open, crowded })?;
         let (takes, succeeds) = receiver.answers(self.now);
         let epoch = endpoint.health.epoch;
         let began = self.now;
@@ -353,6 +391,9 @@ impl World {
         let Some(attempt) = self.under_way[attempt].take() else { return Ok(()) };
         let (time, endpoint) = (self.time(), self.ledger.rows[attempt.delivery].endpoint);
         self.finish(attempt.delivery, attempt.succeeds, time);
+        if attempt.succeeds && self.receivers[endpoint].recovered(self.now).is_none() {
+            self.receivers[endpoint].recovered = Some(self.now);
+        }
         let reading = self.reading();
         let Some((timeline, concurrency)) = &mut self.sender else { return Ok(()) };
         let bounds = Bounds { watched: timeline.watched(reading), disable_after: DISABLE_AFTER };
@@ -362,6 +403,10 @@ impl World {
             concurrency.set_health(attempt.slot.endpoint(), health);
             if let Verdict::Disable(reason) = verdict {
                 return Err(format!("an endpoint is disabled: {reason}"));
+            }
+            if attempt.succeeds && health.epoch > before.epoch {
+                // It wakes the dispatcher.
+                self.looked = None;
             }
             note(&mut self.ledger, endpoint, health, attempt.succeeds);
         }
@@ -394,6 +439,10 @@ impl World {
         if let Some(next) = turns.into_iter().flatten().min() {
             let nap = u64::try_from(next.since(time).as_millis()).unwrap_or(u64::MAX);
             self.look_at(self.now.saturating_add(nap.max(1)));
+        }
+        // What others put in line is seen half a second later at most.
+        if self.looked.is_none_or(|looked| looked < self.now) && self.ledger.has_lines(time) {
+            self.look_at(self.looked.unwrap_or(self.now).max(self.now) + LONGEST_NAP);
         }
     }
 }
