@@ -238,10 +238,8 @@ impl Endpoint {
         if matches!(lane, Lane::First | Lane::Retry) {
             self.retry_last = lane == Lane::Retry;
         }
-        if lane != Lane::Test {
-            if let Some(pace) = self.pace {
-                self.free_at = self.free_at.max(now).plus(pace);
-            }
+        if let Some(pace) = self.pace.filter(|_| lane != Lane::Test) {
+            self.free_at = self.free_at.max(now).plus(pace);
         }
         true
     }

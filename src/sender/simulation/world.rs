@@ -121,7 +121,7 @@ impl World {
             happening: BinaryHeap::new(),
             happened: 0,
         };
-        world.end = world.random.one_of(&[2 * MINUTE, 4 * MINUTE, 14 * MINUTE]);
+        world.end = world.random.one_of(&[2 * MINUTE, 2 * MINUTE, 4 * MINUTE, 4 * MINUTE, 14 * MINUTE]);
         for endpoint in 0..world.random.below(3) + 2 {
             world.add_endpoint(endpoint);
         }
