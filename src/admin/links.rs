@@ -145,10 +145,12 @@ async fn answer(parts: &Parts, wish: &Wish, link: SignedUrl) -> Result<Value, Pr
         return Ok(answer);
     }
     match parts.store.head(link.grant()).await {
-        Ok(meta) => {
+        found @ (Ok(_) | Err(StoreError::SizeUnknown)) => {
             let mut answer = answer;
+            // Of an object that is stored encoded, only opening it would tell the size.
+            let size = found.ok().map(|meta| meta.size);
             if let Value::Object(fields) = &mut answer {
-                let object = json!({"size": meta.size, "media_type": asset.kind.media_type()});
+                let object = json!({"size": size, "media_type": asset.kind.media_type()});
                 fields.insert("object".into(), object);
             }
             Ok(answer)

@@ -123,6 +123,12 @@ fn check_store(config: &Config) -> Vec<Found> {
         }
         Err(error) => Found::Bad(format!("{kind}: {error}")),
     }];
+    let clocks = store.clocks_differ().filter(|_| matches!(found.first(), Some(Found::Fine(_))));
+    found.extend(clocks.map(|words| {
+        Found::Bad(format!(
+            "{words}: set it, and keep it by NTP; stores refuse requests and links end at the wrong time"
+        ))
+    }));
     for name in unknown_variables(&config.store) {
         found.push(Found::Odd(format!("the variable {name} is no setting of this store; is it misspelt?")));
     }

@@ -8,14 +8,13 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http_body::{Frame, SizeHint};
 
-use super::encoding::Pieces;
 use super::range;
 use super::relayed::Relayed;
 use super::sent_file::SentFile;
 use super::tracker::Tracker;
 use crate::server::Files;
 use crate::signed_url::Grant;
-use crate::store::{Chunks, FileSlice, Meta, Object, Span, Store, StoreError, Version};
+use crate::store::{Chunks, FileSlice, Meta, Object, Opened, Pieces, Span, Store, StoreError, Version};
 use crate::telemetry::Ending;
 use crate::telemetry::trace::step_within;
 
@@ -275,7 +274,9 @@ impl Multipart {
             let (store, grant, etag) = (store.clone(), grant.clone(), meta.etag.clone());
             async move {
                 let span = Span::FromTo(range.start, range.end - 1);
-                let object = store.get(&grant, span, Version::Same(&etag)).await?;
+                let Opened::Sized(object) = store.get(&grant, span, Version::Same(&etag)).await? else {
+                    return Err(StoreError::Changed);
+                };
                 Ok(stream::iter([Ok(head)]).chain(object.chunks.into_stream()))
             }
         });

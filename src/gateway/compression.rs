@@ -15,13 +15,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use async_compression::codecs::EncodeV2;
 use async_compression::core::util::{PartialBuffer, WriteBuffer};
 use bytes::{Buf, Bytes};
-use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::oneshot;
 
-use super::encoding::{Coding, Pieces};
+use super::encoding::Coding;
 use crate::server::{Limiter, Permit};
-use crate::store::{Chunks, StoreError};
+use crate::store::{Pieces, StoreError};
 use crate::tasks::Task;
 
 /// How much is compressed before others have their turn, in bytes: about a millisecond of brotli.
@@ -66,13 +65,13 @@ impl Compressor {
     pub(super) async fn whole(
         &self,
         coding: Coding,
-        chunks: Chunks,
+        length: u64,
+        mut pieces: Pieces,
         room: Permit,
     ) -> Result<Bytes, StoreError> {
         let mut work = Work::new(coding, room);
-        let (length, mut chunks) = (chunks.owed(), Box::pin(chunks.into_stream()));
-        while let Some(chunk) = chunks.next().await {
-            work.input.push_back(chunk?);
+        while let Some(piece) = pieces.next().await {
+            work.input.push_back(piece?);
         }
         work.ends = true;
         if length <= AT_ONCE {
@@ -84,9 +83,8 @@ impl Compressor {
     }
 
     /// Compresses piece by piece, as quickly as the pieces are taken, in memory that does not grow with the object.
-    pub(super) fn pieces(&self, coding: Coding, chunks: Chunks, room: Permit) -> Pieces {
-        let chunks = chunks.into_stream().boxed();
-        let long = Long { pool: Arc::clone(&self.pool), chunks, work: Work::new(coding, room) };
+    pub(super) fn pieces(&self, coding: Coding, pieces: Pieces, room: Permit) -> Pieces {
+        let long = Long { pool: Arc::clone(&self.pool), pieces, work: Work::new(coding, room) };
         Box::pin(stream::try_unfold(Some(long), |long| async {
             let Some(mut long) = long else { return Ok(None) };
             loop {
@@ -105,14 +103,14 @@ impl Compressor {
 /// A long transcript that is compressed while it is sent.
 struct Long {
     pool: Arc<Pool>,
-    chunks: BoxStream<'static, Result<Bytes, StoreError>>,
+    pieces: Pieces,
     work: Work,
 }
 
 impl Long {
     /// Waits for the next chunk, and takes along what is there already.
     async fn gather(&mut self) -> Result<(), StoreError> {
-        let mut next = Some(self.chunks.next().await);
+        let mut next = Some(self.pieces.next().await);
         let mut length = 0;
         while let Some(chunk) = next {
             let Some(chunk) = chunk.transpose()? else {
@@ -121,7 +119,7 @@ impl Long {
             };
             length += chunk.len();
             self.work.input.push_back(chunk);
-            next = if length < HANDED_OVER { self.chunks.next().now_or_never() } else { None };
+            next = if length < HANDED_OVER { self.pieces.next().now_or_never() } else { None };
         }
         Ok(())
     }

@@ -12,13 +12,15 @@ use http::header::{ACCEPT_ENCODING, RANGE};
 use http::{Method, Request};
 
 use super::compression::Compressor;
-use super::encoding::{Coding, Pieces};
+use super::encoding::Coding;
 use super::precondition::{Preconditions, Verdict};
 use super::range::{self, Wanted};
 use crate::clock::UnixSeconds;
 use crate::server::LimitReached;
 use crate::signed_url::{Denial, Grant};
-use crate::store::{Chunks, Held, HeldBytes, Meta, Object, Span, Store, StoreError, Version};
+use crate::store::{
+    Chunks, Held, HeldBytes, Meta, Object, Opened, Pieces, Span, Store, StoreError, Unsized, Version,
+};
 
 /// Up to this many bytes a transcript is compressed before the answer's head is sent, which can then say its exact
 /// length; nearly all are shorter. Longer ones are compressed while they are sent.
@@ -49,7 +51,7 @@ pub(super) enum Outcome {
     /// The whole representation.
     Whole {
         selected: Selected,
-        meta: Meta,
+        state: State,
         content: Content,
     },
     /// The whole of a file that is at hand, or a range of it.
@@ -76,12 +78,29 @@ pub(super) enum Outcome {
     },
 }
 
+/// What is known of the object behind a whole representation.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) etag: String,
+    pub(super) last_modified: UnixSeconds,
+    /// Unless its end alone tells.
+    pub(super) size: Option<u64>,
+}
+
+impl From<Meta> for State {
+    fn from(meta: Meta) -> Self {
+        Self { etag: meta.etag, last_modified: meta.last_modified, size: Some(meta.size) }
+    }
+}
+
 /// A whole representation.
 pub(super) enum Content {
     /// As stored, not opened: for HEAD.
     Unopened,
     /// As stored.
     Stored(Chunks),
+    /// As stored, for as long as it comes: its length is not known.
+    Endless(Pieces),
     /// Compressed, all of it, so that its length is known.
     Compressed(Bytes),
     /// Compressed while it is sent, because it is long.
@@ -93,6 +112,7 @@ impl fmt::Debug for Content {
         f.write_str(match self {
             Self::Unopened => "Unopened",
             Self::Stored(_) => "Stored",
+            Self::Endless(_) => "Endless",
             Self::Compressed(_) => "Compressed",
             Self::Compressing(_) => "Compressing",
         })
@@ -114,6 +134,8 @@ pub(super) struct Asked {
     wanted: Wanted,
     /// Whether the connection can send files as they are.
     files: bool,
+    /// Whether the client can tell the end of a body without a length from a connection that broke.
+    knows_ends: bool,
     now: UnixSeconds,
     /// The address whose share of the memory for compressing counts.
     share: Option<IpAddr>,
@@ -133,13 +155,23 @@ impl Asked {
         let wanted = if head { Wanted::Everything } else { range::parse(&headers.get_all(RANGE)) };
         // A range is one of the identity representation: that is what a client that resumes has on its disk.
         // HTTP/1.0 knows no chunked coding: a body of unknown length could not be told from one cut short.
-        let compressible = grant.asset().kind.is_compressible() && request.version() > http::Version::HTTP_10;
+        let knows_ends = request.version() > http::Version::HTTP_10;
+        let compressible = grant.asset().kind.is_compressible() && knows_ends;
         let coding = match wanted {
             Wanted::Everything if compressible => Coding::negotiate(&headers.get_all(ACCEPT_ENCODING)),
             _ => Coding::Identity,
         };
         let preconditions = Preconditions::from(headers);
-        Self { head, selected: Selected { grant, coding }, preconditions, wanted, files, now, share }
+        Self {
+            head,
+            selected: Selected { grant, coding },
+            preconditions,
+            wanted,
+            files,
+            knows_ends,
+            now,
+            share,
+        }
     }
 
     /// Decides without waiting, if what is asked for is at hand.
@@ -167,15 +199,19 @@ impl Asked {
             return Err(self);
         }
         let part = (span != Span::Whole).then_some(range);
-        Ok(match self.refuse(meta) {
+        Ok(match self.refuse(&meta.etag, meta.last_modified) {
             Ok(refused) => refused,
             Err(selected) => Outcome::AtHand { selected, held: Arc::clone(&held), part, bytes },
         })
     }
 
     pub(super) async fn decide(self, store: &Store, compressor: &Compressor) -> Outcome {
-        let grant = self.selected.grant.clone();
+        let (grant, knows_ends) = (self.selected.grant.clone(), self.knows_ends);
         match self.ask(store, compressor).await {
+            Ok(Outcome::Whole { content: Content::Endless(_), .. }) if !knows_ends => {
+                let what = "the object's length is not known, and HTTP/1.0 cannot tell its end from a broken connection";
+                Outcome::StoreFailed(StoreError::Broken(what.into()))
+            }
             Ok(outcome) => outcome,
             Err(StoreError::NotFound) => Outcome::NotFound(grant),
             Err(error) => Outcome::StoreFailed(error),
@@ -185,10 +221,14 @@ impl Asked {
     async fn ask(self, store: &Store, compressor: &Compressor) -> Result<Outcome, StoreError> {
         // HEAD says what GET would. Of a compressed representation only compressing tells the length.
         if self.head && self.selected.coding == Coding::Identity {
-            let meta = store.head(&self.selected.grant).await?;
-            let whole =
-                |selected| Outcome::Whole { selected, meta: meta.clone(), content: Content::Unopened };
-            return Ok(self.refuse(&meta).unwrap_or_else(whole));
+            let meta = match store.head(&self.selected.grant).await {
+                Err(StoreError::SizeUnknown) => return self.whole(store, compressor).await,
+                meta => meta?,
+            };
+            return Ok(match self.refuse(&meta.etag, meta.last_modified) {
+                Ok(refused) => refused,
+                Err(selected) => Outcome::Whole { selected, state: meta.into(), content: Content::Unopened },
+            });
         }
         match &self.wanted {
             Wanted::Everything => self.whole(store, compressor).await,
@@ -198,18 +238,18 @@ impl Asked {
             }
             Wanted::Several(spans) => {
                 let spans = spans.clone();
-                self.parts(store, &spans).await
+                self.parts(store, &spans, compressor).await
             }
         }
     }
 
     /// The preconditions, evaluated: an outcome that ends the matter, or the selection to go on with.
-    fn refuse(self, meta: &Meta) -> Result<Outcome, Selected> {
-        let etag = self.selected.coding.etag(&meta.etag);
-        match self.preconditions.evaluate(&etag, meta.last_modified) {
+    fn refuse(self, etag: &str, last_modified: UnixSeconds) -> Result<Outcome, Selected> {
+        let etag = self.selected.coding.etag(etag);
+        match self.preconditions.evaluate(&etag, last_modified) {
             Verdict::Proceed => Err(self.selected),
             Verdict::NotModified => {
-                let last_modified = Some(meta.last_modified);
+                let last_modified = Some(last_modified);
                 Ok(Outcome::NotModified { selected: self.selected, etag, last_modified })
             }
             Verdict::Failed => Ok(Outcome::PreconditionFailed),
@@ -222,9 +262,9 @@ impl Asked {
         let known = self.preconditions.only_tag().and_then(|tag| self.selected.coding.identity_etag(tag));
         let version = known.as_deref().map_or(Version::Any, Version::Other);
         match store.get(&self.selected.grant, Span::Whole, version).await {
-            Ok(object) => match self.refuse(&object.meta) {
+            Ok(opened) => match self.refuse(opened.etag(), opened.last_modified()) {
                 Ok(refused) => Ok(refused),
-                Err(selected) => code(selected, object, compressor, share).await,
+                Err(selected) => code(selected, opened, compressor, share).await,
             },
             Err(StoreError::NotModified) => {
                 let etag = self.selected.coding.etag(known.as_deref().unwrap_or_default());
@@ -235,14 +275,21 @@ impl Asked {
     }
 
     async fn part(self, store: &Store, span: Span) -> Result<Outcome, StoreError> {
-        let opened = store.get(&self.selected.grant, span, Version::Any).await;
-        let meta = match &opened {
-            Ok(object) => object.meta.clone(),
-            Err(StoreError::Unsatisfiable(meta)) => meta.clone(),
-            Err(_) => return opened.map(|object| Outcome::Part { selected: self.selected, object }),
+        let opened = match store.get(&self.selected.grant, span, Version::Any).await {
+            Ok(Opened::Sized(object)) => Ok(object),
+            Err(StoreError::Unsatisfiable(meta)) => Err(meta),
+            // Range may be ignored (RFC 9110 §14.2), and here has to be.
+            Ok(whole) => {
+                return match self.refuse(whole.etag(), whole.last_modified()) {
+                    Ok(refused) => Ok(refused),
+                    Err(selected) => Ok(as_stored(selected, whole)),
+                };
+            }
+            Err(error) => return Err(error),
         };
+        let meta = opened.as_ref().map_or_else(Clone::clone, |object| object.meta.clone());
         let in_range = self.preconditions.if_range_holds(&meta.etag, meta.last_modified, self.now);
-        let selected = match self.refuse(&meta) {
+        let selected = match self.refuse(&meta.etag, meta.last_modified) {
             Ok(refused) => return Ok(refused),
             Err(selected) => selected,
         };
@@ -253,10 +300,18 @@ impl Asked {
         }
     }
 
-    async fn parts(self, store: &Store, spans: &[Span]) -> Result<Outcome, StoreError> {
-        let meta = store.head(&self.selected.grant).await?;
+    async fn parts(
+        self,
+        store: &Store,
+        spans: &[Span],
+        compressor: &Compressor,
+    ) -> Result<Outcome, StoreError> {
+        let meta = match store.head(&self.selected.grant).await {
+            Err(StoreError::SizeUnknown) => return self.whole(store, compressor).await,
+            meta => meta?,
+        };
         let in_range = self.preconditions.if_range_holds(&meta.etag, meta.last_modified, self.now);
-        let selected = match self.refuse(&meta) {
+        let selected = match self.refuse(&meta.etag, meta.last_modified) {
             Ok(refused) => return Ok(refused),
             Err(selected) => selected,
         };
@@ -270,12 +325,17 @@ impl Asked {
         let others: Vec<_> = ranges.collect();
         let overhead = range::multipart_overhead(selected.grant.asset().kind, &first, &others, meta.size);
         let length: u64 = std::iter::once(&first).chain(&others).map(|part| part.end - part.start).sum();
-        if !others.is_empty() && length.saturating_add(overhead) > meta.size {
-            // More bytes than the object itself: the object is the better answer.
+        // Parts are opened one after the other: without a tag, nothing would tell whether they are of one version.
+        let apart = !others.is_empty() && meta.has_no_tag();
+        if apart || (!others.is_empty() && length.saturating_add(overhead) > meta.size) {
+            // Or more bytes than the object itself: the object is the better answer.
             return whole_again(selected, store).await;
         }
         let span = Span::FromTo(first.start, first.end - 1);
-        let object = store.get(&selected.grant, span, Version::Same(&meta.etag)).await?;
+        let object = match store.get(&selected.grant, span, Version::Same(&meta.etag)).await? {
+            Opened::Sized(object) => object,
+            whole => return Ok(as_stored(selected, whole)),
+        };
         if others.is_empty() {
             return Ok(Outcome::Part { selected, object });
         }
@@ -285,31 +345,50 @@ impl Asked {
 
 /// The whole object although a range was asked for.
 async fn whole_again(selected: Selected, store: &Store) -> Result<Outcome, StoreError> {
-    let Object { meta, chunks, .. } = store.get(&selected.grant, Span::Whole, Version::Any).await?;
-    // A range is one of the identity, which was selected for it.
-    Ok(Outcome::Whole { selected, meta, content: Content::Stored(chunks) })
+    let opened = store.get(&selected.grant, Span::Whole, Version::Any).await?;
+    Ok(as_stored(selected, opened))
+}
+
+/// An opened object as it is stored. A range is one of the identity, which was selected for it.
+fn as_stored(selected: Selected, opened: Opened) -> Outcome {
+    match opened {
+        Opened::Sized(Object { meta, chunks, .. }) => {
+            Outcome::Whole { selected, state: meta.into(), content: Content::Stored(chunks) }
+        }
+        Opened::Unsized(Unsized { etag, last_modified, pieces }) => {
+            let state = State { etag, last_modified, size: None };
+            Outcome::Whole { selected, state, content: Content::Endless(pieces) }
+        }
+    }
 }
 
 /// Puts an opened object into the selected coding, or leaves it as it is stored if there is no room to compress it.
 async fn code(
     mut selected: Selected,
-    object: Object,
+    opened: Opened,
     compressor: &Compressor,
     share: Option<IpAddr>,
 ) -> Result<Outcome, StoreError> {
-    let Object { meta, chunks, .. } = object;
-    let (coding, is_short) = (selected.coding, meta.size <= COMPRESSED_WHOLE);
+    let coding = selected.coding;
+    let size = opened.size();
+    let short = size.filter(|size| *size <= COMPRESSED_WHOLE);
     let room = match coding {
         Coding::Identity => None,
-        _ => compressor.room_for(meta.size, is_short, share),
+        _ => compressor.room_for(size.unwrap_or(u64::MAX), short.is_some(), share),
     };
-    let content = match room {
-        None => {
-            selected.coding = Coding::Identity;
-            Content::Stored(chunks)
+    let Some(room) = room else {
+        selected.coding = Coding::Identity;
+        return Ok(as_stored(selected, opened));
+    };
+    let (state, pieces) = match opened {
+        Opened::Sized(Object { meta, chunks, .. }) => (meta.into(), Box::pin(chunks.into_stream()) as Pieces),
+        Opened::Unsized(Unsized { etag, last_modified, pieces }) => {
+            (State { etag, last_modified, size: None }, pieces)
         }
-        Some(room) if is_short => Content::Compressed(compressor.whole(coding, chunks, room).await?),
-        Some(room) => Content::Compressing(compressor.pieces(coding, chunks, room)),
     };
-    Ok(Outcome::Whole { selected, meta, content })
+    let content = match short {
+        Some(size) => Content::Compressed(compressor.whole(coding, size, pieces, room).await?),
+        None => Content::Compressing(compressor.pieces(coding, pieces, room)),
+    };
+    Ok(Outcome::Whole { selected, state, content })
 }

@@ -1,16 +1,10 @@
 //! Content codings of transcripts (RFC 9110 §8.4, §12.5.3). A library compresses; here it is decided which one.
 
-use std::pin::Pin;
-
 use async_compression::Level;
 use async_compression::brotli::EncoderParams;
 use async_compression::codecs::{BrotliEncoder, EncodeV2, GzipEncoder, ZstdEncoder};
 use async_compression::zstd::CParameter;
-use bytes::Bytes;
-use futures_util::Stream;
 use http::header::{GetAll, HeaderValue};
-
-use crate::store::StoreError;
 
 /// How a representation is coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,9 +90,6 @@ impl Coding {
         }
     }
 }
-
-/// The pieces of a body.
-pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>;
 
 /// `name;q=0.5` as name and weight in thousandths.
 fn weight(element: &str) -> Option<(&str, u16)> {

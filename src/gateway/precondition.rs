@@ -28,6 +28,13 @@ pub(super) struct Preconditions {
     if_range: Option<IfRange>,
 }
 
+/// What stands for the date of an object whose store does not know it. Conditions on a date do not count then (RFC 9110
+/// §13.1.3, §13.1.4).
+const NO_DATE: UnixSeconds = UnixSeconds(0);
+
+/// The longest tag that is passed on to the store, in bytes: no store makes longer ones, and some refuse long heads.
+const LONGEST_TAG: usize = 256;
+
 const FIELDS: [HeaderName; 5] = [IF_MATCH, IF_UNMODIFIED_SINCE, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_RANGE];
 
 #[derive(Debug, Clone)]
@@ -70,7 +77,8 @@ impl Preconditions {
             if tags.have_weak(etag) {
                 return Verdict::NotModified;
             }
-        } else if self.if_modified_since.is_some_and(|date| last_modified <= date) {
+        } else if last_modified > NO_DATE && self.if_modified_since.is_some_and(|date| last_modified <= date)
+        {
             return Verdict::NotModified;
         }
         Verdict::Proceed
@@ -82,16 +90,18 @@ impl Preconditions {
         match &self.if_range {
             None => true,
             Some(IfRange::Tag(tag)) => tag.is_strongly(etag),
-            Some(IfRange::Date(date)) => *date == last_modified && now > last_modified,
+            Some(IfRange::Date(date)) => {
+                *date == last_modified && now > last_modified && last_modified > NO_DATE
+            }
             Some(IfRange::Unreadable) => false,
         }
     }
 
-    /// The tag of an If-None-Match that names one tag and is the only condition that counts.
+    /// The tag of an If-None-Match that names one tag, which may be the store's, and is the only condition that counts.
     pub(super) fn only_tag(&self) -> Option<&str> {
         match (&self.if_match, self.if_unmodified_since, &self.if_none_match) {
             (None, None, Some(Tags::Listed(tags))) => match tags.as_slice() {
-                [tag] if tag.opaque.is_ascii() => Some(&tag.opaque),
+                [tag] if tag.opaque.is_ascii() && tag.opaque.len() <= LONGEST_TAG => Some(&tag.opaque),
                 _ => None,
             },
             _ => None,
@@ -159,7 +169,10 @@ impl Tags {
     fn have_weak(&self, etag: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::Listed(tags) => tags.iter().any(|tag| tag.opaque == etag),
+            Self::Listed(tags) => {
+                let opaque = etag.strip_prefix("W/").unwrap_or(etag);
+                tags.iter().any(|tag| tag.opaque == opaque)
+            }
         }
     }
 }

@@ -14,9 +14,8 @@ use http::{Response, StatusCode};
 
 use super::body::{Body, Multipart};
 use super::cors::{Cors, Permission};
-use super::decide::{Content, Outcome, Selected};
+use super::decide::{Content, Outcome, Selected, State};
 use super::denied::{denied, document_of};
-use super::encoding::Coding;
 use super::range;
 use super::tracker::Tracker;
 use crate::asset::{AssetKind, AssetRef};
@@ -70,7 +69,7 @@ impl Respond {
 
     /// The header fields of 200 and 206 that all answers with this state of an asset have, at whatever time from `now` on.
     pub(super) fn lasting(mut self, asset: AssetRef, meta: &Meta, now: UnixSeconds) -> HeaderMap {
-        self.representation(asset, Coding::Identity, meta, now);
+        self.representation(asset, meta.etag.clone(), meta.last_modified, now);
         self.headers
     }
 
@@ -92,17 +91,17 @@ impl Respond {
             Outcome::AtHand { selected, held, part, bytes } => {
                 self.at_hand(&selected, &held, part, bytes, now)
             }
-            Outcome::Whole { selected, meta, content } => {
-                (StatusCode::OK, self.whole(&selected, &meta, content, now))
+            Outcome::Whole { selected, state, content } => {
+                (StatusCode::OK, self.whole(&selected, &state, content, now))
             }
             Outcome::Part { selected, object } => {
-                self.success(&selected, &object.meta, now);
+                self.success(&selected, &object.meta.etag, object.meta.last_modified, now);
                 self.headers.insert(CONTENT_RANGE, content_range(&object.range, object.meta.size));
                 let body = Body::of_chunks(object.chunks, self.files.as_ref());
                 (StatusCode::PARTIAL_CONTENT, self.announced(body))
             }
             Outcome::Parts { selected, meta, first, others, store } => {
-                self.success(&selected, &meta, now);
+                self.success(&selected, &meta.etag, meta.last_modified, now);
                 let boundary = new_boundary();
                 let media_type = format!("multipart/byteranges; boundary={boundary}");
                 insert(&mut self.headers, CONTENT_TYPE, media_type);
@@ -136,7 +135,7 @@ impl Respond {
         bytes: Option<HeldBytes>,
         now: UnixSeconds,
     ) -> (StatusCode, Body) {
-        self.success(selected, &held.meta, now);
+        self.success(selected, &held.meta.etag, held.meta.last_modified, now);
         let (status, range) = match part {
             None => (StatusCode::OK, 0..held.meta.size),
             Some(range) => {
@@ -153,14 +152,15 @@ impl Respond {
         (status, body)
     }
 
-    fn whole(&mut self, selected: &Selected, meta: &Meta, content: Content, now: UnixSeconds) -> Body {
-        self.success(selected, meta, now);
+    fn whole(&mut self, selected: &Selected, state: &State, content: Content, now: UnixSeconds) -> Body {
+        self.success(selected, &state.etag, state.last_modified, now);
         if let Some(coding) = selected.coding.name() {
             self.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
         let (length, body) = match content {
-            Content::Unopened => (Some(meta.size), Body::none()),
-            Content::Stored(chunks) => (Some(meta.size), Body::of_chunks(chunks, self.files.as_ref())),
+            Content::Unopened => (state.size, Body::none()),
+            Content::Stored(chunks) => (state.size, Body::of_chunks(chunks, self.files.as_ref())),
+            Content::Endless(pieces) => (None, Body::of_unknown_length(pieces)),
             Content::Compressed(bytes) => (Some(bytes.len() as u64), Body::from(bytes)),
             Content::Compressing(pieces) => (None, Body::of_unknown_length(pieces)),
         };
@@ -175,22 +175,23 @@ impl Respond {
     }
 
     /// The header fields of 200 and 206. What differs from answer to answer stands behind what does not.
-    fn success(&mut self, selected: &Selected, meta: &Meta, now: UnixSeconds) {
-        self.representation(selected.grant.asset(), selected.coding, meta, now);
+    fn success(&mut self, selected: &Selected, etag: &str, modified: UnixSeconds, now: UnixSeconds) {
+        self.representation(selected.grant.asset(), selected.coding.etag(etag), modified, now);
         self.freshness(selected, now);
     }
 
-    fn representation(&mut self, asset: AssetRef, coding: Coding, meta: &Meta, now: UnixSeconds) {
+    fn representation(&mut self, asset: AssetRef, etag: String, modified: UnixSeconds, now: UnixSeconds) {
         self.headers.insert(CONTENT_TYPE, HeaderValue::from_static(asset.kind.media_type()));
         insert(&mut self.headers, CONTENT_DISPOSITION, asset.disposition());
         self.headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        self.validators(asset.kind, coding.etag(&meta.etag), Some(meta.last_modified), now);
+        self.validators(asset.kind, etag, Some(modified), now);
     }
 
     /// The header fields that 200, 206 and 304 have in common (RFC 9110 §15.4.5), with those of [`Self::freshness`].
     fn validators(&mut self, kind: AssetKind, etag: String, modified: Option<UnixSeconds>, now: UnixSeconds) {
         insert(&mut self.headers, ETAG, etag);
-        if let Some(modified) = modified {
+        // A store that does not know says 1970.
+        if let Some(modified) = modified.filter(|modified| *modified > UnixSeconds(0)) {
             // Never later than the answer itself (RFC 9110 §8.8.2.1).
             let date = httpdate::fmt_http_date(modified.min(now).to_system_time());
             insert(&mut self.headers, LAST_MODIFIED, date);
@@ -330,7 +331,10 @@ pub(super) fn refused(
 /// 503 where waiting may help, 502 where somebody must act.
 fn status_of(error: &StoreError) -> StatusCode {
     match error {
-        StoreError::Refused(_) | StoreError::Misplaced(_) | StoreError::Broken(_) => StatusCode::BAD_GATEWAY,
+        StoreError::Refused(_)
+        | StoreError::Misplaced(_)
+        | StoreError::Withheld(_)
+        | StoreError::Broken(_) => StatusCode::BAD_GATEWAY,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
@@ -347,7 +351,10 @@ fn store_failed(error: &StoreError) -> Problem {
             status,
             "storage_error",
             "Storage error",
-            "The storage behind this link does not work as it should. The link stays good: try again later.",
+            &format!(
+                "The storage behind this link does not work as it should: {}. The link stays good: try again later.",
+                error.for_strangers()
+            ),
         );
     }
     Problem::new(
@@ -362,7 +369,8 @@ fn store_failed(error: &StoreError) -> Problem {
 fn size_of(outcome: &Outcome) -> Option<u64> {
     match outcome {
         Outcome::AtHand { held, .. } => Some(held.meta.size),
-        Outcome::Whole { meta, .. } | Outcome::Parts { meta, .. } => Some(meta.size),
+        Outcome::Whole { state, .. } => state.size,
+        Outcome::Parts { meta, .. } => Some(meta.size),
         Outcome::Part { object, .. } => Some(object.meta.size),
         Outcome::Unsatisfiable { size } => Some(*size),
         _ => None,
@@ -384,6 +392,7 @@ fn word_for(outcome: &Outcome) -> &'static str {
             "timed_out" => "store_timed_out",
             "refused" => "store_refused",
             "misplaced" => "store_misplaced",
+            "withheld" => "store_withheld",
             "broken" => "store_broken",
             "down" => "store_down",
             "changed" => "store_changed",

@@ -268,7 +268,8 @@ fn mint(
 async fn look_for(sender: &Sender, link: Option<&SignedUrl>) -> Option<StoreError> {
     let look = sender.0.services.store.head(link?.grant());
     match tokio::time::timeout(LOOK, look).await {
-        Ok(found) => found.err(),
+        // What has to be opened for its size is there.
+        Ok(found) => found.err().filter(|error| !matches!(error, StoreError::SizeUnknown)),
         Err(_) => Some(StoreError::TimedOut { waited: LOOK, for_what: "an answer" }),
     }
 }

@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::chunks::{Pieces, reopen};
 use super::source::Source;
+use super::validator::Validator;
 use super::{Span, StoreError};
 use crate::tasks::{self, Task};
 use crate::telemetry::metrics::StoreOperation;
@@ -38,14 +39,14 @@ pub(super) fn first_segment(span: Span, at_once: usize) -> Option<Range<u64>> {
 pub(super) fn rest(
     source: &Arc<Source>,
     path: &Path,
-    etag: &str,
+    version: &Validator,
     range: Range<u64>,
 ) -> impl Stream<Item = Result<Bytes, StoreError>> + Send + use<> {
-    let at_once = source.patience.read_ahead;
-    let (source, path, etag) = (Arc::clone(source), path.clone(), Arc::<str>::from(etag));
+    let at_once = source.timeouts.read_ahead;
+    let (source, path, version) = (Arc::clone(source), path.clone(), Arc::new(version.clone()));
     // Tasks of their own: a stream would only move while it is polled, and this one is polled one segment at a time.
     let mut to_come = segments(range).map(move |segment| {
-        let fetch = fetch(Arc::clone(&source), path.clone(), Arc::clone(&etag), segment);
+        let fetch = fetch(Arc::clone(&source), path.clone(), Arc::clone(&version), segment);
         AbortOnDropHandle::new(tasks::spawn(Task::Prefetch, trace::within(trace::current(), fetch)))
     });
     let under_way: VecDeque<_> = to_come.by_ref().take(at_once).collect();
@@ -72,17 +73,17 @@ fn segments(range: Range<u64>) -> impl Iterator<Item = Range<u64>> + Send {
 async fn fetch(
     source: Arc<Source>,
     path: Path,
-    etag: Arc<str>,
+    version: Arc<Validator>,
     segment: Range<u64>,
 ) -> Result<Vec<Bytes>, StoreError> {
     let mut left = segment.end - segment.start;
-    let mut arriving = reopen(&source, StoreOperation::Ahead, &path, &etag, segment).await?;
+    let mut arriving = reopen(&source, StoreOperation::Ahead, &path, &version, segment).await?;
     let mut arrived = Vec::new();
     while left > 0 {
-        let piece = next(&mut arriving, source.patience.stall).await?;
+        let piece = next(&mut arriving, source.timeouts.stall).await?;
         left = left
             .checked_sub(piece.len() as u64)
-            .ok_or(StoreError::broken("the store sent more than the announced length"))?;
+            .ok_or(StoreError::broken("it sent more than the announced length"))?;
         arrived.push(piece);
     }
     Ok(arrived)
@@ -91,7 +92,7 @@ async fn fetch(
 async fn next(arriving: &mut Pieces, waited: Duration) -> Result<Bytes, StoreError> {
     let piece = tokio::time::timeout(waited, arriving.next()).await;
     let piece = piece.map_err(|_| StoreError::TimedOut { waited, for_what: "more bytes" })?;
-    piece.unwrap_or(Err(StoreError::broken("the store ended the object before its announced length")))
+    piece.unwrap_or(Err(StoreError::broken("it ended the object before its announced length")))
 }
 
 #[cfg(test)]

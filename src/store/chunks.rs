@@ -12,19 +12,22 @@ use futures_util::{FutureExt, Stream, StreamExt, stream};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult, GetResultPayload};
 
-use super::ahead;
+use super::StoreError;
+use super::answer::Unframed;
 use super::file::{self, FileSlice};
 use super::pipe::Pipe;
 use super::plain_http::Tap;
 use super::source::Source;
-use super::{Meta, StoreError};
+use super::validator::Validator;
+use super::{ahead, answer};
 use crate::telemetry::metrics::StoreOperation;
 
 /// The first pause before a body is taken up again; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>;
+/// Bytes, piece by piece, or what went wrong.
+pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>;
 
 /// How much has to be left of a body for a pipe to be worth its trouble, in bytes.
 const LONG: u64 = 64 * 1024;
@@ -55,7 +58,7 @@ impl Passed {
 pub struct Chunks {
     source: Arc<Source>,
     path: Path,
-    etag: String,
+    version: Option<Validator>,
     first: Option<Bytes>,
     rest: Rest,
     /// The position of the next byte of `rest`, and the one behind the last.
@@ -85,26 +88,34 @@ impl Chunks {
         result: GetResult,
         wanted: Range<u64>,
     ) -> Result<Self, StoreError> {
-        let etag = Meta::from(&result.meta).etag;
+        let version = Validator::of(&result);
         let (at, end) = (wanted.start, wanted.end);
         let begun = result.range.end;
         let mut rest = Rest::of(result);
-        if begun < end {
-            let follows = ahead::rest(&source, &path, &etag, begun..end);
+        if begun < end
+            && let Some(version) = &version
+        {
+            let follows = ahead::rest(&source, &path, version, begun..end);
             rest = Rest::Stream(Box::pin(rest.into_pieces().chain(follows)), None);
         }
-        let mut chunks = Self { source, path, etag, first: None, rest, at, end, setback: None };
+        let mut chunks = Self { source, path, version, first: None, rest, at, end, setback: None };
         if at < end {
             chunks.first = chunks.first_chunk().await?;
         }
         Ok(chunks)
     }
 
+    /// Bytes that are here already.
+    pub(super) fn of_bytes(source: Arc<Source>, path: Path, bytes: Bytes) -> Self {
+        let first = Some(bytes).filter(|bytes| !bytes.is_empty());
+        Self { source, path, version: None, first, rest: Rest::nothing(), at: 0, end: 0, setback: None }
+    }
+
     /// The first chunk, resumptions included, has the deadline of the first byte: the client has no answer yet. A long
     /// file may be sent without being read, so the kernel's having its beginning is enough.
     async fn first_chunk(&mut self) -> Result<Option<Bytes>, StoreError> {
         let started = Instant::now();
-        let waited = self.source.patience.first_byte;
+        let waited = self.source.timeouts.first_byte;
         let first = async {
             match &self.rest {
                 Rest::File(slice) if slice.owed() > file::CHUNK => {
@@ -155,7 +166,7 @@ impl Chunks {
     fn arrived(&mut self, bytes: usize) {
         self.at += bytes as u64;
         self.setback = None;
-        self.source.gate.succeeded();
+        self.source.breaker.succeeded();
     }
 
     /// The file that these are bytes of, if none of them was read: whoever can send a file need not read it. Nothing is
@@ -188,7 +199,7 @@ impl Chunks {
 
     /// What comes next, in a pipe where it can be, for whoever has no need to read it; `None` at the end.
     pub async fn pass(&mut self) -> Option<Result<Passed, StoreError>> {
-        let waited = self.source.patience.stall;
+        let waited = self.source.timeouts.stall;
         while self.can_be_piped() {
             let Some((tap, pipe)) = self.rest.through_pipe() else { break };
             let filled = match &self.first {
@@ -240,14 +251,14 @@ impl Chunks {
     }
 
     async fn next_piece(&mut self) -> Result<Bytes, StoreError> {
-        let waited = self.source.patience.stall;
+        let waited = self.source.timeouts.stall;
         loop {
             let Some(piece) = in_time(waited, self.rest.next()).await? else {
-                return Err(StoreError::broken("the store ended the object before its announced length"));
+                return Err(StoreError::broken("it ended the object before its announced length"));
             };
             let piece = piece?;
             if piece.len() as u64 > self.end - self.at {
-                return Err(StoreError::broken("the store sent more than the announced length"));
+                return Err(StoreError::broken("it sent more than the announced length"));
             }
             if !piece.is_empty() {
                 return Ok(piece);
@@ -258,7 +269,9 @@ impl Chunks {
     /// Opens the rest of the same object anew. Tries and time count from the last byte that arrived, so a slow
     /// download of an hour has as much of both as a fast one.
     async fn resume(&mut self, error: StoreError) -> Result<(), StoreError> {
-        let patience = self.source.patience;
+        let patience = self.source.timeouts;
+        // Nothing would tell whether what follows belongs to what was sent.
+        let Some(version) = self.version.clone() else { return Err(error) };
         let mut error = error;
         loop {
             let setback = self.setback.get_or_insert_with(|| Setback { since: Instant::now(), tries: 0 });
@@ -268,14 +281,14 @@ impl Chunks {
             }
             let pause = pause_before(setback.tries).min(left);
             // Waiting for a store that is down is not trying.
-            if self.source.gate.is_open() {
+            if self.source.breaker.is_closed() {
                 setback.tries += 1;
             }
             tokio::time::sleep(pause).await;
-            let _ = tokio::time::timeout(left.saturating_sub(pause), self.source.gate.opened()).await;
+            let _ = tokio::time::timeout(left.saturating_sub(pause), self.source.breaker.closed()).await;
             let wanted = self.at..self.end;
             let reopened =
-                open_again(&self.source, StoreOperation::Resume, &self.path, &self.etag, wanted).await;
+                open_again(&self.source, StoreOperation::Resume, &self.path, &version, wanted).await;
             match reopened {
                 Ok(rest) => {
                     self.rest = rest;
@@ -290,7 +303,7 @@ impl Chunks {
 }
 
 /// What arrives in time. The deadline runs only while this is polled: a slow reader never sets it off.
-async fn in_time<T>(waited: Duration, arriving: impl Future<Output = T>) -> Result<T, StoreError> {
+pub(super) async fn in_time<T>(waited: Duration, arriving: impl Future<Output = T>) -> Result<T, StoreError> {
     let arrived = tokio::time::timeout(waited, arriving).await;
     arrived.map_err(|_| StoreError::TimedOut { waited, for_what: "more bytes" })
 }
@@ -301,19 +314,23 @@ async fn open_again(
     source: &Arc<Source>,
     operation: StoreOperation,
     path: &Path,
-    etag: &str,
+    version: &Validator,
     wanted: Range<u64>,
 ) -> Result<Rest, StoreError> {
-    let options = GetOptions::new().with_range(Some(GetRange::Bounded(wanted.clone())));
+    let range = Some(GetRange::Bounded(wanted.clone()));
+    let options = GetOptions::new().with_range(range).with_extensions(answer::for_object());
     let result = match source.request(operation, path, options).await {
         Err(StoreError::NotFound) => return Err(StoreError::Changed),
         other => other?,
     };
-    if Meta::from(&result.meta).etag != etag {
+    if result.extensions.get::<Unframed>().is_some() {
+        return Err(StoreError::broken("it no longer says how long the object is"));
+    }
+    if Validator::of(&result).as_ref() != Some(version) {
         return Err(StoreError::Changed);
     }
     if result.range != wanted {
-        return Err(StoreError::broken("the store answered with another range than was asked for"));
+        return Err(StoreError::broken("it answered with another range than was asked for"));
     }
     Ok(Rest::of(result))
 }
@@ -323,10 +340,10 @@ pub(super) async fn reopen(
     source: &Arc<Source>,
     operation: StoreOperation,
     path: &Path,
-    etag: &str,
+    version: &Validator,
     wanted: Range<u64>,
 ) -> Result<Pieces, StoreError> {
-    Ok(open_again(source, operation, path, etag, wanted).await?.into_pieces())
+    Ok(open_again(source, operation, path, version, wanted).await?.into_pieces())
 }
 
 /// Twice as long each time, and not in step with other downloads.

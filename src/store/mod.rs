@@ -2,27 +2,34 @@
 //!
 //! Nothing below takes a path from outside: the object's place comes from the grant.
 
+mod advice;
 mod ahead;
+mod answer;
 mod buffers;
+mod cause;
 mod changes;
 mod chunks;
+mod circuit_breaker;
 mod config;
+mod decode;
 mod error;
 mod file;
-mod gate;
 mod held;
 mod local;
 mod open;
+mod opening;
 mod pipe;
 mod plain_http;
 mod sample;
 mod source;
 mod traced;
+mod validator;
 mod warm;
 
-pub use chunks::{Chunks, Passed};
+pub use cause::Cause;
+pub use chunks::{Chunks, Passed, Pieces};
 pub use config::{CloudVariables, Config};
-pub use error::{Cause, StoreError};
+pub use error::StoreError;
 pub use file::FileSlice;
 pub use held::{Held, HeldBytes, held_at_most};
 pub use open::{OpenError, StoreUrl, unknown_variables};
@@ -33,7 +40,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
+use object_store::{GetRange, ObjectMeta, ObjectStore};
 use std::time::Instant;
 use uuid::Uuid;
 
@@ -42,6 +49,7 @@ use crate::clock::UnixSeconds;
 use crate::signed_url::Grant;
 use crate::telemetry::metrics::{Metrics, StoreOperation};
 use held::HeldFiles;
+use opening::{Opening, is_plain};
 use source::Source;
 
 /// What is known of an object without its bytes.
@@ -49,22 +57,26 @@ use source::Source;
 pub struct Meta {
     /// Its length in bytes.
     pub size: u64,
-    /// Its strong entity tag, quotes included (RFC 9110 §8.8.3).
+    /// Its entity tag, quotes included (RFC 9110 §8.8.3): strong, if the store tells versions apart by any tag.
     pub etag: String,
-    /// When it was last changed.
+    /// When it was last changed; 1970 begins where nobody knows.
     pub last_modified: UnixSeconds,
+}
+
+impl Meta {
+    /// Whether the store gives nothing that tells the object's versions apart.
+    #[must_use]
+    pub fn has_no_tag(&self) -> bool {
+        self.etag.starts_with("W/")
+    }
 }
 
 impl From<&ObjectMeta> for Meta {
     fn from(meta: &ObjectMeta) -> Self {
         let seconds = u64::try_from(meta.last_modified.timestamp()).unwrap_or_default();
-        let etag = meta.e_tag.as_deref().and_then(strong_etag);
-        Self {
-            size: meta.size,
-            // A store without strong tags: size and time tell versions apart as well as anything it offers.
-            etag: etag.unwrap_or_else(|| format!("\"{:x}-{seconds:x}\"", meta.size)),
-            last_modified: UnixSeconds(seconds),
-        }
+        let etag = answer::tag_of(meta.e_tag.as_deref().unwrap_or_default());
+        let etag = strong_etag(etag).unwrap_or_else(|| made_etag(etag, meta.size, seconds));
+        Self { size: meta.size, etag, last_modified: UnixSeconds(seconds) }
     }
 }
 
@@ -73,6 +85,15 @@ fn strong_etag(tag: &str) -> Option<String> {
     let bare = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag);
     let allowed = |b: u8| b == 0x21 || (0x23..=0x7e).contains(&b);
     (!tag.starts_with("W/") && !bare.is_empty() && bare.bytes().all(allowed)).then(|| format!("\"{bare}\""))
+}
+
+/// A tag of everything that the store says of a version. Without any tag of the store's it is weak: an object that is
+/// replaced within a second by another of its size keeps it.
+fn made_etag(tag: &str, size: u64, seconds: u64) -> String {
+    if tag.is_empty() {
+        return format!("W/\"{size:x}-{seconds:x}\"");
+    }
+    format!("\"{}-{size:x}-{seconds:x}\"", hex::encode(tag))
 }
 
 /// Which bytes of an object are wanted.
@@ -135,6 +156,60 @@ pub struct Object {
     pub chunks: Chunks,
 }
 
+/// An object whose size is not known: its end tells, and is far away. There are no ranges of it.
+pub struct Unsized {
+    /// Its entity tag, as in [`Meta`].
+    pub etag: String,
+    /// When it was last changed, as in [`Meta`].
+    pub last_modified: UnixSeconds,
+    /// All of its bytes; an error, if they are not all.
+    pub pieces: Pieces,
+}
+
+impl std::fmt::Debug for Unsized {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unsized").field("etag", &self.etag).finish_non_exhaustive()
+    }
+}
+
+/// An object that was opened.
+#[derive(Debug)]
+pub enum Opened {
+    /// The wanted bytes of it.
+    Sized(Object),
+    /// All of it, whatever part was asked for.
+    Unsized(Unsized),
+}
+
+impl Opened {
+    /// The object's entity tag.
+    #[must_use]
+    pub fn etag(&self) -> &str {
+        match self {
+            Self::Sized(object) => &object.meta.etag,
+            Self::Unsized(object) => &object.etag,
+        }
+    }
+
+    /// Its length in bytes, if that is known.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        match self {
+            Self::Sized(object) => Some(object.meta.size),
+            Self::Unsized(_) => None,
+        }
+    }
+
+    /// When it was last changed.
+    #[must_use]
+    pub fn last_modified(&self) -> UnixSeconds {
+        match self {
+            Self::Sized(object) => object.meta.last_modified,
+            Self::Unsized(object) => object.last_modified,
+        }
+    }
+}
+
 /// The object storage behind the gateway. Clones share one client.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -169,7 +244,8 @@ impl Store {
     /// `glimpse` was taken since it was asked for.
     #[must_use]
     pub fn at_hand(&self, grant: &Grant, now: Instant, glimpse: Option<u64>) -> Option<Arc<Held>> {
-        let held = self.held.as_ref().filter(|_| grant.asset().id != SAMPLE && self.source.gate.is_open())?;
+        let held =
+            self.held.as_ref().filter(|_| grant.asset().id != SAMPLE && self.source.breaker.is_closed())?;
         let (found, waited) = held.get(grant.asset(), now.into(), glimpse)?;
         self.source.metrics.store_answered(StoreOperation::Get, waited, None);
         Some(found)
@@ -184,9 +260,12 @@ impl Store {
     /// Asks for metadata alone.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; [`StoreError::SizeUnknown`] if the object has to be opened to know its size.
     pub async fn head(&self, grant: &Grant) -> Result<Meta, StoreError> {
         let result = self.source_of(grant.asset()).head(&path_of(grant.asset())).await?;
+        if !is_plain(&result)? {
+            return Err(StoreError::SizeUnknown);
+        }
         Ok(Meta::from(&result.meta))
     }
 
@@ -195,44 +274,16 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; [`StoreError::Unsatisfiable`] carries the metadata, for a span that has no bytes.
-    pub async fn get(&self, grant: &Grant, span: Span, version: Version<'_>) -> Result<Object, StoreError> {
-        let path = path_of(grant.asset());
-        let source = self.source_of(grant.asset());
-        let ahead = ahead::first_segment(span, source.patience.read_ahead);
-        let asked =
-            ahead.as_ref().map_or(span.as_get_range(), |first| Some(GetRange::Bounded(first.clone())));
-        let mut options = GetOptions::new().with_range(asked);
-        match version {
-            Version::Any => {}
-            // Compared below instead: some stores ignore If-Match, and a tag that was made here matches nothing there.
-            Version::Same(_) => {}
-            Version::Other(etag) => options = options.with_if_none_match(Some(etag)),
-        }
-        let result = match source.request(StoreOperation::Get, &path, options).await {
-            Ok(result) => result,
-            // The crate reports 416 as a nameless error, and Azure refuses suffix ranges: the size decides.
-            Err(error) if (span != Span::Whole || ahead.is_some()) && error.may_be_the_range() => {
-                let meta = self.head(grant).await?;
-                let Some(range) = span.within(meta.size) else { return Err(StoreError::Unsatisfiable(meta)) };
-                let bounded = Some(GetRange::Bounded(range)).filter(|_| span != Span::Whole);
-                let options = GetOptions::new().with_range(bounded);
-                source.request(StoreOperation::Get, &path, options).await?
-            }
-            Err(error) => return Err(error),
-        };
-        let meta = Meta::from(&result.meta);
-        let range = result.range.clone();
-        if matches!(version, Version::Same(etag) if etag != meta.etag) {
-            return Err(StoreError::Changed);
-        }
-        // Some stores answer an empty suffix with no bytes instead of refusing it.
-        let Some(wanted) = span.within(meta.size) else { return Err(StoreError::Unsatisfiable(meta)) };
-        let begun = ahead.map_or(wanted.end, |first| first.end.min(wanted.end));
-        if range != wanted && range != (wanted.start..begun) {
-            return Err(StoreError::broken("the store answered with another range than was asked for"));
-        }
-        let chunks = Chunks::start(Arc::clone(source), path, result, wanted.clone()).await?;
-        Ok(Object { meta, range: wanted, chunks })
+    pub async fn get(&self, grant: &Grant, span: Span, version: Version<'_>) -> Result<Opened, StoreError> {
+        let (source, path) = (self.source_of(grant.asset()), path_of(grant.asset()));
+        Opening { source, path, version }.open(span).await
+    }
+
+    /// How far the store's clock was ahead of this machine's when it last answered something else than an object, in words,
+    /// if that matters.
+    #[must_use]
+    pub fn clocks_differ(&self) -> Option<String> {
+        self.source.clocks_differ()
     }
 
     /// Whether the store answers at all and lets us read.
@@ -254,6 +305,8 @@ impl Store {
             let path = path_of(AssetRef { kind, id: call });
             let there = match self.source.head(&path).await {
                 Ok(_) => true,
+                // What cannot be read may still be deleted.
+                Err(StoreError::Withheld(_)) => true,
                 Err(StoreError::NotFound) => false,
                 Err(error) => return Err(error),
             };
@@ -300,5 +353,22 @@ mod tests {
         for other in ["W/\"abc\"", "", "\"\"", "a\"b", "a b", "a\r\nb", "é"] {
             assert_eq!(strong_etag(other), None, "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_made_tag_changes_with_everything_that_the_store_says() {
+        let tags = [
+            ("W/\"a\"", 1, 1),
+            ("W/\"b\"", 1, 1),
+            ("W/\"a\"", 2, 1),
+            ("W/\"a\"", 1, 2),
+            ("", 1, 1),
+            ("", 2, 1),
+        ];
+        let made: std::collections::HashSet<_> =
+            tags.iter().map(|(tag, size, seconds)| made_etag(tag, *size, *seconds)).collect();
+        assert_eq!(made.len(), tags.len());
+        assert!(made_etag("W/\"a\"", 1, 1).starts_with('"'), "a weak tag tells versions apart");
+        assert!(made_etag("", 1, 1).starts_with("W/"), "size and second do not");
     }
 }

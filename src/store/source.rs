@@ -1,14 +1,16 @@
-//! One request to the object store: with its deadline, through the gate, counted.
+//! One request to the object store: with its deadline, through the circuit breaker, counted.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use object_store::path::Path;
 use object_store::{GetOptions, GetResult, ObjectStore, ObjectStoreExt};
 
-use super::gate::Gate;
+use super::answer::{self, Refusal, Unframed};
+use super::cause::{self, CLOCKS_DIFFER};
+use super::circuit_breaker::CircuitBreaker;
 use super::{Config, StoreError};
 use crate::tasks::{self, Task};
 use crate::telemetry::metrics::{Metrics, StoreOperation};
@@ -19,7 +21,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the store may take, and how often it may fail a body; a slow client never counts.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct Timeouts {
     pub(super) first_byte: Duration,
     pub(super) stall: Duration,
     pub(super) resume_tries: u32,
@@ -27,7 +29,7 @@ pub(super) struct Patience {
     pub(super) read_ahead: usize,
 }
 
-impl From<&Config> for Patience {
+impl From<&Config> for Timeouts {
     fn from(config: &Config) -> Self {
         Self {
             first_byte: config.first_byte_timeout,
@@ -43,45 +45,55 @@ impl From<&Config> for Patience {
 /// The object store with everything that is asked of it in one place.
 pub(super) struct Source {
     objects: Arc<dyn ObjectStore>,
-    pub(super) gate: Gate,
-    pub(super) patience: Patience,
+    pub(super) breaker: CircuitBreaker,
+    pub(super) timeouts: Timeouts,
     pub(super) metrics: Metrics,
     /// Whether the bucket was seen: an object was found in it, or a GET was told that it has no such object.
     bucket_seen: AtomicBool,
+    /// By how many seconds the store's clock was ahead of ours when it last answered without an object.
+    clock_ahead: AtomicI64,
+}
+
+fn is_framed(head: &GetResult) -> bool {
+    head.extensions.get::<Unframed>().is_none()
 }
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The store's own Display has its URL in it, which is for nobody's eyes.
         f.debug_struct("Source")
-            .field("gate", &self.gate)
-            .field("patience", &self.patience)
+            .field("breaker", &self.breaker)
+            .field("timeouts", &self.timeouts)
             .finish_non_exhaustive()
     }
 }
 
 impl Source {
     pub(super) fn new(objects: Arc<dyn ObjectStore>, config: &Config, metrics: Metrics) -> Self {
-        let patience = Patience::from(config);
-        Self { objects, gate: Gate::new(), patience, metrics, bucket_seen: AtomicBool::new(false) }
+        let timeouts = Timeouts::from(config);
+        let (breaker, bucket_seen) = (CircuitBreaker::new(), AtomicBool::new(false));
+        Self { objects, breaker, timeouts, metrics, bucket_seen, clock_ahead: AtomicI64::new(0) }
     }
 
     /// Asks for metadata alone. An answer to HEAD has no body, and only a body tells a missing bucket from a missing
-    /// object: until the bucket was seen, a GET has to agree that the object is absent.
+    /// object: until the bucket was seen, a GET has to agree that the object is absent. A GET, whose body is not read,
+    /// also has the last word where the store refuses HEAD or leaves something out.
     pub(super) async fn head(self: &Arc<Self>, path: &Path) -> Result<GetResult, StoreError> {
-        let options = GetOptions::new().with_head(true);
-        match self.request(StoreOperation::Head, path, options).await {
-            Err(StoreError::NotFound) if !self.bucket_seen.load(Ordering::Relaxed) => {
-                self.request(StoreOperation::Get, path, GetOptions::new()).await
+        let options = || GetOptions::new().with_extensions(answer::for_object());
+        match self.request(StoreOperation::Head, path, options().with_head(true)).await {
+            Err(StoreError::NotFound) if self.bucket_seen.load(Ordering::Relaxed) => {
+                Err(StoreError::NotFound)
             }
-            other => other,
+            Err(error) if error.is_ill() || matches!(error, StoreError::Down) => Err(error),
+            Ok(result) if is_framed(&result) => Ok(result),
+            _ => self.request(StoreOperation::Get, path, options()).await,
         }
     }
 
     /// Deletes an object. One that is not there is as good as deleted.
     pub(super) async fn delete(&self, path: &Path) -> Result<(), StoreError> {
         let started = Instant::now();
-        let waited = self.patience.first_byte;
+        let waited = self.timeouts.first_byte;
         let deleted = match tokio::time::timeout(waited, self.objects.delete(path)).await {
             Ok(Ok(()) | Err(object_store::Error::NotFound { .. })) => Ok(()),
             Ok(Err(error)) => Err(StoreError::from(error)),
@@ -99,7 +111,7 @@ impl Source {
         path: &Path,
         options: GetOptions,
     ) -> Result<GetResult, StoreError> {
-        if !self.gate.is_open() {
+        if !self.breaker.is_closed() {
             return Err(StoreError::Down);
         }
         let result = self.ask(operation, path, options).await;
@@ -107,19 +119,42 @@ impl Source {
             Err(error) if error.is_ill() => self.failed(),
             // A head without a body proves nothing yet: the body's first bytes will.
             Ok(_) if matches!(operation, StoreOperation::Get | StoreOperation::Resume) => {}
-            _ => self.gate.succeeded(),
+            _ => self.breaker.succeeded(),
         }
         result
     }
 
-    /// Notes a failure; the one too many closes the gate and starts the probing.
+    /// Notes a failure; the one too many has the store probed.
     pub(super) fn failed(self: &Arc<Self>) {
-        if self.gate.failed() {
-            self.metrics.store_is_up(false);
-            let source = Arc::downgrade(self);
-            tasks::supervise(Task::StoreProbe, source, |source| Box::pin(probe_until_well(source)));
-            tracing::error!(
-                "the store fails again and again; requests are answered 503 until a probe succeeds"
+        if self.breaker.failed() {
+            let probing = Probing(Arc::downgrade(self));
+            tasks::spawn(Task::StoreProbe, probe_until_well(probing));
+        }
+    }
+
+    fn store_is_up(&self, up: bool) {
+        self.metrics.store_is_up(up);
+        if up {
+            self.breaker.close();
+        } else {
+            self.breaker.open();
+        }
+    }
+
+    /// How far the clocks differ, in words, if that matters.
+    pub(super) fn clocks_differ(&self) -> Option<String> {
+        let ahead = self.clock_ahead.load(Ordering::Relaxed);
+        (ahead.unsigned_abs() >= CLOCKS_DIFFER).then(|| cause::clocks(ahead))
+    }
+
+    /// Compares the clocks, if the store has told the time, and says so when they begin to differ.
+    fn compare_clocks(&self, error: &object_store::Error) {
+        let Some(ahead) = answer::find::<Refusal>(error).and_then(|refusal| refusal.ahead) else { return };
+        let differed = self.clocks_differ().is_some();
+        self.clock_ahead.store(ahead, Ordering::Relaxed);
+        if let Some(words) = self.clocks_differ().filter(|_| !differed) {
+            tracing::warn!(
+                "{words}: set it, and keep it by NTP, or the store refuses us and links end at the wrong time"
             );
         }
     }
@@ -128,7 +163,8 @@ impl Source {
     /// only its answer's body tells a missing bucket from a missing object.
     pub(super) async fn probe(&self) -> Result<(), StoreError> {
         let nobodys = Path::from("recordings/00000000-0000-0000-0000-000000000000.mp3");
-        match self.ask(StoreOperation::Probe, &nobodys, GetOptions::new()).await {
+        let options = GetOptions::new().with_extensions(answer::for_object());
+        match self.ask(StoreOperation::Probe, &nobodys, options).await {
             Ok(_) | Err(StoreError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
@@ -144,11 +180,14 @@ impl Source {
         let for_body = !options.head;
         let span = StoreSpan::begin(operation);
         let asked = span.around(self.objects.get_opts(path, options));
-        let answer = tokio::time::timeout(self.patience.first_byte, asked).await;
+        let answer = tokio::time::timeout(self.timeouts.first_byte, asked).await;
         let result = match answer {
             Ok(Ok(result)) => Ok(result),
-            Ok(Err(error)) => Err(StoreError::from(error)),
-            Err(_) => Err(StoreError::TimedOut { waited: self.patience.first_byte, for_what: "an answer" }),
+            Ok(Err(error)) => {
+                self.compare_clocks(&error);
+                Err(StoreError::from(error))
+            }
+            Err(_) => Err(StoreError::TimedOut { waited: self.timeouts.first_byte, for_what: "an answer" }),
         };
         if result.is_ok() || (for_body && matches!(result, Err(StoreError::NotFound))) {
             self.bucket_seen.store(true, Ordering::Relaxed);
@@ -160,20 +199,45 @@ impl Source {
     }
 }
 
-/// One probe at a time until the store is well, or gone with the program.
-async fn probe_until_well(source: &Weak<Source>) {
+/// The task that probes the store. Whatever becomes of it, requests pass when it is gone.
+struct Probing(Weak<Source>);
+
+impl Drop for Probing {
+    fn drop(&mut self) {
+        if let Some(source) = self.0.upgrade() {
+            source.store_is_up(true);
+        }
+    }
+}
+
+/// One probe at a time until the store is well, or gone with the program. If the first finds it well, the failures were
+/// those of single objects.
+async fn probe_until_well(probing: Probing) {
+    let mut down = false;
     loop {
-        tokio::time::sleep(PROBE_EVERY).await;
-        let Some(source) = source.upgrade() else { return };
-        match source.probe().await {
-            Err(error) if error.is_ill() => tracing::debug!(%error, "the store is still down"),
-            // Refused is an answer too: it has to reach the requests, with its reason.
-            _ => {
-                source.gate.open();
-                source.metrics.store_is_up(true);
+        let Some(source) = probing.0.upgrade() else { return };
+        // Refused is an answer too: it has to reach the requests, with its reason.
+        let ill = source.probe().await.err().filter(StoreError::is_ill);
+        match (&ill, down) {
+            (Some(error), false) => {
+                source.store_is_up(false);
+                down = true;
+                tracing::error!(
+                    %error,
+                    "the store fails again and again; requests are answered 503 until a probe succeeds"
+                );
+            }
+            (Some(error), true) => tracing::debug!(%error, "the store is still down"),
+            (None, true) => {
                 tracing::warn!("the store answers again");
                 return;
             }
+            (None, false) => tracing::debug!("single objects fail, and the store is well"),
+        }
+        drop(source);
+        tokio::time::sleep(PROBE_EVERY).await;
+        if !down {
+            return;
         }
     }
 }

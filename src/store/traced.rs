@@ -1,11 +1,12 @@
-//! Requests to the store that tell it of the trace they belong to. The field is added after signing, so it spoils no
-//! signature, and to whichever client sends the request.
+//! The client of every request to a store: it tells the store of the trace that the request belongs to, and makes of the
+//! answer what object_store understands. The field of the trace is added after signing, so it spoils no signature.
 
 use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 
+use super::answer::{self, Asked};
 use super::plain_http::PlainHttp;
 use crate::telemetry::trace;
 
@@ -33,6 +34,11 @@ struct Telling(HttpClient);
 impl HttpService for Telling {
     async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
         trace::hand_down(request.headers_mut());
-        self.0.execute(request).await
+        let asked = Asked::of(&request);
+        let answer = self.0.execute(request).await?;
+        match asked {
+            Some(asked) => answer::understood(&asked, answer).await,
+            None => Ok(answer),
+        }
     }
 }

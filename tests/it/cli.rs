@@ -5,6 +5,7 @@ mod audit;
 mod demo;
 mod doctor;
 mod erase;
+mod far_stores;
 mod keys;
 mod links;
 mod logging;

@@ -18,6 +18,7 @@ mod house;
 mod http2;
 mod local_files;
 mod neighbours;
+mod odd_stores;
 mod on_the_wire;
 mod panics;
 mod posting;

@@ -164,6 +164,9 @@ async fn a_dead_bucket_costs_its_deadline_at_first_and_nothing_later() {
         assert_eq!((answer.status, answer.must("retry-after")), (503, "5"));
     }
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    while !site.metrics.render().contains("webhook_assets_store_up 0") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let (asked, started) = (bucket.requests.load(Ordering::SeqCst), Instant::now());
     for _ in 0..50 {
         assert_eq!(site.get(&site.recording(), &[]).await.status, 503);

@@ -7,6 +7,7 @@ pub mod bucket;
 pub mod client;
 pub mod collector;
 pub mod http2;
+pub mod odd_store;
 pub mod process;
 pub mod receiver;
 pub mod records;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, stream};
+use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
@@ -107,8 +108,17 @@ impl fmt::Display for Tried {
 }
 
 fn generic(what: &str) -> Error {
-    let source = format!("{what} at https://user:secret@store.example.com/bucket?X-Amz-Signature=abc");
-    Error::Generic { store: "tried", source: source.into() }
+    let text = format!("{what} at https://user:secret@store.example.com/bucket?X-Amz-Signature=abc");
+    // As the clouds' clients report what happens on the wire.
+    let source = HttpError::new(HttpErrorKind::Interrupted, std::io::Error::other(text));
+    Error::Generic { store: "tried", source: Box::new(source) }
+}
+
+fn unsatisfiable() -> Error {
+    Error::Generic {
+        store: "tried",
+        source: "Server returned non-2xx status code: 416 Range Not Satisfiable: ".into(),
+    }
 }
 
 async fn pieces(result: GetResult) -> Vec<Bytes> {
@@ -300,7 +310,7 @@ impl ObjectStore for Generated {
         };
         options.check_preconditions(&meta)?;
         let range = match &options.range {
-            Some(range) => range.as_range(self.size).map_err(|_| generic("416"))?,
+            Some(range) => range.as_range(self.size).map_err(|_| unsatisfiable())?,
             None => 0..self.size,
         };
         let payload = GetResultPayload::Stream(self.body(range.clone()));

@@ -1,0 +1,170 @@
+//! Answers that have no object: what may be said of them, and nothing else of what the store wrote.
+
+use std::error::Error;
+use std::fmt;
+
+use bytes::BytesMut;
+use http::StatusCode;
+use http::header::{DATE, HeaderMap, HeaderName};
+use http_body_util::BodyExt;
+use object_store::client::{HttpError, HttpErrorKind, HttpResponse, HttpResponseBody};
+
+use crate::clock::{Clock, SystemClock, UnixSeconds};
+
+/// How much of the answer's text is read, in bytes: codes stand at its beginning.
+const MOST_TEXT: usize = 16 * 1024;
+
+/// Where stores put the code of an answer without a body.
+const CODES: [HeaderName; 3] = [
+    HeaderName::from_static("x-ms-error-code"),
+    HeaderName::from_static("x-minio-error-code"),
+    HeaderName::from_static("x-amz-error-code"),
+];
+const REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");
+
+/// The store answered something else than an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::store) struct Refusal {
+    pub(in crate::store) status: StatusCode,
+    /// S3's, Azure's or GCS' code for it.
+    pub(in crate::store) code: Option<String>,
+    /// In which region the bucket is.
+    pub(in crate::store) region: Option<String>,
+    /// How many seconds the store's clock is ahead of ours.
+    pub(in crate::store) ahead: Option<i64>,
+    /// Whether asking again may help.
+    passing: bool,
+}
+
+impl Refusal {
+    /// Reads an answer as far as something may be said of it.
+    pub(super) async fn read(head: bool, answer: HttpResponse) -> Self {
+        let (parts, body) = answer.into_parts();
+        let text = if head { String::new() } else { beginning_of(body).await };
+        let (status, fields) = (parts.status, parts.headers);
+        let named = CODES.iter().filter_map(|name| fields.get(name)?.to_str().ok()).find_map(code);
+        // A store that knows no HEAD will not learn it.
+        let unknown_method = head && status == StatusCode::NOT_IMPLEMENTED;
+        Self {
+            status,
+            code: named.or_else(|| code(between(&text, "<Code>", "</Code>")?)),
+            region: region_in(&fields, &text),
+            ahead: ahead(&fields),
+            passing: is_passing(status.as_u16()) && !unknown_method,
+        }
+    }
+
+    /// The range that was asked for lies outside what the store has.
+    pub(super) fn of_the_range() -> Self {
+        let status = StatusCode::RANGE_NOT_SATISFIABLE;
+        Self { status, code: None, region: None, ahead: None, passing: false }
+    }
+
+    /// Whether it speaks against the store's health: it is about the store and its state, not about what was asked for.
+    pub(in crate::store) fn is_passing(&self) -> bool {
+        self.passing
+    }
+}
+
+/// Whether a status speaks against the health of who answers so.
+pub(in crate::store) fn is_passing(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..=599)
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it answered {}", self.status.as_u16())?;
+        self.code.as_ref().map_or(Ok(()), |code| write!(f, " {code}"))
+    }
+}
+
+impl Error for Refusal {}
+
+impl From<Refusal> for HttpError {
+    fn from(refusal: Refusal) -> Self {
+        // The kinds that object_store asks again for, and does not.
+        let kind = if refusal.passing { HttpErrorKind::Interrupted } else { HttpErrorKind::Unknown };
+        Self::new(kind, refusal)
+    }
+}
+
+/// An answer that contradicts itself, or HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) struct Oddity(pub(in crate::store) &'static str);
+
+impl fmt::Display for Oddity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Error for Oddity {}
+
+impl From<Oddity> for HttpError {
+    fn from(oddity: Oddity) -> Self {
+        Self::new(HttpErrorKind::Unknown, oddity)
+    }
+}
+
+async fn beginning_of(mut body: HttpResponseBody) -> String {
+    let mut text = BytesMut::new();
+    // What breaks here is no news: the status is known.
+    while text.len() < MOST_TEXT
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        text.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// The text between two marks.
+pub(in crate::store) fn between<'t>(text: &'t str, open: &str, close: &str) -> Option<&'t str> {
+    Some(text.split_once(open)?.1.split_once(close)?.0.trim())
+}
+
+/// A code as stores write them, `KMS.DisabledException` say; anything else is not repeated.
+pub(in crate::store) fn code(word: &str) -> Option<String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    let is_code = word.len() <= 64 && word.starts_with(|c: char| c.is_ascii_alphabetic());
+    (is_code && word.bytes().all(is_plain)).then(|| word.to_owned())
+}
+
+/// The bucket's region, if it looks like one: `eu-central-1`.
+fn region_in(fields: &HeaderMap, text: &str) -> Option<String> {
+    let said = fields.get(REGION).and_then(|region| region.to_str().ok());
+    let region = said.or_else(|| between(text, "<Region>", "</Region>"))?;
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_region = region.len() <= 32 && region.contains('-') && region.bytes().all(is_plain);
+    is_region.then(|| region.to_owned())
+}
+
+fn ahead(fields: &HeaderMap) -> Option<i64> {
+    let date = httpdate::parse_http_date(fields.get(DATE)?.to_str().ok()?).ok()?;
+    let (theirs, ours) = (UnixSeconds::from_system_time(date).0, SystemClock.now().0);
+    i64::try_from(theirs).ok()?.checked_sub(i64::try_from(ours).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_a_short_word_that_may_have_dots() {
+        for good in ["NoSuchKey", "KMS.DisabledException", "BlobArchived", "a-b_c.d9"] {
+            assert_eq!(code(good).as_deref(), Some(good));
+        }
+        for bad in ["", "https://evil/?a", "two words", "9x", "é", "<x>", &"x".repeat(65)] {
+            assert_eq!(code(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_region_is_repeated_only_if_it_looks_like_one() {
+        let fields = HeaderMap::new();
+        let region = |text: &str| region_in(&fields, &format!("<Error><Region>{text}</Region></Error>"));
+        assert_eq!(region("eu-central-1").as_deref(), Some("eu-central-1"));
+        for bad in ["", "AKIA-EXAMPLE", "http://x-y", "eu", "a b-c"] {
+            assert_eq!(region(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Why a request to the store failed, in words that may be logged, and what to do about it.
+
+use std::error::Error;
+use std::fmt;
+
+use object_store::client::{HttpError, HttpErrorKind};
+
+use super::advice::{Blame, WRONG_REGION, advice_of, known_code, listed, speaks_of_the_region};
+use super::answer::{self, Refusal};
+
+/// From how many seconds on the clocks' difference is worth a word. S3 takes a quarter of an hour, Azure too; links are
+/// given 5 min.
+pub(super) const CLOCKS_DIFFER: u64 = 300;
+
+/// What is known of a failure, in words that may be logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    what: String,
+    advice: Option<String>,
+    status: Option<u16>,
+    code: Option<String>,
+    range: RangeFault,
+    ill: bool,
+}
+
+/// Whether it was the range that the store did not like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RangeFault {
+    Yes,
+    /// The failure has no name: the object's size has to decide.
+    Perhaps,
+    No,
+}
+
+impl Cause {
+    pub(super) fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut text = String::new();
+        let mut kind = None;
+        let mut io = None;
+        let mut next = Some(error);
+        while let Some(error) = next {
+            text.push_str(&error.to_string());
+            text.push('\n');
+            kind = kind.or_else(|| error.downcast_ref::<HttpError>().map(HttpError::kind));
+            io = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind).or(io);
+            next = error.source();
+        }
+        Self::read(&text, kind, io)
+    }
+
+    /// What object_store says in its own words: of requests for something else than an object, and of no answer at all.
+    fn read(text: &str, kind: Option<HttpErrorKind>, io: Option<std::io::ErrorKind>) -> Self {
+        let status = status_in(text);
+        let code = answer::between(text, "<Code>", "</Code>").and_then(answer::code);
+        let code = code.or_else(|| known_code(text).map(str::to_owned));
+        let redirected = text.contains("redirect without LOCATION");
+        let range = match (status, kind) {
+            (Some(416), _) => RangeFault::Yes,
+            (None, None) if text.contains("Wanted range") => RangeFault::Yes,
+            (None, None) => RangeFault::Perhaps,
+            _ => RangeFault::No,
+        };
+        let lacking = lacks_credentials(&text.to_ascii_lowercase());
+        let (what, advice) = match (status, &code) {
+            _ if lacking => (
+                "there are no credentials, and this machine's metadata service gives none".into(),
+                Some("set the cloud's credential variables, or give the machine an identity".to_owned()),
+            ),
+            _ if redirected => ("it answered a redirect".into(), Some(WRONG_REGION.to_owned())),
+            (None, None) => without_answer(text, kind, io),
+            (status, code) => {
+                (answered(status, code.as_deref()), advice_of(code.as_deref()).map(str::to_owned))
+            }
+        };
+        let ill = match status {
+            Some(status) => answer::is_passing(status),
+            None => kind.is_some() || io.is_some(),
+        };
+        Self { what, advice, status: status.filter(|_| !lacking), code, range, ill }
+    }
+
+    /// What an answer to a request for an object says.
+    pub(super) fn of_refusal(refusal: &Refusal) -> Self {
+        let (status, code) = (refusal.status.as_u16(), refusal.code.as_deref());
+        let known = advice_of(code).or_else(|| refusal.status.is_redirection().then_some(WRONG_REGION));
+        let advice = match (known, &refusal.region, refusal.ahead) {
+            (_, _, Some(ahead))
+                if refusal.status.is_client_error()
+                    && ahead.unsigned_abs() >= CLOCKS_DIFFER
+                    && status != 404 =>
+            {
+                Some(format!("{}: set it, and keep it by NTP", clocks(ahead)))
+            }
+            (_, Some(region), _) if speaks_of_the_region(code, status) => {
+                Some(format!("the bucket is in the region {region}: correct AWS_REGION or the endpoint"))
+            }
+            (known, _, _) => known.map(str::to_owned),
+        };
+        let range = if status == 416 { RangeFault::Yes } else { RangeFault::No };
+        let ill = refusal.is_passing();
+        let (status, code) = (Some(status), refusal.code.clone());
+        Self { what: refusal.to_string(), advice, status, code, range, ill }
+    }
+
+    /// The same, of a range that is not supported.
+    pub(super) fn about_the_range(self) -> Self {
+        Self { range: RangeFault::Yes, ill: false, ..self }
+    }
+
+    pub(super) fn may_be_the_range(&self) -> bool {
+        self.range != RangeFault::No
+    }
+
+    /// Whether it speaks against the store's health.
+    pub(super) fn is_ill(&self) -> bool {
+        self.ill && self.range != RangeFault::Yes
+    }
+
+    /// What somebody has to look at.
+    pub(super) fn blame(&self) -> Blame {
+        let named = listed(self.code.as_deref()).map(|(_, blame, _)| *blame);
+        match (self.status, named) {
+            (None, Some(blame)) => blame,
+            (None, None) => Blame::Store,
+            _ if self.ill => Blame::Store,
+            (Some(404), Some(Blame::Place)) => Blame::Place,
+            (Some(404), _) => Blame::Nothing,
+            (_, Some(blame)) => blame,
+            (Some(401 | 403 | 407), None) => Blame::Settings,
+            (Some(300..=399), None) => Blame::Place,
+            (Some(_), None) => Blame::Object,
+        }
+    }
+
+    /// What the holder of a link may know.
+    pub(super) fn for_strangers(&self) -> String {
+        match (self.status, &self.code) {
+            (Some(status), Some(code)) if listed(Some(code)).is_some() => {
+                format!("it answered {status} {code}")
+            }
+            (Some(status), _) => format!("it answered {status}"),
+            (None, _) => "it does not answer".to_owned(),
+        }
+    }
+}
+
+/// How far the store's clock is ahead of ours, as what is wrong with ours.
+pub(super) fn clocks(ahead: i64) -> String {
+    let seconds = ahead.unsigned_abs();
+    let seconds = if seconds >= 120 { seconds / 60 * 60 } else { seconds };
+    let difference = humantime::format_duration(std::time::Duration::from_secs(seconds));
+    let side = if ahead > 0 { "behind" } else { "ahead of" };
+    format!("this machine's clock is {difference} {side} the store's")
+}
+
+fn answered(status: Option<u16>, code: Option<&str>) -> String {
+    let words = [status.map(|status| status.to_string()), code.map(str::to_owned)];
+    format!("it answered {}", words.into_iter().flatten().collect::<Vec<_>>().join(" "))
+}
+
+/// What the client's builder dislikes about credentials, in its own words (some show a value), and in ours.
+const UNUSABLE: [(&str, &str, &str); 8] = [
+    ("account must be specified", "there is no account name", "set AZURE_STORAGE_ACCOUNT_NAME"),
+    ("invalid access key", "the account key is not base64", "copy it whole into AZURE_STORAGE_ACCOUNT_KEY"),
+    ("parsing an sas key", "the SAS token cannot be read", "copy it whole into AZURE_STORAGE_SAS_TOKEN"),
+    ("in sas query pair", "the SAS token cannot be read", "copy it whole into AZURE_STORAGE_SAS_TOKEN"),
+    ("missing accesskeyid", "there is a secret without its access key", "set AWS_ACCESS_KEY_ID"),
+    ("missing secretaccesskey", "there is an access key without its secret", "set AWS_SECRET_ACCESS_KEY"),
+    (
+        "unable to open service account file",
+        "the service account's file cannot be read",
+        "correct its path, or let this user read it",
+    ),
+    (
+        "unable to decode service account file",
+        "the service account is not the JSON that Google hands out",
+        "download its key anew",
+    ),
+];
+
+/// A client that has no credentials asks the machine for some; what that answers says nothing about the store.
+fn lacks_credentials(lower: &str) -> bool {
+    ["169.254.169.254", "metadata.google.internal", "fd00:ec2::254"].iter().any(|host| lower.contains(host))
+}
+
+/// A failure that the store did not even answer.
+fn without_answer(
+    text: &str,
+    kind: Option<HttpErrorKind>,
+    io: Option<std::io::ErrorKind>,
+) -> (String, Option<String>) {
+    let lower = text.to_ascii_lowercase();
+    if let Some((_, what, advice)) = UNUSABLE.iter().find(|(theirs, _, _)| lower.contains(theirs)) {
+        return ((*what).into(), Some((*advice).to_owned()));
+    }
+    if lower.contains("certificate") {
+        return (
+            "its certificate is not trusted".into(),
+            Some("name the authority's certificate in store.ca_file".to_owned()),
+        );
+    }
+    if lower.contains("dns error") || lower.contains("failed to lookup") {
+        return (
+            "its name cannot be resolved".into(),
+            Some("correct the endpoint, or the resolver".to_owned()),
+        );
+    }
+    let io = io.map(|io| format!(" ({io})")).unwrap_or_default();
+    match kind {
+        Some(HttpErrorKind::Connect) => (
+            format!("it cannot be connected to{io}"),
+            Some("is it running, and the endpoint right?".to_owned()),
+        ),
+        Some(HttpErrorKind::Timeout) => ("it timed out".into(), None),
+        Some(HttpErrorKind::Interrupted) => (format!("the connection broke{io}"), None),
+        Some(HttpErrorKind::Decode) => ("its answer cannot be read".into(), None),
+        Some(_) => (format!("the request failed{io}"), None),
+        None if io.is_empty() => ("it gave no reason that may be shown".into(), None),
+        None => (format!("input or output failed{io}"), None),
+    }
+}
+
+/// The status in object_store's sentence; the type itself is private to that crate.
+fn status_in(text: &str) -> Option<u16> {
+    let after = text.split("status code: ").nth(1).or_else(|| text.split("HTTP status ").nth(1))?;
+    after.get(..3)?.parse().ok().filter(|status| (300..600).contains(status))
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        self.advice.as_ref().map_or(Ok(()), |advice| write!(f, "; {advice}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_says_what_to_do_and_shows_no_address() {
+        let text = "Generic S3 error: Error performing GET https://user:secret@s3.example.com/b/k?X-Amz-Signature=1 in 1s \
+                    - Server returned non-2xx status code: 403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code>\
+                    <AWSAccessKeyId>AKIAEXAMPLE</AWSAccessKeyId></Error>";
+        let cause = Cause::read(text, None, None).to_string();
+        assert_eq!(
+            cause,
+            "it answered 403 SignatureDoesNotMatch; the secret does not belong to the access key: \
+             correct AWS_SECRET_ACCESS_KEY"
+        );
+        let refused = Cause::read(
+            "error trying to connect",
+            Some(HttpErrorKind::Connect),
+            Some(std::io::ErrorKind::ConnectionRefused),
+        );
+        assert_eq!(
+            refused.to_string(),
+            "it cannot be connected to (connection refused); is it running, and the endpoint right?"
+        );
+    }
+
+    #[test]
+    fn without_credentials_the_machines_answer_is_not_taken_for_the_stores() {
+        let text = "Error performing PUT http://169.254.169.254/latest/api/token - Server returned non-2xx status code: \
+                    403 Forbidden";
+        let cause = Cause::read(text, None, None).to_string();
+        assert!(cause.starts_with("there are no credentials, "), "{cause}");
+    }
+
+    #[test]
+    fn a_strange_code_is_not_repeated() {
+        let cause = Cause::read("status code: 500 x <Code>https://evil/?a</Code>", None, None);
+        assert_eq!(cause.to_string(), "it answered 500");
+    }
+
+    #[test]
+    fn the_clocks_are_compared_in_words() {
+        assert_eq!(clocks(605), "this machine's clock is 10m behind the store's");
+        assert_eq!(clocks(-90), "this machine's clock is 1m 30s ahead of the store's");
+    }
+
+    #[test]
+    fn only_transport_deadlines_5xx_429_and_408_speak_against_the_store() {
+        for status in 300..600_u16 {
+            let cause = Cause::read(&format!("status code: {status} x"), None, None);
+            assert_eq!(cause.is_ill(), matches!(status, 408 | 429 | 500..), "{status}");
+        }
+        assert!(!Cause::read("something that nobody knows", None, None).is_ill());
+        assert!(Cause::read("x", Some(HttpErrorKind::Interrupted), None).is_ill());
+    }
+}

@@ -1,0 +1,299 @@
+//! A store on a socket that answers as a test says, over plain HTTP (the gateway's own client) and over TLS
+//! (object_store's).
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+
+use super::tls::Pair;
+use super::{Plan, Site, sample_store};
+
+/// A request to the store.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub method: String,
+    /// With the bucket and the prefix before the object.
+    pub path: String,
+    head: String,
+}
+
+impl Asked {
+    fn read(head: String) -> Self {
+        let mut words = head.split(' ');
+        let (method, path) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
+        Self { method, path, head }
+    }
+
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+
+    pub fn is_head(&self) -> bool {
+        self.method == "HEAD"
+    }
+
+    /// How long the whole head is.
+    pub fn length(&self) -> usize {
+        self.head.len()
+    }
+
+    /// Whether it is a probe, which asks for an object that nobody has.
+    pub fn is_probe(&self) -> bool {
+        self.path.contains("00000000-0000-0000-0000-000000000000")
+    }
+
+    /// The range that is asked for, of an object of this size.
+    pub fn range(&self, size: usize) -> Option<Range<usize>> {
+        let (first, last) = self.field("range")?.strip_prefix("bytes=")?.split_once('-')?;
+        if first.is_empty() {
+            return Some(size - last.parse::<usize>().unwrap().min(size)..size);
+        }
+        let last = last.parse::<usize>().map_or(size, |last| (last + 1).min(size));
+        Some(first.parse().unwrap()..last)
+    }
+}
+
+/// What the store sends.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    bytes: Vec<u8>,
+    close: bool,
+    hang: bool,
+}
+
+impl Reply {
+    /// A status line and these fields, and nothing behind them.
+    pub fn head(status: u16, fields: &[(&str, &str)]) -> Self {
+        let mut head = format!("HTTP/1.1 {status} As Told\r\n");
+        fields.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+        Self { bytes: (head + "\r\n").into_bytes(), close: false, hang: false }
+    }
+
+    /// With a body and its length; HEAD gets the length alone.
+    pub fn whole(asked: &Asked, status: u16, fields: &[(&str, &str)], body: &[u8]) -> Self {
+        let length = body.len().to_string();
+        let mut reply = Self::head(status, &[fields, &[("Content-Length", &length)]].concat());
+        if !asked.is_head() {
+            reply.bytes.extend(body);
+        }
+        reply
+    }
+
+    /// With a body in chunks.
+    pub fn chunked(asked: &Asked, status: u16, fields: &[(&str, &str)], body: &[u8]) -> Self {
+        let mut reply = Self::head(status, &[fields, &[("Transfer-Encoding", "chunked")]].concat());
+        if !asked.is_head() {
+            for chunk in body.chunks(10_000) {
+                reply.bytes.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
+                reply.bytes.extend(chunk);
+                reply.bytes.extend(b"\r\n");
+            }
+            reply.bytes.extend(b"0\r\n\r\n");
+        }
+        reply
+    }
+
+    /// An error as S3 writes it.
+    pub fn error(asked: &Asked, status: u16, code: &str) -> Self {
+        let text = format!(
+            "<Error><Code>{code}</Code><Message>see http://secret.example/?sig=hunter2</Message>\
+             <Resource>/bucket/prefix</Resource></Error>"
+        );
+        Self::whole(asked, status, &[("Content-Type", "application/xml")], text.as_bytes())
+    }
+
+    /// The same, and the connection is closed behind it.
+    pub fn and_close(mut self) -> Self {
+        self.close = true;
+        self
+    }
+
+    /// The same, but the last bytes are missing, and the connection is closed.
+    pub fn cut_by(mut self, bytes: usize) -> Self {
+        self.bytes.truncate(self.bytes.len() - bytes);
+        self.and_close()
+    }
+
+    /// No answer.
+    pub fn none() -> Self {
+        Self { bytes: Vec::new(), close: false, hang: true }
+    }
+}
+
+/// An object as a good store would hand it out, but for the fields that it has.
+pub fn served(asked: &Asked, fields: &[(&str, &str)], object: &[u8]) -> Reply {
+    match asked.range(object.len()) {
+        None => Reply::whole(asked, 200, fields, object),
+        Some(range) if range.is_empty() => {
+            let size = format!("bytes */{}", object.len());
+            Reply::whole(asked, 416, &[("Content-Range", &size)], b"")
+        }
+        Some(range) => {
+            let said = format!("bytes {}-{}/{}", range.start, range.end - 1, object.len());
+            let fields = [fields, &[("Content-Range", &said)]].concat();
+            Reply::whole(asked, 206, &fields, &object[range])
+        }
+    }
+}
+
+/// The fields of a usual object.
+pub const USUAL: [(&str, &str); 2] = [("ETag", "\"v1\""), ("Last-Modified", "Mon, 23 Nov 2026 09:00:00 GMT")];
+
+/// How the gateway speaks with the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Plain,
+    Tls,
+}
+
+pub const WAYS: [Way; 2] = [Way::Plain, Way::Tls];
+
+/// The store.
+pub struct OddStore {
+    pub address: SocketAddr,
+    way: Way,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    folder: tempfile::TempDir,
+}
+
+type Answering = dyn Fn(&Asked) -> Reply + Send + Sync;
+
+impl OddStore {
+    /// A store that answers so. Whoever probes it is told that there is no such object.
+    pub async fn answering(way: Way, answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, asked) = (listener.local_addr().unwrap(), Arc::default());
+        let (pair, folder) = (Pair::fresh(), tempfile::tempdir().unwrap());
+        pair.write(folder.path());
+        let tls = (way == Way::Tls).then(|| acceptor(&pair));
+        let (answer, seen): (Arc<Answering>, Arc<Mutex<Vec<Asked>>>) = (Arc::new(answer), Arc::clone(&asked));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (answer, seen, tls) = (Arc::clone(&answer), Arc::clone(&seen), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => speak(stream, &*answer, &seen).await,
+                        Some(tls) => {
+                            let Ok(stream) = tls.accept(stream).await else { return };
+                            speak(stream, &*answer, &seen).await;
+                        }
+                    }
+                });
+            }
+        });
+        Self { address, way, asked, folder }
+    }
+
+    /// What it was asked, probes left out.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().iter().filter(|asked| !asked.is_probe()).cloned().collect()
+    }
+
+    /// A plan for a site on it, with everything that is waited for waited for long.
+    pub async fn plan(&self) -> Plan {
+        let mut plan = Plan::on(sample_store().await);
+        plan.store.url = "s3://bucket/prefix".parse().unwrap();
+        let scheme = if self.way == Way::Tls { "https" } else { "http" };
+        plan.store.options = [
+            ("endpoint", format!("{scheme}://localhost:{}", self.address.port())),
+            ("allow_http", (self.way == Way::Plain).to_string()),
+            ("region", "eu".into()),
+            ("access_key_id", "AKIAEXAMPLE".into()),
+            ("secret_access_key", "nobody-may-see-this".into()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec();
+        plan.store.ca_file = Some(self.folder.path().join("cert.pem")).filter(|_| self.way == Way::Tls);
+        plan.store.first_byte_timeout = Duration::from_secs(10);
+        plan.store.stall_timeout = Duration::from_secs(10);
+        plan.store.resume_tries = 4;
+        plan
+    }
+
+    /// A site that does not wait for long for what never comes.
+    pub async fn impatient_site(&self) -> Site {
+        let mut plan = self.plan().await;
+        plan.store.first_byte_timeout = Duration::from_secs(2);
+        plan.store.stall_timeout = Duration::from_secs(2);
+        plan.store.resume_tries = 1;
+        plan.start().await
+    }
+
+    pub async fn site(&self) -> Site {
+        self.plan().await.start().await
+    }
+
+    /// The variables of a program that uses it.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        let scheme = if self.way == Way::Tls { "https" } else { "http" };
+        let mut variables = vec![
+            ("WEBHOOK_ASSETS_STORE", "s3://bucket/prefix".to_owned()),
+            ("AWS_ENDPOINT_URL", format!("{scheme}://localhost:{}", self.address.port())),
+            ("AWS_ALLOW_HTTP", (self.way == Way::Plain).to_string()),
+            ("AWS_REGION", "eu-central-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "nobody-may-see-this".to_owned()),
+        ];
+        if self.way == Way::Tls {
+            let path = self.folder.path().join("cert.pem");
+            variables.push(("WEBHOOK_ASSETS_STORE_CA_FILE", path.display().to_string()));
+        }
+        variables
+    }
+}
+
+fn acceptor(pair: &Pair) -> TlsAcceptor {
+    let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![pair.der().clone()], key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+async fn speak(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    answer: &Answering,
+    seen: &Mutex<Vec<Asked>>,
+) {
+    while let Some(head) = read_head(&mut stream).await {
+        let asked = Asked::read(head);
+        seen.lock().unwrap().push(asked.clone());
+        let reply = if asked.is_probe() { probed(&asked, answer) } else { answer(&asked) };
+        if reply.hang {
+            return std::future::pending().await;
+        }
+        let sent = stream.write_all(&reply.bytes).await.is_ok() && stream.flush().await.is_ok();
+        if !sent || reply.close {
+            let _ = stream.shutdown().await;
+            return;
+        }
+    }
+}
+
+/// The answer to a probe: that of the test, unless it is an object.
+fn probed(asked: &Asked, answer: &Answering) -> Reply {
+    let reply = answer(asked);
+    let is_object = reply.bytes.starts_with(b"HTTP/1.1 20");
+    if is_object { Reply::error(asked, 404, "NoSuchKey") } else { reply }
+}
+
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    String::from_utf8(head).ok()
+}
