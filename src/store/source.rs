@@ -85,7 +85,8 @@ impl Source {
                 Err(StoreError::NotFound)
             }
             Err(error) if error.is_ill() || matches!(error, StoreError::Down) => Err(error),
-            Ok(result) if is_framed(&result) => Ok(result),
+            // Some say 0 because an answer to HEAD has no body.
+            Ok(result) if is_framed(&result) && result.meta.size > 0 => Ok(result),
             _ => self.request(StoreOperation::Get, path, options()).await,
         }
     }

@@ -109,20 +109,29 @@ fn without_length(
     Ok(said(asked, answer, &wanted, size))
 }
 
-/// The length that is said, if one is.
+/// The length that is said, if one is; it may be said more than once, if it stays the same (RFC 9110 §8.6).
 fn length_of(fields: &HeaderMap) -> Result<Option<u64>, Oddity> {
-    let mut said = fields.get_all(CONTENT_LENGTH).iter();
-    let Some(length) = said.next() else { return Ok(None) };
-    let digits = length.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    match digits.and_then(|digits| digits.parse().ok()) {
-        Some(length) if said.all(|other| other == digits.unwrap_or_default()) => Ok(Some(length)),
-        _ => Err(Oddity("its Content-Length cannot be read")),
+    let mut said = None;
+    for line in fields.get_all(CONTENT_LENGTH) {
+        for digits in line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            let length = number(digits).filter(|length| said.is_none_or(|said| said == *length));
+            said = Some(length.ok_or(Oddity("its Content-Length cannot be read"))?);
+        }
     }
+    Ok(said)
+}
+
+/// A number of digits alone: a sign in front of it would be read as one, too.
+fn number(digits: &[u8]) -> Option<u64> {
+    let digits =
+        std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+    digits.parse().ok()
 }
 
 /// The entity tag in characters that object_store takes, and what else tells this version from others.
 fn tag(asked: &Asked, fields: &HeaderMap, size: u64, date: &HeaderValue) -> Option<HeaderValue> {
     let tag = fields.get(ETAG).map(|tag| tag.as_bytes().trim_ascii()).unwrap_or_default();
+    let tag = if matches!(tag, b"\"\"" | b"W/\"\"") { b"" } else { tag };
     let plain =
         std::str::from_utf8(tag).ok().filter(|tag| tag.bytes().all(|byte| matches!(byte, b' '..=b'~')));
     Some(written(match plain {

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use http::StatusCode;
@@ -13,6 +14,9 @@ use crate::clock::{Clock, SystemClock, UnixSeconds};
 
 /// How much of the answer's text is read, in bytes: codes stand at its beginning.
 const MOST_TEXT: usize = 16 * 1024;
+
+/// For how long it is waited for.
+const TEXT_WITHIN: Duration = Duration::from_secs(1);
 
 /// Where stores put the code of an answer without a body.
 const CODES: [HeaderName; 3] = [
@@ -106,14 +110,17 @@ impl From<Oddity> for HttpError {
     }
 }
 
+/// The text, as far as it comes at once: what breaks or stalls here is no news, because the status is known.
 async fn beginning_of(mut body: HttpResponseBody) -> String {
     let mut text = BytesMut::new();
-    // What breaks here is no news: the status is known.
-    while text.len() < MOST_TEXT
-        && let Some(Ok(frame)) = body.frame().await
-    {
-        text.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-    }
+    let reading = async {
+        while text.len() < MOST_TEXT
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            text.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        }
+    };
+    let _ = tokio::time::timeout(TEXT_WITHIN, reading).await;
     String::from_utf8_lossy(&text).into_owned()
 }
 

@@ -62,6 +62,40 @@ async fn a_head_without_a_length_is_looked_up_by_get() {
     }
 }
 
+/// Some say 0, because the answer has no body.
+#[tokio::test]
+async fn a_head_that_says_0_is_looked_up_by_get() {
+    for way in WAYS {
+        let (_store, site) = on(way, |asked, object| match asked.is_head() {
+            true => Reply::head(200, &[USUAL[0], USUAL[1], ("Content-Length", "0")]),
+            false => served(asked, &USUAL, object),
+        })
+        .await;
+        assert_eq!(site.head(&site.recording(), &[]).await.must("content-length"), "300000", "{way:?}");
+        let parts = site.get(&site.recording(), &[("Range", "bytes=0-9,20-29")]).await;
+        assert_eq!(parts.status, 206, "{way:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_length_that_is_said_twice_or_not_beside_a_range_is_understood() {
+    for way in WAYS {
+        let (_store, site) = on(way, |asked, object| match asked.range(object.len()) {
+            Some(range) => {
+                let said = format!("bytes {}-{}/{}", range.start, range.end - 1, object.len());
+                Reply::chunked(asked, 206, &[USUAL[0], ("Content-Range", &said)], &object[range])
+            }
+            None => Reply::whole(asked, 200, &[USUAL[0], ("Content-Length", "300000")], object),
+        })
+        .await;
+        let answer = site.get(&site.recording(), &[]).await;
+        assert!(answer.status == 200 && answer.body == noise(LENGTH), "{way:?}");
+        let answer = site.get(&site.recording(), &[("Range", "bytes=7-100006")]).await;
+        assert_eq!((answer.status, answer.must("content-range")), (206, "bytes 7-100006/300000"), "{way:?}");
+        assert!(answer.body == noise(LENGTH)[7..100_007], "{way:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_store_that_ignores_range_is_read_from_the_beginning() {
     for way in WAYS {

@@ -133,6 +133,23 @@ async fn an_object_that_contradicts_itself_does_not_close_the_store() {
     }
 }
 
+/// The status is known, and enough.
+#[tokio::test]
+async fn an_error_whose_text_never_ends_is_an_error_all_the_same() {
+    for way in WAYS {
+        let (_store, site) = with_one(way, |_| {
+            Reply::head(403, &[("Content-Length", "1000")])
+                .and(b"<Error><Code>InvalidObjectState</Code>")
+                .and_hang()
+        })
+        .await;
+        let answer = site.get(&site.link(recording_of(BAD)), &[]).await;
+        assert_eq!((answer.status, answer.code().as_str()), (502, "storage_error"), "{way:?}");
+        assert!(String::from_utf8(answer.body).unwrap().contains("403 InvalidObjectState"));
+        the_others_are_well(&site, &format!("{way:?}")).await;
+    }
+}
+
 #[tokio::test]
 async fn a_store_that_hangs_for_one_object_serves_the_others() {
     for way in WAYS {

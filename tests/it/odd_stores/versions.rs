@@ -44,6 +44,7 @@ async fn an_object_that_is_replaced_breaks_whatever_tags_its_store_has() {
             [Some("\"a\""), None],
             [None, Some("\"b\"")],
             [Some(""), Some("")],
+            [Some("\"\""), Some("\"\"")],
             [Some("W/\"a\""), Some("\"a\"")],
             [Some("\u{e9}"), Some("\u{e8}")],
             [Some("a"), Some("b")],
@@ -55,7 +56,7 @@ async fn an_object_that_is_replaced_breaks_whatever_tags_its_store_has() {
                 let site = plan.start().await;
                 let answer = download(&site, &site.recording(), &[]).await;
                 // Without a tag nothing is read ahead: the object is asked for anew, and is one version then, too.
-                let anew = read_ahead > 1 && tags[0].is_none_or(str::is_empty);
+                let anew = read_ahead > 1 && tags[0].is_none_or(|tag| tag.trim_matches('"').is_empty());
                 assert_eq!((answer.status, answer.complete), (200, anew), "{way:?} {tags:?} {read_ahead}");
                 let of = &versions()[usize::from(anew)];
                 assert!(of.starts_with(&answer.body), "{way:?} {tags:?}: bytes of both versions");

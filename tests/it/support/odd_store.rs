@@ -124,6 +124,18 @@ impl Reply {
         self.and_close()
     }
 
+    /// The same, and these bytes behind it.
+    pub fn and(mut self, bytes: &[u8]) -> Self {
+        self.bytes.extend(bytes);
+        self
+    }
+
+    /// The same, and nothing more, on a connection that stays open.
+    pub fn and_hang(mut self) -> Self {
+        self.hang = true;
+        self
+    }
+
     /// No answer.
     pub fn none() -> Self {
         Self { bytes: Vec::new(), close: false, hang: true }
@@ -272,10 +284,10 @@ async fn speak(
         let asked = Asked::read(head);
         seen.lock().unwrap().push(asked.clone());
         let reply = if asked.is_probe() { probed(&asked, answer) } else { answer(&asked) };
+        let sent = stream.write_all(&reply.bytes).await.is_ok() && stream.flush().await.is_ok();
         if reply.hang {
             return std::future::pending().await;
         }
-        let sent = stream.write_all(&reply.bytes).await.is_ok() && stream.flush().await.is_ok();
         if !sent || reply.close {
             let _ = stream.shutdown().await;
             return;
