@@ -37,13 +37,15 @@ pub(crate) enum Task {
     Upkeep,
     LinkOpened,
     LedgerWriter,
+    LedgerOpening,
+    LedgerErasure,
     TraceExporter,
     LogWriter,
     Compression,
 }
 
 impl Task {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 24] = [
         Self::AcceptLoop,
         Self::Connection,
         Self::Http2Stream,
@@ -63,6 +65,8 @@ impl Task {
         Self::Upkeep,
         Self::LinkOpened,
         Self::LedgerWriter,
+        Self::LedgerOpening,
+        Self::LedgerErasure,
         Self::TraceExporter,
         Self::LogWriter,
         Self::Compression,
@@ -89,6 +93,8 @@ impl Task {
             Self::Upkeep => "upkeep",
             Self::LinkOpened => "link_opened",
             Self::LedgerWriter => "ledger_writer",
+            Self::LedgerOpening => "ledger_opening",
+            Self::LedgerErasure => "ledger_erasure",
             Self::TraceExporter => "trace_exporter",
             Self::LogWriter => "log_writer",
             Self::Compression => "compression",

@@ -205,7 +205,7 @@ impl Admin {
         let look = async move {
             let error = sender.ledger().probe().await.err()?;
             tracing::warn!(%error, "the webhooks' database is not usable");
-            Some(if error.may_pass() { "their database does not answer" } else { "their database refuses" })
+            Some(error.in_a_few_words())
         };
         Some(self.0.ledger_probe.find(look, "their database does not answer in time").await)
     }

@@ -11,7 +11,7 @@ use super::{EXIT_NO, EXIT_SETTING, Ended, print};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::{Config, Sources};
 use crate::keys;
-use crate::ledger::{self, Ledger, LedgerError};
+use crate::ledger::{self, Ledger};
 use crate::server::Certificate;
 use crate::signed_url::Keyring;
 use crate::store::{Store, StoreError, StoreUrl, unknown_variables};
@@ -45,6 +45,7 @@ pub(super) fn run(sources: &Sources) -> Ended {
     found.extend(check_public_url(&config).into_iter().map(|found| ("public URL", found)));
     found.extend(check_certificate(&config).into_iter().map(|found| ("TLS", found)));
     found.push(("admin", check_admin(&config)));
+    found.extend(check_files(&config).into_iter().map(|found| ("files", found)));
     found.extend(check_webhooks(&config).into_iter().map(|found| ("webhooks", found)));
     print(&report(&found))?;
     let bad = found.iter().any(|(_, found)| matches!(found, Found::Bad(_)));
@@ -190,22 +191,20 @@ fn check_admin(config: &Config) -> Found {
     }
 }
 
+/// The modes of files that are not looked at elsewhere.
+fn check_files(config: &Config) -> Vec<Found> {
+    let elsewhere =
+        |path: &Path| path == config.keys || config.tls.as_ref().is_some_and(|tls| path == tls.key);
+    let files = config.private_files().into_iter().filter(|(_, path)| !elsewhere(path));
+    let exposed = files.filter(|(_, path)| keys::is_exposed(path).unwrap_or(false));
+    exposed
+        .map(|(what, path)| Found::Odd(format!("other users may read {what}; chmod 600 {}", path.display())))
+        .collect()
+}
+
 /// The database of the webhooks, the key file of the secrets, and where events may be sent to.
 fn check_webhooks(config: &Config) -> Vec<Found> {
     let mut found = check_database(&config.ledger);
-    let key_file = match (&config.ledger.secret_key_file, config.ledger.database.path()) {
-        (Some(path), _) => Some(path.clone()),
-        (None, Some(database)) => Some(ledger::key_file_beside(database)).filter(|path| path.exists()),
-        (None, None) => None,
-    };
-    if let Some(path) = key_file
-        && keys::is_exposed(&path).unwrap_or(false)
-    {
-        found.push(Found::Odd(format!(
-            "other users may read the key of the endpoints' secrets; chmod 600 {}",
-            path.display()
-        )));
-    }
     if config.sender.allow_http {
         found.push(Found::Odd(
             "webhooks.allow_http: events, which are personal data, may go over http://, where others can read them"
@@ -240,17 +239,15 @@ fn check_database(config: &ledger::Config) -> Vec<Found> {
         Ok(runtime) => runtime,
         Err(error) => return vec![Found::Bad(error.to_string())],
     };
-    let opened = runtime.block_on(async {
-        let ledger = Ledger::open(config).await?;
-        ledger.probe().await?;
-        ledger.close().await;
-        Ok::<(), LedgerError>(())
-    });
-    if let Err(error) = opened {
+    if let Err(error) = runtime.block_on(Ledger::look(config)) {
         return vec![Found::Bad(format!("{database:?}: {error}"))];
     }
-    match database.path().map(|path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK)) {
+    let mut found = match database.path().map(|path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK)) {
         Some(Err(error)) => vec![Found::Bad(format!("{database:?} cannot be written: {error}"))],
         _ => vec![Found::Fine(format!("{database:?} answers"))],
-    }
+    };
+    found.extend(database.path().into_iter().flat_map(ledger::files_of_others).map(|(file, mode)| {
+        Found::Odd(format!("its mode is {mode:03o}, other users may use it; chmod 600 {}", file.display()))
+    }));
+    found
 }

@@ -78,13 +78,10 @@ fn run_logged(mut config: Config, sources: &Sources, only: Option<Only>, logging
     }
     open_files::fit(&mut config);
     let keyring = Keyring::read(&config.keys).map_err(Failure::setting)?;
-    if keys::is_exposed(&config.keys).unwrap_or(false) {
-        tracing::warn!(path = %config.keys.display(), "other users may read the keyring; chmod 600 it");
-    }
-    if let Some(tls) = &config.tls
-        && keys::is_exposed(&tls.key).unwrap_or(false)
-    {
-        tracing::warn!(path = %tls.key.display(), "other users may read the certificate's key; chmod 600 it");
+    for (what, path) in config.private_files() {
+        if keys::is_exposed(&path).unwrap_or(false) {
+            tracing::warn!(path = %path.display(), "other users may read {what}; chmod 600 it");
+        }
     }
     let reloaded = Some((sources.clone(), logging.clone()));
     serve(&Services::new(config, keyring, logging)?, only, reloaded, async |_| Ok(()))
@@ -166,7 +163,8 @@ impl Services {
     }
 
     /// Opens the sender's database. A gateway alone needs it only to tell which links were followed, which it can on a
-    /// database that others share. A database that does not answer now keeps nobody from their downloads.
+    /// database that others share. A database that cannot be used now keeps nobody from their downloads: it is opened as soon
+    /// as it can be.
     async fn ledger(&self, only: Option<Only>) -> Result<Option<Ledger>, Failure> {
         let config = &self.config.ledger;
         if only == Some(Only::Gateway) && config.database.path().is_some() {
@@ -177,18 +175,27 @@ impl Services {
                 "webhooks.database: {error}; set WEBHOOK_ASSETS_DATABASE, or run `serve --only gateway`"
             ))
         };
-        let ledger = Ledger::open_later(config).await.map_err(|error| refused(&error))?;
-        match ledger.prepare().await {
-            Ok(()) => {}
-            Err(error) if config.database.path().is_none() && error.may_pass() => {
-                tracing::error!(%error, "webhooks are neither accepted nor sent until the database answers");
+        let ledger = Ledger::open_later(config).map_err(|error| refused(&error))?;
+        let sends = only != Some(Only::Gateway);
+        let opened = if sends { ledger.prepare_to_send().await } else { ledger.prepare().await };
+        if let Err(error) = opened {
+            if !error.may_pass() {
+                return Err(refused(&error));
             }
-            Err(error) => return Err(refused(&error)),
-        }
-        if only != Some(Only::Gateway) {
-            ledger.become_sender().await.map_err(Failure::failed)?;
+            tracing::error!(%error, "webhooks are neither accepted nor sent until the database answers; links are served");
+            if !sends {
+                self.open_later(ledger.clone());
+            }
         }
         Ok(Some(ledger))
+    }
+
+    /// Opens the database as soon as it can be, where no sender runs that does so.
+    fn open_later(&self, ledger: Ledger) {
+        let metrics = self.metrics.clone();
+        tasks::spawn(Task::LedgerOpening, async move {
+            sender::open_until_it_works(&metrics, &ledger, false).await;
+        });
     }
 
     fn sender(&self, ledger: Ledger) -> Result<Sender, Failure> {

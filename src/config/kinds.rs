@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::LONGEST_DURATION;
 use super::reader::Setting;
 use crate::gateway::AllowedOrigins;
-use crate::ledger::DatabaseUrl;
+use crate::ledger::{DatabaseUrl, DatabaseUrlError};
 use crate::signed_url::BaseUrl;
 use crate::store::{self, StoreUrl};
 use crate::telemetry::trace::Collector;
@@ -31,10 +31,25 @@ setting_by_parsing! {
     StoreUrl => store::OpenError::TAKES;
     LogFormat => "auto, human or json";
     LogLevel => "error, warn, info or debug";
-    DatabaseUrl => DatabaseUrl::TAKES;
     Collector => Collector::TAKES;
     bool => "true or false";
     AllowedOrigins => "\"*\" or origins such as https://app.example.com";
+}
+
+impl Setting for DatabaseUrl {
+    const TAKES: &'static str = Self::TAKES;
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn takes(text: &str) -> &'static str {
+        text.parse::<Self>().err().map_or(Self::TAKES, DatabaseUrlError::takes)
+    }
+
+    fn shown(text: &str) -> String {
+        Self::shown(text)
+    }
 }
 
 impl Setting for AllowedNetworks {

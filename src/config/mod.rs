@@ -69,6 +69,24 @@ pub struct Config {
 const MOST_ADMIN_STREAMS: u32 = 16;
 
 impl Config {
+    /// The files that nobody else should be able to read, with what they are, whether they are there or not. (The database's
+    /// own are looked after where it is opened.)
+    #[must_use]
+    pub fn private_files(&self) -> Vec<(&'static str, PathBuf)> {
+        let sealing = self.ledger.secret_key_file.clone();
+        let sealing = sealing.or_else(|| self.ledger.database.path().map(ledger::key_file_beside));
+        let audit = self.audit.as_ref().map(|audit| audit.file.clone()).filter(|path| path != Path::new("-"));
+        [
+            ("the keyring", Some(self.keys.clone())),
+            ("the certificate's key", self.tls.as_ref().map(|tls| tls.key.clone())),
+            ("the key of the endpoints' secrets", sealing),
+            ("the audit's records", audit),
+        ]
+        .into_iter()
+        .filter_map(|(what, path)| Some((what, path?)))
+        .collect()
+    }
+
     /// What connections of the admin listener may do: it stands on a private network, with a cap of its own, and
     /// nobody speaks for its clients.
     #[must_use]

@@ -24,6 +24,16 @@ pub(super) trait Setting: Sized {
     const TAKES: &'static str;
 
     fn parse(text: &str) -> Option<Self>;
+
+    /// What it takes, with what is wrong with this text if that can be said.
+    fn takes(_text: &str) -> &'static str {
+        Self::TAKES
+    }
+
+    /// A text that cannot be used, as an error may show it: without credentials.
+    fn shown(text: &str) -> String {
+        without_credentials(text)
+    }
 }
 
 /// Where a value came from.
@@ -193,7 +203,7 @@ impl Reader {
     /// A setting that has a default.
     pub(super) fn get<T: Setting>(&self, key: &'static str) -> Result<T, SettingError> {
         let text = self.given.get(key).map(|given| given.texts.join(",")).unwrap_or_default();
-        T::parse(&text).ok_or_else(|| self.refuse(key, T::TAKES))
+        T::parse(&text).ok_or_else(|| self.refuse_as(key, T::takes(&text), T::shown))
     }
 
     /// A setting that may be left empty.
@@ -209,10 +219,19 @@ impl Reader {
 
     /// The error for a value that cannot be used.
     pub(super) fn refuse(&self, key: &'static str, takes: &'static str) -> SettingError {
+        self.refuse_as(key, takes, without_credentials)
+    }
+
+    fn refuse_as(
+        &self,
+        key: &'static str,
+        takes: &'static str,
+        shown: impl Fn(&str) -> String,
+    ) -> SettingError {
         match self.given.get(key) {
             Some(given) => {
                 let quote = |text: &String| {
-                    let shown = without_credentials(text);
+                    let shown = shown(text);
                     if given.quoted { format!("{shown:?}") } else { shown }
                 };
                 let got = given.texts.iter().map(quote).collect::<Vec<_>>().join(", ");

@@ -67,10 +67,6 @@ impl NewEvent {
         let lane = if self.call_id.is_none() { Lane::Test } else { Lane::First };
         Line { workspace: self.workspace.clone(), endpoint: endpoint.to_owned(), lane }
     }
-
-    fn same_call(&self) -> Option<(&str, &str)> {
-        self.call_id.as_deref().map(|call| (self.workspace.as_str(), call))
-    }
 }
 
 /// An event that is on disk.
@@ -101,12 +97,12 @@ const INSERT_EVENTS: Statement = Statement {
     sqlite: "INSERT INTO events (id, workspace, call_id, test, content, recording, transcript, accepted_at) \
              SELECT value->>'id', value->>'workspace', value->>'call_id', value->>'test', value->>'content', \
                     value->>'recording', value->>'transcript', value->>'at' FROM json_each($1) WHERE true \
-             ON CONFLICT (workspace, call_id) DO NOTHING RETURNING id",
+             ON CONFLICT DO NOTHING RETURNING id",
     postgres: "INSERT INTO events (id, workspace, call_id, test, content, recording, transcript, accepted_at) \
                SELECT id, workspace, call_id, test, content, recording, transcript, at \
                FROM json_to_recordset($1::json) AS r(id text, workspace text, call_id text, test boolean, content text, \
                     recording text, transcript text, at bigint) \
-               ON CONFLICT (workspace, call_id) DO NOTHING RETURNING id",
+               ON CONFLICT DO NOTHING RETURNING id",
 };
 
 macro_rules! insert_deliveries {
@@ -200,15 +196,16 @@ async fn insert_deliveries(
     Ok(deliveries)
 }
 
-/// The event that was accepted under this call id, if it is the same call.
+/// The event that was accepted under this call id, if it is the same call; or this very event, if it was written before
+/// without an answer.
 async fn accepted_before(tx: &mut Tx, event: &NewEvent) -> Result<Option<Accepted>, LedgerError> {
     const EXISTING: Statement = Statement::same(
-        "SELECT id, content, recording, transcript FROM events WHERE workspace = $1 AND call_id = $2",
+        "SELECT id, content, recording, transcript FROM events WHERE id = $3 OR (workspace = $1 AND call_id = $2)",
     );
     const DELIVERIES: Statement =
         Statement::same("SELECT id, event_id FROM deliveries WHERE event_id = $1 ORDER BY position");
-    let Some((workspace, call)) = event.same_call() else { return Ok(None) };
-    let mut rows = tx.fetch::<Existing>(EXISTING, values![workspace, call]).await?;
+    let values = values![event.workspace.clone(), event.call_id.clone(), event.id.clone()];
+    let mut rows = tx.fetch::<Existing>(EXISTING, values).await?;
     let Some(existing) = rows.pop().filter(|existing| {
         existing.content == event.content
             && existing.recording == event.recording
@@ -218,5 +215,5 @@ async fn accepted_before(tx: &mut Tx, event: &NewEvent) -> Result<Option<Accepte
     };
     let deliveries = tx.fetch::<(String, String)>(DELIVERIES, values![existing.id.clone()]).await?;
     let deliveries = deliveries.into_iter().map(|(id, _)| id).collect();
-    Ok(Some(Accepted { event: existing.id, deliveries, fresh: false, lines: Vec::new() }))
+    Ok(Some(Accepted { fresh: existing.id == event.id, event: existing.id, deliveries, lines: Vec::new() }))
 }

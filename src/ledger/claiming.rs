@@ -294,7 +294,7 @@ impl Ledger {
             i64::try_from(expires).unwrap_or(i64::MAX),
             i64::try_from(largest).unwrap_or(i64::MAX),
         ];
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_to_send().await?;
         let taken = tx.fetch::<(String,)>(CLAIM, values).await?;
         let ids: Vec<String> = taken.into_iter().map(|(id,)| id).collect();
         let rows = if ids.is_empty() {
@@ -348,7 +348,7 @@ impl Ledger {
     /// [`LedgerError`] if it could not be written.
     pub async fn queue_due(&self, limit: usize, now: UnixMillis) -> Result<Vec<Line>, LedgerError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_to_send().await?;
         let rows = tx.fetch::<(String, String, i64)>(QUEUE_DUE, values![stored(now), limit]).await?;
         tx.commit().await?;
         Ok(rows.into_iter().map(line).collect())

@@ -327,6 +327,7 @@ impl Ledger {
             tx.execute(FAIL_WHAT_WAITS, values![id, stored(now), note]).await?;
         }
         tx.commit().await?;
+        self.database.forget_traces();
         Ok(removed)
     }
 

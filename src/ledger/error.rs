@@ -1,23 +1,31 @@
 //! What can go wrong with the ledger, and what to do about it.
 
 use std::fmt;
+use std::io;
+use std::path::Path;
 
 /// Why the ledger could not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LedgerError {
-    /// The database cannot be opened.
+    /// The database cannot be opened as the settings have it.
     Opening(String),
     /// The database's disk is full: nothing can be accepted until there is room.
     Full,
+    /// The database can be read and not written: a file system or a server that is read-only.
+    ReadOnly(String),
     /// The database does not answer, or the connection to it was lost; it may come back.
     Unavailable(String),
+    /// The connection or the transaction was lost in a way that a new one may not meet: worth a second try at once.
+    Interrupted(String),
+    /// The database's file is no longer the one that is open: it was replaced, moved or removed.
+    Replaced(String),
     /// The database refuses a statement: a defect of this program, or a damaged database.
     Refused(String),
     /// A secret cannot be opened with the key file in use.
     Sealed,
-    /// The key file of the secrets cannot be read or made.
+    /// The key file of the secrets cannot be read or made, or is not the one that sealed them.
     KeyFile(String),
-    /// Another process has the SQLite file.
+    /// Another process sends from the SQLite file.
     InUse(String),
 }
 
@@ -28,7 +36,9 @@ impl LedgerError {
         match self {
             Self::Opening(_) => "opening",
             Self::Full => "full",
-            Self::Unavailable(_) => "unavailable",
+            Self::ReadOnly(_) => "read_only",
+            Self::Unavailable(_) | Self::Interrupted(_) => "unavailable",
+            Self::Replaced(_) => "replaced",
             Self::Refused(_) => "refused",
             Self::Sealed => "sealed",
             Self::KeyFile(_) => "key_file",
@@ -39,21 +49,63 @@ impl LedgerError {
     /// Whether trying again later may help.
     #[must_use]
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Full | Self::Unavailable(_))
+        match self {
+            Self::Full
+            | Self::ReadOnly(_)
+            | Self::Unavailable(_)
+            | Self::Interrupted(_)
+            | Self::Replaced(_)
+            | Self::InUse(_) => true,
+            Self::Opening(_) | Self::Refused(_) | Self::Sealed | Self::KeyFile(_) => false,
+        }
     }
 
-    pub(super) fn opening(what: &str, error: sqlx::Error) -> Self {
+    /// What is wrong with the webhooks' database in a few words, without names of files or servers.
+    #[must_use]
+    pub fn in_a_few_words(&self) -> &'static str {
+        match self {
+            Self::Opening(_) => "their database cannot be opened",
+            Self::Full => "their database's disk is full",
+            Self::ReadOnly(_) => "their database is read-only",
+            Self::Unavailable(_) | Self::Interrupted(_) => "their database does not answer",
+            Self::Replaced(_) => "their database's file was replaced or removed",
+            Self::Refused(_) => "their database refuses",
+            Self::Sealed | Self::KeyFile(_) => "the key file of their secrets is missing or another",
+            Self::InUse(_) => "another process sends from their database",
+        }
+    }
+
+    /// An error of the driver while `what` was opened: what is refused now is refused for good.
+    pub(super) fn opening(what: &str, error: &sqlx::Error) -> Self {
+        if let Some(why) = denied(error) {
+            return Self::Opening(format!("{what} {why}"));
+        }
         match Self::from(error) {
-            Self::Unavailable(why) => Self::Unavailable(format!("{what}: {why}")),
+            Self::Unavailable(why) | Self::Interrupted(why) => Self::Unavailable(format!("{what}: {why}")),
+            Self::ReadOnly(why) => Self::ReadOnly(format!("{what}: {why}")),
             Self::Refused(why) => Self::Opening(format!("{what} cannot be opened: {why}")),
             other => other,
         }
     }
 
-    pub(super) fn migrating(error: sqlx::migrate::MigrateError) -> Self {
-        match error {
-            sqlx::migrate::MigrateError::Execute(error) => Self::opening("the tables", error),
-            error => Self::Opening(format!("its tables cannot be brought up to date: {error}")),
+    /// An error of the file system at `path`: what the setting cannot mean, or what may be repaired meanwhile.
+    pub(super) fn at_path(path: &Path, error: &io::Error) -> Self {
+        use io::ErrorKind as Kind;
+
+        let path = path.display();
+        match error.kind() {
+            Kind::StorageFull | Kind::QuotaExceeded => Self::Full,
+            Kind::ReadOnlyFilesystem => Self::ReadOnly(format!("{path}: {error}")),
+            Kind::NotFound => Self::Unavailable(format!(
+                "{path}: {error}; its folder has to exist (is its file system mounted?)"
+            )),
+            Kind::PermissionDenied => {
+                Self::Unavailable(format!("{path}: {error}; let this user write to it and to its folder"))
+            }
+            Kind::IsADirectory | Kind::NotADirectory | Kind::InvalidFilename => {
+                Self::Opening(format!("{path}: {error}; it has to be the path of a file"))
+            }
+            _ => Self::Unavailable(format!("{path}: {error}")),
         }
     }
 }
@@ -63,7 +115,15 @@ impl fmt::Display for LedgerError {
         match self {
             Self::Opening(why) => write!(f, "the database: {why}"),
             Self::Full => f.write_str("the database's disk is full; make room on it"),
-            Self::Unavailable(why) => write!(f, "the database does not answer: {why}"),
+            Self::ReadOnly(why) => write!(f, "the database is read-only: {why}"),
+            Self::Unavailable(why) | Self::Interrupted(why) => {
+                write!(f, "the database does not answer: {why}")
+            }
+            Self::Replaced(path) => write!(
+                f,
+                "the database file {path} was replaced, moved or removed while it was open: nothing new is accepted until \
+                 it is put back, or this program is started again on the file that is to be used"
+            ),
             Self::Refused(why) => write!(f, "the database refuses: {why}"),
             Self::Sealed => f.write_str(
                 "an endpoint's secret does not open with the key file in use; is it the one that sealed it?",
@@ -80,45 +140,105 @@ impl std::error::Error for LedgerError {}
 
 impl From<sqlx::Error> for LedgerError {
     fn from(error: sqlx::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&sqlx::Error> for LedgerError {
+    fn from(error: &sqlx::Error) -> Self {
         use sqlx::Error;
-        let text = one_line(&error);
-        match &error {
+
+        let text = one_line(error);
+        match error {
             Error::Database(database) => {
                 let code = database.code().unwrap_or_default();
-                match code.as_ref() {
-                    // SQLITE_FULL; PostgreSQL's disk_full.
-                    "13" | "53100" => Self::Full,
-                    // SQLITE_IOERR in its forms: what a file-size limit or a broken disk looks like.
-                    code if is_sqlite_io(code) => Self::Unavailable(text),
-                    // SQLITE_BUSY, SQLITE_LOCKED, SQLITE_CANTOPEN; class 08: connection; 57P0x: shutting down; 53: resources;
-                    // 40: serialization and deadlock; 25006: the server has become a read-only standby.
-                    "5" | "6" | "14" | "261" | "517" | "25006" => Self::Unavailable(text),
-                    code if code.starts_with("08")
-                        || code.starts_with("57P")
-                        || code.starts_with("53")
-                        || code.starts_with("40") =>
-                    {
-                        Self::Unavailable(text)
-                    }
-                    _ => Self::Refused(text),
+                match code.parse::<u32>() {
+                    Ok(number) if code.len() < 5 => of_sqlite(number, text),
+                    _ => of_postgres(&code, text),
                 }
             }
-            Error::Io(_)
-            | Error::Tls(_)
-            | Error::Protocol(_)
-            | Error::PoolTimedOut
-            | Error::PoolClosed
-            | Error::WorkerCrashed => Self::Unavailable(text),
+            Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::WorkerCrashed | Error::BeginFailed => {
+                Self::Interrupted(text)
+            }
+            Error::PoolTimedOut | Error::PoolClosed => Self::Unavailable(text),
             _ => Self::Refused(text),
         }
     }
 }
 
-/// The low byte of an extended result code names the kind; 10 is SQLITE_IOERR.
-fn is_sqlite_io(code: &str) -> bool {
-    code.len() <= 4 && code.parse::<u32>().is_ok_and(|code| code & 0xff == 10)
+/// SQLite's result codes (<https://www.sqlite.org/rescode.html>): the low byte names the kind.
+fn of_sqlite(code: u32, text: String) -> LedgerError {
+    match code & 0xff {
+        // SQLITE_BUSY, SQLITE_LOCKED.
+        5 | 6 => LedgerError::Unavailable(format!("another process keeps it locked: {text}")),
+        // SQLITE_READONLY.
+        8 => LedgerError::ReadOnly(text),
+        13 => LedgerError::Full,
+        // SQLITE_PERM, SQLITE_NOMEM, SQLITE_IOERR (a file-size limit, a broken disk), SQLITE_CANTOPEN, SQLITE_PROTOCOL.
+        3 | 7 | 10 | 14 | 15 => LedgerError::Unavailable(text),
+        // SQLITE_CORRUPT, SQLITE_NOTADB.
+        11 => LedgerError::Refused(format!("the file is damaged, restore a backup: {text}")),
+        26 => LedgerError::Refused(format!("the file is no SQLite database: {text}")),
+        _ => LedgerError::Refused(text),
+    }
 }
 
-fn one_line(error: &dyn fmt::Display) -> String {
+/// PostgreSQL's error codes (appendix A of its manual), by class.
+fn of_postgres(code: &str, text: String) -> LedgerError {
+    match code {
+        "53100" => LedgerError::Full,
+        // read_only_sql_transaction: the server is a standby, or has become one.
+        "25006" => LedgerError::ReadOnly(text),
+        // cached plan must not change result type; the others of this code are defects.
+        "0A000" if text.contains("cached plan") => LedgerError::Interrupted(text),
+        // Prepared statements that are gone, or another's: the connection is not what it was.
+        "26000" | "42P05" => LedgerError::Interrupted(text),
+        // lock_not_available, query_canceled.
+        "55P03" | "57014" => LedgerError::Unavailable(text),
+        code => match code.get(..2).unwrap_or_default() {
+            // Connection; transaction state; serialization and deadlock; the server stops, starts or ends the session.
+            "08" | "25" | "40" | "57" => LedgerError::Interrupted(text),
+            // Login and database's name (the operator may be changing them); resources; the server's own system.
+            "28" | "3D" | "53" | "58" => LedgerError::Unavailable(text),
+            _ => LedgerError::Refused(text),
+        },
+    }
+}
+
+/// Whether an error means that this connection, and those opened before it, should not be used again: they are broken,
+/// or lead to a server that is going away or became read-only.
+pub(super) fn condemns_connections(error: &sqlx::Error) -> bool {
+    use sqlx::Error;
+
+    match error {
+        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::WorkerCrashed | Error::BeginFailed => true,
+        Error::Database(database) => {
+            let code = database.code().unwrap_or_default();
+            match LedgerError::from(error) {
+                LedgerError::ReadOnly(_) => true,
+                // A deadlock or a conflict says nothing about the connection.
+                LedgerError::Interrupted(_) => !code.starts_with("40"),
+                _ => false,
+            }
+        }
+        _ => false,
+    }
+}
+
+/// What a server says that will not be otherwise before a setting is changed.
+fn denied(error: &sqlx::Error) -> Option<String> {
+    let sqlx::Error::Database(database) = error else { return None };
+    let text = one_line(error);
+    match database.code()?.as_ref() {
+        "28P01" => Some(format!(
+            "refuses the password: {text}; if it has one of # / ? @ %, percent-encode the password in the URL"
+        )),
+        "28000" => Some(format!("refuses the login: {text}")),
+        "3D000" => Some(format!("has no such database: {text}; create it, or name another")),
+        _ => None,
+    }
+}
+
+pub(super) fn one_line(error: &dyn fmt::Display) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

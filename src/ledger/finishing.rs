@@ -101,7 +101,7 @@ impl Ledger {
             return Ok(());
         }
         let rows: Vec<_> = setbacks.iter().map(|(id, setback)| setback_row(id, setback)).collect();
-        self.database.execute(PUT_BACK, values![json!(rows).to_string(), holder]).await.map(|_| ())
+        self.database.execute_to_send(PUT_BACK, values![json!(rows).to_string(), holder]).await.map(|_| ())
     }
 }
 
@@ -171,7 +171,7 @@ const FINISH: Statement = Statement {
 pub(super) async fn finish_all(database: &Database, finished: &[Finished]) -> Result<Vec<()>, LedgerError> {
     let rows: Vec<_> = finished.iter().map(row_of).collect();
     let rows = json!(rows).to_string();
-    let mut tx = database.begin().await?;
+    let mut tx = database.begin_to_send().await?;
     tx.execute(INSERT_ATTEMPTS, values![rows.clone()]).await?;
     tx.execute(FINISH, values![rows]).await?;
     tx.commit().await?;

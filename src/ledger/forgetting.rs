@@ -1,4 +1,5 @@
-//! Payloads and history are personal data: they go when their time has come, or when somebody asks.
+//! Payloads and history are personal data: they go when their time has come, or when somebody asks, and within seconds
+//! their traces in the files go too.
 
 use super::database::{Statement, values};
 use super::{Ledger, LedgerError, stored};
@@ -32,7 +33,10 @@ impl Ledger {
             }
         }
         self.database.execute(FORGET_NOTICES, values![stored(moment)]).await?;
-        self.database.execute(FORGET_REMOVED, values![stored(moment)]).await?;
+        let removed = self.database.execute(FORGET_REMOVED, values![stored(moment)]).await?;
+        if forgotten + removed > 0 {
+            self.database.forget_traces();
+        }
         Ok(forgotten)
     }
 
@@ -42,7 +46,10 @@ impl Ledger {
     /// [`LedgerError`] if the database fails.
     pub async fn forget_call(&self, workspace: &str, call: &str) -> Result<bool, LedgerError> {
         const FORGET: Statement = Statement::same("DELETE FROM events WHERE workspace = $1 AND call_id = $2");
-        Ok(self.database.execute(FORGET, values![workspace, call]).await? > 0)
+        let forgotten = self.database.execute(FORGET, values![workspace, call]).await? > 0;
+        // Asked for again, what was forgotten before is looked after again.
+        self.database.forget_traces();
+        Ok(forgotten)
     }
 
     /// Forgets a workspace: endpoints, secrets, events, history; says how many events.
@@ -56,6 +63,7 @@ impl Ledger {
         let forgotten = tx.execute(EVENTS, values![workspace]).await?;
         tx.execute(ENDPOINTS, values![workspace]).await?;
         tx.commit().await?;
+        self.database.forget_traces();
         Ok(forgotten)
     }
 }

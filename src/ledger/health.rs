@@ -86,7 +86,7 @@ impl Ledger {
             failure.map(|failure| failure.summary.replace('\0', "\u{fffd}")),
             stored_epoch(epoch),
         ];
-        self.database.execute(NOTE, values).await.map(|_| ())
+        self.database.execute_to_send(NOTE, values).await.map(|_| ())
     }
 
     /// An endpoint takes what it is sent again: its failures up to `epoch` are forgotten.
@@ -98,7 +98,7 @@ impl Ledger {
             "UPDATE endpoints SET failures = 0, failing_since = NULL, held_since = NULL, held_until = NULL, \
              failure_code = NULL, failure = NULL, health_epoch = health_epoch + 1 WHERE id = $1 AND health_epoch < $2",
         );
-        self.database.execute(NOTE, values![id, stored_epoch(epoch)]).await.map(|_| ())
+        self.database.execute_to_send(NOTE, values![id, stored_epoch(epoch)]).await.map(|_| ())
     }
 
     /// Disables an endpoint that failed for too long: what waits has failed, and a notice says why. Does nothing if
@@ -121,7 +121,7 @@ impl Ledger {
             "INSERT INTO notices (id, workspace, endpoint_id, what, reason, at) \
              SELECT $2, workspace, id, 'endpoint.disabled', $3, $4 FROM endpoints WHERE id = $1",
         );
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_to_send().await?;
         let disabled = tx.execute(DISABLE, values![id, reason, stored_epoch(epoch)]).await? == 1;
         if disabled {
             tx.execute(NOTICE, values![id, new_id("ntc", now)?, reason, stored(now)]).await?;

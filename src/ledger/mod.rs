@@ -11,6 +11,7 @@ mod forgetting;
 mod health;
 mod history;
 mod name;
+mod opening;
 mod overview;
 mod picking_up;
 mod portal_link;
@@ -24,13 +25,14 @@ mod writer;
 
 pub use accepting::{Accepted, NewEvent};
 pub use claiming::{Claimed, Lane, Lease, Line, Share};
-pub use database::DatabaseUrl;
+pub use database::{DatabaseUrl, DatabaseUrlError};
 pub use endpoints::{Change, Endpoint, EndpointState, NewEndpoint, Notice};
 pub use error::LedgerError;
 pub use finishing::{Finished, Next, Setback};
 pub use health::{Failure, Health};
 pub use history::{Attempt, Delivery, DeliveryState, Filter, Page, Pending};
 pub use name::{is_description, is_name, name_in_path};
+pub use opening::files_of_others;
 pub use overview::{Progress, WorkspaceLine};
 pub use picking_up::PickedUp;
 pub use putting_away::UNDO_FOR;
@@ -57,7 +59,7 @@ pub struct Config {
     pub secret_key_file: Option<PathBuf>,
 }
 
-/// The open ledger. Clones share it.
+/// The ledger. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     database: Database,
@@ -68,83 +70,32 @@ pub struct Ledger {
     testing: Arc<tokio::sync::Mutex<()>>,
     /// Held while a sender works on a SQLite file.
     lock: Arc<std::sync::Mutex<Option<File>>>,
-    file: Option<Arc<Path>>,
+    /// It is opened by one task at a time.
+    one_at_a_time: Arc<tokio::sync::Mutex<()>>,
+    config: Arc<Config>,
 }
 
 impl Ledger {
-    /// Opens the database, brings its tables up to date, and reads the key file. Needs a tokio runtime.
+    /// Whether the database is open, answers, and can be written.
     ///
     /// # Errors
-    /// [`LedgerError`] if the database cannot be opened or the key file not read.
-    pub async fn open(config: &Config) -> Result<Self, LedgerError> {
-        let ledger = Self::open_later(config).await?;
-        ledger.prepare().await?;
-        Ok(ledger)
-    }
-
-    /// Opens the ledger without waiting for PostgreSQL; [`Ledger::prepare`] has to succeed before it is of use.
-    ///
-    /// # Errors
-    /// [`LedgerError`] if a SQLite file cannot be opened or the key file not read.
-    pub async fn open_later(config: &Config) -> Result<Self, LedgerError> {
-        let seal = match (&config.secret_key_file, config.database.path()) {
-            (Some(path), _) => Seal::read(path)?,
-            (None, Some(file)) => Seal::read_or_make(&key_file_beside(file))?,
-            (None, None) => {
-                return Err(LedgerError::KeyFile(
-                    "webhooks.secret_key_file is not set; replicas that share a PostgreSQL share this file too \
-                     (`openssl rand -hex 32` makes its one line)"
-                        .to_owned(),
-                ));
-            }
-        };
-        let database = Database::connect(&config.database).await?;
-        Ok(Self {
-            events: Writer::start(&database, |database, events| {
-                Box::pin(accepting::accept_all(database, events))
-            }),
-            finished: Writer::start(&database, |database, finished| {
-                Box::pin(finishing::finish_all(database, finished))
-            }),
-            seal,
-            database,
-            testing: Arc::default(),
-            lock: Arc::default(),
-            file: config.database.path().map(Arc::from),
-        })
-    }
-
-    /// Brings the database's tables up to date.
-    ///
-    /// # Errors
-    /// [`LedgerError`]; if it [may pass](LedgerError::may_pass), trying again later is right.
-    pub async fn prepare(&self) -> Result<(), LedgerError> {
-        self.database.prepare().await
-    }
-
-    /// Makes this process the sender of a SQLite file, until it ends; on PostgreSQL any number may send. What a sender
-    /// that died had in hand is due again: at once on SQLite, on PostgreSQL when its lease ends.
-    ///
-    /// # Errors
-    /// [`LedgerError::InUse`] if another process sends from this file.
-    pub async fn become_sender(&self) -> Result<(), LedgerError> {
-        let Some(file) = &self.file else { return Ok(()) };
-        let path = beside(file, "lock");
-        let in_use = || LedgerError::InUse(file.display().to_string());
-        let opening = |error: std::io::Error| LedgerError::Opening(format!("{}: {error}", path.display()));
-        let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(opening)?;
-        lock.try_lock().map_err(|_| in_use())?;
-        *self.lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(lock);
-        self.take_back_all().await
-    }
-
-    /// Whether the database answers.
-    ///
-    /// # Errors
-    /// [`LedgerError`] says why it does not.
+    /// [`LedgerError`] says why not.
     pub async fn probe(&self) -> Result<(), LedgerError> {
-        let one = database::Statement::same("SELECT 1");
-        self.database.fetch::<(i32,)>(one, Vec::new()).await.map(|_| ())
+        self.database.get()?.probe().await
+    }
+
+    /// Whether a SQLite database's files are still those that are open. Costs next to nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::Replaced`] if not.
+    pub fn check_files(&self) -> Result<(), LedgerError> {
+        self.database.get()?.check_files()
+    }
+
+    /// Why it is not open yet; `None` if it is.
+    #[must_use]
+    pub fn why_closed(&self) -> Option<LedgerError> {
+        self.database.get().err()
     }
 
     /// Ends every connection, after what is being written.

@@ -40,7 +40,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] if they could not be written.
     pub async fn picked_up(&self, downloads: &[PickedUp]) -> Result<(), LedgerError> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_to_send().await?;
         for download in downloads {
             let statement = match download.asset.kind {
                 AssetKind::Recording => RECORDING,

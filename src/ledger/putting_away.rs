@@ -88,10 +88,13 @@ impl Ledger {
              (SELECT id FROM endpoints WHERE removed_at <= $1 AND length(secret) > 0)",
         );
         let since = stored(now.minus(UNDO_FOR));
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_to_send().await?;
         tx.execute(FAIL_WHAT_STANDS, values![since, stored(now), NOTE]).await?;
         let wiped = tx.execute(WIPE, values![since]).await?;
         tx.commit().await?;
+        if wiped > 0 {
+            self.database.forget_traces();
+        }
         Ok(wiped)
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
@@ -18,17 +18,30 @@ const KEY_LEN: usize = 32;
 const NONCE_LEN: usize = 24;
 
 /// Seals and opens secrets. The first key of the file seals, every key opens, so a key is changed by putting a new line
-/// above the old one.
-#[derive(Clone)]
-pub(super) struct Seal(Arc<[XChaCha20Poly1305]>);
+/// above the old one. Clones share the keys, which may be read later.
+#[derive(Clone, Default)]
+pub(super) struct Seal(Arc<OnceLock<Keys>>);
+
+type Keys = Box<[XChaCha20Poly1305]>;
 
 impl fmt::Debug for Seal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Seal({} keys, redacted)", self.0.len())
+        write!(f, "Seal({} keys, redacted)", self.0.get().map_or(0, |keys| keys.len()))
     }
 }
 
 impl Seal {
+    /// Takes over the keys of another one, unless it has some.
+    pub(super) fn take(&self, other: &Self) {
+        if let Some(keys) = other.0.get() {
+            let _ = self.0.set(keys.clone());
+        }
+    }
+
+    fn keys(&self) -> Result<&Keys, LedgerError> {
+        self.0.get().ok_or_else(|| LedgerError::Unavailable("its key file was not read yet".to_owned()))
+    }
+
     /// Reads the key file: lines of 64 hexadecimal digits; empty lines and lines that begin with `#` are skipped.
     pub(super) fn read(path: &Path) -> Result<Self, LedgerError> {
         let failed = |why: String| LedgerError::KeyFile(format!("{}: {why}", path.display()));
@@ -36,7 +49,7 @@ impl Seal {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let keys: Option<Vec<_>> = lines.map(cipher).collect();
         match keys {
-            Some(keys) if !keys.is_empty() => Ok(Self(keys.into())),
+            Some(keys) if !keys.is_empty() => Ok(Self(Arc::new(OnceLock::from(keys.into_boxed_slice())))),
             _ => {
                 Err(failed("each line is 64 hexadecimal digits; `openssl rand -hex 32` makes one".to_owned()))
             }
@@ -45,19 +58,25 @@ impl Seal {
 
     /// Makes a key file that only its owner may read, unless there is one; then reads it.
     pub(super) fn read_or_make(path: &Path) -> Result<Self, LedgerError> {
-        let failed = |why: String| LedgerError::KeyFile(format!("{} cannot be made: {why}", path.display()));
+        let failed = |error: std::io::Error| match LedgerError::at_path(path, &error) {
+            passing if passing.may_pass() => passing,
+            _ => LedgerError::KeyFile(format!("{} cannot be made: {error}", path.display())),
+        };
         let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         match made {
             Ok(mut file) => {
                 let mut key = Zeroizing::new([0_u8; KEY_LEN]);
-                getrandom::fill(key.as_mut_slice()).map_err(|error| failed(error.to_string()))?;
+                getrandom::fill(key.as_mut_slice())
+                    .map_err(|error| LedgerError::Unavailable(error.to_string()))?;
                 let line = Zeroizing::new(format!("{}\n", hex::encode(key.as_slice())));
-                file.write_all(line.as_bytes())
-                    .and_then(|()| file.sync_all())
-                    .map_err(|error| failed(error.to_string()))?;
+                if let Err(error) = file.write_all(line.as_bytes()).and_then(|()| file.sync_all()) {
+                    // Half a key would be taken for a wrong one at the next start.
+                    let _ = std::fs::remove_file(path);
+                    return Err(failed(error));
+                }
             }
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed(error.to_string())),
+            Err(error) => return Err(failed(error)),
         }
         Self::read(path)
     }
@@ -67,7 +86,7 @@ impl Seal {
         let mut nonce = [0_u8; NONCE_LEN];
         getrandom::fill(&mut nonce).map_err(|error| LedgerError::KeyFile(error.to_string()))?;
         let payload = Payload { msg: secret.reveal().as_bytes(), aad: endpoint.as_bytes() };
-        let cipher = self.0.first().ok_or(LedgerError::Sealed)?;
+        let cipher = self.keys()?.first().ok_or(LedgerError::Sealed)?;
         let sealed = cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| LedgerError::Sealed)?;
         Ok([nonce.as_slice(), &sealed].concat())
     }
@@ -80,7 +99,7 @@ impl Seal {
             let payload = Payload { msg: sealed, aad: endpoint.as_bytes() };
             cipher.decrypt(&nonce, payload).ok().map(Zeroizing::new)
         };
-        let text = self.0.iter().find_map(open).ok_or(LedgerError::Sealed)?;
+        let text = self.keys()?.iter().find_map(open).ok_or(LedgerError::Sealed)?;
         let text = std::str::from_utf8(&text).map_err(|_| LedgerError::Sealed)?;
         WebhookSecret::parse(text).map_err(|_| LedgerError::Sealed)
     }

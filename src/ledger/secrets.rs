@@ -115,7 +115,7 @@ impl Ledger {
     /// [`LedgerError`] if it cannot be written.
     pub async fn prefer_secret(&self, id: &str, previous: bool) -> Result<(), LedgerError> {
         const PREFER: Statement = Statement::same("UPDATE endpoints SET plain_previous = $2 WHERE id = $1");
-        self.database.execute(PREFER, values![id, previous]).await.map(|_| ())
+        self.database.execute_to_send(PREFER, values![id, previous]).await.map(|_| ())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::database::{Statement, values};
+use super::database::{Open, Statement, values};
 use super::{Ledger, LedgerError, stored};
 use crate::clock::UnixMillis;
 
@@ -22,15 +22,7 @@ impl Ledger {
              WHERE state = 'sending' AND (lease_until < $1 OR lease_until > $2)",
         );
         let latest = now.plus(longest_lease + AHEAD_OF_REPLICAS);
-        self.database.execute(TAKE_BACK, values![stored(now), stored(latest)]).await
-    }
-
-    /// The same for every lease, when this process is the only sender.
-    pub(super) async fn take_back_all(&self) -> Result<(), LedgerError> {
-        const TAKE_BACK: Statement = Statement::same(
-            "UPDATE deliveries SET state = 'queued', lease = NULL, lease_until = NULL WHERE state = 'sending'",
-        );
-        self.database.execute(TAKE_BACK, Vec::new()).await.map(|_| ())
+        self.database.execute_to_send(TAKE_BACK, values![stored(now), stored(latest)]).await
     }
 
     /// The wall clock was set from one moment to another: what `holder` has under way, and on SQLite, where one sender
@@ -57,7 +49,7 @@ impl Ledger {
              held_until = held_until + $1 WHERE failing_since IS NOT NULL OR held_until IS NOT NULL",
         );
         let by = stored(to).saturating_sub(stored(from));
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_to_send().await?;
         tx.execute(LEASES, values![by, holder]).await?;
         if !self.database.is_shared() {
             tx.execute(PAUSES, values![by]).await?;
@@ -77,6 +69,17 @@ impl Ledger {
              ELSE $1 + due_at - scheduled_at END, scheduled_at = CASE WHEN scheduled_at IS NULL THEN NULL ELSE $1 END \
              WHERE state IN ('waiting', 'queued') AND coalesce(scheduled_at, due_at) > $2",
         );
-        self.database.execute(CORRECT, values![stored(now), stored(now.plus(AHEAD))]).await
+        self.database.execute_to_send(CORRECT, values![stored(now), stored(now.plus(AHEAD))]).await
     }
+}
+
+/// Puts every delivery back in line that somebody was sending, when this process is the only sender.
+pub(super) async fn take_back_all(open: &Open) -> Result<(), LedgerError> {
+    const TAKE_BACK: Statement = Statement::same(
+        "UPDATE deliveries SET state = 'queued', lease = NULL, lease_until = NULL WHERE state = 'sending'",
+    );
+    if open.is_shared() {
+        return Ok(());
+    }
+    open.execute(TAKE_BACK, Vec::new()).await.map(|_| ())
 }

@@ -74,7 +74,12 @@ async fn write_until_closed<I, O>(
             return;
         }
         let (items, answers): (Vec<I>, Vec<_>) = waiting.drain(..).unzip();
-        match write_all(database, &items).await {
+        let mut written = write_all(database, &items).await;
+        // The same items twice are written once, so whether the first try came to its end does not matter.
+        if matches!(written, Err(LedgerError::Interrupted(_))) {
+            written = write_all(database, &items).await;
+        }
+        match written {
             Ok(written) => answer(answers, written.into_iter().map(Ok)),
             // An item that the database refuses must not take the others down with it.
             Err(LedgerError::Refused(_)) if items.len() > 1 => {

@@ -12,7 +12,7 @@ use super::breaker::Bounds;
 use super::concurrency::{Candidate, Concurrency, Limits, Outcome, Slot};
 use super::judgement::{Attempted, Judgement, note_all};
 use super::schedule;
-use super::{Sender, chance};
+use super::{Sender, chance, open_until_it_works};
 use crate::clock::UnixMillis;
 use crate::ledger::{Claimed, Failure, Finished, Lane, Lease, LedgerError, Next, Setback, Share};
 use crate::tasks::{self, Task};
@@ -152,15 +152,13 @@ impl Dispatcher {
         }
     }
 
-    /// Waits for a database that did not answer when the program started.
+    /// Waits for a database that could not be opened when the program started.
     async fn prepare(&self) {
-        while let Err(error) = self.sender.ledger().prepare().await {
-            self.sender.0.services.metrics.ledger_failed(error.word());
-            tracing::debug!(%error, "the database is not ready");
-            tokio::select! {
-                () = self.sender.0.stop.cancelled() => return,
-                () = tokio::time::sleep(WRITE_AGAIN) => {}
-            }
+        let services = &self.sender.0.services;
+        let open = open_until_it_works(&services.metrics, &services.ledger, true);
+        tokio::select! {
+            () = self.sender.0.stop.cancelled() => {}
+            () = open => {}
         }
     }
 

@@ -8,6 +8,7 @@ mod config;
 mod dispatch;
 mod following;
 mod judgement;
+mod opening;
 mod pick_up;
 mod schedule;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod timeline;
 mod upkeep;
 
 pub use config::Config;
+pub use opening::open_until_it_works;
 pub use pick_up::remember_downloads;
 
 use std::collections::HashMap;

@@ -31,6 +31,9 @@ pub(super) async fn keep_up(sender: &Sender) {
 
 async fn look_after(sender: &Sender, look: u64) -> Result<(), LedgerError> {
     let (ledger, now) = (sender.ledger(), sender.now());
+    if let Err(error) = ledger.check_files() {
+        sender.0.services.metrics.ledger_failed(error.word());
+    }
     let taken_back = {
         // Leases that are about to move with the clock have not ended.
         let _moving = sender.0.moving.lock().await;

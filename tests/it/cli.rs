@@ -2,6 +2,7 @@
 //! the test gave it.
 
 mod audit;
+mod database;
 mod demo;
 mod doctor;
 mod erase;

@@ -3,17 +3,29 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
+use serde_json::Value;
 
 use crate::killed::all_end;
 use crate::program::{Caller, Home, Place, call};
 use crate::receivers::Receivers;
 
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A small disk of its own; unmounted when dropped.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
+    /// Changes how it is mounted.
+    fn remount(&self, options: &str) {
+        let options = format!("remount,{options}");
+        let remounted = Command::new("mount").args(["-o", &options]).arg(self.path()).output().unwrap();
+        assert!(remounted.status.success(), "{}", String::from_utf8_lossy(&remounted.stderr));
+    }
+
     /// `None` where this user may not mount.
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
@@ -69,9 +81,76 @@ async fn a_full_disk_refuses_calls_with_503_and_loses_none_that_it_took() {
     assert!(home.log().contains("disk is full"), "the log does not say what is wrong:\n{}", home.log());
 
     // Somebody makes room, without touching the program.
-    let remount = Command::new("mount").args(["-o", "remount,size=64m"]).arg(disk.path()).output().unwrap();
-    assert!(remount.status.success());
+    disk.remount("size=64m");
     all_end(&program.admin, &accepted, &receivers).await;
     let (status, _) = caller.try_ask("POST", &url, &call("w0", "call-after")).await.unwrap();
     assert_eq!(status, StatusCode::ACCEPTED);
+}
+
+/// Waits until `/readyz` says these words about the webhooks.
+async fn readiness_says(admin: &str, words: &str) {
+    let (began, url) = (Instant::now(), format!("{admin}/readyz"));
+    loop {
+        let answer = Caller::new().ask("GET", &url, &Value::Null).await;
+        if answer["webhooks"].as_str().unwrap().contains(words) {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{words:?} is not in {answer}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Waits until a call is accepted.
+async fn accepts(admin: &str, home: &Home) {
+    let (began, url) = (Instant::now(), format!("{admin}/v1/calls"));
+    for at in 0.. {
+        let (status, answer) =
+            Caller::new().try_ask("POST", &url, &call("w0", &format!("again-{at}"))).await.unwrap();
+        if status == StatusCode::ACCEPTED {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{status} {answer}\n{}", home.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_at_the_start_is_waited_for() {
+    let Some(disk) = SmallDisk::mount() else {
+        println!("skipped the full disk: mounting one needs root");
+        return;
+    };
+    let filler = disk.path().join("filler");
+    // Until the disk takes no more.
+    let _ = std::fs::write(&filler, vec![0; 4 << 20]);
+    let home = Home::with_database(Place::Sqlite, Some(disk.path())).await;
+    let program = home.start("127.0.0.1:0", None);
+    let url = format!("{}/v1/calls", program.admin);
+    let (status, _) = Caller::new().try_ask("POST", &url, &call("w0", "early")).await.unwrap();
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    readiness_says(&program.admin, "disk is full").await;
+    assert!(home.log().contains("disk is full"), "{}", home.log());
+    std::fs::remove_file(filler).unwrap();
+    accepts(&program.admin, &home).await;
+    readiness_says(&program.admin, "ok").await;
+}
+
+#[tokio::test]
+async fn a_file_system_that_is_read_only_at_the_start_is_waited_for() {
+    let Some(disk) = SmallDisk::mount() else {
+        println!("skipped the read-only file system: mounting one needs root");
+        return;
+    };
+    let home = Home::with_database(Place::Sqlite, Some(disk.path())).await;
+    for round in ["nothing-there-yet", "there-is-a-database"] {
+        disk.remount("ro");
+        let program = home.start("127.0.0.1:0", None);
+        let url = format!("{}/v1/calls", program.admin);
+        let (status, _) = Caller::new().try_ask("POST", &url, &call("w0", round)).await.unwrap();
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{round}");
+        readiness_says(&program.admin, "is read-only").await;
+        disk.remount("rw");
+        accepts(&program.admin, &home).await;
+        readiness_says(&program.admin, "ok").await;
+    }
 }

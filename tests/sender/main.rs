@@ -7,6 +7,8 @@
 
 mod cut_off;
 mod disk;
+mod failover;
 mod killed;
+mod pooled;
 mod program;
 mod receivers;

@@ -80,8 +80,8 @@ impl Home {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    /// Starts the program, on one core if one is named; `admin` is where its private listener is to be.
-    pub fn start(&self, admin: &str, core: Option<usize>) -> Process {
+    /// The program, on one core if one is named; `admin` is where its private listener is to be.
+    pub fn command(&self, admin: &str, core: Option<usize>) -> Command {
         let mut command = match core.filter(|_| Command::new("taskset").arg("--version").output().is_ok()) {
             Some(core) => {
                 let mut command = Command::new("taskset");
@@ -90,8 +90,7 @@ impl Home {
             }
             None => Command::new(PROGRAM),
         };
-        let log = std::fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
-        let mut child = command
+        command
             .args(["serve", "--only", "sender"])
             .env("WEBHOOK_ASSETS_DATABASE", &self.database)
             .env("WEBHOOK_ASSETS_WEBHOOKS_SECRET_KEY_FILE", self.path("secrets.key"))
@@ -101,11 +100,14 @@ impl Home {
             .env("WEBHOOK_ASSETS_STORE", "memory:///")
             .env("WEBHOOK_ASSETS_KEYS", self.path("keys.json"))
             .env("WEBHOOK_ASSETS_ADMIN_LISTEN", admin)
-            .env("WEBHOOK_ASSETS_LOG_FORMAT", "json")
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+            .env("WEBHOOK_ASSETS_LOG_FORMAT", "json");
+        command
+    }
+
+    /// Starts it.
+    pub fn start(&self, admin: &str, core: Option<usize>) -> Process {
+        let log = std::fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
+        let mut child = self.command(admin, core).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let admin = lines.find_map(|line| Some(line.ok()?.split_once("admin listening on ")?.1.to_owned()));
         let admin = admin.unwrap_or_else(|| panic!("the program did not start:\n{}", self.log()));

@@ -93,8 +93,8 @@ impl Desk<'_> {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "database_unavailable",
                 "Database unavailable",
-                "The webhooks' database does not answer or has no room, and nothing was accepted. Send the same \
-                 again after a few seconds.",
+                "The webhooks' database does not answer, has no room or cannot be written, and nothing was accepted. \
+                 Send the same again after a few seconds.",
             );
         }
         tracing::error!(%error, "the webhooks' database failed a request of the admin listener");

@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use super::{Ended, Failure};
 use crate::clock::{Clock, SystemClock, UnixMillis};
 use crate::config::Sources;
-use crate::ledger::{Ledger, is_name};
+use crate::ledger::{Ledger, LedgerError, is_name};
 use crate::sender;
 
 #[derive(Debug, Subcommand)]
@@ -84,14 +84,18 @@ fn on_ledger(sources: &Sources, make: bool, work: impl AsyncFnOnce(Desk) -> Ende
     }
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::failed)?;
     runtime.block_on(async {
-        let ledger = Ledger::open(&database)
-            .await
-            .map_err(|error| Failure::Setting(format!("webhooks.database: {error}")))?;
+        let ledger = Ledger::open(&database).await.map_err(|error| cannot_open(&error))?;
         let desk = Desk { ledger: ledger.clone(), config, now: SystemClock.now_millis() };
         let ended = work(desk).await;
         ledger.close().await;
         ended
     })
+}
+
+/// What passes is no wrong setting.
+fn cannot_open(error: &LedgerError) -> Failure {
+    let text = format!("webhooks.database: {error}");
+    if error.may_pass() { Failure::Failed(text) } else { Failure::Setting(text) }
 }
 
 /// Whose endpoints it is about.

@@ -1,0 +1,197 @@
+//! A database server that several replicas share, directly or behind a pooler such as PgBouncer.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, Row, Transaction};
+
+use super::condemned::Condemned;
+use super::{PATIENCE, READERS};
+use crate::ledger::error::{LedgerError, condemns_connections, one_line};
+
+/// A statement that takes longer is given up, and its connection with it: a server that has vanished without a word would
+/// otherwise be waited for until the kernel gives up, a quarter of an hour later.
+const LONGEST_STATEMENT: Duration = Duration::from_secs(30);
+
+/// A parameter of ours that only a session of its own gets: no server acts upon it, and no pooler passes it on.
+const OWN_SESSION: (&str, &str) = ("webhook_assets.own_session", "on");
+
+/// What a look at a fresh session tells: whether our parameter arrived, and whether it may write.
+const LOOK: &str =
+    "SELECT current_setting('webhook_assets.own_session', true), current_setting('transaction_read_only')";
+
+/// An open server. Clones share it.
+#[derive(Debug, Clone)]
+pub(in crate::ledger) struct Server {
+    pub(super) pool: PgPool,
+    /// Whether a pooler may hand each transaction to another session: then nothing may outlive one. Prepared statements
+    /// would, and even one that is prepared and executed outside a transaction block may meet two sessions.
+    pub(super) pooled: bool,
+    options: Box<PgConnectOptions>,
+    place: String,
+    condemned: Condemned,
+}
+
+impl Server {
+    /// Connects once and looks whom it talks to.
+    pub(super) async fn open(url: &str) -> Result<Self, LedgerError> {
+        check_files(url)?;
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|_| LedgerError::Opening("its URL cannot be read".to_owned()))?
+            // PgBouncer refuses this parameter, which only matters for texts of floating-point numbers.
+            .extra_float_digits(None);
+        let place = format!("PostgreSQL at {}:{}", options.get_host(), options.get_port());
+        let pooled = look(&options, &place).await?;
+        if pooled {
+            tracing::info!(
+                "{place} stands behind a pooler (PgBouncer or the like): no prepared statements are used"
+            );
+        }
+        let condemned = Condemned::default();
+        let pool = pool(&condemned).connect_lazy_with(options.clone());
+        Ok(Self { pool, pooled, options: Box::new(options), place, condemned })
+    }
+
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>, LedgerError> {
+        self.within(self.pool.begin()).await
+    }
+
+    /// Waits for a statement, but not for ever; what its error says about connections is acted upon.
+    pub(super) async fn within<T>(
+        &self,
+        statement: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, LedgerError> {
+        match tokio::time::timeout(LONGEST_STATEMENT, statement).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => {
+                if condemns_connections(&error) {
+                    self.condemned.all_until_now();
+                }
+                Err(LedgerError::from(&error))
+            }
+            Err(_) => {
+                self.condemned.all_until_now();
+                let limit = LONGEST_STATEMENT.as_secs();
+                Err(LedgerError::Unavailable(format!("a statement took longer than {limit} s")))
+            }
+        }
+    }
+
+    /// Whether it answers, and lets us write. A pool only says that it waited in vain; then a connection beside it finds out
+    /// what for.
+    pub(super) async fn probe(&self) -> Result<(), LedgerError> {
+        const READ_ONLY: &str = "SELECT current_setting('transaction_read_only')";
+        let looked = self.within(async {
+            let mut tx = self.pool.begin().await?;
+            let row = sqlx::raw_sql(READ_ONLY).fetch_one(&mut *tx).await?;
+            tx.commit().await?;
+            row.try_get::<String, _>(0)
+        });
+        let read_only = match tokio::time::timeout(PATIENCE / 5, looked).await {
+            Ok(looked) => looked? == "on",
+            Err(_) => {
+                look(&self.options, &self.place).await?;
+                return Err(LedgerError::Unavailable("its connections are all in use".to_owned()));
+            }
+        };
+        if read_only {
+            self.condemned.all_until_now();
+            return Err(read_only_server());
+        }
+        Ok(())
+    }
+}
+
+fn read_only_server() -> LedgerError {
+    LedgerError::ReadOnly(
+        "the server takes no writes (a standby, or default_transaction_read_only)".to_owned(),
+    )
+}
+
+fn pool(condemned: &Condemned) -> PgPoolOptions {
+    let (before, after) = (condemned.clone(), condemned.clone());
+    PgPoolOptions::new()
+        .max_connections(READERS + crate::ledger::writer::POSTGRES_WRITERS)
+        .acquire_timeout(PATIENCE)
+        .before_acquire(move |_, connected| {
+            let condemned = before.covers(connected.age);
+            Box::pin(async move { Ok(!condemned) })
+        })
+        .after_release(move |_, connected| {
+            let condemned = after.covers(connected.age);
+            Box::pin(async move { Ok(!condemned) })
+        })
+}
+
+/// The certificates and keys that the URL names have to be there: the driver would only say so at each connection.
+fn check_files(url: &str) -> Result<(), LedgerError> {
+    let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
+    for (name, value) in url::form_urlencoded::parse(parameters.as_bytes()) {
+        let is_file = name.starts_with("ssl") && !name.ends_with("mode") && !value.starts_with("-----BEGIN");
+        if is_file && !Path::new(&*value).is_file() {
+            return Err(LedgerError::Opening(format!("its parameter {name} names no file: {value}")));
+        }
+    }
+    Ok(())
+}
+
+/// Connects, and says whether sessions are pooled.
+async fn look(options: &PgConnectOptions, place: &str) -> Result<bool, LedgerError> {
+    match look_with(&options.clone().options([OWN_SESSION])).await {
+        Ok((own_session, read_only)) => may_write(read_only).map(|()| !own_session),
+        // PgBouncer knows few parameters, and refuses the others.
+        Err(error) if names_startup_parameter(&error) => {
+            let (_, read_only) = look_with(options).await.map_err(|error| refused(place, &error))?;
+            may_write(read_only).map(|()| true)
+        }
+        Err(error) => Err(refused(place, &error)),
+    }
+}
+
+fn may_write(read_only: bool) -> Result<(), LedgerError> {
+    if read_only { Err(read_only_server()) } else { Ok(()) }
+}
+
+async fn look_with(options: &PgConnectOptions) -> Result<(bool, bool), sqlx::Error> {
+    let looked = async {
+        let mut connection = PgConnection::connect_with(options).await?;
+        let mut tx = connection.begin().await?;
+        let row = sqlx::raw_sql(LOOK).fetch_one(&mut *tx).await?;
+        tx.commit().await?;
+        let own_session = row.try_get::<Option<String>, _>(0)?.is_some_and(|value| value == OWN_SESSION.1);
+        let read_only = row.try_get::<String, _>(1)? == "on";
+        // It ends whether the server says goodbye or not.
+        let _ = connection.close().await;
+        Ok((own_session, read_only))
+    };
+    tokio::time::timeout(PATIENCE, looked).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+fn code_of(error: &sqlx::Error) -> Cow<'_, str> {
+    error.as_database_error().and_then(|error| error.code()).unwrap_or_default()
+}
+
+fn names_startup_parameter(error: &sqlx::Error) -> bool {
+    code_of(error) == "08P01" && error.to_string().contains("startup parameter")
+}
+
+/// Why the server cannot be used, with what only a pooler says.
+fn refused(place: &str, error: &sqlx::Error) -> LedgerError {
+    let text = one_line(error);
+    if names_startup_parameter(error) {
+        return LedgerError::Opening(format!(
+            "{place} is a PgBouncer that refuses a parameter ({text}); leave `options` out of the URL and PGOPTIONS unset, \
+             or name it in PgBouncer's ignore_startup_parameters"
+        ));
+    }
+    if text.contains("statement pooling") {
+        return LedgerError::Opening(format!(
+            "{place} is a PgBouncer whose pool_mode is statement, which allows no transactions; set pool_mode to transaction \
+             or session"
+        ));
+    }
+    LedgerError::opening(place, error)
+}

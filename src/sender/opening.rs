@@ -1,0 +1,33 @@
+//! A database that could not be opened when the program started is opened as soon as it can be.
+
+use std::time::Duration;
+
+use crate::ledger::{Ledger, LedgerError};
+use crate::telemetry::metrics::Metrics;
+
+/// Between two tries.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Opens the ledger again and again until that works, for a process that sends or for another; says in the log what it
+/// waits for, once for each cause.
+pub async fn open_until_it_works(metrics: &Metrics, ledger: &Ledger, sends: bool) {
+    let Some(before) = ledger.why_closed() else { return };
+    let mut last = Some(before.to_string());
+    while let Err(error) = open(ledger, sends).await {
+        metrics.ledger_failed(error.word());
+        let text = error.to_string();
+        if last.as_ref() != Some(&text) {
+            tracing::error!(
+                error = text,
+                "webhooks are neither accepted nor sent until the database answers"
+            );
+            last = Some(text);
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+    tracing::info!("the webhooks' database answers; calls are accepted");
+}
+
+async fn open(ledger: &Ledger, sends: bool) -> Result<(), LedgerError> {
+    if sends { ledger.prepare_to_send().await } else { ledger.prepare().await }
+}
