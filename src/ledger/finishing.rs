@@ -87,11 +87,11 @@ impl Ledger {
     pub async fn put_back(&self, holder: &str, setbacks: &[(String, Setback)]) -> Result<(), LedgerError> {
         const PUT_BACK: Statement = Statement {
             sqlite: "UPDATE deliveries SET state = r.value->>'state', due_at = coalesce(r.value->>'due_at', due_at), \
-                     scheduled_at = coalesce(r.value->>'scheduled_at', scheduled_at), \
+                     scheduled_at = coalesce(r.value->>'scheduled_at', scheduled_at), scheduled_by = lease, \
                      asset_waited = coalesce(r.value->>'waited', asset_waited), note = coalesce(r.value->>'note', note), lease = NULL, lease_until = NULL \
                      FROM json_each($1) AS r WHERE deliveries.id = r.value->>'id' AND lease = $2",
             postgres: "UPDATE deliveries d SET state = r.state, due_at = coalesce(r.due_at, d.due_at), \
-                       scheduled_at = coalesce(r.scheduled_at, d.scheduled_at), \
+                       scheduled_at = coalesce(r.scheduled_at, d.scheduled_at), scheduled_by = d.lease, \
                        asset_waited = coalesce(r.waited, d.asset_waited), \
                        note = coalesce(r.note, d.note), lease = NULL, lease_until = NULL \
                        FROM json_to_recordset($1::json) AS r(id text, state text, due_at bigint, scheduled_at bigint, \
@@ -152,13 +152,13 @@ const INSERT_ATTEMPTS: Statement = Statement {
 
 const FINISH: Statement = Statement {
     sqlite: "UPDATE deliveries SET state = r.value->>'state', lane = CASE WHEN test THEN 2 ELSE 1 END, \
-             due_at = coalesce(r.value->>'due_at', due_at), scheduled_at = r.value->>'scheduled_at', lease = NULL, lease_until = NULL, \
+             due_at = coalesce(r.value->>'due_at', due_at), scheduled_at = r.value->>'scheduled_at', scheduled_by = lease, lease = NULL, lease_until = NULL, \
              tries = tries + 1, attempts = max(attempts, r.value->>'number'), \
              note = r.value->>'note', last_status = r.value->>'status', last_summary = r.value->>'summary', \
              links_expire_at = r.value->>'links', ended_at = r.value->>'ended_at' \
              FROM json_each($1) AS r WHERE deliveries.id = r.value->>'id' AND lease = r.value->>'holder'",
     postgres: "UPDATE deliveries d SET state = r.state, lane = CASE WHEN d.test THEN 2 ELSE 1 END, \
-               due_at = coalesce(r.due_at, d.due_at), scheduled_at = r.scheduled_at, \
+               due_at = coalesce(r.due_at, d.due_at), scheduled_at = r.scheduled_at, scheduled_by = d.lease, \
                lease = NULL, lease_until = NULL, tries = d.tries + 1, attempts = greatest(d.attempts, r.number), \
                note = r.note, last_status = r.status, last_summary = r.summary, links_expire_at = r.links, \
                ended_at = r.ended_at \

@@ -25,9 +25,8 @@ impl Ledger {
         self.database.execute_to_send(TAKE_BACK, values![stored(now), stored(latest)]).await
     }
 
-    /// The wall clock was set from one moment to another: what `holder` has under way, and on SQLite, where one sender
-    /// has scheduled everything, all that is scheduled, moves with it. (On PostgreSQL only pauses that began in what is
-    /// now the future are corrected, by [`Ledger::correct_pauses`]: other replicas' clocks may be right.)
+    /// The wall clock was set from one moment to another: what `holder` has under way and has scheduled moves with it; on
+    /// SQLite, where there is one sender and one clock, everything does. (Other replicas' clocks may be right.)
     ///
     /// # Errors
     /// [`LedgerError`] if it could not be written; then nothing has moved.
@@ -40,7 +39,11 @@ impl Ledger {
         const LEASES: Statement = Statement::same(
             "UPDATE deliveries SET lease_until = lease_until + $1 WHERE state = 'sending' AND lease = $2",
         );
-        const PAUSES: Statement = Statement::same(
+        const OWN_PAUSES: Statement = Statement::same(
+            "UPDATE deliveries SET due_at = due_at + $1, scheduled_at = scheduled_at + $1 \
+             WHERE state = 'waiting' AND scheduled_at IS NOT NULL AND scheduled_by = $2",
+        );
+        const ALL_PAUSES: Statement = Statement::same(
             "UPDATE deliveries SET due_at = due_at + $1, scheduled_at = scheduled_at + $1 \
              WHERE state = 'queued' OR state = 'waiting' AND scheduled_at IS NOT NULL",
         );
@@ -51,8 +54,10 @@ impl Ledger {
         let by = stored(to).saturating_sub(stored(from));
         let mut tx = self.database.begin_to_send().await?;
         tx.execute(LEASES, values![by, holder]).await?;
-        if !self.database.is_shared() {
-            tx.execute(PAUSES, values![by]).await?;
+        if self.database.is_shared() {
+            tx.execute(OWN_PAUSES, values![by, holder]).await?;
+        } else {
+            tx.execute(ALL_PAUSES, values![by]).await?;
             tx.execute(HEALTH, values![by]).await?;
         }
         tx.commit().await

@@ -113,7 +113,9 @@ fn health(endpoint: &Endpoint, now: UnixMillis) -> String {
         (Some(reason), ..) => shown(reason),
         (None, held_until, Some(since)) => {
             let why = endpoint.failure.as_ref().map_or_else(String::new, |failure| {
-                format!(" ({})", shown(failure.summary.trim_end_matches('.')))
+                // What stands behind the colon explains it; the table has no room for that.
+                let short = failure.summary.split(": ").next().unwrap_or_default();
+                format!(" ({})", shown(short.trim_end_matches('.')))
             });
             let fails = format!("fails since {}{why}", since.seconds());
             match (endpoint.health.held_since, held_until) {

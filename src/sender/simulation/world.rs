@@ -126,7 +126,7 @@ impl World {
             world.add_endpoint(endpoint);
         }
         world.add_trouble();
-        world.crowded = world.random.one_in(30);
+        world.crowded = world.random.one_in(100);
         if world.crowded {
             world.add_crowd();
         }
