@@ -1,9 +1,9 @@
 //! What sending webhooks costs: the real program, alone on one core where `taskset` is there, against receivers in this
 //! process.
 //!
-//!     cargo bench --bench deliveries [-- throughput|latency|pending|isolation …]
+//!     cargo bench --bench deliveries [-- throughput|latency|one|steady|pending|isolation …]
 //!
-//! Without words all four. On SQLite; on PostgreSQL too if `tests/sender/run bench` starts one and names it.
+//! Without words all six. On SQLite; on PostgreSQL too if `tests/sender/run bench` starts one and names it.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -60,6 +60,12 @@ fn main() {
             if wanted("latency") {
                 latency(place, &receivers).await;
             }
+            if wanted("one") {
+                one_endpoint(place, &receivers).await;
+            }
+            if wanted("steady") {
+                steady(place, &receivers).await;
+            }
             if wanted("pending") {
                 pending(place, &receivers).await;
             }
@@ -104,6 +110,43 @@ async fn latency(place: Place, receivers: &Receivers) {
     receivers.wait_for(2_000).await;
     let mut delays = receivers.delays(&sent);
     println!("{place:?}: handed in to first byte at the receiver, at 200/s: {}", percentiles(&mut delays));
+}
+
+/// As many calls as the program takes, to one endpoint that answers at once.
+async fn one_endpoint(place: Place, receivers: &Receivers) {
+    const CALLS: usize = 10_000;
+    let world = World::start(place, 1).await;
+    world.add_endpoints(receivers, 1, |_| "/fast/one".to_owned()).await;
+    receivers.forget();
+    world.hand_in_to(1, 1_000, 0).await;
+    receivers.wait_for(1_000).await;
+    receivers.forget();
+    let began = Instant::now();
+    world.hand_in_to(1, CALLS, 1_000).await;
+    let accepted = began.elapsed();
+    receivers.wait_for(CALLS).await;
+    println!(
+        "{place:?}, one endpoint: {:.0} deliveries/s ({:.0} calls accepted/s)",
+        CALLS as f64 / began.elapsed().as_secs_f64(),
+        CALLS as f64 / accepted.as_secs_f64()
+    );
+}
+
+/// Two hundred calls a second to one endpoint that answers after 100 ms: it needs twenty attempts at once.
+async fn steady(place: Place, receivers: &Receivers) {
+    let world = World::start(place, 1).await;
+    world.add_endpoints(receivers, 1, |_| "/late/one".to_owned()).await;
+    receivers.forget();
+    world.hand_in_to(1, 500, 0).await;
+    receivers.wait_for(500).await;
+    receivers.forget();
+    let sent = world.hand_in_at_pace(2_000, 200, 1, 500).await;
+    receivers.wait_for(2_000).await;
+    let mut delays = receivers.delays(&sent);
+    println!(
+        "{place:?}: one endpoint that answers after 100 ms, at 200/s, handed in to first byte: {}",
+        percentiles(&mut delays)
+    );
 }
 
 /// A hundred thousand deliveries that wait behind endpoints which are paused: memory, and what others notice.
@@ -166,7 +209,7 @@ fn percentiles(delays: &mut [Duration]) -> String {
     )
 }
 
-/// Receivers in this process: `/fast/…` answers 200 at once, `/hang/…` after ten seconds and more.
+/// Receivers in this process: `/fast/…` answers 200 at once, `/late/…` after 100 ms, `/hang/…` after ten seconds and more.
 #[derive(Clone)]
 struct Receivers {
     address: SocketAddr,
@@ -210,7 +253,11 @@ impl Receivers {
             seen.entry(id).or_insert_with(Instant::now);
             seen.len() > before
         };
+        let is_late = request.uri().path().starts_with("/late/");
         let _ = request.into_body().collect().await;
+        if is_late {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         let counter = if is_new { &self.arrived } else { &self.repeated };
         counter.fetch_add(1, Ordering::Relaxed);
         Ok(Response::new(Full::default()))
@@ -292,6 +339,11 @@ impl World {
 
     /// Hands in so many calls, as fast as they are accepted.
     async fn hand_in(&self, count: usize, from: usize) {
+        self.hand_in_to(ENDPOINTS, count, from).await;
+    }
+
+    /// The same for the first of the workspaces.
+    async fn hand_in_to(&self, workspaces: usize, count: usize, from: usize) {
         let next = AtomicUsize::new(from);
         let caller = || async {
             loop {
@@ -299,7 +351,7 @@ impl World {
                 if at >= from + count {
                     return;
                 }
-                self.call(&format!("w{}", at % ENDPOINTS), &format!("call-{at}")).await;
+                self.call(&format!("w{}", at % workspaces), &format!("call-{at}")).await;
             }
         };
         futures_util::future::join_all((0..CALLERS).map(|_| caller())).await;
