@@ -7,13 +7,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixMillis};
 use crate::ledger::{Ledger, PickedUp};
 use crate::tasks::{self, Task};
 use crate::telemetry::Downloaded;
 
 /// The most downloads that are written down in one transaction.
 const AT_ONCE: usize = 200;
+
+/// The most that wait to be written down; what comes besides is lost.
+const MOST_WAITING: usize = 4_096;
 
 /// Downloads are gathered for so long: nobody reads the history faster.
 const GATHER: Duration = Duration::from_millis(200);
@@ -33,35 +36,95 @@ pub fn remember_downloads(
 }
 
 async fn write_down(downloads: &mut mpsc::Receiver<Downloaded>, ledger: &Ledger, clock: &dyn Clock) {
-    let mut gathered = Vec::with_capacity(AT_ONCE);
-    let (mut known, mut since) = (HashSet::new(), Instant::now());
-    while downloads.recv_many(&mut gathered, AT_ONCE).await > 0 {
-        tokio::time::sleep(GATHER).await;
-        if since.elapsed() > AGAIN_AFTER {
-            known.clear();
-            since = Instant::now();
+    let mut gathered = Gathered { known: HashSet::new(), since: Instant::now(), waiting: Vec::new() };
+    loop {
+        if gathered.waiting.is_empty() {
+            let Some(first) = downloads.recv().await else { return };
+            gathered.note(first);
+            gathered.take_until(downloads, tokio::time::sleep(GATHER)).await;
         }
-        gathered.retain(|download| known.insert(*download));
-        // As many as wait now: more may come as fast as they are taken.
-        for _ in 0..downloads.len() {
-            if gathered.len() == AT_ONCE {
-                break;
-            }
-            let Ok(more) = downloads.try_recv() else { break };
-            if known.insert(more) {
-                gathered.push(more);
-            }
-        }
-        if gathered.is_empty() {
+        let batch = gathered.batch(clock.now_millis());
+        if batch.is_empty() {
             continue;
         }
-        let at = clock.now_millis();
-        let picked_up: Vec<PickedUp> = gathered
-            .drain(..)
-            .map(|Downloaded { asset, link_expires }| PickedUp { asset, link_expires, at })
-            .collect();
-        if let Err(error) = ledger.picked_up(&picked_up).await {
-            tracing::warn!(downloads = picked_up.len(), %error, "downloads could not be written into the delivery history");
+        if let Err(error) = gathered.take_until(downloads, ledger.picked_up(&batch)).await {
+            tracing::warn!(downloads = batch.len(), %error, "downloads could not be written into the delivery history");
         }
+    }
+}
+
+/// Downloads that are to be written down.
+struct Gathered {
+    known: HashSet<Downloaded>,
+    since: Instant,
+    waiting: Vec<Downloaded>,
+}
+
+impl Gathered {
+    /// Takes each download when it comes, until something else is done: otherwise a link that is followed again and again
+    /// would fill the channel meanwhile, and others' downloads would be lost.
+    async fn take_until<T>(
+        &mut self,
+        downloads: &mut mpsc::Receiver<Downloaded>,
+        done: impl Future<Output = T>,
+    ) -> T {
+        tokio::pin!(done);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut done => return done,
+                Some(download) = downloads.recv() => self.note(download),
+            }
+        }
+    }
+
+    fn note(&mut self, download: Downloaded) {
+        if self.since.elapsed() > AGAIN_AFTER {
+            self.known.clear();
+            self.since = Instant::now();
+        }
+        if self.waiting.len() < MOST_WAITING && self.known.insert(download) {
+            self.waiting.push(download);
+        }
+    }
+
+    fn batch(&mut self, at: UnixMillis) -> Vec<PickedUp> {
+        let some = self.waiting.len().min(AT_ONCE);
+        let batch = self.waiting.drain(..some);
+        batch.map(|Downloaded { asset, link_expires }| PickedUp { asset, link_expires, at }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asset::AssetRef;
+    use crate::clock::{ManualClock, UnixSeconds};
+    use crate::ledger::Config;
+
+    #[tokio::test]
+    async fn a_link_that_is_followed_without_end_does_not_lose_the_downloads_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = format!("sqlite:{}", folder.path().join("calls.db").display()).parse().unwrap();
+        let ledger = Ledger::open(&Config { database, secret_key_file: None }).await.unwrap();
+        let (downloads, told) = mpsc::channel(64);
+        let clock = Arc::new(ManualClock::at(UnixSeconds(1_000_000)));
+        let _writing = remember_downloads(told, ledger, clock);
+        let download = |at: u64| Downloaded {
+            asset: AssetRef::recording(uuid::Uuid::from_u64_pair(1, at)),
+            link_expires: UnixSeconds(2_000_000),
+        };
+        let flood = downloads.clone();
+        let flooding = tokio::spawn(async move {
+            loop {
+                let _ = flood.try_send(download(0));
+                tokio::task::yield_now().await;
+            }
+        });
+        for at in 1..=20 {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            assert!(downloads.try_send(download(at)).is_ok(), "the channel is full at {at}");
+        }
+        flooding.abort();
     }
 }
