@@ -333,6 +333,7 @@ impl Ledger {
             before_id,
             i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1),
         ];
+        let _turn = self.searches.turn(workspace).await;
         let rows = self.database.fetch::<DeliveryRow>(statement, values).await?;
         let mut deliveries: Vec<Delivery> = rows.into_iter().map(Delivery::from).collect();
         let more = deliveries.len() > limit;

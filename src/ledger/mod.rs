@@ -18,6 +18,7 @@ mod portal_link;
 mod putting_away;
 mod resending;
 mod seal;
+mod searching;
 mod secrets;
 mod test_events;
 mod time;
@@ -66,6 +67,7 @@ pub struct Ledger {
     seal: Seal,
     events: Writer<NewEvent, Option<Accepted>>,
     finished: Writer<Finished, ()>,
+    searches: searching::Searches,
     /// Held while a test event is counted and written.
     testing: Arc<tokio::sync::Mutex<()>>,
     /// Held while a sender works on a SQLite file.

@@ -41,6 +41,7 @@ impl Ledger {
             }),
             seal,
             database,
+            searches: super::searching::Searches::default(),
             testing: Arc::default(),
             lock: Arc::default(),
             one_at_a_time: Arc::default(),

@@ -41,6 +41,8 @@ impl Ledger {
         );
         type Fields = (String, i64, i64, i64);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        // The operator's, who sees every workspace.
+        let _turn = self.searches.turn("").await;
         let rows = self.database.fetch::<Fields>(LIST, values![after, limit]).await?;
         let line = |(name, endpoints, failing, since): Fields| WorkspaceLine {
             name,
@@ -85,6 +87,7 @@ impl Ledger {
         );
         let values =
             values![workspace, stored(range.from), stored(range.to), range.endpoint.clone(), stored(began),];
+        let _turn = self.searches.turn(workspace).await;
         let mut progress = Progress::default();
         for (state, count) in self.database.fetch::<(String, i64)>(COUNT, values).await? {
             match state.as_str() {

@@ -1,0 +1,83 @@
+//! Searches that people make share the connections which read. A search may have to walk through a long history; without a
+//! bound a few of them would take every connection, and the sender could not look what is due.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Searches at once: one connection less than there are for reading.
+const SEARCHES: usize = 3;
+
+/// Searches of one workspace at once, so that the others never have to wait for its searches alone.
+const SEARCHES_OF_WORKSPACE: usize = 2;
+
+/// So many workspaces are remembered before those that do not search any more are forgotten.
+const REMEMBERED: usize = 64;
+
+/// Turns for searches; clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct Searches {
+    all: Arc<Semaphore>,
+    workspaces: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
+}
+
+/// Room for one search, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    _workspace: Option<OwnedSemaphorePermit>,
+    _all: Option<OwnedSemaphorePermit>,
+}
+
+impl Default for Searches {
+    fn default() -> Self {
+        Self { all: Arc::new(Semaphore::new(SEARCHES)), workspaces: Arc::default() }
+    }
+}
+
+impl Searches {
+    /// Waits for a workspace's turn to search.
+    pub(super) async fn turn(&self, workspace: &str) -> Turn {
+        // Neither is ever closed.
+        let of_workspace = self.of_workspace(workspace).acquire_owned().await.ok();
+        let all = Arc::clone(&self.all).acquire_owned().await.ok();
+        Turn { _workspace: of_workspace, _all: all }
+    }
+
+    fn of_workspace(&self, workspace: &str) -> Arc<Semaphore> {
+        let mut workspaces = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+        if workspaces.len() >= REMEMBERED {
+            workspaces.retain(|_, searches| Arc::strong_count(searches) > 1);
+        }
+        let new = || Arc::new(Semaphore::new(SEARCHES_OF_WORKSPACE));
+        Arc::clone(workspaces.entry(workspace.to_owned()).or_insert_with(new))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_workspace_that_searches_without_end_leaves_a_turn_to_another() {
+        let searches = Searches::default();
+        let (_one, _two) = (searches.turn("noisy").await, searches.turn("noisy").await);
+        let third = tokio::time::timeout(Duration::from_millis(50), searches.turn("noisy")).await;
+        assert!(third.is_err());
+        searches.turn("quiet").await;
+    }
+
+    #[tokio::test]
+    async fn workspaces_that_do_not_search_any_more_are_forgotten() {
+        let searches = Searches::default();
+        let held = searches.turn("held").await;
+        for workspace in 0..1_000 {
+            searches.turn(&format!("w{workspace}")).await;
+        }
+        assert!(searches.workspaces.lock().unwrap().len() <= REMEMBERED);
+        assert!(searches.workspaces.lock().unwrap().contains_key("held"));
+        drop(held);
+    }
+}
