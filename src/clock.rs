@@ -1,6 +1,8 @@
 //! Time, as an argument. Everything that decides takes a [`UnixSeconds`]; only a [`Clock`] at the edge asks the
 //! machine.
 
+pub mod running;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio::time::timeout;
 
+use crate::clock::running::timeout;
 use crate::tasks::{self, Task};
 
 /// For how long one look answers.

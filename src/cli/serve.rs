@@ -15,7 +15,7 @@ use super::listeners::{Listeners, announce, local};
 use super::reload::{Limits, Reload};
 use super::{Ended, Failure, LAST_WAIT, memory, open_files};
 use crate::admin::{self, Admin};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, running};
 use crate::config::{Config, Sources};
 use crate::gateway::Gateway;
 use crate::keys::{self, KeyringInForce};
@@ -286,6 +286,11 @@ pub(super) fn serve(
     reloaded: Option<(Sources, Logging)>,
     when_running: impl AsyncFnOnce(&Running) -> Result<(), Failure>,
 ) -> Ended {
+    running::watch(|pause| {
+        let pause = humantime::format_duration(pause);
+        tracing::warn!(%pause, "the process was frozen; deadlines count only the time in which it ran");
+    })
+    .map_err(Failure::failed)?;
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::failed)?;
     let ended = runtime.block_on(run_until_stopped(services, only, reloaded, when_running));
     // What was still in flight ends here, and is recorded.
@@ -380,7 +385,7 @@ async fn run_until_stopped(
         let attempts = async {
             if let Some(sending) = sending {
                 // What is not finished in time is taken up by whoever sends next.
-                let _ = tokio::time::timeout(drain_timeout, sending).await;
+                let _ = running::timeout(drain_timeout, sending).await;
             }
         };
         let (left, ()) = tokio::join!(services.drain.finish(drain_timeout), attempts);

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Sender;
 use crate::asset::{AssetKind, AssetRef};
-use crate::clock::{UnixMillis, UnixSeconds};
+use crate::clock::{UnixMillis, UnixSeconds, running};
 use crate::ledger::Claimed;
 use crate::signed_url::{Minter, SignedUrl};
 use crate::store::StoreError;
@@ -267,7 +267,7 @@ fn mint(
 /// Looks whether a link's asset is there; says why not.
 async fn look_for(sender: &Sender, link: Option<&SignedUrl>) -> Option<StoreError> {
     let look = sender.0.services.store.head(link?.grant());
-    match tokio::time::timeout(LOOK, look).await {
+    match running::timeout(LOOK, look).await {
         // What has to be opened for its size is there.
         Ok(found) => found.err().filter(|error| !matches!(error, StoreError::SizeUnknown)),
         Err(_) => Some(StoreError::TimedOut { waited: LOOK, for_what: "an answer" }),

@@ -29,11 +29,11 @@ const LONGEST_NAP: Duration = Duration::from_millis(500);
 /// Between two looks under load: what ends or comes in meanwhile shares a transaction.
 const GATHER: Duration = Duration::from_millis(2);
 
-/// Between two tries to write down what happened, while the database does not answer.
-const WRITE_AGAIN: Duration = Duration::from_secs(1);
-
 /// How long a lease outlives an attempt's deadline: time to look for the assets and to write down what happened.
 const LEASE_BEYOND: Duration = Duration::from_secs(20);
+
+/// Between two tries to write down what happened, while the database does not answer.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long a delivery waits whose attempt panicked: the fault is ours, so it costs none of its tries.
 const AFTER_PANIC: Duration = Duration::from_secs(60);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Sender;
 use super::breaker::SETTLES;
+use crate::clock::running::{self, Mark};
 use crate::ledger::LedgerError;
 
 /// How often leases are looked at.
@@ -20,25 +21,45 @@ const FORGET_EVERY: u64 = 60 * 10;
 pub(super) async fn keep_up(sender: &Sender) {
     let mut every = tokio::time::interval(OFTEN);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut thaw = Thaw::default();
     for look in 0_u64.. {
         every.tick().await;
+        let leases_count = thaw.is_long_ago(sender.longest_lease());
         // The dispatcher says so when the database does not answer; here the next look comes soon enough.
-        if let Err(error) = look_after(sender, look).await {
+        if let Err(error) = look_after(sender, look, leases_count).await {
             tracing::debug!(%error, "the upkeep of the ledger has to wait");
         }
     }
 }
 
-async fn look_after(sender: &Sender, look: u64) -> Result<(), LedgerError> {
+/// Leases end by the wall clock, also while this process is frozen; the attempts that it had under way go on when it thaws.
+#[derive(Debug, Default)]
+struct Thaw {
+    frozen: Duration,
+    at: Option<Mark>,
+}
+
+impl Thaw {
+    /// Whether no freeze ended within `time`.
+    fn is_long_ago(&mut self, time: Duration) -> bool {
+        let frozen = running::frozen_by(std::time::Instant::now());
+        if frozen > self.frozen {
+            (self.frozen, self.at) = (frozen, Some(Mark::now()));
+        }
+        self.at.is_none_or(|at| at.elapsed() > time)
+    }
+}
+
+async fn look_after(sender: &Sender, look: u64, leases_count: bool) -> Result<(), LedgerError> {
     let (ledger, now) = (sender.ledger(), sender.now());
     if let Err(error) = ledger.check_files() {
         sender.0.services.metrics.ledger_failed(error.word());
     }
-    let taken_back = {
-        // Leases that are about to move with the clock have not ended.
-        let _moving = sender.0.moving.lock().await;
-        ledger.take_back(sender.now(), sender.longest_lease()).await?
-    };
+    // Leases that are about to move with the clock have not ended.
+    let moving = sender.0.moving.lock().await;
+    let taken_back =
+        if leases_count { ledger.take_back(sender.now(), sender.longest_lease()).await? } else { 0 };
+    drop(moving);
     if taken_back > 0 {
         tracing::warn!(deliveries = taken_back, "a sender left attempts unfinished; they are made again");
         sender.wake();

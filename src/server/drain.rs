@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::clock::running;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -81,7 +82,7 @@ impl Drain {
     pub async fn finish(&self, deadline: Duration) -> usize {
         self.begin();
         self.tasks.close();
-        let _ = tokio::time::timeout(deadline, self.tasks.wait()).await;
+        let _ = running::timeout(deadline, self.tasks.wait()).await;
         self.tasks.len()
     }
 }

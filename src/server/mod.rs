@@ -27,6 +27,7 @@ mod socket;
 mod speaking;
 mod streams;
 mod threads;
+mod timer;
 mod tls;
 mod vet;
 mod vigil;
@@ -57,7 +58,6 @@ use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -69,6 +69,7 @@ use eviction::{Slot, Slots};
 use resting::Resting;
 use speaking::Ended;
 use streams::Streams;
+use timer::RunningTimer;
 use vigil::{Left, Limits};
 
 /// How many connections are let in before others of the thread have their turn.
@@ -355,7 +356,7 @@ impl<H: Handler> Server<H> {
     fn http1(&self) -> http1::Builder {
         let mut builder = http1::Builder::new();
         builder
-            .timer(TokioTimer::new())
+            .timer(RunningTimer)
             // The vigil has the deadlines.
             .header_read_timeout(None)
             .max_buf_size(self.config.connection_buffer)
@@ -366,7 +367,7 @@ impl<H: Handler> Server<H> {
     fn http2(&self) -> http2::Builder<Streams> {
         let mut builder = http2::Builder::new(Streams(self.limits));
         builder
-            .timer(TokioTimer::new())
+            .timer(RunningTimer)
             .max_concurrent_streams(self.config.http2_streams)
             .max_pending_accept_reset_streams(self.config.http2_resets)
             .max_local_error_reset_streams(self.config.http2_resets)

@@ -79,7 +79,7 @@ pub(super) struct Socket<W> {
 
 impl<W: Wire> Socket<W> {
     pub(super) fn new(wire: W, signs: Arc<Signs>, hears_heads: bool) -> Self {
-        let pace = Pace::new(signs.began());
+        let pace = Pace::new(signs.began().instant().into_std());
         Self { wire, signs, hears_heads, outlet: None, pace, linger: None }
     }
 

@@ -27,6 +27,7 @@ use super::vet::Bodies;
 use super::vigil::{Left, Signs, Vigil};
 use super::wire::{Awake, Wire};
 use super::{Certificate, Handler, Presence, Server, proxy, tls};
+use crate::clock::running;
 
 impl<H: Handler> Server<H> {
     /// Finds out for whom a trusted proxy speaks, and what is spoken.
@@ -71,7 +72,7 @@ impl<H: Handler> Server<H> {
     /// What comes before the first request has the time of a request's head, and ends when draining begins.
     async fn in_time<T>(&self, before: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
-            done = tokio::time::timeout(self.config.header_timeout, before) => done.ok(),
+            done = running::timeout(self.config.header_timeout, before) => done.ok(),
             () = self.drain.begun() => None,
         }
     }
@@ -136,7 +137,7 @@ impl<H: Handler> Server<H> {
         let patience = self.certificate.as_ref().map_or(Duration::MAX, Certificate::handshake_timeout);
         let handshake = poll_fn(|cx| sealed.poll_handshake(std::mem::take(&mut greeting), cx));
         tokio::select! {
-            made = tokio::time::timeout(patience, handshake) => {
+            made = running::timeout(patience, handshake) => {
                 made.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
                     .map_err(|error| self.no_handshake(error))?;
             }

@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::Config;
 use super::eviction::Slot;
+use crate::clock::running::Mark;
 
 /// The deadlines.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +75,7 @@ enum Phase {
 #[derive(Debug)]
 pub(super) struct Signs {
     limits: Limits,
-    began: Instant,
+    began: Mark,
     seen: Mutex<Seen>,
     stalled: AtomicBool,
     /// Whether the connection is closed as soon as what is written now has been.
@@ -87,11 +88,11 @@ pub(super) struct Signs {
 #[derive(Debug)]
 struct Seen {
     phase: Phase,
-    since: Instant,
+    since: Mark,
     /// Requests whose answer has not ended.
     in_flight: usize,
     /// Since when the client has not taken what is ready for it.
-    waiting: Option<Instant>,
+    waiting: Option<Mark>,
     /// For how long it has not in this round, and how much it took.
     waited: Duration,
     taken: u64,
@@ -114,7 +115,7 @@ impl Signs {
     }
 
     fn with(limits: Limits, in_flight: usize, slot: Option<Slot>) -> Arc<Self> {
-        let began = Instant::now();
+        let began = Mark::now();
         let seen = Seen {
             phase: Phase::Head,
             since: began,
@@ -135,8 +136,8 @@ impl Signs {
     }
 
     /// When the connection, or the stream, began.
-    pub(super) fn began(&self) -> std::time::Instant {
-        self.began.into_std()
+    pub(super) fn began(&self) -> Mark {
+        self.began
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -147,7 +148,7 @@ impl Signs {
     pub(super) fn heard(&self) {
         let mut seen = self.seen();
         if seen.in_flight == 0 && matches!(seen.phase, Phase::Idle) {
-            (seen.phase, seen.since) = (Phase::Head, Instant::now());
+            (seen.phase, seen.since) = (Phase::Head, Mark::now());
             self.expects_more(true);
         }
     }
@@ -187,7 +188,7 @@ impl Signs {
 
     /// The client does not take what is ready for it.
     pub(super) fn waits(&self) {
-        self.seen().waiting.get_or_insert_with(Instant::now);
+        self.seen().waiting.get_or_insert_with(Mark::now);
     }
 
     /// The client took so many bytes. Whoever takes its quota begins a new round.
@@ -208,18 +209,18 @@ impl Signs {
     /// The head of a request is awaited from now on.
     pub(super) fn heads_begin(&self) {
         let mut seen = self.seen();
-        (seen.phase, seen.since) = (Phase::Head, Instant::now());
+        (seen.phase, seen.since) = (Phase::Head, Mark::now());
     }
 
     fn deadline(&self) -> Option<(Instant, Left)> {
         let seen = self.seen();
         if let Some(since) = seen.waiting {
-            return Some((since + self.limits.stall.saturating_sub(seen.waited), Left::Stalled));
+            return Some((since.deadline(self.limits.stall.saturating_sub(seen.waited)), Left::Stalled));
         }
         match seen.phase {
             _ if seen.in_flight > 0 => None,
-            Phase::Head => Some((seen.since + self.limits.header, Left::Silent)),
-            Phase::Idle => Some((seen.since + self.limits.idle, Left::Idle)),
+            Phase::Head => Some((seen.since.deadline(self.limits.header), Left::Silent)),
+            Phase::Idle => Some((seen.since.deadline(self.limits.idle), Left::Idle)),
         }
     }
 }
@@ -227,8 +228,8 @@ impl Signs {
 impl Seen {
     fn stop_waiting(&mut self) {
         let Some(since) = self.waiting.take() else { return };
-        let now = Instant::now();
-        self.waited += now - since;
+        let now = Mark::now();
+        self.waited += since.until(now);
         // The end of an answer may lie here long after its body ended: the next request has its time from now.
         if self.in_flight == 0 {
             self.since = now;
@@ -252,7 +253,7 @@ impl Drop for InFlight {
         let mut seen = self.0.seen();
         seen.in_flight -= 1;
         if seen.in_flight == 0 {
-            (seen.phase, seen.since) = (Phase::Idle, Instant::now());
+            (seen.phase, seen.since) = (Phase::Idle, Mark::now());
         }
         drop(seen);
         if let Some(slot) = &self.0.slot {
@@ -280,13 +281,15 @@ impl Vigil {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Left> {
         // A deadline that moves away is noticed when the old one has come: a busy connection moves it all the time.
-        while let Some((deadline, left)) = self.signs.deadline() {
+        while let Some((deadline, _)) = self.signs.deadline() {
             let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
             if sleep.is_elapsed() || sleep.deadline() > deadline {
                 sleep.as_mut().reset(deadline);
             }
             std::task::ready!(sleep.as_mut().poll(cx));
-            if Instant::now() >= deadline {
+            // A timer that rings late shows that we were frozen, not that the client was slow: the deadline moves away then.
+            let now = Mark::now().instant();
+            if let Some((_, left)) = self.signs.deadline().filter(|(deadline, _)| now >= *deadline) {
                 match left {
                     Left::Stalled => self.signs.stalled.store(true, Ordering::Relaxed),
                     // The last grace, for saying goodbye.

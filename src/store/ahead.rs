@@ -17,6 +17,7 @@ use super::chunks::{Pieces, reopen};
 use super::source::Source;
 use super::validator::Validator;
 use super::{Span, StoreError};
+use crate::clock::running;
 use crate::tasks::{self, Task};
 use crate::telemetry::metrics::StoreOperation;
 use crate::telemetry::trace;
@@ -90,7 +91,7 @@ async fn fetch(
 }
 
 async fn next(arriving: &mut Pieces, waited: Duration) -> Result<Bytes, StoreError> {
-    let piece = tokio::time::timeout(waited, arriving.next()).await;
+    let piece = running::timeout(waited, arriving.next()).await;
     let piece = piece.map_err(|_| StoreError::TimedOut { waited, for_what: "more bytes" })?;
     piece.unwrap_or(Err(StoreError::broken("it ended the object before its announced length")))
 }

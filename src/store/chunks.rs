@@ -20,6 +20,7 @@ use super::plain_http::Tap;
 use super::source::Source;
 use super::validator::Validator;
 use super::{ahead, answer};
+use crate::clock::running::{self, Mark};
 use crate::telemetry::metrics::StoreOperation;
 
 /// The first pause before a body is taken up again; it doubles up to the longest.
@@ -65,12 +66,12 @@ pub struct Chunks {
     at: u64,
     end: u64,
     /// What went wrong since the last byte that arrived.
-    setback: Option<Setback>,
+    setback: Option<Box<Setback>>,
 }
 
 /// Failures without a byte between them.
 struct Setback {
-    since: Instant,
+    since: Mark,
     tries: u32,
 }
 
@@ -128,7 +129,7 @@ impl Chunks {
                 _ => self.next_owed().await.map(Some),
             }
         };
-        let first = tokio::time::timeout(waited, first).await;
+        let first = running::timeout(waited, first).await;
         let first = first.unwrap_or(Err(StoreError::TimedOut { waited, for_what: "the first bytes" }));
         let reason = first.as_ref().err().map(StoreError::reason);
         self.source.metrics.store_answered(StoreOperation::FirstChunk, started.elapsed(), reason);
@@ -274,7 +275,8 @@ impl Chunks {
         let Some(version) = self.version.clone() else { return Err(error) };
         let mut error = error;
         loop {
-            let setback = self.setback.get_or_insert_with(|| Setback { since: Instant::now(), tries: 0 });
+            let setback =
+                self.setback.get_or_insert_with(|| Box::new(Setback { since: Mark::now(), tries: 0 }));
             let left = patience.resume_timeout.saturating_sub(setback.since.elapsed());
             if !error.may_pass() || setback.tries >= patience.resume_tries || left.is_zero() {
                 return Err(error);
@@ -285,7 +287,7 @@ impl Chunks {
                 setback.tries += 1;
             }
             tokio::time::sleep(pause).await;
-            let _ = tokio::time::timeout(left.saturating_sub(pause), self.source.breaker.closed()).await;
+            let _ = running::timeout(left.saturating_sub(pause), self.source.breaker.closed()).await;
             let wanted = self.at..self.end;
             let reopened =
                 open_again(&self.source, StoreOperation::Resume, &self.path, &version, wanted).await;
@@ -304,7 +306,7 @@ impl Chunks {
 
 /// What arrives in time. The deadline runs only while this is polled: a slow reader never sets it off.
 pub(super) async fn in_time<T>(waited: Duration, arriving: impl Future<Output = T>) -> Result<T, StoreError> {
-    let arrived = tokio::time::timeout(waited, arriving).await;
+    let arrived = running::timeout(waited, arriving).await;
     arrived.map_err(|_| StoreError::TimedOut { waited, for_what: "more bytes" })
 }
 

@@ -12,6 +12,7 @@ use super::answer::{self, Refusal, Unframed};
 use super::cause::{self, CLOCKS_DIFFER};
 use super::circuit_breaker::CircuitBreaker;
 use super::{Config, StoreError};
+use crate::clock::running;
 use crate::tasks::{self, Task};
 use crate::telemetry::metrics::{Metrics, StoreOperation};
 use crate::telemetry::trace::StoreSpan;
@@ -95,7 +96,7 @@ impl Source {
     pub(super) async fn delete(&self, path: &Path) -> Result<(), StoreError> {
         let started = Instant::now();
         let waited = self.timeouts.first_byte;
-        let deleted = match tokio::time::timeout(waited, self.objects.delete(path)).await {
+        let deleted = match running::timeout(waited, self.objects.delete(path)).await {
             Ok(Ok(()) | Err(object_store::Error::NotFound { .. })) => Ok(()),
             Ok(Err(error)) => Err(StoreError::from(error)),
             Err(_) => Err(StoreError::TimedOut { waited, for_what: "an answer" }),
@@ -181,7 +182,7 @@ impl Source {
         let for_body = !options.head;
         let span = StoreSpan::begin(operation);
         let asked = span.around(self.objects.get_opts(path, options));
-        let answer = tokio::time::timeout(self.timeouts.first_byte, asked).await;
+        let answer = running::timeout(self.timeouts.first_byte, asked).await;
         let result = match answer {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(error)) => {

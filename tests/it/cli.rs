@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod erase;
 mod far_stores;
+mod frozen;
 mod keys;
 mod links;
 mod logging;

@@ -10,6 +10,7 @@ use sqlx::{Connection, PgConnection, PgPool, Postgres, Row, Transaction};
 
 use super::condemned::Condemned;
 use super::{PATIENCE, READERS};
+use crate::clock::running;
 use crate::ledger::error::{LedgerError, condemns_connections, one_line};
 
 /// A statement that takes longer is given up, and its connection with it: a server that has vanished without a word would
@@ -64,7 +65,7 @@ impl Server {
         &self,
         statement: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, LedgerError> {
-        match tokio::time::timeout(LONGEST_STATEMENT, statement).await {
+        match running::timeout(LONGEST_STATEMENT, statement).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
                 if condemns_connections(&error) {
@@ -90,7 +91,7 @@ impl Server {
             tx.commit().await?;
             row.try_get::<String, _>(0)
         });
-        let read_only = match tokio::time::timeout(PATIENCE / 5, looked).await {
+        let read_only = match running::timeout(PATIENCE / 5, looked).await {
             Ok(looked) => looked? == "on",
             Err(_) => {
                 look(&self.options, &self.place).await?;
@@ -167,7 +168,7 @@ async fn look_with(options: &PgConnectOptions) -> Result<(bool, bool), sqlx::Err
         let _ = connection.close().await;
         Ok((own_session, read_only))
     };
-    tokio::time::timeout(PATIENCE, looked).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    running::timeout(PATIENCE, looked).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 fn code_of(error: &sqlx::Error) -> Cow<'_, str> {

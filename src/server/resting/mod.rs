@@ -25,6 +25,7 @@ use super::express::Room;
 use super::wire;
 use super::{Arrival, Handler, Presence, Server};
 use crate::clock::Moment;
+use crate::clock::running::Mark;
 use crate::tasks::Task;
 use seat::{Fate, Seat, Visit};
 
@@ -82,7 +83,7 @@ impl<H: Handler> Resting<H> {
     ) {
         let seat = Box::new(Seat::new(server, stream, peer, presence));
         let now = seat.began();
-        self.look_at(now + seat.shortest_patience());
+        self.look_at(now.deadline(seat.shortest_patience()));
         let key = self.seats.insert(seat);
         // Whoever connects asks at once, and has often done so by now.
         self.visit(key, Visit { has_ended: false, arrival: None, now });
@@ -132,11 +133,11 @@ impl<H: Handler> Resting<H> {
             [first, _, ..] => self.seats.get(key_of(first)).and_then(|seat| seat.handler().look_around()),
             _ => None,
         };
-        let arrival = Some(Arrival { at, glimpse });
+        let (arrival, now) = (Some(Arrival { at, glimpse }), Mark::at(at.instant().into()));
         for event in events {
             let flags = event.flags;
             let has_ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
-            self.visit(key_of(event), Visit { has_ended, arrival, now: at.instant().into() });
+            self.visit(key_of(event), Visit { has_ended, arrival, now });
         }
         count
     }
@@ -173,7 +174,7 @@ impl<H: Handler> Resting<H> {
 
     /// Whose deadline has passed is left.
     fn leave_the_idle(&mut self) {
-        let now = Instant::now();
+        let now = Mark::now().instant();
         let late = |seat: &Seat<H>| seat.deadline() <= now;
         let keys: Vec<usize> = self.seats.iter().filter(|(_, seat)| late(seat)).map(|(key, _)| key).collect();
         for key in keys {

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::leaving::Leaving;
+use crate::clock::running::Mark;
 use crate::server::answer::Connection;
 use crate::server::express::{Express, Room};
 use crate::server::files::send_behind;
@@ -90,7 +91,7 @@ pub(super) struct Seat<H: Handler> {
     signs: Arc<Signs>,
     state: State<H>,
     presence: Presence,
-    since: Instant,
+    since: Mark,
     /// Whether nothing was ever heard from it, over TLS behind the handshake.
     silent: bool,
     watched: bool,
@@ -114,7 +115,7 @@ pub(super) struct Visit {
     pub(super) has_ended: bool,
     /// When it was told of, and what the handler has seen since.
     pub(super) arrival: Option<Arrival>,
-    pub(super) now: Instant,
+    pub(super) now: Mark,
 }
 
 /// Nobody is woken at rest: what has to be waited for is told of otherwise.
@@ -143,11 +144,11 @@ impl<H: Handler> Seat<H> {
                 (State::Opens(Socket::new(still, Arc::clone(&signs), true)), signs)
             }
         };
-        let (server, since) = (Arc::clone(server), Instant::from_std(signs.began()));
+        let (server, since) = (Arc::clone(server), signs.began());
         Self { server, peer, signs, state, presence, since, silent: true, watched: false }
     }
 
-    pub(super) fn began(&self) -> Instant {
+    pub(super) fn began(&self) -> Mark {
         self.since
     }
 
@@ -165,7 +166,7 @@ impl<H: Handler> Seat<H> {
     }
 
     pub(super) fn deadline(&self) -> Instant {
-        self.since + self.patience()
+        self.since.deadline(self.patience())
     }
 
     /// How long it may be as it is, whatever that will be.
@@ -237,7 +238,7 @@ impl<H: Handler> Seat<H> {
     }
 
     /// Makes the handshake, where there is one. Whether it is made, or what it comes to.
-    fn open(&mut self, desk: &mut [u8], now: Instant) -> Result<bool, Fate<H>> {
+    fn open(&mut self, desk: &mut [u8], now: Mark) -> Result<bool, Fate<H>> {
         if matches!(self.state, State::Plain(_) | State::Sealed(_)) {
             return Ok(true);
         }
@@ -288,7 +289,7 @@ impl<H: Handler> Seat<H> {
         &mut self,
         mut sealed: Box<Sealed<Socket<Still>>>,
         greeting: &[u8],
-        now: Instant,
+        now: Mark,
     ) -> Result<bool, Fate<H>> {
         match sealed.poll_handshake(greeting, &mut nobody()) {
             Poll::Pending if sealed.owes() => return Err(Fate::Leaves(Box::new(Leaving::Shakes(sealed)))),

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use super::connection::{Connection, Unanswered};
 use super::{failed, head, odd};
+use crate::clock::running;
 
 /// How many connections wait for the next request, to each host on each thread, and for how long. Stores close what is
 /// idle for longer.
@@ -87,7 +88,7 @@ impl Pool {
 
     async fn connect(&self, host: &Authority) -> Result<TcpStream, HttpError> {
         let address = (host.host().trim_matches(['[', ']']), host.port_u16().unwrap_or(80));
-        let stream = tokio::time::timeout(self.connect_timeout, TcpStream::connect(address)).await;
+        let stream = running::timeout(self.connect_timeout, TcpStream::connect(address)).await;
         stream
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             .and_then(|stream| stream.set_nodelay(true).map(|()| stream))

@@ -24,6 +24,7 @@ use tower_service::Service;
 
 use super::error::{Phase, PostError};
 use super::status_line::StatusReader;
+use crate::clock::running;
 use crate::webhook::network::{AllowedNetworks, check_address};
 
 /// An address that has not answered after this long gets company from the next (RFC 8305 §5 recommends 250 ms).
@@ -126,7 +127,7 @@ impl Service<Uri> for Connector {
         let progress = PROGRESS.try_with(Arc::clone).unwrap_or_default();
         Box::pin(async move {
             let opened = connector.open(&target, &progress);
-            match tokio::time::timeout(connector.deadline, opened).await {
+            match running::timeout(connector.deadline, opened).await {
                 Ok(opened) => {
                     let opened = opened.inspect(|_| progress.reach(Phase::Answer));
                     opened.map(|wire| TokioIo::new(StatusReader::new(wire)))
@@ -190,7 +191,7 @@ async fn connect(addresses: &[IpAddr], port: u16) -> Result<TcpStream, PostError
             trying.push(TcpStream::connect(SocketAddr::new(*address, port)));
         }
         let patience = if waiting.len() > 0 { NEXT_ADDRESS_AFTER } else { Duration::MAX };
-        match tokio::time::timeout(patience, trying.next()).await {
+        match running::timeout(patience, trying.next()).await {
             Ok(Some(Ok(stream))) => return Ok(stream),
             Ok(Some(Err(error))) => failure = telling(failure, PostError::connect(&error)),
             Ok(None) => break,

@@ -38,6 +38,7 @@ pub use error::{Breakage, Phase, PostError, TlsTrouble};
 
 use super::endpoint_url::EndpointUrl;
 use super::network::AllowedNetworks;
+use crate::clock::running;
 
 /// How many idle connections to one host are kept for the next webhook, and for how long: less than the 2 s after which
 /// gunicorn closes its own (Node, Apache and uvicorn wait 5 s). A webhook that meets that moment may have arrived, and
@@ -155,7 +156,7 @@ impl Poster {
         let mut request = self.request(url, headers, body, &progress);
         *request.method_mut() = method;
         let attempt = PROGRESS.scope(Arc::clone(&progress), self.attempt(client, request, &progress));
-        let result = match tokio::time::timeout(deadline, attempt).await {
+        let result = match running::timeout(deadline, attempt).await {
             Ok(result) => result,
             Err(_) => Err(PostError::TimedOut { phase: progress.phase(), after: deadline }),
         };
