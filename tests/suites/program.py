@@ -36,9 +36,10 @@ def settled(ask, seconds, what):
 class Program:
     """A running `serve`; stopped at the end of `with`. Settings are named as in the settings file: server__header_timeout."""
 
-    def __init__(self, tls=False, only="gateway", folder=None, **settings):
+    def __init__(self, tls=False, only="gateway", folder=None, log_folder=None, **settings):
         self.own_folder = folder is None
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="webhook-assets-"))
+        self.log_path = pathlib.Path(log_folder or self.folder) / "log"
         self.tls = tls
         self.arguments = ["serve"] + (["--only", only] if only else [])
         self.environment = {
@@ -61,7 +62,7 @@ class Program:
         if self.tls:
             self.make_certificate()
         self.run("keys", "new")
-        self.log_file = open(self.folder / "log", "wb")
+        self.log_file = open(self.log_path, "wb")
         self.process = subprocess.Popen(
             [BINARY, *self.arguments], env=self.environment, cwd=self.folder, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=self.log_file,
@@ -88,7 +89,7 @@ class Program:
         return self.process.wait(timeout=seconds)
 
     def log(self):
-        return (self.folder / "log").read_text(errors="replace")
+        return self.log_path.read_text(errors="replace")
 
     def address(self, listener):
         pattern = re.compile(listener + rb" listening on \w+://([\d.]+):(\d+)")
