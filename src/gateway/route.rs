@@ -22,7 +22,8 @@ pub(super) enum Route<'r> {
 /// decoded or normalised, because nothing else was signed.
 pub(super) fn route<'r, B>(request: &'r Request<B>, prefix: &str) -> Route<'r> {
     let path = request.uri().path();
-    if path == "*" && *request.method() == Method::OPTIONS {
+    // `OPTIONS /` is how HAProxy asks whether a server lives.
+    if matches!(path, "*" | "/") && *request.method() == Method::OPTIONS {
         return Route::Options;
     }
     match (asset_at(path, prefix), request.method()) {
@@ -36,5 +37,19 @@ pub(super) fn route<'r, B>(request: &'r Request<B>, prefix: &str) -> Route<'r> {
 
 /// The asset that a path leads to.
 pub(super) fn asset_at<'p>(path: &'p str, prefix: &str) -> Option<(AssetKind, &'p str)> {
-    split_route(path).or_else(|| path.strip_prefix(prefix).and_then(split_route))
+    split_route(path)
+        .or_else(|| path.strip_prefix(prefix).and_then(split_route))
+        .or_else(|| behind_more_slashes(path, prefix).and_then(split_route))
+}
+
+/// What stands behind the prefix, or behind none, if there are more slashes than one before or behind it: a base URL was
+/// written with a slash at its end. No signature covers what stands there.
+fn behind_more_slashes<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+    let rest = path.trim_start_matches('/');
+    let rest =
+        rest.strip_prefix(prefix.trim_start_matches('/')).filter(|_| !prefix.is_empty()).unwrap_or(rest);
+    let slashes = rest.len() - rest.trim_start_matches('/').len();
+    // One slash is left; where there is none, the prefix or the path begins.
+    let begin = path.len() - rest.len() + slashes;
+    path.get(begin.checked_sub(1)?..).filter(|path| path.starts_with('/'))
 }

@@ -223,7 +223,7 @@ pub(super) fn crowded() -> Response<Bytes> {
 }
 
 /// An answer as HTTP/1.1 has it.
-fn wire(response: &Response<Bytes>) -> Vec<u8> {
+pub(super) fn wire(response: &Response<Bytes>) -> Vec<u8> {
     let status = response.status();
     let mut bytes =
         format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default())

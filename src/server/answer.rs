@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
@@ -20,8 +20,9 @@ use super::limiter::Permit;
 use super::outlet::Outlet;
 use super::plain_request::PlainRequest;
 use super::streams::{Patience, Watched};
+use super::vet::{Bodies, IGNORED_BODY, Refused};
 use super::vigil::{InFlight, Signs};
-use super::{Handler, Server, accept, proxy, vet};
+use super::{BodyError, Handler, Server, accept, proxy, vet};
 use crate::clock::Moment;
 
 /// Who asks, and what can be done for them on their connection.
@@ -198,6 +199,11 @@ impl<H: Handler> Future for Answering<H> {
     }
 }
 
+/// Whether there is a body that means nothing.
+fn has_ignored_body<H: Handler>(request: &Request<Incoming>) -> bool {
+    H::BODIES == Bodies::Refused && vet::reads(request.method()) && !request.body().is_end_stream()
+}
+
 /// Whether the client wants no more than this (RFC 9112 §9.6).
 fn is_the_last(request: &Request<Incoming>) -> bool {
     request.headers().get(CONNECTION).is_some_and(|wish| wish.as_bytes().eq_ignore_ascii_case(b"close"))
@@ -222,7 +228,7 @@ impl<H: Handler> Connection<H> {
         Some((Cow::Owned(Client { address, is_proxy, ..self.peer.clone() }), share))
     }
 
-    fn answer(&self, request: Request<Incoming>) -> (Answer<H::Body>, Watch) {
+    fn answer(self: &Arc<Self>, request: Request<Incoming>) -> (Answer<H::Body>, Watch) {
         let (server, peer) = (&self.server, self.peer.address);
         // Of the streams of HTTP/2, none closes the connection.
         let last = self.outlet.is_some() && is_the_last(&request);
@@ -241,6 +247,9 @@ impl<H: Handler> Connection<H> {
             Answer::Ready(server.handler.refuse(request, address, refused))
         };
         let (answer, share) = match (share, vet::vet(&request, config, H::BODIES)) {
+            (Ok(share), Ok(())) if has_ignored_body::<H>(&request) => {
+                (Answer::awaited(Arc::clone(self).answer_without_body(request, client)), share)
+            }
             (Ok(share), Ok(())) => (server.handler.answer(request, client), share),
             (Ok(share), Err(refused)) => (refuse(&request, refused.into_response(&request)), share),
             (Err(_), _) => (refuse(&request, vet::without_body_for_head(&request, accept::crowded())), None),
@@ -249,5 +258,32 @@ impl<H: Handler> Connection<H> {
             self.signs.says_last();
         }
         (answer, Watch { patience, in_flight, share, outlet: self.outlet.clone() })
+    }
+
+    /// Answers a request whose body means nothing, once that was thrown away: then the connection can go on.
+    async fn answer_without_body(
+        self: Arc<Self>,
+        mut request: Request<Incoming>,
+        client: Client,
+    ) -> Response<H::Body> {
+        let handler = &self.server.handler;
+        let refused = match client.ignore_body(request.body_mut(), IGNORED_BODY).await {
+            Ok(()) => {
+                // Of a body in chunks nobody but hyper has seen where it ends: what follows is not read.
+                let is_last = request.headers().contains_key(TRANSFER_ENCODING);
+                let mut response = match handler.answer(request, client) {
+                    Answer::Ready(response) => response,
+                    Answer::Awaited(answer) => answer.await,
+                };
+                if is_last {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                return response;
+            }
+            Err(BodyError::TooLarge) => Refused::BodyTooLarge,
+            Err(BodyError::TooSlow) => Refused::BodyTooSlow,
+            Err(BodyError::Broken) => Refused::Bad("The body of the request cannot be read to its end."),
+        };
+        handler.refuse(&request, client.address, refused.into_response(&request))
     }
 }

@@ -32,13 +32,21 @@ pub enum BodyError {
 }
 
 impl Client {
+    /// Reads the body of a request that should have none, and throws it away.
+    pub(super) async fn ignore_body(&self, body: &mut Incoming, largest: usize) -> Result<(), BodyError> {
+        self.noting(read(body, largest, self.patience.slowest()).await).map(drop)
+    }
+
     /// Reads the body of this client's request. One that announces more than `largest` bytes is not begun, so a client that
     /// expects `100 Continue` is never asked for it.
     ///
     /// # Errors
     /// [`BodyError`]; the connection is then closed behind the answer.
     pub async fn read_body(&self, body: Incoming, largest: usize) -> Result<Bytes, BodyError> {
-        let read = read(body, largest, self.patience.slowest()).await;
+        self.noting(read(body, largest, self.patience.slowest()).await)
+    }
+
+    fn noting(&self, read: Result<Bytes, BodyError>) -> Result<Bytes, BodyError> {
         match read {
             Ok(_) => self.patience.body_ended(),
             Err(BodyError::TooSlow) => self.count_cut("slow_body"),

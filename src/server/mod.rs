@@ -4,6 +4,7 @@
 mod accept;
 mod answer;
 mod body;
+mod checked_heads;
 mod config;
 mod drain;
 mod eviction;

@@ -112,7 +112,7 @@ impl<'r> PlainRequest<'r> {
 /// What is printable and not in a target: it is neither RFC 3986's `pchar` nor a separator.
 const NOT_PLAIN: [u8; 12] = *b"\"#<>[\\]^`{|}";
 
-fn is_plain_target(target: &[u8]) -> bool {
+pub(super) fn is_plain_target(target: &[u8]) -> bool {
     let is_plain = |byte: u8| {
         byte.is_ascii_graphic() & NOT_PLAIN.iter().fold(true, |plain, other| plain & (byte != *other))
     };
@@ -120,7 +120,7 @@ fn is_plain_target(target: &[u8]) -> bool {
     target.iter().fold(true, |plain, byte| plain & is_plain(*byte))
 }
 
-/// As [`super::socket::StrictLines`] has it.
+/// As [`super::checked_heads`] has it.
 fn has_bare_line_feed(head: &[u8]) -> bool {
     memchr_iter(b'\n', head).any(|at| at.checked_sub(1).and_then(|before| head.get(before)) != Some(&b'\r'))
 }

@@ -1,5 +1,4 @@
-//! The socket of a connection: notes when the client says something and when it takes nothing, and spoils line ends
-//! that requests are smuggled with.
+//! The socket of a connection: notes when the client says something and when it takes nothing.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -9,7 +8,6 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::linger::Linger;
@@ -278,91 +276,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for OneByOne<S> {
     }
 }
 
-/// Heads of HTTP/1 whose lines end in CR LF alone. hyper takes a bare LF too, as it may (RFC 9112 §2.2); a proxy that
-/// takes it for something else would see other requests than we do. A NUL in its place makes hyper answer 400.
-///
-/// Only for listeners whose requests have no bodies: everything that is read is held to be a head.
-#[derive(Debug)]
-pub(super) struct StrictLines<S> {
-    stream: S,
-    last: u8,
-}
-
-impl<S> StrictLines<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, last: 0 }
-    }
-}
-
-/// Replaces every LF that stands behind no CR; `last` is the byte before, and becomes the last one.
-fn spoil(bytes: &mut [u8], last: &mut u8) {
-    let mut rest = bytes;
-    while let Some(at) = memchr(b'\n', rest) {
-        let (line, behind) = rest.split_at_mut(at);
-        let Some((end, others)) = behind.split_first_mut() else { return };
-        if *line.last().unwrap_or(last) != b'\r' {
-            *end = 0;
-        }
-        (*last, rest) = (*end, others);
-    }
-    *last = *rest.last().unwrap_or(last);
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for StrictLines<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if let Some(new) = buffer.filled_mut().get_mut(before..) {
-            spoil(new, &mut self.last);
-        }
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for StrictLines<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_feed_behind_no_carriage_return_is_spoilt_wherever_the_pieces_are_cut() {
-        let text = b"GET / HTTP/1.1\r\nA: b\nC: d\r\n\r\n\n\r\r\n";
-        let spoilt = b"GET / HTTP/1.1\r\nA: b\0C: d\r\n\r\n\0\r\r\n";
-        for size in 1..text.len() {
-            let (mut bytes, mut last) = (text.to_vec(), 0);
-            bytes.chunks_mut(size).for_each(|piece| spoil(piece, &mut last));
-            assert_eq!(bytes, spoilt, "in pieces of {size}");
-        }
-    }
 
     #[test]
     fn a_client_is_quick_or_slow_by_what_it_took_last() {

@@ -15,15 +15,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::answer::{Answers, Client, Connection};
+use super::checked_heads::CheckedHeads;
 use super::eviction::Slot;
 use super::express::Express;
 use super::files::Files;
 use super::outlet::Outlet;
 use super::protocol::{self, Protocol};
 use super::sealed::Sealed;
-use super::socket::{OneByOne, Socket, StrictLines};
+use super::socket::{OneByOne, Socket};
 use super::streams::Patience;
-use super::vet::Bodies;
 use super::vigil::{Left, Signs, Vigil};
 use super::wire::{Awake, Wire};
 use super::{Certificate, Handler, Presence, Server, proxy, tls};
@@ -241,18 +241,15 @@ impl<H: Handler> Server<H> {
         // The first head may be one that is refused.
         connection.signs.expects_more(protocol == Protocol::Http1);
         let stream = OneByOne::new(stream, start, connection.outlet.clone());
-        let (service, vigil) = (Answers(connection), &mut vigil);
-        match (protocol, H::BODIES) {
-            (Protocol::Http2, _) => {
+        let (signs, vigil) = (Arc::clone(&connection.signs), &mut vigil);
+        let service = Answers(connection);
+        match protocol {
+            Protocol::Http2 => {
                 let connection = self.http2().serve_connection(TokioIo::new(stream), service);
                 self.attend(pin!(connection), vigil, http2::Connection::graceful_shutdown).await
             }
-            (Protocol::Http1, Bodies::Refused) => {
-                let stream = TokioIo::new(StrictLines::new(stream));
-                let connection = self.http1().serve_connection(stream, service);
-                self.attend(pin!(connection), vigil, http1::Connection::graceful_shutdown).await
-            }
-            (Protocol::Http1, Bodies::Allowed) => {
+            Protocol::Http1 => {
+                let stream = CheckedHeads::new(stream, self.config.connection_buffer, signs);
                 let connection = self.http1().serve_connection(TokioIo::new(stream), service);
                 self.attend(pin!(connection), vigil, http1::Connection::graceful_shutdown).await
             }
@@ -352,7 +349,7 @@ mod tests {
     use tokio::task::coop;
 
     use super::*;
-    use crate::server::{Answer, Arrival, Config, Drain, Head, Networks, PlainRequest};
+    use crate::server::{Answer, Arrival, Bodies, Config, Drain, Head, Networks, PlainRequest};
 
     /// A client that has always asked for more already, and has taken every answer.
     struct Endless;

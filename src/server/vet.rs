@@ -12,7 +12,8 @@ use crate::problem::Problem;
 /// Which requests may have a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bodies {
-    /// None: a body on a GET, HEAD or OPTIONS is refused, and what other methods send is never read.
+    /// None: a short one on a GET, HEAD or OPTIONS is read and thrown away, a longer one is refused, and what other methods
+    /// send is never read.
     Refused,
     /// Those of a known length.
     Allowed,
@@ -24,15 +25,23 @@ pub(super) enum Refused {
     Target,
     TargetTooLong(usize),
     HeadTooLarge(usize),
+    TooManyFields(usize),
     Host,
     Framing,
-    Body,
+    BodyTooLarge,
+    BodyTooSlow,
+    /// What is wrong is said in these words.
+    Bad(&'static str),
 }
 
+/// The longest body that is thrown away, in bytes: clients that send one with a GET send a few.
+pub(super) const IGNORED_BODY: usize = 16 * 1024;
+
 impl Refused {
-    pub(super) fn into_response<B>(self, request: &Request<B>) -> Response<Bytes> {
+    /// In words.
+    pub(super) fn problem(self) -> Problem {
         let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "bad_request", "Bad request", detail);
-        let problem = match self {
+        match self {
             Self::Target => bad("The request target is not a path. Send the link's path and query."),
             Self::TargetTooLong(limit) => Problem::new(
                 StatusCode::URI_TOO_LONG,
@@ -48,9 +57,32 @@ impl Refused {
             ),
             Self::Host => bad("The Host header is missing, repeated or not a host. Send exactly one."),
             Self::Framing => bad("The length of the request body is ambiguous. Send Content-Length alone."),
-            Self::Body => bad("This request takes no body. Send it without one."),
-        };
-        let mut response = problem.into_response();
+            Self::TooManyFields(limit) => Problem::new(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "header_too_large",
+                "Request header too large",
+                &format!("There are more than {limit} header fields. Send fewer."),
+            ),
+            Self::BodyTooLarge => Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                "Request body too large",
+                &format!(
+                    "A request for a link has no body. One of more than {IGNORED_BODY} bytes is not read: send none."
+                ),
+            ),
+            Self::BodyTooSlow => Problem::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "request_timeout",
+                "Request body too slow",
+                "The body that the request announces did not come in time. A request for a link has no body: send none.",
+            ),
+            Self::Bad(detail) => bad(detail),
+        }
+    }
+
+    pub(super) fn into_response<B>(self, request: &Request<B>) -> Response<Bytes> {
+        let mut response = self.problem().into_response();
         if request.version() < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -123,8 +155,8 @@ fn vet_target<B>(request: &Request<B>) -> Result<(), Refused> {
     if fine { Ok(()) } else { Err(Refused::Target) }
 }
 
-/// Exactly one valid Host in HTTP/1.1 (RFC 9112 §3.2); in HTTP/2 an authority without a user, or a Host in its place, and
-/// not two that differ (RFC 9113 §8.3.1).
+/// Exactly one valid Host in HTTP/1.1 (RFC 9112 §3.2); in HTTP/2 an authority without a user, or a Host in its place, or
+/// neither, and not two that differ (RFC 9113 §8.3.1).
 fn vet_host<B>(request: &Request<B>, fields: &Fields<'_>) -> Result<(), Refused> {
     let authority = request.uri().authority();
     let has_user = authority.is_some_and(|authority| authority.as_str().contains('@'));
@@ -137,7 +169,7 @@ fn vet_host<B>(request: &Request<B>, fields: &Fields<'_>) -> Result<(), Refused>
         (Some(host), Some(authority)) if is_http2 && !names(host, authority) => Err(Refused::Host),
         (Some(host), _) => valid_host(host),
         (None, _) if request.version() == Version::HTTP_11 => Err(Refused::Host),
-        (None, None) if is_http2 => Err(Refused::Host),
+        // A health check over HTTP/2 may have neither, and nothing here depends on the name.
         (None, _) => Ok(()),
     }
 }
@@ -193,15 +225,19 @@ fn port_fits(port: &[u8]) -> bool {
     }
 }
 
-/// Transfer-Encoding beside Content-Length is how requests are smuggled (RFC 9112 §6.1).
+/// That a body has one length is made sure of before (in HTTP/1 by [`super::checked_heads`]).
 fn vet_framing<B>(request: &Request<B>, fields: &Fields<'_>, bodies: Bodies) -> Result<(), Refused> {
-    // hyper drops the Content-Length that stands beside it, so every Transfer-Encoding is refused.
-    if fields.transfer_encoding || fields.repeats_length {
+    if fields.repeats_length || (fields.transfer_encoding && bodies == Bodies::Allowed) {
         return Err(Refused::Framing);
     }
-    let announced = fields.length.is_some_and(|length| length.as_bytes() != b"0");
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if announced && reads && bodies == Bodies::Refused { Err(Refused::Body) } else { Ok(()) }
+    let length = fields.length.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(0_u64);
+    let is_ignored = reads(request.method()) && bodies == Bodies::Refused;
+    if is_ignored && length > IGNORED_BODY as u64 { Err(Refused::BodyTooLarge) } else { Ok(()) }
+}
+
+/// Whether requests with this method read, so that their bodies mean nothing.
+pub(super) fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 #[cfg(test)]
@@ -250,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn http_2_needs_an_authority_or_a_host_and_takes_no_two_that_differ() {
+    fn http_2_takes_an_authority_or_a_host_or_neither_and_no_two_that_differ() {
         for (uri, host, fine) in [
             ("http://a.example/", None, true),
             ("http://a.example/", Some("A.example"), true),
@@ -258,7 +294,7 @@ mod tests {
             ("http://a.example/", Some("b.example"), false),
             ("http://a.example/", Some(""), false),
             ("/", Some("a.example"), true),
-            ("/", None, false),
+            ("/", None, true),
         ] {
             let mut request = Request::builder().uri(uri).version(Version::HTTP_2);
             if let Some(host) = host {

@@ -240,13 +240,16 @@ async fn a_header_or_target_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_announced_with_get_is_400() {
+async fn a_short_body_with_get_is_thrown_away_and_a_long_one_refused_in_words() {
     let site = Site::usual().await;
     let mut connection = Connection::to(&site).await;
-    let request = Request::get(format!("http://localhost{}", site.recording())).header("content-length", "5");
-    let (response, mut body) = connection.0.send_request(request.body(()).unwrap(), false).unwrap();
-    body.send_data(Bytes::from_static(b"hello"), true).unwrap();
-    assert_eq!(received(response).await.unwrap().status, 400);
+    for (length, status) in [(5, 200), (20_000, 413)] {
+        let request = Request::get(format!("http://localhost{}", site.recording()));
+        let request = request.header("content-length", length.to_string());
+        let (response, mut body) = connection.0.send_request(request.body(()).unwrap(), false).unwrap();
+        body.send_data(Bytes::from(vec![b'x'; length]), true).unwrap();
+        assert_eq!(received(response).await.unwrap().status, status);
+    }
     assert_eq!(connection.ask("GET", &site.recording(), &[]).await.status, 200, "the connection goes on");
 }
 

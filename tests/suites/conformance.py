@@ -637,7 +637,14 @@ cases("8.3", Wire.malformed, {
     ":path twice": lambda w: w.request(1, first=[(b":path", b"/")]),
     ":authority twice": lambda w: w.request(1, first=[(b":authority", b"g")]),
     "Host that contradicts :authority": lambda w: w.request(1, (b"host", b"other")),
+})
+# A health check of HAProxy's has neither; the server may still serve it.
+cases("8.3.1", lambda wire: wire.answers(200), {
     "neither :authority nor Host": lambda w: w.request(1, drop=(b":authority",)),
+})
+cases("8.3.1", lambda wire: wire.answers(204), {
+    "OPTIONS * without :authority": lambda w: w.request(1, method=b"OPTIONS", target=b"*", drop=(b":authority",)),
+    "OPTIONS / without :authority": lambda w: w.request(1, method=b"OPTIONS", target=b"/", drop=(b":authority",)),
 })
 cases("8.3", lambda wire: wire.refuses(PROTOCOL_ERROR, statuses=(400, 404, 405)), {
     "a :path that is no path": lambda w: w.request(1, target=b"no-slash"),

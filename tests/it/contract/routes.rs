@@ -41,7 +41,7 @@ async fn a_path_that_does_not_exist_is_404_no_such_route() {
         "/healthz",
         "/metrics",
         &twice,
-        &link.replace("/webhook-assets/", "//webhook-assets/"),
+        &link.replace("/recording/", "//recording/"),
         &link.replace("/webhook-assets/", "/webhook%2Dassets/"),
         &link.replace("/recording/", "/./recording/"),
         &link.replace("/recording/", "/x/../recording/"),
@@ -78,7 +78,7 @@ async fn a_body_of_another_method_is_refused_with_it() {
 #[tokio::test]
 async fn options_of_a_link_and_of_the_server_is_204_with_the_methods() {
     let site = Site::usual().await;
-    for target in [&site.recording(), &site.transcript(), "/webhook-assets/recording/x", "*"] {
+    for target in [&site.recording(), &site.transcript(), "/webhook-assets/recording/x", "*", "/"] {
         let answer = site.client().request("OPTIONS", target, &[], b"").await;
         assert_eq!((answer.status, answer.body.len()), (204, 0), "{target}");
         assert_fields(&answer, &[("allow", METHODS)]);
@@ -111,5 +111,23 @@ async fn nothing_is_ever_redirected() {
             assert!(!(300..400).contains(&answer.status), "{method} {target}: {}", answer.status);
             assert_eq!(answer.field("location"), None);
         }
+    }
+}
+
+#[tokio::test]
+async fn more_slashes_than_one_before_a_link_are_no_harm() {
+    let site = Site::usual().await;
+    let link = site.recording();
+    let below = link.strip_prefix("/api").unwrap();
+    for target in [format!("/{below}"), format!("//{below}"), format!("/api/{below}"), format!("/{link}")] {
+        for fields in [&[][..], &[("If-None-Match", "\"other\"")]] {
+            let answer = site.get(&target, fields).await;
+            assert_eq!(answer.status, 200, "{target}");
+            assert!(answer.body == crate::support::recording());
+        }
+        assert_eq!(site.client().request("POST", &target, &[], b"").await.status, 405);
+    }
+    for target in [format!("/api{}", &below[1..]), format!("/api/api{below}"), format!("/x/{below}")] {
+        assert_eq!(site.get(&target, &[]).await.status, 404, "{target}");
     }
 }

@@ -109,9 +109,9 @@ async fn a_head_that_fills_the_buffer_is_refused_and_the_connection_closes() {
         huge,
     ] {
         let sent = exchange(&site, request).await;
-        // Closing with bytes unread may cost the client the answer.
-        let status = if sent.is_empty() { 431 } else { Answer::parse(&sent, false).0.status };
-        assert!(matches!(status, 400 | 414 | 431), "{status}");
+        let answer = Answer::parse(&sent, false).0;
+        assert!(matches!(answer.status, 400 | 414 | 431), "{answer:?}");
+        assert!(!answer.code().is_empty(), "{answer:?}");
     }
     assert_eq!(site.head(&site.recording(), &[]).await.status, 200);
 }
@@ -138,7 +138,61 @@ async fn what_is_not_http_is_400_and_the_connection_closes() {
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\rX".to_owned(),
     ] {
         let answer = only_answer(&site, &bytes).await;
-        assert_eq!(answer.status, 400, "{bytes:?}");
+        assert_eq!((answer.status, answer.code().as_str()), (400, "bad_request"), "{bytes:?}");
         assert_eq!(answer.must("connection"), "close");
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.len() > 30 && detail.ends_with('.'), "{bytes:?}: {detail}");
+    }
+}
+
+#[tokio::test]
+async fn what_people_append_to_a_link_is_no_harm_whatever_its_characters_are() {
+    let site = Site::usual().await;
+    let (path, query) = site.recording().split_once('?').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    for odd in
+        ["\"x\"", "<b>", "a|b", "{{campaign}}", "a^b", "`a`", "caf\u{e9}", "\u{1f399}", "a\\b", "[1]", "'a'"]
+    {
+        for target in [format!("{path}?{query}&utm_x={odd}"), format!("{path}?utm_x={odd}&{query}")] {
+            let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            let answer = only_answer(&site, &request).await;
+            assert_eq!(answer.status, 200, "{target}");
+            assert!(answer.body == crate::support::recording());
+        }
+    }
+    // Latin-1, which is no UTF-8: no parser of HTTP here takes it, but it is said.
+    let mut request = format!("GET {path}?{query}&utm_x=caf").into_bytes();
+    request.extend_from_slice(b"\xe9 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let answer = only_answer(&site, &request).await;
+    assert_eq!((answer.status, answer.code().as_str()), (400, "bad_request"));
+    assert!(answer.json()["detail"].as_str().unwrap().contains("not UTF-8"));
+    // In the path they are another path, and a space ends the target.
+    for (target, status) in [(format!("{path}\"?{query}"), 403), (format!("{path}?{query}&utm_x=a b"), 400)] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let answer = only_answer(&site, &request).await;
+        assert_eq!(answer.status, status, "{target}");
+        assert!(!answer.code().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_stands_behind_the_answers_to_what_came_before() {
+    let site = Site::usual().await;
+    let good = format!("GET {} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n", site.transcript());
+    let sent = exchange(&site, format!("{good}{good}G(T / HTTP/1.1\r\nHost: a\r\n\r\n{good}")).await;
+    let (first, rest) = Answer::parse(&sent, false);
+    let (second, rest) = Answer::parse(rest, false);
+    let (refused, rest) = Answer::parse(rest, false);
+    assert_eq!((first.status, second.status, refused.status, rest.len()), (200, 200, 400, 0));
+    assert_eq!(refused.code(), "bad_request");
+}
+
+#[tokio::test]
+async fn the_private_listener_says_in_words_too_what_it_cannot_read() {
+    let site = Site::usual().await;
+    for bytes in ["hello\r\n\r\n", "GET /healthz HTTP/1.1\nHost: a\n\n", "GET / HTTP/1.1\r\nHost : a\r\n\r\n"]
+    {
+        let sent = site.admin().exchange(bytes.as_bytes()).await;
+        let answer = Answer::parse(&sent, false).0;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "bad_request"), "{bytes:?}");
     }
 }
