@@ -176,8 +176,9 @@ impl Opening<'_> {
     }
 }
 
-/// Whether the store may have disliked the range: 416, or anything that is said of a suffix, which not all stores know.
+/// Whether the store may have disliked the range: 416, an answer that contradicts itself (Azurite's to a range that begins far
+/// behind the end), or anything that is said of a suffix, which not all stores know.
 fn is_about_the_range(error: &StoreError, span: Span) -> bool {
     let suffix = matches!(span, Span::Last(_)) && matches!(error, StoreError::Withheld(_));
-    suffix || error.may_be_the_range()
+    suffix || matches!(error, StoreError::Broken(_)) || error.may_be_the_range()
 }

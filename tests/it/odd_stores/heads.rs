@@ -193,6 +193,23 @@ async fn a_wrong_206_is_502_and_its_bytes_go_nowhere() {
     }
 }
 
+/// Azurite's answer to a position that no number of JavaScript can hold.
+#[tokio::test]
+async fn a_wrong_206_to_a_range_behind_the_end_is_416() {
+    for way in WAYS {
+        let (_store, site) = on(way, |asked, object| match asked.field("range") {
+            Some(range) if range.contains("18446744073709551615") => {
+                let said = "bytes 18446744073709552000-299999/300000";
+                Reply::whole(asked, 206, &[USUAL[0], ("Content-Range", said)], b"")
+            }
+            _ => served(asked, &USUAL, object),
+        })
+        .await;
+        let answer = site.get(&site.recording(), &[("Range", "bytes=18446744073709551615-")]).await;
+        assert_eq!((answer.status, answer.field("content-range")), (416, Some("bytes */300000")), "{way:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_206_that_has_more_than_was_asked_for_is_cut() {
     for way in WAYS {
