@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
+use super::terminal::shown;
 use super::{EXIT_NO, EXIT_SETTING, Ended, print};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::{Config, Sources};
@@ -61,7 +62,7 @@ fn report(found: &[(&str, Found)]) -> String {
             Found::Bad(sentence) => ("FAIL", AnsiColor::Red, sentence),
         };
         let style = Style::new().bold().fg_color(Some(colour.into()));
-        let _ = writeln!(text, "{style}{word}{style:#}  {what:10}  {sentence}");
+        let _ = writeln!(text, "{style}{word}{style:#}  {what:10}  {}", shown(sentence));
     }
     text
 }

@@ -144,7 +144,7 @@ impl Failure {
             Self::NobodyReads => return ExitCode::from(EXIT_NO),
         };
         let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
-        say_last(format!("{style}error:{style:#} {text}\n"));
+        say_last(format!("{style}error:{style:#} {}\n", terminal::shown(text)));
         ExitCode::from(code)
     }
 }

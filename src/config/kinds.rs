@@ -85,10 +85,11 @@ impl Setting for f64 {
 }
 
 impl Setting for String {
-    const TAKES: &'static str = "a name of 1 to 100 characters";
+    const TAKES: &'static str = "a name of 1 to 100 characters in one line";
 
     fn parse(text: &str) -> Option<Self> {
-        (1..=100).contains(&text.chars().count()).then(|| text.to_owned())
+        let fits = (1..=100).contains(&text.chars().count()) && !text.contains(char::is_control);
+        fits.then(|| text.to_owned())
     }
 }
 
@@ -101,10 +102,10 @@ impl Setting for BaseUrl {
 }
 
 impl Setting for PathBuf {
-    const TAKES: &'static str = "a path";
+    const TAKES: &'static str = "a path in one line";
 
     fn parse(text: &str) -> Option<Self> {
-        Some(text.into())
+        (!text.contains(char::is_control)).then(|| text.into())
     }
 }
 

@@ -125,6 +125,8 @@ const MOST_AHEAD: usize = 64;
 pub struct Sources {
     file: Option<PathBuf>,
     environment: Vec<(String, String)>,
+    /// Variables whose values are no UTF-8.
+    undecodable: Vec<String>,
 }
 
 impl Sources {
@@ -132,29 +134,35 @@ impl Sources {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
     pub fn of_process(file: Option<PathBuf>) -> Self {
-        // A variable that is not Unicode can be none of ours.
-        let unicode = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        };
-        Self { file, environment: std::env::vars_os().filter_map(unicode).collect() }
+        let mut sources = Self::of(file, Vec::new());
+        for (name, value) in std::env::vars_os() {
+            // A name that is no UTF-8 can be none of ours.
+            let Ok(name) = name.into_string() else { continue };
+            match value.into_string() {
+                Ok(value) => sources.environment.push((name, value)),
+                Err(_) => sources.undecodable.push(name),
+            }
+        }
+        sources
     }
 
     /// These variables instead of the process's environment.
     #[must_use]
     pub fn of(file: Option<PathBuf>, environment: Vec<(String, String)>) -> Self {
-        Self { file, environment }
+        Self { file, environment, undecodable: Vec::new() }
     }
 
     /// The same with one variable set, as a flag of the command line does.
     #[must_use]
     pub fn with(mut self, name: &str, value: String) -> Self {
         self.environment.retain(|(other, _)| other != name);
+        self.undecodable.retain(|other| other != name);
         self.environment.push((name.to_owned(), value));
         self
     }
 
     fn reader(&self) -> Result<Reader, SettingError> {
-        Reader::new(self.file.as_deref(), &self.environment)
+        Reader::new(self.file.as_deref(), &self.environment, &self.undecodable)
     }
 
     /// Reads every setting.
@@ -169,7 +177,7 @@ impl Sources {
             listen: reader.get("listen")?,
             keys: reader.required("keys")?,
             longest_lifetime,
-            store: read_store(&reader, &self.environment)?,
+            store: self.read_store(&reader)?,
             gateway: gateway::Config {
                 prefix: public_url.prefix().to_owned(),
                 longest_lifetime,
@@ -230,7 +238,7 @@ impl Sources {
     pub fn read_for_store(&self) -> Result<StoreAndLog, SettingError> {
         let reader = self.reader()?;
         Ok(StoreAndLog {
-            store: read_store(&reader, &self.environment)?,
+            store: self.read_store(&reader)?,
             log_format: reader.get("log.format")?,
             log_level: reader.get("log.level")?,
         })
@@ -254,6 +262,30 @@ impl Sources {
         Ok((read_ledger(&reader)?, read_sender(&reader, reader.get("longest_lifetime")?)?))
     }
 
+    fn read_store(&self, reader: &Reader) -> Result<store::Config, SettingError> {
+        let read_ahead = reader.get("store.read_ahead")?;
+        if read_ahead > MOST_AHEAD {
+            return Err(reader.refuse("store.read_ahead", "a whole number from 1 to 64"));
+        }
+        let url = reader.required::<StoreUrl>("store.url")?;
+        let is_read = |name: &&String| url.variables().is_some() && CloudVariables::has_one_called(name);
+        if let Some(variable) = self.undecodable.iter().find(is_read) {
+            return Err(SettingError::NotUtf8 { variable: variable.clone() });
+        }
+        Ok(store::Config {
+            url,
+            connect_timeout: reader.get("store.connect_timeout")?,
+            first_byte_timeout: reader.get("store.first_byte_timeout")?,
+            stall_timeout: reader.get("store.stall_timeout")?,
+            resume_tries: reader.get("store.resume_tries")?,
+            resume_timeout: reader.get("store.resume_timeout")?,
+            read_ahead,
+            ca_file: reader.optional("store.ca_file")?,
+            options: reader.store_options(),
+            cloud: CloudVariables::pick(self.environment.iter().cloned()),
+        })
+    }
+
     /// Reads where the admin listener is, for the health check.
     ///
     /// # Errors
@@ -261,25 +293,6 @@ impl Sources {
     pub fn read_for_health(&self) -> Result<SocketAddr, SettingError> {
         self.reader()?.get("admin.listen")
     }
-}
-
-fn read_store(reader: &Reader, environment: &[(String, String)]) -> Result<store::Config, SettingError> {
-    let read_ahead = reader.get("store.read_ahead")?;
-    if read_ahead > MOST_AHEAD {
-        return Err(reader.refuse("store.read_ahead", "a whole number from 1 to 64"));
-    }
-    Ok(store::Config {
-        url: reader.required::<StoreUrl>("store.url")?,
-        connect_timeout: reader.get("store.connect_timeout")?,
-        first_byte_timeout: reader.get("store.first_byte_timeout")?,
-        stall_timeout: reader.get("store.stall_timeout")?,
-        resume_tries: reader.get("store.resume_tries")?,
-        resume_timeout: reader.get("store.resume_timeout")?,
-        read_ahead,
-        ca_file: reader.optional("store.ca_file")?,
-        options: reader.store_options(),
-        cloud: CloudVariables::pick(environment.iter().cloned()),
-    })
 }
 
 fn read_audit(reader: &Reader) -> Result<Option<AuditConfig>, SettingError> {

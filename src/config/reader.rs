@@ -70,6 +70,11 @@ pub enum SettingError {
         /// What it takes.
         takes: &'static str,
     },
+    /// A variable's value is no text.
+    NotUtf8 {
+        /// The variable.
+        variable: String,
+    },
     /// A setting has a value it cannot have.
     Bad {
         /// The key.
@@ -100,6 +105,9 @@ impl fmt::Display for SettingError {
                     "{key}: not set; takes {takes}; set it in the settings file or as {}",
                     variable(key)
                 )
+            }
+            Self::NotUtf8 { variable } => {
+                write!(f, "{variable}: its value is no UTF-8 text; set it anew, or unset it")
             }
             Self::Bad { key, got, source, takes } => {
                 write!(f, "{key}: got {got}{}, takes {takes}", Origin(source))
@@ -144,7 +152,11 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(file: Option<&Path>, environment: &[(String, String)]) -> Result<Self, SettingError> {
+    pub(super) fn new(
+        file: Option<&Path>,
+        environment: &[(String, String)],
+        undecodable: &[String],
+    ) -> Result<Self, SettingError> {
         let mut given = BTreeMap::new();
         flatten("", &parse(DEFAULTS, Path::new("defaults.toml"))?, &Source::Default, &mut given);
         if let Some(path) = file {
@@ -159,6 +171,9 @@ impl Reader {
                 }
                 given.insert(key, value);
             }
+        }
+        if let Some(name) = undecodable.iter().find(|name| given.keys().any(|key| variable(key) == **name)) {
+            return Err(SettingError::NotUtf8 { variable: name.clone() });
         }
         let mut reader = Self { given, warnings: Vec::new() };
         reader.take_environment(environment);
@@ -203,12 +218,15 @@ impl Reader {
     /// A setting that has a default.
     pub(super) fn get<T: Setting>(&self, key: &'static str) -> Result<T, SettingError> {
         let text = self.given.get(key).map(|given| given.texts.join(",")).unwrap_or_default();
-        T::parse(&text).ok_or_else(|| self.refuse_as(key, T::takes(&text), T::shown))
+        // What surrounds a value is the line end of the file that it was read from.
+        let text = text.trim();
+        T::parse(text).ok_or_else(|| self.refuse_as(key, T::takes(text), T::shown))
     }
 
     /// A setting that may be left empty.
     pub(super) fn optional<T: Setting>(&self, key: &'static str) -> Result<Option<T>, SettingError> {
-        let empty = self.given.get(key).is_none_or(|given| given.texts.iter().all(String::is_empty));
+        let empty =
+            self.given.get(key).is_none_or(|given| given.texts.iter().all(|text| text.trim().is_empty()));
         if empty { Ok(None) } else { self.get(key).map(Some) }
     }
 

@@ -102,6 +102,17 @@ impl Cause {
         Self { what: refusal.to_string(), advice, status, code, range, ill }
     }
 
+    /// A failure of our own making.
+    pub(super) fn saying(what: &str) -> Self {
+        let (advice, status, code) = (None, None, None);
+        Self { what: what.to_owned(), advice, status, code, range: RangeFault::No, ill: false }
+    }
+
+    /// Whether it says what to do.
+    pub(super) fn has_advice(&self) -> bool {
+        self.advice.is_some()
+    }
+
     /// The same, of a range that is not supported.
     pub(super) fn about_the_range(self) -> Self {
         Self { range: RangeFault::Yes, ill: false, ..self }

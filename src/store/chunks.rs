@@ -15,6 +15,7 @@ use object_store::{GetOptions, GetRange, GetResult, GetResultPayload};
 use super::StoreError;
 use super::answer::Unframed;
 use super::file::{self, FileSlice};
+use super::guard::guarded_stream;
 use super::pipe::Pipe;
 use super::plain_http::Tap;
 use super::source::Source;
@@ -372,7 +373,7 @@ impl Rest {
         match result.payload {
             GetResultPayload::File(file, _) => Self::File(FileSlice::new(file, result.range)),
             GetResultPayload::Stream(pieces) => {
-                Self::Stream(Box::pin(pieces.map(|piece| piece.map_err(StoreError::from))), tap)
+                Self::Stream(Box::pin(guarded_stream(pieces).map(|piece| piece.map_err(StoreError::from))), tap)
             }
         }
     }

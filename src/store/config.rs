@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::open::StoreUrl;
+use super::url::StoreUrl;
 
 /// What the store needs to know. Defaults stand in `defaults.toml`.
 #[derive(Clone)]
@@ -44,23 +44,32 @@ pub struct CloudVariables(Vec<(String, String)>);
 
 impl CloudVariables {
     /// The prefixes of the clouds' variables, and the names outside them that `object_store` and its client read.
-    const PREFIXES: [&str; 9] = [
+    const PREFIXES: [&str; 13] = [
         "AWS_",
         "GOOGLE_",
         "AZURE_",
         "IDENTITY_ENDPOINT",
         "SERVICE_ACCOUNT",
+        "AZURITE_BLOB_STORAGE_URL",
+        "GCE_METADATA_",
         "HTTP_PROXY",
         "http_proxy",
+        "HTTPS_PROXY",
+        "https_proxy",
         "ALL_PROXY",
         "all_proxy",
     ];
 
+    /// Whether a store in a cloud may read this variable.
+    #[must_use]
+    pub fn has_one_called(name: &str) -> bool {
+        Self::PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    }
+
     /// Picks the clouds' variables out of an environment.
     #[must_use]
     pub fn pick(environment: impl IntoIterator<Item = (String, String)>) -> Self {
-        let ours = |name: &str| Self::PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-        Self(environment.into_iter().filter(|(name, _)| ours(name)).collect())
+        Self(environment.into_iter().filter(|(name, _)| Self::has_one_called(name)).collect())
     }
 
     pub(super) fn with_prefix<'v>(&'v self, prefix: &'v str) -> impl Iterator<Item = (&'v str, &'v str)> {
@@ -70,7 +79,8 @@ impl CloudVariables {
 
     /// Whether a proxy stands before every store without TLS.
     pub(super) fn name_a_proxy(&self) -> bool {
-        ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"].iter().any(|name| self.get(name).is_some())
+        let names = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+        names.iter().any(|name| self.get(name).is_some_and(|value| !value.is_empty()))
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {

@@ -1,4 +1,4 @@
-//! From one URL to a store: `file:///…`, `s3://…`, `gs://…`, `az://…`, `memory:///`.
+//! Opens the store that the settings name. What cannot be right is refused here, before anything is asked of it.
 
 use std::fmt;
 use std::path::{Path as FilePath, PathBuf};
@@ -7,83 +7,21 @@ use std::sync::Arc;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::client::HttpConnector;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::memory::InMemory;
-use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, Certificate, ClientConfigKey, ClientOptions, ObjectStore, RetryConfig};
-use url::Url;
 
+use super::client_settings::{self, ClientSetting};
+use super::guard;
 use super::held::HeldFiles;
 use super::local::LocalRoot;
 use super::plain_http::PlainHttp;
+use super::rehearsal::{Connector, Fault, rehearse};
 use super::traced::Traced;
+use super::url::{Bucket, StoreUrl};
 use super::{Cause, Config, StoreError};
-
-/// Where the objects are.
-#[derive(Clone, PartialEq, Eq)]
-pub enum StoreUrl {
-    /// A folder of this machine: `file:///srv/assets`.
-    File(PathBuf),
-    /// Nothing but memory, empty at the start: `memory:///`. For trials.
-    Memory,
-    /// Amazon S3 and what speaks like it: `s3://bucket/prefix`.
-    S3(Url),
-    /// Google Cloud Storage: `gs://bucket/prefix`.
-    Gcs(Url),
-    /// Azure Blob Storage: `az://container/prefix`.
-    Azure(Url),
-}
-
-impl FromStr for StoreUrl {
-    type Err = OpenError;
-
-    fn from_str(text: &str) -> Result<Self, OpenError> {
-        let url = Url::parse(text).map_err(|_| OpenError::Url)?;
-        if !url.username().is_empty()
-            || url.password().is_some()
-            || url.query().is_some()
-            || url.fragment().is_some()
-        {
-            return Err(OpenError::Url);
-        }
-        match (url.scheme(), url.host_str()) {
-            ("file", None | Some("")) => url.to_file_path().map(Self::File).map_err(|()| OpenError::Url),
-            ("memory", None | Some("")) => Ok(Self::Memory),
-            ("s3" | "s3a", Some(_)) => Ok(Self::S3(url)),
-            ("gs", Some(_)) => Ok(Self::Gcs(url)),
-            ("az" | "azure" | "abfs" | "abfss", Some(_)) => Ok(Self::Azure(url)),
-            _ => Err(OpenError::Url),
-        }
-    }
-}
-
-impl StoreUrl {
-    /// What kind of store it is, in a word that may be logged.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::File(_) => "local files",
-            Self::Memory => "memory",
-            Self::S3(_) => "S3",
-            Self::Gcs(_) => "GCS",
-            Self::Azure(_) => "Azure",
-        }
-    }
-}
-
-impl StoreUrl {
-    /// Whether there is a network between.
-    pub(super) fn is_remote(&self) -> bool {
-        !matches!(self, Self::File(_) | Self::Memory)
-    }
-}
-
-impl fmt::Debug for StoreUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind())
-    }
-}
 
 /// Why a store cannot be opened.
 #[derive(Debug)]
@@ -96,14 +34,21 @@ pub enum OpenError {
     Authority(PathBuf),
     /// An option that this kind of store does not have.
     Option(String, &'static str),
+    /// A variable or an option whose value cannot be used, and what it takes.
+    Value(String, &'static str),
+    /// This setting leads to the store without TLS; the variable that would allow it.
+    PlainHttp(String, &'static str),
     /// The cloud's settings do not make a client.
     Cloud(Cause),
+    /// They make one that panics over its first request.
+    Unusable(&'static str),
 }
 
 impl OpenError {
     /// What a store URL looks like.
-    pub const TAKES: &'static str =
-        "a URL: file:///folder, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or memory:///";
+    pub const TAKES: &'static str = "a URL: file:///folder, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or \
+                                     memory:///; without port, user and query, and in its path no \"..\", no backslash, no \
+                                     control character and, in a bucket, nothing empty between two slashes";
 }
 
 impl fmt::Display for OpenError {
@@ -122,10 +67,24 @@ impl fmt::Display for OpenError {
             ),
             Self::Option(name, kind) => write!(
                 f,
-                "store.options.{name}: no such option of a store on {kind}; takes those of object_store, e.g. {}",
+                "store.options.{}: no such option of a store on {kind}; takes those of object_store, e.g. {}",
+                name.escape_debug(),
                 if *kind == "local files" { "none" } else { "endpoint, region or allow_http" }
             ),
+            Self::Value(name, takes) => {
+                write!(f, "{}: {takes}; what it has is not shown, it may be a secret", name.escape_debug())
+            }
+            Self::PlainHttp(name, allow) => write!(
+                f,
+                "{name}: http:// sends requests and objects unencrypted; take https://, or set {allow}=true if the \
+                 network between is trusted"
+            ),
             Self::Cloud(cause) => write!(f, "store.url: the store's settings do not fit together: {cause}"),
+            Self::Unusable(variables) => write!(
+                f,
+                "store.url: no request can be made from the store's settings; look through the variables {variables}… and \
+                 [store.options] for a value that is not whole"
+            ),
         }
     }
 }
@@ -142,15 +101,16 @@ pub(super) struct Opened {
 pub(super) fn open(config: &Config) -> Result<Opened, OpenError> {
     let objects = match &config.url {
         StoreUrl::File(folder) => return no_options(config).and_then(|()| open_folder(folder)),
-        StoreUrl::Memory => no_options(config).map(|()| Arc::new(InMemory::new()) as Arc<dyn ObjectStore>),
-        StoreUrl::S3(url) => open_s3(url, config),
-        StoreUrl::Gcs(url) => open_gcs(url, config),
-        StoreUrl::Azure(url) => open_azure(url, config),
+        StoreUrl::Memory => no_options(config).map(|()| Arc::new(InMemory::new()) as _),
+        StoreUrl::S3(bucket) => open_cloud(config, bucket, &s3),
+        StoreUrl::Gcs(bucket) => open_cloud(config, bucket, &gcs),
+        StoreUrl::Azure(bucket) => open_cloud(config, bucket, &azure),
     };
     Ok(Opened { objects: objects?, held: None })
 }
 
 fn no_options(config: &Config) -> Result<(), OpenError> {
+    client_options(config)?;
     match config.options.first() {
         Some((name, _)) => Err(OpenError::Option(name.clone(), config.url.kind())),
         None => Ok(()),
@@ -163,69 +123,119 @@ fn open_folder(folder: &FilePath) -> Result<Opened, OpenError> {
     Ok(Opened { objects: Arc::new(root), held })
 }
 
-fn open_s3(url: &Url, config: &Config) -> Result<Arc<dyn ObjectStore>, OpenError> {
-    let mut builder =
-        AmazonS3Builder::new().with_client_options(client_options(config)?).with_retry(retries(config));
-    for (key, value) in settings(config, "AWS_")? {
-        builder = builder.with_config(key, value);
-    }
-    if let Some(endpoint) = config.cloud.get("AWS_ENDPOINT_URL_S3") {
-        builder = builder.with_endpoint(endpoint);
-    }
-    builder = builder.with_http_connector(Traced { plain: plain_http(config) });
-    let store = builder.with_url(url.as_str()).build().map_err(cloud)?;
-    Ok(below_prefix(store, url))
+/// What a client is made of, whatever its cloud.
+struct Parts {
+    options: ClientOptions,
+    retries: RetryConfig,
+    connector: Connector,
 }
 
-fn open_gcs(url: &Url, config: &Config) -> Result<Arc<dyn ObjectStore>, OpenError> {
-    let mut builder = GoogleCloudStorageBuilder::new()
-        .with_client_options(client_options(config)?)
-        .with_retry(retries(config));
-    if let Some(path) = config.cloud.get("SERVICE_ACCOUNT") {
-        builder = builder.with_service_account_path(path);
-    }
-    for (key, value) in settings(config, "GOOGLE_")? {
-        builder = builder.with_config(key, value);
-    }
-    builder = builder.with_http_connector(Traced { plain: plain_http(config) });
-    let store = builder.with_url(url.as_str()).build().map_err(cloud)?;
-    Ok(below_prefix(store, url))
+/// Makes the client of one cloud, for this bucket.
+type Build<K> = dyn Fn(&str, &[ClientSetting<K>], Parts) -> Built + Sync;
+type Built = object_store::Result<Arc<dyn ObjectStore>>;
+
+fn s3(bucket: &str, settings: &[ClientSetting<AmazonS3ConfigKey>], parts: Parts) -> Built {
+    let builder = AmazonS3Builder::new().with_client_options(parts.options).with_retry(parts.retries);
+    let set = |builder: AmazonS3Builder, it: &ClientSetting<_>| builder.with_config(it.key, &it.value);
+    let builder = settings.iter().fold(builder, set).with_http_connector(parts.connector);
+    Ok(Arc::new(builder.with_bucket_name(bucket).build()?))
 }
 
-fn open_azure(url: &Url, config: &Config) -> Result<Arc<dyn ObjectStore>, OpenError> {
-    let mut builder =
-        MicrosoftAzureBuilder::new().with_client_options(client_options(config)?).with_retry(retries(config));
-    for (key, value) in settings(config, "AZURE_")? {
-        builder = builder.with_config(key, value);
-    }
-    if let Some(endpoint) = config.cloud.get("IDENTITY_ENDPOINT") {
-        builder = builder.with_msi_endpoint(endpoint);
-    }
-    builder = builder.with_http_connector(Traced { plain: plain_http(config) });
-    let store = builder.with_url(url.as_str()).build().map_err(cloud)?;
-    Ok(below_prefix(store, url))
+fn gcs(bucket: &str, settings: &[ClientSetting<GoogleConfigKey>], parts: Parts) -> Built {
+    let builder =
+        GoogleCloudStorageBuilder::new().with_client_options(parts.options).with_retry(parts.retries);
+    let set =
+        |builder: GoogleCloudStorageBuilder, it: &ClientSetting<_>| builder.with_config(it.key, &it.value);
+    let builder = settings.iter().fold(builder, set).with_http_connector(parts.connector);
+    Ok(Arc::new(builder.with_bucket_name(bucket).build()?))
 }
 
-fn cloud(error: object_store::Error) -> OpenError {
-    match StoreError::from(error) {
-        StoreError::Unavailable(cause) | StoreError::Refused(cause) | StoreError::Misplaced(cause) => {
-            OpenError::Cloud(cause)
+fn azure(bucket: &str, settings: &[ClientSetting<AzureConfigKey>], parts: Parts) -> Built {
+    let builder = MicrosoftAzureBuilder::new().with_client_options(parts.options).with_retry(parts.retries);
+    let set = |builder: MicrosoftAzureBuilder, it: &ClientSetting<_>| builder.with_config(it.key, &it.value);
+    let builder = settings.iter().fold(builder, set).with_http_connector(parts.connector);
+    Ok(Arc::new(builder.with_container_name(bucket).build()?))
+}
+
+/// The one place where a client is made.
+fn open_cloud<K>(
+    config: &Config,
+    bucket: &Bucket,
+    build: &Build<K>,
+) -> Result<Arc<dyn ObjectStore>, OpenError>
+where
+    K: FromStr + AsRef<str> + Clone + Sync,
+{
+    let settings = client_settings::read::<K>(config)?;
+    let make = |settings: &[ClientSetting<K>], options, connector, retries| {
+        build(&bucket.name, settings, Parts { options, retries, connector })
+    };
+    let try_out = |settings: &[ClientSetting<K>], options: &ClientOptions| {
+        rehearse(|connector, retries| make(settings, options.clone(), connector, retries))
+    };
+    let options = client_options(config)?;
+    if let Err(fault) = try_out(&settings, &options) {
+        let without_authority = client_options(&Config { ca_file: None, ..config.clone() })?;
+        if let Some(path) = config.ca_file.clone().filter(|_| try_out(&settings, &without_authority).is_ok())
+        {
+            return Err(OpenError::Authority(path));
         }
-        _ => OpenError::Url,
+        return Err(blame(fault, config, &settings, |settings| try_out(settings, &options).is_ok()));
+    }
+    let traced =
+        Connector(Arc::new(Traced { plain: plain_http(config, &settings) }) as Arc<dyn HttpConnector>);
+    let made = guard::apart(|| make(&settings, options, traced, retries(config)));
+    let made = made.map_err(|_| OpenError::Unusable(config.url.variables().unwrap_or_default()))?;
+    let store = made.map_err(|error| OpenError::Cloud(cause_of(error)))?;
+    Ok(if bucket.prefix.is_root() { store } else { Arc::new(PrefixStore::new(store, bucket.prefix.clone())) })
+}
+
+/// Which setting is at fault, if the others alone are fine.
+fn blame<K: AsRef<str> + Clone>(
+    fault: Fault,
+    config: &Config,
+    settings: &[ClientSetting<K>],
+    is_fine: impl Fn(&[ClientSetting<K>]) -> bool,
+) -> OpenError {
+    let prefix = config.url.variables().unwrap_or_default();
+    let fault = match fault {
+        Fault::PlainHttp => {
+            let plain = settings.iter().rfind(|setting| setting.is_plain_http());
+            let name = plain.map_or("the endpoint in the service account's file", |setting| &setting.name);
+            return OpenError::PlainHttp(name.to_owned(), allow_http(prefix));
+        }
+        Fault::Refused(error) => OpenError::Cloud(cause_of(error)),
+        Fault::Panicked => OpenError::Unusable(prefix),
+    };
+    if matches!(&fault, OpenError::Cloud(cause) if cause.has_advice()) {
+        return fault;
+    }
+    for (at, setting) in settings.iter().enumerate() {
+        let others: Vec<_> = settings.iter().enumerate().filter(|(other, _)| *other != at).collect();
+        let others: Vec<_> = others.into_iter().map(|(_, setting)| setting.clone()).collect();
+        if is_fine(&others) {
+            return OpenError::Value(
+                setting.name.clone(),
+                "the store's client cannot use its value; correct it",
+            );
+        }
+    }
+    fault
+}
+
+fn allow_http(prefix: &str) -> &'static str {
+    match prefix {
+        "AWS_" => "AWS_ALLOW_HTTP",
+        "GOOGLE_" => "GOOGLE_ALLOW_HTTP",
+        _ => "AZURE_ALLOW_HTTP",
     }
 }
 
-/// The client's settings: the cloud's variables, then `[store.options]`, which go before them. An option that the
-/// client does not have is an error; a variable may be another tool's.
-fn settings<K: FromStr>(config: &Config, prefix: &str) -> Result<Vec<(K, String)>, OpenError> {
-    let variables = config.cloud.with_prefix(prefix);
-    let variables =
-        variables.filter_map(|(name, value)| Some((name.to_ascii_lowercase().parse().ok()?, value.into())));
-    let options = config.options.iter().map(|(name, value)| match name.to_ascii_lowercase().parse() {
-        Ok(key) => Ok((key, value.clone())),
-        Err(_) => Err(OpenError::Option(name.clone(), config.url.kind())),
-    });
-    variables.map(Ok).chain(options).collect()
+fn cause_of(error: object_store::Error) -> Cause {
+    match StoreError::from(error) {
+        StoreError::Unavailable(cause) | StoreError::Refused(cause) | StoreError::Misplaced(cause) => cause,
+        other => Cause::saying(other.reason()),
+    }
 }
 
 /// Variables of the store's own cloud that look like settings and are none that are understood here: worth a warning,
@@ -238,12 +248,8 @@ pub fn unknown_variables(config: &Config) -> Vec<String> {
         StoreUrl::Azure(_) => name.parse::<AzureConfigKey>().is_ok(),
         StoreUrl::File(_) | StoreUrl::Memory => true,
     };
-    let prefix = match &config.url {
-        StoreUrl::S3(_) => "AWS_",
-        StoreUrl::Gcs(_) => "GOOGLE_",
-        _ => "AZURE_",
-    };
-    let names = config.cloud.with_prefix(prefix).map(|(name, _)| name);
+    let names = config.url.variables().into_iter().flat_map(|prefix| config.cloud.with_prefix(prefix));
+    let names = names.map(|(name, _)| name);
     names
         .filter(|name| {
             !known(&name.to_ascii_lowercase()) && !OTHER_TOOLS.iter().any(|other| name.starts_with(other))
@@ -275,13 +281,6 @@ const OTHER_TOOLS: [&str; 19] = [
     "GOOGLE_CLOUD_",
 ];
 
-fn below_prefix(store: impl ObjectStore, url: &Url) -> Arc<dyn ObjectStore> {
-    match Path::from_url_path(url.path()) {
-        Ok(prefix) if prefix.parts().next().is_some() => Arc::new(PrefixStore::new(store, prefix)),
-        _ => Arc::new(store),
-    }
-}
-
 /// The client's own 30 s limit covers the whole body, so a slow client would cut its own download: it is off, and
 /// [`super::Store`] counts the waits for the store instead.
 fn client_options(config: &Config) -> Result<ClientOptions, OpenError> {
@@ -302,18 +301,9 @@ fn client_options(config: &Config) -> Result<ClientOptions, OpenError> {
 }
 
 /// Our own HTTP for stores without TLS, unless the settings ask something of the client that it does not know.
-fn plain_http(config: &Config) -> Option<PlainHttp> {
-    let prefixes = ["AWS_", "GOOGLE_", "AZURE_"];
-    let variables = prefixes.iter().flat_map(|prefix| {
-        config
-            .cloud
-            .with_prefix(prefix)
-            .map(move |(name, _)| name.trim_start_matches(prefix).to_ascii_lowercase())
-    });
-    let options = config.options.iter().map(|(name, _)| name.to_ascii_lowercase());
-    let asks =
-        |name: String| name.parse().is_ok_and(|key: ClientConfigKey| key != ClientConfigKey::AllowHttp);
-    let asks_more = config.cloud.name_a_proxy() || variables.chain(options).any(asks);
+fn plain_http<K: AsRef<str>>(config: &Config, settings: &[ClientSetting<K>]) -> Option<PlainHttp> {
+    let mut of_http = settings.iter().filter_map(ClientSetting::of_http);
+    let asks_more = config.cloud.name_a_proxy() || of_http.any(|key| key != ClientConfigKey::AllowHttp);
     (!asks_more).then_some(PlainHttp { connect_timeout: config.connect_timeout })
 }
 
@@ -324,24 +314,5 @@ fn retries(config: &Config) -> RetryConfig {
         backoff: BackoffConfig { base: 3.0, ..BackoffConfig::default() },
         max_retries: 4,
         retry_timeout: config.first_byte_timeout,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_store_url_is_one_of_five() {
-        assert_eq!("file:///srv/a%20b".parse::<StoreUrl>().unwrap(), StoreUrl::File("/srv/a b".into()));
-        assert_eq!("memory:///".parse::<StoreUrl>().unwrap(), StoreUrl::Memory);
-        assert_eq!("s3://bucket/a/b".parse::<StoreUrl>().unwrap().kind(), "S3");
-        assert_eq!("gs://bucket".parse::<StoreUrl>().unwrap().kind(), "GCS");
-        assert_eq!("az://container".parse::<StoreUrl>().unwrap().kind(), "Azure");
-        for bad in
-            ["", "/srv", "srv", "file://host/x", "ftp://x/y", "s3://", "s3://user:pass@bucket", "s3://b?x=y"]
-        {
-            assert!(bad.parse::<StoreUrl>().is_err(), "{bad}");
-        }
     }
 }

@@ -11,6 +11,7 @@ use object_store::{GetOptions, GetResult, ObjectStore, ObjectStoreExt};
 use super::answer::{self, Refusal, Unframed};
 use super::cause::{self, CLOCKS_DIFFER};
 use super::circuit_breaker::CircuitBreaker;
+use super::guard::guarded;
 use super::{Config, StoreError};
 use crate::clock::running;
 use crate::tasks::{self, Task};
@@ -96,7 +97,7 @@ impl Source {
     pub(super) async fn delete(&self, path: &Path) -> Result<(), StoreError> {
         let started = Instant::now();
         let waited = self.timeouts.first_byte;
-        let deleted = match running::timeout(waited, self.objects.delete(path)).await {
+        let deleted = match running::timeout(waited, guarded(self.objects.delete(path))).await {
             Ok(Ok(()) | Err(object_store::Error::NotFound { .. })) => Ok(()),
             Ok(Err(error)) => Err(StoreError::from(error)),
             Err(_) => Err(StoreError::TimedOut { waited, for_what: "an answer" }),
@@ -181,7 +182,7 @@ impl Source {
         let started = Instant::now();
         let for_body = !options.head;
         let span = StoreSpan::begin(operation);
-        let asked = span.around(self.objects.get_opts(path, options));
+        let asked = span.around(guarded(self.objects.get_opts(path, options)));
         let answer = running::timeout(self.timeouts.first_byte, asked).await;
         let result = match answer {
             Ok(Ok(result)) => Ok(result),

@@ -8,6 +8,7 @@ use object_store::client::{
 
 use super::answer::{self, Asked};
 use super::plain_http::PlainHttp;
+use super::rehearsal::allows_http;
 use crate::telemetry::trace;
 
 /// Makes clients that hand the trace down.
@@ -19,9 +20,10 @@ pub(super) struct Traced {
 
 impl HttpConnector for Traced {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        // Our own client would speak plain HTTP to any store; object_store's does if it may.
         let client = match &self.plain {
-            Some(plain) => plain.connect(options),
-            None => ReqwestConnector::default().connect(options),
+            Some(plain) if allows_http(options) => plain.connect(options),
+            _ => ReqwestConnector::default().connect(options),
         };
         Ok(HttpClient::new(Telling(client?)))
     }

@@ -17,6 +17,7 @@ mod reloading;
 mod serve;
 mod settings;
 mod stopping;
+mod stores;
 mod telling;
 mod tls;
 mod tracing;
