@@ -9,13 +9,14 @@ use anstyle::{AnsiColor, Style};
 
 use super::terminal::shown;
 use super::{EXIT_NO, EXIT_SETTING, Ended, print};
+use crate::AssetKind;
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::{Config, Sources};
 use crate::keys;
 use crate::ledger::{self, Ledger};
 use crate::server::Certificate;
 use crate::signed_url::Keyring;
-use crate::store::{Store, StoreError, StoreUrl, unknown_variables};
+use crate::store::{Store, StoreError, unknown_variables, unusable_folders};
 use crate::telemetry::metrics::Metrics;
 
 /// A clock before this second (2025-01-01) was never set.
@@ -134,15 +135,25 @@ fn check_store(config: &Config) -> Vec<Found> {
     for name in unknown_variables(&config.store) {
         found.push(Found::Odd(format!("the variable {name} is no setting of this store; is it misspelt?")));
     }
-    if let StoreUrl::File(folder) = &config.store.url {
-        for kind in crate::AssetKind::ALL {
-            if !folder.join(kind.folder()).is_dir() {
-                let missing = folder.join(kind.folder());
-                found.push(Found::Odd(format!(
-                    "there is no folder {}; every {kind} will be 404",
-                    missing.display()
-                )));
-            }
+    found.extend(config.store.url.folder().into_iter().flat_map(check_folders));
+    found
+}
+
+/// The folders of recordings and transcripts. Below the root no symlink is followed.
+fn check_folders(root: &Path) -> Vec<Found> {
+    let unusable = unusable_folders(root);
+    let mut found = Vec::new();
+    for folder in AssetKind::ALL.map(|kind| root.join(kind.folder())) {
+        let shown = folder.display();
+        if unusable.contains(&folder) {
+            found.push(Found::Bad(format!(
+                "{shown} is a symlink or no folder, and below the store's root none is followed: everything in it is 404; \
+                 make it a folder, or mount the other one over it (mount --bind)"
+            )));
+        } else if !folder.is_dir() {
+            found.push(Found::Odd(format!(
+                "there is no folder {shown}; everything that belongs there is 404"
+            )));
         }
     }
     found

@@ -28,6 +28,7 @@ use crate::tasks::{self, Task};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Tracing;
 use crate::telemetry::{Audit, Logging, start_logging};
+use crate::webhook::Poster;
 
 /// Exit codes after a second signal, as shells count: 128 and the signal's number.
 const INTERRUPTED: u8 = 128 + 2;
@@ -83,6 +84,13 @@ fn run_logged(mut config: Config, sources: &Sources, only: Option<Only>, logging
             tracing::warn!(path = %path.display(), "other users may read {what}; chmod 600 it");
         }
     }
+    for folder in config.store.url.folder().map(store::unusable_folders).unwrap_or_default() {
+        tracing::warn!(folder = %folder.display(), "this is no folder, or a symlink, so everything in it is 404; see `check`");
+    }
+    if only != Some(Only::Gateway) && config.sender.ca_file.is_some() {
+        // Before its database is made.
+        Poster::new(&config.sender.poster()).map_err(Failure::setting)?;
+    }
     let reloaded = Some((sources.clone(), logging.clone()));
     serve(&Services::new(config, keyring, logging)?, only, reloaded, async |_| Ok(()))
 }
@@ -114,12 +122,14 @@ impl Services {
         let store = Store::open(&config.store, metrics.clone()).map_err(Failure::setting)?;
         let certificate =
             config.tls.clone().map(|files| Certificate::read(files, metrics.clone())).transpose();
+        // Before the audit's file is made.
+        let certificate = certificate.map_err(Failure::setting)?;
         let audit = config.audit.as_ref().map(|audit| Audit::open(audit, &metrics)).transpose();
         let tracing = config.tracing.as_ref().map(|tracing| Tracing::start(tracing, &metrics)).transpose();
         Ok(Self {
             tracing: tracing.map_err(Failure::failed)?,
             audit: audit.map_err(Failure::setting)?,
-            certificate: certificate.map_err(Failure::setting)?,
+            certificate,
             keyring: KeyringInForce::new(keyring, metrics.clone()),
             store,
             clock: Arc::new(SystemClock),

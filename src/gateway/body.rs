@@ -15,8 +15,8 @@ use super::tracker::Tracker;
 use crate::server::Files;
 use crate::signed_url::Grant;
 use crate::store::{Chunks, FileSlice, Meta, Object, Opened, Pieces, Span, Store, StoreError, Version};
-use crate::telemetry::Ending;
 use crate::telemetry::trace::step_within;
+use crate::telemetry::{AccessRecord, Ending};
 
 /// The body of an answer of the gateway.
 #[derive(Debug)]
@@ -165,7 +165,7 @@ impl http_body::Body for Body {
                 Some(Ok(Frame::data(piece)))
             }
             Some(Err(error)) => {
-                this.report(&error);
+                report(this.tracker.as_ref().map(|tracker| tracker.record()), &error);
                 this.finish(Ending::StoreFailed);
                 Some(Err(BrokenOff(error)))
             }
@@ -194,18 +194,17 @@ impl Body {
             tracker.write(ending);
         }
     }
+}
 
-    fn report(&self, error: &StoreError) {
-        let record = self.tracker.as_ref().map(|tracker| tracker.record());
-        let asset = record.and_then(|record| record.asset);
-        let sent = record.map_or(0, |record| record.sent);
-        tracing::warn!(
-            asset = asset.map(tracing::field::display),
-            sent,
-            %error,
-            "the store failed in the middle of a body, so the client's connection is broken off"
-        );
-    }
+pub(super) fn report(record: Option<&AccessRecord<'static>>, error: &StoreError) {
+    let asset = record.and_then(|record| record.asset);
+    let sent = record.map_or(0, |record| record.sent);
+    tracing::warn!(
+        asset = asset.map(tracing::field::display),
+        sent,
+        %error,
+        "the store failed in the middle of a body, so the client's connection is broken off"
+    );
 }
 
 impl Drop for Body {

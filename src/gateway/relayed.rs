@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
 use super::tracker::{Tracker, with_the_last};
-use crate::server::Files;
+use crate::server::{Escort, Files};
 use crate::store::{Chunks, Passed, StoreError};
 use crate::telemetry::trace::step_within;
 
@@ -59,7 +59,7 @@ impl Relayed {
             Passed::Read(bytes) => return Poll::Ready(Some(Ok(bytes))),
             Passed::Piped(start, pipe, length) => (start, pipe, length),
         };
-        let escort = with_the_last(tracker, self.owed == 0, all);
+        let escort = with_the_last(tracker, self.owed == 0, all).map(|tracker| tracker as Box<dyn Escort>);
         let handed_over = self.files.hand_over_pipe(start, pipe, length, escort);
         Poll::Ready(Some(
             handed_over.ok_or_else(|| {

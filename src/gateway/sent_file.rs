@@ -7,9 +7,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::body;
 use super::tracker::{Tracker, with_the_last};
-use crate::server::Files;
-use crate::store::{FileSlice, StoreError};
+use crate::server::{Escort, Files};
+use crate::store::{ContentCheck, FileSlice, StoreError};
+use crate::telemetry::Ending;
 
 type Loading = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 
@@ -21,6 +23,8 @@ pub(super) struct SentFile {
     loading: Option<Loading>,
     /// The next piece is in memory: somebody has just looked.
     in_memory: bool,
+    /// Some of it has gone, or time has passed: it may have been written since it was opened.
+    begun: bool,
 }
 
 impl fmt::Debug for SentFile {
@@ -31,7 +35,7 @@ impl fmt::Debug for SentFile {
 
 impl SentFile {
     pub(super) fn new(slice: FileSlice, files: Files, in_memory: bool) -> Self {
-        Self { slice, files, loading: None, in_memory }
+        Self { slice, files, loading: None, in_memory, begun: false }
     }
 
     /// How many bytes are still to be handed over.
@@ -42,6 +46,7 @@ impl SentFile {
     /// So many bytes of it need not be sent any more.
     pub(super) fn step_over(&mut self, bytes: u64) {
         self.slice.advance(bytes);
+        self.begun |= bytes > 0;
     }
 
     /// How many bytes of a piece that is not the last were handed over and not taken by the kernel.
@@ -65,19 +70,52 @@ impl SentFile {
         }
         if let Some(loading) = &mut self.loading {
             let loaded = std::task::ready!(loading.as_mut().poll(cx));
-            self.loading = None;
+            (self.loading, self.begun) = (None, true);
             if let Err(error) = loaded {
                 return Poll::Ready(Some(Err(error)));
             }
         }
         let length = piece.end - piece.start;
         let is_last = length == self.slice.owed();
-        let escort = with_the_last(tracker, is_last, length);
+        let begun = std::mem::replace(&mut self.begun, true);
+        let escort = with_the_last(tracker, is_last, length).map(|tracker| {
+            let last = LastPiece { tracker, check: self.slice.check(), look: begun, changed: false };
+            Box::new(last) as Box<dyn Escort>
+        });
         let Some(bytes) = self.files.hand_over(self.slice.file(), piece, is_last, escort) else {
             let under_way = std::io::Error::other("another piece of the file is still under way");
             return Poll::Ready(Some(Err(under_way.into())));
         };
         self.slice.advance(length);
         Poll::Ready(Some(Ok(bytes)))
+    }
+}
+
+/// Goes with the last piece: unless that is all of it and goes at once, the file is looked at before the kernel takes more.
+/// A client that had bytes of two versions in one answer would take them for one.
+#[derive(Debug)]
+struct LastPiece {
+    tracker: Box<Tracker>,
+    check: ContentCheck,
+    /// Whether to look before the next bytes.
+    look: bool,
+    changed: bool,
+}
+
+impl Escort for LastPiece {
+    fn may_go(&mut self) -> bool {
+        let look = std::mem::replace(&mut self.look, true);
+        self.changed = look && !self.check.holds();
+        !self.changed
+    }
+
+    fn gone(self: Box<Self>, left: u64) {
+        let Self { mut tracker, changed, .. } = *self;
+        if !changed {
+            return tracker.gone(left);
+        }
+        tracker.took_back(left);
+        body::report(Some(tracker.record()), &StoreError::Changed);
+        tracker.write(Ending::StoreFailed);
     }
 }

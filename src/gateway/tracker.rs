@@ -162,7 +162,7 @@ pub(super) fn with_the_last(
     tracker: &mut Option<Box<Tracker>>,
     is_last: bool,
     bytes: u64,
-) -> Option<Box<dyn Escort>> {
+) -> Option<Box<Tracker>> {
     let mut tracker = tracker.take_if(|_| is_last)?;
     tracker.sends(bytes);
     Some(tracker)

@@ -94,6 +94,12 @@ impl<T: AsFd + fmt::Debug + Send + Sync + 'static> PipeEnd for T {}
 
 /// Goes with the last piece of a body.
 pub trait Escort: fmt::Debug + Send {
+    /// Before the kernel takes any of the piece, and each time before it takes more: whether what is left still belongs to
+    /// what has gone. Otherwise the connection ends.
+    fn may_go(&mut self) -> bool {
+        true
+    }
+
     /// The kernel has taken the piece, but for the last `left` bytes: the connection has ended before these.
     fn gone(self: Box<Self>, left: u64);
 }
@@ -243,6 +249,9 @@ impl UnderWay {
             if written < head || !piece.start.is_empty() {
                 return Ok(written);
             }
+        }
+        if piece.escort.as_mut().is_some_and(|escort| !escort.may_go()) {
+            return Err(io::Error::other("the file was changed while it was sent"));
         }
         match piece.source.send(&socket, piece.left) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),

@@ -170,7 +170,13 @@ fn answered(status: Option<u16>, code: Option<&str>) -> String {
 }
 
 /// What the client's builder dislikes about credentials, in its own words (some show a value), and in ours.
-const UNUSABLE: [(&str, &str, &str); 8] = [
+const UNUSABLE: [(&str, &str, &str); 10] = [
+    ("the root folder is missing", "its folder is missing", "mount it, or make it again"),
+    (
+        "the root folder is empty",
+        "its folder has neither recordings nor transcripts any more",
+        "mount what belongs there, or make the folder recordings in it",
+    ),
     ("account must be specified", "there is no account name", "set AZURE_STORAGE_ACCOUNT_NAME"),
     ("invalid access key", "the account key is not base64", "copy it whole into AZURE_STORAGE_ACCOUNT_KEY"),
     ("parsing an sas key", "the SAS token cannot be read", "copy it whole into AZURE_STORAGE_SAS_TOKEN"),

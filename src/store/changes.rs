@@ -2,8 +2,9 @@
 //! put a change there before whoever made it goes on: an empty queue says that every name still leads where it did. Asking
 //! for its length costs a fraction of a look at a name.
 
-use std::fs::File;
 use std::sync::Arc;
+
+use super::root::Root;
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::Changes;
@@ -15,9 +16,11 @@ pub(super) struct Changes;
 
 #[cfg(not(target_os = "linux"))]
 impl Changes {
-    pub(super) fn below(_root: &Arc<File>) -> Option<Self> {
+    pub(super) fn below(_root: &Arc<Root>) -> Option<Self> {
         None
     }
+
+    pub(super) fn look_again(&self) {}
 
     pub(super) fn number(&self) -> Option<u64> {
         None
@@ -27,14 +30,14 @@ impl Changes {
 #[cfg(target_os = "linux")]
 mod linux {
     use std::os::fd::{AsRawFd, OwnedFd};
-    use std::sync::Mutex;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Mutex, MutexGuard, PoisonError};
     use std::time::{Duration, Instant};
 
     use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
     use rustix::io::{Errno, ioctl_fionread, read};
 
-    use super::{Arc, File};
+    use super::{Arc, Root};
     use crate::asset::AssetKind;
 
     /// Where much changes, the queue is read so often at most, and names are looked at meanwhile.
@@ -44,23 +47,41 @@ mod linux {
     #[derive(Debug)]
     pub(in crate::store) struct Changes {
         queue: OwnedFd,
-        root: Arc<File>,
+        root: Arc<Root>,
         /// How often the queue was read, twice; odd while somebody reads it.
         number: AtomicU64,
-        read: Mutex<Instant>,
+        watched: Mutex<Watched>,
+    }
+
+    #[derive(Debug)]
+    struct Watched {
+        /// When the queue was read.
+        read: Instant,
+        /// The folders, as the kernel numbers them.
+        folders: Vec<i32>,
     }
 
     impl Changes {
         /// Watches what is below `root`; `None` if the kernel does not.
-        pub(in crate::store) fn below(root: &Arc<File>) -> Option<Self> {
+        pub(in crate::store) fn below(root: &Arc<Root>) -> Option<Self> {
             let queue = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
             let changes = Self {
                 queue,
                 root: Arc::clone(root),
                 number: AtomicU64::new(0),
-                read: Mutex::new(Instant::now()),
+                watched: Mutex::new(Watched { read: Instant::now(), folders: Vec::new() }),
             };
-            changes.watch().then_some(changes)
+            let is_watched = changes.watch(&mut changes.watched());
+            is_watched.then_some(changes)
+        }
+
+        fn watched(&self) -> MutexGuard<'_, Watched> {
+            self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        /// What was mounted, or is the root now, is told by nobody: watches the folders that there are now.
+        pub(in crate::store) fn look_again(&self) {
+            self.begin_anew(&mut self.watched());
         }
 
         /// A number: the same one as before if nothing has changed since. `None` if something has just now, or nobody knows.
@@ -78,23 +99,27 @@ mod linux {
 
         /// Empties the queue. The folders may be others now.
         fn read(&self) {
-            let Ok(mut last) = self.read.try_lock() else { return };
-            if last.elapsed() < READ_EVERY {
-                return;
-            }
-            self.number.fetch_add(1, Ordering::AcqRel);
-            let mut events = [0_u8; 4 * 1024];
-            while matches!(read(&self.queue, &mut events), Ok(1..)) {}
-            let watched = self.watch();
-            *last = Instant::now();
-            // Not watched any more, it stays odd: names are looked at from now on.
-            if watched {
-                self.number.fetch_add(1, Ordering::AcqRel);
+            let Ok(mut watched) = self.watched.try_lock() else { return };
+            if watched.read.elapsed() >= READ_EVERY {
+                self.begin_anew(&mut watched);
             }
         }
 
-        /// Watches the folders that there are now. Those that come later are told of by the root.
-        fn watch(&self) -> bool {
+        fn begin_anew(&self, watched: &mut Watched) {
+            if self.number.load(Ordering::Acquire).is_multiple_of(2) {
+                self.number.fetch_add(1, Ordering::AcqRel);
+            }
+            let mut events = [0_u8; 4 * 1024];
+            while matches!(read(&self.queue, &mut events), Ok(1..)) {}
+            // While they are not watched, it stays odd: names are looked at.
+            if self.watch(watched) {
+                self.number.fetch_add(1, Ordering::AcqRel);
+            }
+            watched.read = Instant::now();
+        }
+
+        /// Watches the folders that there are now, and no others. Those that come later are told of by the root.
+        fn watch(&self, watched: &mut Watched) -> bool {
             let what = WatchFlags::MODIFY
                 | WatchFlags::ATTRIB
                 | WatchFlags::MOVE
@@ -102,16 +127,26 @@ mod linux {
                 | WatchFlags::DELETE_SELF
                 | WatchFlags::MOVE_SELF
                 | WatchFlags::ONLYDIR;
+            let Ok(folder) = self.root.folder() else { return false };
             // By the open folder, whatever has become of its name.
-            let root = format!("/proc/self/fd/{}/", self.root.as_raw_fd());
+            let root = format!("/proc/self/fd/{}/", folder.as_raw_fd());
             let folders = AssetKind::ALL.map(|kind| format!("{root}{}", kind.folder()));
             let folders = folders.iter().map(|folder| (folder, what | WatchFlags::DONT_FOLLOW));
-            std::iter::once((&root, what | WatchFlags::CREATE)).chain(folders).all(|(path, what)| {
-                matches!(
-                    inotify::add_watch(&self.queue, path, what),
-                    Ok(_) | Err(Errno::NOENT | Errno::NOTDIR)
-                )
-            })
+            let mut now = Vec::new();
+            let all =
+                std::iter::once((&root, what | WatchFlags::CREATE)).chain(folders).all(|(path, what)| {
+                    match inotify::add_watch(&self.queue, path, what) {
+                        Ok(number) => now.push(number),
+                        Err(error) => return matches!(error, Errno::NOENT | Errno::NOTDIR),
+                    }
+                    true
+                });
+            for gone in watched.folders.iter().filter(|number| !now.contains(number)) {
+                // The kernel may have done so by itself.
+                let _ = inotify::remove_watch(&self.queue, *gone);
+            }
+            watched.folders = now;
+            all
         }
     }
 
@@ -136,7 +171,7 @@ mod linux {
             let path = |name: &str| folder.path().join(name);
             fs::create_dir(path("recordings")).unwrap();
             fs::write(path("recordings/a"), "1").unwrap();
-            let changes = Changes::below(&Arc::new(File::open(folder.path()).unwrap())).unwrap();
+            let changes = Changes::below(&Arc::new(Root::open(folder.path()).unwrap())).unwrap();
             let mut before = settled(&changes);
             assert_eq!(changes.number(), Some(before), "nothing happens");
             let acts: [(&str, &dyn Fn()); 9] = [
@@ -172,11 +207,33 @@ mod linux {
         }
 
         #[test]
+        fn folders_that_are_no_part_of_the_root_any_more_are_not_watched() {
+            let above = tempfile::tempdir().unwrap();
+            let (path, old) = (above.path().join("root"), above.path().join("old"));
+            fs::create_dir_all(path.join("recordings")).unwrap();
+            let root = Arc::new(Root::open(&path).unwrap());
+            let changes = Changes::below(&root).unwrap();
+            for _ in 0..3 {
+                fs::rename(&path, &old).unwrap();
+                fs::create_dir_all(path.join("recordings")).unwrap();
+                root.look();
+                changes.look_again();
+                let before = settled(&changes);
+                fs::write(old.join("recordings/a"), "1").unwrap();
+                assert_eq!(changes.number(), Some(before), "in the folder that was the root");
+                fs::write(path.join("recordings/a"), "1").unwrap();
+                assert_eq!(changes.number(), None, "in the root");
+                fs::remove_dir_all(&old).unwrap();
+                assert_eq!(changes.watched.lock().unwrap().folders.len(), 2);
+            }
+        }
+
+        #[test]
         fn reading_a_file_is_no_change() {
             let folder = tempfile::tempdir().unwrap();
             fs::create_dir(folder.path().join("transcripts")).unwrap();
             fs::write(folder.path().join("transcripts/a"), "1").unwrap();
-            let changes = Changes::below(&Arc::new(File::open(folder.path()).unwrap())).unwrap();
+            let changes = Changes::below(&Arc::new(Root::open(folder.path()).unwrap())).unwrap();
             let before = settled(&changes);
             assert_eq!(fs::read(folder.path().join("transcripts/a")).unwrap(), b"1");
             assert_eq!(changes.number(), Some(before));

@@ -14,7 +14,7 @@ use object_store::{GetOptions, GetRange, GetResult, GetResultPayload};
 
 use super::StoreError;
 use super::answer::Unframed;
-use super::file::{self, FileSlice};
+use super::file::{self, ContentMark, FileSlice};
 use super::guard::guarded_stream;
 use super::pipe::Pipe;
 use super::plain_http::Tap;
@@ -371,10 +371,13 @@ impl Rest {
     fn of(result: GetResult) -> Self {
         let tap = result.extensions.get::<Tap>().cloned();
         match result.payload {
-            GetResultPayload::File(file, _) => Self::File(FileSlice::new(file, result.range)),
-            GetResultPayload::Stream(pieces) => {
-                Self::Stream(Box::pin(guarded_stream(pieces).map(|piece| piece.map_err(StoreError::from))), tap)
+            GetResultPayload::File(file, _) => {
+                Self::File(FileSlice::new(file, result.range, ContentMark::from(&result.meta)))
             }
+            GetResultPayload::Stream(pieces) => Self::Stream(
+                Box::pin(guarded_stream(pieces).map(|piece| piece.map_err(StoreError::from))),
+                tap,
+            ),
         }
     }
 

@@ -5,7 +5,7 @@
 use std::str::FromStr;
 
 use http::uri::{Authority, Uri};
-use object_store::ClientConfigKey;
+use object_store::{Certificate, ClientConfigKey};
 use url::Url;
 
 use super::{Config, OpenError};
@@ -123,6 +123,7 @@ enum Kind {
     Line,
     /// Several lines, or a path: any text.
     Any,
+    Pem,
     Flag,
     Duration,
     Number,
@@ -164,8 +165,8 @@ impl Kind {
             | "google_application_credentials"
             | "aws_web_identity_token_file"
             | "aws_container_authorization_token_file"
-            | "azure_federated_token_file"
-            | "proxy_ca_certificate" => Self::Any,
+            | "azure_federated_token_file" => Self::Any,
+            "proxy_ca_certificate" => Self::Pem,
             "aws_bucket" | "azure_container_name" | "google_bucket" => Self::Bucket,
             "http2_max_frame_size" => Self::FrameSize,
             "pool_max_idle_per_host" => Self::Number,
@@ -194,6 +195,7 @@ impl Kind {
             Self::Word => plain,
             Self::Line => value.chars().all(|c| c.is_ascii_graphic() || c == ' '),
             Self::Any => !value.contains('\0'),
+            Self::Pem => Certificate::from_pem_bundle(value.as_bytes()).is_ok_and(|found| !found.is_empty()),
             Self::Flag => flag(value).is_some(),
             Self::Duration => {
                 humantime::parse_duration(value).is_ok_and(|it| !it.is_zero() && it < TEN_YEARS)
@@ -224,6 +226,7 @@ impl Kind {
             }
             Self::Line => "takes one line of ASCII characters",
             Self::Any => "takes a text without NUL",
+            Self::Pem => "takes a certificate in PEM, from BEGIN to END",
             Self::Flag => "takes true or false",
             Self::Duration => "takes a duration such as 30s",
             Self::Number => "takes a whole number",
@@ -273,6 +276,7 @@ fn is_url(value: &str) -> bool {
     bare && !value.contains(['@', '#', '\\'])
         && matches!(url.scheme(), "http" | "https")
         && url.host_str().is_some_and(|host| !host.is_empty())
+        && uri.scheme().is_some()
         && uri.authority().is_some()
 }
 

@@ -1,13 +1,14 @@
 //! Local files: what the kernel has in memory is read, or sent, at once; for a disk the blocking pool waits.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use bytes::Bytes;
+use object_store::ObjectMeta;
 
 use super::StoreError;
 use super::buffers::{self, Buffer};
@@ -29,11 +30,63 @@ pub(super) const PART: u64 = 512 * 1024;
 /// How much of a file goes to the kernel in one piece, in bytes.
 const PIECE: u64 = 2 << 20;
 
-/// Bytes of an open file that are owed to a client. The file stays the same one, whatever becomes of its name.
+/// Which content a file has: its length, and when it was last written. What becomes of its names does not matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ContentMark {
+    size: u64,
+    /// In nanoseconds.
+    written: i128,
+}
+
+impl From<&Metadata> for ContentMark {
+    fn from(found: &Metadata) -> Self {
+        Self { size: found.size(), written: nanoseconds(found.mtime(), found.mtime_nsec()) }
+    }
+}
+
+impl From<&ObjectMeta> for ContentMark {
+    fn from(meta: &ObjectMeta) -> Self {
+        let written = meta.last_modified;
+        Self { size: meta.size, written: nanoseconds(written.timestamp(), written.timestamp_subsec_nanos()) }
+    }
+}
+
+impl ContentMark {
+    /// Whether the open file still has this content.
+    pub(super) fn is_of(&self, file: &File) -> bool {
+        rustix::fs::fstat(file).is_ok_and(|stat| {
+            let written = nanoseconds(stat.st_mtime, stat.st_mtime_nsec);
+            i128::from(stat.st_size) == i128::from(self.size) && written == self.written
+        })
+    }
+}
+
+fn nanoseconds(seconds: impl Into<i128>, rest: impl Into<i128>) -> i128 {
+    seconds.into() * 1_000_000_000 + rest.into()
+}
+
+/// Looks whether a file still has the content of which a part was sent.
+#[derive(Debug)]
+pub struct ContentCheck {
+    file: Arc<File>,
+    content: ContentMark,
+}
+
+impl ContentCheck {
+    /// Whether it has.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.content.is_of(&self.file)
+    }
+}
+
+/// Bytes of an open file that are owed to a client. The file stays the same one, whatever becomes of its name; if it is
+/// written meanwhile, the rest of it is an error.
 #[derive(Debug)]
 pub struct FileSlice {
     file: Arc<File>,
     range: Range<u64>,
+    content: ContentMark,
     /// What is known of where its bytes are.
     warm: Option<Arc<Warm>>,
     /// How much is read next, and when the chunk before was.
@@ -42,13 +95,19 @@ pub struct FileSlice {
 }
 
 impl FileSlice {
-    pub(super) fn new(file: File, range: Range<u64>) -> Self {
-        Self { file: Arc::new(file), range, warm: None, chunk: CHUNK, read_at: None }
+    pub(super) fn new(file: File, range: Range<u64>, content: ContentMark) -> Self {
+        Self { file: Arc::new(file), range, content, warm: None, chunk: CHUNK, read_at: None }
     }
 
     /// The same of a file that others have open too.
-    pub(super) fn of(file: Arc<File>, range: Range<u64>, warm: Arc<Warm>) -> Self {
-        Self { file, range, warm: Some(warm), chunk: CHUNK, read_at: None }
+    pub(super) fn of(file: Arc<File>, range: Range<u64>, content: ContentMark, warm: Arc<Warm>) -> Self {
+        Self { file, range, content, warm: Some(warm), chunk: CHUNK, read_at: None }
+    }
+
+    /// For whoever sends its last bytes.
+    #[must_use]
+    pub fn check(&self) -> ContentCheck {
+        ContentCheck { file: Arc::clone(&self.file), content: self.content }
     }
 
     /// The file.
@@ -123,6 +182,10 @@ impl FileSlice {
             Ok((_, 0)) => None,
             Ok((buffer, count)) => {
                 self.advance(count as u64);
+                // All that was read is of one version, if nobody has written until the last of it was.
+                if self.owed() == 0 && !self.content.is_of(&self.file) {
+                    return Some(Err(StoreError::Changed));
+                }
                 Some(Ok(buffer.freeze(count)))
             }
             Err(error) => Some(Err(error.into())),
@@ -208,10 +271,15 @@ mod tests {
     use super::*;
     use std::io::Write;
 
+    fn slice_of(file: File, range: Range<u64>) -> FileSlice {
+        let content = ContentMark::from(&file.metadata().unwrap());
+        FileSlice::new(file, range, content)
+    }
+
     #[test]
     fn pieces_cover_the_slice() {
         for owed in [0, 1, CHUNK, PIECE, PIECE + 1, 5_000_000, 1 << 30] {
-            let mut slice = FileSlice::new(tempfile::tempfile().unwrap(), 7..7 + owed);
+            let mut slice = slice_of(tempfile::tempfile().unwrap(), 7..7 + owed);
             let mut at = 7;
             while slice.owed() > 0 {
                 let piece = slice.piece();
@@ -237,7 +305,7 @@ mod tests {
     async fn a_file_that_has_become_shorter_cannot_be_loaded() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[1; 5_000]).unwrap();
-        let slice = FileSlice::new(file.try_clone().unwrap(), 0..5_000);
+        let slice = slice_of(file.try_clone().unwrap(), 0..5_000);
         slice.load(slice.piece()).await.unwrap();
         assert!(slice.is_in_memory(&slice.piece(), Instant::now()));
         file.set_len(4_999).unwrap();
@@ -277,7 +345,7 @@ mod tests {
 
     #[test]
     fn chunks_grow_for_whoever_takes_them_quickly_and_are_short_again_for_others() {
-        let mut slice = FileSlice::new(tempfile::tempfile().unwrap(), 0..1);
+        let mut slice = slice_of(tempfile::tempfile().unwrap(), 0..1);
         let chunks: Vec<_> = (0..7).map(|_| slice.next_chunk() / CHUNK).collect();
         assert_eq!(chunks, [1, 2, 4, 8, 16, 16, 16]);
         std::thread::sleep(std::time::Duration::from_millis(LONG_CHUNK / QUICK));

@@ -2,8 +2,9 @@
 //! whether anything has changed ([`Changes`]), or one look whether its name still leads to the same file, unchanged. What
 //! was deleted is gone at once.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -14,8 +15,9 @@ use tokio::time::Instant;
 
 use super::Meta;
 use super::changes::Changes;
-use super::file::{self, FileSlice};
+use super::file::{self, ContentMark, FileSlice};
 use super::local;
+use super::root::{LOOK_EVERY, Root};
 use super::warm::Warm;
 use crate::asset::AssetRef;
 use crate::clock::{Clock, SystemClock, UnixSeconds};
@@ -24,7 +26,9 @@ use crate::tasks::{self, Task};
 /// A file that nobody asks for is closed after so long, and its bytes are forgotten: deleted, it would keep its room on the
 /// disk meanwhile.
 const IDLE: Duration = Duration::from_secs(10);
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// A look at the root takes no longer than this, or what is held is not believed any more.
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
 /// A file's own name is looked at so often at least. Some changes are told to nobody: those through another name of the same
 /// file, through a memory map, and of what is mounted.
@@ -47,6 +51,7 @@ pub fn held_at_most(limit: u64) -> u64 {
 pub struct Held {
     path: Box<str>,
     mark: Mark,
+    content: ContentMark,
     file: Arc<File>,
     warm: Arc<Warm>,
     /// All of it, if it is short.
@@ -86,13 +91,27 @@ impl Held {
     /// A range of the file, to be sent.
     #[must_use]
     pub fn slice(&self, range: &Range<u64>) -> FileSlice {
-        FileSlice::of(Arc::clone(&self.file), range.clone(), Arc::clone(&self.warm))
+        FileSlice::of(Arc::clone(&self.file), range.clone(), self.content, Arc::clone(&self.warm))
     }
 }
 
 /// What tells one state of one file from all others: device, inode, size, and the times of the last changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Mark([i128; 7]);
+
+impl From<&Metadata> for Mark {
+    fn from(found: &Metadata) -> Self {
+        Self([
+            found.dev().into(),
+            found.ino().into(),
+            found.size().into(),
+            found.mtime().into(),
+            found.mtime_nsec().into(),
+            found.ctime().into(),
+            found.ctime_nsec().into(),
+        ])
+    }
+}
 
 impl From<&Stat> for Mark {
     fn from(stat: &Stat) -> Self {
@@ -114,7 +133,7 @@ pub(super) struct HeldFiles(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    root: Arc<File>,
+    root: Arc<Root>,
     /// If the kernel tells.
     changes: Option<Changes>,
     files: Mutex<Files>,
@@ -143,14 +162,13 @@ impl Entry {
 }
 
 impl HeldFiles {
-    /// For files below `root`, if its file system answers at once and says whether a file has changed.
-    pub(super) fn below(root: &Arc<File>) -> Option<Self> {
+    /// For files below `root`. They are held while its file system answers at once and says whether a file has changed.
+    pub(super) fn below(root: &Arc<Root>) -> Option<Self> {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let most = usize::try_from(held_at_most(limit.unwrap_or(u64::MAX))).ok()?;
         let files = Mutex::new(Files { held: LruCache::new(most), attended: false });
-        let root = Arc::clone(root);
-        local::is_of_this_machine(&root)
-            .then(|| Self(Arc::new(Shared { changes: Changes::below(&root), root, files })))
+        let changes = if root.is_of_this_machine() { Changes::below(root) } else { None };
+        Some(Self(Arc::new(Shared { changes, root: Arc::clone(root), files })))
     }
 
     /// A number that stays the same while nothing changes, if the kernel tells.
@@ -200,8 +218,14 @@ impl HeldFiles {
     }
 
     fn open(&self, asset: AssetRef, now: Instant) -> Option<Arc<Held>> {
+        if !self.0.root.is_of_this_machine() {
+            return None;
+        }
         let path = asset.object_path();
-        let (file, found) = local::open_from_memory(&self.0.root, &path)?.ok()?;
+        let (file, found) = local::open_from_memory(&*self.0.root.folder().ok()?, &path)?.ok()?;
+        if !local::is_of_this_machine(&file) {
+            return None;
+        }
         let held = Arc::new(Held::of(path, file, &found)?);
         let attended = {
             let mut files = self.0.files();
@@ -230,20 +254,26 @@ impl Shared {
 
     /// Whether the name still leads to this file, in this state.
     fn is_unchanged(&self, held: &Held) -> bool {
-        statat(&self.root, &*held.path, AtFlags::SYMLINK_NOFOLLOW)
-            .is_ok_and(|stat| Mark::from(&stat) == held.mark)
+        let Ok(root) = self.root.folder() else { return false };
+        statat(&root, &*held.path, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| Mark::from(&stat) == held.mark)
+    }
+
+    /// Whether another folder stands in the root's place, or something was mounted over one. May wait for a disk.
+    fn look_again(&self) {
+        self.root.look();
+        if let Some(changes) = &self.changes {
+            changes.look_again();
+        }
     }
 }
 
 impl Held {
-    fn of(path: String, file: File, found: &std::fs::Metadata) -> Option<Self> {
-        // Of the open file, not of the name: that may have come to mean another one.
-        let stat = rustix::fs::fstat(&file).ok()?;
-        let meta = local::meta_of(found);
+    fn of(path: String, file: File, found: &Metadata) -> Option<Self> {
+        let (meta, content) = (local::meta_of(found), ContentMark::from(found));
         let bytes = if meta.size > SHORT {
             None
         } else {
-            let changed = UnixSeconds(u64::try_from(stat.st_ctime.max(stat.st_mtime)).ok()?);
+            let changed = UnixSeconds(u64::try_from(found.ctime().max(found.mtime())).ok()?);
             if changed.plus(SETTLED) > SystemClock.now() {
                 return None;
             }
@@ -251,20 +281,27 @@ impl Held {
             if !bytes.is_empty() && file::read_from_memory(&file, &mut bytes, 0)? < bytes.len() {
                 return None;
             }
-            Some(Bytes::from(bytes))
+            // It may have been written while it was read.
+            content.is_of(&file).then(|| Bytes::from(bytes)).map(Some)?
         };
         let warm = Arc::new(Warm::new(meta.size));
-        let (mark, said) = (Mark::from(&stat), OnceLock::new());
-        Some(Self { path: path.into(), mark, file: Arc::new(file), warm, bytes, meta, said })
+        let (mark, said) = (Mark::from(found), OnceLock::new());
+        Some(Self { path: path.into(), mark, content, file: Arc::new(file), warm, bytes, meta, said })
     }
 }
 
-/// Closes what nobody has asked for lately, until nothing is left.
+/// Looks at the root again, and closes what nobody has asked for lately, until nothing is left.
 async fn close_the_idle(shared: &Weak<Shared>) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let Some(shared) = shared.upgrade() else { return };
+        let looking = Arc::clone(&shared);
+        let look = tokio::task::spawn_blocking(move || looking.look_again());
+        let looked = tokio::time::timeout(LONGEST_LOOK, look).await;
         let mut files = shared.files();
+        if looked.is_err() {
+            files.held.clear();
+        }
         let idle =
             |files: &Files| files.held.iter().next().is_some_and(|(_, entry)| entry.used.elapsed() > IDLE);
         while idle(&files) {
@@ -287,8 +324,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("recordings")).unwrap();
         std::fs::write(folder.path().join(ASSET.object_path()), bytes).unwrap();
-        let root = Arc::new(File::open(folder.path()).unwrap());
-        let files = HeldFiles::below(&root).unwrap();
+        let files = HeldFiles::below(&Arc::new(Root::open(folder.path()).unwrap())).unwrap();
         (folder, files)
     }
 
@@ -364,6 +400,28 @@ mod tests {
             matches!(held.bytes(&(1..4), false, std::time::Instant::now()), Some(HeldBytes::Read(bytes)) if bytes == "hor")
         );
         assert!(held.bytes(&(1..9), false, std::time::Instant::now()).is_none());
+    }
+
+    /// Nobody asks the root here; the file's own name is looked at in the folder that is the root now.
+    #[tokio::test]
+    async fn what_was_held_of_another_root_is_not_what_is_asked_for() {
+        let above = tempfile::tempdir().unwrap();
+        let root = above.path().join("root");
+        let fill = |byte| {
+            std::fs::create_dir_all(root.join("recordings")).unwrap();
+            std::fs::write(root.join(ASSET.object_path()), [byte; 20_000]).unwrap();
+        };
+        fill(1);
+        let files = HeldFiles::below(&Arc::new(Root::open(&root).unwrap())).unwrap();
+        let first = get(&files).unwrap();
+        std::fs::rename(&root, above.path().join("old")).unwrap();
+        fill(2);
+        files.0.look_again();
+        let second = get(&files).unwrap();
+        assert_ne!(second.meta.etag, first.meta.etag);
+        std::fs::remove_dir_all(&root).unwrap();
+        files.0.look_again();
+        assert!(get(&files).is_none());
     }
 
     #[test]

@@ -4,46 +4,32 @@ use std::fmt;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path as FilePath;
 use std::sync::Arc;
 
-use futures_util::stream::BoxStream;
-use object_store::local::LocalFileSystem;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 
 use super::Meta;
+use super::root::Root;
 use crate::clock::UnixSeconds;
 
 /// The name in error texts.
-const NAME: &str = "local files";
+pub(super) const NAME: &str = "local files";
 
 /// A folder whose objects are opened one path segment at a time, relative to the folder above and never through a
-/// symlink. Everything but reading is [`LocalFileSystem`]'s.
+/// symlink. Nothing is written here but by deleting.
 #[derive(Debug)]
-pub(super) struct LocalRoot {
-    root: Arc<File>,
-    inner: LocalFileSystem,
-}
+pub(super) struct LocalRoot(Arc<Root>);
 
 impl LocalRoot {
-    /// The folder.
-    pub(super) fn root(&self) -> &Arc<File> {
-        &self.root
-    }
-
-    /// Opens the folder; the root itself may be reached through symlinks.
-    pub(super) fn open(folder: &FilePath) -> io::Result<Self> {
-        let root = File::open(folder)?;
-        if !root.metadata()?.is_dir() {
-            return Err(io::Error::from(io::ErrorKind::NotADirectory));
-        }
-        let inner = LocalFileSystem::new_with_prefix(folder).map_err(io::Error::other)?;
-        Ok(Self { root: Arc::new(root), inner })
+    pub(super) fn new(root: &Arc<Root>) -> Self {
+        Self(Arc::clone(root))
     }
 }
 
@@ -53,14 +39,15 @@ impl fmt::Display for LocalRoot {
     }
 }
 
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
 /// Opens `location` below `root`. Non-blocking, so that a FIFO cannot hold the thread.
 fn open_below(root: &File, location: &Path) -> io::Result<File> {
-    let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let leaf = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mut parts = location.parts().peekable();
     let mut at: Option<File> = None;
     while let Some(part) = parts.next() {
-        let flags = if parts.peek().is_some() { folder } else { leaf };
+        let flags = if parts.peek().is_some() { FOLDER } else { leaf };
         let above = at.as_ref().unwrap_or(root);
         at = Some(openat(above, part.as_ref(), flags, Mode::empty())?.into());
     }
@@ -102,32 +89,50 @@ pub(super) fn is_of_this_machine(_root: &File) -> bool {
     false
 }
 
-fn open_regular(root: &File, location: &Path) -> Result<(File, Metadata)> {
+/// Deletes what is at `location` below `root`, by the same way.
+pub(super) fn delete_below(root: &File, location: &Path) -> Result<()> {
+    let (above, name) = location.as_ref().rsplit_once('/').unwrap_or(("", location.as_ref()));
+    let deleted = match above {
+        "" => unlinkat(root, name, AtFlags::empty()).map_err(io::Error::from),
+        above => openat_each(root, above).and_then(|folder| Ok(unlinkat(&folder, name, AtFlags::empty())?)),
+    };
+    deleted.map_err(|error| explained(location.as_ref(), error))
+}
+
+/// Opens a folder below `root`, one path segment at a time.
+fn openat_each(root: &File, path: &str) -> io::Result<File> {
+    let open = |at: File, part: &str| Ok(openat(&at, part, FOLDER, Mode::empty())?.into());
+    path.split('/').try_fold(root.try_clone()?, open)
+}
+
+pub(super) fn open_regular(root: &File, location: &Path) -> Result<(File, Metadata)> {
     regular(location.as_ref(), open_below(root, location))
 }
 
 /// What was opened, if it is a regular file; whatever else stands there (a symlink, folder, FIFO, device) is as good as
 /// absent.
 fn regular(location: &str, opened: io::Result<File>) -> Result<(File, Metadata)> {
-    use io::ErrorKind as K;
-
-    let absent = |source: io::Error| Error::NotFound { path: location.to_owned(), source: Box::new(source) };
     match opened.and_then(|file| file.metadata().map(|metadata| (file, metadata))) {
         Ok((file, metadata)) if metadata.is_file() => Ok((file, metadata)),
-        Ok(_) => Err(absent(io::Error::other("not a regular file"))),
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            Err(absent(error))
-        }
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
-            Err(absent(error))
-        }
-        Err(error) => Err(match error.kind() {
-            K::NotFound | K::NotADirectory | K::IsADirectory => absent(error),
-            K::PermissionDenied => {
-                Error::PermissionDenied { path: location.to_owned(), source: Box::new(error) }
-            }
-            _ => Error::Generic { store: NAME, source: Box::new(error) },
-        }),
+        Ok(_) => Err(absent(location, io::Error::other("not a regular file"))),
+        Err(error) => Err(explained(location, error)),
+    }
+}
+
+fn absent(location: &str, source: io::Error) -> Error {
+    Error::NotFound { path: location.to_owned(), source: Box::new(source) }
+}
+
+fn explained(location: &str, error: io::Error) -> Error {
+    use io::ErrorKind as K;
+    use rustix::io::Errno;
+
+    let is = |errno: Errno| error.raw_os_error() == Some(errno.raw_os_error());
+    match error.kind() {
+        _ if is(Errno::LOOP) || is(Errno::NXIO) => absent(location, error),
+        K::NotFound | K::NotADirectory | K::IsADirectory => absent(location, error),
+        K::PermissionDenied => Error::PermissionDenied { path: location.to_owned(), source: Box::new(error) },
+        _ => Error::Generic { store: NAME, source: Box::new(error) },
     }
 }
 
@@ -170,65 +175,72 @@ fn read((file, metadata): (File, Metadata), location: Path, options: &GetOptions
     Ok(GetResult { payload, meta, range, attributes: Default::default(), extensions: Default::default() })
 }
 
+/// What nobody asks of local files.
+fn read_only(operation: &str) -> Error {
+    Error::NotImplemented { operation: operation.into(), implementer: NAME.into() }
+}
+
+/// Does what may wait for a disk.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|source| Error::Generic { store: NAME, source: Box::new(source) })?
+}
+
 #[async_trait::async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl ObjectStore for LocalRoot {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        if let Some(opened) = open_from_memory(&self.root, location.as_ref()) {
+        if !self.0.is_overdue()
+            && let Ok(folder) = self.0.folder()
+            && let Some(opened) = open_from_memory(&folder, location.as_ref())
+        {
             return read(opened?, location.clone(), &options);
         }
-        let root = Arc::clone(&self.root);
-        let location = location.clone();
-        tokio::task::spawn_blocking(move || read(open_regular(&root, &location)?, location, &options))
-            .await
-            .map_err(|source| Error::Generic { store: NAME, source: Box::new(source) })?
-    }
-
-    async fn get_ranges(
-        &self,
-        location: &Path,
-        ranges: &[std::ops::Range<u64>],
-    ) -> Result<Vec<bytes::Bytes>> {
-        self.inner.get_ranges(location, ranges).await
-    }
-
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.inner.put_opts(location, payload, options).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, options).await
+        let (root, location) = (Arc::clone(&self.0), location.clone());
+        apart(move || read(root.open_below(&location)?, location, &options)).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
+        let root = Arc::clone(&self.0);
+        let delete = move |location: Result<Path>| {
+            let root = Arc::clone(&root);
+            async move {
+                let location = location?;
+                apart(move || root.delete(&location).map(|()| location)).await
+            }
+        };
+        locations.then(delete).boxed()
     }
 
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
+    async fn get_ranges(&self, _: &Path, _: &[std::ops::Range<u64>]) -> Result<Vec<bytes::Bytes>> {
+        Err(read_only("get_ranges"))
     }
 
-    fn list_with_offset(
-        &self,
-        prefix: Option<&Path>,
-        offset: &Path,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list_with_offset(prefix, offset)
+    async fn put_opts(&self, _: &Path, _: PutPayload, _: PutOptions) -> Result<PutResult> {
+        Err(read_only("put"))
     }
 
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
+    async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        Err(read_only("put_multipart"))
     }
 
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
+    fn list(&self, _: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        stream::iter([Err(read_only("list"))]).boxed()
     }
 
-    async fn rename_opts(&self, from: &Path, to: &Path, options: object_store::RenameOptions) -> Result<()> {
-        self.inner.rename_opts(from, to, options).await
+    fn list_with_offset(&self, _: Option<&Path>, _: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        stream::iter([Err(read_only("list"))]).boxed()
+    }
+
+    async fn list_with_delimiter(&self, _: Option<&Path>) -> Result<ListResult> {
+        Err(read_only("list"))
+    }
+
+    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
+        Err(read_only("copy"))
+    }
+
+    async fn rename_opts(&self, _: &Path, _: &Path, _: RenameOptions) -> Result<()> {
+        Err(read_only("rename"))
     }
 }

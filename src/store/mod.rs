@@ -23,6 +23,7 @@ mod opening;
 mod pipe;
 mod plain_http;
 mod rehearsal;
+mod root;
 mod sample;
 mod source;
 mod traced;
@@ -34,10 +35,11 @@ pub use cause::Cause;
 pub use chunks::{Chunks, Passed, Pieces};
 pub use config::{CloudVariables, Config};
 pub use error::StoreError;
-pub use file::FileSlice;
+pub use file::{ContentCheck, FileSlice};
 pub use held::{Held, HeldBytes, held_at_most};
 pub use open::{OpenError, unknown_variables};
 pub use pipe::{Pipe, pipes_at_most};
+pub use root::unusable_folders;
 pub use sample::SAMPLE;
 pub use url::{Bucket, StoreUrl};
 
@@ -179,6 +181,7 @@ impl std::fmt::Debug for Unsized {
 
 /// An object that was opened.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "either is taken apart at once, and goes no further")]
 pub enum Opened {
     /// The wanted bytes of it.
     Sized(Object),

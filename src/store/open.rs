@@ -19,6 +19,7 @@ use super::held::HeldFiles;
 use super::local::LocalRoot;
 use super::plain_http::PlainHttp;
 use super::rehearsal::{Connector, Fault, rehearse};
+use super::root::Root;
 use super::traced::Traced;
 use super::url::{Bucket, StoreUrl};
 use super::{Cause, Config, StoreError};
@@ -118,9 +119,9 @@ fn no_options(config: &Config) -> Result<(), OpenError> {
 }
 
 fn open_folder(folder: &FilePath) -> Result<Opened, OpenError> {
-    let root = LocalRoot::open(folder).map_err(|error| OpenError::Folder(folder.to_owned(), error))?;
-    let held = HeldFiles::below(root.root());
-    Ok(Opened { objects: Arc::new(root), held })
+    let root = Root::open(folder).map_err(|error| OpenError::Folder(folder.to_owned(), error))?;
+    let root = Arc::new(root);
+    Ok(Opened { objects: Arc::new(LocalRoot::new(&root)), held: HeldFiles::below(&root) })
 }
 
 /// What a client is made of, whatever its cloud.

@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn bucket(name: &str, prefix: &str) -> Bucket {
-        Bucket { name: name.into(), prefix: Path::from(prefix) }
+        Bucket { name: name.into(), prefix: Path::parse(prefix).unwrap() }
     }
 
     #[test]

@@ -268,13 +268,14 @@ async fn nothing_in_flight(site: &Site) {
 }
 
 #[tokio::test]
-async fn a_file_that_grows_while_it_is_sent_arrives_as_long_as_announced() {
+async fn a_file_that_grows_while_it_is_sent_is_another_version_and_breaks_off() {
     let files = Files::large().await;
     let mut client = files.slow_client(&[]).await;
+    // Whether what was there before is still the same, nobody can see.
     File::options().write(true).open(files.recording()).unwrap().set_len(30_000_000).unwrap();
     client.read_to_the_end().await;
-    let (answer, rest) = Answer::parse(&client.bytes, false);
-    assert!(answer.body == *LARGE && rest.is_empty());
+    let (answer, _) = Answer::parse_loosely(&client.bytes, false);
+    assert_eq!((answer.status, answer.complete), (200, false));
 }
 
 #[tokio::test]

@@ -83,6 +83,22 @@ fn what_is_odd_is_a_warning_and_no_failure() {
 }
 
 #[test]
+fn a_folder_of_recordings_that_is_a_symlink_fails_and_serving_warns_of_it() {
+    let home = Home::ready();
+    std::fs::rename(home.path("store/recordings"), home.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(home.path("elsewhere"), home.path("store/recordings")).unwrap();
+    let ran = home.run(&["check"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        matches!(failures(&ran)[..], [line] if line.contains("store/recordings is a symlink") && line.contains("bind")),
+        "{ran:?}"
+    );
+    let server = home.serve();
+    assert_eq!(server.get(&home.link()).status, 404);
+    server.logs("store/recordings");
+}
+
+#[test]
 fn the_webhooks_database_and_its_key_are_looked_at_without_being_made() {
     use std::os::unix::fs::PermissionsExt;
 

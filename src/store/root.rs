@@ -1,0 +1,231 @@
+//! The folder of the objects, as it is now. It may be mounted after the start, replaced, or reached through a symlink that is
+//! switched: it is looked at again every few seconds while files are asked for, and whenever one is not found.
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use object_store::path::Path;
+use object_store::{Error, Result};
+use rustix::fs::{AtFlags, statat};
+
+use super::local::{self, NAME};
+use crate::asset::AssetKind;
+
+/// How often the folder is looked at while files are asked for.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// The root of the objects.
+#[derive(Debug)]
+pub(super) struct Root {
+    path: PathBuf,
+    now: ArcSwap<Folder>,
+    /// Whether it ever had a folder for recordings or transcripts.
+    had_assets: AtomicBool,
+    began: Instant,
+    /// When it was looked at: milliseconds since the beginning.
+    looked: AtomicU64,
+}
+
+/// What was at the path.
+#[derive(Debug)]
+struct Folder {
+    /// `None` while nothing is there that can be used, and why.
+    file: std::result::Result<Arc<File>, Missing>,
+    /// Device and inode.
+    id: (u64, u64),
+    /// Whether all of it is on file systems that answer without a network, and tell every change of a file.
+    is_of_this_machine: bool,
+}
+
+/// Why there is no folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Gone,
+    /// It is there, but without what it had: a mount point with nothing mounted.
+    Emptied,
+}
+
+impl Missing {
+    fn error(self) -> Error {
+        let what = match self {
+            Self::Gone => "the root folder is missing",
+            Self::Emptied => "the root folder is empty",
+        };
+        Error::Generic { store: NAME, source: Box::new(io::Error::other(what)) }
+    }
+}
+
+impl Root {
+    /// Opens the folder, which has to be there at the start; it may be reached through symlinks.
+    pub(super) fn open(path: &FilePath) -> io::Result<Self> {
+        let (file, metadata) = open_folder(path)?;
+        let root = Self {
+            path: path.to_owned(),
+            had_assets: AtomicBool::new(has_assets(&file)),
+            now: ArcSwap::from_pointee(Folder::of(file, &metadata)),
+            began: Instant::now(),
+            looked: AtomicU64::new(0),
+        };
+        Ok(root)
+    }
+
+    /// The folder.
+    ///
+    /// # Errors
+    /// If it is missing.
+    pub(super) fn folder(&self) -> Result<Arc<File>> {
+        self.now.load().file.clone().map_err(Missing::error)
+    }
+
+    /// Whether what is in it can be looked at without waiting for a network.
+    pub(super) fn is_of_this_machine(&self) -> bool {
+        self.now.load().is_of_this_machine
+    }
+
+    fn age(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether it was not looked at for some time.
+    pub(super) fn is_overdue(&self) -> bool {
+        let since = self.age().saturating_sub(self.looked.load(Ordering::Relaxed));
+        u128::from(since) >= LOOK_EVERY.as_millis()
+    }
+
+    /// Looks whether another folder stands at the path now; says whether it does. May wait for a disk.
+    pub(super) fn look(&self) -> bool {
+        self.looked.store(self.age(), Ordering::Relaxed);
+        let before = self.now.load_full();
+        let found = fs::metadata(&self.path);
+        if let (Ok(found), Ok(file)) = (&found, &before.file)
+            && before.id == (found.dev(), found.ino())
+        {
+            if !self.had_assets.load(Ordering::Relaxed) {
+                self.note_assets(file);
+            }
+            return false;
+        }
+        let opened = found.and_then(|_| open_folder(&self.path));
+        let folder = match opened {
+            Ok((file, metadata)) if self.note_assets(&file) => Folder::of(file, &metadata),
+            Ok(_) => Folder::missing(Missing::Emptied),
+            Err(_) => Folder::missing(Missing::Gone),
+        };
+        let changed = folder.file.is_ok() || folder.file.as_ref().err() != before.file.as_ref().err();
+        if changed {
+            tell(&folder);
+            self.now.store(Arc::new(folder));
+        }
+        changed
+    }
+
+    /// Whether a folder can be taken for the root: it has something, or there never was anything.
+    fn note_assets(&self, file: &File) -> bool {
+        let has_assets = has_assets(file);
+        if has_assets {
+            self.had_assets.store(true, Ordering::Relaxed);
+        }
+        has_assets || !self.had_assets.load(Ordering::Relaxed)
+    }
+
+    /// Opens a regular file below it; what is not found is looked for once more if the folder has changed. May wait for a
+    /// disk.
+    pub(super) fn open_below(&self, location: &Path) -> Result<(File, Metadata)> {
+        if self.is_overdue() {
+            self.look();
+        }
+        let open = || local::open_regular(&*self.folder()?, location);
+        match open() {
+            Err(Error::NotFound { .. } | Error::Generic { .. }) if self.look() => open(),
+            other => other,
+        }
+    }
+
+    /// Deletes what is at `location` now.
+    pub(super) fn delete(&self, location: &Path) -> Result<()> {
+        self.look();
+        local::delete_below(&*self.folder()?, location)
+    }
+}
+
+impl Folder {
+    fn of(file: File, metadata: &Metadata) -> Self {
+        let is_of_this_machine = local::is_of_this_machine(&file);
+        Self { file: Ok(Arc::new(file)), id: (metadata.dev(), metadata.ino()), is_of_this_machine }
+    }
+
+    fn missing(missing: Missing) -> Self {
+        Self { file: Err(missing), id: (0, 0), is_of_this_machine: false }
+    }
+}
+
+fn tell(folder: &Folder) {
+    match folder.file {
+        Ok(_) => tracing::warn!("another folder stands at store.url now; files are served from there"),
+        Err(Missing::Gone) => {
+            tracing::error!("the folder of store.url is missing: links are answered 503 until it is back");
+        }
+        Err(Missing::Emptied) => tracing::error!(
+            "the folder of store.url has neither recordings nor transcripts any more, as if it were not mounted: links are \
+             answered 503 until it has"
+        ),
+    }
+}
+
+fn open_folder(path: &FilePath) -> io::Result<(File, Metadata)> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() { Ok((file, metadata)) } else { Err(io::ErrorKind::NotADirectory.into()) }
+}
+
+fn has_assets(folder: &File) -> bool {
+    AssetKind::ALL.iter().any(|kind| statat(folder, kind.folder(), AtFlags::SYMLINK_NOFOLLOW).is_ok())
+}
+
+/// The folders of recordings and transcripts below `root` that are symlinks, or no folders. None of their files is found.
+#[must_use]
+pub fn unusable_folders(root: &FilePath) -> Vec<PathBuf> {
+    let folders = AssetKind::ALL.iter().map(|kind| root.join(kind.folder()));
+    let unusable = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|found| !found.is_dir());
+    folders.filter(unusable).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_becomes_of_the_folder_is_seen_at_the_next_look() {
+        let above = tempfile::tempdir().unwrap();
+        let path = above.path().join("root");
+        fs::create_dir_all(path.join("recordings")).unwrap();
+        let root = Root::open(&path).unwrap();
+        assert!(!root.look(), "nothing has happened");
+        fs::rename(&path, above.path().join("old")).unwrap();
+        assert!(root.look() && root.folder().is_err() && !root.look(), "it is gone");
+        fs::create_dir(&path).unwrap();
+        assert!(root.look() && root.folder().is_err(), "an empty one is none");
+        fs::create_dir(path.join("transcripts")).unwrap();
+        assert!(root.look() && root.folder().is_ok());
+        fs::remove_dir_all(&path).unwrap();
+        std::os::unix::fs::symlink(above.path().join("old"), &path).unwrap();
+        assert!(root.look() && root.folder().is_ok(), "through a symlink");
+    }
+
+    #[test]
+    fn a_root_that_never_had_anything_may_be_replaced_by_another() {
+        let above = tempfile::tempdir().unwrap();
+        let path = above.path().join("root");
+        fs::create_dir(&path).unwrap();
+        let root = Root::open(&path).unwrap();
+        fs::rename(&path, above.path().join("old")).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(root.look() && root.folder().is_ok());
+    }
+}
