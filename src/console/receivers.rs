@@ -29,7 +29,7 @@ impl Visit<'_> {
                 return Verdict { refused: Some(url_error_in(self.lang, &error)), ..Verdict::default() };
             }
         };
-        let found = if look { self.sender.look_at(&url).await } else { None };
+        let found = if look { self.sender.look_at(self.workspace, &url).await } else { None };
         let warned =
             found.map(|found| diagnosis_in(self.lang, found.code, &found.summary, found.advice.as_deref()));
         Verdict { refused: None, warned, url: Some(url) }

@@ -123,7 +123,7 @@ async fn post(
         sender.0.services.metrics.first_attempt_began(started_at.since(claimed.accepted_at));
     }
 
-    let exchange = sender.0.poster.post(url, headers, body).await;
+    let exchange = sender.0.poster.post(&claimed.workspace, url, headers, body).await;
     let Diagnosis { code, summary, advice } = diagnose(url, &exchange, sender.0.config.attempt_timeout);
     let succeeded = exchange.is_success();
     if succeeded && signing.previous.is_some() {

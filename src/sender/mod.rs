@@ -195,11 +195,11 @@ impl Sender {
     }
 
     /// Looks at a receiver without sending it anything; says what is wrong with it, as far as that can be seen.
-    pub async fn look_at(&self, url: &EndpointUrl) -> Option<Diagnosis> {
+    pub async fn look_at(&self, workspace: &str, url: &EndpointUrl) -> Option<Diagnosis> {
         if !is_looked_at(url) {
             return None;
         }
-        diagnose_look(url, &self.0.poster.look(url).await)
+        diagnose_look(url, &self.0.poster.look(workspace, url).await)
     }
 
     /// Accepts an event and has it sent. `None` if another call was accepted under the same call id.

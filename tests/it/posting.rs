@@ -121,7 +121,7 @@ impl Answers {
 
 #[async_trait]
 impl Resolve for Answers {
-    async fn resolve(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+    async fn resolve(&self, _: &str, _: &str) -> io::Result<Vec<IpAddr>> {
         let mut answers = self.0.lock().unwrap();
         if answers.len() > 1 { Ok(answers.pop_front().unwrap()) } else { Ok(answers[0].clone()) }
     }
@@ -150,7 +150,7 @@ async fn post(poster: &Poster, text: &str) -> Exchange {
     let url = url(text);
     let mut headers = HeaderMap::new();
     headers.insert("x-webhook-signature", HeaderValue::from_static("00ff"));
-    let posted = poster.post(&url, headers, Bytes::from_static(b"{\"test\":true}"));
+    let posted = poster.post("acme", &url, headers, Bytes::from_static(b"{\"test\":true}"));
     tokio::time::timeout(HANGS, posted).await.expect("the attempt ends")
 }
 
@@ -469,7 +469,7 @@ async fn a_look_comes_by_a_connection_of_its_own() {
     let poster = patient();
     assert!(post(&poster, &receiver.url()).await.is_success());
     for looks in 1..=2 {
-        let exchange = poster.look(&url(&receiver.url())).await;
+        let exchange = poster.look("acme", &url(&receiver.url())).await;
         assert!(exchange.is_success(), "{exchange:?}");
         assert_eq!(receiver.connections(), 1 + looks);
     }

@@ -17,12 +17,12 @@ use http::Uri;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tower_service::Service;
 
 use super::error::{Phase, PostError};
+use super::lookups::Lookups;
 use super::status_line::StatusReader;
 use crate::clock::running;
 use crate::webhook::network::{AllowedNetworks, check_address};
@@ -33,9 +33,9 @@ const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(300);
 /// How many of a host's addresses are tried. All are checked.
 const MOST_ADDRESSES: usize = 8;
 
-/// How many lookups of the system's resolver run at a time. A lookup that hangs holds one of the 512 threads of the
-/// runtime's blocking pool, which the store's local files need too; too few would let one slow name server hold up
-/// everybody's webhooks.
+/// How many lookups of the system's resolver run at a time, with a share for each workspace. A lookup that hangs holds one
+/// of the 512 threads of the runtime's blocking pool, which the store's local files need too; too few would let one slow
+/// name server hold up everybody's webhooks.
 const MOST_LOOKUPS: usize = 128;
 
 tokio::task_local! {
@@ -43,11 +43,18 @@ tokio::task_local! {
     pub(super) static PROGRESS: Arc<Progress>;
 }
 
-/// How far an attempt has come; only ever forwards.
+/// Whose attempt it is, and how far it has come; only ever forwards.
 #[derive(Debug, Default)]
-pub(super) struct Progress(AtomicU8);
+pub(super) struct Progress {
+    workspace: String,
+    step: AtomicU8,
+}
 
 impl Progress {
+    pub(super) fn of(workspace: &str) -> Self {
+        Self { workspace: workspace.to_owned(), step: AtomicU8::default() }
+    }
+
     pub(super) fn reach(&self, phase: Phase) {
         let step = match phase {
             Phase::Resolve => 0,
@@ -56,11 +63,11 @@ impl Progress {
             Phase::Answer => 3,
             Phase::Body => 4,
         };
-        self.0.fetch_max(step, Ordering::Relaxed);
+        self.step.fetch_max(step, Ordering::Relaxed);
     }
 
     pub(super) fn phase(&self) -> Phase {
-        match self.0.load(Ordering::Relaxed) {
+        match self.step.load(Ordering::Relaxed) {
             0 => Phase::Resolve,
             1 => Phase::Connect,
             2 => Phase::Tls,
@@ -73,28 +80,28 @@ impl Progress {
 /// Finds a host's addresses.
 #[async_trait]
 pub trait Resolve: Send + Sync + fmt::Debug {
-    /// All addresses of `host`, the preferred ones first.
-    async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>>;
+    /// All addresses of `host`, the preferred ones first. `workspace` is whose share the lookup is taken from.
+    async fn resolve(&self, host: &str, workspace: &str) -> io::Result<Vec<IpAddr>>;
 }
 
 /// The machine's resolver.
 #[derive(Debug)]
-pub(super) struct SystemResolver(Arc<Semaphore>);
+pub(super) struct SystemResolver(Lookups);
 
 impl Default for SystemResolver {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MOST_LOOKUPS)))
+        Self(Lookups::new(MOST_LOOKUPS))
     }
 }
 
 #[async_trait]
 impl Resolve for SystemResolver {
-    async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
-        let permit = self.0.clone().acquire_owned().await.map_err(io::Error::other)?;
+    async fn resolve(&self, host: &str, workspace: &str) -> io::Result<Vec<IpAddr>> {
+        let turn = self.0.turn(workspace).await;
         let host = host.to_owned();
         let lookup = move || {
             // Kept until the lookup ends, even when nobody waits for it any more.
-            let _permit = permit;
+            let _turn = turn;
             let addresses = (host.as_str(), 0).to_socket_addrs()?;
             Ok(addresses.map(|address| address.ip()).collect())
         };
@@ -146,7 +153,7 @@ impl Connector {
         }
         let host = target.host().unwrap_or_default();
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let addresses = self.addresses(host).await?;
+        let addresses = self.addresses(host, &progress.workspace).await?;
         progress.reach(Phase::Connect);
         let port = target.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let tcp = connect(&addresses, port).await?;
@@ -164,10 +171,14 @@ impl Connector {
 
     /// The host's addresses, all of them public or allowed. One that is not spoils the rest: a name that leads outside
     /// and inside at once is how name servers are used to get at the inside (DNS rebinding).
-    async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, PostError> {
+    async fn addresses(&self, host: &str, workspace: &str) -> Result<Vec<IpAddr>, PostError> {
         let addresses = match host.parse() {
             Ok(address) => vec![address],
-            Err(_) => self.resolver.resolve(host).await.map_err(|error| PostError::lookup(host, &error))?,
+            Err(_) => self
+                .resolver
+                .resolve(host, workspace)
+                .await
+                .map_err(|error| PostError::lookup(host, &error))?,
         };
         if addresses.is_empty() {
             return Err(PostError::NameNotFound { host: host.to_owned() });

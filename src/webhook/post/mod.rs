@@ -4,6 +4,7 @@ mod answer;
 mod connector;
 mod error;
 mod excerpt;
+mod lookups;
 mod status_line;
 
 use std::convert::Infallible;
@@ -43,7 +44,7 @@ use crate::clock::running;
 /// How many idle connections to one host are kept for the next webhook, and for how long: less than the 2 s after which
 /// gunicorn closes its own (Node, Apache and uvicorn wait 5 s). A webhook that meets that moment may have arrived, and
 /// counts as failed.
-const MOST_IDLE: usize = 4;
+const MOST_IDLE: usize = 64;
 const IDLE_FOR: Duration = Duration::from_millis(1_500);
 
 /// How long a person waits to be told what is wrong with a URL.
@@ -123,38 +124,43 @@ impl Poster {
         Ok(Self { client, looker, user_agent, deadline: config.deadline, excerpt: config.excerpt })
     }
 
-    /// Posts `body` once. Framing and `Host` are added to `headers`, `User-Agent` and `Accept` if they are missing.
+    /// Posts `body` once, for an endpoint of `workspace`. Framing and `Host` are added to `headers`, `User-Agent` and
+    /// `Accept` if they are missing.
     ///
     /// The answer's body belongs to it: one that breaks or is not finished in time makes the attempt fail, whatever its
     /// head said. Only what goes beyond the excerpt is not waited for.
-    pub async fn post(&self, url: &EndpointUrl, headers: HeaderMap, body: Bytes) -> Exchange {
-        self.exchange(&self.client, Method::POST, url, headers, body, self.deadline).await
+    pub async fn post(
+        &self,
+        workspace: &str,
+        url: &EndpointUrl,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Exchange {
+        let progress = Arc::new(Progress::of(workspace));
+        let request = self.request(Method::POST, url, headers, body, &progress);
+        self.exchange(&self.client, request, progress, self.deadline).await
     }
 
     /// Asks a receiver which methods it takes, as a browser would before it posts: no receiver takes that for an event.
     /// It comes by a connection of its own, since name, address and certificate are looked at too, and a kept one may be
     /// closed by the receiver in that very moment.
-    pub async fn look(&self, url: &EndpointUrl) -> Exchange {
+    pub async fn look(&self, workspace: &str, url: &EndpointUrl) -> Exchange {
         let headers = [("access-control-request-method", "POST"), ("origin", "https://webhook.invalid")]
             .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)));
         let headers = HeaderMap::from_iter(headers);
-        let deadline = self.deadline.min(LONGEST_LOOK);
-        self.exchange(&self.looker, Method::OPTIONS, url, headers, Bytes::new(), deadline).await
+        let progress = Arc::new(Progress::of(workspace));
+        let request = self.request(Method::OPTIONS, url, headers, Bytes::new(), &progress);
+        self.exchange(&self.looker, request, progress, self.deadline.min(LONGEST_LOOK)).await
     }
 
     async fn exchange(
         &self,
         client: &Client<Connector, RequestBody>,
-        method: Method,
-        url: &EndpointUrl,
-        headers: HeaderMap,
-        body: Bytes,
+        request: Request<RequestBody>,
+        progress: Arc<Progress>,
         deadline: Duration,
     ) -> Exchange {
         let started = Instant::now();
-        let progress = Arc::new(Progress::default());
-        let mut request = self.request(url, headers, body, &progress);
-        *request.method_mut() = method;
         let attempt = PROGRESS.scope(Arc::clone(&progress), self.attempt(client, request, &progress));
         let result = match running::timeout(deadline, attempt).await {
             Ok(result) => result,
@@ -165,6 +171,7 @@ impl Poster {
 
     fn request(
         &self,
+        method: Method,
         url: &EndpointUrl,
         mut headers: HeaderMap,
         body: Bytes,
@@ -178,6 +185,7 @@ impl Poster {
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         let mut request =
             Request::new(RequestBody { bytes: Full::new(body), progress: Arc::clone(progress) });
+        *request.method_mut() = method;
         *request.uri_mut() = url.uri().clone();
         *request.headers_mut() = headers;
         request

@@ -127,7 +127,7 @@ struct Hanging;
 
 #[async_trait]
 impl Resolve for Hanging {
-    async fn resolve(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+    async fn resolve(&self, _: &str, _: &str) -> io::Result<Vec<IpAddr>> {
         std::future::pending().await
     }
 }
