@@ -56,4 +56,6 @@ mod tasks;
 #[cfg(feature = "gateway")]
 pub mod telemetry;
 #[cfg(feature = "gateway")]
+mod text;
+#[cfg(feature = "gateway")]
 pub mod webhook;

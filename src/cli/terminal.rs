@@ -2,6 +2,8 @@
 
 use std::io::IsTerminal;
 
+use crate::text::{self as visible, Escape};
+
 /// A row is never cut to fewer characters than this, however narrow the terminal is.
 const NARROWEST: usize = 60;
 
@@ -14,23 +16,12 @@ const ROOM: usize = 50;
 
 /// Text that somebody else wrote, on one line: whatever would steer the terminal stands there as its escape.
 pub(super) fn shown(text: &str) -> String {
-    steerless(text, |_| false)
+    visible::shown(text, Escape::Braces, |_| false).into_owned()
 }
 
 /// The same with its line breaks.
 pub(super) fn shown_lines(text: &str) -> String {
-    steerless(text, |c| c == '\n')
-}
-
-fn steerless(text: &str, kept: impl Fn(char) -> bool) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        // Beside control characters: those that turn the direction of writing.
-        let steers = c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if steers && !kept(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
-    }
-    shown
+    visible::shown(text, Escape::Braces, |c| c == '\n').into_owned()
 }
 
 /// How many characters a line of standard output may have; `None` if it is no terminal.
@@ -95,6 +86,7 @@ mod tests {
     fn text_of_others_does_not_steer_the_terminal() {
         assert_eq!(shown("a\u{1b}[2Jb\nc\u{9b}1m\u{202e}"), "a\\u{1b}[2Jb\\nc\\u{9b}1m\\u{202e}");
         assert_eq!(shown_lines("a\r\né"), "a\\r\né");
+        assert_eq!(shown("a\u{61c}b\u{200b}c\u{2067}"), "a\\u{61c}b\\u{200b}c\\u{2067}");
     }
 
     #[test]

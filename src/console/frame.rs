@@ -14,6 +14,7 @@ use super::texts::{Lang, Texts};
 use super::{Answer, Parts, Trouble, files};
 use crate::ledger::LedgerError;
 use crate::signed_url::BaseUrl;
+use crate::text::{self, Escape};
 
 /// What the base template shows.
 pub(super) struct Frame {
@@ -83,7 +84,10 @@ impl Frame {
 
 /// A page.
 pub(super) fn page(status: StatusCode, template: &impl Template) -> Result<Answer, Trouble> {
-    let mut answer = Response::new(Bytes::from(template.render()?));
+    // In a page whatever people wrote has its invisible characters shown, in attributes too; ours has none.
+    let rendered = template.render()?;
+    let shown = text::shown(&rendered, Escape::Json, |c| matches!(c, '\n' | '\r' | '\t')).into_owned();
+    let mut answer = Response::new(Bytes::from(shown));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     Ok(answer)

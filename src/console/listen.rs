@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::frame::{Frame, page};
-use super::payload::PLAY_FOR;
+use super::payload::{PLAY_FOR, begin_of, markup_length};
 use super::route::in_path;
 use super::shown::position;
 use super::{Answer, Trouble, Visit};
@@ -173,12 +173,12 @@ fn page_of(lines: &[Line]) -> Vec<Line> {
     let mut room = TEXT_OF_A_PAGE;
     let mut shown = Vec::new();
     for line in lines.iter().take(UTTERANCES) {
-        let length = line.text.len() + line.speaker.len();
+        let length = line.text.chars().chain(line.speaker.chars()).map(markup_length).sum::<usize>();
         if length > room && !shown.is_empty() {
             break;
         }
         let mut line = line.clone();
-        line.text.truncate(line.text.floor_char_boundary(room));
+        line.text = begin_of(&line.text, room).0;
         room = room.saturating_sub(length);
         shown.push(line);
     }
@@ -249,6 +249,6 @@ mod tests {
         assert_eq!(page_of(&lines).len(), 24);
         assert_eq!(page_of(&vec![line(2); 500]).len(), UTTERANCES);
         let huge = page_of(&[line(1_000_000), line(2)]);
-        assert_eq!((huge.len(), huge[0].text.len()), (1, TEXT_OF_A_PAGE));
+        assert_eq!((huge.len(), huge[0].text.len()), (1, TEXT_OF_A_PAGE + "…".len()));
     }
 }

@@ -13,6 +13,7 @@ use crate::asset::{AssetKind, AssetRef};
 use crate::clock::UnixSeconds;
 use crate::ledger::{Delivery, Endpoint};
 use crate::signed_url::Minter;
+use crate::text::{self, Escape};
 use crate::webhook::{CompletedCall, Links, Signing};
 
 /// What stands in a link's place of what opens it.
@@ -39,14 +40,22 @@ const LONGEST_WHO: usize = 1024;
 pub(super) fn begin_of(text: &str, longest: usize) -> (String, bool) {
     let mut room = longest;
     for (at, c) in text.char_indices() {
-        // As the templates write it: `<` becomes `&#60;`.
-        let length = if matches!(c, '<' | '>' | '&' | '"' | '\'') { 5 } else { c.len_utf8() };
+        let length = markup_length(c);
         if length > room {
             return (format!("{}…", text.get(..at).unwrap_or_default()), true);
         }
         room -= length;
     }
     (text.to_owned(), false)
+}
+
+/// How many bytes a character takes in a page: `<` becomes `&#60;`, and what cannot be seen its escape.
+pub(super) fn markup_length(c: char) -> usize {
+    match c {
+        '<' | '>' | '&' | '"' | '\'' => 5,
+        '\n' | '\r' | '\t' => 1,
+        c => text::escaped_length(c).unwrap_or(c.len_utf8()),
+    }
 }
 
 impl Visit<'_> {
@@ -62,10 +71,11 @@ impl Visit<'_> {
         let transcript = link(AssetKind::Transcript, &delivery.transcript);
         let links = Links { recording: recording.as_deref(), transcript: transcript.as_deref() };
         let body = call.body(links, delivery.test);
-        let raw = String::from_utf8_lossy(&body).into_owned();
+        // What can be copied is what was signed: with escapes for what cannot be seen, and the same value.
+        let raw = text::shown(&String::from_utf8_lossy(&body), Escape::Json, |_| false).into_owned();
         let value: Value = serde_json::from_str(&raw).unwrap_or_default();
         let headers = match endpoint.filter(|_| unveiled) {
-            Some(endpoint) => self.headers(delivery, endpoint, &body).await?,
+            Some(endpoint) => self.headers(delivery, endpoint, raw.as_bytes()).await?,
             None => HeaderMap::new(),
         };
         let curl = endpoint.map(|endpoint| as_curl(&endpoint.url, &headers, &raw));

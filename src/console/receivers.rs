@@ -7,6 +7,7 @@ use serde_json::json;
 use super::shown::Platform;
 use super::texts::{Said, diagnosis_in, url_error_in};
 use super::{Answer, Trouble, Visit};
+use crate::text::{self, Escape};
 use crate::webhook::EndpointUrl;
 
 /// What is said about a URL.
@@ -47,6 +48,7 @@ impl Visit<'_> {
             (None, None) => ("good", t.url_well_formed.to_owned()),
         };
         let platform = verdict.url.as_ref().map_or("", |url| Platform::of(url).name());
+        let text = text::shown(&text, Escape::Json, |_| false);
         let body = json!({"level": level, "text": text, "platform": platform}).to_string();
         let mut answer = Response::new(body.into());
         *answer.status_mut() = StatusCode::OK;

@@ -1,5 +1,7 @@
 //! Names of workspaces and calls, and what people write beside them.
 
+use crate::text::is_invisible;
+
 /// The longest name of a workspace or a call, in characters.
 const LONGEST_NAME: usize = 128;
 
@@ -11,8 +13,7 @@ pub fn is_name(text: &str) -> bool {
 
 /// No space, no control character, nothing without a width, nothing that turns the direction of writing.
 fn is_visible(c: char) -> bool {
-    let unseen = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    !(unseen || c.is_whitespace() || c.is_control())
+    !(is_invisible(c) || c.is_whitespace())
 }
 
 /// The longest description of an endpoint, in characters.

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 
 use crate::clock::UnixSeconds;
+use crate::text::is_invisible;
 
 use super::log::LogFormat;
 
@@ -248,7 +249,7 @@ fn escape(value: &str, form: Form, text: &mut Vec<u8>) {
             '\\' => text.extend_from_slice(b"\\\\"),
             // Letters and digits of any script.
             ' '..='~' | '…' => push(c, text),
-            c if c.is_alphanumeric() => push(c, text),
+            c if c.is_alphanumeric() && !is_invisible(c) => push(c, text),
             c => {
                 // Writing into a Vec does not fail.
                 let _ = match form {
@@ -303,7 +304,9 @@ mod tests {
 
     #[test]
     fn what_turns_the_writing_around_is_escaped() {
-        for strange in ["a\u{202e}b", "a\u{2028}b", "a\u{85}b", "a\r\nb", "\u{1b}[31m", "a\u{feff}b"] {
+        for strange in
+            ["a\u{202e}b", "a\u{2028}b", "a\u{85}b", "a\r\nb", "\u{1b}[31m", "a\u{feff}b", "a\u{3164}b"]
+        {
             for form in [Form::Json, Form::Human { colour: true }] {
                 let line = line(form, strange).replace("\u{1b}[", "").replace('\n', "");
                 assert!(line.is_ascii() && !line.contains(char::is_control), "{line:?}");

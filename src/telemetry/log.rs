@@ -16,6 +16,7 @@ use super::access::AccessLog;
 use super::line::Form;
 use super::log_writer::{Lines, LogWriter, Sink, WriterConfig};
 use super::metrics::Metrics;
+use crate::text::{self, Escape};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +152,9 @@ struct Events(LogWriter);
 
 impl Write for Events {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.push(Lines::Events, line, None);
+        // Control characters are escaped already, but for those that colour the line.
+        let shown = std::str::from_utf8(line).map(|line| text::shown(line, Escape::Json, char::is_control));
+        self.0.push(Lines::Events, shown.as_deref().map_or(line, str::as_bytes), None);
         Ok(line.len())
     }
 

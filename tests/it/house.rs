@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The rooms in reading order and what each may use: only rooms that stand above it.
-const ROOMS: [(&str, &[&str]); 18] = [
+const ROOMS: [(&str, &[&str]); 19] = [
     ("clock", &[]),
     ("secret", &[]),
     ("asset", &[]),
     ("signed_url", &["clock", "secret", "asset"]),
     ("problem", &[]),
     ("tasks", &[]),
-    ("telemetry", &["clock", "asset", "signed_url", "tasks"]),
+    ("text", &[]),
+    ("telemetry", &["clock", "asset", "signed_url", "tasks", "text"]),
     ("keys", &["clock", "signed_url", "telemetry"]),
     ("store", &["clock", "asset", "signed_url", "tasks", "telemetry"]),
     ("webhook", &["clock", "secret", "asset", "signed_url"]),
-    ("ledger", &["clock", "asset", "tasks", "webhook"]),
+    ("ledger", &["clock", "asset", "tasks", "text", "webhook"]),
     (
         "sender",
         &[
@@ -45,6 +46,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
             "secret",
             "asset",
             "signed_url",
+            "text",
             "telemetry",
             "keys",
             "store",
@@ -98,6 +100,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
             "signed_url",
             "problem",
             "tasks",
+            "text",
             "telemetry",
             "keys",
             "store",
