@@ -8,7 +8,7 @@ mod upload;
 mod webhooks;
 
 pub use crate::secret::Token;
-pub use webhooks::{attempt_in_json, delivery_in_json, endpoint_in_json};
+pub use webhooks::{attempt_in_json, delivery_in_json, endpoint_in_json, secrets_in_json};
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -220,10 +220,17 @@ impl Visit<'_> {
         choices.into_iter().map(choice).collect()
     }
 
-    pub(super) async fn show_delivery(&self, id: &str, unveiled: bool) -> Result<Answer, Trouble> {
-        if unveiled && !self.session.may_listen() {
+    /// Asks for the page with the links on it.
+    pub(super) async fn ask_for_links(&self, id: &str) -> Result<Answer, Trouble> {
+        if !self.session.may_listen() {
             return Err(Trouble::NotAllowed);
         }
+        self.ledger().delivery(self.workspace, id).await?.ok_or(Trouble::NotFound)?;
+        self.see_revealed(&self.path(&format!("/deliveries/{}", in_path(id))), "", &links_of(id))
+    }
+
+    pub(super) async fn show_delivery(&self, id: &str) -> Result<Answer, Trouble> {
+        let unveiled = self.session.may_listen() && self.is_revealed(&links_of(id));
         let t = self.lang.texts();
         let found = self.ledger().delivery(self.workspace, id).await?;
         let (delivery, attempts) = found.ok_or(Trouble::NotFound)?;
@@ -301,6 +308,11 @@ impl Visit<'_> {
         };
         Ok(see_other(&self.path(&format!("/deliveries/{}?done={done}", in_path(id)))))
     }
+}
+
+/// What a pass says that shows a delivery's links.
+fn links_of(id: &str) -> String {
+    format!("links {id}")
 }
 
 /// The last so long.

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use http::StatusCode;
-use http::header::{HeaderValue, REFERRER_POLICY, SET_COOKIE};
+use http::header::{HeaderValue, REFERRER_POLICY, SET_COOKIE, WWW_AUTHENTICATE};
 
 use super::form::Form;
 use super::frame::{Frame, Notice, page};
@@ -73,7 +73,7 @@ impl Parts {
             return Ok(answer);
         }
         let sender = self.services.sender.as_ref().ok_or(Trouble::NotFound)?;
-        if !sender.ledger().use_portal_link(&ticket.id, expires, now).await? {
+        if !sender.ledger().use_up(&ticket.id, expires, now).await? {
             return self.refuse_link(lang, lang.texts().link_used);
         }
         let workspace = ticket.access.workspace.as_deref();
@@ -96,22 +96,35 @@ impl Parts {
         page(status, &SignIn { f, wrong: posted })
     }
 
-    /// What is posted without a session signs nobody out; with one it has to come from a page of ours.
-    pub(super) fn sign_out(
-        &self,
-        session: Option<&Session>,
-        form: &Form,
-        lang: Lang,
-    ) -> Result<Answer, Trouble> {
+    /// What is posted without a session signs nobody out; with one it has to come from a page of ours. The session ends
+    /// everywhere: a cookie that was copied is good no more.
+    pub(super) async fn sign_out(&self, session: Option<&Session>, form: &Form) -> Result<Answer, Trouble> {
         let (keyring, now) = (self.services.keyring.load(), self.services.clock.now());
-        if session.is_some_and(|session| !session.gave_out(form.get("csrf"), &keyring, now)) {
-            return Err(Trouble::NotOurs);
+        if let Some(session) = session {
+            if !session.gave_out(form.get("csrf"), &keyring, now) {
+                return Err(Trouble::NotOurs);
+            }
+            if let Some(sender) = &self.services.sender {
+                sender.ledger().use_up(&session.id, session.expires, now).await?;
+            }
+            let workspace = session.access.workspace.as_deref();
+            tracing::info!(target: "webhook_assets::audit", workspace, operator = workspace.is_none(), "a session was ended");
         }
+        with_cookie(see_other(&format!("{ROOT}/signed-out")), &self.no_session_cookie())
+    }
+
+    /// Says that nobody is signed in any more; `status` is 401 for whoever comes with a session that was ended.
+    pub(super) fn signed_out(&self, status: StatusCode, lang: Lang) -> Result<Answer, Trouble> {
         let t = lang.texts();
-        let f = Frame::new(lang, t.signed_out, ROOT);
+        let f = Frame::new(lang, t.signed_out, &format!("{ROOT}/signed-out"));
         let notice = Notice { f, heading: t.signed_out, text: t.signed_out_text, link: None };
-        let answer = page(StatusCode::OK, &notice)?;
-        with_cookie(answer, &self.no_session_cookie())
+        let mut answer = page(status, &notice)?;
+        if status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Cookie realm=\"settings page\"");
+            answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+            return with_cookie(answer, &self.no_session_cookie());
+        }
+        Ok(answer)
     }
 
     /// No link, no page.

@@ -157,6 +157,20 @@ impl Visit<'_> {
         format!("{}{rest}", route::of_workspace(self.workspace))
     }
 
+    /// Sends the browser to a page, with `what` on it that a form has asked for.
+    fn see_revealed(&self, path: &str, done: &str, what: &str) -> Result<Answer, Trouble> {
+        let services = &self.console.services;
+        let pass = self.session.reveal(what, &services.keyring.load(), services.clock.now());
+        Ok(see_other(&format!("{path}?{done}shown={}", pass.ok_or(Trouble::Broken)?)))
+    }
+
+    /// Whether the address asks for `what` as a form of this session did.
+    fn is_revealed(&self, what: &str) -> bool {
+        let services = &self.console.services;
+        let pass = self.query.get("shown");
+        self.session.may_see_now(pass, what, &services.keyring.load(), services.clock.now())
+    }
+
     fn frame(&self, title: &str, here: &'static str, path: &str) -> Frame {
         let frame = Frame::new(self.lang, title, path).signed_in(self.session, here);
         Frame { workspace: Some(self.workspace.to_owned()), root: self.path(""), ..frame }
@@ -236,6 +250,12 @@ impl Parts {
         }
         let now = self.services.clock.now();
         let session = Session::of(&head.headers, &self.services.keyring.load(), now);
+        if let (Some(session), Some(sender), Route::Start | Route::In(..)) =
+            (&session, &self.services.sender, &route)
+            && sender.ledger().is_used_up(&session.id).await?
+        {
+            return self.signed_out(StatusCode::UNAUTHORIZED, lang);
+        }
         // What a stranger may send is as small as a form, and read from a few places alone.
         let is_open = matches!(route, Route::Enter | Route::SignIn);
         let client = body.client;
@@ -246,7 +266,8 @@ impl Parts {
         match &route {
             Route::Enter => return self.enter(posted, &query, &form, lang).await,
             Route::SignIn => return self.sign_in(posted, &form, lang),
-            Route::SignOut => return self.sign_out(session.as_ref(), &form, lang),
+            Route::SignOut => return self.sign_out(session.as_ref(), &form).await,
+            Route::SignedOut => return self.signed_out(StatusCode::OK, lang),
             Route::Start | Route::In(..) => {}
         }
         let Some(session) = session else { return self.no_way_in(lang, path) };
@@ -280,11 +301,11 @@ impl Visit<'_> {
             (Spot::NewWebhook, false) => self.show_new_webhook(),
             (Spot::NewWebhook, true) => self.add_webhook().await,
             (Spot::Check, _) => self.check_url().await,
-            (Spot::Webhook(id), _) => self.show_webhook(id, webhook::Shown::default()).await,
+            (Spot::Webhook(id), _) => self.show_webhook_as_asked(id).await,
             (Spot::Act(id, act), _) => self.act_on_webhook(id, *act).await,
             (Spot::Deliveries, _) => self.list_deliveries().await,
-            (Spot::Delivery(id), _) => self.show_delivery(id, false).await,
-            (Spot::Links(id), _) => self.show_delivery(id, true).await,
+            (Spot::Delivery(id), _) => self.show_delivery(id).await,
+            (Spot::Links(id), _) => self.ask_for_links(id).await,
             (Spot::Resend(id), _) => self.resend(id).await,
             (Spot::Listen(id), _) => self.listen(id).await,
             (Spot::Asset(id, kind), _) => self.open_asset(id, *kind).await,

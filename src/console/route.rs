@@ -12,6 +12,7 @@ pub(super) enum Route {
     Enter,
     SignIn,
     SignOut,
+    SignedOut,
     /// Something of a workspace.
     In(String, Spot),
 }
@@ -56,6 +57,7 @@ impl Route {
             ["enter"] => Self::Enter,
             ["sign-in"] => Self::SignIn,
             ["sign-out"] => Self::SignOut,
+            ["signed-out"] => Self::SignedOut,
             ["w", workspace, ref spot @ ..] => Self::In(name_in_path(workspace)?, Spot::at(spot)?),
             _ => return None,
         })
@@ -63,7 +65,7 @@ impl Route {
 
     pub(super) fn takes_post(&self) -> bool {
         match self {
-            Self::Start => false,
+            Self::Start | Self::SignedOut => false,
             Self::Enter | Self::SignIn | Self::SignOut => true,
             Self::In(_, spot) => matches!(
                 spot,
@@ -80,7 +82,7 @@ impl Route {
     pub(super) fn takes_get(&self) -> bool {
         match self {
             Self::SignOut => false,
-            Self::Start | Self::Enter | Self::SignIn => true,
+            Self::Start | Self::Enter | Self::SignIn | Self::SignedOut => true,
             Self::In(_, spot) => {
                 !matches!(spot, Spot::Check | Spot::Act(..) | Spot::Resend(_) | Spot::Links(_))
             }

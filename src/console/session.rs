@@ -1,6 +1,8 @@
 //! Who is signed in: a cookie that the keyring signed, so that restarts and other replicas know it; what forms must
 //! bear; and the language.
 
+use std::time::Duration;
+
 use http::header::{ACCEPT_LANGUAGE, HOST, ORIGIN};
 use http::{HeaderMap, Uri};
 use subtle::ConstantTimeEq;
@@ -12,13 +14,17 @@ use crate::clock::UnixSeconds;
 use crate::signed_url::{BaseUrl, Keyring, Purpose};
 
 const SESSION: &str = "webhook_assets_session";
+/// For how long what was asked for is shown.
+const REVEAL_FOR: Duration = Duration::from_secs(5 * 60);
+
 const LANG: &str = "webhook_assets_lang";
 
 /// A person who is signed in.
 #[derive(Debug, Clone)]
 pub(super) struct Session {
     pub(super) access: Access,
-    id: String,
+    pub(super) id: String,
+    pub(super) expires: UnixSeconds,
     /// What every form of this session bears.
     pub(super) csrf: String,
 }
@@ -29,7 +35,7 @@ impl Session {
         let (_, cookie) = cookies(headers).find(|(name, _)| *name == SESSION)?;
         let (ticket, expires) = Ticket::read(Purpose::Session, cookie, keyring, now).ok()?;
         let csrf = keyring.sign_pass(Purpose::Form, ticket.id.as_bytes(), now, expires)?;
-        Some(Self { access: ticket.access, id: ticket.id, csrf })
+        Some(Self { access: ticket.access, id: ticket.id, expires, csrf })
     }
 
     pub(super) fn may_see(&self, workspace: &str) -> bool {
@@ -38,6 +44,21 @@ impl Session {
 
     pub(super) fn may_listen(&self) -> bool {
         self.access.listen || self.access.workspace.is_none()
+    }
+
+    /// What shows `what` to this session for a while. It stands in an address, so that the answer to the form that asked for it
+    /// is a redirect, and loading the page again sends no form again.
+    pub(super) fn reveal(&self, what: &str, keyring: &Keyring, now: UnixSeconds) -> Option<String> {
+        let content = format!("{}\n{what}", self.id);
+        keyring.sign_pass(Purpose::Reveal, content.as_bytes(), now, now.plus(REVEAL_FOR))
+    }
+
+    /// Whether a pass shows `what` to this session.
+    pub(super) fn may_see_now(&self, pass: &str, what: &str, keyring: &Keyring, now: UnixSeconds) -> bool {
+        let content = format!("{}\n{what}", self.id);
+        keyring
+            .read_pass(Purpose::Reveal, pass, now)
+            .is_ok_and(|(found, _)| bool::from(found.as_slice().ct_eq(content.as_bytes())))
     }
 
     /// Whether a form was given out to this session.

@@ -13,15 +13,15 @@ use super::texts::{Lang, Said, diagnosis_in};
 use super::{Answer, Trouble, Visit, see_other};
 use crate::clock::UnixMillis;
 use crate::ledger::{
-    Change, Endpoint, EndpointState, Failure, Filter, Health, STANDARD_OVERLAP, Tested, is_description,
+    Change, Endpoint, EndpointState, Failure, Filter, Health, LedgerError, STANDARD_OVERLAP, Tested,
+    is_description,
 };
 
 /// What is shown beside the webhook itself: the secret when it was asked for, and what is wrong with a change.
 #[derive(Default)]
 pub(super) struct Shown {
     secret: Option<String>,
-    previous: Option<(String, Time)>,
-    rotated: bool,
+    previous: Vec<(String, Time)>,
     url: Option<String>,
     description: Option<String>,
     refused: Option<String>,
@@ -47,6 +47,9 @@ struct Webhook {
     all: String,
     done: Option<&'static str>,
     added: bool,
+    rotated: bool,
+    /// Why nothing was done.
+    refused: Option<&'static str>,
     shown: Shown,
     /// What a snippet has in the secret's place.
     secret_or_blank: String,
@@ -79,6 +82,11 @@ impl Webhook {
     fn is_live(&self) -> bool {
         self.shown.secret.is_none() && self.shown.url.is_none()
     }
+}
+
+/// What a pass says that shows an endpoint's secret.
+fn secret_of(id: &str) -> String {
+    format!("secret {id}")
 }
 
 /// How many of its deliveries are shown.
@@ -122,6 +130,8 @@ impl Visit<'_> {
                 .map(Time),
             all: self.path(&format!("/deliveries?webhook={}", in_path(id))),
             added: self.query.get("done") == "added",
+            rotated: self.query.get("done") == "rotated",
+            refused: (self.query.get("done") == "too-many-secrets").then_some(t.too_many_secrets),
             secret_or_blank: shown.secret.clone().unwrap_or_else(|| t.your_secret.to_owned()),
             path,
             name,
@@ -138,8 +148,11 @@ impl Visit<'_> {
         let now = self.sender.now();
         let back = self.path(&format!("/webhooks/{}", in_path(id)));
         match act {
-            Act::Secret => self.show_secret(id).await,
-            Act::Rotate => self.rotate(id).await,
+            Act::Secret => {
+                self.endpoint(id).await?;
+                self.see_revealed(&back, "", &secret_of(id))
+            }
+            Act::Rotate => self.rotate(id, &back).await,
             Act::Pause => self.set_state(id, EndpointState::Paused, &format!("{back}?done=paused")).await,
             Act::Resume => self.set_state(id, EndpointState::Active, &format!("{back}?done=resumed")).await,
             Act::Change => self.change(id, &back).await,
@@ -183,25 +196,34 @@ impl Visit<'_> {
         Ok(answer)
     }
 
-    async fn show_secret(&self, id: &str) -> Result<Answer, Trouble> {
+    /// The page, with the secret on it if a form has asked for it.
+    pub(super) async fn show_webhook_as_asked(&self, id: &str) -> Result<Answer, Trouble> {
+        if !self.is_revealed(&secret_of(id)) {
+            return self.show_webhook(id, Shown::default()).await;
+        }
         let secrets = self.ledger().secrets(self.workspace, id, self.sender.now()).await?;
         let secrets = secrets.ok_or(Trouble::NotFound)?;
         tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, endpoint = id, "an endpoint's secret was shown");
+        let previous = secrets.previous.into_iter();
         let shown = Shown {
             secret: Some(secrets.current.reveal().to_owned()),
-            previous: secrets.previous.map(|(secret, until)| (secret.reveal().to_owned(), Time(until))),
+            previous: previous.map(|(secret, until)| (secret.reveal().to_owned(), Time(until))).collect(),
             ..Shown::default()
         };
         self.show_webhook(id, shown).await
     }
 
-    async fn rotate(&self, id: &str) -> Result<Answer, Trouble> {
+    async fn rotate(&self, id: &str, back: &str) -> Result<Answer, Trouble> {
         let (ledger, now) = (self.ledger(), self.sender.now());
-        let rotated = ledger.rotate_secret(self.workspace, id, STANDARD_OVERLAP, now).await?;
-        let rotated = rotated.ok_or(Trouble::NotFound)?;
+        match ledger.rotate_secret(self.workspace, id, STANDARD_OVERLAP, now).await {
+            Ok(rotated) => rotated.ok_or(Trouble::NotFound)?,
+            Err(LedgerError::TooManySecrets) => {
+                return Ok(see_other(&format!("{back}?done=too-many-secrets")));
+            }
+            Err(error) => return Err(error.into()),
+        };
         tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, endpoint = id, "an endpoint's secret was rotated");
-        let secret = Some(rotated.secret.reveal().to_owned());
-        self.show_webhook(id, Shown { secret, rotated: true, ..Shown::default() }).await
+        self.see_revealed(back, "done=rotated&", &secret_of(id))
     }
 
     async fn set_state(&self, id: &str, state: EndpointState, then: &str) -> Result<Answer, Trouble> {

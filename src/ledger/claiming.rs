@@ -12,6 +12,7 @@ use sqlx::FromRow;
 use super::database::{Statement, values};
 use super::endpoints::chosen;
 use super::health::{Health, HealthRow};
+use super::secrets::SecretRow;
 use super::{Ledger, LedgerError, Secrets, count, moment, stored};
 use crate::clock::{UnixMillis, UnixSeconds};
 use crate::webhook::CompletedCall;
@@ -97,8 +98,8 @@ pub struct Claimed {
     pub url: String,
     /// Signed with these; `None` if they do not open with the key file in use.
     pub secrets: Option<Secrets>,
-    /// Which secret makes `X-Webhook-Signature` first.
-    pub plain_previous: bool,
+    /// Which secret makes `X-Webhook-Signature` first: 0 is the newest.
+    pub plain_secret: usize,
     /// What happened. `None` if what is stored cannot be read.
     pub call: Option<CompletedCall>,
     /// The recording's id, if there is to be one.
@@ -150,10 +151,8 @@ struct ClaimedRow {
     endpoint: String,
     workspace: String,
     url: String,
-    secret: Vec<u8>,
-    previous_secret: Option<Vec<u8>>,
-    previous_until: Option<i64>,
-    plain_previous: bool,
+    #[sqlx(flatten)]
+    secrets: SecretRow,
     content: String,
     recording: Option<String>,
     transcript: Option<String>,
@@ -200,7 +199,7 @@ macro_rules! read_claimed {
     ($ids:literal) => {
         concat!(
             "SELECT d.id AS delivery, d.event_id AS event, d.endpoint_id AS endpoint, d.workspace, e.url, e.secret, \
-             e.previous_secret, e.previous_until, e.plain_previous, v.content, v.recording, v.transcript, d.test, d.lane, \
+             e.previous_secret, e.previous_until, e.earlier_secrets, e.plain_secret, v.content, v.recording, v.transcript, d.test, d.lane, \
              d.asset_waited, d.scheduled_at, v.accepted_at, d.tries, d.attempts, d.last_status, d.links_expire_at, e.long_tail, e.concurrency, e.per_second, \
              e.failures, e.failing_since, e.held_since, e.held_until, e.health_epoch \
              FROM deliveries d JOIN endpoints e ON e.id = d.endpoint_id JOIN events v ON v.id = d.event_id \
@@ -307,17 +306,9 @@ impl Ledger {
     }
 
     fn claimed(&self, row: ClaimedRow, now: UnixMillis) -> Claimed {
-        let previous_until = row.previous_until.map(moment);
-        let secrets = self.open_secrets(
-            &row.endpoint,
-            &row.secret,
-            row.previous_secret.as_deref(),
-            previous_until,
-            now,
-        );
         Claimed {
-            secrets: secrets.ok(),
-            plain_previous: row.plain_previous,
+            secrets: self.open_secrets(&row.endpoint, &row.secrets, now).ok(),
+            plain_secret: row.secrets.plain(),
             call: CompletedCall::parse(row.content.as_bytes()).ok(),
             recording: row.recording,
             transcript: row.transcript,

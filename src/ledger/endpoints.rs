@@ -315,9 +315,9 @@ impl Ledger {
         now: UnixMillis,
     ) -> Result<bool, LedgerError> {
         const REMOVE: Statement = Statement {
-            sqlite: "UPDATE endpoints SET removed_at = $3, secret = x'', previous_secret = NULL, state = 'disabled', \
+            sqlite: "UPDATE endpoints SET removed_at = $3, secret = x'', previous_secret = NULL, earlier_secrets = NULL, state = 'disabled', \
                      reason = 'removed' WHERE workspace = $1 AND id = $2 AND removed_at IS NULL",
-            postgres: "UPDATE endpoints SET removed_at = $3, secret = '', previous_secret = NULL, state = 'disabled', \
+            postgres: "UPDATE endpoints SET removed_at = $3, secret = '', previous_secret = NULL, earlier_secrets = NULL, state = 'disabled', \
                        reason = 'removed' WHERE workspace = $1 AND id = $2 AND removed_at IS NULL",
         };
         let mut tx = self.database.begin().await?;

@@ -23,6 +23,8 @@ pub enum LedgerError {
     Refused(String),
     /// A secret cannot be opened with the key file in use.
     Sealed,
+    /// As many secrets of an endpoint are valid as may be.
+    TooManySecrets,
     /// The key file of the secrets cannot be read or made, or is not the one that sealed them.
     KeyFile(String),
     /// Another process sends from the SQLite file.
@@ -41,6 +43,7 @@ impl LedgerError {
             Self::Replaced(_) => "replaced",
             Self::Refused(_) => "refused",
             Self::Sealed => "sealed",
+            Self::TooManySecrets => "too_many_secrets",
             Self::KeyFile(_) => "key_file",
             Self::InUse(_) => "in_use",
         }
@@ -56,7 +59,9 @@ impl LedgerError {
             | Self::Interrupted(_)
             | Self::Replaced(_)
             | Self::InUse(_) => true,
-            Self::Opening(_) | Self::Refused(_) | Self::Sealed | Self::KeyFile(_) => false,
+            Self::Opening(_) | Self::Refused(_) | Self::Sealed | Self::TooManySecrets | Self::KeyFile(_) => {
+                false
+            }
         }
     }
 
@@ -69,7 +74,7 @@ impl LedgerError {
             Self::ReadOnly(_) => "their database is read-only",
             Self::Unavailable(_) | Self::Interrupted(_) => "their database does not answer",
             Self::Replaced(_) => "their database's file was replaced or removed",
-            Self::Refused(_) => "their database refuses",
+            Self::Refused(_) | Self::TooManySecrets => "their database refuses",
             Self::Sealed | Self::KeyFile(_) => "the key file of their secrets is missing or another",
             Self::InUse(_) => "another process sends from their database",
         }
@@ -127,6 +132,12 @@ impl fmt::Display for LedgerError {
             Self::Refused(why) => write!(f, "the database refuses: {why}"),
             Self::Sealed => f.write_str(
                 "an endpoint's secret does not open with the key file in use; is it the one that sealed it?",
+            ),
+            Self::TooManySecrets => write!(
+                f,
+                "{} earlier secrets of this endpoint are still valid; wait until one expires, or rotate without an overlap, \
+                 which ends them all",
+                super::MOST_PREVIOUS
             ),
             Self::KeyFile(why) => write!(f, "the key file of the endpoints' secrets: {why}"),
             Self::InUse(path) => {

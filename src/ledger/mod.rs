@@ -38,7 +38,7 @@ pub use overview::{Progress, WorkspaceLine};
 pub use picking_up::PickedUp;
 pub use putting_away::UNDO_FOR;
 pub use resending::{RecoverRange, Resent};
-pub use secrets::{Rotated, STANDARD_OVERLAP, Secrets};
+pub use secrets::{MOST_PREVIOUS, Rotated, STANDARD_OVERLAP, Secrets};
 pub use test_events::{TESTS_OF_ENDPOINT, TESTS_OF_WORKSPACE, Tested};
 
 use std::fs::File;

@@ -1,15 +1,16 @@
-//! Portal links open once: which were used stands here until they expire.
+//! Portal links open once, and a session that was signed out is one no more: the ids of both stand here until they expire, for
+//! all replicas.
 
 use super::database::{Statement, values};
 use super::{Ledger, LedgerError};
 use crate::clock::UnixSeconds;
 
 impl Ledger {
-    /// Uses up a portal link; false if it was used before.
+    /// Uses up a portal link, or ends a session; false if that was done before.
     ///
     /// # Errors
     /// [`LedgerError`] if that cannot be written: it is not used.
-    pub async fn use_portal_link(
+    pub async fn use_up(
         &self,
         id: &str,
         expires: UnixSeconds,
@@ -22,5 +23,14 @@ impl Ledger {
         let seconds = |moment: UnixSeconds| i64::try_from(moment.0).unwrap_or(i64::MAX);
         self.database.execute(FORGET, values![seconds(now)]).await?;
         Ok(self.database.execute(USE, values![id, seconds(expires)]).await? == 1)
+    }
+
+    /// Whether it was.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if that cannot be read.
+    pub async fn is_used_up(&self, id: &str) -> Result<bool, LedgerError> {
+        const FIND: Statement = Statement::same("SELECT id FROM used_portal_links WHERE id = $1");
+        Ok(!self.database.fetch::<(String,)>(FIND, values![id]).await?.is_empty())
     }
 }

@@ -77,9 +77,9 @@ impl Ledger {
     /// [`LedgerError`] if it cannot be written.
     pub async fn wipe_what_was_put_away(&self, now: UnixMillis) -> Result<u64, LedgerError> {
         const WIPE: Statement = Statement {
-            sqlite: "UPDATE endpoints SET secret = x'', previous_secret = NULL, state = 'disabled', reason = 'removed' \
+            sqlite: "UPDATE endpoints SET secret = x'', previous_secret = NULL, earlier_secrets = NULL, state = 'disabled', reason = 'removed' \
                      WHERE removed_at <= $1 AND length(secret) > 0",
-            postgres: "UPDATE endpoints SET secret = '', previous_secret = NULL, state = 'disabled', reason = 'removed' \
+            postgres: "UPDATE endpoints SET secret = '', previous_secret = NULL, earlier_secrets = NULL, state = 'disabled', reason = 'removed' \
                        WHERE removed_at <= $1 AND length(secret) > 0",
         };
         // What was being sent when it was put away may have come to stand behind it since.

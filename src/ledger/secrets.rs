@@ -1,7 +1,9 @@
-//! Endpoints' secrets: made here, sealed in the database, shown on request, rotated with an overlap.
+//! Endpoints' secrets: made here, sealed in the database, shown on request. A rotation takes no valid secret away: each stays
+//! valid until its own time, so a button that is pressed twice costs a receiver nothing.
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
 use super::database::{Statement, values};
@@ -13,13 +15,16 @@ use crate::webhook::WebhookSecret;
 /// How long the secret before a rotation stays valid, unless somebody says otherwise.
 pub const STANDARD_OVERLAP: Duration = Duration::from_secs(86_400);
 
+/// How many secrets may be valid beside the newest: each adds a signature to the header of every attempt.
+pub const MOST_PREVIOUS: usize = 8;
+
 /// The secrets of an endpoint.
 #[derive(Debug, Clone)]
 pub struct Secrets {
     /// The one its owner sees.
     pub current: WebhookSecret,
-    /// The one before, and until when it is valid too.
-    pub previous: Option<(WebhookSecret, UnixMillis)>,
+    /// Those before it that are valid too, the newest first, and until when.
+    pub previous: Vec<(WebhookSecret, UnixMillis)>,
 }
 
 /// A rotation that happened.
@@ -31,11 +36,39 @@ pub struct Rotated {
     pub previous_until: UnixMillis,
 }
 
+/// Secrets as they are stored.
 #[derive(FromRow)]
-struct SecretRow {
+pub(super) struct SecretRow {
     secret: Vec<u8>,
     previous_secret: Option<Vec<u8>>,
     previous_until: Option<i64>,
+    earlier_secrets: Option<String>,
+    plain_secret: i64,
+}
+
+/// One that was rotated away: sealed, in hexadecimal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Earlier {
+    secret: String,
+    until: i64,
+}
+
+impl SecretRow {
+    /// Those before the newest that are valid, the newest first.
+    fn previous(&self, now: UnixMillis) -> Result<Vec<Earlier>, LedgerError> {
+        let newest = self.previous_secret.as_ref().zip(self.previous_until);
+        let newest = newest.map(|(secret, until)| Earlier { secret: hex::encode(secret), until });
+        let earlier: Vec<Earlier> = match &self.earlier_secrets {
+            Some(text) => serde_json::from_str(text).map_err(|_| LedgerError::Sealed)?,
+            None => Vec::new(),
+        };
+        Ok(newest.into_iter().chain(earlier).filter(|one| now < moment(one.until)).collect())
+    }
+
+    /// Which of them makes `X-Webhook-Signature` first: 0 is the newest.
+    pub(super) fn plain(&self) -> usize {
+        usize::try_from(self.plain_secret).unwrap_or_default()
+    }
 }
 
 impl Ledger {
@@ -50,40 +83,32 @@ impl Ledger {
         now: UnixMillis,
     ) -> Result<Option<Secrets>, LedgerError> {
         const GET: Statement = Statement::same(
-            "SELECT secret, previous_secret, previous_until FROM endpoints \
+            "SELECT secret, previous_secret, previous_until, earlier_secrets, plain_secret FROM endpoints \
              WHERE workspace = $1 AND id = $2 AND removed_at IS NULL",
         );
         let mut rows = self.database.fetch::<SecretRow>(GET, values![workspace, id]).await?;
-        let Some(row) = rows.pop() else { return Ok(None) };
-        self.open_secrets(
-            id,
-            &row.secret,
-            row.previous_secret.as_deref(),
-            row.previous_until.map(moment),
-            now,
-        )
-        .map(Some)
+        rows.pop().map(|row| self.open_secrets(id, &row, now)).transpose()
     }
 
     pub(super) fn open_secrets(
         &self,
         id: &str,
-        secret: &[u8],
-        previous: Option<&[u8]>,
-        previous_until: Option<UnixMillis>,
+        row: &SecretRow,
         now: UnixMillis,
     ) -> Result<Secrets, LedgerError> {
-        let previous = match (previous, previous_until) {
-            (Some(sealed), Some(until)) if now < until => Some((self.seal.open(sealed, id)?, until)),
-            _ => None,
+        let open = |one: Earlier| {
+            let sealed = hex::decode(one.secret).map_err(|_| LedgerError::Sealed)?;
+            Ok((self.seal.open(&sealed, id)?, moment(one.until)))
         };
-        Ok(Secrets { current: self.seal.open(secret, id)?, previous })
+        let previous = row.previous(now)?.into_iter().map(open).collect::<Result<_, LedgerError>>()?;
+        Ok(Secrets { current: self.seal.open(&row.secret, id)?, previous })
     }
 
-    /// Makes a new secret; the one before stays valid for `overlap`. `None` if there is no such endpoint.
+    /// Makes a new secret. The one before stays valid for `overlap`, and those before that until their own time; no overlap
+    /// ends them all. `None` if there is no such endpoint.
     ///
     /// # Errors
-    /// [`LedgerError`] if it cannot be written.
+    /// [`LedgerError::TooManySecrets`] if [`MOST_PREVIOUS`] are valid beside the newest; or if it cannot be written.
     pub async fn rotate_secret(
         &self,
         workspace: &str,
@@ -91,31 +116,52 @@ impl Ledger {
         overlap: Duration,
         now: UnixMillis,
     ) -> Result<Option<Rotated>, LedgerError> {
-        // Receivers know the old secret when this happens, so the header that has room for one signature begins with it.
+        const GET: Statement = Statement {
+            sqlite: "SELECT secret, previous_secret, previous_until, earlier_secrets, plain_secret FROM endpoints \
+                     WHERE workspace = $1 AND id = $2 AND removed_at IS NULL",
+            postgres: "SELECT secret, previous_secret, previous_until, earlier_secrets, plain_secret FROM endpoints \
+                       WHERE workspace = $1 AND id = $2 AND removed_at IS NULL FOR UPDATE",
+        };
         const ROTATE: Statement = Statement::same(
-            "UPDATE endpoints SET previous_secret = secret, previous_until = $3, secret = $4, plain_previous = $5 \
-             WHERE workspace = $1 AND id = $2 AND removed_at IS NULL",
+            "UPDATE endpoints SET secret = $2, previous_secret = $3, previous_until = $4, earlier_secrets = $5, \
+             plain_secret = $6, plain_previous = $7 WHERE id = $1",
         );
-        let secret = new_secret()?;
-        let previous_until = now.plus(overlap);
-        let sealed = self.seal.seal(&secret, id)?;
-        let overlaps = !overlap.is_zero();
         let mut tx = self.database.begin().await?;
-        let values = values![workspace, id, stored(previous_until), sealed, overlaps];
-        let touched = tx.execute(ROTATE, values).await?;
+        let mut rows = tx.fetch::<SecretRow>(GET, values![workspace, id]).await?;
+        let Some(row) = rows.pop() else { return Ok(None) };
+        let overlaps = !overlap.is_zero();
+        let earlier = if overlaps { row.previous(now)? } else { Vec::new() };
+        if earlier.len() >= MOST_PREVIOUS {
+            return Err(LedgerError::TooManySecrets);
+        }
+        // Receivers know the secret that they took last, so the header that has room for one signature goes on with it.
+        let plain = if overlaps { row.plain().min(earlier.len()) + 1 } else { 0 };
+        let (secret, previous_until) = (new_secret()?, now.plus(overlap));
+        let values = values![
+            id,
+            self.seal.seal(&secret, id)?,
+            overlaps.then_some(row.secret),
+            stored(previous_until),
+            (!earlier.is_empty()).then(|| serde_json::json!(earlier).to_string()),
+            i64::try_from(plain).unwrap_or_default(),
+            overlaps,
+        ];
+        tx.execute(ROTATE, values).await?;
         // A receiver that refused signatures may take them now.
         lift_holds(&mut tx, workspace, Some(id)).await?;
         tx.commit().await?;
-        Ok((touched == 1).then_some(Rotated { secret, previous_until }))
+        Ok(Some(Rotated { secret, previous_until }))
     }
 
-    /// Remembers which of two valid secrets a receiver takes in `X-Webhook-Signature`.
+    /// Remembers which of the valid secrets a receiver takes in `X-Webhook-Signature`: 0 is the newest.
     ///
     /// # Errors
     /// [`LedgerError`] if it cannot be written.
-    pub async fn prefer_secret(&self, id: &str, previous: bool) -> Result<(), LedgerError> {
-        const PREFER: Statement = Statement::same("UPDATE endpoints SET plain_previous = $2 WHERE id = $1");
-        self.database.execute_to_send(PREFER, values![id, previous]).await.map(|_| ())
+    pub async fn prefer_secret(&self, id: &str, plain: usize) -> Result<(), LedgerError> {
+        const PREFER: Statement =
+            Statement::same("UPDATE endpoints SET plain_secret = $2, plain_previous = $3 WHERE id = $1");
+        let values = values![id, i64::try_from(plain).unwrap_or_default(), plain > 0];
+        self.database.execute_to_send(PREFER, values).await.map(|_| ())
     }
 }
 

@@ -10,7 +10,7 @@ use crate::clock::{UnixMillis, UnixSeconds, running};
 use crate::ledger::Claimed;
 use crate::signed_url::{Minter, SignedUrl};
 use crate::store::StoreError;
-use crate::webhook::{CompletedCall, Diagnosis, EndpointUrl, Links, Plain, Signing, diagnose};
+use crate::webhook::{CompletedCall, Diagnosis, EndpointUrl, Links, Signing, diagnose};
 
 /// How often it is looked whether an asset is there at last: often in the beginning, when it is most likely to come.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -92,9 +92,9 @@ pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> Outcome {
         Err(wait) => return Outcome::NotYet(wait),
     };
     let signing = Signing {
-        plain: plain_secret(claimed, secrets.previous.is_some()),
+        plain: plain_secret(claimed, secrets.previous.len()),
         current: secrets.current,
-        previous: secrets.previous.map(|(secret, _)| secret),
+        previous: secrets.previous.into_iter().map(|(secret, _)| secret).collect(),
     };
     Outcome::Attempted(post(sender, claimed, call, &url, links, &signing).await)
 }
@@ -126,7 +126,7 @@ async fn post(
     let exchange = sender.0.poster.post(&claimed.workspace, url, headers, body).await;
     let Diagnosis { code, summary, advice } = diagnose(url, &exchange, sender.0.config.attempt_timeout);
     let succeeded = exchange.is_success();
-    if succeeded && signing.previous.is_some() {
+    if succeeded && !signing.previous.is_empty() {
         remember_secret(sender, claimed, signing.plain).await;
     }
     tracing::info!(
@@ -172,23 +172,19 @@ fn never_made(at: UnixMillis, code: &'static str, summary: &str, advice: Option<
     }
 }
 
-/// During a rotation's overlap the receiver knows one of two secrets, and `X-Webhook-Signature` has room for one
-/// signature. It begins with the secret that the receiver took last; if that is refused, the next attempt has the other.
-fn plain_secret(claimed: &Claimed, overlap: bool) -> Plain {
-    let refused = claimed.tries > 0 && claimed.last_status.is_some_and(|status| (400..500).contains(&status));
-    let other = refused && claimed.tries % 2 == 1;
-    match overlap && (claimed.plain_previous != other) {
-        true => Plain::Previous,
-        false => Plain::Current,
-    }
+/// During an overlap the receiver knows one of several secrets, and `X-Webhook-Signature` has room for one signature. It begins
+/// with the secret that the receiver took last; if that is refused, the next attempts have the others in turn.
+fn plain_secret(claimed: &Claimed, previous: usize) -> usize {
+    let refused = claimed.last_status.is_some_and(|status| (400..500).contains(&status));
+    let tried = if refused { usize::try_from(claimed.tries).unwrap_or_default() } else { 0 };
+    (claimed.plain_secret.min(previous) + tried) % (previous + 1)
 }
 
-async fn remember_secret(sender: &Sender, claimed: &Claimed, taken: Plain) {
-    let previous = taken == Plain::Previous;
-    if previous == claimed.plain_previous {
+async fn remember_secret(sender: &Sender, claimed: &Claimed, taken: usize) {
+    if taken == claimed.plain_secret {
         return;
     }
-    if let Err(error) = sender.ledger().prefer_secret(&claimed.endpoint, previous).await {
+    if let Err(error) = sender.ledger().prefer_secret(&claimed.endpoint, taken).await {
         tracing::warn!(endpoint = claimed.endpoint, %error, "which secret the receiver takes could not be written down");
     }
 }

@@ -20,6 +20,8 @@ pub enum Purpose {
     Session,
     /// To send a form of a page that was given out there.
     Form,
+    /// To see what a form of such a page asked for.
+    Reveal,
 }
 
 impl Purpose {
@@ -29,6 +31,7 @@ impl Purpose {
             Self::PortalLink => "webhook-assets/portal-link/v1",
             Self::Session => "webhook-assets/session/v1",
             Self::Form => "webhook-assets/form/v1",
+            Self::Reveal => "webhook-assets/reveal/v1",
         }
     }
 }
@@ -109,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_pass_for_one_purpose_is_none_for_another_and_no_link_is_a_pass() {
-        let purposes = [Purpose::PortalLink, Purpose::Session, Purpose::Form];
+        let purposes = [Purpose::PortalLink, Purpose::Session, Purpose::Form, Purpose::Reveal];
         for made in purposes {
             let pass = ring().sign_pass(made, b"x", NOW, THEN).unwrap();
             for read in purposes {

@@ -17,6 +17,6 @@ pub use post::{
     Answer, Breakage, Exchange, Phase, PostError, Poster, PosterConfig, PosterError, Resolve, TlsTrouble,
 };
 pub use signing::{
-    Plain, SecretError, SignatureError, Signing, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP,
-    WebhookSecret, X_WEBHOOK_SIGNATURE, verify_plain, verify_standard,
+    SecretError, SignatureError, Signing, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, WebhookSecret,
+    X_WEBHOOK_SIGNATURE, verify_plain, verify_standard,
 };

@@ -134,27 +134,18 @@ impl std::error::Error for SecretError {}
 pub struct Signing {
     /// The newest secret.
     pub current: WebhookSecret,
-    /// The one before it, while a rotation's overlap lasts.
-    pub previous: Option<WebhookSecret>,
-    /// Which of them makes `X-Webhook-Signature`, which has room for one signature alone.
-    pub plain: Plain,
-}
-
-/// The secret that makes `X-Webhook-Signature`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Plain {
-    /// The newest one.
-    #[default]
-    Current,
-    /// The one before it; the newest if there is none.
-    Previous,
+    /// Those before it whose overlap lasts, the newest first.
+    pub previous: Vec<WebhookSecret>,
+    /// Which of them makes `X-Webhook-Signature`, which has room for one signature alone: 0 is the newest of all. The newest,
+    /// too, if there are not so many.
+    pub plain: usize,
 }
 
 impl Signing {
     /// Signs with one secret: no rotation is under way.
     #[must_use]
     pub fn with(secret: WebhookSecret) -> Self {
-        Self { current: secret, previous: None, plain: Plain::Current }
+        Self { current: secret, previous: Vec::new(), plain: 0 }
     }
 
     /// The four header fields of an attempt made `at` this time.
@@ -164,10 +155,8 @@ impl Signing {
     #[must_use]
     pub fn headers(&self, message_id: &str, at: UnixSeconds, body: &[u8]) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(4);
-        let plain = match (self.plain, &self.previous) {
-            (Plain::Previous, Some(previous)) => previous,
-            _ => &self.current,
-        };
+        let before = self.plain.checked_sub(1);
+        let plain = before.and_then(|at| self.previous.get(at)).unwrap_or(&self.current);
         let mut insert =
             |name, value: &str| HeaderValue::from_str(value).map(|value| headers.insert(name, value)).is_ok();
         insert(X_WEBHOOK_SIGNATURE, &hex::encode(plain.plain.sign(body)));
@@ -322,20 +311,20 @@ mod tests {
     }
 
     #[test]
-    fn during_a_rotation_both_secrets_sign() {
-        let (old, new) = (WebhookSecret::generate().unwrap(), WebhookSecret::generate().unwrap());
-        let mut signing =
-            Signing { current: new.clone(), previous: Some(old.clone()), plain: Plain::Previous };
-        for (plain, fits) in [(Plain::Previous, &old), (Plain::Current, &new)] {
+    fn during_rotations_every_valid_secret_signs() {
+        let [oldest, old, new] = [0; 3].map(|_| WebhookSecret::generate().unwrap());
+        let previous = vec![old.clone(), oldest.clone()];
+        let mut signing = Signing { current: new.clone(), previous, plain: 0 };
+        for (plain, fits) in [(0, &new), (1, &old), (2, &oldest), (3, &new)] {
             signing.plain = plain;
             let headers = signing.headers("m", NOW, BODY);
-            for secret in [&old, &new] {
+            for secret in [&oldest, &old, &new] {
                 assert_eq!(verify_standard(secret, &headers, BODY, NOW, TOLERANCE), Ok(()));
                 let header = headers[X_WEBHOOK_SIGNATURE].to_str().unwrap();
                 assert_eq!(verify_plain(secret, BODY, header), secret == fits);
             }
         }
-        let without = Signing { plain: Plain::Previous, ..Signing::with(new.clone()) };
+        let without = Signing { plain: 1, ..Signing::with(new.clone()) };
         assert!(verify_plain(
             &new,
             BODY,
@@ -401,7 +390,7 @@ mod tests {
     #[test]
     fn a_secret_shows_nothing_of_itself() {
         let secret = WebhookSecret::generate().unwrap();
-        let signing = Signing { previous: Some(secret.clone()), ..Signing::with(secret.clone()) };
+        let signing = Signing { previous: vec![secret.clone()], ..Signing::with(secret.clone()) };
         let shown = format!("{signing:?}");
         assert!(shown.contains("[redacted]") && !shown.contains(&secret.reveal()[6..]), "{shown}");
     }

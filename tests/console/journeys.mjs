@@ -169,7 +169,11 @@ journey('the secret is shown when asked for, copied, and replaced', async () => 
   await page.getByText('Replace the secret').click();
   await press(page, 'Make a new secret');
   await says(page, 'This is the new secret');
-  assert.notEqual(await page.locator('#secret').textContent(), secret);
+  const replaced = await page.locator('#secret').textContent();
+  assert.notEqual(replaced, secret);
+  await look(page, 'webhook-secret-replaced');
+  await page.reload();
+  assert.equal(await page.locator('#secret').textContent(), replaced, 'a reload makes no other');
   await page.getByRole('link', { name: 'Hide it' }).click();
   await says(page, 'The secret before it is valid too, until');
   assert.ok(!/whsec_[A-Za-z0-9+/]{8}/.test(await page.content()));

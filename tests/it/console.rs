@@ -121,6 +121,13 @@ impl Guest<'_> {
         self.post_as(path, &[ORIGIN, FORM], &body).await
     }
 
+    /// Sends a form and goes where its answer leads.
+    async fn post_and_follow(&self, path: &str, form: &str) -> Answer {
+        let answer = self.post(path, form).await;
+        assert_eq!(answer.status, 303, "{path}: {answer:?}");
+        self.get(answer.must("location")).await
+    }
+
     async fn post_as(&self, path: &str, fields: &[(&str, &str)], body: &str) -> Answer {
         let fields = [&[("Cookie", self.cookie.as_str())], fields].concat();
         self.house.site.admin().request("POST", path, &fields, body.as_bytes()).await

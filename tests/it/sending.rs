@@ -310,6 +310,54 @@ async fn during_a_rotation_either_secret_verifies_within_the_schedule() {
 }
 
 #[tokio::test]
+async fn a_secret_that_was_rotated_away_twice_fits_until_its_day_ends() {
+    let known = std::sync::Arc::new(std::sync::Mutex::new(None::<webhook_assets::webhook::WebhookSecret>));
+    let knows = std::sync::Arc::clone(&known);
+    let receiver = Receiver::start(move |_, webhook| {
+        let known = knows.lock().unwrap().clone().unwrap();
+        let good = verify_plain(&known, &webhook.body, webhook.header("x-webhook-signature"));
+        Reaction::Answer(if good { 200 } else { 401 }, "")
+    })
+    .await;
+    let sending = Sending::to(receiver).await;
+    *known.lock().unwrap() = Some(sending.secret.clone());
+    let (ledger, endpoint) = (sending.sender.ledger(), sending.endpoint.id.clone());
+    let day = Duration::from_secs(86_400);
+    let rotate =
+        async || ledger.rotate_secret("acme", &endpoint, day, sending.sender.now()).await.unwrap().unwrap();
+    rotate().await;
+    sending.site.clock.advance(day / 2);
+    let newest = rotate().await.secret;
+
+    // The first secret still works, at the first attempt, and so do all three for whoever verifies Standard Webhooks.
+    let id = sending.call("call-1").await.deliveries[0].clone();
+    assert_eq!(sending.until(&id, DeliveryState::Delivered).await.attempts, 1);
+    let last = sending.receiver.received().pop().unwrap();
+    assert_eq!(last.header("webhook-signature").split(' ').count(), 3);
+
+    // A receiver that changes over to the newest is found out within two attempts.
+    *known.lock().unwrap() = Some(newest.clone());
+    let id = sending.call("call-2").await.deliveries[0].clone();
+    sending.receiver.wait_for(2).await;
+    sending.until(&id, DeliveryState::Waiting).await;
+    sending.pass(Duration::from_secs(1));
+    assert_eq!(sending.until(&id, DeliveryState::Delivered).await.attempts, 2);
+
+    // The day of the first one ends, and nothing else.
+    sending.site.clock.advance(day / 2);
+    let id = sending.call("call-3").await.deliveries[0].clone();
+    assert_eq!(sending.until(&id, DeliveryState::Delivered).await.attempts, 1);
+    let last = sending.receiver.received().pop().unwrap();
+    assert_eq!(last.header("webhook-signature").split(' ').count(), 2);
+
+    // No overlap ends them all.
+    let none =
+        ledger.rotate_secret("acme", &endpoint, Duration::ZERO, sending.sender.now()).await.unwrap().unwrap();
+    let secrets = ledger.secrets("acme", &endpoint, sending.sender.now()).await.unwrap().unwrap();
+    assert!(secrets.current == none.secret && secrets.previous.is_empty());
+}
+
+#[tokio::test]
 async fn an_endpoint_gets_no_more_a_second_than_it_asked_for() {
     let sending = Sending::to(Receiver::willing().await).await;
     let slow = Change { per_second: Some(Some(1)), ..Change::default() };

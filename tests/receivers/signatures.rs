@@ -6,7 +6,7 @@ use std::process::Command;
 use http::HeaderMap;
 use webhook_assets::clock::{Clock, SystemClock, UnixSeconds};
 use webhook_assets::webhook::{
-    Plain, Signing, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, WebhookSecret, X_WEBHOOK_SIGNATURE,
+    Signing, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, WebhookSecret, X_WEBHOOK_SIGNATURE,
 };
 
 use crate::calls::{BODIES, base64};
@@ -32,11 +32,11 @@ fn every_plain_signature_is_judged_rightly_by(command: &mut Command) {
     let (old, new) = (WebhookSecret::generate().unwrap(), WebhookSecret::generate().unwrap());
     let mut lines = Vec::new();
     for (case, (body, flipped)) in BODIES.iter().enumerate() {
-        let plain = if case % 2 == 0 { Plain::Current } else { Plain::Previous };
-        let signing = Signing { current: new.clone(), previous: Some(old.clone()), plain };
+        let plain = case % 2;
+        let signing = Signing { current: new.clone(), previous: vec![old.clone()], plain };
         let headers = signing.headers("evt", UnixSeconds(0), body);
         let signature = headers[X_WEBHOOK_SIGNATURE].to_str().unwrap();
-        let (right, wrong) = if plain == Plain::Current { (&new, &old) } else { (&old, &new) };
+        let (right, wrong) = if plain == 0 { (&new, &old) } else { (&old, &new) };
         let line =
             |body: &[u8], secret: &WebhookSecret| format!("{} {signature} {}", base64(body), secret.reveal());
         lines.extend([line(body, right), line(flipped, right), line(body, wrong)]);
@@ -94,7 +94,7 @@ pub(crate) fn standard_lines() -> Vec<String> {
 /// new one or the old one, in turn.
 fn standard_events() -> impl Iterator<Item = (&'static [u8], &'static [u8], HeaderMap, WebhookSecret)> {
     let (old, new) = (WebhookSecret::generate().unwrap(), WebhookSecret::generate().unwrap());
-    let signing = Signing { current: new.clone(), previous: Some(old.clone()), plain: Plain::Current };
+    let signing = Signing { current: new.clone(), previous: vec![old.clone()], plain: 0 };
     let now = SystemClock.now();
     BODIES.iter().enumerate().map(move |(case, (body, flipped))| {
         let headers = signing.headers(&format!("evt_{case}"), now, body);

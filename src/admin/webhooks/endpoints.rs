@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use super::calls::accepted_in_json;
 use super::fields::{Fields, whole};
-use super::{Desk, endpoint_in_json, not_found, read_json, refuse_web_pages};
+use super::{Desk, endpoint_in_json, not_found, read_json, refuse_web_pages, secrets_in_json};
 use crate::admin::upload::Upload;
 use crate::admin::{Answer, json_answer, no_content, not_json, require_json};
 use crate::ledger::{
-    Change, Endpoint, EndpointState, NewEndpoint, STANDARD_OVERLAP, TESTS_OF_ENDPOINT, TESTS_OF_WORKSPACE,
-    Tested, is_description,
+    Change, Endpoint, EndpointState, LedgerError, NewEndpoint, STANDARD_OVERLAP, TESTS_OF_ENDPOINT,
+    TESTS_OF_WORKSPACE, Tested, is_description,
 };
 use crate::problem::Problem;
 
@@ -94,10 +94,7 @@ impl Desk<'_> {
     pub(super) async fn show_secret(&self, workspace: &str, id: &str) -> Result<Answer, Problem> {
         let secrets = self.sender.ledger().secrets(workspace, id, self.sender.now()).await;
         let secrets = secrets.map_err(|error| self.failed(error))?.ok_or_else(no_endpoint)?;
-        let mut answer = json!({"secret": secrets.current.reveal()});
-        if let (Value::Object(fields), Some((secret, until))) = (&mut answer, &secrets.previous) {
-            fields.insert("previous".into(), json!({"secret": secret.reveal(), "until": until.to_string()}));
-        }
+        let answer = secrets_in_json(&secrets);
         tracing::info!(target: "webhook_assets::audit", workspace, endpoint = id, "an endpoint's secret was shown");
         Ok(json_answer(StatusCode::OK, &answer))
     }
@@ -110,7 +107,13 @@ impl Desk<'_> {
     ) -> Result<Answer, Problem> {
         let overlap = overlap_of(request).await?;
         let rotated = self.sender.ledger().rotate_secret(workspace, id, overlap, self.sender.now()).await;
-        let rotated = rotated.map_err(|error| self.failed(error))?.ok_or_else(no_endpoint)?;
+        let rotated = rotated.map_err(|error| match error {
+            LedgerError::TooManySecrets => {
+                Problem::new(StatusCode::CONFLICT, "too_many_secrets", "Too many secrets", &error.to_string())
+            }
+            error => self.failed(error),
+        });
+        let rotated = rotated?.ok_or_else(no_endpoint)?;
         tracing::info!(target: "webhook_assets::audit", workspace, endpoint = id, "an endpoint's secret was rotated");
         let answer = json!({
             "secret": rotated.secret.reveal(),

@@ -10,7 +10,7 @@ mod place;
 mod portal_links;
 mod shown;
 
-pub use shown::{attempt_in_json, delivery_in_json, endpoint_in_json};
+pub use shown::{attempt_in_json, delivery_in_json, endpoint_in_json, secrets_in_json};
 
 use http::{Method, Request, StatusCode};
 use serde_json::Value;

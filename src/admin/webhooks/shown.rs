@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::clock::{UnixMillis, UnixSeconds};
-use crate::ledger::{Attempt, Delivery, Endpoint};
+use crate::ledger::{Attempt, Delivery, Endpoint, Secrets};
 
 /// An endpoint, without its secrets.
 #[must_use]
@@ -28,6 +28,24 @@ pub fn endpoint_in_json(endpoint: &Endpoint) -> Value {
         "previous_secret_until": text(endpoint.previous_secret_until),
         "created_at": endpoint.created_at.to_string(),
     })
+}
+
+/// An endpoint's secrets, for whoever may see them.
+#[must_use]
+pub fn secrets_in_json(secrets: &Secrets) -> Value {
+    let mut previous = secrets
+        .previous
+        .iter()
+        .map(|(secret, until)| json!({"secret": secret.reveal(), "until": until.to_string()}));
+    let mut shown = json!({"secret": secrets.current.reveal()});
+    if let (Value::Object(fields), Some(newest)) = (&mut shown, previous.next()) {
+        fields.insert("previous".into(), newest);
+        let earlier: Vec<Value> = previous.collect();
+        if !earlier.is_empty() {
+            fields.insert("earlier".into(), earlier.into());
+        }
+    }
+    shown
 }
 
 /// One line of the history, as it stands at `now`.

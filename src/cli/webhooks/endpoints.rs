@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Desk, Workspace, name, no_endpoint};
-use crate::admin::endpoint_in_json;
+use crate::admin::{endpoint_in_json, secrets_in_json};
 use crate::cli::terminal::{shown, table};
 use crate::cli::{Ended, Failure, duration, print};
 use crate::clock::UnixMillis;
@@ -139,10 +139,10 @@ pub(in crate::cli) struct Secret {
     /// The endpoint
     #[arg(value_parser = name)]
     id: String,
-    /// Make a new one; the one before stays valid for a while
+    /// Make a new one; the one before stays valid for a while, and earlier ones until their time
     #[arg(long)]
     rotate: bool,
-    /// For how long the one before stays valid, up to 7 days
+    /// For how long the one before stays valid, up to 7 days; 0s ends it and all earlier ones
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = overlap, requires = "rotate")]
     overlap: Duration,
     /// Print a JSON object
@@ -160,20 +160,12 @@ impl Secret {
         }
         let secrets = desk.ledger.secrets(workspace, &self.id, desk.now).await.map_err(Failure::failed)?;
         let secrets = secrets.ok_or_else(missing)?;
-        let current = secrets.current.reveal();
         if self.json {
-            let mut object = json!({"secret": current});
-            if let (serde_json::Value::Object(fields), Some((secret, until))) =
-                (&mut object, &secrets.previous)
-            {
-                let previous = json!({"secret": secret.reveal(), "until": until.to_string()});
-                fields.insert("previous".into(), previous);
-            }
-            return print(&format!("{object}\n"));
+            return print(&format!("{}\n", secrets_in_json(&secrets)));
         }
-        let mut text = format!("{current}\n");
-        if let Some((secret, until)) = &secrets.previous {
-            let _ = writeln!(text, "{}  the one before, valid until {until}", secret.reveal());
+        let mut text = format!("{}\n", secrets.current.reveal());
+        for (secret, until) in &secrets.previous {
+            let _ = writeln!(text, "{}  an earlier one, valid until {until}", secret.reveal());
         }
         print(&text)
     }

@@ -140,8 +140,7 @@ mod tests {
     #[test]
     fn a_rotation_explains_why_one_of_two_fits() {
         let (old, new) = (WebhookSecret::generate().unwrap(), WebhookSecret::generate().unwrap());
-        let signing = Signing { previous: Some(old), ..Signing::with(new.clone()) };
-        let signing = Signing { plain: crate::webhook::Plain::Previous, ..signing };
+        let signing = Signing { previous: vec![old], plain: 1, ..Signing::with(new.clone()) };
         let headers = signing.headers("msg_1", NOW, BODY);
         assert!(plain(&new, &headers, BODY).words.contains("rotation"));
         assert!(standard(&new, &headers, BODY, NOW).good);

@@ -251,6 +251,10 @@ async fn see_webhooks(seen: &mut Seen) {
     // More test events than there may be.
     let (_, test, _) = good.iter().find(|(_, path, _)| path.ends_with("/test")).unwrap();
     while seen.ask(&desk, "POST", test, &[], b"").await.status != 429 {}
+    let rotate = good.iter().find(|(_, path, _)| path.ends_with("/rotate")).unwrap().1.clone();
+    for _ in 0..9 {
+        seen.ask(&desk, "POST", &rotate, &[JSON], b"{}").await;
+    }
     let keyless = Desk::of(Plan { keyring: of_tomorrow(), ..Plan::sending().await }).await;
     seen.ask(&keyless, "POST", "/v1/workspaces/acme/portal-links", &[JSON], b"{}").await;
     for path in ["/v1/workspaces/acme/calls/call-1", "/v1/workspaces/acme"] {

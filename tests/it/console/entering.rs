@@ -172,3 +172,38 @@ async fn a_process_that_does_not_send_has_no_pages_of_webhooks() {
     let guest = Guest { house: &house, cookie: cookie_of(&entered) };
     assert_eq!(guest.get("/console/w/acme").await.status, 404);
 }
+
+#[tokio::test]
+async fn a_cookie_that_was_copied_is_good_no_more_once_its_session_is_signed_out() {
+    let house = House::usual().await;
+    let guest = house.guest("acme", true).await;
+    let other = house.guest("acme", true).await;
+    let csrf = guest.csrf().await;
+    let copied = Guest { house: &house, cookie: guest.cookie.clone() };
+    let answer = guest.post("/console/sign-out", "").await;
+    assert_eq!((answer.status, answer.must("location")), (303, "/console/signed-out"));
+    assert!(text(&house.get("/console/signed-out", &[]).await).contains("You are signed out"));
+    for path in ["/console", "/console/w/acme", "/console/w/acme/deliveries", "/console/w/acme/recover"] {
+        let refused = copied.get(path).await;
+        assert_eq!(refused.status, 401, "{path}");
+        assert!(refused.must("set-cookie").contains("Max-Age=0"), "{path}");
+    }
+    let body = format!("csrf={csrf}&within=24h");
+    assert_eq!(copied.post_as("/console/w/acme/recover", &[ORIGIN, FORM], &body).await.status, 401);
+    assert_eq!(other.get("/console/w/acme").await.status, 200, "somebody else's session goes on");
+    // It stands in the database, for every replica and after a restart, as long as the cookie would be good.
+    house.site.clock.advance(Duration::from_secs(8 * 3_600 - 1));
+    let next = house.guest("acme", false).await;
+    assert_eq!(copied.get("/console/w/acme").await.status, 401);
+    assert_eq!(next.get("/console/w/acme").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_ended_is_not_said_to_be() {
+    let house = House::usual().await;
+    let guest = house.guest("acme", false).await;
+    let csrf = guest.csrf().await;
+    house.site.sender.as_ref().unwrap().ledger().close().await;
+    let answer = guest.post_as("/console/sign-out", &[ORIGIN, FORM], &format!("csrf={csrf}")).await;
+    assert_eq!((answer.status, answer.field("set-cookie")), (503, None));
+}

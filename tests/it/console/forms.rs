@@ -99,7 +99,7 @@ async fn removing_can_be_undone_for_an_hour_and_not_longer() {
     let id = house.endpoint("acme", &receiver, "mine").await;
     let guest = house.guest("acme", false).await;
     let act = |act: &str| format!("/console/w/acme/webhooks/{id}/{act}");
-    let secret = secret_in(&text(&guest.post(&act("secret"), "").await));
+    let secret = secret_in(&text(&guest.post_and_follow(&act("secret"), "").await));
     let removed = guest.post(&act("remove"), "").await;
     assert_eq!(removed.must("location"), format!("/console/w/acme?removed={id}"));
     assert!(text(&guest.get(removed.must("location")).await).contains("It can be taken back for an hour"));
@@ -107,7 +107,7 @@ async fn removing_can_be_undone_for_an_hour_and_not_longer() {
     let accepted = house.api("POST", "/v1/calls", &call("acme", "meanwhile")).await;
     assert_eq!(accepted["deliveries"], serde_json::json!([]));
     assert_eq!(guest.post(&act("take-back"), "").await.status, 303);
-    assert_eq!(secret_in(&text(&guest.post(&act("secret"), "").await)), secret);
+    assert_eq!(secret_in(&text(&guest.post_and_follow(&act("secret"), "").await)), secret);
     guest.post(&act("remove"), "").await;
     house.site.clock.advance(webhook_assets::ledger::UNDO_FOR);
     assert_eq!(guest.post(&act("take-back"), "").await.status, 404);
@@ -148,4 +148,58 @@ async fn who_sends_too_many_test_events_is_told_when_to_go_on() {
     assert!(text(&refused).contains("Too many test events: a webhook gets 10 a minute"));
     let french = guest.post(&format!("{test}?lang=fr"), "").await;
     assert!(text(&french).contains("Trop d’événements de test"));
+}
+
+#[tokio::test]
+async fn every_form_answers_by_a_redirect_so_that_a_reload_repeats_nothing() {
+    let house = House::usual().await;
+    let guest = house.guest("acme", true).await;
+    let mut forms = forms(&house).await;
+    // Signing out comes last, and the check is the script's, which reads its answer.
+    forms.retain(|form| !form.ends_with("/check") && !form.ends_with("/sign-out"));
+    forms.push("/console/sign-out".to_owned());
+    for form in forms {
+        let fields = "url=http%3A%2F%2F127.0.0.1%3A1%2F&anyway=1&description=x&within=24h";
+        let answer = guest.post(&form, fields).await;
+        assert_eq!((answer.status, answer.body.len()), (303, 0), "{form}: {answer:?}");
+        assert!(answer.must("location").starts_with("/console"), "{form}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_new_secret_takes_none_away_and_a_reload_makes_none() {
+    let house = House::usual().await;
+    let receiver = Receiver::willing().await;
+    let id = house.endpoint("acme", &receiver, "mine").await;
+    let guest = house.guest("acme", false).await;
+    let act = |act: &str| format!("/console/w/acme/webhooks/{id}/{act}");
+    let first = secret_in(&text(&guest.post_and_follow(&act("secret"), "").await));
+    // A double click.
+    guest.post(&act("rotate"), "").await;
+    let rotated = guest.post(&act("rotate"), "").await;
+    let page = text(&guest.get(rotated.must("location")).await);
+    let newest = secret_in(&page);
+    assert!(page.contains("This is the new secret") && newest != first);
+    assert_eq!(page.matches("<code>whsec_").count(), 2, "both that were before it");
+    assert!(page.contains(&format!("<code>{first}</code>")));
+    // A reload.
+    for _ in 0..3 {
+        assert_eq!(secret_in(&text(&guest.get(rotated.must("location")).await)), newest);
+    }
+    let path = format!("/v1/workspaces/acme/endpoints/{id}/secret");
+    let stored = house.api("GET", &path, &serde_json::json!(null)).await;
+    assert_eq!(stored["secret"], newest.as_str());
+    assert_eq!(stored["earlier"][0]["secret"], first.as_str());
+    // The address shows it to this session, and for five minutes.
+    let other = house.guest("acme", false).await;
+    let elsewhere = text(&other.get(rotated.must("location")).await);
+    assert!(!elsewhere.contains(&newest) && elsewhere.contains("whsec_•"));
+    house.site.clock.advance(std::time::Duration::from_secs(300));
+    assert!(!text(&guest.get(rotated.must("location")).await).contains(&newest));
+    // More than eight is refused in words.
+    for _ in 0..6 {
+        assert!(guest.post(&act("rotate"), "").await.must("location").contains("done=rotated"));
+    }
+    let refused = text(&guest.post_and_follow(&act("rotate"), "").await);
+    assert!(refused.contains("Eight earlier secrets are still valid"), "{refused}");
 }

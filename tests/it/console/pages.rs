@@ -37,7 +37,7 @@ async fn pages(house: &House, guest: &Guest<'_>, endpoint: &str, delivery: &str)
         shown.push((path, text(&answer)));
     }
     for path in [format!("webhooks/{endpoint}/secret"), format!("deliveries/{delivery}/links")] {
-        let answer = guest.post(&format!("/console/w/acme/{path}"), "").await;
+        let answer = guest.post_and_follow(&format!("/console/w/acme/{path}"), "").await;
         assert_eq!(answer.status, 200, "{path}");
         shown.push((path, text(&answer)));
     }
@@ -101,6 +101,52 @@ async fn what_strangers_wrote_is_text_on_every_page() {
         let sender = house.site.sender.as_ref().unwrap();
         assert!(sender.ledger().remove_endpoint("acme", &endpoint, sender.now()).await.unwrap());
     }
+}
+
+#[tokio::test]
+async fn what_is_invisible_in_strangers_text_is_seen_on_every_page() {
+    let house = House::usual().await;
+    let guest = house.guest("acme", true).await;
+    let hidden = [
+        "\u{202e}",
+        "\u{2066}",
+        "\u{200f}",
+        "\u{61c}",
+        "\u{200b}",
+        "\u{feff}",
+        "\u{2060}",
+        "\u{e0041}",
+        "\u{ad}",
+    ];
+    let nasty: &'static str = Box::leak(format!("invoice{}exe", hidden.concat()).into_boxed_str());
+    let receiver = Receiver::start(move |_, _| Reaction::Answer(400, nasty)).await;
+    let endpoint = house.endpoint("acme", &receiver, nasty).await;
+    let delivery = house.delivery(&nasty_call("call-1", nasty), "failed").await;
+    let escaped = "invoice\\u202e\\u2066\\u200f\\u061c\\u200b\\ufeff\\u2060\\udb40\\udc41\\u00adexe";
+    let mut seen = 0;
+    for (path, page) in pages(&house, &guest, &endpoint, &delivery).await {
+        assert!(!hidden.iter().any(|c| page.contains(c)), "{path}");
+        seen += page.matches(escaped).count();
+    }
+    assert!(seen > 20, "{seen}");
+    // What is copied from the page is the same call, and its signature fits what is copied.
+    let page =
+        text(&guest.post_and_follow(&format!("/console/w/acme/deliveries/{delivery}/links"), "").await);
+    let copied = |id: &str| {
+        let (_, rest) = page.split_once(&format!("<pre id=\"{id}\"")).unwrap();
+        let raw = rest.split_once('>').unwrap().1.split_once("</pre>").unwrap().0;
+        let marks = [("&#34;", "\""), ("&#39;", "'"), ("&#60;", "<"), ("&#62;", ">"), ("&#38;", "&")];
+        marks.iter().fold(raw.to_owned(), |text, (mark, c)| text.replace(mark, c))
+    };
+    let sent = receiver.received()[0].json();
+    let raw = copied("raw");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&raw).unwrap()["prospect"], sent["prospect"]);
+    let curl = copied("curl");
+    let signature = curl.split_once("x-webhook-signature: ").unwrap().1.split('\'').next().unwrap();
+    let path = format!("/v1/workspaces/acme/endpoints/{endpoint}/secret");
+    let secret = house.api("GET", &path, &json!(null)).await["secret"].as_str().unwrap().to_owned();
+    let secret = webhook_assets::webhook::WebhookSecret::parse(&secret).unwrap();
+    assert!(webhook_assets::webhook::verify_plain(&secret, raw.as_bytes(), signature), "{curl}");
 }
 
 #[tokio::test]
@@ -171,7 +217,8 @@ async fn no_secret_and_no_link_stands_in_a_page_unless_it_was_asked_for() {
         assert!(!page.contains(&guest.cookie.split_once('=').unwrap().1[..60]), "{path}");
     }
     // What was sent is shown byte for byte.
-    let shown = text(&guest.post(&format!("/console/w/acme/deliveries/{delivery}/links"), "").await);
+    let shown =
+        text(&guest.post_and_follow(&format!("/console/w/acme/deliveries/{delivery}/links"), "").await);
     let (_, rest) = shown.split_once("<pre id=\"raw\"").unwrap();
     let raw = rest.split_once('>').unwrap().1.split_once("</pre>").unwrap().0;
     let raw = raw

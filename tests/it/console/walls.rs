@@ -137,6 +137,6 @@ async fn only_who_may_listen_gets_recordings_transcripts_and_links() {
             let link = opened.must("location").strip_prefix("https://app.example.com").unwrap();
             assert_eq!(house.site.get(link, &[]).await.status, 200, "{kind}");
         }
-        assert!(text(&listener.post(&of("links"), "").await).contains("sig="));
+        assert!(text(&listener.post_and_follow(&of("links"), "").await).contains("sig="));
     }
 }
