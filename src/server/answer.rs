@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, TRANSFER_ENCODING};
-use http::{HeaderValue, Request, Response};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 
@@ -199,9 +199,14 @@ impl<H: Handler> Future for Answering<H> {
     }
 }
 
-/// Whether there is a body that means nothing.
+/// Whether there is a body that means nothing and has to be read all the same: in HTTP/1 the next request stands behind it.
+/// A stream of HTTP/2 that the client leaves open without announcing anything is answered at once.
 fn has_ignored_body<H: Handler>(request: &Request<Incoming>) -> bool {
-    H::BODIES == Bodies::Refused && vet::reads(request.method()) && !request.body().is_end_stream()
+    let is_announced = request.version() < Version::HTTP_2 || request.headers().contains_key(CONTENT_LENGTH);
+    H::BODIES == Bodies::Refused
+        && vet::reads(request.method())
+        && is_announced
+        && !request.body().is_end_stream()
 }
 
 /// Whether the client wants no more than this (RFC 9112 §9.6).

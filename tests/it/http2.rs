@@ -266,3 +266,14 @@ async fn a_transfer_that_cannot_be_completed_resets_its_stream_alone() {
     store.go_wrong(Fault::None);
     assert!(connection.ask("GET", &site.recording(), &[]).await.body == recording());
 }
+
+#[tokio::test]
+async fn a_stream_that_is_left_open_is_answered_at_once() {
+    let site = Site::usual().await;
+    let mut connection = Connection::to(&site).await;
+    let request = Request::get(format!("http://localhost{}", site.recording()));
+    let (response, body) = connection.0.send_request(request.body(()).unwrap(), false).unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(4), response).await.expect("a body is waited for");
+    assert_eq!(answer.unwrap().status(), 200);
+    drop(body);
+}
