@@ -39,6 +39,9 @@ setting_by_parsing! {
 impl Setting for DatabaseUrl {
     const TAKES: &'static str = Self::TAKES;
 
+    /// A file of that name would be another one.
+    const TRIMMED: bool = false;
+
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok()
     }

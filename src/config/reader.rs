@@ -23,6 +23,9 @@ pub(super) trait Setting: Sized {
     /// What it takes, as the end of the sentence "takes …".
     const TAKES: &'static str;
 
+    /// Whether what surrounds it is taken off: nearly always it is the line end of the file that it was read from.
+    const TRIMMED: bool = true;
+
     fn parse(text: &str) -> Option<Self>;
 
     /// What it takes, with what is wrong with this text if that can be said.
@@ -218,8 +221,7 @@ impl Reader {
     /// A setting that has a default.
     pub(super) fn get<T: Setting>(&self, key: &'static str) -> Result<T, SettingError> {
         let text = self.given.get(key).map(|given| given.texts.join(",")).unwrap_or_default();
-        // What surrounds a value is the line end of the file that it was read from.
-        let text = text.trim();
+        let text = if T::TRIMMED { text.trim() } else { &text };
         T::parse(text).ok_or_else(|| self.refuse_as(key, T::takes(text), T::shown))
     }
 
