@@ -212,8 +212,6 @@ fn no_routes(target: &str) -> Vec<String> {
         format!("/api/webhook-assets%2F{kind}/{id}"),
         format!("/api/%77ebhook-assets/{kind}/{id}"),
         format!("/api/Webhook-Assets/{kind}/{id}"),
-        format!("/api//webhook-assets/{kind}/{id}"),
-        format!("//webhook-assets/{kind}/{id}"),
         format!("/api/api/webhook-assets/{kind}/{id}"),
         format!("/API/webhook-assets/{kind}/{id}"),
         format!("/other/webhook-assets/{kind}/{id}"),
