@@ -186,8 +186,8 @@ mod tests {
             assert_eq!(meter.notice(beat * 250), 0);
         }
         assert_eq!(meter.notice(12_250), 10_000);
-        assert_eq!(meter.notice(12_260), 10_000, "whoever comes second finds it counted");
-        assert_eq!(meter.notice(2_200), 10_000, "and so does whoever looked at the clock before");
+        assert_eq!(meter.notice(12_260), 10_000, "the second look finds it counted");
+        assert_eq!(meter.notice(2_200), 10_000, "and so does a reading from before");
         assert_eq!(meter.notice(12_700), 10_000);
         assert_eq!(meter.notice(13_700), 11_000);
     }

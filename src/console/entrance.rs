@@ -113,7 +113,7 @@ impl Parts {
         with_cookie(see_other(&format!("{ROOT}/signed-out")), &self.no_session_cookie())
     }
 
-    /// Says that nobody is signed in any more; `status` is 401 for whoever comes with a session that was ended.
+    /// Says that the session has ended; `status` is 401 for a cookie of an ended session.
     pub(super) fn signed_out(&self, status: StatusCode, lang: Lang) -> Result<Answer, Trouble> {
         let t = lang.texts();
         let f = Frame::new(lang, t.signed_out, &format!("{ROOT}/signed-out"));

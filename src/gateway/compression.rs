@@ -1,7 +1,7 @@
-//! Compresses on threads of its own, so that a thread which serves never does: a long transcript takes tens of milliseconds,
+//! Compresses on separate threads, so that a thread which serves never does: a long transcript takes tens of milliseconds,
 //! and everybody else on that thread would wait for it.
 //!
-//! There is a thread for each core. Work is done in steps, and the addresses whose work waits take turns: whoever asks for a
+//! There is a thread for each core. Work is done in steps, and the addresses whose work waits take turns: a client that asks for a
 //! hundred transcripts at once delays the one of somebody else by one step on each thread. Encoders and what waits for them
 //! take memory, of which each address has its share; a transcript for which there is none is sent as it is stored.
 
@@ -271,7 +271,7 @@ impl Pool {
             let mut queue = self.0.queue();
             queue.threads -= 1;
             if queue.threads == 0 {
-                // Nobody would ever do it: whoever waits hears of it.
+                // No thread is left to do it: the waiting request gets the error.
                 (queue.jobs, queue.turns) = Default::default();
             }
         }

@@ -12,7 +12,7 @@ const SEARCHES: usize = 3;
 /// Searches of one workspace at once, so that the others never have to wait for its searches alone.
 const SEARCHES_OF_WORKSPACE: usize = 2;
 
-/// So many workspaces are remembered before those that do not search any more are forgotten.
+/// How many workspaces are remembered before those that no longer search are forgotten.
 const REMEMBERED: usize = 64;
 
 /// Turns for searches; clones share them.

@@ -9,7 +9,7 @@ use super::database::{Statement, values};
 use super::{Ledger, LedgerError, moment, stored};
 use crate::clock::UnixMillis;
 
-/// How many test events an endpoint gets within [`WINDOW`]: a person who tries things out needs less.
+/// How many test events an endpoint gets a minute: a person who tries things out needs less.
 pub const TESTS_OF_ENDPOINT: usize = 10;
 
 /// How many all endpoints of a workspace get together.

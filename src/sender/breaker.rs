@@ -14,14 +14,14 @@ const FAILING_FOR: Duration = Duration::from_secs(60);
 /// The shortest pause between two attempts of a hold.
 const SHORTEST: Duration = Duration::from_secs(5);
 
-/// The longest in the first ten minutes. An attempt may take ten seconds more before it fails, so whoever is back is
+/// The longest in the first ten minutes. An attempt may take ten seconds more before it fails, so a receiver that is back is
 /// sent to within thirty.
 const LONGEST_AT_FIRST: Duration = Duration::from_secs(15);
 
 /// The longest of all.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 
-/// So many failures in a row are the least that disables an endpoint: with few calls, days without a success prove
+/// The fewest failures in a row that disable an endpoint: with few calls, days without a success prove
 /// little.
 const EVIDENCE: u32 = 20;
 

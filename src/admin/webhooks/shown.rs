@@ -30,7 +30,7 @@ pub fn endpoint_in_json(endpoint: &Endpoint) -> Value {
     })
 }
 
-/// An endpoint's secrets, for whoever may see them.
+/// An endpoint's secrets, for callers that may see them.
 #[must_use]
 pub fn secrets_in_json(secrets: &Secrets) -> Value {
     let mut previous = secrets

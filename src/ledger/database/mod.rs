@@ -63,7 +63,7 @@ impl Database {
         let _ = self.0.open.set(open);
     }
 
-    /// Says why it could not be opened to whoever asks for it.
+    /// Tells every caller from now on why it could not be opened.
     pub(super) fn stays_closed(&self, error: &LedgerError) {
         *self.0.closed_because.lock().unwrap_or_else(PoisonError::into_inner) = error.clone();
     }
@@ -93,7 +93,7 @@ impl Database {
         self.get()?.fetch(statement, values).await
     }
 
-    /// Runs a statement that writes, as a transaction of its own; says how many rows it touched.
+    /// Runs a statement that writes, in a transaction; says how many rows it touched.
     pub(super) async fn execute(&self, statement: Statement, values: Vec<Value>) -> Result<u64, LedgerError> {
         if self.0.is_shared {
             return self.get()?.execute(statement, values).await;

@@ -17,7 +17,7 @@ use crate::ledger::error::{LedgerError, condemns_connections, one_line};
 /// otherwise be waited for until the kernel gives up, a quarter of an hour later.
 const LONGEST_STATEMENT: Duration = Duration::from_secs(30);
 
-/// A parameter of ours that only a session of its own gets: no server acts upon it, and no pooler passes it on.
+/// A parameter of ours that only a direct session keeps: no server acts upon it, and no pooler passes it on.
 const OWN_SESSION: (&str, &str) = ("webhook_assets.own_session", "on");
 
 /// What a look at a fresh session tells: whether our parameter arrived, and whether it may write.

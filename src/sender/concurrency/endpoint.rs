@@ -13,7 +13,7 @@ use crate::sender::timeline::Jump;
 /// what comes of it, whatever the endpoint is busy with.
 const TESTS: usize = 4;
 
-/// What a person has sent again gets up to so many places, however small failures have left the window.
+/// What a person has sent again gets up to this many places, however small failures have left the window.
 const ASKED: usize = 4;
 
 /// How many deliveries stand in a line, as far as this process knows.
@@ -53,7 +53,7 @@ pub(super) struct Endpoint {
     window: Window,
     /// The owner's own limit.
     cap: usize,
-    /// The pause between two attempts, if it wants no more than so many a second.
+    /// The pause between two attempts, if its owner limits how many it gets a second.
     pace: Option<Duration>,
     free_at: UnixMillis,
     pub(super) health: Health,

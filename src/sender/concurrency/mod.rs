@@ -2,7 +2,7 @@
 //! workspace and each endpoint, how fast they may follow, and how they go. In memory alone; the ledger has what must
 //! survive. Pure: moments and outcomes in, shares out.
 //!
-//! Places are shared out with dynamic thresholds (Choudhury and Hahne, 1998): whoever wants another place must hold less
+//! Places are shared out with dynamic thresholds (Choudhury and Hahne, 1998): a party that wants another place must hold less
 //! than [`GREED`] times what is free. One workspace alone comes to three quarters of all places, ten to a little less than
 //! a tenth each, and a newcomer finds a free place at once, however long the attempts of the others take. The same rule
 //! shares a workspace's part out among its endpoints. Whoever holds the least comes first (max-min fairness). A part of the
