@@ -65,18 +65,18 @@ impl KeyringInForce {
     }
 
     fn read_again(&self, path: &Path, say_so: bool) {
-        let read = Keyring::read(path);
-        self.metrics.keyring_reloaded(read.is_ok());
-        match read {
+        match Keyring::read(path) {
             Ok(keyring) => {
                 let before = self.load();
                 self.replace(keyring);
+                self.metrics.keyring_reloaded(true);
                 let now = self.load();
                 if say_so || now.keys().iter().map(dates).ne(before.keys().iter().map(dates)) {
                     tracing::info!(keys = %now, "the keyring was replaced");
                 }
             }
             Err(error) => {
+                self.metrics.keyring_reloaded(false);
                 tracing::error!(%error, "the changed keyring is unusable; the old one stays in force");
             }
         }

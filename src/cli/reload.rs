@@ -55,10 +55,10 @@ impl Reload {
 
     fn settings(&mut self) {
         let read = self.sources.read();
-        self.metrics.own().settings_reloaded(read.is_ok());
         let mut new = match read {
             Ok(new) => new,
             Err(error) => {
+                self.metrics.own().settings_reloaded(false);
                 tracing::error!(%error, "the changed settings are unusable; the old ones stay in force");
                 return;
             }
@@ -77,6 +77,8 @@ impl Reload {
             say();
         }
         self.logging.set_level(new_level);
+        // Counted once everything is in force.
+        self.metrics.own().settings_reloaded(true);
         if new_level >= old_level {
             say();
         }

@@ -93,16 +93,16 @@ impl Certificate {
     }
 
     fn read_again(&self) {
-        let read = read(&self.files, &self.tickets);
-        self.metrics.connections().certificate_reloaded(read.is_ok());
-        match read {
+        match read(&self.files, &self.tickets) {
             Ok(new) => {
                 let expires = new.expires;
                 self.current.store(Arc::new(new));
+                self.metrics.connections().certificate_reloaded(true);
                 self.metrics.connections().certificate_expires(expires);
                 tracing::info!(%expires, "the certificate was replaced");
             }
             Err(error) => {
+                self.metrics.connections().certificate_reloaded(false);
                 tracing::error!(%error, "the changed certificate is unusable; the old one stays in force");
             }
         }
