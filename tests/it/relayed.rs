@@ -314,5 +314,5 @@ async fn slow_clients_cost_the_kernel_little() {
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
     let each = held_by_the_kernel(&site, &bucket) / CLIENTS;
-    assert!(each < 1_200_000, "{each} bytes for each client");
+    assert!(each < 2_000_000, "{each} bytes for each client");
 }
