@@ -21,6 +21,10 @@ const MOST_WAITING: usize = 4_096;
 /// Downloads are gathered for so long: nobody reads the history faster.
 const GATHER: Duration = Duration::from_millis(200);
 
+/// Between two looks at what has come meanwhile. A wait for each download would wake this task, on another thread, for each
+/// request that is answered: nearly as much work as answering it.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
 /// Who fetches a link again and again is written down once in so long: a player that seeks, a client that resumes.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
@@ -61,8 +65,8 @@ struct Gathered {
 }
 
 impl Gathered {
-    /// Takes each download when it comes, until something else is done: otherwise a link that is followed again and again
-    /// would fill the channel meanwhile, and others' downloads would be lost.
+    /// Takes the downloads that have come every few milliseconds, until something else is done: otherwise a link that is
+    /// followed again and again would fill the channel meanwhile, and others' downloads would be lost.
     async fn take_until<T>(
         &mut self,
         downloads: &mut mpsc::Receiver<Downloaded>,
@@ -70,10 +74,14 @@ impl Gathered {
     ) -> T {
         tokio::pin!(done);
         loop {
-            tokio::select! {
-                biased;
-                done = &mut done => return done,
-                Some(download) = downloads.recv() => self.note(download),
+            let looked = tokio::time::timeout(LOOK_EVERY, &mut done).await;
+            // As many as wait now: more may come as fast as they are taken.
+            for _ in 0..downloads.len() {
+                let Ok(download) = downloads.try_recv() else { break };
+                self.note(download);
+            }
+            if let Ok(done) = looked {
+                return done;
             }
         }
     }
@@ -117,8 +125,11 @@ mod tests {
         let flood = downloads.clone();
         let flooding = tokio::spawn(async move {
             loop {
-                let _ = flood.try_send(download(0));
-                tokio::task::yield_now().await;
+                // Many times as many as the channel takes while downloads are gathered.
+                for _ in 0..8 {
+                    let _ = flood.try_send(download(0));
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         });
         for at in 1..=20 {
