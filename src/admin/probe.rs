@@ -1,4 +1,4 @@
-//! A look at something that others share, for `/readyz`: taken by one caller for all who ask meanwhile, in a task of its own, so
+//! A look at something that others share, for `/readyz`: taken by one caller for all who ask meanwhile, in a separate task, so
 //! that no caller waits longer than a look may take, and none that leaves takes the look along.
 
 use std::sync::Arc;

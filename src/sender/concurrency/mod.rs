@@ -5,7 +5,7 @@
 //! Places are shared out with dynamic thresholds (Choudhury and Hahne, 1998): a party that wants another place must hold less
 //! than [`GREED`] times what is free. One workspace alone comes to three quarters of all places, ten to a little less than
 //! a tenth each, and a newcomer finds a free place at once, however long the attempts of the others take. The same rule
-//! shares a workspace's part out among its endpoints. Whoever holds the least comes first (max-min fairness). A part of the
+//! shares a workspace's part out among its endpoints. The party that holds the least comes first (max-min fairness). A part of the
 //! places is kept for workspaces that hold next to none: otherwise several that come one after the other, with attempts
 //! that take long, would leave less and less until the first of them end.
 
@@ -25,7 +25,7 @@ use round::Round;
 /// How many times the free places a party may hold and still get another.
 const GREED: usize = 3;
 
-/// One in so many places is kept for workspaces that hold fewer than [`FEW`].
+/// The part of all places (one in this many) that is kept for workspaces that hold fewer than [`FEW`].
 const KEPT: usize = 16;
 const FEW: usize = 4;
 
@@ -145,7 +145,7 @@ impl Concurrency {
         (self.limits.attempts_in_flight / 2).max(1).saturating_sub(self.degraded).min(self.room())
     }
 
-    /// So many deliveries more stand in a line.
+    /// Notes that more deliveries stand in a line.
     pub(crate) fn queued(&mut self, line: &Line, count: usize) {
         self.endpoint_in_line(line).line_mut(line.lane).add(count);
     }
@@ -177,7 +177,7 @@ impl Concurrency {
         Round::begin(self, now).share_out(most, now)
     }
 
-    /// So many were in a line of which a share was wanted. If that is less, none are left.
+    /// Notes how many a claim found in a line. If it found fewer than were wanted, none are left.
     pub(crate) fn taken(&mut self, share: &Share, count: usize) {
         let Some(endpoint) = self.endpoints.get_mut(&share.endpoint) else { return };
         endpoint.line_mut(share.lane).take(count, count < share.count);

@@ -84,7 +84,7 @@ impl<'a> Round<'a> {
     }
 }
 
-/// How many more places a party may have that holds so many, while so many are free; `None` if none.
+/// How many more places a party may have beside those it holds, given how many are free; `None` if none.
 fn under_threshold(holds: usize, free: usize) -> Option<usize> {
     let room = free.saturating_mul(GREED).saturating_sub(holds).min(free);
     (room > 0).then_some(room)
