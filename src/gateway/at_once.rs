@@ -110,7 +110,7 @@ impl Gateway {
         // Last-Modified is never later than the answer (RFC 9110 §8.8.2.1): such a file is seldom.
         let held = parts
             .store
-            .at_hand(grant, arrival.at.instant(), arrival.glimpse)
+            .get_cached(grant, arrival.at.instant())
             .filter(|held| held.meta.last_modified <= now)?;
         let range = span.within(held.meta.size)?;
         let bytes = match request.is_head {

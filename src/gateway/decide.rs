@@ -186,7 +186,7 @@ impl Asked {
             Wanted::Everything | Wanted::Several(_) => return Err(self),
         };
         let now = Instant::now();
-        let Some(held) = store.and_then(|store| store.at_hand(&self.selected.grant, now, None)) else {
+        let Some(held) = store.and_then(|store| store.get_cached(&self.selected.grant, now)) else {
             return Err(self);
         };
         let meta = &held.meta;

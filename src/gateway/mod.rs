@@ -241,10 +241,6 @@ impl Handler for Gateway {
         self.at_once(request, client, arrival, head)
     }
 
-    fn look_around(&self) -> Option<u64> {
-        self.0.store.look_around()
-    }
-
     fn answer(&self, request: Request<Incoming>, client: Client) -> Answer<Body> {
         Gateway::answer(self, request, client)
     }

@@ -86,15 +86,13 @@ impl Client {
 pub struct Arrival {
     /// When its head was there.
     pub at: Moment,
-    /// What [`Handler::look_around`] has returned since it began to arrive.
-    pub glimpse: Option<u64>,
 }
 
 impl Arrival {
-    /// At this moment, and nobody has looked around since it began.
+    /// At this moment.
     #[must_use]
     pub fn now() -> Self {
-        Self { at: Moment::now(), glimpse: None }
+        Self { at: Moment::now() }
     }
 }
 

@@ -102,12 +102,6 @@ pub trait Handler: Clone + Send + Sync + 'static {
         None
     }
 
-    /// A glimpse of what answers depend on, taken once for several requests that have begun to arrive:
-    /// [`Arrival::glimpse`] of each. What changes from here on changes while they are under way.
-    fn look_around(&self) -> Option<u64> {
-        None
-    }
-
     /// Answers one request. Every failure is an answer too.
     fn answer(&self, request: Request<Incoming>, client: Client) -> Answer<Self::Body>;
 

@@ -22,7 +22,7 @@ impl Changes {
 
     pub(super) fn look_again(&self) {}
 
-    pub(super) fn number(&self) -> Option<u64> {
+    pub(super) fn generation(&self, _arrived: std::time::Instant) -> Option<u64> {
         None
     }
 }
@@ -50,6 +50,9 @@ mod linux {
         root: Arc<Root>,
         /// How often the queue was read, twice; odd while somebody reads it.
         number: AtomicU64,
+        began: Instant,
+        /// The latest arrival of a request for which the queue was found empty: nanoseconds since the beginning.
+        checked_for: AtomicU64,
         watched: Mutex<Watched>,
     }
 
@@ -69,6 +72,8 @@ mod linux {
                 queue,
                 root: Arc::clone(root),
                 number: AtomicU64::new(0),
+                began: Instant::now(),
+                checked_for: AtomicU64::new(0),
                 watched: Mutex::new(Watched { read: Instant::now(), folders: Vec::new() }),
             };
             let is_watched = changes.watch(&mut changes.watched());
@@ -84,9 +89,29 @@ mod linux {
             self.begin_anew(&mut self.watched());
         }
 
-        /// A number: the same one as before if nothing has changed since. `None` if something has just now, or nobody knows.
-        pub(in crate::store) fn number(&self) -> Option<u64> {
+        /// The generation of the folders' contents, as of `arrived` or later: it stays the same while nothing changes. `None`
+        /// if something has changed just now, or the kernel does not tell.
+        ///
+        /// The queue is checked once for all requests that had arrived by then: what changes behind that check changes while
+        /// they are under way.
+        pub(in crate::store) fn generation(&self, arrived: Instant) -> Option<u64> {
+            let arrived = arrived.saturating_duration_since(self.began).as_nanos();
+            let arrived = u64::try_from(arrived).unwrap_or(u64::MAX);
+            // Read before the number: all changes before that check are counted in any later number.
+            let is_checked = arrived <= self.checked_for.load(Ordering::Acquire);
             let number = self.number.load(Ordering::Acquire);
+            if is_checked && number.is_multiple_of(2) {
+                return Some(number);
+            }
+            let checked = self.check(number);
+            if checked.is_some() {
+                self.checked_for.store(arrived, Ordering::Release);
+            }
+            checked
+        }
+
+        /// The `number`, if the queue is empty and nobody has read it since.
+        fn check(&self, number: u64) -> Option<u64> {
             let waiting = ioctl_fionread(&self.queue).ok()?;
             if waiting > 0 {
                 self.read();
@@ -159,7 +184,7 @@ mod linux {
         fn settled(changes: &Changes) -> u64 {
             loop {
                 std::thread::sleep(READ_EVERY);
-                if let Some(number) = changes.number() {
+                if let Some(number) = changes.generation(Instant::now()) {
                     return number;
                 }
             }
@@ -173,7 +198,7 @@ mod linux {
             fs::write(path("recordings/a"), "1").unwrap();
             let changes = Changes::below(&Arc::new(Root::open(folder.path()).unwrap())).unwrap();
             let mut before = settled(&changes);
-            assert_eq!(changes.number(), Some(before), "nothing happens");
+            assert_eq!(changes.generation(Instant::now()), Some(before), "nothing happens");
             let acts: [(&str, &dyn Fn()); 9] = [
                 ("written in place", &|| fs::write(path("recordings/a"), "2").unwrap()),
                 ("replaced", &|| {
@@ -199,11 +224,27 @@ mod linux {
             ];
             for (what, act) in acts {
                 act();
-                assert_eq!(changes.number(), None, "{what}");
+                assert_eq!(changes.generation(Instant::now()), None, "{what}");
                 let after = settled(&changes);
                 assert_ne!(after, before, "{what}");
                 before = after;
             }
+        }
+
+        #[test]
+        fn one_check_serves_all_requests_that_had_arrived_by_then() {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join("recordings")).unwrap();
+            let changes = Changes::below(&Arc::new(Root::open(folder.path()).unwrap())).unwrap();
+            let before = Instant::now();
+            let number = settled(&changes);
+            let checked = Instant::now();
+            assert_eq!(changes.generation(checked), Some(number));
+            fs::write(folder.path().join("recordings/a"), "1").unwrap();
+            for arrived in [before, checked] {
+                assert_eq!(changes.generation(arrived), Some(number));
+            }
+            assert_eq!(changes.generation(Instant::now()), None);
         }
 
         #[test]
@@ -220,9 +261,13 @@ mod linux {
                 changes.look_again();
                 let before = settled(&changes);
                 fs::write(old.join("recordings/a"), "1").unwrap();
-                assert_eq!(changes.number(), Some(before), "in the folder that was the root");
+                assert_eq!(
+                    changes.generation(Instant::now()),
+                    Some(before),
+                    "in the folder that was the root"
+                );
                 fs::write(path.join("recordings/a"), "1").unwrap();
-                assert_eq!(changes.number(), None, "in the root");
+                assert_eq!(changes.generation(Instant::now()), None, "in the root");
                 fs::remove_dir_all(&old).unwrap();
                 assert_eq!(changes.watched.lock().unwrap().folders.len(), 2);
             }
@@ -236,7 +281,7 @@ mod linux {
             let changes = Changes::below(&Arc::new(Root::open(folder.path()).unwrap())).unwrap();
             let before = settled(&changes);
             assert_eq!(fs::read(folder.path().join("transcripts/a")).unwrap(), b"1");
-            assert_eq!(changes.number(), Some(before));
+            assert_eq!(changes.generation(Instant::now()), Some(before));
         }
     }
 }

@@ -171,22 +171,11 @@ impl HeldFiles {
         Some(Self(Arc::new(Shared { changes, root: Arc::clone(root), files })))
     }
 
-    /// A number that stays the same while nothing changes, if the kernel tells.
-    pub(super) fn look_around(&self) -> Option<u64> {
-        self.0.changes.as_ref().and_then(Changes::number)
-    }
-
-    /// The asset's file, if that can be had without waiting for a disk, and how long a look at its name took, if it was not
-    /// believed to be the same. The `glimpse` is what [`HeldFiles::look_around`] returned, if somebody has asked it since the
-    /// file was asked for.
-    pub(super) fn get(
-        &self,
-        asset: AssetRef,
-        now: Instant,
-        glimpse: Option<u64>,
-    ) -> Option<(Arc<Held>, Duration)> {
+    /// The asset's file, if that can be had without waiting for a disk, for a request that has arrived by `now`; and how long a
+    /// look at its name took, if it was not believed to be the same.
+    pub(super) fn get(&self, asset: AssetRef, now: Instant) -> Option<(Arc<Held>, Duration)> {
         // Before the name is looked at: what changes behind it counts for the next time.
-        let number = glimpse.or_else(|| self.look_around());
+        let number = self.0.changes.as_ref().and_then(|changes| changes.generation(now.into_std()));
         let found = self.0.files().held.get_mut(&asset).map(|entry| {
             entry.used = now;
             (Arc::clone(&entry.held), entry.is_believed(now, number))
@@ -329,7 +318,7 @@ mod tests {
     }
 
     fn get(files: &HeldFiles) -> Option<Arc<Held>> {
-        files.get(ASSET, Instant::now(), None).map(|(held, _)| held)
+        files.get(ASSET, Instant::now()).map(|(held, _)| held)
     }
 
     #[tokio::test(start_paused = true)]
@@ -365,7 +354,8 @@ mod tests {
         let (folder, files) = folder_with(&[1; 20_000]);
         let believed = || {
             let entry = files.0.files().held.get(&ASSET).map(|entry| entry.looked);
-            let number = files.0.changes.as_ref().and_then(Changes::number);
+            let number =
+                files.0.changes.as_ref().and_then(|changes| changes.generation(std::time::Instant::now()));
             entry.flatten().is_some_and(|(_, then)| Some(then) == number)
         };
         let settle = || {

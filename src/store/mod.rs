@@ -248,21 +248,15 @@ impl Store {
         Ok(Self { held: opened.held, ..Self::new(opened.objects, config, metrics) })
     }
 
-    /// A local file, if it can be had without waiting: whoever gets none asks as for any other object. It is `now`, and the
-    /// `glimpse` was taken since it was asked for.
+    /// A local file, if it can be had without waiting, for a request that arrived at this moment, just now: the file is as it
+    /// was then or later. The caller that gets none asks as for any other object.
     #[must_use]
-    pub fn at_hand(&self, grant: &Grant, now: Instant, glimpse: Option<u64>) -> Option<Arc<Held>> {
+    pub fn get_cached(&self, grant: &Grant, arrived: Instant) -> Option<Arc<Held>> {
         let held =
             self.held.as_ref().filter(|_| grant.asset().id != SAMPLE && self.source.breaker.is_closed())?;
-        let (found, waited) = held.get(grant.asset(), now.into(), glimpse)?;
+        let (found, waited) = held.get(grant.asset(), arrived.into())?;
         self.source.metrics.store_answered(StoreOperation::Get, waited, None);
         Some(found)
-    }
-
-    /// A glimpse of the folders of the objects, if the kernel tells of changes there: for [`Store::at_hand`].
-    #[must_use]
-    pub fn look_around(&self) -> Option<u64> {
-        self.held.as_ref().and_then(HeldFiles::look_around)
     }
 
     /// Asks for metadata alone.

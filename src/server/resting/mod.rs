@@ -129,11 +129,8 @@ impl<H: Handler> Resting<H> {
         let events = found.map(|(events, _)| events).unwrap_or_default();
         let count = events.len();
         let at = Moment::now();
-        let glimpse = match &*events {
-            [first, _, ..] => self.seats.get(key_of(first)).and_then(|seat| seat.handler().look_around()),
-            _ => None,
-        };
-        let (arrival, now) = (Some(Arrival { at, glimpse }), Mark::at(at.instant().into()));
+        // One moment for all of them: what is checked for one of them need not be checked again for the others.
+        let (arrival, now) = (Some(Arrival { at }), Mark::at(at.instant().into()));
         for event in events {
             let flags = event.flags;
             let has_ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);

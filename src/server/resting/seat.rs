@@ -179,10 +179,6 @@ impl<H: Handler> Seat<H> {
         self.server.certificate.as_ref().map_or(Duration::MAX, Certificate::handshake_timeout)
     }
 
-    pub(super) fn handler(&self) -> &H {
-        &self.server.handler
-    }
-
     fn still(&mut self) -> Option<&mut Socket<Still>> {
         match &mut self.state {
             State::Opens(socket) => Some(socket),
