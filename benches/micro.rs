@@ -15,10 +15,10 @@ use hyper_util::rt::TokioIo;
 use object_store::memory::InMemory;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::runtime::Runtime;
-use webhook_assets::clock::{ManualClock, UnixSeconds};
+use webhook_assets::clock::{ManualClock, Moment, UnixSeconds};
 use webhook_assets::gateway::{self, AllowedOrigins, Gateway};
 use webhook_assets::keys::KeyringInForce;
-use webhook_assets::server::{Answer, Arrival, Client, Handler, Head, HeadLimits, PlainRequest};
+use webhook_assets::server::{Answer, Client, FastPath, Handler, HeadLimits, PlainRequest, ResponseWriter};
 use webhook_assets::signed_url::{SigningKey, split_route};
 use webhook_assets::store::{self, CloudVariables, Store, StoreUrl};
 use webhook_assets::telemetry::metrics::Metrics;
@@ -86,13 +86,16 @@ fn mint(bencher: Bencher<'_, '_>) {
 /// system calls. Logging is off here; it is part of `benches/peers/run`.
 #[divan::bench(name = "plain request to 403")]
 fn plain_request_to_403(bencher: Bencher<'_, '_>) {
-    let (gateway, client, arrival) = (gateway(), Client::from(PEER), Arrival::now());
+    let (gateway, client, at) = (gateway(), Client::from(PEER), Moment::now());
     let (request, mut head) = (bad_request(), Vec::new());
     let limits = HeadLimits { target: 2_048, fields: 16_384 };
     let mut answer = || {
         head.clear();
         PlainRequest::read(request.as_bytes(), limits, |request| {
-            gateway.answer_at_once(request, &client, &arrival, &mut Head::new(&mut head))
+            match gateway.try_answer(request, &client, at, ResponseWriter::new(&mut head)) {
+                FastPath::Answered(_, body) => Some(body),
+                FastPath::Declined(_) | FastPath::Sent(..) => None,
+            }
         })
     };
     assert!(answer().is_some());

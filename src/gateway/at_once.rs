@@ -15,9 +15,9 @@ use super::range::Wanted;
 use super::respond::{self, Respond};
 use super::tracker::Tracker;
 use super::{Arrived, Gateway, Parts, range, route};
-use crate::clock::UnixSeconds;
+use crate::clock::{Moment, UnixSeconds};
 use crate::problem::Document;
-use crate::server::{Arrival, Client, Head, PlainRequest};
+use crate::server::{Client, FastPath, Permit, PlainRequest, ResponseWriter};
 use crate::signed_url::{Denial, Grant};
 use crate::store::{Held, HeldBytes, Span};
 use crate::telemetry::{AccessRecord, Ending, Reservation};
@@ -77,80 +77,114 @@ struct Asked<'a, 'r> {
     request: &'a PlainRequest<'r>,
     fields: Fields<'r>,
     client: &'a Client,
-    arrival: &'a Arrival,
+    at: Moment,
     now: UnixSeconds,
 }
 
 impl Gateway {
-    pub(super) fn at_once(
+    pub(super) fn at_once<'w>(
         &self,
         request: &PlainRequest<'_>,
         client: &Client,
-        arrival: &Arrival,
-        head: &mut Head<'_>,
-    ) -> Option<Body> {
+        at: Moment,
+        mut writer: ResponseWriter<'w>,
+    ) -> FastPath<'w, Body> {
         let parts = &*self.0;
-        let fields = Fields::of(request).filter(|fields| parts.speaks_the_same_to_all_like(fields))?;
+        let Some(fields) = Fields::of(request).filter(|fields| parts.speaks_the_same_to_all_like(fields))
+        else {
+            return FastPath::Declined(writer);
+        };
         let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
-        let (kind, id) = route::asset_at(path, &parts.prefix)?;
-        let now = parts.clock.at(&arrival.at);
-        let asked = Asked { request, fields, client, arrival, now };
+        let Some((kind, id)) = route::asset_at(path, &parts.prefix) else {
+            return FastPath::Declined(writer);
+        };
+        let now = parts.clock.at(&at);
+        let asked = Asked { request, fields, client, at, now };
         match parts.verifier.verify(&parts.keyring.load(), kind, id, query, now) {
             // Compressing is not done at once.
-            Ok(grant) if !(asked.fields.codings && kind.is_compressible()) => self.send(&asked, &grant, head),
-            Err(denial @ Denial::Invalid(_)) => Some(self.deny(&asked, &denial, head.text())),
-            Ok(_) | Err(Denial::Expired { .. }) => None,
+            Ok(grant) if !(asked.fields.codings && kind.is_compressible()) => {
+                self.send(&asked, &grant, writer)
+            }
+            Err(denial @ Denial::Invalid(_)) => {
+                let body = self.deny(&asked, &denial, writer.text());
+                FastPath::Answered(writer, body)
+            }
+            Ok(_) | Err(Denial::Expired { .. }) => FastPath::Declined(writer),
         }
     }
 
     /// The file, or a range of it, if the kernel has what is sent first in memory.
-    fn send(&self, asked: &Asked<'_, '_>, grant: &Grant, head: &mut Head<'_>) -> Option<Body> {
-        let (parts, Asked { request, fields, client, arrival, .. }, now) = (&*self.0, asked, asked.now);
+    fn send<'w>(
+        &self,
+        asked: &Asked<'_, '_>,
+        grant: &Grant,
+        mut writer: ResponseWriter<'w>,
+    ) -> FastPath<'w, Body> {
+        let (parts, Asked { client, .. }) = (&*self.0, asked);
+        let Some((held, range, part, bytes)) = self.found(asked, grant) else {
+            return FastPath::Declined(writer);
+        };
+        // There must be room for another request, though only what is not on its way at once keeps it.
+        let (Ok(audited), true) = (parts.told.begin_audit(), parts.in_flight.has_room()) else {
+            return FastPath::Declined(writer);
+        };
+        let mut record = self.record_of(asked);
+        record.granted(grant);
+        record.size = Some(held.meta.size);
+        let part = part.then_some(&range);
+        let lasting = parts.said_of(&held, grant, asked.now);
+        record.status = write_head(writer.text(), lasting, grant, part, held.meta.size, asked.now);
+        let files = match (bytes, &client.files) {
+            (HeldBytes::Read(bytes), _) => {
+                return FastPath::Answered(writer, self.whole(record, bytes, audited));
+            }
+            (HeldBytes::InMemory, None) => return FastPath::Declined(writer),
+            (HeldBytes::InMemory, Some(files)) => files,
+        };
+        let length = range.end - range.start;
+        let sent = match length <= STRAIGHT {
+            true => writer.send_file(held.file(), range.clone()),
+            false => Err(writer),
+        };
+        match sent {
+            Ok(sent) if sent.of_file() == length => {
+                self.tell(&mut record, length, audited);
+                FastPath::Sent(sent, Body::none())
+            }
+            Ok(sent) => {
+                let permit = parts.in_flight.enter(client.share()).ok();
+                let body = Body::of_file(held.slice(&range), files, true);
+                let body = body.tracked(parts.track(record, client, audited, permit)).behind(sent.of_file());
+                FastPath::Sent(sent, body)
+            }
+            Err(writer) => match parts.in_flight.enter(client.share()) {
+                Ok(permit) => {
+                    let body = Body::of_file(held.slice(&range), files, true);
+                    let tracker = parts.track(record, client, audited, Some(permit));
+                    FastPath::Answered(writer, body.tracked(tracker))
+                }
+                Err(_) => FastPath::Declined(writer),
+            },
+        }
+    }
+
+    /// The file that is wanted, the range of it, whether that is a part, and its bytes.
+    fn found(
+        &self,
+        asked: &Asked<'_, '_>,
+        grant: &Grant,
+    ) -> Option<(Arc<Held>, Range<u64>, bool, HeldBytes)> {
+        let Asked { request, fields, client, at, now } = asked;
         let span = fields.span(request.is_head)?;
         // Last-Modified is never later than the answer (RFC 9110 §8.8.2.1): such a file is seldom.
-        let held = parts
-            .store
-            .get_cached(grant, arrival.at.instant())
-            .filter(|held| held.meta.last_modified <= now)?;
+        let held =
+            self.0.store.get_cached(grant, at.instant()).filter(|held| held.meta.last_modified <= *now)?;
         let range = span.within(held.meta.size)?;
         let bytes = match request.is_head {
             true => HeldBytes::Read(Bytes::new()),
-            false => held.bytes(&range, client.files.is_some(), arrival.at.instant())?,
+            false => held.bytes(&range, client.files.is_some(), at.instant())?,
         };
-        let (audited, mut record) = (parts.told.begin_audit().ok()?, self.record_of(asked));
-        // There must be room for another request, though only what is not on its way at once keeps it.
-        if !parts.in_flight.has_room() {
-            return None;
-        }
-        record.granted(grant);
-        record.size = Some(held.meta.size);
-        let part = (span != Span::Whole).then_some(&range);
-        record.status =
-            write_head(head.text(), parts.said_of(&held, grant, now), grant, part, held.meta.size, now);
-        match (bytes, &client.files) {
-            (HeldBytes::Read(bytes), _) => Some(self.whole(record, bytes, audited)),
-            (HeldBytes::InMemory, None) => None,
-            (HeldBytes::InMemory, Some(files)) => {
-                let length = range.end - range.start;
-                let gone = if length <= STRAIGHT { head.send_with(held.file(), range.clone()) } else { None };
-                if gone == Some(length) {
-                    self.tell(&mut record, length, audited);
-                    return Some(Body::none());
-                }
-                // Once some of it has gone, there is no way back.
-                let permit = parts.in_flight.enter(client.share()).ok();
-                if permit.is_none() && gone.is_none() {
-                    return None;
-                }
-                let status = record.status;
-                let mut tracker = Tracker::new(record, &parts.told, Some(client.patience.clone()), None);
-                tracker.audit(audited);
-                tracker.hold(permit);
-                tracker.answered(status, "ok");
-                let body = Body::of_file(held.slice(&range), files, true).tracked(tracker);
-                Some(body.behind(gone.unwrap_or_default()))
-            }
-        }
+        Some((held, range, span != Span::Whole, bytes))
     }
 
     fn deny(&self, asked: &Asked<'_, '_>, denial: &Denial, head: &mut Vec<u8>) -> Body {
@@ -177,20 +211,35 @@ impl Gateway {
     }
 
     fn record_of<'r>(&self, asked: &Asked<'_, 'r>) -> AccessRecord<'r> {
-        let Asked { request, fields, client, arrival, .. } = asked;
+        let Asked { request, fields, client, at, .. } = asked;
         let arrived = Arrived {
             method: if request.is_head { Method::HEAD } else { Method::GET },
             version: Version::HTTP_11,
             target: Some(request.target.as_bytes()),
             user_agent: fields.user_agent,
             range: fields.range,
-            started: arrival.at,
+            started: *at,
         };
         arrived.record(client.address, &self.0.told.records)
     }
 }
 
 impl Parts {
+    fn track(
+        &self,
+        record: AccessRecord<'_>,
+        client: &Client,
+        audited: Option<Reservation>,
+        permit: Option<Permit>,
+    ) -> Box<Tracker> {
+        let status = record.status;
+        let mut tracker = Tracker::new(record, &self.told, Some(client.patience.clone()), None);
+        tracker.audit(audited);
+        tracker.hold(permit);
+        tracker.answered(status, "ok");
+        tracker
+    }
+
     /// Whether all who ask with such fields are told the same. Traces are made elsewhere.
     fn speaks_the_same_to_all_like(&self, fields: &Fields<'_>) -> bool {
         self.told.records.traces.is_none() && !(fields.origin && self.cors.is_for_some())

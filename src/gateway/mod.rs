@@ -37,7 +37,9 @@ use tokio::sync::mpsc;
 use crate::AssetKind;
 use crate::clock::{Clock, Moment, UnixSeconds};
 use crate::keys::KeyringInForce;
-use crate::server::{Answer, Arrival, Bodies, Client, Files, Handler, Head, Limiter, Patience, PlainRequest};
+use crate::server::{
+    Answer, Bodies, Client, FastPath, Files, Handler, Limiter, Patience, PlainRequest, ResponseWriter,
+};
 use crate::signed_url::{Denial, Grant, Verifier};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
@@ -231,14 +233,14 @@ impl Handler for Gateway {
 
     const BODIES: Bodies = Bodies::Refused;
 
-    fn answer_at_once(
+    fn try_answer<'w>(
         &self,
         request: &PlainRequest<'_>,
         client: &Client,
-        arrival: &Arrival,
-        head: &mut Head<'_>,
-    ) -> Option<Body> {
-        self.at_once(request, client, arrival, head)
+        at: Moment,
+        writer: ResponseWriter<'w>,
+    ) -> FastPath<'w, Body> {
+        self.at_once(request, client, at, writer)
     }
 
     fn answer(&self, request: Request<Incoming>, client: Client) -> Answer<Body> {

@@ -23,7 +23,6 @@ use super::streams::{Patience, Watched};
 use super::vet::{Bodies, IGNORED_BODY, Refused};
 use super::vigil::{InFlight, Signs};
 use super::{BodyError, Handler, Server, accept, proxy, vet};
-use crate::clock::Moment;
 
 /// Who asks, and what can be done for them on their connection.
 #[derive(Debug, Clone)]
@@ -78,21 +77,6 @@ impl Client {
         if let Some(counts) = self.patience.slot().and_then(Slot::counts) {
             counts.cut(reason);
         }
-    }
-}
-
-/// How a plain request has arrived.
-#[derive(Debug, Clone, Copy)]
-pub struct Arrival {
-    /// When its head was there.
-    pub at: Moment,
-}
-
-impl Arrival {
-    /// At this moment.
-    #[must_use]
-    pub fn now() -> Self {
-        Self { at: Moment::now() }
     }
 }
 

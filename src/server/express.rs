@@ -13,11 +13,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
 use super::Handler;
-use super::answer::{Arrival, Connection, is_short};
-use super::head::{Head, Way};
+use super::answer::{Connection, is_short};
 use super::limiter::Permit;
 use super::plain_request::PlainRequest;
+use super::response_writer::{AsSendFile, ResponseWriter};
 use super::vigil::InFlight;
+use crate::clock::Moment;
 
 /// Room for what is received at once: nearly all heads fit in.
 const ROOM: usize = 2 * 1024;
@@ -37,11 +38,11 @@ pub(super) struct Express<S, H: Handler> {
     /// Until it is handed on.
     stream: Option<S>,
     /// If it takes files as they are.
-    way: Option<Way<S>>,
+    sends_files: Option<AsSendFile<S>>,
     connection: Arc<Connection<H>>,
     room: Room,
     /// When what was received has arrived, if somebody knows.
-    arrival: Option<Arrival>,
+    arrival: Option<Moment>,
     reply: Option<Reply<H::Body>>,
     /// Whether a vigil is held over it.
     attended: bool,
@@ -86,7 +87,7 @@ where
     pub(super) fn new(stream: S, received: BytesMut, connection: Arc<Connection<H>>) -> Self {
         Self {
             stream: Some(stream),
-            way: None,
+            sends_files: None,
             connection,
             room: Room { received, head: Vec::new() },
             arrival: None,
@@ -97,9 +98,13 @@ where
         }
     }
 
-    /// A connection at rest: no vigil is held over it. There may be a `way` to send it files.
-    pub(super) fn at_rest(stream: S, connection: Arc<Connection<H>>, way: Option<Way<S>>) -> Self {
-        Self { attended: false, way, ..Self::new(stream, BytesMut::new(), connection) }
+    /// A connection at rest: no vigil is held over it. Its stream may be one that `sends_files`.
+    pub(super) fn at_rest(
+        stream: S,
+        connection: Arc<Connection<H>>,
+        sends_files: Option<AsSendFile<S>>,
+    ) -> Self {
+        Self { attended: false, sends_files, ..Self::new(stream, BytesMut::new(), connection) }
     }
 
     pub(super) fn connection(&self) -> &Arc<Connection<H>> {
@@ -116,7 +121,7 @@ where
     }
 
     /// These bytes have arrived on the stream, the first of them by then.
-    pub(super) fn receive(&mut self, bytes: &[u8], arrival: Option<Arrival>) {
+    pub(super) fn receive(&mut self, bytes: &[u8], arrival: Option<Moment>) {
         self.room.received.extend_from_slice(bytes);
         self.arrival = arrival;
     }
@@ -135,8 +140,18 @@ where
             reply.in_flight = Some(connection.signs.begin());
         }
         let stream = stream.map(other).transpose()?;
-        let (way, arrival) = (None, None);
-        Ok(Express { stream, way, connection, room, arrival, reply, attended: true, finishing, closing })
+        let (sends_files, arrival) = (None, None);
+        Ok(Express {
+            stream,
+            sends_files,
+            connection,
+            room,
+            arrival,
+            reply,
+            attended: true,
+            finishing,
+            closing,
+        })
     }
 
     /// The answer that is on its way is the last one.
@@ -147,26 +162,32 @@ where
     /// Takes up the request that was received, if it is plain and its answer at hand.
     fn take_up(&mut self) -> io::Result<Option<Reply<H::Body>>> {
         let Self {
-            stream, way, connection, room: Room { received, head: text }, attended, finishing, ..
+            stream,
+            sends_files,
+            connection,
+            room: Room { received, head: text },
+            attended,
+            finishing,
+            ..
         } = self;
         // Of the next request, nobody knows when it began to arrive.
-        let arrival = self.arrival.take().unwrap_or_else(Arrival::now);
+        let arrival = self.arrival.take().unwrap_or_else(Moment::now);
         text.clear();
         text.reserve(HEAD);
         let answer = |request: &PlainRequest<'_>| {
             let (client, share) = connection.client_of(request)?;
             let closes = request.closes || *finishing;
-            let stream = way.zip(stream.as_mut()).map(|(way, stream)| way(stream));
-            let mut head = Head::on(stream, text, closes, arrival.at.second());
-            let body = connection.server.handler.answer_at_once(request, &client, &arrival, &mut head);
-            let is_left = body.is_none() && !head.is_under_way();
-            (!is_left).then(|| (body, share, closes, head.finish()))
+            let stream = sends_files.zip(stream.as_mut()).map(|(as_send_file, stream)| as_send_file(stream));
+            let writer = ResponseWriter::on(stream, text, closes, arrival.second());
+            let (body, sent) =
+                connection.server.handler.try_answer(request, &client, arrival, writer).into_body()?;
+            Some((body, share, closes, sent))
         };
         let limits = connection.server.head_limits();
         let Some(((body, share, closes, sent), length)) = PlainRequest::read(received, limits, answer) else {
             return Ok(None);
         };
-        let (body, head_sent) = (body.ok_or_else(taken_back)?, sent?);
+        let head_sent = sent?;
         received.advance(length);
         if closes && is_short(&body) {
             connection.signs.says_last();
@@ -283,9 +304,4 @@ where
             }
         }
     }
-}
-
-/// Nobody else must answer a request to which something was said.
-fn taken_back() -> io::Error {
-    io::Error::other("an answer was taken back after a part of it had been sent")
 }

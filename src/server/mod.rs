@@ -10,7 +10,6 @@ mod drain;
 mod eviction;
 mod express;
 mod files;
-mod head;
 mod limiter;
 mod linger;
 mod networks;
@@ -18,6 +17,7 @@ mod outlet;
 mod plain_request;
 mod protocol;
 mod proxy;
+mod response_writer;
 #[cfg(target_os = "linux")]
 mod resting;
 #[cfg(not(target_os = "linux"))]
@@ -34,17 +34,17 @@ mod vet;
 mod vigil;
 mod wire;
 
-pub use answer::{Answer, Arrival, Client};
+pub use answer::{Answer, Client};
 pub use body::BodyError;
 pub use config::{ClientHeader, Config};
 pub use drain::Drain;
 pub use eviction::Held;
 pub use files::{Escort, Files, PipeEnd};
-pub use head::Head;
 pub use limiter::{LimitReached, Limiter, Permit};
 pub use networks::Networks;
 pub use plain_request::{HeadLimits, PlainRequest};
 pub use proxy::{client_behind, judge_proxy_header};
+pub use response_writer::{FastPath, ResponseWriter, SentHead};
 pub use streams::Patience;
 pub use threads::Threads;
 pub use tls::{Certificate, TlsConfig, TlsError};
@@ -62,6 +62,7 @@ use hyper::server::conn::{http1, http2};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::clock::Moment;
 use crate::tasks::Task;
 use crate::telemetry::connections::{Connections, Open};
 use crate::telemetry::metrics::Metrics;
@@ -89,17 +90,17 @@ pub trait Handler: Clone + Send + Sync + 'static {
         + Send
         + 'static;
 
-    /// Answers a plain request of HTTP/1.1 without waiting for anything: writes the status line and the header fields into
-    /// `head`, each line with its end, and returns the body; `Date`, `Connection` and the end of the head are added. `None`
-    /// leaves the request to [`Handler::answer`]: then nothing has been recorded of it, and nothing sent.
-    fn answer_at_once(
+    /// Answers a plain request of HTTP/1.1, which had arrived by `at`, if nothing has to be waited for: writes the status line
+    /// and the header fields, each line with its end, and returns the body; the server adds `Date`, `Connection` and the end
+    /// of the head. A request that it declines goes to [`Handler::answer`]; the handler must not have recorded it.
+    fn try_answer<'w>(
         &self,
         _request: &PlainRequest<'_>,
         _client: &Client,
-        _arrival: &Arrival,
-        _head: &mut Head<'_>,
-    ) -> Option<Self::Body> {
-        None
+        _at: Moment,
+        writer: ResponseWriter<'w>,
+    ) -> FastPath<'w, Self::Body> {
+        FastPath::Declined(writer)
     }
 
     /// Answers one request. Every failure is an answer too.

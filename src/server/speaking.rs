@@ -349,7 +349,8 @@ mod tests {
     use tokio::task::coop;
 
     use super::*;
-    use crate::server::{Answer, Arrival, Bodies, Config, Drain, Head, Networks, PlainRequest};
+    use crate::clock::Moment;
+    use crate::server::{Answer, Bodies, Config, Drain, FastPath, Networks, PlainRequest, ResponseWriter};
 
     /// A client that has always asked for more already, and has taken every answer.
     struct Endless;
@@ -395,15 +396,18 @@ mod tests {
 
         const BODIES: Bodies = Bodies::Refused;
 
-        fn answer_at_once(
+        fn try_answer<'w>(
             &self,
             _: &PlainRequest<'_>,
             _: &Client,
-            _: &Arrival,
-            head: &mut Head<'_>,
-        ) -> Option<Self::Body> {
-            head.text().extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n");
-            matches!(self, Self::AtOnce).then(Full::default)
+            _: Moment,
+            mut writer: ResponseWriter<'w>,
+        ) -> FastPath<'w, Self::Body> {
+            if matches!(self, Self::TheLongWay) {
+                return FastPath::Declined(writer);
+            }
+            writer.text().extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n");
+            FastPath::Answered(writer, Full::default())
         }
 
         fn answer(&self, _: Request<Incoming>, _: Client) -> Answer<Self::Body> {

@@ -7,7 +7,7 @@ use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use webhook_assets::server::{Drain, Server};
+use webhook_assets::server::{Drain, FastPath, Server};
 
 use crate::support::at_once::{THE_LONG_WAY, at_once};
 use crate::support::{Answer, Plan};
@@ -17,12 +17,15 @@ async fn what_is_being_answered_at_rest_is_waited_for() {
     // At once, and with a task of its own, which it only gets then.
     for (target, expected) in [("/at-once", ""), ("/", THE_LONG_WAY)] {
         let (begun, mut begins) = mpsc::channel(1);
-        let dawdles = at_once(move |request, head| {
+        let dawdles = at_once(move |request, mut writer| {
             begun.try_send(()).unwrap();
             // As a thread does that has no processor meanwhile.
             std::thread::sleep(Duration::from_millis(300));
-            head.text().extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n");
-            (request.target == "/at-once").then(Full::default)
+            if request.target != "/at-once" {
+                return FastPath::Declined(writer);
+            }
+            writer.text().extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n");
+            FastPath::Answered(writer, Full::default())
         });
         let (config, drain) = (Plan::on_files(std::path::Path::new("/")).server, Drain::new());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -14,8 +14,10 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use webhook_assets::AssetRef;
-use webhook_assets::clock::UnixSeconds;
-use webhook_assets::server::{self, Arrival, Drain, Handler, Head, HeadLimits, PlainRequest, Server};
+use webhook_assets::clock::{Moment, UnixSeconds};
+use webhook_assets::server::{
+    self, Drain, FastPath, Handler, HeadLimits, PlainRequest, ResponseWriter, Server,
+};
 
 use crate::support::at_once::at_once;
 use crate::support::{ABSENT, Answer, CALL, NOW, Plan, Site, noise, transcript};
@@ -208,9 +210,10 @@ async fn a_plain_request_is_answered_at_once_and_another_is_not() {
         let request = format!("GET {link} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
         let answer = |request: &PlainRequest<'_>| {
             let mut head = Vec::new();
-            gateway.answer_at_once(request, &client, &Arrival::now(), &mut Head::new(&mut head))
+            let answer = gateway.try_answer(request, &client, Moment::now(), ResponseWriter::new(&mut head));
+            Some(!matches!(answer, FastPath::Declined(_)))
         };
-        PlainRequest::read(request.as_bytes(), limits, answer).is_some()
+        PlainRequest::read(request.as_bytes(), limits, answer).is_some_and(|(is_answered, _)| is_answered)
     };
     let (short, recording) = (both.express.link(AssetRef::transcript(SHORT)), both.express.recording());
     let bad = recording.replace("sig=", "sig=0");
@@ -317,15 +320,15 @@ async fn who_could_be_answered_at_once_is_told_too_that_too_many_are_in_flight()
 }
 
 /// Answers every request with its target, but one.
-fn stumbles(request: &PlainRequest<'_>, head: &mut Head<'_>) -> Option<Full<Bytes>> {
+fn stumbles<'w>(request: &PlainRequest<'_>, mut writer: ResponseWriter<'w>) -> FastPath<'w, Full<Bytes>> {
     assert_ne!(request.target, "/stumble", "as the test wants it");
     if request.target == "/more" {
         // So that whoever asks for it always has more to say, and takes all answers.
         std::thread::sleep(Duration::from_micros(20));
     }
     let length = request.target.len();
-    head.text().extend_from_slice(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n").as_bytes());
-    Some(Full::from(request.target.to_owned()))
+    writer.text().extend_from_slice(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n").as_bytes());
+    FastPath::Answered(writer, Full::from(request.target.to_owned()))
 }
 
 #[tokio::test]
@@ -347,25 +350,24 @@ async fn one_request_that_nobody_can_bear_ends_its_own_connection_alone() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn nobody_gets_a_second_answer_to_a_request() {
+async fn a_file_that_the_kernel_takes_with_the_head_is_the_whole_answer() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let config = Plan::on_files(std::path::Path::new("/")).server;
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "one alone").unwrap();
     let file = Arc::new(fs::File::open(folder.path().join("file")).unwrap());
-    let takes_back = at_once(move |_, head| {
-        head.text().extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n");
-        assert_eq!(head.send_with(&file, 0..9), Some(9));
-        None
+    let sends = at_once(move |_, mut writer| {
+        writer.text().extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n");
+        let sent = writer.send_file(&file, 0..9).unwrap();
+        assert_eq!(sent.of_file(), 9);
+        FastPath::Sent(sent, Full::default())
     });
-    tokio::spawn(Server::new(config, takes_back, Drain::new()).serve(listener));
+    tokio::spawn(Server::new(config, sends, Drain::new()).serve(listener));
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).await.unwrap();
-    let text = String::from_utf8(bytes).unwrap();
-    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\none alone"), "{text}");
+    for _ in 0..2 {
+        assert_eq!(ask(&mut stream, "/").await, (200, b"one alone".to_vec()));
+    }
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::express::Room;
 use super::wire;
-use super::{Arrival, Handler, Presence, Server};
+use super::{Handler, Presence, Server};
 use crate::clock::Moment;
 use crate::clock::running::Mark;
 use crate::tasks::Task;
@@ -130,7 +130,7 @@ impl<H: Handler> Resting<H> {
         let count = events.len();
         let at = Moment::now();
         // One moment for all of them: what is checked for one of them need not be checked again for the others.
-        let (arrival, now) = (Some(Arrival { at }), Mark::at(at.instant().into()));
+        let (arrival, now) = (Some(at), Mark::at(at.instant().into()));
         for event in events {
             let flags = event.flags;
             let has_ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);

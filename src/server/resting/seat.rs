@@ -15,18 +15,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::leaving::Leaving;
+use crate::clock::Moment;
 use crate::clock::running::Mark;
 use crate::server::answer::Connection;
 use crate::server::express::{Express, Room};
 use crate::server::files::send_behind;
-use crate::server::head::TakesFiles;
 use crate::server::protocol::Protocol;
+use crate::server::response_writer::SendFile;
 use crate::server::sealed::Sealed;
 use crate::server::socket::Socket;
 use crate::server::speaking::agreed;
 use crate::server::vigil::{Left, Signs};
 use crate::server::wire::Still;
-use crate::server::{Arrival, Certificate, Ended, Handler, Presence, Server};
+use crate::server::{Certificate, Ended, Handler, Presence, Server};
 
 /// How often something is received from somebody in one go: whoever sends without end must not keep everybody else waiting.
 const MOST_RECEIVED: usize = 8;
@@ -59,8 +60,8 @@ impl Rests for Sealed<Socket<Still>> {
     }
 }
 
-impl TakesFiles for Socket<Still> {
-    fn send_with(&mut self, head: &[u8], file: &File, range: Range<u64>) -> Option<io::Result<usize>> {
+impl SendFile for Socket<Still> {
+    fn send_file(&mut self, head: &[u8], file: &File, range: Range<u64>) -> Option<io::Result<usize>> {
         if !self.sends_files() {
             return None;
         }
@@ -113,8 +114,8 @@ pub(super) enum Fate<H: Handler> {
 pub(super) struct Visit {
     /// Whether it was the end: nothing more is told of it.
     pub(super) has_ended: bool,
-    /// When it was told of, and what the handler has seen since.
-    pub(super) arrival: Option<Arrival>,
+    /// When it was told of.
+    pub(super) arrival: Option<Moment>,
     pub(super) now: Mark,
 }
 
@@ -350,7 +351,7 @@ impl<H: Handler> Seat<H> {
 struct Visited<'a> {
     desk: &'a mut [u8],
     room: &'a mut Room,
-    arrival: Option<Arrival>,
+    arrival: Option<Moment>,
     /// Whether something was received.
     heard: bool,
 }
