@@ -3,7 +3,7 @@
 //!
 //!     cargo bench --bench deliveries [-- throughput|latency|one|steady|pending|isolation …]
 //!
-//! Without words all six. On SQLite; on PostgreSQL too if `tests/sender/run bench` starts one and names it.
+//! Without words all six. On SQLite; on PostgreSQL too if `tests/run sender bench` starts one and names it.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,

@@ -1,24 +1,24 @@
 //! The command line from outside: the real program, in a folder of its own, with an environment that holds only what
 //! the test gave it.
 
+mod access_log;
 mod audit;
+mod check;
 mod database;
 mod demo;
-mod doctor;
 mod erase;
-mod far_stores;
-mod frozen;
 mod keys;
 mod links;
 mod logging;
-mod portal;
+mod portal_links;
 mod proxies;
 mod reloading;
+mod remote_stores;
 mod serve;
 mod settings;
+mod stopped_process;
 mod stopping;
-mod stores;
-mod telling;
+mod store_settings;
 mod tls;
 mod tracing;
 mod webhooks;

@@ -1,8 +1,8 @@
 //! The settings page: who comes in, what forms take, who sees what, and what pages hold.
 
-mod entering;
 mod forms;
 mod pages;
+mod sign_in;
 mod walls;
 
 use serde_json::{Value, json};

@@ -4,9 +4,9 @@
 
 mod conditions;
 mod cors;
-mod denied;
-mod good;
-mod load;
+mod denied_links;
+mod good_links;
+mod overload;
 mod routes;
 mod storage;
 mod transcripts;

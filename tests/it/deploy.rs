@@ -1,4 +1,4 @@
-//! What the files of `deploy/` say about the program, held to the program. (`tests/deploy/run` holds them to Compose,
+//! What the files of `deploy/` say about the program, held to the program. (`tests/run deploy` holds them to Compose,
 //! Kubernetes, systemd, nginx and Prometheus.)
 
 mod metrics;

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use webhook_assets::server::{Drain, FastPath, Server};
 
-use crate::support::at_once::{THE_LONG_WAY, at_once};
+use crate::support::ready_handler::{THE_LONG_WAY, at_once};
 use crate::support::{Answer, Plan};
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 use tempfile::TempDir;
 use webhook_assets::AssetRef;
 
-use crate::support::slow::SlowClient;
+use crate::support::slow_client::SlowClient;
 use crate::support::{ABSENT, Answer, CALL, Plan, Site, recording, transcript};
 
 /// 20 MB in which no two places look alike for long: a pattern whose length is prime.

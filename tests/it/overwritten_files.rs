@@ -14,7 +14,7 @@ use webhook_assets::server::Certificate;
 use webhook_assets::telemetry::metrics::Metrics;
 
 use crate::support::client::request_head;
-use crate::support::slow::SlowClient;
+use crate::support::slow_client::SlowClient;
 use crate::support::tls::{Pair, connect, trusting};
 use crate::support::{Answer, CALL, Plan, Site, http2};
 

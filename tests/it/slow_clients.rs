@@ -6,7 +6,7 @@ use tokio::io::AsyncReadExt;
 use webhook_assets::AssetRef;
 
 use crate::support::http2::{Http2, read};
-use crate::support::slow::SlowClient;
+use crate::support::slow_client::SlowClient;
 use crate::support::stores::Fault;
 use crate::support::{Answer, CALL, Plan, Site, noise, store_of_one};
 

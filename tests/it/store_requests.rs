@@ -8,7 +8,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use webhook_assets::AssetRef;
 
-use crate::breaking::WAYS;
+use crate::failing_store::WAYS;
 use crate::support::{ABSENT, CALL, Plan, Site};
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
-use crate::on_the_wire::plan_on;
+use crate::broken_bucket::plan_on;
 use crate::support::bucket::{Act, Bucket};
 use crate::support::collector::{Collector, Span, text, tracing_to};
 use crate::support::{Plan, Site, recording};

@@ -31,7 +31,7 @@ pub(crate) fn library(path: &Path, for_what: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path.to_owned());
     }
-    skip(&format!("{} is not installed; bash tests/receivers/run does that: {for_what}", path.display()));
+    skip(&format!("{} is not installed; bash tests/run receivers does that: {for_what}", path.display()));
     None
 }
 

@@ -45,7 +45,7 @@ fn the_express_handler_of_the_help_page_takes_genuine_events_alone() {
 #[test]
 fn the_workflow_for_n8n_checks_the_signature_and_downloads_both_files() {
     if variable("N8N").is_none() {
-        eprintln!("skipped: n8n is tried by bash tests/receivers/run n8n");
+        eprintln!("skipped: n8n is tried by bash tests/run receivers n8n");
         return;
     }
     let why = "the workflow for n8n is not tried";

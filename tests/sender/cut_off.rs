@@ -15,7 +15,7 @@ const RESTARTS: usize = 5;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_accepted_call_is_lost_when_the_database_goes_away() {
     let Some(restart) = variable("POSTGRES_RESTART") else {
-        println!("skipped the database that goes away: `bash tests/sender/run` starts one and can stop it");
+        println!("skipped the database that goes away: `bash tests/run sender` starts one and can stop it");
         return;
     };
     let receivers = Receivers::start().await;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::program::{Caller, Home, Place, Process, call, variable};
 use crate::receivers::Receivers;
 
-/// How often it is killed, in `cargo test`. `tests/sender/run kills N` sets another number.
+/// How often it is killed, in `cargo test`. `tests/run sender kills N` sets another number.
 const KILLS: usize = 12;
 
 /// How many calls come in at once.

@@ -1,7 +1,7 @@
 //! The sender as operators run it: the real program, killed, cut off from its database, out of disk, while calls come in.
 //! What was accepted has to arrive, or be recorded as failed.
 //!
-//! On SQLite; on PostgreSQL too when `tests/sender/run` starts one.
+//! On SQLite; on PostgreSQL too when `tests/run sender` starts one.
 #![cfg(test)]
 #![expect(unreachable_pub, reason = "the vocabulary reads like a library's")]
 

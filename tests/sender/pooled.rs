@@ -10,10 +10,10 @@ use crate::receivers::Receivers;
 const CALLERS: usize = 8;
 const CALLS: usize = 40;
 
-/// A fresh database, reached through PgBouncer; `None` where `tests/sender/run` has not started one.
+/// A fresh database, reached through PgBouncer; `None` where `tests/run sender` has not started one.
 async fn pooled_home() -> Option<Home> {
     let Some(pooler) = variable("PGBOUNCER") else {
-        println!("skipped PgBouncer: `bash tests/sender/run` starts one");
+        println!("skipped PgBouncer: `bash tests/run sender` starts one");
         return None;
     };
     let mut home = Home::new(Place::Postgres).await;

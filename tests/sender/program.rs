@@ -21,17 +21,17 @@ pub enum Place {
 }
 
 impl Place {
-    /// The databases there are. PostgreSQL is one of them if `tests/sender/run` has started it.
+    /// The databases there are. PostgreSQL is one of them if `tests/run sender` has started it.
     pub fn all() -> Vec<Self> {
         if server().is_some() {
             return vec![Self::Sqlite, Self::Postgres];
         }
-        println!("skipped PostgreSQL: `bash tests/sender/run` starts one");
+        println!("skipped PostgreSQL: `bash tests/run sender` starts one");
         vec![Self::Sqlite]
     }
 }
 
-/// What `tests/sender/run` says.
+/// What `tests/run sender` says.
 #[expect(
     clippy::disallowed_methods,
     reason = "the program reads its settings elsewhere; this is for the suite"

@@ -64,14 +64,14 @@ fn own_prefix() -> String {
     format!("folder-9e{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// What `tests/stores/run` says.
+/// What `tests/run stores` says.
 #[expect(clippy::disallowed_methods, reason = "the suite's own settings, not the program's")]
 pub fn said(name: &str) -> Option<String> {
     std::env::var(format!("WEBHOOK_ASSETS_TEST_{name}")).ok()
 }
 
 fn must(name: &str) -> String {
-    said(name).unwrap_or_else(|| panic!("WEBHOOK_ASSETS_TEST_{name} is not set; use tests/stores/run"))
+    said(name).unwrap_or_else(|| panic!("WEBHOOK_ASSETS_TEST_{name} is not set; use tests/run stores"))
 }
 
 /// `id:secret` as two.
@@ -90,7 +90,7 @@ pub fn is_thorough() -> bool {
 pub fn skipped(name: &str) -> bool {
     let tried = said("STORES").is_some_and(|stores| stores.split_whitespace().any(|store| store == name));
     if !tried {
-        println!("skipped: {name} is not among WEBHOOK_ASSETS_TEST_STORES; see `bash tests/stores/run`");
+        println!("skipped: {name} is not among WEBHOOK_ASSETS_TEST_STORES; see `bash tests/run stores`");
     }
     !tried
 }

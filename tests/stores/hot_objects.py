@@ -2,7 +2,7 @@
 """What a cache of hot objects could save: the same downloads, five of each in a row as a receiver, its retry and three
 automation steps make them, from an S3 server and from files in the page cache, which are as good as any cache.
 
-    cargo build --release && bash tests/stores/run seaweedfs && python3 tests/stores/hot_objects.py
+    cargo build --release && bash tests/run stores seaweedfs && python3 tests/stores/hot_objects.py
 
 Prints the gateway's processor time for a request and the latency, medians of five rounds, interleaved.
 """
@@ -27,7 +27,7 @@ FLAGS = """-ip=127.0.0.1 -ip.bind=127.0.0.1 -master.telemetry=false -admin.ui=fa
 
 
 def start_s3(folder):
-    """SeaweedFS, as tests/stores/run installed it."""
+    """SeaweedFS, as tests/run stores installed it."""
     weed = next(path for path in glob.glob(f"{ROOT}/target/stores/**/weed", recursive=True) if os.access(path, os.X_OK))
     identity = {"name": "g", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
     with open(f"{folder}/s3.json", "w") as file:

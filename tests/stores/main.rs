@@ -1,6 +1,6 @@
 //! One suite, every kind of store: what the gateway promises over HTTP must not depend on where the objects lie.
 //!
-//! Local files and memory are always tried. `bash tests/stores/run` starts real object stores, says in variables where
+//! Local files and memory are always tried. `bash tests/run stores` starts real object stores, says in variables where
 //! they are, and runs this again over all of them, with an object of 200 MB.
 #![cfg(test)]
 #![expect(unreachable_pub, reason = "the vocabulary in `support` reads like a library's")]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::telling::metric;
+use super::access_log::metric;
 use super::{Home, Ran, Server, eventually, get, target_of};
 use crate::support::client::request_head;
 use crate::support::{ABSENT, Answer, CALL};

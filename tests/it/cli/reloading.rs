@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-use super::telling::metric;
+use super::access_log::metric;
 use super::{Home, PATIENCE, Server, eventually, target_of};
 use crate::support::client::request_head;
 use crate::support::{Answer, CALL};

@@ -4,7 +4,7 @@ use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZstdDecoder}
 use tokio::io::{AsyncRead, AsyncReadExt};
 use webhook_assets::AssetRef;
 
-use super::good::lasting_fields;
+use super::good_links::lasting_fields;
 use super::{assert_fields, borrowed, is_strong_tag, transcript_fields};
 use crate::support::{Answer, CALL, Plan, Site, recording, store_of_one, transcript};
 

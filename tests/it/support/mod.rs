@@ -1,17 +1,17 @@
 //! The vocabulary of the tests: a [`Site`] (gateway and admin listener on loopback, a clock that stands), links to it,
 //! and a client that sends bytes and reads an [`Answer`].
 
-pub mod asked;
-pub mod at_once;
+pub mod access_log;
 pub mod bucket;
 pub mod client;
 pub mod collector;
 pub mod http2;
 pub mod odd_store;
 pub mod process;
+pub mod ready_handler;
 pub mod receiver;
-pub mod records;
-pub mod slow;
+pub mod requests;
+pub mod slow_client;
 pub mod stores;
 pub mod tls;
 
@@ -245,7 +245,7 @@ impl Plan {
     ) -> Gateway {
         let clock = Arc::new(clock.clone());
         let gateway = Gateway::new(&self.gateway, keyring.clone(), store.clone(), clock, metrics.clone())
-            .recording(records::log());
+            .recording(access_log::log());
         match &self.tracing {
             Some(config) => gateway.tracing(Tracing::start(config, metrics).unwrap()),
             None => gateway,
@@ -333,7 +333,7 @@ impl Plan {
     }
 }
 
-/// A fresh database: on the PostgreSQL server that `tests/sender/run` names, else a SQLite file in `folder`.
+/// A fresh database: on the PostgreSQL server that `tests/run sender` names, else a SQLite file in `folder`.
 pub async fn database(folder: &std::path::Path) -> ledger::Config {
     use sqlx::Connection;
 

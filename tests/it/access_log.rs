@@ -13,9 +13,9 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::{EnvFilter, Layer};
 use webhook_assets::AssetRef;
 
+use crate::support::access_log;
 use crate::support::http2::{self, Http2};
-use crate::support::records;
-use crate::support::slow::SlowClient;
+use crate::support::slow_client::SlowClient;
 use crate::support::stores::{Fault, Generated};
 use crate::support::{ABSENT, CALL, DAY, Plan, Site, recording};
 
@@ -34,7 +34,7 @@ impl Line {
 
     /// A record as it was written.
     fn of_record(line: &str) -> Self {
-        let fields = records::fields(line).into_iter();
+        let fields = access_log::fields(line).into_iter();
         let text = |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         Self { fields: fields.map(|(name, value)| (name, text(value))).collect() }
     }
@@ -89,7 +89,7 @@ fn new_client() -> String {
 }
 
 fn records_of(client: &str) -> Vec<Line> {
-    let lines = records::with(client);
+    let lines = access_log::with(client);
     let lines = lines.iter().map(|line| Line::of_record(line));
     lines.filter(|line| line.field("user_agent") == client).collect()
 }
@@ -342,7 +342,7 @@ async fn what_a_client_writes_cannot_look_like_a_line_of_ours() {
     site.get(&(site.recording() + "&x=},{"), &[("User-Agent", &agent)]).await;
     let mut lines = Vec::new();
     for _ in 0..400 {
-        lines = records::with(&format!("{client}\\\""));
+        lines = access_log::with(&format!("{client}\\\""));
         if !lines.is_empty() {
             break;
         }
@@ -359,7 +359,7 @@ async fn what_a_client_writes_cannot_look_like_a_line_of_ours() {
 
 /// No captured line has a run of 16 digits of `sig`, whole or in any field, in either case.
 fn nowhere_logged(sig: &str) {
-    let records = records::all();
+    let records = access_log::all();
     let events = LINES.lock().unwrap().clone();
     let windows: Vec<&str> = (0..=sig.len() - 16).map(|at| &sig[at..at + 16]).collect();
     for line in events.iter().chain(&records.iter().map(|line| Line::of_record(line)).collect::<Vec<_>>()) {

@@ -397,7 +397,7 @@ async fn a_download_that_began_before_its_key_ended_completes() {
     plan.keyring = keys.keyring();
     let site = plan.start().await;
     let target = site.recording();
-    let mut client = crate::support::slow::SlowClient::get(site.address, &target, &[]).await;
+    let mut client = crate::support::slow_client::SlowClient::get(site.address, &target, &[]).await;
     client.read_the_head().await;
     keys.add(1, NOW);
     keys.end("k0", NOW);

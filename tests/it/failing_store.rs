@@ -1,7 +1,7 @@
 //! Stores that fail: a clear answer before the first byte, a visibly broken transfer after it, never a short body that
 //! looks whole.
 
-mod waiting;
+mod read_ahead;
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use webhook_assets::AssetRef;
 
 use crate::support::client::request_head;
 use crate::support::http2::{self, Http2};
-use crate::support::slow::SlowClient;
+use crate::support::slow_client::SlowClient;
 use crate::support::stores::{Fault, Tried};
 use crate::support::{Answer, CALL, Plan, Site, recording, transcript};
 

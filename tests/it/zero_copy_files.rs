@@ -12,9 +12,9 @@ use webhook_assets::AssetRef;
 use webhook_assets::server::Certificate;
 use webhook_assets::telemetry::metrics::Metrics;
 
-use crate::support::asked::{asked, each_follows_each};
 use crate::support::client::request_head;
-use crate::support::slow::SlowClient;
+use crate::support::requests::{asked, each_follows_each};
+use crate::support::slow_client::SlowClient;
 use crate::support::tls::{Pair, connect, trusting};
 use crate::support::{ABSENT, Answer, CALL, Plan, Site, downloads_at_once, http2, noise, transcript};
 

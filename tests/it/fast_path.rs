@@ -19,7 +19,7 @@ use webhook_assets::server::{
     self, Drain, FastPath, Handler, HeadLimits, PlainRequest, ResponseWriter, Server,
 };
 
-use crate::support::at_once::at_once;
+use crate::support::ready_handler::at_once;
 use crate::support::{ABSENT, Answer, CALL, NOW, Plan, Site, noise, transcript};
 
 /// A transcript that is short enough to be kept in memory.

@@ -6,7 +6,7 @@ use webhook_assets::clock::{Clock, UnixMillis, UnixSeconds};
 use webhook_assets::ledger::{Change, DeliveryState, EndpointState};
 
 use super::Sending;
-use super::holds::Outage;
+use super::circuit_breaker::Outage;
 use crate::support::receiver::{Reaction, Receiver};
 use crate::support::{ABSENT, CALL};
 

@@ -1,66 +1,42 @@
 #!/usr/bin/env bash
-# Holds the files of deploy/ to those who will read them: Compose, Kubernetes, systemd, nginx, Prometheus. What a machine
-# does not have is installed below target/deploy, never into the machine.
+# The files of deploy/, held to their readers: Compose, Kubernetes, systemd, nginx and Prometheus.
 #
-#     bash tests/deploy/run
+#     bash tests/run deploy
 #
-# From PyPI come kubernetes-validate and compose-spec (tests/deploy/requirements.txt); from Debian promtool (prometheus)
-# and nginx, in the version of the machine's release. What cannot be had is skipped, and said at the end; with
-# WEBHOOK_ASSETS_TEST_NEEDED=1 that is a failure. Once installed it takes about ten seconds.
+# From PyPI come kubernetes-validate and compose-spec (tests/deploy/requirements.txt); Debian's promtool (prometheus) and
+# nginx are unpacked below target/deploy, never installed on the machine. A check whose tool cannot be had is skipped, and
+# said at the end; with WEBHOOK_ASSETS_TEST_NEEDED=1 that is a failure. Once installed it takes about ten seconds.
 #
 # What these files say about the program itself is held by `cargo test --test it deploy`.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-readonly HOME_OF_TOOLS=$PWD/target/deploy
 # The oldest that a cluster may have, for preStop's sleep without a feature gate's help, and the newest that is known.
 readonly KUBERNETES=(1.30 1.37)
 # In tenths; 0 is nothing exposed, 100 everything.
 readonly MOST_EXPOSED=15
 
-passed=0 skipped=() pids=() data=''
+passed=0 skipped=()
 
-step() { printf '=== deploy: %s\n' "$*"; }
-fail() { printf 'deploy: %s\n' "$*" >&2; exit 1; }
 pass() { passed=$((passed + 1)); printf 'ok    %s\n' "$*"; }
 skip() { skipped+=("$*"); printf 'SKIP  %s\n' "$*"; }
-has() { command -v "$1" >/dev/null; }
-
-end() {
-    local status=$? pid
-    trap - EXIT INT TERM
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-    wait 2>/dev/null || true
-    [[ -z $data ]] || rm -rf "$data"
-    exit "$status"
-}
 
 # quietly NAME COMMAND…: what it printed is only worth reading if it failed.
 quietly() {
     local name=$1
     shift
-    "$@" >"$data/out" 2>&1 || { cat "$data/out" >&2; fail "$name: the above"; }
+    "$@" >"$work/out" 2>&1 || { cat "$work/out" >&2; fail "$name: the above"; }
     pass "$name"
 }
 
 # --- installing -------------------------------------------------------------------------------------------------------
 
 install_python() {
-    local venv=$HOME_OF_TOOLS/python mark
-    mark=$venv/installed-$(sha256sum tests/deploy/requirements.txt | cut -c 1-16)
-    [[ -e $mark ]] && return
-    step "installing kubernetes-validate and compose-spec from PyPI"
-    rm -rf "$venv"
-    python3 -m venv "$venv" || { rm -rf "$venv"; return 1; }
-    "$venv/bin/pip" install -q --disable-pip-version-check --no-deps --only-binary :all: \
-        -r tests/deploy/requirements.txt || return 1
-    touch "$mark"
+    from_pypi python tests/deploy/requirements.txt --no-deps --only-binary :all:
 }
 
-# debian PACKAGE BINARY: prints where the binary is; the machine's own, or a package's that is unpacked below
+# unpacked PACKAGE BINARY: prints where the binary is; the machine's own, or a package's that is unpacked below
 # target/deploy.
-debian() {
-    local root=$HOME_OF_TOOLS/$1
+unpacked() {
+    local root=$tools/$1
     if has "${2##*/}"; then command -v "${2##*/}"; return; fi
     if [[ ! -x $root/$2 ]]; then
         has apt-get && has dpkg || return 1
@@ -80,7 +56,7 @@ debian() {
 
 check_compose() {
     if install_python; then
-        quietly "compose.yaml is of the Compose specification (compose-spec)" "$HOME_OF_TOOLS/python/bin/python" - <<'P'
+        quietly "compose.yaml is of the Compose specification (compose-spec)" "$tools/python/bin/python" - <<'P'
 import compose_spec, yaml
 
 # YAML's anchors and merges are resolved by a reader of YAML; then every key has to be one of the specification.
@@ -91,12 +67,12 @@ P
         skip "compose.yaml against the specification: no python3 with venv, or PyPI is out of reach"
     fi
     if docker compose version >/dev/null 2>&1; then
-        mkdir -p "$data/compose/secrets"
-        cp deploy/compose.yaml "$data/compose/"
-        sed 's/^#\([A-Z]\)/\1/' deploy/env.example >"$data/compose/.env"
-        touch "$data/compose/secrets/"{admin-token,webhooks-key}
+        mkdir -p "$work/compose/secrets"
+        cp deploy/compose.yaml "$work/compose/"
+        sed 's/^#\([A-Z]\)/\1/' deploy/env.example >"$work/compose/.env"
+        touch "$work/compose/secrets/"{admin-token,webhooks-key}
         quietly "compose.yaml and env.example are read by Docker Compose" \
-            docker compose -f "$data/compose/compose.yaml" --profile setup config -q
+            docker compose -f "$work/compose/compose.yaml" --profile setup config -q
     else
         skip "docker compose config: no Docker Compose here"
     fi
@@ -109,16 +85,16 @@ check_kubernetes() {
     done
     if has kustomize; then render=(kustomize build); elif has kubectl; then render=(kubectl kustomize); fi
     if ((${#render[@]})); then
-        "${render[@]}" deploy/kubernetes >"$data/rendered.yaml" || fail "${render[*]} does not take kustomization.yaml"
+        "${render[@]}" deploy/kubernetes >"$work/rendered.yaml" || fail "${render[*]} does not take kustomization.yaml"
         pass "kustomization.yaml is rendered by ${render[*]}"
-        files+=("$data/rendered.yaml")
+        files+=("$work/rendered.yaml")
     else
         skip "rendering kustomization.yaml: neither kustomize nor kubectl here"
     fi
     if install_python; then
         for version in "${KUBERNETES[@]}"; do
             quietly "${#files[@]} files are of the schemas of Kubernetes $version (kubernetes-validate)" \
-                "$HOME_OF_TOOLS/python/bin/kubernetes-validate" --strict -k "$version" "${files[@]}"
+                "$tools/python/bin/kubernetes-validate" --strict -k "$version" "${files[@]}"
         done
     else
         skip "schemas of Kubernetes: no python3 with venv, or PyPI is out of reach"
@@ -127,18 +103,18 @@ check_kubernetes() {
 
 check_systemd() {
     has systemd-analyze || { skip "the systemd unit: no systemd-analyze here (Debian: systemd)"; return; }
-    local unit=$data/webhook-assets.service
+    local unit=$work/webhook-assets.service
     # What it starts is not installed here.
     sed 's#^ExecStart=/usr/local/bin/webhook-assets#ExecStart=/bin/true#' deploy/systemd/webhook-assets.service >"$unit"
-    cp deploy/systemd/webhook-assets.socket "$data/"
+    cp deploy/systemd/webhook-assets.socket "$work/"
     # It exits 0 over keys it does not know, and says so.
-    systemd-analyze verify --man=no "$unit" "$data/webhook-assets.socket" >"$data/out" 2>&1 || { cat "$data/out" >&2; fail "systemd-analyze verify: the above"; }
-    if grep "webhook-assets" "$data/out" >&2; then fail "systemd-analyze verify: the above"; fi
+    systemd-analyze verify --man=no "$unit" "$work/webhook-assets.socket" >"$work/out" 2>&1 || { cat "$work/out" >&2; fail "systemd-analyze verify: the above"; }
+    if grep "webhook-assets" "$work/out" >&2; then fail "systemd-analyze verify: the above"; fi
     pass "webhook-assets.service and .socket are read without a complaint ($(systemd-analyze --version | head -n 1))"
     if systemd-analyze security --help | grep -q -- --offline; then
-        systemd-analyze security --no-pager --offline=true --threshold="$MOST_EXPOSED" "$unit" >"$data/out" 2>&1 ||
-            { grep -v ✓ "$data/out" >&2; fail "webhook-assets.service may do more than it should"; }
-        pass "systemd-analyze security: $(grep -o 'Overall exposure level.*: [0-9.]* [A-Z]*' "$data/out" | sed 's/.*: //')"
+        systemd-analyze security --no-pager --offline=true --threshold="$MOST_EXPOSED" "$unit" >"$work/out" 2>&1 ||
+            { grep -v ✓ "$work/out" >&2; fail "webhook-assets.service may do more than it should"; }
+        pass "systemd-analyze security: $(grep -o 'Overall exposure level.*: [0-9.]* [A-Z]*' "$work/out" | sed 's/.*: //')"
     else
         skip "systemd-analyze security: this systemd has no --offline (250 has)"
     fi
@@ -146,12 +122,12 @@ check_systemd() {
 
 check_prometheus() {
     local promtool
-    promtool=$(debian prometheus usr/bin/promtool) || { skip "alerts and dashboard: no promtool (Debian: prometheus)"; return; }
+    promtool=$(unpacked prometheus usr/bin/promtool) || { skip "alerts and dashboard: no promtool (Debian: prometheus)"; return; }
     quietly "alerts.yaml is read ($("$promtool" --version 2>&1 | head -n 1 | cut -d ' ' -f 1-3))" \
         "$promtool" check rules deploy/prometheus/alerts.yaml
     quietly "alerts fire when they should, and only then" "$promtool" test rules deploy/prometheus/alerts_test.yaml
     has python3 || { skip "the dashboard's queries: no python3"; return; }
-    python3 - >"$data/dashboard.yaml" <<'P'
+    python3 - >"$work/dashboard.yaml" <<'P'
 import json
 
 # Every query as a rule, with Grafana's variables as Grafana fills them in. JSON is YAML.
@@ -163,38 +139,28 @@ for panel in json.load(open("deploy/grafana/dashboard.json"))["panels"]:
         rules.append({"record": f"panel_{panel['id']}_{target['refId']}", "expr": expr})
 print(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
 P
-    quietly "$(grep -o '"record"' "$data/dashboard.yaml" | wc -l) queries of dashboard.json are PromQL" \
-        "$promtool" check rules "$data/dashboard.yaml"
-}
-
-free_ports() {
-    python3 - "$1" <<'P'
-import socket, sys
-sockets = [socket.socket() for _ in range(int(sys.argv[1]))]
-for s in sockets:
-    s.bind(("127.0.0.1", 0))
-print(*(s.getsockname()[1] for s in sockets))
-P
+    quietly "$(grep -o '"record"' "$work/dashboard.yaml" | wc -l) queries of dashboard.json are PromQL" \
+        "$promtool" check rules "$work/dashboard.yaml"
 }
 
 check_nginx() {
     local nginx tls gateway admin
     if ! has python3 || ! has openssl; then skip "nginx.conf: no python3 or openssl"; return; fi
-    nginx=$(debian nginx usr/sbin/nginx) || { skip "nginx.conf: no nginx (Debian: nginx)"; return; }
+    nginx=$(unpacked nginx usr/sbin/nginx) || { skip "nginx.conf: no nginx (Debian: nginx)"; return; }
     read -r tls gateway admin < <(free_ports 3)
-    mkdir -p "$data/nginx"
-    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=app.example.com -keyout "$data/nginx/privkey.pem" \
-        -out "$data/nginx/fullchain.pem" 2>/dev/null
+    mkdir -p "$work/nginx"
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=app.example.com -keyout "$work/nginx/privkey.pem" \
+        -out "$work/nginx/fullchain.pem" 2>/dev/null
     # Ports, certificate and logs of this run; everything else is the file as it stands.
-    sed -e "s#/etc/ssl/app.example.com#$data/nginx#; s#/var/log/nginx#$data/nginx#; s#127.0.0.1:8080#127.0.0.1:$gateway#" \
-        -e "/listen \[::\]:443/d; s#listen 443#listen 127.0.0.1:$tls#" deploy/nginx.conf >"$data/nginx/site.conf"
+    sed -e "s#/etc/ssl/app.example.com#$work/nginx#; s#/var/log/nginx#$work/nginx#; s#127.0.0.1:8080#127.0.0.1:$gateway#" \
+        -e "/listen \[::\]:443/d; s#listen 443#listen 127.0.0.1:$tls#" deploy/nginx.conf >"$work/nginx/site.conf"
     {
         ((EUID == 0)) && echo "user root;"
-        printf 'daemon off;\npid %s/nginx.pid;\nerror_log stderr;\nevents {}\nhttp {\n' "$data/nginx"
-        for place in client_body proxy fastcgi uwsgi scgi; do echo "${place}_temp_path $data/nginx/$place;"; done
-        printf 'access_log off;\ninclude %s/nginx/site.conf;\n}\n' "$data"
-    } >"$data/nginx/nginx.conf"
-    local here=("$nginx" -p "$data/nginx" -c "$data/nginx/nginx.conf" -e "$data/nginx/start.log")
+        printf 'daemon off;\npid %s/nginx.pid;\nerror_log stderr;\nevents {}\nhttp {\n' "$work/nginx"
+        for place in client_body proxy fastcgi uwsgi scgi; do echo "${place}_temp_path $work/nginx/$place;"; done
+        printf 'access_log off;\ninclude %s/nginx/site.conf;\n}\n' "$work"
+    } >"$work/nginx/nginx.conf"
+    local here=("$nginx" -p "$work/nginx" -c "$work/nginx/nginx.conf" -e "$work/nginx/start.log")
     quietly "nginx.conf is read ($("$nginx" -v 2>&1))" "${here[@]}" -t
     download_through_nginx "${here[@]}"
 }
@@ -204,15 +170,15 @@ download_through_nginx() {
     local program=${WEBHOOK_ASSETS_PROGRAM:-target/debug/webhook-assets} link sig call served
     [[ -x $program ]] || { skip "a download through nginx: $program is not built (cargo build)"; return; }
     has curl || { skip "a download through nginx: no curl"; return; }
-    mkdir "$data/store"
-    cp -r fixtures/recordings fixtures/transcripts "$data/store/"
-    export WEBHOOK_ASSETS_PUBLIC_URL=https://app.example.com/api WEBHOOK_ASSETS_STORE=file://$data/store \
-        WEBHOOK_ASSETS_KEYS=$data/keys.json WEBHOOK_ASSETS_LISTEN=127.0.0.1:$gateway \
+    mkdir "$work/store"
+    cp -r fixtures/recordings fixtures/transcripts "$work/store/"
+    export WEBHOOK_ASSETS_PUBLIC_URL=https://app.example.com/api WEBHOOK_ASSETS_STORE=file://$work/store \
+        WEBHOOK_ASSETS_KEYS=$work/keys.json WEBHOOK_ASSETS_LISTEN=127.0.0.1:$gateway \
         WEBHOOK_ASSETS_ADMIN_LISTEN=127.0.0.1:$admin
     "$program" keys new >/dev/null
-    "$program" serve --only gateway >"$data/nginx/gateway.log" 2>&1 &
+    "$program" serve --only gateway >"$work/nginx/gateway.log" 2>&1 &
     served=$!
-    "$@" >"$data/nginx/stderr.log" 2>&1 &
+    "$@" >"$work/nginx/stderr.log" 2>&1 &
     pids+=("$served" $!)
     call=$(basename fixtures/recordings/*.mp3 .mp3)
     link=$("$program" mint recording "$call")
@@ -222,36 +188,29 @@ download_through_nginx() {
         [[ $(get -o /dev/null) == 200 ]] && break
         sleep 0.1
     done
-    [[ $(get -o "$data/whole") == 200 ]] || fail "nginx does not reach the gateway; see deploy/nginx.conf"
-    cmp "$data/whole" "fixtures/recordings/$call.mp3" || fail "nginx changes the recording"
-    [[ $(get -o "$data/part" -r 1000-1999) == 206 && $(stat -c %s "$data/part") == 1000 ]] ||
+    [[ $(get -o "$work/whole") == 200 ]] || fail "nginx does not reach the gateway; see deploy/nginx.conf"
+    cmp "$work/whole" "fixtures/recordings/$call.mp3" || fail "nginx changes the recording"
+    [[ $(get -o "$work/part" -r 1000-1999) == 206 && $(stat -c %s "$work/part") == 1000 ]] ||
         fail "nginx does not pass Range on"
     kill "$served"
     wait "$served" 2>/dev/null || true
     [[ $(get -o /dev/null) == 502 ]] || fail "nginx does not answer 502 without the gateway"
-    grep -q "GET /api/webhook-assets/recording/$call HTTP" "$data/nginx/webhook-assets.log" ||
+    grep -q "GET /api/webhook-assets/recording/$call HTTP" "$work/nginx/webhook-assets.log" ||
         fail "nginx logs no requests"
-    if grep -rl "$sig" "$data/nginx" >&2; then fail "a signature stands in the log above"; fi
+    if grep -rl "$sig" "$work/nginx" >&2; then fail "a signature stands in the log above"; fi
     pass "a recording through nginx, whole and in part, and no signature in any log"
 }
 
 # --- the run ----------------------------------------------------------------------------------------------------------
 
-trap end EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-mkdir -p "$HOME_OF_TOOLS"
-data=$(mktemp -d "$HOME_OF_TOOLS/run.XXXXXX")
-begun=$SECONDS
-
-check_compose
-check_kubernetes
-check_systemd
-check_prometheus
-check_nginx
-
-step "$passed passed, ${#skipped[@]} skipped, in $((SECONDS - begun)) s"
-if ((${#skipped[@]})); then
+suite() {
+    check_compose
+    check_kubernetes
+    check_systemd
+    check_prometheus
+    check_nginx
+    step "$passed passed, ${#skipped[@]} skipped"
+    ((${#skipped[@]})) || return 0
     printf '      skipped: %s\n' "${skipped[@]}"
     [[ -z ${WEBHOOK_ASSETS_TEST_NEEDED:-} ]] || fail "nothing may be skipped here"
-fi
+}

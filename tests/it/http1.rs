@@ -2,7 +2,7 @@
 
 mod framing;
 mod keep_alive;
-mod refused;
+mod refused_requests;
 mod timeouts;
 
 use std::time::{Duration, Instant};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::get;
 use crate::support::http2::Http2;
-use crate::support::slow::{SlowClient, settled};
+use crate::support::slow_client::{SlowClient, settled};
 use crate::support::stores::{Generated, generated_byte};
 use crate::support::{Answer, Plan};
 

@@ -11,11 +11,11 @@ use tokio_rustls::rustls::version::TLS13;
 use webhook_assets::server::Certificate;
 use webhook_assets::telemetry::metrics::Metrics;
 
-use crate::on_the_wire::plan_on;
-use crate::support::asked::{asked, each_follows_each};
+use crate::broken_bucket::plan_on;
 use crate::support::bucket::{Act, Bucket};
 use crate::support::client::request_head;
-use crate::support::slow::SlowClient;
+use crate::support::requests::{asked, each_follows_each};
+use crate::support::slow_client::SlowClient;
 use crate::support::tls::{Pair, connect, trusting};
 use crate::support::{Answer, Plan, Site, downloads_at_once, http2, noise};
 

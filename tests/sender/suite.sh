@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# The sender on PostgreSQL and behind PgBouncer; `cargo test` alone runs the same tests on SQLite.
+#
+#     bash tests/run sender [FILTER]
+#     bash tests/run sender kills [NUMBER]
+#     bash tests/run sender bench [throughput|latency|one|steady|pending|isolation …]
+#
+# Needs PostgreSQL 13 or later and PgBouncer, which come from Debian.
+
+# PostgreSQL refuses to run as root.
+as_owner() {
+    if ((EUID == 0)); then setpriv --reuid postgres --regid postgres --init-groups "$@"; else "$@"; fi
+}
+
+# Sets $bin to the folder of PostgreSQL's programs, which Debian keeps out of the path.
+find_postgres() {
+    local folder
+    for folder in "$(dirname "$(command -v initdb || echo /nowhere/initdb)")" /usr/lib/postgresql/*/bin; do
+        [[ -x $folder/initdb && -x $folder/pg_ctl ]] && bin=$folder
+    done
+    [[ -n ${bin:-} ]]
+}
+
+stop_suite() { as_owner "$bin/pg_ctl" -D "$cluster/data" -m immediate -s stop; rm -rf "$cluster"; }
+
+# Durable, as in production: a commit that is answered is on disk.
+start_postgres() {
+    local port=$1
+    as_owner "$bin/initdb" -D "$cluster/data" -U tester --auth trust -E UTF8 --no-sync >/dev/null
+    cat >>"$cluster/data/postgresql.conf" <<T
+port = $port
+listen_addresses = '127.0.0.1'
+unix_socket_directories = '$cluster'
+max_connections = 300
+T
+    # One user has a password, the others come in by their name.
+    sed -i '1i host all with_password 127.0.0.1/32 scram-sha-256' "$cluster/data/pg_hba.conf"
+    local control="$bin/pg_ctl -D $cluster/data -l $cluster/log -s -w"
+    as_owner $control start
+    step "PostgreSQL $("$bin/postgres" --version | grep -o '[0-9.]*' | head -n 1) is ready"
+    export WEBHOOK_ASSETS_TEST_POSTGRES=postgres://tester@127.0.0.1:$port/postgres
+    # How a test takes the server away and gives it back.
+    export WEBHOOK_ASSETS_TEST_POSTGRES_RESTART="$control -m immediate restart"
+    ((EUID != 0)) ||
+        WEBHOOK_ASSETS_TEST_POSTGRES_RESTART="setpriv --reuid postgres --regid postgres --init-groups $WEBHOOK_ASSETS_TEST_POSTGRES_RESTART"
+}
+
+# Few sessions for many connections, so that transactions change sessions all the time.
+start_pgbouncer() {
+    local port=$1 postgres=$2
+    cat >"$cluster/pgbouncer.ini" <<T
+[databases]
+by_statement = host=127.0.0.1 port=$postgres dbname=postgres pool_mode=statement
+* = host=127.0.0.1 port=$postgres
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = $port
+unix_socket_dir =
+auth_type = trust
+auth_file = $cluster/users
+pool_mode = transaction
+default_pool_size = 3
+T
+    echo '"tester" ""' >"$cluster/users"
+    chmod 644 "$cluster/pgbouncer.ini" "$cluster/users"
+    start pgbouncer as_owner "$(command -v pgbouncer)" "$cluster/pgbouncer.ini"
+    export WEBHOOK_ASSETS_TEST_PGBOUNCER=postgres://tester@127.0.0.1:$port/postgres
+}
+
+suite() {
+    local port pooler
+    find_postgres || debian initdb postgresql
+    debian pgbouncer pgbouncer setpriv util-linux
+    find_postgres || fail "PostgreSQL is installed, but initdb is not where it was expected"
+    # A folder that PostgreSQL's user can reach, wherever this clone is.
+    cluster=$(mktemp -d)
+    ((EUID != 0)) || chown postgres "$cluster"
+    read -r port pooler < <(free_ports 2)
+    start_postgres "$port"
+    start_pgbouncer "$pooler" "$port"
+    case ${1:-} in
+        bench) cargo bench --bench deliveries -- "${@:2}" ;;
+        kills) WEBHOOK_ASSETS_TEST_KILLS=${2:-300} cargo test --test sender -- --nocapture --test-threads 1 killed ;;
+        '')
+            cargo test --test it -- sending
+            # One after the other: a test that takes the server away would disturb the others.
+            cargo test --test sender -- --nocapture --test-threads 1
+            ;;
+        *) cargo test --test it -- "$1" && cargo test --test sender -- --nocapture --test-threads 1 "$1" ;;
+    esac
+}

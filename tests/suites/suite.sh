@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Other people's tools against the real program: conformance, a linter, slow attacks, load. What they find wrong fails.
+#
+#     bash tests/run suites [conformance] [linter] [slow] [load]
+#
+# conformance   HTTP/2 by RFC 9113 and RFC 7541 (hyperframe, hpack, h2, nghttp)
+# linter        every kind of answer over HTTP/1.1 (REDbot, httplint)
+# slow          slow headers, slow bodies, many ranges, slow reading (slowhttptest)
+# load          full speed over HTTP/1.1 and HTTP/2, with TLS and without (wrk, h2load)
+#
+# Without arguments all of them, which takes about a minute and a half once everything is installed. Needs python3 (with
+# venv) and openssl; nghttp2, slowhttptest and wrk come from Debian.
+
+suite() {
+    local suites=("$@") one
+    ((${#suites[@]})) || suites=(conformance linter slow load)
+    for one in "${suites[@]}"; do
+        case $one in
+            conformance | linter | slow | load) ;;
+            *) fail "$one is no suite; takes conformance, linter, slow and load" ;;
+        esac
+    done
+    debian python3 python3 openssl openssl nghttp nghttp2-client slowhttptest slowhttptest wrk wrk
+    from_pypi python tests/suites/requirements.txt --no-deps --only-binary :all: --no-binary sniffpy
+    program
+    for one in "${suites[@]}"; do
+        step "$one"
+        timeout 300 "$tools/python/bin/python" "tests/suites/$one.py"
+    done
+}
