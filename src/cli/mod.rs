@@ -3,12 +3,12 @@
 mod check;
 mod demo;
 mod erase;
+mod fd_limit;
 mod health;
 mod keys;
 mod links;
 mod listeners;
-mod memory;
-mod open_files;
+mod malloc_trim;
 mod reload;
 mod serve;
 mod terminal;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, watch};
 
-use super::open_files;
+use super::fd_limit;
 use crate::config::{Config, Sources};
 use crate::server;
 use crate::telemetry::metrics::Metrics;
@@ -66,7 +66,7 @@ impl Reload {
         let changed = new.settings.changed_since(&self.config.settings);
         let is_live = |key: &&String| LIVE.iter().any(|live| key.starts_with(live));
         let (live, waiting): (Vec<_>, Vec<_>) = changed.iter().partition(is_live);
-        open_files::fit(&mut new);
+        fd_limit::fit(&mut new);
         self.limits.gateway.send_replace(new.server.clone());
         self.limits.admin.send_replace(new.of_admin_connections());
         let (old_level, new_level) = (self.config.log_level, new.log_level);

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::listeners::{Listeners, announce, local};
 use super::reload::{Limits, Reload};
-use super::{Ended, Failure, LAST_WAIT, memory, open_files};
+use super::{Ended, Failure, LAST_WAIT, fd_limit, malloc_trim};
 use crate::admin::{self, Admin};
 use crate::clock::{Clock, SystemClock, running};
 use crate::config::{Config, Sources};
@@ -77,7 +77,7 @@ fn run_logged(mut config: Config, sources: &Sources, only: Option<Only>, logging
     for name in store::unknown_variables(&config.store) {
         tracing::warn!("the variable {name} is no setting of this store; is it misspelt?");
     }
-    open_files::fit(&mut config);
+    fd_limit::fit(&mut config);
     let keyring = Keyring::read(&config.keys).map_err(Failure::setting)?;
     for (what, path) in config.private_files() {
         if keys::is_exposed(&path).unwrap_or(false) {
@@ -167,7 +167,7 @@ impl Services {
         let server = server.counting(&self.metrics).with_tls(self.certificate.clone());
         let server = server.following(self.limits.gateway.subscribe());
         tasks::supervise(Task::MemoryTrim, self.metrics.clone(), |metrics| {
-            Box::pin(memory::give_back_after_crowds(metrics))
+            Box::pin(malloc_trim::give_back_after_crowds(metrics))
         });
         server.serve_on_threads(&listener.into_std()?, self.config.threads)
     }

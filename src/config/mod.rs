@@ -1,11 +1,11 @@
 //! Settings: the documented defaults (`defaults.toml`), then a file, then the environment. The environment is read
 //! here and nowhere else.
 
-mod kinds;
-mod reader;
+mod layers;
 mod server;
+mod values;
 
-pub use reader::{SettingError, Settings, Source};
+pub use layers::{SettingError, Settings, Source};
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -17,7 +17,7 @@ use crate::store::{CloudVariables, StoreUrl};
 use crate::telemetry::trace::{Collector, TracingConfig};
 use crate::telemetry::{AuditConfig, LogFormat, LogLevel};
 use crate::{admin, console, gateway, ledger, sender, store};
-use reader::Reader;
+use layers::Reader;
 
 /// The defaults, as the README shows them and `serve --config` reads them.
 pub const DEFAULTS: &str = include_str!("defaults.toml");

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::LONGEST_DURATION;
-use super::reader::{Reader, Setting, SettingError};
+use super::layers::{Reader, Setting, SettingError};
 use crate::server;
 
 pub(super) fn read(reader: &Reader) -> Result<server::Config, SettingError> {

@@ -5,11 +5,11 @@ use std::time::Duration;
 use askama::Template;
 use http::StatusCode;
 
-use super::frame::{Frame, page};
+use super::display::{Pill, Time, name_of, of_state, took};
+use super::i18n::{Said, diagnosis_in};
+use super::layout::{Frame, page};
 use super::payload::{Payload, begin_of};
 use super::route::in_path;
-use super::shown::{Pill, Time, name_of, of_state, took};
-use super::texts::{Said, diagnosis_in};
 use super::{Answer, Trouble, Visit, see_other};
 use crate::clock::UnixMillis;
 use crate::ledger::{Attempt, Delivery, DeliveryState, Endpoint, Filter, Resent, is_name};

@@ -2,20 +2,20 @@
 //! pages made here, one style sheet, one small script, everything in the program.
 
 mod deliveries;
-mod entrance;
-mod files;
+mod display;
 mod form;
-mod frame;
-mod listen;
+mod i18n;
+mod layout;
+mod page_limiter;
 mod payload;
+mod player;
 mod portal;
-mod receivers;
 mod recover;
 mod route;
 mod session;
-mod shares;
-mod shown;
-mod texts;
+mod sign_in;
+mod static_files;
+mod url_check;
 mod webhook;
 mod webhooks;
 
@@ -38,11 +38,11 @@ use crate::server::Client;
 use crate::signed_url::BaseUrl;
 use crate::store::Store;
 use form::Form;
-use frame::Frame;
+use i18n::Lang;
+use layout::Frame;
+use page_limiter::Shares;
 use route::{Route, Spot};
 use session::Session;
-use shares::Shares;
-use texts::Lang;
 
 /// Below which path everything is.
 pub const ROOT: &str = "/console";
@@ -210,7 +210,7 @@ impl Console {
         client: &Client,
     ) -> Response<Bytes> {
         let path = head.uri.path().to_owned();
-        if let Some(answer) = files::answer(&path) {
+        if let Some(answer) = static_files::answer(&path) {
             return answer;
         }
         let query = Form::parse(head.uri.query().unwrap_or_default().as_bytes());
@@ -226,7 +226,7 @@ impl Console {
         {
             answer.headers_mut().append(SET_COOKIE, cookie);
         }
-        frame::guard(&mut answer, &self.0.services.base);
+        layout::guard(&mut answer, &self.0.services.base);
         answer
     }
 }
@@ -243,7 +243,7 @@ impl Parts {
         let route = Route::at(path).ok_or(Trouble::NotFound)?;
         let posted = head.method == Method::POST;
         if !(posted && route.takes_post() || !posted && route.takes_get() && is_read(&head.method)) {
-            return Ok(frame::not_allowed(&route));
+            return Ok(layout::not_allowed(&route));
         }
         if posted {
             session::require_our_origin(&head.headers, &head.uri, self.config.url.as_ref())?;

@@ -4,9 +4,9 @@ use askama::Template;
 use http::StatusCode;
 
 use super::deliveries::{Choice, read_time, within};
-use super::frame::{Frame, page};
+use super::display::Time;
+use super::layout::{Frame, page};
 use super::route::in_path;
-use super::shown::Time;
 use super::{Answer, Trouble, Visit, see_other};
 use crate::clock::UnixMillis;
 use crate::ledger::{Progress, RecoverRange, is_name};

@@ -7,8 +7,8 @@ use http::header::{ACCEPT_LANGUAGE, HOST, ORIGIN};
 use http::{HeaderMap, Uri};
 use subtle::ConstantTimeEq;
 
+use super::i18n::Lang;
 use super::portal::{Access, PortalError, Ticket};
-use super::texts::Lang;
 use super::{Parts, ROOT, Trouble, cookies};
 use crate::clock::UnixSeconds;
 use crate::signed_url::{BaseUrl, Keyring, Purpose};

@@ -6,10 +6,10 @@ use askama::Template;
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 
-use super::frame::{Frame, page};
+use super::display::{Pill, Platform, Time, name_of};
+use super::i18n::{Lang, Said, diagnosis_in};
+use super::layout::{Frame, page};
 use super::route::{Act, in_path};
-use super::shown::{Pill, Platform, Time, name_of};
-use super::texts::{Lang, Said, diagnosis_in};
 use super::{Answer, Trouble, Visit, see_other};
 use crate::clock::UnixMillis;
 use crate::ledger::{

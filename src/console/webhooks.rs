@@ -3,11 +3,11 @@
 use askama::Template;
 use http::StatusCode;
 
-use super::frame::{Frame, page};
+use super::display::{Pill, Time, name_of};
+use super::i18n::Said;
+use super::layout::{Frame, page};
 use super::payload::begin_of;
 use super::route::in_path;
-use super::shown::{Pill, Time, name_of};
-use super::texts::Said;
 use super::{Answer, Trouble, Visit, see_other};
 use crate::ledger::{Filter, NewEndpoint, is_description};
 

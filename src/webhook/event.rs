@@ -1,15 +1,15 @@
 //! The event `call.completed`: what the product hands in, and the bytes that receivers get.
 
-mod ended_at;
-mod fields;
+mod object_reader;
+mod rfc3339;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-pub use self::ended_at::{TAKES as TIME_TAKES, parse as parse_time};
-pub use self::fields::CallError;
-use self::fields::{Fields, NUMBER_OF_SECONDS, OBJECT, OBJECT_OR_NULL, TEXT, TEXT_OR_NULL};
+pub use self::object_reader::CallError;
+use self::object_reader::{Fields, NUMBER_OF_SECONDS, OBJECT, OBJECT_OR_NULL, TEXT, TEXT_OR_NULL};
+pub use self::rfc3339::{TAKES as TIME_TAKES, parse as parse_time};
 use crate::clock::UnixMillis;
 
 /// The name of the only event there is.
@@ -274,7 +274,7 @@ impl Call {
         )?;
         let seconds = |value: Value| value.as_u64().filter(|seconds| *seconds <= LARGEST_EXACT_INTEGER);
         Ok(Self {
-            ended_at: fields.take("ended_at", ended_at::TAKES, |value| ended_at::parse(value.as_str()?))?,
+            ended_at: fields.take("ended_at", rfc3339::TAKES, |value| rfc3339::parse(value.as_str()?))?,
             status: fields.take("status", CallStatus::TAKES, CallStatus::read)?,
             direction: fields.take("direction", Direction::TAKES, Direction::read)?,
             duration_seconds: fields.take("duration_seconds", NUMBER_OF_SECONDS, seconds)?,

@@ -1,9 +1,9 @@
 //! The settings page: who comes in, what forms take, who sees what, and what pages hold.
 
 mod forms;
+mod isolation;
 mod pages;
 mod sign_in;
-mod walls;
 
 use serde_json::{Value, json};
 

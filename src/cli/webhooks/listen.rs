@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use super::verdict::{self, Verdict};
+use super::signature_check::{self, Verdict};
 use crate::cli::terminal::{shown, shown_lines};
 use crate::cli::{Ended, Failure, duration, print};
 use crate::clock::{Clock, SystemClock};
@@ -198,8 +198,8 @@ impl Receiver {
         }
         let Some(secret) = &self.secret else { return (text, false) };
         let verdicts = [
-            ("X-Webhook-Signature", verdict::plain(secret, &head.headers, body)),
-            ("Standard Webhooks", verdict::standard(secret, &head.headers, body, now.seconds())),
+            ("X-Webhook-Signature", signature_check::plain(secret, &head.headers, body)),
+            ("Standard Webhooks", signature_check::standard(secret, &head.headers, body, now.seconds())),
         ];
         for (name, Verdict { good, words }) in &verdicts {
             let colour = if *good { AnsiColor::Green } else { AnsiColor::Red };

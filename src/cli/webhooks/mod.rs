@@ -2,11 +2,11 @@
 //! things with.
 
 mod endpoints;
-mod follow;
 mod history;
 pub(super) mod listen;
 mod portal;
-mod verdict;
+mod signature_check;
+mod test_event;
 
 use clap::{Args, Subcommand};
 
@@ -31,7 +31,7 @@ pub(super) enum Webhooks {
     /// Remove an endpoint; what waits for it has failed
     Remove(endpoints::Remove),
     /// Send a test event with sample links that really download, and follow its attempts
-    Test(follow::Test),
+    Test(test_event::Test),
     /// Show what was sent to whom, and what came of it
     Deliveries(history::Deliveries),
     /// Send a delivery again, with fresh links and all its attempts

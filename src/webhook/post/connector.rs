@@ -22,7 +22,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tower_service::Service;
 
 use super::error::{Phase, PostError};
-use super::lookups::Lookups;
+use super::lookup_limiter::Lookups;
 use super::status_line::StatusReader;
 use crate::clock::running;
 use crate::webhook::network::{AllowedNetworks, check_address};

@@ -6,7 +6,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::answer::shown;
+use super::response::shown;
 
 /// The body's first `longest` bytes as text; empty if nobody could read it.
 pub(super) async fn readable(headers: &HeaderMap, body: &[u8], longest: usize) -> String {

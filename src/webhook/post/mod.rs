@@ -1,10 +1,10 @@
 //! One POST to a receiver: from the name to the last byte of the answer within one deadline, whatever the receiver does.
 
-mod answer;
 mod connector;
 mod error;
 mod excerpt;
-mod lookups;
+mod lookup_limiter;
+mod response;
 mod status_line;
 
 use std::convert::Infallible;
@@ -31,11 +31,11 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{self, ClientConfig};
 
-pub use answer::Answer;
 pub use connector::Resolve;
 use connector::{Connector, PROGRESS, Progress, SystemResolver};
 pub(super) use error::in_words;
 pub use error::{Breakage, Phase, PostError, TlsTrouble};
+pub use response::Answer;
 
 use super::endpoint_url::EndpointUrl;
 use super::network::AllowedNetworks;

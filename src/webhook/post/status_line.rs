@@ -12,7 +12,7 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::answer::Answer;
+use super::response::Answer;
 
 /// Enough for `HTTP/1.1 200` with some spaces too many.
 const LONGEST: usize = 24;

@@ -4,8 +4,8 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::json;
 
-use super::shown::Platform;
-use super::texts::{Said, diagnosis_in, url_error_in};
+use super::display::Platform;
+use super::i18n::{Said, diagnosis_in, url_error_in};
 use super::{Answer, Trouble, Visit};
 use crate::text::{self, Escape};
 use crate::webhook::EndpointUrl;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use askama::filters::HtmlSafe;
 
-use super::texts::Texts;
+use super::i18n::Texts;
 use crate::clock::UnixMillis;
 use crate::ledger::{Delivery, DeliveryState, Endpoint, EndpointState};
 use crate::webhook::EndpointUrl;
@@ -148,7 +148,7 @@ impl Platform {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::console::texts::Lang;
+    use crate::console::i18n::Lang;
 
     #[test]
     fn moments_and_durations_read_well() {

@@ -8,10 +8,10 @@ use http::header::{
 };
 use http::{Response, StatusCode};
 
+use super::i18n::{Lang, Texts};
 use super::route::Route;
 use super::session::Session;
-use super::texts::{Lang, Texts};
-use super::{Answer, Parts, Trouble, files};
+use super::{Answer, Parts, Trouble, static_files};
 use crate::ledger::LedgerError;
 use crate::signed_url::BaseUrl;
 use crate::text::{self, Escape};
@@ -64,11 +64,11 @@ impl Frame {
 
     // What the base template asks for.
     pub(super) fn style(&self) -> &'static str {
-        &files::STYLE.path
+        &static_files::STYLE.path
     }
 
     pub(super) fn script(&self) -> &'static str {
-        &files::SCRIPT.path
+        &static_files::SCRIPT.path
     }
 
     /// This page in another language.
@@ -78,7 +78,7 @@ impl Frame {
     }
 
     pub(super) fn icon(&self) -> &'static str {
-        &files::ICON.path
+        &static_files::ICON.path
     }
 }
 

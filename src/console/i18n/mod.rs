@@ -2,7 +2,7 @@
 
 mod en;
 mod fr;
-mod french;
+mod fr_diagnosis;
 
 use std::fmt;
 
@@ -148,7 +148,7 @@ pub(super) fn diagnosis_in(lang: Lang, code: &str, summary: &str, advice: Option
     let english = || Said { summary: summary.to_owned(), advice: advice.map(str::to_owned) };
     match lang {
         Lang::En => english(),
-        Lang::Fr => french::diagnosis(code, summary).unwrap_or_else(english),
+        Lang::Fr => fr_diagnosis::diagnosis(code, summary).unwrap_or_else(english),
     }
 }
 
@@ -156,7 +156,7 @@ pub(super) fn diagnosis_in(lang: Lang, code: &str, summary: &str, advice: Option
 pub(super) fn url_error_in(lang: Lang, error: &UrlError) -> String {
     let text = match lang {
         Lang::En => error.to_string(),
-        Lang::Fr => french::url_error(error),
+        Lang::Fr => fr_diagnosis::url_error(error),
     };
     let mut letters = text.chars();
     // A scheme or an address is no word that could be written with a capital.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::LONGEST_DURATION;
-use super::reader::Setting;
+use super::layers::Setting;
 use crate::gateway::AllowedOrigins;
 use crate::ledger::{DatabaseUrl, DatabaseUrlError};
 use crate::signed_url::BaseUrl;

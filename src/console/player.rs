@@ -8,10 +8,10 @@ use http::{Response, StatusCode};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::frame::{Frame, page};
+use super::display::position;
+use super::layout::{Frame, page};
 use super::payload::{PLAY_FOR, begin_of, markup_length};
 use super::route::in_path;
-use super::shown::position;
 use super::{Answer, Trouble, Visit};
 use crate::asset::{AssetKind, AssetRef};
 use crate::clock::UnixSeconds;
@@ -29,7 +29,7 @@ const TEXT_OF_A_PAGE: usize = 24 * 1024;
 const UTTERANCES: usize = 120;
 
 #[derive(Template)]
-#[template(path = "listen.html")]
+#[template(path = "player.html")]
 struct Listen {
     f: Frame,
     path: String,

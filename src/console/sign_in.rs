@@ -4,12 +4,12 @@ use askama::Template;
 use http::StatusCode;
 use http::header::{HeaderValue, REFERRER_POLICY, SET_COOKIE, WWW_AUTHENTICATE};
 
+use super::display::Time;
 use super::form::Form;
-use super::frame::{Frame, Notice, page};
+use super::i18n::Lang;
+use super::layout::{Frame, Notice, page};
 use super::portal::{Access, Ticket};
 use super::session::Session;
-use super::shown::Time;
-use super::texts::Lang;
 use super::{Answer, Parts, ROOT, Trouble, Visit, route, see_other};
 use crate::signed_url::{PassError, Purpose};
 
