@@ -99,7 +99,7 @@ impl Admin {
     #[must_use]
     pub fn new(config: Config, services: Services) -> Self {
         let Services { base, longest_lifetime, keyring, store, clock, drain, metrics, sender } = services;
-        let of_console = console::Services {
+        let of_console = console::Dependencies {
             token: config.token.clone(),
             sender: sender.clone(),
             store: store.clone(),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-use super::terminal::shown;
-use super::{EXIT_NO, EXIT_SETTING, Ended, print};
+use super::terminal::escaped;
+use super::{EXIT_NO, EXIT_SETTING, Exit, print};
 use crate::AssetKind;
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::{Config, Sources};
@@ -25,22 +25,22 @@ const BEFORE_THIS_PROGRAM: UnixSeconds = UnixSeconds(1_735_689_600);
 /// Authorities' clients renew certificates 30 days before their end, or when a third of their time is left.
 const RENEW_BEFORE: Duration = Duration::from_secs(14 * 86_400);
 
-enum Found {
-    Fine(String),
-    Odd(String),
-    Bad(String),
+enum CheckResult {
+    Passed(String),
+    Warning(String),
+    Failed(String),
 }
 
-pub(super) fn run(sources: &Sources) -> Ended {
+pub(super) fn run(sources: &Sources) -> Exit {
     let config = match sources.read() {
         Ok(config) => config,
         Err(error) => {
-            print(&report(&[("settings", Found::Bad(error.to_string()))]))?;
+            print(&report(&[("settings", CheckResult::Failed(error.to_string()))]))?;
             return Ok(ExitCode::from(EXIT_SETTING));
         }
     };
-    let mut found = vec![("settings", Found::Fine("every setting can be read".into()))];
-    found.extend(config.warnings.iter().map(|warning| ("settings", Found::Odd(warning.clone()))));
+    let mut found = vec![("settings", CheckResult::Passed("every setting can be read".into()))];
+    found.extend(config.warnings.iter().map(|warning| ("settings", CheckResult::Warning(warning.clone()))));
     found.extend(check_keyring(&config).into_iter().map(|found| ("keyring", found)));
     found.push(("clock", check_clock()));
     found.extend(check_store(&config).into_iter().map(|found| ("store", found)));
@@ -50,41 +50,45 @@ pub(super) fn run(sources: &Sources) -> Ended {
     found.extend(check_files(&config).into_iter().map(|found| ("files", found)));
     found.extend(check_webhooks(&config).into_iter().map(|found| ("webhooks", found)));
     print(&report(&found))?;
-    let bad = found.iter().any(|(_, found)| matches!(found, Found::Bad(_)));
+    let bad = found.iter().any(|(_, found)| matches!(found, CheckResult::Failed(_)));
     Ok(if bad { ExitCode::from(EXIT_NO) } else { ExitCode::SUCCESS })
 }
 
-fn report(found: &[(&str, Found)]) -> String {
+fn report(found: &[(&str, CheckResult)]) -> String {
     let mut text = String::new();
     for (what, found) in found {
         let (word, colour, sentence) = match found {
-            Found::Fine(sentence) => ("ok  ", AnsiColor::Green, sentence),
-            Found::Odd(sentence) => ("warn", AnsiColor::Yellow, sentence),
-            Found::Bad(sentence) => ("FAIL", AnsiColor::Red, sentence),
+            CheckResult::Passed(sentence) => ("ok  ", AnsiColor::Green, sentence),
+            CheckResult::Warning(sentence) => ("warn", AnsiColor::Yellow, sentence),
+            CheckResult::Failed(sentence) => ("FAIL", AnsiColor::Red, sentence),
         };
         let style = Style::new().bold().fg_color(Some(colour.into()));
-        let _ = writeln!(text, "{style}{word}{style:#}  {what:10}  {}", shown(sentence));
+        let _ = writeln!(text, "{style}{word}{style:#}  {what:10}  {}", escaped(sentence));
     }
     text
 }
 
-fn check_keyring(config: &Config) -> Vec<Found> {
+fn check_keyring(config: &Config) -> Vec<CheckResult> {
     let keyring = match Keyring::read(&config.keys) {
         Ok(keyring) => keyring,
-        Err(error) => return vec![Found::Bad(error.to_string())],
+        Err(error) => return vec![CheckResult::Failed(error.to_string())],
     };
     let now = SystemClock.now();
     let mut found = Vec::new();
     match keyring.signing_key(now, now.plus(config.longest_lifetime)) {
         Some(key) => {
-            found.push(Found::Fine(format!("key {} signs; {} verify", key.id(), keyring.keys().len())));
+            found.push(CheckResult::Passed(format!(
+                "key {} signs; {} verify",
+                key.id(),
+                keyring.keys().len()
+            )));
             if let Some(gap) = keyring.first_gap(now, config.longest_lifetime) {
-                found.push(Found::Odd(format!(
+                found.push(CheckResult::Warning(format!(
                     "from {gap} on no key can sign links of full length; `keys rotate` before"
                 )));
             }
         }
-        None => found.push(Found::Bad(
+        None => found.push(CheckResult::Failed(
             "no key can sign a link of full length now; see `keys list`, then `keys rotate --starts-in 0s`"
                 .into(),
         )),
@@ -92,139 +96,157 @@ fn check_keyring(config: &Config) -> Vec<Found> {
     match keys::is_exposed(&config.keys) {
         Ok(false) => {}
         Ok(true) => {
-            found.push(Found::Odd(format!("other users may read it; chmod 600 {}", config.keys.display())));
+            found.push(CheckResult::Warning(format!(
+                "other users may read it; chmod 600 {}",
+                config.keys.display()
+            )));
         }
-        Err(error) => found.push(Found::Bad(format!("its mode cannot be seen: {error}"))),
+        Err(error) => found.push(CheckResult::Failed(format!("its mode cannot be seen: {error}"))),
     }
     found
 }
 
-fn check_clock() -> Found {
+fn check_clock() -> CheckResult {
     let now = SystemClock.now();
     if now < BEFORE_THIS_PROGRAM {
-        return Found::Bad(format!(
+        return CheckResult::Failed(format!(
             "it says {now}, so links are made in the past; set it, and keep it by NTP"
         ));
     }
-    Found::Fine(format!("it is {now}"))
+    CheckResult::Passed(format!("it is {now}"))
 }
 
-fn check_store(config: &Config) -> Vec<Found> {
+fn check_store(config: &Config) -> Vec<CheckResult> {
     let store = match Store::open(&config.store, Metrics::new()) {
         Ok(store) => store,
-        Err(error) => return vec![Found::Bad(error.to_string())],
+        Err(error) => return vec![CheckResult::Failed(error.to_string())],
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return vec![Found::Bad(error.to_string())],
+        Err(error) => return vec![CheckResult::Failed(error.to_string())],
     };
     let kind = config.store.url.kind();
     let mut found = vec![match runtime.block_on(store.probe()) {
-        Ok(()) => Found::Fine(format!("{kind}: it answers and lets us read")),
+        Ok(()) => CheckResult::Passed(format!("{kind}: it answers and lets us read")),
         Err(error @ StoreError::TimedOut { .. }) => {
-            Found::Bad(format!("{kind}: {error}; check the endpoint and the network between"))
+            CheckResult::Failed(format!("{kind}: {error}; check the endpoint and the network between"))
         }
-        Err(error) => Found::Bad(format!("{kind}: {error}")),
+        Err(error) => CheckResult::Failed(format!("{kind}: {error}")),
     }];
-    let clocks = store.clocks_differ().filter(|_| matches!(found.first(), Some(Found::Fine(_))));
+    let clocks = store.clocks_differ().filter(|_| matches!(found.first(), Some(CheckResult::Passed(_))));
     found.extend(clocks.map(|words| {
-        Found::Bad(format!(
+        CheckResult::Failed(format!(
             "{words}: set it, and keep it by NTP; stores refuse requests and links end at the wrong time"
         ))
     }));
     for name in unknown_variables(&config.store) {
-        found.push(Found::Odd(format!("the variable {name} is no setting of this store; is it misspelt?")));
+        found.push(CheckResult::Warning(format!(
+            "the variable {name} is no setting of this store; is it misspelt?"
+        )));
     }
     found.extend(config.store.url.folder().into_iter().flat_map(check_folders));
     found
 }
 
 /// The folders of recordings and transcripts. Below the root no symlink is followed.
-fn check_folders(root: &Path) -> Vec<Found> {
+fn check_folders(root: &Path) -> Vec<CheckResult> {
     let unusable = unusable_folders(root);
     let mut found = Vec::new();
     for folder in AssetKind::ALL.map(|kind| root.join(kind.folder())) {
-        let shown = folder.display();
+        let path = folder.display();
         if unusable.contains(&folder) {
-            found.push(Found::Bad(format!(
-                "{shown} is a symlink or no folder, and below the store's root none is followed: everything in it is 404; \
+            found.push(CheckResult::Failed(format!(
+                "{path} is a symlink or no folder, and below the store's root none is followed: everything in it is 404; \
                  make it a folder, or mount the other one over it (mount --bind)"
             )));
         } else if !folder.is_dir() {
-            found.push(Found::Odd(format!(
-                "there is no folder {shown}; everything that belongs there is 404"
+            found.push(CheckResult::Warning(format!(
+                "there is no folder {path}; everything that belongs there is 404"
             )));
         }
     }
     found
 }
 
-fn check_public_url(config: &Config) -> Vec<Found> {
+fn check_public_url(config: &Config) -> Vec<CheckResult> {
     let url = config.public_url.as_str();
     let host = config.public_url.origin().split_once("//").map_or("", |(_, host)| host);
     let local = host.starts_with("localhost") || host.starts_with("127.") || host.starts_with("[::1]");
-    let mut found = vec![Found::Fine(format!("links begin with {url}/webhook-assets/"))];
+    let mut found = vec![CheckResult::Passed(format!("links begin with {url}/webhook-assets/"))];
     if local {
-        found.push(Found::Odd(format!("{url} is this machine: nobody else can follow its links")));
+        found.push(CheckResult::Warning(format!("{url} is this machine: nobody else can follow its links")));
     } else if url.starts_with("http://") {
-        found.push(Found::Odd(format!("{url} is not https: whoever listens on the way can use the links")));
+        found.push(CheckResult::Warning(format!(
+            "{url} is not https: whoever listens on the way can use the links"
+        )));
     }
     if url.ends_with("/webhook-assets") {
-        found.push(Found::Bad("it ends in /webhook-assets, which links add themselves; leave it out".into()));
+        found.push(CheckResult::Failed(
+            "it ends in /webhook-assets, which links add themselves; leave it out".into(),
+        ));
     }
     found
 }
 
-fn check_certificate(config: &Config) -> Vec<Found> {
+fn check_certificate(config: &Config) -> Vec<CheckResult> {
     let Some(files) = &config.tls else { return Vec::new() };
     let expires = match Certificate::read(files.clone(), Metrics::new()) {
         Ok(certificate) => certificate.expires(),
-        Err(error) => return vec![Found::Bad(error.to_string())],
+        Err(error) => return vec![CheckResult::Failed(error.to_string())],
     };
     let left = expires.since(SystemClock.now());
     let days = left.as_secs() / 86_400;
     let mut found = vec![if left.is_zero() {
-        Found::Bad(format!("the certificate has expired at {expires}; nobody can follow a link; renew it"))
+        CheckResult::Failed(format!(
+            "the certificate has expired at {expires}; nobody can follow a link; renew it"
+        ))
     } else if left < RENEW_BEFORE {
-        Found::Odd(format!("the certificate expires at {expires}, in {days} days; is its renewal working?"))
+        CheckResult::Warning(format!(
+            "the certificate expires at {expires}, in {days} days; is its renewal working?"
+        ))
     } else {
-        Found::Fine(format!("the certificate is good until {expires}, {days} days from now"))
+        CheckResult::Passed(format!("the certificate is good until {expires}, {days} days from now"))
     }];
     if keys::is_exposed(&files.key).unwrap_or(false) {
-        found.push(Found::Odd(format!("other users may read its key; chmod 600 {}", files.key.display())));
+        found.push(CheckResult::Warning(format!(
+            "other users may read its key; chmod 600 {}",
+            files.key.display()
+        )));
     }
     found
 }
 
-fn check_admin(config: &Config) -> Found {
+fn check_admin(config: &Config) -> CheckResult {
     match (&config.admin.token, config.admin.listen) {
-        (Some(_), listen) => Found::Fine(format!("{listen}, with a bearer token")),
-        (None, listen) => Found::Fine(format!("{listen}, loopback alone, without a token")),
+        (Some(_), listen) => CheckResult::Passed(format!("{listen}, with a bearer token")),
+        (None, listen) => CheckResult::Passed(format!("{listen}, loopback alone, without a token")),
     }
 }
 
 /// The modes of files that are not looked at elsewhere.
-fn check_files(config: &Config) -> Vec<Found> {
+fn check_files(config: &Config) -> Vec<CheckResult> {
     let elsewhere =
         |path: &Path| path == config.keys || config.tls.as_ref().is_some_and(|tls| path == tls.key);
     let files = config.private_files().into_iter().filter(|(_, path)| !elsewhere(path));
     let exposed = files.filter(|(_, path)| keys::is_exposed(path).unwrap_or(false));
     exposed
-        .map(|(what, path)| Found::Odd(format!("other users may read {what}; chmod 600 {}", path.display())))
+        .map(|(what, path)| {
+            CheckResult::Warning(format!("other users may read {what}; chmod 600 {}", path.display()))
+        })
         .collect()
 }
 
 /// The database of the webhooks, the key file of the secrets, and where events may be sent to.
-fn check_webhooks(config: &Config) -> Vec<Found> {
+fn check_webhooks(config: &Config) -> Vec<CheckResult> {
     let mut found = check_database(&config.ledger);
     if config.sender.allow_http {
-        found.push(Found::Odd(
+        found.push(CheckResult::Warning(
             "webhooks.allow_http: events, which are personal data, may go over http://, where others can read them"
                 .into(),
         ));
     }
     if !config.sender.networks.is_empty() {
-        found.push(Found::Odd(format!(
+        found.push(CheckResult::Warning(format!(
             "webhooks.allowed_networks: events may be sent into {}; whoever adds endpoints can reach what is there",
             config.sender.networks
         )));
@@ -232,15 +254,15 @@ fn check_webhooks(config: &Config) -> Vec<Found> {
     found
 }
 
-fn check_database(config: &ledger::Config) -> Vec<Found> {
+fn check_database(config: &ledger::Config) -> Vec<CheckResult> {
     let database = &config.database;
     // Looking must not make it.
     if let Some(path) = database.path().filter(|path| !path.exists()) {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let writable = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
         return vec![match writable {
-            Ok(()) => Found::Fine(format!("{database:?} is made on the first start")),
-            Err(error) => Found::Bad(format!(
+            Ok(()) => CheckResult::Passed(format!("{database:?} is made on the first start")),
+            Err(error) => CheckResult::Failed(format!(
                 "{database:?} cannot be made: {}: {error}; create the folder, let this user write to it, or set \
                  WEBHOOK_ASSETS_DATABASE",
                 folder.display()
@@ -249,17 +271,20 @@ fn check_database(config: &ledger::Config) -> Vec<Found> {
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return vec![Found::Bad(error.to_string())],
+        Err(error) => return vec![CheckResult::Failed(error.to_string())],
     };
     if let Err(error) = runtime.block_on(Ledger::look(config)) {
-        return vec![Found::Bad(format!("{database:?}: {error}"))];
+        return vec![CheckResult::Failed(format!("{database:?}: {error}"))];
     }
     let mut found = match database.path().map(|path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK)) {
-        Some(Err(error)) => vec![Found::Bad(format!("{database:?} cannot be written: {error}"))],
-        _ => vec![Found::Fine(format!("{database:?} answers"))],
+        Some(Err(error)) => vec![CheckResult::Failed(format!("{database:?} cannot be written: {error}"))],
+        _ => vec![CheckResult::Passed(format!("{database:?} answers"))],
     };
     found.extend(database.path().into_iter().flat_map(ledger::files_of_others).map(|(file, mode)| {
-        Found::Odd(format!("its mode is {mode:03o}, other users may use it; chmod 600 {}", file.display()))
+        CheckResult::Warning(format!(
+            "its mode is {mode:03o}, other users may use it; chmod 600 {}",
+            file.display()
+        ))
     }));
     found
 }

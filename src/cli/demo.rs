@@ -13,9 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::serve::{Running, Services, colour, serve};
+use super::serve::{App, Running, colour, serve};
 use super::webhooks::listen::Receiver;
-use super::{Ended, Failure, keys::fresh_key, print};
+use super::{Exit, Failure, keys::fresh_key, print};
 use crate::SecretKey;
 use crate::asset::{AssetKind, AssetRef};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
@@ -44,7 +44,7 @@ pub(super) struct Demo {
 }
 
 impl Demo {
-    pub(super) fn run(self) -> Ended {
+    pub(super) fn run(self) -> Exit {
         let sample = self.fixtures.join(AssetRef::recording(SAMPLE_CALL).object_path());
         let folder = std::fs::canonicalize(&self.fixtures).ok().filter(|_| sample.is_file()).ok_or_else(|| {
             Failure::Failed(format!(
@@ -55,17 +55,17 @@ impl Demo {
         let store = url::Url::from_directory_path(&folder)
             .map_err(|()| Failure::Failed(format!("{} cannot be written as a URL", folder.display())))?;
         let listen = with_port(self.listen)?;
-        let throw_away = tempfile::tempdir().map_err(Failure::failed)?;
+        let temporary = tempfile::tempdir().map_err(Failure::failed)?;
         let variables = [
             ("WEBHOOK_ASSETS_LISTEN", listen.to_string()),
             ("WEBHOOK_ASSETS_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
             ("WEBHOOK_ASSETS_PUBLIC_URL", format!("http://{}", reachable(listen))),
             ("WEBHOOK_ASSETS_STORE", store.to_string()),
             ("WEBHOOK_ASSETS_KEYS", "none".to_owned()),
-            ("WEBHOOK_ASSETS_DATABASE", throw_away.path().join("demo.db").display().to_string()),
+            ("WEBHOOK_ASSETS_DATABASE", temporary.path().join("demo.db").display().to_string()),
             ("WEBHOOK_ASSETS_WEBHOOKS_ALLOW_HTTP", "true".to_owned()),
             ("WEBHOOK_ASSETS_WEBHOOKS_ALLOWED_NETWORKS", "127.0.0.0/8".to_owned()),
-            // What happens is told in sentences; the log would repeat it.
+            // What happens is printed in sentences; the log would repeat it.
             ("WEBHOOK_ASSETS_LOG_LEVEL", "warn".to_owned()),
         ];
         let environment = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -74,17 +74,12 @@ impl Demo {
         let logging = logging.map_err(Failure::failed)?;
         let secret = SecretKey::from_hex(&fresh_key()?).map_err(Failure::failed)?;
         let keyring = Keyring::of_one("demo", secret);
-        serve(
-            &Services::new(config, keyring.clone(), &logging)?,
-            None,
-            None,
-            async move |running: &Running| {
-                if let Some(sender) = &running.sender {
-                    show_webhook(sender).await?;
-                }
-                show_links(reachable(running.gateway.unwrap_or(listen)), &keyring)
-            },
-        )
+        serve(&App::new(config, keyring.clone(), &logging)?, None, None, async move |running: &Running| {
+            if let Some(sender) = &running.sender {
+                show_webhook(sender).await?;
+            }
+            show_links(reachable(running.gateway.unwrap_or(listen)), &keyring)
+        })
     }
 }
 
@@ -120,8 +115,8 @@ async fn show_webhook(sender: &Sender) -> Result<(), Failure> {
     let added = sender.ledger().add_endpoint(endpoint, sender.now()).await;
     let (endpoint, secret) = added.map_err(Failure::failed)?;
     print(&format!("\nA call ends, and its webhook is sent to {}:\n", endpoint.url))?;
-    let (told, mut arrives) = mpsc::channel(1);
-    tokio::spawn(Receiver::new(Some(secret)).telling(told).serve(listener));
+    let (arrived_at, mut arrives) = mpsc::channel(1);
+    tokio::spawn(Receiver::new(Some(secret)).notifying(arrived_at).serve(listener));
 
     let (call, asset) = (CompletedCall::sample(), Some(SAMPLE_CALL));
     let event =
@@ -181,7 +176,7 @@ fn show_links(address: SocketAddr, keyring: &Keyring) -> Result<(), Failure> {
          curl -o recording.mp3 '{recording}'\n\n\
          Its transcript:\n  \
          curl '{transcript}'\n\n\
-         A link that expired three hours ago, and what its holder is told:\n  \
+         A link that expired three hours ago, and what its holder is arrived_at:\n  \
          curl -i '{expired}'\n\n\
          Stop with Ctrl-C; the key is then gone, and the links with it.\n\n"
     ))

@@ -6,7 +6,7 @@ use clap::Args;
 use uuid::Uuid;
 
 use super::serve::colour;
-use super::{Ended, Failure, LAST_WAIT, print};
+use super::{Exit, FLUSH_TIMEOUT, Failure, print};
 use crate::config::Sources;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
@@ -19,7 +19,7 @@ pub(super) struct Erase {
 }
 
 impl Erase {
-    pub(super) fn run(self, sources: &Sources) -> Ended {
+    pub(super) fn run(self, sources: &Sources) -> Exit {
         let config = sources.read_for_store()?;
         // The record of the erasure goes to the log, like that of the admin listener.
         let metrics = Metrics::new();
@@ -28,7 +28,7 @@ impl Erase {
         let store = Store::open(&config.store, metrics).map_err(Failure::setting)?;
         let runtime = tokio::runtime::Runtime::new().map_err(Failure::failed)?;
         let erased = runtime.block_on(store.erase(self.uuid));
-        logging.flush(LAST_WAIT);
+        logging.flush(FLUSH_TIMEOUT);
         let erased = erased.map_err(|error| {
             Failure::Failed(format!(
                 "{error}; something may be left: erase again, which is safe, until it succeeds"

@@ -4,13 +4,13 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::{Ended, Failure, print};
+use super::{Exit, Failure, print};
 use crate::config::Sources;
 
 /// How long to wait for the answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-pub(super) fn run(sources: &Sources) -> Ended {
+pub(super) fn run(sources: &Sources) -> Exit {
     let address = reachable(sources.read_for_health()?);
     match ask(address) {
         Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => print("ok\n"),

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{Ended, Failure, duration, print, with_flag};
+use super::{Exit, Failure, duration, print, with_flag};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::Sources;
 use crate::keys::{EditError, create_file, edit_file};
@@ -31,7 +31,7 @@ pub(super) enum Keys {
 }
 
 #[derive(Debug, Args)]
-struct Place {
+struct KeyringPath {
     /// The keyring file (WEBHOOK_ASSETS_KEYS)
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
@@ -40,7 +40,7 @@ struct Place {
 #[derive(Debug, Args)]
 pub(super) struct New {
     #[command(flatten)]
-    place: Place,
+    keyring_path: KeyringPath,
     /// Take the key from standard input, as hexadecimal digits, instead of making one
     #[arg(long)]
     import: bool,
@@ -52,7 +52,7 @@ pub(super) struct New {
 #[derive(Debug, Args)]
 pub(super) struct List {
     #[command(flatten)]
-    place: Place,
+    keyring_path: KeyringPath,
     /// Print a JSON object
     #[arg(long)]
     json: bool,
@@ -61,7 +61,7 @@ pub(super) struct List {
 #[derive(Debug, Args)]
 pub(super) struct Rotate {
     #[command(flatten)]
-    place: Place,
+    keyring_path: KeyringPath,
     /// When the new key starts to sign: long enough for the file to reach every replica
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
     starts_in: Duration,
@@ -72,7 +72,7 @@ pub(super) struct Retire {
     /// The key's id, as `keys list` shows it
     id: String,
     #[command(flatten)]
-    place: Place,
+    keyring_path: KeyringPath,
     /// When it ends; by default once its last link has expired
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "now")]
     ends_in: Option<Duration>,
@@ -82,15 +82,18 @@ pub(super) struct Retire {
 }
 
 impl Keys {
-    pub(super) fn run(self, sources: Sources) -> Ended {
-        let place = match &self {
-            Self::New(New { place, .. })
-            | Self::List(List { place, .. })
-            | Self::Rotate(Rotate { place, .. })
-            | Self::Retire(Retire { place, .. }) => place.keys.clone(),
+    pub(super) fn run(self, sources: Sources) -> Exit {
+        let keyring_path = match &self {
+            Self::New(New { keyring_path, .. })
+            | Self::List(List { keyring_path, .. })
+            | Self::Rotate(Rotate { keyring_path, .. })
+            | Self::Retire(Retire { keyring_path, .. }) => keyring_path.keys.clone(),
         };
-        let sources =
-            with_flag(sources, "WEBHOOK_ASSETS_KEYS", place.map(|path| path.to_string_lossy().into_owned()));
+        let sources = with_flag(
+            sources,
+            "WEBHOOK_ASSETS_KEYS",
+            keyring_path.map(|path| path.to_string_lossy().into_owned()),
+        );
         let (path, longest) = sources.read_for_keys()?;
         let now = SystemClock.now();
         match self {
@@ -103,7 +106,7 @@ impl Keys {
 }
 
 impl New {
-    fn run(self, path: &Path, now: UnixSeconds) -> Ended {
+    fn run(self, path: &Path, now: UnixSeconds) -> Exit {
         if self.if_missing && KeyringFile::read(path).is_ok_and(|found| found.to_keyring().is_ok()) {
             return print(&format!("{} is there already and is left as it is\n", path.display()));
         }
@@ -127,7 +130,7 @@ impl New {
 }
 
 impl List {
-    fn run(self, path: &Path, longest: Duration, now: UnixSeconds) -> Ended {
+    fn run(self, path: &Path, longest: Duration, now: UnixSeconds) -> Exit {
         let file = KeyringFile::read(path).map_err(Failure::setting)?;
         let keyring = file.to_keyring().map_err(Failure::setting)?;
         let states: Vec<_> = file.keys.iter().map(|entry| state(entry, &keyring, longest, now)).collect();
@@ -173,7 +176,7 @@ fn state(entry: &KeyEntry, keyring: &Keyring, longest: Duration, now: UnixSecond
 }
 
 impl Rotate {
-    fn run(self, path: &Path, longest: Duration, now: UnixSeconds) -> Ended {
+    fn run(self, path: &Path, longest: Duration, now: UnixSeconds) -> Exit {
         let starts = now.plus(self.starts_in);
         let ends = starts.plus(longest).plus(CLOCK_SKEW);
         let secret = fresh_key()?;
@@ -218,7 +221,7 @@ fn forget_ended(file: &mut KeyringFile, now: UnixSeconds) -> Vec<String> {
 }
 
 impl Retire {
-    fn run(self, path: &Path, longest: Duration, now: UnixSeconds) -> Ended {
+    fn run(self, path: &Path, longest: Duration, now: UnixSeconds) -> Exit {
         let last_link = longest + CLOCK_SKEW;
         let wanted = if self.now { now } else { now.plus(self.ends_in.unwrap_or(last_link)) };
         let ends = edit_file(path, |file| {

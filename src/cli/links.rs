@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{EXIT_NO, Ended, Failure, duration, moment, print, with_flag};
+use super::{EXIT_NO, Exit, Failure, duration, moment, print, with_flag};
 use crate::asset::{AssetKind, AssetRef};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::Sources;
@@ -41,7 +41,7 @@ pub(super) struct Mint {
 }
 
 impl Mint {
-    pub(super) fn run(self, sources: Sources) -> Ended {
+    pub(super) fn run(self, sources: Sources) -> Exit {
         let sources = with_path(with_flag(sources, "WEBHOOK_ASSETS_PUBLIC_URL", self.public_url), self.keys);
         let (base, keys, longest) = sources.read_for_minting()?;
         let keyring = Keyring::read(keys).map_err(Failure::setting)?;
@@ -82,13 +82,13 @@ pub(super) struct Verify {
 }
 
 impl Verify {
-    pub(super) fn run(self, sources: Sources) -> Ended {
+    pub(super) fn run(self, sources: Sources) -> Exit {
         let (keys, longest, base) = with_path(sources, self.keys).read_for_verifying()?;
         let keyring = Keyring::read(keys).map_err(Failure::setting)?;
         let link = if self.link == "-" { read_stdin()? } else { self.link };
         let now = self.at.unwrap_or_else(|| SystemClock.now());
         let diagnosis = diagnose(&link, &keyring, &Verifier::new(longest), base.as_ref(), now);
-        let text = if self.json { in_json(&diagnosis, now) } else { in_words(&diagnosis, now) };
+        let text = if self.json { as_json(&diagnosis, now) } else { as_text(&diagnosis, now) };
         print(&text)?;
         Ok(if diagnosis.grant.is_some() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
     }
@@ -107,7 +107,7 @@ fn read_stdin() -> Result<String, Failure> {
     Ok(link)
 }
 
-fn in_words(diagnosis: &Diagnosis, now: UnixSeconds) -> String {
+fn as_text(diagnosis: &Diagnosis, now: UnixSeconds) -> String {
     let mut text = String::new();
     if let Some(grant) = &diagnosis.grant {
         let _ = writeln!(text, "good: {}", describe(grant, now));
@@ -138,7 +138,7 @@ fn describe(grant: &Grant, now: UnixSeconds) -> String {
     )
 }
 
-fn in_json(diagnosis: &Diagnosis, now: UnixSeconds) -> String {
+fn as_json(diagnosis: &Diagnosis, now: UnixSeconds) -> String {
     let grant = |grant: &Grant| {
         json!({
             "kind": grant.asset().kind.name(),

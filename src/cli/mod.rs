@@ -32,7 +32,7 @@ const EXIT_USAGE: u8 = 2;
 const EXIT_SETTING: u8 = 64;
 
 /// How long the end waits for standard error, and for what blocks.
-const LAST_WAIT: Duration = Duration::from_secs(2);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 const AFTER_HELP: &str = "\
 Settings come from --config FILE and from the environment (WEBHOOK_ASSETS_…), which goes first. These are enough:
@@ -124,7 +124,7 @@ enum Failure {
     /// It went wrong; exit code 1.
     Failed(String),
     /// Nobody reads our output any more: no reason to complain.
-    NobodyReads,
+    OutputClosed,
 }
 
 impl Failure {
@@ -141,23 +141,23 @@ impl Failure {
             Self::Setting(text) => (text, EXIT_SETTING),
             Self::Usage(text) => (text, EXIT_USAGE),
             Self::Failed(text) => (text, EXIT_NO),
-            Self::NobodyReads => return ExitCode::from(EXIT_NO),
+            Self::OutputClosed => return ExitCode::from(EXIT_NO),
         };
         let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
-        say_last(format!("{style}error:{style:#} {}\n", terminal::shown(text)));
+        write_stderr(format!("{style}error:{style:#} {}\n", terminal::escaped(text)));
         ExitCode::from(code)
     }
 }
 
-/// Writes to standard error. A pipe that nobody reads keeps the program from ending for [`LAST_WAIT`] only.
-fn say_last(line: String) {
+/// Writes to standard error. A pipe that nobody reads keeps the program from ending for [`FLUSH_TIMEOUT`] only.
+fn write_stderr(line: String) {
     let (done, written) = mpsc::channel();
     let write = move || {
         let _ = anstream::stderr().write_all(line.as_bytes());
         let _ = done.send(());
     };
     if thread::Builder::new().spawn(write).is_ok() {
-        let _ = written.recv_timeout(LAST_WAIT);
+        let _ = written.recv_timeout(FLUSH_TIMEOUT);
     }
 }
 
@@ -165,7 +165,7 @@ fn say_last(line: String) {
 fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        say_last(format!(
+        write_stderr(format!(
             "error: webhook-assets panicked at {place}; this is a fault of the program: please report it\n"
         ));
     }));
@@ -177,14 +177,14 @@ impl From<SettingError> for Failure {
     }
 }
 
-type Ended = Result<ExitCode, Failure>;
+type Exit = Result<ExitCode, Failure>;
 
 /// Writes a result to standard output.
-fn print(text: &str) -> Ended {
+fn print(text: &str) -> Exit {
     let mut stdout = anstream::stdout();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::NobodyReads),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::OutputClosed),
         Err(error) => Err(Failure::Failed(format!("standard output cannot be written: {error}"))),
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::listeners::{Listeners, announce, local};
 use super::reload::{Limits, Reload};
-use super::{Ended, Failure, LAST_WAIT, fd_limit, malloc_trim};
+use super::{Exit, FLUSH_TIMEOUT, Failure, fd_limit, malloc_trim};
 use crate::admin::{self, Admin};
 use crate::clock::{Clock, SystemClock, running};
 use crate::config::{Config, Sources};
@@ -34,10 +34,10 @@ use crate::webhook::Poster;
 const INTERRUPTED: u8 = 128 + 2;
 const TERMINATED: u8 = 128 + 15;
 
-/// As [`LAST_WAIT`], after a second signal.
-const SHORT_WAIT: Duration = Duration::from_millis(300);
+/// As [`FLUSH_TIMEOUT`], after a second signal.
+const SHORT_FLUSH_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// How many downloads may wait to be written into the delivery history; more are not told.
+/// How many downloads wait at most to be written into the delivery history; the history leaves out more.
 const DOWNLOADS: usize = 4096;
 
 /// What one process does, when it is not to do everything.
@@ -57,20 +57,20 @@ pub(super) struct Serve {
 }
 
 impl Serve {
-    pub(super) fn run(&self, sources: &Sources) -> Ended {
+    pub(super) fn run(&self, sources: &Sources) -> Exit {
         run(sources, self.only)
     }
 }
 
-fn run(sources: &Sources, only: Option<Only>) -> Ended {
+fn run(sources: &Sources, only: Option<Only>) -> Exit {
     let config = sources.read()?;
     let logging = start_logging(config.log_format, config.log_level, colour(), &Metrics::new());
     let logging = logging.map_err(Failure::failed)?;
     // What was logged stands before the reason why the program ends.
-    run_logged(config, sources, only, &logging).inspect_err(|_| logging.flush(LAST_WAIT))
+    run_logged(config, sources, only, &logging).inspect_err(|_| logging.flush(FLUSH_TIMEOUT))
 }
 
-fn run_logged(mut config: Config, sources: &Sources, only: Option<Only>, logging: &Logging) -> Ended {
+fn run_logged(mut config: Config, sources: &Sources, only: Option<Only>, logging: &Logging) -> Exit {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -92,7 +92,7 @@ fn run_logged(mut config: Config, sources: &Sources, only: Option<Only>, logging
         Poster::new(&config.sender.poster()).map_err(Failure::setting)?;
     }
     let reloaded = Some((sources.clone(), logging.clone()));
-    serve(&Services::new(config, keyring, logging)?, only, reloaded, async |_| Ok(()))
+    serve(&App::new(config, keyring, logging)?, only, reloaded, async |_| Ok(()))
 }
 
 /// Whether the user's settings allow colours (`NO_COLOR`, `CLICOLOR_FORCE`, a dumb terminal).
@@ -102,7 +102,7 @@ pub(super) fn colour() -> bool {
 }
 
 /// Everything that runs, put together.
-pub(super) struct Services {
+pub(super) struct App {
     pub(super) config: Config,
     pub(super) keyring: KeyringInForce,
     store: Store,
@@ -116,7 +116,7 @@ pub(super) struct Services {
     limits: Limits,
 }
 
-impl Services {
+impl App {
     pub(super) fn new(config: Config, keyring: Keyring, logging: &Logging) -> Result<Self, Failure> {
         let metrics = logging.metrics().clone();
         let store = Store::open(&config.store, metrics.clone()).map_err(Failure::setting)?;
@@ -156,8 +156,8 @@ impl Services {
             None => gateway,
         };
         let Some(ledger) = ledger else { return gateway };
-        let (downloads, told) = mpsc::channel(DOWNLOADS);
-        sender::remember_downloads(told, ledger.clone(), Arc::clone(&self.clock));
+        let (downloads, followed) = mpsc::channel(DOWNLOADS);
+        sender::remember_downloads(followed, ledger.clone(), Arc::clone(&self.clock));
         gateway.telling(downloads)
     }
 
@@ -167,7 +167,7 @@ impl Services {
         let server = server.counting(&self.metrics).with_tls(self.certificate.clone());
         let server = server.following(self.limits.gateway.subscribe());
         tasks::supervise(Task::MemoryTrim, self.metrics.clone(), |metrics| {
-            Box::pin(malloc_trim::give_back_after_crowds(metrics))
+            Box::pin(malloc_trim::trim_after_peaks(metrics))
         });
         server.serve_on_threads(&listener.into_std()?, self.config.threads)
     }
@@ -235,7 +235,7 @@ impl Services {
     }
 }
 
-impl Services {
+impl App {
     /// Reads keyring and certificate again when their files change, and these and the settings on SIGHUP; then the
     /// audit's file is opened anew, too.
     fn watch_files(&self, sources: Sources, logging: Logging, hangup: Signal) {
@@ -291,27 +291,27 @@ pub(super) struct Running {
 
 /// Serves until a signal says stop. `when_running` runs once every listener is open.
 pub(super) fn serve(
-    services: &Services,
+    app: &App,
     only: Option<Only>,
     reloaded: Option<(Sources, Logging)>,
     when_running: impl AsyncFnOnce(&Running) -> Result<(), Failure>,
-) -> Ended {
+) -> Exit {
     running::watch(|pause| {
         let pause = humantime::format_duration(pause);
         tracing::warn!(%pause, "the process was frozen; deadlines count only the time in which it ran");
     })
     .map_err(Failure::failed)?;
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::failed)?;
-    let ended = runtime.block_on(run_until_stopped(services, only, reloaded, when_running));
+    let ended = runtime.block_on(run_until_stopped(app, only, reloaded, when_running));
     // What was still in flight ends here, and is recorded.
-    let patience = if matches!(ended, Ok(Stopped::AtOnce(_))) { SHORT_WAIT } else { LAST_WAIT };
+    let patience = if matches!(ended, Ok(Shutdown::AtOnce(_))) { SHORT_FLUSH_TIMEOUT } else { FLUSH_TIMEOUT };
     runtime.shutdown_timeout(patience);
-    if let Some(audit) = &services.audit
+    if let Some(audit) = &app.audit
         && !audit.flush(patience)
     {
         tracing::error!("audit records were lost: their file cannot be written");
     }
-    if let Some(tracing) = &services.tracing
+    if let Some(tracing) = &app.tracing
         && !tracing.flush(patience)
     {
         tracing::warn!(
@@ -319,21 +319,21 @@ pub(super) fn serve(
         );
     }
     let code = match ended? {
-        Stopped::Drained(left) => {
+        Shutdown::Drained(left) => {
             log_stop(left);
             ExitCode::SUCCESS
         }
-        Stopped::AtOnce(code) => {
+        Shutdown::AtOnce(code) => {
             tracing::warn!("stopped at once by a second signal");
             ExitCode::from(code)
         }
     };
-    services.logging.flush(patience);
+    app.logging.flush(patience);
     Ok(code)
 }
 
 /// How serving ended.
-enum Stopped {
+enum Shutdown {
     /// In order; so many connections were still open.
     Drained(usize),
     /// By a second signal, with this exit code.
@@ -341,52 +341,52 @@ enum Stopped {
 }
 
 async fn run_until_stopped(
-    services: &Services,
+    app: &App,
     only: Option<Only>,
     reloaded: Option<(Sources, Logging)>,
     when_running: impl AsyncFnOnce(&Running) -> Result<(), Failure>,
-) -> Result<Stopped, Failure> {
+) -> Result<Shutdown, Failure> {
     let mut signals = Signals::new().map_err(Failure::failed)?;
-    let ledger = services.ledger(only).await?;
+    let ledger = app.ledger(only).await?;
     let sender = match (&ledger, only) {
-        (Some(ledger), None | Some(Only::Sender)) => Some(services.sender(ledger.clone())?),
+        (Some(ledger), None | Some(Only::Sender)) => Some(app.sender(ledger.clone())?),
         _ => None,
     };
     let mut listeners = Listeners::new();
     let gateway = match only {
         Some(Only::Sender) => None,
-        _ => Some(listeners.next("listen", services.config.listen).await?),
+        _ => Some(listeners.next("listen", app.config.listen).await?),
     };
-    let admin = listeners.next("admin.listen", services.config.admin.listen).await?;
+    let admin = listeners.next("admin.listen", app.config.admin.listen).await?;
     let address = gateway.as_ref().map(local).transpose()?;
-    let scheme = if services.certificate.is_some() { "https" } else { "http" };
+    let scheme = if app.certificate.is_some() { "https" } else { "http" };
     announce(address.map(|address| (scheme, address)), local(&admin)?);
-    log_start(services, sender.as_ref());
+    log_start(app, sender.as_ref());
 
-    let threads = gateway.map(|listener| services.serve_links(ledger.as_ref(), listener));
+    let threads = gateway.map(|listener| app.serve_links(ledger.as_ref(), listener));
     let _threads = threads.transpose().map_err(Failure::failed)?;
     // The admin listener keeps answering while downloads finish: `/readyz` has to say that we are stopping.
     let admin_drain = Drain::new();
-    let answers = services.admin(sender.clone());
-    let its_connections = services.config.of_admin_connections();
+    let answers = app.admin(sender.clone());
+    let its_connections = app.config.of_admin_connections();
     let server = Server::new(its_connections, answers, admin_drain.clone());
-    let server = server.evicting(&services.metrics).following(services.limits.admin.subscribe());
+    let server = server.evicting(&app.metrics).following(app.limits.admin.subscribe());
     let admin = admin.into_std().map_err(Failure::failed)?;
     tasks::supervise(Task::AcceptLoop, (server, admin), |(server, admin)| Box::pin(server.serve_on(admin)));
     // The dispatcher within is started again should it panic.
     let sending =
         sender.clone().map(|sender| tasks::spawn(Task::Dispatcher, async move { sender.run().await }));
     if let Some((sources, logging)) = reloaded {
-        services.watch_files(sources, logging, signals.reload);
+        app.watch_files(sources, logging, signals.reload);
     }
     when_running(&Running { gateway: address, sender: sender.clone() }).await?;
 
     signals.stop.received().await;
-    if let Err(code) = services.announce_stop(&mut signals.stop).await {
-        return Ok(Stopped::AtOnce(code));
+    if let Err(code) = app.announce_stop(&mut signals.stop).await {
+        return Ok(Shutdown::AtOnce(code));
     }
-    let drain_timeout = services.limits.gateway.borrow().drain_timeout;
-    services.drain.begin();
+    let drain_timeout = app.limits.gateway.borrow().drain_timeout;
+    app.drain.begin();
     tracing::info!(deadline = %humantime::format_duration(drain_timeout), "stopping: nothing new begins, what is in flight goes on");
     let finish = async {
         if let Some(sender) = &sender {
@@ -398,7 +398,7 @@ async fn run_until_stopped(
                 let _ = running::timeout(drain_timeout, sending).await;
             }
         };
-        let (left, ()) = tokio::join!(services.drain.finish(drain_timeout), attempts);
+        let (left, ()) = tokio::join!(app.drain.finish(drain_timeout), attempts);
         admin_drain.finish(Duration::from_millis(100)).await;
         if let Some(ledger) = &ledger {
             ledger.close().await;
@@ -406,22 +406,22 @@ async fn run_until_stopped(
         left
     };
     tokio::select! {
-        left = finish => Ok(Stopped::Drained(left)),
-        code = signals.stop.received() => Ok(Stopped::AtOnce(code)),
+        left = finish => Ok(Shutdown::Drained(left)),
+        code = signals.stop.received() => Ok(Shutdown::AtOnce(code)),
     }
 }
 
-fn log_start(services: &Services, sender: Option<&Sender>) {
-    let now = services.clock.now();
-    let keyring = services.keyring.load();
-    let signer = keyring.signing_key(now, now.plus(services.config.longest_lifetime)).map(SigningKey::id);
+fn log_start(app: &App, sender: Option<&Sender>) {
+    let now = app.clock.now();
+    let keyring = app.keyring.load();
+    let signer = keyring.signing_key(now, now.plus(app.config.longest_lifetime)).map(SigningKey::id);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        public_url = %services.config.public_url,
-        store = ?services.config.store.url,
+        public_url = %app.config.public_url,
+        store = ?app.config.store.url,
         keys = %keyring,
         signs = signer.map(|id| id.as_ref()),
-        webhooks = sender.map(|_| tracing::field::debug(&services.config.ledger.database)),
+        webhooks = sender.map(|_| tracing::field::debug(&app.config.ledger.database)),
         "serving"
     );
     if signer.is_none() {

@@ -15,12 +15,12 @@ const INDENT: &str = "    ";
 const ROOM: usize = 50;
 
 /// Text that somebody else wrote, on one line: whatever would steer the terminal stands there as its escape.
-pub(super) fn shown(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     visible::shown(text, Escape::Braces, |_| false).into_owned()
 }
 
 /// The same with its line breaks.
-pub(super) fn shown_lines(text: &str) -> String {
+pub(super) fn escaped_lines(text: &str) -> String {
     visible::shown(text, Escape::Braces, |c| c == '\n').into_owned()
 }
 
@@ -84,9 +84,9 @@ mod tests {
 
     #[test]
     fn text_of_others_does_not_steer_the_terminal() {
-        assert_eq!(shown("a\u{1b}[2Jb\nc\u{9b}1m\u{202e}"), "a\\u{1b}[2Jb\\nc\\u{9b}1m\\u{202e}");
-        assert_eq!(shown_lines("a\r\né"), "a\\r\né");
-        assert_eq!(shown("a\u{61c}b\u{200b}c\u{2067}"), "a\\u{61c}b\\u{200b}c\\u{2067}");
+        assert_eq!(escaped("a\u{1b}[2Jb\nc\u{9b}1m\u{202e}"), "a\\u{1b}[2Jb\\nc\\u{9b}1m\\u{202e}");
+        assert_eq!(escaped_lines("a\r\né"), "a\\r\né");
+        assert_eq!(escaped("a\u{61c}b\u{200b}c\u{2067}"), "a\\u{61c}b\\u{200b}c\\u{2067}");
     }
 
     #[test]

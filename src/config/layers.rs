@@ -143,18 +143,18 @@ fn variable(key: &str) -> String {
 }
 
 /// A setting's texts (a list has several) and where they stood.
-struct Given {
+struct RawValue {
     texts: Vec<String>,
     quoted: bool,
     source: Source,
 }
 
-pub(super) struct Reader {
-    given: BTreeMap<String, Given>,
+pub(super) struct Layers {
+    given: BTreeMap<String, RawValue>,
     warnings: Vec<String>,
 }
 
-impl Reader {
+impl Layers {
     pub(super) fn new(
         file: Option<&Path>,
         environment: &[(String, String)],
@@ -178,9 +178,9 @@ impl Reader {
         if let Some(name) = undecodable.iter().find(|name| given.keys().any(|key| variable(key) == **name)) {
             return Err(SettingError::NotUtf8 { variable: name.clone() });
         }
-        let mut reader = Self { given, warnings: Vec::new() };
-        reader.take_environment(environment);
-        Ok(reader)
+        let mut layers = Self { given, warnings: Vec::new() };
+        layers.take_environment(environment);
+        Ok(layers)
     }
 
     fn take_environment(&mut self, environment: &[(String, String)]) {
@@ -191,7 +191,7 @@ impl Reader {
                 Some(key) => {
                     let source = Source::Environment(name.clone());
                     self.given
-                        .insert(key.clone(), Given { texts: vec![value.clone()], quoted: true, source });
+                        .insert(key.clone(), RawValue { texts: vec![value.clone()], quoted: true, source });
                 }
                 None if is_kubernetes(name) => {}
                 None => {
@@ -307,7 +307,7 @@ fn parse(text: &str, path: &Path) -> Result<Table, SettingError> {
 }
 
 /// `[store] url = …` becomes `store.url`.
-fn flatten(prefix: &str, table: &Table, source: &Source, into: &mut BTreeMap<String, Given>) {
+fn flatten(prefix: &str, table: &Table, source: &Source, into: &mut BTreeMap<String, RawValue>) {
     for (name, value) in table {
         let key = format!("{prefix}{name}");
         let (texts, quoted) = match value {
@@ -319,7 +319,7 @@ fn flatten(prefix: &str, table: &Table, source: &Source, into: &mut BTreeMap<Str
             Value::Array(items) => (items.iter().map(text_of).collect(), true),
             other => (vec![text_of(other)], false),
         };
-        into.insert(key, Given { texts, quoted, source: source.clone() });
+        into.insert(key, RawValue { texts, quoted, source: source.clone() });
     }
 }
 

@@ -17,7 +17,7 @@ use crate::store::{CloudVariables, StoreUrl};
 use crate::telemetry::trace::{Collector, TracingConfig};
 use crate::telemetry::{AuditConfig, LogFormat, LogLevel};
 use crate::{admin, console, gateway, ledger, sender, store};
-use layers::Reader;
+use layers::Layers;
 
 /// The defaults, as the README shows them and `serve --config` reads them.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
@@ -161,8 +161,8 @@ impl Sources {
         self
     }
 
-    fn reader(&self) -> Result<Reader, SettingError> {
-        Reader::new(self.file.as_deref(), &self.environment, &self.undecodable)
+    fn layers(&self) -> Result<Layers, SettingError> {
+        Layers::new(self.file.as_deref(), &self.environment, &self.undecodable)
     }
 
     /// Reads every setting.
@@ -170,35 +170,35 @@ impl Sources {
     /// # Errors
     /// [`SettingError`] for the first setting that cannot be used: its key, what it got, what it takes.
     pub fn read(&self) -> Result<Config, SettingError> {
-        let reader = self.reader()?;
-        let public_url = reader.required::<BaseUrl>("public_url")?;
-        let longest_lifetime = reader.get("longest_lifetime")?;
+        let layers = self.layers()?;
+        let public_url = layers.required::<BaseUrl>("public_url")?;
+        let longest_lifetime = layers.get("longest_lifetime")?;
         let config = Config {
-            listen: reader.get("listen")?,
-            keys: reader.required("keys")?,
+            listen: layers.get("listen")?,
+            keys: layers.required("keys")?,
             longest_lifetime,
-            store: self.read_store(&reader)?,
+            store: self.read_store(&layers)?,
             gateway: gateway::Config {
                 prefix: public_url.prefix().to_owned(),
                 longest_lifetime,
-                allowed_origins: reader.get::<gateway::AllowedOrigins>("gateway.allowed_origins")?,
-                requests_in_flight: reader.get("gateway.requests_in_flight")?,
-                requests_per_address: reader.optional("gateway.requests_per_address")?,
-                retry_after: reader.get("gateway.retry_after")?,
+                allowed_origins: layers.get::<gateway::AllowedOrigins>("gateway.allowed_origins")?,
+                requests_in_flight: layers.get("gateway.requests_in_flight")?,
+                requests_per_address: layers.optional("gateway.requests_per_address")?,
+                retry_after: layers.get("gateway.retry_after")?,
             },
-            threads: server::read_threads(&reader)?,
-            server: server::read(&reader)?,
-            admin_connections: reader.get("admin.connections")?,
-            tls: server::read_tls(&reader)?,
-            admin: read_admin(&reader)?,
-            ledger: read_ledger(&reader)?,
-            sender: read_sender(&reader, longest_lifetime)?,
-            log_format: reader.get("log.format")?,
-            log_level: reader.get("log.level")?,
-            audit: read_audit(&reader)?,
-            tracing: read_tracing(&reader)?,
-            warnings: reader.warnings().to_vec(),
-            settings: reader.settings(),
+            threads: server::read_threads(&layers)?,
+            server: server::read(&layers)?,
+            admin_connections: layers.get("admin.connections")?,
+            tls: server::read_tls(&layers)?,
+            admin: read_admin(&layers)?,
+            ledger: read_ledger(&layers)?,
+            sender: read_sender(&layers, longest_lifetime)?,
+            log_format: layers.get("log.format")?,
+            log_level: layers.get("log.level")?,
+            audit: read_audit(&layers)?,
+            tracing: read_tracing(&layers)?,
+            warnings: layers.warnings().to_vec(),
+            settings: layers.settings(),
             public_url,
         };
         Ok(config)
@@ -209,8 +209,8 @@ impl Sources {
     /// # Errors
     /// As [`Sources::read`].
     pub fn read_for_minting(&self) -> Result<(BaseUrl, PathBuf, Duration), SettingError> {
-        let reader = self.reader()?;
-        Ok((reader.required("public_url")?, reader.required("keys")?, reader.get("longest_lifetime")?))
+        let layers = self.layers()?;
+        Ok((layers.required("public_url")?, layers.required("keys")?, layers.get("longest_lifetime")?))
     }
 
     /// Reads what verifying needs: keyring path, longest lifetime, and the public URL if it is set.
@@ -218,8 +218,8 @@ impl Sources {
     /// # Errors
     /// As [`Sources::read`].
     pub fn read_for_verifying(&self) -> Result<(PathBuf, Duration, Option<BaseUrl>), SettingError> {
-        let reader = self.reader()?;
-        Ok((reader.required("keys")?, reader.get("longest_lifetime")?, reader.optional("public_url")?))
+        let layers = self.layers()?;
+        Ok((layers.required("keys")?, layers.get("longest_lifetime")?, layers.optional("public_url")?))
     }
 
     /// Reads what the `keys` commands need: keyring path and longest lifetime.
@@ -227,8 +227,8 @@ impl Sources {
     /// # Errors
     /// As [`Sources::read`].
     pub fn read_for_keys(&self) -> Result<(PathBuf, Duration), SettingError> {
-        let reader = self.reader()?;
-        Ok((reader.required("keys")?, reader.get("longest_lifetime")?))
+        let layers = self.layers()?;
+        Ok((layers.required("keys")?, layers.get("longest_lifetime")?))
     }
 
     /// Reads what `erase` needs: the store, and how to log.
@@ -236,11 +236,11 @@ impl Sources {
     /// # Errors
     /// As [`Sources::read`].
     pub fn read_for_store(&self) -> Result<StoreAndLog, SettingError> {
-        let reader = self.reader()?;
+        let layers = self.layers()?;
         Ok(StoreAndLog {
-            store: self.read_store(&reader)?,
-            log_format: reader.get("log.format")?,
-            log_level: reader.get("log.level")?,
+            store: self.read_store(&layers)?,
+            log_format: layers.get("log.format")?,
+            log_level: layers.get("log.level")?,
         })
     }
 
@@ -249,8 +249,8 @@ impl Sources {
     /// # Errors
     /// As [`Sources::read`].
     pub fn read_for_portal(&self) -> Result<(console::Config, SocketAddr, PathBuf), SettingError> {
-        let reader = self.reader()?;
-        Ok((read_console(&reader)?, reader.get("admin.listen")?, reader.required("keys")?))
+        let layers = self.layers()?;
+        Ok((read_console(&layers)?, layers.get("admin.listen")?, layers.required("keys")?))
     }
 
     /// Reads what the `webhooks` commands need: the sender's settings and its database, and how to log.
@@ -258,30 +258,30 @@ impl Sources {
     /// # Errors
     /// As [`Sources::read`].
     pub fn read_for_webhooks(&self) -> Result<(ledger::Config, sender::Config), SettingError> {
-        let reader = self.reader()?;
-        Ok((read_ledger(&reader)?, read_sender(&reader, reader.get("longest_lifetime")?)?))
+        let layers = self.layers()?;
+        Ok((read_ledger(&layers)?, read_sender(&layers, layers.get("longest_lifetime")?)?))
     }
 
-    fn read_store(&self, reader: &Reader) -> Result<store::Config, SettingError> {
-        let read_ahead = reader.get("store.read_ahead")?;
+    fn read_store(&self, layers: &Layers) -> Result<store::Config, SettingError> {
+        let read_ahead = layers.get("store.read_ahead")?;
         if read_ahead > MOST_AHEAD {
-            return Err(reader.refuse("store.read_ahead", "a whole number from 1 to 64"));
+            return Err(layers.refuse("store.read_ahead", "a whole number from 1 to 64"));
         }
-        let url = reader.required::<StoreUrl>("store.url")?;
+        let url = layers.required::<StoreUrl>("store.url")?;
         let is_read = |name: &&String| url.variables().is_some() && CloudVariables::has_one_called(name);
         if let Some(variable) = self.undecodable.iter().find(is_read) {
             return Err(SettingError::NotUtf8 { variable: variable.clone() });
         }
         Ok(store::Config {
             url,
-            connect_timeout: reader.get("store.connect_timeout")?,
-            first_byte_timeout: reader.get("store.first_byte_timeout")?,
-            stall_timeout: reader.get("store.stall_timeout")?,
-            resume_tries: reader.get("store.resume_tries")?,
-            resume_timeout: reader.get("store.resume_timeout")?,
+            connect_timeout: layers.get("store.connect_timeout")?,
+            first_byte_timeout: layers.get("store.first_byte_timeout")?,
+            stall_timeout: layers.get("store.stall_timeout")?,
+            resume_tries: layers.get("store.resume_tries")?,
+            resume_timeout: layers.get("store.resume_timeout")?,
             read_ahead,
-            ca_file: reader.optional("store.ca_file")?,
-            options: reader.store_options(),
+            ca_file: layers.optional("store.ca_file")?,
+            options: layers.store_options(),
             cloud: CloudVariables::pick(self.environment.iter().cloned()),
         })
     }
@@ -291,83 +291,83 @@ impl Sources {
     /// # Errors
     /// As [`Sources::read`].
     pub fn read_for_health(&self) -> Result<SocketAddr, SettingError> {
-        self.reader()?.get("admin.listen")
+        self.layers()?.get("admin.listen")
     }
 }
 
-fn read_audit(reader: &Reader) -> Result<Option<AuditConfig>, SettingError> {
-    let required = reader.get("audit.required")?;
-    match reader.optional("audit.file")? {
+fn read_audit(layers: &Layers) -> Result<Option<AuditConfig>, SettingError> {
+    let required = layers.get("audit.required")?;
+    match layers.optional("audit.file")? {
         Some(file) => Ok(Some(AuditConfig { file, required })),
         None if required => {
-            Err(reader.refuse("audit.required", "effect only with audit.file, the file to record in"))
+            Err(layers.refuse("audit.required", "effect only with audit.file, the file to record in"))
         }
         None => Ok(None),
     }
 }
 
-fn read_tracing(reader: &Reader) -> Result<Option<TracingConfig>, SettingError> {
-    let (sample, service_name) = (reader.get("tracing.sample")?, reader.get("tracing.service_name")?);
-    let endpoint = reader.optional::<Collector>("tracing.endpoint")?;
+fn read_tracing(layers: &Layers) -> Result<Option<TracingConfig>, SettingError> {
+    let (sample, service_name) = (layers.get("tracing.sample")?, layers.get("tracing.service_name")?);
+    let endpoint = layers.optional::<Collector>("tracing.endpoint")?;
     Ok(endpoint.map(|endpoint| TracingConfig { endpoint, sample, service_name }))
 }
 
-fn read_admin(reader: &Reader) -> Result<admin::Config, SettingError> {
-    let listen: SocketAddr = reader.get("admin.listen")?;
-    let token = match reader.optional::<PathBuf>("admin.token_file")? {
-        Some(path) => Some(read_token(reader, &path)?),
+fn read_admin(layers: &Layers) -> Result<admin::Config, SettingError> {
+    let listen: SocketAddr = layers.get("admin.listen")?;
+    let token = match layers.optional::<PathBuf>("admin.token_file")? {
+        Some(path) => Some(read_token(layers, &path)?),
         None if listen.ip().is_loopback() => None,
         None => {
-            return Err(reader.refuse(
+            return Err(layers.refuse(
                 "admin.token_file",
                 "the path of a file with a bearer token, because admin.listen is not bound to loopback",
             ));
         }
     };
-    Ok(admin::Config { listen, token, console: read_console(reader)? })
+    Ok(admin::Config { listen, token, console: read_console(layers)? })
 }
 
-fn read_console(reader: &Reader) -> Result<console::Config, SettingError> {
-    let url: Option<BaseUrl> = reader.optional("console.url")?;
+fn read_console(layers: &Layers) -> Result<console::Config, SettingError> {
+    let url: Option<BaseUrl> = layers.optional("console.url")?;
     if url.as_ref().is_some_and(|url| !url.prefix().is_empty()) {
         return Err(
-            reader.refuse("console.url", "scheme and host without a path, e.g. https://hooks.example.com")
+            layers.refuse("console.url", "scheme and host without a path, e.g. https://hooks.example.com")
         );
     }
     Ok(console::Config {
         url,
-        link_lifetime: reader.get("console.link_lifetime")?,
-        session_lifetime: reader.get("console.session_lifetime")?,
+        link_lifetime: layers.get("console.link_lifetime")?,
+        session_lifetime: layers.get("console.session_lifetime")?,
     })
 }
 
-fn read_ledger(reader: &Reader) -> Result<ledger::Config, SettingError> {
+fn read_ledger(layers: &Layers) -> Result<ledger::Config, SettingError> {
     Ok(ledger::Config {
-        database: reader.get("webhooks.database")?,
-        secret_key_file: reader.optional("webhooks.secret_key_file")?,
+        database: layers.get("webhooks.database")?,
+        secret_key_file: layers.optional("webhooks.secret_key_file")?,
     })
 }
 
-fn read_sender(reader: &Reader, link_lifetime: Duration) -> Result<sender::Config, SettingError> {
+fn read_sender(layers: &Layers, link_lifetime: Duration) -> Result<sender::Config, SettingError> {
     Ok(sender::Config {
-        attempt_timeout: reader.get("webhooks.attempt_timeout")?,
+        attempt_timeout: layers.get("webhooks.attempt_timeout")?,
         link_lifetime,
-        asset_wait: reader.get("webhooks.asset_wait")?,
-        retention: reader.get("webhooks.retention")?,
-        disable_after: reader.get("webhooks.disable_after")?,
-        attempts_in_flight: reader.get("webhooks.attempts_in_flight")?,
-        attempts_per_endpoint: reader.get("webhooks.attempts_per_endpoint")?,
-        allow_http: reader.get("webhooks.allow_http")?,
-        networks: reader.get("webhooks.allowed_networks")?,
-        ca_file: reader.optional("webhooks.ca_file")?,
+        asset_wait: layers.get("webhooks.asset_wait")?,
+        retention: layers.get("webhooks.retention")?,
+        disable_after: layers.get("webhooks.disable_after")?,
+        attempts_in_flight: layers.get("webhooks.attempts_in_flight")?,
+        attempts_per_endpoint: layers.get("webhooks.attempts_per_endpoint")?,
+        allow_http: layers.get("webhooks.allow_http")?,
+        networks: layers.get("webhooks.allowed_networks")?,
+        ca_file: layers.optional("webhooks.ca_file")?,
     })
 }
 
-fn read_token(reader: &Reader, path: &Path) -> Result<admin::Token, SettingError> {
+fn read_token(layers: &Layers, path: &Path) -> Result<admin::Token, SettingError> {
     let takes = "the path of a readable file whose first line is a token of 16 characters or more";
-    let text = std::fs::read_to_string(path).map_err(|_| reader.refuse("admin.token_file", takes))?;
+    let text = std::fs::read_to_string(path).map_err(|_| layers.refuse("admin.token_file", takes))?;
     admin::Token::new(text.lines().next().unwrap_or_default().trim())
-        .ok_or_else(|| reader.refuse("admin.token_file", takes))
+        .ok_or_else(|| layers.refuse("admin.token_file", takes))
 }
 
 #[cfg(test)]

@@ -4,37 +4,37 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::LONGEST_DURATION;
-use super::layers::{Reader, Setting, SettingError};
+use super::layers::{Layers, Setting, SettingError};
 use crate::server;
 
-pub(super) fn read(reader: &Reader) -> Result<server::Config, SettingError> {
-    let connection_buffer = reader.get("server.connection_buffer")?;
+pub(super) fn read(layers: &Layers) -> Result<server::Config, SettingError> {
+    let connection_buffer = layers.get("server.connection_buffer")?;
     if connection_buffer < 8_192 {
-        return Err(reader.refuse("server.connection_buffer", "a number of bytes from 8192 up"));
+        return Err(layers.refuse("server.connection_buffer", "a number of bytes from 8192 up"));
     }
-    let trusted_proxies: server::Networks = reader.get("server.trusted_proxies")?;
-    let proxy_protocol = reader.get("server.proxy_protocol")?;
-    let client_header = reader.optional("server.client_header")?;
+    let trusted_proxies: server::Networks = layers.get("server.trusted_proxies")?;
+    let proxy_protocol = layers.get("server.proxy_protocol")?;
+    let client_header = layers.optional("server.client_header")?;
     if trusted_proxies.is_empty() && proxy_protocol {
-        return Err(reader.refuse("server.proxy_protocol", NEEDS_PROXIES));
+        return Err(layers.refuse("server.proxy_protocol", NEEDS_PROXIES));
     }
     if trusted_proxies.is_empty() && client_header.is_some() {
-        return Err(reader.refuse("server.client_header", NEEDS_PROXIES));
+        return Err(layers.refuse("server.client_header", NEEDS_PROXIES));
     }
     Ok(server::Config {
-        header_timeout: reader.get("server.header_timeout")?,
-        idle_timeout: reader.get("server.idle_timeout")?,
-        drain_delay: reader.get::<DurationOrNone>("server.drain_delay")?.0,
-        drain_timeout: reader.get("server.drain_timeout")?,
-        slowest_client: reader.get("server.slowest_client")?,
-        stall_timeout: reader.get("server.stall_timeout")?,
-        connections: reader.get("server.connections")?,
-        connections_per_address: reader.optional("server.connections_per_address")?,
-        longest_target: reader.get("server.longest_target")?,
-        longest_head: reader.get("server.longest_head")?,
+        header_timeout: layers.get("server.header_timeout")?,
+        idle_timeout: layers.get("server.idle_timeout")?,
+        drain_delay: layers.get::<DurationOrNone>("server.drain_delay")?.0,
+        drain_timeout: layers.get("server.drain_timeout")?,
+        slowest_client: layers.get("server.slowest_client")?,
+        stall_timeout: layers.get("server.stall_timeout")?,
+        connections: layers.get("server.connections")?,
+        connections_per_address: layers.optional("server.connections_per_address")?,
+        longest_target: layers.get("server.longest_target")?,
+        longest_head: layers.get("server.longest_head")?,
         connection_buffer,
-        http2_streams: reader.get("server.http2_streams")?,
-        http2_resets: reader.get("server.http2_resets")?,
+        http2_streams: layers.get("server.http2_streams")?,
+        http2_resets: layers.get("server.http2_resets")?,
         trusted_proxies,
         proxy_protocol,
         client_header,
@@ -45,13 +45,13 @@ pub(super) fn read(reader: &Reader) -> Result<server::Config, SettingError> {
 const MOST_THREADS: usize = 1_024;
 
 /// How many threads serve links.
-pub(super) fn read_threads(reader: &Reader) -> Result<NonZeroUsize, SettingError> {
-    let threads: Option<usize> = reader.optional("gateway.threads")?;
+pub(super) fn read_threads(layers: &Layers) -> Result<NonZeroUsize, SettingError> {
+    let threads: Option<usize> = layers.optional("gateway.threads")?;
     let Some(threads) = threads else {
         return Ok(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
     };
     NonZeroUsize::new(threads).filter(|threads| threads.get() <= MOST_THREADS).ok_or_else(|| {
-        reader.refuse("gateway.threads", "a whole number from 1 to 1024; not set, one for each core")
+        layers.refuse("gateway.threads", "a whole number from 1 to 1024; not set, one for each core")
     })
 }
 
@@ -59,18 +59,18 @@ pub(super) fn read_threads(reader: &Reader) -> Result<NonZeroUsize, SettingError
 const NEEDS_PROXIES: &str =
     "effect only with server.trusted_proxies, the networks of the proxies that may say it";
 
-pub(super) fn read_tls(reader: &Reader) -> Result<Option<server::TlsConfig>, SettingError> {
-    let certificate = reader.optional("tls.certificate")?;
-    let key = reader.optional("tls.key")?;
-    let handshake_timeout = reader.get("tls.handshake_timeout")?;
+pub(super) fn read_tls(layers: &Layers) -> Result<Option<server::TlsConfig>, SettingError> {
+    let certificate = layers.optional("tls.certificate")?;
+    let key = layers.optional("tls.key")?;
+    let handshake_timeout = layers.get("tls.handshake_timeout")?;
     match (certificate, key) {
         (Some(certificate), Some(key)) => Ok(Some(server::TlsConfig { certificate, key, handshake_timeout })),
         (None, None) => Ok(None),
         (Some(_), None) => {
-            Err(reader.refuse("tls.key", "the path of the certificate's key, because tls.certificate is set"))
+            Err(layers.refuse("tls.key", "the path of the certificate's key, because tls.certificate is set"))
         }
         (None, Some(_)) => {
-            Err(reader.refuse("tls.certificate", "the path of a certificate, because tls.key is set"))
+            Err(layers.refuse("tls.certificate", "the path of a certificate, because tls.key is set"))
         }
     }
 }

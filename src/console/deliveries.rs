@@ -7,10 +7,10 @@ use http::StatusCode;
 
 use super::display::{Pill, Time, name_of, of_state, took};
 use super::i18n::{Said, diagnosis_in};
-use super::layout::{Frame, page};
+use super::layout::{Layout, page};
 use super::payload::{Payload, begin_of};
 use super::route::in_path;
-use super::{Answer, Trouble, Visit, see_other};
+use super::{PageError, PageResponse, RequestContext, redirect_to};
 use crate::clock::UnixMillis;
 use crate::ledger::{Attempt, Delivery, DeliveryState, Endpoint, Filter, Resent, is_name};
 use crate::webhook::parse_time;
@@ -43,7 +43,7 @@ pub(super) struct Row {
 #[derive(Template)]
 #[template(path = "deliveries.html")]
 struct Deliveries {
-    f: Frame,
+    layout: Layout,
     rows: Vec<Row>,
     live: bool,
     searched: bool,
@@ -68,7 +68,7 @@ pub(super) struct Choice {
 #[derive(Template)]
 #[template(path = "delivery.html")]
 struct DeliveryPage {
-    f: Frame,
+    layout: Layout,
     path: String,
     delivery: Delivery,
     pill: Pill,
@@ -77,7 +77,7 @@ struct DeliveryPage {
     due_at: Option<Time>,
     webhook: Option<(String, String)>,
     who: Option<String>,
-    attempts: Vec<AttemptShown>,
+    attempts: Vec<AttemptRow>,
     /// How many attempts before these are not shown.
     earlier: Option<u32>,
     recording: Option<Fetched>,
@@ -89,10 +89,10 @@ struct DeliveryPage {
     done: Option<&'static str>,
     can_resend: bool,
     /// Whether the links are on the page, because they were asked for.
-    unveiled: bool,
+    with_links: bool,
 }
 
-struct AttemptShown {
+struct AttemptRow {
     number: u32,
     at: Time,
     took: String,
@@ -105,9 +105,9 @@ struct AttemptShown {
 /// Whether an asset was fetched by the link that was sent.
 struct Fetched(Option<Time>);
 
-impl Visit<'_> {
+impl RequestContext<'_> {
     pub(super) fn row(&self, delivery: &Delivery, endpoints: &[Endpoint]) -> Row {
-        let t = self.lang.texts();
+        let t = self.lang.messages();
         let webhook = endpoints.iter().find(|endpoint| endpoint.id == delivery.endpoint);
         Row {
             href: self.path(&format!("/deliveries/{}", delivery.id)),
@@ -120,13 +120,13 @@ impl Visit<'_> {
         }
     }
 
-    pub(super) async fn list_deliveries(&self) -> Result<Answer, Trouble> {
-        let t = self.lang.texts();
+    pub(super) async fn list_deliveries(&self) -> Result<PageResponse, PageError> {
+        let t = self.lang.messages();
         let endpoints = self.ledger().endpoints(self.workspace).await?;
         let read = self.filter();
         let filter = read.clone().unwrap_or_default();
         let found =
-            self.ledger().deliveries(self.workspace, &filter, LIMIT).await?.ok_or(Trouble::NotFound)?;
+            self.ledger().deliveries(self.workspace, &filter, LIMIT).await?.ok_or(PageError::NotFound)?;
         let searched = FIELDS.iter().any(|name| self.query.has(name));
         let search = self.query.query(&FIELDS);
         let here = self.path("/deliveries");
@@ -149,7 +149,7 @@ impl Visit<'_> {
             from: self.query.get("from").to_owned(),
             to: self.query.get("to").to_owned(),
             wrong: read.err(),
-            f: self.frame(t.deliveries, "deliveries", &with("")),
+            layout: self.layout(t.deliveries, "deliveries", &with("")),
         };
         let status =
             if deliveries.wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
@@ -158,7 +158,7 @@ impl Visit<'_> {
 
     /// What the search asks for; or what is wrong with it.
     fn filter(&self) -> Result<Filter, &'static str> {
-        let t = self.lang.texts();
+        let t = self.lang.messages();
         let named = |name| {
             let text = self.query.get(name);
             is_name(text).then(|| text.to_owned())
@@ -186,8 +186,11 @@ impl Visit<'_> {
 
     pub(super) fn choices_of_webhooks(&self, endpoints: &[Endpoint]) -> Vec<Choice> {
         let chosen = self.query.get("webhook");
-        let all =
-            Choice { value: String::new(), word: self.lang.texts().all_webhooks.to_owned(), chosen: false };
+        let all = Choice {
+            value: String::new(),
+            word: self.lang.messages().all_webhooks.to_owned(),
+            chosen: false,
+        };
         let each = endpoints.iter().take(CHOICES).map(|endpoint| Choice {
             value: endpoint.id.clone(),
             word: name_of(endpoint),
@@ -197,7 +200,7 @@ impl Visit<'_> {
     }
 
     fn choices_of_states(&self) -> Vec<Choice> {
-        let t = self.lang.texts();
+        let t = self.lang.messages();
         let chosen = DeliveryState::of(self.query.get("status"));
         let all = Choice { value: String::new(), word: t.any_status.to_owned(), chosen: false };
         let each = DeliveryState::ALL.into_iter().map(|state| Choice {
@@ -209,7 +212,7 @@ impl Visit<'_> {
     }
 
     pub(super) fn choices_of_times(&self) -> Vec<Choice> {
-        let t = self.lang.texts();
+        let t = self.lang.messages();
         let chosen = self.query.get("within");
         let choices = [("", t.any_time), ("1h", t.last_hour), ("24h", t.last_day), ("7d", t.last_week)];
         let choice = |(value, word): (&str, &str)| Choice {
@@ -221,23 +224,23 @@ impl Visit<'_> {
     }
 
     /// Asks for the page with the links on it.
-    pub(super) async fn ask_for_links(&self, id: &str) -> Result<Answer, Trouble> {
+    pub(super) async fn ask_for_links(&self, id: &str) -> Result<PageResponse, PageError> {
         if !self.session.may_listen() {
-            return Err(Trouble::NotAllowed);
+            return Err(PageError::NotAllowed);
         }
-        self.ledger().delivery(self.workspace, id).await?.ok_or(Trouble::NotFound)?;
-        self.see_revealed(&self.path(&format!("/deliveries/{}", in_path(id))), "", &links_of(id))
+        self.ledger().delivery(self.workspace, id).await?.ok_or(PageError::NotFound)?;
+        self.redirect_revealing(&self.path(&format!("/deliveries/{}", in_path(id))), "", &links_of(id))
     }
 
-    pub(super) async fn show_delivery(&self, id: &str) -> Result<Answer, Trouble> {
-        let unveiled = self.session.may_listen() && self.is_revealed(&links_of(id));
-        let t = self.lang.texts();
+    pub(super) async fn show_delivery(&self, id: &str) -> Result<PageResponse, PageError> {
+        let with_links = self.session.may_listen() && self.shows(&links_of(id));
+        let t = self.lang.messages();
         let found = self.ledger().delivery(self.workspace, id).await?;
-        let (delivery, attempts) = found.ok_or(Trouble::NotFound)?;
+        let (delivery, attempts) = found.ok_or(PageError::NotFound)?;
         let call = self.ledger().call_of(self.workspace, id).await?;
         let endpoint = self.ledger().endpoint(self.workspace, &delivery.endpoint).await?;
         let payload = match &call {
-            Some(call) => Some(self.payload(&delivery, call, endpoint.as_ref(), unveiled).await?),
+            Some(call) => Some(self.payload(&delivery, call, endpoint.as_ref(), with_links).await?),
             None => None,
         };
         let now = self.sender.now();
@@ -251,7 +254,7 @@ impl Visit<'_> {
         let title = delivery.call.clone().unwrap_or_else(|| t.test_event.to_owned());
         let path = self.path(&format!("/deliveries/{}", in_path(id)));
         let delivery_page = DeliveryPage {
-            f: self.frame(&title, "deliveries", &path),
+            layout: self.layout(&title, "deliveries", &path),
             pill: Pill::of_delivery(&delivery, t),
             at: Time(delivery.created_at),
             ended_at: delivery.ended_at.map(Time),
@@ -270,24 +273,24 @@ impl Visit<'_> {
                 .map(|_| Fetched(delivery.transcript_fetched_at.map(Time))),
             links_expire: delivery.links_expire.map(|expires| Time(expires.into())),
             links_live: delivery.links_expire.is_some_and(|expires| now.seconds() < expires),
-            live: !unveiled,
+            live: !with_links,
             path,
             delivery,
             payload,
             done,
-            unveiled,
+            with_links,
         };
-        if unveiled {
+        if with_links {
             tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, delivery = id, "a delivery's links were shown");
         }
         page(StatusCode::OK, &delivery_page)
     }
 
-    fn attempt(&self, attempt: &Attempt) -> AttemptShown {
-        AttemptShown {
+    fn attempt(&self, attempt: &Attempt) -> AttemptRow {
+        AttemptRow {
             number: attempt.number,
             at: Time(attempt.started_at),
-            took: took(attempt.took, self.lang.texts()),
+            took: took(attempt.took, self.lang.messages()),
             status: attempt.status,
             good: attempt.status.is_some_and(|status| (200..300).contains(&status)),
             said: diagnosis_in(self.lang, &attempt.code, &attempt.summary, attempt.advice.as_deref()),
@@ -299,14 +302,14 @@ impl Visit<'_> {
         }
     }
 
-    pub(super) async fn resend(&self, id: &str) -> Result<Answer, Trouble> {
+    pub(super) async fn resend(&self, id: &str) -> Result<PageResponse, PageError> {
         let done = match self.sender.resend(self.workspace, id).await? {
             Resent::Due => "resent",
             Resent::UnderWay => "under-way",
             Resent::NoEndpoint => "no-webhook",
-            Resent::Unknown => return Err(Trouble::NotFound),
+            Resent::Unknown => return Err(PageError::NotFound),
         };
-        Ok(see_other(&self.path(&format!("/deliveries/{}?done={done}", in_path(id)))))
+        Ok(redirect_to(&self.path(&format!("/deliveries/{}?done={done}", in_path(id)))))
     }
 }
 

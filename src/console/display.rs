@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use askama::filters::HtmlSafe;
 
-use super::i18n::Texts;
+use super::i18n::Messages;
 use crate::clock::UnixMillis;
 use crate::ledger::{Delivery, DeliveryState, Endpoint, EndpointState};
 use crate::webhook::EndpointUrl;
@@ -34,7 +34,7 @@ pub(super) struct Pill {
 }
 
 impl Pill {
-    pub(super) fn of_delivery(delivery: &Delivery, t: &'static Texts) -> Self {
+    pub(super) fn of_delivery(delivery: &Delivery, t: &'static Messages) -> Self {
         let state = delivery.state;
         // One that failed and is tried again is no success, and no failure yet.
         let retrying = state == DeliveryState::Waiting && delivery.attempts > 0;
@@ -47,7 +47,7 @@ impl Pill {
         Self { class, word: if retrying { t.retrying } else { of_state(state, t) } }
     }
 
-    pub(super) fn of_endpoint(endpoint: &Endpoint, t: &'static Texts) -> Self {
+    pub(super) fn of_endpoint(endpoint: &Endpoint, t: &'static Messages) -> Self {
         match endpoint.state {
             EndpointState::Paused => Self { class: "wait", word: t.paused },
             EndpointState::Disabled => Self { class: "bad", word: t.disabled },
@@ -63,7 +63,7 @@ impl Pill {
 }
 
 /// The word of a state.
-pub(super) fn of_state(state: DeliveryState, t: &'static Texts) -> &'static str {
+pub(super) fn of_state(state: DeliveryState, t: &'static Messages) -> &'static str {
     match state {
         DeliveryState::Waiting => t.waiting,
         DeliveryState::Queued => t.queued,
@@ -74,7 +74,7 @@ pub(super) fn of_state(state: DeliveryState, t: &'static Texts) -> &'static str 
 }
 
 /// How long something took: `12 ms`, `1.3 s`.
-pub(super) fn took(duration: Duration, t: &Texts) -> String {
+pub(super) fn took(duration: Duration, t: &Messages) -> String {
     let millis = duration.as_millis();
     if millis < 1_000 {
         return format!("{millis} ms");
@@ -157,7 +157,7 @@ mod tests {
             time,
             "<time datetime=\"2025-12-17T14:30:00.250Z\" title=\"2025-12-17T14:30:00.250Z\">2025-12-17 14:30:00 UTC</time>"
         );
-        let took = |millis| took(Duration::from_millis(millis), Lang::Fr.texts());
+        let took = |millis| took(Duration::from_millis(millis), Lang::Fr.messages());
         assert_eq!((took(7).as_str(), took(999).as_str(), took(1_390).as_str()), ("7 ms", "999 ms", "1,3 s"));
         assert_eq!((position(65_400).as_str(), position(3_725_000).as_str()), ("1:05", "1:02:05"));
         assert_eq!(host_of("https://example.com:8443/a?b"), "example.com:8443");

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
-use super::{Posted, Trouble};
+use super::{PageError, PostedBody};
 use crate::server::BodyError;
 
 /// The largest form, in bytes: a URL, a description, and room to spare.
@@ -47,15 +47,18 @@ impl Form {
 }
 
 /// Reads the form that was posted.
-pub(super) async fn read(headers: &HeaderMap, Posted { body, client }: Posted<'_>) -> Result<Form, Trouble> {
+pub(super) async fn read(
+    headers: &HeaderMap,
+    PostedBody { body, client }: PostedBody<'_>,
+) -> Result<Form, PageError> {
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        return Err(Trouble::BadForm);
+        return Err(PageError::BadForm);
     }
     let bytes = client.read_body(body, LARGEST).await.map_err(|error| match error {
-        BodyError::TooSlow => Trouble::FormTooSlow,
-        BodyError::TooLarge | BodyError::Broken => Trouble::BadForm,
+        BodyError::TooSlow => PageError::FormTooSlow,
+        BodyError::TooLarge | BodyError::Broken => PageError::BadForm,
     })?;
     Ok(Form::parse(&bytes))
 }

@@ -8,17 +8,17 @@ use http::header::{
 };
 use http::{Response, StatusCode};
 
-use super::i18n::{Lang, Texts};
+use super::i18n::{Lang, Messages};
 use super::route::Route;
 use super::session::Session;
-use super::{Answer, Parts, Trouble, static_files};
+use super::{Inner, PageError, PageResponse, static_files};
 use crate::ledger::LedgerError;
 use crate::signed_url::BaseUrl;
 use crate::text::{self, Escape};
 
 /// What the base template shows.
-pub(super) struct Frame {
-    pub(super) t: &'static Texts,
+pub(super) struct Layout {
+    pub(super) t: &'static Messages,
     pub(super) lang: Lang,
     pub(super) title: String,
     pub(super) workspace: Option<String>,
@@ -34,10 +34,10 @@ pub(super) struct Frame {
     pub(super) csrf: String,
 }
 
-impl Frame {
+impl Layout {
     pub(super) fn new(lang: Lang, title: &str, path: &str) -> Self {
         Self {
-            t: lang.texts(),
+            t: lang.messages(),
             lang,
             title: title.to_owned(),
             workspace: None,
@@ -83,7 +83,7 @@ impl Frame {
 }
 
 /// A page.
-pub(super) fn page(status: StatusCode, template: &impl Template) -> Result<Answer, Trouble> {
+pub(super) fn page(status: StatusCode, template: &impl Template) -> Result<PageResponse, PageError> {
     // In a page whatever people wrote has its invisible characters shown, in attributes too; ours has none.
     let rendered = template.render()?;
     let shown = text::shown(&rendered, Escape::Json, |c| matches!(c, '\n' | '\r' | '\t')).into_owned();
@@ -103,7 +103,7 @@ fn policy(base: &BaseUrl) -> String {
 }
 
 /// Puts before an answer what keeps browsers from doing what they should not.
-pub(super) fn guard(answer: &mut Answer, base: &BaseUrl) {
+pub(super) fn set_security_headers(answer: &mut PageResponse, base: &BaseUrl) {
     const FIELDS: [(HeaderName, &str); 5] = [
         (CACHE_CONTROL, "no-store"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -126,36 +126,36 @@ pub(super) fn guard(answer: &mut Answer, base: &BaseUrl) {
 #[derive(Template)]
 #[template(path = "notice.html")]
 pub(super) struct Notice<'n> {
-    pub(super) f: Frame,
+    pub(super) layout: Layout,
     pub(super) heading: &'n str,
     pub(super) text: &'n str,
     /// A link: where to, and what it says.
     pub(super) link: Option<(&'n str, &'n str)>,
 }
 
-impl Parts {
+impl Inner {
     /// The page for what went wrong.
-    pub(super) fn tell(&self, trouble: &Trouble, lang: Lang, path: &str) -> Answer {
-        let t = lang.texts();
-        let (status, heading, text) = match trouble {
-            Trouble::NotFound => (StatusCode::NOT_FOUND, t.not_found, t.not_found_text),
-            Trouble::NotAllowed => (StatusCode::FORBIDDEN, t.not_allowed, t.not_allowed_text),
-            Trouble::NotOurs => (StatusCode::FORBIDDEN, t.not_ours, t.not_ours_text),
-            Trouble::BadForm => (StatusCode::BAD_REQUEST, t.bad_form, t.bad_form_text),
-            Trouble::FormTooSlow => (StatusCode::REQUEST_TIMEOUT, t.bad_form, t.bad_form_text),
-            Trouble::TooMany => (StatusCode::SERVICE_UNAVAILABLE, t.unavailable, t.too_many_pages_text),
-            Trouble::Ledger(error) if error.may_pass() => {
+    pub(super) fn tell(&self, error: &PageError, lang: Lang, path: &str) -> PageResponse {
+        let t = lang.messages();
+        let (status, heading, text) = match error {
+            PageError::NotFound => (StatusCode::NOT_FOUND, t.not_found, t.not_found_text),
+            PageError::NotAllowed => (StatusCode::FORBIDDEN, t.not_allowed, t.not_allowed_text),
+            PageError::NotOurs => (StatusCode::FORBIDDEN, t.not_ours, t.not_ours_text),
+            PageError::BadForm => (StatusCode::BAD_REQUEST, t.bad_form, t.bad_form_text),
+            PageError::FormTooSlow => (StatusCode::REQUEST_TIMEOUT, t.bad_form, t.bad_form_text),
+            PageError::TooMany => (StatusCode::SERVICE_UNAVAILABLE, t.unavailable, t.too_many_pages_text),
+            PageError::Ledger(error) if error.may_pass() => {
                 (StatusCode::SERVICE_UNAVAILABLE, t.unavailable, t.unavailable_text)
             }
-            Trouble::Ledger(_) | Trouble::Broken => {
+            PageError::Ledger(_) | PageError::Broken => {
                 (StatusCode::INTERNAL_SERVER_ERROR, t.broken, t.broken_text)
             }
         };
-        if let Trouble::Ledger(error) = trouble {
+        if let PageError::Ledger(error) = error {
             self.log(error);
         }
         let path = if status == StatusCode::NOT_FOUND { path } else { super::ROOT };
-        let notice = Notice { f: Frame::new(lang, heading, path), heading, text, link: None };
+        let notice = Notice { layout: Layout::new(lang, heading, path), heading, text, link: None };
         let Ok(mut answer) = page(status, &notice) else { return plain(status) };
         if status == StatusCode::SERVICE_UNAVAILABLE {
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
@@ -173,13 +173,13 @@ impl Parts {
 }
 
 /// No page at all: a status and nothing else.
-fn plain(status: StatusCode) -> Answer {
+fn plain(status: StatusCode) -> PageResponse {
     let mut answer = Response::new(Bytes::new());
     *answer.status_mut() = status;
     answer
 }
 
-pub(super) fn not_allowed(route: &Route) -> Answer {
+pub(super) fn not_allowed(route: &Route) -> PageResponse {
     let allow = match (route.takes_get(), route.takes_post()) {
         (true, true) => "GET, HEAD, POST",
         (true, false) => "GET, HEAD",

@@ -39,9 +39,9 @@ use crate::signed_url::BaseUrl;
 use crate::store::Store;
 use form::Form;
 use i18n::Lang;
-use layout::Frame;
-use page_limiter::Shares;
-use route::{Route, Spot};
+use layout::Layout;
+use page_limiter::PageLimiter;
+use route::{Page, Route};
 use session::Session;
 
 /// Below which path everything is.
@@ -66,7 +66,7 @@ pub struct Config {
 
 /// What the settings page needs beside its settings.
 #[derive(Debug)]
-pub struct Services {
+pub struct Dependencies {
     /// The operator's token, if there is one.
     pub token: Option<Token>,
     /// The webhook sender, if it runs in this process.
@@ -85,26 +85,26 @@ pub struct Services {
 
 /// The settings page. Clones share everything.
 #[derive(Debug, Clone)]
-pub struct Console(Arc<Parts>);
+pub struct Console(Arc<Inner>);
 
 #[derive(Debug)]
-struct Parts {
+struct Inner {
     config: Config,
-    services: Services,
-    shares: Shares,
+    deps: Dependencies,
+    page_limiter: PageLimiter,
 }
 
 /// What was posted, and by whom.
-struct Posted<'p> {
+struct PostedBody<'p> {
     body: Incoming,
     client: &'p Client,
 }
 
-type Answer = Response<Bytes>;
+type PageResponse = Response<Bytes>;
 
 /// Why a page cannot be shown.
 #[derive(Debug)]
-enum Trouble {
+enum PageError {
     /// There is nothing at this path, or nothing that this person may see.
     NotFound,
     /// It is there, and this person may not.
@@ -123,21 +123,21 @@ enum Trouble {
     Broken,
 }
 
-impl From<LedgerError> for Trouble {
+impl From<LedgerError> for PageError {
     fn from(error: LedgerError) -> Self {
         Self::Ledger(error)
     }
 }
 
-impl From<askama::Error> for Trouble {
+impl From<askama::Error> for PageError {
     fn from(_: askama::Error) -> Self {
         Self::Broken
     }
 }
 
 /// Somebody who is signed in, and what they want.
-struct Visit<'v> {
-    console: &'v Parts,
+struct RequestContext<'v> {
+    console: &'v Inner,
     sender: &'v Sender,
     session: &'v Session,
     lang: Lang,
@@ -147,7 +147,7 @@ struct Visit<'v> {
     form: Form,
 }
 
-impl Visit<'_> {
+impl RequestContext<'_> {
     fn ledger(&self) -> &Ledger {
         self.sender.ledger()
     }
@@ -158,30 +158,30 @@ impl Visit<'_> {
     }
 
     /// Sends the browser to a page, with `what` on it that a form has asked for.
-    fn see_revealed(&self, path: &str, done: &str, what: &str) -> Result<Answer, Trouble> {
-        let services = &self.console.services;
-        let pass = self.session.reveal(what, &services.keyring.load(), services.clock.now());
-        Ok(see_other(&format!("{path}?{done}shown={}", pass.ok_or(Trouble::Broken)?)))
+    fn redirect_revealing(&self, path: &str, done: &str, what: &str) -> Result<PageResponse, PageError> {
+        let deps = &self.console.deps;
+        let pass = self.session.reveal(what, &deps.keyring.load(), deps.clock.now());
+        Ok(redirect_to(&format!("{path}?{done}shown={}", pass.ok_or(PageError::Broken)?)))
     }
 
     /// Whether the address asks for `what` as a form of this session did.
-    fn is_revealed(&self, what: &str) -> bool {
-        let services = &self.console.services;
+    fn shows(&self, what: &str) -> bool {
+        let deps = &self.console.deps;
         let pass = self.query.get("shown");
-        self.session.may_see_now(pass, what, &services.keyring.load(), services.clock.now())
+        self.session.reveals(pass, what, &deps.keyring.load(), deps.clock.now())
     }
 
-    fn frame(&self, title: &str, here: &'static str, path: &str) -> Frame {
-        let frame = Frame::new(self.lang, title, path).signed_in(self.session, here);
-        Frame { workspace: Some(self.workspace.to_owned()), root: self.path(""), ..frame }
+    fn layout(&self, title: &str, here: &'static str, path: &str) -> Layout {
+        let layout = Layout::new(self.lang, title, path).signed_in(self.session, here);
+        Layout { workspace: Some(self.workspace.to_owned()), root: self.path(""), ..layout }
     }
 }
 
 impl Console {
-    /// The settings page on these services.
+    /// The settings page with these dependencies.
     #[must_use]
-    pub fn new(config: Config, services: Services) -> Self {
-        Self(Arc::new(Parts { config, services, shares: Shares::default() }))
+    pub fn new(config: Config, deps: Dependencies) -> Self {
+        Self(Arc::new(Inner { config, deps, page_limiter: PageLimiter::default() }))
     }
 
     /// Mints a portal link; `host` is the request's own, for when the settings name none.
@@ -194,12 +194,12 @@ impl Console {
         lifetime: Option<Duration>,
         host: Option<&str>,
     ) -> Result<PortalLink, PortalError> {
-        let Parts { config, services, .. } = &*self.0;
+        let Inner { config, deps, .. } = &*self.0;
         let named = config.url.as_ref().map(|url| url.as_str().to_owned());
         let origin = named.or_else(|| host.map(|host| format!("http://{host}"))).ok_or(PortalError::NoUrl)?;
-        let keyring = services.keyring.load();
+        let keyring = deps.keyring.load();
         let lifetime = lifetime.unwrap_or(config.link_lifetime);
-        portal_link(&origin, &keyring, access, lifetime, services.clock.now())
+        portal_link(&origin, &keyring, access, lifetime, deps.clock.now())
     }
 
     /// Answers a request below [`ROOT`].
@@ -218,29 +218,29 @@ impl Console {
         let lang = asked.unwrap_or_else(|| session::lang_of(&head.headers));
         let mut answer = self
             .0
-            .answer(&head, Posted { body, client }, &path, query, lang)
+            .answer(&head, PostedBody { body, client }, &path, query, lang)
             .await
-            .unwrap_or_else(|trouble| self.0.tell(&trouble, lang, &path));
+            .unwrap_or_else(|error| self.0.tell(&error, lang, &path));
         if asked.is_some()
             && let Ok(cookie) = HeaderValue::from_str(&self.0.lang_cookie(lang))
         {
             answer.headers_mut().append(SET_COOKIE, cookie);
         }
-        layout::guard(&mut answer, &self.0.services.base);
+        layout::set_security_headers(&mut answer, &self.0.deps.base);
         answer
     }
 }
 
-impl Parts {
+impl Inner {
     async fn answer(
         &self,
         head: &http::request::Parts,
-        body: Posted<'_>,
+        body: PostedBody<'_>,
         path: &str,
         query: Form,
         lang: Lang,
-    ) -> Result<Answer, Trouble> {
-        let route = Route::at(path).ok_or(Trouble::NotFound)?;
+    ) -> Result<PageResponse, PageError> {
+        let route = Route::at(path).ok_or(PageError::NotFound)?;
         let posted = head.method == Method::POST;
         if !(posted && route.takes_post() || !posted && route.takes_get() && is_read(&head.method)) {
             return Ok(layout::not_allowed(&route));
@@ -248,10 +248,10 @@ impl Parts {
         if posted {
             session::require_our_origin(&head.headers, &head.uri, self.config.url.as_ref())?;
         }
-        let now = self.services.clock.now();
-        let session = Session::of(&head.headers, &self.services.keyring.load(), now);
+        let now = self.deps.clock.now();
+        let session = Session::of(&head.headers, &self.deps.keyring.load(), now);
         if let (Some(session), Some(sender), Route::Start | Route::In(..)) =
-            (&session, &self.services.sender, &route)
+            (&session, &self.deps.sender, &route)
             && sender.ledger().is_used_up(&session.id).await?
         {
             return self.signed_out(StatusCode::UNAUTHORIZED, lang);
@@ -270,47 +270,54 @@ impl Parts {
             Route::SignedOut => return self.signed_out(StatusCode::OK, lang),
             Route::Start | Route::In(..) => {}
         }
-        let Some(session) = session else { return self.no_way_in(lang, path) };
-        let sender = self.services.sender.as_ref().ok_or(Trouble::NotFound)?;
-        if posted && !session.gave_out(form.get("csrf"), &self.services.keyring.load(), now) {
-            return Err(Trouble::NotOurs);
+        let Some(session) = session else { return self.sign_in_required(lang, path) };
+        let sender = self.deps.sender.as_ref().ok_or(PageError::NotFound)?;
+        if posted && !session.accepts_csrf(form.get("csrf"), &self.deps.keyring.load(), now) {
+            return Err(PageError::NotOurs);
         }
-        let Some(_share) = self.shares.take(session.access.workspace.as_deref()) else {
+        let Some(_permit) = self.page_limiter.take(session.access.workspace.as_deref()) else {
             client.count_refused("too_many_pages");
-            return Err(Trouble::TooMany);
+            return Err(PageError::TooMany);
         };
-        let visit =
-            |workspace| Visit { console: self, sender, session: &session, lang, workspace, query, form };
+        let visit = |workspace| RequestContext {
+            console: self,
+            sender,
+            session: &session,
+            lang,
+            workspace,
+            query,
+            form,
+        };
         match &route {
-            Route::In(workspace, spot) if session.may_see(workspace) => {
-                visit(workspace).at(spot, posted).await
+            Route::In(workspace, page) if session.may_see(workspace) => {
+                visit(workspace).at(page, posted).await
             }
             Route::Start => match &session.access.workspace {
-                Some(workspace) => Ok(see_other(&route::of_workspace(workspace))),
+                Some(workspace) => Ok(redirect_to(&route::of_workspace(workspace))),
                 None => visit("").show_workspaces().await,
             },
-            _ => Err(Trouble::NotFound),
+            _ => Err(PageError::NotFound),
         }
     }
 }
 
-impl Visit<'_> {
-    async fn at(&self, spot: &Spot, posted: bool) -> Result<Answer, Trouble> {
-        match (spot, posted) {
-            (Spot::Webhooks, _) => self.list_webhooks().await,
-            (Spot::NewWebhook, false) => self.show_new_webhook(),
-            (Spot::NewWebhook, true) => self.add_webhook().await,
-            (Spot::Check, _) => self.check_url().await,
-            (Spot::Webhook(id), _) => self.show_webhook_as_asked(id).await,
-            (Spot::Act(id, act), _) => self.act_on_webhook(id, *act).await,
-            (Spot::Deliveries, _) => self.list_deliveries().await,
-            (Spot::Delivery(id), _) => self.show_delivery(id).await,
-            (Spot::Links(id), _) => self.ask_for_links(id).await,
-            (Spot::Resend(id), _) => self.resend(id).await,
-            (Spot::Listen(id), _) => self.listen(id).await,
-            (Spot::Asset(id, kind), _) => self.open_asset(id, *kind).await,
-            (Spot::Recover, false) => self.show_recovery().await,
-            (Spot::Recover, true) => self.recover().await,
+impl RequestContext<'_> {
+    async fn at(&self, page: &Page, posted: bool) -> Result<PageResponse, PageError> {
+        match (page, posted) {
+            (Page::Webhooks, _) => self.list_webhooks().await,
+            (Page::NewWebhook, false) => self.show_new_webhook(),
+            (Page::NewWebhook, true) => self.add_webhook().await,
+            (Page::Check, _) => self.check_url().await,
+            (Page::Webhook(id), _) => self.show_webhook_as_asked(id).await,
+            (Page::Action(id, action), _) => self.run_action(id, *action).await,
+            (Page::Deliveries, _) => self.list_deliveries().await,
+            (Page::Delivery(id), _) => self.show_delivery(id).await,
+            (Page::Links(id), _) => self.ask_for_links(id).await,
+            (Page::Resend(id), _) => self.resend(id).await,
+            (Page::Listen(id), _) => self.listen(id).await,
+            (Page::Asset(id, kind), _) => self.open_asset(id, *kind).await,
+            (Page::Recover, false) => self.show_recovery().await,
+            (Page::Recover, true) => self.recover().await,
         }
     }
 }
@@ -320,7 +327,7 @@ fn is_read(method: &Method) -> bool {
 }
 
 /// Sends the browser to another page of ours.
-fn see_other(path: &str) -> Answer {
+fn redirect_to(path: &str) -> PageResponse {
     let mut answer = Response::new(Bytes::new());
     *answer.status_mut() = StatusCode::SEE_OTHER;
     // Paths are made of names that are percent-encoded.

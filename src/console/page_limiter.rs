@@ -10,18 +10,18 @@ const MOST: usize = 64;
 
 /// Counts the pages that are being made. Clones count together.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Shares(Arc<Mutex<HashMap<String, usize>>>);
+pub(super) struct PageLimiter(Arc<Mutex<HashMap<String, usize>>>);
 
 /// A page that is being made, until dropped.
 #[derive(Debug)]
-pub(super) struct Share {
-    of: Shares,
+pub(super) struct PagePermit {
+    of: PageLimiter,
     whose: String,
 }
 
-impl Shares {
+impl PageLimiter {
     /// One more page of a workspace's people (`None`: of operators); `None` if there are too many.
-    pub(super) fn take(&self, workspace: Option<&str>) -> Option<Share> {
+    pub(super) fn take(&self, workspace: Option<&str>) -> Option<PagePermit> {
         let whose = workspace.unwrap_or_default();
         let mut counts = self.counts();
         let all: usize = counts.values().sum();
@@ -33,7 +33,7 @@ impl Shares {
             return None;
         }
         *count += 1;
-        Some(Share { of: self.clone(), whose: whose.to_owned() })
+        Some(PagePermit { of: self.clone(), whose: whose.to_owned() })
     }
 
     fn counts(&self) -> MutexGuard<'_, HashMap<String, usize>> {
@@ -41,7 +41,7 @@ impl Shares {
     }
 }
 
-impl Drop for Share {
+impl Drop for PagePermit {
     fn drop(&mut self) {
         let mut counts = self.of.counts();
         if let Some(count) = counts.get_mut(&self.whose) {
@@ -59,12 +59,14 @@ mod tests {
 
     #[test]
     fn one_workspace_cannot_take_what_is_for_all() {
-        let shares = Shares::default();
-        let of = |whose: &str| -> Vec<Share> { std::iter::from_fn(|| shares.take(Some(whose))).collect() };
-        let taken: Vec<Vec<Share>> = ["a", "b", "c", "d"].map(of).into();
+        let page_limiter = PageLimiter::default();
+        let of = |whose: &str| -> Vec<PagePermit> {
+            std::iter::from_fn(|| page_limiter.take(Some(whose))).collect()
+        };
+        let taken: Vec<Vec<PagePermit>> = ["a", "b", "c", "d"].map(of).into();
         assert!(taken.iter().all(|taken| taken.len() == MOST_EACH));
-        assert!(shares.take(Some("e")).is_none() && shares.take(None).is_none());
+        assert!(page_limiter.take(Some("e")).is_none() && page_limiter.take(None).is_none());
         drop(taken);
-        assert!(shares.take(None).is_some() && shares.counts().is_empty());
+        assert!(page_limiter.take(None).is_some() && page_limiter.counts().is_empty());
     }
 }

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Trouble, Visit};
+use super::{PageError, RequestContext};
 use crate::asset::{AssetKind, AssetRef};
 use crate::clock::UnixSeconds;
 use crate::ledger::{Delivery, Endpoint};
@@ -27,14 +27,14 @@ pub(super) struct Payload {
     /// The call in a few words.
     pub(super) who: Option<String>,
     /// Whether links stand in it with what opens them left out.
-    pub(super) veiled: bool,
+    pub(super) links_redacted: bool,
     /// Whether it is too long for a page.
     pub(super) cut: bool,
 }
 
 /// How much of each form of a body a page shows, in bytes of markup, so that the page stays below 100 KB.
 const LONGEST: usize = 14 * 1024;
-const LONGEST_WHO: usize = 1024;
+const LONGEST_CALLER: usize = 1024;
 
 /// The beginning of a text that takes so many bytes as markup, and whether that is not all of it.
 pub(super) fn begin_of(text: &str, longest: usize) -> (String, bool) {
@@ -58,15 +58,15 @@ pub(super) fn markup_length(c: char) -> usize {
     }
 }
 
-impl Visit<'_> {
+impl RequestContext<'_> {
     pub(super) async fn payload(
         &self,
         delivery: &Delivery,
         call: &CompletedCall,
         endpoint: Option<&Endpoint>,
-        unveiled: bool,
-    ) -> Result<Payload, Trouble> {
-        let link = |kind, id: &Option<String>| self.link_as_sent(delivery, kind, id.as_deref(), unveiled);
+        with_links: bool,
+    ) -> Result<Payload, PageError> {
+        let link = |kind, id: &Option<String>| self.link_as_sent(delivery, kind, id.as_deref(), with_links);
         let recording = link(AssetKind::Recording, &delivery.recording);
         let transcript = link(AssetKind::Transcript, &delivery.transcript);
         let links = Links { recording: recording.as_deref(), transcript: transcript.as_deref() };
@@ -74,7 +74,7 @@ impl Visit<'_> {
         // What can be copied is what was signed: with escapes for what cannot be seen, and the same value.
         let raw = text::shown(&String::from_utf8_lossy(&body), Escape::Json, |_| false).into_owned();
         let value: Value = serde_json::from_str(&raw).unwrap_or_default();
-        let headers = match endpoint.filter(|_| unveiled) {
+        let headers = match endpoint.filter(|_| with_links) {
             Some(endpoint) => self.headers(delivery, endpoint, raw.as_bytes()).await?,
             None => HeaderMap::new(),
         };
@@ -84,8 +84,8 @@ impl Visit<'_> {
             pretty,
             // What is cut short is nothing that could be sent.
             curl: curl.filter(|curl| begin_of(curl, LONGEST).0 == *curl),
-            who: who(&value).map(|who| begin_of(&who, LONGEST_WHO).0),
-            veiled: !unveiled && links.recording.or(links.transcript).is_some(),
+            who: who(&value).map(|who| begin_of(&who, LONGEST_CALLER).0),
+            links_redacted: !with_links && links.recording.or(links.transcript).is_some(),
             raw: begin_of(&raw, LONGEST).0,
             cut,
         })
@@ -97,25 +97,24 @@ impl Visit<'_> {
         delivery: &Delivery,
         kind: AssetKind,
         id: Option<&str>,
-        unveiled: bool,
+        with_links: bool,
     ) -> Option<String> {
         let id = Uuid::try_parse(id?).ok()?;
         let missing = format!("{}_url is null", kind.name());
         if delivery.note.as_ref().is_some_and(|note| note.contains(&missing)) {
             return None;
         }
-        let services = &self.console.services;
-        let base = format!("{}/{}/{}/{id}", services.base, crate::asset::ROUTE_ROOT, kind.name());
+        let deps = &self.console.deps;
+        let base = format!("{}/{}/{}/{id}", deps.base, crate::asset::ROUTE_ROOT, kind.name());
         let Some(expires) = delivery.links_expire else {
             return Some(format!("{base}?expires={HIDDEN}&sig={HIDDEN}"));
         };
         let lifetime = self.sender.config().link_lifetime;
         let from = UnixSeconds(expires.0.saturating_sub(lifetime.as_secs()));
-        let minter =
-            Minter::for_base(services.base.clone(), services.keyring.load()).with_longest_lifetime(lifetime);
-        let minted = minter.mint_at(AssetRef { kind, id }, lifetime, from).ok().filter(|_| unveiled);
-        let veiled = || format!("{base}?expires={}&sig={HIDDEN}", expires.0);
-        Some(minted.map_or_else(veiled, |link| link.as_str().to_owned()))
+        let minter = Minter::for_base(deps.base.clone(), deps.keyring.load()).with_longest_lifetime(lifetime);
+        let minted = minter.mint_at(AssetRef { kind, id }, lifetime, from).ok().filter(|_| with_links);
+        let links_redacted = || format!("{base}?expires={}&sig={HIDDEN}", expires.0);
+        Some(minted.map_or_else(links_redacted, |link| link.as_str().to_owned()))
     }
 
     /// The header fields that make the body genuine, signed now.
@@ -124,7 +123,7 @@ impl Visit<'_> {
         delivery: &Delivery,
         endpoint: &Endpoint,
         body: &[u8],
-    ) -> Result<HeaderMap, Trouble> {
+    ) -> Result<HeaderMap, PageError> {
         let now = self.sender.now();
         let secrets = self.ledger().secrets(self.workspace, &endpoint.id, now).await?;
         Ok(secrets.map_or_else(HeaderMap::new, |secrets| {

@@ -9,10 +9,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::display::position;
-use super::layout::{Frame, page};
+use super::layout::{Layout, page};
 use super::payload::{PLAY_FOR, begin_of, markup_length};
 use super::route::in_path;
-use super::{Answer, Trouble, Visit};
+use super::{PageError, PageResponse, RequestContext};
 use crate::asset::{AssetKind, AssetRef};
 use crate::clock::UnixSeconds;
 use crate::ledger::Delivery;
@@ -31,12 +31,12 @@ const UTTERANCES: usize = 120;
 #[derive(Template)]
 #[template(path = "player.html")]
 struct Listen {
-    f: Frame,
+    layout: Layout,
     path: String,
     title: String,
     recording: bool,
     transcript: bool,
-    lines: Vec<Line>,
+    lines: Vec<Utterance>,
     /// Why there are no lines, or not all.
     note: Option<&'static str>,
     before: Option<String>,
@@ -45,7 +45,7 @@ struct Listen {
 
 /// Something that was said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Line {
+struct Utterance {
     speaker: String,
     /// Who speaks, as a number, for a colour.
     voice: usize,
@@ -54,7 +54,7 @@ struct Line {
     text: String,
 }
 
-impl Line {
+impl Utterance {
     fn at(&self) -> String {
         position(self.start_ms)
     }
@@ -64,16 +64,16 @@ impl Line {
     }
 }
 
-impl Visit<'_> {
-    pub(super) async fn listen(&self, id: &str) -> Result<Answer, Trouble> {
-        let delivery = self.delivery_to_hear(id).await?;
-        let t = self.lang.texts();
+impl RequestContext<'_> {
+    pub(super) async fn listen(&self, id: &str) -> Result<PageResponse, PageError> {
+        let delivery = self.playable_delivery(id).await?;
+        let t = self.lang.messages();
         let (lines, mut note) = match &delivery.transcript {
             Some(_) => self.transcript(&delivery).await,
             None => (Vec::new(), Some(t.no_transcript)),
         };
         let first = self.query.get("from").parse::<usize>().unwrap_or(0).min(lines.len());
-        let shown = page_of(lines.get(first..).unwrap_or_default());
+        let shown = page_of_utterances(lines.get(first..).unwrap_or_default());
         let next = first + shown.len();
         if shown.is_empty() && note.is_none() {
             note = Some(t.no_transcript);
@@ -82,7 +82,7 @@ impl Visit<'_> {
         let title = delivery.call.clone().unwrap_or_else(|| t.test_event.to_owned());
         let at = |from: usize| format!("{path}/listen?from={from}");
         let listen = Listen {
-            f: self.frame(&title, "deliveries", &format!("{path}/listen")),
+            layout: self.layout(&title, "deliveries", &format!("{path}/listen")),
             recording: delivery.recording.is_some(),
             transcript: delivery.transcript.is_some(),
             before: (first > 0).then(|| at(first.saturating_sub(UTTERANCES))),
@@ -96,50 +96,50 @@ impl Visit<'_> {
     }
 
     /// A delivery whose recording this person may hear.
-    async fn delivery_to_hear(&self, id: &str) -> Result<Delivery, Trouble> {
-        let (delivery, _) = self.ledger().delivery(self.workspace, id).await?.ok_or(Trouble::NotFound)?;
-        if self.session.may_listen() { Ok(delivery) } else { Err(Trouble::NotAllowed) }
+    async fn playable_delivery(&self, id: &str) -> Result<Delivery, PageError> {
+        let (delivery, _) = self.ledger().delivery(self.workspace, id).await?.ok_or(PageError::NotFound)?;
+        if self.session.may_listen() { Ok(delivery) } else { Err(PageError::NotAllowed) }
     }
 
-    pub(super) async fn open_asset(&self, id: &str, kind: AssetKind) -> Result<Answer, Trouble> {
-        let delivery = self.delivery_to_hear(id).await?;
+    pub(super) async fn open_asset(&self, id: &str, kind: AssetKind) -> Result<PageResponse, PageError> {
+        let delivery = self.playable_delivery(id).await?;
         let link = self.link_to_play(&delivery, kind)?;
         let mut answer = Response::new(Bytes::new());
         *answer.status_mut() = StatusCode::FOUND;
-        let location = HeaderValue::from_str(link.as_str()).map_err(|_| Trouble::Broken)?;
+        let location = HeaderValue::from_str(link.as_str()).map_err(|_| PageError::Broken)?;
         answer.headers_mut().insert(LOCATION, location);
         tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, delivery = id, kind = kind.name(), "an asset was opened on the settings page");
         Ok(answer)
     }
 
-    fn link_to_play(&self, delivery: &Delivery, kind: AssetKind) -> Result<SignedUrl, Trouble> {
+    fn link_to_play(&self, delivery: &Delivery, kind: AssetKind) -> Result<SignedUrl, PageError> {
         let id = match kind {
             AssetKind::Recording => &delivery.recording,
             AssetKind::Transcript => &delivery.transcript,
         };
-        let id = id.as_deref().and_then(|id| Uuid::try_parse(id).ok()).ok_or(Trouble::NotFound)?;
-        let services = &self.console.services;
-        let lifetime = PLAY_FOR.min(services.longest_lifetime);
-        let now = services.clock.now();
+        let id = id.as_deref().and_then(|id| Uuid::try_parse(id).ok()).ok_or(PageError::NotFound)?;
+        let deps = &self.console.deps;
+        let lifetime = PLAY_FOR.min(deps.longest_lifetime);
+        let now = deps.clock.now();
         // A download by a link that expires with the delivery's own would count as the receiver's.
         let clash = delivery.links_expire == Some(now.plus(lifetime));
         let now = if clash { UnixSeconds(now.0.saturating_sub(1)) } else { now };
-        let minter = Minter::for_base(services.base.clone(), services.keyring.load())
-            .with_longest_lifetime(services.longest_lifetime);
+        let minter = Minter::for_base(deps.base.clone(), deps.keyring.load())
+            .with_longest_lifetime(deps.longest_lifetime);
         minter.mint_at(AssetRef { kind, id }, lifetime, now).map_err(|error| {
             tracing::error!(%error, "nothing can be played");
-            Trouble::Broken
+            PageError::Broken
         })
     }
 
     /// What was said; and if nothing can be shown, why.
-    async fn transcript(&self, delivery: &Delivery) -> (Vec<Line>, Option<&'static str>) {
-        let t = self.lang.texts();
+    async fn transcript(&self, delivery: &Delivery) -> (Vec<Utterance>, Option<&'static str>) {
+        let t = self.lang.messages();
         let Ok(link) = self.link_to_play(delivery, AssetKind::Transcript) else {
             return (Vec::new(), Some(t.no_transcript));
         };
         match self.read(&link).await {
-            Ok(Some(bytes)) => match lines_of(&bytes, t.speaker) {
+            Ok(Some(bytes)) => match utterances_of(&bytes, t.speaker) {
                 Some(lines) => (lines, None),
                 None => (Vec::new(), Some(t.transcript_unread)),
             },
@@ -154,7 +154,7 @@ impl Visit<'_> {
 
     /// A transcript's bytes; `None` if there are too many.
     async fn read(&self, link: &SignedUrl) -> Result<Option<Vec<u8>>, StoreError> {
-        let opened = self.console.services.store.get(link.grant(), Span::Whole, Version::Any).await?;
+        let opened = self.console.deps.store.get(link.grant(), Span::Whole, Version::Any).await?;
         // What is so long that its size is not known is too much, too.
         let Opened::Sized(mut object) = opened else { return Ok(None) };
         if object.meta.size > LARGEST {
@@ -169,7 +169,7 @@ impl Visit<'_> {
 }
 
 /// As many lines as a page takes; one line that is longer than a page is cut.
-fn page_of(lines: &[Line]) -> Vec<Line> {
+fn page_of_utterances(lines: &[Utterance]) -> Vec<Utterance> {
     let mut room = TEXT_OF_A_PAGE;
     let mut shown = Vec::new();
     for line in lines.iter().take(UTTERANCES) {
@@ -186,7 +186,7 @@ fn page_of(lines: &[Line]) -> Vec<Line> {
 }
 
 /// The utterances of a transcript (`call-transcript/1`); `None` if it is something else.
-fn lines_of(bytes: &[u8], nobody: &str) -> Option<Vec<Line>> {
+fn utterances_of(bytes: &[u8], unknown_speaker: &str) -> Option<Vec<Utterance>> {
     const LONGEST_NAME: usize = 100;
     let transcript: Value = serde_json::from_slice(bytes).ok()?;
     let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -205,10 +205,10 @@ fn lines_of(bytes: &[u8], nobody: &str) -> Option<Vec<Line>> {
         let id = text(utterance, "speaker").unwrap_or_default();
         let voice = speakers.iter().position(|(known, _)| *known == id);
         let millis = |name| utterance.get(name).and_then(Value::as_u64).unwrap_or_default();
-        Some(Line {
+        Some(Utterance {
             speaker: voice
                 .and_then(|at| speakers.get(at))
-                .map_or_else(|| nobody.to_owned(), |(_, name)| name.clone()),
+                .map_or_else(|| unknown_speaker.to_owned(), |(_, name)| name.clone()),
             voice: voice.unwrap_or_default() % 4,
             start_ms: millis("start_ms"),
             end_ms: millis("end_ms"),
@@ -225,20 +225,20 @@ mod tests {
     #[test]
     fn a_transcript_is_read_as_far_as_it_is_one() {
         let sample = include_bytes!("../../fixtures/transcripts/550e8400-e29b-41d4-a716-446655440000.json");
-        let lines = lines_of(sample, "?").unwrap();
+        let lines = utterances_of(sample, "?").unwrap();
         assert!(
             lines.len() > 5 && lines.iter().all(|line| line.speaker != "?" && line.end_ms > line.start_ms)
         );
         for odd in ["[]", "{}", "null", "{\"utterances\": 1}", "nonsense"] {
-            assert_eq!(lines_of(odd.as_bytes(), "?"), None, "{odd}");
+            assert_eq!(utterances_of(odd.as_bytes(), "?"), None, "{odd}");
         }
-        let bare = lines_of(b"{\"utterances\":[{\"text\":\"hi\"},{\"text\":1},7]}", "?").unwrap();
+        let bare = utterances_of(b"{\"utterances\":[{\"text\":\"hi\"},{\"text\":1},7]}", "?").unwrap();
         assert_eq!((bare.len(), bare[0].speaker.as_str(), bare[0].start_ms), (1, "?", 0));
     }
 
     #[test]
     fn a_page_has_so_much_text_and_no_more() {
-        let line = |length: usize| Line {
+        let line = |length: usize| Utterance {
             speaker: String::new(),
             voice: 0,
             start_ms: 0,
@@ -246,9 +246,9 @@ mod tests {
             text: "é".repeat(length / 2),
         };
         let lines: Vec<_> = (0..500).map(|_| line(1_000)).collect();
-        assert_eq!(page_of(&lines).len(), 24);
-        assert_eq!(page_of(&vec![line(2); 500]).len(), UTTERANCES);
-        let huge = page_of(&[line(1_000_000), line(2)]);
+        assert_eq!(page_of_utterances(&lines).len(), 24);
+        assert_eq!(page_of_utterances(&vec![line(2); 500]).len(), UTTERANCES);
+        let huge = page_of_utterances(&[line(1_000_000), line(2)]);
         assert_eq!((huge.len(), huge[0].text.len()), (1, TEXT_OF_A_PAGE + "…".len()));
     }
 }

@@ -70,13 +70,13 @@ impl std::error::Error for PortalError {}
 
 /// What a pass says: the access, and an id that no other has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Ticket {
+pub(super) struct AccessPass {
     #[serde(flatten)]
     pub(super) access: Access,
     pub(super) id: String,
 }
 
-impl Ticket {
+impl AccessPass {
     pub(super) fn new(access: Access) -> Result<Self, PortalError> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|_| PortalError::NoRandomBytes)?;
@@ -103,8 +103,8 @@ impl Ticket {
         now: UnixSeconds,
     ) -> Result<(Self, UnixSeconds), PassError> {
         let (content, expires) = keyring.read_pass(purpose, pass, now)?;
-        let ticket = serde_json::from_slice(&content).map_err(|_| PassError::Invalid)?;
-        Ok((ticket, expires))
+        let access_pass = serde_json::from_slice(&content).map_err(|_| PassError::Invalid)?;
+        Ok((access_pass, expires))
     }
 }
 
@@ -119,7 +119,7 @@ pub fn portal_link(
     lifetime: Duration,
     now: UnixSeconds,
 ) -> Result<PortalLink, PortalError> {
-    let ticket = Ticket::new(access.clone())?;
-    let (pass, expires_at) = ticket.sign(Purpose::PortalLink, keyring, now, lifetime)?;
+    let access_pass = AccessPass::new(access.clone())?;
+    let (pass, expires_at) = access_pass.sign(Purpose::PortalLink, keyring, now, lifetime)?;
     Ok(PortalLink { url: format!("{}{ROOT}/enter?pass={pass}", origin.trim_end_matches('/')), expires_at })
 }

@@ -5,16 +5,16 @@ use http::StatusCode;
 
 use super::deliveries::{Choice, read_time, within};
 use super::display::Time;
-use super::layout::{Frame, page};
+use super::layout::{Layout, page};
 use super::route::in_path;
-use super::{Answer, Trouble, Visit, see_other};
+use super::{PageError, PageResponse, RequestContext, redirect_to};
 use crate::clock::UnixMillis;
 use crate::ledger::{Progress, RecoverRange, is_name};
 
 #[derive(Template)]
 #[template(path = "recover.html")]
 struct Recover {
-    f: Frame,
+    layout: Layout,
     webhooks: Vec<Choice>,
     times: Vec<Choice>,
     from: String,
@@ -34,8 +34,8 @@ struct Run {
     failed: String,
 }
 
-impl Visit<'_> {
-    pub(super) async fn show_recovery(&self) -> Result<Answer, Trouble> {
+impl RequestContext<'_> {
+    pub(super) async fn show_recovery(&self) -> Result<PageResponse, PageError> {
         let run = self.run().await?;
         self.recovery_page(StatusCode::OK, None, run).await
     }
@@ -45,10 +45,10 @@ impl Visit<'_> {
         status: StatusCode,
         wrong: Option<&'static str>,
         run: Option<Run>,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<PageResponse, PageError> {
         let endpoints = self.ledger().endpoints(self.workspace).await?;
         let recover = Recover {
-            f: self.frame(self.lang.texts().recover, "recover", &self.path("/recover")),
+            layout: self.layout(self.lang.messages().recover, "recover", &self.path("/recover")),
             webhooks: self.choices_of_webhooks(&endpoints),
             times: self.choices_of_times(),
             from: self.form.get("from").to_owned(),
@@ -60,7 +60,7 @@ impl Visit<'_> {
     }
 
     /// The recovery that the address names.
-    async fn run(&self) -> Result<Option<Run>, Trouble> {
+    async fn run(&self) -> Result<Option<Run>, PageError> {
         let moment = |name| self.query.get(name).parse().ok().map(UnixMillis);
         let (Some(from), Some(to), Some(began)) = (moment("from"), moment("to"), moment("began")) else {
             return Ok(None);
@@ -77,8 +77,8 @@ impl Visit<'_> {
         Ok(Some(Run { total, done, progress, began, from, to, failed }))
     }
 
-    pub(super) async fn recover(&self) -> Result<Answer, Trouble> {
-        let t = self.lang.texts();
+    pub(super) async fn recover(&self) -> Result<PageResponse, PageError> {
+        let t = self.lang.messages();
         let now = self.sender.now();
         let range = match within(self.form.get("within")) {
             // Until now, the moment itself included.
@@ -95,7 +95,7 @@ impl Visit<'_> {
         let webhook = endpoint.as_deref().map(|id| format!("&webhook={}", in_path(id))).unwrap_or_default();
         let count = self.sender.recover(self.workspace, &RecoverRange { endpoint, from, to }).await?;
         let query = format!("from={}&to={}&began={}&count={count}{webhook}", from.0, to.0, now.0);
-        Ok(see_other(&self.path(&format!("/recover?{query}"))))
+        Ok(redirect_to(&self.path(&format!("/recover?{query}"))))
     }
 
     fn chosen(&self, webhook: &str) -> Option<String> {

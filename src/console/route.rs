@@ -14,17 +14,17 @@ pub(super) enum Route {
     SignOut,
     SignedOut,
     /// Something of a workspace.
-    In(String, Spot),
+    In(String, Page),
 }
 
 /// What is at a path of a workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Spot {
+pub(super) enum Page {
     Webhooks,
     NewWebhook,
     Check,
     Webhook(String),
-    Act(String, Act),
+    Action(String, Action),
     Deliveries,
     Delivery(String),
     Resend(String),
@@ -36,7 +36,7 @@ pub(super) enum Spot {
 
 /// What can be done to a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Act {
+pub(super) enum Action {
     Secret,
     Rotate,
     Pause,
@@ -58,7 +58,7 @@ impl Route {
             ["sign-in"] => Self::SignIn,
             ["sign-out"] => Self::SignOut,
             ["signed-out"] => Self::SignedOut,
-            ["w", workspace, ref spot @ ..] => Self::In(name_in_path(workspace)?, Spot::at(spot)?),
+            ["w", workspace, ref page @ ..] => Self::In(name_in_path(workspace)?, Page::at(page)?),
             _ => return None,
         })
     }
@@ -67,14 +67,14 @@ impl Route {
         match self {
             Self::Start | Self::SignedOut => false,
             Self::Enter | Self::SignIn | Self::SignOut => true,
-            Self::In(_, spot) => matches!(
-                spot,
-                Spot::NewWebhook
-                    | Spot::Check
-                    | Spot::Act(..)
-                    | Spot::Resend(_)
-                    | Spot::Links(_)
-                    | Spot::Recover
+            Self::In(_, page) => matches!(
+                page,
+                Page::NewWebhook
+                    | Page::Check
+                    | Page::Action(..)
+                    | Page::Resend(_)
+                    | Page::Links(_)
+                    | Page::Recover
             ),
         }
     }
@@ -83,21 +83,21 @@ impl Route {
         match self {
             Self::SignOut => false,
             Self::Start | Self::Enter | Self::SignIn | Self::SignedOut => true,
-            Self::In(_, spot) => {
-                !matches!(spot, Spot::Check | Spot::Act(..) | Spot::Resend(_) | Spot::Links(_))
+            Self::In(_, page) => {
+                !matches!(page, Page::Check | Page::Action(..) | Page::Resend(_) | Page::Links(_))
             }
         }
     }
 }
 
-impl Spot {
+impl Page {
     fn at(segments: &[&str]) -> Option<Self> {
         Some(match *segments {
             [] | [""] => Self::Webhooks,
             ["check"] => Self::Check,
             ["webhooks", "new"] => Self::NewWebhook,
             ["webhooks", id] => Self::Webhook(name_in_path(id)?),
-            ["webhooks", id, act] => Self::Act(name_in_path(id)?, Act::of(act)?),
+            ["webhooks", id, action] => Self::Action(name_in_path(id)?, Action::of(action)?),
             ["deliveries"] => Self::Deliveries,
             ["deliveries", id] => Self::Delivery(name_in_path(id)?),
             ["deliveries", id, "resend"] => Self::Resend(name_in_path(id)?),
@@ -110,7 +110,7 @@ impl Spot {
     }
 }
 
-impl Act {
+impl Action {
     fn of(segment: &str) -> Option<Self> {
         Some(match segment {
             "secret" => Self::Secret,
@@ -142,13 +142,13 @@ mod tests {
 
     #[test]
     fn a_path_names_one_page_or_none() {
-        let acme = |spot| Some(Route::In("acme".to_owned(), spot));
+        let acme = |page| Some(Route::In("acme".to_owned(), page));
         assert_eq!(Route::at("/console"), Some(Route::Start));
         assert_eq!(Route::at("/console/"), Some(Route::Start));
-        assert_eq!(Route::at("/console/w/acme"), acme(Spot::Webhooks));
-        assert_eq!(Route::at("/console/w/acme/"), acme(Spot::Webhooks));
-        assert_eq!(Route::at("/console/w/acme/webhooks/ep_1"), acme(Spot::Webhook("ep_1".to_owned())));
-        let recording = Spot::Asset("d".to_owned(), AssetKind::Recording);
+        assert_eq!(Route::at("/console/w/acme"), acme(Page::Webhooks));
+        assert_eq!(Route::at("/console/w/acme/"), acme(Page::Webhooks));
+        assert_eq!(Route::at("/console/w/acme/webhooks/ep_1"), acme(Page::Webhook("ep_1".to_owned())));
+        let recording = Page::Asset("d".to_owned(), AssetKind::Recording);
         assert_eq!(Route::at("/console/w/acme/deliveries/d/recording"), acme(recording));
         for other in [
             "/consol",
@@ -170,7 +170,7 @@ mod tests {
     fn a_name_comes_back_from_the_path_it_was_put_into() {
         for name in ["acme", "Ärzte-42", "a/b", "a%2Fb", "{}", "..", "a?b#c", "a+b", "\"><b>"] {
             let path = format!("{}/deliveries", of_workspace(name));
-            assert_eq!(Route::at(&path), Some(Route::In(name.to_owned(), Spot::Deliveries)), "{path}");
+            assert_eq!(Route::at(&path), Some(Route::In(name.to_owned(), Page::Deliveries)), "{path}");
         }
     }
 }

@@ -8,14 +8,14 @@ use http::{HeaderMap, Uri};
 use subtle::ConstantTimeEq;
 
 use super::i18n::Lang;
-use super::portal::{Access, PortalError, Ticket};
-use super::{Parts, ROOT, Trouble, cookies};
+use super::portal::{Access, AccessPass, PortalError};
+use super::{Inner, PageError, ROOT, cookies};
 use crate::clock::UnixSeconds;
 use crate::signed_url::{BaseUrl, Keyring, Purpose};
 
 const SESSION: &str = "webhook_assets_session";
 /// For how long what was asked for is shown.
-const REVEAL_FOR: Duration = Duration::from_secs(5 * 60);
+const REVEAL_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
 const LANG: &str = "webhook_assets_lang";
 
@@ -33,9 +33,9 @@ impl Session {
     /// The session of a request, if its cookie is good.
     pub(super) fn of(headers: &HeaderMap, keyring: &Keyring, now: UnixSeconds) -> Option<Self> {
         let (_, cookie) = cookies(headers).find(|(name, _)| *name == SESSION)?;
-        let (ticket, expires) = Ticket::read(Purpose::Session, cookie, keyring, now).ok()?;
-        let csrf = keyring.sign_pass(Purpose::Form, ticket.id.as_bytes(), now, expires)?;
-        Some(Self { access: ticket.access, id: ticket.id, expires, csrf })
+        let (access_pass, expires) = AccessPass::read(Purpose::Session, cookie, keyring, now).ok()?;
+        let csrf = keyring.sign_pass(Purpose::Form, access_pass.id.as_bytes(), now, expires)?;
+        Some(Self { access: access_pass.access, id: access_pass.id, expires, csrf })
     }
 
     pub(super) fn may_see(&self, workspace: &str) -> bool {
@@ -50,11 +50,11 @@ impl Session {
     /// is a redirect, and loading the page again sends no form again.
     pub(super) fn reveal(&self, what: &str, keyring: &Keyring, now: UnixSeconds) -> Option<String> {
         let content = format!("{}\n{what}", self.id);
-        keyring.sign_pass(Purpose::Reveal, content.as_bytes(), now, now.plus(REVEAL_FOR))
+        keyring.sign_pass(Purpose::Reveal, content.as_bytes(), now, now.plus(REVEAL_LIFETIME))
     }
 
     /// Whether a pass shows `what` to this session.
-    pub(super) fn may_see_now(&self, pass: &str, what: &str, keyring: &Keyring, now: UnixSeconds) -> bool {
+    pub(super) fn reveals(&self, pass: &str, what: &str, keyring: &Keyring, now: UnixSeconds) -> bool {
         let content = format!("{}\n{what}", self.id);
         keyring
             .read_pass(Purpose::Reveal, pass, now)
@@ -62,19 +62,19 @@ impl Session {
     }
 
     /// Whether a form was given out to this session.
-    pub(super) fn gave_out(&self, csrf: &str, keyring: &Keyring, now: UnixSeconds) -> bool {
+    pub(super) fn accepts_csrf(&self, csrf: &str, keyring: &Keyring, now: UnixSeconds) -> bool {
         keyring
             .read_pass(Purpose::Form, csrf, now)
             .is_ok_and(|(id, _)| bool::from(id.as_slice().ct_eq(self.id.as_bytes())))
     }
 }
 
-impl Parts {
+impl Inner {
     /// The cookie that keeps somebody signed in.
     pub(super) fn session_cookie(&self, access: &Access) -> Result<String, PortalError> {
         let lifetime = self.config.session_lifetime;
-        let (keyring, now) = (self.services.keyring.load(), self.services.clock.now());
-        let (pass, _) = Ticket::new(access.clone())?.sign(Purpose::Session, &keyring, now, lifetime)?;
+        let (keyring, now) = (self.deps.keyring.load(), self.deps.clock.now());
+        let (pass, _) = AccessPass::new(access.clone())?.sign(Purpose::Session, &keyring, now, lifetime)?;
         Ok(self.cookie(SESSION, &pass, lifetime.as_secs()))
     }
 
@@ -113,18 +113,18 @@ pub(super) fn require_our_origin(
     headers: &HeaderMap,
     uri: &Uri,
     url: Option<&BaseUrl>,
-) -> Result<(), Trouble> {
+) -> Result<(), PageError> {
     let field = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     if field("sec-fetch-site").is_some_and(|site| site != "same-origin") {
-        return Err(Trouble::NotOurs);
+        return Err(PageError::NotOurs);
     }
     let host = uri.authority().map(|authority| authority.as_str()).or_else(|| field(HOST.as_str()));
-    let (Some(origin), Some(host)) = (field(ORIGIN.as_str()), host) else { return Err(Trouble::NotOurs) };
+    let (Some(origin), Some(host)) = (field(ORIGIN.as_str()), host) else { return Err(PageError::NotOurs) };
     let ours = match url {
         Some(url) => origin.eq_ignore_ascii_case(url.origin()),
         None => ["http://", "https://"]
             .iter()
             .any(|scheme| origin.strip_prefix(scheme).is_some_and(|from| from.eq_ignore_ascii_case(host))),
     };
-    if ours { Ok(()) } else { Err(Trouble::NotOurs) }
+    if ours { Ok(()) } else { Err(PageError::NotOurs) }
 }

@@ -7,16 +7,16 @@ use http::header::{HeaderValue, REFERRER_POLICY, SET_COOKIE, WWW_AUTHENTICATE};
 use super::display::Time;
 use super::form::Form;
 use super::i18n::Lang;
-use super::layout::{Frame, Notice, page};
-use super::portal::{Access, Ticket};
+use super::layout::{Layout, Notice, page};
+use super::portal::{Access, AccessPass};
 use super::session::Session;
-use super::{Answer, Parts, ROOT, Trouble, Visit, route, see_other};
+use super::{Inner, PageError, PageResponse, ROOT, RequestContext, redirect_to, route};
 use crate::signed_url::{PassError, Purpose};
 
 #[derive(Template)]
 #[template(path = "enter.html")]
 struct Enter<'e> {
-    f: Frame,
+    layout: Layout,
     pass: &'e str,
     workspace: Option<&'e str>,
 }
@@ -24,19 +24,19 @@ struct Enter<'e> {
 #[derive(Template)]
 #[template(path = "sign_in.html")]
 struct SignIn {
-    f: Frame,
+    layout: Layout,
     wrong: bool,
 }
 
 #[derive(Template)]
 #[template(path = "workspaces.html")]
 struct Workspaces {
-    f: Frame,
-    lines: Vec<WorkspaceShown>,
+    layout: Layout,
+    lines: Vec<WorkspaceRow>,
     next: Option<String>,
 }
 
-struct WorkspaceShown {
+struct WorkspaceRow {
     href: String,
     name: String,
     endpoints: String,
@@ -47,7 +47,7 @@ struct WorkspaceShown {
 /// How many workspaces a page lists.
 const WORKSPACES: usize = 50;
 
-impl Parts {
+impl Inner {
     /// A portal link is followed by GET, which shows a button and changes nothing (programs that preview links do as
     /// much), and used by POST, once.
     pub(super) async fn enter(
@@ -56,68 +56,72 @@ impl Parts {
         query: &Form,
         form: &Form,
         lang: Lang,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<PageResponse, PageError> {
         let pass = if posted { form.get("pass") } else { query.get("pass") };
-        let (keyring, now) = (self.services.keyring.load(), self.services.clock.now());
-        let (ticket, expires) = match Ticket::read(Purpose::PortalLink, pass, &keyring, now) {
+        let (keyring, now) = (self.deps.keyring.load(), self.deps.clock.now());
+        let (access_pass, expires) = match AccessPass::read(Purpose::PortalLink, pass, &keyring, now) {
             Ok(read) => read,
-            Err(PassError::Expired(_)) => return self.refuse_link(lang, lang.texts().link_expired),
-            Err(PassError::Invalid) => return self.refuse_link(lang, lang.texts().link_invalid),
+            Err(PassError::Expired(_)) => return self.refuse_link(lang, lang.messages().link_expired),
+            Err(PassError::Invalid) => return self.refuse_link(lang, lang.messages().link_invalid),
         };
         if !posted {
-            let f = Frame::new(lang, lang.texts().enter, &format!("{ROOT}/enter"));
-            let workspace = ticket.access.workspace.as_deref();
-            let mut answer = page(StatusCode::OK, &Enter { f, pass, workspace })?;
+            let layout = Layout::new(lang, lang.messages().enter, &format!("{ROOT}/enter"));
+            let workspace = access_pass.access.workspace.as_deref();
+            let mut answer = page(StatusCode::OK, &Enter { layout, pass, workspace })?;
             // The address of this page lets people in: nobody is told it, not even ourselves in a second log line.
             answer.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin"));
             return Ok(answer);
         }
-        let sender = self.services.sender.as_ref().ok_or(Trouble::NotFound)?;
-        if !sender.ledger().use_up(&ticket.id, expires, now).await? {
-            return self.refuse_link(lang, lang.texts().link_used);
+        let sender = self.deps.sender.as_ref().ok_or(PageError::NotFound)?;
+        if !sender.ledger().use_up(&access_pass.id, expires, now).await? {
+            return self.refuse_link(lang, lang.messages().link_used);
         }
-        let workspace = ticket.access.workspace.as_deref();
+        let workspace = access_pass.access.workspace.as_deref();
         tracing::info!(target: "webhook_assets::audit", workspace, operator = workspace.is_none(), "a portal link was used");
-        self.let_in(&ticket.access)
+        self.start_session(&access_pass.access)
     }
 
-    pub(super) fn sign_in(&self, posted: bool, form: &Form, lang: Lang) -> Result<Answer, Trouble> {
+    pub(super) fn sign_in(&self, posted: bool, form: &Form, lang: Lang) -> Result<PageResponse, PageError> {
         // Without a token there is nothing to sign in with: the operator comes by a portal link.
-        let Some(token) = &self.services.token else { return self.no_way_in(lang, ROOT) };
+        let Some(token) = &self.deps.token else { return self.sign_in_required(lang, ROOT) };
         if posted && token.is(form.get("token")) {
             tracing::info!(target: "webhook_assets::audit", "the operator signed in to the settings page");
-            return self.let_in(&Access { workspace: None, listen: true });
+            return self.start_session(&Access { workspace: None, listen: true });
         }
         if posted {
             tracing::warn!(target: "webhook_assets::audit", "a wrong token was given to the settings page");
         }
         let status = if posted { StatusCode::FORBIDDEN } else { StatusCode::OK };
-        let f = Frame::new(lang, lang.texts().sign_in, &format!("{ROOT}/sign-in"));
-        page(status, &SignIn { f, wrong: posted })
+        let layout = Layout::new(lang, lang.messages().sign_in, &format!("{ROOT}/sign-in"));
+        page(status, &SignIn { layout, wrong: posted })
     }
 
     /// What is posted without a session signs nobody out; with one it has to come from a page of ours. The session ends
     /// everywhere: a cookie that was copied is good no more.
-    pub(super) async fn sign_out(&self, session: Option<&Session>, form: &Form) -> Result<Answer, Trouble> {
-        let (keyring, now) = (self.services.keyring.load(), self.services.clock.now());
+    pub(super) async fn sign_out(
+        &self,
+        session: Option<&Session>,
+        form: &Form,
+    ) -> Result<PageResponse, PageError> {
+        let (keyring, now) = (self.deps.keyring.load(), self.deps.clock.now());
         if let Some(session) = session {
-            if !session.gave_out(form.get("csrf"), &keyring, now) {
-                return Err(Trouble::NotOurs);
+            if !session.accepts_csrf(form.get("csrf"), &keyring, now) {
+                return Err(PageError::NotOurs);
             }
-            if let Some(sender) = &self.services.sender {
+            if let Some(sender) = &self.deps.sender {
                 sender.ledger().use_up(&session.id, session.expires, now).await?;
             }
             let workspace = session.access.workspace.as_deref();
             tracing::info!(target: "webhook_assets::audit", workspace, operator = workspace.is_none(), "a session was ended");
         }
-        with_cookie(see_other(&format!("{ROOT}/signed-out")), &self.no_session_cookie())
+        with_cookie(redirect_to(&format!("{ROOT}/signed-out")), &self.no_session_cookie())
     }
 
     /// Says that the session has ended; `status` is 401 for a cookie of an ended session.
-    pub(super) fn signed_out(&self, status: StatusCode, lang: Lang) -> Result<Answer, Trouble> {
-        let t = lang.texts();
-        let f = Frame::new(lang, t.signed_out, &format!("{ROOT}/signed-out"));
-        let notice = Notice { f, heading: t.signed_out, text: t.signed_out_text, link: None };
+    pub(super) fn signed_out(&self, status: StatusCode, lang: Lang) -> Result<PageResponse, PageError> {
+        let t = lang.messages();
+        let layout = Layout::new(lang, t.signed_out, &format!("{ROOT}/signed-out"));
+        let notice = Notice { layout, heading: t.signed_out, text: t.signed_out_text, link: None };
         let mut answer = page(status, &notice)?;
         if status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Cookie realm=\"settings page\"");
@@ -128,44 +132,47 @@ impl Parts {
     }
 
     /// No link, no page.
-    pub(super) fn no_way_in(&self, lang: Lang, path: &str) -> Result<Answer, Trouble> {
-        let t = lang.texts();
+    pub(super) fn sign_in_required(&self, lang: Lang, path: &str) -> Result<PageResponse, PageError> {
+        let t = lang.messages();
         let sign_in = format!("{ROOT}/sign-in");
-        let link = self.services.token.is_some().then_some((sign_in.as_str(), t.sign_in_as_operator));
-        let f = Frame::new(lang, t.come_by_link, path);
-        page(StatusCode::FORBIDDEN, &Notice { f, heading: t.come_by_link, text: t.come_by_link_text, link })
+        let link = self.deps.token.is_some().then_some((sign_in.as_str(), t.sign_in_as_operator));
+        let layout = Layout::new(lang, t.come_by_link, path);
+        page(
+            StatusCode::FORBIDDEN,
+            &Notice { layout, heading: t.come_by_link, text: t.come_by_link_text, link },
+        )
     }
 
-    fn refuse_link(&self, lang: Lang, why: &'static str) -> Result<Answer, Trouble> {
-        let f = Frame::new(lang, lang.texts().link_refused, ROOT);
-        let notice = Notice { f, heading: lang.texts().link_refused, text: why, link: None };
+    fn refuse_link(&self, lang: Lang, why: &'static str) -> Result<PageResponse, PageError> {
+        let layout = Layout::new(lang, lang.messages().link_refused, ROOT);
+        let notice = Notice { layout, heading: lang.messages().link_refused, text: why, link: None };
         page(StatusCode::FORBIDDEN, &notice)
     }
 
-    fn let_in(&self, access: &Access) -> Result<Answer, Trouble> {
+    fn start_session(&self, access: &Access) -> Result<PageResponse, PageError> {
         let cookie = self.session_cookie(access).map_err(|error| {
             tracing::error!(%error, "nobody can be signed in");
-            Trouble::Broken
+            PageError::Broken
         })?;
         let start = access.workspace.as_deref().map_or_else(|| ROOT.to_owned(), route::of_workspace);
-        with_cookie(see_other(&start), &cookie)
+        with_cookie(redirect_to(&start), &cookie)
     }
 }
 
-fn with_cookie(mut answer: Answer, cookie: &str) -> Result<Answer, Trouble> {
-    let cookie = HeaderValue::from_str(cookie).map_err(|_| Trouble::Broken)?;
+fn with_cookie(mut answer: PageResponse, cookie: &str) -> Result<PageResponse, PageError> {
+    let cookie = HeaderValue::from_str(cookie).map_err(|_| PageError::Broken)?;
     answer.headers_mut().append(SET_COOKIE, cookie);
     Ok(answer)
 }
 
-impl Visit<'_> {
+impl RequestContext<'_> {
     /// The operator's first page.
-    pub(super) async fn show_workspaces(&self) -> Result<Answer, Trouble> {
-        let t = self.lang.texts();
+    pub(super) async fn show_workspaces(&self) -> Result<PageResponse, PageError> {
+        let t = self.lang.messages();
         if self.query.has("open") {
             return match crate::ledger::is_name(self.query.get("open")) {
-                true => Ok(see_other(&route::of_workspace(self.query.get("open")))),
-                false => Err(Trouble::NotFound),
+                true => Ok(redirect_to(&route::of_workspace(self.query.get("open")))),
+                false => Err(PageError::NotFound),
             };
         }
         let mut found = self.ledger().workspaces(self.query.get("after"), WORKSPACES + 1).await?;
@@ -173,7 +180,7 @@ impl Visit<'_> {
         found.truncate(WORKSPACES);
         let next =
             found.last().filter(|_| more).map(|last| format!("{ROOT}?after={}", route::in_path(&last.name)));
-        let lines = found.into_iter().map(|line| WorkspaceShown {
+        let lines = found.into_iter().map(|line| WorkspaceRow {
             href: route::of_workspace(&line.name),
             endpoints: t.counted(line.endpoints, t.webhook_one, t.webhook_many),
             failing: (line.failing > 0).then(|| t.fill(t.failing, line.failing)),
@@ -181,7 +188,7 @@ impl Visit<'_> {
             name: line.name,
         });
         let lines = lines.collect();
-        let f = Frame::new(self.lang, t.workspaces, ROOT).signed_in(self.session, "workspaces");
-        page(StatusCode::OK, &Workspaces { f, lines, next })
+        let layout = Layout::new(self.lang, t.workspaces, ROOT).signed_in(self.session, "workspaces");
+        page(StatusCode::OK, &Workspaces { layout, lines, next })
     }
 }

@@ -8,7 +8,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTI
 use http::{Response, StatusCode};
 use sha2::{Digest, Sha256};
 
-use super::{Answer, ROOT};
+use super::{PageResponse, ROOT};
 
 /// A file and where it is.
 pub(super) struct File {
@@ -33,7 +33,7 @@ pub(super) static ICON: LazyLock<File> =
     LazyLock::new(|| File::new("icon", "svg", "image/svg+xml", include_str!("icon.svg")));
 
 /// The file at a path, if it is one of these.
-pub(super) fn answer(path: &str) -> Option<Answer> {
+pub(super) fn answer(path: &str) -> Option<PageResponse> {
     let files = [&*STYLE, &*SCRIPT, &*ICON];
     let file = files.into_iter().find(|file| file.path == path)?;
     let mut answer = Response::new(Bytes::from_static(file.content.as_bytes()));

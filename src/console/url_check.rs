@@ -6,13 +6,13 @@ use serde_json::json;
 
 use super::display::Platform;
 use super::i18n::{Said, diagnosis_in, url_error_in};
-use super::{Answer, Trouble, Visit};
+use super::{PageError, PageResponse, RequestContext};
 use crate::text::{self, Escape};
 use crate::webhook::EndpointUrl;
 
 /// What is said about a URL.
 #[derive(Debug, Default)]
-pub(super) struct Verdict {
+pub(super) struct UrlCheck {
     /// Why nothing is ever sent there.
     pub(super) refused: Option<String>,
     /// What will most likely go wrong, though it may be saved.
@@ -21,33 +21,33 @@ pub(super) struct Verdict {
     pub(super) url: Option<EndpointUrl>,
 }
 
-impl Visit<'_> {
+impl RequestContext<'_> {
     /// Judges a URL by its form; and, if asked to, by a look at the receiver.
-    pub(super) async fn judge(&self, text: &str, look: bool) -> Verdict {
+    pub(super) async fn check_receiver(&self, text: &str, look: bool) -> UrlCheck {
         let url = match self.sender.entered_url(text) {
             Ok(url) => url,
             Err(error) => {
-                return Verdict { refused: Some(url_error_in(self.lang, &error)), ..Verdict::default() };
+                return UrlCheck { refused: Some(url_error_in(self.lang, &error)), ..UrlCheck::default() };
             }
         };
         let found = if look { self.sender.look_at(self.workspace, &url).await } else { None };
         let warned =
             found.map(|found| diagnosis_in(self.lang, found.code, &found.summary, found.advice.as_deref()));
-        Verdict { refused: None, warned, url: Some(url) }
+        UrlCheck { refused: None, warned, url: Some(url) }
     }
 
     /// The same for the script, while somebody types.
-    pub(super) async fn check_url(&self) -> Result<Answer, Trouble> {
-        let t = self.lang.texts();
+    pub(super) async fn check_url(&self) -> Result<PageResponse, PageError> {
+        let t = self.lang.messages();
         let look = self.form.get("look") == "1";
-        let verdict = self.judge(self.form.get("url"), look).await;
-        let (level, text) = match (&verdict.refused, &verdict.warned) {
+        let check = self.check_receiver(self.form.get("url"), look).await;
+        let (level, text) = match (&check.refused, &check.warned) {
             (Some(refused), _) => ("bad", refused.clone()),
             (None, Some(said)) => ("warn", said.to_string()),
             (None, None) if look => ("good", t.url_reachable.to_owned()),
             (None, None) => ("good", t.url_well_formed.to_owned()),
         };
-        let platform = verdict.url.as_ref().map_or("", |url| Platform::of(url).name());
+        let platform = check.url.as_ref().map_or("", |url| Platform::of(url).name());
         let text = text::shown(&text, Escape::Json, |_| false);
         let body = json!({"level": level, "text": text, "platform": platform}).to_string();
         let mut answer = Response::new(body.into());

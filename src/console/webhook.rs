@@ -8,9 +8,9 @@ use http::header::{HeaderValue, RETRY_AFTER};
 
 use super::display::{Pill, Platform, Time, name_of};
 use super::i18n::{Lang, Said, diagnosis_in};
-use super::layout::{Frame, page};
-use super::route::{Act, in_path};
-use super::{Answer, Trouble, Visit, see_other};
+use super::layout::{Layout, page};
+use super::route::{Action, in_path};
+use super::{PageError, PageResponse, RequestContext, redirect_to};
 use crate::clock::UnixMillis;
 use crate::ledger::{
     Change, Endpoint, EndpointState, Failure, Filter, Health, LedgerError, STANDARD_OVERLAP, Tested,
@@ -19,7 +19,7 @@ use crate::ledger::{
 
 /// What is shown beside the webhook itself: the secret when it was asked for, and what is wrong with a change.
 #[derive(Default)]
-pub(super) struct Shown {
+pub(super) struct FormState {
     secret: Option<String>,
     previous: Vec<(String, Time)>,
     url: Option<String>,
@@ -34,7 +34,7 @@ pub(super) struct Shown {
 #[derive(Template)]
 #[template(path = "webhook.html")]
 struct Webhook {
-    f: Frame,
+    layout: Layout,
     path: String,
     name: String,
     endpoint: Endpoint,
@@ -50,7 +50,7 @@ struct Webhook {
     rotated: bool,
     /// Why nothing was done.
     refused: Option<&'static str>,
-    shown: Shown,
+    form_state: FormState,
     /// What a snippet has in the secret's place.
     secret_or_blank: String,
 }
@@ -80,7 +80,7 @@ impl Failing {
 impl Webhook {
     /// Parts of the page follow what happens, but not while a secret or a half-made change is on it.
     fn is_live(&self) -> bool {
-        self.shown.secret.is_none() && self.shown.url.is_none()
+        self.form_state.secret.is_none() && self.form_state.url.is_none()
     }
 }
 
@@ -92,13 +92,17 @@ fn secret_of(id: &str) -> String {
 /// How many of its deliveries are shown.
 const RECENT: usize = 5;
 
-impl Visit<'_> {
-    async fn endpoint(&self, id: &str) -> Result<Endpoint, Trouble> {
-        self.ledger().endpoint(self.workspace, id).await?.ok_or(Trouble::NotFound)
+impl RequestContext<'_> {
+    async fn endpoint(&self, id: &str) -> Result<Endpoint, PageError> {
+        self.ledger().endpoint(self.workspace, id).await?.ok_or(PageError::NotFound)
     }
 
-    pub(super) async fn show_webhook(&self, id: &str, shown: Shown) -> Result<Answer, Trouble> {
-        let t = self.lang.texts();
+    pub(super) async fn show_webhook(
+        &self,
+        id: &str,
+        form_state: FormState,
+    ) -> Result<PageResponse, PageError> {
+        let t = self.lang.messages();
         let endpoint = self.endpoint(id).await?;
         let filter = Filter { endpoint: Some(id.to_owned()), ..Filter::default() };
         let recent = self.ledger().deliveries(self.workspace, &filter, RECENT).await?;
@@ -113,14 +117,15 @@ impl Visit<'_> {
             _ => None,
         };
         let path = self.path(&format!("/webhooks/{}", in_path(id)));
-        let status = match shown.refused.is_some() || shown.warned.is_some() || shown.bad_description {
-            true => StatusCode::UNPROCESSABLE_ENTITY,
-            false => StatusCode::OK,
-        };
+        let status =
+            match form_state.refused.is_some() || form_state.warned.is_some() || form_state.bad_description {
+                true => StatusCode::UNPROCESSABLE_ENTITY,
+                false => StatusCode::OK,
+            };
         let name = name_of(&endpoint);
         let platform = self.sender.url(&endpoint.url).map_or("own", |url| Platform::of(&url).name());
         let webhook = Webhook {
-            f: self.frame(&name, "webhooks", &path),
+            layout: self.layout(&name, "webhooks", &path),
             pill: Pill::of_endpoint(&endpoint, t),
             since: Time(endpoint.created_at),
             failing: Failing::of(&endpoint, self.lang, self.sender.now()),
@@ -132,123 +137,125 @@ impl Visit<'_> {
             added: self.query.get("done") == "added",
             rotated: self.query.get("done") == "rotated",
             refused: (self.query.get("done") == "too-many-secrets").then_some(t.too_many_secrets),
-            secret_or_blank: shown.secret.clone().unwrap_or_else(|| t.your_secret.to_owned()),
+            secret_or_blank: form_state.secret.clone().unwrap_or_else(|| t.your_secret.to_owned()),
             path,
             name,
             endpoint,
             platform,
             recent,
             done,
-            shown,
+            form_state,
         };
         page(status, &webhook)
     }
 
-    pub(super) async fn act_on_webhook(&self, id: &str, act: Act) -> Result<Answer, Trouble> {
+    pub(super) async fn run_action(&self, id: &str, action: Action) -> Result<PageResponse, PageError> {
         let now = self.sender.now();
         let back = self.path(&format!("/webhooks/{}", in_path(id)));
-        match act {
-            Act::Secret => {
+        match action {
+            Action::Secret => {
                 self.endpoint(id).await?;
-                self.see_revealed(&back, "", &secret_of(id))
+                self.redirect_revealing(&back, "", &secret_of(id))
             }
-            Act::Rotate => self.rotate(id, &back).await,
-            Act::Pause => self.set_state(id, EndpointState::Paused, &format!("{back}?done=paused")).await,
-            Act::Resume => self.set_state(id, EndpointState::Active, &format!("{back}?done=resumed")).await,
-            Act::Change => self.change(id, &back).await,
-            Act::Test => {
+            Action::Rotate => self.rotate(id, &back).await,
+            Action::Pause => self.set_state(id, EndpointState::Paused, &format!("{back}?done=paused")).await,
+            Action::Resume => {
+                self.set_state(id, EndpointState::Active, &format!("{back}?done=resumed")).await
+            }
+            Action::Change => self.change(id, &back).await,
+            Action::Test => {
                 let endpoint = self.endpoint(id).await?;
                 match self.sender.test(&endpoint).await? {
                     Tested::Accepted(accepted) => {
-                        let delivery = accepted.deliveries.first().ok_or(Trouble::NotFound)?;
-                        Ok(see_other(&self.path(&format!("/deliveries/{delivery}"))))
+                        let delivery = accepted.deliveries.first().ok_or(PageError::NotFound)?;
+                        Ok(redirect_to(&self.path(&format!("/deliveries/{delivery}"))))
                     }
                     Tested::TooMany(pause) => self.too_many_tests(id, pause).await,
-                    Tested::NoEndpoint => Err(Trouble::NotFound),
+                    Tested::NoEndpoint => Err(PageError::NotFound),
                 }
             }
-            Act::Remove => {
+            Action::Remove => {
                 if !self.ledger().put_endpoint_away(self.workspace, id, now).await? {
-                    return Err(Trouble::NotFound);
+                    return Err(PageError::NotFound);
                 }
                 tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, endpoint = id, "an endpoint was removed");
-                Ok(see_other(&self.path(&format!("?removed={}", in_path(id)))))
+                Ok(redirect_to(&self.path(&format!("?removed={}", in_path(id)))))
             }
-            Act::TakeBack => {
+            Action::TakeBack => {
                 // Whoever presses twice finds it where it was.
                 let there = self.ledger().endpoint(self.workspace, id).await?.is_some();
                 if !there && !self.ledger().take_endpoint_back(self.workspace, id, now).await? {
-                    return Err(Trouble::NotFound);
+                    return Err(PageError::NotFound);
                 }
                 self.sender.wake();
-                Ok(see_other(&format!("{back}?done=taken-back")))
+                Ok(redirect_to(&format!("{back}?done=taken-back")))
             }
         }
     }
 
-    async fn too_many_tests(&self, id: &str, pause: Duration) -> Result<Answer, Trouble> {
-        let t = self.lang.texts();
+    async fn too_many_tests(&self, id: &str, pause: Duration) -> Result<PageResponse, PageError> {
+        let t = self.lang.messages();
         let seconds = pause.as_secs().saturating_add(1);
         let too_many_tests = Some(t.fill(t.too_many_tests, seconds));
-        let mut answer = self.show_webhook(id, Shown { too_many_tests, ..Shown::default() }).await?;
+        let mut answer = self.show_webhook(id, FormState { too_many_tests, ..FormState::default() }).await?;
         *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         Ok(answer)
     }
 
     /// The page, with the secret on it if a form has asked for it.
-    pub(super) async fn show_webhook_as_asked(&self, id: &str) -> Result<Answer, Trouble> {
-        if !self.is_revealed(&secret_of(id)) {
-            return self.show_webhook(id, Shown::default()).await;
+    pub(super) async fn show_webhook_as_asked(&self, id: &str) -> Result<PageResponse, PageError> {
+        if !self.shows(&secret_of(id)) {
+            return self.show_webhook(id, FormState::default()).await;
         }
         let secrets = self.ledger().secrets(self.workspace, id, self.sender.now()).await?;
-        let secrets = secrets.ok_or(Trouble::NotFound)?;
-        tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, endpoint = id, "an endpoint's secret was shown");
+        let secrets = secrets.ok_or(PageError::NotFound)?;
+        tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, endpoint = id, "an endpoint's secret was form_state");
         let previous = secrets.previous.into_iter();
-        let shown = Shown {
+        let form_state = FormState {
             secret: Some(secrets.current.reveal().to_owned()),
             previous: previous.map(|(secret, until)| (secret.reveal().to_owned(), Time(until))).collect(),
-            ..Shown::default()
+            ..FormState::default()
         };
-        self.show_webhook(id, shown).await
+        self.show_webhook(id, form_state).await
     }
 
-    async fn rotate(&self, id: &str, back: &str) -> Result<Answer, Trouble> {
+    async fn rotate(&self, id: &str, back: &str) -> Result<PageResponse, PageError> {
         let (ledger, now) = (self.ledger(), self.sender.now());
         match ledger.rotate_secret(self.workspace, id, STANDARD_OVERLAP, now).await {
-            Ok(rotated) => rotated.ok_or(Trouble::NotFound)?,
+            Ok(rotated) => rotated.ok_or(PageError::NotFound)?,
             Err(LedgerError::TooManySecrets) => {
-                return Ok(see_other(&format!("{back}?done=too-many-secrets")));
+                return Ok(redirect_to(&format!("{back}?done=too-many-secrets")));
             }
             Err(error) => return Err(error.into()),
         };
         tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, endpoint = id, "an endpoint's secret was rotated");
-        self.see_revealed(back, "done=rotated&", &secret_of(id))
+        self.redirect_revealing(back, "done=rotated&", &secret_of(id))
     }
 
-    async fn set_state(&self, id: &str, state: EndpointState, then: &str) -> Result<Answer, Trouble> {
+    async fn set_state(&self, id: &str, state: EndpointState, then: &str) -> Result<PageResponse, PageError> {
         let change = Change { state: Some(state), ..Change::default() };
-        self.ledger().change_endpoint(self.workspace, id, change).await?.ok_or(Trouble::NotFound)?;
+        self.ledger().change_endpoint(self.workspace, id, change).await?.ok_or(PageError::NotFound)?;
         self.sender.wake();
-        Ok(see_other(then))
+        Ok(redirect_to(then))
     }
 
-    async fn change(&self, id: &str, back: &str) -> Result<Answer, Trouble> {
+    async fn change(&self, id: &str, back: &str) -> Result<PageResponse, PageError> {
         let endpoint = self.endpoint(id).await?;
         let (url, description) = (self.form.get("url"), self.form.get("description"));
         let look = self.form.get("anyway") != "1" && url != endpoint.url;
-        let verdict = self.judge(url, look).await;
+        let check = self.check_receiver(url, look).await;
         let bad_description = !is_description(description);
-        let (Some(checked), None, false) = (&verdict.url, &verdict.warned, bad_description) else {
-            let shown = Shown {
+        let (Some(checked), None, false) = (&check.url, &check.warned, bad_description) else {
+            let form_state = FormState {
                 url: Some(url.to_owned()),
                 description: Some(description.to_owned()),
-                refused: verdict.refused,
-                warned: verdict.warned,
+                refused: check.refused,
+                warned: check.warned,
                 bad_description,
-                ..Shown::default()
+                ..FormState::default()
             };
-            return self.show_webhook(id, shown).await;
+            return self.show_webhook(id, form_state).await;
         };
         let change = Change {
             // The same URL keeps its history of failures.
@@ -257,8 +264,8 @@ impl Visit<'_> {
             long_tail: Some(self.form.get("long_tail") == "1"),
             ..Change::default()
         };
-        self.ledger().change_endpoint(self.workspace, id, change).await?.ok_or(Trouble::NotFound)?;
+        self.ledger().change_endpoint(self.workspace, id, change).await?.ok_or(PageError::NotFound)?;
         self.sender.wake();
-        Ok(see_other(&format!("{back}?done=changed")))
+        Ok(redirect_to(&format!("{back}?done=changed")))
     }
 }

@@ -5,16 +5,16 @@ use http::StatusCode;
 
 use super::display::{Pill, Time, name_of};
 use super::i18n::Said;
-use super::layout::{Frame, page};
+use super::layout::{Layout, page};
 use super::payload::begin_of;
 use super::route::in_path;
-use super::{Answer, Trouble, Visit, see_other};
+use super::{PageError, PageResponse, RequestContext, redirect_to};
 use crate::ledger::{Filter, NewEndpoint, is_description};
 
 #[derive(Template)]
 #[template(path = "webhooks.html")]
 struct Webhooks {
-    f: Frame,
+    layout: Layout,
     rows: Vec<Row>,
     next: Option<String>,
     recent: Vec<super::deliveries::Row>,
@@ -34,7 +34,7 @@ struct Row {
 #[derive(Template)]
 #[template(path = "new_webhook.html")]
 struct NewWebhook<'n> {
-    f: Frame,
+    layout: Layout,
     url: &'n str,
     description: &'n str,
     long_tail: bool,
@@ -49,9 +49,9 @@ const LIMIT: usize = 50;
 /// How many deliveries the first page shows.
 const RECENT: usize = 5;
 
-impl Visit<'_> {
-    pub(super) async fn list_webhooks(&self) -> Result<Answer, Trouble> {
-        let t = self.lang.texts();
+impl RequestContext<'_> {
+    pub(super) async fn list_webhooks(&self) -> Result<PageResponse, PageError> {
+        let t = self.lang.messages();
         let endpoints = self.ledger().endpoints(self.workspace).await?;
         let page_of_recent = self.ledger().deliveries(self.workspace, &Filter::default(), RECENT).await?;
         let recent = page_of_recent.map(|page| page.deliveries).unwrap_or_default();
@@ -71,13 +71,13 @@ impl Visit<'_> {
             .then(|| self.path(&format!("/webhooks/{}/take-back", in_path(removed))));
         let notice = (self.query.get("done") == "late").then_some(t.too_late);
         let rows = rows.collect();
-        let f = self.frame(t.webhooks, "webhooks", &self.path(""));
-        page(StatusCode::OK, &Webhooks { f, rows, next, recent, removed, notice })
+        let layout = self.layout(t.webhooks, "webhooks", &self.path(""));
+        page(StatusCode::OK, &Webhooks { layout, rows, next, recent, removed, notice })
     }
 
-    pub(super) fn show_new_webhook(&self) -> Result<Answer, Trouble> {
+    pub(super) fn show_new_webhook(&self) -> Result<PageResponse, PageError> {
         let new = NewWebhook {
-            f: self.frame_of_new(),
+            layout: self.layout_of_new(),
             url: "",
             description: "",
             long_tail: false,
@@ -88,22 +88,22 @@ impl Visit<'_> {
         page(StatusCode::OK, &new)
     }
 
-    fn frame_of_new(&self) -> Frame {
-        self.frame(self.lang.texts().add_webhook, "webhooks", &self.path("/webhooks/new"))
+    fn layout_of_new(&self) -> Layout {
+        self.layout(self.lang.messages().add_webhook, "webhooks", &self.path("/webhooks/new"))
     }
 
     /// Saves a URL that events may be sent to. One that will most likely not work is asked about first: its receiver may
     /// only be started later.
-    pub(super) async fn add_webhook(&self) -> Result<Answer, Trouble> {
+    pub(super) async fn add_webhook(&self) -> Result<PageResponse, PageError> {
         let (url, description) = (self.form.get("url"), self.form.get("description"));
         let anyway = self.form.get("anyway") == "1";
-        let verdict = self.judge(url, !anyway).await;
+        let check = self.check_receiver(url, !anyway).await;
         let bad_description = !is_description(description);
         let long_tail = self.form.get("long_tail") == "1";
-        let (Some(checked), None, false) = (&verdict.url, &verdict.warned, bad_description) else {
-            let (refused, warned) = (verdict.refused, verdict.warned);
-            let f = self.frame_of_new();
-            let new = NewWebhook { f, url, description, long_tail, refused, warned, bad_description };
+        let (Some(checked), None, false) = (&check.url, &check.warned, bad_description) else {
+            let (refused, warned) = (check.refused, check.warned);
+            let layout = self.layout_of_new();
+            let new = NewWebhook { layout, url, description, long_tail, refused, warned, bad_description };
             return page(StatusCode::UNPROCESSABLE_ENTITY, &new);
         };
         let new = NewEndpoint {
@@ -115,6 +115,6 @@ impl Visit<'_> {
             per_second: None,
         };
         let (endpoint, _) = self.ledger().add_endpoint(new, self.sender.now()).await?;
-        Ok(see_other(&self.path(&format!("/webhooks/{}?done=added", endpoint.id))))
+        Ok(redirect_to(&self.path(&format!("/webhooks/{}?done=added", endpoint.id))))
     }
 }

@@ -37,7 +37,7 @@ use crate::store::{SAMPLE, Store};
 use crate::tasks::{self, Task};
 use crate::telemetry::metrics::Metrics;
 use crate::webhook::{
-    Diagnosis, EndpointUrl, Poster, PosterError, UrlError, UrlRules, diagnose_look, is_looked_at,
+    Diagnosis, EndpointUrl, Poster, PosterError, UrlError, UrlRules, diagnose_probe, may_probe,
 };
 use dispatch::Dispatcher;
 
@@ -196,10 +196,10 @@ impl Sender {
 
     /// Looks at a receiver without sending it anything; says what is wrong with it, as far as that can be seen.
     pub async fn look_at(&self, workspace: &str, url: &EndpointUrl) -> Option<Diagnosis> {
-        if !is_looked_at(url) {
+        if !may_probe(url) {
             return None;
         }
-        diagnose_look(url, &self.0.poster.look(workspace, url).await)
+        diagnose_probe(url, &self.0.poster.probe(workspace, url).await)
     }
 
     /// Accepts an event and has it sent. `None` if another call was accepted under the same call id.

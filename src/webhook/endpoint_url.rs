@@ -152,7 +152,7 @@ pub enum UrlError {
     /// Its host is a name of one word, which means something different on every machine.
     SingleLabel(String),
     /// Its host is a name of inside networks, such as `localhost`.
-    InsideName(String),
+    InternalName(String),
     /// Its host is an address that is not public.
     NotPublic(NotPublic),
 }
@@ -215,7 +215,7 @@ impl fmt::Display for UrlError {
             Self::SingleLabel(host) => {
                 write!(f, "{host} is no full host name: write it with its domain, like {host}.example.com")
             }
-            Self::InsideName(host) => {
+            Self::InternalName(host) => {
                 write!(f, "{host} is a name inside a network: webhooks are sent to public addresses only")
             }
             Self::NotPublic(refused) => refused.fmt(f),
@@ -291,7 +291,7 @@ fn check_name(name: &str) -> Result<(), UrlError> {
     let bare = name.trim_end_matches('.');
     // RFC 6761 §6.3, RFC 6762 §3, and the name that ICANN set aside for private use.
     if ["localhost", "local", "internal"].iter().any(|inside| bare.rsplit('.').next() == Some(inside)) {
-        return Err(UrlError::InsideName(bare.to_owned()));
+        return Err(UrlError::InternalName(bare.to_owned()));
     }
     if !bare.contains('.') {
         return Err(UrlError::SingleLabel(bare.to_owned()));

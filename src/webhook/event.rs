@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 pub use self::object_reader::CallError;
-use self::object_reader::{Fields, NUMBER_OF_SECONDS, OBJECT, OBJECT_OR_NULL, TEXT, TEXT_OR_NULL};
+use self::object_reader::{NUMBER_OF_SECONDS, OBJECT, OBJECT_OR_NULL, ObjectReader, TEXT, TEXT_OR_NULL};
 pub use self::rfc3339::{TAKES as TIME_TAKES, parse as parse_time};
 use crate::clock::UnixMillis;
 
@@ -69,7 +69,7 @@ impl CompletedCall {
     /// # Errors
     /// As [`CompletedCall::parse`].
     pub fn from_value(value: Value) -> Result<Self, CallError> {
-        let mut fields = Fields::of(value, "", &["call", "prospect", "user", "list"])?;
+        let mut fields = ObjectReader::of(value, "", &["call", "prospect", "user", "list"])?;
         Ok(Self {
             call: Call::read(fields.take("call", OBJECT, object)?)?,
             prospect: fields
@@ -267,7 +267,7 @@ struct Call {
 
 impl Call {
     fn read(value: Value) -> Result<Self, CallError> {
-        let mut fields = Fields::of(
+        let mut fields = ObjectReader::of(
             value,
             "/call",
             &["ended_at", "status", "direction", "duration_seconds", "from_number", "to_number", "summary"],
@@ -298,7 +298,7 @@ struct Prospect {
 
 impl Prospect {
     fn read(value: Value) -> Result<Self, CallError> {
-        let mut fields = Fields::of(
+        let mut fields = ObjectReader::of(
             value,
             "/prospect",
             &["first_name", "last_name", "email", "company", "job_title", "crm_contact_id", "crm_company_id"],
@@ -324,7 +324,7 @@ struct User {
 
 impl User {
     fn read(value: Value) -> Result<Self, CallError> {
-        let mut fields = Fields::of(value, "/user", &["name", "email"])?;
+        let mut fields = ObjectReader::of(value, "/user", &["name", "email"])?;
         Ok(Self { name: fields.take("name", TEXT, text)?, email: fields.take("email", TEXT, text)? })
     }
 }
@@ -337,7 +337,7 @@ struct List {
 
 impl List {
     fn read(value: Value) -> Result<Self, CallError> {
-        let mut fields = Fields::of(value, "/list", &["list_name", "list_id"])?;
+        let mut fields = ObjectReader::of(value, "/list", &["list_name", "list_id"])?;
         Ok(Self {
             list_name: fields.take("list_name", TEXT, text)?,
             list_id: fields.take("list_id", TEXT, text)?,

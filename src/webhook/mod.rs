@@ -7,14 +7,15 @@ mod network;
 mod post;
 mod signing;
 
-pub use diagnosis::{Diagnosis, diagnose, diagnose_look, is_looked_at};
+pub use diagnosis::{Diagnosis, diagnose, diagnose_probe, may_probe};
 pub use endpoint_url::{EndpointUrl, UrlError, UrlRules};
 pub use event::{
     CALL_COMPLETED, CallError, CallStatus, CompletedCall, Direction, Links, TIME_TAKES, parse_time,
 };
 pub use network::{AllowedNetworks, NetworkError, NotPublic, check_address};
 pub use post::{
-    Answer, Breakage, Exchange, Phase, PostError, Poster, PosterConfig, PosterError, Resolve, TlsTrouble,
+    BreakReason, Exchange, Phase, PostError, Poster, PosterConfig, PosterError, ReceiverResponse, Resolve,
+    TlsError,
 };
 pub use signing::{
     SecretError, SignatureError, Signing, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, WebhookSecret,

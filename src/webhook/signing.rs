@@ -190,9 +190,9 @@ pub fn verify_standard(
     now: UnixSeconds,
     tolerance: Duration,
 ) -> Result<(), SignatureError> {
-    let id = the_one(headers, WEBHOOK_ID)?;
-    let timestamp = the_one(headers, WEBHOOK_TIMESTAMP)?;
-    let signatures = the_one(headers, WEBHOOK_SIGNATURE)?;
+    let id = single_value(headers, WEBHOOK_ID)?;
+    let timestamp = single_value(headers, WEBHOOK_TIMESTAMP)?;
+    let signatures = single_value(headers, WEBHOOK_SIGNATURE)?;
     let signed_at = seconds(timestamp).ok_or(SignatureError::Malformed(WEBHOOK_TIMESTAMP))?;
     let macs: Vec<_> = signatures.split(' ').filter_map(mac_of).collect();
     if macs.is_empty() {
@@ -278,7 +278,7 @@ fn seconds(timestamp: &str) -> Option<UnixSeconds> {
 }
 
 /// A field that stands twice could be read either way.
-fn the_one(headers: &HeaderMap, name: HeaderName) -> Result<&str, SignatureError> {
+fn single_value(headers: &HeaderMap, name: HeaderName) -> Result<&str, SignatureError> {
     let mut values = headers.get_all(&name).iter();
     match (values.next(), values.next()) {
         (None, _) => Err(SignatureError::Missing(name)),

@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use webhook_assets::webhook::{
-    AllowedNetworks, Breakage, EndpointUrl, Exchange, Phase, PostError, Poster, PosterConfig, Resolve,
+    AllowedNetworks, BreakReason, EndpointUrl, Exchange, Phase, PostError, Poster, PosterConfig, Resolve,
     UrlRules,
 };
 
@@ -212,7 +212,7 @@ async fn a_silent_receiver_times_out_and_loses_its_connection() {
     })
     .await;
     let exchange = post(&impatient(), &receiver.url()).await;
-    assert_eq!(exchange.result.unwrap_err(), timed_out(Phase::Answer));
+    assert_eq!(exchange.result.unwrap_err(), timed_out(Phase::Response));
     assert!(exchange.took >= SHORT && exchange.took < HANGS, "{:?}", exchange.took);
     let closed = tokio::time::timeout(HANGS, told.recv()).await.unwrap();
     assert_eq!(closed, Some(true));
@@ -231,9 +231,9 @@ async fn the_deadline_ends_a_head_or_a_body_that_trickles() {
         }
     };
     let head = Receiver::new(trickle("HTTP/1.1 200 OK\r\n", "X-A: b\r\n")).await;
-    assert_eq!(error_of(&impatient(), &head.url()).await, timed_out(Phase::Answer));
+    assert_eq!(error_of(&impatient(), &head.url()).await, timed_out(Phase::Response));
     let interim = Receiver::new(trickle("", "HTTP/1.1 102 Processing\r\n\r\n")).await;
-    assert_eq!(error_of(&impatient(), &interim.url()).await, timed_out(Phase::Answer));
+    assert_eq!(error_of(&impatient(), &interim.url()).await, timed_out(Phase::Response));
     let body = Receiver::new(trickle("HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n", "x")).await;
     assert_eq!(error_of(&impatient(), &body.url()).await, timed_out(Phase::Body));
     let chunks =
@@ -290,21 +290,21 @@ async fn a_redirect_is_told_and_not_followed() {
 async fn an_answer_that_breaks_says_how() {
     let broken = |phase, how| PostError::Broken { phase, how };
     let closing = Receiver::new(|mut stream| async move { read_request(&mut stream).await.map(drop) }).await;
-    assert_eq!(error_of(&patient(), &closing.url()).await, broken(Phase::Answer, Breakage::Closed));
+    assert_eq!(error_of(&patient(), &closing.url()).await, broken(Phase::Response, BreakReason::Closed));
     // Closing with unread bytes in the buffer resets the connection.
     let resetting = Receiver::new(|mut stream| async move { stream.read_u8().await.map(drop) }).await;
-    assert_eq!(error_of(&patient(), &resetting.url()).await, broken(Phase::Answer, Breakage::Reset));
+    assert_eq!(error_of(&patient(), &resetting.url()).await, broken(Phase::Response, BreakReason::Reset));
     let odd = Receiver::answering("SSH-2.0-OpenSSH_9.6\r\n\r\n").await;
-    assert_eq!(error_of(&patient(), &odd.url()).await, broken(Phase::Answer, Breakage::NotHttp));
+    assert_eq!(error_of(&patient(), &odd.url()).await, broken(Phase::Response, BreakReason::NotHttp));
     let giant = format!("HTTP/1.1 102 Processing\r\nX-Giant: {}\r\n\r\n", "x".repeat(200_000));
     let giant = Receiver::answering(giant).await;
-    assert_eq!(error_of(&patient(), &giant.url()).await, broken(Phase::Answer, Breakage::HeadTooLarge));
+    assert_eq!(error_of(&patient(), &giant.url()).await, broken(Phase::Response, BreakReason::HeadTooLarge));
     let half = Receiver::new(|mut stream| async move {
         read_request(&mut stream).await?;
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf").await
     })
     .await;
-    assert_eq!(error_of(&patient(), &half.url()).await, broken(Phase::Body, Breakage::Closed));
+    assert_eq!(error_of(&patient(), &half.url()).await, broken(Phase::Body, BreakReason::Closed));
 }
 
 /// The status says whether the receiver took the webhook. What else is odd about its head is no reason to send the event
@@ -370,7 +370,7 @@ async fn the_status_of_an_earlier_answer_is_not_that_of_a_later_one() {
     let poster = patient();
     assert!(post(&poster, &receiver.url()).await.is_success());
     let error = error_of(&poster, &receiver.url()).await;
-    assert_eq!(error, PostError::Broken { phase: Phase::Answer, how: Breakage::NotHttp });
+    assert_eq!(error, PostError::Broken { phase: Phase::Response, how: BreakReason::NotHttp });
     assert_eq!(receiver.connections(), 1);
 }
 
@@ -469,7 +469,7 @@ async fn a_look_comes_by_a_connection_of_its_own() {
     let poster = patient();
     assert!(post(&poster, &receiver.url()).await.is_success());
     for looks in 1..=2 {
-        let exchange = poster.look("acme", &url(&receiver.url())).await;
+        let exchange = poster.probe("acme", &url(&receiver.url())).await;
         assert!(exchange.is_success(), "{exchange:?}");
         assert_eq!(receiver.connections(), 1 + looks);
     }
@@ -482,7 +482,7 @@ async fn a_request_that_may_have_arrived_is_not_sent_again() {
     let poster = patient();
     assert!(post(&poster, &receiver.url()).await.is_success());
     let error = error_of(&poster, &receiver.url()).await;
-    assert_eq!(error, PostError::Broken { phase: Phase::Answer, how: Breakage::Closed });
+    assert_eq!(error, PostError::Broken { phase: Phase::Response, how: BreakReason::Closed });
     assert_eq!((requests.load(Ordering::SeqCst), receiver.connections()), (2, 1));
 }
 

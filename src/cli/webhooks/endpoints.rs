@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::{Desk, Workspace, name, no_endpoint};
+use super::{CommandContext, Workspace, name, no_endpoint};
 use crate::admin::{endpoint_in_json, secrets_in_json};
-use crate::cli::terminal::{shown, table};
-use crate::cli::{Ended, Failure, duration, print};
+use crate::cli::terminal::{escaped, table};
+use crate::cli::{Exit, Failure, duration, print};
 use crate::clock::UnixMillis;
 use crate::ledger::{Change, Endpoint, EndpointState, NewEndpoint, is_description};
 use crate::webhook::{EndpointUrl, UrlRules};
@@ -38,8 +38,8 @@ pub(in crate::cli) struct Add {
 }
 
 impl Add {
-    pub(super) async fn run(self, desk: &Desk) -> Ended {
-        let rules = UrlRules { allow_http: desk.config.allow_http, networks: &desk.config.networks };
+    pub(super) async fn run(self, context: &CommandContext) -> Exit {
+        let rules = UrlRules { allow_http: context.config.allow_http, networks: &context.config.networks };
         let url = EndpointUrl::parse_entered(&self.url, &rules).map_err(Failure::failed)?;
         let new = NewEndpoint {
             workspace: self.of.workspace,
@@ -49,7 +49,8 @@ impl Add {
             concurrency: self.concurrency,
             per_second: self.per_second,
         };
-        let (endpoint, secret) = desk.ledger.add_endpoint(new, desk.now).await.map_err(Failure::failed)?;
+        let (endpoint, secret) =
+            context.ledger.add_endpoint(new, context.now).await.map_err(Failure::failed)?;
         if self.json {
             let mut object = endpoint_in_json(&endpoint);
             if let serde_json::Value::Object(fields) = &mut object {
@@ -79,8 +80,8 @@ pub(in crate::cli) struct List {
 }
 
 impl List {
-    pub(super) async fn run(self, desk: &Desk) -> Ended {
-        let endpoints = desk.ledger.endpoints(&self.of.workspace).await.map_err(Failure::failed)?;
+    pub(super) async fn run(self, context: &CommandContext) -> Exit {
+        let endpoints = context.ledger.endpoints(&self.of.workspace).await.map_err(Failure::failed)?;
         if self.json {
             let endpoints: Vec<_> = endpoints.iter().map(endpoint_in_json).collect();
             return print(&format!("{}\n", json!({"endpoints": endpoints})));
@@ -94,12 +95,12 @@ impl List {
         let rows: Vec<_> = endpoints
             .iter()
             .map(|endpoint| {
-                let url = shown(&endpoint.url);
+                let url = escaped(&endpoint.url);
                 let url = match endpoint.description.as_str() {
                     "" => url,
-                    description => format!("{url}  ({})", shown(description)),
+                    description => format!("{url}  ({})", escaped(description)),
                 };
-                [endpoint.id.clone(), endpoint.state.name().to_owned(), health(endpoint, desk.now), url]
+                [endpoint.id.clone(), endpoint.state.name().to_owned(), health(endpoint, context.now), url]
             })
             .collect();
         print(&table(["ENDPOINT", "STATE", "HEALTH", "URL"], &rows))
@@ -110,12 +111,12 @@ impl List {
 fn health(endpoint: &Endpoint, now: UnixMillis) -> String {
     let held_until = endpoint.health.held_until.filter(|until| now < *until);
     match (&endpoint.reason, held_until, endpoint.health.failing_since) {
-        (Some(reason), ..) => shown(reason),
+        (Some(reason), ..) => escaped(reason),
         (None, held_until, Some(since)) => {
             let why = endpoint.failure.as_ref().map_or_else(String::new, |failure| {
                 // What stands behind the colon explains it; the table has no room for that.
                 let short = failure.summary.split(": ").next().unwrap_or_default();
-                format!(" ({})", shown(short.trim_end_matches('.')))
+                format!(" ({})", escaped(short.trim_end_matches('.')))
             });
             let fails = format!("fails since {}{why}", since.seconds());
             match (endpoint.health.held_since, held_until) {
@@ -151,14 +152,15 @@ pub(in crate::cli) struct Secret {
 }
 
 impl Secret {
-    pub(super) async fn run(self, desk: &Desk) -> Ended {
+    pub(super) async fn run(self, context: &CommandContext) -> Exit {
         let Workspace { workspace } = &self.of;
         let missing = || no_endpoint(workspace, &self.id);
         if self.rotate {
-            let rotated = desk.ledger.rotate_secret(workspace, &self.id, self.overlap, desk.now).await;
+            let rotated = context.ledger.rotate_secret(workspace, &self.id, self.overlap, context.now).await;
             rotated.map_err(Failure::failed)?.ok_or_else(missing)?;
         }
-        let secrets = desk.ledger.secrets(workspace, &self.id, desk.now).await.map_err(Failure::failed)?;
+        let secrets =
+            context.ledger.secrets(workspace, &self.id, context.now).await.map_err(Failure::failed)?;
         let secrets = secrets.ok_or_else(missing)?;
         if self.json {
             return print(&format!("{}\n", secrets_in_json(&secrets)));
@@ -181,8 +183,8 @@ pub(in crate::cli) struct Pause {
 }
 
 impl Pause {
-    pub(super) async fn run(self, desk: &Desk) -> Ended {
-        set_state(desk, &self.of.workspace, &self.id, EndpointState::Paused).await?;
+    pub(super) async fn run(self, context: &CommandContext) -> Exit {
+        set_state(context, &self.of.workspace, &self.id, EndpointState::Paused).await?;
         print(&format!("paused {}; its events wait until `webhooks resume`\n", self.id))
     }
 }
@@ -197,9 +199,9 @@ pub(in crate::cli) struct Resume {
 }
 
 impl Resume {
-    pub(super) async fn run(self, desk: &Desk) -> Ended {
-        let before = desk.ledger.endpoint(&self.of.workspace, &self.id).await.map_err(Failure::failed)?;
-        set_state(desk, &self.of.workspace, &self.id, EndpointState::Active).await?;
+    pub(super) async fn run(self, context: &CommandContext) -> Exit {
+        let before = context.ledger.endpoint(&self.of.workspace, &self.id).await.map_err(Failure::failed)?;
+        set_state(context, &self.of.workspace, &self.id, EndpointState::Active).await?;
         let more = match before.map(|endpoint| endpoint.state) {
             Some(EndpointState::Disabled) => "; what failed meanwhile is sent by `webhooks recover`",
             _ => "; what waited is sent now",
@@ -208,9 +210,14 @@ impl Resume {
     }
 }
 
-async fn set_state(desk: &Desk, workspace: &str, id: &str, state: EndpointState) -> Result<(), Failure> {
+async fn set_state(
+    context: &CommandContext,
+    workspace: &str,
+    id: &str,
+    state: EndpointState,
+) -> Result<(), Failure> {
     let change = Change { state: Some(state), ..Change::default() };
-    let changed = desk.ledger.change_endpoint(workspace, id, change).await.map_err(Failure::failed)?;
+    let changed = context.ledger.change_endpoint(workspace, id, change).await.map_err(Failure::failed)?;
     changed.map(|_| ()).ok_or_else(|| no_endpoint(workspace, id))
 }
 
@@ -224,9 +231,9 @@ pub(in crate::cli) struct Remove {
 }
 
 impl Remove {
-    pub(super) async fn run(self, desk: &Desk) -> Ended {
+    pub(super) async fn run(self, context: &CommandContext) -> Exit {
         let Workspace { workspace } = &self.of;
-        let removed = desk.ledger.remove_endpoint(workspace, &self.id, desk.now).await;
+        let removed = context.ledger.remove_endpoint(workspace, &self.id, context.now).await;
         if !removed.map_err(Failure::failed)? {
             return Err(no_endpoint(workspace, &self.id));
         }

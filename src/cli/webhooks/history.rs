@@ -5,10 +5,10 @@ use std::fmt::Write;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Desk, Workspace, name, no_delivery};
+use super::{CommandContext, Workspace, name, no_delivery};
 use crate::admin::{attempt_in_json, delivery_in_json};
-use crate::cli::terminal::{shown, shown_lines, table};
-use crate::cli::{Ended, Failure, moment, print};
+use crate::cli::terminal::{escaped, escaped_lines, table};
+use crate::cli::{Exit, Failure, moment, print};
 use crate::clock::UnixMillis;
 use crate::ledger::{Attempt, Delivery, DeliveryState, Filter, RecoverRange, Resent};
 use crate::webhook::parse_time;
@@ -44,9 +44,9 @@ pub(in crate::cli) struct Deliveries {
 }
 
 impl Deliveries {
-    pub(super) async fn run(self, desk: &Desk) -> Ended {
+    pub(super) async fn run(self, context: &CommandContext) -> Exit {
         if let Some(id) = &self.id {
-            return show_one(desk, &self.of.workspace, id, self.json).await;
+            return show_one(context, &self.of.workspace, id, self.json).await;
         }
         let filter = Filter {
             endpoint: self.endpoint,
@@ -57,11 +57,11 @@ impl Deliveries {
             cursor: None,
         };
         let Workspace { workspace } = &self.of;
-        let page = desk.ledger.deliveries(workspace, &filter, self.limit.into()).await;
+        let page = context.ledger.deliveries(workspace, &filter, self.limit.into()).await;
         let page = page.map_err(Failure::failed)?;
         let (deliveries, more) =
             page.map_or((Vec::new(), false), |page| (page.deliveries, page.next.is_some()));
-        let now = desk.now.seconds();
+        let now = context.now.seconds();
         if self.json {
             let deliveries: Vec<_> =
                 deliveries.iter().map(|delivery| delivery_in_json(delivery, now)).collect();
@@ -70,7 +70,7 @@ impl Deliveries {
         if deliveries.is_empty() {
             return print(&format!("workspace {workspace} has no such delivery\n"));
         }
-        let rows: Vec<_> = deliveries.iter().map(|delivery| row(delivery, desk)).collect();
+        let rows: Vec<_> = deliveries.iter().map(|delivery| row(delivery, context)).collect();
         let mut text = table(["ACCEPTED", "DELIVERY", "CALL", "STATUS", "TRIES", "WHAT CAME OF IT"], &rows);
         if more {
             let _ = writeln!(text, "… and older ones: --limit, --from and --to show them");
@@ -79,36 +79,36 @@ impl Deliveries {
     }
 }
 
-fn row(delivery: &Delivery, desk: &Desk) -> [String; 6] {
+fn row(delivery: &Delivery, context: &CommandContext) -> [String; 6] {
     [
         delivery.created_at.seconds().to_string(),
         delivery.id.clone(),
         call_of(delivery),
         delivery.state.name().to_owned(),
         delivery.attempts.to_string(),
-        what_came_of(delivery, desk).unwrap_or_default(),
+        what_came_of(delivery, context).unwrap_or_default(),
     ]
 }
 
 fn call_of(delivery: &Delivery) -> String {
-    delivery.call.as_deref().map_or_else(|| "(test)".to_owned(), shown)
+    delivery.call.as_deref().map_or_else(|| "(test)".to_owned(), escaped)
 }
 
 /// What a person wants to know first: for what has arrived whether its links were followed, else why it has not.
-fn what_came_of(delivery: &Delivery, desk: &Desk) -> Option<String> {
+fn what_came_of(delivery: &Delivery, context: &CommandContext) -> Option<String> {
     let reasons = [delivery.note.clone(), delivery.last_summary.clone()];
     let said = match delivery.state {
-        DeliveryState::Delivered => delivery.pick_up(desk.now.seconds()).or_else(|| delivery.note.clone()),
+        DeliveryState::Delivered => delivery.pick_up(context.now.seconds()).or_else(|| delivery.note.clone()),
         _ => reasons.into_iter().flatten().next(),
     };
-    said.as_deref().map(shown)
+    said.as_deref().map(escaped)
 }
 
-async fn show_one(desk: &Desk, workspace: &str, id: &str, in_json: bool) -> Ended {
-    let found = desk.ledger.delivery(workspace, id).await.map_err(Failure::failed)?;
+async fn show_one(context: &CommandContext, workspace: &str, id: &str, as_json: bool) -> Exit {
+    let found = context.ledger.delivery(workspace, id).await.map_err(Failure::failed)?;
     let (delivery, attempts) = found.ok_or_else(|| no_delivery(workspace, id))?;
-    if in_json {
-        let mut object = delivery_in_json(&delivery, desk.now.seconds());
+    if as_json {
+        let mut object = delivery_in_json(&delivery, context.now.seconds());
         if let Value::Object(fields) = &mut object {
             fields.insert("attempts".into(), attempts.iter().map(attempt_in_json).collect());
         }
@@ -124,8 +124,8 @@ async fn show_one(desk: &Desk, workspace: &str, id: &str, in_json: bool) -> Ende
         ("accepted", Some(delivery.created_at.to_string())),
         ("ended", text_of(delivery.ended_at)),
         ("due", text_of(delivery.due_at)),
-        ("note", delivery.note.as_deref().map(shown)),
-        ("links", delivery.pick_up(desk.now.seconds())),
+        ("note", delivery.note.as_deref().map(escaped)),
+        ("links", delivery.pick_up(context.now.seconds())),
     ];
     let mut text = String::new();
     for (name, value) in lines {
@@ -135,9 +135,9 @@ async fn show_one(desk: &Desk, workspace: &str, id: &str, in_json: bool) -> Ende
     }
     for (at, attempt) in attempts.iter().enumerate() {
         let before = at.checked_sub(1).and_then(|before| attempts.get(before));
-        let _ = write!(text, "\n{}\n{}", attempt.started_at, attempt_in_words(attempt, before));
+        let _ = write!(text, "\n{}\n{}", attempt.started_at, attempt_as_text(attempt, before));
         if let Some(excerpt) = &attempt.excerpt {
-            for line in shown_lines(excerpt).lines() {
+            for line in escaped_lines(excerpt).lines() {
                 let _ = writeln!(text, "           | {line}");
             }
         }
@@ -147,18 +147,18 @@ async fn show_one(desk: &Desk, workspace: &str, id: &str, in_json: bool) -> Ende
 
 /// One attempt: its number, what was answered and how soon, what that means, and what to do, unless the attempt before
 /// has said so.
-pub(super) fn attempt_in_words(attempt: &Attempt, before: Option<&Attempt>) -> String {
+pub(super) fn attempt_as_text(attempt: &Attempt, before: Option<&Attempt>) -> String {
     let answered = attempt.status.map_or_else(|| "no answer".to_owned(), |status| format!("status {status}"));
     let mut text = format!(
         "attempt {}  {answered}, {} ms  {}\n",
         attempt.number,
         attempt.took.as_millis(),
-        shown(&attempt.summary)
+        escaped(&attempt.summary)
     );
     if let Some(advice) = &attempt.advice
         && before.and_then(|before| before.advice.as_ref()) != Some(advice)
     {
-        let _ = writeln!(text, "           → {}", shown(advice));
+        let _ = writeln!(text, "           → {}", escaped(advice));
     }
     text
 }
@@ -173,9 +173,9 @@ pub(in crate::cli) struct Resend {
 }
 
 impl Resend {
-    pub(super) async fn run(self, desk: &Desk) -> Ended {
+    pub(super) async fn run(self, context: &CommandContext) -> Exit {
         let (workspace, id) = (&self.of.workspace, &self.id);
-        match desk.ledger.resend(workspace, id, desk.now).await.map_err(Failure::failed)? {
+        match context.ledger.resend(workspace, id, context.now).await.map_err(Failure::failed)? {
             Resent::Due => print(&format!("{id} is due now; `webhooks deliveries` shows what comes of it\n")),
             Resent::Unknown => Err(no_delivery(workspace, id)),
             Resent::UnderWay => {
@@ -204,13 +204,13 @@ pub(in crate::cli) struct Recover {
 }
 
 impl Recover {
-    pub(super) async fn run(self, desk: &Desk) -> Ended {
-        let to = self.to.unwrap_or(desk.now);
+    pub(super) async fn run(self, context: &CommandContext) -> Exit {
+        let to = self.to.unwrap_or(context.now);
         if self.from >= to {
             return Err(Failure::Usage(format!("--from {} is not before --to {to}", self.from)));
         }
         let range = RecoverRange { endpoint: self.endpoint, from: self.from, to };
-        let recovered = desk.ledger.recover(&self.of.workspace, &range, desk.now).await;
+        let recovered = context.ledger.recover(&self.of.workspace, &range, context.now).await;
         let text = match recovered.map_err(Failure::failed)? {
             0 => "nothing failed in this time, or its endpoint is removed or disabled\n".to_owned(),
             1 => "1 delivery is due now\n".to_owned(),

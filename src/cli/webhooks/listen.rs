@@ -18,9 +18,9 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use super::signature_check::{self, Verdict};
-use crate::cli::terminal::{shown, shown_lines};
-use crate::cli::{Ended, Failure, duration, print};
+use super::signature_check::{self, SignatureCheck};
+use crate::cli::terminal::{escaped, escaped_lines};
+use crate::cli::{Exit, Failure, duration, print};
 use crate::clock::{Clock, SystemClock};
 use crate::server::{self, Answer, Bodies, Client, Drain, Handler, Server};
 use crate::webhook::{WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, WebhookSecret, X_WEBHOOK_SIGNATURE};
@@ -59,7 +59,7 @@ pub(in crate::cli) struct Listen {
 }
 
 impl Listen {
-    pub(super) fn run(self) -> Ended {
+    pub(super) fn run(self) -> Exit {
         let secret = match (&self.secret, &self.secret_file) {
             (Some(text), _) => Some(parse_secret("--secret", text)?),
             (None, Some(path)) => Some(read_secret(path)?),
@@ -80,7 +80,7 @@ impl Listen {
             receiver.delay = self.delay;
             receiver.serve(listener).await;
             // It ends only when nobody reads what it prints.
-            Err(Failure::NobodyReads)
+            Err(Failure::OutputClosed)
         })
     }
 }
@@ -129,7 +129,7 @@ pub(in crate::cli) struct Receiver {
     delay: Duration,
     arrived: Arc<AtomicU64>,
     /// Told each body, and whether its signatures are good.
-    told: Option<mpsc::Sender<(Bytes, bool)>>,
+    arrivals: Option<mpsc::Sender<(Bytes, bool)>>,
     stop: Drain,
 }
 
@@ -141,14 +141,14 @@ impl Receiver {
             status: StatusCode::OK,
             delay: Duration::ZERO,
             arrived: Arc::default(),
-            told: None,
+            arrivals: None,
             stop: Drain::new(),
         }
     }
 
-    /// The same, telling of everything that arrives.
-    pub(in crate::cli) fn telling(self, told: mpsc::Sender<(Bytes, bool)>) -> Self {
-        Self { told: Some(told), ..self }
+    /// Sends each body that arrives to `arrivals`, with whether its signatures are good.
+    pub(in crate::cli) fn notifying(self, arrivals: mpsc::Sender<(Bytes, bool)>) -> Self {
+        Self { arrivals: Some(arrivals), ..self }
     }
 
     /// Receives until nobody reads what is printed.
@@ -182,42 +182,42 @@ impl Receiver {
         let bold = Style::new().bold();
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         let now = SystemClock.now_millis();
-        let _ = writeln!(text, "\n{bold}#{number}  {} {}{bold:#}  {now}", head.method, shown(target));
+        let _ = writeln!(text, "\n{bold}#{number}  {} {}{bold:#}  {now}", head.method, escaped(target));
         for name in FIELDS {
             for value in head.headers.get_all(&name) {
-                let _ = writeln!(text, "{name}: {}", shown(&String::from_utf8_lossy(value.as_bytes())));
+                let _ = writeln!(text, "{name}: {}", escaped(&String::from_utf8_lossy(value.as_bytes())));
             }
         }
         let Some(body) = body else {
             let _ = writeln!(text, "its body is larger than 1 MiB or did not arrive whole; answered 413");
             return (text, false);
         };
-        text.push_str(&body_in_words(body));
+        text.push_str(&body_as_text(body));
         if head.method != Method::POST {
             let _ = writeln!(text, "this is no webhook: those come by POST");
         }
         let Some(secret) = &self.secret else { return (text, false) };
-        let verdicts = [
+        let checks = [
             ("X-Webhook-Signature", signature_check::plain(secret, &head.headers, body)),
             ("Standard Webhooks", signature_check::standard(secret, &head.headers, body, now.seconds())),
         ];
-        for (name, Verdict { good, words }) in &verdicts {
+        for (name, SignatureCheck { good, words }) in &checks {
             let colour = if *good { AnsiColor::Green } else { AnsiColor::Red };
             let style = Style::new().bold().fg_color(Some(colour.into()));
             let _ = writeln!(text, "{name:19}  {style}{words}{style:#}");
         }
-        (text, verdicts.iter().all(|(_, verdict)| verdict.good))
+        (text, checks.iter().all(|(_, verdict)| verdict.good))
     }
 }
 
-fn body_in_words(body: &[u8]) -> String {
+fn body_as_text(body: &[u8]) -> String {
     if body.is_empty() {
         return "(no body)\n".to_owned();
     }
     match serde_json::from_slice::<Value>(body) {
-        Ok(value) => shown_lines(&format!("{value:#}\n")),
+        Ok(value) => escaped_lines(&format!("{value:#}\n")),
         Err(error) => {
-            format!("{}\nthe body is not JSON: {error}\n", shown_lines(&String::from_utf8_lossy(body)))
+            format!("{}\nthe body is not JSON: {error}\n", escaped_lines(&String::from_utf8_lossy(body)))
         }
     }
 }
@@ -246,8 +246,8 @@ impl Receiver {
         match body {
             None => *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE,
             Some(body) => {
-                if let Some(told) = &self.told {
-                    let _ = told.try_send((body, good));
+                if let Some(arrivals) = &self.arrivals {
+                    let _ = arrivals.try_send((body, good));
                 }
                 tokio::time::sleep(self.delay).await;
                 *response.status_mut() = self.status;
@@ -263,10 +263,10 @@ mod tests {
 
     #[test]
     fn a_body_of_a_stranger_does_not_steer_the_terminal() {
-        let words = body_in_words("{\"a\": \"\u{1b}[2J\u{9b}1m\"}".as_bytes());
+        let words = body_as_text("{\"a\": \"\u{1b}[2J\u{9b}1m\"}".as_bytes());
         assert!(!words.contains(['\u{1b}', '\u{9b}']), "{words:?}");
-        let words = body_in_words("{\"a\": \"\u{9b}1m\u{7f}\"}".as_bytes());
+        let words = body_as_text("{\"a\": \"\u{9b}1m\u{7f}\"}".as_bytes());
         assert!(words.contains("\\u{9b}1m\\u{7f}"), "{words:?}");
-        assert_eq!(body_in_words(b""), "(no body)\n");
+        assert_eq!(body_as_text(b""), "(no body)\n");
     }
 }

@@ -10,7 +10,7 @@ mod test_event;
 
 use clap::{Args, Subcommand};
 
-use super::{Ended, Failure};
+use super::{Exit, Failure};
 use crate::clock::{Clock, SystemClock, UnixMillis};
 use crate::config::Sources;
 use crate::ledger::{Ledger, LedgerError, is_name};
@@ -45,35 +45,39 @@ pub(super) enum Webhooks {
 }
 
 impl Webhooks {
-    pub(super) fn run(self, sources: &Sources) -> Ended {
+    pub(super) fn run(self, sources: &Sources) -> Exit {
         match self {
             // A receiver needs neither settings nor a database.
             Self::Listen(listen) => listen.run(),
             // It needs the keyring, and no database.
             Self::Portal(portal) => portal.run(sources),
-            Self::Add(add) => on_ledger(sources, true, async |desk| add.run(&desk).await),
-            Self::List(list) => on_ledger(sources, false, async |desk| list.run(&desk).await),
-            Self::Secret(secret) => on_ledger(sources, false, async |desk| secret.run(&desk).await),
-            Self::Pause(pause) => on_ledger(sources, false, async |desk| pause.run(&desk).await),
-            Self::Resume(resume) => on_ledger(sources, false, async |desk| resume.run(&desk).await),
-            Self::Remove(remove) => on_ledger(sources, false, async |desk| remove.run(&desk).await),
-            Self::Test(test) => on_ledger(sources, false, async |desk| test.run(&desk).await),
-            Self::Deliveries(shown) => on_ledger(sources, false, async |desk| shown.run(&desk).await),
-            Self::Resend(resend) => on_ledger(sources, false, async |desk| resend.run(&desk).await),
-            Self::Recover(recover) => on_ledger(sources, false, async |desk| recover.run(&desk).await),
+            Self::Add(add) => with_ledger(sources, true, async |context| add.run(&context).await),
+            Self::List(list) => with_ledger(sources, false, async |context| list.run(&context).await),
+            Self::Secret(secret) => with_ledger(sources, false, async |context| secret.run(&context).await),
+            Self::Pause(pause) => with_ledger(sources, false, async |context| pause.run(&context).await),
+            Self::Resume(resume) => with_ledger(sources, false, async |context| resume.run(&context).await),
+            Self::Remove(remove) => with_ledger(sources, false, async |context| remove.run(&context).await),
+            Self::Test(test) => with_ledger(sources, false, async |context| test.run(&context).await),
+            Self::Deliveries(deliveries) => {
+                with_ledger(sources, false, async |context| deliveries.run(&context).await)
+            }
+            Self::Resend(resend) => with_ledger(sources, false, async |context| resend.run(&context).await),
+            Self::Recover(recover) => {
+                with_ledger(sources, false, async |context| recover.run(&context).await)
+            }
         }
     }
 }
 
 /// The open database, and the settings that go with it.
-struct Desk {
+struct CommandContext {
     ledger: Ledger,
     config: sender::Config,
     now: UnixMillis,
 }
 
 /// Opens the database and works on it. Only whoever adds something makes a database that is not there.
-fn on_ledger(sources: &Sources, make: bool, work: impl AsyncFnOnce(Desk) -> Ended) -> Ended {
+fn with_ledger(sources: &Sources, make: bool, work: impl AsyncFnOnce(CommandContext) -> Exit) -> Exit {
     let (database, config) = sources.read_for_webhooks()?;
     if let Some(path) = database.database.path().filter(|path| !make && !path.exists()) {
         return Err(Failure::Failed(format!(
@@ -85,8 +89,8 @@ fn on_ledger(sources: &Sources, make: bool, work: impl AsyncFnOnce(Desk) -> Ende
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::failed)?;
     runtime.block_on(async {
         let ledger = Ledger::open(&database).await.map_err(|error| cannot_open(&error))?;
-        let desk = Desk { ledger: ledger.clone(), config, now: SystemClock.now_millis() };
-        let ended = work(desk).await;
+        let context = CommandContext { ledger: ledger.clone(), config, now: SystemClock.now_millis() };
+        let ended = work(context).await;
         ledger.close().await;
         ended
     })

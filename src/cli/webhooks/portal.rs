@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::name;
 use crate::Keyring;
-use crate::cli::{Ended, Failure, duration, print};
+use crate::cli::{Exit, Failure, duration, print};
 use crate::clock::{Clock, SystemClock, UnixMillis};
 use crate::config::Sources;
 use crate::console::{Access, portal_link};
@@ -33,7 +33,7 @@ pub(in crate::cli) struct Portal {
 }
 
 impl Portal {
-    pub(super) fn run(self, sources: &Sources) -> Ended {
+    pub(super) fn run(self, sources: &Sources) -> Exit {
         let (config, listen, keys) = sources.read_for_portal()?;
         let keyring = Keyring::read(&keys).map_err(Failure::setting)?;
         let origin = match &config.url {

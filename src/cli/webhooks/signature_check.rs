@@ -15,12 +15,12 @@ const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 /// What is to be said about one kind of signature.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Verdict {
+pub(super) struct SignatureCheck {
     pub(super) good: bool,
     pub(super) words: String,
 }
 
-impl Verdict {
+impl SignatureCheck {
     fn good() -> Self {
         Self { good: true, words: "good".to_owned() }
     }
@@ -31,31 +31,31 @@ impl Verdict {
 }
 
 /// Judges `X-Webhook-Signature`: the hexadecimal HMAC of the body.
-pub(super) fn plain(secret: &WebhookSecret, headers: &HeaderMap, body: &[u8]) -> Verdict {
+pub(super) fn plain(secret: &WebhookSecret, headers: &HeaderMap, body: &[u8]) -> SignatureCheck {
     let mut values = headers.get_all(X_WEBHOOK_SIGNATURE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
-        return Verdict::bad(match headers.contains_key(X_WEBHOOK_SIGNATURE) {
+        return SignatureCheck::bad(match headers.contains_key(X_WEBHOOK_SIGNATURE) {
             true => "the header field stands twice",
             false => "the header field is missing: it was removed on the way, or somebody else sent this",
         });
     };
     let value = value.to_str().unwrap_or_default();
     if verify_plain(secret, body, value) {
-        return Verdict::good();
+        return SignatureCheck::good();
     }
     if value.len() != 64 || !value.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Verdict::bad("it is not 64 hexadecimal digits and nothing else");
+        return SignatureCheck::bad("it is not 64 hexadecimal digits and nothing else");
     }
     if let Some(change) = change_that_fits(body, |body| verify_plain(secret, body, value)) {
-        return Verdict::bad(change);
+        return SignatureCheck::bad(change);
     }
     if verify_standard(secret, headers, body, UnixSeconds(0), Duration::MAX).is_ok() {
-        return Verdict::bad(
+        return SignatureCheck::bad(
             "it does not fit this secret, though webhook-signature does: while a rotation lasts, this one is made \
              with the other secret of the two",
         );
     }
-    Verdict::bad(NO_FIT)
+    SignatureCheck::bad(NO_FIT)
 }
 
 /// Judges the three header fields of Standard Webhooks.
@@ -64,19 +64,19 @@ pub(super) fn standard(
     headers: &HeaderMap,
     body: &[u8],
     now: UnixSeconds,
-) -> Verdict {
+) -> SignatureCheck {
     let verify = |body: &[u8]| verify_standard(secret, headers, body, now, TOLERANCE);
     match verify(body) {
-        Ok(()) => Verdict::good(),
+        Ok(()) => SignatureCheck::good(),
         Err(SignatureError::DoesNotFit) => {
             let change =
                 change_that_fits(body, |body| !matches!(verify(body), Err(SignatureError::DoesNotFit)));
-            Verdict::bad(change.unwrap_or(NO_FIT))
+            SignatureCheck::bad(change.unwrap_or(NO_FIT))
         }
         Err(error @ SignatureError::Missing(_)) if !headers.contains_key(WEBHOOK_SIGNATURE) => {
-            Verdict::bad(format!("{error}: it was removed on the way, or somebody else sent this"))
+            SignatureCheck::bad(format!("{error}: it was removed on the way, or somebody else sent this"))
         }
-        Err(error) => Verdict::bad(error.to_string()),
+        Err(error) => SignatureCheck::bad(error.to_string()),
     }
 }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::history::attempt_in_words;
-use super::{Desk, Workspace, name, no_delivery, no_endpoint};
-use crate::cli::terminal::shown;
-use crate::cli::{EXIT_NO, Ended, Failure, print};
+use super::history::attempt_as_text;
+use super::{CommandContext, Workspace, name, no_delivery, no_endpoint};
+use crate::cli::terminal::escaped;
+use crate::cli::{EXIT_NO, Exit, Failure, print};
 use crate::clock::{Clock, SystemClock};
 use crate::ledger::{Delivery, DeliveryState, EndpointState, TESTS_OF_ENDPOINT, TESTS_OF_WORKSPACE, Tested};
 use crate::store::SAMPLE;
@@ -32,14 +32,14 @@ pub(in crate::cli) struct Test {
 }
 
 impl Test {
-    pub(super) async fn run(self, desk: &Desk) -> Ended {
+    pub(super) async fn run(self, context: &CommandContext) -> Exit {
         let Workspace { workspace } = &self.of;
-        let endpoint = desk.ledger.endpoint(workspace, &self.id).await.map_err(Failure::failed)?;
+        let endpoint = context.ledger.endpoint(workspace, &self.id).await.map_err(Failure::failed)?;
         let endpoint = endpoint.ok_or_else(|| no_endpoint(workspace, &self.id))?;
         if endpoint.state == EndpointState::Paused {
             return Err(Failure::Failed(format!("{} is paused; `webhooks resume` it before", self.id)));
         }
-        let tested = desk.ledger.accept_test(workspace, &self.id, SAMPLE, desk.now).await;
+        let tested = context.ledger.accept_test(workspace, &self.id, SAMPLE, context.now).await;
         let delivery = match tested.map_err(Failure::failed)? {
             Tested::Accepted(accepted) => accepted.deliveries.into_iter().next(),
             Tested::TooMany(pause) => return Err(too_many(pause)),
@@ -47,8 +47,8 @@ impl Test {
             Tested::NoEndpoint => None,
         };
         let delivery = delivery.ok_or_else(|| no_endpoint(workspace, &self.id))?;
-        print(&format!("test event for {}, delivery {delivery}\n", shown(&endpoint.url)))?;
-        follow(desk, workspace, &delivery).await
+        print(&format!("test event for {}, delivery {delivery}\n", escaped(&endpoint.url)))?;
+        follow(context, workspace, &delivery).await
     }
 }
 
@@ -61,14 +61,14 @@ fn too_many(pause: Duration) -> Failure {
 }
 
 /// Prints each attempt as it is written down, until there will be none for a while.
-async fn follow(desk: &Desk, workspace: &str, id: &str) -> Ended {
+async fn follow(context: &CommandContext, workspace: &str, id: &str) -> Exit {
     let mut printed = 0;
     loop {
-        let found = desk.ledger.delivery(workspace, id).await.map_err(Failure::failed)?;
+        let found = context.ledger.delivery(workspace, id).await.map_err(Failure::failed)?;
         let (delivery, attempts) = found.ok_or_else(|| no_delivery(workspace, id))?;
         for (at, attempt) in attempts.iter().enumerate().skip(printed) {
             let before = at.checked_sub(1).and_then(|before| attempts.get(before));
-            print(&attempt_in_words(attempt, before))?;
+            print(&attempt_as_text(attempt, before))?;
         }
         printed = attempts.len();
         if let Some(ended) = how_it_ended(&delivery) {
@@ -78,19 +78,19 @@ async fn follow(desk: &Desk, workspace: &str, id: &str) -> Ended {
     }
 }
 
-fn how_it_ended(delivery: &Delivery) -> Option<Ended> {
+fn how_it_ended(delivery: &Delivery) -> Option<Exit> {
     let now = SystemClock.now_millis();
     match delivery.state {
         DeliveryState::Delivered => Some(print("delivered\n")),
         DeliveryState::Failed => {
-            let why = delivery.note.as_ref().map(|note| format!(": {}", shown(note))).unwrap_or_default();
+            let why = delivery.note.as_ref().map(|note| format!(": {}", escaped(note))).unwrap_or_default();
             Some(print(&format!("failed{why}\n")).map(|_| ExitCode::from(EXIT_NO)))
         }
         DeliveryState::Sending => None,
         DeliveryState::Waiting | DeliveryState::Queued if delivery.attempts == 0 => {
             let waited = now.since(delivery.created_at) >= PATIENCE;
             let why = match &delivery.note {
-                Some(note) => format!("it waits: {}", shown(note)),
+                Some(note) => format!("it waits: {}", escaped(note)),
                 None => "nobody has sent it for 5 s; it waits. Is `webhook-assets serve` running on this database?"
                     .to_owned(),
             };

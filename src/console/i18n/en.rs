@@ -1,14 +1,14 @@
 //! English.
 
-use super::Texts;
+use super::Messages;
 
-pub(super) const EN: Texts = Texts {
+pub(super) const EN: Messages = Messages {
     accepted: "Accepted",
     active: "Active",
     add_webhook: "Add a webhook",
     added: "Added",
     all_webhooks: "All webhooks",
-    answer: "Answer",
+    answer: "PageResponse",
     any_status: "Any status",
     any_time: "Any time",
     arrived: "arrived",

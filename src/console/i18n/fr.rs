@@ -1,8 +1,8 @@
 //! French.
 
-use super::Texts;
+use super::Messages;
 
-pub(super) const FR: Texts = Texts {
+pub(super) const FR: Messages = Messages {
     accepted: "Accepté",
     active: "Actif",
     add_webhook: "Ajouter un webhook",

@@ -257,7 +257,7 @@ pub(super) fn url_error(error: &UrlError) -> String {
         UrlError::SingleLabel(host) => {
             format!("le nom {host} n’est pas complet : écrivez-le avec son domaine, comme {host}.example.com")
         }
-        UrlError::InsideName(host) => {
+        UrlError::InternalName(host) => {
             format!("le nom {host} est celui d’un réseau interne : les webhooks ne vont qu’à des adresses publiques")
         }
         UrlError::NotPublic(refused) => {

@@ -1,4 +1,4 @@
-//! What pages say, in each language. A language without one of the texts does not compile.
+//! What pages say, in each language. A language without one of the messages does not compile.
 
 mod en;
 mod fr;
@@ -38,7 +38,7 @@ impl Lang {
         }
     }
 
-    pub(super) fn texts(self) -> &'static Texts {
+    pub(super) fn messages(self) -> &'static Messages {
         match self {
             Self::En => &en::EN,
             Self::Fr => &fr::FR,
@@ -67,16 +67,16 @@ impl Lang {
     }
 }
 
-macro_rules! texts {
+macro_rules! messages {
     ($($name:ident,)* ; $($list:ident,)*) => {
         /// Every text.
-        pub(in crate::console) struct Texts {
+        pub(in crate::console) struct Messages {
             $(pub(in crate::console) $name: &'static str,)*
             $(pub(in crate::console) $list: &'static [&'static str],)*
         }
 
         #[cfg(test)]
-        impl Texts {
+        impl Messages {
             fn all(&self) -> Vec<(&'static str, String)> {
                 vec![$((stringify!($name), self.$name.to_owned()),)* $((stringify!($list), self.$list.join("\n")),)*]
             }
@@ -84,7 +84,7 @@ macro_rules! texts {
     };
 }
 
-texts! {
+messages! {
     accepted, active, add_webhook, added, all_webhooks, answer, any_status, any_time,
     arrived, as_curl, attempt, attempts, bad_description, bad_form, bad_form_text, began,
     both_valid_until, broken, broken_text, call, call_id, cancel, clear, come_by_link,
@@ -116,7 +116,7 @@ texts! {
     zapier_steps, n8n_steps, make_steps, own_steps,
 }
 
-impl Texts {
+impl Messages {
     /// A text with its gap filled.
     pub(super) fn fill(&self, text: &str, with: impl fmt::Display) -> String {
         text.replacen("{}", &with.to_string(), 1)
@@ -190,7 +190,9 @@ mod tests {
     #[test]
     fn every_text_says_something_in_both_languages_and_has_the_same_gaps() {
         let gaps = |text: &str| text.matches("{}").count();
-        for ((name, english), (_, french)) in Lang::En.texts().all().into_iter().zip(Lang::Fr.texts().all()) {
+        for ((name, english), (_, french)) in
+            Lang::En.messages().all().into_iter().zip(Lang::Fr.messages().all())
+        {
             assert!(!english.trim().is_empty() && !french.trim().is_empty(), "{name}");
             assert_eq!(gaps(&english), gaps(&french), "{name}");
             // A sentence that was forgotten stands in both languages.

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::{Diagnosis, platform};
 use crate::webhook::endpoint_url::EndpointUrl;
-use crate::webhook::post::{Breakage, Phase, PostError, TlsTrouble};
+use crate::webhook::post::{BreakReason, Phase, PostError, TlsError};
 
 pub(super) fn failed(url: &EndpointUrl, error: &PostError) -> Diagnosis {
     let summary = match error {
@@ -43,27 +43,27 @@ pub(super) fn failed(url: &EndpointUrl, error: &PostError) -> Diagnosis {
     diagnosis
 }
 
-fn tls(url: &EndpointUrl, trouble: &TlsTrouble) -> String {
+fn tls(url: &EndpointUrl, trouble: &TlsError) -> String {
     match trouble {
-        TlsTrouble::Expired { .. } => {
+        TlsError::Expired { .. } => {
             "Renew the certificate, and see why its automatic renewal has stopped.".into()
         }
-        TlsTrouble::NotYetValid => {
+        TlsError::NotYetValid => {
             "Is the clock right, at the receiver when the certificate was made and on this machine?".into()
         }
-        TlsTrouble::WrongName { .. } => {
+        TlsError::WrongName { .. } => {
             format!("Get a certificate for {}, or set the URL with a name that it is for.", url.host())
         }
-        TlsTrouble::UnknownIssuer => {
+        TlsError::UnknownIssuer => {
             "Install the whole chain (fullchain.pem) of a public authority. An authority of your own has to be trusted \
              by the operator of this service."
                 .into()
         }
-        TlsTrouble::Revoked => "Get a new certificate.".into(),
-        TlsTrouble::NotTls => {
+        TlsError::Revoked => "Get a new certificate.".into(),
+        TlsError::NotTls => {
             "Set the URL with the port that speaks TLS (most often 443, which is not written).".into()
         }
-        TlsTrouble::Other(_) => {
+        TlsError::Other(_) => {
             "Let the receiver speak TLS 1.2 or 1.3, with a usual certificate and no client certificates.".into()
         }
     }
@@ -77,7 +77,7 @@ fn timed_out(url: &EndpointUrl, phase: Phase) -> String {
                 .into()
         }
         Phase::Tls => "Does the receiver speak TLS at this port? It may also be overloaded.".into(),
-        Phase::Answer => format!(
+        Phase::Response => format!(
             "{} Until then every webhook is sent again, and may be worked on twice.",
             platform::how_to_answer_sooner(url)
         ),
@@ -85,10 +85,10 @@ fn timed_out(url: &EndpointUrl, phase: Phase) -> String {
     }
 }
 
-fn broken(phase: Phase, how: &Breakage) -> &'static str {
+fn broken(phase: Phase, how: &BreakReason) -> &'static str {
     match (how, phase) {
-        (Breakage::NotHttp, _) => "Is there a web server at this port?",
-        (Breakage::HeadTooLarge, _) => "Let the receiver send fewer or shorter header fields and cookies.",
+        (BreakReason::NotHttp, _) => "Is there a web server at this port?",
+        (BreakReason::HeadTooLarge, _) => "Let the receiver send fewer or shorter header fields and cookies.",
         (_, Phase::Tls) => "Does the receiver speak TLS at this port, and let our address in?",
         (_, Phase::Body) => "See the receiver's log: it may have crashed while it answered.",
         _ => "See the log of the receiver and of what stands before it: a crash or a firewall does this.",

@@ -11,7 +11,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::endpoint_url::EndpointUrl;
-use super::post::{Answer, Exchange, in_words};
+use super::post::{Exchange, ReceiverResponse, format_span};
 use quote::is_html;
 
 /// What an attempt's outcome means.
@@ -40,14 +40,14 @@ pub fn diagnose(url: &EndpointUrl, exchange: &Exchange, deadline: Duration) -> D
 /// Whether a receiver may be asked for its methods before anything is sent. Make and Zapier take every method, so there
 /// is nothing to learn, and they might count the question.
 #[must_use]
-pub fn is_looked_at(url: &EndpointUrl) -> bool {
+pub fn may_probe(url: &EndpointUrl) -> bool {
     !platform::takes_every_method(url.host())
 }
 
 /// Says what a look at a receiver found wrong, before anything was sent; `None` if nothing speaks against it. Most
 /// receivers answer the question for their methods with an error, which means nothing.
 #[must_use]
-pub fn diagnose_look(url: &EndpointUrl, exchange: &Exchange) -> Option<Diagnosis> {
+pub fn diagnose_probe(url: &EndpointUrl, exchange: &Exchange) -> Option<Diagnosis> {
     let answer = match &exchange.result {
         Err(error) => return Some(failure::failed(url, error)),
         Ok(answer) => answer,
@@ -85,12 +85,12 @@ impl fmt::Display for Diagnosis {
 }
 
 /// It has arrived; what may still be wrong is said nevertheless.
-fn delivered(url: &EndpointUrl, answer: &Answer, took: Duration, deadline: Duration) -> Diagnosis {
-    let summary = format!("Delivered: the receiver answered {} after {}.", answer.status, in_words(took));
+fn delivered(url: &EndpointUrl, answer: &ReceiverResponse, took: Duration, deadline: Duration) -> Diagnosis {
+    let summary = format!("Delivered: the receiver answered {} after {}.", answer.status, format_span(took));
     if took > deadline / 2 {
         return Diagnosis::new("delivered_slowly", summary).advise(format!(
             "That is close to the limit of {}, after which the webhook would be sent again. {}",
-            in_words(deadline),
+            format_span(deadline),
             platform::how_to_answer_sooner(url)
         ));
     }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use crate::webhook::endpoint_url::UrlRules;
     use crate::webhook::network::{AllowedNetworks, check_address};
-    use crate::webhook::post::{Breakage, Phase, PostError, TlsTrouble};
+    use crate::webhook::post::{BreakReason, Phase, PostError, TlsError};
 
     const LIMIT: Duration = Duration::from_secs(10);
     const N8N: &str = "https://n8n.example.com/webhook/7f1c";
@@ -122,16 +122,16 @@ mod tests {
     const ZAPIER: &str = "https://hooks.zapier.com/hooks/catch/1/abc/";
     const OTHER: &str = "https://example.com/hook";
 
-    fn judged(url: &str, took: Duration, result: Result<Answer, PostError>) -> Diagnosis {
+    fn judged(url: &str, took: Duration, result: Result<ReceiverResponse, PostError>) -> Diagnosis {
         let rules = UrlRules { allow_http: true, networks: &AllowedNetworks::default() };
         diagnose(&EndpointUrl::parse(url, &rules).unwrap(), &Exchange { took, result }, LIMIT)
     }
 
-    fn answer(status: u16, excerpt: &str) -> Answer {
-        Answer { status, excerpt: excerpt.to_owned(), ..Answer::default() }
+    fn answer(status: u16, excerpt: &str) -> ReceiverResponse {
+        ReceiverResponse { status, excerpt: excerpt.to_owned(), ..ReceiverResponse::default() }
     }
 
-    fn of_answer(url: &str, answer: Answer) -> Diagnosis {
+    fn of_answer(url: &str, answer: ReceiverResponse) -> Diagnosis {
         judged(url, Duration::from_millis(400), Ok(answer))
     }
 
@@ -178,7 +178,7 @@ mod tests {
             (MAKE, 410, "", "make_gone", &["nothing that listens", "120 hours"]),
             (MAKE, 429, "", "make_rate", &["300 webhooks in 10 s"]),
             (MAKE, 500, "Scenario failed to complete.", "make_scenario_failed", &["History"]),
-            (ZAPIER, 410, "", "zapier_gone", &["the Zap is off or deleted", "Turn the Zap on"]),
+            (ZAPIER, 410, "", "zapier_gone", &["the Zap is off or deleted", "LookupPermit the Zap on"]),
             (ZAPIER, 404, "", "zapier_gone", &["Catch Hook"]),
             (ZAPIER, 413, "", "zapier_too_large", &["10 MB"]),
             (ZAPIER, 429, "", "zapier_rate", &["no more webhooks for the moment"]),
@@ -229,13 +229,16 @@ mod tests {
 
     #[test]
     fn header_fields_are_part_of_the_answer() {
-        let busy = Answer { retry_after: Some(Duration::from_secs(300)), ..answer(429, "") };
+        let busy = ReceiverResponse { retry_after: Some(Duration::from_secs(300)), ..answer(429, "") };
         assert_says(&of_answer(OTHER, busy), "too_many_requests", &["It asks for a pause of 5 minutes."]);
-        let get = Answer { allow: Some("GET, HEAD".into()), ..answer(405, "") };
+        let get = ReceiverResponse { allow: Some("GET, HEAD".into()), ..answer(405, "") };
         assert_says(&of_answer(OTHER, get), "method_not_allowed", &["It takes “GET, HEAD”."]);
-        let riddle = Answer { challenged: true, ..answer(403, "") };
+        let riddle = ReceiverResponse { challenged: true, ..answer(403, "") };
         assert_says(&of_answer(OTHER, riddle), "bot_protection", &["answered 403 in its place"]);
-        let page = Answer { content_type: Some("text/html; charset=utf-8".into()), ..answer(200, "hello") };
+        let page = ReceiverResponse {
+            content_type: Some("text/html; charset=utf-8".into()),
+            ..answer(200, "hello")
+        };
         assert_says(&of_answer(OTHER, page), "delivered_to_a_page", &[]);
     }
 
@@ -277,11 +280,12 @@ mod tests {
         ];
         for (url, location, code, words) in rows {
             for status in [301, 302, 307, 308] {
-                let redirect = Answer { location: location.map(str::to_owned), ..answer(status, "") };
+                let redirect =
+                    ReceiverResponse { location: location.map(str::to_owned), ..answer(status, "") };
                 assert_says(&of_answer(url, redirect), code, words);
             }
         }
-        let long = Answer { location: Some(format!("/{}", "x".repeat(2000))), ..answer(302, "") };
+        let long = ReceiverResponse { location: Some(format!("/{}", "x".repeat(2000))), ..answer(302, "") };
         let said = of_answer(OTHER, long).to_string();
         assert!(said.chars().count() < 400, "{said}");
     }
@@ -302,24 +306,24 @@ mod tests {
         let ago = Duration::from_secs(3 * 86_400);
         let rows: Vec<(PostError, &str, &[&str])> = vec![
             (
-                PostError::Tls(TlsTrouble::Expired { ago: Some(ago) }),
+                PostError::Tls(TlsError::Expired { ago: Some(ago) }),
                 "certificate_expired",
                 &["The receiver's certificate expired 3 days ago.", "Renew"],
             ),
-            (PostError::Tls(TlsTrouble::NotYetValid), "certificate_not_yet_valid", &["not valid yet"]),
+            (PostError::Tls(TlsError::NotYetValid), "certificate_not_yet_valid", &["not valid yet"]),
             (
-                PostError::Tls(TlsTrouble::WrongName { presented: vec!["other.example".into()] }),
+                PostError::Tls(TlsError::WrongName { presented: vec!["other.example".into()] }),
                 "certificate_wrong_name",
                 &["for another name (other.example).", "certificate for example.com"],
             ),
             (
-                PostError::Tls(TlsTrouble::UnknownIssuer),
+                PostError::Tls(TlsError::UnknownIssuer),
                 "certificate_not_trusted",
                 &["self-signed", "fullchain.pem"],
             ),
-            (PostError::Tls(TlsTrouble::Revoked), "certificate_revoked", &["revoked"]),
-            (PostError::Tls(TlsTrouble::NotTls), "not_tls", &["does not speak TLS at this port"]),
-            (PostError::Tls(TlsTrouble::Other("odd".into())), "tls_failed", &["(odd)"]),
+            (PostError::Tls(TlsError::Revoked), "certificate_revoked", &["revoked"]),
+            (PostError::Tls(TlsError::NotTls), "not_tls", &["does not speak TLS at this port"]),
+            (PostError::Tls(TlsError::Other("odd".into())), "tls_failed", &["(odd)"]),
         ];
         for (error, code, words) in rows {
             assert_failure_says(error, code, words);
@@ -359,13 +363,13 @@ mod tests {
             (late(Phase::Resolve), "resolve_timed_out", &["not looked up within 10 s"]),
             (late(Phase::Connect), "connect_timed_out", &["no connection was made within 10 s", "firewall"]),
             (late(Phase::Tls), "tls_timed_out", &["no secure one came about within 10 s"]),
-            (late(Phase::Answer), "answer_timed_out", &["did not answer within 10 s", "answer 200 first"]),
+            (late(Phase::Response), "answer_timed_out", &["did not answer within 10 s", "answer 200 first"]),
             (late(Phase::Body), "body_timed_out", &["did not finish it within 10 s"]),
-            (broken(Phase::Answer, Breakage::Reset), "reset", &["was reset before an answer came"]),
-            (broken(Phase::Body, Breakage::Closed), "closed", &["in the middle of the answer"]),
-            (broken(Phase::Tls, Breakage::Closed), "closed", &["before it was secure"]),
-            (broken(Phase::Answer, Breakage::NotHttp), "not_http", &["is not HTTP", "web server"]),
-            (broken(Phase::Answer, Breakage::HeadTooLarge), "head_too_large", &["too large a head"]),
+            (broken(Phase::Response, BreakReason::Reset), "reset", &["was reset before an answer came"]),
+            (broken(Phase::Body, BreakReason::Closed), "closed", &["in the middle of the answer"]),
+            (broken(Phase::Tls, BreakReason::Closed), "closed", &["before it was secure"]),
+            (broken(Phase::Response, BreakReason::NotHttp), "not_http", &["is not HTTP", "web server"]),
+            (broken(Phase::Response, BreakReason::HeadTooLarge), "head_too_large", &["too large a head"]),
         ];
         for (error, code, words) in rows {
             assert_failure_says(error, code, words);
@@ -382,7 +386,7 @@ mod tests {
         assert_says(&said, "delivered_slowly", &["after 7.1 s", "limit of 10 s", "Respond to “Immediately”"]);
         let said = judged(OTHER, slow, Ok(answer(200, "{}")));
         assert_says(&said, "delivered_slowly", &["answer 200 first"]);
-        let late = PostError::TimedOut { phase: Phase::Answer, after: LIMIT };
+        let late = PostError::TimedOut { phase: Phase::Response, after: LIMIT };
         assert_says(&judged(N8N, LIMIT, Err(late.clone())), "answer_timed_out", &["“Immediately”", "twice"]);
         assert_says(&judged(MAKE, LIMIT, Err(late)), "answer_timed_out", &["Webhook response module"]);
     }

@@ -2,9 +2,9 @@
 
 use super::Diagnosis;
 use crate::webhook::endpoint_url::EndpointUrl;
-use crate::webhook::post::Answer;
+use crate::webhook::post::ReceiverResponse;
 
-pub(super) fn answered(url: &EndpointUrl, answer: &Answer) -> Option<Diagnosis> {
+pub(super) fn answered(url: &EndpointUrl, answer: &ReceiverResponse) -> Option<Diagnosis> {
     let host = url.host();
     if is_make(host) {
         make(answer)
@@ -43,7 +43,7 @@ fn is_make(host: &str) -> bool {
 }
 
 /// The words are those of n8n's `WebhookNotFoundError` and `webhook-helpers` (2.41).
-fn n8n(url: &EndpointUrl, answer: &Answer) -> Option<Diagnosis> {
+fn n8n(url: &EndpointUrl, answer: &ReceiverResponse) -> Option<Diagnosis> {
     let says = |words: &str| answer.excerpt.contains(words);
     match answer.status {
         404 if says("webhook is not registered for POST requests") => Some(n8n_method(answer)),
@@ -62,7 +62,7 @@ fn n8n(url: &EndpointUrl, answer: &Answer) -> Option<Diagnosis> {
     }
 }
 
-fn n8n_method(answer: &Answer) -> Diagnosis {
+fn n8n_method(answer: &ReceiverResponse) -> Diagnosis {
     // One method or several, in n8n's own list and nobody else's words.
     let asked = answer.excerpt.split("Did you mean to make a ").nth(1).unwrap_or_default();
     let methods = ["GET", "PUT", "PATCH", "DELETE", "HEAD"];
@@ -85,7 +85,7 @@ fn n8n_not_listening(url: &EndpointUrl) -> Diagnosis {
     )
 }
 
-fn make(answer: &Answer) -> Option<Diagnosis> {
+fn make(answer: &ReceiverResponse) -> Option<Diagnosis> {
     Some(match answer.status {
         400 if answer.excerpt.contains("Queue is full") => {
             Diagnosis::new("make_queue_full", "Make's queue for this webhook is full.").advise(
@@ -106,11 +106,11 @@ fn make(answer: &Answer) -> Option<Diagnosis> {
     })
 }
 
-fn zapier(answer: &Answer) -> Option<Diagnosis> {
+fn zapier(answer: &ReceiverResponse) -> Option<Diagnosis> {
     Some(match answer.status {
         404 | 410 => {
             Diagnosis::new("zapier_gone", "Zapier no longer knows this hook: the Zap is off or deleted.")
-                .advise("Turn the Zap on, or copy the URL of its Catch Hook again.")
+                .advise("LookupPermit the Zap on, or copy the URL of its Catch Hook again.")
         }
         413 => Diagnosis::new("zapier_too_large", "The webhook is larger than Zapier's 10 MB."),
         429 => Diagnosis::new("zapier_rate", "Zapier takes no more webhooks for the moment.")
@@ -120,7 +120,7 @@ fn zapier(answer: &Answer) -> Option<Diagnosis> {
 }
 
 /// A developer's tunnel that is closed.
-fn ngrok(answer: &Answer) -> Option<Diagnosis> {
+fn ngrok(answer: &ReceiverResponse) -> Option<Diagnosis> {
     answer.excerpt.contains("ERR_NGROK_").then(|| {
         Diagnosis::new("ngrok", "The ngrok tunnel at this URL leads nowhere.")
             .advise("Start the tunnel and the program behind it, and set the URL that ngrok shows.")

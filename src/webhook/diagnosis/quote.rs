@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::webhook::post::Answer;
+use crate::webhook::post::ReceiverResponse;
 
 /// The longest quotation, in characters.
 const LONGEST: usize = 160;
@@ -19,7 +19,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// What the answer says for itself, quoted: a JSON object's message, a page's title, or the text.
-pub(super) fn said(answer: &Answer) -> Option<String> {
+pub(super) fn said(answer: &ReceiverResponse) -> Option<String> {
     let text = match serde_json::from_str::<Value>(&answer.excerpt) {
         Ok(json) => message_in(&json)?.to_owned(),
         Err(_) if is_html(answer) => title_of(&answer.excerpt)?.to_owned(),
@@ -28,7 +28,7 @@ pub(super) fn said(answer: &Answer) -> Option<String> {
     (!text.trim().is_empty()).then(|| quoted(&text))
 }
 
-pub(super) fn is_html(answer: &Answer) -> bool {
+pub(super) fn is_html(answer: &ReceiverResponse) -> bool {
     let begin = answer.excerpt.trim_start().get(..14).unwrap_or_default().to_ascii_lowercase();
     begin.starts_with("<!doctype html")
         || begin.starts_with("<html")
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     fn said_of(excerpt: &str) -> Option<String> {
-        said(&Answer { excerpt: excerpt.to_owned(), ..Answer::default() })
+        said(&ReceiverResponse { excerpt: excerpt.to_owned(), ..ReceiverResponse::default() })
     }
 
     #[test]

@@ -5,12 +5,12 @@ use url::Url;
 use super::Diagnosis;
 use super::quote::quoted;
 use crate::webhook::endpoint_url::EndpointUrl;
-use crate::webhook::post::Answer;
+use crate::webhook::post::ReceiverResponse;
 
 /// A target that is longer than this is no address that a person is told to use.
 const LONGEST_TARGET: usize = 150;
 
-pub(super) fn answered(url: &EndpointUrl, answer: &Answer) -> Option<Diagnosis> {
+pub(super) fn answered(url: &EndpointUrl, answer: &ReceiverResponse) -> Option<Diagnosis> {
     if !(300..400).contains(&answer.status) {
         return None;
     }

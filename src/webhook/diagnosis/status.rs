@@ -2,9 +2,9 @@
 
 use super::Diagnosis;
 use super::quote::{quoted, said};
-use crate::webhook::post::{Answer, in_words};
+use crate::webhook::post::{ReceiverResponse, format_span};
 
-pub(super) fn answered(answer: &Answer) -> Diagnosis {
+pub(super) fn answered(answer: &ReceiverResponse) -> Diagnosis {
     if let Some(diagnosis) = bot_protection(answer) {
         return diagnosis;
     }
@@ -14,14 +14,16 @@ pub(super) fn answered(answer: &Answer) -> Diagnosis {
     let mut diagnosis = Diagnosis::new(code, summary);
     diagnosis.advice = match (answer.status, &answer.allow, answer.retry_after) {
         (405, Some(allow), _) => Some(format!("{advice} It takes {}.", quoted(allow))),
-        (429 | 503, _, Some(pause)) => Some(format!("It asks for a pause of {}. {advice}", in_words(pause))),
+        (429 | 503, _, Some(pause)) => {
+            Some(format!("It asks for a pause of {}. {advice}", format_span(pause)))
+        }
         _ => Some(advice.to_owned()),
     };
     diagnosis
 }
 
 /// Pages that ask a browser to prove itself. Cloudflare says so in a header field, others in their page alone.
-fn bot_protection(answer: &Answer) -> Option<Diagnosis> {
+fn bot_protection(answer: &ReceiverResponse) -> Option<Diagnosis> {
     let titles = ["Just a moment...", "Attention Required! | Cloudflare", "Checking your browser"];
     let page =
         matches!(answer.status, 403 | 429 | 503) && titles.iter().any(|title| answer.excerpt.contains(title));

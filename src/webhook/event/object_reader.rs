@@ -60,12 +60,12 @@ impl fmt::Display for CallError {
 impl std::error::Error for CallError {}
 
 /// An object whose fields are all known.
-pub(super) struct Fields {
+pub(super) struct ObjectReader {
     pointer: &'static str,
     map: Map<String, Value>,
 }
 
-impl Fields {
+impl ObjectReader {
     /// The fields of the object at `pointer`, which may be those of `known`.
     pub(super) fn of(
         value: Value,

@@ -22,7 +22,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tower_service::Service;
 
 use super::error::{Phase, PostError};
-use super::lookup_limiter::Lookups;
+use super::lookup_limiter::LookupLimiter;
 use super::status_line::StatusReader;
 use crate::clock::running;
 use crate::webhook::network::{AllowedNetworks, check_address};
@@ -60,7 +60,7 @@ impl Progress {
             Phase::Resolve => 0,
             Phase::Connect => 1,
             Phase::Tls => 2,
-            Phase::Answer => 3,
+            Phase::Response => 3,
             Phase::Body => 4,
         };
         self.step.fetch_max(step, Ordering::Relaxed);
@@ -71,7 +71,7 @@ impl Progress {
             0 => Phase::Resolve,
             1 => Phase::Connect,
             2 => Phase::Tls,
-            3 => Phase::Answer,
+            3 => Phase::Response,
             _ => Phase::Body,
         }
     }
@@ -86,22 +86,22 @@ pub trait Resolve: Send + Sync + fmt::Debug {
 
 /// The machine's resolver.
 #[derive(Debug)]
-pub(super) struct SystemResolver(Lookups);
+pub(super) struct SystemResolver(LookupLimiter);
 
 impl Default for SystemResolver {
     fn default() -> Self {
-        Self(Lookups::new(MOST_LOOKUPS))
+        Self(LookupLimiter::new(MOST_LOOKUPS))
     }
 }
 
 #[async_trait]
 impl Resolve for SystemResolver {
     async fn resolve(&self, host: &str, workspace: &str) -> io::Result<Vec<IpAddr>> {
-        let turn = self.0.turn(workspace).await;
+        let permit = self.0.acquire(workspace).await;
         let host = host.to_owned();
         let lookup = move || {
             // Kept until the lookup ends, even when nobody waits for it any more.
-            let _turn = turn;
+            let _permit = permit;
             let addresses = (host.as_str(), 0).to_socket_addrs()?;
             Ok(addresses.map(|address| address.ip()).collect())
         };
@@ -121,7 +121,7 @@ pub(super) struct Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<StatusReader<Box<dyn Wire>>>;
+    type Response = TokioIo<StatusReader<Box<dyn Stream>>>;
     type Error = PostError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, PostError>> + Send>>;
 
@@ -136,8 +136,8 @@ impl Service<Uri> for Connector {
             let opened = connector.open(&target, &progress);
             match running::timeout(connector.deadline, opened).await {
                 Ok(opened) => {
-                    let opened = opened.inspect(|_| progress.reach(Phase::Answer));
-                    opened.map(|wire| TokioIo::new(StatusReader::new(wire)))
+                    let opened = opened.inspect(|_| progress.reach(Phase::Response));
+                    opened.map(|stream| TokioIo::new(StatusReader::new(stream)))
                 }
                 Err(_) => Err(PostError::TimedOut { phase: progress.phase(), after: connector.deadline }),
             }
@@ -146,7 +146,7 @@ impl Service<Uri> for Connector {
 }
 
 impl Connector {
-    async fn open(&self, target: &Uri, progress: &Progress) -> Result<Box<dyn Wire>, PostError> {
+    async fn open(&self, target: &Uri, progress: &Progress) -> Result<Box<dyn Stream>, PostError> {
         let secure = target.scheme_str() == Some("https");
         if !secure && !self.allow_http {
             return Err(PostError::PlainHttp);
@@ -204,7 +204,7 @@ async fn connect(addresses: &[IpAddr], port: u16) -> Result<TcpStream, PostError
         let patience = if waiting.len() > 0 { NEXT_ADDRESS_AFTER } else { Duration::MAX };
         match running::timeout(patience, trying.next()).await {
             Ok(Some(Ok(stream))) => return Ok(stream),
-            Ok(Some(Err(error))) => failure = telling(failure, PostError::connect(&error)),
+            Ok(Some(Err(error))) => failure = more_specific(failure, PostError::connect(&error)),
             Ok(None) => break,
             Err(_) => {}
         }
@@ -213,7 +213,7 @@ async fn connect(addresses: &[IpAddr], port: u16) -> Result<TcpStream, PostError
 }
 
 /// A machine without IPv6 cannot reach any IPv6 address: that says less than how the receiver itself refused.
-fn telling(before: Option<PostError>, now: PostError) -> Option<PostError> {
+fn more_specific(before: Option<PostError>, now: PostError) -> Option<PostError> {
     match (before, now) {
         (Some(before), PostError::Unreachable) => Some(before),
         (Some(PostError::Refused), _) => Some(PostError::Refused),
@@ -222,6 +222,6 @@ fn telling(before: Option<PostError>, now: PostError) -> Option<PostError> {
 }
 
 /// A connection to a receiver, with TLS or without.
-pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}

@@ -41,7 +41,7 @@ pub enum PostError {
         text: String,
     },
     /// No secure connection came about.
-    Tls(TlsTrouble),
+    Tls(TlsError),
     /// The deadline passed.
     TimedOut {
         /// What was waited for.
@@ -54,7 +54,7 @@ pub enum PostError {
         /// What was waited for.
         phase: Phase,
         /// How.
-        how: Breakage,
+        how: BreakReason,
     },
 }
 
@@ -68,14 +68,14 @@ pub enum Phase {
     /// Keys are agreed and the certificate is checked.
     Tls,
     /// The request is on its way, or sent, and the answer's head is waited for.
-    Answer,
+    Response,
     /// The answer's body is read.
     Body,
 }
 
 /// What is wrong with TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TlsTrouble {
+pub enum TlsError {
     /// The certificate is no longer valid.
     Expired {
         /// For how long, if that is known.
@@ -100,7 +100,7 @@ pub enum TlsTrouble {
 
 /// How a connection or an answer broke.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Breakage {
+pub enum BreakReason {
     /// The receiver closed the connection.
     Closed,
     /// The receiver, or something before it, reset the connection.
@@ -130,15 +130,15 @@ impl PostError {
                 Phase::Resolve => "resolve_timed_out",
                 Phase::Connect => "connect_timed_out",
                 Phase::Tls => "tls_timed_out",
-                Phase::Answer => "answer_timed_out",
+                Phase::Response => "answer_timed_out",
                 Phase::Body => "body_timed_out",
             },
             Self::Broken { how, .. } => match how {
-                Breakage::Closed => "closed",
-                Breakage::Reset => "reset",
-                Breakage::NotHttp => "not_http",
-                Breakage::HeadTooLarge => "head_too_large",
-                Breakage::Other(_) => "broken",
+                BreakReason::Closed => "closed",
+                BreakReason::Reset => "reset",
+                BreakReason::NotHttp => "not_http",
+                BreakReason::HeadTooLarge => "head_too_large",
+                BreakReason::Other(_) => "broken",
             },
         }
     }
@@ -164,7 +164,7 @@ impl PostError {
             K::ConnectionRefused => Self::Refused,
             K::HostUnreachable | K::NetworkUnreachable | K::NetworkDown | K::TimedOut => Self::Unreachable,
             K::ConnectionReset | K::ConnectionAborted => {
-                Self::Broken { phase: Phase::Connect, how: Breakage::Reset }
+                Self::Broken { phase: Phase::Connect, how: BreakReason::Reset }
             }
             _ => Self::ConnectFailed { text: short(&error.to_string()) },
         }
@@ -172,8 +172,8 @@ impl PostError {
 
     pub(super) fn handshake(error: &io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(error) => Self::Tls(TlsTrouble::of(error)),
-            None => Self::Broken { phase: Phase::Tls, how: Breakage::of_io(error) },
+            Some(error) => Self::Tls(TlsError::of(error)),
+            None => Self::Broken { phase: Phase::Tls, how: BreakReason::of_io(error) },
         }
     }
 
@@ -187,20 +187,20 @@ impl PostError {
             }
             if let Some(io) = error.downcast_ref::<io::Error>() {
                 if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                    return Self::Tls(TlsTrouble::of(tls));
+                    return Self::Tls(TlsError::of(tls));
                 }
-                how = Some(Breakage::of_io(io));
+                how = Some(BreakReason::of_io(io));
             }
             if let Some(hyper) = error.downcast_ref::<hyper::Error>() {
-                how = Breakage::of_hyper(hyper).or(how);
+                how = BreakReason::of_hyper(hyper).or(how);
             }
             next = error.source();
         }
-        Self::Broken { phase, how: how.unwrap_or_else(|| Breakage::Other(short(&error.to_string()))) }
+        Self::Broken { phase, how: how.unwrap_or_else(|| BreakReason::Other(short(&error.to_string()))) }
     }
 }
 
-impl TlsTrouble {
+impl TlsError {
     fn of(error: &rustls::Error) -> Self {
         use rustls::Error as E;
 
@@ -249,7 +249,7 @@ impl TlsTrouble {
     }
 }
 
-impl Breakage {
+impl BreakReason {
     fn of_io(error: &io::Error) -> Self {
         use io::ErrorKind as K;
 
@@ -291,24 +291,24 @@ impl fmt::Display for PostError {
                     Phase::Resolve => "the name was not looked up",
                     Phase::Connect => "no connection was made",
                     Phase::Tls => "the receiver took the connection, but no secure one came about",
-                    Phase::Answer => "the receiver took the request, but did not answer",
+                    Phase::Response => "the receiver took the request, but did not answer",
                     Phase::Body => "the receiver began its answer, but did not finish it",
                 };
-                write!(f, "{what} within {}", in_words(*after))
+                write!(f, "{what} within {}", format_span(*after))
             }
             Self::Broken { phase, how } => {
                 let when = match phase {
                     Phase::Resolve | Phase::Connect => "while it was opened",
                     Phase::Tls => "before it was secure",
-                    Phase::Answer => "before an answer came",
+                    Phase::Response => "before an answer came",
                     Phase::Body => "in the middle of the answer",
                 };
                 match how {
-                    Breakage::Closed => write!(f, "the receiver closed the connection {when}"),
-                    Breakage::Reset => write!(f, "the connection was reset {when}"),
-                    Breakage::NotHttp => f.write_str("what the receiver answered is not HTTP"),
-                    Breakage::HeadTooLarge => f.write_str("the receiver's answer has too large a head"),
-                    Breakage::Other(text) => write!(f, "the connection broke {when} ({text})"),
+                    BreakReason::Closed => write!(f, "the receiver closed the connection {when}"),
+                    BreakReason::Reset => write!(f, "the connection was reset {when}"),
+                    BreakReason::NotHttp => f.write_str("what the receiver answered is not HTTP"),
+                    BreakReason::HeadTooLarge => f.write_str("the receiver's answer has too large a head"),
+                    BreakReason::Other(text) => write!(f, "the connection broke {when} ({text})"),
                 }
             }
         }
@@ -317,11 +317,11 @@ impl fmt::Display for PostError {
 
 impl Error for PostError {}
 
-impl fmt::Display for TlsTrouble {
+impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Expired { ago: Some(ago) } => {
-                write!(f, "the receiver's certificate expired {} ago", in_words(*ago))
+                write!(f, "the receiver's certificate expired {} ago", format_span(*ago))
             }
             Self::Expired { ago: None } => f.write_str("the receiver's certificate has expired"),
             Self::NotYetValid => f.write_str("the receiver's certificate is not valid yet"),
@@ -342,7 +342,7 @@ impl fmt::Display for TlsTrouble {
 }
 
 /// A span as a person says it: its largest unit alone (`3 days`), or with one decimal below ten seconds (`2.5 s`).
-pub(in crate::webhook) fn in_words(span: Duration) -> String {
+pub(in crate::webhook) fn format_span(span: Duration) -> String {
     const UNITS: [(u64, &str); 3] = [(86_400, "day"), (3600, "hour"), (60, "minute")];
     let seconds = span.as_secs();
     // From two of a unit on: 90 s say more than 1 minute.
@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_span_is_said_in_one_unit() {
-        let said = |seconds| in_words(Duration::from_secs_f64(seconds));
+        let said = |seconds| format_span(Duration::from_secs_f64(seconds));
         assert_eq!(said(10.0), "10 s");
         assert_eq!(said(2.46), "2.5 s");
         assert_eq!(said(11.2), "11.2 s");

@@ -1,14 +1,14 @@
-//! Turns at the system's resolver, shared out among the workspaces for which names are looked up.
+//! Limits how many lookups of the system's resolver run at once, with a share for each workspace.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Gives turns out. A workspace may hold as many as are free: one whose name servers hang takes half of all, and leaves
-/// the others theirs.
+/// Gives out permits. A workspace may hold as many as are free: one whose name servers hang takes half of all permits, and
+/// the other half serves the other workspaces.
 #[derive(Debug, Clone)]
-pub(super) struct Lookups(Arc<State>);
+pub(super) struct LookupLimiter(Arc<State>);
 
 #[derive(Debug)]
 struct State {
@@ -25,31 +25,31 @@ struct Held {
 
 /// One lookup, until dropped.
 #[derive(Debug)]
-pub(super) struct Turn {
-    lookups: Lookups,
+pub(super) struct LookupPermit {
+    lookups: LookupLimiter,
     workspace: String,
 }
 
-impl Lookups {
+impl LookupLimiter {
     pub(super) fn new(most: usize) -> Self {
         Self(Arc::new(State { most, held: Mutex::default(), freed: Notify::new() }))
     }
 
-    /// Waits for a turn. The caller bounds the wait: an attempt has one deadline for everything.
-    pub(super) async fn turn(&self, workspace: &str) -> Turn {
+    /// Waits for a permit. The caller bounds the wait: an attempt has one deadline for everything.
+    pub(super) async fn acquire(&self, workspace: &str) -> LookupPermit {
         loop {
             let freed = self.0.freed.notified();
             tokio::pin!(freed);
-            // What is freed from here on wakes this wait.
+            // A permit that is dropped from here on wakes this wait.
             freed.as_mut().enable();
-            if let Some(turn) = self.try_turn(workspace) {
-                return turn;
+            if let Some(permit) = self.try_acquire(workspace) {
+                return permit;
             }
             freed.await;
         }
     }
 
-    fn try_turn(&self, workspace: &str) -> Option<Turn> {
+    fn try_acquire(&self, workspace: &str) -> Option<LookupPermit> {
         let mut held = self.held();
         let own = held.by_workspace.get(workspace).copied().unwrap_or_default();
         if own >= self.0.most.saturating_sub(held.all) {
@@ -57,7 +57,7 @@ impl Lookups {
         }
         held.all += 1;
         held.by_workspace.insert(workspace.to_owned(), own + 1);
-        Some(Turn { lookups: self.clone(), workspace: workspace.to_owned() })
+        Some(LookupPermit { lookups: self.clone(), workspace: workspace.to_owned() })
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -65,7 +65,7 @@ impl Lookups {
     }
 }
 
-impl Drop for Turn {
+impl Drop for LookupPermit {
     fn drop(&mut self) {
         let mut held = self.lookups.held();
         held.all = held.all.saturating_sub(1);
@@ -85,22 +85,22 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_workspace_whose_lookups_hang_leaves_turns_to_the_others() {
-        let lookups = Lookups::new(128);
-        let hanging: Vec<_> = std::iter::from_fn(|| lookups.try_turn("noisy")).collect();
+    async fn a_workspace_whose_lookups_hang_leaves_permits_for_the_others() {
+        let lookups = LookupLimiter::new(128);
+        let hanging: Vec<_> = std::iter::from_fn(|| lookups.try_acquire("noisy")).collect();
         assert_eq!(hanging.len(), 64);
-        let others: Vec<_> = (0..6).filter_map(|other| lookups.try_turn(&other.to_string())).collect();
+        let others: Vec<_> = (0..6).filter_map(|other| lookups.try_acquire(&other.to_string())).collect();
         assert_eq!(others.len(), 6);
-        assert!(lookups.turn("noisy").now_or_never().is_none());
+        assert!(lookups.acquire("noisy").now_or_never().is_none());
         drop((hanging, others));
         assert!(lookups.held().by_workspace.is_empty());
     }
 
     #[tokio::test]
-    async fn a_turn_that_ends_lets_the_next_one_in() {
-        let lookups = Lookups::new(2);
-        let turn = lookups.turn("acme").await;
-        let (waiting, ()) = tokio::join!(lookups.turn("acme"), async { drop(turn) });
+    async fn a_dropped_permit_wakes_the_next_waiter() {
+        let lookups = LookupLimiter::new(2);
+        let permit = lookups.acquire("acme").await;
+        let (waiting, ()) = tokio::join!(lookups.acquire("acme"), async { drop(permit) });
         assert_eq!(waiting.workspace, "acme");
     }
 }

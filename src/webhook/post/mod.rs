@@ -33,9 +33,9 @@ use tokio_rustls::rustls::{self, ClientConfig};
 
 pub use connector::Resolve;
 use connector::{Connector, PROGRESS, Progress, SystemResolver};
-pub(super) use error::in_words;
-pub use error::{Breakage, Phase, PostError, TlsTrouble};
-pub use response::Answer;
+pub(super) use error::format_span;
+pub use error::{BreakReason, Phase, PostError, TlsError};
+pub use response::ReceiverResponse;
 
 use super::endpoint_url::EndpointUrl;
 use super::network::AllowedNetworks;
@@ -48,7 +48,7 @@ const MOST_IDLE: usize = 64;
 const IDLE_FOR: Duration = Duration::from_millis(1_500);
 
 /// How long a person waits to be told what is wrong with a URL.
-const LONGEST_LOOK: Duration = Duration::from_secs(5);
+const LONGEST_PROBE: Duration = Duration::from_secs(5);
 
 /// The largest head of an answer, in bytes and fields.
 const LARGEST_HEAD: usize = 64 * 1024;
@@ -90,7 +90,7 @@ impl Default for PosterConfig {
 pub struct Poster {
     client: Client<Connector, RequestBody>,
     /// For looks: keeps no connection, and finds none.
-    looker: Client<Connector, RequestBody>,
+    probe_client: Client<Connector, RequestBody>,
     user_agent: HeaderValue,
     deadline: Duration,
     excerpt: usize,
@@ -120,8 +120,8 @@ impl Poster {
             tls: TlsConnector::from(Arc::new(tls(config)?)),
             deadline: config.deadline,
         };
-        let (client, looker) = (client(connector.clone(), MOST_IDLE), client(connector, 0));
-        Ok(Self { client, looker, user_agent, deadline: config.deadline, excerpt: config.excerpt })
+        let (client, probe_client) = (client(connector.clone(), MOST_IDLE), client(connector, 0));
+        Ok(Self { client, probe_client, user_agent, deadline: config.deadline, excerpt: config.excerpt })
     }
 
     /// Posts `body` once, for an endpoint of `workspace`. Framing and `Host` are added to `headers`, `User-Agent` and
@@ -144,13 +144,13 @@ impl Poster {
     /// Asks a receiver which methods it takes, as a browser would before it posts: no receiver takes that for an event.
     /// It comes by a connection of its own, since name, address and certificate are looked at too, and a kept one may be
     /// closed by the receiver in that very moment.
-    pub async fn look(&self, workspace: &str, url: &EndpointUrl) -> Exchange {
+    pub async fn probe(&self, workspace: &str, url: &EndpointUrl) -> Exchange {
         let headers = [("access-control-request-method", "POST"), ("origin", "https://webhook.invalid")]
             .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)));
         let headers = HeaderMap::from_iter(headers);
         let progress = Arc::new(Progress::of(workspace));
         let request = self.request(Method::OPTIONS, url, headers, Bytes::new(), &progress);
-        self.exchange(&self.looker, request, progress, self.deadline.min(LONGEST_LOOK)).await
+        self.exchange(&self.probe_client, request, progress, self.deadline.min(LONGEST_PROBE)).await
     }
 
     async fn exchange(
@@ -196,18 +196,18 @@ impl Poster {
         client: &Client<Connector, RequestBody>,
         request: Request<RequestBody>,
         progress: &Progress,
-    ) -> Result<Answer, PostError> {
+    ) -> Result<ReceiverResponse, PostError> {
         let failed = |error: &(dyn std::error::Error + 'static)| PostError::exchange(error, progress.phase());
         let response = match client.request(request).await {
             Ok(response) => response,
-            Err(error) => return status_line::answer_behind(&error).ok_or_else(|| failed(&error)),
+            Err(error) => return status_line::response_behind(&error).ok_or_else(|| failed(&error)),
         };
         progress.reach(Phase::Body);
         let (head, body) = response.into_parts();
         let response = Response::from_parts(head, ());
         let body = read(body, &response, self.excerpt).await.map_err(|error| failed(&error))?;
         let excerpt = excerpt::readable(response.headers(), &body, self.excerpt).await;
-        Ok(Answer::read(response.status(), response.headers(), excerpt))
+        Ok(ReceiverResponse::read(response.status(), response.headers(), excerpt))
     }
 }
 
@@ -226,14 +226,14 @@ pub struct Exchange {
     /// How long it took, from the name to the end.
     pub took: Duration,
     /// The answer, or why there is none.
-    pub result: Result<Answer, PostError>,
+    pub result: Result<ReceiverResponse, PostError>,
 }
 
 impl Exchange {
     /// Whether the receiver took the webhook: a complete answer with a status of 2xx.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        self.result.as_ref().is_ok_and(Answer::is_success)
+        self.result.as_ref().is_ok_and(ReceiverResponse::is_success)
     }
 }
 
@@ -364,7 +364,7 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.progress.reach(Phase::Answer);
+        self.progress.reach(Phase::Response);
         let frame = ready!(Pin::new(&mut self.bytes).poll_frame(cx));
         Poll::Ready(frame)
     }

@@ -10,7 +10,7 @@ const LONGEST_FIELD: usize = 2048;
 
 /// What a receiver answered. All of it was written by others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answer {
+pub struct ReceiverResponse {
     /// The status code.
     pub status: u16,
     /// `Location`: where a redirect leads. It is not followed.
@@ -29,7 +29,7 @@ pub struct Answer {
     pub excerpt: String,
 }
 
-impl Answer {
+impl ReceiverResponse {
     /// Whether the receiver took the webhook.
     #[must_use]
     pub fn is_success(&self) -> bool {
@@ -72,14 +72,14 @@ pub(super) fn shown(bytes: &[u8], longest: usize) -> String {
     };
     let mut text: String = String::from_utf8_lossy(whole)
         .chars()
-        .map(|c| if is_harmless(c) { c } else { char::REPLACEMENT_CHARACTER })
+        .map(|c| if is_printable(c) { c } else { char::REPLACEMENT_CHARACTER })
         .collect();
     text.truncate(text.floor_char_boundary(longest));
     text
 }
 
 /// Neither controls a terminal nor turns the text around it (Unicode's bidirectional controls).
-fn is_harmless(c: char) -> bool {
+fn is_printable(c: char) -> bool {
     matches!(c, '\n' | '\t' | '\r')
         || !(c.is_control()
             || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
@@ -123,7 +123,7 @@ mod tests {
         fn any_body_becomes_harmless_text_of_limited_length(bytes: Vec<u8>, longest in 0_usize..64) {
             let text = shown(&bytes, longest);
             prop_assert!(text.len() <= longest);
-            prop_assert!(text.chars().all(is_harmless));
+            prop_assert!(text.chars().all(is_printable));
         }
     }
 }

@@ -12,7 +12,7 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::response::Answer;
+use super::response::ReceiverResponse;
 
 /// Enough for `HTTP/1.1 200` with some spaces too many.
 const LONGEST: usize = 24;
@@ -35,7 +35,7 @@ impl<S> StatusReader<S> {
     }
 
     /// What is read from now on belongs to the answer to another request.
-    fn begin_anew(&mut self) {
+    fn begin_response(&mut self) {
         self.begin.clear();
         self.latest.0.store(0, Ordering::Relaxed);
     }
@@ -73,7 +73,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for StatusReader<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for StatusReader<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.begin_anew();
+        self.begin_response();
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -82,7 +82,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StatusReader<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.begin_anew();
+        self.begin_response();
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
@@ -101,7 +101,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StatusReader<S> {
 
 /// The answer whose head hyper could not read, if it began with a final status. Its other fields and its body are lost.
 /// An answer that broke off is none: only one that is there and cannot be read.
-pub(super) fn answer_behind(error: &legacy::Error) -> Option<Answer> {
+pub(super) fn response_behind(error: &legacy::Error) -> Option<ReceiverResponse> {
     let hyper = std::error::Error::source(error)?.downcast_ref::<hyper::Error>()?;
     if !hyper.is_parse() {
         return None;
@@ -110,7 +110,7 @@ pub(super) fn answer_behind(error: &legacy::Error) -> Option<Answer> {
     error.connect_info()?.get_extras(&mut extras);
     let status = extras.get::<LatestStatus>()?.0.load(Ordering::Relaxed);
     let status = StatusCode::from_u16(status).ok().filter(|status| !status.is_informational())?;
-    Some(Answer::read(status, &HeaderMap::new(), String::new()))
+    Some(ReceiverResponse::read(status, &HeaderMap::new(), String::new()))
 }
 
 /// The status of a line like `HTTP/1.1 200 OK` (RFC 9112 §4), also of one with spaces too many or no reason.

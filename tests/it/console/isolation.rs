@@ -33,17 +33,17 @@ fn these_are_all_routes_there_are() {
     let source = include_str!("../../../src/console/route.rs");
     let quoted = |line: &str| line.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
     let table = |from: &str| source.split_once(from).unwrap().1.split_once("_ =>").unwrap().0.to_owned();
-    let acts: Vec<String> =
-        table("impl Act {").lines().flat_map(|line| quoted(line).into_iter().next()).collect();
+    let actions: Vec<String> =
+        table("impl Action {").lines().flat_map(|line| quoted(line).into_iter().next()).collect();
     let mut there = BTreeSet::new();
-    let lines = table("impl Spot {");
+    let lines = table("impl Page {");
     let lines = lines.lines().filter(|line| line.trim_start().starts_with('['));
     for pattern in lines.flat_map(|line| line.split("=>").next().unwrap().split(" | ")) {
         let pattern = pattern.trim().trim_matches(['[', ']']);
         let segments = pattern.split(", ").map(|segment| segment.trim_matches('"'));
         let path = segments.collect::<Vec<_>>().join("/");
         match path.rsplit('/').next().unwrap() {
-            "act" => there.extend(acts.iter().map(|act| path.replace("act", act))),
+            "action" => there.extend(actions.iter().map(|action| path.replace("action", action))),
             "kind" => there.extend(["recording", "transcript"].map(|kind| path.replace("kind", kind))),
             "" => {}
             _ => drop(there.insert(path)),

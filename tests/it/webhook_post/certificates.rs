@@ -10,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, version};
-use webhook_assets::webhook::{Phase, PostError, Poster, PosterConfig, TlsTrouble};
+use webhook_assets::webhook::{Phase, PostError, Poster, PosterConfig, TlsError};
 
 use super::{Answers, OK, OUTSIDE, Receiver, SHORT, answer_all, config, error_of, post, timed_out};
 
@@ -90,23 +90,23 @@ async fn a_certificate_that_will_not_do_says_why() {
         }
     };
     let expired = authority.issue(|params| params.not_after = date_time_ymd(2020, 1, 1));
-    let TlsTrouble::Expired { ago: Some(ago) } = trouble(expired).await else { panic!("not expired") };
+    let TlsError::Expired { ago: Some(ago) } = trouble(expired).await else { panic!("not expired") };
     assert!(ago > Duration::from_secs(5 * 365 * 86_400), "{ago:?}");
     let early = authority.issue(|params| params.not_before = date_time_ymd(3000, 1, 1));
-    assert_eq!(trouble(early).await, TlsTrouble::NotYetValid);
+    assert_eq!(trouble(early).await, TlsError::NotYetValid);
     let other = authority.issue(|params| {
         params.subject_alt_names =
             CertificateParams::new(["other.example".to_owned()]).unwrap().subject_alt_names;
     });
-    assert_eq!(trouble(other).await, TlsTrouble::WrongName { presented: vec!["other.example".into()] });
+    assert_eq!(trouble(other).await, TlsError::WrongName { presented: vec!["other.example".into()] });
     let stranger = Authority::new().issue(|_| {});
-    assert_eq!(trouble(stranger).await, TlsTrouble::UnknownIssuer);
+    assert_eq!(trouble(stranger).await, TlsError::UnknownIssuer);
     for is_ca in [IsCa::NoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(["hooks.example".to_owned()]).unwrap();
         params.is_ca = is_ca;
         let alone = params.self_signed(&key).unwrap();
-        assert_eq!(trouble(acceptor(alone.der().clone(), &key)).await, TlsTrouble::UnknownIssuer);
+        assert_eq!(trouble(acceptor(alone.der().clone(), &key)).await, TlsError::UnknownIssuer);
     }
 }
 
@@ -120,7 +120,7 @@ async fn a_port_without_tls_is_told_from_a_bad_certificate() {
     })
     .await;
     let url = plain.at("hooks.example").replace("http:", "https:");
-    assert_eq!(error_of(&poster, &url).await, PostError::Tls(TlsTrouble::NotTls));
+    assert_eq!(error_of(&poster, &url).await, PostError::Tls(TlsError::NotTls));
     let silent =
         Receiver::new(|mut stream| async move { stream.read_to_end(&mut Vec::new()).await.map(drop) }).await;
     let config = PosterConfig { deadline: SHORT, ..config() };
