@@ -74,8 +74,8 @@ impl Acceptor {
     /// If the runtime cannot watch it.
     pub(super) fn new(listener: TcpListener, failing: Arc<Failing>) -> io::Result<Self> {
         let listener = listener.into_std()?;
-        super::socket::prepare(&listener);
-        let listener = super::wire::watched(listener)?;
+        crate::server::socket::tcp::prepare(&listener);
+        let listener = crate::server::socket::io::watched(listener)?;
         Ok(Self { listener, failing, pause: None })
     }
 
@@ -138,7 +138,6 @@ impl Acceptor {
 }
 
 /// A connection that never blocks.
-#[cfg(target_os = "linux")]
 fn accept(listener: &std::net::TcpListener) -> io::Result<(std::net::TcpStream, SocketAddr)> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::net::{SocketFlags, acceptfrom_with};
@@ -152,13 +151,6 @@ fn accept(listener: &std::net::TcpListener) -> io::Result<(std::net::TcpStream, 
     let (socket, address) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
     let address = address.ok_or(io::ErrorKind::AddrNotAvailable)?.try_into()?;
     Ok((socket.into(), address))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn accept(listener: &std::net::TcpListener) -> io::Result<(std::net::TcpStream, SocketAddr)> {
-    let (stream, address) = listener.accept()?;
-    stream.set_nonblocking(true)?;
-    Ok((stream, address))
 }
 
 /// Answers those for whom there is no room.

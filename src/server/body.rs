@@ -9,9 +9,9 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until};
 
-use super::answer::Client;
+use crate::server::connection::requests::Client;
 
-/// How long a body may take of which nothing arrives. Each [`Limits::slowest`](super::vigil::Limits) bytes add a second.
+/// How long a body may take of which nothing arrives. Each [`Limits::slowest`](crate::server::deadlines::activity::Limits) bytes add a second.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How long a body may take at most.

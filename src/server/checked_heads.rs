@@ -18,9 +18,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use super::accept::wire;
-use super::plain_request::is_plain_target;
 use super::vet::Refused;
-use super::vigil::Signs;
+use crate::server::deadlines::activity::Signs;
+use crate::server::fast_path::plain_request::is_plain_target;
 
 /// Room for what is received at once.
 const ROOM: usize = 2 * 1024;

@@ -2,53 +2,38 @@
 //! service.
 
 mod accept;
-mod answer;
 mod body;
 mod checked_heads;
 mod config;
+mod connection;
+mod deadlines;
 mod drain;
 mod eviction;
-mod express;
-mod files;
+mod fast_path;
 mod limiter;
-mod linger;
 mod networks;
-mod outlet;
-mod plain_request;
-mod protocol;
 mod proxy;
-mod response_writer;
-#[cfg(target_os = "linux")]
-mod resting;
-#[cfg(not(target_os = "linux"))]
-#[path = "resting/elsewhere.rs"]
-mod resting;
-mod sealed;
 mod socket;
-mod speaking;
-mod streams;
 mod threads;
-mod timer;
 mod tls;
 mod vet;
-mod vigil;
-mod wire;
+mod zero_copy;
 
-pub use answer::{Answer, Client};
 pub use body::BodyError;
 pub use config::{ClientHeader, Config};
+pub use connection::requests::{Answer, Client};
+pub use connection::streams::Patience;
 pub use drain::Drain;
 pub use eviction::Held;
-pub use files::{Escort, Files, PipeEnd};
+pub use fast_path::plain_request::{HeadLimits, PlainRequest};
+pub use fast_path::response_writer::{FastPath, ResponseWriter, SentHead};
 pub use limiter::{LimitReached, Limiter, Permit};
 pub use networks::Networks;
-pub use plain_request::{HeadLimits, PlainRequest};
 pub use proxy::{client_behind, judge_proxy_header};
-pub use response_writer::{FastPath, ResponseWriter, SentHead};
-pub use streams::Patience;
 pub use threads::Threads;
 pub use tls::{Certificate, TlsConfig, TlsError};
 pub use vet::Bodies;
+pub use zero_copy::pending::{Escort, Files, PipeEnd};
 
 use std::iter;
 use std::net::{IpAddr, SocketAddr};
@@ -67,12 +52,12 @@ use crate::tasks::Task;
 use crate::telemetry::connections::{Connections, Open};
 use crate::telemetry::metrics::Metrics;
 use accept::{Acceptor, Usher};
+use connection::resting::Resting;
+use connection::speaking::Ended;
+use connection::streams::Streams;
+use deadlines::activity::{Left, Limits};
+use deadlines::hyper_timer::RunningTimer;
 use eviction::{Slot, Slots};
-use resting::Resting;
-use speaking::Ended;
-use streams::Streams;
-use timer::RunningTimer;
-use vigil::{Left, Limits};
 
 /// How many connections are let in before others of the thread have their turn.
 const AT_ONCE: usize = 16;

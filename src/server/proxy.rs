@@ -9,8 +9,9 @@ use ppp::{HeaderResult, PartialResult, v1, v2};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+use super::Networks;
 use super::config::ClientHeader;
-use super::{Networks, protocol};
+use crate::server::connection::protocol;
 
 /// The longest header of the PROXY protocol that is taken: version 2 may say what the proxy knows of TLS.
 const LONGEST: usize = 2_048;

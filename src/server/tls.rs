@@ -15,8 +15,8 @@ use tokio_rustls::rustls::server::ProducesTickets;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{self, CipherSuite, ServerConfig, ServerConnection};
 
-use super::protocol::Protocol;
 use crate::clock::UnixSeconds;
+use crate::server::connection::protocol::Protocol;
 use crate::telemetry::metrics::Metrics;
 
 /// How often the files are looked at for a change. SIGHUP looks at once.

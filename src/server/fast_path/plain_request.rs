@@ -1,13 +1,13 @@
 //! The plainest requests: a head that came whole, of a GET or HEAD in HTTP/1.1, with one ordinary Host, no body and nothing
 //! that is asked of the connection but to keep or close it. Only what leaves no doubt is one: whatever else there is,
-//! hyper and [`super::vet`] look at it.
+//! hyper and [`crate::server::vet`] look at it.
 
 use std::mem::MaybeUninit;
 
 use httparse::{Header, Request, Status};
 use memchr::memchr_iter;
 
-use super::vet::is_name_and_port;
+use crate::server::vet::is_name_and_port;
 
 /// More fields than this are not plain.
 const MOST_FIELDS: usize = 32;
@@ -29,7 +29,7 @@ pub struct PlainRequest<'r> {
     /// Path and query, as they came.
     pub target: &'r str,
     /// Whether the connection is to be closed behind the answer.
-    pub(super) closes: bool,
+    pub(in crate::server) closes: bool,
     fields: &'r [Header<'r>],
 }
 
@@ -99,7 +99,7 @@ impl<'r> PlainRequest<'r> {
     }
 
     /// The values of the field of this name.
-    pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &'r [u8]> {
+    pub(in crate::server) fn values(&self, name: &str) -> impl Iterator<Item = &'r [u8]> {
         self.fields().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
@@ -112,7 +112,7 @@ impl<'r> PlainRequest<'r> {
 /// What is printable and not in a target: it is neither RFC 3986's `pchar` nor a separator.
 const NOT_PLAIN: [u8; 12] = *b"\"#<>[\\]^`{|}";
 
-pub(super) fn is_plain_target(target: &[u8]) -> bool {
+pub(in crate::server) fn is_plain_target(target: &[u8]) -> bool {
     let is_plain = |byte: u8| {
         byte.is_ascii_graphic() & NOT_PLAIN.iter().fold(true, |plain, other| plain & (byte != *other))
     };
@@ -120,7 +120,7 @@ pub(super) fn is_plain_target(target: &[u8]) -> bool {
     target.iter().fold(true, |plain, byte| plain & is_plain(*byte))
 }
 
-/// As [`super::checked_heads`] has it.
+/// As [`crate::server::checked_heads`] has it.
 fn has_bare_line_feed(head: &[u8]) -> bool {
     memchr_iter(b'\n', head).any(|at| at.checked_sub(1).and_then(|before| head.get(before)) != Some(&b'\r'))
 }

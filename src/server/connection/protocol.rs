@@ -15,7 +15,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub(in crate::server) enum Protocol {
     Http1,
     Http2,
 }
@@ -27,7 +27,10 @@ const START: usize = 1_024;
 const GREETING: usize = 2_048;
 
 /// Takes the first bytes, which tell the protocol; `start` was taken before.
-pub(super) async fn detect(stream: &mut TcpStream, mut start: BytesMut) -> io::Result<(Protocol, BytesMut)> {
+pub(in crate::server) async fn detect(
+    stream: &mut TcpStream,
+    mut start: BytesMut,
+) -> io::Result<(Protocol, BytesMut)> {
     loop {
         if let Some(protocol) = judge(&start) {
             return Ok((protocol, start));
@@ -37,7 +40,7 @@ pub(super) async fn detect(stream: &mut TcpStream, mut start: BytesMut) -> io::R
 }
 
 /// Takes the first bytes of what should be TLS.
-pub(super) async fn greeting(stream: &mut TcpStream) -> io::Result<Bytes> {
+pub(in crate::server) async fn greeting(stream: &mut TcpStream) -> io::Result<Bytes> {
     let mut start = BytesMut::new();
     take(stream, &mut start, GREETING).await?;
     Ok(start.freeze())
@@ -53,7 +56,7 @@ async fn take(stream: &mut TcpStream, start: &mut BytesMut, room: usize) -> io::
 
 /// Looks at the first bytes, without taking them, until `judge` has seen enough. At the end of the stream, and when
 /// `seen` is full, there will not be more.
-pub(super) async fn peek<T>(
+pub(in crate::server) async fn peek<T>(
     stream: &TcpStream,
     seen: &mut [u8],
     judge: impl Fn(&[u8]) -> Option<T>,
@@ -73,7 +76,7 @@ pub(super) async fn peek<T>(
 }
 
 /// Decides by the first bytes; `None` while they could still become a preface.
-pub(super) fn judge(start: &[u8]) -> Option<Protocol> {
+pub(in crate::server) fn judge(start: &[u8]) -> Option<Protocol> {
     match start {
         _ if start.starts_with(PREFACE) => Some(Protocol::Http2),
         _ if PREFACE.starts_with(start) => None,

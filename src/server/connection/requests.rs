@@ -14,15 +14,15 @@ use http::{HeaderValue, Request, Response, Version};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 
-use super::eviction::{Held, Slot};
-use super::files::Files;
-use super::limiter::Permit;
-use super::outlet::Outlet;
-use super::plain_request::PlainRequest;
-use super::streams::{Patience, Watched};
-use super::vet::{Bodies, IGNORED_BODY, Refused};
-use super::vigil::{InFlight, Signs};
-use super::{BodyError, Handler, Server, accept, proxy, vet};
+use crate::server::connection::streams::{Patience, Watched};
+use crate::server::deadlines::activity::{InFlight, Signs};
+use crate::server::eviction::{Held, Slot};
+use crate::server::fast_path::plain_request::PlainRequest;
+use crate::server::limiter::Permit;
+use crate::server::vet::{Bodies, IGNORED_BODY, Refused};
+use crate::server::zero_copy::pending::Files;
+use crate::server::zero_copy::write_gate::Outlet;
+use crate::server::{BodyError, Handler, Server, accept, proxy, vet};
 
 /// Who asks, and what can be done for them on their connection.
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ impl Client {
     }
 
     /// Counts that this client was not waited for any longer.
-    pub(super) fn count_cut(&self, reason: &'static str) {
+    pub(in crate::server) fn count_cut(&self, reason: &'static str) {
         if let Some(counts) = self.patience.slot().and_then(Slot::counts) {
             counts.cut(reason);
         }
@@ -99,7 +99,7 @@ impl<B> Answer<B> {
 const SHORT: u64 = 64 * 1024;
 
 /// Whether all of it is with the kernel as soon as it is written.
-pub(super) fn is_short(body: &impl Body) -> bool {
+pub(in crate::server) fn is_short(body: &impl Body) -> bool {
     body.size_hint().exact().is_some_and(|bytes| bytes <= SHORT)
 }
 
@@ -110,17 +110,17 @@ impl<B> std::fmt::Debug for Answer<B> {
 }
 
 /// What the requests of a connection have in common.
-pub(super) struct Connection<H> {
-    pub(super) server: Arc<Server<H>>,
+pub(in crate::server) struct Connection<H> {
+    pub(in crate::server) server: Arc<Server<H>>,
     /// Who is at its other end, and asks unless a proxy asks for others.
-    pub(super) peer: Client,
-    pub(super) signs: Arc<Signs>,
+    pub(in crate::server) peer: Client,
+    pub(in crate::server) signs: Arc<Signs>,
     /// Holds pieces of bodies back, where the protocol does not.
-    pub(super) outlet: Option<Arc<Outlet>>,
+    pub(in crate::server) outlet: Option<Arc<Outlet>>,
 }
 
 /// Answers the requests of a connection.
-pub(super) struct Answers<H>(pub(super) Arc<Connection<H>>);
+pub(in crate::server) struct Answers<H>(pub(in crate::server) Arc<Connection<H>>);
 
 impl<H: Handler> Service<Request<Incoming>> for Answers<H> {
     type Response = Response<Watched<H::Body>>;
@@ -133,13 +133,13 @@ impl<H: Handler> Service<Request<Incoming>> for Answers<H> {
 }
 
 /// One request on its way. In HTTP/2 it is taken up by the task of its stream, so nothing is done before that polls.
-pub(super) enum Answering<H: Handler> {
+pub(in crate::server) enum Answering<H: Handler> {
     Asked(Option<(Arc<Connection<H>>, Request<Incoming>)>),
     Awaited(Pin<Box<dyn Future<Output = Response<H::Body>> + Send>>, Option<Watch>),
 }
 
 /// What watches the body of an answer.
-pub(super) struct Watch {
+pub(in crate::server) struct Watch {
     patience: Patience,
     in_flight: InFlight,
     share: Option<Permit>,
@@ -198,7 +198,10 @@ fn is_the_last(request: &Request<Incoming>) -> bool {
 
 impl<H: Handler> Connection<H> {
     /// Who makes a plain request, counted; `None` if there is no room for one more of theirs.
-    pub(super) fn client_of(&self, request: &PlainRequest<'_>) -> Option<(Cow<'_, Client>, Option<Permit>)> {
+    pub(in crate::server) fn client_of(
+        &self,
+        request: &PlainRequest<'_>,
+    ) -> Option<(Cow<'_, Client>, Option<Permit>)> {
         let (config, peer) = (&self.server.config, self.peer.address);
         let address = match config.client_header.filter(|_| config.trusted_proxies.contain(peer.ip())) {
             Some(header) => {

@@ -12,13 +12,13 @@ use http_body::{Body, Frame};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
-use super::Handler;
-use super::answer::{Connection, is_short};
-use super::limiter::Permit;
-use super::plain_request::PlainRequest;
-use super::response_writer::{AsSendFile, ResponseWriter};
-use super::vigil::InFlight;
 use crate::clock::Moment;
+use crate::server::Handler;
+use crate::server::connection::requests::{Connection, is_short};
+use crate::server::deadlines::activity::InFlight;
+use crate::server::fast_path::plain_request::PlainRequest;
+use crate::server::fast_path::response_writer::{AsSendFile, ResponseWriter};
+use crate::server::limiter::Permit;
 
 /// Room for what is received at once: nearly all heads fit in.
 const ROOM: usize = 2 * 1024;
@@ -34,7 +34,7 @@ const COPIED: usize = 1024;
 
 /// A connection of HTTP/1 in the express lane. Ends with the connection, or with the stream and what was received from it and
 /// not answered here.
-pub(super) struct Express<S, H: Handler> {
+pub(in crate::server) struct Express<S, H: Handler> {
     /// Until it is handed on.
     stream: Option<S>,
     /// If it takes files as they are.
@@ -52,14 +52,14 @@ pub(super) struct Express<S, H: Handler> {
 
 /// Room that is used again for each request, and, at rest, for each connection.
 #[derive(Default)]
-pub(super) struct Room {
+pub(in crate::server) struct Room {
     received: BytesMut,
     /// The head of the answer.
     head: Vec<u8>,
 }
 
 impl Room {
-    pub(super) fn clear(&mut self) {
+    pub(in crate::server) fn clear(&mut self) {
         self.received.clear();
         self.head.clear();
     }
@@ -84,7 +84,7 @@ where
     H: Handler,
 {
     /// A connection from which something may have been received.
-    pub(super) fn new(stream: S, received: BytesMut, connection: Arc<Connection<H>>) -> Self {
+    pub(in crate::server) fn new(stream: S, received: BytesMut, connection: Arc<Connection<H>>) -> Self {
         Self {
             stream: Some(stream),
             sends_files: None,
@@ -99,7 +99,7 @@ where
     }
 
     /// A connection at rest: no vigil is held over it. Its stream may be one that `sends_files`.
-    pub(super) fn at_rest(
+    pub(in crate::server) fn at_rest(
         stream: S,
         connection: Arc<Connection<H>>,
         sends_files: Option<AsSendFile<S>>,
@@ -107,32 +107,35 @@ where
         Self { attended: false, sends_files, ..Self::new(stream, BytesMut::new(), connection) }
     }
 
-    pub(super) fn connection(&self) -> &Arc<Connection<H>> {
+    pub(in crate::server) fn connection(&self) -> &Arc<Connection<H>> {
         &self.connection
     }
 
-    pub(super) fn stream(&mut self) -> Option<&mut S> {
+    pub(in crate::server) fn stream(&mut self) -> Option<&mut S> {
         self.stream.as_mut()
     }
 
     /// Exchanges its room for another one. A connection at rest has nothing in it.
-    pub(super) fn exchange(&mut self, room: &mut Room) {
+    pub(in crate::server) fn exchange(&mut self, room: &mut Room) {
         std::mem::swap(&mut self.room, room);
     }
 
     /// These bytes have arrived on the stream, the first of them by then.
-    pub(super) fn receive(&mut self, bytes: &[u8], arrival: Option<Moment>) {
+    pub(in crate::server) fn receive(&mut self, bytes: &[u8], arrival: Option<Moment>) {
         self.room.received.extend_from_slice(bytes);
         self.arrival = arrival;
     }
 
     /// Whether an answer is on its way, or the end.
-    pub(super) fn is_answering(&self) -> bool {
+    pub(in crate::server) fn is_answering(&self) -> bool {
         self.reply.is_some() || self.closing
     }
 
     /// The same, no longer at rest, and with another stream.
-    pub(super) fn awake<T>(self, other: impl FnOnce(S) -> io::Result<T>) -> io::Result<Express<T, H>> {
+    pub(in crate::server) fn awake<T>(
+        self,
+        other: impl FnOnce(S) -> io::Result<T>,
+    ) -> io::Result<Express<T, H>> {
         let Self { stream, connection, room, mut reply, finishing, closing, .. } = self;
         // Nobody has watched it so far.
         connection.signs.heads_begin();
@@ -155,7 +158,7 @@ where
     }
 
     /// The answer that is on its way is the last one.
-    pub(super) fn finish(self: Pin<&mut Self>) {
+    pub(in crate::server) fn finish(self: Pin<&mut Self>) {
         self.get_mut().finishing = true;
     }
 

@@ -14,24 +14,24 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::answer::{Answers, Client, Connection};
-use super::checked_heads::CheckedHeads;
-use super::eviction::Slot;
-use super::express::Express;
-use super::files::Files;
-use super::outlet::Outlet;
-use super::protocol::{self, Protocol};
-use super::sealed::Sealed;
-use super::socket::{OneByOne, Socket};
-use super::streams::Patience;
-use super::vigil::{Left, Signs, Vigil};
-use super::wire::{Awake, Wire};
-use super::{Certificate, Handler, Presence, Server, proxy, tls};
 use crate::clock::running;
+use crate::server::checked_heads::CheckedHeads;
+use crate::server::connection::protocol::{self, Protocol};
+use crate::server::connection::requests::{Answers, Client, Connection};
+use crate::server::connection::streams::Patience;
+use crate::server::deadlines::activity::{Left, Signs, Vigil};
+use crate::server::eviction::Slot;
+use crate::server::fast_path::express::Express;
+use crate::server::socket::io::{Awake, Wire};
+use crate::server::socket::tcp::{OneByOne, Socket};
+use crate::server::socket::tls_stream::Sealed;
+use crate::server::zero_copy::pending::Files;
+use crate::server::zero_copy::write_gate::Outlet;
+use crate::server::{Certificate, Handler, Presence, Server, proxy, tls};
 
 impl<H: Handler> Server<H> {
     /// Finds out for whom a trusted proxy speaks, and what is spoken.
-    pub(super) async fn connection(
+    pub(in crate::server) async fn connection(
         self: Arc<Self>,
         mut stream: TcpStream,
         mut peer: SocketAddr,
@@ -57,7 +57,7 @@ impl<H: Handler> Server<H> {
     }
 
     /// Nothing was heard from the client yet.
-    pub(super) async fn speak_from_the_beginning(
+    pub(in crate::server) async fn speak_from_the_beginning(
         self: &Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
@@ -78,7 +78,7 @@ impl<H: Handler> Server<H> {
     }
 
     /// Finds out which HTTP is spoken without TLS, from what was received and from what comes.
-    pub(super) async fn speak_plainly(
+    pub(in crate::server) async fn speak_plainly(
         self: &Arc<Self>,
         mut stream: TcpStream,
         received: BytesMut,
@@ -96,7 +96,7 @@ impl<H: Handler> Server<H> {
     }
 
     /// The connection of a client without TLS. Only there do the bytes of a body reach the socket as they are.
-    pub(super) fn with_plain_client(
+    pub(in crate::server) fn with_plain_client(
         self: &Arc<Self>,
         peer: SocketAddr,
         protocol: Protocol,
@@ -104,7 +104,7 @@ impl<H: Handler> Server<H> {
     ) -> (Connection<H>, Option<Arc<Outlet>>) {
         let signs = Signs::in_slot(self.limits, slot);
         let outlet = (protocol == Protocol::Http1).then(Outlet::new);
-        let files = outlet.as_ref().filter(|_| cfg!(target_os = "linux")).map(Files::through);
+        let files = outlet.as_ref().map(Files::through);
         (self.with_client(peer, signs, outlet.clone(), files), outlet)
     }
 
@@ -127,7 +127,7 @@ impl<H: Handler> Server<H> {
     }
 
     /// Makes the handshake with whoever has said `greeting`, and speaks what was agreed upon.
-    pub(super) async fn speak_sealed(
+    pub(in crate::server) async fn speak_sealed(
         self: &Arc<Self>,
         mut sealed: Sealed<Socket<Awake>>,
         mut greeting: &[u8],
@@ -151,7 +151,7 @@ impl<H: Handler> Server<H> {
     }
 
     /// The connection of a client over TLS.
-    pub(super) fn with_sealed_client(
+    pub(in crate::server) fn with_sealed_client(
         self: &Arc<Self>,
         peer: SocketAddr,
         signs: Arc<Signs>,
@@ -163,13 +163,13 @@ impl<H: Handler> Server<H> {
     }
 
     /// Plain HTTP was spoken where TLS is.
-    pub(super) fn is_not_tls(&self, peer: SocketAddr, stream: std::net::TcpStream) {
+    pub(in crate::server) fn is_not_tls(&self, peer: SocketAddr, stream: std::net::TcpStream) {
         self.refused("not_tls");
         tracing::debug!(%peer, "plain HTTP was spoken where TLS is");
         self.usher.wants_tls(stream, peer.ip());
     }
 
-    pub(super) fn no_handshake(&self, error: io::Error) -> Ended {
+    pub(in crate::server) fn no_handshake(&self, error: io::Error) -> Ended {
         self.refused("no_handshake");
         Ended::NoHandshake(error)
     }
@@ -187,7 +187,7 @@ impl<H: Handler> Server<H> {
         Connection { server: Arc::clone(self), peer, signs, outlet }
     }
 
-    pub(super) async fn speak<S>(
+    pub(in crate::server) async fn speak<S>(
         self: &Arc<Self>,
         stream: S,
         start: BytesMut,
@@ -211,7 +211,7 @@ impl<H: Handler> Server<H> {
     }
 
     /// Answers what is plain, and hands on what is not.
-    pub(super) async fn speak_plain_requests<S>(
+    pub(in crate::server) async fn speak_plain_requests<S>(
         self: &Arc<Self>,
         mut express: Box<Express<S, H>>,
     ) -> Result<(), Ended>
@@ -227,7 +227,7 @@ impl<H: Handler> Server<H> {
     }
 
     /// Everything that HTTP has.
-    pub(super) async fn speak_in_full<S>(
+    pub(in crate::server) async fn speak_in_full<S>(
         self: &Arc<Self>,
         stream: S,
         start: Bytes,
@@ -293,7 +293,7 @@ impl<H: Handler> Server<H> {
 }
 
 /// What was agreed upon: over TLS, HTTP/2 is what both have said that they speak (RFC 9113 §3.3).
-pub(super) fn agreed<W: Wire>(sealed: &mut Sealed<Socket<W>>) -> Protocol {
+pub(in crate::server) fn agreed<W: Wire>(sealed: &mut Sealed<Socket<W>>) -> Protocol {
     let protocol = match sealed.session().alpn_protocol() {
         Some(b"h2") => Protocol::Http2,
         _ => Protocol::Http1,
@@ -305,7 +305,7 @@ pub(super) fn agreed<W: Wire>(sealed: &mut Sealed<Socket<W>>) -> Protocol {
 
 /// Why a connection ended early.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(in crate::server) enum Ended {
     Http(hyper::Error),
     Broken(io::Error),
     NoHandshake(io::Error),

@@ -10,7 +10,7 @@ use rustix::net::Shutdown;
 use tokio::io::ReadBuf;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::wire::Wire;
+use crate::server::socket::io::Wire;
 
 /// How long nothing may arrive, how long it goes on in all, and how much is thrown away.
 const QUIET: Duration = Duration::from_secs(2);
@@ -22,7 +22,7 @@ const ROOM: usize = 16 * 1024;
 
 /// A connection whose client is waited for.
 #[derive(Debug)]
-pub(super) struct Linger {
+pub(in crate::server) struct Linger {
     quiet: Pin<Box<Sleep>>,
     end: Instant,
     left: usize,
@@ -30,13 +30,13 @@ pub(super) struct Linger {
 
 impl Linger {
     /// Closes our half.
-    pub(super) fn begin(wire: &impl Wire) -> Self {
+    pub(in crate::server) fn begin(wire: &impl Wire) -> Self {
         let _ = rustix::net::shutdown(wire.descriptor(), Shutdown::Write);
         Self { quiet: Box::pin(sleep(QUIET)), end: Instant::now() + LONGEST, left: MOST }
     }
 
     /// Ends when the client has closed its half, or one of the bounds is reached.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, wire: &mut impl Wire) -> Poll<()> {
+    pub(in crate::server) fn poll(&mut self, cx: &mut Context<'_>, wire: &mut impl Wire) -> Poll<()> {
         let mut room = [0; ROOM];
         loop {
             let mut read = ReadBuf::new(&mut room);

@@ -21,11 +21,11 @@ use slab::Slab;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, Sleep};
 
-use super::express::Room;
-use super::wire;
-use super::{Handler, Presence, Server};
 use crate::clock::Moment;
 use crate::clock::running::Mark;
+use crate::server::fast_path::express::Room;
+use crate::server::socket::io::watched;
+use crate::server::{Handler, Presence, Server};
 use crate::tasks::Task;
 use seat::{Fate, Seat, Visit};
 
@@ -39,7 +39,7 @@ const DESK: usize = 4 * 1024;
 const PARTS: u32 = 16;
 
 /// All connections at rest of one thread.
-pub(super) struct Resting<H: Handler> {
+pub(in crate::server) struct Resting<H: Handler> {
     /// Without it, everybody gets a task.
     watch: Option<AsyncFd<OwnedFd>>,
     seats: Slab<Box<Seat<H>>>,
@@ -58,8 +58,8 @@ fn key_of(event: &Event) -> usize {
 }
 
 impl<H: Handler> Resting<H> {
-    pub(super) fn new() -> Self {
-        let watch = epoll::create(CreateFlags::CLOEXEC).map_err(io::Error::from).and_then(wire::watched);
+    pub(in crate::server) fn new() -> Self {
+        let watch = epoll::create(CreateFlags::CLOEXEC).map_err(io::Error::from).and_then(watched);
         if let Err(error) = &watch {
             tracing::warn!(%error, "connections at rest cannot be watched together, which takes more time and memory");
         }
@@ -74,7 +74,7 @@ impl<H: Handler> Resting<H> {
     }
 
     /// Takes in a connection that has just been accepted.
-    pub(super) fn welcome(
+    pub(in crate::server) fn welcome(
         &mut self,
         server: &Arc<Server<H>>,
         stream: std::net::TcpStream,
@@ -90,12 +90,12 @@ impl<H: Handler> Resting<H> {
     }
 
     /// Attends to whoever something arrives from. Returns if more has arrived than that: then it is others' turn.
-    pub(super) async fn attend(&mut self) {
+    pub(in crate::server) async fn attend(&mut self) {
         poll_fn(|cx| self.poll(cx)).await;
     }
 
     /// Whether more has arrived than was attended to.
-    pub(super) fn is_busy(&self) -> bool {
+    pub(in crate::server) fn is_busy(&self) -> bool {
         self.more
     }
 

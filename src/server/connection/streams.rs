@@ -9,10 +9,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 
-use super::eviction::Slot;
-use super::limiter::Permit;
-use super::outlet::Outlet;
-use super::vigil::{InFlight, Limits, Signs, Vigil};
+use crate::server::deadlines::activity::{InFlight, Limits, Signs, Vigil};
+use crate::server::eviction::Slot;
+use crate::server::limiter::Permit;
+use crate::server::zero_copy::write_gate::Outlet;
 use crate::tasks::{self, Task};
 
 tokio::task_local! {
@@ -22,7 +22,7 @@ tokio::task_local! {
 
 /// Runs the streams of an HTTP/2 connection, and resets those that the client leaves lying.
 #[derive(Debug, Clone)]
-pub(super) struct Streams(pub(super) Limits);
+pub(in crate::server) struct Streams(pub(in crate::server) Limits);
 
 impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
@@ -49,12 +49,12 @@ pub struct Patience {
 
 impl Patience {
     /// That of the request which is answered in this task.
-    pub(super) fn here(connection: &Arc<Signs>) -> Self {
+    pub(in crate::server) fn here(connection: &Arc<Signs>) -> Self {
         Self { connection: Some(Arc::clone(connection)), stream: STREAM.try_with(Arc::clone).ok() }
     }
 
     /// That of a connection that has no streams.
-    pub(super) fn of_connection(signs: &Arc<Signs>) -> Self {
+    pub(in crate::server) fn of_connection(signs: &Arc<Signs>) -> Self {
         Self { connection: Some(Arc::clone(signs)), stream: None }
     }
 
@@ -65,23 +65,23 @@ impl Patience {
     }
 
     /// The fewest bytes a second of a body that are waited for.
-    pub(super) fn slowest(&self) -> u32 {
+    pub(in crate::server) fn slowest(&self) -> u32 {
         self.connection.as_ref().map_or(1, |signs| signs.limits().slowest)
     }
 
     /// The body of the request was read to its end.
-    pub(super) fn body_ended(&self) {
+    pub(in crate::server) fn body_ended(&self) {
         if let Some(signs) = &self.connection {
             signs.expects_more(false);
         }
     }
 
-    pub(super) fn slot(&self) -> Option<&Slot> {
+    pub(in crate::server) fn slot(&self) -> Option<&Slot> {
         self.connection.as_ref()?.slot()
     }
 
     /// The body, watched until it ends; its request is in flight until then.
-    pub(super) fn watch<B>(
+    pub(in crate::server) fn watch<B>(
         self,
         body: B,
         in_flight: InFlight,
@@ -97,7 +97,7 @@ impl Patience {
 
 /// A body whose client is watched.
 #[derive(Debug)]
-pub(super) struct Watched<B> {
+pub(in crate::server) struct Watched<B> {
     body: B,
     stream: Option<Arc<Signs>>,
     outlet: Option<Arc<Outlet>>,

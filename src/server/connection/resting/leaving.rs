@@ -7,17 +7,17 @@ use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
 
 use super::seat::Rests;
-use crate::server::answer::Connection;
-use crate::server::express::Express;
-use crate::server::protocol::{Protocol, judge};
-use crate::server::sealed::Sealed;
-use crate::server::socket::Socket;
-use crate::server::vigil::{Signs, Vigil};
-use crate::server::wire::Still;
+use crate::server::connection::protocol::{Protocol, judge};
+use crate::server::connection::requests::Connection;
+use crate::server::deadlines::activity::{Signs, Vigil};
+use crate::server::fast_path::express::Express;
+use crate::server::socket::io::Still;
+use crate::server::socket::tcp::Socket;
+use crate::server::socket::tls_stream::Sealed;
 use crate::server::{Ended, Handler, Server};
 
 /// A connection that gets a task, and what has to be done there first.
-pub(super) enum Leaving<H: Handler> {
+pub(in crate::server) enum Leaving<H: Handler> {
     /// Its answer has to be waited for.
     Plain(Express<Socket<Still>, H>),
     Sealed(Box<Express<Sealed<Socket<Still>>, H>>),
@@ -33,7 +33,7 @@ pub(super) enum Leaving<H: Handler> {
 
 impl<H: Handler> Leaving<H> {
     /// The socket, as long as it is at rest.
-    pub(super) fn still(&mut self) -> Option<&mut Socket<Still>> {
+    pub(in crate::server) fn still(&mut self) -> Option<&mut Socket<Still>> {
         match self {
             Self::Plain(express) => express.stream().map(Rests::still),
             Self::Sealed(express) => express.stream().map(Rests::still),
@@ -45,7 +45,7 @@ impl<H: Handler> Leaving<H> {
     }
 
     /// Goes on where it has stopped.
-    pub(super) async fn go_on(
+    pub(in crate::server) async fn go_on(
         self: Box<Self>,
         server: &Arc<Server<H>>,
         peer: SocketAddr,

@@ -7,30 +7,30 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
-use super::files::UnderWay;
+use crate::server::zero_copy::pending::UnderWay;
 
 /// What a connection of HTTP/1 was given to send, and what its socket has taken.
 #[derive(Debug, Default)]
-pub(super) struct Outlet {
+pub(in crate::server) struct Outlet {
     given: AtomicU64,
     taken: AtomicU64,
     waiting: AtomicWaker,
-    pub(super) files: UnderWay,
+    pub(in crate::server) files: UnderWay,
 }
 
 impl Outlet {
-    pub(super) fn new() -> Arc<Self> {
+    pub(in crate::server) fn new() -> Arc<Self> {
         Arc::default()
     }
 
     /// A new answer begins. (Its head is counted as taken and not as given; that does not add up over answers.)
-    pub(super) fn begin(&self) {
+    pub(in crate::server) fn begin(&self) {
         self.given.store(0, Ordering::Relaxed);
         self.taken.store(0, Ordering::Relaxed);
     }
 
     /// Waits until the socket has taken what it was given.
-    pub(super) fn poll_empty(&self, cx: &Context<'_>) -> Poll<()> {
+    pub(in crate::server) fn poll_empty(&self, cx: &Context<'_>) -> Poll<()> {
         if self.is_empty() {
             return Poll::Ready(());
         }
@@ -38,11 +38,11 @@ impl Outlet {
         if self.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    pub(super) fn gives(&self, bytes: usize) {
+    pub(in crate::server) fn gives(&self, bytes: usize) {
         self.given.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn took(&self, bytes: usize) {
+    pub(in crate::server) fn took(&self, bytes: usize) {
         self.taken.fetch_add(bytes as u64, Ordering::Relaxed);
         if self.is_empty() {
             self.waiting.wake();

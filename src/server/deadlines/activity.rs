@@ -9,20 +9,20 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-use super::Config;
-use super::eviction::Slot;
 use crate::clock::running::Mark;
+use crate::server::Config;
+use crate::server::eviction::Slot;
 
 /// The deadlines.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    pub(super) header: Duration,
-    pub(super) idle: Duration,
-    pub(super) stall: Duration,
+pub(in crate::server) struct Limits {
+    pub(in crate::server) header: Duration,
+    pub(in crate::server) idle: Duration,
+    pub(in crate::server) stall: Duration,
     /// The bytes that a client has to take while `stall` passes.
-    pub(super) quota: u64,
+    pub(in crate::server) quota: u64,
     /// The bytes of a request's body that a client has to send in a second.
-    pub(super) slowest: u32,
+    pub(in crate::server) slowest: u32,
 }
 
 impl From<&Config> for Limits {
@@ -40,7 +40,7 @@ impl From<&Config> for Limits {
 
 /// Why a connection, or one of its streams, is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Left {
+pub(in crate::server) enum Left {
     /// No whole head came in time.
     Silent,
     /// Nothing was asked for a long time.
@@ -52,7 +52,7 @@ pub(super) enum Left {
 }
 
 impl Left {
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::server) fn name(self) -> &'static str {
         match self {
             Self::Silent => "no_request",
             Self::Idle => "idle",
@@ -73,7 +73,7 @@ enum Phase {
 
 /// Signs of life of a connection or of one stream.
 #[derive(Debug)]
-pub(super) struct Signs {
+pub(in crate::server) struct Signs {
     limits: Limits,
     began: Mark,
     seen: Mutex<Seen>,
@@ -100,17 +100,17 @@ struct Seen {
 
 impl Signs {
     /// A connection that begins.
-    pub(super) fn of_connection(limits: Limits) -> Arc<Self> {
+    pub(in crate::server) fn of_connection(limits: Limits) -> Arc<Self> {
         Self::with(limits, 0, None)
     }
 
     /// The same for one that a newcomer may displace.
-    pub(super) fn in_slot(limits: Limits, slot: Option<Slot>) -> Arc<Self> {
+    pub(in crate::server) fn in_slot(limits: Limits, slot: Option<Slot>) -> Arc<Self> {
         Self::with(limits, 0, slot)
     }
 
     /// A stream that begins: a request in flight from its first moment.
-    pub(super) fn of_stream(limits: Limits) -> Arc<Self> {
+    pub(in crate::server) fn of_stream(limits: Limits) -> Arc<Self> {
         Self::with(limits, 1, None)
     }
 
@@ -136,7 +136,7 @@ impl Signs {
     }
 
     /// When the connection, or the stream, began.
-    pub(super) fn began(&self) -> Mark {
+    pub(in crate::server) fn began(&self) -> Mark {
         self.began
     }
 
@@ -145,7 +145,7 @@ impl Signs {
     }
 
     /// The client sent something: the head of a request begins, if none is in flight.
-    pub(super) fn heard(&self) {
+    pub(in crate::server) fn heard(&self) {
         let mut seen = self.seen();
         if seen.in_flight == 0 && matches!(seen.phase, Phase::Idle) {
             (seen.phase, seen.since) = (Phase::Head, Mark::now());
@@ -155,44 +155,44 @@ impl Signs {
 
     /// Whether the client may be sending something that nobody reads any more, if the connection is closed now: a head that
     /// is refused, or a body that is not read.
-    pub(super) fn expects_more(&self, expects: bool) {
+    pub(in crate::server) fn expects_more(&self, expects: bool) {
         self.sending.store(expects, Ordering::Relaxed);
     }
 
-    pub(super) fn may_be_sending(&self) -> bool {
+    pub(in crate::server) fn may_be_sending(&self) -> bool {
         self.sending.load(Ordering::Relaxed)
     }
 
-    pub(super) fn limits(&self) -> &Limits {
+    pub(in crate::server) fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    pub(super) fn slot(&self) -> Option<&Slot> {
+    pub(in crate::server) fn slot(&self) -> Option<&Slot> {
         self.slot.as_ref()
     }
 
     /// Whatever is written from now on is at hand, and the connection is closed behind it.
-    pub(super) fn says_last(&self) {
+    pub(in crate::server) fn says_last(&self) {
         self.last.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn is_last(&self) -> bool {
+    pub(in crate::server) fn is_last(&self) -> bool {
         self.last.load(Ordering::Relaxed)
     }
 
     /// A request is in flight until what is returned is dropped.
-    pub(super) fn begin(self: &Arc<Self>) -> InFlight {
+    pub(in crate::server) fn begin(self: &Arc<Self>) -> InFlight {
         self.seen().in_flight += 1;
         InFlight(Arc::clone(self))
     }
 
     /// The client does not take what is ready for it.
-    pub(super) fn waits(&self) {
+    pub(in crate::server) fn waits(&self) {
         self.seen().waiting.get_or_insert_with(Mark::now);
     }
 
     /// The client took so many bytes. Whoever takes its quota begins a new round.
-    pub(super) fn took(&self, bytes: usize) {
+    pub(in crate::server) fn took(&self, bytes: usize) {
         let mut seen = self.seen();
         seen.stop_waiting();
         seen.taken += bytes as u64;
@@ -202,12 +202,12 @@ impl Signs {
     }
 
     /// Whether it was left because the client took too little.
-    pub(super) fn was_stalled(&self) -> bool {
+    pub(in crate::server) fn was_stalled(&self) -> bool {
         self.stalled.load(Ordering::Relaxed)
     }
 
     /// The head of a request is awaited from now on.
-    pub(super) fn heads_begin(&self) {
+    pub(in crate::server) fn heads_begin(&self) {
         let mut seen = self.seen();
         (seen.phase, seen.since) = (Phase::Head, Mark::now());
     }
@@ -239,11 +239,11 @@ impl Seen {
 
 /// A request in flight.
 #[derive(Debug)]
-pub(super) struct InFlight(Arc<Signs>);
+pub(in crate::server) struct InFlight(Arc<Signs>);
 
 impl InFlight {
     /// Whether its connection has to be closed behind its answer: the client may be sending a body that nobody reads.
-    pub(super) fn is_last(&self) -> bool {
+    pub(in crate::server) fn is_last(&self) -> bool {
         self.0.may_be_sending()
     }
 }
@@ -264,18 +264,18 @@ impl Drop for InFlight {
 
 /// Waits for signs to be missing. It notices new ones when it is polled, so it belongs behind what makes them, in the
 /// same task.
-pub(super) struct Vigil {
+pub(in crate::server) struct Vigil {
     signs: Arc<Signs>,
     /// Made when there is something to wait for: most requests end before.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Vigil {
-    pub(super) fn over(signs: Arc<Signs>) -> Self {
+    pub(in crate::server) fn over(signs: Arc<Signs>) -> Self {
         Self { signs, sleep: None }
     }
 
-    pub(super) async fn left(&mut self) -> Left {
+    pub(in crate::server) async fn left(&mut self) -> Left {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 

@@ -17,23 +17,23 @@ use tokio::time::Instant;
 use super::leaving::Leaving;
 use crate::clock::Moment;
 use crate::clock::running::Mark;
-use crate::server::answer::Connection;
-use crate::server::express::{Express, Room};
-use crate::server::files::send_behind;
-use crate::server::protocol::Protocol;
-use crate::server::response_writer::SendFile;
-use crate::server::sealed::Sealed;
-use crate::server::socket::Socket;
-use crate::server::speaking::agreed;
-use crate::server::vigil::{Left, Signs};
-use crate::server::wire::Still;
+use crate::server::connection::protocol::Protocol;
+use crate::server::connection::requests::Connection;
+use crate::server::connection::speaking::agreed;
+use crate::server::deadlines::activity::{Left, Signs};
+use crate::server::fast_path::express::{Express, Room};
+use crate::server::fast_path::response_writer::SendFile;
+use crate::server::socket::io::Still;
+use crate::server::socket::tcp::Socket;
+use crate::server::socket::tls_stream::Sealed;
+use crate::server::zero_copy::pending::send_behind;
 use crate::server::{Certificate, Ended, Handler, Presence, Server};
 
 /// How often something is received from somebody in one go: whoever sends without end must not keep everybody else waiting.
 const MOST_RECEIVED: usize = 8;
 
 /// A stream that can be at rest.
-pub(super) trait Rests: AsyncRead + AsyncWrite + Unpin {
+pub(in crate::server) trait Rests: AsyncRead + AsyncWrite + Unpin {
     fn still(&mut self) -> &mut Socket<Still>;
 
     /// Whether something waits to be sent: then it is not at rest.
@@ -86,7 +86,7 @@ enum State<H: Handler> {
 }
 
 /// A connection at rest.
-pub(super) struct Seat<H: Handler> {
+pub(in crate::server) struct Seat<H: Handler> {
     server: Arc<Server<H>>,
     peer: SocketAddr,
     signs: Arc<Signs>,
@@ -99,7 +99,7 @@ pub(super) struct Seat<H: Handler> {
 }
 
 /// What becomes of a connection.
-pub(super) enum Fate<H: Handler> {
+pub(in crate::server) enum Fate<H: Handler> {
     /// It waits for what comes next.
     Rests,
     /// It has to be waited for: it goes on in a task where this has stopped.
@@ -111,12 +111,12 @@ pub(super) enum Fate<H: Handler> {
 
 /// What is known when something has arrived from somebody.
 #[derive(Clone, Copy)]
-pub(super) struct Visit {
+pub(in crate::server) struct Visit {
     /// Whether it was the end: nothing more is told of it.
-    pub(super) has_ended: bool,
+    pub(in crate::server) has_ended: bool,
     /// When it was told of.
-    pub(super) arrival: Option<Moment>,
-    pub(super) now: Mark,
+    pub(in crate::server) arrival: Option<Moment>,
+    pub(in crate::server) now: Mark,
 }
 
 /// Nobody is woken at rest: what has to be waited for is told of otherwise.
@@ -126,7 +126,7 @@ fn nobody() -> Context<'static> {
 
 impl<H: Handler> Seat<H> {
     /// For a connection that has just been accepted.
-    pub(super) fn new(
+    pub(in crate::server) fn new(
         server: &Arc<Server<H>>,
         stream: std::net::TcpStream,
         peer: SocketAddr,
@@ -149,11 +149,11 @@ impl<H: Handler> Seat<H> {
         Self { server, peer, signs, state, presence, since, silent: true, watched: false }
     }
 
-    pub(super) fn began(&self) -> Mark {
+    pub(in crate::server) fn began(&self) -> Mark {
         self.since
     }
 
-    pub(super) fn is_watched(&self) -> bool {
+    pub(in crate::server) fn is_watched(&self) -> bool {
         self.watched
     }
 
@@ -166,12 +166,12 @@ impl<H: Handler> Seat<H> {
         }
     }
 
-    pub(super) fn deadline(&self) -> Instant {
+    pub(in crate::server) fn deadline(&self) -> Instant {
         self.since.deadline(self.patience())
     }
 
     /// How long it may be as it is, whatever that will be.
-    pub(super) fn shortest_patience(&self) -> Duration {
+    pub(in crate::server) fn shortest_patience(&self) -> Duration {
         let limits = &self.server.limits;
         limits.header.min(limits.idle).min(self.handshake_timeout())
     }
@@ -191,7 +191,11 @@ impl<H: Handler> Seat<H> {
     }
 
     /// Has something that arrives be told of, under this number. What has arrived before and was not received is told of now.
-    pub(super) fn watch_by(&mut self, watch: &impl std::os::fd::AsFd, key: usize) -> io::Result<()> {
+    pub(in crate::server) fn watch_by(
+        &mut self,
+        watch: &impl std::os::fd::AsFd,
+        key: usize,
+    ) -> io::Result<()> {
         let Some(socket) = self.still() else { return Ok(()) };
         let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(watch, socket.descriptor(), EventData::new_u64(key as u64), flags)?;
@@ -200,7 +204,7 @@ impl<H: Handler> Seat<H> {
     }
 
     /// What leaves if it has to be waited for.
-    pub(super) fn wake(&mut self) -> Option<Box<Leaving<H>>> {
+    pub(in crate::server) fn wake(&mut self) -> Option<Box<Leaving<H>>> {
         Some(Box::new(match std::mem::replace(&mut self.state, State::Gone) {
             State::Opens(socket) => Leaving::Shakes(self.begin_handshake(socket)?),
             State::Shakes(sealed) => Leaving::Shakes(sealed),
@@ -211,7 +215,7 @@ impl<H: Handler> Seat<H> {
     }
 
     /// Receives what has arrived, and answers it.
-    pub(super) fn go_on(&mut self, desk: &mut [u8], room: &mut Room, visit: Visit) -> Fate<H> {
+    pub(in crate::server) fn go_on(&mut self, desk: &mut [u8], room: &mut Room, visit: Visit) -> Fate<H> {
         if let Some(socket) = self.still() {
             socket.wire().told(visit.has_ended);
         }
@@ -311,7 +315,7 @@ impl<H: Handler> Seat<H> {
     }
 
     /// Says goodbye, as far as the socket takes it at once.
-    pub(super) fn close(&mut self) {
+    pub(in crate::server) fn close(&mut self) {
         let _ = match &mut self.state {
             State::Sealed(express) => {
                 express.stream().map(|sealed| Pin::new(sealed).poll_shutdown(&mut nobody()))
@@ -322,7 +326,7 @@ impl<H: Handler> Seat<H> {
     }
 
     /// It has been as it is for too long.
-    pub(super) fn leave(mut self) {
+    pub(in crate::server) fn leave(mut self) {
         self.close();
         if matches!(self.state, State::Shakes(_)) {
             self.makes_no_handshake(io::ErrorKind::TimedOut.into());
@@ -333,7 +337,7 @@ impl<H: Handler> Seat<H> {
     }
 
     /// Gives a task to a connection that leaves.
-    pub(super) fn give_a_task(self, leaving: Box<Leaving<H>>) {
+    pub(in crate::server) fn give_a_task(self, leaving: Box<Leaving<H>>) {
         let Self { server, peer, signs, presence, .. } = self;
         server.keep(peer, presence, move |server, presence| async move {
             let _presence = presence;
@@ -342,7 +346,7 @@ impl<H: Handler> Seat<H> {
     }
 
     /// Says why it has ended early.
-    pub(super) fn ended_early(&self, error: &Ended) {
+    pub(in crate::server) fn ended_early(&self, error: &Ended) {
         tracing::debug!(peer = %self.peer, %error, "a connection ended early");
     }
 }

@@ -16,7 +16,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::outlet::Outlet;
+use crate::server::zero_copy::write_gate::Outlet;
 
 /// The longest piece, in bytes.
 const LONGEST: usize = 2 << 20;
@@ -29,7 +29,7 @@ static NOTHING: LazyLock<&[u8]> = LazyLock::new(|| vec![0; LONGEST].leak());
 pub struct Files(Arc<Outlet>);
 
 impl Files {
-    pub(super) fn through(outlet: &Arc<Outlet>) -> Self {
+    pub(in crate::server) fn through(outlet: &Arc<Outlet>) -> Self {
         Self(Arc::clone(outlet))
     }
 
@@ -122,7 +122,6 @@ enum Source {
 
 impl Source {
     /// Has the kernel send as many of the next `left` bytes as the socket takes.
-    #[cfg(target_os = "linux")]
     fn send(&mut self, socket: impl AsFd, left: usize) -> rustix::io::Result<usize> {
         use rustix::pipe::{SpliceFlags, splice};
 
@@ -148,7 +147,6 @@ struct Piece {
     escort: Option<Box<dyn Escort>>,
 }
 
-#[cfg(target_os = "linux")]
 impl Piece {
     /// Writes what stands before the piece, and its start.
     fn write_start(&self, socket: impl AsFd, before: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -187,7 +185,7 @@ impl Drop for Piece {
 
 /// Where a connection keeps the piece that is under way.
 #[derive(Debug, Default)]
-pub(super) struct UnderWay {
+pub(in crate::server) struct UnderWay {
     piece: Mutex<Option<Piece>>,
     /// Whether there is one: most answers have none, and are spared the lock.
     any: AtomicBool,
@@ -200,7 +198,7 @@ impl UnderWay {
         self.piece.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::server) fn is_empty(&self) -> bool {
         !self.any.load(Ordering::Acquire)
     }
 
@@ -208,7 +206,7 @@ impl UnderWay {
     ///
     /// # Errors
     /// If a piece is missing, or something stands for none.
-    pub(super) fn place(&self, written: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+    pub(in crate::server) fn place(&self, written: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
         let under_way = (!self.is_empty()).then(|| self.lock());
         let place = match under_way.as_deref() {
             Some(Some(piece)) => {
@@ -230,8 +228,7 @@ impl UnderWay {
     ///
     /// # Errors
     /// Those of the socket and the source; [`io::ErrorKind::UnexpectedEof`] if a file has become shorter.
-    #[cfg(target_os = "linux")]
-    pub(super) fn write(&self, socket: impl AsFd, before: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub(in crate::server) fn write(&self, socket: impl AsFd, before: &[IoSlice<'_>]) -> io::Result<usize> {
         use rustix::net::sockopt::set_tcp_cork;
 
         let mut under_way = self.lock();
@@ -274,20 +271,13 @@ impl UnderWay {
         drop(gone);
         Ok(written)
     }
-
-    /// Elsewhere nobody is let hand over files.
-    #[cfg(not(target_os = "linux"))]
-    pub(super) fn write<S>(&self, _socket: &S, _before: &[IoSlice<'_>]) -> io::Result<usize> {
-        Err(lost())
-    }
 }
 
 /// Has the kernel take `head`, and positions `range` of `file` behind it, as far as it does without waiting.
 ///
 /// # Errors
 /// Those of the socket and the file; [`io::ErrorKind::UnexpectedEof`] if it has become shorter.
-#[cfg(target_os = "linux")]
-pub(super) fn send_behind(
+pub(in crate::server) fn send_behind(
     socket: impl AsFd,
     head: &[u8],
     file: &File,
@@ -354,7 +344,6 @@ mod tests {
         assert_eq!(nothing.files.place(&[IoSlice::new(b"head")]).unwrap(), None);
     }
 
-    #[cfg(target_os = "linux")]
     #[test]
     fn what_waits_in_a_pipe_goes_behind_its_start_however_little_the_socket_takes() {
         use bytes::Buf;
@@ -387,7 +376,6 @@ mod tests {
         assert!(outlet.files.is_empty() && received == noise);
     }
 
-    #[cfg(target_os = "linux")]
     #[test]
     fn a_file_is_sent_behind_a_head_as_far_as_the_socket_takes_it_and_the_file_goes() {
         use std::io::{Read, Write};

@@ -17,7 +17,7 @@ const ENOUGH: usize = 16 * 1024;
 /// What is written is on its way when it was flushed, when the client has to say something first, or when more was written
 /// than may be held.
 #[derive(Debug)]
-pub(super) struct Sealed<S> {
+pub(in crate::server) struct Sealed<S> {
     socket: S,
     session: ServerConnection,
     /// How many bytes were sealed since the socket last had taken all.
@@ -26,13 +26,17 @@ pub(super) struct Sealed<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Sealed<S> {
     /// A connection whose handshake begins.
-    pub(super) fn new(socket: S, config: Arc<ServerConfig>) -> io::Result<Self> {
+    pub(in crate::server) fn new(socket: S, config: Arc<ServerConfig>) -> io::Result<Self> {
         let session = ServerConnection::new(config).map_err(io::Error::other)?;
         Ok(Self { socket, session, held: 0 })
     }
 
     /// Makes the handshake, with whoever has said `greeting` before.
-    pub(super) fn poll_handshake(&mut self, greeting: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(in crate::server) fn poll_handshake(
+        &mut self,
+        greeting: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         self.open(greeting, cx)?;
         while self.session.is_handshaking() {
             ready!(self.poll_send(cx))?;
@@ -95,23 +99,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sealed<S> {
 
 impl<S> Sealed<S> {
     /// The same session over another socket.
-    pub(super) fn on<T>(self, other: impl FnOnce(S) -> io::Result<T>) -> io::Result<Sealed<T>> {
+    pub(in crate::server) fn on<T>(self, other: impl FnOnce(S) -> io::Result<T>) -> io::Result<Sealed<T>> {
         let Self { socket, session, held } = self;
         Ok(Sealed { socket: other(socket)?, session, held })
     }
 
     /// Whether something that is sealed waits for the socket.
-    pub(super) fn owes(&self) -> bool {
+    pub(in crate::server) fn owes(&self) -> bool {
         self.session.wants_write()
     }
 
     /// What was agreed upon.
-    pub(super) fn session(&mut self) -> &mut ServerConnection {
+    pub(in crate::server) fn session(&mut self) -> &mut ServerConnection {
         &mut self.session
     }
 
     /// What is below.
-    pub(super) fn socket(&mut self) -> &mut S {
+    pub(in crate::server) fn socket(&mut self) -> &mut S {
         &mut self.socket
     }
 }

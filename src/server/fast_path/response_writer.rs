@@ -9,19 +9,19 @@ use std::ops::Range;
 use crate::clock::UnixSeconds;
 
 /// A stream to which the kernel can send a file.
-pub(super) trait SendFile {
+pub(in crate::server) trait SendFile {
     /// Has the kernel take `head`, and positions `range` of `file` behind it, as far as it does without waiting. Returns how
     /// many bytes that were; `None` if this stream takes no files.
     fn send_file(&mut self, head: &[u8], file: &File, range: Range<u64>) -> Option<io::Result<usize>>;
 }
 
 /// How to get at the [`SendFile`] of a stream.
-pub(super) type AsSendFile<S> = for<'a> fn(&'a mut S) -> &'a mut dyn SendFile;
+pub(in crate::server) type AsSendFile<S> = for<'a> fn(&'a mut S) -> &'a mut dyn SendFile;
 
 /// What a handler's fast path returns. A handler that has sent something has no writer left to decline with.
 #[derive(Debug)]
 pub enum FastPath<'w, B> {
-    /// The request has to go to [`Handler::answer`](super::Handler::answer): nothing was sent.
+    /// The request has to go to [`Handler::answer`](crate::server::Handler::answer): nothing was sent.
     Declined(ResponseWriter<'w>),
     /// The head is written. The body follows.
     Answered(ResponseWriter<'w>, B),
@@ -31,7 +31,7 @@ pub enum FastPath<'w, B> {
 
 impl<B> FastPath<'_, B> {
     /// The body, with how many bytes of head and file were sent before it. `None` if the handler has declined.
-    pub(super) fn into_body(self) -> Option<(B, io::Result<usize>)> {
+    pub(in crate::server) fn into_body(self) -> Option<(B, io::Result<usize>)> {
         match self {
             Self::Declined(_) => None,
             Self::Answered(mut writer, body) => {
@@ -58,7 +58,7 @@ impl<'w> ResponseWriter<'w> {
     }
 
     /// For a response that is given `now`. It can be sent to `stream`, and the connection may close behind it.
-    pub(super) fn on(
+    pub(in crate::server) fn on(
         stream: Option<&'w mut dyn SendFile>,
         text: &'w mut Vec<u8>,
         closes: bool,

@@ -10,7 +10,7 @@ use tokio::time;
 use crate::clock::running::Mark;
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RunningTimer;
+pub(in crate::server) struct RunningTimer;
 
 impl Timer for RunningTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {

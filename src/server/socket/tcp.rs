@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::linger::Linger;
-use super::outlet::Outlet;
-use super::vigil::Signs;
-use super::wire::Wire;
+use crate::server::deadlines::activity::Signs;
+use crate::server::socket::io::Wire;
+use crate::server::socket::linger::Linger;
+use crate::server::zero_copy::write_gate::Outlet;
 
 /// What the kernel takes of an answer before the client does, in bytes. Without a bound that is megabytes for each
 /// client that stalls, and a slow one shows a sign of life only every few minutes.
@@ -54,17 +54,16 @@ impl Pace {
 }
 
 /// Sets what all connections of a listener have in common, once for all.
-pub(super) fn prepare(listener: &std::net::TcpListener) {
+pub(in crate::server) fn prepare(listener: &std::net::TcpListener) {
     let listener = socket2::SockRef::from(listener);
     // Without it, the last piece of an answer may wait for the client's delayed acknowledgement.
     let _ = listener.set_tcp_nodelay(true);
-    #[cfg(target_os = "linux")]
     let _ = listener.set_tcp_notsent_lowat(UNSENT);
 }
 
 /// A TCP connection with its [`Signs`].
 #[derive(Debug)]
-pub(super) struct Socket<W> {
+pub(in crate::server) struct Socket<W> {
     wire: W,
     signs: Arc<Signs>,
     /// Whether what is heard is the beginning of a head (HTTP/1 alone: HTTP/2 has frames about nothing).
@@ -76,39 +75,42 @@ pub(super) struct Socket<W> {
 }
 
 impl<W: Wire> Socket<W> {
-    pub(super) fn new(wire: W, signs: Arc<Signs>, hears_heads: bool) -> Self {
+    pub(in crate::server) fn new(wire: W, signs: Arc<Signs>, hears_heads: bool) -> Self {
         let pace = Pace::new(signs.began().instant().into_std());
         Self { wire, signs, hears_heads, outlet: None, pace, linger: None }
     }
 
     /// The same, sending the pieces of files that `outlet` has under way.
-    pub(super) fn sending_files(mut self, outlet: Option<&Arc<Outlet>>) -> Self {
+    pub(in crate::server) fn sending_files(mut self, outlet: Option<&Arc<Outlet>>) -> Self {
         self.outlet = outlet.cloned();
         self
     }
 
-    pub(super) fn sends_files(&self) -> bool {
+    pub(in crate::server) fn sends_files(&self) -> bool {
         self.outlet.is_some()
     }
 
-    pub(super) fn hears_heads(&mut self, hears: bool) {
+    pub(in crate::server) fn hears_heads(&mut self, hears: bool) {
         self.hears_heads = hears;
     }
 
-    pub(super) fn wire(&mut self) -> &mut W {
+    pub(in crate::server) fn wire(&mut self) -> &mut W {
         &mut self.wire
     }
 
-    pub(super) fn into_wire(self) -> W {
+    pub(in crate::server) fn into_wire(self) -> W {
         self.wire
     }
 
-    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+    pub(in crate::server) fn descriptor(&self) -> BorrowedFd<'_> {
         self.wire.descriptor()
     }
 
     /// The same connection on another wire.
-    pub(super) fn on<V>(self, other: impl FnOnce(W, &Arc<Signs>) -> io::Result<V>) -> io::Result<Socket<V>> {
+    pub(in crate::server) fn on<V>(
+        self,
+        other: impl FnOnce(W, &Arc<Signs>) -> io::Result<V>,
+    ) -> io::Result<Socket<V>> {
         let Self { wire, signs, hears_heads, outlet, pace, linger } = self;
         Ok(Socket { wire: other(wire, &signs)?, signs, hears_heads, outlet, pace, linger })
     }
@@ -123,7 +125,7 @@ impl<W: Wire> Socket<W> {
     }
 
     /// The kernel has taken so many bytes.
-    pub(super) fn took(&mut self, bytes: usize) {
+    pub(in crate::server) fn took(&mut self, bytes: usize) {
         if W::WATCHED {
             self.signs.took(bytes);
         }
@@ -135,14 +137,9 @@ impl<W: Wire> Socket<W> {
 
 impl<W: Wire> Socket<W> {
     /// So much the kernel is to take before it is sent.
-    #[cfg(target_os = "linux")]
     fn let_wait(&self, unsent: u32) {
         let _ = socket2::SockRef::from(&self.wire.descriptor()).set_tcp_notsent_lowat(unsent);
     }
-
-    /// Elsewhere it is asked for nothing.
-    #[cfg(not(target_os = "linux"))]
-    fn let_wait(&self, _unsent: u32) {}
 }
 
 impl<W: Wire> AsyncRead for Socket<W> {
@@ -213,7 +210,7 @@ impl<W: Wire> AsyncWrite for Socket<W> {
 
 /// A stream that tells the [`Outlet`] of what it took.
 #[derive(Debug)]
-pub(super) struct OneByOne<S> {
+pub(in crate::server) struct OneByOne<S> {
     stream: S,
     /// What was read of it already.
     start: Bytes,
@@ -221,7 +218,7 @@ pub(super) struct OneByOne<S> {
 }
 
 impl<S> OneByOne<S> {
-    pub(super) fn new(stream: S, start: Bytes, outlet: Option<Arc<Outlet>>) -> Self {
+    pub(in crate::server) fn new(stream: S, start: Bytes, outlet: Option<Arc<Outlet>>) -> Self {
         Self { stream, start, outlet }
     }
 
