@@ -23,6 +23,8 @@ RUN mkdir src \
 
 COPY askama.toml ./
 COPY src src
+# The admin API's description is served by the program.
+COPY docs/openapi.json docs/openapi.json
 # The sample call is part of the program.
 COPY fixtures/recordings fixtures/recordings
 COPY fixtures/transcripts fixtures/transcripts

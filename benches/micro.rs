@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::runtime::Runtime;
 use webhook_assets::clock::{ManualClock, Moment, UnixSeconds};
 use webhook_assets::gateway::{self, AllowedOrigins, Gateway};
-use webhook_assets::keys::KeyringInForce;
+use webhook_assets::keys::ActiveKeyring;
 use webhook_assets::server::{Answer, Client, FastPath, Handler, HeadLimits, PlainRequest, ResponseWriter};
 use webhook_assets::signed_url::{SigningKey, split_route};
 use webhook_assets::store::{self, CloudVariables, Store, StoreUrl};
@@ -133,7 +133,7 @@ fn gateway() -> Gateway {
     let metrics = Metrics::new();
     Gateway::new(
         &gateway_config(),
-        KeyringInForce::new(keyring(1), metrics.clone()),
+        ActiveKeyring::new(keyring(1), metrics.clone()),
         Store::new(Arc::new(InMemory::new()), &store_config(), metrics.clone()),
         Arc::new(ManualClock::at(NOW)),
         metrics,

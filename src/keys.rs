@@ -16,16 +16,16 @@ use crate::signed_url::{KeyId, Keyring, KeyringError, KeyringFile, SigningKey};
 use crate::telemetry::metrics::Metrics;
 
 /// How often the file is looked at for a change. SIGHUP looks at once.
-pub const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The keyring that verifies and signs now. Clones share it; a request takes one look and keeps what it saw.
 #[derive(Debug, Clone)]
-pub struct KeyringInForce {
+pub struct ActiveKeyring {
     current: Arc<ArcSwap<Keyring>>,
     metrics: Metrics,
 }
 
-impl KeyringInForce {
+impl ActiveKeyring {
     /// Puts `keyring` in force.
     #[must_use]
     pub fn new(keyring: Keyring, metrics: Metrics) -> Self {
@@ -52,26 +52,26 @@ impl KeyringInForce {
     }
 
     /// Puts into the metrics which key signs links of `lifetime` now, for how long it has, and until when one will.
-    pub fn tell(&self, now: UnixSeconds, lifetime: Duration) {
+    pub fn update_metrics(&self, now: UnixSeconds, lifetime: Duration) {
         let keyring = self.load();
         let signer = keyring.signing_key(now, now.plus(lifetime));
         let signer = signer.map(|key| (key.id().as_ref(), key.starts()));
-        self.metrics.own().keyring_signs(signer, now, keyring.first_gap(now, lifetime));
+        self.metrics.process().keyring_signs(signer, now, keyring.first_gap(now, lifetime));
     }
 
     /// Reads the file again; a bad one leaves the old keyring in force and says so.
     pub fn reload(&self, path: &Path) {
-        self.read_again(path, true);
+        self.read_file(path, true);
     }
 
-    fn read_again(&self, path: &Path, say_so: bool) {
+    fn read_file(&self, path: &Path, always_log: bool) {
         match Keyring::read(path) {
             Ok(keyring) => {
                 let before = self.load();
                 self.replace(keyring);
                 self.metrics.keyring_reloaded(true);
                 let now = self.load();
-                if say_so || now.keys().iter().map(dates).ne(before.keys().iter().map(dates)) {
+                if always_log || now.keys().iter().map(dates).ne(before.keys().iter().map(dates)) {
                     tracing::info!(keys = %now, "the keyring was replaced");
                 }
             }
@@ -88,12 +88,12 @@ impl KeyringInForce {
         let mut seen = None;
         loop {
             let asked = tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => false,
+                () = tokio::time::sleep(POLL_INTERVAL) => false,
                 () = reload.notified() => true,
             };
             let found = fingerprint(path);
             if asked || found != seen {
-                self.read_again(path, asked || seen.is_some());
+                self.read_file(path, asked || seen.is_some());
                 seen = found;
             }
         }
@@ -117,12 +117,12 @@ fn fingerprint(path: &Path) -> Option<(u64, u64, i64, i64, i64, i64)> {
 pub fn is_exposed(path: &Path) -> io::Result<bool> {
     let file = std::fs::metadata(path)?;
     let others = file.permissions().mode() & 0o077;
-    Ok(others != 0 && !(others == 0o040 && is_handed_to_us(&file)))
+    Ok(others != 0 && !(others == 0o040 && is_mounted_secret(&file)))
 }
 
 /// Whether root owns the file and its group is how this user comes to read it. That is how Kubernetes hands out secrets
 /// (`fsGroup`), and nobody can do better there.
-fn is_handed_to_us(file: &Metadata) -> bool {
+fn is_mounted_secret(file: &Metadata) -> bool {
     use rustix::process::{getegid, geteuid, getgroups};
 
     let groups = getgroups().unwrap_or_default();

@@ -7,7 +7,7 @@ use http::header::{
 use http::{Response, StatusCode};
 
 /// Room for most documents.
-const ROOM: usize = 512;
+const CAPACITY: usize = 512;
 
 /// A problem document: status, title, a stable code and a sentence that tells a person what to do.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ impl Problem {
     /// A problem with the stable `code`; `detail` says what to do about it.
     #[must_use]
     pub fn new(status: StatusCode, code: &str, title: &str, detail: &str) -> Self {
-        let mut text = String::with_capacity(ROOM);
+        let mut text = String::with_capacity(CAPACITY);
         text.push_str("{\n  \"type\": \"urn:webhook-assets:problem:");
         text.push_str(code);
         text.push('"');
@@ -68,7 +68,7 @@ impl Problem {
         let document = self.into_document();
         let mut response = Response::new(document.bytes.clone());
         *response.status_mut() = document.status;
-        document.tell(response.headers_mut());
+        document.insert_headers(response.headers_mut());
         response
     }
 }
@@ -85,7 +85,7 @@ pub struct Document {
 
 impl Document {
     /// Adds the header fields of its answer.
-    pub fn tell(&self, headers: &mut HeaderMap) {
+    pub fn insert_headers(&self, headers: &mut HeaderMap) {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CONTENT_LENGTH, self.length.clone());
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -102,8 +102,8 @@ impl Task {
     }
 
     /// Counts a panic, and says which task it ended.
-    pub(crate) fn died(self) {
-        DIED.get_or_create(&TaskLabel { task: self.name() }).inc();
+    pub(crate) fn count_panic(self) {
+        PANICS.get_or_create(&TaskLabel { task: self.name() }).inc();
         tracing::error!(
             task = self.name(),
             "a task panicked; this is a fault of webhook-assets: please report it with the line before"
@@ -111,8 +111,8 @@ impl Task {
     }
 
     /// Notices a panic in whatever holds this.
-    pub(crate) fn watched(self) -> Watched {
-        Watched(self)
+    pub(crate) fn panic_guard(self) -> PanicGuard {
+        PanicGuard(self)
     }
 }
 
@@ -121,31 +121,31 @@ pub(crate) struct TaskLabel {
     task: &'static str,
 }
 
-pub(crate) type Died = Family<TaskLabel, Counter>;
+pub(crate) type PanicCounter = Family<TaskLabel, Counter>;
 
 /// Of the whole process, as panics are.
-static DIED: LazyLock<Died> = LazyLock::new(|| {
-    let died = Died::default();
+static PANICS: LazyLock<PanicCounter> = LazyLock::new(|| {
+    let panics = PanicCounter::default();
     // A series that is there from the start: the first death can be seen as a change.
     for task in Task::ALL {
-        let _ = died.get_or_create(&TaskLabel { task: task.name() });
+        let _ = panics.get_or_create(&TaskLabel { task: task.name() });
     }
-    died
+    panics
 });
 
 /// How many tasks have died.
-pub(crate) fn died() -> Died {
-    DIED.clone()
+pub(crate) fn panic_counter() -> PanicCounter {
+    PANICS.clone()
 }
 
 /// Notices a panic when it is dropped by one.
 #[derive(Debug)]
-pub(crate) struct Watched(Task);
+pub(crate) struct PanicGuard(Task);
 
-impl Drop for Watched {
+impl Drop for PanicGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.died();
+            self.0.count_panic();
         }
     }
 }
@@ -156,7 +156,7 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     tokio::spawn(async move {
-        let _watched = task.watched();
+        let _guard = task.panic_guard();
         work.await
     })
 }
@@ -167,31 +167,31 @@ where
     S: Send + 'static,
     W: for<'s> FnMut(&'s mut S) -> BoxFuture<'s, ()> + Send + 'static,
 {
-    tokio::spawn(restarting(task, state, work))
+    tokio::spawn(restart_on_panic(task, state, work))
 }
 
 /// The same in the task that waits for this.
-pub(crate) async fn restarting<S, W>(task: Task, mut state: S, mut work: W)
+pub(crate) async fn restart_on_panic<S, W>(task: Task, mut state: S, mut work: W)
 where
     W: for<'s> FnMut(&'s mut S) -> BoxFuture<'s, ()>,
 {
-    while caught(task, async { work(&mut state).await }).await.is_none() {
+    while catch_panic(task, async { work(&mut state).await }).await.is_none() {
         tokio::time::sleep(PAUSE).await;
     }
 }
 
 /// The same on a thread that has no runtime.
-pub(crate) fn restarting_thread(task: Task, mut work: impl FnMut()) {
+pub(crate) fn restart_thread_on_panic(task: Task, mut work: impl FnMut()) {
     while catch_unwind(AssertUnwindSafe(&mut work)).is_err() {
-        task.died();
+        task.count_panic();
         std::thread::sleep(PAUSE);
     }
 }
 
 /// What `work` comes to, unless it panics. Nothing may be relied on afterwards that it had its hands on.
-pub(crate) async fn caught<T>(task: Task, work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn catch_panic<T>(task: Task, work: impl Future<Output = T>) -> Option<T> {
     let done = AssertUnwindSafe(work).catch_unwind().await;
-    done.inspect_err(|_| task.died()).ok()
+    done.inspect_err(|_| task.count_panic()).ok()
 }
 
 #[cfg(test)]
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     fn deaths(task: Task) -> u64 {
-        DIED.get_or_create(&TaskLabel { task: task.name() }).get()
+        PANICS.get_or_create(&TaskLabel { task: task.name() }).get()
     }
 
     #[tokio::test(start_paused = true)]
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn a_thread_that_panics_goes_on() {
         let rounds = AtomicU32::new(0);
-        restarting_thread(Task::LogWriter, || assert!(rounds.fetch_add(1, Ordering::Relaxed) > 0));
+        restart_thread_on_panic(Task::LogWriter, || assert!(rounds.fetch_add(1, Ordering::Relaxed) > 0));
         assert_eq!(rounds.load(Ordering::Relaxed), 2);
     }
 

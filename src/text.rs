@@ -24,16 +24,16 @@ pub(crate) fn is_invisible(c: char) -> bool {
             | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The text with its invisible characters as escapes, but for those that are `kept`. Joiners and variants stay where they
+/// The text with its invisible characters as escapes, but for those that `keep` names. Joiners and variants stay where they
 /// belong: between letters of scripts that need them, and in emoji.
-pub(crate) fn shown(text: &str, escape: Escape, kept: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.chars().any(|c| is_invisible(c) && !kept(c)) {
+pub(crate) fn escape_invisible(text: &str, escape: Escape, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.chars().any(|c| is_invisible(c) && !keep(c)) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
     let (mut before, mut rest) = (None, text.chars());
     while let Some(c) = rest.next() {
-        if !is_invisible(c) || kept(c) || belongs(before, c, rest.clone().next()) {
+        if !is_invisible(c) || keep(c) || belongs(before, c, rest.clone().next()) {
             shown.push(c);
         } else {
             push_escape(c, escape, &mut shown);
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     fn json(text: &str) -> Cow<'_, str> {
-        shown(text, Escape::Json, |_| false)
+        escape_invisible(text, Escape::Json, |_| false)
     }
 
     #[test]
@@ -99,7 +99,7 @@ mod tests {
             assert!(json(&format!("é{c}")).contains("\\u") || c == '\u{fe0f}', "{:04x}", u32::from(c));
         }
         assert_eq!(json("a\u{e0041}"), "a\\udb40\\udc41");
-        assert_eq!(shown("a\u{202e}\n", Escape::Braces, |c| c == '\n'), "a\\u{202e}\n");
+        assert_eq!(escape_invisible("a\u{202e}\n", Escape::Braces, |c| c == '\n'), "a\\u{202e}\n");
     }
 
     #[test]

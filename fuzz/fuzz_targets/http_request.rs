@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 use webhook_assets::clock::{ManualClock, UnixSeconds};
 use webhook_assets::gateway::{self, AllowedOrigins, Gateway};
-use webhook_assets::keys::KeyringInForce;
+use webhook_assets::keys::ActiveKeyring;
 use webhook_assets::server::{self, Drain, Server};
 use webhook_assets::store::{self, CloudVariables, Store, StoreUrl};
 use webhook_assets::telemetry::metrics::Metrics;
@@ -140,7 +140,7 @@ async fn serve(keyring: Keyring) -> SocketAddr {
     };
     let gateway = Gateway::new(
         &gateway,
-        KeyringInForce::new(keyring, metrics.clone()),
+        ActiveKeyring::new(keyring, metrics.clone()),
         Store::new(objects, &store, metrics.clone()),
         Arc::new(ManualClock::at(NOW)),
         metrics,

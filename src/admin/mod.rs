@@ -23,7 +23,7 @@ use serde_json::json;
 
 use crate::clock::Clock;
 use crate::console::{self, Console};
-use crate::keys::KeyringInForce;
+use crate::keys::ActiveKeyring;
 use crate::problem::Problem;
 use crate::sender::Sender;
 use crate::server::{self, Bodies, Client, Drain, Handler};
@@ -35,7 +35,7 @@ use upload::Upload;
 use webhooks::Place;
 
 /// The OpenAPI 3.1 description of this listener.
-pub const OPENAPI: &str = include_str!("openapi.json");
+pub const OPENAPI: &str = include_str!("../../docs/openapi.json");
 
 /// What stands before the id in the path of an erasure.
 const ASSETS: &str = "/v1/assets/";
@@ -60,7 +60,7 @@ struct Parts {
     token: Option<Token>,
     base: BaseUrl,
     longest_lifetime: Duration,
-    keyring: KeyringInForce,
+    keyring: ActiveKeyring,
     store: Store,
     clock: Arc<dyn Clock>,
     drain: Drain,
@@ -79,7 +79,7 @@ pub struct Services {
     /// The longest lifetime of a link.
     pub longest_lifetime: Duration,
     /// The keys that sign.
-    pub keyring: KeyringInForce,
+    pub keyring: ActiveKeyring,
     /// The store, for `/readyz` and for "does it exist?".
     pub store: Store,
     /// The time.
@@ -155,7 +155,7 @@ impl Admin {
 
     /// The metrics, with those of the keyring as they are at this second.
     fn metrics_page(&self) -> String {
-        self.0.keyring.tell(self.0.clock.now(), self.0.longest_lifetime);
+        self.0.keyring.update_metrics(self.0.clock.now(), self.0.longest_lifetime);
         self.0.metrics.render()
     }
 

@@ -58,7 +58,7 @@ impl Reload {
         let mut new = match read {
             Ok(new) => new,
             Err(error) => {
-                self.metrics.own().settings_reloaded(false);
+                self.metrics.process().settings_reloaded(false);
                 tracing::error!(%error, "the changed settings are unusable; the old ones stay in force");
                 return;
             }
@@ -78,7 +78,7 @@ impl Reload {
         }
         self.logging.set_level(new_level);
         // Counted once everything is in force.
-        self.metrics.own().settings_reloaded(true);
+        self.metrics.process().settings_reloaded(true);
         if new_level >= old_level {
             say();
         }

@@ -18,7 +18,7 @@ use crate::admin::{self, Admin};
 use crate::clock::{Clock, SystemClock, running};
 use crate::config::{Config, Sources};
 use crate::gateway::Gateway;
-use crate::keys::{self, KeyringInForce};
+use crate::keys::{self, ActiveKeyring};
 use crate::ledger::{Ledger, LedgerError};
 use crate::sender::{self, Sender};
 use crate::server::{Certificate, Drain, Server, Threads};
@@ -104,7 +104,7 @@ pub(super) fn colour() -> bool {
 /// Everything that runs, put together.
 pub(super) struct App {
     pub(super) config: Config,
-    pub(super) keyring: KeyringInForce,
+    pub(super) keyring: ActiveKeyring,
     store: Store,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
@@ -130,7 +130,7 @@ impl App {
             tracing: tracing.map_err(Failure::failed)?,
             audit: audit.map_err(Failure::setting)?,
             certificate,
-            keyring: KeyringInForce::new(keyring, metrics.clone()),
+            keyring: ActiveKeyring::new(keyring, metrics.clone()),
             store,
             clock: Arc::new(SystemClock),
             logging: logging.clone(),

@@ -16,12 +16,12 @@ const ROOM: usize = 50;
 
 /// Text that somebody else wrote, on one line: whatever would steer the terminal stands there as its escape.
 pub(super) fn escaped(text: &str) -> String {
-    visible::shown(text, Escape::Braces, |_| false).into_owned()
+    visible::escape_invisible(text, Escape::Braces, |_| false).into_owned()
 }
 
 /// The same with its line breaks.
 pub(super) fn escaped_lines(text: &str) -> String {
-    visible::shown(text, Escape::Braces, |c| c == '\n').into_owned()
+    visible::escape_invisible(text, Escape::Braces, |c| c == '\n').into_owned()
 }
 
 /// How many characters a line of standard output may have; `None` if it is no terminal.

@@ -91,7 +91,7 @@ pub fn watch(thawed: impl Fn(Duration) + Send + 'static) -> io::Result<()> {
 }
 
 #[cfg(feature = "gateway")]
-pub use marks::{Mark, timeout};
+pub use marks::{RunningInstant, timeout};
 
 #[cfg(feature = "gateway")]
 mod marks {
@@ -106,12 +106,12 @@ mod marks {
 
     /// A moment from which on running time counts.
     #[derive(Debug, Clone, Copy)]
-    pub struct Mark {
+    pub struct RunningInstant {
         at: Instant,
         frozen: Duration,
     }
 
-    impl Mark {
+    impl RunningInstant {
         /// Now.
         #[must_use]
         pub fn now() -> Self {
@@ -157,7 +157,7 @@ mod marks {
     /// [`Elapsed`] if `work` takes longer than `limit`.
     pub async fn timeout<F: Future>(limit: Duration, work: F) -> Result<F::Output, Elapsed> {
         let mut work = pin!(work);
-        let began = Mark::now();
+        let began = RunningInstant::now();
         loop {
             let deadline = began.deadline(limit);
             let done = timeout_at(deadline, work.as_mut()).await;
@@ -165,7 +165,7 @@ mod marks {
                 return done;
             }
             // Notices a freeze that nobody else has.
-            let _ = Mark::now();
+            let _ = RunningInstant::now();
             if began.deadline(limit) <= deadline {
                 return done;
             }

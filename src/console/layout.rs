@@ -86,7 +86,8 @@ impl Layout {
 pub(super) fn page(status: StatusCode, template: &impl Template) -> Result<PageResponse, PageError> {
     // In a page whatever people wrote has its invisible characters shown, in attributes too; ours has none.
     let rendered = template.render()?;
-    let shown = text::shown(&rendered, Escape::Json, |c| matches!(c, '\n' | '\r' | '\t')).into_owned();
+    let shown =
+        text::escape_invisible(&rendered, Escape::Json, |c| matches!(c, '\n' | '\r' | '\t')).into_owned();
     let mut answer = Response::new(Bytes::from(shown));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));

@@ -30,7 +30,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::clock::Clock;
-use crate::keys::KeyringInForce;
+use crate::keys::ActiveKeyring;
 use crate::ledger::{Ledger, LedgerError};
 use crate::secret::Token;
 use crate::sender::Sender;
@@ -74,7 +74,7 @@ pub struct Dependencies {
     /// Where recordings and transcripts are.
     pub store: Store,
     /// Signs portal links, cookies, and the links of what is played.
-    pub keyring: KeyringInForce,
+    pub keyring: ActiveKeyring,
     /// The public base URL of minted links.
     pub base: BaseUrl,
     /// The longest lifetime of a link.

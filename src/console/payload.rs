@@ -72,7 +72,8 @@ impl RequestContext<'_> {
         let links = Links { recording: recording.as_deref(), transcript: transcript.as_deref() };
         let body = call.body(links, delivery.test);
         // What can be copied is what was signed: with escapes for what cannot be seen, and the same value.
-        let raw = text::shown(&String::from_utf8_lossy(&body), Escape::Json, |_| false).into_owned();
+        let raw =
+            text::escape_invisible(&String::from_utf8_lossy(&body), Escape::Json, |_| false).into_owned();
         let value: Value = serde_json::from_str(&raw).unwrap_or_default();
         let headers = match endpoint.filter(|_| with_links) {
             Some(endpoint) => self.headers(delivery, endpoint, raw.as_bytes()).await?,

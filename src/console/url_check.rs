@@ -48,7 +48,7 @@ impl RequestContext<'_> {
             (None, None) => ("good", t.url_well_formed.to_owned()),
         };
         let platform = check.url.as_ref().map_or("", |url| Platform::of(url).name());
-        let text = text::shown(&text, Escape::Json, |_| false);
+        let text = text::escape_invisible(&text, Escape::Json, |_| false);
         let body = json!({"level": level, "text": text, "platform": platform}).to_string();
         let mut answer = Response::new(body.into());
         *answer.status_mut() = StatusCode::OK;

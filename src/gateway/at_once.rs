@@ -20,7 +20,7 @@ use crate::problem::Document;
 use crate::server::{Client, FastPath, Permit, PlainRequest, ResponseWriter};
 use crate::signed_url::{Denial, Grant};
 use crate::store::{Held, HeldBytes, Span};
-use crate::telemetry::{AccessRecord, Ending, Reservation};
+use crate::telemetry::{AccessRecord, BodyEnd, Reservation};
 
 /// What is as long as this at most is sent straight away, in bytes: the socket of a client that reads takes it as a whole.
 const STRAIGHT: u64 = 256 * 1024;
@@ -207,7 +207,7 @@ impl Gateway {
     fn tell(&self, record: &mut AccessRecord<'_>, sent: u64, audited: Option<Reservation>) {
         (record.sent, record.length) = (sent, Some(sent));
         record.head_after = record.started.elapsed();
-        self.0.told.tell(record, Ending::Complete, record.head_after, audited);
+        self.0.told.tell(record, BodyEnd::Complete, record.head_after, audited);
     }
 
     fn record_of<'r>(&self, asked: &Asked<'_, 'r>) -> AccessRecord<'r> {
@@ -264,7 +264,7 @@ impl Parts {
         }
         let document = document_of(denial, now);
         let mut fields = Respond::plainly(&self.cors).into_fields();
-        document.tell(&mut fields);
+        document.insert_headers(&mut fields);
         let mut head = Vec::new();
         write_status(&mut head, document.status);
         write_fields(&mut head, &fields);

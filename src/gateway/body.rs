@@ -15,8 +15,8 @@ use super::tracker::Tracker;
 use crate::server::Files;
 use crate::signed_url::Grant;
 use crate::store::{Chunks, FileSlice, Meta, Object, Opened, Pieces, Span, Store, StoreError, Version};
-use crate::telemetry::trace::step_within;
-use crate::telemetry::{AccessRecord, Ending};
+use crate::telemetry::trace::in_trace_sync;
+use crate::telemetry::{AccessRecord, BodyEnd};
 
 /// The body of an answer of the gateway.
 #[derive(Debug)]
@@ -144,7 +144,7 @@ impl http_body::Body for Body {
             Content::Streamed { pieces, left } => {
                 // What is asked of the store while the body is sent belongs to the request, too.
                 let trace = this.tracker.as_ref().and_then(|tracker| tracker.trace());
-                let piece = std::task::ready!(step_within(trace, || pieces.poll_next_unpin(cx)));
+                let piece = std::task::ready!(in_trace_sync(trace, || pieces.poll_next_unpin(cx)));
                 if let (Some(Ok(piece)), Some(left)) = (&piece, left) {
                     *left = left.saturating_sub(piece.len() as u64);
                 }
@@ -155,7 +155,7 @@ impl http_body::Body for Body {
         };
         Poll::Ready(match piece {
             None => {
-                this.finish(Ending::Complete);
+                this.finish(BodyEnd::Complete);
                 None
             }
             Some(Ok(piece)) => {
@@ -166,7 +166,7 @@ impl http_body::Body for Body {
             }
             Some(Err(error)) => {
                 report(this.tracker.as_ref().map(|tracker| tracker.record()), &error);
-                this.finish(Ending::StoreFailed);
+                this.finish(BodyEnd::StoreFailed);
                 Some(Err(BrokenOff(error)))
             }
         })
@@ -189,7 +189,7 @@ impl http_body::Body for Body {
 }
 
 impl Body {
-    fn finish(&mut self, ending: Ending) {
+    fn finish(&mut self, ending: BodyEnd) {
         if let Some(tracker) = self.tracker.take() {
             tracker.write(ending);
         }

@@ -312,7 +312,7 @@ impl Shared {
                 Ok(Ok(false)) => self.queue().push(job),
                 Ok(Ok(true)) => drop(job.done.send(Ok(job.work))),
                 Ok(Err(error)) => drop(job.done.send(Err(error))),
-                Err(_) => Task::Compression.died(),
+                Err(_) => Task::Compression.count_panic(),
             }
         }
     }

@@ -36,7 +36,7 @@ use tokio::sync::mpsc;
 
 use crate::AssetKind;
 use crate::clock::{Clock, Moment, UnixSeconds};
-use crate::keys::KeyringInForce;
+use crate::keys::ActiveKeyring;
 use crate::server::{
     Answer, Bodies, Client, FastPath, Files, Handler, Limiter, Patience, PlainRequest, ResponseWriter,
 };
@@ -44,7 +44,9 @@ use crate::signed_url::{Denial, Grant, Verifier};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::{self, Trace, Tracing};
-use crate::telemetry::{AccessLog, AccessRecord, Audit, Downloaded, Foreign, Records, RequestId};
+use crate::telemetry::{
+    AccessLog, AccessRecord, Audit, CompletedDownload, RequestId, RequestLogs, Untrusted,
+};
 
 use compression::Compressor;
 use cors::Cors;
@@ -61,7 +63,7 @@ pub struct Gateway(Arc<Parts>);
 struct Parts {
     prefix: String,
     verifier: Verifier,
-    keyring: KeyringInForce,
+    keyring: ActiveKeyring,
     clock: Arc<dyn Clock>,
     store: Store,
     cors: Cors,
@@ -78,7 +80,7 @@ impl Gateway {
     #[must_use]
     pub fn new(
         config: &Config,
-        keyring: KeyringInForce,
+        keyring: ActiveKeyring,
         store: Store,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
@@ -93,7 +95,7 @@ impl Gateway {
             in_flight: Limiter::new(config.requests_in_flight, config.requests_per_address),
             compressor: Compressor::new(),
             retry_after: config.retry_after,
-            told: Arc::new(Told { metrics, records: Records::default(), downloads: None }),
+            told: Arc::new(Told { metrics, records: RequestLogs::default(), downloads: None }),
             said: Arc::default(),
         }))
     }
@@ -106,7 +108,7 @@ impl Gateway {
 
     /// The same gateway, telling of every download. It never waits: what the channel has no room for is not told.
     #[must_use]
-    pub fn telling(self, downloads: mpsc::Sender<Downloaded>) -> Self {
+    pub fn telling(self, downloads: mpsc::Sender<CompletedDownload>) -> Self {
         self.telling_also(|told| told.downloads = Some(downloads))
     }
 
@@ -209,7 +211,7 @@ impl Gateway {
             respond.to(outcome, tracker, this.0.clock.now())
         };
         match trace {
-            Some(_) => Answer::awaited(trace::within(trace, answer)),
+            Some(_) => Answer::awaited(trace::in_trace(trace, answer)),
             None => Answer::awaited(answer),
         }
     }
@@ -270,8 +272,8 @@ struct Arrived<'r> {
 
 impl<'r> Arrived<'r> {
     /// Its record. What the client wrote is in it only if it will be written.
-    fn record(self, peer: SocketAddr, records: &Records) -> AccessRecord<'r> {
-        let target = self.target.filter(|_| records.access.as_ref().is_some_and(AccessLog::is_on));
+    fn record(self, peer: SocketAddr, records: &RequestLogs) -> AccessRecord<'r> {
+        let target = self.target.filter(|_| records.access.as_ref().is_some_and(AccessLog::is_enabled));
         let audited = records.audit.is_some();
         let agent = self.user_agent.filter(|_| target.is_some() || audited);
         AccessRecord {
@@ -279,9 +281,9 @@ impl<'r> Arrived<'r> {
             method: self.method,
             version: self.version,
             request_id: audited.then(RequestId::next),
-            user_agent: agent.map(Foreign::of),
-            target: target.map(Foreign::of).unwrap_or_default(),
-            range: self.range.filter(|_| audited).map(Foreign::of),
+            user_agent: agent.map(Untrusted::of),
+            target: target.map(Untrusted::of).unwrap_or_default(),
+            range: self.range.filter(|_| audited).map(Untrusted::of),
             asset: None,
             link_expires: None,
             key_id: None,

@@ -11,7 +11,7 @@ use futures_util::{Stream, StreamExt};
 use super::tracker::{Tracker, with_the_last};
 use crate::server::{Escort, Files};
 use crate::store::{Chunks, Passed, StoreError};
-use crate::telemetry::trace::step_within;
+use crate::telemetry::trace::in_trace_sync;
 
 /// What is left of an object to relay.
 pub(super) struct Relayed {
@@ -48,7 +48,7 @@ impl Relayed {
         tracker: &mut Option<Box<Tracker>>,
     ) -> Poll<Option<Result<Bytes, StoreError>>> {
         let trace = tracker.as_ref().and_then(|tracker| tracker.trace());
-        let passed = match std::task::ready!(step_within(trace, || self.passed.poll_next_unpin(cx))) {
+        let passed = match std::task::ready!(in_trace_sync(trace, || self.passed.poll_next_unpin(cx))) {
             Some(Ok(passed)) => passed,
             Some(Err(error)) => return Poll::Ready(Some(Err(error))),
             None => return Poll::Ready(None),

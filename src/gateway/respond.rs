@@ -236,7 +236,7 @@ impl Respond {
             Outcome::Denied(denial) => document_of(denial, now),
             other => problem_document(other, now).into_document(),
         };
-        document.tell(headers);
+        document.insert_headers(headers);
         (document.status, if self.head { Body::none() } else { Body::from(document.bytes) })
     }
 }

@@ -11,7 +11,7 @@ use super::body;
 use super::tracker::{Tracker, with_the_last};
 use crate::server::{Escort, Files};
 use crate::store::{ContentCheck, FileSlice, StoreError};
-use crate::telemetry::Ending;
+use crate::telemetry::BodyEnd;
 
 type Loading = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 
@@ -116,6 +116,6 @@ impl Escort for LastPiece {
         }
         tracker.took_back(left);
         body::report(Some(tracker.record()), &StoreError::Changed);
-        tracker.write(Ending::StoreFailed);
+        tracker.write(BodyEnd::StoreFailed);
     }
 }

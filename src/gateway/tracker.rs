@@ -10,20 +10,22 @@ use crate::server::{Escort, Patience, Permit};
 use crate::signed_url::{Denial, Grant};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Trace;
-use crate::telemetry::{AccessRecord, Audit, Downloaded, Ending, Records, Reservation, Unrecorded};
+use crate::telemetry::{
+    AccessRecord, Audit, AuditUnavailable, BodyEnd, CompletedDownload, RequestLogs, Reservation,
+};
 
 /// Who is told of requests. All requests of a gateway share it.
 #[derive(Debug, Clone)]
 pub(super) struct Told {
     pub(super) metrics: Metrics,
-    pub(super) records: Records,
+    pub(super) records: RequestLogs,
     /// Who wants to know of downloads.
-    pub(super) downloads: Option<mpsc::Sender<Downloaded>>,
+    pub(super) downloads: Option<mpsc::Sender<CompletedDownload>>,
 }
 
 impl Told {
     /// Before anything is opened: room for the record of the download, if it has to be recorded.
-    pub(super) fn begin_audit(&self) -> Result<Option<Reservation>, Unrecorded> {
+    pub(super) fn begin_audit(&self) -> Result<Option<Reservation>, AuditUnavailable> {
         self.records.audit.as_ref().map_or(Ok(None), Audit::begin)
     }
 
@@ -31,7 +33,7 @@ impl Told {
     pub(super) fn tell(
         &self,
         record: &AccessRecord<'_>,
-        ending: Ending,
+        ending: BodyEnd,
         took: Duration,
         audited: Option<Reservation>,
     ) {
@@ -64,8 +66,8 @@ impl Tracker {
         patience: Option<Patience>,
         trace: Option<Trace>,
     ) -> Box<Self> {
-        told.metrics.enters();
-        let (record, told) = (record.kept(), Arc::clone(told));
+        told.metrics.request_began();
+        let (record, told) = (record.into_owned(), Arc::clone(told));
         Box::new(Self { record, told, permit: None, patience, audited: None, trace })
     }
 
@@ -80,7 +82,7 @@ impl Tracker {
     }
 
     /// Before anything is opened: whether the download can be recorded, if it has to be.
-    pub(super) fn begin_audit(&mut self) -> Result<(), Unrecorded> {
+    pub(super) fn begin_audit(&mut self) -> Result<(), AuditUnavailable> {
         self.audited = self.told.begin_audit()?;
         Ok(())
     }
@@ -111,11 +113,11 @@ impl Tracker {
     }
 
     /// How a body ends that the store has not failed.
-    pub(super) fn ending(&self, complete: bool) -> Ending {
+    pub(super) fn ending(&self, complete: bool) -> BodyEnd {
         match (complete, self.patience.as_ref().is_some_and(Patience::has_ended)) {
-            (true, _) => Ending::Complete,
-            (false, true) => Ending::ClientStalled,
-            (false, false) => Ending::ClientLeft,
+            (true, _) => BodyEnd::Complete,
+            (false, true) => BodyEnd::ClientStalled,
+            (false, false) => BodyEnd::ClientLeft,
         }
     }
 
@@ -142,7 +144,7 @@ impl Tracker {
     }
 
     /// The request has ended.
-    pub(super) fn write(mut self: Box<Self>, ending: Ending) {
+    pub(super) fn write(mut self: Box<Self>, ending: BodyEnd) {
         if let Some(trace) = &self.trace {
             trace.end(&self.record, ending);
         }
@@ -153,7 +155,7 @@ impl Tracker {
 
 impl Drop for Tracker {
     fn drop(&mut self) {
-        self.told.metrics.leaves();
+        self.told.metrics.request_finished();
     }
 }
 

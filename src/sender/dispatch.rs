@@ -308,7 +308,7 @@ impl Sender {
 
 /// Makes one attempt and writes down what came of it.
 async fn deliver(sender: Sender, claimed: Claimed, failing: bool, mut permit: Permit) {
-    let outcome = tasks::caught(Task::Delivery, attempt::attempt(&sender, &claimed)).await;
+    let outcome = tasks::catch_panic(Task::Delivery, attempt::attempt(&sender, &claimed)).await;
     let outcome = outcome.unwrap_or_else(|| {
         let (from, asset_waited) = (sender.now(), claimed.asset_waited);
         let why = "the attempt ended by a fault of the sender, and is made again".to_owned();

@@ -30,7 +30,7 @@ use tokio::sync::Notify;
 use timeline::Timeline;
 
 use crate::clock::{Clock, UnixMillis, UnixSeconds};
-use crate::keys::KeyringInForce;
+use crate::keys::ActiveKeyring;
 use crate::ledger::{Accepted, Endpoint, Ledger, LedgerError, Line, NewEvent, RecoverRange, Resent, Tested};
 use crate::signed_url::BaseUrl;
 use crate::store::{SAMPLE, Store};
@@ -49,7 +49,7 @@ pub struct Services {
     /// Where recordings and transcripts are: links are sent only for those that are there.
     pub store: Store,
     /// Signs the links.
-    pub keyring: KeyringInForce,
+    pub keyring: ActiveKeyring,
     /// Below which the links are.
     pub base: BaseUrl,
     /// Tells the time.
@@ -114,7 +114,7 @@ impl Sender {
     pub async fn run(&self) {
         *self.timeline() = Some(Timeline::new(self.0.services.clock.reading()));
         let upkeep = tasks::supervise(Task::Upkeep, self.clone(), |sender| Box::pin(upkeep::keep_up(sender)));
-        tasks::restarting(Task::Dispatcher, self.clone(), |sender| {
+        tasks::restart_on_panic(Task::Dispatcher, self.clone(), |sender| {
             Box::pin(Dispatcher::new(sender.clone()).run())
         })
         .await;

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use crate::clock::{Clock, UnixMillis};
 use crate::ledger::{Ledger, PickedUp};
 use crate::tasks::{self, Task};
-use crate::telemetry::Downloaded;
+use crate::telemetry::CompletedDownload;
 
 /// The most downloads that are written down in one transaction.
 const AT_ONCE: usize = 200;
@@ -30,7 +30,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Writes downloads down until the gateway is gone. What cannot be written is lost, and said: a download is no delivery.
 pub fn remember_downloads(
-    downloads: mpsc::Receiver<Downloaded>,
+    downloads: mpsc::Receiver<CompletedDownload>,
     ledger: Ledger,
     clock: Arc<dyn Clock>,
 ) -> JoinHandle<()> {
@@ -39,7 +39,7 @@ pub fn remember_downloads(
     })
 }
 
-async fn write_down(downloads: &mut mpsc::Receiver<Downloaded>, ledger: &Ledger, clock: &dyn Clock) {
+async fn write_down(downloads: &mut mpsc::Receiver<CompletedDownload>, ledger: &Ledger, clock: &dyn Clock) {
     let mut gathered = Gathered { known: HashSet::new(), since: Instant::now(), waiting: Vec::new() };
     loop {
         if gathered.waiting.is_empty() {
@@ -59,9 +59,9 @@ async fn write_down(downloads: &mut mpsc::Receiver<Downloaded>, ledger: &Ledger,
 
 /// Downloads that are to be written down.
 struct Gathered {
-    known: HashSet<Downloaded>,
+    known: HashSet<CompletedDownload>,
     since: Instant,
-    waiting: Vec<Downloaded>,
+    waiting: Vec<CompletedDownload>,
 }
 
 impl Gathered {
@@ -69,7 +69,7 @@ impl Gathered {
     /// followed again and again would fill the channel meanwhile, and others' downloads would be lost.
     async fn take_until<T>(
         &mut self,
-        downloads: &mut mpsc::Receiver<Downloaded>,
+        downloads: &mut mpsc::Receiver<CompletedDownload>,
         done: impl Future<Output = T>,
     ) -> T {
         tokio::pin!(done);
@@ -86,7 +86,7 @@ impl Gathered {
         }
     }
 
-    fn note(&mut self, download: Downloaded) {
+    fn note(&mut self, download: CompletedDownload) {
         if self.since.elapsed() > AGAIN_AFTER {
             self.known.clear();
             self.since = Instant::now();
@@ -99,7 +99,7 @@ impl Gathered {
     fn batch(&mut self, at: UnixMillis) -> Vec<PickedUp> {
         let some = self.waiting.len().min(AT_ONCE);
         let batch = self.waiting.drain(..some);
-        batch.map(|Downloaded { asset, link_expires }| PickedUp { asset, link_expires, at }).collect()
+        batch.map(|CompletedDownload { asset, link_expires }| PickedUp { asset, link_expires, at }).collect()
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
         let (downloads, told) = mpsc::channel(64);
         let clock = Arc::new(ManualClock::at(UnixSeconds(1_000_000)));
         let _writing = remember_downloads(told, ledger, clock);
-        let download = |at: u64| Downloaded {
+        let download = |at: u64| CompletedDownload {
             asset: AssetRef::recording(uuid::Uuid::from_u64_pair(1, at)),
             link_expires: UnixSeconds(2_000_000),
         };

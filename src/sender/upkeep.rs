@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Sender;
 use super::breaker::SETTLES;
-use crate::clock::running::{self, Mark};
+use crate::clock::running::{self, RunningInstant};
 use crate::ledger::LedgerError;
 
 /// How often leases are looked at.
@@ -36,7 +36,7 @@ pub(super) async fn keep_up(sender: &Sender) {
 #[derive(Debug, Default)]
 struct Thaw {
     frozen: Duration,
-    at: Option<Mark>,
+    at: Option<RunningInstant>,
 }
 
 impl Thaw {
@@ -44,7 +44,7 @@ impl Thaw {
     fn is_long_ago(&mut self, time: Duration) -> bool {
         let frozen = running::frozen_by(std::time::Instant::now());
         if frozen > self.frozen {
-            (self.frozen, self.at) = (frozen, Some(Mark::now()));
+            (self.frozen, self.at) = (frozen, Some(RunningInstant::now()));
         }
         self.at.is_none_or(|at| at.elapsed() > time)
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::telemetry::connections::Connections;
+use crate::telemetry::connections::ConnectionMetrics;
 
 /// How long nobody is closed for a newcomer: much longer than most requests take.
 const MOMENT: Duration = Duration::from_millis(100);
@@ -25,7 +25,7 @@ struct Listener {
     taken: Mutex<Taken>,
     /// Told when a slot or a connection that was held is free.
     freed: Notify,
-    counts: Option<Connections>,
+    counts: Option<ConnectionMetrics>,
 }
 
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Taken {
 }
 
 impl Slots {
-    pub(super) fn new(most: usize, counts: Option<Connections>) -> Self {
+    pub(super) fn new(most: usize, counts: Option<ConnectionMetrics>) -> Self {
         let taken = Taken { most, last: 0, connections: HashMap::new(), held: 0 };
         Self(Arc::new(Listener { taken: Mutex::new(taken), freed: Notify::new(), counts }))
     }
@@ -157,7 +157,7 @@ impl Slot {
         Some(Held(Some(self.clone())))
     }
 
-    pub(super) fn counts(&self) -> Option<&Connections> {
+    pub(super) fn counts(&self) -> Option<&ConnectionMetrics> {
         self.0.slots.0.counts.as_ref()
     }
 }

@@ -49,7 +49,7 @@ use tokio::sync::watch;
 
 use crate::clock::Moment;
 use crate::tasks::Task;
-use crate::telemetry::connections::{Connections, Open};
+use crate::telemetry::connections::{ConnectionMetrics, OpenConnection};
 use crate::telemetry::metrics::Metrics;
 use accept::{Acceptor, Usher};
 use connection::resting::Resting;
@@ -110,7 +110,7 @@ struct Presence {
     _permit: Option<Permit>,
     /// Of whom it speaks for, if that came out later.
     share: Option<Permit>,
-    _open: Option<Open>,
+    _open: Option<OpenConnection>,
 }
 
 /// What the connections of one listener have in common.
@@ -122,7 +122,7 @@ pub struct Server<H> {
     handler: H,
     drain: Drain,
     certificate: Option<Certificate>,
-    counts: Option<Connections>,
+    counts: Option<ConnectionMetrics>,
     /// How many are open.
     open: Limiter,
     /// If connections are closed for newcomers.
@@ -275,8 +275,8 @@ impl<H: Handler> Server<H> {
         });
     }
 
-    fn open_one(&self) -> Option<Open> {
-        self.counts.as_ref().map(Connections::open)
+    fn open_one(&self) -> Option<OpenConnection> {
+        self.counts.as_ref().map(ConnectionMetrics::open)
     }
 
     /// Has a task of its own for a connection that `speak` speaks on.
@@ -290,7 +290,7 @@ impl<H: Handler> Server<H> {
     {
         let spoken = speak(Arc::clone(self), presence);
         self.drain.track(async move {
-            let _watched = Task::Connection.watched();
+            let _watched = Task::Connection.panic_guard();
             if let Err(error) = spoken.await {
                 tracing::debug!(%peer, %error, "a connection ended early");
             }

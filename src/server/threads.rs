@@ -65,7 +65,7 @@ impl<H: Handler> Server<H> {
     fn work(self, listener: TcpListener, runtime: Runtime, mut end: watch::Receiver<bool>) {
         let drain = self.drain.clone();
         let serve = async {
-            tasks::restarting(Task::AcceptLoop, (self, listener), |(this, listener)| {
+            tasks::restart_on_panic(Task::AcceptLoop, (self, listener), |(this, listener)| {
                 Box::pin(this.serve_on(listener))
             })
             .await;

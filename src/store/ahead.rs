@@ -48,7 +48,7 @@ pub(super) fn rest(
     // Tasks of their own: a stream would only move while it is polled, and this one is polled one segment at a time.
     let mut to_come = segments(range).map(move |segment| {
         let fetch = fetch(Arc::clone(&source), path.clone(), Arc::clone(&version), segment);
-        AbortOnDropHandle::new(tasks::spawn(Task::Prefetch, trace::within(trace::current(), fetch)))
+        AbortOnDropHandle::new(tasks::spawn(Task::Prefetch, trace::in_trace(trace::current(), fetch)))
     });
     let under_way: VecDeque<_> = to_come.by_ref().take(at_once).collect();
     stream::unfold((under_way, to_come), |(mut under_way, mut to_come)| async move {

@@ -21,7 +21,7 @@ use super::plain_http::Tap;
 use super::source::Source;
 use super::validator::Validator;
 use super::{ahead, answer};
-use crate::clock::running::{self, Mark};
+use crate::clock::running::{self, RunningInstant};
 use crate::telemetry::metrics::StoreOperation;
 
 /// The first pause before a body is taken up again; it doubles up to the longest.
@@ -72,7 +72,7 @@ pub struct Chunks {
 
 /// Failures without a byte between them.
 struct Setback {
-    since: Mark,
+    since: RunningInstant,
     tries: u32,
 }
 
@@ -276,8 +276,9 @@ impl Chunks {
         let Some(version) = self.version.clone() else { return Err(error) };
         let mut error = error;
         loop {
-            let setback =
-                self.setback.get_or_insert_with(|| Box::new(Setback { since: Mark::now(), tries: 0 }));
+            let setback = self
+                .setback
+                .get_or_insert_with(|| Box::new(Setback { since: RunningInstant::now(), tries: 0 }));
             let left = patience.resume_timeout.saturating_sub(setback.since.elapsed());
             if !error.may_pass() || setback.tries >= patience.resume_tries || left.is_zero() {
                 return Err(error);

@@ -12,7 +12,7 @@ use super::answer::Unframed;
 use super::chunks::{Chunks, Pieces, in_time};
 use super::source::Source;
 use super::{Meta, Object, Opened, Span, StoreError, Unsized, Version, ahead, answer, decode};
-use crate::clock::running::{self, Mark};
+use crate::clock::running::{self, RunningInstant};
 use crate::telemetry::metrics::StoreOperation;
 
 /// How much of an object is read to learn its size, where only its end tells: what is longer is sent without a length.
@@ -159,7 +159,7 @@ impl Opening<'_> {
 
     /// The first bytes, and whether they are all. Once there are any, nobody waits for more than the first byte may take.
     async fn beginning_of(&self, pieces: &mut Pieces) -> Result<(Bytes, bool), StoreError> {
-        let (started, waited) = (Mark::now(), self.source.timeouts.first_byte);
+        let (started, waited) = (RunningInstant::now(), self.source.timeouts.first_byte);
         let mut start = BytesMut::new();
         while start.len() <= READ_FOR_SIZE {
             let left = waited.saturating_sub(started.elapsed());

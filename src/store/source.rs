@@ -182,7 +182,7 @@ impl Source {
         let started = Instant::now();
         let for_body = !options.head;
         let span = StoreSpan::begin(operation);
-        let asked = span.around(guarded(self.objects.get_opts(path, options)));
+        let asked = span.instrument(guarded(self.objects.get_opts(path, options)));
         let answer = running::timeout(self.timeouts.first_byte, asked).await;
         let result = match answer {
             Ok(Ok(result)) => Ok(result),

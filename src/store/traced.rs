@@ -35,7 +35,7 @@ struct Telling(HttpClient);
 #[async_trait::async_trait]
 impl HttpService for Telling {
     async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        trace::hand_down(request.headers_mut());
+        trace::inject(request.headers_mut());
         let asked = Asked::of(&request);
         let answer = self.0.execute(request).await?;
         match asked {

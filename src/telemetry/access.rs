@@ -13,8 +13,8 @@ use http::{Method, StatusCode, Version};
 use memchr::memchr;
 
 use super::audit::{Audit, RequestId};
-use super::line::{Form, Line, Stamp, name};
 use super::log::LogFormat;
+use super::log_line::{LineBuilder, LineFormat, Timestamp, field};
 use super::log_writer::{Lines, LogWriter, Reservation, Sink, WriterConfig};
 use super::metrics::Metrics;
 use super::trace::Tracing;
@@ -24,7 +24,7 @@ use crate::signed_url::{Denial, Grant, KeyId};
 
 /// How a body ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Ending {
+pub enum BodyEnd {
     /// Everything was handed to the connection.
     Complete,
     /// The client went away first; normal for players that seek and for preview bots.
@@ -35,7 +35,7 @@ pub enum Ending {
     StoreFailed,
 }
 
-impl Ending {
+impl BodyEnd {
     /// The word for logs and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -50,7 +50,7 @@ impl Ending {
 
 /// A link that was followed to the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Downloaded {
+pub struct CompletedDownload {
     /// What was downloaded.
     pub asset: AssetRef,
     /// When its link expires.
@@ -61,7 +61,7 @@ pub struct Downloaded {
 #[derive(Debug, Clone)]
 pub struct AccessLog {
     writer: LogWriter,
-    form: Form,
+    form: LineFormat,
     /// Whether the level of the log is one at which they are written.
     on: Arc<AtomicBool>,
 }
@@ -72,43 +72,44 @@ impl AccessLog {
     /// # Errors
     /// If the system has no thread left.
     pub fn to(sink: impl Sink, format: LogFormat, metrics: &Metrics) -> std::io::Result<Self> {
-        let form = if format == LogFormat::Human { Form::Human { colour: false } } else { Form::Json };
+        let form =
+            if format == LogFormat::Human { LineFormat::Human { colour: false } } else { LineFormat::Json };
         let config = WriterConfig { lines: Lines::Access, at_once: true };
         let writer = LogWriter::start(sink, config, metrics.clone())?;
         Ok(Self { writer, form, on: Arc::new(AtomicBool::new(true)) })
     }
 
     /// Records that go where `writer` writes its lines.
-    pub(super) fn beside(writer: LogWriter, form: Form, on: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(writer: LogWriter, form: LineFormat, on: Arc<AtomicBool>) -> Self {
         Self { writer, form, on }
     }
 
     /// Whether records are written at all at present.
     #[must_use]
-    pub fn is_on(&self) -> bool {
+    pub fn is_enabled(&self) -> bool {
         self.on.load(Ordering::Relaxed)
     }
 
-    /// Waits until what was recorded is written, but no longer than `patience`.
-    pub fn flush(&self, patience: Duration) -> bool {
-        self.writer.flush(patience)
+    /// Waits until what was recorded is written, but no longer than `timeout`.
+    pub fn flush(&self, timeout: Duration) -> bool {
+        self.writer.flush(timeout)
     }
 
-    fn write(&self, record: &AccessRecord<'_>, ending: Ending, took: Duration) {
+    fn write(&self, record: &AccessRecord<'_>, ending: BodyEnd, took: Duration) {
         thread_local! {
-            static DESK: RefCell<Desk> = const { RefCell::new(Desk::new()) };
+            static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
         }
-        DESK.with_borrow_mut(|desk| {
-            desk.line.clear();
-            record.put_down(self.form, ending, took, desk);
-            self.writer.push(Lines::Access, &desk.line, None);
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.line.clear();
+            record.format(self.form, ending, took, scratch);
+            self.writer.push(Lines::Access, &scratch.line, None);
         });
     }
 }
 
 /// Where requests are recorded.
 #[derive(Debug, Clone, Default)]
-pub struct Records {
+pub struct RequestLogs {
     /// Every request.
     pub access: Option<AccessLog>,
     /// Those with a good signature.
@@ -121,23 +122,23 @@ pub struct Records {
 const BRIEF: Duration = Duration::from_secs(1);
 
 /// Where a thread puts its lines together.
-struct Desk {
+struct Scratch {
     line: Vec<u8>,
     target: String,
-    stamp: Stamp,
+    stamp: Timestamp,
 }
 
-impl Desk {
+impl Scratch {
     const fn new() -> Self {
-        Self { line: Vec::new(), target: String::new(), stamp: Stamp::new() }
+        Self { line: Vec::new(), target: String::new(), stamp: Timestamp::new() }
     }
 }
 
 /// A text of the client's, as it came. It may have a signature in it, so it is written by [`AccessRecord::write`] alone.
 #[derive(Clone, Default)]
-pub struct Foreign<'r>(Cow<'r, [u8]>);
+pub struct Untrusted<'r>(Cow<'r, [u8]>);
 
-impl<'r> Foreign<'r> {
+impl<'r> Untrusted<'r> {
     /// The longest text that is kept, in bytes. What is written of it is shorter.
     const LONGEST: usize = 4 * 1024;
 
@@ -149,8 +150,8 @@ impl<'r> Foreign<'r> {
 
     /// The same, to be kept.
     #[must_use]
-    pub fn kept(self) -> Foreign<'static> {
-        Foreign(Cow::Owned(self.0.into_owned()))
+    pub fn into_owned(self) -> Untrusted<'static> {
+        Untrusted(Cow::Owned(self.0.into_owned()))
     }
 
     pub(super) fn text(&self) -> Cow<'_, str> {
@@ -162,7 +163,7 @@ impl<'r> Foreign<'r> {
     }
 }
 
-impl fmt::Debug for Foreign<'_> {
+impl fmt::Debug for Untrusted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes", self.0.len())
     }
@@ -180,11 +181,11 @@ pub struct AccessRecord<'r> {
     /// The request's id, if there is an audit.
     pub request_id: Option<RequestId>,
     /// The request's target, if it will be written; every signature is removed then.
-    pub target: Foreign<'r>,
-    /// The `User-Agent`, if it will be written; shortened then.
-    pub user_agent: Option<Foreign<'r>>,
+    pub target: Untrusted<'r>,
+    /// The `User-Agent`, if it will be written; truncated then.
+    pub user_agent: Option<Untrusted<'r>>,
     /// The `Range`, if there is an audit.
-    pub range: Option<Foreign<'r>>,
+    pub range: Option<Untrusted<'r>>,
     /// What was asked for, once the path names an asset.
     pub asset: Option<AssetRef>,
     /// When the link expires, if its signature is good.
@@ -210,11 +211,11 @@ pub struct AccessRecord<'r> {
 impl<'r> AccessRecord<'r> {
     /// The same, to be kept until the body ends.
     #[must_use]
-    pub fn kept(self) -> AccessRecord<'static> {
+    pub fn into_owned(self) -> AccessRecord<'static> {
         AccessRecord {
-            target: self.target.kept(),
-            user_agent: self.user_agent.map(Foreign::kept),
-            range: self.range.map(Foreign::kept),
+            target: self.target.into_owned(),
+            user_agent: self.user_agent.map(Untrusted::into_owned),
+            range: self.range.map(Untrusted::into_owned),
             ..self
         }
     }
@@ -237,14 +238,14 @@ impl<'r> AccessRecord<'r> {
     /// Counts the request, which took so long, and writes its records.
     pub fn write(
         &self,
-        ending: Ending,
+        ending: BodyEnd,
         took: Duration,
         metrics: &Metrics,
-        records: &Records,
+        records: &RequestLogs,
         reservation: Option<Reservation>,
     ) {
         metrics.request_ended(self, ending, took);
-        if let Some(log) = records.access.as_ref().filter(|log| log.is_on()) {
+        if let Some(log) = records.access.as_ref().filter(|log| log.is_enabled()) {
             log.write(self, ending, took);
         }
         if let Some(audit) = &records.audit {
@@ -254,14 +255,14 @@ impl<'r> AccessRecord<'r> {
 
     /// The download that this was, if it was one: bytes of the asset, to the end of the answer.
     #[must_use]
-    pub fn downloaded(&self, ending: Ending) -> Option<Downloaded> {
-        let sent_all = ending == Ending::Complete && self.sent > 0;
+    pub fn downloaded(&self, ending: BodyEnd) -> Option<CompletedDownload> {
+        let sent_all = ending == BodyEnd::Complete && self.sent > 0;
         let of_the_asset = matches!(self.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
         let (Some(asset), Some(link_expires)) = (self.asset, self.link_expires) else { return None };
-        (sent_all && of_the_asset).then_some(Downloaded { asset, link_expires })
+        (sent_all && of_the_asset).then_some(CompletedDownload { asset, link_expires })
     }
 
-    fn put_down(&self, form: Form, ending: Ending, took: Duration, desk: &mut Desk) {
+    fn format(&self, form: LineFormat, ending: BodyEnd, took: Duration, scratch: &mut Scratch) {
         let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
         let id = self.asset.map(|asset| &*asset.id.as_hyphenated().encode_lower(&mut id));
         let say = |text: &mut Vec<u8>| self.say(ending, id.unwrap_or_default(), text);
@@ -269,51 +270,51 @@ impl<'r> AccessRecord<'r> {
             true => self.started.micros_after(took),
             false => SystemClock.now_micros(),
         };
-        let mut line = Line::sentence(form, &mut desk.line, desk.stamp.at(now), say);
-        line.address(name!("peer"), self.peer);
-        line.bare(name!("method"), self.method.as_str());
-        desk.target.clear();
-        redact_into(&self.target.text(), &mut desk.target);
-        line.bare(name!("target"), &desk.target);
-        line.bare_word(name!("version"), version(self.version));
-        line.number(name!("status"), self.status.as_u16().into());
-        line.word(name!("outcome"), self.outcome);
+        let mut line = LineBuilder::message(form, &mut scratch.line, scratch.stamp.at(now), say);
+        line.address(field!("peer"), self.peer);
+        line.unquoted(field!("method"), self.method.as_str());
+        scratch.target.clear();
+        redact_into(&self.target.text(), &mut scratch.target);
+        line.unquoted(field!("target"), &scratch.target);
+        line.trusted_unquoted(field!("version"), version(self.version));
+        line.number(field!("status"), self.status.as_u16().into());
+        line.trusted_string(field!("outcome"), self.outcome);
         if let (Some(asset), Some(id)) = (self.asset, id) {
-            line.word(name!("asset"), asset.kind.name());
-            line.word(name!("id"), id);
+            line.trusted_string(field!("asset"), asset.kind.name());
+            line.trusted_string(field!("id"), id);
         }
         if let Some(key_id) = &self.key_id {
-            line.quoted(name!("key_id"), key_id);
+            line.string(field!("key_id"), key_id);
         }
-        line.number(name!("sent"), self.sent);
+        line.number(field!("sent"), self.sent);
         if let Some(length) = self.length {
-            line.number(name!("length"), length);
+            line.number(field!("length"), length);
         }
-        line.word(name!("ending"), ending.name());
-        line.number(name!("head_ms"), millis(self.head_after));
-        line.number(name!("took_ms"), millis(took));
+        line.trusted_string(field!("ending"), ending.name());
+        line.number(field!("head_ms"), millis(self.head_after));
+        line.number(field!("took_ms"), millis(took));
         if let Some(agent) = &self.user_agent {
-            line.quoted(name!("user_agent"), shortened(&agent.text()));
+            line.string(field!("user_agent"), truncated(&agent.text()));
         }
         if let Some(id) = self.request_id {
-            line.quoted(name!("request_id"), &id.to_string());
+            line.string(field!("request_id"), &id.to_string());
         }
         line.end();
     }
 
     /// The sentence. All its words are ours.
-    fn say(&self, ending: Ending, id: &str, text: &mut Vec<u8>) {
+    fn say(&self, ending: BodyEnd, id: &str, text: &mut Vec<u8>) {
         let mut add = |words: &[&str]| words.iter().for_each(|word| text.extend_from_slice(word.as_bytes()));
         match (ending, self.asset) {
-            (Ending::Complete, Some(asset)) if self.outcome == "ok" => {
+            (BodyEnd::Complete, Some(asset)) if self.outcome == "ok" => {
                 add(&["sent the ", asset.kind.name(), " ", id]);
             }
-            (Ending::Complete, _) => add(&["answered ", self.status.as_str(), " ", self.outcome]),
-            (Ending::ClientLeft, _) => add(&["the client left before the end"]),
-            (Ending::ClientStalled, _) => {
+            (BodyEnd::Complete, _) => add(&["answered ", self.status.as_str(), " ", self.outcome]),
+            (BodyEnd::ClientLeft, _) => add(&["the client left before the end"]),
+            (BodyEnd::ClientStalled, _) => {
                 add(&["the client took too little, so the connection was broken off"]);
             }
-            (Ending::StoreFailed, _) => add(&["the store failed, so the connection was broken off"]),
+            (BodyEnd::StoreFailed, _) => add(&["the store failed, so the connection was broken off"]),
         }
     }
 }
@@ -331,7 +332,7 @@ fn version(version: Version) -> &'static str {
 /// The longest header field that is written, in characters.
 const LONGEST_FIELD: usize = 120;
 
-pub(super) fn shortened(text: &str) -> &str {
+pub(super) fn truncated(text: &str) -> &str {
     let end = text.char_indices().nth(LONGEST_FIELD).map_or(text.len(), |(at, _)| at);
     text.get(..end).unwrap_or_default()
 }

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-use super::access::{AccessRecord, Ending, millis, shortened};
-use super::line::{Line, Stamp, name};
+use super::access::{AccessRecord, BodyEnd, millis, truncated};
+use super::log_line::{LineBuilder, Timestamp, field};
 use super::log_writer::{Lines, LogWriter, Reservation, Sink, WriterConfig};
 use super::metrics::Metrics;
 use crate::clock::SystemClock;
@@ -112,36 +112,36 @@ impl Audit {
         self.writer.reopen();
     }
 
-    /// Waits until what was recorded is written, but no longer than `patience`. Says whether it is.
-    pub fn flush(&self, patience: Duration) -> bool {
-        self.writer.flush(patience)
+    /// Waits until what was recorded is written, but no longer than `timeout`. Says whether it is.
+    pub fn flush(&self, timeout: Duration) -> bool {
+        self.writer.flush(timeout)
     }
 
     /// Keeps room for the record of a download that begins.
     ///
     /// # Errors
     /// If it has to be recorded and could not be now.
-    pub fn begin(&self) -> Result<Option<Reservation>, Unrecorded> {
-        if self.required { self.writer.reserve().map(Some).ok_or(Unrecorded) } else { Ok(None) }
+    pub fn begin(&self) -> Result<Option<Reservation>, AuditUnavailable> {
+        if self.required { self.writer.reserve().map(Some).ok_or(AuditUnavailable) } else { Ok(None) }
     }
 
     /// Records a request, if its signature was good.
     pub(super) fn write(
         &self,
         record: &AccessRecord<'_>,
-        ending: Ending,
+        ending: BodyEnd,
         took: Duration,
         reservation: Option<Reservation>,
     ) {
         thread_local! {
-            static DESK: RefCell<(Vec<u8>, Stamp)> = const { RefCell::new((Vec::new(), Stamp::new())) };
+            static SCRATCH: RefCell<(Vec<u8>, Timestamp)> = const { RefCell::new((Vec::new(), Timestamp::new())) };
         }
         if record.key_id.is_none() {
             return;
         }
-        DESK.with_borrow_mut(|(line, stamp)| {
+        SCRATCH.with_borrow_mut(|(line, stamp)| {
             line.clear();
-            put_down(record, ending, took, Line::record(line, stamp.at(SystemClock.now_micros())));
+            format(record, ending, took, LineBuilder::record(line, stamp.at(SystemClock.now_micros())));
             self.writer.push(Lines::Audit, line, reservation);
         });
     }
@@ -149,45 +149,48 @@ impl Audit {
 
 /// A download that must be recorded and cannot be at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unrecorded;
+pub struct AuditUnavailable;
 
-fn put_down(record: &AccessRecord<'_>, ending: Ending, took: Duration, mut line: Line<'_>) {
+fn format(record: &AccessRecord<'_>, ending: BodyEnd, took: Duration, mut line: LineBuilder<'_>) {
     let of_the_asset = matches!(record.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
     if let Some(id) = record.request_id {
-        line.shown(name!("request_id"), &id);
+        line.display(field!("request_id"), &id);
     }
     // Without the port, which says nothing about who it was.
-    line.shown(name!("client"), &record.peer.ip());
+    line.display(field!("client"), &record.peer.ip());
     if let Some(key_id) = &record.key_id {
-        line.quoted(name!("key_id"), key_id);
+        line.string(field!("key_id"), key_id);
     }
     if let Some(agent) = &record.user_agent {
-        line.quoted(name!("user_agent"), shortened(&agent.text()));
+        line.string(field!("user_agent"), truncated(&agent.text()));
     }
-    line.quoted(name!("method"), record.method.as_str());
+    line.string(field!("method"), record.method.as_str());
     if let Some(asset) = record.asset {
-        line.quoted(name!("asset"), asset.kind.name());
-        line.shown(name!("id"), &asset.id);
+        line.string(field!("asset"), asset.kind.name());
+        line.display(field!("id"), &asset.id);
     }
     if let Some(expires) = record.link_expires {
-        line.shown(name!("link_expires"), &expires);
+        line.display(field!("link_expires"), &expires);
     }
     if let Some(range) = &record.range {
-        line.quoted(name!("range"), shortened(&range.text()));
+        line.string(field!("range"), truncated(&range.text()));
     }
-    line.number(name!("status"), record.status.as_u16().into());
-    line.quoted(name!("outcome"), record.outcome);
+    line.number(field!("status"), record.status.as_u16().into());
+    line.string(field!("outcome"), record.outcome);
     // The body of a problem is nothing of the asset.
-    line.number(name!("sent"), if of_the_asset { record.sent } else { 0 });
+    line.number(field!("sent"), if of_the_asset { record.sent } else { 0 });
     if let Some(length) = record.length.filter(|_| of_the_asset) {
-        line.number(name!("length"), length);
+        line.number(field!("length"), length);
     }
     if let Some(size) = record.size {
-        line.number(name!("size"), size);
+        line.number(field!("size"), size);
     }
-    line.quoted(name!("ending"), ending.name());
-    line.truth(name!("complete"), of_the_asset && ending == Ending::Complete && record.method == Method::GET);
-    line.number(name!("took_ms"), millis(took));
+    line.string(field!("ending"), ending.name());
+    line.boolean(
+        field!("complete"),
+        of_the_asset && ending == BodyEnd::Complete && record.method == Method::GET,
+    );
+    line.number(field!("took_ms"), millis(took));
     line.end();
 }
 

@@ -20,7 +20,7 @@ struct Reload {
 
 /// What is counted of connections. Clones count together.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Connections {
+pub(crate) struct ConnectionMetrics {
     open: Gauge,
     refused: Family<Reason, Counter>,
     cut: Family<Reason, Counter>,
@@ -37,7 +37,7 @@ const CUT: [&str; 3] = ["no_request", "idle", "stalled"];
 const ADMIN_REFUSED: [&str; 3] = ["too_many", "too_many_requests", "too_many_pages"];
 const ADMIN_CUT: [&str; 5] = ["no_request", "idle", "stalled", "slow_body", "evicted"];
 
-impl Connections {
+impl ConnectionMetrics {
     /// How many are open.
     pub(crate) fn count(&self) -> i64 {
         self.open.get()
@@ -58,17 +58,17 @@ impl Connections {
         self.begin(&ADMIN_REFUSED, &ADMIN_CUT);
         registry.register(
             "admin_connections",
-            "Connections of the private listener that are open",
+            "ConnectionMetrics of the private listener that are open",
             self.open.clone(),
         );
         registry.register(
             "admin_connections_refused",
-            "Connections and requests of the private listener answered 503 for want of room, by reason",
+            "ConnectionMetrics and requests of the private listener answered 503 for want of room, by reason",
             self.refused.clone(),
         );
         registry.register(
             "admin_connections_cut",
-            "Connections of the private listener ended because their clients were silent, idle or slow, or for a newcomer",
+            "ConnectionMetrics of the private listener ended because their clients were silent, idle or slow, or for a newcomer",
             self.cut.clone(),
         );
     }
@@ -78,15 +78,19 @@ impl Connections {
         for result in ["ok", "failed"] {
             let _ = self.certificate_reloads.get_or_create(&Reload { result });
         }
-        registry.register("connections", "Connections of link holders that are open", self.open.clone());
+        registry.register(
+            "connections",
+            "ConnectionMetrics of link holders that are open",
+            self.open.clone(),
+        );
         registry.register(
             "connections_refused",
-            "Connections answered 503 or closed before a request, by reason",
+            "ConnectionMetrics answered 503 or closed before a request, by reason",
             self.refused.clone(),
         );
         registry.register(
             "connections_cut",
-            "Connections ended because their clients were silent, idle or took too little",
+            "ConnectionMetrics ended because their clients were silent, idle or took too little",
             self.cut.clone(),
         );
         registry.register_with_unit(
@@ -103,9 +107,9 @@ impl Connections {
     }
 
     /// A connection is open until what is returned is dropped.
-    pub(crate) fn open(&self) -> Open {
+    pub(crate) fn open(&self) -> OpenConnection {
         self.open.inc();
-        Open(self.open.clone())
+        OpenConnection(self.open.clone())
     }
 
     /// A connection was refused.
@@ -131,9 +135,9 @@ impl Connections {
 
 /// An open connection.
 #[derive(Debug)]
-pub(crate) struct Open(Gauge);
+pub(crate) struct OpenConnection(Gauge);
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.dec();
     }

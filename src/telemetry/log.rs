@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::SystemTime;
 
 use super::access::AccessLog;
-use super::line::Form;
+use super::log_line::LineFormat;
 use super::log_writer::{Lines, LogWriter, Sink, WriterConfig};
 use super::metrics::Metrics;
 use crate::text::{self, Escape};
@@ -92,7 +92,7 @@ impl LogLevel {
 /// The log of this process: events, and access records beside them. Clones are the same log.
 #[derive(Clone)]
 pub struct Logging {
-    form: Form,
+    form: LineFormat,
     writer: LogWriter,
     metrics: Metrics,
     accesses: Arc<AtomicBool>,
@@ -115,7 +115,7 @@ impl Logging {
     /// The access log, among the events and in their form.
     #[must_use]
     pub fn access_log(&self) -> AccessLog {
-        AccessLog::beside(self.writer.clone(), self.form, Arc::clone(&self.accesses))
+        AccessLog::new(self.writer.clone(), self.form, Arc::clone(&self.accesses))
     }
 
     /// What is counted while this log is written.
@@ -124,9 +124,9 @@ impl Logging {
         &self.metrics
     }
 
-    /// Waits until everything is written that was logged, but no longer than `patience`, and not if that cannot be.
-    pub fn flush(&self, patience: Duration) {
-        self.writer.flush(patience);
+    /// Waits until everything is written that was logged, but no longer than `timeout`, and not if that cannot be.
+    pub fn flush(&self, timeout: Duration) {
+        self.writer.flush(timeout);
     }
 }
 
@@ -153,7 +153,8 @@ struct Events(LogWriter);
 impl Write for Events {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         // Control characters are escaped already, but for those that colour the line.
-        let shown = std::str::from_utf8(line).map(|line| text::shown(line, Escape::Json, char::is_control));
+        let shown = std::str::from_utf8(line)
+            .map(|line| text::escape_invisible(line, Escape::Json, char::is_control));
         self.0.push(Lines::Events, shown.as_deref().map_or(line, str::as_bytes), None);
         Ok(line.len())
     }
@@ -173,7 +174,7 @@ pub fn start_logging(
     colour: bool,
     metrics: &Metrics,
 ) -> io::Result<Logging> {
-    let form = Form::on_stderr(format, colour);
+    let form = LineFormat::on_stderr(format, colour);
     let stderr = StandardError(io::stderr().as_fd().try_clone_to_owned()?.into());
     let config = WriterConfig { lines: Lines::Events, at_once: io::stderr().is_terminal() };
     let writer = LogWriter::start(stderr, config, metrics.clone())?;
@@ -184,7 +185,7 @@ pub fn start_logging(
 }
 
 /// Has events written by `writer`; returns what changes their filter.
-fn subscribe(form: Form, level: LogLevel, writer: LogWriter) -> Arc<dyn Fn(EnvFilter) + Send + Sync> {
+fn subscribe(form: LineFormat, level: LogLevel, writer: LogWriter) -> Arc<dyn Fn(EnvFilter) + Send + Sync> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(level.filter())
         .with_writer(move || Events(writer.clone()))
@@ -193,7 +194,7 @@ fn subscribe(form: Form, level: LogLevel, writer: LogWriter) -> Arc<dyn Fn(EnvFi
         // It would print them on standard error, and panic if it cannot.
         .log_internal_errors(false);
     // Err: a test has set up logging already.
-    if let Form::Human { colour } = form {
+    if let LineFormat::Human { colour } = form {
         let builder = builder.with_ansi(colour).compact().with_filter_reloading();
         let handle = builder.reload_handle();
         let _ = tracing::subscriber::set_global_default(builder.finish());

@@ -149,7 +149,7 @@ impl LogWriter {
         let its = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name(format!("{} log", config.lines.log()));
         let mut writer = Writer { shared: its, sink, said: None };
-        thread.spawn(move || tasks::restarting_thread(Task::LogWriter, || writer.run()))?;
+        thread.spawn(move || tasks::restart_thread_on_panic(Task::LogWriter, || writer.run()))?;
         Ok(Self(Arc::new(End(shared))))
     }
 
@@ -195,11 +195,11 @@ impl LogWriter {
         self.0.0.work.notify_one();
     }
 
-    /// Waits until all that was added before is written, but no longer than `patience`. Says whether it is. A log that
+    /// Waits until all that was added before is written, but no longer than `timeout`. Says whether it is. A log that
     /// fails is not waited for, but for the audit, which may be written again in time.
-    pub(super) fn flush(&self, patience: Duration) -> bool {
+    pub(super) fn flush(&self, timeout: Duration) -> bool {
         let shared = &self.0.0;
-        let until = Instant::now() + patience;
+        let until = Instant::now() + timeout;
         let mut waiting = shared.waiting();
         waiting.asked += 1;
         let number = waiting.asked;
@@ -233,14 +233,14 @@ impl Shared {
             *dropped += count;
         }
         drop(waiting);
-        self.metrics.own().lines_dropped(lines.log(), count);
+        self.metrics.process().lines_dropped(lines.log(), count);
     }
 
     /// Whether the sink takes what is written.
     fn is_up(&self, up: bool) {
         match self.config.lines {
-            Lines::Audit => self.metrics.own().audit_is_up(up),
-            Lines::Access | Lines::Events => self.metrics.own().log_is_up(up),
+            Lines::Audit => self.metrics.process().audit_is_up(up),
+            Lines::Access | Lines::Events => self.metrics.process().log_is_up(up),
         }
     }
 }

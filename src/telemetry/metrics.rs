@@ -12,11 +12,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::access::{AccessRecord, Ending};
-use super::answers::Answers;
-use super::connections::Connections;
-use super::known::Known;
-use super::own::Own;
+use super::access::{AccessRecord, BodyEnd};
+use super::connections::ConnectionMetrics;
+use super::label_cache::LabelCache;
+use super::process::ProcessMetrics;
+use super::requests::RequestMetrics;
 
 /// The media type of [`Metrics::render`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -125,14 +125,14 @@ pub struct Metrics(Arc<Numbers>);
 
 struct Numbers {
     registry: Registry,
-    connections: Connections,
-    admin_connections: Connections,
-    own: Own,
-    answers: Answers,
+    connections: ConnectionMetrics,
+    admin_connections: ConnectionMetrics,
+    process: ProcessMetrics,
+    requests: RequestMetrics,
     in_flight: Gauge,
     store_answers: Family<StoreLabels, Counter>,
     store_wait: Histograms<OperationLabel>,
-    known_answers: Known<StoreLabels, (Counter, Histogram)>,
+    known_answers: LabelCache<StoreLabels, (Counter, Histogram)>,
     store_breaks: Family<ReasonLabel, Counter>,
     store_resumes: Counter,
     store_up: Gauge,
@@ -175,14 +175,14 @@ impl Metrics {
     pub fn new() -> Self {
         let mut numbers = Numbers {
             registry: Registry::with_prefix("webhook_assets"),
-            connections: Connections::default(),
-            admin_connections: Connections::default(),
-            own: Own::default(),
-            answers: Answers::new(),
+            connections: ConnectionMetrics::default(),
+            admin_connections: ConnectionMetrics::default(),
+            process: ProcessMetrics::default(),
+            requests: RequestMetrics::new(),
             in_flight: Gauge::default(),
             store_answers: Family::default(),
             store_wait: Family::new_with_constructor(seconds),
-            known_answers: Known::default(),
+            known_answers: LabelCache::default(),
             store_breaks: Family::default(),
             store_resumes: Counter::default(),
             store_up: Gauge::default(),
@@ -203,8 +203,8 @@ impl Metrics {
         };
         numbers.connections.register(&mut numbers.registry);
         numbers.admin_connections.register_admin(&mut numbers.registry);
-        numbers.own.register(&mut numbers.registry);
-        numbers.answers.register(&mut numbers.registry);
+        numbers.process.register(&mut numbers.registry);
+        numbers.requests.register(&mut numbers.registry);
         numbers.register();
         numbers.register_webhooks();
         numbers.store_up.set(1);
@@ -212,23 +212,23 @@ impl Metrics {
     }
 
     /// The numbers of the gateway's listener.
-    pub(crate) fn connections(&self) -> &Connections {
+    pub(crate) fn connections(&self) -> &ConnectionMetrics {
         &self.0.connections
     }
 
     /// The numbers of the private listener.
-    pub(crate) fn admin_connections(&self) -> &Connections {
+    pub(crate) fn admin_connections(&self) -> &ConnectionMetrics {
         &self.0.admin_connections
     }
 
     /// The numbers of the program itself.
-    pub(crate) fn own(&self) -> &Own {
-        &self.0.own
+    pub(crate) fn process(&self) -> &ProcessMetrics {
+        &self.0.process
     }
 
     /// A request ended as `record` says.
-    pub(crate) fn request_ended(&self, record: &AccessRecord<'_>, ending: Ending, took: Duration) {
-        self.0.answers.ended(record, ending, took);
+    pub(crate) fn request_ended(&self, record: &AccessRecord<'_>, ending: BodyEnd, took: Duration) {
+        self.0.requests.ended(record, ending, took);
     }
 
     /// The store answered, well or not.
@@ -329,13 +329,13 @@ impl Metrics {
         self.0.ledger_errors.get_or_create(&ReasonLabel { reason }).inc();
     }
 
-    /// One request more is in flight, until it leaves.
-    pub(crate) fn enters(&self) {
+    /// One request more is in flight, until it finishes.
+    pub(crate) fn request_began(&self) {
         self.0.in_flight.inc();
     }
 
     /// One that has entered is not in flight any more.
-    pub(crate) fn leaves(&self) {
+    pub(crate) fn request_finished(&self) {
         self.0.in_flight.dec();
     }
 
@@ -355,7 +355,7 @@ impl Numbers {
         registry.register(names::IN_FLIGHT, "Requests whose body has not ended", self.in_flight.clone());
         registry.register(
             names::STORE_ANSWERS,
-            "Answers of the store, by operation and result",
+            "RequestMetrics of the store, by operation and result",
             self.store_answers.clone(),
         );
         registry.register_with_unit(

@@ -1,19 +1,21 @@
-//! What the program tells: events as log lines, one record for each request when its body ends, the
-//! audit of downloads, traces, and metrics. All names are constants here.
+//! What the program reports: events as log lines, one record for each request when its body ends, the audit of
+//! downloads, traces, and metrics.
 
 mod access;
-mod answers;
 mod audit;
 pub(crate) mod connections;
-mod known;
-mod line;
+mod label_cache;
 mod log;
+mod log_line;
 mod log_writer;
 pub mod metrics;
-mod own;
+mod process;
+mod requests;
 pub mod trace;
 
-pub use access::{AccessLog, AccessRecord, Downloaded, Ending, Foreign, Records, redact_target};
-pub use audit::{Audit, AuditConfig, AuditError, RequestId, Unrecorded};
+pub use access::{
+    AccessLog, AccessRecord, BodyEnd, CompletedDownload, RequestLogs, Untrusted, redact_target,
+};
+pub use audit::{Audit, AuditConfig, AuditError, AuditUnavailable, RequestId};
 pub use log::{LogFormat, LogLevel, Logging, start_logging};
 pub use log_writer::{Reservation, Sink};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-use crate::clock::running::Mark;
+use crate::clock::running::RunningInstant;
 use crate::server::Config;
 use crate::server::eviction::Slot;
 
@@ -75,7 +75,7 @@ enum Phase {
 #[derive(Debug)]
 pub(in crate::server) struct Signs {
     limits: Limits,
-    began: Mark,
+    began: RunningInstant,
     seen: Mutex<Seen>,
     stalled: AtomicBool,
     /// Whether the connection is closed as soon as what is written now has been.
@@ -88,11 +88,11 @@ pub(in crate::server) struct Signs {
 #[derive(Debug)]
 struct Seen {
     phase: Phase,
-    since: Mark,
+    since: RunningInstant,
     /// Requests whose answer has not ended.
     in_flight: usize,
     /// Since when the client has not taken what is ready for it.
-    waiting: Option<Mark>,
+    waiting: Option<RunningInstant>,
     /// For how long it has not in this round, and how much it took.
     waited: Duration,
     taken: u64,
@@ -115,7 +115,7 @@ impl Signs {
     }
 
     fn with(limits: Limits, in_flight: usize, slot: Option<Slot>) -> Arc<Self> {
-        let began = Mark::now();
+        let began = RunningInstant::now();
         let seen = Seen {
             phase: Phase::Head,
             since: began,
@@ -136,7 +136,7 @@ impl Signs {
     }
 
     /// When the connection, or the stream, began.
-    pub(in crate::server) fn began(&self) -> Mark {
+    pub(in crate::server) fn began(&self) -> RunningInstant {
         self.began
     }
 
@@ -148,7 +148,7 @@ impl Signs {
     pub(in crate::server) fn heard(&self) {
         let mut seen = self.seen();
         if seen.in_flight == 0 && matches!(seen.phase, Phase::Idle) {
-            (seen.phase, seen.since) = (Phase::Head, Mark::now());
+            (seen.phase, seen.since) = (Phase::Head, RunningInstant::now());
             self.expects_more(true);
         }
     }
@@ -188,7 +188,7 @@ impl Signs {
 
     /// The client does not take what is ready for it.
     pub(in crate::server) fn waits(&self) {
-        self.seen().waiting.get_or_insert_with(Mark::now);
+        self.seen().waiting.get_or_insert_with(RunningInstant::now);
     }
 
     /// The client took so many bytes. Whoever takes its quota begins a new round.
@@ -209,7 +209,7 @@ impl Signs {
     /// The head of a request is awaited from now on.
     pub(in crate::server) fn heads_begin(&self) {
         let mut seen = self.seen();
-        (seen.phase, seen.since) = (Phase::Head, Mark::now());
+        (seen.phase, seen.since) = (Phase::Head, RunningInstant::now());
     }
 
     fn deadline(&self) -> Option<(Instant, Left)> {
@@ -228,7 +228,7 @@ impl Signs {
 impl Seen {
     fn stop_waiting(&mut self) {
         let Some(since) = self.waiting.take() else { return };
-        let now = Mark::now();
+        let now = RunningInstant::now();
         self.waited += since.until(now);
         // The end of an answer may lie here long after its body ended: the next request has its time from now.
         if self.in_flight == 0 {
@@ -253,7 +253,7 @@ impl Drop for InFlight {
         let mut seen = self.0.seen();
         seen.in_flight -= 1;
         if seen.in_flight == 0 {
-            (seen.phase, seen.since) = (Phase::Idle, Mark::now());
+            (seen.phase, seen.since) = (Phase::Idle, RunningInstant::now());
         }
         drop(seen);
         if let Some(slot) = &self.0.slot {
@@ -288,7 +288,7 @@ impl Vigil {
             }
             std::task::ready!(sleep.as_mut().poll(cx));
             // A timer that rings late shows that we were frozen, not that the client was slow: the deadline moves away then.
-            let now = Mark::now().instant();
+            let now = RunningInstant::now().instant();
             if let Some((_, left)) = self.signs.deadline().filter(|(deadline, _)| now >= *deadline) {
                 match left {
                     Left::Stalled => self.signs.stalled.store(true, Ordering::Relaxed),

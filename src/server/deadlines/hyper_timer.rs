@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 use hyper::rt::{Sleep, Timer};
 use tokio::time;
 
-use crate::clock::running::Mark;
+use crate::clock::running::RunningInstant;
 
 #[derive(Debug, Clone, Copy)]
 pub(in crate::server) struct RunningTimer;
 
 impl Timer for RunningTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
-        Box::pin(RunningSleep::from(Mark::now(), duration))
+        Box::pin(RunningSleep::from(RunningInstant::now(), duration))
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        let now = Mark::now();
+        let now = RunningInstant::now();
         Box::pin(RunningSleep::from(now, deadline.saturating_duration_since(now.instant().into_std())))
     }
 
@@ -28,13 +28,13 @@ impl Timer for RunningTimer {
 }
 
 struct RunningSleep {
-    began: Mark,
+    began: RunningInstant,
     duration: Duration,
     sleep: Pin<Box<time::Sleep>>,
 }
 
 impl RunningSleep {
-    fn from(began: Mark, duration: Duration) -> Self {
+    fn from(began: RunningInstant, duration: Duration) -> Self {
         Self { began, duration, sleep: Box::pin(time::sleep_until(began.deadline(duration))) }
     }
 }
@@ -45,7 +45,7 @@ impl Future for RunningSleep {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             ready!(self.sleep.as_mut().poll(cx));
-            let _ = Mark::now();
+            let _ = RunningInstant::now();
             let deadline = self.began.deadline(self.duration);
             if deadline <= self.sleep.deadline() {
                 return Poll::Ready(());

@@ -96,10 +96,11 @@ impl Exporter {
         };
         // A runtime of its own outlives the one that serves: what is in flight at the end has spans, too.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let run =
-            tasks::restarting(Supervised::TraceExporter, (task, waiting, asked), |(task, waiting, asked)| {
-                Box::pin(task.run(waiting, asked))
-            });
+        let run = tasks::restart_on_panic(
+            Supervised::TraceExporter,
+            (task, waiting, asked),
+            |(task, waiting, asked)| Box::pin(task.run(waiting, asked)),
+        );
         let run = move || runtime.block_on(run);
         std::thread::Builder::new().name("traces".into()).spawn(run)?;
         Ok(Self { spans, flushes, metrics: metrics.clone() })
@@ -107,14 +108,14 @@ impl Exporter {
 
     pub(super) fn push(&self, span: Span) {
         if self.spans.try_send(span).is_err() {
-            self.metrics.own().spans_lost(1);
+            self.metrics.process().spans_lost(1);
         }
     }
 
-    /// Sends what waits, but takes no longer than `patience`. Says whether all was sent.
-    pub(super) fn flush(&self, patience: Duration) -> bool {
+    /// Sends what waits, but takes no longer than `timeout`. Says whether all was sent.
+    pub(super) fn flush(&self, timeout: Duration) -> bool {
         let (done, answer) = sync::sync_channel(1);
-        self.flushes.send(done).is_ok() && answer.recv_timeout(patience).unwrap_or(false)
+        self.flushes.send(done).is_ok() && answer.recv_timeout(timeout).unwrap_or(false)
     }
 }
 
@@ -192,7 +193,7 @@ impl Task {
 
     async fn send(&mut self) -> bool {
         let count = self.batch.len() as u64;
-        let own = self.metrics.own().clone();
+        let own = self.metrics.process().clone();
         let refusal = match self.post().await {
             Ok(rejected) => {
                 let rejected = rejected.min(count);

@@ -18,7 +18,7 @@ use http::header::{HOST, HeaderMap, HeaderValue};
 use http::uri::Authority;
 use http::{Method, Request, Version};
 
-use super::access::{AccessRecord, Ending, Foreign, redact_target};
+use super::access::{AccessRecord, BodyEnd, Untrusted, redact_target};
 use super::metrics::{Metrics, StoreOperation};
 use crate::clock::Moment;
 use context::{Context, Fields, RANDOM, SAMPLED};
@@ -52,9 +52,9 @@ impl Tracing {
         Ok(Self { sample: config.sample, exporter: Exporter::start(config, metrics)? })
     }
 
-    /// Sends what was recorded, but takes no longer than `patience`. Says whether all was sent.
-    pub fn flush(&self, patience: Duration) -> bool {
-        self.exporter.flush(patience)
+    /// Sends what was recorded, but takes no longer than `timeout`. Says whether all was sent.
+    pub fn flush(&self, timeout: Duration) -> bool {
+        self.exporter.flush(timeout)
     }
 
     /// Whether a trace that begins here is recorded: decided by its id, so that others who count the same way agree.
@@ -86,8 +86,8 @@ struct Recorded {
     context: Context,
     parent: Option<[u8; 8]>,
     state: Option<HeaderValue>,
-    path: Foreign<'static>,
-    host: Option<Foreign<'static>>,
+    path: Untrusted<'static>,
+    host: Option<Untrusted<'static>>,
     began: Moment,
     exporter: Exporter,
 }
@@ -100,12 +100,12 @@ tokio::task_local! {
 }
 
 /// Works for the request at this place: what is asked of the store meanwhile is below it.
-pub async fn within<T>(trace: Option<Trace>, work: impl Future<Output = T>) -> T {
+pub async fn in_trace<T>(trace: Option<Trace>, work: impl Future<Output = T>) -> T {
     CURRENT.scope(trace, work).await
 }
 
 /// The same for one step of the work.
-pub fn step_within<T>(trace: Option<&Trace>, step: impl FnOnce() -> T) -> T {
+pub fn in_trace_sync<T>(trace: Option<&Trace>, step: impl FnOnce() -> T) -> T {
     match trace {
         Some(trace) => CURRENT.sync_scope(Some(trace.clone()), step),
         None => step(),
@@ -120,7 +120,7 @@ pub fn current() -> Option<Trace> {
 
 /// Adds to a request to the store what tells it of the trace. One that the store's client makes by itself, to take up a
 /// body that broke, has no span of its own: it belongs to the request.
-pub fn hand_down(fields: &mut HeaderMap) {
+pub fn inject(fields: &mut HeaderMap) {
     let told = HANDED_DOWN.try_with(Clone::clone).unwrap_or_else(|_| current()?.fields());
     if let Some(told) = told {
         told.put_into(fields);
@@ -151,8 +151,8 @@ impl Trace {
             context,
             parent: came.as_ref().map(|(_, from)| from.span_id),
             state: came.and_then(|(fields, _)| fields.state().cloned()),
-            path: Foreign::of(uri.path().as_bytes()).kept(),
-            host: host.map(|host| Foreign::of(host).kept()),
+            path: Untrusted::of(uri.path().as_bytes()).into_owned(),
+            host: host.map(|host| Untrusted::of(host).into_owned()),
             began,
             exporter: tracing.exporter.clone(),
         }))))
@@ -166,13 +166,13 @@ impl Trace {
     }
 
     /// The request ended as `record` says.
-    pub fn end(&self, record: &AccessRecord<'_>, ending: Ending) {
+    pub fn end(&self, record: &AccessRecord<'_>, ending: BodyEnd) {
         let Place::Recorded(recorded) = &*self.0 else { return };
-        let failed = record.status.is_server_error() || ending == Ending::StoreFailed;
+        let failed = record.status.is_server_error() || ending == BodyEnd::StoreFailed;
         let (name, mut attributes) = told_of(record, ending);
         attributes.extend(recorded.where_to());
         if failed {
-            let kind = if ending == Ending::StoreFailed { ending.name() } else { record.outcome };
+            let kind = if ending == BodyEnd::StoreFailed { ending.name() } else { record.outcome };
             attributes.push(Attribute::text("error.type", kind));
         }
         let mut span = recorded.span(name, recorded.context.span_id, recorded.began.instant());
@@ -222,7 +222,7 @@ impl Recorded {
 }
 
 /// The name of a request's span, and what its record says.
-fn told_of(record: &AccessRecord<'_>, ending: Ending) -> (String, Vec<Attribute>) {
+fn told_of(record: &AccessRecord<'_>, ending: BodyEnd) -> (String, Vec<Attribute>) {
     // Other methods are the client's own words.
     let known = [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST, Method::PUT, Method::DELETE];
     let method = if known.contains(&record.method) { record.method.as_str() } else { "_OTHER" };
@@ -273,7 +273,7 @@ impl StoreSpan {
     }
 
     /// Tells the store of it while it is asked.
-    pub async fn around<T>(&self, asked: impl Future<Output = T>) -> T {
+    pub async fn instrument<T>(&self, asked: impl Future<Output = T>) -> T {
         HANDED_DOWN.scope(self.told.clone(), asked).await
     }
 

@@ -171,7 +171,7 @@ fn kubernetes_sets_what_can_be_read_and_waits_longer_than_the_drain() {
 
 #[test]
 fn every_path_that_is_asked_is_one_of_the_private_listener() {
-    let description: Value = serde_json::from_str(&read("src/admin/openapi.json")).unwrap();
+    let description: Value = serde_json::from_str(&read("docs/openapi.json")).unwrap();
     let deployment = read(DEPLOYMENT);
     let asked: Vec<_> = deployment
         .lines()

@@ -31,7 +31,7 @@ use webhook_assets::admin::{self, Admin};
 use webhook_assets::clock::{Clock, ManualClock, UnixSeconds};
 use webhook_assets::console;
 use webhook_assets::gateway::{self, AllowedOrigins, Gateway};
-use webhook_assets::keys::KeyringInForce;
+use webhook_assets::keys::ActiveKeyring;
 use webhook_assets::ledger::{self, DatabaseUrl, Ledger};
 use webhook_assets::sender::{self, Sender};
 use webhook_assets::server::{self, Bodies, Certificate, Drain, Handler, Server};
@@ -238,7 +238,7 @@ impl Plan {
 
     fn open_gateway(
         &self,
-        keyring: &KeyringInForce,
+        keyring: &ActiveKeyring,
         store: &Store,
         clock: &ManualClock,
         metrics: &Metrics,
@@ -255,7 +255,7 @@ impl Plan {
     /// The gateway alone.
     pub fn gateway_alone(&self) -> Gateway {
         let metrics = Metrics::new();
-        let keyring = KeyringInForce::new(self.keyring.clone(), metrics.clone());
+        let keyring = ActiveKeyring::new(self.keyring.clone(), metrics.clone());
         let store = self.open_store(metrics.clone());
         self.open_gateway(&keyring, &store, &ManualClock::at(NOW), &metrics)
     }
@@ -265,7 +265,7 @@ impl Plan {
         let metrics = Metrics::new();
         let clock = ManualClock::at(NOW);
         let store = self.open_store(metrics.clone());
-        let keyring = KeyringInForce::new(self.keyring.clone(), metrics.clone());
+        let keyring = ActiveKeyring::new(self.keyring.clone(), metrics.clone());
         let drain = Drain::new();
         let base = BaseUrl::parse(self.public_url).unwrap();
         let mut gateway = self.open_gateway(&keyring, &store, &clock, &metrics);
@@ -388,7 +388,7 @@ pub struct Site {
     pub address: SocketAddr,
     pub admin_address: SocketAddr,
     pub clock: ManualClock,
-    pub keyring: KeyringInForce,
+    pub keyring: ActiveKeyring,
     pub base: BaseUrl,
     pub drain: Drain,
     pub metrics: Metrics,

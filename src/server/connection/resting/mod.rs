@@ -22,7 +22,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, Sleep};
 
 use crate::clock::Moment;
-use crate::clock::running::Mark;
+use crate::clock::running::RunningInstant;
 use crate::server::fast_path::express::Room;
 use crate::server::socket::io::watched;
 use crate::server::{Handler, Presence, Server};
@@ -130,7 +130,7 @@ impl<H: Handler> Resting<H> {
         let count = events.len();
         let at = Moment::now();
         // One moment for all of them: what is checked for one of them need not be checked again for the others.
-        let (arrival, now) = (Some(at), Mark::at(at.instant().into()));
+        let (arrival, now) = (Some(at), RunningInstant::at(at.instant().into()));
         for event in events {
             let flags = event.flags;
             let has_ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
@@ -171,7 +171,7 @@ impl<H: Handler> Resting<H> {
 
     /// Whose deadline has passed is left.
     fn leave_the_idle(&mut self) {
-        let now = Mark::now().instant();
+        let now = RunningInstant::now().instant();
         let late = |seat: &Seat<H>| seat.deadline() <= now;
         let keys: Vec<usize> = self.seats.iter().filter(|(_, seat)| late(seat)).map(|(key, _)| key).collect();
         for key in keys {
@@ -198,7 +198,7 @@ impl<H: Handler> Resting<H> {
 }
 
 fn died<H: Handler>() -> Fate<H> {
-    Task::IdleConnection.died();
+    Task::IdleConnection.count_panic();
     Fate::Ends(Ok(()))
 }
 

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::leaving::Leaving;
 use crate::clock::Moment;
-use crate::clock::running::Mark;
+use crate::clock::running::RunningInstant;
 use crate::server::connection::protocol::Protocol;
 use crate::server::connection::requests::Connection;
 use crate::server::connection::speaking::agreed;
@@ -92,7 +92,7 @@ pub(in crate::server) struct Seat<H: Handler> {
     signs: Arc<Signs>,
     state: State<H>,
     presence: Presence,
-    since: Mark,
+    since: RunningInstant,
     /// Whether nothing was ever heard from it, over TLS behind the handshake.
     silent: bool,
     watched: bool,
@@ -116,7 +116,7 @@ pub(in crate::server) struct Visit {
     pub(in crate::server) has_ended: bool,
     /// When it was told of.
     pub(in crate::server) arrival: Option<Moment>,
-    pub(in crate::server) now: Mark,
+    pub(in crate::server) now: RunningInstant,
 }
 
 /// Nobody is woken at rest: what has to be waited for is told of otherwise.
@@ -149,7 +149,7 @@ impl<H: Handler> Seat<H> {
         Self { server, peer, signs, state, presence, since, silent: true, watched: false }
     }
 
-    pub(in crate::server) fn began(&self) -> Mark {
+    pub(in crate::server) fn began(&self) -> RunningInstant {
         self.since
     }
 
@@ -239,7 +239,7 @@ impl<H: Handler> Seat<H> {
     }
 
     /// Makes the handshake, where there is one. Whether it is made, or what it comes to.
-    fn open(&mut self, desk: &mut [u8], now: Mark) -> Result<bool, Fate<H>> {
+    fn open(&mut self, desk: &mut [u8], now: RunningInstant) -> Result<bool, Fate<H>> {
         if matches!(self.state, State::Plain(_) | State::Sealed(_)) {
             return Ok(true);
         }
@@ -290,7 +290,7 @@ impl<H: Handler> Seat<H> {
         &mut self,
         mut sealed: Box<Sealed<Socket<Still>>>,
         greeting: &[u8],
-        now: Mark,
+        now: RunningInstant,
     ) -> Result<bool, Fate<H>> {
         match sealed.poll_handshake(greeting, &mut nobody()) {
             Poll::Pending if sealed.owes() => return Err(Fate::Leaves(Box::new(Leaving::Shakes(sealed)))),

@@ -10,8 +10,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::access::{AccessRecord, Ending};
-use super::known::Known;
+use super::access::{AccessRecord, BodyEnd};
+use super::label_cache::LabelCache;
 use super::metrics::{AssetLabel, Histograms, ReasonLabel, seconds};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -29,14 +29,14 @@ struct BodyLabels {
 
 /// What is counted of answers.
 #[derive(Debug)]
-pub(super) struct Answers {
+pub(super) struct RequestMetrics {
     requests: Family<RequestLabels, Counter>,
     bodies: Family<BodyLabels, Counter>,
     sent: Family<AssetLabel, Counter<u64, AtomicU64>>,
     head: Histograms<AssetLabel>,
     took: Histograms<AssetLabel>,
     links_refused: Family<ReasonLabel, Counter>,
-    known: Known<(RequestLabels, Ending), Numbers>,
+    known: LabelCache<(RequestLabels, BodyEnd), Numbers>,
 }
 
 /// The numbers of requests that came to the same.
@@ -58,7 +58,7 @@ fn whole_time() -> Histogram {
     Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 900.0])
 }
 
-impl Answers {
+impl RequestMetrics {
     pub(super) fn new() -> Self {
         Self {
             requests: Family::default(),
@@ -67,7 +67,7 @@ impl Answers {
             head: Family::new_with_constructor(seconds),
             took: Family::new_with_constructor(whole_time),
             links_refused: Family::default(),
-            known: Known::default(),
+            known: LabelCache::default(),
         }
     }
 
@@ -103,7 +103,7 @@ impl Answers {
     }
 
     /// A request ended so long after it began.
-    pub(super) fn ended(&self, record: &AccessRecord<'_>, ending: Ending, took: Duration) {
+    pub(super) fn ended(&self, record: &AccessRecord<'_>, ending: BodyEnd, took: Duration) {
         let asset = record.asset.map_or("none", |asset| asset.kind.name());
         let labels = RequestLabels { asset, status: record.status.as_u16(), outcome: record.outcome };
         let count = |numbers: &Numbers| {
@@ -119,7 +119,7 @@ impl Answers {
         self.known.with((labels, ending), |(labels, ending)| self.numbers(labels, *ending), count);
     }
 
-    fn numbers(&self, labels: &RequestLabels, ending: Ending) -> Numbers {
+    fn numbers(&self, labels: &RequestLabels, ending: BodyEnd) -> Numbers {
         let asset = AssetLabel { asset: labels.asset };
         let body = BodyLabels { asset: labels.asset, ending: ending.name() };
         let refused = (labels.status == StatusCode::FORBIDDEN.as_u16()).then_some(labels.outcome);

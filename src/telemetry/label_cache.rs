@@ -4,15 +4,15 @@ use std::sync::{PoisonError, RwLock};
 
 /// Values by keys of a small fixed set.
 #[derive(Debug)]
-pub(super) struct Known<K, V>(RwLock<Vec<(K, V)>>);
+pub(super) struct LabelCache<K, V>(RwLock<Vec<(K, V)>>);
 
-impl<K, V> Default for Known<K, V> {
+impl<K, V> Default for LabelCache<K, V> {
     fn default() -> Self {
         Self(RwLock::default())
     }
 }
 
-impl<K: PartialEq, V> Known<K, V> {
+impl<K: PartialEq, V> LabelCache<K, V> {
     /// Does something with the value of `key`, which is made when the key is met for the first time.
     pub(super) fn with(&self, key: K, make: impl FnOnce(&K) -> V, act: impl FnOnce(&V)) {
         let met = self.0.read().unwrap_or_else(PoisonError::into_inner);
@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn a_value_is_made_once_for_each_key() {
-        let (known, made) = (Known::default(), Cell::new(0));
+        let (known, made) = (LabelCache::default(), Cell::new(0));
         let make = |key: &u8| {
             made.set(made.get() + 1);
             u32::from(*key) * 10

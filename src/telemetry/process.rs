@@ -11,7 +11,7 @@ use crate::tasks;
 
 /// What is counted of the program itself. Clones count together.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Own {
+pub(crate) struct ProcessMetrics {
     lines_dropped: Family<LogLabel, Counter>,
     audit_up: Gauge,
     log_up: Gauge,
@@ -25,7 +25,7 @@ pub(crate) struct Own {
 /// The logs that have a writer of their own.
 const LOGS: [&str; 3] = ["access", "audit", "events"];
 
-impl Own {
+impl ProcessMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         // A series that is there from the start: the first time can be seen as a change.
         for log in LOGS {
@@ -52,7 +52,7 @@ impl Own {
             "Spans of traces that were recorded, by what became of them: exported, lost",
             self.spans.clone(),
         );
-        registry.register("tasks_died", "Tasks that panicked, by what they did", tasks::died());
+        registry.register("tasks_died", "Tasks that panicked, by what they did", tasks::panic_counter());
         self.audit_up.set(1);
         registry.register(
             "audit_up",
