@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use webhook_assets::server::{ClientHeader, Networks, client_behind, judge_proxy_header};
+use webhook_assets::server::{ClientHeader, Networks, forwarded_client, parse_proxy_header};
 
 /// By then every beginning is a header, or none.
 const LONGEST: usize = 2_048;
@@ -28,7 +28,7 @@ fn proxy_protocol(bytes: &[u8]) {
     let bytes = &bytes[..bytes.len().min(LONGEST)];
     let mut judged = None;
     for end in 0..=bytes.len() {
-        let now = judge_proxy_header(&bytes[..end]).map(|result| result.map_err(|error| error.to_string()));
+        let now = parse_proxy_header(&bytes[..end]).map(|result| result.map_err(|error| error.to_string()));
         match (&judged, now) {
             (None, Some(Ok((length, client)))) => {
                 assert!(length > 0 && length <= end);
@@ -56,7 +56,7 @@ fn header_field(field: ClientHeader, lines: &[u8]) {
     }
     let proxy: SocketAddr = "10.0.0.1:5".parse().unwrap();
     let stranger: SocketAddr = "192.0.2.9:5".parse().unwrap();
-    let who = |peer, field, headers: &HeaderMap| client_behind(peer, headers, field, &TRUSTED);
+    let who = |peer, field, headers: &HeaderMap| forwarded_client(peer, headers, field, &TRUSTED);
     // A stranger is who it is, and so is everybody where no field is believed.
     assert_eq!(who(stranger, Some(field), &headers), stranger);
     assert_eq!(who(proxy, None, &headers), proxy);

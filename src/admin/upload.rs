@@ -8,7 +8,7 @@ use http::{Request, StatusCode};
 use hyper::body::{Body, Incoming};
 
 use crate::problem::Problem;
-use crate::server::{BodyError, Client, Held};
+use crate::server::{BodyError, Client, EvictionGuard};
 
 /// The largest request body, in bytes: a full batch with room to spare.
 const LARGEST: usize = 1 << 20;
@@ -21,7 +21,7 @@ pub(super) struct Upload {
 }
 
 /// What holds the connection of a request, until its answer is made.
-pub(super) type Hold = Arc<OnceLock<Held>>;
+pub(super) type Hold = Arc<OnceLock<EvictionGuard>>;
 
 impl Upload {
     /// The same request, with what holds its connection.

@@ -165,7 +165,7 @@ impl App {
     fn serve_links(&self, ledger: Option<&Ledger>, listener: TcpListener) -> std::io::Result<Threads> {
         let server = Server::new(self.config.server.clone(), self.gateway(ledger), self.drain.clone());
         let server = server.counting(&self.metrics).with_tls(self.certificate.clone());
-        let server = server.following(self.limits.gateway.subscribe());
+        let server = server.with_reload(self.limits.gateway.subscribe());
         tasks::supervise(Task::MemoryTrim, self.metrics.clone(), |metrics| {
             Box::pin(malloc_trim::trim_after_peaks(metrics))
         });
@@ -370,7 +370,7 @@ async fn run_until_stopped(
     let answers = app.admin(sender.clone());
     let its_connections = app.config.of_admin_connections();
     let server = Server::new(its_connections, answers, admin_drain.clone());
-    let server = server.evicting(&app.metrics).following(app.limits.admin.subscribe());
+    let server = server.evicting(&app.metrics).with_reload(app.limits.admin.subscribe());
     let admin = admin.into_std().map_err(Failure::failed)?;
     tasks::supervise(Task::AcceptLoop, (server, admin), |(server, admin)| Box::pin(server.serve_on(admin)));
     // The dispatcher within is started again should it panic.

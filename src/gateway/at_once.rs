@@ -152,12 +152,12 @@ impl Gateway {
                 FastPath::Sent(sent, Body::none())
             }
             Ok(sent) => {
-                let permit = parts.in_flight.enter(client.share()).ok();
+                let permit = parts.in_flight.acquire(client.share()).ok();
                 let body = Body::of_file(held.slice(&range), files, true);
                 let body = body.tracked(parts.track(record, client, audited, permit)).behind(sent.of_file());
                 FastPath::Sent(sent, body)
             }
-            Err(writer) => match parts.in_flight.enter(client.share()) {
+            Err(writer) => match parts.in_flight.acquire(client.share()) {
                 Ok(permit) => {
                     let body = Body::of_file(held.slice(&range), files, true);
                     let tracker = parts.track(record, client, audited, Some(permit));

@@ -58,7 +58,7 @@ impl Compressor {
         let waits = usize::try_from(size / 1024).unwrap_or(usize::MAX).saturating_add(1);
         // Of what is short, an encoder takes hold only when its turn has come.
         let kibibytes = if whole { waits } else { ENCODER };
-        self.memory.enter_with(address, kibibytes).ok()
+        self.memory.acquire_weighted(address, kibibytes).ok()
     }
 
     /// Compresses all of it.
@@ -323,7 +323,7 @@ mod tests {
     use super::*;
 
     fn job(memory: &Limiter, address: &str, number: u8) -> (Job, oneshot::Receiver<io::Result<Work>>) {
-        let mut work = Work::new(Coding::Gzip, memory.enter(address.parse().ok()).unwrap());
+        let mut work = Work::new(Coding::Gzip, memory.acquire(address.parse().ok()).unwrap());
         work.output = vec![number];
         let (done, result) = oneshot::channel();
         (Job { work, done }, result)

@@ -195,7 +195,7 @@ impl Gateway {
         if tracker.begin_audit().is_err() {
             return Answer::Ready(respond.to(Outcome::Unrecorded, tracker, now));
         }
-        match self.0.in_flight.enter(share) {
+        match self.0.in_flight.acquire(share) {
             Ok(permit) => tracker.hold(Some(permit)),
             Err(limit) => return Answer::Ready(respond.to(Outcome::Busy(limit), tracker, now)),
         }

@@ -3,26 +3,26 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::Networks;
+use super::listener::networks::Networks;
 
-/// What connections may do. Defaults stand in `defaults.toml`, each with its reason.
+/// The limits of connections. Defaults stand in `defaults.toml`, each with its reason.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// How long a request's head may take to arrive, counted from the connection's start or the head's first byte.
+    /// The longest time for a request's head, from the start of the connection or the first byte of the head.
     pub header_timeout: Duration,
-    /// How long a connection is kept on which nothing is asked.
+    /// The longest time without a request.
     pub idle_timeout: Duration,
     /// How long the listeners stay open after the first signal.
     pub drain_delay: Duration,
-    /// How long transfers in flight may go on after that.
+    /// The longest time for transfers in flight after that.
     pub drain_timeout: Duration,
-    /// The fewest bytes a second that a client must take …
+    /// The fewest bytes per second that a client must read …
     pub slowest_client: u32,
-    /// … on average over so long; only time in which it would not take more counts.
+    /// … on average over this time; only time in which its socket is full counts.
     pub stall_timeout: Duration,
     /// The most connections at once.
     pub connections: usize,
-    /// The most connections at once from one address (IPv6: one /64). Without it, as many as are free.
+    /// The most connections at once from one address (IPv6: one /64). Without it, an address may have as many as are free.
     pub connections_per_address: Option<usize>,
     /// The longest request target, in bytes; longer is 414.
     pub longest_target: usize,
@@ -32,23 +32,23 @@ pub struct Config {
     pub connection_buffer: usize,
     /// The requests an HTTP/2 connection may have open at once.
     pub http2_streams: u32,
-    /// The streams an HTTP/2 connection may open and reset before anybody looked at them.
+    /// The streams an HTTP/2 connection may open and reset before the server handles them.
     pub http2_resets: usize,
-    /// The networks whose word about who the client is counts.
+    /// The networks of proxies that may name the client.
     pub trusted_proxies: Networks,
-    /// Whether connections from these begin with a header of the PROXY protocol.
+    /// Whether connections from trusted proxies begin with a header of the PROXY protocol.
     pub proxy_protocol: bool,
-    /// The header field in which these name the client.
+    /// The header field in which trusted proxies name the client.
     pub client_header: Option<ClientHeader>,
 }
 
-/// A header field in which proxies name the client. One alone is believed: a proxy that writes the one passes the other
-/// on as the client sent it.
+/// A header field in which proxies name the client. The server trusts only one: a proxy that writes one of them passes the
+/// other on as the client sent it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientHeader {
     /// RFC 7239.
     Forwarded,
-    /// What most proxies write.
+    /// The field that most proxies write.
     XForwardedFor,
 }
 

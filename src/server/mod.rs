@@ -1,38 +1,27 @@
 //! Listeners and connections: speaks HTTP/1.1 and HTTP/2, with TLS or without, holds the limits, drains. Serves any hyper
 //! service.
 
-mod accept;
-mod body;
-mod checked_heads;
 mod config;
 mod connection;
 mod deadlines;
 mod drain;
-mod eviction;
 mod fast_path;
-mod limiter;
-mod networks;
-mod proxy;
+mod listener;
+mod request;
 mod socket;
-mod threads;
-mod tls;
-mod vet;
 mod zero_copy;
 
-pub use body::BodyError;
 pub use config::{ClientHeader, Config};
 pub use connection::requests::{Answer, Client};
 pub use connection::streams::Patience;
 pub use drain::Drain;
-pub use eviction::Held;
 pub use fast_path::plain_request::{HeadLimits, PlainRequest};
 pub use fast_path::response_writer::{FastPath, ResponseWriter, SentHead};
-pub use limiter::{LimitReached, Limiter, Permit};
-pub use networks::Networks;
-pub use proxy::{client_behind, judge_proxy_header};
-pub use threads::Threads;
-pub use tls::{Certificate, TlsConfig, TlsError};
-pub use vet::Bodies;
+pub use listener::{
+    Certificate, EvictionGuard, LimitReached, Limiter, Networks, Permit, Threads, TlsConfig, TlsError,
+    forwarded_client, parse_proxy_header,
+};
+pub use request::{Bodies, BodyError};
 pub use zero_copy::pending::{Escort, Files, PipeEnd};
 
 use std::iter;
@@ -51,16 +40,17 @@ use crate::clock::Moment;
 use crate::tasks::Task;
 use crate::telemetry::connections::{ConnectionMetrics, OpenConnection};
 use crate::telemetry::metrics::Metrics;
-use accept::{Acceptor, Usher};
 use connection::resting::Resting;
 use connection::speaking::Ended;
 use connection::streams::Streams;
 use deadlines::activity::{Left, Limits};
 use deadlines::hyper_timer::RunningTimer;
-use eviction::{Slot, Slots};
+use listener::accept::{AcceptFailure, Acceptor};
+use listener::eviction::{Slot, Slots};
+use listener::rejecter::Rejecter;
 
-/// How many connections are let in before others of the thread have their turn.
-const AT_ONCE: usize = 16;
+/// The most connections that the thread accepts before its other tasks have their turn.
+const ACCEPT_BATCH: usize = 16;
 
 /// What an HTTP/2 client may send beyond what is read: requests here have no bodies, or small ones.
 const HTTP2_STREAM_WINDOW: u32 = 65_535;
@@ -127,10 +117,10 @@ pub struct Server<H> {
     open: Limiter,
     /// If connections are closed for newcomers.
     slots: Option<Slots>,
-    usher: Usher,
-    /// Whether connections cannot be accepted at present.
-    failing: Arc<accept::Failing>,
-    news: Option<watch::Receiver<Config>>,
+    rejecter: Rejecter,
+    /// Whether accept(2) fails at present.
+    accept_failure: Arc<AcceptFailure>,
+    config_updates: Option<watch::Receiver<Config>>,
 }
 
 impl<H: Handler> Server<H> {
@@ -146,9 +136,9 @@ impl<H: Handler> Server<H> {
             counts: None,
             open,
             slots: None,
-            usher: Usher::new(),
-            failing: Arc::default(),
-            news: None,
+            rejecter: Rejecter::new(),
+            accept_failure: Arc::default(),
+            config_updates: None,
         }
     }
 
@@ -172,16 +162,16 @@ impl<H: Handler> Server<H> {
         Self { slots: Some(Slots::new(self.config.connections, counts.clone())), counts, ..self }
     }
 
-    /// The same with whatever `news` says last, for connections that begin then.
+    /// The same with the latest of `config_updates` for new connections.
     #[must_use]
-    pub fn following(self, news: watch::Receiver<Config>) -> Self {
-        Self { news: Some(news), ..self }
+    pub fn with_reload(self, config_updates: watch::Receiver<Config>) -> Self {
+        Self { config_updates: Some(config_updates), ..self }
     }
 
     /// The same with the settings of now, if they have changed.
-    fn changed(&self, news: Option<&mut watch::Receiver<Config>>) -> Option<Arc<Self>> {
-        let news = news.filter(|news| news.has_changed().is_ok_and(|changed| changed))?;
-        let config = news.borrow_and_update().clone();
+    fn changed(&self, config_updates: Option<&mut watch::Receiver<Config>>) -> Option<Arc<Self>> {
+        let updates = config_updates.filter(|updates| updates.has_changed().is_ok_and(|changed| changed))?;
+        let config = updates.borrow_and_update().clone();
         self.open.resize(config.connections, config.connections_per_address);
         if let Some(slots) = &self.slots {
             slots.resize(config.connections);
@@ -191,7 +181,7 @@ impl<H: Handler> Server<H> {
 
     /// Accepts connections until draining begins, then lets those in flight finish.
     pub async fn serve(self, listener: TcpListener) {
-        let mut acceptor = match Acceptor::new(listener, Arc::clone(&self.failing)) {
+        let mut acceptor = match Acceptor::new(listener, Arc::clone(&self.accept_failure)) {
             Ok(acceptor) => acceptor,
             Err(error) => {
                 return tracing::error!(%error, "a listener cannot be watched, so nobody is served there");
@@ -199,7 +189,7 @@ impl<H: Handler> Server<H> {
         };
         // Who is at rest is answered here, and may get a task only then: draining waits until no more of that happens.
         let _held = self.drain.hold();
-        let (mut news, mut resting) = (self.news.clone(), Resting::new());
+        let (mut config_updates, mut resting) = (self.config_updates.clone(), Resting::new());
         let mut this = Arc::new(self);
         let drain = this.drain.clone();
         let mut draining = pin!(drain.begun());
@@ -211,11 +201,11 @@ impl<H: Handler> Server<H> {
                 () = resting.attend() => None,
                 accepted = this.next(&mut acceptor) => Some(accepted),
             };
-            let others = iter::from_fn(|| acceptor.at_once());
+            let others = iter::from_fn(|| acceptor.try_next());
             // Where newcomers displace others, each of them waits for room.
-            let most = if this.slots.is_some() { 1 } else { AT_ONCE };
+            let most = if this.slots.is_some() { 1 } else { ACCEPT_BATCH };
             for (stream, peer) in first.into_iter().chain(others).take(most) {
-                if let Some(changed) = this.changed(news.as_mut()) {
+                if let Some(changed) = this.changed(config_updates.as_mut()) {
                     this = changed;
                 }
                 this.let_in(stream, peer, &mut resting);
@@ -230,7 +220,7 @@ impl<H: Handler> Server<H> {
     /// The next connection for which there is room.
     async fn next(&self, acceptor: &mut Acceptor) -> (std::net::TcpStream, SocketAddr) {
         if let Some(slots) = &self.slots {
-            slots.room().await;
+            slots.wait_for_room().await;
         }
         acceptor.next().await
     }
@@ -238,13 +228,13 @@ impl<H: Handler> Server<H> {
     fn let_in(self: &Arc<Self>, stream: std::net::TcpStream, peer: SocketAddr, resting: &mut Resting<H>) {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         if let Some(slots) = &self.slots {
-            return match slots.enter() {
+            return match slots.acquire() {
                 Some(slot) => self.let_into(slot, stream, peer),
                 None => self.no_room(stream, peer, LimitReached::Total),
             };
         }
-        let speaks = self.config.proxy_protocol && self.config.trusted_proxies.contain(peer.ip());
-        let permit = match self.open.enter(self.counted(peer.ip())) {
+        let speaks = self.config.proxy_protocol && self.config.trusted_proxies.contains(peer.ip());
+        let permit = match self.open.acquire(self.counted(peer.ip())) {
             Ok(permit) => permit,
             Err(limit) => return self.no_room(stream, peer, limit),
         };
@@ -299,12 +289,12 @@ impl<H: Handler> Server<H> {
 
     /// The address whose share a client there has. A trusted proxy has none: it speaks for many, named or not.
     fn counted(&self, address: IpAddr) -> Option<IpAddr> {
-        (!self.config.trusted_proxies.contain(address)).then_some(address)
+        (!self.config.trusted_proxies.contains(address)).then_some(address)
     }
 
     /// One more for a client whom a connection that is counted already speaks for.
     fn share_of(&self, address: IpAddr) -> Result<Option<Permit>, LimitReached> {
-        self.counted(address).map(|address| self.open.enter_share(address)).transpose()
+        self.counted(address).map(|address| self.open.acquire_share(address)).transpose()
     }
 
     fn no_room(&self, stream: std::net::TcpStream, peer: SocketAddr, limit: LimitReached) {
@@ -314,7 +304,7 @@ impl<H: Handler> Server<H> {
         });
         // Who waits for a handshake would not understand.
         if self.certificate.is_none() {
-            self.usher.no_room(stream, peer.ip());
+            self.rejecter.too_many_connections(stream, peer.ip());
         }
     }
 

@@ -16,13 +16,16 @@ use hyper::service::Service;
 
 use crate::server::connection::streams::{Patience, Watched};
 use crate::server::deadlines::activity::{InFlight, Signs};
-use crate::server::eviction::{Held, Slot};
 use crate::server::fast_path::plain_request::PlainRequest;
-use crate::server::limiter::Permit;
-use crate::server::vet::{Bodies, IGNORED_BODY, Refused};
+use crate::server::listener::eviction::{EvictionGuard, Slot};
+use crate::server::listener::limiter::Permit;
+use crate::server::listener::{proxy, rejecter};
+use crate::server::request::body::BodyError;
+use crate::server::request::rejection::{MAX_DISCARDED_BODY, Rejection, without_body_for_head};
+use crate::server::request::validate::{Bodies, is_read, validate};
 use crate::server::zero_copy::pending::Files;
 use crate::server::zero_copy::write_gate::Outlet;
-use crate::server::{BodyError, Handler, Server, accept, proxy, vet};
+use crate::server::{Handler, Server};
 
 /// Who asks, and what can be done for them on their connection.
 #[derive(Debug, Clone)]
@@ -56,9 +59,9 @@ impl Client {
     /// Holds the connection for a request that has arrived whole and with permission: it is not closed for a newcomer until
     /// what is returned is dropped. `None` if too many are held already; that is counted.
     #[must_use]
-    pub fn hold(&self) -> Option<Held> {
-        let Some(slot) = self.patience.slot() else { return Some(Held::nothing()) };
-        let held = slot.hold();
+    pub fn hold(&self) -> Option<EvictionGuard> {
+        let Some(slot) = self.patience.slot() else { return Some(EvictionGuard::noop()) };
+        let held = slot.protect();
         if held.is_none() {
             self.count_refused("too_many_requests");
         }
@@ -186,7 +189,7 @@ impl<H: Handler> Future for Answering<H> {
 fn has_ignored_body<H: Handler>(request: &Request<Incoming>) -> bool {
     let is_announced = request.version() < Version::HTTP_2 || request.headers().contains_key(CONTENT_LENGTH);
     H::BODIES == Bodies::Refused
-        && vet::reads(request.method())
+        && is_read(request.method())
         && is_announced
         && !request.body().is_end_stream()
 }
@@ -203,10 +206,10 @@ impl<H: Handler> Connection<H> {
         request: &PlainRequest<'_>,
     ) -> Option<(Cow<'_, Client>, Option<Permit>)> {
         let (config, peer) = (&self.server.config, self.peer.address);
-        let address = match config.client_header.filter(|_| config.trusted_proxies.contain(peer.ip())) {
+        let address = match config.client_header.filter(|_| config.trusted_proxies.contains(peer.ip())) {
             Some(header) => {
                 let lines: Vec<&[u8]> = request.values(header.name()).collect();
-                proxy::client_in(peer, lines.into_iter(), header, &config.trusted_proxies)
+                proxy::forwarded_client_in(peer, lines.into_iter(), header, &config.trusted_proxies)
             }
             None => peer,
         };
@@ -214,7 +217,7 @@ impl<H: Handler> Connection<H> {
             return Some((Cow::Borrowed(&self.peer), None));
         }
         let share = self.server.share_of(address.ip()).ok()?;
-        let is_proxy = config.trusted_proxies.contain(address.ip());
+        let is_proxy = config.trusted_proxies.contains(address.ip());
         Some((Cow::Owned(Client { address, is_proxy, ..self.peer.clone() }), share))
     }
 
@@ -227,22 +230,24 @@ impl<H: Handler> Connection<H> {
         let patience = Patience::here(&self.signs);
         let config = &server.config;
         let address =
-            proxy::client_behind(peer, request.headers(), config.client_header, &config.trusted_proxies);
+            proxy::forwarded_client(peer, request.headers(), config.client_header, &config.trusted_proxies);
         // A proxy's connection is the proxy's; a request that it passes on is its client's.
         let share = if address == peer { Ok(None) } else { server.share_of(address.ip()) };
         let is_proxy =
-            if address == peer { self.peer.is_proxy } else { config.trusted_proxies.contain(address.ip()) };
+            if address == peer { self.peer.is_proxy } else { config.trusted_proxies.contains(address.ip()) };
         let client = Client { address, is_proxy, patience: patience.clone(), files: self.peer.files.clone() };
         let refuse = |request: &Request<Incoming>, refused: Response<Bytes>| {
             Answer::Ready(server.handler.refuse(request, address, refused))
         };
-        let (answer, share) = match (share, vet::vet(&request, config, H::BODIES)) {
+        let (answer, share) = match (share, validate(&request, config, H::BODIES)) {
             (Ok(share), Ok(())) if has_ignored_body::<H>(&request) => {
                 (Answer::awaited(Arc::clone(self).answer_without_body(request, client)), share)
             }
             (Ok(share), Ok(())) => (server.handler.answer(request, client), share),
             (Ok(share), Err(refused)) => (refuse(&request, refused.into_response(&request)), share),
-            (Err(_), _) => (refuse(&request, vet::without_body_for_head(&request, accept::crowded())), None),
+            (Err(_), _) => {
+                (refuse(&request, without_body_for_head(&request, rejecter::too_many_connections())), None)
+            }
         };
         if last && matches!(&answer, Answer::Ready(answer) if is_short(answer.body())) {
             self.signs.says_last();
@@ -257,7 +262,7 @@ impl<H: Handler> Connection<H> {
         client: Client,
     ) -> Response<H::Body> {
         let handler = &self.server.handler;
-        let refused = match client.ignore_body(request.body_mut(), IGNORED_BODY).await {
+        let refused = match client.discard_body(request.body_mut(), MAX_DISCARDED_BODY).await {
             Ok(()) => {
                 // Of a body in chunks nobody but hyper has seen where it ends: what follows is not read.
                 let is_last = request.headers().contains_key(TRANSFER_ENCODING);
@@ -270,9 +275,9 @@ impl<H: Handler> Connection<H> {
                 }
                 return response;
             }
-            Err(BodyError::TooLarge) => Refused::BodyTooLarge,
-            Err(BodyError::TooSlow) => Refused::BodyTooSlow,
-            Err(BodyError::Broken) => Refused::Bad("The body of the request cannot be read to its end."),
+            Err(BodyError::TooLarge) => Rejection::BodyTooLarge,
+            Err(BodyError::TooSlow) => Rejection::BodyTooSlow,
+            Err(BodyError::Broken) => Rejection::Bad("The body of the request cannot be read to its end."),
         };
         handler.refuse(&request, client.address, refused.into_response(&request))
     }

@@ -15,19 +15,21 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::clock::running;
-use crate::server::checked_heads::CheckedHeads;
 use crate::server::connection::protocol::{self, Protocol};
 use crate::server::connection::requests::{Answers, Client, Connection};
 use crate::server::connection::streams::Patience;
 use crate::server::deadlines::activity::{Left, Signs, Vigil};
-use crate::server::eviction::Slot;
 use crate::server::fast_path::express::Express;
+use crate::server::listener::certificate::{self, Certificate};
+use crate::server::listener::eviction::Slot;
+use crate::server::listener::proxy;
+use crate::server::request::checked_heads::CheckedHeads;
 use crate::server::socket::io::{Awake, Wire};
 use crate::server::socket::tcp::{OneByOne, Socket};
 use crate::server::socket::tls_stream::Sealed;
 use crate::server::zero_copy::pending::Files;
 use crate::server::zero_copy::write_gate::Outlet;
-use crate::server::{Certificate, Handler, Presence, Server, proxy, tls};
+use crate::server::{Handler, Presence, Server};
 
 impl<H: Handler> Server<H> {
     /// Finds out for whom a trusted proxy speaks, and what is spoken.
@@ -37,7 +39,7 @@ impl<H: Handler> Server<H> {
         mut peer: SocketAddr,
         mut presence: Presence,
     ) -> Result<(), Ended> {
-        match Box::pin(self.in_time(proxy::take_header(&mut stream))).await {
+        match Box::pin(self.in_time(proxy::read_proxy_header(&mut stream))).await {
             Some(Ok(client)) => peer = client.unwrap_or(peer),
             Some(Err(error)) => {
                 self.refused("no_proxy_header");
@@ -122,7 +124,8 @@ impl<H: Handler> Server<H> {
             return Ok(());
         }
         let socket = Socket::new(Awake::new(stream, &signs), Arc::clone(&signs), true);
-        let sealed = Sealed::new(socket, certificate.in_force()).map_err(|error| self.no_handshake(error))?;
+        let sealed =
+            Sealed::new(socket, certificate.server_config()).map_err(|error| self.no_handshake(error))?;
         self.speak_sealed(sealed, &greeting, peer, signs).await
     }
 
@@ -166,7 +169,7 @@ impl<H: Handler> Server<H> {
     pub(in crate::server) fn is_not_tls(&self, peer: SocketAddr, stream: std::net::TcpStream) {
         self.refused("not_tls");
         tracing::debug!(%peer, "plain HTTP was spoken where TLS is");
-        self.usher.wants_tls(stream, peer.ip());
+        self.rejecter.tls_expected(stream, peer.ip());
     }
 
     pub(in crate::server) fn no_handshake(&self, error: io::Error) -> Ended {
@@ -181,7 +184,7 @@ impl<H: Handler> Server<H> {
         outlet: Option<Arc<Outlet>>,
         files: Option<Files>,
     ) -> Connection<H> {
-        let is_proxy = self.config.trusted_proxies.contain(peer.ip());
+        let is_proxy = self.config.trusted_proxies.contains(peer.ip());
         let patience = Patience::of_connection(&signs);
         let peer = Client { address: peer, is_proxy, patience, files };
         Connection { server: Arc::clone(self), peer, signs, outlet }
@@ -298,7 +301,7 @@ pub(in crate::server) fn agreed<W: Wire>(sealed: &mut Sealed<Socket<W>>) -> Prot
         Some(b"h2") => Protocol::Http2,
         _ => Protocol::Http1,
     };
-    tls::bound(sealed.session(), protocol);
+    certificate::limit_buffer(sealed.session(), protocol);
     sealed.socket().hears_heads(protocol == Protocol::Http1);
     protocol
 }

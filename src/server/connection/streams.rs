@@ -10,8 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 
 use crate::server::deadlines::activity::{InFlight, Limits, Signs, Vigil};
-use crate::server::eviction::Slot;
-use crate::server::limiter::Permit;
+use crate::server::listener::eviction::Slot;
+use crate::server::listener::limiter::Permit;
 use crate::server::zero_copy::write_gate::Outlet;
 use crate::tasks::{self, Task};
 

@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::clock::running::RunningInstant;
 use crate::server::Config;
-use crate::server::eviction::Slot;
+use crate::server::listener::eviction::Slot;
 
 /// The deadlines.
 #[derive(Debug, Clone, Copy)]

@@ -18,7 +18,7 @@ use crate::server::connection::requests::{Connection, is_short};
 use crate::server::deadlines::activity::InFlight;
 use crate::server::fast_path::plain_request::PlainRequest;
 use crate::server::fast_path::response_writer::{AsSendFile, ResponseWriter};
-use crate::server::limiter::Permit;
+use crate::server::listener::limiter::Permit;
 
 /// Room for what is received at once: nearly all heads fit in.
 const ROOM: usize = 2 * 1024;

@@ -1,13 +1,13 @@
 //! The plainest requests: a head that came whole, of a GET or HEAD in HTTP/1.1, with one ordinary Host, no body and nothing
 //! that is asked of the connection but to keep or close it. Only what leaves no doubt is one: whatever else there is,
-//! hyper and [`crate::server::vet`] look at it.
+//! hyper and [`crate::server::request::validate`] look at it.
 
 use std::mem::MaybeUninit;
 
 use httparse::{Header, Request, Status};
 use memchr::memchr_iter;
 
-use crate::server::vet::is_name_and_port;
+use crate::server::request::validate::is_name_and_port;
 
 /// More fields than this are not plain.
 const MOST_FIELDS: usize = 32;
@@ -120,7 +120,7 @@ pub(in crate::server) fn is_plain_target(target: &[u8]) -> bool {
     target.iter().fold(true, |plain, byte| plain & is_plain(*byte))
 }
 
-/// As [`crate::server::checked_heads`] has it.
+/// As [`crate::server::request::checked_heads`] has it.
 fn has_bare_line_feed(head: &[u8]) -> bool {
     memchr_iter(b'\n', head).any(|at| at.checked_sub(1).and_then(|before| head.get(before)) != Some(&b'\r'))
 }

@@ -23,11 +23,12 @@ use crate::server::connection::speaking::agreed;
 use crate::server::deadlines::activity::{Left, Signs};
 use crate::server::fast_path::express::{Express, Room};
 use crate::server::fast_path::response_writer::SendFile;
+use crate::server::listener::certificate::Certificate;
 use crate::server::socket::io::Still;
 use crate::server::socket::tcp::Socket;
 use crate::server::socket::tls_stream::Sealed;
 use crate::server::zero_copy::pending::send_behind;
-use crate::server::{Certificate, Ended, Handler, Presence, Server};
+use crate::server::{Ended, Handler, Presence, Server};
 
 /// How often something is received from somebody in one go: whoever sends without end must not keep everybody else waiting.
 const MOST_RECEIVED: usize = 8;
@@ -278,7 +279,7 @@ impl<H: Handler> Seat<H> {
     }
 
     fn begin_handshake(&self, socket: Socket<Still>) -> Option<Box<Sealed<Socket<Still>>>> {
-        let config = self.server.certificate.as_ref()?.in_force();
+        let config = self.server.certificate.as_ref()?.server_config();
         Sealed::new(socket, config).map(Box::new).map_err(|error| self.makes_no_handshake(error)).ok()
     }
 

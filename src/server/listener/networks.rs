@@ -1,4 +1,4 @@
-//! Networks in CIDR notation, and addresses as they are held against them.
+//! Lists of networks in CIDR notation.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -10,9 +10,9 @@ use ipnet::IpNet;
 pub struct Networks(Vec<IpNet>);
 
 impl Networks {
-    /// Whether `address` is in one of them. An IPv4 address written as IPv6 is the IPv4 address that it is.
+    /// Whether `address` is in one of them. An IPv4-mapped IPv6 address counts as its IPv4 address.
     #[must_use]
-    pub fn contain(&self, address: IpAddr) -> bool {
+    pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
@@ -27,8 +27,8 @@ impl Networks {
 impl FromStr for Networks {
     type Err = ();
 
-    /// Reads a list with commas. A network whose address has bits beyond its prefix is refused: which of the two was
-    /// meant is unclear, and here a network too many is a hole.
+    /// Parses a list with commas. A network whose address has bits beyond its prefix is an error: it is unclear which of the
+    /// two is meant, and a network that is too large is a hole.
     fn from_str(list: &str) -> Result<Self, ()> {
         let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         entries.map(network).collect::<Result<_, _>>().map(Self)
@@ -45,18 +45,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_in_its_network_however_it_is_written() {
+    fn an_ipv4_address_is_in_its_network_in_both_notations() {
         let networks: Networks = "10.0.0.0/8, 192.0.2.7,fd00::/8".parse().unwrap();
         for inside in ["10.1.2.3", "192.0.2.7", "fd00::1", "::ffff:10.1.2.3"] {
-            assert!(networks.contain(inside.parse().unwrap()), "{inside}");
+            assert!(networks.contains(inside.parse().unwrap()), "{inside}");
         }
         for outside in ["11.0.0.1", "192.0.2.8", "fe00::1", "::1"] {
-            assert!(!networks.contain(outside.parse().unwrap()), "{outside}");
+            assert!(!networks.contains(outside.parse().unwrap()), "{outside}");
         }
     }
 
     #[test]
-    fn what_is_no_network_or_two_is_refused() {
+    fn a_network_that_is_malformed_or_ambiguous_is_refused() {
         for bad in ["10.0.0.1/8", "10.0.0", "a", "10.0.0.0/33", "10.0.0.0/8;10.1.0.0/16"] {
             assert!(bad.parse::<Networks>().is_err(), "{bad}");
         }

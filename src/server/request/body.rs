@@ -1,5 +1,5 @@
-//! Bodies of requests, read within a bound of bytes and of time. Time grows with what arrives, so that a client which
-//! sends too little is not waited for.
+//! Reads request bodies within a limit of bytes and of time. Each received byte extends the deadline, so a client that sends
+//! too slowly is cut off.
 
 use std::time::Duration;
 
@@ -11,42 +11,45 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::server::connection::requests::Client;
 
-/// How long a body may take of which nothing arrives. Each [`Limits::slowest`](crate::server::deadlines::activity::Limits) bytes add a second.
+/// The time for a body of which nothing arrives. Each [`Limits::slowest`](crate::server::deadlines::activity::Limits) bytes add a second.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long a body may take at most.
-const LONGEST: Duration = Duration::from_secs(30);
+/// The longest time for a body.
+const MAX_TIME: Duration = Duration::from_secs(30);
 
-/// A timer that fires so late means that the process was stopped meanwhile: the client had no chance.
-const FROZEN: Duration = Duration::from_secs(1);
+/// A timer that fires this late shows that the process was stopped: the client gets its time again.
+const SUSPENDED: Duration = Duration::from_secs(1);
 
 /// Why a body was not read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyError {
-    /// It has more bytes than are read.
+    /// It is longer than the limit.
     TooLarge,
     /// It did not arrive in time.
     TooSlow,
-    /// The client broke it off.
+    /// The connection ended or the framing was wrong.
     Broken,
 }
 
 impl Client {
-    /// Reads the body of a request that should have none, and throws it away.
-    pub(super) async fn ignore_body(&self, body: &mut Incoming, largest: usize) -> Result<(), BodyError> {
-        self.noting(read(body, largest, self.patience.slowest()).await).map(drop)
+    /// Reads and discards the body of a request that should have none.
+    pub(in crate::server) async fn discard_body(
+        &self,
+        body: &mut Incoming,
+        limit: usize,
+    ) -> Result<(), BodyError> {
+        self.recorded(read(body, limit, self.patience.slowest()).await).map(drop)
     }
 
-    /// Reads the body of this client's request. One that announces more than `largest` bytes is not begun, so a client that
-    /// expects `100 Continue` is never asked for it.
+    /// Reads the body of this client's request. A client that announces more than `limit` bytes gets no `100 Continue`.
     ///
     /// # Errors
-    /// [`BodyError`]; the connection is then closed behind the answer.
-    pub async fn read_body(&self, body: Incoming, largest: usize) -> Result<Bytes, BodyError> {
-        self.noting(read(body, largest, self.patience.slowest()).await)
+    /// [`BodyError`]; the connection then closes behind the answer.
+    pub async fn read_body(&self, body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
+        self.recorded(read(body, limit, self.patience.slowest()).await)
     }
 
-    fn noting(&self, read: Result<Bytes, BodyError>) -> Result<Bytes, BodyError> {
+    fn recorded(&self, read: Result<Bytes, BodyError>) -> Result<Bytes, BodyError> {
         match read {
             Ok(_) => self.patience.body_ended(),
             Err(BodyError::TooSlow) => self.count_cut("slow_body"),
@@ -56,21 +59,21 @@ impl Client {
     }
 }
 
-async fn read<B>(mut body: B, largest: usize, slowest: u32) -> Result<Bytes, BodyError>
+async fn read<B>(mut body: B, limit: usize, slowest: u32) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    if body.size_hint().lower() > largest as u64 {
+    if body.size_hint().lower() > limit as u64 {
         return Err(BodyError::TooLarge);
     }
     let (mut bytes, mut began) = (BytesMut::new(), Instant::now());
     loop {
         let time = GRACE + Duration::from_secs(bytes.len() as u64 / u64::from(slowest.max(1)));
-        let Some(frame) = next_frame(&mut body, &mut began, time.min(LONGEST)).await? else {
+        let Some(frame) = next_frame(&mut body, &mut began, time.min(MAX_TIME)).await? else {
             return Ok(bytes.freeze());
         };
         let Ok(data) = frame.into_data() else { continue };
-        if bytes.len() + data.len() > largest {
+        if bytes.len() + data.len() > limit {
             return Err(BodyError::TooLarge);
         }
         bytes.extend_from_slice(&data);
@@ -93,7 +96,7 @@ where
             () = sleep_until(deadline) => {}
         }
         let late = deadline.elapsed();
-        if late < FROZEN {
+        if late < SUSPENDED {
             return Err(BodyError::TooSlow);
         }
         *began += late;
@@ -109,8 +112,8 @@ mod tests {
 
     use super::*;
 
-    /// A body of so many pieces, one after each pause.
-    fn dripping(
+    /// A body that arrives in pieces, with a pause before each.
+    fn slow_body(
         pieces: usize,
         size: usize,
         pause: Duration,
@@ -133,17 +136,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_has_five_seconds_and_one_more_for_each_kibibyte() {
         let second = Duration::from_secs(1);
-        assert_eq!(after(dripping(1, 1, 60 * second)).await, (Err(BodyError::TooSlow), 5));
-        assert_eq!(after(dripping(100, 1, second / 10)).await, (Err(BodyError::TooSlow), 5));
-        assert_eq!(after(dripping(20, 1_024, second)).await, (Ok(20 * 1_024), 20));
-        assert_eq!(after(dripping(1_000, 1_024, second)).await, (Err(BodyError::TooSlow), 30));
+        assert_eq!(after(slow_body(1, 1, 60 * second)).await, (Err(BodyError::TooSlow), 5));
+        assert_eq!(after(slow_body(100, 1, second / 10)).await, (Err(BodyError::TooSlow), 5));
+        assert_eq!(after(slow_body(20, 1_024, second)).await, (Ok(20 * 1_024), 20));
+        assert_eq!(after(slow_body(1_000, 1_024, second)).await, (Err(BodyError::TooSlow), 30));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_is_bounded_whether_it_announces_its_length_or_not() {
         let now = Duration::ZERO;
-        assert_eq!(after(dripping(16, 1 << 16, now)).await, (Ok(1 << 20), 0));
-        assert_eq!(after(dripping(17, 1 << 16, now)).await, (Err(BodyError::TooLarge), 0));
+        assert_eq!(after(slow_body(16, 1 << 16, now)).await, (Ok(1 << 20), 0));
+        assert_eq!(after(slow_body(17, 1 << 16, now)).await, (Err(BodyError::TooLarge), 0));
         let announced = http_body_util::Full::new(Bytes::from(vec![0; (1 << 20) + 1]));
         assert_eq!(after(announced).await, (Err(BodyError::TooLarge), 0));
     }

@@ -1,109 +1,36 @@
-//! What hyper leaves to a careful server: requests that are ambiguous or too large are refused before anybody else
-//! sees them, and their connection is closed.
+//! Checks that hyper leaves to the server: it rejects requests that are ambiguous or too large before the handler sees
+//! them, and closes their connection.
 
-use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::uri::Authority;
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{Method, Request, Version};
 
-use super::Config;
-use crate::problem::Problem;
+use super::rejection::{MAX_DISCARDED_BODY, Rejection};
+use crate::server::config::Config;
 
-/// Which requests may have a body.
+/// Which requests of a handler may have a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bodies {
-    /// None: a short one on a GET, HEAD or OPTIONS is read and thrown away, a longer one is refused, and what other methods
-    /// send is never read.
+    /// None: the server reads and discards a short one of a GET, HEAD or OPTIONS, rejects a longer one, and never reads that
+    /// of another method.
     Refused,
     /// Those of a known length.
     Allowed,
 }
 
-/// Why a request is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
-    Target,
-    TargetTooLong(usize),
-    HeadTooLarge(usize),
-    TooManyFields(usize),
-    Host,
-    Framing,
-    BodyTooLarge,
-    BodyTooSlow,
-    /// What is wrong is said in these words.
-    Bad(&'static str),
-}
-
-/// The longest body that is thrown away, in bytes: clients that send one with a GET send a few.
-pub(super) const IGNORED_BODY: usize = 16 * 1024;
-
-impl Refused {
-    /// In words.
-    pub(super) fn problem(self) -> Problem {
-        let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "bad_request", "Bad request", detail);
-        match self {
-            Self::Target => bad("The request target is not a path. Send the link's path and query."),
-            Self::TargetTooLong(limit) => Problem::new(
-                StatusCode::URI_TOO_LONG,
-                "target_too_long",
-                "Request target too long",
-                &format!("The request target is longer than {limit} bytes. A signed link is far shorter."),
-            ),
-            Self::HeadTooLarge(limit) => Problem::new(
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "header_too_large",
-                "Request header too large",
-                &format!("The header fields have more than {limit} bytes. Send fewer cookies or fields."),
-            ),
-            Self::Host => bad("The Host header is missing, repeated or not a host. Send exactly one."),
-            Self::Framing => bad("The length of the request body is ambiguous. Send Content-Length alone."),
-            Self::TooManyFields(limit) => Problem::new(
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "header_too_large",
-                "Request header too large",
-                &format!("There are more than {limit} header fields. Send fewer."),
-            ),
-            Self::BodyTooLarge => Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                "Request body too large",
-                &format!(
-                    "A request for a link has no body. One of more than {IGNORED_BODY} bytes is not read: send none."
-                ),
-            ),
-            Self::BodyTooSlow => Problem::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "request_timeout",
-                "Request body too slow",
-                "The body that the request announces did not come in time. A request for a link has no body: send none.",
-            ),
-            Self::Bad(detail) => bad(detail),
-        }
-    }
-
-    pub(super) fn into_response<B>(self, request: &Request<B>) -> Response<Bytes> {
-        let mut response = self.problem().into_response();
-        if request.version() < Version::HTTP_2 {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        without_body_for_head(request, response)
-    }
-}
-
-/// An answer to HEAD has no body, whatever it is (RFC 9110 §9.3.2).
-pub(super) fn without_body_for_head<B>(request: &Request<B>, response: Response<Bytes>) -> Response<Bytes> {
-    if *request.method() == Method::HEAD { response.map(|_| Bytes::new()) } else { response }
-}
-
-pub(super) fn vet<B>(request: &Request<B>, config: &Config, bodies: Bodies) -> Result<(), Refused> {
+pub(in crate::server) fn validate<B>(
+    request: &Request<B>,
+    config: &Config,
+    bodies: Bodies,
+) -> Result<(), Rejection> {
     let fields = Fields::of(request);
-    vet_size(request, &fields, config)?;
-    vet_target(request)?;
-    vet_host(request, &fields)?;
-    vet_framing(request, &fields, bodies)
+    validate_size(request, &fields, config)?;
+    validate_target(request)?;
+    validate_host(request, &fields)?;
+    validate_framing(request, &fields, bodies)
 }
 
-/// What is looked at of a request's header fields, found by walking through them once.
+/// The header fields that the checks need, found in one pass.
 #[derive(Default)]
 struct Fields<'r> {
     /// As HTTP/2 counts a header list (RFC 9113 §6.5.2): name, value and 32 bytes each.
@@ -131,16 +58,16 @@ impl<'r> Fields<'r> {
     }
 }
 
-fn vet_size<B>(request: &Request<B>, fields: &Fields<'_>, config: &Config) -> Result<(), Refused> {
+fn validate_size<B>(request: &Request<B>, fields: &Fields<'_>, config: &Config) -> Result<(), Rejection> {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > config.longest_target {
-        return Err(Refused::TargetTooLong(config.longest_target));
+        return Err(Rejection::TargetTooLong(config.longest_target));
     }
-    if fields.size > config.longest_head { Err(Refused::HeadTooLarge(config.longest_head)) } else { Ok(()) }
+    if fields.size > config.longest_head { Err(Rejection::HeadTooLarge(config.longest_head)) } else { Ok(()) }
 }
 
 /// Origin form, absolute form, or `OPTIONS *` (RFC 9112 §3.2).
-fn vet_target<B>(request: &Request<B>) -> Result<(), Refused> {
+fn validate_target<B>(request: &Request<B>) -> Result<(), Rejection> {
     let uri = request.uri();
     let known_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
     let fine = match (uri.scheme_str(), uri.authority()) {
@@ -152,23 +79,23 @@ fn vet_target<B>(request: &Request<B>) -> Result<(), Refused> {
         (None, Some(_)) => request.method() == Method::CONNECT,
         (Some(_), None) => known_scheme && request.version() == Version::HTTP_2,
     };
-    if fine { Ok(()) } else { Err(Refused::Target) }
+    if fine { Ok(()) } else { Err(Rejection::Target) }
 }
 
 /// Exactly one valid Host in HTTP/1.1 (RFC 9112 §3.2); in HTTP/2 an authority without a user, or a Host in its place, or
 /// neither, and not two that differ (RFC 9113 §8.3.1).
-fn vet_host<B>(request: &Request<B>, fields: &Fields<'_>) -> Result<(), Refused> {
+fn validate_host<B>(request: &Request<B>, fields: &Fields<'_>) -> Result<(), Rejection> {
     let authority = request.uri().authority();
     let has_user = authority.is_some_and(|authority| authority.as_str().contains('@'));
     if fields.repeats_host || has_user {
-        return Err(Refused::Host);
+        return Err(Rejection::Host);
     }
     let is_http2 = request.version() == Version::HTTP_2;
     match (fields.host, authority) {
         // In HTTP/1.1 the Host beside a target in absolute form is ignored (RFC 9112 §3.2.2).
-        (Some(host), Some(authority)) if is_http2 && !names(host, authority) => Err(Refused::Host),
+        (Some(host), Some(authority)) if is_http2 && !names(host, authority) => Err(Rejection::Host),
         (Some(host), _) => valid_host(host),
-        (None, _) if request.version() == Version::HTTP_11 => Err(Refused::Host),
+        (None, _) if request.version() == Version::HTTP_11 => Err(Rejection::Host),
         // A health check over HTTP/2 may have neither, and nothing here depends on the name.
         (None, _) => Ok(()),
     }
@@ -178,24 +105,28 @@ fn names(host: &HeaderValue, authority: &Authority) -> bool {
     host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())
 }
 
-fn valid_host(host: &HeaderValue) -> Result<(), Refused> {
+fn valid_host(host: &HeaderValue) -> Result<(), Rejection> {
     if is_name_and_port(host.as_bytes()) {
         return Ok(());
     }
-    let text = host.to_str().map_err(|_| Refused::Host)?;
+    let text = host.to_str().map_err(|_| Rejection::Host)?;
     // An empty Host is allowed where the target has no authority.
     if text.is_empty() {
         return Ok(());
     }
-    let authority: Authority = text.parse().map_err(|_| Refused::Host)?;
+    let authority: Authority = text.parse().map_err(|_| Rejection::Host)?;
     let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
     let port_fits = port.is_empty() || port == ":" || authority.port_u16().is_some();
-    if !port_fits || text.contains('@') || authority.host().is_empty() { Err(Refused::Host) } else { Ok(()) }
+    if !port_fits || text.contains('@') || authority.host().is_empty() {
+        Err(Rejection::Host)
+    } else {
+        Ok(())
+    }
 }
 
-/// What nearly every Host is: letters, digits, dots, dashes and underscores, or an IPv6 address in brackets, and perhaps a
-/// port. The others are looked at more closely.
-pub(super) fn is_name_and_port(host: &[u8]) -> bool {
+/// Whether a Host is of the common form: letters, digits, dots, dashes and underscores, or an IPv6 address in brackets, and
+/// perhaps a port. `http::uri::Authority` parses the others.
+pub(in crate::server) fn is_name_and_port(host: &[u8]) -> bool {
     let is_literal = host.first() == Some(&b'[');
     let end = if is_literal { b']' } else { b':' };
     let end = host.iter().position(|byte| *byte == end).map_or(host.len(), |at| at + usize::from(is_literal));
@@ -216,7 +147,7 @@ fn is_ipv6(address: &[u8]) -> bool {
 fn port_fits(port: &[u8]) -> bool {
     match port {
         [] | [b':'] => true,
-        // What has four digits is a port.
+        // Every number of four digits is a port.
         [b':', digits @ ..] if digits.len() <= 4 => digits.iter().all(u8::is_ascii_digit),
         [b':', digits @ ..] if digits.len() == 5 && digits.iter().all(u8::is_ascii_digit) => {
             digits <= &b"65535"[..]
@@ -225,18 +156,18 @@ fn port_fits(port: &[u8]) -> bool {
     }
 }
 
-/// That a body has one length is made sure of before (in HTTP/1 by [`super::checked_heads`]).
-fn vet_framing<B>(request: &Request<B>, fields: &Fields<'_>, bodies: Bodies) -> Result<(), Refused> {
+/// HTTP/1 requests have one body length here: [`super::checked_heads`] has rejected others.
+fn validate_framing<B>(request: &Request<B>, fields: &Fields<'_>, bodies: Bodies) -> Result<(), Rejection> {
     if fields.repeats_length || (fields.transfer_encoding && bodies == Bodies::Allowed) {
-        return Err(Refused::Framing);
+        return Err(Rejection::Framing);
     }
     let length = fields.length.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(0_u64);
-    let is_ignored = reads(request.method()) && bodies == Bodies::Refused;
-    if is_ignored && length > IGNORED_BODY as u64 { Err(Refused::BodyTooLarge) } else { Ok(()) }
+    let is_ignored = is_read(request.method()) && bodies == Bodies::Refused;
+    if is_ignored && length > MAX_DISCARDED_BODY as u64 { Err(Rejection::BodyTooLarge) } else { Ok(()) }
 }
 
-/// Whether requests with this method read, so that their bodies mean nothing.
-pub(super) fn reads(method: &Method) -> bool {
+/// Whether a method only reads, so that a body has no meaning.
+pub(in crate::server) fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
@@ -301,7 +232,7 @@ mod tests {
                 request = request.header(HOST, host);
             }
             let request = request.body(()).unwrap();
-            assert_eq!(vet_host(&request, &Fields::of(&request)).is_ok(), fine, "{uri} {host:?}");
+            assert_eq!(validate_host(&request, &Fields::of(&request)).is_ok(), fine, "{uri} {host:?}");
         }
     }
 }

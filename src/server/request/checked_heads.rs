@@ -1,8 +1,8 @@
-//! Heads of HTTP/1, each looked at as a whole before hyper reads it. hyper answers what it cannot read with an empty 400, and
-//! drops a Content-Length beside Transfer-Encoding before anybody sees it; here the client reads which rule was broken.
+//! Checks each head of HTTP/1 before hyper reads it. hyper answers a head that it cannot parse with an empty 400, and silently
+//! drops a Content-Length beside Transfer-Encoding; this stream answers with the rule that the client broke.
 //!
-//! What is refused never gets as far as hyper: for hyper the connection ends there, it finishes the answers before, and the
-//! refusal is written behind them when hyper closes.
+//! hyper never sees a rejected head: it reads the end of the stream, finishes the answers before, and closes; the rejection is
+//! written on that close.
 
 use std::io;
 use std::pin::Pin;
@@ -17,56 +17,55 @@ use memchr::{memchr_iter, memmem};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
-use super::accept::wire;
-use super::vet::Refused;
+use super::rejection::{Rejection, http1_bytes};
 use crate::server::deadlines::activity::Signs;
 use crate::server::fast_path::plain_request::is_plain_target;
 
-/// Room for what is received at once.
-const ROOM: usize = 2 * 1024;
+/// The bytes of one read.
+const READ_SIZE: usize = 2 * 1024;
 
 /// The most header fields: hyper's own limit.
-const MOST_FIELDS: usize = 100;
+const MAX_FIELDS: usize = 100;
 
-/// The longest target that hyper reads at all, in bytes.
-const LONGEST_TARGET: usize = 65_534;
+/// The longest target that hyper parses, in bytes.
+const MAX_TARGET: usize = 65_534;
 
-/// A stream of requests whose heads are in order.
+/// A stream that yields only requests with valid heads.
 #[derive(Debug)]
-pub(super) struct CheckedHeads<S> {
+pub(in crate::server) struct CheckedHeads<S> {
     stream: S,
     signs: Arc<Signs>,
     /// The most bytes of a head.
-    longest: usize,
+    max_head: usize,
     received: BytesMut,
-    next: Next,
+    state: State,
 }
 
-/// What comes next of what is received.
+/// What the received bytes are.
 #[derive(Debug)]
-enum Next {
-    /// A head, of which so many bytes were looked at.
+enum State {
+    /// The beginning of a head, with the number of bytes that were checked.
     Head(usize),
-    /// So many bytes of a head that is in order, and of its body.
+    /// A valid head and its body, with the number of bytes left.
     Passes(u64),
-    /// A body whose end is not looked for: the connection is closed behind the answer.
+    /// A chunked body: the connection closes behind the answer, so its end does not matter.
     PassesAll,
-    /// A head was refused; this is left of what has to be said about it.
-    Refused(Bytes),
+    /// A rejected head, with the part of the answer that is not written yet.
+    Rejected(Bytes),
 }
 
 impl<S> CheckedHeads<S> {
-    /// Of which no head is longer than `longest` bytes.
-    pub(super) fn new(stream: S, longest: usize, signs: Arc<Signs>) -> Self {
-        Self { stream, signs, longest, received: BytesMut::new(), next: Next::Head(0) }
+    /// Wraps `stream`; no head may have more than `max_head` bytes.
+    pub(in crate::server) fn new(stream: S, max_head: usize, signs: Arc<Signs>) -> Self {
+        Self { stream, signs, max_head, received: BytesMut::new(), state: State::Head(0) }
     }
 
-    /// Looks at what was received of a head. Whether it has to be waited for.
+    /// Checks the received bytes of a head. Returns whether more are needed.
     fn check(&mut self, looked_at: usize) -> bool {
-        match check(&mut self.received, looked_at, self.longest) {
-            Ok(Some(next)) => self.next = next,
+        match check(&mut self.received, looked_at, self.max_head) {
+            Ok(Some(state)) => self.state = state,
             Ok(None) => {
-                self.next = Next::Head(self.received.len());
+                self.state = State::Head(self.received.len());
                 return true;
             }
             Err(refused) => {
@@ -74,15 +73,15 @@ impl<S> CheckedHeads<S> {
                 let answer = refused.problem().into_response();
                 let answer: Response<Bytes> = if is_head { answer.map(|_| Bytes::new()) } else { answer };
                 self.signs.expects_more(true);
-                self.next = Next::Refused(wire(&answer).into());
+                self.state = State::Rejected(http1_bytes(&answer).into());
             }
         }
         false
     }
 }
 
-/// What of `received` is in order; `None` while the head is not there.
-fn check(received: &mut BytesMut, looked_at: usize, longest: usize) -> Result<Option<Next>, Refused> {
+/// Checks a head; `None` while it is incomplete.
+fn check(received: &mut BytesMut, looked_at: usize, max_head: usize) -> Result<Option<State>, Rejection> {
     // At least one empty line before a request should be ignored (RFC 9112 §2.2).
     while received.starts_with(b"\r\n") {
         received.advance(2);
@@ -90,25 +89,30 @@ fn check(received: &mut BytesMut, looked_at: usize, longest: usize) -> Result<Op
     let end = memmem::find(received, b"\r\n\r\n").map(|at| at + 4);
     let head = received.get(..end.unwrap_or(received.len())).unwrap_or_default();
     if has_bare_line_feed(head) {
-        return Err(Refused::Bad(
+        return Err(Rejection::Bad(
             "A line of the request ends with a line feed alone. Lines end with CR and LF.",
         ));
     }
-    if head.len() >= longest {
+    if head.len() >= max_head {
         let is_target = !head.contains(&b'\r');
-        return Err(if is_target { Refused::TargetTooLong(longest) } else { Refused::HeadTooLarge(longest) });
+        return Err(if is_target {
+            Rejection::TargetTooLong(max_head)
+        } else {
+            Rejection::HeadTooLarge(max_head)
+        });
     }
-    // What is no HTTP is told so at once. A head that comes byte by byte is not read again for each of them.
+    // The first bytes are parsed at once, so bytes that are not HTTP are rejected at once. A head that arrives byte by byte is
+    // parsed again only when it has doubled.
     if end.is_none() && looked_at > 0 && head.len() < 2 * looked_at {
         return Ok(None);
     }
-    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut request = Request::new(&mut fields);
-    let parsed = request.parse(head).map_err(|error| refusal_of(&request, error))?;
+    let parsed = request.parse(head).map_err(|error| rejection_of(&request, error))?;
     let (Status::Complete(mut length), Some(_)) = (parsed, end) else { return Ok(None) };
-    let body = body_of(request.version == Some(1), request.headers)?;
+    let body = body_length(request.version == Some(1), request.headers)?;
     let (method, target) = (request.method.unwrap_or_default().len(), request.path.unwrap_or_default());
-    let (target_end, encoded) = (method + 1 + target.len(), readable(target)?);
+    let (target_end, encoded) = (method + 1 + target.len(), percent_encoded(target)?);
     if let Some(encoded) = encoded {
         length = length - target.len() + encoded.len();
         let mut head = BytesMut::from(received.get(..=method).unwrap_or_default());
@@ -116,17 +120,17 @@ fn check(received: &mut BytesMut, looked_at: usize, longest: usize) -> Result<Op
         head.extend_from_slice(received.get(target_end..).unwrap_or_default());
         *received = head;
     }
-    Ok(Some(body.map_or(Next::PassesAll, |body| Next::Passes(body.saturating_add(length as u64)))))
+    Ok(Some(body.map_or(State::PassesAll, |body| State::Passes(body.saturating_add(length as u64)))))
 }
 
 fn has_bare_line_feed(head: &[u8]) -> bool {
     memchr_iter(b'\n', head).any(|at| at.checked_sub(1).and_then(|before| head.get(before)) != Some(&b'\r'))
 }
 
-/// Which rule a head breaks that cannot be read.
-fn refusal_of(request: &Request<'_, '_>, error: Error) -> Refused {
-    Refused::Bad(match error {
-        Error::TooManyHeaders => return Refused::TooManyFields(MOST_FIELDS),
+/// Returns the rule that an unparsable head breaks.
+fn rejection_of(request: &Request<'_, '_>, error: Error) -> Rejection {
+    Rejection::Bad(match error {
+        Error::TooManyHeaders => return Rejection::TooManyFields(MAX_FIELDS),
         Error::HeaderName => {
             "The name of a header field is not one, or is not followed by a colon. Nothing but a colon stands behind it."
         }
@@ -142,9 +146,9 @@ fn refusal_of(request: &Request<'_, '_>, error: Error) -> Refused {
     })
 }
 
-/// How many bytes the body has; `None` for one in chunks. Transfer-Encoding beside Content-Length is how requests are
-/// smuggled, and so is each of them twice (RFC 9112 §6.1, §6.3).
-fn body_of(is_http_11: bool, fields: &[Header<'_>]) -> Result<Option<u64>, Refused> {
+/// Returns the length of the body; `None` for a chunked one. Content-Length beside Transfer-Encoding, and either of them twice,
+/// are how requests are smuggled (RFC 9112 §6.1, §6.3).
+fn body_length(is_http_11: bool, fields: &[Header<'_>]) -> Result<Option<u64>, Rejection> {
     let values = |name: &str| {
         let named = move |field: &&Header<'_>| field.name.eq_ignore_ascii_case(name);
         fields.iter().filter(named).map(|field| field.value).collect::<Vec<_>>()
@@ -156,32 +160,32 @@ fn body_of(is_http_11: bool, fields: &[Header<'_>]) -> Result<Option<u64>, Refus
             let number =
                 std::str::from_utf8(length).ok().filter(|_| is_number).and_then(|text| text.parse().ok());
             let number = number.filter(|number: &u64| i64::try_from(*number).is_ok());
-            number.map(Some).ok_or(Refused::Bad("Content-Length is not a number of bytes."))
+            number.map(Some).ok_or(Rejection::Bad("Content-Length is not a number of bytes."))
         }
-        ([], [_]) if !is_http_11 => Err(Refused::Bad("Transfer-Encoding is not known in HTTP/1.0.")),
+        ([], [_]) if !is_http_11 => Err(Rejection::Bad("Transfer-Encoding is not known in HTTP/1.0.")),
         ([], [coding]) if coding.eq_ignore_ascii_case(b"chunked") => Ok(None),
-        ([], [_]) => {
-            Err(Refused::Bad("Transfer-Encoding is something else than chunked. Send Content-Length alone."))
-        }
-        ([_, ..], [_, ..]) => Err(Refused::Bad(
+        ([], [_]) => Err(Rejection::Bad(
+            "Transfer-Encoding is something else than chunked. Send Content-Length alone.",
+        )),
+        ([_, ..], [_, ..]) => Err(Rejection::Bad(
             "Content-Length stands beside Transfer-Encoding, so the length of the body is ambiguous. Send Content-Length \
              alone.",
         )),
-        ([_, _, ..], []) | ([], [_, _, ..]) => Err(Refused::Bad(
+        ([_, _, ..], []) | ([], [_, _, ..]) => Err(Rejection::Bad(
             "Content-Length or Transfer-Encoding stands more than once, so the length of the body is ambiguous. Send \
              Content-Length alone.",
         )),
     }
 }
 
-/// A target as hyper reads it, if it does not as it came: people's tools append parameters with quotes or letters beyond
-/// ASCII. Encoded they mean the same, and a link's own parameters have none of them.
-fn readable(target: &str) -> Result<Option<String>, Refused> {
-    if target.len() > LONGEST_TARGET {
-        return Err(Refused::TargetTooLong(LONGEST_TARGET));
+/// Percent-encodes a target that hyper would not parse; `None` if it needs no encoding. Tools append parameters with quotes or
+/// letters beyond ASCII; encoded they mean the same, and a link's own parameters contain none of them.
+fn percent_encoded(target: &str) -> Result<Option<String>, Rejection> {
+    if target.len() > MAX_TARGET {
+        return Err(Rejection::TargetTooLong(MAX_TARGET));
     }
     if !target.starts_with('/') {
-        return target.parse::<Uri>().map(|_| None).map_err(|_| Refused::Target);
+        return target.parse::<Uri>().map(|_| None).map_err(|_| Rejection::Target);
     }
     if is_plain_target(target.as_bytes()) || target.parse::<PathAndQuery>().is_ok() {
         return Ok(None);
@@ -196,27 +200,27 @@ fn readable(target: &str) -> Result<Option<String>, Refused> {
         }
     }
     match encoded.parse::<PathAndQuery>() {
-        Ok(_) if encoded.len() <= LONGEST_TARGET => Ok(Some(encoded)),
-        Ok(_) => Err(Refused::TargetTooLong(LONGEST_TARGET)),
-        Err(_) => Err(Refused::Target),
+        Ok(_) if encoded.len() <= MAX_TARGET => Ok(Some(encoded)),
+        Ok(_) => Err(Rejection::TargetTooLong(MAX_TARGET)),
+        Err(_) => Err(Rejection::Target),
     }
 }
 
 impl<S: AsyncRead + Unpin> CheckedHeads<S> {
-    /// Hands on as many bytes of what was received as may pass; whether there were any.
-    fn hand_on(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
-        let most = match &mut self.next {
-            Next::Passes(left) => usize::try_from(*left).unwrap_or(usize::MAX),
-            Next::PassesAll => usize::MAX,
-            Next::Head(_) | Next::Refused(_) => 0,
+    /// Copies received bytes that may pass into `buffer`. Returns whether it copied any.
+    fn pass_on(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        let most = match &mut self.state {
+            State::Passes(left) => usize::try_from(*left).unwrap_or(usize::MAX),
+            State::PassesAll => usize::MAX,
+            State::Head(_) | State::Rejected(_) => 0,
         };
         let count = most.min(self.received.len()).min(buffer.remaining());
         buffer.put_slice(self.received.get(..count).unwrap_or_default());
         self.received.advance(count);
-        if let Next::Passes(left) = &mut self.next {
+        if let State::Passes(left) = &mut self.state {
             *left -= count as u64;
             if *left == 0 {
-                self.next = Next::Head(0);
+                self.state = State::Head(0);
             }
         }
         count > 0
@@ -231,18 +235,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for CheckedHeads<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         while buffer.remaining() > 0 {
-            let is_missing = match this.next {
-                Next::Head(looked_at) => this.received.len() <= looked_at || this.check(looked_at),
-                Next::Passes(_) | Next::PassesAll => this.received.is_empty(),
-                // For hyper this is the end.
-                Next::Refused(_) => return Poll::Ready(Ok(())),
+            let is_missing = match this.state {
+                State::Head(looked_at) => this.received.len() <= looked_at || this.check(looked_at),
+                State::Passes(_) | State::PassesAll => this.received.is_empty(),
+                // hyper reads the end of the stream.
+                State::Rejected(_) => return Poll::Ready(Ok(())),
             };
             if is_missing {
-                this.received.reserve(ROOM);
+                this.received.reserve(READ_SIZE);
                 if ready!(poll_read_buf(Pin::new(&mut this.stream), cx, &mut this.received))? == 0 {
                     return Poll::Ready(Ok(()));
                 }
-            } else if this.hand_on(buffer) {
+            } else if this.pass_on(buffer) {
                 break;
             }
         }
@@ -273,7 +277,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for CheckedHeads<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if let Next::Refused(answer) = &mut this.next {
+        if let State::Rejected(answer) = &mut this.state {
             while !answer.is_empty() {
                 let written = ready!(Pin::new(&mut this.stream).poll_write(cx, answer))?;
                 if written == 0 {
@@ -291,36 +295,36 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for CheckedHeads<S> {
 mod tests {
     use super::*;
 
-    fn checked(text: &[u8]) -> (Result<Option<Next>, Refused>, Vec<u8>) {
+    fn checked(text: &[u8]) -> (Result<Option<State>, Rejection>, Vec<u8>) {
         let mut received = BytesMut::from(text);
         (check(&mut received, 0, 8_192), received.to_vec())
     }
 
     #[test]
-    fn a_head_passes_with_its_body_and_what_stands_behind_it_does_not() {
+    fn a_head_and_its_body_pass_and_the_bytes_behind_them_do_not() {
         let request = b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}GET / HT";
         assert!(
-            matches!(checked(request).0, Ok(Some(Next::Passes(length))) if length == request.len() as u64 - 8)
+            matches!(checked(request).0, Ok(Some(State::Passes(length))) if length == request.len() as u64 - 8)
         );
         assert!(matches!(
             checked(b"GET / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n").0,
-            Ok(Some(Next::PassesAll))
+            Ok(Some(State::PassesAll))
         ));
         assert!(matches!(checked(b"GET / HTTP/1.1\r\nHost: a\r\n").0, Ok(None)));
     }
 
     #[test]
-    fn what_a_uri_does_not_take_is_encoded_and_the_rest_is_left() {
+    fn characters_that_a_uri_does_not_allow_are_percent_encoded() {
         let (next, received) = checked(b"GET /a?x=\"<\xc3\xa9>&sig=b HTTP/1.1\r\nHost: a\r\n\r\nGET");
         let encoded = b"GET /a?x=%22%3C%C3%A9%3E&sig=b HTTP/1.1\r\nHost: a\r\n\r\n";
-        assert!(matches!(next, Ok(Some(Next::Passes(length))) if length == encoded.len() as u64));
+        assert!(matches!(next, Ok(Some(State::Passes(length))) if length == encoded.len() as u64));
         assert_eq!(received, [&encoded[..], b"GET"].concat());
         let as_it_is = b"GET /a?x={}|^` HTTP/1.1\r\n\r\n";
         assert_eq!(checked(as_it_is).1, as_it_is);
     }
 
     #[test]
-    fn every_beginning_of_a_head_is_waited_for() {
+    fn an_incomplete_head_is_neither_passed_on_nor_rejected() {
         let head = b"GET /a?x=\xc3\xa9 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n";
         for end in 1..head.len() {
             assert!(matches!(checked(&head[..end]).0, Ok(None)), "{end}");

@@ -1,5 +1,5 @@
-//! A thread for each core, with a runtime of its own: a connection stays with the thread that accepted it, so nothing of it
-//! wanders from core to core. All threads accept from one listener: who is free comes first.
+//! Runs one thread per core, each with a single-threaded runtime: a connection stays on the thread that accepted it, so its
+//! data stays on one core. All threads accept from one listener; an idle thread accepts first.
 
 use std::io;
 use std::net::TcpListener;
@@ -10,13 +10,13 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::{Handler, Server};
+use crate::server::{Handler, Server};
 use crate::tasks::{self, Task};
 
-/// How long a thread that ends waits for a disk that is being read.
-const LAST_WAIT: Duration = Duration::from_secs(1);
+/// How long an ending thread waits for reads from disk.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The threads of a server. Dropped, they end with whatever is in flight, and are waited for.
+/// The threads of a server. Dropping it aborts what is in flight and joins the threads.
 #[derive(Debug)]
 pub struct Threads {
     end: watch::Sender<bool>,
@@ -27,18 +27,17 @@ impl Drop for Threads {
     fn drop(&mut self) {
         self.end.send_replace(true);
         for thread in self.running.drain(..) {
-            // One that has panicked has said so.
+            // A thread that panicked has logged it.
             let _ = thread.join();
         }
     }
 }
 
 impl<H: Handler> Server<H> {
-    /// Serves on `threads` threads of its own until draining begins, then lets connections in flight finish. Returns at
-    /// once.
+    /// Spawns `threads` threads that serve until draining begins, and then finish the connections in flight. Returns at once.
     ///
     /// # Errors
-    /// If the system gives no thread, or refuses the listener.
+    /// If the system refuses a thread or the listener.
     pub fn serve_on_threads(self, listener: &TcpListener, threads: NonZeroUsize) -> io::Result<Threads> {
         listener.set_nonblocking(true)?;
         let mut started = Threads { end: watch::Sender::new(false), running: Vec::new() };
@@ -47,22 +46,22 @@ impl<H: Handler> Server<H> {
             let (this, listener) = (self.clone(), listener.try_clone()?);
             let end = started.end.subscribe();
             let thread = std::thread::Builder::new().name(format!("gateway {number}"));
-            started.running.push(thread.spawn(move || this.work(listener, runtime, end))?);
+            started.running.push(thread.spawn(move || this.run(listener, runtime, end))?);
         }
         Ok(started)
     }
 
-    /// As [`Server::serve`], without taking the listener away.
+    /// As [`Server::serve`], on a duplicate of the listener.
     pub async fn serve_on(&self, listener: &TcpListener) {
         match listener.try_clone().and_then(tokio::net::TcpListener::from_std) {
             Ok(listener) => self.clone().serve(listener).await,
             Err(error) => {
-                tracing::error!(%error, "nothing can be accepted from a listener, so it serves nobody");
+                tracing::error!(%error, "a listener accepts no connections: the system refused to duplicate it");
             }
         }
     }
 
-    fn work(self, listener: TcpListener, runtime: Runtime, mut end: watch::Receiver<bool>) {
+    fn run(self, listener: TcpListener, runtime: Runtime, mut end: watch::Receiver<bool>) {
         let drain = self.drain.clone();
         let serve = async {
             tasks::restart_on_panic(Task::AcceptLoop, (self, listener), |(this, listener)| {
@@ -77,7 +76,7 @@ impl<H: Handler> Server<H> {
                 _ = end.wait_for(|end| *end) => {}
             }
         });
-        // What is still in flight is dropped, and recorded as broken off.
-        runtime.shutdown_timeout(LAST_WAIT);
+        // Requests that are still in flight are dropped, and recorded as aborted.
+        runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     }
 }

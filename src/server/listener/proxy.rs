@@ -1,5 +1,6 @@
-//! Who the client is when proxies stand before us: the PROXY protocol, `Forwarded` (RFC 7239) and `X-Forwarded-For`,
-//! each from the mouth of trusted proxies alone.
+//! Finds the client's address behind trusted proxies: the PROXY protocol, `Forwarded` (RFC 7239) and `X-Forwarded-For`.
+//! The crate `ppp` parses the PROXY protocol. The crates for `Forwarded` accept elements that RFC 7239 does not allow, and
+//! none stops at the first address that is not a proxy's, so the fields are parsed here.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -9,34 +10,33 @@ use ppp::{HeaderResult, PartialResult, v1, v2};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use super::Networks;
-use super::config::ClientHeader;
+use super::networks::Networks;
+use crate::server::config::ClientHeader;
 use crate::server::connection::protocol;
 
-/// The longest header of the PROXY protocol that is taken: version 2 may say what the proxy knows of TLS.
-const LONGEST: usize = 2_048;
+/// The longest header of the PROXY protocol: version 2 may carry what the proxy knows of TLS.
+const MAX_HEADER: usize = 2_048;
 /// The longest header of version 1, with its line end (PROXY protocol §2.1).
-const LONGEST_LINE: usize = 107;
+const MAX_LINE: usize = 107;
 
-/// Takes the header of the PROXY protocol that must stand at the beginning. `None` if it is the proxy that speaks for
-/// itself.
-pub(super) async fn take_header(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
-    let mut start = vec![0; LONGEST];
-    let (length, client) = protocol::peek(stream, &mut start, judge_proxy_header).await??;
+/// Reads the header of the PROXY protocol, with which the connection must begin. `None` if the proxy itself is the client.
+pub(in crate::server) async fn read_proxy_header(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
+    let mut start = vec![0; MAX_HEADER];
+    let (length, client) = protocol::peek(stream, &mut start, parse_proxy_header).await??;
     start.truncate(length);
     stream.read_exact(&mut start).await?;
     Ok(client)
 }
 
-/// What the first bytes of a proxy's connection are: the header's length and the client in it, or an error; `None` while
-/// more bytes may make it one.
+/// Parses the first bytes of a proxy's connection: the header's length and the client in it, or an error; `None` while the
+/// header is incomplete.
 #[must_use]
-pub fn judge_proxy_header(start: &[u8]) -> Option<io::Result<(usize, Option<SocketAddr>)>> {
+pub fn parse_proxy_header(start: &[u8]) -> Option<io::Result<(usize, Option<SocketAddr>)>> {
     let bad = |why: String| Some(Err(io::Error::new(io::ErrorKind::InvalidData, why)));
-    // The parser calls some beginnings of a line wrong: it is asked when the line is there.
-    let awaits_its_end =
-        start.starts_with(b"PROXY ") && start.len() < LONGEST_LINE && !start.contains(&b'\n');
-    if awaits_its_end {
+    // The parser rejects some incomplete lines, so it gets whole lines only.
+    let is_incomplete_line =
+        start.starts_with(b"PROXY ") && start.len() < MAX_LINE && !start.contains(&b'\n');
+    if is_incomplete_line {
         return None;
     }
     let is_line = start.starts_with(b"PROXY ");
@@ -45,7 +45,7 @@ pub fn judge_proxy_header(start: &[u8]) -> Option<io::Result<(usize, Option<Sock
         return bad("a line of the PROXY protocol ends with CR and LF".to_owned());
     }
     let result = HeaderResult::parse(start);
-    if result.is_incomplete() && start.len() < LONGEST && !is_line && may_become_one(start) {
+    if result.is_incomplete() && start.len() < MAX_HEADER && !is_line && may_become_header(start) {
         return None;
     }
     match result {
@@ -74,27 +74,27 @@ pub fn judge_proxy_header(start: &[u8]) -> Option<io::Result<(usize, Option<Sock
     }
 }
 
-/// Whether these bytes begin as either version does: whoever says something else need not be waited for.
-fn may_become_one(start: &[u8]) -> bool {
+/// Whether the bytes could still become a header of either version.
+fn may_become_header(start: &[u8]) -> bool {
     let begins = |with: &[u8]| start.iter().zip(with).all(|(a, b)| a == b);
     begins(b"PROXY ") || begins(b"\r\n\r\n\0\r\nQUIT\n")
 }
 
-/// The client for whom `peer` speaks: from the right, the first address in the header field that is no trusted proxy's.
-/// What stands further left came from there, and may be made up.
+/// Returns the client behind `peer`: from the right, the first address in the header field that is not a trusted proxy's. That
+/// client may have made up all addresses further left.
 #[must_use]
-pub fn client_behind(
+pub fn forwarded_client(
     peer: SocketAddr,
     headers: &HeaderMap,
     field: Option<ClientHeader>,
     trusted: &Networks,
 ) -> SocketAddr {
-    let Some(field) = field.filter(|_| trusted.contain(peer.ip())) else { return peer };
-    client_in(peer, headers.get_all(field.name()).iter().map(HeaderValue::as_bytes), field, trusted)
+    let Some(field) = field.filter(|_| trusted.contains(peer.ip())) else { return peer };
+    forwarded_client_in(peer, headers.get_all(field.name()).iter().map(HeaderValue::as_bytes), field, trusted)
 }
 
-/// The same for the values of the header field, in their order, of a `peer` that is trusted.
-pub(super) fn client_in<'l>(
+/// The same for the values of the header field, in their order, of a trusted `peer`.
+pub(in crate::server) fn forwarded_client_in<'l>(
     peer: SocketAddr,
     lines: impl DoubleEndedIterator<Item = &'l [u8]>,
     field: ClientHeader,
@@ -104,14 +104,14 @@ pub(super) fn client_in<'l>(
     for line in lines.rev() {
         for hop in line.rsplit(|byte| *byte == b',') {
             let hop = std::str::from_utf8(hop).unwrap_or_default().trim();
-            let said = match field {
-                ClientHeader::Forwarded => forwarded_for(hop).and_then(address),
-                ClientHeader::XForwardedFor => address(hop),
+            let address = match field {
+                ClientHeader::Forwarded => forwarded_for(hop).and_then(parse_address),
+                ClientHeader::XForwardedFor => parse_address(hop),
             };
-            // An obfuscated or spoilt name (RFC 7239 §6.3): the client is whoever said so, as far as is known.
-            let Some(said) = said else { return client };
-            client = said;
-            if !trusted.contain(client.ip()) {
+            // An obfuscated or invalid name (RFC 7239 §6.3): the hop that wrote it is the nearest known address.
+            let Some(address) = address else { return client };
+            client = address;
+            if !trusted.contains(client.ip()) {
                 return client;
             }
         }
@@ -119,8 +119,8 @@ pub(super) fn client_in<'l>(
     client
 }
 
-/// The value of `for` in one element of `Forwarded` (RFC 7239 §4). An element with a comma inside a quoted text was cut
-/// in two, and neither half is read as an address.
+/// Returns the value of `for` in one element of `Forwarded` (RFC 7239 §4). A quoted comma splits an element in two, and neither
+/// half parses as an address.
 fn forwarded_for(element: &str) -> Option<&str> {
     let mut found = None;
     for pair in element.split(';') {
@@ -137,7 +137,7 @@ fn forwarded_for(element: &str) -> Option<&str> {
 }
 
 /// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`.
-fn address(text: &str) -> Option<SocketAddr> {
+fn parse_address(text: &str) -> Option<SocketAddr> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Some(address);
     }
@@ -149,7 +149,7 @@ fn address(text: &str) -> Option<SocketAddr> {
 mod tests {
     use super::*;
 
-    fn found(field: ClientHeader, lines: &[&str]) -> String {
+    fn client(field: ClientHeader, lines: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for line in lines {
             let name = match field {
@@ -159,12 +159,12 @@ mod tests {
             headers.append(name, line.parse().unwrap());
         }
         let trusted = "10.0.0.0/8,fd00::/8".parse().unwrap();
-        client_behind("10.0.0.1:5".parse().unwrap(), &headers, Some(field), &trusted).ip().to_string()
+        forwarded_client("10.0.0.1:5".parse().unwrap(), &headers, Some(field), &trusted).ip().to_string()
     }
 
     #[test]
-    fn the_rightmost_address_that_is_no_proxy_is_the_client() {
-        for (lines, client) in [
+    fn the_rightmost_address_that_is_not_a_proxy_is_the_client() {
+        for (lines, expected) in [
             (&["192.0.2.1"][..], "192.0.2.1"),
             (&["192.0.2.9, 192.0.2.1"], "192.0.2.1"),
             (&["192.0.2.9", "192.0.2.1, 10.1.1.1"], "192.0.2.1"),
@@ -176,13 +176,13 @@ mod tests {
             (&[], "10.0.0.1"),
             (&["10.3.3.3, 10.2.2.2"], "10.3.3.3"),
         ] {
-            assert_eq!(found(ClientHeader::XForwardedFor, lines), client, "{lines:?}");
+            assert_eq!(client(ClientHeader::XForwardedFor, lines), expected, "{lines:?}");
         }
     }
 
     #[test]
-    fn forwarded_is_read_as_rfc_7239_writes_it() {
-        for (lines, client) in [
+    fn forwarded_is_parsed_as_rfc_7239_defines_it() {
+        for (lines, expected) in [
             (&["for=192.0.2.1"][..], "192.0.2.1"),
             (&["For=\"192.0.2.1:4711\";proto=https;by=10.0.0.1"], "192.0.2.1"),
             (&["for=192.0.2.9, For=\"[2001:db8:cafe::17]:4711\""], "2001:db8:cafe::17"),
@@ -193,17 +193,17 @@ mod tests {
             (&["for=192.0.2.1;for=192.0.2.2"], "10.0.0.1"),
             (&["for=\"192.0.2.1, for=192.0.2.2\""], "10.0.0.1"),
         ] {
-            assert_eq!(found(ClientHeader::Forwarded, lines), client, "{lines:?}");
+            assert_eq!(client(ClientHeader::Forwarded, lines), expected, "{lines:?}");
         }
     }
 
     #[test]
-    fn a_header_of_the_proxy_protocol_is_whole_wrong_or_awaited() {
+    fn a_header_of_the_proxy_protocol_is_complete_invalid_or_incomplete() {
         let line = b"PROXY TCP4 192.0.2.1 198.51.100.1 4711 443\r\nGET /";
-        let (length, client) = judge_proxy_header(line).unwrap().unwrap();
+        let (length, client) = parse_proxy_header(line).unwrap().unwrap();
         assert_eq!((length, client), (44, Some("192.0.2.1:4711".parse().unwrap())));
         for end in 0..44 {
-            assert!(judge_proxy_header(&line[..end]).is_none(), "{end}");
+            assert!(parse_proxy_header(&line[..end]).is_none(), "{end}");
         }
         let header = v2::Builder::with_addresses(
             v2::Version::Two | v2::Command::Proxy,
@@ -215,10 +215,10 @@ mod tests {
         );
         let header = header.build().unwrap();
         for end in 0..header.len() {
-            assert!(judge_proxy_header(&header[..end]).is_none(), "{end}");
+            assert!(parse_proxy_header(&header[..end]).is_none(), "{end}");
         }
         let whole = [&header[..], b"GET /"].concat();
-        let (length, client) = judge_proxy_header(&whole).unwrap().unwrap();
+        let (length, client) = parse_proxy_header(&whole).unwrap().unwrap();
         assert_eq!((length, client), (header.len(), Some("192.0.2.1:4711".parse().unwrap())));
         for bad in [
             &b"GET / HTTP/1.1\r\n"[..],
@@ -227,10 +227,10 @@ mod tests {
             b"PROXY TCP4 a b c d\nand more, in the same packet",
             b"PROXY UNKNOWN\nand more\r\n",
             b"PROXY TCP9 1.1.1.1 1.1.1.1 1 1\r\n",
-            &[b"PROXY TCP4 ", &[b'1'; LONGEST_LINE][..]].concat(),
-            &[0; LONGEST],
+            &[b"PROXY TCP4 ", &[b'1'; MAX_LINE][..]].concat(),
+            &[0; MAX_HEADER],
         ] {
-            assert!(judge_proxy_header(bad).unwrap().is_err(), "{bad:?}");
+            assert!(parse_proxy_header(bad).unwrap().is_err(), "{bad:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! TLS for clients: the certificate in force, watched, replaced whole when its files change.
+//! The TLS certificate of a listener: reads it, and reloads it when its files change.
 
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
@@ -19,18 +19,18 @@ use crate::clock::UnixSeconds;
 use crate::server::connection::protocol::Protocol;
 use crate::telemetry::metrics::Metrics;
 
-/// How often the files are looked at for a change. SIGHUP looks at once.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The interval at which the files are checked for a change. SIGHUP reloads at once.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What one TLS connection may hold in encrypted form for a client that does not take it, in bytes. In HTTP/1 pieces of
-/// bodies are held back, and a slow client's are short, so that it never comes near.
-const BUFFER: usize = 272 * 1024;
+/// The most encrypted bytes that a connection may buffer for a client that does not read. HTTP/1 writes no further chunk of a
+/// body while one waits, and a slow client's chunks are short, so such a connection stays far below it.
+const HTTP1_BUFFER: usize = 272 * 1024;
 const HTTP2_BUFFER: usize = 16 * 1024;
 
-/// Where certificate and key are. Defaults stand in `defaults.toml`.
+/// The files of certificate and key. Defaults stand in `defaults.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
-    /// The certificate, and those between it and the root (PEM).
+    /// The certificate chain, without the root (PEM).
     pub certificate: PathBuf,
     /// Its private key (PEM).
     pub key: PathBuf,
@@ -38,20 +38,20 @@ pub struct TlsConfig {
     pub handshake_timeout: Duration,
 }
 
-/// The certificate that connections are made with now. Clones share it; a connection keeps what it began with.
+/// The certificate of new connections. Clones share it; a connection keeps the one it began with.
 #[derive(Clone)]
 pub struct Certificate {
     files: Arc<TlsConfig>,
-    current: Arc<ArcSwap<InForce>>,
-    /// Tickets outlive certificates: who comes again need not do the whole handshake.
-    tickets: Arc<dyn ProducesTickets>,
-    /// What the files looked like before they were read for the first time.
-    looked: [Option<Fingerprint>; 2],
+    current: Arc<ArcSwap<Loaded>>,
+    /// Tickets outlive certificates, so a client resumes its session after a reload.
+    ticketer: Arc<dyn ProducesTickets>,
+    /// The fingerprints of the files before they were first read.
+    initial: [Option<Fingerprint>; 2],
     metrics: Metrics,
 }
 
-/// One certificate, ready for use.
-struct InForce {
+/// A certificate that was read and checked.
+struct Loaded {
     server: Arc<ServerConfig>,
     expires: UnixSeconds,
 }
@@ -68,32 +68,32 @@ impl Certificate {
     /// # Errors
     /// [`TlsError`], which says what to do.
     pub fn read(files: TlsConfig, metrics: Metrics) -> Result<Self, TlsError> {
-        let tickets = aws_lc_rs::Ticketer::new()
+        let ticketer = aws_lc_rs::Ticketer::new()
             .map_err(|error| TlsError::Unusable(files.key.clone(), error.to_string()))?;
-        let looked = [fingerprint(&files.certificate), fingerprint(&files.key)];
-        let current = read(&files, &tickets)?;
+        let initial = [fingerprint(&files.certificate), fingerprint(&files.key)];
+        let current = read(&files, &ticketer)?;
         metrics.connections().certificate_expires(current.expires);
         let current = Arc::new(ArcSwap::from_pointee(current));
-        Ok(Self { files: Arc::new(files), current, tickets, looked, metrics })
+        Ok(Self { files: Arc::new(files), current, ticketer, initial, metrics })
     }
 
-    /// The second from which on it is no longer good.
+    /// The second at which it expires.
     #[must_use]
     pub fn expires(&self) -> UnixSeconds {
         self.current.load().expires
     }
 
-    /// What the next connection is made with.
-    pub(super) fn in_force(&self) -> Arc<ServerConfig> {
+    /// The configuration of the next connection.
+    pub(in crate::server) fn server_config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.load().server)
     }
 
-    pub(super) fn handshake_timeout(&self) -> Duration {
+    pub(in crate::server) fn handshake_timeout(&self) -> Duration {
         self.files.handshake_timeout
     }
 
-    fn read_again(&self) {
-        match read(&self.files, &self.tickets) {
+    fn reload(&self) {
+        match read(&self.files, &self.ticketer) {
             Ok(new) => {
                 let expires = new.expires;
                 self.current.store(Arc::new(new));
@@ -108,41 +108,41 @@ impl Certificate {
         }
     }
 
-    /// Watches the files and reads them again when they change, or when notified. Never returns.
+    /// Watches the files and reloads them when they change, or when notified. Never returns.
     pub async fn watch(&self, reload: &Notify) {
-        let mut seen = self.looked;
-        // Files that are still being written are read once they stand still: two files never change in one moment.
+        let mut seen = self.initial;
+        // Certificate and key never change at the same moment, so they are reloaded once neither has changed for a second.
         let mut changed = false;
         loop {
-            let asked = tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => false,
+            let requested = tokio::select! {
+                () = tokio::time::sleep(CHECK_INTERVAL) => false,
                 () = reload.notified() => true,
             };
-            let found = self.fingerprint();
-            let moving = found != seen;
+            let found = self.fingerprints();
+            let is_changing = found != seen;
             seen = found;
-            changed |= moving;
-            if asked || (changed && !moving) {
+            changed |= is_changing;
+            if requested || (changed && !is_changing) {
                 changed = false;
-                self.read_again();
+                self.reload();
             }
         }
     }
 
-    fn fingerprint(&self) -> [Option<Fingerprint>; 2] {
+    fn fingerprints(&self) -> [Option<Fingerprint>; 2] {
         [fingerprint(&self.files.certificate), fingerprint(&self.files.key)]
     }
 }
 
 type Fingerprint = (u64, u64, i64, i64, i64, i64);
 
-/// What changes when a file is written, replaced, or made readable.
+/// Returns metadata that changes when a file is written, replaced, or made readable.
 fn fingerprint(path: &Path) -> Option<Fingerprint> {
     let file = std::fs::metadata(path).ok()?;
     Some((file.ino(), file.len(), file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()))
 }
 
-fn read(files: &TlsConfig, tickets: &Arc<dyn ProducesTickets>) -> Result<InForce, TlsError> {
+fn read(files: &TlsConfig, ticketer: &Arc<dyn ProducesTickets>) -> Result<Loaded, TlsError> {
     let chain = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| TlsError::Unreadable(files.certificate.clone(), error.to_string()))?;
@@ -152,8 +152,8 @@ fn read(files: &TlsConfig, tickets: &Arc<dyn ProducesTickets>) -> Result<InForce
         .map_err(|error| TlsError::Unreadable(files.key.clone(), error.to_string()))?;
     let unusable = |error: rustls::Error| TlsError::Unusable(files.key.clone(), error.to_string());
     let mut provider = aws_lc_rs::default_provider();
-    // The one that every client of TLS 1.3 has to know (RFC 8446 §9.1). Processors have instructions for its hash, and
-    // seldom for the other's, which costs a sixth of a handshake.
+    // Every client of TLS 1.3 supports this suite (RFC 8446 §9.1). Processors have instructions for its SHA-256, and seldom
+    // for the SHA-384 of the other, which costs a sixth of a handshake.
     provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
     let mut server = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&TLS13, &TLS12])
@@ -163,10 +163,10 @@ fn read(files: &TlsConfig, tickets: &Arc<dyn ProducesTickets>) -> Result<InForce
         .map_err(unusable)?;
     server.ignore_client_order = true;
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    server.ticketer = Arc::clone(tickets);
-    // Each costs a signed answer's worth of processor time; who comes again gets a new one.
+    server.ticketer = Arc::clone(ticketer);
+    // A ticket costs as much processor time as a small answer; each resumed session gets a new one.
     server.send_tls13_tickets = 1;
-    Ok(InForce { server: Arc::new(server), expires })
+    Ok(Loaded { server: Arc::new(server), expires })
 }
 
 /// The end of a certificate's validity.
@@ -175,20 +175,20 @@ fn expiry(certificate: &CertificateDer<'_>) -> Option<UnixSeconds> {
     u64::try_from(certificate.validity().not_after.timestamp()).ok().map(UnixSeconds)
 }
 
-/// How much encrypted data a connection may hold.
-pub(super) fn bound(session: &mut ServerConnection, protocol: Protocol) {
-    let buffer = if protocol == Protocol::Http1 { BUFFER } else { HTTP2_BUFFER };
+/// Limits the encrypted bytes that a connection may buffer.
+pub(in crate::server) fn limit_buffer(session: &mut ServerConnection, protocol: Protocol) {
+    let buffer = if protocol == Protocol::Http1 { HTTP1_BUFFER } else { HTTP2_BUFFER };
     session.set_buffer_limit(Some(buffer));
 }
 
-/// Why certificate and key cannot be used. Never shows anything of the key.
+/// Why certificate and key cannot be used. Never contains any part of the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TlsError {
     /// A file cannot be read, or is not PEM.
     Unreadable(PathBuf, String),
-    /// There is no certificate in the file.
+    /// The file contains no certificate.
     NoCertificate(PathBuf),
-    /// Certificate and key do not go together, or are of a kind that is not supported.
+    /// Certificate and key do not match, or are of an unsupported kind.
     Unusable(PathBuf, String),
 }
 

@@ -1,0 +1,85 @@
+//! Answers clients whose connection is rejected: the listener is full, or it expects TLS.
+
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, Response, StatusCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::limiter::Limiter;
+use crate::problem::Problem;
+use crate::server::request::rejection::http1_bytes;
+use crate::tasks::{self, Task};
+
+/// The most rejected clients that get an answer at once. Others, and those of an address beyond its share, are closed.
+const MAX_ANSWERS: usize = 64;
+
+/// How long a rejected client has to read its answer.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Retry-After in seconds. Connections become free as downloads end.
+const RETRY_AFTER_SECONDS: &str = "5";
+
+/// Answers rejected clients.
+#[derive(Debug, Clone)]
+pub(in crate::server) struct Rejecter(Limiter);
+
+impl Rejecter {
+    pub(in crate::server) fn new() -> Self {
+        Self(Limiter::new(MAX_ANSWERS, None))
+    }
+
+    /// Answers 503 over plain HTTP, without reading the request.
+    pub(in crate::server) fn too_many_connections(&self, stream: std::net::TcpStream, peer: IpAddr) {
+        self.answer(stream, peer, &too_many_connections());
+    }
+
+    /// Answers a client that speaks plain HTTP to a TLS listener.
+    pub(in crate::server) fn tls_expected(&self, stream: std::net::TcpStream, peer: IpAddr) {
+        let problem = Problem::new(
+            StatusCode::BAD_REQUEST,
+            "tls_expected",
+            "HTTPS expected",
+            "This port speaks HTTPS. Use the link as it is, with https:// at its beginning.",
+        );
+        self.answer(stream, peer, &problem.into_response());
+    }
+
+    fn answer(&self, mut stream: std::net::TcpStream, peer: IpAddr, answer: &Response<Bytes>) {
+        let Ok(permit) = self.0.acquire(Some(peer)) else { return };
+        let bytes = http1_bytes(answer);
+        // The send buffer of a new connection has room for the whole answer.
+        if !matches!(stream.write(&bytes), Ok(written) if written == bytes.len()) {
+            return;
+        }
+        tasks::spawn(Task::Connection, async move {
+            let _permit = permit;
+            // Closing with bytes unread resets the connection, and the answer may be lost with it (RFC 9112 §9.6).
+            let linger = async {
+                let mut stream = TcpStream::from_std(stream)?;
+                stream.shutdown().await?;
+                let mut unread = [0; 1_024];
+                while stream.read(&mut unread).await? > 0 {}
+                Ok::<_, io::Error>(())
+            };
+            let _ = tokio::time::timeout(LINGER_TIMEOUT, linger).await;
+        });
+    }
+}
+
+/// The answer to a client beyond the limit on connections, or beyond its share.
+pub(in crate::server) fn too_many_connections() -> Response<Bytes> {
+    let problem = Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too_many_connections",
+        "Too many connections",
+        "There are too many connections, in all or from your address. Close some, or try again in a few seconds.",
+    );
+    let mut response = problem.into_response();
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    response
+}

@@ -1,0 +1,9 @@
+//! Checks of requests that hyper leaves to the server, the answers to invalid ones, and the reading of request bodies.
+
+pub(super) mod body;
+pub(super) mod checked_heads;
+pub(super) mod rejection;
+pub(super) mod validate;
+
+pub use body::BodyError;
+pub use validate::Bodies;
