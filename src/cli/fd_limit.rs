@@ -3,7 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
-use crate::store::{held_at_most, pipes_at_most};
+use crate::store::{max_cached_files, max_pipes};
 
 /// What the program needs beside connections, downloads, files that are held and pipes: listeners, database, log, store.
 const RESERVE: u64 = 128;
@@ -36,7 +36,7 @@ pub(super) fn fit(config: &mut Config) {
 /// How many connections fit beside those of the admin listener: each may have a download, and there are not more downloads
 /// than `in_flight`.
 fn fitting(files: u64, connections: u64, in_flight: u64, admin: u64) -> u64 {
-    let reserve = RESERVE + admin + held_at_most(files) + 2 * pipes_at_most(files);
+    let reserve = RESERVE + admin + max_cached_files(files) + 2 * max_pipes(files);
     let room = files.saturating_sub(reserve.min(files / 2));
     let beside_downloads = room.saturating_sub(in_flight).max(room / 2);
     connections.min(beside_downloads).max(1)

@@ -19,7 +19,7 @@ use crate::clock::{Moment, UnixSeconds};
 use crate::problem::Document;
 use crate::server::{Client, FastPath, Permit, PlainRequest, ResponseWriter};
 use crate::signed_url::{Denial, Grant};
-use crate::store::{Held, HeldBytes, Span};
+use crate::store::{CachedBytes, CachedFile, Span};
 use crate::telemetry::{AccessRecord, BodyEnd, Reservation};
 
 /// What is as long as this at most is sent straight away, in bytes: the socket of a client that reads takes it as a whole.
@@ -135,11 +135,11 @@ impl Gateway {
         let lasting = parts.said_of(&held, grant, asked.now);
         record.status = write_head(writer.text(), lasting, grant, part, held.meta.size, asked.now);
         let files = match (bytes, &client.files) {
-            (HeldBytes::Read(bytes), _) => {
+            (CachedBytes::Read(bytes), _) => {
                 return FastPath::Answered(writer, self.whole(record, bytes, audited));
             }
-            (HeldBytes::InMemory, None) => return FastPath::Declined(writer),
-            (HeldBytes::InMemory, Some(files)) => files,
+            (CachedBytes::InMemory, None) => return FastPath::Declined(writer),
+            (CachedBytes::InMemory, Some(files)) => files,
         };
         let length = range.end - range.start;
         let sent = match length <= STRAIGHT {
@@ -173,7 +173,7 @@ impl Gateway {
         &self,
         asked: &Asked<'_, '_>,
         grant: &Grant,
-    ) -> Option<(Arc<Held>, Range<u64>, bool, HeldBytes)> {
+    ) -> Option<(Arc<CachedFile>, Range<u64>, bool, CachedBytes)> {
         let Asked { request, fields, client, at, now } = asked;
         let span = fields.span(request.is_head)?;
         // Last-Modified is never later than the answer (RFC 9110 §8.8.2.1): such a file is seldom.
@@ -181,7 +181,7 @@ impl Gateway {
             self.0.store.get_cached(grant, at.instant()).filter(|held| held.meta.last_modified <= *now)?;
         let range = span.within(held.meta.size)?;
         let bytes = match request.is_head {
-            true => HeldBytes::Read(Bytes::new()),
+            true => CachedBytes::Read(Bytes::new()),
             false => held.bytes(&range, client.files.is_some(), at.instant())?,
         };
         Some((held, range, span != Span::Whole, bytes))
@@ -246,14 +246,14 @@ impl Parts {
     }
 
     /// The header fields of a file that stay the same from answer to answer.
-    fn said_of<'h>(&self, held: &'h Held, grant: &Grant, now: UnixSeconds) -> &'h [u8] {
+    fn said_of<'h>(&self, held: &'h CachedFile, grant: &Grant, now: UnixSeconds) -> &'h [u8] {
         let say = || {
             let fields = Respond::plainly(&self.cors).lasting(grant.asset(), &held.meta, now);
             let mut text = Vec::new();
             write_fields(&mut text, &fields);
             text.into()
         };
-        held.said.get_or_init(say)
+        held.cached_head.get_or_init(say)
     }
 
     fn said_to_the_denied(&self, denial: &Denial, now: UnixSeconds) -> Arc<Said> {

@@ -14,7 +14,7 @@ use super::sent_file::SentFile;
 use super::tracker::Tracker;
 use crate::server::Files;
 use crate::signed_url::Grant;
-use crate::store::{Chunks, FileSlice, Meta, Object, Opened, Pieces, Span, Store, StoreError, Version};
+use crate::store::{ByteStream, Chunks, FileSlice, Meta, Object, Opened, Span, Store, StoreError, Version};
 use crate::telemetry::trace::in_trace_sync;
 use crate::telemetry::{AccessRecord, BodyEnd};
 
@@ -32,7 +32,7 @@ enum Content {
     Unsaid,
     Ready(Bytes),
     Streamed {
-        pieces: Pieces,
+        pieces: ByteStream,
         left: Option<u64>,
     },
     Sent(SentFile),
@@ -90,7 +90,7 @@ impl Body {
     }
 
     /// A long transcript in a content coding; how long it gets is not known beforehand.
-    pub(super) fn of_unknown_length(pieces: Pieces) -> Self {
+    pub(super) fn of_unknown_length(pieces: ByteStream) -> Self {
         Self { content: Content::Streamed { pieces, left: None }, tracker: None }
     }
 

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use super::encoding::Coding;
 use crate::server::{Limiter, Permit};
-use crate::store::{Pieces, StoreError};
+use crate::store::{ByteStream, StoreError};
 use crate::tasks::Task;
 
 /// How much is compressed before others have their turn, in bytes: about a millisecond of brotli.
@@ -66,7 +66,7 @@ impl Compressor {
         &self,
         coding: Coding,
         length: u64,
-        mut pieces: Pieces,
+        mut pieces: ByteStream,
         room: Permit,
     ) -> Result<Bytes, StoreError> {
         let mut work = Work::new(coding, room);
@@ -83,7 +83,7 @@ impl Compressor {
     }
 
     /// Compresses piece by piece, as quickly as the pieces are taken, in memory that does not grow with the object.
-    pub(super) fn pieces(&self, coding: Coding, pieces: Pieces, room: Permit) -> Pieces {
+    pub(super) fn pieces(&self, coding: Coding, pieces: ByteStream, room: Permit) -> ByteStream {
         let long = Long { pool: Arc::clone(&self.pool), pieces, work: Work::new(coding, room) };
         Box::pin(stream::try_unfold(Some(long), |long| async {
             let Some(mut long) = long else { return Ok(None) };
@@ -103,7 +103,7 @@ impl Compressor {
 /// A long transcript that is compressed while it is sent.
 struct Long {
     pool: Arc<Pool>,
-    pieces: Pieces,
+    pieces: ByteStream,
     work: Work,
 }
 

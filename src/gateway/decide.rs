@@ -19,7 +19,8 @@ use crate::clock::UnixSeconds;
 use crate::server::LimitReached;
 use crate::signed_url::{Denial, Grant};
 use crate::store::{
-    Chunks, Held, HeldBytes, Meta, Object, Opened, Pieces, Span, Store, StoreError, Unsized, Version,
+    ByteStream, CachedBytes, CachedFile, Chunks, Meta, Object, Opened, Span, Store, StoreError, Unsized,
+    Version,
 };
 
 /// Up to this many bytes a transcript is compressed before the answer's head is sent, which can then say its exact
@@ -57,11 +58,11 @@ pub(super) enum Outcome {
     /// The whole of a file that is at hand, or a range of it.
     AtHand {
         selected: Selected,
-        held: Arc<Held>,
+        held: Arc<CachedFile>,
         /// Unless the whole was asked for.
         part: Option<Range<u64>>,
         /// Nothing for HEAD.
-        bytes: Option<HeldBytes>,
+        bytes: Option<CachedBytes>,
     },
     /// One range of it.
     Part {
@@ -100,11 +101,11 @@ pub(super) enum Content {
     /// As stored.
     Stored(Chunks),
     /// As stored, for as long as it comes: its length is not known.
-    Endless(Pieces),
+    Endless(ByteStream),
     /// Compressed, all of it, so that its length is known.
     Compressed(Bytes),
     /// Compressed while it is sent, because it is long.
-    Compressing(Pieces),
+    Compressing(ByteStream),
 }
 
 impl fmt::Debug for Content {
@@ -381,7 +382,9 @@ async fn code(
         return Ok(as_stored(selected, opened));
     };
     let (state, pieces) = match opened {
-        Opened::Sized(Object { meta, chunks, .. }) => (meta.into(), Box::pin(chunks.into_stream()) as Pieces),
+        Opened::Sized(Object { meta, chunks, .. }) => {
+            (meta.into(), Box::pin(chunks.into_stream()) as ByteStream)
+        }
         Opened::Unsized(Unsized { etag, last_modified, pieces }) => {
             (State { etag, last_modified, size: None }, pieces)
         }

@@ -10,12 +10,12 @@ use futures_util::{Stream, StreamExt};
 
 use super::tracker::{Tracker, with_the_last};
 use crate::server::{Escort, Files};
-use crate::store::{Chunks, Passed, StoreError};
+use crate::store::{Chunks, StoreError, Transfer};
 use crate::telemetry::trace::in_trace_sync;
 
 /// What is left of an object to relay.
 pub(super) struct Relayed {
-    passed: Pin<Box<dyn Stream<Item = Result<Passed, StoreError>> + Send>>,
+    passed: Pin<Box<dyn Stream<Item = Result<Transfer, StoreError>> + Send>>,
     owed: u64,
     files: Files,
 }
@@ -28,7 +28,7 @@ impl fmt::Debug for Relayed {
 
 impl Relayed {
     pub(super) fn new(chunks: Chunks, files: Files) -> Self {
-        Self { owed: chunks.owed(), passed: Box::pin(chunks.into_passed()), files }
+        Self { owed: chunks.owed(), passed: Box::pin(chunks.into_transfers()), files }
     }
 
     /// How many bytes are still to come.
@@ -56,8 +56,8 @@ impl Relayed {
         self.owed = self.owed.saturating_sub(passed.length());
         let all = passed.length();
         let (start, pipe, length) = match passed {
-            Passed::Read(bytes) => return Poll::Ready(Some(Ok(bytes))),
-            Passed::Piped(start, pipe, length) => (start, pipe, length),
+            Transfer::Read(bytes) => return Poll::Ready(Some(Ok(bytes))),
+            Transfer::Piped(start, pipe, length) => (start, pipe, length),
         };
         let escort = with_the_last(tracker, self.owed == 0, all).map(|tracker| tracker as Box<dyn Escort>);
         let handed_over = self.files.hand_over_pipe(start, pipe, length, escort);

@@ -22,7 +22,7 @@ use crate::asset::{AssetKind, AssetRef};
 use crate::clock::UnixSeconds;
 use crate::problem::Problem;
 use crate::server::{Files, LimitReached};
-use crate::store::{Held, HeldBytes, Meta, StoreError};
+use crate::store::{CachedBytes, CachedFile, Meta, StoreError};
 
 /// `Cache-Control`, but for the seconds.
 pub(super) const FRESH_FOR: &str = "private, max-age=";
@@ -130,9 +130,9 @@ impl Respond {
     fn at_hand(
         &mut self,
         selected: &Selected,
-        held: &Held,
+        held: &CachedFile,
         part: Option<Range<u64>>,
-        bytes: Option<HeldBytes>,
+        bytes: Option<CachedBytes>,
         now: UnixSeconds,
     ) -> (StatusCode, Body) {
         self.success(selected, &held.meta.etag, held.meta.last_modified, now);
@@ -145,8 +145,8 @@ impl Respond {
         };
         self.headers.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
         let body = match (bytes, &self.files) {
-            (Some(HeldBytes::Read(bytes)), _) => Body::from(bytes),
-            (Some(HeldBytes::InMemory), Some(files)) => Body::of_file(held.slice(&range), files, true),
+            (Some(CachedBytes::Read(bytes)), _) => Body::from(bytes),
+            (Some(CachedBytes::InMemory), Some(files)) => Body::of_file(held.slice(&range), files, true),
             _ => Body::none(),
         };
         (status, body)
@@ -353,7 +353,7 @@ fn store_failed(error: &StoreError) -> Problem {
             "Storage error",
             &format!(
                 "The storage behind this link does not work as it should: {}. The link stays good: try again later.",
-                error.for_strangers()
+                error.public_text()
             ),
         );
     }

@@ -5,8 +5,8 @@ use std::fmt;
 
 use object_store::client::{HttpError, HttpErrorKind};
 
-use super::advice::{Blame, WRONG_REGION, advice_of, known_code, listed, speaks_of_the_region};
-use super::answer::{self, Refusal};
+use super::error_codes::{Blame, WRONG_REGION, advice_of, known_code, listed, speaks_of_the_region};
+use super::http::response::{self, ErrorResponse};
 
 /// From how many seconds on the clocks' difference is worth a word. S3 takes a quarter of an hour, Azure too; links are
 /// given 5 min.
@@ -20,7 +20,7 @@ pub struct Cause {
     status: Option<u16>,
     code: Option<String>,
     range: RangeFault,
-    ill: bool,
+    store_failure: bool,
 }
 
 /// Whether it was the range that the store did not like.
@@ -51,7 +51,7 @@ impl Cause {
     /// What object_store says in its own words: of requests for something else than an object, and of no answer at all.
     fn read(text: &str, kind: Option<HttpErrorKind>, io: Option<std::io::ErrorKind>) -> Self {
         let status = status_in(text);
-        let code = answer::between(text, "<Code>", "</Code>").and_then(answer::code);
+        let code = response::between(text, "<Code>", "</Code>").and_then(response::code);
         let code = code.or_else(|| known_code(text).map(str::to_owned));
         let redirected = text.contains("redirect without LOCATION");
         let range = match (status, kind) {
@@ -72,15 +72,15 @@ impl Cause {
                 (answered(status, code.as_deref()), advice_of(code.as_deref()).map(str::to_owned))
             }
         };
-        let ill = match status {
-            Some(status) => answer::is_passing(status),
+        let store_failure = match status {
+            Some(status) => response::is_retryable(status),
             None => kind.is_some() || io.is_some(),
         };
-        Self { what, advice, status: status.filter(|_| !lacking), code, range, ill }
+        Self { what, advice, status: status.filter(|_| !lacking), code, range, store_failure }
     }
 
     /// What an answer to a request for an object says.
-    pub(super) fn of_refusal(refusal: &Refusal) -> Self {
+    pub(super) fn of_refusal(refusal: &ErrorResponse) -> Self {
         let (status, code) = (refusal.status.as_u16(), refusal.code.as_deref());
         let known = advice_of(code).or_else(|| refusal.status.is_redirection().then_some(WRONG_REGION));
         let advice = match (known, &refusal.region, refusal.ahead) {
@@ -97,15 +97,15 @@ impl Cause {
             (known, _, _) => known.map(str::to_owned),
         };
         let range = if status == 416 { RangeFault::Yes } else { RangeFault::No };
-        let ill = refusal.is_passing();
+        let store_failure = refusal.is_retryable();
         let (status, code) = (Some(status), refusal.code.clone());
-        Self { what: refusal.to_string(), advice, status, code, range, ill }
+        Self { what: refusal.to_string(), advice, status, code, range, store_failure }
     }
 
     /// A failure of our own making.
     pub(super) fn saying(what: &str) -> Self {
         let (advice, status, code) = (None, None, None);
-        Self { what: what.to_owned(), advice, status, code, range: RangeFault::No, ill: false }
+        Self { what: what.to_owned(), advice, status, code, range: RangeFault::No, store_failure: false }
     }
 
     /// Whether it says what to do.
@@ -115,7 +115,7 @@ impl Cause {
 
     /// The same, of a range that is not supported.
     pub(super) fn about_the_range(self) -> Self {
-        Self { range: RangeFault::Yes, ill: false, ..self }
+        Self { range: RangeFault::Yes, store_failure: false, ..self }
     }
 
     pub(super) fn may_be_the_range(&self) -> bool {
@@ -123,8 +123,8 @@ impl Cause {
     }
 
     /// Whether it speaks against the store's health.
-    pub(super) fn is_ill(&self) -> bool {
-        self.ill && self.range != RangeFault::Yes
+    pub(super) fn is_store_failure(&self) -> bool {
+        self.store_failure && self.range != RangeFault::Yes
     }
 
     /// What somebody has to look at.
@@ -133,7 +133,7 @@ impl Cause {
         match (self.status, named) {
             (None, Some(blame)) => blame,
             (None, None) => Blame::Store,
-            _ if self.ill => Blame::Store,
+            _ if self.store_failure => Blame::Store,
             (Some(404), Some(Blame::Place)) => Blame::Place,
             (Some(404), _) => Blame::Nothing,
             (_, Some(blame)) => blame,
@@ -144,7 +144,7 @@ impl Cause {
     }
 
     /// What the holder of a link may know.
-    pub(super) fn for_strangers(&self) -> String {
+    pub(super) fn public_text(&self) -> String {
         match (self.status, &self.code) {
             (Some(status), Some(code)) if listed(Some(code)).is_some() => {
                 format!("it answered {status} {code}")
@@ -300,9 +300,9 @@ mod tests {
     fn only_transport_deadlines_5xx_429_and_408_speak_against_the_store() {
         for status in 300..600_u16 {
             let cause = Cause::read(&format!("status code: {status} x"), None, None);
-            assert_eq!(cause.is_ill(), matches!(status, 408 | 429 | 500..), "{status}");
+            assert_eq!(cause.is_store_failure(), matches!(status, 408 | 429 | 500..), "{status}");
         }
-        assert!(!Cause::read("something that nobody knows", None, None).is_ill());
-        assert!(Cause::read("x", Some(HttpErrorKind::Interrupted), None).is_ill());
+        assert!(!Cause::read("something that nobody knows", None, None).is_store_failure());
+        assert!(Cause::read("x", Some(HttpErrorKind::Interrupted), None).is_store_failure());
     }
 }

@@ -12,15 +12,16 @@ use futures_util::{FutureExt, Stream, StreamExt, stream};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult, GetResultPayload};
 
-use super::StoreError;
-use super::answer::Unframed;
-use super::file::{self, ContentMark, FileSlice};
-use super::guard::guarded_stream;
-use super::pipe::Pipe;
-use super::plain_http::Tap;
+use super::catch_panic::catch_panics;
+use super::error::StoreError;
+use super::http::pipe::Pipe;
+use super::http::plain_http::RawBody;
+use super::http::response;
+use super::http::response::UnsizedBody;
+use super::local::file_slice::{self, ContentVersion, FileSlice};
+use super::prefetch;
 use super::source::Source;
 use super::validator::Validator;
-use super::{ahead, answer};
 use crate::clock::running::{self, RunningInstant};
 use crate::telemetry::metrics::StoreOperation;
 
@@ -29,14 +30,14 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Bytes, piece by piece, or what went wrong.
-pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>;
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>;
 
 /// How much has to be left of a body for a pipe to be worth its trouble, in bytes.
 const LONG: u64 = 64 * 1024;
 
 /// What is handed on of an object.
 #[derive(Debug)]
-pub enum Passed {
+pub enum Transfer {
     /// Bytes.
     Read(Bytes),
     /// Bytes, if any, and so many more behind them, which wait in a pipe. It is empty again before more is asked for, or
@@ -44,7 +45,7 @@ pub enum Passed {
     Piped(Bytes, Arc<Pipe>, usize),
 }
 
-impl Passed {
+impl Transfer {
     /// How many bytes it is.
     #[must_use]
     pub fn length(&self) -> u64 {
@@ -67,11 +68,11 @@ pub struct Chunks {
     at: u64,
     end: u64,
     /// What went wrong since the last byte that arrived.
-    setback: Option<Box<Setback>>,
+    retry: Option<Box<RetryState>>,
 }
 
 /// Failures without a byte between them.
-struct Setback {
+struct RetryState {
     since: RunningInstant,
     tries: u32,
 }
@@ -97,10 +98,10 @@ impl Chunks {
         if begun < end
             && let Some(version) = &version
         {
-            let follows = ahead::rest(&source, &path, version, begun..end);
+            let follows = prefetch::rest(&source, &path, version, begun..end);
             rest = Rest::Stream(Box::pin(rest.into_pieces().chain(follows)), None);
         }
-        let mut chunks = Self { source, path, version, first: None, rest, at, end, setback: None };
+        let mut chunks = Self { source, path, version, first: None, rest, at, end, retry: None };
         if at < end {
             chunks.first = chunks.first_chunk().await?;
         }
@@ -110,7 +111,7 @@ impl Chunks {
     /// Bytes that are here already.
     pub(super) fn of_bytes(source: Arc<Source>, path: Path, bytes: Bytes) -> Self {
         let first = Some(bytes).filter(|bytes| !bytes.is_empty());
-        Self { source, path, version: None, first, rest: Rest::nothing(), at: 0, end: 0, setback: None }
+        Self { source, path, version: None, first, rest: Rest::nothing(), at: 0, end: 0, retry: None }
     }
 
     /// The first chunk, resumptions included, has the deadline of the first byte: the client has no answer yet. A long
@@ -120,7 +121,7 @@ impl Chunks {
         let waited = self.source.timeouts.first_byte;
         let first = async {
             match &self.rest {
-                Rest::File(slice) if slice.owed() > file::CHUNK => {
+                Rest::File(slice) if slice.owed() > file_slice::CHUNK => {
                     let beginning = self.at..self.at + 1;
                     if !slice.is_in_memory(&beginning, std::time::Instant::now()) {
                         slice.load(beginning).await?;
@@ -134,7 +135,7 @@ impl Chunks {
         let first = first.unwrap_or(Err(StoreError::TimedOut { waited, for_what: "the first bytes" }));
         let reason = first.as_ref().err().map(StoreError::reason);
         self.source.metrics.store_answered(StoreOperation::FirstChunk, started.elapsed(), reason);
-        if first.as_ref().is_err_and(StoreError::is_ill) {
+        if first.as_ref().is_err_and(StoreError::is_store_failure) {
             self.source.failed();
         }
         first
@@ -167,7 +168,7 @@ impl Chunks {
     /// So many bytes have.
     fn arrived(&mut self, bytes: usize) {
         self.at += bytes as u64;
-        self.setback = None;
+        self.retry = None;
         self.source.breaker.succeeded();
     }
 
@@ -193,21 +194,21 @@ impl Chunks {
     pub fn can_be_piped(&self) -> bool {
         let owed = self.end - self.at;
         match &self.rest {
-            Rest::Stream(_, Some(tap)) => owed > LONG && tap.holds(owed),
-            Rest::Piped(tap, _) => tap.holds(owed),
+            Rest::Stream(_, Some(raw)) => owed > LONG && raw.holds(owed),
+            Rest::Piped(raw, _) => raw.holds(owed),
             _ => false,
         }
     }
 
     /// What comes next, in a pipe where it can be, for whoever has no need to read it; `None` at the end.
-    pub async fn pass(&mut self) -> Option<Result<Passed, StoreError>> {
+    pub async fn next_transfer(&mut self) -> Option<Result<Transfer, StoreError>> {
         let waited = self.source.timeouts.stall;
         while self.can_be_piped() {
-            let Some((tap, pipe)) = self.rest.through_pipe() else { break };
+            let Some((raw, pipe)) = self.rest.through_pipe() else { break };
             let filled = match &self.first {
-                None => in_time(waited, tap.fill(&pipe)).await.and_then(|filled| Ok(filled?)),
+                None => in_time(waited, raw.fill(&pipe)).await.and_then(|filled| Ok(filled?)),
                 // What is here already goes along; nobody waits for more.
-                Some(_) => match tap.fill(&pipe).now_or_never() {
+                Some(_) => match raw.fill(&pipe).now_or_never() {
                     Some(Ok(length)) => Ok(length),
                     // If that has failed, so will the next.
                     _ => break,
@@ -217,7 +218,7 @@ impl Chunks {
                 Ok(length) => {
                     self.arrived(length);
                     let start = self.first.take().unwrap_or_default();
-                    return Some(Ok(Passed::Piped(start, pipe, length)));
+                    return Some(Ok(Transfer::Piped(start, pipe, length)));
                 }
                 Err(error) => {
                     if let Err(error) = self.resume(error).await {
@@ -226,12 +227,14 @@ impl Chunks {
                 }
             }
         }
-        self.next().await.map(|chunk| chunk.map(Passed::Read))
+        self.next().await.map(|chunk| chunk.map(Transfer::Read))
     }
 
     /// All that is left as a stream of what [`Chunks::pass`] yields.
-    pub fn into_passed(self) -> impl Stream<Item = Result<Passed, StoreError>> + Send {
-        stream::unfold(self, |mut chunks| async move { chunks.pass().await.map(|passed| (passed, chunks)) })
+    pub fn into_transfers(self) -> impl Stream<Item = Result<Transfer, StoreError>> + Send {
+        stream::unfold(self, |mut chunks| async move {
+            chunks.next_transfer().await.map(|transfer| (transfer, chunks))
+        })
     }
 
     /// All that is left as a stream.
@@ -239,7 +242,7 @@ impl Chunks {
         stream::unfold(self, |mut chunks| async move { chunks.next().await.map(|chunk| (chunk, chunks)) })
     }
 
-    /// Waits for a chunk that is owed, through as many setbacks as patience allows.
+    /// Waits for a chunk that is owed, through as many setbacks as timeouts allows.
     async fn next_owed(&mut self) -> Result<Bytes, StoreError> {
         loop {
             match self.next_piece().await {
@@ -271,28 +274,27 @@ impl Chunks {
     /// Opens the rest of the same object anew. Tries and time count from the last byte that arrived, so a slow
     /// download of an hour has as much of both as a fast one.
     async fn resume(&mut self, error: StoreError) -> Result<(), StoreError> {
-        let patience = self.source.timeouts;
+        let timeouts = self.source.timeouts;
         // Nothing would tell whether what follows belongs to what was sent.
         let Some(version) = self.version.clone() else { return Err(error) };
         let mut error = error;
         loop {
-            let setback = self
-                .setback
-                .get_or_insert_with(|| Box::new(Setback { since: RunningInstant::now(), tries: 0 }));
-            let left = patience.resume_timeout.saturating_sub(setback.since.elapsed());
-            if !error.may_pass() || setback.tries >= patience.resume_tries || left.is_zero() {
+            let retry = self
+                .retry
+                .get_or_insert_with(|| Box::new(RetryState { since: RunningInstant::now(), tries: 0 }));
+            let left = timeouts.resume_timeout.saturating_sub(retry.since.elapsed());
+            if !error.may_pass() || retry.tries >= timeouts.resume_tries || left.is_zero() {
                 return Err(error);
             }
-            let pause = pause_before(setback.tries).min(left);
+            let pause = pause_before(retry.tries).min(left);
             // Waiting for a store that is down is not trying.
             if self.source.breaker.is_closed() {
-                setback.tries += 1;
+                retry.tries += 1;
             }
             tokio::time::sleep(pause).await;
             let _ = running::timeout(left.saturating_sub(pause), self.source.breaker.closed()).await;
             let wanted = self.at..self.end;
-            let reopened =
-                open_again(&self.source, StoreOperation::Resume, &self.path, &version, wanted).await;
+            let reopened = reopen(&self.source, StoreOperation::Resume, &self.path, &version, wanted).await;
             match reopened {
                 Ok(rest) => {
                     self.rest = rest;
@@ -314,7 +316,7 @@ pub(super) async fn in_time<T>(waited: Duration, arriving: impl Future<Output = 
 
 /// The bytes `wanted`, if it still is the same object. Its tag is compared here: some stores ignore If-Match, and a tag
 /// that was made here matches nothing there.
-async fn open_again(
+async fn reopen(
     source: &Arc<Source>,
     operation: StoreOperation,
     path: &Path,
@@ -322,12 +324,12 @@ async fn open_again(
     wanted: Range<u64>,
 ) -> Result<Rest, StoreError> {
     let range = Some(GetRange::Bounded(wanted.clone()));
-    let options = GetOptions::new().with_range(range).with_extensions(answer::for_object());
+    let options = GetOptions::new().with_range(range).with_extensions(response::for_object());
     let result = match source.request(operation, path, options).await {
         Err(StoreError::NotFound) => return Err(StoreError::Changed),
         other => other?,
     };
-    if result.extensions.get::<Unframed>().is_some() {
+    if result.extensions.get::<UnsizedBody>().is_some() {
         return Err(StoreError::broken("it no longer says how long the object is"));
     }
     if Validator::of(&result).as_ref() != Some(version) {
@@ -340,14 +342,14 @@ async fn open_again(
 }
 
 /// The same as a stream.
-pub(super) async fn reopen(
+pub(super) async fn reopen_stream(
     source: &Arc<Source>,
     operation: StoreOperation,
     path: &Path,
     version: &Validator,
     wanted: Range<u64>,
-) -> Result<Pieces, StoreError> {
-    Ok(open_again(source, operation, path, version, wanted).await?.into_pieces())
+) -> Result<ByteStream, StoreError> {
+    Ok(reopen(source, operation, path, version, wanted).await?.into_pieces())
 }
 
 /// Twice as long each time, and not in step with other downloads.
@@ -362,23 +364,22 @@ fn pause_before(tries: u32) -> Duration {
 /// What the store answered with.
 enum Rest {
     File(FileSlice),
-    /// With a tap, its bytes need not be read.
-    Stream(Pieces, Option<Tap>),
+    /// With a raw, its bytes need not be read.
+    Stream(ByteStream, Option<RawBody>),
     /// They are not. The stream has ended with that: it would take up in the wrong place what broke.
-    Piped(Tap, Arc<Pipe>),
+    Piped(RawBody, Arc<Pipe>),
 }
 
 impl Rest {
     fn of(result: GetResult) -> Self {
-        let tap = result.extensions.get::<Tap>().cloned();
+        let raw = result.extensions.get::<RawBody>().cloned();
         match result.payload {
             GetResultPayload::File(file, _) => {
-                Self::File(FileSlice::new(file, result.range, ContentMark::from(&result.meta)))
+                Self::File(FileSlice::new(file, result.range, ContentVersion::from(&result.meta)))
             }
-            GetResultPayload::Stream(pieces) => Self::Stream(
-                Box::pin(guarded_stream(pieces).map(|piece| piece.map_err(StoreError::from))),
-                tap,
-            ),
+            GetResultPayload::Stream(pieces) => {
+                Self::Stream(Box::pin(catch_panics(pieces).map(|piece| piece.map_err(StoreError::from))), raw)
+            }
         }
     }
 
@@ -386,7 +387,7 @@ impl Rest {
         Self::Stream(Box::pin(stream::empty()), None)
     }
 
-    fn into_pieces(self) -> Pieces {
+    fn into_pieces(self) -> ByteStream {
         match self {
             Self::File(slice) => Box::pin(stream::unfold(slice, |mut slice| async move {
                 slice.read().await.map(|chunk| (chunk, slice))
@@ -405,14 +406,14 @@ impl Rest {
     }
 
     /// From now on through a pipe, if there is one to be had.
-    fn through_pipe(&mut self) -> Option<(Tap, Arc<Pipe>)> {
-        if let Self::Stream(_, tap @ Some(_)) = self {
+    fn through_pipe(&mut self) -> Option<(RawBody, Arc<Pipe>)> {
+        if let Self::Stream(_, raw @ Some(_)) = self {
             // Whoever gets no pipe now reads to the end.
-            let (tap, pipe) = (tap.take()?, Pipe::lend()?);
-            *self = Self::Piped(tap, Arc::new(pipe));
+            let (raw, pipe) = (raw.take()?, Pipe::acquire()?);
+            *self = Self::Piped(raw, Arc::new(pipe));
         }
         match self {
-            Self::Piped(tap, pipe) => Some((tap.clone(), Arc::clone(pipe))),
+            Self::Piped(raw, pipe) => Some((raw.clone(), Arc::clone(pipe))),
             _ => None,
         }
     }

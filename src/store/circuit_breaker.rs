@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use tokio::sync::watch;
 
 /// After so many failures in a row, with no success between, the store is probed.
-const SUSPICIOUS: u32 = 5;
+const PROBE_AFTER: u32 = 5;
 
 /// Whether requests may pass.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl CircuitBreaker {
     /// A request failed. True if the caller has to probe the store, and to end that with [`CircuitBreaker::close`].
     pub(super) fn failed(&self) -> bool {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
-        failures >= SUSPICIOUS && !self.probed.swap(true, Ordering::Relaxed)
+        failures >= PROBE_AFTER && !self.probed.swap(true, Ordering::Relaxed)
     }
 
     /// A probe failed as well: no requests pass from now on.
@@ -51,7 +51,7 @@ impl CircuitBreaker {
         self.closed.send_replace(false);
     }
 
-    /// Probing has ended: requests pass, and failures are counted anew.
+    /// ProbeTask has ended: requests pass, and failures are counted anew.
     pub(super) fn close(&self) {
         self.failures.store(0, Ordering::Relaxed);
         self.probed.store(false, Ordering::Relaxed);
@@ -72,11 +72,11 @@ mod tests {
     #[test]
     fn failures_in_a_row_have_the_store_probed_once_and_open_nothing() {
         let breaker = CircuitBreaker::new();
-        for _ in 1..SUSPICIOUS {
+        for _ in 1..PROBE_AFTER {
             assert!(!breaker.failed());
         }
         breaker.succeeded();
-        for _ in 1..SUSPICIOUS {
+        for _ in 1..PROBE_AFTER {
             assert!(!breaker.failed());
         }
         assert!(breaker.failed(), "the fifth without a success between");
@@ -86,7 +86,7 @@ mod tests {
         assert!(!breaker.is_closed());
         breaker.close();
         assert!(breaker.is_closed());
-        for _ in 1..SUSPICIOUS {
+        for _ in 1..PROBE_AFTER {
             assert!(!breaker.failed(), "counted anew");
         }
         assert!(breaker.failed());

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use object_store::client::HttpError;
 
-use super::Meta;
-use super::advice::Blame;
-use super::answer::{Oddity, Refusal, find};
 use super::cause::Cause;
+use super::error_codes::Blame;
+use super::http::response::{ErrorResponse, InvalidResponse, find};
+use super::meta::Meta;
 
 /// Why an object, or the rest of it, cannot be had.
 #[derive(Debug)]
@@ -68,10 +68,10 @@ impl StoreError {
     }
 
     /// Whether it speaks against the store's health: transport, deadlines, 5xx, 429 and 408, and nothing else.
-    pub(super) fn is_ill(&self) -> bool {
+    pub(super) fn is_store_failure(&self) -> bool {
         match self {
             Self::TimedOut { .. } => true,
-            Self::Unavailable(cause) => cause.is_ill(),
+            Self::Unavailable(cause) => cause.is_store_failure(),
             _ => false,
         }
     }
@@ -97,12 +97,12 @@ impl StoreError {
 
     /// What the holder of a link may know of it: never what to set where.
     #[must_use]
-    pub fn for_strangers(&self) -> String {
+    pub fn public_text(&self) -> String {
         match self {
             Self::Refused(cause)
             | Self::Misplaced(cause)
             | Self::Withheld(cause)
-            | Self::Unavailable(cause) => cause.for_strangers(),
+            | Self::Unavailable(cause) => cause.public_text(),
             Self::Broken(what) => what.clone().into_owned(),
             other => other.to_string(),
         }
@@ -140,10 +140,10 @@ impl From<object_store::Error> for StoreError {
     fn from(error: object_store::Error) -> Self {
         use object_store::Error as E;
 
-        if let Some(refusal) = find::<Refusal>(&error) {
+        if let Some(refusal) = find::<ErrorResponse>(&error) {
             return Self::sorted(Cause::of_refusal(refusal));
         }
-        if let Some(Oddity(what)) = find(&error) {
+        if let Some(InvalidResponse(what)) = find(&error) {
             return Self::broken(what);
         }
         match &error {

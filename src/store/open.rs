@@ -1,7 +1,6 @@
 //! Opens the store that the settings name. What cannot be right is refused here, before anything is asked of it.
 
-use std::fmt;
-use std::path::{Path as FilePath, PathBuf};
+use std::path::Path as FilePath;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -13,89 +12,24 @@ use object_store::memory::InMemory;
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, Certificate, ClientConfigKey, ClientOptions, ObjectStore, RetryConfig};
 
-use super::client_settings::{self, ClientSetting};
-use super::guard;
-use super::held::HeldFiles;
-use super::local::LocalRoot;
-use super::plain_http::PlainHttp;
-use super::rehearsal::{Connector, Fault, rehearse};
-use super::root::Root;
-use super::traced::Traced;
+use super::catch_panic;
+use super::cause::Cause;
+use super::cloud::dry_run::{AnyConnector, DryRunError, dry_run};
+use super::cloud::settings::{self, ClientSetting};
+use super::config::Config;
+use super::error::StoreError;
+use super::http::connector::TracingConnector;
+use super::http::plain_http::PlainHttp;
+use super::local::files::LocalFiles;
+use super::local::open_file_cache::OpenFileCache;
+use super::local::root::RootFolder;
+use super::open_error::OpenError;
 use super::url::{Bucket, StoreUrl};
-use super::{Cause, Config, StoreError};
-
-/// Why a store cannot be opened.
-#[derive(Debug)]
-pub enum OpenError {
-    /// The URL is none of those that are understood.
-    Url,
-    /// The folder cannot be used.
-    Folder(PathBuf, std::io::Error),
-    /// The private authority's certificate cannot be used.
-    Authority(PathBuf),
-    /// An option that this kind of store does not have.
-    Option(String, &'static str),
-    /// A variable or an option whose value cannot be used, and what it takes.
-    Value(String, &'static str),
-    /// This setting leads to the store without TLS; the variable that would allow it.
-    PlainHttp(String, &'static str),
-    /// The cloud's settings do not make a client.
-    Cloud(Cause),
-    /// They make one that panics over its first request.
-    Unusable(&'static str),
-}
-
-impl OpenError {
-    /// What a store URL looks like.
-    pub const TAKES: &'static str = "a URL: file:///folder, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or \
-                                     memory:///; without port, user and query, and in its path no \"..\", no backslash, no \
-                                     control character and, in a bucket, nothing empty between two slashes";
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Url => write!(f, "store.url: a store is {}", Self::TAKES),
-            Self::Folder(path, error) => write!(
-                f,
-                "store.url: the folder {} cannot be used ({error}); create it or give this user read permission",
-                path.display()
-            ),
-            Self::Authority(path) => write!(
-                f,
-                "store.ca_file: {} is no readable certificate; takes a PEM file of one or more certificates",
-                path.display()
-            ),
-            Self::Option(name, kind) => write!(
-                f,
-                "store.options.{}: no such option of a store on {kind}; takes those of object_store, e.g. {}",
-                name.escape_debug(),
-                if *kind == "local files" { "none" } else { "endpoint, region or allow_http" }
-            ),
-            Self::Value(name, takes) => {
-                write!(f, "{}: {takes}; what it has is not shown, it may be a secret", name.escape_debug())
-            }
-            Self::PlainHttp(name, allow) => write!(
-                f,
-                "{name}: http:// sends requests and objects unencrypted; take https://, or set {allow}=true if the \
-                 network between is trusted"
-            ),
-            Self::Cloud(cause) => write!(f, "store.url: the store's settings do not fit together: {cause}"),
-            Self::Unusable(variables) => write!(
-                f,
-                "store.url: no request can be made from the store's settings; look through the variables {variables}… and \
-                 [store.options] for a value that is not whole"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
 
 /// A store that was opened, and what it holds open itself.
 pub(super) struct Opened {
     pub(super) objects: Arc<dyn ObjectStore>,
-    pub(super) held: Option<HeldFiles>,
+    pub(super) held: Option<OpenFileCache>,
 }
 
 /// Opens the store; no connection is made yet.
@@ -119,20 +53,20 @@ fn no_options(config: &Config) -> Result<(), OpenError> {
 }
 
 fn open_folder(folder: &FilePath) -> Result<Opened, OpenError> {
-    let root = Root::open(folder).map_err(|error| OpenError::Folder(folder.to_owned(), error))?;
+    let root = RootFolder::open(folder).map_err(|error| OpenError::Folder(folder.to_owned(), error))?;
     let root = Arc::new(root);
-    Ok(Opened { objects: Arc::new(LocalRoot::new(&root)), held: HeldFiles::below(&root) })
+    Ok(Opened { objects: Arc::new(LocalFiles::new(&root)), held: OpenFileCache::below(&root) })
 }
 
 /// What a client is made of, whatever its cloud.
 struct Parts {
     options: ClientOptions,
     retries: RetryConfig,
-    connector: Connector,
+    connector: AnyConnector,
 }
 
 /// Makes the client of one cloud, for this bucket.
-type Build<K> = dyn Fn(&str, &[ClientSetting<K>], Parts) -> Built + Sync;
+type BuildClient<K> = dyn Fn(&str, &[ClientSetting<K>], Parts) -> Built + Sync;
 type Built = object_store::Result<Arc<dyn ObjectStore>>;
 
 fn s3(bucket: &str, settings: &[ClientSetting<AmazonS3ConfigKey>], parts: Parts) -> Built {
@@ -162,17 +96,17 @@ fn azure(bucket: &str, settings: &[ClientSetting<AzureConfigKey>], parts: Parts)
 fn open_cloud<K>(
     config: &Config,
     bucket: &Bucket,
-    build: &Build<K>,
+    build: &BuildClient<K>,
 ) -> Result<Arc<dyn ObjectStore>, OpenError>
 where
     K: FromStr + AsRef<str> + Clone + Sync,
 {
-    let settings = client_settings::read::<K>(config)?;
+    let settings = settings::read::<K>(config)?;
     let make = |settings: &[ClientSetting<K>], options, connector, retries| {
         build(&bucket.name, settings, Parts { options, retries, connector })
     };
     let try_out = |settings: &[ClientSetting<K>], options: &ClientOptions| {
-        rehearse(|connector, retries| make(settings, options.clone(), connector, retries))
+        dry_run(|connector, retries| make(settings, options.clone(), connector, retries))
     };
     let options = client_options(config)?;
     if let Err(fault) = try_out(&settings, &options) {
@@ -183,9 +117,10 @@ where
         }
         return Err(blame(fault, config, &settings, |settings| try_out(settings, &options).is_ok()));
     }
-    let traced =
-        Connector(Arc::new(Traced { plain: plain_http(config, &settings) }) as Arc<dyn HttpConnector>);
-    let made = guard::apart(|| make(&settings, options, traced, retries(config)));
+    let traced = AnyConnector(
+        Arc::new(TracingConnector { plain: plain_http(config, &settings) }) as Arc<dyn HttpConnector>
+    );
+    let made = catch_panic::run_isolated(|| make(&settings, options, traced, retries(config)));
     let made = made.map_err(|_| OpenError::Unusable(config.url.variables().unwrap_or_default()))?;
     let store = made.map_err(|error| OpenError::Cloud(cause_of(error)))?;
     Ok(if bucket.prefix.is_root() { store } else { Arc::new(PrefixStore::new(store, bucket.prefix.clone())) })
@@ -193,20 +128,20 @@ where
 
 /// Which setting is at fault, if the others alone are fine.
 fn blame<K: AsRef<str> + Clone>(
-    fault: Fault,
+    fault: DryRunError,
     config: &Config,
     settings: &[ClientSetting<K>],
     is_fine: impl Fn(&[ClientSetting<K>]) -> bool,
 ) -> OpenError {
     let prefix = config.url.variables().unwrap_or_default();
     let fault = match fault {
-        Fault::PlainHttp => {
+        DryRunError::PlainHttp => {
             let plain = settings.iter().rfind(|setting| setting.is_plain_http());
             let name = plain.map_or("the endpoint in the service account's file", |setting| &setting.name);
             return OpenError::PlainHttp(name.to_owned(), allow_http(prefix));
         }
-        Fault::Refused(error) => OpenError::Cloud(cause_of(error)),
-        Fault::Panicked => OpenError::Unusable(prefix),
+        DryRunError::Refused(error) => OpenError::Cloud(cause_of(error)),
+        DryRunError::Panicked => OpenError::Unusable(prefix),
     };
     if matches!(&fault, OpenError::Cloud(cause) if cause.has_advice()) {
         return fault;
@@ -239,7 +174,7 @@ fn cause_of(error: object_store::Error) -> Cause {
     }
 }
 
-/// Variables of the store's own cloud that look like settings and are none that are understood here: worth a warning,
+/// Variables of the store's own cloud that look like settings and are none that are normalize here: worth a warning,
 /// because a typing error in one of them would otherwise be silent.
 #[must_use]
 pub fn unknown_variables(config: &Config) -> Vec<String> {

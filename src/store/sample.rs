@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use object_store::memory::InMemory;
+use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use uuid::{Uuid, uuid};
 
-use super::path_of;
 use crate::asset::AssetRef;
 
 /// The id of the sample assets. No call has it: it is no UUID of a version that random or time-ordered ids have.
@@ -21,9 +21,9 @@ const TRANSCRIPT: &str = include_str!("../../fixtures/transcripts/550e8400-e29b-
 pub(super) fn samples() -> Arc<dyn ObjectStore> {
     let objects = InMemory::new();
     let transcript = TRANSCRIPT.replace("550e8400-e29b-41d4-a716-446655440000", &SAMPLE.to_string());
-    let put = |asset, payload: PutPayload| {
+    let put = |asset: AssetRef, payload: PutPayload| {
         // Memory neither waits nor fails.
-        let _ = objects.put(&path_of(asset), payload).now_or_never();
+        let _ = objects.put(&Path::from(asset.object_path()), payload).now_or_never();
     };
     put(AssetRef::recording(SAMPLE), PutPayload::from_static(RECORDING));
     put(AssetRef::transcript(SAMPLE), PutPayload::from(transcript.into_bytes()));

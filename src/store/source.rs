@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use object_store::path::Path;
 use object_store::{GetOptions, GetResult, ObjectStore, ObjectStoreExt};
 
-use super::answer::{self, Refusal, Unframed};
+use super::catch_panic::catch_panic;
 use super::cause::{self, CLOCKS_DIFFER};
 use super::circuit_breaker::CircuitBreaker;
-use super::guard::guarded;
-use super::{Config, StoreError};
+use super::config::Config;
+use super::error::StoreError;
+use super::http::response::{self, ErrorResponse, UnsizedBody};
 use crate::clock::running;
 use crate::tasks::{self, Task};
 use crate::telemetry::metrics::{Metrics, StoreOperation};
@@ -57,7 +58,7 @@ pub(super) struct Source {
 }
 
 fn is_framed(head: &GetResult) -> bool {
-    head.extensions.get::<Unframed>().is_none()
+    head.extensions.get::<UnsizedBody>().is_none()
 }
 
 impl fmt::Debug for Source {
@@ -81,12 +82,12 @@ impl Source {
     /// object: until the bucket was seen, a GET has to agree that the object is absent. A GET, whose body is not read,
     /// also has the last word where the store refuses HEAD or leaves something out.
     pub(super) async fn head(self: &Arc<Self>, path: &Path) -> Result<GetResult, StoreError> {
-        let options = || GetOptions::new().with_extensions(answer::for_object());
+        let options = || GetOptions::new().with_extensions(response::for_object());
         match self.request(StoreOperation::Head, path, options().with_head(true)).await {
             Err(StoreError::NotFound) if self.bucket_seen.load(Ordering::Relaxed) => {
                 Err(StoreError::NotFound)
             }
-            Err(error) if error.is_ill() || matches!(error, StoreError::Down) => Err(error),
+            Err(error) if error.is_store_failure() || matches!(error, StoreError::Down) => Err(error),
             // Some say 0 because an answer to HEAD has no body.
             Ok(result) if is_framed(&result) && result.meta.size > 0 => Ok(result),
             _ => self.request(StoreOperation::Get, path, options()).await,
@@ -97,7 +98,7 @@ impl Source {
     pub(super) async fn delete(&self, path: &Path) -> Result<(), StoreError> {
         let started = Instant::now();
         let waited = self.timeouts.first_byte;
-        let deleted = match running::timeout(waited, guarded(self.objects.delete(path))).await {
+        let deleted = match running::timeout(waited, catch_panic(self.objects.delete(path))).await {
             Ok(Ok(()) | Err(object_store::Error::NotFound { .. })) => Ok(()),
             Ok(Err(error)) => Err(StoreError::from(error)),
             Err(_) => Err(StoreError::TimedOut { waited, for_what: "an answer" }),
@@ -119,7 +120,7 @@ impl Source {
         }
         let result = self.ask(operation, path, options).await;
         match &result {
-            Err(error) if error.is_ill() => self.failed(),
+            Err(error) if error.is_store_failure() => self.failed(),
             // A head without a body proves nothing yet: the body's first bytes will.
             Ok(_) if matches!(operation, StoreOperation::Get | StoreOperation::Resume) => {}
             _ => self.breaker.succeeded(),
@@ -130,8 +131,8 @@ impl Source {
     /// Notes a failure; the one too many has the store probed.
     pub(super) fn failed(self: &Arc<Self>) {
         if self.breaker.failed() {
-            let probing = Probing(Arc::downgrade(self));
-            tasks::spawn(Task::StoreProbe, probe_until_well(probing));
+            let probing = ProbeTask(Arc::downgrade(self));
+            tasks::spawn(Task::StoreProbe, probe_until_healthy(probing));
         }
     }
 
@@ -152,7 +153,9 @@ impl Source {
 
     /// Compares the clocks, if the store has told the time, and says so when they begin to differ.
     fn compare_clocks(&self, error: &object_store::Error) {
-        let Some(ahead) = answer::find::<Refusal>(error).and_then(|refusal| refusal.ahead) else { return };
+        let Some(ahead) = response::find::<ErrorResponse>(error).and_then(|refusal| refusal.ahead) else {
+            return;
+        };
         let differed = self.clocks_differ().is_some();
         self.clock_ahead.store(ahead, Ordering::Relaxed);
         if let Some(words) = self.clocks_differ().filter(|_| !differed) {
@@ -165,9 +168,9 @@ impl Source {
     /// Whether the store answers and lets us read: asks for an object that need not exist, down or not. A GET, because
     /// only its answer's body tells a missing bucket from a missing object.
     pub(super) async fn probe(&self) -> Result<(), StoreError> {
-        let nobodys = Path::from("recordings/00000000-0000-0000-0000-000000000000.mp3");
-        let options = GetOptions::new().with_extensions(answer::for_object());
-        match self.ask(StoreOperation::Probe, &nobodys, options).await {
+        let absent = Path::from("recordings/00000000-0000-0000-0000-000000000000.mp3");
+        let options = GetOptions::new().with_extensions(response::for_object());
+        match self.ask(StoreOperation::Probe, &absent, options).await {
             Ok(_) | Err(StoreError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
@@ -182,7 +185,7 @@ impl Source {
         let started = Instant::now();
         let for_body = !options.head;
         let span = StoreSpan::begin(operation);
-        let asked = span.instrument(guarded(self.objects.get_opts(path, options)));
+        let asked = span.instrument(catch_panic(self.objects.get_opts(path, options)));
         let answer = running::timeout(self.timeouts.first_byte, asked).await;
         let result = match answer {
             Ok(Ok(result)) => Ok(result),
@@ -203,9 +206,9 @@ impl Source {
 }
 
 /// The task that probes the store. Whatever becomes of it, requests pass when it is gone.
-struct Probing(Weak<Source>);
+struct ProbeTask(Weak<Source>);
 
-impl Drop for Probing {
+impl Drop for ProbeTask {
     fn drop(&mut self) {
         if let Some(source) = self.0.upgrade() {
             source.store_is_up(true);
@@ -215,13 +218,13 @@ impl Drop for Probing {
 
 /// One probe at a time until the store is well, or gone with the program. If the first finds it well, the failures were
 /// those of single objects.
-async fn probe_until_well(probing: Probing) {
+async fn probe_until_healthy(probing: ProbeTask) {
     let mut down = false;
     loop {
         let Some(source) = probing.0.upgrade() else { return };
         // Refused is an answer too: it has to reach the requests, with its reason.
-        let ill = source.probe().await.err().filter(StoreError::is_ill);
-        match (&ill, down) {
+        let store_failure = source.probe().await.err().filter(StoreError::is_store_failure);
+        match (&store_failure, down) {
             (Some(error), false) => {
                 source.store_is_up(false);
                 down = true;

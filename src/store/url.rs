@@ -8,7 +8,7 @@ use std::str::FromStr;
 use object_store::path::Path;
 use url::Url;
 
-use super::OpenError;
+use super::open_error::OpenError;
 
 /// Where the objects are.
 #[derive(Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use object_store::GetResult;
 
-use super::Meta;
+use super::meta::Meta;
 
 /// What has to be the same for two bodies to be of one version.
 #[derive(Debug, Clone, PartialEq, Eq)]

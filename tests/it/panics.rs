@@ -28,7 +28,7 @@ async fn becomes(site: &Site, name: &str, value: f64) {
     panic!("{name} is {}, not {value}", sample(site, name));
 }
 
-/// `store::guard` makes it an answer: no task ends, and no connection.
+/// `store::catch_panic` makes it an answer: no task ends, and no connection.
 #[tokio::test]
 async fn a_client_of_the_store_that_panics_fails_its_request_alone() {
     let store = Tried::around(sample_store().await);

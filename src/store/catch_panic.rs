@@ -8,7 +8,7 @@ use std::thread;
 use futures_util::{FutureExt, Stream, StreamExt};
 use object_store::{Error, Result};
 
-use super::answer::Oddity;
+use super::http::response::InvalidResponse;
 
 thread_local! {
     /// Whether a panic of this thread is expected, and is no news to anybody.
@@ -20,7 +20,7 @@ thread_local! {
 pub(super) struct Panicked;
 
 /// Runs `work` on a thread of its own, so that it may block and panic. The panic is not printed: it becomes a line of ours.
-pub(super) fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> std::result::Result<T, Panicked> {
+pub(super) fn run_isolated<T: Send>(work: impl FnOnce() -> T + Send) -> std::result::Result<T, Panicked> {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let others = panic::take_hook();
@@ -38,19 +38,19 @@ pub(super) fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> std::result::Re
 }
 
 /// What is asked of the store's client, for one request: its panic is this request's error.
-pub(super) async fn guarded<T>(asking: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn catch_panic<T>(asking: impl Future<Output = Result<T>>) -> Result<T> {
     AssertUnwindSafe(asking).catch_unwind().await.unwrap_or_else(|_| Err(panicked()))
 }
 
 /// The same for the body of an answer.
-pub(super) fn guarded_stream<T>(
+pub(super) fn catch_panics<T>(
     pieces: impl Stream<Item = Result<T>> + Send,
 ) -> impl Stream<Item = Result<T>> + Send {
     AssertUnwindSafe(pieces).catch_unwind().map(|piece| piece.unwrap_or_else(|_| Err(panicked())))
 }
 
 fn panicked() -> Error {
-    let odd = Oddity("its client panicked over this request or its answer");
+    let odd = InvalidResponse("its client panicked over this request or its answer");
     Error::Generic { store: "client", source: Box::new(odd) }
 }
 
@@ -63,18 +63,18 @@ mod tests {
 
     #[test]
     fn a_panic_apart_is_told_and_ends_nothing() {
-        assert_eq!(apart(|| -> u8 { panic!("expected by this test") }), Err(Panicked));
-        assert_eq!(apart(|| 7), Ok(7));
+        assert_eq!(run_isolated(|| -> u8 { panic!("expected by this test") }), Err(Panicked));
+        assert_eq!(run_isolated(|| 7), Ok(7));
     }
 
     #[tokio::test]
     async fn a_panic_in_a_request_is_its_error() {
-        let asked = guarded(async { panic!("expected by this test") });
+        let asked = catch_panic(async { panic!("expected by this test") });
         let asked: Result<()> = asked.await;
         let asked = asked.map_err(StoreError::from);
         assert!(matches!(asked, Err(StoreError::Broken(_))), "{asked:?}");
         let pieces = stream::iter([1, 0]).map(|piece| Ok(12 / piece));
-        let pieces: Vec<_> = guarded_stream(pieces).collect().await;
+        let pieces: Vec<_> = catch_panics(pieces).collect().await;
         assert!(matches!(pieces[..], [Ok(12), Err(Error::Generic { .. })]), "{pieces:?}");
     }
 }

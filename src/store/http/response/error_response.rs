@@ -28,21 +28,21 @@ const REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");
 
 /// The store answered something else than an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::store) struct Refusal {
-    pub(in crate::store) status: StatusCode,
+pub(crate) struct ErrorResponse {
+    pub(crate) status: StatusCode,
     /// S3's, Azure's or GCS' code for it.
-    pub(in crate::store) code: Option<String>,
+    pub(crate) code: Option<String>,
     /// In which region the bucket is.
-    pub(in crate::store) region: Option<String>,
+    pub(crate) region: Option<String>,
     /// How many seconds the store's clock is ahead of ours.
-    pub(in crate::store) ahead: Option<i64>,
+    pub(crate) ahead: Option<i64>,
     /// Whether asking again may help.
-    passing: bool,
+    retryable: bool,
 }
 
-impl Refusal {
+impl ErrorResponse {
     /// Reads an answer as far as something may be said of it.
-    pub(super) async fn read(head: bool, answer: HttpResponse) -> Self {
+    pub(crate) async fn read(head: bool, answer: HttpResponse) -> Self {
         let (parts, body) = answer.into_parts();
         let text = if head { String::new() } else { beginning_of(body).await };
         let (status, fields) = (parts.status, parts.headers);
@@ -54,58 +54,58 @@ impl Refusal {
             code: named.or_else(|| code(between(&text, "<Code>", "</Code>")?)),
             region: region_in(&fields, &text),
             ahead: ahead(&fields),
-            passing: is_passing(status.as_u16()) && !unknown_method,
+            retryable: is_retryable(status.as_u16()) && !unknown_method,
         }
     }
 
     /// The range that was asked for lies outside what the store has.
-    pub(super) fn of_the_range() -> Self {
+    pub(crate) fn of_the_range() -> Self {
         let status = StatusCode::RANGE_NOT_SATISFIABLE;
-        Self { status, code: None, region: None, ahead: None, passing: false }
+        Self { status, code: None, region: None, ahead: None, retryable: false }
     }
 
     /// Whether it speaks against the store's health: it is about the store and its state, not about what was asked for.
-    pub(in crate::store) fn is_passing(&self) -> bool {
-        self.passing
+    pub(crate) fn is_retryable(&self) -> bool {
+        self.retryable
     }
 }
 
 /// Whether a status speaks against the health of who answers so.
-pub(in crate::store) fn is_passing(status: u16) -> bool {
+pub(crate) fn is_retryable(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..=599)
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ErrorResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "it answered {}", self.status.as_u16())?;
         self.code.as_ref().map_or(Ok(()), |code| write!(f, " {code}"))
     }
 }
 
-impl Error for Refusal {}
+impl Error for ErrorResponse {}
 
-impl From<Refusal> for HttpError {
-    fn from(refusal: Refusal) -> Self {
+impl From<ErrorResponse> for HttpError {
+    fn from(refusal: ErrorResponse) -> Self {
         // The kinds that object_store asks again for, and does not.
-        let kind = if refusal.passing { HttpErrorKind::Interrupted } else { HttpErrorKind::Unknown };
+        let kind = if refusal.retryable { HttpErrorKind::Interrupted } else { HttpErrorKind::Unknown };
         Self::new(kind, refusal)
     }
 }
 
 /// An answer that contradicts itself, or HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) struct Oddity(pub(in crate::store) &'static str);
+pub(crate) struct InvalidResponse(pub(crate) &'static str);
 
-impl fmt::Display for Oddity {
+impl fmt::Display for InvalidResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
     }
 }
 
-impl Error for Oddity {}
+impl Error for InvalidResponse {}
 
-impl From<Oddity> for HttpError {
-    fn from(oddity: Oddity) -> Self {
+impl From<InvalidResponse> for HttpError {
+    fn from(oddity: InvalidResponse) -> Self {
         Self::new(HttpErrorKind::Unknown, oddity)
     }
 }
@@ -125,12 +125,12 @@ async fn beginning_of(mut body: HttpResponseBody) -> String {
 }
 
 /// The text between two marks.
-pub(in crate::store) fn between<'t>(text: &'t str, open: &str, close: &str) -> Option<&'t str> {
+pub(crate) fn between<'t>(text: &'t str, open: &str, close: &str) -> Option<&'t str> {
     Some(text.split_once(open)?.1.split_once(close)?.0.trim())
 }
 
 /// A code as stores write them, `KMS.DisabledException` say; anything else is not repeated.
-pub(in crate::store) fn code(word: &str) -> Option<String> {
+pub(crate) fn code(word: &str) -> Option<String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     let is_code = word.len() <= 64 && word.starts_with(|c: char| c.is_ascii_alphabetic());
     (is_code && word.bytes().all(is_plain)).then(|| word.to_owned())

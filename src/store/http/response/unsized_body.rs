@@ -10,18 +10,18 @@ use object_store::client::{HttpError, HttpResponseBody};
 /// The whole object, on its way past object_store among the extensions of the answer: object_store knows nothing but bodies
 /// of a known length, and takes up what breaks by counting from there.
 #[derive(Debug, Clone)]
-pub(in crate::store) struct Unframed(Arc<Mutex<Option<HttpResponseBody>>>);
+pub(crate) struct UnsizedBody(Arc<Mutex<Option<HttpResponseBody>>>);
 
-impl Unframed {
+impl UnsizedBody {
     /// What object_store is told of its length.
-    pub(super) const SIZE: u64 = 1 << 62;
+    pub(crate) const SIZE: u64 = 1 << 62;
 
-    pub(super) fn new(body: HttpResponseBody) -> Self {
+    pub(crate) fn new(body: HttpResponseBody) -> Self {
         Self(Arc::new(Mutex::new(Some(body))))
     }
 
     /// The bytes. Whoever asks again gets none.
-    pub(in crate::store) fn take(&self) -> BoxStream<'static, Result<Bytes, HttpError>> {
+    pub(crate) fn take(&self) -> BoxStream<'static, Result<Bytes, HttpError>> {
         let body = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         body.map_or_else(|| stream::empty().boxed(), HttpResponseBody::bytes_stream)
     }

@@ -10,14 +10,14 @@ use http::header::{CONTENT_RANGE, HeaderMap};
 use http_body::{Body, Frame, SizeHint};
 use object_store::client::{HttpError, HttpResponseBody};
 
-use super::refusal::Oddity;
-use crate::store::Span;
+use super::error_response::InvalidResponse;
+use crate::store::span::Span;
 
 /// How much of a body is read and left out for a store that ignores Range, in bytes: an hour of a call.
 const MOST_LEFT_OUT: u64 = 64 << 20;
 
 /// The range that object_store asks for: one of three forms.
-pub(super) fn asked(value: &HeaderValue) -> Option<Span> {
+pub(crate) fn asked(value: &HeaderValue) -> Option<Span> {
     let (first, last) = value.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
     match (first, last) {
         ("", last) => last.parse().ok().map(Span::Last),
@@ -27,8 +27,8 @@ pub(super) fn asked(value: &HeaderValue) -> Option<Span> {
 }
 
 /// What a 206 says that it has: which bytes, of how many.
-pub(super) fn answered(fields: &HeaderMap) -> Result<(Range<u64>, u64), Oddity> {
-    let value = fields.get(CONTENT_RANGE).ok_or(Oddity("its answer 206 has no Content-Range"))?;
+pub(crate) fn answered(fields: &HeaderMap) -> Result<(Range<u64>, u64), InvalidResponse> {
+    let value = fields.get(CONTENT_RANGE).ok_or(InvalidResponse("its answer 206 has no Content-Range"))?;
     let read = || {
         let text = value.to_str().ok()?.trim();
         let unit = text.get(..6).filter(|unit| unit.eq_ignore_ascii_case("bytes "))?.len();
@@ -38,12 +38,12 @@ pub(super) fn answered(fields: &HeaderMap) -> Result<(Range<u64>, u64), Oddity> 
             (first.parse().ok()?, last.parse().ok()?, size.trim().parse().ok()?);
         (first <= last && last < size).then(|| (first..last + 1, size))
     };
-    read().ok_or(Oddity("its Content-Range does not say which bytes of how many it has"))
+    read().ok_or(InvalidResponse("its Content-Range does not say which bytes of how many it has"))
 }
 
 /// The wanted bytes out of a body that has more.
 #[derive(Debug)]
-pub(super) struct Slice {
+pub(crate) struct Slice {
     body: HttpResponseBody,
     skip: u64,
     left: u64,
@@ -51,13 +51,19 @@ pub(super) struct Slice {
 
 impl Slice {
     /// The bytes `wanted` out of a body that has the bytes `has`.
-    pub(super) fn of(body: HttpResponseBody, has: &Range<u64>, wanted: &Range<u64>) -> Result<Self, Oddity> {
+    pub(crate) fn of(
+        body: HttpResponseBody,
+        has: &Range<u64>,
+        wanted: &Range<u64>,
+    ) -> Result<Self, InvalidResponse> {
         if wanted.start < has.start || wanted.end > has.end {
-            return Err(Oddity("it answered with another range than was asked for"));
+            return Err(InvalidResponse("it answered with another range than was asked for"));
         }
         let (skip, left) = (wanted.start - has.start, wanted.end - wanted.start);
         if skip > MOST_LEFT_OUT {
-            return Err(Oddity("it ignores Range, and what is wanted stands too far behind the beginning"));
+            return Err(InvalidResponse(
+                "it ignores Range, and what is wanted stands too far behind the beginning",
+            ));
         }
         Ok(Self { body, skip, left })
     }
@@ -105,7 +111,7 @@ impl Body for Slice {
 mod tests {
     use super::*;
 
-    fn content_range(text: &'static str) -> Result<(Range<u64>, u64), Oddity> {
+    fn content_range(text: &'static str) -> Result<(Range<u64>, u64), InvalidResponse> {
         let mut fields = HeaderMap::new();
         fields.insert(CONTENT_RANGE, HeaderValue::from_static(text));
         answered(&fields)
@@ -145,7 +151,7 @@ mod tests {
             let mut slice = Slice::of(Bytes::new().into(), &has, &wanted)?;
             let pieces =
                 [&b"abc"[..], b"", b"defg", b"hij"].map(Bytes::from_static).map(|piece| slice.take(piece));
-            Ok::<_, Oddity>(pieces.concat())
+            Ok::<_, InvalidResponse>(pieces.concat())
         };
         assert_eq!(cut(0..10, 2..5).unwrap(), b"cde");
         assert_eq!(cut(0..10, 0..10).unwrap(), b"abcdefghij");

@@ -22,7 +22,7 @@ use crate::tasks::{self, Task};
 const BUFFER: usize = 128 * 1024;
 
 /// Sends a request and waits for the head of its answer.
-pub(super) async fn send(
+pub(crate) async fn send(
     stream: TcpStream,
     host: &Authority,
     request: HttpRequest,
@@ -31,7 +31,7 @@ pub(super) async fn send(
 }
 
 /// Takes up an answer that has begun to arrive, to a request without a body.
-pub(super) async fn read(
+pub(crate) async fn read(
     stream: TcpStream,
     arrived: Bytes,
     host: &Authority,

@@ -3,7 +3,7 @@
 //! everything else: TLS, proxies, the clouds' metadata services.
 //!
 //! An answer whose body has a plain length, as almost all have, is read here (`head`, `body`), so that a long body can
-//! leave its connection without passing through here ([`Tap`]). Everything else that HTTP/1 allows is left to hyper (`odd`).
+//! leave its connection without retryable through here ([`RawBody`]). Everything else that HTTP/1 allows is left to hyper (`odd`).
 
 mod body;
 mod connection;
@@ -11,7 +11,7 @@ mod head;
 mod odd;
 mod pool;
 
-pub(super) use body::Tap;
+pub(crate) use body::RawBody;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +30,8 @@ const METADATA: [&str; 3] = ["169.254.", "metadata.google.internal", "[fd00:ec2:
 
 /// Makes clients that speak plain HTTP themselves.
 #[derive(Debug)]
-pub(super) struct PlainHttp {
-    pub(super) connect_timeout: Duration,
+pub(crate) struct PlainHttp {
+    pub(crate) connect_timeout: Duration,
 }
 
 impl HttpConnector for PlainHttp {

@@ -8,15 +8,16 @@ use http::uri::{Authority, Uri};
 use object_store::{Certificate, ClientConfigKey};
 use url::Url;
 
-use super::{Config, OpenError};
+use crate::store::config::Config;
+use crate::store::open_error::OpenError;
 
 /// One setting of a client whose keys are `K`.
 #[derive(Clone)]
-pub(super) struct ClientSetting<K> {
+pub(crate) struct ClientSetting<K> {
     /// What a person calls it: `AWS_REGION` or `store.options.region`.
-    pub(super) name: String,
-    pub(super) key: K,
-    pub(super) value: String,
+    pub(crate) name: String,
+    pub(crate) key: K,
+    pub(crate) value: String,
 }
 
 /// The settings that are given, each trimmed and in a form that the client can use; what is empty is not given. Of two with
@@ -24,7 +25,7 @@ pub(super) struct ClientSetting<K> {
 ///
 /// # Errors
 /// [`OpenError`] that names the setting.
-pub(super) fn read<K: FromStr + AsRef<str>>(config: &Config) -> Result<Vec<ClientSetting<K>>, OpenError> {
+pub(crate) fn read<K: FromStr + AsRef<str>>(config: &Config) -> Result<Vec<ClientSetting<K>>, OpenError> {
     let prefix = config.url.variables().unwrap_or_default();
     for (name, kind) in READ_BY_LIBRARIES {
         // Read where it stands, not by us: it cannot be trimmed.
@@ -91,12 +92,12 @@ fn setting<K: AsRef<str>>(name: String, key: K, value: &str) -> Result<Option<Cl
 
 impl<K: AsRef<str>> ClientSetting<K> {
     /// What it asks of the HTTP client itself.
-    pub(super) fn of_http(&self) -> Option<ClientConfigKey> {
+    pub(crate) fn of_http(&self) -> Option<ClientConfigKey> {
         self.key.as_ref().parse().ok()
     }
 
     /// Whether it names a place that is spoken to without TLS.
-    pub(super) fn is_plain_http(&self) -> bool {
+    pub(crate) fn is_plain_http(&self) -> bool {
         let is_http = self.value.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("http://"));
         is_http && Kind::of(self.key.as_ref()) == Kind::Base
     }
@@ -261,7 +262,7 @@ const FLAGS: [&str; 17] = [
 const TEN_YEARS: std::time::Duration = std::time::Duration::from_secs(10 * 366 * 86_400);
 
 /// A switch, as object_store reads it.
-pub(super) fn flag(value: &str) -> Option<bool> {
+pub(crate) fn flag(value: &str) -> Option<bool> {
     match &*value.to_ascii_lowercase() {
         "1" | "true" | "on" | "yes" | "y" => Some(true),
         "0" | "false" | "off" | "no" | "n" => Some(false),

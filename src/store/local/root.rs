@@ -1,5 +1,5 @@
 //! The folder of the objects, as it is now. It may be mounted after the start, replaced, or reached through a symlink that is
-//! switched: it is looked at again every few seconds while files are asked for, and whenever one is not found.
+//! switched: it is refreshed at again every few seconds while files are asked for, and whenever one is not found.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -14,22 +14,22 @@ use object_store::path::Path;
 use object_store::{Error, Result};
 use rustix::fs::{AtFlags, statat};
 
-use super::local::{self, NAME};
+use super::files::{self, NAME};
 use crate::asset::AssetKind;
 
-/// How often the folder is looked at while files are asked for.
-pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often the folder is refreshed at while files are asked for.
+pub(crate) const REFRESH_EVERY: Duration = Duration::from_secs(2);
 
 /// The root of the objects.
 #[derive(Debug)]
-pub(super) struct Root {
+pub(crate) struct RootFolder {
     path: PathBuf,
     now: ArcSwap<Folder>,
     /// Whether it ever had a folder for recordings or transcripts.
     had_assets: AtomicBool,
     began: Instant,
-    /// When it was looked at: milliseconds since the beginning.
-    looked: AtomicU64,
+    /// When it was refreshed at: milliseconds since the beginning.
+    refreshed: AtomicU64,
 }
 
 /// What was at the path.
@@ -40,7 +40,7 @@ struct Folder {
     /// Device and inode.
     id: (u64, u64),
     /// Whether all of it is on file systems that answer without a network, and tell every change of a file.
-    is_of_this_machine: bool,
+    is_local: bool,
 }
 
 /// Why there is no folder.
@@ -61,16 +61,16 @@ impl Missing {
     }
 }
 
-impl Root {
+impl RootFolder {
     /// Opens the folder, which has to be there at the start; it may be reached through symlinks.
-    pub(super) fn open(path: &FilePath) -> io::Result<Self> {
+    pub(crate) fn open(path: &FilePath) -> io::Result<Self> {
         let (file, metadata) = open_folder(path)?;
         let root = Self {
             path: path.to_owned(),
             had_assets: AtomicBool::new(has_assets(&file)),
             now: ArcSwap::from_pointee(Folder::of(file, &metadata)),
             began: Instant::now(),
-            looked: AtomicU64::new(0),
+            refreshed: AtomicU64::new(0),
         };
         Ok(root)
     }
@@ -79,28 +79,28 @@ impl Root {
     ///
     /// # Errors
     /// If it is missing.
-    pub(super) fn folder(&self) -> Result<Arc<File>> {
+    pub(crate) fn folder(&self) -> Result<Arc<File>> {
         self.now.load().file.clone().map_err(Missing::error)
     }
 
-    /// Whether what is in it can be looked at without waiting for a network.
-    pub(super) fn is_of_this_machine(&self) -> bool {
-        self.now.load().is_of_this_machine
+    /// Whether what is in it can be refreshed at without waiting for a network.
+    pub(crate) fn is_local(&self) -> bool {
+        self.now.load().is_local
     }
 
     fn age(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Whether it was not looked at for some time.
-    pub(super) fn is_overdue(&self) -> bool {
-        let since = self.age().saturating_sub(self.looked.load(Ordering::Relaxed));
-        u128::from(since) >= LOOK_EVERY.as_millis()
+    /// Whether it was not refreshed at for some time.
+    pub(crate) fn is_stale(&self) -> bool {
+        let since = self.age().saturating_sub(self.refreshed.load(Ordering::Relaxed));
+        u128::from(since) >= REFRESH_EVERY.as_millis()
     }
 
     /// Looks whether another folder stands at the path now; says whether it does. May wait for a disk.
-    pub(super) fn look(&self) -> bool {
-        self.looked.store(self.age(), Ordering::Relaxed);
+    pub(crate) fn refresh(&self) -> bool {
+        self.refreshed.store(self.age(), Ordering::Relaxed);
         let before = self.now.load_full();
         let found = fs::metadata(&self.path);
         if let (Ok(found), Ok(file)) = (&found, &before.file)
@@ -134,34 +134,34 @@ impl Root {
         has_assets || !self.had_assets.load(Ordering::Relaxed)
     }
 
-    /// Opens a regular file below it; what is not found is looked for once more if the folder has changed. May wait for a
+    /// Opens a regular file below it; what is not found is refreshed for once more if the folder has changed. May wait for a
     /// disk.
-    pub(super) fn open_below(&self, location: &Path) -> Result<(File, Metadata)> {
-        if self.is_overdue() {
-            self.look();
+    pub(crate) fn open_below(&self, location: &Path) -> Result<(File, Metadata)> {
+        if self.is_stale() {
+            self.refresh();
         }
-        let open = || local::open_regular(&*self.folder()?, location);
+        let open = || files::open_regular(&*self.folder()?, location);
         match open() {
-            Err(Error::NotFound { .. } | Error::Generic { .. }) if self.look() => open(),
+            Err(Error::NotFound { .. } | Error::Generic { .. }) if self.refresh() => open(),
             other => other,
         }
     }
 
     /// Deletes what is at `location` now.
-    pub(super) fn delete(&self, location: &Path) -> Result<()> {
-        self.look();
-        local::delete_below(&*self.folder()?, location)
+    pub(crate) fn delete(&self, location: &Path) -> Result<()> {
+        self.refresh();
+        files::delete_below(&*self.folder()?, location)
     }
 }
 
 impl Folder {
     fn of(file: File, metadata: &Metadata) -> Self {
-        let is_of_this_machine = local::is_of_this_machine(&file);
-        Self { file: Ok(Arc::new(file)), id: (metadata.dev(), metadata.ino()), is_of_this_machine }
+        let is_local = files::is_local(&file);
+        Self { file: Ok(Arc::new(file)), id: (metadata.dev(), metadata.ino()), is_local }
     }
 
     fn missing(missing: Missing) -> Self {
-        Self { file: Err(missing), id: (0, 0), is_of_this_machine: false }
+        Self { file: Err(missing), id: (0, 0), is_local: false }
     }
 }
 
@@ -205,17 +205,17 @@ mod tests {
         let above = tempfile::tempdir().unwrap();
         let path = above.path().join("root");
         fs::create_dir_all(path.join("recordings")).unwrap();
-        let root = Root::open(&path).unwrap();
-        assert!(!root.look(), "nothing has happened");
+        let root = RootFolder::open(&path).unwrap();
+        assert!(!root.refresh(), "nothing has happened");
         fs::rename(&path, above.path().join("old")).unwrap();
-        assert!(root.look() && root.folder().is_err() && !root.look(), "it is gone");
+        assert!(root.refresh() && root.folder().is_err() && !root.refresh(), "it is gone");
         fs::create_dir(&path).unwrap();
-        assert!(root.look() && root.folder().is_err(), "an empty one is none");
+        assert!(root.refresh() && root.folder().is_err(), "an empty one is none");
         fs::create_dir(path.join("transcripts")).unwrap();
-        assert!(root.look() && root.folder().is_ok());
+        assert!(root.refresh() && root.folder().is_ok());
         fs::remove_dir_all(&path).unwrap();
         std::os::unix::fs::symlink(above.path().join("old"), &path).unwrap();
-        assert!(root.look() && root.folder().is_ok(), "through a symlink");
+        assert!(root.refresh() && root.folder().is_ok(), "through a symlink");
     }
 
     #[test]
@@ -223,9 +223,9 @@ mod tests {
         let above = tempfile::tempdir().unwrap();
         let path = above.path().join("root");
         fs::create_dir(&path).unwrap();
-        let root = Root::open(&path).unwrap();
+        let root = RootFolder::open(&path).unwrap();
         fs::rename(&path, above.path().join("old")).unwrap();
         fs::create_dir(&path).unwrap();
-        assert!(root.look() && root.folder().is_ok());
+        assert!(root.refresh() && root.folder().is_ok());
     }
 }

@@ -8,10 +8,15 @@ use futures_util::{StreamExt, stream};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult};
 
-use super::answer::Unframed;
-use super::chunks::{Chunks, Pieces, in_time};
+use super::chunks::{ByteStream, Chunks, in_time};
+use super::error::StoreError;
+use super::http::response;
+use super::http::response::UnsizedBody;
+use super::meta::Meta;
+use super::object::{Object, Opened, Unsized, Version};
 use super::source::Source;
-use super::{Meta, Object, Opened, Span, StoreError, Unsized, Version, ahead, answer, decode};
+use super::span::Span;
+use super::{content_coding, prefetch};
 use crate::clock::running::{self, RunningInstant};
 use crate::telemetry::metrics::StoreOperation;
 
@@ -19,7 +24,7 @@ use crate::telemetry::metrics::StoreOperation;
 const READ_FOR_SIZE: usize = 1 << 20;
 
 /// One object, on its way to be open.
-pub(super) struct Opening<'o> {
+pub(super) struct GetObject<'o> {
     pub(super) source: &'o Arc<Source>,
     pub(super) path: Path,
     pub(super) version: Version<'o>,
@@ -27,13 +32,13 @@ pub(super) struct Opening<'o> {
 
 /// Whether the bytes that arrive are those of the object, as many as are said.
 pub(super) fn is_plain(result: &GetResult) -> Result<bool, StoreError> {
-    let framed = result.extensions.get::<Unframed>().is_none();
-    Ok(framed && decode::codings_of(&result.attributes)?.is_empty())
+    let framed = result.extensions.get::<UnsizedBody>().is_none();
+    Ok(framed && content_coding::codings_of(&result.attributes)?.is_empty())
 }
 
-impl Opening<'_> {
+impl GetObject<'_> {
     pub(super) async fn open(&self, span: Span) -> Result<Opened, StoreError> {
-        let ahead = ahead::first_segment(span, self.source.timeouts.read_ahead);
+        let ahead = prefetch::first_segment(span, self.source.timeouts.read_ahead);
         let range =
             ahead.as_ref().map_or(span.as_get_range(), |first| Some(GetRange::Bounded(first.clone())));
         match self.ask(range.clone()).await {
@@ -59,7 +64,7 @@ impl Opening<'_> {
     }
 
     async fn ask(&self, range: Option<GetRange>) -> Result<GetResult, StoreError> {
-        let options = || GetOptions::new().with_range(range.clone()).with_extensions(answer::for_object());
+        let options = || GetOptions::new().with_range(range.clone()).with_extensions(response::for_object());
         let get = |options| self.source.request(StoreOperation::Get, &self.path, options);
         let Version::Other(etag) = self.version else {
             // Same is compared below instead: some stores ignore If-Match, and a tag that was made here matches nothing there.
@@ -79,7 +84,7 @@ impl Opening<'_> {
         ahead: Option<Range<u64>>,
     ) -> Result<Opened, StoreError> {
         if !is_plain(&result)? {
-            return self.uncover(result, span).await;
+            return self.open_unsized(result, span).await;
         }
         let (meta, range) = (Meta::from(&result.meta), result.range.clone());
         self.is_wanted(&meta)?;
@@ -109,14 +114,15 @@ impl Opening<'_> {
 
     /// Opens an object whose size only its end tells: it is encoded, or the store does not say how long it is. A range is
     /// one of what it decodes to, so it is read from its beginning.
-    async fn uncover(&self, result: GetResult, span: Span) -> Result<Opened, StoreError> {
-        let is_whole = result.extensions.get::<Unframed>().is_some() || result.range == (0..result.meta.size);
+    async fn open_unsized(&self, result: GetResult, span: Span) -> Result<Opened, StoreError> {
+        let is_whole =
+            result.extensions.get::<UnsizedBody>().is_some() || result.range == (0..result.meta.size);
         let result = if is_whole { result } else { self.ask(None).await? };
         let meta = Meta::from(&result.meta);
         self.is_wanted(&meta)?;
-        let codings = decode::codings_of(&result.attributes)?;
+        let codings = content_coding::codings_of(&result.attributes)?;
         let stored = self.stored(result).await?;
-        let mut pieces = decode::decoded(stored, &codings);
+        let mut pieces = content_coding::decoded(stored, &codings);
         let (start, ended) = self.beginning_of(&mut pieces).await?;
         if !ended {
             let pieces = Box::pin(stream::iter([Ok(start)]).chain(pieces));
@@ -135,9 +141,9 @@ impl Opening<'_> {
     }
 
     /// All bytes of the object as the store has them.
-    async fn stored(&self, result: GetResult) -> Result<Pieces, StoreError> {
+    async fn stored(&self, result: GetResult) -> Result<ByteStream, StoreError> {
         let stall = self.source.timeouts.stall;
-        let Some(unframed) = result.extensions.get::<Unframed>() else {
+        let Some(unframed) = result.extensions.get::<UnsizedBody>() else {
             let whole = 0..result.meta.size;
             let chunks = Chunks::start(Arc::clone(self.source), self.path.clone(), result, whole).await?;
             return Ok(Box::pin(chunks.into_stream()));
@@ -158,7 +164,7 @@ impl Opening<'_> {
     }
 
     /// The first bytes, and whether they are all. Once there are any, nobody waits for more than the first byte may take.
-    async fn beginning_of(&self, pieces: &mut Pieces) -> Result<(Bytes, bool), StoreError> {
+    async fn beginning_of(&self, pieces: &mut ByteStream) -> Result<(Bytes, bool), StoreError> {
         let (started, waited) = (RunningInstant::now(), self.source.timeouts.first_byte);
         let mut start = BytesMut::new();
         while start.len() <= READ_FOR_SIZE {

@@ -2,27 +2,23 @@
 //! put a change there before whoever made it goes on: an empty queue says that every name still leads where it did. Asking
 //! for its length costs a fraction of a look at a name.
 
-use std::sync::Arc;
-
-use super::root::Root;
-
 #[cfg(target_os = "linux")]
-pub(super) use linux::Changes;
+pub(crate) use linux::ChangeWatcher;
 
 /// Elsewhere nobody tells.
 #[cfg(not(target_os = "linux"))]
 #[derive(Debug)]
-pub(super) struct Changes;
+pub(crate) struct ChangeWatcher;
 
 #[cfg(not(target_os = "linux"))]
-impl Changes {
-    pub(super) fn below(_root: &Arc<Root>) -> Option<Self> {
+impl ChangeWatcher {
+    pub(crate) fn below(_root: &Arc<RootFolder>) -> Option<Self> {
         None
     }
 
-    pub(super) fn look_again(&self) {}
+    pub(crate) fn refresh(&self) {}
 
-    pub(super) fn generation(&self, _arrived: std::time::Instant) -> Option<u64> {
+    pub(crate) fn generation(&self, _arrived: std::time::Instant) -> Option<u64> {
         None
     }
 }
@@ -37,17 +33,18 @@ mod linux {
     use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
     use rustix::io::{Errno, ioctl_fionread, read};
 
-    use super::{Arc, Root};
     use crate::asset::AssetKind;
+    use crate::store::local::root::RootFolder;
+    use std::sync::Arc;
 
     /// Where much changes, the queue is read so often at most, and names are looked at meanwhile.
     const READ_EVERY: Duration = Duration::from_millis(10);
 
     /// Watches the root and the folders of both kinds.
     #[derive(Debug)]
-    pub(in crate::store) struct Changes {
+    pub(crate) struct ChangeWatcher {
         queue: OwnedFd,
-        root: Arc<Root>,
+        root: Arc<RootFolder>,
         /// How often the queue was read, twice; odd while somebody reads it.
         number: AtomicU64,
         began: Instant,
@@ -64,9 +61,9 @@ mod linux {
         folders: Vec<i32>,
     }
 
-    impl Changes {
+    impl ChangeWatcher {
         /// Watches what is below `root`; `None` if the kernel does not.
-        pub(in crate::store) fn below(root: &Arc<Root>) -> Option<Self> {
+        pub(crate) fn below(root: &Arc<RootFolder>) -> Option<Self> {
             let queue = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
             let changes = Self {
                 queue,
@@ -85,7 +82,7 @@ mod linux {
         }
 
         /// What was mounted, or is the root now, is told by nobody: watches the folders that there are now.
-        pub(in crate::store) fn look_again(&self) {
+        pub(crate) fn refresh(&self) {
             self.begin_anew(&mut self.watched());
         }
 
@@ -94,7 +91,7 @@ mod linux {
         ///
         /// The queue is checked once for all requests that had arrived by then: what changes behind that check changes while
         /// they are under way.
-        pub(in crate::store) fn generation(&self, arrived: Instant) -> Option<u64> {
+        pub(crate) fn generation(&self, arrived: Instant) -> Option<u64> {
             let arrived = arrived.saturating_duration_since(self.began).as_nanos();
             let arrived = u64::try_from(arrived).unwrap_or(u64::MAX);
             // Read before the number: all changes before that check are counted in any later number.
@@ -181,7 +178,7 @@ mod linux {
         use std::fs;
 
         /// What it says, once the queue has been read.
-        fn settled(changes: &Changes) -> u64 {
+        fn settled(changes: &ChangeWatcher) -> u64 {
             loop {
                 std::thread::sleep(READ_EVERY);
                 if let Some(number) = changes.generation(Instant::now()) {
@@ -196,7 +193,7 @@ mod linux {
             let path = |name: &str| folder.path().join(name);
             fs::create_dir(path("recordings")).unwrap();
             fs::write(path("recordings/a"), "1").unwrap();
-            let changes = Changes::below(&Arc::new(Root::open(folder.path()).unwrap())).unwrap();
+            let changes = ChangeWatcher::below(&Arc::new(RootFolder::open(folder.path()).unwrap())).unwrap();
             let mut before = settled(&changes);
             assert_eq!(changes.generation(Instant::now()), Some(before), "nothing happens");
             let acts: [(&str, &dyn Fn()); 9] = [
@@ -235,7 +232,7 @@ mod linux {
         fn one_check_serves_all_requests_that_had_arrived_by_then() {
             let folder = tempfile::tempdir().unwrap();
             fs::create_dir(folder.path().join("recordings")).unwrap();
-            let changes = Changes::below(&Arc::new(Root::open(folder.path()).unwrap())).unwrap();
+            let changes = ChangeWatcher::below(&Arc::new(RootFolder::open(folder.path()).unwrap())).unwrap();
             let before = Instant::now();
             let number = settled(&changes);
             let checked = Instant::now();
@@ -252,13 +249,13 @@ mod linux {
             let above = tempfile::tempdir().unwrap();
             let (path, old) = (above.path().join("root"), above.path().join("old"));
             fs::create_dir_all(path.join("recordings")).unwrap();
-            let root = Arc::new(Root::open(&path).unwrap());
-            let changes = Changes::below(&root).unwrap();
+            let root = Arc::new(RootFolder::open(&path).unwrap());
+            let changes = ChangeWatcher::below(&root).unwrap();
             for _ in 0..3 {
                 fs::rename(&path, &old).unwrap();
                 fs::create_dir_all(path.join("recordings")).unwrap();
-                root.look();
-                changes.look_again();
+                root.refresh();
+                changes.refresh();
                 let before = settled(&changes);
                 fs::write(old.join("recordings/a"), "1").unwrap();
                 assert_eq!(
@@ -278,7 +275,7 @@ mod linux {
             let folder = tempfile::tempdir().unwrap();
             fs::create_dir(folder.path().join("transcripts")).unwrap();
             fs::write(folder.path().join("transcripts/a"), "1").unwrap();
-            let changes = Changes::below(&Arc::new(Root::open(folder.path()).unwrap())).unwrap();
+            let changes = ChangeWatcher::below(&Arc::new(RootFolder::open(folder.path()).unwrap())).unwrap();
             let before = settled(&changes);
             assert_eq!(fs::read(folder.path().join("transcripts/a")).unwrap(), b"1");
             assert_eq!(changes.generation(Instant::now()), Some(before));

@@ -11,7 +11,7 @@ use object_store::client::HttpRequest;
 const MOST_FIELDS: usize = 64;
 
 /// The head of a request without a body. On a connection of its own the target is a path (RFC 9112 §3.2.1).
-pub(super) fn of_request(request: &HttpRequest, host: &Authority) -> Vec<u8> {
+pub(crate) fn of_request(request: &HttpRequest, host: &Authority) -> Vec<u8> {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
     let mut head = Vec::with_capacity(1_024);
     let mut write = |parts: &[&[u8]]| parts.iter().for_each(|part| head.extend_from_slice(part));
@@ -28,7 +28,7 @@ pub(super) fn of_request(request: &HttpRequest, host: &Authority) -> Vec<u8> {
 }
 
 /// Whether so much of an answer can be judged: all of its head is there, or it is not one of HTTP.
-pub(super) fn is_enough(arrived: &[u8]) -> bool {
+pub(crate) fn is_enough(arrived: &[u8]) -> bool {
     let is_http = arrived.iter().zip(b"HTTP/").all(|(byte, expected)| byte == expected);
     let mut ends = memchr_iter(b'\n', arrived).filter_map(|at| arrived.get(at + 1..));
     !is_http || ends.any(|behind| behind.starts_with(b"\n") || behind.starts_with(b"\r\n"))
@@ -36,19 +36,19 @@ pub(super) fn is_enough(arrived: &[u8]) -> bool {
 
 /// The head of an answer with a body of known length.
 #[derive(Debug)]
-pub(super) struct Head {
-    pub(super) status: StatusCode,
-    pub(super) fields: HeaderMap,
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    pub(crate) fields: HeaderMap,
     /// How long the head itself is, and the body.
-    pub(super) length: usize,
-    pub(super) body: u64,
+    pub(crate) length: usize,
+    pub(crate) body: u64,
     /// Whether another answer may follow on the connection.
-    pub(super) stays: bool,
+    pub(crate) stays: bool,
 }
 
 /// Reads the head of an answer to a request of this method. `None` is left to hyper: another framing, another version, or
 /// no HTTP at all.
-pub(super) fn of_answer(arrived: &Bytes, method: &Method) -> Option<Head> {
+pub(crate) fn of_answer(arrived: &Bytes, method: &Method) -> Option<Head> {
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
     let mut parsed = httparse::Response::new(&mut fields);
     let Ok(httparse::Status::Complete(length)) = parsed.parse(arrived) else { return None };

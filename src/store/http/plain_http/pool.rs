@@ -11,9 +11,9 @@ use http::uri::Authority;
 use object_store::client::{HttpError, HttpErrorKind, HttpRequest, HttpResponse};
 use tokio::net::TcpStream;
 
-use super::connection::{Connection, Unanswered};
-use super::{failed, head, odd};
+use super::connection::{Connection, RequestError};
 use crate::clock::running;
+use crate::store::http::plain_http::{failed, head, odd};
 
 /// How many connections wait for the next request, to each host on each thread, and for how long. Stores close what is
 /// idle for longer.
@@ -21,7 +21,7 @@ const IDLE: usize = 256;
 const IDLE_FOR: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     connect_timeout: Duration,
     idle: Mutex<HashMap<ThreadId, HashMap<Authority, Vec<Idle>>>>,
 }
@@ -33,12 +33,12 @@ struct Idle {
 }
 
 impl Pool {
-    pub(super) fn new(connect_timeout: Duration) -> Arc<Self> {
+    pub(crate) fn new(connect_timeout: Duration) -> Arc<Self> {
         Arc::new(Self { connect_timeout, idle: Mutex::default() })
     }
 
     /// Sends a request and waits for the head of its answer.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         self: &Arc<Self>,
         host: Authority,
         request: HttpRequest,
@@ -52,7 +52,7 @@ impl Pool {
         while let Some(stream) = self.take(&host) {
             let waited = Connection::new(stream, &host, self);
             match waited.ask(&head, &request).await {
-                Err(Unanswered::Closed) => {}
+                Err(RequestError::Closed) => {}
                 other => return other.map_err(HttpError::from),
             }
         }
@@ -78,7 +78,7 @@ impl Pool {
     }
 
     /// Keeps a connection on which nothing is under way for the next request.
-    pub(super) fn keep(&self, host: Authority, stream: TcpStream) {
+    pub(crate) fn keep(&self, host: Authority, stream: TcpStream) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = idle.entry(thread::current().id()).or_default().entry(host).or_default();
         if waiting.len() < IDLE {

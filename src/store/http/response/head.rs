@@ -13,11 +13,12 @@ use http::response::Parts;
 use http::{StatusCode, Version};
 use object_store::client::{HttpError, HttpResponse, HttpResponseBody};
 
+use super::error_response::{ErrorResponse, InvalidResponse};
 use super::range::{self, Slice};
-use super::refusal::{Oddity, Refusal};
-use super::unframed::Unframed;
-use super::{Asked, Span};
-use crate::store::plain_http::Tap;
+use super::unsized_body::UnsizedBody;
+use crate::store::http::plain_http::RawBody;
+use crate::store::http::response::ObjectRequest;
+use crate::store::span::Span;
 
 /// Azure's word for a folder among files.
 const RESOURCE_TYPE: HeaderName = HeaderName::from_static("x-ms-resource-type");
@@ -35,13 +36,13 @@ static WITHOUT_TAG: AtomicU64 = AtomicU64::new(0);
 const MORE: char = '\t';
 
 /// The store's entity tag, as it was before object_store had it; nothing if there was none.
-pub(in crate::store) fn tag_of(e_tag: &str) -> &str {
+pub(crate) fn tag_of(e_tag: &str) -> &str {
     let tag = e_tag.split(MORE).next().unwrap_or_default();
     if tag.starts_with(NO_TAG) { "" } else { tag }
 }
 
 /// The answer, put plainly.
-pub(super) fn plain(asked: &Asked, answer: HttpResponse) -> Result<HttpResponse, HttpError> {
+pub(crate) fn plain(asked: &ObjectRequest, answer: HttpResponse) -> Result<HttpResponse, HttpError> {
     let (mut parts, body) = answer.into_parts();
     let length = length_of(&parts.headers)?;
     let seen = match (parts.status, length) {
@@ -52,20 +53,20 @@ pub(super) fn plain(asked: &Asked, answer: HttpResponse) -> Result<HttpResponse,
     let Some((has, size)) = seen else { return without_length(asked, parts, body) };
     let wanted = match asked.range {
         None => 0..size,
-        Some(span) => span.within(size).ok_or_else(Refusal::of_the_range)?,
+        Some(span) => span.within(size).ok_or_else(ErrorResponse::of_the_range)?,
     };
     let body = if asked.head || has == wanted {
         body
     } else {
         // The bytes of the connection are no longer the bytes of the answer.
-        parts.extensions.remove::<Tap>();
+        parts.extensions.remove::<RawBody>();
         HttpResponseBody::new(Slice::of(body, &has, &wanted)?)
     };
     Ok(said(asked, HttpResponse::from_parts(parts, body), &wanted, size))
 }
 
 /// The answer with the fields that are needed of its head.
-fn said(asked: &Asked, answer: HttpResponse, range: &Range<u64>, size: u64) -> HttpResponse {
+fn said(asked: &ObjectRequest, answer: HttpResponse, range: &Range<u64>, size: u64) -> HttpResponse {
     let (mut parts, body) = answer.into_parts();
     let partial = asked.range.is_some();
     let mut fields = HeaderMap::with_capacity(8);
@@ -91,31 +92,31 @@ fn said(asked: &Asked, answer: HttpResponse, range: &Range<u64>, size: u64) -> H
 /// An answer that has the whole object, but does not say how long that is. Its body goes past object_store, which could
 /// only take it up wrongly.
 fn without_length(
-    asked: &Asked,
+    asked: &ObjectRequest,
     mut parts: Parts,
     body: HttpResponseBody,
 ) -> Result<HttpResponse, HttpError> {
     let has_an_end = parts.version == Version::HTTP_2 || parts.headers.contains_key(TRANSFER_ENCODING);
     if !asked.head && !has_an_end {
-        return Err(Oddity(
+        return Err(InvalidResponse(
             "its answer has no length, and no end that could be told from a broken connection",
         )
         .into());
     }
-    let size = Unframed::SIZE;
-    let wanted = asked.range.unwrap_or(Span::Whole).within(size).ok_or_else(Refusal::of_the_range)?;
-    parts.extensions.insert(Unframed::new(body));
+    let size = UnsizedBody::SIZE;
+    let wanted = asked.range.unwrap_or(Span::Whole).within(size).ok_or_else(ErrorResponse::of_the_range)?;
+    parts.extensions.insert(UnsizedBody::new(body));
     let answer = HttpResponse::from_parts(parts, Bytes::new().into());
     Ok(said(asked, answer, &wanted, size))
 }
 
 /// The length that is said, if one is; it may be said more than once, if it stays the same (RFC 9110 §8.6).
-fn length_of(fields: &HeaderMap) -> Result<Option<u64>, Oddity> {
+fn length_of(fields: &HeaderMap) -> Result<Option<u64>, InvalidResponse> {
     let mut said = None;
     for line in fields.get_all(CONTENT_LENGTH) {
         for digits in line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
             let length = number(digits).filter(|length| said.is_none_or(|said| said == *length));
-            said = Some(length.ok_or(Oddity("its Content-Length cannot be read"))?);
+            said = Some(length.ok_or(InvalidResponse("its Content-Length cannot be read"))?);
         }
     }
     Ok(said)
@@ -129,7 +130,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 }
 
 /// The entity tag in characters that object_store takes, and what else tells this version from others.
-fn tag(asked: &Asked, fields: &HeaderMap, size: u64, date: &HeaderValue) -> Option<HeaderValue> {
+fn tag(asked: &ObjectRequest, fields: &HeaderMap, size: u64, date: &HeaderValue) -> Option<HeaderValue> {
     let tag = fields.get(ETAG).map(|tag| tag.as_bytes().trim_ascii()).unwrap_or_default();
     let tag = if matches!(tag, b"\"\"" | b"W/\"\"") { b"" } else { tag };
     let plain =
@@ -148,7 +149,7 @@ fn tag(asked: &Asked, fields: &HeaderMap, size: u64, date: &HeaderValue) -> Opti
     }))
 }
 
-/// The date in the form that object_store reads. Every form of HTTP is understood (RFC 9110 §5.6.7).
+/// The date in the form that object_store reads. Every form of HTTP is normalize (RFC 9110 §5.6.7).
 fn date_of(fields: &HeaderMap) -> HeaderValue {
     let date = fields.get(LAST_MODIFIED).and_then(|date| date.to_str().ok());
     let date = date.and_then(|date| httpdate::parse_http_date(date.trim()).ok());

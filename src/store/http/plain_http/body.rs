@@ -15,8 +15,8 @@ use tokio::net::TcpStream;
 
 use super::connection::Connection;
 use super::failed;
-use crate::store::buffers::Buffer;
-use crate::store::pipe::Pipe;
+use crate::store::buffer_pool::Buffer;
+use crate::store::http::pipe::Pipe;
 
 /// How much is read at a time, in bytes.
 const CHUNK: u64 = 128 * 1024;
@@ -33,12 +33,12 @@ const SLOW_WINDOW: usize = 64 * 1024;
 
 /// A body that is read.
 #[derive(Debug)]
-pub(super) struct Arriving(Tap);
+pub(crate) struct PlainBody(RawBody);
 
 /// The same body for whoever has no need to read it: it goes with the answer as an extension, which object_store hands on.
 /// Both take from the same place, so what one has taken the other does not get.
 #[derive(Debug, Clone)]
-pub(in crate::store) struct Tap(Arc<Mutex<Rest>>);
+pub(crate) struct RawBody(Arc<Mutex<Rest>>);
 
 /// What nobody has taken yet.
 #[derive(Debug)]
@@ -53,22 +53,22 @@ struct Rest {
     taken_at: Option<Instant>,
 }
 
-impl Arriving {
+impl PlainBody {
     /// An answer with such a body of `length` bytes, of which `start` has arrived.
-    pub(super) fn answer(start: Bytes, connection: Connection, length: u64) -> HttpResponse {
+    pub(crate) fn answer(start: Bytes, connection: Connection, length: u64) -> HttpResponse {
         let left = length - start.len() as u64;
         if left == 0 {
             connection.give_back();
             return HttpResponse::new(start.into());
         }
-        let tap = Tap(Arc::new(Mutex::new(Rest::of(start, left, connection))));
+        let tap = RawBody(Arc::new(Mutex::new(Rest::of(start, left, connection))));
         let mut answer = HttpResponse::new(HttpResponseBody::new(Self(tap.clone())));
         answer.extensions_mut().insert(tap);
         answer
     }
 }
 
-impl Body for Arriving {
+impl Body for PlainBody {
     type Data = Bytes;
     type Error = HttpError;
 
@@ -90,13 +90,13 @@ impl Body for Arriving {
     }
 }
 
-impl Tap {
+impl RawBody {
     fn rest(&self) -> MutexGuard<'_, Rest> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the next `owed` bytes of the connection are what is left of the body.
-    pub(in crate::store) fn holds(&self, owed: u64) -> bool {
+    pub(crate) fn holds(&self, owed: u64) -> bool {
         let rest = self.rest();
         rest.connection.is_some() && rest.start.is_empty() && rest.left == owed
     }
@@ -105,7 +105,7 @@ impl Tap {
     ///
     /// # Errors
     /// If the connection breaks, or ends before the body does.
-    pub(in crate::store) async fn fill(&self, pipe: &Pipe) -> io::Result<usize> {
+    pub(crate) async fn fill(&self, pipe: &Pipe) -> io::Result<usize> {
         poll_fn(|cx| {
             let mut rest = self.rest();
             let most = if rest.taken < BEGINNING { CAUTIOUS } else { u64::MAX };
@@ -159,7 +159,7 @@ impl Rest {
         cx: &mut Context<'_>,
         take: impl FnOnce(&mut Context<'_>, &mut TcpStream, u64) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        self.bound_the_window();
+        self.limit_receive_window();
         let taken = match &mut self.connection {
             Some(connection) => std::task::ready!(take(cx, &mut connection.stream, self.left)),
             None => Ok(0),
@@ -182,7 +182,7 @@ impl Rest {
 
     /// Of what a slow client has not asked for yet, the kernel is to keep little. Asked once after each pause: a store that
     /// is slower than the client says nothing about the client.
-    fn bound_the_window(&mut self) {
+    fn limit_receive_window(&mut self) {
         let Some(at) = self.taken_at.take() else { return };
         if let Some(connection) = self.connection.as_ref().filter(|_| at.elapsed() > SLOW) {
             // A window that cannot be bounded costs memory, no more.

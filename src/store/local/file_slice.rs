@@ -10,50 +10,50 @@ use std::time::Instant;
 use bytes::Bytes;
 use object_store::ObjectMeta;
 
-use super::StoreError;
-use super::buffers::{self, Buffer};
-use super::warm::Warm;
+use super::page_cache::PageCache;
+use crate::store::buffer_pool::{self, Buffer};
+use crate::store::error::StoreError;
 
 /// How much of a file is read at a time, in bytes. A stalled client holds one such chunk.
-pub(super) const CHUNK: u64 = 16 * 1024;
+pub(crate) const CHUNK: u64 = 16 * 1024;
 
 /// The same for a client that takes them quickly: longer chunks cost less, and it holds them for a moment only.
-const LONG_CHUNK: u64 = buffers::LONG as u64;
+const LONG_CHUNK: u64 = buffer_pool::LONG as u64;
 
 /// Who takes so many bytes in a millisecond takes them quickly (4 MB/s).
 const QUICK: u64 = 4 * 1024;
 
 /// How far apart the bytes are that are looked for in the kernel's memory. A piece is loaded as a whole, so that what lies
 /// between two of them is mostly there or not as they are.
-pub(super) const PART: u64 = 512 * 1024;
+pub(crate) const PART: u64 = 512 * 1024;
 
 /// How much of a file goes to the kernel in one piece, in bytes.
 const PIECE: u64 = 2 << 20;
 
 /// Which content a file has: its length, and when it was last written. What becomes of its names does not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ContentMark {
+pub(crate) struct ContentVersion {
     size: u64,
     /// In nanoseconds.
     written: i128,
 }
 
-impl From<&Metadata> for ContentMark {
+impl From<&Metadata> for ContentVersion {
     fn from(found: &Metadata) -> Self {
         Self { size: found.size(), written: nanoseconds(found.mtime(), found.mtime_nsec()) }
     }
 }
 
-impl From<&ObjectMeta> for ContentMark {
+impl From<&ObjectMeta> for ContentVersion {
     fn from(meta: &ObjectMeta) -> Self {
         let written = meta.last_modified;
         Self { size: meta.size, written: nanoseconds(written.timestamp(), written.timestamp_subsec_nanos()) }
     }
 }
 
-impl ContentMark {
+impl ContentVersion {
     /// Whether the open file still has this content.
-    pub(super) fn is_of(&self, file: &File) -> bool {
+    pub(crate) fn is_of(&self, file: &File) -> bool {
         rustix::fs::fstat(file).is_ok_and(|stat| {
             let written = nanoseconds(stat.st_mtime, stat.st_mtime_nsec);
             i128::from(stat.st_size) == i128::from(self.size) && written == self.written
@@ -69,7 +69,7 @@ fn nanoseconds(seconds: impl Into<i128>, rest: impl Into<i128>) -> i128 {
 #[derive(Debug)]
 pub struct ContentCheck {
     file: Arc<File>,
-    content: ContentMark,
+    content: ContentVersion,
 }
 
 impl ContentCheck {
@@ -86,22 +86,27 @@ impl ContentCheck {
 pub struct FileSlice {
     file: Arc<File>,
     range: Range<u64>,
-    content: ContentMark,
+    content: ContentVersion,
     /// What is known of where its bytes are.
-    warm: Option<Arc<Warm>>,
+    pages: Option<Arc<PageCache>>,
     /// How much is read next, and when the chunk before was.
     chunk: u64,
     read_at: Option<Instant>,
 }
 
 impl FileSlice {
-    pub(super) fn new(file: File, range: Range<u64>, content: ContentMark) -> Self {
-        Self { file: Arc::new(file), range, content, warm: None, chunk: CHUNK, read_at: None }
+    pub(crate) fn new(file: File, range: Range<u64>, content: ContentVersion) -> Self {
+        Self { file: Arc::new(file), range, content, pages: None, chunk: CHUNK, read_at: None }
     }
 
     /// The same of a file that others have open too.
-    pub(super) fn of(file: Arc<File>, range: Range<u64>, content: ContentMark, warm: Arc<Warm>) -> Self {
-        Self { file, range, content, warm: Some(warm), chunk: CHUNK, read_at: None }
+    pub(crate) fn of(
+        file: Arc<File>,
+        range: Range<u64>,
+        content: ContentVersion,
+        pages: Arc<PageCache>,
+    ) -> Self {
+        Self { file, range, content, pages: Some(pages), chunk: CHUNK, read_at: None }
     }
 
     /// For whoever sends its last bytes.
@@ -136,9 +141,9 @@ impl FileSlice {
     /// Whether the kernel has these positions in memory, as far as samples tell. What it has not it begins to read.
     #[must_use]
     pub fn is_in_memory(&self, piece: &Range<u64>, now: Instant) -> bool {
-        match &self.warm {
-            Some(warm) => warm.has(&self.file, piece, now),
-            None => samples(piece).all(|at| read_from_memory(&self.file, &mut [0], at).is_some()),
+        match &self.pages {
+            Some(pages) => pages.contains(&self.file, piece, now),
+            None => samples(piece).all(|at| read_cached(&self.file, &mut [0], at).is_some()),
         }
     }
 
@@ -148,7 +153,7 @@ impl FileSlice {
     /// [`StoreError`] if they cannot be read, or the file has become shorter.
     pub fn load(&self, piece: Range<u64>) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
         let file = Arc::clone(&self.file);
-        let load = tokio::task::spawn_blocking(move || take_into_memory(&file, piece));
+        let load = tokio::task::spawn_blocking(move || load_pages(&file, piece));
         async move {
             match load.await.map_err(io::Error::from)? {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -160,14 +165,14 @@ impl FileSlice {
     }
 
     /// The next chunk, read; `None` at the end, also of a file that has become shorter.
-    pub(super) async fn read(&mut self) -> Option<Result<Bytes, StoreError>> {
+    pub(crate) async fn read(&mut self) -> Option<Result<Bytes, StoreError>> {
         let want = usize::try_from(self.owed().min(self.next_chunk())).unwrap_or_default();
         if want == 0 {
             return None;
         }
         let at = self.range.start;
         let mut buffer = Buffer::of(want);
-        let read = match read_from_memory(&self.file, buffer.room(), at) {
+        let read = match read_cached(&self.file, buffer.room(), at) {
             Some(count) => Ok((buffer, count)),
             None => {
                 let file = Arc::clone(&self.file);
@@ -203,12 +208,12 @@ impl FileSlice {
 }
 
 /// The positions that go to the kernel first.
-pub(super) fn first_piece(range: &Range<u64>) -> Range<u64> {
+pub(crate) fn first_piece(range: &Range<u64>) -> Range<u64> {
     range.start..range.end.min(range.start.saturating_add(PIECE))
 }
 
 /// One position for each part, and the last.
-pub(super) fn samples(piece: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
+pub(crate) fn samples(piece: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
     let last = piece.end.saturating_sub(1);
     let step = usize::try_from(PART).unwrap_or(usize::MAX);
     (piece.start..last).step_by(step).chain((!piece.is_empty()).then_some(last))
@@ -216,7 +221,7 @@ pub(super) fn samples(piece: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
 
 /// Reads what needs no waiting for a disk; `None` if that is nothing, or the file system cannot tell.
 #[cfg(target_os = "linux")]
-pub(super) fn read_from_memory(file: &File, buffer: &mut [u8], at: u64) -> Option<usize> {
+pub(crate) fn read_cached(file: &File, buffer: &mut [u8], at: u64) -> Option<usize> {
     use rustix::io::{ReadWriteFlags, preadv2};
 
     let mut buffers = [io::IoSliceMut::new(buffer)];
@@ -225,14 +230,14 @@ pub(super) fn read_from_memory(file: &File, buffer: &mut [u8], at: u64) -> Optio
 
 /// Only Linux can be asked for that.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn read_from_memory(_file: &File, _buffer: &mut [u8], _at: u64) -> Option<usize> {
+pub(crate) fn read_cached(_file: &File, _buffer: &mut [u8], _at: u64) -> Option<usize> {
     None
 }
 
 /// Waits until the kernel has read a piece. It is sent nowhere: so nothing is copied, and the kernel reads as it does for
 /// whoever sends the file, in long runs of pages.
 #[cfg(target_os = "linux")]
-fn take_into_memory(file: &File, piece: Range<u64>) -> io::Result<()> {
+fn load_pages(file: &File, piece: Range<u64>) -> io::Result<()> {
     static NOWHERE: LazyLock<Option<File>> =
         LazyLock::new(|| File::options().write(true).open("/dev/null").ok());
     let Some(nowhere) = &*NOWHERE else { return read_through(file, piece) };
@@ -250,7 +255,7 @@ fn take_into_memory(file: &File, piece: Range<u64>) -> io::Result<()> {
 
 /// Elsewhere it is read.
 #[cfg(not(target_os = "linux"))]
-fn take_into_memory(file: &File, piece: Range<u64>) -> io::Result<()> {
+fn load_pages(file: &File, piece: Range<u64>) -> io::Result<()> {
     read_through(file, piece)
 }
 
@@ -272,7 +277,7 @@ mod tests {
     use std::io::Write;
 
     fn slice_of(file: File, range: Range<u64>) -> FileSlice {
-        let content = ContentMark::from(&file.metadata().unwrap());
+        let content = ContentVersion::from(&file.metadata().unwrap());
         FileSlice::new(file, range, content)
     }
 
@@ -326,13 +331,13 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn what_is_taken_into_memory_is_there_to_the_last_page() {
-        let is_there = |file: &File, at: u64| read_from_memory(file, &mut [0], at).is_some();
+        let is_there = |file: &File, at: u64| read_cached(file, &mut [0], at).is_some();
         // Asking makes the kernel read, so this file is not asked again.
         if is_there(&forgotten(), 0) {
             eprintln!("skipped: the file system of temporary files has no disk behind it");
             return;
         }
-        for take in [take_into_memory, read_through] {
+        for take in [load_pages, read_through] {
             let file = forgotten();
             let end = file.metadata().unwrap().len();
             take(&file, 0..end).unwrap();

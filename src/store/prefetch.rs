@@ -13,10 +13,11 @@ use futures_util::{Stream, StreamExt, stream};
 use object_store::path::Path;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::chunks::{Pieces, reopen};
+use super::chunks::{ByteStream, reopen_stream};
+use super::error::StoreError;
 use super::source::Source;
+use super::span::Span;
 use super::validator::Validator;
-use super::{Span, StoreError};
 use crate::clock::running;
 use crate::tasks::{self, Task};
 use crate::telemetry::metrics::StoreOperation;
@@ -78,7 +79,7 @@ async fn fetch(
     segment: Range<u64>,
 ) -> Result<Vec<Bytes>, StoreError> {
     let mut left = segment.end - segment.start;
-    let mut arriving = reopen(&source, StoreOperation::Ahead, &path, &version, segment).await?;
+    let mut arriving = reopen_stream(&source, StoreOperation::Ahead, &path, &version, segment).await?;
     let mut arrived = Vec::new();
     while left > 0 {
         let piece = next(&mut arriving, source.timeouts.stall).await?;
@@ -90,7 +91,7 @@ async fn fetch(
     Ok(arrived)
 }
 
-async fn next(arriving: &mut Pieces, waited: Duration) -> Result<Bytes, StoreError> {
+async fn next(arriving: &mut ByteStream, waited: Duration) -> Result<Bytes, StoreError> {
     let piece = running::timeout(waited, arriving.next()).await;
     let piece = piece.map_err(|_| StoreError::TimedOut { waited, for_what: "more bytes" })?;
     piece.unwrap_or(Err(StoreError::broken("it ended the object before its announced length")))

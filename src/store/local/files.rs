@@ -15,25 +15,25 @@ use object_store::{
 };
 use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 
-use super::Meta;
-use super::root::Root;
+use super::root::RootFolder;
 use crate::clock::UnixSeconds;
+use crate::store::meta::Meta;
 
 /// The name in error texts.
-pub(super) const NAME: &str = "local files";
+pub(crate) const NAME: &str = "local files";
 
 /// A folder whose objects are opened one path segment at a time, relative to the folder above and never through a
 /// symlink. Nothing is written here but by deleting.
 #[derive(Debug)]
-pub(super) struct LocalRoot(Arc<Root>);
+pub(crate) struct LocalFiles(Arc<RootFolder>);
 
-impl LocalRoot {
-    pub(super) fn new(root: &Arc<Root>) -> Self {
+impl LocalFiles {
+    pub(crate) fn new(root: &Arc<RootFolder>) -> Self {
         Self(Arc::clone(root))
     }
 }
 
-impl fmt::Display for LocalRoot {
+impl fmt::Display for LocalFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(NAME)
     }
@@ -56,7 +56,7 @@ fn open_below(root: &File, location: &Path) -> io::Result<File> {
 
 /// Opens a regular file whose path the kernel has in memory; `None` if a disk must be asked, or the kernel cannot tell.
 #[cfg(target_os = "linux")]
-pub(super) fn open_from_memory(root: &File, location: &str) -> Option<Result<(File, Metadata)>> {
+pub(crate) fn open_cached(root: &File, location: &str) -> Option<Result<(File, Metadata)>> {
     use rustix::fs::{ResolveFlags, openat2};
 
     let resolve = ResolveFlags::CACHED | ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
@@ -68,13 +68,13 @@ pub(super) fn open_from_memory(root: &File, location: &str) -> Option<Result<(Fi
 
 /// Only Linux can be asked for that.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn open_from_memory(_root: &File, _location: &str) -> Option<Result<(File, Metadata)>> {
+pub(crate) fn open_cached(_root: &File, _location: &str) -> Option<Result<(File, Metadata)>> {
     None
 }
 
 /// Whether this is a file system of this machine, which answers without a network and tells every change of a file.
 #[cfg(target_os = "linux")]
-pub(super) fn is_of_this_machine(root: &File) -> bool {
+pub(crate) fn is_local(root: &File) -> bool {
     /// ext2 to ext4, XFS, Btrfs, tmpfs, overlayfs, ZFS, F2FS (statfs(2)).
     const KNOWN: [u64; 7] =
         [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0x2fc1_2fc1, 0xf2f5_2010];
@@ -85,12 +85,12 @@ pub(super) fn is_of_this_machine(root: &File) -> bool {
 
 /// Elsewhere that is not known.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn is_of_this_machine(_root: &File) -> bool {
+pub(crate) fn is_local(_root: &File) -> bool {
     false
 }
 
 /// Deletes what is at `location` below `root`, by the same way.
-pub(super) fn delete_below(root: &File, location: &Path) -> Result<()> {
+pub(crate) fn delete_below(root: &File, location: &Path) -> Result<()> {
     let (above, name) = location.as_ref().rsplit_once('/').unwrap_or(("", location.as_ref()));
     let deleted = match above {
         "" => unlinkat(root, name, AtFlags::empty()).map_err(io::Error::from),
@@ -105,7 +105,7 @@ fn openat_each(root: &File, path: &str) -> io::Result<File> {
     path.split('/').try_fold(root.try_clone()?, open)
 }
 
-pub(super) fn open_regular(root: &File, location: &Path) -> Result<(File, Metadata)> {
+pub(crate) fn open_regular(root: &File, location: &Path) -> Result<(File, Metadata)> {
     regular(location.as_ref(), open_below(root, location))
 }
 
@@ -149,7 +149,7 @@ fn e_tag(metadata: &Metadata) -> String {
 }
 
 /// What is known of a file.
-pub(super) fn meta_of(metadata: &Metadata) -> Meta {
+pub(crate) fn meta_of(metadata: &Metadata) -> Meta {
     let last_modified = UnixSeconds(u64::try_from(metadata.mtime()).unwrap_or_default());
     Meta { size: metadata.len(), etag: e_tag(metadata), last_modified }
 }
@@ -181,23 +181,23 @@ fn read_only(operation: &str) -> Error {
 }
 
 /// Does what may wait for a disk.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|source| Error::Generic { store: NAME, source: Box::new(source) })?
 }
 
 #[async_trait::async_trait]
 #[deny(clippy::missing_trait_methods)]
-impl ObjectStore for LocalRoot {
+impl ObjectStore for LocalFiles {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        if !self.0.is_overdue()
+        if !self.0.is_stale()
             && let Ok(folder) = self.0.folder()
-            && let Some(opened) = open_from_memory(&folder, location.as_ref())
+            && let Some(opened) = open_cached(&folder, location.as_ref())
         {
             return read(opened?, location.clone(), &options);
         }
         let (root, location) = (Arc::clone(&self.0), location.clone());
-        apart(move || read(root.open_below(&location)?, location, &options)).await
+        run_blocking(move || read(root.open_below(&location)?, location, &options)).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -206,7 +206,7 @@ impl ObjectStore for LocalRoot {
             let root = Arc::clone(&root);
             async move {
                 let location = location?;
-                apart(move || root.delete(&location).map(|()| location)).await
+                run_blocking(move || root.delete(&location).map(|()| location)).await
             }
         };
         locations.then(delete).boxed()

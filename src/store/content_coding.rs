@@ -9,8 +9,8 @@ use object_store::{Attribute, Attributes};
 use tokio::io::AsyncRead;
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use super::StoreError;
-use super::chunks::Pieces;
+use super::chunks::ByteStream;
+use super::error::StoreError;
 
 /// A decoded body is passed on in pieces of this many bytes.
 const PIECE: usize = 32 * 1024;
@@ -60,11 +60,11 @@ fn coding(name: &str) -> Result<Coding, StoreError> {
 }
 
 /// Undoes the codings while the object is read, in memory that does not grow with it.
-pub(super) fn decoded(stored: Pieces, codings: &[Coding]) -> Pieces {
+pub(super) fn decoded(stored: ByteStream, codings: &[Coding]) -> ByteStream {
     codings.iter().rev().fold(stored, |pieces, coding| undone(pieces, *coding))
 }
 
-fn undone(pieces: Pieces, coding: Coding) -> Pieces {
+fn undone(pieces: ByteStream, coding: Coding) -> ByteStream {
     let reader = StreamReader::new(pieces.map(|piece| piece.map_err(io::Error::other)));
     match coding {
         Coding::Gzip => {
@@ -83,7 +83,7 @@ fn undone(pieces: Pieces, coding: Coding) -> Pieces {
     }
 }
 
-fn pieces_of(decoder: impl AsyncRead + Send + 'static) -> Pieces {
+fn pieces_of(decoder: impl AsyncRead + Send + 'static) -> ByteStream {
     let pieces = ReaderStream::with_capacity(Box::pin(decoder), PIECE);
     Box::pin(pieces.map(|piece| piece.map_err(store_error)))
 }

@@ -1,4 +1,4 @@
-//! Pipes of the kernel, through which bytes go from one socket to another (`splice`) without passing through here.
+//! Pipes of the kernel, through which bytes go from one socket to another (`splice`) without retryable through here.
 
 use std::cell::RefCell;
 use std::io;
@@ -19,7 +19,7 @@ const KEPT: usize = 16;
 #[cfg(target_os = "linux")]
 static MOST: std::sync::LazyLock<usize> = std::sync::LazyLock::new(|| {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    usize::try_from(pipes_at_most(limit.unwrap_or(u64::MAX))).unwrap_or_default()
+    usize::try_from(max_pipes(limit.unwrap_or(u64::MAX))).unwrap_or_default()
 });
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
@@ -33,7 +33,7 @@ thread_local! {
 /// How many pipes there are, each with two ends, where a process may open so many files. Never more than the kernel lets a
 /// user have of this size (64 MiB in all).
 #[must_use]
-pub fn pipes_at_most(limit: u64) -> u64 {
+pub fn max_pipes(limit: u64) -> u64 {
     (limit / 32).clamp(1, 256)
 }
 
@@ -80,7 +80,7 @@ impl Drop for Ends {
 
 impl Pipe {
     /// An empty pipe, if there is one to be had.
-    pub(super) fn lend() -> Option<Self> {
+    pub(crate) fn acquire() -> Option<Self> {
         if REFUSED.load(Ordering::Relaxed) {
             return None;
         }
@@ -91,7 +91,7 @@ impl Pipe {
     /// Moves at most `most` bytes from a socket into the pipe: as many as are there and as it has room for. Says how many;
     /// none are the end of what is sent.
     #[cfg(target_os = "linux")]
-    pub(super) fn fill(&self, from: &TcpStream, most: u64) -> io::Result<usize> {
+    pub(crate) fn fill(&self, from: &TcpStream, most: u64) -> io::Result<usize> {
         use rustix::pipe::{SpliceFlags, splice};
 
         let most = usize::try_from(most).unwrap_or(HOLDS).min(HOLDS);
@@ -109,7 +109,7 @@ impl Pipe {
     /// Elsewhere there are no such pipes.
     #[cfg(not(target_os = "linux"))]
     #[expect(clippy::unused_self, reason = "as above")]
-    pub(super) fn fill(&self, _from: &TcpStream, _most: u64) -> io::Result<usize> {
+    pub(crate) fn fill(&self, _from: &TcpStream, _most: u64) -> io::Result<usize> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }
@@ -161,7 +161,7 @@ mod tests {
     #[tokio::test]
     async fn a_pipe_takes_no_more_than_it_is_told_and_says_when_there_is_nothing() {
         let (from, mut to) = sockets().await;
-        let pipe = Pipe::lend().unwrap();
+        let pipe = Pipe::acquire().unwrap();
         assert_eq!(pipe.fill(&from, 5).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         to.write_all(b"hello world").await.unwrap();
         from.readable().await.unwrap();
@@ -179,10 +179,10 @@ mod tests {
     async fn a_pipe_with_something_in_it_is_not_lent_again() {
         let (from, mut to) = sockets().await;
         let number = |pipe: &Pipe| std::os::fd::AsRawFd::as_raw_fd(&pipe.as_fd());
-        let pipe = Pipe::lend().unwrap();
+        let pipe = Pipe::acquire().unwrap();
         let first = Arc::downgrade(&pipe.0);
         drop(pipe);
-        let pipe = Pipe::lend().unwrap();
+        let pipe = Pipe::acquire().unwrap();
         assert_eq!(
             first.upgrade().map(|ends| std::os::fd::AsRawFd::as_raw_fd(&ends.out)),
             Some(number(&pipe))
@@ -208,6 +208,6 @@ mod tests {
 
     #[test]
     fn few_pipes_are_open_where_few_files_may_be() {
-        assert_eq!([0, 64, 1_024, 20_000, u64::MAX].map(pipes_at_most), [1, 2, 32, 256, 256]);
+        assert_eq!([0, 64, 1_024, 20_000, u64::MAX].map(max_pipes), [1, 2, 32, 256, 256]);
     }
 }
