@@ -1,43 +1,43 @@
 //! The database: endpoints and their secrets, events, deliveries and every attempt. What is accepted is on disk before
 //! anybody is told so; what is due is given to one sender at a time, under a lease.
 
-mod accepting;
-mod claiming;
+mod accept;
+mod claim;
+mod clock_step;
 mod database;
 mod endpoints;
+mod erasure;
 mod error;
-mod finishing;
-mod forgetting;
+mod finish;
 mod health;
 mod history;
+mod link_opened;
 mod name;
-mod opening;
+mod open;
 mod overview;
-mod picking_up;
 mod portal_link;
-mod putting_away;
-mod resending;
+mod redelivery;
+mod removal;
 mod seal;
-mod searching;
+mod search;
 mod secrets;
 mod test_events;
-mod time;
 mod writer;
 
-pub use accepting::{Accepted, NewEvent};
-pub use claiming::{Claimed, Lane, Lease, Line, Share};
+pub use accept::{Accepted, NewEvent};
+pub use claim::{Claimed, Lane, Lease, Line, Share};
 pub use database::{DatabaseUrl, DatabaseUrlError};
 pub use endpoints::{Change, Endpoint, EndpointState, NewEndpoint, Notice};
 pub use error::LedgerError;
-pub use finishing::{Finished, Next, Setback};
+pub use finish::{Finished, Next, Setback};
 pub use health::{Failure, Health};
 pub use history::{Attempt, Delivery, DeliveryState, Filter, Page, Pending};
+pub use link_opened::PickedUp;
 pub use name::{is_description, is_name, name_in_path};
-pub use opening::files_of_others;
+pub use open::files_of_others;
 pub use overview::{Progress, WorkspaceLine};
-pub use picking_up::PickedUp;
-pub use putting_away::UNDO_FOR;
-pub use resending::{RecoverRange, Resent};
+pub use redelivery::{RecoverRange, Resent};
+pub use removal::UNDO_FOR;
 pub use secrets::{MOST_PREVIOUS, Rotated, STANDARD_OVERLAP, Secrets};
 pub use test_events::{TESTS_OF_ENDPOINT, TESTS_OF_WORKSPACE, Tested};
 
@@ -67,7 +67,7 @@ pub struct Ledger {
     seal: Seal,
     events: Writer<NewEvent, Option<Accepted>>,
     finished: Writer<Finished, ()>,
-    searches: searching::Searches,
+    searches: search::Searches,
     /// Held while a test event is counted and written.
     testing: Arc<tokio::sync::Mutex<()>>,
     /// Held while a sender works on a SQLite file.

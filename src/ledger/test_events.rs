@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::accepting::{Accepted, NewEvent};
+use super::accept::{Accepted, NewEvent};
 use super::database::{Statement, values};
 use super::{Ledger, LedgerError, moment, stored};
 use crate::clock::UnixMillis;

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::attempt::{self, Made, Wait};
-use super::breaker::Bounds;
+use super::circuit_breaker::Bounds;
 use super::concurrency::{Candidate, Concurrency, Limits, Outcome, Slot};
-use super::judgement::{Attempted, Judgement, note_all};
+use super::health_update::{Attempted, Judgement, note_all};
 use super::schedule;
 use super::{Sender, chance, open_until_it_works};
 use crate::clock::UnixMillis;

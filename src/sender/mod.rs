@@ -2,23 +2,23 @@
 //! each, at most so many for an endpoint at once.
 
 mod attempt;
-mod breaker;
+mod circuit_breaker;
+mod clock_step;
 mod concurrency;
 mod config;
 mod dispatch;
-mod following;
-mod judgement;
-mod opening;
-mod pick_up;
+mod health_update;
+mod link_opened;
+mod maintenance;
+mod open_ledger;
 mod schedule;
+mod sender_clock;
 #[cfg(test)]
 mod simulation;
-mod timeline;
-mod upkeep;
 
 pub use config::Config;
-pub use opening::open_until_it_works;
-pub use pick_up::remember_downloads;
+pub use link_opened::remember_downloads;
+pub use open_ledger::open_until_it_works;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use timeline::Timeline;
+use sender_clock::Timeline;
 
 use crate::clock::{Clock, UnixMillis, UnixSeconds};
 use crate::keys::ActiveKeyring;
@@ -113,7 +113,8 @@ impl Sender {
     /// Sends until [`Sender::stop`]; then waits for the attempts under way and returns.
     pub async fn run(&self) {
         *self.timeline() = Some(Timeline::new(self.0.services.clock.reading()));
-        let upkeep = tasks::supervise(Task::Upkeep, self.clone(), |sender| Box::pin(upkeep::keep_up(sender)));
+        let upkeep =
+            tasks::supervise(Task::Upkeep, self.clone(), |sender| Box::pin(maintenance::keep_up(sender)));
         tasks::restart_on_panic(Task::Dispatcher, self.clone(), |sender| {
             Box::pin(Dispatcher::new(sender.clone()).run())
         })

@@ -4,13 +4,13 @@
 mod calls;
 mod deliveries;
 mod endpoints;
+mod erasure;
 mod fields;
-mod forgetting;
-mod place;
+mod json;
 mod portal_links;
-mod shown;
+mod resource_path;
 
-pub use shown::{attempt_in_json, delivery_in_json, endpoint_in_json, secrets_in_json};
+pub use json::{attempt_in_json, delivery_in_json, endpoint_in_json, secrets_in_json};
 
 use http::{Method, Request, StatusCode};
 use serde_json::Value;
@@ -20,8 +20,8 @@ use super::{Admin, Answer, finish, not_allowed, not_json, require_json};
 use crate::ledger::LedgerError;
 use crate::problem::Problem;
 use crate::sender::Sender;
-pub(super) use place::Place;
-use place::Resource;
+pub(super) use resource_path::Place;
+use resource_path::Resource;
 
 /// What a name takes, as the end of the sentence "… takes …".
 const NAME: &str = "1 to 128 visible characters, without spaces";

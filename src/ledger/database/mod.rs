@@ -1,10 +1,10 @@
 //! SQLite and PostgreSQL behind one small face: statements in two dialects, values, rows, transactions.
 
-mod condemned;
+mod eviction;
 mod files;
+mod migrate;
 mod postgres;
 mod sqlite;
-mod tables;
 mod url;
 
 pub use url::{DatabaseUrl, DatabaseUrlError};
@@ -246,7 +246,7 @@ impl Open {
             }
             DatabaseUrl::Postgres(url) => Self::Postgres(postgres::Server::open(url).await?),
         };
-        if let Err(error) = tables::prepare(&open, opening).await {
+        if let Err(error) = migrate::prepare(&open, opening).await {
             open.close().await;
             return Err(match error {
                 LedgerError::Refused(why) => {
@@ -291,7 +291,7 @@ impl Open {
             // A file on a disk that is full can be read, and a transaction that writes nothing succeeds.
             Self::Sqlite(_) => {
                 let mut tx = self.begin_unguarded().await?;
-                tx.execute(tables::WRITE_NOTHING_NEW, Vec::new()).await?;
+                tx.execute(migrate::WRITE_NOTHING_NEW, Vec::new()).await?;
                 tx.commit().await
             }
             Self::Postgres(server) => server.probe().await,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Row, Transaction};
 
-use super::condemned::Condemned;
+use super::eviction::Condemned;
 use super::{PATIENCE, READERS};
 use crate::clock::running;
 use crate::ledger::error::{LedgerError, condemns_connections, one_line};

@@ -10,7 +10,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
 
-use super::condemned::Condemned;
+use super::eviction::Condemned;
 use super::files::OpenFiles;
 use super::{Opening, PATIENCE, READERS};
 use crate::ledger::error::LedgerError;

@@ -6,8 +6,8 @@ use super::window::Window;
 use super::{Candidate, Limits, Outcome};
 use crate::clock::UnixMillis;
 use crate::ledger::{Health, Lane};
-use crate::sender::breaker;
-use crate::sender::timeline::Jump;
+use crate::sender::circuit_breaker;
+use crate::sender::sender_clock::Jump;
 
 /// Test events of one endpoint at once. They have places of their own beside its window, so that a person who tests sees
 /// what comes of it, whatever the endpoint is busy with.
@@ -95,7 +95,7 @@ impl Endpoint {
             // Something was done about it: it has the places of an endpoint that is new, at least.
             self.window.begin_anew();
         }
-        self.health = breaker::merged(self.health, ledger);
+        self.health = circuit_breaker::merged(self.health, ledger);
     }
 
     /// The wall clock was set: what was scheduled moves with it.
@@ -159,12 +159,12 @@ impl Endpoint {
     }
 
     pub(super) fn limit(&self, now: UnixMillis) -> usize {
-        if breaker::is_tried_gently(&self.health, now) { 1 } else { self.window.size().min(self.cap) }
+        if circuit_breaker::is_tried_gently(&self.health, now) { 1 } else { self.window.size().min(self.cap) }
     }
 
     /// Whether new deliveries wait, because it has taken nothing for so long.
     pub(super) fn is_held(&self, now: UnixMillis) -> bool {
-        breaker::is_held(&self.health, now)
+        circuit_breaker::is_held(&self.health, now)
     }
 
     /// How many more attempts it takes now, beside tests and what a person asks for.

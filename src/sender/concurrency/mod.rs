@@ -10,17 +10,17 @@
 //! that take long, would leave less and less until the first of them end.
 
 mod endpoint;
-mod round;
+mod fair_share;
 mod window;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::timeline::Jump;
+use super::sender_clock::Jump;
 use crate::clock::UnixMillis;
 use crate::ledger::{Claimed, Health, Lane, Line, Share};
 use endpoint::Endpoint;
-use round::Round;
+use fair_share::Round;
 
 /// How many times the free places a party may hold and still get another.
 const GREED: usize = 3;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::clock::UnixMillis;
 use crate::ledger::{Health, Lane, Line, Share};
-use crate::sender::breaker;
-use crate::sender::timeline::Jump;
+use crate::sender::circuit_breaker;
+use crate::sender::sender_clock::Jump;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -244,7 +244,7 @@ impl Ledger {
             }
         }
         for EndpointRow { health, .. } in &mut self.endpoints {
-            *health = breaker::as_of(*health, now);
+            *health = circuit_breaker::as_of(*health, now);
         }
     }
 }

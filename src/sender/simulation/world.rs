@@ -8,10 +8,10 @@ use super::ledger::{Ledger, State};
 use super::rules::{self, Moment};
 use crate::clock::{Reading, UnixMillis};
 use crate::ledger::{Health, Lane};
-use crate::sender::breaker::{self, Attempt, Bounds, Verdict};
+use crate::sender::circuit_breaker::{self, Attempt, Bounds, Verdict};
 use crate::sender::concurrency::{Candidate, Concurrency, Limits, Outcome, Slot};
 use crate::sender::schedule;
-use crate::sender::timeline::Timeline;
+use crate::sender::sender_clock::Timeline;
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -399,7 +399,7 @@ impl World {
         let bounds = Bounds { watched: timeline.watched(reading), disable_after: DISABLE_AFTER };
         let judged = Attempt { at: time, epoch: attempt.epoch, failed: !attempt.succeeds };
         let before = concurrency.health(attempt.slot.endpoint());
-        if let Some((health, verdict)) = breaker::judged(before, judged, bounds) {
+        if let Some((health, verdict)) = circuit_breaker::judged(before, judged, bounds) {
             concurrency.set_health(attempt.slot.endpoint(), health);
             if let Verdict::Disable(reason) = verdict {
                 return Err(format!("an endpoint is disabled: {reason}"));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::breaker;
+use super::circuit_breaker;
 use super::dispatch::Dispatcher;
 use crate::clock::UnixMillis;
 use crate::ledger::LedgerError;
@@ -44,7 +44,7 @@ impl Dispatcher {
         let ledger = self.sender.ledger();
         ledger.correct_pauses(now).await?;
         for (endpoint, health) in ledger.held_endpoints(now).await? {
-            let possible = breaker::as_of(health, now);
+            let possible = circuit_breaker::as_of(health, now);
             if possible != health {
                 ledger.note_health(&endpoint, possible, None).await?;
             }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::Sender;
-use super::breaker::SETTLES;
+use super::circuit_breaker::SETTLES;
 use crate::clock::running::{self, RunningInstant};
 use crate::ledger::LedgerError;
 

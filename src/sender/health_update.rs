@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::Sender;
-use super::breaker::{self, Bounds, Verdict};
+use super::circuit_breaker::{self, Bounds, Verdict};
 use crate::clock::UnixMillis;
 use crate::ledger::{Failure, Health, LedgerError};
 
@@ -38,12 +38,12 @@ impl Judgement {
     /// What follows from an attempt. `None` if it says nothing about the receiver as it is now: the endpoint's health has
     /// begun anew since.
     pub(super) fn of(endpoint: &str, before: Health, attempted: &Attempted, bounds: Bounds) -> Option<Self> {
-        let attempt = breaker::Attempt {
+        let attempt = circuit_breaker::Attempt {
             at: attempted.at,
             epoch: attempted.epoch,
             failed: attempted.failure.is_some(),
         };
-        let (health, verdict) = breaker::judged(before, attempt, bounds)?;
+        let (health, verdict) = circuit_breaker::judged(before, attempt, bounds)?;
         let changed = (before.failing_since, before.held_until) != (health.failing_since, health.held_until);
         let changes_something = changed || verdict != Verdict::GoOn;
         Some(Self {

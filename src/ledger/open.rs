@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::database::{Database, Open, Opening, Statement, exposed_files, prepare_file, values};
 use super::seal::Seal;
-use super::{Config, Ledger, LedgerError, Writer, accepting, beside, finishing, key_file_beside, time};
+use super::{Config, Ledger, LedgerError, Writer, accept, beside, clock_step, finish, key_file_beside};
 
 /// How many secrets are opened to see whether the key file is theirs.
 const SECRETS_TRIED: i64 = 1_000;
@@ -34,14 +34,14 @@ impl Ledger {
         let database = Database::closed(&config.database);
         Ok(Self {
             events: Writer::start(&database, |database, events| {
-                Box::pin(accepting::accept_all(database, events))
+                Box::pin(accept::accept_all(database, events))
             }),
             finished: Writer::start(&database, |database, finished| {
-                Box::pin(finishing::finish_all(database, finished))
+                Box::pin(finish::finish_all(database, finished))
             }),
             seal,
             database,
-            searches: super::searching::Searches::default(),
+            searches: super::search::Searches::default(),
             testing: Arc::default(),
             lock: Arc::default(),
             one_at_a_time: Arc::default(),
@@ -111,7 +111,7 @@ impl Ledger {
                 "the key file does not open the secrets of some endpoints, whose events wait; is a line missing in it?"
             );
         }
-        if to_send { time::take_back_all(open).await } else { Ok(()) }
+        if to_send { clock_step::take_back_all(open).await } else { Ok(()) }
     }
 
     /// Makes this process the sender of a SQLite file, until it ends; on PostgreSQL any number may send. What a sender
@@ -122,7 +122,7 @@ impl Ledger {
     pub async fn become_sender(&self) -> Result<(), LedgerError> {
         let Some(path) = self.config.database.path() else { return Ok(()) };
         self.keep(lock(&prepare_file(path, Opening::ToUse)?)?);
-        time::take_back_all(self.database.get()?).await
+        clock_step::take_back_all(self.database.get()?).await
     }
 
     fn keep(&self, lock: File) {
