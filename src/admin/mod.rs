@@ -8,7 +8,7 @@ mod upload;
 mod webhooks;
 
 pub use crate::secret::Token;
-pub use webhooks::{attempt_in_json, delivery_in_json, endpoint_in_json, secrets_in_json};
+pub use webhooks::{attempt_to_json, delivery_to_json, endpoint_to_json, secrets_to_json};
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -30,9 +30,9 @@ use crate::server::{self, Bodies, Client, Drain, Handler};
 use crate::signed_url::BaseUrl;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{MEDIA_TYPE, Metrics};
-use probe::{Finding, Probe};
+use probe::{Fault, Probe};
 use upload::Upload;
-use webhooks::Place;
+use webhooks::ResourcePath;
 
 /// The OpenAPI 3.1 description of this listener.
 pub const OPENAPI: &str = include_str!("../../docs/openapi.json");
@@ -53,10 +53,10 @@ pub struct Config {
 
 /// The admin listener's answers. Clones share everything.
 #[derive(Debug, Clone)]
-pub struct Admin(Arc<Parts>);
+pub struct Admin(Arc<Inner>);
 
 #[derive(Debug)]
-struct Parts {
+struct Inner {
     token: Option<Token>,
     base: BaseUrl,
     longest_lifetime: Duration,
@@ -108,7 +108,7 @@ impl Admin {
             longest_lifetime,
             clock: Arc::clone(&clock),
         };
-        Self(Arc::new(Parts {
+        Self(Arc::new(Inner {
             token: config.token,
             console: Console::new(config.console, of_console),
             base,
@@ -131,8 +131,10 @@ impl Admin {
         let answer = match (path.as_str(), read) {
             ("/healthz", true) => json_answer(StatusCode::OK, &json!({"status": "ok"})),
             ("/readyz", true) => self.readiness().await,
-            ("/metrics", true) => typed(MEDIA_TYPE, self.metrics_page().into()),
-            ("/openapi.json", true) => typed("application/json", Bytes::from_static(OPENAPI.as_bytes())),
+            ("/metrics", true) => respond_with(MEDIA_TYPE, self.metrics_page().into()),
+            ("/openapi.json", true) => {
+                respond_with("application/json", Bytes::from_static(OPENAPI.as_bytes()))
+            }
             ("/v1/links", _) if *request.method() == Method::POST => self.links(request).await,
             ("/healthz" | "/readyz" | "/metrics" | "/openapi.json", false) => not_allowed("GET, HEAD"),
             ("/v1/links", _) => not_allowed("POST"),
@@ -145,8 +147,8 @@ impl Admin {
                 let (body, client) = upload.into_parts();
                 self.0.console.answer(head, body, &client).await
             }
-            (path, _) => match Place::at(path) {
-                Some(place) => webhooks::answer(self, request, place).await,
+            (path, _) => match ResourcePath::at(path) {
+                Some(resource) => webhooks::answer(self, request, resource).await,
                 None => no_such_route(),
             },
         };
@@ -163,7 +165,7 @@ impl Admin {
     /// beside it: links open without it.
     async fn readiness(&self) -> Answer {
         let keys = if self.0.keyring.can_sign(self.0.clock.now()) { "ok" } else { "no key may sign now" };
-        let (store, webhooks) = tokio::join!(self.look_at_store(), self.look_at_webhooks());
+        let (store, webhooks) = tokio::join!(self.check_store(), self.check_webhooks());
         let store = store.unwrap_or("ok");
         let draining = self.0.drain.is_announced();
         let ready = keys == "ok" && store == "ok" && !draining;
@@ -183,7 +185,7 @@ impl Admin {
     }
 
     /// What is wrong with the store, in words without its URL.
-    async fn look_at_store(&self) -> Finding {
+    async fn check_store(&self) -> Fault {
         const LATE: &str = "it does not answer in time";
         let store = self.0.store.clone();
         let look = async move {
@@ -200,12 +202,12 @@ impl Admin {
     }
 
     /// What is wrong with the webhooks' database, in a few words; `None` if nothing is sent here.
-    async fn look_at_webhooks(&self) -> Option<Finding> {
+    async fn check_webhooks(&self) -> Option<Fault> {
         let sender = self.0.sender.clone()?;
         let look = async move {
             let error = sender.ledger().probe().await.err()?;
             tracing::warn!(%error, "the webhooks' database is not usable");
-            Some(error.in_a_few_words())
+            Some(error.summary())
         };
         Some(self.0.ledger_probe.find(look, "their database does not answer in time").await)
     }
@@ -321,7 +323,7 @@ fn not_allowed(methods: &'static str) -> Answer {
 }
 
 fn json_answer(status: StatusCode, value: &serde_json::Value) -> Answer {
-    let mut response = typed("application/json", Bytes::from(value.to_string() + "\n"));
+    let mut response = respond_with("application/json", Bytes::from(value.to_string() + "\n"));
     *response.status_mut() = status;
     response
 }
@@ -329,18 +331,18 @@ fn json_answer(status: StatusCode, value: &serde_json::Value) -> Answer {
 fn no_content() -> Answer {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::NO_CONTENT;
-    never_stored(&mut response);
+    set_no_store(&mut response);
     response
 }
 
-fn typed(media_type: &'static str, body: Bytes) -> Answer {
+fn respond_with(media_type: &'static str, body: Bytes) -> Answer {
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    never_stored(&mut response);
+    set_no_store(&mut response);
     response
 }
 
-fn never_stored(response: &mut Answer) {
+fn set_no_store(response: &mut Answer) {
     let headers = response.headers_mut();
     headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -11,13 +11,13 @@ use crate::clock::running::timeout;
 use crate::tasks::{self, Task};
 
 /// For how long one look answers.
-const GOOD_FOR: Duration = Duration::from_secs(2);
+const CACHE_FOR: Duration = Duration::from_secs(2);
 
 /// How long a look may take.
-const LONGEST: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is wrong, in a few words; `None` if nothing is.
-pub(super) type Finding = Option<&'static str>;
+pub(super) type Fault = Option<&'static str>;
 
 /// What was found last, and when. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -25,31 +25,31 @@ pub(super) struct Probe(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    last: watch::Sender<Option<(Instant, Finding)>>,
-    looking: AtomicBool,
+    last: watch::Sender<Option<(Instant, Fault)>>,
+    in_progress: AtomicBool,
 }
 
 impl Probe {
     /// What is found now, or was a moment ago; `late` if the look takes too long.
     pub(super) async fn find(
         &self,
-        look: impl Future<Output = Finding> + Send + 'static,
+        look: impl Future<Output = Fault> + Send + 'static,
         late: &'static str,
-    ) -> Finding {
+    ) -> Fault {
         let mut last = self.0.last.subscribe();
         if let Some((at, found)) = *last.borrow_and_update()
-            && at.elapsed() < GOOD_FOR
+            && at.elapsed() < CACHE_FOR
         {
             return found;
         }
-        if !self.0.looking.swap(true, Ordering::AcqRel) {
-            let looking = Looking(Arc::clone(&self.0));
+        if !self.0.in_progress.swap(true, Ordering::AcqRel) {
+            let in_progress = InProgress(Arc::clone(&self.0));
             tasks::spawn(Task::ReadinessProbe, async move {
-                let found = timeout(LONGEST, look).await.unwrap_or(Some(late));
-                looking.0.last.send_replace(Some((Instant::now(), found)));
+                let found = timeout(TIMEOUT, look).await.unwrap_or(Some(late));
+                in_progress.0.last.send_replace(Some((Instant::now(), found)));
             });
         }
-        match timeout(LONGEST, last.changed()).await {
+        match timeout(TIMEOUT, last.changed()).await {
             Ok(Ok(())) => last.borrow().and_then(|(_, found)| found),
             Ok(Err(_)) | Err(_) => Some(late),
         }
@@ -57,11 +57,11 @@ impl Probe {
 }
 
 /// One look is under way until this is dropped, however it ends.
-struct Looking(Arc<Shared>);
+struct InProgress(Arc<Shared>);
 
-impl Drop for Looking {
+impl Drop for InProgress {
     fn drop(&mut self) {
-        self.0.looking.store(false, Ordering::Release);
+        self.0.in_progress.store(false, Ordering::Release);
     }
 }
 
@@ -85,14 +85,14 @@ mod tests {
         });
         let found = futures_util::future::join_all(callers).await;
         assert!(found.iter().all(|found| *found == Some("late")), "{found:?}");
-        assert_eq!((looks.load(Ordering::Relaxed), began.elapsed()), (1, LONGEST));
+        assert_eq!((looks.load(Ordering::Relaxed), began.elapsed()), (1, TIMEOUT));
     }
 
     #[tokio::test]
     async fn a_look_that_panics_is_followed_by_another() {
         let probe = Probe::default();
         let panics = async { if looks_bad() { panic!("on purpose") } else { None } };
-        let found = timeout(LONGEST / 4, probe.find(panics, "late")).await;
+        let found = timeout(TIMEOUT / 4, probe.find(panics, "late")).await;
         assert!(found.is_err());
         assert_eq!(probe.find(async { None }, "late").await, None);
     }

@@ -11,22 +11,22 @@ use crate::problem::Problem;
 use crate::server::{BodyError, Client, EvictionGuard};
 
 /// The largest request body, in bytes: a full batch with room to spare.
-const LARGEST: usize = 1 << 20;
+const MAX_BODY: usize = 1 << 20;
 
 /// A body that may be read, and the connection that it comes by.
 pub(super) struct Upload {
     body: Incoming,
     client: Client,
-    held: Hold,
+    held: HoldCell,
 }
 
 /// What holds the connection of a request, until its answer is made.
-pub(super) type Hold = Arc<OnceLock<EvictionGuard>>;
+pub(super) type HoldCell = Arc<OnceLock<EvictionGuard>>;
 
 impl Upload {
     /// The same request, with what holds its connection.
-    pub(super) fn of(request: Request<Incoming>, client: Client) -> (Request<Self>, Hold) {
-        let held = Hold::default();
+    pub(super) fn of(request: Request<Incoming>, client: Client) -> (Request<Self>, HoldCell) {
+        let held = HoldCell::default();
         let request = request.map(|body| Self { body, client, held: Arc::clone(&held) });
         (request, held)
     }
@@ -47,7 +47,7 @@ impl Upload {
             return Ok(Bytes::new());
         }
         let Self { body, client, held } = self;
-        let bytes = client.read_body(body, LARGEST).await.map_err(refused)?;
+        let bytes = client.read_body(body, MAX_BODY).await.map_err(refused)?;
         hold(&client, &held)?;
         Ok(bytes)
     }
@@ -57,7 +57,7 @@ impl Upload {
     }
 }
 
-fn hold(client: &Client, held: &Hold) -> Result<(), Problem> {
+fn hold(client: &Client, held: &HoldCell) -> Result<(), Problem> {
     let _ = held.set(client.hold().ok_or_else(busy)?);
     Ok(())
 }

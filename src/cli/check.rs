@@ -273,14 +273,14 @@ fn check_database(config: &ledger::Config) -> Vec<CheckResult> {
         Ok(runtime) => runtime,
         Err(error) => return vec![CheckResult::Failed(error.to_string())],
     };
-    if let Err(error) = runtime.block_on(Ledger::look(config)) {
+    if let Err(error) = runtime.block_on(Ledger::check(config)) {
         return vec![CheckResult::Failed(format!("{database:?}: {error}"))];
     }
     let mut found = match database.path().map(|path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK)) {
         Some(Err(error)) => vec![CheckResult::Failed(format!("{database:?} cannot be written: {error}"))],
         _ => vec![CheckResult::Passed(format!("{database:?} answers"))],
     };
-    found.extend(database.path().into_iter().flat_map(ledger::files_of_others).map(|(file, mode)| {
+    found.extend(database.path().into_iter().flat_map(ledger::exposed_files).map(|(file, mode)| {
         CheckResult::Warning(format!(
             "its mode is {mode:03o}, other users may use it; chmod 600 {}",
             file.display()

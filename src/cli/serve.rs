@@ -157,7 +157,7 @@ impl App {
         };
         let Some(ledger) = ledger else { return gateway };
         let (downloads, followed) = mpsc::channel(DOWNLOADS);
-        sender::remember_downloads(followed, ledger.clone(), Arc::clone(&self.clock));
+        sender::record_downloads(followed, ledger.clone(), Arc::clone(&self.clock));
         gateway.telling(downloads)
     }
 
@@ -185,11 +185,11 @@ impl App {
                 "webhooks.database: {error}; set WEBHOOK_ASSETS_DATABASE, or run `serve --only gateway`"
             ))
         };
-        let ledger = Ledger::open_later(config).map_err(|error| refused(&error))?;
+        let ledger = Ledger::unopened(config).map_err(|error| refused(&error))?;
         let sends = only != Some(Only::Gateway);
-        let opened = if sends { ledger.prepare_to_send().await } else { ledger.prepare().await };
+        let opened = if sends { ledger.open_for_sending().await } else { ledger.open_now().await };
         if let Err(error) = opened {
-            if !error.may_pass() {
+            if !error.is_transient() {
                 return Err(refused(&error));
             }
             tracing::error!(%error, "webhooks are neither accepted nor sent until the database answers; links are served");
@@ -204,7 +204,7 @@ impl App {
     fn open_later(&self, ledger: Ledger) {
         let metrics = self.metrics.clone();
         tasks::spawn(Task::LedgerOpening, async move {
-            sender::open_until_it_works(&metrics, &ledger, false).await;
+            sender::open_with_retry(&metrics, &ledger, false).await;
         });
     }
 

@@ -74,7 +74,7 @@ impl Config {
     #[must_use]
     pub fn private_files(&self) -> Vec<(&'static str, PathBuf)> {
         let sealing = self.ledger.secret_key_file.clone();
-        let sealing = sealing.or_else(|| self.ledger.database.path().map(ledger::key_file_beside));
+        let sealing = sealing.or_else(|| self.ledger.database.path().map(ledger::default_key_file));
         let audit = self.audit.as_ref().map(|audit| audit.file.clone()).filter(|path| path != Path::new("-"));
         [
             ("the keyring", Some(self.keys.clone())),

@@ -12,7 +12,7 @@ use super::payload::{Payload, begin_of};
 use super::route::in_path;
 use super::{PageError, PageResponse, RequestContext, redirect_to};
 use crate::clock::UnixMillis;
-use crate::ledger::{Attempt, Delivery, DeliveryState, Endpoint, Filter, Resent, is_name};
+use crate::ledger::{Attempt, Delivery, DeliveryFilter, DeliveryState, Endpoint, ResendOutcome, is_name};
 use crate::webhook::parse_time;
 
 /// How many deliveries a page lists.
@@ -157,7 +157,7 @@ impl RequestContext<'_> {
     }
 
     /// What the search asks for; or what is wrong with it.
-    fn filter(&self) -> Result<Filter, &'static str> {
+    fn filter(&self) -> Result<DeliveryFilter, &'static str> {
         let t = self.lang.messages();
         let named = |name| {
             let text = self.query.get(name);
@@ -174,7 +174,7 @@ impl RequestContext<'_> {
             Some(within) => Some(self.sender.now().minus(within)),
             None => time("from")?,
         };
-        Ok(Filter {
+        Ok(DeliveryFilter {
             endpoint: named("webhook"),
             state: DeliveryState::of(self.query.get("status")),
             call: named("call"),
@@ -304,10 +304,10 @@ impl RequestContext<'_> {
 
     pub(super) async fn resend(&self, id: &str) -> Result<PageResponse, PageError> {
         let done = match self.sender.resend(self.workspace, id).await? {
-            Resent::Due => "resent",
-            Resent::UnderWay => "under-way",
-            Resent::NoEndpoint => "no-webhook",
-            Resent::Unknown => return Err(PageError::NotFound),
+            ResendOutcome::Queued => "resent",
+            ResendOutcome::InFlight => "under-way",
+            ResendOutcome::NoEndpoint => "no-webhook",
+            ResendOutcome::Unknown => return Err(PageError::NotFound),
         };
         Ok(redirect_to(&self.path(&format!("/deliveries/{}?done={done}", in_path(id)))))
     }

@@ -145,7 +145,7 @@ impl Inner {
             PageError::BadForm => (StatusCode::BAD_REQUEST, t.bad_form, t.bad_form_text),
             PageError::FormTooSlow => (StatusCode::REQUEST_TIMEOUT, t.bad_form, t.bad_form_text),
             PageError::TooMany => (StatusCode::SERVICE_UNAVAILABLE, t.unavailable, t.too_many_pages_text),
-            PageError::Ledger(error) if error.may_pass() => {
+            PageError::Ledger(error) if error.is_transient() => {
                 (StatusCode::SERVICE_UNAVAILABLE, t.unavailable, t.unavailable_text)
             }
             PageError::Ledger(_) | PageError::Broken => {
@@ -165,7 +165,7 @@ impl Inner {
     }
 
     fn log(&self, error: &LedgerError) {
-        if error.may_pass() {
+        if error.is_transient() {
             tracing::warn!(%error, "the webhooks' database failed a page");
         } else {
             tracing::error!(%error, "the webhooks' database failed a page");

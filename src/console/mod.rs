@@ -252,7 +252,7 @@ impl Inner {
         let session = Session::of(&head.headers, &self.deps.keyring.load(), now);
         if let (Some(session), Some(sender), Route::Start | Route::In(..)) =
             (&session, &self.deps.sender, &route)
-            && sender.ledger().is_used_up(&session.id).await?
+            && sender.ledger().is_used(&session.id).await?
         {
             return self.signed_out(StatusCode::UNAUTHORIZED, lang);
         }

@@ -9,7 +9,7 @@ use super::layout::{Layout, page};
 use super::route::in_path;
 use super::{PageError, PageResponse, RequestContext, redirect_to};
 use crate::clock::UnixMillis;
-use crate::ledger::{Progress, RecoverRange, is_name};
+use crate::ledger::{RecoverRange, RecoveryProgress, is_name};
 
 #[derive(Template)]
 #[template(path = "recover.html")]
@@ -27,7 +27,7 @@ struct Recover {
 struct Run {
     total: u64,
     done: u64,
-    progress: Progress,
+    progress: RecoveryProgress,
     began: Time,
     from: Time,
     to: Time,

@@ -73,7 +73,7 @@ impl Inner {
             return Ok(answer);
         }
         let sender = self.deps.sender.as_ref().ok_or(PageError::NotFound)?;
-        if !sender.ledger().use_up(&access_pass.id, expires, now).await? {
+        if !sender.ledger().use_once(&access_pass.id, expires, now).await? {
             return self.refuse_link(lang, lang.messages().link_used);
         }
         let workspace = access_pass.access.workspace.as_deref();
@@ -109,7 +109,7 @@ impl Inner {
                 return Err(PageError::NotOurs);
             }
             if let Some(sender) = &self.deps.sender {
-                sender.ledger().use_up(&session.id, session.expires, now).await?;
+                sender.ledger().use_once(&session.id, session.expires, now).await?;
             }
             let workspace = session.access.workspace.as_deref();
             tracing::info!(target: "webhook_assets::audit", workspace, operator = workspace.is_none(), "a session was ended");

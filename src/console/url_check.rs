@@ -24,13 +24,13 @@ pub(super) struct UrlCheck {
 impl RequestContext<'_> {
     /// Judges a URL by its form; and, if asked to, by a look at the receiver.
     pub(super) async fn check_receiver(&self, text: &str, look: bool) -> UrlCheck {
-        let url = match self.sender.entered_url(text) {
+        let url = match self.sender.parse_entered_url(text) {
             Ok(url) => url,
             Err(error) => {
                 return UrlCheck { refused: Some(url_error_in(self.lang, &error)), ..UrlCheck::default() };
             }
         };
-        let found = if look { self.sender.look_at(self.workspace, &url).await } else { None };
+        let found = if look { self.sender.probe_receiver(self.workspace, &url).await } else { None };
         let warned =
             found.map(|found| diagnosis_in(self.lang, found.code, &found.summary, found.advice.as_deref()));
         UrlCheck { refused: None, warned, url: Some(url) }

@@ -13,8 +13,8 @@ use super::route::{Action, in_path};
 use super::{PageError, PageResponse, RequestContext, redirect_to};
 use crate::clock::UnixMillis;
 use crate::ledger::{
-    Change, Endpoint, EndpointState, Failure, Filter, Health, LedgerError, STANDARD_OVERLAP, Tested,
-    is_description,
+    DEFAULT_OVERLAP, DeliveryFilter, Endpoint, EndpointChange, EndpointState, Failure, Health, LedgerError,
+    TestOutcome, is_description,
 };
 
 /// What is shown beside the webhook itself: the secret when it was asked for, and what is wrong with a change.
@@ -104,7 +104,7 @@ impl RequestContext<'_> {
     ) -> Result<PageResponse, PageError> {
         let t = self.lang.messages();
         let endpoint = self.endpoint(id).await?;
-        let filter = Filter { endpoint: Some(id.to_owned()), ..Filter::default() };
+        let filter = DeliveryFilter { endpoint: Some(id.to_owned()), ..DeliveryFilter::default() };
         let recent = self.ledger().deliveries(self.workspace, &filter, RECENT).await?;
         let recent = recent.map(|page| page.deliveries).unwrap_or_default();
         let known = std::slice::from_ref(&endpoint);
@@ -166,16 +166,16 @@ impl RequestContext<'_> {
             Action::Test => {
                 let endpoint = self.endpoint(id).await?;
                 match self.sender.test(&endpoint).await? {
-                    Tested::Accepted(accepted) => {
+                    TestOutcome::Accepted(accepted) => {
                         let delivery = accepted.deliveries.first().ok_or(PageError::NotFound)?;
                         Ok(redirect_to(&self.path(&format!("/deliveries/{delivery}"))))
                     }
-                    Tested::TooMany(pause) => self.too_many_tests(id, pause).await,
-                    Tested::NoEndpoint => Err(PageError::NotFound),
+                    TestOutcome::RateLimited(pause) => self.too_many_tests(id, pause).await,
+                    TestOutcome::NoEndpoint => Err(PageError::NotFound),
                 }
             }
             Action::Remove => {
-                if !self.ledger().put_endpoint_away(self.workspace, id, now).await? {
+                if !self.ledger().soft_remove_endpoint(self.workspace, id, now).await? {
                     return Err(PageError::NotFound);
                 }
                 tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, endpoint = id, "an endpoint was removed");
@@ -184,7 +184,7 @@ impl RequestContext<'_> {
             Action::TakeBack => {
                 // Whoever presses twice finds it where it was.
                 let there = self.ledger().endpoint(self.workspace, id).await?.is_some();
-                if !there && !self.ledger().take_endpoint_back(self.workspace, id, now).await? {
+                if !there && !self.ledger().restore_endpoint(self.workspace, id, now).await? {
                     return Err(PageError::NotFound);
                 }
                 self.sender.wake();
@@ -222,7 +222,7 @@ impl RequestContext<'_> {
 
     async fn rotate(&self, id: &str, back: &str) -> Result<PageResponse, PageError> {
         let (ledger, now) = (self.ledger(), self.sender.now());
-        match ledger.rotate_secret(self.workspace, id, STANDARD_OVERLAP, now).await {
+        match ledger.rotate_secret(self.workspace, id, DEFAULT_OVERLAP, now).await {
             Ok(rotated) => rotated.ok_or(PageError::NotFound)?,
             Err(LedgerError::TooManySecrets) => {
                 return Ok(redirect_to(&format!("{back}?done=too-many-secrets")));
@@ -234,7 +234,7 @@ impl RequestContext<'_> {
     }
 
     async fn set_state(&self, id: &str, state: EndpointState, then: &str) -> Result<PageResponse, PageError> {
-        let change = Change { state: Some(state), ..Change::default() };
+        let change = EndpointChange { state: Some(state), ..EndpointChange::default() };
         self.ledger().change_endpoint(self.workspace, id, change).await?.ok_or(PageError::NotFound)?;
         self.sender.wake();
         Ok(redirect_to(then))
@@ -257,12 +257,12 @@ impl RequestContext<'_> {
             };
             return self.show_webhook(id, form_state).await;
         };
-        let change = Change {
+        let change = EndpointChange {
             // The same URL keeps its history of failures.
             url: (checked.as_str() != endpoint.url).then(|| checked.as_str().to_owned()),
             description: Some(description.to_owned()),
             long_tail: Some(self.form.get("long_tail") == "1"),
-            ..Change::default()
+            ..EndpointChange::default()
         };
         self.ledger().change_endpoint(self.workspace, id, change).await?.ok_or(PageError::NotFound)?;
         self.sender.wake();

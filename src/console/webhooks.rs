@@ -9,7 +9,7 @@ use super::layout::{Layout, page};
 use super::payload::begin_of;
 use super::route::in_path;
 use super::{PageError, PageResponse, RequestContext, redirect_to};
-use crate::ledger::{Filter, NewEndpoint, is_description};
+use crate::ledger::{DeliveryFilter, NewEndpoint, is_description};
 
 #[derive(Template)]
 #[template(path = "webhooks.html")]
@@ -53,7 +53,8 @@ impl RequestContext<'_> {
     pub(super) async fn list_webhooks(&self) -> Result<PageResponse, PageError> {
         let t = self.lang.messages();
         let endpoints = self.ledger().endpoints(self.workspace).await?;
-        let page_of_recent = self.ledger().deliveries(self.workspace, &Filter::default(), RECENT).await?;
+        let page_of_recent =
+            self.ledger().deliveries(self.workspace, &DeliveryFilter::default(), RECENT).await?;
         let recent = page_of_recent.map(|page| page.deliveries).unwrap_or_default();
         let recent = recent.iter().map(|delivery| self.row(delivery, &endpoints)).collect();
         let first = self.query.get("first").parse::<usize>().unwrap_or_default().min(endpoints.len());

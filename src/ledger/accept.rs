@@ -7,7 +7,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::database::{Database, Statement, Tx, values};
-use super::{Lane, Ledger, LedgerError, Line, new_id, stored};
+use super::{Lane, Ledger, LedgerError, Queue, new_id, stored};
 use crate::clock::UnixMillis;
 use crate::webhook::CompletedCall;
 
@@ -63,9 +63,9 @@ impl NewEvent {
     }
 
     /// The line of an endpoint that its delivery gets into.
-    fn line_of(&self, endpoint: &str) -> Line {
+    fn queue_of(&self, endpoint: &str) -> Queue {
         let lane = if self.call_id.is_none() { Lane::Test } else { Lane::First };
-        Line { workspace: self.workspace.clone(), endpoint: endpoint.to_owned(), lane }
+        Queue { workspace: self.workspace.clone(), endpoint: endpoint.to_owned(), lane }
     }
 }
 
@@ -77,9 +77,9 @@ pub struct Accepted {
     /// Its deliveries, `dlv_…`; none if the workspace has no endpoint.
     pub deliveries: Vec<String>,
     /// Whether it is new; false if the same call was accepted before.
-    pub fresh: bool,
+    pub is_new: bool,
     /// The lines that its deliveries stand in; none if it is not new.
-    pub(crate) lines: Vec<Line>,
+    pub(crate) queues: Vec<Queue>,
 }
 
 impl Ledger {
@@ -165,9 +165,9 @@ pub(super) async fn accept_all(
     for event in events {
         answers.push(if fresh.contains(&event.id) {
             let made = deliveries.remove(&event.id).unwrap_or_default();
-            let lines = made.iter().map(|(_, endpoint)| event.line_of(endpoint)).collect();
+            let queues = made.iter().map(|(_, endpoint)| event.queue_of(endpoint)).collect();
             let deliveries = made.into_iter().map(|(id, _)| id).collect();
-            Some(Accepted { event: event.id.clone(), deliveries, fresh: true, lines })
+            Some(Accepted { event: event.id.clone(), deliveries, is_new: true, queues })
         } else {
             accepted_before(&mut tx, event).await?
         });
@@ -215,5 +215,5 @@ async fn accepted_before(tx: &mut Tx, event: &NewEvent) -> Result<Option<Accepte
     };
     let deliveries = tx.fetch::<(String, String)>(DELIVERIES, values![existing.id.clone()]).await?;
     let deliveries = deliveries.into_iter().map(|(id, _)| id).collect();
-    Ok(Some(Accepted { fresh: existing.id == event.id, event: existing.id, deliveries, lines: Vec::new() }))
+    Ok(Some(Accepted { is_new: existing.id == event.id, event: existing.id, deliveries, queues: Vec::new() }))
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use sqlx::FromRow;
 
 use super::database::{Statement, values};
-use super::endpoints::chosen;
+use super::endpoints::limit;
 use super::health::{Health, HealthRow};
 use super::secrets::SecretRow;
 use super::{Ledger, LedgerError, Secrets, count, moment, stored};
@@ -27,12 +27,12 @@ pub enum Lane {
     /// It is a test event: a person waits for it. Sent to paused and held endpoints too.
     Test,
     /// A person has it sent again. Sent to held endpoints too.
-    Asked,
+    Resend,
 }
 
 impl Lane {
     /// Every lane, in the order of their numbers in the database.
-    pub const ALL: [Self; 4] = [Self::First, Self::Retry, Self::Test, Self::Asked];
+    pub const ALL: [Self; 4] = [Self::First, Self::Retry, Self::Test, Self::Resend];
 
     /// Its number in the database.
     #[must_use]
@@ -44,7 +44,7 @@ impl Lane {
         match number {
             0 => Self::First,
             2 => Self::Test,
-            3 => Self::Asked,
+            3 => Self::Resend,
             _ => Self::Retry,
         }
     }
@@ -63,7 +63,7 @@ pub struct Share {
 
 /// A line that has deliveries in it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Line {
+pub struct Queue {
     /// Whose endpoint it is.
     pub workspace: String,
     /// The endpoint.
@@ -136,7 +136,7 @@ pub struct Claimed {
 }
 
 #[derive(FromRow)]
-struct LineRow {
+struct QueueRow {
     workspace: String,
     id: String,
     number: i64,
@@ -237,7 +237,7 @@ const QUEUE_DUE: Statement = Statement {
 };
 
 /// Walks from one endpoint with a line to the next in the index of lines, past whatever stands in each.
-macro_rules! endpoints_in_line {
+macro_rules! endpoints_with_queues {
     () => {
         "WITH RECURSIVE line(endpoint) AS (SELECT min(endpoint_id) FROM deliveries WHERE state = 'queued' \
          UNION ALL SELECT (SELECT min(d.endpoint_id) FROM deliveries d WHERE d.state = 'queued' AND d.endpoint_id > line.endpoint) \
@@ -246,8 +246,8 @@ macro_rules! endpoints_in_line {
 }
 
 /// What can be taken from, however long: the lines of endpoints that may be sent to.
-const LINES: Statement = Statement::same(concat!(
-    endpoints_in_line!(),
+const QUEUES: Statement = Statement::same(concat!(
+    endpoints_with_queues!(),
     "SELECT e.workspace, e.id, lane.number, e.failures, e.failing_since, e.held_since, e.held_until, e.health_epoch FROM line JOIN endpoints e ON e.id = line.endpoint \
      CROSS JOIN (SELECT CAST(0 AS BIGINT) AS number UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS lane \
      WHERE e.removed_at IS NULL AND (lane.number = 2 OR e.state = 'active' \
@@ -258,7 +258,7 @@ const LINES: Statement = Statement::same(concat!(
 /// What waits although nothing of its endpoint's doing stands in the way: its time has come, and it is not in line yet; or
 /// it is first in line, and its endpoint is active, wants no pause between attempts, and has none under way.
 const OVERDUE: Statement = Statement::same(concat!(
-    endpoints_in_line!(),
+    endpoints_with_queues!(),
     "SELECT min(due_at) FROM (SELECT min(due_at) AS due_at FROM deliveries WHERE state = 'waiting' \
      UNION ALL SELECT min((SELECT min(d.due_at) FROM deliveries d WHERE d.state = 'queued' AND d.endpoint_id = e.id)) AS due_at \
      FROM line JOIN endpoints e ON e.id = line.endpoint WHERE e.removed_at IS NULL AND e.state = 'active' \
@@ -293,7 +293,7 @@ impl Ledger {
             i64::try_from(expires).unwrap_or(i64::MAX),
             i64::try_from(largest).unwrap_or(i64::MAX),
         ];
-        let mut tx = self.database.begin_to_send().await?;
+        let mut tx = self.database.begin_unchecked().await?;
         let taken = tx.fetch::<(String,)>(CLAIM, values).await?;
         let ids: Vec<String> = taken.into_iter().map(|(id,)| id).collect();
         let rows = if ids.is_empty() {
@@ -322,7 +322,7 @@ impl Ledger {
             last_status: row.last_status.and_then(|status| u16::try_from(status).ok()),
             links_expire: UnixSeconds(u64::try_from(row.links_expire_at).unwrap_or_default()),
             long_tail: row.long_tail,
-            concurrency: chosen(row.concurrency),
+            concurrency: limit(row.concurrency),
             per_second: row.per_second.map(count),
             health: row.health.into(),
             delivery: row.delivery,
@@ -337,23 +337,23 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] if it could not be written.
-    pub async fn queue_due(&self, limit: usize, now: UnixMillis) -> Result<Vec<Line>, LedgerError> {
+    pub async fn queue_due(&self, limit: usize, now: UnixMillis) -> Result<Vec<Queue>, LedgerError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut tx = self.database.begin_to_send().await?;
+        let mut tx = self.database.begin_unchecked().await?;
         let rows = tx.fetch::<(String, String, i64)>(QUEUE_DUE, values![stored(now), limit]).await?;
         tx.commit().await?;
-        Ok(rows.into_iter().map(line).collect())
+        Ok(rows.into_iter().map(queue).collect())
     }
 
     /// The lines that can be taken from, and how their endpoints' attempts go.
     ///
     /// # Errors
     /// [`LedgerError`] if they cannot be read.
-    pub async fn lines(&self, now: UnixMillis) -> Result<Vec<(Line, Health)>, LedgerError> {
-        let rows = self.database.fetch::<LineRow>(LINES, values![stored(now)]).await?;
-        let lines =
-            rows.into_iter().map(|row| (line((row.workspace, row.id, row.number)), row.health.into()));
-        Ok(lines.collect())
+    pub async fn queues(&self, now: UnixMillis) -> Result<Vec<(Queue, Health)>, LedgerError> {
+        let rows = self.database.fetch::<QueueRow>(QUEUES, values![stored(now)]).await?;
+        let queues =
+            rows.into_iter().map(|row| (queue((row.workspace, row.id, row.number)), row.health.into()));
+        Ok(queues.collect())
     }
 
     /// When the next waiting delivery is due.
@@ -367,12 +367,12 @@ impl Ledger {
     }
 
     /// Since when the delivery waits that waits longest for the sender alone.
-    pub(super) async fn overdue(&self, now: UnixMillis) -> Result<Option<UnixMillis>, LedgerError> {
+    pub(super) async fn oldest_overdue(&self, now: UnixMillis) -> Result<Option<UnixMillis>, LedgerError> {
         let rows = self.database.fetch::<(Option<i64>,)>(OVERDUE, values![stored(now)]).await?;
         Ok(rows.into_iter().find_map(|(due,)| due).map(moment))
     }
 }
 
-fn line((workspace, endpoint, lane): (String, String, i64)) -> Line {
-    Line { workspace, endpoint, lane: Lane::of(lane) }
+fn queue((workspace, endpoint, lane): (String, String, i64)) -> Queue {
+    Queue { workspace, endpoint, lane: Lane::of(lane) }
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::database::{Open, Statement, values};
+use super::database::{Backend, Statement, values};
 use super::{Ledger, LedgerError, stored};
 use crate::clock::UnixMillis;
 
 /// How far a moment may lie ahead before it is taken for one by a clock that was set back since: replicas' clocks differ.
-const AHEAD: Duration = Duration::from_secs(1);
-const AHEAD_OF_REPLICAS: Duration = Duration::from_secs(20);
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
+const REPLICA_CLOCK_TOLERANCE: Duration = Duration::from_secs(20);
 
 impl Ledger {
     /// Puts deliveries back in line whose sender died: their leases have ended, or end later than a lease can, because a
@@ -16,13 +16,17 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] if it could not be written.
-    pub async fn take_back(&self, now: UnixMillis, longest_lease: Duration) -> Result<u64, LedgerError> {
-        const TAKE_BACK: Statement = Statement::same(
+    pub async fn requeue_expired(
+        &self,
+        now: UnixMillis,
+        longest_lease: Duration,
+    ) -> Result<u64, LedgerError> {
+        const REQUEUE: Statement = Statement::same(
             "UPDATE deliveries SET state = 'queued', lease = NULL, lease_until = NULL \
              WHERE state = 'sending' AND (lease_until < $1 OR lease_until > $2)",
         );
-        let latest = now.plus(longest_lease + AHEAD_OF_REPLICAS);
-        self.database.execute_to_send(TAKE_BACK, values![stored(now), stored(latest)]).await
+        let latest = now.plus(longest_lease + REPLICA_CLOCK_TOLERANCE);
+        self.database.execute_unchecked(REQUEUE, values![stored(now), stored(latest)]).await
     }
 
     /// The wall clock was set from one moment to another: what `holder` has under way and has scheduled moves with it; on
@@ -30,7 +34,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] if it could not be written; then nothing has moved.
-    pub async fn follow_clock(
+    pub async fn apply_clock_step(
         &self,
         holder: &str,
         from: UnixMillis,
@@ -52,7 +56,7 @@ impl Ledger {
              held_until = held_until + $1 WHERE failing_since IS NOT NULL OR held_until IS NOT NULL",
         );
         let by = stored(to).saturating_sub(stored(from));
-        let mut tx = self.database.begin_to_send().await?;
+        let mut tx = self.database.begin_unchecked().await?;
         tx.execute(LEASES, values![by, holder]).await?;
         if self.database.is_shared() {
             tx.execute(OWN_PAUSES, values![by, holder]).await?;
@@ -68,23 +72,25 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] if it could not be written.
-    pub async fn correct_pauses(&self, now: UnixMillis) -> Result<u64, LedgerError> {
+    pub async fn correct_future_times(&self, now: UnixMillis) -> Result<u64, LedgerError> {
         const CORRECT: Statement = Statement::same(
             "UPDATE deliveries SET due_at = CASE WHEN scheduled_at IS NULL THEN $1 \
              ELSE $1 + due_at - scheduled_at END, scheduled_at = CASE WHEN scheduled_at IS NULL THEN NULL ELSE $1 END \
              WHERE state IN ('waiting', 'queued') AND coalesce(scheduled_at, due_at) > $2",
         );
-        self.database.execute_to_send(CORRECT, values![stored(now), stored(now.plus(AHEAD))]).await
+        self.database
+            .execute_unchecked(CORRECT, values![stored(now), stored(now.plus(CLOCK_TOLERANCE))])
+            .await
     }
 }
 
 /// Puts every delivery back in line that somebody was sending, when this process is the only sender.
-pub(super) async fn take_back_all(open: &Open) -> Result<(), LedgerError> {
-    const TAKE_BACK: Statement = Statement::same(
+pub(super) async fn requeue_all(open: &Backend) -> Result<(), LedgerError> {
+    const REQUEUE: Statement = Statement::same(
         "UPDATE deliveries SET state = 'queued', lease = NULL, lease_until = NULL WHERE state = 'sending'",
     );
     if open.is_shared() {
         return Ok(());
     }
-    open.execute(TAKE_BACK, Vec::new()).await.map(|_| ())
+    open.execute(REQUEUE, Vec::new()).await.map(|_| ())
 }

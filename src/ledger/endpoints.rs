@@ -3,18 +3,18 @@
 use sqlx::FromRow;
 
 use super::database::{Statement, values};
-use super::health::{Failure, Health, HealthRow, forget_failures};
+use super::health::{Failure, Health, HealthRow, reset_health};
 use super::secrets::new_secret;
 use super::{Ledger, LedgerError, count, moment, new_id, stored};
 use crate::clock::UnixMillis;
 use crate::webhook::WebhookSecret;
 
 /// What stands for a limit in the database that nobody chose.
-const NONE_CHOSEN: u32 = 0;
+const NO_LIMIT: u32 = 0;
 
 /// A limit from the database.
-pub(super) fn chosen(stored: i64) -> Option<u32> {
-    Some(count(stored)).filter(|limit| *limit != NONE_CHOSEN)
+pub(super) fn limit(stored: i64) -> Option<u32> {
+    Some(count(stored)).filter(|limit| *limit != NO_LIMIT)
 }
 
 /// Whether an endpoint is sent to.
@@ -98,7 +98,7 @@ pub struct NewEndpoint {
 
 /// What to change about an endpoint; `None` leaves a thing as it is.
 #[derive(Debug, Clone, Default)]
-pub struct Change {
+pub struct EndpointChange {
     /// Another URL, checked before.
     pub url: Option<String>,
     /// Another description.
@@ -159,7 +159,7 @@ impl From<EndpointRow> for Endpoint {
             description: row.description,
             reason: row.reason,
             long_tail: row.long_tail,
-            concurrency: chosen(row.concurrency),
+            concurrency: limit(row.concurrency),
             per_second: row.per_second.map(count),
             previous_secret_until: row.previous_until.map(moment),
             health: row.health.into(),
@@ -181,7 +181,7 @@ macro_rules! select_endpoints {
 
 impl Endpoint {
     /// Changes it; says whether its failures are forgotten: they were another receiver's, or a person has mended it.
-    fn apply(&mut self, change: Change) -> bool {
+    fn apply(&mut self, change: EndpointChange) -> bool {
         let resumed = change.state == Some(EndpointState::Active);
         let moved = change.url.is_some();
         if let Some(state) = change.state {
@@ -225,7 +225,7 @@ impl Ledger {
             self.seal.seal(&secret, &id)?,
             false,
             new.long_tail,
-            new.concurrency.unwrap_or(NONE_CHOSEN),
+            new.concurrency.unwrap_or(NO_LIMIT),
             new.per_second.map(i64::from),
             stored(now),
         ];
@@ -276,14 +276,14 @@ impl Ledger {
         &self,
         workspace: &str,
         id: &str,
-        change: Change,
+        change: EndpointChange,
     ) -> Result<Option<Endpoint>, LedgerError> {
         const UPDATE: Statement = Statement::same(
             "UPDATE endpoints SET url = $3, description = $4, state = $5, reason = $6, long_tail = $7, concurrency = $8, \
              per_second = $9 WHERE workspace = $1 AND id = $2 AND removed_at IS NULL",
         );
         let Some(mut endpoint) = self.endpoint(workspace, id).await? else { return Ok(None) };
-        let begins_anew = endpoint.apply(change);
+        let health_is_reset = endpoint.apply(change);
         let values = values![
             workspace,
             id,
@@ -292,16 +292,16 @@ impl Ledger {
             endpoint.state.name(),
             endpoint.reason.clone(),
             endpoint.long_tail,
-            endpoint.concurrency.unwrap_or(NONE_CHOSEN),
+            endpoint.concurrency.unwrap_or(NO_LIMIT),
             endpoint.per_second.map(i64::from),
         ];
         let mut tx = self.database.begin().await?;
-        let touched = tx.execute(UPDATE, values).await?;
-        if begins_anew {
-            forget_failures(&mut tx, id).await?;
+        let changed = tx.execute(UPDATE, values).await?;
+        if health_is_reset {
+            reset_health(&mut tx, id).await?;
         }
         tx.commit().await?;
-        Ok((touched == 1).then_some(endpoint))
+        Ok((changed == 1).then_some(endpoint))
     }
 
     /// Removes an endpoint and its secrets; what waited for it has failed. The history stays until its time.
@@ -324,10 +324,10 @@ impl Ledger {
         let removed = tx.execute(REMOVE, values![workspace, id, stored(now)]).await? == 1;
         if removed {
             let note = "the endpoint was removed";
-            tx.execute(FAIL_WHAT_WAITS, values![id, stored(now), note]).await?;
+            tx.execute(FAIL_PENDING, values![id, stored(now), note]).await?;
         }
         tx.commit().await?;
-        self.database.forget_traces();
+        self.database.scrub_files();
         Ok(removed)
     }
 
@@ -355,7 +355,7 @@ impl Ledger {
 }
 
 /// What waits for an endpoint will not be sent.
-pub(super) const FAIL_WHAT_WAITS: Statement = Statement::same(
+pub(super) const FAIL_PENDING: Statement = Statement::same(
     "UPDATE deliveries SET state = 'failed', ended_at = $2, note = $3 \
      WHERE endpoint_id = $1 AND state IN ('waiting', 'queued')",
 );

@@ -8,7 +8,7 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LedgerError {
     /// The database cannot be opened as the settings have it.
-    Opening(String),
+    CannotOpen(String),
     /// The database's disk is full: nothing can be accepted until there is room.
     Full,
     /// The database can be read and not written: a file system or a server that is read-only.
@@ -34,9 +34,9 @@ pub enum LedgerError {
 impl LedgerError {
     /// The word for logs and metrics.
     #[must_use]
-    pub fn word(&self) -> &'static str {
+    pub fn label(&self) -> &'static str {
         match self {
-            Self::Opening(_) => "opening",
+            Self::CannotOpen(_) => "opening",
             Self::Full => "full",
             Self::ReadOnly(_) => "read_only",
             Self::Unavailable(_) | Self::Interrupted(_) => "unavailable",
@@ -51,7 +51,7 @@ impl LedgerError {
 
     /// Whether trying again later may help.
     #[must_use]
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Full
             | Self::ReadOnly(_)
@@ -59,17 +59,19 @@ impl LedgerError {
             | Self::Interrupted(_)
             | Self::Replaced(_)
             | Self::InUse(_) => true,
-            Self::Opening(_) | Self::Refused(_) | Self::Sealed | Self::TooManySecrets | Self::KeyFile(_) => {
-                false
-            }
+            Self::CannotOpen(_)
+            | Self::Refused(_)
+            | Self::Sealed
+            | Self::TooManySecrets
+            | Self::KeyFile(_) => false,
         }
     }
 
     /// What is wrong with the webhooks' database in a few words, without names of files or servers.
     #[must_use]
-    pub fn in_a_few_words(&self) -> &'static str {
+    pub fn summary(&self) -> &'static str {
         match self {
-            Self::Opening(_) => "their database cannot be opened",
+            Self::CannotOpen(_) => "their database cannot be opened",
             Self::Full => "their database's disk is full",
             Self::ReadOnly(_) => "their database is read-only",
             Self::Unavailable(_) | Self::Interrupted(_) => "their database does not answer",
@@ -83,12 +85,12 @@ impl LedgerError {
     /// An error of the driver while `what` was opened: what is refused now is refused for good.
     pub(super) fn opening(what: &str, error: &sqlx::Error) -> Self {
         if let Some(why) = denied(error) {
-            return Self::Opening(format!("{what} {why}"));
+            return Self::CannotOpen(format!("{what} {why}"));
         }
         match Self::from(error) {
             Self::Unavailable(why) | Self::Interrupted(why) => Self::Unavailable(format!("{what}: {why}")),
             Self::ReadOnly(why) => Self::ReadOnly(format!("{what}: {why}")),
-            Self::Refused(why) => Self::Opening(format!("{what} cannot be opened: {why}")),
+            Self::Refused(why) => Self::CannotOpen(format!("{what} cannot be opened: {why}")),
             other => other,
         }
     }
@@ -108,7 +110,7 @@ impl LedgerError {
                 Self::Unavailable(format!("{path}: {error}; let this user write to it and to its folder"))
             }
             Kind::IsADirectory | Kind::NotADirectory | Kind::InvalidFilename => {
-                Self::Opening(format!("{path}: {error}; it has to be the path of a file"))
+                Self::CannotOpen(format!("{path}: {error}; it has to be the path of a file"))
             }
             _ => Self::Unavailable(format!("{path}: {error}")),
         }
@@ -118,7 +120,7 @@ impl LedgerError {
 impl fmt::Display for LedgerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Opening(why) => write!(f, "the database: {why}"),
+            Self::CannotOpen(why) => write!(f, "the database: {why}"),
             Self::Full => f.write_str("the database's disk is full; make room on it"),
             Self::ReadOnly(why) => write!(f, "the database is read-only: {why}"),
             Self::Unavailable(why) | Self::Interrupted(why) => {
@@ -137,7 +139,7 @@ impl fmt::Display for LedgerError {
                 f,
                 "{} earlier secrets of this endpoint are still valid; wait until one expires, or rotate without an overlap, \
                  which ends them all",
-                super::MOST_PREVIOUS
+                super::MAX_PREVIOUS_SECRETS
             ),
             Self::KeyFile(why) => write!(f, "the key file of the endpoints' secrets: {why}"),
             Self::InUse(path) => {
@@ -218,7 +220,7 @@ fn of_postgres(code: &str, text: String) -> LedgerError {
 
 /// Whether an error means that this connection, and those opened before it, should not be used again: they are broken,
 /// or lead to a server that is going away or became read-only.
-pub(super) fn condemns_connections(error: &sqlx::Error) -> bool {
+pub(super) fn breaks_connections(error: &sqlx::Error) -> bool {
     use sqlx::Error;
 
     match error {

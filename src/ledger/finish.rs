@@ -10,7 +10,7 @@ use crate::clock::{UnixMillis, UnixSeconds};
 
 /// What follows an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub enum Disposition {
     /// Nothing: it has arrived.
     Delivered,
     /// Nothing: there are no attempts left.
@@ -21,7 +21,7 @@ pub enum Next {
 
 /// An attempt that came to an end.
 #[derive(Debug, Clone)]
-pub struct Finished {
+pub struct FinishedAttempt {
     /// Which delivery.
     pub delivery: String,
     /// Under whose lease.
@@ -47,18 +47,18 @@ pub struct Finished {
     /// What an operator should know besides: why a link is null.
     pub note: Option<String>,
     /// What follows.
-    pub next: Next,
+    pub disposition: Disposition,
     /// When it ended.
     pub at: UnixMillis,
 }
 
 /// Why a claimed delivery goes back without an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Setback {
+pub enum Requeue {
     /// Its endpoint takes no more at the moment.
-    Queued,
+    Now,
     /// It is tried again after a pause.
-    Pause {
+    After {
         /// When the pause begins.
         from: UnixMillis,
         /// When it ends.
@@ -76,7 +76,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] if it could not be written.
-    pub async fn finish(&self, finished: Finished) -> Result<(), LedgerError> {
+    pub async fn finish(&self, finished: FinishedAttempt) -> Result<(), LedgerError> {
         self.finished.write(finished).await
     }
 
@@ -84,8 +84,8 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] if it could not be written.
-    pub async fn put_back(&self, holder: &str, setbacks: &[(String, Setback)]) -> Result<(), LedgerError> {
-        const PUT_BACK: Statement = Statement {
+    pub async fn requeue(&self, holder: &str, requeued: &[(String, Requeue)]) -> Result<(), LedgerError> {
+        const REQUEUE: Statement = Statement {
             sqlite: "UPDATE deliveries SET state = r.value->>'state', due_at = coalesce(r.value->>'due_at', due_at), \
                      scheduled_at = coalesce(r.value->>'scheduled_at', scheduled_at), scheduled_by = lease, \
                      asset_waited = coalesce(r.value->>'waited', asset_waited), note = coalesce(r.value->>'note', note), lease = NULL, lease_until = NULL \
@@ -97,18 +97,18 @@ impl Ledger {
                        FROM json_to_recordset($1::json) AS r(id text, state text, due_at bigint, scheduled_at bigint, \
                        waited bigint, note text) WHERE d.id = r.id AND d.lease = $2",
         };
-        if setbacks.is_empty() {
+        if requeued.is_empty() {
             return Ok(());
         }
-        let rows: Vec<_> = setbacks.iter().map(|(id, setback)| setback_row(id, setback)).collect();
-        self.database.execute_to_send(PUT_BACK, values![json!(rows).to_string(), holder]).await.map(|_| ())
+        let rows: Vec<_> = requeued.iter().map(|(id, requeue)| requeue_row(id, requeue)).collect();
+        self.database.execute_unchecked(REQUEUE, values![json!(rows).to_string(), holder]).await.map(|_| ())
     }
 }
 
-fn setback_row(id: &str, setback: &Setback) -> serde_json::Value {
-    match setback {
-        Setback::Queued => json!({"id": id, "state": "queued"}),
-        Setback::Pause { from, until, note, asset_waited } => json!({
+fn requeue_row(id: &str, requeue: &Requeue) -> serde_json::Value {
+    match requeue {
+        Requeue::Now => json!({"id": id, "state": "queued"}),
+        Requeue::After { from, until, note, asset_waited } => json!({
             "id": id, "state": "waiting", "due_at": stored(*until), "scheduled_at": stored(*from),
             "note": note, "waited": millis(*asset_waited),
         }),
@@ -168,21 +168,24 @@ const FINISH: Statement = Statement {
 };
 
 /// Writes a batch of attempts and what follows them in one transaction.
-pub(super) async fn finish_all(database: &Database, finished: &[Finished]) -> Result<Vec<()>, LedgerError> {
+pub(super) async fn finish_all(
+    database: &Database,
+    finished: &[FinishedAttempt],
+) -> Result<Vec<()>, LedgerError> {
     let rows: Vec<_> = finished.iter().map(row_of).collect();
     let rows = json!(rows).to_string();
-    let mut tx = database.begin_to_send().await?;
+    let mut tx = database.begin_unchecked().await?;
     tx.execute(INSERT_ATTEMPTS, values![rows.clone()]).await?;
     tx.execute(FINISH, values![rows]).await?;
     tx.commit().await?;
     Ok(vec![(); finished.len()])
 }
 
-fn row_of(finished: &Finished) -> serde_json::Value {
-    let (state, due_at) = match finished.next {
-        Next::Delivered => ("delivered", None),
-        Next::Failed => ("failed", None),
-        Next::RetryAt(due) => ("waiting", Some(stored(due))),
+fn row_of(finished: &FinishedAttempt) -> serde_json::Value {
+    let (state, due_at) = match finished.disposition {
+        Disposition::Delivered => ("delivered", None),
+        Disposition::Failed => ("failed", None),
+        Disposition::RetryAt(due) => ("waiting", Some(stored(due))),
     };
     json!({
         "id": finished.delivery,

@@ -1,7 +1,7 @@
 //! How endpoints' attempts go: written down by those who send, and begun anew by what a person does.
 
 use super::database::{Statement, Tx, values};
-use super::endpoints::FAIL_WHAT_WAITS;
+use super::endpoints::FAIL_PENDING;
 use super::{Ledger, LedgerError, count, moment, new_id, stored};
 use crate::clock::UnixMillis;
 
@@ -86,7 +86,7 @@ impl Ledger {
             failure.map(|failure| failure.summary.replace('\0', "\u{fffd}")),
             stored_epoch(epoch),
         ];
-        self.database.execute_to_send(NOTE, values).await.map(|_| ())
+        self.database.execute_unchecked(NOTE, values).await.map(|_| ())
     }
 
     /// An endpoint takes what it is sent again: its failures up to `epoch` are forgotten.
@@ -98,7 +98,7 @@ impl Ledger {
             "UPDATE endpoints SET failures = 0, failing_since = NULL, held_since = NULL, held_until = NULL, \
              failure_code = NULL, failure = NULL, health_epoch = health_epoch + 1 WHERE id = $1 AND health_epoch < $2",
         );
-        self.database.execute_to_send(NOTE, values![id, stored_epoch(epoch)]).await.map(|_| ())
+        self.database.execute_unchecked(NOTE, values![id, stored_epoch(epoch)]).await.map(|_| ())
     }
 
     /// Disables an endpoint that failed for too long: what waits has failed, and a notice says why. Does nothing if
@@ -121,11 +121,11 @@ impl Ledger {
             "INSERT INTO notices (id, workspace, endpoint_id, what, reason, at) \
              SELECT $2, workspace, id, 'endpoint.disabled', $3, $4 FROM endpoints WHERE id = $1",
         );
-        let mut tx = self.database.begin_to_send().await?;
+        let mut tx = self.database.begin_unchecked().await?;
         let disabled = tx.execute(DISABLE, values![id, reason, stored_epoch(epoch)]).await? == 1;
         if disabled {
             tx.execute(NOTICE, values![id, new_id("ntc", now)?, reason, stored(now)]).await?;
-            tx.execute(FAIL_WHAT_WAITS, values![id, stored(now), "the endpoint is disabled"]).await?;
+            tx.execute(FAIL_PENDING, values![id, stored(now), "the endpoint is disabled"]).await?;
         }
         tx.commit().await?;
         Ok(disabled)
@@ -154,22 +154,22 @@ impl Ledger {
 }
 
 /// A person did something about an endpoint: its failures are forgotten, and it is tried at once.
-pub(super) async fn forget_failures(tx: &mut Tx, id: &str) -> Result<(), LedgerError> {
-    const FORGET: Statement = Statement::same(
+pub(super) async fn reset_health(tx: &mut Tx, id: &str) -> Result<(), LedgerError> {
+    const RESET: Statement = Statement::same(
         "UPDATE endpoints SET failures = 0, failing_since = NULL, held_since = NULL, held_until = NULL, \
          failure_code = NULL, failure = NULL, health_epoch = health_epoch + 1 WHERE id = $1",
     );
-    tx.execute(FORGET, values![id]).await.map(|_| ())
+    tx.execute(RESET, values![id]).await.map(|_| ())
 }
 
 /// A person did something about a workspace's endpoints, or one of them: those that are held are tried at once. That
 /// they failed is forgotten when they take something.
-pub(super) async fn lift_holds(tx: &mut Tx, workspace: &str, id: Option<&str>) -> Result<(), LedgerError> {
-    const LIFT: Statement = Statement::same(
+pub(super) async fn release_holds(tx: &mut Tx, workspace: &str, id: Option<&str>) -> Result<(), LedgerError> {
+    const RELEASE: Statement = Statement::same(
         "UPDATE endpoints SET held_since = NULL, held_until = NULL, health_epoch = health_epoch + 1 \
          WHERE workspace = $1 AND ($2 IS NULL OR id = $2) AND held_until IS NOT NULL",
     );
-    tx.execute(LIFT, values![workspace, id.map(str::to_owned)]).await.map(|_| ())
+    tx.execute(RELEASE, values![workspace, id.map(str::to_owned)]).await.map(|_| ())
 }
 
 /// An epoch as the database has it.

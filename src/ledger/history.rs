@@ -132,7 +132,7 @@ pub struct Attempt {
 
 /// Which deliveries to list.
 #[derive(Debug, Clone, Default)]
-pub struct Filter {
+pub struct DeliveryFilter {
     /// Of this endpoint alone.
     pub endpoint: Option<String>,
     /// In this state alone.
@@ -149,7 +149,7 @@ pub struct Filter {
 
 /// A page of the history, newest first.
 #[derive(Debug, Clone)]
-pub struct Page {
+pub struct HistoryPage {
     /// Its deliveries.
     pub deliveries: Vec<Delivery>,
     /// Where the next page begins, if there is one.
@@ -158,7 +158,7 @@ pub struct Page {
 
 /// How much there is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Pending {
+pub struct Backlog {
     /// Deliveries that wait for their time.
     pub waiting: u64,
     /// Deliveries that stand in line.
@@ -301,9 +301,9 @@ impl Ledger {
     pub async fn deliveries(
         &self,
         workspace: &str,
-        filter: &Filter,
+        filter: &DeliveryFilter,
         limit: usize,
-    ) -> Result<Option<Page>, LedgerError> {
+    ) -> Result<Option<HistoryPage>, LedgerError> {
         let (before, before_id) = match &filter.cursor {
             None => (i64::MAX, ""),
             Some(cursor) => match cursor.split_once('.').map(|(at, id)| (at.parse::<i64>(), id)) {
@@ -312,14 +312,14 @@ impl Ledger {
             },
         };
         let statement = match filter {
-            Filter { call: Some(_), .. } => OF_CALL,
+            DeliveryFilter { call: Some(_), .. } => OF_CALL,
             // What failed or is under way is little beside what an endpoint was ever sent.
-            Filter { state: Some(DeliveryState::Failed), .. } => FAILED,
-            Filter {
+            DeliveryFilter { state: Some(DeliveryState::Failed), .. } => FAILED,
+            DeliveryFilter {
                 state: Some(DeliveryState::Waiting | DeliveryState::Queued | DeliveryState::Sending),
                 ..
             } => UNDER_WAY,
-            Filter { endpoint: Some(_), .. } => OF_ENDPOINT,
+            DeliveryFilter { endpoint: Some(_), .. } => OF_ENDPOINT,
             _ => ALL,
         };
         let values = values![
@@ -333,14 +333,14 @@ impl Ledger {
             before_id,
             i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1),
         ];
-        let _turn = self.searches.turn(workspace).await;
+        let _permit = self.search_limiter.acquire(workspace).await;
         let rows = self.database.fetch::<DeliveryRow>(statement, values).await?;
         let mut deliveries: Vec<Delivery> = rows.into_iter().map(Delivery::from).collect();
         let more = deliveries.len() > limit;
         deliveries.truncate(limit);
         let last = deliveries.last().filter(|_| more);
         let next = last.map(|last| format!("{}.{}", stored(last.created_at), last.id));
-        Ok(Some(Page { deliveries, next }))
+        Ok(Some(HistoryPage { deliveries, next }))
     }
 
     /// One delivery with its attempts; `None` for an id of another workspace.
@@ -367,7 +367,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] if it cannot be read.
-    pub async fn pending(&self, now: UnixMillis) -> Result<Pending, LedgerError> {
+    pub async fn backlog(&self, now: UnixMillis) -> Result<Backlog, LedgerError> {
         const COUNT: Statement = Statement::same(
             "SELECT (SELECT count(*) FROM deliveries WHERE state = 'waiting'), \
              (SELECT count(*) FROM deliveries WHERE state = 'queued'), \
@@ -378,8 +378,8 @@ impl Ledger {
         let seconds = i64::try_from(now.seconds().0).unwrap_or(i64::MAX);
         let rows = self.database.fetch::<(i64, i64, i64, i64)>(COUNT, values![seconds]).await?;
         let number = |stored: i64| u64::try_from(stored).unwrap_or_default();
-        let oldest_due = self.overdue(now).await?;
-        Ok(rows.first().map_or_else(Pending::default, |(waiting, queued, sending, not_fetched)| Pending {
+        let oldest_due = self.oldest_overdue(now).await?;
+        Ok(rows.first().map_or_else(Backlog::default, |(waiting, queued, sending, not_fetched)| Backlog {
             waiting: number(*waiting),
             queued: number(*queued),
             sending: number(*sending),

@@ -7,7 +7,7 @@ use crate::clock::{UnixMillis, UnixSeconds};
 
 /// A link that was followed to the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct PickedUp {
+pub struct LinkOpened {
     /// What was downloaded.
     pub asset: AssetRef,
     /// When the link expires: with the asset, that tells whose link it was.
@@ -39,8 +39,8 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] if they could not be written.
-    pub async fn picked_up(&self, downloads: &[PickedUp]) -> Result<(), LedgerError> {
-        let mut tx = self.database.begin_to_send().await?;
+    pub async fn record_links_opened(&self, downloads: &[LinkOpened]) -> Result<(), LedgerError> {
+        let mut tx = self.database.begin_unchecked().await?;
         for download in downloads {
             let statement = match download.asset.kind {
                 AssetKind::Recording => RECORDING,

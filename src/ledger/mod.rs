@@ -25,21 +25,21 @@ mod test_events;
 mod writer;
 
 pub use accept::{Accepted, NewEvent};
-pub use claim::{Claimed, Lane, Lease, Line, Share};
+pub use claim::{Claimed, Lane, Lease, Queue, Share};
 pub use database::{DatabaseUrl, DatabaseUrlError};
-pub use endpoints::{Change, Endpoint, EndpointState, NewEndpoint, Notice};
+pub use endpoints::{Endpoint, EndpointChange, EndpointState, NewEndpoint, Notice};
 pub use error::LedgerError;
-pub use finish::{Finished, Next, Setback};
+pub use finish::{Disposition, FinishedAttempt, Requeue};
 pub use health::{Failure, Health};
-pub use history::{Attempt, Delivery, DeliveryState, Filter, Page, Pending};
-pub use link_opened::PickedUp;
+pub use history::{Attempt, Backlog, Delivery, DeliveryFilter, DeliveryState, HistoryPage};
+pub use link_opened::LinkOpened;
 pub use name::{is_description, is_name, name_in_path};
-pub use open::files_of_others;
-pub use overview::{Progress, WorkspaceLine};
-pub use redelivery::{RecoverRange, Resent};
-pub use removal::UNDO_FOR;
-pub use secrets::{MOST_PREVIOUS, Rotated, STANDARD_OVERLAP, Secrets};
-pub use test_events::{TESTS_OF_ENDPOINT, TESTS_OF_WORKSPACE, Tested};
+pub use open::exposed_files;
+pub use overview::{RecoveryProgress, WorkspaceSummary};
+pub use redelivery::{RecoverRange, ResendOutcome};
+pub use removal::RESTORE_WINDOW;
+pub use secrets::{DEFAULT_OVERLAP, MAX_PREVIOUS_SECRETS, Rotation, Secrets};
+pub use test_events::{MAX_TESTS_PER_ENDPOINT, MAX_TESTS_PER_WORKSPACE, TestOutcome};
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -66,14 +66,14 @@ pub struct Ledger {
     database: Database,
     seal: Seal,
     events: Writer<NewEvent, Option<Accepted>>,
-    finished: Writer<Finished, ()>,
-    searches: search::Searches,
+    finished: Writer<FinishedAttempt, ()>,
+    search_limiter: search::SearchLimiter,
     /// Held while a test event is counted and written.
-    testing: Arc<tokio::sync::Mutex<()>>,
+    test_lock: Arc<tokio::sync::Mutex<()>>,
     /// Held while a sender works on a SQLite file.
-    lock: Arc<std::sync::Mutex<Option<File>>>,
+    sender_lock: Arc<std::sync::Mutex<Option<File>>>,
     /// It is opened by one task at a time.
-    one_at_a_time: Arc<tokio::sync::Mutex<()>>,
+    opening: Arc<tokio::sync::Mutex<()>>,
     config: Arc<Config>,
 }
 
@@ -96,7 +96,7 @@ impl Ledger {
 
     /// Why it is not open yet; `None` if it is.
     #[must_use]
-    pub fn why_closed(&self) -> Option<LedgerError> {
+    pub fn open_error(&self) -> Option<LedgerError> {
         self.database.get().err()
     }
 
@@ -108,7 +108,7 @@ impl Ledger {
 
 /// Where the key of the secrets is, for a SQLite file, unless the settings name another place.
 #[must_use]
-pub fn key_file_beside(database: &Path) -> PathBuf {
+pub fn default_key_file(database: &Path) -> PathBuf {
     beside(database, "key")
 }
 

@@ -7,7 +7,7 @@ use crate::webhook::CompletedCall;
 
 /// A workspace and its endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WorkspaceLine {
+pub struct WorkspaceSummary {
     /// Its name.
     pub name: String,
     /// How many endpoints it has.
@@ -20,7 +20,7 @@ pub struct WorkspaceLine {
 
 /// How far a recovery has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Progress {
+pub struct RecoveryProgress {
     /// What is on its way.
     pub pending: u64,
     /// What arrived since it began.
@@ -34,7 +34,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] if they cannot be read.
-    pub async fn workspaces(&self, after: &str, limit: usize) -> Result<Vec<WorkspaceLine>, LedgerError> {
+    pub async fn workspaces(&self, after: &str, limit: usize) -> Result<Vec<WorkspaceSummary>, LedgerError> {
         const LIST: Statement = Statement::same(
             "SELECT workspace, count(*), count(CASE WHEN failures > 0 OR state = 'disabled' THEN 1 END), min(created_at) \
              FROM endpoints WHERE removed_at IS NULL AND workspace > $1 GROUP BY workspace ORDER BY workspace LIMIT $2",
@@ -42,9 +42,9 @@ impl Ledger {
         type Fields = (String, i64, i64, i64);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         // The operator's, who sees every workspace.
-        let _turn = self.searches.turn("").await;
+        let _permit = self.search_limiter.acquire("").await;
         let rows = self.database.fetch::<Fields>(LIST, values![after, limit]).await?;
-        let line = |(name, endpoints, failing, since): Fields| WorkspaceLine {
+        let line = |(name, endpoints, failing, since): Fields| WorkspaceSummary {
             name,
             endpoints: number(endpoints),
             failing: number(failing),
@@ -79,7 +79,7 @@ impl Ledger {
         workspace: &str,
         range: &RecoverRange,
         began: UnixMillis,
-    ) -> Result<Progress, LedgerError> {
+    ) -> Result<RecoveryProgress, LedgerError> {
         const COUNT: Statement = Statement::same(
             "SELECT state, count(*) FROM deliveries WHERE workspace = $1 AND NOT test AND created_at >= $2 \
              AND created_at < $3 AND ($4 IS NULL OR endpoint_id = $4) AND (ended_at IS NULL OR ended_at >= $5) \
@@ -87,8 +87,8 @@ impl Ledger {
         );
         let values =
             values![workspace, stored(range.from), stored(range.to), range.endpoint.clone(), stored(began),];
-        let _turn = self.searches.turn(workspace).await;
-        let mut progress = Progress::default();
+        let _permit = self.search_limiter.acquire(workspace).await;
+        let mut progress = RecoveryProgress::default();
         for (state, count) in self.database.fetch::<(String, i64)>(COUNT, values).await? {
             match state.as_str() {
                 "delivered" => progress.delivered += number(count),

@@ -1,7 +1,7 @@
 //! Sending again: one delivery, or everything that failed in a range of time.
 
 use super::database::{Statement, values};
-use super::health::lift_holds;
+use super::health::release_holds;
 use super::{DeliveryState, Ledger, LedgerError, stored};
 use crate::clock::UnixMillis;
 
@@ -18,11 +18,11 @@ pub struct RecoverRange {
 
 /// What became of the wish to send a delivery again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resent {
+pub enum ResendOutcome {
     /// It is due now.
-    Due,
+    Queued,
     /// It is on its way already.
-    UnderWay,
+    InFlight,
     /// Its endpoint is removed or disabled.
     NoEndpoint,
     /// There is none of this id.
@@ -30,7 +30,7 @@ pub enum Resent {
 }
 
 /// How many deliveries are recovered in one transaction: others want to write too.
-const RECOVERED_AT_ONCE: i64 = 500;
+const BATCH: i64 = 500;
 
 macro_rules! recover {
     ($ids:literal) => {
@@ -50,7 +50,12 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] if it could not be written.
-    pub async fn resend(&self, workspace: &str, id: &str, now: UnixMillis) -> Result<Resent, LedgerError> {
+    pub async fn resend(
+        &self,
+        workspace: &str,
+        id: &str,
+        now: UnixMillis,
+    ) -> Result<ResendOutcome, LedgerError> {
         const RESEND: Statement = Statement::same(
             "UPDATE deliveries SET state = 'queued', lane = CASE WHEN test THEN 2 ELSE 3 END, due_at = $3, \
              scheduled_at = NULL, tries = 0, ended_at = NULL, note = NULL \
@@ -58,13 +63,13 @@ impl Ledger {
              WHERE e.id = endpoint_id AND e.removed_at IS NULL AND (e.state <> 'disabled' OR test))",
         );
         if self.database.execute(RESEND, values![workspace, id, stored(now)]).await? == 1 {
-            return Ok(Resent::Due);
+            return Ok(ResendOutcome::Queued);
         }
         Ok(match self.delivery(workspace, id).await? {
-            None => Resent::Unknown,
+            None => ResendOutcome::Unknown,
             Some((delivery, _)) => match delivery.state {
-                DeliveryState::Delivered | DeliveryState::Failed => Resent::NoEndpoint,
-                _ => Resent::UnderWay,
+                DeliveryState::Delivered | DeliveryState::Failed => ResendOutcome::NoEndpoint,
+                _ => ResendOutcome::InFlight,
             },
         })
     }
@@ -88,7 +93,7 @@ impl Ledger {
         }
         // Somebody believes that the receivers are well: those that are held are tried at once.
         let mut tx = self.database.begin().await?;
-        lift_holds(&mut tx, workspace, range.endpoint.as_deref()).await?;
+        release_holds(&mut tx, workspace, range.endpoint.as_deref()).await?;
         tx.commit().await?;
         Ok(recovered)
     }
@@ -110,8 +115,7 @@ impl Ledger {
             sqlite: recover!("IN (SELECT value FROM json_each($1))"),
             postgres: recover!("= ANY (ARRAY(SELECT json_array_elements_text($1::json)))"),
         };
-        let values =
-            values![workspace, created_at, id, stored(range.to), range.endpoint.clone(), RECOVERED_AT_ONCE];
+        let values = values![workspace, created_at, id, stored(range.to), range.endpoint.clone(), BATCH];
         let found = self.database.fetch::<(i64, String)>(FIND, values).await?;
         let ids: Vec<&str> = found.iter().map(|(_, id)| id.as_str()).collect();
         let recovered =

@@ -59,7 +59,7 @@ impl Seal {
     /// Makes a key file that only its owner may read, unless there is one; then reads it.
     pub(super) fn read_or_make(path: &Path) -> Result<Self, LedgerError> {
         let failed = |error: std::io::Error| match LedgerError::at_path(path, &error) {
-            passing if passing.may_pass() => passing,
+            passing if passing.is_transient() => passing,
             _ => LedgerError::KeyFile(format!("{} cannot be made: {error}", path.display())),
         };
         let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);

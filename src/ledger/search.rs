@@ -7,49 +7,49 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Searches at once: one connection less than there are for reading.
-const SEARCHES: usize = 3;
+const MAX_SEARCHES: usize = 3;
 
 /// Searches of one workspace at once, so that the others never have to wait for its searches alone.
-const SEARCHES_OF_WORKSPACE: usize = 2;
+const MAX_SEARCHES_PER_WORKSPACE: usize = 2;
 
 /// How many workspaces are remembered before those that no longer search are forgotten.
-const REMEMBERED: usize = 64;
+const MAX_IDLE_WORKSPACES: usize = 64;
 
 /// Turns for searches; clones share them.
 #[derive(Debug, Clone)]
-pub(super) struct Searches {
+pub(super) struct SearchLimiter {
     all: Arc<Semaphore>,
     workspaces: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
 }
 
 /// Room for one search, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct SearchPermit {
     _workspace: Option<OwnedSemaphorePermit>,
     _all: Option<OwnedSemaphorePermit>,
 }
 
-impl Default for Searches {
+impl Default for SearchLimiter {
     fn default() -> Self {
-        Self { all: Arc::new(Semaphore::new(SEARCHES)), workspaces: Arc::default() }
+        Self { all: Arc::new(Semaphore::new(MAX_SEARCHES)), workspaces: Arc::default() }
     }
 }
 
-impl Searches {
+impl SearchLimiter {
     /// Waits for a workspace's turn to search.
-    pub(super) async fn turn(&self, workspace: &str) -> Turn {
+    pub(super) async fn acquire(&self, workspace: &str) -> SearchPermit {
         // Neither is ever closed.
-        let of_workspace = self.of_workspace(workspace).acquire_owned().await.ok();
+        let of_workspace = self.workspace_permits(workspace).acquire_owned().await.ok();
         let all = Arc::clone(&self.all).acquire_owned().await.ok();
-        Turn { _workspace: of_workspace, _all: all }
+        SearchPermit { _workspace: of_workspace, _all: all }
     }
 
-    fn of_workspace(&self, workspace: &str) -> Arc<Semaphore> {
+    fn workspace_permits(&self, workspace: &str) -> Arc<Semaphore> {
         let mut workspaces = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
-        if workspaces.len() >= REMEMBERED {
-            workspaces.retain(|_, searches| Arc::strong_count(searches) > 1);
+        if workspaces.len() >= MAX_IDLE_WORKSPACES {
+            workspaces.retain(|_, limiter| Arc::strong_count(limiter) > 1);
         }
-        let new = || Arc::new(Semaphore::new(SEARCHES_OF_WORKSPACE));
+        let new = || Arc::new(Semaphore::new(MAX_SEARCHES_PER_WORKSPACE));
         Arc::clone(workspaces.entry(workspace.to_owned()).or_insert_with(new))
     }
 }
@@ -62,22 +62,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_workspace_that_searches_without_end_leaves_a_turn_to_another() {
-        let searches = Searches::default();
-        let (_one, _two) = (searches.turn("noisy").await, searches.turn("noisy").await);
-        let third = tokio::time::timeout(Duration::from_millis(50), searches.turn("noisy")).await;
+        let limiter = SearchLimiter::default();
+        let (_one, _two) = (limiter.acquire("noisy").await, limiter.acquire("noisy").await);
+        let third = tokio::time::timeout(Duration::from_millis(50), limiter.acquire("noisy")).await;
         assert!(third.is_err());
-        searches.turn("quiet").await;
+        limiter.acquire("quiet").await;
     }
 
     #[tokio::test]
     async fn workspaces_that_do_not_search_any_more_are_forgotten() {
-        let searches = Searches::default();
-        let held = searches.turn("held").await;
+        let limiter = SearchLimiter::default();
+        let held = limiter.acquire("held").await;
         for workspace in 0..1_000 {
-            searches.turn(&format!("w{workspace}")).await;
+            limiter.acquire(&format!("w{workspace}")).await;
         }
-        assert!(searches.workspaces.lock().unwrap().len() <= REMEMBERED);
-        assert!(searches.workspaces.lock().unwrap().contains_key("held"));
+        assert!(limiter.workspaces.lock().unwrap().len() <= MAX_IDLE_WORKSPACES);
+        assert!(limiter.workspaces.lock().unwrap().contains_key("held"));
         drop(held);
     }
 }

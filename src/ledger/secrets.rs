@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
 use super::database::{Statement, values};
-use super::health::lift_holds;
+use super::health::release_holds;
 use super::{Ledger, LedgerError, moment, stored};
 use crate::clock::UnixMillis;
 use crate::webhook::WebhookSecret;
 
 /// How long the secret before a rotation stays valid, unless somebody says otherwise.
-pub const STANDARD_OVERLAP: Duration = Duration::from_secs(86_400);
+pub const DEFAULT_OVERLAP: Duration = Duration::from_secs(86_400);
 
 /// How many secrets may be valid beside the newest: each adds a signature to the header of every attempt.
-pub const MOST_PREVIOUS: usize = 8;
+pub const MAX_PREVIOUS_SECRETS: usize = 8;
 
 /// The secrets of an endpoint.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub struct Secrets {
 
 /// A rotation that happened.
 #[derive(Debug, Clone)]
-pub struct Rotated {
+pub struct Rotation {
     /// The new secret.
     pub secret: WebhookSecret,
     /// Until when the one before is valid too.
@@ -108,14 +108,14 @@ impl Ledger {
     /// ends them all. `None` if there is no such endpoint.
     ///
     /// # Errors
-    /// [`LedgerError::TooManySecrets`] if [`MOST_PREVIOUS`] are valid beside the newest; or if it cannot be written.
+    /// [`LedgerError::TooManySecrets`] if [`MAX_PREVIOUS_SECRETS`] are valid beside the newest; or if it cannot be written.
     pub async fn rotate_secret(
         &self,
         workspace: &str,
         id: &str,
         overlap: Duration,
         now: UnixMillis,
-    ) -> Result<Option<Rotated>, LedgerError> {
+    ) -> Result<Option<Rotation>, LedgerError> {
         const GET: Statement = Statement {
             sqlite: "SELECT secret, previous_secret, previous_until, earlier_secrets, plain_secret FROM endpoints \
                      WHERE workspace = $1 AND id = $2 AND removed_at IS NULL",
@@ -131,7 +131,7 @@ impl Ledger {
         let Some(row) = rows.pop() else { return Ok(None) };
         let overlaps = !overlap.is_zero();
         let earlier = if overlaps { row.previous(now)? } else { Vec::new() };
-        if earlier.len() >= MOST_PREVIOUS {
+        if earlier.len() >= MAX_PREVIOUS_SECRETS {
             return Err(LedgerError::TooManySecrets);
         }
         // Receivers know the secret that they took last, so the header that has room for one signature goes on with it.
@@ -148,9 +148,9 @@ impl Ledger {
         ];
         tx.execute(ROTATE, values).await?;
         // A receiver that refused signatures may take them now.
-        lift_holds(&mut tx, workspace, Some(id)).await?;
+        release_holds(&mut tx, workspace, Some(id)).await?;
         tx.commit().await?;
-        Ok(Some(Rotated { secret, previous_until }))
+        Ok(Some(Rotation { secret, previous_until }))
     }
 
     /// Remembers which of the valid secrets a receiver takes in `X-Webhook-Signature`: 0 is the newest.
@@ -161,7 +161,7 @@ impl Ledger {
         const PREFER: Statement =
             Statement::same("UPDATE endpoints SET plain_secret = $2, plain_previous = $3 WHERE id = $1");
         let values = values![id, i64::try_from(plain).unwrap_or_default(), plain > 0];
-        self.database.execute_to_send(PREFER, values).await.map(|_| ())
+        self.database.execute_unchecked(PREFER, values).await.map(|_| ())
     }
 }
 

@@ -10,21 +10,21 @@ use super::{Ledger, LedgerError, moment, stored};
 use crate::clock::UnixMillis;
 
 /// How many test events an endpoint gets a minute: a person who tries things out needs less.
-pub const TESTS_OF_ENDPOINT: usize = 10;
+pub const MAX_TESTS_PER_ENDPOINT: usize = 10;
 
 /// How many all endpoints of a workspace get together.
-pub const TESTS_OF_WORKSPACE: usize = 60;
+pub const MAX_TESTS_PER_WORKSPACE: usize = 60;
 
 /// Over which time they are counted.
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// What became of the wish to send a test event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Tested {
+pub enum TestOutcome {
     /// It is accepted.
     Accepted(Accepted),
     /// There were too many; the next is accepted after this time.
-    TooMany(Duration),
+    RateLimited(Duration),
     /// There is no such endpoint any more.
     NoEndpoint,
 }
@@ -41,19 +41,19 @@ impl Ledger {
         endpoint: &str,
         assets: Uuid,
         now: UnixMillis,
-    ) -> Result<Tested, LedgerError> {
+    ) -> Result<TestOutcome, LedgerError> {
         // Most that are too many are refused here, without waiting for anybody.
         if let Some(pause) = self.pause_before_test(workspace, endpoint, now).await? {
-            return Ok(Tested::TooMany(pause));
+            return Ok(TestOutcome::RateLimited(pause));
         }
         // Others may have found room in the same moment: one at a time is counted and written.
-        let _one_at_a_time = self.testing.lock().await;
+        let _guard = self.test_lock.lock().await;
         if let Some(pause) = self.pause_before_test(workspace, endpoint, now).await? {
-            return Ok(Tested::TooMany(pause));
+            return Ok(TestOutcome::RateLimited(pause));
         }
         let accepted = self.accept(NewEvent::test(workspace, endpoint, assets, now)?).await?;
         let made = accepted.filter(|accepted| !accepted.deliveries.is_empty());
-        Ok(made.map_or(Tested::NoEndpoint, Tested::Accepted))
+        Ok(made.map_or(TestOutcome::NoEndpoint, TestOutcome::Accepted))
     }
 
     async fn pause_before_test(
@@ -66,7 +66,7 @@ impl Ledger {
             "SELECT endpoint_id, created_at FROM deliveries WHERE workspace = $1 AND test AND created_at > $2 \
              AND created_at <= $3 ORDER BY created_at DESC LIMIT $4",
         );
-        let limit = i64::try_from(2 * TESTS_OF_WORKSPACE).unwrap_or(i64::MAX);
+        let limit = i64::try_from(2 * MAX_TESTS_PER_WORKSPACE).unwrap_or(i64::MAX);
         let values = values![workspace, stored(now.minus(WINDOW)), stored(now), limit];
         let rows = self.database.fetch::<(String, i64)>(LATELY, values).await?;
         let sent: Vec<(String, UnixMillis)> = rows.into_iter().map(|(id, at)| (id, moment(at))).collect();
@@ -76,8 +76,8 @@ impl Ledger {
 
 /// How long to wait before another test event, if there were too many; `sent` has the newest first.
 fn pause_before(sent: &[(String, UnixMillis)], endpoint: &str, now: UnixMillis) -> Option<Duration> {
-    let of_endpoint = sent.iter().filter(|(id, _)| id == endpoint).nth(TESTS_OF_ENDPOINT - 1);
-    let of_workspace = sent.get(TESTS_OF_WORKSPACE - 1);
+    let of_endpoint = sent.iter().filter(|(id, _)| id == endpoint).nth(MAX_TESTS_PER_ENDPOINT - 1);
+    let of_workspace = sent.get(MAX_TESTS_PER_WORKSPACE - 1);
     let free_at = [of_endpoint, of_workspace].into_iter().flatten().map(|(_, at)| at.plus(WINDOW)).max()?;
     Some(free_at.since(now)).filter(|pause| !pause.is_zero())
 }

@@ -15,10 +15,10 @@ use crate::tasks::{self, Task};
 pub(super) const POSTGRES_WRITERS: u32 = 2;
 
 /// The most items of one transaction.
-const LARGEST_BATCH: usize = 256;
+const MAX_BATCH: usize = 256;
 
 /// Items that wait before whoever brings more has to wait too.
-const QUEUE: usize = 4 * LARGEST_BATCH;
+const QUEUE: usize = 4 * MAX_BATCH;
 
 /// Writes a batch in one transaction: an answer for each item, or an error for all and nothing written.
 pub(super) type WriteAll<I, O> =
@@ -67,10 +67,10 @@ async fn write_until_closed<I, O>(
     queue: &Mutex<mpsc::Receiver<Waiting<I, O>>>,
     write_all: WriteAll<I, O>,
 ) {
-    let mut waiting = Vec::with_capacity(LARGEST_BATCH);
+    let mut waiting = Vec::with_capacity(MAX_BATCH);
     loop {
         waiting.clear();
-        if queue.lock().await.recv_many(&mut waiting, LARGEST_BATCH).await == 0 {
+        if queue.lock().await.recv_many(&mut waiting, MAX_BATCH).await == 0 {
             return;
         }
         let (items, answers): (Vec<I>, Vec<_>) = waiting.drain(..).unzip();

@@ -13,25 +13,25 @@ use crate::store::StoreError;
 use crate::webhook::{CompletedCall, Diagnosis, EndpointUrl, Links, Signing, diagnose};
 
 /// How often it is looked whether an asset is there at last: often in the beginning, when it is most likely to come.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
-const LOOK_AGAIN_LATE: Duration = Duration::from_secs(15);
+const ASSET_RETRY: Duration = Duration::from_secs(2);
+const ASSET_RETRY_LATE: Duration = Duration::from_secs(15);
 
 /// How much of the time between two looks counts as waiting: beyond that, it was something else that was waited for.
-const LONGEST_LOOK: Duration = Duration::from_secs(30);
+const MAX_WAIT_STEP: Duration = Duration::from_secs(30);
 
 /// How long it is looked for an asset at most: an attempt's lease has to outlast the look and the attempt.
-const LOOK: Duration = Duration::from_secs(10);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a delivery waits that nothing can be done for but by an operator.
-const OPERATOR: Duration = Duration::from_secs(60);
+const OPERATOR_RETRY: Duration = Duration::from_secs(60);
 
 /// What came of it.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum AttemptOutcome {
     /// An attempt was made.
-    Attempted(Made),
+    Sent(AttemptResult),
     /// None was made: it waits for something.
-    NotYet(Wait),
+    Postponed(Wait),
 }
 
 /// What a delivery waits for that could not be attempted.
@@ -47,7 +47,7 @@ pub(super) struct Wait {
 
 /// An attempt that was made.
 #[derive(Debug)]
-pub(super) struct Made {
+pub(super) struct AttemptResult {
     pub(super) succeeded: bool,
     pub(super) started_at: UnixMillis,
     pub(super) took: Duration,
@@ -62,7 +62,7 @@ pub(super) struct Made {
 }
 
 /// Makes one attempt, or says what it waits for.
-pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> Outcome {
+pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> AttemptOutcome {
     let now = sender.now();
     let Some(secrets) = claimed.secrets.clone() else {
         tracing::error!(
@@ -70,10 +70,10 @@ pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> Outcome {
             "an endpoint's secret does not open with the key file in use"
         );
         let why = "the endpoint's secret does not open with the key file in use (webhooks.secret_key_file)";
-        return Outcome::NotYet(for_operator(claimed, now, why.to_owned()));
+        return AttemptOutcome::Postponed(wait_for_operator(claimed, now, why.to_owned()));
     };
     let Some(call) = &claimed.call else {
-        return Outcome::Attempted(never_made(
+        return AttemptOutcome::Sent(not_sent(
             now,
             "stored_event",
             "the stored event cannot be read any more",
@@ -84,24 +84,24 @@ pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> Outcome {
         Ok(url) => url,
         Err(error) => {
             let advice = "change the endpoint's URL, then send the delivery again".to_owned();
-            return Outcome::Attempted(never_made(now, "url", &error.to_string(), Some(advice)));
+            return AttemptOutcome::Sent(not_sent(now, "url", &error.to_string(), Some(advice)));
         }
     };
     let links = match links(sender, claimed, now).await {
         Ok(links) => links,
-        Err(wait) => return Outcome::NotYet(wait),
+        Err(wait) => return AttemptOutcome::Postponed(wait),
     };
     let signing = Signing {
         plain: plain_secret(claimed, secrets.previous.len()),
         current: secrets.current,
         previous: secrets.previous.into_iter().map(|(secret, _)| secret).collect(),
     };
-    Outcome::Attempted(post(sender, claimed, call, &url, links, &signing).await)
+    AttemptOutcome::Sent(post(sender, claimed, call, &url, links, &signing).await)
 }
 
 /// Nothing can be done for it but by an operator.
-fn for_operator(claimed: &Claimed, now: UnixMillis, why: String) -> Wait {
-    Wait { from: now, until: now.plus(OPERATOR), why, asset_waited: claimed.asset_waited }
+fn wait_for_operator(claimed: &Claimed, now: UnixMillis, why: String) -> Wait {
+    Wait { from: now, until: now.plus(OPERATOR_RETRY), why, asset_waited: claimed.asset_waited }
 }
 
 async fn post(
@@ -109,9 +109,9 @@ async fn post(
     claimed: &Claimed,
     call: &CompletedCall,
     url: &EndpointUrl,
-    links: FreshLinks,
+    links: MintedLinks,
     signing: &Signing,
-) -> Made {
+) -> AttemptResult {
     let started_at = sender.now();
     let as_text = |link: &Option<SignedUrl>| link.as_ref().map(|link| link.as_str().to_owned());
     let (recording, transcript) = (as_text(&links.recording), as_text(&links.transcript));
@@ -127,7 +127,7 @@ async fn post(
     let Diagnosis { code, summary, advice } = diagnose(url, &exchange, sender.0.config.attempt_timeout);
     let succeeded = exchange.is_success();
     if succeeded && !signing.previous.is_empty() {
-        remember_secret(sender, claimed, signing.plain).await;
+        record_secret(sender, claimed, signing.plain).await;
     }
     tracing::info!(
         target: "webhook_assets::deliveries",
@@ -140,7 +140,7 @@ async fn post(
         "{summary}"
     );
     let answer = exchange.result.ok();
-    Made {
+    AttemptResult {
         succeeded,
         started_at,
         took: exchange.took,
@@ -156,8 +156,8 @@ async fn post(
 }
 
 /// An attempt that ended before anything was sent.
-fn never_made(at: UnixMillis, code: &'static str, summary: &str, advice: Option<String>) -> Made {
-    Made {
+fn not_sent(at: UnixMillis, code: &'static str, summary: &str, advice: Option<String>) -> AttemptResult {
+    AttemptResult {
         succeeded: false,
         started_at: at,
         took: Duration::ZERO,
@@ -180,7 +180,7 @@ fn plain_secret(claimed: &Claimed, previous: usize) -> usize {
     (claimed.plain_secret.min(previous) + tried) % (previous + 1)
 }
 
-async fn remember_secret(sender: &Sender, claimed: &Claimed, taken: usize) {
+async fn record_secret(sender: &Sender, claimed: &Claimed, taken: usize) {
     if taken == claimed.plain_secret {
         return;
     }
@@ -191,7 +191,7 @@ async fn remember_secret(sender: &Sender, claimed: &Claimed, taken: usize) {
 
 /// The links of one attempt.
 #[derive(Debug, Default)]
-struct FreshLinks {
+struct MintedLinks {
     recording: Option<SignedUrl>,
     transcript: Option<SignedUrl>,
     note: Option<String>,
@@ -199,17 +199,17 @@ struct FreshLinks {
 
 /// Mints a link for each asset that is there. Waits for one that is not, up to its time; then the link is null, and the
 /// note says why.
-async fn links(sender: &Sender, claimed: &Claimed, now: UnixMillis) -> Result<FreshLinks, Wait> {
+async fn links(sender: &Sender, claimed: &Claimed, now: UnixMillis) -> Result<MintedLinks, Wait> {
     let link = |kind: AssetKind, id: &Option<String>| {
         let id = id.as_deref().and_then(|id| Uuid::try_parse(id).ok());
         let minted = id.map(|id| mint(sender, claimed, AssetRef { kind, id })).transpose();
-        minted.map_err(|error| for_operator(claimed, now, format!("no link can be minted: {error}")))
+        minted.map_err(|error| wait_for_operator(claimed, now, format!("no link can be minted: {error}")))
     };
     let recording = link(AssetKind::Recording, &claimed.recording)?;
     let transcript = link(AssetKind::Transcript, &claimed.transcript)?;
     let (no_recording, no_transcript) =
-        tokio::join!(look_for(sender, recording.as_ref()), look_for(sender, transcript.as_ref()));
-    let mut links = FreshLinks {
+        tokio::join!(head(sender, recording.as_ref()), head(sender, transcript.as_ref()));
+    let mut links = MintedLinks {
         recording: recording.filter(|_| !matches!(no_recording, Some(StoreError::NotFound))),
         transcript: transcript.filter(|_| !matches!(no_transcript, Some(StoreError::NotFound))),
         note: None,
@@ -226,9 +226,9 @@ async fn links(sender: &Sender, claimed: &Claimed, now: UnixMillis) -> Result<Fr
     let waited = asset_waited(claimed, now);
     // Only the first attempt waits. A resend finds what is there now, also when it was erased since.
     if claimed.attempts == 0 && waited < patience {
-        let pause = if waited < Duration::from_secs(30) { LOOK_AGAIN } else { LOOK_AGAIN_LATE };
+        let pause = if waited < Duration::from_secs(30) { ASSET_RETRY } else { ASSET_RETRY_LATE };
         let until = now.plus(pause.min(patience.saturating_sub(waited)));
-        let why: Vec<_> = missing.iter().map(Missing::to_wait_for).collect();
+        let why: Vec<_> = missing.iter().map(Missing::waiting_note).collect();
         return Err(Wait { from: now, until, why: why.join("; "), asset_waited: waited });
     }
     let why: Vec<_> = missing.iter().map(|missing| missing.after(patience.min(waited))).collect();
@@ -240,7 +240,7 @@ async fn links(sender: &Sender, claimed: &Claimed, now: UnixMillis) -> Result<Fr
 /// little, whichever way.
 fn asset_waited(claimed: &Claimed, now: UnixMillis) -> Duration {
     let since = claimed.scheduled_at.map_or(Duration::ZERO, |looked| now.since(looked));
-    claimed.asset_waited.saturating_add(since.min(LONGEST_LOOK))
+    claimed.asset_waited.saturating_add(since.min(MAX_WAIT_STEP))
 }
 
 fn mint(
@@ -261,12 +261,12 @@ fn mint(
 }
 
 /// Looks whether a link's asset is there; says why not.
-async fn look_for(sender: &Sender, link: Option<&SignedUrl>) -> Option<StoreError> {
+async fn head(sender: &Sender, link: Option<&SignedUrl>) -> Option<StoreError> {
     let look = sender.0.services.store.head(link?.grant());
-    match running::timeout(LOOK, look).await {
+    match running::timeout(HEAD_TIMEOUT, look).await {
         // What has to be opened for its size is there.
         Ok(found) => found.err().filter(|error| !matches!(error, StoreError::SizeUnknown)),
-        Err(_) => Some(StoreError::TimedOut { waited: LOOK, for_what: "an answer" }),
+        Err(_) => Some(StoreError::TimedOut { waited: HEAD_TIMEOUT, for_what: "an answer" }),
     }
 }
 
@@ -277,7 +277,7 @@ struct Missing {
 }
 
 impl Missing {
-    fn to_wait_for(&self) -> String {
+    fn waiting_note(&self) -> String {
         match &self.error {
             StoreError::NotFound => format!("waits for the {}: it is not in the store yet", self.kind.name()),
             error => format!("waits for the {}: {error}", self.kind.name()),

@@ -9,7 +9,7 @@ use crate::ledger::Health;
 
 /// An endpoint that took nothing for so long is held. The four attempts of a delivery take seven seconds, so a short
 /// outage passes without a hold.
-const FAILING_FOR: Duration = Duration::from_secs(60);
+const HOLD_AFTER: Duration = Duration::from_secs(60);
 
 /// The shortest pause between two attempts of a hold.
 const SHORTEST: Duration = Duration::from_secs(5);
@@ -23,29 +23,29 @@ const LONGEST: Duration = Duration::from_secs(15 * 60);
 
 /// The fewest failures in a row that disable an endpoint: with few calls, days without a success prove
 /// little.
-const EVIDENCE: u32 = 20;
+const MIN_FAILURES: u32 = 20;
 
 /// Of the time that passed before the clock was watched, so much counts at most: a machine may start with a clock that is
 /// years off, and is set right later.
-const UNWATCHED: Duration = Duration::from_secs(10 * 60);
+const MAX_UNOBSERVED: Duration = Duration::from_secs(10 * 60);
 
 /// For the same reason nothing is disabled before the clock was watched for so long.
-pub(super) const SETTLES: Duration = Duration::from_secs(60 * 60);
+pub(super) const MIN_STABLE_CLOCK: Duration = Duration::from_secs(60 * 60);
 
 /// What bounds a verdict.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     /// How long the clock has been watched and did not jump.
-    pub(super) watched: Duration,
+    pub(super) stable_for: Duration,
     /// How long an endpoint may fail before it is disabled.
     pub(super) disable_after: Duration,
 }
 
 /// What follows for the endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Transition {
     /// Nothing.
-    GoOn,
+    Unchanged,
     /// It is held, or goes on being held, until then.
     Hold(UnixMillis),
     /// It failed for so long that a person has to look.
@@ -58,13 +58,13 @@ pub(super) fn is_held(health: &Health, now: UnixMillis) -> bool {
 }
 
 /// Whether an endpoint took nothing for so long that it is tried by one attempt at a time.
-pub(super) fn is_tried_gently(health: &Health, now: UnixMillis) -> bool {
-    health.held_until.is_some() || health.failing_since.is_some_and(|since| now.since(since) >= FAILING_FOR)
+pub(super) fn is_probing(health: &Health, now: UnixMillis) -> bool {
+    health.held_until.is_some() || health.failing_since.is_some_and(|since| now.since(since) >= HOLD_AFTER)
 }
 
 /// How long a hold pauses between two attempts when nothing succeeded for so long: seconds at first, a fortieth of the
 /// time after ten minutes.
-pub(super) fn pause_after(failing_for: Duration) -> Duration {
+pub(super) fn probe_interval(failing_for: Duration) -> Duration {
     let at_first = (failing_for / 12).clamp(SHORTEST, LONGEST_AT_FIRST);
     (failing_for / 40).max(at_first).min(LONGEST)
 }
@@ -77,7 +77,7 @@ pub(super) fn succeeded(health: Health) -> Health {
 
 /// What an attempt says of its endpoint.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Attempt {
+pub(super) struct Sample {
     /// When it ended.
     pub(super) at: UnixMillis,
     /// In which of the endpoint's epochs it was begun.
@@ -87,33 +87,36 @@ pub(super) struct Attempt {
 
 /// What follows from an attempt. `None` if it says nothing about the receiver as it is now: the endpoint's health has
 /// begun anew since.
-pub(super) fn judged(before: Health, attempt: Attempt, bounds: Bounds) -> Option<(Health, Verdict)> {
-    if attempt.epoch < before.epoch {
+pub(super) fn evaluate(before: Health, sample: Sample, bounds: Bounds) -> Option<(Health, Transition)> {
+    if sample.epoch < before.epoch {
         return None;
     }
-    Some(match attempt.failed {
-        true => failed(before, attempt.at, bounds),
-        false => (succeeded(before), Verdict::GoOn),
+    Some(match sample.failed {
+        true => failed(before, sample.at, bounds),
+        false => (succeeded(before), Transition::Unchanged),
     })
 }
 
 /// An attempt failed.
-pub(super) fn failed(health: Health, now: UnixMillis, bounds: Bounds) -> (Health, Verdict) {
+pub(super) fn failed(health: Health, now: UnixMillis, bounds: Bounds) -> (Health, Transition) {
     let since = health.failing_since.unwrap_or(now);
     let failures = health.failures.saturating_add(1);
     let mut after = Health { failures, failing_since: Some(since), ..health };
     let failing_for = now.since(since);
-    if failing_for >= bounds.disable_after && failures >= EVIDENCE && bounds.watched >= SETTLES {
-        return (after, Verdict::Disable(reason(failing_for, failures)));
+    if failing_for >= bounds.disable_after
+        && failures >= MIN_FAILURES
+        && bounds.stable_for >= MIN_STABLE_CLOCK
+    {
+        return (after, Transition::Disable(reason(failing_for, failures)));
     }
     // Attempts that were under way when the pause began, retries and what a person asked for say nothing new.
-    if failing_for < FAILING_FOR || is_held(&health, now) {
-        return (after, Verdict::GoOn);
+    if failing_for < HOLD_AFTER || is_held(&health, now) {
+        return (after, Transition::Unchanged);
     }
-    let until = now.plus(pause_after(failing_for.min(bounds.watched + UNWATCHED)));
+    let until = now.plus(probe_interval(failing_for.min(bounds.stable_for + MAX_UNOBSERVED)));
     after.held_since = health.held_since.or(Some(now));
     after.held_until = Some(until);
-    (after, Verdict::Hold(until))
+    (after, Transition::Hold(until))
 }
 
 fn reason(failing_for: Duration, failures: u32) -> String {
@@ -123,7 +126,7 @@ fn reason(failing_for: Duration, failures: u32) -> String {
 
 /// What a process knows, and what the ledger says. Within an epoch they are put together: others' attempts fail too.
 /// The later epoch wins: something succeeded since, or a person did something about it.
-pub(super) fn merged(own: Health, ledger: Health) -> Health {
+pub(super) fn merge(own: Health, ledger: Health) -> Health {
     match own.epoch.cmp(&ledger.epoch) {
         std::cmp::Ordering::Greater => own,
         std::cmp::Ordering::Less => ledger,
@@ -143,11 +146,11 @@ fn earlier(one: Option<UnixMillis>, other: Option<UnixMillis>) -> Option<UnixMil
 
 /// A stored health as it can be at `now`. Nothing failed or was held in the future, and no hold lasts longer than the
 /// time without a success explains: unless the clock was set back since.
-pub(super) fn as_of(health: Health, now: UnixMillis) -> Health {
+pub(super) fn clamp_to_now(health: Health, now: UnixMillis) -> Health {
     let not_later = |moment: Option<UnixMillis>| moment.map(|moment| moment.min(now));
     let failing_since = not_later(health.failing_since);
     let failing_for = failing_since.map_or(Duration::ZERO, |since| now.since(since));
-    let longest = now.plus(pause_after(failing_for));
+    let longest = now.plus(probe_interval(failing_for));
     Health {
         failing_since,
         held_since: not_later(health.held_since),
@@ -161,7 +164,7 @@ mod tests {
     use super::*;
 
     const FIVE_DAYS: Duration = Duration::from_secs(5 * 24 * 60 * 60);
-    const DAYS: Bounds = Bounds { watched: FIVE_DAYS, disable_after: FIVE_DAYS };
+    const DAYS: Bounds = Bounds { stable_for: FIVE_DAYS, disable_after: FIVE_DAYS };
     const START: UnixMillis = UnixMillis(1_000_000_000);
 
     fn seconds(count: u64) -> Duration {
@@ -173,10 +176,10 @@ mod tests {
         let (mut health, mut now, mut tried) = (Health::default(), START, Vec::new());
         while now.since(START) <= seconds(last) {
             tried.push(now.since(START).as_secs());
-            let (after, verdict) = failed(health, now, DAYS);
+            let (after, transition) = failed(health, now, DAYS);
             health = after;
-            now = match verdict {
-                Verdict::Hold(until) => until,
+            now = match transition {
+                Transition::Hold(until) => until,
                 _ => now.plus(between),
             };
         }
@@ -187,8 +190,8 @@ mod tests {
     fn failures_of_less_than_a_minute_hold_nothing_however_many() {
         let mut health = Health::default();
         for millisecond in 0..60_000 {
-            let (after, verdict) = failed(health, START.plus(Duration::from_millis(millisecond)), DAYS);
-            assert_eq!(verdict, Verdict::GoOn);
+            let (after, transition) = failed(health, START.plus(Duration::from_millis(millisecond)), DAYS);
+            assert_eq!(transition, Transition::Unchanged);
             health = after;
         }
     }
@@ -223,24 +226,24 @@ mod tests {
         let begun =
             failed(Health { failing_since: Some(START), ..Health::default() }, START.plus(seconds(90)), DAYS)
                 .0;
-        let (after, verdict) = failed(begun, START.plus(seconds(91)), DAYS);
-        assert_eq!((verdict, after.held_until), (Verdict::GoOn, begun.held_until));
+        let (after, transition) = failed(begun, START.plus(seconds(91)), DAYS);
+        assert_eq!((transition, after.held_until), (Transition::Unchanged, begun.held_until));
         assert_eq!(after.held_since, Some(START.plus(seconds(90))));
     }
 
     #[test]
     fn after_days_it_is_disabled_and_the_reason_says_so() {
         let health = Health { failures: 99, failing_since: Some(UnixMillis(0)), ..Health::default() };
-        let (_, verdict) = failed(health, UnixMillis(0).plus(FIVE_DAYS), DAYS);
-        let Verdict::Disable(reason) = verdict else { panic!("{verdict:?}") };
+        let (_, transition) = failed(health, UnixMillis(0).plus(FIVE_DAYS), DAYS);
+        let Transition::Disable(reason) = transition else { panic!("{transition:?}") };
         assert_eq!(reason, "every attempt failed for 5days, 100 in a row");
         // A clock that was not watched proves nothing.
         let now = UnixMillis(0).plus(FIVE_DAYS);
-        let (_, verdict) = failed(health, now, Bounds { watched: Duration::ZERO, ..DAYS });
-        assert_eq!(verdict, Verdict::Hold(now.plus(LONGEST_AT_FIRST)));
+        let (_, transition) = failed(health, now, Bounds { stable_for: Duration::ZERO, ..DAYS });
+        assert_eq!(transition, Transition::Hold(now.plus(LONGEST_AT_FIRST)));
         // Nor do two calls a week apart.
-        let (_, verdict) = failed(Health { failures: 4, ..health }, UnixMillis(0).plus(FIVE_DAYS), DAYS);
-        assert!(matches!(verdict, Verdict::Hold(_)));
+        let (_, transition) = failed(Health { failures: 4, ..health }, UnixMillis(0).plus(FIVE_DAYS), DAYS);
+        assert!(matches!(transition, Transition::Hold(_)));
     }
 
     #[test]
@@ -253,12 +256,12 @@ mod tests {
             epoch: 3,
         };
         let anew = Health { epoch: 4, ..Health::default() };
-        assert_eq!(merged(held, anew), anew);
-        assert_eq!(merged(anew, held), anew);
+        assert_eq!(merge(held, anew), anew);
+        assert_eq!(merge(anew, held), anew);
         assert_eq!(succeeded(held), anew);
         let elsewhere = Health { held_until: Some(START.plus(seconds(1_000))), failures: 2, ..held };
         let both = Health { failures: 40, ..elsewhere };
-        assert_eq!((merged(held, elsewhere), merged(elsewhere, held)), (both, both));
+        assert_eq!((merge(held, elsewhere), merge(elsewhere, held)), (both, both));
     }
 
     #[test]
@@ -271,9 +274,9 @@ mod tests {
             held_until: Some(START.plus(seconds(10))),
             epoch: 0,
         };
-        assert_eq!(as_of(health, START), health);
+        assert_eq!(clamp_to_now(health, START), health);
         let back = START.minus(hour);
-        let set_back = as_of(health, back);
+        let set_back = clamp_to_now(health, back);
         assert_eq!(set_back.failing_since, Some(back));
         assert_eq!(set_back.held_until, Some(back.plus(SHORTEST)));
     }

@@ -7,45 +7,47 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::attempt::{self, Made, Wait};
+use super::attempt::{self, AttemptResult, Wait};
 use super::circuit_breaker::Bounds;
-use super::concurrency::{Candidate, Concurrency, Limits, Outcome, Slot};
-use super::health_update::{Attempted, Judgement, note_all};
+use super::concurrency::{Candidate, Concurrency, Feedback, Limits, Slot};
+use super::health_update::{HealthSample, HealthUpdate, write_all};
 use super::schedule;
-use super::{Sender, chance, open_until_it_works};
+use super::{Sender, jitter, open_with_retry};
 use crate::clock::UnixMillis;
-use crate::ledger::{Claimed, Failure, Finished, Lane, Lease, LedgerError, Next, Setback, Share};
+use crate::ledger::{
+    Claimed, Disposition, Failure, FinishedAttempt, Lane, Lease, LedgerError, Requeue, Share,
+};
 use crate::tasks::{self, Task};
 
 /// The most deliveries that are taken at one look.
-const MOST_CLAIMS: usize = 256;
+const MAX_CLAIMS: usize = 256;
 
 /// The most deliveries that get in line at one look because their time has come.
-const MOST_DUE: usize = 1_000;
+const MAX_DUE: usize = 1_000;
 
 /// How long the dispatcher sleeps at most: so late it notices what another process accepted, or left behind.
-const LONGEST_NAP: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Between two looks under load: what ends or comes in meanwhile shares a transaction.
-const GATHER: Duration = Duration::from_millis(2);
+const BATCH_DELAY: Duration = Duration::from_millis(2);
 
 /// How long a lease outlives an attempt's deadline: time to look for the assets and to write down what happened.
-const LEASE_BEYOND: Duration = Duration::from_secs(20);
+const LEASE_MARGIN: Duration = Duration::from_secs(20);
 
 /// Between two tries to write down what happened, while the database does not answer.
-const WRITE_AGAIN: Duration = Duration::from_secs(1);
+const WRITE_RETRY: Duration = Duration::from_secs(1);
 
 /// How long a delivery waits whose attempt panicked: the fault is ours, so it costs none of its tries.
-const AFTER_PANIC: Duration = Duration::from_secs(60);
+const PANIC_DELAY: Duration = Duration::from_secs(60);
 
 /// What a delivery's task gives back when it ends.
 #[derive(Debug)]
-struct Ended {
+struct Completion {
     slot: Slot,
     /// In which of the endpoint's epochs it was claimed.
     epoch: u64,
     /// What came of the attempt, if one was made.
-    outcome: Option<(Outcome, Attempted)>,
+    outcome: Option<(Feedback, HealthSample)>,
     /// When the delivery is due again, if it is.
     due_again: Option<UnixMillis>,
 }
@@ -53,15 +55,15 @@ struct Ended {
 /// An endpoint's room for one attempt. Dropping it gives the room back, however its task ends.
 #[derive(Debug)]
 struct Permit {
-    ended: Option<Ended>,
-    dispatcher: mpsc::UnboundedSender<Ended>,
+    ended: Option<Completion>,
+    dispatcher: mpsc::UnboundedSender<Completion>,
 }
 
 impl Permit {
     /// An attempt was made.
-    fn attempted(&mut self, outcome: Outcome, at: UnixMillis, failure: Option<Failure>) {
+    fn sample(&mut self, outcome: Feedback, at: UnixMillis, failure: Option<Failure>) {
         if let Some(ended) = &mut self.ended {
-            ended.outcome = Some((outcome, Attempted { at, epoch: ended.epoch, failure }));
+            ended.outcome = Some((outcome, HealthSample { at, epoch: ended.epoch, failure }));
         }
     }
 
@@ -87,15 +89,15 @@ pub(super) struct Dispatcher {
     pub(super) sender: Sender,
     pub(super) concurrency: Concurrency,
     /// Each permit sends one message, and there are no more permits than attempts that may be under way.
-    ended: mpsc::UnboundedSender<Ended>,
-    ends: mpsc::UnboundedReceiver<Ended>,
-    judgements: mpsc::UnboundedSender<Judgement>,
+    ended: mpsc::UnboundedSender<Completion>,
+    completions: mpsc::UnboundedReceiver<Completion>,
+    updates: mpsc::UnboundedSender<HealthUpdate>,
     /// When the ledger was last asked which lines there are.
-    pub(super) looked_for_lines: Option<Instant>,
+    pub(super) refreshed_at: Option<Instant>,
     /// When the next delivery falls due that waits for its time.
     pub(super) next_due: Option<UnixMillis>,
     /// When the wall clock was last seen to jump, or might have before.
-    pub(super) jumped: Option<Instant>,
+    pub(super) stepped_at: Option<Instant>,
 }
 
 impl Dispatcher {
@@ -106,93 +108,93 @@ impl Dispatcher {
             attempts_per_endpoint: config.attempts_per_endpoint,
             attempt_timeout: config.attempt_timeout,
         });
-        let (ended, ends) = mpsc::unbounded_channel();
-        let (judgements, to_note) = mpsc::unbounded_channel();
+        let (ended, completions) = mpsc::unbounded_channel();
+        let (updates, to_note) = mpsc::unbounded_channel();
         let state = (sender.clone(), to_note);
         tasks::supervise(Task::EndpointHealth, state, |(sender, to_note)| {
-            Box::pin(note_all(sender, to_note))
+            Box::pin(write_all(sender, to_note))
         });
         Self {
             sender,
             concurrency,
             ended,
-            ends,
-            judgements,
-            looked_for_lines: None,
+            completions,
+            updates,
+            refreshed_at: None,
             next_due: None,
-            jumped: None,
+            stepped_at: None,
         }
     }
 
     /// Sends until told to stop, then waits for what is under way.
     pub(super) async fn run(mut self) {
         self.prepare().await;
-        let mut quiet_since_failure = true;
+        let mut database_answers = true;
         while !self.sender.0.stop.is_cancelled() {
-            let nap = match self.take_what_is_due().await {
-                Ok(nap) => {
-                    if !std::mem::replace(&mut quiet_since_failure, true) {
+            let sleep_for = match self.poll().await {
+                Ok(sleep_for) => {
+                    if !std::mem::replace(&mut database_answers, true) {
                         tracing::info!("the database answers again; webhooks are sent");
                     }
-                    nap
+                    sleep_for
                 }
                 Err(error) => {
-                    if std::mem::replace(&mut quiet_since_failure, false) {
+                    if std::mem::replace(&mut database_answers, false) {
                         tracing::error!(%error, "no webhooks are sent until the database answers");
                     }
-                    self.sender.0.services.metrics.ledger_failed(error.word());
-                    WRITE_AGAIN
+                    self.sender.0.services.metrics.ledger_failed(error.label());
+                    WRITE_RETRY
                 }
             };
-            self.wait(nap).await;
+            self.wait(sleep_for).await;
         }
         while self.concurrency.in_flight() > 0 {
-            let Some(ended) = self.ends.recv().await else { break };
-            self.take_end(&ended);
+            let Some(ended) = self.completions.recv().await else { break };
+            self.on_completion(&ended);
         }
     }
 
     /// Waits for a database that could not be opened when the program started.
     async fn prepare(&self) {
         let services = &self.sender.0.services;
-        let open = open_until_it_works(&services.metrics, &services.ledger, true);
+        let open = open_with_retry(&services.metrics, &services.ledger, true);
         tokio::select! {
             () = self.sender.0.stop.cancelled() => {}
             () = open => {}
         }
     }
 
-    async fn wait(&mut self, nap: Duration) {
+    async fn wait(&mut self, sleep_for: Duration) {
         let (stop, began) = (self.sender.0.stop.clone(), Instant::now());
         let sender = self.sender.clone();
         tokio::select! {
             () = stop.cancelled() => {}
             () = sender.0.wake.notified() => {}
-            () = tokio::time::sleep(nap) => {}
-            Some(ended) = self.ends.recv() => self.take_end(&ended),
+            () = tokio::time::sleep(sleep_for) => {}
+            Some(ended) = self.completions.recv() => self.on_completion(&ended),
         }
-        if began.elapsed() < GATHER {
-            tokio::time::sleep(GATHER.saturating_sub(began.elapsed())).await;
+        if began.elapsed() < BATCH_DELAY {
+            tokio::time::sleep(BATCH_DELAY.saturating_sub(began.elapsed())).await;
         }
-        self.take_ends();
+        self.drain_completions();
     }
 
-    fn take_ends(&mut self) {
-        while let Ok(ended) = self.ends.try_recv() {
-            self.take_end(&ended);
+    fn drain_completions(&mut self) {
+        while let Ok(ended) = self.completions.try_recv() {
+            self.on_completion(&ended);
         }
     }
 
     /// Takes as much as there is room for; says how long there is nothing to do.
-    async fn take_what_is_due(&mut self) -> Result<Duration, LedgerError> {
-        self.follow_clock().await?;
+    async fn poll(&mut self) -> Result<Duration, LedgerError> {
+        self.apply_clock_step().await?;
         let now = self.sender.now();
-        for (line, count) in self.sender.take_arrivals() {
+        for (line, count) in self.sender.take_enqueued() {
             self.concurrency.queued(&line, count);
         }
-        self.look_for_lines(now).await?;
+        self.refresh_queues(now).await?;
         self.queue_due(now).await?;
-        let shares = self.concurrency.plan(MOST_CLAIMS, now);
+        let shares = self.concurrency.plan(MAX_CLAIMS, now);
         if !shares.is_empty() {
             self.claim(&shares, now).await?;
             // There may be more; what ended or came in meanwhile has its turn before.
@@ -200,23 +202,23 @@ impl Dispatcher {
         }
         let next = self.next_due.into_iter().chain(self.concurrency.next_turn(now)).min();
         // What is due and has no room waits for something to end.
-        let nap = next.map_or(LONGEST_NAP, |next| next.since(now).min(LONGEST_NAP));
-        Ok(nap.max(Duration::from_millis(1)))
+        let sleep_for = next.map_or(POLL_INTERVAL, |next| next.since(now).min(POLL_INTERVAL));
+        Ok(sleep_for.max(Duration::from_millis(1)))
     }
 
     /// Learns of lines that others filled: another process, the time before a restart, a pause that ended.
-    async fn look_for_lines(&mut self, now: UnixMillis) -> Result<(), LedgerError> {
-        let called = self.sender.0.look_everywhere.swap(false, Ordering::Relaxed);
-        if !called && self.looked_for_lines.is_some_and(|last| last.elapsed() < LONGEST_NAP) {
+    async fn refresh_queues(&mut self, now: UnixMillis) -> Result<(), LedgerError> {
+        let called = self.sender.0.refresh.swap(false, Ordering::Relaxed);
+        if !called && self.refreshed_at.is_some_and(|last| last.elapsed() < POLL_INTERVAL) {
             return Ok(());
         }
-        self.correct_what_is_stored(now).await?;
-        for (line, health) in self.sender.ledger().lines(now).await? {
-            self.concurrency.has_line(&line, health);
+        self.correct_stored_times(now).await?;
+        for (line, health) in self.sender.ledger().queues(now).await? {
+            self.concurrency.found_queue(&line, health);
         }
         self.next_due = self.sender.ledger().next_due().await?;
         self.concurrency.forget_idle(now);
-        self.looked_for_lines = Some(Instant::now());
+        self.refreshed_at = Some(Instant::now());
         Ok(())
     }
 
@@ -225,7 +227,7 @@ impl Dispatcher {
         if self.next_due.is_none_or(|due| now < due) {
             return Ok(());
         }
-        let due = self.sender.ledger().queue_due(MOST_DUE, now).await?;
+        let due = self.sender.ledger().queue_due(MAX_DUE, now).await?;
         let mut counts: HashMap<_, usize> = HashMap::new();
         for line in due {
             *counts.entry(line).or_default() += 1;
@@ -245,7 +247,7 @@ impl Dispatcher {
         }
         for share in shares {
             let count = counts.get(&(share.endpoint.as_str(), share.lane)).copied().unwrap_or_default();
-            self.concurrency.taken(share, count);
+            self.concurrency.claimed(share, count);
         }
         self.begin(claimed, now).await
     }
@@ -260,25 +262,25 @@ impl Dispatcher {
     }
 
     async fn begin(&mut self, claimed: Vec<Claimed>, now: UnixMillis) -> Result<(), LedgerError> {
-        let mut too_many = Vec::new();
+        let mut rejected = Vec::new();
         for claimed in claimed {
             match self.concurrency.admit(Candidate::from(&claimed), now) {
                 Some(slot) => {
                     let failing = claimed.health.failing_since.is_some();
                     let epoch = claimed.health.epoch;
-                    let ended = Some(Ended { slot, epoch, outcome: None, due_again: None });
+                    let ended = Some(Completion { slot, epoch, outcome: None, due_again: None });
                     let permit = Permit { ended, dispatcher: self.ended.clone() };
                     tasks::spawn(Task::Delivery, deliver(self.sender.clone(), claimed, failing, permit));
                 }
-                None => too_many.push((claimed.delivery, Setback::Queued)),
+                None => rejected.push((claimed.delivery, Requeue::Now)),
             }
         }
-        self.sender.ledger().put_back(&self.sender.0.holder, &too_many).await
+        self.sender.ledger().requeue(&self.sender.0.holder, &rejected).await
     }
 
-    fn take_end(&mut self, ended: &Ended) {
-        let outcome = ended.outcome.as_ref().map(|(outcome, attempted)| {
-            self.judge(ended.slot.endpoint(), attempted);
+    fn on_completion(&mut self, ended: &Completion) {
+        let outcome = ended.outcome.as_ref().map(|(outcome, sample)| {
+            self.judge(ended.slot.endpoint(), sample);
             *outcome
         });
         self.concurrency.release(&ended.slot, outcome, self.sender.now());
@@ -286,15 +288,17 @@ impl Dispatcher {
     }
 
     /// Notes how an endpoint's attempts go. Only what changes something for others is written down.
-    fn judge(&mut self, endpoint: &str, attempted: &Attempted) {
-        let bounds =
-            Bounds { watched: self.sender.watched(), disable_after: self.sender.0.config.disable_after };
+    fn judge(&mut self, endpoint: &str, sample: &HealthSample) {
+        let bounds = Bounds {
+            stable_for: self.sender.stable_for(),
+            disable_after: self.sender.0.config.disable_after,
+        };
         let before = self.concurrency.health(endpoint);
-        let Some(judgement) = Judgement::of(endpoint, before, attempted, bounds) else { return };
-        self.concurrency.set_health(endpoint, judgement.health);
-        if judgement.changes_something {
+        let Some(update) = HealthUpdate::of(endpoint, before, sample, bounds) else { return };
+        self.concurrency.set_health(endpoint, update.health);
+        if update.is_new {
             // The task ends with the dispatcher alone.
-            let _ = self.judgements.send(judgement);
+            let _ = self.updates.send(update);
         }
     }
 }
@@ -302,7 +306,7 @@ impl Dispatcher {
 impl Sender {
     /// How long what is claimed stays with who claimed it.
     pub(super) fn longest_lease(&self) -> Duration {
-        self.0.config.attempt_timeout + LEASE_BEYOND
+        self.0.config.attempt_timeout + LEASE_MARGIN
     }
 }
 
@@ -312,77 +316,77 @@ async fn deliver(sender: Sender, claimed: Claimed, failing: bool, mut permit: Pe
     let outcome = outcome.unwrap_or_else(|| {
         let (from, asset_waited) = (sender.now(), claimed.asset_waited);
         let why = "the attempt ended by a fault of the sender, and is made again".to_owned();
-        attempt::Outcome::NotYet(Wait { from, until: from.plus(AFTER_PANIC), why, asset_waited })
+        attempt::AttemptOutcome::Postponed(Wait { from, until: from.plus(PANIC_DELAY), why, asset_waited })
     });
     match outcome {
-        attempt::Outcome::Attempted(made) => {
-            let (succeeded, took, at) = (made.succeeded, made.took, sender.now());
-            let failure =
-                (!succeeded).then(|| Failure { code: made.code.to_owned(), summary: made.summary.clone() });
-            permit.attempted(Outcome { succeeded, took }, at, failure);
-            let finished = finished(&sender, &claimed, made, at);
-            if let Next::RetryAt(due) = finished.next {
+        attempt::AttemptOutcome::Sent(result) => {
+            let (succeeded, took, at) = (result.succeeded, result.took, sender.now());
+            let failure = (!succeeded)
+                .then(|| Failure { code: result.code.to_owned(), summary: result.summary.clone() });
+            permit.sample(Feedback { succeeded, took }, at, failure);
+            let finished = finished(&sender, &claimed, result, at);
+            if let Disposition::RetryAt(due) = finished.disposition {
                 permit.due_again(due);
             }
-            write_down(&sender, finished).await;
+            record(&sender, finished).await;
             // The gentle probes of a dead endpoint would otherwise say nothing when it is back.
             if succeeded && failing {
                 tracing::info!(endpoint = claimed.endpoint, "an endpoint takes events again");
             }
         }
-        attempt::Outcome::NotYet(wait) => {
+        attempt::AttemptOutcome::Postponed(wait) => {
             permit.due_again(wait.until);
-            put_back(&sender, &claimed, wait).await;
+            requeue(&sender, &claimed, wait).await;
         }
     }
 }
 
-fn finished(sender: &Sender, claimed: &Claimed, made: Made, at: UnixMillis) -> Finished {
-    let next = if made.succeeded {
-        Next::Delivered
+fn finished(sender: &Sender, claimed: &Claimed, result: AttemptResult, at: UnixMillis) -> FinishedAttempt {
+    let next = if result.succeeded {
+        Disposition::Delivered
     } else {
         let failed = schedule::Failed {
             tries: claimed.tries.saturating_add(1),
             long_tail: claimed.long_tail,
-            retry_after: made.retry_after,
+            retry_after: result.retry_after,
             at,
-            chance: chance(),
+            jitter: jitter(),
         };
-        schedule::next_attempt(failed).map_or(Next::Failed, Next::RetryAt)
+        schedule::next_attempt(failed).map_or(Disposition::Failed, Disposition::RetryAt)
     };
     let metrics = &sender.0.services.metrics;
-    metrics.attempt_ended(made.code, made.took);
+    metrics.attempt_ended(result.code, result.took);
     match next {
-        Next::Delivered => metrics.delivery_ended("delivered", at.since(claimed.accepted_at)),
-        Next::Failed => metrics.delivery_ended("failed", at.since(claimed.accepted_at)),
-        Next::RetryAt(_) => {}
+        Disposition::Delivered => metrics.delivery_ended("delivered", at.since(claimed.accepted_at)),
+        Disposition::Failed => metrics.delivery_ended("failed", at.since(claimed.accepted_at)),
+        Disposition::RetryAt(_) => {}
     }
-    Finished {
+    FinishedAttempt {
         delivery: claimed.delivery.clone(),
         holder: sender.0.holder.clone(),
         number: claimed.attempts.saturating_add(1),
-        started_at: made.started_at,
-        took: made.took,
-        status: made.status,
-        code: made.code,
-        summary: made.summary,
-        advice: made.advice,
-        excerpt: made.excerpt,
-        links_expire: made.links_expire,
-        note: made.note,
-        next,
+        started_at: result.started_at,
+        took: result.took,
+        status: result.status,
+        code: result.code,
+        summary: result.summary,
+        advice: result.advice,
+        excerpt: result.excerpt,
+        links_expire: result.links_expire,
+        note: result.note,
+        disposition: next,
         at,
     }
 }
 
 /// Tries until it is written. Should the program end before, the lease ends too, and the attempt is made again.
-async fn write_down(sender: &Sender, finished: Finished) {
+async fn record(sender: &Sender, finished: FinishedAttempt) {
     loop {
         match sender.ledger().finish(finished.clone()).await {
             Ok(()) => return,
-            Err(error) if error.may_pass() && !sender.0.stop.is_cancelled() => {
-                sender.0.services.metrics.ledger_failed(error.word());
-                tokio::time::sleep(WRITE_AGAIN).await;
+            Err(error) if error.is_transient() && !sender.0.stop.is_cancelled() => {
+                sender.0.services.metrics.ledger_failed(error.label());
+                tokio::time::sleep(WRITE_RETRY).await;
             }
             Err(error) => {
                 tracing::error!(delivery = finished.delivery, %error, "an attempt could not be written down; it will be made again");
@@ -392,10 +396,10 @@ async fn write_down(sender: &Sender, finished: Finished) {
     }
 }
 
-async fn put_back(sender: &Sender, claimed: &Claimed, wait: Wait) {
+async fn requeue(sender: &Sender, claimed: &Claimed, wait: Wait) {
     let Wait { from, until, why, asset_waited } = wait;
-    let setback = [(claimed.delivery.clone(), Setback::Pause { from, until, note: why, asset_waited })];
-    if let Err(error) = sender.ledger().put_back(&sender.0.holder, &setback).await {
+    let requeue = [(claimed.delivery.clone(), Requeue::After { from, until, note: why, asset_waited })];
+    if let Err(error) = sender.ledger().requeue(&sender.0.holder, &requeue).await {
         tracing::warn!(delivery = claimed.delivery, %error, "a delivery that has to wait could not be put back; its lease will end");
     }
 }

@@ -8,63 +8,63 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, UnixMillis};
-use crate::ledger::{Ledger, PickedUp};
+use crate::ledger::{Ledger, LinkOpened};
 use crate::tasks::{self, Task};
 use crate::telemetry::CompletedDownload;
 
 /// The most downloads that are written down in one transaction.
-const AT_ONCE: usize = 200;
+const BATCH: usize = 200;
 
 /// The most that wait to be written down; what comes besides is lost.
-const MOST_WAITING: usize = 4_096;
+const MAX_WAITING: usize = 4_096;
 
 /// Downloads are gathered for so long: nobody reads the history faster.
-const GATHER: Duration = Duration::from_millis(200);
+const BATCH_DELAY: Duration = Duration::from_millis(200);
 
 /// Between two looks at what has come meanwhile. A wait for each download would wake this task, on another thread, for each
 /// request that is answered: nearly as much work as answering it.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+const DRAIN_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Who fetches a link again and again is written down once in so long: a player that seeks, a client that resumes.
-const AGAIN_AFTER: Duration = Duration::from_secs(10);
+const DEDUP_WINDOW: Duration = Duration::from_secs(10);
 
 /// Writes downloads down until the gateway is gone. What cannot be written is lost, and said: a download is no delivery.
-pub fn remember_downloads(
+pub fn record_downloads(
     downloads: mpsc::Receiver<CompletedDownload>,
     ledger: Ledger,
     clock: Arc<dyn Clock>,
 ) -> JoinHandle<()> {
     tasks::supervise(Task::LinkOpened, (downloads, ledger, clock), |(downloads, ledger, clock)| {
-        Box::pin(write_down(downloads, ledger, &**clock))
+        Box::pin(record(downloads, ledger, &**clock))
     })
 }
 
-async fn write_down(downloads: &mut mpsc::Receiver<CompletedDownload>, ledger: &Ledger, clock: &dyn Clock) {
-    let mut gathered = Gathered { known: HashSet::new(), since: Instant::now(), waiting: Vec::new() };
+async fn record(downloads: &mut mpsc::Receiver<CompletedDownload>, ledger: &Ledger, clock: &dyn Clock) {
+    let mut pending = Pending { known: HashSet::new(), since: Instant::now(), waiting: Vec::new() };
     loop {
-        if gathered.waiting.is_empty() {
+        if pending.waiting.is_empty() {
             let Some(first) = downloads.recv().await else { return };
-            gathered.note(first);
-            gathered.take_until(downloads, tokio::time::sleep(GATHER)).await;
+            pending.note(first);
+            pending.take_until(downloads, tokio::time::sleep(BATCH_DELAY)).await;
         }
-        let batch = gathered.batch(clock.now_millis());
+        let batch = pending.batch(clock.now_millis());
         if batch.is_empty() {
             continue;
         }
-        if let Err(error) = gathered.take_until(downloads, ledger.picked_up(&batch)).await {
+        if let Err(error) = pending.take_until(downloads, ledger.record_links_opened(&batch)).await {
             tracing::warn!(downloads = batch.len(), %error, "downloads could not be written into the delivery history");
         }
     }
 }
 
 /// Downloads that are to be written down.
-struct Gathered {
+struct Pending {
     known: HashSet<CompletedDownload>,
     since: Instant,
     waiting: Vec<CompletedDownload>,
 }
 
-impl Gathered {
+impl Pending {
     /// Takes the downloads that have come every few milliseconds, until something else is done: otherwise a link that is
     /// followed again and again would fill the channel meanwhile, and others' downloads would be lost.
     async fn take_until<T>(
@@ -74,7 +74,7 @@ impl Gathered {
     ) -> T {
         tokio::pin!(done);
         loop {
-            let looked = tokio::time::timeout(LOOK_EVERY, &mut done).await;
+            let looked = tokio::time::timeout(DRAIN_INTERVAL, &mut done).await;
             // As many as wait now: more may come as fast as they are taken.
             for _ in 0..downloads.len() {
                 let Ok(download) = downloads.try_recv() else { break };
@@ -87,19 +87,21 @@ impl Gathered {
     }
 
     fn note(&mut self, download: CompletedDownload) {
-        if self.since.elapsed() > AGAIN_AFTER {
+        if self.since.elapsed() > DEDUP_WINDOW {
             self.known.clear();
             self.since = Instant::now();
         }
-        if self.waiting.len() < MOST_WAITING && self.known.insert(download) {
+        if self.waiting.len() < MAX_WAITING && self.known.insert(download) {
             self.waiting.push(download);
         }
     }
 
-    fn batch(&mut self, at: UnixMillis) -> Vec<PickedUp> {
-        let some = self.waiting.len().min(AT_ONCE);
+    fn batch(&mut self, at: UnixMillis) -> Vec<LinkOpened> {
+        let some = self.waiting.len().min(BATCH);
         let batch = self.waiting.drain(..some);
-        batch.map(|CompletedDownload { asset, link_expires }| PickedUp { asset, link_expires, at }).collect()
+        batch
+            .map(|CompletedDownload { asset, link_expires }| LinkOpened { asset, link_expires, at })
+            .collect()
     }
 }
 
@@ -115,9 +117,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let database = format!("sqlite:{}", folder.path().join("calls.db").display()).parse().unwrap();
         let ledger = Ledger::open(&Config { database, secret_key_file: None }).await.unwrap();
-        let (downloads, told) = mpsc::channel(64);
+        let (downloads, receiver) = mpsc::channel(64);
         let clock = Arc::new(ManualClock::at(UnixSeconds(1_000_000)));
-        let _writing = remember_downloads(told, ledger, clock);
+        let _writing = record_downloads(receiver, ledger, clock);
         let download = |at: u64| CompletedDownload {
             asset: AssetRef::recording(uuid::Uuid::from_u64_pair(1, at)),
             link_expires: UnixSeconds(2_000_000),

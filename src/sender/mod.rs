@@ -17,8 +17,8 @@ mod sender_clock;
 mod simulation;
 
 pub use config::Config;
-pub use link_opened::remember_downloads;
-pub use open_ledger::open_until_it_works;
+pub use link_opened::record_downloads;
+pub use open_ledger::open_with_retry;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,11 +27,13 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use sender_clock::Timeline;
+use sender_clock::SenderClock;
 
 use crate::clock::{Clock, UnixMillis, UnixSeconds};
 use crate::keys::ActiveKeyring;
-use crate::ledger::{Accepted, Endpoint, Ledger, LedgerError, Line, NewEvent, RecoverRange, Resent, Tested};
+use crate::ledger::{
+    Accepted, Endpoint, Ledger, LedgerError, NewEvent, Queue, RecoverRange, ResendOutcome, TestOutcome,
+};
 use crate::signed_url::BaseUrl;
 use crate::store::{SAMPLE, Store};
 use crate::tasks::{self, Task};
@@ -60,10 +62,10 @@ pub struct Services {
 
 /// The sender's counter: takes events in and wakes whoever sends. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Sender(Arc<Parts>);
+pub struct Sender(Arc<Inner>);
 
 #[derive(Debug)]
-struct Parts {
+struct Inner {
     config: Config,
     services: Services,
     poster: Poster,
@@ -71,14 +73,14 @@ struct Parts {
     holder: String,
     wake: Notify,
     /// How many deliveries got into which line since the dispatcher looked last: no more entries than endpoints.
-    arrivals: Mutex<HashMap<Line, usize>>,
+    enqueued: Mutex<HashMap<Queue, usize>>,
     /// Whether to look behind every endpoint at the next look.
-    look_everywhere: AtomicBool,
+    refresh: AtomicBool,
     stop: tokio_util::sync::CancellationToken,
     /// The time by which is scheduled, while this process sends.
-    timeline: Mutex<Option<Timeline>>,
+    sender_clock: Mutex<Option<SenderClock>>,
     /// Held while what is stored moves with the clock.
-    moving: tokio::sync::Mutex<()>,
+    clock_step_lock: tokio::sync::Mutex<()>,
 }
 
 impl Sender {
@@ -96,31 +98,31 @@ impl Sender {
     pub fn with_poster(config: Config, services: Services, poster: Poster) -> Self {
         let holder = uuid::Builder::from_random_bytes(random()).into_uuid().simple().to_string();
         let (wake, stop) = (Notify::new(), tokio_util::sync::CancellationToken::new());
-        Self(Arc::new(Parts {
+        Self(Arc::new(Inner {
             config,
             services,
             poster,
             holder,
             wake,
-            arrivals: Mutex::default(),
-            look_everywhere: AtomicBool::new(true),
+            enqueued: Mutex::default(),
+            refresh: AtomicBool::new(true),
             stop,
-            timeline: Mutex::default(),
-            moving: tokio::sync::Mutex::default(),
+            sender_clock: Mutex::default(),
+            clock_step_lock: tokio::sync::Mutex::default(),
         }))
     }
 
     /// Sends until [`Sender::stop`]; then waits for the attempts under way and returns.
     pub async fn run(&self) {
-        *self.timeline() = Some(Timeline::new(self.0.services.clock.reading()));
+        *self.sender_clock() = Some(SenderClock::new(self.0.services.clock.reading()));
         let upkeep =
-            tasks::supervise(Task::Upkeep, self.clone(), |sender| Box::pin(maintenance::keep_up(sender)));
+            tasks::supervise(Task::Upkeep, self.clone(), |sender| Box::pin(maintenance::run(sender)));
         tasks::restart_on_panic(Task::Dispatcher, self.clone(), |sender| {
             Box::pin(Dispatcher::new(sender.clone()).run())
         })
         .await;
         upkeep.abort();
-        *self.timeline() = None;
+        *self.sender_clock() = None;
     }
 
     /// Ends [`Sender::run`]: nothing new is begun.
@@ -130,7 +132,7 @@ impl Sender {
 
     /// Looks for what is due now, behind every endpoint: after a change of endpoints, or of a clock by hand.
     pub fn wake(&self) {
-        self.0.look_everywhere.store(true, Ordering::Relaxed);
+        self.0.refresh.store(true, Ordering::Relaxed);
         self.0.wake.notify_one();
     }
 
@@ -151,19 +153,19 @@ impl Sender {
     #[must_use]
     pub fn now(&self) -> UnixMillis {
         let reading = self.0.services.clock.reading();
-        self.timeline().map_or(reading.wall, |timeline| timeline.now(reading))
+        self.sender_clock().map_or(reading.wall, |sender_clock| sender_clock.now(reading))
     }
 
     /// The time it is for what cannot be undone.
-    fn cautious_now(&self) -> UnixMillis {
+    fn conservative_now(&self) -> UnixMillis {
         let reading = self.0.services.clock.reading();
-        self.timeline().map_or(reading.wall, |timeline| timeline.cautious_now(reading))
+        self.sender_clock().map_or(reading.wall, |sender_clock| sender_clock.conservative_now(reading))
     }
 
     /// For how long the wall clock has been watched and did not jump.
-    fn watched(&self) -> Duration {
+    fn stable_for(&self) -> Duration {
         let reading = self.0.services.clock.reading();
-        self.timeline().map_or(Duration::ZERO, |timeline| timeline.watched(reading))
+        self.sender_clock().map_or(Duration::ZERO, |sender_clock| sender_clock.stable_for(reading))
     }
 
     /// The wall clock's second, for what others hold against their clocks: links and signatures.
@@ -171,8 +173,8 @@ impl Sender {
         self.0.services.clock.now()
     }
 
-    fn timeline(&self) -> MutexGuard<'_, Option<Timeline>> {
-        self.0.timeline.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sender_clock(&self) -> MutexGuard<'_, Option<SenderClock>> {
+        self.0.sender_clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads a stored URL that events may be sent to.
@@ -187,7 +189,7 @@ impl Sender {
     ///
     /// # Errors
     /// As [`Sender::url`], and for what copying adds to a URL.
-    pub fn entered_url(&self, text: &str) -> Result<EndpointUrl, UrlError> {
+    pub fn parse_entered_url(&self, text: &str) -> Result<EndpointUrl, UrlError> {
         EndpointUrl::parse_entered(text, &self.url_rules())
     }
 
@@ -196,7 +198,7 @@ impl Sender {
     }
 
     /// Looks at a receiver without sending it anything; says what is wrong with it, as far as that can be seen.
-    pub async fn look_at(&self, workspace: &str, url: &EndpointUrl) -> Option<Diagnosis> {
+    pub async fn probe_receiver(&self, workspace: &str, url: &EndpointUrl) -> Option<Diagnosis> {
         if !may_probe(url) {
             return None;
         }
@@ -209,8 +211,8 @@ impl Sender {
     /// [`LedgerError`] if it is not on disk: it is not accepted.
     pub async fn accept(&self, event: NewEvent) -> Result<Option<Accepted>, LedgerError> {
         let accepted = self.ledger().accept(event).await?;
-        if let Some(accepted) = accepted.as_ref().filter(|accepted| accepted.fresh) {
-            self.arrived(accepted);
+        if let Some(accepted) = accepted.as_ref().filter(|accepted| accepted.is_new) {
+            self.on_accepted(accepted);
         }
         Ok(accepted)
     }
@@ -220,34 +222,34 @@ impl Sender {
     ///
     /// # Errors
     /// As [`Sender::accept`].
-    pub async fn test(&self, endpoint: &Endpoint) -> Result<Tested, LedgerError> {
+    pub async fn test(&self, endpoint: &Endpoint) -> Result<TestOutcome, LedgerError> {
         let tested = self.ledger().accept_test(&endpoint.workspace, &endpoint.id, SAMPLE, self.now()).await?;
-        if let Tested::Accepted(accepted) = &tested {
-            self.arrived(accepted);
+        if let TestOutcome::Accepted(accepted) = &tested {
+            self.on_accepted(accepted);
         }
         Ok(tested)
     }
 
-    fn arrived(&self, accepted: &Accepted) {
+    fn on_accepted(&self, accepted: &Accepted) {
         self.0.services.metrics.event_accepted();
-        let mut arrivals = self.0.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-        for line in &accepted.lines {
-            *arrivals.entry(line.clone()).or_default() += 1;
+        let mut enqueued = self.0.enqueued.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in &accepted.queues {
+            *enqueued.entry(line.clone()).or_default() += 1;
         }
-        drop(arrivals);
+        drop(enqueued);
         self.0.wake.notify_one();
     }
 
     /// The lines that deliveries got into since the last call, and how many.
-    fn take_arrivals(&self) -> HashMap<Line, usize> {
-        std::mem::take(&mut *self.0.arrivals.lock().unwrap_or_else(PoisonError::into_inner))
+    fn take_enqueued(&self) -> HashMap<Queue, usize> {
+        std::mem::take(&mut *self.0.enqueued.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Sends a delivery again; its first attempt waits for no hold.
     ///
     /// # Errors
     /// [`LedgerError`] if it could not be written.
-    pub async fn resend(&self, workspace: &str, delivery: &str) -> Result<Resent, LedgerError> {
+    pub async fn resend(&self, workspace: &str, delivery: &str) -> Result<ResendOutcome, LedgerError> {
         let resent = self.ledger().resend(workspace, delivery, self.now()).await?;
         self.wake();
         Ok(resent)
@@ -272,7 +274,7 @@ fn random() -> [u8; 16] {
 }
 
 /// A random number from 0 to 1, for jitter.
-fn chance() -> f64 {
+fn jitter() -> f64 {
     let [a, b, ..] = random();
     f64::from(u16::from_le_bytes([a, b])) / f64::from(u16::MAX)
 }

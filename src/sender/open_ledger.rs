@@ -6,15 +6,15 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::telemetry::metrics::Metrics;
 
 /// Between two tries.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Opens the ledger again and again until that works, for a process that sends or for another; says in the log what it
 /// waits for, once for each cause.
-pub async fn open_until_it_works(metrics: &Metrics, ledger: &Ledger, sends: bool) {
-    let Some(before) = ledger.why_closed() else { return };
+pub async fn open_with_retry(metrics: &Metrics, ledger: &Ledger, sends: bool) {
+    let Some(before) = ledger.open_error() else { return };
     let mut last = Some(before.to_string());
     while let Err(error) = open(ledger, sends).await {
-        metrics.ledger_failed(error.word());
+        metrics.ledger_failed(error.label());
         let text = error.to_string();
         if last.as_ref() != Some(&text) {
             tracing::error!(
@@ -23,11 +23,11 @@ pub async fn open_until_it_works(metrics: &Metrics, ledger: &Ledger, sends: bool
             );
             last = Some(text);
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(RETRY).await;
     }
     tracing::info!("the webhooks' database answers; calls are accepted");
 }
 
 async fn open(ledger: &Ledger, sends: bool) -> Result<(), LedgerError> {
-    if sends { ledger.prepare_to_send().await } else { ledger.prepare().await }
+    if sends { ledger.open_for_sending().await } else { ledger.open_now().await }
 }

@@ -22,7 +22,7 @@ const LONG: [Duration; 7] = [
 const JITTER: f64 = 0.1;
 
 /// The longest `Retry-After` that is honoured.
-const LONGEST_WISH: Duration = minutes(6 * 60);
+const MAX_RETRY_AFTER: Duration = minutes(6 * 60);
 
 const fn minutes(count: u64) -> Duration {
     Duration::from_secs(60 * count)
@@ -40,19 +40,19 @@ pub(super) struct Failed {
     /// When the attempt ended.
     pub(super) at: UnixMillis,
     /// A random number from 0 to 1.
-    pub(super) chance: f64,
+    pub(super) jitter: f64,
 }
 
 /// When the next attempt is due; `None` if there is none left.
 pub(super) fn next_attempt(failed: Failed) -> Option<UnixMillis> {
-    let made = usize::try_from(failed.tries).unwrap_or(usize::MAX).max(1);
-    let wish = failed.retry_after.unwrap_or_default().min(LONGEST_WISH);
-    if let Some(pause) = SHORT.get(made - 1) {
-        return Some(failed.at.plus(if failed.long_tail { (*pause).max(wish) } else { *pause }));
+    let result = usize::try_from(failed.tries).unwrap_or(usize::MAX).max(1);
+    let wanted = failed.retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
+    if let Some(pause) = SHORT.get(result - 1) {
+        return Some(failed.at.plus(if failed.long_tail { (*pause).max(wanted) } else { *pause }));
     }
-    let pause = LONG.get(made - 1 - SHORT.len()).filter(|_| failed.long_tail)?;
-    let jittered = pause.mul_f64(1.0 + JITTER * (2.0 * failed.chance.clamp(0.0, 1.0) - 1.0));
-    Some(failed.at.plus(jittered.max(wish)))
+    let pause = LONG.get(result - 1 - SHORT.len()).filter(|_| failed.long_tail)?;
+    let jittered = pause.mul_f64(1.0 + JITTER * (2.0 * failed.jitter.clamp(0.0, 1.0) - 1.0));
+    Some(failed.at.plus(jittered.max(wanted)))
 }
 
 #[cfg(test)]
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     const FAILED: Failed =
-        Failed { tries: 1, long_tail: false, retry_after: None, at: UnixMillis(5_000), chance: 0.5 };
+        Failed { tries: 1, long_tail: false, retry_after: None, at: UnixMillis(5_000), jitter: 0.5 };
 
     fn pause(failed: Failed) -> Option<Duration> {
         next_attempt(failed).map(|due| due.since(failed.at))
@@ -94,13 +94,13 @@ mod tests {
     #[test]
     fn the_long_tail_scatters_and_honours_retry_after_within_bounds() {
         let failed = Failed { tries: 4, long_tail: true, ..FAILED };
-        let at = |chance| pause(Failed { chance, ..failed }).unwrap();
+        let at = |jitter| pause(Failed { jitter, ..failed }).unwrap();
         assert_eq!(at(0.0), Duration::from_secs(270));
         assert_eq!(at(1.0), Duration::from_secs(330));
-        let wished = |wish| pause(Failed { retry_after: Some(wish), ..failed }).unwrap();
+        let wished = |wanted| pause(Failed { retry_after: Some(wanted), ..failed }).unwrap();
         assert_eq!(wished(minutes(1)), minutes(5));
         assert_eq!(wished(minutes(20)), minutes(20));
-        assert_eq!(wished(Duration::from_secs(u64::MAX)), LONGEST_WISH);
+        assert_eq!(wished(Duration::from_secs(u64::MAX)), MAX_RETRY_AFTER);
         assert_eq!(next_attempt(Failed { tries: u32::MAX, ..failed }), None);
     }
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 use webhook_assets::clock::UnixMillis;
-use webhook_assets::ledger::{Accepted, Change, Delivery, DeliveryState, Endpoint, NewEndpoint, NewEvent};
+use webhook_assets::ledger::{
+    Accepted, Delivery, DeliveryState, Endpoint, EndpointChange, NewEndpoint, NewEvent,
+};
 use webhook_assets::sender::Sender;
 use webhook_assets::webhook::{CompletedCall, WebhookSecret, verify_plain, verify_standard};
 
@@ -62,7 +64,7 @@ impl Sending {
             self.sender.wake();
             tokio::time::sleep(Duration::from_millis(10)).await;
             let now = self.sender.now();
-            let pending = self.sender.ledger().pending(now).await.unwrap();
+            let pending = self.sender.ledger().backlog(now).await.unwrap();
             let idle = pending.sending == 0 && pending.oldest_due.is_none_or(|due| due > now);
             same = if idle && last == Some(pending) { same + 1 } else { 0 };
             if same == 3 {
@@ -105,7 +107,7 @@ fn new_endpoint(url: &str) -> NewEndpoint {
 async fn a_call_arrives_signed_and_its_links_open() {
     let sending = Sending::to(Receiver::willing().await).await;
     let accepted = sending.call("call-1").await;
-    assert!(accepted.fresh);
+    assert!(accepted.is_new);
     let [webhook] = &sending.receiver.wait_for(1).await[..] else { panic!("one webhook") };
     assert_eq!(webhook.method, "POST");
     assert_eq!(webhook.path, "/hook");
@@ -186,7 +188,7 @@ async fn the_same_call_is_accepted_once_and_another_under_its_id_is_refused() {
     let sending = Sending::to(Receiver::willing().await).await;
     let first = sending.call("call-1").await;
     let again = sending.call("call-1").await;
-    assert_eq!((again.event, again.deliveries, again.fresh), (first.event, first.deliveries, false));
+    assert_eq!((again.event, again.deliveries, again.is_new), (first.event, first.deliveries, false));
     let now = sending.sender.now();
     let other = NewEvent::call("acme", "call-1", &CompletedCall::sample(), None, None, now).unwrap();
     assert_eq!(sending.sender.accept(other).await.unwrap(), None);
@@ -360,7 +362,7 @@ async fn a_secret_that_was_rotated_away_twice_fits_until_its_day_ends() {
 #[tokio::test]
 async fn an_endpoint_gets_no_more_a_second_than_it_asked_for() {
     let sending = Sending::to(Receiver::willing().await).await;
-    let slow = Change { per_second: Some(Some(1)), ..Change::default() };
+    let slow = EndpointChange { per_second: Some(Some(1)), ..EndpointChange::default() };
     sending.sender.ledger().change_endpoint("acme", &sending.endpoint.id, slow).await.unwrap().unwrap();
     for call in 0..4 {
         sending.call(&format!("call-{call}")).await;
@@ -397,7 +399,7 @@ async fn a_receiver_that_hangs_delays_nobody_else() {
 async fn a_url_that_leads_inside_is_not_sent_to_and_the_history_says_so() {
     let plan = Plan::sending().await;
     let sending = Sending::of(plan, Receiver::willing().await).await;
-    let inside = Change { url: Some("http://10.0.0.5/".to_owned()), ..Change::default() };
+    let inside = EndpointChange { url: Some("http://10.0.0.5/".to_owned()), ..EndpointChange::default() };
     sending.sender.ledger().change_endpoint("acme", &sending.endpoint.id, inside).await.unwrap().unwrap();
     let id = sending.call("call-1").await.deliveries[0].clone();
     for _ in 0..4 {
@@ -447,8 +449,8 @@ async fn a_second_sender_on_a_sqlite_file_is_refused() {
         return;
     }
     let ledger = webhook_assets::ledger::Ledger::open(&config).await.unwrap();
-    ledger.become_sender().await.unwrap();
+    ledger.lock_for_sending().await.unwrap();
     let second = webhook_assets::ledger::Ledger::open(&config).await.unwrap();
-    let error = second.become_sender().await.unwrap_err().to_string();
+    let error = second.lock_for_sending().await.unwrap_err().to_string();
     assert!(error.contains("another process") && error.contains("PostgreSQL"), "{error}");
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::fields::Fields;
-use super::{Desk, invalid, read_json};
+use super::{Api, invalid, read_json};
 use crate::admin::upload::Upload;
 use crate::admin::{Answer, json_answer};
 use crate::ledger::{Accepted, NewEvent};
@@ -18,9 +18,9 @@ const KNOWN: [&str; 8] =
 /// What an asset takes, as the end of the sentence "… takes …".
 const ASSET: &str = "a UUID such as 550e8400-e29b-41d4-a716-446655440000, or null if there is none";
 
-impl Desk<'_> {
+impl Api<'_> {
     /// 202 for a new call, 200 for one that was accepted before; in both cases it is on disk.
-    pub(super) async fn hand_in(&self, request: Request<Upload>) -> Result<Answer, Problem> {
+    pub(super) async fn accept_call(&self, request: Request<Upload>) -> Result<Answer, Problem> {
         let mut fields = Fields::of(read_json(request).await?, &KNOWN)?;
         let workspace = fields.name("workspace")?;
         let call_id = fields.name("call_id")?;
@@ -33,8 +33,8 @@ impl Desk<'_> {
             .map_err(|error| self.failed(error))?;
         match self.sender.accept(event).await.map_err(|error| self.failed(error))? {
             Some(accepted) => {
-                let status = if accepted.fresh { StatusCode::ACCEPTED } else { StatusCode::OK };
-                Ok(json_answer(status, &accepted_in_json(&accepted)))
+                let status = if accepted.is_new { StatusCode::ACCEPTED } else { StatusCode::OK };
+                Ok(json_answer(status, &accepted_to_json(&accepted)))
             }
             None => Err(Problem::new(
                 StatusCode::CONFLICT,
@@ -47,7 +47,7 @@ impl Desk<'_> {
     }
 }
 
-pub(super) fn accepted_in_json(accepted: &Accepted) -> Value {
+pub(super) fn accepted_to_json(accepted: &Accepted) -> Value {
     json!({"event": accepted.event, "deliveries": accepted.deliveries})
 }
 

@@ -4,19 +4,19 @@ use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
 use super::fields::Fields;
-use super::{Desk, attempt_in_json, delivery_in_json, invalid, not_found, read_json};
+use super::{Api, attempt_to_json, delivery_to_json, invalid, not_found, read_json};
 use crate::admin::upload::Upload;
 use crate::admin::{Answer, json_answer};
 use crate::clock::UnixMillis;
-use crate::ledger::{DeliveryState, Filter, RecoverRange, Resent, is_name};
+use crate::ledger::{DeliveryFilter, DeliveryState, RecoverRange, ResendOutcome, is_name};
 use crate::problem::Problem;
 use crate::webhook::{TIME_TAKES, parse_time};
 
 /// How many deliveries a page has, unless the request says otherwise, and at most.
-const STANDARD_LIMIT: usize = 50;
-const LARGEST_LIMIT: usize = 200;
+const DEFAULT_LIMIT: usize = 50;
+const MAX_LIMIT: usize = 200;
 
-impl Desk<'_> {
+impl Api<'_> {
     pub(super) async fn list_deliveries(&self, workspace: &str, query: &str) -> Result<Answer, Problem> {
         let (filter, limit) = read_query(query)?;
         let page = self.sender.ledger().deliveries(workspace, &filter, limit).await;
@@ -25,16 +25,16 @@ impl Desk<'_> {
         })?;
         let now = self.sender.now().seconds();
         let deliveries: Vec<Value> =
-            page.deliveries.iter().map(|delivery| delivery_in_json(delivery, now)).collect();
+            page.deliveries.iter().map(|delivery| delivery_to_json(delivery, now)).collect();
         Ok(json_answer(StatusCode::OK, &json!({"deliveries": deliveries, "next": page.next})))
     }
 
     pub(super) async fn show_delivery(&self, workspace: &str, id: &str) -> Result<Answer, Problem> {
         let found = self.sender.ledger().delivery(workspace, id).await.map_err(|error| self.failed(error))?;
         let (delivery, attempts) = found.ok_or_else(no_delivery)?;
-        let mut answer = delivery_in_json(&delivery, self.sender.now().seconds());
+        let mut answer = delivery_to_json(&delivery, self.sender.now().seconds());
         if let Value::Object(fields) = &mut answer {
-            fields.insert("attempts".into(), attempts.iter().map(attempt_in_json).collect());
+            fields.insert("attempts".into(), attempts.iter().map(attempt_to_json).collect());
         }
         Ok(json_answer(StatusCode::OK, &answer))
     }
@@ -43,10 +43,10 @@ impl Desk<'_> {
         let conflict =
             |code, detail| Err(Problem::new(StatusCode::CONFLICT, code, "Cannot be sent again now", detail));
         match self.sender.resend(workspace, id).await.map_err(|error| self.failed(error))? {
-            Resent::Due => Ok(json_answer(StatusCode::ACCEPTED, &json!({"delivery": id}))),
-            Resent::Unknown => Err(no_delivery()),
-            Resent::UnderWay => conflict("under_way", "It is on its way already; its attempts go on."),
-            Resent::NoEndpoint => conflict(
+            ResendOutcome::Queued => Ok(json_answer(StatusCode::ACCEPTED, &json!({"delivery": id}))),
+            ResendOutcome::Unknown => Err(no_delivery()),
+            ResendOutcome::InFlight => conflict("under_way", "It is on its way already; its attempts go on."),
+            ResendOutcome::NoEndpoint => conflict(
                 "no_endpoint",
                 "Its endpoint is removed or disabled. One that is disabled is made active with PATCH and \
                  {\"state\": \"active\"}; then resend.",
@@ -70,8 +70,8 @@ impl Desk<'_> {
 }
 
 /// The filter and the page's size that a query asks for.
-fn read_query(query: &str) -> Result<(Filter, usize), Problem> {
-    let (mut filter, mut limit) = (Filter::default(), None);
+fn read_query(query: &str) -> Result<(DeliveryFilter, usize), Problem> {
+    let (mut filter, mut limit) = (DeliveryFilter::default(), None);
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         let value = value.as_ref();
         match name.as_ref() {
@@ -93,7 +93,7 @@ fn read_query(query: &str) -> Result<(Filter, usize), Problem> {
             }
         }
     }
-    Ok((filter, limit.unwrap_or(STANDARD_LIMIT)))
+    Ok((filter, limit.unwrap_or(DEFAULT_LIMIT)))
 }
 
 /// A parameter that stands twice could be read either way.
@@ -114,7 +114,7 @@ fn time(value: &str) -> Option<UnixMillis> {
 }
 
 fn count(value: &str) -> Option<usize> {
-    value.parse().ok().filter(|limit| (1..=LARGEST_LIMIT).contains(limit))
+    value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
 }
 
 fn invalid_parameter(name: &str, takes: &str) -> Problem {

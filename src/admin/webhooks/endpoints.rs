@@ -6,14 +6,14 @@ use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
-use super::calls::accepted_in_json;
+use super::calls::accepted_to_json;
 use super::fields::{Fields, whole};
-use super::{Desk, endpoint_in_json, not_found, read_json, refuse_web_pages, secrets_in_json};
+use super::{Api, endpoint_to_json, not_found, read_json, reject_browsers, secrets_to_json};
 use crate::admin::upload::Upload;
 use crate::admin::{Answer, json_answer, no_content, not_json, require_json};
 use crate::ledger::{
-    Change, Endpoint, EndpointState, LedgerError, NewEndpoint, STANDARD_OVERLAP, TESTS_OF_ENDPOINT,
-    TESTS_OF_WORKSPACE, Tested, is_description,
+    DEFAULT_OVERLAP, Endpoint, EndpointChange, EndpointState, LedgerError, MAX_TESTS_PER_ENDPOINT,
+    MAX_TESTS_PER_WORKSPACE, NewEndpoint, TestOutcome, is_description,
 };
 use crate::problem::Problem;
 
@@ -21,13 +21,13 @@ const KNOWN: [&str; 5] = ["url", "description", "long_tail", "concurrency", "per
 const KNOWN_IN_CHANGES: [&str; 6] = ["url", "description", "long_tail", "concurrency", "per_second", "state"];
 
 /// How long the secret before a rotation stays valid at most; in seconds.
-const LONGEST_OVERLAP: u32 = 7 * 86_400;
+const MAX_OVERLAP: u32 = 7 * 86_400;
 
-impl Desk<'_> {
+impl Api<'_> {
     pub(super) async fn list_endpoints(&self, workspace: &str) -> Result<Answer, Problem> {
         let endpoints =
             self.sender.ledger().endpoints(workspace).await.map_err(|error| self.failed(error))?;
-        let endpoints: Vec<Value> = endpoints.iter().map(endpoint_in_json).collect();
+        let endpoints: Vec<Value> = endpoints.iter().map(endpoint_to_json).collect();
         Ok(json_answer(StatusCode::OK, &json!({"endpoints": endpoints})))
     }
 
@@ -38,7 +38,7 @@ impl Desk<'_> {
     ) -> Result<Answer, Problem> {
         let mut fields = Fields::of(read_json(request).await?, &KNOWN)?;
         let url = fields.required("url", TEXT, text)?;
-        let wanted = Wanted::read(&mut fields)?;
+        let wanted = EndpointFields::read(&mut fields)?;
         let new = NewEndpoint {
             workspace: workspace.to_owned(),
             url: self.checked(&url)?,
@@ -49,7 +49,7 @@ impl Desk<'_> {
         };
         let added = self.sender.ledger().add_endpoint(new, self.sender.now()).await;
         let (endpoint, secret) = added.map_err(|error| self.failed(error))?;
-        let mut answer = endpoint_in_json(&endpoint);
+        let mut answer = endpoint_to_json(&endpoint);
         if let Value::Object(fields) = &mut answer {
             fields.insert("secret".into(), secret.reveal().into());
         }
@@ -58,7 +58,7 @@ impl Desk<'_> {
 
     pub(super) async fn show_endpoint(&self, workspace: &str, id: &str) -> Result<Answer, Problem> {
         let endpoint = self.endpoint(workspace, id).await?;
-        Ok(json_answer(StatusCode::OK, &endpoint_in_json(&endpoint)))
+        Ok(json_answer(StatusCode::OK, &endpoint_to_json(&endpoint)))
     }
 
     pub(super) async fn change_endpoint(
@@ -70,8 +70,8 @@ impl Desk<'_> {
         let mut fields = Fields::of(read_json(request).await?, &KNOWN_IN_CHANGES)?;
         let url = fields.optional("url", TEXT, text)?;
         let state = fields.optional("state", "active or paused", state)?;
-        let wanted = Wanted::read(&mut fields)?;
-        let change = Change {
+        let wanted = EndpointFields::read(&mut fields)?;
+        let change = EndpointChange {
             url: url.map(|url| self.checked(&url)).transpose()?,
             description: wanted.description,
             state,
@@ -83,7 +83,7 @@ impl Desk<'_> {
         let endpoint = changed.map_err(|error| self.failed(error))?.ok_or_else(no_endpoint)?;
         // It may go on, or go to another receiver.
         self.sender.wake();
-        Ok(json_answer(StatusCode::OK, &endpoint_in_json(&endpoint)))
+        Ok(json_answer(StatusCode::OK, &endpoint_to_json(&endpoint)))
     }
 
     pub(super) async fn remove_endpoint(&self, workspace: &str, id: &str) -> Result<Answer, Problem> {
@@ -94,7 +94,7 @@ impl Desk<'_> {
     pub(super) async fn show_secret(&self, workspace: &str, id: &str) -> Result<Answer, Problem> {
         let secrets = self.sender.ledger().secrets(workspace, id, self.sender.now()).await;
         let secrets = secrets.map_err(|error| self.failed(error))?.ok_or_else(no_endpoint)?;
-        let answer = secrets_in_json(&secrets);
+        let answer = secrets_to_json(&secrets);
         tracing::info!(target: "webhook_assets::audit", workspace, endpoint = id, "an endpoint's secret was shown");
         Ok(json_answer(StatusCode::OK, &answer))
     }
@@ -125,9 +125,11 @@ impl Desk<'_> {
     pub(super) async fn test_endpoint(&self, workspace: &str, id: &str) -> Result<Answer, Problem> {
         let endpoint = self.endpoint(workspace, id).await?;
         match self.sender.test(&endpoint).await.map_err(|error| self.failed(error))? {
-            Tested::Accepted(accepted) => Ok(json_answer(StatusCode::ACCEPTED, &accepted_in_json(&accepted))),
-            Tested::TooMany(pause) => Ok(too_many_tests(pause)),
-            Tested::NoEndpoint => Err(no_endpoint()),
+            TestOutcome::Accepted(accepted) => {
+                Ok(json_answer(StatusCode::ACCEPTED, &accepted_to_json(&accepted)))
+            }
+            TestOutcome::RateLimited(pause) => Ok(too_many_tests(pause)),
+            TestOutcome::NoEndpoint => Err(no_endpoint()),
         }
     }
 
@@ -155,7 +157,7 @@ impl Desk<'_> {
 
     /// The URL in its normal form, if events may be sent there.
     fn checked(&self, url: &str) -> Result<String, Problem> {
-        self.sender.entered_url(url).map(|url| url.as_str().to_owned()).map_err(|error| {
+        self.sender.parse_entered_url(url).map(|url| url.as_str().to_owned()).map_err(|error| {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "url_refused", "URL refused", &error.to_string())
                 .with("pointer", "/url")
         })
@@ -163,14 +165,14 @@ impl Desk<'_> {
 }
 
 /// What a request says about an endpoint beside its URL and state.
-struct Wanted {
+struct EndpointFields {
     description: Option<String>,
     long_tail: Option<bool>,
     concurrency: Option<Option<u32>>,
     per_second: Option<Option<u32>>,
 }
 
-impl Wanted {
+impl EndpointFields {
     fn read(fields: &mut Fields) -> Result<Self, Problem> {
         let limit = |value: &Value| match value {
             Value::Null => Some(None),
@@ -205,7 +207,7 @@ fn state(value: &Value) -> Option<EndpointState> {
 
 /// The overlap of a rotation; a request without a body wants the usual one.
 async fn overlap_of(request: Request<Upload>) -> Result<Duration, Problem> {
-    let (origin, json) = (refuse_web_pages(&request), require_json(&request));
+    let (origin, json) = (reject_browsers(&request), require_json(&request));
     let body = request.into_body().read().await?;
     let value = if body.is_empty() {
         origin?;
@@ -217,15 +219,15 @@ async fn overlap_of(request: Request<Upload>) -> Result<Duration, Problem> {
     let seconds = Fields::of(value, &["overlap"])?.optional(
         "overlap",
         "a whole number of seconds from 0 to 604800",
-        |value| whole(value, 0..=LONGEST_OVERLAP),
+        |value| whole(value, 0..=MAX_OVERLAP),
     )?;
-    Ok(seconds.map_or(STANDARD_OVERLAP, |seconds| Duration::from_secs(seconds.into())))
+    Ok(seconds.map_or(DEFAULT_OVERLAP, |seconds| Duration::from_secs(seconds.into())))
 }
 
 fn too_many_tests(pause: Duration) -> Answer {
     let seconds = whole_seconds(pause);
     let detail = format!(
-        "An endpoint gets {TESTS_OF_ENDPOINT} test events a minute, and all endpoints of a workspace {TESTS_OF_WORKSPACE}. \
+        "An endpoint gets {MAX_TESTS_PER_ENDPOINT} test events a minute, and all endpoints of a workspace {MAX_TESTS_PER_WORKSPACE}. \
          Try again in {seconds} s."
     );
     let problem =

@@ -3,13 +3,13 @@
 use http::StatusCode;
 use serde_json::json;
 
-use super::{Desk, not_found};
+use super::{Api, not_found};
 use crate::admin::{Answer, json_answer, no_content};
 use crate::problem::Problem;
 
-impl Desk<'_> {
-    pub(super) async fn forget_call(&self, workspace: &str, call: &str) -> Result<Answer, Problem> {
-        let forgotten = self.sender.ledger().forget_call(workspace, call).await;
+impl Api<'_> {
+    pub(super) async fn erase_call(&self, workspace: &str, call: &str) -> Result<Answer, Problem> {
+        let forgotten = self.sender.ledger().erase_call(workspace, call).await;
         if !forgotten.map_err(|error| self.failed(error))? {
             return Err(not_found("No event of this call is kept. (Its recording is erased at /v1/assets.)"));
         }
@@ -17,8 +17,8 @@ impl Desk<'_> {
         Ok(no_content())
     }
 
-    pub(super) async fn forget_workspace(&self, workspace: &str) -> Result<Answer, Problem> {
-        let forgotten = self.sender.ledger().forget_workspace(workspace).await;
+    pub(super) async fn erase_workspace(&self, workspace: &str) -> Result<Answer, Problem> {
+        let forgotten = self.sender.ledger().erase_workspace(workspace).await;
         let events = forgotten.map_err(|error| self.failed(error))?;
         tracing::info!(target: "webhook_assets::audit", workspace, events, "forgot a workspace");
         Ok(json_answer(StatusCode::OK, &json!({"events": events})))

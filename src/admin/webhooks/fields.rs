@@ -10,7 +10,7 @@ use crate::problem::Problem;
 use crate::webhook::{TIME_TAKES, parse_time};
 
 /// How much of an unknown field's name is repeated.
-const LONGEST_SHOWN: usize = 60;
+const MAX_QUOTED: usize = 60;
 
 pub(super) struct Fields(Map<String, Value>);
 
@@ -83,6 +83,6 @@ pub(super) fn whole(value: &Value, within: std::ops::RangeInclusive<u32>) -> Opt
 }
 
 fn pointer(name: &str) -> String {
-    let shown: String = name.chars().take(LONGEST_SHOWN).collect();
+    let shown: String = name.chars().take(MAX_QUOTED).collect();
     format!("/{}", shown.replace('~', "~0").replace('/', "~1").escape_debug())
 }

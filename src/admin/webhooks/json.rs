@@ -7,7 +7,7 @@ use crate::ledger::{Attempt, Delivery, Endpoint, Secrets};
 
 /// An endpoint, without its secrets.
 #[must_use]
-pub fn endpoint_in_json(endpoint: &Endpoint) -> Value {
+pub fn endpoint_to_json(endpoint: &Endpoint) -> Value {
     json!({
         "id": endpoint.id,
         "workspace": endpoint.workspace,
@@ -32,7 +32,7 @@ pub fn endpoint_in_json(endpoint: &Endpoint) -> Value {
 
 /// An endpoint's secrets, for callers that may see them.
 #[must_use]
-pub fn secrets_in_json(secrets: &Secrets) -> Value {
+pub fn secrets_to_json(secrets: &Secrets) -> Value {
     let mut previous = secrets
         .previous
         .iter()
@@ -50,7 +50,7 @@ pub fn secrets_in_json(secrets: &Secrets) -> Value {
 
 /// One line of the history, as it stands at `now`.
 #[must_use]
-pub fn delivery_in_json(delivery: &Delivery, now: UnixSeconds) -> Value {
+pub fn delivery_to_json(delivery: &Delivery, now: UnixSeconds) -> Value {
     json!({
         "id": delivery.id,
         "event": delivery.event,
@@ -76,7 +76,7 @@ pub fn delivery_in_json(delivery: &Delivery, now: UnixSeconds) -> Value {
 
 /// One attempt of a delivery.
 #[must_use]
-pub fn attempt_in_json(attempt: &Attempt) -> Value {
+pub fn attempt_to_json(attempt: &Attempt) -> Value {
     json!({
         "number": attempt.number,
         "started_at": attempt.started_at.to_string(),

@@ -10,7 +10,7 @@ mod json;
 mod portal_links;
 mod resource_path;
 
-pub use json::{attempt_in_json, delivery_in_json, endpoint_in_json, secrets_in_json};
+pub use json::{attempt_to_json, delivery_to_json, endpoint_to_json, secrets_to_json};
 
 use http::{Method, Request, StatusCode};
 use serde_json::Value;
@@ -20,74 +20,74 @@ use super::{Admin, Answer, finish, not_allowed, not_json, require_json};
 use crate::ledger::LedgerError;
 use crate::problem::Problem;
 use crate::sender::Sender;
-pub(super) use resource_path::Place;
 use resource_path::Resource;
+pub(super) use resource_path::ResourcePath;
 
 /// What a name takes, as the end of the sentence "… takes …".
 const NAME: &str = "1 to 128 visible characters, without spaces";
 
 /// Answers a request to one of these places.
-pub(super) async fn answer(admin: &Admin, request: Request<Upload>, place: Place<'_>) -> Answer {
-    let allowed = place.resource.methods();
+pub(super) async fn answer(admin: &Admin, request: Request<Upload>, path: ResourcePath<'_>) -> Answer {
+    let allowed = path.resource.methods();
     // HEAD goes with GET, as everywhere in HTTP.
     let method = if *request.method() == Method::HEAD { Method::GET } else { request.method().clone() };
     if !allowed.split(", ").any(|allowed| allowed == method.as_str()) {
         return not_allowed(allowed);
     }
-    finish(try_answer(admin, request, &method, place).await)
+    finish(try_answer(admin, request, &method, path).await)
 }
 
 async fn try_answer(
     admin: &Admin,
     request: Request<Upload>,
     method: &Method,
-    place: Place<'_>,
+    path: ResourcePath<'_>,
 ) -> Result<Answer, Problem> {
     admin.authorize(&request)?;
-    let desk = Desk { admin, sender: admin.0.sender.as_ref().ok_or_else(no_sender)? };
-    let (workspace, id) = place.names().ok_or_else(no_such_name)?;
+    let api = Api { admin, sender: admin.0.sender.as_ref().ok_or_else(no_sender)? };
+    let (workspace, id) = path.names().ok_or_else(no_such_name)?;
     let (workspace, id) = (workspace.as_str(), id.as_str());
-    match (place.resource, method.as_str()) {
-        (Resource::Calls, _) => desk.hand_in(request).await,
-        (Resource::Workspace, _) => desk.forget_workspace(workspace).await,
-        (Resource::Call, _) => desk.forget_call(workspace, id).await,
-        (Resource::Endpoints, "POST") => desk.add_endpoint(workspace, request).await,
-        (Resource::Endpoints, _) => desk.list_endpoints(workspace).await,
-        (Resource::Endpoint, "PATCH") => desk.change_endpoint(workspace, id, request).await,
-        (Resource::Endpoint, "DELETE") => desk.remove_endpoint(workspace, id).await,
-        (Resource::Endpoint, _) => desk.show_endpoint(workspace, id).await,
-        (Resource::Secret, _) => desk.show_secret(workspace, id).await,
-        (Resource::Rotation, _) => desk.rotate_secret(workspace, id, request).await,
+    match (path.resource, method.as_str()) {
+        (Resource::Calls, _) => api.accept_call(request).await,
+        (Resource::Workspace, _) => api.erase_workspace(workspace).await,
+        (Resource::Call, _) => api.erase_call(workspace, id).await,
+        (Resource::Endpoints, "POST") => api.add_endpoint(workspace, request).await,
+        (Resource::Endpoints, _) => api.list_endpoints(workspace).await,
+        (Resource::Endpoint, "PATCH") => api.change_endpoint(workspace, id, request).await,
+        (Resource::Endpoint, "DELETE") => api.remove_endpoint(workspace, id).await,
+        (Resource::Endpoint, _) => api.show_endpoint(workspace, id).await,
+        (Resource::Secret, _) => api.show_secret(workspace, id).await,
+        (Resource::Rotation, _) => api.rotate_secret(workspace, id, request).await,
         (Resource::Test, _) => {
-            refuse_web_pages(&request)?;
-            desk.test_endpoint(workspace, id).await
+            reject_browsers(&request)?;
+            api.test_endpoint(workspace, id).await
         }
-        (Resource::Notices, _) => desk.list_notices(workspace).await,
+        (Resource::Notices, _) => api.list_notices(workspace).await,
         (Resource::Deliveries, _) => {
-            desk.list_deliveries(workspace, request.uri().query().unwrap_or_default()).await
+            api.list_deliveries(workspace, request.uri().query().unwrap_or_default()).await
         }
-        (Resource::Delivery, _) => desk.show_delivery(workspace, id).await,
-        (Resource::Resending, _) => {
-            refuse_web_pages(&request)?;
-            desk.resend(workspace, id).await
+        (Resource::Delivery, _) => api.show_delivery(workspace, id).await,
+        (Resource::Resend, _) => {
+            reject_browsers(&request)?;
+            api.resend(workspace, id).await
         }
-        (Resource::Recovery, _) => desk.recover(workspace, request).await,
-        (Resource::PortalLinks, _) => desk.mint_portal_link(workspace, request).await,
+        (Resource::Recovery, _) => api.recover(workspace, request).await,
+        (Resource::PortalLinks, _) => api.mint_portal_link(workspace, request).await,
     }
 }
 
 /// Answers requests with the sender of this process.
-struct Desk<'a> {
+struct Api<'a> {
     admin: &'a Admin,
     sender: &'a Sender,
 }
 
-impl Desk<'_> {
+impl Api<'_> {
     /// What to say when the ledger failed: nothing was written.
     #[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
     fn failed(&self, error: LedgerError) -> Problem {
-        self.admin.0.metrics.ledger_failed(error.word());
-        if error.may_pass() {
+        self.admin.0.metrics.ledger_failed(error.label());
+        if error.is_transient() {
             tracing::warn!(%error, "the webhooks' database failed a request of the admin listener");
             return Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -114,7 +114,7 @@ async fn read_json(request: Request<Upload>) -> Result<Value, Problem> {
 }
 
 /// A request without a body is one that a web page may send anywhere, so whoever has an origin is refused.
-fn refuse_web_pages(request: &Request<Upload>) -> Result<(), Problem> {
+fn reject_browsers(request: &Request<Upload>) -> Result<(), Problem> {
     if request.headers().contains_key(http::header::ORIGIN) {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,

@@ -7,7 +7,7 @@ use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
 use super::fields::{Fields, whole};
-use super::{Desk, read_json};
+use super::{Api, read_json};
 use crate::admin::upload::Upload;
 use crate::admin::{Answer, json_answer};
 use crate::clock::UnixMillis;
@@ -15,9 +15,9 @@ use crate::console::Access;
 use crate::problem::Problem;
 
 /// The longest that a portal link may be usable, in seconds.
-const LONGEST: u32 = 86_400;
+const MAX_LIFETIME: u32 = 86_400;
 
-impl Desk<'_> {
+impl Api<'_> {
     pub(super) async fn mint_portal_link(
         &self,
         workspace: &str,
@@ -30,7 +30,7 @@ impl Desk<'_> {
         let listen = fields.optional("listen", "true or false", Value::as_bool)?.unwrap_or(false);
         let expires_in =
             fields.optional("expires_in", "a whole number of seconds from 1 to 86400", |value| {
-                whole(value, 1..=LONGEST)
+                whole(value, 1..=MAX_LIFETIME)
             })?;
         let lifetime = expires_in.map(|seconds| Duration::from_secs(seconds.into()));
         let access = Access { workspace: Some(workspace.to_owned()), listen };

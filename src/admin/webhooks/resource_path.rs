@@ -19,7 +19,7 @@ pub(super) enum Resource {
     Notices,
     Deliveries,
     Delivery,
-    Resending,
+    Resend,
     Recovery,
     PortalLinks,
 }
@@ -28,12 +28,9 @@ impl Resource {
     /// The methods it takes, as `Allow` has them.
     pub(super) fn methods(self) -> &'static str {
         match self {
-            Self::Calls
-            | Self::Rotation
-            | Self::Test
-            | Self::Resending
-            | Self::Recovery
-            | Self::PortalLinks => "POST",
+            Self::Calls | Self::Rotation | Self::Test | Self::Resend | Self::Recovery | Self::PortalLinks => {
+                "POST"
+            }
             Self::Workspace | Self::Call => "DELETE",
             Self::Endpoints => "GET, HEAD, POST",
             Self::Endpoint => "GET, HEAD, PATCH, DELETE",
@@ -44,13 +41,13 @@ impl Resource {
 
 /// A path taken apart, its names as they stand.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::admin) struct Place<'p> {
+pub(in crate::admin) struct ResourcePath<'p> {
     pub(super) resource: Resource,
     workspace: Option<&'p str>,
     id: Option<&'p str>,
 }
 
-impl<'p> Place<'p> {
+impl<'p> ResourcePath<'p> {
     /// The place at this path, if it is one of these.
     pub(in crate::admin) fn at(path: &'p str) -> Option<Self> {
         if path == "/v1/calls" {
@@ -68,7 +65,7 @@ impl<'p> Place<'p> {
             [workspace, "notices"] => (Resource::Notices, workspace, None),
             [workspace, "deliveries"] => (Resource::Deliveries, workspace, None),
             [workspace, "deliveries", id] => (Resource::Delivery, workspace, Some(id)),
-            [workspace, "deliveries", id, "resend"] => (Resource::Resending, workspace, Some(id)),
+            [workspace, "deliveries", id, "resend"] => (Resource::Resend, workspace, Some(id)),
             [workspace, "portal-links"] => (Resource::PortalLinks, workspace, None),
             [workspace, "recover"] => (Resource::Recovery, workspace, None),
             _ => return None,
@@ -91,7 +88,7 @@ mod tests {
     #[test]
     fn a_name_in_a_path_is_decoded_once() {
         fn names(path: &str) -> Option<(String, String)> {
-            Place::at(path)?.names()
+            ResourcePath::at(path)?.names()
         }
         let both = |a: &str, b: &str| Some((a.to_owned(), b.to_owned()));
         assert_eq!(names("/v1/workspaces/acme/calls/a%2Fb"), both("acme", "a/b"));
@@ -112,7 +109,7 @@ mod tests {
             "/v1/workspaces/a/calls",
             "/v1/calls/",
         ] {
-            assert!(Place::at(path).is_none(), "{path}");
+            assert!(ResourcePath::at(path).is_none(), "{path}");
         }
     }
 }

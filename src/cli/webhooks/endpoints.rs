@@ -7,11 +7,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::{CommandContext, Workspace, name, no_endpoint};
-use crate::admin::{endpoint_in_json, secrets_in_json};
+use crate::admin::{endpoint_to_json, secrets_to_json};
 use crate::cli::terminal::{escaped, table};
 use crate::cli::{Exit, Failure, duration, print};
 use crate::clock::UnixMillis;
-use crate::ledger::{Change, Endpoint, EndpointState, NewEndpoint, is_description};
+use crate::ledger::{Endpoint, EndpointChange, EndpointState, NewEndpoint, is_description};
 use crate::webhook::{EndpointUrl, UrlRules};
 
 #[derive(Debug, Args)]
@@ -52,7 +52,7 @@ impl Add {
         let (endpoint, secret) =
             context.ledger.add_endpoint(new, context.now).await.map_err(Failure::failed)?;
         if self.json {
-            let mut object = endpoint_in_json(&endpoint);
+            let mut object = endpoint_to_json(&endpoint);
             if let serde_json::Value::Object(fields) = &mut object {
                 fields.insert("secret".into(), secret.reveal().into());
             }
@@ -83,7 +83,7 @@ impl List {
     pub(super) async fn run(self, context: &CommandContext) -> Exit {
         let endpoints = context.ledger.endpoints(&self.of.workspace).await.map_err(Failure::failed)?;
         if self.json {
-            let endpoints: Vec<_> = endpoints.iter().map(endpoint_in_json).collect();
+            let endpoints: Vec<_> = endpoints.iter().map(endpoint_to_json).collect();
             return print(&format!("{}\n", json!({"endpoints": endpoints})));
         }
         if endpoints.is_empty() {
@@ -163,7 +163,7 @@ impl Secret {
             context.ledger.secrets(workspace, &self.id, context.now).await.map_err(Failure::failed)?;
         let secrets = secrets.ok_or_else(missing)?;
         if self.json {
-            return print(&format!("{}\n", secrets_in_json(&secrets)));
+            return print(&format!("{}\n", secrets_to_json(&secrets)));
         }
         let mut text = format!("{}\n", secrets.current.reveal());
         for (secret, until) in &secrets.previous {
@@ -216,7 +216,7 @@ async fn set_state(
     id: &str,
     state: EndpointState,
 ) -> Result<(), Failure> {
-    let change = Change { state: Some(state), ..Change::default() };
+    let change = EndpointChange { state: Some(state), ..EndpointChange::default() };
     let changed = context.ledger.change_endpoint(workspace, id, change).await.map_err(Failure::failed)?;
     changed.map(|_| ()).ok_or_else(|| no_endpoint(workspace, id))
 }

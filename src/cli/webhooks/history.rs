@@ -6,11 +6,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{CommandContext, Workspace, name, no_delivery};
-use crate::admin::{attempt_in_json, delivery_in_json};
+use crate::admin::{attempt_to_json, delivery_to_json};
 use crate::cli::terminal::{escaped, escaped_lines, table};
 use crate::cli::{Exit, Failure, moment, print};
 use crate::clock::UnixMillis;
-use crate::ledger::{Attempt, Delivery, DeliveryState, Filter, RecoverRange, Resent};
+use crate::ledger::{Attempt, Delivery, DeliveryFilter, DeliveryState, RecoverRange, ResendOutcome};
 use crate::webhook::parse_time;
 
 #[derive(Debug, Args)]
@@ -48,7 +48,7 @@ impl Deliveries {
         if let Some(id) = &self.id {
             return show_one(context, &self.of.workspace, id, self.json).await;
         }
-        let filter = Filter {
+        let filter = DeliveryFilter {
             endpoint: self.endpoint,
             state: self.status,
             call: self.call_id,
@@ -64,7 +64,7 @@ impl Deliveries {
         let now = context.now.seconds();
         if self.json {
             let deliveries: Vec<_> =
-                deliveries.iter().map(|delivery| delivery_in_json(delivery, now)).collect();
+                deliveries.iter().map(|delivery| delivery_to_json(delivery, now)).collect();
             return print(&format!("{}\n", json!({"deliveries": deliveries})));
         }
         if deliveries.is_empty() {
@@ -108,9 +108,9 @@ async fn show_one(context: &CommandContext, workspace: &str, id: &str, as_json: 
     let found = context.ledger.delivery(workspace, id).await.map_err(Failure::failed)?;
     let (delivery, attempts) = found.ok_or_else(|| no_delivery(workspace, id))?;
     if as_json {
-        let mut object = delivery_in_json(&delivery, context.now.seconds());
+        let mut object = delivery_to_json(&delivery, context.now.seconds());
         if let Value::Object(fields) = &mut object {
-            fields.insert("attempts".into(), attempts.iter().map(attempt_in_json).collect());
+            fields.insert("attempts".into(), attempts.iter().map(attempt_to_json).collect());
         }
         return print(&format!("{object}\n"));
     }
@@ -176,12 +176,14 @@ impl Resend {
     pub(super) async fn run(self, context: &CommandContext) -> Exit {
         let (workspace, id) = (&self.of.workspace, &self.id);
         match context.ledger.resend(workspace, id, context.now).await.map_err(Failure::failed)? {
-            Resent::Due => print(&format!("{id} is due now; `webhooks deliveries` shows what comes of it\n")),
-            Resent::Unknown => Err(no_delivery(workspace, id)),
-            Resent::UnderWay => {
+            ResendOutcome::Queued => {
+                print(&format!("{id} is due now; `webhooks deliveries` shows what comes of it\n"))
+            }
+            ResendOutcome::Unknown => Err(no_delivery(workspace, id)),
+            ResendOutcome::InFlight => {
                 Err(Failure::Failed(format!("{id} is on its way already; its attempts go on")))
             }
-            Resent::NoEndpoint => Err(Failure::Failed(format!(
+            ResendOutcome::NoEndpoint => Err(Failure::Failed(format!(
                 "the endpoint of {id} is removed or disabled; `webhooks resume` brings back one that is disabled"
             ))),
         }

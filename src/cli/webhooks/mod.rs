@@ -99,7 +99,7 @@ fn with_ledger(sources: &Sources, make: bool, work: impl AsyncFnOnce(CommandCont
 /// What passes is no wrong setting.
 fn cannot_open(error: &LedgerError) -> Failure {
     let text = format!("webhooks.database: {error}");
-    if error.may_pass() { Failure::Failed(text) } else { Failure::Setting(text) }
+    if error.is_transient() { Failure::Failed(text) } else { Failure::Setting(text) }
 }
 
 /// Whose endpoints it is about.

@@ -10,7 +10,9 @@ use super::{CommandContext, Workspace, name, no_delivery, no_endpoint};
 use crate::cli::terminal::escaped;
 use crate::cli::{EXIT_NO, Exit, Failure, print};
 use crate::clock::{Clock, SystemClock};
-use crate::ledger::{Delivery, DeliveryState, EndpointState, TESTS_OF_ENDPOINT, TESTS_OF_WORKSPACE, Tested};
+use crate::ledger::{
+    Delivery, DeliveryState, EndpointState, MAX_TESTS_PER_ENDPOINT, MAX_TESTS_PER_WORKSPACE, TestOutcome,
+};
 use crate::store::SAMPLE;
 
 /// How often the delivery is looked at.
@@ -41,10 +43,10 @@ impl Test {
         }
         let tested = context.ledger.accept_test(workspace, &self.id, SAMPLE, context.now).await;
         let delivery = match tested.map_err(Failure::failed)? {
-            Tested::Accepted(accepted) => accepted.deliveries.into_iter().next(),
-            Tested::TooMany(pause) => return Err(too_many(pause)),
+            TestOutcome::Accepted(accepted) => accepted.deliveries.into_iter().next(),
+            TestOutcome::RateLimited(pause) => return Err(too_many(pause)),
             // It was removed this moment.
-            Tested::NoEndpoint => None,
+            TestOutcome::NoEndpoint => None,
         };
         let delivery = delivery.ok_or_else(|| no_endpoint(workspace, &self.id))?;
         print(&format!("test event for {}, delivery {delivery}\n", escaped(&endpoint.url)))?;
@@ -55,8 +57,8 @@ impl Test {
 fn too_many(pause: Duration) -> Failure {
     let pause = humantime::format_duration(Duration::from_secs(pause.as_secs().saturating_add(1)));
     Failure::Failed(format!(
-        "too many test events: an endpoint gets {TESTS_OF_ENDPOINT} a minute, and all endpoints of a workspace \
-         {TESTS_OF_WORKSPACE}; try again in {pause}"
+        "too many test events: an endpoint gets {MAX_TESTS_PER_ENDPOINT} a minute, and all endpoints of a workspace \
+         {MAX_TESTS_PER_WORKSPACE}; try again in {pause}"
     ))
 }
 

@@ -23,7 +23,7 @@ pub(super) fn prepare(path: &Path, make: bool) -> Result<PathBuf, LedgerError> {
     let failed = |error: std::io::Error| LedgerError::at_path(path, &error);
     match fs::metadata(path) {
         Ok(found) if !found.is_file() => {
-            return Err(LedgerError::Opening(format!("{} is no file", path.display())));
+            return Err(LedgerError::CannotOpen(format!("{} is no file", path.display())));
         }
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound && make => {
@@ -91,7 +91,7 @@ fn identity(path: &Path) -> Identity {
 #[derive(Debug)]
 pub(super) struct OpenFiles {
     files: [(PathBuf, Identity); 3],
-    amiss: AtomicBool,
+    replaced: AtomicBool,
 }
 
 impl OpenFiles {
@@ -102,7 +102,7 @@ impl OpenFiles {
             let identity = identity(&path);
             (path, identity)
         });
-        Self { files, amiss: AtomicBool::new(false) }
+        Self { files, replaced: AtomicBool::new(false) }
     }
 
     /// Takes the rights of others away from them.
@@ -116,14 +116,14 @@ impl OpenFiles {
         let other = self.files.iter().find(|(path, was)| was.is_some() && identity(path) != *was);
         match other {
             None => {
-                if self.amiss.swap(false, Ordering::Relaxed) {
+                if self.replaced.swap(false, Ordering::Relaxed) {
                     tracing::info!("the webhooks' database file is back; calls are accepted again");
                 }
                 Ok(())
             }
             Some((path, _)) => {
                 let error = LedgerError::Replaced(path.display().to_string());
-                if !self.amiss.swap(true, Ordering::Relaxed) {
+                if !self.replaced.swap(true, Ordering::Relaxed) {
                     tracing::error!(%error, "calls are refused; what was accepted before is still sent from the file that is open");
                 }
                 Err(error)
@@ -167,9 +167,9 @@ mod tests {
         let long = folder.path().join("x".repeat(300));
         for path in [folder.path().to_owned(), "/dev/null".into(), file.join("calls.db"), long] {
             let error = prepare(&path, true).unwrap_err();
-            assert!(matches!(error, LedgerError::Opening(_)), "{}: {error}", path.display());
+            assert!(matches!(error, LedgerError::CannotOpen(_)), "{}: {error}", path.display());
         }
         let missing = prepare(&folder.path().join("none/calls.db"), true).unwrap_err();
-        assert!(missing.may_pass(), "{missing}");
+        assert!(missing.is_transient(), "{missing}");
     }
 }

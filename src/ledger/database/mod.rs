@@ -21,18 +21,18 @@ use super::error::LedgerError;
 use files::OpenFiles;
 
 /// A query is not waited for longer than this; a lock that is held longer means trouble.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many connections read at once.
 const READERS: u32 = 4;
 
 /// What a database is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Opening {
+pub(super) enum OpenMode {
     /// To work with it: it is made if it is missing, and brought up to date.
-    ToUse,
+    ReadWrite,
     /// To say whether it could be worked with: nothing is changed.
-    ToLook,
+    Inspect,
 }
 
 /// The database of a ledger: open, or not yet. Clones share it.
@@ -42,41 +42,41 @@ pub(super) struct Database(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     is_shared: bool,
-    open: OnceLock<Open>,
+    backend: OnceLock<Backend>,
     /// Why it is not open yet.
-    closed_because: Mutex<LedgerError>,
+    open_error: Mutex<LedgerError>,
 }
 
 impl Database {
     /// A database that is not open yet.
-    pub(super) fn closed(url: &DatabaseUrl) -> Self {
+    pub(super) fn unopened(url: &DatabaseUrl) -> Self {
         let not_yet = LedgerError::Unavailable("it is not open yet".to_owned());
         Self(Arc::new(Shared {
             is_shared: url.path().is_none(),
-            open: OnceLock::new(),
-            closed_because: Mutex::new(not_yet),
+            backend: OnceLock::new(),
+            open_error: Mutex::new(not_yet),
         }))
     }
 
     /// Gives the database out from now on.
-    pub(super) fn opened(&self, open: Open) {
-        let _ = self.0.open.set(open);
+    pub(super) fn set_open(&self, open: Backend) {
+        let _ = self.0.backend.set(open);
     }
 
     /// Tells every caller from now on why it could not be opened.
-    pub(super) fn stays_closed(&self, error: &LedgerError) {
-        *self.0.closed_because.lock().unwrap_or_else(PoisonError::into_inner) = error.clone();
+    pub(super) fn set_open_error(&self, error: &LedgerError) {
+        *self.0.open_error.lock().unwrap_or_else(PoisonError::into_inner) = error.clone();
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.0.open.get().is_some()
+        self.0.backend.get().is_some()
     }
 
-    pub(super) fn get(&self) -> Result<&Open, LedgerError> {
+    pub(super) fn get(&self) -> Result<&Backend, LedgerError> {
         self.0
-            .open
+            .backend
             .get()
-            .ok_or_else(|| self.0.closed_because.lock().unwrap_or_else(PoisonError::into_inner).clone())
+            .ok_or_else(|| self.0.open_error.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// Whether several processes may share it.
@@ -103,8 +103,8 @@ impl Database {
         tx.commit().await.map(|()| touched)
     }
 
-    /// The same for what the sender notes about what was accepted before: see [`Database::begin_to_send`].
-    pub(super) async fn execute_to_send(
+    /// The same for what the sender notes about what was accepted before: see [`Database::begin_unchecked`].
+    pub(super) async fn execute_unchecked(
         &self,
         statement: Statement,
         values: Vec<Value>,
@@ -117,26 +117,26 @@ impl Database {
     pub(super) async fn begin(&self) -> Result<Tx, LedgerError> {
         let open = self.get()?;
         open.check_files()?;
-        let tx = open.begin_unguarded().await?;
+        let tx = open.begin_unchecked().await?;
         Ok(Tx { guard: open.files(), ..tx })
     }
 
     /// Begins a transaction of the sender's own. It works on the file that is open, whatever stands at its path since: what
     /// was accepted has to arrive.
-    pub(super) async fn begin_to_send(&self) -> Result<Tx, LedgerError> {
-        self.get()?.begin_unguarded().await
+    pub(super) async fn begin_unchecked(&self) -> Result<Tx, LedgerError> {
+        self.get()?.begin_unchecked().await
     }
 
     /// Has the traces of what was forgotten removed from the files soon. (PostgreSQL's VACUUM does that in its own time.)
-    pub(super) fn forget_traces(&self) {
-        if let Some(Open::Sqlite(file)) = self.0.open.get() {
-            file.forget_traces();
+    pub(super) fn scrub_files(&self) {
+        if let Some(Backend::Sqlite(file)) = self.0.backend.get() {
+            file.scrub_files();
         }
     }
 
     /// Ends every connection.
     pub(super) async fn close(&self) {
-        if let Some(open) = self.0.open.get() {
+        if let Some(open) = self.0.backend.get() {
             open.close().await;
         }
     }
@@ -218,14 +218,14 @@ macro_rules! bound {
 
 /// An open database. Clones share it.
 #[derive(Debug, Clone)]
-pub(super) enum Open {
+pub(super) enum Backend {
     Sqlite(sqlite::File),
     Postgres(postgres::Server),
 }
 
 /// The full path of a database's file; makes the file if it is missing and may be made.
-pub(super) fn prepare_file(path: &Path, opening: Opening) -> Result<PathBuf, LedgerError> {
-    files::prepare(path, opening == Opening::ToUse)
+pub(super) fn prepare_file(path: &Path, mode: OpenMode) -> Result<PathBuf, LedgerError> {
+    files::prepare(path, mode == OpenMode::ReadWrite)
 }
 
 /// The files of a database that others than their owner may use, with their modes.
@@ -236,27 +236,27 @@ pub(super) fn exposed_files(path: &Path) -> Vec<(PathBuf, u32)> {
         .collect()
 }
 
-impl Open {
+impl Backend {
     /// Opens the database, whose file exists if it is one, and brings its tables up to date.
-    pub(super) async fn open(url: &DatabaseUrl, opening: Opening) -> Result<Self, LedgerError> {
+    pub(super) async fn open(url: &DatabaseUrl, mode: OpenMode) -> Result<Self, LedgerError> {
         let open = match url {
             DatabaseUrl::Sqlite(path) => {
                 let path = files::prepare(path, false)?;
-                Self::Sqlite(sqlite::File::open(&path, opening).await?)
+                Self::Sqlite(sqlite::File::open(&path, mode).await?)
             }
             DatabaseUrl::Postgres(url) => Self::Postgres(postgres::Server::open(url).await?),
         };
-        if let Err(error) = migrate::prepare(&open, opening).await {
+        if let Err(error) = migrate::migrate(&open, mode).await {
             open.close().await;
             return Err(match error {
                 LedgerError::Refused(why) => {
-                    LedgerError::Opening(format!("its tables cannot be brought up to date: {why}"))
+                    LedgerError::CannotOpen(format!("its tables cannot be brought up to date: {why}"))
                 }
                 other => other,
             });
         }
         // Only now it is known to be a database of this program.
-        if let (Self::Sqlite(file), Opening::ToUse) = (&open, opening) {
+        if let (Self::Sqlite(file), OpenMode::ReadWrite) = (&open, mode) {
             file.files.make_private();
         }
         Ok(open)
@@ -290,8 +290,8 @@ impl Open {
         match self {
             // A file on a disk that is full can be read, and a transaction that writes nothing succeeds.
             Self::Sqlite(_) => {
-                let mut tx = self.begin_unguarded().await?;
-                tx.execute(migrate::WRITE_NOTHING_NEW, Vec::new()).await?;
+                let mut tx = self.begin_unchecked().await?;
+                tx.execute(migrate::NO_OP_WRITE, Vec::new()).await?;
                 tx.commit().await
             }
             Self::Postgres(server) => server.probe().await,
@@ -306,14 +306,14 @@ impl Open {
         match self {
             Self::Sqlite(file) => {
                 let query = bound!(sqlx::query_as::<Sqlite, T>(statement.sqlite), values);
-                query.fetch_all(&file.readers).await.map_err(|error| file.judge(&error))
+                query.fetch_all(&file.readers).await.map_err(|error| file.classify(&error))
             }
             Self::Postgres(server) if !server.pooled => {
                 let query = bound!(sqlx::query_as::<Postgres, T>(statement.postgres), values);
                 server.within(query.fetch_all(&server.pool)).await
             }
             Self::Postgres(_) => {
-                let mut tx = self.begin_unguarded().await?;
+                let mut tx = self.begin_unchecked().await?;
                 let rows = tx.fetch(statement, values).await?;
                 tx.commit().await.map(|()| rows)
             }
@@ -325,7 +325,7 @@ impl Open {
             Self::Sqlite(file) => {
                 let query = bound!(sqlx::query::<Sqlite>(statement.sqlite), values);
                 let done = query.execute(&file.writer).await;
-                done.map(|done| done.rows_affected()).map_err(|error| file.judge(&error))
+                done.map(|done| done.rows_affected()).map_err(|error| file.classify(&error))
             }
             Self::Postgres(server) if !server.pooled => {
                 let query = bound!(sqlx::query::<Postgres>(statement.postgres), values);
@@ -333,14 +333,14 @@ impl Open {
                 done.map(|done| done.rows_affected())
             }
             Self::Postgres(_) => {
-                let mut tx = self.begin_unguarded().await?;
+                let mut tx = self.begin_unchecked().await?;
                 let touched = tx.execute(statement, values).await?;
                 tx.commit().await.map(|()| touched)
             }
         }
     }
 
-    async fn begin_unguarded(&self) -> Result<Tx, LedgerError> {
+    async fn begin_unchecked(&self) -> Result<Tx, LedgerError> {
         let engine = match self {
             Self::Sqlite(file) => Engine::Sqlite(file.begin().await?, file.clone()),
             Self::Postgres(server) => Engine::Postgres(server.begin().await?, server.clone()),
@@ -381,7 +381,7 @@ impl Tx {
         match &mut self.engine {
             Engine::Sqlite(tx, file) => {
                 let query = bound!(sqlx::query_as::<Sqlite, T>(statement.sqlite), values);
-                query.fetch_all(&mut **tx).await.map_err(|error| file.judge(&error))
+                query.fetch_all(&mut **tx).await.map_err(|error| file.classify(&error))
             }
             Engine::Postgres(tx, server) => {
                 let query = bound!(sqlx::query_as::<Postgres, T>(statement.postgres), values);
@@ -400,7 +400,7 @@ impl Tx {
             Engine::Sqlite(tx, file) => {
                 let query = bound!(sqlx::query::<Sqlite>(statement.sqlite), values);
                 let done = query.execute(&mut **tx).await;
-                done.map(|done| done.rows_affected()).map_err(|error| file.judge(&error))
+                done.map(|done| done.rows_affected()).map_err(|error| file.classify(&error))
             }
             Engine::Postgres(tx, server) => {
                 let query = bound!(sqlx::query::<Postgres>(statement.postgres), values);
@@ -413,9 +413,11 @@ impl Tx {
     /// Runs a text of several statements.
     async fn run_script(&mut self, script: SqlStr) -> Result<(), LedgerError> {
         match &mut self.engine {
-            Engine::Sqlite(tx, file) => {
-                sqlx::raw_sql(script).execute(&mut **tx).await.map(|_| ()).map_err(|error| file.judge(&error))
-            }
+            Engine::Sqlite(tx, file) => sqlx::raw_sql(script)
+                .execute(&mut **tx)
+                .await
+                .map(|_| ())
+                .map_err(|error| file.classify(&error)),
             Engine::Postgres(tx, server) => {
                 server.within(sqlx::raw_sql(script).execute(&mut **tx)).await.map(|_| ())
             }
@@ -438,7 +440,7 @@ impl Tx {
         let check = || guard.as_ref().map_or(Ok(()), |files| files.check());
         check()?;
         match engine {
-            Engine::Sqlite(tx, file) => tx.commit().await.map_err(|error| file.judge(&error))?,
+            Engine::Sqlite(tx, file) => tx.commit().await.map_err(|error| file.classify(&error))?,
             Engine::Postgres(tx, server) => server.within(tx.commit()).await?,
         }
         // It could have been replaced while it was written.

@@ -8,20 +8,20 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Row, Transaction};
 
-use super::eviction::Condemned;
-use super::{PATIENCE, READERS};
+use super::eviction::Eviction;
+use super::{READERS, TIMEOUT};
 use crate::clock::running;
-use crate::ledger::error::{LedgerError, condemns_connections, one_line};
+use crate::ledger::error::{LedgerError, breaks_connections, one_line};
 
 /// A statement that takes longer is given up, and its connection with it: a server that has vanished without a word would
 /// otherwise be waited for until the kernel gives up, a quarter of an hour later.
-const LONGEST_STATEMENT: Duration = Duration::from_secs(30);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A parameter of ours that only a direct session keeps: no server acts upon it, and no pooler passes it on.
-const OWN_SESSION: (&str, &str) = ("webhook_assets.own_session", "on");
+const SESSION_MARKER: (&str, &str) = ("webhook_assets.own_session", "on");
 
 /// What a look at a fresh session tells: whether our parameter arrived, and whether it may write.
-const LOOK: &str =
+const INSPECT: &str =
     "SELECT current_setting('webhook_assets.own_session', true), current_setting('transaction_read_only')";
 
 /// An open server. Clones share it.
@@ -32,8 +32,8 @@ pub(in crate::ledger) struct Server {
     /// would, and even one that is prepared and executed outside a transaction block may meet two sessions.
     pub(super) pooled: bool,
     options: Box<PgConnectOptions>,
-    place: String,
-    condemned: Condemned,
+    address: String,
+    eviction: Eviction,
 }
 
 impl Server {
@@ -41,19 +41,19 @@ impl Server {
     pub(super) async fn open(url: &str) -> Result<Self, LedgerError> {
         check_files(url)?;
         let options = PgConnectOptions::from_str(url)
-            .map_err(|_| LedgerError::Opening("its URL cannot be read".to_owned()))?
+            .map_err(|_| LedgerError::CannotOpen("its URL cannot be read".to_owned()))?
             // PgBouncer refuses this parameter, which only matters for texts of floating-point numbers.
             .extra_float_digits(None);
-        let place = format!("PostgreSQL at {}:{}", options.get_host(), options.get_port());
-        let pooled = look(&options, &place).await?;
+        let address = format!("PostgreSQL at {}:{}", options.get_host(), options.get_port());
+        let pooled = inspect(&options, &address).await?;
         if pooled {
             tracing::info!(
-                "{place} stands behind a pooler (PgBouncer or the like): no prepared statements are used"
+                "{address} stands behind a pooler (PgBouncer or the like): no prepared statements are used"
             );
         }
-        let condemned = Condemned::default();
-        let pool = pool(&condemned).connect_lazy_with(options.clone());
-        Ok(Self { pool, pooled, options: Box::new(options), place, condemned })
+        let eviction = Eviction::default();
+        let pool = pool(&eviction).connect_lazy_with(options.clone());
+        Ok(Self { pool, pooled, options: Box::new(options), address, eviction })
     }
 
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>, LedgerError> {
@@ -65,17 +65,17 @@ impl Server {
         &self,
         statement: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, LedgerError> {
-        match running::timeout(LONGEST_STATEMENT, statement).await {
+        match running::timeout(STATEMENT_TIMEOUT, statement).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
-                if condemns_connections(&error) {
-                    self.condemned.all_until_now();
+                if breaks_connections(&error) {
+                    self.eviction.evict_all();
                 }
                 Err(LedgerError::from(&error))
             }
             Err(_) => {
-                self.condemned.all_until_now();
-                let limit = LONGEST_STATEMENT.as_secs();
+                self.eviction.evict_all();
+                let limit = STATEMENT_TIMEOUT.as_secs();
                 Err(LedgerError::Unavailable(format!("a statement took longer than {limit} s")))
             }
         }
@@ -85,21 +85,21 @@ impl Server {
     /// what for.
     pub(super) async fn probe(&self) -> Result<(), LedgerError> {
         const READ_ONLY: &str = "SELECT current_setting('transaction_read_only')";
-        let looked = self.within(async {
+        let inspected = self.within(async {
             let mut tx = self.pool.begin().await?;
             let row = sqlx::raw_sql(READ_ONLY).fetch_one(&mut *tx).await?;
             tx.commit().await?;
             row.try_get::<String, _>(0)
         });
-        let read_only = match running::timeout(PATIENCE / 5, looked).await {
-            Ok(looked) => looked? == "on",
+        let read_only = match running::timeout(TIMEOUT / 5, inspected).await {
+            Ok(inspected) => inspected? == "on",
             Err(_) => {
-                look(&self.options, &self.place).await?;
+                inspect(&self.options, &self.address).await?;
                 return Err(LedgerError::Unavailable("its connections are all in use".to_owned()));
             }
         };
         if read_only {
-            self.condemned.all_until_now();
+            self.eviction.evict_all();
             return Err(read_only_server());
         }
         Ok(())
@@ -112,18 +112,18 @@ fn read_only_server() -> LedgerError {
     )
 }
 
-fn pool(condemned: &Condemned) -> PgPoolOptions {
-    let (before, after) = (condemned.clone(), condemned.clone());
+fn pool(eviction: &Eviction) -> PgPoolOptions {
+    let (before, after) = (eviction.clone(), eviction.clone());
     PgPoolOptions::new()
         .max_connections(READERS + crate::ledger::writer::POSTGRES_WRITERS)
-        .acquire_timeout(PATIENCE)
+        .acquire_timeout(TIMEOUT)
         .before_acquire(move |_, connected| {
-            let condemned = before.covers(connected.age);
-            Box::pin(async move { Ok(!condemned) })
+            let eviction = before.includes(connected.age);
+            Box::pin(async move { Ok(!eviction) })
         })
         .after_release(move |_, connected| {
-            let condemned = after.covers(connected.age);
-            Box::pin(async move { Ok(!condemned) })
+            let eviction = after.includes(connected.age);
+            Box::pin(async move { Ok(!eviction) })
         })
 }
 
@@ -133,42 +133,43 @@ fn check_files(url: &str) -> Result<(), LedgerError> {
     for (name, value) in url::form_urlencoded::parse(parameters.as_bytes()) {
         let is_file = name.starts_with("ssl") && !name.ends_with("mode") && !value.starts_with("-----BEGIN");
         if is_file && !Path::new(&*value).is_file() {
-            return Err(LedgerError::Opening(format!("its parameter {name} names no file: {value}")));
+            return Err(LedgerError::CannotOpen(format!("its parameter {name} names no file: {value}")));
         }
     }
     Ok(())
 }
 
 /// Connects, and says whether sessions are pooled.
-async fn look(options: &PgConnectOptions, place: &str) -> Result<bool, LedgerError> {
-    match look_with(&options.clone().options([OWN_SESSION])).await {
-        Ok((own_session, read_only)) => may_write(read_only).map(|()| !own_session),
+async fn inspect(options: &PgConnectOptions, address: &str) -> Result<bool, LedgerError> {
+    match inspect_with(&options.clone().options([SESSION_MARKER])).await {
+        Ok((has_marker, read_only)) => require_writable(read_only).map(|()| !has_marker),
         // PgBouncer knows few parameters, and refuses the others.
         Err(error) if names_startup_parameter(&error) => {
-            let (_, read_only) = look_with(options).await.map_err(|error| refused(place, &error))?;
-            may_write(read_only).map(|()| true)
+            let (_, read_only) =
+                inspect_with(options).await.map_err(|error| connect_error(address, &error))?;
+            require_writable(read_only).map(|()| true)
         }
-        Err(error) => Err(refused(place, &error)),
+        Err(error) => Err(connect_error(address, &error)),
     }
 }
 
-fn may_write(read_only: bool) -> Result<(), LedgerError> {
+fn require_writable(read_only: bool) -> Result<(), LedgerError> {
     if read_only { Err(read_only_server()) } else { Ok(()) }
 }
 
-async fn look_with(options: &PgConnectOptions) -> Result<(bool, bool), sqlx::Error> {
-    let looked = async {
+async fn inspect_with(options: &PgConnectOptions) -> Result<(bool, bool), sqlx::Error> {
+    let inspected = async {
         let mut connection = PgConnection::connect_with(options).await?;
         let mut tx = connection.begin().await?;
-        let row = sqlx::raw_sql(LOOK).fetch_one(&mut *tx).await?;
+        let row = sqlx::raw_sql(INSPECT).fetch_one(&mut *tx).await?;
         tx.commit().await?;
-        let own_session = row.try_get::<Option<String>, _>(0)?.is_some_and(|value| value == OWN_SESSION.1);
+        let has_marker = row.try_get::<Option<String>, _>(0)?.is_some_and(|value| value == SESSION_MARKER.1);
         let read_only = row.try_get::<String, _>(1)? == "on";
         // It ends whether the server says goodbye or not.
         let _ = connection.close().await;
-        Ok((own_session, read_only))
+        Ok((has_marker, read_only))
     };
-    running::timeout(PATIENCE, looked).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    running::timeout(TIMEOUT, inspected).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 fn code_of(error: &sqlx::Error) -> Cow<'_, str> {
@@ -180,19 +181,19 @@ fn names_startup_parameter(error: &sqlx::Error) -> bool {
 }
 
 /// Why the server cannot be used, with what only a pooler says.
-fn refused(place: &str, error: &sqlx::Error) -> LedgerError {
+fn connect_error(address: &str, error: &sqlx::Error) -> LedgerError {
     let text = one_line(error);
     if names_startup_parameter(error) {
-        return LedgerError::Opening(format!(
-            "{place} is a PgBouncer that refuses a parameter ({text}); leave `options` out of the URL and PGOPTIONS unset, \
+        return LedgerError::CannotOpen(format!(
+            "{address} is a PgBouncer that refuses a parameter ({text}); leave `options` out of the URL and PGOPTIONS unset, \
              or name it in PgBouncer's ignore_startup_parameters"
         ));
     }
     if text.contains("statement pooling") {
-        return LedgerError::Opening(format!(
-            "{place} is a PgBouncer whose pool_mode is statement, which allows no transactions; set pool_mode to transaction \
+        return LedgerError::CannotOpen(format!(
+            "{address} is a PgBouncer whose pool_mode is statement, which allows no transactions; set pool_mode to transaction \
              or session"
         ));
     }
-    LedgerError::opening(place, error)
+    LedgerError::opening(address, error)
 }

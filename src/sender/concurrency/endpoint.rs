@@ -3,27 +3,27 @@
 use std::time::Duration;
 
 use super::window::Window;
-use super::{Candidate, Limits, Outcome};
+use super::{Candidate, Feedback, Limits};
 use crate::clock::UnixMillis;
 use crate::ledger::{Health, Lane};
 use crate::sender::circuit_breaker;
-use crate::sender::sender_clock::Jump;
+use crate::sender::sender_clock::ClockStep;
 
 /// Test events of one endpoint at once. They have places of their own beside its window, so that a person who tests sees
 /// what comes of it, whatever the endpoint is busy with.
-const TESTS: usize = 4;
+const TEST_SLOTS: usize = 4;
 
 /// What a person has sent again gets up to this many places, however small failures have left the window.
-const ASKED: usize = 4;
+const RESEND_SLOTS: usize = 4;
 
 /// How many deliveries stand in a line, as far as this process knows.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Depth(usize);
+pub(super) struct QueueDepth(usize);
 
-impl Depth {
+impl QueueDepth {
     const LONG: usize = usize::MAX;
 
-    pub(super) fn is_long(&mut self) {
+    pub(super) fn set_unknown(&mut self) {
         self.0 = Self::LONG;
     }
 
@@ -39,7 +39,7 @@ impl Depth {
         }
     }
 
-    pub(super) fn is_more_than(self, count: usize) -> bool {
+    pub(super) fn exceeds(self, count: usize) -> bool {
         self.0 > count
     }
 }
@@ -48,8 +48,8 @@ impl Depth {
 pub(super) struct Endpoint {
     pub(super) workspace: String,
     /// Attempts under way in each lane.
-    under_way: [usize; 4],
-    lines: [Depth; 4],
+    in_flight_by_lane: [usize; 4],
+    depths: [QueueDepth; 4],
     window: Window,
     /// The owner's own limit.
     cap: usize,
@@ -68,8 +68,8 @@ impl Endpoint {
     pub(super) fn new(workspace: &str) -> Self {
         Self {
             workspace: workspace.to_owned(),
-            under_way: [0; 4],
-            lines: [Depth::default(); 4],
+            in_flight_by_lane: [0; 4],
+            depths: [QueueDepth::default(); 4],
             window: Window::default(),
             cap: usize::MAX,
             pace: None,
@@ -82,84 +82,84 @@ impl Endpoint {
     }
 
     /// Takes over what the ledger says: limits may have been changed, failures forgotten by hand.
-    pub(super) fn adopt(&mut self, candidate: &Candidate<'_>) {
+    pub(super) fn update_limits(&mut self, candidate: &Candidate<'_>) {
         let cap = candidate.concurrency.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
         self.cap = cap.unwrap_or(usize::MAX);
         self.pace = candidate.per_second.map(|count| Duration::from_secs(1) / count.max(1));
-        self.learn(candidate.health);
+        self.merge_health(candidate.health);
     }
 
     /// Puts together what is known of its health here and in the ledger.
-    pub(super) fn learn(&mut self, ledger: Health) {
+    pub(super) fn merge_health(&mut self, ledger: Health) {
         if ledger.epoch > self.health.epoch && ledger.failing_since.is_none() {
             // Something was done about it: it has the places of an endpoint that is new, at least.
-            self.window.begin_anew();
+            self.window.reset();
         }
-        self.health = circuit_breaker::merged(self.health, ledger);
+        self.health = circuit_breaker::merge(self.health, ledger);
     }
 
     /// The wall clock was set: what was scheduled moves with it.
-    pub(super) fn follow(&mut self, jump: Jump) {
-        self.free_at = jump.moved(self.free_at);
-        self.used_at = jump.moved(self.used_at);
+    pub(super) fn apply_clock_step(&mut self, step: ClockStep) {
+        self.free_at = step.shift(self.free_at);
+        self.used_at = step.shift(self.used_at);
         for moment in
             [&mut self.health.failing_since, &mut self.health.held_since, &mut self.health.held_until]
         {
-            *moment = moment.map(|moment| jump.moved(moment));
+            *moment = moment.map(|moment| step.shift(moment));
         }
     }
 
-    pub(super) fn line(&self, lane: Lane) -> Depth {
-        let [first, retry, test, asked] = self.lines;
+    pub(super) fn depth(&self, lane: Lane) -> QueueDepth {
+        let [first, retry, test, resend] = self.depths;
         match lane {
             Lane::First => first,
             Lane::Retry => retry,
             Lane::Test => test,
-            Lane::Asked => asked,
+            Lane::Resend => resend,
         }
     }
 
-    pub(super) fn line_mut(&mut self, lane: Lane) -> &mut Depth {
-        let [first, retry, test, asked] = &mut self.lines;
+    pub(super) fn depth_mut(&mut self, lane: Lane) -> &mut QueueDepth {
+        let [first, retry, test, resend] = &mut self.depths;
         match lane {
             Lane::First => first,
             Lane::Retry => retry,
             Lane::Test => test,
-            Lane::Asked => asked,
+            Lane::Resend => resend,
         }
     }
 
-    pub(super) fn has_line(&self) -> bool {
-        self.lines.iter().any(|line| line.is_more_than(0))
+    pub(super) fn has_queue(&self) -> bool {
+        self.depths.iter().any(|line| line.exceeds(0))
     }
 
-    pub(super) fn under_way(&self, lane: Lane) -> usize {
-        let [first, retry, test, asked] = self.under_way;
+    pub(super) fn in_flight_in(&self, lane: Lane) -> usize {
+        let [first, retry, test, resend] = self.in_flight_by_lane;
         match lane {
             Lane::First => first,
             Lane::Retry => retry,
             Lane::Test => test,
-            Lane::Asked => asked,
+            Lane::Resend => resend,
         }
     }
 
-    fn under_way_mut(&mut self, lane: Lane) -> &mut usize {
-        let [first, retry, test, asked] = &mut self.under_way;
+    fn in_flight_mut(&mut self, lane: Lane) -> &mut usize {
+        let [first, retry, test, resend] = &mut self.in_flight_by_lane;
         match lane {
             Lane::First => first,
             Lane::Retry => retry,
             Lane::Test => test,
-            Lane::Asked => asked,
+            Lane::Resend => resend,
         }
     }
 
     /// What counts against its window: tests have their own room.
     pub(super) fn in_flight(&self) -> usize {
-        self.under_way(Lane::First) + self.under_way(Lane::Retry) + self.under_way(Lane::Asked)
+        self.in_flight_in(Lane::First) + self.in_flight_in(Lane::Retry) + self.in_flight_in(Lane::Resend)
     }
 
     pub(super) fn limit(&self, now: UnixMillis) -> usize {
-        if circuit_breaker::is_tried_gently(&self.health, now) { 1 } else { self.window.size().min(self.cap) }
+        if circuit_breaker::is_probing(&self.health, now) { 1 } else { self.window.size().min(self.cap) }
     }
 
     /// Whether new deliveries wait, because it has taken nothing for so long.
@@ -173,8 +173,8 @@ impl Endpoint {
     }
 
     /// What a person asks for does not wait until a failing endpoint has won its places back.
-    pub(super) fn room_for_asked(&self, now: UnixMillis) -> usize {
-        self.room_below(self.window.size().max(ASKED).min(self.cap), now)
+    pub(super) fn room_for_resends(&self, now: UnixMillis) -> usize {
+        self.room_below(self.window.size().max(RESEND_SLOTS).min(self.cap), now)
     }
 
     fn room_below(&self, limit: usize, now: UnixMillis) -> usize {
@@ -187,11 +187,11 @@ impl Endpoint {
 
     /// Retries take half of an endpoint's places at most: first attempts have a lane of their own.
     pub(super) fn room_for_retries(&self, now: UnixMillis) -> usize {
-        self.limit(now).div_ceil(2).saturating_sub(self.under_way(Lane::Retry))
+        self.limit(now).div_ceil(2).saturating_sub(self.in_flight_in(Lane::Retry))
     }
 
     pub(super) fn room_for_tests(&self) -> usize {
-        TESTS.saturating_sub(self.under_way(Lane::Test))
+        TEST_SLOTS.saturating_sub(self.in_flight_in(Lane::Test))
     }
 
     /// Whether an attempt is likely to fail or to hang.
@@ -200,7 +200,7 @@ impl Endpoint {
             Lane::First => self.health.failures > 0,
             Lane::Retry => true,
             // There are few, and a person waits for each.
-            Lane::Test | Lane::Asked => false,
+            Lane::Test | Lane::Resend => false,
         }
     }
 
@@ -217,7 +217,7 @@ impl Endpoint {
     }
 
     pub(super) fn is_busy(&self) -> bool {
-        self.has_line() || self.under_way.iter().any(|count| *count > 0)
+        self.has_queue() || self.in_flight_by_lane.iter().any(|count| *count > 0)
     }
 
     /// An attempt begins, if there is room for it.
@@ -226,13 +226,13 @@ impl Endpoint {
             Lane::First if self.is_held(now) => 0,
             Lane::First => self.room(now),
             Lane::Retry => self.room(now).min(self.room_for_retries(now)),
-            Lane::Asked => self.room_for_asked(now),
+            Lane::Resend => self.room_for_resends(now),
             Lane::Test => self.room_for_tests(),
         };
         if room == 0 {
             return false;
         }
-        *self.under_way_mut(lane) += 1;
+        *self.in_flight_mut(lane) += 1;
         self.turn = turn;
         self.used_at = now;
         if matches!(lane, Lane::First | Lane::Retry) {
@@ -245,11 +245,11 @@ impl Endpoint {
     }
 
     /// An attempt ended.
-    pub(super) fn end(&mut self, lane: Lane, outcome: Option<Outcome>, limits: &Limits, now: UnixMillis) {
+    pub(super) fn end(&mut self, lane: Lane, outcome: Option<Feedback>, limits: &Limits, now: UnixMillis) {
         // At least half of the window was in use, or somebody stands in line for it.
-        let in_use = self.in_flight() * 2 >= self.window.size() || self.line(Lane::First).is_more_than(0);
-        let under_way = self.under_way_mut(lane);
-        *under_way = under_way.saturating_sub(1);
+        let in_use = self.in_flight() * 2 >= self.window.size() || self.depth(Lane::First).exceeds(0);
+        let in_flight_by_lane = self.in_flight_mut(lane);
+        *in_flight_by_lane = in_flight_by_lane.saturating_sub(1);
         self.used_at = now;
         let Some(outcome) = outcome else { return };
         if outcome.succeeded {
@@ -263,7 +263,7 @@ impl Endpoint {
     /// When it may be sent to again, if only its pace or its hold is in the way.
     pub(super) fn next_turn(&self, now: UnixMillis) -> Option<UnixMillis> {
         // A hold is in the way of first attempts alone.
-        let others = [Lane::Retry, Lane::Asked].iter().any(|lane| self.line(*lane).is_more_than(0));
+        let others = [Lane::Retry, Lane::Resend].iter().any(|lane| self.depth(*lane).exceeds(0));
         let held_until = if others { None } else { self.health.held_until };
         let at = self.free_at.max(held_until.unwrap_or_default());
         (self.in_flight() < self.limit(now) && at > now).then_some(at)

@@ -5,79 +5,86 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 use super::endpoint::Endpoint;
-use super::{Concurrency, FEW, GREED, KEPT, Usage};
+use super::{ALPHA, Concurrency, RESERVED, SMALL, Usage};
 use crate::clock::UnixMillis;
 use crate::ledger::{Lane, Share};
 
 /// What is left while places are shared out.
-pub(super) struct Round<'a> {
+pub(super) struct FairShare<'a> {
     free: usize,
     /// How many of the free places are kept for workspaces that hold few.
-    kept: usize,
+    reserved: usize,
     free_for_degraded: usize,
-    parties: Vec<Party<'a>>,
+    workspaces: Vec<WorkspaceDemand<'a>>,
     /// Who holds the least is on top: places held, last turn, which.
     queue: BinaryHeap<Reverse<(usize, u64, usize)>>,
 }
 
 /// A workspace with deliveries in line.
-struct Party<'a> {
+struct WorkspaceDemand<'a> {
     holds: Usage,
-    endpoints: Vec<Line<'a>>,
+    endpoints: Vec<EndpointDemand<'a>>,
     queue: BinaryHeap<Reverse<(usize, u64, usize)>>,
 }
 
 /// An endpoint with deliveries in line, and what it gets.
-struct Line<'a> {
+struct EndpointDemand<'a> {
     id: &'a str,
     endpoint: &'a Endpoint,
-    gets: [usize; 4],
+    granted: [usize; 4],
     retry_last: bool,
 }
 
-impl<'a> Round<'a> {
+impl<'a> FairShare<'a> {
     pub(super) fn begin(all: &'a Concurrency, now: UnixMillis) -> Self {
-        let mut parties: HashMap<&str, Party<'a>> = HashMap::new();
-        for (id, endpoint) in all.in_line.iter().filter_map(|id| all.endpoints.get_key_value(id)) {
-            let line = Line { id, endpoint, gets: [0; 4], retry_last: endpoint.retry_last() };
+        let mut workspaces: HashMap<&str, WorkspaceDemand<'a>> = HashMap::new();
+        for (id, endpoint) in all.with_queue.iter().filter_map(|id| all.endpoints.get_key_value(id)) {
+            let line = EndpointDemand { id, endpoint, granted: [0; 4], retry_last: endpoint.retry_last() };
             if line.wants(now) {
                 let holds = || all.workspaces.get(&endpoint.workspace).copied().unwrap_or_default();
-                parties.entry(&endpoint.workspace).or_insert_with(|| Party::new(holds())).add(line);
+                workspaces
+                    .entry(&endpoint.workspace)
+                    .or_insert_with(|| WorkspaceDemand::new(holds()))
+                    .add(line);
             }
         }
-        let parties: Vec<_> = parties.into_values().collect();
-        let queue = parties
+        let workspaces: Vec<_> = workspaces.into_values().collect();
+        let queue = workspaces
             .iter()
             .enumerate()
-            .map(|(at, party)| Reverse((party.holds.in_flight, party.holds.turn, at)))
+            .map(|(at, workspace)| Reverse((workspace.holds.in_flight, workspace.holds.turn, at)))
             .collect();
-        let kept = all.limits.attempts_in_flight / KEPT;
-        Self { free: all.room(), kept, free_for_degraded: all.room_for_degraded(), parties, queue }
+        let reserved = all.limits.attempts_in_flight / RESERVED;
+        Self { free: all.room(), reserved, free_for_degraded: all.room_for_degraded(), workspaces, queue }
     }
 
-    pub(super) fn share_out(mut self, most: usize, now: UnixMillis) -> Vec<Share> {
+    pub(super) fn allocate(mut self, most: usize, now: UnixMillis) -> Vec<Share> {
         for _ in 0..most {
-            if !self.give_one(now) {
+            if !self.grant_one(now) {
                 break;
             }
         }
-        self.parties.iter().flat_map(|party| &party.endpoints).flat_map(Line::shares).collect()
+        self.workspaces
+            .iter()
+            .flat_map(|workspace| &workspace.endpoints)
+            .flat_map(EndpointDemand::shares)
+            .collect()
     }
 
     /// Gives one place to whose turn it is; false if nobody may have another.
-    fn give_one(&mut self, now: UnixMillis) -> bool {
+    fn grant_one(&mut self, now: UnixMillis) -> bool {
         while let Some(Reverse((_, turn, at))) = self.queue.pop() {
-            let Some(party) = self.parties.get_mut(at) else { continue };
+            let Some(workspace) = self.workspaces.get_mut(at) else { continue };
             // Nobody holds less than this one.
-            let kept = if party.holds.in_flight < FEW { 0 } else { self.kept };
-            let free = self.free.saturating_sub(kept);
-            let Some(room) = under_threshold(party.holds.in_flight, free) else { return false };
-            let degraded = under_threshold(party.holds.degraded, self.free_for_degraded);
-            let Some(is_degraded) = party.give_one(room, degraded.is_some(), now) else { continue };
+            let reserved = if workspace.holds.in_flight < SMALL { 0 } else { self.reserved };
+            let free = self.free.saturating_sub(reserved);
+            let Some(room) = under_threshold(workspace.holds.in_flight, free) else { return false };
+            let degraded = under_threshold(workspace.holds.degraded, self.free_for_degraded);
+            let Some(is_degraded) = workspace.grant_one(room, degraded.is_some(), now) else { continue };
             self.free -= 1;
             self.free_for_degraded =
                 self.free_for_degraded.saturating_sub(usize::from(is_degraded)).min(self.free);
-            self.queue.push(Reverse((party.holds.in_flight, turn, at)));
+            self.queue.push(Reverse((workspace.holds.in_flight, turn, at)));
             return true;
         }
         false
@@ -86,28 +93,28 @@ impl<'a> Round<'a> {
 
 /// How many more places a party may have beside those it holds, given how many are free; `None` if none.
 fn under_threshold(holds: usize, free: usize) -> Option<usize> {
-    let room = free.saturating_mul(GREED).saturating_sub(holds).min(free);
+    let room = free.saturating_mul(ALPHA).saturating_sub(holds).min(free);
     (room > 0).then_some(room)
 }
 
-impl<'a> Party<'a> {
+impl<'a> WorkspaceDemand<'a> {
     fn new(holds: Usage) -> Self {
         Self { holds, endpoints: Vec::new(), queue: BinaryHeap::new() }
     }
 
-    fn add(&mut self, line: Line<'a>) {
+    fn add(&mut self, line: EndpointDemand<'a>) {
         self.queue.push(Reverse((line.holds(), line.endpoint.turn(), self.endpoints.len())));
         self.endpoints.push(line);
     }
 
     /// Gives a place to one of its endpoints; says whether that is a degraded one. `None` if none may have it.
-    fn give_one(&mut self, room: usize, degraded: bool, now: UnixMillis) -> Option<bool> {
+    fn grant_one(&mut self, room: usize, degraded: bool, now: UnixMillis) -> Option<bool> {
         while let Some(Reverse((holds, turn, at))) = self.queue.pop() {
             let Some(line) = self.endpoints.get_mut(at) else { continue };
             let Some(lane) = line.next(under_threshold(holds, room).is_some(), degraded, now) else {
                 continue;
             };
-            line.give(lane);
+            line.grant(lane);
             let is_degraded = line.endpoint.is_degraded(lane);
             self.queue.push(Reverse((line.holds(), turn, at)));
             self.holds.in_flight += 1;
@@ -118,23 +125,23 @@ impl<'a> Party<'a> {
     }
 }
 
-impl Line<'_> {
+impl EndpointDemand<'_> {
     /// What it gets of the places that count against its window.
     fn given(&self) -> usize {
-        self.gets(Lane::First) + self.gets(Lane::Retry) + self.gets(Lane::Asked)
+        self.granted(Lane::First) + self.granted(Lane::Retry) + self.granted(Lane::Resend)
     }
 
     fn wants(&self, now: UnixMillis) -> bool {
         self.next(true, true, now).is_some()
     }
 
-    fn gets(&self, lane: Lane) -> usize {
-        let [first, retry, test, asked] = self.gets;
+    fn granted(&self, lane: Lane) -> usize {
+        let [first, retry, test, resend] = self.granted;
         match lane {
             Lane::First => first,
             Lane::Retry => retry,
             Lane::Test => test,
-            Lane::Asked => asked,
+            Lane::Resend => resend,
         }
     }
 
@@ -146,8 +153,8 @@ impl Line<'_> {
     /// The lane whose turn it is, if the endpoint takes more. A test is a person who waits: it comes first, whatever the
     /// endpoint is busy with.
     fn next(&self, under_threshold: bool, degraded: bool, now: UnixMillis) -> Option<Lane> {
-        let stands = |lane| self.endpoint.line(lane).is_more_than(self.gets(lane));
-        if stands(Lane::Test) && self.endpoint.room_for_tests() > self.gets(Lane::Test) {
+        let stands = |lane| self.endpoint.depth(lane).exceeds(self.granted(lane));
+        if stands(Lane::Test) && self.endpoint.room_for_tests() > self.granted(Lane::Test) {
             return Some(Lane::Test);
         }
         let given = self.given();
@@ -155,15 +162,15 @@ impl Line<'_> {
             return None;
         }
         // A person waits for this too.
-        if stands(Lane::Asked) && self.endpoint.room_for_asked(now) > given {
-            return Some(Lane::Asked);
+        if stands(Lane::Resend) && self.endpoint.room_for_resends(now) > given {
+            return Some(Lane::Resend);
         }
         if self.endpoint.room(now) <= given {
             return None;
         }
         let allowed = |lane| stands(lane) && (degraded || !self.endpoint.is_degraded(lane));
         let first = allowed(Lane::First) && !self.endpoint.is_held(now);
-        let retry = allowed(Lane::Retry) && self.endpoint.room_for_retries(now) > self.gets(Lane::Retry);
+        let retry = allowed(Lane::Retry) && self.endpoint.room_for_retries(now) > self.granted(Lane::Retry);
         match (first, retry) {
             (true, true) => Some(if self.retry_last { Lane::First } else { Lane::Retry }),
             (true, false) => Some(Lane::First),
@@ -172,13 +179,13 @@ impl Line<'_> {
         }
     }
 
-    fn give(&mut self, lane: Lane) {
-        let [first, retry, test, asked] = &mut self.gets;
+    fn grant(&mut self, lane: Lane) {
+        let [first, retry, test, resend] = &mut self.granted;
         match lane {
             Lane::First => *first += 1,
             Lane::Retry => *retry += 1,
             Lane::Test => *test += 1,
-            Lane::Asked => *asked += 1,
+            Lane::Resend => *resend += 1,
         }
         if matches!(lane, Lane::First | Lane::Retry) {
             self.retry_last = lane == Lane::Retry;
@@ -187,7 +194,7 @@ impl Line<'_> {
 
     fn shares(&self) -> impl Iterator<Item = Share> {
         Lane::ALL.into_iter().filter_map(|lane| {
-            let count = self.gets(lane);
+            let count = self.granted(lane);
             (count > 0).then(|| Share { endpoint: self.id.to_owned(), lane, count })
         })
     }

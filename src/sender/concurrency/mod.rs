@@ -3,7 +3,7 @@
 //! survive. Pure: moments and outcomes in, shares out.
 //!
 //! Places are shared out with dynamic thresholds (Choudhury and Hahne, 1998): a party that wants another place must hold less
-//! than [`GREED`] times what is free. One workspace alone comes to three quarters of all places, ten to a little less than
+//! than [`ALPHA`] times what is free. One workspace alone comes to three quarters of all places, ten to a little less than
 //! a tenth each, and a newcomer finds a free place at once, however long the attempts of the others take. The same rule
 //! shares a workspace's part out among its endpoints. The party that holds the least comes first (max-min fairness). A part of the
 //! places is kept for workspaces that hold next to none: otherwise several that come one after the other, with attempts
@@ -16,18 +16,18 @@ mod window;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::sender_clock::Jump;
+use super::sender_clock::ClockStep;
 use crate::clock::UnixMillis;
-use crate::ledger::{Claimed, Health, Lane, Line, Share};
+use crate::ledger::{Claimed, Health, Lane, Queue, Share};
 use endpoint::Endpoint;
-use fair_share::Round;
+use fair_share::FairShare;
 
 /// How many times the free places a party may hold and still get another.
-const GREED: usize = 3;
+const ALPHA: usize = 3;
 
-/// The part of all places (one in this many) that is kept for workspaces that hold fewer than [`FEW`].
-const KEPT: usize = 16;
-const FEW: usize = 4;
+/// The part of all places (one in this many) that is kept for workspaces that hold fewer than [`SMALL`].
+const RESERVED: usize = 16;
+const SMALL: usize = 4;
 
 /// How long an endpoint is remembered that has nothing to do: its window, and if it fails, its failures.
 const REMEMBERED: Duration = Duration::from_secs(60);
@@ -50,7 +50,7 @@ pub(crate) struct Concurrency {
     limits: Limits,
     endpoints: HashMap<String, Endpoint>,
     /// Those of them that have deliveries in line.
-    in_line: HashSet<String>,
+    with_queue: HashSet<String>,
     workspaces: HashMap<String, Usage>,
     in_flight: usize,
     degraded: usize,
@@ -111,7 +111,7 @@ impl Slot {
 
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Outcome {
+pub(crate) struct Feedback {
     pub(crate) succeeded: bool,
     pub(crate) took: Duration,
 }
@@ -121,7 +121,7 @@ impl Concurrency {
         Self {
             limits,
             endpoints: HashMap::new(),
-            in_line: HashSet::new(),
+            with_queue: HashSet::new(),
             workspaces: HashMap::new(),
             in_flight: 0,
             degraded: 0,
@@ -146,20 +146,20 @@ impl Concurrency {
     }
 
     /// Notes that more deliveries stand in a line.
-    pub(crate) fn queued(&mut self, line: &Line, count: usize) {
-        self.endpoint_in_line(line).line_mut(line.lane).add(count);
+    pub(crate) fn queued(&mut self, line: &Queue, count: usize) {
+        self.queued_endpoint(line).depth_mut(line.lane).add(count);
     }
 
     /// Deliveries stand in a line of an endpoint, whose health the ledger knows; how many is not known.
-    pub(crate) fn has_line(&mut self, line: &Line, health: Health) {
-        let endpoint = self.endpoint_in_line(line);
-        endpoint.learn(health);
-        endpoint.line_mut(line.lane).is_long();
+    pub(crate) fn found_queue(&mut self, line: &Queue, health: Health) {
+        let endpoint = self.queued_endpoint(line);
+        endpoint.merge_health(health);
+        endpoint.depth_mut(line.lane).set_unknown();
     }
 
-    fn endpoint_in_line(&mut self, line: &Line) -> &mut Endpoint {
-        if !self.in_line.contains(&line.endpoint) {
-            self.in_line.insert(line.endpoint.clone());
+    fn queued_endpoint(&mut self, line: &Queue) -> &mut Endpoint {
+        if !self.with_queue.contains(&line.endpoint) {
+            self.with_queue.insert(line.endpoint.clone());
         }
         self.endpoint(&line.workspace, &line.endpoint)
     }
@@ -174,15 +174,15 @@ impl Concurrency {
 
     /// Which deliveries to take next, up to `most`: whose turn it is, as far as there is room.
     pub(crate) fn plan(&self, most: usize, now: UnixMillis) -> Vec<Share> {
-        Round::begin(self, now).share_out(most, now)
+        FairShare::begin(self, now).allocate(most, now)
     }
 
     /// Notes how many a claim found in a line. If it found fewer than were wanted, none are left.
-    pub(crate) fn taken(&mut self, share: &Share, count: usize) {
+    pub(crate) fn claimed(&mut self, share: &Share, count: usize) {
         let Some(endpoint) = self.endpoints.get_mut(&share.endpoint) else { return };
-        endpoint.line_mut(share.lane).take(count, count < share.count);
-        if !endpoint.has_line() {
-            self.in_line.remove(&share.endpoint);
+        endpoint.depth_mut(share.lane).take(count, count < share.count);
+        if !endpoint.has_queue() {
+            self.with_queue.remove(&share.endpoint);
         }
     }
 
@@ -193,9 +193,9 @@ impl Concurrency {
         self.turn += 1;
         let turn = self.turn;
         let endpoint = self.endpoint(workspace, id);
-        endpoint.adopt(&candidate);
+        endpoint.update_limits(&candidate);
         if !endpoint.begin(lane, turn, now) {
-            let line = Line { workspace: workspace.to_owned(), endpoint: id.to_owned(), lane };
+            let line = Queue { workspace: workspace.to_owned(), endpoint: id.to_owned(), lane };
             self.queued(&line, 1);
             return None;
         }
@@ -210,7 +210,7 @@ impl Concurrency {
     }
 
     /// An attempt ended; `outcome` says how, if one was made.
-    pub(crate) fn release(&mut self, slot: &Slot, outcome: Option<Outcome>, now: UnixMillis) {
+    pub(crate) fn release(&mut self, slot: &Slot, outcome: Option<Feedback>, now: UnixMillis) {
         let degraded = usize::from(slot.degraded);
         self.in_flight = self.in_flight.saturating_sub(1);
         self.degraded = self.degraded.saturating_sub(degraded);
@@ -254,14 +254,14 @@ impl Concurrency {
     }
 
     /// The wall clock was set: what was scheduled moves with it.
-    pub(crate) fn follow(&mut self, jump: Jump) {
-        self.endpoints.values_mut().for_each(|endpoint| endpoint.follow(jump));
+    pub(crate) fn apply_clock_step(&mut self, step: ClockStep) {
+        self.endpoints.values_mut().for_each(|endpoint| endpoint.apply_clock_step(step));
     }
 
     /// When the first endpoint with a line may be sent to again, if only its pace or its hold is in the way.
     pub(crate) fn next_turn(&self, now: UnixMillis) -> Option<UnixMillis> {
-        let in_line = self.in_line.iter().filter_map(|id| self.endpoints.get(id));
-        in_line.filter_map(|endpoint| endpoint.next_turn(now)).min()
+        let with_queue = self.with_queue.iter().filter_map(|id| self.endpoints.get(id));
+        with_queue.filter_map(|endpoint| endpoint.next_turn(now)).min()
     }
 }
 

@@ -1,16 +1,16 @@
 use super::*;
 
 const NOW: UnixMillis = UnixMillis(1_000_000);
-const OK: Option<Outcome> = Some(Outcome { succeeded: true, took: Duration::from_millis(100) });
-const BAD: Option<Outcome> = Some(Outcome { succeeded: false, took: Duration::from_millis(100) });
+const OK: Option<Feedback> = Some(Feedback { succeeded: true, took: Duration::from_millis(100) });
+const BAD: Option<Feedback> = Some(Feedback { succeeded: false, took: Duration::from_millis(100) });
 
 fn places(attempts_in_flight: usize) -> Concurrency {
     let attempt_timeout = Duration::from_secs(10);
     Concurrency::new(Limits { attempts_in_flight, attempts_per_endpoint: 128, attempt_timeout })
 }
 
-fn line(workspace: &str, endpoint: &str, lane: Lane) -> Line {
-    Line { workspace: workspace.to_owned(), endpoint: endpoint.to_owned(), lane }
+fn line(workspace: &str, endpoint: &str, lane: Lane) -> Queue {
+    Queue { workspace: workspace.to_owned(), endpoint: endpoint.to_owned(), lane }
 }
 
 fn candidate<'a>(workspace: &'a str, endpoint: &'a str, lane: Lane) -> Candidate<'a> {
@@ -21,7 +21,7 @@ fn candidate<'a>(workspace: &'a str, endpoint: &'a str, lane: Lane) -> Candidate
 /// Fills a workspace's places with a line that never ends, for so many endpoints; says what it got.
 fn flood(all: &mut Concurrency, workspace: &str, endpoints: usize, lane: Lane) -> Vec<Slot> {
     for endpoint in 0..endpoints {
-        all.has_line(&line(workspace, &format!("{workspace}_{endpoint}"), lane), Health::default());
+        all.found_queue(&line(workspace, &format!("{workspace}_{endpoint}"), lane), Health::default());
     }
     fill(all, NOW)
 }
@@ -36,7 +36,7 @@ fn fill(all: &mut Concurrency, now: UnixMillis) -> Vec<Slot> {
         }
         for share in shares {
             let workspace = all.endpoints[&share.endpoint].workspace.clone();
-            all.taken(&share, share.count);
+            all.claimed(&share, share.count);
             for _ in 0..share.count {
                 let candidate = candidate(&workspace, &share.endpoint, share.lane);
                 slots.push(all.admit(candidate, now).expect("what is planned has room"));
@@ -47,7 +47,7 @@ fn fill(all: &mut Concurrency, now: UnixMillis) -> Vec<Slot> {
 
 /// Lets an endpoint work its way up to `size`.
 fn widen(all: &mut Concurrency, workspace: &str, endpoint: &str, size: usize) {
-    all.has_line(&line(workspace, endpoint, Lane::First), Health::default());
+    all.found_queue(&line(workspace, endpoint, Lane::First), Health::default());
     for _ in 0..size {
         let slot = all.admit(candidate(workspace, endpoint, Lane::First), NOW).unwrap();
         all.release(&slot, OK, NOW);
@@ -70,7 +70,7 @@ fn workspaces_that_want_more_than_there_is_get_the_same() {
     let mut all = places(1_000);
     for workspace in ["a", "b", "c"] {
         for endpoint in 0..500 {
-            all.has_line(
+            all.found_queue(
                 &line(workspace, &format!("{workspace}_{endpoint}"), Lane::First),
                 Health::default(),
             );
@@ -113,7 +113,7 @@ fn a_hog_gives_places_up_to_newcomers_as_its_attempts_end() {
 fn an_endpoint_leaves_room_for_the_others_of_its_workspace() {
     let mut all = places(100);
     widen(&mut all, "a", "ep_hot", 128);
-    all.has_line(&line("a", "ep_hot", Lane::First), Health::default());
+    all.found_queue(&line("a", "ep_hot", Lane::First), Health::default());
     let hot = fill(&mut all, NOW).len();
     assert!((55..75).contains(&hot), "{hot}");
     all.queued(&line("a", "ep_new", Lane::First), 4);
@@ -163,8 +163,8 @@ fn retries_take_half_of_an_endpoints_places_and_first_attempts_never_take_all_fr
     assert_eq!(flood(&mut all, "a", 1, Lane::Retry).len(), 2);
     assert_eq!(flood(&mut all, "a", 1, Lane::First).len(), 2);
     let mut all = places(1_000);
-    all.has_line(&line("a", "ep_1", Lane::First), Health::default());
-    all.has_line(&line("a", "ep_1", Lane::Retry), Health::default());
+    all.found_queue(&line("a", "ep_1", Lane::First), Health::default());
+    all.found_queue(&line("a", "ep_1", Lane::Retry), Health::default());
     // Left with one place, both lanes have it in turns.
     for slot in fill(&mut all, NOW) {
         all.release(&slot, BAD, NOW);
@@ -218,11 +218,11 @@ fn an_endpoint_with_a_pace_takes_one_at_a_time() {
 #[test]
 fn a_line_is_asked_until_it_gives_less_than_was_wanted() {
     let mut all = places(100);
-    all.has_line(&line("a", "ep_1", Lane::First), Health::default());
+    all.found_queue(&line("a", "ep_1", Lane::First), Health::default());
     let [share] = &all.plan(10, NOW)[..] else { panic!("one share") };
-    all.taken(share, share.count);
+    all.claimed(share, share.count);
     assert_eq!(all.plan(10, NOW).len(), 1);
-    all.taken(share, share.count - 1);
+    all.claimed(share, share.count - 1);
     assert!(all.plan(10, NOW).is_empty());
     all.queued(&line("a", "ep_1", Lane::First), 2);
     let [share] = &all.plan(10, NOW)[..] else { panic!("one share") };
@@ -244,7 +244,7 @@ fn an_endpoint_that_is_idle_is_forgotten_after_a_minute() {
 fn sharing_out_among_many_takes_no_time_that_anybody_notices() {
     let mut all = places(2_048);
     for workspace in 0..5_000 {
-        all.has_line(
+        all.found_queue(
             &line(&format!("w{workspace}"), &format!("ep_{workspace}"), Lane::First),
             Health::default(),
         );

@@ -4,15 +4,15 @@
 use std::time::Duration;
 
 /// How many attempts an endpoint gets at once that nothing is known of yet.
-const FIRST: usize = 4;
+const INITIAL: usize = 4;
 
 /// So many any endpoint may work its way up to. Beyond that its attempts have to end within a quarter of their deadline: a
 /// receiver that works through its requests one after the other would be brought to where the last ones time out, and one
 /// that is slow anyway would hold many places.
-const FREE: usize = 16;
+const SLOW_LIMIT: usize = 16;
 
 /// Above half of the size at which it failed last, so many successes make room for one more; below, each does.
-const SUCCESSES_FOR_ONE: usize = 4;
+const INCREASE_EVERY: usize = 4;
 
 /// The number of attempts that an endpoint may have under way.
 #[derive(Debug, Clone)]
@@ -21,13 +21,13 @@ pub(crate) struct Window {
     /// Up to here each success makes room for one more.
     threshold: usize,
     /// Successes above the threshold that have not made room yet.
-    saved: usize,
-    failed_last: bool,
+    successes: usize,
+    last_failed: bool,
 }
 
 impl Default for Window {
     fn default() -> Self {
-        Self { size: FIRST, threshold: usize::MAX, saved: 0, failed_last: false }
+        Self { size: INITIAL, threshold: usize::MAX, successes: 0, last_failed: false }
     }
 }
 
@@ -40,31 +40,31 @@ impl Window {
     /// An attempt succeeded that took so long. `in_use` says whether the window stood in the way of more; it grows up to
     /// `bound`. No attempt may take longer than `deadline`.
     pub(crate) fn succeeded(&mut self, took: Duration, in_use: bool, bound: usize, deadline: Duration) {
-        self.failed_last = false;
-        if !in_use || self.size >= bound || (self.size >= FREE && took > deadline / 4) {
+        self.last_failed = false;
+        if !in_use || self.size >= bound || (self.size >= SLOW_LIMIT && took > deadline / 4) {
             return;
         }
-        self.saved += 1;
-        if self.size < self.threshold || self.saved >= SUCCESSES_FOR_ONE {
-            self.saved = 0;
+        self.successes += 1;
+        if self.size < self.threshold || self.successes >= INCREASE_EVERY {
+            self.successes = 0;
             self.size += 1;
         }
     }
 
     /// The failures were another receiver's, or their cause was mended.
-    pub(crate) fn begin_anew(&mut self) {
-        self.size = self.size.max(FIRST);
-        self.failed_last = false;
+    pub(crate) fn reset(&mut self) {
+        self.size = self.size.max(INITIAL);
+        self.last_failed = false;
     }
 
     /// An attempt failed.
     pub(crate) fn failed(&mut self) {
         // Where the trouble began, not what it comes to while everything fails.
-        if !self.failed_last {
-            self.threshold = (self.size / 2).max(FIRST);
+        if !self.last_failed {
+            self.threshold = (self.size / 2).max(INITIAL);
         }
-        self.failed_last = true;
-        self.saved = 0;
+        self.last_failed = true;
+        self.successes = 0;
         self.size = (self.size / 2).max(1);
     }
 }
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn each_success_makes_room_for_one_more_up_to_the_bound() {
         let mut window = Window::default();
-        assert_eq!(window.size(), FIRST);
+        assert_eq!(window.size(), INITIAL);
         succeed(&mut window, ms(100), 36);
         assert_eq!(window.size(), 40);
         succeed(&mut window, ms(100), 1_000);
@@ -102,7 +102,7 @@ mod tests {
         for _ in 0..1_000 {
             window.succeeded(ms(100), false, BOUND, DEADLINE);
         }
-        assert_eq!(window.size(), FIRST);
+        assert_eq!(window.size(), INITIAL);
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
     fn a_slow_receiver_holds_few_places() {
         let mut window = Window::default();
         succeed(&mut window, ms(9_500), 1_000);
-        assert_eq!(window.size(), FREE);
+        assert_eq!(window.size(), SLOW_LIMIT);
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::clock::UnixMillis;
-use crate::ledger::{Health, Lane, Line, Share};
+use crate::ledger::{Health, Lane, Queue, Share};
 use crate::sender::circuit_breaker;
-use crate::sender::sender_clock::Jump;
+use crate::sender::sender_clock::ClockStep;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -116,12 +116,12 @@ impl Ledger {
         self.put(id, state);
     }
 
-    fn line(&self, endpoint: usize, lane: Lane) -> Line {
+    fn line(&self, endpoint: usize, lane: Lane) -> Queue {
         let EndpointRow { id, workspace, .. } = &self.endpoints[endpoint];
-        Line { workspace: workspace.clone(), endpoint: id.clone(), lane }
+        Queue { workspace: workspace.clone(), endpoint: id.clone(), lane }
     }
 
-    pub(super) fn line_of(&self, id: usize) -> Line {
+    pub(super) fn line_of(&self, id: usize) -> Queue {
         self.line(self.rows[id].endpoint, self.rows[id].lane)
     }
 
@@ -131,7 +131,7 @@ impl Ledger {
     }
 
     /// The lines that can be taken from.
-    pub(super) fn lines(&self, now: UnixMillis) -> Vec<(Line, Health)> {
+    pub(super) fn lines(&self, now: UnixMillis) -> Vec<(Queue, Health)> {
         let mut found = Vec::new();
         for (at, endpoint) in self.endpoints.iter().enumerate() {
             for lane in Lane::ALL {
@@ -163,7 +163,7 @@ impl Ledger {
     }
 
     /// Puts in line what waited for its time.
-    pub(super) fn queue_due(&mut self, now: UnixMillis) -> Vec<Line> {
+    pub(super) fn queue_due(&mut self, now: UnixMillis) -> Vec<Queue> {
         let due: Vec<usize> =
             self.waiting.iter().take_while(|(due, _)| *due <= now).map(|(_, id)| *id).collect();
         due.iter().for_each(|id| self.put(*id, State::Queued));
@@ -178,9 +178,9 @@ impl Ledger {
             return Vec::new();
         }
         let line = &self.endpoints[at].lines[share.lane.number()];
-        let taken: Vec<usize> = line.iter().take(share.count).map(|(_, id)| *id).collect();
-        taken.iter().for_each(|id| self.put(*id, State::Sending));
-        taken
+        let claimed: Vec<usize> = line.iter().take(share.count).map(|(_, id)| *id).collect();
+        claimed.iter().for_each(|id| self.put(*id, State::Sending));
+        claimed
     }
 
     pub(super) fn note_health(&mut self, endpoint: usize, health: Health) {
@@ -202,7 +202,7 @@ impl Ledger {
     }
 
     /// What was under way when the sender died is in line again.
-    pub(super) fn take_back_all(&mut self) {
+    pub(super) fn requeue_all(&mut self) {
         let sending: Vec<usize> = self.of(State::Sending);
         sending.into_iter().for_each(|id| self.put(id, State::Queued));
     }
@@ -212,20 +212,20 @@ impl Ledger {
         rows.filter(|(_, row)| row.state == state).map(|(id, _)| id).collect()
     }
 
-    pub(super) fn follow_clock(&mut self, jump: Jump) {
+    pub(super) fn apply_clock_step(&mut self, step: ClockStep) {
         for state in [State::Waiting, State::Queued] {
             for id in self.of(state) {
                 if state == State::Queued || self.rows[id].scheduled_at.is_some() {
                     self.change(id, state, |row| {
-                        row.due_at = jump.moved(row.due_at);
-                        row.scheduled_at = row.scheduled_at.map(|at| jump.moved(at));
+                        row.due_at = step.shift(row.due_at);
+                        row.scheduled_at = row.scheduled_at.map(|at| step.shift(at));
                     });
                 }
             }
         }
         for EndpointRow { health, .. } in &mut self.endpoints {
             for moment in [&mut health.failing_since, &mut health.held_since, &mut health.held_until] {
-                *moment = moment.map(|moment| jump.moved(moment));
+                *moment = moment.map(|moment| step.shift(moment));
             }
         }
     }
@@ -244,7 +244,7 @@ impl Ledger {
             }
         }
         for EndpointRow { health, .. } in &mut self.endpoints {
-            *health = circuit_breaker::as_of(*health, now);
+            *health = circuit_breaker::clamp_to_now(*health, now);
         }
     }
 }

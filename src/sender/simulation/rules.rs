@@ -86,7 +86,7 @@ fn longest_hold(outage: u64) -> u64 {
         return HOLD;
     }
     let failing_for = std::time::Duration::from_millis(outage + 60 * SECOND);
-    HOLD + u64::try_from(circuit_breaker::pause_after(failing_for).as_millis()).unwrap_or(u64::MAX)
+    HOLD + u64::try_from(circuit_breaker::probe_interval(failing_for).as_millis()).unwrap_or(u64::MAX)
 }
 
 fn at_most(what: &str, waited: u64, bound: u64) -> Result<(), String> {

@@ -8,14 +8,14 @@ use super::ledger::{Ledger, State};
 use super::rules::{self, Moment};
 use crate::clock::{Reading, UnixMillis};
 use crate::ledger::{Health, Lane};
-use crate::sender::circuit_breaker::{self, Attempt, Bounds, Verdict};
-use crate::sender::concurrency::{Candidate, Concurrency, Limits, Outcome, Slot};
+use crate::sender::circuit_breaker::{self, Bounds, Sample, Transition};
+use crate::sender::concurrency::{Candidate, Concurrency, Feedback, Limits, Slot};
 use crate::sender::schedule;
-use crate::sender::sender_clock::Timeline;
+use crate::sender::sender_clock::SenderClock;
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
-const LONGEST_NAP: u64 = 500;
+const POLL_INTERVAL: u64 = 500;
 const TIMEOUT: u64 = 10 * SECOND;
 const DISABLE_AFTER: Duration = Duration::from_secs(5 * 24 * 3_600);
 const START: u64 = 2_000_000_000_000;
@@ -61,12 +61,12 @@ impl Receiver {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Happens {
     Call(usize),
-    Ended(usize),
+    Completion(usize),
     Look,
     Kill,
     Start,
     /// The wall clock is set by so many milliseconds.
-    Jump(i64),
+    ClockStep(i64),
     /// A person sends again what failed last.
     Resend(usize),
     /// A person gives an endpoint another URL.
@@ -93,7 +93,7 @@ pub(super) struct World {
     ledger: Ledger,
     receivers: Vec<Receiver>,
     /// The process, while it runs.
-    sender: Option<(Timeline, Concurrency)>,
+    sender: Option<(SenderClock, Concurrency)>,
     up_since: u64,
     looks_at: Option<u64>,
     /// When it last looked at every line; `None` if it has to.
@@ -188,13 +188,13 @@ impl World {
             self.then(at + away, Happens::Start);
         }
         if self.random.one_in(2) {
-            let jump = self.random.one_of(&[HOUR, 24 * HOUR, 10 * 365 * 24 * HOUR, 30_000]);
-            let jump = if self.random.one_in(2) { jump } else { -jump };
+            let step = self.random.one_of(&[HOUR, 24 * HOUR, 10 * 365 * 24 * HOUR, 30_000]);
+            let step = if self.random.one_in(2) { step } else { -step };
             let at = self.random.below(self.end);
-            self.then(at, Happens::Jump(jump));
+            self.then(at, Happens::ClockStep(step));
             if self.random.one_in(2) {
                 let back = self.random.below(2 * MINUTE);
-                self.then(at + back, Happens::Jump(-jump));
+                self.then(at + back, Happens::ClockStep(-step));
             }
         }
     }
@@ -222,12 +222,12 @@ impl World {
     fn happen(&mut self, what: Happens) -> Result<(), String> {
         match what {
             Happens::Call(endpoint) => self.call(endpoint),
-            Happens::Ended(attempt) => self.ended(attempt)?,
+            Happens::Completion(attempt) => self.ended(attempt)?,
             Happens::Look if self.looks_at != Some(self.now) => return Ok(()),
             Happens::Look => self.looks_at = None,
             Happens::Kill => self.kill(),
             Happens::Start => self.start(),
-            Happens::Jump(by) => return self.jump(by),
+            Happens::ClockStep(by) => return self.step(by),
             Happens::Resend(endpoint) => self.resend(endpoint),
             Happens::Mend(endpoint) => {
                 self.receivers[endpoint].outages.retain_mut(|(from, to)| {
@@ -249,7 +249,7 @@ impl World {
     /// The sender's time.
     fn time(&self) -> UnixMillis {
         let reading = self.reading();
-        self.sender.as_ref().map_or(reading.wall, |(timeline, _)| timeline.now(reading))
+        self.sender.as_ref().map_or(reading.wall, |(sender_clock, _)| sender_clock.now(reading))
     }
 
     fn call(&mut self, endpoint: usize) {
@@ -265,13 +265,16 @@ impl World {
         let Some(id) = self.ledger.rows.iter().rposition(|row| failed(&row)) else { return };
         let (time, now) = (self.time(), self.now);
         self.ledger.change(id, State::Queued, |row| {
-            (row.lane, row.due_at, row.scheduled_at) = (Lane::Asked, time, None);
+            (row.lane, row.due_at, row.scheduled_at) = (Lane::Resend, time, None);
             (row.tries, row.asked, row.failed) = (0, Some(now), None);
         });
     }
 
     fn kill(&mut self) {
-        if self.sender.take().is_some_and(|(timeline, _)| timeline.now(self.reading()) != self.reading().wall)
+        if self
+            .sender
+            .take()
+            .is_some_and(|(sender_clock, _)| sender_clock.now(self.reading()) != self.reading().wall)
         {
             self.nobody_watched();
         }
@@ -283,22 +286,22 @@ impl World {
             return;
         }
         self.looked = None;
-        self.ledger.take_back_all();
+        self.ledger.requeue_all();
         let attempt_timeout = Duration::from_millis(TIMEOUT);
         let limits = Limits { attempts_in_flight: 32, attempts_per_endpoint: 16, attempt_timeout };
-        self.sender = Some((Timeline::new(self.reading()), Concurrency::new(limits)));
+        self.sender = Some((SenderClock::new(self.reading()), Concurrency::new(limits)));
         self.up_since = self.now;
         self.ledger.correct(self.time());
     }
 
-    fn jump(&mut self, by: i64) -> Result<(), String> {
+    fn step(&mut self, by: i64) -> Result<(), String> {
         self.off += by;
         if self.sender.is_none() {
             self.nobody_watched();
         }
         // It is noticed at the next look.
         let at = self.now + self.random.below(500);
-        self.look_at(at);
+        self.probe_receiver(at);
         Ok(())
     }
 
@@ -306,7 +309,7 @@ impl World {
         self.ledger.rows.iter_mut().for_each(|row| row.unwatched = true);
     }
 
-    fn look_at(&mut self, at: u64) {
+    fn probe_receiver(&mut self, at: u64) {
         if self.looks_at.is_none_or(|planned| at < planned) {
             self.looks_at = Some(at);
             self.then(at, Happens::Look);
@@ -316,22 +319,22 @@ impl World {
     /// As the dispatcher does it.
     fn look(&mut self) -> Result<(), String> {
         let reading = self.reading();
-        let Some((timeline, concurrency)) = &mut self.sender else { return Ok(()) };
-        if let Some(jump) = timeline.look(reading) {
-            self.ledger.follow_clock(jump);
-            timeline.follow(jump, reading);
-            concurrency.follow(jump);
+        let Some((sender_clock, concurrency)) = &mut self.sender else { return Ok(()) };
+        if let Some(step) = sender_clock.detect_step(reading) {
+            self.ledger.apply_clock_step(step);
+            sender_clock.apply(step, reading);
+            concurrency.apply_clock_step(step);
             self.looked = None;
-            self.ledger.correct(timeline.now(reading));
+            self.ledger.correct(sender_clock.now(reading));
         }
-        let time = timeline.now(reading);
+        let time = sender_clock.now(reading);
         for line in self.ledger.queue_due(time) {
             concurrency.queued(&line, 1);
         }
-        if self.looked.is_none_or(|looked| self.now - looked >= LONGEST_NAP) {
+        if self.looked.is_none_or(|looked| self.now - looked >= POLL_INTERVAL) {
             self.looked = Some(self.now);
             for (line, health) in self.ledger.lines(time) {
-                concurrency.has_line(&line, health);
+                concurrency.found_queue(&line, health);
             }
         }
         self.take(time)?;
@@ -349,7 +352,7 @@ impl World {
             let mut claimed = Vec::new();
             for share in &shares {
                 let taken = self.ledger.claim(share, time);
-                concurrency.taken(share, taken.len());
+                concurrency.claimed(share, taken.len());
                 claimed.extend(taken);
             }
             for id in claimed {
@@ -382,7 +385,7 @@ impl World {
         let epoch = endpoint.health.epoch;
         let began = self.now;
         self.under_way.push(Some(UnderWay { delivery: id, slot, epoch, began, succeeds }));
-        self.then(self.now + takes, Happens::Ended(self.under_way.len() - 1));
+        self.then(self.now + takes, Happens::Completion(self.under_way.len() - 1));
         Ok(())
     }
 
@@ -395,13 +398,13 @@ impl World {
             self.receivers[endpoint].recovered = Some(self.now);
         }
         let reading = self.reading();
-        let Some((timeline, concurrency)) = &mut self.sender else { return Ok(()) };
-        let bounds = Bounds { watched: timeline.watched(reading), disable_after: DISABLE_AFTER };
-        let judged = Attempt { at: time, epoch: attempt.epoch, failed: !attempt.succeeds };
+        let Some((sender_clock, concurrency)) = &mut self.sender else { return Ok(()) };
+        let bounds = Bounds { stable_for: sender_clock.stable_for(reading), disable_after: DISABLE_AFTER };
+        let evaluated = Sample { at: time, epoch: attempt.epoch, failed: !attempt.succeeds };
         let before = concurrency.health(attempt.slot.endpoint());
-        if let Some((health, verdict)) = circuit_breaker::judged(before, judged, bounds) {
+        if let Some((health, transition)) = circuit_breaker::evaluate(before, evaluated, bounds) {
             concurrency.set_health(attempt.slot.endpoint(), health);
-            if let Verdict::Disable(reason) = verdict {
+            if let Transition::Disable(reason) = transition {
                 return Err(format!("an endpoint is disabled: {reason}"));
             }
             if attempt.succeeds && health.epoch > before.epoch {
@@ -411,14 +414,14 @@ impl World {
             note(&mut self.ledger, endpoint, health, attempt.succeeds);
         }
         let took = Duration::from_millis(self.now - attempt.began);
-        concurrency.release(&attempt.slot, Some(Outcome { succeeded: attempt.succeeds, took }), time);
+        concurrency.release(&attempt.slot, Some(Feedback { succeeded: attempt.succeeds, took }), time);
         Ok(())
     }
 
     fn finish(&mut self, id: usize, succeeded: bool, time: UnixMillis) {
         let now = self.now;
         let tries = self.ledger.rows[id].tries + 1;
-        let failed = schedule::Failed { tries, long_tail: false, retry_after: None, at: time, chance: 0.5 };
+        let failed = schedule::Failed { tries, long_tail: false, retry_after: None, at: time, jitter: 0.5 };
         let next = if succeeded { None } else { schedule::next_attempt(failed) };
         let state = match (succeeded, next) {
             (true, _) => State::Delivered,
@@ -437,12 +440,12 @@ impl World {
         let Some((_, concurrency)) = &self.sender else { return };
         let turns = [self.ledger.next_due(), self.ledger.next_open(time), concurrency.next_turn(time)];
         if let Some(next) = turns.into_iter().flatten().min() {
-            let nap = u64::try_from(next.since(time).as_millis()).unwrap_or(u64::MAX);
-            self.look_at(self.now.saturating_add(nap.max(1)));
+            let sleep_for = u64::try_from(next.since(time).as_millis()).unwrap_or(u64::MAX);
+            self.probe_receiver(self.now.saturating_add(sleep_for.max(1)));
         }
         // What others put in line is seen half a second later at most.
         if self.looked.is_none_or(|looked| looked < self.now) && self.ledger.has_lines(time) {
-            self.look_at(self.looked.unwrap_or(self.now).max(self.now) + LONGEST_NAP);
+            self.probe_receiver(self.looked.unwrap_or(self.now).max(self.now) + POLL_INTERVAL);
         }
     }
 }

@@ -170,7 +170,7 @@ fn test_events_have_a_limit_that_holds_for_the_command_too() {
     let _server = serve(&home);
     let receiver = listen(&home, &[]);
     let (id, _) = add(&home, &url_of(&receiver));
-    for _ in 0..webhook_assets::ledger::TESTS_OF_ENDPOINT {
+    for _ in 0..webhook_assets::ledger::MAX_TESTS_PER_ENDPOINT {
         webhooks(&home, &["test", &id]).succeeded();
     }
     webhooks(&home, &["test", &id]).refused(1, &["too many test events", "10 a minute", "try again in"]);

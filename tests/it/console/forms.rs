@@ -109,7 +109,7 @@ async fn removing_can_be_undone_for_an_hour_and_not_longer() {
     assert_eq!(guest.post(&act("take-back"), "").await.status, 303);
     assert_eq!(secret_in(&text(&guest.post_and_follow(&act("secret"), "").await)), secret);
     guest.post(&act("remove"), "").await;
-    house.site.clock.advance(webhook_assets::ledger::UNDO_FOR);
+    house.site.clock.advance(webhook_assets::ledger::RESTORE_WINDOW);
     assert_eq!(guest.post(&act("take-back"), "").await.status, 404);
 }
 
@@ -140,7 +140,7 @@ async fn who_sends_too_many_test_events_is_told_when_to_go_on() {
     let id = house.endpoint("acme", &Receiver::willing().await, "mine").await;
     let guest = house.guest("acme", false).await;
     let test = format!("/console/w/acme/webhooks/{id}/test");
-    for _ in 0..webhook_assets::ledger::TESTS_OF_ENDPOINT {
+    for _ in 0..webhook_assets::ledger::MAX_TESTS_PER_ENDPOINT {
         assert_eq!(guest.post(&test, "").await.status, 303);
     }
     let refused = guest.post(&test, "").await;

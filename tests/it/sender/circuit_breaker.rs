@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use webhook_assets::ledger::{Change, DeliveryState, EndpointState, Health, RecoverRange};
+use webhook_assets::ledger::{DeliveryState, EndpointChange, EndpointState, Health, RecoverRange};
 
 use super::Sending;
 use crate::support::receiver::{Reaction, Receiver};
@@ -171,11 +171,11 @@ async fn act(outage: &Outage, act: Act) {
     match act {
         Act::AnotherUrl => {
             let url = Some(receiver.url("/moved"));
-            change(Change { url, ..Change::default() }).await.unwrap().unwrap();
+            change(EndpointChange { url, ..EndpointChange::default() }).await.unwrap().unwrap();
         }
         Act::Resume => {
             let state = Some(EndpointState::Active);
-            change(Change { state, ..Change::default() }).await.unwrap().unwrap();
+            change(EndpointChange { state, ..EndpointChange::default() }).await.unwrap().unwrap();
         }
         Act::Recover => {
             let to = now.plus(Duration::from_secs(1));
@@ -213,7 +213,7 @@ async fn what_the_old_url_answers_late_is_not_counted_against_the_new_one() {
     sending.call("call-1").await;
     sending.receiver.wait_for(1).await;
     let url = Some(Receiver::willing().await.url("/"));
-    let change = Change { url, ..Change::default() };
+    let change = EndpointChange { url, ..EndpointChange::default() };
     let ledger = sending.sender.ledger();
     ledger.change_endpoint("acme", &sending.endpoint.id, change).await.unwrap().unwrap();
     let arrived = sending.call("call-2").await.deliveries[0].clone();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use webhook_assets::clock::{Clock, UnixMillis, UnixSeconds};
-use webhook_assets::ledger::{Change, DeliveryState, EndpointState};
+use webhook_assets::ledger::{DeliveryState, EndpointChange, EndpointState};
 
 use super::Sending;
 use super::circuit_breaker::Outage;
@@ -29,7 +29,7 @@ async fn set_clock(sending: &Sending, by: i64) {
 
 async fn failing_one_at_a_time() -> Sending {
     let sending = Sending::to(Receiver::start(|_, _| Reaction::Answer(500, "no")).await).await;
-    let one = Change { concurrency: Some(Some(1)), ..Change::default() };
+    let one = EndpointChange { concurrency: Some(Some(1)), ..EndpointChange::default() };
     sending.sender.ledger().change_endpoint("acme", &sending.endpoint.id, one).await.unwrap().unwrap();
     sending
 }
@@ -148,7 +148,7 @@ async fn an_event_waits_for_its_recording_as_long_as_it_should_whatever_is_done_
 async fn an_endpoint_with_a_pace_keeps_it_when_the_clock_is_set() {
     for jump in [-HOUR, -TEN_YEARS] {
         let sending = Sending::to(Receiver::willing().await).await;
-        let slow = Change { per_second: Some(Some(1)), ..Change::default() };
+        let slow = EndpointChange { per_second: Some(Some(1)), ..EndpointChange::default() };
         sending.sender.ledger().change_endpoint("acme", &sending.endpoint.id, slow).await.unwrap().unwrap();
         for call in 0..3 {
             sending.call(&format!("call-{call}")).await;
@@ -174,7 +174,7 @@ async fn what_a_clock_wrote_that_was_set_back_before_the_start_is_due() {
     let call = webhook_assets::webhook::CompletedCall::sample();
     let event = webhook_assets::ledger::NewEvent::call("acme", "1", &call, None, None, ahead).unwrap();
     ledger.accept(event).await.unwrap();
-    assert_eq!(ledger.correct_pauses(now).await.unwrap(), 1);
-    assert_eq!(ledger.pending(now).await.unwrap().oldest_due, Some(now));
-    assert_eq!(ledger.correct_pauses(now).await.unwrap(), 0);
+    assert_eq!(ledger.correct_future_times(now).await.unwrap(), 1);
+    assert_eq!(ledger.backlog(now).await.unwrap().oldest_due, Some(now));
+    assert_eq!(ledger.correct_future_times(now).await.unwrap(), 0);
 }

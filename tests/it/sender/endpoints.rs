@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use webhook_assets::ledger::{Change, DeliveryState, EndpointState, RecoverRange};
+use webhook_assets::ledger::{DeliveryState, EndpointChange, EndpointState, RecoverRange};
 
 use super::Sending;
 use crate::support::receiver::{Reaction, Received, Receiver};
@@ -11,7 +11,7 @@ use crate::support::receiver::{Reaction, Received, Receiver};
 async fn events_for_a_paused_endpoint_wait_until_it_goes_on() {
     let sending = Sending::to(Receiver::willing().await).await;
     let (ledger, id) = (sending.sender.ledger(), &sending.endpoint.id);
-    let state = |state| Change { state: Some(state), ..Change::default() };
+    let state = |state| EndpointChange { state: Some(state), ..EndpointChange::default() };
     ledger.change_endpoint("acme", id, state(EndpointState::Paused)).await.unwrap().unwrap();
     let deliveries: Vec<_> = [sending.call("call-1").await, sending.call("call-2").await]
         .into_iter()
@@ -115,7 +115,7 @@ async fn an_endpoint_that_fails_for_days_is_disabled_with_a_reason_and_a_notice(
         (failed.state, failed.note.as_deref()),
         (DeliveryState::Failed, Some("the endpoint is disabled"))
     );
-    let active = Change { state: Some(EndpointState::Active), ..Change::default() };
+    let active = EndpointChange { state: Some(EndpointState::Active), ..EndpointChange::default() };
     ledger.change_endpoint("acme", &sending.endpoint.id, active).await.unwrap().unwrap();
     let now = sending.sender.now();
     let range =
@@ -134,7 +134,7 @@ async fn an_endpoint_may_ask_for_a_long_tail_and_be_left_alone_for_as_long_as_it
     })
     .await;
     let sending = Sending::to(receiver).await;
-    let long = Change { long_tail: Some(true), ..Change::default() };
+    let long = EndpointChange { long_tail: Some(true), ..EndpointChange::default() };
     sending.sender.ledger().change_endpoint("acme", &sending.endpoint.id, long).await.unwrap().unwrap();
     let id = sending.call("call-1").await.deliveries[0].clone();
     let mut pauses = Vec::new();

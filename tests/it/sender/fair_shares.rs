@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use webhook_assets::clock::UnixMillis;
-use webhook_assets::ledger::{Change, NewEndpoint, NewEvent};
+use webhook_assets::ledger::{EndpointChange, NewEndpoint, NewEvent};
 use webhook_assets::sender::{self, Sender};
 use webhook_assets::webhook::CompletedCall;
 
@@ -111,7 +111,7 @@ async fn a_backlog_of_one_workspace_does_not_hide_a_call_of_another() {
 async fn what_comes_first_to_an_endpoint_is_sent_first() {
     let slow = Receiver::start(|_, _| Reaction::Late(Duration::from_millis(10))).await;
     let sending = Sending::to(slow).await;
-    let one = Change { concurrency: Some(Some(1)), ..Change::default() };
+    let one = EndpointChange { concurrency: Some(Some(1)), ..EndpointChange::default() };
     sending.sender.ledger().change_endpoint("acme", &sending.endpoint.id, one).await.unwrap().unwrap();
     // Newcomers come all the time while others wait.
     let mut accepted = Vec::new();
@@ -184,7 +184,7 @@ async fn everything_that_failed_is_recovered_part_by_part() {
     ledger.disable_endpoint(&sending.endpoint.id, 0, "for a test", now).await.unwrap();
     ledger.remove_endpoint("acme", &gone, now).await.unwrap();
     let active = webhook_assets::ledger::EndpointState::Active;
-    let change = Change { state: Some(active), ..Change::default() };
+    let change = EndpointChange { state: Some(active), ..EndpointChange::default() };
     ledger.change_endpoint("acme", &sending.endpoint.id, change).await.unwrap().unwrap();
     well.store(true, std::sync::atomic::Ordering::Relaxed);
     let range = webhook_assets::ledger::RecoverRange {

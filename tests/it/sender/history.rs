@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use webhook_assets::ledger::{DeliveryState, Filter};
+use webhook_assets::ledger::{DeliveryFilter, DeliveryState};
 
 use super::Sending;
 use crate::support::receiver::Receiver;
@@ -36,7 +36,7 @@ async fn the_history_is_listed_newest_first_a_page_at_a_time() {
     }
     sending.receiver.wait_for(5).await;
     let ledger = sending.sender.ledger();
-    let mut filter = Filter::default();
+    let mut filter = DeliveryFilter::default();
     let mut calls = Vec::new();
     loop {
         let page = ledger.deliveries("acme", &filter, 2).await.unwrap().unwrap();
@@ -48,10 +48,18 @@ async fn the_history_is_listed_newest_first_a_page_at_a_time() {
         }
     }
     assert_eq!(calls, ["call-4", "call-3", "call-2", "call-1", "call-0"]);
-    let of_call = Filter { call: Some("call-3".to_owned()), ..Filter::default() };
+    let of_call = DeliveryFilter { call: Some("call-3".to_owned()), ..DeliveryFilter::default() };
     assert_eq!(ledger.deliveries("acme", &of_call, 10).await.unwrap().unwrap().deliveries.len(), 1);
-    assert!(ledger.deliveries("other", &Filter::default(), 10).await.unwrap().unwrap().deliveries.is_empty());
-    let nonsense = Filter { cursor: Some("nonsense".to_owned()), ..Filter::default() };
+    assert!(
+        ledger
+            .deliveries("other", &DeliveryFilter::default(), 10)
+            .await
+            .unwrap()
+            .unwrap()
+            .deliveries
+            .is_empty()
+    );
+    let nonsense = DeliveryFilter { cursor: Some("nonsense".to_owned()), ..DeliveryFilter::default() };
     assert!(ledger.deliveries("acme", &nonsense, 10).await.unwrap().is_none());
 }
 
@@ -61,16 +69,16 @@ async fn what_is_forgotten_is_gone_with_its_history() {
     let id = sending.call("call-1").await.deliveries[0].clone();
     sending.until(&id, DeliveryState::Delivered).await;
     let ledger = sending.sender.ledger();
-    assert!(!ledger.forget_call("other", "call-1").await.unwrap());
-    assert!(ledger.forget_call("acme", "call-1").await.unwrap());
+    assert!(!ledger.erase_call("other", "call-1").await.unwrap());
+    assert!(ledger.erase_call("acme", "call-1").await.unwrap());
     assert!(ledger.delivery("acme", &id).await.unwrap().is_none());
     let id = sending.call("call-2").await.deliveries[0].clone();
     sending.until(&id, DeliveryState::Delivered).await;
-    assert_eq!(ledger.forget_before(sending.sender.now()).await.unwrap(), 0);
+    assert_eq!(ledger.purge_before(sending.sender.now()).await.unwrap(), 0);
     sending.site.clock.advance(Duration::from_secs(1));
-    assert_eq!(ledger.forget_before(sending.sender.now()).await.unwrap(), 1);
+    assert_eq!(ledger.purge_before(sending.sender.now()).await.unwrap(), 1);
     let id = sending.call("call-3").await.deliveries[0].clone();
     sending.until(&id, DeliveryState::Delivered).await;
-    assert_eq!(ledger.forget_workspace("acme").await.unwrap(), 1);
+    assert_eq!(ledger.erase_workspace("acme").await.unwrap(), 1);
     assert!(ledger.endpoints("acme").await.unwrap().is_empty());
 }

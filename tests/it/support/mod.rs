@@ -275,10 +275,10 @@ impl Plan {
             let of_ledger = database(folder.path()).await;
             let ledger = Ledger::open(&of_ledger).await.unwrap();
             database_url = Some(of_ledger.database);
-            ledger.become_sender().await.unwrap();
+            ledger.lock_for_sending().await.unwrap();
             let (downloads, told) = tokio::sync::mpsc::channel(100);
             gateway = gateway.telling(downloads);
-            tokio::spawn(sender::remember_downloads(told, ledger.clone(), Arc::new(clock.clone())));
+            tokio::spawn(sender::record_downloads(told, ledger.clone(), Arc::new(clock.clone())));
             let services = sender::Services {
                 ledger,
                 store: store.clone(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use webhook_assets::clock::UnixMillis;
-use webhook_assets::ledger::{TESTS_OF_ENDPOINT, TESTS_OF_WORKSPACE};
+use webhook_assets::ledger::{MAX_TESTS_PER_ENDPOINT, MAX_TESTS_PER_WORKSPACE};
 use webhook_assets::webhook::{WebhookSecret, verify_plain};
 
 use super::super::Desk;
@@ -273,7 +273,7 @@ async fn test_events_have_a_limit_and_the_answer_says_when_the_next_is_accepted(
     let desk = Desk::sending().await;
     let receiver = Receiver::willing().await;
     let path = format!("{}/test", path_of(&add(&desk, "acme", &receiver).await));
-    for _ in 0..TESTS_OF_ENDPOINT {
+    for _ in 0..MAX_TESTS_PER_ENDPOINT {
         assert_eq!(desk.ask("POST", &path, &[], b"").await.status, 202);
     }
     let refused = desk.ask("POST", &path, &[], b"").await;
@@ -282,9 +282,9 @@ async fn test_events_have_a_limit_and_the_answer_says_when_the_next_is_accepted(
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("10 test events a minute") && detail.contains("60 s"), "{detail}");
     // Another endpoint has its own, until the workspace has had its share; another workspace is not concerned.
-    for _ in 1..TESTS_OF_WORKSPACE / TESTS_OF_ENDPOINT {
+    for _ in 1..MAX_TESTS_PER_WORKSPACE / MAX_TESTS_PER_ENDPOINT {
         let other = format!("{}/test", path_of(&add(&desk, "acme", &receiver).await));
-        for _ in 0..TESTS_OF_ENDPOINT {
+        for _ in 0..MAX_TESTS_PER_ENDPOINT {
             assert_eq!(desk.ask("POST", &other, &[], b"").await.status, 202);
         }
     }
