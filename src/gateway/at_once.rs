@@ -134,12 +134,12 @@ impl Gateway {
         let part = part.then_some(&range);
         let lasting = parts.said_of(&held, grant, asked.now);
         record.status = write_head(writer.text(), lasting, grant, part, held.meta.size, asked.now);
-        let files = match (bytes, &client.files) {
+        let zero_copy = match (bytes, &client.zero_copy) {
             (CachedBytes::Read(bytes), _) => {
                 return FastPath::Answered(writer, self.whole(record, bytes, audited));
             }
             (CachedBytes::InMemory, None) => return FastPath::Declined(writer),
-            (CachedBytes::InMemory, Some(files)) => files,
+            (CachedBytes::InMemory, Some(zero_copy)) => zero_copy,
         };
         let length = range.end - range.start;
         let sent = match length <= STRAIGHT {
@@ -153,13 +153,13 @@ impl Gateway {
             }
             Ok(sent) => {
                 let permit = parts.in_flight.acquire(client.share()).ok();
-                let body = Body::of_file(held.slice(&range), files, true);
+                let body = Body::of_file(held.slice(&range), zero_copy, true);
                 let body = body.tracked(parts.track(record, client, audited, permit)).behind(sent.of_file());
                 FastPath::Sent(sent, body)
             }
             Err(writer) => match parts.in_flight.acquire(client.share()) {
                 Ok(permit) => {
-                    let body = Body::of_file(held.slice(&range), files, true);
+                    let body = Body::of_file(held.slice(&range), zero_copy, true);
                     let tracker = parts.track(record, client, audited, Some(permit));
                     FastPath::Answered(writer, body.tracked(tracker))
                 }
@@ -182,7 +182,7 @@ impl Gateway {
         let range = span.within(held.meta.size)?;
         let bytes = match request.is_head {
             true => CachedBytes::Read(Bytes::new()),
-            false => held.bytes(&range, client.files.is_some(), at.instant())?,
+            false => held.bytes(&range, client.zero_copy.is_some(), at.instant())?,
         };
         Some((held, range, span != Span::Whole, bytes))
     }
@@ -233,7 +233,7 @@ impl Parts {
         permit: Option<Permit>,
     ) -> Box<Tracker> {
         let status = record.status;
-        let mut tracker = Tracker::new(record, &self.told, Some(client.patience.clone()), None);
+        let mut tracker = Tracker::new(record, &self.told, Some(client.stall_flag.clone()), None);
         tracker.audit(audited);
         tracker.hold(permit);
         tracker.answered(status, "ok");

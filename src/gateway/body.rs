@@ -12,7 +12,7 @@ use super::range;
 use super::relayed::Relayed;
 use super::sent_file::SentFile;
 use super::tracker::Tracker;
-use crate::server::Files;
+use crate::server::ZeroCopy;
 use crate::signed_url::Grant;
 use crate::store::{ByteStream, Chunks, FileSlice, Meta, Object, Opened, Span, Store, StoreError, Version};
 use crate::telemetry::trace::in_trace_sync;
@@ -67,15 +67,15 @@ impl Body {
         Self { content: Content::Unsaid, tracker: None }
     }
 
-    /// The rest of an object; its length is known. If the connection can send `files`, a file goes there as it is, and
+    /// The rest of an object; its length is known. If the connection has `zero_copy`, a file goes there as it is, and
     /// so does what the kernel can move there from the store's connection.
-    pub(super) fn of_chunks(mut chunks: Chunks, files: Option<&Files>) -> Self {
-        if let Some(files) = files {
+    pub(super) fn of_chunks(mut chunks: Chunks, zero_copy: Option<&ZeroCopy>) -> Self {
+        if let Some(zero_copy) = zero_copy {
             if let Some(slice) = chunks.take_file() {
-                return Self::of_file(slice, files, false);
+                return Self::of_file(slice, zero_copy, false);
             }
             if chunks.can_be_piped() {
-                let content = Content::Relayed(Relayed::new(chunks, files.clone()));
+                let content = Content::Relayed(Relayed::new(chunks, zero_copy.clone()));
                 return Self { content, tracker: None };
             }
         }
@@ -84,8 +84,8 @@ impl Body {
     }
 
     /// A file that goes to the connection as it is. Whether its next piece is in memory, if that is known.
-    pub(super) fn of_file(slice: FileSlice, files: &Files, in_memory: bool) -> Self {
-        let file = SentFile::new(slice, files.clone(), in_memory);
+    pub(super) fn of_file(slice: FileSlice, zero_copy: &ZeroCopy, in_memory: bool) -> Self {
+        let file = SentFile::new(slice, zero_copy.clone(), in_memory);
         Self { content: Content::Sent(file), tracker: None }
     }
 

@@ -134,7 +134,7 @@ pub(super) struct Asked {
     preconditions: Preconditions,
     wanted: Wanted,
     /// Whether the connection can send files as they are.
-    files: bool,
+    zero_copy: bool,
     /// Whether the client can tell the end of a body without a length from a connection that broke.
     knows_ends: bool,
     now: UnixSeconds,
@@ -146,7 +146,7 @@ impl Asked {
     pub(super) fn new<B>(
         request: &Request<B>,
         grant: Grant,
-        files: bool,
+        zero_copy: bool,
         now: UnixSeconds,
         share: Option<IpAddr>,
     ) -> Self {
@@ -168,7 +168,7 @@ impl Asked {
             selected: Selected { grant, coding },
             preconditions,
             wanted,
-            files,
+            zero_copy,
             knows_ends,
             now,
             share,
@@ -195,7 +195,7 @@ impl Asked {
         let span = if in_range { span } else { Span::Whole };
         // Of a range outside, the long way says what is wrong; it does so for good reasons in an order of its own.
         let Some(range) = span.within(meta.size) else { return Err(self) };
-        let bytes = if self.head { None } else { held.bytes(&range, self.files, now) };
+        let bytes = if self.head { None } else { held.bytes(&range, self.zero_copy, now) };
         if bytes.is_none() && !self.head {
             return Err(self);
         }

@@ -38,7 +38,7 @@ use crate::AssetKind;
 use crate::clock::{Clock, Moment, UnixSeconds};
 use crate::keys::ActiveKeyring;
 use crate::server::{
-    Answer, Bodies, Client, FastPath, Files, Handler, Limiter, Patience, PlainRequest, ResponseWriter,
+    Answer, Bodies, Client, FastPath, Handler, Limiter, PlainRequest, ResponseWriter, StallFlag, ZeroCopy,
 };
 use crate::signed_url::{Denial, Grant, Verifier};
 use crate::store::Store;
@@ -135,7 +135,7 @@ impl Gateway {
         request: &Request<Incoming>,
         peer: SocketAddr,
         started: Moment,
-        patience: Option<Patience>,
+        stall_flag: Option<StallFlag>,
     ) -> Box<Tracker> {
         let told = &self.0.told;
         let trace = Trace::begin(request, started, told.records.traces.as_ref());
@@ -148,24 +148,24 @@ impl Gateway {
             range: field(RANGE),
             started,
         };
-        Tracker::new(arrived.record(peer, &told.records), told, patience, trace)
+        Tracker::new(arrived.record(peer, &told.records), told, stall_flag, trace)
     }
 
     fn answer(&self, request: Request<Incoming>, client: Client) -> Answer<Body> {
         let (share, arrived) = (client.share(), Moment::now());
-        let Client { address, patience, files, .. } = client;
-        let tracker = self.track(&request, address, arrived, Some(patience));
+        let Client { address, stall_flag, zero_copy, .. } = client;
+        let tracker = self.track(&request, address, arrived, Some(stall_flag));
         let now = self.0.clock.at(&arrived);
         let outcome = match route::route(&request, &self.0.prefix) {
             Route::Asset { kind, id } => match self.verify(&request, kind, id, now) {
-                Ok(grant) => return self.open(request, grant, (files, share), tracker, now),
+                Ok(grant) => return self.open(request, grant, (zero_copy, share), tracker, now),
                 Err(denial) => Outcome::Denied(denial),
             },
             Route::Options => Outcome::Options,
             Route::MethodNotAllowed => Outcome::MethodNotAllowed,
             Route::Nowhere => Outcome::NoSuchRoute,
         };
-        Answer::Ready(self.respond(request, files).to(outcome, tracker, now))
+        Answer::Ready(self.respond(request, zero_copy).to(outcome, tracker, now))
     }
 
     fn verify(
@@ -185,13 +185,13 @@ impl Gateway {
         &self,
         request: Request<Incoming>,
         grant: Grant,
-        (files, share): (Option<Files>, Option<IpAddr>),
+        (zero_copy, share): (Option<ZeroCopy>, Option<IpAddr>),
         mut tracker: Box<Tracker>,
         now: UnixSeconds,
     ) -> Answer<Body> {
         tracker.granted(&grant);
-        let asked = Asked::new(&request, grant, files.is_some(), now, share);
-        let respond = self.respond(request, files);
+        let asked = Asked::new(&request, grant, zero_copy.is_some(), now, share);
+        let respond = self.respond(request, zero_copy);
         if tracker.begin_audit().is_err() {
             return Answer::Ready(respond.to(Outcome::Unrecorded, tracker, now));
         }
@@ -216,10 +216,10 @@ impl Gateway {
         }
     }
 
-    fn respond(&self, request: Request<Incoming>, files: Option<Files>) -> Respond {
+    fn respond(&self, request: Request<Incoming>, zero_copy: Option<ZeroCopy>) -> Respond {
         let head = *request.method() == Method::HEAD;
         let (parts, _) = request.into_parts();
-        Respond::new(head, parts.headers, &self.0.cors, files, self.0.retry_after)
+        Respond::new(head, parts.headers, &self.0.cors, zero_copy, self.0.retry_after)
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
 use super::tracker::{Tracker, with_the_last};
-use crate::server::{Escort, Files};
+use crate::server::{OnSent, ZeroCopy};
 use crate::store::{Chunks, StoreError, Transfer};
 use crate::telemetry::trace::in_trace_sync;
 
@@ -17,7 +17,7 @@ use crate::telemetry::trace::in_trace_sync;
 pub(super) struct Relayed {
     passed: Pin<Box<dyn Stream<Item = Result<Transfer, StoreError>> + Send>>,
     owed: u64,
-    files: Files,
+    zero_copy: ZeroCopy,
 }
 
 impl fmt::Debug for Relayed {
@@ -27,8 +27,8 @@ impl fmt::Debug for Relayed {
 }
 
 impl Relayed {
-    pub(super) fn new(chunks: Chunks, files: Files) -> Self {
-        Self { owed: chunks.owed(), passed: Box::pin(chunks.into_transfers()), files }
+    pub(super) fn new(chunks: Chunks, zero_copy: ZeroCopy) -> Self {
+        Self { owed: chunks.owed(), passed: Box::pin(chunks.into_transfers()), zero_copy }
     }
 
     /// How many bytes are still to come.
@@ -38,7 +38,7 @@ impl Relayed {
 
     /// How many bytes of what is not the last of it were handed over and not taken by the kernel.
     pub(super) fn not_taken(&self) -> u64 {
-        self.files.left()
+        self.zero_copy.unsent()
     }
 
     /// The next bytes, or what stands for them. The tracker goes with the last of these.
@@ -59,8 +59,8 @@ impl Relayed {
             Transfer::Read(bytes) => return Poll::Ready(Some(Ok(bytes))),
             Transfer::Piped(start, pipe, length) => (start, pipe, length),
         };
-        let escort = with_the_last(tracker, self.owed == 0, all).map(|tracker| tracker as Box<dyn Escort>);
-        let handed_over = self.files.hand_over_pipe(start, pipe, length, escort);
+        let on_sent = with_the_last(tracker, self.owed == 0, all).map(|tracker| tracker as Box<dyn OnSent>);
+        let handed_over = self.zero_copy.queue_pipe(start, pipe, length, on_sent);
         Poll::Ready(Some(
             handed_over.ok_or_else(|| {
                 std::io::Error::other("what was handed over before is still under way").into()

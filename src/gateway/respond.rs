@@ -21,7 +21,7 @@ use super::tracker::Tracker;
 use crate::asset::{AssetKind, AssetRef};
 use crate::clock::UnixSeconds;
 use crate::problem::Problem;
-use crate::server::{Files, LimitReached};
+use crate::server::{LimitReached, ZeroCopy};
 use crate::store::{CachedBytes, CachedFile, Meta, StoreError};
 
 /// `Cache-Control`, but for the seconds.
@@ -38,7 +38,7 @@ pub(super) struct Respond {
     /// The request's header fields made room: the answer's are written into it.
     headers: HeaderMap,
     /// If the connection can send files as they are.
-    files: Option<Files>,
+    zero_copy: Option<ZeroCopy>,
     retry_after: Duration,
 }
 
@@ -48,13 +48,13 @@ impl Respond {
         head: bool,
         mut headers: HeaderMap,
         cors: &Cors,
-        files: Option<Files>,
+        zero_copy: Option<ZeroCopy>,
         retry_after: Duration,
     ) -> Self {
         let permission = cors.judge(&headers);
         headers.clear();
         common(&mut headers, &permission);
-        Self { head, headers, files, retry_after }
+        Self { head, headers, zero_copy, retry_after }
     }
 
     /// An answer to somebody who asked without any header field that matters.
@@ -97,7 +97,7 @@ impl Respond {
             Outcome::Part { selected, object } => {
                 self.success(&selected, &object.meta.etag, object.meta.last_modified, now);
                 self.headers.insert(CONTENT_RANGE, content_range(&object.range, object.meta.size));
-                let body = Body::of_chunks(object.chunks, self.files.as_ref());
+                let body = Body::of_chunks(object.chunks, self.zero_copy.as_ref());
                 (StatusCode::PARTIAL_CONTENT, self.announced(body))
             }
             Outcome::Parts { selected, meta, first, others, store } => {
@@ -144,9 +144,11 @@ impl Respond {
             }
         };
         self.headers.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
-        let body = match (bytes, &self.files) {
+        let body = match (bytes, &self.zero_copy) {
             (Some(CachedBytes::Read(bytes)), _) => Body::from(bytes),
-            (Some(CachedBytes::InMemory), Some(files)) => Body::of_file(held.slice(&range), files, true),
+            (Some(CachedBytes::InMemory), Some(zero_copy)) => {
+                Body::of_file(held.slice(&range), zero_copy, true)
+            }
             _ => Body::none(),
         };
         (status, body)
@@ -159,7 +161,7 @@ impl Respond {
         }
         let (length, body) = match content {
             Content::Unopened => (state.size, Body::none()),
-            Content::Stored(chunks) => (state.size, Body::of_chunks(chunks, self.files.as_ref())),
+            Content::Stored(chunks) => (state.size, Body::of_chunks(chunks, self.zero_copy.as_ref())),
             Content::Endless(pieces) => (None, Body::of_unknown_length(pieces)),
             Content::Compressed(bytes) => (Some(bytes.len() as u64), Body::from(bytes)),
             Content::Compressing(pieces) => (None, Body::of_unknown_length(pieces)),

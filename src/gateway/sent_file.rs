@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::body;
 use super::tracker::{Tracker, with_the_last};
-use crate::server::{Escort, Files};
+use crate::server::{OnSent, ZeroCopy};
 use crate::store::{ContentCheck, FileSlice, StoreError};
 use crate::telemetry::BodyEnd;
 
@@ -18,7 +18,7 @@ type Loading = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 /// What is left of a file to send.
 pub(super) struct SentFile {
     slice: FileSlice,
-    files: Files,
+    zero_copy: ZeroCopy,
     /// Waits for a disk: sending what is not in memory would hold up every connection of the thread.
     loading: Option<Loading>,
     /// The next piece is in memory: somebody has just looked.
@@ -34,8 +34,8 @@ impl fmt::Debug for SentFile {
 }
 
 impl SentFile {
-    pub(super) fn new(slice: FileSlice, files: Files, in_memory: bool) -> Self {
-        Self { slice, files, loading: None, in_memory, begun: false }
+    pub(super) fn new(slice: FileSlice, zero_copy: ZeroCopy, in_memory: bool) -> Self {
+        Self { slice, zero_copy, loading: None, in_memory, begun: false }
     }
 
     /// How many bytes are still to be handed over.
@@ -51,7 +51,7 @@ impl SentFile {
 
     /// How many bytes of a piece that is not the last were handed over and not taken by the kernel.
     pub(super) fn not_taken(&self) -> u64 {
-        self.files.left()
+        self.zero_copy.unsent()
     }
 
     /// What stands for the next piece, once the kernel has it in memory. The tracker goes with the last one.
@@ -78,11 +78,11 @@ impl SentFile {
         let length = piece.end - piece.start;
         let is_last = length == self.slice.owed();
         let begun = std::mem::replace(&mut self.begun, true);
-        let escort = with_the_last(tracker, is_last, length).map(|tracker| {
+        let on_sent = with_the_last(tracker, is_last, length).map(|tracker| {
             let last = LastPiece { tracker, check: self.slice.check(), look: begun, changed: false };
-            Box::new(last) as Box<dyn Escort>
+            Box::new(last) as Box<dyn OnSent>
         });
-        let Some(bytes) = self.files.hand_over(self.slice.file(), piece, is_last, escort) else {
+        let Some(bytes) = self.zero_copy.queue_file(self.slice.file(), piece, is_last, on_sent) else {
             let under_way = std::io::Error::other("another piece of the file is still under way");
             return Poll::Ready(Some(Err(under_way.into())));
         };
@@ -102,17 +102,17 @@ struct LastPiece {
     changed: bool,
 }
 
-impl Escort for LastPiece {
-    fn may_go(&mut self) -> bool {
+impl OnSent for LastPiece {
+    fn may_send(&mut self) -> bool {
         let look = std::mem::replace(&mut self.look, true);
         self.changed = look && !self.check.holds();
         !self.changed
     }
 
-    fn gone(self: Box<Self>, left: u64) {
+    fn finished(self: Box<Self>, left: u64) {
         let Self { mut tracker, changed, .. } = *self;
         if !changed {
-            return tracker.gone(left);
+            return tracker.finished(left);
         }
         tracker.took_back(left);
         body::report(Some(tracker.record()), &StoreError::Changed);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::sync::mpsc;
 
-use crate::server::{Escort, Patience, Permit};
+use crate::server::{OnSent, Permit, StallFlag};
 use crate::signed_url::{Denial, Grant};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Trace;
@@ -52,7 +52,7 @@ pub(super) struct Tracker {
     told: Arc<Told>,
     /// Given back when the body ends.
     permit: Option<Permit>,
-    patience: Option<Patience>,
+    stall_flag: Option<StallFlag>,
     /// Room for the audit's record.
     audited: Option<Reservation>,
     /// Where in a trace it is.
@@ -63,12 +63,12 @@ impl Tracker {
     pub(super) fn new(
         record: AccessRecord<'_>,
         told: &Arc<Told>,
-        patience: Option<Patience>,
+        stall_flag: Option<StallFlag>,
         trace: Option<Trace>,
     ) -> Box<Self> {
         told.metrics.request_began();
         let (record, told) = (record.into_owned(), Arc::clone(told));
-        Box::new(Self { record, told, permit: None, patience, audited: None, trace })
+        Box::new(Self { record, told, permit: None, stall_flag, audited: None, trace })
     }
 
     /// What is known of it so far.
@@ -114,7 +114,7 @@ impl Tracker {
 
     /// How a body ends that the store has not failed.
     pub(super) fn ending(&self, complete: bool) -> BodyEnd {
-        match (complete, self.patience.as_ref().is_some_and(Patience::has_ended)) {
+        match (complete, self.stall_flag.as_ref().is_some_and(StallFlag::is_set)) {
             (true, _) => BodyEnd::Complete,
             (false, true) => BodyEnd::ClientStalled,
             (false, false) => BodyEnd::ClientLeft,
@@ -170,8 +170,8 @@ pub(super) fn with_the_last(
     Some(tracker)
 }
 
-impl Escort for Tracker {
-    fn gone(mut self: Box<Self>, left: u64) {
+impl OnSent for Tracker {
+    fn finished(mut self: Box<Self>, left: u64) {
         self.took_back(left);
         let ending = self.ending(left == 0);
         self.write(ending);

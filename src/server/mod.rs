@@ -13,7 +13,7 @@ mod zero_copy;
 
 pub use config::{ClientHeader, Config};
 pub use connection::requests::{Answer, Client};
-pub use connection::streams::Patience;
+pub use connection::streams::StallFlag;
 pub use drain::Drain;
 pub use fast_path::plain_request::{HeadLimits, PlainRequest};
 pub use fast_path::response_writer::{FastPath, ResponseWriter, SentHead};
@@ -22,7 +22,7 @@ pub use listener::{
     forwarded_client, parse_proxy_header,
 };
 pub use request::{Bodies, BodyError};
-pub use zero_copy::pending::{Escort, Files, PipeEnd};
+pub use zero_copy::pending::{OnSent, PipeEnd, ZeroCopy};
 
 use std::iter;
 use std::net::{IpAddr, SocketAddr};
@@ -41,9 +41,9 @@ use crate::tasks::Task;
 use crate::telemetry::connections::{ConnectionMetrics, OpenConnection};
 use crate::telemetry::metrics::Metrics;
 use connection::resting::Resting;
-use connection::speaking::Ended;
-use connection::streams::Streams;
-use deadlines::activity::{Left, Limits};
+use connection::speaking::ConnectionError;
+use connection::streams::Http2Executor;
+use deadlines::activity::{Limits, Timeout};
 use deadlines::hyper_timer::RunningTimer;
 use listener::accept::{AcceptFailure, Acceptor};
 use listener::eviction::{Slot, Slots};
@@ -96,7 +96,7 @@ pub trait Handler: Clone + Send + Sync + 'static {
 }
 
 /// That somebody is here, counted until this is dropped.
-struct Presence {
+struct Admission {
     _permit: Option<Permit>,
     /// Of whom it speaks for, if that came out later.
     share: Option<Permit>,
@@ -238,27 +238,27 @@ impl<H: Handler> Server<H> {
             Ok(permit) => permit,
             Err(limit) => return self.no_room(stream, peer, limit),
         };
-        let presence = Presence { _permit: Some(permit), share: None, _open: self.open_one() };
+        let admission = Admission { _permit: Some(permit), share: None, _open: self.open_one() };
         match speaks {
-            false => resting.welcome(self, stream, peer, presence),
+            false => resting.welcome(self, stream, peer, admission),
             // It has to be found out first who is there.
-            true => self.keep(peer, presence, move |this, presence| async move {
-                this.connection(TcpStream::from_std(stream)?, peer, presence).await
+            true => self.keep(peer, admission, move |this, admission| async move {
+                this.connection(TcpStream::from_std(stream)?, peer, admission).await
             }),
         }
     }
 
     /// Serves a connection until a newcomer gets its slot.
     fn let_into(self: &Arc<Self>, slot: Slot, stream: std::net::TcpStream, peer: SocketAddr) {
-        let presence = Presence { _permit: None, share: None, _open: self.open_one() };
-        self.keep(peer, presence, move |this, presence| async move {
-            let _presence = presence;
+        let admission = Admission { _permit: None, share: None, _open: self.open_one() };
+        self.keep(peer, admission, move |this, admission| async move {
+            let _presence = admission;
             let stream = TcpStream::from_std(stream)?;
             tokio::select! {
                 biased;
                 () = slot.evicted() => {
-                    this.cut(Left::Evicted);
-                    Err(Ended::Left(Left::Evicted))
+                    this.cut(Timeout::Evicted);
+                    Err(ConnectionError::Timeout(Timeout::Evicted))
                 }
                 ended = this.speak_plainly(stream, BytesMut::new(), peer, Some(slot.clone())) => ended,
             }
@@ -273,12 +273,12 @@ impl<H: Handler> Server<H> {
     fn keep<F>(
         self: &Arc<Self>,
         peer: SocketAddr,
-        presence: Presence,
-        speak: impl FnOnce(Arc<Self>, Presence) -> F,
+        admission: Admission,
+        speak: impl FnOnce(Arc<Self>, Admission) -> F,
     ) where
-        F: Future<Output = Result<(), Ended>> + Send + 'static,
+        F: Future<Output = Result<(), ConnectionError>> + Send + 'static,
     {
-        let spoken = speak(Arc::clone(self), presence);
+        let spoken = speak(Arc::clone(self), admission);
         self.drain.track(async move {
             let _watched = Task::Connection.panic_guard();
             if let Err(error) = spoken.await {
@@ -314,7 +314,7 @@ impl<H: Handler> Server<H> {
         }
     }
 
-    fn cut(&self, left: Left) {
+    fn cut(&self, left: Timeout) {
         if let Some(counts) = &self.counts {
             counts.cut(left.name());
         }
@@ -328,15 +328,15 @@ impl<H: Handler> Server<H> {
         let mut builder = http1::Builder::new();
         builder
             .timer(RunningTimer)
-            // The vigil has the deadlines.
+            // The watchdog has the deadlines.
             .header_read_timeout(None)
             .max_buf_size(self.config.connection_buffer)
             .half_close(true);
         builder
     }
 
-    fn http2(&self) -> http2::Builder<Streams> {
-        let mut builder = http2::Builder::new(Streams(self.limits));
+    fn http2(&self) -> http2::Builder<Http2Executor> {
+        let mut builder = http2::Builder::new(Http2Executor(self.limits));
         builder
             .timer(RunningTimer)
             .max_concurrent_streams(self.config.http2_streams)

@@ -14,8 +14,8 @@ use http::{HeaderValue, Request, Response, Version};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 
-use crate::server::connection::streams::{Patience, Watched};
-use crate::server::deadlines::activity::{InFlight, Signs};
+use crate::server::connection::streams::{StallFlag, WatchedBody};
+use crate::server::deadlines::activity::{Activity, InFlight};
 use crate::server::fast_path::plain_request::PlainRequest;
 use crate::server::listener::eviction::{EvictionGuard, Slot};
 use crate::server::listener::limiter::Permit;
@@ -23,8 +23,8 @@ use crate::server::listener::{proxy, rejecter};
 use crate::server::request::body::BodyError;
 use crate::server::request::rejection::{MAX_DISCARDED_BODY, Rejection, without_body_for_head};
 use crate::server::request::validate::{Bodies, is_read, validate};
-use crate::server::zero_copy::pending::Files;
-use crate::server::zero_copy::write_gate::Outlet;
+use crate::server::zero_copy::pending::ZeroCopy;
+use crate::server::zero_copy::write_gate::WriteGate;
 use crate::server::{Handler, Server};
 
 /// Who asks, and what can be done for them on their connection.
@@ -34,16 +34,16 @@ pub struct Client {
     pub address: SocketAddr,
     /// Whether that is a trusted proxy, which has named nobody: what it asks for is many clients'.
     pub is_proxy: bool,
-    /// Whether the server's patience with them has ended.
-    pub patience: Patience,
+    /// Set when they are disconnected because they read too little.
+    pub stall_flag: StallFlag,
     /// If there is this, the body may hand over pieces of files.
-    pub files: Option<Files>,
+    pub zero_copy: Option<ZeroCopy>,
 }
 
 impl From<SocketAddr> for Client {
     /// A client there whom nobody watches.
     fn from(address: SocketAddr) -> Self {
-        Self { address, is_proxy: false, patience: Patience::default(), files: None }
+        Self { address, is_proxy: false, stall_flag: StallFlag::default(), zero_copy: None }
     }
 }
 
@@ -60,7 +60,7 @@ impl Client {
     /// what is returned is dropped. `None` if too many are held already; that is counted.
     #[must_use]
     pub fn hold(&self) -> Option<EvictionGuard> {
-        let Some(slot) = self.patience.slot() else { return Some(EvictionGuard::noop()) };
+        let Some(slot) = self.stall_flag.slot() else { return Some(EvictionGuard::noop()) };
         let held = slot.protect();
         if held.is_none() {
             self.count_refused("too_many_requests");
@@ -70,14 +70,14 @@ impl Client {
 
     /// Counts a request of this client that was refused because others are worked on.
     pub fn count_refused(&self, reason: &'static str) {
-        if let Some(counts) = self.patience.slot().and_then(Slot::counts) {
+        if let Some(counts) = self.stall_flag.slot().and_then(Slot::counts) {
             counts.refused(reason);
         }
     }
 
     /// Counts that this client was not waited for any longer.
     pub(in crate::server) fn count_cut(&self, reason: &'static str) {
-        if let Some(counts) = self.patience.slot().and_then(Slot::counts) {
+        if let Some(counts) = self.stall_flag.slot().and_then(Slot::counts) {
             counts.cut(reason);
         }
     }
@@ -117,50 +117,50 @@ pub(in crate::server) struct Connection<H> {
     pub(in crate::server) server: Arc<Server<H>>,
     /// Who is at its other end, and asks unless a proxy asks for others.
     pub(in crate::server) peer: Client,
-    pub(in crate::server) signs: Arc<Signs>,
+    pub(in crate::server) activity: Arc<Activity>,
     /// Holds pieces of bodies back, where the protocol does not.
-    pub(in crate::server) outlet: Option<Arc<Outlet>>,
+    pub(in crate::server) gate: Option<Arc<WriteGate>>,
 }
 
 /// Answers the requests of a connection.
 pub(in crate::server) struct Answers<H>(pub(in crate::server) Arc<Connection<H>>);
 
 impl<H: Handler> Service<Request<Incoming>> for Answers<H> {
-    type Response = Response<Watched<H::Body>>;
+    type Response = Response<WatchedBody<H::Body>>;
     type Error = Infallible;
-    type Future = Answering<H>;
+    type Future = ResponseFuture<H>;
 
-    fn call(&self, request: Request<Incoming>) -> Answering<H> {
-        Answering::Asked(Some((Arc::clone(&self.0), request)))
+    fn call(&self, request: Request<Incoming>) -> ResponseFuture<H> {
+        ResponseFuture::Asked(Some((Arc::clone(&self.0), request)))
     }
 }
 
 /// One request on its way. In HTTP/2 it is taken up by the task of its stream, so nothing is done before that polls.
-pub(in crate::server) enum Answering<H: Handler> {
+pub(in crate::server) enum ResponseFuture<H: Handler> {
     Asked(Option<(Arc<Connection<H>>, Request<Incoming>)>),
-    Awaited(Pin<Box<dyn Future<Output = Response<H::Body>> + Send>>, Option<Watch>),
+    Awaited(Pin<Box<dyn Future<Output = Response<H::Body>> + Send>>, Option<BodyWatch>),
 }
 
 /// What watches the body of an answer.
-pub(in crate::server) struct Watch {
-    patience: Patience,
+pub(in crate::server) struct BodyWatch {
+    stall_flag: StallFlag,
     in_flight: InFlight,
     share: Option<Permit>,
-    outlet: Option<Arc<Outlet>>,
+    gate: Option<Arc<WriteGate>>,
 }
 
-impl Watch {
-    fn over<B>(self, mut response: Response<B>) -> Response<Watched<B>> {
-        let Self { patience, in_flight, share, outlet } = self;
+impl BodyWatch {
+    fn over<B>(self, mut response: Response<B>) -> Response<WatchedBody<B>> {
+        let Self { stall_flag, in_flight, share, gate } = self;
         if in_flight.is_last() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response.map(|body| patience.watch(body, in_flight, share, outlet))
+        response.map(|body| stall_flag.watch(body, in_flight, share, gate))
     }
 }
 
-impl<H: Handler> Future for Answering<H> {
-    type Output = Result<Response<Watched<H::Body>>, Infallible>;
+impl<H: Handler> Future for ResponseFuture<H> {
+    type Output = Result<Response<WatchedBody<H::Body>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Self::Asked(asked) = &mut *self {
@@ -221,13 +221,13 @@ impl<H: Handler> Connection<H> {
         Some((Cow::Owned(Client { address, is_proxy, ..self.peer.clone() }), share))
     }
 
-    fn answer(self: &Arc<Self>, request: Request<Incoming>) -> (Answer<H::Body>, Watch) {
+    fn answer(self: &Arc<Self>, request: Request<Incoming>) -> (Answer<H::Body>, BodyWatch) {
         let (server, peer) = (&self.server, self.peer.address);
         // Of the streams of HTTP/2, none closes the connection.
-        let last = self.outlet.is_some() && is_the_last(&request);
-        self.signs.expects_more(self.outlet.is_some() && !request.body().is_end_stream());
-        let in_flight = self.signs.begin();
-        let patience = Patience::here(&self.signs);
+        let last = self.gate.is_some() && is_the_last(&request);
+        self.activity.set_unread_input(self.gate.is_some() && !request.body().is_end_stream());
+        let in_flight = self.activity.begin();
+        let stall_flag = StallFlag::here(&self.activity);
         let config = &server.config;
         let address =
             proxy::forwarded_client(peer, request.headers(), config.client_header, &config.trusted_proxies);
@@ -235,7 +235,12 @@ impl<H: Handler> Connection<H> {
         let share = if address == peer { Ok(None) } else { server.share_of(address.ip()) };
         let is_proxy =
             if address == peer { self.peer.is_proxy } else { config.trusted_proxies.contains(address.ip()) };
-        let client = Client { address, is_proxy, patience: patience.clone(), files: self.peer.files.clone() };
+        let client = Client {
+            address,
+            is_proxy,
+            stall_flag: stall_flag.clone(),
+            zero_copy: self.peer.zero_copy.clone(),
+        };
         let refuse = |request: &Request<Incoming>, refused: Response<Bytes>| {
             Answer::Ready(server.handler.refuse(request, address, refused))
         };
@@ -250,9 +255,9 @@ impl<H: Handler> Connection<H> {
             }
         };
         if last && matches!(&answer, Answer::Ready(answer) if is_short(answer.body())) {
-            self.signs.says_last();
+            self.activity.mark_last();
         }
-        (answer, Watch { patience, in_flight, share, outlet: self.outlet.clone() })
+        (answer, BodyWatch { stall_flag, in_flight, share, gate: self.gate.clone() })
     }
 
     /// Answers a request whose body means nothing, once that was thrown away: then the connection can go on.

@@ -17,19 +17,19 @@ use tokio::net::TcpStream;
 use crate::clock::running;
 use crate::server::connection::protocol::{self, Protocol};
 use crate::server::connection::requests::{Answers, Client, Connection};
-use crate::server::connection::streams::Patience;
-use crate::server::deadlines::activity::{Left, Signs, Vigil};
+use crate::server::connection::streams::StallFlag;
+use crate::server::deadlines::activity::{Activity, Timeout, Watchdog};
 use crate::server::fast_path::express::Express;
 use crate::server::listener::certificate::{self, Certificate};
 use crate::server::listener::eviction::Slot;
 use crate::server::listener::proxy;
 use crate::server::request::checked_heads::CheckedHeads;
-use crate::server::socket::io::{Awake, Wire};
-use crate::server::socket::tcp::{OneByOne, Socket};
-use crate::server::socket::tls_stream::Sealed;
-use crate::server::zero_copy::pending::Files;
-use crate::server::zero_copy::write_gate::Outlet;
-use crate::server::{Handler, Presence, Server};
+use crate::server::socket::io::{SocketIo, TokioSocket};
+use crate::server::socket::tcp::{BackpressureIo, Socket};
+use crate::server::socket::tls_stream::TlsStream;
+use crate::server::zero_copy::pending::ZeroCopy;
+use crate::server::zero_copy::write_gate::WriteGate;
+use crate::server::{Admission, Handler, Server};
 
 impl<H: Handler> Server<H> {
     /// Finds out for whom a trusted proxy speaks, and what is spoken.
@@ -37,8 +37,8 @@ impl<H: Handler> Server<H> {
         self: Arc<Self>,
         mut stream: TcpStream,
         mut peer: SocketAddr,
-        mut presence: Presence,
-    ) -> Result<(), Ended> {
+        mut admission: Admission,
+    ) -> Result<(), ConnectionError> {
         match Box::pin(self.in_time(proxy::read_proxy_header(&mut stream))).await {
             Some(Ok(client)) => peer = client.unwrap_or(peer),
             Some(Err(error)) => {
@@ -49,7 +49,7 @@ impl<H: Handler> Server<H> {
             None => return Ok(()),
         }
         match self.share_of(peer.ip()) {
-            Ok(share) => presence.share = share,
+            Ok(share) => admission.share = share,
             Err(limit) => {
                 self.no_room(stream.into_std()?, peer, limit);
                 return Ok(());
@@ -63,7 +63,7 @@ impl<H: Handler> Server<H> {
         self: &Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), ConnectionError> {
         // Each step in a place of its own: a connection would keep room for the state of all of them, as long as it lives.
         match &self.certificate {
             None => self.speak_plainly(stream, BytesMut::new(), peer, None).await,
@@ -86,14 +86,14 @@ impl<H: Handler> Server<H> {
         received: BytesMut,
         peer: SocketAddr,
         slot: Option<Slot>,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), ConnectionError> {
         let detected = Box::pin(self.in_time(protocol::detect(&mut stream, received))).await;
         let Some(Ok((protocol, start))) = detected else { return Ok(()) };
-        let (connection, outlet) = self.with_plain_client(peer, protocol, slot);
-        let wire = Awake::new(stream, &connection.signs);
+        let (connection, gate) = self.with_plain_client(peer, protocol, slot);
+        let wire = TokioSocket::new(stream, &connection.activity);
         let hears_heads = protocol == Protocol::Http1;
         let socket =
-            Socket::new(wire, Arc::clone(&connection.signs), hears_heads).sending_files(outlet.as_ref());
+            Socket::new(wire, Arc::clone(&connection.activity), hears_heads).sending_files(gate.as_ref());
         Box::pin(self.speak(socket, start, protocol, connection)).await
     }
 
@@ -103,11 +103,11 @@ impl<H: Handler> Server<H> {
         peer: SocketAddr,
         protocol: Protocol,
         slot: Option<Slot>,
-    ) -> (Connection<H>, Option<Arc<Outlet>>) {
-        let signs = Signs::in_slot(self.limits, slot);
-        let outlet = (protocol == Protocol::Http1).then(Outlet::new);
-        let files = outlet.as_ref().map(Files::through);
-        (self.with_client(peer, signs, outlet.clone(), files), outlet)
+    ) -> (Connection<H>, Option<Arc<WriteGate>>) {
+        let activity = Activity::in_slot(self.limits, slot);
+        let gate = (protocol == Protocol::Http1).then(WriteGate::new);
+        let zero_copy = gate.as_ref().map(ZeroCopy::through);
+        (self.with_client(peer, activity, gate.clone(), zero_copy), gate)
     }
 
     async fn speak_tls(
@@ -115,28 +115,28 @@ impl<H: Handler> Server<H> {
         mut stream: TcpStream,
         peer: SocketAddr,
         certificate: &Certificate,
-    ) -> Result<(), Ended> {
-        let signs = Signs::of_connection(self.limits);
+    ) -> Result<(), ConnectionError> {
+        let activity = Activity::of_connection(self.limits);
         let Some(Ok(greeting)) = self.in_time(protocol::greeting(&mut stream)).await else { return Ok(()) };
         // The first byte of TLS is no letter; of a request it is.
         if greeting.first().is_some_and(u8::is_ascii_alphabetic) {
             self.is_not_tls(peer, stream.into_std()?);
             return Ok(());
         }
-        let socket = Socket::new(Awake::new(stream, &signs), Arc::clone(&signs), true);
+        let socket = Socket::new(TokioSocket::new(stream, &activity), Arc::clone(&activity), true);
         let sealed =
-            Sealed::new(socket, certificate.server_config()).map_err(|error| self.no_handshake(error))?;
-        self.speak_sealed(sealed, &greeting, peer, signs).await
+            TlsStream::new(socket, certificate.server_config()).map_err(|error| self.no_handshake(error))?;
+        self.speak_sealed(sealed, &greeting, peer, activity).await
     }
 
     /// Makes the handshake with whoever has said `greeting`, and speaks what was agreed upon.
     pub(in crate::server) async fn speak_sealed(
         self: &Arc<Self>,
-        mut sealed: Sealed<Socket<Awake>>,
+        mut sealed: TlsStream<Socket<TokioSocket>>,
         mut greeting: &[u8],
         peer: SocketAddr,
-        signs: Arc<Signs>,
-    ) -> Result<(), Ended> {
+        activity: Arc<Activity>,
+    ) -> Result<(), ConnectionError> {
         let patience = self.certificate.as_ref().map_or(Duration::MAX, Certificate::handshake_timeout);
         let handshake = poll_fn(|cx| sealed.poll_handshake(std::mem::take(&mut greeting), cx));
         tokio::select! {
@@ -147,9 +147,9 @@ impl<H: Handler> Server<H> {
             () = self.drain.begun() => return Ok(()),
         }
         // The handshake has had its time: the first head has its own.
-        signs.heads_begin();
+        activity.expect_head();
         let protocol = agreed(&mut sealed);
-        let connection = self.with_sealed_client(peer, signs, protocol);
+        let connection = self.with_sealed_client(peer, activity, protocol);
         self.speak(sealed, BytesMut::new(), protocol, connection).await
     }
 
@@ -157,12 +157,12 @@ impl<H: Handler> Server<H> {
     pub(in crate::server) fn with_sealed_client(
         self: &Arc<Self>,
         peer: SocketAddr,
-        signs: Arc<Signs>,
+        activity: Arc<Activity>,
         protocol: Protocol,
     ) -> Connection<H> {
         // In HTTP/2 the windows are what holds pieces back.
-        let outlet = (protocol == Protocol::Http1).then(Outlet::new);
-        self.with_client(peer, signs, outlet, None)
+        let gate = (protocol == Protocol::Http1).then(WriteGate::new);
+        self.with_client(peer, activity, gate, None)
     }
 
     /// Plain HTTP was spoken where TLS is.
@@ -172,22 +172,22 @@ impl<H: Handler> Server<H> {
         self.rejecter.tls_expected(stream, peer.ip());
     }
 
-    pub(in crate::server) fn no_handshake(&self, error: io::Error) -> Ended {
+    pub(in crate::server) fn no_handshake(&self, error: io::Error) -> ConnectionError {
         self.refused("no_handshake");
-        Ended::NoHandshake(error)
+        ConnectionError::NoHandshake(error)
     }
 
     fn with_client(
         self: &Arc<Self>,
         peer: SocketAddr,
-        signs: Arc<Signs>,
-        outlet: Option<Arc<Outlet>>,
-        files: Option<Files>,
+        activity: Arc<Activity>,
+        gate: Option<Arc<WriteGate>>,
+        zero_copy: Option<ZeroCopy>,
     ) -> Connection<H> {
         let is_proxy = self.config.trusted_proxies.contains(peer.ip());
-        let patience = Patience::of_connection(&signs);
-        let peer = Client { address: peer, is_proxy, patience, files };
-        Connection { server: Arc::clone(self), peer, signs, outlet }
+        let stall_flag = StallFlag::of_connection(&activity);
+        let peer = Client { address: peer, is_proxy, stall_flag, zero_copy };
+        Connection { server: Arc::clone(self), peer, activity, gate }
     }
 
     pub(in crate::server) async fn speak<S>(
@@ -196,7 +196,7 @@ impl<H: Handler> Server<H> {
         start: BytesMut,
         protocol: Protocol,
         connection: Connection<H>,
-    ) -> Result<(), Ended>
+    ) -> Result<(), ConnectionError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -207,8 +207,8 @@ impl<H: Handler> Server<H> {
                 self.speak_plain_requests(express).await
             }
             Protocol::Http2 => {
-                let vigil = Vigil::over(Arc::clone(&connection.signs));
-                Box::pin(self.speak_in_full(stream, start.freeze(), protocol, connection, vigil)).await
+                let watchdog = Watchdog::new(Arc::clone(&connection.activity));
+                Box::pin(self.speak_in_full(stream, start.freeze(), protocol, connection, watchdog)).await
             }
         }
     }
@@ -217,16 +217,16 @@ impl<H: Handler> Server<H> {
     pub(in crate::server) async fn speak_plain_requests<S>(
         self: &Arc<Self>,
         mut express: Box<Express<S, H>>,
-    ) -> Result<(), Ended>
+    ) -> Result<(), ConnectionError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let connection = Arc::clone(express.connection());
-        let mut vigil = Vigil::over(Arc::clone(&connection.signs));
-        let left = self.attend(Pin::new(&mut *express), &mut vigil, Express::finish).await?;
+        let mut watchdog = Watchdog::new(Arc::clone(&connection.activity));
+        let left = self.attend(Pin::new(&mut *express), &mut watchdog, Express::finish).await?;
         drop(express);
         let Some((stream, start)) = left else { return Ok(()) };
-        Box::pin(self.speak_in_full(stream, start, Protocol::Http1, connection, vigil)).await
+        Box::pin(self.speak_in_full(stream, start, Protocol::Http1, connection, watchdog)).await
     }
 
     /// Everything that HTTP has.
@@ -236,36 +236,36 @@ impl<H: Handler> Server<H> {
         start: Bytes,
         protocol: Protocol,
         connection: Arc<Connection<H>>,
-        mut vigil: Vigil,
-    ) -> Result<(), Ended>
+        mut watchdog: Watchdog,
+    ) -> Result<(), ConnectionError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         // The first head may be one that is refused.
-        connection.signs.expects_more(protocol == Protocol::Http1);
-        let stream = OneByOne::new(stream, start, connection.outlet.clone());
-        let (signs, vigil) = (Arc::clone(&connection.signs), &mut vigil);
+        connection.activity.set_unread_input(protocol == Protocol::Http1);
+        let stream = BackpressureIo::new(stream, start, connection.gate.clone());
+        let (activity, watchdog) = (Arc::clone(&connection.activity), &mut watchdog);
         let service = Answers(connection);
         match protocol {
             Protocol::Http2 => {
                 let connection = self.http2().serve_connection(TokioIo::new(stream), service);
-                self.attend(pin!(connection), vigil, http2::Connection::graceful_shutdown).await
+                self.attend(pin!(connection), watchdog, http2::Connection::graceful_shutdown).await
             }
             Protocol::Http1 => {
-                let stream = CheckedHeads::new(stream, self.config.connection_buffer, signs);
+                let stream = CheckedHeads::new(stream, self.config.connection_buffer, activity);
                 let connection = self.http1().serve_connection(TokioIo::new(stream), service);
-                self.attend(pin!(connection), vigil, http1::Connection::graceful_shutdown).await
+                self.attend(pin!(connection), watchdog, http1::Connection::graceful_shutdown).await
             }
         }
     }
 
-    /// Lets a connection do its work until it ends, or the vigil does.
-    async fn attend<C, T, E: Into<Ended>>(
+    /// Lets a connection do its work until it ends, or the watchdog does.
+    async fn attend<C, T, E: Into<ConnectionError>>(
         &self,
         mut connection: Pin<&mut C>,
-        vigil: &mut Vigil,
+        watchdog: &mut Watchdog,
         finish: impl Fn(Pin<&mut C>),
-    ) -> Result<T, Ended>
+    ) -> Result<T, ConnectionError>
     where
         C: Future<Output = Result<T, E>>,
     {
@@ -276,15 +276,15 @@ impl<H: Handler> Server<H> {
         let mut finishing = false;
         loop {
             // In this order: a connection that never rests takes all the time of its turn, and would leave none to see that
-            // draining has begun; the vigil sees what the connection has just done.
+            // draining has begun; the watchdog sees what the connection has just done.
             tokio::select! {
                 biased;
                 () = self.drain.begun(), if !finishing => {}
                 ended = connection.as_mut() => return ended.map_err(E::into),
-                left = vigil.left() => {
-                    if finishing || left != Left::Idle {
+                left = watchdog.expired() => {
+                    if finishing || left != Timeout::Idle {
                         self.cut(left);
-                        return Err(Ended::Left(left));
+                        return Err(ConnectionError::Timeout(left));
                     }
                 }
             }
@@ -296,7 +296,7 @@ impl<H: Handler> Server<H> {
 }
 
 /// What was agreed upon: over TLS, HTTP/2 is what both have said that they speak (RFC 9113 §3.3).
-pub(in crate::server) fn agreed<W: Wire>(sealed: &mut Sealed<Socket<W>>) -> Protocol {
+pub(in crate::server) fn agreed<W: SocketIo>(sealed: &mut TlsStream<Socket<W>>) -> Protocol {
     let protocol = match sealed.session().alpn_protocol() {
         Some(b"h2") => Protocol::Http2,
         _ => Protocol::Http1,
@@ -308,35 +308,35 @@ pub(in crate::server) fn agreed<W: Wire>(sealed: &mut Sealed<Socket<W>>) -> Prot
 
 /// Why a connection ended early.
 #[derive(Debug)]
-pub(in crate::server) enum Ended {
+pub(in crate::server) enum ConnectionError {
     Http(hyper::Error),
     Broken(io::Error),
     NoHandshake(io::Error),
-    Left(Left),
+    Timeout(Timeout),
 }
 
-impl From<hyper::Error> for Ended {
+impl From<hyper::Error> for ConnectionError {
     fn from(error: hyper::Error) -> Self {
         Self::Http(error)
     }
 }
 
-impl From<io::Error> for Ended {
+impl From<io::Error> for ConnectionError {
     fn from(error: io::Error) -> Self {
         Self::Broken(error)
     }
 }
 
-impl std::fmt::Display for Ended {
+impl std::fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Http(error) => error.fmt(f),
             Self::Broken(error) => error.fmt(f),
             Self::NoHandshake(error) => write!(f, "no TLS handshake: {error}"),
-            Self::Left(Left::Silent) => f.write_str("no request came in time"),
-            Self::Left(Left::Idle) => f.write_str("nothing was asked for a long time"),
-            Self::Left(Left::Stalled) => f.write_str("the client took too little"),
-            Self::Left(Left::Evicted) => f.write_str("a newcomer got its slot"),
+            Self::Timeout(Timeout::Header) => f.write_str("no request came in time"),
+            Self::Timeout(Timeout::Idle) => f.write_str("nothing was asked for a long time"),
+            Self::Timeout(Timeout::Stall) => f.write_str("the client took too little"),
+            Self::Timeout(Timeout::Evicted) => f.write_str("a newcomer got its slot"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Answers on their way: each body is watched, and each stream of HTTP/2 has a vigil of its own. (In HTTP/2 a client can
+//! Answers on their way: each body is watched, and each stream of HTTP/2 has a watchdog of its own. (In HTTP/2 a client can
 //! leave one answer lying and take others: the socket shows nothing of that.)
 
 use std::pin::Pin;
@@ -9,70 +9,70 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 
-use crate::server::deadlines::activity::{InFlight, Limits, Signs, Vigil};
+use crate::server::deadlines::activity::{Activity, InFlight, Limits, Watchdog};
 use crate::server::listener::eviction::Slot;
 use crate::server::listener::limiter::Permit;
-use crate::server::zero_copy::write_gate::Outlet;
+use crate::server::zero_copy::write_gate::WriteGate;
 use crate::tasks::{self, Task};
 
 tokio::task_local! {
-    /// The signs of the stream whose task this is.
-    static STREAM: Arc<Signs>;
+    /// The activity of the stream whose task this is.
+    static STREAM: Arc<Activity>;
 }
 
 /// Runs the streams of an HTTP/2 connection, and resets those that the client leaves lying.
 #[derive(Debug, Clone)]
-pub(in crate::server) struct Streams(pub(in crate::server) Limits);
+pub(in crate::server) struct Http2Executor(pub(in crate::server) Limits);
 
-impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Http2Executor {
     fn execute(&self, stream: F) {
-        let signs = Signs::of_stream(self.0);
-        let mut vigil = Vigil::over(Arc::clone(&signs));
+        let activity = Activity::of_stream(self.0);
+        let mut watchdog = Watchdog::new(Arc::clone(&activity));
         let watched = async move {
             // What is dropped here unfinished resets its stream (RFC 9113 §8.1).
             tokio::select! {
                 biased;
                 _ = stream => {}
-                left = vigil.left() => tracing::debug!(reason = left.name(), "a stream was reset"),
+                left = watchdog.expired() => tracing::debug!(reason = left.name(), "a stream was reset"),
             }
         };
-        tasks::spawn(Task::Http2Stream, STREAM.scope(signs, watched));
+        tasks::spawn(Task::Http2Stream, STREAM.scope(activity, watched));
     }
 }
 
 /// Says whether an answer ended because its client took too little. The default never ends.
 #[derive(Debug, Clone, Default)]
-pub struct Patience {
-    connection: Option<Arc<Signs>>,
-    stream: Option<Arc<Signs>>,
+pub struct StallFlag {
+    connection: Option<Arc<Activity>>,
+    stream: Option<Arc<Activity>>,
 }
 
-impl Patience {
+impl StallFlag {
     /// That of the request which is answered in this task.
-    pub(in crate::server) fn here(connection: &Arc<Signs>) -> Self {
+    pub(in crate::server) fn here(connection: &Arc<Activity>) -> Self {
         Self { connection: Some(Arc::clone(connection)), stream: STREAM.try_with(Arc::clone).ok() }
     }
 
     /// That of a connection that has no streams.
-    pub(in crate::server) fn of_connection(signs: &Arc<Signs>) -> Self {
-        Self { connection: Some(Arc::clone(signs)), stream: None }
+    pub(in crate::server) fn of_connection(activity: &Arc<Activity>) -> Self {
+        Self { connection: Some(Arc::clone(activity)), stream: None }
     }
 
-    /// Whether the server's patience has ended.
+    /// Whether the client was disconnected because it read too little.
     #[must_use]
-    pub fn has_ended(&self) -> bool {
-        [&self.connection, &self.stream].into_iter().flatten().any(|signs| signs.was_stalled())
+    pub fn is_set(&self) -> bool {
+        [&self.connection, &self.stream].into_iter().flatten().any(|activity| activity.was_stalled())
     }
 
     /// The fewest bytes a second of a body that are waited for.
     pub(in crate::server) fn slowest(&self) -> u32 {
-        self.connection.as_ref().map_or(1, |signs| signs.limits().slowest)
+        self.connection.as_ref().map_or(1, |activity| activity.limits().slowest)
     }
 
     /// The body of the request was read to its end.
     pub(in crate::server) fn body_ended(&self) {
-        if let Some(signs) = &self.connection {
-            signs.expects_more(false);
+        if let Some(activity) = &self.connection {
+            activity.set_unread_input(false);
         }
     }
 
@@ -86,26 +86,26 @@ impl Patience {
         body: B,
         in_flight: InFlight,
         share: Option<Permit>,
-        outlet: Option<Arc<Outlet>>,
-    ) -> Watched<B> {
-        if let Some(outlet) = &outlet {
-            outlet.begin();
+        gate: Option<Arc<WriteGate>>,
+    ) -> WatchedBody<B> {
+        if let Some(gate) = &gate {
+            gate.begin();
         }
-        Watched { body, stream: self.stream, outlet, _in_flight: in_flight, _share: share }
+        WatchedBody { body, stream: self.stream, gate, _in_flight: in_flight, _share: share }
     }
 }
 
 /// A body whose client is watched.
 #[derive(Debug)]
-pub(in crate::server) struct Watched<B> {
+pub(in crate::server) struct WatchedBody<B> {
     body: B,
-    stream: Option<Arc<Signs>>,
-    outlet: Option<Arc<Outlet>>,
+    stream: Option<Arc<Activity>>,
+    gate: Option<Arc<WriteGate>>,
     _in_flight: InFlight,
     _share: Option<Permit>,
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for WatchedBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -115,19 +115,19 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = &mut *self;
         // hyper asks for more once the client has room for it.
-        if let Some(signs) = &this.stream {
-            signs.took(0);
+        if let Some(activity) = &this.stream {
+            activity.on_written(0);
         }
-        if let Some(outlet) = &this.outlet {
-            std::task::ready!(outlet.poll_empty(cx));
+        if let Some(gate) = &this.gate {
+            std::task::ready!(gate.poll_drained(cx));
         }
         let frame = std::task::ready!(Pin::new(&mut this.body).poll_frame(cx));
-        if let (Some(outlet), Some(Ok(frame))) = (&this.outlet, &frame) {
-            outlet.gives(frame.data_ref().map_or(0, Bytes::len));
+        if let (Some(gate), Some(Ok(frame))) = (&this.gate, &frame) {
+            gate.on_queued(frame.data_ref().map_or(0, Bytes::len));
         }
-        if let (Some(signs), Some(Ok(frame))) = (&this.stream, &frame) {
-            signs.took(frame.data_ref().map_or(0, Bytes::len));
-            signs.waits();
+        if let (Some(activity), Some(Ok(frame))) = (&this.stream, &frame) {
+            activity.on_written(frame.data_ref().map_or(0, Bytes::len));
+            activity.on_write_blocked();
         }
         Poll::Ready(frame)
     }

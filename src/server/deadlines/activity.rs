@@ -1,5 +1,5 @@
-//! Who says nothing, asks nothing or takes nothing is left. A connection's [`Signs`] are noted where they show (socket,
-//! requests, bodies); a [`Vigil`] beside it says when they have been missing for too long.
+//! Who says nothing, asks nothing or takes nothing is left. A connection's [`Activity`] are noted where they show (socket,
+//! requests, bodies); a [`Watchdog`] beside it says when they have been missing for too long.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,23 +40,23 @@ impl From<&Config> for Limits {
 
 /// Why a connection, or one of its streams, is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::server) enum Left {
+pub(in crate::server) enum Timeout {
     /// No whole head came in time.
-    Silent,
+    Header,
     /// Nothing was asked for a long time.
     Idle,
     /// The client took less than it must.
-    Stalled,
+    Stall,
     /// A newcomer had more need of its slot.
     Evicted,
 }
 
-impl Left {
+impl Timeout {
     pub(in crate::server) fn name(self) -> &'static str {
         match self {
-            Self::Silent => "no_request",
+            Self::Header => "no_request",
             Self::Idle => "idle",
-            Self::Stalled => "stalled",
+            Self::Stall => "stalled",
             Self::Evicted => "evicted",
         }
     }
@@ -71,9 +71,9 @@ enum Phase {
     Idle,
 }
 
-/// Signs of life of a connection or of one stream.
+/// What a client has done on a connection or one stream.
 #[derive(Debug)]
-pub(in crate::server) struct Signs {
+pub(in crate::server) struct Activity {
     limits: Limits,
     began: RunningInstant,
     seen: Mutex<Seen>,
@@ -98,7 +98,7 @@ struct Seen {
     taken: u64,
 }
 
-impl Signs {
+impl Activity {
     /// A connection that begins.
     pub(in crate::server) fn of_connection(limits: Limits) -> Arc<Self> {
         Self::with(limits, 0, None)
@@ -145,21 +145,21 @@ impl Signs {
     }
 
     /// The client sent something: the head of a request begins, if none is in flight.
-    pub(in crate::server) fn heard(&self) {
+    pub(in crate::server) fn on_read(&self) {
         let mut seen = self.seen();
         if seen.in_flight == 0 && matches!(seen.phase, Phase::Idle) {
             (seen.phase, seen.since) = (Phase::Head, RunningInstant::now());
-            self.expects_more(true);
+            self.set_unread_input(true);
         }
     }
 
     /// Whether the client may be sending something that nobody reads any more, if the connection is closed now: a head that
     /// is refused, or a body that is not read.
-    pub(in crate::server) fn expects_more(&self, expects: bool) {
+    pub(in crate::server) fn set_unread_input(&self, expects: bool) {
         self.sending.store(expects, Ordering::Relaxed);
     }
 
-    pub(in crate::server) fn may_be_sending(&self) -> bool {
+    pub(in crate::server) fn has_unread_input(&self) -> bool {
         self.sending.load(Ordering::Relaxed)
     }
 
@@ -172,7 +172,7 @@ impl Signs {
     }
 
     /// Whatever is written from now on is at hand, and the connection is closed behind it.
-    pub(in crate::server) fn says_last(&self) {
+    pub(in crate::server) fn mark_last(&self) {
         self.last.store(true, Ordering::Relaxed);
     }
 
@@ -187,12 +187,12 @@ impl Signs {
     }
 
     /// The client does not take what is ready for it.
-    pub(in crate::server) fn waits(&self) {
+    pub(in crate::server) fn on_write_blocked(&self) {
         self.seen().waiting.get_or_insert_with(RunningInstant::now);
     }
 
     /// The client took so many bytes. Whoever takes its quota begins a new round.
-    pub(in crate::server) fn took(&self, bytes: usize) {
+    pub(in crate::server) fn on_written(&self, bytes: usize) {
         let mut seen = self.seen();
         seen.stop_waiting();
         seen.taken += bytes as u64;
@@ -207,20 +207,20 @@ impl Signs {
     }
 
     /// The head of a request is awaited from now on.
-    pub(in crate::server) fn heads_begin(&self) {
+    pub(in crate::server) fn expect_head(&self) {
         let mut seen = self.seen();
         (seen.phase, seen.since) = (Phase::Head, RunningInstant::now());
     }
 
-    fn deadline(&self) -> Option<(Instant, Left)> {
+    fn deadline(&self) -> Option<(Instant, Timeout)> {
         let seen = self.seen();
         if let Some(since) = seen.waiting {
-            return Some((since.deadline(self.limits.stall.saturating_sub(seen.waited)), Left::Stalled));
+            return Some((since.deadline(self.limits.stall.saturating_sub(seen.waited)), Timeout::Stall));
         }
         match seen.phase {
             _ if seen.in_flight > 0 => None,
-            Phase::Head => Some((seen.since.deadline(self.limits.header), Left::Silent)),
-            Phase::Idle => Some((seen.since.deadline(self.limits.idle), Left::Idle)),
+            Phase::Head => Some((seen.since.deadline(self.limits.header), Timeout::Header)),
+            Phase::Idle => Some((seen.since.deadline(self.limits.idle), Timeout::Idle)),
         }
     }
 }
@@ -239,12 +239,12 @@ impl Seen {
 
 /// A request in flight.
 #[derive(Debug)]
-pub(in crate::server) struct InFlight(Arc<Signs>);
+pub(in crate::server) struct InFlight(Arc<Activity>);
 
 impl InFlight {
     /// Whether its connection has to be closed behind its answer: the client may be sending a body that nobody reads.
     pub(in crate::server) fn is_last(&self) -> bool {
-        self.0.may_be_sending()
+        self.0.has_unread_input()
     }
 }
 
@@ -262,26 +262,26 @@ impl Drop for InFlight {
     }
 }
 
-/// Waits for signs to be missing. It notices new ones when it is polled, so it belongs behind what makes them, in the
+/// Waits for activity to be missing. It notices new ones when it is polled, so it belongs behind what makes them, in the
 /// same task.
-pub(in crate::server) struct Vigil {
-    signs: Arc<Signs>,
+pub(in crate::server) struct Watchdog {
+    activity: Arc<Activity>,
     /// Made when there is something to wait for: most requests end before.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl Vigil {
-    pub(in crate::server) fn over(signs: Arc<Signs>) -> Self {
-        Self { signs, sleep: None }
+impl Watchdog {
+    pub(in crate::server) fn new(activity: Arc<Activity>) -> Self {
+        Self { activity, sleep: None }
     }
 
-    pub(in crate::server) async fn left(&mut self) -> Left {
+    pub(in crate::server) async fn expired(&mut self) -> Timeout {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Left> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Timeout> {
         // A deadline that moves away is noticed when the old one has come: a busy connection moves it all the time.
-        while let Some((deadline, _)) = self.signs.deadline() {
+        while let Some((deadline, _)) = self.activity.deadline() {
             let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
             if sleep.is_elapsed() || sleep.deadline() > deadline {
                 sleep.as_mut().reset(deadline);
@@ -289,12 +289,12 @@ impl Vigil {
             std::task::ready!(sleep.as_mut().poll(cx));
             // A timer that rings late shows that we were frozen, not that the client was slow: the deadline moves away then.
             let now = RunningInstant::now().instant();
-            if let Some((_, left)) = self.signs.deadline().filter(|(deadline, _)| now >= *deadline) {
+            if let Some((_, left)) = self.activity.deadline().filter(|(deadline, _)| now >= *deadline) {
                 match left {
-                    Left::Stalled => self.signs.stalled.store(true, Ordering::Relaxed),
+                    Timeout::Stall => self.activity.stalled.store(true, Ordering::Relaxed),
                     // The last grace, for saying goodbye.
-                    Left::Idle => self.signs.heads_begin(),
-                    Left::Silent | Left::Evicted => {}
+                    Timeout::Idle => self.activity.expect_head(),
+                    Timeout::Header | Timeout::Evicted => {}
                 }
                 return Poll::Ready(left);
             }
@@ -315,69 +315,69 @@ mod tests {
         slowest: 1_024,
     };
 
-    async fn after(signs: &Arc<Signs>) -> (Left, Duration) {
+    async fn after(activity: &Arc<Activity>) -> (Timeout, Duration) {
         let began = Instant::now();
-        let left = Vigil::over(Arc::clone(signs)).left().await;
+        let left = Watchdog::new(Arc::clone(activity)).expired().await;
         (left, began.elapsed())
     }
 
-    fn about(found: (Left, Duration), left: Left, seconds: u64) {
+    fn about(found: (Timeout, Duration), left: Timeout, seconds: u64) {
         assert_eq!((found.0, found.1.as_secs()), (left, seconds), "{found:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_shorter_than_idleness() {
-        let signs = Signs::of_connection(LIMITS);
-        about(after(&signs).await, Left::Silent, 15);
-        drop(signs.begin());
-        about(after(&signs).await, Left::Idle, 60);
-        drop(signs.begin());
-        signs.heard();
-        about(after(&signs).await, Left::Silent, 15);
+        let activity = Activity::of_connection(LIMITS);
+        about(after(&activity).await, Timeout::Header, 15);
+        drop(activity.begin());
+        about(after(&activity).await, Timeout::Idle, 60);
+        drop(activity.begin());
+        activity.on_read();
+        about(after(&activity).await, Timeout::Header, 15);
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_time_in_which_the_client_takes_nothing_counts() {
-        let signs = Signs::of_connection(LIMITS);
-        let _request = signs.begin();
+        let activity = Activity::of_connection(LIMITS);
+        let _request = activity.begin();
         for _ in 0..100 {
             // The store is slow, not the client.
             tokio::time::sleep(Duration::from_secs(30)).await;
-            signs.waits();
+            activity.on_write_blocked();
             tokio::time::sleep(Duration::from_millis(500)).await;
-            signs.took(1);
+            activity.on_written(1);
         }
-        signs.waits();
-        about(after(&signs).await, Left::Stalled, 10);
-        assert!(signs.was_stalled());
+        activity.on_write_blocked();
+        about(after(&activity).await, Timeout::Stall, 10);
+        assert!(activity.was_stalled());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_client_that_takes_its_quota_is_never_left() {
-        let signs = Signs::of_connection(LIMITS);
-        let _request = signs.begin();
-        let mut vigil = Vigil::over(Arc::clone(&signs));
+        let activity = Activity::of_connection(LIMITS);
+        let _request = activity.begin();
+        let mut watchdog = Watchdog::new(Arc::clone(&activity));
         for _ in 0..100 {
-            signs.waits();
+            activity.on_write_blocked();
             tokio::select! {
                 biased;
-                left = vigil.left() => panic!("{left:?}"),
-                () = tokio::time::sleep(Duration::from_secs(19)) => signs.took(20 * 1_024),
+                left = watchdog.expired() => panic!("{left:?}"),
+                () = tokio::time::sleep(Duration::from_secs(19)) => activity.on_written(20 * 1_024),
             }
         }
         // The round that has begun with the hundredth piece.
-        signs.waits();
-        about(after(&signs).await, Left::Stalled, 41);
+        activity.on_write_blocked();
+        about(after(&activity).await, Timeout::Stall, 41);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_end_of_an_answer_that_is_still_being_taken_is_no_idleness() {
-        let signs = Signs::of_connection(LIMITS);
-        let request = signs.begin();
-        signs.waits();
+        let activity = Activity::of_connection(LIMITS);
+        let request = activity.begin();
+        activity.on_write_blocked();
         drop(request);
         tokio::time::sleep(Duration::from_secs(55)).await;
-        signs.took(100);
-        about(after(&signs).await, Left::Idle, 60);
+        activity.on_written(100);
+        about(after(&activity).await, Timeout::Idle, 60);
     }
 }

@@ -44,7 +44,7 @@ pub(in crate::server) struct Express<S, H: Handler> {
     /// When what was received has arrived, if somebody knows.
     arrival: Option<Moment>,
     reply: Option<Reply<H::Body>>,
-    /// Whether a vigil is held over it.
+    /// Whether a watchdog is held over it.
     attended: bool,
     finishing: bool,
     closing: bool,
@@ -73,7 +73,7 @@ struct Reply<B> {
     /// What is left of the piece that is being sent.
     piece: Bytes,
     closes: bool,
-    /// If a vigil is held.
+    /// If a watchdog is held.
     in_flight: Option<InFlight>,
     _share: Option<Permit>,
 }
@@ -98,7 +98,7 @@ where
         }
     }
 
-    /// A connection at rest: no vigil is held over it. Its stream may be one that `sends_files`.
+    /// A connection at rest: no watchdog is held over it. Its stream may be one that `sends_files`.
     pub(in crate::server) fn at_rest(
         stream: S,
         connection: Arc<Connection<H>>,
@@ -138,9 +138,9 @@ where
     ) -> io::Result<Express<T, H>> {
         let Self { stream, connection, room, mut reply, finishing, closing, .. } = self;
         // Nobody has watched it so far.
-        connection.signs.heads_begin();
+        connection.activity.expect_head();
         if let Some(reply) = &mut reply {
-            reply.in_flight = Some(connection.signs.begin());
+            reply.in_flight = Some(connection.activity.begin());
         }
         let stream = stream.map(other).transpose()?;
         let (sends_files, arrival) = (None, None);
@@ -193,9 +193,9 @@ where
         let head_sent = sent?;
         received.advance(length);
         if closes && is_short(&body) {
-            connection.signs.says_last();
+            connection.activity.mark_last();
         }
-        let in_flight = attended.then(|| connection.signs.begin());
+        let in_flight = attended.then(|| connection.activity.begin());
         let (body, piece) = (Some(body), Bytes::new());
         Ok(Some(Reply { body, head_sent, piece, closes, in_flight, _share: share }))
     }
@@ -213,7 +213,7 @@ where
             // The first piece goes with the head.
             let waits = reply.next_piece(cx)?;
             // What stands for a piece of a file must not be copied.
-            let is_bytes = self.connection.outlet.as_ref().is_none_or(|outlet| outlet.files.is_empty());
+            let is_bytes = self.connection.gate.as_ref().is_none_or(|gate| gate.files.is_empty());
             if is_bytes && reply.head_sent == 0 && (1..=COPIED).contains(&reply.piece.len()) {
                 self.room.head.extend_from_slice(&reply.piece);
                 reply.piece.clear();

@@ -38,7 +38,7 @@ impl Client {
         body: &mut Incoming,
         limit: usize,
     ) -> Result<(), BodyError> {
-        self.recorded(read(body, limit, self.patience.slowest()).await).map(drop)
+        self.recorded(read(body, limit, self.stall_flag.slowest()).await).map(drop)
     }
 
     /// Reads the body of this client's request. A client that announces more than `limit` bytes gets no `100 Continue`.
@@ -46,12 +46,12 @@ impl Client {
     /// # Errors
     /// [`BodyError`]; the connection then closes behind the answer.
     pub async fn read_body(&self, body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
-        self.recorded(read(body, limit, self.patience.slowest()).await)
+        self.recorded(read(body, limit, self.stall_flag.slowest()).await)
     }
 
     fn recorded(&self, read: Result<Bytes, BodyError>) -> Result<Bytes, BodyError> {
         match read {
-            Ok(_) => self.patience.body_ended(),
+            Ok(_) => self.stall_flag.body_ended(),
             Err(BodyError::TooSlow) => self.count_cut("slow_body"),
             Err(BodyError::TooLarge | BodyError::Broken) => {}
         }

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use super::rejection::{Rejection, http1_bytes};
-use crate::server::deadlines::activity::Signs;
+use crate::server::deadlines::activity::Activity;
 use crate::server::fast_path::plain_request::is_plain_target;
 
 /// The bytes of one read.
@@ -34,7 +34,7 @@ const MAX_TARGET: usize = 65_534;
 #[derive(Debug)]
 pub(in crate::server) struct CheckedHeads<S> {
     stream: S,
-    signs: Arc<Signs>,
+    activity: Arc<Activity>,
     /// The most bytes of a head.
     max_head: usize,
     received: BytesMut,
@@ -56,8 +56,8 @@ enum State {
 
 impl<S> CheckedHeads<S> {
     /// Wraps `stream`; no head may have more than `max_head` bytes.
-    pub(in crate::server) fn new(stream: S, max_head: usize, signs: Arc<Signs>) -> Self {
-        Self { stream, signs, max_head, received: BytesMut::new(), state: State::Head(0) }
+    pub(in crate::server) fn new(stream: S, max_head: usize, activity: Arc<Activity>) -> Self {
+        Self { stream, activity, max_head, received: BytesMut::new(), state: State::Head(0) }
     }
 
     /// Checks the received bytes of a head. Returns whether more are needed.
@@ -72,7 +72,7 @@ impl<S> CheckedHeads<S> {
                 let is_head = self.received.starts_with(b"HEAD ");
                 let answer = refused.problem().into_response();
                 let answer: Response<Bytes> = if is_head { answer.map(|_| Bytes::new()) } else { answer };
-                self.signs.expects_more(true);
+                self.activity.set_unread_input(true);
                 self.state = State::Rejected(http1_bytes(&answer).into());
             }
         }

@@ -13,11 +13,11 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::server::deadlines::activity::Signs;
+use crate::server::deadlines::activity::Activity;
 
 /// Both ways of a TCP connection.
-pub(in crate::server) trait Wire: Unpin {
-    /// Whether a vigil may be held over the connection: then it has to be noted what shows there.
+pub(in crate::server) trait SocketIo: Unpin {
+    /// Whether a watchdog may be held over the connection: then it has to be noted what shows there.
     const WATCHED: bool;
 
     fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>>;
@@ -39,20 +39,20 @@ pub(in crate::server) trait Wire: Unpin {
     fn descriptor(&self) -> BorrowedFd<'_>;
 }
 
-/// Watched by the runtime.
+/// Registered with tokio.
 #[derive(Debug)]
-pub(in crate::server) struct Awake {
+pub(in crate::server) struct TokioSocket {
     stream: TcpStream,
-    signs: Arc<Signs>,
+    activity: Arc<Activity>,
 }
 
-impl Awake {
-    pub(in crate::server) fn new(stream: TcpStream, signs: &Arc<Signs>) -> Self {
-        Self { stream, signs: Arc::clone(signs) }
+impl TokioSocket {
+    pub(in crate::server) fn new(stream: TcpStream, activity: &Arc<Activity>) -> Self {
+        Self { stream, activity: Arc::clone(activity) }
     }
 }
 
-impl Wire for Awake {
+impl SocketIo for TokioSocket {
     const WATCHED: bool = true;
 
     fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -86,11 +86,11 @@ impl Wire for Awake {
     }
 }
 
-impl Drop for Awake {
+impl Drop for TokioSocket {
     /// Whoever was left because it takes nothing would keep what lies in the kernel for it, for minutes. A reset also
     /// says that the answer is not whole.
     fn drop(&mut self) {
-        if self.signs.was_stalled() {
+        if self.activity.was_stalled() {
             let _ = self.stream.set_zero_linger();
         }
     }
@@ -106,9 +106,9 @@ pub(in crate::server) fn watched<T: AsRawFd + Into<OwnedFd>>(inner: T) -> io::Re
 }
 
 /// At rest: nobody is woken for it here. Whoever watches it says when something has arrived, and if the socket does not
-/// take what is written, it is time to be [`awake`](Still::awake).
+/// take what is written, it is time to be [`awake`](NonblockingSocket::awake).
 #[derive(Debug)]
-pub(in crate::server) struct Still {
+pub(in crate::server) struct NonblockingSocket {
     stream: std::net::TcpStream,
     /// Nothing more is there to be received until it is told of.
     drained: bool,
@@ -116,7 +116,7 @@ pub(in crate::server) struct Still {
     has_ended: bool,
 }
 
-impl Still {
+impl NonblockingSocket {
     pub(in crate::server) fn new(stream: std::net::TcpStream) -> Self {
         Self { stream, drained: false, has_ended: false }
     }
@@ -132,12 +132,12 @@ impl Still {
     }
 
     /// The same, watched by the runtime.
-    pub(in crate::server) fn awake(self, signs: &Arc<Signs>) -> io::Result<Awake> {
-        Ok(Awake::new(TcpStream::from_std(self.stream)?, signs))
+    pub(in crate::server) fn awake(self, activity: &Arc<Activity>) -> io::Result<TokioSocket> {
+        Ok(TokioSocket::new(TcpStream::from_std(self.stream)?, activity))
     }
 }
 
-impl Wire for Still {
+impl SocketIo for NonblockingSocket {
     const WATCHED: bool = false;
 
     fn poll_receive(&mut self, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

@@ -10,7 +10,7 @@ use rustix::net::Shutdown;
 use tokio::io::ReadBuf;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::server::socket::io::Wire;
+use crate::server::socket::io::SocketIo;
 
 /// How long nothing may arrive, how long it goes on in all, and how much is thrown away.
 const QUIET: Duration = Duration::from_secs(2);
@@ -30,13 +30,13 @@ pub(in crate::server) struct Linger {
 
 impl Linger {
     /// Closes our half.
-    pub(in crate::server) fn begin(wire: &impl Wire) -> Self {
+    pub(in crate::server) fn begin(wire: &impl SocketIo) -> Self {
         let _ = rustix::net::shutdown(wire.descriptor(), Shutdown::Write);
         Self { quiet: Box::pin(sleep(QUIET)), end: Instant::now() + LONGEST, left: MOST }
     }
 
     /// Ends when the client has closed its half, or one of the bounds is reached.
-    pub(in crate::server) fn poll(&mut self, cx: &mut Context<'_>, wire: &mut impl Wire) -> Poll<()> {
+    pub(in crate::server) fn poll(&mut self, cx: &mut Context<'_>, wire: &mut impl SocketIo) -> Poll<()> {
         let mut room = [0; ROOM];
         loop {
             let mut read = ReadBuf::new(&mut room);

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::server::deadlines::activity::Signs;
-use crate::server::socket::io::Wire;
+use crate::server::deadlines::activity::Activity;
+use crate::server::socket::io::SocketIo;
 use crate::server::socket::linger::Linger;
-use crate::server::zero_copy::write_gate::Outlet;
+use crate::server::zero_copy::write_gate::WriteGate;
 
 /// What the kernel takes of an answer before the client does, in bytes. Without a bound that is megabytes for each
 /// client that stalls, and a slow one shows a sign of life only every few minutes.
@@ -41,7 +41,7 @@ impl Pace {
     }
 
     /// So many bytes were taken. Says whether the client is quick, at the end of a round in which that has changed.
-    fn took(&mut self, bytes: usize) -> Option<bool> {
+    fn on_written(&mut self, bytes: usize) -> Option<bool> {
         self.taken += bytes;
         if self.taken < ROUND {
             return None;
@@ -61,33 +61,33 @@ pub(in crate::server) fn prepare(listener: &std::net::TcpListener) {
     let _ = listener.set_tcp_notsent_lowat(UNSENT);
 }
 
-/// A TCP connection with its [`Signs`].
+/// A TCP connection with its [`Activity`].
 #[derive(Debug)]
 pub(in crate::server) struct Socket<W> {
     wire: W,
-    signs: Arc<Signs>,
+    activity: Arc<Activity>,
     /// Whether what is heard is the beginning of a head (HTTP/1 alone: HTTP/2 has frames about nothing).
     hears_heads: bool,
     /// Whose pieces of files are sent here.
-    outlet: Option<Arc<Outlet>>,
+    gate: Option<Arc<WriteGate>>,
     pace: Pace,
     linger: Option<Box<Linger>>,
 }
 
-impl<W: Wire> Socket<W> {
-    pub(in crate::server) fn new(wire: W, signs: Arc<Signs>, hears_heads: bool) -> Self {
-        let pace = Pace::new(signs.began().instant().into_std());
-        Self { wire, signs, hears_heads, outlet: None, pace, linger: None }
+impl<W: SocketIo> Socket<W> {
+    pub(in crate::server) fn new(wire: W, activity: Arc<Activity>, hears_heads: bool) -> Self {
+        let pace = Pace::new(activity.began().instant().into_std());
+        Self { wire, activity, hears_heads, gate: None, pace, linger: None }
     }
 
-    /// The same, sending the pieces of files that `outlet` has under way.
-    pub(in crate::server) fn sending_files(mut self, outlet: Option<&Arc<Outlet>>) -> Self {
-        self.outlet = outlet.cloned();
+    /// The same, sending the pieces of files that `gate` has under way.
+    pub(in crate::server) fn sending_files(mut self, gate: Option<&Arc<WriteGate>>) -> Self {
+        self.gate = gate.cloned();
         self
     }
 
     pub(in crate::server) fn sends_files(&self) -> bool {
-        self.outlet.is_some()
+        self.gate.is_some()
     }
 
     pub(in crate::server) fn hears_heads(&mut self, hears: bool) {
@@ -109,40 +109,40 @@ impl<W: Wire> Socket<W> {
     /// The same connection on another wire.
     pub(in crate::server) fn on<V>(
         self,
-        other: impl FnOnce(W, &Arc<Signs>) -> io::Result<V>,
+        other: impl FnOnce(W, &Arc<Activity>) -> io::Result<V>,
     ) -> io::Result<Socket<V>> {
-        let Self { wire, signs, hears_heads, outlet, pace, linger } = self;
-        Ok(Socket { wire: other(wire, &signs)?, signs, hears_heads, outlet, pace, linger })
+        let Self { wire, activity, hears_heads, gate, pace, linger } = self;
+        Ok(Socket { wire: other(wire, &activity)?, activity, hears_heads, gate, pace, linger })
     }
 
     fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &written {
-            Poll::Pending => self.signs.waits(),
-            Poll::Ready(Ok(bytes)) => self.took(*bytes),
+            Poll::Pending => self.activity.on_write_blocked(),
+            Poll::Ready(Ok(bytes)) => self.on_written(*bytes),
             Poll::Ready(Err(_)) => {}
         }
         written
     }
 
     /// The kernel has taken so many bytes.
-    pub(in crate::server) fn took(&mut self, bytes: usize) {
+    pub(in crate::server) fn on_written(&mut self, bytes: usize) {
         if W::WATCHED {
-            self.signs.took(bytes);
+            self.activity.on_written(bytes);
         }
-        if let Some(quick) = self.pace.took(bytes) {
+        if let Some(quick) = self.pace.on_written(bytes) {
             self.let_wait(if quick { UNSENT_QUICK } else { UNSENT });
         }
     }
 }
 
-impl<W: Wire> Socket<W> {
+impl<W: SocketIo> Socket<W> {
     /// So much the kernel is to take before it is sent.
     fn let_wait(&self, unsent: u32) {
         let _ = socket2::SockRef::from(&self.wire.descriptor()).set_tcp_notsent_lowat(unsent);
     }
 }
 
-impl<W: Wire> AsyncRead for Socket<W> {
+impl<W: SocketIo> AsyncRead for Socket<W> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -151,30 +151,30 @@ impl<W: Wire> AsyncRead for Socket<W> {
         let before = buffer.filled().len();
         let read = self.wire.poll_receive(cx, buffer);
         if W::WATCHED && self.hears_heads && buffer.filled().len() > before {
-            self.signs.heard();
+            self.activity.on_read();
         }
         read
     }
 }
 
-impl<W: Wire> Socket<W> {
+impl<W: SocketIo> Socket<W> {
     fn write(&mut self, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let place = match &self.outlet {
-            Some(outlet) => outlet.files.place(pieces)?.map(|place| (outlet, place)),
+        let place = match &self.gate {
+            Some(gate) => gate.files.place(pieces)?.map(|place| (gate, place)),
             None => None,
         };
         match place {
-            Some((outlet, place)) => {
+            Some((gate, place)) => {
                 let before = pieces.get(..place).unwrap_or_default();
-                self.wire.poll_by(cx, |socket| outlet.files.write(socket, before))
+                self.wire.poll_by(cx, |socket| gate.files.write(socket, before))
             }
-            None if self.signs.is_last() => self.wire.poll_send_last(cx, pieces),
+            None if self.activity.is_last() => self.wire.poll_send_last(cx, pieces),
             None => self.wire.poll_send(cx, pieces),
         }
     }
 }
 
-impl<W: Wire> AsyncWrite for Socket<W> {
+impl<W: SocketIo> AsyncWrite for Socket<W> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = self.write(cx, &[io::IoSlice::new(bytes)]);
         self.note(written)
@@ -200,7 +200,7 @@ impl<W: Wire> AsyncWrite for Socket<W> {
 
     /// The socket is closed right after that, which says the same to the client, unless it is still sending.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.signs.may_be_sending() {
+        if !self.activity.has_unread_input() {
             return Poll::Ready(Ok(()));
         }
         let Self { wire, linger, .. } = &mut *self;
@@ -208,29 +208,29 @@ impl<W: Wire> AsyncWrite for Socket<W> {
     }
 }
 
-/// A stream that tells the [`Outlet`] of what it took.
+/// A stream that tells the [`WriteGate`] of what it took.
 #[derive(Debug)]
-pub(in crate::server) struct OneByOne<S> {
+pub(in crate::server) struct BackpressureIo<S> {
     stream: S,
     /// What was read of it already.
     start: Bytes,
-    outlet: Option<Arc<Outlet>>,
+    gate: Option<Arc<WriteGate>>,
 }
 
-impl<S> OneByOne<S> {
-    pub(in crate::server) fn new(stream: S, start: Bytes, outlet: Option<Arc<Outlet>>) -> Self {
-        Self { stream, start, outlet }
+impl<S> BackpressureIo<S> {
+    pub(in crate::server) fn new(stream: S, start: Bytes, gate: Option<Arc<WriteGate>>) -> Self {
+        Self { stream, start, gate }
     }
 
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let (Some(outlet), Poll::Ready(Ok(bytes))) = (&self.outlet, &written) {
-            outlet.took(*bytes);
+        if let (Some(gate), Poll::Ready(Ok(bytes))) = (&self.gate, &written) {
+            gate.on_written(*bytes);
         }
         written
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for OneByOne<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for BackpressureIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -245,7 +245,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for OneByOne<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for OneByOne<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for BackpressureIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.note(written)
@@ -280,11 +280,11 @@ mod tests {
     #[test]
     fn a_client_is_quick_or_slow_by_what_it_took_last() {
         let mut pace = Pace::new(Instant::now());
-        assert_eq!(pace.took(ROUND - 1), None);
-        assert_eq!(pace.took(1), Some(true));
-        assert_eq!(pace.took(ROUND), None, "as before");
+        assert_eq!(pace.on_written(ROUND - 1), None);
+        assert_eq!(pace.on_written(1), Some(true));
+        assert_eq!(pace.on_written(ROUND), None, "as before");
         std::thread::sleep(QUICK);
-        assert_eq!(pace.took(ROUND), Some(false));
-        assert_eq!(pace.took(ROUND), Some(true));
+        assert_eq!(pace.on_written(ROUND), Some(false));
+        assert_eq!(pace.on_written(ROUND), Some(true));
     }
 }

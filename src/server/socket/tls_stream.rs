@@ -17,14 +17,14 @@ const ENOUGH: usize = 16 * 1024;
 /// What is written is on its way when it was flushed, when the client has to say something first, or when more was written
 /// than may be held.
 #[derive(Debug)]
-pub(in crate::server) struct Sealed<S> {
+pub(in crate::server) struct TlsStream<S> {
     socket: S,
     session: ServerConnection,
     /// How many bytes were sealed since the socket last had taken all.
     held: usize,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Sealed<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     /// A connection whose handshake begins.
     pub(in crate::server) fn new(socket: S, config: Arc<ServerConfig>) -> io::Result<Self> {
         let session = ServerConnection::new(config).map_err(io::Error::other)?;
@@ -97,15 +97,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sealed<S> {
     }
 }
 
-impl<S> Sealed<S> {
+impl<S> TlsStream<S> {
     /// The same session over another socket.
-    pub(in crate::server) fn on<T>(self, other: impl FnOnce(S) -> io::Result<T>) -> io::Result<Sealed<T>> {
+    pub(in crate::server) fn on<T>(self, other: impl FnOnce(S) -> io::Result<T>) -> io::Result<TlsStream<T>> {
         let Self { socket, session, held } = self;
-        Ok(Sealed { socket: other(socket)?, session, held })
+        Ok(TlsStream { socket: other(socket)?, session, held })
     }
 
     /// Whether something that is sealed waits for the socket.
-    pub(in crate::server) fn owes(&self) -> bool {
+    pub(in crate::server) fn wants_write(&self) -> bool {
         self.session.wants_write()
     }
 
@@ -120,7 +120,7 @@ impl<S> Sealed<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Sealed<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -144,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Sealed<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Sealed<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
     }
@@ -227,7 +227,7 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
     use tokio_rustls::TlsConnector;
-    use tokio_rustls::client::TlsStream;
+    use tokio_rustls::client::TlsStream as ClientStream;
     use tokio_rustls::rustls::pki_types::{PrivateKeyDer, ServerName};
     use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
@@ -287,7 +287,7 @@ mod tests {
 
     /// A client and its connection through a pipe that takes so many bytes at once, and how often the server wrote. The
     /// first bytes of the client were received before.
-    async fn connected(room: usize) -> (TlsStream<DuplexStream>, Sealed<Counting>, Arc<AtomicUsize>) {
+    async fn connected(room: usize) -> (ClientStream<DuplexStream>, TlsStream<Counting>, Arc<AtomicUsize>) {
         let (server, client) = both_sides();
         let (ours, mut theirs) = tokio::io::duplex(room);
         let name = ServerName::try_from("localhost").unwrap();
@@ -296,7 +296,7 @@ mod tests {
             let mut greeting = [0; 9];
             let count = theirs.read(&mut greeting).await.unwrap();
             let socket = Counting(theirs, Arc::clone(&writes));
-            let mut sealed = Sealed::new(socket, server).unwrap();
+            let mut sealed = TlsStream::new(socket, server).unwrap();
             let mut greeting = &greeting[..count];
             std::future::poll_fn(|cx| sealed.poll_handshake(std::mem::take(&mut greeting), cx))
                 .await

@@ -16,51 +16,51 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use crate::server::zero_copy::write_gate::Outlet;
+use crate::server::zero_copy::write_gate::WriteGate;
 
 /// The longest piece, in bytes.
 const LONGEST: usize = 2 << 20;
 
 /// What stands for pieces. Memory that was never written takes none; nobody counts who has a part of it.
-static NOTHING: LazyLock<&[u8]> = LazyLock::new(|| vec![0; LONGEST].leak());
+static PLACEHOLDER: LazyLock<&[u8]> = LazyLock::new(|| vec![0; LONGEST].leak());
 
 /// Lets a body hand over pieces of files, and what waits in pipes. An extension of requests whose connections can send them.
 #[derive(Debug, Clone)]
-pub struct Files(Arc<Outlet>);
+pub struct ZeroCopy(Arc<WriteGate>);
 
-impl Files {
-    pub(in crate::server) fn through(outlet: &Arc<Outlet>) -> Self {
-        Self(Arc::clone(outlet))
+impl ZeroCopy {
+    pub(in crate::server) fn through(gate: &Arc<WriteGate>) -> Self {
+        Self(Arc::clone(gate))
     }
 
     /// Bytes that stand for positions `piece` of `file`, to be yielded by the body as they are, before it is asked for
-    /// more. It is the `last` one, or another one follows. The `escort` of the last piece is told when it has gone: hyper
+    /// more. It is the `last` one, or another one follows. The `on_sent` of the last piece is told when it has gone: hyper
     /// lets go of a body before that. `None` if another piece is under way or this one is longer than 2 MiB or empty: then
     /// the body must break off.
     #[must_use]
-    pub fn hand_over(
+    pub fn queue_file(
         &self,
         file: &Arc<File>,
         piece: Range<u64>,
         last: bool,
-        escort: Option<Box<dyn Escort>>,
+        on_sent: Option<Box<dyn OnSent>>,
     ) -> Option<Bytes> {
         let length = usize::try_from(piece.end.checked_sub(piece.start)?).ok()?;
         let source = Source::File { file: Arc::clone(file), at: piece.start, last };
-        self.begin(Bytes::new(), source, length, escort)
+        self.begin(Bytes::new(), source, length, on_sent)
     }
 
     /// The same for these bytes and `length` more that wait in a pipe. They are all that is in it.
     #[must_use]
-    pub fn hand_over_pipe(
+    pub fn queue_pipe(
         &self,
         start: Bytes,
         pipe: Arc<impl PipeEnd>,
         length: usize,
-        escort: Option<Box<dyn Escort>>,
+        on_sent: Option<Box<dyn OnSent>>,
     ) -> Option<Bytes> {
         let length = start.len().checked_add(length)?;
-        self.begin(start, Source::Pipe(pipe), length, escort)
+        self.begin(start, Source::Pipe(pipe), length, on_sent)
     }
 
     fn begin(
@@ -68,21 +68,21 @@ impl Files {
         start: Bytes,
         source: Source,
         length: usize,
-        escort: Option<Box<dyn Escort>>,
+        on_sent: Option<Box<dyn OnSent>>,
     ) -> Option<Bytes> {
-        let stand_in = NOTHING.get(..length).filter(|bytes| !bytes.is_empty())?;
-        let mut under_way = self.0.files.lock();
-        if under_way.is_some() {
+        let placeholder = PLACEHOLDER.get(..length).filter(|bytes| !bytes.is_empty())?;
+        let mut pending = self.0.files.lock();
+        if pending.is_some() {
             return None;
         }
-        *under_way = Some(Piece { start, source, left: length, next: address(stand_in), escort });
+        *pending = Some(Piece { start, source, left: length, next: address(placeholder), on_sent });
         self.0.files.any.store(true, Ordering::Release);
-        Some(Bytes::from_static(stand_in))
+        Some(Bytes::from_static(placeholder))
     }
 
     /// How many bytes of the last piece the kernel has not taken.
     #[must_use]
-    pub fn left(&self) -> u64 {
+    pub fn unsent(&self) -> u64 {
         self.0.files.lock().as_ref().map_or(0, |piece| piece.left as u64)
     }
 }
@@ -93,15 +93,15 @@ pub trait PipeEnd: AsFd + fmt::Debug + Send + Sync + 'static {}
 impl<T: AsFd + fmt::Debug + Send + Sync + 'static> PipeEnd for T {}
 
 /// Goes with the last piece of a body.
-pub trait Escort: fmt::Debug + Send {
+pub trait OnSent: fmt::Debug + Send {
     /// Before the kernel takes any of the piece, and each time before it takes more: whether what is left still belongs to
     /// what has gone. Otherwise the connection ends.
-    fn may_go(&mut self) -> bool {
+    fn may_send(&mut self) -> bool {
         true
     }
 
     /// The kernel has taken the piece, but for the last `left` bytes: the connection has ended before these.
-    fn gone(self: Box<Self>, left: u64);
+    fn finished(self: Box<Self>, left: u64);
 }
 
 fn address(bytes: &[u8]) -> usize {
@@ -144,7 +144,7 @@ struct Piece {
     left: usize,
     /// The address of what stands for the next byte.
     next: usize,
-    escort: Option<Box<dyn Escort>>,
+    on_sent: Option<Box<dyn OnSent>>,
 }
 
 impl Piece {
@@ -177,15 +177,15 @@ impl Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        if let Some(escort) = self.escort.take() {
-            escort.gone(self.left as u64);
+        if let Some(on_sent) = self.on_sent.take() {
+            on_sent.finished(self.left as u64);
         }
     }
 }
 
 /// Where a connection keeps the piece that is under way.
 #[derive(Debug, Default)]
-pub(in crate::server) struct UnderWay {
+pub(in crate::server) struct Pending {
     piece: Mutex<Option<Piece>>,
     /// Whether there is one: most answers have none, and are spared the lock.
     any: AtomicBool,
@@ -193,7 +193,7 @@ pub(in crate::server) struct UnderWay {
     corked: AtomicBool,
 }
 
-impl UnderWay {
+impl Pending {
     fn lock(&self) -> MutexGuard<'_, Option<Piece>> {
         self.piece.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -207,15 +207,15 @@ impl UnderWay {
     /// # Errors
     /// If a piece is missing, or something stands for none.
     pub(in crate::server) fn place(&self, written: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
-        let under_way = (!self.is_empty()).then(|| self.lock());
-        let place = match under_way.as_deref() {
+        let pending = (!self.is_empty()).then(|| self.lock());
+        let place = match pending.as_deref() {
             Some(Some(piece)) => {
                 let here = |bytes: &IoSlice<'_>| address(bytes) == piece.next && bytes.len() == piece.left;
                 Some(written.iter().position(here).ok_or_else(lost)?)
             }
             _ => None,
         };
-        let start = address(&NOTHING);
+        let start = address(&PLACEHOLDER);
         let stands_in =
             |bytes: &IoSlice<'_>| (start..start + LONGEST).contains(&address(bytes)) && !bytes.is_empty();
         if written.iter().enumerate().any(|(at, bytes)| Some(at) != place && stands_in(bytes)) {
@@ -231,8 +231,8 @@ impl UnderWay {
     pub(in crate::server) fn write(&self, socket: impl AsFd, before: &[IoSlice<'_>]) -> io::Result<usize> {
         use rustix::net::sockopt::set_tcp_cork;
 
-        let mut under_way = self.lock();
-        let Some(piece) = under_way.as_mut() else { return Err(lost()) };
+        let mut pending = self.lock();
+        let Some(piece) = pending.as_mut() else { return Err(lost()) };
         // Of a long file, one piece is to go on in the packet where the one before has ended: a fifth of the work is saved.
         let is_last = !matches!(piece.source, Source::File { last: false, .. });
         if !is_last && !self.corked.swap(true, Ordering::Relaxed) {
@@ -247,7 +247,7 @@ impl UnderWay {
                 return Ok(written);
             }
         }
-        if piece.escort.as_mut().is_some_and(|escort| !escort.may_go()) {
+        if piece.on_sent.as_mut().is_some_and(|on_sent| !on_sent.may_send()) {
             return Err(io::Error::other("the file was changed while it was sent"));
         }
         match piece.source.send(&socket, piece.left) {
@@ -259,15 +259,15 @@ impl UnderWay {
             Err(rustix::io::Errno::AGAIN) if written > 0 => {}
             Err(error) => return Err(error.into()),
         }
-        let gone = if piece.left == 0 { under_way.take() } else { None };
+        let gone = if piece.left == 0 { pending.take() } else { None };
         if gone.is_some() {
             self.any.store(false, Ordering::Release);
             if is_last && self.corked.swap(false, Ordering::Relaxed) {
                 set_tcp_cork(&socket, false)?;
             }
         }
-        drop(under_way);
-        // The escort is told when nothing is locked.
+        drop(pending);
+        // `on_sent` is called when nothing is locked.
         drop(gone);
         Ok(written)
     }
@@ -312,34 +312,34 @@ fn lost() -> io::Error {
 mod tests {
     use super::*;
 
-    fn handed_over(length: u64) -> (Arc<Outlet>, Bytes) {
-        let outlet = Outlet::new();
+    fn handed_over(length: u64) -> (Arc<WriteGate>, Bytes) {
+        let gate = WriteGate::new();
         let file = Arc::new(tempfile::tempfile().unwrap());
-        let bytes = Files::through(&outlet).hand_over(&file, 5..5 + length, true, None).unwrap();
-        (outlet, bytes)
+        let bytes = ZeroCopy::through(&gate).queue_file(&file, 5..5 + length, true, None).unwrap();
+        (gate, bytes)
     }
 
     #[test]
     fn a_piece_is_found_where_it_stands() {
-        let (outlet, bytes) = handed_over(100);
+        let (gate, bytes) = handed_over(100);
         assert_eq!(bytes.len(), 100);
         let (head, tail) = (IoSlice::new(b"head"), IoSlice::new(b"\r\n"));
-        assert_eq!(outlet.files.place(&[head, IoSlice::new(&bytes), tail]).unwrap(), Some(1));
+        assert_eq!(gate.files.place(&[head, IoSlice::new(&bytes), tail]).unwrap(), Some(1));
     }
 
     #[test]
     fn what_stands_for_a_file_is_never_written_as_it_is() {
-        let (outlet, bytes) = handed_over(100);
+        let (gate, bytes) = handed_over(100);
         let place = |written: &[&[u8]]| {
             let written: Vec<_> = written.iter().map(|bytes| IoSlice::new(bytes)).collect();
-            outlet.files.place(&written)
+            gate.files.place(&written)
         };
         assert!(place(&[b"head"]).is_err(), "missing");
         assert!(place(&[&[0; 100]]).is_err(), "copied");
         assert!(place(&[&bytes[..99]]).is_err(), "cut");
         assert!(place(&[&bytes[1..]]).is_err(), "moved");
         assert!(place(&[&bytes, &bytes[..1]]).is_err(), "twice");
-        let nothing = Outlet::new();
+        let nothing = WriteGate::new();
         assert!(nothing.files.place(&[IoSlice::new(&bytes[99..])]).is_err(), "of another connection");
         assert_eq!(nothing.files.place(&[IoSlice::new(b"head")]).unwrap(), None);
     }
@@ -355,15 +355,15 @@ mod tests {
         let noise: Vec<u8> =
             (0..300_000_u32).map(|at| at.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect();
         std::fs::File::from(into).write_all(&noise[240_000..]).unwrap();
-        let outlet = Outlet::new();
+        let gate = WriteGate::new();
         let start = Bytes::copy_from_slice(&noise[5..240_000]);
-        let mut bytes = Files::through(&outlet).hand_over_pipe(start, Arc::new(out), 60_000, None).unwrap();
+        let mut bytes = ZeroCopy::through(&gate).queue_pipe(start, Arc::new(out), 60_000, None).unwrap();
         let (mut before, mut received) = (&noise[..5], Vec::new());
         while !bytes.is_empty() {
-            assert_eq!(Files::through(&outlet).left(), bytes.len() as u64);
+            assert_eq!(ZeroCopy::through(&gate).unsent(), bytes.len() as u64);
             let written = [IoSlice::new(before), IoSlice::new(&bytes)];
-            assert_eq!(outlet.files.place(&written).unwrap(), Some(1));
-            if let Ok(count) = outlet.files.write(&socket, &written[..1]) {
+            assert_eq!(gate.files.place(&written).unwrap(), Some(1));
+            if let Ok(count) = gate.files.write(&socket, &written[..1]) {
                 bytes.advance(count - before.len());
                 before = &[];
             }
@@ -373,7 +373,7 @@ mod tests {
         }
         drop(socket);
         client.read_to_end(&mut received).unwrap();
-        assert!(outlet.files.is_empty() && received == noise);
+        assert!(gate.files.is_empty() && received == noise);
     }
 
     #[test]
@@ -399,15 +399,15 @@ mod tests {
 
     #[test]
     fn one_piece_is_under_way_at_a_time_and_none_is_too_long() {
-        let (outlet, _bytes) = handed_over(100);
+        let (gate, _bytes) = handed_over(100);
         let file = Arc::new(tempfile::tempfile().unwrap());
-        assert!(Files::through(&outlet).hand_over(&file, 0..1, true, None).is_none());
-        let files = Files::through(&Outlet::new());
-        assert!(files.hand_over(&file, 0..LONGEST as u64 + 1, true, None).is_none());
-        assert!(files.hand_over(&file, 3..3, true, None).is_none());
-        assert!(files.hand_over(&file, std::ops::Range { start: 4, end: 3 }, true, None).is_none());
+        assert!(ZeroCopy::through(&gate).queue_file(&file, 0..1, true, None).is_none());
+        let files = ZeroCopy::through(&WriteGate::new());
+        assert!(files.queue_file(&file, 0..LONGEST as u64 + 1, true, None).is_none());
+        assert!(files.queue_file(&file, 3..3, true, None).is_none());
+        assert!(files.queue_file(&file, std::ops::Range { start: 4, end: 3 }, true, None).is_none());
         let pipe = rustix::pipe::pipe().unwrap().0;
-        assert!(files.hand_over_pipe(Bytes::from_static(b"x"), Arc::new(pipe), LONGEST, None).is_none());
-        assert_eq!(files.left(), 0);
+        assert!(files.queue_pipe(Bytes::from_static(b"x"), Arc::new(pipe), LONGEST, None).is_none());
+        assert_eq!(files.unsent(), 0);
     }
 }

@@ -7,18 +7,18 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
-use crate::server::zero_copy::pending::UnderWay;
+use crate::server::zero_copy::pending::Pending;
 
 /// What a connection of HTTP/1 was given to send, and what its socket has taken.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Outlet {
+pub(in crate::server) struct WriteGate {
     given: AtomicU64,
     taken: AtomicU64,
     waiting: AtomicWaker,
-    pub(in crate::server) files: UnderWay,
+    pub(in crate::server) files: Pending,
 }
 
-impl Outlet {
+impl WriteGate {
     pub(in crate::server) fn new() -> Arc<Self> {
         Arc::default()
     }
@@ -30,7 +30,7 @@ impl Outlet {
     }
 
     /// Waits until the socket has taken what it was given.
-    pub(in crate::server) fn poll_empty(&self, cx: &Context<'_>) -> Poll<()> {
+    pub(in crate::server) fn poll_drained(&self, cx: &Context<'_>) -> Poll<()> {
         if self.is_empty() {
             return Poll::Ready(());
         }
@@ -38,11 +38,11 @@ impl Outlet {
         if self.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    pub(in crate::server) fn gives(&self, bytes: usize) {
+    pub(in crate::server) fn on_queued(&self, bytes: usize) {
         self.given.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(in crate::server) fn took(&self, bytes: usize) {
+    pub(in crate::server) fn on_written(&self, bytes: usize) {
         self.taken.fetch_add(bytes as u64, Ordering::Relaxed);
         if self.is_empty() {
             self.waiting.wake();

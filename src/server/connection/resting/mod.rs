@@ -25,7 +25,7 @@ use crate::clock::Moment;
 use crate::clock::running::RunningInstant;
 use crate::server::fast_path::express::Room;
 use crate::server::socket::io::watched;
-use crate::server::{Handler, Presence, Server};
+use crate::server::{Admission, Handler, Server};
 use crate::tasks::Task;
 use seat::{Fate, Seat, Visit};
 
@@ -79,9 +79,9 @@ impl<H: Handler> Resting<H> {
         server: &Arc<Server<H>>,
         stream: std::net::TcpStream,
         peer: SocketAddr,
-        presence: Presence,
+        admission: Admission,
     ) {
-        let seat = Box::new(Seat::new(server, stream, peer, presence));
+        let seat = Box::new(Seat::new(server, stream, peer, admission));
         let now = seat.began();
         self.look_at(now.deadline(seat.shortest_patience()));
         let key = self.seats.insert(seat);

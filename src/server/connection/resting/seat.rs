@@ -20,55 +20,55 @@ use crate::clock::running::RunningInstant;
 use crate::server::connection::protocol::Protocol;
 use crate::server::connection::requests::Connection;
 use crate::server::connection::speaking::agreed;
-use crate::server::deadlines::activity::{Left, Signs};
+use crate::server::deadlines::activity::{Activity, Timeout};
 use crate::server::fast_path::express::{Express, Room};
 use crate::server::fast_path::response_writer::SendFile;
 use crate::server::listener::certificate::Certificate;
-use crate::server::socket::io::Still;
+use crate::server::socket::io::NonblockingSocket;
 use crate::server::socket::tcp::Socket;
-use crate::server::socket::tls_stream::Sealed;
+use crate::server::socket::tls_stream::TlsStream;
 use crate::server::zero_copy::pending::send_behind;
-use crate::server::{Ended, Handler, Presence, Server};
+use crate::server::{Admission, ConnectionError, Handler, Server};
 
 /// How often something is received from somebody in one go: whoever sends without end must not keep everybody else waiting.
 const MOST_RECEIVED: usize = 8;
 
 /// A stream that can be at rest.
 pub(in crate::server) trait Rests: AsyncRead + AsyncWrite + Unpin {
-    fn still(&mut self) -> &mut Socket<Still>;
+    fn still(&mut self) -> &mut Socket<NonblockingSocket>;
 
     /// Whether something waits to be sent: then it is not at rest.
-    fn owes(&self) -> bool;
+    fn wants_write(&self) -> bool;
 }
 
-impl Rests for Socket<Still> {
-    fn still(&mut self) -> &mut Socket<Still> {
+impl Rests for Socket<NonblockingSocket> {
+    fn still(&mut self) -> &mut Socket<NonblockingSocket> {
         self
     }
 
-    fn owes(&self) -> bool {
+    fn wants_write(&self) -> bool {
         false
     }
 }
 
-impl Rests for Sealed<Socket<Still>> {
-    fn still(&mut self) -> &mut Socket<Still> {
+impl Rests for TlsStream<Socket<NonblockingSocket>> {
+    fn still(&mut self) -> &mut Socket<NonblockingSocket> {
         self.socket()
     }
 
-    fn owes(&self) -> bool {
-        Sealed::owes(self)
+    fn wants_write(&self) -> bool {
+        TlsStream::wants_write(self)
     }
 }
 
-impl SendFile for Socket<Still> {
+impl SendFile for Socket<NonblockingSocket> {
     fn send_file(&mut self, head: &[u8], file: &File, range: Range<u64>) -> Option<io::Result<usize>> {
         if !self.sends_files() {
             return None;
         }
         let sent = send_behind(self.descriptor(), head, file, range);
         if let Ok(sent) = &sent {
-            self.took(*sent);
+            self.on_written(*sent);
         }
         Some(sent)
     }
@@ -78,10 +78,10 @@ impl SendFile for Socket<Still> {
 #[expect(clippy::large_enum_variant, reason = "a server that has plain ones has no others")]
 enum State<H: Handler> {
     /// TLS is spoken here, and nothing was heard yet.
-    Opens(Socket<Still>),
-    Shakes(Box<Sealed<Socket<Still>>>),
-    Plain(Express<Socket<Still>, H>),
-    Sealed(Box<Express<Sealed<Socket<Still>>, H>>),
+    Opens(Socket<NonblockingSocket>),
+    Shakes(Box<TlsStream<Socket<NonblockingSocket>>>),
+    Plain(Express<Socket<NonblockingSocket>, H>),
+    TlsStream(Box<Express<TlsStream<Socket<NonblockingSocket>>, H>>),
     /// It has left.
     Gone,
 }
@@ -90,9 +90,9 @@ enum State<H: Handler> {
 pub(in crate::server) struct Seat<H: Handler> {
     server: Arc<Server<H>>,
     peer: SocketAddr,
-    signs: Arc<Signs>,
+    activity: Arc<Activity>,
     state: State<H>,
-    presence: Presence,
+    admission: Admission,
     since: RunningInstant,
     /// Whether nothing was ever heard from it, over TLS behind the handshake.
     silent: bool,
@@ -131,23 +131,26 @@ impl<H: Handler> Seat<H> {
         server: &Arc<Server<H>>,
         stream: std::net::TcpStream,
         peer: SocketAddr,
-        presence: Presence,
+        admission: Admission,
     ) -> Self {
-        let still = Still::new(stream);
-        let (state, signs) = match &server.certificate {
+        let still = NonblockingSocket::new(stream);
+        let (state, activity) = match &server.certificate {
             None => {
-                let (connection, outlet) = server.with_plain_client(peer, Protocol::Http1, None);
-                let signs = Arc::clone(&connection.signs);
-                let socket = Socket::new(still, Arc::clone(&signs), true).sending_files(outlet.as_ref());
-                (State::Plain(Express::at_rest(socket, Arc::new(connection), Some(|socket| socket))), signs)
+                let (connection, gate) = server.with_plain_client(peer, Protocol::Http1, None);
+                let activity = Arc::clone(&connection.activity);
+                let socket = Socket::new(still, Arc::clone(&activity), true).sending_files(gate.as_ref());
+                (
+                    State::Plain(Express::at_rest(socket, Arc::new(connection), Some(|socket| socket))),
+                    activity,
+                )
             }
             Some(_) => {
-                let signs = Signs::of_connection(server.limits);
-                (State::Opens(Socket::new(still, Arc::clone(&signs), true)), signs)
+                let activity = Activity::of_connection(server.limits);
+                (State::Opens(Socket::new(still, Arc::clone(&activity), true)), activity)
             }
         };
-        let (server, since) = (Arc::clone(server), signs.began());
-        Self { server, peer, signs, state, presence, since, silent: true, watched: false }
+        let (server, since) = (Arc::clone(server), activity.began());
+        Self { server, peer, activity, state, admission, since, silent: true, watched: false }
     }
 
     pub(in crate::server) fn began(&self) -> RunningInstant {
@@ -181,12 +184,12 @@ impl<H: Handler> Seat<H> {
         self.server.certificate.as_ref().map_or(Duration::MAX, Certificate::handshake_timeout)
     }
 
-    fn still(&mut self) -> Option<&mut Socket<Still>> {
+    fn still(&mut self) -> Option<&mut Socket<NonblockingSocket>> {
         match &mut self.state {
             State::Opens(socket) => Some(socket),
             State::Shakes(sealed) => Some(sealed.still()),
             State::Plain(express) => express.stream().map(Rests::still),
-            State::Sealed(express) => express.stream().map(Rests::still),
+            State::TlsStream(express) => express.stream().map(Rests::still),
             State::Gone => None,
         }
     }
@@ -210,7 +213,7 @@ impl<H: Handler> Seat<H> {
             State::Opens(socket) => Leaving::Shakes(self.begin_handshake(socket)?),
             State::Shakes(sealed) => Leaving::Shakes(sealed),
             State::Plain(express) => Leaving::Plain(express),
-            State::Sealed(express) => Leaving::Sealed(express),
+            State::TlsStream(express) => Leaving::TlsStream(express),
             State::Gone => return None,
         }))
     }
@@ -228,7 +231,7 @@ impl<H: Handler> Seat<H> {
         let mut visited = Visited { desk, room, arrival: visit.arrival, heard: false };
         let fate = match &mut self.state {
             State::Plain(express) => visited.answer(express, Leaving::PlainInFull),
-            State::Sealed(express) => visited.answer(express, |sealed, received, connection| {
+            State::TlsStream(express) => visited.answer(express, |sealed, received, connection| {
                 Leaving::SealedInFull(Box::new(sealed), received, connection)
             }),
             State::Opens(_) | State::Shakes(_) | State::Gone => Fate::Wakes,
@@ -241,7 +244,7 @@ impl<H: Handler> Seat<H> {
 
     /// Makes the handshake, where there is one. Whether it is made, or what it comes to.
     fn open(&mut self, desk: &mut [u8], now: RunningInstant) -> Result<bool, Fate<H>> {
-        if matches!(self.state, State::Plain(_) | State::Sealed(_)) {
+        if matches!(self.state, State::Plain(_) | State::TlsStream(_)) {
             return Ok(true);
         }
         let mut greeting: &[u8] = &[];
@@ -278,9 +281,12 @@ impl<H: Handler> Seat<H> {
         self.shake_hands(sealed, greeting, now)
     }
 
-    fn begin_handshake(&self, socket: Socket<Still>) -> Option<Box<Sealed<Socket<Still>>>> {
+    fn begin_handshake(
+        &self,
+        socket: Socket<NonblockingSocket>,
+    ) -> Option<Box<TlsStream<Socket<NonblockingSocket>>>> {
         let config = self.server.certificate.as_ref()?.server_config();
-        Sealed::new(socket, config).map(Box::new).map_err(|error| self.makes_no_handshake(error)).ok()
+        TlsStream::new(socket, config).map(Box::new).map_err(|error| self.makes_no_handshake(error)).ok()
     }
 
     fn makes_no_handshake(&self, error: io::Error) {
@@ -289,12 +295,14 @@ impl<H: Handler> Seat<H> {
 
     fn shake_hands(
         &mut self,
-        mut sealed: Box<Sealed<Socket<Still>>>,
+        mut sealed: Box<TlsStream<Socket<NonblockingSocket>>>,
         greeting: &[u8],
         now: RunningInstant,
     ) -> Result<bool, Fate<H>> {
         match sealed.poll_handshake(greeting, &mut nobody()) {
-            Poll::Pending if sealed.owes() => return Err(Fate::Leaves(Box::new(Leaving::Shakes(sealed)))),
+            Poll::Pending if sealed.wants_write() => {
+                return Err(Fate::Leaves(Box::new(Leaving::Shakes(sealed))));
+            }
             Poll::Pending => {
                 self.state = State::Shakes(sealed);
                 return Ok(false);
@@ -307,18 +315,18 @@ impl<H: Handler> Seat<H> {
         }
         self.since = now;
         let protocol = agreed(&mut sealed);
-        let connection = self.server.with_sealed_client(self.peer, Arc::clone(&self.signs), protocol);
+        let connection = self.server.with_sealed_client(self.peer, Arc::clone(&self.activity), protocol);
         if protocol == Protocol::Http2 {
             return Err(Fate::Leaves(Box::new(Leaving::SealedHttp2(sealed, connection))));
         }
-        self.state = State::Sealed(Box::new(Express::at_rest(*sealed, Arc::new(connection), None)));
+        self.state = State::TlsStream(Box::new(Express::at_rest(*sealed, Arc::new(connection), None)));
         Ok(true)
     }
 
     /// Says goodbye, as far as the socket takes it at once.
     pub(in crate::server) fn close(&mut self) {
         let _ = match &mut self.state {
-            State::Sealed(express) => {
+            State::TlsStream(express) => {
                 express.stream().map(|sealed| Pin::new(sealed).poll_shutdown(&mut nobody()))
             }
             // Closing says it all.
@@ -332,22 +340,22 @@ impl<H: Handler> Seat<H> {
         if matches!(self.state, State::Shakes(_)) {
             self.makes_no_handshake(io::ErrorKind::TimedOut.into());
         } else if self.silent {
-            self.server.cut(Left::Silent);
-            self.ended_early(&Ended::Left(Left::Silent));
+            self.server.cut(Timeout::Header);
+            self.ended_early(&ConnectionError::Timeout(Timeout::Header));
         }
     }
 
     /// Gives a task to a connection that leaves.
     pub(in crate::server) fn give_a_task(self, leaving: Box<Leaving<H>>) {
-        let Self { server, peer, signs, presence, .. } = self;
-        server.keep(peer, presence, move |server, presence| async move {
-            let _presence = presence;
-            leaving.go_on(&server, peer, signs).await
+        let Self { server, peer, activity, admission, .. } = self;
+        server.keep(peer, admission, move |server, admission| async move {
+            let _presence = admission;
+            leaving.go_on(&server, peer, activity).await
         });
     }
 
     /// Says why it has ended early.
-    pub(in crate::server) fn ended_early(&self, error: &Ended) {
+    pub(in crate::server) fn ended_early(&self, error: &ConnectionError) {
         tracing::debug!(peer = %self.peer, %error, "a connection ended early");
     }
 }
@@ -385,7 +393,7 @@ impl Visited<'_> {
             let Some(stream) = express.stream() else { return Fate::Ends(Ok(())) };
             let mut read = ReadBuf::new(self.desk);
             match Pin::new(&mut *stream).poll_read(&mut nobody(), &mut read) {
-                Poll::Pending if stream.owes() => return Fate::Wakes,
+                Poll::Pending if stream.wants_write() => return Fate::Wakes,
                 Poll::Pending => return Fate::Rests,
                 Poll::Ready(Err(error)) => return Fate::Ends(Err(error)),
                 Poll::Ready(Ok(())) if read.filled().is_empty() => {
