@@ -20,6 +20,12 @@
 )]
 #![cfg_attr(feature = "gateway", doc = "- [`config`] reads the settings, [`cli`] puts everything together.")]
 
+#[cfg(all(feature = "gateway", not(target_os = "linux")))]
+compile_error!(
+    "the gateway runs on Linux only (epoll, sendfile, splice, inotify); the signed-URL library alone, built with \
+     `--no-default-features`, is portable"
+);
+
 pub mod asset;
 pub mod clock;
 pub mod secret;

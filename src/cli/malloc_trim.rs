@@ -30,7 +30,7 @@ fn is_past_peak(most: i64, open: i64) -> bool {
     most - open >= MIN_CLOSED && open <= most / 2
 }
 
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "the C library has no other door")]
 fn trim() {
     // SAFETY: malloc_trim takes a size, touches free memory alone, and may be called from any thread at any time
@@ -38,8 +38,8 @@ fn trim() {
     unsafe { libc::malloc_trim(0) };
 }
 
-/// Other allocators give back by themselves.
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+/// musl returns free memory by itself.
+#[cfg(not(target_env = "gnu"))]
 fn trim() {}
 
 #[cfg(test)]

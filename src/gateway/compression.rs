@@ -38,7 +38,6 @@ const MEMORY: usize = 256 * 1024;
 const ENCODER: usize = 2 * 1024;
 
 /// How much the threads give way to those that serve (nice(2)).
-#[cfg(target_os = "linux")]
 const NICE: i32 = 5;
 
 /// Compresses. Clones share threads and memory.
@@ -299,7 +298,6 @@ impl Shared {
     }
 
     fn work(&self) {
-        #[cfg(target_os = "linux")]
         let _ = rustix::process::nice(NICE);
         let mut scratch = vec![0; SCRATCH];
         while let Some(mut job) = self.next() {

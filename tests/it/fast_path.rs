@@ -348,7 +348,6 @@ async fn one_request_that_nobody_can_bear_ends_its_own_connection_alone() {
     assert_eq!(ask(&mut other, "/after").await, (200, b"/after".to_vec()));
 }
 
-#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_file_that_the_kernel_takes_with_the_head_is_the_whole_answer() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -271,7 +271,6 @@ async fn answers_that_are_framed_otherwise_are_understood_too() {
 
 /// What the kernel holds at both ends of the downloads that pass through here, in bytes: what clients have not acknowledged,
 /// and what the store has sent and the gateway has not asked for (`local remote state tx_queue:rx_queue`, see proc(5)).
-#[cfg(target_os = "linux")]
 fn held_by_the_kernel(site: &Site, bucket: &Bucket) -> usize {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let (gateway, store) =
@@ -291,7 +290,6 @@ fn held_by_the_kernel(site: &Site, bucket: &Bucket) -> usize {
 
 /// Clients with the receive buffers that systems give them, which grow to megabytes: what these take before their program
 /// reads anything must not look like haste.
-#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn slow_clients_cost_the_kernel_little() {
     const CLIENTS: usize = 20;

@@ -9,14 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::net::TcpStream;
 
 /// How many bytes a pipe takes. A client that stalls holds as many.
-#[cfg(target_os = "linux")]
 const HOLDS: usize = 256 * 1024;
 
 /// How many pipes a thread keeps for the next ones.
 const KEPT: usize = 16;
 
 /// How many there may be, and are. Whoever gets none copies.
-#[cfg(target_os = "linux")]
 static MOST: std::sync::LazyLock<usize> = std::sync::LazyLock::new(|| {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     usize::try_from(max_pipes(limit.unwrap_or(u64::MAX))).unwrap_or_default()
@@ -44,13 +42,11 @@ pub struct Pipe(Arc<Ends>);
 #[derive(Debug)]
 struct Ends {
     out: OwnedFd,
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nothing goes in elsewhere"))]
     into: OwnedFd,
 }
 
 impl Ends {
     /// A new pipe, unless there are too many, or the kernel gives none of this size.
-    #[cfg(target_os = "linux")]
     fn open() -> Option<Self> {
         use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
@@ -62,12 +58,6 @@ impl Ends {
             return fcntl_setpipe_size(&ends.into, HOLDS).is_ok().then_some(ends);
         }
         OPEN.fetch_sub(1, Ordering::Relaxed);
-        None
-    }
-
-    /// Elsewhere the kernel moves nothing from a socket into a pipe.
-    #[cfg(not(target_os = "linux"))]
-    fn open() -> Option<Self> {
         None
     }
 }
@@ -90,7 +80,6 @@ impl Pipe {
 
     /// Moves at most `most` bytes from a socket into the pipe: as many as are there and as it has room for. Says how many;
     /// none are the end of what is sent.
-    #[cfg(target_os = "linux")]
     pub(crate) fn fill(&self, from: &TcpStream, most: u64) -> io::Result<usize> {
         use rustix::pipe::{SpliceFlags, splice};
 
@@ -105,17 +94,9 @@ impl Pipe {
         }
         filled
     }
-
-    /// Elsewhere there are no such pipes.
-    #[cfg(not(target_os = "linux"))]
-    #[expect(clippy::unused_self, reason = "as above")]
-    pub(crate) fn fill(&self, _from: &TcpStream, _most: u64) -> io::Result<usize> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
 }
 
 /// Whether this can never be done here, as opposed to a connection that breaks: sandboxes do not let everything through.
-#[cfg(target_os = "linux")]
 fn is_refusal(error: &io::Error) -> bool {
     use io::ErrorKind as E;
 
@@ -146,7 +127,6 @@ impl Drop for Pipe {
 }
 
 #[cfg(test)]
-#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt;

@@ -220,7 +220,6 @@ pub(crate) fn samples(piece: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
 }
 
 /// Reads what needs no waiting for a disk; `None` if that is nothing, or the file system cannot tell.
-#[cfg(target_os = "linux")]
 pub(crate) fn read_cached(file: &File, buffer: &mut [u8], at: u64) -> Option<usize> {
     use rustix::io::{ReadWriteFlags, preadv2};
 
@@ -228,15 +227,8 @@ pub(crate) fn read_cached(file: &File, buffer: &mut [u8], at: u64) -> Option<usi
     preadv2(file, &mut buffers, at, ReadWriteFlags::NOWAIT).ok().filter(|count| *count > 0)
 }
 
-/// Only Linux can be asked for that.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn read_cached(_file: &File, _buffer: &mut [u8], _at: u64) -> Option<usize> {
-    None
-}
-
 /// Waits until the kernel has read a piece. It is sent nowhere: so nothing is copied, and the kernel reads as it does for
 /// whoever sends the file, in long runs of pages.
-#[cfg(target_os = "linux")]
 fn load_pages(file: &File, piece: Range<u64>) -> io::Result<()> {
     static NOWHERE: LazyLock<Option<File>> =
         LazyLock::new(|| File::options().write(true).open("/dev/null").ok());
@@ -251,12 +243,6 @@ fn load_pages(file: &File, piece: Range<u64>) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Elsewhere it is read.
-#[cfg(not(target_os = "linux"))]
-fn load_pages(file: &File, piece: Range<u64>) -> io::Result<()> {
-    read_through(file, piece)
 }
 
 /// Reads all of a piece, for nobody.
@@ -319,7 +305,6 @@ mod tests {
     }
 
     /// A file of two parts and a bit that the kernel had to forget.
-    #[cfg(target_os = "linux")]
     fn forgotten() -> File {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&vec![1; usize::try_from(2 * PART).unwrap() + 5_000]).unwrap();
@@ -328,7 +313,6 @@ mod tests {
         file
     }
 
-    #[cfg(target_os = "linux")]
     #[test]
     fn what_is_taken_into_memory_is_there_to_the_last_page() {
         let is_there = |file: &File, at: u64| read_cached(file, &mut [0], at).is_some();

@@ -55,7 +55,6 @@ fn open_below(root: &File, location: &Path) -> io::Result<File> {
 }
 
 /// Opens a regular file whose path the kernel has in memory; `None` if a disk must be asked, or the kernel cannot tell.
-#[cfg(target_os = "linux")]
 pub(crate) fn open_cached(root: &File, location: &str) -> Option<Result<(File, Metadata)>> {
     use rustix::fs::{ResolveFlags, openat2};
 
@@ -66,14 +65,7 @@ pub(crate) fn open_cached(root: &File, location: &str) -> Option<Result<(File, M
     Some(regular(location, Ok(file.into())))
 }
 
-/// Only Linux can be asked for that.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn open_cached(_root: &File, _location: &str) -> Option<Result<(File, Metadata)>> {
-    None
-}
-
 /// Whether this is a file system of this machine, which answers without a network and tells every change of a file.
-#[cfg(target_os = "linux")]
 pub(crate) fn is_local(root: &File) -> bool {
     /// ext2 to ext4, XFS, Btrfs, tmpfs, overlayfs, ZFS, F2FS (statfs(2)).
     const KNOWN: [u64; 7] =
@@ -81,12 +73,6 @@ pub(crate) fn is_local(root: &File) -> bool {
 
     let kind = rustix::fs::fstatfs(root).ok().and_then(|found| u64::try_from(found.f_type).ok());
     kind.is_some_and(|kind| KNOWN.contains(&kind))
-}
-
-/// Elsewhere that is not known.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn is_local(_root: &File) -> bool {
-    false
 }
 
 /// Deletes what is at `location` below `root`, by the same way.
