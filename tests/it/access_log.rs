@@ -1,4 +1,4 @@
-//! One access record for each request, written when its body ends; and no signature in any line that is logged.
+//! The gateway writes one access record for each request when its body ends, and never logs a signature.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -49,7 +49,7 @@ impl Visit for Line {
         self.fields.insert(field.name().to_owned(), value.to_owned());
     }
 
-    /// With its causes, as the lines of the program have them.
+    /// The error with its causes, as the program's log lines show them.
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
         let causes = std::iter::successors(Some(value), |error: &&dyn Error| (*error).source());
         let text = causes.map(|error| format!("{error} {error:?}")).collect::<Vec<_>>().join("; ");
@@ -70,8 +70,8 @@ impl<S: tracing::Subscriber> Layer<S> for Capture {
     }
 }
 
-/// Captures from now on: everything of this program, and of the libraries what the program lets through (they would
-/// write whole targets at lower levels).
+/// Starts capturing: everything that the program logs, and what it lets through of the libraries (they would write
+/// whole targets at lower levels).
 fn capture() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -81,7 +81,7 @@ fn capture() {
     });
 }
 
-/// A name of its own for the client of one test, by which its records are found.
+/// A unique client name for one test; the test finds the client's records by it.
 fn new_client() -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     capture();
@@ -94,7 +94,7 @@ fn records_of(client: &str) -> Vec<Line> {
     lines.filter(|line| line.field("user_agent") == client).collect()
 }
 
-/// The records of a client once there are `count` of them; and there must not come more.
+/// Waits for `count` records of a client, and fails if there are more.
 async fn wait_for_records(client: &str, count: usize) -> Vec<Line> {
     for _ in 0..400 {
         if records_of(client).len() >= count {
@@ -123,7 +123,7 @@ type Fields<'f> = &'f [(&'f str, &'f str)];
 // --- one record, at the end -------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_whole_download_is_recorded_once_with_everything_that_was_sent() {
+async fn a_whole_download_is_recorded_once_with_all_bytes_sent() {
     let (site, client) = (Site::usual().await, new_client());
     site.get(&site.recording(), &[("User-Agent", &client)]).await;
     let line = record(&client).await;
@@ -164,7 +164,7 @@ async fn nothing_is_recorded_before_the_body_ends() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_recorded_with_what_was_sent() {
+async fn a_client_that_disconnects_is_recorded_with_the_bytes_sent() {
     let client = new_client();
     let site = Plan::on(Generated::of(50_000_000)).start().await;
     let mut slow = SlowClient::get(site.address, &site.recording(), &[("User-Agent", &client)]).await;
@@ -177,7 +177,7 @@ async fn a_client_that_leaves_is_recorded_with_what_was_sent() {
 }
 
 #[tokio::test]
-async fn a_store_that_breaks_off_is_recorded_with_what_was_sent() {
+async fn a_store_that_breaks_off_is_recorded_with_the_bytes_sent() {
     let (site, store) = Site::tried().await;
     for (fault, sent) in [
         (Fault::BreaksAfter(100_000), "100000"),
@@ -261,7 +261,7 @@ async fn a_compressed_transcript_is_recorded_with_its_bytes_on_the_wire() {
 }
 
 #[tokio::test]
-async fn a_transcript_of_unknown_length_is_complete_too() {
+async fn a_transcript_of_unknown_length_is_recorded_as_complete() {
     let client = new_client();
     let site = Plan::on(Generated::of(1_200_000)).start().await;
     let fields = [("Accept-Encoding", "zstd"), ("User-Agent", client.as_str())];
@@ -297,7 +297,7 @@ async fn each_stream_of_http_2_is_a_record() {
     let line = record(&client).await;
     assert_eq!(fields_of(&line, &["version", "ending", "sent"]), ["HTTP/2.0", "complete", "3000000"]);
 
-    // The client gives one up in the middle; the connection stays.
+    // The client resets one stream halfway; the connection stays open.
     let client = new_client();
     let given_up = connection.get(&site.recording(), &[("user-agent", &client)]).await;
     drop(given_up);
@@ -310,9 +310,10 @@ async fn each_stream_of_http_2_is_a_record() {
     assert_eq!(fields_of(&record(&client).await, &["status", "ending"]), ["403", "complete"]);
 }
 
-/// What the server refuses before the gateway sees it is a request, too: an operator looks for it in the same place.
+/// A request that the server refuses before the gateway sees it is recorded too: operators look for it in the same
+/// place.
 #[tokio::test]
-async fn a_request_that_the_server_itself_refuses_is_recorded_too() {
+async fn a_request_that_the_server_refuses_is_recorded() {
     let site = Site::usual().await;
     let long = format!("{}&{}", site.recording(), "x".repeat(10_000));
     let large = "y".repeat(40_000);
@@ -334,9 +335,9 @@ async fn a_long_or_strange_user_agent_is_shortened() {
     record(&long[..120]).await;
 }
 
-/// Whoever writes records into a file of lines must not be made to write lines of somebody else's.
+/// A client must not be able to forge another client's record in a file of lines.
 #[tokio::test]
-async fn what_a_client_writes_cannot_look_like_a_line_of_ours() {
+async fn a_client_cannot_forge_a_log_line() {
     let (site, client) = (Site::usual().await, new_client());
     let agent = format!("{client}\",\"status\":\"666\",\"x\":\"\\\t\u{9b}31m\u{202e}\u{2028}");
     site.get(&(site.recording() + "&x=},{"), &[("User-Agent", &agent)]).await;
@@ -371,7 +372,7 @@ fn nowhere_logged(sig: &str) {
     }
 }
 
-/// The signature of a link that no other test makes.
+/// The signature of a link that no other test mints.
 fn own_link(site: &Site, number: u128) -> (String, String) {
     let link = site.link(AssetRef::recording(uuid::Uuid::from_u128(0xabcd_0000 + number)));
     let sig = link.rsplit_once('=').unwrap().1.to_owned();

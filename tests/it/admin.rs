@@ -1,4 +1,4 @@
-//! The private listener: health, metrics, minting, webhooks; and its description, held to what it really answers.
+//! The admin listener: health, metrics, minting, webhooks. Its OpenAPI description has to match its answers.
 
 mod access;
 mod description;
@@ -20,7 +20,7 @@ const JSON: (&str, &str) = ("Content-Type", "application/json");
 
 const TOKEN: &str = "a-token-for-tests-0123456789";
 
-/// The admin listener of a site, every answer of which is held to the description.
+/// The admin listener of a site. Every answer is checked against the description.
 struct Desk {
     site: Site,
     description: Description,
@@ -40,7 +40,7 @@ impl Desk {
         Self::of(Plan { admin_token: Some(token), ..Plan::usual().await }).await
     }
 
-    /// One whose site sends webhooks.
+    /// The admin listener of a site that sends webhooks.
     async fn sending() -> Self {
         Self::of(Plan::sending().await).await
     }
@@ -59,7 +59,7 @@ impl Desk {
         answer
     }
 
-    /// A request with JSON in it.
+    /// Sends a request with a JSON body.
     async fn send(&self, method: &str, path: &str, body: &Value) -> Answer {
         self.ask(method, path, &[JSON], body.to_string().as_bytes()).await
     }
@@ -68,13 +68,13 @@ impl Desk {
         self.ask("GET", path, &[], b"").await
     }
 
-    /// POSTs a body that is JSON, and holds its acceptance to the description of requests.
+    /// POSTs a JSON body and checks that the listener accepts it exactly if the description does.
     async fn mint(&self, wish: &Value) -> Answer {
         self.ask("POST", "/v1/links", &[JSON], wish.to_string().as_bytes()).await
     }
 }
 
-/// A bearer's Authorization.
+/// The Authorization header field with this bearer token.
 fn bearing(token: &str) -> String {
     format!("Bearer {token}")
 }
@@ -87,7 +87,7 @@ fn wish(kind: &str) -> Value {
 struct Description(Value);
 
 impl Description {
-    /// Every path and method that is described.
+    /// Every described path and method.
     fn operations(&self) -> BTreeSet<(String, String)> {
         let paths = self.0["paths"].as_object().unwrap();
         let methods = |item: &Value| item.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
@@ -101,7 +101,7 @@ impl Description {
         options.build(&whole).unwrap()
     }
 
-    /// The path as the description has it: one of its templates, or itself.
+    /// The described template that a path matches, or the path itself.
     fn template(&self, path: &str) -> String {
         let path = path.split('?').next().unwrap();
         let segments: Vec<&str> = path.split('/').collect();
@@ -114,7 +114,7 @@ impl Description {
         paths.keys().find(|template| fits(template)).cloned().unwrap_or_else(|| path.to_owned())
     }
 
-    /// What an operation answers with this status; a reference is followed.
+    /// The described response of an operation for this status; follows a reference.
     fn response(&self, method: &str, path: &str, status: u16) -> &Value {
         let operation = &self.0["paths"][self.template(path)][method.to_lowercase()];
         let response = &operation["responses"][status.to_string()];
@@ -124,7 +124,7 @@ impl Description {
         }
     }
 
-    /// Holds an answer of a described operation to its description.
+    /// Checks an answer of a described operation against its description.
     fn hold(&self, method: &str, path: &str, answer: &Answer) {
         if self.0["paths"][self.template(path)][method.to_lowercase()].is_null() {
             return;
@@ -148,7 +148,7 @@ impl Description {
         assert!(errors.is_empty(), "{method} {path} {}: {errors:?} in {body}", answer.status);
     }
 
-    /// Whether a body is as an operation describes it.
+    /// Whether the description of an operation accepts a body.
     fn accepts(&self, method: &str, path: &str, body: &Value) -> bool {
         let described = &self.0["paths"][self.template(path)][method.to_lowercase()]["requestBody"];
         self.validator(&described["content"]["application/json"]["schema"]).is_valid(body)

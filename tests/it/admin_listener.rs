@@ -1,4 +1,4 @@
-//! The private listener when strangers take all of its connections: health, metrics and calls are answered beside them.
+//! The admin listener while attackers take all of its connections: it still answers health, metrics and calls.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -13,18 +13,18 @@ use crate::support::{Answer, CALL, Plan, Site, sample_store};
 
 const TOKEN: &str = "a-token-for-tests-0123456789";
 
-/// The listener's cap, and how many connections an attacker opens.
+/// The listener's connection limit, and how many connections an attacker opens.
 const CAP: usize = 32;
 const ATTACKERS: usize = 100;
 
-/// How long a victim may wait on a machine that does much else.
+/// How long a victim may wait on a busy machine.
 const SOON: Duration = Duration::from_secs(4);
 
 async fn site(token: Option<&'static str>) -> Site {
     Plan { admin_connections: Some(CAP), admin_token: token, ..Plan::sending().await }.start().await
 }
 
-/// A connection on which these bytes were said.
+/// Opens a connection and sends these bytes.
 async fn saying(address: SocketAddr, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let _ = stream.write_all(bytes).await;
@@ -39,7 +39,7 @@ async fn attackers(site: &Site, bytes: &[u8]) -> Vec<TcpStream> {
     streams
 }
 
-/// Asks for health and metrics and hands in calls beside an attacker; the longest that one of them waited.
+/// Requests health and metrics and posts calls beside an attacker; returns the longest wait.
 async fn victims(site: &Site, token: Option<&str>, name: &str) -> Duration {
     let bearing = token.map(|token| format!("Bearer {token}"));
     let mut fields = vec![("Content-Type", "application/json")];
@@ -77,7 +77,7 @@ fn unfinished(path: &str, fields: &str) -> Vec<u8> {
     format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{fields}Content-Length: 1000\r\n\r\n{{").into_bytes()
 }
 
-/// A form that anybody may send, begun and not finished.
+/// A form that any client may send, begun and not finished.
 fn unfinished_form() -> Vec<u8> {
     unfinished(
         "/console/enter",
@@ -88,7 +88,7 @@ fn unfinished_form() -> Vec<u8> {
 const JSON: &str = "Content-Type: application/json\r\n";
 
 #[tokio::test]
-async fn connections_that_only_wait_close_the_private_listener_for_nobody() {
+async fn waiting_connections_do_not_block_other_clients_of_the_admin_listener() {
     let bare = site(None).await;
     let guarded = site(Some(TOKEN)).await;
     let metrics = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(1_000);
@@ -127,7 +127,7 @@ async fn connections_that_only_wait_close_the_private_listener_for_nobody() {
     }
 }
 
-/// A head of HTTP/2 that goes on as long as anybody listens.
+/// A header block of HTTP/2 that never ends.
 fn endless_continuation() -> Vec<u8> {
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
     // HEADERS without END_HEADERS: GET, https, /; then empty frames.
@@ -137,7 +137,7 @@ fn endless_continuation() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_newcomer_beside_a_flood_of_newcomers_is_answered() {
+async fn a_new_connection_beside_a_flood_of_new_connections_is_answered() {
     let site = site(Some(TOKEN)).await;
     let (address, form) = (site.admin_address, unfinished_form());
     let flood = tokio::spawn(async move {
@@ -155,7 +155,7 @@ async fn a_newcomer_beside_a_flood_of_newcomers_is_answered() {
 }
 
 #[tokio::test]
-async fn streams_of_http_2_with_unfinished_bodies_close_it_for_nobody() {
+async fn http_2_streams_with_unfinished_bodies_do_not_block_other_clients() {
     let site = site(None).await;
     let mut kept = Vec::new();
     for _ in 0..ATTACKERS {
@@ -198,7 +198,7 @@ async fn a_body_that_does_not_arrive_is_answered_408_within_seconds_and_counted(
 }
 
 #[tokio::test]
-async fn a_body_that_drips_is_not_waited_for_either() {
+async fn a_body_that_drips_is_answered_408_too() {
     let site = site(None).await;
     let stream = saying(site.admin_address, &unfinished("/v1/links", JSON)).await;
     let (mut reader, mut writer) = stream.into_split();
@@ -239,7 +239,7 @@ async fn readiness_of_a_hanging_store_waits_a_bounded_time_and_health_not_at_all
     for asked in waiting {
         let (said, took) = asked.await.unwrap();
         longest = longest.max(took);
-        // Those who were in a newcomer's way were not answered.
+        // The server did not answer the connections that it closed to make room.
         assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 503 "));
     }
     println!("{} callers of /readyz: the slowest {longest:?}; /healthz {health:?}", 3 * CAP);

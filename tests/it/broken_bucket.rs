@@ -1,5 +1,5 @@
-//! The S3 client of the program against a bucket that breaks on the wire: what object_store makes of it, and what the
-//! link's holder gets.
+//! The program's S3 client against a bucket that breaks on the wire: what object_store makes of it, and what the client
+//! gets.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,7 +35,7 @@ pub async fn plan_on(bucket: &Bucket) -> Plan {
     plan
 }
 
-/// A long object that is read ahead in four segments at once.
+/// A long object that the store prefetches in four segments at once.
 async fn far_away(object: &[u8]) -> (Arc<Bucket>, Site) {
     let bucket = Bucket::holding(object.to_vec()).await;
     let mut plan = plan_on(&bucket).await;
@@ -44,7 +44,7 @@ async fn far_away(object: &[u8]) -> (Arc<Bucket>, Site) {
 }
 
 #[tokio::test]
-async fn what_is_read_ahead_is_the_object_whatever_breaks() {
+async fn prefetched_bytes_are_the_objects_whatever_breaks() {
     let object: Vec<u8> = recording().into_iter().cycle().take(30_000_000).collect();
     let (bucket, site) = far_away(&object).await;
     for acts in [
@@ -71,7 +71,7 @@ async fn what_is_read_ahead_is_the_object_whatever_breaks() {
 }
 
 #[tokio::test]
-async fn what_is_replaced_while_it_is_read_ahead_breaks_the_connection() {
+async fn an_object_replaced_during_prefetch_breaks_the_connection() {
     let object: Vec<u8> = recording().into_iter().cycle().take(30_000_000).collect();
     let (bucket, site) = far_away(&object).await;
     bucket.play(&[Act::Serve, Act::Late(Duration::from_millis(200))], Act::Serve);
@@ -86,7 +86,7 @@ async fn what_is_replaced_while_it_is_read_ahead_breaks_the_connection() {
 }
 
 #[tokio::test]
-async fn a_short_or_empty_object_is_not_disturbed_by_reading_ahead() {
+async fn prefetch_does_not_disturb_a_short_or_empty_object() {
     for object in [&b""[..], b"x", &[7; 100_000]] {
         let (_bucket, site) = far_away(object).await;
         let answer = site.get(&site.recording(), &[]).await;
@@ -100,7 +100,7 @@ async fn download(site: &Site) -> Answer {
 }
 
 #[tokio::test]
-async fn what_breaks_on_the_wire_is_made_whole() {
+async fn a_body_that_breaks_on_the_wire_is_resumed() {
     let bucket = Bucket::holding(recording()).await;
     let site = site_on(&bucket).await;
     for acts in [
@@ -122,12 +122,12 @@ async fn what_breaks_on_the_wire_is_made_whole() {
 }
 
 #[tokio::test]
-async fn what_is_replaced_between_two_pieces_breaks_the_connection() {
+async fn an_object_replaced_between_two_chunks_breaks_the_connection() {
     for act in [Act::CutAfter(150_000), Act::ResetAfter(150_000), Act::StallAfter(150_000)] {
         let bucket = Bucket::holding(recording()).await;
         let site = site_on(&bucket).await;
         bucket.play(&[act, Act::Late(Duration::from_millis(200))], Act::Serve);
-        // Once the download has begun, and before its rest is asked for: that answer is late.
+        // Once the download has begun, and before the store requests the rest: that answer is late.
         let replaced = async {
             while bucket.requests.load(Ordering::SeqCst) < 1 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -178,7 +178,7 @@ async fn a_dead_bucket_costs_its_deadline_at_first_and_nothing_later() {
 }
 
 #[tokio::test]
-async fn what_the_bucket_says_of_itself_reaches_nobody() {
+async fn no_client_learns_what_the_bucket_says() {
     let bucket = Bucket::holding(recording()).await;
     let site = site_on(&bucket).await;
     for (act, status) in [

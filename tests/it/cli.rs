@@ -1,5 +1,5 @@
-//! The command line from outside: the real program, in a folder of its own, with an environment that holds only what
-//! the test gave it.
+//! The command line from outside: the real program in a fresh folder, with an environment that holds only what the test
+//! sets.
 
 mod access_log;
 mod audit;
@@ -75,7 +75,7 @@ impl Home {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// The five variables that are enough to serve.
+    /// The five variables that `serve` needs.
     fn five(&self) -> Vec<(&'static str, String)> {
         vec![
             ("WEBHOOK_ASSETS_PUBLIC_URL", "https://app.example.com/api".to_owned()),
@@ -114,7 +114,7 @@ impl Home {
         Ran::after(child)
     }
 
-    /// The variables that let webhooks go to this machine, with a database in this folder.
+    /// The variables that allow webhooks to this machine, with a database in this folder.
     fn sending(&self) -> [(&'static str, String); 3] {
         [
             ("WEBHOOK_ASSETS_DATABASE", self.path("calls.db").display().to_string()),
@@ -128,7 +128,7 @@ impl Home {
         Server::start(self.program(&["serve"]))
     }
 
-    /// Starts a second one beside it, with a database of its own.
+    /// Starts a second server beside it, with another database.
     fn serve_beside(&self) -> Server {
         let mut command = self.program(&["serve"]);
         command.env("WEBHOOK_ASSETS_DATABASE", self.path("beside.db"));
@@ -159,7 +159,7 @@ fn feed(mut stdin: ChildStdin, text: &str) {
     stdin.write_all(text.as_bytes()).unwrap();
 }
 
-/// How a run ended and what it said.
+/// How a run ended and what it printed.
 #[derive(Debug)]
 struct Ran {
     code: Option<i32>,
@@ -187,7 +187,8 @@ impl Ran {
         self
     }
 
-    /// Failed with `code` and one line on standard error that has all `words`; nothing on standard output.
+    /// Checks that it failed with `code`, one line on standard error that has all `words`, and nothing on standard
+    /// output.
     #[track_caller]
     fn refused(self, code: i32, words: &[&str]) -> Self {
         assert_eq!((self.code, self.out.as_str()), (Some(code), ""), "{self:?}");

@@ -1,4 +1,5 @@
-//! A small request beside clients that have long transcripts compressed: it is served as beside clients that do not.
+//! A small request beside clients that have long transcripts compressed waits no longer than beside clients that do
+//! not.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,14 +13,13 @@ use webhook_assets::AssetRef;
 
 use crate::support::{ABSENT, CALL, Plan, Site, recording, request_head, transcript};
 
-/// How often the neighbour asks.
+/// How many requests the measured client sends.
 const ASKED: usize = 100;
 
-/// What scheduling costs on a machine that is busy with other things. A step of brotli that is not optimized, on the thread
-/// that serves, takes as long.
+/// What scheduling costs on a busy machine. One unoptimized brotli step on the serving thread takes as long.
 const FLOOR: Duration = Duration::from_millis(60);
 
-/// A transcript of about so many bytes, in which nothing is said twice in the same words.
+/// A transcript of about `length` bytes without repeated text.
 fn transcript_of(length: usize) -> Vec<u8> {
     let mut text = Vec::with_capacity(length + 8_192);
     let mut dice = 1_u64;
@@ -31,7 +31,7 @@ fn transcript_of(length: usize) -> Vec<u8> {
     text
 }
 
-/// A site with a transcript of so many bytes, and a recording.
+/// A site with a transcript of about `length` bytes, and a recording.
 async fn site_with(length: usize) -> Site {
     let store = Arc::new(InMemory::new());
     let put = async |asset: AssetRef, bytes: Vec<u8>| {
@@ -54,7 +54,8 @@ async fn takes_without_end(site: Arc<Site>, coding: &'static str) {
     }
 }
 
-/// How long the slowest but one in a hundred waits for ten bytes, beside four clients that take the transcript so.
+/// How long the slowest but one of a hundred requests waits for ten bytes, beside four clients that download the
+/// transcript in this coding.
 async fn waits_beside(site: &Arc<Site>, coding: &'static str) -> Duration {
     let others: Vec<_> = (0..4).map(|_| tokio::spawn(takes_without_end(Arc::clone(site), coding))).collect();
     let mut stream = TcpStream::connect(site.address).await.unwrap();
@@ -71,7 +72,7 @@ async fn waits_beside(site: &Arc<Site>, coding: &'static str) -> Duration {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     for other in &others {
-        assert!(!other.is_finished(), "{coding}: somebody has stopped asking");
+        assert!(!other.is_finished(), "{coding}: a client has stopped");
         other.abort();
     }
     waited.sort();
@@ -92,11 +93,11 @@ async fn assert_neighbours_of(site: Site) {
 }
 
 #[tokio::test]
-async fn long_transcripts_that_are_compressed_keep_nobody_waiting() {
+async fn compressing_long_transcripts_delays_no_other_client() {
     assert_neighbours_of(site_with(4 << 20).await).await;
 }
 
 #[tokio::test]
-async fn short_transcripts_that_are_compressed_keep_nobody_waiting() {
+async fn compressing_short_transcripts_delays_no_other_client() {
     assert_neighbours_of(site_with(1_000_000).await).await;
 }

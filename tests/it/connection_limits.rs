@@ -1,4 +1,4 @@
-//! The caps on connections: who comes too late is told at once, and whoever asks for health gets in.
+//! Connection limits: a connection too many is refused at once, and health checks get in.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ async fn with_room_for(connections: usize, per_address: usize) -> Site {
     plan.start().await
 }
 
-/// Connections that say nothing, once the server has seen them.
+/// Connections that send nothing, once the server has accepted them.
 async fn silent(site: &Site, count: usize) -> Vec<TcpStream> {
     let mut streams = Vec::new();
     for _ in 0..count {
@@ -34,7 +34,7 @@ async fn from(address: [u8; 4], site: &Site) -> TcpStream {
     socket.connect(site.address).await.unwrap()
 }
 
-/// What is said to somebody who asks for the recording on this connection.
+/// The answer to a request for the recording on this connection.
 async fn asked_on(mut stream: TcpStream, site: &Site) -> Answer {
     let request = format!("GET {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", site.recording());
     let _ = stream.write_all(request.as_bytes()).await;
@@ -50,7 +50,7 @@ fn assert_told(answer: &Answer) {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_answered_503_at_once_and_without_asking() {
+async fn one_connection_too_many_is_answered_503_at_once_without_a_request() {
     let site = with_room_for(5, 5).await;
     let _silent = silent(&site, 5).await;
     let began = Instant::now();
@@ -67,7 +67,7 @@ async fn one_connection_too_many_is_answered_503_at_once_and_without_asking() {
 }
 
 #[tokio::test]
-async fn who_leaves_makes_room() {
+async fn a_closed_connection_makes_room() {
     let site = with_room_for(3, 3).await;
     let mut streams = silent(&site, 3).await;
     assert_eq!(asked_on(site.client().connect().await, &site).await.status, 503);
@@ -79,7 +79,7 @@ async fn who_leaves_makes_room() {
 }
 
 #[tokio::test]
-async fn health_can_be_asked_for_when_there_is_no_room() {
+async fn health_is_answered_when_no_connection_is_free() {
     let site = with_room_for(2, 2).await;
     let _silent = silent(&site, 2).await;
     for path in ["/healthz", "/readyz", "/metrics"] {
@@ -88,7 +88,7 @@ async fn health_can_be_asked_for_when_there_is_no_room() {
 }
 
 #[tokio::test]
-async fn one_address_that_takes_all_its_room_leaves_that_of_others() {
+async fn an_address_at_its_limit_leaves_room_for_others() {
     let site = with_room_for(100, 3).await;
     let _silent = silent(&site, 3).await;
     assert_told(&asked_on(site.client().connect().await, &site).await);
@@ -96,7 +96,7 @@ async fn one_address_that_takes_all_its_room_leaves_that_of_others() {
 }
 
 #[tokio::test]
-async fn those_who_do_not_listen_to_the_refusal_cost_nothing_for_long() {
+async fn clients_that_do_not_read_the_refusal_are_disconnected_soon() {
     let site = with_room_for(1, 1).await;
     let silent = silent(&site, 1).await;
     let mut deaf = Vec::new();

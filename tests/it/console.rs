@@ -1,4 +1,4 @@
-//! The settings page: who comes in, what forms take, who sees what, and what pages hold.
+//! The settings page: who may sign in, what forms accept, who sees what, and what pages hold.
 
 mod forms;
 mod isolation;
@@ -14,7 +14,7 @@ const TOKEN: &str = "a-token-for-tests-0123456789";
 const ORIGIN: (&str, &str) = ("Origin", "http://localhost");
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
-/// A site with a settings page, and one who asks its admin API.
+/// A site with a settings page, and a client of its admin API.
 struct House {
     site: Site,
 }
@@ -45,21 +45,21 @@ impl House {
         minted["url"].as_str().unwrap().strip_prefix("http://localhost").unwrap().to_owned()
     }
 
-    /// Uses a portal link as its page does.
+    /// Uses a portal link as the page behind it does.
     async fn enter(&self, link: &str) -> Answer {
         let pass = link.split_once("?pass=").unwrap().1;
         let body = format!("pass={pass}");
         self.site.admin().request("POST", "/console/enter", &[ORIGIN, FORM], body.as_bytes()).await
     }
 
-    /// Somebody who came in by a portal link.
+    /// A guest who signed in by a portal link.
     async fn guest(&self, workspace: &str, listen: bool) -> Guest<'_> {
         let answer = self.enter(&self.link(workspace, listen).await).await;
         assert_eq!(answer.status, 303, "{answer:?}");
         Guest { house: self, cookie: cookie_of(&answer) }
     }
 
-    /// The operator, who signed in.
+    /// The operator, signed in.
     async fn operator(&self) -> Guest<'_> {
         let body = format!("token={TOKEN}");
         let answer =
@@ -80,7 +80,7 @@ impl House {
         added["id"].as_str().unwrap().to_owned()
     }
 
-    /// Hands in a call and waits until its delivery is in this state; its id.
+    /// Posts a call and waits until its delivery is in this state; returns its id.
     async fn delivery(&self, call: &Value, state: &str) -> String {
         let accepted = self.api("POST", "/v1/calls", call).await;
         let id = accepted["deliveries"][0].as_str().unwrap().to_owned();
@@ -89,7 +89,7 @@ impl House {
             if self.api("GET", &path, &Value::Null).await["status"] == state {
                 return id;
             }
-            // The clock stands: retries come when it is moved.
+            // The clock stands still: the test moves it to each retry.
             self.site.clock.advance(std::time::Duration::from_secs(5));
             self.site.sender.as_ref().unwrap().wake();
             tokio::time::sleep(std::time::Duration::from_millis(25)).await;
@@ -98,7 +98,7 @@ impl House {
     }
 }
 
-/// Somebody who is signed in.
+/// A signed-in browser session.
 struct Guest<'h> {
     house: &'h House,
     cookie: String,
@@ -109,7 +109,7 @@ impl Guest<'_> {
         self.house.get(path, &[("Cookie", &self.cookie)]).await
     }
 
-    /// What every form bears, from a page that has one.
+    /// The token that every form carries, from a page that has one.
     async fn csrf(&self) -> String {
         let page = text(&self.get("/console/w/acme").await);
         let (_, rest) = page.split_once("name=\"csrf\" value=\"").expect("a form");
@@ -121,7 +121,7 @@ impl Guest<'_> {
         self.post_as(path, &[ORIGIN, FORM], &body).await
     }
 
-    /// Sends a form and goes where its answer leads.
+    /// Sends a form and follows the redirect.
     async fn post_and_follow(&self, path: &str, form: &str) -> Answer {
         let answer = self.post(path, form).await;
         assert_eq!(answer.status, 303, "{path}: {answer:?}");

@@ -1,6 +1,6 @@
-//! What users are promised, row by row: one room for each kind of situation, one sentence for each promise.
+//! What users are promised, row by row: one module for each kind of situation, one test for each promise.
 //!
-//! Header fields are compared as whole sets. A field that nobody promised fails a test as one that is missing does.
+//! Header fields are compared as whole sets: an unexpected field fails a test like a missing one.
 
 mod conditions;
 mod cors;
@@ -13,7 +13,7 @@ mod transcripts;
 
 use crate::support::{Answer, CALL};
 
-/// What every answer of the gateway says.
+/// The header fields of every answer of the gateway.
 const COMMON: [(&str, &str); 6] = [
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),
@@ -26,12 +26,12 @@ const COMMON: [(&str, &str); 6] = [
 /// The header fields that a page's script may read.
 const EXPOSED: &str = "Accept-Ranges, Content-Disposition, Content-Encoding, Content-Length, Content-Range, Date, ETag, Retry-After";
 
-/// What every problem document says of itself.
+/// The header fields of every problem document.
 const PROBLEM: [(&str, &str); 2] =
     [("content-type", "application/problem+json"), ("cache-control", "no-store")];
 
-/// Holds the header fields of `answer` to `expected` and [`COMMON`]: all of them, none twice, nothing else. `Date` and
-/// `Connection` are the server's own, a problem's length is that of its body.
+/// Checks the header fields of `answer` against `expected` and [`COMMON`]: all of them, none twice, nothing else. The
+/// server sets `Date` and `Connection`; a problem's length is that of its body.
 fn assert_fields(answer: &Answer, expected: &[(&str, &str)]) {
     assert!(httpdate::parse_http_date(answer.must("date")).is_ok(), "{answer:?}");
     let length = answer.body.len().to_string();

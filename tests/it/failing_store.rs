@@ -100,7 +100,7 @@ async fn a_store_that_fails_is_503_with_retry_after() {
 }
 
 #[tokio::test]
-async fn a_store_that_refuses_us_is_502() {
+async fn a_store_that_denies_access_is_502() {
     let (site, store) = Site::tried().await;
     store.go_wrong(Fault::Refuses);
     for way in WAYS {

@@ -31,14 +31,14 @@ async fn with_a_token_only_its_bearer_mints() {
         assert_eq!(answer.must("www-authenticate"), "Bearer");
         assert!(!String::from_utf8(answer.body).unwrap().contains(TOKEN));
     }
-    // Not in the query either: it would be logged on the way.
+    // Nor in the query: proxies on the way would log it.
     let answer = desk
         .site
         .admin()
         .request("POST", &format!("/v1/links?token={TOKEN}&access_token={TOKEN}"), &[JSON], body.as_bytes())
         .await;
     assert_eq!(answer.status, 401);
-    // The body does not matter to whoever is not let in.
+    // The listener checks the token before it reads the body.
     assert_eq!(desk.ask("POST", "/v1/links", &[], b"garbage").await.status, 401);
     for scheme in ["Bearer", "bearer", "BEARER"] {
         let value = format!("{scheme} {TOKEN}");
@@ -57,7 +57,7 @@ async fn health_and_metrics_take_no_token() {
 
 /// A web page can give its own name the address 127.0.0.1; then the browser sends that name as Host.
 #[tokio::test]
-async fn without_a_token_only_requests_meant_for_loopback_mint() {
+async fn without_a_token_only_requests_to_loopback_mint() {
     let desk = Desk::usual().await;
     let body = wish("recording").to_string();
     for host in [
@@ -83,7 +83,7 @@ async fn without_a_token_only_requests_meant_for_loopback_mint() {
 }
 
 #[tokio::test]
-async fn no_page_of_another_origin_is_let_in_by_cors() {
+async fn cors_lets_no_page_of_another_origin_in() {
     let desk = Desk::usual().await;
     let fields = [("Origin", "https://evil.example"), ("Access-Control-Request-Method", "POST")];
     for method in ["OPTIONS", "POST", "GET"] {

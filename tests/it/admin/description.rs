@@ -1,4 +1,4 @@
-//! The description, held to what the listener really answers, both ways.
+//! The description and the listener agree, in both directions.
 
 use std::collections::BTreeSet;
 
@@ -102,7 +102,7 @@ async fn every_described_operation_is_served_and_every_other_is_not() {
             let answer = desk.site.admin().request(method, path, &[], b"").await;
             // HEAD goes with GET, as everywhere in HTTP.
             let as_described = if method == "HEAD" { "get" } else { &method.to_lowercase() };
-            // A good path may name nothing that there is: that is 404 too, under another code.
+            // A well-formed path that names nothing gets 404 too, with another code.
             let (no_route, no_method) = (is_no_route(&desk, method, path).await, answer.status == 405);
             let served = !no_route && !no_method;
             let is_described = operations.contains(&(path.to_owned(), as_described.to_owned()));
@@ -115,7 +115,7 @@ async fn every_described_operation_is_served_and_every_other_is_not() {
     }
 }
 
-/// An answer to HEAD has no code to tell by; that to GET has.
+/// Whether the answer is 404 for an unknown route. An answer to HEAD has no code; the answer to GET has.
 async fn is_no_route(desk: &Desk, method: &str, path: &str) -> bool {
     let method = if method == "HEAD" { "GET" } else { method };
     let answer = desk.site.admin().request(method, path, &[], b"").await;
@@ -129,7 +129,7 @@ fn allows_what_is_described(operations: &BTreeSet<(String, String)>, path: &str,
     assert_eq!(allowed, described.collect(), "{path}");
 }
 
-/// What has been seen of each operation: its path as described, its method and the statuses of its answers.
+/// What the test has seen of each operation: its described path, its method and the statuses of its answers.
 #[derive(Default)]
 struct Seen(BTreeSet<(String, String, String)>);
 
@@ -208,7 +208,7 @@ async fn see_gateway(seen: &mut Seen) {
     seen.ask(&desk, "DELETE", &erase, &[], b"").await;
 }
 
-/// Everything about webhooks: each operation with a good request, and with everything that can be wrong with it.
+/// Everything about webhooks: each operation with a good request and with every kind of bad one.
 async fn see_webhooks(seen: &mut Seen) {
     let desk = Desk::sending().await;
     let guarded = Desk::with_token(TOKEN).await;
@@ -244,11 +244,11 @@ async fn see_webhooks(seen: &mut Seen) {
     let other = json!({"workspace": "acme", "call_id": "call-1", "recording": null});
     let other = webhooks::with(&call, &other);
     seen.ask(&desk, "POST", "/v1/calls", &[JSON], other.to_string().as_bytes()).await;
-    // What cannot be sent again, because it waits.
+    // A pending delivery cannot be sent again.
     let waiting = webhooks::waiting_delivery(&desk).await;
     let resend = format!("/v1/workspaces/acme/deliveries/{waiting}/resend");
     seen.ask(&desk, "POST", &resend, &[], b"").await;
-    // More test events than there may be.
+    // More test events than the limit allows.
     let (_, test, _) = good.iter().find(|(_, path, _)| path.ends_with("/test")).unwrap();
     while seen.ask(&desk, "POST", test, &[], b"").await.status != 429 {}
     let rotate = good.iter().find(|(_, path, _)| path.ends_with("/rotate")).unwrap().1.clone();
@@ -262,7 +262,7 @@ async fn see_webhooks(seen: &mut Seen) {
     }
 }
 
-/// Bodies that never arrive whole, all of them at once.
+/// Request bodies that never arrive whole, all at once.
 async fn see_slow_bodies(seen: &mut Seen, desk: &Desk, operations: &[(&'static str, String)]) {
     let asked = operations.iter().map(|(method, path)| async move {
         let head =
@@ -284,7 +284,7 @@ fn of_tomorrow() -> Keyring {
     Keyring::new(vec![SigningKey::new("later", key(), tomorrow, None)]).unwrap()
 }
 
-/// A good request for each operation that leaves the others' endpoint and delivery alone: method, path, body.
+/// A good request for each operation that leaves the endpoint and delivery of the others alone: method, path, body.
 async fn good_requests(desk: &Desk) -> Vec<(&'static str, String, String)> {
     let receiver = Receiver::willing().await;
     let add = json!({"url": receiver.url("/hook")});
@@ -374,7 +374,7 @@ async fn an_absent_lifetime_written_as_null_is_accepted_exactly_if_it_is_describ
     as_described(&desk, &json!({"kind": "recording", "id": CALL.to_string(), "expires_in": null})).await;
 }
 
-/// In JSON Schema 60.0 is an integer, and there are languages that write it so.
+/// In JSON Schema 60.0 is an integer, and some languages write it so.
 #[tokio::test]
 async fn a_lifetime_written_with_a_fraction_of_zero_is_accepted_exactly_if_it_is_described() {
     let desk = Desk::usual().await;
@@ -396,7 +396,7 @@ async fn head_has_the_fields_of_get() {
     for path in ["/healthz", "/readyz", "/openapi.json", "/nowhere"] {
         let get = desk.site.admin().request("GET", path, &[], b"").await;
         let head = desk.site.admin().request("HEAD", path, &[], b"").await;
-        // A length may be left out of an answer to HEAD, but not be another one (RFC 9110 §8.6).
+        // An answer to HEAD may leave the length out but must not give another one (RFC 9110 §8.6).
         let fields = |answer: &Answer| {
             let kept = answer.fields.iter().filter(|(name, _)| name != "date" && name != "content-length");
             kept.cloned().collect::<BTreeSet<_>>()

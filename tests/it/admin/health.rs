@@ -28,7 +28,7 @@ async fn keys_and_store_make_it_ready() {
         (answer.status, answer.json()),
         (200, json!({"status": "ready", "keys": "ok", "store": "ok"}))
     );
-    // A look at the store is good for two seconds: whoever asks often costs nothing.
+    // The store's state is cached for two seconds, so frequent probes cost nothing.
     for _ in 0..20 {
         desk.get("/readyz").await;
     }
@@ -36,7 +36,7 @@ async fn keys_and_store_make_it_ready() {
 }
 
 #[tokio::test]
-async fn a_store_that_does_not_work_makes_it_not_ready_in_words_without_its_url() {
+async fn a_failing_store_makes_it_unready_with_a_message_without_its_url() {
     for fault in [Fault::Fails, Fault::Refuses, Fault::Hangs] {
         let (desk, store) = Desk::tried().await;
         store.go_wrong(fault);
@@ -56,7 +56,7 @@ async fn a_store_that_does_not_work_makes_it_not_ready_in_words_without_its_url(
 }
 
 #[tokio::test]
-async fn it_is_ready_again_once_the_store_is() {
+async fn it_is_ready_again_once_the_store_works() {
     let (desk, store) = Desk::tried().await;
     store.go_wrong(Fault::Fails);
     assert_eq!(desk.get("/readyz").await.status, 503);

@@ -10,7 +10,7 @@ use crate::support::receiver::{Reaction, Receiver};
 use crate::support::stores::{Fault, Tried};
 use crate::support::{Plan, sample_store};
 
-/// A metrics page, read as strictly as OpenMetrics 1.0 is written.
+/// A metrics page, parsed as strictly as OpenMetrics 1.0 is written.
 #[derive(Debug, Default)]
 struct Page {
     families: BTreeMap<String, Family>,
@@ -118,7 +118,7 @@ impl Family {
         }
     }
 
-    /// Buckets grow, and the last is the count.
+    /// Bucket counts never decrease, and the last one equals the count.
     fn check_buckets(&self, name: &str) {
         let mut last = BTreeMap::new();
         for (sample, labels, value) in &self.samples {
@@ -144,7 +144,7 @@ async fn page(desk: &Desk) -> Page {
     Page::parse(std::str::from_utf8(&answer.body).unwrap())
 }
 
-/// Does something and returns by how much each series moved, once the last of `until` did.
+/// Does something and returns by how much each series moved, once the last of `until` has moved.
 async fn moved(desk: &Desk, before: &Page, until: &str) -> impl Fn(&str) -> f64 {
     for _ in 0..200 {
         if page(desk).await.value(until) > before.value(until) {
@@ -212,7 +212,7 @@ const FAMILIES: [(&str, &str); 43] = [
 async fn the_metrics_page_is_strict_openmetrics_with_every_family() {
     let store = Tried::around(sample_store().await);
     let desk = Desk::of(Plan { objects: store.clone(), ..Plan::sending().await }).await;
-    // Families without a sample are not shown, so everything happens once.
+    // Families without a sample are not shown, so the test makes everything happen once.
     desk.site.get(&desk.site.recording(), &[]).await;
     desk.mint(&wish("recording")).await;
     desk.site.keyring.reload(std::path::Path::new("/nowhere"));
@@ -231,7 +231,7 @@ async fn the_metrics_page_is_strict_openmetrics_with_every_family() {
     assert_eq!(page.families.len(), FAMILIES.len(), "{:?}", page.families.keys());
 }
 
-/// One endpoint takes what is sent, another fails again and again until it is held.
+/// One endpoint accepts every delivery; another fails until its circuit breaker opens.
 async fn hold_an_endpoint(desk: &Desk) {
     let willing = Receiver::willing().await;
     let failing = Receiver::start(|_, _| Reaction::Answer(500, "no")).await;
@@ -305,7 +305,7 @@ async fn counters_move_with_what_the_store_does_wrong() {
     assert_eq!(by(failed), 1.0);
 }
 
-/// The number is of links that were handed out; a batch is minted whole or not at all.
+/// The counter counts links handed out; the gateway mints a batch as a whole or not at all.
 #[tokio::test]
 async fn a_batch_that_is_refused_counts_no_link() {
     let desk = Desk::usual().await;
@@ -353,7 +353,7 @@ async fn the_key_that_signs_is_named_with_its_age_and_its_end() {
     let now = page(&desk).await;
     assert_eq!((now.value(&signs("old")), now.value(&signs("next"))), (1.0, 0.0));
     assert_eq!(now.value("webhook_assets_keyring_signing_key_age_seconds"), 500.0);
-    // Four days from now a link of a day would outlive the last key.
+    // Four days from now a link valid for a day would outlive the last key.
     let ends = NOW.plus(4 * DAY).0 as f64 + 1.0;
     assert_eq!(now.value("webhook_assets_keyring_signs_until_seconds"), ends);
 

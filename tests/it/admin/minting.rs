@@ -99,7 +99,7 @@ async fn a_check_that_cannot_be_made_is_503_with_retry_after() {
         assert!(answer.must("retry-after").parse::<u32>().is_ok());
         let text = String::from_utf8(answer.body).unwrap();
         assert!(!text.contains("secret") && !text.contains("store.example.com"));
-        // Without the check the store is not needed.
+        // Without the check minting does not need the store.
         assert_eq!(desk.mint(&wish("recording")).await.status, 200);
     }
 }
@@ -113,7 +113,7 @@ async fn without_a_key_that_may_sign_it_is_503() {
     assert_eq!((answer.status, answer.code().as_str()), (503, "no_key"));
 }
 
-/// A wish that is refused, and where the answer points.
+/// A request that the listener refuses, and where its answer points.
 pub fn bad_wishes() -> Vec<(Value, &'static str)> {
     let id = CALL.to_string();
     vec![

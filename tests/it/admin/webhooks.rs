@@ -1,4 +1,4 @@
-//! The webhook sender's side: calls, endpoints, secrets, the delivery history.
+//! The webhook sender's API: calls, endpoints, secrets, the delivery history.
 
 mod calls;
 mod endpoints;
@@ -55,10 +55,10 @@ pub async fn until(desk: &Desk, workspace: &str, delivery: &str, status: &str) -
     panic!("{delivery} is {}, not {status}", desk.get(&path).await.json());
 }
 
-/// The id of a delivery that waits for its next attempt.
+/// The id of a delivery that is pending its next attempt.
 pub async fn waiting_delivery(desk: &Desk) -> String {
     let receiver = Receiver::start(|_, _| Reaction::Answer(500, "no")).await;
-    // Deliveries stand in the order in which their endpoints were added.
+    // Deliveries are listed in the order in which their endpoints were added.
     desk.site.clock.advance(Duration::from_secs(1));
     add(desk, "acme", &receiver).await;
     let accepted = desk.send("POST", "/v1/calls", &call("acme", "waits")).await.json();
@@ -69,7 +69,7 @@ pub async fn waiting_delivery(desk: &Desk) -> String {
     id
 }
 
-/// Adds an endpoint that leads to a receiver.
+/// Adds an endpoint for a receiver.
 async fn add(desk: &Desk, workspace: &str, receiver: &Receiver) -> Value {
     let path = format!("/v1/workspaces/{workspace}/endpoints");
     let answer = desk.send("POST", &path, &json!({"url": receiver.url("/hook")})).await;
@@ -77,7 +77,7 @@ async fn add(desk: &Desk, workspace: &str, receiver: &Receiver) -> Value {
     answer.json()
 }
 
-/// From now on the site's database refuses everything.
+/// Makes the site's database refuse everything from now on.
 pub async fn drop_tables(site: &Site) {
     match site.database.as_ref().unwrap() {
         DatabaseUrl::Sqlite(path) => {
@@ -95,9 +95,9 @@ pub async fn drop_tables(site: &Site) {
 const DROP: &str =
     "DROP TABLE notices; DROP TABLE attempts; DROP TABLE deliveries; DROP TABLE events; DROP TABLE endpoints";
 
-/// A request that changes nothing, of another origin, without a preflight: a web page can send it.
+/// A cross-origin request without a body, which a web page can send without a preflight.
 #[tokio::test]
-async fn a_web_page_cannot_send_what_has_no_body() {
+async fn a_web_page_cannot_send_requests_without_a_body() {
     let desk = Desk::sending().await;
     let receiver = Receiver::willing().await;
     let endpoint = add(&desk, "acme", &receiver).await;
@@ -125,7 +125,7 @@ async fn a_process_that_does_not_send_says_so() {
 }
 
 #[tokio::test]
-async fn readiness_tells_of_the_webhooks_database_and_links_do_not_need_it() {
+async fn readiness_reports_the_webhooks_database_and_links_do_not_need_it() {
     let desk = Desk::sending().await;
     let answer = desk.get("/readyz").await;
     assert_eq!((answer.status, &answer.json()["webhooks"]), (200, &json!("ok")));
@@ -137,7 +137,7 @@ async fn readiness_tells_of_the_webhooks_database_and_links_do_not_need_it() {
 }
 
 #[tokio::test]
-async fn when_the_database_does_not_answer_nothing_is_accepted_and_the_caller_is_to_try_again() {
+async fn calls_are_refused_with_retry_after_while_the_database_does_not_answer() {
     let desk = Desk::sending().await;
     desk.site.sender.as_ref().unwrap().ledger().close().await;
     let answer = desk.send("POST", "/v1/calls", &call("acme", "call-1")).await;

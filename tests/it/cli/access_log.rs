@@ -1,4 +1,4 @@
-//! What the running program tells while it is asked much, and at its end.
+//! What the running program logs under load, and at its end.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -24,7 +24,7 @@ pub fn metric(admin: SocketAddr, series: &str) -> f64 {
     value.unwrap_or_else(|| panic!("no {series} in {page}"))
 }
 
-/// Asks so often on one connection, for what makes a record of about two kilobytes.
+/// Sends `times` requests on one connection, each of which makes a record of about two kilobytes.
 fn ask(gateway: SocketAddr, times: usize) {
     let mut stream = TcpStream::connect(gateway).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -47,7 +47,7 @@ fn ask(gateway: SocketAddr, times: usize) {
 }
 
 #[test]
-fn who_does_not_read_the_log_delays_nobody_and_is_told_what_was_dropped() {
+fn a_log_that_is_not_read_delays_no_client_and_counts_what_was_dropped() {
     let home = Home::ready();
     let (mut log, writer) = std::io::pipe().unwrap();
     let mut child =
@@ -70,7 +70,7 @@ fn who_does_not_read_the_log_delays_nobody_and_is_told_what_was_dropped() {
     assert!(stopped.success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let text = reading.join().unwrap();
-    // Every line is whole, every record is there or counted, and that some are not is said.
+    // Every line is whole, every record is written or counted, and the log says that some were dropped.
     assert_eq!(records(&text).len() as f64 + dropped, 5_000.0);
     let warning = text.lines().find(|line| line.contains("were dropped")).expect("a warning");
     let warning: Value = serde_json::from_str(warning).unwrap();
@@ -78,7 +78,7 @@ fn who_does_not_read_the_log_delays_nobody_and_is_told_what_was_dropped() {
 }
 
 #[test]
-fn what_was_asked_just_before_the_end_is_recorded() {
+fn requests_just_before_the_end_are_recorded() {
     let home = Home::ready();
     let mut server = home.serve();
     for _ in 0..20 {
@@ -86,7 +86,7 @@ fn what_was_asked_just_before_the_end_is_recorded() {
     }
     server.signal("TERM");
     assert_eq!(server.ended().code(), Some(0));
-    // The reader of the pipe may be a moment behind.
+    // The reader of the pipe may lag behind.
     eventually(
         || (records(&server.err()).len() == 20).then_some(()),
         || format!("{} records", records(&server.err()).len()),
@@ -114,7 +114,7 @@ fn a_download_that_a_second_signal_breaks_off_is_recorded() {
 }
 
 #[test]
-fn the_level_of_the_log_is_that_of_the_records_too() {
+fn the_log_level_applies_to_access_records() {
     let home = Home::ready();
     for (level, recorded) in [("error", 0), ("warn", 0), ("info", 1), ("debug", 1)] {
         let mut command = home.program(&["serve"]);
@@ -128,7 +128,7 @@ fn the_level_of_the_log_is_that_of_the_records_too() {
 }
 
 #[test]
-fn a_record_for_people_has_the_fields_of_the_other() {
+fn a_record_in_text_has_the_fields_of_one_in_json() {
     let home = Home::ready();
     let mut command = home.program(&["serve"]);
     command.env("WEBHOOK_ASSETS_LOG_FORMAT", "human");

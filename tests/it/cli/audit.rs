@@ -1,4 +1,4 @@
-//! The audit of downloads: what is recorded, where, and what happens when it cannot be.
+//! The audit of downloads: what the program records, where, and what happens when it cannot.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -18,7 +18,7 @@ fn start(home: &Home, file: &str, required: bool) -> Server {
     Server::start(command)
 }
 
-/// The records of a file once there are so many of them.
+/// The records of a file, once it holds at least `count`.
 #[track_caller]
 fn records(file: &Path, count: usize) -> Vec<Value> {
     let read = || std::fs::read_to_string(file).unwrap_or_default();
@@ -39,7 +39,7 @@ fn ask(server: &Server, method: &str, link: &str, fields: &[(&str, &str)]) -> An
 }
 
 #[test]
-fn each_request_with_a_good_signature_is_recorded_and_no_other() {
+fn only_requests_with_a_good_signature_are_recorded() {
     let home = Home::ready();
     let server = start(&home, "audit.jsonl", false);
     let link = home.link();
@@ -108,7 +108,7 @@ fn a_file_that_was_moved_away_is_opened_anew_on_a_hangup() {
 }
 
 #[test]
-fn what_was_downloaded_just_before_the_end_is_recorded() {
+fn downloads_just_before_the_end_are_recorded() {
     let home = Home::ready();
     let mut server = start(&home, "audit.jsonl", true);
     let link = home.link();
@@ -120,7 +120,7 @@ fn what_was_downloaded_just_before_the_end_is_recorded() {
     assert_eq!(home.read("audit.jsonl").lines().count(), 10);
 }
 
-/// A file that is on a full disk at first.
+/// A file that starts on a full disk.
 fn full(home: &Home) -> std::path::PathBuf {
     let path = home.path("audit.jsonl");
     std::os::unix::fs::symlink("/dev/full", &path).unwrap();
@@ -128,7 +128,7 @@ fn full(home: &Home) -> std::path::PathBuf {
 }
 
 #[test]
-fn downloads_go_on_while_the_audit_cannot_be_written_and_it_is_made_up_for() {
+fn downloads_go_on_while_the_audit_fails_and_it_catches_up() {
     let home = Home::ready();
     let path = full(&home);
     let server = start(&home, "audit.jsonl", false);
@@ -147,12 +147,12 @@ fn downloads_go_on_while_the_audit_cannot_be_written_and_it_is_made_up_for() {
 }
 
 #[test]
-fn a_download_that_must_be_recorded_and_cannot_be_is_refused() {
+fn a_download_is_refused_while_a_required_audit_cannot_be_written() {
     let home = Home::ready();
     let path = full(&home);
     let server = start(&home, "audit.jsonl", true);
     let link = home.link();
-    // Nothing was written yet, so nobody knows.
+    // The audit has not written yet, so its state is unknown.
     assert_eq!(server.get(&link).status, 200);
     server.logs("the audit log cannot be written");
     for _ in 0..3 {
@@ -160,11 +160,11 @@ fn a_download_that_must_be_recorded_and_cannot_be_is_refused() {
         assert_eq!((answer.status, answer.json()["code"].as_str()), (503, Some("audit_unavailable")));
         assert!(answer.must("retry-after").parse::<u64>().unwrap() > 0);
     }
-    assert_eq!(server.get(&format!("{link}0")).status, 403, "whoever has no good link learns nothing");
+    assert_eq!(server.get(&format!("{link}0")).status, 403, "a client without a good link learns nothing");
     assert_eq!(get(server.admin, "/healthz").status, 200);
     std::fs::remove_file(&path).unwrap();
     server.signal("HUP");
-    // The download that was served, and those that were not.
+    // The download that was served, and the refused ones.
     let outcomes: Vec<_> = records(&path, 4).iter().map(|record| record["outcome"].clone()).collect();
     assert_eq!(outcomes, ["ok", "unrecorded", "unrecorded", "unrecorded"]);
     assert_eq!(server.get(&link).status, 200);

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use super::{Home, Ran};
 
-/// The lines of a report that fail.
+/// The failing lines of a report.
 fn failures(ran: &Ran) -> Vec<&str> {
     ran.out.lines().filter(|line| line.starts_with("FAIL")).collect()
 }
@@ -68,7 +68,7 @@ fn a_cloud_store_that_does_not_answer_fails() {
 }
 
 #[test]
-fn what_is_odd_is_a_warning_and_no_failure() {
+fn an_odd_setup_is_a_warning_and_no_failure() {
     use std::os::unix::fs::PermissionsExt;
 
     let home = Home::ready();
@@ -99,7 +99,7 @@ fn a_folder_of_recordings_that_is_a_symlink_fails_and_serving_warns_of_it() {
 }
 
 #[test]
-fn the_webhooks_database_and_its_key_are_looked_at_without_being_made() {
+fn the_webhooks_database_and_its_key_are_checked_without_being_created() {
     use std::os::unix::fs::PermissionsExt;
 
     let home = Home::ready();
@@ -139,7 +139,7 @@ fn a_wrong_setting_fails_with_64() {
 }
 
 #[test]
-fn colours_are_for_terminals_and_for_those_who_want_them() {
+fn colours_are_for_terminals_and_on_request() {
     let home = Home::ready();
     let coloured = |variables: &[(&str, &str)]| {
         let ran = Ran::of(home.program(&["check"]).envs(variables.iter().copied())).succeeded();
@@ -158,7 +158,7 @@ fn health_is_the_health_of_a_running_server() {
     let server = home.serve();
     let admin = server.admin.to_string();
     let health = |address: &str| {
-        // The health check of a container has this one setting and no other.
+        // A container's health check has this one setting and no other.
         Ran::of(home.bare(&["health"]).env("WEBHOOK_ASSETS_ADMIN_LISTEN", address))
     };
     assert_eq!(health(&admin).succeeded().out, "ok\n");

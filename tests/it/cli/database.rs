@@ -1,4 +1,5 @@
-//! The webhooks' database: what is refused, what is waited for, who may read it, and what is left of what was forgotten.
+//! The webhooks' database: what the program refuses, what it waits for, who may read the files, and what remains of
+//! erased calls.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -58,7 +59,7 @@ fn readiness(server: &Server) -> String {
     answer.json()["webhooks"].as_str().unwrap().to_owned()
 }
 
-/// Waits until a call is accepted, under ids of its own.
+/// Waits until the program accepts a call; each try uses another id.
 #[track_caller]
 fn accepts_again(server: &Server) {
     let mut tries = 0;
@@ -83,7 +84,7 @@ fn files(home: &Home) -> Vec<PathBuf> {
 }
 
 #[test]
-fn what_names_no_database_is_refused_before_anything_is_made() {
+fn a_url_that_names_no_database_is_refused_before_anything_is_created() {
     let home = Home::ready();
     fs::create_dir(home.path("folder")).unwrap();
     let before = fs::read_dir(home.path("")).unwrap().count();
@@ -144,7 +145,7 @@ fn what_names_no_database_is_refused_before_anything_is_made() {
 }
 
 #[test]
-fn a_password_is_shown_by_no_command() {
+fn no_command_shows_a_password() {
     let home = Home::ready();
     home.write("secrets.key", &"5a".repeat(32));
     for database in [
@@ -170,7 +171,7 @@ fn a_password_is_shown_by_no_command() {
 #[test]
 fn the_databases_files_are_private_whatever_the_umask() {
     let home = Home::ready();
-    // As an earlier version left them.
+    // As an earlier version created them.
     for name in ["calls.db", "calls.db.lock"] {
         home.write(name, "");
         fs::set_permissions(home.path(name), PermissionsExt::from_mode(0o644)).unwrap();
@@ -213,7 +214,7 @@ fn is_there(home: &Home, marker: &str) -> bool {
 }
 
 #[test]
-fn what_was_forgotten_is_gone_from_the_files_within_seconds() {
+fn erased_calls_are_gone_from_the_files_within_seconds() {
     let home = Home::ready();
     let server = serve(&home);
     let receiver = Running::start(home.bare(&["webhooks", "listen", "--listen", "127.0.0.1:0"]));
@@ -275,7 +276,7 @@ fn a_replaced_or_removed_database_file_accepts_nothing_and_says_so() {
         fs::copy(path("aside"), path(name)).unwrap();
         refused(&format!("{name} is another"), id);
         fs::rename(path("aside"), path(name)).unwrap();
-        // It is the file that is open: nothing was lost, and the call that was refused is taken.
+        // The file is the one that is open: nothing was lost, and the program accepts the call that it refused.
         assert_eq!(hand_in(&server, id, "x").status, 202, "{name} is back");
     }
     fs::rename(home.path("d"), home.path("e")).unwrap();
@@ -353,17 +354,17 @@ fn on_database(path: &Path, statement: &'static str) {
 }
 
 #[test]
-fn what_is_no_database_is_refused_and_said() {
+fn a_file_that_is_no_database_is_refused_by_name() {
     let home = Home::ready();
     home.write("calls.db", "this is no database, however long it is".repeat(100).as_str());
     let ran = Ran::of(&mut program(&home, &["serve"], "sqlite:calls.db"));
     ran.refused(64, &["webhooks.database", "calls.db", "no SQLite database"]);
-    assert_eq!(mode(&home.path("calls.db")), 0o644, "a file of somebody else's was changed");
+    assert_eq!(mode(&home.path("calls.db")), 0o644, "a foreign file was changed");
     assert!(!home.path("calls.db.lock").exists());
 }
 
 #[test]
-fn a_folder_that_is_not_there_yet_is_waited_for_and_links_are_served() {
+fn a_missing_folder_is_waited_for_while_links_are_served() {
     let home = Home::ready();
     let server = Server::start(program(&home, &["serve"], "sqlite:later/calls.db"));
     assert_eq!(server.get(&home.link()).status, 200);
@@ -390,10 +391,10 @@ fn a_second_sender_on_a_file_serves_links_and_takes_over_when_the_first_ends() {
 }
 
 #[test]
-fn a_file_that_may_not_be_written_is_waited_for() {
+fn a_read_only_file_is_waited_for() {
     let home = Home::ready();
     assert_eq!(hand_in(&serve(&home), "c0", "x").status, 202);
-    let Some(user) = somebody_else(&home) else {
+    let Some(user) = another_user(&home) else {
         println!("skipped: becoming another user needs root and setpriv");
         return;
     };
@@ -413,9 +414,9 @@ fn a_file_that_may_not_be_written_is_waited_for() {
     accepts_again(&server);
 }
 
-/// The number of a user who is not root, and who owns the folder, the keys and the program's way to them; `None` if that
-/// cannot be had.
-fn somebody_else(home: &Home) -> Option<String> {
+/// The user id of another user, who gets the folder, the keys and access to the program; `None` if that is not
+/// possible.
+fn another_user(home: &Home) -> Option<String> {
     let user = "65534";
     let works = Command::new("setpriv").args(["--reuid", user, "--clear-groups", "true"]).status();
     if !works.is_ok_and(|status| status.success()) {

@@ -1,4 +1,4 @@
-//! `demo`: what somebody sees who has this repository and a minute.
+//! `demo`: what a newcomer sees with this repository and a minute.
 
 use super::{Home, Server, eventually};
 use crate::support::{CALL, transcript};

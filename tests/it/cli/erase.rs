@@ -3,7 +3,7 @@
 use super::{CALL, Home};
 
 #[test]
-fn what_is_erased_is_gone_and_erasing_again_is_no_failure() {
+fn an_erased_asset_is_gone_and_erasing_it_again_is_no_failure() {
     let home = Home::ready();
     let files = ["recordings", "transcripts"].map(|folder| home.path("store").join(folder));
     let stored =

@@ -13,7 +13,7 @@ fn mode(home: &Home, name: &str) -> u32 {
     std::fs::metadata(home.path(name)).unwrap().permissions().mode() & 0o777
 }
 
-/// The state of each key, as `keys list --json` tells it.
+/// The state of each key in the output of `keys list --json`.
 fn states(home: &Home) -> Vec<(String, String)> {
     let ran = home.run(&["keys", "list", "--json"]).succeeded();
     let object: Value = serde_json::from_str(&ran.out).unwrap();
@@ -67,7 +67,7 @@ fn listing_shows_ids_dates_and_states_but_no_key() {
 }
 
 #[test]
-fn rotation_refuses_no_link_that_was_made_before() {
+fn links_minted_before_a_rotation_stay_good() {
     let home = Home::ready();
     let old = home.link();
     home.run(&["keys", "rotate", "--starts-in", "0s"]).succeeded();
@@ -113,7 +113,7 @@ fn a_rotated_keyring_behind_a_link_stays_behind_it() {
 }
 
 #[test]
-fn whatever_date_rotation_writes_can_be_read_again() {
+fn every_date_that_rotation_writes_can_be_read_again() {
     let home = Home::ready();
     let before = home.read("keys.json");
     let ran = home.run(&["keys", "rotate", "--starts-in", "9000years"]);
@@ -138,10 +138,10 @@ fn the_last_key_that_signs_cannot_be_retired() {
 }
 
 #[test]
-fn whatever_retiring_allows_some_key_signs_at_every_hour() {
+fn some_key_signs_at_every_hour_after_each_allowed_retirement() {
     let home = Home::ready();
     let id = home.ids("keys.json").remove(0);
-    // The next key starts when the old one has half an hour left, too little for links of a day.
+    // The next key starts when the old one has half an hour left, too little for links valid for a day.
     home.run(&["keys", "rotate", "--starts-in", "24h"]).succeeded();
     let _ = home.run(&["keys", "retire", &id, "--ends-in", "24h 30m"]);
     let keyring = Keyring::read(home.path("keys.json")).unwrap();
@@ -218,14 +218,14 @@ fn a_damaged_keyring_is_left_as_it_is_and_shows_no_key() {
 const CALL: &str = "550e8400-e29b-41d4-a716-446655440000";
 
 #[test]
-fn a_keyring_that_is_wanted_only_if_missing_is_made_once() {
+fn a_keyring_requested_only_if_missing_is_created_once() {
     let home = Home::without_keys();
     let new = ["keys", "new", "--keys", "keys.json", "--if-missing"];
     home.run(&new).succeeded().says(&["made keys.json"]);
     let made = home.read("keys.json");
     home.run(&new).succeeded().says(&["keys.json is there already"]);
     assert_eq!(home.read("keys.json"), made);
-    // What is there and no keyring is neither used nor written over.
+    // A file that is no keyring is neither used nor overwritten.
     home.write("keys.json", "{");
     assert_eq!(home.run(&new).code, Some(1));
     assert_eq!(home.read("keys.json"), "{");

@@ -78,7 +78,7 @@ fn flags_go_before_the_environment() {
 }
 
 #[test]
-fn what_mint_makes_verify_honours() {
+fn verify_accepts_what_mint_prints() {
     let home = Home::ready();
     for kind in ["recording", "transcript"] {
         let minted = home.run(&["mint", kind, ID]).succeeded().out;
@@ -88,7 +88,7 @@ fn what_mint_makes_verify_honours() {
     }
 }
 
-/// A link as it should be, spoiled in one way: what `verify` must say of it.
+/// A good link spoiled in one way each, with what `verify` must say.
 fn spoiled(link: &str) -> Vec<(&'static str, String, &'static str)> {
     let (before_sig, sig) = link.split_once("&sig=").unwrap();
     vec![
@@ -127,7 +127,7 @@ fn verify_says_what_is_wrong_with_a_link() {
 }
 
 #[test]
-fn a_link_in_brackets_or_quotes_is_refused_in_words_and_mended() {
+fn a_link_in_brackets_or_quotes_is_refused_and_shown_repaired() {
     let home = Home::ready();
     let link = home.link();
     for text in [format!("<{link}>"), format!("({link})"), format!("\"{link}\"")] {
@@ -155,7 +155,7 @@ fn a_public_url_whose_links_no_client_can_follow_is_refused() {
 }
 
 #[test]
-fn verify_says_since_when_a_link_is_expired() {
+fn verify_says_when_a_link_expired() {
     let home = Home::ready();
     let link = home.link();
     let ran = home.run(&["verify", &link, "--at", "2199-01-01T00:00:00Z"]);
@@ -197,7 +197,7 @@ fn an_imported_key_signs_as_the_vectors_say() {
             let arguments =
                 ["mint", text("kind"), text("id"), "--keys", &file, "--public-url", text("base"), "--json"];
             let minted: Value = serde_json::from_str(&home.run(&arguments).succeeded().out).unwrap();
-            // The vector with the second of now in place of its own.
+            // The test vector with today's time in place of the recorded one.
             let (then, now) = (vector["expires"].to_string(), &minted["expires"]);
             let message = format!("{}{now}", text("message").strip_suffix(&then).unwrap());
             let (start, _) = text("url").split_once("?expires=").unwrap();

@@ -1,4 +1,4 @@
-//! Standard error and standard output that cannot be written: nothing depends on them.
+//! Standard error and standard output that cannot be written: the program works without them.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -19,7 +19,7 @@ use crate::support::client::request_head;
 use crate::support::receiver::Receiver;
 use crate::support::{Answer, CALL, noise, recording};
 
-/// A running program whose standard error is not looked at. Killed when dropped.
+/// A running program whose standard error the test ignores. Killed when dropped.
 struct Mute {
     child: Child,
     gateway: SocketAddr,
@@ -36,14 +36,14 @@ impl Drop for Mute {
 impl Mute {
     fn start(mut command: Command, stderr: impl Into<Stdio>) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
-        // The command has the other end of the pipe open, too.
+        // The command holds the other end of the pipe open too.
         drop(command);
         let mut out = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let mut address = || out.next().unwrap().split_once("://").unwrap().1.parse().unwrap();
         Self { gateway: address(), admin: address(), child }
     }
 
-    /// On ports that are known before, because standard output says nothing.
+    /// Starts it on known ports, because standard output says nothing.
     fn without_output(mut command: Command, stdout: impl Into<Stdio>) -> Self {
         let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let (gateway, admin) = (free(), free());
@@ -71,7 +71,7 @@ impl Mute {
         assert_eq!(self.ended().code(), Some(0));
     }
 
-    /// Hands in a call; the status of the answer.
+    /// Posts a call; returns the status of the answer.
     fn call(&self, id: &str) -> u16 {
         let mut call = serde_json::to_value(CompletedCall::sample()).unwrap();
         (call["workspace"], call["call_id"]) = ("acme".into(), id.into());
@@ -92,12 +92,12 @@ fn full() -> File {
     File::options().write(true).open("/dev/full").unwrap()
 }
 
-/// A pipe that nobody reads any more.
+/// A pipe whose reader has gone.
 fn broken() -> std::io::PipeWriter {
     std::io::pipe().unwrap().1
 }
 
-/// A pipe that has no room left, and its reader.
+/// A full pipe, and its reader.
 fn clogged() -> (PipeReader, std::io::PipeWriter) {
     let (reader, writer) = std::io::pipe().unwrap();
     let mut filler = writer.try_clone().unwrap();
@@ -123,7 +123,7 @@ fn on_bucket(home: &Home, bucket: &Bucket) -> Command {
 }
 
 #[test]
-fn a_full_disk_under_standard_error_keeps_nobody_from_serving() {
+fn a_full_disk_under_standard_error_does_not_stop_serving() {
     let home = Home::ready();
     let mut server = Mute::start(home.program(&["serve"]), full());
     for _ in 0..5 {
@@ -136,7 +136,7 @@ fn a_full_disk_under_standard_error_keeps_nobody_from_serving() {
 }
 
 #[test]
-fn a_store_that_was_ill_is_used_again_when_nobody_reads_the_log() {
+fn a_store_that_failed_is_used_again_while_the_log_is_not_read() {
     let (home, runtime) = (Home::ready(), Runtime::new().unwrap());
     let bucket = runtime.block_on(Bucket::holding(recording()));
     let mut server = Mute::start(on_bucket(&home, &bucket), broken());
@@ -156,7 +156,7 @@ fn a_store_that_was_ill_is_used_again_when_nobody_reads_the_log() {
 }
 
 #[test]
-fn a_keyring_that_was_replaced_is_followed_when_nobody_reads_the_log() {
+fn a_replaced_keyring_is_loaded_while_the_log_is_not_read() {
     let home = Home::ready();
     let mut server = Mute::start(home.program(&["serve"]), broken());
     for name in ["second.json", "third.json"] {
@@ -169,7 +169,7 @@ fn a_keyring_that_was_replaced_is_followed_when_nobody_reads_the_log() {
         assert!(replaced.elapsed() < Duration::from_secs(3), "{:?}", replaced.elapsed());
         assert_eq!(get(server.gateway, &home.link()).status, 200);
     }
-    // So is the certificate's and everything else's reload.
+    // The same holds for the certificate and all other reloads.
     server.signal("HUP");
     let read = || metric(server.admin, "webhook_assets_settings_reloads_total{result=\"ok\"}");
     eventually(|| (read() == 1.0).then_some(()), || "not read".to_owned());
@@ -177,7 +177,7 @@ fn a_keyring_that_was_replaced_is_followed_when_nobody_reads_the_log() {
 }
 
 #[test]
-fn a_download_is_completed_before_the_end_when_nobody_reads_the_log() {
+fn a_download_is_completed_before_the_end_while_the_log_is_not_read() {
     let home = Home::ready();
     let path = home.path(&format!("store/{}", AssetRef::recording(CALL).object_path()));
     let bytes = noise(32 << 20);
@@ -197,7 +197,7 @@ fn a_download_is_completed_before_the_end_when_nobody_reads_the_log() {
     assert_eq!(server.ended().code(), Some(0));
 }
 
-/// Twenty calls to an endpoint that takes one at a time; `meanwhile` runs when they have been handed in.
+/// Twenty calls to an endpoint that takes one at a time; `meanwhile` runs once they are accepted.
 fn twenty_calls(stderr: impl Into<Stdio>, meanwhile: impl FnOnce()) -> Mute {
     let (home, runtime) = (Home::ready(), Runtime::new().unwrap());
     let receiver = runtime.block_on(Receiver::willing());
@@ -231,7 +231,7 @@ fn webhooks_are_sent_once_each_when_the_log_cannot_be_written() {
     twenty_calls(writer, || {}).stops();
 }
 
-/// A file system of 256 KB with a log on it; `None` where this user may mount none.
+/// A file system of 256 KB with a log on it; `None` where this user may not mount one.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -259,7 +259,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn what_was_logged_while_the_disk_was_full_is_written_when_it_is_not() {
+fn lines_logged_while_the_disk_is_full_are_written_afterwards() {
     let Some(disk) = SmallDisk::mounted() else {
         println!("skipped: no file system can be mounted here");
         return;
@@ -285,7 +285,7 @@ fn what_was_logged_while_the_disk_was_full_is_written_when_it_is_not() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_does_not_delay_the_end() {
+fn a_log_that_is_not_read_does_not_delay_the_end() {
     let home = Home::ready();
     for stderr in [Stdio::from(clogged().1), Stdio::from(full()), Stdio::from(broken())] {
         let mut server = Mute::start(home.program(&["serve"]), stderr);
@@ -302,7 +302,7 @@ fn a_log_that_nobody_reads_does_not_delay_the_end() {
 }
 
 #[test]
-fn standard_output_that_cannot_be_written_keeps_nobody_from_serving() {
+fn broken_standard_output_does_not_stop_serving() {
     let home = Home::ready();
     let (_reader, clogged) = clogged();
     for (stdout, audited) in
@@ -322,7 +322,7 @@ fn standard_output_that_cannot_be_written_keeps_nobody_from_serving() {
 }
 
 #[test]
-fn what_was_logged_stands_before_the_error_that_ends_the_program() {
+fn log_lines_come_before_the_error_that_ends_the_program() {
     let home = Home::ready();
     let mut command = home.program(&["serve"]);
     command.env("WEBHOOK_ASSETS_LISTN", "x").env("WEBHOOK_ASSETS_STORE", "file:///nowhere/at/all");
@@ -331,7 +331,7 @@ fn what_was_logged_stands_before_the_error_that_ends_the_program() {
     assert_eq!((ran.code, lines.len()), (Some(64), 2), "{ran:?}");
     assert!(lines[0].contains("WEBHOOK_ASSETS_LISTN is no setting"), "{ran:?}");
     assert!(lines[1].starts_with("error: store.url"), "{ran:?}");
-    // Where it cannot be said, the exit code says it.
+    // Where it cannot print the error, the exit code reports it.
     let (_reader, clogged) = clogged();
     for stderr in [Stdio::from(full()), Stdio::from(broken()), Stdio::from(clogged)] {
         let mut command = home.program(&["serve"]);
@@ -343,7 +343,7 @@ fn what_was_logged_stands_before_the_error_that_ends_the_program() {
 }
 
 #[test]
-fn a_command_whose_output_cannot_be_written_ends_plainly() {
+fn a_command_whose_output_cannot_be_written_ends_with_an_error() {
     let home = Home::ready();
     let commands: [&[&str]; 9] = [
         &["config"],
@@ -374,7 +374,7 @@ fn a_command_whose_output_cannot_be_written_ends_plainly() {
 }
 
 #[test]
-fn no_code_of_ours_prints_where_a_failure_would_panic() {
+fn the_program_prints_nowhere_that_a_failure_would_panic() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut folders = vec![root];
     while let Some(folder) = folders.pop() {

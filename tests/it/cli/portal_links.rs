@@ -27,7 +27,7 @@ fn a_link_is_printed_for_one_workspace_or_for_the_operator() {
 }
 
 #[test]
-fn without_an_address_that_people_reach_it_says_which_setting_names_one() {
+fn without_a_public_address_it_says_which_setting_names_one() {
     let home = Home::ready();
     home.run(&["webhooks", "portal", "--operator"])
         .refused(64, &["console.url", "WEBHOOK_ASSETS_CONSOLE_URL"]);

@@ -1,11 +1,12 @@
-//! Whom the access record names when proxies stand before the program.
+//! Which address the access record names when proxies stand before the program.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use super::{Home, PATIENCE, Server, target_of};
 
-/// Serves behind a proxy at 127.0.0.1, and answers these bytes before the request line and fields behind it.
+/// Serves behind a proxy at 127.0.0.1, sends these bytes before the request line and fields behind it, and returns the
+/// recorded peer.
 fn recorded(variables: &[(&str, &str)], before: &str, fields: &str) -> String {
     let home = Home::ready();
     let mut command = home.program(&["serve"]);
@@ -40,12 +41,12 @@ fn the_record_names_the_client_and_not_the_proxy() {
     assert_eq!(recorded(&[PROTOCOL], spoken, both), "192.0.2.1");
     assert_eq!(recorded(&[header("x-forwarded-for")], "", both), "192.0.2.2");
     assert_eq!(recorded(&[header("Forwarded")], "", both), "192.0.2.3");
-    assert_eq!(recorded(&[], "", both), "127.0.0.1", "nobody asked to believe it");
+    assert_eq!(recorded(&[], "", both), "127.0.0.1", "no setting trusts it");
 }
 
 #[test]
 fn a_client_behind_the_proxy_protocol_cannot_name_another_by_a_field() {
-    // The header of the connection names a stranger, so nothing that he says of himself counts.
+    // The header of the connection names a client that is not trusted, so its own header fields do not count.
     let spoken = "PROXY TCP4 192.0.2.1 198.51.100.1 4711 443\r\n";
     let fields = "X-Forwarded-For: 203.0.113.1\r\n";
     assert_eq!(recorded(&[PROTOCOL, header("X-Forwarded-For")], spoken, fields), "192.0.2.1");

@@ -16,7 +16,7 @@ fn start(home: &Home, settings: &str) -> Server {
     Server::start(home.program(&["serve", "--config", "settings.toml"]))
 }
 
-/// Writes other settings and waits until they were read.
+/// Writes other settings and waits until the program has read them.
 fn change(home: &Home, server: &Server, settings: &str, result: &str) {
     let series = format!("webhook_assets_settings_reloads_total{{result=\"{result}\"}}");
     let before = metric(server.admin, &series);
@@ -25,7 +25,7 @@ fn change(home: &Home, server: &Server, settings: &str, result: &str) {
     eventually(|| (metric(server.admin, &series) > before).then_some(()), || "they were not read".to_owned());
 }
 
-/// An answer on a connection that stays open.
+/// The answer on a connection that stays open.
 fn ask(stream: &mut TcpStream, link: &str) -> Vec<u8> {
     let head = request_head("HEAD", target_of(link), &[], b"").replace("Connection: close\r\n", "");
     stream.write_all(head.as_bytes()).unwrap();
@@ -63,7 +63,7 @@ fn the_level_of_the_log_changes_without_a_restart() {
 }
 
 #[test]
-fn the_limits_of_connections_change_without_a_restart_and_nobody_is_sent_away() {
+fn connection_limits_change_without_a_restart_and_close_no_connection() {
     let home = Home::ready();
     let server = start(&home, "");
     let link = home.link();
@@ -72,14 +72,14 @@ fn the_limits_of_connections_change_without_a_restart_and_nobody_is_sent_away() 
         assert!(ask(stream, &link).starts_with(b"HTTP/1.1 200"));
     }
     change(&home, &server, "[server]\nconnections_per_address = 1\n", "ok");
-    // The change is known to whoever comes next.
+    // New connections get the change.
     let refused = || {
         let answer = server.get(&link);
         (answer.status == 503 && answer.json()["code"] == "too_many_connections").then_some(())
     };
     eventually(refused, || "there is room".to_owned());
     for stream in [&mut first, &mut second] {
-        assert!(ask(stream, &link).starts_with(b"HTTP/1.1 200"), "who is here stays");
+        assert!(ask(stream, &link).starts_with(b"HTTP/1.1 200"), "an open connection stays");
     }
     change(&home, &server, "[server]\nlongest_target = 60\n", "ok");
     eventually(|| (server.get(&link).status == 414).then_some(()), || "it is still allowed".to_owned());
@@ -114,7 +114,7 @@ fn settings_that_wait_for_the_next_start_are_named_without_their_values() {
     let line = log.lines().find(|line| line.contains("wait for the next start")).unwrap();
     assert!(line.contains("gateway.requests_in_flight") && line.contains("webhooks.database"), "{line}");
     assert!(!line.contains("server.connections") && !log.contains("hunter2"), "{log}");
-    // What waits is not forgotten at the next signal.
+    // The next signal names the waiting setting again.
     change(&home, &server, settings, "ok");
     eventually(
         || (server.err().matches("wait for the next start").count() == 2).then_some(()),
@@ -122,7 +122,7 @@ fn settings_that_wait_for_the_next_start_are_named_without_their_values() {
     );
 }
 
-/// The key that signs at one of the processes.
+/// The id of the key that signs at one of the processes.
 fn signer(server: &Server) -> String {
     let wish = json!({"kind": "recording", "id": CALL.to_string(), "expires_in": 60}).to_string();
     let fields = [("Content-Type", "application/json")];
@@ -162,7 +162,7 @@ fn two_processes_with_the_same_keyring_switch_their_signing_key_in_the_same_seco
             let before = now();
             let key = signer(server);
             let after = now();
-            // An answer that was under way while the second began may be either.
+            // An answer that crossed the start of the second may name either.
             if after < starts {
                 assert_eq!(key, old, "at {after}, before {starts}");
                 seen[0] += 1;

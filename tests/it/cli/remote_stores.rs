@@ -1,4 +1,4 @@
-//! What `check` and the log say of a store far away that refuses, in words that name the cause and no secret.
+//! What `check` and the log say about a remote store that refuses: words that name the cause and no secret.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::{Home, Ran, Server};
 use crate::support::odd_store::{Asked, OddStore, Reply, USUAL, WAYS, Way, served};
 
-/// A store that answers everything so, a program that uses it, and what `check` says.
+/// A store that gives every request this answer, a program that uses it, and what `check` says.
 async fn checked(
     way: Way,
     answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
@@ -90,10 +90,10 @@ fn date(ahead: i64) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_clock_that_is_ten_minutes_off_is_said() {
+async fn a_clock_that_is_ten_minutes_off_is_reported() {
     for way in WAYS {
         for (ahead, words) in [(600, "behind the store's"), (-600, "ahead of the store's")] {
-            // It still lets us read.
+            // The store still allows reads.
             let (_store, _home, ran) = checked(way, move |asked| {
                 Reply::whole(asked, 404, &[("Date", &date(ahead))], b"<Error><Code>NoSuchKey</Code></Error>")
             })
@@ -101,7 +101,7 @@ async fn a_clock_that_is_ten_minutes_off_is_said() {
             let line = ran.out.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{ran:?}"));
             assert!(line.starts_with("FAIL") && line.contains("NTP"), "{line}");
             assert!(line.contains("10m") || line.contains("9m"), "{line}");
-            // It does not.
+            // The store allows no reads.
             let (store, home, ran) = checked(way, move |asked| {
                 let body = b"<Error><Code>RequestTimeTooSkewed</Code></Error>";
                 Reply::whole(asked, 403, &[("Date", &date(ahead))], body)
@@ -119,7 +119,7 @@ async fn a_clock_that_is_ten_minutes_off_is_said() {
     }
 }
 
-/// What contradicts itself is named in the log, too.
+/// The log names an answer that contradicts itself, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_odd_answer_is_named_in_the_log() {
     for way in WAYS {

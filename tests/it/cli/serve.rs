@@ -1,4 +1,4 @@
-//! `serve`: starts, listens to signals, reads its keyring again.
+//! `serve`: starts, handles signals, reloads its keyring.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use super::{Home, PATIENCE, Ran, Server, eventually, get, target_of};
 use crate::support::client::request_head;
 use crate::support::{Answer, CALL, recording, transcript};
 
-/// Larger than all socket buffers together, so that a reader who pauses is in flight.
+/// Larger than all socket buffers together, so that the download of a paused reader is in flight.
 const LARGE: u64 = 64 << 20;
 
 fn connect(server: &Server) -> TcpStream {
@@ -19,7 +19,7 @@ fn connect(server: &Server) -> TcpStream {
     stream
 }
 
-/// Asks for a large recording and reads its first bytes only.
+/// Requests a large recording and reads its first bytes only.
 fn begin_download(home: &Home, server: &Server) -> (TcpStream, Vec<u8>) {
     let path = home.path(&format!("store/{}", AssetRef::recording(CALL).object_path()));
     std::fs::File::create(path).unwrap().set_len(LARGE).unwrap();
@@ -73,7 +73,7 @@ fn neither_keys_nor_signatures_are_in_the_log() {
 }
 
 #[test]
-fn the_log_is_one_json_object_a_line_when_nobody_watches() {
+fn the_log_is_one_json_object_a_line_without_a_terminal() {
     let home = Home::ready();
     let server = home.serve();
     server.get(&home.link());
@@ -134,7 +134,7 @@ fn a_missing_an_empty_and_a_damaged_keyring_refuse_to_start() {
 }
 
 #[test]
-fn the_command_that_a_missing_or_empty_keyring_is_told_to_run_helps() {
+fn the_command_suggested_for_a_missing_or_empty_keyring_helps() {
     let home = Home::without_keys();
     for found in [None, Some("{\"version\": 1, \"keys\": []}\n")] {
         let _ = std::fs::remove_file(home.path("keys.json"));
@@ -218,7 +218,7 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
-fn the_deadline_ends_what_is_still_in_flight() {
+fn the_drain_deadline_ends_downloads_still_in_flight() {
     let home = Home::ready();
     let mut server = Server::start({
         let mut command = home.program(&["serve"]);
@@ -252,7 +252,7 @@ fn a_changed_keyring_is_in_force_without_a_restart() {
 }
 
 #[test]
-fn a_hangup_reads_the_keyring_at_once() {
+fn sighup_reloads_the_keyring_at_once() {
     let home = Home::ready();
     let server = home.serve();
     server.logs("\"serving\"");
@@ -287,16 +287,16 @@ fn a_keyring_that_others_may_read_is_warned_of() {
     home.serve().logs("other users may read the keyring");
 }
 
-/// Kubernetes hands secrets out as root's, readable by the pod's group.
+/// Kubernetes mounts secrets that root owns and the pod's group may read.
 #[test]
-fn a_keyring_that_root_hands_to_our_group_alone_is_no_reason_to_warn() {
+fn a_keyring_of_root_readable_by_our_group_alone_causes_no_warning() {
     use std::os::unix::fs::{PermissionsExt, chown};
     use std::os::unix::process::CommandExt;
 
-    const NOBODY: u32 = 65_532;
+    const NONROOT: u32 = 65_532;
     let home = Home::ready();
     let keys = home.path("keys.json");
-    if chown(&keys, Some(0), Some(NOBODY)).is_err() {
+    if chown(&keys, Some(0), Some(NONROOT)).is_err() {
         println!("only root can give files away: not tried here");
         return;
     }
@@ -305,7 +305,7 @@ fn a_keyring_that_root_hands_to_our_group_alone_is_no_reason_to_warn() {
         std::fs::set_permissions(&keys, PermissionsExt::from_mode(mode)).unwrap();
         let mut command = home.program(&["serve", "--only", "gateway"]);
         let server = Server::start({
-            command.uid(NOBODY).gid(NOBODY);
+            command.uid(NONROOT).gid(NONROOT);
             command
         });
         server.logs("\"serving\"");
@@ -313,9 +313,9 @@ fn a_keyring_that_root_hands_to_our_group_alone_is_no_reason_to_warn() {
     }
 }
 
-/// As systemd does: the socket is descriptor 3, and the variables say so.
+/// Like systemd: the socket is descriptor 3, and the variables say so.
 #[test]
-fn a_listener_that_the_service_manager_holds_is_taken_over() {
+fn a_listener_from_the_service_manager_is_used() {
     let home = Home::ready();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -331,7 +331,7 @@ fn a_listener_that_the_service_manager_holds_is_taken_over() {
 }
 
 #[test]
-fn what_is_no_listener_is_refused_in_one_line() {
+fn a_descriptor_that_is_no_listener_is_refused_in_one_line() {
     let home = Home::ready();
     let serve = home.program(&["serve"]);
     let mut command = std::process::Command::new("sh");

@@ -1,9 +1,8 @@
-//! Where settings come from, and what a wrong one is told.
+//! Where settings come from, and what the program says about a wrong one.
 
 use super::{Home, Ran};
 
-/// A value that no setting of its kind takes, for every setting that can be wrong; as TOML, as text, and what the
-/// message says it takes.
+/// An invalid value for every setting that can be wrong: as TOML, as text, and what the message says the setting takes.
 const BAD: [(&str, &str, &str, &str); 53] = [
     ("listen", "\"8080\"", "\"8080\"", "127.0.0.1:8080"),
     ("public_url", "\"app.example.com\"", "\"app.example.com\"", "https://"),
@@ -94,7 +93,7 @@ fn each_bad_line_of_the_settings_file_ends_serving_with_64_and_one_line() {
     for (key, toml, got, takes) in BAD {
         home.write("settings.toml", &in_toml(key, toml));
         let mut command = home.program(&["serve", "--config", "settings.toml"]);
-        // What the environment says would go before the file.
+        // A variable would take precedence over the file.
         let ran = Ran::of(command.env_remove(variable(key)));
         ran.refused(64, &[key, "settings.toml", got, "takes", takes]);
     }
@@ -111,7 +110,7 @@ fn every_setting_with_a_form_has_a_bad_value_in_these_tests() {
             None => keys.push(name.clone()),
         }
     }
-    // Any text is a path; that there is no keyring, or no certificate, is said when it is read.
+    // Any text is a path; the program reports a missing keyring or certificate when it reads the file.
     keys.retain(|key| {
         !["keys", "tls.certificate", "tls.key", "webhooks.secret_key_file", "audit.file"]
             .contains(&key.as_str())
@@ -124,7 +123,7 @@ fn every_setting_with_a_form_has_a_bad_value_in_these_tests() {
 }
 
 #[test]
-fn a_setting_that_must_be_given_is_asked_for_by_both_its_names() {
+fn a_missing_setting_is_named_by_its_key_and_its_variable() {
     let home = Home::ready();
     for (key, name) in [
         ("public_url", "WEBHOOK_ASSETS_PUBLIC_URL"),
@@ -177,7 +176,7 @@ fn a_password_in_a_bad_setting_is_not_repeated() {
 }
 
 #[test]
-fn a_number_beyond_reason_is_refused_before_anything_panics() {
+fn an_absurd_number_is_refused_before_anything_panics() {
     let home = Home::ready();
     for (key, value) in [
         ("longest_lifetime", "18446744073709551615s"),
@@ -244,7 +243,7 @@ fn completions_are_there_for_each_shell() {
 }
 
 #[test]
-fn a_reader_that_left_is_no_reason_to_panic() {
+fn a_closed_pipe_is_no_reason_to_panic() {
     let home = Home::ready();
     for arguments in [
         &["--help"][..],

@@ -1,5 +1,5 @@
-//! A program that is frozen (SIGSTOP) for longer than its deadlines and thawed: time in which it could not work counts
-//! against nobody.
+//! A program that is frozen (SIGSTOP) for longer than its deadlines and thawed: time in which it could not run counts
+//! against no client.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -45,7 +45,7 @@ fn large_recording(home: &Home) -> Vec<u8> {
 }
 
 impl Server {
-    /// Freezes it; `meanwhile` happens while it is frozen.
+    /// Freezes the program; `meanwhile` runs while it is frozen.
     fn freeze<T>(&self, meanwhile: impl FnOnce() -> T) -> T {
         self.signal("STOP");
         let began = Instant::now();
@@ -62,7 +62,7 @@ fn connect(server: &Server) -> TcpStream {
     stream
 }
 
-/// Asks for the recording and takes its beginning; then the server waits for the client.
+/// Requests the recording and reads its beginning; then the server waits for the client.
 fn begin(server: &Server, link: &str) -> (TcpStream, Vec<u8>) {
     let mut stream = connect(server);
     stream.write_all(request_head("GET", target_of(link), &[], b"").as_bytes()).unwrap();
@@ -84,7 +84,7 @@ fn downloads_of_files_go_on() {
     let server = Server::start(hurried(&home));
     let link = home.link();
     let downloads: Vec<_> = (0..4).map(|_| begin(&server, &link)).collect();
-    // They take everything that has been sent; more cannot come.
+    // The clients read everything that was sent; the frozen server sends no more.
     let taking: Vec<_> = server
         .freeze(|| downloads.into_iter().map(|download| std::thread::spawn(|| rest_of(download))).collect());
     for download in taking {
@@ -153,7 +153,7 @@ fn requests_that_come_while_it_is_frozen_are_answered() {
     let link = home.link();
     let whole = request_head("GET", target_of(&link), &[], b"");
     let (begun, end) = whole.split_at(whole.len() - 10);
-    // One that has asked nothing yet, one that has begun to, one that has been answered before.
+    // One that has sent nothing yet, one that has sent half a request, one that has been answered before.
     let (silent, mut speaking, mut kept) = (connect(&server), connect(&server), connect(&server));
     kept.write_all(whole.replace("Connection: close\r\n", "").as_bytes()).unwrap();
     let mut answer = vec![0; 1_024];
@@ -177,7 +177,7 @@ fn requests_that_come_while_it_is_frozen_are_answered() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_is_cut_all_the_same() {
+fn a_client_that_reads_nothing_is_disconnected_all_the_same() {
     let home = Home::ready();
     large_recording(&home);
     let server = Server::start(hurried(&home));
@@ -218,7 +218,7 @@ fn an_attempt_under_way_counts_and_is_made_once() {
 }
 
 #[test]
-fn what_is_in_flight_when_it_stops_has_its_time() {
+fn downloads_in_flight_at_the_stop_get_their_time() {
     let home = Home::ready();
     let bytes = large_recording(&home);
     let mut command = hurried(&home);

@@ -1,4 +1,4 @@
-//! The end of `serve`, announced and with much in flight; and a machine that is short of descriptors.
+//! The end of `serve`, announced and with much in flight; and a process that is short of descriptors.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -52,7 +52,7 @@ fn a_second_signal_ends_the_delay_too() {
     assert_eq!(server.ended().code(), Some(130));
 }
 
-/// Takes 64 KiB at a time with pauses: about a second and a half for `SIZE`, more than the kernel holds of it.
+/// Reads 64 KiB at a time with pauses: about a second and a half for `SIZE`, more than the kernel buffers of it.
 async fn download_slowly(address: std::net::SocketAddr, request: String, pauses: Duration) -> Vec<u8> {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 * 1_024).unwrap();
@@ -97,10 +97,10 @@ fn five_hundred_slow_downloads_in_flight_are_all_completed() {
 }
 
 #[test]
-fn running_out_of_descriptors_is_said_and_passes() {
+fn running_out_of_descriptors_is_logged_and_passes() {
     let home = Home::ready();
     let mut command = Command::new("sh");
-    // The program itself has about thirty open.
+    // The idle program has about thirty open.
     let program = env!("CARGO_BIN_EXE_webhook-assets");
     command.arg("-c").arg(format!("ulimit -n 64 && exec {program} serve"));
     command.env_clear().current_dir(home.path("")).envs(home.five());

@@ -1,9 +1,9 @@
-//! Settings of a store in a cloud: what cannot be right ends every command with 64 and one line that names the setting and
-//! shows no value, before anything is asked of the store.
+//! Settings of a cloud store: an impossible value ends every command with 64 and one line that names the setting and
+//! shows no value, before any request to the store.
 
 use super::{CALL, Home, Ran};
 
-/// Enough for a store of each kind, with an endpoint on this machine where nobody listens.
+/// Enough for a store of each kind, with an endpoint on this machine without a listener.
 const S3: [(&str, &str); 6] = [
     ("WEBHOOK_ASSETS_STORE", "s3://bucket/prefix"),
     ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
@@ -26,7 +26,7 @@ const GCS: [(&str, &str); 4] = [
     ("GOOGLE_BEARER_TOKEN", "nobody-may-see-this"),
 ];
 
-/// A command with these variables and others in place of, or beside, them. An empty one is not set.
+/// Runs a command with these variables and others in place of, or beside, them. An empty one is not set.
 fn ran(home: &Home, command: &[&str], variables: &[(&str, &str)], others: &[(&str, &str)]) -> Ran {
     let mut program = home.program(command);
     program.env("WEBHOOK_ASSETS_STORE_FIRST_BYTE_TIMEOUT", "300ms").env("NO_COLOR", "1");
@@ -40,7 +40,7 @@ fn ran(home: &Home, command: &[&str], variables: &[(&str, &str)], others: &[(&st
     Ran::of(&mut program)
 }
 
-/// `serve`, `check` and `erase` each refuse, by that name, and show nothing of the value.
+/// Checks that `serve`, `check` and `erase` each refuse, name the setting, and show nothing of the value.
 fn is_refused(home: &Home, variables: &[(&str, &str)], others: &[(&str, &str)], name: &str) {
     let (_, value) = others.last().unwrap();
     let shown = |ran: &Ran| value.len() > 8 && format!("{}{}", ran.out, ran.err).contains(value);
@@ -55,11 +55,11 @@ fn is_refused(home: &Home, variables: &[(&str, &str)], others: &[(&str, &str)], 
     assert!(matches!(ran.code, Some(1 | 64)) && ran.err.is_empty() && !shown(&ran), "{ran:?}");
 }
 
-/// It gets as far as asking the store, which is not there.
+/// Checks that it gets as far as a request to the store, which is not there.
 fn is_asked(home: &Home, variables: &[(&str, &str)], others: &[(&str, &str)]) {
     let ran = ran(home, &["check"], variables, others);
     assert_eq!((ran.code, ran.err.as_str()), (Some(1), ""), "{others:?}: {ran:?}");
-    // Refused or not in time: either is said of the endpoint.
+    // Refused or not in time: the message names the endpoint either way.
     ran.says(&["FAIL  store", "endpoint"]);
 }
 
@@ -90,7 +90,7 @@ fn an_endpoint_that_is_no_url_is_refused_by_its_name() {
 }
 
 #[test]
-fn what_cannot_stand_in_a_request_is_refused_by_its_name() {
+fn a_value_that_no_request_can_hold_is_refused_by_its_name() {
     let home = Home::ready();
     for stray in ["two words", "line\nend", "ünïcödé", "nul\u{1}", "zero\u{200b}width"] {
         for name in ["AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_REGION"] {
@@ -112,7 +112,7 @@ fn what_cannot_stand_in_a_request_is_refused_by_its_name() {
 }
 
 #[test]
-fn what_surrounds_a_value_is_trimmed_and_what_is_empty_is_not_set() {
+fn a_value_is_trimmed_and_an_empty_one_is_not_set() {
     let home = Home::ready();
     is_asked(
         &home,
@@ -159,7 +159,7 @@ fn plain_http_has_to_be_allowed_in_every_cloud() {
 }
 
 #[test]
-fn options_of_the_settings_file_are_held_to_the_same() {
+fn options_of_the_settings_file_follow_the_same_rules() {
     let home = Home::ready();
     let refused = |options: &str, name: &str| {
         home.write("settings.toml", &format!("[store.options]\n{options}\n"));
@@ -178,16 +178,16 @@ fn options_of_the_settings_file_are_held_to_the_same() {
     );
     refused("\"strange\\nname\" = \"1\"", "no such option");
     home.write("settings.toml", "[store.options]\nendpoint = \"http://127.0.0.1:1\"\n");
-    // An option goes before the variables, whatever these are called.
+    // An option takes precedence over the variables of every name.
     let others = [("AWS_ENDPOINT_URL_S3", "http://minio.invalid:9")];
     let asked = ran(&home, &["check", "--config", "settings.toml"], &S3, &others);
-    // The other one's name cannot be resolved.
+    // The name in the other one cannot be resolved.
     assert!(!asked.out.contains("resolve"), "{asked:?}");
     asked.says(&["FAIL  store", "endpoint"]);
 }
 
 #[test]
-fn a_proxy_that_would_be_passed_by_is_refused() {
+fn a_proxy_that_the_store_would_bypass_is_refused() {
     let home = Home::ready();
     for value in ["http://user:hunter22@proxy:port", "proxy 3128", "http://proxy:3128\n", "socks5://proxy:1"]
     {
@@ -262,6 +262,6 @@ fn a_variable_that_is_no_text_is_refused_and_not_passed_over() {
         let mut program = home.program(&["serve"]);
         Ran::of(program.envs(S3).env(name, strange())).refused(64, &[name, "UTF-8"]);
     }
-    // Of a store that does not read it, it is another program's.
+    // A store of another kind does not read it, so it belongs to another program.
     Ran::of(home.program(&["check"]).env("AWS_SECRET_ACCESS_KEY", strange())).succeeded();
 }

@@ -17,7 +17,7 @@ fn serve(home: &Home) -> Server {
     Server::start(command)
 }
 
-/// The answer over TLS to whoever trusts this certificate alone.
+/// The answer over TLS to a client that trusts this certificate alone.
 fn get_securely(server: &Server, pair: &Pair, link: &str) -> Option<Answer> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -30,7 +30,7 @@ fn get_securely(server: &Server, pair: &Pair, link: &str) -> Option<Answer> {
 }
 
 #[test]
-fn the_program_speaks_tls_and_takes_a_renewed_certificate_on_sighup_and_by_itself() {
+fn the_program_serves_tls_and_loads_a_renewed_certificate_on_sighup_and_by_itself() {
     let home = Home::ready();
     let first = Pair::fresh();
     first.write(&home.path(""));
@@ -89,7 +89,7 @@ fn a_certificate_without_its_key_and_a_key_alone_are_refused() {
 }
 
 #[test]
-fn the_doctor_says_until_when_the_certificate_is_good() {
+fn check_says_until_when_the_certificate_is_valid() {
     let home = Home::ready();
     let check = || Ran::of(home.program(&["check"]).envs(FILES));
     Pair::good_for(90).write(&home.path(""));

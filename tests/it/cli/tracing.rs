@@ -1,4 +1,4 @@
-//! Traces of the running program: what is sent at the end, and what is said of a collector that fails.
+//! Traces of the running program: what it sends at the end, and what it says about a failing collector.
 
 use std::sync::atomic::Ordering;
 
@@ -40,7 +40,7 @@ fn a_collector_that_fails_is_named_once_and_so_is_its_return() {
 }
 
 #[test]
-fn a_collector_that_is_not_there_does_not_hold_up_the_end() {
+fn an_unreachable_collector_does_not_delay_the_end() {
     let home = Home::ready();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut command = home.program(&["serve"]);

@@ -1,4 +1,4 @@
-//! `webhooks`: endpoints and the delivery history from the command line, and the receiver to try things with.
+//! `webhooks`: endpoints and the delivery history on the command line, and the test receiver.
 
 mod listen;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Home, Ran, Running, Server, eventually};
 
-/// `webhooks` in the workspace `acme`, on a database of this folder.
+/// `webhooks` for the workspace `acme`, on a database in this folder.
 fn webhooks(home: &Home, arguments: &[&str]) -> Ran {
     let (command, rest) = arguments.split_first().unwrap();
     let arguments = [&["webhooks", command, "--workspace", "acme"], rest].concat();
@@ -61,7 +61,7 @@ fn an_endpoint_is_added_listed_and_removed() {
 }
 
 #[test]
-fn what_cannot_be_is_said_in_one_line() {
+fn an_impossible_command_is_refused_in_one_line() {
     let home = Home::ready();
     webhooks(&home, &["list"]).refused(1, &["there is no database", "calls.db", "WEBHOOK_ASSETS_DATABASE"]);
     assert!(!home.path("calls.db").exists());
@@ -103,10 +103,10 @@ fn a_secret_is_shown_and_rotated() {
 }
 
 #[test]
-fn a_test_event_is_followed_to_a_receiver_that_finds_its_signatures_good() {
+fn a_test_event_reaches_a_receiver_that_verifies_its_signatures() {
     let home = Home::ready();
     let _server = serve(&home);
-    // The secret is made for a URL, so somebody listens there once without it.
+    // The secret belongs to a URL, so a receiver without a secret listens there first.
     let address = listen(&home, &[]).address("receiver").to_string();
     let (id, secret) = add(&home, &format!("http://{address}/hook"));
     home.write("secret", &format!("{secret}\n"));
@@ -154,7 +154,7 @@ fn an_attempt_that_fails_says_what_to_do_and_is_in_the_history() {
 }
 
 #[test]
-fn when_nobody_sends_a_test_says_so() {
+fn without_a_sender_a_test_says_so() {
     let home = Home::ready();
     let (id, _) = add(&home, "http://127.0.0.1:9/");
     let ran = webhooks(&home, &["test", &id]);
@@ -165,7 +165,7 @@ fn when_nobody_sends_a_test_says_so() {
 }
 
 #[test]
-fn test_events_have_a_limit_that_holds_for_the_command_too() {
+fn the_limit_on_test_events_holds_for_the_command_too() {
     let home = Home::ready();
     let _server = serve(&home);
     let receiver = listen(&home, &[]);

@@ -1,9 +1,9 @@
-//! What forms must bear, and what they take.
+//! What forms must carry, and what they accept.
 
 use super::{FORM, House, ORIGIN, call, text};
 use crate::support::receiver::Receiver;
 
-/// Every form there is, with what a person would send.
+/// Every form, with the values that a person would send.
 async fn forms(house: &House) -> Vec<String> {
     let receiver = Receiver::willing().await;
     let endpoint = house.endpoint("acme", &receiver, "mine").await;
@@ -54,7 +54,7 @@ async fn a_form_that_no_page_of_this_session_gave_out_changes_nothing() {
         assert_eq!(json.status, 400, "{form}");
     }
     assert_eq!(text(&guest.get("/console/w/acme/deliveries").await), before);
-    // The same forms do what they say when they are sent as they should be.
+    // The same forms work when they are sent as they should be.
     let paused = guest.post(&forms[2], "").await;
     assert_eq!(paused.status, 303, "{paused:?}");
 }
@@ -71,7 +71,7 @@ async fn a_form_is_small() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_webhook_is_said_and_nothing_is_saved() {
+async fn an_invalid_webhook_is_refused_with_the_reason_and_not_saved() {
     let house = House::usual().await;
     let guest = house.guest("acme", false).await;
     let long = "x".repeat(501);
@@ -119,7 +119,7 @@ fn secret_in(page: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_waited_for_a_removed_webhook_goes_out_when_it_is_taken_back() {
+async fn pending_deliveries_of_a_removed_webhook_are_sent_when_it_is_restored() {
     let house = House::usual().await;
     let receiver = Receiver::willing().await;
     let id = house.endpoint("acme", &receiver, "mine").await;
@@ -135,7 +135,7 @@ async fn what_waited_for_a_removed_webhook_goes_out_when_it_is_taken_back() {
 }
 
 #[tokio::test]
-async fn who_sends_too_many_test_events_is_told_when_to_go_on() {
+async fn too_many_test_events_are_refused_with_the_time_to_wait() {
     let house = House::usual().await;
     let id = house.endpoint("acme", &Receiver::willing().await, "mine").await;
     let guest = house.guest("acme", false).await;
@@ -155,7 +155,7 @@ async fn every_form_answers_by_a_redirect_so_that_a_reload_repeats_nothing() {
     let house = House::usual().await;
     let guest = house.guest("acme", true).await;
     let mut forms = forms(&house).await;
-    // Signing out comes last, and the check is the script's, which reads its answer.
+    // Signing out comes last. The script sends the check and reads its answer.
     forms.retain(|form| !form.ends_with("/check") && !form.ends_with("/sign-out"));
     forms.push("/console/sign-out".to_owned());
     for form in forms {
@@ -167,7 +167,7 @@ async fn every_form_answers_by_a_redirect_so_that_a_reload_repeats_nothing() {
 }
 
 #[tokio::test]
-async fn a_second_new_secret_takes_none_away_and_a_reload_makes_none() {
+async fn a_second_new_secret_keeps_the_earlier_ones_and_a_reload_makes_none() {
     let house = House::usual().await;
     let receiver = Receiver::willing().await;
     let id = house.endpoint("acme", &receiver, "mine").await;
@@ -190,13 +190,13 @@ async fn a_second_new_secret_takes_none_away_and_a_reload_makes_none() {
     let stored = house.api("GET", &path, &serde_json::json!(null)).await;
     assert_eq!(stored["secret"], newest.as_str());
     assert_eq!(stored["earlier"][0]["secret"], first.as_str());
-    // The address shows it to this session, and for five minutes.
+    // The address shows the secret to this session only, for five minutes.
     let other = house.guest("acme", false).await;
     let elsewhere = text(&other.get(rotated.must("location")).await);
     assert!(!elsewhere.contains(&newest) && elsewhere.contains("whsec_•"));
     house.site.clock.advance(std::time::Duration::from_secs(300));
     assert!(!text(&guest.get(rotated.must("location")).await).contains(&newest));
-    // More than eight is refused in words.
+    // The page refuses more than eight and says why.
     for _ in 0..6 {
         assert!(guest.post(&act("rotate"), "").await.must("location").contains("done=rotated"));
     }

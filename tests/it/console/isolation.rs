@@ -1,11 +1,11 @@
-//! Whatever belongs to one workspace is not there for another.
+//! No workspace sees what belongs to another.
 
 use std::collections::BTreeSet;
 
 use super::{House, call, text};
 use crate::support::receiver::Receiver;
 
-/// Every path below a workspace, as `src/console/route.rs` has it: its form with names in it, and its methods.
+/// Every path below a workspace that `src/console/route.rs` knows: its pattern and its methods.
 const ROUTES: [(&str, &[&str]); 19] = [
     ("check", &["POST"]),
     ("webhooks/new", &["GET", "POST"]),
@@ -29,7 +29,7 @@ const ROUTES: [(&str, &[&str]); 19] = [
 ];
 
 #[test]
-fn these_are_all_routes_there_are() {
+fn the_list_of_routes_is_complete() {
     let source = include_str!("../../../src/console/route.rs");
     let quoted = |line: &str| line.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
     let table = |from: &str| source.split_once(from).unwrap().1.split_once("_ =>").unwrap().0.to_owned();
@@ -83,7 +83,7 @@ async fn every_page_of_one_workspace_is_404_for_another() {
         }
     }
     assert_eq!(guest.get("/console/w/other").await.status, 404);
-    // Nothing of the other workspace was changed, and nothing more was sent.
+    // The other workspace is unchanged, and the sender sent nothing more.
     let still =
         house.api("GET", &format!("/v1/workspaces/other/endpoints/{theirs}"), &serde_json::Value::Null).await;
     assert_eq!(
@@ -94,7 +94,7 @@ async fn every_page_of_one_workspace_is_404_for_another() {
 }
 
 #[tokio::test]
-async fn lists_and_searches_show_ones_own_alone() {
+async fn lists_and_searches_show_only_the_own_workspace() {
     let house = House::usual().await;
     let receiver = Receiver::willing().await;
     let theirs = house.endpoint("other", &receiver, "theirs").await;
@@ -106,14 +106,14 @@ async fn lists_and_searches_show_ones_own_alone() {
         let page = text(&guest.get(&format!("/console/w/acme/deliveries{query}")).await);
         assert!(!page.contains(">their-call<") && !page.contains("theirs"), "{query}");
     }
-    // A recovery that names another's webhook counts and recovers nothing.
+    // A recovery that names the other workspace's webhook counts and recovers nothing.
     let form = format!("webhook={theirs}&within=7d");
     let recovered = guest.post("/console/w/acme/recover", &form).await;
     assert!(recovered.must("location").contains("&count=0&"), "{recovered:?}");
 }
 
 #[tokio::test]
-async fn only_who_may_listen_gets_recordings_transcripts_and_links() {
+async fn only_a_session_that_may_listen_gets_recordings_transcripts_and_links() {
     let house = House::usual().await;
     let receiver = Receiver::willing().await;
     house.endpoint("acme", &receiver, "mine").await;

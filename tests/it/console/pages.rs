@@ -1,4 +1,4 @@
-//! What pages hold: nothing that acts by itself, no secret, nobody else's markup, and not too much.
+//! What pages hold: nothing that acts by itself, no secret, no foreign markup, and not too much.
 
 use serde_json::json;
 use webhook_assets::webhook::CompletedCall;
@@ -47,7 +47,7 @@ async fn pages(house: &House, guest: &Guest<'_>, endpoint: &str, delivery: &str)
     shown
 }
 
-/// A call whose every text is `nasty`.
+/// A call with `nasty` in every text field.
 fn nasty_call(id: &str, nasty: &str) -> serde_json::Value {
     let mut call = call("acme", id);
     call["call"]["summary"] = nasty.into();
@@ -69,7 +69,7 @@ fn nasty_call(id: &str, nasty: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn what_strangers_wrote_is_text_on_every_page() {
+async fn foreign_text_is_escaped_on_every_page() {
     let house = House::usual().await;
     let guest = house.guest("acme", true).await;
     for (at, nasty) in NASTY.into_iter().enumerate() {
@@ -79,7 +79,7 @@ async fn what_strangers_wrote_is_text_on_every_page() {
         let id = format!("{at}-{}", nasty.replace(|c: char| c.is_whitespace() || c == '\u{202e}', ""));
         let delivery = house.delivery(&nasty_call(&id, nasty), "failed").await;
         for (path, page) in pages(&house, &guest, &endpoint, &delivery).await {
-            // What the templates themselves write is looked for in a page that nobody wrote anything on.
+            // The page without foreign text shows what the templates themselves write.
             for mark in [
                 "<script>",
                 "<img",
@@ -97,14 +97,14 @@ async fn what_strangers_wrote_is_text_on_every_page() {
         }
         let page = text(&guest.get(&format!("/console/w/acme/deliveries/{delivery}")).await);
         assert!(page.contains("400"), "the answer is on the page");
-        // Its failures would keep the next one waiting.
+        // Its failures would delay the next one.
         let sender = house.site.sender.as_ref().unwrap();
         assert!(sender.ledger().remove_endpoint("acme", &endpoint, sender.now()).await.unwrap());
     }
 }
 
 #[tokio::test]
-async fn what_is_invisible_in_strangers_text_is_seen_on_every_page() {
+async fn invisible_characters_in_foreign_text_are_shown_on_every_page() {
     let house = House::usual().await;
     let guest = house.guest("acme", true).await;
     let hidden = [
@@ -129,7 +129,7 @@ async fn what_is_invisible_in_strangers_text_is_seen_on_every_page() {
         seen += page.matches(escaped).count();
     }
     assert!(seen > 20, "{seen}");
-    // What is copied from the page is the same call, and its signature fits what is copied.
+    // A call copied from the page is the same call, and its signature fits the copied text.
     let page =
         text(&guest.post_and_follow(&format!("/console/w/acme/deliveries/{delivery}/links"), "").await);
     let copied = |id: &str| {
@@ -173,7 +173,7 @@ async fn pages_have_a_strict_policy_and_nothing_that_it_forbids() {
         for forbidden in ["<style", " style=", " onclick=", " onload=", "<iframe", "<object", "<base"] {
             assert!(!page.contains(forbidden), "{path}: {forbidden}");
         }
-        // No foreign host: whatever is fetched by a page is a path of ours.
+        // No foreign host: a page only fetches paths of this site.
         for attribute in ["src=\"", "action=\"", "<link rel=\"stylesheet\" href=\""] {
             for value in page.split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap()) {
                 assert!(value.starts_with("/console"), "{path}: {attribute}{value}");
@@ -216,7 +216,7 @@ async fn no_secret_and_no_link_stands_in_a_page_unless_it_was_asked_for() {
         assert_eq!(page.contains(&link), path.ends_with("/links"), "{path}");
         assert!(!page.contains(&guest.cookie.split_once('=').unwrap().1[..60]), "{path}");
     }
-    // What was sent is shown byte for byte.
+    // The page shows the sent body byte for byte.
     let shown =
         text(&guest.post_and_follow(&format!("/console/w/acme/deliveries/{delivery}/links"), "").await);
     let (_, rest) = shown.split_once("<pre id=\"raw\"").unwrap();
@@ -306,7 +306,7 @@ async fn a_webhook_on_hold_says_since_when_why_and_when_it_is_tried_next() {
 }
 
 #[tokio::test]
-async fn when_the_database_does_not_answer_the_page_says_so_and_nothing_of_it() {
+async fn when_the_database_does_not_answer_the_page_says_so_without_details() {
     let house = House::usual().await;
     let guest = house.guest("acme", false).await;
     house.site.sender.as_ref().unwrap().ledger().close().await;
@@ -316,7 +316,7 @@ async fn when_the_database_does_not_answer_the_page_says_so_and_nothing_of_it() 
 }
 
 #[tokio::test]
-async fn other_methods_are_answered_with_those_that_a_path_takes() {
+async fn other_methods_are_answered_with_the_allowed_ones() {
     let house = House::usual().await;
     let guest = house.guest("acme", false).await;
     for (method, path, allow) in [

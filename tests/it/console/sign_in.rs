@@ -1,4 +1,4 @@
-//! No link, no page.
+//! Without a link a browser gets no page.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ async fn without_a_link_there_is_no_page() {
 async fn a_portal_link_opens_one_workspace_once() {
     let house = House::usual().await;
     let link = house.link("acme", false).await;
-    // Programs that preview links follow them, and use nothing up.
+    // Programs that preview links request them, and that must not use the link up.
     for _ in 0..2 {
         let page = house.get(&link, &[]).await;
         assert_eq!((page.status, page.field("set-cookie")), (200, None));
@@ -78,7 +78,7 @@ async fn links_and_sessions_end_at_their_time() {
 }
 
 #[tokio::test]
-async fn nothing_else_that_the_keyring_signed_lets_anybody_in() {
+async fn no_other_signature_of_the_keyring_opens_a_session() {
     let house = House::usual().await;
     let guest = house.guest("acme", false).await;
     let (session, csrf) = (guest.cookie.split_once('=').unwrap().1, guest.csrf().await);
@@ -122,7 +122,7 @@ async fn a_session_outlives_a_rotation_of_keys_and_ends_with_its_key() {
 }
 
 #[tokio::test]
-async fn the_operator_signs_in_with_the_token_and_nothing_near_it() {
+async fn the_operator_signs_in_with_the_exact_token_only() {
     let house = House::usual().await;
     for wrong in ["", "x", &TOKEN[1..], &format!("{TOKEN}0"), &TOKEN.to_uppercase()] {
         let body = format!("token={wrong}");
@@ -135,9 +135,9 @@ async fn the_operator_signs_in_with_the_token_and_nothing_near_it() {
     assert_eq!(operator.get("/console/w/whatever").await.status, 200);
 }
 
-/// On loopback without a token the API asks for nothing; a page that a proxy may show to the world asks for a link.
+/// On loopback without a token the API needs no token; a page that a proxy may show to the world needs a link.
 #[tokio::test]
-async fn without_a_token_nobody_signs_in_and_a_link_is_needed_all_the_same() {
+async fn without_a_token_the_operator_cannot_sign_in_and_pages_need_a_link() {
     let site = Plan::sending().await.start().await;
     let ask = |method: &'static str, path: &'static str, body: &'static str| {
         let client = site.admin();
@@ -190,8 +190,9 @@ async fn a_cookie_that_was_copied_is_good_no_more_once_its_session_is_signed_out
     }
     let body = format!("csrf={csrf}&within=24h");
     assert_eq!(copied.post_as("/console/w/acme/recover", &[ORIGIN, FORM], &body).await.status, 401);
-    assert_eq!(other.get("/console/w/acme").await.status, 200, "somebody else's session goes on");
-    // It stands in the database, for every replica and after a restart, as long as the cookie would be good.
+    assert_eq!(other.get("/console/w/acme").await.status, 200, "another session goes on");
+    // The sign-out is stored in the database, for every replica and after a restart, as long as the cookie would be
+    // good.
     house.site.clock.advance(Duration::from_secs(8 * 3_600 - 1));
     let next = house.guest("acme", false).await;
     assert_eq!(copied.get("/console/w/acme").await.status, 401);
@@ -199,7 +200,7 @@ async fn a_cookie_that_was_copied_is_good_no_more_once_its_session_is_signed_out
 }
 
 #[tokio::test]
-async fn a_session_that_cannot_be_ended_is_not_said_to_be() {
+async fn a_session_that_cannot_be_ended_is_not_reported_as_ended() {
     let house = House::usual().await;
     let guest = house.guest("acme", false).await;
     let csrf = guest.csrf().await;

@@ -38,7 +38,7 @@ async fn several_ranges_are_answered_206_as_multipart_byteranges() {
 }
 
 #[tokio::test]
-async fn a_range_outside_the_object_is_416_and_told_its_length() {
+async fn a_range_outside_the_object_is_416_with_the_objects_length() {
     let site = Site::usual().await;
     for range in ["bytes=300000-", "bytes=-0", "bytes=300000-400000,999999-"] {
         let answer = site.get(&site.recording(), &[("Range", range)]).await;
@@ -51,7 +51,7 @@ async fn a_range_outside_the_object_is_416_and_told_its_length() {
 }
 
 #[tokio::test]
-async fn a_range_is_resumed_only_of_the_version_that_began() {
+async fn a_download_resumes_only_on_the_version_that_it_began_with() {
     let site = Site::usual().await;
     let link = site.recording();
     let whole = site.head(&link, &[]).await;

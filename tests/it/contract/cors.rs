@@ -15,7 +15,7 @@ async fn site_for_our_pages() -> Site {
     plan.start().await
 }
 
-/// Answers of every sort: 200, 206, 304, 403, 404, 405, 412, 416.
+/// Answers of all kinds: 200, 206, 304, 403, 404, 405, 412, 416.
 async fn all_sorts(site: &Site, origin: &[(&str, &str)]) -> Vec<Answer> {
     let link = site.recording();
     let with = |field: (&'static str, &'static str)| [origin, &[field]].concat();
@@ -50,7 +50,7 @@ async fn every_page_may_read_every_answer_by_default_errors_too() {
 }
 
 #[tokio::test]
-async fn a_listed_origin_may_read_every_answer_and_caches_are_told_that_it_matters() {
+async fn a_listed_origin_may_read_every_answer_and_answers_vary_by_origin() {
     let site = site_for_our_pages().await;
     for answer in all_sorts(&site, &[("Origin", OURS)]).await {
         assert_eq!(answer.must("access-control-allow-origin"), OURS, "{answer:?}");
@@ -121,7 +121,7 @@ async fn a_preflight_of_another_origin_allows_nothing() {
 }
 
 #[tokio::test]
-async fn a_preflight_allows_whatever_header_fields_a_page_asks_for() {
+async fn a_preflight_allows_all_requested_header_fields() {
     for site in [Site::usual().await, site_for_our_pages().await] {
         for wished in
             ["baggage, sentry-trace, x-requested-with", "range", "authorization, x-datadog-trace-id"]
@@ -142,7 +142,7 @@ async fn a_preflight_allows_whatever_header_fields_a_page_asks_for() {
 }
 
 #[tokio::test]
-async fn a_list_that_is_none_or_too_long_is_answered_with_the_fields_of_downloads() {
+async fn an_invalid_or_too_long_list_is_answered_with_the_fields_of_downloads() {
     let site = Site::usual().await;
     let long = "x-a, ".repeat(2_000) + "x-b";
     for wished in ["", "a b", "x-a, \u{e9}", "x-a;q=1", "(", long.as_str()] {

@@ -13,7 +13,7 @@ use webhook_assets::{AssetRef, Keyring, SecretKey};
 use super::{PROBLEM, assert_fields};
 use crate::support::{ABSENT, Answer, CALL, DAY, NOW, Plan, Site};
 
-/// Holds an answer to the form of every 403.
+/// Checks that an answer has the form of every 403.
 fn assert_denied(answer: &Answer, code: &str) {
     assert_eq!((answer.status, answer.code().as_str()), (403, code));
     assert_fields(answer, &PROBLEM);
@@ -130,7 +130,7 @@ async fn a_link_for_one_asset_does_not_open_another() {
 }
 
 #[tokio::test]
-async fn nobody_without_a_good_signature_learns_whether_an_asset_exists() {
+async fn no_client_without_a_good_signature_learns_whether_an_asset_exists() {
     let site = Site::usual().await;
     let with = |id: uuid::Uuid| {
         format!("/api/webhook-assets/recording/{id}?expires=4000000001&sig={}", "0".repeat(64))
@@ -150,13 +150,13 @@ async fn a_link_of_an_unknown_key_is_answered_like_a_bad_signature() {
 }
 
 #[tokio::test]
-async fn only_a_good_signature_is_told_that_the_link_expired() {
+async fn only_a_client_with_a_good_signature_learns_that_the_link_expired() {
     let site = Site::usual().await;
     let link = site.link_for(AssetRef::recording(CALL), Duration::from_secs(60));
     site.clock.advance(DAY);
     assert_denied(&site.get(&link.replace("sig=", "sig=0"), &[]).await, "invalid_signature");
     assert_denied(&site.get(&link, &[]).await, "expired");
-    // The time of an absent asset's link is over, too: the store is never asked.
+    // The link of an absent asset has expired, too: the gateway never asks the store.
     let link = site.link_for(AssetRef::recording(ABSENT), Duration::from_secs(60));
     site.clock.advance(DAY);
     assert_denied(&site.get(&link, &[]).await, "expired");
@@ -176,7 +176,7 @@ async fn a_link_that_reaches_too_far_ahead_is_refused_although_it_is_signed() {
 }
 
 #[tokio::test]
-async fn the_public_test_vectors_come_out_over_the_wire_as_they_say() {
+async fn the_public_test_vectors_get_the_promised_answers_over_the_wire() {
     let file = format!("{}/fixtures/vectors/signed_url.json", env!("CARGO_MANIFEST_DIR"));
     let vectors: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let mut plan = Plan::on(std::sync::Arc::new(InMemory::new()));

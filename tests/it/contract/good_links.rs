@@ -13,7 +13,7 @@ use crate::support::{
     Answer, CALL, DAY, NOW, Plan, Site, noise, recording, sample_store, store_of_one, transcript,
 };
 
-/// When the object was changed, as the store says, in HTTP's words.
+/// The object's last modification in the store, as an HTTP date.
 async fn last_modified(plan: &Plan, asset: AssetRef) -> String {
     let meta = plan.objects.head(&Path::from(asset.object_path())).await.unwrap();
     let seconds = u64::try_from(meta.last_modified.timestamp()).unwrap();
@@ -59,7 +59,7 @@ async fn head_has_the_same_header_fields_content_length_included_and_no_body() {
     let site = Site::usual().await;
     for target in [site.recording(), site.transcript()] {
         let (get, head) = (site.get(&target, &[]).await, site.head(&target, &[]).await);
-        assert_eq!((head.status, lasting_fields(&head)), (200, lasting_fields(&get)), "{target}");
+        assert_eq!((head.status, stable_fields(&head)), (200, stable_fields(&get)), "{target}");
         assert_eq!(head.must("content-length"), get.body.len().to_string());
     }
 }
@@ -71,8 +71,9 @@ async fn head_ignores_a_range() {
     assert_eq!((head.status, head.must("content-length")), (200, "300000"));
 }
 
-/// All header fields but `Date`, which may tick between two answers, and `Transfer-Encoding`, which is the connection's.
-pub(super) fn lasting_fields(answer: &Answer) -> Vec<&(String, String)> {
+/// All header fields but `Date`, which may tick between two answers, and `Transfer-Encoding`, which belongs to the
+/// connection.
+pub(super) fn stable_fields(answer: &Answer) -> Vec<&(String, String)> {
     let leave = ["date", "transfer-encoding"];
     answer.fields.iter().filter(|(name, _)| !leave.contains(&name.as_str())).collect()
 }
@@ -105,7 +106,7 @@ async fn a_link_answers_below_the_prefix_and_without_it() {
         let bare = target.strip_prefix("/api").unwrap();
         let (with, without) = (site.get(&target, &[]).await, site.get(bare, &[]).await);
         assert_eq!((with.status, without.status), (200, 200));
-        assert_eq!((lasting_fields(&with), &with.body), (lasting_fields(&without), &without.body));
+        assert_eq!((stable_fields(&with), &with.body), (stable_fields(&without), &without.body));
     }
 }
 
@@ -150,7 +151,7 @@ async fn a_link_is_good_while_now_is_before_expires() {
 }
 
 #[tokio::test]
-async fn links_are_for_many_uses() {
+async fn a_link_can_be_used_many_times() {
     let site = Site::usual().await;
     let (recording, transcript) = (site.recording(), site.transcript());
     for _ in 0..20 {
@@ -161,7 +162,7 @@ async fn links_are_for_many_uses() {
 }
 
 #[tokio::test]
-async fn nothing_is_negotiated_on_accept_and_no_user_agent_is_judged() {
+async fn accept_and_user_agent_do_not_change_the_answer() {
     let site = Site::usual().await;
     let n8n = "application/json,text/html,application/xhtml+xml,application/xml,text/*;q=0.9, image/*;q=0.8, */*;q=0.7";
     for accept in [n8n, "text/html", "application/problem+json", "audio/ogg", "*/*;q=0", ""] {

@@ -8,16 +8,16 @@ use webhook_assets::AssetRef;
 use super::{PROBLEM, assert_fields};
 use crate::support::{CALL, Plan, Site, noise, store_of_one};
 
-/// More than the buffers between server and client take in.
+/// More than the buffers between server and client hold.
 const LARGE: usize = 8 << 20;
 
-async fn site_with_one_place() -> Site {
+async fn site_with_one_permit() -> Site {
     let mut plan = Plan::on(store_of_one(AssetRef::recording(CALL), noise(LARGE)).await);
     plan.gateway.requests_in_flight = 1;
     plan.start().await
 }
 
-/// Waits until the place is free again: the server learns of a client's end a moment later.
+/// Waits until the permit is free again: the server notices a closed connection a moment later.
 async fn status_once_free(site: &Site) -> u16 {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
@@ -31,7 +31,7 @@ async fn status_once_free(site: &Site) -> u16 {
 
 #[tokio::test]
 async fn too_many_requests_in_flight_are_answered_503_with_retry_after_at_once() {
-    let site = site_with_one_place().await;
+    let site = site_with_one_permit().await;
     let mut slow = site.client().ask_slowly(&site.recording()).await;
     slow.read_u8().await.unwrap();
     let asked = Instant::now();
@@ -41,13 +41,13 @@ async fn too_many_requests_in_flight_are_answered_503_with_retry_after_at_once()
         assert_fields(&answer, &[PROBLEM[0], PROBLEM[1], ("retry-after", "5")]);
     }
     assert_eq!(site.head(&site.recording(), &[]).await.status, 503);
-    assert!(asked.elapsed() < Duration::from_secs(1), "nobody was kept waiting");
+    assert!(asked.elapsed() < Duration::from_secs(1), "the refusal does not wait");
     drop(slow);
 }
 
 #[tokio::test]
-async fn who_asks_nothing_of_the_store_is_answered_even_then() {
-    let site = site_with_one_place().await;
+async fn requests_that_need_no_store_are_answered_at_the_limit() {
+    let site = site_with_one_permit().await;
     let mut slow = site.client().ask_slowly(&site.recording()).await;
     slow.read_u8().await.unwrap();
     assert_eq!(site.get("/webhook-assets/recording/x", &[]).await.status, 403);
@@ -57,8 +57,8 @@ async fn who_asks_nothing_of_the_store_is_answered_even_then() {
 }
 
 #[tokio::test]
-async fn a_place_is_free_again_when_the_download_ends() {
-    let site = site_with_one_place().await;
+async fn a_permit_is_free_again_when_the_download_ends() {
+    let site = site_with_one_permit().await;
     let mut slow = site.client().ask_slowly(&site.recording()).await;
     let mut all = vec![slow.read_u8().await.unwrap()];
     assert_eq!(site.head(&site.recording(), &[]).await.status, 503);
@@ -68,8 +68,8 @@ async fn a_place_is_free_again_when_the_download_ends() {
 }
 
 #[tokio::test]
-async fn a_place_is_free_again_when_the_client_leaves() {
-    let site = site_with_one_place().await;
+async fn a_permit_is_free_again_when_the_client_disconnects() {
+    let site = site_with_one_permit().await;
     for _ in 0..3 {
         let mut slow = site.client().ask_slowly(&site.recording()).await;
         slow.read_u8().await.unwrap();

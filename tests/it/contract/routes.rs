@@ -55,7 +55,7 @@ async fn a_path_that_does_not_exist_is_404_no_such_route() {
 }
 
 #[tokio::test]
-async fn another_method_is_405_and_told_which_are_allowed() {
+async fn another_method_is_405_with_the_allowed_ones() {
     let site = Site::usual().await;
     for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "get"] {
         for target in [site.recording(), "/webhook-assets/transcript/x".to_owned()] {

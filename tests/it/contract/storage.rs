@@ -1,4 +1,4 @@
-//! Storage that is slow, fails, or refuses us.
+//! Storage that is slow, fails, or denies access.
 
 use webhook_assets::AssetRef;
 
@@ -12,7 +12,7 @@ async fn site_with(fault: Fault) -> Site {
     Plan::on(store).start().await
 }
 
-/// All that a client is told when the first byte never came, of GET and of a range.
+/// The answers to GET and to a range when the first byte never comes.
 async fn first_answers(site: &Site) -> [Answer; 3] {
     let ranges = [("Range", "bytes=0-9,20-29")];
     [
@@ -36,7 +36,7 @@ async fn a_store_that_fails_or_hangs_is_503_with_retry_after() {
 }
 
 #[tokio::test]
-async fn a_store_that_refuses_us_is_502() {
+async fn a_store_that_denies_access_is_502() {
     let site = site_with(Fault::Refuses).await;
     for answer in first_answers(&site).await {
         assert_eq!((answer.status, answer.code().as_str()), (502, "storage_error"));

@@ -4,13 +4,13 @@ use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZstdDecoder}
 use tokio::io::{AsyncRead, AsyncReadExt};
 use webhook_assets::AssetRef;
 
-use super::good_links::lasting_fields;
+use super::good_links::stable_fields;
 use super::{assert_fields, borrowed, is_strong_tag, transcript_fields};
 use crate::support::{Answer, CALL, Plan, Site, recording, store_of_one, transcript};
 
 const CODINGS: [&str; 3] = ["zstd", "br", "gzip"];
 
-/// What the body stands for.
+/// The decoded body.
 async fn decoded(answer: &Answer) -> Vec<u8> {
     let body = &answer.body[..];
     match answer.field("content-encoding") {
@@ -18,7 +18,7 @@ async fn decoded(answer: &Answer) -> Vec<u8> {
         Some("gzip") => all_of(GzipDecoder::new(body)).await,
         Some("br") => all_of(BrotliDecoder::new(body)).await,
         Some("zstd") => all_of(ZstdDecoder::new(body)).await,
-        Some(other) => panic!("nobody asked for {other}"),
+        Some(other) => panic!("the client did not accept {other}"),
     }
 }
 
@@ -28,7 +28,7 @@ async fn all_of(mut reader: impl AsyncRead + Unpin) -> Vec<u8> {
     bytes
 }
 
-/// A transcript of one byte more than 1 MiB: just too long to be compressed before it is sent.
+/// A transcript of 1 MiB and one byte: just too long to be compressed before it is sent.
 fn long_transcript() -> Vec<u8> {
     let mut bytes = b"{\"text\":\"".to_vec();
     bytes.extend((0..1 << 20).map(|at: u32| b'a' + (at.wrapping_mul(2_654_435_761) >> 28) as u8));
@@ -61,7 +61,7 @@ async fn a_transcript_is_compressed_when_asked_with_exactly_the_promised_header_
 }
 
 #[tokio::test]
-async fn each_coding_has_a_strong_tag_of_its_own() {
+async fn each_coding_has_a_different_strong_tag() {
     let site = Site::usual().await;
     let mut tags = std::collections::HashSet::new();
     for accepted in CODINGS.into_iter().chain(["identity"]) {
@@ -99,7 +99,7 @@ async fn head_of_a_compressed_transcript_has_the_header_fields_of_get() {
             let accepted = [("Accept-Encoding", coding)];
             let get = site.get(&site.transcript(), &accepted).await;
             let head = site.head(&site.transcript(), &accepted).await;
-            assert_eq!((head.status, lasting_fields(&head)), (200, lasting_fields(&get)), "{coding}");
+            assert_eq!((head.status, stable_fields(&head)), (200, stable_fields(&get)), "{coding}");
         }
     }
 }
@@ -143,7 +143,7 @@ async fn a_long_transcript_is_compressed_in_chunks_and_arrives_whole() {
 }
 
 #[tokio::test]
-async fn a_range_is_one_of_the_stored_bytes_whatever_codings_are_accepted() {
+async fn a_range_counts_stored_bytes_whatever_codings_are_accepted() {
     let site = Site::usual().await;
     let plain = site.get(&site.transcript(), &[]).await;
     for accepted in CODINGS {
@@ -157,7 +157,7 @@ async fn a_range_is_one_of_the_stored_bytes_whatever_codings_are_accepted() {
 }
 
 #[tokio::test]
-async fn an_empty_transcript_is_compressed_to_nothing_else_than_nothing() {
+async fn an_empty_transcript_stays_empty_when_compressed() {
     let site = Plan::on(store_of_one(AssetRef::transcript(CALL), Vec::new()).await).start().await;
     for coding in CODINGS {
         let answer = site.get(&site.transcript(), &[("Accept-Encoding", coding)]).await;

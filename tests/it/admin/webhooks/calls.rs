@@ -1,4 +1,4 @@
-//! Handing in calls, and forgetting them.
+//! Accepting calls, and erasing them.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::support::ABSENT;
 use crate::support::receiver::Receiver;
 
 #[tokio::test]
-async fn a_call_that_is_handed_in_arrives_at_every_endpoint_of_its_workspace() {
+async fn an_accepted_call_arrives_at_every_endpoint_of_its_workspace() {
     let desk = Desk::sending().await;
     let (first, second, other) =
         (Receiver::willing().await, Receiver::willing().await, Receiver::willing().await);
@@ -36,7 +36,7 @@ async fn the_same_call_again_is_answered_with_the_same_and_not_sent_again() {
     let again = desk.send("POST", "/v1/calls", &call("acme", "call-1")).await;
     assert_eq!((first.status, again.status), (202, 200));
     assert_eq!(first.json(), again.json());
-    // What stands where does not matter.
+    // The order of the fields does not matter.
     let written = call("acme", "call-1");
     let turned: serde_json::Map<String, Value> =
         written.as_object().unwrap().clone().into_iter().rev().collect();
@@ -47,14 +47,14 @@ async fn the_same_call_again_is_answered_with_the_same_and_not_sent_again() {
         let answer = desk.send("POST", "/v1/calls", &with(&call("acme", "call-1"), &change)).await;
         assert_eq!((answer.status, answer.code().as_str()), (409, "call_id_taken"), "{change}");
     }
-    // Another workspace has ids of its own.
+    // Another workspace has separate ids.
     assert_eq!(desk.send("POST", "/v1/calls", &call("other", "call-1")).await.status, 202);
     until(&desk, "acme", first.json()["deliveries"][0].as_str().unwrap(), "delivered").await;
     assert_eq!(receiver.received().len(), 1);
 }
 
 #[tokio::test]
-async fn a_workspace_without_an_endpoint_takes_calls_that_go_nowhere() {
+async fn a_workspace_without_an_endpoint_accepts_calls_and_sends_nothing() {
     let desk = Desk::sending().await;
     let answer = desk.send("POST", "/v1/calls", &call("acme", "call-1")).await;
     assert_eq!((answer.status, &answer.json()["deliveries"]), (202, &json!([])));
@@ -69,7 +69,7 @@ async fn the_call_of_the_readme_is_accepted() {
     assert_eq!(desk.ask("POST", "/v1/calls", &[JSON], body.as_bytes()).await.status, 202, "{body}");
 }
 
-/// A body that is refused, and where the answer points.
+/// A body that the listener refuses, and where its answer points.
 fn bad_calls() -> Vec<(Value, &'static str)> {
     let good = call("acme", "call-1");
     let set = |pointer: &str, value: Value| {
@@ -115,7 +115,7 @@ fn bad_calls() -> Vec<(Value, &'static str)> {
 }
 
 #[tokio::test]
-async fn a_call_that_cannot_be_is_422_and_the_answer_points_to_it() {
+async fn an_invalid_call_is_422_and_the_answer_points_to_the_field() {
     let desk = Desk::sending().await;
     for (call, pointer) in bad_calls() {
         let answer = desk.send("POST", "/v1/calls", &call).await;
@@ -140,7 +140,7 @@ async fn a_call_is_accepted_exactly_if_it_is_as_described() {
         with(&good, &json!({"workspace": "Ärzte/42", "call_id": "a".repeat(128)})),
     ]);
     for (number, call) in calls.iter().enumerate() {
-        // Each good one is another call.
+        // Each good body is another call.
         let mut call = call.clone();
         if call["call_id"] == "call-1" {
             call["call_id"] = format!("call-{number}").into();
@@ -164,7 +164,7 @@ async fn a_call_may_have_a_mebibyte_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_call_is_forgotten_with_its_history_and_a_workspace_with_everything() {
+async fn a_call_is_erased_with_its_history_and_a_workspace_with_everything() {
     let desk = Desk::sending().await;
     let receiver = Receiver::willing().await;
     add(&desk, "acme", &receiver).await;
@@ -186,7 +186,7 @@ async fn a_call_is_forgotten_with_its_history_and_a_workspace_with_everything() 
 }
 
 #[tokio::test]
-async fn a_name_in_the_path_that_cannot_be_one_is_404() {
+async fn an_invalid_name_in_the_path_is_404() {
     let desk = Desk::sending().await;
     for name in ["%", "%zz", "%ff", "%00", "%20", "a%0Ab", &"a".repeat(129)] {
         for path in

@@ -42,9 +42,9 @@ async fn an_endpoint_is_added_with_a_secret_that_signs() {
     assert!(verify_plain(&secret, &webhook.body, webhook.header("x-webhook-signature")));
 }
 
-/// What is wrong with an endpoint's URL is said in the answer.
+/// The answer says what is wrong with an endpoint's URL.
 #[tokio::test]
-async fn a_url_that_nothing_is_sent_to_is_refused_in_words() {
+async fn a_url_that_the_sender_would_not_use_is_refused_with_the_reason() {
     let desk = Desk::sending().await;
     let receiver = Receiver::willing().await;
     let endpoint = add(&desk, "acme", &receiver).await;
@@ -138,7 +138,7 @@ async fn an_endpoint_is_accepted_exactly_if_it_is_as_described() {
 }
 
 #[tokio::test]
-async fn a_change_leaves_the_rest_as_it_was() {
+async fn a_change_leaves_the_other_fields_as_they_were() {
     let desk = Desk::sending().await;
     let added = add(&desk, "acme", &Receiver::willing().await).await;
     let path = path_of(&added);
@@ -156,7 +156,7 @@ async fn a_change_leaves_the_rest_as_it_was() {
 }
 
 #[tokio::test]
-async fn what_waited_for_a_paused_endpoint_arrives_when_it_is_made_active() {
+async fn pending_deliveries_of_a_paused_endpoint_arrive_when_it_is_resumed() {
     let desk = Desk::sending().await;
     let receiver = Receiver::willing().await;
     let path = path_of(&add(&desk, "acme", &receiver).await);
@@ -281,7 +281,7 @@ async fn test_events_have_a_limit_and_the_answer_says_when_the_next_is_accepted(
     assert_eq!(refused.must("retry-after"), "60");
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("10 test events a minute") && detail.contains("60 s"), "{detail}");
-    // Another endpoint has its own, until the workspace has had its share; another workspace is not concerned.
+    // Another endpoint has another limit, until the workspace reaches its limit; another workspace is not affected.
     for _ in 1..MAX_TESTS_PER_WORKSPACE / MAX_TESTS_PER_ENDPOINT {
         let other = format!("{}/test", path_of(&add(&desk, "acme", &receiver).await));
         for _ in 0..MAX_TESTS_PER_ENDPOINT {

@@ -12,13 +12,13 @@ use crate::support::receiver::{Reaction, Receiver};
 
 const DELIVERIES: &str = "/v1/workspaces/acme/deliveries";
 
-/// Hands in a call and returns the id of its first delivery.
+/// Posts a call and returns the id of its first delivery.
 async fn hand_in(desk: &Desk, id: &str) -> String {
     let accepted = desk.send("POST", "/v1/calls", &call("acme", id)).await.json();
     accepted["deliveries"][0].as_str().unwrap().to_owned()
 }
 
-/// Waits for so many attempts that failed, and lets the time pass until the next one.
+/// Waits for a number of failed attempts, then moves the clock to the next one.
 async fn next_attempt(desk: &Desk, delivery: &str, attempts: u64) {
     loop {
         let shown = until(desk, "acme", delivery, "waiting").await;
@@ -31,7 +31,7 @@ async fn next_attempt(desk: &Desk, delivery: &str, attempts: u64) {
     desk.site.sender.as_ref().unwrap().wake();
 }
 
-/// A delivery whose four attempts are used up.
+/// A delivery whose four attempts have all failed.
 async fn failed_delivery(desk: &Desk, id: &str) -> String {
     let delivery = hand_in(desk, id).await;
     for attempts in 1..=3 {
@@ -142,7 +142,7 @@ async fn a_wrong_parameter_is_named() {
 }
 
 #[tokio::test]
-async fn a_delivery_is_sent_again_unless_it_is_on_its_way() {
+async fn a_delivery_is_sent_again_unless_it_is_pending() {
     let desk = Desk::sending().await;
     let receiver = Receiver::willing().await;
     let endpoint = add(&desk, "acme", &receiver).await;
@@ -170,7 +170,7 @@ async fn a_delivery_is_sent_again_unless_it_is_on_its_way() {
 }
 
 #[tokio::test]
-async fn what_failed_in_a_range_of_time_is_recovered() {
+async fn failed_deliveries_of_a_time_range_are_recovered() {
     let desk = Desk::sending().await;
     let works = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let working = std::sync::Arc::clone(&works);

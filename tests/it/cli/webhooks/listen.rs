@@ -1,4 +1,4 @@
-//! `webhooks listen`: what it says about what arrives.
+//! `webhooks listen`: what it prints about each request.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -18,14 +18,14 @@ fn post(receiver: &Running, fields: &[(&str, &str)], body: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(receiver.address("receiver")).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let head = request_head("POST", "/hook?a=1", fields, body);
-    // It may answer before it has read everything.
+    // The receiver may answer before it has read everything.
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     Answer::parse(&answer, false).0
 }
 
-/// Posts a body with the signatures of the body that was signed.
+/// Posts `body` with the signatures of the signed body.
 fn post_signed(receiver: &Running, secret: &WebhookSecret, signed: &[u8], body: &[u8]) -> Answer {
     let headers = Signing::with(secret.clone()).headers("msg_1", SystemClock.now(), signed);
     let fields: Vec<_> =
@@ -63,7 +63,7 @@ fn a_receiver_says_what_arrived_and_whether_its_signatures_are_good() {
 }
 
 #[test]
-fn a_receiver_plays_one_that_fails_or_is_slow() {
+fn the_receiver_can_fail_or_be_slow_on_request() {
     let home = Home::without_keys();
     let receiver = listen(&home, &["--status", "503", "--delay", "400ms"]);
     receiver.prints("Without a secret signatures are not checked");
@@ -74,7 +74,7 @@ fn a_receiver_plays_one_that_fails_or_is_slow() {
 }
 
 #[test]
-fn a_body_of_more_than_a_mebibyte_is_not_taken() {
+fn a_body_of_more_than_a_mebibyte_is_refused() {
     let home = Home::without_keys();
     let receiver = listen(&home, &[]);
     assert_eq!(post(&receiver, &[], &vec![b' '; 1 << 20]).status, 200);
