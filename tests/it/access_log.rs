@@ -178,14 +178,14 @@ async fn a_client_that_disconnects_is_recorded_with_the_bytes_sent() {
 
 #[tokio::test]
 async fn a_store_that_breaks_off_is_recorded_with_the_bytes_sent() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     for (fault, sent) in [
         (Fault::BreaksAfter(100_000), "100000"),
         (Fault::EndsAfter(299_999), "299999"),
         (Fault::StallsAfter(16_384), "16384"),
     ] {
         let client = new_client();
-        store.go_wrong(fault);
+        store.set_fault(fault);
         let head =
             crate::support::client::request_head("GET", &site.recording(), &[("User-Agent", &client)], b"");
         site.client().exchange(head.as_bytes()).await;
@@ -200,7 +200,7 @@ async fn a_store_that_breaks_off_is_recorded_with_the_bytes_sent() {
 
 #[tokio::test]
 async fn every_kind_of_answer_is_recorded_once() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     let good = site.recording();
     let etag = site.get(&good, &[]).await.must("etag").to_owned();
     let expired = site.link_for(AssetRef::recording(CALL), Duration::from_secs(1));
@@ -243,7 +243,7 @@ async fn every_kind_of_answer_is_recorded_once() {
     ];
     for (fault, status, outcome) in failures {
         let client = new_client();
-        store.go_wrong(fault);
+        store.set_fault(fault);
         site.get(&good, &[("User-Agent", &client)]).await;
         let line = record(&client).await;
         assert_eq!(fields_of(&line, &["status", "outcome", "ending"]), [status, outcome, "complete"]);
@@ -382,7 +382,7 @@ fn own_link(site: &Site, number: u128) -> (String, String) {
 #[tokio::test]
 async fn no_signature_is_ever_logged_whatever_the_link_looks_like() {
     let client = new_client();
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     let (link, sig) = own_link(&site, 1);
     let upper = sig.to_uppercase();
     let spoiled = [
@@ -426,7 +426,7 @@ async fn no_signature_is_ever_logged_whatever_the_link_looks_like() {
         site.client().exchange(bytes.as_bytes()).await;
     }
     for fault in [Fault::Fails, Fault::Refuses, Fault::BreaksAfter(10), Fault::EndsAfter(10)] {
-        store.go_wrong(fault);
+        store.set_fault(fault);
         site.client().request("GET", &link, &fields, b"").await;
     }
     site.clock.advance(DAY);
@@ -438,12 +438,12 @@ async fn no_signature_is_ever_logged_whatever_the_link_looks_like() {
 #[tokio::test]
 async fn no_signature_is_logged_over_http_2_or_when_a_body_breaks_off() {
     let client = new_client();
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     let link = site.link_for(AssetRef::recording(CALL), Duration::from_secs(12_345));
     let sig = link.rsplit_once('=').unwrap().1.to_owned();
     let fields = [("user-agent", client.as_str())];
     for fault in [Fault::None, Fault::StallsAfter(100_000), Fault::BreaksAfter(100_000), Fault::Refuses] {
-        store.go_wrong(fault);
+        store.set_fault(fault);
         let mut connection = Http2::connect(site.address).await;
         for target in [link.clone(), link.clone() + "0", link.replace("sig=", "Sig=")] {
             if let Ok(answer) = connection.try_get(&target, &fields).await {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use jsonschema::{Draft, Validator};
 use serde_json::{Value, json};
 
-use crate::support::stores::Tried;
+use crate::support::stores::FaultyStore;
 use crate::support::{Answer, CALL, Plan, Site, sample_store};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
@@ -21,18 +21,18 @@ const JSON: (&str, &str) = ("Content-Type", "application/json");
 const TOKEN: &str = "a-token-for-tests-0123456789";
 
 /// The admin listener of a site. Every answer is checked against the description.
-struct Desk {
+struct AdminSite {
     site: Site,
     description: Description,
 }
 
-impl Desk {
+impl AdminSite {
     async fn usual() -> Self {
         Self::of(Plan::usual().await).await
     }
 
-    async fn tried() -> (Self, Arc<Tried>) {
-        let store = Tried::around(sample_store().await);
+    async fn on_faulty_store() -> (Self, Arc<FaultyStore>) {
+        let store = FaultyStore::around(sample_store().await);
         (Self::of(Plan::on(store.clone())).await, store)
     }
 

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::http2::Http2;
-use crate::support::stores::{Fault, Tried};
+use crate::support::stores::{Fault, FaultyStore};
 use crate::support::{Answer, CALL, Plan, Site, sample_store};
 
 const TOKEN: &str = "a-token-for-tests-0123456789";
@@ -216,11 +216,11 @@ async fn a_body_that_drips_is_answered_408_too() {
 
 #[tokio::test]
 async fn readiness_of_a_hanging_store_waits_a_bounded_time_and_health_not_at_all() {
-    let store = Tried::around(sample_store().await);
+    let store = FaultyStore::around(sample_store().await);
     let mut plan = Plan { admin_connections: Some(CAP), ..Plan::on(store.clone()) };
     plan.store.first_byte_timeout = Duration::from_secs(60);
     let site = plan.start().await;
-    store.go_wrong(Fault::Hangs);
+    store.set_fault(Fault::Hangs);
     let waiting: Vec<_> = (0..3 * CAP)
         .map(|_| {
             let client = site.admin();

@@ -15,11 +15,11 @@ const ORIGIN: (&str, &str) = ("Origin", "http://localhost");
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
 /// A site with a settings page, and a client of its admin API.
-struct House {
+struct ConsoleSite {
     site: Site,
 }
 
-impl House {
+impl ConsoleSite {
     async fn usual() -> Self {
         Self::of(Plan::sending().await).await
     }
@@ -56,7 +56,7 @@ impl House {
     async fn guest(&self, workspace: &str, listen: bool) -> Guest<'_> {
         let answer = self.enter(&self.link(workspace, listen).await).await;
         assert_eq!(answer.status, 303, "{answer:?}");
-        Guest { house: self, cookie: cookie_of(&answer) }
+        Guest { console: self, cookie: cookie_of(&answer) }
     }
 
     /// The operator, signed in.
@@ -65,7 +65,7 @@ impl House {
         let answer =
             self.site.admin().request("POST", "/console/sign-in", &[ORIGIN, FORM], body.as_bytes()).await;
         assert_eq!(answer.status, 303, "{answer:?}");
-        Guest { house: self, cookie: cookie_of(&answer) }
+        Guest { console: self, cookie: cookie_of(&answer) }
     }
 
     async fn get(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
@@ -100,13 +100,13 @@ impl House {
 
 /// A signed-in browser session.
 struct Guest<'h> {
-    house: &'h House,
+    console: &'h ConsoleSite,
     cookie: String,
 }
 
 impl Guest<'_> {
     async fn get(&self, path: &str) -> Answer {
-        self.house.get(path, &[("Cookie", &self.cookie)]).await
+        self.console.get(path, &[("Cookie", &self.cookie)]).await
     }
 
     /// The token that every form carries, from a page that has one.
@@ -130,7 +130,7 @@ impl Guest<'_> {
 
     async fn post_as(&self, path: &str, fields: &[(&str, &str)], body: &str) -> Answer {
         let fields = [&[("Cookie", self.cookie.as_str())], fields].concat();
-        self.house.site.admin().request("POST", path, &fields, body.as_bytes()).await
+        self.console.site.admin().request("POST", path, &fields, body.as_bytes()).await
     }
 }
 

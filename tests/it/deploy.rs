@@ -1,5 +1,5 @@
-//! What the files of `deploy/` say about the program, held to the program. (`tests/run deploy` holds them to Compose,
-//! Kubernetes, systemd, nginx and Prometheus.)
+//! The files of `deploy/` agree with the program. (`tests/run deploy` runs them with Compose, Kubernetes, systemd,
+//! nginx and Prometheus.)
 
 mod metrics;
 mod nginx;
@@ -18,10 +18,10 @@ const KUBERNETES: &str = "deploy/kubernetes";
 const DEPLOYMENT: &str = "deploy/kubernetes/deployment.yaml";
 const UNIT: &str = "deploy/systemd/webhook-assets.service";
 
-/// What stands with a dot between two words in these files and is no setting.
+/// Words with a dot between them in these files that are no settings.
 const NO_SETTINGS: [&str; 2] = ["webhooks.db", "admin.ui"];
 
-/// Labels that Prometheus and the kubelet give.
+/// Labels that Prometheus and the kubelet add.
 const LABELS_OF_OTHERS: [&str; 5] = ["job", "instance", "le", "container", "pod"];
 
 fn root() -> &'static Path {
@@ -33,7 +33,7 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Every file below a folder, with its path from the project's.
+/// Every file below a folder, with its path from the project's root.
 fn files_below(folder: &str) -> Vec<(String, String)> {
     let (mut found, mut folders) = (Vec::new(), vec![root().join(folder)]);
     while let Some(folder) = folders.pop() {
@@ -52,7 +52,7 @@ fn files_below(folder: &str) -> Vec<(String, String)> {
     found
 }
 
-/// The pieces of a text that are made of such characters alone.
+/// The longest pieces of a text made of these characters alone.
 fn pieces(text: &str, of: impl Fn(char) -> bool) -> impl Iterator<Item = &str> {
     text.split(move |c| !of(c)).filter(|piece| !piece.is_empty())
 }
@@ -62,7 +62,7 @@ fn number(text: &str) -> u64 {
     pieces(text, |c| c.is_ascii_digit()).next().unwrap_or_else(|| panic!("{text:?}")).parse().unwrap()
 }
 
-/// What stands behind the only `key` at the beginning of a line.
+/// The text behind the only `key` at the beginning of a line.
 fn only<'t>(text: &'t str, key: &str) -> &'t str {
     let mut found = text.lines().filter_map(|line| line.trim_start().strip_prefix(key));
     let value = found.next().unwrap_or_else(|| panic!("no {key}"));

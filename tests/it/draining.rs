@@ -1,4 +1,4 @@
-//! Draining waits for whatever is being answered, wherever that happens.
+//! Draining waits for every request in progress, in the idle poller and in tasks.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -9,17 +9,17 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use webhook_assets::server::{Drain, FastPath, Server};
 
-use crate::support::ready_handler::{THE_LONG_WAY, at_once};
+use crate::support::ready_handler::{THROUGH_HYPER, fast_handler};
 use crate::support::{Answer, Plan};
 
 #[tokio::test]
-async fn what_is_being_answered_at_rest_is_waited_for() {
-    // At once, and with a task of its own, which it only gets then.
-    for (target, expected) in [("/at-once", ""), ("/", THE_LONG_WAY)] {
+async fn draining_waits_for_an_answer_in_the_idle_poller() {
+    // On the fast path, and with a task, which the connection only gets then.
+    for (target, expected) in [("/at-once", ""), ("/", THROUGH_HYPER)] {
         let (begun, mut begins) = mpsc::channel(1);
-        let dawdles = at_once(move |request, mut writer| {
+        let dawdles = fast_handler(move |request, mut writer| {
             begun.try_send(()).unwrap();
-            // As a thread does that has no processor meanwhile.
+            // The handler blocks like a thread that gets no processor time.
             std::thread::sleep(Duration::from_millis(300));
             if request.target != "/at-once" {
                 return FastPath::Declined(writer);

@@ -1,10 +1,10 @@
-//! Erasure: both assets are gone, for every replica, and it is recorded.
+//! Erasure: both assets are gone, for every replica, and the program logs it.
 
 use std::sync::Arc;
 
 use object_store::ObjectStore;
 
-use crate::support::stores::{Fault, Tried};
+use crate::support::stores::{Fault, FaultyStore};
 use crate::support::{ABSENT, CALL, Plan, sample_store};
 
 #[tokio::test]
@@ -29,10 +29,10 @@ async fn after_an_erasure_a_good_link_is_404_at_every_replica() {
 
 #[tokio::test]
 async fn an_erasure_that_fails_says_so_and_to_do_it_again() {
-    let store = Tried::around(sample_store().await);
+    let store = FaultyStore::around(sample_store().await);
     let site = Plan::on(Arc::clone(&store) as Arc<dyn ObjectStore>).start().await;
     for (fault, status) in [(Fault::Fails, 503), (Fault::Refuses, 502)] {
-        store.go_wrong(fault);
+        store.set_fault(fault);
         let answer = site.admin().request("DELETE", &format!("/v1/assets/{CALL}"), &[], b"").await;
         assert_eq!((answer.status, answer.code().as_str()), (status, "not_erased"));
         assert!(answer.json()["detail"].as_str().unwrap().contains("erase again"));

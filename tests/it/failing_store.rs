@@ -16,7 +16,7 @@ use webhook_assets::AssetRef;
 use crate::support::client::request_head;
 use crate::support::http2::{self, Http2};
 use crate::support::slow_client::SlowClient;
-use crate::support::stores::{Fault, Tried};
+use crate::support::stores::{Fault, FaultyStore};
 use crate::support::{Answer, CALL, Plan, Site, recording, transcript};
 
 /// The recording's length.
@@ -26,7 +26,7 @@ const SIZE: u64 = 300_000;
 /// (for an answer, and for its first byte) and time to spare.
 const SOON: Duration = Duration::from_secs(3);
 
-/// What must never leave the gateway: parts of the store's URL, credentials and errors, as [`Tried`] has them.
+/// What must never leave the gateway: parts of the store's URL, credentials and errors, as [`FaultyStore`] has them.
 const SECRETS: [&str; 7] = [
     "secret",
     "store.example.com",
@@ -42,8 +42,8 @@ async fn get(site: &Site, target: &str, fields: &[(&str, &str)]) -> Answer {
     ask(site, "GET", target, fields).await
 }
 
-/// The same where the body may break off so early that not even the head gets out: hyper drops what it has not written
-/// yet, and the client finds its connection closed without an answer.
+/// The same for a body that may break before the client gets the head: hyper drops what it has not written yet, and the
+/// client finds its connection closed without an answer.
 async fn get_if_any(site: &Site, target: &str, fields: &[(&str, &str)]) -> Option<Answer> {
     let bytes = site.client().exchange(request_head("GET", target, fields, b"").as_bytes()).await;
     tells_nothing(&bytes);
@@ -63,7 +63,7 @@ fn tells_nothing(bytes: &[u8]) {
     }
 }
 
-/// A problem that says to come back.
+/// A problem that asks the client to try again.
 fn is_unavailable(answer: &Answer) {
     assert!(answer.complete);
     assert_eq!((answer.status, answer.code().as_str()), (503, "storage_unavailable"));
@@ -71,14 +71,14 @@ fn is_unavailable(answer: &Answer) {
     assert_eq!(answer.must("cache-control"), "no-store");
 }
 
-/// A problem that somebody has to mend.
+/// A problem that the operator has to mend.
 fn is_bad_gateway(answer: &Answer) {
     assert!(answer.complete);
     assert_eq!((answer.status, answer.code().as_str()), (502, "storage_error"));
     assert_eq!(answer.must("cache-control"), "no-store");
 }
 
-/// Every way to ask for a recording's bytes.
+/// Every kind of request for a recording's bytes.
 pub const WAYS: [&[(&str, &str)]; 4] = [
     &[],
     &[("Range", "bytes=0-200000")],
@@ -90,8 +90,8 @@ pub const WAYS: [&[(&str, &str)]; 4] = [
 
 #[tokio::test]
 async fn a_store_that_fails_is_503_with_retry_after() {
-    let (site, store) = Site::tried().await;
-    store.go_wrong(Fault::Fails);
+    let (site, store) = Site::on_faulty_store().await;
+    store.set_fault(Fault::Fails);
     for way in WAYS {
         is_unavailable(&get(&site, &site.recording(), way).await);
     }
@@ -101,8 +101,8 @@ async fn a_store_that_fails_is_503_with_retry_after() {
 
 #[tokio::test]
 async fn a_store_that_denies_access_is_502() {
-    let (site, store) = Site::tried().await;
-    store.go_wrong(Fault::Refuses);
+    let (site, store) = Site::on_faulty_store().await;
+    store.set_fault(Fault::Refuses);
     for way in WAYS {
         is_bad_gateway(&get(&site, &site.recording(), way).await);
     }
@@ -112,16 +112,16 @@ async fn a_store_that_denies_access_is_502() {
 
 #[tokio::test]
 async fn a_store_that_hangs_is_503_within_the_deadline() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     for fault in [Fault::Hangs, Fault::StallsAfter(0)] {
-        store.go_wrong(fault);
+        store.set_fault(fault);
         for way in WAYS {
             let started = Instant::now();
             is_unavailable(&get(&site, &site.recording(), way).await);
             assert!(started.elapsed() < SOON, "{fault:?} {way:?}: {:?}", started.elapsed());
         }
     }
-    store.go_wrong(Fault::Hangs);
+    store.set_fault(Fault::Hangs);
     let started = Instant::now();
     assert_eq!(ask(&site, "HEAD", &site.recording(), &[]).await.status, 503);
     assert!(started.elapsed() < SOON);
@@ -129,41 +129,41 @@ async fn a_store_that_hangs_is_503_within_the_deadline() {
 
 #[tokio::test]
 async fn a_body_that_breaks_before_its_first_byte_is_an_error_answer() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     for way in WAYS {
-        store.go_wrong(Fault::BreaksAfter(0));
+        store.set_fault(Fault::BreaksAfter(0));
         is_unavailable(&get(&site, &site.recording(), way).await);
-        store.go_wrong(Fault::EndsAfter(0));
+        store.set_fault(Fault::EndsAfter(0));
         is_bad_gateway(&get(&site, &site.recording(), way).await);
     }
 }
 
-/// A short transcript is compressed before the answer begins, so whatever happens can still be said.
+/// The gateway compresses a short transcript before it begins the answer, so it can still report every failure.
 #[tokio::test]
 async fn a_short_transcript_that_cannot_be_compressed_whole_is_an_error_answer() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     let size = transcript().len() as u64;
     for coding in ["zstd", "br", "gzip"] {
         let fields = [("Accept-Encoding", coding)];
         for after in [0, 1, size / 2, size - 1] {
-            store.go_wrong(Fault::BreaksAfter(after));
+            store.set_fault(Fault::BreaksAfter(after));
             is_unavailable(&get(&site, &site.transcript(), &fields).await);
-            store.go_wrong(Fault::EndsAfter(after));
+            store.set_fault(Fault::EndsAfter(after));
             is_bad_gateway(&get(&site, &site.transcript(), &fields).await);
         }
     }
-    store.go_wrong(Fault::StallsAfter(size - 1));
+    store.set_fault(Fault::StallsAfter(size - 1));
     is_unavailable(&get(&site, &site.transcript(), &[("Accept-Encoding", "zstd")]).await);
 }
 
 #[tokio::test]
-async fn a_link_is_good_again_once_the_store_is() {
-    let (site, store) = Site::tried().await;
+async fn a_link_is_good_again_once_the_store_works() {
+    let (site, store) = Site::on_faulty_store().await;
     for fault in [Fault::Fails, Fault::Refuses, Fault::Hangs, Fault::BreaksAfter(100_000)] {
-        store.go_wrong(fault);
+        store.set_fault(fault);
         let failed = get(&site, &site.recording(), &[]).await;
         assert!(failed.status >= 500 || !failed.complete);
-        store.go_wrong(Fault::None);
+        store.set_fault(Fault::None);
         assert!(site.get(&site.recording(), &[]).await.body == recording());
     }
 }
@@ -178,7 +178,7 @@ fn faults_inside(size: u64) -> Vec<Fault> {
     [&breaks[..], &stalls, &ends].concat()
 }
 
-/// The answer was cut so that everybody can see it. While the store stalls, what it sent before is passed on.
+/// The client can see that the answer was cut. The gateway passes on what the store sent before it stalled.
 fn is_visibly_broken(answer: Option<Answer>, fault: Fault, status: u16, whole: &[u8]) {
     let Some(answer) = answer else {
         assert!(!matches!(fault, Fault::StallsAfter(_)), "{fault:?}: nothing came at all");
@@ -192,9 +192,9 @@ fn is_visibly_broken(answer: Option<Answer>, fault: Fault, status: u16, whole: &
 
 #[tokio::test]
 async fn a_recording_that_breaks_off_ends_before_its_content_length() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     for fault in faults_inside(SIZE) {
-        store.go_wrong(fault);
+        store.set_fault(fault);
         let started = Instant::now();
         let answer = get_if_any(&site, &site.recording(), &[]).await;
         is_visibly_broken(answer, fault, 200, &recording());
@@ -204,9 +204,9 @@ async fn a_recording_that_breaks_off_ends_before_its_content_length() {
 
 #[tokio::test]
 async fn a_range_that_breaks_off_ends_before_its_content_length() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     for fault in faults_inside(100_000) {
-        store.go_wrong(fault);
+        store.set_fault(fault);
         let answer = get_if_any(&site, &site.recording(), &[("Range", "bytes=100000-199999")]).await;
         is_visibly_broken(answer, fault, 206, &recording()[100_000..200_000]);
     }
@@ -214,21 +214,21 @@ async fn a_range_that_breaks_off_ends_before_its_content_length() {
 
 #[tokio::test]
 async fn a_break_behind_the_last_byte_does_no_harm() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     for fault in [Fault::BreaksAfter(SIZE), Fault::StallsAfter(SIZE), Fault::EndsAfter(SIZE)] {
-        store.go_wrong(fault);
+        store.set_fault(fault);
         let answer = get(&site, &site.recording(), &[]).await;
         assert!(answer.complete && answer.body == recording(), "{fault:?}");
     }
 }
 
-/// A store that sends more than it announced: what was announced is delivered, or the transfer breaks; nothing is ever
-/// added to it.
+/// A store that sends more than it announced: the client gets the announced bytes, or the transfer breaks; nothing is
+/// ever added.
 #[tokio::test]
-async fn a_body_that_runs_over_never_reaches_the_client_longer_than_announced() {
-    let (site, store) = Site::tried().await;
+async fn a_body_longer_than_announced_never_reaches_the_client_so() {
+    let (site, store) = Site::on_faulty_store().await;
     for extra in [1, 16 * 1024, 1_000_000] {
-        store.go_wrong(Fault::RunsOverBy(extra));
+        store.set_fault(Fault::RunsOverBy(extra));
         for (way, wanted) in [(WAYS[0], 0..SIZE as usize), (WAYS[1], 0..200_001)] {
             let bytes =
                 site.client().exchange(request_head("GET", &site.recording(), way, b"").as_bytes()).await;
@@ -245,10 +245,10 @@ async fn a_body_that_runs_over_never_reaches_the_client_longer_than_announced() 
 
 #[tokio::test]
 async fn a_connection_is_not_used_again_after_a_broken_body() {
-    let (site, store) = Site::tried().await;
-    store.go_wrong(Fault::EndsAfter(SIZE - 1));
+    let (site, store) = Site::on_faulty_store().await;
+    store.set_fault(Fault::EndsAfter(SIZE - 1));
     let request = format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", site.recording());
-    // Two requests at once: an answer to the second would pass for the missing byte of the first.
+    // Two requests at once: the client could take an answer to the second for the missing byte of the first.
     let bytes = site.client().exchange(request.repeat(2).as_bytes()).await;
     let answer = (!bytes.is_empty()).then(|| Answer::parse_loosely(&bytes, false).0);
     is_visibly_broken(answer, Fault::EndsAfter(SIZE - 1), 200, &recording());
@@ -256,7 +256,7 @@ async fn a_connection_is_not_used_again_after_a_broken_body() {
 
 #[tokio::test]
 async fn several_ranges_that_break_off_end_before_their_content_length() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     let fields = [("Range", "bytes=0-9,100000-199999")];
     let whole = get(&site, &site.recording(), &fields).await;
     assert!(whole.complete && whole.status == 206 && whole.must("content-type").starts_with("multipart/"));
@@ -265,7 +265,7 @@ async fn several_ranges_that_break_off_end_before_their_content_length() {
         .into_iter()
         .filter(|fault| !matches!(fault, Fault::BreaksAfter(1) | Fault::EndsAfter(1)))
     {
-        store.go_wrong(fault);
+        store.set_fault(fault);
         let Some(answer) = get_if_any(&site, &site.recording(), &fields).await else { continue };
         assert_eq!((answer.status, answer.complete), (206, false), "{fault:?}");
         assert_eq!(answer.must("content-length"), whole.must("content-length"));
@@ -273,17 +273,17 @@ async fn several_ranges_that_break_off_end_before_their_content_length() {
         assert!(!text.trim_end().ends_with("--"), "the closing boundary was sent after a broken part");
     }
     // A fault in the first part shows too.
-    store.go_wrong(Fault::BreaksAfter(5));
+    store.set_fault(Fault::BreaksAfter(5));
     let answer = get_if_any(&site, &site.recording(), &fields).await;
     assert!(answer.is_none_or(|answer| !answer.complete));
 }
 
 #[tokio::test]
 async fn several_ranges_break_off_if_the_store_fails_between_them() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     for fault in [Fault::Fails, Fault::Refuses, Fault::Hangs, Fault::BreaksAfter(0), Fault::EndsAfter(0)] {
-        // The look at the metadata and the first part go well.
-        store.go_wrong_after(2, fault);
+        // The metadata request and the first part succeed.
+        store.set_fault_after(2, fault);
         let fields = [("Range", "bytes=0-99,1000-1099,5000-5099")];
         let Some(answer) = get_if_any(&site, &site.recording(), &fields).await else { continue };
         assert_eq!((answer.status, answer.complete), (206, false), "{fault:?}");
@@ -321,11 +321,11 @@ static LONG: LazyLock<Bytes> = LazyLock::new(|| {
     [&b"{\"text\":\""[..], &words, b"\"}"].concat().into()
 });
 
-async fn site_with_long_transcript() -> (Site, Arc<Tried>) {
+async fn site_with_long_transcript() -> (Site, Arc<FaultyStore>) {
     let objects = InMemory::new();
     let path = Path::from(AssetRef::transcript(CALL).object_path());
     objects.put(&path, LONG.clone().into()).await.unwrap();
-    let store = Tried::around(Arc::new(objects));
+    let store = FaultyStore::around(Arc::new(objects));
     (Plan::on(store.clone()).start().await, store)
 }
 
@@ -364,7 +364,7 @@ async fn a_long_transcript_that_breaks_off_has_no_last_chunk() {
             Fault::EndsAfter(size - 1),
             Fault::StallsAfter(size / 2),
         ] {
-            store.go_wrong(fault);
+            store.set_fault(fault);
             let fields = [("Accept-Encoding", coding)];
             let Some(answer) = get_if_any(&site, &site.transcript(), &fields).await else { continue };
             assert_eq!((answer.status, answer.complete), (200, false), "{coding} {fault:?}");
@@ -375,7 +375,7 @@ async fn a_long_transcript_that_breaks_off_has_no_last_chunk() {
 
 // --- HTTP/2 -----------------------------------------------------------------------------------------------------------
 
-/// Reads an answer that may be reset before its head, too.
+/// Reads an answer whose stream the gateway may reset before the head.
 async fn read_or_reset(
     connection: &mut Http2,
     target: &str,
@@ -392,15 +392,15 @@ async fn read_or_reset(
 
 #[tokio::test]
 async fn over_http_2_a_body_that_breaks_off_resets_its_stream() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     for fault in faults_inside(SIZE) {
-        store.go_wrong(fault);
+        store.set_fault(fault);
         let mut connection = Http2::connect(site.address).await;
         let (bytes, reset) = read_or_reset(&mut connection, &site.recording(), &[]).await;
         assert_eq!(reset, Some(h2::Reason::INTERNAL_ERROR), "{fault:?}");
         assert!(bytes.len() < SIZE as usize && recording().starts_with(&bytes));
         // The connection's other streams go on.
-        store.go_wrong(Fault::None);
+        store.set_fault(Fault::None);
         let (bytes, reset) = http2::read(connection.get(&site.recording(), &[]).await.into_body()).await;
         assert!(bytes == recording() && reset.is_none());
     }
@@ -408,8 +408,8 @@ async fn over_http_2_a_body_that_breaks_off_resets_its_stream() {
 
 #[tokio::test]
 async fn over_http_2_several_ranges_and_long_transcripts_that_break_off_reset_their_streams() {
-    let (site, store) = Site::tried().await;
-    store.go_wrong_after(2, Fault::EndsAfter(99));
+    let (site, store) = Site::on_faulty_store().await;
+    store.set_fault_after(2, Fault::EndsAfter(99));
     let mut connection = Http2::connect(site.address).await;
     let fields = [("range", "bytes=0-99,1000-1099")];
     let (_, reset) = read_or_reset(&mut connection, &site.recording(), &fields).await;
@@ -418,7 +418,7 @@ async fn over_http_2_several_ranges_and_long_transcripts_that_break_off_reset_th
     let (site, store) = site_with_long_transcript().await;
     let size = LONG.len() as u64;
     for fault in [Fault::BreaksAfter(size / 2), Fault::EndsAfter(size - 1), Fault::StallsAfter(size - 1)] {
-        store.go_wrong(fault);
+        store.set_fault(fault);
         let mut connection = Http2::connect(site.address).await;
         let fields = [("accept-encoding", "zstd")];
         let (_, reset) = read_or_reset(&mut connection, &site.transcript(), &fields).await;
@@ -428,12 +428,12 @@ async fn over_http_2_several_ranges_and_long_transcripts_that_break_off_reset_th
 
 #[tokio::test]
 async fn over_http_2_early_failures_are_answers() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     let mut connection = Http2::connect(site.address).await;
     for (fault, status) in
         [(Fault::Fails, 503), (Fault::Refuses, 502), (Fault::Hangs, 503), (Fault::EndsAfter(0), 502)]
     {
-        store.go_wrong(fault);
+        store.set_fault(fault);
         let answer = connection.get(&site.recording(), &[]).await;
         assert_eq!(answer.status().as_u16(), status, "{fault:?}");
         let fields = format!("{:?}", answer.headers());

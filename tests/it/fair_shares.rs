@@ -1,4 +1,4 @@
-//! What all clients share, with one that takes all it can get: the others are served.
+//! Limits shared by all clients, one of which takes all it can get: the gateway serves the others.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use webhook_assets::server::ClientHeader;
 use crate::http2_attacks::{Attacker, END_HEADERS, END_STREAM, HEADERS, WINDOW_UPDATE, frame, get};
 use crate::support::{Answer, CALL, Plan, Site, noise, request_head, store_of_one};
 
-/// More than the buffers between server and client take in.
+/// More than the buffers between server and client hold.
 const LARGE: usize = 8 << 20;
 /// The attacker's address is that of every client that names no other.
 const OTHER: [u8; 4] = [127, 0, 0, 2];
@@ -21,7 +21,7 @@ async fn plan() -> Plan {
     Plan::on(store_of_one(AssetRef::recording(CALL), noise(LARGE)).await)
 }
 
-/// A download from this address of which only the first byte is taken.
+/// A download from this address that reads only the first byte.
 async fn held_from(address: [u8; 4], site: &Site, fields: &[(&str, &str)]) -> TcpStream {
     let mut stream = slow_socket(address, site).await;
     let head = request_head("GET", &site.recording(), fields, b"");
@@ -37,7 +37,7 @@ async fn slow_socket(address: [u8; 4], site: &Site) -> TcpStream {
     socket.connect(site.address).await.unwrap()
 }
 
-/// Ten bytes of the recording, asked for from this address.
+/// The answer to a request for ten bytes of the recording from this address.
 async fn asked_from(address: [u8; 4], site: &Site, fields: &[(&str, &str)]) -> Answer {
     let mut stream = slow_socket(address, site).await;
     let fields = [fields, &[("Range", "bytes=0-9")]].concat();
@@ -78,7 +78,7 @@ async fn the_streams_of_one_address_leave_room_for_the_requests_of_others() {
     let block = get(&site.recording());
     let mut held = Vec::new();
     for _ in 0..42 {
-        // Windows that are opened by a kilobyte now and then: as slow as a client may be.
+        // The clients open their windows by a kilobyte now and then: as slow as a client may be.
         let mut attacker = Attacker::of(&site, &[0, 4, 0, 0, 4, 0]).await;
         let streams = (0..100).map(|at| 2 * at + 1);
         let burst: Vec<u8> = streams
@@ -124,7 +124,7 @@ async fn the_share_of_an_address_can_be_set() {
 }
 
 #[tokio::test]
-async fn addresses_that_together_hold_all_they_may_leave_room_for_one_that_comes_anew() {
+async fn addresses_at_their_shares_leave_room_for_a_new_address() {
     let mut plan = plan().await;
     plan.gateway.requests_in_flight = 40;
     let site = plan.start().await;

@@ -1,5 +1,5 @@
-//! The express lane: plain requests are answered to the letter as they are the long way, and leave nothing behind that
-//! others stumble over.
+//! The fast path: it answers plain requests byte for byte as hyper does, and leaves nothing behind that disturbs
+//! others.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -19,13 +19,13 @@ use webhook_assets::server::{
     self, Drain, FastPath, Handler, HeadLimits, PlainRequest, ResponseWriter, Server,
 };
 
-use crate::support::ready_handler::at_once;
+use crate::support::ready_handler::fast_handler;
 use crate::support::{ABSENT, Answer, CALL, NOW, Plan, Site, noise, transcript};
 
 /// A transcript that is short enough to be kept in memory.
 const SHORT: uuid::Uuid = uuid::uuid!("00000000-0000-4000-8000-000000000001");
 
-/// A folder with a recording of two pieces and more, a transcript, and a short one; all of them have settled.
+/// A folder with a recording of more than two batches, a transcript, and a short one, all old enough to be cached.
 fn files() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for kind in ["recordings", "transcripts"] {
@@ -36,30 +36,30 @@ fn files() -> TempDir {
     write(AssetRef::recording(CALL), &noise(5_000_001));
     write(AssetRef::transcript(CALL), &transcript());
     write(AssetRef::transcript(SHORT), b"{\"schema\":\"call-transcript/1\"}\n");
-    // A short file that was changed a moment ago is not kept in memory.
+    // The cache does not keep a short file that changed a moment ago.
     std::thread::sleep(Duration::from_secs(3));
     folder
 }
 
-/// The same files behind both.
+/// Two sites on the same files, with the fast path and without.
 struct Both {
-    express: Site,
-    long: Site,
+    fast: Site,
+    hyper: Site,
     folder: TempDir,
 }
 
 impl Both {
     async fn start() -> Self {
         let folder = files();
-        let express = Plan::on_files(folder.path()).start().await;
-        let plan = Plan { the_long_way: true, ..Plan::on_files(folder.path()) };
-        Self { express, long: plan.start().await, folder }
+        let fast = Plan::on_files(folder.path()).start().await;
+        let plan = Plan { through_hyper: true, ..Plan::on_files(folder.path()) };
+        Self { fast, hyper: plan.start().await, folder }
     }
 
     fn links(&self) -> Vec<String> {
-        let good = |asset| self.express.link(asset);
+        let good = |asset| self.fast.link(asset);
         let recording = good(AssetRef::recording(CALL));
-        let expired = self.express.link_made_at(AssetRef::recording(CALL), UnixSeconds(NOW.0 - 90_000));
+        let expired = self.fast.link_made_at(AssetRef::recording(CALL), UnixSeconds(NOW.0 - 90_000));
         let (path, query) = recording.split_once('?').unwrap();
         vec![
             recording.clone(),
@@ -117,7 +117,7 @@ const FIELDS: [&str; 28] = [
     "Expect: 100-continue\r\n",
 ];
 
-/// Sends bytes, says that no more will come, and reads to the end. What differs from time to time is left out.
+/// Sends bytes, shuts the writing side down, and reads to the end. Drops what differs from run to run.
 async fn exchange(site: &Site, pieces: &[&[u8]]) -> Vec<u8> {
     let mut stream = TcpStream::connect(site.address).await.unwrap();
     stream.set_nodelay(true).unwrap();
@@ -139,7 +139,8 @@ async fn exchange(site: &Site, pieces: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
-/// Overwrites so many bytes behind each place where `mark` stands, and the mark itself if that is none. Returns what they were.
+/// Overwrites `length` bytes behind each place where `mark` stands, and the mark itself if `length` is 0. Returns the
+/// old bytes.
 fn mask(bytes: &mut [u8], mark: &[u8], length: usize) -> Vec<Vec<u8>> {
     let places: Vec<usize> = memmem::find_iter(bytes, mark).collect();
     let mask_one = |at: usize| {
@@ -151,21 +152,21 @@ fn mask(bytes: &mut [u8], mark: &[u8], length: usize) -> Vec<Vec<u8>> {
     places.into_iter().map(mask_one).collect()
 }
 
-/// For people: heads are short, bodies are long.
+/// A readable form: whole heads, shortened bodies.
 fn shown(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(1_500)]).into_owned()
 }
 
 #[tokio::test]
-async fn every_request_is_answered_to_the_letter_as_it_is_the_long_way() {
+async fn every_request_gets_byte_for_byte_the_answer_of_hyper() {
     let both = Both::start().await;
     let mut compared = 0;
     for link in both.links() {
         for fields in FIELDS {
             for (method, closing) in [("GET", ""), ("HEAD", ""), ("GET", "Connection: close\r\n")] {
                 let request = format!("{method} {link} HTTP/1.1\r\nHost: localhost\r\n{fields}{closing}\r\n");
-                let ours = exchange(&both.express, &[request.as_bytes()]).await;
-                let theirs = exchange(&both.long, &[request.as_bytes()]).await;
+                let ours = exchange(&both.fast, &[request.as_bytes()]).await;
+                let theirs = exchange(&both.hyper, &[request.as_bytes()]).await;
                 assert!(ours == theirs, "{request}\n{}\n{}", shown(&ours), shown(&theirs));
                 compared += 1;
             }
@@ -183,7 +184,7 @@ async fn requests_of_all_kinds_on_one_connection_are_answered_in_their_order() {
         usize::try_from(dice >> 33).unwrap() % sides
     };
     for _ in 0..20 {
-        // Mostly plain ones at first: whoever has left the express lane does not come back.
+        // Mostly plain ones at first: a connection that left the fast path does not come back.
         let requests: Vec<String> = (0..40)
             .map(|at| {
                 let link = &links[if at < 30 { throw(3) } else { throw(links.len()) }];
@@ -193,20 +194,23 @@ async fn requests_of_all_kinds_on_one_connection_are_answered_in_their_order() {
             })
             .collect();
         let bytes = requests.concat();
-        let whole = exchange(&both.express, &[bytes.as_bytes()]).await;
+        let whole = exchange(&both.fast, &[bytes.as_bytes()]).await;
         let in_pieces: Vec<&[u8]> = bytes.as_bytes().chunks(1 + throw(3_000)).collect();
-        assert!(exchange(&both.express, &in_pieces).await == whole, "cut elsewhere, the answers are others");
-        assert!(exchange(&both.long, &[bytes.as_bytes()]).await == whole, "not as the long way");
+        assert!(
+            exchange(&both.fast, &in_pieces).await == whole,
+            "the answers depend on how the requests are cut"
+        );
+        assert!(exchange(&both.hyper, &[bytes.as_bytes()]).await == whole, "not as hyper answers");
     }
 }
 
 #[tokio::test]
-async fn a_plain_request_is_answered_at_once_and_another_is_not() {
+async fn the_fast_path_answers_a_plain_request_and_no_other() {
     let both = Both::start().await;
     let gateway = Plan::on_files(both.folder.path()).gateway_alone();
-    let client = server::Client::from(both.express.address);
+    let client = server::Client::from(both.fast.address);
     let limits = HeadLimits { target: 8_192, fields: 32_768 };
-    let at_once = |link: &str, fields: &str| {
+    let is_fast = |link: &str, fields: &str| {
         let request = format!("GET {link} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
         let answer = |request: &PlainRequest<'_>| {
             let mut head = Vec::new();
@@ -215,21 +219,21 @@ async fn a_plain_request_is_answered_at_once_and_another_is_not() {
         };
         PlainRequest::read(request.as_bytes(), limits, answer).is_some_and(|(is_answered, _)| is_answered)
     };
-    let (short, recording) = (both.express.link(AssetRef::transcript(SHORT)), both.express.recording());
+    let (short, recording) = (both.fast.link(AssetRef::transcript(SHORT)), both.fast.recording());
     let bad = recording.replace("sig=", "sig=0");
-    assert!(at_once(&short, "") && at_once(&short, "Range: bytes=1-2\r\nUser-Agent: a\r\n"));
-    assert!(at_once(&bad, "") && at_once(&bad, "Accept-Encoding: gzip\r\n"));
-    assert!(!at_once(&recording, ""), "this connection cannot send files as they are");
-    assert!(!at_once(&short, "Accept-Encoding: gzip\r\n") && !at_once(&short, "If-None-Match: *\r\n"));
-    assert!(!at_once(&both.express.link(AssetRef::recording(ABSENT)), "") && !at_once("/", ""));
+    assert!(is_fast(&short, "") && is_fast(&short, "Range: bytes=1-2\r\nUser-Agent: a\r\n"));
+    assert!(is_fast(&bad, "") && is_fast(&bad, "Accept-Encoding: gzip\r\n"));
+    assert!(!is_fast(&recording, ""), "this connection cannot send files as they are");
+    assert!(!is_fast(&short, "Accept-Encoding: gzip\r\n") && !is_fast(&short, "If-None-Match: *\r\n"));
+    assert!(!is_fast(&both.fast.link(AssetRef::recording(ABSENT)), "") && !is_fast("/", ""));
 }
 
 #[tokio::test]
-async fn a_file_that_is_deleted_or_replaced_is_so_for_the_next_request_of_the_same_connection() {
+async fn the_next_request_of_a_connection_sees_a_deleted_or_replaced_file() {
     let both = Both::start().await;
-    let link = both.express.link(AssetRef::transcript(SHORT));
+    let link = both.fast.link(AssetRef::transcript(SHORT));
     let path = both.folder.path().join(AssetRef::transcript(SHORT).object_path());
-    let mut stream = TcpStream::connect(both.express.address).await.unwrap();
+    let mut stream = TcpStream::connect(both.fast.address).await.unwrap();
     let mut ask = async || {
         let request = format!("GET {link} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -248,7 +252,7 @@ async fn a_file_that_is_deleted_or_replaced_is_so_for_the_next_request_of_the_sa
     assert!(ask().await.starts_with("HTTP/1.1 404 "));
 }
 
-/// Asks for `link` on a kept connection, and reads the whole answer: its status and its body.
+/// Requests `link` on a kept connection and reads the whole answer: its status and its body.
 async fn ask(stream: &mut TcpStream, link: &str) -> (u16, Vec<u8>) {
     let request = format!("GET {link} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -266,11 +270,11 @@ async fn ask(stream: &mut TcpStream, link: &str) -> (u16, Vec<u8>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn among_many_who_ask_at_once_nobody_gets_what_was_deleted_before_they_asked() {
+async fn no_request_of_a_batch_gets_a_file_deleted_before_it_was_sent() {
     let both = Both::start().await;
     let others: Vec<_> = (0..200)
         .map(|_| {
-            let (address, link) = (both.express.address, both.express.link(AssetRef::transcript(SHORT)));
+            let (address, link) = (both.fast.address, both.fast.link(AssetRef::transcript(SHORT)));
             tokio::spawn(async move {
                 let mut stream = TcpStream::connect(address).await.unwrap();
                 for _ in 0..100 {
@@ -280,14 +284,14 @@ async fn among_many_who_ask_at_once_nobody_gets_what_was_deleted_before_they_ask
             })
         })
         .collect();
-    // Short enough for its connection to stay at rest.
+    // Short enough for its connection to stay idle.
     let asset = AssetRef::transcript(CALL);
     let (path, moved) = (both.folder.path().join(asset.object_path()), both.folder.path().join("moved"));
-    let link = both.express.link(asset);
-    let mut stream = TcpStream::connect(both.express.address).await.unwrap();
+    let link = both.fast.link(asset);
+    let mut stream = TcpStream::connect(both.fast.address).await.unwrap();
     let mut rounds = 0;
     while rounds < 20 || others.iter().any(|other| !other.is_finished()) {
-        // Opened, looked at, and then believed to be there still.
+        // The gateway has opened and checked it, and believes for a moment that it is still there.
         for _ in 0..3 {
             assert_eq!(ask(&mut stream, &link).await.0, 200);
         }
@@ -302,7 +306,7 @@ async fn among_many_who_ask_at_once_nobody_gets_what_was_deleted_before_they_ask
 }
 
 #[tokio::test]
-async fn who_could_be_answered_at_once_is_told_too_that_too_many_are_in_flight() {
+async fn the_fast_path_refuses_requests_beyond_the_limit_too() {
     let folder = files();
     let mut plan = Plan::on_files(folder.path());
     plan.gateway.requests_in_flight = 1;
@@ -319,11 +323,11 @@ async fn who_could_be_answered_at_once_is_told_too_that_too_many_are_in_flight()
     drop(slow);
 }
 
-/// Answers every request with its target, but one.
+/// Answers every request but one with its target, and panics on that.
 fn stumbles<'w>(request: &PlainRequest<'_>, mut writer: ResponseWriter<'w>) -> FastPath<'w, Full<Bytes>> {
     assert_ne!(request.target, "/stumble", "as the test wants it");
     if request.target == "/more" {
-        // So that whoever asks for it always has more to say, and takes all answers.
+        // The flood always has more to send, and reads all answers.
         std::thread::sleep(Duration::from_micros(20));
     }
     let length = request.target.len();
@@ -332,11 +336,11 @@ fn stumbles<'w>(request: &PlainRequest<'_>, mut writer: ResponseWriter<'w>) -> F
 }
 
 #[tokio::test]
-async fn one_request_that_nobody_can_bear_ends_its_own_connection_alone() {
+async fn a_request_that_panics_the_handler_ends_its_connection_alone() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let config = Plan::on_files(std::path::Path::new("/")).server;
-    tokio::spawn(Server::new(config, at_once(stumbles), Drain::new()).serve(listener));
+    tokio::spawn(Server::new(config, fast_handler(stumbles), Drain::new()).serve(listener));
     let mut other = TcpStream::connect(address).await.unwrap();
     assert_eq!(ask(&mut other, "/before").await, (200, b"/before".to_vec()));
     for _ in 0..3 {
@@ -349,14 +353,14 @@ async fn one_request_that_nobody_can_bear_ends_its_own_connection_alone() {
 }
 
 #[tokio::test]
-async fn a_file_that_the_kernel_takes_with_the_head_is_the_whole_answer() {
+async fn a_file_sent_in_one_call_with_its_head_is_the_whole_answer() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let config = Plan::on_files(std::path::Path::new("/")).server;
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "one alone").unwrap();
     let file = Arc::new(fs::File::open(folder.path().join("file")).unwrap());
-    let sends = at_once(move |_, mut writer| {
+    let sends = fast_handler(move |_, mut writer| {
         writer.text().extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n");
         let sent = writer.send_file(&file, 0..9).unwrap();
         assert_eq!(sent.of_file(), 9);
@@ -370,14 +374,14 @@ async fn a_file_that_the_kernel_takes_with_the_head_is_the_whole_answer() {
 }
 
 #[tokio::test]
-async fn whoever_has_said_all_is_answered_all_of_it() {
+async fn a_client_that_shuts_down_writing_gets_all_its_answers() {
     let both = Both::start().await;
-    let link = both.express.link(AssetRef::transcript(SHORT));
+    let link = both.fast.link(AssetRef::transcript(SHORT));
     let request = format!("GET {link} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    // As many as arrive together, and more than are received at once; then nothing more will come.
+    // Pipelined requests, more than the server receives at once; then the client shuts its writing side down.
     for count in [1, 2, 30, 300] {
-        let mut stream = TcpStream::connect(both.express.address).await.unwrap();
-        assert_eq!(ask(&mut stream, &link).await.0, 200, "it is at rest now");
+        let mut stream = TcpStream::connect(both.fast.address).await.unwrap();
+        assert_eq!(ask(&mut stream, &link).await.0, 200, "the connection is idle now");
         stream.write_all(request.repeat(count).as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
         let mut bytes = Vec::new();
@@ -387,7 +391,7 @@ async fn whoever_has_said_all_is_answered_all_of_it() {
 }
 
 #[test]
-fn whoever_asks_without_end_keeps_nobody_else_waiting() {
+fn a_client_that_asks_without_end_delays_no_other_client() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let config = Plan::on_files(std::path::Path::new("/")).server;
     let drain = Drain::new();
@@ -396,12 +400,12 @@ fn whoever_asks_without_end_keeps_nobody_else_waiting() {
     // One thread for all connections.
     let one = std::num::NonZeroUsize::MIN;
     let serving =
-        Server::new(config, at_once(stumbles), drain.clone()).serve_on_threads(&listener, one).unwrap();
+        Server::new(config, fast_handler(stumbles), drain.clone()).serve_on_threads(&listener, one).unwrap();
     let ends = Arc::new(AtomicBool::new(false));
     let floods: Vec<_> = (0..2)
         .map(|_| {
             let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-            // With the time stamps, packets of 1,024 bytes.
+            // With the time stamps, packets hold 1,024 bytes.
             socket.set_tcp_mss(1_024 + 12).unwrap();
             socket.connect(&address.into()).unwrap();
             let stream = std::net::TcpStream::from(socket);
@@ -415,7 +419,7 @@ fn whoever_asks_without_end_keeps_nobody_else_waiting() {
                 }
             });
             let writing = std::thread::spawn(move || {
-                // As long as a part of a packet and of what is received at once, so that none is ever cut.
+                // As long as a part of a packet and of one receive buffer, so that none is ever cut.
                 let request = format!("{:x<60}\r\n\r\n", "GET /more HTTP/1.1\r\nHost: localhost\r\nA: ");
                 let many = request.repeat(10_000);
                 while !ends.load(Ordering::Relaxed) && stream.write_all(many.as_bytes()).is_ok() {}
@@ -440,7 +444,7 @@ fn whoever_asks_without_end_keeps_nobody_else_waiting() {
         (others, drain.finish(Duration::from_secs(20)).await)
     });
     ends.store(true, Ordering::Relaxed);
-    assert_eq!(others, (Ok(()), 0), "others were answered, and nobody was left when draining ended");
+    assert_eq!(others, (Ok(()), 0), "others were answered, and no connection remained when draining ended");
     drop(serving);
     for (total, reading, writing) in floods {
         writing.join().unwrap();

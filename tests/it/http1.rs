@@ -1,4 +1,4 @@
-//! Bytes on a socket: how requests are cut, spoilt, smuggled and left alone, and that each has its one answer.
+//! Bytes on a socket: requests that are cut, spoilt, smuggled or unfinished, each of which gets its one answer.
 
 mod framing;
 mod keep_alive;
@@ -12,17 +12,17 @@ use tokio::net::TcpStream;
 
 use crate::support::{Answer, Site};
 
-/// Long enough for any answer, and shorter than the time for which an idle connection is kept.
+/// Long enough for any answer, and shorter than the timeout of idle connections.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Sends these bytes and reads until the server closes, which it must do of its own accord and soon.
+/// Sends these bytes and reads until the server closes, which it must do by itself and soon.
 async fn exchange(site: &Site, bytes: impl AsRef<[u8]>) -> Vec<u8> {
     let exchange = site.client();
     let exchange = exchange.exchange(bytes.as_ref());
     tokio::time::timeout(SOON, exchange).await.expect("the connection stays open")
 }
 
-/// The one answer to these bytes, behind which the server closes.
+/// The one answer to these bytes; the server closes behind it.
 async fn only_answer(site: &Site, bytes: impl AsRef<[u8]>) -> Answer {
     let sent = exchange(site, bytes).await;
     let (answer, rest) = Answer::parse(&sent, false);
@@ -30,7 +30,7 @@ async fn only_answer(site: &Site, bytes: impl AsRef<[u8]>) -> Answer {
     answer
 }
 
-/// How long it takes until the server closes, and what it says before.
+/// How long the server takes to close, and what it sends before.
 async fn closed_after(mut stream: TcpStream) -> (Duration, Vec<u8>) {
     let (began, mut said) = (Instant::now(), Vec::new());
     let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut said)).await;

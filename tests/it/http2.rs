@@ -38,7 +38,7 @@ impl Received {
 impl Connection {
     async fn to(site: &Site) -> Self {
         let stream = TcpStream::connect(site.address).await.unwrap();
-        // A stream that nobody reads fills its own window, not that of all streams together.
+        // A stream that the client does not read fills its own window, not that of all streams together.
         let mut client = h2::client::Builder::new();
         client.initial_window_size(65_535).initial_connection_window_size(1 << 20);
         let (requests, connection) = client.handshake(stream).await.unwrap();
@@ -240,7 +240,7 @@ async fn a_header_or_target_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
-async fn a_short_body_with_get_is_thrown_away_and_a_long_one_refused_in_words() {
+async fn a_short_body_with_get_is_discarded_and_a_long_one_refused_with_the_reason() {
     let site = Site::usual().await;
     let mut connection = Connection::to(&site).await;
     for (length, status) in [(5, 200), (20_000, 413)] {
@@ -260,10 +260,10 @@ async fn a_transfer_that_cannot_be_completed_resets_its_stream_alone() {
     let store = store_of_one(AssetRef::recording(CALL), recording()).await;
     let site = Plan::on(store.clone()).start().await;
     let mut connection = Connection::to(&site).await;
-    store.go_wrong(Fault::BreaksAfter(40_000));
+    store.set_fault(Fault::BreaksAfter(40_000));
     let broken = received(connection.send("GET", &site.recording(), &[])).await;
     assert!(broken.is_err(), "the part was passed off as the whole");
-    store.go_wrong(Fault::None);
+    store.set_fault(Fault::None);
     assert!(connection.ask("GET", &site.recording(), &[]).await.body == recording());
 }
 

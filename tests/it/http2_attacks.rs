@@ -1,4 +1,4 @@
-//! HTTP/2 as attackers speak it, frame by frame: the connection ends, and nobody else notices.
+//! HTTP/2 attacks, frame by frame: the server ends the connection, and no other client notices.
 
 use std::time::{Duration, Instant};
 
@@ -49,12 +49,12 @@ impl Attacker {
         Self(stream)
     }
 
-    /// Sends until the server does not take any more; says whether it took everything.
+    /// Sends until the server reads no more; returns whether it read everything.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
         matches!(tokio::time::timeout(Duration::from_secs(20), self.0.write_all(bytes)).await, Ok(Ok(())))
     }
 
-    /// Every frame until the server closes, within this time.
+    /// All frames until the server closes, within this time.
     async fn frames_until_closed(&mut self, within: Duration) -> Vec<(u8, Vec<u8>)> {
         let mut said = Vec::new();
         let read = tokio::time::timeout(within, self.0.read_to_end(&mut said)).await;
@@ -91,7 +91,7 @@ async fn impatient() -> Site {
     plan.start().await
 }
 
-/// Between these, whatever is sent is over.
+/// Every attack is over within this time.
 const SOON: Duration = Duration::from_secs(15);
 
 #[tokio::test]
@@ -170,13 +170,13 @@ async fn a_window_that_never_opens_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn settings_and_pings_whose_answers_nobody_reads_end_the_connection() {
+async fn settings_and_pings_whose_answers_are_not_read_end_the_connection() {
     let site = impatient().await;
     for flood in [frame(SETTINGS, 0, 0, &[]), frame(PING, 0, 0, &[0; 8])] {
         let mut attacker = Attacker::of(&site, &[]).await;
         let flood = flood.repeat(10_000);
         let began = Instant::now();
-        // Nothing is read: sooner or later the server can send no more answers, and then takes no more questions.
+        // The client reads nothing: sooner or later the server can send no more answers, and then reads no more frames.
         while attacker.send(&flood).await {
             assert!(began.elapsed() < Duration::from_secs(30), "it takes everything for ever");
         }

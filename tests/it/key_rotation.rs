@@ -1,4 +1,4 @@
-//! Keys change while requests run: nobody with a good link is ever refused, and replicas switch at the same second.
+//! Keys change while requests run: no client with a good link is ever refused, and replicas switch at the same second.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use webhook_assets::{AssetRef, Keyring};
 
 use crate::support::{Answer, CALL, Client, DAY, NOW, Plan, Site, recording};
 
-/// A keyring file in a folder of its own.
+/// A keyring file in a temporary folder.
 struct KeysFile {
     _folder: TempDir,
     path: PathBuf,
@@ -36,12 +36,12 @@ impl KeysFile {
         Keyring::read(&self.path).unwrap()
     }
 
-    /// Adds key `k{number}` that signs from `starts` on.
+    /// Adds key `k{number}`, which signs from `starts` on.
     fn add(&self, number: u8, starts: UnixSeconds) {
         self.edit(|file| file.keys.push(entry(&format!("k{number}"), number, Some(starts))));
     }
 
-    /// Gives a key its end.
+    /// Sets when a key ends.
     fn end(&self, id: &str, ends: UnixSeconds) {
         self.edit(|file| {
             file.keys.iter_mut().find(|key| key.id == id).unwrap().ends = Some(ends);
@@ -62,7 +62,7 @@ fn entry(id: &str, byte: u8, starts: Option<UnixSeconds>) -> KeyEntry {
     KeyEntry { id: id.into(), secret, created: None, starts, ends: None }
 }
 
-/// A site whose keyring is that of the file and follows it, and the bell that makes it look at once.
+/// A site that watches this keyring file, and the bell that makes it read the file at once.
 async fn site_on(keys: &KeysFile) -> (Site, Arc<Notify>) {
     let mut plan = Plan::usual().await;
     plan.keyring = keys.keyring();
@@ -77,7 +77,7 @@ fn ids(site: &Site) -> String {
     site.keyring.load().to_string()
 }
 
-/// Waits until the keyring in force is this one; a watcher that was not told looks once a second.
+/// Waits until the keyring in force is this one; without the bell the watcher reads once a second.
 async fn in_force(site: &Site, wanted: &str) {
     let arrived = async {
         while ids(site) != wanted {
@@ -92,7 +92,7 @@ fn in_seconds(seconds: u64) -> UnixSeconds {
     NOW.plus(Duration::from_secs(seconds))
 }
 
-/// Mints through the admin API: the target at the gateway, and the key that signed.
+/// Mints through the admin API; returns the target at the gateway, and the key that signed.
 async fn minted(admin: &Client, origin: &str, expires_in: u64) -> (String, String) {
     let wish = json!({"kind": "recording", "id": CALL.to_string(), "expires_in": expires_in}).to_string();
     let fields = [("Content-Type", "application/json")];
@@ -168,18 +168,18 @@ fn mint_and_fetch(
 }
 
 #[tokio::test]
-async fn a_changed_file_is_noticed_without_being_told() {
+async fn a_changed_file_is_noticed_without_a_signal() {
     let keys = KeysFile::new();
     let (site, _) = site_on(&keys).await;
-    // The watcher has begun once others had a turn.
+    // The watcher has begun once other tasks have run.
     tokio::time::sleep(Duration::from_millis(50)).await;
     keys.add(1, NOW);
     in_force(&site, "k0, k1").await;
     assert_eq!(mint_at(&site).await.1, "k1");
 }
 
-/// Between reading the keyring and watching the file a gateway opens its store and its listeners: a rotation in that
-/// moment must not be lost.
+/// Between reading the keyring and watching the file a gateway opens its store and its listeners: it must not miss a
+/// rotation in that moment.
 #[tokio::test]
 async fn a_file_that_changes_while_the_gateway_starts_is_noticed() {
     let keys = KeysFile::new();
@@ -233,7 +233,7 @@ async fn links_of_a_key_that_is_retired_now_are_refused_and_others_are_not() {
     assert_eq!((key.as_str(), site.get(&good, &[]).await.status), ("k1", 200));
 }
 
-/// The answer after the bell was heard: the file was edited twice, and the watcher may have looked between.
+/// The answer after the bell: the test edits the file twice, and the watcher may have read it in between.
 async fn settled_answer(site: &Site, target: &str) -> Answer {
     for _ in 0..400 {
         let answer = site.get(target, &[]).await;
@@ -246,7 +246,7 @@ async fn settled_answer(site: &Site, target: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_key_ends_at_its_second_without_anybody_touching_the_file() {
+async fn a_key_ends_at_its_second_without_a_change_of_the_file() {
     let keys = KeysFile::new();
     keys.end("k0", in_seconds(3_600));
     keys.add(1, in_seconds(60));
@@ -259,7 +259,7 @@ async fn a_key_ends_at_its_second_without_anybody_touching_the_file() {
     assert_eq!(site.get(&old, &[]).await.status, 403);
 }
 
-/// A key that ends before the link would is passed over: its links would die young.
+/// The signer skips a key that ends before the link would.
 #[tokio::test]
 async fn no_link_outlives_the_key_that_signs_it() {
     let keys = KeysFile::new();
@@ -295,14 +295,14 @@ async fn a_bad_new_file_leaves_the_old_keyring_in_force() {
     bell.notify_one();
     failed_reloads(&site, bad.len() + 1).await;
     assert_eq!((ids(&site).as_str(), site.get(&good, &[]).await.status), ("k0", 200));
-    // Once it is good again, it counts again.
+    // Once the file is good again, the gateway uses it again.
     std::fs::write(&keys.path, sound).unwrap();
     keys.add(1, NOW);
     bell.notify_one();
     in_force(&site, "k0, k1").await;
 }
 
-/// Waits until at least so many attempts to reload have failed.
+/// Waits until at least `wanted` reloads have failed.
 async fn failed_reloads(site: &Site, wanted: usize) {
     let sample = "webhook_assets_keyring_reloads_total{operation=\"reload\",result=\"failed\"} ";
     for _ in 0..400 {

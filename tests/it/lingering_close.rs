@@ -1,4 +1,4 @@
-//! A body that is refused: a client that is still writing sees the answer, not a reset.
+//! A refused body: a client that is still writing sees the answer, not a reset.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -14,7 +14,7 @@ const TOKEN: &str = "a-token-for-tests-0123456789";
 /// More than the kernels at both ends hold.
 const LARGE: usize = 5 << 20;
 
-/// Writes all of a request before anything of the answer is read, as urllib does.
+/// Writes a whole request before it reads any of the answer, as urllib does.
 async fn written_to_the_end(address: SocketAddr, head: &str, length: usize) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!("{head}Host: localhost\r\nContent-Length: {length}\r\n\r\n");
@@ -36,7 +36,7 @@ async fn guarded() -> Site {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_on_writing_sees_why_it_was_refused() {
+async fn a_client_that_keeps_writing_sees_why_it_was_refused() {
     let site = guarded().await;
     let bearing = format!("Authorization: Bearer {TOKEN}\r\n");
     let json = "Content-Type: application/json\r\n";
@@ -75,7 +75,7 @@ async fn a_client_that_goes_on_writing_sees_why_it_was_refused() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_too_large_is_refused_in_words() {
+async fn a_head_that_is_too_large_is_refused_with_the_reason() {
     let site = Site::usual().await;
     for _ in 0..10 {
         let mut stream = site.client().connect().await;
@@ -88,7 +88,7 @@ async fn a_head_that_is_too_large_is_refused_in_words() {
 }
 
 #[tokio::test]
-async fn who_expects_100_continue_gets_it_for_a_body_that_is_read_and_for_no_other() {
+async fn a_client_gets_100_continue_for_a_body_that_the_server_reads_and_for_no_other() {
     let site = Site::usual().await;
     let ask = async |length: usize, body: &str| {
         let mut stream = TcpStream::connect(site.admin_address).await.unwrap();
@@ -115,7 +115,7 @@ async fn who_expects_100_continue_gets_it_for_a_body_that_is_read_and_for_no_oth
 }
 
 #[tokio::test]
-async fn a_client_that_never_stops_writing_is_left_all_the_same() {
+async fn a_client_that_never_stops_writing_is_disconnected_all_the_same() {
     let site = Site::usual().await;
     let mut stream = site.client().connect().await;
     let head =
@@ -126,7 +126,7 @@ async fn a_client_that_never_stops_writing_is_left_all_the_same() {
     while stream.write_all(&piece).await.is_ok() {
         assert!(began.elapsed() < Duration::from_secs(60), "it is read for ever");
     }
-    // One that writes nothing more is left sooner.
+    // The server disconnects a client that writes nothing more sooner.
     let mut stream = site.client().connect().await;
     stream.write_all(head.as_bytes()).await.unwrap();
     let (began, mut said) = (Instant::now(), Vec::new());
@@ -134,7 +134,7 @@ async fn a_client_that_never_stops_writing_is_left_all_the_same() {
     assert!(said.starts_with(b"HTTP/1.1 405 ") && began.elapsed() < Duration::from_secs(30));
 }
 
-/// What a program prints that asks 20 times; `None` where it is not installed.
+/// The output of a program that asks 20 times; `None` where it is not installed.
 fn printed_by(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     Some(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned())

@@ -1,4 +1,4 @@
-//! Files of this machine: no back door, no short body, no waiting.
+//! Files of this machine: no way around the root folder, no short body, no waiting.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -14,14 +14,14 @@ use webhook_assets::AssetRef;
 use crate::support::slow_client::SlowClient;
 use crate::support::{ABSENT, Answer, CALL, Plan, Site, recording, transcript};
 
-/// 20 MB in which no two places look alike for long: a pattern whose length is prime.
+/// 20 MB without repetitions nearby: a pattern whose length is prime.
 static LARGE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let pattern: Vec<u8> =
         (0..1_000_003_u64).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     pattern.iter().copied().cycle().take(20_000_000).collect()
 });
 
-/// A folder as the store's root, and the site on it.
+/// A folder as the store's root, and a site on it.
 struct Files {
     folder: TempDir,
     site: Site,
@@ -56,7 +56,7 @@ impl Files {
         self.folder.path().join(asset.object_path())
     }
 
-    /// Where the call's recording lies.
+    /// The path of the call's recording.
     fn recording(&self) -> PathBuf {
         self.path(AssetRef::recording(CALL))
     }
@@ -65,7 +65,7 @@ impl Files {
         self.site.get(&self.site.recording(), fields).await
     }
 
-    /// The recording is answered as if it were not there, at once, in every way to ask for it.
+    /// Checks that the gateway answers at once, to every kind of request, that the recording is absent.
     async fn recording_is_absent(&self) {
         let started = Instant::now();
         let reference = self.site.get(&self.site.link(AssetRef::recording(ABSENT)), &[]).await;
@@ -104,13 +104,13 @@ async fn a_symlink_to_a_file_is_absent() {
     symlink(outside.path(), files.recording()).unwrap();
     files.recording_is_absent().await;
 
-    // One that stays inside is no better: its name is not the one that was signed.
+    // A symlink that stays inside is no better: its name is not the signed one.
     fs::remove_file(files.recording()).unwrap();
     fs::write(files.path(AssetRef::recording(uuid::Uuid::nil())), recording()).unwrap();
     symlink(files.path(AssetRef::recording(uuid::Uuid::nil())), files.recording()).unwrap();
     files.recording_is_absent().await;
 
-    // Nor is one to nothing, or to itself.
+    // Nor is a symlink to nothing, or to itself.
     for target in [files.folder.path().join("nothing"), files.recording()] {
         fs::remove_file(files.recording()).unwrap();
         symlink(target, files.recording()).unwrap();
@@ -119,7 +119,7 @@ async fn a_symlink_to_a_file_is_absent() {
 }
 
 #[tokio::test]
-async fn what_lies_behind_a_symlinked_folder_is_absent() {
+async fn a_file_behind_a_symlinked_folder_is_absent() {
     let files = Files::empty().await;
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join(format!("{CALL}.mp3")), recording()).unwrap();
@@ -143,7 +143,7 @@ async fn a_fifo_is_absent_at_once() {
     let files = Files::empty().await;
     mkfifoat(CWD, files.recording(), Mode::RUSR | Mode::WUSR).unwrap();
     files.recording_is_absent().await;
-    // Also with somebody at its other end.
+    // Also with a writer at its other end.
     let _writer = fs::OpenOptions::new().read(true).write(true).open(files.recording()).unwrap();
     files.recording_is_absent().await;
 }
@@ -172,7 +172,7 @@ async fn without_its_folder_a_recording_is_absent() {
 }
 
 #[tokio::test]
-async fn a_file_that_may_not_be_read_is_502_and_says_nothing_of_it() {
+async fn an_unreadable_file_is_502_without_details() {
     let files = Files::sample().await;
     fs::set_permissions(files.recording(), fs::Permissions::from_mode(0o000)).unwrap();
     if File::open(files.recording()).is_ok() {
@@ -208,7 +208,7 @@ async fn a_large_file_arrives_byte_for_byte() {
 async fn ranges_of_a_large_file_are_byte_exact() {
     let files = Files::large().await;
     let size = LARGE.len();
-    // At the borders of the chunks that are read, and across them.
+    // At the borders of the chunks that the store reads, and across them.
     let chunk = 64 * 1024;
     for (first, last) in [
         (0, 0),
@@ -246,8 +246,8 @@ async fn a_file_truncated_while_it_is_sent_breaks_the_connection_off() {
         client.read_to_the_end().await;
         let (answer, _) = Answer::parse_loosely(&client.bytes, false);
         assert_eq!((answer.status, answer.complete), (200, false));
-        // The kernel sends a file's pages, and what is cut off a page becomes zero, also on its way. Nobody takes that
-        // for the object: the answer is not whole, and its entity tag is of the past.
+        // The kernel sends a file's pages, and cut-off pages become zero, also on their way. No client takes that for
+        // the object: the answer is not whole, and its entity tag is outdated.
         let pages = |(was, came): (&u8, &u8)| was == came || (left > 0 && *came == 0);
         assert!(LARGE.iter().zip(&answer.body).all(pages), "other bytes than were there");
         // It ends by itself and soon; a loop that reads nothing again and again would not.
@@ -256,7 +256,7 @@ async fn a_file_truncated_while_it_is_sent_breaks_the_connection_off() {
     }
 }
 
-/// Waits until the gateway has let go of every request.
+/// Waits until no request is in flight.
 async fn nothing_in_flight(site: &Site) {
     for _ in 0..400 {
         if site.metrics.render().contains("webhook_assets_requests_in_flight 0\n") {
@@ -271,7 +271,7 @@ async fn nothing_in_flight(site: &Site) {
 async fn a_file_that_grows_while_it_is_sent_is_another_version_and_breaks_off() {
     let files = Files::large().await;
     let mut client = files.slow_client(&[]).await;
-    // Whether what was there before is still the same, nobody can see.
+    // The gateway cannot tell whether the first part is still the same.
     File::options().write(true).open(files.recording()).unwrap().set_len(30_000_000).unwrap();
     client.read_to_the_end().await;
     let (answer, _) = Answer::parse_loosely(&client.bytes, false);
@@ -295,14 +295,14 @@ async fn a_file_replaced_or_deleted_while_it_is_sent_arrives_as_it_was() {
     assert_eq!(files.get(&[]).await.status, 404);
 }
 
-/// A client that has the first half of the old file must not be given the second half of the new one.
+/// A client that has the first half of the old file must not get the second half of the new one.
 #[tokio::test]
 async fn a_replaced_file_is_another_version() {
     let files = Files::sample().await;
     let etag = files.get(&[]).await.must("etag").to_owned();
     let modified = fs::metadata(files.recording()).unwrap().modified().unwrap();
     let successor = files.folder.path().join("successor");
-    // As long and as old as the one it replaces.
+    // With the size and the time of the one that it replaces.
     fs::write(&successor, vec![7; recording().len()]).unwrap();
     File::options().write(true).open(&successor).unwrap().set_modified(modified).unwrap();
     fs::rename(&successor, files.recording()).unwrap();
@@ -326,7 +326,7 @@ async fn several_ranges_of_a_file_replaced_between_them_break_off() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_none_is_refused_at_the_start() {
+async fn a_root_that_is_no_folder_is_refused_at_the_start() {
     use webhook_assets::store::Store;
     use webhook_assets::telemetry::metrics::Metrics;
 

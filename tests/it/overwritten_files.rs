@@ -1,5 +1,5 @@
-//! A local file that is written while it is sent: the answer breaks, whatever way it goes. A client that had bytes of two
-//! versions in one answer would take them for one recording.
+//! A local file that is overwritten while the gateway sends it: the answer breaks on every path. A client with bytes of
+//! two versions in one answer would take them for one recording.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -18,10 +18,10 @@ use crate::support::slow_client::SlowClient;
 use crate::support::tls::{Pair, connect, trusting};
 use crate::support::{Answer, CALL, Plan, Site, http2};
 
-/// Longer than a piece, and than what the kernel takes ahead of a client.
+/// Longer than a batch, and than what the kernel buffers ahead of a client.
 const LONG: usize = 9_777_777;
 
-/// Bytes that no coding makes fewer (xorshift).
+/// Incompressible bytes (xorshift).
 fn original(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let step = move || {
@@ -38,7 +38,7 @@ struct Files {
 }
 
 impl Files {
-    /// With a recording and a transcript of so many bytes, written an hour ago.
+    /// A recording and a transcript of these sizes, written an hour ago.
     fn of(length: usize) -> Self {
         let files = Self { folder: tempfile::tempdir().unwrap() };
         for asset in [AssetRef::recording(CALL), AssetRef::transcript(CALL)] {
@@ -57,12 +57,12 @@ impl Files {
 
     async fn site(&self) -> Site {
         let site = Plan::on_files(self.folder.path()).start().await;
-        // A connection that was made before the listener was ready may have more in the kernel.
+        // A connection from before the listener was ready may have more in the kernel.
         assert_eq!(site.head(&site.recording(), &[]).await.status, 200);
         site
     }
 
-    /// Writes the same file once more, with as many bytes as said.
+    /// Writes the same file again, with `length` bytes.
     fn overwrite(&self, asset: AssetRef, length: usize) {
         let mut file = File::options().write(true).open(self.path(asset)).unwrap();
         file.write_all(&vec![7; length]).unwrap();
@@ -70,7 +70,7 @@ impl Files {
     }
 }
 
-/// What a slow client gets of the recording, when it is written in the middle.
+/// What a slow client gets of the recording when it is overwritten halfway.
 async fn broken(files: &Files, site: &Site, fields: &[(&str, &str)], length: usize) -> Answer {
     let mut client = SlowClient::get(site.address, &site.recording(), fields).await;
     client.read_the_head().await;
@@ -90,8 +90,9 @@ async fn a_long_file_that_is_overwritten_while_it_is_sent_breaks_off_however_lon
 }
 
 #[tokio::test]
-async fn a_file_of_one_piece_or_a_range_breaks_off_too() {
-    // Of what goes with the head in one call, and of what is one piece, a slow client takes the rest later.
+async fn a_file_of_one_batch_or_a_range_breaks_off_too() {
+    // A slow client reads the rest later, both of an answer sent in one call with its head and of one sent in one
+    // batch.
     for (length, fields) in [
         (1_500_000, &[][..]),
         (600_000, &[]),
@@ -112,10 +113,10 @@ async fn a_file_of_one_piece_or_a_range_breaks_off_too() {
 }
 
 #[tokio::test]
-async fn the_long_way_breaks_off_too() {
+async fn an_answer_through_hyper_breaks_off_too() {
     let files = Files::of(LONG);
     let mut plan = Plan::on_files(files.folder.path());
-    plan.the_long_way = true;
+    plan.through_hyper = true;
     let site = plan.start().await;
     let answer = broken(&files, &site, &[], LONG).await;
     assert_eq!((answer.status, answer.complete), (200, false));
@@ -136,7 +137,7 @@ async fn over_tls_it_breaks_off_too() {
         let mut bytes = vec![0; 10_000];
         stream.read_exact(&mut bytes).await.unwrap();
         files.overwrite(AssetRef::recording(CALL), LONG);
-        // It may end with an error: the connection broke.
+        // The read may end with an error: the connection broke.
         let _ = stream.read_to_end(&mut bytes).await;
         assert!(!Answer::parse_loosely(&bytes, false).0.complete, "{fields:?}");
     }
@@ -184,7 +185,7 @@ async fn it_is_recorded_as_a_failure_of_the_store_and_the_next_answer_is_the_new
     assert!(ended.is_some(), "{metrics}");
 }
 
-/// Neither changes a byte of what is sent.
+/// Neither changes a byte of the answer.
 #[tokio::test]
 async fn another_name_or_mode_of_the_file_breaks_nothing() {
     let files = Files::of(LONG);

@@ -1,4 +1,4 @@
-//! Tasks that panic: each ends alone, what it held comes back, and it is counted.
+//! Tasks that panic: each ends alone, its permits come back, and the metrics count it.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use webhook_assets::webhook::CompletedCall;
 
 use crate::support::http2::Http2;
 use crate::support::receiver::Receiver;
-use crate::support::stores::{Fault, Tried};
+use crate::support::stores::{Fault, FaultyStore};
 use crate::support::{CALL, Plan, Site, sample_store};
 
 /// A sample of the metrics page.
@@ -28,17 +28,17 @@ async fn becomes(site: &Site, name: &str, value: f64) {
     panic!("{name} is {}, not {value}", sample(site, name));
 }
 
-/// `store::catch_panic` makes it an answer: no task ends, and no connection.
+/// `store::catch_panic` turns the panic into an answer: no task ends, and no connection.
 #[tokio::test]
 async fn a_client_of_the_store_that_panics_fails_its_request_alone() {
-    let store = Tried::around(sample_store().await);
+    let store = FaultyStore::around(sample_store().await);
     let mut plan = Plan::on(store.clone());
     plan.gateway.requests_in_flight = 4;
     plan.server.connections_per_address = Some(4);
     let site = plan.start().await;
     let died = "webhook_assets_tasks_died_total{task=\"connection\"}";
     let before = sample(&site, died);
-    store.go_wrong(Fault::Panics);
+    store.set_fault(Fault::Panics);
     for _ in 0..12 {
         let answer = site.get(&site.recording(), &[]).await;
         assert_eq!((answer.status, answer.code().as_str()), (502, "storage_error"));
@@ -46,29 +46,29 @@ async fn a_client_of_the_store_that_panics_fails_its_request_alone() {
     assert!((sample(&site, died) - before).abs() < 0.5);
     becomes(&site, "webhook_assets_requests_in_flight", 0.0).await;
     becomes(&site, "webhook_assets_connections", 0.0).await;
-    store.go_wrong(Fault::None);
+    store.set_fault(Fault::None);
     assert_eq!(site.get(&site.recording(), &[]).await.status, 200);
 }
 
 #[tokio::test]
 async fn a_stream_whose_store_panics_leaves_the_others_of_its_connection_alone() {
-    let store = Tried::around(sample_store().await);
+    let store = FaultyStore::around(sample_store().await);
     let mut plan = Plan::on(store.clone());
     plan.gateway.requests_in_flight = 4;
     let site = plan.start().await;
     let mut connection = Http2::roomy(site.address).await;
-    store.go_wrong(Fault::Panics);
+    store.set_fault(Fault::Panics);
     for _ in 0..12 {
         assert_eq!(connection.get(&site.recording(), &[]).await.status(), 502);
     }
     becomes(&site, "webhook_assets_requests_in_flight", 0.0).await;
-    store.go_wrong(Fault::None);
+    store.set_fault(Fault::None);
     assert_eq!(connection.get(&site.recording(), &[]).await.status(), 200);
 }
 
 #[tokio::test]
-async fn an_attempt_that_panics_gives_its_endpoints_place_back_and_is_made_again() {
-    let store = Tried::around(sample_store().await);
+async fn an_attempt_that_panics_returns_its_permit_and_is_made_again() {
+    let store = FaultyStore::around(sample_store().await);
     let site = Plan { objects: store.clone(), ..Plan::sending().await }.start().await;
     let sender = site.sender.clone().unwrap();
     let receiver = Receiver::willing().await;
@@ -84,15 +84,15 @@ async fn an_attempt_that_panics_gives_its_endpoints_place_back_and_is_made_again
     let call = |id: &str, asset| {
         NewEvent::call("acme", id, &CompletedCall::sample(), asset, asset, sender.now()).unwrap()
     };
-    store.go_wrong(Fault::Panics);
+    store.set_fault(Fault::Panics);
     let mut ids = Vec::new();
     for id in ["call-1", "call-2", "call-3"] {
         ids.extend(sender.accept(call(id, Some(CALL))).await.unwrap().unwrap().deliveries);
     }
-    // Nothing is asked of the store for this one: it needs the endpoint's only place.
+    // This request needs nothing of the store, but the endpoint's only permit.
     ids.extend(sender.accept(call("call-4", None)).await.unwrap().unwrap().deliveries);
     receiver.wait_for(1).await;
-    store.go_wrong(Fault::None);
+    store.set_fault(Fault::None);
     site.clock.advance(Duration::from_secs(61));
     sender.wake();
     receiver.wait_for(4).await;

@@ -1,4 +1,4 @@
-//! Who the client is when proxies stand before us, and who cannot claim to be somebody else.
+//! Which client address the program believes when proxies stand before it, and which clients cannot forge one.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -16,12 +16,12 @@ fn sound() -> Vec<u8> {
     noise(8 << 20)
 }
 
-/// The proxy of these tests, and a stranger.
+/// The trusted proxy of these tests, and an untrusted client.
 const PROXY: [u8; 4] = [127, 0, 0, 9];
 const STRANGER: [u8; 4] = [127, 0, 0, 1];
 
 async fn plan() -> Plan {
-    // Larger than what the kernel holds for somebody who reads nothing.
+    // Larger than what the kernel holds for a client that reads nothing.
     let mut plan = Plan::on(store_of_one(AssetRef::recording(CALL), sound()).await);
     plan.server.trusted_proxies = "127.0.0.9".parse().unwrap();
     plan.server.header_timeout = Duration::from_secs(1);
@@ -37,7 +37,7 @@ async fn with_protocol() -> Site {
 async fn with_header(header: ClientHeader) -> Site {
     let mut plan = plan().await;
     plan.server.client_header = Some(header);
-    // Shows whom a request is counted for: one at a time.
+    // One request at a time for each address: shows which address a request counts for.
     plan.server.connections_per_address = Some(1);
     plan.start().await
 }
@@ -75,7 +75,7 @@ fn binary(client: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn both_versions_of_the_proxy_protocol_are_taken_whole_or_in_single_bytes() {
+async fn both_versions_of_the_proxy_protocol_are_parsed_whole_or_in_single_bytes() {
     let site = with_protocol().await;
     let text = b"PROXY TCP4 192.0.2.1 198.51.100.1 4711 443\r\n".to_vec();
     let unknown = b"PROXY UNKNOWN\r\n".to_vec();
@@ -97,7 +97,7 @@ async fn both_versions_of_the_proxy_protocol_are_taken_whole_or_in_single_bytes(
 }
 
 #[tokio::test]
-async fn a_proxy_must_say_for_whom_it_speaks() {
+async fn a_proxy_must_send_the_header() {
     let site = with_protocol().await;
     for bytes in [
         request(&site, "").into_bytes(),
@@ -115,7 +115,7 @@ async fn a_proxy_must_say_for_whom_it_speaks() {
 }
 
 #[tokio::test]
-async fn a_stranger_who_speaks_the_proxy_protocol_is_not_understood() {
+async fn an_untrusted_client_cannot_use_the_proxy_protocol() {
     let site = with_protocol().await;
     assert_eq!(status(from(STRANGER, &site).await, request(&site, "").as_bytes()).await, Some(200));
     for header in [b"PROXY TCP4 192.0.2.1 198.51.100.1 4711 443\r\n".to_vec(), binary("192.0.2.1:1")] {
@@ -125,7 +125,7 @@ async fn a_stranger_who_speaks_the_proxy_protocol_is_not_understood() {
 }
 
 #[tokio::test]
-async fn clients_behind_the_proxy_protocol_are_counted_each_for_themselves() {
+async fn clients_behind_the_proxy_protocol_are_counted_separately() {
     let mut plan = plan().await;
     plan.server.proxy_protocol = true;
     plan.server.connections_per_address = Some(2);
@@ -164,11 +164,11 @@ async fn tls_may_stand_behind_the_proxy_protocol() {
     let mut said = Vec::new();
     stream.read_to_end(&mut said).await.unwrap();
     assert!(Answer::parse(&said, false).0.body == sound());
-    // A stranger speaks TLS at once.
+    // An untrusted client begins with TLS at once.
     assert!(connect(&client, site.address).await.is_ok());
 }
 
-/// A download through the proxy that does not end, for the client that `fields` name.
+/// An endless download through the proxy, for the client that `fields` name.
 async fn busy(site: &Site, fields: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(8 * 1_024).unwrap();
@@ -187,7 +187,7 @@ async fn requests_count_for_the_client_that_the_proxy_names_last() {
         (
             XForwardedFor,
             "X-Forwarded-For: 203.0.113.7, 192.0.2.1\r\n",
-            // What a client says of itself stands further left, or in the other field.
+            // What a client claims stands further left, or in the other field.
             "X-Forwarded-For: 203.0.113.8, 192.0.2.1\r\nForwarded: for=203.0.113.9\r\n",
             "X-Forwarded-For: 192.0.2.1, 192.0.2.2\r\n",
         ),
@@ -203,23 +203,23 @@ async fn requests_count_for_the_client_that_the_proxy_names_last() {
         let asked = async |fields| status(from(PROXY, &site).await, request(&site, fields).as_bytes()).await;
         assert_eq!(asked(same).await, Some(503), "{header:?}");
         assert_eq!(asked(other).await, Some(200), "{header:?}");
-        assert_eq!(asked("").await, Some(200), "the proxy itself is not counted");
+        assert_eq!(asked("").await, Some(200), "the proxy itself has no limit");
         drop(held);
         let began = Instant::now();
         while asked(same).await != Some(200) {
-            assert!(began.elapsed() < Duration::from_secs(5), "the place is not given back");
+            assert!(began.elapsed() < Duration::from_secs(5), "the permit is not returned");
         }
     }
 }
 
 #[tokio::test]
-async fn a_stranger_cannot_name_anybody() {
+async fn an_untrusted_client_cannot_name_another_address() {
     for (header, fields) in [
         (ClientHeader::XForwardedFor, "X-Forwarded-For: 192.0.2.1\r\n"),
         (ClientHeader::Forwarded, "Forwarded: for=192.0.2.1\r\n"),
     ] {
         let site = with_header(header).await;
-        // Believed, each request would be another's.
+        // If the program believed it, each request would count for another client.
         let mut held = from(STRANGER, &site).await;
         held.write_all(b"GET /").await.unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;

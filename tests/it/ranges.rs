@@ -19,7 +19,7 @@ use webhook_assets::AssetRef;
 
 use crate::support::{Answer, Plan, Site, noise};
 
-/// An object of the world, as a client knows it.
+/// An object on the site, as a client knows it.
 struct Object {
     link: String,
     media_type: &'static str,
@@ -34,7 +34,7 @@ impl Object {
     }
 }
 
-/// A site that stays for all cases of a property.
+/// A site that lives through all cases of a property.
 struct World {
     site: Site,
     objects: Vec<Object>,
@@ -46,7 +46,7 @@ struct World {
 /// Sizes of the recordings; the last spans several chunks of every store.
 const SIZES: [usize; 5] = [0, 1, 2, 3_000, 100_000];
 
-/// The transcript's place among the objects.
+/// The transcript's index among the objects.
 const TRANSCRIPT: usize = SIZES.len();
 
 /// The forms that a transcript can be sent in.
@@ -109,7 +109,7 @@ impl World {
     }
 }
 
-/// Holds a property in both worlds.
+/// Checks a property on both sites.
 #[expect(clippy::needless_pass_by_value, reason = "a property reads best as a closure where it stands")]
 fn in_both_worlds<V: Debug>(strategy: impl Strategy<Value = V>, holds: impl AsyncFn(&World, V)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

@@ -1,14 +1,14 @@
-//! Whoever has no good link learns nothing, and the store never hears of it.
+//! A client without a good link learns nothing, and the gateway never asks the store.
 
 use std::sync::atomic::Ordering;
 
 use uuid::Uuid;
 use webhook_assets::AssetRef;
 
-use crate::support::stores::Tried;
+use crate::support::stores::FaultyStore;
 use crate::support::{Answer, CALL, DAY, Plan, Site, recording};
 
-/// A call that no site has; its id has letters, so that its other spellings are others.
+/// A call that no site has; its id has letters, so that it can be spelled in other ways.
 const ABSENT: Uuid = uuid::uuid!("aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee");
 
 /// A signed link in its pieces.
@@ -54,7 +54,7 @@ fn bad_queries(target: &str) -> Vec<String> {
     bad
 }
 
-/// Queries in which a parameter is missing, repeated or named otherwise.
+/// Queries in which a parameter is missing, repeated or misnamed.
 fn without_both(Link { expires, sig, .. }: &Link) -> Vec<String> {
     vec![
         String::new(),
@@ -91,7 +91,7 @@ fn without_both(Link { expires, sig, .. }: &Link) -> Vec<String> {
     ]
 }
 
-/// Queries in which the number is another one or written otherwise.
+/// Queries with another number or another spelling of it.
 fn other_expires(Link { expires, sig, .. }: &Link) -> Vec<String> {
     vec![
         format!("expires=+{expires}&sig={sig}"),
@@ -116,7 +116,7 @@ fn other_expires(Link { expires, sig, .. }: &Link) -> Vec<String> {
     ]
 }
 
-/// Queries in which the signature is another one or written otherwise.
+/// Queries with another signature or another spelling of it.
 fn other_sigs(Link { expires, sig, .. }: &Link) -> Vec<String> {
     let upper = sig.to_uppercase();
     let (half, other_half) = sig.split_at(32);
@@ -148,7 +148,7 @@ fn other_sigs(Link { expires, sig, .. }: &Link) -> Vec<String> {
     ]
 }
 
-/// Links like `target` whose id is spelled otherwise, or is another one.
+/// Links like `target` with another id or another spelling of it.
 fn bad_ids(target: &str) -> Vec<String> {
     let link = Link::of(target);
     let id = link.id();
@@ -187,7 +187,7 @@ fn bad_ids(target: &str) -> Vec<String> {
     ids.iter().map(|id| link.with_id(id)).collect()
 }
 
-/// Links like `target` at paths where there is nothing.
+/// Links like `target` at paths that do not exist.
 fn no_routes(target: &str) -> Vec<String> {
     let link = Link::of(target);
     let query = format!("?expires={}&sig={}", link.expires, link.sig);
@@ -224,7 +224,7 @@ fn no_routes(target: &str) -> Vec<String> {
     paths.iter().map(|path| format!("{path}{query}")).collect()
 }
 
-fn untouched(store: &Tried) {
+fn untouched(store: &FaultyStore) {
     assert_eq!(store.requests.load(Ordering::SeqCst), 0, "the store was asked");
 }
 
@@ -235,7 +235,7 @@ fn is_refused(answer: &Answer, target: &str) {
     assert_eq!(answer.json()["title"], "Access denied");
 }
 
-/// What is sent for a target of any bytes, read loosely: hyper itself refuses some of them.
+/// The answer to a target of any bytes, parsed loosely: hyper itself refuses some of them.
 async fn ask_raw(site: &Site, target: &[u8]) -> Answer {
     let request = [b"GET ", target, b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"].concat();
     let bytes = site.client().exchange(&request).await;
@@ -257,7 +257,7 @@ fn verdicts(target: &[u8]) -> &'static [u16] {
 
 #[tokio::test]
 async fn no_link_with_a_flipped_bit_reaches_the_store() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     let good = site.recording();
     let mut refused = 0;
     // Every bit of kind, id and query.
@@ -278,7 +278,7 @@ async fn no_link_with_a_flipped_bit_reaches_the_store() {
 
 #[tokio::test]
 async fn a_missing_repeated_or_malformed_parameter_is_a_bad_signature() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     for target in [bad_queries(&site.recording()), bad_queries(&site.transcript())].concat() {
         is_refused(&site.get(&target, &[]).await, &target);
     }
@@ -287,7 +287,7 @@ async fn a_missing_repeated_or_malformed_parameter_is_a_bad_signature() {
 
 #[tokio::test]
 async fn an_id_in_any_other_spelling_is_a_bad_signature() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     for target in [bad_ids(&site.recording()), bad_ids(&site.transcript())].concat() {
         is_refused(&site.get(&target, &[]).await, &target);
     }
@@ -295,8 +295,8 @@ async fn an_id_in_any_other_spelling_is_a_bad_signature() {
 }
 
 #[tokio::test]
-async fn a_signature_opens_nothing_but_its_own_asset() {
-    let (site, store) = Site::tried().await;
+async fn a_signature_opens_only_its_own_asset() {
+    let (site, store) = Site::on_faulty_store().await;
     let good = site.recording();
     for target in [
         good.replace("/recording/", "/transcript/"),
@@ -311,7 +311,7 @@ async fn a_signature_opens_nothing_but_its_own_asset() {
 
 #[tokio::test]
 async fn a_path_without_a_route_is_404_even_with_a_good_signature() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     for target in [no_routes(&site.recording()), no_routes(&site.transcript())].concat() {
         let answer = site.get(&target, &[]).await;
         assert_eq!((answer.status, answer.code().as_str()), (404, "no_such_route"), "{target}");
@@ -321,7 +321,7 @@ async fn a_path_without_a_route_is_404_even_with_a_good_signature() {
 
 #[tokio::test]
 async fn bytes_that_are_no_target_are_400_and_close() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     let good = site.recording();
     for bad in [" ", "\u{1}", "\u{7f}", "\t"] {
         let target = good.replacen("sig=", &format!("sig={bad}"), 1);
@@ -337,7 +337,7 @@ async fn bytes_that_are_no_target_are_400_and_close() {
 
 #[tokio::test]
 async fn other_methods_and_options_touch_no_storage() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     let good = site.recording();
     for method in ["POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "get", "BREW"] {
         let answer = site.client().request(method, &good, &[], b"").await;
@@ -356,7 +356,7 @@ async fn other_methods_and_options_touch_no_storage() {
 
 #[tokio::test]
 async fn an_expired_link_says_so_only_if_its_signature_is_good() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     let good = site.recording();
     let spoiled = [bad_queries(&good), bad_ids(&good)].concat();
     site.clock.advance(DAY);
@@ -370,7 +370,7 @@ async fn an_expired_link_says_so_only_if_its_signature_is_good() {
 
 #[tokio::test]
 async fn a_signed_link_that_reaches_too_far_ahead_is_a_bad_signature() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     let good = site.recording();
     // Beyond the longest lifetime and five minutes of clock skew; the clock goes back, as a wrong one would.
     site.clock.set(webhook_assets::clock::UnixSeconds(crate::support::NOW.0 - 301));
@@ -382,7 +382,7 @@ async fn a_signed_link_that_reaches_too_far_ahead_is_a_bad_signature() {
 
 #[tokio::test]
 async fn range_and_precondition_fields_do_not_reach_the_store_without_a_good_link() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     let bad = site.recording() + "0";
     for field in [
         ("Range", "bytes=0-0"),
@@ -419,7 +419,7 @@ async fn without_a_good_link_a_present_and_an_absent_object_look_the_same() {
     }
 }
 
-/// The two targets get the same bytes, for GET and HEAD, but for the date.
+/// Checks that the two targets get the same bytes, for GET and HEAD, but for the date.
 async fn same_answers(site: &Site, one: &str, other: &str) {
     for method in ["GET", "HEAD"] {
         let (one, other) = (bytes_of(site, method, one).await, bytes_of(site, method, other).await);
@@ -447,8 +447,8 @@ async fn head_of_a_refused_link_has_the_fields_of_get() {
 }
 
 #[tokio::test]
-async fn strangers_parameters_and_their_order_do_not_matter() {
-    let (site, store) = Site::tried().await;
+async fn unknown_parameters_and_their_order_do_not_matter() {
+    let (site, store) = Site::on_faulty_store().await;
     let link = Link::of(&site.recording());
     let Link { expires, sig, .. } = &link;
     let good = [

@@ -1,4 +1,5 @@
-//! A body that breaks is taken up again, as long as it is the same object; a store that is down is left alone.
+//! The store resumes a broken body as long as the object is the same, and its circuit breaker spares a store that is
+//! down.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -10,12 +11,12 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use proptest::test_runner::{Config, TestRunner};
 use webhook_assets::AssetRef;
 
-use crate::support::stores::{Fault, Tried};
+use crate::support::stores::{Fault, FaultyStore};
 use crate::support::{Answer, CALL, Plan, Site, recording, request_head, sample_store};
 
-/// A patient site on a store that breaks as told.
-async fn patient(tries: u32) -> (Site, Arc<Tried>) {
-    let store = Tried::around(sample_store().await);
+/// A site with long timeouts on a store that breaks on command.
+async fn patient(tries: u32) -> (Site, Arc<FaultyStore>) {
+    let store = FaultyStore::around(sample_store().await);
     let mut plan = Plan::on(Arc::clone(&store) as Arc<dyn ObjectStore>);
     plan.store.resume_tries = tries;
     (plan.start().await, store)
@@ -28,10 +29,10 @@ async fn download(site: &Site) -> Answer {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_again_and_again_is_whole_as_long_as_it_gets_on() {
+async fn a_body_that_breaks_again_and_again_is_resumed_as_long_as_it_advances() {
     for fault in [Fault::BreaksAfter(20_000), Fault::EndsAfter(50_000), Fault::StallsAfter(120_000)] {
         let (site, store) = patient(2).await;
-        store.go_wrong(fault);
+        store.set_fault(fault);
         let answer = download(&site).await;
         assert!(answer.complete && answer.body == recording(), "{fault:?}: {} bytes", answer.body.len());
         assert!(store.gets.load(Ordering::SeqCst) > 2, "{fault:?}");
@@ -41,33 +42,33 @@ async fn a_body_that_breaks_again_and_again_is_whole_as_long_as_it_gets_on() {
 #[tokio::test]
 async fn each_resumption_asks_for_the_missing_bytes_alone() {
     let (site, store) = patient(2).await;
-    store.go_wrong(Fault::BreaksAfter(100_000));
+    store.set_fault(Fault::BreaksAfter(100_000));
     assert!(download(&site).await.complete);
     assert_eq!(store.gets.load(Ordering::SeqCst), 3);
     assert_eq!(store.bytes.load(Ordering::SeqCst), recording().len() as u64);
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_get_on_breaks_once_patience_is_spent() {
+async fn a_body_that_does_not_advance_breaks_after_the_resume_timeout() {
     let (site, store) = patient(3).await;
-    store.go_wrong(Fault::BreaksAfter(0));
+    store.set_fault(Fault::BreaksAfter(0));
     let started = Instant::now();
-    // Nothing has arrived yet, so it is an answer.
+    // Nothing has arrived yet, so the gateway can still answer with an error.
     let answer = download(&site).await;
     assert_eq!(answer.status, 503);
     assert!(started.elapsed() < Duration::from_secs(2));
 }
 
 #[tokio::test]
-async fn an_object_that_was_replaced_is_not_taken_up_again() {
+async fn a_replaced_object_is_not_resumed() {
     let inner = sample_store().await;
     let path = Path::from(AssetRef::recording(CALL).object_path());
-    let store = Tried::around(Arc::clone(&inner) as Arc<dyn ObjectStore>);
+    let store = FaultyStore::around(Arc::clone(&inner) as Arc<dyn ObjectStore>);
     let mut plan = Plan::on(Arc::clone(&store) as Arc<dyn ObjectStore>);
     plan.store.resume_tries = 5;
     plan.store.stall_timeout = Duration::from_millis(300);
     let site = plan.start().await;
-    store.go_wrong(Fault::StallsAfter(100_000));
+    store.set_fault(Fault::StallsAfter(100_000));
     let replaced = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         inner.put(&path, vec![b'x'; recording().len()].into()).await.unwrap();
@@ -77,13 +78,13 @@ async fn an_object_that_was_replaced_is_not_taken_up_again() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_is_left_alone_until_a_probe_finds_it_well() {
+async fn the_circuit_breaker_stays_open_until_a_probe_succeeds() {
     let (site, store) = patient(1).await;
-    store.go_wrong(Fault::Fails);
+    store.set_fault(Fault::Fails);
     for _ in 0..5 {
         assert_eq!(site.get(&site.recording(), &[]).await.status, 503);
     }
-    // The object that fails is only suspected: the store is probed before it is taken for down.
+    // A failing object only raises suspicion: the gateway probes the store before it opens the circuit breaker.
     while !site.metrics.render().contains("webhook_assets_store_up 0") {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -99,37 +100,37 @@ async fn a_store_that_is_down_is_left_alone_until_a_probe_finds_it_well() {
     let page = site.admin().request("GET", "/metrics", &[], b"").await;
     assert!(String::from_utf8_lossy(&page.body).contains("webhook_assets_store_up 0"));
 
-    store.go_wrong(Fault::None);
+    store.set_fault(Fault::None);
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert_eq!(site.get(&site.recording(), &[]).await.status, 200);
 }
 
 #[tokio::test]
 async fn a_download_in_flight_waits_for_a_store_that_is_down_and_goes_on() {
-    let store = Tried::around(sample_store().await);
+    let store = FaultyStore::around(sample_store().await);
     let mut plan = Plan::on(Arc::clone(&store) as Arc<dyn ObjectStore>);
     plan.store.resume_tries = 10;
     plan.store.resume_timeout = Duration::from_secs(20);
     let site = plan.start().await;
-    store.go_wrong(Fault::StallsAfter(150_000));
+    store.set_fault(Fault::StallsAfter(150_000));
     let outage = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        store.go_wrong(Fault::Fails);
+        store.set_fault(Fault::Fails);
         tokio::time::sleep(Duration::from_secs(3)).await;
-        store.go_wrong(Fault::None);
+        store.set_fault(Fault::None);
     };
     let (answer, ()) = tokio::join!(download(&site), outage);
     assert!(answer.complete && answer.body == recording(), "{} bytes", answer.body.len());
 }
 
-/// Every fault at every place: a body is byte-exact or visibly broken, and never silently short.
+/// Every fault at every position: a body is byte-exact or visibly broken, and never silently short.
 #[test]
 fn a_thousand_downloads_with_random_faults_are_exact_or_visibly_broken() {
     use proptest::prelude::*;
 
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (site, store) = runtime.block_on(async {
-        let store = Tried::around(sample_store().await);
+        let store = FaultyStore::around(sample_store().await);
         let mut plan = Plan::on(Arc::clone(&store) as Arc<dyn ObjectStore>);
         plan.store.resume_tries = 2;
         plan.store.first_byte_timeout = Duration::from_millis(60);
@@ -142,7 +143,7 @@ fn a_thousand_downloads_with_random_faults_are_exact_or_visibly_broken() {
         Just(Fault::Fails),
         Just(Fault::Refuses),
         Just(Fault::BreaksAfter(0)),
-        // Further apart than a few bytes, or one download would be taken up again a thousand times.
+        // Further apart than a few bytes, or the store would resume one download a thousand times.
         (length / 5..=length).prop_map(Fault::BreaksAfter),
         (length / 2..=length).prop_map(Fault::StallsAfter),
         (length / 5..=length).prop_map(Fault::EndsAfter),
@@ -151,10 +152,10 @@ fn a_thousand_downloads_with_random_faults_are_exact_or_visibly_broken() {
     let (whole, broken, refused) = (Cell::new(0), Cell::new(0), Cell::new(0));
     let one_more = |count: &Cell<u32>| count.set(count.get() + 1);
     let outcome = TestRunner::new(Config::with_cases(1_000)).run(&fault, |fault| {
-        store.go_wrong(fault);
+        store.set_fault(fault);
         let answer = runtime.block_on(download(&site));
-        // A sound answer between, or the store would be taken for down and left alone.
-        store.go_wrong(Fault::None);
+        // A good answer between, or the circuit breaker would open.
+        store.set_fault(Fault::None);
         runtime.block_on(site.head(&site.recording(), &[]));
         let bytes = recording();
         match (answer.status, answer.complete) {

@@ -1,5 +1,5 @@
-//! The folder of local files is the one that stands at its path now: mounted after the start, replaced, or reached through a
-//! symlink that is switched. While it is missing the answer is 503, for nobody knows what is in it.
+//! The store serves the folder that stands at its path now: mounted after the start, replaced, or reached through a
+//! switched symlink. While the folder is missing the answer is 503, because its content is unknown.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,17 +12,17 @@ use webhook_assets::AssetRef;
 
 use crate::support::{CALL, Plan, Site};
 
-/// What is seen within seconds has been seen by then, on a busy machine too.
+/// The gateway sees a change within seconds; this is long enough on a busy machine too.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A folder above the root, so that this can be moved.
+/// A folder above the root, so that the test can move the root.
 struct Tree {
     above: TempDir,
     root: PathBuf,
 }
 
 impl Tree {
-    /// With a root that has nothing.
+    /// An empty root.
     fn empty() -> Self {
         let above = tempfile::tempdir().unwrap();
         let root = above.path().join("root");
@@ -30,7 +30,7 @@ impl Tree {
         Self { above, root }
     }
 
-    /// With a root that has the recording and the transcript, full of `byte`.
+    /// A root with the recording and the transcript, full of `byte`.
     fn full_of(byte: u8) -> Self {
         let tree = Self::empty();
         fill(&tree.root, byte);
@@ -41,17 +41,17 @@ impl Tree {
         self.above.path().join(name)
     }
 
-    /// Another one in its place.
+    /// Puts another root in its place.
     fn replace(&self, name: &str, byte: u8) {
         fs::rename(&self.root, self.path(name)).unwrap();
         fill(&self.root, byte);
     }
 
-    /// The same requests in two ways: from files that are held open, and from those that are opened for each.
+    /// Two sites: one caches open files, the other opens a file for each request.
     async fn sites(&self) -> [Site; 2] {
-        let mut the_long_way = Plan::on_files(&self.root);
-        the_long_way.the_long_way = true;
-        [Plan::on_files(&self.root).start().await, the_long_way.start().await]
+        let mut through_hyper = Plan::on_files(&self.root);
+        through_hyper.through_hyper = true;
+        [Plan::on_files(&self.root).start().await, through_hyper.start().await]
     }
 }
 
@@ -63,7 +63,7 @@ fn fill(root: &Path, byte: u8) {
     }
 }
 
-/// What the recording is answered with: the byte that it is full of, or the status.
+/// The answer to a request for the recording: the byte that it is full of, or the status.
 async fn seen(site: &Site) -> Result<u8, u16> {
     let answer = site.get(&site.recording(), &[]).await;
     if answer.status != 200 {
@@ -74,7 +74,7 @@ async fn seen(site: &Site) -> Result<u8, u16> {
     Ok(answer.body[0])
 }
 
-/// Asks all the time, as links are followed all the time, until this is seen.
+/// Requests the recording without pause, as clients do, until the answer is the expected one.
 async fn comes_to(site: &Site, expected: Result<u8, u16>) {
     let started = Instant::now();
     loop {
@@ -107,7 +107,7 @@ async fn a_root_that_is_renamed_away_and_made_anew_is_the_new_one() {
         comes_to(site, Ok(byte - 1)).await;
         tree.replace(&format!("old{turn}"), byte);
         comes_to(site, Ok(byte)).await;
-        // What the old one has does not come back, however it is asked for.
+        // The files of the old root do not come back, whatever the request.
         let asked = site.get(&site.transcript(), &[("Range", "bytes=5-5,9-9")]).await;
         assert_eq!(asked.status, 206);
         assert!(!asked.body.contains(&(byte - 1)));
@@ -130,7 +130,7 @@ async fn a_symlink_above_the_root_that_is_switched_leads_to_the_new_one() {
         fs::rename(tree.path("next"), tree.path("current")).unwrap();
         comes_to(&site, Ok(byte)).await;
     }
-    // An erasure is one there, too.
+    // An erasure there works, too.
     let path = format!("/v1/assets/{CALL}");
     symlink(tree.path("b"), tree.path("next")).unwrap();
     fs::rename(tree.path("next"), tree.path("current")).unwrap();
@@ -170,9 +170,9 @@ async fn while_the_root_is_missing_links_are_503_and_the_gateway_is_not_ready() 
     }
 }
 
-/// The folder that is there when nothing is mounted on it: what it does not have was not deleted.
+/// The folder below a mount point while nothing is mounted: the files that it lacks were not deleted.
 #[tokio::test]
-async fn a_root_in_whose_place_an_empty_folder_stands_is_missing() {
+async fn an_empty_folder_in_place_of_the_root_counts_as_missing() {
     let tree = Tree::full_of(1);
     for site in tree.sites().await {
         assert_eq!(seen(&site).await, Ok(1));
@@ -189,7 +189,7 @@ async fn a_root_in_whose_place_an_empty_folder_stands_is_missing() {
     }
 }
 
-/// Something that is mounted, until it is dropped.
+/// A mount that is unmounted when dropped.
 struct Mounted(PathBuf);
 
 impl Mounted {
@@ -206,13 +206,13 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // Lazily: the gateway of the test has the folder open.
+        // Lazily: the gateway of the test still has the folder open.
         let _ = Command::new("umount").arg("--lazy").arg(&self.0).output();
     }
 }
 
 #[tokio::test]
-async fn what_is_mounted_over_an_empty_root_after_the_start_is_served() {
+async fn a_mount_over_an_empty_root_after_the_start_is_served() {
     let tree = Tree::empty();
     let disk = Tree::full_of(7);
     let sites = tree.sites().await;
@@ -236,7 +236,7 @@ async fn what_is_mounted_over_an_empty_root_after_the_start_is_served() {
 }
 
 #[tokio::test]
-async fn what_is_mounted_over_the_recordings_is_served_and_watched() {
+async fn a_mount_over_the_recordings_is_served_and_watched() {
     let (tree, disk) = (Tree::full_of(1), Tree::full_of(7));
     let sites = tree.sites().await;
     for site in &sites {

@@ -1,4 +1,4 @@
-//! The sender: what is accepted arrives, on its schedule, signed, with links that open.
+//! The sender: every accepted call arrives, on schedule, signed, with links that open.
 
 mod circuit_breaker;
 mod clock_changes;
@@ -57,7 +57,7 @@ impl Sending {
         self.sender.wake();
     }
 
-    /// Waits until there is nothing to do before the clock moves.
+    /// Waits until the sender has nothing to do before the clock moves.
     async fn settle(&self) {
         let (mut last, mut same) = (None, 0);
         for _ in 0..1_000 {
@@ -272,7 +272,7 @@ async fn a_failed_delivery_is_sent_again_by_hand_with_fresh_links_and_all_its_at
 
 #[tokio::test]
 async fn during_a_rotation_either_secret_verifies_within_the_schedule() {
-    // The receiver knows one secret and refuses what another has signed.
+    // The receiver knows one secret and refuses signatures by another.
     let known: std::sync::Arc<std::sync::Mutex<Option<WebhookSecret>>> = std::sync::Arc::default();
     let knows = std::sync::Arc::clone(&known);
     let receiver = Receiver::start(move |_, webhook| {
@@ -294,7 +294,7 @@ async fn during_a_rotation_either_secret_verifies_within_the_schedule() {
     let both = sending.receiver.received()[0].header("webhook-signature").split(' ').count();
     assert_eq!(both, 2, "a Standard Webhooks signature by each secret");
 
-    // The receiver changes over: one attempt finds that out, and it is remembered.
+    // The receiver switches to the new secret: one attempt finds that out, and the sender remembers it.
     *known.lock().unwrap() = Some(rotated.secret);
     let id = sending.call("call-2").await.deliveries[0].clone();
     sending.receiver.wait_for(2).await;
@@ -304,7 +304,7 @@ async fn during_a_rotation_either_secret_verifies_within_the_schedule() {
     let id = sending.call("call-3").await.deliveries[0].clone();
     assert_eq!(sending.until(&id, DeliveryState::Delivered).await.attempts, 1);
 
-    // After the overlap the new secret alone signs.
+    // After the overlap only the new secret signs.
     sending.site.clock.advance(overlap);
     sending.call("call-4").await;
     let last = sending.receiver.wait_for(5).await.pop().unwrap();
@@ -331,13 +331,14 @@ async fn a_secret_that_was_rotated_away_twice_fits_until_its_day_ends() {
     sending.site.clock.advance(day / 2);
     let newest = rotate().await.secret;
 
-    // The first secret still works, at the first attempt, and so do all three for whoever verifies Standard Webhooks.
+    // The first secret still works, at the first attempt, and a receiver of Standard Webhooks can verify with any of
+    // the three.
     let id = sending.call("call-1").await.deliveries[0].clone();
     assert_eq!(sending.until(&id, DeliveryState::Delivered).await.attempts, 1);
     let last = sending.receiver.received().pop().unwrap();
     assert_eq!(last.header("webhook-signature").split(' ').count(), 3);
 
-    // A receiver that changes over to the newest is found out within two attempts.
+    // The sender finds out within two attempts that a receiver switched to the newest.
     *known.lock().unwrap() = Some(newest.clone());
     let id = sending.call("call-2").await.deliveries[0].clone();
     sending.receiver.wait_for(2).await;
@@ -345,14 +346,14 @@ async fn a_secret_that_was_rotated_away_twice_fits_until_its_day_ends() {
     sending.pass(Duration::from_secs(1));
     assert_eq!(sending.until(&id, DeliveryState::Delivered).await.attempts, 2);
 
-    // The day of the first one ends, and nothing else.
+    // The first one's day ends, and nothing else.
     sending.site.clock.advance(day / 2);
     let id = sending.call("call-3").await.deliveries[0].clone();
     assert_eq!(sending.until(&id, DeliveryState::Delivered).await.attempts, 1);
     let last = sending.receiver.received().pop().unwrap();
     assert_eq!(last.header("webhook-signature").split(' ').count(), 2);
 
-    // No overlap ends them all.
+    // A rotation without an overlap ends them all.
     let none =
         ledger.rotate_secret("acme", &endpoint, Duration::ZERO, sending.sender.now()).await.unwrap().unwrap();
     let secrets = ledger.secrets("acme", &endpoint, sending.sender.now()).await.unwrap().unwrap();
@@ -360,7 +361,7 @@ async fn a_secret_that_was_rotated_away_twice_fits_until_its_day_ends() {
 }
 
 #[tokio::test]
-async fn an_endpoint_gets_no_more_a_second_than_it_asked_for() {
+async fn an_endpoint_gets_no_more_per_second_than_its_limit() {
     let sending = Sending::to(Receiver::willing().await).await;
     let slow = EndpointChange { per_second: Some(Some(1)), ..EndpointChange::default() };
     sending.sender.ledger().change_endpoint("acme", &sending.endpoint.id, slow).await.unwrap().unwrap();
@@ -376,7 +377,7 @@ async fn an_endpoint_gets_no_more_a_second_than_it_asked_for() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_hangs_delays_nobody_else() {
+async fn a_receiver_that_hangs_delays_no_other() {
     let hanging = Receiver::start(|_, _| Reaction::Late(Duration::from_secs(60))).await;
     let sending = Sending::to(hanging).await;
     let willing = Receiver::willing().await;
@@ -396,7 +397,7 @@ async fn a_receiver_that_hangs_delays_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_url_that_leads_inside_is_not_sent_to_and_the_history_says_so() {
+async fn a_url_of_a_private_address_is_not_sent_to_and_the_history_says_so() {
     let plan = Plan::sending().await;
     let sending = Sending::of(plan, Receiver::willing().await).await;
     let inside = EndpointChange { url: Some("http://10.0.0.5/".to_owned()), ..EndpointChange::default() };
@@ -412,7 +413,7 @@ async fn a_url_that_leads_inside_is_not_sent_to_and_the_history_says_so() {
 }
 
 #[tokio::test]
-async fn what_is_under_way_ends_before_the_sender_does() {
+async fn the_sender_finishes_attempts_in_progress_before_it_ends() {
     let sending = Sending::to(Receiver::start(|_, _| Reaction::Late(Duration::from_millis(700))).await).await;
     let id = sending.call("call-1").await.deliveries[0].clone();
     sending.receiver.wait_for(1).await;

@@ -1,4 +1,4 @@
-//! Clients that take little or nothing: the slow are served to the end, the stalled are left.
+//! Clients that read little or nothing: the server serves the slow to the end and disconnects the stalled.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,10 @@ use crate::support::{Answer, CALL, Plan, Site, noise, store_of_one};
 /// Larger than what the kernel holds between server and client.
 const SIZE: usize = 4 << 20;
 
-/// For how long a client may take nothing.
+/// For how long a client may read nothing.
 const STALL: Duration = Duration::from_millis(1_500);
 
-/// A site that wants 32 KB/s.
+/// A site that requires 32 KB/s.
 async fn hurried() -> Site {
     let store = store_of_one(AssetRef::recording(CALL), noise(SIZE)).await;
     let mut plan = Plan::on(store);
@@ -41,7 +41,7 @@ async fn nothing_in_flight(site: &Site) {
 }
 
 #[tokio::test]
-async fn a_client_that_stops_reading_is_left_after_the_stall_timeout() {
+async fn a_client_that_stops_reading_is_disconnected_after_the_stall_timeout() {
     let site = hurried().await;
     let mut client = SlowClient::get(site.address, &site.recording(), &[]).await;
     client.read_the_head().await;
@@ -57,7 +57,7 @@ async fn a_client_that_stops_reading_is_left_after_the_stall_timeout() {
 }
 
 #[tokio::test]
-async fn a_client_that_drips_is_left_too() {
+async fn a_client_that_drips_is_disconnected_too() {
     let site = hurried().await;
     let mut client = SlowClient::get(site.address, &site.recording(), &[]).await;
     client.read_the_head().await;
@@ -94,17 +94,21 @@ async fn a_slow_store_is_not_the_clients_fault() {
     plan.server.stall_timeout = Duration::from_millis(300);
     plan.store.stall_timeout = Duration::from_secs(2);
     let site = plan.start().await;
-    store.go_wrong(Fault::StallsAfter(100_000));
+    store.set_fault(Fault::StallsAfter(100_000));
     let began = Instant::now();
     let request = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", site.recording());
     let sent = site.client().exchange(request.as_bytes()).await;
     assert!(!Answer::parse_loosely(&sent, false).0.complete);
-    assert!(began.elapsed() > Duration::from_millis(1_900), "the client was left: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() > Duration::from_millis(1_900),
+        "the client was disconnected: {:?}",
+        began.elapsed()
+    );
     counted(&site, "webhook_assets_bodies_total{asset=\"recording\",ending=\"store_failed\"} 1").await;
 }
 
 #[tokio::test]
-async fn a_stream_that_is_left_lying_is_reset_and_the_others_go_on() {
+async fn a_stream_that_is_not_read_is_reset_and_the_others_go_on() {
     let site = hurried().await;
     let mut connection = Http2::roomy(site.address).await;
     let link = site.recording();
@@ -122,7 +126,7 @@ async fn a_stream_that_is_left_lying_is_reset_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn an_http_2_connection_that_nobody_reads_is_left() {
+async fn an_http_2_connection_that_is_not_read_is_disconnected() {
     let site = hurried().await;
     let stream = site.client().connect().await;
     let mut client = h2::client::Builder::new();
@@ -135,7 +139,7 @@ async fn an_http_2_connection_that_nobody_reads_is_left() {
         drop(tokio::spawn(requests.send_request(request, true).unwrap().0));
     }
     tokio::time::sleep(Duration::from_millis(100)).await;
-    // From now on nothing reads the socket.
+    // From now on the client reads nothing from the socket.
     connection.abort();
     nothing_in_flight(&site).await;
     counted(&site, "webhook_assets_connections 0").await;
@@ -148,7 +152,7 @@ async fn a_client_that_vanishes_in_the_middle_leaves_nothing_behind() {
     let (mut reader, writer) = stream.into_split();
     let mut some = [0; 1_000];
     reader.read_exact(&mut some).await.unwrap();
-    // Half of the connection is closed, the other half is never read.
+    // The client closes half of the connection and never reads the other half.
     drop(writer);
     nothing_in_flight(&site).await;
     counted(&site, "webhook_assets_connections 0").await;

@@ -1,4 +1,4 @@
-//! The shortest way through everything.
+//! The shortest test of the whole program.
 
 use crate::support::{Site, recording, transcript};
 

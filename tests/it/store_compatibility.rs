@@ -1,4 +1,4 @@
-//! Stores that answer otherwise than S3 does, and objects that are otherwise than others: over plain HTTP and over TLS.
+//! Stores that answer unlike S3, and unusual objects: over plain HTTP and over TLS.
 
 mod circuit_breaker;
 mod heads;
@@ -10,7 +10,7 @@ use webhook_assets::AssetRef;
 
 use crate::support::{Answer, Site, request_head};
 
-/// A recording that is not the call's.
+/// A recording other than the call's.
 fn recording_of(call: u128) -> AssetRef {
     AssetRef::recording(Uuid::from_u128(0x550e_8400_e29b_41d4_a716_0000_0000_0000 + call))
 }
@@ -21,7 +21,7 @@ async fn download(site: &Site, link: &str, fields: &[(&str, &str)]) -> Answer {
     Answer::parse_loosely(&site.client().exchange(request.as_bytes()).await, false).0
 }
 
-/// Whether requests pass.
+/// Whether requests reach the store.
 fn finds_the_store_up(site: &Site) -> bool {
     site.metrics.render().lines().any(|line| line == "webhook_assets_store_up 1")
 }

@@ -1,4 +1,5 @@
-//! How much is asked of the store: no HEAD before a GET, a range is one ranged GET, an unchanged object costs no body.
+//! How many requests the store gets: no HEAD before a GET, a range is one ranged GET, an unchanged object costs no
+//! body.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +14,7 @@ use crate::support::{ABSENT, CALL, Plan, Site};
 
 #[tokio::test]
 async fn each_kind_of_request_costs_the_store_as_little_as_it_can() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     let (link, text) = (site.recording(), site.transcript());
     let etag = site.get(&link, &[]).await.must("etag").to_owned();
     assert_eq!(store.asked(), (0, 1), "the whole object");
@@ -48,7 +49,7 @@ async fn each_kind_of_request_costs_the_store_as_little_as_it_can() {
 
 #[tokio::test]
 async fn an_unsatisfiable_suffix_is_416_and_costs_at_most_two_requests() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     let answer = site.get(&site.recording(), &[("Range", "bytes=-0")]).await;
     assert_eq!((answer.status, answer.field("content-range")), (416, Some("bytes */300000")));
     let (heads, gets) = store.asked();
@@ -71,7 +72,7 @@ async fn every_range_of_an_empty_object_is_416() {
 
 #[tokio::test]
 async fn an_absent_object_costs_one_request() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     let link = site.link(AssetRef::recording(ABSENT));
     for fields in WAYS {
         assert_eq!(site.get(&link, fields).await.code(), "not_found");
@@ -82,7 +83,7 @@ async fn an_absent_object_costs_one_request() {
 
 #[tokio::test]
 async fn an_unchanged_object_costs_one_request_and_no_bytes() {
-    let (site, store) = Site::tried().await;
+    let (site, store) = Site::on_faulty_store().await;
     for (link, fields) in [
         (site.recording(), [("Accept-Encoding", "identity")]),
         (site.transcript(), [("Accept-Encoding", "identity")]),

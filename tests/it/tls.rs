@@ -1,4 +1,4 @@
-//! The gateway with a certificate of its own.
+//! The gateway with a TLS certificate.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ use crate::support::client::request_head;
 use crate::support::tls::{Pair, connect, trusting};
 use crate::support::{Answer, CALL, Plan, Site, noise, recording, store_of_one};
 
-/// A site with a certificate that is watched.
+/// A site that watches its certificate files.
 struct Secured {
     site: Site,
     pair: Pair,
@@ -78,14 +78,14 @@ async fn a_link_opens_over_tls_1_2_and_1_3_with_and_without_a_choice_of_protocol
 #[tokio::test]
 async fn the_cipher_is_the_one_that_costs_least() {
     let secured = Secured::usual().await;
-    // This client would rather have AES-256, as OpenSSL's do.
+    // This client prefers AES-256, as OpenSSL's do.
     let stream = secured.connect(&secured.client(&[])).await;
     let suite = stream.get_ref().1.negotiated_cipher_suite().unwrap().suite();
     assert_eq!(suite, CipherSuite::TLS13_AES_128_GCM_SHA256);
 }
 
 #[tokio::test]
-async fn http_2_is_spoken_with_who_offers_it() {
+async fn a_client_that_offers_http_2_gets_it() {
     let secured = Secured::usual().await;
     let stream = secured.connect(&secured.client(&["h2", "http/1.1"])).await;
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
@@ -101,13 +101,13 @@ async fn http_2_is_spoken_with_who_offers_it() {
 }
 
 #[tokio::test]
-async fn a_protocol_that_is_not_spoken_here_is_refused_in_the_handshake() {
+async fn an_unsupported_protocol_is_refused_in_the_handshake() {
     let secured = Secured::usual().await;
     assert!(connect(&secured.client(&["spdy/1"]), secured.site.address).await.is_err());
 }
 
 #[tokio::test]
-async fn who_comes_again_needs_no_whole_handshake() {
+async fn a_returning_client_resumes_its_session() {
     let secured = Secured::usual().await;
     for version in [&TLS12, &TLS13] {
         let client = trusting(&[&secured.pair], &[version], &["http/1.1"]);
@@ -121,7 +121,7 @@ async fn who_comes_again_needs_no_whole_handshake() {
 }
 
 #[tokio::test]
-async fn plain_http_is_told_that_this_port_speaks_https() {
+async fn plain_http_is_answered_that_this_port_speaks_https() {
     let secured = Secured::usual().await;
     let answer = secured.site.get(&secured.site.recording(), &[]).await;
     assert_eq!((answer.status, answer.code().as_str()), (400, "tls_expected"));
@@ -129,7 +129,7 @@ async fn plain_http_is_told_that_this_port_speaks_https() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_does_not_end_or_is_none_is_left() {
+async fn an_unfinished_or_invalid_handshake_is_disconnected() {
     let mut plan = Plan::usual().await;
     plan.server.header_timeout = Duration::from_secs(1);
     let secured = Secured::on(plan).await;
@@ -147,7 +147,7 @@ async fn a_handshake_that_does_not_end_or_is_none_is_left() {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_nothing_is_left_over_tls_too() {
+async fn a_client_that_reads_nothing_is_disconnected_over_tls_too() {
     let mut plan = Plan::on(store_of_one(AssetRef::recording(CALL), noise(16 << 20)).await);
     plan.server.stall_timeout = Duration::from_secs(1);
     let secured = Secured::on(plan).await;
@@ -172,7 +172,7 @@ async fn a_large_download_over_tls_is_exact() {
     assert!(ask(&mut stream, &secured.site.recording()).await.body == bytes);
 }
 
-/// Who a connection of its own is answered by.
+/// The certificate that a new connection gets.
 async fn shown(client: &TlsConnector, site: &Site) -> Vec<u8> {
     let stream = connect(client, site.address).await.unwrap();
     stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
@@ -182,7 +182,7 @@ async fn shown(client: &TlsConnector, site: &Site) -> Vec<u8> {
 async fn a_certificate_is_replaced_under_load_without_a_failed_request() {
     let secured = Secured::usual().await;
     let new = Pair::good_for(100);
-    // A fresh client has no tickets, so that it is shown what is in force.
+    // A fresh client has no tickets, so it gets the certificate in force.
     let client = || trusting(&[&secured.pair, &new], &[&TLS13], &["http/1.1"]);
     let (done, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let mut load = Vec::new();
@@ -236,7 +236,7 @@ async fn a_bad_new_file_leaves_the_old_certificate_in_force() {
         assert_eq!(shown(&secured.client(&[]), &secured.site).await, old, "{name} {text}");
         secured.pair.write(secured.folder.path());
     }
-    // Told to, it looks at once.
+    // A reload checks at once.
     let new = Pair::fresh();
     new.write(secured.folder.path());
     secured.reload.notify_one();
@@ -245,7 +245,7 @@ async fn a_bad_new_file_leaves_the_old_certificate_in_force() {
 }
 
 #[tokio::test]
-async fn who_is_at_rest_is_told_that_nothing_more_comes() {
+async fn an_idle_connection_gets_a_close_notify() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("recordings")).unwrap();
     std::fs::write(folder.path().join(AssetRef::recording(CALL).object_path()), noise(100_000)).unwrap();
@@ -256,7 +256,7 @@ async fn who_is_at_rest_is_told_that_nothing_more_comes() {
         let mut stream = secured.connect(&secured.client(&[])).await;
         let forged = secured.site.recording().replace("sig=", "sig=0");
         for _ in 0..3 {
-            // Answered at once, and the connection stays.
+            // The fast path answers, and the connection stays open.
             let request = format!("GET {forged} HTTP/1.1\r\nHost: localhost\r\n\r\n");
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut bytes = vec![0; 4_096];
@@ -268,7 +268,7 @@ async fn who_is_at_rest_is_told_that_nothing_more_comes() {
         }
         let mut rest = Vec::new();
         let read = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
-        // Without the word, it would be an error: the end of what was cut short.
+        // Without the close_notify this would be an error: a truncated stream.
         assert_eq!(read.expect("the connection stays open").unwrap(), 0, "drains: {drains}");
     }
 }

@@ -1,4 +1,4 @@
-//! Traces: what the collector gets, what the store is told, and that neither costs anybody a download.
+//! Traces: what the collector gets, which fields the store gets, and that neither costs a download.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ use crate::support::{Plan, Site, recording};
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
-/// What a client says that has a trace of its own.
+/// The header field of a client that has begun a trace.
 fn traceparent(flags: &str) -> String {
     format!("00-{TRACE}-{PARENT}-{flags}")
 }
@@ -55,7 +55,7 @@ fn error(span: &Span) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_comes_with_a_trace_is_a_span_of_it_and_the_store_is_told() {
+async fn a_request_with_a_trace_is_a_span_of_it_and_the_store_gets_the_trace() {
     let collector = Collector::start();
     let (bucket, site) = traced(&collector, recording()).await;
     let link = site.recording();
@@ -97,7 +97,7 @@ async fn a_request_that_comes_with_a_trace_is_a_span_of_it_and_the_store_is_told
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_store_is_asked_while_the_body_is_sent_belongs_to_the_request_too() {
+async fn store_requests_during_the_body_belong_to_the_request_too() {
     let collector = Collector::start();
     let bucket = Bucket::holding(recording().into_iter().cycle().take(20_000_000).collect()).await;
     let mut plan = plan_on(&bucket).await;
@@ -111,7 +111,7 @@ async fn what_the_store_is_asked_while_the_body_is_sent_belongs_to_the_request_t
     let server = servers(&spans)[0];
     let told = told(&bucket, "traceparent");
     assert!(told.len() >= 3 && told.len() == bucket.requests.load(Ordering::SeqCst), "{told:?}");
-    // What the store's client takes up by itself is the request's own.
+    // Requests that the store's client resumes by itself belong to the request.
     let ids: Vec<_> = spans.iter().map(|span| hex::encode(&span.span_id)).collect();
     for said in told {
         let id = said.split('-').nth(2).unwrap();
@@ -128,7 +128,7 @@ async fn what_the_store_is_asked_while_the_body_is_sent_belongs_to_the_request_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_without_a_trace_begins_one_and_an_invalid_one_is_none() {
+async fn a_request_without_a_valid_trace_begins_one() {
     let collector = Collector::start();
     let (bucket, site) = traced(&collector, recording()).await;
     let zeros = format!("00-{}-{PARENT}-01", "0".repeat(32));
@@ -146,7 +146,7 @@ async fn a_request_without_a_trace_begins_one_and_an_invalid_one_is_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_decided_is_followed_and_who_has_not_is_sampled() {
+async fn a_sampling_decision_is_followed_and_its_absence_sampled() {
     let collector = Collector::start();
     let bucket = Bucket::holding(recording()).await;
     let mut plan = plan_on(&bucket).await;
@@ -181,7 +181,7 @@ async fn without_a_collector_nothing_is_invented_and_a_valid_trace_is_passed_on(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_signature_is_in_what_is_exported() {
+async fn no_exported_span_has_a_signature() {
     let collector = Collector::start();
     let (_, site) = traced(&collector, recording()).await;
     let link = site.recording();
@@ -208,7 +208,7 @@ async fn no_signature_is_in_what_is_exported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_failed_is_marked_as_failed_and_what_was_refused_is_not() {
+async fn failed_requests_are_marked_as_errors_and_refused_ones_are_not() {
     let collector = Collector::start();
     let (bucket, site) = traced(&collector, recording()).await;
     bucket.play(&[], Act::Status(403, "SignatureDoesNotMatch"));
@@ -248,21 +248,21 @@ async fn a_collector_that_fails_costs_spans_and_nothing_else() {
     collector.answer(503);
     let site = Plan { tracing: Some(collector.config()), ..Plan::usual().await }.start().await;
     let link = site.recording();
-    // More spans than the queue and what is being sent hold together, two for each request.
+    // More spans than the queue and the batch in flight hold together, two for each request.
     const REQUESTS: u64 = 1_500;
     for _ in 0..REQUESTS {
         assert_eq!(site.head(&link, &[]).await.status, 200);
     }
     assert!(counted(&site, "lost") >= 2 * REQUESTS - 2_048 - 512);
     assert_eq!(counted(&site, "exported"), 0);
-    // What it would not take is kept, until it will.
+    // The exporter keeps what the collector would not accept yet.
     collector.answer(200);
     until(|| counted(&site, "exported") + counted(&site, "lost") == 2 * REQUESTS).await;
     let exported = counted(&site, "exported");
     assert_eq!(collector.spans_when(|spans| spans.len() as u64 >= exported).len() as u64, exported);
     assert!(exported >= 512);
 
-    // What it will never take is not offered again.
+    // The exporter does not offer again what the collector will never accept.
     collector.answer(400);
     let (lost, asked) = (counted(&site, "lost"), collector.requests.load(Ordering::SeqCst));
     site.head(&link, &[]).await;
@@ -271,7 +271,7 @@ async fn a_collector_that_fails_costs_spans_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_collector_that_is_not_there_or_never_answers_harms_nobody() {
+async fn an_unreachable_or_silent_collector_delays_no_request() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for address in [silent.local_addr().unwrap(), closed] {

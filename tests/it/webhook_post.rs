@@ -1,5 +1,5 @@
-//! One POST against receivers that are slow, odd or hostile. "Public" is 127.0.0.1 here, which the poster is told to
-//! allow; 127.0.0.2 stands for the inside of our network.
+//! One POST to receivers that are slow, odd or hostile. "Public" is 127.0.0.1 here, which the poster's settings allow;
+//! 127.0.0.2 stands for a private network.
 
 mod addresses;
 mod certificates;
@@ -24,13 +24,13 @@ use webhook_assets::webhook::{
 const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const INSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
-/// How long an attempt may take that is meant to time out; others have ten seconds.
+/// The timeout of attempts that should time out; others have ten seconds.
 const SHORT: Duration = Duration::from_millis(400);
 
-/// What a test waits for at most before it counts as hanging.
+/// After this long a test fails as hanging.
 const HANGS: Duration = Duration::from_secs(8);
 
-/// A receiver that does the same with every connection, and counts them.
+/// A receiver that treats every connection alike, and counts them.
 struct Receiver {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -109,7 +109,7 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u
     }
 }
 
-/// A resolver that gives its answers in turn, and the last one for ever.
+/// A resolver that returns its answers in turn, and repeats the last one.
 #[derive(Debug)]
 struct Answers(Mutex<VecDeque<Vec<IpAddr>>>);
 
@@ -268,7 +268,7 @@ async fn a_long_body_is_cut_and_its_connection_given_up() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_told_and_not_followed() {
+async fn a_redirect_is_reported_and_not_followed() {
     let inside = Receiver::on(INSIDE, 0, |stream| answer_all(stream, OK.into())).await;
     let answer = format!(
         "HTTP/1.1 302 Found\r\nLocation: http://{}/\r\nRetry-After: 7\r\nContent-Type: text/html\r\n\
@@ -307,10 +307,9 @@ async fn an_answer_that_breaks_says_how() {
     assert_eq!(error_of(&patient(), &half.url()).await, broken(Phase::Body, BreakReason::Closed));
 }
 
-/// The status says whether the receiver took the webhook. What else is odd about its head is no reason to send the event
-/// again.
+/// The status says whether the receiver accepted the webhook. An odd head is no reason to send the event again.
 #[tokio::test]
-async fn an_odd_head_takes_nothing_away_from_its_status() {
+async fn an_odd_head_keeps_its_status() {
     let giant = format!("X-Giant: {}", "x".repeat(200_000));
     let many = "X-A: b\r\n".repeat(300);
     let odd: [&[u8]; 15] = [
@@ -385,7 +384,7 @@ async fn a_body_without_a_length_ends_with_the_connection() {
 }
 
 #[tokio::test]
-async fn nothing_that_a_receiver_sends_brings_the_poster_down() {
+async fn no_answer_of_a_receiver_panics_the_poster() {
     let answers: [&[u8]; 9] = [
         b"\0\0\0\0",
         b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
@@ -432,7 +431,7 @@ async fn a_connection_that_the_receiver_has_closed_meanwhile_is_replaced() {
     }
 }
 
-/// Answers the first request of a connection, and hangs up on the second; counts both.
+/// Answers the first request of a connection, and closes it on the second; counts both.
 async fn hanging_up_on_the_second(requests: &Arc<AtomicUsize>) -> Receiver {
     let counter = Arc::clone(requests);
     Receiver::new(move |mut stream| {
@@ -463,7 +462,7 @@ async fn a_connection_is_given_up_before_most_receivers_close_it() {
 }
 
 #[tokio::test]
-async fn a_look_comes_by_a_connection_of_its_own() {
+async fn a_check_uses_a_separate_connection() {
     let requests = Arc::default();
     let receiver = hanging_up_on_the_second(&requests).await;
     let poster = patient();

@@ -1,4 +1,4 @@
-//! Files that are sent without being read: whatever way an answer goes, its bytes are the file's.
+//! Zero-copy sending of files: on every path the client gets the file's bytes.
 
 use std::fs::{self, File};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::support::slow_client::SlowClient;
 use crate::support::tls::{Pair, connect, trusting};
 use crate::support::{ABSENT, Answer, CALL, Plan, Site, downloads_at_once, http2, noise, transcript};
 
-/// Longer than a piece and its last one, and no multiple of anything.
+/// Longer than a batch and a last one, and no multiple of anything.
 const LENGTH: usize = 3_777_777;
 
 struct Files {
@@ -137,8 +137,8 @@ async fn many_at_once_each_get_their_own() {
 }
 
 #[tokio::test]
-async fn what_the_socket_does_not_take_at_once_follows_and_is_counted_once() {
-    // Together more than the kernel takes.
+async fn bytes_that_the_socket_does_not_take_at_once_follow_and_count_once() {
+    // More than the kernel buffers, taken together.
     const COUNT: u64 = 60;
     let files = Files::new();
     let site = files.site().await;
@@ -171,10 +171,10 @@ fn sum_of(metrics: &str, name: &str) -> u64 {
     samples.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
-/// What was handed to the kernel and no more is what was sent.
+/// The bytes that the kernel accepted count as sent, and no more.
 #[tokio::test]
-async fn of_a_file_that_is_given_up_no_more_is_counted_than_the_kernel_took() {
-    // More than the kernel takes, even of a client that seems quick at first.
+async fn an_abandoned_file_counts_no_more_bytes_than_the_kernel_took() {
+    // More than the kernel buffers, even for a client that seems fast at first.
     const LONG: u64 = 64 * 1024 * 1024;
     let files = Files::new();
     File::create(files.path(AssetRef::recording(CALL))).unwrap().set_len(LONG).unwrap();

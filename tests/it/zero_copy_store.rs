@@ -1,5 +1,5 @@
-//! What a store without TLS sends goes to the client without being read, where it can: whatever way it goes and whatever
-//! breaks, its bytes are the object's, or the connection breaks.
+//! Zero-copy relaying from a store without TLS: on every path, whatever breaks, the client gets the object's bytes, or
+//! the connection breaks.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -72,7 +72,7 @@ async fn answers_of_every_kind_on_one_connection_are_byte_exact() {
 }
 
 #[tokio::test]
-async fn where_nothing_can_be_relayed_the_bytes_are_the_same() {
+async fn where_relaying_is_impossible_the_bytes_are_the_same() {
     let (_bucket, mut plan) = planned(LENGTH).await;
     let (folder, pair) = (tempfile::tempdir().unwrap(), Pair::fresh());
     plan.certificate = Some(Certificate::read(pair.write(folder.path()), Metrics::new()).unwrap());
@@ -111,7 +111,7 @@ async fn many_at_once_each_get_their_own() {
 }
 
 #[tokio::test]
-async fn what_breaks_on_its_way_through_is_made_whole() {
+async fn a_body_that_breaks_while_it_is_relayed_is_resumed() {
     let (bucket, site) = relaying().await;
     for acts in [
         &[Act::CutAfter(1_000_000)][..],
@@ -120,7 +120,7 @@ async fn what_breaks_on_its_way_through_is_made_whole() {
         &[Act::CutAfter(LENGTH - 1)],
         &[Act::CutAfter(200_000), Act::Status(503, "SlowDown"), Act::StallAfter(300_000), Act::CutAfter(0)],
         &[Act::CutAfter(20_000), Act::HintFirst],
-        // What is left is too short to be worth a pipe.
+        // The rest is too short to be worth a pipe.
         &[Act::CutAfter(LENGTH - 30_000), Act::CutAfter(10_000)],
         &[Act::Drips(70_000), Act::Serve],
         &[Act::Drips(1_000_000), Act::Serve],
@@ -148,7 +148,7 @@ async fn each_resumption_asks_for_the_missing_bytes_alone() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_completed_breaks_the_connection() {
+async fn a_body_that_cannot_be_completed_breaks_the_connection() {
     for act in [Act::CutAfter(1_000_000), Act::ResetAfter(1_000_000), Act::StallAfter(1_000_000)] {
         let (bucket, mut plan) = planned(LENGTH).await;
         plan.store.resume_tries = 0;
@@ -162,7 +162,7 @@ async fn what_cannot_be_completed_breaks_the_connection() {
 }
 
 #[tokio::test]
-async fn what_is_replaced_on_its_way_through_breaks_the_connection() {
+async fn an_object_replaced_while_it_is_relayed_breaks_the_connection() {
     let (bucket, site) = relaying().await;
     bucket.play(&[Act::CutAfter(1_000_000), Act::Late(Duration::from_millis(200))], Act::Serve);
     let replaced = async {
@@ -176,7 +176,7 @@ async fn what_is_replaced_on_its_way_through_breaks_the_connection() {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_nothing_holds_the_store_back() {
+async fn a_client_that_reads_nothing_holds_the_store_back() {
     // More than the kernel holds on both sides.
     const LONG: usize = 48 << 20;
     let (bucket, plan) = planned(LONG).await;
@@ -184,14 +184,14 @@ async fn a_client_that_takes_nothing_holds_the_store_back() {
     let mut client = SlowClient::get(site.address, &site.recording(), &[]).await;
     client.read_the_head().await;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(bucket.whole.load(Ordering::SeqCst), 0, "the store is not asked for what nobody takes");
+    assert_eq!(bucket.whole.load(Ordering::SeqCst), 0, "the store sends no more than the client reads");
     client.read_to_the_end().await;
     assert!(Answer::parse(&client.bytes, false).0.body == noise(LONG));
     counted(&site, &format!("webhook_assets_sent_bytes_total{{asset=\"recording\"}} {LONG}")).await;
 }
 
 #[tokio::test]
-async fn who_leaves_early_is_counted_and_spoils_nothing_for_others() {
+async fn a_client_that_disconnects_early_is_counted_and_harms_no_other() {
     const LONG: usize = 48 << 20;
     let (_bucket, plan) = planned(LONG).await;
     let site = plan.start().await;
@@ -269,8 +269,8 @@ async fn answers_that_are_framed_otherwise_are_understood_too() {
     assert!(download(&site).await.body == noise(LENGTH));
 }
 
-/// What the kernel holds at both ends of the downloads that pass through here, in bytes: what clients have not acknowledged,
-/// and what the store has sent and the gateway has not asked for (`local remote state tx_queue:rx_queue`, see proc(5)).
+/// What the kernel holds at both ends of the relayed downloads, in bytes: bytes that clients have not acknowledged, and
+/// bytes that the store has sent and the gateway has not read (`local remote state tx_queue:rx_queue`, see proc(5)).
 fn held_by_the_kernel(site: &Site, bucket: &Bucket) -> usize {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let (gateway, store) =
@@ -288,8 +288,8 @@ fn held_by_the_kernel(site: &Site, bucket: &Bucket) -> usize {
     table.lines().skip(1).map(of_line).sum()
 }
 
-/// Clients with the receive buffers that systems give them, which grow to megabytes: what these take before their program
-/// reads anything must not look like haste.
+/// Clients with the receive buffers that systems give them, which grow to megabytes: bytes that these buffers take
+/// before the program reads any must not make the client look fast.
 #[tokio::test]
 async fn slow_clients_cost_the_kernel_little() {
     const CLIENTS: usize = 20;

@@ -1,10 +1,10 @@
 //! Who may mint.
 
-use super::{Desk, JSON, TOKEN, bearing, wish};
+use super::{AdminSite, JSON, TOKEN, bearing, wish};
 
 #[tokio::test]
 async fn with_a_token_only_its_bearer_mints() {
-    let desk = Desk::with_token(TOKEN).await;
+    let api = AdminSite::with_token(TOKEN).await;
     let body = wish("recording").to_string();
     let good = bearing(TOKEN);
     let twice = [("Authorization", good.as_str()), ("Authorization", good.as_str()), JSON];
@@ -26,39 +26,39 @@ async fn with_a_token_only_its_bearer_mints() {
         vec![("X-Token", TOKEN), JSON],
     ];
     for fields in refused {
-        let answer = desk.ask("POST", "/v1/links", &fields, body.as_bytes()).await;
+        let answer = api.ask("POST", "/v1/links", &fields, body.as_bytes()).await;
         assert_eq!((answer.status, answer.code().as_str()), (401, "unauthorized"), "{fields:?}");
         assert_eq!(answer.must("www-authenticate"), "Bearer");
         assert!(!String::from_utf8(answer.body).unwrap().contains(TOKEN));
     }
     // Nor in the query: proxies on the way would log it.
-    let answer = desk
+    let answer = api
         .site
         .admin()
         .request("POST", &format!("/v1/links?token={TOKEN}&access_token={TOKEN}"), &[JSON], body.as_bytes())
         .await;
     assert_eq!(answer.status, 401);
     // The listener checks the token before it reads the body.
-    assert_eq!(desk.ask("POST", "/v1/links", &[], b"garbage").await.status, 401);
+    assert_eq!(api.ask("POST", "/v1/links", &[], b"garbage").await.status, 401);
     for scheme in ["Bearer", "bearer", "BEARER"] {
         let value = format!("{scheme} {TOKEN}");
         let fields = [("Authorization", value.as_str()), JSON, ("Host", "admin.internal:9000")];
-        assert_eq!(desk.ask("POST", "/v1/links", &fields, body.as_bytes()).await.status, 200, "{scheme}");
+        assert_eq!(api.ask("POST", "/v1/links", &fields, body.as_bytes()).await.status, 200, "{scheme}");
     }
 }
 
 #[tokio::test]
 async fn health_and_metrics_take_no_token() {
-    let desk = Desk::with_token(TOKEN).await;
+    let api = AdminSite::with_token(TOKEN).await;
     for path in ["/healthz", "/readyz", "/metrics", "/openapi.json"] {
-        assert_eq!(desk.get(path).await.status, 200, "{path}");
+        assert_eq!(api.get(path).await.status, 200, "{path}");
     }
 }
 
 /// A web page can give its own name the address 127.0.0.1; then the browser sends that name as Host.
 #[tokio::test]
 async fn without_a_token_only_requests_to_loopback_mint() {
-    let desk = Desk::usual().await;
+    let api = AdminSite::usual().await;
     let body = wish("recording").to_string();
     for host in [
         "evil.example",
@@ -71,23 +71,23 @@ async fn without_a_token_only_requests_to_loopback_mint() {
         "192.168.1.1:9000",
         "",
     ] {
-        let answer = desk.ask("POST", "/v1/links", &[("Host", host), JSON], body.as_bytes()).await;
+        let answer = api.ask("POST", "/v1/links", &[("Host", host), JSON], body.as_bytes()).await;
         assert_eq!((answer.status, answer.code().as_str()), (403, "host_not_allowed"), "{host:?}");
     }
     for host in
         ["localhost", "localhost:9000", "127.0.0.1", "127.0.0.1:9000", "127.8.8.8", "[::1]", "[::1]:9000"]
     {
-        let answer = desk.ask("POST", "/v1/links", &[("Host", host), JSON], body.as_bytes()).await;
+        let answer = api.ask("POST", "/v1/links", &[("Host", host), JSON], body.as_bytes()).await;
         assert_eq!(answer.status, 200, "{host:?}");
     }
 }
 
 #[tokio::test]
 async fn cors_lets_no_page_of_another_origin_in() {
-    let desk = Desk::usual().await;
+    let api = AdminSite::usual().await;
     let fields = [("Origin", "https://evil.example"), ("Access-Control-Request-Method", "POST")];
     for method in ["OPTIONS", "POST", "GET"] {
-        let answer = desk.site.admin().request(method, "/v1/links", &fields, b"").await;
+        let answer = api.site.admin().request(method, "/v1/links", &fields, b"").await;
         assert!(!answer.fields.iter().any(|(name, _)| name.starts_with("access-control-")), "{answer:?}");
     }
 }

@@ -9,15 +9,15 @@ use webhook_assets::clock::UnixSeconds;
 use webhook_assets::signed_url::SigningKey;
 
 use super::minting::bad_wishes;
-use super::{Desk, JSON, TOKEN, webhooks, wish};
+use super::{AdminSite, JSON, TOKEN, webhooks, wish};
 use crate::support::receiver::Receiver;
 use crate::support::stores::Fault;
 use crate::support::{ABSENT, Answer, CALL, NOW, Plan, key};
 
 #[tokio::test]
 async fn the_description_is_well_formed_and_complete_in_itself() {
-    let desk = Desk::usual().await;
-    let description = &desk.description;
+    let api = AdminSite::usual().await;
+    let description = &api.description;
     assert_eq!(description.0, serde_json::from_str::<Value>(admin::OPENAPI).unwrap());
     assert!(description.0["openapi"].as_str().unwrap().starts_with("3.1."));
     for schema in description.0["components"]["schemas"].as_object().unwrap().values() {
@@ -41,8 +41,8 @@ const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 
 #[tokio::test]
 async fn every_described_operation_is_served_and_every_other_is_not() {
-    let desk = Desk::sending().await;
-    let operations = desk.description.operations();
+    let api = AdminSite::sending().await;
+    let operations = api.description.operations();
     let described: BTreeSet<&str> = operations.iter().map(|(path, _)| path.as_str()).collect();
     let guesses = [
         "/",
@@ -99,11 +99,11 @@ async fn every_described_operation_is_served_and_every_other_is_not() {
     ];
     for path in guesses.into_iter().chain(described.iter().copied()) {
         for method in METHODS {
-            let answer = desk.site.admin().request(method, path, &[], b"").await;
+            let answer = api.site.admin().request(method, path, &[], b"").await;
             // HEAD goes with GET, as everywhere in HTTP.
             let as_described = if method == "HEAD" { "get" } else { &method.to_lowercase() };
             // A well-formed path that names nothing gets 404 too, with another code.
-            let (no_route, no_method) = (is_no_route(&desk, method, path).await, answer.status == 405);
+            let (no_route, no_method) = (is_no_route(&api, method, path).await, answer.status == 405);
             let served = !no_route && !no_method;
             let is_described = operations.contains(&(path.to_owned(), as_described.to_owned()));
             assert_eq!(served, is_described, "{method} {path}: {}", answer.status);
@@ -116,9 +116,9 @@ async fn every_described_operation_is_served_and_every_other_is_not() {
 }
 
 /// Whether the answer is 404 for an unknown route. An answer to HEAD has no code; the answer to GET has.
-async fn is_no_route(desk: &Desk, method: &str, path: &str) -> bool {
+async fn is_no_route(api: &AdminSite, method: &str, path: &str) -> bool {
     let method = if method == "HEAD" { "GET" } else { method };
-    let answer = desk.site.admin().request(method, path, &[], b"").await;
+    let answer = api.site.admin().request(method, path, &[], b"").await;
     answer.status == 404 && answer.code() == "no_such_route"
 }
 
@@ -136,14 +136,14 @@ struct Seen(BTreeSet<(String, String, String)>);
 impl Seen {
     async fn ask(
         &mut self,
-        desk: &Desk,
+        api: &AdminSite,
         method: &str,
         path: &str,
         fields: &[(&str, &str)],
         body: &[u8],
     ) -> Answer {
-        let answer = desk.ask(method, path, fields, body).await;
-        let template = desk.description.template(path);
+        let answer = api.ask(method, path, fields, body).await;
+        let template = api.description.template(path);
         self.0.insert((template, method.to_lowercase(), answer.status.to_string()));
         answer
     }
@@ -156,7 +156,7 @@ async fn every_described_status_really_happens() {
     let mut seen = Seen::default();
     see_gateway(&mut seen).await;
     see_webhooks(&mut seen).await;
-    let description = Desk::usual().await.description;
+    let description = AdminSite::usual().await.description;
     let mut described = BTreeSet::new();
     for (path, method) in description.operations() {
         let responses = description.0["paths"][&path][&method]["responses"].as_object().unwrap();
@@ -169,14 +169,14 @@ async fn every_described_status_really_happens() {
 
 /// Health, minting, erasure.
 async fn see_gateway(seen: &mut Seen) {
-    let (desk, store) = Desk::tried().await;
-    let guarded = Desk::with_token(TOKEN).await;
+    let (api, store) = AdminSite::on_faulty_store().await;
+    let guarded = AdminSite::with_token(TOKEN).await;
     let body = wish("recording").to_string();
     for path in ["/healthz", "/readyz", "/metrics", "/openapi.json"] {
-        seen.ask(&desk, "GET", path, &[], b"").await;
+        seen.ask(&api, "GET", path, &[], b"").await;
     }
-    desk.site.drain.begin();
-    seen.ask(&desk, "GET", "/readyz", &[], b"").await;
+    api.site.drain.begin();
+    seen.ask(&api, "GET", "/readyz", &[], b"").await;
     let large = " ".repeat((1 << 20) + 1);
     for (fields, body) in [
         (&[JSON][..], body.as_str()),
@@ -186,94 +186,94 @@ async fn see_gateway(seen: &mut Seen) {
         (&[], &body),
         (&[JSON], "{}"),
     ] {
-        seen.ask(&desk, "POST", "/v1/links", fields, body.as_bytes()).await;
+        seen.ask(&api, "POST", "/v1/links", fields, body.as_bytes()).await;
     }
-    see_slow_bodies(seen, &desk, &[("POST", "/v1/links".to_owned())]).await;
-    store.go_wrong(Fault::Fails);
+    see_slow_bodies(seen, &api, &[("POST", "/v1/links".to_owned())]).await;
+    store.set_fault(Fault::Fails);
     let checked = json!({"kind": "recording", "id": CALL.to_string(), "check": true}).to_string();
-    seen.ask(&desk, "POST", "/v1/links", &[JSON], checked.as_bytes()).await;
+    seen.ask(&api, "POST", "/v1/links", &[JSON], checked.as_bytes()).await;
     seen.ask(&guarded, "POST", "/v1/links", &[JSON], checked.as_bytes()).await;
     let erase = format!("/v1/assets/{CALL}");
     for (asked, path, fields) in [
-        (&desk, erase.as_str(), &[][..]),
-        (&desk, "/v1/assets/x", &[]),
-        (&desk, &erase, &[EVIL]),
+        (&api, erase.as_str(), &[][..]),
+        (&api, "/v1/assets/x", &[]),
+        (&api, &erase, &[EVIL]),
         (&guarded, &erase, &[]),
     ] {
         seen.ask(asked, "DELETE", path, fields, b"").await;
     }
-    store.go_wrong(Fault::Refuses);
-    seen.ask(&desk, "DELETE", &erase, &[], b"").await;
-    store.go_wrong(Fault::None);
-    seen.ask(&desk, "DELETE", &erase, &[], b"").await;
+    store.set_fault(Fault::Refuses);
+    seen.ask(&api, "DELETE", &erase, &[], b"").await;
+    store.set_fault(Fault::None);
+    seen.ask(&api, "DELETE", &erase, &[], b"").await;
 }
 
 /// Everything about webhooks: each operation with a good request and with every kind of bad one.
 async fn see_webhooks(seen: &mut Seen) {
-    let desk = Desk::sending().await;
-    let guarded = Desk::with_token(TOKEN).await;
-    let none = Desk::usual().await;
-    let (refusing, closed) = (Desk::sending().await, Desk::sending().await);
+    let api = AdminSite::sending().await;
+    let guarded = AdminSite::with_token(TOKEN).await;
+    let none = AdminSite::usual().await;
+    let (refusing, closed) = (AdminSite::sending().await, AdminSite::sending().await);
     webhooks::drop_tables(&refusing.site).await;
     closed.site.sender.as_ref().unwrap().ledger().close().await;
 
-    let good = good_requests(&desk).await;
+    let good = good_requests(&api).await;
     for (method, path, body) in &good {
         let body = body.as_bytes();
         let fields: &[_] = if body.is_empty() { &[] } else { &[JSON] };
-        seen.ask(&desk, method, path, fields, body).await;
-        seen.ask(&desk, method, path, &[EVIL, JSON], body).await;
+        seen.ask(&api, method, path, fields, body).await;
+        seen.ask(&api, method, path, &[EVIL, JSON], body).await;
         seen.ask(&none, method, path, fields, body).await;
         seen.ask(&guarded, method, path, fields, body).await;
         seen.ask(&refusing, method, path, fields, body).await;
         seen.ask(&closed, method, path, fields, body).await;
         if !body.is_empty() {
             let large = " ".repeat((1 << 20) + 1);
-            seen.ask(&desk, method, path, &[JSON], b"{").await;
-            seen.ask(&desk, method, path, &[JSON], large.as_bytes()).await;
-            seen.ask(&desk, method, path, &[], body).await;
-            seen.ask(&desk, method, path, &[JSON], b"[]").await;
+            seen.ask(&api, method, path, &[JSON], b"{").await;
+            seen.ask(&api, method, path, &[JSON], large.as_bytes()).await;
+            seen.ask(&api, method, path, &[], body).await;
+            seen.ask(&api, method, path, &[JSON], b"[]").await;
         }
     }
     let with_body = good.iter().filter(|(_, _, body)| !body.is_empty());
     let with_body: Vec<_> = with_body.map(|(method, path, _)| (*method, path.clone())).collect();
-    see_slow_bodies(seen, &desk, &with_body).await;
-    seen.ask(&desk, "GET", "/v1/workspaces/acme/deliveries?limit=0", &[], b"").await;
+    see_slow_bodies(seen, &api, &with_body).await;
+    seen.ask(&api, "GET", "/v1/workspaces/acme/deliveries?limit=0", &[], b"").await;
     let call = webhooks::call("acme", "call-1");
-    seen.ask(&desk, "POST", "/v1/calls", &[JSON], call.to_string().as_bytes()).await;
+    seen.ask(&api, "POST", "/v1/calls", &[JSON], call.to_string().as_bytes()).await;
     let other = json!({"workspace": "acme", "call_id": "call-1", "recording": null});
     let other = webhooks::with(&call, &other);
-    seen.ask(&desk, "POST", "/v1/calls", &[JSON], other.to_string().as_bytes()).await;
+    seen.ask(&api, "POST", "/v1/calls", &[JSON], other.to_string().as_bytes()).await;
     // A pending delivery cannot be sent again.
-    let waiting = webhooks::waiting_delivery(&desk).await;
+    let waiting = webhooks::waiting_delivery(&api).await;
     let resend = format!("/v1/workspaces/acme/deliveries/{waiting}/resend");
-    seen.ask(&desk, "POST", &resend, &[], b"").await;
+    seen.ask(&api, "POST", &resend, &[], b"").await;
     // More test events than the limit allows.
     let (_, test, _) = good.iter().find(|(_, path, _)| path.ends_with("/test")).unwrap();
-    while seen.ask(&desk, "POST", test, &[], b"").await.status != 429 {}
+    while seen.ask(&api, "POST", test, &[], b"").await.status != 429 {}
     let rotate = good.iter().find(|(_, path, _)| path.ends_with("/rotate")).unwrap().1.clone();
     for _ in 0..9 {
-        seen.ask(&desk, "POST", &rotate, &[JSON], b"{}").await;
+        seen.ask(&api, "POST", &rotate, &[JSON], b"{}").await;
     }
-    let keyless = Desk::of(Plan { keyring: of_tomorrow(), ..Plan::sending().await }).await;
+    let keyless = AdminSite::of(Plan { keyring: of_tomorrow(), ..Plan::sending().await }).await;
     seen.ask(&keyless, "POST", "/v1/workspaces/acme/portal-links", &[JSON], b"{}").await;
     for path in ["/v1/workspaces/acme/calls/call-1", "/v1/workspaces/acme"] {
-        seen.ask(&desk, "DELETE", path, &[], b"").await;
+        seen.ask(&api, "DELETE", path, &[], b"").await;
     }
 }
 
 /// Request bodies that never arrive whole, all at once.
-async fn see_slow_bodies(seen: &mut Seen, desk: &Desk, operations: &[(&'static str, String)]) {
+async fn see_slow_bodies(seen: &mut Seen, api: &AdminSite, operations: &[(&'static str, String)]) {
     let asked = operations.iter().map(|(method, path)| async move {
         let head =
             format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
         let begun = format!("{head}Content-Length: 1000\r\n\r\n{{");
-        let said = desk.site.admin().exchange(begun.as_bytes()).await;
+        let said = api.site.admin().exchange(begun.as_bytes()).await;
         (*method, path.as_str(), Answer::parse(&said, false).0)
     });
     for (method, path, answer) in futures_util::future::join_all(asked).await {
-        desk.description.hold(method, path, &answer);
-        let (template, status) = (desk.description.template(path), answer.status.to_string());
+        api.description.hold(method, path, &answer);
+        let (template, status) = (api.description.template(path), answer.status.to_string());
         seen.0.insert((template, method.to_lowercase(), status));
     }
 }
@@ -285,14 +285,14 @@ fn of_tomorrow() -> Keyring {
 }
 
 /// A good request for each operation that leaves the endpoint and delivery of the others alone: method, path, body.
-async fn good_requests(desk: &Desk) -> Vec<(&'static str, String, String)> {
+async fn good_requests(api: &AdminSite) -> Vec<(&'static str, String, String)> {
     let receiver = Receiver::willing().await;
     let add = json!({"url": receiver.url("/hook")});
-    let added = desk.send("POST", "/v1/workspaces/acme/endpoints", &add).await.json();
-    let accepted = desk.send("POST", "/v1/calls", &webhooks::call("acme", "call-0")).await.json();
+    let added = api.send("POST", "/v1/workspaces/acme/endpoints", &add).await.json();
+    let accepted = api.send("POST", "/v1/calls", &webhooks::call("acme", "call-0")).await.json();
     let delivery = accepted["deliveries"][0].as_str().unwrap().to_owned();
-    webhooks::until(desk, "acme", &delivery, "delivered").await;
-    let gone = desk.send("POST", "/v1/workspaces/acme/endpoints", &add).await.json();
+    webhooks::until(api, "acme", &delivery, "delivered").await;
+    let gone = api.send("POST", "/v1/workspaces/acme/endpoints", &add).await.json();
     let (endpoint, gone) = (added["id"].as_str().unwrap(), gone["id"].as_str().unwrap());
     let of = |path: &str| format!("/v1/workspaces/acme{path}");
     let range = json!({"from": "2000-01-01T00:00:00Z", "to": "2200-01-01T00:00:00Z"}).to_string();
@@ -319,7 +319,7 @@ async fn good_requests(desk: &Desk) -> Vec<(&'static str, String, String)> {
 
 #[tokio::test]
 async fn a_request_is_accepted_exactly_if_it_is_as_described() {
-    let desk = Desk::usual().await;
+    let api = AdminSite::usual().await;
     let id = CALL.to_string();
     let mut wishes: Vec<Value> = bad_wishes().into_iter().map(|(wish, _)| wish).collect();
     wishes.extend([
@@ -345,16 +345,16 @@ async fn a_request_is_accepted_exactly_if_it_is_as_described() {
         json!({"links": vec![wish("recording"); 1_001]}),
     ]);
     for wish in wishes {
-        as_described(&desk, &wish).await;
+        as_described(&api, &wish).await;
     }
 }
 
-async fn as_described(desk: &Desk, wish: &Value) {
-    let answer = desk.mint(wish).await;
+async fn as_described(api: &AdminSite, wish: &Value) {
+    let answer = api.mint(wish).await;
     let shown = wish.to_string().chars().take(200).collect::<String>();
     assert_eq!(
         answer.status == 200,
-        desk.description.accepts("POST", "/v1/links", wish),
+        api.description.accepts("POST", "/v1/links", wish),
         "{} for {shown}",
         answer.status
     );
@@ -362,40 +362,40 @@ async fn as_described(desk: &Desk, wish: &Value) {
 
 #[tokio::test]
 async fn a_list_in_place_of_a_wish_is_accepted_exactly_if_it_is_described() {
-    let desk = Desk::usual().await;
+    let api = AdminSite::usual().await;
     let list = json!(["recording", CALL.to_string(), 60, false]);
-    as_described(&desk, &list).await;
-    as_described(&desk, &json!({"links": [list]})).await;
+    as_described(&api, &list).await;
+    as_described(&api, &json!({"links": [list]})).await;
 }
 
 #[tokio::test]
 async fn an_absent_lifetime_written_as_null_is_accepted_exactly_if_it_is_described() {
-    let desk = Desk::usual().await;
-    as_described(&desk, &json!({"kind": "recording", "id": CALL.to_string(), "expires_in": null})).await;
+    let api = AdminSite::usual().await;
+    as_described(&api, &json!({"kind": "recording", "id": CALL.to_string(), "expires_in": null})).await;
 }
 
 /// In JSON Schema 60.0 is an integer, and some languages write it so.
 #[tokio::test]
 async fn a_lifetime_written_with_a_fraction_of_zero_is_accepted_exactly_if_it_is_described() {
-    let desk = Desk::usual().await;
-    as_described(&desk, &json!({"kind": "recording", "id": CALL.to_string(), "expires_in": 60.0})).await;
+    let api = AdminSite::usual().await;
+    as_described(&api, &json!({"kind": "recording", "id": CALL.to_string(), "expires_in": 60.0})).await;
 }
 
 #[tokio::test]
 async fn another_spelling_of_an_id_is_accepted_exactly_if_it_is_described() {
-    let desk = Desk::usual().await;
+    let api = AdminSite::usual().await;
     let id = CALL.to_string();
     for id in [id.to_uppercase(), id.replace('-', ""), format!("{{{id}}}"), format!("urn:uuid:{id}")] {
-        as_described(&desk, &json!({"kind": "recording", "id": id})).await;
+        as_described(&api, &json!({"kind": "recording", "id": id})).await;
     }
 }
 
 #[tokio::test]
 async fn head_has_the_fields_of_get() {
-    let desk = Desk::usual().await;
+    let api = AdminSite::usual().await;
     for path in ["/healthz", "/readyz", "/openapi.json", "/nowhere"] {
-        let get = desk.site.admin().request("GET", path, &[], b"").await;
-        let head = desk.site.admin().request("HEAD", path, &[], b"").await;
+        let get = api.site.admin().request("GET", path, &[], b"").await;
+        let head = api.site.admin().request("HEAD", path, &[], b"").await;
         // An answer to HEAD may leave the length out but must not give another one (RFC 9110 §8.6).
         let fields = |answer: &Answer| {
             let kept = answer.fields.iter().filter(|(name, _)| name != "date" && name != "content-length");

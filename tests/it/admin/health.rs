@@ -7,30 +7,30 @@ use serde_json::json;
 use webhook_assets::Keyring;
 use webhook_assets::signed_url::SigningKey;
 
-use super::Desk;
+use super::AdminSite;
 use crate::support::stores::Fault;
 use crate::support::{NOW, Plan, key};
 
 #[tokio::test]
 async fn a_process_that_answers_is_healthy() {
-    let (desk, store) = Desk::tried().await;
-    store.go_wrong(Fault::Fails);
-    let answer = desk.get("/healthz").await;
+    let (api, store) = AdminSite::on_faulty_store().await;
+    store.set_fault(Fault::Fails);
+    let answer = api.get("/healthz").await;
     assert_eq!((answer.status, answer.json()), (200, json!({"status": "ok"})));
     assert_eq!(store.requests.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
 async fn keys_and_store_make_it_ready() {
-    let (desk, store) = Desk::tried().await;
-    let answer = desk.get("/readyz").await;
+    let (api, store) = AdminSite::on_faulty_store().await;
+    let answer = api.get("/readyz").await;
     assert_eq!(
         (answer.status, answer.json()),
         (200, json!({"status": "ready", "keys": "ok", "store": "ok"}))
     );
     // The store's state is cached for two seconds, so frequent probes cost nothing.
     for _ in 0..20 {
-        desk.get("/readyz").await;
+        api.get("/readyz").await;
     }
     assert_eq!(store.requests.load(Ordering::SeqCst), 1);
 }
@@ -38,10 +38,10 @@ async fn keys_and_store_make_it_ready() {
 #[tokio::test]
 async fn a_failing_store_makes_it_unready_with_a_message_without_its_url() {
     for fault in [Fault::Fails, Fault::Refuses, Fault::Hangs] {
-        let (desk, store) = Desk::tried().await;
-        store.go_wrong(fault);
+        let (api, store) = AdminSite::on_faulty_store().await;
+        store.set_fault(fault);
         let started = Instant::now();
-        let answer = desk.get("/readyz").await;
+        let answer = api.get("/readyz").await;
         assert!(started.elapsed() < Duration::from_secs(3), "{fault:?}");
         assert_eq!((answer.status, &answer.json()["status"]), (503, &json!("not ready")), "{fault:?}");
         let text = String::from_utf8(answer.body.clone()).unwrap();
@@ -51,37 +51,37 @@ async fn a_failing_store_makes_it_unready_with_a_message_without_its_url() {
         let words = answer.json()["store"].as_str().unwrap().to_owned();
         assert!(words.split(' ').count() > 3, "{words:?}");
         assert_eq!(answer.json()["keys"], "ok");
-        assert_eq!(desk.get("/healthz").await.status, 200);
+        assert_eq!(api.get("/healthz").await.status, 200);
     }
 }
 
 #[tokio::test]
 async fn it_is_ready_again_once_the_store_works() {
-    let (desk, store) = Desk::tried().await;
-    store.go_wrong(Fault::Fails);
-    assert_eq!(desk.get("/readyz").await.status, 503);
-    store.go_wrong(Fault::None);
+    let (api, store) = AdminSite::on_faulty_store().await;
+    store.set_fault(Fault::Fails);
+    assert_eq!(api.get("/readyz").await.status, 503);
+    store.set_fault(Fault::None);
     tokio::time::sleep(Duration::from_millis(2_100)).await;
-    assert_eq!(desk.get("/readyz").await.status, 200);
+    assert_eq!(api.get("/readyz").await.status, 200);
 }
 
 #[tokio::test]
 async fn it_is_not_ready_while_no_key_may_sign() {
     let starts = NOW.plus(Duration::from_secs(60));
     let keyring = Keyring::new(vec![SigningKey::new("k1", key(), starts, None)]).unwrap();
-    let desk = Desk::of(Plan { keyring, ..Plan::usual().await }).await;
-    let answer = desk.get("/readyz").await;
+    let api = AdminSite::of(Plan { keyring, ..Plan::usual().await }).await;
+    let answer = api.get("/readyz").await;
     assert_eq!((answer.status, &answer.json()["store"]), (503, &json!("ok")));
     assert_ne!(answer.json()["keys"], "ok");
-    desk.site.clock.set(starts);
-    assert_eq!(desk.get("/readyz").await.status, 200);
+    api.site.clock.set(starts);
+    assert_eq!(api.get("/readyz").await.status, 200);
 }
 
 #[tokio::test]
 async fn while_it_stops_it_is_not_ready() {
-    let desk = Desk::usual().await;
-    desk.site.drain.begin();
-    let answer = desk.get("/readyz").await;
+    let api = AdminSite::usual().await;
+    api.site.drain.begin();
+    let answer = api.get("/readyz").await;
     assert_eq!((answer.status, &answer.json()["status"]), (503, &json!("stopping")));
-    assert_eq!(desk.get("/healthz").await.status, 200);
+    assert_eq!(api.get("/healthz").await.status, 200);
 }

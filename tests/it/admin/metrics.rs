@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Desk, webhooks, wish};
+use super::{AdminSite, webhooks, wish};
 use crate::support::receiver::{Reaction, Receiver};
-use crate::support::stores::{Fault, Tried};
+use crate::support::stores::{Fault, FaultyStore};
 use crate::support::{Plan, sample_store};
 
 /// A metrics page, parsed as strictly as OpenMetrics 1.0 is written.
@@ -137,22 +137,22 @@ impl Family {
     }
 }
 
-async fn page(desk: &Desk) -> Page {
-    let answer = desk.get("/metrics").await;
+async fn page(api: &AdminSite) -> Page {
+    let answer = api.get("/metrics").await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.must("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
     Page::parse(std::str::from_utf8(&answer.body).unwrap())
 }
 
 /// Does something and returns by how much each series moved, once the last of `until` has moved.
-async fn moved(desk: &Desk, before: &Page, until: &str) -> impl Fn(&str) -> f64 {
+async fn moved(api: &AdminSite, before: &Page, until: &str) -> impl Fn(&str) -> f64 {
     for _ in 0..200 {
-        if page(desk).await.value(until) > before.value(until) {
+        if page(api).await.value(until) > before.value(until) {
             break;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let after = page(desk).await;
+    let after = page(api).await;
     let before: BTreeMap<String, f64> = before
         .families
         .values()
@@ -210,19 +210,19 @@ const FAMILIES: [(&str, &str); 43] = [
 
 #[tokio::test]
 async fn the_metrics_page_is_strict_openmetrics_with_every_family() {
-    let store = Tried::around(sample_store().await);
-    let desk = Desk::of(Plan { objects: store.clone(), ..Plan::sending().await }).await;
+    let store = FaultyStore::around(sample_store().await);
+    let api = AdminSite::of(Plan { objects: store.clone(), ..Plan::sending().await }).await;
     // Families without a sample are not shown, so the test makes everything happen once.
-    desk.site.get(&desk.site.recording(), &[]).await;
-    desk.mint(&wish("recording")).await;
-    desk.site.keyring.reload(std::path::Path::new("/nowhere"));
-    hold_an_endpoint(&desk).await;
-    store.go_wrong(Fault::StallsAfter(1_000));
-    let request = crate::support::client::request_head("GET", &desk.site.recording(), &[], b"");
-    desk.site.client().exchange(request.as_bytes()).await;
-    webhooks::drop_tables(&desk.site).await;
-    desk.get("/v1/workspaces/acme/endpoints").await;
-    let page = page(&desk).await;
+    api.site.get(&api.site.recording(), &[]).await;
+    api.mint(&wish("recording")).await;
+    api.site.keyring.reload(std::path::Path::new("/nowhere"));
+    hold_an_endpoint(&api).await;
+    store.set_fault(Fault::StallsAfter(1_000));
+    let request = crate::support::client::request_head("GET", &api.site.recording(), &[], b"");
+    api.site.client().exchange(request.as_bytes()).await;
+    webhooks::drop_tables(&api.site).await;
+    api.get("/v1/workspaces/acme/endpoints").await;
+    let page = page(&api).await;
     for (name, kind) in FAMILIES {
         let family = page.families.get(&format!("webhook_assets_{name}"));
         assert_eq!(family.map(|family| family.kind.as_str()), Some(kind), "{name}");
@@ -232,24 +232,24 @@ async fn the_metrics_page_is_strict_openmetrics_with_every_family() {
 }
 
 /// One endpoint accepts every delivery; another fails until its circuit breaker opens.
-async fn hold_an_endpoint(desk: &Desk) {
+async fn hold_an_endpoint(api: &AdminSite) {
     let willing = Receiver::willing().await;
     let failing = Receiver::start(|_, _| Reaction::Answer(500, "no")).await;
     for receiver in [&willing, &failing] {
         let add = json!({"url": receiver.url("/")});
-        assert_eq!(desk.send("POST", "/v1/workspaces/acme/endpoints", &add).await.status, 201);
+        assert_eq!(api.send("POST", "/v1/workspaces/acme/endpoints", &add).await.status, 201);
     }
     for number in 0..30 {
-        desk.send("POST", "/v1/calls", &webhooks::call("acme", &format!("call-{number}"))).await;
+        api.send("POST", "/v1/calls", &webhooks::call("acme", &format!("call-{number}"))).await;
     }
     failing.wait_for(30).await;
     let series = "webhook_assets_webhook_endpoint_changes_total{change=\"held\"}";
     for _ in 0..200 {
-        if page(desk).await.value(series) > 0.0 {
+        if page(api).await.value(series) > 0.0 {
             return;
         }
-        desk.site.clock.advance(Duration::from_secs(10));
-        desk.site.sender.as_ref().unwrap().wake();
+        api.site.clock.advance(Duration::from_secs(10));
+        api.site.sender.as_ref().unwrap().wake();
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("nothing was held");
@@ -257,19 +257,19 @@ async fn hold_an_endpoint(desk: &Desk) {
 
 #[tokio::test]
 async fn a_fresh_process_has_a_page_too() {
-    let desk = Desk::usual().await;
-    assert!(page(&desk).await.value("webhook_assets_keyring_keys") > 0.0);
+    let api = AdminSite::usual().await;
+    assert!(page(&api).await.value("webhook_assets_keyring_keys") > 0.0);
 }
 
 #[tokio::test]
 async fn counters_move_with_requests() {
-    let desk = Desk::usual().await;
-    let site = &desk.site;
-    let before = page(&desk).await;
+    let api = AdminSite::usual().await;
+    let site = &api.site;
+    let before = page(&api).await;
     site.get(&site.recording(), &[]).await;
     site.get(&(site.recording() + "0"), &[]).await;
     let refused = "webhook_assets_requests_total{asset=\"none\",status=\"403\",outcome=\"malformed_sig\"}";
-    let by = moved(&desk, &before, refused).await;
+    let by = moved(&api, &before, refused).await;
     assert_eq!(by(refused), 1.0);
     assert_eq!(by("webhook_assets_requests_total{asset=\"recording\",status=\"200\",outcome=\"ok\"}"), 1.0);
     assert_eq!(by("webhook_assets_sent_bytes_total{asset=\"recording\"}"), 300_000.0);
@@ -277,26 +277,26 @@ async fn counters_move_with_requests() {
     assert_eq!(by("webhook_assets_response_head_seconds_count{asset=\"recording\"}"), 1.0);
     assert_eq!(by("webhook_assets_store_answers_total{operation=\"get\",result=\"ok\"}"), 1.0);
     assert_eq!(by("webhook_assets_requests_in_flight{}"), 0.0);
-    let before = page(&desk).await;
+    let before = page(&api).await;
     let batch = json!({"links": [wish("recording"), wish("transcript"), wish("transcript")]});
-    desk.mint(&batch).await;
-    let by = moved(&desk, &before, "webhook_assets_links_minted_total{asset=\"transcript\"}").await;
+    api.mint(&batch).await;
+    let by = moved(&api, &before, "webhook_assets_links_minted_total{asset=\"transcript\"}").await;
     assert_eq!(by("webhook_assets_links_minted_total{asset=\"recording\"}"), 1.0);
     assert_eq!(by("webhook_assets_links_minted_total{asset=\"transcript\"}"), 2.0);
 }
 
 #[tokio::test]
 async fn counters_move_with_what_the_store_does_wrong() {
-    let (desk, store) = Desk::tried().await;
-    let site = &desk.site;
-    let before = page(&desk).await;
-    store.go_wrong(Fault::Fails);
+    let (api, store) = AdminSite::on_faulty_store().await;
+    let site = &api.site;
+    let before = page(&api).await;
+    store.set_fault(Fault::Fails);
     site.get(&site.recording(), &[]).await;
-    store.go_wrong(Fault::EndsAfter(100_000));
+    store.set_fault(Fault::EndsAfter(100_000));
     let request = crate::support::client::request_head("GET", &site.recording(), &[], b"");
     site.client().exchange(request.as_bytes()).await;
     let broken = "webhook_assets_bodies_total{asset=\"recording\",ending=\"store_failed\"}";
-    let by = moved(&desk, &before, broken).await;
+    let by = moved(&api, &before, broken).await;
     assert_eq!(by(broken), 1.0);
     assert_eq!(by("webhook_assets_store_broke_off_total{reason=\"broken\"}"), 1.0);
     assert_eq!(by("webhook_assets_store_answers_total{operation=\"get\",result=\"unavailable\"}"), 1.0);
@@ -308,17 +308,17 @@ async fn counters_move_with_what_the_store_does_wrong() {
 /// The counter counts links handed out; the gateway mints a batch as a whole or not at all.
 #[tokio::test]
 async fn a_batch_that_is_refused_counts_no_link() {
-    let desk = Desk::usual().await;
-    let answer = desk.mint(&json!({"links": [wish("recording"), wish("nonsense")]})).await;
+    let api = AdminSite::usual().await;
+    let answer = api.mint(&json!({"links": [wish("recording"), wish("nonsense")]})).await;
     assert_eq!(answer.status, 422);
-    assert_eq!(page(&desk).await.value("webhook_assets_links_minted_total{asset=\"recording\"}"), 0.0);
+    assert_eq!(page(&api).await.value("webhook_assets_links_minted_total{asset=\"recording\"}"), 0.0);
 }
 
 #[tokio::test]
 async fn a_refused_link_is_found_under_its_reason_and_every_request_with_its_whole_time() {
-    let desk = Desk::usual().await;
-    let site = &desk.site;
-    let before = page(&desk).await;
+    let api = AdminSite::usual().await;
+    let site = &api.site;
+    let before = page(&api).await;
     site.get(&site.recording(), &[]).await;
     let old =
         site.link_for(webhook_assets::AssetRef::recording(crate::support::CALL), Duration::from_secs(1));
@@ -326,7 +326,7 @@ async fn a_refused_link_is_found_under_its_reason_and_every_request_with_its_who
     site.get(&old, &[]).await;
     site.get("/nowhere", &[]).await;
     site.get(&(site.recording() + "&sig="), &[]).await;
-    let by = moved(&desk, &before, "webhook_assets_links_refused_total{reason=\"repeated_sig\"}").await;
+    let by = moved(&api, &before, "webhook_assets_links_refused_total{reason=\"repeated_sig\"}").await;
     assert_eq!(by("webhook_assets_links_refused_total{reason=\"expired\"}"), 1.0);
     assert_eq!(by("webhook_assets_links_refused_total{reason=\"no_key_fits\"}"), 0.0);
     assert_eq!(by("webhook_assets_request_seconds_count{asset=\"recording\"}"), 2.0);
@@ -348,21 +348,21 @@ async fn the_key_that_signs_is_named_with_its_age_and_its_end() {
         ),
         SigningKey::new("next", key(), NOW.plus(Duration::from_secs(60)), Some(NOW.plus(5 * DAY))),
     ];
-    let desk = Desk::of(Plan { keyring: Keyring::new(keys).unwrap(), ..Plan::usual().await }).await;
+    let api = AdminSite::of(Plan { keyring: Keyring::new(keys).unwrap(), ..Plan::usual().await }).await;
     let signs = |id: &str| format!("webhook_assets_keyring_signing_key{{key_id=\"{id}\"}}");
-    let now = page(&desk).await;
+    let now = page(&api).await;
     assert_eq!((now.value(&signs("old")), now.value(&signs("next"))), (1.0, 0.0));
     assert_eq!(now.value("webhook_assets_keyring_signing_key_age_seconds"), 500.0);
     // Four days from now a link valid for a day would outlive the last key.
     let ends = NOW.plus(4 * DAY).0 as f64 + 1.0;
     assert_eq!(now.value("webhook_assets_keyring_signs_until_seconds"), ends);
 
-    desk.site.clock.advance(Duration::from_secs(70));
-    let now = page(&desk).await;
+    api.site.clock.advance(Duration::from_secs(70));
+    let now = page(&api).await;
     assert_eq!((now.value(&signs("old")), now.value(&signs("next"))), (0.0, 1.0));
     assert_eq!(now.value("webhook_assets_keyring_signing_key_age_seconds"), 10.0);
 
-    desk.site.keyring.replace(Keyring::of_one("for-ever", key()));
-    assert_eq!(page(&desk).await.value("webhook_assets_keyring_signs_until_seconds"), 0.0);
-    assert_eq!(page(&desk).await.value(&signs("for-ever")), 1.0);
+    api.site.keyring.replace(Keyring::of_one("for-ever", key()));
+    assert_eq!(page(&api).await.value("webhook_assets_keyring_signs_until_seconds"), 0.0);
+    assert_eq!(page(&api).await.value(&signs("for-ever")), 1.0);
 }

@@ -7,19 +7,19 @@ use webhook_assets::Keyring;
 use webhook_assets::clock::UnixSeconds;
 use webhook_assets::signed_url::SigningKey;
 
-use super::{Desk, JSON, wish};
+use super::{AdminSite, JSON, wish};
 use crate::support::stores::Fault;
 use crate::support::{ABSENT, CALL, DAY, NOW, Plan, key, recording, transcript};
 
 /// Path and query of a minted link at the gateway.
-fn target(desk: &Desk, link: &Value) -> String {
-    link["url"].as_str().unwrap().strip_prefix(desk.site.base.origin()).unwrap().to_owned()
+fn target(api: &AdminSite, link: &Value) -> String {
+    link["url"].as_str().unwrap().strip_prefix(api.site.base.origin()).unwrap().to_owned()
 }
 
 #[tokio::test]
 async fn a_minted_link_opens_its_asset_until_it_expires() {
-    let desk = Desk::usual().await;
-    let answer = desk.mint(&json!({"kind": "recording", "id": CALL.to_string(), "expires_in": 60})).await;
+    let api = AdminSite::usual().await;
+    let answer = api.mint(&json!({"kind": "recording", "id": CALL.to_string(), "expires_in": 60})).await;
     assert_eq!(answer.status, 200);
     let link = answer.json();
     assert_eq!(link["expires"], NOW.0 + 60);
@@ -29,26 +29,26 @@ async fn a_minted_link_opens_its_asset_until_it_expires() {
         (&json!("recording"), &json!(CALL.to_string()), &json!("k1"))
     );
     assert_eq!(link.get("object"), None);
-    let target = target(&desk, &link);
+    let target = target(&api, &link);
     assert!(target.starts_with("/api/webhook-assets/recording/"));
-    let opened = desk.site.get(&target, &[]).await;
+    let opened = api.site.get(&target, &[]).await;
     assert!(opened.status == 200 && opened.body == recording());
-    desk.site.clock.advance(Duration::from_secs(60));
-    assert_eq!(desk.site.get(&target, &[]).await.code(), "expired");
+    api.site.clock.advance(Duration::from_secs(60));
+    assert_eq!(api.site.get(&target, &[]).await.code(), "expired");
 }
 
 #[tokio::test]
 async fn without_a_lifetime_a_link_lives_as_long_as_links_may() {
-    let desk = Desk::usual().await;
-    let link = desk.mint(&wish("transcript")).await.json();
+    let api = AdminSite::usual().await;
+    let link = api.mint(&wish("transcript")).await.json();
     assert_eq!(link["expires"], NOW.plus(DAY).0);
-    let opened = desk.site.get(&target(&desk, &link), &[]).await;
+    let opened = api.site.get(&target(&api, &link), &[]).await;
     assert!(opened.status == 200 && opened.body == transcript());
 }
 
 #[tokio::test]
 async fn a_batch_is_answered_in_its_order() {
-    let desk = Desk::usual().await;
+    let api = AdminSite::usual().await;
     let wishes: Vec<Value> = (1..=100_u64)
         .map(|number| {
             let kind = if number % 3 == 0 { "transcript" } else { "recording" };
@@ -56,7 +56,7 @@ async fn a_batch_is_answered_in_its_order() {
             json!({"kind": kind, "id": id, "expires_in": number, "check": number % 2 == 0})
         })
         .collect();
-    let answer = desk.mint(&json!({"links": wishes})).await;
+    let answer = api.mint(&json!({"links": wishes})).await;
     assert_eq!(answer.status, 200);
     let links = answer.json()["links"].as_array().unwrap().clone();
     assert_eq!(links.len(), wishes.len());
@@ -68,14 +68,14 @@ async fn a_batch_is_answered_in_its_order() {
 
 #[tokio::test]
 async fn a_check_says_what_there_is() {
-    let (desk, store) = Desk::tried().await;
+    let (api, store) = AdminSite::on_faulty_store().await;
     let wishes = json!({"links": [
         {"kind": "recording", "id": CALL.to_string(), "check": true},
         {"kind": "transcript", "id": CALL.to_string(), "check": true},
         {"kind": "recording", "id": ABSENT.to_string(), "check": true},
         {"kind": "recording", "id": ABSENT.to_string()},
     ]});
-    let links = desk.mint(&wishes).await.json()["links"].clone();
+    let links = api.mint(&wishes).await.json()["links"].clone();
     assert_eq!(links[0]["object"], json!({"size": 300_000, "media_type": "audio/mpeg"}));
     assert_eq!(links[1]["object"], json!({"size": transcript().len(), "media_type": "application/json"}));
     let absent = json!({
@@ -85,22 +85,22 @@ async fn a_check_says_what_there_is() {
     assert_eq!(links[2], absent);
     assert!(links[3]["url"].is_string());
     assert_eq!(store.asked(), (3, 0));
-    let single = desk.mint(&json!({"kind": "recording", "id": ABSENT.to_string(), "check": true})).await;
+    let single = api.mint(&json!({"kind": "recording", "id": ABSENT.to_string(), "check": true})).await;
     assert_eq!((single.status, single.json()), (200, absent));
 }
 
 #[tokio::test]
 async fn a_check_that_cannot_be_made_is_503_with_retry_after() {
-    let (desk, store) = Desk::tried().await;
+    let (api, store) = AdminSite::on_faulty_store().await;
     for fault in [Fault::Fails, Fault::Refuses, Fault::Hangs] {
-        store.go_wrong(fault);
-        let answer = desk.mint(&json!({"kind": "recording", "id": CALL.to_string(), "check": true})).await;
+        store.set_fault(fault);
+        let answer = api.mint(&json!({"kind": "recording", "id": CALL.to_string(), "check": true})).await;
         assert_eq!((answer.status, answer.code().as_str()), (503, "storage_unavailable"), "{fault:?}");
         assert!(answer.must("retry-after").parse::<u32>().is_ok());
         let text = String::from_utf8(answer.body).unwrap();
         assert!(!text.contains("secret") && !text.contains("store.example.com"));
         // Without the check minting does not need the store.
-        assert_eq!(desk.mint(&wish("recording")).await.status, 200);
+        assert_eq!(api.mint(&wish("recording")).await.status, 200);
     }
 }
 
@@ -108,8 +108,8 @@ async fn a_check_that_cannot_be_made_is_503_with_retry_after() {
 async fn without_a_key_that_may_sign_it_is_503() {
     let starts = NOW.plus(Duration::from_secs(60));
     let keyring = Keyring::new(vec![SigningKey::new("k1", key(), starts, None)]).unwrap();
-    let desk = Desk::of(Plan { keyring, ..Plan::usual().await }).await;
-    let answer = desk.mint(&wish("recording")).await;
+    let api = AdminSite::of(Plan { keyring, ..Plan::usual().await }).await;
+    let answer = api.mint(&wish("recording")).await;
     assert_eq!((answer.status, answer.code().as_str()), (503, "no_key"));
 }
 
@@ -146,32 +146,32 @@ pub fn bad_wishes() -> Vec<(Value, &'static str)> {
 
 #[tokio::test]
 async fn a_wish_that_cannot_be_fulfilled_is_422_and_the_answer_points_to_it() {
-    let desk = Desk::usual().await;
+    let api = AdminSite::usual().await;
     for (wish, pointer) in bad_wishes() {
-        let answer = desk.mint(&wish).await;
+        let answer = api.mint(&wish).await;
         assert_eq!((answer.status, answer.code().as_str()), (422, "invalid_request"), "{wish}");
         assert_eq!(answer.json()["pointer"], pointer, "{wish}");
         let batch = json!({"links": [{"kind": "recording", "id": CALL.to_string()}, wish]});
-        let answer = desk.mint(&batch).await;
+        let answer = api.mint(&batch).await;
         assert_eq!((answer.status, &answer.json()["pointer"]), (422, &json!(format!("/links/1{pointer}"))));
     }
 }
 
 #[tokio::test]
 async fn a_lifetime_beyond_the_longest_is_422() {
-    let desk = Desk::usual().await;
+    let api = AdminSite::usual().await;
     for expires_in in [86_401, u64::from(u32::MAX), u64::MAX] {
         let wish = json!({"kind": "recording", "id": CALL.to_string(), "expires_in": expires_in});
-        let answer = desk.mint(&wish).await;
+        let answer = api.mint(&wish).await;
         assert_eq!((answer.status, &answer.json()["pointer"]), (422, &json!("/expires_in")));
     }
     let longest = json!({"kind": "recording", "id": CALL.to_string(), "expires_in": 86_400});
-    assert_eq!(desk.mint(&longest).await.status, 200);
+    assert_eq!(api.mint(&longest).await.status, 200);
 }
 
 #[tokio::test]
 async fn a_batch_of_another_form_is_422() {
-    let desk = Desk::usual().await;
+    let api = AdminSite::usual().await;
     for batch in [
         json!({"links": {}}),
         json!({"links": null}),
@@ -182,56 +182,56 @@ async fn a_batch_of_another_form_is_422() {
         json!({"links": [null]}),
         json!({"links": [{"links": []}]}),
     ] {
-        assert_eq!(desk.mint(&batch).await.status, 422, "{batch}");
+        assert_eq!(api.mint(&batch).await.status, 422, "{batch}");
     }
-    assert_eq!(desk.mint(&json!({"links": []})).await.json(), json!({"links": []}));
+    assert_eq!(api.mint(&json!({"links": []})).await.json(), json!({"links": []}));
 }
 
 #[tokio::test]
 async fn a_batch_has_at_most_a_thousand_links() {
-    let desk = Desk::usual().await;
+    let api = AdminSite::usual().await;
     let batch = |count| json!({"links": vec![wish("recording"); count]});
-    let answer = desk.mint(&batch(1_000)).await;
+    let answer = api.mint(&batch(1_000)).await;
     assert_eq!((answer.status, answer.json()["links"].as_array().unwrap().len()), (200, 1_000));
-    let answer = desk.mint(&batch(1_001)).await;
+    let answer = api.mint(&batch(1_001)).await;
     assert_eq!((answer.status, &answer.json()["pointer"]), (422, &json!("/links")));
 }
 
 #[tokio::test]
 async fn what_is_not_json_is_400() {
-    let desk = Desk::usual().await;
+    let api = AdminSite::usual().await;
     let bodies: [&[u8]; 7] =
         [b"", b"{", b"kind=recording", b"{} {}", b"{\"kind\": 'recording'}", b"\xff\xfe", b"NaN"];
     for body in bodies {
-        let answer = desk.ask("POST", "/v1/links", &[JSON], body).await;
+        let answer = api.ask("POST", "/v1/links", &[JSON], body).await;
         assert_eq!((answer.status, answer.code().as_str()), (400, "not_json"), "{body:?}");
     }
     let deep = "[".repeat(100_000);
-    assert_eq!(desk.ask("POST", "/v1/links", &[JSON], deep.as_bytes()).await.status, 400);
+    assert_eq!(api.ask("POST", "/v1/links", &[JSON], deep.as_bytes()).await.status, 400);
 }
 
 #[tokio::test]
 async fn another_media_type_is_415() {
-    let desk = Desk::usual().await;
+    let api = AdminSite::usual().await;
     let body = wish("recording").to_string();
     for media_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "json", ""] {
-        let answer = desk.ask("POST", "/v1/links", &[("Content-Type", media_type)], body.as_bytes()).await;
+        let answer = api.ask("POST", "/v1/links", &[("Content-Type", media_type)], body.as_bytes()).await;
         assert_eq!((answer.status, answer.code().as_str()), (415, "unsupported_media_type"), "{media_type}");
     }
-    assert_eq!(desk.ask("POST", "/v1/links", &[], body.as_bytes()).await.status, 415);
+    assert_eq!(api.ask("POST", "/v1/links", &[], body.as_bytes()).await.status, 415);
     for media_type in ["application/json; charset=utf-8", "Application/JSON", "application/json;x=y"] {
-        let answer = desk.ask("POST", "/v1/links", &[("Content-Type", media_type)], body.as_bytes()).await;
+        let answer = api.ask("POST", "/v1/links", &[("Content-Type", media_type)], body.as_bytes()).await;
         assert_eq!(answer.status, 200, "{media_type}");
     }
 }
 
 #[tokio::test]
 async fn a_body_of_more_than_a_mebibyte_is_413() {
-    let desk = Desk::usual().await;
+    let api = AdminSite::usual().await;
     let mut body = wish("recording").to_string();
     body.push_str(&" ".repeat((1 << 20) - body.len()));
-    assert_eq!(desk.ask("POST", "/v1/links", &[JSON], body.as_bytes()).await.status, 200);
+    assert_eq!(api.ask("POST", "/v1/links", &[JSON], body.as_bytes()).await.status, 200);
     body.push(' ');
-    let answer = desk.ask("POST", "/v1/links", &[JSON], body.as_bytes()).await;
+    let answer = api.ask("POST", "/v1/links", &[JSON], body.as_bytes()).await;
     assert_eq!((answer.status, answer.code().as_str()), (413, "body_too_large"));
 }

@@ -11,7 +11,7 @@ use sqlx::Connection;
 use webhook_assets::ledger::DatabaseUrl;
 use webhook_assets::webhook::CompletedCall;
 
-use super::Desk;
+use super::AdminSite;
 use crate::support::receiver::{Reaction, Receiver};
 use crate::support::{CALL, Site};
 
@@ -43,36 +43,36 @@ fn without(body: &Value, pointer: &str) -> Value {
 }
 
 /// Waits until a delivery is in this state.
-pub async fn until(desk: &Desk, workspace: &str, delivery: &str, status: &str) -> Value {
+pub async fn until(api: &AdminSite, workspace: &str, delivery: &str, status: &str) -> Value {
     let path = format!("/v1/workspaces/{workspace}/deliveries/{delivery}");
     for _ in 0..400 {
-        let shown = desk.get(&path).await.json();
+        let shown = api.get(&path).await.json();
         if shown["status"] == status {
             return shown;
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    panic!("{delivery} is {}, not {status}", desk.get(&path).await.json());
+    panic!("{delivery} is {}, not {status}", api.get(&path).await.json());
 }
 
 /// The id of a delivery that is pending its next attempt.
-pub async fn waiting_delivery(desk: &Desk) -> String {
+pub async fn waiting_delivery(api: &AdminSite) -> String {
     let receiver = Receiver::start(|_, _| Reaction::Answer(500, "no")).await;
     // Deliveries are listed in the order in which their endpoints were added.
-    desk.site.clock.advance(Duration::from_secs(1));
-    add(desk, "acme", &receiver).await;
-    let accepted = desk.send("POST", "/v1/calls", &call("acme", "waits")).await.json();
+    api.site.clock.advance(Duration::from_secs(1));
+    add(api, "acme", &receiver).await;
+    let accepted = api.send("POST", "/v1/calls", &call("acme", "waits")).await.json();
     let ids: Vec<&str> =
         accepted["deliveries"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
     let id = ids.last().unwrap().to_string();
-    until(desk, "acme", &id, "waiting").await;
+    until(api, "acme", &id, "waiting").await;
     id
 }
 
 /// Adds an endpoint for a receiver.
-async fn add(desk: &Desk, workspace: &str, receiver: &Receiver) -> Value {
+async fn add(api: &AdminSite, workspace: &str, receiver: &Receiver) -> Value {
     let path = format!("/v1/workspaces/{workspace}/endpoints");
-    let answer = desk.send("POST", &path, &json!({"url": receiver.url("/hook")})).await;
+    let answer = api.send("POST", &path, &json!({"url": receiver.url("/hook")})).await;
     assert_eq!(answer.status, 201, "{answer:?}");
     answer.json()
 }
@@ -98,49 +98,49 @@ const DROP: &str =
 /// A cross-origin request without a body, which a web page can send without a preflight.
 #[tokio::test]
 async fn a_web_page_cannot_send_requests_without_a_body() {
-    let desk = Desk::sending().await;
+    let api = AdminSite::sending().await;
     let receiver = Receiver::willing().await;
-    let endpoint = add(&desk, "acme", &receiver).await;
+    let endpoint = add(&api, "acme", &receiver).await;
     let id = endpoint["id"].as_str().unwrap();
     for path in [
         format!("/v1/workspaces/acme/endpoints/{id}/test"),
         format!("/v1/workspaces/acme/endpoints/{id}/secret/rotate"),
         "/v1/workspaces/acme/deliveries/dlv_1/resend".to_owned(),
     ] {
-        let answer = desk.ask("POST", &path, &[("Origin", "https://evil.example")], b"").await;
+        let answer = api.ask("POST", &path, &[("Origin", "https://evil.example")], b"").await;
         assert_eq!((answer.status, answer.code().as_str()), (403, "origin_not_allowed"), "{path}");
     }
     let plain = [("Content-Type", "text/plain")];
     let rotate = format!("/v1/workspaces/acme/endpoints/{id}/secret/rotate");
-    assert_eq!(desk.ask("POST", &rotate, &plain, b"{}").await.status, 415);
+    assert_eq!(api.ask("POST", &rotate, &plain, b"{}").await.status, 415);
 }
 
 #[tokio::test]
 async fn a_process_that_does_not_send_says_so() {
-    let desk = Desk::usual().await;
-    let answer = desk.send("POST", "/v1/calls", &call("acme", "call-1")).await;
+    let api = AdminSite::usual().await;
+    let answer = api.send("POST", "/v1/calls", &call("acme", "call-1")).await;
     assert_eq!((answer.status, answer.code().as_str()), (404, "no_sender"));
     assert!(answer.json()["detail"].as_str().unwrap().contains("--only gateway"));
-    assert_eq!(desk.get("/readyz").await.json().get("webhooks"), None);
+    assert_eq!(api.get("/readyz").await.json().get("webhooks"), None);
 }
 
 #[tokio::test]
 async fn readiness_reports_the_webhooks_database_and_links_do_not_need_it() {
-    let desk = Desk::sending().await;
-    let answer = desk.get("/readyz").await;
+    let api = AdminSite::sending().await;
+    let answer = api.get("/readyz").await;
     assert_eq!((answer.status, &answer.json()["webhooks"]), (200, &json!("ok")));
-    let desk = Desk::sending().await;
-    desk.site.sender.as_ref().unwrap().ledger().close().await;
-    let answer = desk.get("/readyz").await;
+    let api = AdminSite::sending().await;
+    api.site.sender.as_ref().unwrap().ledger().close().await;
+    let answer = api.get("/readyz").await;
     assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("ready")));
     assert_eq!(answer.json()["webhooks"], "their database does not answer");
 }
 
 #[tokio::test]
 async fn calls_are_refused_with_retry_after_while_the_database_does_not_answer() {
-    let desk = Desk::sending().await;
-    desk.site.sender.as_ref().unwrap().ledger().close().await;
-    let answer = desk.send("POST", "/v1/calls", &call("acme", "call-1")).await;
+    let api = AdminSite::sending().await;
+    api.site.sender.as_ref().unwrap().ledger().close().await;
+    let answer = api.send("POST", "/v1/calls", &call("acme", "call-1")).await;
     assert_eq!((answer.status, answer.code().as_str()), (503, "database_unavailable"));
     assert!(answer.must("retry-after").parse::<u32>().is_ok());
 }

@@ -1,13 +1,13 @@
 //! What forms must carry, and what they accept.
 
-use super::{FORM, House, ORIGIN, call, text};
+use super::{ConsoleSite, FORM, ORIGIN, call, text};
 use crate::support::receiver::Receiver;
 
 /// Every form, with the values that a person would send.
-async fn forms(house: &House) -> Vec<String> {
+async fn forms(console: &ConsoleSite) -> Vec<String> {
     let receiver = Receiver::willing().await;
-    let endpoint = house.endpoint("acme", &receiver, "mine").await;
-    let delivery = house.delivery(&call("acme", "call-1"), "delivered").await;
+    let endpoint = console.endpoint("acme", &receiver, "mine").await;
+    let delivery = console.delivery(&call("acme", "call-1"), "delivered").await;
     let of_endpoint = ["secret", "rotate", "pause", "resume", "test", "change", "remove", "take-back"];
     let of_endpoint = of_endpoint.map(|act| format!("/console/w/acme/webhooks/{endpoint}/{act}"));
     let others = [
@@ -23,10 +23,10 @@ async fn forms(house: &House) -> Vec<String> {
 
 #[tokio::test]
 async fn a_form_that_no_page_of_this_session_gave_out_changes_nothing() {
-    let house = House::usual().await;
-    let forms = forms(&house).await;
-    let guest = house.guest("acme", true).await;
-    let other = house.guest("acme", true).await;
+    let console = ConsoleSite::usual().await;
+    let forms = forms(&console).await;
+    let guest = console.guest("acme", true).await;
+    let other = console.guest("acme", true).await;
     let (csrf, foreign) = (guest.csrf().await, other.csrf().await);
     let before = text(&guest.get("/console/w/acme/deliveries").await);
     let (good, bad) = (format!("csrf={csrf}&url=x&within=24h"), format!("csrf={foreign}&url=x&within=24h"));
@@ -61,19 +61,20 @@ async fn a_form_that_no_page_of_this_session_gave_out_changes_nothing() {
 
 #[tokio::test]
 async fn a_form_is_small() {
-    let house = House::usual().await;
-    let guest = house.guest("acme", false).await;
+    let console = ConsoleSite::usual().await;
+    let guest = console.guest("acme", false).await;
     let large = format!("url={}", "x".repeat(20_000));
     assert_eq!(guest.post("/console/w/acme/webhooks/new", &large).await.status, 400);
     let pass = format!("pass={}", "x".repeat(20_000));
-    let answer = house.site.admin().request("POST", "/console/enter", &[ORIGIN, FORM], pass.as_bytes()).await;
+    let answer =
+        console.site.admin().request("POST", "/console/enter", &[ORIGIN, FORM], pass.as_bytes()).await;
     assert_eq!(answer.status, 400);
 }
 
 #[tokio::test]
 async fn an_invalid_webhook_is_refused_with_the_reason_and_not_saved() {
-    let house = House::usual().await;
-    let guest = house.guest("acme", false).await;
+    let console = ConsoleSite::usual().await;
+    let guest = console.guest("acme", false).await;
     let long = "x".repeat(501);
     for (form, words) in [
         ("url=ftp%3A%2F%2Fexample.com", "ftp: is not allowed: use https://"),
@@ -94,22 +95,22 @@ async fn an_invalid_webhook_is_refused_with_the_reason_and_not_saved() {
 
 #[tokio::test]
 async fn removing_can_be_undone_for_an_hour_and_not_longer() {
-    let house = House::usual().await;
+    let console = ConsoleSite::usual().await;
     let receiver = Receiver::willing().await;
-    let id = house.endpoint("acme", &receiver, "mine").await;
-    let guest = house.guest("acme", false).await;
+    let id = console.endpoint("acme", &receiver, "mine").await;
+    let guest = console.guest("acme", false).await;
     let act = |act: &str| format!("/console/w/acme/webhooks/{id}/{act}");
     let secret = secret_in(&text(&guest.post_and_follow(&act("secret"), "").await));
     let removed = guest.post(&act("remove"), "").await;
     assert_eq!(removed.must("location"), format!("/console/w/acme?removed={id}"));
     assert!(text(&guest.get(removed.must("location")).await).contains("It can be taken back for an hour"));
     assert_eq!(guest.get(&format!("/console/w/acme/webhooks/{id}")).await.status, 404);
-    let accepted = house.api("POST", "/v1/calls", &call("acme", "meanwhile")).await;
+    let accepted = console.api("POST", "/v1/calls", &call("acme", "meanwhile")).await;
     assert_eq!(accepted["deliveries"], serde_json::json!([]));
     assert_eq!(guest.post(&act("take-back"), "").await.status, 303);
     assert_eq!(secret_in(&text(&guest.post_and_follow(&act("secret"), "").await)), secret);
     guest.post(&act("remove"), "").await;
-    house.site.clock.advance(webhook_assets::ledger::RESTORE_WINDOW);
+    console.site.clock.advance(webhook_assets::ledger::RESTORE_WINDOW);
     assert_eq!(guest.post(&act("take-back"), "").await.status, 404);
 }
 
@@ -120,13 +121,13 @@ fn secret_in(page: &str) -> String {
 
 #[tokio::test]
 async fn pending_deliveries_of_a_removed_webhook_are_sent_when_it_is_restored() {
-    let house = House::usual().await;
+    let console = ConsoleSite::usual().await;
     let receiver = Receiver::willing().await;
-    let id = house.endpoint("acme", &receiver, "mine").await;
-    let guest = house.guest("acme", false).await;
+    let id = console.endpoint("acme", &receiver, "mine").await;
+    let guest = console.guest("acme", false).await;
     let act = |act: &str| format!("/console/w/acme/webhooks/{id}/{act}");
     guest.post(&act("pause"), "").await;
-    house.delivery(&call("acme", "call-1"), "queued").await;
+    console.delivery(&call("acme", "call-1"), "queued").await;
     guest.post(&act("remove"), "").await;
     assert!(text(&guest.get("/console/w/acme/deliveries").await).contains("Failed</span>"));
     guest.post(&act("take-back"), "").await;
@@ -136,9 +137,9 @@ async fn pending_deliveries_of_a_removed_webhook_are_sent_when_it_is_restored() 
 
 #[tokio::test]
 async fn too_many_test_events_are_refused_with_the_time_to_wait() {
-    let house = House::usual().await;
-    let id = house.endpoint("acme", &Receiver::willing().await, "mine").await;
-    let guest = house.guest("acme", false).await;
+    let console = ConsoleSite::usual().await;
+    let id = console.endpoint("acme", &Receiver::willing().await, "mine").await;
+    let guest = console.guest("acme", false).await;
     let test = format!("/console/w/acme/webhooks/{id}/test");
     for _ in 0..webhook_assets::ledger::MAX_TESTS_PER_ENDPOINT {
         assert_eq!(guest.post(&test, "").await.status, 303);
@@ -152,9 +153,9 @@ async fn too_many_test_events_are_refused_with_the_time_to_wait() {
 
 #[tokio::test]
 async fn every_form_answers_by_a_redirect_so_that_a_reload_repeats_nothing() {
-    let house = House::usual().await;
-    let guest = house.guest("acme", true).await;
-    let mut forms = forms(&house).await;
+    let console = ConsoleSite::usual().await;
+    let guest = console.guest("acme", true).await;
+    let mut forms = forms(&console).await;
     // Signing out comes last. The script sends the check and reads its answer.
     forms.retain(|form| !form.ends_with("/check") && !form.ends_with("/sign-out"));
     forms.push("/console/sign-out".to_owned());
@@ -168,10 +169,10 @@ async fn every_form_answers_by_a_redirect_so_that_a_reload_repeats_nothing() {
 
 #[tokio::test]
 async fn a_second_new_secret_keeps_the_earlier_ones_and_a_reload_makes_none() {
-    let house = House::usual().await;
+    let console = ConsoleSite::usual().await;
     let receiver = Receiver::willing().await;
-    let id = house.endpoint("acme", &receiver, "mine").await;
-    let guest = house.guest("acme", false).await;
+    let id = console.endpoint("acme", &receiver, "mine").await;
+    let guest = console.guest("acme", false).await;
     let act = |act: &str| format!("/console/w/acme/webhooks/{id}/{act}");
     let first = secret_in(&text(&guest.post_and_follow(&act("secret"), "").await));
     // A double click.
@@ -187,14 +188,14 @@ async fn a_second_new_secret_keeps_the_earlier_ones_and_a_reload_makes_none() {
         assert_eq!(secret_in(&text(&guest.get(rotated.must("location")).await)), newest);
     }
     let path = format!("/v1/workspaces/acme/endpoints/{id}/secret");
-    let stored = house.api("GET", &path, &serde_json::json!(null)).await;
+    let stored = console.api("GET", &path, &serde_json::json!(null)).await;
     assert_eq!(stored["secret"], newest.as_str());
     assert_eq!(stored["earlier"][0]["secret"], first.as_str());
     // The address shows the secret to this session only, for five minutes.
-    let other = house.guest("acme", false).await;
+    let other = console.guest("acme", false).await;
     let elsewhere = text(&other.get(rotated.must("location")).await);
     assert!(!elsewhere.contains(&newest) && elsewhere.contains("whsec_•"));
-    house.site.clock.advance(std::time::Duration::from_secs(300));
+    console.site.clock.advance(std::time::Duration::from_secs(300));
     assert!(!text(&guest.get(rotated.must("location")).await).contains(&newest));
     // The page refuses more than eight and says why.
     for _ in 0..6 {

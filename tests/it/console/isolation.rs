@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{House, call, text};
+use super::{ConsoleSite, call, text};
 use crate::support::receiver::Receiver;
 
 /// Every path below a workspace that `src/console/route.rs` knows: its pattern and its methods.
@@ -55,13 +55,13 @@ fn the_list_of_routes_is_complete() {
 
 #[tokio::test]
 async fn every_page_of_one_workspace_is_404_for_another() {
-    let house = House::usual().await;
+    let console = ConsoleSite::usual().await;
     let receiver = Receiver::willing().await;
-    let theirs = house.endpoint("other", &receiver, "theirs").await;
-    house.endpoint("acme", &receiver, "mine").await;
-    let delivery = house.delivery(&call("other", "their-call"), "delivered").await;
+    let theirs = console.endpoint("other", &receiver, "theirs").await;
+    console.endpoint("acme", &receiver, "mine").await;
+    let delivery = console.delivery(&call("other", "their-call"), "delivered").await;
     let arrived = receiver.received().len();
-    let guest = house.guest("acme", true).await;
+    let guest = console.guest("acme", true).await;
     for (route, methods) in ROUTES {
         let id = if route.starts_with("webhooks") { &theirs } else { &delivery };
         let path = route.replace("/id", &format!("/{id}"));
@@ -84,8 +84,9 @@ async fn every_page_of_one_workspace_is_404_for_another() {
     }
     assert_eq!(guest.get("/console/w/other").await.status, 404);
     // The other workspace is unchanged, and the sender sent nothing more.
-    let still =
-        house.api("GET", &format!("/v1/workspaces/other/endpoints/{theirs}"), &serde_json::Value::Null).await;
+    let still = console
+        .api("GET", &format!("/v1/workspaces/other/endpoints/{theirs}"), &serde_json::Value::Null)
+        .await;
     assert_eq!(
         (&still["state"], &still["previous_secret_until"]),
         (&"active".into(), &serde_json::Value::Null)
@@ -95,13 +96,13 @@ async fn every_page_of_one_workspace_is_404_for_another() {
 
 #[tokio::test]
 async fn lists_and_searches_show_only_the_own_workspace() {
-    let house = House::usual().await;
+    let console = ConsoleSite::usual().await;
     let receiver = Receiver::willing().await;
-    let theirs = house.endpoint("other", &receiver, "theirs").await;
-    house.endpoint("acme", &receiver, "mine").await;
-    house.delivery(&call("other", "their-call"), "delivered").await;
-    house.delivery(&call("acme", "my-call"), "delivered").await;
-    let guest = house.guest("acme", false).await;
+    let theirs = console.endpoint("other", &receiver, "theirs").await;
+    console.endpoint("acme", &receiver, "mine").await;
+    console.delivery(&call("other", "their-call"), "delivered").await;
+    console.delivery(&call("acme", "my-call"), "delivered").await;
+    let guest = console.guest("acme", false).await;
     for query in ["", "?call=their-call", &format!("?webhook={theirs}"), "?status=delivered", "?within=7d"] {
         let page = text(&guest.get(&format!("/console/w/acme/deliveries{query}")).await);
         assert!(!page.contains(">their-call<") && !page.contains("theirs"), "{query}");
@@ -114,13 +115,13 @@ async fn lists_and_searches_show_only_the_own_workspace() {
 
 #[tokio::test]
 async fn only_a_session_that_may_listen_gets_recordings_transcripts_and_links() {
-    let house = House::usual().await;
+    let console = ConsoleSite::usual().await;
     let receiver = Receiver::willing().await;
-    house.endpoint("acme", &receiver, "mine").await;
-    let id = house.delivery(&call("acme", "call-1"), "delivered").await;
+    console.endpoint("acme", &receiver, "mine").await;
+    let id = console.delivery(&call("acme", "call-1"), "delivered").await;
     let of = |rest: &str| format!("/console/w/acme/deliveries/{id}/{rest}");
     let (deaf, guest, operator) =
-        (house.guest("acme", false).await, house.guest("acme", true).await, house.operator().await);
+        (console.guest("acme", false).await, console.guest("acme", true).await, console.operator().await);
     for rest in ["listen", "recording", "transcript"] {
         let answer = deaf.get(&of(rest)).await;
         assert_eq!((answer.status, answer.field("location")), (403, None), "{rest}");
@@ -135,7 +136,7 @@ async fn only_a_session_that_may_listen_gets_recordings_transcripts_and_links() 
             let opened = listener.get(&of(kind)).await;
             assert_eq!(opened.status, 302);
             let link = opened.must("location").strip_prefix("https://app.example.com").unwrap();
-            assert_eq!(house.site.get(link, &[]).await.status, 200, "{kind}");
+            assert_eq!(console.site.get(link, &[]).await.status, 200, "{kind}");
         }
         assert!(text(&listener.post_and_follow(&of("links"), "").await).contains("sig="));
     }

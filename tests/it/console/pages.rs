@@ -3,7 +3,7 @@
 use serde_json::json;
 use webhook_assets::webhook::CompletedCall;
 
-use super::{Guest, House, call, text};
+use super::{ConsoleSite, Guest, call, text};
 use crate::support::receiver::{Reaction, Receiver};
 
 const NASTY: [&str; 10] = [
@@ -20,7 +20,12 @@ const NASTY: [&str; 10] = [
 ];
 
 /// Every page, with a delivery on it; each is fetched by its path.
-async fn pages(house: &House, guest: &Guest<'_>, endpoint: &str, delivery: &str) -> Vec<(String, String)> {
+async fn pages(
+    console: &ConsoleSite,
+    guest: &Guest<'_>,
+    endpoint: &str,
+    delivery: &str,
+) -> Vec<(String, String)> {
     let mut shown = Vec::new();
     for path in [
         String::new(),
@@ -42,7 +47,7 @@ async fn pages(house: &House, guest: &Guest<'_>, endpoint: &str, delivery: &str)
         shown.push((path, text(&answer)));
     }
     for path in ["/console/nowhere", "/console/sign-in"] {
-        shown.push((path.to_owned(), text(&house.get(path, &[]).await)));
+        shown.push((path.to_owned(), text(&console.get(path, &[]).await)));
     }
     shown
 }
@@ -70,15 +75,15 @@ fn nasty_call(id: &str, nasty: &str) -> serde_json::Value {
 
 #[tokio::test]
 async fn foreign_text_is_escaped_on_every_page() {
-    let house = House::usual().await;
-    let guest = house.guest("acme", true).await;
+    let console = ConsoleSite::usual().await;
+    let guest = console.guest("acme", true).await;
     for (at, nasty) in NASTY.into_iter().enumerate() {
         let receiver = Receiver::start(move |_, _| Reaction::Answer(400, nasty)).await;
-        let endpoint = house.endpoint("acme", &receiver, nasty).await;
+        let endpoint = console.endpoint("acme", &receiver, nasty).await;
         // A call's id has no spaces.
         let id = format!("{at}-{}", nasty.replace(|c: char| c.is_whitespace() || c == '\u{202e}', ""));
-        let delivery = house.delivery(&nasty_call(&id, nasty), "failed").await;
-        for (path, page) in pages(&house, &guest, &endpoint, &delivery).await {
+        let delivery = console.delivery(&nasty_call(&id, nasty), "failed").await;
+        for (path, page) in pages(&console, &guest, &endpoint, &delivery).await {
             // The page without foreign text shows what the templates themselves write.
             for mark in [
                 "<script>",
@@ -98,15 +103,15 @@ async fn foreign_text_is_escaped_on_every_page() {
         let page = text(&guest.get(&format!("/console/w/acme/deliveries/{delivery}")).await);
         assert!(page.contains("400"), "the answer is on the page");
         // Its failures would delay the next one.
-        let sender = house.site.sender.as_ref().unwrap();
+        let sender = console.site.sender.as_ref().unwrap();
         assert!(sender.ledger().remove_endpoint("acme", &endpoint, sender.now()).await.unwrap());
     }
 }
 
 #[tokio::test]
 async fn invisible_characters_in_foreign_text_are_shown_on_every_page() {
-    let house = House::usual().await;
-    let guest = house.guest("acme", true).await;
+    let console = ConsoleSite::usual().await;
+    let guest = console.guest("acme", true).await;
     let hidden = [
         "\u{202e}",
         "\u{2066}",
@@ -120,11 +125,11 @@ async fn invisible_characters_in_foreign_text_are_shown_on_every_page() {
     ];
     let nasty: &'static str = Box::leak(format!("invoice{}exe", hidden.concat()).into_boxed_str());
     let receiver = Receiver::start(move |_, _| Reaction::Answer(400, nasty)).await;
-    let endpoint = house.endpoint("acme", &receiver, nasty).await;
-    let delivery = house.delivery(&nasty_call("call-1", nasty), "failed").await;
+    let endpoint = console.endpoint("acme", &receiver, nasty).await;
+    let delivery = console.delivery(&nasty_call("call-1", nasty), "failed").await;
     let escaped = "invoice\\u202e\\u2066\\u200f\\u061c\\u200b\\ufeff\\u2060\\udb40\\udc41\\u00adexe";
     let mut seen = 0;
-    for (path, page) in pages(&house, &guest, &endpoint, &delivery).await {
+    for (path, page) in pages(&console, &guest, &endpoint, &delivery).await {
         assert!(!hidden.iter().any(|c| page.contains(c)), "{path}");
         seen += page.matches(escaped).count();
     }
@@ -144,18 +149,18 @@ async fn invisible_characters_in_foreign_text_are_shown_on_every_page() {
     let curl = copied("curl");
     let signature = curl.split_once("x-webhook-signature: ").unwrap().1.split('\'').next().unwrap();
     let path = format!("/v1/workspaces/acme/endpoints/{endpoint}/secret");
-    let secret = house.api("GET", &path, &json!(null)).await["secret"].as_str().unwrap().to_owned();
+    let secret = console.api("GET", &path, &json!(null)).await["secret"].as_str().unwrap().to_owned();
     let secret = webhook_assets::webhook::WebhookSecret::parse(&secret).unwrap();
     assert!(webhook_assets::webhook::verify_plain(&secret, raw.as_bytes(), signature), "{curl}");
 }
 
 #[tokio::test]
 async fn pages_have_a_strict_policy_and_nothing_that_it_forbids() {
-    let house = House::usual().await;
+    let console = ConsoleSite::usual().await;
     let receiver = Receiver::willing().await;
-    let endpoint = house.endpoint("acme", &receiver, "mine").await;
-    let delivery = house.delivery(&call("acme", "call-1"), "delivered").await;
-    let guest = house.guest("acme", true).await;
+    let endpoint = console.endpoint("acme", &receiver, "mine").await;
+    let delivery = console.delivery(&call("acme", "call-1"), "delivered").await;
+    let guest = console.guest("acme", true).await;
     for path in ["/console/w/acme", "/console/nowhere", "/console/enter", "/console/sign-in"] {
         let answer = guest.get(path).await;
         assert_eq!(
@@ -167,7 +172,7 @@ async fn pages_have_a_strict_policy_and_nothing_that_it_forbids() {
         let values: Vec<_> = fields.map(|field| answer.must(field).to_owned()).to_vec();
         assert_eq!(values, ["no-store", "nosniff", "same-origin", "DENY"], "{path}");
     }
-    for (path, page) in pages(&house, &guest, &endpoint, &delivery).await {
+    for (path, page) in pages(&console, &guest, &endpoint, &delivery).await {
         assert_eq!(page.matches("<script").count(), 1, "{path}");
         assert!(page.contains("<script src=\"/console/files/console-"), "{path}");
         for forbidden in ["<style", " style=", " onclick=", " onload=", "<iframe", "<object", "<base"] {
@@ -184,34 +189,34 @@ async fn pages_have_a_strict_policy_and_nothing_that_it_forbids() {
 
 #[tokio::test]
 async fn style_and_script_are_kept_by_browsers_and_change_their_names_with_their_content() {
-    let house = House::usual().await;
-    let page = text(&house.get("/console", &[]).await);
+    let console = ConsoleSite::usual().await;
+    let page = text(&console.get("/console", &[]).await);
     let files: Vec<&str> = page.split('"').filter(|value| value.starts_with("/console/files/")).collect();
     assert_eq!(files.len(), 3, "{files:?}");
     for file in files {
-        let answer = house.get(file, &[]).await;
+        let answer = console.get(file, &[]).await;
         assert_eq!(
             (answer.status, answer.must("cache-control")),
             (200, "public, max-age=31536000, immutable")
         );
         assert!(!answer.body.is_empty() && answer.body.len() < 40_000, "{file}");
-        assert_eq!(house.get(&file.replace("-", "-0"), &[]).await.status, 404);
+        assert_eq!(console.get(&file.replace("-", "-0"), &[]).await.status, 404);
     }
 }
 
 #[tokio::test]
 async fn no_secret_and_no_link_stands_in_a_page_unless_it_was_asked_for() {
-    let house = House::usual().await;
+    let console = ConsoleSite::usual().await;
     let receiver = Receiver::willing().await;
-    let endpoint = house.endpoint("acme", &receiver, "mine").await;
-    let delivery = house.delivery(&call("acme", "call-1"), "delivered").await;
-    let guest = house.guest("acme", true).await;
+    let endpoint = console.endpoint("acme", &receiver, "mine").await;
+    let delivery = console.delivery(&call("acme", "call-1"), "delivered").await;
+    let guest = console.guest("acme", true).await;
     let path = format!("/v1/workspaces/acme/endpoints/{endpoint}/secret");
-    let secret = house.api("GET", &path, &json!(null)).await["secret"].as_str().unwrap().to_owned();
+    let secret = console.api("GET", &path, &json!(null)).await["secret"].as_str().unwrap().to_owned();
     let sent = receiver.wait_for(1).await[0].json();
     let link = sent["call"]["recording_url"].as_str().unwrap().rsplit_once('=').unwrap().1.to_owned();
     // In a page, + and = stand as they are.
-    for (path, page) in pages(&house, &guest, &endpoint, &delivery).await {
+    for (path, page) in pages(&console, &guest, &endpoint, &delivery).await {
         assert_eq!(page.contains(&secret), path.ends_with("/secret"), "{path}");
         assert_eq!(page.contains(&link), path.ends_with("/links"), "{path}");
         assert!(!page.contains(&guest.cookie.split_once('=').unwrap().1[..60]), "{path}");
@@ -232,25 +237,25 @@ async fn no_secret_and_no_link_stands_in_a_page_unless_it_was_asked_for() {
 
 #[tokio::test]
 async fn pages_stay_small_whatever_is_on_them() {
-    let house = House::usual().await;
+    let console = ConsoleSite::usual().await;
     let answer: &'static str = Box::leak("<".repeat(8_000).into_boxed_str());
     let receiver = Receiver::start(move |_, _| Reaction::Answer(400, answer)).await;
     let description = "<".repeat(500);
-    house.endpoint("acme", &receiver, &description).await;
+    console.endpoint("acme", &receiver, &description).await;
     let wide = "\"".repeat(120);
     let mut last = String::new();
     for at in 0..3 {
         let mut call = nasty_call(&format!("{at}-{wide}"), &"<".repeat(20_000));
         call["call"]["summary"] = "&".repeat(200_000).into();
-        last = house.delivery(&call, "failed").await;
+        last = console.delivery(&call, "failed").await;
     }
     for _ in 0..59 {
-        house.endpoint("acme", &receiver, &description).await;
+        console.endpoint("acme", &receiver, &description).await;
     }
-    let guest = house.guest("acme", true).await;
-    let endpoints = house.api("GET", "/v1/workspaces/acme/endpoints", &json!(null)).await;
+    let guest = console.guest("acme", true).await;
+    let endpoints = console.api("GET", "/v1/workspaces/acme/endpoints", &json!(null)).await;
     let endpoint = endpoints["endpoints"][0]["id"].as_str().unwrap().to_owned();
-    for (path, page) in pages(&house, &guest, &endpoint, &last).await {
+    for (path, page) in pages(&console, &guest, &endpoint, &last).await {
         assert!(page.len() < 100_000, "{path}: {} bytes", page.len());
     }
     let second = text(&guest.get("/console/w/acme?first=50").await);
@@ -259,34 +264,34 @@ async fn pages_stay_small_whatever_is_on_them() {
 
 #[tokio::test]
 async fn the_language_is_the_browsers_or_the_one_that_was_chosen() {
-    let house = House::usual().await;
+    let console = ConsoleSite::usual().await;
     let french = [("Accept-Language", "fr-FR,fr;q=0.9,en;q=0.8")];
-    let page = house.get("/console", &french).await;
+    let page = console.get("/console", &french).await;
     assert!(text(&page).contains("<html lang=\"fr\">") && text(&page).contains("Venez par un lien"));
     assert_eq!(page.must("vary"), "Cookie, Accept-Language");
-    let chosen = house.get("/console?lang=en", &french).await;
+    let chosen = console.get("/console?lang=en", &french).await;
     assert!(text(&chosen).contains("Please come by a link"));
     let cookie = chosen.must("set-cookie").split(';').next().unwrap().to_owned();
-    let kept = house.get("/console", &[french[0], ("Cookie", &cookie)]).await;
+    let kept = console.get("/console", &[french[0], ("Cookie", &cookie)]).await;
     assert!(text(&kept).contains("<html lang=\"en\">"));
-    assert_eq!(house.get("/console?lang=xx", &[]).await.field("set-cookie"), None);
+    assert_eq!(console.get("/console?lang=xx", &[]).await.field("set-cookie"), None);
 }
 
 #[tokio::test]
 async fn a_webhook_on_hold_says_since_when_why_and_when_it_is_tried_next() {
-    let house = House::usual().await;
+    let console = ConsoleSite::usual().await;
     let failing = Receiver::start(|_, _| Reaction::Answer(503, "")).await;
-    let endpoint = house.endpoint("acme", &failing, "").await;
-    house.delivery(&call("acme", "call-1"), "failed").await;
-    house.site.clock.advance(std::time::Duration::from_secs(60));
-    house.delivery(&call("acme", "call-2"), "failed").await;
+    let endpoint = console.endpoint("acme", &failing, "").await;
+    console.delivery(&call("acme", "call-1"), "failed").await;
+    console.site.clock.advance(std::time::Duration::from_secs(60));
+    console.delivery(&call("acme", "call-2"), "failed").await;
     let path = format!("/v1/workspaces/acme/endpoints/{endpoint}");
-    let health = house.api("GET", &path, &serde_json::Value::Null).await["health"].clone();
+    let health = console.api("GET", &path, &serde_json::Value::Null).await["health"].clone();
     assert!(health["last_failure"].as_str().unwrap().contains("503"), "{health}");
     for moment in ["failing_since", "held_since", "held_until"] {
         assert!(health[moment].is_string(), "{moment}: {health}");
     }
-    let guest = house.guest("acme", false).await;
+    let guest = console.guest("acme", false).await;
     for (lang, pill, words) in [
         (
             "en",
@@ -307,9 +312,9 @@ async fn a_webhook_on_hold_says_since_when_why_and_when_it_is_tried_next() {
 
 #[tokio::test]
 async fn when_the_database_does_not_answer_the_page_says_so_without_details() {
-    let house = House::usual().await;
-    let guest = house.guest("acme", false).await;
-    house.site.sender.as_ref().unwrap().ledger().close().await;
+    let console = ConsoleSite::usual().await;
+    let guest = console.guest("acme", false).await;
+    console.site.sender.as_ref().unwrap().ledger().close().await;
     let answer = guest.get("/console/w/acme").await;
     assert_eq!((answer.status, answer.must("retry-after")), (503, "5"));
     assert!(text(&answer).contains("Come back in a moment") && !text(&answer).contains("pool"));
@@ -317,8 +322,8 @@ async fn when_the_database_does_not_answer_the_page_says_so_without_details() {
 
 #[tokio::test]
 async fn other_methods_are_answered_with_the_allowed_ones() {
-    let house = House::usual().await;
-    let guest = house.guest("acme", false).await;
+    let console = ConsoleSite::usual().await;
+    let guest = console.guest("acme", false).await;
     for (method, path, allow) in [
         ("POST", "/console/w/acme", "GET, HEAD"),
         ("DELETE", "/console/w/acme/recover", "GET, HEAD, POST"),
@@ -326,9 +331,10 @@ async fn other_methods_are_answered_with_the_allowed_ones() {
         ("GET", "/console/sign-out", "POST"),
     ] {
         let fields = [("Cookie", guest.cookie.as_str())];
-        let answer = house.site.admin().request(method, path, &fields, b"").await;
+        let answer = console.site.admin().request(method, path, &fields, b"").await;
         assert_eq!((answer.status, answer.must("allow")), (405, allow), "{method} {path}");
     }
-    let head = house.site.admin().request("HEAD", "/console/w/acme", &[("Cookie", &guest.cookie)], b"").await;
+    let head =
+        console.site.admin().request("HEAD", "/console/w/acme", &[("Cookie", &guest.cookie)], b"").await;
     assert_eq!((head.status, head.body.len()), (200, 0));
 }

@@ -5,89 +5,89 @@ use std::time::Duration;
 use webhook_assets::signed_url::{BaseUrl, SigningKey};
 use webhook_assets::{AssetRef, Keyring, SecretKey};
 
-use super::{FORM, Guest, House, ORIGIN, TOKEN, cookie_of, text};
+use super::{ConsoleSite, FORM, Guest, ORIGIN, TOKEN, cookie_of, text};
 use crate::support::{CALL, NOW, Plan, key};
 
 #[tokio::test]
 async fn without_a_link_there_is_no_page() {
-    let house = House::usual().await;
+    let console = ConsoleSite::usual().await;
     for path in
         ["/console", "/console/", "/console/w/acme", "/console/w/acme/deliveries", "/console/w/acme/recover"]
     {
-        let answer = house.get(path, &[]).await;
+        let answer = console.get(path, &[]).await;
         assert_eq!(answer.status, 403, "{path}");
         assert!(text(&answer).contains("This page opens with a link that the product gives you."), "{path}");
     }
-    let answer = house.get("/console/w/acme", &[("Authorization", &format!("Bearer {TOKEN}"))]).await;
+    let answer = console.get("/console/w/acme", &[("Authorization", &format!("Bearer {TOKEN}"))]).await;
     assert_eq!(answer.status, 403, "the token is for the sign-in form, not for every request");
 }
 
 #[tokio::test]
 async fn a_portal_link_opens_one_workspace_once() {
-    let house = House::usual().await;
-    let link = house.link("acme", false).await;
+    let console = ConsoleSite::usual().await;
+    let link = console.link("acme", false).await;
     // Programs that preview links request them, and that must not use the link up.
     for _ in 0..2 {
-        let page = house.get(&link, &[]).await;
+        let page = console.get(&link, &[]).await;
         assert_eq!((page.status, page.field("set-cookie")), (200, None));
         assert_eq!(page.must("referrer-policy"), "strict-origin");
     }
-    let entered = house.enter(&link).await;
+    let entered = console.enter(&link).await;
     assert_eq!((entered.status, entered.must("location")), (303, "/console/w/acme"));
-    let guest = Guest { house: &house, cookie: cookie_of(&entered) };
+    let guest = Guest { console: &console, cookie: cookie_of(&entered) };
     assert_eq!(guest.get("/console/w/acme").await.status, 200);
     assert_eq!(guest.get("/console/w/other").await.status, 404);
     assert_eq!(guest.get("/console").await.must("location"), "/console/w/acme");
-    let again = house.enter(&link).await;
+    let again = console.enter(&link).await;
     assert_eq!((again.status, again.field("set-cookie")), (403, None));
     assert!(text(&again).contains("It was used before"));
 }
 
 #[tokio::test]
 async fn the_cookie_is_out_of_reach_of_scripts_and_other_sites() {
-    let house = House::usual().await;
-    let entered = house.enter(&house.link("acme", false).await).await;
+    let console = ConsoleSite::usual().await;
+    let entered = console.enter(&console.link("acme", false).await).await;
     let cookie = entered.must("set-cookie");
     assert!(cookie.ends_with("; Path=/console; Max-Age=28800; HttpOnly; SameSite=Lax"), "{cookie}");
     let mut plan = Plan::sending().await;
     plan.console.url = Some(BaseUrl::parse("https://hooks.example.com").unwrap());
-    let house = House::of(plan).await;
-    let minted = house.api("POST", "/v1/workspaces/acme/portal-links", &serde_json::json!({})).await;
+    let console = ConsoleSite::of(plan).await;
+    let minted = console.api("POST", "/v1/workspaces/acme/portal-links", &serde_json::json!({})).await;
     let url = minted["url"].as_str().unwrap();
     assert!(url.starts_with("https://hooks.example.com/console/enter?pass="), "{url}");
     let body = format!("pass={}", url.split_once("pass=").unwrap().1);
     let origin = ("Origin", "https://hooks.example.com");
     let entered =
-        house.site.admin().request("POST", "/console/enter", &[origin, FORM], body.as_bytes()).await;
+        console.site.admin().request("POST", "/console/enter", &[origin, FORM], body.as_bytes()).await;
     assert!(entered.must("set-cookie").ends_with("; HttpOnly; SameSite=Lax; Secure"), "{entered:?}");
 }
 
 #[tokio::test]
 async fn links_and_sessions_end_at_their_time() {
-    let house = House::usual().await;
-    let late = house.link("acme", false).await;
-    let guest = house.guest("acme", false).await;
-    house.site.clock.advance(Duration::from_secs(900));
-    let refused = house.enter(&late).await;
+    let console = ConsoleSite::usual().await;
+    let late = console.link("acme", false).await;
+    let guest = console.guest("acme", false).await;
+    console.site.clock.advance(Duration::from_secs(900));
+    let refused = console.enter(&late).await;
     assert_eq!(refused.status, 403);
     assert!(text(&refused).contains("Its time is over"));
-    assert_eq!(house.get(&late, &[]).await.status, 403);
+    assert_eq!(console.get(&late, &[]).await.status, 403);
     assert_eq!(guest.get("/console/w/acme").await.status, 200);
-    house.site.clock.advance(Duration::from_secs(8 * 3_600));
+    console.site.clock.advance(Duration::from_secs(8 * 3_600));
     assert_eq!(guest.get("/console/w/acme").await.status, 403);
 }
 
 #[tokio::test]
 async fn no_other_signature_of_the_keyring_opens_a_session() {
-    let house = House::usual().await;
-    let guest = house.guest("acme", false).await;
+    let console = ConsoleSite::usual().await;
+    let guest = console.guest("acme", false).await;
     let (session, csrf) = (guest.cookie.split_once('=').unwrap().1, guest.csrf().await);
-    let asset = house.site.link(AssetRef::recording(CALL));
+    let asset = console.site.link(AssetRef::recording(CALL));
     let sig = asset.rsplit_once('=').unwrap().1;
-    let link = house.link("acme", false).await;
+    let link = console.link("acme", false).await;
     let pass = link.split_once("?pass=").unwrap().1;
     let (content, rest) = pass.split_once('.').unwrap();
-    let other = house.link("other", true).await;
+    let other = console.link("other", true).await;
     let other = other.split_once("?pass=").unwrap().1.split_once('.').unwrap().0;
     for forged in [
         session.to_owned(),
@@ -98,39 +98,39 @@ async fn no_other_signature_of_the_keyring_opens_a_session() {
         pass[..pass.len() - 1].to_owned(),
         String::new(),
     ] {
-        let refused = house.enter(&format!("/console/enter?pass={forged}")).await;
+        let refused = console.enter(&format!("/console/enter?pass={forged}")).await;
         assert_eq!((refused.status, refused.field("set-cookie")), (403, None), "{forged}");
     }
     for forged in [pass, csrf.as_str(), sig, ""] {
         let cookie = format!("webhook_assets_session={forged}");
-        assert_eq!(house.get("/console/w/acme", &[("Cookie", &cookie)]).await.status, 403, "{forged}");
+        assert_eq!(console.get("/console/w/acme", &[("Cookie", &cookie)]).await.status, 403, "{forged}");
     }
 }
 
 #[tokio::test]
 async fn a_session_outlives_a_rotation_of_keys_and_ends_with_its_key() {
-    let house = House::usual().await;
-    let guest = house.guest("acme", false).await;
+    let console = ConsoleSite::usual().await;
+    let guest = console.guest("acme", false).await;
     let new = || SigningKey::new("k2", SecretKey::from_bytes(&[9; 32]).unwrap(), NOW, None);
     let old = SigningKey::new("k1", key(), webhook_assets::clock::UnixSeconds(0), None);
-    house.site.keyring.replace(Keyring::new(vec![old, new()]).unwrap());
+    console.site.keyring.replace(Keyring::new(vec![old, new()]).unwrap());
     assert_eq!(guest.get("/console/w/acme").await.status, 200);
     let paused = guest.post("/console/w/acme/webhooks/ep_1/pause", "").await;
     assert_eq!(paused.status, 404, "the form was taken");
-    house.site.keyring.replace(Keyring::new(vec![new()]).unwrap());
+    console.site.keyring.replace(Keyring::new(vec![new()]).unwrap());
     assert_eq!(guest.get("/console/w/acme").await.status, 403);
 }
 
 #[tokio::test]
 async fn the_operator_signs_in_with_the_exact_token_only() {
-    let house = House::usual().await;
+    let console = ConsoleSite::usual().await;
     for wrong in ["", "x", &TOKEN[1..], &format!("{TOKEN}0"), &TOKEN.to_uppercase()] {
         let body = format!("token={wrong}");
         let answer =
-            house.site.admin().request("POST", "/console/sign-in", &[ORIGIN, FORM], body.as_bytes()).await;
+            console.site.admin().request("POST", "/console/sign-in", &[ORIGIN, FORM], body.as_bytes()).await;
         assert_eq!((answer.status, answer.field("set-cookie")), (403, None), "{wrong}");
     }
-    let operator = house.operator().await;
+    let operator = console.operator().await;
     assert!(text(&operator.get("/console").await).contains("Workspaces"));
     assert_eq!(operator.get("/console/w/whatever").await.status, 200);
 }
@@ -155,8 +155,8 @@ async fn without_a_token_the_operator_cannot_sign_in_and_pages_need_a_link() {
 
 #[tokio::test]
 async fn signing_out_takes_the_cookie_away() {
-    let house = House::usual().await;
-    let guest = house.guest("acme", false).await;
+    let console = ConsoleSite::usual().await;
+    let guest = console.guest("acme", false).await;
     let answer = guest.post("/console/sign-out", "").await;
     assert!(answer.must("set-cookie").starts_with("webhook_assets_session=; Path=/console; Max-Age=0;"));
     let foreign = guest.post_as("/console/sign-out", &[ORIGIN, FORM], "csrf=x").await;
@@ -165,24 +165,24 @@ async fn signing_out_takes_the_cookie_away() {
 
 #[tokio::test]
 async fn a_process_that_does_not_send_has_no_pages_of_webhooks() {
-    let house = House::of(Plan::usual().await).await;
+    let console = ConsoleSite::of(Plan::usual().await).await;
     let body = format!("token={TOKEN}");
     let entered =
-        house.site.admin().request("POST", "/console/sign-in", &[ORIGIN, FORM], body.as_bytes()).await;
-    let guest = Guest { house: &house, cookie: cookie_of(&entered) };
+        console.site.admin().request("POST", "/console/sign-in", &[ORIGIN, FORM], body.as_bytes()).await;
+    let guest = Guest { console: &console, cookie: cookie_of(&entered) };
     assert_eq!(guest.get("/console/w/acme").await.status, 404);
 }
 
 #[tokio::test]
 async fn a_cookie_that_was_copied_is_good_no_more_once_its_session_is_signed_out() {
-    let house = House::usual().await;
-    let guest = house.guest("acme", true).await;
-    let other = house.guest("acme", true).await;
+    let console = ConsoleSite::usual().await;
+    let guest = console.guest("acme", true).await;
+    let other = console.guest("acme", true).await;
     let csrf = guest.csrf().await;
-    let copied = Guest { house: &house, cookie: guest.cookie.clone() };
+    let copied = Guest { console: &console, cookie: guest.cookie.clone() };
     let answer = guest.post("/console/sign-out", "").await;
     assert_eq!((answer.status, answer.must("location")), (303, "/console/signed-out"));
-    assert!(text(&house.get("/console/signed-out", &[]).await).contains("You are signed out"));
+    assert!(text(&console.get("/console/signed-out", &[]).await).contains("You are signed out"));
     for path in ["/console", "/console/w/acme", "/console/w/acme/deliveries", "/console/w/acme/recover"] {
         let refused = copied.get(path).await;
         assert_eq!(refused.status, 401, "{path}");
@@ -193,18 +193,18 @@ async fn a_cookie_that_was_copied_is_good_no_more_once_its_session_is_signed_out
     assert_eq!(other.get("/console/w/acme").await.status, 200, "another session goes on");
     // The sign-out is stored in the database, for every replica and after a restart, as long as the cookie would be
     // good.
-    house.site.clock.advance(Duration::from_secs(8 * 3_600 - 1));
-    let next = house.guest("acme", false).await;
+    console.site.clock.advance(Duration::from_secs(8 * 3_600 - 1));
+    let next = console.guest("acme", false).await;
     assert_eq!(copied.get("/console/w/acme").await.status, 401);
     assert_eq!(next.get("/console/w/acme").await.status, 200);
 }
 
 #[tokio::test]
 async fn a_session_that_cannot_be_ended_is_not_reported_as_ended() {
-    let house = House::usual().await;
-    let guest = house.guest("acme", false).await;
+    let console = ConsoleSite::usual().await;
+    let guest = console.guest("acme", false).await;
     let csrf = guest.csrf().await;
-    house.site.sender.as_ref().unwrap().ledger().close().await;
+    console.site.sender.as_ref().unwrap().ledger().close().await;
     let answer = guest.post_as("/console/sign-out", &[ORIGIN, FORM], &format!("csrf={csrf}")).await;
     assert_eq!((answer.status, answer.field("set-cookie")), (503, None));
 }

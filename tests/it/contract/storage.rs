@@ -3,12 +3,12 @@
 use webhook_assets::AssetRef;
 
 use super::{PROBLEM, assert_fields};
-use crate::support::stores::{Fault, Tried};
+use crate::support::stores::{Fault, FaultyStore};
 use crate::support::{Answer, CALL, Plan, Site, request_head, sample_store};
 
 async fn site_with(fault: Fault) -> Site {
-    let store = Tried::around(sample_store().await);
-    store.go_wrong(fault);
+    let store = FaultyStore::around(sample_store().await);
+    store.set_fault(fault);
     Plan::on(store).start().await
 }
 

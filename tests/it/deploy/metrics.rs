@@ -1,4 +1,4 @@
-//! Alerts and the dashboard ask for metrics, labels and values that exist.
+//! Alerts and the dashboard query metrics, labels and values that exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{ALERTS, DASHBOARD, LABELS_OF_OTHERS, files_below, pieces, read};
 
-/// The families of the metrics page, as `admin/metrics.rs` holds them to the page itself.
+/// The families of the metrics page that `admin/metrics.rs` checks against the page itself.
 fn families() -> BTreeMap<String, String> {
     let list = read("tests/it/admin/metrics.rs");
     let (_, list) = list.split_once("const FAMILIES").unwrap();
@@ -17,7 +17,7 @@ fn families() -> BTreeMap<String, String> {
     words.chunks(2).map(|pair| (format!("webhook_assets_{}", pair[0]), pair[1].to_owned())).collect()
 }
 
-/// The names under which a family's samples are found in Prometheus.
+/// The names of a family's samples in Prometheus.
 fn samples(family: &str, kind: &str) -> Vec<String> {
     let suffixes: &[&str] = match kind {
         "counter" => &["_total"],
@@ -53,7 +53,7 @@ fn the_dashboard_shows_every_family() {
     }
 }
 
-/// The labels of every metric of ours.
+/// The labels of every metric of the program.
 fn labels() -> BTreeSet<String> {
     let source =
         ["tasks", "telemetry/answers", "telemetry/metrics"].map(|room| read(format!("src/{room}.rs")));
@@ -80,7 +80,7 @@ fn labels() -> BTreeSet<String> {
     found
 }
 
-/// The PromQL of a text that has it between other things: `label="value"` and `label=~"one|two"`.
+/// The label matchers in the PromQL of a text: `label="value"` and `label=~"one|two"`.
 fn matchers(text: &str) -> Vec<(String, String)> {
     let text = text.replace("\\\"", "\"");
     let mut found = Vec::new();
@@ -119,7 +119,7 @@ fn every_label_and_its_value_exists() {
 }
 
 #[test]
-fn every_alert_says_what_to_do_and_is_tried() {
+fn every_alert_says_what_to_do_and_has_a_test() {
     let (alerts, tried) = (read(ALERTS), read("deploy/prometheus/alerts_test.yaml"));
     let rules: Vec<_> = alerts.split("- alert: ").skip(1).collect();
     assert!(rules.len() > 15);
@@ -142,7 +142,7 @@ fn every_alert_says_what_to_do_and_is_tried() {
 }
 
 #[test]
-fn every_panel_asks_a_question_and_has_a_place_of_its_own() {
+fn every_panel_has_a_query_and_overlaps_no_other() {
     let dashboard: Value = serde_json::from_str(&read(DASHBOARD)).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
     let rows: Vec<_> =

@@ -1,6 +1,6 @@
-//! What the example for nginx does to links and deadlines.
+//! What the nginx example does to links and deadlines.
 
-use super::settings::{Place, compose_variables};
+use super::settings::{InstallFolder, compose_variables};
 use super::{only, pieces, read, seconds};
 
 /// The directives of nginx.conf, without comments.
@@ -32,7 +32,7 @@ fn nginx_logs_no_query() {
 
 #[test]
 fn nginx_streams_and_leaves_the_deadlines_to_the_gateway() {
-    let (directives, place) = (directives(), Place::new());
+    let (directives, place) = (directives(), InstallFolder::new());
     assert_eq!(only(&directives, "proxy_buffering "), "off;");
     assert_eq!(
         only(&directives, "proxy_pass "),

@@ -1,4 +1,4 @@
-//! What Compose, Kubernetes and systemd set exists, can be read, and fits together.
+//! The settings that Compose, Kubernetes and systemd set exist, have valid values, and fit together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -27,7 +27,7 @@ fn settings() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_variable_and_setting_that_is_named_exists() {
+fn every_named_variable_and_setting_exists() {
     let settings = settings();
     let tables: BTreeSet<_> =
         settings.iter().filter_map(|name| name.split_once('.')).map(|(table, _)| table).collect();
@@ -52,17 +52,17 @@ fn every_variable_and_setting_that_is_named_exists() {
     }
 }
 
-/// A folder with a token in it, where the files of an installation are.
-pub(super) struct Place(tempfile::TempDir);
+/// A folder with a token and the files of an installation.
+pub(super) struct InstallFolder(tempfile::TempDir);
 
-impl Place {
+impl InstallFolder {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("admin-token"), "a-token-for-tests-0123456789\n").unwrap();
         Self(folder)
     }
 
-    /// Settings that are read without an error or a warning, the token's folder put into the place of `folder`.
+    /// Parses these settings without an error or a warning; `folder` becomes this folder.
     pub(super) fn config(
         &self,
         file: Option<PathBuf>,
@@ -100,7 +100,7 @@ fn section<'t>(text: &'t str, key: &str) -> &'t str {
     &rest[..end]
 }
 
-/// What a service of compose.yaml gets, with the settings of env.example, and more of them if `all`.
+/// The variables that a service of compose.yaml gets from env.example; with `all`, also the optional ones.
 pub(super) fn compose_variables(all: bool) -> Vec<(String, String)> {
     let example = read("deploy/env.example");
     let example = if all { example.replace("\n#", "\n") } else { example };
@@ -122,7 +122,7 @@ pub(super) fn compose_variables(all: bool) -> Vec<(String, String)> {
 
 #[test]
 fn compose_sets_what_can_be_read_and_waits_longer_than_the_drain() {
-    let (place, compose) = (Place::new(), read(COMPOSE));
+    let (place, compose) = (InstallFolder::new(), read(COMPOSE));
     for all in [false, true] {
         let config = place.config(None, &compose_variables(all), "/run/secrets");
         assert_eq!((config.listen.port(), config.admin.listen.port()), (8080, 8081));
@@ -130,7 +130,7 @@ fn compose_sets_what_can_be_read_and_waits_longer_than_the_drain() {
         let grace = seconds(only(section(&compose, "  webhook-assets"), "stop_grace_period:"));
         assert!(grace > config.server.drain_timeout);
     }
-    // Published for this machine alone: TLS stands in front, and nobody else is to reach the private listener.
+    // Published on this machine only: TLS stands in front, and no other machine may reach the admin listener.
     for port in ["127.0.0.1:8080:8080", "127.0.0.1:8081:8081"] {
         assert!(compose.contains(&format!("- {port}\n")), "{port}");
     }
@@ -155,7 +155,7 @@ fn kubernetes_sets_what_can_be_read_and_waits_longer_than_the_drain() {
     let secret = read("deploy/kubernetes/secret.example.yaml");
     let url = secret.lines().find_map(|line| line.trim().strip_prefix("WEBHOOK_ASSETS_DATABASE: ")).unwrap();
     variables.push(("WEBHOOK_ASSETS_DATABASE".into(), url.into()));
-    let config = Place::new().config(None, &variables, "/etc/webhook-assets");
+    let config = InstallFolder::new().config(None, &variables, "/etc/webhook-assets");
     assert!(config.ledger.database.path().is_none(), "replicas share a database");
     let deployment = read(DEPLOYMENT);
     let pause = seconds(only(section(&deployment, "              sleep"), "seconds:"));
@@ -170,7 +170,7 @@ fn kubernetes_sets_what_can_be_read_and_waits_longer_than_the_drain() {
 }
 
 #[test]
-fn every_path_that_is_asked_is_one_of_the_private_listener() {
+fn every_probed_path_is_one_of_the_admin_listener() {
     let description: Value = serde_json::from_str(&read("docs/openapi.json")).unwrap();
     let deployment = read(DEPLOYMENT);
     let asked: Vec<_> = deployment
@@ -226,9 +226,10 @@ fn the_unit_sets_what_can_be_read_waits_longer_than_the_drain_and_gives_up_on_wr
     let unit = read(UNIT);
     let variables: Vec<_> = unit.lines().filter_map(|line| line.strip_prefix("Environment=")).collect();
     let settings = root().join("deploy/systemd/settings.toml");
-    let config = Place::new().config(Some(settings), &environment(&variables.join("\n")), "%d");
+    let config = InstallFolder::new().config(Some(settings), &environment(&variables.join("\n")), "%d");
     assert!(seconds(only(&unit, "TimeoutStopSec=")) > config.server.drain_timeout);
-    // The database stands where the unit may write; the keyring where it is read, and no credential, which is a copy.
+    // The unit may write where the database is, and read where the keyring is; the keyring is no credential, because a
+    // credential is a copy.
     let state = format!("/var/lib/{}", only(&unit, "StateDirectory="));
     assert!(config.ledger.database.path().unwrap().starts_with(state));
     assert!(unit.contains("LoadCredential=admin-token:") && !unit.contains("LoadCredential=keys"));

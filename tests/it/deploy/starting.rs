@@ -5,16 +5,16 @@ use std::process::Command;
 
 use super::{COMPOSE, PROGRAM, files_below, only, pieces, read};
 
-/// Words of a command line, of `[a, b]` too.
+/// The words of a command line, also of `[a, b]`.
 fn words(text: &str) -> Vec<String> {
     pieces(text, |c| !c.is_whitespace() && !"[],\"".contains(c)).map(str::to_owned).collect()
 }
 
-/// What is behind the program's name in every command of these files: in back quotes, in an array, in a unit.
+/// The text behind the program's name in every command of these files: in back quotes, in an array, in a unit.
 fn commands() -> BTreeSet<Vec<String>> {
     let mut found = BTreeSet::new();
     for (_, text) in files_below("deploy") {
-        // A comment's line breaks are none of its commands'.
+        // A comment's line breaks do not end its commands.
         let prose = text.replace("\n#", " ");
         found.extend(
             prose
@@ -59,7 +59,7 @@ fn every_image_is_pinned_and_ours_is_this_version() {
     let ours = format!("webhook-assets:{}", env!("CARGO_PKG_VERSION"));
     let compose = read(COMPOSE);
     let images: Vec<_> = compose.lines().filter_map(|line| line.trim().strip_prefix("image: ")).collect();
-    // The program and its keyring's maker, the store, PostgreSQL.
+    // The program and its `keys new`, the store, PostgreSQL.
     assert_eq!(images.len(), 4);
     for image in images {
         let (name, tag) = image.split_once(':').unwrap_or_else(|| panic!("{image} has no tag"));

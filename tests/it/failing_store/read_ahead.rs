@@ -1,4 +1,5 @@
-//! Nothing fails, somebody waits: how little is taken from a store for a client that stalls, and for how long it may be slow.
+//! Stalled clients and slow stores: how little the gateway reads ahead for a client that stalls, and how long a store
+//! or a client may be slow.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,16 +10,16 @@ use crate::support::slow_client::{SlowClient, settled};
 use crate::support::stores::{Generated, generated_byte};
 use crate::support::{Answer, Plan};
 
-/// How many bytes a gateway may hold in its own memory for a client that does not read. It is hyper's write buffer
-/// (64 KiB here, a setting), the chunk that did not fit any more and the one waiting as the body's first: some 100 KiB,
-/// whatever the object's size. The rest of this bound is room for chunks of another size.
+/// How many bytes a gateway may hold in its memory for a client that does not read: hyper's write buffer (64 KiB here,
+/// a setting), the chunk that did not fit and the next one of the body: some 100 KiB, whatever the object's size. The
+/// rest of this bound is room for chunks of another size.
 const HELD: u64 = 1_500_000;
 
-/// What the kernel takes at most beside that: the largest send buffer of a usual Linux (`tcp_wmem`, 4 MiB) and the small
-/// receive buffer of the client. Where the system tells how much it holds, the test does not rely on this.
+/// What the kernel buffers at most beside that: the largest send buffer of a usual Linux (`tcp_wmem`, 4 MiB) and the
+/// small receive buffer of the client. Where the system reports how much it holds, the test does not rely on this.
 const KERNEL: u64 = 6_000_000;
 
-/// What a client that stalled after the head made the gateway take from the store.
+/// How many bytes the gateway took from the store for a client that stalled after the head.
 async fn taken_by_a_stalled_client(size: u64) -> u64 {
     let store = Generated::of(size);
     let site = Plan::on(store.clone()).start().await;
@@ -42,7 +43,7 @@ async fn taken_by_a_stalled_client(size: u64) -> u64 {
 async fn a_stalled_client_holds_little_whatever_the_size_of_the_object() {
     let (small, large) =
         tokio::join!(taken_by_a_stalled_client(50_000_000), taken_by_a_stalled_client(500_000_000));
-    // Ten times the object, and no more than the kernel's changing mood more in memory.
+    // Ten times the object holds no more memory, but for what the kernel buffers.
     assert!(large <= small + KERNEL, "{large} bytes taken of a large object, {small} of a smaller one");
 }
 
@@ -53,14 +54,14 @@ async fn a_stalled_stream_of_http_2_holds_little_too() {
     let mut connection = Http2::connect(site.address).await;
     let answer = connection.get(&site.recording(), &[]).await;
     let taken = settled(|| store.bytes.load(Ordering::SeqCst)).await;
-    // Nothing is read, so the client's window stays shut after its first 64 KiB; no kernel buffer fills.
+    // The client reads nothing, so its window stays shut after the first 64 KiB; no kernel buffer fills.
     assert!(taken <= HELD, "{taken} bytes taken");
     assert_eq!(answer.status(), 200);
 }
 
-/// The deadlines are for the store. A client that takes its time, longer than they allow the store, gets everything.
+/// The deadlines are for the store. A client that takes longer than they allow the store gets everything.
 #[tokio::test]
-async fn a_slow_client_never_sets_off_the_stores_deadline() {
+async fn a_slow_client_never_triggers_the_stores_deadline() {
     let size = 8_000_000;
     let site = Plan::on(Generated::of(size)).start().await;
     let mut client = SlowClient::get(site.address, &site.recording(), &[]).await;
@@ -79,7 +80,7 @@ async fn a_slow_client_never_sets_off_the_stores_deadline() {
     assert!((0..answer.body.len()).step_by(997).all(sound));
 }
 
-/// What the deadline limits is each pause of the store, not their sum.
+/// The deadline limits each pause of the store, not their sum.
 #[tokio::test]
 async fn a_slow_store_within_its_deadline_is_waited_for() {
     let size = 5 * 16 * 1024;

@@ -1,4 +1,4 @@
-//! Ambiguous lengths and line ends, as requests are smuggled with: never is there an answer to what was hidden.
+//! Ambiguous lengths and line ends, as smugglers use them: the server never answers a hidden request.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -56,13 +56,13 @@ async fn http_1_0_knows_no_transfer_encoding() {
     assert_eq!(only_answer(&site, request).await.status, 400);
 }
 
-/// A request that reads, with a body.
+/// A readable request (GET) with a body.
 fn with_body(site: &Site, method: &str, lines: &str, body: &str) -> String {
     format!("{method} {} HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n{body}", site.transcript())
 }
 
 #[tokio::test]
-async fn a_short_body_of_a_request_that_reads_is_thrown_away() {
+async fn a_short_body_of_a_get_is_discarded() {
     let site = Site::usual().await;
     let next = format!("GET {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", site.recording());
     for (method, status) in [("GET", 200), ("HEAD", 200), ("OPTIONS", 204)] {
@@ -78,14 +78,14 @@ async fn a_short_body_of_a_request_that_reads_is_thrown_away() {
             let (answer, rest) = Answer::parse(sent.strip_prefix(interim).unwrap_or(&sent), method == "HEAD");
             assert_eq!(answer.status, status, "{method} {lines}");
             assert_eq!(answer.field("connection"), (!keeps).then_some("close"), "{method} {lines}");
-            // Behind a body in chunks nothing is read: nobody can hide a request there.
+            // The server reads nothing behind a chunked body, so no client can hide a request there.
             assert_eq!(rest.starts_with(b"HTTP/1.1 200 "), keeps, "{method} {lines}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_body_that_comes_later_than_its_head_is_thrown_away_too() {
+async fn a_body_that_comes_later_than_its_head_is_discarded_too() {
     let site = Site::usual().await;
     let mut stream = site.client().connect().await;
     stream
@@ -100,7 +100,7 @@ async fn a_body_that_comes_later_than_its_head_is_thrown_away_too() {
 }
 
 #[tokio::test]
-async fn a_long_body_of_a_request_that_reads_is_refused_in_words() {
+async fn a_long_body_of_a_get_is_refused_with_the_reason() {
     let site = Site::usual().await;
     let long = "x".repeat(100_000);
     let chunked = format!("{:x}\r\n{long}\r\n0\r\n\r\n", long.len());

@@ -1,4 +1,4 @@
-//! Several requests on one connection, in whatever pieces they come.
+//! Several requests on one connection, in pieces of any size.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use webhook_assets::AssetRef;
@@ -6,7 +6,7 @@ use webhook_assets::AssetRef;
 use super::{exchange, only_answer};
 use crate::support::{ABSENT, Answer, CALL, Plan, Site, noise, recording, store_of_one, transcript};
 
-/// A request that keeps its connection, with what is expected of its answer.
+/// A request that keeps its connection, with its expected answer.
 struct Expected {
     request: String,
     status: u16,
@@ -17,7 +17,7 @@ fn expected(method: &str, target: &str, field: &str, status: u16, body: Option<V
     Expected { request: format!("{method} {target} HTTP/1.1\r\nHost: a\r\n{field}\r\n"), status, body }
 }
 
-/// The `at`-th of a mixture of everything that leaves a connection usable.
+/// The `at`-th of a mixture of all requests that keep a connection usable.
 fn mixture(site: &Site, at: usize) -> Expected {
     let (sound, text) = (site.recording(), site.transcript());
     let (first, last) = (at * 1_000, at * 1_000 + 5_000);
@@ -92,14 +92,14 @@ async fn a_method_that_begins_like_the_preface_of_http_2_is_http_1() {
 }
 
 #[tokio::test]
-async fn a_client_that_has_said_all_it_wants_to_say_gets_the_whole_answer() {
+async fn a_client_that_shuts_down_writing_gets_the_whole_answer() {
     let bytes = noise(4 << 20);
     let site = Plan::on(store_of_one(AssetRef::recording(CALL), bytes.clone()).await).start().await;
     let mut stream = site.client().connect().await;
     let request = expected("GET", &site.recording(), "", 200, None).request;
     stream.write_all(request.as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
-    // The server sees the end of the requests before the client takes the first byte.
+    // The server sees the end of the requests before the client reads the first byte.
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     let mut sent = Vec::new();
     stream.read_to_end(&mut sent).await.unwrap();
@@ -108,7 +108,7 @@ async fn a_client_that_has_said_all_it_wants_to_say_gets_the_whole_answer() {
 }
 
 #[tokio::test]
-async fn clients_that_leave_early_are_normal_and_harm_nobody() {
+async fn clients_that_disconnect_early_harm_no_other_client() {
     let site = Plan::on(store_of_one(AssetRef::recording(CALL), noise(4 << 20)).await).start().await;
     for taken in [0, 1, 100, 70_000] {
         for _ in 0..5 {

@@ -1,4 +1,4 @@
-//! What is too large, or no HTTP.
+//! Requests that are too large, or no HTTP.
 
 use super::{exchange, only_answer};
 use crate::support::{Answer, Site};
@@ -66,7 +66,7 @@ async fn a_target_that_is_no_path_is_400() {
     }
 }
 
-/// The answer; a 404 leaves the connection open, so it is asked to close.
+/// The answer; a 404 leaves the connection open, so the client asks the server to close it.
 async fn exchange_or_404(site: &Site, request: &str) -> Answer {
     only_answer(site, request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")).await
 }
@@ -117,7 +117,7 @@ async fn a_head_that_fills_the_buffer_is_refused_and_the_connection_closes() {
 }
 
 #[tokio::test]
-async fn what_is_not_http_is_400_and_the_connection_closes() {
+async fn bytes_that_are_no_http_are_400_and_the_connection_closes() {
     let site = Site::usual().await;
     let path = site.recording();
     for bytes in [
@@ -146,7 +146,7 @@ async fn what_is_not_http_is_400_and_the_connection_closes() {
 }
 
 #[tokio::test]
-async fn what_people_append_to_a_link_is_no_harm_whatever_its_characters_are() {
+async fn characters_appended_to_a_link_do_no_harm() {
     let site = Site::usual().await;
     let (path, query) = site.recording().split_once('?').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     for odd in
@@ -159,13 +159,13 @@ async fn what_people_append_to_a_link_is_no_harm_whatever_its_characters_are() {
             assert!(answer.body == crate::support::recording());
         }
     }
-    // Latin-1, which is no UTF-8: no parser of HTTP here takes it, but it is said.
+    // Latin-1, which is no UTF-8: no HTTP parser here accepts it, but the server answers.
     let mut request = format!("GET {path}?{query}&utm_x=caf").into_bytes();
     request.extend_from_slice(b"\xe9 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let answer = only_answer(&site, &request).await;
     assert_eq!((answer.status, answer.code().as_str()), (400, "bad_request"));
     assert!(answer.json()["detail"].as_str().unwrap().contains("not UTF-8"));
-    // In the path they are another path, and a space ends the target.
+    // In the path they name another path, and a space ends the target.
     for (target, status) in [(format!("{path}\"?{query}"), 403), (format!("{path}?{query}&utm_x=a b"), 400)] {
         let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         let answer = only_answer(&site, &request).await;
@@ -175,7 +175,7 @@ async fn what_people_append_to_a_link_is_no_harm_whatever_its_characters_are() {
 }
 
 #[tokio::test]
-async fn what_is_refused_stands_behind_the_answers_to_what_came_before() {
+async fn a_refusal_follows_the_answers_to_earlier_requests() {
     let site = Site::usual().await;
     let good = format!("GET {} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n", site.transcript());
     let sent = exchange(&site, format!("{good}{good}G(T / HTTP/1.1\r\nHost: a\r\n\r\n{good}")).await;
@@ -187,7 +187,7 @@ async fn what_is_refused_stands_behind_the_answers_to_what_came_before() {
 }
 
 #[tokio::test]
-async fn the_private_listener_says_in_words_too_what_it_cannot_read() {
+async fn the_admin_listener_says_why_it_cannot_parse_a_request() {
     let site = Site::usual().await;
     for bytes in ["hello\r\n\r\n", "GET /healthz HTTP/1.1\nHost: a\n\n", "GET / HTTP/1.1\r\nHost : a\r\n\r\n"]
     {

@@ -1,4 +1,4 @@
-//! Who says nothing, or too little, or too slowly, is left.
+//! The server disconnects clients that send nothing, too little, or too slowly.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::{Answer, Plan, Site};
 
 const HEADER_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// Longer than [`HEADER_TIMEOUT`] by far.
+/// Much longer than [`HEADER_TIMEOUT`].
 const IDLE_TIMEOUT: Duration = Duration::from_millis(3_600);
 
 async fn impatient_site() -> Site {
@@ -20,21 +20,21 @@ async fn impatient_site() -> Site {
     plan.start().await
 }
 
-/// A connection on which these bytes were said.
+/// Opens a connection and sends these bytes.
 async fn saying(site: &Site, bytes: &[u8]) -> TcpStream {
     let mut stream = site.client().connect().await;
     stream.write_all(bytes).await.unwrap();
     stream
 }
 
-/// Holds the time of closing to the header timeout, with room for a busy machine.
+/// Checks the time of closing against the header timeout, with room for a busy machine.
 fn assert_timely(after: Duration) {
     assert!(after >= HEADER_TIMEOUT * 3 / 4, "too soon: {after:?}");
     assert!(after < HEADER_TIMEOUT * 8, "too late: {after:?}");
 }
 
 #[tokio::test]
-async fn a_head_that_does_not_end_is_cut_after_the_header_timeout() {
+async fn an_unfinished_head_is_disconnected_after_the_header_timeout() {
     let site = impatient_site().await;
     let link = site.recording();
     for part in [
@@ -51,7 +51,7 @@ async fn a_head_that_does_not_end_is_cut_after_the_header_timeout() {
 }
 
 #[tokio::test]
-async fn a_head_that_drips_is_cut_all_the_same() {
+async fn a_dripping_head_is_disconnected_all_the_same() {
     let site = impatient_site().await;
     let stream =
         saying(&site, format!("GET {} HTTP/1.1\r\nHost: a\r\nX: ", site.recording()).as_bytes()).await;
@@ -102,7 +102,7 @@ async fn a_second_head_that_does_not_end_has_the_header_timeout_from_its_first_b
 }
 
 #[tokio::test]
-async fn an_idle_connection_of_http_2_is_told_goodbye() {
+async fn an_idle_connection_of_http_2_gets_a_goaway() {
     let site = impatient_site().await;
     let stream = site.client().connect().await;
     let (mut requests, connection) = h2::client::handshake(stream).await.unwrap();
@@ -118,7 +118,7 @@ async fn an_idle_connection_of_http_2_is_told_goodbye() {
 }
 
 #[tokio::test]
-async fn a_preface_of_http_2_that_does_not_end_is_left_after_the_header_timeout() {
+async fn an_unfinished_http_2_preface_is_disconnected_after_the_header_timeout() {
     let site = impatient_site().await;
     for part in [&b"P"[..], b"PRI * HTTP/2.0\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
         let (after, said) = closed_after(saying(&site, part).await).await;
@@ -128,14 +128,14 @@ async fn a_preface_of_http_2_that_does_not_end_is_left_after_the_header_timeout(
 }
 
 #[tokio::test]
-async fn a_preface_of_http_2_with_nothing_behind_it_is_left_too() {
+async fn an_http_2_preface_with_nothing_behind_it_is_disconnected_too() {
     let site = impatient_site().await;
     let (after, _) = closed_after(saying(&site, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await).await;
     assert_timely(after);
 }
 
 #[tokio::test]
-async fn a_client_that_breaks_off_its_preface_harms_nobody() {
+async fn a_client_that_breaks_off_its_preface_harms_no_other() {
     let site = impatient_site().await;
     for part in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n"] {
         let mut stream = saying(&site, part).await;
@@ -147,7 +147,7 @@ async fn a_client_that_breaks_off_its_preface_harms_nobody() {
 }
 
 #[tokio::test]
-async fn many_stalled_connections_keep_nobody_from_an_answer() {
+async fn many_stalled_connections_delay_no_other_client() {
     let site = impatient_site().await;
     let mut stalled = Vec::new();
     for at in 0..100 {

@@ -1,5 +1,5 @@
-//! Conditions on the compressed forms of a transcript: each form has its own tag, and conditions are about the form
-//! that this request selects.
+//! Conditions on the compressed forms of a transcript: each form has a tag, and a condition applies to the form that
+//! this request selects.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use proptest::sample::select;
 
 use super::{FORMS, TRANSCRIPT, World, in_both_worlds};
 
-/// Places among [`FORMS`], each weak or not.
+/// Indexes into [`FORMS`], each weak or not.
 fn some_tags() -> impl Strategy<Value = Vec<(usize, bool)>> {
     vec((0..FORMS.len(), any::<bool>()), 1..4)
 }

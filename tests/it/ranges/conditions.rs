@@ -145,7 +145,7 @@ impl Conditions {
         fields
     }
 
-    /// RFC 9110 §13.2.2, steps 1 to 4, as they stand there: the status, if the matter ends here.
+    /// RFC 9110 §13.2.2, steps 1 to 4, literally: the status, if a step decides it.
     fn model(&self) -> Option<u16> {
         let unmodified = self.unmodified_since.and_then(Date::is_before_the_change).map(|before| !before);
         let modified = self.modified_since.and_then(Date::is_before_the_change);

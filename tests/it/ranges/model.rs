@@ -1,4 +1,4 @@
-//! What a Range comes to, computed the slow way: each element marks the bytes that it wants.
+//! The expected result of a Range, computed the slow way: each element marks the bytes that it wants.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -20,7 +20,7 @@ impl Spec {
         }
     }
 
-    /// The last position stands before the first: no range at all.
+    /// The last position stands before the first: an invalid range.
     pub(super) fn is_backwards(self) -> bool {
         matches!(self, Self::FromTo(first, last) if last < first)
     }
@@ -55,7 +55,7 @@ pub(super) fn runs(specs: &[Spec], size: usize) -> Vec<(usize, usize)> {
     runs
 }
 
-/// A number that is somewhere in an object, near its ends, or far beyond it.
+/// A number inside an object, near its ends, or far beyond it.
 fn position(size: usize) -> impl Strategy<Value = u128> {
     let size = size as u128;
     prop_oneof![
@@ -68,7 +68,7 @@ fn position(size: usize) -> impl Strategy<Value = u128> {
     ]
 }
 
-/// An element that is a range, if perhaps not of this object.
+/// A syntactically valid element, perhaps outside this object.
 pub(super) fn spec(size: usize) -> impl Strategy<Value = Spec> {
     prop_oneof![
         4 => (position(size), position(size)).prop_map(|(a, b)| Spec::FromTo(a.min(b), a.max(b))),
@@ -78,7 +78,7 @@ pub(super) fn spec(size: usize) -> impl Strategy<Value = Spec> {
     ]
 }
 
-/// A place among `sizes` and elements for that object.
+/// An index among `sizes` and elements for that object.
 pub(super) fn object_and_specs(
     sizes: &'static [usize],
     count: std::ops::Range<usize>,

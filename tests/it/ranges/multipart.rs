@@ -3,7 +3,7 @@
 /// A part: first and last position, and the bytes.
 pub(super) type Part<'b> = (usize, usize, &'b [u8]);
 
-/// The parts of a body, every byte of which must be accounted for.
+/// The parts of a body; accounts for every byte of it.
 pub(super) fn parts<'b>(media_type: &str, body: &'b [u8], part_type: &str, size: usize) -> Vec<Part<'b>> {
     let boundary = media_type.strip_prefix("multipart/byteranges; boundary=").expect(media_type);
     assert!((1..=70).contains(&boundary.len()), "{boundary}");

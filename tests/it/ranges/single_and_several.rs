@@ -1,4 +1,4 @@
-//! One range, several, and what is none.
+//! One range, several, and invalid ones.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -8,10 +8,10 @@ use super::multipart::parts;
 use super::{Object, SIZES, in_both_worlds};
 use crate::support::Answer;
 
-/// More bytes than any multipart body has for one part beside the part's own.
+/// An upper bound of a multipart body's overhead for one part.
 const A_PARTS_HEAD: usize = 200;
 
-/// Holds an answer to what the model says of these elements.
+/// Checks an answer against what the model says about these elements.
 pub(super) fn assert_answers(answer: &Answer, object: &Object, specs: &[Spec]) {
     let runs = runs(specs, object.size());
     match runs.as_slice() {
@@ -80,7 +80,7 @@ fn several_ranges_are_the_runs_of_the_wanted_bytes() {
     });
 }
 
-/// Up to as many ranges as are answered as such, each small and apart from the others.
+/// Up to the largest number of ranges that the gateway answers as such, each small and apart from the others.
 fn small_ranges(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Spec>> {
     let gaps = vec((1..3_000_u128, 0..300_u128), count);
     let spread = gaps.prop_map(|gaps| {
@@ -112,13 +112,13 @@ fn too_many_ranges_are_none() {
     });
 }
 
-/// No ranges.
+/// Values that are no ranges.
 const NONSENSE: [&str; 18] = [
     "-", "5-4", "a-b", "0x0-1", "+0-1", "0 -1", "0- 1", "--1", "1-2-3", "1.0-2", "1e1-20", "0-1;q=1",
     "\"0-1\"", "0", "*", "٠-١", "0–1", "0_-1",
 ];
 
-/// Something in a Range that is no range.
+/// A Range with something invalid in it.
 fn nonsense() -> impl Strategy<Value = String> {
     let known = proptest::sample::select(&NONSENSE[..]).prop_map(str::to_owned);
     prop_oneof![known, "[0-9]{0,3}[a-z:=/][-0-9]{0,4}"]
@@ -196,11 +196,11 @@ async fn an_object_without_bytes_has_no_range_and_one_of_a_byte_has_one() {
 
 #[tokio::test]
 async fn a_store_with_weak_tags_alone_is_read_in_ranges_too() {
-    use crate::support::stores::{Fault, Tried};
+    use crate::support::stores::{Fault, FaultyStore};
     use crate::support::{Plan, recording, sample_store};
 
-    let store = Tried::around(sample_store().await);
-    store.go_wrong(Fault::TagsWeakly);
+    let store = FaultyStore::around(sample_store().await);
+    store.set_fault(Fault::TagsWeakly);
     let site = Plan::on(store).start().await;
     let whole = site.get(&site.recording(), &[]).await;
     assert!(whole.must("etag").starts_with('"'), "the gateway's tag is strong");

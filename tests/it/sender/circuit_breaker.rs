@@ -1,5 +1,5 @@
-//! An endpoint that takes nothing is held, for no longer than it takes nothing: time counts, not attempts, and what a
-//! person does about it is tried at once.
+//! The circuit breaker of an endpoint: it stays open no longer than the endpoint fails; time counts, not attempts, and
+//! a person's action causes an attempt at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use webhook_assets::ledger::{DeliveryState, EndpointChange, EndpointState, Healt
 use super::Sending;
 use crate::support::receiver::{Reaction, Receiver};
 
-/// A receiver that answers 503 until it is well.
+/// A receiver that answers 503 until it recovers.
 pub(super) struct Outage {
     pub(super) sending: Sending,
     well: Arc<AtomicBool>,
@@ -27,7 +27,8 @@ impl Outage {
         Self { sending: Sending::to(receiver).await, well }
     }
 
-    /// One whose endpoint is held: one delivery has failed, one has failed once, one waits.
+    /// An endpoint whose circuit breaker is open: one delivery has failed for good, one has failed once, one is
+    /// pending.
     pub(super) async fn held() -> (Self, [String; 3]) {
         let outage = Self::begin().await;
         let sending = &outage.sending;
@@ -60,7 +61,7 @@ impl Outage {
         ledger.endpoint("acme", id).await.unwrap().unwrap().health
     }
 
-    /// Waits until nothing is known against the endpoint.
+    /// Waits until the endpoint's health is good.
     async fn until_good(&self) {
         for _ in 0..400 {
             let health = self.health().await;
@@ -87,7 +88,7 @@ async fn seventy_seconds(outage: &Outage) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn after_an_outage_of_70_seconds_everything_that_waits_arrives_within_30() {
+async fn after_an_outage_of_70_seconds_all_pending_deliveries_arrive_within_30() {
     let outage = Outage::begin().await;
     let deliveries = seventy_seconds(&outage).await;
     outage.end();
@@ -107,18 +108,18 @@ async fn after_an_outage_of_70_seconds_everything_that_waits_arrives_within_30()
         outage.sending.pass(Duration::from_secs(1));
     }
     outage.until_good().await;
-    // None of those that waited was used up.
+    // The outage used up none of the pending deliveries.
     let last = outage.sending.delivery(&deliveries[69]).await;
     assert_eq!((last.state, last.attempts), (DeliveryState::Delivered, 1));
 }
 
 #[tokio::test]
-async fn send_again_after_an_outage_arrives_at_once_and_so_does_everything_that_waits() {
+async fn send_again_after_an_outage_arrives_at_once_and_so_do_all_pending_deliveries() {
     let outage = Outage::begin().await;
     let deliveries = seventy_seconds(&outage).await;
     outage.sending.until(&deliveries[0], DeliveryState::Failed).await;
     outage.end();
-    // The clock stands from here on.
+    // The clock stands still from here on.
     outage.sending.sender.ledger().resend("acme", &deliveries[0], outage.sending.sender.now()).await.unwrap();
     outage.sending.until(&deliveries[0], DeliveryState::Delivered).await;
     outage.sending.until(&deliveries[69], DeliveryState::Delivered).await;
@@ -126,7 +127,7 @@ async fn send_again_after_an_outage_arrives_at_once_and_so_does_everything_that_
 }
 
 #[tokio::test]
-async fn send_again_is_tried_at_once_and_the_hold_goes_on_if_it_fails() {
+async fn send_again_is_attempted_at_once_and_the_breaker_stays_open_if_it_fails() {
     let (outage, [failed, _, waiting]) = Outage::held().await;
     let held = outage.health().await;
     let before = outage.sending.receiver.received().len();
@@ -139,7 +140,7 @@ async fn send_again_is_tried_at_once_and_the_hold_goes_on_if_it_fails() {
 }
 
 #[tokio::test]
-async fn retries_keep_their_schedule_while_the_endpoint_is_held() {
+async fn retries_keep_their_schedule_while_the_breaker_is_open() {
     let (outage, [_, retrying, waiting]) = Outage::held().await;
     for (pause, attempts) in [(1, 2), (2, 3), (4, 4)] {
         assert_eq!(outage.sending.delivery(&retrying).await.attempts, attempts - 1);
@@ -149,11 +150,11 @@ async fn retries_keep_their_schedule_while_the_endpoint_is_held() {
         assert_eq!(delivery.attempts, attempts, "{pause} s after a failure: {delivery:?}");
     }
     outage.sending.until(&retrying, DeliveryState::Failed).await;
-    // What was not attempted yet waits for the pauses of the hold alone.
+    // A delivery that was not attempted yet waits only for the circuit breaker's pauses.
     assert!(outage.sending.delivery(&waiting).await.attempts <= 2);
 }
 
-/// What a person can do about an endpoint that is held.
+/// What a person can do about an endpoint whose circuit breaker is open.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     AnotherUrl,
@@ -165,7 +166,7 @@ enum Act {
 
 async fn act(outage: &Outage, act: Act) {
     let Sending { sender, endpoint, receiver, .. } = &outage.sending;
-    // Straight in the database, as another process does it.
+    // Directly in the database, as another process does it.
     let (ledger, now) = (sender.ledger(), sender.now());
     let change = |change| ledger.change_endpoint("acme", &endpoint.id, change);
     match act {
@@ -192,14 +193,14 @@ async fn act(outage: &Outage, act: Act) {
 }
 
 #[tokio::test]
-async fn whatever_a_person_does_about_a_held_endpoint_is_tried_at_once() {
+async fn each_action_on_a_held_endpoint_causes_an_attempt_at_once() {
     for wish in [Act::AnotherUrl, Act::Resume, Act::Recover, Act::NewSecret, Act::Test] {
         println!("{wish:?}");
         let (outage, [.., waiting]) = Outage::held().await;
         outage.end();
         outage.sending.settle().await;
         assert_eq!(outage.sending.delivery(&waiting).await.state, DeliveryState::Queued);
-        // The clock stands: no pause of the hold ends.
+        // The clock stands still: no pause of the circuit breaker ends.
         act(&outage, wish).await;
         outage.sending.until(&waiting, DeliveryState::Delivered).await;
         outage.until_good().await;
@@ -207,7 +208,7 @@ async fn whatever_a_person_does_about_a_held_endpoint_is_tried_at_once() {
 }
 
 #[tokio::test]
-async fn what_the_old_url_answers_late_is_not_counted_against_the_new_one() {
+async fn late_answers_of_the_old_url_do_not_count_against_the_new_one() {
     let slow = Receiver::start(|_, _| Reaction::LateAnswer(Duration::from_millis(900), 500)).await;
     let sending = Sending::to(slow).await;
     sending.call("call-1").await;
@@ -225,7 +226,7 @@ async fn what_the_old_url_answers_late_is_not_counted_against_the_new_one() {
 }
 
 #[tokio::test]
-async fn a_hold_says_since_when_why_and_when_it_is_tried_next() {
+async fn a_held_endpoint_shows_since_when_why_and_its_next_attempt() {
     let (outage, _) = Outage::held().await;
     let (ledger, now) = (outage.sending.sender.ledger(), outage.sending.sender.now());
     let endpoint = ledger.endpoint("acme", &outage.sending.endpoint.id).await.unwrap().unwrap();

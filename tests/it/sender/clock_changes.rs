@@ -1,4 +1,5 @@
-//! Wall clocks that are set: by an hour or ten years, forwards and back. What waits, waits as long as it should.
+//! Wall clocks that are set: by an hour or ten years, forwards and back. Pending deliveries wait as long as they
+//! should.
 
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ async fn a_retry_comes_on_time_whatever_is_done_to_the_clock() {
 }
 
 #[tokio::test]
-async fn what_was_scheduled_by_a_wrong_clock_comes_when_it_is_right_again() {
+async fn attempts_scheduled_by_a_wrong_clock_come_when_it_is_right_again() {
     let sending = failing_one_at_a_time().await;
     set_clock(&sending, TEN_YEARS).await;
     let id = sending.call("call-1").await.deliveries[0].clone();
@@ -80,7 +81,7 @@ async fn a_hold_lasts_no_longer_for_a_clock_that_was_set() {
         let (outage, [.., waiting]) = Outage::held().await;
         let sending = &outage.sending;
         set_clock(sending, jump).await;
-        // A second failure by a clock that is ten years ahead disables nothing.
+        // A second failure by a clock that is ten years ahead disables no endpoint.
         for _ in 0..15 {
             sending.pass(Duration::from_secs(1));
             sending.settle().await;
@@ -163,7 +164,7 @@ async fn an_endpoint_with_a_pace_keeps_it_when_the_clock_is_set() {
 }
 
 #[tokio::test]
-async fn what_a_clock_wrote_that_was_set_back_before_the_start_is_due() {
+async fn attempts_scheduled_before_the_clock_was_set_back_are_due() {
     let folder = tempfile::tempdir().unwrap();
     let config = crate::support::database(folder.path()).await;
     let ledger = webhook_assets::ledger::Ledger::open(&config).await.unwrap();

@@ -1,4 +1,4 @@
-//! Endpoints that are paused, removed, held or disabled, and what becomes of their deliveries.
+//! Paused, removed, held or disabled endpoints, and what becomes of their deliveries.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::Sending;
 use crate::support::receiver::{Reaction, Received, Receiver};
 
 #[tokio::test]
-async fn events_for_a_paused_endpoint_wait_until_it_goes_on() {
+async fn events_for_a_paused_endpoint_wait_until_it_is_resumed() {
     let sending = Sending::to(Receiver::willing().await).await;
     let (ledger, id) = (sending.sender.ledger(), &sending.endpoint.id);
     let state = |state| EndpointChange { state: Some(state), ..EndpointChange::default() };
@@ -30,7 +30,7 @@ async fn events_for_a_paused_endpoint_wait_until_it_goes_on() {
 }
 
 #[tokio::test]
-async fn a_removed_endpoint_gets_nothing_more_and_what_waited_has_failed() {
+async fn a_removed_endpoint_gets_nothing_more_and_its_pending_deliveries_fail() {
     let sending = Sending::to(Receiver::start(|_, _| Reaction::Answer(500, "")).await).await;
     let id = sending.call("call-1").await.deliveries[0].clone();
     sending.receiver.wait_for(1).await;
@@ -69,7 +69,7 @@ async fn an_endpoint_that_fails_for_a_minute_is_held_and_resumes_when_it_is_back
         }
         sending.pass(Duration::from_secs(5));
     }
-    // While it is held, what comes in waits and is not attempted; retries keep their schedule.
+    // While the endpoint is held, new deliveries wait without an attempt; retries keep their schedule.
     let accepted = sending.call("call-held").await;
     let waiting = accepted.deliveries[0].clone();
     sending.settle().await;
@@ -108,7 +108,7 @@ async fn an_endpoint_that_fails_for_days_is_disabled_with_a_reason_and_a_notice(
     let notices = ledger.notices("acme").await.unwrap();
     assert_eq!((notices.len(), notices[0].what.as_str()), (1, "endpoint.disabled"));
 
-    // What comes in now is recorded, to be recovered when somebody has mended it.
+    // New calls are recorded; an operator can recover them later.
     let late = sending.call("call-late").await.deliveries[0].clone();
     let failed = sending.delivery(&late).await;
     assert_eq!(
@@ -126,7 +126,7 @@ async fn an_endpoint_that_fails_for_days_is_disabled_with_a_reason_and_a_notice(
 }
 
 #[tokio::test]
-async fn an_endpoint_may_ask_for_a_long_tail_and_be_left_alone_for_as_long_as_it_says() {
+async fn an_endpoint_may_set_more_retries_and_a_retry_after() {
     let receiver = Receiver::start(|before, _| match before {
         0..4 => Reaction::Answer(500, ""),
         4 => Reaction::Field(429, "retry-after", "1200"),

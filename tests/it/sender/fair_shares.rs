@@ -1,4 +1,4 @@
-//! Places are shared: whatever one workspace or one endpoint does, the others' calls go out.
+//! Permits are shared: whatever one workspace or one endpoint does, the sender delivers the others' calls.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use super::{Sending, new_endpoint};
 use crate::support::receiver::{Reaction, Receiver};
 use crate::support::{Plan, sending};
 
-/// How long a neighbour's call may take on a machine with other things to do. Without shares it takes as long as the
-/// attempts that are in its way: ten seconds and more.
+/// How long a neighbour's call may take on a busy machine. Without shares it takes as long as the attempts before it:
+/// ten seconds and more.
 const SOON: Duration = Duration::from_secs(3);
 
 async fn add_endpoint(sender: &Sender, workspace: &str, receiver: &Receiver) -> String {
@@ -25,7 +25,7 @@ fn event(workspace: &str, id: &str, now: UnixMillis) -> NewEvent {
     NewEvent::call(workspace, id, &CompletedCall::sample(), None, None, now).unwrap()
 }
 
-/// Hands in so many calls at once.
+/// Posts `count` calls at once.
 async fn hand_in(sender: &Sender, workspace: &str, count: usize) {
     let calls = (0..count).map(|call| sender.accept(event(workspace, &format!("call-{call}"), sender.now())));
     for accepted in futures_util::future::join_all(calls).await {
@@ -39,7 +39,7 @@ async fn patient() -> Plan {
     Plan { sender: Some(config), ..Plan::sending().await }
 }
 
-/// The delays of 12 calls, four a second, from before each is handed in until it arrives.
+/// The delays of 12 calls, four a second, each from before it is posted until it arrives.
 async fn delays_of_a_neighbour(sender: &Sender, receiver: &Receiver) -> Vec<Duration> {
     let mut delays = Vec::new();
     for call in 0..12 {
@@ -54,7 +54,7 @@ async fn delays_of_a_neighbour(sender: &Sender, receiver: &Receiver) -> Vec<Dura
 }
 
 #[tokio::test]
-async fn test_events_without_end_to_a_slow_receiver_delay_nobody_else() {
+async fn endless_test_events_to_a_slow_receiver_delay_no_other_endpoint() {
     let slow = Receiver::start(|_, _| Reaction::Late(Duration::from_millis(9_500))).await;
     let attacked = Sending::of(patient().await, slow).await;
     let (sender, willing) = (attacked.sender.clone(), Receiver::willing().await);
@@ -76,7 +76,7 @@ async fn test_events_without_end_to_a_slow_receiver_delay_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_workspace_whose_receivers_hang_leaves_places_to_the_others() {
+async fn a_workspace_whose_receivers_hang_leaves_permits_to_the_others() {
     let hanging = Receiver::start(|_, _| Reaction::Late(Duration::from_secs(60))).await;
     let attacked = Sending::of(patient().await, hanging).await;
     let (sender, willing) = (attacked.sender.clone(), Receiver::willing().await);
@@ -84,14 +84,14 @@ async fn a_workspace_whose_receivers_hang_leaves_places_to_the_others() {
         add_endpoint(&sender, "acme", &attacked.receiver).await;
     }
     add_endpoint(&sender, "neighbour", &willing).await;
-    // Four each for 61 endpoints are more than the hundred places that there are.
+    // Four each for 61 endpoints are more than the hundred permits.
     hand_in(&sender, "acme", 4).await;
     attacked.receiver.wait_for(60).await;
     let delays = delays_of_a_neighbour(&sender, &willing).await;
     println!("beside {} hanging attempts: {delays:?}", attacked.receiver.received().len());
     assert!(delays[11] < SOON, "{delays:?}");
     let held = attacked.receiver.received().len();
-    assert!(held < 80, "one workspace alone gets three quarters of the places: {held}");
+    assert!(held < 80, "one workspace alone gets three quarters of the permits: {held}");
 }
 
 #[tokio::test]
@@ -108,12 +108,12 @@ async fn a_backlog_of_one_workspace_does_not_hide_a_call_of_another() {
 }
 
 #[tokio::test]
-async fn what_comes_first_to_an_endpoint_is_sent_first() {
+async fn calls_to_an_endpoint_are_sent_in_their_order() {
     let slow = Receiver::start(|_, _| Reaction::Late(Duration::from_millis(10))).await;
     let sending = Sending::to(slow).await;
     let one = EndpointChange { concurrency: Some(Some(1)), ..EndpointChange::default() };
     sending.sender.ledger().change_endpoint("acme", &sending.endpoint.id, one).await.unwrap().unwrap();
-    // Newcomers come all the time while others wait.
+    // New calls keep coming while others wait.
     let mut accepted = Vec::new();
     for call in 0..60 {
         sending.site.clock.advance(Duration::from_millis(1));
@@ -136,7 +136,7 @@ async fn a_receiver_that_takes_more_at_once_gets_more_at_once() {
     let sending = Sending::to(receiver).await;
     hand_in(&sending.sender, "acme", 400).await;
     sending.receiver.wait_for(400).await;
-    // None of those that came within 90 ms had an answer before the last of them came.
+    // Those that came within 90 ms got no answer before the last of them came.
     let seen = seen.lock().unwrap();
     let at_once = |at: usize| {
         seen[at..].iter().take_while(|later| **later - seen[at] < Duration::from_millis(90)).count()
@@ -144,12 +144,12 @@ async fn a_receiver_that_takes_more_at_once_gets_more_at_once() {
     let most = (0..seen.len()).map(at_once).max().unwrap();
     println!("{most} attempts at once");
     assert!(most > 24, "{most}");
-    assert!(most <= 75, "three quarters of a hundred places: {most}");
+    assert!(most <= 75, "three quarters of a hundred permits: {most}");
 }
 
 #[tokio::test]
-async fn a_retry_is_not_starved_by_first_attempts_without_end() {
-    // The first call fails once; what comes after it would fill every place for ever.
+async fn endless_first_attempts_do_not_starve_a_retry() {
+    // The first call fails once; the calls behind it would fill every permit for ever.
     let receiver = Receiver::start(|before, _| match before {
         0 => Reaction::Answer(500, ""),
         _ => Reaction::Late(Duration::from_millis(20)),
@@ -169,7 +169,7 @@ async fn a_retry_is_not_starved_by_first_attempts_without_end() {
 }
 
 #[tokio::test]
-async fn everything_that_failed_is_recovered_part_by_part() {
+async fn all_failed_deliveries_are_recovered_in_batches() {
     let well = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let is_well = Arc::clone(&well);
     let receiver = Receiver::start(move |_, _| {

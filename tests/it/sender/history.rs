@@ -1,4 +1,4 @@
-//! What is known afterwards of a delivery, and for how long.
+//! What the history says about a delivery, and for how long.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ async fn the_history_is_listed_newest_first_a_page_at_a_time() {
 }
 
 #[tokio::test]
-async fn what_is_forgotten_is_gone_with_its_history() {
+async fn an_erased_call_is_gone_with_its_history() {
     let sending = Sending::to(Receiver::willing().await).await;
     let id = sending.call("call-1").await.deliveries[0].clone();
     sending.until(&id, DeliveryState::Delivered).await;

@@ -1,4 +1,4 @@
-//! One object that cannot be had never closes the store for the others.
+//! One unavailable object never opens the circuit breaker for the others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ fn is_bad(asked: &Asked) -> bool {
     asked.path.contains("bad.mp3")
 }
 
-/// A store whose one object is answered so, and every other as it should be.
+/// A store that answers one object like this, and every other as it should.
 async fn with_one(way: Way, bad: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> (OddStore, Site) {
     let store = OddStore::answering(way, move |asked| match is_bad(asked) {
         true => bad(asked),
@@ -50,7 +50,7 @@ async fn an_object_that_is_answered_oddly_does_not_close_the_store() {
             let code = codes[at % codes.len()];
             let (_store, site) = with_one(way, move |asked| match status {
                 204 => Reply::head(204, &[]),
-                // A redirect that leads nowhere, as S3 answers a wrong region.
+                // A redirect that leads nowhere, as S3 sends for a wrong region.
                 _ => Reply::error(asked, status, code),
             })
             .await;
@@ -76,7 +76,7 @@ async fn an_object_that_is_answered_oddly_does_not_close_the_store() {
     }
 }
 
-/// What does speak against a store, said of one object alone, is looked into: the probe finds the store well.
+/// Store failures on one object alone cause a probe, and the probe finds the store working.
 #[tokio::test]
 async fn an_object_that_always_fails_does_not_close_the_store() {
     for way in WAYS {
@@ -199,7 +199,7 @@ async fn is_said(site: &Site, line: &str) {
     panic!("no {line}");
 }
 
-/// A store that takes heads up to 8 KB, as nginx does.
+/// A store that accepts heads up to 8 KB, as nginx does.
 #[tokio::test]
 async fn a_clients_conditions_never_make_a_request_that_the_store_refuses() {
     for way in WAYS {
@@ -226,7 +226,7 @@ async fn a_clients_conditions_never_make_a_request_that_the_store_refuses() {
             let answer = site.client().exchange(request.as_bytes()).await;
             assert!(answer.starts_with(b"HTTP/1.1 200"), "{way:?} {strange}");
         }
-        // One that may be the store's still costs no body.
+        // A condition that may be the store's still costs no body.
         let known = site.get(&site.link(recording_of(GOOD)), &[("If-None-Match", "\"v1\"")]).await;
         assert_eq!(known.status, 304, "{way:?}");
         assert_eq!(store.asked().last().unwrap().field("if-none-match"), Some("\"v1\""));
@@ -252,7 +252,7 @@ async fn a_store_that_dislikes_conditions_is_asked_without_them() {
         assert_eq!(
             site.get(&site.link(recording_of(GOOD)), &[]).await.status,
             502,
-            "{way:?}: nobody asked for 304"
+            "{way:?}: the gateway sent no condition"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Stores that know no HEAD, no Range, no length or no date.
+//! Stores without HEAD, Range, a length or a date.
 
 use super::{download, finds_the_store_up, recording_of};
 use crate::support::odd_store::{Asked, OddStore, Reply, USUAL, WAYS, Way, served};
@@ -27,7 +27,7 @@ async fn a_store_that_knows_no_head_is_asked_by_get() {
             let get = site.get(&link, &[]).await;
             let mut as_get = get.fields.clone();
             for _ in 0..6 {
-                // A bucket that was seen has no object of which HEAD says 404.
+                // In a bucket that answers, an object must not be missing only because HEAD says 404.
                 if status == 404 {
                     break;
                 }
@@ -62,7 +62,7 @@ async fn a_head_without_a_length_is_looked_up_by_get() {
     }
 }
 
-/// Some say 0, because the answer has no body.
+/// Some stores say 0, because the answer has no body.
 #[tokio::test]
 async fn a_head_that_says_0_is_looked_up_by_get() {
     for way in WAYS {
@@ -78,7 +78,7 @@ async fn a_head_that_says_0_is_looked_up_by_get() {
 }
 
 #[tokio::test]
-async fn a_length_that_is_said_twice_or_not_beside_a_range_is_understood() {
+async fn a_length_given_twice_or_not_at_all_beside_a_range_is_understood() {
     for way in WAYS {
         let (_store, site) = on(way, |asked, object| match asked.range(object.len()) {
             Some(range) => {
@@ -133,7 +133,7 @@ async fn a_store_that_ignores_range_is_read_from_the_beginning() {
 }
 
 #[tokio::test]
-async fn a_store_that_ignores_range_is_taken_up_and_read_ahead_all_the_same() {
+async fn bodies_of_a_store_that_ignores_range_are_resumed_and_prefetched() {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     for way in WAYS {
@@ -141,7 +141,7 @@ async fn a_store_that_ignores_range_is_taken_up_and_read_ahead_all_the_same() {
         let answers = AtomicUsize::new(0);
         let store = OddStore::answering(way, move |asked| {
             let reply = Reply::whole(asked, 200, &USUAL, &object);
-            // The first breaks in the middle.
+            // The first body breaks halfway.
             if answers.fetch_add(1, Ordering::SeqCst) == 0 { reply.cut_by(5_000_000) } else { reply }
         })
         .await;
@@ -193,7 +193,7 @@ async fn a_wrong_206_is_502_and_its_bytes_go_nowhere() {
     }
 }
 
-/// Azurite's answer to a position that no number of JavaScript can hold.
+/// Azurite's answer to a position beyond what a JavaScript number can hold.
 #[tokio::test]
 async fn a_wrong_206_to_a_range_behind_the_end_is_416() {
     for way in WAYS {
@@ -211,7 +211,7 @@ async fn a_wrong_206_to_a_range_behind_the_end_is_416() {
 }
 
 #[tokio::test]
-async fn a_206_that_has_more_than_was_asked_for_is_cut() {
+async fn a_206_longer_than_the_requested_range_is_cut() {
     for way in WAYS {
         let (_store, site) = on(way, |asked, object| {
             if asked.is_head() {
@@ -228,7 +228,7 @@ async fn a_206_that_has_more_than_was_asked_for_is_cut() {
 }
 
 #[tokio::test]
-async fn a_whole_206_without_a_question_is_the_object() {
+async fn a_whole_206_to_a_request_without_range_is_the_object() {
     for way in WAYS {
         let (_store, site) = on(way, |asked, object| {
             let fields = [USUAL[0], USUAL[1], ("Content-Range", "bytes 0-299999/300000")];
@@ -240,7 +240,7 @@ async fn a_whole_206_without_a_question_is_the_object() {
     }
 }
 
-/// Short enough to be read before the answer begins: then everything is known of it.
+/// Short enough to be read before the answer begins: then its length is known.
 #[tokio::test]
 async fn a_short_object_in_chunks_is_served_with_its_length() {
     for way in WAYS {
@@ -290,7 +290,7 @@ async fn a_long_object_in_chunks_is_served_without_a_length_or_breaks() {
             "{way:?}"
         );
         assert_eq!(site.get(&link, &[("If-None-Match", "\"v1\"")]).await.status, 304, "{way:?}");
-        // Its end is missing: it must not look whole to anybody.
+        // Its end is missing: it must not look whole to a client.
         let bad = site.link(recording_of(0xbad));
         let answer = download(&site, &bad, &[]).await;
         assert_eq!((answer.status, answer.complete), (200, false), "{way:?}");
@@ -340,7 +340,7 @@ async fn odd_dates_and_fields_do_no_harm() {
             assert_eq!(site.get(&link, &[("Range", "bytes=0-9")]).await.status, 206, "{way:?} {fields:?}");
             assert_eq!(site.head(&link, &[]).await.status, 200, "{way:?} {fields:?}");
         }
-        // A date that nobody knows fulfils no condition.
+        // An unparsable date satisfies no condition.
         let (_store, site) = on(way, |asked, object| served(asked, &[("ETag", "\"v1\"")], object)).await;
         let link = site.recording();
         for name in ["If-Modified-Since", "If-Unmodified-Since"] {

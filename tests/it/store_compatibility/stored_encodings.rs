@@ -1,4 +1,4 @@
-//! Objects that are stored with a Content-Encoding: links lead to what was encoded.
+//! Objects stored with a Content-Encoding: links serve the decoded content.
 
 use async_compression::Level;
 use async_compression::tokio::bufread::{
@@ -59,7 +59,7 @@ async fn storing(way: Way, coding: &'static str, stored: Vec<u8>) -> Site {
 }
 
 #[tokio::test]
-async fn a_transcript_that_is_stored_encoded_is_served_as_any_other() {
+async fn an_encoded_transcript_is_served_as_any_other() {
     let bytes = transcript();
     for way in WAYS {
         for coding in CODINGS {
@@ -111,7 +111,7 @@ async fn ranges_are_those_of_the_identity(site: &Site, link: &str, bytes: &[u8])
 }
 
 #[tokio::test]
-async fn a_recording_that_is_stored_encoded_is_an_mp3() {
+async fn an_encoded_recording_is_served_as_an_mp3() {
     for way in WAYS {
         let site = storing(way, "gzip", encoded("gzip", &noise(300_000)).await).await;
         let answer = site.get(&site.recording(), &[("Accept-Encoding", "gzip")]).await;
@@ -121,7 +121,7 @@ async fn a_recording_that_is_stored_encoded_is_an_mp3() {
 }
 
 #[tokio::test]
-async fn a_long_object_that_is_stored_encoded_is_decoded_while_it_is_sent() {
+async fn a_long_encoded_object_is_decoded_while_it_is_sent() {
     let long = noise(2_000_000);
     for way in WAYS {
         for coding in ["gzip", "br", "zstd"] {
@@ -148,7 +148,7 @@ async fn a_long_object_that_is_stored_encoded_is_decoded_while_it_is_sent() {
             )
             .await;
             assert!(bytes == long && reset.is_none());
-            // What is stored ends too early: that must be seen.
+            // The stored object ends too early: the client must notice.
             let site = storing(way, coding, stored[..stored.len() - 9].to_vec()).await;
             let answer = download(&site, &site.recording(), &[]).await;
             assert!(!answer.complete && long.starts_with(&answer.body), "{way:?} {coding}");
@@ -157,7 +157,7 @@ async fn a_long_object_that_is_stored_encoded_is_decoded_while_it_is_sent() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_while_it_is_decoded_is_taken_up_again() {
+async fn a_body_that_breaks_while_it_is_decoded_is_resumed() {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     for way in WAYS {
@@ -187,7 +187,7 @@ async fn several_members_are_one_file() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_decoded_is_502_and_nothing_is_passed_off_as_json() {
+async fn an_undecodable_object_is_502_and_never_served_as_json() {
     let bytes = transcript();
     for way in WAYS {
         for (coding, stored) in [
@@ -195,7 +195,7 @@ async fn what_cannot_be_decoded_is_502_and_nothing_is_passed_off_as_json() {
             ("x-secret", bytes.clone()),
             ("a b", bytes.clone()),
             ("gzip,gzip,gzip", bytes.clone()),
-            // Not what it says.
+            // The content does not match its encoding.
             ("gzip", bytes.clone()),
             ("zstd", bytes.clone()),
             ("br", b"\xff\xff\xff\xff\xff\xff".to_vec()),
@@ -224,9 +224,9 @@ async fn what_cannot_be_decoded_is_502_and_nothing_is_passed_off_as_json() {
     }
 }
 
-/// GCS decodes by itself if it is not told otherwise: in chunks, without heeding Range.
+/// GCS decodes by itself unless a request forbids it: in chunks, ignoring Range.
 #[tokio::test]
-async fn a_store_that_decodes_by_itself_is_believed() {
+async fn the_decoding_of_a_store_is_trusted() {
     let bytes = transcript();
     for way in WAYS {
         let stored = bytes.clone();
@@ -242,9 +242,9 @@ async fn a_store_that_decodes_by_itself_is_believed() {
     }
 }
 
-/// A few kilobytes that decode to far more hold no memory: they are decoded as fast as they are taken.
+/// A few kilobytes that decode to far more hold no memory: the store decodes as fast as the client reads.
 #[tokio::test]
-async fn what_decodes_to_very_much_is_not_held() {
+async fn a_decompression_bomb_is_not_held_in_memory() {
     let zeros = vec![0; 64 << 20];
     for way in WAYS {
         let site = storing(way, "zstd", encoded("zstd", &zeros).await).await;

@@ -55,7 +55,8 @@ async fn an_object_that_is_replaced_breaks_whatever_tags_its_store_has() {
                 plan.store.read_ahead = read_ahead;
                 let site = plan.start().await;
                 let answer = download(&site, &site.recording(), &[]).await;
-                // Without a tag nothing is read ahead: the object is asked for anew, and is one version then, too.
+                // Without a tag the store prefetches nothing: it requests the object anew, and gets one version then,
+                // too.
                 let anew = read_ahead > 1 && tags[0].is_none_or(|tag| tag.trim_matches('"').is_empty());
                 assert_eq!((answer.status, answer.complete), (200, anew), "{way:?} {tags:?} {read_ahead}");
                 let of = &versions()[usize::from(anew)];
@@ -66,7 +67,7 @@ async fn an_object_that_is_replaced_breaks_whatever_tags_its_store_has() {
 }
 
 #[tokio::test]
-async fn an_object_that_stays_the_same_is_taken_up_again_if_a_tag_says_so() {
+async fn an_unchanged_object_is_resumed_if_its_tag_says_so() {
     for way in WAYS {
         for (tag, whole) in [(Some("\"a\""), true), (Some("W/\"a\""), true), (Some("a"), true), (None, false)]
         {
@@ -79,7 +80,7 @@ async fn an_object_that_stays_the_same_is_taken_up_again_if_a_tag_says_so() {
     }
 }
 
-/// Between two segments that are read ahead, and between two parts.
+/// Between two prefetched segments, and between two parts.
 #[tokio::test]
 async fn segments_and_parts_of_two_versions_are_never_mixed() {
     const LONG: usize = 9_000_000;
@@ -112,7 +113,7 @@ async fn segments_and_parts_of_two_versions_are_never_mixed() {
     }
 }
 
-/// What a client resumes with is as good as what the gateway resumes with.
+/// A client resumes under the same rules as the gateway.
 #[tokio::test]
 async fn a_client_resumes_by_a_tag_only_where_one_tells_versions_apart() {
     for way in WAYS {

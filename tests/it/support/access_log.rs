@@ -1,4 +1,4 @@
-//! The access records of every site of this program: tests run at the same time, so each looks for its own.
+//! The access records of all sites of this test program: tests run at the same time, so each looks for its own records.
 
 use std::io;
 use std::sync::{Mutex, OnceLock};
@@ -20,13 +20,13 @@ impl Sink for Memory {
     }
 }
 
-/// Where every site's records go.
+/// Where every site writes its records.
 pub fn log() -> AccessLog {
     static LOG: OnceLock<AccessLog> = OnceLock::new();
     LOG.get_or_init(|| AccessLog::to(Memory, LogFormat::Json, &Metrics::new()).unwrap()).clone()
 }
 
-/// The lines that have these words in them.
+/// The lines that contain these words.
 pub fn with(words: &str) -> Vec<String> {
     LINES.lock().unwrap().iter().filter(|line| line.contains(words)).cloned().collect()
 }

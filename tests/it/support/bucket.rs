@@ -1,4 +1,4 @@
-//! A bucket on a socket: speaks as much of S3 as reading takes, and breaks on the wire as told.
+//! A bucket on a socket: implements the part of S3 that reading needs, and breaks on the wire on command.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -12,33 +12,33 @@ use tokio::net::{TcpListener, TcpStream};
 /// What happens to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
-    /// It is answered as it should be.
+    /// The bucket answers as it should.
     Serve,
-    /// It is answered with this status and S3 code, and `Retry-After: 1`.
+    /// The bucket answers with this status and S3 code, and `Retry-After: 1`.
     Status(u16, &'static str),
-    /// The connection closes after so many body bytes.
+    /// The connection closes after this number of body bytes.
     CutAfter(usize),
-    /// The connection is reset after so many body bytes.
+    /// The connection is reset after this number of body bytes.
     ResetAfter(usize),
-    /// Nothing comes after so many body bytes.
+    /// Nothing comes after this number of body bytes.
     StallAfter(usize),
     /// The answer's head comes late.
     Late(Duration),
-    /// The body is announced shorter than the object's range, and is.
+    /// The bucket announces a body shorter than the object's range, and sends that.
     Shortened(usize),
-    /// So many bytes follow that were not announced.
+    /// This number of bytes follows that were not announced.
     RunsOverBy(usize),
-    /// The body comes in pieces of so many bytes, with a pause before each.
+    /// The body comes in pieces of this size, with a pause before each.
     Drips(usize),
-    /// It is answered as it should be, and the connection closes some time after that.
+    /// The bucket answers as it should and closes the connection some time later.
     ServeAndClose,
     /// The answer says that the connection closes, and it does.
     SayClose,
-    /// Another answer comes before (103).
+    /// An interim answer comes first (103).
     HintFirst,
-    /// The answer is one of HTTP/1.0, and the connection closes.
+    /// The answer is HTTP/1.0, and the connection closes.
     AsOf1996,
-    /// As `Status`, in chunks and without the field.
+    /// Like `Status`, in chunks and without the field.
     Chunked(u16, &'static str),
 }
 
@@ -49,12 +49,12 @@ pub struct Bucket {
     object: Vec<u8>,
     etag: Mutex<&'static str>,
     script: Mutex<VecDeque<Act>>,
-    /// What happens when the script is done.
+    /// What happens when the script has ended.
     then: Mutex<Act>,
     pub requests: AtomicUsize,
     /// Connections that were opened.
     pub connections: AtomicUsize,
-    /// Answers that were sent to their end.
+    /// Answers that the bucket sent to their end.
     pub whole: AtomicUsize,
     /// The heads of all requests.
     pub heads: Mutex<Vec<String>>,
@@ -83,13 +83,13 @@ impl Bucket {
         bucket
     }
 
-    /// The next requests go like this, those after them like `then`.
+    /// The next requests go like this, later ones like `then`.
     pub fn play(&self, acts: &[Act], then: Act) {
         *self.script.lock().unwrap() = acts.iter().copied().collect();
         *self.then.lock().unwrap() = then;
     }
 
-    /// From now on the object is another one of the same size.
+    /// Replaces the object with another one of the same size.
     pub fn replace(&self) {
         *self.etag.lock().unwrap() = "\"v2\"";
     }
@@ -110,7 +110,7 @@ impl Bucket {
         }
     }
 
-    /// Answers one request; false if the connection is over.
+    /// Answers one request; returns false if the connection has ended.
     async fn answer(&self, stream: &mut TcpStream, head: &str, act: Act) -> bool {
         if let Act::Status(status, code) = act {
             let body =
@@ -163,7 +163,7 @@ impl Bucket {
     }
 }
 
-/// Sends a body as told; false if the connection is over.
+/// Sends a body as the script says; returns false if the connection has ended.
 async fn send(stream: &mut TcpStream, body: &[u8], act: Act) -> bool {
     let limit = match act {
         Act::CutAfter(limit) | Act::ResetAfter(limit) | Act::StallAfter(limit) => limit.min(body.len()),

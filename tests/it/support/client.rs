@@ -1,5 +1,5 @@
-//! An HTTP/1.1 client small enough to be obviously right: it sends what it is given, reads until the connection ends,
-//! and is strict about what it reads.
+//! An HTTP/1.1 client small enough to be obviously right: it sends the bytes it gets, reads until the connection ends,
+//! and parses strictly.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ impl Client {
         Self(address)
     }
 
-    /// Sends one request on a connection of its own and reads the whole answer, which must be whole.
+    /// Sends one request on a new connection and reads the whole answer, which must be complete.
     pub async fn request(&self, method: &str, target: &str, fields: &[(&str, &str)], body: &[u8]) -> Answer {
         let head = request_head(method, target, fields, body);
         let bytes = self.exchange(&[head.as_bytes(), body].concat()).await;
@@ -33,8 +33,8 @@ impl Client {
         answer
     }
 
-    /// Sends one request, as [`Client::request`] does, on a connection that takes in little at a time: the server
-    /// has to wait for it. Returns the connection before anything of the answer is read.
+    /// Sends one request, as [`Client::request`] does, on a connection with a small receive buffer: the server has to
+    /// wait for it. Returns the connection before it reads any of the answer.
     pub async fn ask_slowly(&self, target: &str) -> TcpStream {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(8 * 1024).unwrap();
@@ -43,7 +43,7 @@ impl Client {
         stream
     }
 
-    /// A connection to do with as one likes.
+    /// A connection for the test to use.
     pub async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.0).await.unwrap()
     }
@@ -74,14 +74,14 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads a whole answer; panics if it is cut short.
+    /// Parses a whole answer; panics if it is cut short.
     pub fn parse(bytes: &[u8], head_only: bool) -> (Self, &[u8]) {
         let (answer, rest) = Self::parse_loosely(bytes, head_only);
         assert!(answer.complete, "the answer is cut short after {} body bytes", answer.body.len());
         (answer, rest)
     }
 
-    /// Reads an answer that may be cut short in its body.
+    /// Parses an answer that may be cut short in its body.
     pub fn parse_loosely(bytes: &[u8], head_only: bool) -> (Self, &[u8]) {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or_else(|| {
             panic!("no answer head in {:?}", String::from_utf8_lossy(&bytes[..bytes.len().min(300)]))
@@ -141,7 +141,7 @@ impl Answer {
         }
     }
 
-    /// The value of a field that stands once; panics if it is repeated.
+    /// The value of a field that occurs at most once; panics if it is repeated.
     pub fn field(&self, name: &str) -> Option<&str> {
         let mut values =
             self.fields.iter().filter(|(found, _)| found == name).map(|(_, value)| value.as_str());
@@ -150,7 +150,7 @@ impl Answer {
         value
     }
 
-    /// The value of a field that must be there.
+    /// The value of a required field.
     pub fn must(&self, name: &str) -> &str {
         self.field(name).unwrap_or_else(|| panic!("no {name} in {self:?}"))
     }

@@ -1,5 +1,5 @@
-//! A collector of traces on a socket: reads what is posted with OpenTelemetry's own messages, and answers as told. It
-//! stands in threads of its own, so that the program can be watched from outside, too.
+//! A trace collector on a socket: decodes posted data with OpenTelemetry's own messages, and answers on command. It
+//! runs in separate threads, so that it works beside a program that runs as a process, too.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -23,7 +23,7 @@ pub struct Collector {
     pub requests: AtomicUsize,
     spans: Mutex<Vec<Span>>,
     services: Mutex<Vec<String>>,
-    /// Everything that was posted, as it came.
+    /// Everything that was posted, byte for byte.
     bytes: Mutex<Vec<u8>>,
 }
 
@@ -48,12 +48,12 @@ impl Collector {
         collector
     }
 
-    /// From now on it answers with this status. 200 takes what comes.
+    /// Answers with this status from now on; 200 accepts the spans.
     pub fn answer(&self, status: u16) {
         self.status.store(status, Ordering::SeqCst);
     }
 
-    /// The settings of who sends everything there.
+    /// Settings that send every trace there.
     pub fn config(&self) -> TracingConfig {
         tracing_to(&self.url())
     }
@@ -62,7 +62,7 @@ impl Collector {
         format!("http://{}", self.address)
     }
 
-    /// The spans, once they are as many as `enough` wants.
+    /// The spans, once `enough` says that they are enough.
     pub fn spans_when(&self, enough: impl Fn(&[Span]) -> bool) -> Vec<Span> {
         for _ in 0..2_000 {
             let spans = self.spans.lock().unwrap().clone();
@@ -74,7 +74,7 @@ impl Collector {
         panic!("not enough: {:#?}", self.spans.lock().unwrap());
     }
 
-    /// The spans, once there are so many.
+    /// The spans, once there are `count`; fails if there are more.
     #[track_caller]
     pub fn spans(&self, count: usize) -> Vec<Span> {
         let spans = self.spans_when(|spans| spans.len() >= count);
@@ -128,7 +128,7 @@ impl Collector {
     }
 }
 
-/// Everything is traced and goes to `url`.
+/// Settings that trace everything and send it to `url`.
 pub fn tracing_to(url: &str) -> TracingConfig {
     TracingConfig { endpoint: url.parse().unwrap(), sample: 1.0, service_name: "assets-of-acme".into() }
 }

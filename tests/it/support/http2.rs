@@ -19,7 +19,7 @@ impl Http2 {
         Self(requests)
     }
 
-    /// A connection on which a stream that nobody reads fills its own window, not that of all streams together.
+    /// A connection on which an unread stream fills its own window, not that of all streams together.
     pub async fn roomy(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         let mut client = h2::client::Builder::new();
@@ -34,7 +34,7 @@ impl Http2 {
         self.try_get(target, fields).await.unwrap()
     }
 
-    /// The same, where the stream may be reset before the head: then the reason.
+    /// The same for a stream that may be reset before the head: then returns the reason.
     pub async fn try_get(
         &mut self,
         target: &str,

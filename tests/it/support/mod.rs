@@ -1,5 +1,5 @@
-//! The vocabulary of the tests: a [`Site`] (gateway and admin listener on loopback, a clock that stands), links to it,
-//! and a client that sends bytes and reads an [`Answer`].
+//! What all tests use: a [`Site`] (gateway and admin listener on loopback, with a clock that stands still), links to
+//! it, and a client that sends bytes and parses an [`Answer`].
 
 pub mod access_log;
 pub mod bucket;
@@ -50,13 +50,13 @@ pub const CALL: Uuid = uuid::uuid!("550e8400-e29b-41d4-a716-446655440000");
 /// A call that no site has.
 pub const ABSENT: Uuid = uuid::uuid!("11111111-2222-4333-8444-555555555555");
 
-/// The second at which every site's clock stands at first: long after its objects were made.
+/// Where every site's clock stands at first: long after its objects were written.
 pub const NOW: UnixSeconds = UnixSeconds(4_000_000_000);
 
 /// A full lifetime.
 pub const DAY: Duration = Duration::from_secs(86_400);
 
-/// The recording's bytes: no two positions near each other look alike.
+/// The recording's bytes, without repetitions nearby.
 pub fn recording() -> Vec<u8> {
     (0..300_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
@@ -75,18 +75,18 @@ pub async fn sample_store() -> Arc<InMemory> {
 }
 
 /// A store in memory with one object, in chunks of 16 KiB.
-pub async fn store_of_one(asset: AssetRef, bytes: Vec<u8>) -> Arc<stores::Tried> {
+pub async fn store_of_one(asset: AssetRef, bytes: Vec<u8>) -> Arc<stores::FaultyStore> {
     let store = Arc::new(InMemory::new());
     store.put(&Path::from(asset.object_path()), bytes.into()).await.unwrap();
-    stores::Tried::around(store)
+    stores::FaultyStore::around(store)
 }
 
-/// `length` bytes of which no two positions near each other look alike.
+/// `length` bytes without repetitions nearby.
 pub fn noise(length: usize) -> Vec<u8> {
     (0..length).map(|at| ((at as u32).wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
 
-/// Forty downloads at once, each of a range of its own; every one must get just that of the recording's bytes.
+/// Forty downloads at once, each of another range; every one must get exactly that range of the recording's bytes.
 pub async fn downloads_at_once(site: Site, recording: Vec<u8>) {
     let (site, all) = (Arc::new(site), Arc::new(recording));
     let downloads = (0..40_usize).map(|at| {
@@ -107,7 +107,7 @@ pub fn key() -> SecretKey {
     SecretKey::from_bytes(&[7; 32]).unwrap()
 }
 
-/// What a site is made of; change what a test is about.
+/// What a site is made of; a test changes what it is about.
 pub struct Plan {
     pub objects: Arc<dyn ObjectStore>,
     pub keyring: Keyring,
@@ -117,22 +117,22 @@ pub struct Plan {
     pub server: server::Config,
     pub certificate: Option<Certificate>,
     pub admin_token: Option<&'static str>,
-    /// The admin listener's cap on connections, if it is another one.
+    /// The admin listener's connection limit, if it differs.
     pub admin_connections: Option<usize>,
     pub console: console::Config,
     /// Where traces go, if they are recorded.
     pub tracing: Option<TracingConfig>,
-    /// Whether webhooks are sent, from a database of the site's own.
+    /// Whether the site sends webhooks, from a fresh database.
     pub sender: Option<sender::Config>,
-    /// Whether every request goes the long way, however plain it is.
-    pub the_long_way: bool,
+    /// Whether hyper serves every request, even plain ones.
+    pub through_hyper: bool,
 }
 
-/// A gateway that answers nothing at once.
+/// A gateway whose fast path declines every request.
 #[derive(Clone)]
-struct TheLongWay(Gateway);
+struct ThroughHyper(Gateway);
 
-impl Handler for TheLongWay {
+impl Handler for ThroughHyper {
     type Body = gateway::Body;
 
     const BODIES: Bodies = Gateway::BODIES;
@@ -157,7 +157,7 @@ impl Plan {
         Self::on(sample_store().await)
     }
 
-    /// The usual site on other objects.
+    /// The usual site with other objects.
     pub fn on(objects: Arc<dyn ObjectStore>) -> Self {
         Self {
             objects,
@@ -168,7 +168,7 @@ impl Plan {
                 connect_timeout: Duration::from_secs(1),
                 first_byte_timeout: Duration::from_millis(400),
                 stall_timeout: Duration::from_millis(400),
-                // What breaks stays broken, but for the tests about taking it up again.
+                // Broken bodies stay broken, except in the tests about resumption.
                 resume_tries: 0,
                 resume_timeout: Duration::from_secs(5),
                 read_ahead: 1,
@@ -212,7 +212,7 @@ impl Plan {
             },
             tracing: None,
             sender: None,
-            the_long_way: false,
+            through_hyper: false,
         }
     }
 
@@ -221,14 +221,14 @@ impl Plan {
         Self { sender: Some(sending()), ..Self::usual().await }
     }
 
-    /// The usual site on the files below `folder`, opened as the program opens them.
+    /// The usual site on the files below `folder`, which the store opens as in the program.
     pub fn on_files(folder: &std::path::Path) -> Self {
         let mut plan = Self::on(Arc::new(InMemory::new()));
         plan.store.url = StoreUrl::File(folder.to_owned());
         plan
     }
 
-    /// The store that the plan names: its URL's, or its objects.
+    /// The store of the plan: its URL's, or its objects.
     fn open_store(&self, metrics: Metrics) -> Store {
         match self.store.url {
             StoreUrl::File(_) | StoreUrl::S3(_) => Store::open(&self.store, metrics).unwrap(),
@@ -319,8 +319,8 @@ impl Plan {
             database: database_url,
             _folder: folder,
         };
-        if self.the_long_way {
-            let server = Server::new(self.server.clone(), TheLongWay(gateway), drain);
+        if self.through_hyper {
+            let server = Server::new(self.server.clone(), ThroughHyper(gateway), drain);
             tokio::spawn(server.with_tls(self.certificate).counting(&metrics).serve(gateway_listener));
         } else {
             let server = Server::new(self.server.clone(), gateway, drain);
@@ -367,7 +367,7 @@ fn random() -> [u8; 12] {
     bytes
 }
 
-/// How webhooks are sent in tests: to this machine, over plain HTTP.
+/// Webhook settings for tests: to this machine, over plain HTTP.
 pub fn sending() -> sender::Config {
     sender::Config {
         attempt_timeout: Duration::from_secs(2),
@@ -395,7 +395,7 @@ pub struct Site {
     pub sender: Option<Sender>,
     /// The sender's database.
     pub database: Option<DatabaseUrl>,
-    /// Where its files are.
+    /// The folder of its files.
     _folder: tempfile::TempDir,
 }
 
@@ -405,13 +405,13 @@ impl Site {
         Plan::usual().await.start().await
     }
 
-    /// The usual site on a store that counts and can go wrong.
-    pub async fn tried() -> (Self, Arc<stores::Tried>) {
-        let store = stores::Tried::around(sample_store().await);
+    /// The usual site on a store that counts requests and can fail.
+    pub async fn on_faulty_store() -> (Self, Arc<stores::FaultyStore>) {
+        let store = stores::FaultyStore::around(sample_store().await);
         (Plan::on(store.clone()).start().await, store)
     }
 
-    /// Path and query of a good link, a day long, prefix included.
+    /// Path and query of a good link, valid for a day, prefix included.
     pub fn link(&self, asset: AssetRef) -> String {
         self.link_for(asset, DAY)
     }
@@ -423,7 +423,7 @@ impl Site {
         link.as_str()[self.base.origin().len()..].to_owned()
     }
 
-    /// A link that a minter whose clock shows `now` makes, a day long.
+    /// A link minted by a clock that shows `now`, valid for a day.
     pub fn link_made_at(&self, asset: AssetRef, now: UnixSeconds) -> String {
         let minter = Minter::for_base(self.base.clone(), self.keyring.load());
         let link = minter.mint_at(asset, DAY, now).unwrap();

@@ -1,4 +1,4 @@
-//! A store on a socket that answers as a test says, over plain HTTP (the gateway's own client) and over TLS
+//! A store on a socket whose answers a test chooses, over plain HTTP (the gateway's own client) and over TLS
 //! (object_store's).
 
 use std::net::SocketAddr;
@@ -42,17 +42,17 @@ impl Asked {
         self.method == "HEAD"
     }
 
-    /// How long the whole head is.
+    /// The length of the whole head.
     pub fn length(&self) -> usize {
         self.head.len()
     }
 
-    /// Whether it is a probe, which asks for an object that nobody has.
+    /// Whether it is a probe, which requests an object that no store has.
     pub fn is_probe(&self) -> bool {
         self.path.contains("00000000-0000-0000-0000-000000000000")
     }
 
-    /// The range that is asked for, of an object of this size.
+    /// The requested range of an object of this size.
     pub fn range(&self, size: usize) -> Option<Range<usize>> {
         let (first, last) = self.field("range")?.strip_prefix("bytes=")?.split_once('-')?;
         if first.is_empty() {
@@ -103,7 +103,7 @@ impl Reply {
         reply
     }
 
-    /// An error as S3 writes it.
+    /// An error in S3's format.
     pub fn error(asked: &Asked, status: u16, code: &str) -> Self {
         let text = format!(
             "<Error><Code>{code}</Code><Message>see http://secret.example/?sig=hunter2</Message>\
@@ -112,19 +112,19 @@ impl Reply {
         Self::whole(asked, status, &[("Content-Type", "application/xml")], text.as_bytes())
     }
 
-    /// The same, and the connection is closed behind it.
+    /// The same; the store closes the connection behind it.
     pub fn and_close(mut self) -> Self {
         self.close = true;
         self
     }
 
-    /// The same, but the last bytes are missing, and the connection is closed.
+    /// The same without the last bytes; the store closes the connection.
     pub fn cut_by(mut self, bytes: usize) -> Self {
         self.bytes.truncate(self.bytes.len() - bytes);
         self.and_close()
     }
 
-    /// The same, and these bytes behind it.
+    /// The same with these bytes behind it.
     pub fn and(mut self, bytes: &[u8]) -> Self {
         self.bytes.extend(bytes);
         self
@@ -142,7 +142,7 @@ impl Reply {
     }
 }
 
-/// An object as a good store would hand it out, but for the fields that it has.
+/// An object as a good store would serve it, but with these fields.
 pub fn served(asked: &Asked, fields: &[(&str, &str)], object: &[u8]) -> Reply {
     match asked.range(object.len()) {
         None => Reply::whole(asked, 200, fields, object),
@@ -161,7 +161,7 @@ pub fn served(asked: &Asked, fields: &[(&str, &str)], object: &[u8]) -> Reply {
 /// The fields of a usual object.
 pub const USUAL: [(&str, &str); 2] = [("ETag", "\"v1\""), ("Last-Modified", "Mon, 23 Nov 2026 09:00:00 GMT")];
 
-/// How the gateway speaks with the store.
+/// How the gateway connects to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     Plain,
@@ -181,7 +181,7 @@ pub struct OddStore {
 type Answering = dyn Fn(&Asked) -> Reply + Send + Sync;
 
 impl OddStore {
-    /// A store that answers so. Whoever probes it is told that there is no such object.
+    /// A store with these answers. A probe gets 404.
     pub async fn answering(way: Way, answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, asked) = (listener.local_addr().unwrap(), Arc::default());
@@ -206,12 +206,12 @@ impl OddStore {
         Self { address, way, asked, folder }
     }
 
-    /// What it was asked, probes left out.
+    /// The requests that it got, without probes.
     pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().iter().filter(|asked| !asked.is_probe()).cloned().collect()
     }
 
-    /// A plan for a site on it, with everything that is waited for waited for long.
+    /// A plan for a site on it, with long timeouts.
     pub async fn plan(&self) -> Plan {
         let mut plan = Plan::on(sample_store().await);
         plan.store.url = "s3://bucket/prefix".parse().unwrap();
@@ -232,7 +232,7 @@ impl OddStore {
         plan
     }
 
-    /// A site that does not wait for long for what never comes.
+    /// A site with short timeouts.
     pub async fn impatient_site(&self) -> Site {
         let mut plan = self.plan().await;
         plan.store.first_byte_timeout = Duration::from_secs(2);
@@ -245,7 +245,7 @@ impl OddStore {
         self.plan().await.start().await
     }
 
-    /// The variables of a program that uses it.
+    /// The variables for a program that uses it.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let scheme = if self.way == Way::Tls { "https" } else { "http" };
         let mut variables = vec![
@@ -295,7 +295,7 @@ async fn speak(
     }
 }
 
-/// The answer to a probe: that of the test, unless it is an object.
+/// The answer to a probe: the test's, unless that is an object.
 fn probed(asked: &Asked, answer: &Answering) -> Reply {
     let reply = answer(asked);
     let is_object = reply.bytes.starts_with(b"HTTP/1.1 20");

@@ -1,4 +1,4 @@
-//! A program that runs while a test looks at it.
+//! A program that runs while a test watches it.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long a test waits for what must happen.
+/// How long a test waits for an event that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running program; killed when dropped.
@@ -27,7 +27,7 @@ impl Running {
         Self { child, out, err }
     }
 
-    /// Where it says that one of its listeners is bound.
+    /// The address that it prints for one of its listeners.
     #[track_caller]
     pub fn address(&self, name: &str) -> SocketAddr {
         let start = format!("{name} listening on ");
@@ -98,7 +98,7 @@ fn collect(stream: impl Read + Send + 'static) -> Output {
     output
 }
 
-/// Asks again and again until there is an answer.
+/// Polls until there is an answer.
 #[track_caller]
 pub fn eventually<T>(mut ask: impl FnMut() -> Option<T>, what: impl Fn() -> String) -> T {
     let started = Instant::now();

@@ -7,15 +7,15 @@ use hyper::body::Incoming;
 use webhook_assets::clock::Moment;
 use webhook_assets::server::{Answer, Bodies, Client, FastPath, Handler, PlainRequest, ResponseWriter};
 
-/// What it says to whoever is not answered at once.
-pub const THE_LONG_WAY: &str = "the long way";
+/// The answer of the slow path, through hyper.
+pub const THROUGH_HYPER: &str = "through hyper";
 
-/// Answers plain requests at once, as the function does.
+/// Answers plain requests on the fast path with this function.
 #[derive(Clone)]
-pub struct AtOnce<F>(F);
+pub struct FastHandler<F>(F);
 
-/// A handler of that function.
-pub fn at_once<F>(answer: F) -> AtOnce<F>
+/// A handler with this function on its fast path.
+pub fn fast_handler<F>(answer: F) -> FastHandler<F>
 where
     F: for<'w> Fn(&PlainRequest<'_>, ResponseWriter<'w>) -> FastPath<'w, Full<Bytes>>
         + Clone
@@ -23,10 +23,10 @@ where
         + Sync
         + 'static,
 {
-    AtOnce(answer)
+    FastHandler(answer)
 }
 
-impl<F> Handler for AtOnce<F>
+impl<F> Handler for FastHandler<F>
 where
     F: for<'w> Fn(&PlainRequest<'_>, ResponseWriter<'w>) -> FastPath<'w, Full<Bytes>>
         + Clone
@@ -49,6 +49,6 @@ where
     }
 
     fn answer(&self, _request: Request<Incoming>, _client: Client) -> Answer<Self::Body> {
-        Answer::Ready(Response::new(Full::from(THE_LONG_WAY)))
+        Answer::Ready(Response::new(Full::from(THROUGH_HYPER)))
     }
 }

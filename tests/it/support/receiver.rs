@@ -1,4 +1,4 @@
-//! A receiver of webhooks on this machine: it keeps what arrives, and answers as a test wants.
+//! A webhook receiver on this machine: it keeps the webhooks that arrive, and answers as the test chooses.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -42,15 +42,15 @@ pub enum Reaction {
     Answer(u16, &'static str),
     /// Answers with this status and header field.
     Field(u16, &'static str, &'static str),
-    /// Says nothing for so long, then 200.
+    /// Sends nothing for this long, then 200.
     Late(Duration),
-    /// Says nothing for so long, then this status.
+    /// Sends nothing for this long, then this status.
     LateAnswer(Duration, u16),
 }
 
 type React = dyn Fn(usize, &Received) -> Reaction + Send + Sync;
 
-/// A receiver; clones share what arrived.
+/// A receiver; clones share the webhooks that arrived.
 #[derive(Clone)]
 pub struct Receiver {
     pub address: SocketAddr,
@@ -64,7 +64,7 @@ impl Receiver {
         Self::start(|_, _| Reaction::Answer(200, "OK")).await
     }
 
-    /// Answers as `react` says; it is given how many arrived before, and the webhook.
+    /// Answers as `react` says, which gets the number of earlier webhooks and this one.
     pub async fn start(react: impl Fn(usize, &Received) -> Reaction + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let receiver = Self {
@@ -131,7 +131,7 @@ impl Receiver {
         self.received.lock().unwrap().clone()
     }
 
-    /// Waits until so many have arrived.
+    /// Waits until this number of webhooks has arrived.
     pub async fn wait_for(&self, count: usize) -> Vec<Received> {
         let patience = tokio::time::sleep(Duration::from_secs(20));
         tokio::pin!(patience);

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::client::request_head;
 use super::{Answer, Site};
 
-/// What is asked on a connection that stays, and what must come.
+/// A request on a connection that stays open, and its expected answer.
 pub struct Asked {
     head: String,
     is_head: bool,
@@ -20,7 +20,7 @@ pub fn asked(method: &str, target: &str, fields: &[(&str, &str)], status: u16, b
     Asked { head, is_head: method == "HEAD", status, body }
 }
 
-/// Every kind follows every kind, all of it asked before anything is answered; each answer is what must come.
+/// Sends requests so that every kind follows every kind, all before it reads anything; checks each answer.
 pub async fn each_follows_each(site: &Site, kinds: &[Asked]) {
     let order: Vec<&Asked> =
         kinds.iter().flat_map(|one| kinds.iter().flat_map(move |next| [one, next])).collect();

@@ -1,4 +1,4 @@
-//! A client that takes little at a time, and what the kernel holds for it meanwhile.
+//! A client that reads little at a time, and what the kernel holds for it meanwhile.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -34,7 +34,7 @@ impl SlowClient {
         }
     }
 
-    /// Reads at most 8 KiB; says whether there was anything before the end.
+    /// Reads at most 8 KiB; returns false at the end.
     pub async fn read_some(&mut self) -> bool {
         let mut piece = [0; 8 * 1024];
         let count = self.stream.read(&mut piece).await.unwrap_or(0);
@@ -47,8 +47,8 @@ impl SlowClient {
         while self.read_some().await {}
     }
 
-    /// How many bytes lie in the kernel between the gateway and this client: what the gateway's socket has not got
-    /// acknowledged, and what this socket has not been asked for. `None` where the system does not tell.
+    /// How many bytes lie in the kernel between the gateway and this client: bytes without an acknowledgement on the
+    /// gateway's socket, and bytes that this socket has not read. `None` where the system does not report it.
     pub fn in_kernel(&self) -> Option<u64> {
         let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
         let ours = self.stream.local_addr().unwrap().port();

@@ -1,4 +1,4 @@
-//! Stores that count and stores that break, wrapped around one that works.
+//! Stores that count and stores that fail, wrapped around one that works.
 
 use std::fmt;
 use std::ops::Range;
@@ -21,32 +21,32 @@ use object_store::{
 pub enum Fault {
     /// Nothing.
     None,
-    /// The store answers with an error without a status, as it does for 5xx and a dead server.
+    /// The store answers with an error without a status, like its client on 5xx and a dead server.
     Fails,
     /// The store refuses the credentials.
     Refuses,
-    /// The code that asks the store panics.
+    /// The code that calls the store panics.
     Panics,
     /// The store never answers.
     Hangs,
-    /// The body errors after so many bytes.
+    /// The body errors after this number of bytes.
     BreaksAfter(u64),
-    /// The body stalls for ever after so many bytes.
+    /// The body stalls for ever after this number of bytes.
     StallsAfter(u64),
-    /// The body ends after so many bytes without an error.
+    /// The body ends after this number of bytes without an error.
     EndsAfter(u64),
-    /// The body goes on beyond its announced length by so many bytes.
+    /// The body exceeds its announced length by this number of bytes.
     RunsOverBy(usize),
-    /// The store has weak tags alone, which match no If-Match.
+    /// The store only has weak tags, which match no If-Match.
     TagsWeakly,
 }
 
-/// A store that counts what is asked of it and breaks as told. Bodies come in chunks of 16 KiB.
+/// A store that counts its requests and fails on command. Bodies come in chunks of 16 KiB.
 #[derive(Debug)]
-pub struct Tried {
+pub struct FaultyStore {
     inner: Arc<dyn ObjectStore>,
     fault: std::sync::Mutex<Fault>,
-    /// How many requests still go well before the fault shows.
+    /// How many requests succeed before the fault begins.
     sound: AtomicUsize,
     /// Requests of any kind.
     pub requests: AtomicUsize,
@@ -54,11 +54,11 @@ pub struct Tried {
     pub heads: AtomicUsize,
     /// Requests for bytes.
     pub gets: AtomicUsize,
-    /// Body bytes that were taken from the store.
+    /// Body bytes that were read from the store.
     pub bytes: Arc<AtomicU64>,
 }
 
-impl Tried {
+impl FaultyStore {
     pub fn around(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
         Arc::new(Self {
             inner,
@@ -71,18 +71,18 @@ impl Tried {
         })
     }
 
-    /// From now on requests go wrong like this.
-    pub fn go_wrong(&self, fault: Fault) {
+    /// Makes requests fail like this from now on.
+    pub fn set_fault(&self, fault: Fault) {
         *self.fault.lock().unwrap() = fault;
     }
 
-    /// The next `sound` requests go well, those after them like this.
-    pub fn go_wrong_after(&self, sound: usize, fault: Fault) {
+    /// The next `sound` requests succeed, later ones fail like this.
+    pub fn set_fault_after(&self, sound: usize, fault: Fault) {
         self.sound.store(sound, Ordering::SeqCst);
-        self.go_wrong(fault);
+        self.set_fault(fault);
     }
 
-    /// What was asked for since the last look: requests for metadata, and for bytes.
+    /// The requests since the last call: for metadata, and for bytes.
     pub fn asked(&self) -> (usize, usize) {
         (self.heads.swap(0, Ordering::SeqCst), self.gets.swap(0, Ordering::SeqCst))
     }
@@ -101,7 +101,7 @@ impl Tried {
     }
 }
 
-impl fmt::Display for Tried {
+impl fmt::Display for FaultyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("https://user:secret@store.example.com/bucket")
     }
@@ -109,7 +109,7 @@ impl fmt::Display for Tried {
 
 fn generic(what: &str) -> Error {
     let text = format!("{what} at https://user:secret@store.example.com/bucket?X-Amz-Signature=abc");
-    // As the clouds' clients report what happens on the wire.
+    // Cloud clients report failures on the wire like this.
     let source = HttpError::new(HttpErrorKind::Interrupted, std::io::Error::other(text));
     Error::Generic { store: "tried", source: Box::new(source) }
 }
@@ -163,7 +163,7 @@ fn body(pieces: Vec<Bytes>, fault: Fault, count: Arc<AtomicU64>) -> BoxStream<'s
 
 #[async_trait::async_trait]
 #[deny(clippy::missing_trait_methods)]
-impl ObjectStore for Tried {
+impl ObjectStore for FaultyStore {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let head = options.head;
         self.count(head);
@@ -249,14 +249,14 @@ pub fn generated_byte(at: u64) -> u8 {
 #[derive(Debug)]
 pub struct Generated {
     size: u64,
-    /// How long it thinks before each piece.
+    /// How long it waits before each piece.
     pause: Duration,
-    /// Body bytes that were taken from the store.
+    /// Body bytes that were read from the store.
     pub bytes: Arc<AtomicU64>,
 }
 
 impl Generated {
-    /// How many bytes it hands out at a time; cloud clients hand out about as much.
+    /// How many bytes it yields at a time; cloud clients yield about as much.
     const PIECE: u64 = 16 * 1024;
 
     pub fn of(size: u64) -> Arc<Self> {

@@ -13,7 +13,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use webhook_assets::server::TlsConfig;
 
-/// A certificate for `localhost` that signs itself, and its key.
+/// A self-signed certificate for `localhost`, and its key.
 pub struct Pair {
     pub certificate: String,
     pub key: String,
@@ -25,7 +25,7 @@ impl Pair {
         Self::good_for(365)
     }
 
-    /// Good for so many days from now; negative: expired.
+    /// Valid for this number of days from now; a negative number means expired.
     pub fn good_for(days: i64) -> Self {
         use rcgen::{CertificateParams, KeyPair};
 
@@ -39,7 +39,7 @@ impl Pair {
         Self { certificate: certificate.pem(), key: key.serialize_pem(), der: certificate.der().clone() }
     }
 
-    /// Writes both; each file is replaced whole.
+    /// Writes both; replaces each file as a whole.
     pub fn write(&self, folder: &Path) -> TlsConfig {
         let write = |name: &str, text: &str| -> PathBuf {
             let (new, path) = (folder.join(format!("{name}.new")), folder.join(name));

@@ -1,4 +1,4 @@
-//! Which address a webhook goes to: names that lead inside, to several places, or nowhere.
+//! Which address a webhook goes to: names that resolve to private addresses, to several, or to none.
 
 use std::io;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn a_name_that_turns_inside_is_refused() {
+async fn a_name_that_turns_to_a_private_address_is_refused() {
     let closing = |mut stream: TcpStream| async move {
         read_request(&mut stream).await?;
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await
@@ -34,7 +34,7 @@ async fn a_name_that_turns_inside_is_refused() {
 }
 
 #[tokio::test]
-async fn one_address_inside_spoils_the_others() {
+async fn one_private_address_rules_out_the_others() {
     let outside = Receiver::answering(OK).await;
     let inside = Receiver::on(INSIDE, outside.address.port(), |stream| answer_all(stream, OK.into())).await;
     for answer in [
@@ -77,11 +77,11 @@ async fn the_next_address_is_tried_when_one_refuses() {
     let config = PosterConfig { networks, ..config() };
     let poster = Poster::with_resolver(&config, Answers::of([vec![INSIDE, OUTSIDE]])).unwrap();
     assert!(post(&poster, &receiver.at("two.example")).await.is_success());
-    let nobody = Poster::with_resolver(&config, Answers::of([vec![INSIDE, INSIDE]])).unwrap();
-    assert_eq!(error_of(&nobody, &receiver.at("two.example")).await, PostError::Refused);
+    let refusing = Poster::with_resolver(&config, Answers::of([vec![INSIDE, INSIDE]])).unwrap();
+    assert_eq!(error_of(&refusing, &receiver.at("two.example")).await, PostError::Refused);
 }
 
-/// A port whose queue is full: the system drops what else wants to connect, so an attempt hangs.
+/// A port whose queue is full: the system drops further connections, so an attempt hangs.
 async fn deaf(address: IpAddr, port: u16) -> (TcpListener, Vec<TcpStream>) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((address, port).into()).unwrap();
@@ -97,7 +97,7 @@ async fn deaf(address: IpAddr, port: u16) -> (TcpListener, Vec<TcpStream>) {
 }
 
 #[tokio::test]
-async fn an_address_that_does_not_answer_gets_company_from_the_next() {
+async fn the_next_address_is_tried_beside_one_that_does_not_answer() {
     let receiver = Receiver::answering(OK).await;
     let _deaf = deaf(INSIDE, receiver.address.port()).await;
     let networks = AllowedNetworks::parse(["127.0.0.0/8"]).unwrap();

@@ -1,4 +1,4 @@
-//! Receivers over TLS: who is trusted, and what is said of whoever is not.
+//! Receivers over TLS: which certificates the poster trusts, and what it says about the others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use webhook_assets::webhook::{Phase, PostError, Poster, PosterConfig, TlsError};
 
 use super::{Answers, OK, OUTSIDE, Receiver, SHORT, answer_all, config, error_of, post, timed_out};
 
-/// An authority of our own, and the certificates that it gives to `hooks.example`.
+/// A test authority, and the certificates that it issues to `hooks.example`.
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     file: NamedTempFile,
@@ -38,7 +38,7 @@ impl Authority {
         acceptor(certificate.der().clone(), &key)
     }
 
-    /// A poster that trusts this authority, and finds every name at home.
+    /// A poster that trusts this authority, and resolves every name to this machine.
     fn poster(&self) -> Poster {
         let config = PosterConfig { ca_file: Some(self.file.path().to_owned()), ..config() };
         Poster::with_resolver(&config, Answers::of([vec![OUTSIDE]])).unwrap()
@@ -79,7 +79,7 @@ async fn a_good_certificate_of_a_named_authority_is_trusted() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_will_not_do_says_why() {
+async fn an_unusable_certificate_is_refused_with_the_reason() {
     let authority = Authority::new();
     let poster = authority.poster();
     let trouble = async |acceptor| {

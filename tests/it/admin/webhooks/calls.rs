@@ -2,20 +2,20 @@
 
 use serde_json::{Value, json};
 
-use super::super::{Desk, JSON};
+use super::super::{AdminSite, JSON};
 use super::{add, call, until, with, without};
 use crate::support::ABSENT;
 use crate::support::receiver::Receiver;
 
 #[tokio::test]
 async fn an_accepted_call_arrives_at_every_endpoint_of_its_workspace() {
-    let desk = Desk::sending().await;
+    let api = AdminSite::sending().await;
     let (first, second, other) =
         (Receiver::willing().await, Receiver::willing().await, Receiver::willing().await);
-    add(&desk, "acme", &first).await;
-    add(&desk, "acme", &second).await;
-    add(&desk, "other", &other).await;
-    let answer = desk.send("POST", "/v1/calls", &call("acme", "call-1")).await;
+    add(&api, "acme", &first).await;
+    add(&api, "acme", &second).await;
+    add(&api, "other", &other).await;
+    let answer = api.send("POST", "/v1/calls", &call("acme", "call-1")).await;
     assert_eq!(answer.status, 202);
     let accepted = answer.json();
     assert_eq!(accepted["deliveries"].as_array().unwrap().len(), 2);
@@ -29,34 +29,34 @@ async fn an_accepted_call_arrives_at_every_endpoint_of_its_workspace() {
 
 #[tokio::test]
 async fn the_same_call_again_is_answered_with_the_same_and_not_sent_again() {
-    let desk = Desk::sending().await;
+    let api = AdminSite::sending().await;
     let receiver = Receiver::willing().await;
-    add(&desk, "acme", &receiver).await;
-    let first = desk.send("POST", "/v1/calls", &call("acme", "call-1")).await;
-    let again = desk.send("POST", "/v1/calls", &call("acme", "call-1")).await;
+    add(&api, "acme", &receiver).await;
+    let first = api.send("POST", "/v1/calls", &call("acme", "call-1")).await;
+    let again = api.send("POST", "/v1/calls", &call("acme", "call-1")).await;
     assert_eq!((first.status, again.status), (202, 200));
     assert_eq!(first.json(), again.json());
     // The order of the fields does not matter.
     let written = call("acme", "call-1");
     let turned: serde_json::Map<String, Value> =
         written.as_object().unwrap().clone().into_iter().rev().collect();
-    assert_eq!(desk.send("POST", "/v1/calls", &turned.into()).await.status, 200);
+    assert_eq!(api.send("POST", "/v1/calls", &turned.into()).await.status, 200);
     for change in
         [json!({"recording": null}), json!({"recording": ABSENT.to_string()}), json!({"list": null})]
     {
-        let answer = desk.send("POST", "/v1/calls", &with(&call("acme", "call-1"), &change)).await;
+        let answer = api.send("POST", "/v1/calls", &with(&call("acme", "call-1"), &change)).await;
         assert_eq!((answer.status, answer.code().as_str()), (409, "call_id_taken"), "{change}");
     }
     // Another workspace has separate ids.
-    assert_eq!(desk.send("POST", "/v1/calls", &call("other", "call-1")).await.status, 202);
-    until(&desk, "acme", first.json()["deliveries"][0].as_str().unwrap(), "delivered").await;
+    assert_eq!(api.send("POST", "/v1/calls", &call("other", "call-1")).await.status, 202);
+    until(&api, "acme", first.json()["deliveries"][0].as_str().unwrap(), "delivered").await;
     assert_eq!(receiver.received().len(), 1);
 }
 
 #[tokio::test]
 async fn a_workspace_without_an_endpoint_accepts_calls_and_sends_nothing() {
-    let desk = Desk::sending().await;
-    let answer = desk.send("POST", "/v1/calls", &call("acme", "call-1")).await;
+    let api = AdminSite::sending().await;
+    let answer = api.send("POST", "/v1/calls", &call("acme", "call-1")).await;
     assert_eq!((answer.status, &answer.json()["deliveries"]), (202, &json!([])));
 }
 
@@ -65,8 +65,8 @@ async fn the_call_of_the_readme_is_accepted() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let (_, body) = readme.split_once("/v1/calls -H 'Content-Type: application/json' -d '").unwrap();
     let body = body.split('\'').next().unwrap();
-    let desk = Desk::sending().await;
-    assert_eq!(desk.ask("POST", "/v1/calls", &[JSON], body.as_bytes()).await.status, 202, "{body}");
+    let api = AdminSite::sending().await;
+    assert_eq!(api.ask("POST", "/v1/calls", &[JSON], body.as_bytes()).await.status, 202, "{body}");
 }
 
 /// A body that the listener refuses, and where its answer points.
@@ -116,9 +116,9 @@ fn bad_calls() -> Vec<(Value, &'static str)> {
 
 #[tokio::test]
 async fn an_invalid_call_is_422_and_the_answer_points_to_the_field() {
-    let desk = Desk::sending().await;
+    let api = AdminSite::sending().await;
     for (call, pointer) in bad_calls() {
-        let answer = desk.send("POST", "/v1/calls", &call).await;
+        let answer = api.send("POST", "/v1/calls", &call).await;
         assert_eq!((answer.status, answer.code().as_str()), (422, "invalid_request"), "{call}");
         assert_eq!(answer.json()["pointer"], pointer, "{call}");
     }
@@ -126,7 +126,7 @@ async fn an_invalid_call_is_422_and_the_answer_points_to_the_field() {
 
 #[tokio::test]
 async fn a_call_is_accepted_exactly_if_it_is_as_described() {
-    let desk = Desk::sending().await;
+    let api = AdminSite::sending().await;
     let good = call("acme", "call-1");
     let mut calls: Vec<Value> = bad_calls().into_iter().map(|(call, _)| call).collect();
     calls.extend([
@@ -145,54 +145,54 @@ async fn a_call_is_accepted_exactly_if_it_is_as_described() {
         if call["call_id"] == "call-1" {
             call["call_id"] = format!("call-{number}").into();
         }
-        let answer = desk.send("POST", "/v1/calls", &call).await;
-        let described = desk.description.accepts("POST", "/v1/calls", &call);
+        let answer = api.send("POST", "/v1/calls", &call).await;
+        let described = api.description.accepts("POST", "/v1/calls", &call);
         assert_eq!(answer.status == 202, described, "{} for {call}", answer.status);
     }
 }
 
 #[tokio::test]
 async fn a_call_may_have_a_mebibyte_and_no_more() {
-    let desk = Desk::sending().await;
+    let api = AdminSite::sending().await;
     let mut call = call("acme", "call-1");
     let room = (1 << 20) - call.to_string().len();
     let summary = call["call"]["summary"].as_str().unwrap().to_owned() + &"x".repeat(room);
     call["call"]["summary"] = summary.into();
-    assert_eq!(desk.send("POST", "/v1/calls", &call).await.status, 202);
+    assert_eq!(api.send("POST", "/v1/calls", &call).await.status, 202);
     let text = call.to_string() + " ";
-    assert_eq!(desk.ask("POST", "/v1/calls", &[JSON], text.as_bytes()).await.status, 413);
+    assert_eq!(api.ask("POST", "/v1/calls", &[JSON], text.as_bytes()).await.status, 413);
 }
 
 #[tokio::test]
 async fn a_call_is_erased_with_its_history_and_a_workspace_with_everything() {
-    let desk = Desk::sending().await;
+    let api = AdminSite::sending().await;
     let receiver = Receiver::willing().await;
-    add(&desk, "acme", &receiver).await;
+    add(&api, "acme", &receiver).await;
     let id = "call 1/2".replace(' ', "-");
-    let accepted = desk.send("POST", "/v1/calls", &call("acme", &id)).await.json();
+    let accepted = api.send("POST", "/v1/calls", &call("acme", &id)).await.json();
     let delivery = accepted["deliveries"][0].as_str().unwrap().to_owned();
-    until(&desk, "acme", &delivery, "delivered").await;
+    until(&api, "acme", &delivery, "delivered").await;
     let path = "/v1/workspaces/acme/calls/call-1%2F2";
-    assert_eq!(desk.ask("DELETE", &path.replace("acme", "other"), &[], b"").await.status, 404);
-    assert_eq!(desk.ask("DELETE", path, &[], b"").await.status, 204);
-    assert_eq!(desk.ask("DELETE", path, &[], b"").await.status, 404);
-    assert_eq!(desk.get(&format!("/v1/workspaces/acme/deliveries/{delivery}")).await.status, 404);
+    assert_eq!(api.ask("DELETE", &path.replace("acme", "other"), &[], b"").await.status, 404);
+    assert_eq!(api.ask("DELETE", path, &[], b"").await.status, 204);
+    assert_eq!(api.ask("DELETE", path, &[], b"").await.status, 404);
+    assert_eq!(api.get(&format!("/v1/workspaces/acme/deliveries/{delivery}")).await.status, 404);
     for number in 0..3 {
-        desk.send("POST", "/v1/calls", &call("acme", &number.to_string())).await;
+        api.send("POST", "/v1/calls", &call("acme", &number.to_string())).await;
     }
-    let answer = desk.ask("DELETE", "/v1/workspaces/acme", &[], b"").await;
+    let answer = api.ask("DELETE", "/v1/workspaces/acme", &[], b"").await;
     assert_eq!((answer.status, answer.json()), (200, json!({"events": 3})));
-    assert_eq!(desk.get("/v1/workspaces/acme/endpoints").await.json(), json!({"endpoints": []}));
+    assert_eq!(api.get("/v1/workspaces/acme/endpoints").await.json(), json!({"endpoints": []}));
 }
 
 #[tokio::test]
 async fn an_invalid_name_in_the_path_is_404() {
-    let desk = Desk::sending().await;
+    let api = AdminSite::sending().await;
     for name in ["%", "%zz", "%ff", "%00", "%20", "a%0Ab", &"a".repeat(129)] {
         for path in
             [format!("/v1/workspaces/{name}/endpoints"), format!("/v1/workspaces/acme/endpoints/{name}")]
         {
-            let answer = desk.get(&path).await;
+            let answer = api.get(&path).await;
             assert_eq!((answer.status, answer.code().as_str()), (404, "not_found"), "{path}");
         }
     }

@@ -7,7 +7,7 @@ use webhook_assets::clock::UnixMillis;
 use webhook_assets::ledger::{MAX_TESTS_PER_ENDPOINT, MAX_TESTS_PER_WORKSPACE};
 use webhook_assets::webhook::{WebhookSecret, verify_plain};
 
-use super::super::Desk;
+use super::super::AdminSite;
 use super::{add, call, until};
 use crate::support::receiver::{Reaction, Receiver};
 use crate::support::{DAY, NOW};
@@ -20,12 +20,12 @@ fn path_of(endpoint: &Value) -> String {
 
 #[tokio::test]
 async fn an_endpoint_is_added_with_a_secret_that_signs() {
-    let desk = Desk::sending().await;
+    let api = AdminSite::sending().await;
     let receiver = Receiver::willing().await;
     let wish = json!({
         "url": receiver.url("/hook"), "description": "Zapier", "long_tail": true, "concurrency": 5, "per_second": 10,
     });
-    let added = desk.send("POST", ENDPOINTS, &wish).await;
+    let added = api.send("POST", ENDPOINTS, &wish).await;
     assert_eq!(added.status, 201);
     let mut added = added.json();
     let secret = added.as_object_mut().unwrap().remove("secret").unwrap();
@@ -33,10 +33,10 @@ async fn an_endpoint_is_added_with_a_secret_that_signs() {
         assert_eq!(&added[name], value, "{name}");
     }
     assert_eq!((&added["state"], &added["reason"]), (&json!("active"), &Value::Null));
-    assert_eq!(desk.get(&path_of(&added)).await.json(), added);
-    assert_eq!(desk.get(ENDPOINTS).await.json(), json!({"endpoints": [added]}));
+    assert_eq!(api.get(&path_of(&added)).await.json(), added);
+    assert_eq!(api.get(ENDPOINTS).await.json(), json!({"endpoints": [added]}));
 
-    desk.send("POST", "/v1/calls", &call("acme", "call-1")).await;
+    api.send("POST", "/v1/calls", &call("acme", "call-1")).await;
     let webhook = receiver.wait_for(1).await.remove(0);
     let secret = WebhookSecret::parse(secret.as_str().unwrap()).unwrap();
     assert!(verify_plain(&secret, &webhook.body, webhook.header("x-webhook-signature")));
@@ -45,9 +45,9 @@ async fn an_endpoint_is_added_with_a_secret_that_signs() {
 /// The answer says what is wrong with an endpoint's URL.
 #[tokio::test]
 async fn a_url_that_the_sender_would_not_use_is_refused_with_the_reason() {
-    let desk = Desk::sending().await;
+    let api = AdminSite::sending().await;
     let receiver = Receiver::willing().await;
-    let endpoint = add(&desk, "acme", &receiver).await;
+    let endpoint = add(&api, "acme", &receiver).await;
     for (url, words) in [
         ("hooks.example.com/x", "https://"),
         ("https://10.0.0.1/", "10.0.0.1"),
@@ -58,21 +58,21 @@ async fn a_url_that_the_sender_would_not_use_is_refused_with_the_reason() {
         ("https://hooks.example.com/a?b=1&amp;c=2", "&amp;"),
     ] {
         for (method, path) in [("POST", ENDPOINTS.to_owned()), ("PATCH", path_of(&endpoint))] {
-            let answer = desk.send(method, &path, &json!({"url": url})).await;
+            let answer = api.send(method, &path, &json!({"url": url})).await;
             assert_eq!((answer.status, answer.code().as_str()), (422, "url_refused"), "{url}");
             assert_eq!(answer.json()["pointer"], "/url");
             let detail = answer.json()["detail"].as_str().unwrap().to_owned();
             assert!(detail.contains(words), "{url}: {detail}");
         }
     }
-    assert_eq!(desk.get(ENDPOINTS).await.json()["endpoints"].as_array().unwrap().len(), 1);
+    assert_eq!(api.get(ENDPOINTS).await.json()["endpoints"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn an_endpoint_is_accepted_exactly_if_it_is_as_described() {
-    let desk = Desk::sending().await;
+    let api = AdminSite::sending().await;
     let receiver = Receiver::willing().await;
-    let path = path_of(&add(&desk, "acme", &receiver).await);
+    let path = path_of(&add(&api, "acme", &receiver).await);
     let fields = [
         (
             "description",
@@ -121,59 +121,59 @@ async fn an_endpoint_is_accepted_exactly_if_it_is_as_described() {
         for value in values {
             let mut change = json!({});
             change[name] = value.clone();
-            let answer = desk.send("PATCH", &path, &change).await;
-            let described = desk.description.accepts("PATCH", &path, &change);
+            let answer = api.send("PATCH", &path, &change).await;
+            let described = api.description.accepts("PATCH", &path, &change);
             assert_eq!(answer.status == 200, described, "PATCH {change}: {}", answer.status);
             if answer.status == 422 {
                 assert_eq!(answer.json()["pointer"], format!("/{name}"));
             }
             let mut wish = json!({"url": receiver.url("/hook")});
             wish[name] = value;
-            let answer = desk.send("POST", ENDPOINTS, &wish).await;
-            let described = desk.description.accepts("POST", ENDPOINTS, &wish);
+            let answer = api.send("POST", ENDPOINTS, &wish).await;
+            let described = api.description.accepts("POST", ENDPOINTS, &wish);
             assert_eq!(answer.status == 201, described, "POST {wish}: {}", answer.status);
         }
     }
-    assert_eq!(desk.send("POST", ENDPOINTS, &json!({})).await.json()["pointer"], "/url");
+    assert_eq!(api.send("POST", ENDPOINTS, &json!({})).await.json()["pointer"], "/url");
 }
 
 #[tokio::test]
 async fn a_change_leaves_the_other_fields_as_they_were() {
-    let desk = Desk::sending().await;
-    let added = add(&desk, "acme", &Receiver::willing().await).await;
+    let api = AdminSite::sending().await;
+    let added = add(&api, "acme", &Receiver::willing().await).await;
     let path = path_of(&added);
-    let changed = desk.send("PATCH", &path, &json!({"per_second": 7, "state": "paused"})).await.json();
+    let changed = api.send("PATCH", &path, &json!({"per_second": 7, "state": "paused"})).await.json();
     assert_eq!((&changed["per_second"], &changed["state"]), (&json!(7), &json!("paused")));
     assert_eq!((&changed["url"], &changed["concurrency"]), (&added["url"], &Value::Null));
     assert_eq!(changed["reason"], "paused by hand");
-    assert_eq!(desk.send("PATCH", &path, &json!({})).await.json(), changed);
-    let changed = desk.send("PATCH", &path, &json!({"per_second": null})).await.json();
+    assert_eq!(api.send("PATCH", &path, &json!({})).await.json(), changed);
+    let changed = api.send("PATCH", &path, &json!({"per_second": null})).await.json();
     assert_eq!(changed["per_second"], Value::Null);
-    assert_eq!(desk.get(&path).await.json(), changed);
-    let limited = desk.send("PATCH", &path, &json!({"concurrency": 3})).await.json();
+    assert_eq!(api.get(&path).await.json(), changed);
+    let limited = api.send("PATCH", &path, &json!({"concurrency": 3})).await.json();
     assert_eq!(limited["concurrency"], 3);
-    assert_eq!(desk.send("PATCH", &path, &json!({"concurrency": null})).await.json(), changed);
+    assert_eq!(api.send("PATCH", &path, &json!({"concurrency": null})).await.json(), changed);
 }
 
 #[tokio::test]
 async fn pending_deliveries_of_a_paused_endpoint_arrive_when_it_is_resumed() {
-    let desk = Desk::sending().await;
+    let api = AdminSite::sending().await;
     let receiver = Receiver::willing().await;
-    let path = path_of(&add(&desk, "acme", &receiver).await);
-    desk.send("PATCH", &path, &json!({"state": "paused"})).await;
-    let accepted = desk.send("POST", "/v1/calls", &call("acme", "call-1")).await.json();
+    let path = path_of(&add(&api, "acme", &receiver).await);
+    api.send("PATCH", &path, &json!({"state": "paused"})).await;
+    let accepted = api.send("POST", "/v1/calls", &call("acme", "call-1")).await.json();
     let delivery = accepted["deliveries"][0].as_str().unwrap();
-    until(&desk, "acme", delivery, "queued").await;
+    until(&api, "acme", delivery, "queued").await;
     assert!(receiver.received().is_empty());
-    desk.send("PATCH", &path, &json!({"state": "active"})).await;
-    until(&desk, "acme", delivery, "delivered").await;
+    api.send("PATCH", &path, &json!({"state": "active"})).await;
+    until(&api, "acme", delivery, "delivered").await;
 }
 
 #[tokio::test]
 async fn a_removed_endpoint_is_gone() {
-    let desk = Desk::sending().await;
-    let path = path_of(&add(&desk, "acme", &Receiver::willing().await).await);
-    assert_eq!(desk.ask("DELETE", &path, &[], b"").await.status, 204);
+    let api = AdminSite::sending().await;
+    let path = path_of(&add(&api, "acme", &Receiver::willing().await).await);
+    assert_eq!(api.ask("DELETE", &path, &[], b"").await.status, 204);
     for (method, path) in [
         ("DELETE", path.clone()),
         ("GET", path.clone()),
@@ -181,16 +181,16 @@ async fn a_removed_endpoint_is_gone() {
         ("POST", format!("{path}/test")),
         ("POST", format!("{path}/secret/rotate")),
     ] {
-        assert_eq!(desk.ask(method, &path, &[], b"").await.status, 404, "{method} {path}");
+        assert_eq!(api.ask(method, &path, &[], b"").await.status, 404, "{method} {path}");
     }
-    assert_eq!(desk.send("PATCH", &path, &json!({"state": "active"})).await.status, 404);
-    assert_eq!(desk.get(ENDPOINTS).await.json(), json!({"endpoints": []}));
+    assert_eq!(api.send("PATCH", &path, &json!({"state": "active"})).await.status, 404);
+    assert_eq!(api.get(ENDPOINTS).await.json(), json!({"endpoints": []}));
 }
 
 #[tokio::test]
 async fn an_endpoint_of_another_workspace_is_404() {
-    let desk = Desk::sending().await;
-    let endpoint = add(&desk, "acme", &Receiver::willing().await).await;
+    let api = AdminSite::sending().await;
+    let endpoint = add(&api, "acme", &Receiver::willing().await).await;
     let path = path_of(&endpoint).replace("acme", "other");
     for (method, path) in [
         ("GET", path.clone()),
@@ -199,100 +199,100 @@ async fn an_endpoint_of_another_workspace_is_404() {
         ("POST", format!("{path}/test")),
         ("POST", format!("{path}/secret/rotate")),
     ] {
-        let answer = desk.ask(method, &path, &[], b"").await;
+        let answer = api.ask(method, &path, &[], b"").await;
         assert_eq!((answer.status, answer.code().as_str()), (404, "not_found"), "{method} {path}");
         assert!(!String::from_utf8(answer.body).unwrap().contains("whsec_"));
     }
-    assert_eq!(desk.send("PATCH", &path, &json!({"state": "paused"})).await.status, 404);
-    assert_eq!(desk.get(&path_of(&endpoint)).await.json()["state"], "active");
+    assert_eq!(api.send("PATCH", &path, &json!({"state": "paused"})).await.status, 404);
+    assert_eq!(api.get(&path_of(&endpoint)).await.json()["state"], "active");
 }
 
 #[tokio::test]
 async fn a_secret_is_rotated_with_an_overlap() {
-    let desk = Desk::sending().await;
-    let added = add(&desk, "acme", &Receiver::willing().await).await;
+    let api = AdminSite::sending().await;
+    let added = add(&api, "acme", &Receiver::willing().await).await;
     let secret = format!("{}/secret", path_of(&added));
     let rotate = format!("{secret}/rotate");
-    assert_eq!(desk.get(&secret).await.json(), json!({"secret": added["secret"]}));
+    assert_eq!(api.get(&secret).await.json(), json!({"secret": added["secret"]}));
     let until = |overlap: u64| UnixMillis::from(NOW.plus(Duration::from_secs(overlap))).to_string();
 
-    let rotated = desk.send("POST", &rotate, &json!({"overlap": 60})).await.json();
+    let rotated = api.send("POST", &rotate, &json!({"overlap": 60})).await.json();
     assert_ne!(rotated["secret"], added["secret"]);
     assert_eq!(rotated["previous_until"], until(60));
     let previous = json!({"secret": added["secret"], "until": until(60)});
-    assert_eq!(desk.get(&secret).await.json(), json!({"secret": rotated["secret"], "previous": previous}));
-    desk.site.clock.advance(Duration::from_secs(60));
-    assert_eq!(desk.get(&secret).await.json(), json!({"secret": rotated["secret"]}));
+    assert_eq!(api.get(&secret).await.json(), json!({"secret": rotated["secret"], "previous": previous}));
+    api.site.clock.advance(Duration::from_secs(60));
+    assert_eq!(api.get(&secret).await.json(), json!({"secret": rotated["secret"]}));
 
     // Without a body the overlap is a day.
-    let rotated = desk.ask("POST", &rotate, &[], b"").await.json();
+    let rotated = api.ask("POST", &rotate, &[], b"").await.json();
     assert_eq!(rotated["previous_until"], until(60 + DAY.as_secs()));
     for overlap in [json!(0), json!(604_800), json!(604_801), json!(-1), json!(1.5), json!("60"), json!(null)]
     {
         let wish = json!({"overlap": overlap});
-        let answer = desk.send("POST", &rotate, &wish).await;
-        assert_eq!(answer.status == 200, desk.description.accepts("POST", &rotate, &wish), "{wish}");
+        let answer = api.send("POST", &rotate, &wish).await;
+        assert_eq!(answer.status == 200, api.description.accepts("POST", &rotate, &wish), "{wish}");
     }
-    assert_eq!(desk.send("POST", &rotate, &json!({"until": 1})).await.json()["pointer"], "/until");
+    assert_eq!(api.send("POST", &rotate, &json!({"until": 1})).await.json()["pointer"], "/until");
 }
 
 #[tokio::test]
 async fn a_test_event_goes_to_the_one_endpoint() {
-    let desk = Desk::sending().await;
+    let api = AdminSite::sending().await;
     let (receiver, other) = (Receiver::willing().await, Receiver::willing().await);
-    let endpoint = add(&desk, "acme", &receiver).await;
-    add(&desk, "acme", &other).await;
-    let answer = desk.ask("POST", &format!("{}/test", path_of(&endpoint)), &[], b"").await;
+    let endpoint = add(&api, "acme", &receiver).await;
+    add(&api, "acme", &other).await;
+    let answer = api.ask("POST", &format!("{}/test", path_of(&endpoint)), &[], b"").await;
     assert_eq!(answer.status, 202);
     let webhook = receiver.wait_for(1).await.remove(0);
     assert_eq!(webhook.json()["test"], true);
     assert_eq!(webhook.header("webhook-id"), answer.json()["event"].as_str().unwrap());
-    until(&desk, "acme", answer.json()["deliveries"][0].as_str().unwrap(), "delivered").await;
+    until(&api, "acme", answer.json()["deliveries"][0].as_str().unwrap(), "delivered").await;
     assert!(other.received().is_empty());
 }
 
 #[tokio::test]
 async fn a_notice_says_that_an_endpoint_was_disabled_and_why() {
-    let desk = Desk::sending().await;
+    let api = AdminSite::sending().await;
     let receiver = Receiver::start(|_, _| Reaction::Answer(500, "no")).await;
-    let endpoint = add(&desk, "acme", &receiver).await;
+    let endpoint = add(&api, "acme", &receiver).await;
     let id = endpoint["id"].as_str().unwrap();
-    let ledger = desk.site.sender.as_ref().unwrap().ledger().clone();
-    let now = desk.site.sender.as_ref().unwrap().now();
+    let ledger = api.site.sender.as_ref().unwrap().ledger().clone();
+    let now = api.site.sender.as_ref().unwrap().now();
     assert!(ledger.disable_endpoint(id, 0, "every attempt failed for 5days", now).await.unwrap());
-    let notices = desk.get("/v1/workspaces/acme/notices").await.json();
+    let notices = api.get("/v1/workspaces/acme/notices").await.json();
     let notice = &notices["notices"][0];
     assert_eq!((&notice["endpoint"], &notice["what"]), (&endpoint["id"], &json!("endpoint.disabled")));
     assert_eq!(notice["reason"], "every attempt failed for 5days");
     assert_eq!(notice["at"], now.to_string());
-    assert_eq!(desk.get("/v1/workspaces/other/notices").await.json(), json!({"notices": []}));
+    assert_eq!(api.get("/v1/workspaces/other/notices").await.json(), json!({"notices": []}));
 }
 
 #[tokio::test]
 async fn test_events_have_a_limit_and_the_answer_says_when_the_next_is_accepted() {
-    let desk = Desk::sending().await;
+    let api = AdminSite::sending().await;
     let receiver = Receiver::willing().await;
-    let path = format!("{}/test", path_of(&add(&desk, "acme", &receiver).await));
+    let path = format!("{}/test", path_of(&add(&api, "acme", &receiver).await));
     for _ in 0..MAX_TESTS_PER_ENDPOINT {
-        assert_eq!(desk.ask("POST", &path, &[], b"").await.status, 202);
+        assert_eq!(api.ask("POST", &path, &[], b"").await.status, 202);
     }
-    let refused = desk.ask("POST", &path, &[], b"").await;
+    let refused = api.ask("POST", &path, &[], b"").await;
     assert_eq!((refused.status, refused.code().as_str()), (429, "too_many_tests"));
     assert_eq!(refused.must("retry-after"), "60");
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("10 test events a minute") && detail.contains("60 s"), "{detail}");
     // Another endpoint has another limit, until the workspace reaches its limit; another workspace is not affected.
     for _ in 1..MAX_TESTS_PER_WORKSPACE / MAX_TESTS_PER_ENDPOINT {
-        let other = format!("{}/test", path_of(&add(&desk, "acme", &receiver).await));
+        let other = format!("{}/test", path_of(&add(&api, "acme", &receiver).await));
         for _ in 0..MAX_TESTS_PER_ENDPOINT {
-            assert_eq!(desk.ask("POST", &other, &[], b"").await.status, 202);
+            assert_eq!(api.ask("POST", &other, &[], b"").await.status, 202);
         }
     }
-    let other = format!("{}/test", path_of(&add(&desk, "acme", &receiver).await));
-    assert_eq!(desk.ask("POST", &other, &[], b"").await.status, 429);
-    let elsewhere = add(&desk, "other", &receiver).await;
+    let other = format!("{}/test", path_of(&add(&api, "acme", &receiver).await));
+    assert_eq!(api.ask("POST", &other, &[], b"").await.status, 429);
+    let elsewhere = add(&api, "other", &receiver).await;
     let elsewhere = format!("/v1/workspaces/other/endpoints/{}/test", elsewhere["id"].as_str().unwrap());
-    assert_eq!(desk.ask("POST", &elsewhere, &[], b"").await.status, 202);
-    desk.site.clock.advance(Duration::from_secs(60));
-    assert_eq!(desk.ask("POST", &path, &[], b"").await.status, 202);
+    assert_eq!(api.ask("POST", &elsewhere, &[], b"").await.status, 202);
+    api.site.clock.advance(Duration::from_secs(60));
+    assert_eq!(api.ask("POST", &path, &[], b"").await.status, 202);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use webhook_assets::clock::UnixMillis;
 
-use super::super::Desk;
+use super::super::AdminSite;
 use super::{add, call, until, waiting_delivery};
 use crate::support::NOW;
 use crate::support::receiver::{Reaction, Receiver};
@@ -13,46 +13,46 @@ use crate::support::receiver::{Reaction, Receiver};
 const DELIVERIES: &str = "/v1/workspaces/acme/deliveries";
 
 /// Posts a call and returns the id of its first delivery.
-async fn hand_in(desk: &Desk, id: &str) -> String {
-    let accepted = desk.send("POST", "/v1/calls", &call("acme", id)).await.json();
+async fn hand_in(api: &AdminSite, id: &str) -> String {
+    let accepted = api.send("POST", "/v1/calls", &call("acme", id)).await.json();
     accepted["deliveries"][0].as_str().unwrap().to_owned()
 }
 
 /// Waits for a number of failed attempts, then moves the clock to the next one.
-async fn next_attempt(desk: &Desk, delivery: &str, attempts: u64) {
+async fn next_attempt(api: &AdminSite, delivery: &str, attempts: u64) {
     loop {
-        let shown = until(desk, "acme", delivery, "waiting").await;
+        let shown = until(api, "acme", delivery, "waiting").await;
         if shown["attempt_count"] == attempts {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    desk.site.clock.advance(Duration::from_secs(4));
-    desk.site.sender.as_ref().unwrap().wake();
+    api.site.clock.advance(Duration::from_secs(4));
+    api.site.sender.as_ref().unwrap().wake();
 }
 
 /// A delivery whose four attempts have all failed.
-async fn failed_delivery(desk: &Desk, id: &str) -> String {
-    let delivery = hand_in(desk, id).await;
+async fn failed_delivery(api: &AdminSite, id: &str) -> String {
+    let delivery = hand_in(api, id).await;
     for attempts in 1..=3 {
-        next_attempt(desk, &delivery, attempts).await;
+        next_attempt(api, &delivery, attempts).await;
     }
-    until(desk, "acme", &delivery, "failed").await;
+    until(api, "acme", &delivery, "failed").await;
     delivery
 }
 
 #[tokio::test]
 async fn a_delivery_shows_each_attempt_and_what_to_do() {
-    let desk = Desk::sending().await;
+    let api = AdminSite::sending().await;
     let receiver = Receiver::start(|before, _| match before {
         0 => Reaction::Answer(404, "no such webhook"),
         _ => Reaction::Answer(200, "OK"),
     })
     .await;
-    let endpoint = add(&desk, "acme", &receiver).await;
-    let id = hand_in(&desk, "call-1").await;
-    next_attempt(&desk, &id, 1).await;
-    let shown = until(&desk, "acme", &id, "delivered").await;
+    let endpoint = add(&api, "acme", &receiver).await;
+    let id = hand_in(&api, "call-1").await;
+    next_attempt(&api, &id, 1).await;
+    let shown = until(&api, "acme", &id, "delivered").await;
     assert_eq!((&shown["endpoint"], &shown["call_id"]), (&endpoint["id"], &json!("call-1")));
     assert_eq!((&shown["attempt_count"], &shown["last_status"]), (&json!(2), &json!(200)));
     assert_eq!(shown["pick_up"], "never fetched, expires in 1day");
@@ -66,24 +66,24 @@ async fn a_delivery_shows_each_attempt_and_what_to_do() {
 
 #[tokio::test]
 async fn a_delivery_of_another_workspace_is_404() {
-    let desk = Desk::sending().await;
-    add(&desk, "acme", &Receiver::willing().await).await;
-    let id = hand_in(&desk, "call-1").await;
-    until(&desk, "acme", &id, "delivered").await;
+    let api = AdminSite::sending().await;
+    add(&api, "acme", &Receiver::willing().await).await;
+    let id = hand_in(&api, "call-1").await;
+    until(&api, "acme", &id, "delivered").await;
     let path = format!("/v1/workspaces/other/deliveries/{id}");
-    assert_eq!(desk.get(&path).await.status, 404);
-    assert_eq!(desk.ask("POST", &format!("{path}/resend"), &[], b"").await.status, 404);
-    assert_eq!(desk.get("/v1/workspaces/other/deliveries").await.json()["deliveries"], json!([]));
+    assert_eq!(api.get(&path).await.status, 404);
+    assert_eq!(api.ask("POST", &format!("{path}/resend"), &[], b"").await.status, 404);
+    assert_eq!(api.get("/v1/workspaces/other/deliveries").await.json()["deliveries"], json!([]));
 }
 
 #[tokio::test]
 async fn the_history_is_filtered_and_read_page_by_page() {
-    let desk = Desk::sending().await;
-    let endpoint = add(&desk, "acme", &Receiver::willing().await).await;
+    let api = AdminSite::sending().await;
+    let endpoint = add(&api, "acme", &Receiver::willing().await).await;
     for number in 0..5 {
-        let id = hand_in(&desk, &format!("call-{number}")).await;
-        until(&desk, "acme", &id, "delivered").await;
-        desk.site.clock.advance(Duration::from_secs(1));
+        let id = hand_in(&api, &format!("call-{number}")).await;
+        until(&api, "acme", &id, "delivered").await;
+        api.site.clock.advance(Duration::from_secs(1));
     }
     let calls = |page: &Value| -> Vec<String> {
         let deliveries = page["deliveries"].as_array().unwrap();
@@ -91,7 +91,7 @@ async fn the_history_is_filtered_and_read_page_by_page() {
     };
     let (mut seen, mut path) = (Vec::new(), format!("{DELIVERIES}?limit=2"));
     loop {
-        let page = desk.get(&path).await.json();
+        let page = api.get(&path).await.json();
         seen.extend(calls(&page));
         let Some(next) = page["next"].as_str() else { break };
         path = format!("{DELIVERIES}?limit=2&cursor={next}");
@@ -109,7 +109,7 @@ async fn the_history_is_filtered_and_read_page_by_page() {
         ("status=failed".to_owned(), &[]),
         ("status=delivered&limit=200".to_owned(), &["call-4", "call-3", "call-2", "call-1", "call-0"]),
     ] {
-        let page = desk.get(&format!("{DELIVERIES}?{query}")).await;
+        let page = api.get(&format!("{DELIVERIES}?{query}")).await;
         assert_eq!(
             (page.status, calls(&page.json())),
             (200, expected.iter().map(|c| (*c).to_owned()).collect()),
@@ -120,7 +120,7 @@ async fn the_history_is_filtered_and_read_page_by_page() {
 
 #[tokio::test]
 async fn a_wrong_parameter_is_named() {
-    let desk = Desk::sending().await;
+    let api = AdminSite::sending().await;
     for (query, parameter) in [
         ("limit=0", "limit"),
         ("limit=201", "limit"),
@@ -135,7 +135,7 @@ async fn a_wrong_parameter_is_named() {
         ("endpoint=", "endpoint"),
         ("call_id=%00", "call_id"),
     ] {
-        let answer = desk.get(&format!("{DELIVERIES}?{query}")).await;
+        let answer = api.get(&format!("{DELIVERIES}?{query}")).await;
         assert_eq!((answer.status, answer.code().as_str()), (422, "invalid_request"), "{query}");
         assert_eq!(answer.json()["parameter"], parameter, "{query}");
     }
@@ -143,35 +143,35 @@ async fn a_wrong_parameter_is_named() {
 
 #[tokio::test]
 async fn a_delivery_is_sent_again_unless_it_is_pending() {
-    let desk = Desk::sending().await;
+    let api = AdminSite::sending().await;
     let receiver = Receiver::willing().await;
-    let endpoint = add(&desk, "acme", &receiver).await;
-    let id = hand_in(&desk, "call-1").await;
-    until(&desk, "acme", &id, "delivered").await;
+    let endpoint = add(&api, "acme", &receiver).await;
+    let id = hand_in(&api, "call-1").await;
+    until(&api, "acme", &id, "delivered").await;
     let resend = format!("{DELIVERIES}/{id}/resend");
-    let answer = desk.ask("POST", &resend, &[], b"").await;
+    let answer = api.ask("POST", &resend, &[], b"").await;
     assert_eq!((answer.status, answer.json()), (202, json!({"delivery": id})));
     receiver.wait_for(2).await;
-    until(&desk, "acme", &id, "delivered").await;
+    until(&api, "acme", &id, "delivered").await;
 
-    desk.ask(
+    api.ask(
         "DELETE",
         &format!("/v1/workspaces/acme/endpoints/{}", endpoint["id"].as_str().unwrap()),
         &[],
         b"",
     )
     .await;
-    let answer = desk.ask("POST", &resend, &[], b"").await;
+    let answer = api.ask("POST", &resend, &[], b"").await;
     assert_eq!((answer.status, answer.code().as_str()), (409, "no_endpoint"));
-    let waiting = waiting_delivery(&desk).await;
-    let answer = desk.ask("POST", &format!("{DELIVERIES}/{waiting}/resend"), &[], b"").await;
+    let waiting = waiting_delivery(&api).await;
+    let answer = api.ask("POST", &format!("{DELIVERIES}/{waiting}/resend"), &[], b"").await;
     assert_eq!((answer.status, answer.code().as_str()), (409, "under_way"));
-    assert_eq!(desk.ask("POST", &format!("{DELIVERIES}/dlv_none/resend"), &[], b"").await.status, 404);
+    assert_eq!(api.ask("POST", &format!("{DELIVERIES}/dlv_none/resend"), &[], b"").await.status, 404);
 }
 
 #[tokio::test]
 async fn failed_deliveries_of_a_time_range_are_recovered() {
-    let desk = Desk::sending().await;
+    let api = AdminSite::sending().await;
     let works = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let working = std::sync::Arc::clone(&works);
     let receiver = Receiver::start(move |_, _| {
@@ -179,8 +179,8 @@ async fn failed_deliveries_of_a_time_range_are_recovered() {
         Reaction::Answer(if works { 200 } else { 500 }, "")
     })
     .await;
-    let endpoint = add(&desk, "acme", &receiver).await;
-    let id = failed_delivery(&desk, "call-1").await;
+    let endpoint = add(&api, "acme", &receiver).await;
+    let id = failed_delivery(&api, "call-1").await;
     works.store(true, std::sync::atomic::Ordering::SeqCst);
     let recover = "/v1/workspaces/acme/recover";
     let at = |seconds: u64| UnixMillis::from(NOW.plus(Duration::from_secs(seconds))).to_string();
@@ -189,10 +189,10 @@ async fn failed_deliveries_of_a_time_range_are_recovered() {
         (json!({"from": at(0), "to": at(100), "endpoint": "ep_other"}), 0),
         (json!({"from": at(0), "to": at(100), "endpoint": endpoint["id"]}), 1),
     ] {
-        let answer = desk.send("POST", recover, &range).await;
+        let answer = api.send("POST", recover, &range).await;
         assert_eq!((answer.status, answer.json()), (202, json!({"recovered": expected})), "{range}");
     }
-    assert_eq!(until(&desk, "acme", &id, "delivered").await["attempt_count"], 5);
+    assert_eq!(until(&api, "acme", &id, "delivered").await["attempt_count"], 5);
     for (range, pointer) in [
         (json!({"from": at(0)}), "/to"),
         (json!({"to": at(0)}), "/from"),
@@ -201,7 +201,7 @@ async fn failed_deliveries_of_a_time_range_are_recovered() {
         (json!({"from": at(0), "to": at(1), "endpoint": null}), "/endpoint"),
         (json!({"from": at(0), "to": at(1), "status": "failed"}), "/status"),
     ] {
-        let answer = desk.send("POST", recover, &range).await;
+        let answer = api.send("POST", recover, &range).await;
         assert_eq!((answer.status, &answer.json()["pointer"]), (422, &json!(pointer)), "{range}");
     }
 }
