@@ -1,4 +1,4 @@
-//! `check`: a doctor. One line for each thing that must be right; each failure says what to do.
+//! `check`: one line for each check; a failure says what to do.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::telemetry::metrics::Metrics;
 /// A clock before this second (2025-01-01) was never set.
 const BEFORE_THIS_PROGRAM: UnixSeconds = UnixSeconds(1_735_689_600);
 
-/// Authorities' clients renew certificates 30 days before their end, or when a third of their time is left.
+/// ACME clients renew certificates 30 days before they expire, or after two thirds of their lifetime.
 const RENEW_BEFORE: Duration = Duration::from_secs(14 * 86_400);
 
 enum CheckResult {
@@ -148,7 +148,7 @@ fn check_store(config: &Config) -> Vec<CheckResult> {
     found
 }
 
-/// The folders of recordings and transcripts. Below the root no symlink is followed.
+/// Checks the folders of recordings and transcripts. Below the root no symlink is followed.
 fn check_folders(root: &Path) -> Vec<CheckResult> {
     let unusable = unusable_folders(root);
     let mut found = Vec::new();
@@ -223,7 +223,7 @@ fn check_admin(config: &Config) -> CheckResult {
     }
 }
 
-/// The modes of files that are not looked at elsewhere.
+/// Checks the modes of private files that no other check covers.
 fn check_files(config: &Config) -> Vec<CheckResult> {
     let elsewhere =
         |path: &Path| path == config.keys || config.tls.as_ref().is_some_and(|tls| path == tls.key);
@@ -236,7 +236,7 @@ fn check_files(config: &Config) -> Vec<CheckResult> {
         .collect()
 }
 
-/// The database of the webhooks, the key file of the secrets, and where events may be sent to.
+/// Checks the database of the webhooks, the key file of the secrets, and the networks that events may be sent to.
 fn check_webhooks(config: &Config) -> Vec<CheckResult> {
     let mut found = check_database(&config.ledger);
     if config.sender.allow_http {
@@ -256,7 +256,7 @@ fn check_webhooks(config: &Config) -> Vec<CheckResult> {
 
 fn check_database(config: &ledger::Config) -> Vec<CheckResult> {
     let database = &config.database;
-    // Looking must not make it.
+    // The check must not create it.
     if let Some(path) = database.path().filter(|path| !path.exists()) {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let writable = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);

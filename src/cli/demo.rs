@@ -1,5 +1,5 @@
-//! `demo`: the sample call, served from local files with a key that nobody will see again, and sent in a webhook to a
-//! receiver of its own.
+//! `demo`: serves the sample call from local files with a temporary key, and sends it in a webhook to the demo's
+//! receiver.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -30,8 +30,8 @@ use crate::webhook::CompletedCall;
 /// The call of the help page.
 const SAMPLE_CALL: Uuid = uuid::uuid!("550e8400-e29b-41d4-a716-446655440000");
 
-/// How long the demo waits for its own webhook, and for each download.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout of the demo's webhook, and of each download.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct Demo {
@@ -65,7 +65,7 @@ impl Demo {
             ("WEBHOOK_ASSETS_DATABASE", temporary.path().join("demo.db").display().to_string()),
             ("WEBHOOK_ASSETS_WEBHOOKS_ALLOW_HTTP", "true".to_owned()),
             ("WEBHOOK_ASSETS_WEBHOOKS_ALLOWED_NETWORKS", "127.0.0.0/8".to_owned()),
-            // What happens is printed in sentences; the log would repeat it.
+            // The demo prints what happens; log events would repeat it.
             ("WEBHOOK_ASSETS_LOG_LEVEL", "warn".to_owned()),
         ];
         let environment = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -83,7 +83,7 @@ impl Demo {
     }
 }
 
-/// Links have to name a port before anything listens on it, so port 0 is made a free one here.
+/// Links contain the port before anything listens on it, so port 0 is replaced by a free port.
 fn with_port(listen: SocketAddr) -> Result<SocketAddr, Failure> {
     if listen.port() != 0 {
         return Ok(listen);
@@ -92,7 +92,7 @@ fn with_port(listen: SocketAddr) -> Result<SocketAddr, Failure> {
     free.map_err(|error| Failure::Failed(format!("{listen} cannot be listened on: {error}")))
 }
 
-/// Where this machine reaches what listens on every address.
+/// The address by which this machine reaches a listener.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listen.port()),
@@ -100,7 +100,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Sends the sample call to a receiver of the demo's own, and opens the links that arrive.
+/// Sends the sample call to the demo's receiver, and downloads by the links that arrive.
 async fn show_webhook(sender: &Sender) -> Result<(), Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Failure::failed)?;
     let address = listener.local_addr().map_err(Failure::failed)?;
@@ -115,21 +115,21 @@ async fn show_webhook(sender: &Sender) -> Result<(), Failure> {
     let added = sender.ledger().add_endpoint(endpoint, sender.now()).await;
     let (endpoint, secret) = added.map_err(Failure::failed)?;
     print(&format!("\nA call ends, and its webhook is sent to {}:\n", endpoint.url))?;
-    let (arrived_at, mut arrives) = mpsc::channel(1);
-    tokio::spawn(Receiver::new(Some(secret)).notifying(arrived_at).serve(listener));
+    let (arrivals, mut receive) = mpsc::channel(1);
+    tokio::spawn(Receiver::new(Some(secret)).notifying(arrivals).serve(listener));
 
     let (call, asset) = (CompletedCall::sample(), Some(SAMPLE_CALL));
     let event =
         NewEvent::call("demo", "sample", &call, asset, asset, sender.now()).map_err(Failure::failed)?;
     sender.accept(event).await.map_err(Failure::failed)?;
-    let arrived = tokio::time::timeout(PATIENCE, arrives.recv()).await.ok().flatten();
+    let arrived = tokio::time::timeout(TIMEOUT, receive.recv()).await.ok().flatten();
     let (body, _) =
         arrived.ok_or_else(|| Failure::Failed("the webhook did not arrive within 10 s".to_owned()))?;
     let body: Value = serde_json::from_slice(&body).map_err(Failure::failed)?;
     print("\nThe receiver follows its links:\n")?;
     for field in ["recording_url", "transcript_url"] {
         let link = body.pointer(&format!("/call/{field}")).and_then(Value::as_str).unwrap_or_default();
-        let fetched = tokio::time::timeout(PATIENCE, fetch(link)).await;
+        let fetched = tokio::time::timeout(TIMEOUT, fetch(link)).await;
         let fetched = fetched.unwrap_or_else(|_| Err("no answer within 10 s".into()));
         print(&match fetched {
             Ok(words) => format!("  {field:15} {words}\n"),
@@ -139,7 +139,7 @@ async fn show_webhook(sender: &Sender) -> Result<(), Failure> {
     Ok(())
 }
 
-/// GETs a link and says what came: status, length, media type.
+/// Downloads a link and describes the response: status, length, media type.
 async fn fetch(link: &str) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
     let uri: http::Uri = link.parse()?;
     let authority = uri.authority().ok_or("it has no host")?.clone();
@@ -156,7 +156,7 @@ async fn fetch(link: &str) -> Result<String, Box<dyn std::error::Error + Send + 
     Ok(format!("{}, {length} bytes, {media_type}", head.status))
 }
 
-/// Prints two links that work and one that does not.
+/// Prints two valid links and an expired one.
 fn show_links(address: SocketAddr, keyring: &Keyring) -> Result<(), Failure> {
     let minter = Minter::new(&format!("http://{address}"), keyring.clone()).map_err(Failure::failed)?;
     let now = SystemClock.now();
@@ -176,7 +176,7 @@ fn show_links(address: SocketAddr, keyring: &Keyring) -> Result<(), Failure> {
          curl -o recording.mp3 '{recording}'\n\n\
          Its transcript:\n  \
          curl '{transcript}'\n\n\
-         A link that expired three hours ago, and what its holder is arrived_at:\n  \
+         A link that expired three hours ago, and what its holder is arrivals:\n  \
          curl -i '{expired}'\n\n\
          Stop with Ctrl-C; the key is then gone, and the links with it.\n\n"
     ))

@@ -1,4 +1,4 @@
-//! `erase`: deletes what is stored of a call.
+//! `erase`: deletes the recording and the transcript of a call.
 
 use std::fmt::Write;
 
@@ -21,7 +21,7 @@ pub(super) struct Erase {
 impl Erase {
     pub(super) fn run(self, sources: &Sources) -> Exit {
         let config = sources.read_for_store()?;
-        // The record of the erasure goes to the log, like that of the admin listener.
+        // The erasure is logged, as the admin listener logs it.
         let metrics = Metrics::new();
         let logging = start_logging(config.log_format, config.log_level, colour(), &metrics);
         let logging = logging.map_err(Failure::failed)?;

@@ -1,16 +1,16 @@
-//! The limit on open files: every connection is one, and so is every download from local files.
+//! The limit on open files: each connection needs one, and so does each download from local files.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 use crate::store::{max_cached_files, max_pipes};
 
-/// What the program needs beside connections, downloads, files that are held and pipes: listeners, database, log, store.
+/// Descriptors for everything but connections, downloads, cached files and pipes: listeners, database, log, store.
 const RESERVE: u64 = 128;
 
-/// Raises the limit as far as the system allows, and lowers the cap on connections to what it holds: a program that runs
-/// out of descriptors answers nobody, health checks included. Says so if it had to.
-pub(super) fn fit(config: &mut Config) {
+/// Raises the limit as far as the system allows, and lowers `server.connections` to what fits, with a warning: a
+/// program without free descriptors answers no client, health checks included.
+pub(super) fn lower_connections(config: &mut Config) {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -21,7 +21,8 @@ pub(super) fn fit(config: &mut Config) {
     let Some(files) = limit.current else { return };
     let connections = config.server.connections;
     let admin = config.admin_connections as u64;
-    let most = fitting(files, connections as u64, config.gateway.requests_in_flight as u64, admin);
+    let most =
+        connections_that_fit(files, connections as u64, config.gateway.requests_in_flight as u64, admin);
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     if most < connections {
         tracing::warn!(
@@ -33,13 +34,13 @@ pub(super) fn fit(config: &mut Config) {
     }
 }
 
-/// How many connections fit beside those of the admin listener: each may have a download, and there are not more downloads
-/// than `in_flight`.
-fn fitting(files: u64, connections: u64, in_flight: u64, admin: u64) -> u64 {
+/// How many connections fit beside those of the admin listener: each may have a download, of which there are
+/// `in_flight` at most.
+fn connections_that_fit(files: u64, connections: u64, in_flight: u64, admin: u64) -> u64 {
     let reserve = RESERVE + admin + max_cached_files(files) + 2 * max_pipes(files);
     let room = files.saturating_sub(reserve.min(files / 2));
-    let beside_downloads = room.saturating_sub(in_flight).max(room / 2);
-    connections.min(beside_downloads).max(1)
+    let besides_downloads = room.saturating_sub(in_flight).max(room / 2);
+    connections.min(besides_downloads).max(1)
 }
 
 #[cfg(test)]
@@ -48,11 +49,11 @@ mod tests {
 
     #[test]
     fn connections_and_their_downloads_fit_into_the_limit() {
-        assert_eq!(fitting(1 << 20, 8_192, 4_096, 128), 8_192);
-        assert_eq!(fitting(20_000, 8_192, 4_096, 128), 8_192);
-        assert_eq!(fitting(10_256, 8_192, 4_096, 128), 4_751);
-        assert_eq!(fitting(1_024, 8_192, 4_096, 128), 320);
-        assert_eq!(fitting(64, 8_192, 4_096, 128), 16);
-        assert_eq!(fitting(0, 8_192, 4_096, 128), 1);
+        assert_eq!(connections_that_fit(1 << 20, 8_192, 4_096, 128), 8_192);
+        assert_eq!(connections_that_fit(20_000, 8_192, 4_096, 128), 8_192);
+        assert_eq!(connections_that_fit(10_256, 8_192, 4_096, 128), 4_751);
+        assert_eq!(connections_that_fit(1_024, 8_192, 4_096, 128), 320);
+        assert_eq!(connections_that_fit(64, 8_192, 4_096, 128), 16);
+        assert_eq!(connections_that_fit(0, 8_192, 4_096, 128), 1);
     }
 }

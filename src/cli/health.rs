@@ -1,4 +1,4 @@
-//! `health`: asks the admin listener of a running server, so that a container image needs no curl.
+//! `health`: requests /healthz of a running server, so that a container image needs no curl.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::{Exit, Failure, print};
 use crate::config::Sources;
 
-/// How long to wait for the answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// The timeout of connecting, and of each read and write.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) fn run(sources: &Sources) -> Exit {
     let address = reachable(sources.read_for_health()?);
-    match ask(address) {
+    match request(address) {
         Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => print("ok\n"),
         Ok(answer) => {
             let status = answer.lines().next().unwrap_or("an empty answer").to_owned();
@@ -24,7 +24,7 @@ pub(super) fn run(sources: &Sources) -> Exit {
     }
 }
 
-/// A listener on every address is asked on loopback.
+/// A listener on all addresses is reached on loopback.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -34,10 +34,10 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-fn ask(address: SocketAddr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+fn request(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.take(4_096).read_to_string(&mut answer)?;

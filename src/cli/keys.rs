@@ -15,18 +15,18 @@ use crate::config::Sources;
 use crate::keys::{EditError, create_file, edit_file};
 use crate::signed_url::{CLOCK_SKEW, KeyEntry, Keyring, KeyringFile};
 
-/// For how long a key that has ended stays in the file, so that `verify` can still name it.
+/// How long an ended key stays in the file, so that `verify` can still name it.
 const REMEMBER_ENDED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Keys {
-    /// Make a keyring file with one fresh key
+    /// Create a keyring file with one new key
     New(New),
-    /// Show ids, dates and states; never key bytes
+    /// List ids, dates and states, never key bytes
     List(List),
-    /// Add a fresh key that takes over signing; the old ones verify until their last links have expired
+    /// Add a new key that takes over signing; the old keys verify until their last links expire
     Rotate(Rotate),
-    /// Give a key an end
+    /// Set when a key stops verifying
     Retire(Retire),
 }
 
@@ -41,10 +41,10 @@ struct KeyringPath {
 pub(super) struct New {
     #[command(flatten)]
     keyring_path: KeyringPath,
-    /// Take the key from standard input, as hexadecimal digits, instead of making one
+    /// Read the key from standard input, as hexadecimal digits, instead of generating one
     #[arg(long)]
     import: bool,
-    /// Do nothing if there is a keyring already: for scripts that run at every start
+    /// Do nothing if the keyring exists, for scripts that run at every start
     #[arg(long, conflicts_with = "import")]
     if_missing: bool,
 }
@@ -62,7 +62,7 @@ pub(super) struct List {
 pub(super) struct Rotate {
     #[command(flatten)]
     keyring_path: KeyringPath,
-    /// When the new key starts to sign: long enough for the file to reach every replica
+    /// When the new key starts to sign; leave time for the file to reach every replica
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
     starts_in: Duration,
 }
@@ -73,10 +73,10 @@ pub(super) struct Retire {
     id: String,
     #[command(flatten)]
     keyring_path: KeyringPath,
-    /// When it ends; by default once its last link has expired
+    /// When the key stops verifying; by default once its last link has expired
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "now")]
     ends_in: Option<Duration>,
-    /// End it at once, as after a leak: links it signed are refused from this second on
+    /// Stop it at once, as after a leak: links it signed are refused from now on
     #[arg(long)]
     now: bool,
 }
@@ -114,7 +114,7 @@ impl New {
         let mut file = KeyringFile::empty();
         let id = fresh_id(&file, now)?;
         let key = KeyEntry { id: id.clone(), secret, created: Some(now), starts: Some(now), ends: None };
-        // A keyring that was emptied by hand has nothing to lose.
+        // A keyring without keys can be filled.
         if KeyringFile::read(path).is_ok_and(|found| found.keys.is_empty()) {
             let push = |found: &mut KeyringFile| {
                 found.keys.push(key);
@@ -164,7 +164,7 @@ impl List {
     }
 }
 
-/// What a key does now, in a word.
+/// The state of a key.
 fn state(entry: &KeyEntry, keyring: &Keyring, longest: Duration, now: UnixSeconds) -> &'static str {
     let signs = keyring.signing_key(now, now.plus(longest)).is_some_and(|key| key.id().as_ref() == entry.id);
     match (entry.starts, entry.ends) {
@@ -227,7 +227,7 @@ impl Retire {
         let ends = edit_file(path, |file| {
             let gap_before = file.to_keyring()?.first_gap(now, longest);
             let entry = self.find(file, path, now)?;
-            // An end is brought forward, never put off.
+            // The end of a key may come earlier, never later.
             let ends = entry.ends.map_or(wanted, |ends| ends.min(wanted));
             entry.ends = Some(ends);
             match (gap_before, file.to_keyring()?.first_gap(now, longest)) {
@@ -247,7 +247,7 @@ impl Retire {
         print(&text)
     }
 
-    /// The key to retire, unless it has ended: what it signed must stay refused.
+    /// Finds the key, unless it has ended: its links must stay refused.
     fn find<'f>(
         &self,
         file: &'f mut KeyringFile,
@@ -282,12 +282,12 @@ fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failure> {
     Ok(bytes)
 }
 
-/// 32 bytes from the system's generator, in hexadecimal.
+/// A key of 32 random bytes, in hexadecimal.
 pub(super) fn fresh_key() -> Result<Zeroizing<String>, Failure> {
     Ok(Zeroizing::new(hex::encode(*random::<32>()?)))
 }
 
-/// The day and four random digits: `2026-11-23-7f3a`.
+/// An unused id of the day and four random digits: `2026-11-23-7f3a`.
 fn fresh_id(file: &KeyringFile, now: UnixSeconds) -> Result<String, Failure> {
     loop {
         let day: String = now.to_string().chars().take(10).collect();
@@ -298,7 +298,7 @@ fn fresh_id(file: &KeyringFile, now: UnixSeconds) -> Result<String, Failure> {
     }
 }
 
-/// A key from standard input. Not from an argument: arguments are seen by every user of the machine.
+/// Reads a key from standard input. Not from an argument, because every user of the machine sees arguments.
 fn read_key() -> Result<Zeroizing<String>, Failure> {
     let mut text = Zeroizing::new(String::new());
     std::io::stdin()

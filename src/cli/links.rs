@@ -16,7 +16,7 @@ use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::Sources;
 use crate::signed_url::{Diagnosis, Grant, Keyring, MintError, Minter, Verifier, diagnose};
 
-/// The longest pasted link that is read from standard input, in bytes.
+/// The longest link that is read from standard input, in bytes.
 const LONGEST_PASTE: u64 = 64 * 1024;
 
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ pub(super) struct Mint {
     kind: AssetKind,
     /// The call's id
     uuid: Uuid,
-    /// How long the link is good; the longest lifetime allowed if left out
+    /// How long the link is valid; by default the longest lifetime
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     expires_in: Option<Duration>,
     /// Print a JSON object instead of the link alone
@@ -70,7 +70,7 @@ impl Mint {
 pub(super) struct Verify {
     /// The link as the customer pasted it, in quotes; `-` reads it from standard input
     link: String,
-    /// Ask for another moment than now, e.g. when the customer tried: 2026-11-23T09:30:00Z
+    /// Check at another time than now, e.g. when the customer tried: 2026-11-23T09:30:00Z
     #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<UnixSeconds>,
     /// Print a JSON object

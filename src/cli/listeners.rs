@@ -1,4 +1,4 @@
-//! The listeners of `serve`: where they come from, and where they really are.
+//! The listeners of `serve`, and the lines that announce them.
 
 use std::net::SocketAddr;
 use std::sync::mpsc;
@@ -10,11 +10,11 @@ use tokio::net::TcpListener;
 
 use super::{Failure, print};
 
-/// How long standard output may take to say where the listeners are.
+/// How long `serve` waits for standard output to take the announcement.
 const ANNOUNCING: Duration = Duration::from_secs(1);
 
-/// Listeners: those that the service manager has opened (`LISTEN_FDS`, sd_listen_fds(3)), the gateway's before the admin
-/// listener's, then those that the settings name.
+/// Listeners: first those that the service manager opened (`LISTEN_FDS`, sd_listen_fds(3)), the gateway's before the
+/// admin listener's, then those of the settings.
 pub(super) struct Listeners {
     inherited: ListenFd,
     taken: usize,
@@ -53,8 +53,8 @@ pub(super) fn local(listener: &TcpListener) -> Result<SocketAddr, Failure> {
     listener.local_addr().map_err(Failure::failed)
 }
 
-/// Says on standard output where the listeners really are, for people and for scripts that asked for port 0. What is
-/// served does not depend on a reader: a thread writes it, and is not waited for if it blocks.
+/// Prints the addresses of the listeners, for people and for scripts that asked for port 0. Serving does not wait for a
+/// reader: a thread writes the lines.
 pub(super) fn announce(gateway: Option<(&str, SocketAddr)>, admin: SocketAddr) {
     let gateway = gateway.map(|(scheme, address)| format!("gateway listening on {scheme}://{address}\n"));
     let text = format!("{}admin listening on http://{admin}\n", gateway.unwrap_or_default());

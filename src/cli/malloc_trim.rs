@@ -1,25 +1,26 @@
-//! Memory that a crowd has left: glibc keeps what was freed between what is still in use, so it is asked for it.
+//! Returns memory to the system after a peak of connections. glibc keeps freed memory between blocks that are still in
+//! use, unless malloc_trim is called.
 
 use std::time::Duration;
 
 use crate::telemetry::metrics::Metrics;
 
-/// How often it is looked whether a crowd has left.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often the number of connections is checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The fewest connections that are worth it: asking walks the whole heap.
+/// The fewest closed connections worth a call, which walks the whole heap.
 const MIN_CLOSED: i64 = 256;
 
-/// Gives memory back whenever most connections of a crowd have gone.
+/// Calls malloc_trim after most connections of a peak have closed.
 pub(super) async fn trim_after_peaks(metrics: &Metrics) {
     let mut most = 0;
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
         let open = metrics.connections().count();
         most = most.max(open);
         if is_past_peak(most, open) {
             most = open;
-            // Milliseconds, during which others wait that allocate in the same part of the heap.
+            // Takes milliseconds, during which threads that allocate in the same arena wait.
             let _ = tokio::task::spawn_blocking(trim).await;
             tracing::debug!("memory that was free was given back");
         }
@@ -47,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_crowd_has_left_when_most_of_it_has() {
+    fn memory_is_trimmed_after_most_connections_of_a_peak_have_closed() {
         assert!(is_past_peak(10_000, 10) && is_past_peak(10_000, 5_000) && is_past_peak(256, 0));
         assert!(!is_past_peak(10_000, 5_001) && !is_past_peak(255, 0) && !is_past_peak(0, 0));
     }

@@ -1,4 +1,4 @@
-//! The command line: what was typed, what it means, and the one place where all rooms are put together.
+//! The command line: parses the arguments and runs the command.
 
 mod check;
 mod demo;
@@ -26,12 +26,12 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{LONGEST_DURATION, SettingError, Sources};
 
-/// Exit codes: 0 done; 1 the answer is no, or it failed; 2 the command line is wrong (clap's); 64 a setting is wrong.
+/// Exit codes: 0 done; 1 the answer is no, or the command failed; 2 wrong command line (clap's); 64 wrong setting.
 const EXIT_NO: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 const EXIT_SETTING: u8 = 64;
 
-/// How long the end waits for standard error, and for what blocks.
+/// How long the program waits at its end for standard error and for blocking work.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 const AFTER_HELP: &str = "\
@@ -45,7 +45,7 @@ Settings come from --config FILE and from the environment (WEBHOOK_ASSETS_…), 
 
 Exit codes: 0 done · 1 the answer is no, or it failed · 2 wrong command line · 64 wrong setting";
 
-/// Signed links to call recordings and transcripts: mints them, checks them, serves what they open, sends them in webhooks.
+/// Mints, checks and serves signed links to call recordings and transcripts, and sends webhooks with them.
 #[derive(Debug, Parser)]
 #[command(name = "webhook-assets", version, after_help = AFTER_HELP, max_term_width = 110)]
 struct Arguments {
@@ -59,27 +59,27 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve signed links and send webhooks, with the private listener beside them
+    /// Serve signed links, send webhooks, and answer on the private listener
     Serve(serve::Serve),
     /// Print a signed link to a recording or a transcript
     Mint(links::Mint),
-    /// Say until when a link is good, or why it is refused
+    /// Check a link: show until when it is valid, or why it is refused
     Verify(links::Verify),
-    /// Make and change the keyring
+    /// Create and change the keyring
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// Delete the recording and the transcript of a call, for good
+    /// Delete the recording and the transcript of a call for good
     Erase(erase::Erase),
-    /// Add endpoints, read the delivery history, send again; and play a receiver
+    /// Manage endpoints, show and resend deliveries, and receive webhooks for tests
     #[command(subcommand)]
     Webhooks(webhooks::Webhooks),
-    /// Check settings, keyring, store and public URL; say what to do about each
+    /// Check settings, keyring, store and public URL, and suggest a fix for each problem
     Check,
-    /// Serve the sample call of fixtures/ with a throw-away key and print links to it
+    /// Serve the sample call of fixtures/ with a temporary key and print links to it
     Demo(demo::Demo),
-    /// Print the settings file with every default and its reason
+    /// Print a settings file with every default and its reason
     Config,
-    /// Ask a running server whether it is well (for container health checks)
+    /// Check that a running server is healthy (for container health checks)
     Health,
     /// Print the completion script of a shell
     Completions {
@@ -88,7 +88,7 @@ enum Command {
     },
 }
 
-/// Runs the program on the process's arguments and says how it ended.
+/// Runs the program with the process's arguments and returns its exit code.
 #[must_use]
 pub fn run() -> ExitCode {
     report_panics();
@@ -114,16 +114,16 @@ pub fn run() -> ExitCode {
     ended.unwrap_or_else(|failure| failure.report())
 }
 
-/// Why a command did not do what was asked.
+/// Why a command failed.
 #[derive(Debug)]
 enum Failure {
-    /// The setting at fault; exit code 64.
+    /// A setting is wrong; exit code 64.
     Setting(String),
-    /// What was typed cannot be; exit code 2.
+    /// The command line is wrong; exit code 2.
     Usage(String),
-    /// It went wrong; exit code 1.
+    /// The command failed; exit code 1.
     Failed(String),
-    /// Nobody reads our output any more: no reason to complain.
+    /// The reader of standard output closed it. Not reported.
     OutputClosed,
 }
 
@@ -149,7 +149,7 @@ impl Failure {
     }
 }
 
-/// Writes to standard error. A pipe that nobody reads keeps the program from ending for [`FLUSH_TIMEOUT`] only.
+/// Writes to standard error. A pipe that is full and not read delays the end by [`FLUSH_TIMEOUT`] at most.
 fn write_stderr(line: String) {
     let (done, written) = mpsc::channel();
     let write = move || {
@@ -161,7 +161,7 @@ fn write_stderr(line: String) {
     }
 }
 
-/// A panic is reported in one line that names its place in the source; its own words may have a secret in them.
+/// Reports a panic in one line with its source position; its message may contain a secret.
 fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -179,7 +179,7 @@ impl From<SettingError> for Failure {
 
 type Exit = Result<ExitCode, Failure>;
 
-/// Writes a result to standard output.
+/// Writes to standard output.
 fn print(text: &str) -> Exit {
     let mut stdout = anstream::stdout();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -189,20 +189,20 @@ fn print(text: &str) -> Exit {
     }
 }
 
-/// Reads a duration of the command line.
+/// Parses a duration of the command line.
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).ok().filter(|duration| *duration <= LONGEST_DURATION);
     duration.ok_or_else(|| "takes a duration such as 30m, 24h or 1h 30m, up to 10 years".to_owned())
 }
 
-/// Reads a moment of the command line.
+/// Parses a time of the command line.
 fn moment(text: &str) -> Result<crate::clock::UnixSeconds, String> {
     humantime::parse_rfc3339_weak(text)
         .map(crate::clock::UnixSeconds::from_system_time)
         .map_err(|_| "takes a UTC time such as 2026-11-23T09:30:00Z".to_owned())
 }
 
-/// A command's own flag, put before the environment's variable.
+/// Sets a setting from a command's flag, which takes precedence over the environment.
 fn with_flag(sources: Sources, variable: &str, value: Option<String>) -> Sources {
     match value {
         Some(value) => sources.with(variable, value),

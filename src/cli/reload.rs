@@ -1,4 +1,4 @@
-//! SIGHUP: what can change without a restart is read again.
+//! Reloads on SIGHUP the settings that can change without a restart.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::server;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{Audit, Logging};
 
-/// The settings that are in force from the moment they are read; any other waits for the next start.
+/// The settings that a reload applies; the others wait for the next start.
 const LIVE: [&str; 3] = ["log.level", "server.", "admin.connections"];
 
-/// Everything that reads something again.
+/// Everything that a reload touches.
 pub(super) struct Reload {
     pub(super) sources: Sources,
     /// The settings in force.
@@ -23,12 +23,12 @@ pub(super) struct Reload {
     pub(super) limits: Limits,
     pub(super) metrics: Metrics,
     pub(super) audit: Option<Audit>,
-    /// Who watches a file of its own: keyring and certificate.
+    /// The watchers of the keyring and the certificate.
     pub(super) watchers: [Arc<Notify>; 2],
     pub(super) hangup: Signal,
 }
 
-/// What connections may do, told to both listeners.
+/// The limits of connections, for both listeners.
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
     pub(super) gateway: watch::Sender<server::Config>,
@@ -44,7 +44,7 @@ impl Limits {
 }
 
 impl Reload {
-    /// Reads everything again at every signal. Never returns.
+    /// Reloads at every signal. Never returns.
     pub(super) async fn at_each(&mut self) {
         while self.hangup.recv().await.is_some() {
             self.watchers.iter().for_each(|watcher| watcher.notify_one());
@@ -66,18 +66,18 @@ impl Reload {
         let changed = new.settings.changed_since(&self.config.settings);
         let is_live = |key: &&String| LIVE.iter().any(|live| key.starts_with(live));
         let (live, waiting): (Vec<_>, Vec<_>) = changed.iter().partition(is_live);
-        fd_limit::fit(&mut new);
+        fd_limit::lower_connections(&mut new);
         self.limits.gateway.send_replace(new.server.clone());
         self.limits.admin.send_replace(new.of_admin_connections());
         let (old_level, new_level) = (self.config.log_level, new.log_level);
         self.config.log_level = new_level;
         let say = || tracing::info!(changed = ?live, "the settings were read again");
-        // Said at whichever of both levels says more.
+        // Logged at the more verbose of both levels.
         if new_level < old_level {
             say();
         }
         self.logging.set_level(new_level);
-        // Counted once everything is in force.
+        // Counted once all of it is in force.
         self.metrics.process().settings_reloaded(true);
         if new_level >= old_level {
             say();
@@ -88,7 +88,7 @@ impl Reload {
         if !waiting.is_empty() {
             tracing::warn!(settings = ?waiting, "these settings were changed too, and wait for the next start");
         }
-        // What waits is named again at the next signal.
+        // A setting that waits is named again at the next reload.
         self.config.settings.take_over(&new.settings, &live);
     }
 }

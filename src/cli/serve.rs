@@ -1,4 +1,4 @@
-//! `serve`: the composition root.
+//! `serve`: builds all services, runs them, and stops them in order.
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ use crate::telemetry::trace::Tracing;
 use crate::telemetry::{Audit, Logging, start_logging};
 use crate::webhook::Poster;
 
-/// Exit codes after a second signal, as shells count: 128 and the signal's number.
+/// Exit codes after a second signal, as in shells: 128 and the signal's number.
 const INTERRUPTED: u8 = 128 + 2;
 const TERMINATED: u8 = 128 + 15;
 
@@ -38,20 +38,20 @@ const TERMINATED: u8 = 128 + 15;
 const SHORT_FLUSH_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// How many downloads wait at most to be written into the delivery history; the history leaves out more.
-const DOWNLOADS: usize = 4096;
+const MAX_PENDING_DOWNLOADS: usize = 4096;
 
-/// What one process does, when it is not to do everything.
+/// The half of the work that a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Only {
-    /// Serves links; sends no webhooks
+    /// Serves links and sends no webhooks
     Gateway,
-    /// Sends webhooks; serves no links
+    /// Sends webhooks and serves no links
     Sender,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
-    /// Do one half of the work alone, with other processes for the other half
+    /// Run only the gateway or only the sender
     #[arg(long, value_enum, value_name = "HALF")]
     only: Option<Only>,
 }
@@ -66,7 +66,7 @@ fn run(sources: &Sources, only: Option<Only>) -> Exit {
     let config = sources.read()?;
     let logging = start_logging(config.log_format, config.log_level, colour(), &Metrics::new());
     let logging = logging.map_err(Failure::failed)?;
-    // What was logged stands before the reason why the program ends.
+    // The log is written before the error that ends the program.
     run_logged(config, sources, only, &logging).inspect_err(|_| logging.flush(FLUSH_TIMEOUT))
 }
 
@@ -77,7 +77,7 @@ fn run_logged(mut config: Config, sources: &Sources, only: Option<Only>, logging
     for name in store::unknown_variables(&config.store) {
         tracing::warn!("the variable {name} is no setting of this store; is it misspelt?");
     }
-    fd_limit::fit(&mut config);
+    fd_limit::lower_connections(&mut config);
     let keyring = Keyring::read(&config.keys).map_err(Failure::setting)?;
     for (what, path) in config.private_files() {
         if keys::is_exposed(&path).unwrap_or(false) {
@@ -88,20 +88,20 @@ fn run_logged(mut config: Config, sources: &Sources, only: Option<Only>, logging
         tracing::warn!(folder = %folder.display(), "this is no folder, or a symlink, so everything in it is 404; see `check`");
     }
     if only != Some(Only::Gateway) && config.sender.ca_file.is_some() {
-        // Before its database is made.
+        // Checked before the database is created.
         Poster::new(&config.sender.poster()).map_err(Failure::setting)?;
     }
     let reloaded = Some((sources.clone(), logging.clone()));
     serve(&App::new(config, keyring, logging)?, only, reloaded, async |_| Ok(()))
 }
 
-/// Whether the user's settings allow colours (`NO_COLOR`, `CLICOLOR_FORCE`, a dumb terminal).
+/// Whether standard error gets colours (`NO_COLOR`, `CLICOLOR_FORCE`, a dumb terminal).
 pub(super) fn colour() -> bool {
     std::io::stderr().is_terminal()
         && anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
 }
 
-/// Everything that runs, put together.
+/// All services of the program.
 pub(super) struct App {
     pub(super) config: Config,
     pub(super) keyring: ActiveKeyring,
@@ -122,7 +122,7 @@ impl App {
         let store = Store::open(&config.store, metrics.clone()).map_err(Failure::setting)?;
         let certificate =
             config.tls.clone().map(|files| Certificate::read(files, metrics.clone())).transpose();
-        // Before the audit's file is made.
+        // Checked before the audit file is created.
         let certificate = certificate.map_err(Failure::setting)?;
         let audit = config.audit.as_ref().map(|audit| Audit::open(audit, &metrics)).transpose();
         let tracing = config.tracing.as_ref().map(|tracing| Tracing::start(tracing, &metrics)).transpose();
@@ -141,7 +141,7 @@ impl App {
         })
     }
 
-    /// The gateway; it tells the sender's ledger, if there is one, which links were followed.
+    /// The gateway. It reports downloads to the ledger, if there is one.
     fn gateway(&self, ledger: Option<&Ledger>) -> Gateway {
         let (clock, metrics) = (Arc::clone(&self.clock), self.metrics.clone());
         let gateway =
@@ -156,12 +156,12 @@ impl App {
             None => gateway,
         };
         let Some(ledger) = ledger else { return gateway };
-        let (downloads, followed) = mpsc::channel(DOWNLOADS);
+        let (downloads, followed) = mpsc::channel(MAX_PENDING_DOWNLOADS);
         sender::record_downloads(followed, ledger.clone(), Arc::clone(&self.clock));
         gateway.telling(downloads)
     }
 
-    /// Serves links on threads that end when what is returned is dropped.
+    /// Serves links on threads, which end when the returned value is dropped.
     fn serve_links(&self, ledger: Option<&Ledger>, listener: TcpListener) -> std::io::Result<Threads> {
         let server = Server::new(self.config.server.clone(), self.gateway(ledger), self.drain.clone());
         let server = server.counting(&self.metrics).with_tls(self.certificate.clone());
@@ -172,9 +172,9 @@ impl App {
         server.serve_on_threads(&listener.into_std()?, self.config.threads)
     }
 
-    /// Opens the sender's database. A gateway alone needs it only to tell which links were followed, which it can on a
-    /// database that others share. A database that cannot be used now keeps nobody from their downloads: it is opened as soon
-    /// as it can be.
+    /// Opens the database of the sender. A process that runs only the gateway needs it to note downloads, and only if
+    /// other processes share the database. Links are served even while the database cannot be used: it is opened as
+    /// soon as possible.
     async fn ledger(&self, only: Option<Only>) -> Result<Option<Ledger>, Failure> {
         let config = &self.config.ledger;
         if only == Some(Only::Gateway) && config.database.path().is_some() {
@@ -200,7 +200,7 @@ impl App {
         Ok(Some(ledger))
     }
 
-    /// Opens the database as soon as it can be, where no sender runs that does so.
+    /// Opens the database as soon as possible, in a process without a sender.
     fn open_later(&self, ledger: Ledger) {
         let metrics = self.metrics.clone();
         tasks::spawn(Task::LedgerOpening, async move {
@@ -236,8 +236,8 @@ impl App {
 }
 
 impl App {
-    /// Reads keyring and certificate again when their files change, and these and the settings on SIGHUP; then the
-    /// audit's file is opened anew, too.
+    /// Reads keyring and certificate second when their files change. On SIGHUP it reads these and the settings second and
+    /// reopens the audit file.
     fn watch_files(&self, sources: Sources, logging: Logging, hangup: Signal) {
         let watchers = [Arc::new(Notify::new()), Arc::new(Notify::new())];
         let [reload_keys, reload_certificate] = watchers.clone();
@@ -264,9 +264,9 @@ impl App {
         tasks::supervise(Task::Reload, reload, |reload| Box::pin(reload.at_each()));
     }
 
-    /// Lets balancers see that nothing new is to be sent here, while what they still send is served. A second signal
-    /// ends that with its exit code.
-    async fn announce_stop(&self, again: &mut StopSignals) -> Result<(), u8> {
+    /// Announces the stop on /readyz, so that load balancers send new requests elsewhere, and serves until the delay is
+    /// over. A second signal ends the delay with its exit code.
+    async fn announce_stop(&self, second: &mut StopSignals) -> Result<(), u8> {
         self.drain.announce();
         let delay = self.limits.gateway.borrow().drain_delay;
         if delay.is_zero() {
@@ -276,20 +276,20 @@ impl App {
         tracing::info!(delay = %written, "stopping soon: /readyz says so, and connections are accepted until then");
         tokio::select! {
             () = tokio::time::sleep(delay) => Ok(()),
-            code = again.received() => Err(code),
+            code = second.received() => Err(code),
         }
     }
 }
 
-/// What is running.
+/// The running listeners and services.
 pub(super) struct Running {
-    /// Where the gateway listens, unless only the sender runs.
+    /// The address of the gateway, unless only the sender runs.
     pub(super) gateway: Option<SocketAddr>,
     /// The sender, unless only the gateway runs.
     pub(super) sender: Option<Sender>,
 }
 
-/// Serves until a signal says stop. `when_running` runs once every listener is open.
+/// Serves until a signal. `when_running` runs once every listener is open.
 pub(super) fn serve(
     app: &App,
     only: Option<Only>,
@@ -303,16 +303,16 @@ pub(super) fn serve(
     .map_err(Failure::failed)?;
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::failed)?;
     let ended = runtime.block_on(run_until_stopped(app, only, reloaded, when_running));
-    // What was still in flight ends here, and is recorded.
-    let patience = if matches!(ended, Ok(Shutdown::AtOnce(_))) { SHORT_FLUSH_TIMEOUT } else { FLUSH_TIMEOUT };
-    runtime.shutdown_timeout(patience);
+    // Requests that are still in flight end here, and are recorded.
+    let timeout = if matches!(ended, Ok(Shutdown::AtOnce(_))) { SHORT_FLUSH_TIMEOUT } else { FLUSH_TIMEOUT };
+    runtime.shutdown_timeout(timeout);
     if let Some(audit) = &app.audit
-        && !audit.flush(patience)
+        && !audit.flush(timeout)
     {
         tracing::error!("audit records were lost: their file cannot be written");
     }
     if let Some(tracing) = &app.tracing
-        && !tracing.flush(patience)
+        && !tracing.flush(timeout)
     {
         tracing::warn!(
             "the last spans were lost: the collector of tracing.endpoint did not take them in time"
@@ -328,15 +328,15 @@ pub(super) fn serve(
             ExitCode::from(code)
         }
     };
-    app.logging.flush(patience);
+    app.logging.flush(timeout);
     Ok(code)
 }
 
-/// How serving ended.
+/// How the program stopped.
 enum Shutdown {
-    /// In order; so many connections were still open.
+    /// After draining; the number of connections that were still open.
     Drained(usize),
-    /// By a second signal, with this exit code.
+    /// At once, by a second signal, with this exit code.
     AtOnce(u8),
 }
 
@@ -365,15 +365,15 @@ async fn run_until_stopped(
 
     let threads = gateway.map(|listener| app.serve_links(ledger.as_ref(), listener));
     let _threads = threads.transpose().map_err(Failure::failed)?;
-    // The admin listener keeps answering while downloads finish: `/readyz` has to say that we are stopping.
+    // The admin listener answers while downloads finish, because `/readyz` has to report the stop.
     let admin_drain = Drain::new();
     let answers = app.admin(sender.clone());
-    let its_connections = app.config.of_admin_connections();
-    let server = Server::new(its_connections, answers, admin_drain.clone());
+    let limits = app.config.of_admin_connections();
+    let server = Server::new(limits, answers, admin_drain.clone());
     let server = server.evicting(&app.metrics).with_reload(app.limits.admin.subscribe());
     let admin = admin.into_std().map_err(Failure::failed)?;
     tasks::supervise(Task::AcceptLoop, (server, admin), |(server, admin)| Box::pin(server.serve_on(admin)));
-    // The dispatcher within is started again should it panic.
+    // The sender restarts its dispatcher if that panics.
     let sending =
         sender.clone().map(|sender| tasks::spawn(Task::Dispatcher, async move { sender.run().await }));
     if let Some((sources, logging)) = reloaded {
@@ -394,7 +394,7 @@ async fn run_until_stopped(
         }
         let attempts = async {
             if let Some(sending) = sending {
-                // What is not finished in time is taken up by whoever sends next.
+                // Unfinished attempts are taken over by the next sender.
                 let _ = running::timeout(drain_timeout, sending).await;
             }
         };
@@ -438,7 +438,7 @@ fn log_stop(left: usize) {
     }
 }
 
-/// The signals that mean something.
+/// The signals that the program handles.
 struct Signals {
     stop: StopSignals,
     reload: Signal,
@@ -462,7 +462,7 @@ impl Signals {
 }
 
 impl StopSignals {
-    /// Waits for one; returns the exit code if it is to end the program at once.
+    /// Waits for a stop signal; returns the exit code of stopping at once.
     async fn received(&mut self) -> u8 {
         tokio::select! {
             _ = self.terminate.recv() => TERMINATED,

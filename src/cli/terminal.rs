@@ -1,40 +1,40 @@
-//! What is shown to a person: text of others without what would steer the terminal, and tables that fit it.
+//! Output for terminals: text of others with escapes for control characters, and tables.
 
 use std::io::IsTerminal;
 
 use crate::text::{self as visible, Escape};
 
-/// A row is never cut to fewer characters than this, however narrow the terminal is.
-const NARROWEST: usize = 60;
+/// Rows are cut to no fewer characters than this, however narrow the terminal is.
+const MIN_WIDTH: usize = 60;
 
-/// What stands between two columns, and before a last column that stands below the others.
+/// The gap between columns, and the indentation of a last column on its own line.
 const GAP: &str = "  ";
 const INDENT: &str = "    ";
 
-/// A last column has room enough from so many characters up.
-const ROOM: usize = 50;
+/// The width from which a last column fits beside the others.
+const MIN_LAST_COLUMN: usize = 50;
 
-/// Text that somebody else wrote, on one line: whatever would steer the terminal stands there as its escape.
+/// Text of others on one line: characters that control a terminal become escapes.
 pub(super) fn escaped(text: &str) -> String {
     visible::escape_invisible(text, Escape::Braces, |_| false).into_owned()
 }
 
-/// The same with its line breaks.
+/// The same, with line breaks kept.
 pub(super) fn escaped_lines(text: &str) -> String {
     visible::escape_invisible(text, Escape::Braces, |c| c == '\n').into_owned()
 }
 
-/// How many characters a line of standard output may have; `None` if it is no terminal.
+/// The width of standard output; `None` if it is no terminal.
 fn width() -> Option<usize> {
     if !std::io::stdout().is_terminal() {
         return None;
     }
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-    (size.ws_col > 0).then(|| usize::from(size.ws_col).max(NARROWEST))
+    (size.ws_col > 0).then(|| usize::from(size.ws_col).max(MIN_WIDTH))
 }
 
-/// Lines up columns under their heads. The last one is cut where the terminal ends; if it has no room there, it stands
-/// on lines of its own.
+/// Aligns columns under their heads. The last column is cut at the edge of the terminal; if it does not fit, it gets
+/// its own lines.
 pub(super) fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
     table_of_width(heads, rows, width())
 }
@@ -48,7 +48,7 @@ fn table_of_width<const N: usize>(heads: [&str; N], rows: &[[String; N]], width:
     }
     let last = widths.last().copied().unwrap_or_default();
     let others: usize = widths.iter().map(|width| width + GAP.len()).sum::<usize>() - last - GAP.len();
-    let below = width.is_some_and(|width| width.saturating_sub(others) < last.min(ROOM));
+    let below = width.is_some_and(|width| width.saturating_sub(others) < last.min(MIN_LAST_COLUMN));
     let mut text = line(&heads.map(str::to_owned), &widths, width, false);
     for row in rows {
         text.push_str(&line(row, &widths, width, below));
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_of_others_does_not_steer_the_terminal() {
+    fn text_of_others_does_not_control_the_terminal() {
         assert_eq!(escaped("a\u{1b}[2Jb\nc\u{9b}1m\u{202e}"), "a\\u{1b}[2Jb\\nc\\u{9b}1m\\u{202e}");
         assert_eq!(escaped_lines("a\r\né"), "a\\r\né");
         assert_eq!(escaped("a\u{61c}b\u{200b}c\u{2067}"), "a\\u{61c}b\\u{200b}c\\u{2067}");

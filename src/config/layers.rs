@@ -1,4 +1,4 @@
-//! Merges the sources and turns texts into values; an error says which key, what it got and what it takes.
+//! Merges defaults, file and environment, and parses values; an error names the key, its value, and what it takes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,38 +8,38 @@ use toml::{Table, Value};
 
 use super::DEFAULTS;
 
-/// What stands before every variable of ours.
+/// The prefix of every variable.
 const PREFIX: &str = "WEBHOOK_ASSETS_";
 
-/// Keys whose variable is not simply their name.
+/// Keys whose variable has another name.
 const OTHER_NAMES: [(&str, &str); 2] =
     [("store.url", "WEBHOOK_ASSETS_STORE"), ("webhooks.database", "WEBHOOK_ASSETS_DATABASE")];
 
-/// The one table whose keys are not ours.
+/// The table whose keys are those of the store's client.
 const OPTIONS: &str = "store.options.";
 
-/// A value that a setting can have.
+/// A type of settings.
 pub(super) trait Setting: Sized {
     /// What it takes, as the end of the sentence "takes …".
     const TAKES: &'static str;
 
-    /// Whether what surrounds it is taken off: nearly always it is the line end of the file that it was read from.
+    /// Whether surrounding white space is removed; it nearly always is the line end of a file.
     const TRIMMED: bool = true;
 
     fn parse(text: &str) -> Option<Self>;
 
-    /// What it takes, with what is wrong with this text if that can be said.
+    /// What it takes, with what is wrong with this text if that is known.
     fn takes(_text: &str) -> &'static str {
         Self::TAKES
     }
 
-    /// A text that cannot be used, as an error may show it: without credentials.
+    /// A rejected text as an error shows it: without credentials.
     fn shown(text: &str) -> String {
         without_credentials(text)
     }
 }
 
-/// Where a value came from.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// `defaults.toml`.
@@ -57,7 +57,7 @@ pub enum SettingError {
     Unreadable(PathBuf, String),
     /// The settings file is not TOML.
     NotToml(PathBuf, String),
-    /// The file has a key that is no setting; perhaps the other one was meant.
+    /// The file has an unknown key.
     Unknown {
         /// The key.
         key: String,
@@ -66,25 +66,25 @@ pub enum SettingError {
         /// The nearest key that exists.
         meant: String,
     },
-    /// A setting must be given and is not.
+    /// A required setting is missing.
     Missing {
         /// The key.
         key: &'static str,
         /// What it takes.
         takes: &'static str,
     },
-    /// A variable's value is no text.
+    /// A variable's value is not UTF-8.
     NotUtf8 {
         /// The variable.
         variable: String,
     },
-    /// A setting has a value it cannot have.
+    /// A value is invalid.
     Bad {
         /// The key.
         key: &'static str,
         /// The value as written.
         got: String,
-        /// Where it stood.
+        /// Its source.
         source: Source,
         /// What it takes.
         takes: &'static str,
@@ -142,7 +142,7 @@ fn variable(key: &str) -> String {
     )
 }
 
-/// A setting's texts (a list has several) and where they stood.
+/// The texts of a setting (a list has several) and their source.
 struct RawValue {
     texts: Vec<String>,
     quoted: bool,
@@ -212,32 +212,32 @@ impl Layers {
         &self.warnings
     }
 
-    /// The options of the store's client, as the file has them.
+    /// The options of the store's client, from the file.
     pub(super) fn store_options(&self) -> Vec<(String, String)> {
         let options = self.given.iter().filter_map(|(key, given)| Some((key.strip_prefix(OPTIONS)?, given)));
         options.map(|(name, given)| (name.to_owned(), given.texts.join(","))).collect()
     }
 
-    /// A setting that has a default.
+    /// Reads a setting that has a default.
     pub(super) fn get<T: Setting>(&self, key: &'static str) -> Result<T, SettingError> {
         let text = self.given.get(key).map(|given| given.texts.join(",")).unwrap_or_default();
         let text = if T::TRIMMED { text.trim() } else { &text };
         T::parse(text).ok_or_else(|| self.refuse_as(key, T::takes(text), T::shown))
     }
 
-    /// A setting that may be left empty.
+    /// Reads a setting that may be empty.
     pub(super) fn optional<T: Setting>(&self, key: &'static str) -> Result<Option<T>, SettingError> {
         let empty =
             self.given.get(key).is_none_or(|given| given.texts.iter().all(|text| text.trim().is_empty()));
         if empty { Ok(None) } else { self.get(key).map(Some) }
     }
 
-    /// A setting that must be given.
+    /// Reads a required setting.
     pub(super) fn required<T: Setting>(&self, key: &'static str) -> Result<T, SettingError> {
         self.optional(key)?.ok_or(SettingError::Missing { key, takes: T::TAKES })
     }
 
-    /// The error for a value that cannot be used.
+    /// The error for an invalid value.
     pub(super) fn refuse(&self, key: &'static str, takes: &'static str) -> SettingError {
         self.refuse_as(key, takes, without_credentials)
     }
@@ -262,8 +262,7 @@ impl Layers {
     }
 }
 
-/// Every setting by its key, as it was written: to see which were changed. `Debug` shows no values: one of them may be a
-/// credential.
+/// Every setting as it was written, to find changes. `Debug` shows no values, because one may be a credential.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Settings(BTreeMap<String, Vec<String>>);
 
@@ -274,14 +273,14 @@ impl fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// The keys whose values are others than they were `before`.
+    /// The keys whose values differ from those of `before`.
     #[must_use]
     pub fn changed_since(&self, before: &Self) -> Vec<String> {
         let keys: BTreeSet<&String> = self.0.keys().chain(before.0.keys()).collect();
         keys.into_iter().filter(|key| self.0.get(*key) != before.0.get(*key)).cloned().collect()
     }
 
-    /// Takes the values of these keys over from `others`.
+    /// Copies the values of these keys from `others`.
     pub fn take_over(&mut self, others: &Self, keys: &[&String]) {
         for key in keys {
             if let Some(value) = others.0.get(*key) {
@@ -291,7 +290,7 @@ impl Settings {
     }
 }
 
-/// A URL without its user and password. Up to the last `@`: one that is not percent-encoded is what makes a URL wrong.
+/// A URL without user and password, which end at the last `@`: an `@` that is not percent-encoded makes a URL invalid.
 fn without_credentials(text: &str) -> String {
     let parts = text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1)));
     parts.map_or_else(|| text.to_owned(), |(scheme, rest)| format!("{scheme}://[redacted]@{rest}"))
@@ -327,13 +326,14 @@ fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Kubernetes gives every container variables for each service; one called `webhook-assets` makes them look like ours.
+/// Kubernetes sets variables for each service in every container; those of a service named `webhook-assets` look like
+/// ours.
 fn is_kubernetes(name: &str) -> bool {
     let rest = name.strip_prefix(PREFIX).unwrap_or_default();
     rest.starts_with("SERVICE_") || rest == "PORT" || rest.starts_with("PORT_")
 }
 
-/// The candidate with the fewest edits.
+/// The most similar candidate.
 fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> &'c str {
     candidates.min_by_key(|candidate| edits(word, candidate)).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! Settings: the documented defaults (`defaults.toml`), then a file, then the environment. The environment is read
-//! here and nowhere else.
+//! The settings: the documented defaults (`defaults.toml`), then a file, then the environment. Only this room reads the
+//! environment.
 
 mod layers;
 mod server;
@@ -37,40 +37,40 @@ pub struct Config {
     pub store: store::Config,
     /// The gateway.
     pub gateway: gateway::Config,
-    /// How many threads serve links.
+    /// The number of threads that serve links.
     pub threads: NonZeroUsize,
-    /// Connections, of both listeners.
+    /// The limits of connections, for both listeners.
     pub server: crate::server::Config,
-    /// The most connections of the admin listener at once.
+    /// The connection limit of the admin listener.
     pub admin_connections: usize,
-    /// The gateway's certificate and key.
+    /// The certificate and key of the gateway.
     pub tls: Option<crate::server::TlsConfig>,
     /// The admin listener.
     pub admin: admin::Config,
-    /// The sender's database.
+    /// The database of the sender.
     pub ledger: ledger::Config,
     /// The sender.
     pub sender: sender::Config,
-    /// How log lines look.
+    /// The format of the log.
     pub log_format: LogFormat,
-    /// How much is logged.
+    /// The level of the log.
     pub log_level: LogLevel,
-    /// The audit of downloads.
+    /// The audit log of downloads.
     pub audit: Option<AuditConfig>,
-    /// Traces of requests.
+    /// The export of traces.
     pub tracing: Option<TracingConfig>,
-    /// What is odd but no error: variables that look like settings and are none.
+    /// Warnings, such as variables that look like settings and are none.
     pub warnings: Vec<String>,
-    /// All of this as it was written.
+    /// Every setting as it was written.
     pub settings: Settings,
 }
 
-/// Requests that one HTTP/2 connection of the admin listener may have open: each may have a body in memory.
+/// How many requests one HTTP/2 connection of the admin listener may have open: each may hold a body in memory.
 const MOST_ADMIN_STREAMS: u32 = 16;
 
 impl Config {
-    /// The files that nobody else should be able to read, with what they are, whether they are there or not. (The database's
-    /// own are looked after where it is opened.)
+    /// The files that other users should not be able to read, with a name for each, whether they exist or not. (The
+    /// ledger checks the database's own files.)
     #[must_use]
     pub fn private_files(&self) -> Vec<(&'static str, PathBuf)> {
         let sealing = self.ledger.secret_key_file.clone();
@@ -87,8 +87,8 @@ impl Config {
         .collect()
     }
 
-    /// What connections of the admin listener may do: it stands on a private network, with a cap of its own, and
-    /// nobody speaks for its clients.
+    /// The limits of admin connections: a listener on a private network, with its own connection limit and no proxy in
+    /// front.
     #[must_use]
     pub fn of_admin_connections(&self) -> crate::server::Config {
         crate::server::Config {
@@ -103,7 +103,7 @@ impl Config {
     }
 }
 
-/// The store's settings, and how to log.
+/// The settings of the store and the log.
 #[derive(Debug, Clone)]
 pub struct StoreAndLog {
     /// The store.
@@ -117,15 +117,15 @@ pub struct StoreAndLog {
 /// The longest duration that is taken, here and on the command line: ten years. No sum of such overflows a clock.
 pub const LONGEST_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 
-/// The most segments that may be read ahead: each costs every long download in flight 4 MiB.
+/// The limit of read-ahead: each segment costs every long download in flight 4 MiB.
 const MOST_AHEAD: usize = 64;
 
-/// Where settings come from.
+/// The sources of settings.
 #[derive(Debug, Clone)]
 pub struct Sources {
     file: Option<PathBuf>,
     environment: Vec<(String, String)>,
-    /// Variables whose values are no UTF-8.
+    /// Variables whose values are not UTF-8.
     undecodable: Vec<String>,
 }
 
@@ -136,7 +136,7 @@ impl Sources {
     pub fn of_process(file: Option<PathBuf>) -> Self {
         let mut sources = Self::of(file, Vec::new());
         for (name, value) in std::env::vars_os() {
-            // A name that is no UTF-8 can be none of ours.
+            // None of our variables has such a name.
             let Ok(name) = name.into_string() else { continue };
             match value.into_string() {
                 Ok(value) => sources.environment.push((name, value)),
@@ -152,7 +152,7 @@ impl Sources {
         Self { file, environment, undecodable: Vec::new() }
     }
 
-    /// The same with one variable set, as a flag of the command line does.
+    /// Sets one variable, as a flag of the command line does.
     #[must_use]
     pub fn with(mut self, name: &str, value: String) -> Self {
         self.environment.retain(|(other, _)| other != name);
@@ -204,7 +204,7 @@ impl Sources {
         Ok(config)
     }
 
-    /// Reads what minting needs: public URL, keyring path, longest lifetime.
+    /// Reads the settings of minting: public URL, keyring path, longest lifetime.
     ///
     /// # Errors
     /// As [`Sources::read`].
@@ -213,7 +213,7 @@ impl Sources {
         Ok((layers.required("public_url")?, layers.required("keys")?, layers.get("longest_lifetime")?))
     }
 
-    /// Reads what verifying needs: keyring path, longest lifetime, and the public URL if it is set.
+    /// Reads the settings of verifying: keyring path, longest lifetime, and the public URL if it is set.
     ///
     /// # Errors
     /// As [`Sources::read`].
@@ -222,7 +222,7 @@ impl Sources {
         Ok((layers.required("keys")?, layers.get("longest_lifetime")?, layers.optional("public_url")?))
     }
 
-    /// Reads what the `keys` commands need: keyring path and longest lifetime.
+    /// Reads the settings of the `keys` commands: keyring path and longest lifetime.
     ///
     /// # Errors
     /// As [`Sources::read`].
@@ -231,7 +231,7 @@ impl Sources {
         Ok((layers.required("keys")?, layers.get("longest_lifetime")?))
     }
 
-    /// Reads what `erase` needs: the store, and how to log.
+    /// Reads the settings of `erase`: the store and the log.
     ///
     /// # Errors
     /// As [`Sources::read`].
@@ -244,7 +244,7 @@ impl Sources {
         })
     }
 
-    /// Reads what minting portal links needs: the page's settings, where the admin listener is, and the keyring path.
+    /// Reads the settings of portal links: the console, the address of the admin listener, and the keyring path.
     ///
     /// # Errors
     /// As [`Sources::read`].
@@ -253,7 +253,7 @@ impl Sources {
         Ok((read_console(&layers)?, layers.get("admin.listen")?, layers.required("keys")?))
     }
 
-    /// Reads what the `webhooks` commands need: the sender's settings and its database, and how to log.
+    /// Reads the settings of the `webhooks` commands: the database and the sender.
     ///
     /// # Errors
     /// As [`Sources::read`].
@@ -286,7 +286,7 @@ impl Sources {
         })
     }
 
-    /// Reads where the admin listener is, for the health check.
+    /// Reads the address of the admin listener, for the health check.
     ///
     /// # Errors
     /// As [`Sources::read`].

@@ -41,10 +41,10 @@ pub(super) fn read(layers: &Layers) -> Result<server::Config, SettingError> {
     })
 }
 
-/// More threads than machines have cores.
+/// More than any machine has cores.
 const MOST_THREADS: usize = 1_024;
 
-/// How many threads serve links.
+/// The number of threads that serve links.
 pub(super) fn read_threads(layers: &Layers) -> Result<NonZeroUsize, SettingError> {
     let threads: Option<usize> = layers.optional("gateway.threads")?;
     let Some(threads) = threads else {
@@ -55,7 +55,7 @@ pub(super) fn read_threads(layers: &Layers) -> Result<NonZeroUsize, SettingError
     })
 }
 
-/// What is missing where somebody is to be believed and nobody is named.
+/// Why a setting that names clients needs trusted proxies.
 const NEEDS_PROXIES: &str =
     "effect only with server.trusted_proxies, the networks of the proxies that may say it";
 
@@ -91,7 +91,7 @@ impl Setting for server::ClientHeader {
     }
 }
 
-/// A duration that may be none at all.
+/// A duration that may be zero.
 struct DurationOrNone(Duration);
 
 impl Setting for DurationOrNone {

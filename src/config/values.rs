@@ -1,4 +1,4 @@
-//! The kinds of values that settings have, and what each takes.
+//! The types of settings, and how each is parsed.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ setting_by_parsing! {
 impl Setting for DatabaseUrl {
     const TAKES: &'static str = Self::TAKES;
 
-    /// A file of that name would be another one.
+    /// A file name may begin or end with spaces.
     const TRIMMED: bool = false;
 
     fn parse(text: &str) -> Option<Self> {

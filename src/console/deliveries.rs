@@ -1,4 +1,4 @@
-//! What was sent: the list, one delivery with its attempts, and sending it again.
+//! The pages of deliveries: the list with its search, one delivery with its attempts, and sending it again.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use http::StatusCode;
 use super::display::{Pill, Time, name_of, of_state, took};
 use super::i18n::{Said, diagnosis_in};
 use super::layout::{Layout, page};
-use super::payload::{Payload, begin_of};
+use super::payload::{Payload, cut_markup};
 use super::route::in_path;
 use super::{PageError, PageResponse, RequestContext, redirect_to};
 use crate::clock::UnixMillis;
@@ -18,12 +18,12 @@ use crate::webhook::parse_time;
 /// How many deliveries a page lists.
 const LIMIT: usize = 25;
 
-/// How many webhooks can be chosen from; the page of one leads to its deliveries too.
+/// How many webhooks the search offers; the page of a webhook links to its deliveries too.
 const CHOICES: usize = 100;
 
-/// How many attempts a page shows, the newest first, and how much of each answer, in bytes of markup.
+/// How many attempts a page shows, newest first, and how much of each response, in bytes of markup.
 const ATTEMPTS: usize = 8;
-const LONGEST_ANSWER: usize = 2 * 1024;
+const MAX_EXCERPT: usize = 2 * 1024;
 
 /// The names of the search's fields.
 const FIELDS: [&str; 6] = ["webhook", "status", "call", "within", "from", "to"];
@@ -58,7 +58,7 @@ struct Deliveries {
     wrong: Option<&'static str>,
 }
 
-/// A choice of a list.
+/// An option of a `<select>`.
 pub(super) struct Choice {
     pub(super) value: String,
     pub(super) word: String,
@@ -76,9 +76,9 @@ struct DeliveryPage {
     ended_at: Option<Time>,
     due_at: Option<Time>,
     webhook: Option<(String, String)>,
-    who: Option<String>,
+    caption: Option<String>,
     attempts: Vec<AttemptRow>,
-    /// How many attempts before these are not shown.
+    /// How many earlier attempts the page leaves out.
     earlier: Option<u32>,
     recording: Option<Fetched>,
     transcript: Option<Fetched>,
@@ -88,7 +88,7 @@ struct DeliveryPage {
     live: bool,
     done: Option<&'static str>,
     can_resend: bool,
-    /// Whether the links are on the page, because they were asked for.
+    /// Whether the page shows the signed links, because the person asked for them.
     with_links: bool,
 }
 
@@ -102,7 +102,7 @@ struct AttemptRow {
     excerpt: Option<String>,
 }
 
-/// Whether an asset was fetched by the link that was sent.
+/// When the receiver fetched an asset by the link that it got, if it did.
 struct Fetched(Option<Time>);
 
 impl RequestContext<'_> {
@@ -156,7 +156,7 @@ impl RequestContext<'_> {
         page(status, &deliveries)
     }
 
-    /// What the search asks for; or what is wrong with it.
+    /// The filter of the search form, or the message about a field that is wrong.
     fn filter(&self) -> Result<DeliveryFilter, &'static str> {
         let t = self.lang.messages();
         let named = |name| {
@@ -223,17 +223,17 @@ impl RequestContext<'_> {
         choices.into_iter().map(choice).collect()
     }
 
-    /// Asks for the page with the links on it.
-    pub(super) async fn ask_for_links(&self, id: &str) -> Result<PageResponse, PageError> {
+    /// Redirects to the page with the signed links on it.
+    pub(super) async fn reveal_links(&self, id: &str) -> Result<PageResponse, PageError> {
         if !self.session.may_listen() {
             return Err(PageError::NotAllowed);
         }
         self.ledger().delivery(self.workspace, id).await?.ok_or(PageError::NotFound)?;
-        self.redirect_revealing(&self.path(&format!("/deliveries/{}", in_path(id))), "", &links_of(id))
+        self.redirect_revealing(&self.path(&format!("/deliveries/{}", in_path(id))), "", &links_pass(id))
     }
 
     pub(super) async fn show_delivery(&self, id: &str) -> Result<PageResponse, PageError> {
-        let with_links = self.session.may_listen() && self.shows(&links_of(id));
+        let with_links = self.session.may_listen() && self.shows(&links_pass(id));
         let t = self.lang.messages();
         let found = self.ledger().delivery(self.workspace, id).await?;
         let (delivery, attempts) = found.ok_or(PageError::NotFound)?;
@@ -263,7 +263,7 @@ impl RequestContext<'_> {
             webhook: endpoint.map(|endpoint| {
                 (self.path(&format!("/webhooks/{}", in_path(&endpoint.id))), name_of(&endpoint))
             }),
-            who: payload.as_ref().and_then(|payload| payload.who.clone()),
+            caption: payload.as_ref().and_then(|payload| payload.caption.clone()),
             earlier: u32::try_from(attempts.len().saturating_sub(ATTEMPTS)).ok().filter(|more| *more > 0),
             attempts: attempts.iter().rev().take(ATTEMPTS).map(|attempt| self.attempt(attempt)).collect(),
             recording: delivery.recording.as_ref().map(|_| Fetched(delivery.recording_fetched_at.map(Time))),
@@ -298,7 +298,7 @@ impl RequestContext<'_> {
                 .excerpt
                 .as_ref()
                 .filter(|excerpt| !excerpt.trim().is_empty())
-                .map(|excerpt| begin_of(excerpt, LONGEST_ANSWER).0),
+                .map(|excerpt| cut_markup(excerpt, MAX_EXCERPT).0),
         }
     }
 
@@ -313,12 +313,12 @@ impl RequestContext<'_> {
     }
 }
 
-/// What a pass says that shows a delivery's links.
-fn links_of(id: &str) -> String {
+/// The content of the pass that shows a delivery's links.
+fn links_pass(id: &str) -> String {
     format!("links {id}")
 }
 
-/// The last so long.
+/// The length of a relative range: `1h`, `24h` or `7d`.
 pub(super) fn within(text: &str) -> Option<Duration> {
     const HOUR: u64 = 60 * 60;
     let hours = match text {
@@ -330,7 +330,7 @@ pub(super) fn within(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(hours * HOUR))
 }
 
-/// A moment as the script sends it, or as a browser's own field does, which knows no zone: then it is UTC.
+/// Reads a time as the script sends it, or as a `datetime-local` field sends it without the script: in UTC.
 pub(super) fn read_time(text: &str) -> Option<UnixMillis> {
     let utc = |form: &str| parse_time(&format!("{text}{form}"));
     parse_time(text).or_else(|| utc("Z")).or_else(|| utc(":00Z"))
@@ -341,7 +341,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_browsers_own_field_is_utc() {
+    fn a_time_without_an_offset_is_utc() {
         let moment = UnixMillis(1_765_981_800_000);
         for text in
             ["2025-12-17T14:30", "2025-12-17T14:30:00", "2025-12-17T14:30:00Z", "2025-12-17T15:30:00+01:00"]

@@ -1,4 +1,4 @@
-//! Small things as pages show them: moments, durations, states.
+//! Values as pages show them: times, durations, states, names.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use crate::clock::UnixMillis;
 use crate::ledger::{Delivery, DeliveryState, Endpoint, EndpointState};
 use crate::webhook::EndpointUrl;
 
-/// A moment: UTC in the page, which the script turns into the person's own time. Digits and marks alone, so that it is
-/// markup as it stands.
+/// A time in UTC, which the script converts into local time. It holds digits and punctuation only, so it needs no
+/// escaping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Time(pub(super) UnixMillis);
 
@@ -26,7 +26,7 @@ impl fmt::Display for Time {
     }
 }
 
-/// A state in a word and a colour.
+/// A coloured state label.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pill {
     pub(super) class: &'static str,
@@ -36,7 +36,7 @@ pub(super) struct Pill {
 impl Pill {
     pub(super) fn of_delivery(delivery: &Delivery, t: &'static Messages) -> Self {
         let state = delivery.state;
-        // One that failed and is tried again is no success, and no failure yet.
+        // A delivery that failed and will be retried counts neither as delivered nor as failed.
         let retrying = state == DeliveryState::Waiting && delivery.attempts > 0;
         let class = match state {
             DeliveryState::Delivered => "good",
@@ -62,7 +62,7 @@ impl Pill {
     }
 }
 
-/// The word of a state.
+/// The label of a state.
 pub(super) fn of_state(state: DeliveryState, t: &'static Messages) -> &'static str {
     match state {
         DeliveryState::Waiting => t.waiting,
@@ -73,7 +73,7 @@ pub(super) fn of_state(state: DeliveryState, t: &'static Messages) -> &'static s
     }
 }
 
-/// How long something took: `12 ms`, `1.3 s`.
+/// A duration: `12 ms`, `1.3 s`.
 pub(super) fn took(duration: Duration, t: &Messages) -> String {
     let millis = duration.as_millis();
     if millis < 1_000 {
@@ -82,7 +82,7 @@ pub(super) fn took(duration: Duration, t: &Messages) -> String {
     format!("{}{}{} s", millis / 1_000, t.decimal_mark, millis % 1_000 / 100)
 }
 
-/// A moment of a recording: `1:05`, `1:02:05`.
+/// A position in a recording: `1:05`, `1:02:05`.
 pub(super) fn position(millis: u64) -> String {
     let seconds = millis / 1_000;
     let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
@@ -92,7 +92,7 @@ pub(super) fn position(millis: u64) -> String {
     }
 }
 
-/// What a webhook is called in lists: as its owner calls it, or by its host.
+/// The name of a webhook in lists: its description, or else its host.
 pub(super) fn name_of(endpoint: &Endpoint) -> String {
     const LONGEST: usize = 60;
     let name =
@@ -103,13 +103,13 @@ pub(super) fn name_of(endpoint: &Endpoint) -> String {
     }
 }
 
-/// Host and port of a URL that was checked when it was saved.
+/// Host and port of a URL that was validated when it was saved.
 pub(super) fn host_of(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split(['/', '?']).next().unwrap_or_default().to_owned()
 }
 
-/// Whose receiver a URL is.
+/// The product that receives at a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Platform {
     Zapier,
@@ -151,7 +151,7 @@ mod tests {
     use crate::console::i18n::Lang;
 
     #[test]
-    fn moments_and_durations_read_well() {
+    fn times_and_durations_are_formatted() {
         let time = Time(UnixMillis(1_765_981_800_250)).to_string();
         assert_eq!(
             time,

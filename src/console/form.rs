@@ -1,4 +1,4 @@
-//! Queries and forms.
+//! Query strings and form bodies.
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -6,21 +6,19 @@ use http::header::CONTENT_TYPE;
 use super::{PageError, PostedBody};
 use crate::server::BodyError;
 
-/// The largest form, in bytes: a URL, a description, and room to spare.
-const LARGEST: usize = 16 * 1024;
+/// The largest form body in bytes: room for a URL and a description.
+const MAX_BODY: usize = 16 * 1024;
 
-/// The most fields that are looked at.
-const MOST_FIELDS: usize = 64;
+/// How many fields are parsed.
+const MAX_FIELDS: usize = 64;
 
-/// Names and values. A name that stands twice has no value: which of the two was meant cannot be known.
+/// Names and values. A name that occurs twice has no value, because either could be meant.
 #[derive(Debug, Default)]
 pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
     pub(super) fn parse(bytes: &[u8]) -> Self {
-        Self(
-            url::form_urlencoded::parse(bytes).take(MOST_FIELDS).map(|(a, b)| (a.into(), b.into())).collect(),
-        )
+        Self(url::form_urlencoded::parse(bytes).take(MAX_FIELDS).map(|(a, b)| (a.into(), b.into())).collect())
     }
 
     /// The value of a field, trimmed; empty if there is none.
@@ -36,7 +34,7 @@ impl Form {
         !self.get(name).is_empty()
     }
 
-    /// These fields as a query, those without a value left out.
+    /// These fields as a query string, without the empty ones.
     pub(super) fn query(&self, names: &[&str]) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         for name in names.iter().filter(|name| self.has(name)) {
@@ -46,7 +44,7 @@ impl Form {
     }
 }
 
-/// Reads the form that was posted.
+/// Reads the posted form.
 pub(super) async fn read(
     headers: &HeaderMap,
     PostedBody { body, client }: PostedBody<'_>,
@@ -56,7 +54,7 @@ pub(super) async fn read(
     if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(PageError::BadForm);
     }
-    let bytes = client.read_body(body, LARGEST).await.map_err(|error| match error {
+    let bytes = client.read_body(body, MAX_BODY).await.map_err(|error| match error {
         BodyError::TooSlow => PageError::FormTooSlow,
         BodyError::TooLarge | BodyError::Broken => PageError::BadForm,
     })?;
@@ -68,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_that_stands_twice_has_no_value() {
+    fn a_repeated_field_has_no_value() {
         let form = Form::parse(b"a=1&b=2&b=3&c=%20x%26+&d");
         assert_eq!((form.get("a"), form.get("b"), form.get("c"), form.get("d")), ("1", "", "x&", ""));
         assert_eq!(form.query(&["c", "b", "a", "z"]), "c=x%26&a=1");

@@ -1,4 +1,4 @@
-//! What every page has around it, and what every answer has before it; pages for what goes wrong.
+//! The layout around every page, the security headers of every response, and the error pages.
 
 use askama::Template;
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use crate::ledger::LedgerError;
 use crate::signed_url::BaseUrl;
 use crate::text::{self, Escape};
 
-/// What the base template shows.
+/// The values that the base template shows.
 pub(super) struct Layout {
     pub(super) t: &'static Messages,
     pub(super) lang: Lang,
@@ -24,9 +24,9 @@ pub(super) struct Layout {
     pub(super) workspace: Option<String>,
     /// The path of the workspace.
     pub(super) root: String,
-    /// The page of the navigation that one is on.
+    /// The active tab of the navigation.
     pub(super) here: &'static str,
-    /// Where the page is fetched again, in another language too.
+    /// The path and query of this page, for reloads and for links to other languages.
     pub(super) path: String,
     pub(super) operator: bool,
     pub(super) may_listen: bool,
@@ -62,7 +62,7 @@ impl Layout {
         }
     }
 
-    // What the base template asks for.
+    // The base template calls these.
     pub(super) fn style(&self) -> &'static str {
         &static_files::STYLE.path
     }
@@ -71,7 +71,7 @@ impl Layout {
         &static_files::SCRIPT.path
     }
 
-    /// This page in another language.
+    /// The address of this page in another language.
     pub(super) fn in_lang(&self, lang: &Lang) -> String {
         let joint = if self.path.contains('?') { '&' } else { '?' };
         format!("{}{joint}lang={}", self.path, lang.tag())
@@ -82,9 +82,9 @@ impl Layout {
     }
 }
 
-/// A page.
+/// Renders a page.
 pub(super) fn page(status: StatusCode, template: &impl Template) -> Result<PageResponse, PageError> {
-    // In a page whatever people wrote has its invisible characters shown, in attributes too; ours has none.
+    // Invisible characters can only come from text that people wrote, so escaping the whole page covers attributes too.
     let rendered = template.render()?;
     let shown =
         text::escape_invisible(&rendered, Escape::Json, |c| matches!(c, '\n' | '\r' | '\t')).into_owned();
@@ -94,7 +94,7 @@ pub(super) fn page(status: StatusCode, template: &impl Template) -> Result<PageR
     Ok(answer)
 }
 
-/// What a page may do: use our own files, send forms to us, and play what the gateway serves. Nothing else.
+/// The content security policy: our own files and forms, and media from the gateway.
 fn policy(base: &BaseUrl) -> String {
     format!(
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
@@ -103,15 +103,15 @@ fn policy(base: &BaseUrl) -> String {
     )
 }
 
-/// Puts before an answer what keeps browsers from doing what they should not.
+/// Sets the security headers of a response.
 pub(super) fn set_security_headers(answer: &mut PageResponse, base: &BaseUrl) {
     const FIELDS: [(HeaderName, &str); 5] = [
         (CACHE_CONTROL, "no-store"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (X_FRAME_OPTIONS, "DENY"),
         (VARY, "Cookie, Accept-Language"),
-        // `no-referrer` would also make browsers send forms with `Origin: null`. No address of a page is a secret but
-        // that of a portal link, which has a stricter rule of its own.
+        // `no-referrer` would make browsers send forms with `Origin: null`. Only the address of a portal link is
+        // secret, and that page sets a stricter policy.
         (REFERRER_POLICY, "same-origin"),
     ];
     let headers = answer.headers_mut();
@@ -123,19 +123,19 @@ pub(super) fn set_security_headers(answer: &mut PageResponse, base: &BaseUrl) {
     }
 }
 
-/// A page that says one thing.
+/// A page with one message.
 #[derive(Template)]
 #[template(path = "notice.html")]
 pub(super) struct Notice<'n> {
     pub(super) layout: Layout,
     pub(super) heading: &'n str,
     pub(super) text: &'n str,
-    /// A link: where to, and what it says.
+    /// A link: its target and its text.
     pub(super) link: Option<(&'n str, &'n str)>,
 }
 
 impl Inner {
-    /// The page for what went wrong.
+    /// The error page, with the status of the error.
     pub(super) fn tell(&self, error: &PageError, lang: Lang, path: &str) -> PageResponse {
         let t = lang.messages();
         let (status, heading, text) = match error {
@@ -173,7 +173,7 @@ impl Inner {
     }
 }
 
-/// No page at all: a status and nothing else.
+/// A response without a body.
 fn plain(status: StatusCode) -> PageResponse {
     let mut answer = Response::new(Bytes::new());
     *answer.status_mut() = status;

@@ -1,5 +1,5 @@
-//! The settings page: webhooks that a person can set up, test and understand. A thin room over ledger and sender:
-//! pages made here, one style sheet, one small script, everything in the program.
+//! The settings page, where a person sets up, tests and diagnoses webhooks. It renders HTML over the ledger and the
+//! sender; style sheet and script are compiled in.
 
 mod deliveries;
 mod display;
@@ -44,36 +44,36 @@ use page_limiter::PageLimiter;
 use route::{Page, Route};
 use session::Session;
 
-/// Below which path everything is.
+/// The path below which this room answers.
 pub const ROOT: &str = "/console";
 
-/// Whether a path is one of this room's.
+/// Whether this room answers the path.
 #[must_use]
 pub fn is_below_root(path: &str) -> bool {
     path.strip_prefix(ROOT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The settings of this room. Defaults stand in `defaults.toml`.
+/// The settings of this room. `defaults.toml` has the defaults.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Scheme and host under which people reach the page; `None`: as the request says.
+    /// Scheme and host under which people reach the page; `None` takes those of the request.
     pub url: Option<BaseUrl>,
-    /// How long a portal link can be used.
+    /// How long a portal link is valid.
     pub link_lifetime: Duration,
     /// How long a person stays signed in.
     pub session_lifetime: Duration,
 }
 
-/// What the settings page needs beside its settings.
+/// The services that the settings page uses.
 #[derive(Debug)]
 pub struct Dependencies {
     /// The operator's token, if there is one.
     pub token: Option<Token>,
     /// The webhook sender, if it runs in this process.
     pub sender: Option<Sender>,
-    /// Where recordings and transcripts are.
+    /// Reads recordings and transcripts.
     pub store: Store,
-    /// Signs portal links, cookies, and the links of what is played.
+    /// Signs portal links, cookies, and the links that the player opens.
     pub keyring: ActiveKeyring,
     /// The public base URL of minted links.
     pub base: BaseUrl,
@@ -94,7 +94,7 @@ struct Inner {
     page_limiter: PageLimiter,
 }
 
-/// What was posted, and by whom.
+/// The body of a form, and the client that sends it.
 struct PostedBody<'p> {
     body: Incoming,
     client: &'p Client,
@@ -102,24 +102,24 @@ struct PostedBody<'p> {
 
 type PageResponse = Response<Bytes>;
 
-/// Why a page cannot be shown.
+/// Why a request gets an error page.
 #[derive(Debug)]
 enum PageError {
-    /// There is nothing at this path, or nothing that this person may see.
+    /// The path does not exist, or belongs to another workspace.
     NotFound,
-    /// It is there, and this person may not.
+    /// The page exists, but the session may not see it.
     NotAllowed,
-    /// The request was not made by a page of ours.
+    /// The request does not come from a page of this origin and session.
     NotOurs,
-    /// The database fails.
+    /// The database failed.
     Ledger(LedgerError),
-    /// What was sent is no form of ours.
+    /// The body is not a form of this page.
     BadForm,
-    /// The form did not arrive in time.
+    /// The body did not arrive in time.
     FormTooSlow,
-    /// As many pages of this workspace, or of all, are being made as may be at once.
+    /// The workspace, or all workspaces together, load as many pages as they may at once.
     TooMany,
-    /// A defect of this program.
+    /// A bug of this program.
     Broken,
 }
 
@@ -135,13 +135,13 @@ impl From<askama::Error> for PageError {
     }
 }
 
-/// Somebody who is signed in, and what they want.
+/// A request of a signed-in person, for a page of one workspace.
 struct RequestContext<'v> {
     console: &'v Inner,
     sender: &'v Sender,
     session: &'v Session,
     lang: Lang,
-    /// The workspace of the path; the person may see it.
+    /// The workspace of the path; the session may see it.
     workspace: &'v str,
     query: Form,
     form: Form,
@@ -157,14 +157,14 @@ impl RequestContext<'_> {
         format!("{}{rest}", route::of_workspace(self.workspace))
     }
 
-    /// Sends the browser to a page, with `what` on it that a form has asked for.
+    /// Redirects to a page with a pass that shows `what` for a while.
     fn redirect_revealing(&self, path: &str, done: &str, what: &str) -> Result<PageResponse, PageError> {
         let deps = &self.console.deps;
         let pass = self.session.reveal(what, &deps.keyring.load(), deps.clock.now());
         Ok(redirect_to(&format!("{path}?{done}shown={}", pass.ok_or(PageError::Broken)?)))
     }
 
-    /// Whether the address asks for `what` as a form of this session did.
+    /// Whether the query has a valid pass that shows `what` to this session.
     fn shows(&self, what: &str) -> bool {
         let deps = &self.console.deps;
         let pass = self.query.get("shown");
@@ -184,7 +184,7 @@ impl Console {
         Self(Arc::new(Inner { config, deps, page_limiter: PageLimiter::default() }))
     }
 
-    /// Mints a portal link; `host` is the request's own, for when the settings name none.
+    /// Mints a portal link; `host` is the request's, for when `console.url` is not set.
     ///
     /// # Errors
     /// [`PortalError`] if there is no address to put into it, or no key that signs.
@@ -256,7 +256,7 @@ impl Inner {
         {
             return self.signed_out(StatusCode::UNAUTHORIZED, lang);
         }
-        // What a stranger may send is as small as a form, and read from a few places alone.
+        // A client without a session may send a form of limited size, and only to these two paths.
         let is_open = matches!(route, Route::Enter | Route::SignIn);
         let client = body.client;
         let form = match posted && (is_open || session.is_some()) {
@@ -275,7 +275,7 @@ impl Inner {
         if posted && !session.accepts_csrf(form.get("csrf"), &self.deps.keyring.load(), now) {
             return Err(PageError::NotOurs);
         }
-        let Some(_permit) = self.page_limiter.take(session.access.workspace.as_deref()) else {
+        let Some(_permit) = self.page_limiter.try_acquire(session.access.workspace.as_deref()) else {
             client.count_refused("too_many_pages");
             return Err(PageError::TooMany);
         };
@@ -308,11 +308,11 @@ impl RequestContext<'_> {
             (Page::NewWebhook, false) => self.show_new_webhook(),
             (Page::NewWebhook, true) => self.add_webhook().await,
             (Page::Check, _) => self.check_url().await,
-            (Page::Webhook(id), _) => self.show_webhook_as_asked(id).await,
+            (Page::Webhook(id), _) => self.show_webhook_or_secret(id).await,
             (Page::Action(id, action), _) => self.run_action(id, *action).await,
             (Page::Deliveries, _) => self.list_deliveries().await,
             (Page::Delivery(id), _) => self.show_delivery(id).await,
-            (Page::Links(id), _) => self.ask_for_links(id).await,
+            (Page::Links(id), _) => self.reveal_links(id).await,
             (Page::Resend(id), _) => self.resend(id).await,
             (Page::Listen(id), _) => self.listen(id).await,
             (Page::Asset(id, kind), _) => self.open_asset(id, *kind).await,
@@ -326,11 +326,11 @@ fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
-/// Sends the browser to another page of ours.
+/// Redirects (303) to another page.
 fn redirect_to(path: &str) -> PageResponse {
     let mut answer = Response::new(Bytes::new());
     *answer.status_mut() = StatusCode::SEE_OTHER;
-    // Paths are made of names that are percent-encoded.
+    // Names in paths are percent-encoded, so every path is a valid header value.
     if let Ok(path) = HeaderValue::from_str(path) {
         answer.headers_mut().insert(LOCATION, path);
     }

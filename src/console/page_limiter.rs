@@ -1,39 +1,39 @@
-//! How many pages are made at once: for one workspace, and for all. What the database and the store do for pages, they do
-//! not do for calls.
+//! Limits how many pages load at once, per workspace and in total, so that the settings page cannot try_acquire the database
+//! and the store away from calls.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Each tab that follows what happens asks for one page at a time.
-const MOST_EACH: usize = 16;
-const MOST: usize = 64;
+/// A tab that follows live updates loads one page at a time.
+const MAX_PER_WORKSPACE: usize = 16;
+const MAX_TOTAL: usize = 64;
 
-/// Counts the pages that are being made. Clones count together.
+/// Counts the pages that load now. Clones share the counts.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PageLimiter(Arc<Mutex<HashMap<String, usize>>>);
 
-/// A page that is being made, until dropped.
+/// Permission to load one page, until dropped.
 #[derive(Debug)]
 pub(super) struct PagePermit {
     of: PageLimiter,
-    whose: String,
+    workspace: String,
 }
 
 impl PageLimiter {
-    /// One more page of a workspace's people (`None`: of operators); `None` if there are too many.
-    pub(super) fn take(&self, workspace: Option<&str>) -> Option<PagePermit> {
-        let whose = workspace.unwrap_or_default();
+    /// A permit for a page of a workspace (`None`: the operator); `None` if the limit is reached.
+    pub(super) fn try_acquire(&self, workspace: Option<&str>) -> Option<PagePermit> {
+        let workspace = workspace.unwrap_or_default();
         let mut counts = self.counts();
         let all: usize = counts.values().sum();
-        let count = counts.entry(whose.to_owned()).or_default();
-        if *count >= MOST_EACH || all >= MOST {
+        let count = counts.entry(workspace.to_owned()).or_default();
+        if *count >= MAX_PER_WORKSPACE || all >= MAX_TOTAL {
             if *count == 0 {
-                counts.remove(whose);
+                counts.remove(workspace);
             }
             return None;
         }
         *count += 1;
-        Some(PagePermit { of: self.clone(), whose: whose.to_owned() })
+        Some(PagePermit { of: self.clone(), workspace: workspace.to_owned() })
     }
 
     fn counts(&self) -> MutexGuard<'_, HashMap<String, usize>> {
@@ -44,10 +44,10 @@ impl PageLimiter {
 impl Drop for PagePermit {
     fn drop(&mut self) {
         let mut counts = self.of.counts();
-        if let Some(count) = counts.get_mut(&self.whose) {
+        if let Some(count) = counts.get_mut(&self.workspace) {
             *count -= 1;
             if *count == 0 {
-                counts.remove(&self.whose);
+                counts.remove(&self.workspace);
             }
         }
     }
@@ -58,15 +58,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_workspace_cannot_take_what_is_for_all() {
+    fn one_workspace_cannot_take_every_permit() {
         let page_limiter = PageLimiter::default();
-        let of = |whose: &str| -> Vec<PagePermit> {
-            std::iter::from_fn(|| page_limiter.take(Some(whose))).collect()
+        let of = |workspace: &str| -> Vec<PagePermit> {
+            std::iter::from_fn(|| page_limiter.try_acquire(Some(workspace))).collect()
         };
         let taken: Vec<Vec<PagePermit>> = ["a", "b", "c", "d"].map(of).into();
-        assert!(taken.iter().all(|taken| taken.len() == MOST_EACH));
-        assert!(page_limiter.take(Some("e")).is_none() && page_limiter.take(None).is_none());
+        assert!(taken.iter().all(|taken| taken.len() == MAX_PER_WORKSPACE));
+        assert!(page_limiter.try_acquire(Some("e")).is_none() && page_limiter.try_acquire(None).is_none());
         drop(taken);
-        assert!(page_limiter.take(None).is_some() && page_limiter.counts().is_empty());
+        assert!(page_limiter.try_acquire(None).is_some() && page_limiter.counts().is_empty());
     }
 }

@@ -1,5 +1,5 @@
-//! What was sent, as it was sent: made again from the stored call, with the links of the last attempt. A link opens a
-//! recording, so it stands in no page unless somebody who may listen asks for it.
+//! The payload of a delivery, rebuilt from the stored call with the links of the last attempt. Signed links open a
+//! recording, so a page shows them only when a person caption may listen asks for them.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::signed_url::Minter;
 use crate::text::{self, Escape};
 use crate::webhook::{CompletedCall, Links, Signing};
 
-/// What stands in a link's place of what opens it.
+/// Replaces the signature of a link that the page does not show.
 const HIDDEN: &str = "…";
 
 /// The body of a delivery.
@@ -24,20 +24,20 @@ pub(super) struct Payload {
     pub(super) pretty: String,
     pub(super) raw: String,
     pub(super) curl: Option<String>,
-    /// The call in a few words.
-    pub(super) who: Option<String>,
-    /// Whether links stand in it with what opens them left out.
+    /// A short description of the call.
+    pub(super) caption: Option<String>,
+    /// Whether the payload contains links without their signature.
     pub(super) links_redacted: bool,
-    /// Whether it is too long for a page.
+    /// Whether the payload was cut to fit the page.
     pub(super) cut: bool,
 }
 
-/// How much of each form of a body a page shows, in bytes of markup, so that the page stays below 100 KB.
-const LONGEST: usize = 14 * 1024;
-const LONGEST_CALLER: usize = 1024;
+/// How many bytes of markup each form of the payload takes at most, so that a page stays below 100 KB.
+const MAX_MARKUP: usize = 14 * 1024;
+const MAX_CAPTION: usize = 1024;
 
-/// The beginning of a text that takes so many bytes as markup, and whether that is not all of it.
-pub(super) fn begin_of(text: &str, longest: usize) -> (String, bool) {
+/// Cuts a text to `longest` bytes of markup; says whether anything was cut.
+pub(super) fn cut_markup(text: &str, longest: usize) -> (String, bool) {
     let mut room = longest;
     for (at, c) in text.char_indices() {
         let length = markup_length(c);
@@ -49,7 +49,7 @@ pub(super) fn begin_of(text: &str, longest: usize) -> (String, bool) {
     (text.to_owned(), false)
 }
 
-/// How many bytes a character takes in a page: `<` becomes `&#60;`, and what cannot be seen its escape.
+/// How many bytes of markup a character takes: `<` becomes `&#60;`, and an invisible character becomes its escape.
 pub(super) fn markup_length(c: char) -> usize {
     match c {
         '<' | '>' | '&' | '"' | '\'' => 5,
@@ -71,7 +71,7 @@ impl RequestContext<'_> {
         let transcript = link(AssetKind::Transcript, &delivery.transcript);
         let links = Links { recording: recording.as_deref(), transcript: transcript.as_deref() };
         let body = call.body(links, delivery.test);
-        // What can be copied is what was signed: with escapes for what cannot be seen, and the same value.
+        // The text to copy has the bytes that are signed below: JSON with escapes for invisible characters.
         let raw =
             text::escape_invisible(&String::from_utf8_lossy(&body), Escape::Json, |_| false).into_owned();
         let value: Value = serde_json::from_str(&raw).unwrap_or_default();
@@ -80,19 +80,19 @@ impl RequestContext<'_> {
             None => HeaderMap::new(),
         };
         let curl = endpoint.map(|endpoint| as_curl(&endpoint.url, &headers, &raw));
-        let (pretty, cut) = begin_of(&format!("{value:#}"), LONGEST);
+        let (pretty, cut) = cut_markup(&format!("{value:#}"), MAX_MARKUP);
         Ok(Payload {
             pretty,
-            // What is cut short is nothing that could be sent.
-            curl: curl.filter(|curl| begin_of(curl, LONGEST).0 == *curl),
-            who: who(&value).map(|who| begin_of(&who, LONGEST_CALLER).0),
+            // A command that was cut would not run.
+            curl: curl.filter(|curl| cut_markup(curl, MAX_MARKUP).0 == *curl),
+            caption: caption(&value).map(|caption| cut_markup(&caption, MAX_CAPTION).0),
             links_redacted: !with_links && links.recording.or(links.transcript).is_some(),
-            raw: begin_of(&raw, LONGEST).0,
+            raw: cut_markup(&raw, MAX_MARKUP).0,
             cut,
         })
     }
 
-    /// The link that the last attempt carried. Signing the same asset and moment with the same key gives the same link.
+    /// The link that the last attempt carried. Signing the same asset and expiry with the same key gives the same link.
     fn link_as_sent(
         &self,
         delivery: &Delivery,
@@ -118,7 +118,7 @@ impl RequestContext<'_> {
         Some(minted.map_or_else(links_redacted, |link| link.as_str().to_owned()))
     }
 
-    /// The header fields that make the body genuine, signed now.
+    /// The signature headers of the payload, signed now.
     async fn headers(
         &self,
         delivery: &Delivery,
@@ -133,10 +133,10 @@ impl RequestContext<'_> {
     }
 }
 
-/// How long a link lives that is minted to play something.
-pub(super) const PLAY_FOR: Duration = Duration::from_secs(60 * 60);
+/// The lifetime of a link that the player opens.
+pub(super) const PLAY_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// A command that sends the same; what is in single quotes means nothing to a shell.
+/// The curl command that sends the same request. A shell interprets nothing within single quotes.
 fn as_curl(url: &str, headers: &HeaderMap, body: &str) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
     let mut command = format!("curl {} \\\n  -H 'Content-Type: application/json'", quoted(url));
@@ -151,8 +151,8 @@ fn as_curl(url: &str, headers: &HeaderMap, body: &str) -> String {
     command
 }
 
-/// The prospect and how the call went: `John Doe · Acme Inc · outgoing · connected`.
-fn who(body: &Value) -> Option<String> {
+/// The prospect and the outcome of the call: `John Doe · Acme Inc · outgoing · connected`.
+fn caption(body: &Value) -> Option<String> {
     let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
     let name: Vec<&str> =
         ["/prospect/first_name", "/prospect/last_name"].into_iter().filter_map(text).collect();
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shell_sees_one_word_whatever_is_in_the_body() {
+    fn a_shell_sees_one_word_whatever_the_body_contains() {
         let command =
             as_curl("https://example.com/a?b=c&d", &HeaderMap::new(), "{\"a\":\"it's; rm -rf $HOME `x`\"}");
         assert!(command.ends_with("--data-raw '{\"a\":\"it'\\''s; rm -rf $HOME `x`\"}'"), "{command}");

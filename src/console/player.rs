@@ -1,5 +1,5 @@
-//! Listening to a recording with its transcript beside it. What is played comes by a redirect to a link that is minted
-//! for it, so that no page has one in its source.
+//! The player: a recording with its transcript. Media loads through a redirect to a link that is minted for that
+//! request, so no page contains a signed link.
 
 use askama::Template;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::display::position;
 use super::layout::{Layout, page};
-use super::payload::{PLAY_FOR, begin_of, markup_length};
+use super::payload::{PLAY_LIFETIME, cut_markup, markup_length};
 use super::route::in_path;
 use super::{PageError, PageResponse, RequestContext};
 use crate::asset::{AssetKind, AssetRef};
@@ -19,14 +19,14 @@ use crate::ledger::Delivery;
 use crate::signed_url::{Minter, SignedUrl};
 use crate::store::{Opened, Span, StoreError, Version};
 
-/// The largest transcript that is read, in bytes: many hours of talk.
-const LARGEST: u64 = 8 << 20;
+/// The largest transcript in bytes: many hours of speech.
+const MAX_TRANSCRIPT: u64 = 8 << 20;
 
-/// How much text a page has, in bytes, so that it stays below 100 KB whatever the transcript is made of.
-const TEXT_OF_A_PAGE: usize = 24 * 1024;
+/// How much text a page shows, in bytes of markup, so that it stays below 100 KB.
+const MAX_PAGE_TEXT: usize = 24 * 1024;
 
-/// How many utterances a page has.
-const UTTERANCES: usize = 120;
+/// How many utterances a page shows.
+const MAX_UTTERANCES: usize = 120;
 
 #[derive(Template)]
 #[template(path = "player.html")]
@@ -37,17 +37,17 @@ struct Listen {
     recording: bool,
     transcript: bool,
     lines: Vec<Utterance>,
-    /// Why there are no lines, or not all.
+    /// Why the transcript is missing or incomplete.
     note: Option<&'static str>,
     before: Option<String>,
-    behind: Option<String>,
+    after: Option<String>,
 }
 
-/// Something that was said.
+/// One utterance of a transcript.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Utterance {
     speaker: String,
-    /// Who speaks, as a number, for a colour.
+    /// The number of the speaker, which chooses a colour.
     voice: usize,
     start_ms: u64,
     end_ms: u64,
@@ -85,8 +85,8 @@ impl RequestContext<'_> {
             layout: self.layout(&title, "deliveries", &format!("{path}/listen")),
             recording: delivery.recording.is_some(),
             transcript: delivery.transcript.is_some(),
-            before: (first > 0).then(|| at(first.saturating_sub(UTTERANCES))),
-            behind: (next < lines.len()).then(|| at(next)),
+            before: (first > 0).then(|| at(first.saturating_sub(MAX_UTTERANCES))),
+            after: (next < lines.len()).then(|| at(next)),
             lines: shown,
             title,
             path,
@@ -95,7 +95,7 @@ impl RequestContext<'_> {
         page(StatusCode::OK, &listen)
     }
 
-    /// A delivery whose recording this person may hear.
+    /// The delivery, if the session may listen.
     async fn playable_delivery(&self, id: &str) -> Result<Delivery, PageError> {
         let (delivery, _) = self.ledger().delivery(self.workspace, id).await?.ok_or(PageError::NotFound)?;
         if self.session.may_listen() { Ok(delivery) } else { Err(PageError::NotAllowed) }
@@ -119,9 +119,9 @@ impl RequestContext<'_> {
         };
         let id = id.as_deref().and_then(|id| Uuid::try_parse(id).ok()).ok_or(PageError::NotFound)?;
         let deps = &self.console.deps;
-        let lifetime = PLAY_FOR.min(deps.longest_lifetime);
+        let lifetime = PLAY_LIFETIME.min(deps.longest_lifetime);
         let now = deps.clock.now();
-        // A download by a link that expires with the delivery's own would count as the receiver's.
+        // A download through a link with the expiry of the delivery's own link would count as the receiver's.
         let clash = delivery.links_expire == Some(now.plus(lifetime));
         let now = if clash { UnixSeconds(now.0.saturating_sub(1)) } else { now };
         let minter = Minter::for_base(deps.base.clone(), deps.keyring.load())
@@ -132,7 +132,7 @@ impl RequestContext<'_> {
         })
     }
 
-    /// What was said; and if nothing can be shown, why.
+    /// The transcript, or the message why it is not shown.
     async fn transcript(&self, delivery: &Delivery) -> (Vec<Utterance>, Option<&'static str>) {
         let t = self.lang.messages();
         let Ok(link) = self.link_to_play(delivery, AssetKind::Transcript) else {
@@ -152,12 +152,12 @@ impl RequestContext<'_> {
         }
     }
 
-    /// A transcript's bytes; `None` if there are too many.
+    /// The bytes of a transcript; `None` if it is too large.
     async fn read(&self, link: &SignedUrl) -> Result<Option<Vec<u8>>, StoreError> {
         let opened = self.console.deps.store.get(link.grant(), Span::Whole, Version::Any).await?;
-        // What is so long that its size is not known is too much, too.
+        // Objects of unknown size are treated as too large.
         let Opened::Sized(mut object) = opened else { return Ok(None) };
-        if object.meta.size > LARGEST {
+        if object.meta.size > MAX_TRANSCRIPT {
             return Ok(None);
         }
         let mut bytes = Vec::new();
@@ -168,26 +168,26 @@ impl RequestContext<'_> {
     }
 }
 
-/// As many lines as a page takes; one line that is longer than a page is cut.
+/// The utterances that fit on a page; a first one that does not fit is cut.
 fn page_of_utterances(lines: &[Utterance]) -> Vec<Utterance> {
-    let mut room = TEXT_OF_A_PAGE;
+    let mut room = MAX_PAGE_TEXT;
     let mut shown = Vec::new();
-    for line in lines.iter().take(UTTERANCES) {
+    for line in lines.iter().take(MAX_UTTERANCES) {
         let length = line.text.chars().chain(line.speaker.chars()).map(markup_length).sum::<usize>();
         if length > room && !shown.is_empty() {
             break;
         }
         let mut line = line.clone();
-        line.text = begin_of(&line.text, room).0;
+        line.text = cut_markup(&line.text, room).0;
         room = room.saturating_sub(length);
         shown.push(line);
     }
     shown
 }
 
-/// The utterances of a transcript (`call-transcript/1`); `None` if it is something else.
+/// Parses a transcript (`call-transcript/1`); `None` if it has another format.
 fn utterances_of(bytes: &[u8], unknown_speaker: &str) -> Option<Vec<Utterance>> {
-    const LONGEST_NAME: usize = 100;
+    const MAX_NAME: usize = 100;
     let transcript: Value = serde_json::from_slice(bytes).ok()?;
     let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
     let speakers: Vec<(String, String)> = transcript
@@ -197,7 +197,7 @@ fn utterances_of(bytes: &[u8], unknown_speaker: &str) -> Option<Vec<Utterance>> 
         .flatten()
         .filter_map(|speaker| {
             let name = text(speaker, "name").or_else(|| text(speaker, "role"))?;
-            Some((text(speaker, "id")?, name.chars().take(LONGEST_NAME).collect()))
+            Some((text(speaker, "id")?, name.chars().take(MAX_NAME).collect()))
         })
         .collect();
     let utterances = transcript.get("utterances")?.as_array()?;
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_transcript_is_read_as_far_as_it_is_one() {
+    fn malformed_utterances_are_skipped() {
         let sample = include_bytes!("../../fixtures/transcripts/550e8400-e29b-41d4-a716-446655440000.json");
         let lines = utterances_of(sample, "?").unwrap();
         assert!(
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_has_so_much_text_and_no_more() {
+    fn a_page_has_a_limited_amount_of_text() {
         let line = |length: usize| Utterance {
             speaker: String::new(),
             voice: 0,
@@ -247,8 +247,8 @@ mod tests {
         };
         let lines: Vec<_> = (0..500).map(|_| line(1_000)).collect();
         assert_eq!(page_of_utterances(&lines).len(), 24);
-        assert_eq!(page_of_utterances(&vec![line(2); 500]).len(), UTTERANCES);
+        assert_eq!(page_of_utterances(&vec![line(2); 500]).len(), MAX_UTTERANCES);
         let huge = page_of_utterances(&[line(1_000_000), line(2)]);
-        assert_eq!((huge.len(), huge[0].text.len()), (1, TEXT_OF_A_PAGE + "…".len()));
+        assert_eq!((huge.len(), huge[0].text.len()), (1, MAX_PAGE_TEXT + "…".len()));
     }
 }

@@ -1,4 +1,4 @@
-//! Portal links: they let one person into one workspace, once, for a while.
+//! Portal links: each opens one workspace (or all, for the operator), once and for a limited time.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use super::ROOT;
 use crate::clock::UnixSeconds;
 use crate::signed_url::{Keyring, PassError, Purpose};
 
-/// What somebody may see.
+/// What a session may see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
-    /// The one workspace; `None` is the operator, who sees all.
+    /// The workspace; `None` for the operator, who sees all.
     #[serde(rename = "w")]
     pub workspace: Option<String>,
     /// Whether recordings may be played and transcripts read.
@@ -20,23 +20,23 @@ pub struct Access {
     pub listen: bool,
 }
 
-/// A link that was minted.
+/// A minted link.
 #[derive(Clone)]
 pub struct PortalLink {
     url: String,
-    /// Until when it can be used.
+    /// Until when the link is valid.
     pub expires_at: UnixSeconds,
 }
 
 impl PortalLink {
-    /// The link itself. Whoever has it comes in.
+    /// The link itself. It grants access, so log it nowhere.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.url
     }
 }
 
-/// Hides what lets people in.
+/// Leaves out the link, which grants access.
 impl fmt::Debug for PortalLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PortalLink").field("expires_at", &self.expires_at).finish_non_exhaustive()
@@ -46,9 +46,9 @@ impl fmt::Debug for PortalLink {
 /// Why no portal link can be minted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PortalError {
-    /// Nobody said under which address people reach the page.
+    /// The address of the settings page is not known.
     NoUrl,
-    /// No key of the ring signs for that long.
+    /// No key of the keyring signs for that long.
     NoKey,
     /// The system gives no random bytes.
     NoRandomBytes,
@@ -68,7 +68,7 @@ impl fmt::Display for PortalError {
 
 impl std::error::Error for PortalError {}
 
-/// What a pass says: the access, and an id that no other has.
+/// The content of a pass: the access, and a unique id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct AccessPass {
     #[serde(flatten)]

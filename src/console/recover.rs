@@ -1,4 +1,4 @@
-//! Sending everything again that failed in a range of time, and how far that has come.
+//! Recovery: sends again all deliveries that failed in a range of time, and shows the progress.
 
 use askama::Template;
 use http::StatusCode;
@@ -23,7 +23,7 @@ struct Recover {
     run: Option<Run>,
 }
 
-/// A recovery that was begun.
+/// A recovery that was started.
 struct Run {
     total: u64,
     done: u64,
@@ -59,7 +59,7 @@ impl RequestContext<'_> {
         page(status, &recover)
     }
 
-    /// The recovery that the address names.
+    /// The recovery that the query describes.
     async fn run(&self) -> Result<Option<Run>, PageError> {
         let moment = |name| self.query.get(name).parse().ok().map(UnixMillis);
         let (Some(from), Some(to), Some(began)) = (moment("from"), moment("to"), moment("began")) else {
@@ -69,7 +69,7 @@ impl RequestContext<'_> {
         let progress = self.ledger().progress(self.workspace, &range, began).await?;
         let done = progress.delivered.saturating_add(progress.failed);
         let recovered: u64 = self.query.get("count").parse().unwrap_or_default();
-        // What came in since then counts too, so that the bar never goes beyond its end.
+        // New deliveries count too, so that the progress bar never exceeds its end.
         let total = done.saturating_add(progress.pending).max(recovered);
         let done = if progress.pending == 0 { total } else { done };
         let failed = self.path("/deliveries?status=failed");
@@ -81,7 +81,7 @@ impl RequestContext<'_> {
         let t = self.lang.messages();
         let now = self.sender.now();
         let range = match within(self.form.get("within")) {
-            // Until now, the moment itself included.
+            // Until now, inclusive.
             Some(within) => Some((now.minus(within), UnixMillis(now.0.saturating_add(1)))),
             None => read_time(self.form.get("from")).zip(read_time(self.form.get("to"))),
         };

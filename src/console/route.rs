@@ -1,23 +1,23 @@
-//! Which page a path names.
+//! Maps paths to pages and actions.
 
 use super::ROOT;
 use crate::asset::AssetKind;
 use crate::ledger::name_in_path;
 
-/// What is at a path.
+/// The resource at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route {
-    /// Where one begins: the workspaces, or one's own.
+    /// The start page: all workspaces for the operator, else the own workspace.
     Start,
     Enter,
     SignIn,
     SignOut,
     SignedOut,
-    /// Something of a workspace.
+    /// A page or action of a workspace.
     In(String, Page),
 }
 
-/// What is at a path of a workspace.
+/// A page or action of a workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Page {
     Webhooks,
@@ -34,7 +34,7 @@ pub(super) enum Page {
     Recover,
 }
 
-/// What can be done to a webhook.
+/// An action on a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Secret,
@@ -126,12 +126,12 @@ impl Action {
     }
 }
 
-/// The path of a workspace's first page, without a slash at its end.
+/// The path of a workspace's first page, without a trailing slash.
 pub(super) fn of_workspace(workspace: &str) -> String {
     format!("{ROOT}/w/{}", in_path(workspace))
 }
 
-/// A name as a segment of a path. Names have no spaces, which this would write as in forms.
+/// Encodes a name as a path segment. Names contain no spaces, which this encoding would turn into `+`.
 pub(super) fn in_path(name: &str) -> String {
     url::form_urlencoded::byte_serialize(name.as_bytes()).collect()
 }
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_names_one_page_or_none() {
+    fn a_path_maps_to_one_page_or_none() {
         let acme = |page| Some(Route::In("acme".to_owned(), page));
         assert_eq!(Route::at("/console"), Some(Route::Start));
         assert_eq!(Route::at("/console/"), Some(Route::Start));
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_comes_back_from_the_path_it_was_put_into() {
+    fn a_name_survives_the_path() {
         for name in ["acme", "Ärzte-42", "a/b", "a%2Fb", "{}", "..", "a?b#c", "a+b", "\"><b>"] {
             let path = format!("{}/deliveries", of_workspace(name));
             assert_eq!(Route::at(&path), Some(Route::In(name.to_owned(), Page::Deliveries)), "{path}");

@@ -1,5 +1,5 @@
-//! Who is signed in: a cookie that the keyring signed, so that restarts and other replicas know it; what forms must
-//! bear; and the language.
+//! Sessions: a cookie that the keyring signs, so that restarts and other replicas accept it; the CSRF token of forms;
+//! and the language.
 
 use std::time::Duration;
 
@@ -14,23 +14,23 @@ use crate::clock::UnixSeconds;
 use crate::signed_url::{BaseUrl, Keyring, Purpose};
 
 const SESSION: &str = "webhook_assets_session";
-/// For how long what was asked for is shown.
+/// How long a secret or a link stays visible.
 const REVEAL_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
 const LANG: &str = "webhook_assets_lang";
 
-/// A person who is signed in.
+/// A signed-in person.
 #[derive(Debug, Clone)]
 pub(super) struct Session {
     pub(super) access: Access,
     pub(super) id: String,
     pub(super) expires: UnixSeconds,
-    /// What every form of this session bears.
+    /// The CSRF token of this session's forms.
     pub(super) csrf: String,
 }
 
 impl Session {
-    /// The session of a request, if its cookie is good.
+    /// The session of a request, if it has a valid cookie.
     pub(super) fn of(headers: &HeaderMap, keyring: &Keyring, now: UnixSeconds) -> Option<Self> {
         let (_, cookie) = cookies(headers).find(|(name, _)| *name == SESSION)?;
         let (access_pass, expires) = AccessPass::read(Purpose::Session, cookie, keyring, now).ok()?;
@@ -46,8 +46,8 @@ impl Session {
         self.access.listen || self.access.workspace.is_none()
     }
 
-    /// What shows `what` to this session for a while. It stands in an address, so that the answer to the form that asked for it
-    /// is a redirect, and loading the page again sends no form again.
+    /// A pass that shows `what` to this session for a while. It goes into the address, so that a form can answer with a
+    /// redirect and a reload does not send the form again.
     pub(super) fn reveal(&self, what: &str, keyring: &Keyring, now: UnixSeconds) -> Option<String> {
         let content = format!("{}\n{what}", self.id);
         keyring.sign_pass(Purpose::Reveal, content.as_bytes(), now, now.plus(REVEAL_LIFETIME))
@@ -61,7 +61,7 @@ impl Session {
             .is_ok_and(|(found, _)| bool::from(found.as_slice().ct_eq(content.as_bytes())))
     }
 
-    /// Whether a form was given out to this session.
+    /// Whether a CSRF token belongs to this session.
     pub(super) fn accepts_csrf(&self, csrf: &str, keyring: &Keyring, now: UnixSeconds) -> bool {
         keyring
             .read_pass(Purpose::Form, csrf, now)
@@ -70,7 +70,7 @@ impl Session {
 }
 
 impl Inner {
-    /// The cookie that keeps somebody signed in.
+    /// The session cookie.
     pub(super) fn session_cookie(&self, access: &Access) -> Result<String, PortalError> {
         let lifetime = self.config.session_lifetime;
         let (keyring, now) = (self.deps.keyring.load(), self.deps.clock.now());
@@ -78,18 +78,18 @@ impl Inner {
         Ok(self.cookie(SESSION, &pass, lifetime.as_secs()))
     }
 
-    /// The cookie that signs out.
+    /// A cookie that deletes the session cookie.
     pub(super) fn no_session_cookie(&self) -> String {
         self.cookie(SESSION, "", 0)
     }
 
-    /// The cookie that keeps the language, for a year.
+    /// The language cookie, valid for a year.
     pub(super) fn lang_cookie(&self, lang: Lang) -> String {
         self.cookie(LANG, lang.tag(), 365 * 86_400)
     }
 
-    /// Not for scripts, not for other sites' forms and frames, for this page's paths alone; where people come by https,
-    /// for https alone.
+    /// The cookie is hidden from scripts, not sent with cross-site forms and frames, and limited to this page's paths;
+    /// over https it is `Secure`.
     fn cookie(&self, name: &str, value: &str, seconds: u64) -> String {
         let https = self.config.url.as_ref().is_some_and(|url| url.as_str().starts_with("https:"));
         let secure = if https { "; Secure" } else { "" };
@@ -97,7 +97,7 @@ impl Inner {
     }
 }
 
-/// The language that a person chose, or that their browser asks for.
+/// The language of the cookie, or else of the browser.
 pub(super) fn lang_of(headers: &HeaderMap) -> Lang {
     let chosen = cookies(headers).find(|(name, _)| *name == LANG).and_then(|(_, tag)| Lang::of_tag(tag));
     let asked = || {
@@ -107,8 +107,7 @@ pub(super) fn lang_of(headers: &HeaderMap) -> Lang {
     chosen.unwrap_or_else(asked)
 }
 
-/// A form comes from a page of ours: browsers say from where. What they say of the site (`Sec-Fetch-Site`) counts too,
-/// where they say it.
+/// Requires that a form comes from this origin. `Sec-Fetch-Site` counts too, where the browser sends it.
 pub(super) fn require_our_origin(
     headers: &HeaderMap,
     uri: &Uri,

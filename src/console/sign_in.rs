@@ -1,4 +1,4 @@
-//! Coming in and going out: portal links, the operator's token, and a page that says how for everybody else.
+//! Signing in by a portal link or the operator's token, and signing out.
 
 use askama::Template;
 use http::StatusCode;
@@ -48,8 +48,8 @@ struct WorkspaceRow {
 const WORKSPACES: usize = 50;
 
 impl Inner {
-    /// A portal link is followed by GET, which shows a button and changes nothing (programs that preview links do as
-    /// much), and used by POST, once.
+    /// A portal link answers GET with a button and changes nothing, because link previews send GET. POST uses the link
+    /// up.
     pub(super) async fn enter(
         &self,
         posted: bool,
@@ -68,7 +68,7 @@ impl Inner {
             let layout = Layout::new(lang, lang.messages().enter, &format!("{ROOT}/enter"));
             let workspace = access_pass.access.workspace.as_deref();
             let mut answer = page(StatusCode::OK, &Enter { layout, pass, workspace })?;
-            // The address of this page lets people in: nobody is told it, not even ourselves in a second log line.
+            // The address of this page grants access, so the browser sends it to no other page.
             answer.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin"));
             return Ok(answer);
         }
@@ -82,7 +82,7 @@ impl Inner {
     }
 
     pub(super) fn sign_in(&self, posted: bool, form: &Form, lang: Lang) -> Result<PageResponse, PageError> {
-        // Without a token there is nothing to sign in with: the operator comes by a portal link.
+        // Without a token the operator signs in by a portal link.
         let Some(token) = &self.deps.token else { return self.sign_in_required(lang, ROOT) };
         if posted && token.is(form.get("token")) {
             tracing::info!(target: "webhook_assets::audit", "the operator signed in to the settings page");
@@ -96,8 +96,7 @@ impl Inner {
         page(status, &SignIn { layout, wrong: posted })
     }
 
-    /// What is posted without a session signs nobody out; with one it has to come from a page of ours. The session ends
-    /// everywhere: a cookie that was copied is good no more.
+    /// A session ends only by a form of this session, and it ends everywhere: copies of the cookie become invalid.
     pub(super) async fn sign_out(
         &self,
         session: Option<&Session>,
@@ -117,7 +116,7 @@ impl Inner {
         with_cookie(redirect_to(&format!("{ROOT}/signed-out")), &self.no_session_cookie())
     }
 
-    /// Says that the session has ended; `status` is 401 for a cookie of an ended session.
+    /// The page after signing out; `status` is 401 for the cookie of an ended session.
     pub(super) fn signed_out(&self, status: StatusCode, lang: Lang) -> Result<PageResponse, PageError> {
         let t = lang.messages();
         let layout = Layout::new(lang, t.signed_out, &format!("{ROOT}/signed-out"));
@@ -131,7 +130,7 @@ impl Inner {
         Ok(answer)
     }
 
-    /// No link, no page.
+    /// The page for a client without a session.
     pub(super) fn sign_in_required(&self, lang: Lang, path: &str) -> Result<PageResponse, PageError> {
         let t = lang.messages();
         let sign_in = format!("{ROOT}/sign-in");
@@ -166,7 +165,7 @@ fn with_cookie(mut answer: PageResponse, cookie: &str) -> Result<PageResponse, P
 }
 
 impl RequestContext<'_> {
-    /// The operator's first page.
+    /// The operator's start page: all workspaces.
     pub(super) async fn show_workspaces(&self) -> Result<PageResponse, PageError> {
         let t = self.lang.messages();
         if self.query.has("open") {

@@ -1,5 +1,5 @@
-//! Style sheet, script and icon: part of the program, under names that change with their content, so that browsers may
-//! keep them.
+//! Style sheet, script and icon, compiled in. Their paths contain a hash of their content, so browsers cache them
+//! without asking.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{PageResponse, ROOT};
 
-/// A file and where it is.
+/// A static file and its path.
 pub(super) struct File {
     pub(super) path: String,
     media_type: &'static str,
@@ -32,7 +32,7 @@ pub(super) static SCRIPT: LazyLock<File> = LazyLock::new(|| {
 pub(super) static ICON: LazyLock<File> =
     LazyLock::new(|| File::new("icon", "svg", "image/svg+xml", include_str!("icon.svg")));
 
-/// The file at a path, if it is one of these.
+/// Answers a request for one of these files.
 pub(super) fn answer(path: &str) -> Option<PageResponse> {
     let files = [&*STYLE, &*SCRIPT, &*ICON];
     let file = files.into_iter().find(|file| file.path == path)?;

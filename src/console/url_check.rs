@@ -1,4 +1,4 @@
-//! What is wrong with a URL, in words, before anything is sent there; and how to set up what is behind it.
+//! Checks the URL of a webhook before it is saved: its form, and a probe of the receiver.
 
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
@@ -10,19 +10,19 @@ use super::{PageError, PageResponse, RequestContext};
 use crate::text::{self, Escape};
 use crate::webhook::EndpointUrl;
 
-/// What is said about a URL.
+/// The result of a check.
 #[derive(Debug, Default)]
 pub(super) struct UrlCheck {
-    /// Why nothing is ever sent there.
+    /// Why the URL is refused.
     pub(super) refused: Option<String>,
-    /// What will most likely go wrong, though it may be saved.
+    /// What the probe found; the URL may be saved nevertheless.
     pub(super) warned: Option<Said>,
-    /// The URL as it is kept.
+    /// The URL as it is saved.
     pub(super) url: Option<EndpointUrl>,
 }
 
 impl RequestContext<'_> {
-    /// Judges a URL by its form; and, if asked to, by a look at the receiver.
+    /// Checks the form of a URL, and probes the receiver if `look` is set.
     pub(super) async fn check_receiver(&self, text: &str, look: bool) -> UrlCheck {
         let url = match self.sender.parse_entered_url(text) {
             Ok(url) => url,
@@ -36,7 +36,7 @@ impl RequestContext<'_> {
         UrlCheck { refused: None, warned, url: Some(url) }
     }
 
-    /// The same for the script, while somebody types.
+    /// Answers the script's check while a person types.
     pub(super) async fn check_url(&self) -> Result<PageResponse, PageError> {
         let t = self.lang.messages();
         let look = self.form.get("look") == "1";

@@ -1,4 +1,4 @@
-//! One webhook: its secret, its state, its tests, and how to receive it.
+//! The page of one webhook: its secret, state, tests, settings, and how to set up the receiver.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::ledger::{
     TestOutcome, is_description,
 };
 
-/// What is shown beside the webhook itself: the secret when it was asked for, and what is wrong with a change.
+/// What a form adds to the page: the secret on request, or the errors of a change.
 #[derive(Default)]
 pub(super) struct FormState {
     secret: Option<String>,
@@ -48,14 +48,14 @@ struct Webhook {
     done: Option<&'static str>,
     added: bool,
     rotated: bool,
-    /// Why nothing was done.
+    /// Why the action was refused.
     refused: Option<&'static str>,
     form_state: FormState,
-    /// What a snippet has in the secret's place.
+    /// The secret in code snippets, or a placeholder.
     secret_or_blank: String,
 }
 
-/// Since when every attempt fails, why, and what follows.
+/// The failure of an endpoint: since when, why, and the next attempt.
 struct Failing {
     since: Time,
     why: Option<Said>,
@@ -78,18 +78,18 @@ impl Failing {
 }
 
 impl Webhook {
-    /// Parts of the page follow what happens, but not while a secret or a half-made change is on it.
+    /// Whether parts of the page update live. They do not while a secret or an edited URL is on the page.
     fn is_live(&self) -> bool {
         self.form_state.secret.is_none() && self.form_state.url.is_none()
     }
 }
 
-/// What a pass says that shows an endpoint's secret.
-fn secret_of(id: &str) -> String {
+/// The content of the pass that shows an endpoint's secret.
+fn secret_pass(id: &str) -> String {
     format!("secret {id}")
 }
 
-/// How many of its deliveries are shown.
+/// How many of the webhook's deliveries the page shows.
 const RECENT: usize = 5;
 
 impl RequestContext<'_> {
@@ -155,7 +155,7 @@ impl RequestContext<'_> {
         match action {
             Action::Secret => {
                 self.endpoint(id).await?;
-                self.redirect_revealing(&back, "", &secret_of(id))
+                self.redirect_revealing(&back, "", &secret_pass(id))
             }
             Action::Rotate => self.rotate(id, &back).await,
             Action::Pause => self.set_state(id, EndpointState::Paused, &format!("{back}?done=paused")).await,
@@ -182,7 +182,7 @@ impl RequestContext<'_> {
                 Ok(redirect_to(&self.path(&format!("?removed={}", in_path(id)))))
             }
             Action::TakeBack => {
-                // Whoever presses twice finds it where it was.
+                // A second click finds the endpoint restored.
                 let there = self.ledger().endpoint(self.workspace, id).await?.is_some();
                 if !there && !self.ledger().restore_endpoint(self.workspace, id, now).await? {
                     return Err(PageError::NotFound);
@@ -203,9 +203,9 @@ impl RequestContext<'_> {
         Ok(answer)
     }
 
-    /// The page, with the secret on it if a form has asked for it.
-    pub(super) async fn show_webhook_as_asked(&self, id: &str) -> Result<PageResponse, PageError> {
-        if !self.shows(&secret_of(id)) {
+    /// The page, with the secret if the query has a pass for it.
+    pub(super) async fn show_webhook_or_secret(&self, id: &str) -> Result<PageResponse, PageError> {
+        if !self.shows(&secret_pass(id)) {
             return self.show_webhook(id, FormState::default()).await;
         }
         let secrets = self.ledger().secrets(self.workspace, id, self.sender.now()).await?;
@@ -230,7 +230,7 @@ impl RequestContext<'_> {
             Err(error) => return Err(error.into()),
         };
         tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, endpoint = id, "an endpoint's secret was rotated");
-        self.redirect_revealing(back, "done=rotated&", &secret_of(id))
+        self.redirect_revealing(back, "done=rotated&", &secret_pass(id))
     }
 
     async fn set_state(&self, id: &str, state: EndpointState, then: &str) -> Result<PageResponse, PageError> {
@@ -258,7 +258,7 @@ impl RequestContext<'_> {
             return self.show_webhook(id, form_state).await;
         };
         let change = EndpointChange {
-            // The same URL keeps its history of failures.
+            // An unchanged URL keeps its failure history.
             url: (checked.as_str() != endpoint.url).then(|| checked.as_str().to_owned()),
             description: Some(description.to_owned()),
             long_tail: Some(self.form.get("long_tail") == "1"),

@@ -6,7 +6,7 @@ use http::StatusCode;
 use super::display::{Pill, Time, name_of};
 use super::i18n::Said;
 use super::layout::{Layout, page};
-use super::payload::begin_of;
+use super::payload::cut_markup;
 use super::route::in_path;
 use super::{PageError, PageResponse, RequestContext, redirect_to};
 use crate::ledger::{DeliveryFilter, NewEndpoint, is_description};
@@ -18,7 +18,7 @@ struct Webhooks {
     rows: Vec<Row>,
     next: Option<String>,
     recent: Vec<super::deliveries::Row>,
-    /// What can be taken back.
+    /// The action that restores the webhook that was just removed.
     removed: Option<String>,
     notice: Option<&'static str>,
 }
@@ -63,7 +63,7 @@ impl RequestContext<'_> {
         let rows = endpoints.iter().skip(first).take(LIMIT).map(|endpoint| Row {
             href: self.path(&format!("/webhooks/{}", endpoint.id)),
             name: name_of(endpoint),
-            url: begin_of(&endpoint.url, 100).0,
+            url: cut_markup(&endpoint.url, 100).0,
             pill: Pill::of_endpoint(endpoint, t),
             since: Time(endpoint.created_at),
         });
@@ -93,8 +93,8 @@ impl RequestContext<'_> {
         self.layout(self.lang.messages().add_webhook, "webhooks", &self.path("/webhooks/new"))
     }
 
-    /// Saves a URL that events may be sent to. One that will most likely not work is asked about first: its receiver may
-    /// only be started later.
+    /// Adds a webhook. If the probe of its receiver fails, the form asks for confirmation, because the receiver may
+    /// start later.
     pub(super) async fn add_webhook(&self) -> Result<PageResponse, PageError> {
         let (url, description) = (self.form.get("url"), self.form.get("description"));
         let anyway = self.form.get("anyway") == "1";

@@ -1,4 +1,4 @@
-//! The URL of a receiver's endpoint: what it must be before anything is sent there.
+//! The URL of an endpoint, validated before anything is sent to it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,17 +11,17 @@ use super::network::{AllowedNetworks, NotPublic, check_address};
 /// The longest URL in bytes.
 const LONGEST: usize = 2048;
 
-/// What a URL is held to.
+/// The rules for URLs.
 #[derive(Debug, Clone, Copy)]
 pub struct UrlRules<'r> {
-    /// Whether `http://` will do.
+    /// Whether `http://` is allowed.
     pub allow_http: bool,
-    /// The networks that are sent to although they are not public.
+    /// Networks that are allowed although they are not public.
     pub networks: &'r AllowedNetworks,
 }
 
-/// Where one endpoint's webhooks are posted. Its path and query may be a secret (whoever knows a Zapier or Make URL can
-/// post to it): `Debug` and [`host_for_logs`](Self::host_for_logs) leave them out, `Display` shows everything.
+/// The URL of one endpoint. Its path and query may be secret, as those of Zapier and Make are: `Debug` and
+/// [`host_for_logs`](Self::host_for_logs) leave them out, `Display` shows everything.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EndpointUrl {
     text: String,
@@ -30,8 +30,8 @@ pub struct EndpointUrl {
 }
 
 impl EndpointUrl {
-    /// Reads a URL that a person enters. Beside what [`parse`](Self::parse) refuses, it refuses what copying from a page
-    /// or a chat adds to a URL: nobody sees it, and the receiver answers 404.
+    /// Parses a URL that a person entered. Unlike [`parse`](Self::parse), it refuses invisible characters and HTML
+    /// entities, which come from copying and lead to a 404.
     ///
     /// # Errors
     ///
@@ -41,7 +41,7 @@ impl EndpointUrl {
         Self::parse(text, rules)
     }
 
-    /// Reads a URL, such as one that was stored. A name is not resolved here: its addresses are checked at every attempt.
+    /// Parses a URL, such as a stored one. It does not resolve the host: each attempt checks the addresses.
     ///
     /// # Errors
     ///
@@ -57,7 +57,7 @@ impl EndpointUrl {
         let url = Url::parse(text).map_err(UrlError::from)?;
         check_parts(&url, rules)?;
         check_host(&url, rules)?;
-        // Encoding can make it longer.
+        // Percent-encoding can make it longer.
         if url.as_str().len() > LONGEST {
             return Err(UrlError::TooLong { bytes: url.as_str().len() });
         }
@@ -84,7 +84,7 @@ impl EndpointUrl {
         self.uri.path()
     }
 
-    /// Host and port, without the path and query that may be a secret.
+    /// Host and port, without the path and query, which may be secret.
     #[must_use]
     pub fn host_for_logs(&self) -> &str {
         &self.authority
@@ -107,51 +107,51 @@ impl fmt::Debug for EndpointUrl {
     }
 }
 
-/// Why nothing is sent to a URL.
+/// Why a URL is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UrlError {
-    /// It cannot be read as a URL.
+    /// It is no URL.
     NotAUrl,
-    /// It has no `https://` before it.
+    /// The scheme is missing.
     NoScheme,
-    /// It has spaces, line breaks or control characters in it.
+    /// It contains spaces, line breaks or control characters.
     Whitespace,
-    /// It has a character in it that nobody sees.
+    /// It contains an invisible character.
     Invisible {
         /// The character.
         character: char,
     },
-    /// It has an HTML entity in it, such as `&amp;`.
+    /// It contains an HTML entity, such as `&amp;`.
     HtmlEntity {
         /// The entity.
         entity: &'static str,
-        /// The character that belongs there.
+        /// The character that the entity stands for.
         character: char,
     },
-    /// It has a character in it that no URL has: `"`, `<` or `>`.
+    /// It contains a character that no URL contains: `"`, `<` or `>`.
     Quoted(char),
     /// It is longer than 2048 bytes.
     TooLong {
         /// Its length.
         bytes: usize,
     },
-    /// It begins with something other than `https://` or `http://`.
+    /// Its scheme is neither `https` nor `http`.
     WrongScheme(String),
     /// It begins with `http://`, which is not allowed.
     PlainHttp,
-    /// It has no host, or one that cannot be.
+    /// Its host is missing or invalid.
     NoHost,
     /// Its port is 0.
     NoPort,
-    /// It has a user name or a password.
+    /// It contains a user name or a password.
     Credentials,
-    /// It has a `#` with something behind it.
+    /// It has a fragment.
     Fragment,
     /// Its host ends in a dot.
     TrailingDot,
-    /// Its host is a name of one word, which means something different on every machine.
+    /// Its host is a name of one label, which resolves differently on every machine.
     SingleLabel(String),
-    /// Its host is a name of inside networks, such as `localhost`.
+    /// Its host is a name of internal networks, such as `localhost`.
     InternalName(String),
     /// Its host is an address that is not public.
     NotPublic(NotPublic),
@@ -225,7 +225,7 @@ impl fmt::Display for UrlError {
 
 impl std::error::Error for UrlError {}
 
-/// What HTML writes for characters that stand in URLs.
+/// HTML entities of characters that occur in URLs.
 const ENTITIES: [(&str, char); 6] =
     [("&amp;", '&'), ("&#38;", '&'), ("&#x26;", '&'), ("&#61;", '='), ("&#x3d;", '='), ("&#x2f;", '/')];
 
@@ -243,7 +243,7 @@ fn check_copied(text: &str) -> Result<(), UrlError> {
     }
 }
 
-/// Characters without a shape: those that Unicode calls default-ignorable, and the blanks that are no white space.
+/// Invisible characters: Unicode's default-ignorable ones, and blanks that are no white space.
 fn is_invisible(c: char) -> bool {
     matches!(
         c,
@@ -275,12 +275,12 @@ fn check_parts(url: &Url, rules: &UrlRules<'_>) -> Result<(), UrlError> {
     Ok(())
 }
 
-/// The URL's parser has already turned every spelling of an address (`0x7f.1`, `2130706433`) into the address.
+/// The URL parser has already normalised every notation of an address (`0x7f.1`, `2130706433`).
 fn check_host(url: &Url, rules: &UrlRules<'_>) -> Result<(), UrlError> {
     let address: IpAddr = match url.host().ok_or(UrlError::NoHost)? {
         Host::Ipv4(address) => address.into(),
         Host::Ipv6(address) => address.into(),
-        // Whoever opened a network may use its names: only the address counts.
+        // If the operator allows a network, its host names are allowed too: each attempt checks the addresses.
         Host::Domain(_) if !rules.networks.is_empty() => return Ok(()),
         Host::Domain(name) => return check_name(name),
     };
@@ -289,7 +289,7 @@ fn check_host(url: &Url, rules: &UrlRules<'_>) -> Result<(), UrlError> {
 
 fn check_name(name: &str) -> Result<(), UrlError> {
     let bare = name.trim_end_matches('.');
-    // RFC 6761 §6.3, RFC 6762 §3, and the name that ICANN set aside for private use.
+    // RFC 6761 §6.3, RFC 6762 §3, and the domain that ICANN reserves for private use.
     if ["localhost", "local", "internal"].iter().any(|inside| bare.rsplit('.').next() == Some(inside)) {
         return Err(UrlError::InternalName(bare.to_owned()));
     }
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receivers_url_is_taken_as_it_is() {
+    fn a_valid_url_is_accepted_unchanged() {
         for text in [
             "https://hooks.zapier.com/hooks/catch/123/abc/",
             "https://example.com:8443/webhook?token=%20x&y=%C3%A9",
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_says_what_to_do() {
+    fn each_refused_url_says_what_to_do() {
         let cases = [
             ("http://example.com/", "http:// is not allowed: use https://"),
             ("ftp://example.com/", "ftp: is not allowed: use https://"),
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_url_stays_one_that_is_sent_to() {
+    fn a_stored_url_stays_valid() {
         for text in ["https://example.com/?a=1&amp;b=2", "https://example.com/%E2%80%8B"] {
             assert_eq!(strictly(text).unwrap().as_str(), text);
         }
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn with_an_open_network_only_the_address_decides() {
+    fn with_an_allowed_network_only_the_address_decides() {
         let networks = AllowedNetworks::parse(["127.0.0.0/8"]).unwrap();
         let parse = |text| EndpointUrl::parse(text, &UrlRules { allow_http: true, networks: &networks });
         for text in ["http://localhost:5678/", "http://n8n/", "http://n8n.internal./", "http://0x7f.1/"] {

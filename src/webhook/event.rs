@@ -1,4 +1,4 @@
-//! The event `call.completed`: what the product hands in, and the bytes that receivers get.
+//! The event `call.completed`: the call that the product submits, and the bytes that receivers get.
 
 mod object_reader;
 mod rfc3339;
@@ -12,13 +12,13 @@ use self::object_reader::{NUMBER_OF_SECONDS, OBJECT, OBJECT_OR_NULL, ObjectReade
 pub use self::rfc3339::{TAKES as TIME_TAKES, parse as parse_time};
 use crate::clock::UnixMillis;
 
-/// The name of the only event there is.
+/// The name of the only event type.
 pub const CALL_COMPLETED: &str = "call.completed";
 
 /// The largest integer that JavaScript reads exactly.
 const LARGEST_EXACT_INTEGER: u64 = (1 << 53) - 1;
 
-/// A call that has ended, as the product hands it in.
+/// A completed call, as the product submits it.
 ///
 /// Reading is strict: an unknown field is refused, and so is every value of another type. What may be `null` may be
 /// left out. Written as JSON it is what was read, its time normalised to UTC and milliseconds.
@@ -64,7 +64,7 @@ impl CompletedCall {
         Self::from_value(serde_json::from_slice(json).map_err(|error| CallError::not_json(&error))?)
     }
 
-    /// Reads a call from JSON that was parsed before.
+    /// Reads a call from parsed JSON.
     ///
     /// # Errors
     /// As [`CompletedCall::parse`].
@@ -81,7 +81,7 @@ impl CompletedCall {
         })
     }
 
-    /// The call of the documentation, for test events.
+    /// The sample call of the documentation, for test events.
     #[must_use]
     pub fn sample() -> Self {
         let text = str::to_owned;
@@ -124,11 +124,11 @@ impl CompletedCall {
         self.call.ended_at
     }
 
-    /// The body of one attempt. A test event says so in its last field, and no other has that field.
+    /// The body of one attempt. A test event has one more field at its end, `test`.
     ///
-    /// `JSON.stringify(JSON.parse(body))` gives the same bytes again, so a receiver that signs what it has parsed comes
-    /// to the same signature: names are never integers (JavaScript would move them to the front), and the only number
-    /// is an integer that JavaScript reads exactly.
+    /// `JSON.stringify(JSON.parse(body))` gives the same bytes, so a receiver that signs the parsed body gets the same
+    /// signature: no name is an integer (JavaScript would move it to the front), and the only number is an integer that
+    /// JavaScript represents exactly.
     #[must_use]
     pub fn body(&self, links: Links<'_>, test: bool) -> Bytes {
         let body = Body {
@@ -151,7 +151,7 @@ impl CompletedCall {
         };
         let summary = self.call.summary.as_ref().map_or(0, String::len);
         let mut bytes = Vec::with_capacity(1_536 + summary + summary / 8);
-        // Memory takes every byte, and texts and integers have no form that JSON refuses.
+        // Writing to memory cannot fail, and texts and integers always serialise.
         let _ = serde_json::to_writer(&mut bytes, &body);
         Bytes::from(bytes)
     }
@@ -165,7 +165,7 @@ impl TryFrom<Value> for CompletedCall {
     }
 }
 
-/// Numbers, names, addresses and what was said are nobody's business in a log.
+/// Leaves out phone numbers, names, addresses and the summary, which do not belong in logs.
 impl std::fmt::Debug for CompletedCall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CompletedCall")
@@ -177,7 +177,7 @@ impl std::fmt::Debug for CompletedCall {
     }
 }
 
-/// Links open what they point at, so only their presence is shown.
+/// Shows only whether there is a link, because links grant access.
 impl std::fmt::Debug for Links<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Links")
@@ -187,7 +187,7 @@ impl std::fmt::Debug for Links<'_> {
     }
 }
 
-/// An enum whose values are words in JSON.
+/// An enum whose values are strings in JSON.
 macro_rules! words {
     ($(#[$about:meta])* $name:ident, $takes:literal, { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$about])*
@@ -202,7 +202,7 @@ macro_rules! words {
 
             const TAKES: &str = $takes;
 
-            /// The word for it in JSON.
+            /// Its string in JSON.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -224,7 +224,7 @@ words! {
     {
         /// Two people spoke.
         Connected = "connected",
-        /// Nobody answered.
+        /// The called person did not answer.
         NoAnswer = "no-answer",
         /// The line was taken.
         Busy = "busy",
@@ -345,7 +345,7 @@ impl List {
     }
 }
 
-/// The body: the order of the fields is a promise.
+/// The body. The order of its fields is part of the interface.
 #[derive(Serialize)]
 struct Body<'a> {
     event: &'static str,

@@ -1,4 +1,5 @@
-//! What receivers get: the event and its bytes, the signature, the endpoint's URL, one POST, and what its outcome means.
+//! Webhooks as receivers see them: the event and its bytes, the signature, the endpoint's URL, one POST, and the
+//! diagnosis of its outcome.
 
 mod diagnosis;
 mod endpoint_url;

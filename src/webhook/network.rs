@@ -1,12 +1,12 @@
-//! Which addresses webhooks may be sent to: public ones alone, so that nobody can point an endpoint at the inside of our
-//! network. An operator may open networks of their own.
+//! Which addresses webhooks may be sent to: public ones only, so that no endpoint can reach our internal network. An
+//! operator may allow further networks.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// Networks that are sent to although they are not public. Empty unless an operator says so.
+/// Networks that are allowed although they are not public. Empty unless the operator sets some.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedNetworks(Vec<IpNet>);
 
@@ -20,13 +20,13 @@ impl AllowedNetworks {
         entries.into_iter().map(str::trim).map(network).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether no network was opened.
+    /// Whether no network is allowed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// `ip` is canonical: an IPv4 address never comes in its IPv6 form.
+    /// `ip` is canonical: an IPv4 address never has its IPv6 form.
     fn contains(&self, ip: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&ip))
     }
@@ -39,12 +39,11 @@ impl fmt::Display for AllowedNetworks {
     }
 }
 
-/// Whether webhooks may be sent to this address. An IPv4 address written as IPv6 (`::ffff:10.0.0.5`) is judged as the
-/// IPv4 address that it is.
+/// Whether webhooks may be sent to this address. An IPv4 address written as IPv6 (`::ffff:10.0.0.5`) counts as IPv4.
 ///
 /// # Errors
 ///
-/// What kind of address it is, if it is neither public nor in an allowed network.
+/// The kind of address, if it is neither public nor in an allowed network.
 pub fn check_address(ip: IpAddr, allowed: &AllowedNetworks) -> Result<(), NotPublic> {
     let address = ip.to_canonical();
     if allowed.contains(address) {
@@ -60,7 +59,7 @@ pub fn check_address(ip: IpAddr, allowed: &AllowedNetworks) -> Result<(), NotPub
 /// An address to which webhooks are not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotPublic {
-    /// The address; one that was IPv4 written as IPv6 stands here as IPv4.
+    /// The address; an IPv4 address written as IPv6 is given as IPv4.
     pub address: IpAddr,
     /// What it is, with its article: `a private address`.
     pub range: &'static str,
@@ -75,7 +74,7 @@ impl fmt::Display for NotPublic {
 
 impl std::error::Error for NotPublic {}
 
-/// An entry of the allowed networks that cannot be read.
+/// An entry of the allowed networks that cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NetworkError {
     /// It is no network and no address.
@@ -116,7 +115,7 @@ fn network(entry: &str) -> Result<IpNet, NetworkError> {
     Ok(canonical(network))
 }
 
-/// A network of IPv4 addresses that was written as IPv6 becomes IPv4, as the addresses that are held against it.
+/// Converts a network of IPv4 addresses that was written as IPv6, as addresses are converted before they are compared.
 fn canonical(network: IpNet) -> IpNet {
     let (IpAddr::V4(address), Some(prefix)) =
         (network.addr().to_canonical(), network.prefix_len().checked_sub(96))
@@ -134,7 +133,7 @@ const fn v6(a: u16, b: u16, c: u16, prefix: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0), prefix)
 }
 
-/// The clouds answer here with credentials to whoever asks from inside.
+/// Clouds give out credentials at this address to every client inside.
 const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 const METADATA: &str = "the cloud's metadata service";
@@ -181,13 +180,13 @@ fn special_v4(address: Ipv4Addr) -> Option<&'static str> {
     }
 }
 
-/// What of IPv6 was given out to the public at all (RFC 4291 §2.4).
+/// The part of IPv6 that is allocated for public use (RFC 4291 §2.4).
 const GLOBAL_UNICAST: Ipv6Net = v6(0x2000, 0, 0, 3);
 
 /// IANA's IPv6 Special-Purpose Address Registry. The ranges outside [`GLOBAL_UNICAST`] stand here for their names.
 const SPECIAL_V6: [(Ipv6Net, &str); 15] = [
     (v6(0, 0, 0, 96), TRANSLATED),
-    // Judging by the IPv4 address inside would open the way into a network behind the translator.
+    // Checking the embedded IPv4 address instead would open the network behind the translator.
     (v6(0x64, 0xff9b, 0, 96), TRANSLATED),
     (v6(0x64, 0xff9b, 1, 48), TRANSLATED),
     (v6(0x100, 0, 0, 64), "an address that discards everything"),
@@ -281,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn single_addresses_have_names_of_their_own() {
+    fn single_addresses_have_specific_names() {
         assert_eq!(range_of("0.0.0.0"), Some(UNSPECIFIED));
         assert_eq!(range_of("::"), Some(UNSPECIFIED));
         assert_eq!(range_of("::1"), Some(LOOPBACK));
@@ -323,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_cannot_be_meant_says_how_to_write_it() {
+    fn an_invalid_entry_says_how_to_write_it() {
         let said = |entry: &str| AllowedNetworks::parse([entry]).unwrap_err().to_string();
         assert_eq!(
             said("10.0.0.5/8"),

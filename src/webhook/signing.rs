@@ -1,4 +1,4 @@
-//! What proves that a POST comes from us: the header fields of an attempt, and how a receiver checks them.
+//! The signature of webhooks: the header fields of an attempt, and how a receiver verifies them.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,22 +11,22 @@ use zeroize::Zeroizing;
 use crate::clock::UnixSeconds;
 use crate::secret::{MAC_LEN, SecretKey};
 
-/// Lower-case hexadecimal HMAC-SHA256 of the body, with the text of the secret as the key.
+/// Lower-case hexadecimal HMAC-SHA256 of the body; the key is the text of the secret.
 pub const X_WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("x-webhook-signature");
-/// Names the event; the same on every attempt.
+/// The id of the event; the same on every attempt.
 pub const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 /// When this attempt was signed, in seconds since 1970.
 pub const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 /// A Standard Webhooks signature for each valid secret, with a space between them.
 pub const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// What every secret begins with.
+/// The prefix of every secret.
 const PREFIX: &str = "whsec_";
 
-/// The fewest and most bytes behind the prefix, as Standard Webhooks has it.
+/// How many bytes a secret may have, as Standard Webhooks defines it.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// What stands before each signature of Standard Webhooks that is an HMAC-SHA256.
+/// The prefix of each Standard Webhooks signature that is an HMAC-SHA256.
 const VERSION: &str = "v1,";
 
 /// An endpoint's secret: `whsec_` and standard base64. Never printed, except by [`WebhookSecret::reveal`]; wiped when
@@ -34,9 +34,9 @@ const VERSION: &str = "v1,";
 #[derive(Clone)]
 pub struct WebhookSecret {
     text: Zeroizing<String>,
-    /// Its key for `X-Webhook-Signature`: the text as users see it, `whsec_` included, because that is what they paste.
+    /// The key of `X-Webhook-Signature`: the text as users see it, `whsec_` included, because users paste all of it.
     plain: SecretKey,
-    /// Its key for Standard Webhooks: the bytes that the text stands for.
+    /// The key of Standard Webhooks signatures: the decoded bytes.
     standard: SecretKey,
 }
 
@@ -52,7 +52,7 @@ impl WebhookSecret {
         Self::parse(&Zeroizing::new([PREFIX, &encoded].concat()))
     }
 
-    /// Reads a secret as it was shown.
+    /// Parses a secret as it was shown.
     ///
     /// # Errors
     /// [`SecretError`] says what is wrong with the text, without repeating it.
@@ -71,7 +71,7 @@ impl WebhookSecret {
         })
     }
 
-    /// The text, for the user who asked for it and for encryption at rest.
+    /// The text, for a user who asked for it and for encryption at rest.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.text
@@ -92,14 +92,14 @@ impl fmt::Debug for WebhookSecret {
     }
 }
 
-/// Why there is no secret. Never carries the text.
+/// Why a secret cannot be made or parsed. Never carries the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecretError {
     /// The text does not begin with `whsec_`.
     NoPrefix,
-    /// What follows is not standard base64 with its padding.
+    /// The rest is not standard base64 with padding.
     NotBase64,
-    /// It stands for this many bytes, too few or too many.
+    /// The decoded length, which is out of range.
     BadLength(usize),
     /// The system gives no random bytes.
     NoRandomBytes,
@@ -129,20 +129,20 @@ impl fmt::Display for SecretError {
 
 impl std::error::Error for SecretError {}
 
-/// The secrets of an endpoint that are valid now.
+/// The valid secrets of an endpoint.
 #[derive(Debug, Clone)]
 pub struct Signing {
     /// The newest secret.
     pub current: WebhookSecret,
-    /// Those before it whose overlap lasts, the newest first.
+    /// Earlier secrets that are still valid, newest first.
     pub previous: Vec<WebhookSecret>,
-    /// Which of them makes `X-Webhook-Signature`, which has room for one signature alone: 0 is the newest of all. The newest,
-    /// too, if there are not so many.
+    /// The secret of `X-Webhook-Signature`, which holds one signature only: 0 is `current`, 1 the first of `previous`,
+    /// and so on. An index out of range means `current`.
     pub plain: usize,
 }
 
 impl Signing {
-    /// Signs with one secret: no rotation is under way.
+    /// Signs with one secret; no rotation is under way.
     #[must_use]
     pub fn with(secret: WebhookSecret) -> Self {
         Self { current: secret, previous: Vec::new(), plain: 0 }
@@ -150,8 +150,8 @@ impl Signing {
 
     /// The four header fields of an attempt made `at` this time.
     ///
-    /// `message_id` is visible ASCII without a dot, as a UUID is; one that no header field can carry leaves nothing but
-    /// `X-Webhook-Signature`.
+    /// `message_id` is visible ASCII without a dot, such as a UUID. If no header field can carry it, only
+    /// `X-Webhook-Signature` is set.
     #[must_use]
     pub fn headers(&self, message_id: &str, at: UnixSeconds, body: &[u8]) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(4);
@@ -172,14 +172,14 @@ impl Signing {
     }
 }
 
-/// Whether `header`, the value of `X-Webhook-Signature`, is this secret's for `body`; in constant time.
+/// Verifies `X-Webhook-Signature`, in constant time.
 #[must_use]
 pub fn verify_plain(secret: &WebhookSecret, body: &[u8], header: &str) -> bool {
     let mut mac = [0; MAC_LEN];
     hex::decode_to_slice(header, &mut mac).is_ok() && secret.plain.signed(body, &mac).into()
 }
 
-/// Checks the header fields of Standard Webhooks: the signature first, in constant time, then the time.
+/// Verifies the header fields of Standard Webhooks: first the signature, in constant time, then the timestamp.
 ///
 /// # Errors
 /// [`SignatureError`] says what is wrong.
@@ -200,7 +200,7 @@ pub fn verify_standard(
     }
 
     let message = standard_message(id, timestamp, body);
-    // Every signature is compared, without stopping at the one that fits.
+    // Compares every signature, without stopping at a match.
     let fits = macs.iter().fold(Choice::from(0), |fits, mac| fits | secret.standard.signed(&message, mac));
     if !bool::from(fits) {
         return Err(SignatureError::DoesNotFit);
@@ -212,18 +212,18 @@ pub fn verify_standard(
     }
 }
 
-/// What is wrong with a signature of Standard Webhooks. Displays as one sentence.
+/// Why a Standard Webhooks signature is invalid. Displays as one sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignatureError {
-    /// There is no such header field.
+    /// The header field is missing.
     Missing(HeaderName),
-    /// The header field stands there twice, or does not have its form.
+    /// The header field occurs twice, or is malformed.
     Malformed(HeaderName),
-    /// No signature is this secret's for this id, time and body.
+    /// No signature matches this secret, id, timestamp and body.
     DoesNotFit,
-    /// The signature is good but was made this long ago.
+    /// The signature matches but is this old.
     TooOld(Duration),
-    /// The signature is good but from this far in the future.
+    /// The signature matches but its timestamp is this far in the future.
     TooNew(Duration),
 }
 
@@ -258,7 +258,7 @@ impl fmt::Display for SignatureError {
 
 impl std::error::Error for SignatureError {}
 
-/// The bytes that Standard Webhooks signs.
+/// The message that Standard Webhooks signs.
 fn standard_message(id: &str, timestamp: &str, body: &[u8]) -> Vec<u8> {
     [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat()
 }
@@ -267,7 +267,7 @@ fn signature(secret: &WebhookSecret, message: &[u8]) -> String {
     [VERSION, &BASE64_STANDARD.encode(secret.standard.sign(message))].concat()
 }
 
-/// The MAC of `v1,…`; other versions are other kinds of signature.
+/// The MAC of a `v1,…` signature; other versions are other algorithms.
 fn mac_of(signature: &str) -> Option<[u8; MAC_LEN]> {
     BASE64_STANDARD.decode(signature.strip_prefix(VERSION)?).ok()?.try_into().ok()
 }
@@ -277,7 +277,7 @@ fn seconds(timestamp: &str) -> Option<UnixSeconds> {
     timestamp.parse().ok().filter(|_| digits).map(UnixSeconds)
 }
 
-/// A field that stands twice could be read either way.
+/// The value of a header field that must occur once; two values would be ambiguous.
 fn single_value(headers: &HeaderMap, name: HeaderName) -> Result<&str, SignatureError> {
     let mut values = headers.get_all(&name).iter();
     match (values.next(), values.next()) {
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_is_wrong() {
+    fn a_refused_signature_says_what_is_wrong() {
         let secret = WebhookSecret::generate().unwrap();
         let good = Signing::with(secret.clone()).headers("m", NOW, BODY);
         let verdict = |change: &dyn Fn(&mut HeaderMap), now: u64| {
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_what_was_shown_and_nothing_else() {
+    fn a_secret_parses_only_as_it_was_shown() {
         let secret = WebhookSecret::generate().unwrap();
         assert_eq!(secret.reveal().len(), "whsec_".len() + 44);
         assert_eq!(WebhookSecret::parse(secret.reveal()), Ok(secret.clone()));
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_shows_nothing_of_itself() {
+    fn debug_shows_nothing_of_a_secret() {
         let secret = WebhookSecret::generate().unwrap();
         let signing = Signing { previous: vec![secret.clone()], ..Signing::with(secret.clone()) };
         let shown = format!("{signing:?}");
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_no_header_can_carry_leaves_the_plain_signature() {
+    fn an_id_that_no_header_can_carry_keeps_the_plain_signature() {
         let headers = Signing::with(WebhookSecret::generate().unwrap()).headers("a\nb", NOW, BODY);
         assert_eq!(headers.keys().collect::<Vec<_>>(), [&X_WEBHOOK_SIGNATURE]);
     }

@@ -18,18 +18,18 @@ use crate::webhook::{EndpointUrl, UrlRules};
 pub(in crate::cli) struct Add {
     #[command(flatten)]
     of: Workspace,
-    /// Where events go: https:// and a public host
+    /// The URL to send events to: https:// and a public host
     url: String,
-    /// What it is, for people
+    /// A description for people
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = description)]
     description: String,
-    /// After the first four attempts go on for a day
+    /// Retry for a day after the first four attempts
     #[arg(long)]
     long_tail: bool,
-    /// The most attempts at once; if left out as many as it takes well, up to webhooks.attempts_per_endpoint
+    /// Limit the attempts at once; by default adaptive, up to webhooks.attempts_per_endpoint
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     concurrency: Option<u32>,
-    /// Attempts a second; no limit if left out
+    /// Limit the attempts a second; no limit by default
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     per_second: Option<u32>,
     /// Print a JSON object
@@ -107,14 +107,14 @@ impl List {
     }
 }
 
-/// How an endpoint is, in a few words.
+/// The health of an endpoint in a few words.
 fn health(endpoint: &Endpoint, now: UnixMillis) -> String {
     let held_until = endpoint.health.held_until.filter(|until| now < *until);
     match (&endpoint.reason, held_until, endpoint.health.failing_since) {
         (Some(reason), ..) => escaped(reason),
         (None, held_until, Some(since)) => {
             let why = endpoint.failure.as_ref().map_or_else(String::new, |failure| {
-                // What stands behind the colon explains it; the table has no room for that.
+                // The part after the colon is an explanation; the table has no room for it.
                 let short = failure.summary.split(": ").next().unwrap_or_default();
                 format!(" ({})", escaped(short.trim_end_matches('.')))
             });
@@ -140,10 +140,10 @@ pub(in crate::cli) struct Secret {
     /// The endpoint
     #[arg(value_parser = name)]
     id: String,
-    /// Make a new one; the one before stays valid for a while, and earlier ones until their time
+    /// Create a new secret; the one before stays valid for a while, as earlier ones do
     #[arg(long)]
     rotate: bool,
-    /// For how long the one before stays valid, up to 7 days; 0s ends it and all earlier ones
+    /// How long the secret before stays valid, up to 7 days; 0s ends it and all earlier ones
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = overlap, requires = "rotate")]
     overlap: Duration,
     /// Print a JSON object

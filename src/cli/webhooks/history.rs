@@ -17,25 +17,25 @@ use crate::webhook::parse_time;
 pub(in crate::cli) struct Deliveries {
     #[command(flatten)]
     of: Workspace,
-    /// One delivery, with its attempts; without it the newest are listed
+    /// Show one delivery with its attempts, instead of the newest deliveries
     #[arg(value_parser = name)]
     id: Option<String>,
-    /// Of this endpoint alone
+    /// Only deliveries to this endpoint
     #[arg(long, value_name = "ID", value_parser = name)]
     endpoint: Option<String>,
-    /// In this state alone: waiting, queued, sending, delivered or failed
+    /// Only deliveries in this state: waiting, queued, sending, delivered or failed
     #[arg(long, value_name = "STATE", value_parser = state)]
     status: Option<DeliveryState>,
-    /// Of this call alone
+    /// Only deliveries of this call
     #[arg(long, value_name = "ID", value_parser = name)]
     call_id: Option<String>,
-    /// Accepted at this time or later: 2026-11-23T09:30:00Z
+    /// Only deliveries accepted at this time or later: 2026-11-23T09:30:00Z
     #[arg(long, value_name = "TIME", value_parser = time)]
     from: Option<UnixMillis>,
-    /// Accepted before this time
+    /// Only deliveries accepted before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<UnixMillis>,
-    /// How many
+    /// How many deliveries to show
     #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     limit: u16,
     /// Print a JSON object
@@ -86,7 +86,7 @@ fn row(delivery: &Delivery, context: &CommandContext) -> [String; 6] {
         call_of(delivery),
         delivery.state.name().to_owned(),
         delivery.attempts.to_string(),
-        what_came_of(delivery, context).unwrap_or_default(),
+        outcome(delivery, context).unwrap_or_default(),
     ]
 }
 
@@ -94,14 +94,15 @@ fn call_of(delivery: &Delivery) -> String {
     delivery.call.as_deref().map_or_else(|| "(test)".to_owned(), escaped)
 }
 
-/// What a person wants to know first: for what has arrived whether its links were followed, else why it has not.
-fn what_came_of(delivery: &Delivery, context: &CommandContext) -> Option<String> {
+/// The most useful fact about a delivery: for a delivered one whether its links were used, else why it was not
+/// delivered.
+fn outcome(delivery: &Delivery, context: &CommandContext) -> Option<String> {
     let reasons = [delivery.note.clone(), delivery.last_summary.clone()];
-    let said = match delivery.state {
+    let outcome = match delivery.state {
         DeliveryState::Delivered => delivery.pick_up(context.now.seconds()).or_else(|| delivery.note.clone()),
         _ => reasons.into_iter().flatten().next(),
     };
-    said.as_deref().map(escaped)
+    outcome.as_deref().map(escaped)
 }
 
 async fn show_one(context: &CommandContext, workspace: &str, id: &str, as_json: bool) -> Exit {
@@ -145,8 +146,7 @@ async fn show_one(context: &CommandContext, workspace: &str, id: &str, as_json: 
     print(&text)
 }
 
-/// One attempt: its number, what was answered and how soon, what that means, and what to do, unless the attempt before
-/// has said so.
+/// One attempt as text: number, status, duration, diagnosis, and advice unless the attempt before gave the same.
 pub(super) fn attempt_as_text(attempt: &Attempt, before: Option<&Attempt>) -> String {
     let answered = attempt.status.map_or_else(|| "no answer".to_owned(), |status| format!("status {status}"));
     let mut text = format!(
@@ -194,10 +194,10 @@ impl Resend {
 pub(in crate::cli) struct Recover {
     #[command(flatten)]
     of: Workspace,
-    /// What was accepted at this time or later: 2026-11-23T09:30:00Z
+    /// Resend deliveries accepted at this time or later: 2026-11-23T09:30:00Z
     #[arg(long, value_name = "TIME", value_parser = time)]
     from: UnixMillis,
-    /// What was accepted before this time; now if left out
+    /// Resend deliveries accepted before this time; now by default
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<UnixMillis>,
     /// Of this endpoint alone
@@ -226,7 +226,7 @@ fn state(text: &str) -> Result<DeliveryState, String> {
     DeliveryState::of(text).ok_or_else(|| "takes waiting, queued, sending, delivered or failed".to_owned())
 }
 
-/// A time with an offset, or in UTC.
+/// Parses a time with an offset, or in UTC.
 fn time(text: &str) -> Result<UnixMillis, String> {
     parse_time(text).map_or_else(|| moment(text).map(UnixMillis::from), Ok)
 }

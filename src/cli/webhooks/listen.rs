@@ -1,4 +1,4 @@
-//! `webhooks listen`: a receiver's first aid. Prints what arrives and says whether its signatures are good.
+//! `webhooks listen`: a receiver for tests. Prints each request and whether its signatures are valid.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -25,10 +25,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::server::{self, Answer, Bodies, Client, Drain, Handler, Server};
 use crate::webhook::{WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, WebhookSecret, X_WEBHOOK_SIGNATURE};
 
-/// The largest body that is taken, in bytes.
-const LARGEST_BODY: usize = 1 << 20;
+/// The largest body that is accepted, in bytes.
+const MAX_BODY: usize = 1 << 20;
 
-/// The header fields that are printed: what a receiver needs, and what goes wrong on the way.
+/// The header fields that are printed: those of a webhook, and those that proxies change.
 const FIELDS: [HeaderName; 7] = [
     CONTENT_TYPE,
     CONTENT_LENGTH,
@@ -44,16 +44,16 @@ pub(in crate::cli) struct Listen {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
     listen: SocketAddr,
-    /// The endpoint's secret, to check signatures with
+    /// The endpoint's secret, to verify signatures
     #[arg(long, value_name = "WHSEC", conflicts_with = "secret_file")]
     secret: Option<String>,
-    /// A file whose first line is the secret; other users of this machine cannot see it there
+    /// A file whose first line is the secret; unlike an argument, other users do not see it
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
-    /// What to answer, e.g. 500 to play a receiver that fails
+    /// The status to answer, e.g. 500 to simulate a failing receiver
     #[arg(long, value_name = "STATUS", default_value = "200", value_parser = status)]
     status: StatusCode,
-    /// How long to wait before the answer, e.g. 12s to play a receiver that is too slow
+    /// How long to wait before the answer, e.g. 12s to simulate a slow receiver
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     delay: Duration,
 }
@@ -79,7 +79,7 @@ impl Listen {
             receiver.status = self.status;
             receiver.delay = self.delay;
             receiver.serve(listener).await;
-            // It ends only when nobody reads what it prints.
+            // The receiver ends only when the reader of its output is gone.
             Err(Failure::OutputClosed)
         })
     }
@@ -102,7 +102,7 @@ fn greeting(address: SocketAddr, checks: bool) -> String {
     )
 }
 
-/// Not clap's to read: it would repeat a secret with an error in it.
+/// Not parsed by clap, whose errors would repeat a wrong secret.
 fn parse_secret(origin: &str, text: &str) -> Result<WebhookSecret, Failure> {
     WebhookSecret::parse(text.trim()).map_err(|error| Failure::Usage(format!("{origin}: {error}")))
 }
@@ -121,20 +121,20 @@ fn status(text: &str) -> Result<StatusCode, String> {
         .ok_or_else(|| "takes a status from 200 to 599".to_owned())
 }
 
-/// Answers webhooks and prints them. Clones count together.
+/// Answers webhooks and prints them. Clones share the counter.
 #[derive(Debug, Clone)]
 pub(in crate::cli) struct Receiver {
     secret: Option<WebhookSecret>,
     status: StatusCode,
     delay: Duration,
     arrived: Arc<AtomicU64>,
-    /// Told each body, and whether its signatures are good.
+    /// Gets each body, with whether its signatures are valid.
     arrivals: Option<mpsc::Sender<(Bytes, bool)>>,
     stop: Drain,
 }
 
 impl Receiver {
-    /// One that answers 200 at once.
+    /// A receiver that answers 200 at once.
     pub(in crate::cli) fn new(secret: Option<WebhookSecret>) -> Self {
         Self {
             secret,
@@ -151,7 +151,7 @@ impl Receiver {
         Self { arrivals: Some(arrivals), ..self }
     }
 
-    /// Receives until nobody reads what is printed.
+    /// Receives until the reader of the output is gone.
     pub(in crate::cli) async fn serve(self, listener: TcpListener) {
         let connections = server::Config {
             header_timeout: Duration::from_secs(15),
@@ -175,7 +175,7 @@ impl Receiver {
         Server::new(connections, self, stop).serve(listener).await;
     }
 
-    /// Everything there is to say about a request, and whether its signatures are good.
+    /// Describes a request, and says whether its signatures are valid.
     fn report(&self, head: &request::Parts, body: Option<&[u8]>) -> (String, bool) {
         let mut text = String::new();
         let number = self.arrived.fetch_add(1, Ordering::Relaxed).saturating_add(1);
@@ -201,10 +201,10 @@ impl Receiver {
             ("X-Webhook-Signature", signature_check::plain(secret, &head.headers, body)),
             ("Standard Webhooks", signature_check::standard(secret, &head.headers, body, now.seconds())),
         ];
-        for (name, SignatureCheck { good, words }) in &checks {
+        for (name, SignatureCheck { good, text: result }) in &checks {
             let colour = if *good { AnsiColor::Green } else { AnsiColor::Red };
             let style = Style::new().bold().fg_color(Some(colour.into()));
-            let _ = writeln!(text, "{name:19}  {style}{words}{style:#}");
+            let _ = writeln!(text, "{name:19}  {style}{result}{style:#}");
         }
         (text, checks.iter().all(|(_, verdict)| verdict.good))
     }
@@ -236,8 +236,7 @@ impl Handler for Receiver {
 impl Receiver {
     async fn receive(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
-        let body =
-            Limited::new(body, LARGEST_BODY).collect().await.ok().map(http_body_util::Collected::to_bytes);
+        let body = Limited::new(body, MAX_BODY).collect().await.ok().map(http_body_util::Collected::to_bytes);
         let (text, good) = self.report(&head, body.as_deref());
         if print(&text).is_err() {
             self.stop.begin();
@@ -262,7 +261,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_of_a_stranger_does_not_steer_the_terminal() {
+    fn a_received_body_does_not_control_the_terminal() {
         let words = body_as_text("{\"a\": \"\u{1b}[2J\u{9b}1m\"}".as_bytes());
         assert!(!words.contains(['\u{1b}', '\u{9b}']), "{words:?}");
         let words = body_as_text("{\"a\": \"\u{9b}1m\u{7f}\"}".as_bytes());

@@ -1,5 +1,4 @@
-//! `webhooks`: endpoints, their secrets and the delivery history, straight from the database; and a receiver to try
-//! things with.
+//! `webhooks`: manages endpoints, secrets and deliveries in the database, and runs a receiver for tests.
 
 mod endpoints;
 mod history;
@@ -18,29 +17,29 @@ use crate::sender;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Webhooks {
-    /// Add an endpoint; prints its id and its secret
+    /// Add an endpoint and print its id and secret
     Add(endpoints::Add),
     /// List the endpoints of a workspace
     List(endpoints::List),
-    /// Show an endpoint's secret, or make a new one
+    /// Show an endpoint's secret, or create a new one
     Secret(endpoints::Secret),
-    /// Hold an endpoint's events back until it is resumed
+    /// Hold back an endpoint's events until it is resumed
     Pause(endpoints::Pause),
-    /// Let an endpoint go on that was paused, or disabled because it failed
+    /// Resume a paused or disabled endpoint
     Resume(endpoints::Resume),
-    /// Remove an endpoint; what waits for it has failed
+    /// Remove an endpoint and fail its pending deliveries
     Remove(endpoints::Remove),
-    /// Send a test event with sample links that really download, and follow its attempts
+    /// Send a test event with working sample links, and follow its attempts
     Test(test_event::Test),
-    /// Show what was sent to whom, and what came of it
+    /// List deliveries, or show one with its attempts
     Deliveries(history::Deliveries),
-    /// Send a delivery again, with fresh links and all its attempts
+    /// Send a delivery again, with fresh links and all attempts
     Resend(history::Resend),
-    /// Send everything again that failed in a range of time
+    /// Send again all deliveries that failed in a range of time
     Recover(history::Recover),
-    /// Print a link that lets somebody into the settings page, once
+    /// Print a link that opens the settings page once
     Portal(portal::Portal),
-    /// Play a receiver: print what arrives, and say whether its signatures are good
+    /// Receive webhooks, print them, and verify their signatures
     Listen(listen::Listen),
 }
 
@@ -49,7 +48,7 @@ impl Webhooks {
         match self {
             // A receiver needs neither settings nor a database.
             Self::Listen(listen) => listen.run(),
-            // It needs the keyring, and no database.
+            // A portal link needs the keyring and no database.
             Self::Portal(portal) => portal.run(sources),
             Self::Add(add) => with_ledger(sources, true, async |context| add.run(&context).await),
             Self::List(list) => with_ledger(sources, false, async |context| list.run(&context).await),
@@ -69,14 +68,14 @@ impl Webhooks {
     }
 }
 
-/// The open database, and the settings that go with it.
+/// The open database, and the settings that commands need.
 struct CommandContext {
     ledger: Ledger,
     config: sender::Config,
     now: UnixMillis,
 }
 
-/// Opens the database and works on it. Only whoever adds something makes a database that is not there.
+/// Opens the database and runs a command on it. Only a command with `make` set creates a missing database.
 fn with_ledger(sources: &Sources, make: bool, work: impl AsyncFnOnce(CommandContext) -> Exit) -> Exit {
     let (database, config) = sources.read_for_webhooks()?;
     if let Some(path) = database.database.path().filter(|path| !make && !path.exists()) {
@@ -96,13 +95,13 @@ fn with_ledger(sources: &Sources, make: bool, work: impl AsyncFnOnce(CommandCont
     })
 }
 
-/// What passes is no wrong setting.
+/// A temporary failure is no wrong setting.
 fn cannot_open(error: &LedgerError) -> Failure {
     let text = format!("webhooks.database: {error}");
     if error.is_transient() { Failure::Failed(text) } else { Failure::Setting(text) }
 }
 
-/// Whose endpoints it is about.
+/// The workspace of a command.
 #[derive(Debug, Args)]
 struct Workspace {
     /// The workspace

@@ -15,16 +15,16 @@ use crate::console::{Access, portal_link};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Portal {
-    /// The one workspace that the link opens
+    /// The workspace that the link opens
     #[arg(long, short, value_name = "NAME", value_parser = name, required_unless_present = "operator")]
     workspace: Option<String>,
-    /// Let them play recordings and read transcripts too
+    /// Allow playing recordings and reading transcripts
     #[arg(long)]
     listen: bool,
-    /// A link for yourself: it opens every workspace, recordings included
+    /// Open every workspace with recordings and transcripts, for the operator
     #[arg(long, conflicts_with_all = ["workspace", "listen"])]
     operator: bool,
-    /// How long the link can be used; console.link_lifetime if left out
+    /// How long the link is valid; console.link_lifetime by default
     #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     expires_in: Option<Duration>,
     /// Print a JSON object
@@ -53,7 +53,7 @@ impl Portal {
     }
 }
 
-/// Where people on this machine reach the admin listener.
+/// The address by which this machine reaches the admin listener.
 fn own_address(listen: SocketAddr) -> Result<String, Failure> {
     if listen.port() == 0 || listen.ip().is_unspecified() {
         return Err(Failure::Setting(

@@ -1,4 +1,4 @@
-//! `webhooks test`: a test event, followed attempt by attempt.
+//! `webhooks test`: sends a test event and prints its attempts.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::ledger::{
 };
 use crate::store::SAMPLE;
 
-/// How often the delivery is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often the delivery is read.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// After so long without an attempt nobody seems to send.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// If no attempt was made after this long, most likely no sender runs.
+const NO_SENDER_AFTER: Duration = Duration::from_secs(5);
 
-/// A next attempt that is further away than this is not waited for.
+/// The command does not wait longer than this for the next attempt.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
@@ -45,7 +45,7 @@ impl Test {
         let delivery = match tested.map_err(Failure::failed)? {
             TestOutcome::Accepted(accepted) => accepted.deliveries.into_iter().next(),
             TestOutcome::RateLimited(pause) => return Err(too_many(pause)),
-            // It was removed this moment.
+            // It was removed meanwhile.
             TestOutcome::NoEndpoint => None,
         };
         let delivery = delivery.ok_or_else(|| no_endpoint(workspace, &self.id))?;
@@ -62,7 +62,7 @@ fn too_many(pause: Duration) -> Failure {
     ))
 }
 
-/// Prints each attempt as it is written down, until there will be none for a while.
+/// Prints each attempt once it is recorded, until the delivery ends or its next attempt is far away.
 async fn follow(context: &CommandContext, workspace: &str, id: &str) -> Exit {
     let mut printed = 0;
     loop {
@@ -73,14 +73,14 @@ async fn follow(context: &CommandContext, workspace: &str, id: &str) -> Exit {
             print(&attempt_as_text(attempt, before))?;
         }
         printed = attempts.len();
-        if let Some(ended) = how_it_ended(&delivery) {
+        if let Some(ended) = outcome(&delivery) {
             return ended;
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-fn how_it_ended(delivery: &Delivery) -> Option<Exit> {
+fn outcome(delivery: &Delivery) -> Option<Exit> {
     let now = SystemClock.now_millis();
     match delivery.state {
         DeliveryState::Delivered => Some(print("delivered\n")),
@@ -90,7 +90,7 @@ fn how_it_ended(delivery: &Delivery) -> Option<Exit> {
         }
         DeliveryState::Sending => None,
         DeliveryState::Waiting | DeliveryState::Queued if delivery.attempts == 0 => {
-            let waited = now.since(delivery.created_at) >= PATIENCE;
+            let waited = now.since(delivery.created_at) >= NO_SENDER_AFTER;
             let why = match &delivery.note {
                 Some(note) => format!("it waits: {}", escaped(note)),
                 None => "nobody has sent it for 5 s; it waits. Is `webhook-assets serve` running on this database?"

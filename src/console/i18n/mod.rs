@@ -1,4 +1,4 @@
-//! What pages say, in each language. A language without one of the messages does not compile.
+//! The messages of the pages in each language. A language that lacks a message does not compile.
 
 mod en;
 mod fr;
@@ -30,7 +30,7 @@ impl Lang {
         }
     }
 
-    /// What its speakers call it.
+    /// Its name in the language itself.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::En => "English",
@@ -49,7 +49,7 @@ impl Lang {
         Self::ALL.into_iter().find(|lang| lang.tag() == tag)
     }
 
-    /// The one that a browser prefers (RFC 9110 §12.5.4); English if it names none of ours.
+    /// The language that a browser prefers (RFC 9110 §12.5.4); English if it names none of these.
     pub(super) fn of_accept_language(field: &str) -> Self {
         let mut best = (0.0, Self::En);
         for range in field.split(',') {
@@ -69,7 +69,7 @@ impl Lang {
 
 macro_rules! messages {
     ($($name:ident,)* ; $($list:ident,)*) => {
-        /// Every text.
+        /// Every message.
         pub(in crate::console) struct Messages {
             $(pub(in crate::console) $name: &'static str,)*
             $(pub(in crate::console) $list: &'static [&'static str],)*
@@ -117,18 +117,18 @@ messages! {
 }
 
 impl Messages {
-    /// A text with its gap filled.
+    /// A message with its placeholder filled.
     pub(super) fn fill(&self, text: &str, with: impl fmt::Display) -> String {
         text.replacen("{}", &with.to_string(), 1)
     }
 
-    /// A text about one thing or several.
+    /// A message about one thing or several.
     pub(super) fn counted(&self, count: u64, one: &str, many: &str) -> String {
         self.fill(if count == 1 { one } else { many }, count)
     }
 }
 
-/// What happened, and what to do about it.
+/// What happened, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Said {
     pub(super) summary: String,
@@ -159,7 +159,7 @@ pub(super) fn url_error_in(lang: Lang, error: &UrlError) -> String {
         Lang::Fr => fr_diagnosis::url_error(error),
     };
     let mut letters = text.chars();
-    // A scheme or an address is no word that could be written with a capital.
+    // A scheme or an address keeps its spelling at the start of a sentence.
     let is_word = text.starts_with("the ") || text.starts_with("this ") || lang == Lang::Fr;
     let first = letters
         .next()
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_browsers_wish_chooses_the_language() {
+    fn accept_language_chooses_the_language() {
         for (field, lang) in [
             ("", Lang::En),
             ("fr", Lang::Fr),
@@ -188,13 +188,13 @@ mod tests {
     }
 
     #[test]
-    fn every_text_says_something_in_both_languages_and_has_the_same_gaps() {
-        let gaps = |text: &str| text.matches("{}").count();
+    fn every_message_has_both_languages_and_the_same_placeholders() {
+        let placeholders = |text: &str| text.matches("{}").count();
         for ((name, english), (_, french)) in
             Lang::En.messages().all().into_iter().zip(Lang::Fr.messages().all())
         {
             assert!(!english.trim().is_empty() && !french.trim().is_empty(), "{name}");
-            assert_eq!(gaps(&english), gaps(&french), "{name}");
+            assert_eq!(placeholders(&english), placeholders(&french), "{name}");
             // A sentence that was forgotten stands in both languages.
             assert!(english != french || english.split(' ').count() < 3, "{name}: {english}");
         }

@@ -1,4 +1,4 @@
-//! Answers of n8n, Make and Zapier, which mean more than their status says.
+//! Responses of n8n, Make and Zapier, which mean more than their status.
 
 use super::Diagnosis;
 use crate::webhook::endpoint_url::EndpointUrl;
@@ -11,7 +11,7 @@ pub(super) fn answered(url: &EndpointUrl, answer: &ReceiverResponse) -> Option<D
     } else if host == "hooks.zapier.com" {
         zapier(answer)
     } else {
-        // n8n runs anywhere: it is known by its words.
+        // n8n runs on any host, so its messages identify it.
         n8n(url, answer).or_else(|| ngrok(answer))
     }
 }
@@ -20,7 +20,7 @@ pub(super) fn is_n8n_test_url(url: &EndpointUrl) -> bool {
     url.path().contains("/webhook-test/")
 }
 
-/// What helps a receiver that works before it answers.
+/// Advice for a receiver that works before it answers.
 pub(super) fn how_to_answer_sooner(url: &EndpointUrl) -> &'static str {
     let n8n = is_n8n_test_url(url) || url.path().contains("/webhook/") || url.host().ends_with(".n8n.cloud");
     if n8n {
@@ -42,7 +42,7 @@ fn is_make(host: &str) -> bool {
     host.starts_with("hook.") && domains.iter().any(|domain| host.ends_with(domain))
 }
 
-/// The words are those of n8n's `WebhookNotFoundError` and `webhook-helpers` (2.41).
+/// The messages of n8n's `WebhookNotFoundError` and `webhook-helpers` (2.41).
 fn n8n(url: &EndpointUrl, answer: &ReceiverResponse) -> Option<Diagnosis> {
     let says = |words: &str| answer.excerpt.contains(words);
     match answer.status {
@@ -63,7 +63,7 @@ fn n8n(url: &EndpointUrl, answer: &ReceiverResponse) -> Option<Diagnosis> {
 }
 
 fn n8n_method(answer: &ReceiverResponse) -> Diagnosis {
-    // One method or several, in n8n's own list and nobody else's words.
+    // One method or several, of n8n's own list.
     let asked = answer.excerpt.split("Did you mean to make a ").nth(1).unwrap_or_default();
     let methods = ["GET", "PUT", "PATCH", "DELETE", "HEAD"];
     let asked = asked.split(" request").next().unwrap_or_default();
@@ -119,7 +119,7 @@ fn zapier(answer: &ReceiverResponse) -> Option<Diagnosis> {
     })
 }
 
-/// A developer's tunnel that is closed.
+/// A closed developer tunnel.
 fn ngrok(answer: &ReceiverResponse) -> Option<Diagnosis> {
     answer.excerpt.contains("ERR_NGROK_").then(|| {
         Diagnosis::new("ngrok", "The ngrok tunnel at this URL leads nowhere.")

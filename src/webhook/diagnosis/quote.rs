@@ -1,4 +1,4 @@
-//! What the receiver wrote, in a form that can stand inside a sentence of ours.
+//! Quotes the receiver's words within a sentence.
 
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ pub(super) fn quoted(text: &str) -> String {
     format!("“{cut}”")
 }
 
-/// What the answer says for itself, quoted: a JSON object's message, a page's title, or the text.
+/// The message of a response: that of a JSON object, the title of a page, or the text.
 pub(super) fn said(answer: &ReceiverResponse) -> Option<String> {
     let text = match serde_json::from_str::<Value>(&answer.excerpt) {
         Ok(json) => message_in(&json)?.to_owned(),

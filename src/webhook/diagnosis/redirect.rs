@@ -7,8 +7,8 @@ use super::quote::quoted;
 use crate::webhook::endpoint_url::EndpointUrl;
 use crate::webhook::post::ReceiverResponse;
 
-/// A target that is longer than this is no address that a person is told to use.
-const LONGEST_TARGET: usize = 150;
+/// The longest target that the advice repeats.
+const MAX_TARGET: usize = 150;
 
 pub(super) fn answered(url: &EndpointUrl, answer: &ReceiverResponse) -> Option<Diagnosis> {
     if !(300..400).contains(&answer.status) {
@@ -44,14 +44,14 @@ fn advice(code: &str, target: &Url) -> String {
         "redirect_login" => {
             "The URL is behind a login: give webhooks one that is not, and check the signature there.".into()
         }
-        _ if target.scheme() == "https" && target.as_str().len() <= LONGEST_TARGET => {
+        _ if target.scheme() == "https" && target.as_str().len() <= MAX_TARGET => {
             format!("Webhooks do not follow redirects: if you know this address, set the URL to {target}")
         }
         _ => "Webhooks do not follow redirects: set the https:// URL that answers itself.".into(),
     }
 }
 
-/// Whether they differ in the scheme, a `www.` or a slash at the end alone: the receiver's own idea of the same URL.
+/// Whether two URLs differ only in the scheme, a `www.` or a trailing slash.
 fn is_nearly(one: &Url, other: &Url) -> bool {
     let host = |url: &Url| url.host_str().unwrap_or_default().trim_start_matches("www.").to_owned();
     let path = |url: &Url| url.path().trim_end_matches('/').to_owned();

@@ -1,4 +1,4 @@
-//! Statuses, as any receiver may answer them.
+//! Diagnoses a response by its status.
 
 use super::Diagnosis;
 use super::quote::{quoted, said};
@@ -22,7 +22,7 @@ pub(super) fn answered(answer: &ReceiverResponse) -> Diagnosis {
     diagnosis
 }
 
-/// Pages that ask a browser to prove itself. Cloudflare says so in a header field, others in their page alone.
+/// Pages that challenge browsers. Cloudflare marks them in a header field, others only in the page.
 fn bot_protection(answer: &ReceiverResponse) -> Option<Diagnosis> {
     let titles = ["Just a moment...", "Attention Required! | Cloudflare", "Checking your browser"];
     let page =

@@ -1,4 +1,4 @@
-//! Takes the fields of a JSON object one by one; an error says which field is wrong and what it takes.
+//! Reads the fields of a JSON object one by one; an error names the wrong field and what it takes.
 
 use std::fmt;
 
@@ -12,8 +12,8 @@ pub(super) const TEXT_OR_NULL: &str = "a text or null";
 pub(super) const NUMBER_OF_SECONDS: &str =
     "a whole number of seconds from 0 to 9007199254740991, without a point";
 
-/// The most characters that an error shows of a name which it does not know.
-const LONGEST_NAME_SHOWN: usize = 60;
+/// How many characters of an unknown field's name an error shows.
+const MAX_NAME_SHOWN: usize = 60;
 
 /// Why a call was refused. Displays as one sentence that names the field; never carries a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl CallError {
         &self.pointer
     }
 
-    /// A syntax error says where it is, and nothing of what stands there.
+    /// A syntax error has its position, and nothing of the text.
     pub(super) fn not_json(error: &serde_json::Error) -> Self {
         Self { pointer: String::new(), problem: Problem::NotJson(error.to_string()) }
     }
@@ -59,14 +59,14 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
-/// An object whose fields are all known.
+/// A JSON object whose field names are all known.
 pub(super) struct ObjectReader {
     pointer: &'static str,
     map: Map<String, Value>,
 }
 
 impl ObjectReader {
-    /// The fields of the object at `pointer`, which may be those of `known`.
+    /// Reads the object at `pointer`, which may have the fields of `known`.
     pub(super) fn of(
         value: Value,
         pointer: &'static str,
@@ -82,7 +82,7 @@ impl ObjectReader {
         }
     }
 
-    /// The field `name`, which must be there and must be something that `read` takes.
+    /// Takes the field `name`, which is required and must be accepted by `read`.
     pub(super) fn take<T>(
         &mut self,
         name: &str,
@@ -93,7 +93,7 @@ impl ObjectReader {
         read(value).ok_or_else(|| self.error(name, Problem::Wrong { takes }))
     }
 
-    /// The field `name`, which may be `null` or left out.
+    /// Takes the field `name`, which may be `null` or missing.
     pub(super) fn take_or_null<T>(
         &mut self,
         name: &str,
@@ -107,7 +107,7 @@ impl ObjectReader {
     }
 
     fn error(&self, name: &str, problem: Problem) -> CallError {
-        let shown: String = name.chars().take(LONGEST_NAME_SHOWN).collect();
+        let shown: String = name.chars().take(MAX_NAME_SHOWN).collect();
         let token = shown.replace('~', "~0").replace('/', "~1");
         CallError { pointer: format!("{}/{}", self.pointer, token.escape_debug()), problem }
     }

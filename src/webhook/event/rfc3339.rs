@@ -1,16 +1,16 @@
-//! RFC 3339 with any offset, brought to UTC: when a call ended, and every other time that is handed in.
+//! Parses RFC 3339 times with any offset to UTC.
 
 use std::time::UNIX_EPOCH;
 
 use crate::clock::UnixMillis;
 
-/// What is taken, as the end of the sentence "… takes …".
+/// The accepted form, as the end of the sentence "… takes …".
 pub const TAKES: &str = "a time in RFC 3339 between the years 1970 and 9999, with Z or an offset, such as 2025-12-17T14:30:00.000Z";
 
-/// The first millisecond of the year 10000, which RFC 3339 cannot write.
+/// The first millisecond of the year 10000, which RFC 3339 cannot express.
 const YEAR_10000: i64 = 253_402_300_800_000;
 
-/// Reads `2025-12-17T14:30:00Z`, with a fraction (cut off after milliseconds) and another offset if need be.
+/// Parses `2025-12-17T14:30:00Z`, with an optional fraction (cut to milliseconds) and any offset.
 #[must_use]
 pub fn parse(text: &str) -> Option<UnixMillis> {
     // "T" and "Z" may be small letters (RFC 3339 §5.6).
@@ -46,7 +46,7 @@ fn two_digits(text: &str, largest: i64) -> Option<i64> {
     text.parse().ok().filter(|number| digits && *number <= largest)
 }
 
-/// Whether every digit and separator is in its place: humantime looks only at some of them.
+/// Whether every digit and separator is in its place; humantime checks only some of them.
 fn has_form(local: &str) -> bool {
     let mut bytes = local.bytes();
     let whole = b"0000-00-00T00:00:00".iter().all(|want| {
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_rfc_3339_is_refused() {
+    fn text_that_is_not_rfc_3339_is_refused() {
         for text in [
             "",
             "Z",
@@ -118,7 +118,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_normalised_stays_as_it_is(millis in 0..253_402_300_800_000_u64) {
+        fn a_normalised_time_is_unchanged(millis in 0..253_402_300_800_000_u64) {
             prop_assert_eq!(parse(&UnixMillis(millis).to_string()), Some(UnixMillis(millis)));
         }
 

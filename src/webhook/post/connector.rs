@@ -27,23 +27,23 @@ use super::status_line::StatusReader;
 use crate::clock::running;
 use crate::webhook::network::{AllowedNetworks, check_address};
 
-/// An address that has not answered after this long gets company from the next (RFC 8305 §5 recommends 250 ms).
+/// If an address has not answered after this long, the next one is tried beside it (RFC 8305 §5 recommends 250 ms).
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(300);
 
-/// How many of a host's addresses are tried. All are checked.
-const MOST_ADDRESSES: usize = 8;
+/// How many of a host's addresses are tried; all are checked.
+const MAX_ADDRESSES: usize = 8;
 
-/// How many lookups of the system's resolver run at a time, with a share for each workspace. A lookup that hangs holds one
-/// of the 512 threads of the runtime's blocking pool, which the store's local files need too; too few would let one slow
-/// name server hold up everybody's webhooks.
-const MOST_LOOKUPS: usize = 128;
+/// How many lookups of the system's resolver run at once, with a share for each workspace. A hanging lookup holds one
+/// of the 512 threads of the runtime's blocking pool, which reads local files too. A smaller limit would let one slow
+/// name server delay the webhooks of all workspaces.
+const MAX_LOOKUPS: usize = 128;
 
 tokio::task_local! {
-    /// How far the attempt of this task has come. The client hands its connector nothing but a URI.
+    /// The progress of this task's attempt. The client passes its connector only a URI.
     pub(super) static PROGRESS: Arc<Progress>;
 }
 
-/// Whose attempt it is, and how far it has come; only ever forwards.
+/// The workspace of an attempt, and the latest phase that it reached.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     workspace: String,
@@ -77,20 +77,20 @@ impl Progress {
     }
 }
 
-/// Finds a host's addresses.
+/// Resolves a host's addresses.
 #[async_trait]
 pub trait Resolve: Send + Sync + fmt::Debug {
-    /// All addresses of `host`, the preferred ones first. `workspace` is whose share the lookup is taken from.
+    /// All addresses of `host`, preferred ones first. The lookup counts against the share of `workspace`.
     async fn resolve(&self, host: &str, workspace: &str) -> io::Result<Vec<IpAddr>>;
 }
 
-/// The machine's resolver.
+/// The system's resolver.
 #[derive(Debug)]
 pub(super) struct SystemResolver(LookupLimiter);
 
 impl Default for SystemResolver {
     fn default() -> Self {
-        Self(LookupLimiter::new(MOST_LOOKUPS))
+        Self(LookupLimiter::new(MAX_LOOKUPS))
     }
 }
 
@@ -100,7 +100,7 @@ impl Resolve for SystemResolver {
         let permit = self.0.acquire(workspace).await;
         let host = host.to_owned();
         let lookup = move || {
-            // Kept until the lookup ends, even when nobody waits for it any more.
+            // The lookup holds its permit until it ends, even if its attempt was given up.
             let _permit = permit;
             let addresses = (host.as_str(), 0).to_socket_addrs()?;
             Ok(addresses.map(|address| address.ip()).collect())
@@ -109,14 +109,14 @@ impl Resolve for SystemResolver {
     }
 }
 
-/// Opens connections for the client; cheap to clone.
+/// Opens connections for the HTTP client; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Connector {
     pub(super) resolver: Arc<dyn Resolve>,
     pub(super) networks: Arc<AllowedNetworks>,
     pub(super) allow_http: bool,
     pub(super) tls: TlsConnector,
-    /// For connections that go on in the background because a pooled one was free first.
+    /// Limits connections that continue in the background because a pooled one became free first.
     pub(super) deadline: Duration,
 }
 
@@ -157,7 +157,7 @@ impl Connector {
         progress.reach(Phase::Connect);
         let port = target.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let tcp = connect(&addresses, port).await?;
-        // One request is one write or two, and nobody wants the second to wait for an acknowledgement.
+        // A request takes one or two writes, and the second should not wait for an acknowledgement.
         tcp.set_nodelay(true).map_err(|error| PostError::connect(&error))?;
         if !secure {
             return Ok(Box::new(tcp));
@@ -169,8 +169,8 @@ impl Connector {
         Ok(Box::new(tls))
     }
 
-    /// The host's addresses, all of them public or allowed. One that is not spoils the rest: a name that leads outside
-    /// and inside at once is how name servers are used to get at the inside (DNS rebinding).
+    /// The host's addresses, if all are public or allowed. One internal address refuses the host: names that resolve
+    /// outside and inside at once are an attack (DNS rebinding).
     async fn addresses(&self, host: &str, workspace: &str) -> Result<Vec<IpAddr>, PostError> {
         let addresses = match host.parse() {
             Ok(address) => vec![address],
@@ -186,23 +186,23 @@ impl Connector {
         for address in &addresses {
             check_address(*address, &self.networks).map_err(PostError::NotPublic)?;
         }
-        // In the form in which they were judged.
+        // In the form that was checked.
         Ok(addresses.iter().map(IpAddr::to_canonical).collect())
     }
 }
 
-/// Tries the addresses in their order. The next one starts when one has failed, or has not answered for a moment; the
-/// first connection wins and the others are dropped. If all fail, the failure that says most is told.
+/// Tries the addresses in order. The next one starts when one fails or has not answered for a moment; the first
+/// connection wins and the others are dropped. If all fail, returns the most specific failure.
 async fn connect(addresses: &[IpAddr], port: u16) -> Result<TcpStream, PostError> {
-    let mut waiting = addresses.iter().take(MOST_ADDRESSES);
+    let mut waiting = addresses.iter().take(MAX_ADDRESSES);
     let mut trying = FuturesUnordered::new();
     let mut failure = None;
     loop {
         if let Some(address) = waiting.next() {
             trying.push(TcpStream::connect(SocketAddr::new(*address, port)));
         }
-        let patience = if waiting.len() > 0 { NEXT_ADDRESS_AFTER } else { Duration::MAX };
-        match running::timeout(patience, trying.next()).await {
+        let delay = if waiting.len() > 0 { NEXT_ADDRESS_AFTER } else { Duration::MAX };
+        match running::timeout(delay, trying.next()).await {
             Ok(Some(Ok(stream))) => return Ok(stream),
             Ok(Some(Err(error))) => failure = more_specific(failure, PostError::connect(&error)),
             Ok(None) => break,
@@ -212,7 +212,7 @@ async fn connect(addresses: &[IpAddr], port: u16) -> Result<TcpStream, PostError
     Err(failure.unwrap_or(PostError::Unreachable))
 }
 
-/// A machine without IPv6 cannot reach any IPv6 address: that says less than how the receiver itself refused.
+/// On a machine without IPv6 every IPv6 address is unreachable, which says less than a refusal by the receiver.
 fn more_specific(before: Option<PostError>, now: PostError) -> Option<PostError> {
     match (before, now) {
         (Some(before), PostError::Unreachable) => Some(before),

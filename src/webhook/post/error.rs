@@ -1,4 +1,4 @@
-//! Why an attempt brought no answer, in words that may be shown to whoever owns the endpoint.
+//! Why an attempt got no response, in words that the owner of the endpoint may see.
 
 use std::error::Error;
 use std::fmt;
@@ -9,10 +9,10 @@ use tokio_rustls::rustls::{self, CertificateError, InvalidMessage};
 
 use crate::webhook::network::NotPublic;
 
-/// How long a text from outside may become in an error.
-const LONGEST_TEXT: usize = 160;
+/// The longest text of others in an error, in bytes.
+const MAX_TEXT: usize = 160;
 
-/// Why an attempt brought no answer.
+/// Why an attempt got no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PostError {
     /// The URL begins with `http://`, which is not allowed.
@@ -22,34 +22,34 @@ pub enum PostError {
         /// The host.
         host: String,
     },
-    /// Whether the host has an address could not be learned.
+    /// The resolver failed, so it is unknown whether the host has an address.
     ResolverFailed {
         /// The host.
         host: String,
-        /// What the resolver said.
+        /// The resolver's message.
         text: String,
     },
     /// The host has an address that is not public.
     NotPublic(NotPublic),
     /// Nothing listens at the host's port.
     Refused,
-    /// There is no way to the host.
+    /// No route to the host.
     Unreachable,
     /// This machine could not open a connection.
     ConnectFailed {
-        /// What the system said.
+        /// The system's message.
         text: String,
     },
-    /// No secure connection came about.
+    /// The TLS handshake failed.
     Tls(TlsError),
     /// The deadline passed.
     TimedOut {
-        /// What was waited for.
+        /// The phase of the attempt.
         phase: Phase,
         /// The deadline.
         after: Duration,
     },
-    /// The connection or the answer broke.
+    /// The connection or the response broke off.
     Broken {
         /// What was waited for.
         phase: Phase,
@@ -58,63 +58,63 @@ pub enum PostError {
     },
 }
 
-/// How far an attempt has come.
+/// The phase of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
-    /// The host's addresses are looked up.
+    /// The host's addresses are resolved.
     Resolve,
     /// A connection is opened.
     Connect,
-    /// Keys are agreed and the certificate is checked.
+    /// The TLS handshake runs.
     Tls,
-    /// The request is on its way, or sent, and the answer's head is waited for.
+    /// The request is being sent, or waits for the head of the response.
     Response,
-    /// The answer's body is read.
+    /// The response body is read.
     Body,
 }
 
-/// What is wrong with TLS.
+/// Why the TLS handshake failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TlsError {
     /// The certificate is no longer valid.
     Expired {
-        /// For how long, if that is known.
+        /// Since how long, if that is known.
         ago: Option<Duration>,
     },
     /// The certificate is not valid yet.
     NotYetValid,
     /// The certificate is for other names.
     WrongName {
-        /// The names it is for, as far as they are known.
+        /// The names of the certificate, as far as they are known.
         presented: Vec<String>,
     },
     /// The certificate is self-signed, its chain is incomplete, or its authority is not trusted here.
     UnknownIssuer,
     /// The certificate was revoked.
     Revoked,
-    /// What answered does not speak TLS.
+    /// The peer does not speak TLS.
     NotTls,
-    /// Anything else.
+    /// Another error.
     Other(String),
 }
 
-/// How a connection or an answer broke.
+/// How a connection or a response broke off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BreakReason {
     /// The receiver closed the connection.
     Closed,
-    /// The receiver, or something before it, reset the connection.
+    /// The receiver, or a proxy or firewall before it, reset the connection.
     Reset,
-    /// What came is not HTTP.
+    /// The response is not HTTP.
     NotHttp,
-    /// The answer's head is too large.
+    /// The response head is too large.
     HeadTooLarge,
     /// Anything else.
     Other(String),
 }
 
 impl PostError {
-    /// The reason for logs and metrics: a word of a fixed set.
+    /// The code for logs and metrics: a word of a fixed set.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -143,7 +143,7 @@ impl PostError {
         }
     }
 
-    /// What a failed lookup means. The standard library gives the C library's words and no code.
+    /// Classifies a failed lookup. The standard library gives the text of the C library and no code.
     pub(super) fn lookup(host: &str, error: &io::Error) -> Self {
         let text = error.to_string();
         let host = host.to_owned();
@@ -177,7 +177,7 @@ impl PostError {
         }
     }
 
-    /// What the client's error means; one that the connector made is found inside it.
+    /// Classifies an error of the HTTP client; the connector's error is found among its sources.
     pub(super) fn exchange(error: &(dyn Error + 'static), phase: Phase) -> Self {
         let mut how = None;
         let mut next = Some(error);
@@ -227,10 +227,10 @@ impl TlsError {
                 Self::WrongName { presented: presented.iter().take(3).map(|name| name_of(name)).collect() }
             }
             C::NotValidForName => Self::WrongName { presented: Vec::new() },
-            // A bad signature is that of an authority which has the name of a trusted one, and another key.
+            // A bad signature comes from an authority that has the name of a trusted one and another key.
             C::UnknownIssuer | C::BadSignature => Self::UnknownIssuer,
             C::Revoked => Self::Revoked,
-            // A certificate that is its own authority, as `openssl req -x509` makes them; the type is webpki's own.
+            // A self-signed certificate, as `openssl req -x509` makes it; the error type is webpki's.
             C::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => Self::UnknownIssuer,
             other => Self::Other(short(&other.to_string())),
         }
@@ -341,11 +341,11 @@ impl fmt::Display for TlsError {
     }
 }
 
-/// A span as a person says it: its largest unit alone (`3 days`), or with one decimal below ten seconds (`2.5 s`).
+/// A duration in its largest unit (`3 days`), or with one decimal below ten seconds (`2.5 s`).
 pub(in crate::webhook) fn format_span(span: Duration) -> String {
     const UNITS: [(u64, &str); 3] = [(86_400, "day"), (3600, "hour"), (60, "minute")];
     let seconds = span.as_secs();
-    // From two of a unit on: 90 s say more than 1 minute.
+    // Only from two of a unit on: 90 s is more exact than 1 minute.
     match UNITS.iter().find(|(length, _)| seconds >= 2 * length) {
         Some((length, unit)) => format!("{} {unit}s", seconds / length),
         None if span.subsec_millis() >= 50 && seconds < 60 => format!("{:.1} s", span.as_secs_f64()),
@@ -353,15 +353,15 @@ pub(in crate::webhook) fn format_span(span: Duration) -> String {
     }
 }
 
-/// A name in a certificate. rustls hands them over as `DnsName("example.com")`.
+/// A name in a certificate. rustls gives it as `DnsName("example.com")`.
 fn name_of(presented: &str) -> String {
     short(presented.split('"').nth(1).unwrap_or(presented))
 }
 
-/// Cuts a text from outside, and takes its control characters out.
+/// Cuts a text of others and removes control characters.
 fn short(text: &str) -> String {
     let mut text: String = text.chars().filter(|c| !c.is_control()).collect();
-    text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+    text.truncate(text.floor_char_boundary(MAX_TEXT));
     text
 }
 
@@ -370,7 +370,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_is_said_in_one_unit() {
+    fn a_span_is_written_in_one_unit() {
         let said = |seconds| format_span(Duration::from_secs_f64(seconds));
         assert_eq!(said(10.0), "10 s");
         assert_eq!(said(2.46), "2.5 s");
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_lookup_tells_absence_from_trouble() {
+    fn a_missing_name_differs_from_a_failed_lookup() {
         let said = |text: &str| PostError::lookup("x.example", &io::Error::other(text)).reason();
         assert_eq!(said("failed to lookup address information: Name or service not known"), "name_not_found");
         assert_eq!(said("failed to lookup address information: Name does not resolve"), "name_not_found");
@@ -395,7 +395,7 @@ mod tests {
     fn text_from_outside_is_cut_and_has_no_control_characters() {
         let long = format!("a\u{1b}[31m{}", "é".repeat(200));
         let text = short(&long);
-        assert!(text.len() <= LONGEST_TEXT && text.starts_with("a[31mé"), "{text}");
+        assert!(text.len() <= MAX_TEXT && text.starts_with("a[31mé"), "{text}");
         assert_eq!(name_of("DnsName(\"other.example\")"), "other.example");
         assert_eq!(name_of("other.example"), "other.example");
     }

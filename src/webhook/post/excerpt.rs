@@ -1,4 +1,5 @@
-//! Makes text of how an answer's body begins. A receiver may send it compressed, or in another character set than UTF-8.
+//! Converts the beginning of a response body to text. A receiver may send it compressed, or in another character set
+//! than UTF-8.
 
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
@@ -8,15 +9,15 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::response::shown;
 
-/// The body's first `longest` bytes as text; empty if nobody could read it.
+/// The first `longest` bytes of the body as text; empty if it is not readable.
 pub(super) async fn readable(headers: &HeaderMap, body: &[u8], longest: usize) -> String {
     let Some(plain) = decompressed(headers, body, longest).await else { return String::new() };
     let text = as_text(charset(headers), &plain);
     if is_binary(&text) { String::new() } else { shown(text.as_bytes(), longest) }
 }
 
-/// Undoes the one coding that the receiver named (RFC 9110 §8.4), up to a bound: a small body may unpack to gigabytes.
-/// `None` if the coding is unknown, or the body is not what it says.
+/// Decodes the content coding that the receiver named (RFC 9110 §8.4), up to a limit: a small body may unpack to
+/// gigabytes. `None` if the coding is unknown or the body is not in it.
 async fn decompressed(headers: &HeaderMap, body: &[u8], longest: usize) -> Option<Vec<u8>> {
     let coding = field(headers, &CONTENT_ENCODING).trim().to_ascii_lowercase();
     match coding.as_str() {
@@ -29,7 +30,7 @@ async fn decompressed(headers: &HeaderMap, body: &[u8], longest: usize) -> Optio
     }
 }
 
-/// What can be had before the bound, or before the point where the body was cut.
+/// The decoded bytes up to the limit, or to the point where the body was cut.
 async fn beginning(decoder: impl AsyncRead + Unpin, longest: usize) -> Option<Vec<u8>> {
     let mut read = Vec::new();
     let bound = u64::try_from(longest).unwrap_or(u64::MAX);
@@ -37,7 +38,7 @@ async fn beginning(decoder: impl AsyncRead + Unpin, longest: usize) -> Option<Ve
     (ended.is_ok() || !read.is_empty()).then_some(read)
 }
 
-/// The character set that `Content-Type` names.
+/// The character set of `Content-Type`.
 fn charset(headers: &HeaderMap) -> Option<&'static Encoding> {
     let parameters = field(headers, &CONTENT_TYPE).split(';').skip(1);
     let named = |parameter: &str| {
@@ -48,7 +49,7 @@ fn charset(headers: &HeaderMap) -> Option<&'static Encoding> {
     parameters.filter_map(named).next()
 }
 
-/// A body that is no UTF-8, whatever it calls itself, was most likely written in Latin-1.
+/// A body that is not UTF-8 is most likely Latin-1, whatever `Content-Type` says.
 fn as_text(charset: Option<&'static Encoding>, bytes: &[u8]) -> String {
     let charset = charset.unwrap_or(UTF_8);
     if charset == UTF_8 {
@@ -64,7 +65,7 @@ fn as_text(charset: Option<&'static Encoding>, bytes: &[u8]) -> String {
     charset.decode(bytes).0.into_owned()
 }
 
-/// Whether more than a few characters are those of no text: an image, or an encrypted body.
+/// Whether the text has more than a few control characters: an image, or an encrypted body.
 fn is_binary(text: &str) -> bool {
     let odd = text.chars().filter(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{1b}')).count();
     odd * 10 > text.chars().count()
@@ -93,7 +94,7 @@ mod tests {
     ];
 
     #[tokio::test]
-    async fn a_compressed_answer_is_read_or_left_out() {
+    async fn a_compressed_response_is_decoded_or_left_out() {
         assert_eq!(excerpt(&[("content-encoding", "gzip")], GZIP).await, "Queue is full");
         assert_eq!(excerpt(&[("content-encoding", "GZIP")], GZIP).await, "Queue is full");
         assert_eq!(excerpt(&[("content-encoding", "compress")], GZIP).await, "");
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_in_another_character_set_is_read() {
+    async fn a_response_in_another_character_set_is_decoded() {
         let latin1 = b"D\xe9sol\xe9";
         assert_eq!(excerpt(&[("content-type", "text/html; charset=ISO-8859-1")], latin1).await, "Désolé");
         assert_eq!(excerpt(&[("content-type", "text/plain;charset=\"utf-8\"")], latin1).await, "Désolé");

@@ -13,12 +13,12 @@ pub(super) struct LookupLimiter(Arc<State>);
 #[derive(Debug)]
 struct State {
     most: usize,
-    held: Mutex<Held>,
+    taken: Mutex<Taken>,
     freed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct Taken {
     all: usize,
     by_workspace: HashMap<String, usize>,
 }
@@ -32,7 +32,7 @@ pub(super) struct LookupPermit {
 
 impl LookupLimiter {
     pub(super) fn new(most: usize) -> Self {
-        Self(Arc::new(State { most, held: Mutex::default(), freed: Notify::new() }))
+        Self(Arc::new(State { most, taken: Mutex::default(), freed: Notify::new() }))
     }
 
     /// Waits for a permit. The caller bounds the wait: an attempt has one deadline for everything.
@@ -50,30 +50,30 @@ impl LookupLimiter {
     }
 
     fn try_acquire(&self, workspace: &str) -> Option<LookupPermit> {
-        let mut held = self.held();
-        let own = held.by_workspace.get(workspace).copied().unwrap_or_default();
-        if own >= self.0.most.saturating_sub(held.all) {
+        let mut taken = self.taken();
+        let own = taken.by_workspace.get(workspace).copied().unwrap_or_default();
+        if own >= self.0.most.saturating_sub(taken.all) {
             return None;
         }
-        held.all += 1;
-        held.by_workspace.insert(workspace.to_owned(), own + 1);
+        taken.all += 1;
+        taken.by_workspace.insert(workspace.to_owned(), own + 1);
         Some(LookupPermit { lookups: self.clone(), workspace: workspace.to_owned() })
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for LookupPermit {
     fn drop(&mut self) {
-        let mut held = self.lookups.held();
-        held.all = held.all.saturating_sub(1);
-        match held.by_workspace.get_mut(&self.workspace) {
+        let mut taken = self.lookups.taken();
+        taken.all = taken.all.saturating_sub(1);
+        match taken.by_workspace.get_mut(&self.workspace) {
             Some(own) if *own > 1 => *own -= 1,
-            _ => drop(held.by_workspace.remove(&self.workspace)),
+            _ => drop(taken.by_workspace.remove(&self.workspace)),
         }
-        drop(held);
+        drop(taken);
         self.lookups.0.freed.notify_waiters();
     }
 }
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(others.len(), 6);
         assert!(lookups.acquire("noisy").now_or_never().is_none());
         drop((hanging, others));
-        assert!(lookups.held().by_workspace.is_empty());
+        assert!(lookups.taken().by_workspace.is_empty());
     }
 
     #[tokio::test]

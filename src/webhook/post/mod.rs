@@ -1,4 +1,4 @@
-//! One POST to a receiver: from the name to the last byte of the answer within one deadline, whatever the receiver does.
+//! One POST to a receiver: lookup, connection, request and response within one deadline, whatever the receiver does.
 
 mod connector;
 mod error;
@@ -41,33 +41,33 @@ use super::endpoint_url::EndpointUrl;
 use super::network::AllowedNetworks;
 use crate::clock::running;
 
-/// How many idle connections to one host are kept for the next webhook, and for how long: less than the 2 s after which
-/// gunicorn closes its own (Node, Apache and uvicorn wait 5 s). A webhook that meets that moment may have arrived, and
-/// counts as failed.
-const MOST_IDLE: usize = 64;
-const IDLE_FOR: Duration = Duration::from_millis(1_500);
+/// How many idle connections to one host are kept, and for how long: less than the 2 s after which gunicorn closes its
+/// own (Node, Apache and uvicorn wait 5 s). If the receiver closes a connection while a webhook is sent on it, the
+/// webhook may have arrived and counts as failed.
+const MAX_IDLE: usize = 64;
+const IDLE_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// How long a person waits to be told what is wrong with a URL.
-const LONGEST_PROBE: Duration = Duration::from_secs(5);
+/// The deadline of a probe, for which a person waits.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The largest head of an answer, in bytes and fields.
-const LARGEST_HEAD: usize = 64 * 1024;
-const MOST_FIELDS: usize = 100;
+/// The largest response head, in bytes and fields.
+const MAX_HEAD: usize = 64 * 1024;
+const MAX_FIELDS: usize = 100;
 
-/// How webhooks are posted.
+/// Settings of the poster.
 #[derive(Debug, Clone)]
 pub struct PosterConfig {
-    /// The networks that are sent to although they are not public.
+    /// Networks that are allowed although they are not public.
     pub networks: AllowedNetworks,
-    /// Whether `http://` will do.
+    /// Whether `http://` URLs are allowed.
     pub allow_http: bool,
-    /// How long a whole attempt may take: name, connection, TLS, request, and all of the answer.
+    /// The deadline of a whole attempt: lookup, connection, TLS, request and the complete response.
     pub deadline: Duration,
-    /// How much of an answer's body is kept, in bytes. The rest is not waited for.
+    /// How many bytes of the response body are kept. The poster does not wait for more.
     pub excerpt: usize,
-    /// Authorities that are trusted beside the machine's: a file of PEM certificates.
+    /// Additional trusted authorities: a file of PEM certificates.
     pub ca_file: Option<PathBuf>,
-    /// What the sender calls itself.
+    /// The `User-Agent`.
     pub user_agent: String,
 }
 
@@ -84,12 +84,12 @@ impl Default for PosterConfig {
     }
 }
 
-/// Posts webhooks. Clones share their connections. Proxies that the environment names are not used, cookies are not
-/// kept, redirects are not followed.
+/// Posts webhooks. Clones share their connections. The client ignores proxies of the environment, keeps no cookies and
+/// follows no redirects.
 #[derive(Clone)]
 pub struct Poster {
     client: Client<Connector, RequestBody>,
-    /// For looks: keeps no connection, and finds none.
+    /// Probes receivers: keeps no connection and reuses none.
     probe_client: Client<Connector, RequestBody>,
     user_agent: HeaderValue,
     deadline: Duration,
@@ -97,16 +97,16 @@ pub struct Poster {
 }
 
 impl Poster {
-    /// Prepares to post, with the machine's resolver.
+    /// A poster with the system's resolver.
     ///
     /// # Errors
     ///
-    /// Authorities that cannot be read, or a name of the sender that is no header field's value.
+    /// [`PosterError`] if the authorities cannot be read or the user agent is no valid header value.
     pub fn new(config: &PosterConfig) -> Result<Self, PosterError> {
         Self::with_resolver(config, Arc::new(SystemResolver::default()))
     }
 
-    /// Prepares to post, with another resolver.
+    /// A poster with another resolver.
     ///
     /// # Errors
     ///
@@ -120,15 +120,15 @@ impl Poster {
             tls: TlsConnector::from(Arc::new(tls(config)?)),
             deadline: config.deadline,
         };
-        let (client, probe_client) = (client(connector.clone(), MOST_IDLE), client(connector, 0));
+        let (client, probe_client) = (client(connector.clone(), MAX_IDLE), client(connector, 0));
         Ok(Self { client, probe_client, user_agent, deadline: config.deadline, excerpt: config.excerpt })
     }
 
-    /// Posts `body` once, for an endpoint of `workspace`. Framing and `Host` are added to `headers`, `User-Agent` and
+    /// Posts `body` once, for an endpoint of `workspace`. Adds framing and `Host` to `headers`, and `User-Agent` and
     /// `Accept` if they are missing.
     ///
-    /// The answer's body belongs to it: one that breaks or is not finished in time makes the attempt fail, whatever its
-    /// head said. Only what goes beyond the excerpt is not waited for.
+    /// The body belongs to the response: if it breaks off or exceeds the deadline, the attempt fails, whatever the
+    /// status was. Bytes beyond the excerpt are not waited for.
     pub async fn post(
         &self,
         workspace: &str,
@@ -141,16 +141,16 @@ impl Poster {
         self.exchange(&self.client, request, progress, self.deadline).await
     }
 
-    /// Asks a receiver which methods it takes, as a browser would before it posts: no receiver takes that for an event.
-    /// It comes by a connection of its own, since name, address and certificate are looked at too, and a kept one may be
-    /// closed by the receiver in that very moment.
+    /// Asks a receiver which methods it accepts, as a browser does before it posts; no receiver mistakes that for an
+    /// event. Each probe opens a connection, because it tests name, address and certificate too, and because the
+    /// receiver may close an idle one at that moment.
     pub async fn probe(&self, workspace: &str, url: &EndpointUrl) -> Exchange {
         let headers = [("access-control-request-method", "POST"), ("origin", "https://webhook.invalid")]
             .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)));
         let headers = HeaderMap::from_iter(headers);
         let progress = Arc::new(Progress::of(workspace));
         let request = self.request(Method::OPTIONS, url, headers, Bytes::new(), &progress);
-        self.exchange(&self.probe_client, request, progress, self.deadline.min(LONGEST_PROBE)).await
+        self.exchange(&self.probe_client, request, progress, self.deadline.min(PROBE_TIMEOUT)).await
     }
 
     async fn exchange(
@@ -181,7 +181,7 @@ impl Poster {
             headers.remove(ours);
         }
         headers.entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
-        // Firewalls take a request without it for a bot's.
+        // Firewalls take a request without it for a bot.
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         let mut request =
             Request::new(RequestBody { bytes: Full::new(body), progress: Arc::clone(progress) });
@@ -220,24 +220,24 @@ impl fmt::Debug for Poster {
     }
 }
 
-/// What came of one POST.
+/// The outcome of one POST.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
-    /// How long it took, from the name to the end.
+    /// How long it took, from the lookup to the end of the response.
     pub took: Duration,
-    /// The answer, or why there is none.
+    /// The response, or why there is none.
     pub result: Result<ReceiverResponse, PostError>,
 }
 
 impl Exchange {
-    /// Whether the receiver took the webhook: a complete answer with a status of 2xx.
+    /// Whether the receiver accepted the webhook: a complete response with a 2xx status.
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.result.as_ref().is_ok_and(ReceiverResponse::is_success)
     }
 }
 
-/// Why nothing can be posted at all.
+/// Why no poster can be made.
 #[derive(Debug)]
 pub enum PosterError {
     /// The file of authorities cannot be read.
@@ -252,9 +252,9 @@ pub enum PosterError {
         /// The file.
         path: PathBuf,
     },
-    /// TLS cannot be set up; most likely the machine has no authorities at all.
+    /// TLS cannot be set up; most likely the machine has no certificate authorities.
     Tls(rustls::Error),
-    /// The sender's name is no header field's value.
+    /// The user agent is no valid header value.
     UserAgent,
 }
 
@@ -283,25 +283,25 @@ impl std::error::Error for PosterError {
     }
 }
 
-/// A client that keeps at most so many connections to one host.
+/// An HTTP client that keeps at most `most_idle` idle connections to one host.
 fn client(connector: Connector, most_idle: usize) -> Client<Connector, RequestBody> {
-    // A request goes out a second time only if nothing of it was written: the client gets it back from a pooled
-    // connection that was found closed before the request was taken up, and from no other (hyper's
-    // `proto::h1::dispatch`, `TrySendError::message`). Without that, every idle connection that a receiver closes
-    // could fail a webhook. Once taken up, a request is never repeated here.
+    // The client retries a request only if nothing of it was written: it gets the request back from a pooled connection
+    // that was closed before the request was taken up, and from no other (hyper's `proto::h1::dispatch`,
+    // `TrySendError::message`). Without that, every idle connection that a receiver closes could fail a webhook. A
+    // request that was taken up is never repeated here.
     Client::builder(TokioExecutor::new())
         .retry_canceled_requests(true)
         .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE_FOR)
+        .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(most_idle)
-        .http1_max_buf_size(LARGEST_HEAD)
-        .http1_max_headers(MOST_FIELDS)
-        // The status alone says whether the receiver took the webhook: no oddity of its other lines is a reason to send
-        // the event again.
+        .http1_max_buf_size(MAX_HEAD)
+        .http1_max_headers(MAX_FIELDS)
+        // The status alone decides whether the receiver accepted the webhook: malformed header fields are no reason to
+        // send the event again.
         .http1_allow_spaces_after_header_name_in_responses(true)
         .http1_allow_obsolete_multiline_headers_in_responses(true)
         .http1_ignore_invalid_headers_in_responses(true)
-        // As the help page writes them: there are receivers that compare letter by letter.
+        // As the help page writes them: some receivers compare names case-sensitively.
         .http1_title_case_headers(true)
         .build(connector)
 }
@@ -330,14 +330,14 @@ fn authorities(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, PosterErr
     }
 }
 
-/// Reads at most as much as the excerpt needs; dropping the rest closes the connection.
+/// Reads as much as the excerpt needs; dropping the rest closes the connection.
 async fn read(mut body: Incoming, head: &Response<()>, excerpt: usize) -> Result<Vec<u8>, hyper::Error> {
     let mut read = Vec::new();
     while read.len() < excerpt {
         match body.frame().await {
             Some(Ok(frame)) => read.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
-            // A body without a length ends with the connection (RFC 9112 §6.3), and many a server then forgets to end
-            // TLS before. What it said is complete as far as anyone can tell.
+            // A body without a length ends with the connection (RFC 9112 §6.3), and many servers then close it without
+            // ending TLS. The body counts as complete.
             Some(Err(_)) if !is_framed(head.headers()) => break,
             Some(Err(error)) => return Err(error),
             None => break,
@@ -350,7 +350,7 @@ fn is_framed(headers: &HeaderMap) -> bool {
     headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)
 }
 
-/// A request's body, which notes that the connection stands and the request is being written.
+/// A request body, which notes that the connection is open and the request is being written.
 struct RequestBody {
     bytes: Full<Bytes>,
     progress: Arc<Progress>,

@@ -1,43 +1,43 @@
-//! What of a receiver's answer is kept: a little, and only in a form that cannot harm whoever looks at it.
+//! The part of a receiver's response that is kept: a short text without control characters, which is safe to show.
 
 use std::time::Duration;
 
 use http::header::{ACCESS_CONTROL_ALLOW_METHODS, ALLOW, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, StatusCode};
 
-/// How much of a header field is kept, in bytes: a URL may be this long.
-const LONGEST_FIELD: usize = 2048;
+/// The longest header value that is kept, in bytes: a URL may be this long.
+const MAX_FIELD: usize = 2048;
 
-/// What a receiver answered. All of it was written by others.
+/// A receiver's response. All of it was written by others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReceiverResponse {
     /// The status code.
     pub status: u16,
-    /// `Location`: where a redirect leads. It is not followed.
+    /// `Location`: the target of a redirect, which is not followed.
     pub location: Option<String>,
-    /// `Retry-After`: how long the receiver wants to be left alone.
+    /// `Retry-After`: the pause that the receiver asks for.
     pub retry_after: Option<Duration>,
     /// `Content-Type`.
     pub content_type: Option<String>,
-    /// `Allow`: the methods that the receiver takes.
+    /// `Allow`: the methods that the receiver accepts.
     pub allow: Option<String>,
-    /// `Access-Control-Allow-Methods`: the methods that it takes from web pages.
+    /// `Access-Control-Allow-Methods`: the methods that it accepts from web pages.
     pub allow_from_pages: Option<String>,
-    /// Whether Cloudflare answered in the receiver's place, with a riddle for browsers (`cf-mitigated: challenge`).
+    /// Whether Cloudflare answered with a challenge for browsers instead (`cf-mitigated: challenge`).
     pub challenged: bool,
-    /// How the body begins, as text: control characters are replaced by `\u{FFFD}`. Empty if it is no text.
+    /// The beginning of the body as text, with `\u{FFFD}` for control characters. Empty if the body is binary.
     pub excerpt: String,
 }
 
 impl ReceiverResponse {
-    /// Whether the receiver took the webhook.
+    /// Whether the receiver accepted the webhook.
     #[must_use]
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
     pub(super) fn read(status: StatusCode, headers: &HeaderMap, excerpt: String) -> Self {
-        let field = |name: &HeaderName| headers.get(name).map(|value| shown(value.as_bytes(), LONGEST_FIELD));
+        let field = |name: &HeaderName| headers.get(name).map(|value| shown(value.as_bytes(), MAX_FIELD));
         let challenged = headers.get("cf-mitigated").is_some_and(|value| value == "challenge");
         Self {
             status: status.as_u16(),
@@ -52,7 +52,8 @@ impl ReceiverResponse {
     }
 }
 
-/// RFC 9110 §10.2.3: seconds, or a date. A date is held against the answer's own, so that nobody's clock matters.
+/// RFC 9110 §10.2.3: seconds, or a date. A date is compared with the response's `Date`, so clocks that differ do not
+/// matter.
 fn retry_after(text: &str, date: Option<&str>) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
@@ -62,10 +63,10 @@ fn retry_after(text: &str, date: Option<&str>) -> Option<Duration> {
     Some(until.duration_since(now).unwrap_or_default())
 }
 
-/// At most `longest` bytes of text, cut between characters.
+/// At most `longest` bytes of text, cut between characters, with control characters replaced.
 pub(super) fn shown(bytes: &[u8], longest: usize) -> String {
     let bytes = bytes.get(..longest).unwrap_or(bytes);
-    // A character that the cut went through is left out rather than replaced.
+    // Drops a character that the cut split, instead of replacing it.
     let whole = match std::str::from_utf8(bytes) {
         Err(error) if error.error_len().is_none() => bytes.get(..error.valid_up_to()).unwrap_or(bytes),
         _ => bytes,
@@ -78,7 +79,7 @@ pub(super) fn shown(bytes: &[u8], longest: usize) -> String {
     text
 }
 
-/// Neither controls a terminal nor turns the text around it (Unicode's bidirectional controls).
+/// Neither controls a terminal nor changes the direction of text (Unicode's bidirectional controls).
 fn is_printable(c: char) -> bool {
     matches!(c, '\n' | '\t' | '\r')
         || !(c.is_control()
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_cannot_command_a_terminal() {
+    fn a_body_does_not_control_a_terminal() {
         assert_eq!(shown(b"a\x1b[2Jb\0\nc\td", 100), "a\u{fffd}[2Jb\u{fffd}\nc\td");
         assert_eq!(shown("x\u{202e}y\u{9b}".as_bytes(), 100), "x\u{fffd}y\u{fffd}");
     }

@@ -1,5 +1,5 @@
-//! Remembers the status that a receiver's answer began with. Where hyper cannot read the rest of its head, the status
-//! still says whether the receiver took the webhook.
+//! Remembers the status line of the receiver's response. If hyper cannot parse the rest of the head, the status still
+//! decides whether the receiver accepted the webhook.
 
 use std::io;
 use std::pin::Pin;
@@ -14,17 +14,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::response::ReceiverResponse;
 
-/// Enough for `HTTP/1.1 200` with some spaces too many.
+/// Enough for `HTTP/1.1 200` with some extra spaces.
 const LONGEST: usize = 24;
 
-/// The status that the latest answer on a connection began with; 0 if there is none yet.
+/// The status of the latest response on a connection; 0 before one begins.
 #[derive(Debug, Clone, Default)]
 struct LatestStatus(Arc<AtomicU16>);
 
-/// A connection that reads along where answers begin.
+/// A stream that reads the status line of each response along.
 pub(super) struct StatusReader<S> {
     stream: S,
-    /// The answer's first bytes.
+    /// The first bytes of the response.
     begin: Vec<u8>,
     latest: LatestStatus,
 }
@@ -34,7 +34,7 @@ impl<S> StatusReader<S> {
         Self { stream, begin: Vec::with_capacity(LONGEST), latest: LatestStatus::default() }
     }
 
-    /// What is read from now on belongs to the answer to another request.
+    /// The bytes from here on belong to the next response.
     fn begin_response(&mut self) {
         self.begin.clear();
         self.latest.0.store(0, Ordering::Relaxed);
@@ -99,8 +99,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StatusReader<S> {
     }
 }
 
-/// The answer whose head hyper could not read, if it began with a final status. Its other fields and its body are lost.
-/// An answer that broke off is none: only one that is there and cannot be read.
+/// The response whose head hyper could not parse, if it began with a final status. Its other fields and its body are
+/// lost. A response that broke off does not count.
 pub(super) fn response_behind(error: &legacy::Error) -> Option<ReceiverResponse> {
     let hyper = std::error::Error::source(error)?.downcast_ref::<hyper::Error>()?;
     if !hyper.is_parse() {
@@ -113,7 +113,7 @@ pub(super) fn response_behind(error: &legacy::Error) -> Option<ReceiverResponse>
     Some(ReceiverResponse::read(status, &HeaderMap::new(), String::new()))
 }
 
-/// The status of a line like `HTTP/1.1 200 OK` (RFC 9112 §4), also of one with spaces too many or no reason.
+/// The status of a line like `HTTP/1.1 200 OK` (RFC 9112 §4), also with extra spaces or without a reason.
 fn status_of(line: &[u8]) -> Option<u16> {
     let rest = line.strip_prefix(b"HTTP/")?;
     let version = rest.iter().take_while(|b| b.is_ascii_digit() || **b == b'.').count();
