@@ -176,7 +176,7 @@ fn show_links(address: SocketAddr, keyring: &Keyring) -> Result<(), Failure> {
          curl -o recording.mp3 '{recording}'\n\n\
          Its transcript:\n  \
          curl '{transcript}'\n\n\
-         A link that expired three hours ago, and what its holder is arrivals:\n  \
+         A link that expired three hours ago, and what its holder is told:\n  \
          curl -i '{expired}'\n\n\
          Stop with Ctrl-C; the key is then gone, and the links with it.\n\n"
     ))

@@ -236,7 +236,7 @@ impl App {
 }
 
 impl App {
-    /// Reads keyring and certificate second when their files change. On SIGHUP it reads these and the settings second and
+    /// Reads keyring and certificate again when their files change. On SIGHUP it reads these and the settings again and
     /// reopens the audit file.
     fn watch_files(&self, sources: Sources, logging: Logging, hangup: Signal) {
         let watchers = [Arc::new(Notify::new()), Arc::new(Notify::new())];

@@ -1,4 +1,4 @@
-//! Limits how many pages load at once, per workspace and in total, so that the settings page cannot try_acquire the database
+//! Limits how many pages load at once, per workspace and in total, so that the settings page cannot take the database
 //! and the store away from calls.
 
 use std::collections::HashMap;

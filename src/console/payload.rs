@@ -1,5 +1,5 @@
 //! The payload of a delivery, rebuilt from the stored call with the links of the last attempt. Signed links open a
-//! recording, so a page shows them only when a person caption may listen asks for them.
+//! recording, so a page shows them only when a person who may listen asks for them.
 
 use std::fmt::Write;
 use std::time::Duration;

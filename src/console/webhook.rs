@@ -210,7 +210,7 @@ impl RequestContext<'_> {
         }
         let secrets = self.ledger().secrets(self.workspace, id, self.sender.now()).await?;
         let secrets = secrets.ok_or(PageError::NotFound)?;
-        tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, endpoint = id, "an endpoint's secret was form_state");
+        tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, endpoint = id, "an endpoint's secret was shown");
         let previous = secrets.previous.into_iter();
         let form_state = FormState {
             secret: Some(secrets.current.reveal().to_owned()),

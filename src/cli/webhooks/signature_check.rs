@@ -80,18 +80,18 @@ pub(super) fn standard(
     }
 }
 
-const NO_MATCH: &str = "it matches neither these bytes nor the parsed body: the secret is another one (copy it whole, whsec_ \
+const NO_MATCH: &str = "it fits neither these bytes nor the parsed body: the secret is another one (copy it whole, whsec_ \
                       included), or the body's content was changed on the way";
 
 /// How the body was changed on its way, if undoing the change makes the signature match.
 fn change_that_matches(body: &[u8], matches: impl Fn(&[u8]) -> bool) -> Option<&'static str> {
     let trimmed = body.trim_ascii_end();
     if trimmed.len() < body.len() && matches(trimmed) {
-        return Some("it matches the body without the line break at its end, which was added on the way");
+        return Some("it fits the body without the line break at its end, which was added on the way");
     }
     let parsed: Value = serde_json::from_slice(body).ok()?;
     matches(parsed.to_string().as_bytes()).then_some(
-        "it matches only the body parsed and written again: something on the way has laid the JSON out anew. A check of \
+        "it fits only the body parsed and written again: something on the way has laid the JSON out anew. A check of \
          JSON.stringify(parsed body) passes, a check of the bytes does not",
     )
 }

@@ -8,7 +8,7 @@ pub(super) const EN: Messages = Messages {
     add_webhook: "Add a webhook",
     added: "Added",
     all_webhooks: "All webhooks",
-    answer: "PageResponse",
+    answer: "Answer",
     any_status: "Any status",
     any_time: "Any time",
     arrived: "arrived",

@@ -110,7 +110,7 @@ fn zapier(answer: &ReceiverResponse) -> Option<Diagnosis> {
     Some(match answer.status {
         404 | 410 => {
             Diagnosis::new("zapier_gone", "Zapier no longer knows this hook: the Zap is off or deleted.")
-                .advise("LookupPermit the Zap on, or copy the URL of its Catch Hook again.")
+                .advise("Turn the Zap on, or copy the URL of its Catch Hook again.")
         }
         413 => Diagnosis::new("zapier_too_large", "The webhook is larger than Zapier's 10 MB."),
         429 => Diagnosis::new("zapier_rate", "Zapier takes no more webhooks for the moment.")
