@@ -1,6 +1,11 @@
-//! The signed-URL library against its test vectors, against other languages, and against chance. Runs with
+//! The signed-URL library against its test vectors, other languages, and random input. Runs with
 //! `--no-default-features`.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so by failing")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -116,7 +121,7 @@ for v in vectors["mint"]:
     );
 }
 
-/// Puts the README's snippet `name` beside a driver that reads the vectors and prints a link for each of `mint`.
+/// Runs the README's snippet `name` with a driver that reads the vectors and prints a link for each of `mint`.
 fn snippet_mints_the_vectors(interpreter: &str, name: &str, driver_name: &str, driver: &str) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(name), readme_snippet(name)).unwrap();
@@ -141,7 +146,7 @@ fn readme_snippet(name: &str) -> String {
     lines.take_while(|line| !line.starts_with("```")).flat_map(|line| [line, "\n"]).collect()
 }
 
-/// What `script` prints when it is given the vectors; nothing, with a word on standard error, without the interpreter.
+/// What `script` prints for the vectors; nothing, with a message on standard error, without the interpreter.
 fn run(interpreter: &str, script: &Path) -> Option<String> {
     let vectors = File::open(root().join("fixtures/vectors/signed_url.json")).unwrap();
     let output = match Command::new(interpreter).arg(script).stdin(Stdio::from(vectors)).output() {
@@ -164,7 +169,7 @@ fn root() -> PathBuf {
 
 proptest! {
     #[test]
-    fn what_is_minted_verifies_until_it_expires_and_not_after(
+    fn a_minted_link_verifies_until_it_expires_and_not_after(
         (link, minted_at) in any_link(),
         place in any::<u64>(),
         late in any::<u64>(),
@@ -186,7 +191,7 @@ proptest! {
     }
 
     #[test]
-    fn a_link_opens_nothing_but_its_own_asset(
+    fn a_link_opens_only_its_own_asset(
         (link, now) in any_link(),
         kind in any_kind(),
         other_id in proptest::option::of(any_id()),
@@ -201,7 +206,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_arbitrary_is_granted_and_nothing_panics(
+    fn random_links_are_denied_without_a_panic(
         kind in any_kind(),
         id in prop_oneof![any::<String>(), any_id().prop_map(|id| id.to_string())],
         query in prop_oneof![any::<String>(), any_query()],
@@ -214,7 +219,7 @@ proptest! {
     }
 
     #[test]
-    fn a_path_is_split_only_where_it_can_be_put_together_again(path in any_path()) {
+    fn a_split_path_can_be_joined_again(path in any_path()) {
         if let Some((kind, id)) = split_route(&path) {
             prop_assert!(!id.contains('/'));
             prop_assert_eq!(format!("/webhook-assets/{kind}/{id}"), path.as_str());
@@ -223,7 +228,7 @@ proptest! {
 }
 
 proptest! {
-    // Each case tries every bit of some 110 bytes.
+    // Each case tests every bit of some 110 bytes.
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
@@ -250,7 +255,7 @@ fn flips(text: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// A link minted by one of the two keys of [`ring`], and the second when it was.
+/// A link minted by one of the two keys of [`ring`], and when.
 fn any_link() -> impl Strategy<Value = (SignedUrl, u64)> {
     let day = DEFAULT_LONGEST_LIFETIME.as_secs();
     let now = prop_oneof![1_700_000_000..2_000_000_000_u64, CLOCK_SKEW.as_secs()..=u64::MAX - day];
@@ -273,7 +278,7 @@ fn any_id() -> impl Strategy<Value = Uuid> {
     any::<u128>().prop_map(Uuid::from_u128)
 }
 
-/// Queries that come close to the form, and may have it.
+/// Queries that are almost well-formed, or are.
 fn any_query() -> impl Strategy<Value = String> {
     let expires =
         prop_oneof![any::<u64>().prop_map(|n| n.to_string()), "[-+ 0]?[0-9]{0,22}", any::<String>()];
@@ -286,7 +291,7 @@ fn any_query() -> impl Strategy<Value = String> {
     prop::collection::vec(pair, 0..5).prop_map(|pairs| pairs.join("&"))
 }
 
-/// Paths that come close to a route, and may be one.
+/// Paths that are almost a route, or are one.
 fn any_path() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => Just("/".to_owned()),
@@ -327,7 +332,7 @@ struct Vectors {
     verify: Vec<VerifyVector>,
 }
 
-/// A link and the key that makes it.
+/// A link and the key that signs it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MintVector {
@@ -341,13 +346,13 @@ struct MintVector {
     url: String,
 }
 
-/// A link, the second in which it is asked for, and what is said of it.
+/// A link, the second of its request, and the expected outcome.
 #[derive(Deserialize)]
 struct VerifyVector {
     name: String,
     url: String,
     now: u64,
-    /// `outcome` and what belongs to it, as [`outcome`] makes it.
+    /// `outcome` and its parameters, as [`outcome`] returns them.
     #[serde(flatten)]
     expected: Map<String, Value>,
 }
@@ -374,7 +379,7 @@ impl MintVector {
     }
 }
 
-/// Kind, id and query of a whole link, as a gateway that knows its own prefix takes it apart.
+/// Kind, id and query of a whole link, split as a gateway that knows its prefix splits it.
 fn split_url(url: &str) -> (AssetKind, &str, &str) {
     let route_and_query = &url[url.find("/webhook-assets/").unwrap()..];
     let (route, query) = route_and_query.split_once('?').unwrap_or((route_and_query, ""));

@@ -51,7 +51,7 @@ def signed(method, url, body=b""):
 
 
 def put(url, body=b""):
-    """PUT, repeated for half a minute: a cluster that has just started may still elect and count its volumes."""
+    """PUT, repeated for half a minute: a cluster that has just started may still be electing a master and counting its volumes."""
     deadline = time.monotonic() + 30
     while True:
         request = urllib.request.Request(url, data=body, method="PUT", headers=signed("PUT", url, body))
@@ -93,7 +93,7 @@ def recordings(path):
 
 
 def connect(link, receive_buffer=None):
-    """A connection of its own. A small receive buffer lets the gateway feel the client's pace."""
+    """A new connection. With a small receive buffer the gateway notices the client's pace."""
     parts = urllib.parse.urlsplit(link)
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=120)
     connection.sock = socket.socket()
@@ -194,7 +194,7 @@ class Question(threading.Thread):
 
 
 def ask(args):
-    """Asks for one byte, five times a second, through an outage that begins now and is mended after `--outage` seconds."""
+    """Asks for one byte, five times a second, through an outage that begins now and is repaired after `--outage` seconds."""
     link = recordings(args.recordings)[0].link
     begun = time.monotonic()
     questions = []
@@ -212,7 +212,7 @@ def ask(args):
         print(f"{len(refused)} answers were 503 and {len(served)} were 206, others: {others}")
         return False
     took = sorted(question.took for question in refused)
-    # From when on every question was served.
+    # The time from which on every request was served.
     served_from = next((one.at for one in served if one.at > refused[-1].at), None)
     silent = sum(question.retry_after is None for question in refused)
     back = "never" if served_from is None else f"{max(0.0, served_from - args.outage):.1f} s after its return"
@@ -220,7 +220,7 @@ def ask(args):
         f"{len(refused)} new requests got 503 (p50 {statistics.median(took) * 1000:.0f} ms, max {took[-1]:.1f} s;"
         f" {silent} without Retry-After), {len(others)} anything else; served again {back}"
     )
-    # The first few wait while the store is still given its chance (store.first_byte_timeout, 10 s).
+    # The first few wait while the store still has time to answer (store.first_byte_timeout, 10 s).
     quick = statistics.median(took) < 0.5 and took[-1] < 11
     return quick and not silent and not others and served_from is not None
 
@@ -249,7 +249,7 @@ def wire(args):
                 try:
                     os.write(far, waiting.popleft()[1])
                 except OSError:
-                    pass  # not up yet, or full: a packet is lost, as on any wire
+                    pass  # not up yet, or full: the packet is lost, as on any wire
 
 
 def packets(end, most=64):

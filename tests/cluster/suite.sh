@@ -28,7 +28,7 @@ broken=0
 
 # --- starting and stopping ---------------------------------------------------------------------------------------------
 
-# launch NAME COMMAND...: in a folder of its own, with a log
+# launch NAME COMMAND...: starts a command in a fresh folder, with a log
 launch() {
     local name=$1
     shift
@@ -38,7 +38,7 @@ launch() {
     disown
 }
 
-# lose_node NAME: as in a power cut
+# lose_node NAME: kills a node, like a power cut
 lose_node() {
     kill -9 "${running[$1]}" 2>/dev/null || true
     unset "running[$1]"
@@ -57,7 +57,7 @@ stop_suite() {
     for name in "${namespaces[@]}"; do ip netns delete "$name" 2>/dev/null || true; done
 }
 
-# node KIND NUMBER: starts one node of the cluster, also one that was killed
+# node KIND NUMBER: starts one node of the cluster, also a killed one
 node() {
     local kind=$1 number=$2
     local dir=$work/$kind$number
@@ -158,7 +158,7 @@ lose() {
     sleep 10
     node "$kind" "$number"
     wait $downloads || verdict=BROKEN
-    note "$what" "$(cat "$work/said"); $in_flight in flight when it died, $(($(number store_resumed_total) - before)) taken up again" $verdict
+    note "$what" "$(cat "$work/said"); $in_flight in flight when it died, $(($(number store_resumed_total) - before)) resumed" $verdict
     [[ $kind != volume ]] ||
         echo "        (the S3 endpoint met the dead server $(grep -c ":950$number/.* failed" "$work/s31.log") times)"
 }
@@ -198,7 +198,8 @@ act_2() {
 }
 
 # Two network namespaces with a wire between them that takes 15 ms each way. (A tun wire: not every kernel has netem.)
-# Packets of 9000 bytes, as between machines of one cloud; Reno, because figures should not hang on what is preferred here.
+# Packets of 9000 bytes, as between machines of one cloud; Reno, so that figures do not depend on the system's
+# preference.
 thirty_ms_apart() {
     local number tries ends=(wa-store wa-near)
     launch wire "${helper[@]}" wire "${ends[@]}" --delay 0.015
@@ -224,7 +225,7 @@ act_3() {
         note "30 ms between gateway and store" "needs root, ip and /dev/net/tun" skipped
         return
     fi
-    # The nodes of the acts before have other addresses.
+    # The nodes of the earlier acts have other addresses.
     rm -rf "$work"/*/
     thirty_ms_apart
     inside=(ip netns exec "${namespaces[0]}")

@@ -17,10 +17,10 @@ mkdirSync(shots, { recursive: true });
 const world = await World.start();
 const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
 const complaints = [];
-// Whoever came last: what stood on their page is shown when a journey fails.
+// The last person to open a page: when a journey fails, the test shows what was on it.
 let latest;
 
-/** A person with a browser of their own; whatever the browser complains of is kept. */
+/** A person with a fresh browser; keeps every complaint of the browser. */
 async function person(options = {}) {
   const context = await browser.newContext({
     baseURL: world.admin, viewport: { width: 1200, height: 850 }, locale: 'en-GB', timezoneId: 'Europe/Paris', ...options,
@@ -30,7 +30,7 @@ async function person(options = {}) {
   page.setDefaultTimeout(10_000);
   page.on('pageerror', (error) => complaints.push(`${page.url()}: ${error}`));
   page.on('console', (message) => {
-    // A page that answers 403, 404 or 422 is reported as an error to load it.
+    // The browser reports a page that answers 403, 404 or 422 as an error to load it.
     if (message.type() === 'error' && !/status of (403|404|422)/.test(message.text())) complaints.push(`${page.url()}: ${message.text()}`);
   });
   page.on('request', (request) => {
@@ -41,10 +41,10 @@ async function person(options = {}) {
 }
 
 const RULES = { runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice'] };
-// In the dark only colours differ.
+// Dark mode differs in colours only.
 const COLOURS = { runOnly: { type: 'rule', values: ['color-contrast', 'link-in-text-block'] } };
 
-/** Holds a page to axe-core's rules in both colours and photographs it, on a phone too. */
+/** Checks a page against axe-core's rules in light and dark and takes screenshots, on a phone too. */
 async function look(page, name) {
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
@@ -62,7 +62,7 @@ async function look(page, name) {
   assert.ok(wide <= 0, `${name} is ${wide} pixels too wide for a phone`);
   await page.screenshot({ path: `${shots}/${name}-phone.png`, fullPage: true });
   await page.setViewportSize(size);
-  // As the README shows them.
+  // The screenshots of the README.
   if (['delivery-test', 'listen'].includes(name)) await page.screenshot({ path: `${shots}/${name}.png` });
 }
 
@@ -240,7 +240,7 @@ journey('calls appear by themselves and are found', async () => {
   await page.getByLabel('Time', { exact: true }).selectOption('24h');
   await press(page, 'Search');
   await says(page, 'Nothing found');
-  // In the person's own zone.
+  // In the person's time zone.
   await page.goto(`${acme}/deliveries?call=call-42`);
   const shown = await page.locator('tbody time').first().textContent();
   const iso = await page.locator('tbody time').first().getAttribute('datetime');
@@ -293,7 +293,7 @@ journey('a recording is heard with its transcript following', async () => {
   assert.ok(await page.evaluate(() => document.querySelector('audio').currentTime * 1000) >= start);
   await page.evaluate(() => document.querySelector('audio').pause());
   await look(page, 'listen');
-  // Somebody who may not listen.
+  // A person who may not listen.
   const deaf = await person();
   await deaf.goto(await portalLink(false));
   await heading(deaf).filter({ hasText: 'Webhooks' }).waitFor();
@@ -334,7 +334,7 @@ journey('a webhook on hold says since when, why, and what follows', async () => 
   await page.locator('.item').first().click();
   await page.locator('#state .pill.good').waitFor();
   const at = page.url();
-  // Sixty seconds of failures would take as long.
+  // Sixty seconds of failures would have the same effect.
   const [now, id] = [Date.now(), new URL(at).pathname.split('/').at(-1)];
   const hold = `import sqlite3, sys; db = sqlite3.connect(sys.argv[1], timeout=5); db.execute("UPDATE endpoints SET failures = 30,
     failing_since = ?, held_since = ?, held_until = ?, failure_code = 'server_error', failure = 'The receiver answered 503.' WHERE id = ?",
@@ -443,7 +443,7 @@ journey('no secret and no link came into the log', async () => {
   }
 });
 
-/** What people saw when a journey failed, and the last that the program said: without it, a failure that comes once can't be explained. */
+/** What people saw when a journey failed, and the program's last log lines: without them, a rare failure cannot be explained. */
 async function failure(number) {
   for (const [who, page] of Object.entries({ customer, latest })) {
     if (!page || (who === 'customer' && page === latest)) continue;

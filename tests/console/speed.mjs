@@ -8,7 +8,7 @@ const LIMIT = 20;
 const COUNT = 100_000;
 const ROUNDS = 60;
 
-// Rows as the program writes them, spread over 30 days; one in ten failed, most of the others were fetched.
+// Rows as the program writes them, spread over 30 days; one in ten failed, clients fetched most of the others.
 const FILL = `
 import json, sqlite3, sys
 path, endpoint, count = sys.argv[1], sys.argv[2], int(sys.argv[3])

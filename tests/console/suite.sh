@@ -4,8 +4,8 @@
 #     bash tests/run console              every journey
 #     bash tests/run console speed        how long the first byte takes with 100,000 deliveries in the database
 #
-# Each page is held to axe-core's rules in light and dark, and photographed below target/console/. Chromium comes from
-# Debian, playwright-core and axe-core from npm.
+# The suite checks each page against axe-core's rules in light and dark, and takes screenshots below target/console/.
+# Chromium comes from Debian, playwright-core and axe-core from npm.
 
 suite() {
     debian node nodejs npm npm python3 python3 chromium chromium
@@ -14,7 +14,7 @@ suite() {
         cp tests/console/package.json "$tools/package.json"
         npm install --prefix "$tools" --no-audit --no-fund --no-save --silent
     fi
-    # The development build is fast enough for the speed too.
+    # The development build is fast enough for the speed test too.
     program
     cp tests/console/*.mjs "$tools/"
     node "$tools/${1:-journeys}.mjs"

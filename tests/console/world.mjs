@@ -1,4 +1,4 @@
-// The program, a receiver that answers as a test wants, and what both need.
+// The program, a receiver that answers as a test chooses, and what both need.
 
 import { spawn, execFileSync } from 'node:child_process';
 import { createServer } from 'node:http';
@@ -19,7 +19,7 @@ const freePort = () => new Promise((done) => {
   });
 });
 
-/** A receiver; `react(request, body)` says status, body and how long to wait. */
+/** A receiver; `react(request, body)` returns status, body and how long to wait. */
 export async function receiver() {
   const it = { received: [], react: () => ({ status: 200, body: 'OK' }), allow: 'POST, OPTIONS' };
   const server = createServer(async (request, response) => {
@@ -38,7 +38,7 @@ export async function receiver() {
   return it;
 }
 
-/** The running program in a folder of its own. */
+/** The running program in a fresh folder. */
 export class World {
   static async start() {
     const world = new World();
@@ -92,7 +92,7 @@ export class World {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  /** Asks the admin API. */
+  /** Sends a request to the admin API. */
   async api(method, path, body) {
     const answer = await fetch(`${this.admin}${path}`, {
       method,
@@ -104,7 +104,7 @@ export class World {
     return text === '' ? undefined : JSON.parse(text);
   }
 
-  /** Hands in a call that has ended. */
+  /** Posts a completed call. */
   call(id, changes = {}) {
     return this.api('POST', '/v1/calls', {
       workspace: 'acme', call_id: id, recording: CALL, transcript: CALL,

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# The files of deploy/, held to their readers: Compose, Kubernetes, systemd, nginx and Prometheus.
+# The files of deploy/, checked by their readers: Compose, Kubernetes, systemd, nginx and Prometheus.
 #
 #     bash tests/run deploy
 #
-# From PyPI come kubernetes-validate and compose-spec (tests/deploy/requirements.txt); Debian's promtool (prometheus) and
-# nginx are unpacked below target/deploy, never installed on the machine. A check whose tool cannot be had is skipped, and
-# said at the end; with WEBHOOK_ASSETS_TEST_NEEDED=1 that is a failure. Once installed it takes about ten seconds.
+# kubernetes-validate and compose-spec come from PyPI (tests/deploy/requirements.txt); Debian's promtool (prometheus)
+# and nginx are unpacked below target/deploy, never installed on the machine. The suite skips a check whose tool it
+# cannot get, and says so at the end; with WEBHOOK_ASSETS_TEST_NEEDED=1 that is a failure. Once installed it takes about
+# ten seconds.
 #
-# What these files say about the program itself is held by `cargo test --test it deploy`.
+# `cargo test --test it deploy` checks what these files say about the program itself.
 
-# The oldest that a cluster may have, for preStop's sleep without a feature gate's help, and the newest that is known.
+# The oldest version that a cluster may have, for preStop's sleep without a feature gate, and the newest known one.
 readonly KUBERNETES=(1.30 1.37)
 # In tenths; 0 is nothing exposed, 100 everything.
 readonly MOST_EXPOSED=15
@@ -19,7 +20,7 @@ passed=0 skipped=()
 pass() { passed=$((passed + 1)); printf 'ok    %s\n' "$*"; }
 skip() { skipped+=("$*"); printf 'SKIP  %s\n' "$*"; }
 
-# quietly NAME COMMAND…: what it printed is only worth reading if it failed.
+# quietly NAME COMMAND…: prints the command's output only if it fails.
 quietly() {
     local name=$1
     shift
@@ -33,7 +34,7 @@ install_python() {
     from_pypi python tests/deploy/requirements.txt --no-deps --only-binary :all:
 }
 
-# unpacked PACKAGE BINARY: prints where the binary is; the machine's own, or a package's that is unpacked below
+# unpacked PACKAGE BINARY: prints the path of the binary: the machine's own, or that of a package unpacked below
 # target/deploy.
 unpacked() {
     local root=$tools/$1
@@ -59,7 +60,7 @@ check_compose() {
         quietly "compose.yaml is of the Compose specification (compose-spec)" "$tools/python/bin/python" - <<'P'
 import compose_spec, yaml
 
-# YAML's anchors and merges are resolved by a reader of YAML; then every key has to be one of the specification.
+# A YAML parser resolves anchors and merges; then every key has to be one of the specification.
 text = yaml.safe_dump(yaml.safe_load(open("deploy/compose.yaml")))
 compose_spec.PyCompose.from_yaml(text).validate()
 P
@@ -104,10 +105,10 @@ check_kubernetes() {
 check_systemd() {
     has systemd-analyze || { skip "the systemd unit: no systemd-analyze here (Debian: systemd)"; return; }
     local unit=$work/webhook-assets.service
-    # What it starts is not installed here.
+    # The program that the unit starts is not installed here.
     sed 's#^ExecStart=/usr/local/bin/webhook-assets#ExecStart=/bin/true#' deploy/systemd/webhook-assets.service >"$unit"
     cp deploy/systemd/webhook-assets.socket "$work/"
-    # It exits 0 over keys it does not know, and says so.
+    # It exits 0 in spite of unknown keys, and prints a warning.
     systemd-analyze verify --man=no "$unit" "$work/webhook-assets.socket" >"$work/out" 2>&1 || { cat "$work/out" >&2; fail "systemd-analyze verify: the above"; }
     if grep "webhook-assets" "$work/out" >&2; then fail "systemd-analyze verify: the above"; fi
     pass "webhook-assets.service and .socket are read without a complaint ($(systemd-analyze --version | head -n 1))"
@@ -151,7 +152,7 @@ check_nginx() {
     mkdir -p "$work/nginx"
     openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=app.example.com -keyout "$work/nginx/privkey.pem" \
         -out "$work/nginx/fullchain.pem" 2>/dev/null
-    # Ports, certificate and logs of this run; everything else is the file as it stands.
+    # Replaces ports, certificate and logs for this run; everything else is the file as it stands.
     sed -e "s#/etc/ssl/app.example.com#$work/nginx#; s#/var/log/nginx#$work/nginx#; s#127.0.0.1:8080#127.0.0.1:$gateway#" \
         -e "/listen \[::\]:443/d; s#listen 443#listen 127.0.0.1:$tls#" deploy/nginx.conf >"$work/nginx/site.conf"
     {
@@ -165,7 +166,8 @@ check_nginx() {
     download_through_nginx "${here[@]}"
 }
 
-# download_through_nginx NGINX…: a recording through it, byte by byte, and no signature in any log: neither when it went well nor when it did not.
+# download_through_nginx NGINX…: a recording through it, byte by byte, and no signature in any log, after a good
+# download or a failed one.
 download_through_nginx() {
     local program=${WEBHOOK_ASSETS_PROGRAM:-target/debug/webhook-assets} link sig call served
     [[ -x $program ]] || { skip "a download through nginx: $program is not built (cargo build)"; return; }

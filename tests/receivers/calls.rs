@@ -1,4 +1,4 @@
-//! Completed calls by chance: every plane of Unicode, control characters, nulls, long texts, every status.
+//! Random completed calls: every plane of Unicode, control characters, nulls, long texts, every status.
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ use webhook_assets::webhook::{CallStatus, CompletedCall, Direction, Links};
 /// How many calls each property test sees.
 const CASES: usize = 3_000;
 
-/// The bodies of some thousand calls, the same on every run; each with another that has one bit flipped.
+/// The bodies of some thousand calls, the same on every run; each with a copy in which one bit is flipped.
 pub(crate) static BODIES: LazyLock<Vec<(Bytes, Vec<u8>)>> = LazyLock::new(|| {
     let mut runner = TestRunner::deterministic();
     let strategy = any_event();
@@ -31,7 +31,7 @@ pub(crate) static BODIES: LazyLock<Vec<(Bytes, Vec<u8>)>> = LazyLock::new(|| {
     bodies.collect()
 });
 
-/// The body with one bit flipped so that it no longer says the same (an escape like `\u001f` may be written `\u001F`).
+/// The body with one bit flipped so that its meaning changes (an escape like `\u001f` may be written `\u001F`).
 fn flipped(body: &[u8], seed: usize) -> Vec<u8> {
     let said: Value = serde_json::from_slice(body).unwrap();
     (0..)
@@ -104,13 +104,13 @@ fn or_null() -> impl Strategy<Value = Option<String>> {
     proptest::option::of(any_text())
 }
 
-/// Boxed: two dozen of these stand in one call, and their trees would not fit on a thread's stack.
+/// Boxed: one call has two dozen of these, and their trees would not fit on a thread's stack.
 fn any_text() -> BoxedStrategy<String> {
     prop_oneof![
         200 => "[a-zA-Z0-9 .@+-]{0,24}",
         200 => proptest::collection::vec(any_char(), 0..40).prop_map(String::from_iter),
         50 => any::<String>(),
-        // What looks like something else.
+        // Text that looks like something else.
         50 => proptest::sample::select(vec!["", "null", "</script>", "{\"a\":1}", "\\u2028", "\\", "\"", "-0", "1e3", "__proto__"])
             .prop_map(str::to_owned),
         // 100 KB, rarely.

@@ -1,4 +1,4 @@
-//! Interpreters of other languages, and what is installed below target/receivers.
+//! Interpreters of other languages, and the libraries installed below target/receivers.
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -14,7 +14,7 @@ pub(crate) fn installed(what: &str) -> PathBuf {
     root().join("target/receivers").join(what)
 }
 
-/// The program that runs, `None` if this machine lacks it. Then the test is skipped, unless [`needed`].
+/// The program to run, `None` if this machine lacks it. Then the test is skipped, unless [`needed`].
 pub(crate) fn present(program: &Path, for_what: &str) -> Option<PathBuf> {
     match Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status() {
         Ok(_) => Some(program.to_owned()),
@@ -26,7 +26,7 @@ pub(crate) fn present(program: &Path, for_what: &str) -> Option<PathBuf> {
     }
 }
 
-/// The file or folder that `run` installs, `None` if it was not run.
+/// The file or folder that `run` installs, `None` before that.
 pub(crate) fn library(path: &Path, for_what: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path.to_owned());
@@ -40,7 +40,7 @@ fn skip(why: &str) {
     eprintln!("skipped: {why}");
 }
 
-/// Whether what is missing fails the test: `run` says so.
+/// Whether a missing program fails the test: `run` sets that.
 fn needed() -> bool {
     variable("NEEDED").is_some()
 }
@@ -50,7 +50,7 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(format!("WEBHOOK_ASSETS_TEST_{name}")).ok()
 }
 
-/// Gives the lines to one process and returns what it prints, a line for a line.
+/// Feeds the lines to one process and returns what it prints, one line for each.
 pub(crate) fn ask(command: &mut Command, lines: &[String]) -> Vec<String> {
     let output = feed(command, lines.join("\n").as_bytes());
     let answers: Vec<_> = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
@@ -58,7 +58,7 @@ pub(crate) fn ask(command: &mut Command, lines: &[String]) -> Vec<String> {
     answers
 }
 
-/// Runs the command with this on its standard input; it must end well.
+/// Runs the command with this standard input; it must succeed.
 pub(crate) fn feed(command: &mut Command, input: &[u8]) -> Output {
     // A file, so that neither side waits for the other.
     let mut file = tempfile::NamedTempFile::new().unwrap();

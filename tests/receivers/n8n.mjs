@@ -2,9 +2,9 @@
 //
 //     node n8n.mjs FOLDER-OF-N8N WORKFLOW.json SECRET
 //
-// Prints "listening on URL" when events can be sent there. For each line on standard input, an N, it waits until N
-// executions have ended and prints "executions JSON": what each node gave, oldest execution first. It ends, and stops
-// n8n, when standard input does.
+// Prints "listening on URL" when it accepts events there. For each line on standard input, an N, it waits until N
+// executions have ended and prints "executions JSON": what each node returned, oldest execution first. At the end of
+// standard input it stops n8n and ends.
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -29,7 +29,7 @@ const env = {
   N8N_PORT: String(port),
   N8N_RUNNERS_BROKER_PORT: String(await freePort()),
   N8N_ENFORCE_SETTINGS_FILE_PERMISSIONS: 'true',
-  // Nothing here speaks to the makers of n8n.
+  // n8n must not contact its makers.
   N8N_DIAGNOSTICS_ENABLED: 'false',
   N8N_VERSION_NOTIFICATIONS_ENABLED: 'false',
   N8N_TEMPLATES_ENABLED: 'false',
@@ -78,7 +78,7 @@ async function executions(count) {
   throw new Error(`not ${count} executions in 30 s`);
 }
 
-// The items at each node's outputs; of binary data what n8n knows about it.
+// The items at each node's outputs; for binary data n8n's metadata.
 function nodes({ resultData }) {
   const runs = Object.entries(resultData.runData);
   return Object.fromEntries(runs.map(([name, [run]]) => [name, (run.data?.main ?? []).map((items) => items ?? [])]));
@@ -104,7 +104,7 @@ async function stop() {
 }
 
 try {
-  // It answers before it knows its workflows.
+  // n8n answers before it has loaded its workflows.
   while (!said.includes('Activated workflow')) {
     if (n8n.exitCode !== null) throw new Error('n8n has ended');
     await sleep(200);

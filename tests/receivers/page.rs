@@ -1,4 +1,4 @@
-//! docs/receivers.md: every snippet on it is taken from it and run.
+//! docs/receivers.md: the tests take every snippet from the page and run it.
 
 use std::fs;
 use std::net::TcpStream;
@@ -46,21 +46,21 @@ fn the_field_reference_names_every_field_and_every_status() {
 }
 
 #[test]
-fn the_receiver_in_node_takes_genuine_events_once() {
+fn the_receiver_in_node_accepts_genuine_events_once() {
     let Some(node) = present(Path::new("node"), "server.mjs of the page is not tried") else { return };
     let folder = written(&["server.mjs"]);
     let secret = WebhookSecret::generate().unwrap();
     let mut receiver = Program::start(server(&node, &secret).arg(folder.path().join("server.mjs")));
     let url = format!("http://127.0.0.1:{}/webhook", receiver.says("listening on port "));
 
-    genuine_alone_is_taken(&url, &secret);
-    // The genuine one came a second time, as after an answer that was lost.
-    genuine_alone_is_taken(&url, &secret);
+    accepts_only_the_genuine_one(&url, &secret);
+    // The genuine one came a second time, as after a lost answer.
+    accepts_only_the_genuine_one(&url, &secret);
     assert_eq!(receiver.says_no_more(), ["Call connected, test: true"]);
 }
 
 #[test]
-fn the_receiver_with_express_takes_genuine_events_alone() {
+fn the_receiver_with_express_accepts_only_genuine_events() {
     let Some(node) = present(Path::new("node"), "express.mjs of the page is not tried") else { return };
     let Some(modules) = modules("express") else { return };
     let folder = written(&["express.mjs"]);
@@ -69,18 +69,18 @@ fn the_receiver_with_express_takes_genuine_events_alone() {
     let mut receiver = Program::start(server(&node, &secret).arg(folder.path().join("express.mjs")));
     let url = format!("http://127.0.0.1:{}/webhook", receiver.says("listening on port "));
 
-    genuine_alone_is_taken(&url, &secret);
+    accepts_only_the_genuine_one(&url, &secret);
     assert_eq!(receiver.says_no_more(), ["Call connected, test: true"]);
 }
 
 #[test]
-fn the_receiver_in_php_takes_genuine_events_alone() {
+fn the_receiver_in_php_accepts_only_genuine_events() {
     let Some(php) = present(Path::new("php"), "webhook.php of the page is not tried") else { return };
     let folder = written(&["webhook.php"]);
     let secret = WebhookSecret::generate().unwrap();
     let port = free_port();
     let mut command = server(&php, &secret);
-    // Its log goes where the test can leave it.
+    // Its log goes to a file of the test.
     command.args(["-S", &format!("127.0.0.1:{port}")]).arg(folder.path().join("webhook.php"));
     let _receiver = Program::start(command.stderr(fs::File::create(folder.path().join("log")).unwrap()));
     let begun = Instant::now();
@@ -89,13 +89,13 @@ fn the_receiver_in_php_takes_genuine_events_alone() {
         std::thread::sleep(Duration::from_millis(20));
     }
 
-    genuine_alone_is_taken(&format!("http://127.0.0.1:{port}/"), &secret);
+    accepts_only_the_genuine_one(&format!("http://127.0.0.1:{port}/"), &secret);
     let log = fs::read_to_string(folder.path().join("log")).unwrap();
     assert_eq!(log.matches("Call connected").count(), 1, "{log}");
 }
 
 /// Posts a genuine event, a forged one, and one without a signature.
-fn genuine_alone_is_taken(url: &str, secret: &WebhookSecret) {
+fn accepts_only_the_genuine_one(url: &str, secret: &WebhookSecret) {
     let genuine = Attempt::of(&CompletedCall::sample(), Links::default(), secret);
     for (attempt, expected) in [(&genuine, 200), (&genuine.forged(), 401), (&genuine.unsigned(), 401)] {
         let (status, answer) = attempt.post(url);
@@ -110,7 +110,7 @@ fn server(interpreter: &Path, secret: &WebhookSecret) -> Command {
 }
 
 #[test]
-fn the_function_in_python_takes_genuine_events_alone() {
+fn the_function_in_python_accepts_only_genuine_events() {
     let Some(python) = present(Path::new("python3"), "verify.py of the page is not tried") else { return };
     let folder = written(&["verify.py"]);
     let driver = "import base64, sys\nfrom verify import is_genuine\nfor line in sys.stdin:\n    \
@@ -131,7 +131,7 @@ fn the_function_in_python_takes_genuine_events_alone() {
 }
 
 #[test]
-fn the_step_for_zapier_lets_genuine_events_through_alone() {
+fn the_step_for_zapier_passes_only_genuine_events() {
     let Some(node) = present(Path::new("node"), "zapier.js of the page is not tried") else { return };
     let folder = written(&["zapier.js"]);
     // Zapier runs a step as the body of an async function.
@@ -159,7 +159,7 @@ fn the_step_for_zapier_lets_genuine_events_through_alone() {
 }
 
 #[test]
-fn the_library_in_node_is_called_rightly() {
+fn the_snippet_with_the_node_library_verifies_events() {
     let Some(node) = present(Path::new("node"), "standard.mjs of the page is not tried") else { return };
     let Some(modules) = modules("npm") else { return };
     let folder = written(&["standard.mjs"]);
@@ -181,7 +181,7 @@ fn the_library_in_node_is_called_rightly() {
 }
 
 #[test]
-fn the_library_in_python_is_called_rightly() {
+fn the_snippet_with_the_python_library_verifies_events() {
     let python = installed("pypi").join("bin/python");
     let Some(python) = library(&python, "standard.py of the page is not tried") else { return };
     let folder = written(&["standard.py"]);
@@ -201,7 +201,7 @@ fn the_library_in_python_is_called_rightly() {
 }
 
 #[test]
-fn the_download_goes_on_where_it_stopped() {
+fn the_download_snippet_resumes_where_it_stopped() {
     let why = "download.sh of the page is not tried";
     let (Some(sh), Some(_)) = (Some(Path::new("sh")), present(Path::new("curl"), why)) else { return };
     let gateway = Gateway::start();
@@ -225,7 +225,7 @@ fn the_download_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn no_snippet_of_the_page_is_left_untried() {
+fn every_snippet_of_the_page_has_a_test() {
     let this = fs::read_to_string(root().join("tests/receivers/page.rs")).unwrap();
     let page = page();
     let blocks = page.lines().filter(|line| line.starts_with("```") && line.len() > 3).count();

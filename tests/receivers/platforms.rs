@@ -1,6 +1,6 @@
-//! What users run: the help page's Express handler, and n8n with the workflow of fixtures/n8n.
+//! Programs that users run: the help page's Express handler, and n8n with the workflow of fixtures/n8n.
 //!
-//! Genuine events come from the real sender, forged ones by hand.
+//! Genuine events come from the real sender; the test forges the others.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,11 +15,11 @@ use crate::programs::{Attempt, Program, Sender};
 /// The sample call.
 const CALL: &str = "550e8400-e29b-41d4-a716-446655440000";
 
-/// The first start of n8n makes its database.
+/// The first start of n8n creates its database.
 const FIRST_START: Duration = Duration::from_secs(180);
 
 #[test]
-fn the_express_handler_of_the_help_page_takes_genuine_events_alone() {
+fn the_express_handler_of_the_help_page_accepts_only_genuine_events() {
     let why = "the help page's Express handler is not tried";
     let Some(node) = present(Path::new("node"), why) else { return };
     let Some(modules) = library(&installed("express").join("node_modules"), why) else { return };

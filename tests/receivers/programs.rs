@@ -1,4 +1,4 @@
-//! Real programs: one that receives, started with its secret, and the one that sends and that its links lead to.
+//! Real programs: a receiver that is started with its secret, and the gateway and sender with the assets of the links.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,11 +12,11 @@ use webhook_assets::webhook::{CompletedCall, Links, Signing, WebhookSecret};
 
 use crate::interpreter::root;
 
-/// How long a test waits for what must happen.
+/// How long a test waits for an event that must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A running program whose standard output is read line by line. When dropped it loses its standard input, and is killed
-/// if it has not ended within its grace.
+/// A running program; the test reads its standard output line by line. Dropping it closes its standard input, and kills
+/// it if it has not ended within its grace period.
 pub(crate) struct Program {
     child: Child,
     grace: Duration,
@@ -39,13 +39,13 @@ impl Program {
         Self { child, grace: Duration::ZERO, lines, said: Vec::new() }
     }
 
-    /// Lets it clean up: it ends by itself when its standard input does.
+    /// Gives it time to clean up: it ends by itself when its standard input does.
     pub(crate) fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// The rest of the next line that has `before` in it.
+    /// The rest of the next line that contains `before`.
     pub(crate) fn says(&mut self, before: &str) -> String {
         self.says_within(PATIENCE, before)
     }
@@ -67,7 +67,7 @@ impl Program {
         }
     }
 
-    /// Everything that it says within a short while from now.
+    /// Everything that it prints within a short while from now.
     pub(crate) fn says_no_more(&mut self) -> Vec<String> {
         let mut more = Vec::new();
         while let Ok(line) = self.lines.recv_timeout(Duration::from_millis(300)) {
@@ -115,7 +115,7 @@ impl Gateway {
     }
 }
 
-/// The program, gateway and sender, on the sample call and a database of its own, with one endpoint.
+/// The program, gateway and sender, on the sample call and a fresh database, with one endpoint.
 pub(crate) struct Sender {
     _program: Program,
     _folder: tempfile::TempDir,
@@ -132,7 +132,7 @@ impl Sender {
         let made =
             Command::new(program).args(["keys", "new", "--keys", &path("keys.json")]).output().unwrap();
         assert!(made.status.success());
-        // Links name the gateway's port, so that is chosen before.
+        // Links name the gateway's port, so the test chooses that first.
         let listen = format!("127.0.0.1:{}", free_port());
         let mut program = Program::start(
             Command::new(program)
@@ -148,7 +148,7 @@ impl Sender {
                 .stderr(Stdio::null()),
         );
         let admin = program.says("admin listening on ");
-        // A receiver is started with its secret, so its URL comes later.
+        // A receiver needs the endpoint's secret to start, so its URL comes later.
         let url = format!("{admin}/v1/workspaces/acme/endpoints");
         let added = ask("POST", &url, &json!({"url": "http://127.0.0.1:9/"}));
         let text = |name: &str| added[name].as_str().unwrap().to_owned();
@@ -161,7 +161,7 @@ impl Sender {
         ask("PATCH", &self.endpoint, &json!({ "url": url }));
     }
 
-    /// Hands in a call and waits until it is delivered; says the delivery. `assets` are those of the sample call.
+    /// Posts a call and waits until it is delivered; returns the delivery. `assets` are those of the sample call.
     pub(crate) fn deliver(&self, call: &str, assets: Option<&str>) -> Value {
         let mut event = serde_json::to_value(CompletedCall::sample()).unwrap();
         for (name, value) in [
@@ -187,7 +187,7 @@ impl Sender {
     }
 }
 
-/// Asks the admin listener for what has to succeed.
+/// A request to the admin listener that has to succeed.
 fn ask(method: &str, url: &str, body: &Value) -> Value {
     let head = "content-type: application/json\r\n";
     let (status, answer) = exchange(method, url, head, body.to_string().as_bytes());
@@ -195,7 +195,7 @@ fn ask(method: &str, url: &str, body: &Value) -> Value {
     serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
-/// One attempt of one event, made by hand: to be forged.
+/// One attempt of one event, for the test to forge.
 pub(crate) struct Attempt {
     head: String,
     pub(crate) body: Vec<u8>,
@@ -209,7 +209,7 @@ impl Attempt {
         Self { head: lines.collect(), body: body.to_vec() }
     }
 
-    /// The same signature over a body in which a word is another.
+    /// The same signature over a body with one word replaced.
     pub(crate) fn forged(&self) -> Self {
         let body = String::from_utf8(self.body.clone()).unwrap().replacen("connected", "voicemail", 1);
         Self { head: self.head.clone(), body: body.into_bytes() }
@@ -226,7 +226,7 @@ impl Attempt {
     }
 }
 
-/// One request on a connection of its own; returns the status and all of the answer.
+/// Sends one request on a new connection; returns the status and all of the answer.
 fn exchange(method: &str, url: &str, fields: &str, body: &[u8]) -> (u16, String) {
     let (authority, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut stream = TcpStream::connect(authority).unwrap();
@@ -242,7 +242,7 @@ fn exchange(method: &str, url: &str, fields: &str, body: &[u8]) -> (u16, String)
     (status.unwrap_or_else(|| panic!("no HTTP answer: {answer}")), answer)
 }
 
-/// A port that nobody listens on now, for programs that do not say which one they took.
+/// A port without a listener, for programs that do not print which one they use.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -1,4 +1,4 @@
-//! Signatures, checked by the help page's function, by Python, and by the libraries of Standard Webhooks.
+//! Signatures, verified by the help page's function, by Python, and by the libraries of Standard Webhooks.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,18 +17,18 @@ fn the_function_of_the_help_page_verifies_every_body_after_parsing_it() {
     let Some(node) = present(Path::new("node"), "the help page's function is not tried") else { return };
     let page = root().join("fixtures/receivers/help_page.js");
     let script = root().join("tests/receivers/help_page.cjs");
-    every_plain_signature_is_judged_rightly_by(Command::new(node).arg(script).arg(page));
+    verifies_every_good_signature_and_no_other(Command::new(node).arg(script).arg(page));
 }
 
 #[test]
 fn python_verifies_every_raw_body() {
     let Some(python) = present(Path::new("python3"), "raw bodies are not tried") else { return };
-    every_plain_signature_is_judged_rightly_by(
+    verifies_every_good_signature_and_no_other(
         Command::new(python).arg(root().join("tests/receivers/raw_body.py")),
     );
 }
 
-fn every_plain_signature_is_judged_rightly_by(command: &mut Command) {
+fn verifies_every_good_signature_and_no_other(command: &mut Command) {
     let (old, new) = (WebhookSecret::generate().unwrap(), WebhookSecret::generate().unwrap());
     let mut lines = Vec::new();
     for (case, (body, flipped)) in BODIES.iter().enumerate() {
@@ -77,7 +77,7 @@ fn the_standard_webhooks_library_for_python_verifies_every_event() {
     );
 }
 
-/// Each event as it is, then with one bit of its body flipped.
+/// Each event unchanged, then with one bit of its body flipped.
 pub(crate) fn standard_lines() -> Vec<String> {
     let mut lines = Vec::new();
     for (body, flipped, headers, secret) in standard_events() {
@@ -90,8 +90,8 @@ pub(crate) fn standard_lines() -> Vec<String> {
     lines
 }
 
-/// Each body, another with a bit flipped, the header fields during a rotation, and the secret that the receiver knows: the
-/// new one or the old one, in turn.
+/// Each body, a copy with a bit flipped, the header fields during a rotation, and the secret that the receiver knows:
+/// the new one or the old one, in turn.
 fn standard_events() -> impl Iterator<Item = (&'static [u8], &'static [u8], HeaderMap, WebhookSecret)> {
     let (old, new) = (WebhookSecret::generate().unwrap(), WebhookSecret::generate().unwrap());
     let signing = Signing { current: new.clone(), previous: vec![old.clone()], plain: 0 };

@@ -29,7 +29,7 @@ suite() {
             need node npm python3 cc make
             node -e 'const [major] = process.versions.node.split("."); process.exit(major >= 20 && major <= 24 ? 0 : 1)' ||
                 fail "n8n $N8N needs Node 20 to 24; this is $(node --version)"
-            # n8n asks for xlsx from its makers' own site; npm's registry has a version that serves as well here.
+            # n8n takes xlsx from its makers' own site; npm's registry has a version that serves as well here.
             from_npm n8n n8n "$N8N" '{"xlsx": "0.18.5"}'
             WEBHOOK_ASSETS_TEST_N8N=1 cargo test --test receivers n8n -- --nocapture
             ;;

@@ -1,4 +1,4 @@
-//! The database goes away and comes back, while calls come in.
+//! The database goes away and comes back while calls come in.
 
 use std::process::Command;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::killed::{Load, all_end};
 use crate::program::{Caller, Home, Place, call, variable};
 use crate::receivers::Receivers;
 
-/// How often the database is restarted.
+/// How often the test restarts the database.
 const RESTARTS: usize = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

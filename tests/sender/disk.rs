@@ -1,4 +1,4 @@
-//! A full disk: nothing is accepted that is not on it, and nothing is lost that was.
+//! A full disk: the sender accepts no call that it cannot write, and loses none that it wrote.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,14 +12,14 @@ use crate::killed::all_end;
 use crate::program::{Caller, Home, Place, call};
 use crate::receivers::Receivers;
 
-/// How long a test waits for what must happen.
+/// How long a test waits for an event that must happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A small disk of its own; unmounted when dropped.
+/// A small disk; unmounted when dropped.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    /// Changes how it is mounted.
+    /// Changes the mount options.
     fn remount(&self, options: &str) {
         let options = format!("remount,{options}");
         let remounted = Command::new("mount").args(["-o", &options]).arg(self.path()).output().unwrap();
@@ -47,7 +47,7 @@ impl Drop for SmallDisk {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_refuses_calls_with_503_and_loses_none_that_it_took() {
+async fn a_full_disk_refuses_calls_with_503_and_loses_no_accepted_one() {
     let Some(disk) = SmallDisk::mount() else {
         println!("skipped the full disk: mounting one needs root");
         return;
@@ -80,7 +80,7 @@ async fn a_full_disk_refuses_calls_with_503_and_loses_none_that_it_took() {
     assert_eq!(refused, 20, "the disk never filled up, with {} calls", accepted.len());
     assert!(home.log().contains("disk is full"), "the log does not say what is wrong:\n{}", home.log());
 
-    // Somebody makes room, without touching the program.
+    // The operator frees space, without touching the program.
     disk.remount("size=64m");
     all_end(&program.admin, &accepted, &receivers).await;
     let (status, _) = caller.try_ask("POST", &url, &call("w0", "call-after")).await.unwrap();
@@ -100,7 +100,7 @@ async fn readiness_says(admin: &str, words: &str) {
     }
 }
 
-/// Waits until a call is accepted.
+/// Waits until the sender accepts a call.
 async fn accepts(admin: &str, home: &Home) {
     let (began, url) = (Instant::now(), format!("{admin}/v1/calls"));
     for at in 0.. {
@@ -121,7 +121,7 @@ async fn a_disk_that_is_full_at_the_start_is_waited_for() {
         return;
     };
     let filler = disk.path().join("filler");
-    // Until the disk takes no more.
+    // Until the disk is full.
     let _ = std::fs::write(&filler, vec![0; 4 << 20]);
     let home = Home::with_database(Place::Sqlite, Some(disk.path())).await;
     let program = home.start("127.0.0.1:0", None);

@@ -1,4 +1,5 @@
-//! PostgreSQL that answers, but not as it should: read-only after a failover, full of connections, of a newer version.
+//! PostgreSQL that answers, but not as it should: read-only after a failover, out of connections, of a newer schema
+//! version.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,10 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::program::{Caller, Home, Place, Process, call, variable};
 
-/// How long a test waits for what must happen.
+/// How long a test waits for an event that must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A fresh database whose owner is a role of its own, and a connection of the administrator's.
+/// A fresh database owned by a separate role, and an administrator's connection.
 struct Owned {
     home: Home,
     role: String,
@@ -54,7 +55,7 @@ async fn hand_in(program: &Process, id: &str) -> (StatusCode, Value) {
     Caller::new().try_ask("POST", &url, &call("acme", id)).await.unwrap()
 }
 
-/// Hands in calls until one is accepted; says how long that took.
+/// Posts calls until the sender accepts one; returns how long that took.
 async fn accepts_again(program: &Process, home: &Home) -> Duration {
     let began = Instant::now();
     for at in 0.. {
@@ -83,7 +84,7 @@ async fn readiness_says(program: &Process, words: &str) {
 }
 
 #[tokio::test]
-async fn connections_to_a_server_that_became_read_only_are_given_up_at_once() {
+async fn connections_to_a_server_that_became_read_only_are_closed_at_once() {
     let Some(mut owned) = Owned::new().await else { return };
     let program = owned.home.start("127.0.0.1:0", None);
     assert_eq!(hand_in(&program, "before").await.0, StatusCode::ACCEPTED);
@@ -109,7 +110,7 @@ async fn sessions_that_the_server_ends_cost_no_call() {
         assert_eq!(hand_in(&program, &format!("round-{round}")).await.0, StatusCode::ACCEPTED);
         owned.end_sessions().await;
     }
-    // Another version of the program has changed the tables under the statements that were prepared.
+    // Another version of the program has changed the tables under the prepared statements.
     let (server, _) = owned.home.database.split_once("owner_of").unwrap();
     let administrator = format!("{server}tester@{}", owned.home.database.rsplit_once('@').unwrap().1);
     let mut connection = PgConnection::connect(&administrator).await.unwrap();
@@ -125,7 +126,7 @@ async fn sessions_that_the_server_ends_cost_no_call() {
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_be_used_at_the_start_is_waited_for() {
+async fn an_unusable_server_at_the_start_is_waited_for() {
     for (trouble, end, words) in [
         ("SET default_transaction_read_only = on", "RESET default_transaction_read_only", "is read-only"),
         ("CONNECTION LIMIT 0", "CONNECTION LIMIT -1", "does not answer"),
@@ -143,7 +144,7 @@ async fn a_server_that_cannot_be_used_at_the_start_is_waited_for() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_right_is_refused_with_its_cause() {
+async fn impossible_settings_are_refused_with_their_cause() {
     let Some(mut owned) = Owned::new().await else { return };
     let good = owned.home.database.clone();
     let (server, name) = good.rsplit_once('/').unwrap();

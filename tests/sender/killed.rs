@@ -1,4 +1,4 @@
-//! The program is killed at random moments and started again at once, while calls come in without a pause.
+//! The test kills the program at random moments and starts it again at once, while calls come in without a pause.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::program::{Caller, Home, Place, Process, call, variable};
 use crate::receivers::Receivers;
 
-/// How often it is killed, in `cargo test`. `tests/run sender kills N` sets another number.
+/// How often the test kills it, in `cargo test`. `tests/run sender kills N` sets another number.
 const KILLS: usize = 12;
 
 /// How many calls come in at once.
@@ -89,7 +89,7 @@ impl Load {
         Self { stop, accepted, callers }
     }
 
-    /// Ends it; says which calls were accepted, with their events.
+    /// Stops the load; returns the accepted calls with their events.
     pub async fn stop(self) -> HashMap<String, String> {
         self.stop.store(true, Ordering::Relaxed);
         for caller in self.callers {
@@ -99,7 +99,7 @@ impl Load {
     }
 }
 
-/// Hands in call after call; what is not answered is handed in again, elsewhere, until it is.
+/// Posts call after call; repeats each unanswered one, on another replica, until it is answered.
 async fn hand_in_calls(
     admins: Vec<String>,
     next: Arc<AtomicU64>,
@@ -127,7 +127,7 @@ async fn hand_in_calls(
     }
 }
 
-/// Waits until every accepted call was taken, or is recorded as failed after its four attempts.
+/// Waits until a receiver has accepted every call, or the history says that it failed after four attempts.
 pub async fn all_end(admin: &str, accepted: &HashMap<String, String>, receivers: &Receivers) {
     let caller = Caller::new();
     let patience = Duration::from_secs(120);

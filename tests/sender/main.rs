@@ -1,5 +1,5 @@
-//! The sender as operators run it: the real program, killed, cut off from its database, out of disk, while calls come in.
-//! What was accepted has to arrive, or be recorded as failed.
+//! The sender as operators run it: the real program, killed, cut off from its database, out of disk, while calls come
+//! in. Every accepted call has to arrive, or be recorded as failed.
 //!
 //! On SQLite; on PostgreSQL too when `tests/run sender` starts one.
 #![cfg(test)]

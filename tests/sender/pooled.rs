@@ -1,4 +1,4 @@
-//! Behind PgBouncer, where each transaction may meet another session.
+//! Behind PgBouncer, where each transaction may run in another session.
 
 use http::StatusCode;
 
@@ -6,7 +6,7 @@ use crate::killed::all_end;
 use crate::program::{Caller, Home, Place, call, variable};
 use crate::receivers::Receivers;
 
-/// How many hand in at once, and how many calls each.
+/// How many clients post at once, and how many calls each.
 const CALLERS: usize = 8;
 const CALLS: usize = 40;
 
@@ -63,7 +63,7 @@ async fn every_call_is_accepted_once_behind_a_transaction_pooler() {
 }
 
 #[tokio::test]
-async fn a_server_of_ones_own_is_not_taken_for_a_pooler() {
+async fn a_direct_server_is_not_taken_for_a_pooler() {
     if !Place::all().contains(&Place::Postgres) {
         return;
     }

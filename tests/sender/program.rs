@@ -1,4 +1,4 @@
-//! The program as a process of its own, on a fresh database: what the suite and the benchmark of the sender share.
+//! The program as a separate process, on a fresh database: what the suite and the benchmark of the sender share.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -21,7 +21,7 @@ pub enum Place {
 }
 
 impl Place {
-    /// The databases there are. PostgreSQL is one of them if `tests/run sender` has started it.
+    /// The available databases. PostgreSQL is one of them if `tests/run sender` has started it.
     pub fn all() -> Vec<Self> {
         if server().is_some() {
             return vec![Self::Sqlite, Self::Postgres];
@@ -31,7 +31,7 @@ impl Place {
     }
 }
 
-/// What `tests/run sender` says.
+/// The value that `tests/run sender` sets.
 #[expect(
     clippy::disallowed_methods,
     reason = "the program reads its settings elsewhere; this is for the suite"
@@ -75,12 +75,12 @@ impl Home {
         self.folder.path().join(name).display().to_string()
     }
 
-    /// What the program wrote to its log so far, in all its lives.
+    /// The program's log so far, over all its restarts.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    /// The program, on one core if one is named; `admin` is where its private listener is to be.
+    /// The command for the program, on one core if one is named; `admin` is the address of its admin listener.
     pub fn command(&self, admin: &str, core: Option<usize>) -> Command {
         let mut command = match core.filter(|_| Command::new("taskset").arg("--version").output().is_ok()) {
             Some(core) => {
@@ -152,7 +152,7 @@ impl Caller {
         Self(Client::builder(TokioExecutor::new()).build_http())
     }
 
-    /// Asks; `None` if there was no answer.
+    /// Sends a request; `None` if there was no answer.
     pub async fn try_ask(&self, method: &str, url: &str, body: &Value) -> Option<(StatusCode, Value)> {
         let request = Request::builder()
             .method(method)
@@ -166,21 +166,21 @@ impl Caller {
         Some((status, serde_json::from_slice(&body).unwrap_or_default()))
     }
 
-    /// Asks for what has to succeed.
+    /// Sends a request that has to succeed.
     pub async fn ask(&self, method: &str, url: &str, body: &Value) -> Value {
         let (status, answer) = self.try_ask(method, url, body).await.unwrap();
         assert!(status.is_success(), "{method} {url}: {status} {answer}");
         answer
     }
 
-    /// Adds an endpoint and says its id.
+    /// Adds an endpoint and returns its id.
     pub async fn add_endpoint(&self, admin: &str, workspace: &str, url: &str) -> String {
         let path = format!("{admin}/v1/workspaces/{workspace}/endpoints");
         self.ask("POST", &path, &json!({ "url": url })).await["id"].as_str().unwrap().to_owned()
     }
 }
 
-/// A call to be handed in; it has no assets.
+/// A call without assets, ready to be posted.
 pub fn call(workspace: &str, id: &str) -> Value {
     json!({
         "workspace": workspace, "call_id": id, "recording": null, "transcript": null,

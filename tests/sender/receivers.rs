@@ -1,4 +1,4 @@
-//! Receivers in this process, and what arrived at them.
+//! Receivers in this process, and the events that arrived at them.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -13,14 +13,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-/// How often an event arrived, and how often it was taken.
+/// How often an event arrived, and how often the receiver accepted it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Arrivals {
     pub arrived: u32,
     pub taken: u32,
 }
 
-/// Receivers that take most of what arrives: one in eight events is refused the first two times.
+/// Receivers that accept most events, and refuse one in eight the first two times.
 #[derive(Clone)]
 pub struct Receivers {
     pub address: SocketAddr,
@@ -49,7 +49,7 @@ impl Receivers {
         format!("http://{}{path}", self.address)
     }
 
-    /// What arrived, by `webhook-id`.
+    /// The events that arrived, by `webhook-id`.
     pub fn events(&self) -> HashMap<String, Arrivals> {
         self.events.lock().unwrap().clone()
     }

@@ -23,7 +23,7 @@ find_postgres() {
 
 stop_suite() { as_owner "$bin/pg_ctl" -D "$cluster/data" -m immediate -s stop; rm -rf "$cluster"; }
 
-# Durable, as in production: a commit that is answered is on disk.
+# Durable, as in production: a commit is on disk before PostgreSQL confirms it.
 start_postgres() {
     local port=$1
     as_owner "$bin/initdb" -D "$cluster/data" -U tester --auth trust -E UTF8 --no-sync >/dev/null
@@ -33,13 +33,13 @@ listen_addresses = '127.0.0.1'
 unix_socket_directories = '$cluster'
 max_connections = 300
 T
-    # One user has a password, the others come in by their name.
+    # One user has a password, the others log in by name.
     sed -i '1i host all with_password 127.0.0.1/32 scram-sha-256' "$cluster/data/pg_hba.conf"
     local control="$bin/pg_ctl -D $cluster/data -l $cluster/log -s -w"
     as_owner $control start
     step "PostgreSQL $("$bin/postgres" --version | grep -o '[0-9.]*' | head -n 1) is ready"
     export WEBHOOK_ASSETS_TEST_POSTGRES=postgres://tester@127.0.0.1:$port/postgres
-    # How a test takes the server away and gives it back.
+    # How a test stops the server and starts it again.
     export WEBHOOK_ASSETS_TEST_POSTGRES_RESTART="$control -m immediate restart"
     ((EUID != 0)) ||
         WEBHOOK_ASSETS_TEST_POSTGRES_RESTART="setpriv --reuid postgres --regid postgres --init-groups $WEBHOOK_ASSETS_TEST_POSTGRES_RESTART"
@@ -83,7 +83,7 @@ suite() {
         kills) WEBHOOK_ASSETS_TEST_KILLS=${2:-300} cargo test --test sender -- --nocapture --test-threads 1 killed ;;
         '')
             cargo test --test it -- sending
-            # One after the other: a test that takes the server away would disturb the others.
+            # One after the other: a test that stops the server would disturb the others.
             cargo test --test sender -- --nocapture --test-threads 1
             ;;
         *) cargo test --test it -- "$1" && cargo test --test sender -- --nocapture --test-threads 1 "$1" ;;

@@ -1,9 +1,9 @@
-"""Everything at once for a while, then nothing: what the program held must be given back, and no byte may have been wrong.
+"""Everything at once for a while, then nothing: the program must release all that it held, and send no wrong byte.
 
-Two programs run: one over local files, without TLS, with a sender of webhooks and a proxy that says who its clients are;
+Two programs run: one over local files, without TLS, with a sender of webhooks and a proxy that names its clients' addresses;
 one with TLS over an S3 server that answers slowly, badly and in part (below). A first round warms them up and is the
-baseline; the second, longer one is held to it. In the middle of each round there is trouble besides: the disk of a log is
-full, there are objects that the store cannot give, and one workspace hands in calls without a pause to a slow receiver.
+baseline; the second, longer one is compared with it. In the middle of each round there is trouble besides: the disk of a log is
+full, there are objects that the store cannot give, and one workspace posts calls without a pause to a slow receiver.
 """
 
 import hashlib
@@ -29,22 +29,23 @@ import uuid
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "suites"))
 from program import ABSENT, CALL, Program, settled  # noqa: E402
 
-# Far shorter than the defaults, so that what is left to the deadlines is seen to end.
+# Far shorter than the defaults, so that the run sees every deadline pass.
 DEADLINES = {
     "server__header_timeout": "2s", "server__idle_timeout": "2s", "server__stall_timeout": "3s", "server__drain_timeout": "5s",
     "store__first_byte_timeout": "3s", "store__stall_timeout": "2s", "store__resume_timeout": "6s",
 }
 # The longest of them, and time for a busy machine.
 PATIENCE = 20
-# Deliveries are tried after 1, 2 and 4 s, each for up to two seconds; an endpoint that fails is asked more slowly.
+# Delivery attempts come after 1, 2 and 4 s, each for up to two seconds; the sender tries a failing endpoint more
+# slowly.
 DELIVERED = 45
 THREADS = 16
-# Memory may end so many kB above the first round's end, because glibc keeps what the largest moment took, and the second
-# round is longer. Runs of a minute with nothing leaked ended between 0.7 MB below and 1.3 MB above; with 16 KiB
-# kept for each request, put in by hand, a run of 45 s ended 12.7 MB above. With the noisy workspace a run ended 4 MB above.
+# Memory may end this many kB above the first round's end, because glibc keeps its peak, and the second round is longer.
+# Runs of a minute without a leak ended between 0.7 MB below and 1.3 MB above; with 16 KiB leaked per request on
+# purpose, a run of 45 s ended 12.7 MB above. With the noisy workspace a run ended 4 MB above.
 MEMORY_SLACK = 7_000
-# The pool of the database grows with the load to four readers, and keeps them: each is a thread and two descriptors. A leak
-# is one for each of a thousand visits.
+# The database pool grows with the load to four readers, and keeps them: each is a thread and two descriptors. A leak is
+# one for each of a thousand visits.
 READERS = 4
 DESCRIPTORS_SLACK = 2 * READERS
 # Half of a workspace's calls arrive within this time (in seconds) while another workspace is noisy.
@@ -54,7 +55,7 @@ THREADS_END = 15
 
 
 class Wrong(Exception):
-    """Something came that may not come."""
+    """The program sent something that it must not send."""
 
 
 # --- what a client sees -----------------------------------------------------------------------------------------------
@@ -216,12 +217,12 @@ def reads_slowly(site, rng):
                 pass
             # HTTPResponse.read(n) ends quietly where the connection breaks.
             if len(got) < 500_000 and not site.store_breaks:
-                raise Wrong(f"a slow client was left after {len(got)} bytes")
+                raise Wrong(f"a slow client was disconnected after {len(got)} bytes")
             exact(got, site.objects["recording"][:len(got)], "what a slow client got")
 
 
 def stalls(site, rng):
-    """Reads nothing until it is left; what the kernel took before is still right."""
+    """Reads nothing until the server disconnects it; the bytes that the kernel took before are still right."""
     with Client(site, receive_buffer=8_192) as client:
         client.send(site.target())
         site.stop.wait(rng.uniform(1, 6))
@@ -250,7 +251,7 @@ def goes_away(site, rng):
 
 
 def half_a_head(site, rng):
-    """Is left by the deadline of a head, however it trickles."""
+    """The header timeout ends the connection, however the head trickles."""
     with Client(site) as client:
         client.sock.settimeout(0.5)
         end = time.monotonic() + PATIENCE
@@ -276,7 +277,7 @@ def says_nothing(site, rng):
 
 
 def http2(site, rng):
-    """Streams that are reset, that are not read, and a connection that is torn down; nobody reads to the end."""
+    """Streams that are reset, that are not read, and a connection that is torn down; no client reads to the end."""
     client = Client(site)
     literal = lambda name, value: b"\0" + bytes([len(name)]) + name + integer(len(value)) + value  # noqa: E731
     fields = ((b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"a"), (b":path", site.target().encode()))
@@ -338,7 +339,7 @@ def behind_the_proxy(site, rng):
     with Client(site, proxied=line) as client:
         if answer := good(site, client.send(site.target(), Range="bytes=0-9999").head(), 206):
             body(site, answer, site.objects["recording"][:10_000], "a range behind the proxy")
-    # One without the header is closed, and told nothing.
+    # The server closes a connection without the header, without an answer.
     with Client(site, proxied=b"") as client:
         try:
             client.send(site.target())
@@ -349,7 +350,7 @@ def behind_the_proxy(site, rng):
 
 
 def operates(site, rng):
-    """What an operator and the product ask of the private listener."""
+    """Requests of an operator and the product to the admin listener."""
     connection = http.client.HTTPConnection(*site.program.admin, timeout=PATIENCE)
     for path in ("/metrics", "/healthz", "/readyz"):
         connection.request("GET", path)
@@ -379,7 +380,7 @@ def a_call(call_id):
 
 
 def bad_object(site, rng):
-    """What the store cannot give is refused, and is nobody else's matter."""
+    """An object that the store cannot give is refused, and other objects are not affected."""
     with Client(site) as client:
         expect(client.send(rng.choice(site.bad)).head(), 502, 503).read()
 
@@ -396,7 +397,7 @@ class Quiet(http.server.ThreadingHTTPServer):
     request_queue_size = 256
 
     def handle_error(self, *_):
-        """Clients that go away are what this is about."""
+        """Clients that disconnect are part of the test."""
 
     def start(self):
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -404,7 +405,7 @@ class Quiet(http.server.ThreadingHTTPServer):
 
 
 class Receiver(Quiet):
-    """Takes three of four events, and is slow to refuse the others."""
+    """Accepts three of four events, and refuses the others slowly."""
 
     def __init__(self):
         self.handed_in, self.arrived, self.rng = {}, {}, random.Random(3)
@@ -420,14 +421,14 @@ class Receiver(Quiet):
             elif self.server.rng.random() < 0.5:
                 time.sleep(0.3)
                 self.send_error(500)
-            # Or it hangs up without a word.
+            # Or it closes the connection without an answer.
 
         def log_message(self, *_):
             pass
 
 
 class SlowReceiver(Quiet):
-    """That of the noisy workspace: takes everything, late."""
+    """The receiver of the noisy workspace: accepts everything, late."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), SlowReceiver.Handler)
@@ -474,7 +475,7 @@ class LogDisk:
 
 
 class Store(Quiet):
-    """As much of S3 as a reader asks of it. One answer in twelve is refused, stands still or breaks; in `calm` none."""
+    """The part of S3 that a reader needs. One answer in twelve is refused, stands still or breaks; in `calm` none."""
 
     def __init__(self, objects):
         self.objects = {f"/calls/recordings/{CALL}.mp3": objects["recording"], f"/calls/transcripts/{CALL}.json": objects["transcript"]}
@@ -549,7 +550,7 @@ class Site:
         self.wrong, self.counts, self.stop = [], {}, threading.Event()
         self.done_by = EVERYWHERE + ([] if program.tls else [behind_the_proxy])
         self.bad = [program.target("recording", call) for call in BAD] if store else []
-        # Before anybody came: those for blocking reads come and go.
+        # Before the first client: the threads for blocking reads come and go.
         self.threads_at_rest = program.status("Threads")
         self.mint()
         self.expired = program.target("recording", CALL, "--expires-in", "1s")
@@ -584,26 +585,26 @@ class Site:
             self.count(act.__name__)
 
     def held(self):
-        """What the program holds that it must give back."""
+        """What the program holds and must release."""
         metrics = self.program.metrics()
         return {
             "connections": metrics["webhook_assets_connections"],
             "requests in flight": metrics["webhook_assets_requests_in_flight"],
-            "deliveries under way": sum(value for name, value in metrics.items() if "deliveries_pending" in name),
+            "deliveries in progress": sum(value for name, value in metrics.items() if "deliveries_pending" in name),
             "descriptors": self.program.descriptors(),
             "threads": self.program.status("Threads"),
             "memory (RssAnon, kB)": self.program.status("RssAnon"),
         }
 
     def rest(self):
-        """Waits until nothing is going on; says what is held then."""
+        """Waits until the program has nothing to do; returns what it holds then."""
         idle = ("connections", "requests in flight")
         settled(lambda: not any(self.held()[name] for name in idle), PATIENCE, lambda: f"{self.name}: not at rest: {self.held()}")
         settled(lambda: not self.held()["deliveries under way"], DELIVERED, lambda: f"{self.name}: not delivered: {self.held()}")
         return self.held()
 
     def held_to(self, baseline):
-        """Everything comes back to what it was, but for what the database keeps and what glibc does."""
+        """Checks that everything returns to the baseline, except for what the database pool and glibc keep."""
         slack = {"memory (RssAnon, kB)": MEMORY_SLACK, "descriptors": DESCRIPTORS_SLACK, "threads": READERS}
         baseline = baseline | {"threads": self.threads_at_rest}
 
@@ -615,7 +616,7 @@ class Site:
 
 
 class Trouble:
-    """What one party does to the others, for a part of the time."""
+    """Trouble that one workspace, disk or object causes for part of the time."""
 
     def __init__(self, files, bucket, disk):
         self.files, self.bucket, self.disk, self.noisy = files, bucket, disk, None
@@ -650,7 +651,7 @@ class Trouble:
         self.ended = time.monotonic()
 
     def passed(self):
-        """The neighbour of the noisy workspace was served, the log is written again, and no task has died."""
+        """Checks that the sender served the noisy workspace's neighbour, that the log is written again, and that no task has died."""
         receiver = self.files.receiver
         times = sorted(receiver.arrived.get(call, self.ended + PATIENCE) - handed_in for call, handed_in in receiver.handed_in.items()
                        if self.began <= handed_in <= self.ended)
@@ -666,7 +667,7 @@ class Trouble:
 
 
 def load(sites, seconds, seed, trouble):
-    """Everybody at once; keys are rotated and files read anew meanwhile."""
+    """All clients at once; meanwhile keys rotate and the program rereads its files."""
     threads = []
     for at, site in enumerate(sites):
         site.stop.clear()
@@ -736,7 +737,7 @@ def main():
             print(f"{site.name}: after  {site.held()}")
             print(f"{site.name}: {dict(sorted(site.counts.items()))}")
         lost = receiver.handed_in.keys() - receiver.arrived.keys()
-        # One in four fails, four times: one in 256 is given up on, and said to have failed.
+        # One in four fails, four times: one in 256 is given up, and reported as failed.
         assert len(lost) <= 3 + len(receiver.handed_in) // 50, f"{len(lost)} of {len(receiver.handed_in)} events were lost"
         for site in sites:
             status = site.program.stop()

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Everything at once, over local files and over S3; then all that was held must have been given back.
+# Everything at once, over local files and over S3; then the program must have released all that it held.
 #
-#     bash tests/run soak [SECONDS]       about that long (60 if none are given)
+#     bash tests/run soak [SECONDS]       about that long (default: 60)
 #
 # Needs python3 and openssl. What it does is in tests/soak/soak.py.
 

@@ -1,4 +1,4 @@
-//! The stores that the suite runs over: how the program is told of each, and how objects get into it.
+//! The stores that the suite runs over: the program's variables for each, and how objects get into it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,21 +18,21 @@ use crate::support::Client;
 /// A variable of the program.
 pub type Variable = (&'static str, String);
 
-/// A store, and everything that is needed to serve from it.
+/// A store, and everything that the program needs to serve from it.
 pub struct Backend {
     pub name: &'static str,
-    /// What the program is told.
+    /// The program's variables.
     pub variables: Vec<Variable>,
     pub seed: Seed,
-    /// What nobody may see.
+    /// Secrets that must not appear.
     pub secrets: Vec<String>,
     _folder: Option<TempDir>,
 }
 
-/// The way in for objects.
+/// How objects get into the store.
 pub enum Seed {
     Client(Arc<dyn ObjectStore>),
-    /// Google's JSON API, the only one by which fake-gcs-server takes objects in.
+    /// Google's JSON API, the only one by which fake-gcs-server accepts objects.
     JsonApi {
         address: SocketAddr,
         bucket: String,
@@ -58,13 +58,13 @@ impl Seed {
     }
 }
 
-/// A folder of the bucket for one test alone, because tests run side by side.
+/// A separate folder of the bucket for one test, because tests run side by side.
 fn own_prefix() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("folder-9e{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// What `tests/run stores` says.
+/// The value that `tests/run stores` sets.
 #[expect(clippy::disallowed_methods, reason = "the suite's own settings, not the program's")]
 pub fn said(name: &str) -> Option<String> {
     std::env::var(format!("WEBHOOK_ASSETS_TEST_{name}")).ok()
@@ -81,12 +81,12 @@ pub fn key(name: &str) -> (String, String) {
     (id.to_owned(), secret.to_owned())
 }
 
-/// Whether real stores are tried: then there is time for an object of 200 MB.
+/// Whether this run tests real stores: then there is time for an object of 200 MB.
 pub fn is_thorough() -> bool {
     said("STORES").is_some()
 }
 
-/// Says why a store is not tried, if it is not.
+/// Whether this run skips a store; says so.
 pub fn skipped(name: &str) -> bool {
     let tried = said("STORES").is_some_and(|stores| stores.split_whitespace().any(|store| store == name));
     if !tried {
@@ -198,7 +198,7 @@ impl Backend {
         })
     }
 
-    /// The variables with others in place of some of them.
+    /// The variables, some of them replaced.
     pub fn but(&self, changes: &[(&'static str, &str)]) -> Vec<Variable> {
         let mut variables = self.variables.clone();
         for (name, value) in changes {

@@ -25,7 +25,7 @@ const LARGE_SIZE: usize = 200_000_000;
 /// A gateway on some store, with the key of `support::key`.
 pub struct Served {
     pub address: SocketAddr,
-    /// What its clock says.
+    /// The time of its clock.
     pub now: UnixSeconds,
 }
 
@@ -58,7 +58,7 @@ struct Object<'s> {
     last_modified: String,
 }
 
-/// The large object: each of its mebibytes begins with its number, so that none can stand in for another.
+/// The large object: each of its mebibytes begins with its number, so that none can be mistaken for another.
 fn large() -> Vec<u8> {
     let mut bytes = noise(1 << 20).repeat(LARGE_SIZE.div_ceil(1 << 20));
     for (number, mebibyte) in bytes.chunks_exact_mut(1 << 20).enumerate() {
@@ -68,7 +68,7 @@ fn large() -> Vec<u8> {
     bytes
 }
 
-/// Puts everything in place that the suite asks for.
+/// Stores all objects that the suite needs.
 pub async fn fill(seed: &Seed) {
     seed.put(AssetRef::recording(SMALL), noise(SMALL_SIZE)).await;
     seed.put(AssetRef::recording(MIDDLING), noise(MIDDLING_SIZE)).await;
@@ -80,8 +80,8 @@ pub async fn holds(store: &str, served: &Served, seed: &Seed) {
     let started = Instant::now();
     for (id, size) in [(SMALL, SMALL_SIZE), (MIDDLING, MIDDLING_SIZE)] {
         let object = a_good_link_opens_its_object(served, id, noise(size)).await;
-        head_says_what_get_says(&object).await;
-        a_range_is_exactly_the_bytes_asked_for(&object).await;
+        head_has_the_fields_of_get(&object).await;
+        a_range_is_exactly_the_requested_bytes(&object).await;
         a_range_without_bytes_is_refused_with_the_size(&object).await;
         several_ranges_come_as_parts(&object).await;
         an_unchanged_object_is_not_sent_again(&object).await;
@@ -118,7 +118,7 @@ async fn a_good_link_opens_its_object(served: &Served, id: Uuid, bytes: Vec<u8>)
     Object { served, link, bytes, etag, last_modified }
 }
 
-async fn head_says_what_get_says(object: &Object<'_>) {
+async fn head_has_the_fields_of_get(object: &Object<'_>) {
     let lasting = |answer: &Answer| {
         let fields = answer.fields.iter().filter(|(name, _)| !matches!(&**name, "date" | "cache-control"));
         (answer.status, fields.cloned().collect::<Vec<_>>())
@@ -153,14 +153,14 @@ impl Object<'_> {
         assert!(answer.body == self.bytes, "other bytes");
     }
 
-    /// 304 with nothing but what a cache needs.
+    /// 304 with nothing but the fields that a cache needs.
     #[track_caller]
     fn is_unchanged(&self, answer: &Answer) {
         assert_eq!((answer.status, answer.must("etag")), (304, &*self.etag));
     }
 }
 
-async fn a_range_is_exactly_the_bytes_asked_for(object: &Object<'_>) {
+async fn a_range_is_exactly_the_requested_bytes(object: &Object<'_>) {
     let size = object.size();
     let ranges = [
         ("0-0".to_owned(), 0, 0),
@@ -319,7 +319,7 @@ async fn a_replaced_object_is_another_version(served: &Served, seed: &Seed) {
     assert_eq!(new.get(&[("If-Match", &old.etag)]).await.status, 412);
 }
 
-/// Compared as it arrives: 200 MB need not be held twice.
+/// Compared as it arrives, so that the test need not hold 200 MB twice.
 async fn the_large_object_is_the_same_to_the_last_byte(served: &Served) {
     let (bytes, link) = (large(), served.link(AssetRef::recording(LARGE)));
     let mut stream = Client::of(served.address).connect().await;

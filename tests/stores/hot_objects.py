@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What a cache of hot objects could save: the same downloads, five of each in a row as a receiver, its retry and three
-automation steps make them, from an S3 server and from files in the page cache, which are as good as any cache.
+automation steps make them, from an S3 server and from files in the page cache, which no cache can beat.
 
     cargo build --release && bash tests/run stores seaweedfs && python3 tests/stores/hot_objects.py
 
@@ -27,7 +27,7 @@ FLAGS = """-ip=127.0.0.1 -ip.bind=127.0.0.1 -master.telemetry=false -admin.ui=fa
 
 
 def start_s3(folder):
-    """SeaweedFS, as tests/run stores installed it."""
+    """Starts the SeaweedFS that tests/run stores installed."""
     weed = next(path for path in glob.glob(f"{ROOT}/target/stores/**/weed", recursive=True) if os.access(path, os.X_OK))
     identity = {"name": "g", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
     with open(f"{folder}/s3.json", "w") as file:
@@ -44,7 +44,7 @@ def start_s3(folder):
 
 
 def store(folder, key, body):
-    """The object as a file and in the bucket."""
+    """Stores the object as a file and in the bucket."""
     path = f"{folder}/files/{key}"
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "wb") as file:

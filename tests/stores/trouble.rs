@@ -1,5 +1,5 @@
-//! A store that refuses us, has no such bucket, or is not there: `check` and the log tell these apart and say what to
-//! do, and neither they nor an answer show an address, a bucket or a credential.
+//! A store that denies access, has no such bucket, or is not there: `check` and the log tell these apart and say what
+//! to do, and neither they nor an answer show an address, a bucket or a credential.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -11,7 +11,7 @@ use crate::contract;
 use crate::program::Home;
 use crate::support::CALL;
 
-/// What is wrong, the words that `check` and the log have for it, and the answer to requests meanwhile.
+/// What is wrong, what `check` and the log say about it, and the answer to requests meanwhile.
 struct Trouble {
     what: &'static str,
     changes: Vec<(&'static str, String)>,
@@ -19,12 +19,12 @@ struct Trouble {
     status: u16,
 }
 
-/// An address that nobody listens on.
+/// An address without a listener.
 fn dead_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-/// Holds every trouble to its words, and all of them to differ.
+/// Checks the message of every trouble, and that all differ.
 async fn troubles_are_told_apart(backend: &Backend, troubles: Vec<Trouble>) {
     let mut sentences = BTreeSet::new();
     let count = troubles.len();
@@ -32,12 +32,12 @@ async fn troubles_are_told_apart(backend: &Backend, troubles: Vec<Trouble>) {
         let changes: Vec<_> = trouble.changes.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let variables = backend.but(&changes);
         sentences.insert(check_says(backend, &trouble, &variables));
-        the_gateway_says_little_and_logs_why(backend, &trouble, &variables).await;
+        the_gateway_answers_tersely_and_logs_why(backend, &trouble, &variables).await;
     }
     assert_eq!(sentences.len(), count, "each in its own words: {sentences:?}");
 }
 
-/// The one line of `check` that fails.
+/// The one failing line of `check`.
 fn check_says(backend: &Backend, trouble: &Trouble, variables: &[Variable]) -> String {
     let (code, said) = Home::of(variables).check();
     let what = trouble.what;
@@ -50,7 +50,11 @@ fn check_says(backend: &Backend, trouble: &Trouble, variables: &[Variable]) -> S
     sentence.to_owned()
 }
 
-async fn the_gateway_says_little_and_logs_why(backend: &Backend, trouble: &Trouble, variables: &[Variable]) {
+async fn the_gateway_answers_tersely_and_logs_why(
+    backend: &Backend,
+    trouble: &Trouble,
+    variables: &[Variable],
+) {
     let home = Home::of(variables);
     let server = home.serve();
     let served = server.served();
@@ -103,7 +107,7 @@ async fn an_s3_store_in_trouble_is_told_apart_and_keeps_its_secrets() {
             status: 502,
         },
         Trouble {
-            what: "nobody at the endpoint",
+            what: "no server at the endpoint",
             changes: vec![("AWS_ENDPOINT_URL", format!("http://{}", dead_address()))],
             words: ["it cannot be connected to", "is it running, and the endpoint right?"],
             status: 503,
@@ -141,7 +145,7 @@ async fn an_azure_store_in_trouble_is_told_apart_and_keeps_its_secrets() {
             status: 502,
         },
         Trouble {
-            what: "nobody at the endpoint",
+            what: "no server at the endpoint",
             changes: vec![("AZURE_STORAGE_ENDPOINT", format!("http://{}/{account}", dead_address()))],
             words: ["it cannot be connected to", "is it running, and the endpoint right?"],
             status: 503,
@@ -150,9 +154,9 @@ async fn an_azure_store_in_trouble_is_told_apart_and_keeps_its_secrets() {
     troubles_are_told_apart(&backend, troubles).await;
 }
 
-/// What a slip in a setting leads to, before anything is sent.
+/// The consequence of a slip in a setting, before any request.
 #[test]
-fn credentials_that_make_no_client_are_named_and_not_shown() {
+fn unusable_credentials_are_named_and_not_shown() {
     refuses("az://calls", &[], &["no account name", "set AZURE_STORAGE_ACCOUNT_NAME"]);
     let account = ("AZURE_STORAGE_ACCOUNT_NAME", "account");
     refuses("az://calls", &[account, ("AZURE_STORAGE_ACCOUNT_KEY", HALF)], &["not base64", "copy it whole"]);
@@ -173,10 +177,10 @@ fn credentials_that_make_no_client_are_named_and_not_shown() {
     );
 }
 
-/// A credential that lost its other half on the way.
+/// A credential that lost its other half when it was copied.
 const HALF: &str = "*half-a-key";
 
-/// `check` fails with these words.
+/// Checks that `check` fails with these words.
 #[track_caller]
 fn refuses(url: &str, variables: &[(&'static str, &str)], words: &[&str]) {
     let url = [("WEBHOOK_ASSETS_STORE", url)];

@@ -1,7 +1,7 @@
-"""HTTP/2 as RFC 9113 and RFC 7541 have it: each case sends frames and says what a server may do then.
+"""HTTP/2 as in RFC 9113 and RFC 7541: each case sends frames and says what a server may do then.
 
 h2spec is in none of the registries that this suite installs from, so the cases are written here after the two RFCs, section
-by section. What sends and reads is other people's: frames are taken apart by hyperframe, header blocks by hpack. Beside
+by section. Other people's code sends and reads: hyperframe parses frames, hpack header blocks. Beside
 them two whole clients that are strict about what they get, h2 (PyPI) and nghttp (Debian), download and compare.
 """
 
@@ -30,11 +30,11 @@ PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR, REFUSED_STR
 COMPRESSION_ERROR, ENHANCE_YOUR_CALM = 9, 11
 HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT, INITIAL_WINDOW, MAX_FRAME = 1, 2, 3, 4, 5
 LARGEST_WINDOW = (1 << 31) - 1
-# For what must come. What must not come is waited for briefly.
+# The wait for an answer that must come. The wait for one that must not come is short.
 PATIENCE, MOMENT = 5, 0.15
 
-# Where this server does something else than the RFC says: what it does, and why that stands. Whatever else it does there,
-# the right thing included, fails the run.
+# Where this server departs from the RFC: what it does, and why that stands. Any other behaviour there, the right one
+# included, fails the run.
 UNREADABLE = "code 1, not of", "the connection is broken, as it must be; hyper calls every frame that it cannot read a PROTOCOL_ERROR"
 SPACES = "answered 200", "hyper passes it on; no field that is read here means something else by a space"
 STANDS = {
@@ -73,11 +73,11 @@ def ping(opaque=b"still on", flags=0, stream=0):
 
 
 class Wrong(Exception):
-    """The server did what it may not do."""
+    """The server did something that it must not do."""
 
 
 class Wire:
-    """A connection that says what it was told to, and remembers what came back."""
+    """A connection that sends what the case says, and keeps what came back."""
 
     def __init__(self, site, said=(), start=True):
         self.site, self.encoder, self.decoder = site, hpack.Encoder(), hpack.Decoder()
@@ -95,7 +95,7 @@ class Wire:
         try:
             self.socket.sendall(b"".join(parts))
         except OSError:
-            # What it said before it closed is still read.
+            # What it sent before it closed is still read.
             pass
         return self
 
@@ -184,7 +184,7 @@ class Wire:
         self.refuses(PROTOCOL_ERROR, stream=stream, statuses=(400, 431))
 
     def lives(self):
-        """Goes on as if nothing had been."""
+        """The connection works as before."""
         self.send(ping(b"are you?"))
         self.until(lambda f: isinstance(f, frames.PingFrame) and f.opaque_data == b"are you?", "answer to a PING")
 
@@ -213,7 +213,7 @@ class Wire:
         return got
 
     def silent(self, kind):
-        """Sends no such frame for a moment."""
+        """The server sends no such frame for a moment."""
         try:
             self.until(lambda f: isinstance(f, kind), "frame", MOMENT)
         except Wrong as wrong:
@@ -302,7 +302,7 @@ def _(site):
     got = b""
     while chunk := wire.socket.recv(4096):
         got += chunk
-    # In TLS the protocol was agreed on before.
+    # In TLS the handshake has agreed on the protocol.
     if got and not got.startswith(b"HTTP/1.1 400 ") and got[3] not in (SETTINGS, GOAWAY):
         raise Wrong(f"answered {got[:60]!r}")
 
@@ -435,7 +435,7 @@ cases("6", broken_by(FRAME_SIZE_ERROR), {
     "GOAWAY of four bytes": lambda w: w.send(frame(GOAWAY, payload=bytes(4))),
 })
 cases("6.3", refused_by(FRAME_SIZE_ERROR), {
-    # Its stream has been answered by then: which of two frames is seen first must not decide.
+    # The server has answered its stream by then: the outcome must not depend on which of two frames it reads first.
     "PRIORITY of four bytes": lambda w: answered(w).send(frame(PRIORITY, stream=1, payload=bytes(4))),
 })
 cases("6.1", refused_by(STREAM_CLOSED, PROTOCOL_ERROR), {
@@ -593,7 +593,7 @@ cases("8.1", refused_by(PROTOCOL_ERROR), {
 
 
 def literal(name, value):
-    """A field as it stands, without Huffman and without being remembered."""
+    """A literal field, without Huffman and without indexing."""
     return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
 
 
@@ -638,7 +638,7 @@ cases("8.3", Wire.malformed, {
     ":authority twice": lambda w: w.request(1, first=[(b":authority", b"g")]),
     "Host that contradicts :authority": lambda w: w.request(1, (b"host", b"other")),
 })
-# A health check of HAProxy's has neither; the server may still serve it.
+# HAProxy's health check has neither; the server may still serve it.
 cases("8.3.1", lambda wire: wire.answers(200), {
     "neither :authority nor Host": lambda w: w.request(1, drop=(b":authority",)),
 })
@@ -798,7 +798,7 @@ cases("HPACK", lambda wire: wire.answers(200), {
 
 
 def hpack_without_table(wire):
-    """A request of literals alone: the table has no room."""
+    """A request of literals only: the table has no room."""
     fields = ((b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"h"))
     path = wire.site.target
     return b"".join(literal(*field) for field in fields) + b"\x04\x7f" + bytes([(len(path) - 127) & 127 | 128, (len(path) - 127) >> 7]) + path
@@ -807,7 +807,7 @@ def hpack_without_table(wire):
 # --- two clients of other people --------------------------------------------------------------------------------------
 
 def by_h2(site):
-    """PyPI's h2 raises at whatever a server may not send."""
+    """PyPI's h2 raises at everything that a server must not send."""
     sock = socket.create_connection(site.program.gateway, timeout=PATIENCE)
     if site.program.tls:
         sock = site.program.trust("h2").wrap_socket(sock, server_hostname="localhost")
@@ -839,12 +839,12 @@ def by_h2(site):
 
 
 def by_nghttp(site):
-    """Debian's nghttp says every error of its library on its own line."""
+    """Debian's nghttp prints every error of its library on a separate line."""
     urls = [site.program.origin + target.decode() for target in (*site.links.values(), site.absent)]
     done = subprocess.run(["nghttp", "-nv", "--no-dep", "-m", "10", *urls], capture_output=True, text=True, timeout=60)
     text = done.stdout + done.stderr
     statuses = sorted(line.rsplit(" ", 1)[1] for line in done.stdout.splitlines() if ") :status: " in line)
-    # With -m 10 every URL is asked for ten times.
+    # With -m 10 nghttp requests every URL ten times.
     if done.returncode or statuses != ["200"] * 20 + ["404"] * 10 or "[ERROR]" in text or "INVALID" in text:
         raise Wrong(f"exit {done.returncode}, {statuses}: {text[-600:]}")
 

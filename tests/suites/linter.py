@@ -1,4 +1,4 @@
-"""What REDbot and httplint say about our answers. REDbot asks again on its own: with ranges, conditions and codings.
+"""What REDbot and httplint say about the gateway's answers. REDbot sends further requests: with ranges, conditions and codings.
 
 A finding that is bad or a warning fails the run, unless it is in STANDS with the reason why it stands; one in STANDS that
 no longer comes up fails the run too.
@@ -31,7 +31,7 @@ def config():
 
 
 def asked_by_redbot(url, method="GET", fields=()):
-    """The findings about an answer, and about the answers to what REDbot asked after it."""
+    """The findings about an answer, and about the answers to REDbot's further requests."""
     resource = HttpResource(config())
     resource.set_request(url, method, list(fields))
     resource.on("check_done", thor.stop)
@@ -46,7 +46,7 @@ def asked_by_redbot(url, method="GET", fields=()):
 
 
 def asked_raw(program, target, method, fields):
-    """What REDbot would not ask: httplint reads the answer to it."""
+    """A request that REDbot would not send: httplint reads the answer."""
     connection = http.client.HTTPConnection(*program.gateway, timeout=10)
     connection.request(method, target, headers=dict(fields))
     answer = connection.getresponse()
@@ -98,7 +98,7 @@ def main():
         for name, method, target, fields, expected in asks:
             judges = [lambda: asked_raw(program, target, method, fields)]
             if not fields and method == "GET":
-                # In a process of its own: its event loop is meant to run once.
+                # In a separate process: its event loop is meant to run once.
                 judges.append(lambda: fresh.Pool(1).apply(asked_by_redbot, (program.origin + target,)))
             for judge in judges:
                 status, notes = judge()

@@ -18,7 +18,7 @@ def ran(*command):
 
 
 def wrk(url, connections):
-    """How many answers; wrk says nothing of errors when there are none."""
+    """How many answers; wrk prints nothing about errors when there are none."""
     said = ran("wrk", "-t", "1", "-c", str(connections), "-d", f"{SECONDS}s", "--timeout", "20s", url)
     assert "Socket errors" not in said and "Non-2xx" not in said, said
     return int(re.search(r"(\d+) requests in", said)[1])

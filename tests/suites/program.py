@@ -1,4 +1,4 @@
-"""The real program in a folder of its own, with an environment that holds only what was given here."""
+"""The real program in a fresh folder, with an environment that holds only what is set here."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ TRANSCRIPT_SIZE = 40_000
 
 
 def settled(ask, seconds, what):
-    """Asks again and again until there is an answer that is true."""
+    """Polls until there is a true answer."""
     end = time.monotonic() + seconds
     while True:
         answer = ask()
@@ -84,7 +84,7 @@ class Program:
         assert "panicked" not in log, "the program has panicked:\n" + log[log.index("panicked") - 500:][:3000]
 
     def stop(self, seconds=20):
-        """Ends it as a supervisor does; returns its exit code."""
+        """Stops it like a supervisor; returns its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=seconds)
 
@@ -104,7 +104,7 @@ class Program:
         return settled(found, 20, lambda: f"{listener.decode()} is not bound: {self.said!r}\n{self.log()}")
 
     def fill_store(self):
-        """A recording that begins as one and goes on as noise, a transcript of text, and nothing else."""
+        """A recording that begins as an MP3 and goes on as noise, a transcript of text, and nothing else."""
         sample = next((ROOT / "fixtures/recordings").glob("*.mp3")).read_bytes()
         noise = (sample + random.Random(1).randbytes(RECORDING_SIZE))[:RECORDING_SIZE]
         words = b'{"schema":"call-transcript/1","text":"' + b"Jane Smith: Hi John. " * (TRANSCRIPT_SIZE // 21) + b'"}'

@@ -1,4 +1,4 @@
-"""slowhttptest in its four modes: every connection is closed by a deadline of ours, and others are answered meanwhile."""
+"""slowhttptest in its four modes: a deadline of the server closes every connection, and it answers other clients meanwhile."""
 
 import http.client
 import re
@@ -11,12 +11,13 @@ import urllib.request
 from program import Program, settled
 
 CONNECTIONS = 200
-# Far shorter than the defaults, for a short run. Slower than them an attacker cannot be, only more numerous.
+# Far shorter than the defaults, for a short run. An attacker cannot be slower than these, only open more connections.
 DEADLINES = {"server__header_timeout": "2s", "server__idle_timeout": "2s", "server__stall_timeout": "3s"}
-# Beyond its deadline, for a machine that is busy with other things.
+# Beyond the deadline, for a busy machine.
 SLACK = 4
 
-# mode: what slowhttptest does, and why our side counts its connections as cut (None: they are answered and closed).
+# mode: what slowhttptest does, and the reason under which the server counts its connections as cut (None: it answers
+# and closes them).
 MODES = {
     "slow headers": (["-H", "-i", "1", "-x", "8"], "no_request", 2),
     "slow body": (["-B", "-i", "1"], None, 2),
@@ -26,7 +27,7 @@ MODES = {
 
 
 class Probe(threading.Thread):
-    """A client like any other, ten times a second, on a connection of its own each time."""
+    """An ordinary client, ten times a second, each time on a new connection."""
 
     def __init__(self, program, target):
         super().__init__(daemon=True)
@@ -55,7 +56,7 @@ def warm(program, target):
     """The recording read once, and what that takes in descriptors when its connection is gone: its file stays open."""
     with urllib.request.urlopen(program.origin + target, timeout=10) as answer:
         assert answer.read() == program.objects["recording"]
-    settled(lambda: not program.metrics()["webhook_assets_connections"], SLACK, "the first connection is left")
+    settled(lambda: not program.metrics()["webhook_assets_connections"], SLACK, "the first connection stays")
     return min(program.descriptors() for _ in range(5) if not time.sleep(0.1))
 
 
@@ -76,7 +77,7 @@ def attack(program, name, arguments, reason, deadline, target, descriptors):
     available = re.findall(r"service available:\s+(\w+)", text)
     assert available and set(available) == {"YES"}, f"{name}: the service was not available: {available}"
     ended = re.search(r"Exit status:\s+(.*)", text)[1].strip()
-    # A client that does not read does not see that it was left either: our own count says so.
+    # A client that does not read does not notice the disconnection either: the server's count proves it.
     if reason != "stalled":
         assert ended == "No open connections left", f"{name}: {ended}"
     probe.end()
@@ -85,7 +86,7 @@ def attack(program, name, arguments, reason, deadline, target, descriptors):
             lambda: f"{name}: {program.descriptors()} descriptors instead of {descriptors}")
     assert len(probe.took) > 3 and not probe.wrong, f"{name}: the healthy client: {probe.wrong[:3]}"
     counted = cut(program, reason) - before if reason else 0
-    # Its own probe is no attacker; one of its connections may have been answered as one.
+    # Its own probe is no attacker; the server may have answered one of its connections like one.
     assert not reason or counted >= CONNECTIONS * 0.95, f"{name}: only {counted:.0f} were cut as {reason}"
     print(f"ok    {name}: {CONNECTIONS} connections, {ended.lower()}, {counted:.0f} cut by our deadline; "
           f"meanwhile {len(probe.took)} answers to a healthy client, the longest after {max(probe.took) * 1e3:.0f} ms")

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Other people's tools against the real program: conformance, a linter, slow attacks, load. What they find wrong fails.
+# Other people's tools against the real program: conformance, a linter, slow attacks, load. Whatever they find wrong
+# fails.
 #
 #     bash tests/run suites [conformance] [linter] [slow] [load]
 #
