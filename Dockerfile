@@ -8,12 +8,12 @@
 #         -e WEBHOOK_ASSETS_PUBLIC_URL=https://app.example.com/api -e WEBHOOK_ASSETS_STORE=file:///srv/assets \
 #         -e WEBHOOK_ASSETS_KEYS=/etc/webhook-assets/keys.json webhook-assets
 #
-# It runs as user 65532, who has to be able to read what is mounted: the keyring (chown 65532) and the objects.
+# It runs as user 65532, which must be able to read the mounted files: the keyring (chown 65532) and the objects.
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
 
-# The dependencies first, below an empty program: this layer is built again only when one of them changes.
+# The dependencies first, with an empty program: Docker rebuilds this layer only when one of them changes.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src \
     && echo 'fn main() {}' > src/main.rs \
@@ -38,16 +38,16 @@ FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /build/target/release/webhook-assets /usr/local/bin/webhook-assets
 # A volume mounted here for the first time belongs to the user, so that `keys new` can write.
 COPY --from=build --chown=65532:65532 /empty /etc/webhook-assets
-# Where the webhooks' database is made, unless WEBHOOK_ASSETS_DATABASE says otherwise: keep it in a volume.
+# The folder of the webhooks' database, unless WEBHOOK_ASSETS_DATABASE names another: keep it in a volume.
 COPY --from=build --chown=65532:65532 /empty /var/lib/webhook-assets
 WORKDIR /var/lib/webhook-assets
 
-# Loopback would be the container's own. Nothing else is set here: what the environment says goes before a settings file.
+# Loopback would be the container's own. Nothing else is set here: variables take precedence over a settings file.
 ENV WEBHOOK_ASSETS_LISTEN=0.0.0.0:8080
 EXPOSE 8080
 USER 65532:65532
 
-# The program asks its own admin listener, on loopback inside the container.
+# The program checks its own admin listener, on loopback inside the container.
 HEALTHCHECK --interval=10s --timeout=4s --start-period=5s --retries=3 CMD ["webhook-assets", "health"]
 # The first signal lets downloads finish (server.drain_timeout, 30 s): give `docker stop` --time 35.
 STOPSIGNAL SIGTERM

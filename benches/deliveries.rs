@@ -1,9 +1,9 @@
-//! What sending webhooks costs: the real program, alone on one core where `taskset` is there, against receivers in this
-//! process.
+//! What sending webhooks costs: the real program, alone on one core where `taskset` is installed, with receivers in
+//! this process.
 //!
 //!     cargo bench --bench deliveries [-- throughput|latency|one|steady|pending|isolation …]
 //!
-//! Without words all six. On SQLite; on PostgreSQL too if `tests/run sender bench` starts one and names it.
+//! Without arguments it runs all six. On SQLite; on PostgreSQL too if `tests/run sender bench` has started one.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -12,7 +12,7 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     unreachable_pub,
-    reason = "a benchmark that meets the unexpected stops"
+    reason = "a benchmark may stop at an error"
 )]
 
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use program::{Caller, Home, Place, Process};
+use program::{Caller, Database, Home, Process};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -50,36 +50,36 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let receivers = Receivers::start().await;
-        for place in Place::all() {
+        for database in Database::all() {
             if wanted("throughput") {
-                throughput(place, &receivers, 1).await;
+                throughput(database, &receivers, 1).await;
             }
-            if wanted("throughput") && place == Place::Postgres {
-                throughput(place, &receivers, 2).await;
+            if wanted("throughput") && database == Database::Postgres {
+                throughput(database, &receivers, 2).await;
             }
             if wanted("latency") {
-                latency(place, &receivers).await;
+                latency(database, &receivers).await;
             }
             if wanted("one") {
-                one_endpoint(place, &receivers).await;
+                one_endpoint(database, &receivers).await;
             }
             if wanted("steady") {
-                steady(place, &receivers).await;
+                steady(database, &receivers).await;
             }
             if wanted("pending") {
-                pending(place, &receivers).await;
+                pending(database, &receivers).await;
             }
             if wanted("isolation") {
-                isolation(place, &receivers).await;
+                isolation(database, &receivers).await;
             }
         }
         println!("{} webhooks arrived a second time", receivers.repeated.load(Ordering::Relaxed));
     });
 }
 
-/// As many calls as the program takes, to a hundred endpoints that answer at once.
-async fn throughput(place: Place, receivers: &Receivers, replicas: usize) {
-    let world = World::start(place, replicas).await;
+/// As many calls as the program accepts, to a hundred endpoints that answer at once.
+async fn throughput(database: Database, receivers: &Receivers, replicas: usize) {
+    let world = World::start(database, replicas).await;
     world.add_endpoints(receivers, ENDPOINTS, |at| format!("/fast/{at}")).await;
     receivers.forget();
     world.hand_in(2_000, 0).await;
@@ -91,16 +91,16 @@ async fn throughput(place: Place, receivers: &Receivers, replicas: usize) {
     receivers.wait_for(CALLS).await;
     let (took, cpu) = (began.elapsed(), world.cpu() - cpu);
     println!(
-        "{place:?}, {replicas} process(es): {:.0} deliveries/s ({:.0} calls accepted/s); {:.0} ms of its processor per 1,000",
+        "{database:?}, {replicas} process(es): {:.0} deliveries/s ({:.0} calls accepted/s); {:.0} ms of its processor per 1,000",
         CALLS as f64 / took.as_secs_f64(),
         CALLS as f64 / accepted.as_secs_f64(),
         cpu.as_secs_f64() * 1e6 / CALLS as f64
     );
 }
 
-/// Two hundred calls a second: from before the call is handed in to its first byte at the receiver.
-async fn latency(place: Place, receivers: &Receivers) {
-    let world = World::start(place, 1).await;
+/// Two hundred calls a second: from before the call is posted to its first byte at the receiver.
+async fn latency(database: Database, receivers: &Receivers) {
+    let world = World::start(database, 1).await;
     world.add_endpoints(receivers, ENDPOINTS, |at| format!("/fast/{at}")).await;
     receivers.forget();
     world.hand_in(500, 0).await;
@@ -109,13 +109,13 @@ async fn latency(place: Place, receivers: &Receivers) {
     let sent = world.hand_in_at_pace(2_000, 200, ENDPOINTS, 500).await;
     receivers.wait_for(2_000).await;
     let mut delays = receivers.delays(&sent);
-    println!("{place:?}: handed in to first byte at the receiver, at 200/s: {}", percentiles(&mut delays));
+    println!("{database:?}: handed in to first byte at the receiver, at 200/s: {}", percentiles(&mut delays));
 }
 
-/// As many calls as the program takes, to one endpoint that answers at once.
-async fn one_endpoint(place: Place, receivers: &Receivers) {
+/// As many calls as the program accepts, to one endpoint that answers at once.
+async fn one_endpoint(database: Database, receivers: &Receivers) {
     const CALLS: usize = 10_000;
-    let world = World::start(place, 1).await;
+    let world = World::start(database, 1).await;
     world.add_endpoints(receivers, 1, |_| "/fast/one".to_owned()).await;
     receivers.forget();
     world.hand_in_to(1, 1_000, 0).await;
@@ -126,15 +126,15 @@ async fn one_endpoint(place: Place, receivers: &Receivers) {
     let accepted = began.elapsed();
     receivers.wait_for(CALLS).await;
     println!(
-        "{place:?}, one endpoint: {:.0} deliveries/s ({:.0} calls accepted/s)",
+        "{database:?}, one endpoint: {:.0} deliveries/s ({:.0} calls accepted/s)",
         CALLS as f64 / began.elapsed().as_secs_f64(),
         CALLS as f64 / accepted.as_secs_f64()
     );
 }
 
 /// Two hundred calls a second to one endpoint that answers after 100 ms: it needs twenty attempts at once.
-async fn steady(place: Place, receivers: &Receivers) {
-    let world = World::start(place, 1).await;
+async fn steady(database: Database, receivers: &Receivers) {
+    let world = World::start(database, 1).await;
     world.add_endpoints(receivers, 1, |_| "/late/one".to_owned()).await;
     receivers.forget();
     world.hand_in_to(1, 500, 0).await;
@@ -144,14 +144,14 @@ async fn steady(place: Place, receivers: &Receivers) {
     receivers.wait_for(2_000).await;
     let mut delays = receivers.delays(&sent);
     println!(
-        "{place:?}: one endpoint that answers after 100 ms, at 200/s, handed in to first byte: {}",
+        "{database:?}: one endpoint that answers after 100 ms, at 200/s, handed in to first byte: {}",
         percentiles(&mut delays)
     );
 }
 
-/// A hundred thousand deliveries that wait behind endpoints which are paused: memory, and what others notice.
-async fn pending(place: Place, receivers: &Receivers) {
-    let world = World::start(place, 1).await;
+/// A hundred thousand pending deliveries of paused endpoints: memory, and the delay of another workspace's call.
+async fn pending(database: Database, receivers: &Receivers) {
+    let world = World::start(database, 1).await;
     world.add_endpoints(receivers, ENDPOINTS, |at| format!("/fast/{at}")).await;
     receivers.forget();
     world.hand_in(500, 0).await;
@@ -171,17 +171,17 @@ async fn pending(place: Place, receivers: &Receivers) {
     receivers.wait_for(200).await;
     let mut delays = receivers.delays(&sent);
     println!(
-        "{place:?}: resident {} MiB before, {} MiB with 100,000 deliveries pending; a call of somebody else: {}",
+        "{database:?}: resident {} MiB before, {} MiB with 100,000 deliveries pending; a call of another workspace: {}",
         before >> 20,
         with >> 20,
         percentiles(&mut delays)
     );
 }
 
-/// A thousand endpoints, of which three hundred say nothing for ten seconds; 300 calls a second to all of them.
-async fn isolation(place: Place, receivers: &Receivers) {
+/// A thousand endpoints, three hundred of which hang for ten seconds; 300 calls a second to all of them.
+async fn isolation(database: Database, receivers: &Receivers) {
     for hanging in [0, 300] {
-        let world = World::start(place, 1).await;
+        let world = World::start(database, 1).await;
         let path = |at: usize| if at < hanging { format!("/hang/{at}") } else { format!("/fast/{at}") };
         world.add_endpoints(receivers, 1_000, path).await;
         receivers.forget();
@@ -190,7 +190,7 @@ async fn isolation(place: Place, receivers: &Receivers) {
         receivers.wait_for(willing).await;
         let mut delays = receivers.delays(&sent);
         println!(
-            "{place:?}: 1,000 endpoints, {hanging} of them hang: the others' delays {}",
+            "{database:?}: 1,000 endpoints, {hanging} of them hang: the others' delays {}",
             percentiles(&mut delays)
         );
     }
@@ -290,7 +290,7 @@ impl Receivers {
     }
 }
 
-/// The program, once or several times, on a fresh database.
+/// The program, once or with replicas, on a fresh database.
 struct World {
     /// Goes with its folder when dropped.
     _home: Home,
@@ -299,8 +299,8 @@ struct World {
 }
 
 impl World {
-    async fn start(place: Place, replicas: usize) -> Self {
-        let home = Home::new(place).await;
+    async fn start(database: Database, replicas: usize) -> Self {
+        let home = Home::new(database).await;
         let processes = (0..replicas).map(|core| home.start("127.0.0.1:0", Some(core))).collect();
         Self { _home: home, processes, caller: Caller::new() }
     }
@@ -329,7 +329,7 @@ impl World {
         }
     }
 
-    /// Hands in one call; says the event's id.
+    /// Posts one call; returns the event's id.
     async fn call(&self, workspace: &str, id: &str) -> String {
         let replica = usize::from(id.as_bytes()[id.len() - 1]);
         let url = format!("{}/v1/calls", self.admin(replica));
@@ -337,12 +337,12 @@ impl World {
         accepted["event"].as_str().unwrap().to_owned()
     }
 
-    /// Hands in so many calls, as fast as they are accepted.
+    /// Posts `count` calls, as fast as the program accepts them.
     async fn hand_in(&self, count: usize, from: usize) {
         self.hand_in_to(ENDPOINTS, count, from).await;
     }
 
-    /// The same for the first of the workspaces.
+    /// The same for the first `workspaces` workspaces.
     async fn hand_in_to(&self, workspaces: usize, count: usize, from: usize) {
         let next = AtomicUsize::new(from);
         let caller = || async {
@@ -357,7 +357,7 @@ impl World {
         futures_util::future::join_all((0..CALLERS).map(|_| caller())).await;
     }
 
-    /// Hands in so many calls at this pace, whatever happens to them; says when each was.
+    /// Posts `count` calls at this rate, without waiting for answers; returns when it posted each.
     async fn hand_in_at_pace(
         &self,
         count: usize,

@@ -1,7 +1,7 @@
 //! What a link costs without a socket: verifying, minting, and a request from its bytes to the bytes of a 403.
 //!
-//! `cargo bench --bench micro` prints the time of each and what it allocates; what it may take stands in its name.
-#![expect(clippy::unwrap_used, reason = "a benchmark that meets the unexpected stops")]
+//! `cargo bench --bench micro` prints the time and the allocations of each; the limit stands in its name.
+#![expect(clippy::unwrap_used, reason = "a benchmark may stop at an error")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ fn main() {
     divan::main();
 }
 
-/// So many keys, the one that signs among them.
+/// A keyring of `count` keys, one of which signs.
 fn keyring(keys: u8) -> Keyring {
     let key = |number: u8| {
         let secret = SecretKey::from_bytes(&[number + 1; 32]).unwrap();
@@ -52,13 +52,13 @@ fn target() -> String {
     link.as_str().strip_prefix(BASE).unwrap().to_owned()
 }
 
-/// Path and query as they are received, to a grant.
+/// From path and query as received to a grant.
 #[divan::bench(name = "verify (at most 400 ns)")]
 fn verify(bencher: Bencher<'_, '_>) {
     verify_with(bencher, 1);
 }
 
-/// Every key is tried, whichever fits.
+/// Verification compares with every key, whichever fits.
 #[divan::bench(name = "verify, so many keys", args = [2, 8, 64])]
 fn verify_among(bencher: Bencher<'_, '_>, keys: u8) {
     verify_with(bencher, keys);
@@ -82,8 +82,8 @@ fn mint(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| minter.mint_at(black_box(AssetRef::recording(ID)), DAY, NOW).unwrap());
 }
 
-/// The bytes of a request with a bad signature, to head and body of the answer: what the express lane does between two
-/// system calls. Logging is off here; it is part of `benches/peers/run`.
+/// From the bytes of a request with a bad signature to head and body of the answer: what the fast path does between two
+/// system calls. Logging is off here; `benches/peers/run` includes it.
 #[divan::bench(name = "plain request to 403")]
 fn plain_request_to_403(bencher: Bencher<'_, '_>) {
     let (gateway, client, at) = (gateway(), Client::from(PEER), Moment::now());
@@ -103,7 +103,7 @@ fn plain_request_to_403(bencher: Bencher<'_, '_>) {
     assert!(head.starts_with(b"HTTP/1.1 403 "));
 }
 
-/// The same the long way, through hyper: on a connection that is kept, in memory.
+/// The same through hyper: on a kept connection, in memory.
 #[divan::bench(name = "request to 403, the long way")]
 fn request_to_403(bencher: Bencher<'_, '_>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,14 +1,14 @@
-//! What downloads in flight cost while their clients stall, and what is left of it afterwards.
+//! What downloads in flight cost while their clients stall, and what the program keeps afterwards.
 //!
-//! `cargo bench --bench stalled_downloads` starts the real program on a folder of its own. First it compares files of
-//! different sizes; then it opens 10,000 connections (or their number behind `--`), each of which asks for a recording of
-//! 5 MB and reads nothing more, and prints the program's memory and the kernel's, how fast new requests are answered
-//! meanwhile, and what has been given back once the stalled were left.
+//! `cargo bench --bench stalled_downloads` starts the real program on a fresh folder. First it compares files of
+//! different sizes; then it opens 10,000 connections (or their number behind `--`), each of which requests a recording
+//! of 5 MB and reads nothing more, and prints the program's memory and the kernel's, how fast the program answers new
+//! requests meanwhile, and what it has released once it has disconnected the stalled clients.
 //!
-//! The program has two descriptors for each, connection and file. Where the limit on open files of one process has no
-//! room for them all, they are spread over as many processes of the program as it takes, and the figures are of all of
-//! them together. The clients are processes of their own: this one, started again with `clients`.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that meets the unexpected stops")]
+//! The program has two descriptors for each download, connection and file. Where the limit on open files of one process
+//! is too low, several processes of the program share the connections, and the figures are their sum. The clients are
+//! separate processes: this one, started again with `clients`.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark may stop at an error")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -23,14 +23,14 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_webhook-assets");
 const MEBIBYTE: u64 = 1 << 20;
 const RECORDING: u64 = 5_000_000;
 
-/// The connections of each size, and of all when there are enough descriptors.
+/// The number of connections for each size, and for the large run when there are enough descriptors.
 const FEW: usize = 500;
 const MANY: usize = 10_000;
 
-/// Descriptors of a process that are not for downloads: what the program keeps free, and new requests meanwhile.
+/// Descriptors of a process beside downloads: those that the program keeps free, and new requests meanwhile.
 const RESERVE: u64 = 400;
 
-/// For how long the stalled are kept in the large run: long enough to open them all and to ask between.
+/// The stall timeout in the large run: long enough to open all connections and to measure between.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn main() {
@@ -105,7 +105,7 @@ fn measure(count: usize) {
     let before = Held::by(&servers);
     println!("before:  {before}");
     let alone = first.latencies(target);
-    println!("a new request (whole recording's first 1,000 bytes, on a connection of its own): {alone}");
+    println!("a new request (whole recording's first 1,000 bytes, on a new connection): {alone}");
     let began = Instant::now();
     let mut clients = Vec::new();
     for (at, (server, target)) in servers.iter().zip(&targets).enumerate() {
@@ -120,9 +120,12 @@ fn measure(count: usize) {
     println!("each:    {}", during.each_above(&before, count));
     println!("a new request meanwhile: {}", first.latencies(target));
     let stalled = during.descriptors - before.descriptors;
-    assert!(stalled >= 2 * count, "the server has left some before the measurement: {stalled} descriptors");
+    assert!(
+        stalled >= 2 * count,
+        "the server disconnected some before the measurement: {stalled} descriptors"
+    );
     while Held::by(&servers).descriptors > before.descriptors + 10 {
-        assert!(began.elapsed() < 5 * STALL_TIMEOUT, "the stalled are not left");
+        assert!(began.elapsed() < 5 * STALL_TIMEOUT, "the stalled clients are not disconnected");
         std::thread::sleep(Duration::from_millis(500));
     }
     println!("left:    the last one {:.0} s after the first was opened", began.elapsed().as_secs_f64());
@@ -170,12 +173,12 @@ impl std::fmt::Display for Held {
     }
 }
 
-/// What the kernel holds for the sockets of a server, in bytes: received, to be sent, and set aside for either (`r`, `w` and
-/// `f` of `ss -m`).
+/// What the kernel holds for the sockets of a server, in bytes: received, to be sent, and reserved for either (`r`, `w`
+/// and `f` of `ss -m`).
 fn socket_memory(server: &Server) -> u64 {
     let of_its_port = ["sport", "=", &format!(":{}", server.address.port())];
     let listed = Command::new("ss").arg("-tmnH").args(of_its_port).output();
-    // Debian has it in iproute2.
+    // Debian's package iproute2 has `ss`.
     let listed = listed.unwrap();
     let text = String::from_utf8(listed.stdout).unwrap();
     let sockets = text.split("skmem:(").skip(1).filter_map(|rest| rest.split(')').next());
@@ -183,7 +186,7 @@ fn socket_memory(server: &Server) -> u64 {
     parts.filter_map(|part| part.strip_prefix(['r', 'w', 'f'])?.parse::<u64>().ok()).sum()
 }
 
-/// Clients that stall, in a process of their own; they go when this is dropped.
+/// Clients that stall, in a separate process; they end when this is dropped.
 struct Clients(Child);
 
 impl Clients {
@@ -211,11 +214,11 @@ impl Drop for Clients {
     }
 }
 
-/// A connection that has read the first bytes of its answer and reads no more. Each thousand comes from an address of
-/// its own, so that ports do not run out.
+/// A connection that has read the first bytes of its answer and reads no more. Each thousand connections share a source
+/// address, so that ports do not run out.
 fn stall(address: SocketAddr, target: &str, at: usize) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    // What the client's kernel takes is not what is measured.
+    // The benchmark does not measure what the client's kernel buffers.
     socket.set_recv_buffer_size(8 * 1024).unwrap();
     let from = Ipv4Addr::new(127, 0, 1, u8::try_from(at / 1_000).unwrap());
     socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
@@ -240,7 +243,7 @@ impl Server {
         let store = tempfile::tempdir().unwrap();
         let recordings = store.path().join("recordings");
         std::fs::create_dir(&recordings).unwrap();
-        // A sparse file: its length is what counts here.
+        // A sparse file: only its length counts here.
         std::fs::File::create(recordings.join(format!("{CALL}.mp3"))).unwrap().set_len(size).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let keys = folder.path().join("keys.json").display().to_string();
@@ -276,14 +279,14 @@ impl Server {
         String::from_utf8(output.stdout).unwrap().trim().strip_prefix("http://localhost").unwrap().to_owned()
     }
 
-    /// The first downloads warm allocator and thread pool. Returns what is resident after them.
+    /// The first downloads warm allocator and thread pool. Returns the resident memory after them.
     fn warmed(&self, target: &str) -> u64 {
         drop((0..50).map(|at| stall(self.address, target, at)).collect::<Vec<_>>());
         std::thread::sleep(Duration::from_millis(500));
         self.memory("VmRSS")
     }
 
-    /// How long requests take, each on a connection of its own, one after the other.
+    /// How long requests take, each on a new connection, one after the other.
     fn latencies(&self, target: &str) -> String {
         let mut took: Vec<Duration> = (0..1_000)
             .map(|_| {

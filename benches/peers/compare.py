@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Runs the rows, every server after the other in each round, and prints medians and the ratios of each round.
+"""Runs the rows, each server in turn in each round, and prints medians and the ratios of each round.
 
-Started by `run`, in a network namespace of its own. Standard library only.
+Started by `run`, in a separate network namespace. Standard library only.
 """
 import argparse
 import contextlib
@@ -26,10 +26,10 @@ class Run:
     def __init__(self, folder, options):
         self.folder, self.options, self.assets, self.lists = folder, options, {}, {}
         self.figures = {}  # row → server → one dictionary for each round
-        self.compared = set()  # whose bytes have been compared with the files'
+        self.compared = set()  # servers whose bytes were compared with the files'
 
     def objects(self, name):
-        """Makes them when they are asked for first."""
+        """Creates them on first use."""
         if name not in self.assets:
             kind, count, size = rows.OBJECTS[name]
             if name == "cold" and self.options.quick:
@@ -37,7 +37,7 @@ class Run:
             first = 1000 * list(rows.OBJECTS).index(name)
             say(f"making {count} objects of {size:,} bytes")
             self.assets[name] = [Asset(self.folder, first + at, kind).make(size) for at in range(count)]
-            # Of files that have just been changed, servers keep nothing: whoever came first would do other work.
+            # Servers do not cache files that have just changed: the first server would do more work than the others.
             time.sleep(SETTLED)
         return self.assets[name]
 
@@ -64,7 +64,7 @@ class Run:
             raise Failed(f"{server.name}: {failed}{server.last_words()}") from None
 
     def servers(self, row):
-        """In the order of measuring: the peer we are compared with, we, the others."""
+        """In the order of measuring: the peer of the comparison, this program, the others."""
         binaries = self.options.binary or [self.folder.binary]
         labels = [""] if len(binaries) == 1 else [f" ({label(binary)})" for binary in binaries]
         first, *others = row.peers if not isinstance(row, rows.SlowRow) else [rows.plain, *rows.orientation]
@@ -99,7 +99,7 @@ class Run:
             return found | server.memory()
 
     def beside(self, server, targets, work):
-        """How a small object that is in memory is answered while others are read from disk."""
+        """Measures requests for a small object in memory while others are read from disk."""
         command = self.load(server, targets, *work, "--seconds", self.options.seconds)
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, **child({CLIENT_CPU}, self.folder.nice)) as other:
             probe = self.probe(server, self.options.seconds * 0.8)
@@ -112,7 +112,7 @@ class Run:
         return self.ask(server, self.targets(server, "8 KB"), *work)
 
     def exact(self, row, server):
-        """Once for each row and server: the bytes are the file's."""
+        """Checks once for each row and server that the bytes are the file's."""
         if (row.name, server.name) in self.compared or row.spoiled or isinstance(server, Floor):
             return
         trust = ssl.create_default_context(cafile=self.folder.path / "tls.pem") if server.tls else None
@@ -147,7 +147,7 @@ class Run:
                 time.sleep(2 if self.options.quick else 10)
                 memory, queue, kernel = server.memory(), *send_queue(server.port)
                 probe = self.probe(server, min(3, self.options.seconds * 2))
-                # They still stand; otherwise it was something else that was measured.
+                # The downloads still stand; otherwise the measurement would be of something else.
                 if clients.poll() is not None:
                     raise Failed(f"{server.name}: the slow downloads ended early{server.last_words()}")
                 clients.stdin.close()
@@ -178,7 +178,7 @@ class Run:
 
 
 def send_queue(port):
-    """What the kernel holds of a server's connections: bytes not yet acknowledged, and the memory they take."""
+    """What the kernel holds for a server's connections: unacknowledged bytes, and their memory."""
     text = Folder.run(["ss", "-tmnH", "state", "established", f"( sport = :{port} )"])
     queued = kernel = 0
     for line in text.splitlines():
@@ -192,7 +192,7 @@ def send_queue(port):
 
 
 def label(binary):
-    """The shortest end of a path that tells it from others."""
+    """The shortest distinctive end of a path."""
     parts = pathlib.Path(binary).parts
     return "/".join(part for part in parts[-4:] if part not in ("target", "release", OURS)) or binary
 

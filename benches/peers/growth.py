@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How the program's cost grows: with connections, the size of objects, cores, keys and the number of objects.
 
-Started by `run growth`, in a network namespace of its own. Each table varies one thing and leaves the others as they are:
+Started by `run growth`, in a separate network namespace. Each table varies one thing and leaves the others as they are:
 64 connections, objects of 8 KB, one core, one key, 64 objects. Standard library only.
 """
 import argparse
@@ -28,7 +28,7 @@ class Growth:
     # --- objects and keys ----------------------------------------------------------------------------------------------
 
     def list(self, assets):
-        """The file with these objects' targets. The key is ours, so links need no process each."""
+        """The file with these objects' targets. The script has the key, so it needs no process for each link."""
         self.lists += 1
         path = self.folder.path / f"growth-{self.lists}"
         with open(path, "w") as file:
@@ -46,12 +46,12 @@ class Growth:
                 asset.file.write_bytes(os.urandom(size))
             else:
                 asset.make(size)
-        # As in `compare`: of files that have just been changed nothing is kept.
+        # As in `compare`: servers do not cache files that have just changed.
         time.sleep(SETTLED)
         return made
 
     def keyring(self, keys):
-        """So many keys that verify. The one that signs is the one that the links were made with."""
+        """A ring of `keys` verifying keys. The links were made with the one that signs."""
         path = self.folder.path / f"keys-{keys}.json"
         file = json.loads(self.folder.keys.read_text())
         first = file["keys"][0]
@@ -65,7 +65,7 @@ class Growth:
 
     def measure(self, targets, length, connections=64, cores=1, keys=1, status=200, requests=None):
         keyring = self.keyring(keys)
-        # Open files are shared by connections and downloads: 20,000 are enough for 10,000 connections then.
+        # Connections and downloads share the open files: 20,000 are enough for 10,000 connections then.
         options = {"LONGEST_LIFETIME": "24h", "GATEWAY_REQUESTS_IN_FLIGHT": "4096", "GATEWAY_REQUESTS_PER_ADDRESS": "4096"}
         server = Ours(self.folder, threads=cores, keys=keyring, options=options)
         # On two CPUs the second core shares its CPU with the client.
@@ -118,7 +118,7 @@ class Growth:
             self.row("keys in the ring", f"{count}", self.measure(targets, 8 * KB, keys=count))
 
     def objects(self):
-        """In the store and asked for: every object in turn, so a cache of opened files finds none of them again."""
+        """Objects in the store, requested in turn, so an open-file cache finds none of them again."""
         made = []
         for count in [count for count in (1, 100, 10_000, 100_000, 1_000_000) if count <= self.options.most]:
             if count > 1000:
@@ -199,7 +199,7 @@ def main():
 
 
 def check(folder):
-    """Our own way of signing has to be the program's."""
+    """Checks that this script signs as the program does."""
     asset = Asset(folder, 0, "transcript")
     minted = asset.minted()
     folder.expires, kept = int(minted.split("expires=")[1].split("&")[0]), folder.expires

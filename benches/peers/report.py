@@ -38,7 +38,7 @@ def median(of, rounds):
 
 
 def ratio(of, mine, theirs):
-    """The median of the ratios of what was measured in the same round."""
+    """The median of the ratios within each round."""
     return statistics.median(of(one) / of(other) for one, other in zip(mine, theirs))
 
 
@@ -67,7 +67,7 @@ def mark(*met):
 
 
 def summary(wanted, figures):
-    """Us against the first peer of each row."""
+    """This program against the first peer of each row."""
     lines = [
         "| work | against | our CPU / its | lowest–highest round | at most | | requests/s | at least | | p99, ours / its | at most | |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
@@ -77,7 +77,7 @@ def summary(wanted, figures):
         names = [name for name in found if not name.startswith(OURS)]
         compared = names if row.store == "s3" else names[:1]
         for peer in compared:
-            # What nginx's defaults are is a matter of taste upstream: a connection for each request, or kept ones.
+            # Opinions on nginx's defaults differ: a new connection for each request, or kept ones.
             held = peer == names[0] or peer.endswith("keep-alive)")
             for name in of_ours(found):
                 mine, theirs = found[name], found[peer]
@@ -161,7 +161,7 @@ def heading(machine, program, options):
 
 
 def disturbance(figures):
-    """How much else the machine had to do. nginx has one thread, so whoever had its CPU was somebody else."""
+    """How busy the machine was otherwise. nginx has one thread, so when it waits another process has its CPU."""
     shares = [
         one["waited"] / (one["waited"] + one["cpu"])
         for found in figures.values() for name, rounds in found.items() if name.startswith("nginx")
@@ -174,7 +174,7 @@ def disturbance(figures):
 
 
 def write(page, text):
-    """Replaces the measured section of a page, and nothing else of it."""
+    """Replaces only the measured section of a page."""
     whole_page = page.read_text()
     if BEGIN not in whole_page or END not in whole_page:
         raise Failed(f"{page} has no section between {BEGIN} and {END}")

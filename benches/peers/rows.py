@@ -1,4 +1,4 @@
-"""What is compared: each row's work, who does it, and what we may cost at most, as a share of the first peer named."""
+"""The rows: the work of each, its peers, and the most that this program may cost, as a share of the first peer."""
 import dataclasses
 
 from servers import Caddy, Lighttpd, Nginx, Ours
@@ -10,25 +10,25 @@ KB, MB = 1_000, 1_000_000
 class Row:
     name: str
     title: str
-    objects: str  # which of OBJECTS
+    objects: str  # a key of OBJECTS
     connections: int
-    peers: tuple  # how each is made from a folder; the first is who we are compared with
-    at_most: float | None  # our processor time for the same work, as a share of the first peer's
-    least_rate: float = 1.0  # our requests per second, likewise
+    peers: tuple  # makes each from a folder; the comparison is with the first
+    at_most: float | None  # this program's processor time for the same work, as a share of the first peer's
+    least_rate: float = 1.0  # its requests per second, likewise
     p99_ms: float | None = None  # instead of "not worse than the peer's"
     load: tuple = ()  # further arguments of the client
     status: int = 200
-    length: int | None = None  # where it is not the object's
+    length: int | None = None  # if it is not the object's
     spoiled: bool = False
     tls: bool = False
     store: str = "file"
     cold: bool = False
 
 
-# Where it can be told what the kernel alone costs.
+# Rows for which `--floor` can measure what the kernel alone costs.
 FLOOR = ("8k", "100k", "5m", "range", "403", "connect")
 
-# Of each kind so many objects, and of which size.
+# The number and the size of the objects of each kind.
 OBJECTS = {
     "8 KB": ("transcript", 64, 8 * 1024),
     "100 KB": ("transcript", 64, 100 * 1024),
@@ -72,7 +72,7 @@ class SlowRow:
     name: str
     title: str
     clients: int
-    rate: int  # bytes a second; 0 reads nothing behind the head
+    rate: int  # bytes a second; 0: reads nothing behind the head
     at_most_kb: float | None  # of the process's memory (RssAnon) for each
     queue_at_most: float | None  # the kernel's send queues, as a share of nginx's
 

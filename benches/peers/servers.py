@@ -1,7 +1,7 @@
-"""The servers that are compared, each started on a folder of its own and pinned to the first CPU.
+"""The servers that are compared, each started on a fresh folder and pinned to the first CPU.
 
-All serve the same files, and all check a signature first: nginx with `secure_link` (MD5), lighttpd with a script of ours
-(HMAC-SHA256, the links are ours), Caddy not at all, for it cannot. Standard library only.
+All serve the same files, and all check a signature first: nginx with `secure_link` (MD5), lighttpd with a script
+(HMAC-SHA256, the same links), Caddy not at all, because it cannot. Standard library only.
 """
 import base64
 import contextlib
@@ -19,17 +19,17 @@ HERE = pathlib.Path(__file__).resolve().parent
 SERVER_CPU, CLIENT_CPU = 0, 1
 SECRET = "a secret of nginx's"
 PREFIX = "/webhook-assets"
-ROOM = 16_000  # connections that every server has room for
+ROOM = 16_000  # the connection limit of every server
 BUCKET_PORT = 9000
 OURS = "webhook-assets"
 
 
 class Failed(Exception):
-    """Something that ends the run, with what to look at."""
+    """An error that ends the run, with a hint."""
 
 
 class Folder:
-    """Where everything lies that a run makes: objects, keys, configurations, logs."""
+    """The folder for everything that a run creates: objects, keys, configurations, logs."""
 
     def __init__(self, path, binary, load, nice=0):
         self.path = pathlib.Path(path)
@@ -62,13 +62,13 @@ class Folder:
 
 
 def child(cpus, nice=0):
-    """How servers and clients are started: on these CPUs, in a session of their own, going before others if told so."""
+    """Options for servers and clients: on these CPUs, in a separate session, with a higher priority on request."""
 
     def prepare():
         os.sched_setaffinity(0, cpus)
         if nice:
             os.setpriority(os.PRIO_PROCESS, 0, nice)
-            # Where sessions share the machine among each other, it is the session's that counts.
+            # Where the scheduler shares the machine among sessions, the session's priority counts.
             with contextlib.suppress(OSError):
                 pathlib.Path("/proc/self/autogroup").write_text(str(nice))
 
@@ -90,18 +90,18 @@ class Asset:
             while size > 0:
                 size -= file.write(os.urandom(min(size, 1 << 20)))
             file.flush()
-            # Pages that are not on disk yet cannot be taken out of the cache.
+            # Pages that are not on disk yet cannot be dropped from the page cache.
             os.fsync(file.fileno())
         return self
 
     def minted(self):
-        """Our link, as the program itself makes it."""
+        """The program's link, minted by the program itself."""
         base = "http://localhost"
         mint = [self.folder.binary, "mint", self.kind, self.id, "--public-url", base, "--keys", self.folder.keys]
         return self.folder.run(mint).strip().removeprefix(base)
 
     def signed(self):
-        """Our link, from the key: quicker than a process for each of a million objects."""
+        """The program's link, signed here: quicker than a process for each of a million objects."""
         text = f"webhook-assets/v1\n{self.kind}\n{self.id}\n{self.folder.expires}"
         digits = hmac.new(self.folder.key, text.encode(), hashlib.sha256).hexdigest()
         return f"{PREFIX}/{self.kind}/{self.id}?expires={self.folder.expires}&sig={digits}"
@@ -157,7 +157,7 @@ class Server:
             self.wait()
             yield self
         finally:
-            # Its own session: master and workers, and nobody else.
+            # Its session: master and workers only.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -192,11 +192,11 @@ class Server:
         return found
 
     def cpu(self):
-        """Seconds of processor time of all its threads, those that have ended included (CPUCLOCK_SCHED)."""
+        """Seconds of processor time of all its threads, including ended ones (CPUCLOCK_SCHED)."""
         return sum(time.clock_gettime((~process << 3) | 2) for process in self.processes())
 
     def waited(self):
-        """Seconds that its threads could have run, but others had their CPU."""
+        """Seconds that its threads were ready to run but waited for a CPU."""
         total = 0
         for process in self.processes():
             for task in pathlib.Path(f"/proc/{process}/task").iterdir():
@@ -237,7 +237,7 @@ class Ours(Server):
         return [self.binary, "serve"]
 
     def environment(self):
-        # Everything comes from one address here, and there are more downloads at once than the defaults let in.
+        # All requests come from one address here, and more downloads are in flight than the defaults allow.
         settings = {
             "LISTEN": f"127.0.0.1:{self.port}",
             "ADMIN_LISTEN": f"127.0.0.1:{self.port + 1}",
@@ -263,7 +263,7 @@ class Ours(Server):
 
 
 class Floor(Server):
-    """What the kernel alone costs: floor.c, compiled when it is first asked for. It checks nothing, and sends the bytes of
+    """What the kernel alone costs: floor.c, compiled on first use. It checks nothing, and sends the bytes of
     any of the row's objects."""
 
     name, port = "the kernel alone", 8120
@@ -342,7 +342,7 @@ class Nginx(Server):
 
 
 class Bucket(Server):
-    """What stands for S3: an nginx that serves the objects below /bucket, on the client's CPU."""
+    """A stand-in for S3: an nginx that serves the objects below /bucket, on the client's CPU."""
 
     name, port = "the bucket's server", BUCKET_PORT
 
@@ -357,7 +357,7 @@ class Bucket(Server):
 
 
 def settings(place, http, workers):
-    """What all nginx have in common: as Debian's, without its log, and with connections that are kept."""
+    """The settings that all nginx share: Debian's, without its log, with kept connections."""
     temporary = " ".join(f"{kind}_temp_path {place}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     return f"""
         daemon off; {"user root;" if os.geteuid() == 0 else ""} pid {place}/pid; worker_processes {workers};
@@ -414,7 +414,7 @@ class Caddy(Server):
 
 
 def versions():
-    """What was compared, as the programs say it."""
+    """The versions of the compared programs, as they print them."""
     said = {
         "nginx": ["nginx", "-v"], "lighttpd": ["lighttpd", "-v"], "Caddy": ["caddy", "version"],
         "OpenSSL": ["openssl", "version"],

@@ -1,4 +1,4 @@
-//! A base URL from a settings file. What is accepted makes links that a client can ask for and the gateway can route.
+//! A base URL from a settings file. An accepted one makes links that a client can request and the gateway can route.
 #![no_main]
 
 use std::time::Duration;

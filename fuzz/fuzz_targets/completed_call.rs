@@ -1,5 +1,5 @@
-//! A call as the product hands it in. What is taken makes a body that survives `JSON.stringify(JSON.parse(body))`; what
-//! is refused is refused without a word of what was said in it.
+//! A call as the product posts it. An accepted call makes a body that survives `JSON.stringify(JSON.parse(body))`; a
+//! refusal quotes no word of the call.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,15 +9,15 @@ use webhook_assets::webhook::{CompletedCall, Links};
 /// The largest integer that JavaScript reads exactly.
 const LARGEST_EXACT_INTEGER: u64 = (1 << 53) - 1;
 
-/// What stands for something private in the fuzzer's text.
+/// Stands for a private value in the fuzzer's text.
 const PRIVATE_HERE: char = '\u{1}';
 const PRIVATE: &str = "7f3a-nobodys-business";
 
 fuzz_target!(|text: &str| {
     let text = text.replace(PRIVATE_HERE, PRIVATE);
     match CompletedCall::parse(text.as_bytes()) {
-        Ok(call) => taken(&call),
-        // The name of a field may be shown, by its nature.
+        Ok(call) => accepted(&call),
+        // An error may show the name of a field.
         Err(error) if !serde_json::from_str(&text).is_ok_and(|value| names_it(&value)) => {
             let shown = format!("{error} {}", error.pointer());
             assert!(!shown.contains(PRIVATE), "{shown}");
@@ -27,10 +27,10 @@ fuzz_target!(|text: &str| {
     }
 });
 
-fn taken(call: &CompletedCall) {
+fn accepted(call: &CompletedCall) {
     assert!(!format!("{call:?}").contains(PRIVATE));
-    let kept = serde_json::to_vec(call).expect("what was taken can be written");
-    assert_eq!(CompletedCall::parse(&kept).as_ref(), Ok(call), "what is kept is what was taken");
+    let kept = serde_json::to_vec(call).expect("what was accepted can be written");
+    assert_eq!(CompletedCall::parse(&kept).as_ref(), Ok(call), "what is kept is what was accepted");
     let link = Some("https://app.example.com/api/webhook-assets/recording/x?expires=1&sig=2");
     for (links, test) in [(Links::default(), false), (Links { recording: link, transcript: link }, true)] {
         let body = call.body(links, test);
@@ -42,7 +42,7 @@ fn taken(call: &CompletedCall) {
     }
 }
 
-/// JavaScript reads every number exactly, and would move no name to the front.
+/// JavaScript parses every number exactly, and would move no name to the front.
 fn exact(value: &Value) {
     match value {
         Value::Number(number) => assert!(number.as_u64().is_some_and(|n| n <= LARGEST_EXACT_INTEGER), "{number}"),

@@ -1,5 +1,4 @@
-//! A pasted link. The diagnosis agrees with the verifier, always has words for a refusal, and repairs nothing that
-//! was not signed.
+//! A pasted link. The diagnosis agrees with the verifier, always explains a refusal, and repairs only signed links.
 #![no_main]
 
 use std::time::Duration;
@@ -13,7 +12,7 @@ const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 const DAY: Duration = Duration::from_secs(86_400);
 const ID: uuid::Uuid = uuid::uuid!("550e8400-e29b-41d4-a716-446655440000");
 
-/// What stands for a minted link in the fuzzer's text.
+/// Stands for a minted link in the fuzzer's text.
 const GOOD_LINK: char = '\u{1}';
 
 fuzz_target!(|text: &str| {

@@ -1,5 +1,5 @@
-//! Bytes on a connection to the whole gateway, over a real socket. Whatever they are, what comes back is HTTP with a
-//! status that the gateway means, and the gateway lives on.
+//! Bytes on a connection to the whole gateway, over a real socket. Whatever they are, the answer is HTTP with an
+//! intended status, and the gateway keeps running.
 #![no_main]
 
 use std::cell::RefCell;
@@ -24,11 +24,11 @@ use webhook_assets::{AssetRef, Keyring, Minter, SecretKey};
 const NOW: UnixSeconds = UnixSeconds(4_000_000_000);
 const ID: uuid::Uuid = uuid::uuid!("550e8400-e29b-41d4-a716-446655440000");
 
-/// What stands for the targets of a good link to the recording and to the transcript in the fuzzer's bytes.
+/// Stand for the targets of a good link to the recording and to the transcript in the fuzzer's bytes.
 const RECORDING: u8 = 1;
 const TRANSCRIPT: u8 = 2;
 
-/// Every status of the contract, that of a preflight, and those of a request that is no HTTP.
+/// Every status of the contract, that of a preflight, and those of bytes that are no HTTP.
 const MEANT: [u16; 14] = [200, 204, 206, 304, 400, 403, 404, 405, 412, 413, 414, 416, 431, 505];
 
 thread_local! {
@@ -75,8 +75,8 @@ impl Site {
         request
     }
 
-    /// Sends, closes its half, reads to the end. Each connection comes from another loopback address, so that ports
-    /// do not run out.
+    /// Sends, closes its half, reads to the end. Each connection comes from another loopback address, so that ports do
+    /// not run out.
     async fn ask(&self, bytes: &[u8]) -> Vec<u8> {
         let asked = self.asked.replace_with(|asked| asked.wrapping_add(1));
         let [high, low] = asked.to_be_bytes();
@@ -151,7 +151,7 @@ async fn serve(keyring: Keyring) -> SocketAddr {
     address
 }
 
-/// Nothing at all, HTTP/2 frames, or an HTTP/1 answer with a status that is meant.
+/// Nothing at all, HTTP/2 frames, or an HTTP/1 answer with an intended status.
 fn check(answer: &[u8]) {
     let Some(status) = answer.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5)) else {
         let frames = answer.is_empty() || answer[0] == 0;

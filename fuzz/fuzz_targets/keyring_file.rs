@@ -1,4 +1,4 @@
-//! The keyring file's text. What is accepted survives writing and reading; no error shows a key.
+//! The keyring file's text. An accepted one survives writing and reading; no error shows a key.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -6,7 +6,7 @@ use webhook_assets::signed_url::KeyringFile;
 
 const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
-/// What stands for a key in the fuzzer's text.
+/// Stands for a key in the fuzzer's text.
 const KEY: char = '\u{1}';
 
 fuzz_target!(|text: &str| {
@@ -30,7 +30,7 @@ fuzz_target!(|text: &str| {
             }
         }
     };
-    // An id is public by its nature; a key pasted there as well is beyond help.
+    // An id is public; a key pasted there as well cannot be protected.
     let in_an_id = text.contains("\"id\"") && text.matches(SECRET).count() > 1;
     assert!(in_an_id || !shown.contains(SECRET), "{shown}");
 });

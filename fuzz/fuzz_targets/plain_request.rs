@@ -1,4 +1,4 @@
-//! Whatever comes, the express lane takes up nothing that hyper would object to.
+//! Whatever the bytes are, the fast path accepts nothing that hyper would reject.
 #![no_main]
 
 use http::uri::PathAndQuery;

@@ -1,4 +1,4 @@
-//! A request target on its way into the log: no signature survives, nothing grows without bound.
+//! A request target on its way into the log: no signature survives, and the length is bounded.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -6,7 +6,7 @@ use webhook_assets::telemetry::redact_target;
 
 const SIG: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
-/// What stands for a signature in the fuzzer's text.
+/// Stands for a signature in the fuzzer's text.
 const SIG_HERE: char = '\u{1}';
 
 fuzz_target!(|text: &str| {

@@ -1,5 +1,5 @@
-//! A settings file, and behind a NUL the environment's variables. Whatever stands there, the outcome is settings or
-//! one line that says what is wrong.
+//! A settings file, and behind a NUL the environment's variables. Whatever they hold, the outcome is settings or one
+//! line that says what is wrong.
 #![no_main]
 
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ fuzz_target!(|text: &str| {
         ("WEBHOOK_ASSETS_KEYS".to_owned(), "/nowhere/keys.json".to_owned()),
     ];
     for (name, value) in variables {
-        // A file that a fuzzer names would be read: not this one variable.
+        // The program would read a file that the fuzzer names: not this one variable.
         if name != "WEBHOOK_ASSETS_ADMIN_TOKEN_FILE" {
             environment.retain(|(other, _)| *other != format!("WEBHOOK_ASSETS_{name}"));
             environment.push((format!("WEBHOOK_ASSETS_{name}"), value.to_owned()));

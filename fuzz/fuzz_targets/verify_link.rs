@@ -1,5 +1,5 @@
-//! Path and query as received. A grant is given for exactly the links that a model, simple enough to be obviously
-//! right, calls good.
+//! Path and query as received. The verifier grants exactly the links that a model, simple enough to be obviously right,
+//! calls good.
 #![no_main]
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 const DAY: Duration = Duration::from_secs(86_400);
 const ID: uuid::Uuid = uuid::uuid!("550e8400-e29b-41d4-a716-446655440000");
 
-/// What stands for the minted link's query in the fuzzer's text.
+/// Stands for the minted link's query in the fuzzer's text.
 const GOOD_QUERY: char = '\u{1}';
 
 fuzz_target!(|text: &str| {

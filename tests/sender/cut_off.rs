@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::killed::{Load, all_end};
-use crate::program::{Caller, Home, Place, call, variable};
+use crate::program::{Caller, Database, Home, call, variable};
 use crate::receivers::Receivers;
 
 /// How often the test restarts the database.
@@ -19,7 +19,7 @@ async fn no_accepted_call_is_lost_when_the_database_goes_away() {
         return;
     };
     let receivers = Receivers::start().await;
-    let home = Home::new(Place::Postgres).await;
+    let home = Home::new(Database::Postgres).await;
     let program = home.start("127.0.0.1:0", None);
     for workspace in 0..10 {
         let url = receivers.url(&format!("/{workspace}"));
@@ -43,7 +43,7 @@ async fn no_accepted_call_is_lost_when_the_database_goes_away() {
 
 #[tokio::test]
 async fn the_program_starts_although_its_database_does_not_answer_and_accepts_nothing() {
-    let mut home = Home::new(Place::Sqlite).await;
+    let mut home = Home::new(Database::Sqlite).await;
     home.database = "postgres://nobody@127.0.0.1:9/nothing".to_owned();
     let program = home.start("127.0.0.1:0", None);
     let url = format!("{}/v1/calls", program.admin);

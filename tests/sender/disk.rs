@@ -9,7 +9,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use crate::killed::all_end;
-use crate::program::{Caller, Home, Place, call};
+use crate::program::{Caller, Database, Home, call};
 use crate::receivers::Receivers;
 
 /// How long a test waits for an event that must happen.
@@ -53,7 +53,7 @@ async fn a_full_disk_refuses_calls_with_503_and_loses_no_accepted_one() {
         return;
     };
     let receivers = Receivers::start().await;
-    let home = Home::with_database(Place::Sqlite, Some(disk.path())).await;
+    let home = Home::with_database(Database::Sqlite, Some(disk.path())).await;
     let program = home.start("127.0.0.1:0", None);
     let caller = Caller::new();
     for workspace in 0..10 {
@@ -123,7 +123,7 @@ async fn a_disk_that_is_full_at_the_start_is_waited_for() {
     let filler = disk.path().join("filler");
     // Until the disk is full.
     let _ = std::fs::write(&filler, vec![0; 4 << 20]);
-    let home = Home::with_database(Place::Sqlite, Some(disk.path())).await;
+    let home = Home::with_database(Database::Sqlite, Some(disk.path())).await;
     let program = home.start("127.0.0.1:0", None);
     let url = format!("{}/v1/calls", program.admin);
     let (status, _) = Caller::new().try_ask("POST", &url, &call("w0", "early")).await.unwrap();
@@ -141,7 +141,7 @@ async fn a_file_system_that_is_read_only_at_the_start_is_waited_for() {
         println!("skipped the read-only file system: mounting one needs root");
         return;
     };
-    let home = Home::with_database(Place::Sqlite, Some(disk.path())).await;
+    let home = Home::with_database(Database::Sqlite, Some(disk.path())).await;
     for round in ["nothing-there-yet", "there-is-a-database"] {
         disk.remount("ro");
         let program = home.start("127.0.0.1:0", None);

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::program::{Caller, Home, Place, Process, call, variable};
+use crate::program::{Caller, Database, Home, Process, call, variable};
 
 /// How long a test waits for an event that must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,10 +22,10 @@ struct Owned {
 impl Owned {
     /// `None` where there is no PostgreSQL.
     async fn new() -> Option<Self> {
-        if !Place::all().contains(&Place::Postgres) {
+        if !Database::all().contains(&Database::Postgres) {
             return None;
         }
-        let mut home = Home::new(Place::Postgres).await;
+        let mut home = Home::new(Database::Postgres).await;
         let (server, name) = home.database.rsplit_once('/').unwrap();
         let role = format!("owner_of_{name}");
         let mut administrator = PgConnection::connect(&variable("POSTGRES").unwrap()).await.unwrap();

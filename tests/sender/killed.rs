@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::program::{Caller, Home, Place, Process, call, variable};
+use crate::program::{Caller, Database, Home, Process, call, variable};
 use crate::receivers::Receivers;
 
 /// How often the test kills it, in `cargo test`. `tests/run sender kills N` sets another number.
@@ -23,20 +23,20 @@ fn kills() -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_accepted_call_is_lost_when_the_program_is_killed_on_sqlite() {
-    kill_while_calls_come_in(Place::Sqlite, 1).await;
+    kill_while_calls_come_in(Database::Sqlite, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_accepted_call_is_lost_when_one_of_two_replicas_is_killed_on_postgresql() {
-    if Place::all().contains(&Place::Postgres) {
-        kill_while_calls_come_in(Place::Postgres, 1).await;
-        kill_while_calls_come_in(Place::Postgres, 2).await;
+    if Database::all().contains(&Database::Postgres) {
+        kill_while_calls_come_in(Database::Postgres, 1).await;
+        kill_while_calls_come_in(Database::Postgres, 2).await;
     }
 }
 
-async fn kill_while_calls_come_in(place: Place, replicas: usize) {
+async fn kill_while_calls_come_in(database: Database, replicas: usize) {
     let receivers = Receivers::start().await;
-    let home = Home::new(place).await;
+    let home = Home::new(database).await;
     let mut processes: Vec<Process> = (0..replicas).map(|_| home.start("127.0.0.1:0", None)).collect();
     let admins: Vec<String> = processes.iter().map(|process| process.admin.clone()).collect();
     for workspace in 0..10 {
@@ -61,7 +61,7 @@ async fn kill_while_calls_come_in(place: Place, replicas: usize) {
     all_end(&admins[0], &accepted, &receivers).await;
     let arrivals: u32 = receivers.events().values().map(|arrivals| arrivals.taken).sum();
     println!(
-        "{place:?}, {replicas} process(es), killed {} times: {} calls accepted, all ended {:.1} s after the last kill, taken {arrivals} times",
+        "{database:?}, {replicas} process(es), killed {} times: {} calls accepted, all ended {:.1} s after the last kill, taken {arrivals} times",
         kills(),
         accepted.len(),
         began.elapsed().as_secs_f64()

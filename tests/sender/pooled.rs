@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use crate::killed::all_end;
-use crate::program::{Caller, Home, Place, call, variable};
+use crate::program::{Caller, Database, Home, call, variable};
 use crate::receivers::Receivers;
 
 /// How many clients post at once, and how many calls each.
@@ -16,7 +16,7 @@ async fn pooled_home() -> Option<Home> {
         println!("skipped PgBouncer: `bash tests/run sender` starts one");
         return None;
     };
-    let mut home = Home::new(Place::Postgres).await;
+    let mut home = Home::new(Database::Postgres).await;
     let name = home.database.rsplit_once('/').unwrap().1.to_owned();
     home.database = format!("{}/{name}", pooler.rsplit_once('/').unwrap().0);
     Some(home)
@@ -64,10 +64,10 @@ async fn every_call_is_accepted_once_behind_a_transaction_pooler() {
 
 #[tokio::test]
 async fn a_direct_server_is_not_taken_for_a_pooler() {
-    if !Place::all().contains(&Place::Postgres) {
+    if !Database::all().contains(&Database::Postgres) {
         return;
     }
-    let home = Home::new(Place::Postgres).await;
+    let home = Home::new(Database::Postgres).await;
     let _program = home.start("127.0.0.1:0", None);
     assert!(!home.log().contains("pooler"), "{}", home.log());
 }

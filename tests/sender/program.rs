@@ -13,14 +13,14 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use sqlx::Connection;
 
-/// Which database.
+/// The kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum Database {
     Sqlite,
     Postgres,
 }
 
-impl Place {
+impl Database {
     /// The available databases. PostgreSQL is one of them if `tests/run sender` has started it.
     pub fn all() -> Vec<Self> {
         if server().is_some() {
@@ -51,22 +51,22 @@ pub struct Home {
 }
 
 impl Home {
-    pub async fn new(place: Place) -> Self {
-        Self::with_database(place, None).await
+    pub async fn new(kind: Database) -> Self {
+        Self::with_database(kind, None).await
     }
 
     /// The same with the SQLite file in another folder.
-    pub async fn with_database(place: Place, folder_of_file: Option<&Path>) -> Self {
+    pub async fn with_database(kind: Database, folder_of_file: Option<&Path>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let keys = folder.path().join("keys.json");
         let made = Command::new(PROGRAM).args(["keys", "new", "--keys"]).arg(&keys).output().unwrap();
         assert!(made.status.success());
         std::fs::write(folder.path().join("secrets.key"), "5a".repeat(32)).unwrap();
-        let database = match place {
-            Place::Sqlite => {
+        let database = match kind {
+            Database::Sqlite => {
                 format!("sqlite:{}", folder_of_file.unwrap_or(folder.path()).join("calls.db").display())
             }
-            Place::Postgres => fresh_database().await,
+            Database::Postgres => fresh_database().await,
         };
         Self { database, folder }
     }

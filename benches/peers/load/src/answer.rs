@@ -1,6 +1,6 @@
 //! The head of an answer.
 
-/// Its own length, and what it says.
+/// Its length, and the fields that the client needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) length: usize,
@@ -9,7 +9,7 @@ pub(crate) struct Head {
     pub(crate) closes: bool,
 }
 
-/// Reads a head as far as it has arrived; `None` if its end is missing.
+/// Parses a head as far as it has arrived; `None` if its end is missing.
 pub(crate) fn head(bytes: &[u8]) -> Result<Option<Head>, String> {
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
     let text = std::str::from_utf8(&bytes[..end]).map_err(|_| "a head that is no text")?;

@@ -17,12 +17,12 @@ pub(crate) struct Connection {
     socket: TcpStream,
     tls: Option<ClientConnection>,
     unsent: Vec<u8>,
-    /// Where a new connection is part of each request, it counts from here.
+    /// Where a new connection is part of each request, the time counts from here.
     opened: Option<Instant>,
     asked: Instant,
-    /// The bytes of a head that has not arrived in full.
+    /// The bytes of an incomplete head.
     start: Vec<u8>,
-    /// What the head said, and how much of the body is missing.
+    /// The parsed head, and how much of the body is missing.
     answer: Option<(Head, u64)>,
     waiting: bool,
 }
@@ -66,7 +66,7 @@ impl Connection {
         self.send()
     }
 
-    /// Goes on as far as it can without waiting. `Some` when the answer is complete: whether the server closes then.
+    /// Works as far as it can without waiting. `Some` when the answer is complete: whether the server closes then.
     pub(crate) fn go_on(
         &mut self,
         options: &Options,
@@ -91,7 +91,7 @@ impl Connection {
         }
     }
 
-    /// What has arrived: the head, as soon as it ends, then the body. `Some` when all is there.
+    /// Takes in what has arrived: the head, as soon as it ends, then the body. `Some` when all is there.
     fn take(&mut self, arrived: &[u8], options: &Options) -> Result<Option<Head>, String> {
         let (head, missing) = match self.answer {
             Some((head, missing)) => (head, missing.checked_sub(arrived.len() as u64)),
@@ -128,7 +128,7 @@ impl Connection {
         }
     }
 
-    /// Bytes, as the server's application sent them.
+    /// Reads application data, without TLS.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(tls) = &mut self.tls else { return self.socket.read(buffer) };
         loop {
@@ -154,7 +154,7 @@ impl Connection {
     }
 }
 
-/// Connects without waiting, every fourth thousand from an address of its own.
+/// Connects without waiting; each four thousand connections share a source address.
 pub(crate) fn connect(to: SocketAddr, at: usize) -> io::Result<std::net::TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
     if at >= 4000 {
@@ -172,7 +172,7 @@ pub(crate) fn connect(to: SocketAddr, at: usize) -> io::Result<std::net::TcpStre
     }
 }
 
-/// Whether there is only nothing to do yet.
+/// Whether the socket has nothing to do yet.
 pub(crate) fn waits(error: &io::Error) -> bool {
     matches!(
         error.kind(),

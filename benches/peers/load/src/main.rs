@@ -1,11 +1,12 @@
-//! Asks a server for objects over HTTP/1.1 and measures: one thread, and every answer's status and length are checked.
+//! Sends requests to a server over HTTP/1.1 and measures: one thread; it checks every answer's status and length.
 //!
 //!     load --address 127.0.0.1:8080 --targets FILE --connections 64 --seconds 2 --status 200 --length 8192
 //!
-//! A line of FILE is a target, or a target, a tab and the path of the file behind it (for `--cold`). When the time is up,
-//! what has been asked for is read to its end: so a server's processor time belongs to exactly the requests counted.
-//! The result is a line of JSON. `--slow RATE` reads RATE bytes a second instead (0: nothing behind the head), says
-//! `ready` when every answer has begun, and holds on until its standard input ends.
+//! A line of FILE is a target, or a target, a tab and the path of the file behind it (for `--cold`). When the time is
+//! up, the client reads the answers in progress to their ends, so that the server's processor time belongs to exactly
+//! the counted requests. The result is a line of JSON. `--slow RATE` reads RATE bytes a second instead (0: nothing
+//! behind the head), prints `ready` when every answer has begun, and keeps the connections until its standard input
+//! ends.
 
 mod answer;
 mod connection;

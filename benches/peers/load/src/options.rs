@@ -1,4 +1,4 @@
-//! What is asked for on the command line.
+//! The options of the command line.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -86,7 +86,7 @@ impl Options {
         Ok(options)
     }
 
-    /// Every answer has to be the one that was asked for.
+    /// Checks that every answer is the expected one.
     pub(crate) fn check(&self, head: Head, text: &[u8]) -> Result<(), String> {
         if head.status == self.status && self.length.is_none_or(|length| length == head.body) {
             return Ok(());

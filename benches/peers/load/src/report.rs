@@ -1,4 +1,4 @@
-//! What has been measured, as a line of JSON.
+//! The measurements, as a line of JSON.
 
 use std::time::Duration;
 

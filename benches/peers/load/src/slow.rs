@@ -1,4 +1,4 @@
-//! Clients that take little, or nothing, for as long as they are told to.
+//! Clients that read little, or nothing, until the run ends.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use crate::answer;
 use crate::connection::{connect, waits};
 use crate::options::Options;
 
-/// Each reads once a second; they take turns, so that the load is even.
+/// Each client reads once a second; they take turns, so that the load is even.
 const TURNS: usize = 20;
 
 struct Client {
@@ -66,7 +66,7 @@ pub(crate) fn hold(options: &Options) -> io::Result<()> {
     Ok(())
 }
 
-/// Asks, and reads the head of the answer.
+/// Sends a request, and reads the head of the answer.
 fn begin(client: &mut Client, options: &Options, at: usize) -> io::Result<()> {
     let request = &options.targets[at % options.targets.len()].request;
     if client.unsent < request.len() {
@@ -96,7 +96,7 @@ fn begin(client: &mut Client, options: &Options, at: usize) -> io::Result<()> {
 fn read(client: &mut Client, mut room: &mut [u8]) -> io::Result<()> {
     while !room.is_empty() {
         match client.socket.read(room) {
-            Ok(0) => return Err(io::Error::other("the server left a slow client")),
+            Ok(0) => return Err(io::Error::other("the server disconnected a slow client")),
             Ok(read) => room = &mut room[read..],
             Err(error) if waits(&error) => break,
             Err(error) => return Err(error),
