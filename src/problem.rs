@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Response, StatusCode};
 
@@ -58,17 +58,17 @@ impl Problem {
     #[must_use]
     pub fn into_document(mut self) -> Document {
         self.text.push_str("\n}\n");
-        let bytes = Bytes::from(self.text);
-        Document { status: self.status, length: HeaderValue::from(bytes.len()), bytes }
+        Document { status: self.status, bytes: Bytes::from(self.text) }
     }
 
     /// The answer: never stored by caches, never sniffed, and of a known length.
     #[must_use]
     pub fn into_response(self) -> Response<Bytes> {
         let document = self.into_document();
-        let mut response = Response::new(document.bytes.clone());
+        let fields = document.fields();
+        let mut response = Response::new(document.bytes);
         *response.status_mut() = document.status;
-        document.insert_headers(response.headers_mut());
+        response.headers_mut().extend(fields);
         response
     }
 }
@@ -80,16 +80,18 @@ pub struct Document {
     pub status: StatusCode,
     /// The answer's body.
     pub bytes: Bytes,
-    length: HeaderValue,
 }
 
 impl Document {
-    /// Adds the header fields of its answer.
-    pub fn insert_headers(&self, headers: &mut HeaderMap) {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(CONTENT_LENGTH, self.length.clone());
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    /// The header fields of its answer.
+    #[must_use]
+    pub fn fields(&self) -> [(HeaderName, HeaderValue); 4] {
+        [
+            (CONTENT_TYPE, HeaderValue::from_static("application/problem+json")),
+            (CONTENT_LENGTH, HeaderValue::from(self.bytes.len())),
+            (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        ]
     }
 }
 

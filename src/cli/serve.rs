@@ -27,7 +27,7 @@ use crate::store::{self, Store};
 use crate::tasks::{self, Task};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Tracing;
-use crate::telemetry::{Audit, Logging, start_logging};
+use crate::telemetry::{Audit, Logging, RequestLogs, start_logging};
 use crate::webhook::Poster;
 
 /// Exit codes after a second signal, as in shells: 128 and the signal's number.
@@ -146,19 +146,15 @@ impl App {
         let (clock, metrics) = (Arc::clone(&self.clock), self.metrics.clone());
         let gateway =
             Gateway::new(&self.config.gateway, self.keyring.clone(), self.store.clone(), clock, metrics)
-                .recording(self.logging.access_log());
-        let gateway = match &self.audit {
-            Some(audit) => gateway.auditing(audit.clone()),
-            None => gateway,
-        };
-        let gateway = match &self.tracing {
-            Some(tracing) => gateway.tracing(tracing.clone()),
-            None => gateway,
-        };
+                .with_logs(RequestLogs {
+                    access: Some(self.logging.access_log()),
+                    audit: self.audit.clone(),
+                    traces: self.tracing.clone(),
+                });
         let Some(ledger) = ledger else { return gateway };
         let (downloads, followed) = mpsc::channel(MAX_PENDING_DOWNLOADS);
         sender::record_downloads(followed, ledger.clone(), Arc::clone(&self.clock));
-        gateway.telling(downloads)
+        gateway.with_downloads(downloads)
     }
 
     /// Serves links on threads, which end when the returned value is dropped.

@@ -5,18 +5,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::StreamExt;
 use http_body::{Frame, SizeHint};
 
-use super::range;
-use super::relayed::Relayed;
-use super::sent_file::SentFile;
-use super::tracker::Tracker;
+use super::file_body::FileBody;
+use super::outcome::{Content as Found, Described, Outcome};
+use super::pipe_body::PipeBody;
+use super::tracker::{self, Tracker};
 use crate::server::ZeroCopy;
-use crate::signed_url::Grant;
-use crate::store::{ByteStream, Chunks, FileSlice, Meta, Object, Opened, Span, Store, StoreError, Version};
+use crate::store::{ByteStream, Chunks, FileSlice, StoreError};
+use crate::telemetry::BodyEnd;
 use crate::telemetry::trace::in_trace_sync;
-use crate::telemetry::{AccessRecord, BodyEnd};
 
 /// The body of an answer of the gateway.
 #[derive(Debug)]
@@ -27,28 +26,77 @@ pub struct Body {
 
 enum Content {
     /// No bytes, whatever the header says (HEAD, 204, 304).
-    None,
+    Empty,
     /// No bytes, and no length either: HEAD of a compressed transcript.
-    Unsaid,
+    EmptyOfUnknownLength,
     Ready(Bytes),
     Streamed {
         pieces: ByteStream,
-        left: Option<u64>,
+        /// How many bytes remain, if that is known.
+        remaining: Option<u64>,
     },
-    Sent(SentFile),
-    Relayed(Relayed),
+    File(FileBody),
+    Pipe(PipeBody),
+}
+
+impl Content {
+    /// The content of the answer to `outcome`, whose body may be a `document`.
+    fn of(outcome: Outcome, document: Option<Bytes>, is_head: bool, zero_copy: Option<&ZeroCopy>) -> Self {
+        let found = match (outcome, document) {
+            (Outcome::Found(found), _) if is_head => {
+                return found.length().map_or(Self::EmptyOfUnknownLength, |_| Self::Empty);
+            }
+            (Outcome::Found(found), _) => found,
+            (_, Some(document)) if !is_head => return Self::Ready(document),
+            _ => return Self::Empty,
+        };
+        let remaining = found.length();
+        match (found.content, found.object, zero_copy) {
+            (Found::Read(bytes), _, _) => Self::Ready(bytes),
+            (Found::CachedFile, Described::Cached(file), Some(zero_copy)) => {
+                let range = found.part.unwrap_or(0..file.meta.size);
+                Self::File(FileBody::new(file.slice(&range), zero_copy.clone(), true))
+            }
+            (Found::Stored(chunks), _, zero_copy) => Self::of_chunks(chunks, zero_copy),
+            (Found::UnknownLength(pieces), _, _) => Self::Streamed { pieces, remaining },
+            (Found::Multipart(parts), _, _) => {
+                Self::Streamed { pieces: Box::pin(parts.into_stream()), remaining }
+            }
+            (Found::Unopened | Found::CachedFile, _, _) => Self::Empty,
+        }
+    }
+
+    /// The rest of an object. If the connection has `zero_copy`, a file goes there as it is, and so does what the kernel can
+    /// move there from the store's connection.
+    fn of_chunks(mut chunks: Chunks, zero_copy: Option<&ZeroCopy>) -> Self {
+        if let Some(zero_copy) = zero_copy {
+            if let Some(slice) = chunks.take_file() {
+                return Self::File(FileBody::new(slice, zero_copy.clone(), false));
+            }
+            if chunks.can_be_piped() {
+                return Self::Pipe(PipeBody::new(chunks, zero_copy.clone()));
+            }
+        }
+        let remaining = Some(chunks.owed());
+        Self::Streamed { pieces: Box::pin(chunks.into_stream()), remaining }
+    }
+
+    /// How many bytes remain, if that is known.
+    fn remaining(&self) -> Option<u64> {
+        match self {
+            Self::Empty => Some(0),
+            Self::EmptyOfUnknownLength => None,
+            Self::Ready(bytes) => Some(bytes.len() as u64),
+            Self::Streamed { remaining, .. } => *remaining,
+            Self::File(file) => Some(file.remaining()),
+            Self::Pipe(pipe) => Some(pipe.remaining()),
+        }
+    }
 }
 
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => f.write_str("None"),
-            Self::Unsaid => f.write_str("Unsaid"),
-            Self::Ready(bytes) => write!(f, "Ready({} bytes)", bytes.len()),
-            Self::Streamed { left, .. } => write!(f, "Streamed({left:?} bytes left)"),
-            Self::Sent(file) => write!(f, "Sent({} bytes left)", file.owed()),
-            Self::Relayed(object) => write!(f, "Relayed({} bytes left)", object.owed()),
-        }
+        write!(f, "{:?} bytes", self.remaining())
     }
 }
 
@@ -59,99 +107,71 @@ impl From<Bytes> for Body {
 }
 
 impl Body {
-    pub(super) fn none() -> Self {
-        Self { content: Content::None, tracker: None }
+    /// The body of the answer to `outcome`, which may be a `document`.
+    pub(super) fn of(
+        outcome: Outcome,
+        document: Option<Bytes>,
+        is_head: bool,
+        zero_copy: Option<&ZeroCopy>,
+    ) -> Self {
+        Self { content: Content::of(outcome, document, is_head, zero_copy), tracker: None }
     }
 
-    pub(super) fn unsaid() -> Self {
-        Self { content: Content::Unsaid, tracker: None }
+    pub(super) fn empty() -> Self {
+        Self { content: Content::Empty, tracker: None }
     }
 
-    /// The rest of an object; its length is known. If the connection has `zero_copy`, a file goes there as it is, and
-    /// so does what the kernel can move there from the store's connection.
-    pub(super) fn of_chunks(mut chunks: Chunks, zero_copy: Option<&ZeroCopy>) -> Self {
-        if let Some(zero_copy) = zero_copy {
-            if let Some(slice) = chunks.take_file() {
-                return Self::of_file(slice, zero_copy, false);
-            }
-            if chunks.can_be_piped() {
-                let content = Content::Relayed(Relayed::new(chunks, zero_copy.clone()));
-                return Self { content, tracker: None };
-            }
-        }
-        let left = Some(chunks.owed());
-        Self { content: Content::Streamed { pieces: Box::pin(chunks.into_stream()), left }, tracker: None }
-    }
-
-    /// A file that goes to the connection as it is. Whether its next piece is in memory, if that is known.
-    pub(super) fn of_file(slice: FileSlice, zero_copy: &ZeroCopy, in_memory: bool) -> Self {
-        let file = SentFile::new(slice, zero_copy.clone(), in_memory);
-        Self { content: Content::Sent(file), tracker: None }
-    }
-
-    /// A long transcript in a content coding; how long it gets is not known beforehand.
-    pub(super) fn of_unknown_length(pieces: ByteStream) -> Self {
-        Self { content: Content::Streamed { pieces, left: None }, tracker: None }
-    }
-
-    /// Several ranges as `multipart/byteranges`.
-    pub(super) fn multipart(parts: Multipart) -> Self {
-        let left = Some(parts.length());
-        Self { content: Content::Streamed { pieces: Box::pin(parts.into_stream()), left }, tracker: None }
-    }
-
-    /// The length, where it is known.
-    pub(super) fn length(&self) -> Option<u64> {
-        match &self.content {
-            Content::None => Some(0),
-            Content::Unsaid => None,
-            Content::Ready(bytes) => Some(bytes.len() as u64),
-            Content::Streamed { left, .. } => *left,
-            Content::Sent(file) => Some(file.owed()),
-            Content::Relayed(object) => Some(object.owed()),
-        }
-    }
-
-    /// The same, when so many bytes of the file have gone before.
-    pub(super) fn behind(mut self, gone: u64) -> Self {
-        if let (Content::Sent(file), Some(tracker)) = (&mut self.content, &mut self.tracker) {
-            file.step_over(gone);
-            tracker.sends(gone);
-        }
-        self
+    /// A cached file, whose next piece is in memory. Its first bytes were sent already.
+    pub(super) fn of_file(
+        slice: FileSlice,
+        zero_copy: &ZeroCopy,
+        sent: u64,
+        mut tracker: Box<Tracker>,
+    ) -> Self {
+        let mut file = FileBody::new(slice, zero_copy.clone(), true);
+        tracker.record.length = Some(file.remaining());
+        tracker.add_sent(sent);
+        file.skip(sent);
+        Self { content: Content::File(file), tracker: Some(tracker) }
     }
 
     pub(super) fn tracked(mut self, mut tracker: Box<Tracker>) -> Self {
-        tracker.announces(self.length());
+        tracker.record.length = self.content.remaining();
         self.tracker = Some(tracker);
         self
+    }
+
+    fn finish(&mut self, ending: BodyEnd) {
+        if let Some(tracker) = self.tracker.take() {
+            tracker.finish(ending);
+        }
     }
 }
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = BrokenOff;
+    type Error = Aborted;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
         let this = &mut *self;
         let piece = match &mut this.content {
-            Content::None | Content::Unsaid => None,
+            Content::Empty | Content::EmptyOfUnknownLength => None,
             Content::Ready(bytes) if bytes.is_empty() => None,
             Content::Ready(bytes) => Some(Ok(std::mem::take(bytes))),
-            Content::Streamed { pieces, left } => {
-                // What is asked of the store while the body is sent belongs to the request, too.
-                let trace = this.tracker.as_ref().and_then(|tracker| tracker.trace());
+            Content::Streamed { pieces, remaining } => {
+                // The store's requests while the body is sent belong to this request's trace.
+                let trace = this.tracker.as_ref().and_then(|tracker| tracker.trace.as_ref());
                 let piece = std::task::ready!(in_trace_sync(trace, || pieces.poll_next_unpin(cx)));
-                if let (Some(Ok(piece)), Some(left)) = (&piece, left) {
-                    *left = left.saturating_sub(piece.len() as u64);
+                if let (Some(Ok(piece)), Some(remaining)) = (&piece, remaining) {
+                    *remaining = remaining.saturating_sub(piece.len() as u64);
                 }
                 piece
             }
-            Content::Sent(file) => std::task::ready!(file.poll_next(cx, &mut this.tracker)),
-            Content::Relayed(object) => std::task::ready!(object.poll_next(cx, &mut this.tracker)),
+            Content::File(file) => std::task::ready!(file.poll_next(cx, &mut this.tracker)),
+            Content::Pipe(pipe) => std::task::ready!(pipe.poll_next(cx, &mut this.tracker)),
         };
         Poll::Ready(match piece {
             None => {
@@ -160,129 +180,51 @@ impl http_body::Body for Body {
             }
             Some(Ok(piece)) => {
                 if let Some(tracker) = &mut this.tracker {
-                    tracker.sends(piece.len() as u64);
+                    tracker.add_sent(piece.len() as u64);
                 }
                 Some(Ok(Frame::data(piece)))
             }
             Some(Err(error)) => {
-                report(this.tracker.as_ref().map(|tracker| tracker.record()), &error);
+                tracker::report(this.tracker.as_ref().map(|tracker| &tracker.record), &error);
                 this.finish(BodyEnd::StoreFailed);
-                Some(Err(BrokenOff(error)))
+                Some(Err(Aborted(error)))
             }
         })
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::None => true,
-            Content::Unsaid => false,
-            Content::Ready(bytes) => bytes.is_empty(),
-            Content::Streamed { left, .. } => *left == Some(0),
-            Content::Sent(file) => file.owed() == 0,
-            Content::Relayed(object) => object.owed() == 0,
-        }
+        self.content.remaining() == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.length().map_or_else(SizeHint::new, SizeHint::with_exact)
+        self.content.remaining().map_or_else(SizeHint::new, SizeHint::with_exact)
     }
-}
-
-impl Body {
-    fn finish(&mut self, ending: BodyEnd) {
-        if let Some(tracker) = self.tracker.take() {
-            tracker.write(ending);
-        }
-    }
-}
-
-pub(super) fn report(record: Option<&AccessRecord<'static>>, error: &StoreError) {
-    let asset = record.and_then(|record| record.asset);
-    let sent = record.map_or(0, |record| record.sent);
-    tracing::warn!(
-        asset = asset.map(tracing::field::display),
-        sent,
-        %error,
-        "the store failed in the middle of a body, so the client's connection is broken off"
-    );
 }
 
 impl Drop for Body {
-    /// A body of known length is dropped by hyper once all of it is taken; dropped earlier, the client has left.
+    /// hyper drops a body of known length once it has taken all of it; if it drops one earlier, the client has left.
     fn drop(&mut self) {
-        let complete = match &self.content {
-            Content::None | Content::Unsaid => true,
-            Content::Ready(bytes) => bytes.is_empty(),
-            Content::Streamed { left, .. } => *left == Some(0),
-            Content::Sent(file) => file.owed() == 0,
-            Content::Relayed(object) => object.owed() == 0,
-        };
-        if let Some(tracker) = &mut self.tracker {
-            match &self.content {
-                Content::Sent(file) => tracker.took_back(file.not_taken()),
-                Content::Relayed(object) => tracker.took_back(object.not_taken()),
-                _ => {}
-            }
-            let ending = tracker.ending(complete);
-            self.finish(ending);
+        let Some(mut tracker) = self.tracker.take() else { return };
+        match &self.content {
+            Content::File(file) => tracker.subtract_unsent(file.unsent()),
+            Content::Pipe(pipe) => tracker.subtract_unsent(pipe.unsent()),
+            _ => {}
         }
+        let is_complete =
+            matches!(self.content, Content::EmptyOfUnknownLength) || self.content.remaining() == Some(0);
+        let ending = tracker.ending(is_complete);
+        tracker.finish(ending);
     }
 }
 
-/// The store failed after the answer had begun: the connection ends here, so that nobody takes the part for the whole.
+/// The store failed after the answer had begun: the connection ends here, so that no client takes the part for the whole.
 #[derive(Debug)]
-pub struct BrokenOff(StoreError);
+pub struct Aborted(StoreError);
 
-impl fmt::Display for BrokenOff {
+impl fmt::Display for Aborted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "broken off: {}", self.0)
     }
 }
 
-impl std::error::Error for BrokenOff {}
-
-/// Several ranges of one version of an object.
-pub(super) struct Multipart {
-    pub(super) grant: Grant,
-    pub(super) meta: Meta,
-    pub(super) first: Object,
-    pub(super) others: Vec<std::ops::Range<u64>>,
-    pub(super) store: Store,
-    pub(super) boundary: String,
-}
-
-impl Multipart {
-    fn length(&self) -> u64 {
-        let kind = self.grant.asset().kind;
-        let ranges = std::iter::once(&self.first.range).chain(&self.others);
-        let bytes: u64 = ranges.map(|range| range.end - range.start).sum();
-        bytes + range::multipart_overhead(kind, &self.first.range, &self.others, self.meta.size)
-    }
-
-    fn head_of(&self, range: &std::ops::Range<u64>) -> Bytes {
-        range::part_head(self.grant.asset().kind, &self.boundary, range, self.meta.size).into()
-    }
-
-    /// Part after part; each but the first is opened when its turn comes, if it still is the same version.
-    fn into_stream(self) -> impl Stream<Item = Result<Bytes, StoreError>> + Send {
-        let heads: Vec<Bytes> = self.others.iter().map(|range| self.head_of(range)).collect();
-        let first_head = self.head_of(&self.first.range);
-        let Self { grant, meta, first, others, store, boundary } = self;
-        let first = stream::iter([Ok(first_head)]).chain(first.chunks.into_stream());
-        let others = stream::iter(others.into_iter().zip(heads)).then(move |(range, head)| {
-            let (store, grant, etag) = (store.clone(), grant.clone(), meta.etag.clone());
-            async move {
-                let span = Span::FromTo(range.start, range.end - 1);
-                let Opened::Sized(object) = store.get(&grant, span, Version::Same(&etag)).await? else {
-                    return Err(StoreError::Changed);
-                };
-                Ok(stream::iter([Ok(head)]).chain(object.chunks.into_stream()))
-            }
-        });
-        let others = others.flat_map(|part: Result<_, StoreError>| match part {
-            Ok(part) => part.left_stream(),
-            Err(error) => stream::iter([Err(error)]).right_stream(),
-        });
-        first.chain(others).chain(stream::iter([Ok(range::closing(&boundary).into())]))
-    }
-}
+impl std::error::Error for Aborted {}

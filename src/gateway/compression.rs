@@ -1,9 +1,9 @@
-//! Compresses on separate threads, so that a thread which serves never does: a long transcript takes tens of milliseconds,
-//! and everybody else on that thread would wait for it.
+//! Compresses on separate threads: a long transcript takes tens of milliseconds, for which it would block all connections of
+//! a serving thread.
 //!
-//! There is a thread for each core. Work is done in steps, and the addresses whose work waits take turns: a client that asks for a
-//! hundred transcripts at once delays the one of somebody else by one step on each thread. Encoders and what waits for them
-//! take memory, of which each address has its share; a transcript for which there is none is sent as it is stored.
+//! There is a thread for each core. A job runs in steps, and the addresses with waiting jobs take turns: a client that asks for
+//! a hundred transcripts delays another client's by one step on each thread. Encoders and waiting jobs take memory, of which
+//! each address has its share; a transcript for which there is none is sent as it is stored.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -23,21 +23,22 @@ use crate::server::{Limiter, Permit};
 use crate::store::{ByteStream, StoreError};
 use crate::tasks::Task;
 
-/// How much is compressed before others have their turn, in bytes: about a millisecond of brotli.
+/// The bytes of one step: about a millisecond of brotli.
 const STEP: usize = 64 * 1024;
-/// How much of a long transcript is handed over at once: handing over costs some microseconds.
-const HANDED_OVER: usize = 4 * STEP;
-/// What takes less time than handing it over and back would cost.
-const AT_ONCE: u64 = 8 * 1024;
-/// Room for what comes out of an encoder.
-const SCRATCH: usize = 32 * 1024;
+/// The bytes of a long transcript in one job: a job costs some microseconds.
+const BATCH: usize = 4 * STEP;
+/// Up to this many bytes are compressed where they are: a job would take longer.
+const INLINE: u64 = 8 * 1024;
+/// The size of an encoder's output buffer.
+const OUTPUT_BUFFER: usize = 32 * 1024;
 
-/// How much memory encoders and what waits for them may take, in KiB.
+/// How much memory encoders and waiting jobs may take, in KiB.
 const MEMORY: usize = 256 * 1024;
-/// What an encoder takes, in KiB.
+/// The memory of one encoder, in KiB.
 const ENCODER: usize = 2 * 1024;
 
-/// How much the threads give way to those that serve (nice(2)).
+/// By how much the threads give way to those that serve (nice(2)).
+#[cfg(target_os = "linux")]
 const NICE: i32 = 5;
 
 /// Compresses. Clones share threads and memory.
@@ -52,10 +53,11 @@ impl Compressor {
         Self { pool: Arc::default(), memory: Limiter::new(MEMORY, None) }
     }
 
-    /// Room for compressing a transcript of `size` bytes for a client at this address, as a whole or while it is sent.
-    pub(super) fn room_for(&self, size: u64, whole: bool, address: Option<IpAddr>) -> Option<Permit> {
+    /// Reserves memory for compressing a transcript of `size` bytes for a client at this address, as a whole or while it is
+    /// sent.
+    pub(super) fn reserve(&self, size: u64, whole: bool, address: Option<IpAddr>) -> Option<Permit> {
         let waits = usize::try_from(size / 1024).unwrap_or(usize::MAX).saturating_add(1);
-        // Of what is short, an encoder takes hold only when its turn has come.
+        // A short transcript waits without an encoder.
         let kibibytes = if whole { waits } else { ENCODER };
         self.memory.acquire_weighted(address, kibibytes).ok()
     }
@@ -66,31 +68,31 @@ impl Compressor {
         coding: Coding,
         length: u64,
         mut pieces: ByteStream,
-        room: Permit,
+        memory: Permit,
     ) -> Result<Bytes, StoreError> {
-        let mut work = Work::new(coding, room);
+        let mut work = Work::new(coding, memory);
         while let Some(piece) = pieces.next().await {
             work.input.push_back(piece?);
         }
         work.ends = true;
-        if length <= AT_ONCE {
-            let mut scratch = vec![0; SCRATCH];
-            while !work.step(&mut scratch)? {}
+        if length <= INLINE {
+            let mut buffer = vec![0; OUTPUT_BUFFER];
+            while !work.step(&mut buffer)? {}
             return Ok(work.take_output());
         }
         Ok(self.pool.run(work).await?.take_output())
     }
 
-    /// Compresses piece by piece, as quickly as the pieces are taken, in memory that does not grow with the object.
-    pub(super) fn pieces(&self, coding: Coding, pieces: ByteStream, room: Permit) -> ByteStream {
-        let long = Long { pool: Arc::clone(&self.pool), pieces, work: Work::new(coding, room) };
+    /// Compresses piece by piece, as quickly as the body takes them, in memory that does not grow with the object.
+    pub(super) fn pieces(&self, coding: Coding, pieces: ByteStream, memory: Permit) -> ByteStream {
+        let long = Long { pool: Arc::clone(&self.pool), pieces, work: Work::new(coding, memory) };
         Box::pin(stream::try_unfold(Some(long), |long| async {
             let Some(mut long) = long else { return Ok(None) };
             loop {
                 long.gather().await?;
                 long.work = long.pool.run(long.work).await?;
                 let (output, ended) = (long.work.take_output(), long.work.ends);
-                // Some encoders say nothing before they have seen much.
+                // Some encoders have no output before they have read much.
                 if ended || !output.is_empty() {
                     return Ok(Some((output, (!ended).then_some(long))));
                 }
@@ -107,7 +109,7 @@ struct Long {
 }
 
 impl Long {
-    /// Waits for the next chunk, and takes along what is there already.
+    /// Waits for the next chunk, and takes those that have arrived already.
     async fn gather(&mut self) -> Result<(), StoreError> {
         let mut next = Some(self.pieces.next().await);
         let mut length = 0;
@@ -118,41 +120,41 @@ impl Long {
             };
             length += chunk.len();
             self.work.input.push_back(chunk);
-            next = if length < HANDED_OVER { self.pieces.next().now_or_never() } else { None };
+            next = if length < BATCH { self.pieces.next().now_or_never() } else { None };
         }
         Ok(())
     }
 }
 
-/// What has to be compressed, and how far that has come.
+/// A transcript that is being compressed.
 struct Work {
     coding: Coding,
     encoder: Option<Box<dyn EncodeV2 + Send>>,
     input: VecDeque<Bytes>,
-    /// Whether nothing follows the input.
+    /// Whether the input is complete.
     ends: bool,
     output: Vec<u8>,
-    room: Permit,
+    memory: Permit,
 }
 
 impl Work {
-    fn new(coding: Coding, room: Permit) -> Self {
-        Self { coding, encoder: None, input: VecDeque::new(), ends: false, output: Vec::new(), room }
+    fn new(coding: Coding, memory: Permit) -> Self {
+        Self { coding, encoder: None, input: VecDeque::new(), ends: false, output: Vec::new(), memory }
     }
 
     fn take_output(&mut self) -> Bytes {
         std::mem::take(&mut self.output).into()
     }
 
-    /// Compresses a part of the input. Whether that was the last.
-    fn step(&mut self, scratch: &mut [u8]) -> io::Result<bool> {
+    /// Compresses a part of the input. Returns whether that was the last.
+    fn step(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
         let coding = self.coding;
         let encoder = self.encoder.get_or_insert_with(|| coding.encoder());
         let mut left = STEP;
         while let Some(piece) = self.input.front_mut() {
             let mut input = PartialBuffer::new(piece.get(..piece.len().min(left)).unwrap_or_default());
             while !input.unwritten().is_empty() {
-                let mut room = WriteBuffer::new_initialized(scratch);
+                let mut room = WriteBuffer::new_initialized(buffer);
                 encoder.encode(&mut input, &mut room)?;
                 self.output.extend_from_slice(room.written());
             }
@@ -168,7 +170,7 @@ impl Work {
         }
         let mut finished = !self.ends;
         while !finished {
-            let mut room = WriteBuffer::new_initialized(scratch);
+            let mut room = WriteBuffer::new_initialized(buffer);
             finished = encoder.finish(&mut room)?;
             self.output.extend_from_slice(room.written());
         }
@@ -176,13 +178,13 @@ impl Work {
     }
 }
 
-/// Work that a thread of the pool does, and who waits for it.
+/// Work for a thread of the pool, and where its result goes.
 struct Job {
     work: Work,
     done: oneshot::Sender<io::Result<Work>>,
 }
 
-/// The threads, and what waits for them.
+/// The threads and their queue.
 #[derive(Default)]
 struct Pool(Arc<Shared>);
 
@@ -217,7 +219,7 @@ struct Queue {
 
 impl Queue {
     fn push(&mut self, job: Job) {
-        let address = job.work.room.network();
+        let address = job.work.memory.network();
         let jobs = self.jobs.entry(address).or_default();
         if jobs.is_empty() {
             self.turns.push_back(address);
@@ -239,7 +241,7 @@ impl Queue {
 }
 
 impl Pool {
-    /// Has a thread do it, and waits for that.
+    /// Has a thread do the work, and waits for it.
     async fn run(&self, work: Work) -> Result<Work, StoreError> {
         let (done, result) = oneshot::channel();
         self.push(Job { work, done });
@@ -299,14 +301,14 @@ impl Shared {
 
     fn work(&self) {
         let _ = rustix::process::nice(NICE);
-        let mut scratch = vec![0; SCRATCH];
+        let mut buffer = vec![0; OUTPUT_BUFFER];
         while let Some(mut job) = self.next() {
             // The client has left.
             if job.done.is_closed() {
                 continue;
             }
-            // What goes wrong with one transcript is no other's trouble: its waiter hears that the job is gone.
-            match catch_unwind(AssertUnwindSafe(|| job.work.step(&mut scratch))) {
+            // A panic fails one transcript alone: dropping the job tells its request.
+            match catch_unwind(AssertUnwindSafe(|| job.work.step(&mut buffer))) {
                 Ok(Ok(false)) => self.queue().push(job),
                 Ok(Ok(true)) => drop(job.done.send(Ok(job.work))),
                 Ok(Err(error)) => drop(job.done.send(Err(error))),
@@ -349,7 +351,7 @@ mod tests {
             (0..400_000_u32).map(|at| b'a' + (at.wrapping_mul(2_654_435_761) >> 29) as u8).collect();
         for coding in [Coding::Gzip, Coding::Brotli, Coding::Zstd] {
             let compressor = Compressor::new();
-            let mut work = Work::new(coding, compressor.room_for(400_000, true, None).unwrap());
+            let mut work = Work::new(coding, compressor.reserve(400_000, true, None).unwrap());
             work.input = text.chunks(90_001).map(Bytes::copy_from_slice).collect();
             work.ends = true;
             let output = compressor.pool.run(work).await.unwrap().take_output();
@@ -368,10 +370,10 @@ mod tests {
     #[test]
     fn one_address_leaves_memory_for_the_transcripts_of_others() {
         let compressor = Compressor::new();
-        let room = |address: &str| compressor.room_for(50 << 20, false, address.parse().ok());
-        let held: Vec<_> = std::iter::from_fn(|| room("192.0.2.1")).collect();
+        let reserve = |address: &str| compressor.reserve(50 << 20, false, address.parse().ok());
+        let held: Vec<_> = std::iter::from_fn(|| reserve("192.0.2.1")).collect();
         assert_eq!(held.len(), 64);
-        assert!(room("192.0.2.2").is_some());
-        assert!(compressor.room_for(1 << 20, true, "192.0.2.1".parse().ok()).is_none(), "it has its share");
+        assert!(reserve("192.0.2.2").is_some());
+        assert!(compressor.reserve(1 << 20, true, "192.0.2.1".parse().ok()).is_none(), "it has its share");
     }
 }

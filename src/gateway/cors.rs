@@ -6,10 +6,12 @@ use std::str::FromStr;
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, HeaderName,
+    HeaderValue,
 };
 
+use super::head::Head;
+use super::request::{Headers, RequestView, visible_text};
 use crate::signed_url::BaseUrl;
 
 const EXPOSED: HeaderValue = HeaderValue::from_static(
@@ -18,7 +20,7 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
 const ALLOWED_FIELDS: HeaderValue = HeaderValue::from_static(
     "Range, If-Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, Cache-Control",
 );
-/// More than any page with its tracing scripts asks for, in bytes.
+/// The longest list of requested fields that is answered, in bytes: more than any page with its tracing scripts asks for.
 const LONGEST_LIST: usize = 4_096;
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 /// A day, in seconds; browsers keep it for two hours at most.
@@ -49,7 +51,7 @@ impl AllowedOrigins {
     /// Reads a list of origins; a lone `*` allows every page.
     ///
     /// # Errors
-    /// [`BadOrigin`] for whatever is not scheme and host.
+    /// [`BadOrigin`] for a text that is not scheme and host.
     pub fn from_list<'o>(origins: impl IntoIterator<Item = &'o str>) -> Result<Self, BadOrigin> {
         let mut listed = Vec::new();
         for text in origins {
@@ -73,7 +75,8 @@ impl FromStr for AllowedOrigins {
     }
 }
 
-#[derive(Debug, Clone)]
+/// Decides what pages may do.
+#[derive(Debug)]
 pub(super) struct Cors(AllowedOrigins);
 
 impl Cors {
@@ -81,72 +84,69 @@ impl Cors {
         Self(origins)
     }
 
-    /// Whether it depends on the page what is said.
-    pub(super) fn is_for_some(&self) -> bool {
-        matches!(self.0, AllowedOrigins::Listed(_))
-    }
-
-    /// Which of these the page is that asks, if it is one.
-    pub(super) fn judge(&self, request: &HeaderMap) -> Permission {
+    /// What the page that makes the request may do, if a page makes it.
+    pub(super) fn evaluate(&self, request: &RequestView<'_>) -> Permission {
         let allowed = match &self.0 {
             AllowedOrigins::Any => Some(HeaderValue::from_static("*")),
-            AllowedOrigins::Listed(origins) => {
-                request.get(ORIGIN).filter(|origin| origins.contains(origin)).cloned()
-            }
+            AllowedOrigins::Listed(listed) => request
+                .fields
+                .origin
+                .and_then(|origin| listed.iter().find(|listed| *listed == origin))
+                .cloned(),
         };
-        Permission {
-            varies: self.is_for_some(),
-            allowed,
-            preflight: request
-                .keys()
-                .any(|name| *name == ACCESS_CONTROL_REQUEST_METHOD)
-                .then(|| wished_fields(request).unwrap_or(ALLOWED_FIELDS)),
-        }
+        let preflight =
+            request.fields.is_preflight.then(|| requested_fields(request.headers).unwrap_or(ALLOWED_FIELDS));
+        Permission { varies_by_origin: matches!(self.0, AllowedOrigins::Listed(_)), allowed, preflight }
     }
 }
 
 /// The header fields that a page wants to send, if they are a list of names (Fetch Standard, "CORS-preflight request").
 /// Scripts that trace or sign add their own to each request. A link is its whole permission, and no cookie is involved, so
 /// a field gives a page nothing: all of them are allowed. (Browsers do not take `*` for `Authorization`.)
-fn wished_fields(request: &HeaderMap) -> Option<HeaderValue> {
-    let mut wished = String::new();
-    for line in request.get_all(ACCESS_CONTROL_REQUEST_HEADERS) {
-        for name in line.to_str().ok()?.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+fn requested_fields(headers: Headers<'_>) -> Option<HeaderValue> {
+    let mut requested = String::new();
+    for line in headers.values(&ACCESS_CONTROL_REQUEST_HEADERS) {
+        for name in visible_text(line)?.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             HeaderName::from_bytes(name.as_bytes()).ok()?;
-            wished.push_str(if wished.is_empty() { "" } else { ", " });
-            wished.push_str(name);
+            requested.push_str(if requested.is_empty() { "" } else { ", " });
+            requested.push_str(name);
         }
     }
-    let fits = !wished.is_empty() && wished.len() <= LONGEST_LIST;
-    HeaderValue::try_from(wished).ok().filter(|_| fits)
+    let fits = !requested.is_empty() && requested.len() <= LONGEST_LIST;
+    HeaderValue::try_from(requested).ok().filter(|_| fits)
 }
 
 /// What the page that asks may do.
 #[derive(Debug)]
 pub(super) struct Permission {
-    varies: bool,
+    varies_by_origin: bool,
     allowed: Option<HeaderValue>,
-    /// The header fields that it may send, if that is asked.
+    /// The header fields that it may send, if the browser asks.
     preflight: Option<HeaderValue>,
 }
 
 impl Permission {
-    /// Adds what a page needs to read this answer, errors included.
-    pub(super) fn tell(&self, response: &mut HeaderMap) {
-        if self.varies {
-            response.append(VARY, HeaderValue::from_static("Origin"));
+    /// Whether all requests get the same header fields, but for those with a listed origin and preflights.
+    pub(super) fn is_usual(&self) -> bool {
+        self.preflight.is_none() && !(self.varies_by_origin && self.allowed.is_some())
+    }
+
+    /// Adds the header fields that let a page read this answer, errors included.
+    pub(super) fn describe(&self, head: &mut Head<'_>) {
+        if self.varies_by_origin {
+            head.vary("Origin");
         }
         if self.preflight.is_some() {
-            response.append(VARY, HeaderValue::from_static("Access-Control-Request-Headers"));
+            head.vary("Access-Control-Request-Headers");
         }
         let Some(allowed) = &self.allowed else { return };
-        response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed.clone());
+        head.push(ACCESS_CONTROL_ALLOW_ORIGIN, allowed.clone());
         if let Some(fields) = &self.preflight {
-            response.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-            response.insert(ACCESS_CONTROL_ALLOW_HEADERS, fields.clone());
-            response.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+            head.push(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+            head.push(ACCESS_CONTROL_ALLOW_HEADERS, fields.clone());
+            head.push(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
         } else {
-            response.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+            head.push(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
         }
     }
 }

@@ -1,397 +1,286 @@
-//! What becomes of a request with a good link: asks the store as little as possible and decides, in the order of
-//! RFC 9110 §13.2.2.
+//! Decides what a request with a good link comes to, in the order of RFC 9110 §13.2.2, and asks the store as little as
+//! possible.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, RANGE};
-use http::{Method, Request};
+use http::Version as HttpVersion;
+use http::header::ACCEPT_ENCODING;
 
 use super::compression::Compressor;
 use super::encoding::Coding;
+use super::multipart::{self, Multipart};
+use super::outcome::{Content, Described, Found, Metadata, Outcome, Rejection, Selected};
 use super::precondition::{Preconditions, Verdict};
-use super::range::{self, Wanted};
+use super::range::{self, RequestedRange};
+use super::request::RequestView;
 use crate::clock::UnixSeconds;
-use crate::server::LimitReached;
-use crate::signed_url::{Denial, Grant};
+use crate::server::Client;
+use crate::signed_url::Grant;
 use crate::store::{
-    ByteStream, CachedBytes, CachedFile, Chunks, Meta, Object, Opened, Span, Store, StoreError, Unsized,
-    Version,
+    ByteStream, CachedBytes, Meta, Object, Opened, Span, Store, StoreError, Unsized, Version,
 };
 
-/// Up to this many bytes a transcript is compressed before the answer's head is sent, which can then say its exact
+/// Up to this many bytes a transcript is compressed before the answer's head is sent, which can then have its exact
 /// length; nearly all are shorter. Longer ones are compressed while they are sent.
 const COMPRESSED_WHOLE: u64 = 1 << 20;
 
-/// Everything a request can come to. `respond` turns it into status and header fields.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    NoSuchRoute,
-    MethodNotAllowed,
-    Options,
-    Denied(Denial),
-    /// Too many are in flight: of all, or of the client's address.
-    Busy(LimitReached),
-    /// It would have to be recorded, and cannot be.
-    Unrecorded,
-    NotFound(Grant),
-    StoreFailed(StoreError),
-    NotModified {
-        selected: Selected,
-        etag: String,
-        last_modified: Option<UnixSeconds>,
-    },
-    PreconditionFailed,
-    Unsatisfiable {
-        size: u64,
-    },
-    /// The whole representation.
-    Whole {
-        selected: Selected,
-        state: State,
-        content: Content,
-    },
-    /// The whole of a file that is at hand, or a range of it.
-    AtHand {
-        selected: Selected,
-        held: Arc<CachedFile>,
-        /// Unless the whole was asked for.
-        part: Option<Range<u64>>,
-        /// Nothing for HEAD.
-        bytes: Option<CachedBytes>,
-    },
-    /// One range of it.
-    Part {
-        selected: Selected,
-        object: Object,
-    },
-    /// Several ranges of it; the first is open, the others are opened when their turn comes.
-    Parts {
-        selected: Selected,
-        meta: Meta,
-        first: Object,
-        others: Vec<Range<u64>>,
-        store: Store,
-    },
-}
-
-/// What is known of the object behind a whole representation.
-#[derive(Debug)]
-pub(super) struct State {
-    pub(super) etag: String,
-    pub(super) last_modified: UnixSeconds,
-    /// Unless its end alone tells.
-    pub(super) size: Option<u64>,
-}
-
-impl From<Meta> for State {
-    fn from(meta: Meta) -> Self {
-        Self { etag: meta.etag, last_modified: meta.last_modified, size: Some(meta.size) }
-    }
-}
-
-/// A whole representation.
-pub(super) enum Content {
-    /// As stored, not opened: for HEAD.
-    Unopened,
-    /// As stored.
-    Stored(Chunks),
-    /// As stored, for as long as it comes: its length is not known.
-    Endless(ByteStream),
-    /// Compressed, all of it, so that its length is known.
-    Compressed(Bytes),
-    /// Compressed while it is sent, because it is long.
-    Compressing(ByteStream),
-}
-
-impl fmt::Debug for Content {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unopened => "Unopened",
-            Self::Stored(_) => "Stored",
-            Self::Endless(_) => "Endless",
-            Self::Compressed(_) => "Compressed",
-            Self::Compressing(_) => "Compressing",
-        })
-    }
-}
-
-/// Which representation of which asset was selected (RFC 9110 §3.2), and by which grant.
-#[derive(Debug, Clone)]
-pub(super) struct Selected {
-    pub(super) grant: Grant,
-    pub(super) coding: Coding,
-}
-
 /// A request with a good link.
-pub(super) struct Asked {
-    head: bool,
-    selected: Selected,
-    preconditions: Preconditions,
-    wanted: Wanted,
+#[derive(Debug)]
+pub(super) struct ParsedRequest {
+    pub(super) grant: Grant,
+    is_head: bool,
+    coding: Coding,
+    preconditions: Option<Preconditions>,
+    range: RequestedRange,
     /// Whether the connection can send files as they are.
-    zero_copy: bool,
+    sends_files: bool,
     /// Whether the client can tell the end of a body without a length from a connection that broke.
     knows_ends: bool,
     now: UnixSeconds,
-    /// The address whose share of the memory for compressing counts.
-    share: Option<IpAddr>,
+    /// The address of whose share the request takes: of those in flight, and of the memory for compressing.
+    pub(super) share: Option<IpAddr>,
 }
 
-impl Asked {
-    pub(super) fn new<B>(
-        request: &Request<B>,
-        grant: Grant,
-        zero_copy: bool,
-        now: UnixSeconds,
-        share: Option<IpAddr>,
-    ) -> Self {
-        let headers = request.headers();
-        let head = *request.method() == Method::HEAD;
-        // Range is defined for GET alone (RFC 9110 §14.2).
-        let wanted = if head { Wanted::Everything } else { range::parse(&headers.get_all(RANGE)) };
+impl ParsedRequest {
+    pub(super) fn new(request: &RequestView<'_>, grant: Grant, client: &Client, now: UnixSeconds) -> Self {
+        let range = request.range().map_or(RequestedRange::Whole, range::parse);
         // A range is one of the identity representation: that is what a client that resumes has on its disk.
         // HTTP/1.0 knows no chunked coding: a body of unknown length could not be told from one cut short.
-        let knows_ends = request.version() > http::Version::HTTP_10;
-        let compressible = grant.asset().kind.is_compressible() && knows_ends;
-        let coding = match wanted {
-            Wanted::Everything if compressible => Coding::negotiate(&headers.get_all(ACCEPT_ENCODING)),
+        let knows_ends = request.version > HttpVersion::HTTP_10;
+        let is_compressible = grant.asset().kind.is_compressible() && knows_ends;
+        let coding = match range {
+            RequestedRange::Whole if is_compressible => {
+                Coding::negotiate(request.headers.values(&ACCEPT_ENCODING))
+            }
             _ => Coding::Identity,
         };
-        let preconditions = Preconditions::from(headers);
         Self {
-            head,
-            selected: Selected { grant, coding },
-            preconditions,
-            wanted,
-            zero_copy,
+            grant,
+            is_head: request.is_head(),
+            coding,
+            preconditions: Preconditions::of(request),
+            range,
+            sends_files: client.zero_copy.is_some(),
             knows_ends,
             now,
-            share,
+            share: client.share(),
         }
     }
 
-    /// Decides without waiting, if what is asked for is at hand.
-    ///
-    /// # Errors
-    /// The question itself, if somebody has to wait for the answer.
-    #[expect(clippy::result_large_err, reason = "either is handed on to the next step, and goes no further")]
-    pub(super) fn at_once(self, store: Option<&Store>) -> Result<Outcome, Self> {
-        let span = match &self.wanted {
-            Wanted::Everything if self.selected.coding == Coding::Identity => Span::Whole,
-            Wanted::One(span) => *span,
-            Wanted::Everything | Wanted::Several(_) => return Err(self),
+    /// Decides without waiting, if the file is in the cache and the kernel has in memory what is sent first. The request
+    /// arrived `at` that moment.
+    pub(super) fn decide_cached(&self, store: &Store, at: Instant) -> Option<Outcome> {
+        let span = match self.range {
+            RequestedRange::Whole if self.coding == Coding::Identity => Span::Whole,
+            RequestedRange::One(span) => span,
+            RequestedRange::Whole | RequestedRange::Several(_) => return None,
         };
-        let now = Instant::now();
-        let Some(held) = store.and_then(|store| store.get_cached(&self.selected.grant, now)) else {
-            return Err(self);
+        let file = store.get_cached(&self.grant, at)?;
+        let meta = &file.meta;
+        let span = if self.range_holds(meta) { span } else { Span::Whole };
+        // The store finds out in its own order what is wrong with a range outside of the object.
+        let range = span.within(meta.size)?;
+        let content = match self.is_head {
+            true => Content::Unopened,
+            false => match file.bytes(&range, self.sends_files, at)? {
+                CachedBytes::Read(bytes) => Content::Read(bytes),
+                CachedBytes::InMemory => Content::CachedFile,
+            },
         };
-        let meta = &held.meta;
-        let in_range = self.preconditions.if_range_holds(&meta.etag, meta.last_modified, self.now);
-        let span = if in_range { span } else { Span::Whole };
-        // Of a range outside, the long way says what is wrong; it does so for good reasons in an order of its own.
-        let Some(range) = span.within(meta.size) else { return Err(self) };
-        let bytes = if self.head { None } else { held.bytes(&range, self.zero_copy, now) };
-        if bytes.is_none() && !self.head {
-            return Err(self);
-        }
-        let part = (span != Span::Whole).then_some(range);
-        Ok(match self.refuse(&meta.etag, meta.last_modified) {
-            Ok(refused) => refused,
-            Err(selected) => Outcome::AtHand { selected, held: Arc::clone(&held), part, bytes },
+        self.precondition(&meta.etag, meta.last_modified).or_else(|| {
+            let part = (span != Span::Whole).then_some(range);
+            Some(self.found(self.coding, Described::Cached(file), part, content))
         })
     }
 
-    pub(super) async fn decide(self, store: &Store, compressor: &Compressor) -> Outcome {
-        let (grant, knows_ends) = (self.selected.grant.clone(), self.knows_ends);
+    /// Decides by what the store answers.
+    pub(super) async fn decide(&self, store: &Store, compressor: &Compressor) -> Outcome {
         match self.ask(store, compressor).await {
-            Ok(Outcome::Whole { content: Content::Endless(_), .. }) if !knows_ends => {
+            Ok(Outcome::Found(Found { content: Content::UnknownLength(_), .. })) if !self.knows_ends => {
                 let what = "the object's length is not known, and HTTP/1.0 cannot tell its end from a broken connection";
-                Outcome::StoreFailed(StoreError::Broken(what.into()))
+                Rejection::StoreFailed(StoreError::Broken(what.into())).into()
             }
             Ok(outcome) => outcome,
-            Err(StoreError::NotFound) => Outcome::NotFound(grant),
-            Err(error) => Outcome::StoreFailed(error),
+            Err(StoreError::NotFound) => Rejection::NotFound(self.grant.asset().kind).into(),
+            Err(error) => Rejection::StoreFailed(error).into(),
         }
     }
 
-    async fn ask(self, store: &Store, compressor: &Compressor) -> Result<Outcome, StoreError> {
-        // HEAD says what GET would. Of a compressed representation only compressing tells the length.
-        if self.head && self.selected.coding == Coding::Identity {
-            let meta = match store.head(&self.selected.grant).await {
-                Err(StoreError::SizeUnknown) => return self.whole(store, compressor).await,
-                meta => meta?,
-            };
-            return Ok(match self.refuse(&meta.etag, meta.last_modified) {
-                Ok(refused) => refused,
-                Err(selected) => Outcome::Whole { selected, state: meta.into(), content: Content::Unopened },
-            });
-        }
-        match &self.wanted {
-            Wanted::Everything => self.whole(store, compressor).await,
-            Wanted::One(span) => {
-                let span = *span;
-                self.part(store, span).await
+    async fn ask(&self, store: &Store, compressor: &Compressor) -> Result<Outcome, StoreError> {
+        match &self.range {
+            // HEAD has the fields of GET. Of a compressed representation only compressing tells the length.
+            RequestedRange::Whole if self.is_head && self.coding == Coding::Identity => {
+                let meta = match store.head(&self.grant).await {
+                    Err(StoreError::SizeUnknown) => return self.whole(store, compressor).await,
+                    meta => meta?,
+                };
+                Ok(self
+                    .precondition(&meta.etag, meta.last_modified)
+                    .unwrap_or_else(|| self.found(Coding::Identity, meta.into(), None, Content::Unopened)))
             }
-            Wanted::Several(spans) => {
-                let spans = spans.clone();
-                self.parts(store, &spans, compressor).await
-            }
+            RequestedRange::Whole => self.whole(store, compressor).await,
+            RequestedRange::One(span) => self.part(store, *span).await,
+            RequestedRange::Several(spans) => self.parts(store, spans, compressor).await,
         }
     }
 
-    /// The preconditions, evaluated: an outcome that ends the matter, or the selection to go on with.
-    fn refuse(self, etag: &str, last_modified: UnixSeconds) -> Result<Outcome, Selected> {
-        let etag = self.selected.coding.etag(etag);
-        match self.preconditions.evaluate(&etag, last_modified) {
-            Verdict::Proceed => Err(self.selected),
-            Verdict::NotModified => {
-                let last_modified = Some(last_modified);
-                Ok(Outcome::NotModified { selected: self.selected, etag, last_modified })
-            }
-            Verdict::Failed => Ok(Outcome::PreconditionFailed),
+    fn found(
+        &self,
+        coding: Coding,
+        object: Described,
+        part: Option<Range<u64>>,
+        content: Content,
+    ) -> Outcome {
+        Outcome::Found(Found { selected: Selected::new(&self.grant, coding), object, part, content })
+    }
+
+    /// The outcome, if a precondition does not hold.
+    fn precondition(&self, etag: &str, last_modified: UnixSeconds) -> Option<Outcome> {
+        let preconditions = self.preconditions.as_ref()?;
+        let etag = self.coding.etag(etag);
+        match preconditions.evaluate(&etag, last_modified) {
+            Verdict::Proceed => None,
+            Verdict::NotModified => Some(self.not_modified(etag, Some(last_modified))),
+            Verdict::Failed => Some(Rejection::PreconditionFailed.into()),
         }
     }
 
-    async fn whole(self, store: &Store, compressor: &Compressor) -> Result<Outcome, StoreError> {
-        let share = self.share;
+    fn not_modified(&self, etag: String, last_modified: Option<UnixSeconds>) -> Outcome {
+        Outcome::NotModified { selected: Selected::new(&self.grant, self.coding), etag, last_modified }
+    }
+
+    /// Whether `If-Range` lets a part be sent.
+    fn range_holds(&self, meta: &Meta) -> bool {
+        let holds = |given: &Preconditions| given.if_range_holds(&meta.etag, meta.last_modified, self.now);
+        self.preconditions.as_ref().is_none_or(holds)
+    }
+
+    async fn whole(&self, store: &Store, compressor: &Compressor) -> Result<Outcome, StoreError> {
         // The common revalidation, a single tag, is left to the store: an unchanged object costs no body.
-        let known = self.preconditions.only_tag().and_then(|tag| self.selected.coding.identity_etag(tag));
+        let known = self.preconditions.as_ref().and_then(Preconditions::only_tag);
+        let known = known.and_then(|tag| self.coding.identity_etag(tag));
         let version = known.as_deref().map_or(Version::Any, Version::Other);
-        match store.get(&self.selected.grant, Span::Whole, version).await {
-            Ok(opened) => match self.refuse(opened.etag(), opened.last_modified()) {
-                Ok(refused) => Ok(refused),
-                Err(selected) => code(selected, opened, compressor, share).await,
+        match store.get(&self.grant, Span::Whole, version).await {
+            Ok(opened) => match self.precondition(opened.etag(), opened.last_modified()) {
+                Some(outcome) => Ok(outcome),
+                None => self.encoded(opened, compressor).await,
             },
             Err(StoreError::NotModified) => {
-                let etag = self.selected.coding.etag(known.as_deref().unwrap_or_default());
-                Ok(Outcome::NotModified { selected: self.selected, etag, last_modified: None })
+                Ok(self.not_modified(self.coding.etag(known.as_deref().unwrap_or_default()), None))
             }
             Err(error) => Err(error),
         }
     }
 
-    async fn part(self, store: &Store, span: Span) -> Result<Outcome, StoreError> {
-        let opened = match store.get(&self.selected.grant, span, Version::Any).await {
-            Ok(Opened::Sized(object)) => Ok(object),
-            Err(StoreError::Unsatisfiable(meta)) => Err(meta),
+    async fn part(&self, store: &Store, span: Span) -> Result<Outcome, StoreError> {
+        let (meta, object) = match store.get(&self.grant, span, Version::Any).await {
+            Ok(Opened::Sized(object)) => (object.meta.clone(), Some(object)),
+            Err(StoreError::Unsatisfiable(meta)) => (meta, None),
             // Range may be ignored (RFC 9110 §14.2), and here has to be.
             Ok(whole) => {
-                return match self.refuse(whole.etag(), whole.last_modified()) {
-                    Ok(refused) => Ok(refused),
-                    Err(selected) => Ok(as_stored(selected, whole)),
-                };
+                let outcome = self.precondition(whole.etag(), whole.last_modified());
+                return Ok(outcome.unwrap_or_else(|| self.as_stored(whole)));
             }
             Err(error) => return Err(error),
         };
-        let meta = opened.as_ref().map_or_else(Clone::clone, |object| object.meta.clone());
-        let in_range = self.preconditions.if_range_holds(&meta.etag, meta.last_modified, self.now);
-        let selected = match self.refuse(&meta.etag, meta.last_modified) {
-            Ok(refused) => return Ok(refused),
-            Err(selected) => selected,
-        };
-        match opened {
-            _ if !in_range => whole_again(selected, store).await,
-            Ok(object) => Ok(Outcome::Part { selected, object }),
-            Err(_) => Ok(Outcome::Unsatisfiable { size: meta.size }),
+        if let Some(outcome) = self.precondition(&meta.etag, meta.last_modified) {
+            return Ok(outcome);
+        }
+        match object {
+            _ if !self.range_holds(&meta) => self.whole_instead(store).await,
+            Some(object) => Ok(self.one_range(object)),
+            None => Ok(Rejection::Unsatisfiable { size: meta.size }.into()),
         }
     }
 
     async fn parts(
-        self,
+        &self,
         store: &Store,
         spans: &[Span],
         compressor: &Compressor,
     ) -> Result<Outcome, StoreError> {
-        let meta = match store.head(&self.selected.grant).await {
+        let meta = match store.head(&self.grant).await {
             Err(StoreError::SizeUnknown) => return self.whole(store, compressor).await,
             meta => meta?,
         };
-        let in_range = self.preconditions.if_range_holds(&meta.etag, meta.last_modified, self.now);
-        let selected = match self.refuse(&meta.etag, meta.last_modified) {
-            Ok(refused) => return Ok(refused),
-            Err(selected) => selected,
-        };
-        if !in_range {
-            return whole_again(selected, store).await;
+        if let Some(outcome) = self.precondition(&meta.etag, meta.last_modified) {
+            return Ok(outcome);
+        }
+        if !self.range_holds(&meta) {
+            return self.whole_instead(store).await;
         }
         let mut ranges = range::coalesce(spans, meta.size).into_iter();
         let Some(first) = ranges.next() else {
-            return Ok(Outcome::Unsatisfiable { size: meta.size });
+            return Ok(Rejection::Unsatisfiable { size: meta.size }.into());
         };
         let others: Vec<_> = ranges.collect();
-        let overhead = range::multipart_overhead(selected.grant.asset().kind, &first, &others, meta.size);
-        let length: u64 = std::iter::once(&first).chain(&others).map(|part| part.end - part.start).sum();
-        // Parts are opened one after the other: without a tag, nothing would tell whether they are of one version.
-        let apart = !others.is_empty() && meta.has_no_tag();
-        if apart || (!others.is_empty() && length.saturating_add(overhead) > meta.size) {
-            // Or more bytes than the object itself: the object is the better answer.
-            return whole_again(selected, store).await;
+        if !others.is_empty() && self.is_better_whole(&meta, &first, &others) {
+            return self.whole_instead(store).await;
         }
         let span = Span::FromTo(first.start, first.end - 1);
-        let object = match store.get(&selected.grant, span, Version::Same(&meta.etag)).await? {
+        let object = match store.get(&self.grant, span, Version::Same(&meta.etag)).await? {
             Opened::Sized(object) => object,
-            whole => return Ok(as_stored(selected, whole)),
+            whole => return Ok(self.as_stored(whole)),
         };
         if others.is_empty() {
-            return Ok(Outcome::Part { selected, object });
+            return Ok(self.one_range(object));
         }
-        Ok(Outcome::Parts { selected, meta, first: object, others, store: store.clone() })
+        let parts = Box::new(Multipart::new(&self.grant, meta.clone(), object, others, store));
+        Ok(self.found(Coding::Identity, meta.into(), None, Content::Multipart(parts)))
     }
-}
 
-/// The whole object although a range was asked for.
-async fn whole_again(selected: Selected, store: &Store) -> Result<Outcome, StoreError> {
-    let opened = store.get(&selected.grant, Span::Whole, Version::Any).await?;
-    Ok(as_stored(selected, opened))
-}
-
-/// An opened object as it is stored. A range is one of the identity, which was selected for it.
-fn as_stored(selected: Selected, opened: Opened) -> Outcome {
-    match opened {
-        Opened::Sized(Object { meta, chunks, .. }) => {
-            Outcome::Whole { selected, state: meta.into(), content: Content::Stored(chunks) }
-        }
-        Opened::Unsized(Unsized { etag, last_modified, pieces }) => {
-            let state = State { etag, last_modified, size: None };
-            Outcome::Whole { selected, state, content: Content::Endless(pieces) }
-        }
+    /// Whether the object itself is the better answer than several ranges of it: they would be longer, or nothing would tell
+    /// whether they are of one version, as they are opened one after the other.
+    fn is_better_whole(&self, meta: &Meta, first: &Range<u64>, others: &[Range<u64>]) -> bool {
+        let ranges: Vec<_> = std::iter::once(first).chain(others).collect();
+        meta.has_no_tag() || multipart::length_of(self.grant.asset().kind, &ranges, meta.size) > meta.size
     }
-}
 
-/// Puts an opened object into the selected coding, or leaves it as it is stored if there is no room to compress it.
-async fn code(
-    mut selected: Selected,
-    opened: Opened,
-    compressor: &Compressor,
-    share: Option<IpAddr>,
-) -> Result<Outcome, StoreError> {
-    let coding = selected.coding;
-    let size = opened.size();
-    let short = size.filter(|size| *size <= COMPRESSED_WHOLE);
-    let room = match coding {
-        Coding::Identity => None,
-        _ => compressor.room_for(size.unwrap_or(u64::MAX), short.is_some(), share),
-    };
-    let Some(room) = room else {
-        selected.coding = Coding::Identity;
-        return Ok(as_stored(selected, opened));
-    };
-    let (state, pieces) = match opened {
-        Opened::Sized(Object { meta, chunks, .. }) => {
-            (meta.into(), Box::pin(chunks.into_stream()) as ByteStream)
-        }
-        Opened::Unsized(Unsized { etag, last_modified, pieces }) => {
-            (State { etag, last_modified, size: None }, pieces)
-        }
-    };
-    let content = match short {
-        Some(size) => Content::Compressed(compressor.whole(coding, size, pieces, room).await?),
-        None => Content::Compressing(compressor.pieces(coding, pieces, room)),
-    };
-    Ok(Outcome::Whole { selected, state, content })
+    /// The whole object although the client asks for a range.
+    async fn whole_instead(&self, store: &Store) -> Result<Outcome, StoreError> {
+        Ok(self.as_stored(store.get(&self.grant, Span::Whole, Version::Any).await?))
+    }
+
+    fn one_range(&self, object: Object) -> Outcome {
+        let Object { meta, range, chunks } = object;
+        self.found(Coding::Identity, meta.into(), Some(range), Content::Stored(chunks))
+    }
+
+    /// An opened object as it is stored.
+    fn as_stored(&self, opened: Opened) -> Outcome {
+        let (object, content) = match opened {
+            Opened::Sized(Object { meta, chunks, .. }) => (meta.into(), Content::Stored(chunks)),
+            Opened::Unsized(Unsized { etag, last_modified, pieces }) => {
+                let meta = Metadata { etag, last_modified, size: None };
+                (Described::Stored(meta), Content::UnknownLength(pieces))
+            }
+        };
+        self.found(Coding::Identity, object, None, content)
+    }
+
+    /// An opened object in the selected coding, or as it is stored if there is no memory to compress it.
+    async fn encoded(&self, opened: Opened, compressor: &Compressor) -> Result<Outcome, StoreError> {
+        let size = opened.size();
+        let short = size.filter(|size| *size <= COMPRESSED_WHOLE);
+        let permit = match self.coding {
+            Coding::Identity => None,
+            _ => compressor.reserve(size.unwrap_or(u64::MAX), short.is_some(), self.share),
+        };
+        let Some(permit) = permit else { return Ok(self.as_stored(opened)) };
+        let (object, pieces) = match opened {
+            Opened::Sized(Object { meta, chunks, .. }) => {
+                (meta.into(), Box::pin(chunks.into_stream()) as ByteStream)
+            }
+            Opened::Unsized(Unsized { etag, last_modified, pieces }) => {
+                (Described::Stored(Metadata { etag, last_modified, size: None }), pieces)
+            }
+        };
+        let content = match short {
+            Some(size) => Content::Read(compressor.whole(self.coding, size, pieces, permit).await?),
+            None => Content::UnknownLength(compressor.pieces(self.coding, pieces, permit)),
+        };
+        Ok(self.found(self.coding, object, None, content))
+    }
 }

@@ -1,10 +1,11 @@
-//! Content codings of transcripts (RFC 9110 §8.4, §12.5.3). A library compresses; here it is decided which one.
+//! Content codings of transcripts (RFC 9110 §8.4, §12.5.3): which of them a client gets. A library compresses.
 
 use async_compression::Level;
 use async_compression::brotli::EncoderParams;
 use async_compression::codecs::{BrotliEncoder, EncodeV2, GzipEncoder, ZstdEncoder};
 use async_compression::zstd::CParameter;
-use http::header::{GetAll, HeaderValue};
+
+use super::request::visible_text;
 
 /// How a representation is coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub(super) enum Coding {
     Identity,
 }
 
-/// How far back brotli and zstd look for what they have seen before: half a mebibyte, as a power of two.
+/// The window of brotli and zstd: half a mebibyte, as a power of two.
 const WINDOW_LOG: u32 = 19;
 
 impl Coding {
@@ -32,16 +33,12 @@ impl Coding {
         }
     }
 
-    /// The coding with the highest weight, ours first among equals. `*` alone gets identity: it is how clients say
-    /// that they do not care. What cannot be read is not acceptable.
-    pub(super) fn negotiate(lines: &GetAll<'_, HeaderValue>) -> Self {
+    /// The coding with the highest weight, ours first among equals. `*` alone gets identity: clients that do not care send
+    /// it. An element that cannot be read is not acceptable.
+    pub(super) fn negotiate<'l>(lines: impl Iterator<Item = &'l [u8]>) -> Self {
         let mut best = (Self::Identity, 1_u16);
-        let weights: Vec<(&str, u16)> = lines
-            .iter()
-            .filter_map(|line| line.to_str().ok())
-            .flat_map(|line| line.split(','))
-            .filter_map(weight)
-            .collect();
+        let elements = lines.filter_map(visible_text).flat_map(|line| line.split(','));
+        let weights: Vec<(&str, u16)> = elements.filter_map(weight).collect();
         let weight_of = |names: &[&str]| {
             let named = |name: &str| names.iter().any(|ours| ours.eq_ignore_ascii_case(name));
             weights.iter().find(|(name, _)| named(name)).map(|(_, weight)| *weight)
@@ -61,7 +58,7 @@ impl Coding {
         best.0
     }
 
-    /// The tag of this representation: each coding has one of its own (RFC 9110 §8.8.3.3).
+    /// The entity tag of this representation: each coding has its own (RFC 9110 §8.8.3.3).
     pub(super) fn etag(self, identity: &str) -> String {
         match (self.name(), identity.strip_suffix('"')) {
             (Some(name), Some(open)) => format!("{open}-{name}\""),
@@ -77,8 +74,8 @@ impl Coding {
         }
     }
 
-    /// Compresses, in memory that does not grow with what is compressed. The windows are shorter than the libraries would have
-    /// them, which costs JSON next to nothing: brotli alone would take 10 MB for each transcript that somebody takes slowly.
+    /// An encoder whose memory does not grow with its input. The windows are shorter than the libraries' defaults, which costs
+    /// JSON next to nothing: brotli alone would take 10 MB for each transcript of a slow client.
     pub(super) fn encoder(self) -> Box<dyn EncodeV2 + Send> {
         match self {
             Self::Zstd => Box::new(ZstdEncoder::new_with_params(3, &[CParameter::window_log(WINDOW_LOG)])),
@@ -121,16 +118,10 @@ fn thousandths(text: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderMap;
-    use http::header::ACCEPT_ENCODING;
     use proptest::prelude::*;
 
     fn chosen(lines: &[&str]) -> Coding {
-        let mut headers = HeaderMap::new();
-        for line in lines {
-            headers.append(ACCEPT_ENCODING, HeaderValue::from_str(line).unwrap());
-        }
-        Coding::negotiate(&headers.get_all(ACCEPT_ENCODING))
+        Coding::negotiate(lines.iter().map(|line| line.as_bytes()))
     }
 
     #[test]
@@ -149,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn each_coding_has_a_tag_of_its_own() {
+    fn each_coding_has_its_own_entity_tag() {
         assert_eq!(Coding::Gzip.etag("\"v1\""), "\"v1-gzip\"");
         assert_eq!(Coding::Identity.etag("\"v1\""), "\"v1\"");
         assert_eq!(Coding::Gzip.identity_etag("\"v1-gzip\""), Some("\"v1\"".into()));
@@ -160,11 +151,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(value in proptest::collection::vec(any::<u8>(), 0..60)) {
-            if let Ok(value) = HeaderValue::from_bytes(&value) {
-                let mut headers = HeaderMap::new();
-                headers.append(ACCEPT_ENCODING, value);
-                Coding::negotiate(&headers.get_all(ACCEPT_ENCODING));
-            }
+            Coding::negotiate(std::iter::once(&*value));
         }
     }
 }

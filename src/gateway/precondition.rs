@@ -2,12 +2,12 @@
 
 use std::time::SystemTime;
 
-use http::HeaderMap;
 use http::header::{HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
 
+use super::request::{Headers, RequestView, visible_text};
 use crate::clock::UnixSeconds;
 
-/// What the preconditions of a GET or HEAD come to.
+/// What the preconditions of a GET or HEAD demand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Answer as if there were none.
@@ -18,8 +18,8 @@ pub(super) enum Verdict {
     Failed,
 }
 
-/// The five fields as a request has them. What cannot be read counts as RFC 9110 says for each.
-#[derive(Debug, Clone, Default)]
+/// The five fields of a request. A value that cannot be read counts as RFC 9110 says for each.
+#[derive(Debug, Default)]
 pub(super) struct Preconditions {
     if_match: Option<Tags>,
     if_unmodified_since: Option<UnixSeconds>,
@@ -28,16 +28,13 @@ pub(super) struct Preconditions {
     if_range: Option<IfRange>,
 }
 
-/// What stands for the date of an object whose store does not know it. Conditions on a date do not count then (RFC 9110
-/// §13.1.3, §13.1.4).
+/// The date of an object whose store does not know it. Conditions on a date do not count then (RFC 9110 §13.1.3, §13.1.4).
 const NO_DATE: UnixSeconds = UnixSeconds(0);
 
-/// The longest tag that is passed on to the store, in bytes: no store makes longer ones, and some refuse long heads.
+/// The longest tag that the store gets, in bytes: no store makes longer ones, and some refuse long heads.
 const LONGEST_TAG: usize = 256;
 
-const FIELDS: [HeaderName; 5] = [IF_MATCH, IF_UNMODIFIED_SINCE, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_RANGE];
-
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum IfRange {
     Tag(Tag),
     Date(UnixSeconds),
@@ -45,23 +42,22 @@ enum IfRange {
     Unreadable,
 }
 
-impl From<&HeaderMap> for Preconditions {
-    fn from(headers: &HeaderMap) -> Self {
-        // Most requests have none: one walk tells, instead of five searches.
-        if !headers.keys().any(|name| FIELDS.contains(name)) {
-            return Self::default();
-        }
+impl Preconditions {
+    /// Those of a request. Most have none.
+    pub(super) fn of(request: &RequestView<'_>) -> Option<Self> {
+        request.fields.has_conditions.then(|| Self::read(request.headers))
+    }
+
+    fn read(headers: Headers<'_>) -> Self {
         Self {
-            if_match: Tags::parse(headers, IF_MATCH),
-            if_unmodified_since: date(headers, IF_UNMODIFIED_SINCE),
-            if_none_match: Tags::parse(headers, IF_NONE_MATCH),
-            if_modified_since: date(headers, IF_MODIFIED_SINCE),
+            if_match: Tags::parse(headers, &IF_MATCH),
+            if_unmodified_since: date(headers, &IF_UNMODIFIED_SINCE),
+            if_none_match: Tags::parse(headers, &IF_NONE_MATCH),
+            if_modified_since: date(headers, &IF_MODIFIED_SINCE),
             if_range: if_range(headers),
         }
     }
-}
 
-impl Preconditions {
     /// Evaluates them against the selected representation, in the order of RFC 9110 §13.2.2.
     pub(super) fn evaluate(&self, etag: &str, last_modified: UnixSeconds) -> Verdict {
         // Steps 1 and 2.
@@ -147,9 +143,9 @@ enum Tags {
 }
 
 impl Tags {
-    /// All lines of a field as one list; `None` if there is none. What follows an unreadable element is not read.
-    fn parse(headers: &HeaderMap, name: HeaderName) -> Option<Self> {
-        let lines: Vec<&[u8]> = headers.get_all(name).iter().map(|line| line.as_bytes()).collect();
+    /// All lines of a field as one list; `None` if there is none. The list ends at an element that cannot be read.
+    fn parse(headers: Headers<'_>, name: &HeaderName) -> Option<Self> {
+        let lines: Vec<&[u8]> = headers.values(name).collect();
         if lines.is_empty() {
             return None;
         }
@@ -195,10 +191,10 @@ fn listed(mut line: &[u8]) -> Vec<Tag> {
 }
 
 /// A date in any of the three forms (RFC 9110 §5.6.7). A repeated or unreadable one is ignored (§13.1.3, §13.1.4).
-fn date(headers: &HeaderMap, name: HeaderName) -> Option<UnixSeconds> {
-    let mut lines = headers.get_all(name).iter();
+fn date(headers: Headers<'_>, name: &HeaderName) -> Option<UnixSeconds> {
+    let mut lines = headers.values(name);
     let (line, second) = (lines.next()?, lines.next());
-    if second.is_some() { None } else { parse_date(line.to_str().ok()?) }
+    if second.is_some() { None } else { parse_date(visible_text(line)?) }
 }
 
 fn parse_date(text: &str) -> Option<UnixSeconds> {
@@ -206,13 +202,13 @@ fn parse_date(text: &str) -> Option<UnixSeconds> {
     Some(UnixSeconds::from_system_time(time))
 }
 
-fn if_range(headers: &HeaderMap) -> Option<IfRange> {
-    let mut lines = headers.get_all(IF_RANGE).iter();
+fn if_range(headers: Headers<'_>) -> Option<IfRange> {
+    let mut lines = headers.values(&IF_RANGE);
     let (line, second) = (lines.next()?, lines.next());
     if second.is_some() {
         return Some(IfRange::Unreadable);
     }
-    let bytes = line.as_bytes().trim_ascii();
+    let bytes = line.trim_ascii();
     if let Some((tag, rest)) = Tag::parse(bytes) {
         return Some(if rest.is_empty() { IfRange::Tag(tag) } else { IfRange::Unreadable });
     }
@@ -223,7 +219,7 @@ fn if_range(headers: &HeaderMap) -> Option<IfRange> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderValue};
     use proptest::prelude::*;
 
     const ETAG: &str = "\"v1\"";
@@ -239,7 +235,7 @@ mod tests {
         for (name, value) in fields {
             headers.append(name, HeaderValue::from_str(value).unwrap());
         }
-        Preconditions::from(&headers).evaluate(ETAG, CHANGED)
+        Preconditions::read(Headers::Map(&headers)).evaluate(ETAG, CHANGED)
     }
 
     /// RFC 9110 §13.2.2 once more, written down as a table of truth values.
@@ -282,7 +278,7 @@ mod tests {
                 for name in [IF_MATCH, IF_NONE_MATCH, IF_RANGE, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
                     headers.append(name, value.clone());
                 }
-                let conditions = Preconditions::from(&headers);
+                let conditions = Preconditions::read(Headers::Map(&headers));
                 conditions.evaluate(ETAG, CHANGED);
                 conditions.if_range_holds(ETAG, CHANGED, CHANGED);
             }
@@ -310,11 +306,15 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_taken_up_again_only_for_the_same_version() {
+    fn a_download_is_resumed_only_with_the_same_version() {
         let holds = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(IF_RANGE, HeaderValue::from_str(value).unwrap());
-            Preconditions::from(&headers).if_range_holds(ETAG, CHANGED, UnixSeconds(CHANGED.0 + 1))
+            Preconditions::read(Headers::Map(&headers)).if_range_holds(
+                ETAG,
+                CHANGED,
+                UnixSeconds(CHANGED.0 + 1),
+            )
         };
         assert!(holds(ETAG));
         assert!(holds(&http_date(0)));
@@ -328,6 +328,6 @@ mod tests {
     fn a_date_within_the_second_of_the_change_is_weak() {
         let mut headers = HeaderMap::new();
         headers.insert(IF_RANGE, HeaderValue::from_str(&http_date(0)).unwrap());
-        assert!(!Preconditions::from(&headers).if_range_holds(ETAG, CHANGED, CHANGED));
+        assert!(!Preconditions::read(Headers::Map(&headers)).if_range_holds(ETAG, CHANGED, CHANGED));
     }
 }

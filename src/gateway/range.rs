@@ -1,42 +1,31 @@
-//! The Range field (RFC 9110 §14): what is wanted, which bytes these are, and how several are put into one body.
+//! The Range field (RFC 9110 §14): which ranges a request asks for, and which bytes these are.
 
 use std::ops::Range;
 
-use http::header::{GetAll, HeaderValue};
-
-use crate::AssetKind;
+use super::request::visible_text;
 use crate::store::Span;
 
-/// The most ranges of one request that are answered as such; whoever asks for more gets the whole object.
-const MOST_RANGES: usize = 32;
+/// The most ranges of one request that are answered as such; a client that asks for more gets the whole object.
+const MAX_RANGES: usize = 32;
 
 /// What a request's Range asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum RequestedRange {
     /// No range, or none that can be honoured (RFC 9110 §14.2: an unreadable Range is ignored).
-    Everything,
+    Whole,
     /// One range.
     One(Span),
     /// Several, in the order asked for.
     Several(Vec<Span>),
 }
 
-/// Reads the field. A repeated field, another unit, bad syntax and too many ranges are all ignored.
-pub(super) fn parse(lines: &GetAll<'_, HeaderValue>) -> Wanted {
-    let mut lines = lines.iter();
-    let (Some(line), None) = (lines.next(), lines.next()) else { return Wanted::Everything };
-    parse_line(line.as_bytes())
-}
-
-/// Reads the value of a field that stands once.
-pub(super) fn parse_line(line: &[u8]) -> Wanted {
-    let visible = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
-    let text = std::str::from_utf8(line).ok().filter(|line| line.as_bytes().iter().all(visible));
-    let spans = text.and_then(parse_spans).unwrap_or_default();
+/// Reads the value of the field. Another unit, bad syntax and too many ranges are ignored.
+pub(super) fn parse(value: &[u8]) -> RequestedRange {
+    let spans = visible_text(value).and_then(parse_spans).unwrap_or_default();
     match spans.as_slice() {
-        [] => Wanted::Everything,
-        [span] => Wanted::One(*span),
-        _ => Wanted::Several(spans),
+        [] => RequestedRange::Whole,
+        [span] => RequestedRange::One(*span),
+        _ => RequestedRange::Several(spans),
     }
 }
 
@@ -48,7 +37,7 @@ fn parse_spans(text: &str) -> Option<Vec<Span>> {
     let mut spans = Vec::new();
     // Empty elements are allowed (RFC 9110 §5.6.1.2).
     for element in set.split(',').map(|element| element.trim_matches([' ', '\t'])).filter(|e| !e.is_empty()) {
-        if spans.len() == MOST_RANGES {
+        if spans.len() == MAX_RANGES {
             return None;
         }
         spans.push(parse_span(element)?);
@@ -74,7 +63,7 @@ fn position(digits: &str) -> Option<u64> {
     plain.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-/// The satisfiable ones as positions, in order, with those that overlap or touch made one.
+/// The satisfiable ranges as positions, in order; those that overlap or touch become one.
 pub(super) fn coalesce(spans: &[Span], size: u64) -> Vec<Range<u64>> {
     let mut ranges: Vec<Range<u64>> = spans.iter().filter_map(|span| span.within(size)).collect();
     ranges.sort_by_key(|range| range.start);
@@ -88,65 +77,36 @@ pub(super) fn coalesce(spans: &[Span], size: u64) -> Vec<Range<u64>> {
     joined
 }
 
-/// The length of a multipart boundary.
-pub(super) const BOUNDARY_LEN: usize = 32;
-
-/// What stands before a part's bytes (RFC 9110 §14.6).
-pub(super) fn part_head(kind: AssetKind, boundary: &str, range: &Range<u64>, size: u64) -> String {
-    format!(
-        "\r\n--{boundary}\r\nContent-Type: {}\r\nContent-Range: bytes {}-{}/{size}\r\n\r\n",
-        kind.media_type(),
-        range.start,
-        range.end.saturating_sub(1),
-    )
-}
-
-/// What stands behind the last part.
-pub(super) fn closing(boundary: &str) -> String {
-    format!("\r\n--{boundary}--\r\n")
-}
-
-/// How many bytes a multipart body has beside those of the object.
-pub(super) fn multipart_overhead(
-    kind: AssetKind,
-    first: &Range<u64>,
-    others: &[Range<u64>],
-    size: u64,
-) -> u64 {
-    let boundary = "-".repeat(BOUNDARY_LEN);
-    let heads: usize =
-        std::iter::once(first).chain(others).map(|range| part_head(kind, &boundary, range, size).len()).sum();
-    (heads + closing(&boundary).len()) as u64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderMap;
-    use http::header::RANGE;
     use proptest::prelude::*;
 
-    fn wanted(text: &str) -> Wanted {
-        let mut headers = HeaderMap::new();
-        headers.insert(RANGE, HeaderValue::from_str(text).unwrap());
-        parse(&headers.get_all(RANGE))
+    fn requested(text: &str) -> RequestedRange {
+        parse(text.as_bytes())
     }
 
     #[test]
     fn the_forms_of_rfc_9110_are_read() {
-        assert_eq!(wanted("bytes=0-499"), Wanted::One(Span::FromTo(0, 499)));
-        assert_eq!(wanted("bytes=9500-"), Wanted::One(Span::From(9_500)));
-        assert_eq!(wanted("bytes=-500"), Wanted::One(Span::Last(500)));
-        assert_eq!(wanted("Bytes=0-0,-1"), Wanted::Several(vec![Span::FromTo(0, 0), Span::Last(1)]));
+        assert_eq!(requested("bytes=0-499"), RequestedRange::One(Span::FromTo(0, 499)));
+        assert_eq!(requested("bytes=9500-"), RequestedRange::One(Span::From(9_500)));
+        assert_eq!(requested("bytes=-500"), RequestedRange::One(Span::Last(500)));
         assert_eq!(
-            wanted("bytes= 0-1 ,, 3-4\t,"),
-            Wanted::Several(vec![Span::FromTo(0, 1), Span::FromTo(3, 4)])
+            requested("Bytes=0-0,-1"),
+            RequestedRange::Several(vec![Span::FromTo(0, 0), Span::Last(1)])
         );
-        assert_eq!(wanted("bytes=0-99999999999999999999999"), Wanted::One(Span::FromTo(0, u64::MAX)));
+        assert_eq!(
+            requested("bytes= 0-1 ,, 3-4\t,"),
+            RequestedRange::Several(vec![Span::FromTo(0, 1), Span::FromTo(3, 4)])
+        );
+        assert_eq!(
+            requested("bytes=0-99999999999999999999999"),
+            RequestedRange::One(Span::FromTo(0, u64::MAX))
+        );
     }
 
     #[test]
-    fn what_is_no_range_is_ignored() {
+    fn a_text_that_is_no_range_is_ignored() {
         for text in [
             "",
             "bytes",
@@ -164,17 +124,13 @@ mod tests {
             "bytes=1-2-3",
             "bytes=1.0-2",
         ] {
-            assert_eq!(wanted(text), Wanted::Everything, "{text}");
+            assert_eq!(requested(text), RequestedRange::Whole, "{text}");
         }
         let many = format!(
             "bytes={}",
-            (0..=MOST_RANGES).map(|at| format!("{}-{}", 2 * at, 2 * at)).collect::<Vec<_>>().join(",")
+            (0..=MAX_RANGES).map(|at| format!("{}-{}", 2 * at, 2 * at)).collect::<Vec<_>>().join(",")
         );
-        assert_eq!(wanted(&many), Wanted::Everything);
-        let mut headers = HeaderMap::new();
-        headers.append(RANGE, HeaderValue::from_static("bytes=0-1"));
-        headers.append(RANGE, HeaderValue::from_static("bytes=2-3"));
-        assert_eq!(parse(&headers.get_all(RANGE)), Wanted::Everything);
+        assert_eq!(requested(&many), RequestedRange::Whole);
     }
 
     fn any_span() -> impl Strategy<Value = Span> {

@@ -1,7 +1,8 @@
-//! From path and method to what is meant.
+//! Tells from path and method what a request is for.
 
-use http::{Method, Request};
+use http::Method;
 
+use super::request::RequestView;
 use crate::AssetKind;
 use crate::signed_url::split_route;
 
@@ -20,13 +21,13 @@ pub(super) enum Route<'r> {
 
 /// Routes below `prefix` and, for a proxy that strips it, without it. Paths are compared as they stand: nothing is
 /// decoded or normalised, because nothing else was signed.
-pub(super) fn route<'r, B>(request: &'r Request<B>, prefix: &str) -> Route<'r> {
-    let path = request.uri().path();
-    // `OPTIONS /` is how HAProxy asks whether a server lives.
-    if matches!(path, "*" | "/") && *request.method() == Method::OPTIONS {
+pub(super) fn route<'r>(request: &RequestView<'r>, prefix: &str) -> Route<'r> {
+    let path = request.path;
+    // HAProxy checks a server's health with `OPTIONS /`.
+    if matches!(path, "*" | "/") && request.method == Method::OPTIONS {
         return Route::Options;
     }
-    match (asset_at(path, prefix), request.method()) {
+    match (asset_at(path, prefix), &request.method) {
         (Some((kind, id)), &(Method::GET | Method::HEAD)) => Route::Asset { kind, id },
         (Some(_), &Method::OPTIONS) => Route::Options,
         (Some(_), _) => Route::MethodNotAllowed,
@@ -36,15 +37,15 @@ pub(super) fn route<'r, B>(request: &'r Request<B>, prefix: &str) -> Route<'r> {
 }
 
 /// The asset that a path leads to.
-pub(super) fn asset_at<'p>(path: &'p str, prefix: &str) -> Option<(AssetKind, &'p str)> {
+fn asset_at<'p>(path: &'p str, prefix: &str) -> Option<(AssetKind, &'p str)> {
     split_route(path)
         .or_else(|| path.strip_prefix(prefix).and_then(split_route))
-        .or_else(|| behind_more_slashes(path, prefix).and_then(split_route))
+        .or_else(|| without_extra_slashes(path, prefix).and_then(split_route))
 }
 
-/// What stands behind the prefix, or behind none, if there are more slashes than one before or behind it: a base URL was
-/// written with a slash at its end. No signature covers what stands there.
-fn behind_more_slashes<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+/// The path behind the prefix, or behind none, if several slashes stand before or behind it: the base URL of the link was
+/// written with a slash at its end. No signature covers this part of a path.
+fn without_extra_slashes<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
     let rest = path.trim_start_matches('/');
     let rest =
         rest.strip_prefix(prefix.trim_start_matches('/')).filter(|_| !prefix.is_empty()).unwrap_or(rest);

@@ -1,4 +1,4 @@
-//! Follows a request from its arrival until its body ends, and then says what became of it.
+//! Follows a request from its arrival until its body ends, and then records it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,31 +6,31 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::sync::mpsc;
 
-use crate::server::{OnSent, Permit, StallFlag};
-use crate::signed_url::{Denial, Grant};
+use crate::server::{Client, OnSent, Permit, StallFlag};
+use crate::store::StoreError;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Trace;
 use crate::telemetry::{
     AccessRecord, Audit, AuditUnavailable, BodyEnd, CompletedDownload, RequestLogs, Reservation,
 };
 
-/// Who is told of requests. All requests of a gateway share it.
+/// Where requests are counted and recorded. All requests of a gateway share it.
 #[derive(Debug, Clone)]
-pub(super) struct Told {
+pub(super) struct Recorders {
     pub(super) metrics: Metrics,
-    pub(super) records: RequestLogs,
-    /// Who wants to know of downloads.
+    pub(super) logs: RequestLogs,
+    /// Gets an event for each download.
     pub(super) downloads: Option<mpsc::Sender<CompletedDownload>>,
 }
 
-impl Told {
-    /// Before anything is opened: room for the record of the download, if it has to be recorded.
+impl Recorders {
+    /// Reserves room for the record of a download, if it has to be recorded: before anything is opened.
     pub(super) fn begin_audit(&self) -> Result<Option<Reservation>, AuditUnavailable> {
-        self.records.audit.as_ref().map_or(Ok(None), Audit::begin)
+        self.logs.audit.as_ref().map_or(Ok(None), Audit::begin)
     }
 
-    /// Says what became of a request that took so long.
-    pub(super) fn tell(
+    /// RequestLogs a request that has ended.
+    pub(super) fn record(
         &self,
         record: &AccessRecord<'_>,
         ending: BodyEnd,
@@ -38,77 +38,70 @@ impl Told {
         audited: Option<Reservation>,
     ) {
         if let (Some(downloads), Some(downloaded)) = (&self.downloads, record.downloaded(ending)) {
-            // A download is never slowed down by who wants to know of it.
+            // A full channel loses the event: it must not slow a download down.
             let _ = downloads.try_send(downloaded);
         }
-        record.write(ending, took, &self.metrics, &self.records, audited);
+        record.write(ending, took, &self.metrics, &self.logs, audited);
+    }
+
+    /// RequestLogs an answer whose head and body go together, with so many bytes.
+    pub(super) fn record_whole(
+        &self,
+        record: &mut AccessRecord<'_>,
+        bytes: u64,
+        audited: Option<Reservation>,
+    ) {
+        (record.sent, record.length) = (bytes, Some(bytes));
+        record.head_after = record.started.elapsed();
+        self.record(record, BodyEnd::Complete, record.head_after, audited);
     }
 }
 
-/// One request. It lives in a box: what is handed from hand to hand stays small.
+/// One request. It lives in a box, so that moving it is cheap.
 #[derive(Debug)]
 pub(super) struct Tracker {
-    record: AccessRecord<'static>,
-    told: Arc<Told>,
-    /// Given back when the body ends.
-    permit: Option<Permit>,
+    pub(super) record: AccessRecord<'static>,
+    recorders: Arc<Recorders>,
+    /// Whether the server has disconnected the client.
     stall_flag: Option<StallFlag>,
+    /// For a request in flight: released when the body ends.
+    pub(super) permit: Option<Permit>,
     /// Room for the audit's record.
-    audited: Option<Reservation>,
-    /// Where in a trace it is.
-    trace: Option<Trace>,
+    pub(super) audited: Option<Reservation>,
+    pub(super) trace: Option<Trace>,
 }
 
 impl Tracker {
     pub(super) fn new(
         record: AccessRecord<'_>,
-        told: &Arc<Told>,
-        stall_flag: Option<StallFlag>,
+        recorders: &Arc<Recorders>,
+        client: Option<&Client>,
         trace: Option<Trace>,
     ) -> Box<Self> {
-        told.metrics.request_began();
-        let (record, told) = (record.into_owned(), Arc::clone(told));
-        Box::new(Self { record, told, permit: None, stall_flag, audited: None, trace })
+        recorders.metrics.request_began();
+        Box::new(Self {
+            record: record.into_owned(),
+            recorders: Arc::clone(recorders),
+            stall_flag: client.map(|client| client.stall_flag.clone()),
+            permit: None,
+            audited: None,
+            trace,
+        })
     }
 
-    /// What is known of it so far.
-    pub(super) fn record(&self) -> &AccessRecord<'static> {
-        &self.record
+    /// The head of the answer is ready.
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        self.record.status = status;
+        self.record.head_after = self.record.started.elapsed();
     }
 
-    /// Its place in a trace, if it has one.
-    pub(super) fn trace(&self) -> Option<&Trace> {
-        self.trace.as_ref()
-    }
-
-    /// Before anything is opened: whether the download can be recorded, if it has to be.
-    pub(super) fn begin_audit(&mut self) -> Result<(), AuditUnavailable> {
-        self.audited = self.told.begin_audit()?;
-        Ok(())
-    }
-
-    /// Keeps room for the audit's record.
-    pub(super) fn audit(&mut self, place: Option<Reservation>) {
-        self.audited = place;
-    }
-
-    /// So many bytes the whole asset has.
-    pub(super) fn found(&mut self, size: u64) {
-        self.record.size = Some(size);
-    }
-
-    /// So many bytes the answer has, where that is known.
-    pub(super) fn announces(&mut self, length: Option<u64>) {
-        self.record.length = length;
-    }
-
-    /// So many bytes more were handed to the connection.
-    pub(super) fn sends(&mut self, bytes: u64) {
+    /// Adds bytes that the connection has got.
+    pub(super) fn add_sent(&mut self, bytes: u64) {
         self.record.sent += bytes;
     }
 
-    /// So many of them the connection did not get rid of.
-    pub(super) fn took_back(&mut self, bytes: u64) {
+    /// Subtracts bytes that the connection has got and the kernel has not taken.
+    pub(super) fn subtract_unsent(&mut self, bytes: u64) {
         self.record.sent = self.record.sent.saturating_sub(bytes);
     }
 
@@ -121,59 +114,49 @@ impl Tracker {
         }
     }
 
-    /// The link is good.
-    pub(super) fn granted(&mut self, grant: &Grant) {
-        self.record.granted(grant);
-    }
-
-    /// The link is not.
-    pub(super) fn denied(&mut self, denial: &Denial) {
-        self.record.denied(denial);
-    }
-
-    /// Keeps the permit of a request in flight.
-    pub(super) fn hold(&mut self, permit: Option<Permit>) {
-        self.permit = permit;
-    }
-
-    /// The head of the answer is ready.
-    pub(super) fn answered(&mut self, status: StatusCode, outcome: &'static str) {
-        self.record.status = status;
-        self.record.outcome = outcome;
-        self.record.head_after = self.record.started.elapsed();
-    }
-
-    /// The request has ended.
-    pub(super) fn write(mut self: Box<Self>, ending: BodyEnd) {
+    /// RequestLogs the request, which has ended.
+    pub(super) fn finish(mut self: Box<Self>, ending: BodyEnd) {
         if let Some(trace) = &self.trace {
             trace.end(&self.record, ending);
         }
         let (took, audited) = (self.record.started.elapsed(), self.audited.take());
-        self.told.tell(&self.record, ending, took, audited);
+        self.recorders.record(&self.record, ending, took, audited);
     }
 }
 
 impl Drop for Tracker {
     fn drop(&mut self) {
-        self.told.metrics.request_finished();
+        self.recorders.metrics.request_finished();
     }
 }
 
 /// The tracker, to go with so many bytes if they are the last.
-pub(super) fn with_the_last(
+pub(super) fn take_for_last(
     tracker: &mut Option<Box<Tracker>>,
     is_last: bool,
     bytes: u64,
 ) -> Option<Box<Tracker>> {
     let mut tracker = tracker.take_if(|_| is_last)?;
-    tracker.sends(bytes);
+    tracker.add_sent(bytes);
     Some(tracker)
 }
 
 impl OnSent for Tracker {
     fn finished(mut self: Box<Self>, left: u64) {
-        self.took_back(left);
+        self.subtract_unsent(left);
         let ending = self.ending(left == 0);
-        self.write(ending);
+        self.finish(ending);
     }
+}
+
+/// Logs that the store failed after an answer had begun.
+pub(super) fn report(record: Option<&AccessRecord<'static>>, error: &StoreError) {
+    let asset = record.and_then(|record| record.asset);
+    let sent = record.map_or(0, |record| record.sent);
+    tracing::warn!(
+        asset = asset.map(tracing::field::display),
+        sent,
+        %error,
+        "the store failed in the middle of a body, so the client's connection is broken off"
+    );
 }

@@ -37,6 +37,7 @@ use webhook_assets::sender::{self, Sender};
 use webhook_assets::server::{self, Bodies, Certificate, Drain, Handler, Server};
 use webhook_assets::signed_url::BaseUrl;
 use webhook_assets::store::{self, CloudVariables, Store, StoreUrl};
+use webhook_assets::telemetry::RequestLogs;
 use webhook_assets::telemetry::metrics::Metrics;
 use webhook_assets::telemetry::trace::{Tracing, TracingConfig};
 use webhook_assets::webhook::AllowedNetworks;
@@ -244,12 +245,9 @@ impl Plan {
         metrics: &Metrics,
     ) -> Gateway {
         let clock = Arc::new(clock.clone());
-        let gateway = Gateway::new(&self.gateway, keyring.clone(), store.clone(), clock, metrics.clone())
-            .recording(access_log::log());
-        match &self.tracing {
-            Some(config) => gateway.tracing(Tracing::start(config, metrics).unwrap()),
-            None => gateway,
-        }
+        let traces = self.tracing.as_ref().map(|config| Tracing::start(config, metrics).unwrap());
+        Gateway::new(&self.gateway, keyring.clone(), store.clone(), clock, metrics.clone())
+            .with_logs(RequestLogs { access: Some(access_log::log()), audit: None, traces })
     }
 
     /// The gateway alone.
@@ -277,7 +275,7 @@ impl Plan {
             database_url = Some(of_ledger.database);
             ledger.lock_for_sending().await.unwrap();
             let (downloads, told) = tokio::sync::mpsc::channel(100);
-            gateway = gateway.telling(downloads);
+            gateway = gateway.with_downloads(downloads);
             tokio::spawn(sender::record_downloads(told, ledger.clone(), Arc::new(clock.clone())));
             let services = sender::Services {
                 ledger,

@@ -1,5 +1,5 @@
-//! An object of a store as a body that is read here only where it has to be: what the kernel can move from the store's
-//! connection into a pipe is handed to the client's connection, which sends it.
+//! A body that the kernel moves from the store's connection through a pipe to the client's (splice). The gateway reads only
+//! the bytes that the kernel cannot move.
 
 use std::fmt;
 use std::pin::Pin;
@@ -8,58 +8,59 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
-use super::tracker::{Tracker, with_the_last};
+use super::tracker::{Tracker, take_for_last};
 use crate::server::{OnSent, ZeroCopy};
 use crate::store::{Chunks, StoreError, Transfer};
 use crate::telemetry::trace::in_trace_sync;
 
-/// What is left of an object to relay.
-pub(super) struct Relayed {
+/// The rest of an object.
+pub(super) struct PipeBody {
     passed: Pin<Box<dyn Stream<Item = Result<Transfer, StoreError>> + Send>>,
-    owed: u64,
+    remaining: u64,
     zero_copy: ZeroCopy,
 }
 
-impl fmt::Debug for Relayed {
+impl fmt::Debug for PipeBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Relayed").field("owed", &self.owed).finish_non_exhaustive()
+        f.debug_struct("PipeBody").field("remaining", &self.remaining).finish_non_exhaustive()
     }
 }
 
-impl Relayed {
+impl PipeBody {
     pub(super) fn new(chunks: Chunks, zero_copy: ZeroCopy) -> Self {
-        Self { owed: chunks.owed(), passed: Box::pin(chunks.into_transfers()), zero_copy }
+        Self { remaining: chunks.owed(), passed: Box::pin(chunks.into_transfers()), zero_copy }
     }
 
     /// How many bytes are still to come.
-    pub(super) fn owed(&self) -> u64 {
-        self.owed
+    pub(super) fn remaining(&self) -> u64 {
+        self.remaining
     }
 
-    /// How many bytes of what is not the last of it were handed over and not taken by the kernel.
-    pub(super) fn not_taken(&self) -> u64 {
+    /// How many bytes of a piece that is not the last the connection has got and the kernel has not taken.
+    pub(super) fn unsent(&self) -> u64 {
         self.zero_copy.unsent()
     }
 
-    /// The next bytes, or what stands for them. The tracker goes with the last of these.
+    /// The next bytes, or placeholders for them. The tracker goes with the last of these.
     pub(super) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
         tracker: &mut Option<Box<Tracker>>,
     ) -> Poll<Option<Result<Bytes, StoreError>>> {
-        let trace = tracker.as_ref().and_then(|tracker| tracker.trace());
+        let trace = tracker.as_ref().and_then(|tracker| tracker.trace.as_ref());
         let passed = match std::task::ready!(in_trace_sync(trace, || self.passed.poll_next_unpin(cx))) {
             Some(Ok(passed)) => passed,
             Some(Err(error)) => return Poll::Ready(Some(Err(error))),
             None => return Poll::Ready(None),
         };
-        self.owed = self.owed.saturating_sub(passed.length());
+        self.remaining = self.remaining.saturating_sub(passed.length());
         let all = passed.length();
         let (start, pipe, length) = match passed {
             Transfer::Read(bytes) => return Poll::Ready(Some(Ok(bytes))),
             Transfer::Piped(start, pipe, length) => (start, pipe, length),
         };
-        let on_sent = with_the_last(tracker, self.owed == 0, all).map(|tracker| tracker as Box<dyn OnSent>);
+        let on_sent =
+            take_for_last(tracker, self.remaining == 0, all).map(|tracker| tracker as Box<dyn OnSent>);
         let handed_over = self.zero_copy.queue_pipe(start, pipe, length, on_sent);
         Poll::Ready(Some(
             handed_over.ok_or_else(|| {

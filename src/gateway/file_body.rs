@@ -1,4 +1,5 @@
-//! A local file as a body that is never read here: piece by piece it is handed to the connection, which sends it.
+//! A body that is a local file, which the kernel sends (sendfile): the connection gets it piece by piece, and the gateway
+//! reads none of it.
 
 use std::fmt;
 use std::pin::Pin;
@@ -7,54 +8,53 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::body;
-use super::tracker::{Tracker, with_the_last};
+use super::tracker::{self, Tracker, take_for_last};
 use crate::server::{OnSent, ZeroCopy};
 use crate::store::{ContentCheck, FileSlice, StoreError};
 use crate::telemetry::BodyEnd;
 
 type Loading = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 
-/// What is left of a file to send.
-pub(super) struct SentFile {
+/// The rest of a file.
+pub(super) struct FileBody {
     slice: FileSlice,
     zero_copy: ZeroCopy,
-    /// Waits for a disk: sending what is not in memory would hold up every connection of the thread.
+    /// Reads the next piece from the disk into memory. Sending it without that would block all connections of the thread.
     loading: Option<Loading>,
-    /// The next piece is in memory: somebody has just looked.
+    /// The next piece is in memory: the cache has just checked.
     in_memory: bool,
     /// Some of it has gone, or time has passed: it may have been written since it was opened.
     begun: bool,
 }
 
-impl fmt::Debug for SentFile {
+impl fmt::Debug for FileBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SentFile").field("slice", &self.slice).finish_non_exhaustive()
+        f.debug_struct("FileBody").field("slice", &self.slice).finish_non_exhaustive()
     }
 }
 
-impl SentFile {
+impl FileBody {
     pub(super) fn new(slice: FileSlice, zero_copy: ZeroCopy, in_memory: bool) -> Self {
         Self { slice, zero_copy, loading: None, in_memory, begun: false }
     }
 
     /// How many bytes are still to be handed over.
-    pub(super) fn owed(&self) -> u64 {
+    pub(super) fn remaining(&self) -> u64 {
         self.slice.owed()
     }
 
-    /// So many bytes of it need not be sent any more.
-    pub(super) fn step_over(&mut self, bytes: u64) {
+    /// Skips bytes that were sent already.
+    pub(super) fn skip(&mut self, bytes: u64) {
         self.slice.advance(bytes);
         self.begun |= bytes > 0;
     }
 
-    /// How many bytes of a piece that is not the last were handed over and not taken by the kernel.
-    pub(super) fn not_taken(&self) -> u64 {
+    /// How many bytes of a piece that is not the last the connection has got and the kernel has not taken.
+    pub(super) fn unsent(&self) -> u64 {
         self.zero_copy.unsent()
     }
 
-    /// What stands for the next piece, once the kernel has it in memory. The tracker goes with the last one.
+    /// A placeholder for the next piece, once the kernel has it in memory. The tracker goes with the last one.
     pub(super) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
@@ -78,8 +78,8 @@ impl SentFile {
         let length = piece.end - piece.start;
         let is_last = length == self.slice.owed();
         let begun = std::mem::replace(&mut self.begun, true);
-        let on_sent = with_the_last(tracker, is_last, length).map(|tracker| {
-            let last = LastPiece { tracker, check: self.slice.check(), look: begun, changed: false };
+        let on_sent = take_for_last(tracker, is_last, length).map(|tracker| {
+            let last = LastPiece { tracker, check: self.slice.check(), check_first: begun, changed: false };
             Box::new(last) as Box<dyn OnSent>
         });
         let Some(bytes) = self.zero_copy.queue_file(self.slice.file(), piece, is_last, on_sent) else {
@@ -91,21 +91,21 @@ impl SentFile {
     }
 }
 
-/// Goes with the last piece: unless that is all of it and goes at once, the file is looked at before the kernel takes more.
-/// A client that had bytes of two versions in one answer would take them for one.
+/// Goes with the last piece: unless that is all of the file and goes at once, it checks the file before the kernel takes more.
+/// A client that got bytes of two versions in one answer would take them for one.
 #[derive(Debug)]
 struct LastPiece {
     tracker: Box<Tracker>,
     check: ContentCheck,
-    /// Whether to look before the next bytes.
-    look: bool,
+    /// Whether to check before the next bytes.
+    check_first: bool,
     changed: bool,
 }
 
 impl OnSent for LastPiece {
     fn may_send(&mut self) -> bool {
-        let look = std::mem::replace(&mut self.look, true);
-        self.changed = look && !self.check.holds();
+        let check_first = std::mem::replace(&mut self.check_first, true);
+        self.changed = check_first && !self.check.holds();
         !self.changed
     }
 
@@ -114,8 +114,8 @@ impl OnSent for LastPiece {
         if !changed {
             return tracker.finished(left);
         }
-        tracker.took_back(left);
-        body::report(Some(tracker.record()), &StoreError::Changed);
-        tracker.write(BodyEnd::StoreFailed);
+        tracker.subtract_unsent(left);
+        tracker::report(Some(&tracker.record), &StoreError::Changed);
+        tracker.finish(BodyEnd::StoreFailed);
     }
 }
