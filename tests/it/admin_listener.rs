@@ -25,7 +25,7 @@ async fn site(token: Option<&'static str>) -> Site {
 }
 
 /// Opens a connection and sends these bytes.
-async fn saying(address: SocketAddr, bytes: &[u8]) -> TcpStream {
+async fn connection_sending(address: SocketAddr, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let _ = stream.write_all(bytes).await;
     stream
@@ -34,7 +34,7 @@ async fn saying(address: SocketAddr, bytes: &[u8]) -> TcpStream {
 async fn attackers(site: &Site, bytes: &[u8]) -> Vec<TcpStream> {
     let mut streams = Vec::new();
     for _ in 0..ATTACKERS {
-        streams.push(saying(site.admin_address, bytes).await);
+        streams.push(connection_sending(site.admin_address, bytes).await);
     }
     streams
 }
@@ -143,7 +143,7 @@ async fn a_new_connection_beside_a_flood_of_new_connections_is_answered() {
     let flood = tokio::spawn(async move {
         let mut open = std::collections::VecDeque::new();
         loop {
-            open.push_back(saying(address, &form).await);
+            open.push_back(connection_sending(address, &form).await);
             if open.len() > 4 * CAP {
                 open.pop_front();
             }
@@ -185,7 +185,7 @@ async fn a_body_that_does_not_arrive_is_answered_408_within_seconds_and_counted(
     let call = unfinished("/v1/calls", &format!("{JSON}Authorization: Bearer {TOKEN}\r\n"));
     for bytes in [unfinished_form(), call] {
         let began = Instant::now();
-        let mut stream = saying(site.admin_address, &bytes).await;
+        let mut stream = connection_sending(site.admin_address, &bytes).await;
         let mut said = Vec::new();
         let read = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut said)).await;
         assert!(read.is_ok(), "it is waited for");
@@ -200,7 +200,7 @@ async fn a_body_that_does_not_arrive_is_answered_408_within_seconds_and_counted(
 #[tokio::test]
 async fn a_body_that_drips_is_answered_408_too() {
     let site = site(None).await;
-    let stream = saying(site.admin_address, &unfinished("/v1/links", JSON)).await;
+    let stream = connection_sending(site.admin_address, &unfinished("/v1/links", JSON)).await;
     let (mut reader, mut writer) = stream.into_split();
     let dripping = tokio::spawn(async move {
         while writer.write_all(b" ").await.is_ok() {

@@ -33,7 +33,7 @@ use tempfile::TempDir;
 use webhook_assets::AssetRef;
 
 use crate::support::client::request_head;
-use crate::support::process::{PATIENCE, Running, eventually, piped};
+use crate::support::process::{Running, WAIT_LIMIT, eventually, piped};
 use crate::support::{Answer, CALL, recording, transcript};
 
 /// A folder with a keyring and a store of local files that holds the sample call.
@@ -256,7 +256,7 @@ fn target_of(link: &str) -> &str {
 
 fn get(address: SocketAddr, link: &str) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     stream.write_all(request_head("GET", target_of(link), &[], b"").as_bytes()).unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();

@@ -35,7 +35,7 @@ async fn from(address: [u8; 4], site: &Site) -> TcpStream {
 }
 
 /// The answer to a request for the recording on this connection.
-async fn asked_on(mut stream: TcpStream, site: &Site) -> Answer {
+async fn answer_on(mut stream: TcpStream, site: &Site) -> Answer {
     let request = format!("GET {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", site.recording());
     let _ = stream.write_all(request.as_bytes()).await;
     let mut said = Vec::new();
@@ -43,7 +43,7 @@ async fn asked_on(mut stream: TcpStream, site: &Site) -> Answer {
     Answer::parse(&said, false).0
 }
 
-fn assert_told(answer: &Answer) {
+fn assert_refused(answer: &Answer) {
     assert_eq!((answer.status, answer.code().as_str()), (503, "too_many_connections"));
     assert!(answer.must("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0));
     assert_eq!((answer.must("connection"), answer.must("cache-control")), ("close", "no-store"));
@@ -58,8 +58,8 @@ async fn one_connection_too_many_is_answered_503_at_once_without_a_request() {
         let mut stream = site.client().connect().await;
         let mut said = Vec::new();
         stream.read_to_end(&mut said).await.unwrap();
-        assert_told(&Answer::parse(&said, false).0);
-        assert_told(&asked_on(site.client().connect().await, &site).await);
+        assert_refused(&Answer::parse(&said, false).0);
+        assert_refused(&answer_on(site.client().connect().await, &site).await);
     }
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     let page = site.metrics.render();
@@ -70,10 +70,10 @@ async fn one_connection_too_many_is_answered_503_at_once_without_a_request() {
 async fn a_closed_connection_makes_room() {
     let site = with_room_for(3, 3).await;
     let mut streams = silent(&site, 3).await;
-    assert_eq!(asked_on(site.client().connect().await, &site).await.status, 503);
+    assert_eq!(answer_on(site.client().connect().await, &site).await.status, 503);
     streams.pop();
     let began = Instant::now();
-    while asked_on(site.client().connect().await, &site).await.status != 200 {
+    while answer_on(site.client().connect().await, &site).await.status != 200 {
         assert!(began.elapsed() < Duration::from_secs(5));
     }
 }
@@ -91,21 +91,21 @@ async fn health_is_answered_when_no_connection_is_free() {
 async fn an_address_at_its_limit_leaves_room_for_others() {
     let site = with_room_for(100, 3).await;
     let _silent = silent(&site, 3).await;
-    assert_told(&asked_on(site.client().connect().await, &site).await);
-    assert_eq!(asked_on(from([127, 0, 0, 2], &site).await, &site).await.status, 200);
+    assert_refused(&answer_on(site.client().connect().await, &site).await);
+    assert_eq!(answer_on(from([127, 0, 0, 2], &site).await, &site).await.status, 200);
 }
 
 #[tokio::test]
 async fn clients_that_do_not_read_the_refusal_are_disconnected_soon() {
     let site = with_room_for(1, 1).await;
     let silent = silent(&site, 1).await;
-    let mut deaf = Vec::new();
+    let mut unread = Vec::new();
     for _ in 0..300 {
-        deaf.push(site.client().connect().await);
+        unread.push(site.client().connect().await);
     }
     drop(silent);
     let began = Instant::now();
-    while asked_on(site.client().connect().await, &site).await.status != 200 {
+    while answer_on(site.client().connect().await, &site).await.status != 200 {
         assert!(began.elapsed() < Duration::from_secs(5));
     }
 }

@@ -17,7 +17,7 @@ async fn draining_waits_for_an_answer_in_the_idle_poller() {
     // On the fast path, and with a task, which the connection only gets then.
     for (target, expected) in [("/at-once", ""), ("/", THROUGH_HYPER)] {
         let (begun, mut begins) = mpsc::channel(1);
-        let dawdles = fast_handler(move |request, mut writer| {
+        let slow_handler = fast_handler(move |request, mut writer| {
             begun.try_send(()).unwrap();
             // The handler blocks like a thread that gets no processor time.
             std::thread::sleep(Duration::from_millis(300));
@@ -30,7 +30,7 @@ async fn draining_waits_for_an_answer_in_the_idle_poller() {
         let (config, drain) = (Plan::on_files(std::path::Path::new("/")).server, Drain::new());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let server = Server::new(config, dawdles, drain.clone());
+        let server = Server::new(config, slow_handler, drain.clone());
         let serving = server.serve_on_threads(&listener, NonZeroUsize::MIN).unwrap();
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");

@@ -28,7 +28,7 @@ async fn after_an_erasure_a_good_link_is_404_at_every_replica() {
 }
 
 #[tokio::test]
-async fn an_erasure_that_fails_says_so_and_to_do_it_again() {
+async fn a_failed_erasure_says_so_and_asks_to_repeat_it() {
     let store = FaultyStore::around(sample_store().await);
     let site = Plan::on(Arc::clone(&store) as Arc<dyn ObjectStore>).start().await;
     for (fault, status) in [(Fault::Fails, 503), (Fault::Refuses, 502)] {
@@ -40,7 +40,7 @@ async fn an_erasure_that_fails_says_so_and_to_do_it_again() {
 }
 
 #[tokio::test]
-async fn only_a_whole_id_and_the_bearer_of_the_token_erase() {
+async fn an_erasure_needs_a_whole_id_and_the_token() {
     let mut plan = Plan::usual().await;
     plan.admin_token = Some("a-token-of-the-tests");
     let site = plan.start().await;

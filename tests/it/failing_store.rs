@@ -46,17 +46,17 @@ async fn get(site: &Site, target: &str, fields: &[(&str, &str)]) -> Answer {
 /// client finds its connection closed without an answer.
 async fn get_if_any(site: &Site, target: &str, fields: &[(&str, &str)]) -> Option<Answer> {
     let bytes = site.client().exchange(request_head("GET", target, fields, b"").as_bytes()).await;
-    tells_nothing(&bytes);
+    leaks_nothing(&bytes);
     (!bytes.is_empty()).then(|| Answer::parse_loosely(&bytes, false).0)
 }
 
 async fn ask(site: &Site, method: &str, target: &str, fields: &[(&str, &str)]) -> Answer {
     let bytes = site.client().exchange(request_head(method, target, fields, b"").as_bytes()).await;
-    tells_nothing(&bytes);
+    leaks_nothing(&bytes);
     Answer::parse_loosely(&bytes, method == "HEAD").0
 }
 
-fn tells_nothing(bytes: &[u8]) {
+fn leaks_nothing(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for secret in SECRETS {
         assert!(!text.contains(secret), "{secret} in {text}");
@@ -439,7 +439,7 @@ async fn over_http_2_early_failures_are_answers() {
         let fields = format!("{:?}", answer.headers());
         let (bytes, reset) = http2::read(answer.into_body()).await;
         assert_eq!(reset, None);
-        tells_nothing(fields.as_bytes());
-        tells_nothing(&bytes);
+        leaks_nothing(fields.as_bytes());
+        leaks_nothing(&bytes);
     }
 }

@@ -22,7 +22,7 @@ async fn plan() -> Plan {
 }
 
 /// A download from this address that reads only the first byte.
-async fn held_from(address: [u8; 4], site: &Site, fields: &[(&str, &str)]) -> TcpStream {
+async fn unread_download_from(address: [u8; 4], site: &Site, fields: &[(&str, &str)]) -> TcpStream {
     let mut stream = slow_socket(address, site).await;
     let head = request_head("GET", &site.recording(), fields, b"");
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -38,7 +38,7 @@ async fn slow_socket(address: [u8; 4], site: &Site) -> TcpStream {
 }
 
 /// The answer to a request for ten bytes of the recording from this address.
-async fn asked_from(address: [u8; 4], site: &Site, fields: &[(&str, &str)]) -> Answer {
+async fn answer_from(address: [u8; 4], site: &Site, fields: &[(&str, &str)]) -> Answer {
     let mut stream = slow_socket(address, site).await;
     let fields = [fields, &[("Range", "bytes=0-9")]].concat();
     let head = request_head("GET", &site.recording(), &fields, b"");
@@ -96,11 +96,11 @@ async fn the_streams_of_one_address_leave_room_for_the_requests_of_others() {
     }
     for _ in 0..50 {
         for victim in [OTHER, THIRD] {
-            let answer = asked_from(victim, &site, &[]).await;
+            let answer = answer_from(victim, &site, &[]).await;
             assert_eq!((answer.status, answer.body.len()), (206, 10));
         }
     }
-    let own = asked_from([127, 0, 0, 1], &site, &[]).await;
+    let own = answer_from([127, 0, 0, 1], &site, &[]).await;
     assert_eq!(code(&own), (503, "too_many_requests_from_address".into()));
     let busy = "webhook_assets_requests_total{asset=\"recording\",status=\"503\",outcome=\"busy\"} ";
     assert_eq!(counted(&site, busy), 0, "{}", site.metrics.render());
@@ -112,13 +112,13 @@ async fn the_share_of_an_address_can_be_set() {
     let mut plan = plan().await;
     plan.gateway.requests_per_address = Some(2);
     let site = plan.start().await;
-    let held = [held_from(OTHER, &site, &[]).await, held_from(OTHER, &site, &[]).await];
-    let refused = asked_from(OTHER, &site, &[]).await;
+    let held = [unread_download_from(OTHER, &site, &[]).await, unread_download_from(OTHER, &site, &[]).await];
+    let refused = answer_from(OTHER, &site, &[]).await;
     assert_eq!(code(&refused), (503, "too_many_requests_from_address".into()));
-    assert_eq!(asked_from(THIRD, &site, &[]).await.status, 206);
+    assert_eq!(answer_from(THIRD, &site, &[]).await.status, 206);
     drop(held);
     let began = Instant::now();
-    while asked_from(OTHER, &site, &[]).await.status != 206 {
+    while answer_from(OTHER, &site, &[]).await.status != 206 {
         assert!(began.elapsed() < Duration::from_secs(10), "the permits are not given back");
     }
 }
@@ -131,12 +131,12 @@ async fn addresses_at_their_shares_leave_room_for_a_new_address() {
     let mut held = Vec::new();
     for last in 10..15 {
         let address = [127, 0, 0, last];
-        while asked_from(address, &site, &[]).await.status == 206 {
-            held.push(held_from(address, &site, &[]).await);
+        while answer_from(address, &site, &[]).await.status == 206 {
+            held.push(unread_download_from(address, &site, &[]).await);
         }
     }
     assert!(held.len() < 40, "{} are held", held.len());
-    assert_eq!(asked_from(OTHER, &site, &[]).await.status, 206);
+    assert_eq!(answer_from(OTHER, &site, &[]).await.status, 206);
 }
 
 #[tokio::test]
@@ -148,10 +148,13 @@ async fn requests_through_a_proxy_count_for_the_client_that_it_names() {
     let site = plan.start().await;
     let named = |name| [("X-Forwarded-For", name)];
     let (greedy, other) = (named("2001:db8::1"), named("2001:db8:0:1::1"));
-    let _held = [held_from(OTHER, &site, &greedy).await, held_from(OTHER, &site, &greedy).await];
-    let refused = asked_from(OTHER, &site, &named("2001:db8::ffff")).await;
+    let _held = [
+        unread_download_from(OTHER, &site, &greedy).await,
+        unread_download_from(OTHER, &site, &greedy).await,
+    ];
+    let refused = answer_from(OTHER, &site, &named("2001:db8::ffff")).await;
     assert_eq!(code(&refused), (503, "too_many_requests_from_address".into()), "the same /64");
-    assert_eq!(asked_from(OTHER, &site, &other).await.status, 206);
+    assert_eq!(answer_from(OTHER, &site, &other).await.status, 206);
 }
 
 #[tokio::test]
@@ -163,9 +166,9 @@ async fn a_trusted_proxy_that_names_no_client_has_no_share() {
     let site = plan.start().await;
     let mut held = Vec::new();
     for _ in 0..4 {
-        held.push(held_from(OTHER, &site, &[]).await);
+        held.push(unread_download_from(OTHER, &site, &[]).await);
     }
-    let refused = asked_from(OTHER, &site, &[]).await;
+    let refused = answer_from(OTHER, &site, &[]).await;
     assert_eq!(code(&refused), (503, "too_many_requests_in_flight".into()));
 }
 
@@ -187,5 +190,5 @@ async fn one_address_leaves_connections_for_others_when_nothing_is_set() {
         counted(&site, "webhook_assets_connections_refused_total{reason=\"too_many_from_address\"} "),
         1
     );
-    assert_eq!(asked_from(OTHER, &site, &[]).await.status, 206);
+    assert_eq!(answer_from(OTHER, &site, &[]).await.status, 206);
 }

@@ -325,7 +325,10 @@ async fn the_fast_path_refuses_requests_beyond_the_limit_too() {
 }
 
 /// Answers every request but one with its target, and panics on that.
-fn stumbles<'w>(request: &PlainRequest<'_>, mut writer: ResponseWriter<'w>) -> FastPath<'w, Full<Bytes>> {
+fn panics_on_one<'w>(
+    request: &PlainRequest<'_>,
+    mut writer: ResponseWriter<'w>,
+) -> FastPath<'w, Full<Bytes>> {
     assert_ne!(request.target, "/stumble", "as the test wants it");
     if request.target == "/more" {
         // The flood always has more to send, and reads all answers.
@@ -337,11 +340,11 @@ fn stumbles<'w>(request: &PlainRequest<'_>, mut writer: ResponseWriter<'w>) -> F
 }
 
 #[tokio::test]
-async fn a_request_that_panics_the_handler_ends_its_connection_alone() {
+async fn a_request_that_panics_the_handler_ends_only_its_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let config = Plan::on_files(std::path::Path::new("/")).server;
-    tokio::spawn(Server::new(config, fast_handler(stumbles), Drain::new()).serve(listener));
+    tokio::spawn(Server::new(config, fast_handler(panics_on_one), Drain::new()).serve(listener));
     let mut other = TcpStream::connect(address).await.unwrap();
     assert_eq!(ask(&mut other, "/before").await, (200, b"/before".to_vec()));
     for _ in 0..3 {
@@ -400,8 +403,9 @@ fn a_client_that_asks_without_end_delays_no_other_client() {
     let address = listener.local_addr().unwrap();
     // One thread for all connections.
     let one = std::num::NonZeroUsize::MIN;
-    let serving =
-        Server::new(config, fast_handler(stumbles), drain.clone()).serve_on_threads(&listener, one).unwrap();
+    let serving = Server::new(config, fast_handler(panics_on_one), drain.clone())
+        .serve_on_threads(&listener, one)
+        .unwrap();
     let ends = Arc::new(AtomicBool::new(false));
     let floods: Vec<_> = (0..2)
         .map(|_| {

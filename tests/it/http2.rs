@@ -254,7 +254,7 @@ async fn a_short_body_with_get_is_discarded_and_a_long_one_refused_with_the_reas
 }
 
 #[tokio::test]
-async fn a_transfer_that_cannot_be_completed_resets_its_stream_alone() {
+async fn a_transfer_that_cannot_be_completed_resets_only_its_stream() {
     use crate::support::stores::Fault;
 
     let store = store_of_one(AssetRef::recording(CALL), recording()).await;

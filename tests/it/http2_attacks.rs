@@ -72,7 +72,7 @@ impl Attacker {
 }
 
 /// The error of the GOAWAY among these.
-fn goodbye(frames: &[(u8, Vec<u8>)]) -> Option<u32> {
+fn goaway_code(frames: &[(u8, Vec<u8>)]) -> Option<u32> {
     let (_, payload) = frames.iter().find(|(kind, payload)| *kind == GOAWAY && payload.len() >= 8)?;
     Some(u32::from_be_bytes(payload[4..8].try_into().unwrap()))
 }
@@ -83,7 +83,7 @@ async fn assert_unharmed(site: &Site) {
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
 
-async fn impatient() -> Site {
+async fn site_with_short_timeouts() -> Site {
     let mut plan = Plan::on(store_of_one(AssetRef::recording(CALL), noise(4 << 20)).await);
     plan.server.stall_timeout = Duration::from_millis(1_500);
     plan.server.header_timeout = Duration::from_secs(2);
@@ -108,13 +108,13 @@ async fn streams_that_are_opened_and_reset_at_once_end_the_connection() {
     attacker.send(&burst).await;
     let frames = attacker.frames_until_closed(SOON).await;
     // ENHANCE_YOUR_CALM, unless the reset of the connection overtook it.
-    assert!(matches!(goodbye(&frames), Some(11) | None), "{:?}", goodbye(&frames));
+    assert!(matches!(goaway_code(&frames), Some(11) | None), "{:?}", goaway_code(&frames));
     assert_unharmed(&site).await;
 }
 
 #[tokio::test]
 async fn more_streams_than_allowed_are_refused() {
-    let site = impatient().await;
+    let site = site_with_short_timeouts().await;
     let block = get(&site.recording());
     // No window: each answer stays open.
     let mut attacker = Attacker::of(&site, &[0, 4, 0, 0, 0, 0]).await;
@@ -126,7 +126,7 @@ async fn more_streams_than_allowed_are_refused() {
     let frames = attacker.frames_until_closed(SOON).await;
     let refused = |payload: &Vec<u8>| payload.as_slice() == 7_u32.to_be_bytes();
     let refused = frames.iter().filter(|(kind, payload)| *kind == RST_STREAM && refused(payload)).count();
-    assert!(refused >= 1 || goodbye(&frames).is_some_and(|code| code != 0), "{frames:?}");
+    assert!(refused >= 1 || goaway_code(&frames).is_some_and(|code| code != 0), "{frames:?}");
     assert!(frames.iter().filter(|(kind, _)| *kind == HEADERS).count() <= 100);
     assert_unharmed(&site).await;
 }
@@ -147,7 +147,7 @@ async fn a_header_block_without_end_ends_the_connection() {
 
 #[tokio::test]
 async fn empty_continuations_without_end_end_the_connection_too() {
-    let site = impatient().await;
+    let site = site_with_short_timeouts().await;
     let mut attacker = Attacker::of(&site, &[]).await;
     attacker.send(&frame(HEADERS, END_STREAM, 1, &get(&site.recording()))).await;
     attacker.send(&frame(CONTINUATION, 0, 1, &[]).repeat(100_000)).await;
@@ -157,7 +157,7 @@ async fn empty_continuations_without_end_end_the_connection_too() {
 
 #[tokio::test]
 async fn a_window_that_never_opens_is_not_waited_for() {
-    let site = impatient().await;
+    let site = site_with_short_timeouts().await;
     // SETTINGS_INITIAL_WINDOW_SIZE is 0.
     let mut attacker = Attacker::of(&site, &[0, 4, 0, 0, 0, 0]).await;
     attacker.send(&frame(HEADERS, END_STREAM | END_HEADERS, 1, &get(&site.recording()))).await;
@@ -171,7 +171,7 @@ async fn a_window_that_never_opens_is_not_waited_for() {
 
 #[tokio::test]
 async fn settings_and_pings_whose_answers_are_not_read_end_the_connection() {
-    let site = impatient().await;
+    let site = site_with_short_timeouts().await;
     for flood in [frame(SETTINGS, 0, 0, &[]), frame(PING, 0, 0, &[0; 8])] {
         let mut attacker = Attacker::of(&site, &[]).await;
         let flood = flood.repeat(10_000);

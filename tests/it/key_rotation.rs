@@ -193,7 +193,7 @@ async fn a_file_that_changes_while_the_gateway_starts_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_key_with_a_start_in_the_future_verifies_at_once_and_signs_from_its_second_on() {
+async fn a_key_with_a_start_in_the_future_verifies_at_once_and_signs_from_its_start_on() {
     let keys = KeysFile::new();
     let (site, bell) = site_on(&keys).await;
     keys.add(1, in_seconds(60));

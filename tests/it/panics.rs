@@ -30,7 +30,7 @@ async fn becomes(site: &Site, name: &str, value: f64) {
 
 /// `store::catch_panic` turns the panic into an answer: no task ends, and no connection.
 #[tokio::test]
-async fn a_client_of_the_store_that_panics_fails_its_request_alone() {
+async fn a_panicking_store_client_fails_only_its_request() {
     let store = FaultyStore::around(sample_store().await);
     let mut plan = Plan::on(store.clone());
     plan.gateway.requests_in_flight = 4;
@@ -51,7 +51,7 @@ async fn a_client_of_the_store_that_panics_fails_its_request_alone() {
 }
 
 #[tokio::test]
-async fn a_stream_whose_store_panics_leaves_the_others_of_its_connection_alone() {
+async fn a_panicking_stream_does_not_disturb_the_others_of_its_connection() {
     let store = FaultyStore::around(sample_store().await);
     let mut plan = Plan::on(store.clone());
     plan.gateway.requests_in_flight = 4;

@@ -15,7 +15,7 @@ use crate::support::stores::{Fault, FaultyStore};
 use crate::support::{Answer, CALL, Plan, Site, recording, request_head, sample_store};
 
 /// A site with long timeouts on a store that breaks on command.
-async fn patient(tries: u32) -> (Site, Arc<FaultyStore>) {
+async fn site_with_long_timeouts(tries: u32) -> (Site, Arc<FaultyStore>) {
     let store = FaultyStore::around(sample_store().await);
     let mut plan = Plan::on(Arc::clone(&store) as Arc<dyn ObjectStore>);
     plan.store.resume_tries = tries;
@@ -31,7 +31,7 @@ async fn download(site: &Site) -> Answer {
 #[tokio::test]
 async fn a_body_that_breaks_again_and_again_is_resumed_as_long_as_it_advances() {
     for fault in [Fault::BreaksAfter(20_000), Fault::EndsAfter(50_000), Fault::StallsAfter(120_000)] {
-        let (site, store) = patient(2).await;
+        let (site, store) = site_with_long_timeouts(2).await;
         store.set_fault(fault);
         let answer = download(&site).await;
         assert!(answer.complete && answer.body == recording(), "{fault:?}: {} bytes", answer.body.len());
@@ -40,8 +40,8 @@ async fn a_body_that_breaks_again_and_again_is_resumed_as_long_as_it_advances() 
 }
 
 #[tokio::test]
-async fn each_resumption_asks_for_the_missing_bytes_alone() {
-    let (site, store) = patient(2).await;
+async fn each_resumption_requests_only_the_missing_bytes() {
+    let (site, store) = site_with_long_timeouts(2).await;
     store.set_fault(Fault::BreaksAfter(100_000));
     assert!(download(&site).await.complete);
     assert_eq!(store.gets.load(Ordering::SeqCst), 3);
@@ -50,7 +50,7 @@ async fn each_resumption_asks_for_the_missing_bytes_alone() {
 
 #[tokio::test]
 async fn a_body_that_does_not_advance_breaks_after_the_resume_timeout() {
-    let (site, store) = patient(3).await;
+    let (site, store) = site_with_long_timeouts(3).await;
     store.set_fault(Fault::BreaksAfter(0));
     let started = Instant::now();
     // Nothing has arrived yet, so the gateway can still answer with an error.
@@ -79,7 +79,7 @@ async fn a_replaced_object_is_not_resumed() {
 
 #[tokio::test]
 async fn the_circuit_breaker_stays_open_until_a_probe_succeeds() {
-    let (site, store) = patient(1).await;
+    let (site, store) = site_with_long_timeouts(1).await;
     store.set_fault(Fault::Fails);
     for _ in 0..5 {
         assert_eq!(site.get(&site.recording(), &[]).await.status, 503);

@@ -13,7 +13,7 @@ use webhook_assets::AssetRef;
 use crate::support::{CALL, Plan, Site};
 
 /// The gateway sees a change within seconds; this is long enough on a busy machine too.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
 /// A folder above the root, so that the test can move the root.
 struct Tree {
@@ -64,7 +64,7 @@ fn fill(root: &Path, byte: u8) {
 }
 
 /// The answer to a request for the recording: the byte that it is full of, or the status.
-async fn seen(site: &Site) -> Result<u8, u16> {
+async fn recording_answer(site: &Site) -> Result<u8, u16> {
     let answer = site.get(&site.recording(), &[]).await;
     if answer.status != 200 {
         return Err(answer.status);
@@ -75,14 +75,14 @@ async fn seen(site: &Site) -> Result<u8, u16> {
 }
 
 /// Requests the recording without pause, as clients do, until the answer is the expected one.
-async fn comes_to(site: &Site, expected: Result<u8, u16>) {
+async fn wait_for(site: &Site, expected: Result<u8, u16>) {
     let started = Instant::now();
     loop {
-        let now = seen(site).await;
+        let now = recording_answer(site).await;
         if now == expected {
             return;
         }
-        assert!(started.elapsed() < PATIENCE, "{now:?} is still not {expected:?}");
+        assert!(started.elapsed() < WAIT_LIMIT, "{now:?} is still not {expected:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -94,7 +94,7 @@ async fn readiness(site: &Site) -> u16 {
 async fn becomes_ready(site: &Site, expected: u16) {
     let started = Instant::now();
     while readiness(site).await != expected {
-        assert!(started.elapsed() < PATIENCE, "/readyz is not {expected}");
+        assert!(started.elapsed() < WAIT_LIMIT, "/readyz is not {expected}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -104,9 +104,9 @@ async fn a_root_that_is_renamed_away_and_made_anew_is_the_new_one() {
     let tree = Tree::full_of(1);
     for (turn, site) in tree.sites().await.iter().enumerate() {
         let byte = u8::try_from(turn).unwrap() + 2;
-        comes_to(site, Ok(byte - 1)).await;
+        wait_for(site, Ok(byte - 1)).await;
         tree.replace(&format!("old{turn}"), byte);
-        comes_to(site, Ok(byte)).await;
+        wait_for(site, Ok(byte)).await;
         // The files of the old root do not come back, whatever the request.
         let asked = site.get(&site.transcript(), &[("Range", "bytes=5-5,9-9")]).await;
         assert_eq!(asked.status, 206);
@@ -124,11 +124,11 @@ async fn a_symlink_above_the_root_that_is_switched_leads_to_the_new_one() {
     symlink(tree.path("a"), tree.path("current")).unwrap();
     let root = tree.path("current/root");
     let site = Plan::on_files(&root).start().await;
-    assert_eq!(seen(&site).await, Ok(1));
+    assert_eq!(recording_answer(&site).await, Ok(1));
     for (name, byte) in [("b", 2), ("a", 1)] {
         symlink(tree.path(name), tree.path("next")).unwrap();
         fs::rename(tree.path("next"), tree.path("current")).unwrap();
-        comes_to(&site, Ok(byte)).await;
+        wait_for(&site, Ok(byte)).await;
     }
     // An erasure there works, too.
     let path = format!("/v1/assets/{CALL}");
@@ -137,19 +137,19 @@ async fn a_symlink_above_the_root_that_is_switched_leads_to_the_new_one() {
     assert_eq!(site.admin().request("DELETE", &path, &[], b"").await.status, 200);
     assert!(!tree.path("b/root").join(AssetRef::recording(CALL).object_path()).exists());
     assert!(tree.path("a/root").join(AssetRef::recording(CALL).object_path()).exists());
-    assert_eq!(seen(&site).await, Err(404));
+    assert_eq!(recording_answer(&site).await, Err(404));
 }
 
 #[tokio::test]
 async fn a_folder_of_recordings_that_is_replaced_is_the_new_one_at_once() {
     let tree = Tree::full_of(1);
     for site in tree.sites().await {
-        let now = seen(&site).await.unwrap();
+        let now = recording_answer(&site).await.unwrap();
         let folder = tree.root.join("recordings");
         fs::rename(&folder, tree.path(&format!("old{now}"))).unwrap();
-        assert_eq!(seen(&site).await, Err(404), "the root is there, the folder is not");
+        assert_eq!(recording_answer(&site).await, Err(404), "the root is there, the folder is not");
         fill(&tree.root, now + 1);
-        assert_eq!(seen(&site).await, Ok(now + 1));
+        assert_eq!(recording_answer(&site).await, Ok(now + 1));
     }
 }
 
@@ -157,15 +157,15 @@ async fn a_folder_of_recordings_that_is_replaced_is_the_new_one_at_once() {
 async fn while_the_root_is_missing_links_are_503_and_the_gateway_is_not_ready() {
     let tree = Tree::full_of(1);
     for site in tree.sites().await {
-        assert_eq!((seen(&site).await, readiness(&site).await), (Ok(1), 200));
+        assert_eq!((recording_answer(&site).await, readiness(&site).await), (Ok(1), 200));
         fs::rename(&tree.root, tree.path("away")).unwrap();
-        comes_to(&site, Err(503)).await;
+        wait_for(&site, Err(503)).await;
         becomes_ready(&site, 503).await;
         for _ in 0..20 {
-            assert_eq!(seen(&site).await, Err(503));
+            assert_eq!(recording_answer(&site).await, Err(503));
         }
         fs::rename(tree.path("away"), &tree.root).unwrap();
-        comes_to(&site, Ok(1)).await;
+        wait_for(&site, Ok(1)).await;
         becomes_ready(&site, 200).await;
     }
 }
@@ -175,17 +175,17 @@ async fn while_the_root_is_missing_links_are_503_and_the_gateway_is_not_ready() 
 async fn an_empty_folder_in_place_of_the_root_counts_as_missing() {
     let tree = Tree::full_of(1);
     for site in tree.sites().await {
-        assert_eq!(seen(&site).await, Ok(1));
+        assert_eq!(recording_answer(&site).await, Ok(1));
         fs::rename(&tree.root, tree.path("away")).unwrap();
         fs::create_dir(&tree.root).unwrap();
-        comes_to(&site, Err(503)).await;
+        wait_for(&site, Err(503)).await;
         becomes_ready(&site, 503).await;
         fs::create_dir(tree.root.join("recordings")).unwrap();
-        comes_to(&site, Err(404)).await;
+        wait_for(&site, Err(404)).await;
         becomes_ready(&site, 200).await;
         fs::remove_dir_all(&tree.root).unwrap();
         fs::rename(tree.path("away"), &tree.root).unwrap();
-        comes_to(&site, Ok(1)).await;
+        wait_for(&site, Ok(1)).await;
     }
 }
 
@@ -217,21 +217,21 @@ async fn a_mount_over_an_empty_root_after_the_start_is_served() {
     let disk = Tree::full_of(7);
     let sites = tree.sites().await;
     for site in &sites {
-        assert_eq!((seen(site).await, readiness(site).await), (Err(404), 200));
+        assert_eq!((recording_answer(site).await, readiness(site).await), (Err(404), 200));
     }
     let Some(mounted) = Mounted::bind(&disk.root, &tree.root) else { return };
     for site in &sites {
-        comes_to(site, Ok(7)).await;
+        wait_for(site, Ok(7)).await;
         assert_eq!(readiness(site).await, 200);
     }
     drop(mounted);
     for site in &sites {
-        comes_to(site, Err(503)).await;
+        wait_for(site, Err(503)).await;
         becomes_ready(site, 503).await;
     }
     let _mounted = Mounted::bind(&disk.root, &tree.root).unwrap();
     for site in &sites {
-        comes_to(site, Ok(7)).await;
+        wait_for(site, Ok(7)).await;
     }
 }
 
@@ -240,15 +240,15 @@ async fn a_mount_over_the_recordings_is_served_and_watched() {
     let (tree, disk) = (Tree::full_of(1), Tree::full_of(7));
     let sites = tree.sites().await;
     for site in &sites {
-        assert_eq!(seen(site).await, Ok(1));
+        assert_eq!(recording_answer(site).await, Ok(1));
     }
     let recordings = (disk.root.join("recordings"), tree.root.join("recordings"));
     let Some(_mounted) = Mounted::bind(&recordings.0, &recordings.1) else { return };
     for site in &sites {
-        comes_to(site, Ok(7)).await;
+        wait_for(site, Ok(7)).await;
     }
     fs::remove_file(disk.root.join(AssetRef::recording(CALL).object_path())).unwrap();
     for site in &sites {
-        comes_to(site, Err(404)).await;
+        wait_for(site, Err(404)).await;
     }
 }

@@ -17,7 +17,7 @@ const SIZE: usize = 4 << 20;
 const STALL: Duration = Duration::from_millis(1_500);
 
 /// A site that requires 32 KB/s.
-async fn hurried() -> Site {
+async fn strict_site() -> Site {
     let store = store_of_one(AssetRef::recording(CALL), noise(SIZE)).await;
     let mut plan = Plan::on(store);
     plan.server.stall_timeout = STALL;
@@ -42,7 +42,7 @@ async fn nothing_in_flight(site: &Site) {
 
 #[tokio::test]
 async fn a_client_that_stops_reading_is_disconnected_after_the_stall_timeout() {
-    let site = hurried().await;
+    let site = strict_site().await;
     let mut client = SlowClient::get(site.address, &site.recording(), &[]).await;
     client.read_the_head().await;
     let began = Instant::now();
@@ -58,7 +58,7 @@ async fn a_client_that_stops_reading_is_disconnected_after_the_stall_timeout() {
 
 #[tokio::test]
 async fn a_client_that_drips_is_disconnected_too() {
-    let site = hurried().await;
+    let site = strict_site().await;
     let mut client = SlowClient::get(site.address, &site.recording(), &[]).await;
     client.read_the_head().await;
     let (mut reads, began) = (0, Instant::now());
@@ -109,7 +109,7 @@ async fn a_slow_store_is_not_the_clients_fault() {
 
 #[tokio::test]
 async fn a_stream_that_is_not_read_is_reset_and_the_others_go_on() {
-    let site = hurried().await;
+    let site = strict_site().await;
     let mut connection = Http2::roomy(site.address).await;
     let link = site.recording();
     let lying = connection.get(&link, &[]).await;
@@ -127,7 +127,7 @@ async fn a_stream_that_is_not_read_is_reset_and_the_others_go_on() {
 
 #[tokio::test]
 async fn an_http_2_connection_that_is_not_read_is_disconnected() {
-    let site = hurried().await;
+    let site = strict_site().await;
     let stream = site.client().connect().await;
     let mut client = h2::client::Builder::new();
     client.initial_window_size(16 << 20).initial_connection_window_size(64 << 20);
@@ -147,7 +147,7 @@ async fn an_http_2_connection_that_is_not_read_is_disconnected() {
 
 #[tokio::test]
 async fn a_client_that_vanishes_in_the_middle_leaves_nothing_behind() {
-    let site = hurried().await;
+    let site = strict_site().await;
     let stream = site.client().ask_slowly(&site.recording()).await;
     let (mut reader, writer) = stream.into_split();
     let mut some = [0; 1_000];

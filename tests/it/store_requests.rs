@@ -17,34 +17,34 @@ async fn each_kind_of_request_costs_the_store_as_little_as_it_can() {
     let (site, store) = Site::on_faulty_store().await;
     let (link, text) = (site.recording(), site.transcript());
     let etag = site.get(&link, &[]).await.must("etag").to_owned();
-    assert_eq!(store.asked(), (0, 1), "the whole object");
+    assert_eq!(store.take_requests(), (0, 1), "the whole object");
 
     for (range, parts) in [("bytes=0-9", 1), ("bytes=10-", 1), ("bytes=-10", 1)] {
         assert_eq!(site.get(&link, &[("Range", range)]).await.status, 206);
-        assert_eq!(store.asked(), (0, parts), "{range}");
+        assert_eq!(store.take_requests(), (0, parts), "{range}");
     }
     for (range, parts) in [("bytes=0-9,20-29", 2), ("bytes=0-9,20-29,40-49,-10", 4), ("bytes=0-9,5-20", 1)] {
         assert_eq!(site.get(&link, &[("Range", range)]).await.status, 206);
-        assert_eq!(store.asked(), (1, parts), "{range}");
+        assert_eq!(store.take_requests(), (1, parts), "{range}");
     }
     assert_eq!(site.head(&link, &[]).await.status, 200);
-    assert_eq!(store.asked(), (1, 0), "HEAD");
+    assert_eq!(store.take_requests(), (1, 0), "HEAD");
     assert_eq!(site.head(&link, &[("If-None-Match", &etag)]).await.status, 304);
-    assert_eq!(store.asked(), (1, 0), "HEAD with a condition");
+    assert_eq!(store.take_requests(), (1, 0), "HEAD with a condition");
     assert_eq!(site.get(&text, &[("Accept-Encoding", "br")]).await.status, 200);
-    assert_eq!(store.asked(), (0, 1), "compressed");
+    assert_eq!(store.take_requests(), (0, 1), "compressed");
     assert_eq!(site.get(&link, &[("If-Range", &etag), ("Range", "bytes=0-9")]).await.status, 206);
-    assert_eq!(store.asked(), (0, 1), "a range resumed");
+    assert_eq!(store.take_requests(), (0, 1), "a range resumed");
     for range in ["bytes=300000-", "bytes=300000-300001"] {
         assert_eq!(site.get(&link, &[("Range", range)]).await.status, 416);
-        let (heads, gets) = store.asked();
+        let (heads, gets) = store.take_requests();
         assert!(heads + gets <= 2, "{range}: {heads} and {gets}");
     }
     assert_eq!(site.get(&link, &[("Range", "bytes=300000-,400000-")]).await.status, 416);
-    let (heads, gets) = store.asked();
+    let (heads, gets) = store.take_requests();
     assert!(heads + gets <= 2);
     assert_eq!(site.get(&(link + "0"), &[]).await.status, 403);
-    assert_eq!(store.asked(), (0, 0), "a bad link");
+    assert_eq!(store.take_requests(), (0, 0), "a bad link");
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn an_unsatisfiable_suffix_is_416_and_costs_at_most_two_requests() {
     let (site, store) = Site::on_faulty_store().await;
     let answer = site.get(&site.recording(), &[("Range", "bytes=-0")]).await;
     assert_eq!((answer.status, answer.field("content-range")), (416, Some("bytes */300000")));
-    let (heads, gets) = store.asked();
+    let (heads, gets) = store.take_requests();
     assert!(heads + gets <= 2);
 }
 
@@ -76,7 +76,7 @@ async fn an_absent_object_costs_one_request() {
     let link = site.link(AssetRef::recording(ABSENT));
     for fields in WAYS {
         assert_eq!(site.get(&link, fields).await.code(), "not_found");
-        let (heads, gets) = store.asked();
+        let (heads, gets) = store.take_requests();
         assert_eq!(heads + gets, 1, "{fields:?}");
     }
 }
@@ -92,11 +92,11 @@ async fn an_unchanged_object_costs_one_request_and_no_bytes() {
     ] {
         let etag = site.get(&link, &fields).await.must("etag").to_owned();
         for condition in [etag.clone(), format!("W/{etag}")] {
-            store.asked();
+            store.take_requests();
             store.bytes.store(0, Ordering::SeqCst);
             let answer = site.get(&link, &[fields[0], ("If-None-Match", &condition)]).await;
             assert_eq!((answer.status, answer.must("etag")), (304, etag.as_str()));
-            assert_eq!(store.asked(), (0, 1));
+            assert_eq!(store.take_requests(), (0, 1));
             assert_eq!(store.bytes.load(Ordering::SeqCst), 0);
         }
     }

@@ -28,7 +28,7 @@ async fn traced(collector: &Collector, object: Vec<u8>) -> (Arc<Bucket>, Site) {
 }
 
 /// The values of a field in all requests that reached the bucket.
-fn told(bucket: &Bucket, field: &str) -> Vec<String> {
+fn sent_fields(bucket: &Bucket, field: &str) -> Vec<String> {
     let field = format!("{field}: ");
     let heads = bucket.heads.lock().unwrap();
     let lines = heads.iter().flat_map(|head| head.split("\r\n"));
@@ -92,8 +92,11 @@ async fn a_request_with_a_trace_is_a_span_of_it_and_the_store_gets_the_trace() {
     assert!(client.end_time_unix_nano <= server.end_time_unix_nano);
     assert_eq!(collector.services(), ["assets-of-acme"]);
 
-    assert_eq!(told(&bucket, "traceparent"), [format!("00-{TRACE}-{}-01", hex::encode(&client.span_id))]);
-    assert_eq!(told(&bucket, "tracestate"), ["vendor=opaque,other=1"]);
+    assert_eq!(
+        sent_fields(&bucket, "traceparent"),
+        [format!("00-{TRACE}-{}-01", hex::encode(&client.span_id))]
+    );
+    assert_eq!(sent_fields(&bucket, "tracestate"), ["vendor=opaque,other=1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +112,7 @@ async fn store_requests_during_the_body_belong_to_the_request_too() {
 
     let spans = collector.spans_when(|spans| !servers(spans).is_empty());
     let server = servers(&spans)[0];
-    let told = told(&bucket, "traceparent");
+    let told = sent_fields(&bucket, "traceparent");
     assert!(told.len() >= 3 && told.len() == bucket.requests.load(Ordering::SeqCst), "{told:?}");
     // Requests that the store's client resumes by itself belong to the request.
     let ids: Vec<_> = spans.iter().map(|span| hex::encode(&span.span_id)).collect();
@@ -139,10 +142,10 @@ async fn a_request_without_a_valid_trace_begins_one() {
     let [first, second] = servers(&spans)[..] else { panic!("{spans:#?}") };
     assert!(first.parent_span_id.is_empty() && second.parent_span_id.is_empty());
     assert_ne!(first.trace_id, second.trace_id);
-    for (told, server) in told(&bucket, "traceparent").iter().zip([first, second]) {
+    for (told, server) in sent_fields(&bucket, "traceparent").iter().zip([first, second]) {
         assert!(told.starts_with(&format!("00-{}-", hex::encode(&server.trace_id))), "{told}");
     }
-    assert_eq!(told(&bucket, "tracestate"), [""; 0]);
+    assert_eq!(sent_fields(&bucket, "tracestate"), [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,7 +159,7 @@ async fn a_sampling_decision_is_followed_and_its_absence_sampled() {
     site.get(&site.recording(), &[]).await;
     site.get(&site.recording(), &[("traceparent", &traceparent("00"))]).await;
     assert_eq!(
-        told(&bucket, "traceparent"),
+        sent_fields(&bucket, "traceparent"),
         [traceparent("00")],
         "what is not recorded is passed on as it is"
     );
@@ -172,10 +175,10 @@ async fn without_a_collector_nothing_is_invented_and_a_valid_trace_is_passed_on(
     site.get(&site.recording(), &[]).await;
     site.get(&site.recording(), &[("traceparent", "00-nonsense"), ("tracestate", "a=1")]).await;
     assert_eq!(bucket.requests.load(Ordering::SeqCst), 2);
-    assert_eq!((told(&bucket, "traceparent"), told(&bucket, "tracestate")), (vec![], vec![]));
+    assert_eq!((sent_fields(&bucket, "traceparent"), sent_fields(&bucket, "tracestate")), (vec![], vec![]));
     site.get(&site.recording(), &[("traceparent", &traceparent("01")), ("tracestate", "a=1")]).await;
     assert_eq!(
-        (told(&bucket, "traceparent"), told(&bucket, "tracestate")),
+        (sent_fields(&bucket, "traceparent"), sent_fields(&bucket, "tracestate")),
         (vec![traceparent("01")], vec!["a=1".to_owned()])
     );
 }

@@ -132,11 +132,11 @@ fn config() -> PosterConfig {
     PosterConfig { networks, allow_http: true, ..PosterConfig::default() }
 }
 
-fn impatient() -> Poster {
+fn poster_with_short_timeout() -> Poster {
     Poster::new(&PosterConfig { deadline: SHORT, ..config() }).unwrap()
 }
 
-fn patient() -> Poster {
+fn poster() -> Poster {
     Poster::new(&config()).unwrap()
 }
 
@@ -176,7 +176,7 @@ async fn a_request_is_what_a_receiver_expects() {
         }
     })
     .await;
-    let exchange = post(&patient(), &receiver.url()).await;
+    let exchange = post(&poster(), &receiver.url()).await;
     assert!(exchange.is_success());
     let answer = exchange.result.unwrap();
     assert_eq!((answer.status, answer.excerpt.as_str()), (200, "ok"));
@@ -211,7 +211,7 @@ async fn a_silent_receiver_times_out_and_loses_its_connection() {
         }
     })
     .await;
-    let exchange = post(&impatient(), &receiver.url()).await;
+    let exchange = post(&poster_with_short_timeout(), &receiver.url()).await;
     assert_eq!(exchange.result.unwrap_err(), timed_out(Phase::Response));
     assert!(exchange.took >= SHORT && exchange.took < HANGS, "{:?}", exchange.took);
     let closed = tokio::time::timeout(HANGS, told.recv()).await.unwrap();
@@ -231,18 +231,18 @@ async fn the_deadline_ends_a_head_or_a_body_that_trickles() {
         }
     };
     let head = Receiver::new(trickle("HTTP/1.1 200 OK\r\n", "X-A: b\r\n")).await;
-    assert_eq!(error_of(&impatient(), &head.url()).await, timed_out(Phase::Response));
+    assert_eq!(error_of(&poster_with_short_timeout(), &head.url()).await, timed_out(Phase::Response));
     let interim = Receiver::new(trickle("", "HTTP/1.1 102 Processing\r\n\r\n")).await;
-    assert_eq!(error_of(&impatient(), &interim.url()).await, timed_out(Phase::Response));
+    assert_eq!(error_of(&poster_with_short_timeout(), &interim.url()).await, timed_out(Phase::Response));
     let body = Receiver::new(trickle("HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n", "x")).await;
-    assert_eq!(error_of(&impatient(), &body.url()).await, timed_out(Phase::Body));
+    assert_eq!(error_of(&poster_with_short_timeout(), &body.url()).await, timed_out(Phase::Body));
     let chunks =
         Receiver::new(trickle("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n"));
-    assert_eq!(error_of(&impatient(), &chunks.await.url()).await, timed_out(Phase::Body));
+    assert_eq!(error_of(&poster_with_short_timeout(), &chunks.await.url()).await, timed_out(Phase::Body));
 }
 
 #[tokio::test]
-async fn a_long_body_is_cut_and_its_connection_given_up() {
+async fn a_long_body_is_cut_and_its_connection_closed() {
     let (tell, mut told) = tokio::sync::mpsc::channel(2);
     let endless = Receiver::new(move |mut stream| {
         let tell = tell.clone();
@@ -256,14 +256,14 @@ async fn a_long_body_is_cut_and_its_connection_given_up() {
         }
     })
     .await;
-    let answer = post(&patient(), &endless.url()).await.result.unwrap();
+    let answer = post(&poster(), &endless.url()).await.result.unwrap();
     assert_eq!(answer.excerpt, "x".repeat(4096));
     tokio::time::timeout(HANGS, told.recv()).await.expect("the receiver is cut off");
 
     let mut five_megabytes = b"HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n".to_vec();
     five_megabytes.resize(five_megabytes.len() + 5_000_000, b'y');
     let large = Receiver::answering(five_megabytes).await;
-    let answer = post(&patient(), &large.url()).await.result.unwrap();
+    let answer = post(&poster(), &large.url()).await.result.unwrap();
     assert_eq!(answer.excerpt, "y".repeat(4096));
 }
 
@@ -276,7 +276,7 @@ async fn a_redirect_is_reported_and_not_followed() {
         inside.address
     );
     let receiver = Receiver::answering(answer).await;
-    let exchange = post(&patient(), &receiver.url()).await;
+    let exchange = post(&poster(), &receiver.url()).await;
     assert!(!exchange.is_success());
     let answer = exchange.result.unwrap();
     assert_eq!(answer.status, 302);
@@ -290,21 +290,21 @@ async fn a_redirect_is_reported_and_not_followed() {
 async fn an_answer_that_breaks_says_how() {
     let broken = |phase, how| PostError::Broken { phase, how };
     let closing = Receiver::new(|mut stream| async move { read_request(&mut stream).await.map(drop) }).await;
-    assert_eq!(error_of(&patient(), &closing.url()).await, broken(Phase::Response, BreakReason::Closed));
+    assert_eq!(error_of(&poster(), &closing.url()).await, broken(Phase::Response, BreakReason::Closed));
     // Closing with unread bytes in the buffer resets the connection.
     let resetting = Receiver::new(|mut stream| async move { stream.read_u8().await.map(drop) }).await;
-    assert_eq!(error_of(&patient(), &resetting.url()).await, broken(Phase::Response, BreakReason::Reset));
+    assert_eq!(error_of(&poster(), &resetting.url()).await, broken(Phase::Response, BreakReason::Reset));
     let odd = Receiver::answering("SSH-2.0-OpenSSH_9.6\r\n\r\n").await;
-    assert_eq!(error_of(&patient(), &odd.url()).await, broken(Phase::Response, BreakReason::NotHttp));
+    assert_eq!(error_of(&poster(), &odd.url()).await, broken(Phase::Response, BreakReason::NotHttp));
     let giant = format!("HTTP/1.1 102 Processing\r\nX-Giant: {}\r\n\r\n", "x".repeat(200_000));
     let giant = Receiver::answering(giant).await;
-    assert_eq!(error_of(&patient(), &giant.url()).await, broken(Phase::Response, BreakReason::HeadTooLarge));
+    assert_eq!(error_of(&poster(), &giant.url()).await, broken(Phase::Response, BreakReason::HeadTooLarge));
     let half = Receiver::new(|mut stream| async move {
         read_request(&mut stream).await?;
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf").await
     })
     .await;
-    assert_eq!(error_of(&patient(), &half.url()).await, broken(Phase::Body, BreakReason::Closed));
+    assert_eq!(error_of(&poster(), &half.url()).await, broken(Phase::Body, BreakReason::Closed));
 }
 
 /// The status says whether the receiver accepted the webhook. An odd head is no reason to send the event again.
@@ -341,7 +341,7 @@ async fn an_odd_head_keeps_its_status() {
                 }
             })
             .await;
-            let exchange = post(&patient(), &receiver.url()).await;
+            let exchange = post(&poster(), &receiver.url()).await;
             let field = &field[..field.len().min(40)].escape_ascii();
             assert_eq!(exchange.is_success(), taken, "{field}: {exchange:?}");
             assert!(exchange.result.is_ok(), "{field}: {exchange:?}");
@@ -352,7 +352,7 @@ async fn an_odd_head_keeps_its_status() {
         ["HTTP/1.1 200", "HTTP/1.1  200  OK", "HTTP/1.1 200 Tr\u{e8}s bien", "HTTP/1.0 204 ", "HTTP/2 200"]
     {
         let receiver = Receiver::answering(format!("{line}\r\nContent-Length: 0\r\n\r\n")).await;
-        let exchange = post(&patient(), &receiver.url()).await;
+        let exchange = post(&poster(), &receiver.url()).await;
         assert!(exchange.is_success(), "{line}: {exchange:?}");
     }
 }
@@ -366,7 +366,7 @@ async fn the_status_of_an_earlier_answer_is_not_that_of_a_later_one() {
         stream.write_all(b"nonsense\r\n\r\n").await
     })
     .await;
-    let poster = patient();
+    let poster = poster();
     assert!(post(&poster, &receiver.url()).await.is_success());
     let error = error_of(&poster, &receiver.url()).await;
     assert_eq!(error, PostError::Broken { phase: Phase::Response, how: BreakReason::NotHttp });
@@ -380,7 +380,7 @@ async fn a_body_without_a_length_ends_with_the_connection() {
         stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nfine").await
     })
     .await;
-    assert_eq!(post(&patient(), &receiver.url()).await.result.unwrap().excerpt, "fine");
+    assert_eq!(post(&poster(), &receiver.url()).await.result.unwrap().excerpt, "fine");
 }
 
 #[tokio::test]
@@ -398,13 +398,13 @@ async fn no_answer_of_a_receiver_panics_the_poster() {
     ];
     for answer in answers {
         let receiver = Receiver::answering(answer).await;
-        let exchange = post(&impatient(), &receiver.url()).await;
+        let exchange = post(&poster_with_short_timeout(), &receiver.url()).await;
         assert_eq!(receiver.connections(), 1, "{} {exchange:?}", answer.escape_ascii());
     }
 }
 
 #[tokio::test]
-async fn a_connection_is_used_again_for_the_same_host_alone() {
+async fn a_connection_is_reused_only_for_the_same_host() {
     let receiver = Receiver::answering(OK).await;
     let poster = Poster::with_resolver(&config(), Answers::of([vec![OUTSIDE]])).unwrap();
     for _ in 0..3 {
@@ -422,7 +422,7 @@ async fn a_connection_that_the_receiver_has_closed_meanwhile_is_replaced() {
         stream.write_all(OK.as_bytes()).await
     })
     .await;
-    let poster = patient();
+    let poster = poster();
     for posted in 1..=5 {
         let exchange = post(&poster, &receiver.url()).await;
         assert!(exchange.is_success(), "{exchange:?}");
@@ -449,10 +449,10 @@ async fn hanging_up_on_the_second(requests: &Arc<AtomicUsize>) -> Receiver {
 }
 
 #[tokio::test]
-async fn a_connection_is_given_up_before_most_receivers_close_it() {
+async fn a_connection_is_closed_before_most_receivers_close_it() {
     let requests = Arc::default();
     let receiver = hanging_up_on_the_second(&requests).await;
-    let poster = patient();
+    let poster = poster();
     assert!(post(&poster, &receiver.url()).await.is_success());
     tokio::time::pause();
     tokio::time::advance(Duration::from_millis(1_900)).await;
@@ -465,7 +465,7 @@ async fn a_connection_is_given_up_before_most_receivers_close_it() {
 async fn a_check_uses_a_separate_connection() {
     let requests = Arc::default();
     let receiver = hanging_up_on_the_second(&requests).await;
-    let poster = patient();
+    let poster = poster();
     assert!(post(&poster, &receiver.url()).await.is_success());
     for looks in 1..=2 {
         let exchange = poster.probe("acme", &url(&receiver.url())).await;
@@ -478,7 +478,7 @@ async fn a_check_uses_a_separate_connection() {
 async fn a_request_that_may_have_arrived_is_not_sent_again() {
     let requests = Arc::default();
     let receiver = hanging_up_on_the_second(&requests).await;
-    let poster = patient();
+    let poster = poster();
     assert!(post(&poster, &receiver.url()).await.is_success());
     let error = error_of(&poster, &receiver.url()).await;
     assert_eq!(error, PostError::Broken { phase: Phase::Response, how: BreakReason::Closed });
@@ -488,7 +488,7 @@ async fn a_request_that_may_have_arrived_is_not_sent_again() {
 #[tokio::test]
 async fn many_webhooks_to_one_host_go_at_once() {
     let receiver = Receiver::answering(OK).await;
-    let poster = patient();
+    let poster = poster();
     let url = receiver.url();
     let posts = (0..200).map(|_| post(&poster, &url));
     let exchanges = futures_util::future::join_all(posts).await;

@@ -13,7 +13,7 @@ use webhook_assets::server::Certificate;
 use webhook_assets::telemetry::metrics::Metrics;
 
 use crate::support::client::request_head;
-use crate::support::requests::{asked, each_follows_each};
+use crate::support::requests::{each_follows_each, expect};
 use crate::support::slow_client::SlowClient;
 use crate::support::tls::{Pair, connect, trusting};
 use crate::support::{ABSENT, Answer, CALL, Plan, Site, downloads_at_once, http2, noise, transcript};
@@ -58,16 +58,16 @@ async fn answers_of_every_kind_on_one_connection_are_byte_exact() {
     let all = &files.recording;
     let (recording, bad) = (site.recording(), site.recording().replace("sig=", "sig=0"));
     let kinds = [
-        asked("GET", &recording, &[], 200, all),
-        asked("GET", &recording, &[("Range", "bytes=1000-66535")], 206, &all[1_000..66_536]),
-        asked("GET", &site.transcript(), &[], 200, &transcript()),
-        asked("HEAD", &recording, &[], 200, all),
-        asked("GET", &recording, &[("Range", "bytes=0-16383")], 206, &all[..16_384]),
-        asked("GET", &recording, &[("Range", "bytes=0-16384")], 206, &all[..16_385]),
-        asked("GET", &recording, &[("Range", "bytes=-1500000")], 206, &all[LENGTH - 1_500_000..]),
-        asked("GET", &bad, &[], 403, b""),
-        asked("GET", &site.link(AssetRef::recording(ABSENT)), &[], 404, b""),
-        asked("GET", &recording, &[("Range", "bytes=9999999-")], 416, b""),
+        expect("GET", &recording, &[], 200, all),
+        expect("GET", &recording, &[("Range", "bytes=1000-66535")], 206, &all[1_000..66_536]),
+        expect("GET", &site.transcript(), &[], 200, &transcript()),
+        expect("HEAD", &recording, &[], 200, all),
+        expect("GET", &recording, &[("Range", "bytes=0-16383")], 206, &all[..16_384]),
+        expect("GET", &recording, &[("Range", "bytes=0-16384")], 206, &all[..16_385]),
+        expect("GET", &recording, &[("Range", "bytes=-1500000")], 206, &all[LENGTH - 1_500_000..]),
+        expect("GET", &bad, &[], 403, b""),
+        expect("GET", &site.link(AssetRef::recording(ABSENT)), &[], 404, b""),
+        expect("GET", &recording, &[("Range", "bytes=9999999-")], 416, b""),
     ];
     each_follows_each(&site, &kinds).await;
 }

@@ -14,7 +14,7 @@ use webhook_assets::telemetry::metrics::Metrics;
 use crate::broken_bucket::plan_on;
 use crate::support::bucket::{Act, Bucket};
 use crate::support::client::request_head;
-use crate::support::requests::{asked, each_follows_each};
+use crate::support::requests::{each_follows_each, expect};
 use crate::support::slow_client::SlowClient;
 use crate::support::tls::{Pair, connect, trusting};
 use crate::support::{Answer, Plan, Site, downloads_at_once, http2, noise};
@@ -56,16 +56,16 @@ async fn answers_of_every_kind_on_one_connection_are_byte_exact() {
     let (all, recording) = (noise(LENGTH), site.recording());
     let bad = recording.replace("sig=", "sig=0");
     let range =
-        |range: &str, status: u16, body: &[u8]| asked("GET", &recording, &[("Range", range)], status, body);
+        |range: &str, status: u16, body: &[u8]| expect("GET", &recording, &[("Range", range)], status, body);
     let kinds = [
-        asked("GET", &recording, &[], 200, &all),
+        expect("GET", &recording, &[], 200, &all),
         range("bytes=1000-66535", 206, &all[1_000..66_536]),
-        asked("HEAD", &recording, &[], 200, &all),
+        expect("HEAD", &recording, &[], 200, &all),
         range("bytes=0-99999", 206, &all[..100_000]),
         range("bytes=7-8199", 206, &all[7..8_200]),
         range("bytes=0-0", 206, &all[..1]),
         range("bytes=2000000-", 206, &all[2_000_000..]),
-        asked("GET", &bad, &[], 403, b""),
+        expect("GET", &bad, &[], 403, b""),
         range("bytes=9999999-", 416, b""),
     ];
     each_follows_each(&site, &kinds).await;
@@ -134,7 +134,7 @@ async fn a_body_that_breaks_while_it_is_relayed_is_resumed() {
 }
 
 #[tokio::test]
-async fn each_resumption_asks_for_the_missing_bytes_alone() {
+async fn each_resumption_requests_only_the_missing_bytes() {
     let (bucket, site) = relaying().await;
     bucket.play(&[Act::CutAfter(1_000_000), Act::CutAfter(500_000)], Act::Serve);
     assert!(download(&site).await.complete);

@@ -13,7 +13,7 @@ use webhook_assets::webhook::{CompletedCall, Links, Signing, WebhookSecret};
 use crate::interpreter::root;
 
 /// How long a test waits for an event that must happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_LIMIT: Duration = Duration::from_secs(20);
 
 /// A running program; the test reads its standard output line by line. Dropping it closes its standard input, and kills
 /// it if it has not ended within its grace period.
@@ -47,7 +47,7 @@ impl Program {
 
     /// The rest of the next line that contains `before`.
     pub(crate) fn says(&mut self, before: &str) -> String {
-        self.says_within(PATIENCE, before)
+        self.says_within(WAIT_LIMIT, before)
     }
 
     pub(crate) fn says_within(&mut self, patience: Duration, before: &str) -> String {
@@ -174,7 +174,7 @@ impl Sender {
         }
         ask("POST", &format!("{}/v1/calls", self.admin), &event);
         let url = format!("{}/v1/workspaces/acme/deliveries?call_id={call}", self.admin);
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + WAIT_LIMIT;
         loop {
             let delivery = ask("GET", &url, &Value::Null)["deliveries"][0].clone();
             match delivery["status"].as_str() {
@@ -230,7 +230,7 @@ impl Attempt {
 fn exchange(method: &str, url: &str, fields: &str, body: &[u8]) -> (u16, String) {
     let (authority, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut stream = TcpStream::connect(authority).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     let length = body.len();
     let head = format!(
         "{method} /{path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\ncontent-length: {length}\r\n{fields}\r\n"

@@ -13,7 +13,7 @@ use crate::program::{Caller, Database, Home, call};
 use crate::receivers::Receivers;
 
 /// How long a test waits for an event that must happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// A small disk; unmounted when dropped.
 struct SmallDisk(tempfile::TempDir);
@@ -95,7 +95,7 @@ async fn readiness_says(admin: &str, words: &str) {
         if answer["webhooks"].as_str().unwrap().contains(words) {
             return;
         }
-        assert!(began.elapsed() < PATIENCE, "{words:?} is not in {answer}");
+        assert!(began.elapsed() < WAIT_LIMIT, "{words:?} is not in {answer}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -109,7 +109,7 @@ async fn accepts(admin: &str, home: &Home) {
         if status == StatusCode::ACCEPTED {
             return;
         }
-        assert!(began.elapsed() < PATIENCE, "{status} {answer}\n{}", home.log());
+        assert!(began.elapsed() < WAIT_LIMIT, "{status} {answer}\n{}", home.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

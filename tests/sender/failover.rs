@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use crate::program::{Caller, Database, Home, Process, call, variable};
 
 /// How long a test waits for an event that must happen.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
 /// A fresh database owned by a separate role, and an administrator's connection.
 struct Owned {
@@ -63,7 +63,7 @@ async fn accepts_again(program: &Process, home: &Home) -> Duration {
         if status == StatusCode::ACCEPTED {
             break;
         }
-        assert!(began.elapsed() < PATIENCE, "{status} {answer}\n{}", home.log());
+        assert!(began.elapsed() < WAIT_LIMIT, "{status} {answer}\n{}", home.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     began.elapsed()
@@ -78,7 +78,7 @@ async fn readiness_says(program: &Process, words: &str) {
         if answer["webhooks"].as_str().unwrap().contains(words) {
             return;
         }
-        assert!(began.elapsed() < PATIENCE, "{words:?} is not in {answer}");
+        assert!(began.elapsed() < WAIT_LIMIT, "{words:?} is not in {answer}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -25,7 +25,7 @@ fn dead_address() -> String {
 }
 
 /// Checks the message of every trouble, and that all differ.
-async fn troubles_are_told_apart(backend: &Backend, troubles: Vec<Trouble>) {
+async fn each_trouble_has_another_message(backend: &Backend, troubles: Vec<Trouble>) {
     let mut sentences = BTreeSet::new();
     let count = troubles.len();
     for trouble in troubles {
@@ -85,7 +85,7 @@ fn hides(backend: &Backend, trouble: &Trouble, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_s3_store_in_trouble_is_told_apart_and_keeps_its_secrets() {
+async fn each_trouble_of_an_s3_store_has_its_message_without_secrets() {
     let Some(backend) = Backend::seaweedfs() else { return };
     let troubles = vec![
         Trouble {
@@ -113,11 +113,11 @@ async fn an_s3_store_in_trouble_is_told_apart_and_keeps_its_secrets() {
             status: 503,
         },
     ];
-    troubles_are_told_apart(&backend, troubles).await;
+    each_trouble_has_another_message(&backend, troubles).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_azure_store_in_trouble_is_told_apart_and_keeps_its_secrets() {
+async fn each_trouble_of_an_azure_store_has_its_message_without_secrets() {
     let Some(backend) = Backend::azurite() else { return };
     let endpoint = said("AZURITE").unwrap();
     let account = key("AZURE_KEY").0;
@@ -151,7 +151,7 @@ async fn an_azure_store_in_trouble_is_told_apart_and_keeps_its_secrets() {
             status: 503,
         },
     ];
-    troubles_are_told_apart(&backend, troubles).await;
+    each_trouble_has_another_message(&backend, troubles).await;
 }
 
 /// The consequence of a slip in a setting, before any request.
@@ -203,7 +203,7 @@ async fn a_key_that_may_only_read_is_enough() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_private_authority_is_trusted_by_its_certificate_alone() {
+async fn a_private_authority_is_trusted_only_by_its_certificate() {
     if skipped("seaweedfs") {
         return;
     }

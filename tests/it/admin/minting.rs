@@ -84,7 +84,7 @@ async fn a_check_says_what_there_is() {
     });
     assert_eq!(links[2], absent);
     assert!(links[3]["url"].is_string());
-    assert_eq!(store.asked(), (3, 0));
+    assert_eq!(store.take_requests(), (3, 0));
     let single = api.mint(&json!({"kind": "recording", "id": ABSENT.to_string(), "check": true})).await;
     assert_eq!((single.status, single.json()), (200, absent));
 }
@@ -198,7 +198,7 @@ async fn a_batch_has_at_most_a_thousand_links() {
 }
 
 #[tokio::test]
-async fn what_is_not_json_is_400() {
+async fn a_body_that_is_not_json_is_400() {
     let api = AdminSite::usual().await;
     let bodies: [&[u8]; 7] =
         [b"", b"{", b"kind=recording", b"{} {}", b"{\"kind\": 'recording'}", b"\xff\xfe", b"NaN"];

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use serde_json::Value;
 use webhook_assets::AssetRef;
 
-use super::{Home, PATIENCE, Server, eventually, get, target_of};
+use super::{Home, Server, WAIT_LIMIT, eventually, get, target_of};
 use crate::support::client::request_head;
 use crate::support::{ABSENT, CALL, recording};
 
@@ -27,7 +27,7 @@ pub fn metric(admin: SocketAddr, series: &str) -> f64 {
 /// Sends `times` requests on one connection, each of which makes a record of about two kilobytes.
 fn ask(gateway: SocketAddr, times: usize) {
     let mut stream = TcpStream::connect(gateway).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     let (target, agent) = ("\"".repeat(512), "\u{80}".repeat(120));
     let request = format!("GET /{target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {agent}\r\n\r\n");
     let mut answers = BufReader::new(stream.try_clone().unwrap());

@@ -171,7 +171,7 @@ fn a_download_is_refused_while_a_required_audit_cannot_be_written() {
 }
 
 #[test]
-fn an_audit_that_cannot_be_opened_refuses_to_start() {
+fn an_audit_that_cannot_be_opened_ends_the_start() {
     let home = Home::ready();
     let mut command = home.program(&["serve"]);
     command.env("WEBHOOK_ASSETS_AUDIT_FILE", "/nowhere/audit.jsonl").env("WEBHOOK_ASSETS_LOG_LEVEL", "error");

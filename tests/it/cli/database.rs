@@ -327,7 +327,7 @@ fn a_database_without_its_key_file_is_refused() {
 }
 
 #[test]
-fn a_database_of_a_newer_version_is_left_alone() {
+fn a_database_of_a_newer_version_is_not_touched() {
     let home = Home::ready();
     let run = |arguments: &[&str]| Ran::of(&mut program(&home, arguments, "sqlite:calls.db"));
     run(&["webhooks", "add", "--workspace", "acme", "http://127.0.0.1:9/"]).succeeded();

@@ -8,7 +8,7 @@ use super::{Home, Ran, vectors};
 const ID: &str = "550e8400-e29b-41d4-a716-446655440000";
 
 #[test]
-fn mint_prints_the_link_alone() {
+fn mint_prints_only_the_link() {
     let home = Home::ready();
     for kind in ["recording", "transcript"] {
         let ran = home.run(&["mint", kind, ID]).succeeded().hides(&home.secrets("keys.json"));
@@ -66,7 +66,7 @@ fn without_a_keyring_mint_says_how_to_make_one() {
 }
 
 #[test]
-fn flags_go_before_the_environment() {
+fn flags_take_precedence_over_the_environment() {
     let home = Home::ready();
     home.run(&["keys", "new", "--keys", "other.json"]).succeeded();
     let arguments =
@@ -166,7 +166,7 @@ fn verify_says_when_a_link_expired() {
 }
 
 #[test]
-fn verify_knows_the_keys_of_this_keyring_alone() {
+fn verify_knows_only_the_keys_of_this_keyring() {
     let home = Home::ready();
     home.run(&["keys", "new", "--keys", "other.json"]).succeeded();
     let link = home.run(&["mint", "recording", ID, "--keys", "other.json"]).succeeded().out;

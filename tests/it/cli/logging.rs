@@ -13,7 +13,7 @@ use webhook_assets::AssetRef;
 use webhook_assets::webhook::CompletedCall;
 
 use super::access_log::metric;
-use super::{Home, PATIENCE, Ran, eventually, get, target_of};
+use super::{Home, Ran, WAIT_LIMIT, eventually, get, target_of};
 use crate::support::bucket::{Act, Bucket};
 use crate::support::client::request_head;
 use crate::support::receiver::Receiver;
@@ -79,7 +79,7 @@ impl Mute {
         let body = call.to_string();
         let json = [("Content-Type", "application/json")];
         let mut stream = TcpStream::connect(self.admin).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
         let head = request_head("POST", "/v1/calls", &json, body.as_bytes());
         stream.write_all((head + &body).as_bytes()).unwrap();
         let mut bytes = Vec::new();

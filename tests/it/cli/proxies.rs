@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use super::{Home, PATIENCE, Server, target_of};
+use super::{Home, Server, WAIT_LIMIT, target_of};
 
 /// Serves behind a proxy at 127.0.0.1, sends these bytes before the request line and fields behind it, and returns the
 /// recorded peer.
@@ -13,7 +13,7 @@ fn recorded(variables: &[(&str, &str)], before: &str, fields: &str) -> String {
     command.env("WEBHOOK_ASSETS_SERVER_TRUSTED_PROXIES", "127.0.0.1").envs(variables.iter().copied());
     let server = Server::start(command);
     let mut stream = TcpStream::connect(server.gateway).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     let target = home.link();
     let target = target_of(&target);
     let request = format!("{before}GET {target} HTTP/1.1\r\nHost: a\r\n{fields}Connection: close\r\n\r\n");

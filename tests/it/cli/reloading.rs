@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::json;
 
 use super::access_log::metric;
-use super::{Home, PATIENCE, Server, eventually, target_of};
+use super::{Home, Server, WAIT_LIMIT, eventually, target_of};
 use crate::support::client::request_head;
 use crate::support::{Answer, CALL};
 
@@ -38,7 +38,7 @@ fn ask(stream: &mut TcpStream, link: &str) -> Vec<u8> {
 
 fn connect(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(server.gateway).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     stream
 }
 
@@ -127,7 +127,7 @@ fn signer(server: &Server) -> String {
     let wish = json!({"kind": "recording", "id": CALL.to_string(), "expires_in": 60}).to_string();
     let fields = [("Content-Type", "application/json")];
     let mut stream = TcpStream::connect(server.admin).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     let head = request_head("POST", "/v1/links", &fields, wish.as_bytes());
     stream.write_all((head + &wish).as_bytes()).unwrap();
     let mut bytes = Vec::new();

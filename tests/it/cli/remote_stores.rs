@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{Home, Ran, Server};
-use crate::support::odd_store::{Asked, OddStore, Reply, USUAL, WAYS, Way, served};
+use crate::support::odd_store::{OddStore, Reply, StoreRequest, USUAL, WAYS, Way, served};
 
 /// A store that gives every request this answer, a program that uses it, and what `check` says.
 async fn checked(
     way: Way,
-    answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+    answer: impl Fn(&StoreRequest) -> Reply + Send + Sync + 'static,
 ) -> (OddStore, Home, Ran) {
     let store = OddStore::answering(way, answer).await;
     let home = Arc::new(Home::ready());
@@ -62,7 +62,7 @@ async fn each_cause_has_words_in_check_and_in_the_log() {
     ];
     for (at, (status, code, words)) in causes.into_iter().enumerate() {
         let way = WAYS[at % 2];
-        let (store, home, ran) = checked(way, move |asked| Reply::error(asked, status, code)).await;
+        let (store, home, ran) = checked(way, move |request| Reply::error(request, status, code)).await;
         let failed: Vec<_> = ran.out.lines().filter(|line| line.starts_with("FAIL")).collect();
         assert_eq!((ran.code, failed.len()), (Some(1), 1), "{ran:?}");
         assert!(words.iter().all(|word| failed[0].contains(word)), "{words:?}: {failed:?}");
@@ -75,9 +75,9 @@ async fn each_cause_has_words_in_check_and_in_the_log() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_region_is_named_if_the_store_names_it() {
     for way in WAYS {
-        let (_store, _home, ran) = checked(way, |asked| {
+        let (_store, _home, ran) = checked(way, |request| {
             let body = b"<Error><Code>PermanentRedirect</Code></Error>";
-            Reply::whole(asked, 301, &[("x-amz-bucket-region", "ap-south-2")], body)
+            Reply::whole(request, 301, &[("x-amz-bucket-region", "ap-south-2")], body)
         })
         .await;
         ran.says(&["301 PermanentRedirect", "the bucket is in the region ap-south-2: correct AWS_REGION"]);
@@ -94,25 +94,30 @@ async fn a_clock_that_is_ten_minutes_off_is_reported() {
     for way in WAYS {
         for (ahead, words) in [(600, "behind the store's"), (-600, "ahead of the store's")] {
             // The store still allows reads.
-            let (_store, _home, ran) = checked(way, move |asked| {
-                Reply::whole(asked, 404, &[("Date", &date(ahead))], b"<Error><Code>NoSuchKey</Code></Error>")
+            let (_store, _home, ran) = checked(way, move |request| {
+                Reply::whole(
+                    request,
+                    404,
+                    &[("Date", &date(ahead))],
+                    b"<Error><Code>NoSuchKey</Code></Error>",
+                )
             })
             .await;
             let line = ran.out.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{ran:?}"));
             assert!(line.starts_with("FAIL") && line.contains("NTP"), "{line}");
             assert!(line.contains("10m") || line.contains("9m"), "{line}");
             // The store allows no reads.
-            let (store, home, ran) = checked(way, move |asked| {
+            let (store, home, ran) = checked(way, move |request| {
                 let body = b"<Error><Code>RequestTimeTooSkewed</Code></Error>";
-                Reply::whole(asked, 403, &[("Date", &date(ahead))], body)
+                Reply::whole(request, 403, &[("Date", &date(ahead))], body)
             })
             .await;
             let ran = ran.says(&["403 RequestTimeTooSkewed", words, "NTP"]);
             assert_eq!(ran.code, Some(1));
             log_of(&store, home, &["RequestTimeTooSkewed", "this machine's clock is", "NTP"]).await;
         }
-        let (_store, _home, ran) = checked(way, |asked| {
-            Reply::whole(asked, 404, &[("Date", &date(1))], b"<Error><Code>NoSuchKey</Code></Error>")
+        let (_store, _home, ran) = checked(way, |request| {
+            Reply::whole(request, 404, &[("Date", &date(1))], b"<Error><Code>NoSuchKey</Code></Error>")
         })
         .await;
         assert!(!ran.out.contains("the store's"), "{ran:?}");
@@ -123,9 +128,9 @@ async fn a_clock_that_is_ten_minutes_off_is_reported() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_odd_answer_is_named_in_the_log() {
     for way in WAYS {
-        let store = OddStore::answering(way, |asked| {
+        let store = OddStore::answering(way, |request| {
             let fields = [USUAL[0], USUAL[1], ("Content-Encoding", "compress")];
-            served(asked, &fields, b"odd")
+            served(request, &fields, b"odd")
         })
         .await;
         let log = log_of(&store, Home::ready(), &["Content-Encoding compress"]).await;

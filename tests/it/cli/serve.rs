@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use webhook_assets::AssetRef;
 
-use super::{Home, PATIENCE, Ran, Server, eventually, get, target_of};
+use super::{Home, Ran, Server, WAIT_LIMIT, eventually, get, target_of};
 use crate::support::client::request_head;
 use crate::support::{Answer, CALL, recording, transcript};
 
@@ -15,7 +15,7 @@ const LARGE: u64 = 64 << 20;
 
 fn connect(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(server.gateway).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     stream
 }
 
@@ -85,7 +85,7 @@ fn the_log_is_one_json_object_a_line_without_a_terminal() {
 }
 
 #[test]
-fn the_environment_goes_before_the_settings_file() {
+fn variables_take_precedence_over_the_settings_file() {
     let home = Home::ready();
     let keys = home.path("keys.json");
     let settings = format!(
@@ -120,7 +120,7 @@ fn a_variable_that_is_no_setting_is_warned_of() {
 }
 
 #[test]
-fn a_missing_an_empty_and_a_damaged_keyring_refuse_to_start() {
+fn serve_refuses_a_missing_an_empty_and_a_damaged_keyring() {
     let home = Home::without_keys();
     home.run(&["serve"]).refused(64, &["keys.json", "make one", "webhook-assets keys new"]);
     home.write("keys.json", "{\"version\": 1, \"keys\": []}\n");
@@ -148,7 +148,7 @@ fn the_command_suggested_for_a_missing_or_empty_keyring_helps() {
 }
 
 #[test]
-fn a_store_that_is_not_there_refuses_to_start() {
+fn serve_refuses_a_missing_store() {
     let home = Home::ready();
     let ran = Ran::of(home.program(&["serve"]).env("WEBHOOK_ASSETS_STORE", "file:///nowhere/at/all"));
     ran.refused(64, &["store.url", "/nowhere/at/all", "create it"]);

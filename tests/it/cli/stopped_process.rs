@@ -11,7 +11,7 @@ use webhook_assets::AssetRef;
 use webhook_assets::webhook::CompletedCall;
 
 use super::access_log::metric;
-use super::{Home, PATIENCE, Ran, Server, eventually, get, target_of};
+use super::{Home, Ran, Server, WAIT_LIMIT, eventually, get, target_of};
 use crate::support::bucket::{Act, Bucket};
 use crate::support::client::request_head;
 use crate::support::http2::{Http2, read};
@@ -26,7 +26,7 @@ const FREEZE: Duration = Duration::from_secs(4);
 const SIZE: usize = 32 << 20;
 
 /// Every deadline is short.
-fn hurried(home: &Home) -> Command {
+fn with_short_deadlines(home: &Home) -> Command {
     let mut command = home.program(&["serve"]);
     for name in ["SERVER_STALL_TIMEOUT", "SERVER_HEADER_TIMEOUT", "SERVER_IDLE_TIMEOUT"] {
         command.env(format!("WEBHOOK_ASSETS_{name}"), DEADLINE);
@@ -58,7 +58,7 @@ impl Server {
 
 fn connect(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(server.gateway).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     stream
 }
 
@@ -81,7 +81,7 @@ fn rest_of((mut stream, mut bytes): (TcpStream, Vec<u8>)) -> Answer {
 fn downloads_of_files_go_on() {
     let home = Home::ready();
     let bytes = large_recording(&home);
-    let server = Server::start(hurried(&home));
+    let server = Server::start(with_short_deadlines(&home));
     let link = home.link();
     let downloads: Vec<_> = (0..4).map(|_| begin(&server, &link)).collect();
     // The clients read everything that was sent; the frozen server sends no more.
@@ -98,11 +98,11 @@ fn downloads_of_files_go_on() {
 }
 
 #[test]
-fn downloads_from_a_bucket_go_on_and_requests_to_it_are_not_given_up() {
+fn downloads_from_a_bucket_go_on_and_requests_to_it_do_not_time_out() {
     let (home, runtime) = (Home::ready(), Runtime::new().unwrap());
     let bytes = noise(SIZE);
     let bucket = runtime.block_on(Bucket::holding(bytes.clone()));
-    let mut command = hurried(&home);
+    let mut command = with_short_deadlines(&home);
     command.envs([
         ("WEBHOOK_ASSETS_STORE", "s3://bucket"),
         ("AWS_ENDPOINT_URL", &format!("http://{}", bucket.address)),
@@ -132,7 +132,7 @@ fn downloads_from_a_bucket_go_on_and_requests_to_it_are_not_given_up() {
 fn streams_of_http_2_go_on() {
     let (home, runtime) = (Home::ready(), Runtime::new().unwrap());
     let bytes = large_recording(&home);
-    let server = Server::start(hurried(&home));
+    let server = Server::start(with_short_deadlines(&home));
     let link = target_of(&home.link()).to_owned();
     let (body, connection) = runtime.block_on(async {
         let mut connection = Http2::roomy(server.gateway).await;
@@ -149,7 +149,7 @@ fn streams_of_http_2_go_on() {
 #[test]
 fn requests_that_come_while_it_is_frozen_are_answered() {
     let home = Home::ready();
-    let server = Server::start(hurried(&home));
+    let server = Server::start(with_short_deadlines(&home));
     let link = home.link();
     let whole = request_head("GET", target_of(&link), &[], b"");
     let (begun, end) = whole.split_at(whole.len() - 10);
@@ -180,7 +180,7 @@ fn requests_that_come_while_it_is_frozen_are_answered() {
 fn a_client_that_reads_nothing_is_disconnected_all_the_same() {
     let home = Home::ready();
     large_recording(&home);
-    let server = Server::start(hurried(&home));
+    let server = Server::start(with_short_deadlines(&home));
     let (stream, _) = begin(&server, &home.link());
     server.freeze(|| ());
     let cut = || metric(server.admin, "webhook_assets_connections_cut_total{reason=\"stalled\"}") == 1.0;
@@ -189,12 +189,12 @@ fn a_client_that_reads_nothing_is_disconnected_all_the_same() {
 }
 
 #[test]
-fn an_attempt_under_way_counts_and_is_made_once() {
+fn an_attempt_in_progress_counts_and_is_made_once() {
     let (home, runtime) = (Home::ready(), Runtime::new().unwrap());
     let receiver = runtime.block_on(Receiver::start(|_, _| Reaction::Late(Duration::from_millis(700))));
     let add = ["webhooks", "add", "--workspace", "acme", &receiver.url("/hook")];
     Ran::of(home.program(&add).envs(home.sending())).succeeded();
-    let mut command = hurried(&home);
+    let mut command = with_short_deadlines(&home);
     command.envs(home.sending());
     let server = Server::start(command);
     let mut call = serde_json::to_value(CompletedCall::sample()).unwrap();
@@ -221,7 +221,7 @@ fn an_attempt_under_way_counts_and_is_made_once() {
 fn downloads_in_flight_at_the_stop_get_their_time() {
     let home = Home::ready();
     let bytes = large_recording(&home);
-    let mut command = hurried(&home);
+    let mut command = with_short_deadlines(&home);
     command.env("WEBHOOK_ASSETS_SERVER_DRAIN_TIMEOUT", "3500ms");
     let mut server = Server::start(command);
     let download = begin(&server, &home.link());

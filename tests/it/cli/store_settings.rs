@@ -56,7 +56,7 @@ fn is_refused(home: &Home, variables: &[(&str, &str)], others: &[(&str, &str)], 
 }
 
 /// Checks that it gets as far as a request to the store, which is not there.
-fn is_asked(home: &Home, variables: &[(&str, &str)], others: &[(&str, &str)]) {
+fn reaches_the_store(home: &Home, variables: &[(&str, &str)], others: &[(&str, &str)]) {
     let ran = ran(home, &["check"], variables, others);
     assert_eq!((ran.code, ran.err.as_str()), (Some(1), ""), "{others:?}: {ran:?}");
     // Refused or not in time: the message names the endpoint either way.
@@ -114,18 +114,18 @@ fn a_value_that_no_request_can_hold_is_refused_by_its_name() {
 #[test]
 fn a_value_is_trimmed_and_an_empty_one_is_not_set() {
     let home = Home::ready();
-    is_asked(
+    reaches_the_store(
         &home,
         &S3,
         &[("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE\n"), ("AWS_ENDPOINT_URL", " http://127.0.0.1:1/ \r\n")],
     );
-    is_asked(
+    reaches_the_store(
         &home,
         &S3,
         &[("AWS_SESSION_TOKEN", " "), ("AWS_REGION", "eu\n"), ("AWS_ALLOW_HTTP", " True\n")],
     );
-    is_asked(&home, &AZURE, &[("AZURE_STORAGE_ACCOUNT_NAME", "devstoreaccount1\n")]);
-    is_asked(
+    reaches_the_store(&home, &AZURE, &[("AZURE_STORAGE_ACCOUNT_NAME", "devstoreaccount1\n")]);
+    reaches_the_store(
         &home,
         &GCS,
         &[("GOOGLE_BEARER_TOKEN", "abc\n"), ("WEBHOOK_ASSETS_STORE", "gs://bucket/prefix\n")],
@@ -144,16 +144,16 @@ fn plain_http_has_to_be_allowed_in_every_cloud() {
             is_refused(&home, variables, &[(allow, value)], &format!("{endpoint}: http://"));
             ran(&home, &["serve"], variables, &[(allow, value)]).says(&[&format!("set {allow}=true")]);
         }
-        is_asked(&home, variables, &[(allow, "yes")]);
+        reaches_the_store(&home, variables, &[(allow, "yes")]);
         let secure = [(allow, ""), (endpoint, "https://127.0.0.1:1")];
-        is_asked(&home, variables, &secure);
+        reaches_the_store(&home, variables, &secure);
     }
     // Of a service account's own file.
     let account = r#"{"gcs_base_url":"http://127.0.0.1:1","disable_oauth":true,"client_email":"","private_key":"","private_key_id":""}"#;
     home.write("account.json", account);
     let file =
         [("GOOGLE_SERVICE_ACCOUNT", "account.json"), ("GOOGLE_BEARER_TOKEN", ""), ("GOOGLE_BASE_URL", "")];
-    is_asked(&home, &GCS, &file);
+    reaches_the_store(&home, &GCS, &file);
     let file = [file[0], file[1], file[2], ("GOOGLE_ALLOW_HTTP", "")];
     is_refused(&home, &GCS, &file, "service account");
 }
@@ -195,7 +195,7 @@ fn a_proxy_that_the_store_would_bypass_is_refused() {
             is_refused(&home, &S3, &[(name, value)], name);
         }
     }
-    is_asked(&home, &S3, &[("https_proxy", "http://user:pw@127.0.0.1:1")]);
+    reaches_the_store(&home, &S3, &[("https_proxy", "http://user:pw@127.0.0.1:1")]);
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn the_program_serves_tls_and_loads_a_renewed_certificate_on_sighup_and_by_itsel
 }
 
 #[test]
-fn files_that_cannot_be_used_refuse_to_start_with_one_line() {
+fn unusable_files_end_the_start_with_one_line() {
     let home = Home::ready();
     let pair = Pair::fresh();
     let serve = |words: &[&str]| Ran::of(home.program(&["serve"]).envs(FILES)).refused(64, words);
@@ -81,7 +81,7 @@ fn files_that_cannot_be_used_refuse_to_start_with_one_line() {
 }
 
 #[test]
-fn a_certificate_without_its_key_and_a_key_alone_are_refused() {
+fn a_certificate_without_its_key_and_a_key_without_one_are_refused() {
     let home = Home::ready();
     for (name, missing) in [(FILES[0], "tls.key"), (FILES[1], "tls.certificate")] {
         Ran::of(home.program(&["serve"]).env(name.0, name.1)).refused(64, &[missing, "because"]);

@@ -25,7 +25,7 @@ fn the_last_spans_are_sent_before_the_program_ends() {
 }
 
 #[test]
-fn a_collector_that_fails_is_named_once_and_so_is_its_return() {
+fn a_failing_collector_is_logged_once_and_so_is_its_recovery() {
     let (home, collector) = (Home::ready(), Collector::start());
     collector.answer(503);
     let server = start(&home, &collector);

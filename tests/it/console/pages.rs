@@ -205,7 +205,7 @@ async fn style_and_script_are_kept_by_browsers_and_change_their_names_with_their
 }
 
 #[tokio::test]
-async fn no_secret_and_no_link_stands_in_a_page_unless_it_was_asked_for() {
+async fn a_page_has_no_secret_and_no_link_until_it_is_requested() {
     let console = ConsoleSite::usual().await;
     let receiver = Receiver::willing().await;
     let endpoint = console.endpoint("acme", &receiver, "mine").await;

@@ -121,7 +121,7 @@ pub(super) fn compose_variables(all: bool) -> Vec<(String, String)> {
 }
 
 #[test]
-fn compose_sets_what_can_be_read_and_waits_longer_than_the_drain() {
+fn compose_sets_valid_values_and_waits_longer_than_the_drain() {
     let (place, compose) = (InstallFolder::new(), read(COMPOSE));
     for all in [false, true] {
         let config = place.config(None, &compose_variables(all), "/run/secrets");
@@ -148,7 +148,7 @@ fn variables_of_the_deployment() -> Vec<(String, String)> {
 }
 
 #[test]
-fn kubernetes_sets_what_can_be_read_and_waits_longer_than_the_drain() {
+fn kubernetes_sets_valid_values_and_waits_longer_than_the_drain() {
     let mut variables = variables_of_the_deployment();
     assert!(variables.len() >= 5, "{variables:?}");
     variables.extend(environment(&read("deploy/kubernetes/settings.env")));
@@ -207,7 +207,7 @@ fn pods_of_the_restricted_profile_see_a_rotated_keyring() {
 }
 
 #[test]
-fn kustomize_takes_every_file_but_the_optional_ones() {
+fn kustomize_includes_every_file_but_the_optional_ones() {
     let kustomization = read("deploy/kubernetes/kustomization.yaml");
     let listed: BTreeSet<_> =
         section(&kustomization, "resources").lines().map(|line| line.trim_start_matches("  - ")).collect();
@@ -222,7 +222,7 @@ fn kustomize_takes_every_file_but_the_optional_ones() {
 }
 
 #[test]
-fn the_unit_sets_what_can_be_read_waits_longer_than_the_drain_and_gives_up_on_wrong_settings() {
+fn the_unit_sets_valid_values_waits_longer_than_the_drain_and_gives_up_on_wrong_settings() {
     let unit = read(UNIT);
     let variables: Vec<_> = unit.lines().filter_map(|line| line.strip_prefix("Environment=")).collect();
     let settings = root().join("deploy/systemd/settings.toml");

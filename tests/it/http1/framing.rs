@@ -47,7 +47,7 @@ async fn an_ambiguous_length_is_400_and_the_connection_closes() {
 }
 
 #[tokio::test]
-async fn http_1_0_knows_no_transfer_encoding() {
+async fn http_1_0_has_no_transfer_encoding() {
     let site = Site::usual().await;
     let request = format!(
         "GET {} HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.0\r\n\r\n",

@@ -13,7 +13,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_millis(400);
 /// Much longer than [`HEADER_TIMEOUT`].
 const IDLE_TIMEOUT: Duration = Duration::from_millis(3_600);
 
-async fn impatient_site() -> Site {
+async fn site_with_short_timeouts() -> Site {
     let mut plan = Plan::usual().await;
     plan.server.header_timeout = HEADER_TIMEOUT;
     plan.server.idle_timeout = IDLE_TIMEOUT;
@@ -21,7 +21,7 @@ async fn impatient_site() -> Site {
 }
 
 /// Opens a connection and sends these bytes.
-async fn saying(site: &Site, bytes: &[u8]) -> TcpStream {
+async fn connection_sending(site: &Site, bytes: &[u8]) -> TcpStream {
     let mut stream = site.client().connect().await;
     stream.write_all(bytes).await.unwrap();
     stream
@@ -35,7 +35,7 @@ fn assert_timely(after: Duration) {
 
 #[tokio::test]
 async fn an_unfinished_head_is_disconnected_after_the_header_timeout() {
-    let site = impatient_site().await;
+    let site = site_with_short_timeouts().await;
     let link = site.recording();
     for part in [
         "G".to_owned(),
@@ -44,7 +44,7 @@ async fn an_unfinished_head_is_disconnected_after_the_header_timeout() {
         format!("GET {link} HTTP/1.1\r\nHost: a\r\nX: "),
         format!("GET {link} HTTP/1.1\r\nHost: a\r\n"),
     ] {
-        let (after, said) = closed_after(saying(&site, part.as_bytes()).await).await;
+        let (after, said) = closed_after(connection_sending(&site, part.as_bytes()).await).await;
         assert_timely(after);
         assert!(!said.starts_with(b"HTTP/1.1 2"), "{part:?}");
     }
@@ -52,9 +52,10 @@ async fn an_unfinished_head_is_disconnected_after_the_header_timeout() {
 
 #[tokio::test]
 async fn a_dripping_head_is_disconnected_all_the_same() {
-    let site = impatient_site().await;
+    let site = site_with_short_timeouts().await;
     let stream =
-        saying(&site, format!("GET {} HTTP/1.1\r\nHost: a\r\nX: ", site.recording()).as_bytes()).await;
+        connection_sending(&site, format!("GET {} HTTP/1.1\r\nHost: a\r\nX: ", site.recording()).as_bytes())
+            .await;
     let (mut reader, mut writer) = stream.into_split();
     let dripping = tokio::spawn(async move {
         while writer.write_all(b"x").await.is_ok() {
@@ -71,17 +72,17 @@ async fn a_dripping_head_is_disconnected_all_the_same() {
 
 #[tokio::test]
 async fn a_silent_connection_is_closed_after_the_header_timeout() {
-    let site = impatient_site().await;
-    let (after, said) = closed_after(saying(&site, b"").await).await;
+    let site = site_with_short_timeouts().await;
+    let (after, said) = closed_after(connection_sending(&site, b"").await).await;
     assert_timely(after);
     assert!(said.is_empty());
 }
 
 #[tokio::test]
 async fn an_idle_connection_is_kept_for_the_idle_timeout() {
-    let site = impatient_site().await;
+    let site = site_with_short_timeouts().await;
     let request = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", site.recording());
-    let (after, said) = closed_after(saying(&site, request.as_bytes()).await).await;
+    let (after, said) = closed_after(connection_sending(&site, request.as_bytes()).await).await;
     assert!(after >= IDLE_TIMEOUT && after < IDLE_TIMEOUT * 2, "{after:?}");
     let (answer, rest) = Answer::parse(&said, false);
     assert_eq!((answer.status, rest), (200, &b""[..]));
@@ -89,9 +90,9 @@ async fn an_idle_connection_is_kept_for_the_idle_timeout() {
 
 #[tokio::test]
 async fn a_second_head_that_does_not_end_has_the_header_timeout_from_its_first_byte() {
-    let site = impatient_site().await;
+    let site = site_with_short_timeouts().await;
     let request = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", site.transcript());
-    let mut stream = saying(&site, request.as_bytes()).await;
+    let mut stream = connection_sending(&site, request.as_bytes()).await;
     let mut answer = vec![0; 1_024];
     stream.read_exact(&mut answer).await.unwrap();
     tokio::time::sleep(2 * HEADER_TIMEOUT).await;
@@ -103,7 +104,7 @@ async fn a_second_head_that_does_not_end_has_the_header_timeout_from_its_first_b
 
 #[tokio::test]
 async fn an_idle_connection_of_http_2_gets_a_goaway() {
-    let site = impatient_site().await;
+    let site = site_with_short_timeouts().await;
     let stream = site.client().connect().await;
     let (mut requests, connection) = h2::client::handshake(stream).await.unwrap();
     let connection = tokio::spawn(connection);
@@ -119,9 +120,9 @@ async fn an_idle_connection_of_http_2_gets_a_goaway() {
 
 #[tokio::test]
 async fn an_unfinished_http_2_preface_is_disconnected_after_the_header_timeout() {
-    let site = impatient_site().await;
+    let site = site_with_short_timeouts().await;
     for part in [&b"P"[..], b"PRI * HTTP/2.0\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
-        let (after, said) = closed_after(saying(&site, part).await).await;
+        let (after, said) = closed_after(connection_sending(&site, part).await).await;
         assert_timely(after);
         assert!(said.is_empty());
     }
@@ -129,16 +130,16 @@ async fn an_unfinished_http_2_preface_is_disconnected_after_the_header_timeout()
 
 #[tokio::test]
 async fn an_http_2_preface_with_nothing_behind_it_is_disconnected_too() {
-    let site = impatient_site().await;
-    let (after, _) = closed_after(saying(&site, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await).await;
+    let site = site_with_short_timeouts().await;
+    let (after, _) = closed_after(connection_sending(&site, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await).await;
     assert_timely(after);
 }
 
 #[tokio::test]
 async fn a_client_that_breaks_off_its_preface_harms_no_other() {
-    let site = impatient_site().await;
+    let site = site_with_short_timeouts().await;
     for part in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n"] {
-        let mut stream = saying(&site, part).await;
+        let mut stream = connection_sending(&site, part).await;
         stream.shutdown().await.unwrap();
         let (after, said) = closed_after(stream).await;
         assert!(said.is_empty() && after < HEADER_TIMEOUT * 8, "{after:?}");
@@ -148,10 +149,10 @@ async fn a_client_that_breaks_off_its_preface_harms_no_other() {
 
 #[tokio::test]
 async fn many_stalled_connections_delay_no_other_client() {
-    let site = impatient_site().await;
+    let site = site_with_short_timeouts().await;
     let mut stalled = Vec::new();
     for at in 0..100 {
-        stalled.push(saying(&site, &b"PRI * HTTP/2.0\r\n"[..1 + at % 16]).await);
+        stalled.push(connection_sending(&site, &b"PRI * HTTP/2.0\r\n"[..1 + at % 16]).await);
     }
     assert_eq!(site.get(&site.recording(), &[]).await.status, 200);
 }

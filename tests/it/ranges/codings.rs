@@ -41,7 +41,7 @@ fn if_match_asks_for_the_selected_form() {
 }
 
 #[tokio::test]
-async fn a_range_is_resumed_by_the_stored_forms_tag_alone() {
+async fn a_range_is_resumed_only_by_the_stored_forms_tag() {
     for world in [World::in_memory().await, World::on_files().await] {
         let object = &world.objects[TRANSCRIPT];
         for (accepted, tag) in

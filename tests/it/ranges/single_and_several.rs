@@ -195,7 +195,7 @@ async fn an_object_without_bytes_has_no_range_and_one_of_a_byte_has_one() {
 }
 
 #[tokio::test]
-async fn a_store_with_weak_tags_alone_is_read_in_ranges_too() {
+async fn a_store_with_only_weak_tags_is_read_in_ranges_too() {
     use crate::support::stores::{Fault, FaultyStore};
     use crate::support::{Plan, recording, sample_store};
 

@@ -113,7 +113,7 @@ async fn an_endpoint_is_not_disabled_by_a_clock_that_jumps_ten_years() {
 }
 
 #[tokio::test]
-async fn an_attempt_under_way_is_not_made_twice_for_a_clock_that_jumps() {
+async fn an_attempt_in_progress_is_not_repeated_after_a_clock_jump() {
     for jump in [HOUR, TEN_YEARS, -HOUR] {
         let receiver = Receiver::start(|_, _| Reaction::Late(Duration::from_millis(1_700))).await;
         let sending = Sending::to(receiver).await;

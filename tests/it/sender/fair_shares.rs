@@ -34,7 +34,7 @@ async fn hand_in(sender: &Sender, workspace: &str, count: usize) {
 }
 
 /// Attempts take ten seconds if the receiver does.
-async fn patient() -> Plan {
+async fn plan_with_long_timeouts() -> Plan {
     let config = sender::Config { attempt_timeout: Duration::from_secs(10), ..sending() };
     Plan { sender: Some(config), ..Plan::sending().await }
 }
@@ -56,7 +56,7 @@ async fn delays_of_a_neighbour(sender: &Sender, receiver: &Receiver) -> Vec<Dura
 #[tokio::test]
 async fn endless_test_events_to_a_slow_receiver_delay_no_other_endpoint() {
     let slow = Receiver::start(|_, _| Reaction::Late(Duration::from_millis(9_500))).await;
-    let attacked = Sending::of(patient().await, slow).await;
+    let attacked = Sending::of(plan_with_long_timeouts().await, slow).await;
     let (sender, willing) = (attacked.sender.clone(), Receiver::willing().await);
     add_endpoint(&sender, "neighbour", &willing).await;
     for _ in 0..9 {
@@ -78,7 +78,7 @@ async fn endless_test_events_to_a_slow_receiver_delay_no_other_endpoint() {
 #[tokio::test]
 async fn a_workspace_whose_receivers_hang_leaves_permits_to_the_others() {
     let hanging = Receiver::start(|_, _| Reaction::Late(Duration::from_secs(60))).await;
-    let attacked = Sending::of(patient().await, hanging).await;
+    let attacked = Sending::of(plan_with_long_timeouts().await, hanging).await;
     let (sender, willing) = (attacked.sender.clone(), Receiver::willing().await);
     for _ in 0..60 {
         add_endpoint(&sender, "acme", &attacked.receiver).await;
@@ -97,7 +97,7 @@ async fn a_workspace_whose_receivers_hang_leaves_permits_to_the_others() {
 #[tokio::test]
 async fn a_backlog_of_one_workspace_does_not_hide_a_call_of_another() {
     let hanging = Receiver::start(|_, _| Reaction::Late(Duration::from_secs(60))).await;
-    let attacked = Sending::of(patient().await, hanging).await;
+    let attacked = Sending::of(plan_with_long_timeouts().await, hanging).await;
     let (sender, willing) = (attacked.sender.clone(), Receiver::willing().await);
     add_endpoint(&sender, "neighbour", &willing).await;
     hand_in(&sender, "acme", 5_000).await;

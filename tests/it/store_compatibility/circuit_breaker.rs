@@ -5,28 +5,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{download, finds_the_store_up, recording_of};
-use crate::support::odd_store::{Asked, OddStore, Reply, USUAL, WAYS, Way, served};
+use crate::support::odd_store::{OddStore, Reply, StoreRequest, USUAL, WAYS, Way, served};
 use crate::support::{Site, noise};
 
 const BAD: u128 = 0xbad;
 const GOOD: u128 = 0x900d;
 
-fn is_bad(asked: &Asked) -> bool {
-    asked.path.contains("bad.mp3")
+fn is_bad(request: &StoreRequest) -> bool {
+    request.path.contains("bad.mp3")
 }
 
 /// A store that answers one object like this, and every other as it should.
-async fn with_one(way: Way, bad: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> (OddStore, Site) {
-    let store = OddStore::answering(way, move |asked| match is_bad(asked) {
-        true => bad(asked),
-        false => served(asked, &USUAL, b"good"),
+async fn with_one(
+    way: Way,
+    bad: impl Fn(&StoreRequest) -> Reply + Send + Sync + 'static,
+) -> (OddStore, Site) {
+    let store = OddStore::answering(way, move |request| match is_bad(request) {
+        true => bad(request),
+        false => served(request, &USUAL, b"good"),
     })
     .await;
-    let site = store.impatient_site().await;
+    let site = store.site_with_short_timeouts().await;
     (store, site)
 }
 
-async fn the_others_are_well(site: &Site, why: &str) {
+async fn other_objects_are_served(site: &Site, why: &str) {
     for _ in 0..3 {
         let answer = site.get(&site.link(recording_of(GOOD)), &[]).await;
         assert_eq!((answer.status, answer.body.as_slice()), (200, &b"good"[..]), "{why}");
@@ -48,10 +51,10 @@ async fn an_object_that_is_answered_oddly_does_not_close_the_store() {
         .enumerate()
         {
             let code = codes[at % codes.len()];
-            let (_store, site) = with_one(way, move |asked| match status {
+            let (_store, site) = with_one(way, move |request| match status {
                 204 => Reply::head(204, &[]),
                 // A redirect that leads nowhere, as S3 sends for a wrong region.
-                _ => Reply::error(asked, status, code),
+                _ => Reply::error(request, status, code),
             })
             .await;
             let link = site.link(recording_of(BAD));
@@ -71,7 +74,7 @@ async fn an_object_that_is_answered_oddly_does_not_close_the_store() {
             assert_eq!(site.get(&link, &[("Range", "bytes=-1")]).await.status, 502, "{way:?} {status}");
             assert_eq!(site.get(&link, &[("Range", "bytes=0-0,2-2")]).await.status, 502, "{way:?} {status}");
             assert_eq!(site.head(&link, &[]).await.status, 502, "{way:?} {status}");
-            the_others_are_well(&site, &format!("{way:?} {status}")).await;
+            other_objects_are_served(&site, &format!("{way:?} {status}")).await;
         }
     }
 }
@@ -82,11 +85,11 @@ async fn an_object_that_always_fails_does_not_close_the_store() {
     for way in WAYS {
         for status in [500, 503, 408, 429] {
             let (_store, site) =
-                with_one(way, move |asked| Reply::error(asked, status, "InternalError")).await;
+                with_one(way, move |request| Reply::error(request, status, "InternalError")).await;
             let gets = (0..12).map(|_| async { site.get(&site.link(recording_of(BAD)), &[]).await.status });
             let answers = futures_util::future::join_all(gets).await;
             assert_eq!(answers, [503; 12], "{way:?} {status}");
-            the_others_are_well(&site, &format!("{way:?} {status}")).await;
+            other_objects_are_served(&site, &format!("{way:?} {status}")).await;
         }
     }
 }
@@ -96,8 +99,8 @@ async fn an_object_whose_body_always_breaks_does_not_close_the_store() {
     for way in WAYS {
         for cut in [1, 500_000, 1_000_000] {
             let object = noise(1_000_000);
-            let (_store, site) = with_one(way, move |asked| {
-                served(asked, &USUAL, &object).cut_by(if asked.is_head() { 0 } else { cut.min(100) })
+            let (_store, site) = with_one(way, move |request| {
+                served(request, &USUAL, &object).cut_by(if request.is_head() { 0 } else { cut.min(100) })
             })
             .await;
             let gets = (0..8).map(|_| async {
@@ -106,13 +109,13 @@ async fn an_object_whose_body_always_breaks_does_not_close_the_store() {
                 assert!(noise(1_000_000).starts_with(&answer.body) || answer.status >= 500);
             });
             futures_util::future::join_all(gets).await;
-            the_others_are_well(&site, &format!("{way:?} {cut}")).await;
+            other_objects_are_served(&site, &format!("{way:?} {cut}")).await;
         }
         let (_store, site) =
             with_one(way, |_| Reply::head(200, &[("Content-Length", "100")]).and_close()).await;
         let gets = (0..8).map(|_| async { site.get(&site.link(recording_of(BAD)), &[]).await.status });
         assert!(futures_util::future::join_all(gets).await.iter().all(|status| *status >= 500));
-        the_others_are_well(&site, &format!("{way:?} no byte")).await;
+        other_objects_are_served(&site, &format!("{way:?} no byte")).await;
     }
 }
 
@@ -128,7 +131,7 @@ async fn an_object_that_contradicts_itself_does_not_close_the_store() {
             let gets = (0..8).map(|_| async { site.get(&site.link(recording_of(BAD)), &[]).await.status });
             let answers = futures_util::future::join_all(gets).await;
             assert!(answers.iter().all(|status| matches!(status, 502 | 503)), "{way:?} {what}: {answers:?}");
-            the_others_are_well(&site, &format!("{way:?} {what}")).await;
+            other_objects_are_served(&site, &format!("{way:?} {what}")).await;
         }
     }
 }
@@ -146,50 +149,50 @@ async fn an_error_whose_text_never_ends_is_an_error_all_the_same() {
         let answer = site.get(&site.link(recording_of(BAD)), &[]).await;
         assert_eq!((answer.status, answer.code().as_str()), (502, "storage_error"), "{way:?}");
         assert!(String::from_utf8(answer.body).unwrap().contains("403 InvalidObjectState"));
-        the_others_are_well(&site, &format!("{way:?}")).await;
+        other_objects_are_served(&site, &format!("{way:?}")).await;
     }
 }
 
 #[tokio::test]
 async fn a_store_that_hangs_for_one_object_serves_the_others() {
     for way in WAYS {
-        let store = OddStore::answering(way, |asked| match is_bad(asked) {
+        let store = OddStore::answering(way, |request| match is_bad(request) {
             true => Reply::none(),
-            false => served(asked, &USUAL, b"good"),
+            false => served(request, &USUAL, b"good"),
         })
         .await;
-        let site = store.impatient_site().await;
+        let site = store.site_with_short_timeouts().await;
         let gets = (0..12).map(|_| async { site.get(&site.link(recording_of(BAD)), &[]).await.status });
         assert_eq!(futures_util::future::join_all(gets).await, [503; 12]);
-        the_others_are_well(&site, &format!("{way:?}")).await;
+        other_objects_are_served(&site, &format!("{way:?}")).await;
     }
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_for_all_is_left_alone_whichever_object_is_asked_for() {
+async fn a_store_that_fails_for_every_object_opens_the_circuit_breaker() {
     for way in WAYS {
         let ill = Arc::new(AtomicBool::new(true));
         let is_ill = Arc::clone(&ill);
-        let store = OddStore::answering(way, move |asked| match is_ill.load(Ordering::SeqCst) {
-            true => Reply::error(asked, 500, "InternalError"),
-            false => served(asked, &USUAL, b"good"),
+        let store = OddStore::answering(way, move |request| match is_ill.load(Ordering::SeqCst) {
+            true => Reply::error(request, 500, "InternalError"),
+            false => served(request, &USUAL, b"good"),
         })
         .await;
-        let site = store.impatient_site().await;
+        let site = store.site_with_short_timeouts().await;
         let link = site.link(recording_of(GOOD));
         let gets = (0..8).map(|_| async { site.get(&link, &[]).await.status });
         assert_eq!(futures_util::future::join_all(gets).await, [503; 8]);
-        is_said(&site, "webhook_assets_store_up 0").await;
-        let before = store.asked().len();
+        metrics_say(&site, "webhook_assets_store_up 0").await;
+        let before = store.requests().len();
         assert_eq!(site.get(&link, &[]).await.status, 503);
-        assert_eq!(store.asked().len(), before, "{way:?}: it is left alone");
+        assert_eq!(store.requests().len(), before, "{way:?}: it is left alone");
         ill.store(false, Ordering::SeqCst);
-        is_said(&site, "webhook_assets_store_up 1").await;
+        metrics_say(&site, "webhook_assets_store_up 1").await;
         assert_eq!(site.get(&link, &[]).await.status, 200, "{way:?}");
     }
 }
 
-async fn is_said(site: &Site, line: &str) {
+async fn metrics_say(site: &Site, line: &str) {
     for _ in 0..1_000 {
         if site.metrics.render().lines().any(|found| found == line) {
             return;
@@ -203,10 +206,10 @@ async fn is_said(site: &Site, line: &str) {
 #[tokio::test]
 async fn a_clients_conditions_never_make_a_request_that_the_store_refuses() {
     for way in WAYS {
-        let store = OddStore::answering(way, |asked| match asked.length() > 8_000 {
+        let store = OddStore::answering(way, |request| match request.length() > 8_000 {
             true => Reply::head(400, &[("Content-Length", "0")]),
-            false if asked.field("if-none-match") == Some("\"v1\"") => Reply::head(304, &USUAL),
-            false => served(asked, &USUAL, b"good"),
+            false if request.field("if-none-match") == Some("\"v1\"") => Reply::head(304, &USUAL),
+            false => served(request, &USUAL, b"good"),
         })
         .await;
         let site = store.site().await;
@@ -215,9 +218,9 @@ async fn a_clients_conditions_never_make_a_request_that_the_store_refuses() {
             let answer = site.get(&site.link(recording_of(BAD)), &[("If-None-Match", &long)]).await;
             assert_eq!((answer.status, answer.body.as_slice()), (200, &b"good"[..]), "{way:?}");
         }
-        the_others_are_well(&site, "a long tag").await;
-        let asked = store.asked();
-        assert!(asked.iter().all(|asked| asked.length() < 2_000), "{way:?}");
+        other_objects_are_served(&site, "a long tag").await;
+        let requests = store.requests();
+        assert!(requests.iter().all(|request| request.length() < 2_000), "{way:?}");
         for strange in ["\"\u{e9}\"", "\"a b\"", "W/\"x", "\"\"", "x"] {
             let link = site.link(recording_of(GOOD));
             let request = format!(
@@ -229,7 +232,7 @@ async fn a_clients_conditions_never_make_a_request_that_the_store_refuses() {
         // A condition that may be the store's still costs no body.
         let known = site.get(&site.link(recording_of(GOOD)), &[("If-None-Match", "\"v1\"")]).await;
         assert_eq!(known.status, 304, "{way:?}");
-        assert_eq!(store.asked().last().unwrap().field("if-none-match"), Some("\"v1\""));
+        assert_eq!(store.requests().last().unwrap().field("if-none-match"), Some("\"v1\""));
     }
 }
 
@@ -237,9 +240,9 @@ async fn a_clients_conditions_never_make_a_request_that_the_store_refuses() {
 async fn a_store_that_dislikes_conditions_is_asked_without_them() {
     for way in WAYS {
         for status in [400, 412, 405] {
-            let store = OddStore::answering(way, move |asked| match asked.field("if-none-match") {
-                Some(_) => Reply::error(asked, status, "NotImplemented"),
-                None => served(asked, &USUAL, b"good"),
+            let store = OddStore::answering(way, move |request| match request.field("if-none-match") {
+                Some(_) => Reply::error(request, status, "NotImplemented"),
+                None => served(request, &USUAL, b"good"),
             })
             .await;
             let site = store.site().await;

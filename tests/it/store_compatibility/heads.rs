@@ -1,15 +1,18 @@
 //! Stores without HEAD, Range, a length or a date.
 
 use super::{download, finds_the_store_up, recording_of};
-use crate::support::odd_store::{Asked, OddStore, Reply, USUAL, WAYS, Way, served};
+use crate::support::odd_store::{OddStore, Reply, StoreRequest, USUAL, WAYS, Way, served};
 use crate::support::{Site, http2, noise, request_head};
 
 const LENGTH: usize = 300_000;
 
 /// A site on a store with one object under every key.
-async fn on(way: Way, answer: impl Fn(&Asked, &[u8]) -> Reply + Send + Sync + 'static) -> (OddStore, Site) {
+async fn on(
+    way: Way,
+    answer: impl Fn(&StoreRequest, &[u8]) -> Reply + Send + Sync + 'static,
+) -> (OddStore, Site) {
     let object = noise(LENGTH);
-    let store = OddStore::answering(way, move |asked| answer(asked, &object)).await;
+    let store = OddStore::answering(way, move |request| answer(request, &object)).await;
     let site = store.site().await;
     (store, site)
 }
@@ -18,9 +21,9 @@ async fn on(way: Way, answer: impl Fn(&Asked, &[u8]) -> Reply + Send + Sync + 's
 async fn a_store_that_knows_no_head_is_asked_by_get() {
     for way in WAYS {
         for status in [400, 403, 404, 405, 501] {
-            let (_store, site) = on(way, move |asked, object| match asked.is_head() {
-                true => Reply::error(asked, status, "MethodNotAllowed"),
-                false => served(asked, &USUAL, object),
+            let (_store, site) = on(way, move |request, object| match request.is_head() {
+                true => Reply::error(request, status, "MethodNotAllowed"),
+                false => served(request, &USUAL, object),
             })
             .await;
             let link = site.recording();
@@ -52,9 +55,9 @@ async fn a_store_that_knows_no_head_is_asked_by_get() {
 #[tokio::test]
 async fn a_head_without_a_length_is_looked_up_by_get() {
     for way in WAYS {
-        let (_store, site) = on(way, |asked, object| match asked.is_head() {
+        let (_store, site) = on(way, |request, object| match request.is_head() {
             true => Reply::head(200, &USUAL).and_close(),
-            false => served(asked, &USUAL, object),
+            false => served(request, &USUAL, object),
         })
         .await;
         let head = site.head(&site.recording(), &[]).await;
@@ -66,9 +69,9 @@ async fn a_head_without_a_length_is_looked_up_by_get() {
 #[tokio::test]
 async fn a_head_that_says_0_is_looked_up_by_get() {
     for way in WAYS {
-        let (_store, site) = on(way, |asked, object| match asked.is_head() {
+        let (_store, site) = on(way, |request, object| match request.is_head() {
             true => Reply::head(200, &[USUAL[0], USUAL[1], ("Content-Length", "0")]),
-            false => served(asked, &USUAL, object),
+            false => served(request, &USUAL, object),
         })
         .await;
         assert_eq!(site.head(&site.recording(), &[]).await.must("content-length"), "300000", "{way:?}");
@@ -80,12 +83,12 @@ async fn a_head_that_says_0_is_looked_up_by_get() {
 #[tokio::test]
 async fn a_length_given_twice_or_not_at_all_beside_a_range_is_understood() {
     for way in WAYS {
-        let (_store, site) = on(way, |asked, object| match asked.range(object.len()) {
+        let (_store, site) = on(way, |request, object| match request.range(object.len()) {
             Some(range) => {
                 let said = format!("bytes {}-{}/{}", range.start, range.end - 1, object.len());
-                Reply::chunked(asked, 206, &[USUAL[0], ("Content-Range", &said)], &object[range])
+                Reply::chunked(request, 206, &[USUAL[0], ("Content-Range", &said)], &object[range])
             }
-            None => Reply::whole(asked, 200, &[USUAL[0], ("Content-Length", "300000")], object),
+            None => Reply::whole(request, 200, &[USUAL[0], ("Content-Length", "300000")], object),
         })
         .await;
         let answer = site.get(&site.recording(), &[]).await;
@@ -99,7 +102,7 @@ async fn a_length_given_twice_or_not_at_all_beside_a_range_is_understood() {
 #[tokio::test]
 async fn a_store_that_ignores_range_is_read_from_the_beginning() {
     for way in WAYS {
-        let (_store, site) = on(way, |asked, object| Reply::whole(asked, 200, &USUAL, object)).await;
+        let (_store, site) = on(way, |request, object| Reply::whole(request, 200, &USUAL, object)).await;
         let (link, object) = (site.recording(), noise(LENGTH));
         for (range, first, last) in [
             ("bytes=0-0", 0, 0),
@@ -139,8 +142,8 @@ async fn bodies_of_a_store_that_ignores_range_are_resumed_and_prefetched() {
     for way in WAYS {
         let object = noise(9_000_000);
         let answers = AtomicUsize::new(0);
-        let store = OddStore::answering(way, move |asked| {
-            let reply = Reply::whole(asked, 200, &USUAL, &object);
+        let store = OddStore::answering(way, move |request| {
+            let reply = Reply::whole(request, 200, &USUAL, &object);
             // The first body breaks halfway.
             if answers.fetch_add(1, Ordering::SeqCst) == 0 { reply.cut_by(5_000_000) } else { reply }
         })
@@ -170,13 +173,13 @@ async fn a_wrong_206_is_502_and_its_bytes_go_nowhere() {
             Some("nonsense"),
             Some("bytes 9-0/300000"),
         ] {
-            let (_store, site) = on(way, move |asked, object| {
-                if asked.is_head() {
-                    return served(asked, &USUAL, object);
+            let (_store, site) = on(way, move |request, object| {
+                if request.is_head() {
+                    return served(request, &USUAL, object);
                 }
                 let said = content_range.map(|said| ("Content-Range", said));
                 let fields: Vec<_> = USUAL.into_iter().chain(said).collect();
-                Reply::whole(asked, 206, &fields, &object[..10])
+                Reply::whole(request, 206, &fields, &object[..10])
             })
             .await;
             for range in [Some("bytes=0-9"), Some("bytes=7-9"), None] {
@@ -197,12 +200,12 @@ async fn a_wrong_206_is_502_and_its_bytes_go_nowhere() {
 #[tokio::test]
 async fn a_wrong_206_to_a_range_behind_the_end_is_416() {
     for way in WAYS {
-        let (_store, site) = on(way, |asked, object| match asked.field("range") {
+        let (_store, site) = on(way, |request, object| match request.field("range") {
             Some(range) if range.contains("18446744073709551615") => {
                 let said = "bytes 18446744073709552000-299999/300000";
-                Reply::whole(asked, 206, &[USUAL[0], ("Content-Range", said)], b"")
+                Reply::whole(request, 206, &[USUAL[0], ("Content-Range", said)], b"")
             }
-            _ => served(asked, &USUAL, object),
+            _ => served(request, &USUAL, object),
         })
         .await;
         let answer = site.get(&site.recording(), &[("Range", "bytes=18446744073709551615-")]).await;
@@ -213,12 +216,12 @@ async fn a_wrong_206_to_a_range_behind_the_end_is_416() {
 #[tokio::test]
 async fn a_206_longer_than_the_requested_range_is_cut() {
     for way in WAYS {
-        let (_store, site) = on(way, |asked, object| {
-            if asked.is_head() {
-                return served(asked, &USUAL, object);
+        let (_store, site) = on(way, |request, object| {
+            if request.is_head() {
+                return served(request, &USUAL, object);
             }
             let fields = [USUAL[0], USUAL[1], ("Content-Range", "bytes 0-999/300000")];
-            Reply::whole(asked, 206, &fields, &object[..1_000])
+            Reply::whole(request, 206, &fields, &object[..1_000])
         })
         .await;
         let answer = site.get(&site.recording(), &[("Range", "bytes=100-199")]).await;
@@ -230,9 +233,9 @@ async fn a_206_longer_than_the_requested_range_is_cut() {
 #[tokio::test]
 async fn a_whole_206_to_a_request_without_range_is_the_object() {
     for way in WAYS {
-        let (_store, site) = on(way, |asked, object| {
+        let (_store, site) = on(way, |request, object| {
             let fields = [USUAL[0], USUAL[1], ("Content-Range", "bytes 0-299999/300000")];
-            Reply::whole(asked, 206, &fields, object)
+            Reply::whole(request, 206, &fields, object)
         })
         .await;
         let answer = site.get(&site.recording(), &[]).await;
@@ -244,7 +247,7 @@ async fn a_whole_206_to_a_request_without_range_is_the_object() {
 #[tokio::test]
 async fn a_short_object_in_chunks_is_served_with_its_length() {
     for way in WAYS {
-        let (_store, site) = on(way, |asked, object| Reply::chunked(asked, 200, &USUAL, object)).await;
+        let (_store, site) = on(way, |request, object| Reply::chunked(request, 200, &USUAL, object)).await;
         let link = site.recording();
         let answer = site.get(&link, &[]).await;
         assert_eq!(
@@ -268,9 +271,9 @@ async fn a_long_object_in_chunks_is_served_without_a_length_or_breaks() {
     const LONG: usize = 3_000_000;
     for way in WAYS {
         let object = noise(LONG);
-        let store = OddStore::answering(way, move |asked| {
-            let reply = Reply::chunked(asked, 200, &USUAL, &object);
-            if asked.path.contains("bad.mp3") && !asked.is_head() { reply.cut_by(5) } else { reply }
+        let store = OddStore::answering(way, move |request| {
+            let reply = Reply::chunked(request, 200, &USUAL, &object);
+            if request.path.contains("bad.mp3") && !request.is_head() { reply.cut_by(5) } else { reply }
         })
         .await;
         let site = store.site().await;
@@ -329,7 +332,7 @@ async fn odd_dates_and_fields_do_no_harm() {
     ];
     for way in WAYS {
         for fields in odd {
-            let (_store, site) = on(way, move |asked, object| served(asked, fields, object)).await;
+            let (_store, site) = on(way, move |request, object| served(request, fields, object)).await;
             let link = site.recording();
             let answer = site.get(&link, &[]).await;
             assert_eq!((answer.status, answer.must("etag")), (200, "\"v1\""), "{way:?} {fields:?}");
@@ -341,7 +344,7 @@ async fn odd_dates_and_fields_do_no_harm() {
             assert_eq!(site.head(&link, &[]).await.status, 200, "{way:?} {fields:?}");
         }
         // An unparsable date satisfies no condition.
-        let (_store, site) = on(way, |asked, object| served(asked, &[("ETag", "\"v1\"")], object)).await;
+        let (_store, site) = on(way, |request, object| served(request, &[("ETag", "\"v1\"")], object)).await;
         let link = site.recording();
         for name in ["If-Modified-Since", "If-Unmodified-Since"] {
             for date in ["Thu, 01 Jan 1970 00:00:00 GMT", "Mon, 23 Nov 2026 09:00:00 GMT"] {

@@ -55,7 +55,7 @@ const CODINGS: [&str; 11] = [
 
 async fn storing(way: Way, coding: &'static str, stored: Vec<u8>) -> Site {
     let fields = [USUAL[0], USUAL[1], ("Content-Encoding", coding), ("Content-Type", "x/y")];
-    OddStore::answering(way, move |asked| served(asked, &fields, &stored)).await.site().await
+    OddStore::answering(way, move |request| served(request, &fields, &stored)).await.site().await
 }
 
 #[tokio::test]
@@ -164,8 +164,8 @@ async fn a_body_that_breaks_while_it_is_decoded_is_resumed() {
         let stored = encoded("gzip", &noise(2_000_000)).await;
         let answers = AtomicUsize::new(0);
         let fields = [USUAL[0], USUAL[1], ("Content-Encoding", "gzip")];
-        let store = OddStore::answering(way, move |asked| {
-            let reply = served(asked, &fields, &stored);
+        let store = OddStore::answering(way, move |request| {
+            let reply = served(request, &fields, &stored);
             if answers.fetch_add(1, Ordering::SeqCst) < 2 { reply.cut_by(1_000_000) } else { reply }
         })
         .await;
@@ -230,9 +230,9 @@ async fn the_decoding_of_a_store_is_trusted() {
     let bytes = transcript();
     for way in WAYS {
         let stored = bytes.clone();
-        let store = OddStore::answering(way, move |asked| {
+        let store = OddStore::answering(way, move |request| {
             let fields = [USUAL[0], USUAL[1], ("x-goog-stored-content-encoding", "gzip")];
-            Reply::chunked(asked, 200, &fields, &stored)
+            Reply::chunked(request, 200, &fields, &stored)
         })
         .await;
         let site = store.site().await;

@@ -17,13 +17,13 @@ fn versions() -> [Vec<u8>; 2] {
 /// A store whose object is replaced after `changes_after` answers with bytes; the first answer breaks at 45 %.
 async fn replaced(way: Way, tags: [Option<&'static str>; 2], changes_after: usize) -> OddStore {
     let (objects, answers) = (versions(), Arc::new(AtomicUsize::new(0)));
-    OddStore::answering(way, move |asked| {
-        if asked.is_head() {
-            return served(asked, &fields(tags[0]), &objects[0]);
+    OddStore::answering(way, move |request| {
+        if request.is_head() {
+            return served(request, &fields(tags[0]), &objects[0]);
         }
         let at = answers.fetch_add(1, Ordering::SeqCst);
         let now = usize::from(at >= changes_after);
-        let reply = served(asked, &fields(tags[now]), &objects[now]);
+        let reply = served(request, &fields(tags[now]), &objects[now]);
         if at == 0 { reply.cut_by(LENGTH * 55 / 100) } else { reply }
     })
     .await
@@ -90,10 +90,10 @@ async fn segments_and_parts_of_two_versions_are_never_mixed() {
             let old = objects[0].clone();
             let answers = Arc::new(AtomicUsize::new(0));
             let counted = Arc::clone(&answers);
-            let store = OddStore::answering(way, move |asked| {
-                let at = if asked.is_head() { 0 } else { counted.fetch_add(1, Ordering::SeqCst) };
+            let store = OddStore::answering(way, move |request| {
+                let at = if request.is_head() { 0 } else { counted.fetch_add(1, Ordering::SeqCst) };
                 let now = usize::from(at >= 1);
-                served(asked, &fields(tags[now]), &objects[now])
+                served(request, &fields(tags[now]), &objects[now])
             })
             .await;
             let mut plan = store.plan().await;
@@ -120,7 +120,7 @@ async fn a_client_resumes_by_a_tag_only_where_one_tells_versions_apart() {
         let object = noise(100_000);
         for (tag, status) in [(Some("\"a\""), 206), (Some("W/\"a\""), 206), (None, 200)] {
             let bytes = object.clone();
-            let store = OddStore::answering(way, move |asked| served(asked, &fields(tag), &bytes)).await;
+            let store = OddStore::answering(way, move |request| served(request, &fields(tag), &bytes)).await;
             let site = store.site().await;
             let link = site.recording();
             let etag = site.get(&link, &[]).await.must("etag").to_owned();
@@ -138,15 +138,15 @@ async fn a_client_resumes_by_a_tag_only_where_one_tells_versions_apart() {
 async fn a_tag_that_stays_while_the_size_changes_is_not_believed() {
     for way in WAYS {
         let answers = AtomicUsize::new(0);
-        let store = OddStore::answering(way, move |asked| {
+        let store = OddStore::answering(way, move |request| {
             let fields = fields(Some("\"a\""));
             match answers.fetch_add(1, Ordering::SeqCst) {
-                0 => served(asked, &fields, &noise(LENGTH)).cut_by(1_000_000),
+                0 => served(request, &fields, &noise(LENGTH)).cut_by(1_000_000),
                 _ => {
-                    let range = asked.range(LENGTH).unwrap();
+                    let range = request.range(LENGTH).unwrap();
                     let said = format!("bytes {}-{}/{}", range.start, range.end - 1, LENGTH + 7);
                     let fields = [&fields[..], &[("Content-Range", &said)]].concat();
-                    Reply::whole(asked, 206, &fields, &vec![b'x'; range.len()])
+                    Reply::whole(request, 206, &fields, &vec![b'x'; range.len()])
                 }
             }
         })

@@ -19,14 +19,14 @@ use super::{Plan, Site, sample_store};
 
 /// A request to the store.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct StoreRequest {
     pub method: String,
     /// With the bucket and the prefix before the object.
     pub path: String,
     head: String,
 }
 
-impl Asked {
+impl StoreRequest {
     fn read(head: String) -> Self {
         let mut words = head.split(' ');
         let (method, path) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
@@ -80,19 +80,19 @@ impl Reply {
     }
 
     /// With a body and its length; HEAD gets the length alone.
-    pub fn whole(asked: &Asked, status: u16, fields: &[(&str, &str)], body: &[u8]) -> Self {
+    pub fn whole(request: &StoreRequest, status: u16, fields: &[(&str, &str)], body: &[u8]) -> Self {
         let length = body.len().to_string();
         let mut reply = Self::head(status, &[fields, &[("Content-Length", &length)]].concat());
-        if !asked.is_head() {
+        if !request.is_head() {
             reply.bytes.extend(body);
         }
         reply
     }
 
     /// With a body in chunks.
-    pub fn chunked(asked: &Asked, status: u16, fields: &[(&str, &str)], body: &[u8]) -> Self {
+    pub fn chunked(request: &StoreRequest, status: u16, fields: &[(&str, &str)], body: &[u8]) -> Self {
         let mut reply = Self::head(status, &[fields, &[("Transfer-Encoding", "chunked")]].concat());
-        if !asked.is_head() {
+        if !request.is_head() {
             for chunk in body.chunks(10_000) {
                 reply.bytes.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
                 reply.bytes.extend(chunk);
@@ -104,12 +104,12 @@ impl Reply {
     }
 
     /// An error in S3's format.
-    pub fn error(asked: &Asked, status: u16, code: &str) -> Self {
+    pub fn error(request: &StoreRequest, status: u16, code: &str) -> Self {
         let text = format!(
             "<Error><Code>{code}</Code><Message>see http://secret.example/?sig=hunter2</Message>\
              <Resource>/bucket/prefix</Resource></Error>"
         );
-        Self::whole(asked, status, &[("Content-Type", "application/xml")], text.as_bytes())
+        Self::whole(request, status, &[("Content-Type", "application/xml")], text.as_bytes())
     }
 
     /// The same; the store closes the connection behind it.
@@ -143,17 +143,17 @@ impl Reply {
 }
 
 /// An object as a good store would serve it, but with these fields.
-pub fn served(asked: &Asked, fields: &[(&str, &str)], object: &[u8]) -> Reply {
-    match asked.range(object.len()) {
-        None => Reply::whole(asked, 200, fields, object),
+pub fn served(request: &StoreRequest, fields: &[(&str, &str)], object: &[u8]) -> Reply {
+    match request.range(object.len()) {
+        None => Reply::whole(request, 200, fields, object),
         Some(range) if range.is_empty() => {
             let size = format!("bytes */{}", object.len());
-            Reply::whole(asked, 416, &[("Content-Range", &size)], b"")
+            Reply::whole(request, 416, &[("Content-Range", &size)], b"")
         }
         Some(range) => {
             let said = format!("bytes {}-{}/{}", range.start, range.end - 1, object.len());
             let fields = [fields, &[("Content-Range", &said)]].concat();
-            Reply::whole(asked, 206, &fields, &object[range])
+            Reply::whole(request, 206, &fields, &object[range])
         }
     }
 }
@@ -174,21 +174,25 @@ pub const WAYS: [Way; 2] = [Way::Plain, Way::Tls];
 pub struct OddStore {
     pub address: SocketAddr,
     way: Way,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<StoreRequest>>>,
     folder: tempfile::TempDir,
 }
 
-type Answering = dyn Fn(&Asked) -> Reply + Send + Sync;
+type Answering = dyn Fn(&StoreRequest) -> Reply + Send + Sync;
 
 impl OddStore {
     /// A store with these answers. A probe gets 404.
-    pub async fn answering(way: Way, answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
+    pub async fn answering(
+        way: Way,
+        answer: impl Fn(&StoreRequest) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (address, asked) = (listener.local_addr().unwrap(), Arc::default());
+        let (address, requests) = (listener.local_addr().unwrap(), Arc::default());
         let (pair, folder) = (Pair::fresh(), tempfile::tempdir().unwrap());
         pair.write(folder.path());
         let tls = (way == Way::Tls).then(|| acceptor(&pair));
-        let (answer, seen): (Arc<Answering>, Arc<Mutex<Vec<Asked>>>) = (Arc::new(answer), Arc::clone(&asked));
+        let (answer, seen): (Arc<Answering>, Arc<Mutex<Vec<StoreRequest>>>) =
+            (Arc::new(answer), Arc::clone(&requests));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (answer, seen, tls) = (Arc::clone(&answer), Arc::clone(&seen), tls.clone());
@@ -203,12 +207,12 @@ impl OddStore {
                 });
             }
         });
-        Self { address, way, asked, folder }
+        Self { address, way, requests, folder }
     }
 
     /// The requests that it got, without probes.
-    pub fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().iter().filter(|asked| !asked.is_probe()).cloned().collect()
+    pub fn requests(&self) -> Vec<StoreRequest> {
+        self.requests.lock().unwrap().iter().filter(|request| !request.is_probe()).cloned().collect()
     }
 
     /// A plan for a site on it, with long timeouts.
@@ -233,7 +237,7 @@ impl OddStore {
     }
 
     /// A site with short timeouts.
-    pub async fn impatient_site(&self) -> Site {
+    pub async fn site_with_short_timeouts(&self) -> Site {
         let mut plan = self.plan().await;
         plan.store.first_byte_timeout = Duration::from_secs(2);
         plan.store.stall_timeout = Duration::from_secs(2);
@@ -278,12 +282,12 @@ fn acceptor(pair: &Pair) -> TlsAcceptor {
 async fn speak(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     answer: &Answering,
-    seen: &Mutex<Vec<Asked>>,
+    seen: &Mutex<Vec<StoreRequest>>,
 ) {
     while let Some(head) = read_head(&mut stream).await {
-        let asked = Asked::read(head);
-        seen.lock().unwrap().push(asked.clone());
-        let reply = if asked.is_probe() { probed(&asked, answer) } else { answer(&asked) };
+        let request = StoreRequest::read(head);
+        seen.lock().unwrap().push(request.clone());
+        let reply = if request.is_probe() { probed(&request, answer) } else { answer(&request) };
         let sent = stream.write_all(&reply.bytes).await.is_ok() && stream.flush().await.is_ok();
         if reply.hang {
             return std::future::pending().await;
@@ -296,10 +300,10 @@ async fn speak(
 }
 
 /// The answer to a probe: the test's, unless that is an object.
-fn probed(asked: &Asked, answer: &Answering) -> Reply {
-    let reply = answer(asked);
+fn probed(request: &StoreRequest, answer: &Answering) -> Reply {
+    let reply = answer(request);
     let is_object = reply.bytes.starts_with(b"HTTP/1.1 20");
-    if is_object { Reply::error(asked, 404, "NoSuchKey") } else { reply }
+    if is_object { Reply::error(request, 404, "NoSuchKey") } else { reply }
 }
 
 async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long a test waits for an event that must happen.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const WAIT_LIMIT: Duration = Duration::from_secs(20);
 
 /// A running program; killed when dropped.
 pub struct Running {
@@ -106,7 +106,7 @@ pub fn eventually<T>(mut ask: impl FnMut() -> Option<T>, what: impl Fn() -> Stri
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(started.elapsed() < PATIENCE, "{}", what());
+        assert!(started.elapsed() < WAIT_LIMIT, "{}", what());
         std::thread::sleep(Duration::from_millis(10));
     }
 }

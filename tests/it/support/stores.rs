@@ -83,7 +83,7 @@ impl FaultyStore {
     }
 
     /// The requests since the last call: for metadata, and for bytes.
-    pub fn asked(&self) -> (usize, usize) {
+    pub fn take_requests(&self) -> (usize, usize) {
         (self.heads.swap(0, Ordering::SeqCst), self.gets.swap(0, Ordering::SeqCst))
     }
 

@@ -11,8 +11,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use webhook_assets::webhook::{AllowedNetworks, Phase, PostError, Poster, PosterConfig, Resolve};
 
 use super::{
-    Answers, INSIDE, OK, OUTSIDE, Receiver, SHORT, answer_all, config, error_of, impatient, post,
-    read_request, timed_out,
+    Answers, INSIDE, OK, OUTSIDE, Receiver, SHORT, answer_all, config, error_of, post,
+    poster_with_short_timeout, read_request, timed_out,
 };
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn the_next_address_is_tried_when_one_refuses() {
 }
 
 /// A port whose queue is full: the system drops further connections, so an attempt hangs.
-async fn deaf(address: IpAddr, port: u16) -> (TcpListener, Vec<TcpStream>) {
+async fn full_port(address: IpAddr, port: u16) -> (TcpListener, Vec<TcpStream>) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((address, port).into()).unwrap();
     let listener = socket.listen(0).unwrap();
@@ -99,7 +99,7 @@ async fn deaf(address: IpAddr, port: u16) -> (TcpListener, Vec<TcpStream>) {
 #[tokio::test]
 async fn the_next_address_is_tried_beside_one_that_does_not_answer() {
     let receiver = Receiver::answering(OK).await;
-    let _deaf = deaf(INSIDE, receiver.address.port()).await;
+    let _full = full_port(INSIDE, receiver.address.port()).await;
     let networks = AllowedNetworks::parse(["127.0.0.0/8"]).unwrap();
     let config = PosterConfig { networks, ..config() };
     let poster = Poster::with_resolver(&config, Answers::of([vec![INSIDE, OUTSIDE]])).unwrap();
@@ -109,9 +109,9 @@ async fn the_next_address_is_tried_beside_one_that_does_not_answer() {
 
 #[tokio::test]
 async fn the_deadline_covers_the_connection() {
-    let (listener, _queued) = deaf(OUTSIDE, 0).await;
+    let (listener, _queued) = full_port(OUTSIDE, 0).await;
     let url = format!("http://{}/", listener.local_addr().unwrap());
-    assert_eq!(error_of(&impatient(), &url).await, timed_out(Phase::Connect));
+    assert_eq!(error_of(&poster_with_short_timeout(), &url).await, timed_out(Phase::Connect));
 }
 
 #[tokio::test]

@@ -111,7 +111,7 @@ async fn an_unusable_certificate_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_port_without_tls_is_told_from_a_bad_certificate() {
+async fn a_port_without_tls_is_distinguished_from_a_bad_certificate() {
     let poster = Authority::new().poster();
     let plain = Receiver::new(|mut stream| async move {
         stream.read_u8().await?;
@@ -124,9 +124,9 @@ async fn a_port_without_tls_is_told_from_a_bad_certificate() {
     let silent =
         Receiver::new(|mut stream| async move { stream.read_to_end(&mut Vec::new()).await.map(drop) }).await;
     let config = PosterConfig { deadline: SHORT, ..config() };
-    let hurried = Poster::with_resolver(&config, Answers::of([vec![OUTSIDE]])).unwrap();
+    let strict = Poster::with_resolver(&config, Answers::of([vec![OUTSIDE]])).unwrap();
     let url = silent.at("hooks.example").replace("http:", "https:");
-    assert_eq!(error_of(&hurried, &url).await, timed_out(Phase::Tls));
+    assert_eq!(error_of(&strict, &url).await, timed_out(Phase::Tls));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use webhook_assets::clock::{Clock, SystemClock};
 use webhook_assets::webhook::{Signing, WebhookSecret};
 
-use super::super::{Home, PATIENCE, Running};
+use super::super::{Home, Running, WAIT_LIMIT};
 use super::listen;
 use crate::support::Answer;
 use crate::support::client::request_head;
@@ -16,7 +16,7 @@ const BODY: &[u8] = br#"{"event":"call.completed","call":{"status":"connected"}}
 
 fn post(receiver: &Running, fields: &[(&str, &str)], body: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(receiver.address("receiver")).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     let head = request_head("POST", "/hook?a=1", fields, body);
     // The receiver may answer before it has read everything.
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
