@@ -1,4 +1,4 @@
-//! Stopping in order: no new connections, those in flight finish, then a deadline.
+//! Draining: no new connections, those in flight finish, then a deadline.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// The signal to drain, and the tasks that must finish first. Clones share both.
+/// The signal to drain, and the tasks that have to finish first. Clones share both.
 #[derive(Debug, Clone)]
 pub struct Drain {
     stage: watch::Sender<Stage>,
@@ -17,7 +17,7 @@ pub struct Drain {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Serving,
-    /// Said, not done: whoever sends requests here is to stop.
+    /// Load balancers have time to send requests elsewhere.
     Announced,
     Begun,
 }
@@ -29,13 +29,13 @@ impl Default for Drain {
 }
 
 impl Drain {
-    /// Nothing drains yet.
+    /// Not draining.
     #[must_use]
     pub fn new() -> Self {
         Self { stage: watch::Sender::new(Stage::Serving), tasks: TaskTracker::new() }
     }
 
-    /// Says that draining will begin: from now on `/readyz` says no, so that nobody new is sent here.
+    /// Announces that draining will begin: from now on `/readyz` fails, so that load balancers send no new requests.
     pub fn announce(&self) {
         self.stage.send_if_modified(|stage| {
             let serving = *stage == Stage::Serving;
@@ -46,7 +46,7 @@ impl Drain {
         });
     }
 
-    /// Begins to drain: whoever waits in [`Drain::begun`] goes on.
+    /// Begins to drain: [`Drain::begun`] returns.
     pub fn begin(&self) {
         self.stage.send_replace(Stage::Begun);
     }
@@ -59,16 +59,16 @@ impl Drain {
 
     /// Waits until draining begins.
     pub async fn begun(&self) {
-        // The sender lives in self, so waiting cannot fail.
+        // The sender is part of `self`, so waiting cannot fail.
         let _ = self.stage.subscribe().wait_for(|stage| *stage == Stage::Begun).await;
     }
 
-    /// Waits until draining has ended: nothing is in flight any more.
+    /// Waits until draining has ended: all tasks have finished.
     pub(super) async fn ended(&self) {
         self.tasks.wait().await;
     }
 
-    /// Draining waits until this is dropped.
+    /// Draining waits until the token is dropped.
     pub(super) fn hold(&self) -> TaskTrackerToken {
         self.tasks.token()
     }

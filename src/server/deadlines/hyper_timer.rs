@@ -1,4 +1,4 @@
-//! hyper's timer, by running time: a freeze of the process must not look like a ping that was not answered.
+//! hyper's timer, by running time: a frozen process must not look like a client that does not answer pings.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

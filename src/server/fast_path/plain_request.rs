@@ -1,6 +1,6 @@
-//! The plainest requests: a head that came whole, of a GET or HEAD in HTTP/1.1, with one ordinary Host, no body and nothing
-//! that is asked of the connection but to keep or close it. Only what leaves no doubt is one: whatever else there is,
-//! hyper and [`crate::server::request::validate`] look at it.
+//! Plain requests: a GET or HEAD of HTTP/1.1 whose head has arrived completely, with one ordinary Host, no body, and no other
+//! connection option than `keep-alive` or `close`. Where there is any doubt, a request is not plain, and hyper and
+//! [`crate::server::request::validate`] check it.
 
 use std::mem::MaybeUninit;
 
@@ -9,10 +9,10 @@ use memchr::memchr_iter;
 
 use crate::server::request::validate::is_name_and_port;
 
-/// More fields than this are not plain.
+/// The most header fields of a plain request.
 const MOST_FIELDS: usize = 32;
 
-/// How long a plain request may be: what is longer is refused elsewhere.
+/// How long a plain request may be: hyper's path rejects what is longer.
 #[derive(Debug, Clone, Copy)]
 pub struct HeadLimits {
     /// The longest target, in bytes.
@@ -26,22 +26,22 @@ pub struct HeadLimits {
 pub struct PlainRequest<'r> {
     /// Whether it is a HEAD, and not a GET.
     pub is_head: bool,
-    /// Path and query, as they came.
+    /// Path and query, as they were sent.
     pub target: &'r str,
-    /// Whether the connection is to be closed behind the answer.
+    /// Whether the client closes the connection behind the answer.
     pub(in crate::server) closes: bool,
     fields: &'r [Header<'r>],
 }
 
 impl<'r> PlainRequest<'r> {
-    /// Reads what was received. If it begins with a plain request within the limits, does something with it; returns what
-    /// came of that and how many bytes the request has.
+    /// Parses what was received. If it begins with a plain request within the limits, calls `act` with it; returns the result
+    /// and the length of the request.
     pub fn read<T>(
         received: &[u8],
         limits: HeadLimits,
         act: impl FnOnce(&PlainRequest<'_>) -> Option<T>,
     ) -> Option<(T, usize)> {
-        // Told by the first letters: a request that goes the long way is not parsed for nothing.
+        // Other methods are not parsed here for nothing.
         if !received.starts_with(b"GET /") && !received.starts_with(b"HEAD /") {
             return None;
         }
@@ -67,8 +67,8 @@ impl<'r> PlainRequest<'r> {
         (fits && plain.fields_are_plain(limits)).then_some(plain)
     }
 
-    /// Whether exactly one Host is there, nothing announces a body, and nothing is asked of the connection that is not
-    /// known here. (RFC 9112 §3.2, §6, §9.6.)
+    /// Whether there is exactly one Host, no field that announces a body, and no unknown connection option (RFC 9112 §3.2, §6,
+    /// §9.6).
     fn fields_are_plain(&mut self, limits: HeadLimits) -> bool {
         let (mut size, mut hosts, mut connections) = (0, 0, 0);
         for Header { name, value } in self.fields {
@@ -103,20 +103,20 @@ impl<'r> PlainRequest<'r> {
         self.fields().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Its header fields as they came: names in any case, values without the space around them.
+    /// Its header fields as they were sent: names in any case, values without the space around them.
     pub fn fields(&self) -> impl Iterator<Item = (&'r str, &'r [u8])> {
         self.fields.iter().map(|field| (field.name, field.value))
     }
 }
 
-/// What is printable and not in a target: it is neither RFC 3986's `pchar` nor a separator.
+/// The printable characters that are not in a target: neither RFC 3986's `pchar` nor separators.
 const NOT_PLAIN: [u8; 12] = *b"\"#<>[\\]^`{|}";
 
 pub(in crate::server) fn is_plain_target(target: &[u8]) -> bool {
     let is_plain = |byte: u8| {
         byte.is_ascii_graphic() & NOT_PLAIN.iter().fold(true, |plain, other| plain & (byte != *other))
     };
-    // Without a way out at the first that is not, many bytes are looked at at once.
+    // Without an early return, the compiler checks many bytes at once.
     target.iter().fold(true, |plain, byte| plain & is_plain(*byte))
 }
 
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_request_is_read_and_what_stands_behind_it_is_left() {
+    fn a_plain_request_is_parsed_and_what_follows_it_is_left() {
         let plain = "GET /a?b=c HTTP/1.1\r\nHost: a.example:80\r\nAccept: */*\r\n\r\n";
         assert_eq!(read(plain), Some((false, false, plain.len())));
         assert_eq!(read(&format!("{plain}{plain}")), Some((false, false, plain.len())));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_leaves_a_doubt_is_not_plain() {
+    fn a_request_with_any_doubt_is_not_plain() {
         let with = |fields: &str| format!("GET /a HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
         assert!(read(&with("")).is_some());
         let start = |line: &str| format!("{line}\r\nHost: a\r\n\r\n");
@@ -206,7 +206,7 @@ mod tests {
     }
 
     proptest! {
-        /// hyper has no objection to what is plain, and reads the same in it.
+        /// hyper accepts plain requests, and reads the same in them.
         #[test]
         fn what_is_plain_is_valid_everywhere(
             line in prop_oneof![

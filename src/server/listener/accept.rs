@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,11 +11,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, Sleep};
 
-use crate::server::socket::{io as socket_io, tcp};
+use crate::server::socket::tcp;
+use crate::server::socket::watched_fd::WatchedFd;
 
 /// The pause after a failed accept(2).
 const RETRY_DELAY: Duration = Duration::from_millis(100);
@@ -24,7 +25,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Accepts the connections of one listener.
 pub(in crate::server) struct Acceptor {
-    listener: AsyncFd<std::net::TcpListener>,
+    listener: WatchedFd,
     failure: Arc<AcceptFailure>,
     /// Set while the process waits for a free file descriptor.
     pause: Option<Pin<Box<Sleep>>>,
@@ -62,8 +63,7 @@ impl Acceptor {
     pub(in crate::server) fn new(listener: TcpListener, failure: Arc<AcceptFailure>) -> io::Result<Self> {
         let listener = listener.into_std()?;
         tcp::prepare(&listener);
-        let listener = socket_io::watched(listener)?;
-        Ok(Self { listener, failure, pause: None })
+        Ok(Self { listener: WatchedFd::new(listener.into())?, failure, pause: None })
     }
 
     /// Returns the next connection, which no runtime watches yet. Cancel safe.
@@ -125,7 +125,7 @@ impl Acceptor {
 }
 
 /// Accepts a non-blocking connection.
-fn accept(listener: &std::net::TcpListener) -> io::Result<(std::net::TcpStream, SocketAddr)> {
+fn accept(listener: &OwnedFd) -> io::Result<(std::net::TcpStream, SocketAddr)> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::net::{SocketFlags, acceptfrom_with};
 

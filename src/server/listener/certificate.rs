@@ -13,19 +13,13 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::ProducesTickets;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{self, CipherSuite, ServerConfig, ServerConnection};
+use tokio_rustls::rustls::{self, CipherSuite, ServerConfig};
 
 use crate::clock::UnixSeconds;
-use crate::server::connection::protocol::Protocol;
 use crate::telemetry::metrics::Metrics;
 
 /// The interval at which the files are checked for a change. SIGHUP reloads at once.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The most encrypted bytes that a connection may buffer for a client that does not read. HTTP/1 writes no further chunk of a
-/// body while one waits, and a slow client's chunks are short, so such a connection stays far below it.
-const HTTP1_BUFFER: usize = 272 * 1024;
-const HTTP2_BUFFER: usize = 16 * 1024;
 
 /// The files of certificate and key. Defaults stand in `defaults.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,12 +167,6 @@ fn read(files: &TlsConfig, ticketer: &Arc<dyn ProducesTickets>) -> Result<Loaded
 fn expiry(certificate: &CertificateDer<'_>) -> Option<UnixSeconds> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
     u64::try_from(certificate.validity().not_after.timestamp()).ok().map(UnixSeconds)
-}
-
-/// Limits the encrypted bytes that a connection may buffer.
-pub(in crate::server) fn limit_buffer(session: &mut ServerConnection, protocol: Protocol) {
-    let buffer = if protocol == Protocol::Http1 { HTTP1_BUFFER } else { HTTP2_BUFFER };
-    session.set_buffer_limit(Some(buffer));
 }
 
 /// Why certificate and key cannot be used. Never contains any part of the key.

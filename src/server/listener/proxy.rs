@@ -7,26 +7,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderValue};
 use ppp::{HeaderResult, PartialResult, v1, v2};
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 
 use super::networks::Networks;
 use crate::server::config::ClientHeader;
-use crate::server::connection::protocol;
 
 /// The longest header of the PROXY protocol: version 2 may carry what the proxy knows of TLS.
 const MAX_HEADER: usize = 2_048;
 /// The longest header of version 1, with its line end (PROXY protocol §2.1).
 const MAX_LINE: usize = 107;
-
-/// Reads the header of the PROXY protocol, with which the connection must begin. `None` if the proxy itself is the client.
-pub(in crate::server) async fn read_proxy_header(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
-    let mut start = vec![0; MAX_HEADER];
-    let (length, client) = protocol::peek(stream, &mut start, parse_proxy_header).await??;
-    start.truncate(length);
-    stream.read_exact(&mut start).await?;
-    Ok(client)
-}
 
 /// Parses the first bytes of a proxy's connection: the header's length and the client in it, or an error; `None` while the
 /// header is incomplete.

@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::server::{Handler, Server};
+use crate::server::context::Server;
+use crate::server::handler::Handler;
 use crate::tasks::{self, Task};
 
 /// How long an ending thread waits for reads from disk.

@@ -9,9 +9,9 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until};
 
-use crate::server::connection::requests::Client;
+use crate::server::client::Client;
 
-/// The time for a body of which nothing arrives. Each [`Limits::slowest`](crate::server::deadlines::activity::Limits) bytes add a second.
+/// The time for a body of which nothing arrives. Each [`Timeouts::slowest`](crate::server::deadlines::timeouts::Timeouts) bytes add a second.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The longest time for a body.

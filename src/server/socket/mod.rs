@@ -1,6 +1,9 @@
-//! Sockets: non-blocking or registered with tokio, with or without TLS, and how they are closed.
+//! Sockets: at first non-blocking and polled together with others, or registered with tokio; with or without TLS; and how
+//! they are closed.
 
-pub(super) mod io;
-pub(super) mod linger;
+pub(super) mod backpressure;
+mod linger;
+mod pace;
+pub(super) mod stream;
 pub(super) mod tcp;
-pub(super) mod tls_stream;
+pub(super) mod watched_fd;

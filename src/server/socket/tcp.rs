@@ -1,59 +1,34 @@
-//! The socket of a connection: notes when the client says something and when it takes nothing.
+//! A TCP socket. A new one is non-blocking, and the idle poller of its thread watches it together with others. A connection
+//! that gets a task registers its socket with tokio, in place.
 
-use std::io;
-use std::os::fd::BorrowedFd;
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::mem;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
 
+use super::linger::Linger;
+use super::pace::Pace;
 use crate::server::deadlines::activity::Activity;
-use crate::server::socket::io::SocketIo;
-use crate::server::socket::linger::Linger;
 use crate::server::zero_copy::write_gate::WriteGate;
 
-/// What the kernel takes of an answer before the client does, in bytes. Without a bound that is megabytes for each
-/// client that stalls, and a slow one shows a sign of life only every few minutes.
+/// The bytes of an answer that the kernel takes before the client does. Without a bound these are megabytes for each client
+/// that stalls, and a slow one shows activity only every few minutes.
 const UNSENT: u32 = 128 * 1024;
 
-/// The same for a client that takes a round in less than a quarter of a second: as much as the kernel would take anyway
-/// (`tcp_wmem`, 4 MiB by default). It is woken for less often, and does not keep the kernel's memory for long.
+/// The same for a client that reads a round in less than a quarter of a second: as much as the kernel would take anyway
+/// (`tcp_wmem`, 4 MiB by default). Its connection wakes up less often, and it does not use the kernel's memory for long.
 const UNSENT_QUICK: u32 = u32::MAX;
-/// More than the kernels at both ends take for a program that reads nothing (64 KiB there, up to 384 KiB here, if the piece
-/// is a whole pipe); and soon, for the client's kernel measures at the beginning how much room it needs.
-const ROUND: usize = 512 * 1024;
-const QUICK: Duration = Duration::from_millis(250);
 
-/// How quickly a client takes what is sent, round by round.
-#[derive(Debug)]
-struct Pace {
-    taken: usize,
-    since: Instant,
-    quick: bool,
-}
-
-impl Pace {
-    fn new(since: Instant) -> Self {
-        Self { taken: 0, since, quick: false }
-    }
-
-    /// So many bytes were taken. Says whether the client is quick, at the end of a round in which that has changed.
-    fn on_written(&mut self, bytes: usize) -> Option<bool> {
-        self.taken += bytes;
-        if self.taken < ROUND {
-            return None;
-        }
-        let now = Instant::now();
-        let quick = now - self.since < QUICK;
-        (self.taken, self.since) = (0, now);
-        (std::mem::replace(&mut self.quick, quick) != quick).then_some(quick)
-    }
-}
-
-/// Sets what all connections of a listener have in common, once for all.
+/// Sets what the connections of a listener inherit.
 pub(in crate::server) fn prepare(listener: &std::net::TcpListener) {
     let listener = socket2::SockRef::from(listener);
     // Without it, the last piece of an answer may wait for the client's delayed acknowledgement.
@@ -61,61 +36,132 @@ pub(in crate::server) fn prepare(listener: &std::net::TcpListener) {
     let _ = listener.set_tcp_notsent_lowat(UNSENT);
 }
 
-/// A TCP connection with its [`Activity`].
+/// What a connection needs of its socket.
+pub(in crate::server) trait Transport:
+    AsyncRead + AsyncWrite + Unpin + Send + 'static
+{
+    /// The TCP socket, unless this is something else in its place.
+    fn tcp(&mut self) -> Option<&mut Socket>;
+}
+
+impl Transport for Socket {
+    fn tcp(&mut self) -> Option<&mut Socket> {
+        Some(self)
+    }
+}
+
+/// Who says when the socket is ready.
 #[derive(Debug)]
-pub(in crate::server) struct Socket<W> {
-    wire: W,
+enum Mode {
+    /// The idle poller. What would block is pending, and wakes nothing.
+    Nonblocking {
+        stream: std::net::TcpStream,
+        /// Whether all that has arrived was read.
+        drained: bool,
+        /// Whether the client has closed its half: then the idle poller hears nothing more.
+        has_ended: bool,
+    },
+    /// tokio.
+    Registered(TcpStream),
+    /// The socket was given away.
+    Released,
+}
+
+/// A socket that reports the [`Activity`] of its client, once it is registered with tokio.
+#[derive(Debug)]
+pub(in crate::server) struct Socket {
+    mode: Mode,
     activity: Arc<Activity>,
-    /// Whether what is heard is the beginning of a head (HTTP/1 alone: HTTP/2 has frames about nothing).
-    hears_heads: bool,
-    /// Whose pieces of files are sent here.
+    /// Whether what the client sends begins a request head (in HTTP/1; in HTTP/2 frames say so).
+    reads_heads: bool,
+    /// If files can be sent: the gate with the piece that is pending.
     gate: Option<Arc<WriteGate>>,
     pace: Pace,
     linger: Option<Box<Linger>>,
 }
 
-impl<W: SocketIo> Socket<W> {
-    pub(in crate::server) fn new(wire: W, activity: Arc<Activity>, hears_heads: bool) -> Self {
+impl Socket {
+    pub(in crate::server) fn new(stream: std::net::TcpStream, activity: Arc<Activity>) -> Self {
         let pace = Pace::new(activity.began().instant().into_std());
-        Self { wire, activity, hears_heads, gate: None, pace, linger: None }
+        let mode = Mode::Nonblocking { stream, drained: false, has_ended: false };
+        Self { mode, activity, reads_heads: true, gate: None, pace, linger: None }
     }
 
-    /// The same, sending the pieces of files that `gate` has under way.
-    pub(in crate::server) fn sending_files(mut self, gate: Option<&Arc<WriteGate>>) -> Self {
-        self.gate = gate.cloned();
-        self
+    /// Has the socket send the pieces that are pending at the gate.
+    pub(in crate::server) fn set_gate(&mut self, gate: Option<Arc<WriteGate>>) {
+        self.gate = gate;
     }
 
-    pub(in crate::server) fn sends_files(&self) -> bool {
-        self.gate.is_some()
+    /// From now on, the connection is HTTP/2: the client sends frames, and the server no placeholders.
+    pub(in crate::server) fn start_http2(&mut self) {
+        (self.reads_heads, self.gate) = (false, None);
     }
 
-    pub(in crate::server) fn hears_heads(&mut self, hears: bool) {
-        self.hears_heads = hears;
+    /// The idle poller has heard from the socket, and perhaps that the client has closed its half.
+    pub(in crate::server) fn on_readable(&mut self, ended: bool) {
+        if let Mode::Nonblocking { drained, has_ended, .. } = &mut self.mode {
+            *drained = false;
+            *has_ended |= ended;
+        }
     }
 
-    pub(in crate::server) fn wire(&mut self) -> &mut W {
-        &mut self.wire
+    /// Registers the socket with the runtime of this thread.
+    pub(in crate::server) fn register(&mut self) -> io::Result<()> {
+        self.mode = match mem::replace(&mut self.mode, Mode::Released) {
+            Mode::Nonblocking { stream, .. } => Mode::Registered(TcpStream::from_std(stream)?),
+            other => other,
+        };
+        Ok(())
     }
 
-    pub(in crate::server) fn into_wire(self) -> W {
-        self.wire
+    fn is_registered(&self) -> bool {
+        matches!(self.mode, Mode::Registered(_))
     }
 
-    pub(in crate::server) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.wire.descriptor()
+    /// Gives the socket away.
+    pub(in crate::server) fn release(&mut self) -> io::Result<std::net::TcpStream> {
+        match mem::replace(&mut self.mode, Mode::Released) {
+            Mode::Nonblocking { stream, .. } => Ok(stream),
+            Mode::Registered(stream) => stream.into_std(),
+            Mode::Released => Err(released()),
+        }
     }
 
-    /// The same connection on another wire.
-    pub(in crate::server) fn on<V>(
-        self,
-        other: impl FnOnce(W, &Arc<Activity>) -> io::Result<V>,
-    ) -> io::Result<Socket<V>> {
-        let Self { wire, activity, hears_heads, gate, pace, linger } = self;
-        Ok(Socket { wire: other(wire, &activity)?, activity, hears_heads, gate, pace, linger })
+    pub(in crate::server) fn descriptor(&self) -> io::Result<BorrowedFd<'_>> {
+        self.mode.descriptor()
     }
 
-    fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    /// Has the kernel take `head`, and positions `range` of `file` behind it, as far as it does without waiting. Returns the
+    /// number of bytes of both; `None` if this socket sends no files.
+    ///
+    /// # Errors
+    /// Those of the socket and the file; [`io::ErrorKind::UnexpectedEof`] if it has become shorter.
+    pub(in crate::server) fn send_file(
+        &mut self,
+        head: &[u8],
+        file: &File,
+        range: Range<u64>,
+    ) -> Option<io::Result<usize>> {
+        self.gate.as_ref()?;
+        let sent = self.mode.descriptor().and_then(|socket| send_file(socket, head, file, range));
+        if let Ok(sent) = &sent {
+            self.on_written(*sent);
+        }
+        Some(sent)
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let placeholder = match &self.gate {
+            Some(gate) => gate.pending.find(pieces)?.map(|at| (gate, at)),
+            None => None,
+        };
+        let written = match placeholder {
+            Some((gate, at)) => {
+                let before = pieces.get(..at).unwrap_or_default();
+                self.mode.poll_write_with(cx, |socket| gate.pending.write(socket, before))
+            }
+            None => self.mode.poll_send(cx, pieces, self.activity.is_last()),
+        };
         match &written {
             Poll::Pending => self.activity.on_write_blocked(),
             Poll::Ready(Ok(bytes)) => self.on_written(*bytes),
@@ -124,69 +170,132 @@ impl<W: SocketIo> Socket<W> {
         written
     }
 
-    /// The kernel has taken so many bytes.
-    pub(in crate::server) fn on_written(&mut self, bytes: usize) {
-        if W::WATCHED {
+    /// The kernel has taken this many bytes.
+    fn on_written(&mut self, bytes: usize) {
+        if self.is_registered() {
             self.activity.on_written(bytes);
         }
-        if let Some(quick) = self.pace.on_written(bytes) {
-            self.let_wait(if quick { UNSENT_QUICK } else { UNSENT });
+        if let (Some(quick), Ok(socket)) = (self.pace.on_written(bytes), self.mode.descriptor()) {
+            let unsent = if quick { UNSENT_QUICK } else { UNSENT };
+            let _ = socket2::SockRef::from(&socket).set_tcp_notsent_lowat(unsent);
         }
     }
 }
 
-impl<W: SocketIo> Socket<W> {
-    /// So much the kernel is to take before it is sent.
-    fn let_wait(&self, unsent: u32) {
-        let _ = socket2::SockRef::from(&self.wire.descriptor()).set_tcp_notsent_lowat(unsent);
+impl Mode {
+    fn descriptor(&self) -> io::Result<BorrowedFd<'_>> {
+        match self {
+            Self::Nonblocking { stream, .. } => Ok(stream.as_fd()),
+            Self::Registered(stream) => Ok(stream.as_fd()),
+            Self::Released => Err(released()),
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let (stream, drained, has_ended) = match self {
+            Self::Nonblocking { drained: true, .. } => return Poll::Pending,
+            Self::Nonblocking { stream, drained, has_ended } => (stream, drained, *has_ended),
+            Self::Registered(stream) => return Pin::new(stream).poll_read(cx, buffer),
+            Self::Released => return Poll::Ready(Err(released())),
+        };
+        let free = buffer.initialize_unfilled();
+        let size = free.len();
+        let count = loop {
+            match recv(&*stream, &mut *free, RecvFlags::empty()) {
+                Ok((_, count)) => break count,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    *drained = true;
+                    return Poll::Pending;
+                }
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        };
+        // Less than was asked for is all there is, unless the end is behind it.
+        *drained = count < size && !has_ended;
+        buffer.advance(count);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends bytes. Behind the last ones the connection is closed: the kernel puts the end of the stream into their packet.
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+        last: bool,
+    ) -> Poll<io::Result<usize>> {
+        match (self, pieces) {
+            (Self::Registered(stream), [piece]) if !last => Pin::new(stream).poll_write(cx, piece),
+            (Self::Registered(stream), _) if !last => Pin::new(stream).poll_write_vectored(cx, pieces),
+            (mode, _) => {
+                let flags = if last { SendFlags::MORE } else { SendFlags::empty() } | SendFlags::NOSIGNAL;
+                mode.poll_write_with(cx, |socket| send_pieces(socket, pieces, flags))
+            }
+        }
+    }
+
+    /// Writes by `write`, as soon as the socket takes something.
+    fn poll_write_with(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl Fn(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let would_block = |written: &io::Result<usize>| {
+            written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        };
+        match self {
+            Self::Nonblocking { stream, .. } => {
+                let written = write(stream.as_fd());
+                if would_block(&written) { Poll::Pending } else { Poll::Ready(written) }
+            }
+            Self::Registered(stream) => loop {
+                ready!(stream.poll_write_ready(cx))?;
+                let written = stream.try_io(Interest::WRITABLE, || write(stream.as_fd()));
+                if !would_block(&written) {
+                    return Poll::Ready(written);
+                }
+            },
+            Self::Released => Poll::Ready(Err(released())),
+        }
     }
 }
 
-impl<W: SocketIo> AsyncRead for Socket<W> {
+impl Drop for Socket {
+    /// For a client that was disconnected because it reads nothing, the kernel would keep what is unsent for minutes. A reset
+    /// drops it, and says that the answer is not complete.
+    fn drop(&mut self) {
+        if let (true, Mode::Registered(stream)) = (self.activity.is_stalled(), &self.mode) {
+            let _ = stream.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = self.wire.poll_receive(cx, buffer);
-        if W::WATCHED && self.hears_heads && buffer.filled().len() > before {
+        let read = self.mode.poll_read(cx, buffer);
+        if self.reads_heads && self.is_registered() && buffer.filled().len() > before {
             self.activity.on_read();
         }
         read
     }
 }
 
-impl<W: SocketIo> Socket<W> {
-    fn write(&mut self, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let place = match &self.gate {
-            Some(gate) => gate.files.place(pieces)?.map(|place| (gate, place)),
-            None => None,
-        };
-        match place {
-            Some((gate, place)) => {
-                let before = pieces.get(..place).unwrap_or_default();
-                self.wire.poll_by(cx, |socket| gate.files.write(socket, before))
-            }
-            None if self.activity.is_last() => self.wire.poll_send_last(cx, pieces),
-            None => self.wire.poll_send(cx, pieces),
-        }
-    }
-}
-
-impl<W: SocketIo> AsyncWrite for Socket<W> {
+impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = self.write(cx, &[io::IoSlice::new(bytes)]);
-        self.note(written)
+        self.write(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
+        pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = self.write(cx, pieces);
-        self.note(written)
+        self.write(cx, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -203,73 +312,42 @@ impl<W: SocketIo> AsyncWrite for Socket<W> {
         if !self.activity.has_unread_input() {
             return Poll::Ready(Ok(()));
         }
-        let Self { wire, linger, .. } = &mut *self;
-        linger.get_or_insert_with(|| Box::new(Linger::begin(wire))).poll(cx, wire).map(Ok)
-    }
-}
-
-/// A stream that tells the [`WriteGate`] of what it took.
-#[derive(Debug)]
-pub(in crate::server) struct BackpressureIo<S> {
-    stream: S,
-    /// What was read of it already.
-    start: Bytes,
-    gate: Option<Arc<WriteGate>>,
-}
-
-impl<S> BackpressureIo<S> {
-    pub(in crate::server) fn new(stream: S, start: Bytes, gate: Option<Arc<WriteGate>>) -> Self {
-        Self { stream, start, gate }
-    }
-
-    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let (Some(gate), Poll::Ready(Ok(bytes))) = (&self.gate, &written) {
-            gate.on_written(*bytes);
+        let Self { mode, linger, .. } = &mut *self;
+        if linger.is_none() {
+            *linger = Some(Box::new(Linger::begin(mode.descriptor()?)));
         }
-        written
+        let Some(linger) = linger else { return Poll::Ready(Ok(())) };
+        linger.poll(cx, |cx, buffer| mode.poll_read(cx, buffer)).map(Ok)
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for BackpressureIo<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.start.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
-        }
-        let length = self.start.len().min(buffer.remaining());
-        buffer.put_slice(&self.start.split_to(length));
-        Poll::Ready(Ok(()))
-    }
+fn released() -> io::Error {
+    io::ErrorKind::NotConnected.into()
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for BackpressureIo<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note(written)
-    }
+fn send_pieces(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>], flags: SendFlags) -> io::Result<usize> {
+    Ok(match pieces {
+        [piece] => send(socket, piece, flags)?,
+        pieces => sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), flags)?,
+    })
+}
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
-        self.note(written)
+fn send_file(socket: BorrowedFd<'_>, head: &[u8], file: &File, range: Range<u64>) -> io::Result<usize> {
+    // MORE: the kernel puts the file's first bytes into the same packet.
+    let sent = match send(socket, head, SendFlags::MORE | SendFlags::NOSIGNAL) {
+        Ok(sent) => sent,
+        Err(Errno::AGAIN | Errno::INTR) => 0,
+        Err(error) => return Err(error.into()),
+    };
+    if sent < head.len() {
+        return Ok(sent);
     }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    let (mut at, length) = (range.start, usize::try_from(range.end - range.start).unwrap_or(usize::MAX));
+    match rustix::fs::sendfile(socket, file, Some(&mut at), length) {
+        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(count) => Ok(sent + count),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(sent),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -278,13 +356,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_is_quick_or_slow_by_what_it_took_last() {
-        let mut pace = Pace::new(Instant::now());
-        assert_eq!(pace.on_written(ROUND - 1), None);
-        assert_eq!(pace.on_written(1), Some(true));
-        assert_eq!(pace.on_written(ROUND), None, "as before");
-        std::thread::sleep(QUICK);
-        assert_eq!(pace.on_written(ROUND), Some(false));
-        assert_eq!(pace.on_written(ROUND), Some(true));
+    fn a_file_is_sent_behind_a_head_as_far_as_the_socket_takes_it() {
+        use std::io::{Read, Write};
+
+        let (mut client, socket) = std::os::unix::net::UnixStream::pair().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        let noise: Vec<u8> =
+            (0..900_000_u32).map(|at| at.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect();
+        file.write_all(&noise).unwrap();
+        let sent = send_file(socket.as_fd(), b"head", &file, 7..900_000).unwrap();
+        assert!((5..900_000).contains(&sent), "{sent} is a part");
+        assert_eq!(
+            send_file(socket.as_fd(), b"another head", &file, 0..1).unwrap(),
+            0,
+            "there is no room left"
+        );
+        let mut received = vec![0; sent];
+        client.read_exact(&mut received).unwrap();
+        assert!(received[..4] == *b"head" && received[4..] == noise[7..sent + 3]);
+        file.set_len(100).unwrap();
+        let error = send_file(socket.as_fd(), b"head", &file, 100..200).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

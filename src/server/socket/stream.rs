@@ -1,7 +1,9 @@
-//! A connection over TLS. rustls seals and opens; what is sealed goes out as late as it may, so that what comes together
-//! goes together: a session ticket with the first answer, an answer with the word that it was the last.
+//! The stream of bytes to and from a client: a socket, with TLS or without.
+//!
+//! rustls encrypts and decrypts. What is encrypted is sent as late as possible, so that what belongs together goes together:
+//! a session ticket with the first answer, an answer with the word that it was the last.
 
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -9,57 +11,95 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::rustls::{ServerConfig, ServerConnection};
 
-/// So many bytes that were sealed and did not go out are enough: before more is sealed, the socket has to take them.
-const ENOUGH: usize = 16 * 1024;
+/// How many encrypted bytes are kept: the socket has to take them before more is encrypted.
+const MAX_UNSENT: usize = 16 * 1024;
 
-/// A stream between a client and whoever answers it, sealed with what both agreed upon.
+/// The most encrypted bytes that a session keeps for a client that does not read. HTTP/1 writes no further piece of a body
+/// while one waits, and a slow client's pieces are short, so that it never comes near.
+const BUFFER: usize = 272 * 1024;
+const HTTP2_BUFFER: usize = 16 * 1024;
+
+/// A stream between a client and the server.
 ///
-/// What is written is on its way when it was flushed, when the client has to say something first, or when more was written
-/// than may be held.
+/// With TLS, what is written is sent when it is flushed, when the client has to say something first, or when more was
+/// written than may be kept.
 #[derive(Debug)]
-pub(in crate::server) struct TlsStream<S> {
+pub(in crate::server) struct Stream<S> {
     socket: S,
-    session: ServerConnection,
-    /// How many bytes were sealed since the socket last had taken all.
-    held: usize,
+    tls: Option<Box<Tls>>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
-    /// A connection whose handshake begins.
-    pub(in crate::server) fn new(socket: S, config: Arc<ServerConfig>) -> io::Result<Self> {
-        let session = ServerConnection::new(config).map_err(io::Error::other)?;
-        Ok(Self { socket, session, held: 0 })
+#[derive(Debug)]
+struct Tls {
+    session: ServerConnection,
+    /// How many bytes were encrypted since the socket last had taken all.
+    unsent: usize,
+}
+
+impl<S> Stream<S> {
+    /// A stream without TLS, so far.
+    pub(in crate::server) fn new(socket: S) -> Self {
+        Self { socket, tls: None }
     }
 
-    /// Makes the handshake, with whoever has said `greeting` before.
+    pub(in crate::server) fn socket(&mut self) -> &mut S {
+        &mut self.socket
+    }
+
+    /// The socket, if bytes reach it as they are.
+    pub(in crate::server) fn plain(&mut self) -> Option<&mut S> {
+        self.tls.is_none().then_some(&mut self.socket)
+    }
+
+    /// What follows is a TLS handshake, and then what it protects.
+    pub(in crate::server) fn start_tls(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
+        let session = ServerConnection::new(config).map_err(io::Error::other)?;
+        self.tls = Some(Box::new(Tls { session, unsent: 0 }));
+        Ok(())
+    }
+
+    /// Whether encrypted bytes wait for the socket.
+    pub(in crate::server) fn wants_write(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.session.wants_write())
+    }
+
+    /// Whether client and server have agreed on HTTP/2 in the handshake (RFC 9113 §3.3). Without TLS nothing is agreed on.
+    pub(in crate::server) fn agreed_on_http2(&mut self) -> bool {
+        let Some(tls) = &mut self.tls else { return false };
+        let is_http2 = tls.session.alpn_protocol() == Some(b"h2");
+        tls.session.set_buffer_limit(Some(if is_http2 { HTTP2_BUFFER } else { BUFFER }));
+        is_http2
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
+    /// Makes the TLS handshake with a client from which `received` was read before.
     pub(in crate::server) fn poll_handshake(
         &mut self,
-        greeting: &[u8],
+        mut received: &[u8],
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        self.open(greeting, cx)?;
-        while self.session.is_handshaking() {
-            ready!(self.poll_send(cx))?;
-            if ready!(self.poll_receive(cx))? == 0 {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        while let Some(tls) = &mut self.tls {
+            // Reading nothing would be the end of the stream.
+            if !received.is_empty() && tls.session.read_tls(&mut received)? > 0 {
+                self.process(cx)?;
+            } else if tls.session.is_handshaking() {
+                ready!(self.poll_send(cx))?;
+                if ready!(self.poll_receive(cx))? == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                }
+            } else {
+                break;
             }
         }
         // A ticket waits for what is written or read next.
         Poll::Ready(Ok(()))
     }
 
-    /// Opens what was received before.
-    fn open(&mut self, mut received: &[u8], cx: &mut Context<'_>) -> io::Result<()> {
-        // Reading nothing would be the end of the stream.
-        while !received.is_empty() && self.session.read_tls(&mut received)? > 0 {
-            self.process(cx)?;
-        }
-        Ok(())
-    }
-
-    /// Takes what the client has sent, and opens it; says how many bytes came.
+    /// Reads what the client has sent, and decrypts it. Returns how many bytes were read.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let count = match self.session.read_tls(&mut Bridge { socket: &mut self.socket, cx }) {
+        let Some(tls) = &mut self.tls else { return Poll::Ready(Ok(0)) };
+        let count = match tls.session.read_tls(&mut Bridge { socket: &mut self.socket, cx }) {
             // The client may be waiting for us.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 return match self.poll_send(cx) {
@@ -74,53 +114,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     }
 
     fn process(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let processed = self.session.process_new_packets();
-        processed.map(drop).map_err(|error| {
-            // The client is told what is wrong, if it listens.
+        let Some(tls) = &mut self.tls else { return Ok(()) };
+        tls.session.process_new_packets().map(drop).map_err(|error| {
+            // The client learns what is wrong, if it listens.
             let _ = self.poll_send(cx);
             io::Error::new(io::ErrorKind::InvalidData, error)
         })
     }
 
-    /// Gives the socket all that is sealed.
+    /// Gives the socket all that is encrypted.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.session.wants_write() {
-            match self.session.write_tls(&mut Bridge { socket: &mut self.socket, cx }) {
+        let Some(tls) = &mut self.tls else { return Poll::Ready(Ok(())) };
+        while tls.session.wants_write() {
+            match tls.session.write_tls(&mut Bridge { socket: &mut self.socket, cx }) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        self.held = 0;
+        tls.unsent = 0;
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S> TlsStream<S> {
-    /// The same session over another socket.
-    pub(in crate::server) fn on<T>(self, other: impl FnOnce(S) -> io::Result<T>) -> io::Result<TlsStream<T>> {
-        let Self { socket, session, held } = self;
-        Ok(TlsStream { socket: other(socket)?, session, held })
-    }
-
-    /// Whether something that is sealed waits for the socket.
-    pub(in crate::server) fn wants_write(&self) -> bool {
-        self.session.wants_write()
-    }
-
-    /// What was agreed upon.
-    pub(in crate::server) fn session(&mut self) -> &mut ServerConnection {
-        &mut self.session
-    }
-
-    /// What is below.
-    pub(in crate::server) fn socket(&mut self) -> &mut S {
-        &mut self.socket
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -128,11 +146,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
-            match this.session.reader().into_first_chunk() {
-                Ok(opened) => {
-                    let length = opened.len().min(buffer.remaining());
-                    buffer.put_slice(opened.get(..length).unwrap_or_default());
-                    this.session.reader().consume(length);
+            let Some(tls) = &mut this.tls else { return Pin::new(&mut this.socket).poll_read(cx, buffer) };
+            match tls.session.reader().into_first_chunk() {
+                Ok(decrypted) => {
+                    let length = decrypted.len().min(buffer.remaining());
+                    buffer.put_slice(decrypted.get(..length).unwrap_or_default());
+                    tls.session.reader().consume(length);
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -144,25 +163,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
+        pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         loop {
-            if this.held >= ENOUGH {
-                ready!(this.poll_send(cx))?;
-            }
-            let sealed = this.session.writer().write_vectored(pieces)?;
-            this.held += sealed;
-            if sealed > 0 || pieces.iter().all(|piece| piece.is_empty()) {
-                return Poll::Ready(Ok(sealed));
+            let Some(tls) = &mut this.tls else {
+                return Pin::new(&mut this.socket).poll_write_vectored(cx, pieces);
+            };
+            if tls.unsent < MAX_UNSENT {
+                let encrypted = tls.session.writer().write_vectored(pieces)?;
+                tls.unsent += encrypted;
+                if encrypted > 0 || pieces.iter().all(|piece| piece.is_empty()) {
+                    return Poll::Ready(Ok(encrypted));
+                }
             }
             ready!(this.poll_send(cx))?;
         }
@@ -178,10 +199,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         Pin::new(&mut this.socket).poll_flush(cx)
     }
 
-    /// Says that nothing more comes (RFC 8446 §6.1), together with whatever was not flushed.
+    /// With TLS, says that nothing more comes (RFC 8446 §6.1), together with what was not flushed.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.session.send_close_notify();
+        if let Some(tls) = &mut this.tls {
+            tls.session.send_close_notify();
+        }
         ready!(this.poll_send(cx))?;
         Pin::new(&mut this.socket).poll_shutdown(cx)
     }
@@ -194,10 +217,10 @@ struct Bridge<'a, 'b, S> {
 }
 
 impl<S: AsyncRead + Unpin> Read for Bridge<'_, '_, S> {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        let mut room = ReadBuf::new(room);
-        match Pin::new(&mut *self.socket).poll_read(self.cx, &mut room) {
-            Poll::Ready(read) => read.map(|()| room.filled().len()),
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut buffer = ReadBuf::new(buffer);
+        match Pin::new(&mut *self.socket).poll_read(self.cx, &mut buffer) {
+            Poll::Ready(read) => read.map(|()| buffer.filled().len()),
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
@@ -205,10 +228,10 @@ impl<S: AsyncRead + Unpin> Read for Bridge<'_, '_, S> {
 
 impl<S: AsyncWrite + Unpin> Write for Bridge<'_, '_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_vectored(&[io::IoSlice::new(bytes)])
+        self.write_vectored(&[IoSlice::new(bytes)])
     }
 
-    fn write_vectored(&mut self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match Pin::new(&mut *self.socket).poll_write_vectored(self.cx, pieces) {
             Poll::Ready(written) => written,
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
@@ -285,9 +308,9 @@ mod tests {
         (Arc::new(server), TlsConnector::from(Arc::new(client)))
     }
 
-    /// A client and its connection through a pipe that takes so many bytes at once, and how often the server wrote. The
-    /// first bytes of the client were received before.
-    async fn connected(room: usize) -> (ClientStream<DuplexStream>, TlsStream<Counting>, Arc<AtomicUsize>) {
+    /// A client and its connection through a pipe that takes `room` bytes at once, and how often the server wrote. The first
+    /// bytes of the client were read before the handshake.
+    async fn connected(room: usize) -> (ClientStream<DuplexStream>, Stream<Counting>, Arc<AtomicUsize>) {
         let (server, client) = both_sides();
         let (ours, mut theirs) = tokio::io::duplex(room);
         let name = ServerName::try_from("localhost").unwrap();
@@ -296,28 +319,29 @@ mod tests {
             let mut greeting = [0; 9];
             let count = theirs.read(&mut greeting).await.unwrap();
             let socket = Counting(theirs, Arc::clone(&writes));
-            let mut sealed = TlsStream::new(socket, server).unwrap();
+            let mut stream = Stream::new(socket);
+            stream.start_tls(server).unwrap();
             let mut greeting = &greeting[..count];
-            std::future::poll_fn(|cx| sealed.poll_handshake(std::mem::take(&mut greeting), cx))
+            std::future::poll_fn(|cx| stream.poll_handshake(std::mem::take(&mut greeting), cx))
                 .await
                 .unwrap();
-            sealed
+            stream
         };
-        let (client, sealed) = tokio::join!(client.connect(name, ours), accept);
-        (client.unwrap(), sealed, writes)
+        let (client, stream) = tokio::join!(client.connect(name, ours), accept);
+        (client.unwrap(), stream, writes)
     }
 
     #[tokio::test]
-    async fn tickets_go_with_the_first_answer_and_the_end_with_the_last() {
-        let (mut client, mut sealed, writes) = connected(64 * 1024).await;
+    async fn tickets_go_with_the_first_answer_and_close_notify_with_the_last() {
+        let (mut client, mut stream, writes) = connected(64 * 1024).await;
         assert_eq!(writes.load(Ordering::Relaxed), 1, "hello, certificate and finish");
         client.write_all(b"one?").await.unwrap();
-        sealed.read_exact(&mut [0; 4]).await.unwrap();
-        sealed.write_all(b"one").await.unwrap();
-        sealed.flush().await.unwrap();
+        stream.read_exact(&mut [0; 4]).await.unwrap();
+        stream.write_all(b"one").await.unwrap();
+        stream.flush().await.unwrap();
         assert_eq!(writes.load(Ordering::Relaxed), 2);
-        sealed.write_all(b", the last").await.unwrap();
-        sealed.shutdown().await.unwrap();
+        stream.write_all(b", the last").await.unwrap();
+        stream.shutdown().await.unwrap();
         assert_eq!(writes.load(Ordering::Relaxed), 3);
         let mut answers = Vec::new();
         client.read_to_end(&mut answers).await.unwrap();
@@ -325,16 +349,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_a_client_gives_it_what_is_held() {
-        let (mut client, mut sealed, writes) = connected(64 * 1024).await;
-        sealed.write_all(b"well?").await.unwrap();
+    async fn what_is_unsent_goes_to_a_client_before_it_is_read_from() {
+        let (mut client, mut stream, writes) = connected(64 * 1024).await;
+        stream.write_all(b"well?").await.unwrap();
         assert_eq!(writes.load(Ordering::Relaxed), 1);
         let ask = async {
             client.read_exact(&mut [0; 5]).await.unwrap();
             client.write_all(b"well!").await.unwrap();
         };
         let mut said = [0; 5];
-        let (read, ()) = tokio::join!(sealed.read_exact(&mut said), ask);
+        let (read, ()) = tokio::join!(stream.read_exact(&mut said), ask);
         assert_eq!((read.unwrap(), &said), (5, b"well!"));
     }
 
@@ -342,15 +366,15 @@ mod tests {
     async fn nothing_is_lost_through_a_narrow_pipe() {
         // Less than a flight of the handshake, and both would wait for the other to read: sockets take more than that.
         for room in [2_000, 40_000] {
-            let (client, mut sealed, _) = connected(room).await;
+            let (client, mut stream, _) = connected(room).await;
             let sent: Vec<u8> =
                 (0..100_000_u32).map(|at| at.to_le_bytes()[0] ^ at.to_le_bytes()[1]).collect();
             let (mut hears, mut says) = tokio::io::split(client);
             let answer = async {
                 let mut heard = vec![0; sent.len()];
-                sealed.read_exact(&mut heard).await.unwrap();
-                sealed.write_all(&heard).await.unwrap();
-                sealed.shutdown().await.unwrap();
+                stream.read_exact(&mut heard).await.unwrap();
+                stream.write_all(&heard).await.unwrap();
+                stream.shutdown().await.unwrap();
             };
             let mut back = Vec::new();
             let ask = async {
@@ -364,13 +388,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_leaves_without_a_word_has_not_ended() {
-        let (mut client, mut sealed, _) = connected(64 * 1024).await;
+    async fn a_stream_that_breaks_without_close_notify_is_an_error() {
+        let (mut client, mut stream, _) = connected(64 * 1024).await;
         client.write_all(b"half").await.unwrap();
         client.flush().await.unwrap();
         drop(client);
         let mut heard = Vec::new();
-        let error = sealed.read_to_end(&mut heard).await.unwrap_err();
+        let error = stream.read_to_end(&mut heard).await.unwrap_err();
         assert_eq!((heard.as_slice(), error.kind()), (&b"half"[..], io::ErrorKind::UnexpectedEof));
     }
 }

@@ -1,0 +1,108 @@
+//! A connection that hyper serves: HTTP/2, and every request of HTTP/1 that the fast path declines, with those behind it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::http_version::HttpVersion;
+use super::requests::RequestService;
+use super::streams::Http2Executor;
+use crate::server::context::{ConnectionContext, Server};
+use crate::server::deadlines::hyper_timer::RunningTimer;
+use crate::server::handler::Handler;
+use crate::server::request::checked_heads::CheckedHeads;
+use crate::server::socket::backpressure::BackpressureIo;
+
+/// What an HTTP/2 client may send beyond what is read: requests here have no bodies, or small ones.
+const STREAM_WINDOW: u32 = 65_535;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+
+type Http1<S, H> = http1::Connection<TokioIo<CheckedHeads<BackpressureIo<S>>>, RequestService<H>>;
+type Http2<S, H> = http2::Connection<TokioIo<BackpressureIo<S>>, RequestService<H>, Http2Executor>;
+
+/// hyper's state of a connection, with its stream.
+pub(super) enum HyperConnection<S, H>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handler,
+{
+    Http1(Pin<Box<Http1<S, H>>>),
+    Http2(Pin<Box<Http2<S, H>>>),
+}
+
+impl<S, H> HyperConnection<S, H>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handler,
+{
+    /// Serves a stream from which `received` was read before.
+    pub(super) fn new(
+        stream: S,
+        received: Bytes,
+        version: HttpVersion,
+        context: &Arc<ConnectionContext<H>>,
+    ) -> Self {
+        let (server, activity) = (&context.server, Arc::clone(&context.activity));
+        let stream = BackpressureIo::new(stream, received, context.gate.clone());
+        let service = RequestService(Arc::clone(context));
+        match version {
+            HttpVersion::Http1 => {
+                let stream = CheckedHeads::new(stream, server.config.connection_buffer, activity);
+                let connection = http1(server).serve_connection(TokioIo::new(stream), service);
+                Self::Http1(Box::pin(connection))
+            }
+            HttpVersion::Http2 => {
+                let connection = http2(server).serve_connection(TokioIo::new(stream), service);
+                Self::Http2(Box::pin(connection))
+            }
+        }
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        match self {
+            Self::Http1(connection) => connection.as_mut().poll(cx),
+            Self::Http2(connection) => connection.as_mut().poll(cx),
+        }
+    }
+
+    /// Requests that are in flight are answered, and no others.
+    pub(super) fn finish(&mut self) {
+        match self {
+            Self::Http1(connection) => connection.as_mut().graceful_shutdown(),
+            Self::Http2(connection) => connection.as_mut().graceful_shutdown(),
+        }
+    }
+}
+
+fn http1<H>(server: &Server<H>) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(RunningTimer)
+        // The watchdog has the deadlines.
+        .header_read_timeout(None)
+        .max_buf_size(server.config.connection_buffer)
+        .half_close(true);
+    builder
+}
+
+fn http2<H>(server: &Server<H>) -> http2::Builder<Http2Executor> {
+    let config = &server.config;
+    let mut builder = http2::Builder::new(Http2Executor(server.timeouts));
+    builder
+        .timer(RunningTimer)
+        .max_concurrent_streams(config.http2_streams)
+        .max_pending_accept_reset_streams(config.http2_resets)
+        .max_local_error_reset_streams(config.http2_resets)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(u32::try_from(config.longest_head).unwrap_or(u32::MAX))
+        .max_send_buf_size(config.connection_buffer)
+        .keep_alive_interval(config.header_timeout)
+        .keep_alive_timeout(config.header_timeout);
+    builder
+}

@@ -1,0 +1,57 @@
+//! Tells a body why its answer ended: its client read too little, or left by itself.
+
+use std::sync::Arc;
+
+use super::activity::Activity;
+use crate::server::listener::eviction::Slot;
+
+tokio::task_local! {
+    /// The activity of the HTTP/2 stream that the current task serves.
+    pub(in crate::server) static STREAM: Arc<Activity>;
+}
+
+/// Set when the server has disconnected a client because it read too little. The default is never set.
+#[derive(Debug, Clone, Default)]
+pub struct StallFlag {
+    connection: Option<Arc<Activity>>,
+    stream: Option<Arc<Activity>>,
+}
+
+impl StallFlag {
+    /// That of the request which the current task answers.
+    pub(in crate::server) fn of_request(connection: &Arc<Activity>) -> Self {
+        Self { connection: Some(Arc::clone(connection)), stream: STREAM.try_with(Arc::clone).ok() }
+    }
+
+    /// That of a connection without streams.
+    pub(in crate::server) fn of_connection(activity: &Arc<Activity>) -> Self {
+        Self { connection: Some(Arc::clone(activity)), stream: None }
+    }
+
+    /// Whether the client was disconnected because it read too little.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        [&self.connection, &self.stream].into_iter().flatten().any(|activity| activity.is_stalled())
+    }
+
+    /// The activity of the stream, in HTTP/2.
+    pub(in crate::server) fn into_stream(self) -> Option<Arc<Activity>> {
+        self.stream
+    }
+
+    /// The fewest bytes a second of a request body.
+    pub(in crate::server) fn slowest(&self) -> u32 {
+        self.connection.as_ref().map_or(1, |activity| activity.timeouts().slowest)
+    }
+
+    /// The body of the request was read to its end.
+    pub(in crate::server) fn body_ended(&self) {
+        if let Some(activity) = &self.connection {
+            activity.set_unread_input(false);
+        }
+    }
+
+    pub(in crate::server) fn slot(&self) -> Option<&Slot> {
+        self.connection.as_ref()?.slot()
+    }
+}

@@ -1,0 +1,98 @@
+//! How long each phase of a connection may take.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clock::running::RunningInstant;
+use crate::server::config::Config;
+
+/// The configured timeouts.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::server) struct Timeouts {
+    pub(in crate::server) handshake: Duration,
+    pub(in crate::server) header: Duration,
+    pub(in crate::server) idle: Duration,
+    pub(in crate::server) stall: Duration,
+    /// The bytes that a client has to read within `stall`.
+    pub(in crate::server) quota: u64,
+    /// The bytes of a request body that a client has to send in a second.
+    pub(in crate::server) slowest: u32,
+}
+
+impl Timeouts {
+    /// Those of `config`, and one for TLS handshakes.
+    pub(in crate::server) fn new(config: &Config, handshake: Option<Duration>) -> Self {
+        let quota = (config.stall_timeout.as_millis() * u128::from(config.slowest_client)).div_ceil(1_000);
+        Self {
+            handshake: handshake.unwrap_or(Duration::MAX),
+            header: config.header_timeout,
+            idle: config.idle_timeout,
+            stall: config.stall_timeout,
+            quota: u64::try_from(quota).unwrap_or(u64::MAX),
+            slowest: config.slowest_client,
+        }
+    }
+
+    /// The shortest time that a connection may spend in a phase.
+    pub(in crate::server) fn shortest(&self) -> Duration {
+        self.handshake.min(self.header).min(self.idle)
+    }
+}
+
+/// Which timeout has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) enum Timeout {
+    /// The TLS handshake was not completed.
+    Handshake,
+    /// No complete request head arrived.
+    Header,
+    /// No request began.
+    Idle,
+    /// The client read less than it has to.
+    Stall,
+}
+
+impl Timeout {
+    /// Its name in metrics and logs.
+    pub(in crate::server) fn name(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::Header => "no_request",
+            Self::Idle => "idle",
+            Self::Stall => "stalled",
+        }
+    }
+}
+
+/// What a connection without a request in flight waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) enum Phase {
+    /// The first byte of a connection, or the first behind the TLS handshake.
+    FirstByte,
+    /// The rest of the TLS handshake.
+    Handshake,
+    /// The rest of a request head.
+    Head,
+    /// The next request.
+    Idle,
+}
+
+/// The phase of a connection, and when it began.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::server) struct PhaseClock {
+    pub(in crate::server) phase: Phase,
+    pub(in crate::server) since: RunningInstant,
+}
+
+impl PhaseClock {
+    /// When the phase has to have ended, and which timeout passes otherwise.
+    pub(in crate::server) fn deadline(&self, timeouts: &Timeouts) -> (Instant, Timeout) {
+        let (time, timeout) = match self.phase {
+            Phase::Handshake => (timeouts.handshake, Timeout::Handshake),
+            Phase::FirstByte | Phase::Head => (timeouts.header, Timeout::Header),
+            Phase::Idle => (timeouts.idle, Timeout::Idle),
+        };
+        (self.since.deadline(time), timeout)
+    }
+}
