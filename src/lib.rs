@@ -11,14 +11,15 @@
     doc = "- [`telemetry`] says what happened, [`problem`] what went wrong (RFC 9457)."
 )]
 #![cfg_attr(
-    feature = "gateway",
+    feature = "sender",
     doc = "- [`webhook`] is what receivers get, [`ledger`] remembers it, [`sender`] sends it until it has arrived."
 )]
+#![cfg_attr(feature = "gateway", doc = "- [`server`] accepts connections, [`gateway`] answers links.")]
+#![cfg_attr(feature = "console", doc = "- [`console`] is the settings page for people.")]
 #![cfg_attr(
     feature = "gateway",
-    doc = "- [`server`] accepts connections, [`gateway`] answers links, [`console`] people, [`admin`] operators."
+    doc = "- [`admin`] answers operators, [`config`] reads the settings, [`cli`] puts everything together."
 )]
-#![cfg_attr(feature = "gateway", doc = "- [`config`] reads the settings, [`cli`] puts everything together.")]
 
 #[cfg(all(feature = "gateway", not(target_os = "linux")))]
 compile_error!(
@@ -41,17 +42,17 @@ pub mod admin;
 pub mod cli;
 #[cfg(feature = "gateway")]
 pub mod config;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "console")]
 pub mod console;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 #[cfg(feature = "gateway")]
 pub mod keys;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "sender")]
 pub mod ledger;
 #[cfg(feature = "gateway")]
 pub mod problem;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "sender")]
 pub mod sender;
 #[cfg(feature = "gateway")]
 pub mod server;
@@ -63,5 +64,5 @@ mod tasks;
 pub mod telemetry;
 #[cfg(feature = "gateway")]
 mod text;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "sender")]
 pub mod webhook;

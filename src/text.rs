@@ -46,11 +46,6 @@ pub(crate) fn escape_invisible(text: &str, escape: Escape, keep: impl Fn(char) -
     Cow::Owned(shown)
 }
 
-/// How many bytes a character takes as an escape of [`Escape::Json`], if it may be written as one.
-pub(crate) fn escaped_length(c: char) -> Option<usize> {
-    is_invisible(c).then(|| 6 * c.len_utf16())
-}
-
 fn belongs(before: Option<char>, c: char, after: Option<char>) -> bool {
     let is_other = |c: &char| !c.is_ascii() && !is_invisible(*c);
     match c {

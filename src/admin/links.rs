@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Number, Value, json};
 
-use super::{Inner, not_json};
+use super::{Services, not_json};
 use crate::asset::{AssetKind, AssetRef};
 use crate::problem::Problem;
 use crate::signed_url::{MintError, Minter, SignedUrl};
@@ -33,10 +33,10 @@ struct LinkRequest {
 }
 
 /// Answers the body of a request: a single wish, or `{"links": [request, …]}`.
-pub(super) async fn mint(inner: &Inner, body: &[u8]) -> Result<Value, Problem> {
+pub(super) async fn mint(services: &Services, body: &[u8]) -> Result<Value, Problem> {
     let value: Value = serde_json::from_slice(body).map_err(|error| not_json(&error))?;
-    let minter = Minter::for_base(inner.base.clone(), inner.keyring.load())
-        .with_longest_lifetime(inner.longest_lifetime);
+    let minter = Minter::for_base(services.base.clone(), services.keyring.load())
+        .with_longest_lifetime(services.longest_lifetime);
     match value {
         Value::Object(mut object) if object.contains_key("links") => {
             let links = object.remove("links");
@@ -49,31 +49,31 @@ pub(super) async fn mint(inner: &Inner, body: &[u8]) -> Result<Value, Problem> {
             if requests.len() > MAX_BATCH {
                 return Err(refused("/links", &format!("a batch has at most {MAX_BATCH} links")));
             }
-            let answers = batch(inner, &minter, requests).await?;
-            count(inner, &answers);
+            let answers = batch(services, &minter, requests).await?;
+            count(services, &answers);
             Ok(json!({"links": answers}))
         }
         single => {
             let request = read(single, "")?;
-            let link = sign(inner, &minter, &request, "")?;
-            let answer = answer(inner, &request, link).await?;
-            count(inner, std::slice::from_ref(&answer));
+            let link = sign(services, &minter, &request, "")?;
+            let answer = answer(services, &request, link).await?;
+            count(services, std::slice::from_ref(&answer));
             Ok(answer)
         }
     }
 }
 
 /// All or nothing: every wish is read and signed before the first object is looked up.
-async fn batch(inner: &Inner, minter: &Minter, requests: Vec<Value>) -> Result<Vec<Value>, Problem> {
+async fn batch(services: &Services, minter: &Minter, requests: Vec<Value>) -> Result<Vec<Value>, Problem> {
     let signed = requests.into_iter().enumerate().map(|(at, request)| {
         let pointer = format!("/links/{at}");
         let request = read(request, &pointer)?;
-        let link = sign(inner, minter, &request, &pointer)?;
+        let link = sign(services, minter, &request, &pointer)?;
         Ok((request, link))
     });
     let signed: Vec<(LinkRequest, SignedUrl)> = signed.collect::<Result<_, Problem>>()?;
     stream::iter(signed)
-        .map(|(request, link)| async move { answer(inner, &request, link).await })
+        .map(|(request, link)| async move { answer(services, &request, link).await })
         .buffered(MAX_LOOKUPS)
         .try_collect()
         .await
@@ -86,7 +86,12 @@ fn read(request: Value, pointer: &str) -> Result<LinkRequest, Problem> {
     serde_json::from_value(request).map_err(|error| refused(pointer, &error.to_string()))
 }
 
-fn sign(inner: &Inner, minter: &Minter, request: &LinkRequest, pointer: &str) -> Result<SignedUrl, Problem> {
+fn sign(
+    services: &Services,
+    minter: &Minter,
+    request: &LinkRequest,
+    pointer: &str,
+) -> Result<SignedUrl, Problem> {
     let kind: AssetKind = request
         .kind
         .parse()
@@ -97,19 +102,26 @@ fn sign(inner: &Inner, minter: &Minter, request: &LinkRequest, pointer: &str) ->
         refused(&format!("{pointer}/id"), "`id` is a UUID such as 550e8400-e29b-41d4-a716-446655440000")
     })?;
     let lifetime = match &request.expires_in {
-        None => inner.longest_lifetime,
+        None => services.longest_lifetime,
         Some(number) => whole_seconds(number).ok_or_else(|| {
             refused(&format!("{pointer}/expires_in"), "`expires_in` is a whole number of seconds, at least 1")
         })?,
     };
     let link =
-        minter.mint_at(AssetRef { kind, id }, lifetime, inner.clock.now()).map_err(|error| match error {
-            MintError::NoKey => {
-                tracing::error!(%error, "no link can be minted");
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no_key", "No key may sign", &error.to_string())
-            }
-            _ => refused(&format!("{pointer}/expires_in"), &error.to_string()),
-        })?;
+        minter.mint_at(AssetRef { kind, id }, lifetime, services.clock.now()).map_err(
+            |error| match error {
+                MintError::NoKey => {
+                    tracing::error!(%error, "no link can be minted");
+                    Problem::new(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "no_key",
+                        "No key may sign",
+                        &error.to_string(),
+                    )
+                }
+                _ => refused(&format!("{pointer}/expires_in"), &error.to_string()),
+            },
+        )?;
     Ok(link)
 }
 
@@ -123,15 +135,15 @@ fn whole_seconds(number: &Number) -> Option<Duration> {
 }
 
 /// Counts the links that are handed out.
-fn count(inner: &Inner, answers: &[Value]) {
+fn count(services: &Services, answers: &[Value]) {
     let links = answers.iter().filter(|answer| answer.get("url").is_some_and(Value::is_string));
     for kind in links.filter_map(|answer| answer.get("kind")?.as_str()?.parse::<AssetKind>().ok()) {
-        inner.metrics.link_minted(kind.name());
+        services.metrics.link_minted(kind.name());
     }
 }
 
 /// The answer for one link; on request it first asks the store whether there is anything behind it.
-async fn answer(inner: &Inner, request: &LinkRequest, link: SignedUrl) -> Result<Value, Problem> {
+async fn answer(services: &Services, request: &LinkRequest, link: SignedUrl) -> Result<Value, Problem> {
     let asset = link.grant().asset();
     let (kind, id) = (asset.kind.name(), asset.id.to_string());
     let answer = json!({
@@ -145,7 +157,7 @@ async fn answer(inner: &Inner, request: &LinkRequest, link: SignedUrl) -> Result
     if !request.check {
         return Ok(answer);
     }
-    match inner.store.head(link.grant()).await {
+    match services.store.head(link.grant()).await {
         found @ (Ok(_) | Err(StoreError::SizeUnknown)) => {
             let mut answer = answer;
             // Of an object that is stored encoded, only opening it would tell the size.

@@ -5,9 +5,11 @@ mod links;
 mod probe;
 mod token;
 mod upload;
+#[cfg(feature = "sender")]
 mod webhooks;
 
 pub use crate::secret::Token;
+#[cfg(feature = "sender")]
 pub use webhooks::{attempt_to_json, delivery_to_json, endpoint_to_json, secrets_to_json};
 
 use std::net::{IpAddr, SocketAddr};
@@ -22,9 +24,11 @@ use hyper::body::Incoming;
 use serde_json::json;
 
 use crate::clock::Clock;
+#[cfg(feature = "console")]
 use crate::console::{self, Console};
 use crate::keys::ActiveKeyring;
 use crate::problem::Problem;
+#[cfg(feature = "sender")]
 use crate::sender::Sender;
 use crate::server::{self, Bodies, Client, Drain, Handler};
 use crate::signed_url::BaseUrl;
@@ -32,6 +36,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{MEDIA_TYPE, Metrics};
 use probe::{Fault, Probe};
 use upload::Upload;
+#[cfg(feature = "sender")]
 use webhooks::ResourcePath;
 
 /// The OpenAPI 3.1 description of this listener.
@@ -48,6 +53,7 @@ pub struct Config {
     /// The bearer token of the minting API; without one the listener is bound to loopback.
     pub token: Option<Token>,
     /// The settings page below `/console`.
+    #[cfg(feature = "console")]
     pub console: console::Config,
 }
 
@@ -58,16 +64,11 @@ pub struct Admin(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     token: Option<Token>,
-    base: BaseUrl,
-    longest_lifetime: Duration,
-    keyring: ActiveKeyring,
-    store: Store,
-    clock: Arc<dyn Clock>,
-    drain: Drain,
-    metrics: Metrics,
-    sender: Option<Sender>,
+    services: Services,
+    #[cfg(feature = "console")]
     console: Console,
     store_probe: Probe,
+    #[cfg(feature = "sender")]
     ledger_probe: Probe,
 }
 
@@ -89,6 +90,7 @@ pub struct Services {
     /// What `/metrics` shows.
     pub metrics: Metrics,
     /// The webhook sender, if it runs in this process.
+    #[cfg(feature = "sender")]
     pub sender: Option<Sender>,
 }
 
@@ -98,28 +100,26 @@ impl Admin {
     /// The admin listener on these services.
     #[must_use]
     pub fn new(config: Config, services: Services) -> Self {
-        let Services { base, longest_lifetime, keyring, store, clock, drain, metrics, sender } = services;
-        let of_console = console::Dependencies {
-            token: config.token.clone(),
-            sender: sender.clone(),
-            store: store.clone(),
-            keyring: keyring.clone(),
-            base: base.clone(),
-            longest_lifetime,
-            clock: Arc::clone(&clock),
-        };
+        #[cfg(feature = "console")]
+        let console = Console::new(
+            config.console,
+            console::Dependencies {
+                token: config.token.clone(),
+                sender: services.sender.clone(),
+                store: services.store.clone(),
+                keyring: services.keyring.clone(),
+                base: services.base.clone(),
+                longest_lifetime: services.longest_lifetime,
+                clock: Arc::clone(&services.clock),
+            },
+        );
         Self(Arc::new(Inner {
             token: config.token,
-            console: Console::new(config.console, of_console),
-            base,
-            longest_lifetime,
-            keyring,
-            store,
-            clock,
-            drain,
-            metrics,
-            sender,
+            services,
+            #[cfg(feature = "console")]
+            console,
             store_probe: Probe::default(),
+            #[cfg(feature = "sender")]
             ledger_probe: Probe::default(),
         }))
     }
@@ -142,32 +142,40 @@ impl Admin {
                 self.erasure(&request, path.trim_start_matches(ASSETS)).await
             }
             (path, _) if path.starts_with(ASSETS) => not_allowed("DELETE"),
+            #[cfg(feature = "console")]
             (path, _) if console::is_below_root(path) => {
                 let (head, upload) = request.into_parts();
                 let (body, client) = upload.into_parts();
                 self.0.console.answer(head, body, &client).await
             }
+            #[cfg(feature = "sender")]
             (path, _) => match ResourcePath::at(path) {
                 Some(resource) => webhooks::answer(self, request, resource).await,
                 None => no_such_route(),
             },
+            #[cfg(not(feature = "sender"))]
+            _ => no_such_route(),
         };
         if head { answer.map(|_| Bytes::new()) } else { answer }
     }
 
     /// The metrics, with those of the keyring as they are at this second.
     fn metrics_page(&self) -> String {
-        self.0.keyring.update_metrics(self.0.clock.now(), self.0.longest_lifetime);
-        self.0.metrics.render()
+        self.0.services.keyring.update_metrics(self.0.services.clock.now(), self.0.services.longest_lifetime);
+        self.0.services.metrics.render()
     }
 
     /// Whether links can be honoured: keys usable, store readable, not stopping. How the webhooks' database is stands
     /// beside it: links open without it.
     async fn readiness(&self) -> Answer {
-        let keys = if self.0.keyring.can_sign(self.0.clock.now()) { "ok" } else { "no key may sign now" };
+        let keys = if self.0.services.keyring.can_sign(self.0.services.clock.now()) {
+            "ok"
+        } else {
+            "no key may sign now"
+        };
         let (store, webhooks) = tokio::join!(self.check_store(), self.check_webhooks());
         let store = store.unwrap_or("ok");
-        let draining = self.0.drain.is_announced();
+        let draining = self.0.services.drain.is_announced();
         let ready = keys == "ok" && store == "ok" && !draining;
         let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let word = if draining {
@@ -187,7 +195,7 @@ impl Admin {
     /// What is wrong with the store, in words without its URL.
     async fn check_store(&self) -> Fault {
         const LATE: &str = "it does not answer in time";
-        let store = self.0.store.clone();
+        let store = self.0.services.store.clone();
         let look = async move {
             let error = store.probe().await.err()?;
             tracing::warn!(%error, "the store is not usable");
@@ -202,8 +210,9 @@ impl Admin {
     }
 
     /// What is wrong with the webhooks' database, in a few words; `None` if nothing is sent here.
+    #[cfg(feature = "sender")]
     async fn check_webhooks(&self) -> Option<Fault> {
-        let sender = self.0.sender.clone()?;
+        let sender = self.0.services.sender.clone()?;
         let look = async move {
             let error = sender.ledger().probe().await.err()?;
             tracing::warn!(%error, "the webhooks' database is not usable");
@@ -212,15 +221,20 @@ impl Admin {
         Some(self.0.ledger_probe.find(look, "their database does not answer in time").await)
     }
 
+    #[cfg(not(feature = "sender"))]
+    async fn check_webhooks(&self) -> Option<Fault> {
+        None
+    }
+
     async fn links(&self, request: Request<Upload>) -> Answer {
         finish(self.try_links(request).await)
     }
 
     async fn erasure(&self, request: &Request<Upload>, id: &str) -> Answer {
         finish(match self.authorize(request) {
-            Ok(()) => {
-                erase::erase(&self.0.store, id).await.map(|erased| json_answer(StatusCode::OK, &erased))
-            }
+            Ok(()) => erase::erase(&self.0.services.store, id)
+                .await
+                .map(|erased| json_answer(StatusCode::OK, &erased)),
             Err(problem) => Err(problem),
         })
     }
@@ -229,7 +243,7 @@ impl Admin {
         self.authorize(&request)?;
         require_json(&request)?;
         let body = request.into_body().read().await?;
-        links::mint(&self.0, &body).await.map(|links| json_answer(StatusCode::OK, &links))
+        links::mint(&self.0.services, &body).await.map(|links| json_answer(StatusCode::OK, &links))
     }
 
     /// With a token, the request must bear it. Without one the listener is on loopback, and the request must be meant
@@ -325,13 +339,6 @@ fn not_allowed(methods: &'static str) -> Answer {
 fn json_answer(status: StatusCode, value: &serde_json::Value) -> Answer {
     let mut response = respond_with("application/json", Bytes::from(value.to_string() + "\n"));
     *response.status_mut() = status;
-    response
-}
-
-fn no_content() -> Answer {
-    let mut response = Response::new(Bytes::new());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    set_no_store(&mut response);
     response
 }
 

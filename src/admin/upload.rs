@@ -32,6 +32,7 @@ impl Upload {
     }
 
     /// The body and whose it is, for those who have rules of their own.
+    #[cfg(feature = "console")]
     pub(super) fn into_parts(self) -> (Incoming, Client) {
         (self.body, self.client)
     }

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
+use super::check_result::CheckResult;
+use super::sender::check_webhooks;
 use super::terminal::escaped;
 use super::{EXIT_NO, EXIT_SETTING, Exit, print};
 use crate::AssetKind;
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::{Config, Sources};
 use crate::keys;
-use crate::ledger::{self, Ledger};
 use crate::server::Certificate;
 use crate::signed_url::Keyring;
 use crate::store::{Store, StoreError, unknown_variables, unusable_folders};
@@ -24,12 +25,6 @@ const BEFORE_THIS_PROGRAM: UnixSeconds = UnixSeconds(1_735_689_600);
 
 /// ACME clients renew certificates 30 days before they expire, or after two thirds of their lifetime.
 const RENEW_BEFORE: Duration = Duration::from_secs(14 * 86_400);
-
-enum CheckResult {
-    Passed(String),
-    Warning(String),
-    Failed(String),
-}
 
 pub(super) fn run(sources: &Sources) -> Exit {
     let config = match sources.read() {
@@ -234,57 +229,4 @@ fn check_files(config: &Config) -> Vec<CheckResult> {
             CheckResult::Warning(format!("other users may read {what}; chmod 600 {}", path.display()))
         })
         .collect()
-}
-
-/// Checks the database of the webhooks, the key file of the secrets, and the networks that events may be sent to.
-fn check_webhooks(config: &Config) -> Vec<CheckResult> {
-    let mut found = check_database(&config.ledger);
-    if config.sender.allow_http {
-        found.push(CheckResult::Warning(
-            "webhooks.allow_http: events, which are personal data, may go over http://, where others can read them"
-                .into(),
-        ));
-    }
-    if !config.sender.networks.is_empty() {
-        found.push(CheckResult::Warning(format!(
-            "webhooks.allowed_networks: events may be sent into {}; whoever adds endpoints can reach what is there",
-            config.sender.networks
-        )));
-    }
-    found
-}
-
-fn check_database(config: &ledger::Config) -> Vec<CheckResult> {
-    let database = &config.database;
-    // The check must not create it.
-    if let Some(path) = database.path().filter(|path| !path.exists()) {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let writable = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
-        return vec![match writable {
-            Ok(()) => CheckResult::Passed(format!("{database:?} is made on the first start")),
-            Err(error) => CheckResult::Failed(format!(
-                "{database:?} cannot be made: {}: {error}; create the folder, let this user write to it, or set \
-                 WEBHOOK_ASSETS_DATABASE",
-                folder.display()
-            )),
-        }];
-    }
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return vec![CheckResult::Failed(error.to_string())],
-    };
-    if let Err(error) = runtime.block_on(Ledger::check(config)) {
-        return vec![CheckResult::Failed(format!("{database:?}: {error}"))];
-    }
-    let mut found = match database.path().map(|path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK)) {
-        Some(Err(error)) => vec![CheckResult::Failed(format!("{database:?} cannot be written: {error}"))],
-        _ => vec![CheckResult::Passed(format!("{database:?} answers"))],
-    };
-    found.extend(database.path().into_iter().flat_map(ledger::exposed_files).map(|(file, mode)| {
-        CheckResult::Warning(format!(
-            "its mode is {mode:03o}, other users may use it; chmod 600 {}",
-            file.display()
-        ))
-    }));
-    found
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::Args;
 use uuid::Uuid;
 
-use super::serve::colour;
+use super::app::colour;
 use super::{Exit, FLUSH_TIMEOUT, Failure, print};
 use crate::config::Sources;
 use crate::store::Store;

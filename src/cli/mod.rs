@@ -1,6 +1,8 @@
 //! The command line: parses the arguments and runs the command.
 
+mod app;
 mod check;
+mod check_result;
 mod demo;
 mod erase;
 mod fd_limit;
@@ -10,8 +12,15 @@ mod links;
 mod listeners;
 mod malloc_trim;
 mod reload;
+mod sample_call;
+#[cfg(feature = "sender")]
+mod sender;
+#[cfg(not(feature = "sender"))]
+#[path = "no_sender.rs"]
+mod sender;
 mod serve;
 mod terminal;
+#[cfg(feature = "sender")]
 mod webhooks;
 
 use std::fmt;
@@ -72,7 +81,7 @@ enum Command {
     Erase(erase::Erase),
     /// Manage endpoints, show and resend deliveries, and receive webhooks for tests
     #[command(subcommand)]
-    Webhooks(webhooks::Webhooks),
+    Webhooks(sender::Webhooks),
     /// Check settings, keyring, store and public URL, and suggest a fix for each problem
     Check,
     /// Serve the sample call of fixtures/ with a temporary key and print links to it

@@ -1,34 +1,31 @@
 //! `serve`: builds all services, runs them, and stops them in order.
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
+use super::app::{App, Only, colour};
 use super::listeners::{Listeners, announce, local};
-use super::reload::{Limits, Reload};
+use super::reload::Reload;
+use super::sender::SenderPart;
 use super::{Exit, FLUSH_TIMEOUT, Failure, fd_limit, malloc_trim};
 use crate::admin::{self, Admin};
-use crate::clock::{Clock, SystemClock, running};
+use crate::clock::running;
 use crate::config::{Config, Sources};
 use crate::gateway::Gateway;
-use crate::keys::{self, ActiveKeyring};
-use crate::ledger::{Ledger, LedgerError};
-use crate::sender::{self, Sender};
-use crate::server::{Certificate, Drain, Server, Threads};
+use crate::keys;
+use crate::server::{Drain, Server, Threads};
 use crate::signed_url::{Keyring, SigningKey};
-use crate::store::{self, Store};
+use crate::store;
 use crate::tasks::{self, Task};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::trace::Tracing;
-use crate::telemetry::{Audit, Logging, RequestLogs, start_logging};
-use crate::webhook::Poster;
+use crate::telemetry::{Logging, RequestLogs, start_logging};
 
 /// Exit codes after a second signal, as in shells: 128 and the signal's number.
 const INTERRUPTED: u8 = 128 + 2;
@@ -36,18 +33,6 @@ const TERMINATED: u8 = 128 + 15;
 
 /// As [`FLUSH_TIMEOUT`], after a second signal.
 const SHORT_FLUSH_TIMEOUT: Duration = Duration::from_millis(300);
-
-/// How many downloads wait at most to be written into the delivery history; the history leaves out more.
-const MAX_PENDING_DOWNLOADS: usize = 4096;
-
-/// The half of the work that a process does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Only {
-    /// Serves links and sends no webhooks
-    Gateway,
-    /// Sends webhooks and serves no links
-    Sender,
-}
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -87,62 +72,14 @@ fn run_logged(mut config: Config, sources: &Sources, only: Option<Only>, logging
     for folder in config.store.url.folder().map(store::unusable_folders).unwrap_or_default() {
         tracing::warn!(folder = %folder.display(), "this is no folder, or a symlink, so everything in it is 404; see `check`");
     }
-    if only != Some(Only::Gateway) && config.sender.ca_file.is_some() {
-        // Checked before the database is created.
-        Poster::new(&config.sender.poster()).map_err(Failure::setting)?;
-    }
+    SenderPart::check(&config, only)?;
     let reloaded = Some((sources.clone(), logging.clone()));
     serve(&App::new(config, keyring, logging)?, only, reloaded, async |_| Ok(()))
 }
 
-/// Whether standard error gets colours (`NO_COLOR`, `CLICOLOR_FORCE`, a dumb terminal).
-pub(super) fn colour() -> bool {
-    std::io::stderr().is_terminal()
-        && anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
-}
-
-/// All services of the program.
-pub(super) struct App {
-    pub(super) config: Config,
-    pub(super) keyring: ActiveKeyring,
-    store: Store,
-    clock: Arc<dyn Clock>,
-    metrics: Metrics,
-    drain: Drain,
-    certificate: Option<Certificate>,
-    logging: Logging,
-    audit: Option<Audit>,
-    tracing: Option<Tracing>,
-    limits: Limits,
-}
-
 impl App {
-    pub(super) fn new(config: Config, keyring: Keyring, logging: &Logging) -> Result<Self, Failure> {
-        let metrics = logging.metrics().clone();
-        let store = Store::open(&config.store, metrics.clone()).map_err(Failure::setting)?;
-        let certificate =
-            config.tls.clone().map(|files| Certificate::read(files, metrics.clone())).transpose();
-        // Checked before the audit file is created.
-        let certificate = certificate.map_err(Failure::setting)?;
-        let audit = config.audit.as_ref().map(|audit| Audit::open(audit, &metrics)).transpose();
-        let tracing = config.tracing.as_ref().map(|tracing| Tracing::start(tracing, &metrics)).transpose();
-        Ok(Self {
-            tracing: tracing.map_err(Failure::failed)?,
-            audit: audit.map_err(Failure::setting)?,
-            certificate,
-            keyring: ActiveKeyring::new(keyring, metrics.clone()),
-            store,
-            clock: Arc::new(SystemClock),
-            logging: logging.clone(),
-            metrics,
-            drain: Drain::new(),
-            limits: Limits::of(&config),
-            config,
-        })
-    }
-
-    /// The gateway. It reports downloads to the ledger, if there is one.
-    fn gateway(&self, ledger: Option<&Ledger>) -> Gateway {
+    /// The gateway. It reports downloads to the sender's database, if there is one.
+    fn gateway(&self, sender: &SenderPart) -> Gateway {
         let (clock, metrics) = (Arc::clone(&self.clock), self.metrics.clone());
         let gateway =
             Gateway::new(&self.config.gateway, self.keyring.clone(), self.store.clone(), clock, metrics)
@@ -151,15 +88,12 @@ impl App {
                     audit: self.audit.clone(),
                     traces: self.tracing.clone(),
                 });
-        let Some(ledger) = ledger else { return gateway };
-        let (downloads, followed) = mpsc::channel(MAX_PENDING_DOWNLOADS);
-        sender::record_downloads(followed, ledger.clone(), Arc::clone(&self.clock));
-        gateway.with_downloads(downloads)
+        sender.record_downloads(self, gateway)
     }
 
     /// Serves links on threads, which end when the returned value is dropped.
-    fn serve_links(&self, ledger: Option<&Ledger>, listener: TcpListener) -> std::io::Result<Threads> {
-        let server = Server::new(self.config.server.clone(), self.gateway(ledger), self.drain.clone());
+    fn serve_links(&self, sender: &SenderPart, listener: TcpListener) -> std::io::Result<Threads> {
+        let server = Server::new(self.config.server.clone(), self.gateway(sender), self.drain.clone());
         let server = server.counting(&self.metrics).with_tls(self.certificate.clone());
         let server = server.with_reload(self.limits.gateway.subscribe());
         tasks::supervise(Task::MemoryTrim, self.metrics.clone(), |metrics| {
@@ -168,55 +102,7 @@ impl App {
         server.serve_on_threads(&listener.into_std()?, self.config.threads)
     }
 
-    /// Opens the database of the sender. A process that runs only the gateway needs it to note downloads, and only if
-    /// other processes share the database. Links are served even while the database cannot be used: it is opened as
-    /// soon as possible.
-    async fn ledger(&self, only: Option<Only>) -> Result<Option<Ledger>, Failure> {
-        let config = &self.config.ledger;
-        if only == Some(Only::Gateway) && config.database.path().is_some() {
-            return Ok(None);
-        }
-        let refused = |error: &LedgerError| {
-            Failure::Setting(format!(
-                "webhooks.database: {error}; set WEBHOOK_ASSETS_DATABASE, or run `serve --only gateway`"
-            ))
-        };
-        let ledger = Ledger::unopened(config).map_err(|error| refused(&error))?;
-        let sends = only != Some(Only::Gateway);
-        let opened = if sends { ledger.open_for_sending().await } else { ledger.open_now().await };
-        if let Err(error) = opened {
-            if !error.is_transient() {
-                return Err(refused(&error));
-            }
-            tracing::error!(%error, "webhooks are neither accepted nor sent until the database answers; links are served");
-            if !sends {
-                self.open_later(ledger.clone());
-            }
-        }
-        Ok(Some(ledger))
-    }
-
-    /// Opens the database as soon as possible, in a process without a sender.
-    fn open_later(&self, ledger: Ledger) {
-        let metrics = self.metrics.clone();
-        tasks::spawn(Task::LedgerOpening, async move {
-            sender::open_with_retry(&metrics, &ledger, false).await;
-        });
-    }
-
-    fn sender(&self, ledger: Ledger) -> Result<Sender, Failure> {
-        let services = sender::Services {
-            ledger,
-            store: self.store.clone(),
-            keyring: self.keyring.clone(),
-            base: self.config.public_url.clone(),
-            clock: Arc::clone(&self.clock),
-            metrics: self.metrics.clone(),
-        };
-        Sender::new(self.config.sender.clone(), services).map_err(Failure::setting)
-    }
-
-    fn admin(&self, sender: Option<Sender>) -> Admin {
+    fn admin(&self, sender: &SenderPart) -> Admin {
         let services = admin::Services {
             base: self.config.public_url.clone(),
             longest_lifetime: self.config.longest_lifetime,
@@ -225,8 +111,11 @@ impl App {
             clock: Arc::clone(&self.clock),
             drain: self.drain.clone(),
             metrics: self.metrics.clone(),
-            sender,
+            #[cfg(feature = "sender")]
+            sender: sender.sender().cloned(),
         };
+        #[cfg(not(feature = "sender"))]
+        let SenderPart = sender;
         Admin::new(self.config.admin.clone(), services)
     }
 }
@@ -278,11 +167,11 @@ impl App {
 }
 
 /// The running listeners and services.
-pub(super) struct Running {
+pub(super) struct Running<'a> {
     /// The address of the gateway, unless only the sender runs.
     pub(super) gateway: Option<SocketAddr>,
-    /// The sender, unless only the gateway runs.
-    pub(super) sender: Option<Sender>,
+    /// The sender, if it runs.
+    pub(super) sender: &'a SenderPart,
 }
 
 /// Serves until a signal. `when_running` runs once every listener is open.
@@ -290,7 +179,7 @@ pub(super) fn serve(
     app: &App,
     only: Option<Only>,
     reloaded: Option<(Sources, Logging)>,
-    when_running: impl AsyncFnOnce(&Running) -> Result<(), Failure>,
+    when_running: impl AsyncFnOnce(&Running<'_>) -> Result<(), Failure>,
 ) -> Exit {
     running::watch(|pause| {
         let pause = humantime::format_duration(pause);
@@ -340,14 +229,10 @@ async fn run_until_stopped(
     app: &App,
     only: Option<Only>,
     reloaded: Option<(Sources, Logging)>,
-    when_running: impl AsyncFnOnce(&Running) -> Result<(), Failure>,
+    when_running: impl AsyncFnOnce(&Running<'_>) -> Result<(), Failure>,
 ) -> Result<Shutdown, Failure> {
     let mut signals = Signals::new().map_err(Failure::failed)?;
-    let ledger = app.ledger(only).await?;
-    let sender = match (&ledger, only) {
-        (Some(ledger), None | Some(Only::Sender)) => Some(app.sender(ledger.clone())?),
-        _ => None,
-    };
+    let mut sender = SenderPart::open(app, only).await?;
     let mut listeners = Listeners::new();
     let gateway = match only {
         Some(Only::Sender) => None,
@@ -357,25 +242,23 @@ async fn run_until_stopped(
     let address = gateway.as_ref().map(local).transpose()?;
     let scheme = if app.certificate.is_some() { "https" } else { "http" };
     announce(address.map(|address| (scheme, address)), local(&admin)?);
-    log_start(app, sender.as_ref());
+    log_start(app, &sender);
 
-    let threads = gateway.map(|listener| app.serve_links(ledger.as_ref(), listener));
+    let threads = gateway.map(|listener| app.serve_links(&sender, listener));
     let _threads = threads.transpose().map_err(Failure::failed)?;
     // The admin listener answers while downloads finish, because `/readyz` has to report the stop.
     let admin_drain = Drain::new();
-    let answers = app.admin(sender.clone());
+    let answers = app.admin(&sender);
     let limits = app.config.of_admin_connections();
     let server = Server::new(limits, answers, admin_drain.clone());
     let server = server.evicting(&app.metrics).with_reload(app.limits.admin.subscribe());
     let admin = admin.into_std().map_err(Failure::failed)?;
     tasks::supervise(Task::AcceptLoop, (server, admin), |(server, admin)| Box::pin(server.serve_on(admin)));
-    // The sender restarts its dispatcher if that panics.
-    let sending =
-        sender.clone().map(|sender| tasks::spawn(Task::Dispatcher, async move { sender.run().await }));
+    sender.start();
     if let Some((sources, logging)) = reloaded {
         app.watch_files(sources, logging, signals.reload);
     }
-    when_running(&Running { gateway: address, sender: sender.clone() }).await?;
+    when_running(&Running { gateway: address, sender: &sender }).await?;
 
     signals.stop.received().await;
     if let Err(code) = app.announce_stop(&mut signals.stop).await {
@@ -385,20 +268,9 @@ async fn run_until_stopped(
     app.drain.begin();
     tracing::info!(deadline = %humantime::format_duration(drain_timeout), "stopping: nothing new begins, what is in flight goes on");
     let finish = async {
-        if let Some(sender) = &sender {
-            sender.stop();
-        }
-        let attempts = async {
-            if let Some(sending) = sending {
-                // Unfinished attempts are taken over by the next sender.
-                let _ = running::timeout(drain_timeout, sending).await;
-            }
-        };
-        let (left, ()) = tokio::join!(app.drain.finish(drain_timeout), attempts);
+        let ((), left) = tokio::join!(sender.stop(drain_timeout), app.drain.finish(drain_timeout));
         admin_drain.finish(Duration::from_millis(100)).await;
-        if let Some(ledger) = &ledger {
-            ledger.close().await;
-        }
+        sender.close().await;
         left
     };
     tokio::select! {
@@ -407,7 +279,7 @@ async fn run_until_stopped(
     }
 }
 
-fn log_start(app: &App, sender: Option<&Sender>) {
+fn log_start(app: &App, sender: &SenderPart) {
     let now = app.clock.now();
     let keyring = app.keyring.load();
     let signer = keyring.signing_key(now, now.plus(app.config.longest_lifetime)).map(SigningKey::id);
@@ -417,7 +289,7 @@ fn log_start(app: &App, sender: Option<&Sender>) {
         store = ?app.config.store.url,
         keys = %keyring,
         signs = signer.map(|id| id.as_ref()),
-        webhooks = sender.map(|_| tracing::field::debug(&app.config.ledger.database)),
+        webhooks = sender.database(&app.config),
         "serving"
     );
     if signer.is_none() {

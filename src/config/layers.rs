@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use strsim::levenshtein;
 use toml::{Table, Value};
 
-use super::DEFAULTS;
+/// The defaults, as the README shows them and `serve --config` reads them.
+pub const DEFAULTS: &str = include_str!("defaults.toml");
 
 /// The prefix of every variable.
 const PREFIX: &str = "WEBHOOK_ASSETS_";
@@ -17,6 +19,12 @@ const OTHER_NAMES: [(&str, &str); 2] =
 
 /// The table whose keys are those of the store's client.
 const OPTIONS: &str = "store.options.";
+
+/// The parts that a build may omit: what their settings begin with, what they are, whether this build has them.
+const PARTS: [(&str, &str, &str, bool); 2] = [
+    ("webhooks.", "sender", "sender", cfg!(feature = "sender")),
+    ("console.", "settings page", "console", cfg!(feature = "console")),
+];
 
 /// A type of settings.
 pub(super) trait Setting: Sized {
@@ -78,6 +86,15 @@ pub enum SettingError {
         /// The variable.
         variable: String,
     },
+    /// The setting belongs to a part that this build omits.
+    NotBuilt {
+        /// The key.
+        key: String,
+        /// The part.
+        part: &'static str,
+        /// The feature that builds it.
+        feature: &'static str,
+    },
     /// A value is invalid.
     Bad {
         /// The key.
@@ -111,6 +128,12 @@ impl fmt::Display for SettingError {
             }
             Self::NotUtf8 { variable } => {
                 write!(f, "{variable}: its value is no UTF-8 text; set it anew, or unset it")
+            }
+            Self::NotBuilt { key, part, feature } => {
+                write!(
+                    f,
+                    "{key}: this build has no {part}; leave it out, or build with the feature `{feature}`"
+                )
             }
             Self::Bad { key, got, source, takes } => {
                 write!(f, "{key}: got {got}{}, takes {takes}", Origin(source))
@@ -162,6 +185,7 @@ impl Layers {
     ) -> Result<Self, SettingError> {
         let mut given = BTreeMap::new();
         flatten("", &parse(DEFAULTS, Path::new("defaults.toml"))?, &Source::Default, &mut given);
+        let defaults = settings(&given);
         if let Some(path) = file {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| SettingError::Unreadable(path.to_owned(), error.to_string()))?;
@@ -180,7 +204,10 @@ impl Layers {
         }
         let mut layers = Self { given, warnings: Vec::new() };
         layers.take_environment(environment);
-        Ok(layers)
+        match not_built(&layers.settings().changed_since(&defaults)) {
+            Some(error) => Err(error),
+            None => Ok(layers),
+        }
     }
 
     fn take_environment(&mut self, environment: &[(String, String)]) {
@@ -204,8 +231,7 @@ impl Layers {
 
     /// Every setting as it was written.
     pub(super) fn settings(&self) -> Settings {
-        let settings = self.given.iter().map(|(key, given)| (key.clone(), given.texts.clone()));
-        Settings(settings.collect())
+        settings(&self.given)
     }
 
     pub(super) fn warnings(&self) -> &[String] {
@@ -290,6 +316,19 @@ impl Settings {
     }
 }
 
+fn settings(given: &BTreeMap<String, RawValue>) -> Settings {
+    Settings(given.iter().map(|(key, given)| (key.clone(), given.texts.clone())).collect())
+}
+
+/// The error for a changed setting of a part that this build omits.
+fn not_built(changed: &[String]) -> Option<SettingError> {
+    changed.iter().find_map(|key| {
+        let (_, part, feature, _) =
+            PARTS.iter().find(|(prefix, .., is_built)| !is_built && key.starts_with(prefix))?;
+        Some(SettingError::NotBuilt { key: key.clone(), part, feature })
+    })
+}
+
 /// A URL without user and password, which end at the last `@`: an `@` that is not percent-encoded makes a URL invalid.
 fn without_credentials(text: &str) -> String {
     let parts = text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1)));
@@ -335,24 +374,5 @@ fn is_kubernetes(name: &str) -> bool {
 
 /// The most similar candidate.
 fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> &'c str {
-    candidates.min_by_key(|candidate| edits(word, candidate)).unwrap_or_default()
-}
-
-/// Levenshtein distance.
-fn edits(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(b.chars()) {
-            let substituted = diagonal + usize::from(x != y);
-            diagonal = *cell;
-            *cell = substituted.min(left + 1).min(*cell + 1);
-            left = *cell;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
+    candidates.min_by_key(|candidate| levenshtein(word, candidate)).unwrap_or_default()
 }

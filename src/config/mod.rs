@@ -1,11 +1,18 @@
 //! The settings: the documented defaults (`defaults.toml`), then a file, then the environment. Only this room reads the
 //! environment.
 
+#[cfg(feature = "console")]
+mod console;
 mod layers;
+#[cfg(feature = "sender")]
+mod sender;
 mod server;
+mod sources;
 mod values;
 
-pub use layers::{SettingError, Settings, Source};
+pub use layers::{DEFAULTS, SettingError, Settings, Source};
+pub use sources::Sources;
+pub use values::LONGEST_DURATION;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -16,11 +23,8 @@ use crate::signed_url::BaseUrl;
 use crate::store::{CloudVariables, StoreUrl};
 use crate::telemetry::trace::{Collector, TracingConfig};
 use crate::telemetry::{AuditConfig, LogFormat, LogLevel};
-use crate::{admin, console, gateway, ledger, sender, store};
+use crate::{admin, gateway, store};
 use layers::Layers;
-
-/// The defaults, as the README shows them and `serve --config` reads them.
-pub const DEFAULTS: &str = include_str!("defaults.toml");
 
 /// Every setting of the program.
 #[derive(Debug, Clone)]
@@ -48,9 +52,11 @@ pub struct Config {
     /// The admin listener.
     pub admin: admin::Config,
     /// The database of the sender.
-    pub ledger: ledger::Config,
+    #[cfg(feature = "sender")]
+    pub ledger: crate::ledger::Config,
     /// The sender.
-    pub sender: sender::Config,
+    #[cfg(feature = "sender")]
+    pub sender: crate::sender::Config,
     /// The format of the log.
     pub log_format: LogFormat,
     /// The level of the log.
@@ -73,13 +79,12 @@ impl Config {
     /// ledger checks the database's own files.)
     #[must_use]
     pub fn private_files(&self) -> Vec<(&'static str, PathBuf)> {
-        let sealing = self.ledger.secret_key_file.clone();
-        let sealing = sealing.or_else(|| self.ledger.database.path().map(ledger::default_key_file));
         let audit = self.audit.as_ref().map(|audit| audit.file.clone()).filter(|path| path != Path::new("-"));
         [
             ("the keyring", Some(self.keys.clone())),
             ("the certificate's key", self.tls.as_ref().map(|tls| tls.key.clone())),
-            ("the key of the endpoints' secrets", sealing),
+            #[cfg(feature = "sender")]
+            ("the key of the endpoints' secrets", sender::key_file(&self.ledger)),
             ("the audit's records", audit),
         ]
         .into_iter()
@@ -114,57 +119,10 @@ pub struct StoreAndLog {
     pub log_level: LogLevel,
 }
 
-/// The longest duration that is taken, here and on the command line: ten years. No sum of such overflows a clock.
-pub const LONGEST_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
-
 /// The limit of read-ahead: each segment costs every long download in flight 4 MiB.
 const MOST_AHEAD: usize = 64;
 
-/// The sources of settings.
-#[derive(Debug, Clone)]
-pub struct Sources {
-    file: Option<PathBuf>,
-    environment: Vec<(String, String)>,
-    /// Variables whose values are not UTF-8.
-    undecodable: Vec<String>,
-}
-
 impl Sources {
-    /// The process's environment, and `file` if there is one.
-    #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
-    pub fn of_process(file: Option<PathBuf>) -> Self {
-        let mut sources = Self::of(file, Vec::new());
-        for (name, value) in std::env::vars_os() {
-            // None of our variables has such a name.
-            let Ok(name) = name.into_string() else { continue };
-            match value.into_string() {
-                Ok(value) => sources.environment.push((name, value)),
-                Err(_) => sources.undecodable.push(name),
-            }
-        }
-        sources
-    }
-
-    /// These variables instead of the process's environment.
-    #[must_use]
-    pub fn of(file: Option<PathBuf>, environment: Vec<(String, String)>) -> Self {
-        Self { file, environment, undecodable: Vec::new() }
-    }
-
-    /// Sets one variable, as a flag of the command line does.
-    #[must_use]
-    pub fn with(mut self, name: &str, value: String) -> Self {
-        self.environment.retain(|(other, _)| other != name);
-        self.undecodable.retain(|other| other != name);
-        self.environment.push((name.to_owned(), value));
-        self
-    }
-
-    fn layers(&self) -> Result<Layers, SettingError> {
-        Layers::new(self.file.as_deref(), &self.environment, &self.undecodable)
-    }
-
     /// Reads every setting.
     ///
     /// # Errors
@@ -191,8 +149,10 @@ impl Sources {
             admin_connections: layers.get("admin.connections")?,
             tls: server::read_tls(&layers)?,
             admin: read_admin(&layers)?,
-            ledger: read_ledger(&layers)?,
-            sender: read_sender(&layers, longest_lifetime)?,
+            #[cfg(feature = "sender")]
+            ledger: sender::read_ledger(&layers)?,
+            #[cfg(feature = "sender")]
+            sender: sender::read_sender(&layers, longest_lifetime)?,
             log_format: layers.get("log.format")?,
             log_level: layers.get("log.level")?,
             audit: read_audit(&layers)?,
@@ -242,24 +202,6 @@ impl Sources {
             log_format: layers.get("log.format")?,
             log_level: layers.get("log.level")?,
         })
-    }
-
-    /// Reads the settings of portal links: the console, the address of the admin listener, and the keyring path.
-    ///
-    /// # Errors
-    /// As [`Sources::read`].
-    pub fn read_for_portal(&self) -> Result<(console::Config, SocketAddr, PathBuf), SettingError> {
-        let layers = self.layers()?;
-        Ok((read_console(&layers)?, layers.get("admin.listen")?, layers.required("keys")?))
-    }
-
-    /// Reads the settings of the `webhooks` commands: the database and the sender.
-    ///
-    /// # Errors
-    /// As [`Sources::read`].
-    pub fn read_for_webhooks(&self) -> Result<(ledger::Config, sender::Config), SettingError> {
-        let layers = self.layers()?;
-        Ok((read_ledger(&layers)?, read_sender(&layers, layers.get("longest_lifetime")?)?))
     }
 
     fn read_store(&self, layers: &Layers) -> Result<store::Config, SettingError> {
@@ -324,42 +266,11 @@ fn read_admin(layers: &Layers) -> Result<admin::Config, SettingError> {
             ));
         }
     };
-    Ok(admin::Config { listen, token, console: read_console(layers)? })
-}
-
-fn read_console(layers: &Layers) -> Result<console::Config, SettingError> {
-    let url: Option<BaseUrl> = layers.optional("console.url")?;
-    if url.as_ref().is_some_and(|url| !url.prefix().is_empty()) {
-        return Err(
-            layers.refuse("console.url", "scheme and host without a path, e.g. https://hooks.example.com")
-        );
-    }
-    Ok(console::Config {
-        url,
-        link_lifetime: layers.get("console.link_lifetime")?,
-        session_lifetime: layers.get("console.session_lifetime")?,
-    })
-}
-
-fn read_ledger(layers: &Layers) -> Result<ledger::Config, SettingError> {
-    Ok(ledger::Config {
-        database: layers.get("webhooks.database")?,
-        secret_key_file: layers.optional("webhooks.secret_key_file")?,
-    })
-}
-
-fn read_sender(layers: &Layers, link_lifetime: Duration) -> Result<sender::Config, SettingError> {
-    Ok(sender::Config {
-        attempt_timeout: layers.get("webhooks.attempt_timeout")?,
-        link_lifetime,
-        asset_wait: layers.get("webhooks.asset_wait")?,
-        retention: layers.get("webhooks.retention")?,
-        disable_after: layers.get("webhooks.disable_after")?,
-        attempts_in_flight: layers.get("webhooks.attempts_in_flight")?,
-        attempts_per_endpoint: layers.get("webhooks.attempts_per_endpoint")?,
-        allow_http: layers.get("webhooks.allow_http")?,
-        networks: layers.get("webhooks.allowed_networks")?,
-        ca_file: layers.optional("webhooks.ca_file")?,
+    Ok(admin::Config {
+        listen,
+        token,
+        #[cfg(feature = "console")]
+        console: console::read(layers)?,
     })
 }
 

@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::LONGEST_DURATION;
 use super::layers::Setting;
 use crate::gateway::AllowedOrigins;
-use crate::ledger::{DatabaseUrl, DatabaseUrlError};
 use crate::signed_url::BaseUrl;
 use crate::store::{self, StoreUrl};
 use crate::telemetry::trace::Collector;
 use crate::telemetry::{LogFormat, LogLevel};
-use crate::webhook::AllowedNetworks;
+
+/// The longest duration that is taken, here and on the command line: ten years. No sum of such overflows a clock.
+pub const LONGEST_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 
 macro_rules! setting_by_parsing {
     ($($type:ty => $takes:expr;)*) => {$(
@@ -34,33 +34,6 @@ setting_by_parsing! {
     Collector => Collector::TAKES;
     bool => "true or false";
     AllowedOrigins => "\"*\" or origins such as https://app.example.com";
-}
-
-impl Setting for DatabaseUrl {
-    const TAKES: &'static str = Self::TAKES;
-
-    /// A file name may begin or end with spaces.
-    const TRIMMED: bool = false;
-
-    fn parse(text: &str) -> Option<Self> {
-        text.parse().ok()
-    }
-
-    fn takes(text: &str) -> &'static str {
-        text.parse::<Self>().err().map_or(Self::TAKES, DatabaseUrlError::takes)
-    }
-
-    fn shown(text: &str) -> String {
-        Self::shown(text)
-    }
-}
-
-impl Setting for AllowedNetworks {
-    const TAKES: &'static str = "networks in CIDR notation such as 10.1.0.0/16 or fd00:1::/64";
-
-    fn parse(text: &str) -> Option<Self> {
-        Self::parse(text.split(',').map(str::trim).filter(|entry| !entry.is_empty())).ok()
-    }
 }
 
 impl Setting for usize {

@@ -54,7 +54,9 @@ pub(super) fn markup_length(c: char) -> usize {
     match c {
         '<' | '>' | '&' | '"' | '\'' => 5,
         '\n' | '\r' | '\t' => 1,
-        c => text::escaped_length(c).unwrap_or(c.len_utf8()),
+        // `\u202e`, or two of them.
+        c if text::is_invisible(c) => 6 * c.len_utf16(),
+        c => c.len_utf8(),
     }
 }
 

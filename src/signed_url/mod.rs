@@ -13,7 +13,7 @@ mod format;
 mod keyring;
 mod keyring_file;
 mod mint;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "console")]
 mod pass;
 mod verify;
 
@@ -22,7 +22,7 @@ pub use format::{BaseUrl, BaseUrlError, split_route};
 pub use keyring::{KeyId, Keyring, SigningKey};
 pub use keyring_file::{KeyEntry, KeyringError, KeyringFile};
 pub use mint::{MintError, Minter, SignedUrl};
-#[cfg(feature = "gateway")]
+#[cfg(feature = "console")]
 pub use pass::{PassError, Purpose};
 pub use verify::{Denial, Grant, Refusal, Verifier};
 

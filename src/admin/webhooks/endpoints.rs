@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::calls::accepted_to_json;
 use super::fields::{Fields, whole};
-use super::{Api, endpoint_to_json, not_found, read_json, reject_browsers, secrets_to_json};
+use super::{Api, endpoint_to_json, no_content, not_found, read_json, reject_browsers, secrets_to_json};
 use crate::admin::upload::Upload;
-use crate::admin::{Answer, json_answer, no_content, not_json, require_json};
+use crate::admin::{Answer, json_answer, not_json, require_json};
 use crate::ledger::{
     DEFAULT_OVERLAP, Endpoint, EndpointChange, EndpointState, LedgerError, MAX_TESTS_PER_ENDPOINT,
     MAX_TESTS_PER_WORKSPACE, NewEndpoint, TestOutcome, is_description,

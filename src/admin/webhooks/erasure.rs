@@ -3,8 +3,8 @@
 use http::StatusCode;
 use serde_json::json;
 
-use super::{Api, not_found};
-use crate::admin::{Answer, json_answer, no_content};
+use super::{Api, no_content, not_found};
+use crate::admin::{Answer, json_answer};
 use crate::problem::Problem;
 
 impl Api<'_> {

@@ -7,16 +7,18 @@ mod endpoints;
 mod erasure;
 mod fields;
 mod json;
+#[cfg(feature = "console")]
 mod portal_links;
 mod resource_path;
 
 pub use json::{attempt_to_json, delivery_to_json, endpoint_to_json, secrets_to_json};
 
-use http::{Method, Request, StatusCode};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
 use serde_json::Value;
 
 use super::upload::Upload;
-use super::{Admin, Answer, finish, not_allowed, not_json, require_json};
+use super::{Admin, Answer, finish, not_allowed, not_json, require_json, set_no_store};
 use crate::ledger::LedgerError;
 use crate::problem::Problem;
 use crate::sender::Sender;
@@ -44,7 +46,7 @@ async fn try_answer(
     path: ResourcePath<'_>,
 ) -> Result<Answer, Problem> {
     admin.authorize(&request)?;
-    let api = Api { admin, sender: admin.0.sender.as_ref().ok_or_else(no_sender)? };
+    let api = Api { admin, sender: admin.0.services.sender.as_ref().ok_or_else(no_sender)? };
     let (workspace, id) = path.names().ok_or_else(no_such_name)?;
     let (workspace, id) = (workspace.as_str(), id.as_str());
     match (path.resource, method.as_str()) {
@@ -72,6 +74,9 @@ async fn try_answer(
             api.resend(workspace, id).await
         }
         (Resource::Recovery, _) => api.recover(workspace, request).await,
+        #[cfg(not(feature = "console"))]
+        (Resource::PortalLinks, _) => Err(not_found("This build has no settings page.")),
+        #[cfg(feature = "console")]
         (Resource::PortalLinks, _) => api.mint_portal_link(workspace, request).await,
     }
 }
@@ -86,7 +91,7 @@ impl Api<'_> {
     /// What to say when the ledger failed: nothing was written.
     #[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
     fn failed(&self, error: LedgerError) -> Problem {
-        self.admin.0.metrics.ledger_failed(error.label());
+        self.admin.0.services.metrics.ledger_failed(error.label());
         if error.is_transient() {
             tracing::warn!(%error, "the webhooks' database failed a request of the admin listener");
             return Problem::new(
@@ -124,6 +129,13 @@ fn reject_browsers(request: &Request<Upload>) -> Result<(), Problem> {
         ));
     }
     Ok(())
+}
+
+fn no_content() -> Answer {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    set_no_store(&mut response);
+    response
 }
 
 fn no_sender() -> Problem {

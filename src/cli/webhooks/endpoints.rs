@@ -6,9 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
+use super::output::table;
 use super::{CommandContext, Workspace, name, no_endpoint};
 use crate::admin::{endpoint_to_json, secrets_to_json};
-use crate::cli::terminal::{escaped, table};
+use crate::cli::terminal::escaped;
 use crate::cli::{Exit, Failure, duration, print};
 use crate::clock::UnixMillis;
 use crate::ledger::{Endpoint, EndpointChange, EndpointState, NewEndpoint, is_description};

@@ -5,9 +5,10 @@ use std::fmt::Write;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::output::{escaped_lines, table};
 use super::{CommandContext, Workspace, name, no_delivery};
 use crate::admin::{attempt_to_json, delivery_to_json};
-use crate::cli::terminal::{escaped, escaped_lines, table};
+use crate::cli::terminal::escaped;
 use crate::cli::{Exit, Failure, moment, print};
 use crate::clock::UnixMillis;
 use crate::ledger::{Attempt, Delivery, DeliveryFilter, DeliveryState, RecoverRange, ResendOutcome};

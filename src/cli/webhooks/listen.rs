@@ -18,8 +18,9 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use super::output::escaped_lines;
 use super::signature_check::{self, SignatureCheck};
-use crate::cli::terminal::{escaped, escaped_lines};
+use crate::cli::terminal::escaped;
 use crate::cli::{Exit, Failure, duration, print};
 use crate::clock::{Clock, SystemClock};
 use crate::server::{self, Answer, Bodies, Client, Drain, Handler, Server};

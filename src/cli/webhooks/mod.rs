@@ -3,6 +3,11 @@
 mod endpoints;
 mod history;
 pub(super) mod listen;
+mod output;
+#[cfg(feature = "console")]
+mod portal;
+#[cfg(not(feature = "console"))]
+#[path = "no_portal.rs"]
 mod portal;
 mod signature_check;
 mod test_event;

@@ -1,0 +1,74 @@
+//! The services of a process, whether it serves links or sends webhooks.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+
+use super::Failure;
+use super::reload::Limits;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::keys::ActiveKeyring;
+use crate::server::{Certificate, Drain};
+use crate::signed_url::Keyring;
+use crate::store::Store;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::trace::Tracing;
+use crate::telemetry::{Audit, Logging};
+
+/// The half of the work that a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Only {
+    /// Serves links and sends no webhooks
+    Gateway,
+    /// Sends webhooks and serves no links
+    Sender,
+}
+
+/// All services of the program.
+pub(super) struct App {
+    pub(super) config: Config,
+    pub(super) keyring: ActiveKeyring,
+    pub(super) store: Store,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Metrics,
+    pub(super) drain: Drain,
+    pub(super) certificate: Option<Certificate>,
+    pub(super) logging: Logging,
+    pub(super) audit: Option<Audit>,
+    pub(super) tracing: Option<Tracing>,
+    pub(super) limits: Limits,
+}
+
+impl App {
+    pub(super) fn new(config: Config, keyring: Keyring, logging: &Logging) -> Result<Self, Failure> {
+        let metrics = logging.metrics().clone();
+        let store = Store::open(&config.store, metrics.clone()).map_err(Failure::setting)?;
+        let certificate =
+            config.tls.clone().map(|files| Certificate::read(files, metrics.clone())).transpose();
+        // Checked before the audit file is created.
+        let certificate = certificate.map_err(Failure::setting)?;
+        let audit = config.audit.as_ref().map(|audit| Audit::open(audit, &metrics)).transpose();
+        let tracing = config.tracing.as_ref().map(|tracing| Tracing::start(tracing, &metrics)).transpose();
+        Ok(Self {
+            tracing: tracing.map_err(Failure::failed)?,
+            audit: audit.map_err(Failure::setting)?,
+            certificate,
+            keyring: ActiveKeyring::new(keyring, metrics.clone()),
+            store,
+            clock: Arc::new(SystemClock),
+            logging: logging.clone(),
+            metrics,
+            drain: Drain::new(),
+            limits: Limits::of(&config),
+            config,
+        })
+    }
+}
+
+/// Whether standard error gets colours (`NO_COLOR`, `CLICOLOR_FORCE`, a dumb terminal).
+pub(super) fn colour() -> bool {
+    std::io::stderr().is_terminal()
+        && anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+}

@@ -1,0 +1,60 @@
+//! What `check` says about the sender: its database, the files beside it, and where events may go.
+
+use std::path::Path;
+
+use crate::cli::check_result::CheckResult;
+use crate::config::Config;
+use crate::ledger::{self, Ledger};
+
+/// Checks the database of the webhooks, the key file of the secrets, and the networks that events may be sent to.
+pub(in crate::cli) fn check_webhooks(config: &Config) -> Vec<CheckResult> {
+    let mut found = check_database(&config.ledger);
+    if config.sender.allow_http {
+        found.push(CheckResult::Warning(
+            "webhooks.allow_http: events, which are personal data, may go over http://, where others can read them"
+                .into(),
+        ));
+    }
+    if !config.sender.networks.is_empty() {
+        found.push(CheckResult::Warning(format!(
+            "webhooks.allowed_networks: events may be sent into {}; whoever adds endpoints can reach what is there",
+            config.sender.networks
+        )));
+    }
+    found
+}
+
+fn check_database(config: &ledger::Config) -> Vec<CheckResult> {
+    let database = &config.database;
+    // The check must not create it.
+    if let Some(path) = database.path().filter(|path| !path.exists()) {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let writable = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
+        return vec![match writable {
+            Ok(()) => CheckResult::Passed(format!("{database:?} is made on the first start")),
+            Err(error) => CheckResult::Failed(format!(
+                "{database:?} cannot be made: {}: {error}; create the folder, let this user write to it, or set \
+                 WEBHOOK_ASSETS_DATABASE",
+                folder.display()
+            )),
+        }];
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return vec![CheckResult::Failed(error.to_string())],
+    };
+    if let Err(error) = runtime.block_on(Ledger::check(config)) {
+        return vec![CheckResult::Failed(format!("{database:?}: {error}"))];
+    }
+    let mut found = match database.path().map(|path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK)) {
+        Some(Err(error)) => vec![CheckResult::Failed(format!("{database:?} cannot be written: {error}"))],
+        _ => vec![CheckResult::Passed(format!("{database:?} answers"))],
+    };
+    found.extend(database.path().into_iter().flat_map(ledger::exposed_files).map(|(file, mode)| {
+        CheckResult::Warning(format!(
+            "its mode is {mode:03o}, other users may use it; chmod 600 {}",
+            file.display()
+        ))
+    }));
+    found
+}

@@ -1,0 +1,10 @@
+//! The sender's part of `serve`, `check` and `demo`. `no_sender.rs` replaces it in a build without the sender.
+
+mod check;
+mod demo;
+mod part;
+
+pub(super) use super::webhooks::Webhooks;
+pub(super) use check::check_webhooks;
+pub(super) use demo::{demo_settings, show_webhook};
+pub(super) use part::SenderPart;

@@ -1,0 +1,34 @@
+//! The settings of the settings page.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::layers::{Layers, SettingError};
+use super::sources::Sources;
+use crate::console;
+use crate::signed_url::BaseUrl;
+
+impl Sources {
+    /// Reads the settings of portal links: the console, the address of the admin listener, and the keyring path.
+    ///
+    /// # Errors
+    /// As [`Sources::read`].
+    pub fn read_for_portal(&self) -> Result<(console::Config, SocketAddr, PathBuf), SettingError> {
+        let layers = self.layers()?;
+        Ok((read(&layers)?, layers.get("admin.listen")?, layers.required("keys")?))
+    }
+}
+
+pub(super) fn read(layers: &Layers) -> Result<console::Config, SettingError> {
+    let url: Option<BaseUrl> = layers.optional("console.url")?;
+    if url.as_ref().is_some_and(|url| !url.prefix().is_empty()) {
+        return Err(
+            layers.refuse("console.url", "scheme and host without a path, e.g. https://hooks.example.com")
+        );
+    }
+    Ok(console::Config {
+        url,
+        link_lifetime: layers.get("console.link_lifetime")?,
+        session_lifetime: layers.get("console.session_lifetime")?,
+    })
+}

@@ -1,0 +1,51 @@
+//! The sources of settings: a file and the environment, which only this file reads.
+
+use std::path::PathBuf;
+
+use super::layers::{Layers, SettingError};
+
+/// The sources of settings.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    file: Option<PathBuf>,
+    pub(super) environment: Vec<(String, String)>,
+    /// Variables whose values are not UTF-8.
+    pub(super) undecodable: Vec<String>,
+}
+
+impl Sources {
+    /// The process's environment, and `file` if there is one.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+    pub fn of_process(file: Option<PathBuf>) -> Self {
+        let mut sources = Self::of(file, Vec::new());
+        for (name, value) in std::env::vars_os() {
+            // None of our variables has such a name.
+            let Ok(name) = name.into_string() else { continue };
+            match value.into_string() {
+                Ok(value) => sources.environment.push((name, value)),
+                Err(_) => sources.undecodable.push(name),
+            }
+        }
+        sources
+    }
+
+    /// These variables instead of the process's environment.
+    #[must_use]
+    pub fn of(file: Option<PathBuf>, environment: Vec<(String, String)>) -> Self {
+        Self { file, environment, undecodable: Vec::new() }
+    }
+
+    /// Sets one variable, as a flag of the command line does.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: String) -> Self {
+        self.environment.retain(|(other, _)| other != name);
+        self.undecodable.retain(|other| other != name);
+        self.environment.push((name.to_owned(), value));
+        self
+    }
+
+    pub(super) fn layers(&self) -> Result<Layers, SettingError> {
+        Layers::new(self.file.as_deref(), &self.environment, &self.undecodable)
+    }
+}
