@@ -1,5 +1,4 @@
-//! Time, as an argument. Everything that decides takes a [`UnixSeconds`]; only a [`Clock`] at the edge asks the
-//! machine.
+//! Time, as an argument: decisions take a [`UnixSeconds`], and a [`Clock`] reads that of the machine.
 
 pub mod running;
 

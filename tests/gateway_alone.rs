@@ -29,7 +29,8 @@ fn settings_of_parts_that_are_not_built_are_errors_unless_they_are_the_defaults(
         ("WEBHOOK_ASSETS_DATABASE", "webhooks.database", "no sender"),
         ("WEBHOOK_ASSETS_CONSOLE_URL", "console.url", "no settings page"),
     ] {
-        let error = error(&["keys", "list"], &[(variable, "sqlite:/tmp/x.db"), ("WEBHOOK_ASSETS_KEYS", "k")], 64);
+        let error =
+            error(&["keys", "list"], &[(variable, "sqlite:/tmp/x.db"), ("WEBHOOK_ASSETS_KEYS", "k")], 64);
         assert!(error.contains(key) && error.contains(part), "{error}");
     }
     let folder = std::env::temp_dir().join(format!("gateway_alone_{}", std::process::id()));

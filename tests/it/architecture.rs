@@ -263,6 +263,39 @@ fn nothing_is_unsafe_but_two_calls() {
     assert!(read("Cargo.toml").contains("unsafe_code = \"deny\""));
 }
 
+/// The files that read the wall clock, beside `clock` and `cli`.
+const CLOCK_READERS: [&str; 5] = [
+    "signed_url/mint.rs",
+    "store/http/response/error_response.rs",
+    "store/local/open_file_cache.rs",
+    "telemetry/access.rs",
+    "telemetry/audit.rs",
+];
+
+#[test]
+fn the_wall_clock_is_read_only_where_the_architecture_says() {
+    let document = read("ARCHITECTURE.md");
+    let (_, promise) = document.split_once("- **The wall clock is an argument.**").unwrap();
+    let (promise, _) = promise.split_once("\n- **").unwrap();
+    for reader in CLOCK_READERS {
+        let module = reader.trim_end_matches(".rs").replace('/', "::");
+        assert!(promise.contains(&format!("`{module}`")), "{module} is not in ARCHITECTURE.md");
+    }
+    for file in sources().iter().filter(|file| !file.starts_with("clock") && !file.starts_with("cli")) {
+        let code = code_of(file);
+        let reads = code.split("#[cfg(test)]").next().unwrap().contains("SystemClock");
+        let may = file == Path::new("clock.rs") || CLOCK_READERS.map(Path::new).contains(&file.as_path());
+        assert!(may || !reads, "src/{} reads the wall clock: let the caller pass `now`", file.display());
+        let takes_arrivals =
+            file.starts_with("server") || file.starts_with("gateway") || file == Path::new("clock.rs");
+        assert!(
+            takes_arrivals || !code.contains("Moment::now"),
+            "src/{}: no request arrives here",
+            file.display()
+        );
+    }
+}
+
 #[test]
 fn every_task_is_spawned_where_its_death_is_counted() {
     let spawns = ["tokio::spawn(", "task::spawn(", "spawn_local(", "JoinSet"];
