@@ -5,15 +5,17 @@ use std::time::Duration;
 use askama::Template;
 use http::StatusCode;
 
+use super::context::RequestContext;
 use super::display::{Pill, Time, name_of, of_state, took};
-use super::i18n::{Said, diagnosis_in};
-use super::layout::{Layout, page};
+use super::error::PageError;
+use super::i18n::{Explanation, explain};
+use super::layout::Layout;
 use super::payload::{Payload, cut_markup};
+use super::response::{PageResponse, page, redirect_to};
 use super::route::in_path;
-use super::{PageError, PageResponse, RequestContext, redirect_to};
 use crate::clock::UnixMillis;
 use crate::ledger::{Attempt, Delivery, DeliveryFilter, DeliveryState, Endpoint, ResendOutcome, is_name};
-use crate::webhook::parse_time;
+use crate::webhook::{Facts, parse_time};
 
 /// How many deliveries a page lists.
 const LIMIT: usize = 25;
@@ -98,7 +100,7 @@ struct AttemptRow {
     took: String,
     status: Option<u16>,
     good: bool,
-    said: Said,
+    explanation: Explanation,
     excerpt: Option<String>,
 }
 
@@ -287,13 +289,14 @@ impl RequestContext<'_> {
     }
 
     fn attempt(&self, attempt: &Attempt) -> AttemptRow {
+        let facts = Facts::of_stored(&attempt.code, attempt.status, attempt.excerpt.as_deref());
         AttemptRow {
             number: attempt.number,
             at: Time(attempt.started_at),
             took: took(attempt.took, self.lang.messages()),
             status: attempt.status,
             good: attempt.status.is_some_and(|status| (200..300).contains(&status)),
-            said: diagnosis_in(self.lang, &attempt.code, &attempt.summary, attempt.advice.as_deref()),
+            explanation: explain(self.lang, &facts, &attempt.summary, attempt.advice.as_deref()),
             excerpt: attempt
                 .excerpt
                 .as_ref()

@@ -2,9 +2,10 @@
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use hyper::body::Incoming;
 
-use super::{PageError, PostedBody};
-use crate::server::BodyError;
+use super::error::PageError;
+use crate::server::{BodyError, Client};
 
 /// The largest form body in bytes: room for a URL and a description.
 const MAX_BODY: usize = 16 * 1024;
@@ -42,6 +43,12 @@ impl Form {
         }
         query.finish()
     }
+}
+
+/// The body of a form, and the client that sends it.
+pub(super) struct PostedBody<'p> {
+    pub(super) body: Incoming,
+    pub(super) client: &'p Client,
 }
 
 /// Reads the posted form.

@@ -8,7 +8,8 @@ use http::HeaderMap;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{PageError, RequestContext};
+use super::context::RequestContext;
+use super::error::PageError;
 use crate::asset::{AssetKind, AssetRef};
 use crate::clock::UnixSeconds;
 use crate::ledger::{Delivery, Endpoint};
@@ -107,7 +108,7 @@ impl RequestContext<'_> {
         if delivery.note.as_ref().is_some_and(|note| note.contains(&missing)) {
             return None;
         }
-        let deps = &self.console.deps;
+        let deps = &self.state.deps;
         let base = format!("{}/{}/{}/{id}", deps.base, crate::asset::ROUTE_ROOT, kind.name());
         let Some(expires) = delivery.links_expire else {
             return Some(format!("{base}?expires={HIDDEN}&sig={HIDDEN}"));

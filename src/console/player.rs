@@ -8,11 +8,13 @@ use http::{Response, StatusCode};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::context::RequestContext;
 use super::display::position;
-use super::layout::{Layout, page};
+use super::error::PageError;
+use super::layout::Layout;
 use super::payload::{PLAY_LIFETIME, cut_markup, markup_length};
+use super::response::{PageResponse, page};
 use super::route::in_path;
-use super::{PageError, PageResponse, RequestContext};
 use crate::asset::{AssetKind, AssetRef};
 use crate::clock::UnixSeconds;
 use crate::ledger::Delivery;
@@ -118,7 +120,7 @@ impl RequestContext<'_> {
             AssetKind::Transcript => &delivery.transcript,
         };
         let id = id.as_deref().and_then(|id| Uuid::try_parse(id).ok()).ok_or(PageError::NotFound)?;
-        let deps = &self.console.deps;
+        let deps = &self.state.deps;
         let lifetime = PLAY_LIFETIME.min(deps.longest_lifetime);
         let now = deps.clock.now();
         // A download through a link with the expiry of the delivery's own link would count as the receiver's.
@@ -154,7 +156,7 @@ impl RequestContext<'_> {
 
     /// The bytes of a transcript; `None` if it is too large.
     async fn read(&self, link: &SignedUrl) -> Result<Option<Vec<u8>>, StoreError> {
-        let opened = self.console.deps.store.get(link.grant(), Span::Whole, Version::Any).await?;
+        let opened = self.state.deps.store.get(link.grant(), Span::Whole, Version::Any).await?;
         // Objects of unknown size are treated as too large.
         let Opened::Sized(mut object) = opened else { return Ok(None) };
         if object.meta.size > MAX_TRANSCRIPT {

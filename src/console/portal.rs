@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::ROOT;
+use super::route::ROOT;
 use crate::clock::UnixSeconds;
 use crate::signed_url::{Keyring, PassError, Purpose};
 

@@ -3,11 +3,13 @@
 use askama::Template;
 use http::StatusCode;
 
+use super::context::RequestContext;
 use super::deliveries::{Choice, read_time, within};
 use super::display::Time;
-use super::layout::{Layout, page};
+use super::error::PageError;
+use super::layout::Layout;
+use super::response::{PageResponse, page, redirect_to};
 use super::route::in_path;
-use super::{PageError, PageResponse, RequestContext, redirect_to};
 use crate::clock::UnixMillis;
 use crate::ledger::{RecoverRange, RecoveryProgress, is_name};
 

@@ -1,8 +1,16 @@
 //! Maps paths to pages and actions.
 
-use super::ROOT;
 use crate::asset::AssetKind;
 use crate::ledger::name_in_path;
+
+/// The path below which this room answers.
+pub const ROOT: &str = "/console";
+
+/// Whether this room answers the path.
+#[must_use]
+pub fn is_below_root(path: &str) -> bool {
+    path.strip_prefix(ROOT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
 
 /// The resource at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]

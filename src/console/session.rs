@@ -7,9 +7,11 @@ use http::header::{ACCEPT_LANGUAGE, HOST, ORIGIN};
 use http::{HeaderMap, Uri};
 use subtle::ConstantTimeEq;
 
+use super::error::PageError;
 use super::i18n::Lang;
 use super::portal::{Access, AccessPass, PortalError};
-use super::{Inner, PageError, ROOT, cookies};
+use super::route::ROOT;
+use super::state::State;
 use crate::clock::UnixSeconds;
 use crate::signed_url::{BaseUrl, Keyring, Purpose};
 
@@ -69,7 +71,7 @@ impl Session {
     }
 }
 
-impl Inner {
+impl State {
     /// The session cookie.
     pub(super) fn session_cookie(&self, access: &Access) -> Result<String, PortalError> {
         let lifetime = self.config.session_lifetime;
@@ -126,4 +128,10 @@ pub(super) fn require_our_origin(
             .any(|scheme| origin.strip_prefix(scheme).is_some_and(|from| from.eq_ignore_ascii_case(host))),
     };
     if ours { Ok(()) } else { Err(PageError::NotOurs) }
+}
+
+/// The values of the request's `Cookie` fields.
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    let fields = headers.get_all(http::header::COOKIE).iter().filter_map(|field| field.to_str().ok());
+    fields.flat_map(|field| field.split(';')).filter_map(|pair| pair.trim().split_once('='))
 }

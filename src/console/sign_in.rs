@@ -4,13 +4,17 @@ use askama::Template;
 use http::StatusCode;
 use http::header::{HeaderValue, REFERRER_POLICY, SET_COOKIE, WWW_AUTHENTICATE};
 
+use super::context::RequestContext;
 use super::display::Time;
+use super::error::PageError;
 use super::form::Form;
 use super::i18n::Lang;
-use super::layout::{Layout, Notice, page};
+use super::layout::{Layout, Notice};
 use super::portal::{Access, AccessPass};
+use super::response::{PageResponse, page, redirect_to};
+use super::route::{self, ROOT};
 use super::session::Session;
-use super::{Inner, PageError, PageResponse, ROOT, RequestContext, redirect_to, route};
+use super::state::State;
 use crate::signed_url::{PassError, Purpose};
 
 #[derive(Template)]
@@ -47,7 +51,7 @@ struct WorkspaceRow {
 /// How many workspaces a page lists.
 const WORKSPACES: usize = 50;
 
-impl Inner {
+impl State {
     /// A portal link answers GET with a button and changes nothing, because link previews send GET. POST uses the link
     /// up.
     pub(super) async fn enter(

@@ -8,7 +8,8 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTI
 use http::{Response, StatusCode};
 use sha2::{Digest, Sha256};
 
-use super::{PageResponse, ROOT};
+use super::response::PageResponse;
+use super::route::ROOT;
 
 /// A static file and its path.
 pub(super) struct File {

@@ -4,9 +4,11 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::json;
 
+use super::context::RequestContext;
 use super::display::Platform;
-use super::i18n::{Said, diagnosis_in, url_error_in};
-use super::{PageError, PageResponse, RequestContext};
+use super::error::PageError;
+use super::i18n::{Explanation, explain, url_error_in};
+use super::response::PageResponse;
 use crate::text::{self, Escape};
 use crate::webhook::EndpointUrl;
 
@@ -16,7 +18,7 @@ pub(super) struct UrlCheck {
     /// Why the URL is refused.
     pub(super) refused: Option<String>,
     /// What the probe found; the URL may be saved nevertheless.
-    pub(super) warned: Option<Said>,
+    pub(super) warned: Option<Explanation>,
     /// The URL as it is saved.
     pub(super) url: Option<EndpointUrl>,
 }
@@ -32,7 +34,7 @@ impl RequestContext<'_> {
         };
         let found = if look { self.sender.probe_receiver(self.workspace, &url).await } else { None };
         let warned =
-            found.map(|found| diagnosis_in(self.lang, found.code, &found.summary, found.advice.as_deref()));
+            found.map(|found| explain(self.lang, &found.facts(), &found.summary, found.advice.as_deref()));
         UrlCheck { refused: None, warned, url: Some(url) }
     }
 
@@ -43,7 +45,7 @@ impl RequestContext<'_> {
         let check = self.check_receiver(self.form.get("url"), look).await;
         let (level, text) = match (&check.refused, &check.warned) {
             (Some(refused), _) => ("bad", refused.clone()),
-            (None, Some(said)) => ("warn", said.to_string()),
+            (None, Some(warned)) => ("warn", warned.to_string()),
             (None, None) if look => ("good", t.url_reachable.to_owned()),
             (None, None) => ("good", t.url_well_formed.to_owned()),
         };

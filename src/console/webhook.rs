@@ -6,16 +6,19 @@ use askama::Template;
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 
+use super::context::RequestContext;
 use super::display::{Pill, Platform, Time, name_of};
-use super::i18n::{Lang, Said, diagnosis_in};
-use super::layout::{Layout, page};
+use super::error::PageError;
+use super::i18n::{Explanation, Lang, explain};
+use super::layout::Layout;
+use super::response::{PageResponse, page, redirect_to};
 use super::route::{Action, in_path};
-use super::{PageError, PageResponse, RequestContext, redirect_to};
 use crate::clock::UnixMillis;
 use crate::ledger::{
-    DEFAULT_OVERLAP, DeliveryFilter, Endpoint, EndpointChange, EndpointState, Failure, Health, LedgerError,
-    TestOutcome, is_description,
+    DEFAULT_OVERLAP, Delivery, DeliveryFilter, Endpoint, EndpointChange, EndpointState, Failure, Health,
+    LedgerError, TestOutcome, is_description,
 };
+use crate::webhook::Facts;
 
 /// What a form adds to the page: the secret on request, or the errors of a change.
 #[derive(Default)]
@@ -25,7 +28,7 @@ pub(super) struct FormState {
     url: Option<String>,
     description: Option<String>,
     refused: Option<String>,
-    warned: Option<Said>,
+    warned: Option<Explanation>,
     bad_description: bool,
     /// Why a test event was not sent.
     too_many_tests: Option<String>,
@@ -58,19 +61,18 @@ struct Webhook {
 /// The failure of an endpoint: since when, why, and the next attempt.
 struct Failing {
     since: Time,
-    why: Option<Said>,
+    why: Option<Explanation>,
     held_since: Option<Time>,
     next: Option<Time>,
 }
 
 impl Failing {
-    fn of(endpoint: &Endpoint, lang: Lang, now: UnixMillis) -> Option<Self> {
+    fn of(endpoint: &Endpoint, why: Option<Explanation>, now: UnixMillis) -> Option<Self> {
         let Health { failing_since, held_since, held_until, .. } = endpoint.health;
         let since = failing_since.filter(|_| endpoint.state == EndpointState::Active)?;
-        let said = |failure: &Failure| diagnosis_in(lang, &failure.code, &failure.summary, None);
         Some(Self {
             since: Time(since),
-            why: endpoint.failure.as_ref().map(said),
+            why,
             held_since: held_since.map(Time),
             next: held_until.filter(|until| *until > now).map(Time),
         })
@@ -107,6 +109,10 @@ impl RequestContext<'_> {
         let filter = DeliveryFilter { endpoint: Some(id.to_owned()), ..DeliveryFilter::default() };
         let recent = self.ledger().deliveries(self.workspace, &filter, RECENT).await?;
         let recent = recent.map(|page| page.deliveries).unwrap_or_default();
+        let why = match &endpoint.failure {
+            Some(failure) => Some(self.explain_failure(failure, &recent).await?),
+            None => None,
+        };
         let known = std::slice::from_ref(&endpoint);
         let recent = recent.iter().map(|delivery| self.row(delivery, known)).collect();
         let done = match self.query.get("done") {
@@ -128,7 +134,7 @@ impl RequestContext<'_> {
             layout: self.layout(&name, "webhooks", &path),
             pill: Pill::of_endpoint(&endpoint, t),
             since: Time(endpoint.created_at),
-            failing: Failing::of(&endpoint, self.lang, self.sender.now()),
+            failing: Failing::of(&endpoint, why, self.sender.now()),
             previous_until: endpoint
                 .previous_secret_until
                 .filter(|until| *until > self.sender.now())
@@ -147,6 +153,24 @@ impl RequestContext<'_> {
             form_state,
         };
         page(status, &webhook)
+    }
+
+    /// Why an endpoint fails. The ledger keeps the code and the English summary of its failure; the delivery that failed
+    /// with them has the facts that other languages need.
+    async fn explain_failure(
+        &self,
+        failure: &Failure,
+        recent: &[Delivery],
+    ) -> Result<Explanation, PageError> {
+        let failed = recent.iter().find(|delivery| delivery.last_summary.as_ref() == Some(&failure.summary));
+        let found = match failed.filter(|_| self.lang != Lang::En) {
+            Some(delivery) => self.ledger().delivery(self.workspace, &delivery.id).await?,
+            None => None,
+        };
+        let last = found.as_ref().and_then(|(_, attempts)| attempts.last());
+        let (status, excerpt) = last.map_or((None, None), |last| (last.status, last.excerpt.as_deref()));
+        let facts = Facts::of_stored(&failure.code, status, excerpt);
+        Ok(explain(self.lang, &facts, &failure.summary, None))
     }
 
     pub(super) async fn run_action(&self, id: &str, action: Action) -> Result<PageResponse, PageError> {

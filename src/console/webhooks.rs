@@ -3,12 +3,14 @@
 use askama::Template;
 use http::StatusCode;
 
+use super::context::RequestContext;
 use super::display::{Pill, Time, name_of};
-use super::i18n::Said;
-use super::layout::{Layout, page};
+use super::error::PageError;
+use super::i18n::Explanation;
+use super::layout::Layout;
 use super::payload::cut_markup;
+use super::response::{PageResponse, page, redirect_to};
 use super::route::in_path;
-use super::{PageError, PageResponse, RequestContext, redirect_to};
 use crate::ledger::{DeliveryFilter, NewEndpoint, is_description};
 
 #[derive(Template)]
@@ -39,7 +41,7 @@ struct NewWebhook<'n> {
     description: &'n str,
     long_tail: bool,
     refused: Option<String>,
-    warned: Option<Said>,
+    warned: Option<Explanation>,
     bad_description: bool,
 }
 

@@ -124,7 +124,7 @@ async fn post(
     }
 
     let exchange = sender.0.poster.post(&claimed.workspace, url, headers, body).await;
-    let Diagnosis { code, summary, advice } = diagnose(url, &exchange, sender.0.config.attempt_timeout);
+    let Diagnosis { code, summary, advice, .. } = diagnose(url, &exchange, sender.0.config.attempt_timeout);
     let succeeded = exchange.is_success();
     if succeeded && !signing.previous.is_empty() {
         record_secret(sender, claimed, signing.plain).await;

@@ -2,13 +2,14 @@
 //! diagnosis of its outcome.
 
 mod diagnosis;
+mod duration_text;
 mod endpoint_url;
 mod event;
 mod network;
 mod post;
 mod signing;
 
-pub use diagnosis::{Diagnosis, diagnose, diagnose_probe, may_probe};
+pub use diagnosis::{Diagnosis, Facts, diagnose, diagnose_probe, may_probe};
 pub use endpoint_url::{EndpointUrl, UrlError, UrlRules};
 pub use event::{
     CALL_COMPLETED, CallError, CallStatus, CompletedCall, Direction, Links, TIME_TAKES, parse_time,

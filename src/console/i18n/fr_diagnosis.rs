@@ -1,26 +1,19 @@
 //! What diagnoses and refused URLs say in French.
 
-use super::Said;
-use crate::webhook::UrlError;
+use super::explanation::Explanation;
+use crate::webhook::{Facts, UrlError};
 
-/// A diagnosis by its code; `None` for one that has no French words.
-pub(super) fn diagnosis(code: &str, english: &str) -> Option<Said> {
-    let (summary, advice) = words(code)?;
-    let status = english.split(' ').find_map(|word| {
-        let digits = word.trim_end_matches([':', ',', '.']);
-        (digits.len() == 3 && digits.bytes().all(|b| b.is_ascii_digit())).then_some(digits)
-    });
-    let summary = match status {
-        Some(status) if summary.contains("{}") => summary.replace("{}", status),
-        _ => summary.replace(" ({})", ""),
+/// Explains a diagnosis; `None` if its code has no French words.
+pub(super) fn explain(facts: &Facts<'_>) -> Option<Explanation> {
+    let (summary, advice) = words(facts.code)?;
+    let mut summary = match facts.status {
+        Some(status) => summary.replace("{}", &status.to_string()),
+        None => summary.replace(" ({})", ""),
     };
-    let quoted =
-        english.split_once('“').and_then(|(_, rest)| rest.rsplit_once('”')).map(|(quoted, _)| quoted);
-    let summary = match quoted {
-        Some(quoted) => format!("{summary} Il dit : « {quoted} »."),
-        None => summary,
-    };
-    Some(Said { summary, advice: (!advice.is_empty()).then(|| advice.to_owned()) })
+    if let Some(quotation) = &facts.quotation {
+        summary.push_str(&format!(" Il dit : « {quotation} »."));
+    }
+    Some(Explanation { summary, advice: (!advice.is_empty()).then(|| advice.to_owned()) })
 }
 
 const ANSWER_SOONER: &str = "Laissez le récepteur répondre 200 d’abord, et travailler ensuite (dans n8n, réglez Respond sur « Immediately »).";
@@ -270,18 +263,17 @@ pub(super) fn url_error(error: &UrlError) -> String {
 mod tests {
     use super::*;
 
+    fn explained(code: &str, status: Option<u16>, quotation: Option<&str>) -> String {
+        explain(&Facts { code, status, quotation: quotation.map(str::to_owned) }).unwrap().summary
+    }
+
     #[test]
-    fn a_diagnosis_keeps_its_status_and_what_the_receiver_said() {
-        let said =
-            diagnosis("rejected", "The receiver answered 400: it rejects the request. It says: “no <b>”")
-                .unwrap();
-        assert_eq!(said.summary, "Le récepteur rejette la requête (400). Il dit : « no <b> ».");
-        assert_eq!(
-            diagnosis("refused", "The connection was refused.").unwrap().summary.matches("{}").count(),
-            0
-        );
-        let said = diagnosis("method_not_allowed", "This URL takes “GET”, and no POST.").unwrap();
-        assert_eq!(said.summary, "Le récepteur n’accepte pas POST à cette URL. Il dit : « GET ».");
-        assert_eq!(diagnosis("something_new", "x"), None);
+    fn an_explanation_has_the_status_and_the_quotation_of_its_facts() {
+        let rejected = explained("rejected", Some(400), Some("no <b>"));
+        assert_eq!(rejected, "Le récepteur rejette la requête (400). Il dit : « no <b> ».");
+        assert!(!explained("refused", None, None).contains("{}"));
+        let probe = explained("method_not_allowed", None, Some("GET"));
+        assert_eq!(probe, "Le récepteur n’accepte pas POST à cette URL. Il dit : « GET ».");
+        assert_eq!(explain(&Facts { code: "something_new", status: None, quotation: None }), None);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use super::{Diagnosis, platform};
+use super::facts::Diagnosis;
+use super::platform;
 use crate::webhook::endpoint_url::EndpointUrl;
 use crate::webhook::post::{BreakReason, Phase, PostError, TlsError};
 

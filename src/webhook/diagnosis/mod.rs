@@ -1,92 +1,79 @@
-//! What came of an attempt, as a person would say it, and what to do about it. What the receiver wrote is quoted, cut
-//! short and never believed: it only chooses among words of our own.
+//! Diagnoses the outcome of an attempt: its facts as data, and an English explanation with advice. The receiver's words
+//! are quoted, cut short and never trusted: they only choose among fixed sentences.
 
+mod facts;
 mod failure;
 mod platform;
 mod quote;
 mod redirect;
 mod status;
+mod stored;
 
-use std::fmt;
+pub use facts::{Diagnosis, Facts};
+
 use std::time::Duration;
 
+use super::duration_text::format_span;
 use super::endpoint_url::EndpointUrl;
-use super::post::{Exchange, ReceiverResponse, format_span};
-use quote::is_html;
+use super::post::{Exchange, ReceiverResponse};
 
-/// What an attempt's outcome means.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Diagnosis {
-    /// What happened: one sentence or two.
-    pub summary: String,
-    /// What to do, if there is anything to do.
-    pub advice: Option<String>,
-    /// The same for programs: a word of a fixed set.
-    pub code: &'static str,
-}
-
-/// Says what an attempt's outcome means. `deadline` is the one that the attempt had.
+/// Diagnoses the outcome of an attempt, which had this deadline.
 #[must_use]
 pub fn diagnose(url: &EndpointUrl, exchange: &Exchange, deadline: Duration) -> Diagnosis {
-    match &exchange.result {
-        Err(error) => failure::failed(url, error),
-        Ok(answer) if answer.is_success() => delivered(url, answer, exchange.took, deadline),
-        Ok(answer) => platform::answered(url, answer)
-            .or_else(|| redirect::answered(url, answer))
-            .unwrap_or_else(|| status::answered(answer)),
-    }
+    let response = match &exchange.result {
+        Err(error) => return failure::failed(url, error),
+        Ok(response) => response,
+    };
+    let diagnosis = if response.is_success() {
+        delivered(url, response, exchange.took, deadline)
+    } else {
+        platform::answered(url, response)
+            .or_else(|| redirect::answered(url, response))
+            .unwrap_or_else(|| status::answered(response))
+    };
+    Diagnosis { status: Some(response.status), ..diagnosis }
 }
 
-/// Whether a receiver may be asked for its methods before anything is sent. Make and Zapier take every method, so there
-/// is nothing to learn, and they might count the question.
+/// Whether a receiver may be probed before anything is sent. Make and Zapier accept every method, so a probe would tell
+/// nothing, and they might count it.
 #[must_use]
 pub fn may_probe(url: &EndpointUrl) -> bool {
     !platform::takes_every_method(url.host())
 }
 
-/// Says what a look at a receiver found wrong, before anything was sent; `None` if nothing speaks against it. Most
-/// receivers answer the question for their methods with an error, which means nothing.
+/// Diagnoses a probe, before anything was sent; `None` if it found nothing wrong. An error status means nothing, because
+/// most receivers answer the request for their methods with one.
 #[must_use]
 pub fn diagnose_probe(url: &EndpointUrl, exchange: &Exchange) -> Option<Diagnosis> {
-    let answer = match &exchange.result {
+    let response = match &exchange.result {
         Err(error) => return Some(failure::failed(url, error)),
-        Ok(answer) => answer,
+        Ok(response) => response,
     };
     let takes_post = |methods: &String| {
         let mut methods = methods.split(',').map(str::trim);
         methods.any(|method| method == "*" || method.eq_ignore_ascii_case("POST"))
     };
-    let said = answer.allow.as_ref().or(answer.allow_from_pages.as_ref());
-    match said {
-        Some(methods) if !methods.trim().is_empty() && !takes_post(methods) => Some(
-            Diagnosis::new("method_not_allowed", format!("This URL takes {}, and no POST.", quote::quoted(methods)))
-                .advise("Webhooks are POSTs: let the receiver take POST here (in n8n, the Webhook node's HTTP Method)."),
-        ),
-        _ => platform::answered(url, answer).filter(|diagnosis| diagnosis.code.starts_with("n8n_")),
+    match response.allow.as_ref().or(response.allow_from_pages.as_ref()) {
+        Some(methods) if !methods.trim().is_empty() && !takes_post(methods) => {
+            let methods = quote::line(methods);
+            let summary = format!("This URL takes “{methods}”, and no POST.");
+            Some(Diagnosis::new("method_not_allowed", summary).quoting(methods).advise(
+                "Webhooks are POSTs: let the receiver take POST here (in n8n, the Webhook node's HTTP Method).",
+            ))
+        }
+        _ => platform::answered(url, response).filter(|diagnosis| diagnosis.code.starts_with("n8n_")),
     }
 }
 
-impl Diagnosis {
-    fn new(code: &'static str, summary: impl Into<String>) -> Self {
-        Self { summary: summary.into(), advice: None, code }
-    }
-
-    fn advise(mut self, advice: impl Into<String>) -> Self {
-        self.advice = Some(advice.into());
-        self
-    }
-}
-
-impl fmt::Display for Diagnosis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.summary)?;
-        self.advice.as_ref().map_or(Ok(()), |advice| write!(f, " {advice}"))
-    }
-}
-
-/// It has arrived; what may still be wrong is said nevertheless.
-fn delivered(url: &EndpointUrl, answer: &ReceiverResponse, took: Duration, deadline: Duration) -> Diagnosis {
-    let summary = format!("Delivered: the receiver answered {} after {}.", answer.status, format_span(took));
+/// A delivered webhook, with what may still be wrong.
+fn delivered(
+    url: &EndpointUrl,
+    response: &ReceiverResponse,
+    took: Duration,
+    deadline: Duration,
+) -> Diagnosis {
+    let summary =
+        format!("Delivered: the receiver answered {} after {}.", response.status, format_span(took));
     if took > deadline / 2 {
         return Diagnosis::new("delivered_slowly", summary).advise(format!(
             "That is close to the limit of {}, after which the webhook would be sent again. {}",
@@ -100,7 +87,7 @@ fn delivered(url: &EndpointUrl, answer: &ReceiverResponse, took: Duration, deadl
              workflow and use the Webhook node's production URL.",
         );
     }
-    if is_html(answer) {
+    if quote::is_html(response) {
         return Diagnosis::new("delivered_to_a_page", summary).advise(
             "The answer is a web page. If nothing arrives there, the URL may be that of a page and not of a webhook.",
         );

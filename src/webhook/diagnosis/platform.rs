@@ -1,6 +1,6 @@
 //! Responses of n8n, Make and Zapier, which mean more than their status.
 
-use super::Diagnosis;
+use super::facts::Diagnosis;
 use crate::webhook::endpoint_url::EndpointUrl;
 use crate::webhook::post::ReceiverResponse;
 

@@ -7,32 +7,32 @@ use crate::webhook::post::ReceiverResponse;
 /// The longest quotation, in characters.
 const LONGEST: usize = 160;
 
-/// The text in quotation marks: one line, cut short.
-pub(super) fn quoted(text: &str) -> String {
+/// The text in one line, cut short, without quotation marks.
+pub(super) fn line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut cut: String = line.chars().filter(|c| !c.is_control() && !matches!(c, '“' | '”')).collect();
     if let Some((at, _)) = cut.char_indices().nth(LONGEST) {
         cut.truncate(at);
         cut.push('…');
     }
-    format!("“{cut}”")
+    cut
 }
 
 /// The message of a response: that of a JSON object, the title of a page, or the text.
-pub(super) fn said(answer: &ReceiverResponse) -> Option<String> {
-    let text = match serde_json::from_str::<Value>(&answer.excerpt) {
+pub(super) fn message(response: &ReceiverResponse) -> Option<String> {
+    let text = match serde_json::from_str::<Value>(&response.excerpt) {
         Ok(json) => message_in(&json)?.to_owned(),
-        Err(_) if is_html(answer) => title_of(&answer.excerpt)?.to_owned(),
-        Err(_) => answer.excerpt.clone(),
+        Err(_) if is_html(response) => title_of(&response.excerpt)?.to_owned(),
+        Err(_) => response.excerpt.clone(),
     };
-    (!text.trim().is_empty()).then(|| quoted(&text))
+    (!text.trim().is_empty()).then(|| line(&text))
 }
 
-pub(super) fn is_html(answer: &ReceiverResponse) -> bool {
-    let begin = answer.excerpt.trim_start().get(..14).unwrap_or_default().to_ascii_lowercase();
+pub(super) fn is_html(response: &ReceiverResponse) -> bool {
+    let begin = response.excerpt.trim_start().get(..14).unwrap_or_default().to_ascii_lowercase();
     begin.starts_with("<!doctype html")
         || begin.starts_with("<html")
-        || answer.content_type.as_ref().is_some_and(|media_type| media_type.starts_with("text/html"))
+        || response.content_type.as_ref().is_some_and(|media_type| media_type.starts_with("text/html"))
 }
 
 fn message_in(json: &Value) -> Option<&str> {
@@ -57,24 +57,24 @@ fn title_of(html: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn said_of(excerpt: &str) -> Option<String> {
-        said(&ReceiverResponse { excerpt: excerpt.to_owned(), ..ReceiverResponse::default() })
+    fn message_of(excerpt: &str) -> Option<String> {
+        message(&ReceiverResponse { excerpt: excerpt.to_owned(), ..ReceiverResponse::default() })
     }
 
     #[test]
     fn an_answer_is_quoted_by_what_matters_in_it() {
-        assert_eq!(said_of(r#"{"code":404,"message":"no such hook"}"#).unwrap(), "“no such hook”");
-        assert_eq!(said_of(r#"{"error":{"message":"nested"}}"#).unwrap(), "“nested”");
-        assert_eq!(said_of("<html><title>502 Bad\nGateway</title>").unwrap(), "“502 Bad Gateway”");
-        assert_eq!(said_of("plain\n text").unwrap(), "“plain text”");
-        assert_eq!(said_of(r#"{"status":"no"}"#), None);
-        assert_eq!(said_of(" \n"), None);
+        assert_eq!(message_of(r#"{"code":404,"message":"no such hook"}"#).unwrap(), "no such hook");
+        assert_eq!(message_of(r#"{"error":{"message":"nested"}}"#).unwrap(), "nested");
+        assert_eq!(message_of("<html><title>502 Bad\nGateway</title>").unwrap(), "502 Bad Gateway");
+        assert_eq!(message_of("plain\n text").unwrap(), "plain text");
+        assert_eq!(message_of(r#"{"status":"no"}"#), None);
+        assert_eq!(message_of(" \n"), None);
     }
 
     #[test]
     fn a_quotation_is_short_and_cannot_end_itself() {
-        let text = quoted(&format!("a” b {}", "é".repeat(300)));
-        assert_eq!(text.chars().count(), LONGEST + 3);
-        assert!(text.starts_with("“a b é") && text.ends_with("é…”"), "{text}");
+        let text = line(&format!("a” b {}", "é".repeat(300)));
+        assert_eq!(text.chars().count(), LONGEST + 1);
+        assert!(text.starts_with("a b é") && text.ends_with("é…"), "{text}");
     }
 }

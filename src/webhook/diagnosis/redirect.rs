@@ -2,21 +2,21 @@
 
 use url::Url;
 
-use super::Diagnosis;
-use super::quote::quoted;
+use super::facts::Diagnosis;
+use super::quote;
 use crate::webhook::endpoint_url::EndpointUrl;
 use crate::webhook::post::ReceiverResponse;
 
 /// The longest target that the advice repeats.
 const MAX_TARGET: usize = 150;
 
-pub(super) fn answered(url: &EndpointUrl, answer: &ReceiverResponse) -> Option<Diagnosis> {
-    if !(300..400).contains(&answer.status) {
+pub(super) fn answered(url: &EndpointUrl, response: &ReceiverResponse) -> Option<Diagnosis> {
+    if !(300..400).contains(&response.status) {
         return None;
     }
-    let began = format!("The receiver answered {}, a redirect", answer.status);
+    let began = format!("The receiver answered {}, a redirect", response.status);
     let base = Url::parse(url.as_str()).ok()?;
-    let target = answer.location.as_deref().and_then(|location| base.join(location).ok());
+    let target = response.location.as_deref().and_then(|location| base.join(location).ok());
     let Some(target) = target else {
         return Some(
             Diagnosis::new("redirect", format!("{began} that says no address."))
@@ -32,8 +32,9 @@ pub(super) fn answered(url: &EndpointUrl, answer: &ReceiverResponse) -> Option<D
     } else {
         ("redirect", "to another address")
     };
-    let summary = format!("{began} {to}, {}.", quoted(target.as_str()));
-    Some(Diagnosis::new(code, summary).advise(advice(code, &target)))
+    let quotation = quote::line(target.as_str());
+    let summary = format!("{began} {to}, “{quotation}”.");
+    Some(Diagnosis::new(code, summary).quoting(quotation).advise(advice(code, &target)))
 }
 
 fn advice(code: &str, target: &Url) -> String {

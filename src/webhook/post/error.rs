@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio_rustls::rustls::{self, CertificateError, InvalidMessage};
 
+use crate::webhook::duration_text::format_span;
 use crate::webhook::network::NotPublic;
 
 /// The longest text of others in an error, in bytes.
@@ -341,18 +342,6 @@ impl fmt::Display for TlsError {
     }
 }
 
-/// A duration in its largest unit (`3 days`), or with one decimal below ten seconds (`2.5 s`).
-pub(in crate::webhook) fn format_span(span: Duration) -> String {
-    const UNITS: [(u64, &str); 3] = [(86_400, "day"), (3600, "hour"), (60, "minute")];
-    let seconds = span.as_secs();
-    // Only from two of a unit on: 90 s is more exact than 1 minute.
-    match UNITS.iter().find(|(length, _)| seconds >= 2 * length) {
-        Some((length, unit)) => format!("{} {unit}s", seconds / length),
-        None if span.subsec_millis() >= 50 && seconds < 60 => format!("{:.1} s", span.as_secs_f64()),
-        None => format!("{seconds} s"),
-    }
-}
-
 /// A name in a certificate. rustls gives it as `DnsName("example.com")`.
 fn name_of(presented: &str) -> String {
     short(presented.split('"').nth(1).unwrap_or(presented))
@@ -368,17 +357,6 @@ fn short(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_span_is_written_in_one_unit() {
-        let said = |seconds| format_span(Duration::from_secs_f64(seconds));
-        assert_eq!(said(10.0), "10 s");
-        assert_eq!(said(2.46), "2.5 s");
-        assert_eq!(said(11.2), "11.2 s");
-        assert_eq!(said(90.0), "90 s");
-        assert_eq!(said(150.0), "2 minutes");
-        assert_eq!(said(3.2 * 86_400.0), "3 days");
-    }
 
     #[test]
     fn a_missing_name_differs_from_a_failed_lookup() {

@@ -1,0 +1,59 @@
+//! A request of a signed-in person.
+
+use super::error::PageError;
+use super::form::Form;
+use super::i18n::Lang;
+use super::layout::Layout;
+use super::response::{PageResponse, redirect_to};
+use super::route;
+use super::session::Session;
+use super::state::State;
+use crate::ledger::Ledger;
+use crate::sender::Sender;
+
+/// A request of a signed-in person, for a page of one workspace.
+pub(super) struct RequestContext<'v> {
+    pub(super) state: &'v State,
+    pub(super) sender: &'v Sender,
+    pub(super) session: &'v Session,
+    pub(super) lang: Lang,
+    /// The workspace of the path; the session may see it.
+    pub(super) workspace: &'v str,
+    pub(super) query: Form,
+    pub(super) form: Form,
+}
+
+impl RequestContext<'_> {
+    pub(super) fn ledger(&self) -> &Ledger {
+        self.sender.ledger()
+    }
+
+    /// The path of a page of this workspace.
+    pub(super) fn path(&self, rest: &str) -> String {
+        format!("{}{rest}", route::of_workspace(self.workspace))
+    }
+
+    /// Redirects to a page with a pass that shows `what` for a while.
+    pub(super) fn redirect_revealing(
+        &self,
+        path: &str,
+        done: &str,
+        what: &str,
+    ) -> Result<PageResponse, PageError> {
+        let deps = &self.state.deps;
+        let pass = self.session.reveal(what, &deps.keyring.load(), deps.clock.now());
+        Ok(redirect_to(&format!("{path}?{done}shown={}", pass.ok_or(PageError::Broken)?)))
+    }
+
+    /// Whether the query has a valid pass that shows `what` to this session.
+    pub(super) fn shows(&self, what: &str) -> bool {
+        let deps = &self.state.deps;
+        let pass = self.query.get("shown");
+        self.session.reveals(pass, what, &deps.keyring.load(), deps.clock.now())
+    }
+
+    pub(super) fn layout(&self, title: &str, here: &'static str, path: &str) -> Layout {
+        let layout = Layout::new(self.lang, title, path).signed_in(self.session, here);
+        Layout { workspace: Some(self.workspace.to_owned()), root: self.path(""), ..layout }
+    }
+}

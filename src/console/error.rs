@@ -1,0 +1,36 @@
+//! Why a request gets an error page.
+
+use crate::ledger::LedgerError;
+
+/// Why a request gets an error page.
+#[derive(Debug)]
+pub(super) enum PageError {
+    /// The path does not exist, or belongs to another workspace.
+    NotFound,
+    /// The page exists, but the session may not see it.
+    NotAllowed,
+    /// The request does not come from a page of this origin and session.
+    NotOurs,
+    /// The database failed.
+    Ledger(LedgerError),
+    /// The body is not a form of this page.
+    BadForm,
+    /// The body did not arrive in time.
+    FormTooSlow,
+    /// The workspace, or all workspaces together, load as many pages as they may at once.
+    TooMany,
+    /// A bug of this program.
+    Broken,
+}
+
+impl From<LedgerError> for PageError {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+impl From<askama::Error> for PageError {
+    fn from(_: askama::Error) -> Self {
+        Self::Broken
+    }
+}

@@ -1,0 +1,177 @@
+//! The entry of the settings page: checks method, origin, session and limits of a request, and chooses its page.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HeaderValue, SET_COOKIE};
+use http::{Method, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::context::RequestContext;
+use super::error::PageError;
+use super::error_page::error_page;
+use super::form::{self, Form, PostedBody};
+use super::i18n::Lang;
+use super::page_limiter::PageLimiter;
+use super::portal::{Access, PortalError, PortalLink, portal_link};
+use super::response::{PageResponse, not_allowed, redirect_to};
+use super::route::{self, Page, Route};
+use super::security_headers::set_security_headers;
+use super::session::{self, Session};
+use super::state::{Config, Dependencies, State};
+use super::static_files;
+use crate::server::Client;
+
+/// The settings page. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Console(Arc<State>);
+
+impl Console {
+    /// The settings page with these dependencies.
+    #[must_use]
+    pub fn new(config: Config, deps: Dependencies) -> Self {
+        Self(Arc::new(State { config, deps, page_limiter: PageLimiter::default() }))
+    }
+
+    /// Mints a portal link; `host` is the request's, for when `console.url` is not set.
+    ///
+    /// # Errors
+    /// [`PortalError`] if there is no address to put into it, or no key that signs.
+    pub fn portal_link(
+        &self,
+        access: &Access,
+        lifetime: Option<Duration>,
+        host: Option<&str>,
+    ) -> Result<PortalLink, PortalError> {
+        let State { config, deps, .. } = &*self.0;
+        let named = config.url.as_ref().map(|url| url.as_str().to_owned());
+        let origin = named.or_else(|| host.map(|host| format!("http://{host}"))).ok_or(PortalError::NoUrl)?;
+        let keyring = deps.keyring.load();
+        let lifetime = lifetime.unwrap_or(config.link_lifetime);
+        portal_link(&origin, &keyring, access, lifetime, deps.clock.now())
+    }
+
+    /// Answers a request below [`ROOT`](super::ROOT).
+    pub async fn answer(
+        &self,
+        head: http::request::Parts,
+        body: Incoming,
+        client: &Client,
+    ) -> Response<Bytes> {
+        let path = head.uri.path().to_owned();
+        if let Some(answer) = static_files::answer(&path) {
+            return answer;
+        }
+        let query = Form::parse(head.uri.query().unwrap_or_default().as_bytes());
+        let asked = Lang::of_tag(query.get("lang"));
+        let lang = asked.unwrap_or_else(|| session::lang_of(&head.headers));
+        let mut answer = self
+            .0
+            .answer(&head, PostedBody { body, client }, &path, query, lang)
+            .await
+            .unwrap_or_else(|error| error_page(&error, lang, &path));
+        if asked.is_some()
+            && let Ok(cookie) = HeaderValue::from_str(&self.0.lang_cookie(lang))
+        {
+            answer.headers_mut().append(SET_COOKIE, cookie);
+        }
+        set_security_headers(&mut answer, &self.0.deps.base);
+        answer
+    }
+}
+
+impl State {
+    async fn answer(
+        &self,
+        head: &http::request::Parts,
+        body: PostedBody<'_>,
+        path: &str,
+        query: Form,
+        lang: Lang,
+    ) -> Result<PageResponse, PageError> {
+        let route = Route::at(path).ok_or(PageError::NotFound)?;
+        let posted = head.method == Method::POST;
+        if !(posted && route.takes_post() || !posted && route.takes_get() && is_read(&head.method)) {
+            return Ok(not_allowed(&route));
+        }
+        if posted {
+            session::require_our_origin(&head.headers, &head.uri, self.config.url.as_ref())?;
+        }
+        let now = self.deps.clock.now();
+        let session = Session::of(&head.headers, &self.deps.keyring.load(), now);
+        if let (Some(session), Some(sender), Route::Start | Route::In(..)) =
+            (&session, &self.deps.sender, &route)
+            && sender.ledger().is_used(&session.id).await?
+        {
+            return self.signed_out(StatusCode::UNAUTHORIZED, lang);
+        }
+        // A client without a session may send a form of limited size, and only to these two paths.
+        let is_open = matches!(route, Route::Enter | Route::SignIn);
+        let client = body.client;
+        let form = match posted && (is_open || session.is_some()) {
+            true => form::read(&head.headers, body).await?,
+            false => Form::default(),
+        };
+        match &route {
+            Route::Enter => return self.enter(posted, &query, &form, lang).await,
+            Route::SignIn => return self.sign_in(posted, &form, lang),
+            Route::SignOut => return self.sign_out(session.as_ref(), &form).await,
+            Route::SignedOut => return self.signed_out(StatusCode::OK, lang),
+            Route::Start | Route::In(..) => {}
+        }
+        let Some(session) = session else { return self.sign_in_required(lang, path) };
+        let sender = self.deps.sender.as_ref().ok_or(PageError::NotFound)?;
+        if posted && !session.accepts_csrf(form.get("csrf"), &self.deps.keyring.load(), now) {
+            return Err(PageError::NotOurs);
+        }
+        let Some(_permit) = self.page_limiter.try_acquire(session.access.workspace.as_deref()) else {
+            client.count_refused("too_many_pages");
+            return Err(PageError::TooMany);
+        };
+        let visit = |workspace| RequestContext {
+            state: self,
+            sender,
+            session: &session,
+            lang,
+            workspace,
+            query,
+            form,
+        };
+        match &route {
+            Route::In(workspace, page) if session.may_see(workspace) => {
+                visit(workspace).at(page, posted).await
+            }
+            Route::Start => match &session.access.workspace {
+                Some(workspace) => Ok(redirect_to(&route::of_workspace(workspace))),
+                None => visit("").show_workspaces().await,
+            },
+            _ => Err(PageError::NotFound),
+        }
+    }
+}
+
+impl RequestContext<'_> {
+    async fn at(&self, page: &Page, posted: bool) -> Result<PageResponse, PageError> {
+        match (page, posted) {
+            (Page::Webhooks, _) => self.list_webhooks().await,
+            (Page::NewWebhook, false) => self.show_new_webhook(),
+            (Page::NewWebhook, true) => self.add_webhook().await,
+            (Page::Check, _) => self.check_url().await,
+            (Page::Webhook(id), _) => self.show_webhook_or_secret(id).await,
+            (Page::Action(id, action), _) => self.run_action(id, *action).await,
+            (Page::Deliveries, _) => self.list_deliveries().await,
+            (Page::Delivery(id), _) => self.show_delivery(id).await,
+            (Page::Links(id), _) => self.reveal_links(id).await,
+            (Page::Resend(id), _) => self.resend(id).await,
+            (Page::Listen(id), _) => self.listen(id).await,
+            (Page::Asset(id, kind), _) => self.open_asset(id, *kind).await,
+            (Page::Recover, false) => self.show_recovery().await,
+            (Page::Recover, true) => self.recover().await,
+        }
+    }
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}

@@ -1,0 +1,31 @@
+//! Durations in words.
+
+use std::time::Duration;
+
+/// A duration in its largest unit (`3 days`), or with one decimal below ten seconds (`2.5 s`).
+pub(super) fn format_span(span: Duration) -> String {
+    const UNITS: [(u64, &str); 3] = [(86_400, "day"), (3600, "hour"), (60, "minute")];
+    let seconds = span.as_secs();
+    // Only from two of a unit on: 90 s is more exact than 1 minute.
+    match UNITS.iter().find(|(length, _)| seconds >= 2 * length) {
+        Some((length, unit)) => format!("{} {unit}s", seconds / length),
+        None if span.subsec_millis() >= 50 && seconds < 60 => format!("{:.1} s", span.as_secs_f64()),
+        None => format!("{seconds} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_written_in_one_unit() {
+        let said = |seconds| format_span(Duration::from_secs_f64(seconds));
+        assert_eq!(said(10.0), "10 s");
+        assert_eq!(said(2.46), "2.5 s");
+        assert_eq!(said(11.2), "11.2 s");
+        assert_eq!(said(90.0), "90 s");
+        assert_eq!(said(150.0), "2 minutes");
+        assert_eq!(said(3.2 * 86_400.0), "3 days");
+    }
+}
