@@ -1,10 +1,10 @@
-// What pages gain from a script: they follow what happens, times are in the person's zone, URLs are checked while they are
-// typed, and the transcript follows the sound. Without it everything else works.
+// Live updates, local times, URL checks while typing, and a transcript that follows the recording. Every page works
+// without this script.
 'use strict';
 
 const byId = (id) => document.getElementById(id);
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
-// As people write it where they live, if they speak the page's language there.
+// The regional form of the page's language, if the browser prefers one.
 const spoken = document.documentElement.lang;
 const lang = navigator.languages.find((tag) => tag.split('-')[0] === spoken) ?? spoken;
 
@@ -23,22 +23,22 @@ function showTimes(within) {
   }
 }
 
-// --- what is copied ------------------------------------------------------------------------------------------------
+// --- clipboard -----------------------------------------------------------------------------------------------------
 
-function say(text) {
-  const said = byId('said');
-  said.textContent = text;
-  clearTimeout(say.timer);
-  say.timer = setTimeout(() => { said.textContent = ''; }, 2500);
+function announce(text) {
+  const output = byId('announcement');
+  output.textContent = text;
+  clearTimeout(announce.timer);
+  announce.timer = setTimeout(() => { output.textContent = ''; }, 2500);
 }
 
 async function copy(button) {
   const source = byId(button.dataset.copy);
   try {
     await navigator.clipboard.writeText(source.textContent);
-    say(document.body.dataset.copied);
+    announce(document.body.dataset.copied);
   } catch {
-    // Not allowed here (plain HTTP): mark it, so that it can be copied by hand.
+    // The clipboard needs https: select the text instead, so that a person can copy it.
     getSelection().selectAllChildren(source);
   }
 }
@@ -48,17 +48,16 @@ document.addEventListener('click', (event) => {
   if (button) copy(button);
 });
 
-// --- what follows by itself ----------------------------------------------------------------------------------------
+// --- live updates --------------------------------------------------------------------------------------------------
 
-// A part is taken from the page as it would be now. Details that somebody opened stay open, and what has the keyboard
-// keeps it.
+// Replaces a part of the page by its fresh version. Open details stay open, and the focus stays where it is.
 function replace(part, fresh) {
   const open = new Set(all('details[open]', part).map((details) => all('details', part).indexOf(details)));
   const focused = part.contains(document.activeElement) ? all('a, button, summary, pre', part).indexOf(document.activeElement) : -1;
   part.replaceChildren(...fresh.childNodes);
   all('details', part).forEach((details, at) => { if (open.has(at)) details.open = true; });
   if (focused >= 0) all('a, button, summary, pre', part)[focused]?.focus({ preventScroll: true });
-  enliven(part);
+  initialise(part);
 }
 
 const seen = new Map();
@@ -71,7 +70,7 @@ async function follow() {
   if (!document.hidden) {
     try {
       const answer = await fetch(location.href, { headers: { accept: 'text/html' }, cache: 'no-store' });
-      // Signed out, or gone: what is on the page stays there.
+      // Signed out, or the page is gone: stop updating.
       if (!answer.ok) return;
       const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
       let changed = false;
@@ -82,9 +81,9 @@ async function follow() {
         replace(part, found);
         changed = true;
       }
-      if (changed) say(byId('state')?.textContent.trim() || document.body.dataset.updated);
+      if (changed) announce(byId('state')?.textContent.trim() || document.body.dataset.updated);
     } catch {
-      // The network may come back.
+      // A network error: try again.
     }
   }
   follow();
@@ -93,14 +92,14 @@ async function follow() {
 // --- URLs ----------------------------------------------------------------------------------------------------------
 
 function watchUrl(input) {
-  const said = byId('url-said');
+  const output = byId('url-result');
   const csrf = input.form.elements.csrf.value;
   let asked = 0;
   async function check(look) {
     const url = input.value.trim();
     asked += 1;
     const mine = asked;
-    if (url === '' || url === input.defaultValue) return said.replaceChildren();
+    if (url === '' || url === input.defaultValue) return output.replaceChildren();
     try {
       const body = new URLSearchParams({ csrf, url, look: look ? '1' : '' });
       const answer = await fetch(input.dataset.check, { method: 'POST', body });
@@ -109,11 +108,11 @@ function watchUrl(input) {
       const message = document.createElement('p');
       message.className = `message ${level}`;
       message.textContent = text;
-      said.replaceChildren(message);
+      output.replaceChildren(message);
       input.setAttribute('aria-invalid', String(level === 'bad'));
       for (const details of all('[data-platform]')) if (platform && platform !== 'own') details.open = details.dataset.platform === platform;
     } catch {
-      // Save checks it too.
+      // Saving checks the URL too.
     }
   }
   let timer;
@@ -127,7 +126,7 @@ function watchUrl(input) {
   });
 }
 
-// --- ranges of time: shown in the person's zone, sent in UTC ---------------------------------------------------------
+// --- ranges of time: local on the page, UTC in the form --------------------------------------------------------------
 
 function localise(input) {
   const label = document.querySelector(`label[for="${input.id}"] .zone`);
@@ -149,7 +148,7 @@ function localise(input) {
   pass();
 }
 
-// --- listening -----------------------------------------------------------------------------------------------------
+// --- player --------------------------------------------------------------------------------------------------------
 
 function followSound(audio) {
   const lines = all('.transcript li');
@@ -180,25 +179,25 @@ function followSound(audio) {
   }
 }
 
-// --- begin ---------------------------------------------------------------------------------------------------------
+// --- start ---------------------------------------------------------------------------------------------------------
 
-function enliven(within) {
+function initialise(within) {
   showTimes(within);
   for (const button of all('[data-copy]', within)) button.hidden = false;
 }
 
-// An answer to a form that was sent is shown at the form's address, where nothing can be fetched: it gets its own.
+// The response to a form is shown at the form's address, which takes no GET: it gets the address of its page.
 const path = document.body.dataset.path;
 for (const part of all('[data-live]')) seen.set(part.id, part.innerHTML);
-enliven(document);
+initialise(document);
 all('[data-check]').forEach(watchUrl);
 all('input[data-local]').forEach(localise);
 const audio = byId('audio');
 if (audio) followSound(audio);
-const entrance = document.querySelector('form[data-go]');
-if (entrance) {
-  // The link is used up by this; nothing of it stays in the address or the history.
+const enterForm = document.querySelector('form[data-go]');
+if (enterForm) {
+  // Submitting uses the link up; remove it from the address and the history.
   history.replaceState(null, '', path);
-  entrance.requestSubmit();
+  enterForm.requestSubmit();
 }
 follow();

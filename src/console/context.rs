@@ -4,7 +4,7 @@ use super::error::PageError;
 use super::form::Form;
 use super::i18n::Lang;
 use super::layout::Layout;
-use super::response::{PageResponse, redirect_to};
+use super::response::{PageResult, redirect_to};
 use super::route;
 use super::session::Session;
 use super::state::State;
@@ -34,12 +34,7 @@ impl RequestContext<'_> {
     }
 
     /// Redirects to a page with a pass that shows `what` for a while.
-    pub(super) fn redirect_revealing(
-        &self,
-        path: &str,
-        done: &str,
-        what: &str,
-    ) -> Result<PageResponse, PageError> {
+    pub(super) fn redirect_revealing(&self, path: &str, done: &str, what: &str) -> PageResult {
         let deps = &self.state.deps;
         let pass = self.session.reveal(what, &deps.keyring.load(), deps.clock.now());
         Ok(redirect_to(&format!("{path}?{done}shown={}", pass.ok_or(PageError::Broken)?)))

@@ -6,16 +6,16 @@ use askama::Template;
 use http::StatusCode;
 
 use super::context::RequestContext;
-use super::display::{Pill, Time, name_of, of_state, took};
+use super::display::{Pill, Time, format_duration, name_of, state_label};
 use super::error::PageError;
-use super::i18n::{Explanation, explain};
+use super::i18n::explain;
 use super::layout::Layout;
 use super::payload::{Payload, cut_markup};
-use super::response::{PageResponse, page, redirect_to};
+use super::response::{PageResult, page, redirect_to};
 use super::route::in_path;
 use crate::clock::UnixMillis;
 use crate::ledger::{Attempt, Delivery, DeliveryFilter, DeliveryState, Endpoint, ResendOutcome, is_name};
-use crate::webhook::{Facts, parse_time};
+use crate::webhook::{Explanation, Facts, parse_time};
 
 /// How many deliveries a page lists.
 const LIMIT: usize = 25;
@@ -122,7 +122,7 @@ impl RequestContext<'_> {
         }
     }
 
-    pub(super) async fn list_deliveries(&self) -> Result<PageResponse, PageError> {
+    pub(super) async fn list_deliveries(&self) -> PageResult {
         let t = self.lang.messages();
         let endpoints = self.ledger().endpoints(self.workspace).await?;
         let read = self.filter();
@@ -172,7 +172,7 @@ impl RequestContext<'_> {
         if self.query.has("call") && named("call").is_none() {
             return Err(t.wrong_call);
         }
-        let from = match within(self.query.get("within")) {
+        let from = match relative_range(self.query.get("within")) {
             Some(within) => Some(self.sender.now().minus(within)),
             None => time("from")?,
         };
@@ -207,7 +207,7 @@ impl RequestContext<'_> {
         let all = Choice { value: String::new(), word: t.any_status.to_owned(), chosen: false };
         let each = DeliveryState::ALL.into_iter().map(|state| Choice {
             value: state.name().to_owned(),
-            word: of_state(state, t).to_owned(),
+            word: state_label(state, t).to_owned(),
             chosen: chosen == Some(state),
         });
         std::iter::once(all).chain(each).collect()
@@ -226,7 +226,7 @@ impl RequestContext<'_> {
     }
 
     /// Redirects to the page with the signed links on it.
-    pub(super) async fn reveal_links(&self, id: &str) -> Result<PageResponse, PageError> {
+    pub(super) async fn reveal_links(&self, id: &str) -> PageResult {
         if !self.session.may_listen() {
             return Err(PageError::NotAllowed);
         }
@@ -234,7 +234,7 @@ impl RequestContext<'_> {
         self.redirect_revealing(&self.path(&format!("/deliveries/{}", in_path(id))), "", &links_pass(id))
     }
 
-    pub(super) async fn show_delivery(&self, id: &str) -> Result<PageResponse, PageError> {
+    pub(super) async fn show_delivery(&self, id: &str) -> PageResult {
         let with_links = self.session.may_listen() && self.shows(&links_pass(id));
         let t = self.lang.messages();
         let found = self.ledger().delivery(self.workspace, id).await?;
@@ -290,13 +290,14 @@ impl RequestContext<'_> {
 
     fn attempt(&self, attempt: &Attempt) -> AttemptRow {
         let facts = Facts::of_stored(&attempt.code, attempt.status, attempt.excerpt.as_deref());
+        let english = Explanation { summary: attempt.summary.clone(), advice: attempt.advice.clone() };
         AttemptRow {
             number: attempt.number,
             at: Time(attempt.started_at),
-            took: took(attempt.took, self.lang.messages()),
+            took: format_duration(attempt.took, self.lang.messages()),
             status: attempt.status,
             good: attempt.status.is_some_and(|status| (200..300).contains(&status)),
-            explanation: explain(self.lang, &facts, &attempt.summary, attempt.advice.as_deref()),
+            explanation: explain(self.lang, &facts, english),
             excerpt: attempt
                 .excerpt
                 .as_ref()
@@ -305,7 +306,7 @@ impl RequestContext<'_> {
         }
     }
 
-    pub(super) async fn resend(&self, id: &str) -> Result<PageResponse, PageError> {
+    pub(super) async fn resend(&self, id: &str) -> PageResult {
         let done = match self.sender.resend(self.workspace, id).await? {
             ResendOutcome::Queued => "resent",
             ResendOutcome::InFlight => "under-way",
@@ -322,7 +323,7 @@ fn links_pass(id: &str) -> String {
 }
 
 /// The length of a relative range: `1h`, `24h` or `7d`.
-pub(super) fn within(text: &str) -> Option<Duration> {
+pub(super) fn relative_range(text: &str) -> Option<Duration> {
     const HOUR: u64 = 60 * 60;
     let hours = match text {
         "1h" => 1,

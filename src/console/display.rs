@@ -44,7 +44,7 @@ impl Pill {
             DeliveryState::Sending => "busy",
             DeliveryState::Waiting | DeliveryState::Queued => "wait",
         };
-        Self { class, word: if retrying { t.retrying } else { of_state(state, t) } }
+        Self { class, word: if retrying { t.retrying } else { state_label(state, t) } }
     }
 
     pub(super) fn of_endpoint(endpoint: &Endpoint, t: &'static Messages) -> Self {
@@ -63,7 +63,7 @@ impl Pill {
 }
 
 /// The label of a state.
-pub(super) fn of_state(state: DeliveryState, t: &'static Messages) -> &'static str {
+pub(super) fn state_label(state: DeliveryState, t: &'static Messages) -> &'static str {
     match state {
         DeliveryState::Waiting => t.waiting,
         DeliveryState::Queued => t.queued,
@@ -74,7 +74,7 @@ pub(super) fn of_state(state: DeliveryState, t: &'static Messages) -> &'static s
 }
 
 /// A duration: `12 ms`, `1.3 s`.
-pub(super) fn took(duration: Duration, t: &Messages) -> String {
+pub(super) fn format_duration(duration: Duration, t: &Messages) -> String {
     let millis = duration.as_millis();
     if millis < 1_000 {
         return format!("{millis} ms");
@@ -157,8 +157,11 @@ mod tests {
             time,
             "<time datetime=\"2025-12-17T14:30:00.250Z\" title=\"2025-12-17T14:30:00.250Z\">2025-12-17 14:30:00 UTC</time>"
         );
-        let took = |millis| took(Duration::from_millis(millis), Lang::Fr.messages());
-        assert_eq!((took(7).as_str(), took(999).as_str(), took(1_390).as_str()), ("7 ms", "999 ms", "1,3 s"));
+        let format = |millis| format_duration(Duration::from_millis(millis), Lang::Fr.messages());
+        assert_eq!(
+            (format(7).as_str(), format(999).as_str(), format(1_390).as_str()),
+            ("7 ms", "999 ms", "1,3 s")
+        );
         assert_eq!((position(65_400).as_str(), position(3_725_000).as_str()), ("1:05", "1:02:05"));
         assert_eq!(host_of("https://example.com:8443/a?b"), "example.com:8443");
     }

@@ -13,7 +13,7 @@ use super::display::position;
 use super::error::PageError;
 use super::layout::Layout;
 use super::payload::{PLAY_LIFETIME, cut_markup, markup_length};
-use super::response::{PageResponse, page};
+use super::response::{PageResult, page};
 use super::route::in_path;
 use crate::asset::{AssetKind, AssetRef};
 use crate::clock::UnixSeconds;
@@ -67,7 +67,7 @@ impl Utterance {
 }
 
 impl RequestContext<'_> {
-    pub(super) async fn listen(&self, id: &str) -> Result<PageResponse, PageError> {
+    pub(super) async fn listen(&self, id: &str) -> PageResult {
         let delivery = self.playable_delivery(id).await?;
         let t = self.lang.messages();
         let (lines, mut note) = match &delivery.transcript {
@@ -103,7 +103,7 @@ impl RequestContext<'_> {
         if self.session.may_listen() { Ok(delivery) } else { Err(PageError::NotAllowed) }
     }
 
-    pub(super) async fn open_asset(&self, id: &str, kind: AssetKind) -> Result<PageResponse, PageError> {
+    pub(super) async fn open_asset(&self, id: &str, kind: AssetKind) -> PageResult {
         let delivery = self.playable_delivery(id).await?;
         let link = self.link_to_play(&delivery, kind)?;
         let mut answer = Response::new(Bytes::new());

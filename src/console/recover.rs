@@ -4,11 +4,11 @@ use askama::Template;
 use http::StatusCode;
 
 use super::context::RequestContext;
-use super::deliveries::{Choice, read_time, within};
+use super::deliveries::{Choice, read_time, relative_range};
 use super::display::Time;
 use super::error::PageError;
 use super::layout::Layout;
-use super::response::{PageResponse, page, redirect_to};
+use super::response::{PageResult, page, redirect_to};
 use super::route::in_path;
 use crate::clock::UnixMillis;
 use crate::ledger::{RecoverRange, RecoveryProgress, is_name};
@@ -37,7 +37,7 @@ struct Run {
 }
 
 impl RequestContext<'_> {
-    pub(super) async fn show_recovery(&self) -> Result<PageResponse, PageError> {
+    pub(super) async fn show_recovery(&self) -> PageResult {
         let run = self.run().await?;
         self.recovery_page(StatusCode::OK, None, run).await
     }
@@ -47,7 +47,7 @@ impl RequestContext<'_> {
         status: StatusCode,
         wrong: Option<&'static str>,
         run: Option<Run>,
-    ) -> Result<PageResponse, PageError> {
+    ) -> PageResult {
         let endpoints = self.ledger().endpoints(self.workspace).await?;
         let recover = Recover {
             layout: self.layout(self.lang.messages().recover, "recover", &self.path("/recover")),
@@ -79,10 +79,10 @@ impl RequestContext<'_> {
         Ok(Some(Run { total, done, progress, began, from, to, failed }))
     }
 
-    pub(super) async fn recover(&self) -> Result<PageResponse, PageError> {
+    pub(super) async fn recover(&self) -> PageResult {
         let t = self.lang.messages();
         let now = self.sender.now();
-        let range = match within(self.form.get("within")) {
+        let range = match relative_range(self.form.get("within")) {
             // Until now, inclusive.
             Some(within) => Some((now.minus(within), UnixMillis(now.0.saturating_add(1)))),
             None => read_time(self.form.get("from")).zip(read_time(self.form.get("to"))),

@@ -11,8 +11,11 @@ use crate::text::{self, Escape};
 
 pub(super) type PageResponse = Response<Bytes>;
 
+/// A page, or the error that gets an error page.
+pub(super) type PageResult = Result<PageResponse, PageError>;
+
 /// Renders a page.
-pub(super) fn page(status: StatusCode, template: &impl Template) -> Result<PageResponse, PageError> {
+pub(super) fn page(status: StatusCode, template: &impl Template) -> PageResult {
     // Invisible characters can only come from text that people wrote, so escaping the whole page covers attributes too.
     let rendered = template.render()?;
     let shown =

@@ -57,7 +57,7 @@ pub(super) enum Action {
 
 impl Route {
     /// The route at this path, names decoded; `None` if there is none.
-    pub(super) fn at(path: &str) -> Option<Self> {
+    pub(super) fn parse(path: &str) -> Option<Self> {
         let rest = path.strip_prefix(ROOT)?;
         let segments: Vec<&str> = rest.strip_prefix('/').unwrap_or(rest).split('/').collect();
         Some(match segments[..] {
@@ -66,7 +66,7 @@ impl Route {
             ["sign-in"] => Self::SignIn,
             ["sign-out"] => Self::SignOut,
             ["signed-out"] => Self::SignedOut,
-            ["w", workspace, ref page @ ..] => Self::In(name_in_path(workspace)?, Page::at(page)?),
+            ["w", workspace, ref page @ ..] => Self::In(name_in_path(workspace)?, Page::parse(page)?),
             _ => return None,
         })
     }
@@ -99,13 +99,13 @@ impl Route {
 }
 
 impl Page {
-    fn at(segments: &[&str]) -> Option<Self> {
+    fn parse(segments: &[&str]) -> Option<Self> {
         Some(match *segments {
             [] | [""] => Self::Webhooks,
             ["check"] => Self::Check,
             ["webhooks", "new"] => Self::NewWebhook,
             ["webhooks", id] => Self::Webhook(name_in_path(id)?),
-            ["webhooks", id, action] => Self::Action(name_in_path(id)?, Action::of(action)?),
+            ["webhooks", id, action] => Self::Action(name_in_path(id)?, Action::parse(action)?),
             ["deliveries"] => Self::Deliveries,
             ["deliveries", id] => Self::Delivery(name_in_path(id)?),
             ["deliveries", id, "resend"] => Self::Resend(name_in_path(id)?),
@@ -119,7 +119,7 @@ impl Page {
 }
 
 impl Action {
-    fn of(segment: &str) -> Option<Self> {
+    fn parse(segment: &str) -> Option<Self> {
         Some(match segment {
             "secret" => Self::Secret,
             "rotate" => Self::Rotate,
@@ -151,13 +151,13 @@ mod tests {
     #[test]
     fn a_path_maps_to_one_page_or_none() {
         let acme = |page| Some(Route::In("acme".to_owned(), page));
-        assert_eq!(Route::at("/console"), Some(Route::Start));
-        assert_eq!(Route::at("/console/"), Some(Route::Start));
-        assert_eq!(Route::at("/console/w/acme"), acme(Page::Webhooks));
-        assert_eq!(Route::at("/console/w/acme/"), acme(Page::Webhooks));
-        assert_eq!(Route::at("/console/w/acme/webhooks/ep_1"), acme(Page::Webhook("ep_1".to_owned())));
+        assert_eq!(Route::parse("/console"), Some(Route::Start));
+        assert_eq!(Route::parse("/console/"), Some(Route::Start));
+        assert_eq!(Route::parse("/console/w/acme"), acme(Page::Webhooks));
+        assert_eq!(Route::parse("/console/w/acme/"), acme(Page::Webhooks));
+        assert_eq!(Route::parse("/console/w/acme/webhooks/ep_1"), acme(Page::Webhook("ep_1".to_owned())));
         let recording = Page::Asset("d".to_owned(), AssetKind::Recording);
-        assert_eq!(Route::at("/console/w/acme/deliveries/d/recording"), acme(recording));
+        assert_eq!(Route::parse("/console/w/acme/deliveries/d/recording"), acme(recording));
         for other in [
             "/consol",
             "/consoles",
@@ -170,7 +170,7 @@ mod tests {
             "/console/w/acme/webhooks/a/secret/",
             "/console/w/acme/deliveries/d/video",
         ] {
-            assert_eq!(Route::at(other), None, "{other}");
+            assert_eq!(Route::parse(other), None, "{other}");
         }
     }
 
@@ -178,7 +178,7 @@ mod tests {
     fn a_name_survives_the_path() {
         for name in ["acme", "Ärzte-42", "a/b", "a%2Fb", "{}", "..", "a?b#c", "a+b", "\"><b>"] {
             let path = format!("{}/deliveries", of_workspace(name));
-            assert_eq!(Route::at(&path), Some(Route::In(name.to_owned(), Page::Deliveries)), "{path}");
+            assert_eq!(Route::parse(&path), Some(Route::In(name.to_owned(), Page::Deliveries)), "{path}");
         }
     }
 }

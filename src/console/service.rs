@@ -15,7 +15,7 @@ use super::form::{self, Form, PostedBody};
 use super::i18n::Lang;
 use super::page_limiter::PageLimiter;
 use super::portal::{Access, PortalError, PortalLink, portal_link};
-use super::response::{PageResponse, not_allowed, redirect_to};
+use super::response::{PageResult, not_allowed, redirect_to};
 use super::route::{self, Page, Route};
 use super::security_headers::set_security_headers;
 use super::session::{self, Session};
@@ -89,8 +89,8 @@ impl State {
         path: &str,
         query: Form,
         lang: Lang,
-    ) -> Result<PageResponse, PageError> {
-        let route = Route::at(path).ok_or(PageError::NotFound)?;
+    ) -> PageResult {
+        let route = Route::parse(path).ok_or(PageError::NotFound)?;
         let posted = head.method == Method::POST;
         if !(posted && route.takes_post() || !posted && route.takes_get() && is_read(&head.method)) {
             return Ok(not_allowed(&route));
@@ -129,7 +129,7 @@ impl State {
             client.count_refused("too_many_pages");
             return Err(PageError::TooMany);
         };
-        let visit = |workspace| RequestContext {
+        let context = |workspace| RequestContext {
             state: self,
             sender,
             session: &session,
@@ -140,11 +140,11 @@ impl State {
         };
         match &route {
             Route::In(workspace, page) if session.may_see(workspace) => {
-                visit(workspace).at(page, posted).await
+                context(workspace).dispatch(page, posted).await
             }
             Route::Start => match &session.access.workspace {
                 Some(workspace) => Ok(redirect_to(&route::of_workspace(workspace))),
-                None => visit("").show_workspaces().await,
+                None => context("").show_workspaces().await,
             },
             _ => Err(PageError::NotFound),
         }
@@ -152,7 +152,7 @@ impl State {
 }
 
 impl RequestContext<'_> {
-    async fn at(&self, page: &Page, posted: bool) -> Result<PageResponse, PageError> {
+    async fn dispatch(&self, page: &Page, posted: bool) -> PageResult {
         match (page, posted) {
             (Page::Webhooks, _) => self.list_webhooks().await,
             (Page::NewWebhook, false) => self.show_new_webhook(),

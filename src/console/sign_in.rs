@@ -11,7 +11,7 @@ use super::form::Form;
 use super::i18n::Lang;
 use super::layout::{Layout, Notice};
 use super::portal::{Access, AccessPass};
-use super::response::{PageResponse, page, redirect_to};
+use super::response::{PageResponse, PageResult, page, redirect_to};
 use super::route::{self, ROOT};
 use super::session::Session;
 use super::state::State;
@@ -54,13 +54,7 @@ const WORKSPACES: usize = 50;
 impl State {
     /// A portal link answers GET with a button and changes nothing, because link previews send GET. POST uses the link
     /// up.
-    pub(super) async fn enter(
-        &self,
-        posted: bool,
-        query: &Form,
-        form: &Form,
-        lang: Lang,
-    ) -> Result<PageResponse, PageError> {
+    pub(super) async fn enter(&self, posted: bool, query: &Form, form: &Form, lang: Lang) -> PageResult {
         let pass = if posted { form.get("pass") } else { query.get("pass") };
         let (keyring, now) = (self.deps.keyring.load(), self.deps.clock.now());
         let (access_pass, expires) = match AccessPass::read(Purpose::PortalLink, pass, &keyring, now) {
@@ -85,7 +79,7 @@ impl State {
         self.start_session(&access_pass.access)
     }
 
-    pub(super) fn sign_in(&self, posted: bool, form: &Form, lang: Lang) -> Result<PageResponse, PageError> {
+    pub(super) fn sign_in(&self, posted: bool, form: &Form, lang: Lang) -> PageResult {
         // Without a token the operator signs in by a portal link.
         let Some(token) = &self.deps.token else { return self.sign_in_required(lang, ROOT) };
         if posted && token.is(form.get("token")) {
@@ -101,11 +95,7 @@ impl State {
     }
 
     /// A session ends only by a form of this session, and it ends everywhere: copies of the cookie become invalid.
-    pub(super) async fn sign_out(
-        &self,
-        session: Option<&Session>,
-        form: &Form,
-    ) -> Result<PageResponse, PageError> {
+    pub(super) async fn sign_out(&self, session: Option<&Session>, form: &Form) -> PageResult {
         let (keyring, now) = (self.deps.keyring.load(), self.deps.clock.now());
         if let Some(session) = session {
             if !session.accepts_csrf(form.get("csrf"), &keyring, now) {
@@ -121,7 +111,7 @@ impl State {
     }
 
     /// The page after signing out; `status` is 401 for the cookie of an ended session.
-    pub(super) fn signed_out(&self, status: StatusCode, lang: Lang) -> Result<PageResponse, PageError> {
+    pub(super) fn signed_out(&self, status: StatusCode, lang: Lang) -> PageResult {
         let t = lang.messages();
         let layout = Layout::new(lang, t.signed_out, &format!("{ROOT}/signed-out"));
         let notice = Notice { layout, heading: t.signed_out, text: t.signed_out_text, link: None };
@@ -135,7 +125,7 @@ impl State {
     }
 
     /// The page for a client without a session.
-    pub(super) fn sign_in_required(&self, lang: Lang, path: &str) -> Result<PageResponse, PageError> {
+    pub(super) fn sign_in_required(&self, lang: Lang, path: &str) -> PageResult {
         let t = lang.messages();
         let sign_in = format!("{ROOT}/sign-in");
         let link = self.deps.token.is_some().then_some((sign_in.as_str(), t.sign_in_as_operator));
@@ -146,13 +136,13 @@ impl State {
         )
     }
 
-    fn refuse_link(&self, lang: Lang, why: &'static str) -> Result<PageResponse, PageError> {
+    fn refuse_link(&self, lang: Lang, why: &'static str) -> PageResult {
         let layout = Layout::new(lang, lang.messages().link_refused, ROOT);
         let notice = Notice { layout, heading: lang.messages().link_refused, text: why, link: None };
         page(StatusCode::FORBIDDEN, &notice)
     }
 
-    fn start_session(&self, access: &Access) -> Result<PageResponse, PageError> {
+    fn start_session(&self, access: &Access) -> PageResult {
         let cookie = self.session_cookie(access).map_err(|error| {
             tracing::error!(%error, "nobody can be signed in");
             PageError::Broken
@@ -162,7 +152,7 @@ impl State {
     }
 }
 
-fn with_cookie(mut answer: PageResponse, cookie: &str) -> Result<PageResponse, PageError> {
+fn with_cookie(mut answer: PageResponse, cookie: &str) -> PageResult {
     let cookie = HeaderValue::from_str(cookie).map_err(|_| PageError::Broken)?;
     answer.headers_mut().append(SET_COOKIE, cookie);
     Ok(answer)
@@ -170,7 +160,7 @@ fn with_cookie(mut answer: PageResponse, cookie: &str) -> Result<PageResponse, P
 
 impl RequestContext<'_> {
     /// The operator's start page: all workspaces.
-    pub(super) async fn show_workspaces(&self) -> Result<PageResponse, PageError> {
+    pub(super) async fn show_workspaces(&self) -> PageResult {
         let t = self.lang.messages();
         if self.query.has("open") {
             return match crate::ledger::is_name(self.query.get("open")) {

@@ -6,11 +6,10 @@ use serde_json::json;
 
 use super::context::RequestContext;
 use super::display::Platform;
-use super::error::PageError;
-use super::i18n::{Explanation, explain, url_error_in};
-use super::response::PageResponse;
+use super::i18n::{explain, url_error_in};
+use super::response::PageResult;
 use crate::text::{self, Escape};
-use crate::webhook::EndpointUrl;
+use crate::webhook::{EndpointUrl, Explanation};
 
 /// The result of a check.
 #[derive(Debug, Default)]
@@ -33,13 +32,12 @@ impl RequestContext<'_> {
             }
         };
         let found = if look { self.sender.probe_receiver(self.workspace, &url).await } else { None };
-        let warned =
-            found.map(|found| explain(self.lang, &found.facts(), &found.summary, found.advice.as_deref()));
+        let warned = found.map(|found| explain(self.lang, &found.facts, found.english));
         UrlCheck { refused: None, warned, url: Some(url) }
     }
 
     /// Answers the script's check while a person types.
-    pub(super) async fn check_url(&self) -> Result<PageResponse, PageError> {
+    pub(super) async fn check_url(&self) -> PageResult {
         let t = self.lang.messages();
         let look = self.form.get("look") == "1";
         let check = self.check_receiver(self.form.get("url"), look).await;

@@ -9,16 +9,16 @@ use http::header::{HeaderValue, RETRY_AFTER};
 use super::context::RequestContext;
 use super::display::{Pill, Platform, Time, name_of};
 use super::error::PageError;
-use super::i18n::{Explanation, Lang, explain};
+use super::i18n::{Lang, explain};
 use super::layout::Layout;
-use super::response::{PageResponse, page, redirect_to};
+use super::response::{PageResult, page, redirect_to};
 use super::route::{Action, in_path};
 use crate::clock::UnixMillis;
 use crate::ledger::{
     DEFAULT_OVERLAP, Delivery, DeliveryFilter, Endpoint, EndpointChange, EndpointState, Failure, Health,
     LedgerError, TestOutcome, is_description,
 };
-use crate::webhook::Facts;
+use crate::webhook::{Explanation, Facts};
 
 /// What a form adds to the page: the secret on request, or the errors of a change.
 #[derive(Default)]
@@ -99,11 +99,7 @@ impl RequestContext<'_> {
         self.ledger().endpoint(self.workspace, id).await?.ok_or(PageError::NotFound)
     }
 
-    pub(super) async fn show_webhook(
-        &self,
-        id: &str,
-        form_state: FormState,
-    ) -> Result<PageResponse, PageError> {
+    pub(super) async fn show_webhook(&self, id: &str, form_state: FormState) -> PageResult {
         let t = self.lang.messages();
         let endpoint = self.endpoint(id).await?;
         let filter = DeliveryFilter { endpoint: Some(id.to_owned()), ..DeliveryFilter::default() };
@@ -170,10 +166,11 @@ impl RequestContext<'_> {
         let last = found.as_ref().and_then(|(_, attempts)| attempts.last());
         let (status, excerpt) = last.map_or((None, None), |last| (last.status, last.excerpt.as_deref()));
         let facts = Facts::of_stored(&failure.code, status, excerpt);
-        Ok(explain(self.lang, &facts, &failure.summary, None))
+        let english = Explanation { summary: failure.summary.clone(), advice: None };
+        Ok(explain(self.lang, &facts, english))
     }
 
-    pub(super) async fn run_action(&self, id: &str, action: Action) -> Result<PageResponse, PageError> {
+    pub(super) async fn run_action(&self, id: &str, action: Action) -> PageResult {
         let now = self.sender.now();
         let back = self.path(&format!("/webhooks/{}", in_path(id)));
         match action {
@@ -217,7 +214,7 @@ impl RequestContext<'_> {
         }
     }
 
-    async fn too_many_tests(&self, id: &str, pause: Duration) -> Result<PageResponse, PageError> {
+    async fn too_many_tests(&self, id: &str, pause: Duration) -> PageResult {
         let t = self.lang.messages();
         let seconds = pause.as_secs().saturating_add(1);
         let too_many_tests = Some(t.fill(t.too_many_tests, seconds));
@@ -228,7 +225,7 @@ impl RequestContext<'_> {
     }
 
     /// The page, with the secret if the query has a pass for it.
-    pub(super) async fn show_webhook_or_secret(&self, id: &str) -> Result<PageResponse, PageError> {
+    pub(super) async fn show_webhook_or_secret(&self, id: &str) -> PageResult {
         if !self.shows(&secret_pass(id)) {
             return self.show_webhook(id, FormState::default()).await;
         }
@@ -244,7 +241,7 @@ impl RequestContext<'_> {
         self.show_webhook(id, form_state).await
     }
 
-    async fn rotate(&self, id: &str, back: &str) -> Result<PageResponse, PageError> {
+    async fn rotate(&self, id: &str, back: &str) -> PageResult {
         let (ledger, now) = (self.ledger(), self.sender.now());
         match ledger.rotate_secret(self.workspace, id, DEFAULT_OVERLAP, now).await {
             Ok(rotated) => rotated.ok_or(PageError::NotFound)?,
@@ -257,14 +254,14 @@ impl RequestContext<'_> {
         self.redirect_revealing(back, "done=rotated&", &secret_pass(id))
     }
 
-    async fn set_state(&self, id: &str, state: EndpointState, then: &str) -> Result<PageResponse, PageError> {
+    async fn set_state(&self, id: &str, state: EndpointState, then: &str) -> PageResult {
         let change = EndpointChange { state: Some(state), ..EndpointChange::default() };
         self.ledger().change_endpoint(self.workspace, id, change).await?.ok_or(PageError::NotFound)?;
         self.sender.wake();
         Ok(redirect_to(then))
     }
 
-    async fn change(&self, id: &str, back: &str) -> Result<PageResponse, PageError> {
+    async fn change(&self, id: &str, back: &str) -> PageResult {
         let endpoint = self.endpoint(id).await?;
         let (url, description) = (self.form.get("url"), self.form.get("description"));
         let look = self.form.get("anyway") != "1" && url != endpoint.url;

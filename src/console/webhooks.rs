@@ -5,13 +5,12 @@ use http::StatusCode;
 
 use super::context::RequestContext;
 use super::display::{Pill, Time, name_of};
-use super::error::PageError;
-use super::i18n::Explanation;
 use super::layout::Layout;
 use super::payload::cut_markup;
-use super::response::{PageResponse, page, redirect_to};
+use super::response::{PageResult, page, redirect_to};
 use super::route::in_path;
 use crate::ledger::{DeliveryFilter, NewEndpoint, is_description};
+use crate::webhook::Explanation;
 
 #[derive(Template)]
 #[template(path = "webhooks.html")]
@@ -52,7 +51,7 @@ const LIMIT: usize = 50;
 const RECENT: usize = 5;
 
 impl RequestContext<'_> {
-    pub(super) async fn list_webhooks(&self) -> Result<PageResponse, PageError> {
+    pub(super) async fn list_webhooks(&self) -> PageResult {
         let t = self.lang.messages();
         let endpoints = self.ledger().endpoints(self.workspace).await?;
         let page_of_recent =
@@ -78,7 +77,7 @@ impl RequestContext<'_> {
         page(StatusCode::OK, &Webhooks { layout, rows, next, recent, removed, notice })
     }
 
-    pub(super) fn show_new_webhook(&self) -> Result<PageResponse, PageError> {
+    pub(super) fn show_new_webhook(&self) -> PageResult {
         let new = NewWebhook {
             layout: self.layout_of_new(),
             url: "",
@@ -97,7 +96,7 @@ impl RequestContext<'_> {
 
     /// Adds a webhook. If the probe of its receiver fails, the form asks for confirmation, because the receiver may
     /// start later.
-    pub(super) async fn add_webhook(&self) -> Result<PageResponse, PageError> {
+    pub(super) async fn add_webhook(&self) -> PageResult {
         let (url, description) = (self.form.get("url"), self.form.get("description"));
         let anyway = self.form.get("anyway") == "1";
         let check = self.check_receiver(url, !anyway).await;

@@ -10,7 +10,7 @@ use crate::clock::{UnixMillis, UnixSeconds, running};
 use crate::ledger::Claimed;
 use crate::signed_url::{Minter, SignedUrl};
 use crate::store::StoreError;
-use crate::webhook::{CompletedCall, Diagnosis, EndpointUrl, Links, Signing, diagnose};
+use crate::webhook::{CompletedCall, Diagnosis, EndpointUrl, Explanation, Facts, Links, Signing, diagnose};
 
 /// How often it is looked whether an asset is there at last: often in the beginning, when it is most likely to come.
 const ASSET_RETRY: Duration = Duration::from_secs(2);
@@ -124,7 +124,8 @@ async fn post(
     }
 
     let exchange = sender.0.poster.post(&claimed.workspace, url, headers, body).await;
-    let Diagnosis { code, summary, advice, .. } = diagnose(url, &exchange, sender.0.config.attempt_timeout);
+    let Diagnosis { facts: Facts { code, .. }, english: Explanation { summary, advice } } =
+        diagnose(url, &exchange, sender.0.config.attempt_timeout);
     let succeeded = exchange.is_success();
     if succeeded && !signing.previous.is_empty() {
         record_secret(sender, claimed, signing.plain).await;

@@ -39,7 +39,6 @@ impl Config {
             allow_http: self.allow_http,
             deadline: self.attempt_timeout,
             ca_file: self.ca_file.clone(),
-            ..PosterConfig::default()
         }
     }
 }

@@ -118,12 +118,6 @@ impl CompletedCall {
         self.call.status
     }
 
-    /// When the call ended.
-    #[must_use]
-    pub fn ended_at(&self) -> UnixMillis {
-        self.call.ended_at
-    }
-
     /// The body of one attempt. A test event has one more field at its end, `test`.
     ///
     /// `JSON.stringify(JSON.parse(body))` gives the same bytes, so a receiver that signs the parsed body gets the same
@@ -285,65 +279,33 @@ impl Call {
     }
 }
 
-#[derive(Clone, PartialEq, Eq, Serialize)]
-struct Prospect {
-    first_name: Option<String>,
-    last_name: Option<String>,
-    email: Option<String>,
-    company: Option<String>,
-    job_title: Option<String>,
-    crm_contact_id: Option<String>,
-    crm_company_id: Option<String>,
+/// An object whose fields are all texts, and how it is read.
+macro_rules! object_of_texts {
+    ($name:ident, $pointer:literal, $text:ty, $take:ident, $takes:ident, [$($field:ident),+]) => {
+        #[derive(Clone, PartialEq, Eq, Serialize)]
+        struct $name {
+            $($field: $text,)+
+        }
+
+        impl $name {
+            fn read(value: Value) -> Result<Self, CallError> {
+                let mut fields = ObjectReader::of(value, $pointer, &[$(stringify!($field)),+])?;
+                Ok(Self { $($field: fields.$take(stringify!($field), $takes, text)?,)+ })
+            }
+        }
+    };
 }
 
-impl Prospect {
-    fn read(value: Value) -> Result<Self, CallError> {
-        let mut fields = ObjectReader::of(
-            value,
-            "/prospect",
-            &["first_name", "last_name", "email", "company", "job_title", "crm_contact_id", "crm_company_id"],
-        )?;
-        let mut field = |name| fields.take_or_null(name, TEXT_OR_NULL, text);
-        Ok(Self {
-            first_name: field("first_name")?,
-            last_name: field("last_name")?,
-            email: field("email")?,
-            company: field("company")?,
-            job_title: field("job_title")?,
-            crm_contact_id: field("crm_contact_id")?,
-            crm_company_id: field("crm_company_id")?,
-        })
-    }
-}
-
-#[derive(Clone, PartialEq, Eq, Serialize)]
-struct User {
-    name: String,
-    email: String,
-}
-
-impl User {
-    fn read(value: Value) -> Result<Self, CallError> {
-        let mut fields = ObjectReader::of(value, "/user", &["name", "email"])?;
-        Ok(Self { name: fields.take("name", TEXT, text)?, email: fields.take("email", TEXT, text)? })
-    }
-}
-
-#[derive(Clone, PartialEq, Eq, Serialize)]
-struct List {
-    list_name: String,
-    list_id: String,
-}
-
-impl List {
-    fn read(value: Value) -> Result<Self, CallError> {
-        let mut fields = ObjectReader::of(value, "/list", &["list_name", "list_id"])?;
-        Ok(Self {
-            list_name: fields.take("list_name", TEXT, text)?,
-            list_id: fields.take("list_id", TEXT, text)?,
-        })
-    }
-}
+object_of_texts!(
+    Prospect,
+    "/prospect",
+    Option<String>,
+    take_or_null,
+    TEXT_OR_NULL,
+    [first_name, last_name, email, company, job_title, crm_contact_id, crm_company_id]
+);
+object_of_texts!(User, "/user", String, take, TEXT, [name, email]);
+object_of_texts!(List, "/list", String, take, TEXT, [list_name, list_id]);
 
 /// The body. The order of its fields is part of the interface.
 #[derive(Serialize)]

@@ -9,7 +9,7 @@ mod network;
 mod post;
 mod signing;
 
-pub use diagnosis::{Diagnosis, Facts, diagnose, diagnose_probe, may_probe};
+pub use diagnosis::{Diagnosis, Explanation, Facts, diagnose, diagnose_probe, may_probe};
 pub use endpoint_url::{EndpointUrl, UrlError, UrlRules};
 pub use event::{
     CALL_COMPLETED, CallError, CallStatus, CompletedCall, Direction, Links, TIME_TAKES, parse_time,

@@ -1,22 +1,19 @@
 //! The messages of the pages in each language, and the words of diagnoses and refused URLs.
 
-mod explanation;
 mod fr_diagnosis;
 mod lang;
 mod messages;
 
-pub(super) use explanation::Explanation;
 pub(super) use lang::Lang;
 pub(super) use messages::Messages;
 
-use crate::webhook::{Facts, UrlError};
+use crate::webhook::{Explanation, Facts, UrlError};
 
-/// Explains a diagnosis in a language. English words come with the diagnosis; French ones follow from its facts.
-pub(super) fn explain(lang: Lang, facts: &Facts<'_>, summary: &str, advice: Option<&str>) -> Explanation {
-    let english = || Explanation { summary: summary.to_owned(), advice: advice.map(str::to_owned) };
+/// Explains a diagnosis in a language. English comes with the diagnosis; French follows from its facts.
+pub(super) fn explain(lang: Lang, facts: &Facts<'_>, english: Explanation) -> Explanation {
     match lang {
-        Lang::En => english(),
-        Lang::Fr => fr_diagnosis::explain(facts).unwrap_or_else(english),
+        Lang::En => english,
+        Lang::Fr => fr_diagnosis::explain(facts).unwrap_or(english),
     }
 }
 

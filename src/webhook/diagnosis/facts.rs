@@ -2,22 +2,16 @@
 
 use std::fmt;
 
-/// The meaning of an attempt's outcome: facts as data, and their English explanation.
+/// The meaning of an attempt's outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// A word of a fixed set.
-    pub code: &'static str,
-    /// The status of the response.
-    pub status: Option<u16>,
-    /// The receiver's words, in one line and cut short.
-    pub quotation: Option<String>,
-    /// What happened: one English sentence or two.
-    pub summary: String,
-    /// What to do, in English.
-    pub advice: Option<String>,
+    /// Its facts, from which each language makes its own sentences.
+    pub facts: Facts<'static>,
+    /// Its explanation in English.
+    pub english: Explanation,
 }
 
-/// The facts of a diagnosis, from which each language makes its own sentences.
+/// The facts of a diagnosis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts<'d> {
     /// A word of a fixed set.
@@ -28,27 +22,33 @@ pub struct Facts<'d> {
     pub quotation: Option<String>,
 }
 
+/// What a diagnosis says to a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// What happened: one sentence or two.
+    pub summary: String,
+    /// What to do, if there is anything to do.
+    pub advice: Option<String>,
+}
+
 impl Diagnosis {
     pub(super) fn new(code: &'static str, summary: impl Into<String>) -> Self {
-        Self { code, status: None, quotation: None, summary: summary.into(), advice: None }
+        let english = Explanation { summary: summary.into(), advice: None };
+        Self { facts: Facts { code, status: None, quotation: None }, english }
     }
 
-    pub(super) fn quoting(self, quotation: String) -> Self {
-        Self { quotation: Some(quotation), ..self }
+    pub(super) fn quoting(mut self, quotation: Option<String>) -> Self {
+        self.facts.quotation = quotation;
+        self
     }
 
-    pub(super) fn advise(self, advice: impl Into<String>) -> Self {
-        Self { advice: Some(advice.into()), ..self }
-    }
-
-    /// Its facts.
-    #[must_use]
-    pub fn facts(&self) -> Facts<'_> {
-        Facts { code: self.code, status: self.status, quotation: self.quotation.clone() }
+    pub(super) fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.english.advice = Some(advice.into());
+        self
     }
 }
 
-impl fmt::Display for Diagnosis {
+impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.summary)?;
         self.advice.as_ref().map_or(Ok(()), |advice| write!(f, " {advice}"))

@@ -15,8 +15,7 @@ pub(super) fn failed(url: &EndpointUrl, error: &PostError) -> Diagnosis {
         }
         _ => sentence(&error.to_string()),
     };
-    let mut diagnosis = Diagnosis::new(error.reason(), summary);
-    diagnosis.advice = Some(match error {
+    Diagnosis::new(error.reason(), summary).advise(match error {
         PostError::Tls(trouble) => tls(url, trouble),
         PostError::TimedOut { phase, .. } => timed_out(url, *phase),
         PostError::Broken { phase, how } => broken(*phase, how).to_owned(),
@@ -40,8 +39,7 @@ pub(super) fn failed(url: &EndpointUrl, error: &PostError) -> Diagnosis {
         PostError::ConnectFailed { .. } => {
             "The trouble is on this side: see this service's log, and its limit of open files.".into()
         }
-    });
-    diagnosis
+    })
 }
 
 fn tls(url: &EndpointUrl, trouble: &TlsError) -> String {

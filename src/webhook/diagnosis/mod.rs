@@ -9,7 +9,7 @@ mod redirect;
 mod status;
 mod stored;
 
-pub use facts::{Diagnosis, Facts};
+pub use facts::{Diagnosis, Explanation, Facts};
 
 use std::time::Duration;
 
@@ -24,14 +24,15 @@ pub fn diagnose(url: &EndpointUrl, exchange: &Exchange, deadline: Duration) -> D
         Err(error) => return failure::failed(url, error),
         Ok(response) => response,
     };
-    let diagnosis = if response.is_success() {
+    let mut diagnosis = if response.is_success() {
         delivered(url, response, exchange.took, deadline)
     } else {
         platform::answered(url, response)
             .or_else(|| redirect::answered(url, response))
             .unwrap_or_else(|| status::answered(response))
     };
-    Diagnosis { status: Some(response.status), ..diagnosis }
+    diagnosis.facts.status = Some(response.status);
+    diagnosis
 }
 
 /// Whether a receiver may be probed before anything is sent. Make and Zapier accept every method, so a probe would tell
@@ -57,11 +58,11 @@ pub fn diagnose_probe(url: &EndpointUrl, exchange: &Exchange) -> Option<Diagnosi
         Some(methods) if !methods.trim().is_empty() && !takes_post(methods) => {
             let methods = quote::line(methods);
             let summary = format!("This URL takes “{methods}”, and no POST.");
-            Some(Diagnosis::new("method_not_allowed", summary).quoting(methods).advise(
+            Some(Diagnosis::new("method_not_allowed", summary).quoting(Some(methods)).advise(
                 "Webhooks are POSTs: let the receiver take POST here (in n8n, the Webhook node's HTTP Method).",
             ))
         }
-        _ => platform::answered(url, response).filter(|diagnosis| diagnosis.code.starts_with("n8n_")),
+        _ => platform::answered(url, response).filter(|diagnosis| diagnosis.facts.code.starts_with("n8n_")),
     }
 }
 
@@ -109,7 +110,7 @@ mod tests {
     const ZAPIER: &str = "https://hooks.zapier.com/hooks/catch/1/abc/";
     const OTHER: &str = "https://example.com/hook";
 
-    fn judged(url: &str, took: Duration, result: Result<ReceiverResponse, PostError>) -> Diagnosis {
+    fn diagnosed(url: &str, took: Duration, result: Result<ReceiverResponse, PostError>) -> Diagnosis {
         let rules = UrlRules { allow_http: true, networks: &AllowedNetworks::default() };
         diagnose(&EndpointUrl::parse(url, &rules).unwrap(), &Exchange { took, result }, LIMIT)
     }
@@ -119,20 +120,20 @@ mod tests {
     }
 
     fn of_answer(url: &str, answer: ReceiverResponse) -> Diagnosis {
-        judged(url, Duration::from_millis(400), Ok(answer))
+        diagnosed(url, Duration::from_millis(400), Ok(answer))
     }
 
     /// Holds a diagnosis to its code, and to words in what it says.
     fn assert_says(diagnosis: &Diagnosis, code: &str, words: &[&str]) {
-        let text = diagnosis.to_string();
-        assert_eq!(diagnosis.code, code, "{text}");
+        let text = diagnosis.english.to_string();
+        assert_eq!(diagnosis.facts.code, code, "{text}");
         for words in words {
             assert!(text.contains(words), "{words:?} is missing: {text}");
         }
     }
 
     #[test]
-    fn what_platforms_answer_is_said_in_their_own_terms() {
+    fn a_platform_response_is_explained_in_the_platforms_terms() {
         let get = r#"{"code":404,"message":"This webhook is not registered for POST requests. Did you mean to make a GET request?"}"#;
         let two = r#"{"code":404,"message":"This webhook is not registered for POST requests. Did you mean to make a GET or PUT request?"}"#;
         let absent =
@@ -165,7 +166,7 @@ mod tests {
             (MAKE, 410, "", "make_gone", &["nothing that listens", "120 hours"]),
             (MAKE, 429, "", "make_rate", &["300 webhooks in 10 s"]),
             (MAKE, 500, "Scenario failed to complete.", "make_scenario_failed", &["History"]),
-            (ZAPIER, 410, "", "zapier_gone", &["the Zap is off or deleted", "LookupPermit the Zap on"]),
+            (ZAPIER, 410, "", "zapier_gone", &["the Zap is off or deleted", "Turn the Zap on"]),
             (ZAPIER, 404, "", "zapier_gone", &["Catch Hook"]),
             (ZAPIER, 413, "", "zapier_too_large", &["10 MB"]),
             (ZAPIER, 429, "", "zapier_rate", &["no more webhooks for the moment"]),
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_said_with_what_to_do() {
+    fn a_status_is_explained_with_advice() {
         let challenge = "<!DOCTYPE html><html><head><title>Just a moment...</title>";
         let rows: [(u16, &str, &str, &[&str]); 29] = [
             (200, "ok", "delivered", &["answered 200"]),
@@ -273,23 +274,23 @@ mod tests {
             }
         }
         let long = ReceiverResponse { location: Some(format!("/{}", "x".repeat(2000))), ..answer(302, "") };
-        let said = of_answer(OTHER, long).to_string();
+        let said = of_answer(OTHER, long).english.to_string();
         assert!(said.chars().count() < 400, "{said}");
     }
 
     /// The same for an attempt without an answer. A sentence's first letter may be a capital.
     fn assert_failure_says(error: PostError, code: &str, words: &[&str]) {
-        let diagnosis = judged(OTHER, LIMIT, Err(error));
-        let text = diagnosis.to_string();
-        assert_eq!(diagnosis.code, code, "{text}");
+        let diagnosis = diagnosed(OTHER, LIMIT, Err(error));
+        let text = diagnosis.english.to_string();
+        assert_eq!(diagnosis.facts.code, code, "{text}");
         for words in words {
             assert!(text.to_lowercase().contains(&words.to_lowercase()), "{words:?} is missing: {text}");
         }
-        assert!(diagnosis.advice.is_some(), "{text}");
+        assert!(diagnosis.english.advice.is_some(), "{text}");
     }
 
     #[test]
-    fn a_certificate_that_will_not_do_says_what_it_lacks() {
+    fn an_invalid_certificate_is_explained() {
         let ago = Duration::from_secs(3 * 86_400);
         let rows: Vec<(PostError, &str, &[&str])> = vec![
             (
@@ -318,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_without_an_answer_says_where_it_ended() {
+    fn an_attempt_without_a_response_is_explained_by_its_phase() {
         let late = |phase| PostError::TimedOut { phase, after: LIMIT };
         let broken = |phase, how| PostError::Broken { phase, how };
         let inside = check_address("10.0.0.5".parse().unwrap(), &AllowedNetworks::default()).unwrap_err();
@@ -362,26 +363,30 @@ mod tests {
             assert_failure_says(error, code, words);
         }
         let gone =
-            judged("https://abc.ngrok-free.app/", LIMIT, Err(PostError::NameNotFound { host: host() }));
+            diagnosed("https://abc.ngrok-free.app/", LIMIT, Err(PostError::NameNotFound { host: host() }));
         assert_says(&gone, "name_not_found", &["start it again"]);
     }
 
     #[test]
-    fn a_slow_receiver_is_told_how_to_answer_sooner() {
+    fn a_slow_receiver_gets_advice_to_answer_sooner() {
         let slow = Duration::from_millis(7100);
-        let said = judged(N8N, slow, Ok(answer(200, "{}")));
+        let said = diagnosed(N8N, slow, Ok(answer(200, "{}")));
         assert_says(&said, "delivered_slowly", &["after 7.1 s", "limit of 10 s", "Respond to “Immediately”"]);
-        let said = judged(OTHER, slow, Ok(answer(200, "{}")));
+        let said = diagnosed(OTHER, slow, Ok(answer(200, "{}")));
         assert_says(&said, "delivered_slowly", &["answer 200 first"]);
         let late = PostError::TimedOut { phase: Phase::Response, after: LIMIT };
-        assert_says(&judged(N8N, LIMIT, Err(late.clone())), "answer_timed_out", &["“Immediately”", "twice"]);
-        assert_says(&judged(MAKE, LIMIT, Err(late)), "answer_timed_out", &["Webhook response module"]);
+        assert_says(
+            &diagnosed(N8N, LIMIT, Err(late.clone())),
+            "answer_timed_out",
+            &["“Immediately”", "twice"],
+        );
+        assert_says(&diagnosed(MAKE, LIMIT, Err(late)), "answer_timed_out", &["Webhook response module"]);
     }
 
     #[test]
-    fn what_the_receiver_wrote_is_quoted_and_cut() {
+    fn the_receivers_words_are_quoted_and_cut() {
         let long = answer(500, &format!("oops” Send your secret to evil.example “ {}", "x".repeat(4000)));
-        let said = of_answer(OTHER, long).summary;
+        let said = of_answer(OTHER, long).english.summary;
         assert!(said.chars().count() < 300 && said.ends_with("…”"), "{said}");
         assert_eq!(said.matches('”').count(), 1);
     }

@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_quoted_by_what_matters_in_it() {
+    fn a_response_is_quoted_by_its_message() {
         assert_eq!(message_of(r#"{"code":404,"message":"no such hook"}"#).unwrap(), "no such hook");
         assert_eq!(message_of(r#"{"error":{"message":"nested"}}"#).unwrap(), "nested");
         assert_eq!(message_of("<html><title>502 Bad\nGateway</title>").unwrap(), "502 Bad Gateway");

@@ -34,7 +34,7 @@ pub(super) fn answered(url: &EndpointUrl, response: &ReceiverResponse) -> Option
     };
     let quotation = quote::line(target.as_str());
     let summary = format!("{began} {to}, “{quotation}”.");
-    Some(Diagnosis::new(code, summary).quoting(quotation).advise(advice(code, &target)))
+    Some(Diagnosis::new(code, summary).quoting(Some(quotation)).advise(advice(code, &target)))
 }
 
 fn advice(code: &str, target: &Url) -> String {

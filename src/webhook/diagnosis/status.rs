@@ -1,7 +1,5 @@
 //! Diagnoses a response by its status.
 
-use std::ops::RangeInclusive;
-
 use super::facts::Diagnosis;
 use super::quote;
 use crate::webhook::duration_text::format_span;
@@ -11,8 +9,7 @@ pub(super) fn answered(response: &ReceiverResponse) -> Diagnosis {
     if let Some(diagnosis) = bot_protection(response) {
         return diagnosis;
     }
-    let found = MEANINGS.iter().find(|meaning| meaning.statuses.contains(&response.status));
-    let &Meaning { code, meaning, advice, .. } = found.unwrap_or(&NO_STATUS);
+    let (code, meaning, advice) = meaning(response.status);
     let quotation = quote::message(response);
     let says = quotation.as_ref().map(|quotation| format!(" It says: “{quotation}”")).unwrap_or_default();
     let summary = format!("The receiver answered {}: {meaning}.{says}", response.status);
@@ -21,12 +18,7 @@ pub(super) fn answered(response: &ReceiverResponse) -> Diagnosis {
         (429 | 503, _, Some(pause)) => format!("It asks for a pause of {}. {advice}", format_span(pause)),
         _ => advice.to_owned(),
     };
-    Diagnosis { quotation, ..Diagnosis::new(code, summary).advise(advice) }
-}
-
-/// Whether [`answered`] gives this code.
-pub(super) fn is_code_of_status(code: &str) -> bool {
-    MEANINGS.iter().any(|meaning| meaning.code == code)
+    Diagnosis::new(code, summary).quoting(quotation).advise(advice)
 }
 
 /// Pages that challenge browsers. Cloudflare marks them in a header field, others only in the page.
@@ -42,150 +34,86 @@ fn bot_protection(response: &ReceiverResponse) -> Option<Diagnosis> {
     })
 }
 
-/// What a status means, and what to do.
-struct Meaning {
-    statuses: RangeInclusive<u16>,
-    code: &'static str,
-    meaning: &'static str,
-    advice: &'static str,
+macro_rules! meanings {
+    ($($statuses:pat => $code:literal, $meaning:literal, $advice:literal;)*) => {
+        /// The code of a status, what it means, and what to do.
+        fn meaning(status: u16) -> (&'static str, &'static str, &'static str) {
+            match status {
+                $($statuses => ($code, $meaning, $advice),)*
+            }
+        }
+
+        /// Whether [`meaning`] gives this code.
+        pub(super) fn is_code_of_status(code: &str) -> bool {
+            [$($code),*].contains(&code)
+        }
+    };
 }
 
-const fn meaning(
-    statuses: RangeInclusive<u16>,
-    code: &'static str,
-    meaning: &'static str,
-    advice: &'static str,
-) -> Meaning {
-    Meaning { statuses, code, meaning, advice }
-}
-
-const NO_STATUS: Meaning =
-    meaning(600..=u16::MAX, "odd_status", "there is no such status", "Is there a web server at this URL?");
-
-/// The first row that has the status counts.
-static MEANINGS: [Meaning; 22] = [
-    meaning(0..=399, "odd_status", "that is no answer to a webhook", "Is there a web server at this URL?"),
-    meaning(
-        401..=401,
-        "unauthorized",
+meanings! {
+    0..400 => "odd_status", "that is no answer to a webhook", "Is there a web server at this URL?";
+    401 => "unauthorized",
         "it refuses the signature, or wants credentials",
         "Does the receiver have this endpoint's current secret? A user name and password cannot be sent: check the \
-         signature instead.",
-    ),
-    meaning(
-        403..=403,
-        "forbidden",
+         signature instead.";
+    403 => "forbidden",
         "it refuses the signature, or this sender altogether",
         "Does the receiver have this endpoint's current secret? If it checks no signature, see whether a firewall \
-         or an access rule stands before it.",
-    ),
-    meaning(404..=404, "not_found", "there is nothing at this path", "Copy the URL from the receiver again."),
-    meaning(
-        405..=405,
-        "method_not_allowed",
+         or an access rule stands before it.";
+    404 => "not_found", "there is nothing at this path", "Copy the URL from the receiver again.";
+    405 => "method_not_allowed",
         "it does not take POST at this URL",
-        "Webhooks are POSTs: let the receiver take POST here.",
-    ),
-    meaning(
-        408..=408,
-        "request_timeout",
+        "Webhooks are POSTs: let the receiver take POST here.";
+    408 => "request_timeout",
         "it did not get the whole request in its time",
-        "Does the receiver read the body, or does something before it hold the request back?",
-    ),
-    meaning(
-        410..=410,
-        "gone",
+        "Does the receiver read the body, or does something before it hold the request back?";
+    410 => "gone",
         "the webhook was deleted there",
-        "Make a new one at the receiver, or delete this endpoint.",
-    ),
-    meaning(
-        411..=411,
-        "length_required",
+        "Make a new one at the receiver, or delete this endpoint.";
+    411 => "length_required",
         "it misses the length, which is sent",
-        "A proxy before the receiver drops Content-Length: correct it there.",
-    ),
-    meaning(
-        413..=413,
-        "too_large",
+        "A proxy before the receiver drops Content-Length: correct it there.";
+    413 => "too_large",
         "the body is too large for it",
-        "Raise the receiver's limit for bodies (in nginx, client_max_body_size).",
-    ),
-    meaning(
-        415..=415,
-        "unsupported_media_type",
+        "Raise the receiver's limit for bodies (in nginx, client_max_body_size).";
+    415 => "unsupported_media_type",
         "it does not take JSON",
-        "Webhooks are application/json: let the receiver take that.",
-    ),
-    meaning(
-        429..=429,
-        "too_many_requests",
+        "Webhooks are application/json: let the receiver take that.";
+    429 => "too_many_requests",
         "it limits the rate",
-        "Later attempts get through. If it happens often, raise the receiver's limit.",
-    ),
-    meaning(
-        400..=499,
-        "rejected",
+        "Later attempts get through. If it happens often, raise the receiver's limit.";
+    400..500 => "rejected",
         "it rejects the request",
-        "See the receiver's log for the reason; its check of the body or the signature may be too strict.",
-    ),
-    meaning(
-        502..=502,
-        "bad_gateway",
+        "See the receiver's log for the reason; its check of the body or the signature may be too strict.";
+    502 => "bad_gateway",
         "a proxy before the receiver gets no good answer from it",
-        "Is the program behind the proxy running, and at the port that the proxy asks?",
-    ),
-    meaning(
-        503..=503,
-        "unavailable",
+        "Is the program behind the proxy running, and at the port that the proxy asks?";
+    503 => "unavailable",
         "the receiver is down, starting or overloaded",
-        "Is the program behind the proxy running?",
-    ),
-    meaning(
-        504..=504,
-        "gateway_timeout",
+        "Is the program behind the proxy running?";
+    504 => "gateway_timeout",
         "a proxy before the receiver waited in vain for it",
-        "Let the receiver answer 200 first and do its work afterwards.",
-    ),
-    meaning(
-        520..=520,
-        "cloudflare",
+        "Let the receiver answer 200 first and do its work afterwards.";
+    520 => "cloudflare",
         "Cloudflare could not read the answer of the server behind it",
-        "See that server's log for a crash or an empty answer.",
-    ),
-    meaning(
-        521..=521,
-        "cloudflare",
+        "See that server's log for a crash or an empty answer.";
+    521 => "cloudflare",
         "Cloudflare is refused by the server behind it",
-        "Start that server, and let its firewall pass Cloudflare's addresses.",
-    ),
-    meaning(
-        522..=523,
-        "cloudflare",
+        "Start that server, and let its firewall pass Cloudflare's addresses.";
+    522 | 523 => "cloudflare",
         "Cloudflare cannot reach the server behind it",
-        "Is that server running, and its address in Cloudflare's DNS right? Does its firewall pass Cloudflare?",
-    ),
-    meaning(
-        524..=524,
-        "cloudflare",
+        "Is that server running, and its address in Cloudflare's DNS right? Does its firewall pass Cloudflare?";
+    524 => "cloudflare",
         "Cloudflare waited in vain for the server behind it",
-        "Let the receiver answer 200 first and do its work afterwards.",
-    ),
-    meaning(
-        525..=526,
-        "cloudflare",
+        "Let the receiver answer 200 first and do its work afterwards.";
+    525 | 526 => "cloudflare",
         "Cloudflare does not accept the TLS certificate of the server behind it",
-        "Renew that server's certificate, or use a Cloudflare origin certificate.",
-    ),
-    meaning(
-        530..=530,
-        "cloudflare",
+        "Renew that server's certificate, or use a Cloudflare origin certificate.";
+    530 => "cloudflare",
         "Cloudflare does not find the server behind it",
-        "Is the tunnel (cloudflared) running, and the DNS record right?",
-    ),
-    meaning(
-        500..=599,
-        "server_error",
+        "Is the tunnel (cloudflared) running, and the DNS record right?";
+    500..600 => "server_error",
         "the receiver failed",
-        "See the receiver's log for the error; the same webhook can be sent again after that.",
-    ),
-];
+        "See the receiver's log for the error; the same webhook can be sent again after that.";
+    600.. => "odd_status", "there is no such status", "Is there a web server at this URL?";
+}

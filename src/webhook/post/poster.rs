@@ -45,6 +45,12 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_FIELDS: usize = 100;
 
+/// How many bytes of a response body are kept. The poster does not wait for more.
+const MAX_EXCERPT: usize = 4 * 1024;
+
+const OUR_USER_AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("webhook-assets/", env!("CARGO_PKG_VERSION")));
+
 /// Settings of the poster.
 #[derive(Debug, Clone)]
 pub struct PosterConfig {
@@ -54,12 +60,8 @@ pub struct PosterConfig {
     pub allow_http: bool,
     /// The deadline of a whole attempt: lookup, connection, TLS, request and the complete response.
     pub deadline: Duration,
-    /// How many bytes of the response body are kept. The poster does not wait for more.
-    pub excerpt: usize,
     /// Additional trusted authorities: a file of PEM certificates.
     pub ca_file: Option<PathBuf>,
-    /// The `User-Agent`.
-    pub user_agent: String,
 }
 
 impl Default for PosterConfig {
@@ -68,9 +70,7 @@ impl Default for PosterConfig {
             networks: AllowedNetworks::default(),
             allow_http: false,
             deadline: Duration::from_secs(10),
-            excerpt: 4 * 1024,
             ca_file: None,
-            user_agent: concat!("webhook-assets/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
 }
@@ -82,9 +82,7 @@ pub struct Poster {
     client: Client<Connector, RequestBody>,
     /// Probes receivers: keeps no connection and reuses none.
     probe_client: Client<Connector, RequestBody>,
-    user_agent: HeaderValue,
     deadline: Duration,
-    excerpt: usize,
 }
 
 impl Poster {
@@ -92,7 +90,7 @@ impl Poster {
     ///
     /// # Errors
     ///
-    /// [`PosterError`] if the authorities cannot be read or the user agent is no valid header value.
+    /// [`PosterError`] if the authorities cannot be read.
     pub fn new(config: &PosterConfig) -> Result<Self, PosterError> {
         Self::with_resolver(config, Arc::new(SystemResolver::default()))
     }
@@ -103,7 +101,6 @@ impl Poster {
     ///
     /// As [`new`](Self::new).
     pub fn with_resolver(config: &PosterConfig, resolver: Arc<dyn Resolve>) -> Result<Self, PosterError> {
-        let user_agent = HeaderValue::from_str(&config.user_agent).map_err(|_| PosterError::UserAgent)?;
         let connector = Connector {
             resolver,
             networks: Arc::new(config.networks.clone()),
@@ -112,7 +109,7 @@ impl Poster {
             deadline: config.deadline,
         };
         let (client, probe_client) = (client(connector.clone(), MAX_IDLE), client(connector, 0));
-        Ok(Self { client, probe_client, user_agent, deadline: config.deadline, excerpt: config.excerpt })
+        Ok(Self { client, probe_client, deadline: config.deadline })
     }
 
     /// Posts `body` once, for an endpoint of `workspace`. Adds framing and `Host` to `headers`, and `User-Agent` and
@@ -171,7 +168,7 @@ impl Poster {
         for ours in [CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING] {
             headers.remove(ours);
         }
-        headers.entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
+        headers.entry(USER_AGENT).or_insert(OUR_USER_AGENT);
         // Firewalls take a request without it for a bot.
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         let mut request =
@@ -196,18 +193,15 @@ impl Poster {
         progress.reach(Phase::Body);
         let (head, body) = response.into_parts();
         let response = Response::from_parts(head, ());
-        let body = read(body, &response, self.excerpt).await.map_err(|error| failed(&error))?;
-        let excerpt = excerpt::readable(response.headers(), &body, self.excerpt).await;
+        let body = read(body, &response).await.map_err(|error| failed(&error))?;
+        let excerpt = excerpt::readable(response.headers(), &body, MAX_EXCERPT).await;
         Ok(ReceiverResponse::read(response.status(), response.headers(), excerpt))
     }
 }
 
 impl fmt::Debug for Poster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Poster")
-            .field("deadline", &self.deadline)
-            .field("excerpt", &self.excerpt)
-            .finish_non_exhaustive()
+        f.debug_struct("Poster").field("deadline", &self.deadline).finish_non_exhaustive()
     }
 }
 
@@ -245,8 +239,6 @@ pub enum PosterError {
     },
     /// TLS cannot be set up; most likely the machine has no certificate authorities.
     Tls(rustls::Error),
-    /// The user agent is no valid header value.
-    UserAgent,
 }
 
 impl fmt::Display for PosterError {
@@ -259,7 +251,6 @@ impl fmt::Display for PosterError {
             Self::Tls(error) => {
                 write!(f, "TLS cannot be set up ({error}); install the package ca-certificates")
             }
-            Self::UserAgent => f.write_str("the user agent has characters that no header field may have"),
         }
     }
 }
@@ -322,9 +313,9 @@ fn authorities(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, PosterErr
 }
 
 /// Reads as much as the excerpt needs; dropping the rest closes the connection.
-async fn read(mut body: Incoming, head: &Response<()>, excerpt: usize) -> Result<Vec<u8>, hyper::Error> {
+async fn read(mut body: Incoming, head: &Response<()>) -> Result<Vec<u8>, hyper::Error> {
     let mut read = Vec::new();
-    while read.len() < excerpt {
+    while read.len() < MAX_EXCERPT {
         match body.frame().await {
             Some(Ok(frame)) => read.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
             // A body without a length ends with the connection (RFC 9112 §6.3), and many servers then close it without

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_is_read_from_what_looks_like_a_status_line_alone() {
+    fn only_a_status_line_gives_a_status() {
         for line in ["HTTP/1.1 200 OK", "HTTP/1.0 200\r\n", "HTTP/1.1   200 \r", "HTTP/2 200\n"] {
             assert_eq!(status_of(line.as_bytes()), Some(200), "{line}");
         }

@@ -56,7 +56,7 @@ fn the_dashboard_shows_every_family() {
 /// The labels of every metric of the program.
 fn labels() -> BTreeSet<String> {
     let source =
-        ["tasks", "telemetry/answers", "telemetry/metrics"].map(|room| read(format!("src/{room}.rs")));
+        ["tasks", "telemetry/requests", "telemetry/metrics"].map(|room| read(format!("src/{room}.rs")));
     let source = source.concat();
     let mut found: BTreeSet<String> = LABELS_OF_OTHERS.map(str::to_owned).into();
     for set in source.split("EncodeLabelSet)]").skip(1) {
