@@ -185,7 +185,7 @@ fn every_probed_path_is_one_of_the_admin_listener() {
     assert_eq!(
         deployment.matches("              port: admin\n").count(),
         3,
-        "every probe asks the private listener"
+        "every probe asks the admin listener"
     );
 }
 
