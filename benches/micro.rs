@@ -15,13 +15,13 @@ use hyper_util::rt::TokioIo;
 use object_store::memory::InMemory;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::runtime::Runtime;
+use webhook_assets::cli::Metrics;
 use webhook_assets::clock::{ManualClock, Moment, UnixSeconds};
 use webhook_assets::gateway::{self, AllowedOrigins, Gateway};
 use webhook_assets::keys::ActiveKeyring;
 use webhook_assets::server::{Answer, Client, FastPath, Handler, HeadLimits, PlainRequest, ResponseWriter};
 use webhook_assets::signed_url::{SigningKey, split_route};
 use webhook_assets::store::{self, CloudVariables, Store, StoreUrl};
-use webhook_assets::telemetry::metrics::Metrics;
 use webhook_assets::{AssetRef, Keyring, Minter, SecretKey, Verifier};
 
 #[global_allocator]
@@ -130,13 +130,13 @@ fn bad_request() -> String {
 
 /// A gateway whose store is empty.
 fn gateway() -> Gateway {
-    let metrics = Metrics::new();
+    let metrics = Metrics::default();
     Gateway::new(
         &gateway_config(),
-        ActiveKeyring::new(keyring(1), metrics.clone()),
-        Store::new(Arc::new(InMemory::new()), &store_config(), metrics.clone()),
+        ActiveKeyring::new(keyring(1), metrics.keyring),
+        Store::new(Arc::new(InMemory::new()), &store_config(), metrics.store),
         Arc::new(ManualClock::at(NOW)),
-        metrics,
+        metrics.requests,
     )
 }
 

@@ -1,6 +1,10 @@
 //! The keyring in force: read at the start, watched, replaced whole when its file changes. And the one place that
 //! writes the file.
 
+mod metrics;
+
+pub use metrics::KeyringMetrics;
+
 use std::fs::{File, Metadata};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -11,9 +15,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
+use crate::AssetKind;
 use crate::clock::UnixSeconds;
 use crate::signed_url::{KeyId, Keyring, KeyringError, KeyringFile, SigningKey};
-use crate::telemetry::metrics::Metrics;
 
 /// How often the file is looked at for a change. SIGHUP looks at once.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -22,14 +26,14 @@ pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct ActiveKeyring {
     current: Arc<ArcSwap<Keyring>>,
-    metrics: Metrics,
+    metrics: KeyringMetrics,
 }
 
 impl ActiveKeyring {
     /// Puts `keyring` in force.
     #[must_use]
-    pub fn new(keyring: Keyring, metrics: Metrics) -> Self {
-        metrics.keyring_has(keyring.keys().len());
+    pub fn new(keyring: Keyring, metrics: KeyringMetrics) -> Self {
+        metrics.has_keys(keyring.keys().len());
         Self { current: Arc::new(ArcSwap::from_pointee(keyring)), metrics }
     }
 
@@ -41,7 +45,7 @@ impl ActiveKeyring {
 
     /// Replaces it, at once and for every request that begins from now on.
     pub fn replace(&self, keyring: Keyring) {
-        self.metrics.keyring_has(keyring.keys().len());
+        self.metrics.has_keys(keyring.keys().len());
         self.current.store(Arc::new(keyring));
     }
 
@@ -51,12 +55,17 @@ impl ActiveKeyring {
         self.load().signing_key(now, now.plus(Duration::from_secs(1))).is_some()
     }
 
+    /// Counts a link that was minted with this keyring.
+    pub(crate) fn link_minted(&self, kind: AssetKind) {
+        self.metrics.link_minted(kind.name());
+    }
+
     /// Puts into the metrics which key signs links of `lifetime` now, for how long it has, and until when one will.
     pub fn update_metrics(&self, now: UnixSeconds, lifetime: Duration) {
         let keyring = self.load();
         let signer = keyring.signing_key(now, now.plus(lifetime));
         let signer = signer.map(|key| (key.id().as_ref(), key.starts()));
-        self.metrics.process().keyring_signs(signer, now, keyring.first_gap(now, lifetime));
+        self.metrics.signs(signer, now, keyring.first_gap(now, lifetime));
     }
 
     /// Reads the file again; a bad one leaves the old keyring in force and says so.
@@ -69,14 +78,14 @@ impl ActiveKeyring {
             Ok(keyring) => {
                 let before = self.load();
                 self.replace(keyring);
-                self.metrics.keyring_reloaded(true);
+                self.metrics.reloaded(true);
                 let now = self.load();
                 if always_log || now.keys().iter().map(dates).ne(before.keys().iter().map(dates)) {
                     tracing::info!(keys = %now, "the keyring was replaced");
                 }
             }
             Err(error) => {
-                self.metrics.keyring_reloaded(false);
+                self.metrics.reloaded(false);
                 tracing::error!(%error, "the changed keyring is unusable; the old one stays in force");
             }
         }

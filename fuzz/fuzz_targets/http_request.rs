@@ -18,7 +18,7 @@ use webhook_assets::gateway::{self, AllowedOrigins, Gateway};
 use webhook_assets::keys::ActiveKeyring;
 use webhook_assets::server::{self, Drain, Server};
 use webhook_assets::store::{self, CloudVariables, Store, StoreUrl};
-use webhook_assets::telemetry::metrics::Metrics;
+use webhook_assets::cli::Metrics;
 use webhook_assets::{AssetRef, Keyring, Minter, SecretKey};
 
 const NOW: UnixSeconds = UnixSeconds(4_000_000_000);
@@ -98,7 +98,7 @@ async fn serve(keyring: Keyring) -> SocketAddr {
     for asset in [AssetRef::recording(ID), AssetRef::transcript(ID)] {
         objects.put(&asset.object_path().into(), bytes.clone().into()).await.unwrap();
     }
-    let metrics = Metrics::new();
+    let metrics = Metrics::default();
     let second = Duration::from_secs(1);
     let store = store::Config {
         url: StoreUrl::Memory,
@@ -140,10 +140,10 @@ async fn serve(keyring: Keyring) -> SocketAddr {
     };
     let gateway = Gateway::new(
         &gateway,
-        ActiveKeyring::new(keyring, metrics.clone()),
-        Store::new(objects, &store, metrics.clone()),
+        ActiveKeyring::new(keyring, metrics.keyring),
+        Store::new(objects, &store, metrics.store),
         Arc::new(ManualClock::at(NOW)),
-        metrics,
+        metrics.requests,
     );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

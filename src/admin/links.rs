@@ -138,7 +138,7 @@ fn whole_seconds(number: &Number) -> Option<Duration> {
 fn count(services: &Services, answers: &[Value]) {
     let links = answers.iter().filter(|answer| answer.get("url").is_some_and(Value::is_string));
     for kind in links.filter_map(|answer| answer.get("kind")?.as_str()?.parse::<AssetKind>().ok()) {
-        services.metrics.link_minted(kind.name());
+        services.keyring.link_minted(kind);
     }
 }
 

@@ -33,7 +33,7 @@ use crate::sender::Sender;
 use crate::server::{self, Bodies, Client, Drain, Handler};
 use crate::signed_url::BaseUrl;
 use crate::store::{Store, StoreError};
-use crate::telemetry::metrics::{MEDIA_TYPE, Metrics};
+use crate::telemetry::metrics::{MEDIA_TYPE, Registry};
 use probe::{Fault, Probe};
 use upload::Upload;
 #[cfg(feature = "sender")]
@@ -88,7 +88,7 @@ pub struct Services {
     /// While it drains, `/readyz` says 503.
     pub drain: Drain,
     /// What `/metrics` shows.
-    pub metrics: Metrics,
+    pub registry: Registry,
     /// The webhook sender, if it runs in this process.
     #[cfg(feature = "sender")]
     pub sender: Option<Sender>,
@@ -162,7 +162,7 @@ impl Admin {
     /// The metrics, with those of the keyring as they are at this second.
     fn metrics_page(&self) -> String {
         self.0.services.keyring.update_metrics(self.0.services.clock.now(), self.0.services.longest_lifetime);
-        self.0.services.metrics.render()
+        self.0.services.registry.render()
     }
 
     /// Whether links can be honoured: keys usable, store readable, not stopping. How the webhooks' database is stands

@@ -7,13 +7,13 @@ use clap::ValueEnum;
 
 use super::Failure;
 use super::reload::Limits;
+use crate::cli::metrics::Metrics;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::keys::ActiveKeyring;
 use crate::server::{Certificate, Drain};
 use crate::signed_url::Keyring;
 use crate::store::Store;
-use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Tracing;
 use crate::telemetry::{Audit, Logging};
 
@@ -42,20 +42,25 @@ pub(super) struct App {
 }
 
 impl App {
-    pub(super) fn new(config: Config, keyring: Keyring, logging: &Logging) -> Result<Self, Failure> {
-        let metrics = logging.metrics().clone();
-        let store = Store::open(&config.store, metrics.clone()).map_err(Failure::setting)?;
+    pub(super) fn new(
+        config: Config,
+        keyring: Keyring,
+        logging: &Logging,
+        metrics: Metrics,
+    ) -> Result<Self, Failure> {
+        let store = Store::open(&config.store, metrics.store.clone()).map_err(Failure::setting)?;
         let certificate =
-            config.tls.clone().map(|files| Certificate::read(files, metrics.clone())).transpose();
+            config.tls.clone().map(|files| Certificate::read(files, metrics.certificate.clone())).transpose();
         // Checked before the audit file is created.
         let certificate = certificate.map_err(Failure::setting)?;
-        let audit = config.audit.as_ref().map(|audit| Audit::open(audit, &metrics)).transpose();
-        let tracing = config.tracing.as_ref().map(|tracing| Tracing::start(tracing, &metrics)).transpose();
+        let audit = config.audit.as_ref().map(|audit| Audit::open(audit, &metrics.log)).transpose();
+        let tracing =
+            config.tracing.as_ref().map(|tracing| Tracing::start(tracing, metrics.trace.clone())).transpose();
         Ok(Self {
             tracing: tracing.map_err(Failure::failed)?,
             audit: audit.map_err(Failure::setting)?,
             certificate,
-            keyring: ActiveKeyring::new(keyring, metrics.clone()),
+            keyring: ActiveKeyring::new(keyring, metrics.keyring.clone()),
             store,
             clock: Arc::new(SystemClock),
             logging: logging.clone(),

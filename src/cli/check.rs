@@ -8,6 +8,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 
 use super::check_result::CheckResult;
+use super::metrics::Metrics;
 use super::sender::check_webhooks;
 use super::terminal::escaped;
 use super::{EXIT_NO, EXIT_SETTING, Exit, print};
@@ -18,7 +19,6 @@ use crate::keys;
 use crate::server::Certificate;
 use crate::signed_url::Keyring;
 use crate::store::{Store, StoreError, unknown_variables, unusable_folders};
-use crate::telemetry::metrics::Metrics;
 
 /// A clock before this second (2025-01-01) was never set.
 const BEFORE_THIS_PROGRAM: UnixSeconds = UnixSeconds(1_735_689_600);
@@ -112,7 +112,7 @@ fn check_clock() -> CheckResult {
 }
 
 fn check_store(config: &Config) -> Vec<CheckResult> {
-    let store = match Store::open(&config.store, Metrics::new()) {
+    let store = match Store::open(&config.store, Metrics::default().store) {
         Ok(store) => store,
         Err(error) => return vec![CheckResult::Failed(error.to_string())],
     };
@@ -185,7 +185,7 @@ fn check_public_url(config: &Config) -> Vec<CheckResult> {
 
 fn check_certificate(config: &Config) -> Vec<CheckResult> {
     let Some(files) = &config.tls else { return Vec::new() };
-    let expires = match Certificate::read(files.clone(), Metrics::new()) {
+    let expires = match Certificate::read(files.clone(), Metrics::default().certificate) {
         Ok(certificate) => certificate.expires(),
         Err(error) => return vec![CheckResult::Failed(error.to_string())],
     };

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::app::{App, colour};
+use super::metrics::Metrics;
 use super::sample_call::SAMPLE_CALL;
 use super::sender::{demo_settings, show_webhook};
 use super::serve::{Running, serve};
@@ -17,7 +18,6 @@ use crate::asset::{AssetKind, AssetRef};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::Sources;
 use crate::signed_url::{DEFAULT_LONGEST_LIFETIME, Keyring, Minter};
-use crate::telemetry::metrics::Metrics;
 use crate::telemetry::start_logging;
 
 #[derive(Debug, Args)]
@@ -55,12 +55,13 @@ impl Demo {
         ]);
         let environment = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let config = Sources::of(None, environment).read()?;
-        let logging = start_logging(config.log_format, config.log_level, colour(), &Metrics::new());
+        let metrics = Metrics::default();
+        let logging = start_logging(config.log_format, config.log_level, colour(), &metrics.log);
         let logging = logging.map_err(Failure::failed)?;
         let secret = SecretKey::from_hex(&fresh_key()?).map_err(Failure::failed)?;
         let keyring = Keyring::of_one("demo", secret);
         serve(
-            &App::new(config, keyring.clone(), &logging)?,
+            &App::new(config, keyring.clone(), &logging, metrics)?,
             None,
             None,
             async move |running: &Running<'_>| {

@@ -6,10 +6,10 @@ use clap::Args;
 use uuid::Uuid;
 
 use super::app::colour;
+use super::metrics::Metrics;
 use super::{Exit, FLUSH_TIMEOUT, Failure, print};
 use crate::config::Sources;
 use crate::store::Store;
-use crate::telemetry::metrics::Metrics;
 use crate::telemetry::start_logging;
 
 #[derive(Debug, Args)]
@@ -22,10 +22,10 @@ impl Erase {
     pub(super) fn run(self, sources: &Sources) -> Exit {
         let config = sources.read_for_store()?;
         // The erasure is logged, as the admin listener logs it.
-        let metrics = Metrics::new();
-        let logging = start_logging(config.log_format, config.log_level, colour(), &metrics);
+        let metrics = Metrics::default();
+        let logging = start_logging(config.log_format, config.log_level, colour(), &metrics.log);
         let logging = logging.map_err(Failure::failed)?;
-        let store = Store::open(&config.store, metrics).map_err(Failure::setting)?;
+        let store = Store::open(&config.store, metrics.store).map_err(Failure::setting)?;
         let runtime = tokio::runtime::Runtime::new().map_err(Failure::failed)?;
         let erased = runtime.block_on(store.erase(self.uuid));
         logging.flush(FLUSH_TIMEOUT);

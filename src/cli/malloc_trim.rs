@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::telemetry::metrics::Metrics;
+use crate::server::ConnectionMetrics;
 
 /// How often the number of connections is checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
@@ -12,11 +12,11 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 const MIN_CLOSED: i64 = 256;
 
 /// Calls malloc_trim after most connections of a peak have closed.
-pub(super) async fn trim_after_peaks(metrics: &Metrics) {
+pub(super) async fn trim_after_peaks(connections: &ConnectionMetrics) {
     let mut most = 0;
     loop {
         tokio::time::sleep(CHECK_INTERVAL).await;
-        let open = metrics.connections().count();
+        let open = connections.count();
         most = most.max(open);
         if is_past_peak(most, open) {
             most = open;

@@ -11,6 +11,7 @@ mod keys;
 mod links;
 mod listeners;
 mod malloc_trim;
+mod metrics;
 mod reload;
 mod sample_call;
 #[cfg(feature = "sender")]
@@ -22,6 +23,8 @@ mod serve;
 mod terminal;
 #[cfg(feature = "sender")]
 mod webhooks;
+
+pub use metrics::Metrics;
 
 use std::fmt;
 use std::io::{self, Write};

@@ -6,9 +6,9 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, watch};
 
 use super::fd_limit;
+use super::metrics::Metrics;
 use crate::config::{Config, Sources};
 use crate::server;
-use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{Audit, Logging};
 
 /// The settings that a reload applies; the others wait for the next start.
@@ -58,7 +58,7 @@ impl Reload {
         let mut new = match read {
             Ok(new) => new,
             Err(error) => {
-                self.metrics.process().settings_reloaded(false);
+                self.metrics.settings_reloaded(false);
                 tracing::error!(%error, "the changed settings are unusable; the old ones stay in force");
                 return;
             }
@@ -78,7 +78,7 @@ impl Reload {
         }
         self.logging.set_level(new_level);
         // Counted once all of it is in force.
-        self.metrics.process().settings_reloaded(true);
+        self.metrics.settings_reloaded(true);
         if new_level >= old_level {
             say();
         }

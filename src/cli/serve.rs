@@ -16,6 +16,7 @@ use super::reload::Reload;
 use super::sender::SenderPart;
 use super::{Exit, FLUSH_TIMEOUT, Failure, fd_limit, malloc_trim};
 use crate::admin::{self, Admin};
+use crate::cli::metrics::Metrics;
 use crate::clock::running;
 use crate::config::{Config, Sources};
 use crate::gateway::Gateway;
@@ -24,7 +25,6 @@ use crate::server::{Drain, Server, Threads};
 use crate::signed_url::{Keyring, SigningKey};
 use crate::store;
 use crate::tasks::{self, Task};
-use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{Logging, RequestLogs, start_logging};
 
 /// Exit codes after a second signal, as in shells: 128 and the signal's number.
@@ -49,13 +49,20 @@ impl Serve {
 
 fn run(sources: &Sources, only: Option<Only>) -> Exit {
     let config = sources.read()?;
-    let logging = start_logging(config.log_format, config.log_level, colour(), &Metrics::new());
+    let metrics = Metrics::default();
+    let logging = start_logging(config.log_format, config.log_level, colour(), &metrics.log);
     let logging = logging.map_err(Failure::failed)?;
     // The log is written before the error that ends the program.
-    run_logged(config, sources, only, &logging).inspect_err(|_| logging.flush(FLUSH_TIMEOUT))
+    run_logged(config, sources, only, &logging, metrics).inspect_err(|_| logging.flush(FLUSH_TIMEOUT))
 }
 
-fn run_logged(mut config: Config, sources: &Sources, only: Option<Only>, logging: &Logging) -> Exit {
+fn run_logged(
+    mut config: Config,
+    sources: &Sources,
+    only: Option<Only>,
+    logging: &Logging,
+    metrics: Metrics,
+) -> Exit {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -74,13 +81,13 @@ fn run_logged(mut config: Config, sources: &Sources, only: Option<Only>, logging
     }
     SenderPart::check(&config, only)?;
     let reloaded = Some((sources.clone(), logging.clone()));
-    serve(&App::new(config, keyring, logging)?, only, reloaded, async |_| Ok(()))
+    serve(&App::new(config, keyring, logging, metrics)?, only, reloaded, async |_| Ok(()))
 }
 
 impl App {
     /// The gateway. It reports downloads to the sender's database, if there is one.
     fn gateway(&self, sender: &SenderPart) -> Gateway {
-        let (clock, metrics) = (Arc::clone(&self.clock), self.metrics.clone());
+        let (clock, metrics) = (Arc::clone(&self.clock), self.metrics.requests.clone());
         let gateway =
             Gateway::new(&self.config.gateway, self.keyring.clone(), self.store.clone(), clock, metrics)
                 .with_logs(RequestLogs {
@@ -94,10 +101,10 @@ impl App {
     /// Serves links on threads, which end when the returned value is dropped.
     fn serve_links(&self, sender: &SenderPart, listener: TcpListener) -> std::io::Result<Threads> {
         let server = Server::new(self.config.server.clone(), self.gateway(sender), self.drain.clone());
-        let server = server.counting(&self.metrics).with_tls(self.certificate.clone());
+        let server = server.counting(self.metrics.connections.clone()).with_tls(self.certificate.clone());
         let server = server.with_reload(self.limits.gateway.subscribe());
-        tasks::supervise(Task::MemoryTrim, self.metrics.clone(), |metrics| {
-            Box::pin(malloc_trim::trim_after_peaks(metrics))
+        tasks::supervise(Task::MemoryTrim, self.metrics.connections.clone(), |connections| {
+            Box::pin(malloc_trim::trim_after_peaks(connections))
         });
         server.serve_on_threads(&listener.into_std()?, self.config.threads)
     }
@@ -110,7 +117,7 @@ impl App {
             store: self.store.clone(),
             clock: Arc::clone(&self.clock),
             drain: self.drain.clone(),
-            metrics: self.metrics.clone(),
+            registry: self.metrics.registry.clone(),
             #[cfg(feature = "sender")]
             sender: sender.sender().cloned(),
         };
@@ -251,7 +258,8 @@ async fn run_until_stopped(
     let answers = app.admin(&sender);
     let limits = app.config.of_admin_connections();
     let server = Server::new(limits, answers, admin_drain.clone());
-    let server = server.evicting(&app.metrics).with_reload(app.limits.admin.subscribe());
+    let server =
+        server.evicting(app.metrics.admin_connections.clone()).with_reload(app.limits.admin.subscribe());
     let admin = admin.into_std().map_err(Failure::failed)?;
     tasks::supervise(Task::AcceptLoop, (server, admin), |(server, admin)| Box::pin(server.serve_on(admin)));
     sender.start();

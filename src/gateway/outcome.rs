@@ -151,7 +151,7 @@ impl Found {
 }
 
 impl Outcome {
-    /// RequestLogs what is known before the answer is sent.
+    /// Records what is known before the answer is sent.
     pub(super) fn describe(&self, record: &mut AccessRecord<'_>) {
         record.outcome = self.name();
         if let Self::Rejected(Rejection::Denied(denial)) = self {

@@ -15,6 +15,7 @@ use super::config::Config;
 use super::cors::{Cors, Permission};
 use super::decide::ParsedRequest;
 use super::head::Head;
+use super::metrics::RequestMetrics;
 use super::outcome::{Outcome, Rejection};
 use super::request::RequestView;
 use super::respond::Responder;
@@ -27,7 +28,6 @@ use crate::server::{
 };
 use crate::signed_url::{Grant, Verifier};
 use crate::store::Store;
-use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::{self, Trace};
 use crate::telemetry::{CompletedDownload, RequestLogs};
 
@@ -57,7 +57,7 @@ impl Gateway {
         keyring: ActiveKeyring,
         store: Store,
         clock: Arc<dyn Clock>,
-        metrics: Metrics,
+        metrics: RequestMetrics,
     ) -> Self {
         let cors = Cors::new(config.allowed_origins.clone());
         Self(Arc::new(Inner {

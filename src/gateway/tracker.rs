@@ -6,9 +6,9 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::sync::mpsc;
 
+use super::metrics::RequestMetrics;
 use crate::server::{Client, OnSent, Permit, StallFlag};
 use crate::store::StoreError;
-use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Trace;
 use crate::telemetry::{
     AccessRecord, Audit, AuditUnavailable, BodyEnd, CompletedDownload, RequestLogs, Reservation,
@@ -17,7 +17,7 @@ use crate::telemetry::{
 /// Where requests are counted and recorded. All requests of a gateway share it.
 #[derive(Debug, Clone)]
 pub(super) struct Recorders {
-    pub(super) metrics: Metrics,
+    pub(super) metrics: RequestMetrics,
     pub(super) logs: RequestLogs,
     /// Gets an event for each download.
     pub(super) downloads: Option<mpsc::Sender<CompletedDownload>>,
@@ -29,7 +29,7 @@ impl Recorders {
         self.logs.audit.as_ref().map_or(Ok(None), Audit::begin)
     }
 
-    /// RequestLogs a request that has ended.
+    /// Records a request that has ended.
     pub(super) fn record(
         &self,
         record: &AccessRecord<'_>,
@@ -41,10 +41,11 @@ impl Recorders {
             // A full channel loses the event: it must not slow a download down.
             let _ = downloads.try_send(downloaded);
         }
-        record.write(ending, took, &self.metrics, &self.logs, audited);
+        self.metrics.count(record, ending, took);
+        record.write(ending, took, &self.logs, audited);
     }
 
-    /// RequestLogs an answer whose head and body go together, with so many bytes.
+    /// Records an answer whose head and body go together, with so many bytes.
     pub(super) fn record_whole(
         &self,
         record: &mut AccessRecord<'_>,
@@ -78,7 +79,7 @@ impl Tracker {
         client: Option<&Client>,
         trace: Option<Trace>,
     ) -> Box<Self> {
-        recorders.metrics.request_began();
+        recorders.metrics.began();
         Box::new(Self {
             record: record.into_owned(),
             recorders: Arc::clone(recorders),
@@ -114,7 +115,7 @@ impl Tracker {
         }
     }
 
-    /// RequestLogs the request, which has ended.
+    /// Records the request, which has ended.
     pub(super) fn finish(mut self: Box<Self>, ending: BodyEnd) {
         if let Some(trace) = &self.trace {
             trace.end(&self.record, ending);
@@ -126,7 +127,7 @@ impl Tracker {
 
 impl Drop for Tracker {
     fn drop(&mut self) {
-        self.recorders.metrics.request_finished();
+        self.recorders.metrics.finished();
     }
 }
 

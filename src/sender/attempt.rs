@@ -257,7 +257,7 @@ fn mint(
     // clocks covers, and distinct among the deliveries of an event.
     let from = UnixSeconds(claimed.links_expire.0.saturating_sub(lifetime.as_secs()));
     let link = minter.mint_at(asset, lifetime, from)?;
-    services.metrics.link_minted(asset.kind.name());
+    services.keyring.link_minted(asset.kind);
     Ok(link)
 }
 

@@ -142,7 +142,7 @@ impl Dispatcher {
                     if std::mem::replace(&mut database_answers, false) {
                         tracing::error!(%error, "no webhooks are sent until the database answers");
                     }
-                    self.sender.0.services.metrics.ledger_failed(error.label());
+                    self.sender.0.services.metrics.database_failed(error.label());
                     WRITE_RETRY
                 }
             };
@@ -385,7 +385,7 @@ async fn record(sender: &Sender, finished: FinishedAttempt) {
         match sender.ledger().finish(finished.clone()).await {
             Ok(()) => return,
             Err(error) if error.is_transient() && !sender.0.stop.is_cancelled() => {
-                sender.0.services.metrics.ledger_failed(error.label());
+                sender.0.services.metrics.database_failed(error.label());
                 tokio::time::sleep(WRITE_RETRY).await;
             }
             Err(error) => {

@@ -53,7 +53,7 @@ impl Resumption {
 async fn tick(sender: &Sender, look: u64, leases_valid: bool) -> Result<(), LedgerError> {
     let (ledger, now) = (sender.ledger(), sender.now());
     if let Err(error) = ledger.check_files() {
-        sender.0.services.metrics.ledger_failed(error.label());
+        sender.0.services.metrics.database_failed(error.label());
     }
     // Leases that are about to move with the clock have not ended.
     let clock_step_lock = sender.0.clock_step_lock.lock().await;

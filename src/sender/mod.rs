@@ -10,6 +10,7 @@ mod dispatch;
 mod health_update;
 mod link_opened;
 mod maintenance;
+mod metrics;
 mod open_ledger;
 mod schedule;
 mod sender_clock;
@@ -18,6 +19,7 @@ mod simulation;
 
 pub use config::Config;
 pub use link_opened::record_downloads;
+pub use metrics::SenderMetrics;
 pub use open_ledger::open_with_retry;
 
 use std::collections::HashMap;
@@ -37,7 +39,6 @@ use crate::ledger::{
 use crate::signed_url::BaseUrl;
 use crate::store::{SAMPLE, Store};
 use crate::tasks::{self, Task};
-use crate::telemetry::metrics::Metrics;
 use crate::webhook::{
     Diagnosis, EndpointUrl, Poster, PosterError, UrlError, UrlRules, diagnose_probe, may_probe,
 };
@@ -57,7 +58,7 @@ pub struct Services {
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Counts.
-    pub metrics: Metrics,
+    pub metrics: SenderMetrics,
 }
 
 /// The sender's counter: takes events in and wakes whoever sends. Clones share it.
@@ -228,6 +229,11 @@ impl Sender {
             self.on_accepted(accepted);
         }
         Ok(tested)
+    }
+
+    /// What is counted of this sender.
+    pub(crate) fn metrics(&self) -> &SenderMetrics {
+        &self.0.services.metrics
     }
 
     fn on_accepted(&self, accepted: &Accepted) {

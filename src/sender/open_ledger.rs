@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
+use super::metrics::SenderMetrics;
 use crate::ledger::{Ledger, LedgerError};
-use crate::telemetry::metrics::Metrics;
 
 /// Between two tries.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Opens the ledger again and again until that works, for a process that sends or for another; says in the log what it
 /// waits for, once for each cause.
-pub async fn open_with_retry(metrics: &Metrics, ledger: &Ledger, sends: bool) {
+pub async fn open_with_retry(metrics: &SenderMetrics, ledger: &Ledger, sends: bool) {
     let Some(before) = ledger.open_error() else { return };
     let mut last = Some(before.to_string());
     while let Err(error) = open(ledger, sends).await {
-        metrics.ledger_failed(error.label());
+        metrics.database_failed(error.label());
         let text = error.to_string();
         if last.as_ref() != Some(&text) {
             tracing::error!(

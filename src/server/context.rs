@@ -21,8 +21,7 @@ use super::listener::limiter::{LimitReached, Limiter, Permit};
 use super::listener::proxy;
 use super::listener::rejecter::Rejecter;
 use super::zero_copy::write_gate::{WriteGate, ZeroCopy};
-use crate::telemetry::connections::{ConnectionMetrics, OpenConnection};
-use crate::telemetry::metrics::Metrics;
+use crate::server::metrics::{ConnectionMetrics, OpenConnection};
 
 /// What the connections of one listener share.
 #[derive(Debug, Clone)]
@@ -69,15 +68,15 @@ impl<H: Handler> Server<H> {
 
     /// The same, counting its connections.
     #[must_use]
-    pub fn counting(self, metrics: &Metrics) -> Self {
-        Self { counts: Some(metrics.connections().clone()), ..self }
+    pub fn counting(self, metrics: ConnectionMetrics) -> Self {
+        Self { counts: Some(metrics), ..self }
     }
 
     /// The same as a private listener without TLS: its connections are counted apart, and when it is full, a new connection
     /// evicts the one that has gone longest without an answer.
     #[must_use]
-    pub fn evicting(self, metrics: &Metrics) -> Self {
-        let counts = Some(metrics.admin_connections().clone());
+    pub fn evicting(self, metrics: ConnectionMetrics) -> Self {
+        let counts = Some(metrics);
         Self { slots: Some(Slots::new(self.config.connections, counts.clone())), counts, ..self }
     }
 

@@ -13,6 +13,7 @@ mod drain;
 mod fast_path;
 mod handler;
 mod listener;
+mod metrics;
 mod request;
 mod serve;
 mod socket;
@@ -30,6 +31,7 @@ pub use listener::{
     Certificate, EvictionGuard, LimitReached, Limiter, Networks, Permit, Threads, TlsConfig, TlsError,
     forwarded_client, parse_proxy_header,
 };
+pub use metrics::{CertificateMetrics, ConnectionMetrics};
 pub use request::{Bodies, BodyError};
 pub use zero_copy::pending::{OnSent, PipeEnd};
 pub use zero_copy::write_gate::ZeroCopy;

@@ -19,11 +19,11 @@ use super::http::plain_http::RawBody;
 use super::http::response;
 use super::http::response::UnsizedBody;
 use super::local::file_slice::{self, ContentVersion, FileSlice};
+use super::metrics::StoreOperation;
 use super::prefetch;
 use super::source::Source;
 use super::validator::Validator;
 use crate::clock::running::{self, RunningInstant};
-use crate::telemetry::metrics::StoreOperation;
 
 /// The first pause before a body is taken up again; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -134,7 +134,7 @@ impl Chunks {
         let first = running::timeout(waited, first).await;
         let first = first.unwrap_or(Err(StoreError::TimedOut { waited, for_what: "the first bytes" }));
         let reason = first.as_ref().err().map(StoreError::reason);
-        self.source.metrics.store_answered(StoreOperation::FirstChunk, started.elapsed(), reason);
+        self.source.metrics.answered(StoreOperation::FirstChunk, started.elapsed(), reason);
         if first.as_ref().is_err_and(StoreError::is_store_failure) {
             self.source.failed();
         }
@@ -160,7 +160,7 @@ impl Chunks {
 
     /// Nothing follows any more.
     fn broke_off(&mut self, error: StoreError) -> StoreError {
-        self.source.metrics.store_broke_off(error.reason());
+        self.source.metrics.broke_off(error.reason());
         self.at = self.end;
         error
     }
@@ -298,7 +298,7 @@ impl Chunks {
             match reopened {
                 Ok(rest) => {
                     self.rest = rest;
-                    self.source.metrics.store_resumed();
+                    self.source.metrics.resumed();
                     tracing::debug!(at = self.at, "a body that broke was taken up again");
                     return Ok(());
                 }

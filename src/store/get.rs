@@ -13,12 +13,12 @@ use super::error::StoreError;
 use super::http::response;
 use super::http::response::UnsizedBody;
 use super::meta::Meta;
+use super::metrics::StoreOperation;
 use super::object::{Object, Opened, Unsized, Version};
 use super::source::Source;
 use super::span::Span;
 use super::{content_coding, prefetch};
 use crate::clock::running::{self, RunningInstant};
-use crate::telemetry::metrics::StoreOperation;
 
 /// How much of an object is read to learn its size, where only its end tells: what is longer is sent without a length.
 const READ_FOR_SIZE: usize = 1 << 20;
@@ -157,7 +157,7 @@ impl GetObject<'_> {
             };
             match &piece {
                 Ok(_) => source.breaker.succeeded(),
-                Err(error) => source.metrics.store_broke_off(error.reason()),
+                Err(error) => source.metrics.broke_off(error.reason()),
             }
             Some((piece, (source, body)))
         })))

@@ -12,6 +12,7 @@ mod cause;
 mod error;
 mod error_codes;
 mod meta;
+mod metrics;
 
 mod config;
 mod open_error;
@@ -41,6 +42,7 @@ pub use local::file_slice::{ContentCheck, FileSlice};
 pub use local::open_file_cache::{CachedBytes, CachedFile, max_cached_files};
 pub use local::root::unusable_folders;
 pub use meta::Meta;
+pub use metrics::StoreMetrics;
 pub use object::{Object, Opened, Unsized, Version};
 pub use open::unknown_variables;
 pub use open_error::OpenError;
@@ -57,9 +59,9 @@ use uuid::Uuid;
 
 use crate::asset::{AssetKind, AssetRef};
 use crate::signed_url::Grant;
-use crate::telemetry::metrics::{Metrics, StoreOperation};
 use get::{GetObject, is_plain};
 use local::open_file_cache::OpenFileCache;
+use metrics::StoreOperation;
 use source::Source;
 
 /// The object storage behind the gateway. Clones share one client.
@@ -73,7 +75,7 @@ pub struct Store {
 impl Store {
     /// A store on `objects`, whose root holds `recordings/` and `transcripts/`.
     #[must_use]
-    pub fn new(objects: Arc<dyn ObjectStore>, config: &Config, metrics: Metrics) -> Self {
+    pub fn new(objects: Arc<dyn ObjectStore>, config: &Config, metrics: StoreMetrics) -> Self {
         let samples = Arc::new(Source::new(sample::samples(), config, metrics.clone()));
         Self { source: Arc::new(Source::new(objects, config, metrics)), samples, held: None }
     }
@@ -87,7 +89,7 @@ impl Store {
     ///
     /// # Errors
     /// [`OpenError`] if the URL or the credentials' form cannot be used. No connection is made yet.
-    pub fn open(config: &Config, metrics: Metrics) -> Result<Self, OpenError> {
+    pub fn open(config: &Config, metrics: StoreMetrics) -> Result<Self, OpenError> {
         let opened = open::open(config)?;
         Ok(Self { held: opened.held, ..Self::new(opened.objects, config, metrics) })
     }
@@ -99,7 +101,7 @@ impl Store {
         let held =
             self.held.as_ref().filter(|_| grant.asset().id != SAMPLE && self.source.breaker.is_closed())?;
         let (found, waited) = held.get(grant.asset(), arrived.into())?;
-        self.source.metrics.store_answered(StoreOperation::Get, waited, None);
+        self.source.metrics.answered(StoreOperation::Get, waited, None);
         Some(found)
     }
 

@@ -15,12 +15,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::chunks::{ByteStream, reopen_stream};
 use super::error::StoreError;
+use super::metrics::StoreOperation;
 use super::source::Source;
 use super::span::Span;
 use super::validator::Validator;
 use crate::clock::running;
 use crate::tasks::{self, Task};
-use crate::telemetry::metrics::StoreOperation;
 use crate::telemetry::trace;
 
 /// The bytes of a segment.

@@ -14,9 +14,9 @@ use super::circuit_breaker::CircuitBreaker;
 use super::config::Config;
 use super::error::StoreError;
 use super::http::response::{self, ErrorResponse, UnsizedBody};
+use super::metrics::{StoreMetrics, StoreOperation};
 use crate::clock::running;
 use crate::tasks::{self, Task};
-use crate::telemetry::metrics::{Metrics, StoreOperation};
 use crate::telemetry::trace::StoreSpan;
 
 /// How often a store that is down is probed.
@@ -50,7 +50,7 @@ pub(super) struct Source {
     objects: Arc<dyn ObjectStore>,
     pub(super) breaker: CircuitBreaker,
     pub(super) timeouts: Timeouts,
-    pub(super) metrics: Metrics,
+    pub(super) metrics: StoreMetrics,
     /// Whether the bucket was seen: an object was found in it, or a GET was told that it has no such object.
     bucket_seen: AtomicBool,
     /// By how many seconds the store's clock was ahead of ours when it last answered without an object.
@@ -72,7 +72,7 @@ impl fmt::Debug for Source {
 }
 
 impl Source {
-    pub(super) fn new(objects: Arc<dyn ObjectStore>, config: &Config, metrics: Metrics) -> Self {
+    pub(super) fn new(objects: Arc<dyn ObjectStore>, config: &Config, metrics: StoreMetrics) -> Self {
         let timeouts = Timeouts::from(config);
         let (breaker, bucket_seen) = (CircuitBreaker::new(), AtomicBool::new(false));
         Self { objects, breaker, timeouts, metrics, bucket_seen, clock_ahead: AtomicI64::new(0) }
@@ -104,7 +104,7 @@ impl Source {
             Err(_) => Err(StoreError::TimedOut { waited, for_what: "an answer" }),
         };
         let reason = deleted.as_ref().err().map(StoreError::reason);
-        self.metrics.store_answered(StoreOperation::Delete, started.elapsed(), reason);
+        self.metrics.answered(StoreOperation::Delete, started.elapsed(), reason);
         deleted
     }
 
@@ -137,7 +137,7 @@ impl Source {
     }
 
     fn store_is_up(&self, up: bool) {
-        self.metrics.store_is_up(up);
+        self.metrics.is_up(up);
         if up {
             self.breaker.close();
         } else {
@@ -184,7 +184,7 @@ impl Source {
     ) -> Result<GetResult, StoreError> {
         let started = Instant::now();
         let for_body = !options.head;
-        let span = StoreSpan::begin(operation);
+        let span = StoreSpan::begin(operation.name());
         let asked = span.instrument(catch_panic(self.objects.get_opts(path, options)));
         let answer = running::timeout(self.timeouts.first_byte, asked).await;
         let result = match answer {
@@ -200,7 +200,7 @@ impl Source {
         }
         let reason = result.as_ref().err().map(StoreError::reason);
         span.end(reason);
-        self.metrics.store_answered(operation, started.elapsed(), reason);
+        self.metrics.answered(operation, started.elapsed(), reason);
         result
     }
 }

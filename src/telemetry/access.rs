@@ -15,8 +15,8 @@ use memchr::memchr;
 use super::audit::{Audit, RequestId};
 use super::log::LogFormat;
 use super::log_line::{LineBuilder, LineFormat, Timestamp, field};
+use super::log_metrics::LogMetrics;
 use super::log_writer::{Lines, LogWriter, Reservation, Sink, WriterConfig};
-use super::metrics::Metrics;
 use super::trace::Tracing;
 use crate::asset::AssetRef;
 use crate::clock::{Moment, SystemClock, UnixSeconds};
@@ -71,7 +71,7 @@ impl AccessLog {
     ///
     /// # Errors
     /// If the system has no thread left.
-    pub fn to(sink: impl Sink, format: LogFormat, metrics: &Metrics) -> std::io::Result<Self> {
+    pub fn to(sink: impl Sink, format: LogFormat, metrics: &LogMetrics) -> std::io::Result<Self> {
         let form =
             if format == LogFormat::Human { LineFormat::Human { colour: false } } else { LineFormat::Json };
         let config = WriterConfig { lines: Lines::Access, at_once: true };
@@ -235,16 +235,14 @@ impl<'r> AccessRecord<'r> {
         }
     }
 
-    /// Counts the request, which took so long, and writes its records.
+    /// Writes the records of the request.
     pub fn write(
         &self,
         ending: BodyEnd,
         took: Duration,
-        metrics: &Metrics,
         records: &RequestLogs,
         reservation: Option<Reservation>,
     ) {
-        metrics.request_ended(self, ending, took);
         if let Some(log) = records.access.as_ref().filter(|log| log.is_enabled()) {
             log.write(self, ending, took);
         }

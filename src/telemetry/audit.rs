@@ -16,8 +16,8 @@ use http::{Method, StatusCode};
 
 use super::access::{AccessRecord, BodyEnd, millis, truncated};
 use super::log_line::{LineBuilder, Timestamp, field};
+use super::log_metrics::LogMetrics;
 use super::log_writer::{Lines, LogWriter, Reservation, Sink, WriterConfig};
-use super::metrics::Metrics;
 use crate::clock::SystemClock;
 
 /// Where audit records go.
@@ -86,7 +86,7 @@ impl Audit {
     ///
     /// # Errors
     /// [`AuditError`].
-    pub fn open(config: &AuditConfig, metrics: &Metrics) -> Result<Self, AuditError> {
+    pub fn open(config: &AuditConfig, metrics: &LogMetrics) -> Result<Self, AuditError> {
         let failed = |error| AuditError(config.file.clone(), error);
         if config.file == Path::new("-") {
             // Past the buffer of the standard library, which would not say how much was written.
@@ -102,7 +102,7 @@ impl Audit {
     ///
     /// # Errors
     /// If the system has no thread left.
-    pub fn to(sink: impl Sink, required: bool, metrics: &Metrics) -> io::Result<Self> {
+    pub fn to(sink: impl Sink, required: bool, metrics: &LogMetrics) -> io::Result<Self> {
         let config = WriterConfig { lines: Lines::Audit, at_once: false };
         Ok(Self { writer: LogWriter::start(sink, config, metrics.clone())?, required })
     }

@@ -4,7 +4,7 @@ use std::sync::{PoisonError, RwLock};
 
 /// Values by keys of a small fixed set.
 #[derive(Debug)]
-pub(super) struct LabelCache<K, V>(RwLock<Vec<(K, V)>>);
+pub(crate) struct LabelCache<K, V>(RwLock<Vec<(K, V)>>);
 
 impl<K, V> Default for LabelCache<K, V> {
     fn default() -> Self {
@@ -14,7 +14,7 @@ impl<K, V> Default for LabelCache<K, V> {
 
 impl<K: PartialEq, V> LabelCache<K, V> {
     /// Does something with the value of `key`, which is made when the key is met for the first time.
-    pub(super) fn with(&self, key: K, make: impl FnOnce(&K) -> V, act: impl FnOnce(&V)) {
+    pub(crate) fn with(&self, key: K, make: impl FnOnce(&K) -> V, act: impl FnOnce(&V)) {
         let met = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, value)) = met.iter().find(|(met, _)| *met == key) {
             return act(value);

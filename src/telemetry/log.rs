@@ -14,8 +14,8 @@ use tracing_subscriber::fmt::time::SystemTime;
 
 use super::access::AccessLog;
 use super::log_line::LineFormat;
+use super::log_metrics::LogMetrics;
 use super::log_writer::{Lines, LogWriter, Sink, WriterConfig};
-use super::metrics::Metrics;
 use crate::text::{self, Escape};
 
 /// How log lines look.
@@ -94,7 +94,6 @@ impl LogLevel {
 pub struct Logging {
     form: LineFormat,
     writer: LogWriter,
-    metrics: Metrics,
     accesses: Arc<AtomicBool>,
     filter: Arc<dyn Fn(EnvFilter) + Send + Sync>,
 }
@@ -116,12 +115,6 @@ impl Logging {
     #[must_use]
     pub fn access_log(&self) -> AccessLog {
         AccessLog::new(self.writer.clone(), self.form, Arc::clone(&self.accesses))
-    }
-
-    /// What is counted while this log is written.
-    #[must_use]
-    pub fn metrics(&self) -> &Metrics {
-        &self.metrics
     }
 
     /// Waits until everything is written that was logged, but no longer than `timeout`, and not if that cannot be.
@@ -172,7 +165,7 @@ pub fn start_logging(
     format: LogFormat,
     level: LogLevel,
     colour: bool,
-    metrics: &Metrics,
+    metrics: &LogMetrics,
 ) -> io::Result<Logging> {
     let form = LineFormat::on_stderr(format, colour);
     let stderr = StandardError(io::stderr().as_fd().try_clone_to_owned()?.into());
@@ -181,7 +174,7 @@ pub fn start_logging(
     let filter = subscribe(form, level, writer.clone());
     log_panics();
     let accesses = Arc::new(AtomicBool::new(level.has_accesses()));
-    Ok(Logging { form, writer, metrics: metrics.clone(), accesses, filter })
+    Ok(Logging { form, writer, accesses, filter })
 }
 
 /// Has events written by `writer`; returns what changes their filter.

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::metrics::Metrics;
+use super::log_metrics::LogMetrics;
 use crate::tasks::{self, Task};
 
 /// What is written at once, without waiting for more.
@@ -94,7 +94,7 @@ struct End(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     config: WriterConfig,
-    metrics: Metrics,
+    metrics: LogMetrics,
     waiting: Mutex<Waiting>,
     /// Told to the thread: there is something to do.
     work: Condvar,
@@ -142,7 +142,7 @@ impl LogWriter {
     ///
     /// # Errors
     /// If the system has no thread left.
-    pub(super) fn start(sink: impl Sink, config: WriterConfig, metrics: Metrics) -> io::Result<Self> {
+    pub(super) fn start(sink: impl Sink, config: WriterConfig, metrics: LogMetrics) -> io::Result<Self> {
         let waiting = Mutex::new(Waiting { wakes_above: usize::MAX, ..Waiting::default() });
         let shared =
             Arc::new(Shared { config, metrics, waiting, work: Condvar::new(), done: Condvar::new() });
@@ -233,14 +233,14 @@ impl Shared {
             *dropped += count;
         }
         drop(waiting);
-        self.metrics.process().lines_dropped(lines.log(), count);
+        self.metrics.lines_dropped(lines.log(), count);
     }
 
     /// Whether the sink takes what is written.
     fn is_up(&self, up: bool) {
         match self.config.lines {
-            Lines::Audit => self.metrics.process().audit_is_up(up),
-            Lines::Access | Lines::Events => self.metrics.process().log_is_up(up),
+            Lines::Audit => self.metrics.audit_is_up(up),
+            Lines::Access | Lines::Events => self.metrics.log_is_up(up),
         }
     }
 }
@@ -408,6 +408,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::telemetry::metrics::Registry;
 
     /// Takes nothing until it is told how to answer each write.
     struct Gated(mpsc::Receiver<bool>, Arc<Mutex<Vec<u8>>>);
@@ -423,16 +424,17 @@ mod tests {
         }
     }
 
-    fn gated() -> (LogWriter, mpsc::Sender<bool>, Arc<Mutex<Vec<u8>>>, Metrics) {
+    fn gated() -> (LogWriter, mpsc::Sender<bool>, Arc<Mutex<Vec<u8>>>, Registry) {
         let (gate, told) = mpsc::channel();
-        let (written, metrics) = (Arc::default(), Metrics::new());
+        let (written, registry) = (Arc::default(), Registry::default());
         let config = WriterConfig { lines: Lines::Events, at_once: false };
         let sink = Gated(told, Arc::clone(&written));
-        (LogWriter::start(sink, config, metrics.clone()).unwrap(), gate, written, metrics)
+        let metrics = LogMetrics::register(&registry);
+        (LogWriter::start(sink, config, metrics).unwrap(), gate, written, registry)
     }
 
-    fn sample(metrics: &Metrics, name: &str) -> u64 {
-        let page = metrics.render();
+    fn sample(registry: &Registry, name: &str) -> u64 {
+        let page = registry.render();
         let line =
             page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
         line.unwrap().parse().unwrap()
@@ -440,11 +442,12 @@ mod tests {
 
     #[test]
     fn events_have_room_that_access_records_cannot_take() {
-        let (writer, gate, written, metrics) = gated();
+        let (writer, gate, written, registry) = gated();
         let line = [&[b'x'; 1_023][..], b"\n"].concat();
         let (mut records, mut events) = (0, 0);
-        let dropped =
-            |log: &str| sample(&metrics, &format!("webhook_assets_log_lines_dropped_total{{log=\"{log}\"}}"));
+        let dropped = |log: &str| {
+            sample(&registry, &format!("webhook_assets_log_lines_dropped_total{{log=\"{log}\"}}"))
+        };
         while dropped("access") == 0 {
             writer.push(Lines::Access, &line, None);
             records += 1;
@@ -462,18 +465,18 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_is_written_later_and_not_waited_for() {
-        let (writer, gate, written, metrics) = gated();
+        let (writer, gate, written, registry) = gated();
         gate.send(false).unwrap();
         writer.push(Lines::Events, b"first\n", None);
         gate.send(false).unwrap();
         let began = Instant::now();
         assert!(!writer.flush(Duration::from_secs(60)));
         assert!(began.elapsed() < Duration::from_secs(20));
-        assert_eq!(sample(&metrics, "webhook_assets_log_up"), 0);
+        assert_eq!(sample(&registry, "webhook_assets_log_up"), 0);
         writer.push(Lines::Events, b"second\n", None);
         drop(gate);
         while !writer.flush(Duration::from_secs(20)) {}
         assert_eq!(written.lock().unwrap().as_slice(), b"first\nsecond\n");
-        assert_eq!(sample(&metrics, "webhook_assets_log_up"), 1);
+        assert_eq!(sample(&registry, "webhook_assets_log_up"), 1);
     }
 }

@@ -3,14 +3,12 @@
 
 mod access;
 mod audit;
-pub(crate) mod connections;
-mod label_cache;
+pub(crate) mod label_cache;
 mod log;
 mod log_line;
+mod log_metrics;
 mod log_writer;
 pub mod metrics;
-mod process;
-mod requests;
 pub mod trace;
 
 pub use access::{
@@ -18,4 +16,5 @@ pub use access::{
 };
 pub use audit::{Audit, AuditConfig, AuditError, AuditUnavailable, RequestId};
 pub use log::{LogFormat, LogLevel, Logging, start_logging};
+pub use log_metrics::LogMetrics;
 pub use log_writer::{Reservation, Sink};

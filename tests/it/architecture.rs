@@ -15,7 +15,7 @@ const ROOMS: [(&str, &[&str]); 19] = [
     ("tasks", &[]),
     ("text", &[]),
     ("telemetry", &["clock", "asset", "signed_url", "tasks", "text"]),
-    ("keys", &["clock", "signed_url", "telemetry"]),
+    ("keys", &["clock", "asset", "signed_url", "telemetry"]),
     ("store", &["clock", "asset", "signed_url", "tasks", "telemetry"]),
     ("webhook", &["clock", "secret", "asset", "signed_url"]),
     ("ledger", &["clock", "asset", "tasks", "text", "webhook"]),

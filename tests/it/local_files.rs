@@ -327,15 +327,15 @@ async fn several_ranges_of_a_file_replaced_between_them_break_off() {
 
 #[tokio::test]
 async fn a_root_that_is_no_folder_is_refused_at_the_start() {
+    use webhook_assets::cli::Metrics;
     use webhook_assets::store::Store;
-    use webhook_assets::telemetry::metrics::Metrics;
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     for path in [folder.path().join("nothing"), file] {
         let plan = Plan::on_files(&path);
-        let error = Store::open(&plan.store, Metrics::new()).unwrap_err().to_string();
+        let error = Store::open(&plan.store, Metrics::default().store).unwrap_err().to_string();
         assert!(error.contains(&*path.to_string_lossy()), "{error}");
     }
 }

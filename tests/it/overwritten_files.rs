@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::version::TLS13;
 use webhook_assets::AssetRef;
+use webhook_assets::cli::Metrics;
 use webhook_assets::server::Certificate;
-use webhook_assets::telemetry::metrics::Metrics;
 
 use crate::support::client::request_head;
 use crate::support::slow_client::SlowClient;
@@ -127,7 +127,8 @@ async fn over_tls_it_breaks_off_too() {
     let files = Files::of(LONG);
     let (folder, pair) = (tempfile::tempdir().unwrap(), Pair::fresh());
     let mut plan = Plan::on_files(files.folder.path());
-    plan.certificate = Some(Certificate::read(pair.write(folder.path()), Metrics::new()).unwrap());
+    plan.certificate =
+        Some(Certificate::read(pair.write(folder.path()), Metrics::default().certificate).unwrap());
     let site = plan.start().await;
     let client = trusting(&[&pair], &[&TLS13], &["http/1.1"]);
     for fields in [&[][..], &[("Range", "bytes=1000-")]] {

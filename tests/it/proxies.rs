@@ -151,9 +151,10 @@ async fn tls_may_stand_behind_the_proxy_protocol() {
     let pair = Pair::fresh();
     let mut plan = plan().await;
     plan.server.proxy_protocol = true;
-    let metrics = webhook_assets::telemetry::metrics::Metrics::new();
-    plan.certificate =
-        Some(webhook_assets::server::Certificate::read(pair.write(folder.path()), metrics).unwrap());
+    let metrics = webhook_assets::cli::Metrics::default();
+    plan.certificate = Some(
+        webhook_assets::server::Certificate::read(pair.write(folder.path()), metrics.certificate).unwrap(),
+    );
     let site = plan.start().await;
     let mut stream = from(PROXY, &site).await;
     stream.write_all(&binary("192.0.2.1:4711")).await.unwrap();

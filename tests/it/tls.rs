@@ -12,8 +12,8 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{CipherSuite, HandshakeKind};
 use webhook_assets::AssetRef;
+use webhook_assets::cli::Metrics;
 use webhook_assets::server::Certificate;
-use webhook_assets::telemetry::metrics::Metrics;
 
 use crate::support::client::request_head;
 use crate::support::tls::{Pair, connect, trusting};
@@ -35,7 +35,8 @@ impl Secured {
 
     async fn on(mut plan: Plan) -> Self {
         let (folder, pair) = (tempfile::tempdir().unwrap(), Pair::fresh());
-        let certificate = Certificate::read(pair.write(folder.path()), Metrics::new()).unwrap();
+        let certificate =
+            Certificate::read(pair.write(folder.path()), Metrics::default().certificate).unwrap();
         let reload = Arc::new(Notify::new());
         let (watched, its) = (certificate.clone(), Arc::clone(&reload));
         tokio::spawn(async move { watched.watch(&its).await });

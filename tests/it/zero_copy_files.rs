@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio_rustls::rustls::version::TLS13;
 use webhook_assets::AssetRef;
+use webhook_assets::cli::Metrics;
 use webhook_assets::server::Certificate;
-use webhook_assets::telemetry::metrics::Metrics;
 
 use crate::support::client::request_head;
 use crate::support::requests::{each_follows_each, expect};
@@ -87,7 +87,8 @@ async fn a_file_on_its_way_through_tls_is_byte_exact() {
     let files = Files::new();
     let (folder, pair) = (tempfile::tempdir().unwrap(), Pair::fresh());
     let mut plan = files.plan();
-    plan.certificate = Some(Certificate::read(pair.write(folder.path()), Metrics::new()).unwrap());
+    plan.certificate =
+        Some(Certificate::read(pair.write(folder.path()), Metrics::default().certificate).unwrap());
     let site = plan.start().await;
     let client = trusting(&[&pair], &[&TLS13], &["http/1.1"]);
     let mut stream = connect(&client, site.address).await.unwrap();

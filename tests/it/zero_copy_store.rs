@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::version::TLS13;
+use webhook_assets::cli::Metrics;
 use webhook_assets::server::Certificate;
-use webhook_assets::telemetry::metrics::Metrics;
 
 use crate::broken_bucket::plan_on;
 use crate::support::bucket::{Act, Bucket};
@@ -75,7 +75,8 @@ async fn answers_of_every_kind_on_one_connection_are_byte_exact() {
 async fn where_relaying_is_impossible_the_bytes_are_the_same() {
     let (_bucket, mut plan) = planned(LENGTH).await;
     let (folder, pair) = (tempfile::tempdir().unwrap(), Pair::fresh());
-    plan.certificate = Some(Certificate::read(pair.write(folder.path()), Metrics::new()).unwrap());
+    plan.certificate =
+        Some(Certificate::read(pair.write(folder.path()), Metrics::default().certificate).unwrap());
     let site = plan.start().await;
     let client = trusting(&[&pair], &[&TLS13], &["http/1.1"]);
     let mut stream = connect(&client, site.address).await.unwrap();

@@ -91,7 +91,7 @@ impl Api<'_> {
     /// What to say when the ledger failed: nothing was written.
     #[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
     fn failed(&self, error: LedgerError) -> Problem {
-        self.admin.0.services.metrics.ledger_failed(error.label());
+        self.sender.metrics().database_failed(error.label());
         if error.is_transient() {
             tracing::warn!(%error, "the webhooks' database failed a request of the admin listener");
             return Problem::new(

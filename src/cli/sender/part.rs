@@ -12,9 +12,8 @@ use crate::clock::running;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::ledger::{DatabaseUrl, Ledger, LedgerError};
-use crate::sender::{self, Sender};
+use crate::sender::{self, Sender, SenderMetrics};
 use crate::tasks::{self, Task};
-use crate::telemetry::metrics::Metrics;
 use crate::webhook::Poster;
 
 /// The most downloads that wait to be written into the delivery history; it omits further ones.
@@ -99,7 +98,7 @@ fn new_sender(app: &App, ledger: Ledger) -> Result<Sender, Failure> {
         keyring: app.keyring.clone(),
         base: app.config.public_url.clone(),
         clock: Arc::clone(&app.clock),
-        metrics: app.metrics.clone(),
+        metrics: app.metrics.sender.clone(),
     };
     Sender::new(app.config.sender.clone(), services).map_err(Failure::setting)
 }
@@ -126,14 +125,14 @@ async fn open_ledger(app: &App, only: Option<Only>) -> Result<Option<Ledger>, Fa
         }
         tracing::error!(%error, "webhooks are neither accepted nor sent until the database answers; links are served");
         if !sends {
-            open_later(app.metrics.clone(), ledger.clone());
+            open_later(app.metrics.sender.clone(), ledger.clone());
         }
     }
     Ok(Some(ledger))
 }
 
 /// Opens the database as soon as possible, in a process without a sender.
-fn open_later(metrics: Metrics, ledger: Ledger) {
+fn open_later(metrics: SenderMetrics, ledger: Ledger) {
     tasks::spawn(Task::LedgerOpening, async move {
         sender::open_with_retry(&metrics, &ledger, false).await;
     });

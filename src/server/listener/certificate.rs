@@ -16,7 +16,7 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{self, CipherSuite, ServerConfig};
 
 use crate::clock::UnixSeconds;
-use crate::telemetry::metrics::Metrics;
+use crate::server::metrics::CertificateMetrics;
 
 /// The interval at which the files are checked for a change. SIGHUP reloads at once.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ pub struct Certificate {
     ticketer: Arc<dyn ProducesTickets>,
     /// The fingerprints of the files before they were first read.
     initial: [Option<Fingerprint>; 2],
-    metrics: Metrics,
+    metrics: CertificateMetrics,
 }
 
 /// A certificate that was read and checked.
@@ -61,12 +61,12 @@ impl Certificate {
     ///
     /// # Errors
     /// [`TlsError`], which says what to do.
-    pub fn read(files: TlsConfig, metrics: Metrics) -> Result<Self, TlsError> {
+    pub fn read(files: TlsConfig, metrics: CertificateMetrics) -> Result<Self, TlsError> {
         let ticketer = aws_lc_rs::Ticketer::new()
             .map_err(|error| TlsError::Unusable(files.key.clone(), error.to_string()))?;
         let initial = [fingerprint(&files.certificate), fingerprint(&files.key)];
         let current = read(&files, &ticketer)?;
-        metrics.connections().certificate_expires(current.expires);
+        metrics.expires(current.expires);
         let current = Arc::new(ArcSwap::from_pointee(current));
         Ok(Self { files: Arc::new(files), current, ticketer, initial, metrics })
     }
@@ -91,12 +91,12 @@ impl Certificate {
             Ok(new) => {
                 let expires = new.expires;
                 self.current.store(Arc::new(new));
-                self.metrics.connections().certificate_reloaded(true);
-                self.metrics.connections().certificate_expires(expires);
+                self.metrics.reloaded(true);
+                self.metrics.expires(expires);
                 tracing::info!(%expires, "the certificate was replaced");
             }
             Err(error) => {
-                self.metrics.connections().certificate_reloaded(false);
+                self.metrics.reloaded(false);
                 tracing::error!(%error, "the changed certificate is unusable; the old one stays in force");
             }
         }

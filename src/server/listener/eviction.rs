@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::telemetry::connections::ConnectionMetrics;
+use crate::server::metrics::ConnectionMetrics;
 
 /// How long a new connection is safe: much longer than most requests take.
 const MIN_LIFETIME: Duration = Duration::from_millis(100);

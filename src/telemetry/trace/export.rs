@@ -19,7 +19,7 @@ use super::otlp::{
     Attribute, ExportRequest, ExportResponse, Resource, ResourceSpans, Scope, ScopeSpans, Span,
 };
 use crate::tasks::{self, Task as Supervised};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{ByLabel, Counter, Registry};
 
 /// The spans that wait, and those that are sent at a time: OpenTelemetry's own numbers.
 const MOST_WAITING: usize = 2048;
@@ -65,12 +65,39 @@ impl FromStr for Collector {
     }
 }
 
+/// What is counted of spans. Clones count together.
+#[derive(Debug, Clone)]
+pub struct TraceMetrics(ByLabel<Counter>);
+
+impl TraceMetrics {
+    /// Registers them.
+    #[must_use]
+    pub fn register(registry: &Registry) -> Self {
+        Self(registry.counters(
+            "trace_spans",
+            "Spans of traces that were recorded, by what became of them: exported, lost",
+            "result",
+            &["exported", "lost"],
+        ))
+    }
+
+    /// The collector took these.
+    fn exported(&self, spans: u64) {
+        self.0.of("exported").inc_by(spans);
+    }
+
+    /// These reach no collector: the queue had no room, or the collector refused them.
+    fn lost(&self, spans: u64) {
+        self.0.of("lost").inc_by(spans);
+    }
+}
+
 /// Where spans are handed in. Clones share the queue.
 #[derive(Clone)]
 pub(super) struct Exporter {
     spans: mpsc::Sender<Span>,
     flushes: mpsc::UnboundedSender<sync::SyncSender<bool>>,
-    metrics: Metrics,
+    metrics: TraceMetrics,
 }
 
 impl fmt::Debug for Exporter {
@@ -80,7 +107,7 @@ impl fmt::Debug for Exporter {
 }
 
 impl Exporter {
-    pub(super) fn start(config: &TracingConfig, metrics: &Metrics) -> io::Result<Self> {
+    pub(super) fn start(config: &TracingConfig, metrics: TraceMetrics) -> io::Result<Self> {
         let (spans, waiting) = mpsc::channel(MOST_WAITING);
         let (flushes, asked) = mpsc::unbounded_channel();
         // It follows no redirects, and asks the environment for no proxy: that is for `config` alone.
@@ -103,12 +130,12 @@ impl Exporter {
         );
         let run = move || runtime.block_on(run);
         std::thread::Builder::new().name("traces".into()).spawn(run)?;
-        Ok(Self { spans, flushes, metrics: metrics.clone() })
+        Ok(Self { spans, flushes, metrics })
     }
 
     pub(super) fn push(&self, span: Span) {
         if self.spans.try_send(span).is_err() {
-            self.metrics.process().spans_lost(1);
+            self.metrics.lost(1);
         }
     }
 
@@ -135,7 +162,7 @@ struct Task {
     batch: Vec<Span>,
     due: Instant,
     failures: u32,
-    metrics: Metrics,
+    metrics: TraceMetrics,
 }
 
 impl Task {
@@ -193,12 +220,11 @@ impl Task {
 
     async fn send(&mut self) -> bool {
         let count = self.batch.len() as u64;
-        let own = self.metrics.process().clone();
         let refusal = match self.post().await {
             Ok(rejected) => {
                 let rejected = rejected.min(count);
-                own.spans_exported(count - rejected);
-                own.spans_lost(rejected);
+                self.metrics.exported(count - rejected);
+                self.metrics.lost(rejected);
                 self.batch.clear();
                 if std::mem::take(&mut self.failures) > 0 {
                     tracing::info!("the trace collector answers again");
@@ -208,7 +234,7 @@ impl Task {
             Err(refusal) => refusal,
         };
         if matches!(refusal, Refusal::Never(_)) {
-            own.spans_lost(count);
+            self.metrics.lost(count);
             self.batch.clear();
         }
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(5)).min(LONGEST_PAUSE);

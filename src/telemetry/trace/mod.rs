@@ -6,7 +6,7 @@ mod context;
 mod export;
 mod otlp;
 
-pub use export::Collector;
+pub use export::{Collector, TraceMetrics};
 
 use std::fmt;
 use std::future::Future;
@@ -19,7 +19,6 @@ use http::uri::Authority;
 use http::{Method, Request, Version};
 
 use super::access::{AccessRecord, BodyEnd, Untrusted, redact_target};
-use super::metrics::{Metrics, StoreOperation};
 use crate::clock::Moment;
 use context::{Context, Fields, RANDOM, SAMPLED};
 use export::Exporter;
@@ -48,7 +47,7 @@ impl Tracing {
     ///
     /// # Errors
     /// If the system has no thread left, or TLS cannot be set up.
-    pub fn start(config: &TracingConfig, metrics: &Metrics) -> io::Result<Self> {
+    pub fn start(config: &TracingConfig, metrics: TraceMetrics) -> io::Result<Self> {
         Ok(Self { sample: config.sample, exporter: Exporter::start(config, metrics)? })
     }
 
@@ -248,7 +247,7 @@ fn told_of(record: &AccessRecord<'_>, ending: BodyEnd) -> (String, Vec<Attribute
 
 /// Something that is asked of the store, for the request of this task.
 pub struct StoreSpan {
-    operation: StoreOperation,
+    operation: &'static str,
     told: Option<Fields>,
     open: Option<(Trace, [u8; 8], Instant)>,
     /// What became of it; nobody waited for the answer, as long as nothing else is said.
@@ -258,7 +257,7 @@ pub struct StoreSpan {
 impl StoreSpan {
     /// Begins it.
     #[must_use]
-    pub fn begin(operation: StoreOperation) -> Self {
+    pub fn begin(operation: &'static str) -> Self {
         let mut span = Self { operation, told: None, open: None, failure: Some("abandoned") };
         let Some(trace) = current() else { return span };
         match &*trace.0 {
@@ -287,10 +286,10 @@ impl Drop for StoreSpan {
     fn drop(&mut self) {
         let Some((trace, id, began)) = self.open.take() else { return };
         let Place::Recorded(recorded) = &*trace.0 else { return };
-        let mut span = recorded.span(format!("store {}", self.operation.name()), id, began);
+        let mut span = recorded.span(format!("store {}", self.operation), id, began);
         span.parent_span_id = recorded.context.span_id.into();
         span.kind = otlp::CLIENT;
-        span.attributes = vec![Attribute::text("webhook_assets.store.operation", self.operation.name())];
+        span.attributes = vec![Attribute::text("webhook_assets.store.operation", self.operation)];
         if let Some(failure) = self.failure {
             span.attributes.push(Attribute::text("error.type", failure));
             span.status = Some(Status { code: otlp::ERROR });
@@ -301,7 +300,7 @@ impl Drop for StoreSpan {
 
 impl fmt::Debug for StoreSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StoreSpan({:?})", self.operation)
+        write!(f, "StoreSpan({})", self.operation)
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Mutex, OnceLock};
 
 use serde_json::{Map, Value};
-use webhook_assets::telemetry::metrics::Metrics;
+use webhook_assets::cli::Metrics;
 use webhook_assets::telemetry::{AccessLog, LogFormat, Sink};
 
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -23,7 +23,7 @@ impl Sink for Memory {
 /// Where every site writes its records.
 pub fn log() -> AccessLog {
     static LOG: OnceLock<AccessLog> = OnceLock::new();
-    LOG.get_or_init(|| AccessLog::to(Memory, LogFormat::Json, &Metrics::new()).unwrap()).clone()
+    LOG.get_or_init(|| AccessLog::to(Memory, LogFormat::Json, &Metrics::default().log).unwrap()).clone()
 }
 
 /// The lines that contain these words.

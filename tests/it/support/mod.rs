@@ -28,6 +28,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 use webhook_assets::admin::{self, Admin};
+use webhook_assets::cli::Metrics;
 use webhook_assets::clock::{Clock, ManualClock, UnixSeconds};
 use webhook_assets::console;
 use webhook_assets::gateway::{self, AllowedOrigins, Gateway};
@@ -36,9 +37,8 @@ use webhook_assets::ledger::{self, DatabaseUrl, Ledger};
 use webhook_assets::sender::{self, Sender};
 use webhook_assets::server::{self, Bodies, Certificate, Drain, Handler, Server};
 use webhook_assets::signed_url::BaseUrl;
-use webhook_assets::store::{self, CloudVariables, Store, StoreUrl};
+use webhook_assets::store::{self, CloudVariables, Store, StoreMetrics, StoreUrl};
 use webhook_assets::telemetry::RequestLogs;
-use webhook_assets::telemetry::metrics::Metrics;
 use webhook_assets::telemetry::trace::{Tracing, TracingConfig};
 use webhook_assets::webhook::AllowedNetworks;
 use webhook_assets::{AssetRef, Keyring, Minter, SecretKey};
@@ -230,7 +230,7 @@ impl Plan {
     }
 
     /// The store of the plan: its URL's, or its objects.
-    fn open_store(&self, metrics: Metrics) -> Store {
+    fn open_store(&self, metrics: StoreMetrics) -> Store {
         match self.store.url {
             StoreUrl::File(_) | StoreUrl::S3(_) => Store::open(&self.store, metrics).unwrap(),
             _ => Store::new(Arc::clone(&self.objects), &self.store, metrics),
@@ -245,27 +245,27 @@ impl Plan {
         metrics: &Metrics,
     ) -> Gateway {
         let clock = Arc::new(clock.clone());
-        let traces = self.tracing.as_ref().map(|config| Tracing::start(config, metrics).unwrap());
-        Gateway::new(&self.gateway, keyring.clone(), store.clone(), clock, metrics.clone())
+        let traces =
+            self.tracing.as_ref().map(|config| Tracing::start(config, metrics.trace.clone()).unwrap());
+        Gateway::new(&self.gateway, keyring.clone(), store.clone(), clock, metrics.requests.clone())
             .with_logs(RequestLogs { access: Some(access_log::log()), audit: None, traces })
     }
 
     /// The gateway alone.
     pub fn gateway_alone(&self) -> Gateway {
-        let metrics = Metrics::new();
-        let keyring = ActiveKeyring::new(self.keyring.clone(), metrics.clone());
-        let store = self.open_store(metrics.clone());
+        let metrics = Metrics::default();
+        let keyring = ActiveKeyring::new(self.keyring.clone(), metrics.keyring.clone());
+        let store = self.open_store(metrics.store.clone());
         self.open_gateway(&keyring, &store, &ManualClock::at(NOW), &metrics)
     }
 
     /// Opens both listeners and serves.
     pub async fn start(self) -> Site {
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         let clock = ManualClock::at(NOW);
-        let store = self.open_store(metrics.clone());
-        let keyring = ActiveKeyring::new(self.keyring.clone(), metrics.clone());
-        let drain = Drain::new();
-        let base = BaseUrl::parse(self.public_url).unwrap();
+        let store = self.open_store(metrics.store.clone());
+        let keyring = ActiveKeyring::new(self.keyring.clone(), metrics.keyring.clone());
+        let (drain, base) = (Drain::new(), BaseUrl::parse(self.public_url).unwrap());
         let mut gateway = self.open_gateway(&keyring, &store, &clock, &metrics);
         let folder = tempfile::tempdir().unwrap();
         let (mut sender, mut database_url) = (None, None);
@@ -283,7 +283,7 @@ impl Plan {
                 keyring: keyring.clone(),
                 base: base.clone(),
                 clock: Arc::new(clock.clone()),
-                metrics: metrics.clone(),
+                metrics: metrics.sender.clone(),
             };
             let made = Sender::new(config, services).unwrap();
             let running = made.clone();
@@ -299,7 +299,7 @@ impl Plan {
             store,
             clock: Arc::new(clock.clone()),
             drain: drain.clone(),
-            metrics: metrics.clone(),
+            registry: metrics.registry.clone(),
             sender: sender.clone(),
         };
         let admin = Admin::new(admin::Config { listen, token, console: self.console }, services);
@@ -317,16 +317,17 @@ impl Plan {
             database: database_url,
             _folder: folder,
         };
+        let (config, connections) = (self.server.clone(), metrics.connections);
         if self.through_hyper {
-            let server = Server::new(self.server.clone(), ThroughHyper(gateway), drain);
-            tokio::spawn(server.with_tls(self.certificate).counting(&metrics).serve(gateway_listener));
+            let server = Server::new(config, ThroughHyper(gateway), drain).with_tls(self.certificate);
+            tokio::spawn(server.counting(connections).serve(gateway_listener));
         } else {
-            let server = Server::new(self.server.clone(), gateway, drain);
-            tokio::spawn(server.with_tls(self.certificate).counting(&metrics).serve(gateway_listener));
+            let server = Server::new(config, gateway, drain).with_tls(self.certificate);
+            tokio::spawn(server.counting(connections).serve(gateway_listener));
         }
         let connections = self.admin_connections.unwrap_or(self.server.connections);
         let server = Server::new(server::Config { connections, ..self.server }, admin, Drain::new());
-        tokio::spawn(server.evicting(&metrics).serve(admin_listener));
+        tokio::spawn(server.evicting(metrics.admin_connections).serve(admin_listener));
         site
     }
 }

@@ -1,0 +1,80 @@
+//! The metrics of the whole program: each room registers its own, in the order of the page.
+
+use crate::gateway::RequestMetrics;
+use crate::keys::KeyringMetrics;
+#[cfg(feature = "sender")]
+use crate::sender::SenderMetrics;
+use crate::server::{CertificateMetrics, ConnectionMetrics};
+use crate::store::StoreMetrics;
+use crate::tasks;
+use crate::telemetry::LogMetrics;
+use crate::telemetry::metrics::{ByLabel, Counter, Registry};
+use crate::telemetry::trace::TraceMetrics;
+
+/// What each room counts. Clones count together.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// Renders the page.
+    pub registry: Registry,
+    /// The public listener's.
+    pub connections: ConnectionMetrics,
+    /// The public listener's certificate's.
+    pub certificate: CertificateMetrics,
+    /// The private listener's.
+    pub admin_connections: ConnectionMetrics,
+    /// The logs'.
+    pub log: LogMetrics,
+    settings_reloads: ByLabel<Counter>,
+    /// The traces'.
+    pub trace: TraceMetrics,
+    /// The keyring's.
+    pub keyring: KeyringMetrics,
+    /// The gateway's.
+    pub requests: RequestMetrics,
+    /// The store's.
+    pub store: StoreMetrics,
+    /// The webhook sender's.
+    #[cfg(feature = "sender")]
+    pub sender: SenderMetrics,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let registry = Registry::default();
+        let metrics = Self {
+            connections: ConnectionMetrics::register(&registry),
+            certificate: CertificateMetrics::register(&registry),
+            admin_connections: ConnectionMetrics::register_admin(&registry),
+            log: LogMetrics::register(&registry),
+            settings_reloads: registry.counters(
+                "settings_reloads",
+                "Attempts to read the settings again",
+                "result",
+                &["ok", "failed"],
+            ),
+            trace: TraceMetrics::register(&registry),
+            keyring: KeyringMetrics::register(&registry),
+            requests: RequestMetrics::register(&registry),
+            store: StoreMetrics::register(&registry),
+            #[cfg(feature = "sender")]
+            sender: SenderMetrics::register(&registry),
+            registry,
+        };
+        let died = "Tasks that panicked, by what they did";
+        metrics.registry.add("tasks_died", None, died, tasks::panic_counter());
+        metrics
+    }
+}
+
+impl Metrics {
+    /// The metrics page.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.registry.render()
+    }
+
+    /// The settings were read again.
+    pub(super) fn settings_reloaded(&self, ok: bool) {
+        self.settings_reloads.of(if ok { "ok" } else { "failed" }).inc();
+    }
+}

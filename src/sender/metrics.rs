@@ -1,0 +1,118 @@
+//! Metrics of the webhook sender.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use crate::telemetry::metrics::{ByLabel, Counter, Gauge, Histogram, Registry, Unit, gauge_value};
+
+/// What is counted of events, deliveries and attempts. Clones count together.
+#[derive(Debug, Clone)]
+pub struct SenderMetrics {
+    events: Counter,
+    deliveries: ByLabel<Counter>,
+    delivery_time: Histogram,
+    attempts: ByLabel<Counter>,
+    attempt_time: Histogram,
+    first_attempt_delay: Histogram,
+    pending: ByLabel<Gauge>,
+    overdue: Gauge<f64, AtomicU64>,
+    not_fetched: Gauge,
+    endpoint_changes: ByLabel<Counter>,
+    database_errors: ByLabel<Counter>,
+}
+
+impl SenderMetrics {
+    /// Registers them.
+    #[must_use]
+    pub fn register(registry: &Registry) -> Self {
+        Self {
+            events: registry.counter("webhook_events_accepted", "Events accepted by the sender"),
+            deliveries: registry.counters(
+                "webhook_deliveries",
+                "Deliveries that ended, by result: delivered, failed",
+                "result",
+                &[],
+            ),
+            delivery_time: registry
+                .durations("webhook_delivery", "Time from accepting an event to the end of its delivery"),
+            attempts: registry.counters("webhook_attempts", "Attempts, by what came of them", "code", &[]),
+            attempt_time: registry.durations("webhook_attempt", "Time an attempt took"),
+            first_attempt_delay: registry.durations(
+                "webhook_first_attempt_delay",
+                "Time from accepting an event to the first attempt",
+            ),
+            pending: registry.by_label(
+                "webhook_deliveries_pending",
+                None,
+                "Deliveries that have not ended, by state; counted every 10 s",
+                ("state", Gauge::default),
+            ),
+            overdue: registry.add(
+                "webhook_overdue",
+                Some(Unit::Seconds),
+                "How long the delivery that waits longest has been due",
+                Gauge::default(),
+            ),
+            not_fetched: registry.gauge(
+                "webhook_deliveries_not_fetched",
+                "Deliveries whose links live and were never followed; counted every 10 s",
+            ),
+            endpoint_changes: registry.counters(
+                "webhook_endpoint_changes",
+                "Endpoints that were held or disabled because they failed",
+                "change",
+                &[],
+            ),
+            database_errors: registry.counters(
+                "webhook_database_errors",
+                "Failures of the sender's database, by reason",
+                "reason",
+                &[],
+            ),
+        }
+    }
+
+    pub(super) fn event_accepted(&self) {
+        self.events.inc();
+    }
+
+    /// A delivery was `delivered` or has `failed`, this long after its event was accepted.
+    pub(super) fn delivery_ended(&self, result: &'static str, after: Duration) {
+        self.deliveries.of(result).inc();
+        self.delivery_time.observe(after.as_secs_f64());
+    }
+
+    pub(super) fn attempt_ended(&self, code: &'static str, took: Duration) {
+        self.attempts.of(code).inc();
+        self.attempt_time.observe(took.as_secs_f64());
+    }
+
+    /// A delivery's first attempt begins, this long after its event was accepted.
+    pub(super) fn first_attempt_began(&self, after: Duration) {
+        self.first_attempt_delay.observe(after.as_secs_f64());
+    }
+
+    pub(super) fn deliveries_pending(&self, state: &'static str, count: u64) {
+        self.pending.of(state).set(gauge_value(count));
+    }
+
+    /// How long the delivery that waits longest has been due.
+    pub(super) fn delivery_overdue(&self, by: Duration) {
+        self.overdue.set(by.as_secs_f64());
+    }
+
+    /// How many deliveries carried links that live and that nobody followed.
+    pub(super) fn deliveries_not_fetched(&self, count: u64) {
+        self.not_fetched.set(gauge_value(count));
+    }
+
+    /// An endpoint was held or disabled.
+    pub(super) fn endpoint_changed(&self, change: &'static str) {
+        self.endpoint_changes.of(change).inc();
+    }
+
+    /// The database failed.
+    pub(crate) fn database_failed(&self, reason: &'static str) {
+        self.database_errors.of(reason).inc();
+    }
+}
