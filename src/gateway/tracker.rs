@@ -42,7 +42,7 @@ impl Recorders {
             let _ = downloads.try_send(downloaded);
         }
         self.metrics.count(record, ending, took);
-        record.write(ending, took, &self.logs, audited);
+        self.logs.write(record, ending, took, audited);
     }
 
     /// Records an answer whose head and body go together, with so many bytes.

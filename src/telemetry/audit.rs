@@ -1,5 +1,5 @@
-//! The audit: who downloaded what, when, and how much of it, as JSON lines in a place of their own. Only requests with a
-//! good signature are told; the signature never is.
+//! The audit: who downloaded what, when, and how much of it, as JSON lines in a separate file. It has requests with a good
+//! signature only, and never the signature.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -8,16 +8,14 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-use super::access::{AccessRecord, BodyEnd, millis, truncated};
-use super::log_line::{LineBuilder, Timestamp, field};
+use super::json_line::{JsonLine, Timestamp, field};
 use super::log_metrics::LogMetrics;
-use super::log_writer::{Lines, LogWriter, Reservation, Sink, WriterConfig};
+use super::log_writer::{LogKind, LogWriter, Reservation, Sink, WriterConfig};
+use super::record::{AccessRecord, BodyEnd, millis, truncated};
 use crate::clock::SystemClock;
 
 /// Where audit records go.
@@ -29,35 +27,7 @@ pub struct AuditConfig {
     pub required: bool,
 }
 
-/// The id of a request, unique among all processes and starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestId(u64);
-
-impl RequestId {
-    /// The next one of this process.
-    #[must_use]
-    pub fn next() -> Self {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        Self(COUNT.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        static PROCESS: OnceLock<u64> = OnceLock::new();
-        let process = PROCESS.get_or_init(|| {
-            // Without random bytes, number and time still tell requests apart.
-            let mut bytes = [0; 8];
-            if getrandom::fill(&mut bytes).is_err() {
-                return u64::from(std::process::id());
-            }
-            u64::from_be_bytes(bytes)
-        });
-        write!(f, "{process:016x}{:016x}", self.0)
-    }
-}
-
-/// Writes audit records, from a thread of its own. Clones share it.
+/// Writes audit records without waiting. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Audit {
     writer: LogWriter,
@@ -82,14 +52,14 @@ impl fmt::Display for AuditError {
 impl std::error::Error for AuditError {}
 
 impl Audit {
-    /// Opens the file that `config` names; one that is made is for this user alone.
+    /// Opens the file that `config` names, or creates it with mode 0600.
     ///
     /// # Errors
     /// [`AuditError`].
     pub fn open(config: &AuditConfig, metrics: &LogMetrics) -> Result<Self, AuditError> {
         let failed = |error| AuditError(config.file.clone(), error);
         if config.file == Path::new("-") {
-            // Past the buffer of the standard library, which would not say how much was written.
+            // Past the standard library's buffer, which does not tell how much was written.
             let file = io::stdout().as_fd().try_clone_to_owned().map_err(failed)?.into();
             return Self::to(AuditFile { path: None, file }, config.required, metrics).map_err(failed);
         }
@@ -98,29 +68,29 @@ impl Audit {
         Self::to(sink, config.required, metrics).map_err(failed)
     }
 
-    /// Records that are written into `sink`; if `required`, downloads are refused while it fails.
+    /// Writes records into `sink`; if `required`, downloads are refused while it fails.
     ///
     /// # Errors
     /// If the system has no thread left.
     pub fn to(sink: impl Sink, required: bool, metrics: &LogMetrics) -> io::Result<Self> {
-        let config = WriterConfig { lines: Lines::Audit, at_once: false };
+        let config = WriterConfig { kind: LogKind::Audit, immediate: false };
         Ok(Self { writer: LogWriter::start(sink, config, metrics.clone())?, required })
     }
 
-    /// Opens the file anew: it was moved away.
+    /// Opens the file again, after it was moved away.
     pub fn reopen(&self) {
         self.writer.reopen();
     }
 
-    /// Waits until what was recorded is written, but no longer than `timeout`. Says whether it is.
+    /// Waits until every record is written, for `timeout` at most. Returns whether they are.
     pub fn flush(&self, timeout: Duration) -> bool {
         self.writer.flush(timeout)
     }
 
-    /// Keeps room for the record of a download that begins.
+    /// Reserves room for the record of a download that begins.
     ///
     /// # Errors
-    /// If it has to be recorded and could not be now.
+    /// If the download must be recorded and cannot be now.
     pub fn begin(&self) -> Result<Option<Reservation>, AuditUnavailable> {
         if self.required { self.writer.reserve().map(Some).ok_or(AuditUnavailable) } else { Ok(None) }
     }
@@ -141,22 +111,22 @@ impl Audit {
         }
         SCRATCH.with_borrow_mut(|(line, stamp)| {
             line.clear();
-            format(record, ending, took, LineBuilder::record(line, stamp.at(SystemClock.now_micros())));
-            self.writer.push(Lines::Audit, line, reservation);
+            format(record, ending, took, JsonLine::begin(line, stamp.at(SystemClock.now_micros())));
+            self.writer.push(LogKind::Audit, line, reservation);
         });
     }
 }
 
-/// A download that must be recorded and cannot be at present.
+/// A download must be recorded and cannot be at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuditUnavailable;
 
-fn format(record: &AccessRecord<'_>, ending: BodyEnd, took: Duration, mut line: LineBuilder<'_>) {
+fn format(record: &AccessRecord<'_>, ending: BodyEnd, took: Duration, mut line: JsonLine<'_>) {
     let of_the_asset = matches!(record.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
     if let Some(id) = record.request_id {
         line.display(field!("request_id"), &id);
     }
-    // Without the port, which says nothing about who it was.
+    // Without the port, which does not identify the client.
     line.display(field!("client"), &record.peer.ip());
     if let Some(key_id) = &record.key_id {
         line.string(field!("key_id"), key_id);
@@ -177,7 +147,7 @@ fn format(record: &AccessRecord<'_>, ending: BodyEnd, took: Duration, mut line: 
     }
     line.number(field!("status"), record.status.as_u16().into());
     line.string(field!("outcome"), record.outcome);
-    // The body of a problem is nothing of the asset.
+    // The body of a problem document is not part of the asset.
     line.number(field!("sent"), if of_the_asset { record.sent } else { 0 });
     if let Some(length) = record.length.filter(|_| of_the_asset) {
         line.number(field!("length"), length);

@@ -1,8 +1,8 @@
-//! What is looked up by labels again and again, found without hashing: a process meets few sets of labels.
+//! Finds the metrics of a set of labels without hashing: a process meets few sets.
 
 use std::sync::{PoisonError, RwLock};
 
-/// Values by keys of a small fixed set.
+/// Values by key, for few keys.
 #[derive(Debug)]
 pub(crate) struct LabelCache<K, V>(RwLock<Vec<(K, V)>>);
 
@@ -13,7 +13,7 @@ impl<K, V> Default for LabelCache<K, V> {
 }
 
 impl<K: PartialEq, V> LabelCache<K, V> {
-    /// Does something with the value of `key`, which is made when the key is met for the first time.
+    /// Calls `act` with the value of `key`, which `make` makes the first time.
     pub(crate) fn with(&self, key: K, make: impl FnOnce(&K) -> V, act: impl FnOnce(&V)) {
         let met = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, value)) = met.iter().find(|(met, _)| *met == key) {
@@ -22,7 +22,7 @@ impl<K: PartialEq, V> LabelCache<K, V> {
         drop(met);
         let value = make(&key);
         act(&value);
-        // Another thread may have met it too: then it stands there twice, and either is as good.
+        // Another thread may have made it too: then there are two entries, and either is as good.
         self.0.write().unwrap_or_else(PoisonError::into_inner).push((key, value));
     }
 }

@@ -1,5 +1,5 @@
-//! Log lines: sentences on a terminal, JSON for machines. They go to standard error, by way of a [`LogWriter`]; standard
-//! output belongs to results.
+//! Events as log lines on standard error: sentences on a terminal, JSON for machines, both by `tracing-subscriber`. A
+//! [`LogWriter`] stands behind it, so that a full disk or a reader that is gone makes no task wait or panic.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tracing::Metadata;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::time::SystemTime;
 
-use super::access::AccessLog;
-use super::log_line::LineFormat;
+use super::access::{AccessLog, EVENT_TARGET};
 use super::log_metrics::LogMetrics;
-use super::log_writer::{Lines, LogWriter, Sink, WriterConfig};
+use super::log_writer::{LogKind, LogWriter, Sink, WriterConfig};
 use crate::text::{self, Escape};
 
 /// How log lines look.
@@ -42,12 +43,31 @@ impl FromStr for LogFormat {
     }
 }
 
-/// How much is logged; what is greater logs more.
+/// How the lines of this process look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LineFormat {
+    Human { colour: bool },
+    Json,
+}
+
+impl LineFormat {
+    /// The lines on standard error. `colour` is what the user's terminal settings allow.
+    fn on_stderr(format: LogFormat, colour: bool) -> Self {
+        let terminal = io::stderr().is_terminal();
+        match format {
+            LogFormat::Auto if terminal => Self::Human { colour },
+            LogFormat::Human => Self::Human { colour: terminal && colour },
+            LogFormat::Auto | LogFormat::Json => Self::Json,
+        }
+    }
+}
+
+/// How much is logged; a greater level logs more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
-    /// Only what somebody must act on.
+    /// What an operator must act on.
     Error,
-    /// And what may become that.
+    /// And what may become an error.
     Warn,
     /// And what happened: starts, stops, each request.
     Info,
@@ -70,7 +90,7 @@ impl FromStr for LogLevel {
 }
 
 impl LogLevel {
-    /// Whether each request is told.
+    /// Whether it has access records.
     fn has_accesses(self) -> bool {
         matches!(self, Self::Info | Self::Debug)
     }
@@ -92,7 +112,7 @@ impl LogLevel {
 /// The log of this process: events, and access records beside them. Clones are the same log.
 #[derive(Clone)]
 pub struct Logging {
-    form: LineFormat,
+    format: LineFormat,
     writer: LogWriter,
     accesses: Arc<AtomicBool>,
     filter: Arc<dyn Fn(EnvFilter) + Send + Sync>,
@@ -100,24 +120,25 @@ pub struct Logging {
 
 impl std::fmt::Debug for Logging {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Logging").field("form", &self.form).finish_non_exhaustive()
+        f.debug_struct("Logging").field("format", &self.format).finish_non_exhaustive()
     }
 }
 
 impl Logging {
-    /// Logs so much from now on.
+    /// Changes the level.
     pub fn set_level(&self, level: LogLevel) {
         (self.filter)(level.filter());
         self.accesses.store(level.has_accesses(), Ordering::Relaxed);
     }
 
-    /// The access log, among the events and in their form.
+    /// The access log, among the events and in their format.
     #[must_use]
     pub fn access_log(&self) -> AccessLog {
-        AccessLog::new(self.writer.clone(), self.form, Arc::clone(&self.accesses))
+        let json = (self.format == LineFormat::Json).then(|| self.writer.clone());
+        AccessLog::new(json, Arc::clone(&self.accesses))
     }
 
-    /// Waits until everything is written that was logged, but no longer than `timeout`, and not if that cannot be.
+    /// Waits until every line is written, for `timeout` at most, and not while standard error fails.
     pub fn flush(&self, timeout: Duration) {
         self.writer.flush(timeout);
     }
@@ -130,7 +151,7 @@ impl Sink for StandardError {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match self.0.write(bytes) {
-                // A program that shares the terminal has made it so; it will take more in a moment.
+                // Another program that shares the terminal made it non-blocking; it takes more in a moment.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     std::thread::sleep(Duration::from_millis(10));
                 }
@@ -140,15 +161,29 @@ impl Sink for StandardError {
     }
 }
 
-/// Where an event's line is written to.
-struct Events(LogWriter);
+/// Hands each event's line to the writer, as a line of its log.
+struct EventWriter(LogWriter);
 
-impl Write for Events {
+impl<'w> MakeWriter<'w> for EventWriter {
+    type Writer = EventLine<'w>;
+
+    fn make_writer(&'w self) -> EventLine<'w> {
+        EventLine(&self.0, LogKind::Events)
+    }
+
+    fn make_writer_for(&'w self, event: &Metadata<'_>) -> EventLine<'w> {
+        EventLine(&self.0, if event.target() == EVENT_TARGET { LogKind::Access } else { LogKind::Events })
+    }
+}
+
+struct EventLine<'w>(&'w LogWriter, LogKind);
+
+impl Write for EventLine<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // Control characters are escaped already, but for those that colour the line.
+        // `tracing-subscriber` has escaped control characters of values; the others are the line's colours and its end.
         let shown = std::str::from_utf8(line)
             .map(|line| text::escape_invisible(line, Escape::Json, char::is_control));
-        self.0.push(Lines::Events, shown.as_deref().map_or(line, str::as_bytes), None);
+        self.0.push(self.1, shown.as_deref().map_or(line, str::as_bytes), None);
         Ok(line.len())
     }
 
@@ -157,7 +192,7 @@ impl Write for Events {
     }
 }
 
-/// Sends events to standard error from now on, panics among them. `colour` is what the user's terminal settings allow.
+/// Logs events and panics to standard error from now on. `colour` is what the user's terminal settings allow.
 ///
 /// # Errors
 /// If the system has no thread or no descriptor left.
@@ -167,27 +202,27 @@ pub fn start_logging(
     colour: bool,
     metrics: &LogMetrics,
 ) -> io::Result<Logging> {
-    let form = LineFormat::on_stderr(format, colour);
+    let format = LineFormat::on_stderr(format, colour);
     let stderr = StandardError(io::stderr().as_fd().try_clone_to_owned()?.into());
-    let config = WriterConfig { lines: Lines::Events, at_once: io::stderr().is_terminal() };
+    let config = WriterConfig { kind: LogKind::Events, immediate: io::stderr().is_terminal() };
     let writer = LogWriter::start(stderr, config, metrics.clone())?;
-    let filter = subscribe(form, level, writer.clone());
+    let filter = subscribe(format, level, writer.clone());
     log_panics();
     let accesses = Arc::new(AtomicBool::new(level.has_accesses()));
-    Ok(Logging { form, writer, accesses, filter })
+    Ok(Logging { format, writer, accesses, filter })
 }
 
-/// Has events written by `writer`; returns what changes their filter.
-fn subscribe(form: LineFormat, level: LogLevel, writer: LogWriter) -> Arc<dyn Fn(EnvFilter) + Send + Sync> {
+/// Has events written by `writer`; returns a function that changes their filter.
+fn subscribe(format: LineFormat, level: LogLevel, writer: LogWriter) -> Arc<dyn Fn(EnvFilter) + Send + Sync> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(level.filter())
-        .with_writer(move || Events(writer.clone()))
+        .with_writer(EventWriter(writer))
         .with_timer(SystemTime)
         .with_target(false)
-        // It would print them on standard error, and panic if it cannot.
+        // Otherwise it prints them on standard error, and panics if it cannot.
         .log_internal_errors(false);
     // Err: a test has set up logging already.
-    if let LineFormat::Human { colour } = form {
+    if let LineFormat::Human { colour } = format {
         let builder = builder.with_ansi(colour).compact().with_filter_reloading();
         let handle = builder.reload_handle();
         let _ = tracing::subscriber::set_global_default(builder.finish());
@@ -200,7 +235,7 @@ fn subscribe(form: LineFormat, level: LogLevel, writer: LogWriter) -> Arc<dyn Fn
     }
 }
 
-/// Logs panics as events: where, never with what words, which may have a secret in them.
+/// Logs panics as events: their place, never their message, which may contain a secret.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();

@@ -1,5 +1,6 @@
-//! Writes log lines from a thread: adding a line copies it into a bounded buffer, so no task ever waits for the sink, and
-//! none notices when it fails.
+//! Writes log lines from a thread. `push` copies a line into a bounded buffer, so no task waits for the sink or fails with
+//! it. (`tracing-appender` drops events and access records alike, does not count them by log, and gives up a line that the
+//! disk has no room for.)
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,54 +9,54 @@ use std::time::{Duration, Instant};
 use super::log_metrics::LogMetrics;
 use crate::tasks::{self, Task};
 
-/// What is written at once, without waiting for more.
-const LARGE: usize = 128 * 1024;
+/// This many bytes are written without waiting for more.
+const BATCH: usize = 128 * 1024;
 
-/// How long a line waits for others at most, so that many are written together.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long a line waits at most for others to be written with it.
+const MAX_DELAY: Duration = Duration::from_millis(100);
 
-/// How long to wait before a sink that failed is tried again.
+/// How long after a failure the sink is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The longest line that room is kept for.
-const LONGEST_LINE: usize = 4 * 1024;
+/// The bytes that a reservation keeps for its line.
+const MAX_LINE: usize = 4 * 1024;
 
-/// How often it is said that lines were dropped.
-const SAY_EVERY: Duration = Duration::from_secs(10);
+/// How often dropped lines are reported at most.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A buffer that has grown larger than this in a flood is given back.
-const KEPT: usize = 256 * 1024;
+/// A buffer that has grown larger than this is shrunk.
+const MAX_SPARE: usize = 256 * 1024;
 
-/// Where lines end up. Called by the spool's own thread alone.
+/// Where lines are written. Only the writer's thread calls it.
 pub trait Sink: Send + 'static {
-    /// Takes some of `bytes`, the first of them, and says how many.
+    /// Writes some of `bytes`, from the first on, and returns how many.
     ///
     /// # Errors
     /// What the system says.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Opens it anew, if it is something that can have been moved away.
+    /// Opens it again, if it is a file that may have been moved away.
     ///
     /// # Errors
-    /// What the system says; then it is as it was.
+    /// What the system says; then the old file is written on.
     fn reopen(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// The lines of one buffer are counted apart when they are dropped.
+/// The log that a line belongs to. Dropped lines are counted by log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lines {
+pub(super) enum LogKind {
     Access,
     Audit,
-    /// They are written at once, and have room that access records cannot take.
+    /// Events are written without delay, and have room that access records cannot take.
     Events,
 }
 
-impl Lines {
+impl LogKind {
     const ALL: [Self; 3] = [Self::Access, Self::Audit, Self::Events];
 
-    /// Their log in metrics and warnings.
+    /// Its name in metrics and warnings.
     pub(super) fn log(self) -> &'static str {
         match self {
             Self::Access => "access",
@@ -64,9 +65,9 @@ impl Lines {
         }
     }
 
-    /// The bytes in the buffer above which a line is dropped. Of access records that is a busy second's worth, of audit
-    /// records about a hundred thousand.
-    fn most(self) -> usize {
+    /// The bytes in the buffer above which its lines are dropped: a busy second of access records, a hundred thousand audit
+    /// records.
+    fn capacity(self) -> usize {
         match self {
             Self::Access => 4 * 1024 * 1024,
             Self::Events => 5 * 1024 * 1024,
@@ -75,64 +76,64 @@ impl Lines {
     }
 }
 
-/// What a writer does with its lines. Those that cannot be written are kept, and tried again every second.
+/// How a writer treats its lines. Lines that cannot be written are kept, and tried again every second.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WriterConfig {
-    /// What most of its lines are.
-    pub(super) lines: Lines,
-    /// Whether a person reads along: then no line waits for others.
-    pub(super) at_once: bool,
+    /// The log that it writes; `Events` has access records beside them.
+    pub(super) kind: LogKind,
+    /// Whether no line waits for others, because a person reads along.
+    pub(super) immediate: bool,
 }
 
-/// The buffer's near end. Clones share it; when the last is gone, what waits is written and the thread ends.
+/// Where lines are handed in. Clones share it; once the last is dropped, the thread writes what is buffered and ends.
 #[derive(Debug, Clone)]
-pub(super) struct LogWriter(Arc<End>);
+pub(super) struct LogWriter(Arc<Handle>);
 
 #[derive(Debug)]
-struct End(Arc<Shared>);
+struct Handle(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     config: WriterConfig,
     metrics: LogMetrics,
-    waiting: Mutex<Waiting>,
-    /// Told to the thread: there is something to do.
+    state: Mutex<State>,
+    /// Notifies the thread that there is something to do.
     work: Condvar,
-    /// Told by the thread: something was done.
+    /// Notifies callers that the thread has done something.
     done: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    lines: Vec<u8>,
-    /// The thread is to be woken once more bytes than these wait.
-    wakes_above: usize,
-    /// An event waits: it is written at once.
-    prompt: bool,
-    /// For how many lines that will come room is kept.
+struct State {
+    buffer: Vec<u8>,
+    /// The thread has to be woken once the buffer has more bytes than these.
+    wake_above: usize,
+    /// An event is buffered: the thread writes without delay.
+    has_event: bool,
+    /// How many lines have a reservation.
     reserved: usize,
-    /// Lines that were dropped since it was last said, in the order of [`Lines::ALL`].
+    /// Lines that were dropped since the last report, in the order of [`LogKind::ALL`].
     dropped: [u64; 3],
-    /// Who flushes takes a number, and waits until the thread has come so far.
-    asked: u64,
-    reached: u64,
+    /// A flush takes the next number, and waits until the thread has got there.
+    flush_requested: u64,
+    flush_done: u64,
     reopen: bool,
-    /// The sink takes nothing; what waits is tried again.
+    /// The sink failed last.
     failing: bool,
     closed: bool,
 }
 
-/// Room that is kept for one line, until this is dropped.
+/// Room for one line, until this is dropped.
 #[derive(Debug)]
 pub struct Reservation {
-    end: Arc<End>,
+    end: Arc<Handle>,
     used: bool,
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
         if !self.used {
-            self.end.0.waiting().reserved -= 1;
+            self.end.0.state().reserved -= 1;
         }
     }
 }
@@ -143,121 +144,120 @@ impl LogWriter {
     /// # Errors
     /// If the system has no thread left.
     pub(super) fn start(sink: impl Sink, config: WriterConfig, metrics: LogMetrics) -> io::Result<Self> {
-        let waiting = Mutex::new(Waiting { wakes_above: usize::MAX, ..Waiting::default() });
-        let shared =
-            Arc::new(Shared { config, metrics, waiting, work: Condvar::new(), done: Condvar::new() });
+        let state = Mutex::new(State { wake_above: usize::MAX, ..State::default() });
+        let shared = Arc::new(Shared { config, metrics, state, work: Condvar::new(), done: Condvar::new() });
         let its = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name(format!("{} log", config.lines.log()));
-        let mut writer = Writer { shared: its, sink, said: None };
+        let thread = std::thread::Builder::new().name(format!("{} log", config.kind.log()));
+        let mut writer = Writer { shared: its, sink, reported_at: None };
         thread.spawn(move || tasks::restart_thread_on_panic(Task::LogWriter, || writer.run()))?;
-        Ok(Self(Arc::new(End(shared))))
+        Ok(Self(Arc::new(Handle(shared))))
     }
 
-    /// Keeps room for a line, unless there is none or the sink fails.
+    /// Reserves room for a line; none if there is none or the sink fails.
     pub(super) fn reserve(&self) -> Option<Reservation> {
         let shared = &self.0.0;
-        let mut waiting = shared.waiting();
-        let room = waiting.lines.len() + (waiting.reserved + 1) * LONGEST_LINE <= shared.config.lines.most();
-        if !room || waiting.failing {
+        let mut state = shared.state();
+        let room = state.buffer.len() + (state.reserved + 1) * MAX_LINE <= shared.config.kind.capacity();
+        if !room || state.failing {
             return None;
         }
-        waiting.reserved += 1;
+        state.reserved += 1;
         Some(Reservation { end: Arc::clone(&self.0), used: false })
     }
 
-    /// Adds a line, its line break included, unless there is no room. There is for one with a reservation.
-    pub(super) fn push(&self, lines: Lines, line: &[u8], reservation: Option<Reservation>) {
+    /// Adds a line, with its line break. Without room and without a reservation, the line is dropped and counted.
+    pub(super) fn push(&self, kind: LogKind, line: &[u8], reservation: Option<Reservation>) {
         let shared = &self.0.0;
-        let mut waiting = shared.waiting();
+        let mut state = shared.state();
         if let Some(mut reservation) = reservation {
             reservation.used = true;
-            waiting.reserved -= 1;
+            state.reserved -= 1;
         }
-        if waiting.lines.len() + line.len() + waiting.reserved * LONGEST_LINE > lines.most() {
-            drop(waiting);
-            return shared.lost(lines, 1);
+        if state.buffer.len() + line.len() + state.reserved * MAX_LINE > kind.capacity() {
+            drop(state);
+            return shared.count_dropped(kind, 1);
         }
-        waiting.lines.extend_from_slice(line);
-        let wakes = match lines {
-            Lines::Events => !std::mem::replace(&mut waiting.prompt, true),
-            Lines::Access | Lines::Audit => waiting.lines.len() > waiting.wakes_above,
+        state.buffer.extend_from_slice(line);
+        let wakes = match kind {
+            LogKind::Events => !std::mem::replace(&mut state.has_event, true),
+            LogKind::Access | LogKind::Audit => state.buffer.len() > state.wake_above,
         };
         if wakes {
-            waiting.wakes_above = usize::MAX;
-            drop(waiting);
+            state.wake_above = usize::MAX;
+            drop(state);
             shared.work.notify_one();
         }
     }
 
-    /// Has the sink opened anew before anything more is written.
+    /// Opens the sink again before anything more is written.
     pub(super) fn reopen(&self) {
-        self.0.0.waiting().reopen = true;
+        self.0.0.state().reopen = true;
         self.0.0.work.notify_one();
     }
 
-    /// Waits until all that was added before is written, but no longer than `timeout`. Says whether it is. A log that
-    /// fails is not waited for, but for the audit, which may be written again in time.
+    /// Waits until all lines added before are written, for `timeout` at most. Returns whether they are. It does not wait for
+    /// a log that fails, except for the audit, which may recover in time.
     pub(super) fn flush(&self, timeout: Duration) -> bool {
         let shared = &self.0.0;
         let until = Instant::now() + timeout;
-        let mut waiting = shared.waiting();
-        waiting.asked += 1;
-        let number = waiting.asked;
+        let mut state = shared.state();
+        state.flush_requested += 1;
+        let number = state.flush_requested;
         shared.work.notify_one();
-        while waiting.reached < number {
+        while state.flush_done < number {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
             }
-            waiting = shared.done.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = shared.done.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        !waiting.failing
+        !state.failing
     }
 }
 
-impl Drop for End {
+impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.waiting().closed = true;
+        self.0.state().closed = true;
         self.0.work.notify_one();
     }
 }
 
 impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lost(&self, lines: Lines, count: u64) {
-        let mut waiting = self.waiting();
-        for (dropped, _) in waiting.dropped.iter_mut().zip(Lines::ALL).filter(|(_, of)| *of == lines) {
+    fn count_dropped(&self, kind: LogKind, count: u64) {
+        let mut state = self.state();
+        for (dropped, _) in state.dropped.iter_mut().zip(LogKind::ALL).filter(|(_, of)| *of == kind) {
             *dropped += count;
         }
-        drop(waiting);
-        self.metrics.lines_dropped(lines.log(), count);
+        drop(state);
+        self.metrics.lines_dropped(kind.log(), count);
     }
 
     /// Whether the sink takes what is written.
-    fn is_up(&self, up: bool) {
-        match self.config.lines {
-            Lines::Audit => self.metrics.audit_is_up(up),
-            Lines::Access | Lines::Events => self.metrics.log_is_up(up),
+    fn set_up(&self, up: bool) {
+        match self.config.kind {
+            LogKind::Audit => self.metrics.audit_is_up(up),
+            LogKind::Access | LogKind::Events => self.metrics.log_is_up(up),
         }
     }
 }
 
-impl Waiting {
-    /// Whether somebody waits for what the thread does next.
+impl State {
+    /// Whether the thread has to work without delay.
     fn is_urgent(&self) -> bool {
-        self.asked > self.reached || self.closed || self.reopen || self.prompt
+        self.flush_requested > self.flush_done || self.closed || self.reopen || self.has_event
     }
 }
 
-/// The buffer's far end.
+/// Empties the buffer, on a thread.
 struct Writer<S> {
     shared: Arc<Shared>,
     sink: S,
-    /// When it was last said that lines were dropped.
-    said: Option<Instant>,
+    /// When dropped lines were last reported.
+    reported_at: Option<Instant>,
 }
 
 impl<S: Sink> Writer<S> {
@@ -267,10 +267,10 @@ impl<S: Sink> Writer<S> {
             let (number, closed) = self.next(&mut batch);
             self.write(&batch);
             batch.clear();
-            batch.shrink_to(KEPT);
-            self.say_what_was_dropped(closed || number.is_some());
+            batch.shrink_to(MAX_SPARE);
+            self.report_dropped(closed || number.is_some());
             if let Some(number) = number {
-                self.shared.waiting().reached = number;
+                self.shared.state().flush_done = number;
                 self.shared.done.notify_all();
             }
             if closed {
@@ -279,45 +279,45 @@ impl<S: Sink> Writer<S> {
         }
     }
 
-    /// Waits for lines and takes them: when there are many, when the first has waited long enough, or when asked to.
+    /// Waits for lines and takes them: when there are many, when the first has waited long enough, or without delay.
     fn next(&self, batch: &mut Vec<u8>) -> (Option<u64>, bool) {
         let Shared { config, work, .. } = &*self.shared;
-        let mut waiting = self.shared.waiting();
-        let mut until = Instant::now() + PAUSE;
-        while !waiting.is_urgent() && waiting.lines.len() <= LARGE {
+        let mut state = self.shared.state();
+        let mut until = Instant::now() + MAX_DELAY;
+        while !state.is_urgent() && state.buffer.len() <= BATCH {
             let left = until.saturating_duration_since(Instant::now());
-            let quiet = waiting.lines.is_empty();
-            let something_to_say = waiting.dropped != [0; 3] && !waiting.failing;
-            if !quiet && (config.at_once || left.is_zero()) || something_to_say && left.is_zero() {
+            let quiet = state.buffer.is_empty();
+            let something_to_report = state.dropped != [0; 3] && !state.failing;
+            if !quiet && (config.immediate || left.is_zero()) || something_to_report && left.is_zero() {
                 break;
             }
-            // While lines come often, nobody pays for waking this thread: it looks by itself.
+            // While lines come often, this thread looks by itself, and no task pays for waking it.
             let asleep = quiet && left.is_zero();
-            waiting.wakes_above = if asleep || config.at_once { 0 } else { LARGE };
-            waiting = if asleep {
-                let woken = work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-                until = Instant::now() + PAUSE;
+            state.wake_above = if asleep || config.immediate { 0 } else { BATCH };
+            state = if asleep {
+                let woken = work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                until = Instant::now() + MAX_DELAY;
                 woken
             } else {
-                work.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0
+                work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
             };
         }
-        waiting.wakes_above = usize::MAX;
-        waiting.prompt = false;
-        std::mem::swap(&mut waiting.lines, batch);
-        let number = (waiting.asked > waiting.reached).then_some(waiting.asked);
-        (number, waiting.closed)
+        state.wake_above = usize::MAX;
+        state.has_event = false;
+        std::mem::swap(&mut state.buffer, batch);
+        let number = (state.flush_requested > state.flush_done).then_some(state.flush_requested);
+        (number, state.closed)
     }
 
     fn write(&mut self, batch: &[u8]) {
         let mut from = 0;
         loop {
-            if std::mem::take(&mut self.shared.waiting().reopen) {
+            if std::mem::take(&mut self.shared.state().reopen) {
                 match self.sink.reopen() {
-                    // The line that the old one has a part of is written whole into the new one.
-                    Ok(()) => from = begin_of_line(batch, from),
+                    // A line of which the old file has a part is written whole into the new one.
+                    Ok(()) => from = start_of_line(batch, from),
                     Err(error) => {
-                        let log = self.shared.config.lines.log();
+                        let log = self.shared.config.kind.log();
                         tracing::error!(%error, "the {log} log cannot be opened anew; the old file is written on");
                     }
                 }
@@ -329,43 +329,43 @@ impl<S: Sink> Writer<S> {
             let error = match self.sink.write(rest) {
                 Ok(taken @ 1..) => {
                     from += taken;
-                    self.works_again();
+                    self.report_recovery();
                     continue;
                 }
                 Ok(0) => io::ErrorKind::WriteZero.into(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => error,
             };
-            if !self.is_to_try_again(&error) {
+            if !self.wait_for_retry(&error) {
                 let lines = rest.iter().filter(|byte| **byte == b'\n').count() as u64;
-                return self.shared.lost(self.shared.config.lines, lines);
+                return self.shared.count_dropped(self.shared.config.kind, lines);
             }
         }
     }
 
-    /// Waits until it is time to try again; not if the program has ended.
-    fn is_to_try_again(&self, error: &io::Error) -> bool {
+    /// Waits until it is time to try again. False if the program has ended.
+    fn wait_for_retry(&self, error: &io::Error) -> bool {
         let Shared { config, work, done, .. } = &*self.shared;
-        let mut waiting = self.shared.waiting();
-        if !std::mem::replace(&mut waiting.failing, true) {
-            drop(waiting);
-            self.shared.is_up(false);
-            self.says_that_it_fails(error);
-            waiting = self.shared.waiting();
+        let mut state = self.shared.state();
+        if !std::mem::replace(&mut state.failing, true) {
+            drop(state);
+            self.shared.set_up(false);
+            self.report_failure(error);
+            state = self.shared.state();
         }
-        if config.lines != Lines::Audit {
-            waiting.reached = waiting.asked;
+        if config.kind != LogKind::Audit {
+            state.flush_done = state.flush_requested;
             done.notify_all();
         }
-        if !waiting.closed && !waiting.reopen {
-            waiting = work.wait_timeout(waiting, RETRY).unwrap_or_else(PoisonError::into_inner).0;
+        if !state.closed && !state.reopen {
+            state = work.wait_timeout(state, RETRY).unwrap_or_else(PoisonError::into_inner).0;
         }
-        !waiting.closed
+        !state.closed
     }
 
-    /// Of standard error nothing is said: there is no other place to say it.
-    fn says_that_it_fails(&self, error: &io::Error) {
-        if self.shared.config.lines == Lines::Audit {
+    /// A failure of standard error is not reported: there is no other place for it.
+    fn report_failure(&self, error: &io::Error) {
+        if self.shared.config.kind == LogKind::Audit {
             tracing::error!(
                 %error,
                 "the audit log cannot be written; what waits is tried again every second. Make room or give this user \
@@ -374,20 +374,20 @@ impl<S: Sink> Writer<S> {
         }
     }
 
-    fn works_again(&self) {
-        if std::mem::take(&mut self.shared.waiting().failing) {
-            self.shared.is_up(true);
-            tracing::warn!("the {} log is written again", self.shared.config.lines.log());
+    fn report_recovery(&self) {
+        if std::mem::take(&mut self.shared.state().failing) {
+            self.shared.set_up(true);
+            tracing::warn!("the {} log is written again", self.shared.config.kind.log());
         }
     }
 
-    fn say_what_was_dropped(&mut self, last_chance: bool) {
-        if !last_chance && self.said.is_some_and(|said| said.elapsed() < SAY_EVERY) {
+    fn report_dropped(&mut self, last_chance: bool) {
+        if !last_chance && self.reported_at.is_some_and(|at| at.elapsed() < REPORT_INTERVAL) {
             return;
         }
-        let dropped = std::mem::take(&mut self.shared.waiting().dropped);
-        for (lines, of) in dropped.into_iter().zip(Lines::ALL).filter(|(lines, _)| *lines > 0) {
-            self.said = Some(Instant::now());
+        let dropped = std::mem::take(&mut self.shared.state().dropped);
+        for (lines, of) in dropped.into_iter().zip(LogKind::ALL).filter(|(lines, _)| *lines > 0) {
+            self.reported_at = Some(Instant::now());
             let log = of.log();
             tracing::warn!(
                 lines,
@@ -397,8 +397,8 @@ impl<S: Sink> Writer<S> {
     }
 }
 
-/// Where the line begins of which `at` is a part.
-fn begin_of_line(lines: &[u8], at: usize) -> usize {
+/// Where the line at `at` starts.
+fn start_of_line(lines: &[u8], at: usize) -> usize {
     let before = lines.get(..at).unwrap_or_default();
     before.iter().rposition(|byte| *byte == b'\n').map_or(0, |line_break| line_break + 1)
 }
@@ -410,12 +410,12 @@ mod tests {
     use super::*;
     use crate::telemetry::metrics::Registry;
 
-    /// Takes nothing until it is told how to answer each write.
+    /// Each write waits for the test to say whether it succeeds.
     struct Gated(mpsc::Receiver<bool>, Arc<Mutex<Vec<u8>>>);
 
     impl Sink for Gated {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // Once nobody tells any more, everything is taken.
+            // Once the sender is dropped, every write succeeds.
             if !self.0.recv().unwrap_or(true) {
                 return Err(io::ErrorKind::StorageFull.into());
             }
@@ -425,10 +425,10 @@ mod tests {
     }
 
     fn gated() -> (LogWriter, mpsc::Sender<bool>, Arc<Mutex<Vec<u8>>>, Registry) {
-        let (gate, told) = mpsc::channel();
+        let (gate, verdicts) = mpsc::channel();
         let (written, registry) = (Arc::default(), Registry::default());
-        let config = WriterConfig { lines: Lines::Events, at_once: false };
-        let sink = Gated(told, Arc::clone(&written));
+        let config = WriterConfig { kind: LogKind::Events, immediate: false };
+        let sink = Gated(verdicts, Arc::clone(&written));
         let metrics = LogMetrics::register(&registry);
         (LogWriter::start(sink, config, metrics).unwrap(), gate, written, registry)
     }
@@ -449,31 +449,31 @@ mod tests {
             sample(&registry, &format!("webhook_assets_log_lines_dropped_total{{log=\"{log}\"}}"))
         };
         while dropped("access") == 0 {
-            writer.push(Lines::Access, &line, None);
+            writer.push(LogKind::Access, &line, None);
             records += 1;
         }
         while dropped("events") == 0 {
-            writer.push(Lines::Events, &line, None);
+            writer.push(LogKind::Events, &line, None);
             events += 1;
         }
         assert!(records > 4_096 && (1_024..1_200).contains(&events), "{records} {events}");
-        assert!(!writer.flush(Duration::from_millis(50)), "nothing is taken");
+        assert!(!writer.flush(Duration::from_millis(50)), "the sink writes nothing");
         drop(gate);
         assert!(writer.flush(Duration::from_secs(20)));
         assert_eq!(written.lock().unwrap().len(), (records + events - 2) * 1_024, "whole lines, none twice");
     }
 
     #[test]
-    fn what_cannot_be_written_is_written_later_and_not_waited_for() {
+    fn a_line_that_cannot_be_written_is_written_later_and_delays_no_flush() {
         let (writer, gate, written, registry) = gated();
         gate.send(false).unwrap();
-        writer.push(Lines::Events, b"first\n", None);
+        writer.push(LogKind::Events, b"first\n", None);
         gate.send(false).unwrap();
         let began = Instant::now();
         assert!(!writer.flush(Duration::from_secs(60)));
         assert!(began.elapsed() < Duration::from_secs(20));
         assert_eq!(sample(&registry, "webhook_assets_log_up"), 0);
-        writer.push(Lines::Events, b"second\n", None);
+        writer.push(LogKind::Events, b"second\n", None);
         drop(gate);
         while !writer.flush(Duration::from_secs(20)) {}
         assert_eq!(written.lock().unwrap().as_slice(), b"first\nsecond\n");

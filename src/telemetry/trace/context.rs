@@ -1,4 +1,5 @@
-//! W3C Trace Context: the place in a trace that a request comes from, as its header fields say it.
+//! W3C Trace Context: reads and writes `traceparent` and `tracestate`. (OpenTelemetry's propagator reads them only into
+//! its own SDK's context.)
 
 use std::fmt::Write;
 
@@ -7,23 +8,23 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// The longest `tracestate` that is passed on, in bytes, and the most members: what every vendor has to take.
-const LONGEST_STATE: usize = 512;
-const MOST_MEMBERS: usize = 32;
+/// The longest `tracestate` that is passed on, in bytes, and the most members: every vendor has to take as much.
+const MAX_STATE: usize = 512;
+const MAX_MEMBERS: usize = 32;
 
 /// The flag of a trace that is recorded, and that of one whose id is random throughout.
 pub(super) const SAMPLED: u8 = 1;
 pub(super) const RANDOM: u8 = 2;
 
-/// A place in a trace.
+/// The ids and flags of a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Context {
+pub(super) struct SpanContext {
     pub(super) trace_id: [u8; 16],
     pub(super) span_id: [u8; 8],
     pub(super) flags: u8,
 }
 
-impl Context {
+impl SpanContext {
     /// Reads a `traceparent`. Versions to come begin as the first one does (Trace Context §4.3).
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let (head, rest) = text.split_at_checked(55)?;
@@ -58,23 +59,23 @@ fn digits<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     (lower_case && hex::decode_to_slice(text, &mut bytes).is_ok()).then_some(bytes)
 }
 
-/// The header fields that tell the next one where it stands.
+/// The header fields that carry a trace on.
 #[derive(Debug, Clone)]
-pub(super) struct Fields {
+pub(super) struct TraceHeaders {
     parent: HeaderValue,
     state: Option<HeaderValue>,
 }
 
-impl Fields {
-    pub(super) fn new(context: &Context, state: Option<HeaderValue>) -> Option<Self> {
+impl TraceHeaders {
+    pub(super) fn new(context: &SpanContext, state: Option<HeaderValue>) -> Option<Self> {
         Some(Self { parent: context.header()?, state })
     }
 
-    /// What a request says, and where that is. Anything invalid is as good as nothing.
-    pub(super) fn of(fields: &HeaderMap) -> Option<(Self, Context)> {
+    /// The trace of a request, if its header fields are valid.
+    pub(super) fn extract(fields: &HeaderMap) -> Option<(Self, SpanContext)> {
         // Most requests have few fields and none of this name: looking through them is quicker than hashing it.
         let (_, parent) = fields.iter().find(|(name, _)| **name == TRACEPARENT)?;
-        let context = Context::parse(parent.as_bytes())?;
+        let context = SpanContext::parse(parent.as_bytes())?;
         let only = fields.get_all(TRACEPARENT).iter().nth(1).is_none();
         only.then(|| (Self { parent: parent.clone(), state: state_of(fields) }, context))
     }
@@ -83,7 +84,7 @@ impl Fields {
         self.state.as_ref()
     }
 
-    pub(super) fn put_into(&self, fields: &mut HeaderMap) {
+    pub(super) fn insert_into(&self, fields: &mut HeaderMap) {
         fields.insert(TRACEPARENT, self.parent.clone());
         if let Some(state) = &self.state {
             fields.insert(TRACESTATE, state.clone());
@@ -91,13 +92,13 @@ impl Fields {
     }
 }
 
-/// The `tracestate`, whose fields are one list. What it says is for others; only its length and its letters are ours.
+/// The `tracestate`, whose fields are one list. Its members are other vendors'; only its length and its characters are checked.
 fn state_of(fields: &HeaderMap) -> Option<HeaderValue> {
     let parts: Vec<&[u8]> = fields.get_all(TRACESTATE).iter().map(HeaderValue::as_bytes).collect();
     let state = parts.join(&b","[..]);
     let plain = state.iter().all(|byte| (0x20..=0x7e).contains(byte));
     let members = state.split(|byte| *byte == b',').count();
-    let fits = state.len() <= LONGEST_STATE && members <= MOST_MEMBERS;
+    let fits = state.len() <= MAX_STATE && members <= MAX_MEMBERS;
     (plain && fits && state.contains(&b'=')).then(|| HeaderValue::from_bytes(&state).ok()).flatten()
 }
 
@@ -111,16 +112,16 @@ mod tests {
 
     #[test]
     fn a_traceparent_is_what_the_recommendation_says_and_nothing_else() {
-        let context = Context::parse(GOOD.as_bytes()).unwrap();
+        let context = SpanContext::parse(GOOD.as_bytes()).unwrap();
         assert!(context.is_sampled());
         assert_eq!(context.header().unwrap(), GOOD);
         let unsampled = GOOD.replace("-01", "-00");
-        assert!(!Context::parse(unsampled.as_bytes()).unwrap().is_sampled());
+        assert!(!SpanContext::parse(unsampled.as_bytes()).unwrap().is_sampled());
         for later in [
             "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-comes",
             &GOOD.replacen("00", "01", 1),
         ] {
-            assert_eq!(Context::parse(later.as_bytes()), Some(context), "{later}");
+            assert_eq!(SpanContext::parse(later.as_bytes()), Some(context), "{later}");
         }
         for bad in [
             String::new(),
@@ -135,7 +136,7 @@ mod tests {
             GOOD.replace("4bf9", "4bg9"),
             GOOD[..54].to_owned(),
         ] {
-            assert_eq!(Context::parse(bad.as_bytes()), None, "{bad:?}");
+            assert_eq!(SpanContext::parse(bad.as_bytes()), None, "{bad:?}");
         }
     }
 
@@ -143,28 +144,28 @@ mod tests {
     fn a_state_is_passed_on_as_one_list_and_never_without_a_parent() {
         let mut fields = HeaderMap::new();
         fields.append(TRACESTATE, HeaderValue::from_static("a=1"));
-        assert!(Fields::of(&fields).is_none());
+        assert!(TraceHeaders::extract(&fields).is_none());
         fields.append(TRACESTATE, HeaderValue::from_static("b=2"));
         fields.append(TRACEPARENT, HeaderValue::from_static(GOOD));
-        let (found, _) = Fields::of(&fields).unwrap();
+        let (found, _) = TraceHeaders::extract(&fields).unwrap();
         assert_eq!(found.state().unwrap(), "a=1,b=2");
         fields.append(TRACESTATE, HeaderValue::try_from(format!("c={}", "x".repeat(512))).unwrap());
-        assert!(Fields::of(&fields).unwrap().0.state().is_none());
+        assert!(TraceHeaders::extract(&fields).unwrap().0.state().is_none());
         fields.append(TRACEPARENT, HeaderValue::from_static(GOOD));
-        assert!(Fields::of(&fields).is_none(), "two parents are none");
+        assert!(TraceHeaders::extract(&fields).is_none(), "two parents are none");
     }
 
     proptest! {
         #[test]
-        fn whatever_comes_is_read_or_ignored(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _ = Context::parse(&bytes);
+        fn any_bytes_are_read_or_ignored(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = SpanContext::parse(&bytes);
         }
 
         #[test]
-        fn what_is_read_is_written_the_same(trace_id: [u8; 16], span_id: [u8; 8], flags: u8) {
-            let context = Context { trace_id, span_id, flags };
+        fn a_context_is_written_as_it_is_read(trace_id: [u8; 16], span_id: [u8; 8], flags: u8) {
+            let context = SpanContext { trace_id, span_id, flags };
             prop_assume!(trace_id != [0; 16] && span_id != [0; 8]);
-            prop_assert_eq!(Context::parse(context.header().unwrap().as_bytes()), Some(context));
+            prop_assert_eq!(SpanContext::parse(context.header().unwrap().as_bytes()), Some(context));
         }
     }
 }

@@ -14,27 +14,26 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
-use super::TracingConfig;
 use super::otlp::{
     Attribute, ExportRequest, ExportResponse, Resource, ResourceSpans, Scope, ScopeSpans, Span,
 };
-use crate::tasks::{self, Task as Supervised};
+use crate::tasks::{self, Task};
 use crate::telemetry::metrics::{ByLabel, Counter, Registry};
 
 /// The spans that wait, and those that are sent at a time: OpenTelemetry's own numbers.
-const MOST_WAITING: usize = 2048;
+const QUEUE: usize = 2048;
 const BATCH: usize = 512;
 
 /// How long a span waits for others to be sent with it.
-const DELAY: Duration = Duration::from_secs(1);
+const BATCH_DELAY: Duration = Duration::from_secs(1);
 
-/// How long the collector may take to answer, and for how long it is left alone after it failed.
+/// How long the collector may take to response, and for how long it is left alone after it failed.
 const TIMEOUT: Duration = Duration::from_secs(10);
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// What is read of its answer, in bytes.
-const LONGEST_ANSWER: usize = 64 * 1024;
+/// What is read of its response, in bytes.
+const MAX_RESPONSE: usize = 64 * 1024;
 
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -63,6 +62,17 @@ impl FromStr for Collector {
         }
         Ok(Self(url))
     }
+}
+
+/// Where traces go, and which are recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TracingConfig {
+    /// The collector.
+    pub endpoint: Collector,
+    /// The share of the requests without `traceparent` that is recorded, from 0 to 1.
+    pub sample: f64,
+    /// The name of this program there.
+    pub service_name: String,
 }
 
 /// What is counted of spans. Clones count together.
@@ -96,7 +106,7 @@ impl TraceMetrics {
 #[derive(Clone)]
 pub(super) struct Exporter {
     spans: mpsc::Sender<Span>,
-    flushes: mpsc::UnboundedSender<sync::SyncSender<bool>>,
+    flush_requests: mpsc::UnboundedSender<sync::SyncSender<bool>>,
     metrics: TraceMetrics,
 }
 
@@ -108,11 +118,11 @@ impl fmt::Debug for Exporter {
 
 impl Exporter {
     pub(super) fn start(config: &TracingConfig, metrics: TraceMetrics) -> io::Result<Self> {
-        let (spans, waiting) = mpsc::channel(MOST_WAITING);
-        let (flushes, asked) = mpsc::unbounded_channel();
+        let (spans, queue) = mpsc::channel(QUEUE);
+        let (flush_requests, flushes) = mpsc::unbounded_channel();
         // It follows no redirects, and asks the environment for no proxy: that is for `config` alone.
         let client = Client::builder().timeout(TIMEOUT).redirect(redirect::Policy::none()).no_proxy();
-        let task = Task {
+        let export = ExportLoop {
             client: client.build().map_err(io::Error::other)?,
             url: config.endpoint.0.clone(),
             service: config.service_name.clone(),
@@ -124,13 +134,13 @@ impl Exporter {
         // A runtime of its own outlives the one that serves: what is in flight at the end has spans, too.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let run = tasks::restart_on_panic(
-            Supervised::TraceExporter,
-            (task, waiting, asked),
-            |(task, waiting, asked)| Box::pin(task.run(waiting, asked)),
+            Task::TraceExporter,
+            (export, queue, flushes),
+            |(export, queue, flushes)| Box::pin(export.run(queue, flushes)),
         );
         let run = move || runtime.block_on(run);
         std::thread::Builder::new().name("traces".into()).spawn(run)?;
-        Ok(Self { spans, flushes, metrics })
+        Ok(Self { spans, flush_requests, metrics })
     }
 
     pub(super) fn push(&self, span: Span) {
@@ -141,20 +151,20 @@ impl Exporter {
 
     /// Sends what waits, but takes no longer than `timeout`. Says whether all was sent.
     pub(super) fn flush(&self, timeout: Duration) -> bool {
-        let (done, answer) = sync::sync_channel(1);
-        self.flushes.send(done).is_ok() && answer.recv_timeout(timeout).unwrap_or(false)
+        let (done, response) = sync::sync_channel(1);
+        self.flush_requests.send(done).is_ok() && response.recv_timeout(timeout).unwrap_or(false)
     }
 }
 
 /// Why a batch was not taken.
-enum Refusal {
+enum ExportError {
     /// It may be taken later.
-    Later(String),
+    Retry(String),
     /// It will never be.
-    Never(String),
+    Rejected(String),
 }
 
-struct Task {
+struct ExportLoop {
     client: Client,
     url: Url,
     service: String,
@@ -165,47 +175,47 @@ struct Task {
     metrics: TraceMetrics,
 }
 
-impl Task {
+impl ExportLoop {
     async fn run(
         &mut self,
-        waiting: &mut mpsc::Receiver<Span>,
-        asked: &mut mpsc::UnboundedReceiver<sync::SyncSender<bool>>,
+        queue: &mut mpsc::Receiver<Span>,
+        flushes: &mut mpsc::UnboundedReceiver<sync::SyncSender<bool>>,
     ) {
         loop {
             let room = BATCH - self.batch.len();
             tokio::select! {
                 biased;
-                Some(done) = asked.recv() => {
-                    let _ = done.send(self.send_all(waiting).await);
+                Some(done) = flushes.recv() => {
+                    let _ = done.send(self.send_all(queue).await);
                 }
                 () = sleep_until(self.due), if !self.batch.is_empty() => {
                     self.send().await;
                 }
-                count = waiting.recv_many(&mut self.batch, room), if room > 0 => {
+                count = queue.recv_many(&mut self.batch, room), if room > 0 => {
                     if count == 0 {
-                        self.send_all(waiting).await;
+                        self.send_all(queue).await;
                         return;
                     }
-                    self.await_others(count);
+                    self.schedule(count);
                 }
             }
         }
     }
 
     /// After so many spans came: when they are sent. Not before a collector that failed is asked again.
-    fn await_others(&mut self, count: usize) {
+    fn schedule(&mut self, count: usize) {
         if self.batch.len() == count {
-            self.due = self.due.max(Instant::now() + DELAY);
+            self.due = self.due.max(Instant::now() + BATCH_DELAY);
         }
         if self.batch.len() == BATCH && self.failures == 0 {
             self.due = Instant::now();
         }
     }
 
-    async fn send_all(&mut self, waiting: &mut mpsc::Receiver<Span>) -> bool {
+    async fn send_all(&mut self, queue: &mut mpsc::Receiver<Span>) -> bool {
         loop {
             while self.batch.len() < BATCH
-                && let Ok(span) = waiting.try_recv()
+                && let Ok(span) = queue.try_recv()
             {
                 self.batch.push(span);
             }
@@ -220,27 +230,27 @@ impl Task {
 
     async fn send(&mut self) -> bool {
         let count = self.batch.len() as u64;
-        let refusal = match self.post().await {
-            Ok(rejected) => {
-                let rejected = rejected.min(count);
-                self.metrics.exported(count - rejected);
-                self.metrics.lost(rejected);
+        let error = match self.post().await {
+            Ok(rejected_spans) => {
+                let rejected_spans = rejected_spans.min(count);
+                self.metrics.exported(count - rejected_spans);
+                self.metrics.lost(rejected_spans);
                 self.batch.clear();
                 if std::mem::take(&mut self.failures) > 0 {
                     tracing::info!("the trace collector answers again");
                 }
                 return true;
             }
-            Err(refusal) => refusal,
+            Err(error) => error,
         };
-        if matches!(refusal, Refusal::Never(_)) {
+        if matches!(error, ExportError::Rejected(_)) {
             self.metrics.lost(count);
             self.batch.clear();
         }
-        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(5)).min(LONGEST_PAUSE);
-        self.due = Instant::now() + pause;
+        let backoff = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(5)).min(MAX_BACKOFF);
+        self.due = Instant::now() + backoff;
         self.failures = self.failures.saturating_add(1);
-        let (Refusal::Later(why) | Refusal::Never(why)) = &refusal;
+        let (ExportError::Retry(why) | ExportError::Rejected(why)) = &error;
         if self.failures == 1 {
             tracing::warn!(
                 "spans cannot be exported: the collector of tracing.endpoint {why}; requests go on, and spans that \
@@ -251,7 +261,7 @@ impl Task {
     }
 
     /// Sends the batch; says how many of its spans the collector did not want.
-    async fn post(&mut self) -> Result<u64, Refusal> {
+    async fn post(&mut self) -> Result<u64, ExportError> {
         let body = self.request();
         let request = self
             .client
@@ -259,20 +269,20 @@ impl Task {
             .header(CONTENT_TYPE, "application/x-protobuf")
             .header(USER_AGENT, format!("{PROGRAM}/{VERSION}"))
             .body(body);
-        let answer = request.send().await.map_err(|error| Refusal::Later(unreachable_because(error)))?;
-        let status = answer.status();
+        let response = request.send().await.map_err(|error| ExportError::Retry(describe(error)))?;
+        let status = response.status();
         if status.is_success() {
-            return Ok(rejected(answer).await);
+            return Ok(rejected_spans(response).await);
         }
         let why = format!("answers {}", status.as_u16());
         // As OTLP/HTTP has it; anything else will not be different the next time.
-        let passes = [
+        let retryable = [
             StatusCode::TOO_MANY_REQUESTS,
             StatusCode::BAD_GATEWAY,
             StatusCode::SERVICE_UNAVAILABLE,
             StatusCode::GATEWAY_TIMEOUT,
         ];
-        Err(if passes.contains(&status) { Refusal::Later(why) } else { Refusal::Never(why) })
+        Err(if retryable.contains(&status) { ExportError::Retry(why) } else { ExportError::Rejected(why) })
     }
 
     fn request(&mut self) -> Vec<u8> {
@@ -297,10 +307,10 @@ impl Task {
 }
 
 /// Without the URL: it may have a key of the collector's in its query.
-fn unreachable_because(error: reqwest::Error) -> String {
+fn describe(error: reqwest::Error) -> String {
     use std::error::Error;
 
-    let kind = if error.is_timeout() { "does not answer in time" } else { "cannot be reached" };
+    let kind = if error.is_timeout() { "does not response in time" } else { "cannot be reached" };
     let error = error.without_url();
     let mut innermost: &dyn Error = &error;
     while let Some(source) = innermost.source() {
@@ -309,11 +319,11 @@ fn unreachable_because(error: reqwest::Error) -> String {
     format!("{kind} ({innermost})")
 }
 
-async fn rejected(mut answer: Response) -> u64 {
+async fn rejected_spans(mut response: Response) -> u64 {
     let mut bytes = Vec::new();
-    while let Ok(Some(piece)) = answer.chunk().await {
+    while let Ok(Some(piece)) = response.chunk().await {
         bytes.extend_from_slice(&piece);
-        if bytes.len() > LONGEST_ANSWER {
+        if bytes.len() > MAX_RESPONSE {
             return 0;
         }
     }

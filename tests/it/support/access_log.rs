@@ -5,7 +5,7 @@ use std::sync::{Mutex, OnceLock};
 
 use serde_json::{Map, Value};
 use webhook_assets::cli::Metrics;
-use webhook_assets::telemetry::{AccessLog, LogFormat, Sink};
+use webhook_assets::telemetry::{AccessLog, Sink};
 
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -23,7 +23,7 @@ impl Sink for Memory {
 /// Where every site writes its records.
 pub fn log() -> AccessLog {
     static LOG: OnceLock<AccessLog> = OnceLock::new();
-    LOG.get_or_init(|| AccessLog::to(Memory, LogFormat::Json, &Metrics::default().log).unwrap()).clone()
+    LOG.get_or_init(|| AccessLog::to(Memory, &Metrics::default().log).unwrap()).clone()
 }
 
 /// The lines that contain these words.
