@@ -69,6 +69,7 @@ impl Problem {
         let mut response = Response::new(document.bytes);
         *response.status_mut() = document.status;
         response.headers_mut().extend(fields);
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
     }
 }
@@ -83,14 +84,13 @@ pub struct Document {
 }
 
 impl Document {
-    /// The header fields of its answer.
+    /// The header fields of its answer, but for `X-Content-Type-Options`.
     #[must_use]
-    pub fn fields(&self) -> [(HeaderName, HeaderValue); 4] {
+    pub fn fields(&self) -> [(HeaderName, HeaderValue); 3] {
         [
             (CONTENT_TYPE, HeaderValue::from_static("application/problem+json")),
             (CONTENT_LENGTH, HeaderValue::from(self.bytes.len())),
             (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-            (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         ]
     }
 }

@@ -9,11 +9,11 @@ use futures_util::StreamExt;
 use http_body::{Frame, SizeHint};
 
 use super::file_body::FileBody;
-use super::outcome::{Content as Found, Described, Outcome};
+use super::outcome::{ObjectInfo, Outcome, Payload};
 use super::pipe_body::PipeBody;
 use super::tracker::{self, Tracker};
 use crate::server::ZeroCopy;
-use crate::store::{ByteStream, Chunks, FileSlice, StoreError};
+use crate::store::{ByteStream, Chunks, StoreError};
 use crate::telemetry::BodyEnd;
 use crate::telemetry::trace::in_trace_sync;
 
@@ -42,27 +42,27 @@ enum Content {
 impl Content {
     /// The content of the answer to `outcome`, whose body may be a `document`.
     fn of(outcome: Outcome, document: Option<Bytes>, is_head: bool, zero_copy: Option<&ZeroCopy>) -> Self {
-        let found = match (outcome, document) {
-            (Outcome::Found(found), _) if is_head => {
-                return found.length().map_or(Self::EmptyOfUnknownLength, |_| Self::Empty);
+        let sent = match (outcome, document) {
+            (Outcome::Success(sent), _) if is_head => {
+                return sent.length().map_or(Self::EmptyOfUnknownLength, |_| Self::Empty);
             }
-            (Outcome::Found(found), _) => found,
+            (Outcome::Success(sent), _) => sent,
             (_, Some(document)) if !is_head => return Self::Ready(document),
             _ => return Self::Empty,
         };
-        let remaining = found.length();
-        match (found.content, found.object, zero_copy) {
-            (Found::Read(bytes), _, _) => Self::Ready(bytes),
-            (Found::CachedFile, Described::Cached(file), Some(zero_copy)) => {
-                let range = found.part.unwrap_or(0..file.meta.size);
+        let remaining = sent.length();
+        match (sent.payload, sent.object, zero_copy) {
+            (Payload::Read(bytes), _, _) => Self::Ready(bytes),
+            (Payload::CachedFile, ObjectInfo::Cached(file), Some(zero_copy)) => {
+                let range = sent.part.unwrap_or(0..file.meta.size);
                 Self::File(FileBody::new(file.slice(&range), zero_copy.clone(), true))
             }
-            (Found::Stored(chunks), _, zero_copy) => Self::of_chunks(chunks, zero_copy),
-            (Found::UnknownLength(pieces), _, _) => Self::Streamed { pieces, remaining },
-            (Found::Multipart(parts), _, _) => {
+            (Payload::Stored(chunks), _, zero_copy) => Self::of_chunks(chunks, zero_copy),
+            (Payload::UnknownLength(pieces), _, _) => Self::Streamed { pieces, remaining },
+            (Payload::Multipart(parts), _, _) => {
                 Self::Streamed { pieces: Box::pin(parts.into_stream()), remaining }
             }
-            (Found::Unopened | Found::CachedFile, _, _) => Self::Empty,
+            (Payload::Unopened | Payload::CachedFile, _, _) => Self::Empty,
         }
     }
 
@@ -121,23 +121,18 @@ impl Body {
         Self { content: Content::Empty, tracker: None }
     }
 
-    /// A cached file, whose next piece is in memory. Its first bytes were sent already.
-    pub(super) fn of_file(
-        slice: FileSlice,
-        zero_copy: &ZeroCopy,
-        sent: u64,
-        mut tracker: Box<Tracker>,
-    ) -> Self {
-        let mut file = FileBody::new(slice, zero_copy.clone(), true);
-        tracker.record.length = Some(file.remaining());
-        tracker.add_sent(sent);
-        file.skip(sent);
-        Self { content: Content::File(file), tracker: Some(tracker) }
-    }
-
     pub(super) fn tracked(mut self, mut tracker: Box<Tracker>) -> Self {
         tracker.record.length = self.content.remaining();
         self.tracker = Some(tracker);
+        self
+    }
+
+    /// The same body, after the first bytes of its file were sent.
+    pub(super) fn skip(mut self, sent: u64) -> Self {
+        if let (Content::File(file), Some(tracker)) = (&mut self.content, &mut self.tracker) {
+            file.skip(sent);
+            tracker.add_sent(sent);
+        }
         self
     }
 

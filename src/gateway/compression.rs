@@ -5,12 +5,12 @@
 //! a hundred transcripts delays another client's by one step on each thread. Encoders and waiting jobs take memory, of which
 //! each address has its share; a transcript for which there is none is sent as it is stored.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use async_compression::codecs::EncodeV2;
 use async_compression::core::util::{PartialBuffer, WriteBuffer};
@@ -38,19 +38,20 @@ const MEMORY: usize = 256 * 1024;
 const ENCODER: usize = 2 * 1024;
 
 /// By how much the threads give way to those that serve (nice(2)).
-#[cfg(target_os = "linux")]
 const NICE: i32 = 5;
 
-/// Compresses. Clones share threads and memory.
+/// The threads of the process.
+static POOL: Pool = Pool { queue: Mutex::new(Queue::new()), not_empty: Condvar::new() };
+
+/// Compresses, with bounded memory. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Compressor {
-    pool: Arc<Pool>,
     memory: Limiter,
 }
 
 impl Compressor {
     pub(super) fn new() -> Self {
-        Self { pool: Arc::default(), memory: Limiter::new(MEMORY, None) }
+        Self { memory: Limiter::new(MEMORY, None) }
     }
 
     /// Reserves memory for compressing a transcript of `size` bytes for a client at this address, as a whole or while it is
@@ -80,17 +81,17 @@ impl Compressor {
             while !work.step(&mut buffer)? {}
             return Ok(work.take_output());
         }
-        Ok(self.pool.run(work).await?.take_output())
+        Ok(POOL.run(work).await?.take_output())
     }
 
     /// Compresses piece by piece, as quickly as the body takes them, in memory that does not grow with the object.
     pub(super) fn pieces(&self, coding: Coding, pieces: ByteStream, memory: Permit) -> ByteStream {
-        let long = Long { pool: Arc::clone(&self.pool), pieces, work: Work::new(coding, memory) };
+        let long = Long { pieces, work: Work::new(coding, memory) };
         Box::pin(stream::try_unfold(Some(long), |long| async {
             let Some(mut long) = long else { return Ok(None) };
             loop {
                 long.gather().await?;
-                long.work = long.pool.run(long.work).await?;
+                long.work = POOL.run(long.work).await?;
                 let (output, ended) = (long.work.take_output(), long.work.ends);
                 // Some encoders have no output before they have read much.
                 if ended || !output.is_empty() {
@@ -103,7 +104,6 @@ impl Compressor {
 
 /// A long transcript that is compressed while it is sent.
 struct Long {
-    pool: Arc<Pool>,
     pieces: ByteStream,
     work: Work,
 }
@@ -185,39 +185,24 @@ struct Job {
 }
 
 /// The threads and their queue.
-#[derive(Default)]
-struct Pool(Arc<Shared>);
-
-impl std::fmt::Debug for Pool {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Pool")
-    }
-}
-
-impl Drop for Pool {
-    fn drop(&mut self) {
-        self.0.queue().closed = true;
-        self.0.more.notify_all();
-    }
-}
-
-#[derive(Default)]
-struct Shared {
+struct Pool {
     queue: Mutex<Queue>,
-    more: Condvar,
+    not_empty: Condvar,
 }
 
-#[derive(Default)]
 struct Queue {
     /// The addresses whose jobs wait, in the order of their turns.
     turns: VecDeque<Option<IpAddr>>,
-    jobs: HashMap<Option<IpAddr>, VecDeque<Job>>,
+    jobs: BTreeMap<Option<IpAddr>, VecDeque<Job>>,
     threads: usize,
     idle: usize,
-    closed: bool,
 }
 
 impl Queue {
+    const fn new() -> Self {
+        Self { turns: VecDeque::new(), jobs: BTreeMap::new(), threads: 0, idle: 0 }
+    }
+
     fn push(&mut self, job: Job) {
         let address = job.work.memory.network();
         let jobs = self.jobs.entry(address).or_default();
@@ -242,7 +227,7 @@ impl Queue {
 
 impl Pool {
     /// Has a thread do the work, and waits for it.
-    async fn run(&self, work: Work) -> Result<Work, StoreError> {
+    async fn run(&'static self, work: Work) -> Result<Work, StoreError> {
         let (done, result) = oneshot::channel();
         self.push(Job { work, done });
         match result.await {
@@ -251,9 +236,9 @@ impl Pool {
         }
     }
 
-    fn push(&self, job: Job) {
+    fn push(&'static self, job: Job) {
         let most = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let mut queue = self.0.queue();
+        let mut queue = self.queue();
         queue.push(job);
         if queue.idle == 0 && queue.threads < most {
             queue.threads += 1;
@@ -261,40 +246,35 @@ impl Pool {
             return self.start_thread();
         }
         drop(queue);
-        self.0.more.notify_one();
+        self.not_empty.notify_one();
     }
 
-    fn start_thread(&self) {
-        let shared = Arc::clone(&self.0);
+    fn start_thread(&'static self) {
         let thread = std::thread::Builder::new().name("compress".to_owned());
-        if let Err(error) = thread.spawn(move || shared.work()) {
+        if let Err(error) = thread.spawn(|| self.work()) {
             tracing::warn!(%error, "the system gives no thread to compress on");
-            let mut queue = self.0.queue();
+            let mut queue = self.queue();
             queue.threads -= 1;
             if queue.threads == 0 {
                 // No thread is left to do it: the waiting request gets the error.
-                (queue.jobs, queue.turns) = Default::default();
+                queue.jobs.clear();
+                queue.turns.clear();
             }
         }
     }
-}
 
-impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next(&self) -> Option<Job> {
+    fn next(&self) -> Job {
         let mut queue = self.queue();
         loop {
             if let Some(job) = queue.pop() {
-                return Some(job);
-            }
-            if queue.closed {
-                return None;
+                return job;
             }
             queue.idle += 1;
-            queue = self.more.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = self.not_empty.wait(queue).unwrap_or_else(PoisonError::into_inner);
             queue.idle -= 1;
         }
     }
@@ -302,7 +282,8 @@ impl Shared {
     fn work(&self) {
         let _ = rustix::process::nice(NICE);
         let mut buffer = vec![0; OUTPUT_BUFFER];
-        while let Some(mut job) = self.next() {
+        loop {
+            let mut job = self.next();
             // The client has left.
             if job.done.is_closed() {
                 continue;
@@ -331,7 +312,7 @@ mod tests {
 
     #[test]
     fn addresses_take_turns_however_much_each_asks_for() {
-        let (memory, mut queue) = (Limiter::new(100, None), Queue::default());
+        let (memory, mut queue) = (Limiter::new(100, None), Queue::new());
         for number in 0..9 {
             queue.push(job(&memory, "192.0.2.1", number).0);
         }
@@ -354,7 +335,7 @@ mod tests {
             let mut work = Work::new(coding, compressor.reserve(400_000, true, None).unwrap());
             work.input = text.chunks(90_001).map(Bytes::copy_from_slice).collect();
             work.ends = true;
-            let output = compressor.pool.run(work).await.unwrap().take_output();
+            let output = POOL.run(work).await.unwrap().take_output();
             assert!(output.len() < text.len());
             let mut decoded = Vec::new();
             match coding {

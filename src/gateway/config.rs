@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::cors::AllowedOrigins;
 
-/// What the gateway needs to know. Defaults stand in `defaults.toml`.
+/// The settings. `defaults.toml` has their defaults.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The path prefix of the public URL (`/api`, or empty). Links are answered below it and without it.
@@ -13,10 +13,10 @@ pub struct Config {
     pub longest_lifetime: Duration,
     /// Which web pages may read the answers.
     pub allowed_origins: AllowedOrigins,
-    /// How many requests with a good link may be in flight; more are answered 503 at once.
+    /// How many requests with a good link may be in flight; others get 503.
     pub requests_in_flight: usize,
-    /// How many of these one address (IPv6: one /64) may have. Without it, as many as are free.
+    /// How many of these one address (IPv6: one /64) may have. If not set, as many as are free.
     pub requests_per_address: Option<usize>,
-    /// What `Retry-After` says on a 503.
+    /// The `Retry-After` of a 503.
     pub retry_after: Duration,
 }

@@ -84,7 +84,7 @@ impl Cors {
         Self(origins)
     }
 
-    /// What the page that makes the request may do, if a page makes it.
+    /// The permission of the page that makes the request, if a page makes it.
     pub(super) fn evaluate(&self, request: &RequestView<'_>) -> Permission {
         let allowed = match &self.0 {
             AllowedOrigins::Any => Some(HeaderValue::from_static("*")),
@@ -116,7 +116,7 @@ fn requested_fields(headers: Headers<'_>) -> Option<HeaderValue> {
     HeaderValue::try_from(requested).ok().filter(|_| fits)
 }
 
-/// What the page that asks may do.
+/// What the page that makes a request may do.
 #[derive(Debug)]
 pub(super) struct Permission {
     varies_by_origin: bool,

@@ -11,7 +11,7 @@ use http::header::ACCEPT_ENCODING;
 use super::compression::Compressor;
 use super::encoding::Coding;
 use super::multipart::{self, Multipart};
-use super::outcome::{Content, Described, Found, Metadata, Outcome, Rejection, Selected};
+use super::outcome::{ObjectInfo, Outcome, Payload, Rejection, Representation, Selected};
 use super::precondition::{Preconditions, Verdict};
 use super::range::{self, RequestedRange};
 use super::request::RequestView;
@@ -82,23 +82,25 @@ impl ParsedRequest {
         let span = if self.range_holds(meta) { span } else { Span::Whole };
         // The store finds out in its own order what is wrong with a range outside of the object.
         let range = span.within(meta.size)?;
-        let content = match self.is_head {
-            true => Content::Unopened,
+        let payload = match self.is_head {
+            true => Payload::Unopened,
             false => match file.bytes(&range, self.sends_files, at)? {
-                CachedBytes::Read(bytes) => Content::Read(bytes),
-                CachedBytes::InMemory => Content::CachedFile,
+                CachedBytes::Read(bytes) => Payload::Read(bytes),
+                CachedBytes::InMemory => Payload::CachedFile,
             },
         };
         self.precondition(&meta.etag, meta.last_modified).or_else(|| {
             let part = (span != Span::Whole).then_some(range);
-            Some(self.found(self.coding, Described::Cached(file), part, content))
+            Some(self.success(self.coding, ObjectInfo::Cached(file), part, payload))
         })
     }
 
     /// Decides by what the store answers.
     pub(super) async fn decide(&self, store: &Store, compressor: &Compressor) -> Outcome {
         match self.ask(store, compressor).await {
-            Ok(Outcome::Found(Found { content: Content::UnknownLength(_), .. })) if !self.knows_ends => {
+            Ok(Outcome::Success(Representation { payload: Payload::UnknownLength(_), .. }))
+                if !self.knows_ends =>
+            {
                 let what = "the object's length is not known, and HTTP/1.0 cannot tell its end from a broken connection";
                 Rejection::StoreFailed(StoreError::Broken(what.into())).into()
             }
@@ -118,7 +120,7 @@ impl ParsedRequest {
                 };
                 Ok(self
                     .precondition(&meta.etag, meta.last_modified)
-                    .unwrap_or_else(|| self.found(Coding::Identity, meta.into(), None, Content::Unopened)))
+                    .unwrap_or_else(|| self.success(Coding::Identity, meta.into(), None, Payload::Unopened)))
             }
             RequestedRange::Whole => self.whole(store, compressor).await,
             RequestedRange::One(span) => self.part(store, *span).await,
@@ -126,14 +128,19 @@ impl ParsedRequest {
         }
     }
 
-    fn found(
+    fn success(
         &self,
         coding: Coding,
-        object: Described,
+        object: ObjectInfo,
         part: Option<Range<u64>>,
-        content: Content,
+        payload: Payload,
     ) -> Outcome {
-        Outcome::Found(Found { selected: Selected::new(&self.grant, coding), object, part, content })
+        Outcome::Success(Representation {
+            selected: Selected::new(&self.grant, coding),
+            object,
+            part,
+            payload,
+        })
     }
 
     /// The outcome, if a precondition does not hold.
@@ -228,7 +235,7 @@ impl ParsedRequest {
             return Ok(self.one_range(object));
         }
         let parts = Box::new(Multipart::new(&self.grant, meta.clone(), object, others, store));
-        Ok(self.found(Coding::Identity, meta.into(), None, Content::Multipart(parts)))
+        Ok(self.success(Coding::Identity, meta.into(), None, Payload::Multipart(parts)))
     }
 
     /// Whether the object itself is the better answer than several ranges of it: they would be longer, or nothing would tell
@@ -245,19 +252,18 @@ impl ParsedRequest {
 
     fn one_range(&self, object: Object) -> Outcome {
         let Object { meta, range, chunks } = object;
-        self.found(Coding::Identity, meta.into(), Some(range), Content::Stored(chunks))
+        self.success(Coding::Identity, meta.into(), Some(range), Payload::Stored(chunks))
     }
 
     /// An opened object as it is stored.
     fn as_stored(&self, opened: Opened) -> Outcome {
-        let (object, content) = match opened {
-            Opened::Sized(Object { meta, chunks, .. }) => (meta.into(), Content::Stored(chunks)),
+        let (object, payload) = match opened {
+            Opened::Sized(Object { meta, chunks, .. }) => (meta.into(), Payload::Stored(chunks)),
             Opened::Unsized(Unsized { etag, last_modified, pieces }) => {
-                let meta = Metadata { etag, last_modified, size: None };
-                (Described::Stored(meta), Content::UnknownLength(pieces))
+                (ObjectInfo::Stored { etag, last_modified, size: None }, Payload::UnknownLength(pieces))
             }
         };
-        self.found(Coding::Identity, object, None, content)
+        self.success(Coding::Identity, object, None, payload)
     }
 
     /// An opened object in the selected coding, or as it is stored if there is no memory to compress it.
@@ -274,13 +280,13 @@ impl ParsedRequest {
                 (meta.into(), Box::pin(chunks.into_stream()) as ByteStream)
             }
             Opened::Unsized(Unsized { etag, last_modified, pieces }) => {
-                (Described::Stored(Metadata { etag, last_modified, size: None }), pieces)
+                (ObjectInfo::Stored { etag, last_modified, size: None }, pieces)
             }
         };
-        let content = match short {
-            Some(size) => Content::Read(compressor.whole(self.coding, size, pieces, permit).await?),
-            None => Content::UnknownLength(compressor.pieces(self.coding, pieces, permit)),
+        let payload = match short {
+            Some(size) => Payload::Read(compressor.whole(self.coding, size, pieces, permit).await?),
+            None => Payload::UnknownLength(compressor.pieces(self.coding, pieces, permit)),
         };
-        Ok(self.found(self.coding, object, None, content))
+        Ok(self.success(self.coding, object, None, payload))
     }
 }

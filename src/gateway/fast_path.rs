@@ -1,39 +1,25 @@
 //! The fast path: answers plain requests whose outcome is known without waiting, by the decisions of [`super::decide`] and
-//! with the heads of [`super::respond`]. It keeps nothing of a request that it answers at once as a whole.
-
-use std::ops::Range;
-use std::sync::Arc;
+//! with the heads of [`super::respond`]. It keeps no state of a request whose whole answer the kernel takes.
 
 use http_body::Body as _;
 
 use super::body::Body;
 use super::decide::ParsedRequest;
 use super::head::Head;
-use super::outcome::{Content, Described, Found, Outcome};
+use super::outcome::Outcome;
 use super::request::RequestView;
 use super::service::Inner;
 use super::tracker::Tracker;
 use crate::clock::{Moment, UnixSeconds};
-use crate::server::{Client, FastPath, Permit, PlainRequest, ResponseWriter, ZeroCopy};
-use crate::store::CachedFile;
+use crate::server::{Client, FastPath, PlainRequest, ResponseWriter};
 use crate::telemetry::{AccessRecord, Reservation};
 
 /// Up to this many bytes of a file are sent with the head: the socket of a client that reads takes them as a whole.
 const SENT_WITH_HEAD: u64 = 256 * 1024;
 
 /// A request whose outcome is known.
-struct Known<'r> {
+struct Decided<'r> {
     outcome: Outcome,
-    record: AccessRecord<'r>,
-    audited: Option<Reservation>,
-}
-
-/// A cached file, or a range of it, on its way to a client.
-struct Download<'a, 'r> {
-    file: Arc<CachedFile>,
-    range: Range<u64>,
-    client: &'a Client,
-    zero_copy: &'a ZeroCopy,
     record: AccessRecord<'r>,
     audited: Option<Reservation>,
 }
@@ -47,46 +33,34 @@ impl Inner {
         mut writer: ResponseWriter<'w>,
     ) -> FastPath<'w, Body> {
         let (view, now) = (RequestView::of_plain(request), self.clock.at(&at));
-        let Some(Known { outcome, mut record, audited }) = self.know(&view, client, at, now) else {
+        let Some(mut decided) = self.decide_fast(&view, client, at, now) else {
             return FastPath::Declined(writer);
         };
         let permission = self.responder.permission(&view);
         let mut head = Head::default();
-        let document = self.responder.respond(&outcome, &permission, now, &mut head);
+        let document = self.responder.respond(&decided.outcome, &permission, now, &mut head);
         head.write(writer.text());
-        record.status = head.status;
+        decided.record.status = head.status;
         drop(head);
-        match (outcome, &client.zero_copy) {
-            (
-                Outcome::Found(Found {
-                    object: Described::Cached(file),
-                    part,
-                    content: Content::CachedFile,
-                    ..
-                }),
-                Some(zero_copy),
-            ) => {
-                let range = part.unwrap_or(0..file.meta.size);
-                self.send_file(Download { file, range, client, zero_copy, record, audited }, writer)
-            }
-            (outcome, _) => {
-                let body = Body::of(outcome, document, view.is_head(), None);
-                let length = body.size_hint().exact().unwrap_or_default();
-                self.recorders.record_whole(&mut record, length, audited);
-                FastPath::Answered(writer, body)
-            }
+        if decided.outcome.cached_file().is_some() {
+            return self.send_file(decided, client, writer);
         }
+        let Decided { outcome, mut record, audited } = decided;
+        let body = Body::of(outcome, document, view.is_head(), None);
+        let length = body.size_hint().exact().unwrap_or_default();
+        self.recorders.record_whole(&mut record, length, audited);
+        FastPath::Answered(writer, body)
     }
 
     /// Decides, if nothing has to be waited for. Hyper's path makes the traces and the answers to requests for which there is
     /// no room.
-    fn know<'r>(
+    fn decide_fast<'r>(
         &self,
         view: &RequestView<'r>,
         client: &Client,
         at: Moment,
         now: UnixSeconds,
-    ) -> Option<Known<'r>> {
+    ) -> Option<Decided<'r>> {
         let logs = &self.recorders.logs;
         if logs.traces.is_some() {
             return None;
@@ -109,44 +83,46 @@ impl Inner {
             record.granted(grant);
         }
         outcome.describe(&mut record);
-        Some(Known { outcome, record, audited })
+        Some(Decided { outcome, record, audited })
     }
 
-    /// Sends a file with its head, as far as the kernel takes it at once. The rest is a body.
+    /// Sends a file with its head, as far as the kernel takes both without waiting. The rest is a body.
     fn send_file<'w>(
         &self,
-        mut download: Download<'_, '_>,
+        decided: Decided<'_>,
+        client: &Client,
         writer: ResponseWriter<'w>,
     ) -> FastPath<'w, Body> {
-        let length = download.range.end - download.range.start;
-        let sent = match length <= SENT_WITH_HEAD {
-            true => writer.send_file(download.file.file(), download.range.clone()),
-            false => Err(writer),
+        let Decided { outcome, mut record, audited } = decided;
+        let sent = match outcome.cached_file() {
+            Some((file, range)) if range.end - range.start <= SENT_WITH_HEAD => {
+                let length = range.end - range.start;
+                match writer.send_file(file.file(), range) {
+                    Ok(sent) if sent.of_file() == length => {
+                        self.recorders.record_whole(&mut record, length, audited);
+                        return FastPath::Sent(sent, Body::empty());
+                    }
+                    sent => sent,
+                }
+            }
+            _ => Err(writer),
         };
-        match sent {
-            Ok(sent) if sent.of_file() == length => {
-                self.recorders.record_whole(&mut download.record, length, download.audited);
-                FastPath::Sent(sent, Body::empty())
-            }
-            Ok(sent) => {
-                let permit = self.in_flight.acquire(download.client.share()).ok();
-                let rest = self.rest(download, sent.of_file(), permit);
-                FastPath::Sent(sent, rest)
-            }
-            Err(writer) => match self.in_flight.acquire(download.client.share()) {
-                Ok(permit) => FastPath::Answered(writer, self.rest(download, 0, Some(permit))),
-                Err(_) => FastPath::Declined(writer),
-            },
-        }
-    }
-
-    /// The body for what remains of a file of which some bytes were `sent`.
-    fn rest(&self, download: Download<'_, '_>, sent: u64, permit: Option<Permit>) -> Body {
-        let Download { file, range, client, zero_copy, record, audited } = download;
+        // Once a part is sent, the rest follows without a permit if there is none.
+        let (sent, permit) = match (sent, self.in_flight.acquire(client.share())) {
+            (Err(writer), Err(_)) => return FastPath::Declined(writer),
+            (sent, permit) => (sent, permit.ok()),
+        };
         let status = record.status;
         let mut tracker = Tracker::new(record, &self.recorders, Some(client), None);
         (tracker.audited, tracker.permit) = (audited, permit);
         tracker.answered(status);
-        Body::of_file(file.slice(&range), zero_copy, sent, tracker)
+        let body = Body::of(outcome, None, false, client.zero_copy.as_ref()).tracked(tracker);
+        match sent {
+            Ok(sent) => {
+                let of_file = sent.of_file();
+                FastPath::Sent(sent, body.skip(of_file))
+            }
+            Err(writer) => FastPath::Answered(writer, body),
+        }
     }
 }

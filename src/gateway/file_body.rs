@@ -91,8 +91,8 @@ impl FileBody {
     }
 }
 
-/// Goes with the last piece: unless that is all of the file and goes at once, it checks the file before the kernel takes more.
-/// A client that got bytes of two versions in one answer would take them for one.
+/// Goes with the last piece. Unless that is all of the file and goes in one call, it checks the file before the kernel takes
+/// more: a client that got bytes of two versions in one answer would take them for one.
 #[derive(Debug)]
 struct LastPiece {
     tracker: Box<Tracker>,

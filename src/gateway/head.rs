@@ -17,7 +17,7 @@ const USUAL: usize = 18;
 pub(super) enum Value {
     Text(HeaderValue),
     Number(u64),
-    /// `Cache-Control` for so many seconds.
+    /// `Cache-Control` with this many seconds.
     MaxAge(u64),
     /// `Content-Range`: which positions of how many.
     ContentRange(Range<u64>, u64),
@@ -51,7 +51,7 @@ impl Value {
         }
     }
 
-    /// The value for hyper's map; `None` for what is not printable ASCII, which this program does not make.
+    /// The value for hyper's map; `None` if it is not printable ASCII: this program makes no such value.
     fn into_header_value(self) -> Option<HeaderValue> {
         if let Self::Text(value) = self {
             return Some(value);
@@ -89,14 +89,6 @@ impl<'c> Head<'c> {
         }
     }
 
-    /// Adds a field, or replaces its value where it stands.
-    pub(super) fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        match self.fields.iter_mut().find(|(other, _)| *other == name) {
-            Some((_, old)) => *old = value.into(),
-            None => self.push(name, value),
-        }
-    }
-
     /// Adds a name to `Vary`. Its lines stand together, as in hyper's map.
     pub(super) fn vary(&mut self, by: &'static str) {
         let last = self.fields.iter().rposition(|(name, _)| *name == VARY);
@@ -105,7 +97,13 @@ impl<'c> Head<'c> {
     }
 
     /// The fields as text, each with the end of its line.
-    pub(super) fn write_fields(&self, text: &mut Vec<u8>) {
+    pub(super) fn text(&self) -> Bytes {
+        let mut text = Vec::new();
+        self.write_fields(&mut text);
+        text.into()
+    }
+
+    fn write_fields(&self, text: &mut Vec<u8>) {
         if let Some(cached) = &self.cached {
             text.extend_from_slice(cached);
         }
@@ -155,7 +153,7 @@ impl<'c> Head<'c> {
     }
 }
 
-/// The fields of a text that [`Head::write_fields`] has written. The values share its bytes.
+/// The fields of a text of [`Head::text`]. The values share its bytes.
 fn cached_fields(text: &Bytes) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
     let lines = text.split(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\r"));
     lines.filter_map(|line| {
@@ -191,9 +189,7 @@ mod tests {
         let expected = "HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\nvary: Origin\r\nvary: Accept-Encoding\r\netag: \"a\"\r\n\
                         cache-control: private, max-age=60\r\ncontent-range: bytes 0-6/9\r\ncontent-length: 7\r\n";
         assert_eq!(std::str::from_utf8(&text).unwrap(), expected);
-        let mut fields = Vec::new();
-        head().write_fields(&mut fields);
-        let cached = Head { cached: Some(Cow::Owned(fields.into())), ..Head::default() };
+        let cached = Head { cached: Some(Cow::Owned(head().text())), ..Head::default() };
         for head in [head(), cached] {
             let mut map = HeaderMap::new();
             head.insert_into(&mut map);

@@ -1,4 +1,4 @@
-//! Answers links: **route → verify → decide → respond**, and that sentence is `service::Gateway::answer`.
+//! Answers links: **route → verify → decide → respond**, and that sentence is `service::Inner::answer`.
 //!
 //! A decision is an [`outcome::Outcome`]; every status and header field is in [`respond`]. Nothing is read from storage before
 //! the link is verified, and the store takes nothing but the [`Grant`](crate::Grant) that verification made.

@@ -27,7 +27,7 @@ pub(super) enum Outcome {
         /// If the store was asked for it.
         last_modified: Option<UnixSeconds>,
     },
-    Found(Found),
+    Success(Representation),
     Rejected(Rejection),
 }
 
@@ -69,47 +69,45 @@ impl Selected {
 }
 
 /// A representation that is sent, or one range of it.
-pub(super) struct Found {
+pub(super) struct Representation {
     pub(super) selected: Selected,
-    pub(super) object: Described,
+    pub(super) object: ObjectInfo,
     /// The one range that is sent, unless it is all.
     pub(super) part: Option<Range<u64>>,
-    pub(super) content: Content,
+    pub(super) payload: Payload,
 }
 
 /// The metadata of an object.
-pub(super) enum Described {
-    /// Those of a file that is open.
+pub(super) enum ObjectInfo {
+    /// Of a file that is open.
     Cached(Arc<CachedFile>),
-    Stored(Metadata),
+    /// From the store.
+    Stored {
+        etag: String,
+        last_modified: UnixSeconds,
+        /// Unless only its end tells.
+        size: Option<u64>,
+    },
 }
 
-/// What the store says of an object.
-pub(super) struct Metadata {
-    pub(super) etag: String,
-    pub(super) last_modified: UnixSeconds,
-    /// Unless only its end tells.
-    pub(super) size: Option<u64>,
-}
-
-impl From<Meta> for Described {
+impl From<Meta> for ObjectInfo {
     fn from(meta: Meta) -> Self {
-        Self::Stored(Metadata { etag: meta.etag, last_modified: meta.last_modified, size: Some(meta.size) })
+        Self::Stored { etag: meta.etag, last_modified: meta.last_modified, size: Some(meta.size) }
     }
 }
 
-impl Described {
+impl ObjectInfo {
     pub(super) fn etag(&self) -> &str {
         match self {
             Self::Cached(file) => &file.meta.etag,
-            Self::Stored(meta) => &meta.etag,
+            Self::Stored { etag, .. } => etag,
         }
     }
 
     pub(super) fn last_modified(&self) -> UnixSeconds {
         match self {
             Self::Cached(file) => file.meta.last_modified,
-            Self::Stored(meta) => meta.last_modified,
+            Self::Stored { last_modified, .. } => *last_modified,
         }
     }
 
@@ -117,13 +115,13 @@ impl Described {
     pub(super) fn size(&self) -> Option<u64> {
         match self {
             Self::Cached(file) => Some(file.meta.size),
-            Self::Stored(meta) => meta.size,
+            Self::Stored { size, .. } => *size,
         }
     }
 }
 
 /// The bytes that are sent.
-pub(super) enum Content {
+pub(super) enum Payload {
     /// None were opened: for HEAD.
     Unopened,
     /// All of them: from the cache, or compressed.
@@ -137,28 +135,41 @@ pub(super) enum Content {
     Multipart(Box<Multipart>),
 }
 
-impl Found {
+impl Representation {
     /// The length of what GET sends, if it is known.
     pub(super) fn length(&self) -> Option<u64> {
-        match (&self.content, &self.part) {
+        match (&self.payload, &self.part) {
             (_, Some(range)) => Some(range.end - range.start),
-            (Content::Multipart(parts), None) => Some(parts.length()),
-            (Content::UnknownLength(_), None) => None,
-            (Content::Read(bytes), None) => Some(bytes.len() as u64),
-            (Content::Unopened | Content::CachedFile | Content::Stored(_), None) => self.object.size(),
+            (Payload::Multipart(parts), None) => Some(parts.length()),
+            (Payload::UnknownLength(_), None) => None,
+            (Payload::Read(bytes), None) => Some(bytes.len() as u64),
+            (Payload::Unopened | Payload::CachedFile | Payload::Stored(_), None) => self.object.size(),
         }
     }
 }
 
 impl Outcome {
-    /// Records what is known before the answer is sent.
+    /// The file of the cache that is the body, and which positions of it.
+    pub(super) fn cached_file(&self) -> Option<(&CachedFile, Range<u64>)> {
+        match self {
+            Self::Success(Representation {
+                object: ObjectInfo::Cached(file),
+                part,
+                payload: Payload::CachedFile,
+                ..
+            }) => Some((file, part.clone().unwrap_or(0..file.meta.size))),
+            _ => None,
+        }
+    }
+
+    /// Puts what is known before the answer is sent into its record.
     pub(super) fn describe(&self, record: &mut AccessRecord<'_>) {
         record.outcome = self.name();
         if let Self::Rejected(Rejection::Denied(denial)) = self {
             record.denied(denial);
         }
         record.size = match self {
-            Self::Found(found) => found.object.size(),
+            Self::Success(sent) => sent.object.size(),
             Self::Rejected(Rejection::Unsatisfiable { size }) => Some(*size),
             _ => None,
         };
@@ -169,7 +180,7 @@ impl Outcome {
         match self {
             Self::Options => "options",
             Self::NotModified { .. } => "not_modified",
-            Self::Found(_) => "ok",
+            Self::Success(_) => "ok",
             Self::Rejected(rejection) => rejection.name(),
         }
     }

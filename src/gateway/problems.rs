@@ -95,7 +95,7 @@ pub(super) fn denied(denial: &Denial, now: UnixSeconds) -> Problem {
     }
 }
 
-/// 503 where waiting may help, 502 where somebody must act.
+/// 503 if waiting may help, 502 if an operator must act.
 fn status_of(error: &StoreError) -> StatusCode {
     match error {
         StoreError::Refused(_)

@@ -15,7 +15,7 @@ use http::{Response, StatusCode};
 
 use super::cors::{Cors, Permission};
 use super::head::{Head, Value};
-use super::outcome::{Content, Described, Found, Outcome, Rejection, Selected};
+use super::outcome::{ObjectInfo, Outcome, Payload, Rejection, Representation, Selected};
 use super::problems;
 use super::request::RequestView;
 use crate::asset::AssetKind;
@@ -37,7 +37,7 @@ pub(super) struct Responder {
     denial: ArcSwapOption<CachedDenial>,
 }
 
-/// What is answered to every invalid signature in one second.
+/// The answer to every invalid signature in one second.
 #[derive(Debug)]
 struct CachedDenial {
     second: UnixSeconds,
@@ -50,7 +50,7 @@ impl Responder {
         Self { cors, retry_after: retry_after.as_secs().max(1), denial: ArcSwapOption::empty() }
     }
 
-    /// What the page that asks may do.
+    /// What the page that makes a request may do.
     pub(super) fn permission(&self, request: &RequestView<'_>) -> Permission {
         self.cors.evaluate(request)
     }
@@ -64,7 +64,7 @@ impl Responder {
         head: &mut Head<'o>,
     ) -> Option<Bytes> {
         match outcome {
-            Outcome::Found(found) => self.found(found, permission, now, head),
+            Outcome::Success(sent) => success(sent, permission, now, head),
             Outcome::Rejected(rejection) => return Some(self.rejected(rejection, permission, now, head)),
             Outcome::Options => {
                 head.status = StatusCode::NO_CONTENT;
@@ -79,35 +79,6 @@ impl Responder {
             }
         }
         None
-    }
-
-    /// 200 or 206. What differs from answer to answer stands behind what does not.
-    fn found<'o>(&self, found: &'o Found, permission: &Permission, now: UnixSeconds, head: &mut Head<'o>) {
-        let is_part = found.part.is_some() || matches!(found.content, Content::Multipart(_));
-        head.status = if is_part { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-        match &found.object {
-            // A date in the future is not sent as it is, and so not cached.
-            Described::Cached(file) if permission.is_usual() && file.meta.last_modified <= now => {
-                let text = file.cached_head.get_or_init(|| {
-                    let (mut head, mut text) = (Head::default(), Vec::new());
-                    cacheable_fields(&mut head, found, permission, now);
-                    head.write_fields(&mut text);
-                    text.into()
-                });
-                head.set_cached(Cow::Borrowed(text));
-            }
-            _ => cacheable_fields(head, found, permission, now),
-        }
-        freshness(head, &found.selected, now);
-        if let Some(coding) = found.selected.coding.name() {
-            head.push(CONTENT_ENCODING, coding);
-        }
-        if let (Some(range), Some(size)) = (&found.part, found.object.size()) {
-            head.push(CONTENT_RANGE, Value::ContentRange(range.clone(), size));
-        }
-        if let Some(length) = found.length() {
-            head.push(CONTENT_LENGTH, Value::Number(length));
-        }
     }
 
     fn rejected(
@@ -150,11 +121,10 @@ impl Responder {
             return (cached.fields.clone(), cached.document.clone());
         }
         let document = problems::denied(denial, now).into_document();
-        let (mut head, mut fields) = (Head::default(), Vec::new());
+        let mut head = Head::default();
         common(&mut head, permission);
         describe(&mut head, &document);
-        head.write_fields(&mut fields);
-        let (fields, document) = (Bytes::from(fields), document.bytes);
+        let (fields, document) = (head.text(), document.bytes);
         let cached = CachedDenial { second: now, fields: fields.clone(), document: document.clone() };
         // Another thread's is as good.
         self.denial.store(Some(Arc::new(cached)));
@@ -169,6 +139,34 @@ impl Responder {
     }
 }
 
+/// 200 or 206. What differs from answer to answer stands behind what does not.
+fn success<'o>(sent: &'o Representation, permission: &Permission, now: UnixSeconds, head: &mut Head<'o>) {
+    let is_part = sent.part.is_some() || matches!(sent.payload, Payload::Multipart(_));
+    head.status = if is_part { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    match &sent.object {
+        // A date in the future is not sent as it is, and so not cached.
+        ObjectInfo::Cached(file) if permission.is_usual() && file.meta.last_modified <= now => {
+            let text = file.cached_head.get_or_init(|| {
+                let mut head = Head::default();
+                cacheable_fields(&mut head, sent, permission, now);
+                head.text()
+            });
+            head.set_cached(Cow::Borrowed(text));
+        }
+        _ => cacheable_fields(head, sent, permission, now),
+    }
+    freshness(head, &sent.selected, now);
+    if let Some(coding) = sent.selected.coding.name() {
+        head.push(CONTENT_ENCODING, coding);
+    }
+    if let (Some(range), Some(size)) = (&sent.part, sent.object.size()) {
+        head.push(CONTENT_RANGE, Value::ContentRange(range.clone(), size));
+    }
+    if let Some(length) = sent.length() {
+        head.push(CONTENT_LENGTH, Value::Number(length));
+    }
+}
+
 /// The fields of every answer: caches do not guess its type, pages do not leak its address, search engines do not list it;
 /// and which pages may read it.
 fn common(head: &mut Head<'_>, permission: &Permission) {
@@ -180,11 +178,11 @@ fn common(head: &mut Head<'_>, permission: &Permission) {
 }
 
 /// The fields of 200 and 206 that stay the same for one state of an asset.
-fn cacheable_fields(head: &mut Head<'_>, found: &Found, permission: &Permission, now: UnixSeconds) {
-    let Found { selected: Selected { asset, coding, .. }, object, .. } = found;
+fn cacheable_fields(head: &mut Head<'_>, sent: &Representation, permission: &Permission, now: UnixSeconds) {
+    let Representation { selected: Selected { asset, coding, .. }, object, .. } = sent;
     common(head, permission);
-    match &found.content {
-        Content::Multipart(parts) => head.push_text(CONTENT_TYPE, parts.media_type()),
+    match &sent.payload {
+        Payload::Multipart(parts) => head.push_text(CONTENT_TYPE, parts.media_type()),
         _ => head.push(CONTENT_TYPE, asset.kind.media_type()),
     }
     head.push_text(CONTENT_DISPOSITION, asset.disposition());
@@ -217,8 +215,8 @@ fn freshness(head: &mut Head<'_>, selected: &Selected, now: UnixSeconds) {
     head.push(CACHE_CONTROL, Value::MaxAge(selected.expires.since(now).as_secs()));
 }
 
-/// The fields of a problem document.
+/// The status and the fields of a problem document.
 fn describe(head: &mut Head<'_>, document: &Document) {
     head.status = document.status;
-    document.fields().into_iter().for_each(|(name, value)| head.set(name, value));
+    document.fields().into_iter().for_each(|(name, value)| head.push(name, value));
 }

@@ -50,7 +50,7 @@ fn without_extra_slashes<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
     let rest =
         rest.strip_prefix(prefix.trim_start_matches('/')).filter(|_| !prefix.is_empty()).unwrap_or(rest);
     let slashes = rest.len() - rest.trim_start_matches('/').len();
-    // One slash is left; where there is none, the prefix or the path begins.
+    // One slash stays; without any, the prefix or the path begins here.
     let begin = path.len() - rest.len() + slashes;
     path.get(begin.checked_sub(1)?..).filter(|path| path.starts_with('/'))
 }

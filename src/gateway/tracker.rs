@@ -45,7 +45,7 @@ impl Recorders {
         self.logs.write(record, ending, took, audited);
     }
 
-    /// Records an answer whose head and body go together, with so many bytes.
+    /// Records an answer whose head goes together with a body of this many bytes.
     pub(super) fn record_whole(
         &self,
         record: &mut AccessRecord<'_>,
@@ -131,7 +131,7 @@ impl Drop for Tracker {
     }
 }
 
-/// The tracker, to go with so many bytes if they are the last.
+/// Takes the tracker if these `bytes` are the last: it goes with them.
 pub(super) fn take_for_last(
     tracker: &mut Option<Box<Tracker>>,
     is_last: bool,
