@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 
-use super::Failure;
+use super::exit::Failure;
 use super::reload::Limits;
 use crate::cli::metrics::Metrics;
 use crate::clock::{Clock, SystemClock};
@@ -15,7 +15,7 @@ use crate::server::{Certificate, Drain};
 use crate::signed_url::Keyring;
 use crate::store::Store;
 use crate::telemetry::trace::Tracing;
-use crate::telemetry::{Audit, Logging};
+use crate::telemetry::{Audit, LogFormat, LogLevel, LogMetrics, Logging, start_logging};
 
 /// The half of the work that a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -72,8 +72,17 @@ impl App {
     }
 }
 
+/// Starts the log, before anything that may log.
+pub(super) fn start_log(
+    format: LogFormat,
+    level: LogLevel,
+    metrics: &LogMetrics,
+) -> Result<Logging, Failure> {
+    start_logging(format, level, colour(), metrics).map_err(Failure::failed)
+}
+
 /// Whether standard error gets colours (`NO_COLOR`, `CLICOLOR_FORCE`, a dumb terminal).
-pub(super) fn colour() -> bool {
+fn colour() -> bool {
     std::io::stderr().is_terminal()
         && anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
 }

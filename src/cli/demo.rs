@@ -1,24 +1,25 @@
 //! `demo`: serves the sample call from local files with a temporary key, and sends it in a webhook to the demo's
 //! receiver.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::app::{App, colour};
+use super::app::{App, start_log};
+use super::exit::{Exit, Failure, print};
+use super::keys::fresh_key;
+use super::listeners::reachable;
 use super::metrics::Metrics;
 use super::sample_call::SAMPLE_CALL;
 use super::sender::{demo_settings, show_webhook};
 use super::serve::{Running, serve};
-use super::{Exit, Failure, keys::fresh_key, print};
 use crate::SecretKey;
 use crate::asset::{AssetKind, AssetRef};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::Sources;
 use crate::signed_url::{DEFAULT_LONGEST_LIFETIME, Keyring, Minter};
-use crate::telemetry::start_logging;
 
 #[derive(Debug, Args)]
 pub(super) struct Demo {
@@ -42,7 +43,7 @@ impl Demo {
         let store = url::Url::from_directory_path(&folder)
             .map_err(|()| Failure::Failed(format!("{} cannot be written as a URL", folder.display())))?;
         let listen = with_port(self.listen)?;
-        let temporary = tempfile::tempdir().map_err(Failure::failed)?;
+        let temporary = tempfile::tempdir()?;
         let mut variables = demo_settings(temporary.path());
         variables.extend([
             ("WEBHOOK_ASSETS_LISTEN", listen.to_string()),
@@ -56,8 +57,7 @@ impl Demo {
         let environment = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let config = Sources::of(None, environment).read()?;
         let metrics = Metrics::default();
-        let logging = start_logging(config.log_format, config.log_level, colour(), &metrics.log);
-        let logging = logging.map_err(Failure::failed)?;
+        let logging = start_log(config.log_format, config.log_level, &metrics.log)?;
         let secret = SecretKey::from_hex(&fresh_key()?).map_err(Failure::failed)?;
         let keyring = Keyring::of_one("demo", secret);
         serve(
@@ -79,14 +79,6 @@ fn with_port(listen: SocketAddr) -> Result<SocketAddr, Failure> {
     }
     let free = std::net::TcpListener::bind(listen).and_then(|listener| listener.local_addr());
     free.map_err(|error| Failure::Failed(format!("{listen} cannot be listened on: {error}")))
-}
-
-/// The address by which this machine reaches a listener.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listen.port()),
-        _ => listen,
-    }
 }
 
 /// Prints two valid links and an expired one.

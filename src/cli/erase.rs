@@ -5,12 +5,11 @@ use std::fmt::Write;
 use clap::Args;
 use uuid::Uuid;
 
-use super::app::colour;
+use super::app::start_log;
+use super::exit::{Exit, FLUSH_TIMEOUT, Failure, print};
 use super::metrics::Metrics;
-use super::{Exit, FLUSH_TIMEOUT, Failure, print};
 use crate::config::Sources;
 use crate::store::Store;
-use crate::telemetry::start_logging;
 
 #[derive(Debug, Args)]
 pub(super) struct Erase {
@@ -20,13 +19,12 @@ pub(super) struct Erase {
 
 impl Erase {
     pub(super) fn run(self, sources: &Sources) -> Exit {
-        let config = sources.read_for_store()?;
+        let (store, format, level) = sources.read_for_store()?;
         // The erasure is logged, as the admin listener logs it.
         let metrics = Metrics::default();
-        let logging = start_logging(config.log_format, config.log_level, colour(), &metrics.log);
-        let logging = logging.map_err(Failure::failed)?;
-        let store = Store::open(&config.store, metrics.store).map_err(Failure::setting)?;
-        let runtime = tokio::runtime::Runtime::new().map_err(Failure::failed)?;
+        let logging = start_log(format, level, &metrics.log)?;
+        let store = Store::open(&store, metrics.store).map_err(Failure::setting)?;
+        let runtime = tokio::runtime::Runtime::new()?;
         let erased = runtime.block_on(store.erase(self.uuid));
         logging.flush(FLUSH_TIMEOUT);
         let erased = erased.map_err(|error| {

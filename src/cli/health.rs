@@ -1,10 +1,11 @@
 //! `health`: requests /healthz of a running server, so that a container image needs no curl.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::{Exit, Failure, print};
+use super::exit::{Exit, Failure, print};
+use super::listeners::reachable;
 use crate::config::Sources;
 
 /// The timeout of connecting, and of each read and write.
@@ -22,16 +23,6 @@ pub(super) fn run(sources: &Sources) -> Exit {
             Err(Failure::Failed(format!("{address} does not answer: {error}; is the server running?")))
         }
     }
-}
-
-/// A listener on all addresses is reached on loopback.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
 }
 
 fn request(address: SocketAddr) -> std::io::Result<String> {

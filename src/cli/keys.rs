@@ -2,14 +2,15 @@
 
 use std::fmt::Write;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{Exit, Failure, duration, print, with_flag};
+use super::arguments::{KeyringPath, duration};
+use super::exit::{Exit, Failure, print, print_json};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::Sources;
 use crate::keys::{EditError, create_file, edit_file};
@@ -28,13 +29,6 @@ pub(super) enum Keys {
     Rotate(Rotate),
     /// Set when a key stops verifying
     Retire(Retire),
-}
-
-#[derive(Debug, Args)]
-struct KeyringPath {
-    /// The keyring file (WEBHOOK_ASSETS_KEYS)
-    #[arg(long, value_name = "FILE")]
-    keys: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -87,14 +81,9 @@ impl Keys {
             Self::New(New { keyring_path, .. })
             | Self::List(List { keyring_path, .. })
             | Self::Rotate(Rotate { keyring_path, .. })
-            | Self::Retire(Retire { keyring_path, .. }) => keyring_path.keys.clone(),
+            | Self::Retire(Retire { keyring_path, .. }) => keyring_path.clone(),
         };
-        let sources = with_flag(
-            sources,
-            "WEBHOOK_ASSETS_KEYS",
-            keyring_path.map(|path| path.to_string_lossy().into_owned()),
-        );
-        let (path, longest) = sources.read_for_keys()?;
+        let (path, longest) = keyring_path.over(sources).read_for_keys()?;
         let now = SystemClock.now();
         match self {
             Self::New(new) => new.run(&path, now),
@@ -150,7 +139,7 @@ impl List {
                     })
                 })
                 .collect();
-            return print(&format!("{}\n", json!({"keys": keys})));
+            return print_json(&json!({"keys": keys}));
         }
         let width = file.keys.iter().map(|entry| entry.id.len()).max().unwrap_or_default().max(2);
         let date = |time: Option<UnixSeconds>| time.map_or_else(|| "-".to_owned(), |time| time.to_string());

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 use std::io::Read;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,7 +9,8 @@ use clap::Args;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{EXIT_NO, Exit, Failure, duration, moment, print, with_flag};
+use super::arguments::{KeyringPath, duration, moment, with_flag};
+use super::exit::{EXIT_NO, Exit, Failure, print, print_json};
 use crate::asset::{AssetKind, AssetRef};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::Sources;
@@ -32,9 +32,8 @@ pub(super) struct Mint {
     /// Print a JSON object instead of the link alone
     #[arg(long)]
     json: bool,
-    /// The keyring file (WEBHOOK_ASSETS_KEYS)
-    #[arg(long, value_name = "FILE")]
-    keys: Option<PathBuf>,
+    #[command(flatten)]
+    keyring_path: KeyringPath,
     /// The base URL of links (WEBHOOK_ASSETS_PUBLIC_URL)
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
@@ -42,7 +41,8 @@ pub(super) struct Mint {
 
 impl Mint {
     pub(super) fn run(self, sources: Sources) -> Exit {
-        let sources = with_path(with_flag(sources, "WEBHOOK_ASSETS_PUBLIC_URL", self.public_url), self.keys);
+        let sources =
+            self.keyring_path.over(with_flag(sources, "WEBHOOK_ASSETS_PUBLIC_URL", self.public_url));
         let (base, keys, longest) = sources.read_for_minting()?;
         let keyring = Keyring::read(keys).map_err(Failure::setting)?;
         let minter = Minter::for_base(base, keyring).with_longest_lifetime(longest);
@@ -62,7 +62,7 @@ impl Mint {
             "expires": link.expires_at().0,
             "key_id": link.grant().key_id().as_ref(),
         });
-        print(&format!("{object}\n"))
+        print_json(&object)
     }
 }
 
@@ -76,14 +76,13 @@ pub(super) struct Verify {
     /// Print a JSON object
     #[arg(long)]
     json: bool,
-    /// The keyring file (WEBHOOK_ASSETS_KEYS)
-    #[arg(long, value_name = "FILE")]
-    keys: Option<PathBuf>,
+    #[command(flatten)]
+    keyring_path: KeyringPath,
 }
 
 impl Verify {
     pub(super) fn run(self, sources: Sources) -> Exit {
-        let (keys, longest, base) = with_path(sources, self.keys).read_for_verifying()?;
+        let (keys, longest, base) = self.keyring_path.over(sources).read_for_verifying()?;
         let keyring = Keyring::read(keys).map_err(Failure::setting)?;
         let link = if self.link == "-" { read_stdin()? } else { self.link };
         let now = self.at.unwrap_or_else(|| SystemClock.now());
@@ -92,10 +91,6 @@ impl Verify {
         print(&text)?;
         Ok(if diagnosis.grant.is_some() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
     }
-}
-
-fn with_path(sources: Sources, keys: Option<PathBuf>) -> Sources {
-    with_flag(sources, "WEBHOOK_ASSETS_KEYS", keys.map(|path| path.to_string_lossy().into_owned()))
 }
 
 fn read_stdin() -> Result<String, Failure> {

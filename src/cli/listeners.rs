@@ -1,6 +1,6 @@
 //! The listeners of `serve`, and the lines that announce them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use listenfd::ListenFd;
 use tokio::net::TcpListener;
 
-use super::{Failure, print};
+use super::exit::{Failure, print};
 
 /// How long `serve` waits for standard output to take the announcement.
 const ANNOUNCING: Duration = Duration::from_secs(1);
@@ -50,7 +50,7 @@ impl Listeners {
 }
 
 pub(super) fn local(listener: &TcpListener) -> Result<SocketAddr, Failure> {
-    listener.local_addr().map_err(Failure::failed)
+    Ok(listener.local_addr()?)
 }
 
 /// Prints the addresses of the listeners, for people and for scripts that asked for port 0. Serving does not wait for a
@@ -64,4 +64,14 @@ pub(super) fn announce(gateway: Option<(&str, SocketAddr)>, admin: SocketAddr) {
     if started.is_err() || !written.recv_timeout(ANNOUNCING).unwrap_or(false) {
         tracing::warn!("standard output cannot be written, so it does not name the listeners");
     }
+}
+
+/// The address by which this machine reaches a listener; one on all addresses is reached on loopback.
+pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
 }

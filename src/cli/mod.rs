@@ -1,10 +1,12 @@
 //! The command line: parses the arguments and runs the command.
 
 mod app;
+mod arguments;
 mod check;
 mod check_result;
 mod demo;
 mod erase;
+mod exit;
 mod fd_limit;
 mod health;
 mod keys;
@@ -26,25 +28,13 @@ mod webhooks;
 
 pub use metrics::Metrics;
 
-use std::fmt;
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config::{LONGEST_DURATION, SettingError, Sources};
-
-/// Exit codes: 0 done; 1 the answer is no, or the command failed; 2 wrong command line (clap's); 64 wrong setting.
-const EXIT_NO: u8 = 1;
-const EXIT_USAGE: u8 = 2;
-const EXIT_SETTING: u8 = 64;
-
-/// How long the program waits at its end for standard error and for blocking work.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+use crate::config::Sources;
+use exit::{print, write_stderr};
 
 const AFTER_HELP: &str = "\
 Settings come from --config FILE and from the environment (WEBHOOK_ASSETS_…), which goes first. These are enough:
@@ -126,53 +116,6 @@ pub fn run() -> ExitCode {
     ended.unwrap_or_else(|failure| failure.report())
 }
 
-/// Why a command failed.
-#[derive(Debug)]
-enum Failure {
-    /// A setting is wrong; exit code 64.
-    Setting(String),
-    /// The command line is wrong; exit code 2.
-    Usage(String),
-    /// The command failed; exit code 1.
-    Failed(String),
-    /// The reader of standard output closed it. Not reported.
-    OutputClosed,
-}
-
-impl Failure {
-    fn setting(error: impl fmt::Display) -> Self {
-        Self::Setting(error.to_string())
-    }
-
-    fn failed(error: impl fmt::Display) -> Self {
-        Self::Failed(error.to_string())
-    }
-
-    fn report(&self) -> ExitCode {
-        let (text, code) = match self {
-            Self::Setting(text) => (text, EXIT_SETTING),
-            Self::Usage(text) => (text, EXIT_USAGE),
-            Self::Failed(text) => (text, EXIT_NO),
-            Self::OutputClosed => return ExitCode::from(EXIT_NO),
-        };
-        let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
-        write_stderr(format!("{style}error:{style:#} {}\n", terminal::escaped(text)));
-        ExitCode::from(code)
-    }
-}
-
-/// Writes to standard error. A pipe that is full and not read delays the end by [`FLUSH_TIMEOUT`] at most.
-fn write_stderr(line: String) {
-    let (done, written) = mpsc::channel();
-    let write = move || {
-        let _ = anstream::stderr().write_all(line.as_bytes());
-        let _ = done.send(());
-    };
-    if thread::Builder::new().spawn(write).is_ok() {
-        let _ = written.recv_timeout(FLUSH_TIMEOUT);
-    }
-}
-
 /// Reports a panic in one line with its source position; its message may contain a secret.
 fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
@@ -181,45 +124,6 @@ fn report_panics() {
             "error: webhook-assets panicked at {place}; this is a fault of the program: please report it\n"
         ));
     }));
-}
-
-impl From<SettingError> for Failure {
-    fn from(error: SettingError) -> Self {
-        Self::setting(error)
-    }
-}
-
-type Exit = Result<ExitCode, Failure>;
-
-/// Writes to standard output.
-fn print(text: &str) -> Exit {
-    let mut stdout = anstream::stdout();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::OutputClosed),
-        Err(error) => Err(Failure::Failed(format!("standard output cannot be written: {error}"))),
-    }
-}
-
-/// Parses a duration of the command line.
-fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).ok().filter(|duration| *duration <= LONGEST_DURATION);
-    duration.ok_or_else(|| "takes a duration such as 30m, 24h or 1h 30m, up to 10 years".to_owned())
-}
-
-/// Parses a time of the command line.
-fn moment(text: &str) -> Result<crate::clock::UnixSeconds, String> {
-    humantime::parse_rfc3339_weak(text)
-        .map(crate::clock::UnixSeconds::from_system_time)
-        .map_err(|_| "takes a UTC time such as 2026-11-23T09:30:00Z".to_owned())
-}
-
-/// Sets a setting from a command's flag, which takes precedence over the environment.
-fn with_flag(sources: Sources, variable: &str, value: Option<String>) -> Sources {
-    match value {
-        Some(value) => sources.with(variable, value),
-        None => sources,
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use clap::Subcommand;
 
 use super::app::{App, Only};
 use super::check_result::CheckResult;
-use super::{Exit, Failure};
+use super::exit::{Exit, Failure};
 use crate::config::{Config, Sources};
 use crate::gateway::Gateway;
 

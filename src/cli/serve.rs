@@ -10,11 +10,12 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
-use super::app::{App, Only, colour};
+use super::app::{App, Only, start_log};
+use super::exit::{Exit, FLUSH_TIMEOUT, Failure};
 use super::listeners::{Listeners, announce, local};
 use super::reload::Reload;
 use super::sender::SenderPart;
-use super::{Exit, FLUSH_TIMEOUT, Failure, fd_limit, malloc_trim};
+use super::{fd_limit, malloc_trim};
 use crate::admin::{self, Admin};
 use crate::cli::metrics::Metrics;
 use crate::clock::running;
@@ -25,7 +26,7 @@ use crate::server::{Drain, Server, Threads};
 use crate::signed_url::{Keyring, SigningKey};
 use crate::store;
 use crate::tasks::{self, Task};
-use crate::telemetry::{Logging, RequestLogs, start_logging};
+use crate::telemetry::{Logging, RequestLogs};
 
 /// Exit codes after a second signal, as in shells: 128 and the signal's number.
 const INTERRUPTED: u8 = 128 + 2;
@@ -50,8 +51,7 @@ impl Serve {
 fn run(sources: &Sources, only: Option<Only>) -> Exit {
     let config = sources.read()?;
     let metrics = Metrics::default();
-    let logging = start_logging(config.log_format, config.log_level, colour(), &metrics.log);
-    let logging = logging.map_err(Failure::failed)?;
+    let logging = start_log(config.log_format, config.log_level, &metrics.log)?;
     // The log is written before the error that ends the program.
     run_logged(config, sources, only, &logging, metrics).inspect_err(|_| logging.flush(FLUSH_TIMEOUT))
 }
@@ -193,7 +193,7 @@ pub(super) fn serve(
         tracing::warn!(%pause, "the process was frozen; deadlines count only the time in which it ran");
     })
     .map_err(Failure::failed)?;
-    let runtime = tokio::runtime::Runtime::new().map_err(Failure::failed)?;
+    let runtime = tokio::runtime::Runtime::new()?;
     let ended = runtime.block_on(run_until_stopped(app, only, reloaded, when_running));
     // Requests that are still in flight end here, and are recorded.
     let timeout = if matches!(ended, Ok(Shutdown::AtOnce(_))) { SHORT_FLUSH_TIMEOUT } else { FLUSH_TIMEOUT };
@@ -238,7 +238,7 @@ async fn run_until_stopped(
     reloaded: Option<(Sources, Logging)>,
     when_running: impl AsyncFnOnce(&Running<'_>) -> Result<(), Failure>,
 ) -> Result<Shutdown, Failure> {
-    let mut signals = Signals::new().map_err(Failure::failed)?;
+    let mut signals = Signals::new()?;
     let mut sender = SenderPart::open(app, only).await?;
     let mut listeners = Listeners::new();
     let gateway = match only {
@@ -252,7 +252,7 @@ async fn run_until_stopped(
     log_start(app, &sender);
 
     let threads = gateway.map(|listener| app.serve_links(&sender, listener));
-    let _threads = threads.transpose().map_err(Failure::failed)?;
+    let _threads = threads.transpose()?;
     // The admin listener answers while downloads finish, because `/readyz` has to report the stop.
     let admin_drain = Drain::new();
     let answers = app.admin(&sender);
@@ -260,7 +260,7 @@ async fn run_until_stopped(
     let server = Server::new(limits, answers, admin_drain.clone());
     let server =
         server.evicting(app.metrics.admin_connections.clone()).with_reload(app.limits.admin.subscribe());
-    let admin = admin.into_std().map_err(Failure::failed)?;
+    let admin = admin.into_std()?;
     tasks::supervise(Task::AcceptLoop, (server, admin), |(server, admin)| Box::pin(server.serve_on(admin)));
     sender.start();
     if let Some((sources, logging)) = reloaded {

@@ -3,17 +3,15 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::layers::{Layers, SettingError};
+use super::layers::Layers;
+use super::setting::SettingError;
 use super::sources::Sources;
 use crate::console;
 use crate::signed_url::BaseUrl;
 
 impl Sources {
     /// Reads the settings of portal links: the console, the address of the admin listener, and the keyring path.
-    ///
-    /// # Errors
-    /// As [`Sources::read`].
-    pub fn read_for_portal(&self) -> Result<(console::Config, SocketAddr, PathBuf), SettingError> {
+    pub(crate) fn read_for_portal(&self) -> Result<(console::Config, SocketAddr, PathBuf), SettingError> {
         let layers = self.layers()?;
         Ok((read(&layers)?, layers.get("admin.listen")?, layers.required("keys")?))
     }

@@ -1,21 +1,16 @@
-//! Merges defaults, file and environment, and parses values; an error names the key, its value, and what it takes.
+//! Merges the layers of settings: defaults, file, environment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use strsim::levenshtein;
 use toml::{Table, Value};
 
+use super::setting::{Origin, PREFIX, Setting, SettingError, variable, without_credentials};
+
 /// The defaults, as the README shows them and `serve --config` reads them.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
-
-/// The prefix of every variable.
-const PREFIX: &str = "WEBHOOK_ASSETS_";
-
-/// Keys whose variable has another name.
-const OTHER_NAMES: [(&str, &str); 2] =
-    [("store.url", "WEBHOOK_ASSETS_STORE"), ("webhooks.database", "WEBHOOK_ASSETS_DATABASE")];
 
 /// The table whose keys are those of the store's client.
 const OPTIONS: &str = "store.options.";
@@ -26,152 +21,14 @@ const PARTS: [(&str, &str, &str, bool); 2] = [
     ("console.", "settings page", "console", cfg!(feature = "console")),
 ];
 
-/// A type of settings.
-pub(super) trait Setting: Sized {
-    /// What it takes, as the end of the sentence "takes …".
-    const TAKES: &'static str;
-
-    /// Whether surrounding white space is removed; it nearly always is the line end of a file.
-    const TRIMMED: bool = true;
-
-    fn parse(text: &str) -> Option<Self>;
-
-    /// What it takes, with what is wrong with this text if that is known.
-    fn takes(_text: &str) -> &'static str {
-        Self::TAKES
-    }
-
-    /// A rejected text as an error shows it: without credentials.
-    fn shown(text: &str) -> String {
-        without_credentials(text)
-    }
-}
-
-/// The source of a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// `defaults.toml`.
-    Default,
-    /// The settings file.
-    File(PathBuf),
-    /// This variable of the environment.
-    Environment(String),
-}
-
-/// A setting that cannot be used. Displays as one line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SettingError {
-    /// The settings file cannot be read.
-    Unreadable(PathBuf, String),
-    /// The settings file is not TOML.
-    NotToml(PathBuf, String),
-    /// The file has an unknown key.
-    Unknown {
-        /// The key.
-        key: String,
-        /// The file.
-        file: PathBuf,
-        /// The nearest key that exists.
-        meant: String,
-    },
-    /// A required setting is missing.
-    Missing {
-        /// The key.
-        key: &'static str,
-        /// What it takes.
-        takes: &'static str,
-    },
-    /// A variable's value is not UTF-8.
-    NotUtf8 {
-        /// The variable.
-        variable: String,
-    },
-    /// The setting belongs to a part that this build omits.
-    NotBuilt {
-        /// The key.
-        key: String,
-        /// The part.
-        part: &'static str,
-        /// The feature that builds it.
-        feature: &'static str,
-    },
-    /// A value is invalid.
-    Bad {
-        /// The key.
-        key: &'static str,
-        /// The value as written.
-        got: String,
-        /// Its source.
-        source: Source,
-        /// What it takes.
-        takes: &'static str,
-    },
-}
-
-impl fmt::Display for SettingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(path, why) => {
-                write!(f, "the settings file {} cannot be read: {why}", path.display())
-            }
-            Self::NotToml(path, why) => write!(f, "the settings file {} is not TOML: {why}", path.display()),
-            Self::Unknown { key, file, meant } => {
-                let key = key.escape_debug();
-                write!(f, "{key}: no such setting (in {}); did you mean {meant}?", file.display())
-            }
-            Self::Missing { key, takes } => {
-                write!(
-                    f,
-                    "{key}: not set; takes {takes}; set it in the settings file or as {}",
-                    variable(key)
-                )
-            }
-            Self::NotUtf8 { variable } => {
-                write!(f, "{variable}: its value is no UTF-8 text; set it anew, or unset it")
-            }
-            Self::NotBuilt { key, part, feature } => {
-                write!(
-                    f,
-                    "{key}: this build has no {part}; leave it out, or build with the feature `{feature}`"
-                )
-            }
-            Self::Bad { key, got, source, takes } => {
-                write!(f, "{key}: got {got}{}, takes {takes}", Origin(source))
-            }
-        }
-    }
-}
-
-impl std::error::Error for SettingError {}
-
-struct Origin<'s>(&'s Source);
-
-impl fmt::Display for Origin<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Source::Default => f.write_str(" (the default)"),
-            Source::File(path) => write!(f, " (in {})", path.display()),
-            Source::Environment(name) => write!(f, " (in the variable {name})"),
-        }
-    }
-}
-
-/// `store.stall_timeout` is WEBHOOK_ASSETS_STORE_STALL_TIMEOUT.
-fn variable(key: &str) -> String {
-    let other = OTHER_NAMES.iter().find(|(named, _)| *named == key);
-    other.map_or_else(
-        || format!("{PREFIX}{}", key.replace('.', "_").to_uppercase()),
-        |(_, name)| (*name).to_owned(),
-    )
-}
-
-/// The texts of a setting (a list has several) and their source.
+/// The texts of a setting (a list has several) and their origin.
 struct RawValue {
     texts: Vec<String>,
     quoted: bool,
-    source: Source,
+    origin: Origin,
 }
 
+/// The merged settings.
 pub(super) struct Layers {
     given: BTreeMap<String, RawValue>,
     warnings: Vec<String>,
@@ -184,13 +41,13 @@ impl Layers {
         undecodable: &[String],
     ) -> Result<Self, SettingError> {
         let mut given = BTreeMap::new();
-        flatten("", &parse(DEFAULTS, Path::new("defaults.toml"))?, &Source::Default, &mut given);
+        flatten("", &parse(DEFAULTS, Path::new("defaults.toml"))?, &Origin::Default, &mut given);
         let defaults = settings(&given);
         if let Some(path) = file {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| SettingError::Unreadable(path.to_owned(), error.to_string()))?;
             let mut found = BTreeMap::new();
-            flatten("", &parse(&text, path)?, &Source::File(path.to_owned()), &mut found);
+            flatten("", &parse(&text, path)?, &Origin::File(path.to_owned()), &mut found);
             for (key, value) in found {
                 if !given.contains_key(&key) && !key.starts_with(OPTIONS) {
                     let meant = nearest(&key, given.keys().map(String::as_str)).to_owned();
@@ -216,9 +73,9 @@ impl Layers {
         for (name, value) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
             match names.get(name) {
                 Some(key) => {
-                    let source = Source::Environment(name.clone());
+                    let origin = Origin::Environment(name.clone());
                     self.given
-                        .insert(key.clone(), RawValue { texts: vec![value.clone()], quoted: true, source });
+                        .insert(key.clone(), RawValue { texts: vec![value.clone()], quoted: true, origin });
                 }
                 None if is_kubernetes(name) => {}
                 None => {
@@ -281,7 +138,7 @@ impl Layers {
                     if given.quoted { format!("{shown:?}") } else { shown }
                 };
                 let got = given.texts.iter().map(quote).collect::<Vec<_>>().join(", ");
-                SettingError::Bad { key, got, source: given.source.clone(), takes }
+                SettingError::Bad { key, got, origin: given.origin.clone(), takes }
             }
             None => SettingError::Missing { key, takes },
         }
@@ -329,12 +186,6 @@ fn not_built(changed: &[String]) -> Option<SettingError> {
     })
 }
 
-/// A URL without user and password, which end at the last `@`: an `@` that is not percent-encoded makes a URL invalid.
-fn without_credentials(text: &str) -> String {
-    let parts = text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1)));
-    parts.map_or_else(|| text.to_owned(), |(scheme, rest)| format!("{scheme}://[redacted]@{rest}"))
-}
-
 fn parse(text: &str, path: &Path) -> Result<Table, SettingError> {
     text.parse().map_err(|error: toml::de::Error| {
         let line = error
@@ -345,19 +196,19 @@ fn parse(text: &str, path: &Path) -> Result<Table, SettingError> {
 }
 
 /// `[store] url = …` becomes `store.url`.
-fn flatten(prefix: &str, table: &Table, source: &Source, into: &mut BTreeMap<String, RawValue>) {
+fn flatten(prefix: &str, table: &Table, origin: &Origin, into: &mut BTreeMap<String, RawValue>) {
     for (name, value) in table {
         let key = format!("{prefix}{name}");
         let (texts, quoted) = match value {
             Value::Table(inner) => {
-                flatten(&format!("{key}."), inner, source, into);
+                flatten(&format!("{key}."), inner, origin, into);
                 continue;
             }
             Value::String(text) => (vec![text.clone()], true),
             Value::Array(items) => (items.iter().map(text_of).collect(), true),
             other => (vec![text_of(other)], false),
         };
-        into.insert(key, RawValue { texts, quoted, source: source.clone() });
+        into.insert(key, RawValue { texts, quoted, origin: origin.clone() });
     }
 }
 

@@ -7,10 +7,12 @@ mod layers;
 #[cfg(feature = "sender")]
 mod sender;
 mod server;
+mod setting;
 mod sources;
 mod values;
 
-pub use layers::{DEFAULTS, SettingError, Settings, Source};
+pub use layers::{DEFAULTS, Settings};
+pub use setting::{Origin, SettingError};
 pub use sources::Sources;
 pub use values::LONGEST_DURATION;
 
@@ -108,17 +110,6 @@ impl Config {
     }
 }
 
-/// The settings of the store and the log.
-#[derive(Debug, Clone)]
-pub struct StoreAndLog {
-    /// The store.
-    pub store: store::Config,
-    /// How log lines look.
-    pub log_format: LogFormat,
-    /// How much is logged.
-    pub log_level: LogLevel,
-}
-
 /// The limit of read-ahead: each segment costs every long download in flight 4 MiB.
 const MOST_AHEAD: usize = 64;
 
@@ -165,43 +156,27 @@ impl Sources {
     }
 
     /// Reads the settings of minting: public URL, keyring path, longest lifetime.
-    ///
-    /// # Errors
-    /// As [`Sources::read`].
-    pub fn read_for_minting(&self) -> Result<(BaseUrl, PathBuf, Duration), SettingError> {
+    pub(crate) fn read_for_minting(&self) -> Result<(BaseUrl, PathBuf, Duration), SettingError> {
         let layers = self.layers()?;
         Ok((layers.required("public_url")?, layers.required("keys")?, layers.get("longest_lifetime")?))
     }
 
     /// Reads the settings of verifying: keyring path, longest lifetime, and the public URL if it is set.
-    ///
-    /// # Errors
-    /// As [`Sources::read`].
-    pub fn read_for_verifying(&self) -> Result<(PathBuf, Duration, Option<BaseUrl>), SettingError> {
+    pub(crate) fn read_for_verifying(&self) -> Result<(PathBuf, Duration, Option<BaseUrl>), SettingError> {
         let layers = self.layers()?;
         Ok((layers.required("keys")?, layers.get("longest_lifetime")?, layers.optional("public_url")?))
     }
 
     /// Reads the settings of the `keys` commands: keyring path and longest lifetime.
-    ///
-    /// # Errors
-    /// As [`Sources::read`].
-    pub fn read_for_keys(&self) -> Result<(PathBuf, Duration), SettingError> {
+    pub(crate) fn read_for_keys(&self) -> Result<(PathBuf, Duration), SettingError> {
         let layers = self.layers()?;
         Ok((layers.required("keys")?, layers.get("longest_lifetime")?))
     }
 
     /// Reads the settings of `erase`: the store and the log.
-    ///
-    /// # Errors
-    /// As [`Sources::read`].
-    pub fn read_for_store(&self) -> Result<StoreAndLog, SettingError> {
+    pub(crate) fn read_for_store(&self) -> Result<(store::Config, LogFormat, LogLevel), SettingError> {
         let layers = self.layers()?;
-        Ok(StoreAndLog {
-            store: self.read_store(&layers)?,
-            log_format: layers.get("log.format")?,
-            log_level: layers.get("log.level")?,
-        })
+        Ok((self.read_store(&layers)?, layers.get("log.format")?, layers.get("log.level")?))
     }
 
     fn read_store(&self, layers: &Layers) -> Result<store::Config, SettingError> {
@@ -229,10 +204,7 @@ impl Sources {
     }
 
     /// Reads the address of the admin listener, for the health check.
-    ///
-    /// # Errors
-    /// As [`Sources::read`].
-    pub fn read_for_health(&self) -> Result<SocketAddr, SettingError> {
+    pub(crate) fn read_for_health(&self) -> Result<SocketAddr, SettingError> {
         self.layers()?.get("admin.listen")
     }
 }

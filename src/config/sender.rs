@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::layers::{Layers, Setting, SettingError};
+use super::layers::Layers;
+use super::setting::{Setting, SettingError};
 use super::sources::Sources;
 use crate::ledger::{DatabaseUrl, DatabaseUrlError};
 use crate::webhook::AllowedNetworks;
@@ -11,10 +12,7 @@ use crate::{ledger, sender};
 
 impl Sources {
     /// Reads the settings of the `webhooks` commands: the database and the sender.
-    ///
-    /// # Errors
-    /// As [`Sources::read`].
-    pub fn read_for_webhooks(&self) -> Result<(ledger::Config, sender::Config), SettingError> {
+    pub(crate) fn read_for_webhooks(&self) -> Result<(ledger::Config, sender::Config), SettingError> {
         let layers = self.layers()?;
         Ok((read_ledger(&layers)?, read_sender(&layers, layers.get("longest_lifetime")?)?))
     }

@@ -3,8 +3,9 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::LONGEST_DURATION;
-use super::layers::{Layers, Setting, SettingError};
+use super::layers::Layers;
+use super::setting::{Setting, SettingError};
+use super::values::LONGEST_DURATION;
 use crate::server;
 
 pub(super) fn read(layers: &Layers) -> Result<server::Config, SettingError> {
@@ -72,22 +73,6 @@ pub(super) fn read_tls(layers: &Layers) -> Result<Option<server::TlsConfig>, Set
         (None, Some(_)) => {
             Err(layers.refuse("tls.certificate", "the path of a certificate, because tls.key is set"))
         }
-    }
-}
-
-impl Setting for server::Networks {
-    const TAKES: &'static str = "networks in CIDR notation such as 10.1.0.0/16 or fd00:1::/64";
-
-    fn parse(text: &str) -> Option<Self> {
-        text.parse().ok()
-    }
-}
-
-impl Setting for server::ClientHeader {
-    const TAKES: &'static str = "Forwarded or X-Forwarded-For";
-
-    fn parse(text: &str) -> Option<Self> {
-        text.parse().ok()
     }
 }
 

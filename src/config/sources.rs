@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::layers::{Layers, SettingError};
+use super::layers::Layers;
+use super::setting::SettingError;
 
 /// The sources of settings.
 #[derive(Debug, Clone)]

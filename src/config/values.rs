@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::layers::Setting;
+use super::setting::Setting;
 use crate::gateway::AllowedOrigins;
+use crate::server;
 use crate::signed_url::BaseUrl;
 use crate::store::{self, StoreUrl};
 use crate::telemetry::trace::Collector;
 use crate::telemetry::{LogFormat, LogLevel};
 
-/// The longest duration that is taken, here and on the command line: ten years. No sum of such overflows a clock.
+/// The longest duration of a setting or argument: ten years. Sums of such durations do not overflow a clock.
 pub const LONGEST_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 
 macro_rules! setting_by_parsing {
@@ -33,31 +34,27 @@ setting_by_parsing! {
     LogLevel => "error, warn, info or debug";
     Collector => Collector::TAKES;
     bool => "true or false";
+    server::Networks => "networks in CIDR notation such as 10.1.0.0/16 or fd00:1::/64";
+    server::ClientHeader => "Forwarded or X-Forwarded-For";
     AllowedOrigins => "\"*\" or origins such as https://app.example.com";
 }
 
-impl Setting for usize {
-    const TAKES: &'static str = "a whole number from 1 to 1000000000";
+macro_rules! setting_in_range {
+    ($($type:ty, $range:expr => $takes:expr;)*) => {$(
+        impl Setting for $type {
+            const TAKES: &'static str = $takes;
 
-    fn parse(text: &str) -> Option<Self> {
-        text.parse().ok().filter(|number| (1..=1_000_000_000).contains(number))
-    }
+            fn parse(text: &str) -> Option<Self> {
+                text.parse().ok().filter(|number| ($range).contains(number))
+            }
+        }
+    )*};
 }
 
-impl Setting for u32 {
-    const TAKES: &'static str = "a whole number from 1 to 1000000";
-
-    fn parse(text: &str) -> Option<Self> {
-        text.parse().ok().filter(|number| (1..=1_000_000).contains(number))
-    }
-}
-
-impl Setting for f64 {
-    const TAKES: &'static str = "a number from 0 to 1";
-
-    fn parse(text: &str) -> Option<Self> {
-        text.parse().ok().filter(|number| (0.0..=1.0).contains(number))
-    }
+setting_in_range! {
+    usize, 1..=1_000_000_000 => "a whole number from 1 to 1000000000";
+    u32, 1..=1_000_000 => "a whole number from 1 to 1000000";
+    f64, 0.0..=1.0 => "a number from 0 to 1";
 }
 
 impl Setting for String {

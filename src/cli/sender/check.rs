@@ -2,21 +2,21 @@
 
 use std::path::Path;
 
-use crate::cli::check_result::CheckResult;
+use crate::cli::check_result::CheckResult::{self, Failed, Passed, Warning};
 use crate::config::Config;
 use crate::ledger::{self, Ledger};
 
 /// Checks the database of the webhooks, the key file of the secrets, and the networks that events may be sent to.
-pub(in crate::cli) fn check_webhooks(config: &Config) -> Vec<CheckResult> {
+pub(crate) fn check_webhooks(config: &Config) -> Vec<CheckResult> {
     let mut found = check_database(&config.ledger);
     if config.sender.allow_http {
-        found.push(CheckResult::Warning(
+        found.push(Warning(
             "webhooks.allow_http: events, which are personal data, may go over http://, where others can read them"
                 .into(),
         ));
     }
     if !config.sender.networks.is_empty() {
-        found.push(CheckResult::Warning(format!(
+        found.push(Warning(format!(
             "webhooks.allowed_networks: events may be sent into {}; whoever adds endpoints can reach what is there",
             config.sender.networks
         )));
@@ -31,8 +31,8 @@ fn check_database(config: &ledger::Config) -> Vec<CheckResult> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let writable = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
         return vec![match writable {
-            Ok(()) => CheckResult::Passed(format!("{database:?} is made on the first start")),
-            Err(error) => CheckResult::Failed(format!(
+            Ok(()) => Passed(format!("{database:?} is made on the first start")),
+            Err(error) => Failed(format!(
                 "{database:?} cannot be made: {}: {error}; create the folder, let this user write to it, or set \
                  WEBHOOK_ASSETS_DATABASE",
                 folder.display()
@@ -41,20 +41,17 @@ fn check_database(config: &ledger::Config) -> Vec<CheckResult> {
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return vec![CheckResult::Failed(error.to_string())],
+        Err(error) => return vec![Failed(error.to_string())],
     };
     if let Err(error) = runtime.block_on(Ledger::check(config)) {
-        return vec![CheckResult::Failed(format!("{database:?}: {error}"))];
+        return vec![Failed(format!("{database:?}: {error}"))];
     }
     let mut found = match database.path().map(|path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK)) {
-        Some(Err(error)) => vec![CheckResult::Failed(format!("{database:?} cannot be written: {error}"))],
-        _ => vec![CheckResult::Passed(format!("{database:?} answers"))],
+        Some(Err(error)) => vec![Failed(format!("{database:?} cannot be written: {error}"))],
+        _ => vec![Passed(format!("{database:?} answers"))],
     };
     found.extend(database.path().into_iter().flat_map(ledger::exposed_files).map(|(file, mode)| {
-        CheckResult::Warning(format!(
-            "its mode is {mode:03o}, other users may use it; chmod 600 {}",
-            file.display()
-        ))
+        Warning(format!("its mode is {mode:03o}, other users may use it; chmod 600 {}", file.display()))
     }));
     found
 }

@@ -10,9 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::part::SenderPart;
+use crate::cli::exit::{Failure, print};
 use crate::cli::sample_call::SAMPLE_CALL;
 use crate::cli::webhooks::listen::Receiver;
-use crate::cli::{Failure, print};
 use crate::ledger::{NewEndpoint, NewEvent};
 use crate::webhook::CompletedCall;
 
@@ -20,7 +20,7 @@ use crate::webhook::CompletedCall;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The settings of the demo's sender.
-pub(in crate::cli) fn demo_settings(folder: &Path) -> Vec<(&'static str, String)> {
+pub(crate) fn demo_settings(folder: &Path) -> Vec<(&'static str, String)> {
     vec![
         ("WEBHOOK_ASSETS_DATABASE", folder.join("demo.db").display().to_string()),
         ("WEBHOOK_ASSETS_WEBHOOKS_ALLOW_HTTP", "true".to_owned()),
@@ -29,10 +29,10 @@ pub(in crate::cli) fn demo_settings(folder: &Path) -> Vec<(&'static str, String)
 }
 
 /// Sends the sample call to the demo's receiver, and downloads by the links that arrive.
-pub(in crate::cli) async fn show_webhook(part: &SenderPart) -> Result<(), Failure> {
+pub(crate) async fn show_webhook(part: &SenderPart) -> Result<(), Failure> {
     let Some(sender) = part.sender() else { return Ok(()) };
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Failure::failed)?;
-    let address = listener.local_addr().map_err(Failure::failed)?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
     let endpoint = NewEndpoint {
         workspace: "demo".to_owned(),
         url: format!("http://{address}/webhook"),
@@ -41,8 +41,7 @@ pub(in crate::cli) async fn show_webhook(part: &SenderPart) -> Result<(), Failur
         concurrency: None,
         per_second: None,
     };
-    let added = sender.ledger().add_endpoint(endpoint, sender.now()).await;
-    let (endpoint, secret) = added.map_err(Failure::failed)?;
+    let (endpoint, secret) = sender.ledger().add_endpoint(endpoint, sender.now()).await?;
     print(&format!("\nA call ends, and its webhook is sent to {}:\n", endpoint.url))?;
     let (arrivals, mut receive) = mpsc::channel(1);
     tokio::spawn(Receiver::new(Some(secret)).notifying(arrivals).serve(listener));

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::cli::Failure;
 use crate::cli::app::{App, Only};
+use crate::cli::exit::Failure;
 use crate::clock::running;
 use crate::config::Config;
 use crate::gateway::Gateway;
@@ -20,7 +20,7 @@ use crate::webhook::Poster;
 const MAX_PENDING_DOWNLOADS: usize = 4096;
 
 /// The sender, or its database alone, or neither.
-pub(in crate::cli) struct SenderPart {
+pub(crate) struct SenderPart {
     ledger: Option<Ledger>,
     sender: Option<Sender>,
     dispatcher: Option<JoinHandle<()>>,
@@ -28,14 +28,14 @@ pub(in crate::cli) struct SenderPart {
 
 impl SenderPart {
     /// Checks what can be checked before the database is created.
-    pub(in crate::cli) fn check(config: &Config, only: Option<Only>) -> Result<(), Failure> {
+    pub(crate) fn check(config: &Config, only: Option<Only>) -> Result<(), Failure> {
         if only != Some(Only::Gateway) && config.sender.ca_file.is_some() {
             Poster::new(&config.sender.poster()).map_err(Failure::setting)?;
         }
         Ok(())
     }
 
-    pub(in crate::cli) async fn open(app: &App, only: Option<Only>) -> Result<Self, Failure> {
+    pub(crate) async fn open(app: &App, only: Option<Only>) -> Result<Self, Failure> {
         let ledger = open_ledger(app, only).await?;
         let sender = match (&ledger, only) {
             (Some(ledger), None | Some(Only::Sender)) => Some(new_sender(app, ledger.clone())?),
@@ -44,12 +44,12 @@ impl SenderPart {
         Ok(Self { ledger, sender, dispatcher: None })
     }
 
-    pub(in crate::cli) fn sender(&self) -> Option<&Sender> {
+    pub(crate) fn sender(&self) -> Option<&Sender> {
         self.sender.as_ref()
     }
 
     /// The database of webhooks, if this process sends them, for the log.
-    pub(in crate::cli) fn database<'c>(
+    pub(crate) fn database<'c>(
         &self,
         config: &'c Config,
     ) -> Option<tracing::field::DebugValue<&'c DatabaseUrl>> {
@@ -57,7 +57,7 @@ impl SenderPart {
     }
 
     /// Lets the gateway record in the delivery history which links were opened.
-    pub(in crate::cli) fn record_downloads(&self, app: &App, gateway: Gateway) -> Gateway {
+    pub(crate) fn record_downloads(&self, app: &App, gateway: Gateway) -> Gateway {
         let Some(ledger) = &self.ledger else { return gateway };
         let (downloads, completed) = mpsc::channel(MAX_PENDING_DOWNLOADS);
         sender::record_downloads(completed, ledger.clone(), Arc::clone(&app.clock));
@@ -65,7 +65,7 @@ impl SenderPart {
     }
 
     /// Starts sending.
-    pub(in crate::cli) fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         // `run` restarts the dispatcher if it panics.
         self.dispatcher = self
             .sender
@@ -74,7 +74,7 @@ impl SenderPart {
     }
 
     /// Stops sending, and waits until `deadline` for attempts in flight. The next sender repeats those that are not finished.
-    pub(in crate::cli) async fn stop(&mut self, deadline: Duration) {
+    pub(crate) async fn stop(&mut self, deadline: Duration) {
         if let Some(sender) = &self.sender {
             sender.stop();
         }
@@ -84,7 +84,7 @@ impl SenderPart {
     }
 
     /// Closes the database.
-    pub(in crate::cli) async fn close(&self) {
+    pub(crate) async fn close(&self) {
         if let Some(ledger) = &self.ledger {
             ledger.close().await;
         }

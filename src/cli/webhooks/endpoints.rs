@@ -6,17 +6,18 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
+use super::context::{CommandContext, EndpointId, Workspace};
 use super::output::table;
-use super::{CommandContext, Workspace, name, no_endpoint};
 use crate::admin::{endpoint_to_json, secrets_to_json};
+use crate::cli::arguments::duration;
+use crate::cli::exit::{Exit, Failure, print, print_json};
 use crate::cli::terminal::escaped;
-use crate::cli::{Exit, Failure, duration, print};
 use crate::clock::UnixMillis;
 use crate::ledger::{Endpoint, EndpointChange, EndpointState, NewEndpoint, is_description};
 use crate::webhook::{EndpointUrl, UrlRules};
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Add {
+pub(crate) struct Add {
     #[command(flatten)]
     of: Workspace,
     /// The URL to send events to: https:// and a public host
@@ -50,14 +51,13 @@ impl Add {
             concurrency: self.concurrency,
             per_second: self.per_second,
         };
-        let (endpoint, secret) =
-            context.ledger.add_endpoint(new, context.now).await.map_err(Failure::failed)?;
+        let (endpoint, secret) = context.ledger.add_endpoint(new, context.now).await?;
         if self.json {
             let mut object = endpoint_to_json(&endpoint);
             if let serde_json::Value::Object(fields) = &mut object {
                 fields.insert("secret".into(), secret.reveal().into());
             }
-            return print(&format!("{object}\n"));
+            return print_json(&object);
         }
         print(&format!(
             "added   {}\nsecret  {}\n\n\
@@ -72,7 +72,7 @@ impl Add {
 }
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct List {
+pub(crate) struct List {
     #[command(flatten)]
     of: Workspace,
     /// Print a JSON object
@@ -82,10 +82,10 @@ pub(in crate::cli) struct List {
 
 impl List {
     pub(super) async fn run(self, context: &CommandContext) -> Exit {
-        let endpoints = context.ledger.endpoints(&self.of.workspace).await.map_err(Failure::failed)?;
+        let endpoints = context.ledger.endpoints(&self.of.workspace).await?;
         if self.json {
             let endpoints: Vec<_> = endpoints.iter().map(endpoint_to_json).collect();
-            return print(&format!("{}\n", json!({"endpoints": endpoints})));
+            return print_json(&json!({"endpoints": endpoints}));
         }
         if endpoints.is_empty() {
             return print(&format!(
@@ -135,12 +135,9 @@ fn health(endpoint: &Endpoint, now: UnixMillis) -> String {
 }
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Secret {
+pub(crate) struct Secret {
     #[command(flatten)]
-    of: Workspace,
-    /// The endpoint
-    #[arg(value_parser = name)]
-    id: String,
+    endpoint: EndpointId,
     /// Create a new secret; the one before stays valid for a while, as earlier ones do
     #[arg(long)]
     rotate: bool,
@@ -154,17 +151,15 @@ pub(in crate::cli) struct Secret {
 
 impl Secret {
     pub(super) async fn run(self, context: &CommandContext) -> Exit {
-        let Workspace { workspace } = &self.of;
-        let missing = || no_endpoint(workspace, &self.id);
+        let EndpointId { of: Workspace { workspace }, id } = &self.endpoint;
+        let missing = || self.endpoint.missing();
         if self.rotate {
-            let rotated = context.ledger.rotate_secret(workspace, &self.id, self.overlap, context.now).await;
-            rotated.map_err(Failure::failed)?.ok_or_else(missing)?;
+            let rotated = context.ledger.rotate_secret(workspace, id, self.overlap, context.now).await?;
+            rotated.ok_or_else(missing)?;
         }
-        let secrets =
-            context.ledger.secrets(workspace, &self.id, context.now).await.map_err(Failure::failed)?;
-        let secrets = secrets.ok_or_else(missing)?;
+        let secrets = context.ledger.secrets(workspace, id, context.now).await?.ok_or_else(missing)?;
         if self.json {
-            return print(&format!("{}\n", secrets_to_json(&secrets)));
+            return print_json(&secrets_to_json(&secrets));
         }
         let mut text = format!("{}\n", secrets.current.reveal());
         for (secret, until) in &secrets.previous {
@@ -174,75 +169,40 @@ impl Secret {
     }
 }
 
-#[derive(Debug, Args)]
-pub(in crate::cli) struct Pause {
-    #[command(flatten)]
-    of: Workspace,
-    /// The endpoint
-    #[arg(value_parser = name)]
-    id: String,
+pub(super) async fn pause(context: &CommandContext, endpoint: &EndpointId) -> Exit {
+    set_state(context, endpoint, EndpointState::Paused).await?;
+    print(&format!("paused {}; its events wait until `webhooks resume`\n", endpoint.id))
 }
 
-impl Pause {
-    pub(super) async fn run(self, context: &CommandContext) -> Exit {
-        set_state(context, &self.of.workspace, &self.id, EndpointState::Paused).await?;
-        print(&format!("paused {}; its events wait until `webhooks resume`\n", self.id))
-    }
-}
-
-#[derive(Debug, Args)]
-pub(in crate::cli) struct Resume {
-    #[command(flatten)]
-    of: Workspace,
-    /// The endpoint
-    #[arg(value_parser = name)]
-    id: String,
-}
-
-impl Resume {
-    pub(super) async fn run(self, context: &CommandContext) -> Exit {
-        let before = context.ledger.endpoint(&self.of.workspace, &self.id).await.map_err(Failure::failed)?;
-        set_state(context, &self.of.workspace, &self.id, EndpointState::Active).await?;
-        let more = match before.map(|endpoint| endpoint.state) {
-            Some(EndpointState::Disabled) => "; what failed meanwhile is sent by `webhooks recover`",
-            _ => "; what waited is sent now",
-        };
-        print(&format!("resumed {}{more}\n", self.id))
-    }
+pub(super) async fn resume(context: &CommandContext, endpoint: &EndpointId) -> Exit {
+    let before = context.ledger.endpoint(&endpoint.of.workspace, &endpoint.id).await?;
+    set_state(context, endpoint, EndpointState::Active).await?;
+    let more = match before.map(|endpoint| endpoint.state) {
+        Some(EndpointState::Disabled) => "; what failed meanwhile is sent by `webhooks recover`",
+        _ => "; what waited is sent now",
+    };
+    print(&format!("resumed {}{more}\n", endpoint.id))
 }
 
 async fn set_state(
     context: &CommandContext,
-    workspace: &str,
-    id: &str,
+    endpoint: &EndpointId,
     state: EndpointState,
 ) -> Result<(), Failure> {
     let change = EndpointChange { state: Some(state), ..EndpointChange::default() };
-    let changed = context.ledger.change_endpoint(workspace, id, change).await.map_err(Failure::failed)?;
-    changed.map(|_| ()).ok_or_else(|| no_endpoint(workspace, id))
+    let changed = context.ledger.change_endpoint(&endpoint.of.workspace, &endpoint.id, change).await?;
+    changed.map(|_| ()).ok_or_else(|| endpoint.missing())
 }
 
-#[derive(Debug, Args)]
-pub(in crate::cli) struct Remove {
-    #[command(flatten)]
-    of: Workspace,
-    /// The endpoint
-    #[arg(value_parser = name)]
-    id: String,
-}
-
-impl Remove {
-    pub(super) async fn run(self, context: &CommandContext) -> Exit {
-        let Workspace { workspace } = &self.of;
-        let removed = context.ledger.remove_endpoint(workspace, &self.id, context.now).await;
-        if !removed.map_err(Failure::failed)? {
-            return Err(no_endpoint(workspace, &self.id));
-        }
-        print(&format!(
-            "removed {}; what waited for it has failed, and its history stays until its time\n",
-            self.id
-        ))
+pub(super) async fn remove(context: &CommandContext, endpoint: &EndpointId) -> Exit {
+    let removed = context.ledger.remove_endpoint(&endpoint.of.workspace, &endpoint.id, context.now).await?;
+    if !removed {
+        return Err(endpoint.missing());
     }
+    print(&format!(
+        "removed {}; what waited for it has failed, and its history stays until its time\n",
+        endpoint.id
+    ))
 }
 
 fn description(text: &str) -> Result<String, String> {

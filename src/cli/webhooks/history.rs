@@ -5,17 +5,18 @@ use std::fmt::Write;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::context::{CommandContext, Workspace, name, no_delivery};
 use super::output::{escaped_lines, table};
-use super::{CommandContext, Workspace, name, no_delivery};
 use crate::admin::{attempt_to_json, delivery_to_json};
+use crate::cli::arguments::moment;
+use crate::cli::exit::{Exit, Failure, print, print_json};
 use crate::cli::terminal::escaped;
-use crate::cli::{Exit, Failure, moment, print};
 use crate::clock::UnixMillis;
 use crate::ledger::{Attempt, Delivery, DeliveryFilter, DeliveryState, RecoverRange, ResendOutcome};
 use crate::webhook::parse_time;
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Deliveries {
+pub(crate) struct Deliveries {
     #[command(flatten)]
     of: Workspace,
     /// Show one delivery with its attempts, instead of the newest deliveries
@@ -58,15 +59,14 @@ impl Deliveries {
             cursor: None,
         };
         let Workspace { workspace } = &self.of;
-        let page = context.ledger.deliveries(workspace, &filter, self.limit.into()).await;
-        let page = page.map_err(Failure::failed)?;
+        let page = context.ledger.deliveries(workspace, &filter, self.limit.into()).await?;
         let (deliveries, more) =
             page.map_or((Vec::new(), false), |page| (page.deliveries, page.next.is_some()));
         let now = context.now.seconds();
         if self.json {
             let deliveries: Vec<_> =
                 deliveries.iter().map(|delivery| delivery_to_json(delivery, now)).collect();
-            return print(&format!("{}\n", json!({"deliveries": deliveries})));
+            return print_json(&json!({"deliveries": deliveries}));
         }
         if deliveries.is_empty() {
             return print(&format!("workspace {workspace} has no such delivery\n"));
@@ -107,14 +107,14 @@ fn outcome(delivery: &Delivery, context: &CommandContext) -> Option<String> {
 }
 
 async fn show_one(context: &CommandContext, workspace: &str, id: &str, as_json: bool) -> Exit {
-    let found = context.ledger.delivery(workspace, id).await.map_err(Failure::failed)?;
+    let found = context.ledger.delivery(workspace, id).await?;
     let (delivery, attempts) = found.ok_or_else(|| no_delivery(workspace, id))?;
     if as_json {
         let mut object = delivery_to_json(&delivery, context.now.seconds());
         if let Value::Object(fields) = &mut object {
             fields.insert("attempts".into(), attempts.iter().map(attempt_to_json).collect());
         }
-        return print(&format!("{object}\n"));
+        return print_json(&object);
     }
     let text_of = |moment: Option<UnixMillis>| moment.map(|moment| moment.to_string());
     let lines = [
@@ -165,7 +165,7 @@ pub(super) fn attempt_as_text(attempt: &Attempt, before: Option<&Attempt>) -> St
 }
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Resend {
+pub(crate) struct Resend {
     #[command(flatten)]
     of: Workspace,
     /// The delivery
@@ -176,7 +176,7 @@ pub(in crate::cli) struct Resend {
 impl Resend {
     pub(super) async fn run(self, context: &CommandContext) -> Exit {
         let (workspace, id) = (&self.of.workspace, &self.id);
-        match context.ledger.resend(workspace, id, context.now).await.map_err(Failure::failed)? {
+        match context.ledger.resend(workspace, id, context.now).await? {
             ResendOutcome::Queued => {
                 print(&format!("{id} is due now; `webhooks deliveries` shows what comes of it\n"))
             }
@@ -192,7 +192,7 @@ impl Resend {
 }
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Recover {
+pub(crate) struct Recover {
     #[command(flatten)]
     of: Workspace,
     /// Resend deliveries accepted at this time or later: 2026-11-23T09:30:00Z
@@ -213,8 +213,7 @@ impl Recover {
             return Err(Failure::Usage(format!("--from {} is not before --to {to}", self.from)));
         }
         let range = RecoverRange { endpoint: self.endpoint, from: self.from, to };
-        let recovered = context.ledger.recover(&self.of.workspace, &range, context.now).await;
-        let text = match recovered.map_err(Failure::failed)? {
+        let text = match context.ledger.recover(&self.of.workspace, &range, context.now).await? {
             0 => "nothing failed in this time, or its endpoint is removed or disabled\n".to_owned(),
             1 => "1 delivery is due now\n".to_owned(),
             count => format!("{count} deliveries are due now\n"),

@@ -20,8 +20,9 @@ use tokio::sync::mpsc;
 
 use super::output::escaped_lines;
 use super::signature_check::{self, SignatureCheck};
+use crate::cli::arguments::duration;
+use crate::cli::exit::{Exit, Failure, print};
 use crate::cli::terminal::escaped;
-use crate::cli::{Exit, Failure, duration, print};
 use crate::clock::{Clock, SystemClock};
 use crate::server::{self, Answer, Bodies, Client, Drain, Handler, Server};
 use crate::webhook::{WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, WebhookSecret, X_WEBHOOK_SIGNATURE};
@@ -41,7 +42,7 @@ const FIELDS: [HeaderName; 7] = [
 ];
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Listen {
+pub(crate) struct Listen {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
     listen: SocketAddr,
@@ -66,15 +67,14 @@ impl Listen {
             (None, Some(path)) => Some(read_secret(path)?),
             (None, None) => None,
         };
-        let runtime = tokio::runtime::Runtime::new().map_err(Failure::failed)?;
-        runtime.block_on(async {
+        tokio::runtime::Runtime::new()?.block_on(async {
             let listener = TcpListener::bind(self.listen).await.map_err(|error| {
                 Failure::Failed(format!(
                     "{} cannot be listened on: {error}; choose another with --listen (port 0 takes any)",
                     self.listen
                 ))
             })?;
-            let address = listener.local_addr().map_err(Failure::failed)?;
+            let address = listener.local_addr()?;
             print(&greeting(address, secret.is_some()))?;
             let mut receiver = Receiver::new(secret);
             receiver.status = self.status;
@@ -124,7 +124,7 @@ fn status(text: &str) -> Result<StatusCode, String> {
 
 /// Answers webhooks and prints them. Clones share the counter.
 #[derive(Debug, Clone)]
-pub(in crate::cli) struct Receiver {
+pub(crate) struct Receiver {
     secret: Option<WebhookSecret>,
     status: StatusCode,
     delay: Duration,
@@ -136,7 +136,7 @@ pub(in crate::cli) struct Receiver {
 
 impl Receiver {
     /// A receiver that answers 200 at once.
-    pub(in crate::cli) fn new(secret: Option<WebhookSecret>) -> Self {
+    pub(crate) fn new(secret: Option<WebhookSecret>) -> Self {
         Self {
             secret,
             status: StatusCode::OK,
@@ -148,12 +148,12 @@ impl Receiver {
     }
 
     /// Sends each body that arrives to `arrivals`, with whether its signatures are good.
-    pub(in crate::cli) fn notifying(self, arrivals: mpsc::Sender<(Bytes, bool)>) -> Self {
+    pub(crate) fn notifying(self, arrivals: mpsc::Sender<(Bytes, bool)>) -> Self {
         Self { arrivals: Some(arrivals), ..self }
     }
 
     /// Receives until the reader of the output is gone.
-    pub(in crate::cli) async fn serve(self, listener: TcpListener) {
+    pub(crate) async fn serve(self, listener: TcpListener) {
         let connections = server::Config {
             header_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(60),

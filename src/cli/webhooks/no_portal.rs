@@ -2,11 +2,11 @@
 
 use clap::Args;
 
-use crate::cli::{Exit, Failure};
+use crate::cli::exit::{Exit, Failure};
 use crate::config::Sources;
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Portal {
+pub(crate) struct Portal {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
     arguments: Vec<String>,
 }

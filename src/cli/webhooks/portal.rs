@@ -6,15 +6,16 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::name;
+use super::context::name;
 use crate::Keyring;
-use crate::cli::{Exit, Failure, duration, print};
+use crate::cli::arguments::duration;
+use crate::cli::exit::{Exit, Failure, print};
 use crate::clock::{Clock, SystemClock, UnixMillis};
 use crate::config::Sources;
 use crate::console::{Access, portal_link};
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Portal {
+pub(crate) struct Portal {
     /// The workspace that the link opens
     #[arg(long, short, value_name = "NAME", value_parser = name, required_unless_present = "operator")]
     workspace: Option<String>,

@@ -3,12 +3,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Args;
-
+use super::context::{CommandContext, EndpointId, Workspace, no_delivery};
 use super::history::attempt_as_text;
-use super::{CommandContext, Workspace, name, no_delivery, no_endpoint};
+use crate::cli::exit::{EXIT_NO, Exit, Failure, print};
 use crate::cli::terminal::escaped;
-use crate::cli::{EXIT_NO, Exit, Failure, print};
 use crate::clock::{Clock, SystemClock};
 use crate::ledger::{
     Delivery, DeliveryState, EndpointState, MAX_TESTS_PER_ENDPOINT, MAX_TESTS_PER_WORKSPACE, TestOutcome,
@@ -24,34 +22,21 @@ const NO_SENDER_AFTER: Duration = Duration::from_secs(5);
 /// The command does not wait longer than this for the next attempt.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-#[derive(Debug, Args)]
-pub(in crate::cli) struct Test {
-    #[command(flatten)]
-    of: Workspace,
-    /// The endpoint
-    #[arg(value_parser = name)]
-    id: String,
-}
-
-impl Test {
-    pub(super) async fn run(self, context: &CommandContext) -> Exit {
-        let Workspace { workspace } = &self.of;
-        let endpoint = context.ledger.endpoint(workspace, &self.id).await.map_err(Failure::failed)?;
-        let endpoint = endpoint.ok_or_else(|| no_endpoint(workspace, &self.id))?;
-        if endpoint.state == EndpointState::Paused {
-            return Err(Failure::Failed(format!("{} is paused; `webhooks resume` it before", self.id)));
-        }
-        let tested = context.ledger.accept_test(workspace, &self.id, SAMPLE, context.now).await;
-        let delivery = match tested.map_err(Failure::failed)? {
-            TestOutcome::Accepted(accepted) => accepted.deliveries.into_iter().next(),
-            TestOutcome::RateLimited(pause) => return Err(too_many(pause)),
-            // It was removed meanwhile.
-            TestOutcome::NoEndpoint => None,
-        };
-        let delivery = delivery.ok_or_else(|| no_endpoint(workspace, &self.id))?;
-        print(&format!("test event for {}, delivery {delivery}\n", escaped(&endpoint.url)))?;
-        follow(context, workspace, &delivery).await
+pub(super) async fn send(context: &CommandContext, endpoint: &EndpointId) -> Exit {
+    let EndpointId { of: Workspace { workspace }, id } = endpoint;
+    let found = context.ledger.endpoint(workspace, id).await?.ok_or_else(|| endpoint.missing())?;
+    if found.state == EndpointState::Paused {
+        return Err(Failure::Failed(format!("{id} is paused; `webhooks resume` it before")));
     }
+    let delivery = match context.ledger.accept_test(workspace, id, SAMPLE, context.now).await? {
+        TestOutcome::Accepted(accepted) => accepted.deliveries.into_iter().next(),
+        TestOutcome::RateLimited(pause) => return Err(too_many(pause)),
+        // It was removed meanwhile.
+        TestOutcome::NoEndpoint => None,
+    };
+    let delivery = delivery.ok_or_else(|| endpoint.missing())?;
+    print(&format!("test event for {}, delivery {delivery}\n", escaped(&found.url)))?;
+    follow(context, workspace, &delivery).await
 }
 
 fn too_many(pause: Duration) -> Failure {
@@ -66,7 +51,7 @@ fn too_many(pause: Duration) -> Failure {
 async fn follow(context: &CommandContext, workspace: &str, id: &str) -> Exit {
     let mut printed = 0;
     loop {
-        let found = context.ledger.delivery(workspace, id).await.map_err(Failure::failed)?;
+        let found = context.ledger.delivery(workspace, id).await?;
         let (delivery, attempts) = found.ok_or_else(|| no_delivery(workspace, id))?;
         for (at, attempt) in attempts.iter().enumerate().skip(printed) {
             let before = at.checked_sub(1).and_then(|before| attempts.get(before));
