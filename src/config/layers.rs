@@ -1,4 +1,5 @@
-//! Merges the layers of settings: defaults, file, environment.
+//! Merges the layers of settings: defaults, file, environment. (`figment` and `config` merge too, but their errors are
+//! serde's, which do not say what a setting takes.)
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
+
 use super::format::{BaseUrl, Message, Parameter, parameter, split_route};
 use super::keyring::Keyring;
 use super::verify::{Claim, Denial, Grant, Refusal, Verifier};
@@ -111,7 +113,7 @@ fn repair(pasted: &str, findings: &mut Vec<Finding>) -> String {
     }
     let lower = text.to_ascii_lowercase();
     if lower.contains("%3f") || lower.contains("%26") || lower.contains("%3d") || lower.contains("%2f") {
-        text = percent_decoded(&text);
+        text = percent_decode_str(&text).decode_utf8_lossy().into_owned();
         findings.push(Finding::new(
             "percent_encoded",
             "it looks URL-encoded once too often: `%3F`, `%26` or `%3D` stand where `?`, `&` and `=` belong",
@@ -133,27 +135,6 @@ fn trim_sig_tail(text: &mut String, findings: &mut Vec<Finding>) {
         ));
         text.truncate(start + digits);
     }
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        let mut ahead = bytes.clone();
-        let pair = (ahead.next().and_then(hex_digit), ahead.next().and_then(hex_digit));
-        match (byte, pair) {
-            (b'%', (Some(high), Some(low))) => {
-                decoded.push(high << 4 | low);
-                bytes = ahead;
-            }
-            _ => decoded.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
-}
-
-fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 fn wrong_path(text: &str) -> Finding {

@@ -301,7 +301,7 @@ fn every_task_is_spawned_where_its_death_is_counted() {
     let spawns = ["tokio::spawn(", "task::spawn(", "spawn_local(", "JoinSet"];
     for file in sources() {
         // The demo plays a receiver beside the program.
-        let let_through = ["tasks.rs", "cli/demo.rs"].map(Path::new).contains(&file.as_path());
+        let let_through = ["tasks.rs", "cli/sender/demo.rs"].map(Path::new).contains(&file.as_path());
         let code = code_of(&file);
         let code = code.split("#[cfg(test)]").next().unwrap();
         let found = spawns.iter().find(|spawn| code.contains(**spawn));

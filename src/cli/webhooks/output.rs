@@ -1,4 +1,4 @@
-//! What `webhooks` prints: tables that fit the terminal, and text of several lines.
+//! What `webhooks` prints: text of several lines, and tables that fit the terminal (too simple for a crate).
 
 use std::io::IsTerminal;
 

@@ -120,8 +120,8 @@ pub(in crate::server) fn is_plain_target(target: &[u8]) -> bool {
     target.iter().fold(true, |plain, byte| plain & is_plain(*byte))
 }
 
-/// As [`crate::server::request::checked_heads`] has it.
-fn has_bare_line_feed(head: &[u8]) -> bool {
+/// Whether a line ends with a line feed alone.
+pub(in crate::server) fn has_bare_line_feed(head: &[u8]) -> bool {
     memchr_iter(b'\n', head).any(|at| at.checked_sub(1).and_then(|before| head.get(before)) != Some(&b'\r'))
 }
 

@@ -24,7 +24,7 @@ const RETRY_DELAY: Duration = Duration::from_millis(100);
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Accepts the connections of one listener.
-pub(in crate::server) struct Acceptor {
+pub(crate) struct Acceptor {
     listener: WatchedFd,
     failure: Arc<AcceptFailure>,
     /// Set while the process waits for a free file descriptor.
@@ -33,7 +33,7 @@ pub(in crate::server) struct Acceptor {
 
 /// Whether accept(2) fails at present. All threads of a listener share it, so each failure is logged once.
 #[derive(Debug, Default)]
-pub(in crate::server) struct AcceptFailure {
+pub(crate) struct AcceptFailure {
     lasts: AtomicBool,
     logged: Mutex<Option<Instant>>,
 }
@@ -60,14 +60,14 @@ impl AcceptFailure {
 impl Acceptor {
     /// # Errors
     /// If the runtime cannot watch the listener.
-    pub(in crate::server) fn new(listener: TcpListener, failure: Arc<AcceptFailure>) -> io::Result<Self> {
+    pub(crate) fn new(listener: TcpListener, failure: Arc<AcceptFailure>) -> io::Result<Self> {
         let listener = listener.into_std()?;
         tcp::prepare(&listener);
         Ok(Self { listener: WatchedFd::new(listener.into())?, failure, pause: None })
     }
 
     /// Returns the next connection, which no runtime watches yet. Cancel safe.
-    pub(in crate::server) async fn next(&mut self) -> (std::net::TcpStream, SocketAddr) {
+    pub(crate) async fn next(&mut self) -> (std::net::TcpStream, SocketAddr) {
         use io::ErrorKind as K;
 
         loop {
@@ -99,7 +99,7 @@ impl Acceptor {
     }
 
     /// Returns one more connection, if one waits already.
-    pub(in crate::server) fn try_next(&self) -> Option<(std::net::TcpStream, SocketAddr)> {
+    pub(crate) fn try_next(&self) -> Option<(std::net::TcpStream, SocketAddr)> {
         if self.pause.is_some() {
             return None;
         }

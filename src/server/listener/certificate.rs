@@ -1,4 +1,5 @@
-//! The TLS certificate of a listener: reads it, and reloads it when its files change.
+//! The TLS certificate of a listener: reads it, and reloads it when its files change. It polls them, since inotify reports no
+//! change on network file systems.
 
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
@@ -78,11 +79,11 @@ impl Certificate {
     }
 
     /// The configuration of the next connection.
-    pub(in crate::server) fn server_config(&self) -> Arc<ServerConfig> {
+    pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.load().server)
     }
 
-    pub(in crate::server) fn handshake_timeout(&self) -> Duration {
+    pub(crate) fn handshake_timeout(&self) -> Duration {
         self.files.handshake_timeout
     }
 

@@ -18,7 +18,7 @@ const MIN_LIFETIME: Duration = Duration::from_millis(100);
 
 /// The slots of one listener. Clones are the same.
 #[derive(Debug, Clone)]
-pub(in crate::server) struct Slots(Arc<Shared>);
+pub(crate) struct Slots(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -78,17 +78,17 @@ impl Table {
 }
 
 impl Slots {
-    pub(in crate::server) fn new(capacity: usize, counts: Option<ConnectionMetrics>) -> Self {
+    pub(crate) fn new(capacity: usize, counts: Option<ConnectionMetrics>) -> Self {
         let table = Table { capacity, last_id: 0, connections: HashMap::new(), protected: 0 };
         Self(Arc::new(Shared { table: Mutex::new(table), freed: Notify::new(), counts }))
     }
 
-    pub(in crate::server) fn resize(&self, capacity: usize) {
+    pub(crate) fn resize(&self, capacity: usize) {
         self.table().capacity = capacity;
     }
 
     /// Waits until there is room for a new connection.
-    pub(in crate::server) async fn wait_for_room(&self) {
+    pub(crate) async fn wait_for_room(&self) {
         loop {
             let freed = self.0.freed.notified();
             let now = Instant::now();
@@ -105,7 +105,7 @@ impl Slots {
     }
 
     /// Takes a slot for a new connection; `None` if there is no [room](Self::wait_for_room).
-    pub(in crate::server) fn acquire(&self) -> Option<Slot> {
+    pub(crate) fn acquire(&self) -> Option<Slot> {
         let (mut table, now) = (self.table(), Instant::now());
         while table.connections.len() >= table.capacity {
             if !table.evict(now) {
@@ -126,7 +126,7 @@ impl Slots {
 
 /// The slot of a connection; dropping the last clone frees it.
 #[derive(Debug, Clone)]
-pub(in crate::server) struct Slot(Arc<Inner>);
+pub(crate) struct Slot(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -137,19 +137,19 @@ struct Inner {
 
 impl Slot {
     /// Waits until a new connection gets the slot.
-    pub(in crate::server) async fn evicted(&self) {
+    pub(crate) async fn evicted(&self) {
         self.0.evicted.notified().await;
     }
 
     /// Notes that a request was answered.
-    pub(in crate::server) fn answered(&self) {
+    pub(crate) fn answered(&self) {
         if let Some(entry) = self.0.slots.table().connections.get_mut(&self.0.id) {
             entry.last_answer = Instant::now();
         }
     }
 
     /// Protects the connection for a request that has arrived whole; `None` if too many are protected.
-    pub(in crate::server) fn protect(&self) -> Option<EvictionGuard> {
+    pub(crate) fn protect(&self) -> Option<EvictionGuard> {
         let mut table = self.0.slots.table();
         if table.protected >= table.max_protected() {
             return None;
@@ -160,7 +160,7 @@ impl Slot {
         Some(EvictionGuard(Some(self.clone())))
     }
 
-    pub(in crate::server) fn counts(&self) -> Option<&ConnectionMetrics> {
+    pub(crate) fn counts(&self) -> Option<&ConnectionMetrics> {
         self.0.slots.0.counts.as_ref()
     }
 }
@@ -177,7 +177,7 @@ impl Drop for Inner {
 pub struct EvictionGuard(Option<Slot>);
 
 impl EvictionGuard {
-    pub(in crate::server) fn noop() -> Self {
+    pub(crate) fn noop() -> Self {
         Self(None)
     }
 }

@@ -1,4 +1,5 @@
-//! Limits that all clients share (connections, requests in flight, memory), with a share for each address.
+//! Limits that all clients share (connections, requests in flight, memory), with a share for each address, which no crate
+//! has: tokio's `Semaphore` gives all permits to one address.
 //!
 //! An address may hold as many permits as are free at that moment (the dynamic thresholds of switches' shared buffers): one
 //! address alone gets half of all, and n of them leave room for one more. So a new address gets a permit even if others hold
@@ -57,7 +58,7 @@ impl Limiter {
     }
 
     /// Changes the limits. Granted permits stay valid.
-    pub(in crate::server) fn resize(&self, capacity: usize, per_address: Option<usize>) {
+    pub(crate) fn resize(&self, capacity: usize, per_address: Option<usize>) {
         self.0.capacity.store(capacity, Ordering::Relaxed);
         self.shares().per_address = per_address;
     }
@@ -98,7 +99,7 @@ impl Limiter {
     }
 
     /// Grants a permit that counts towards the share of `address` alone: another one counts towards the capacity.
-    pub(in crate::server) fn acquire_share(&self, address: IpAddr) -> Result<Permit, LimitReached> {
+    pub(crate) fn acquire_share(&self, address: IpAddr) -> Result<Permit, LimitReached> {
         let network = network_of(address);
         self.shares().hold(network, 1, self)?;
         Ok(Permit { limiter: self.clone(), network: Some(network), weight: 1, total_weight: 0 })

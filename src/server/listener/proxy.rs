@@ -1,6 +1,6 @@
 //! Finds the client's address behind trusted proxies: the PROXY protocol, `Forwarded` (RFC 7239) and `X-Forwarded-For`.
-//! The crate `ppp` parses the PROXY protocol. The crates for `Forwarded` accept elements that RFC 7239 does not allow, and
-//! none stops at the first address that is not a proxy's, so the fields are parsed here.
+//! The crate `ppp` parses the PROXY protocol. The crates `forwarded-header-value` and `rfc7239` accept unbalanced quotes and a
+//! repeated `for`, so `Forwarded` is parsed here.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -82,7 +82,7 @@ pub fn forwarded_client(
 }
 
 /// The same for the values of the header field, in their order, of a trusted `peer`.
-pub(in crate::server) fn forwarded_client_in<'l>(
+pub(crate) fn forwarded_client_in<'l>(
     peer: SocketAddr,
     lines: impl DoubleEndedIterator<Item = &'l [u8]>,
     field: ClientHeader,

@@ -26,20 +26,20 @@ const RETRY_AFTER_SECONDS: &str = "5";
 
 /// Answers rejected clients.
 #[derive(Debug, Clone)]
-pub(in crate::server) struct Rejecter(Limiter);
+pub(crate) struct Rejecter(Limiter);
 
 impl Rejecter {
-    pub(in crate::server) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Limiter::new(MAX_ANSWERS, None))
     }
 
     /// Answers 503 over plain HTTP, without reading the request.
-    pub(in crate::server) fn too_many_connections(&self, stream: std::net::TcpStream, peer: IpAddr) {
+    pub(crate) fn too_many_connections(&self, stream: std::net::TcpStream, peer: IpAddr) {
         self.answer(stream, peer, &too_many_connections());
     }
 
     /// Answers a client that speaks plain HTTP to a TLS listener.
-    pub(in crate::server) fn tls_expected(&self, stream: std::net::TcpStream, peer: IpAddr) {
+    pub(crate) fn tls_expected(&self, stream: std::net::TcpStream, peer: IpAddr) {
         let problem = Problem::new(
             StatusCode::BAD_REQUEST,
             "tls_expected",
@@ -72,7 +72,7 @@ impl Rejecter {
 }
 
 /// The answer to a client beyond the limit on connections, or beyond its share.
-pub(in crate::server) fn too_many_connections() -> Response<Bytes> {
+pub(crate) fn too_many_connections() -> Response<Bytes> {
     let problem = Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "too_many_connections",

@@ -1,5 +1,5 @@
 //! Reads request bodies within a limit of bytes and of time. Each received byte extends the deadline, so a client that sends
-//! too slowly is cut off.
+//! too slowly is cut off. (`http_body_util::Limited` limits bytes alone.)
 
 use std::time::Duration;
 
@@ -33,11 +33,7 @@ pub enum BodyError {
 
 impl Client {
     /// Reads and discards the body of a request that should have none.
-    pub(in crate::server) async fn discard_body(
-        &self,
-        body: &mut Incoming,
-        limit: usize,
-    ) -> Result<(), BodyError> {
+    pub(crate) async fn discard_body(&self, body: &mut Incoming, limit: usize) -> Result<(), BodyError> {
         self.recorded(read(body, limit, self.stall_flag.slowest()).await).map(drop)
     }
 

@@ -13,13 +13,14 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::uri::PathAndQuery;
 use http::{Response, Uri};
 use httparse::{Error, Header, Request, Status};
-use memchr::{memchr_iter, memmem};
+use memchr::memmem;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use super::rejection::{Rejection, http1_bytes};
 use crate::server::deadlines::activity::Activity;
-use crate::server::fast_path::plain_request::is_plain_target;
+use crate::server::fast_path::plain_request::{has_bare_line_feed, is_plain_target};
 
 /// The bytes of one read.
 const READ_SIZE: usize = 2 * 1024;
@@ -30,9 +31,13 @@ const MAX_FIELDS: usize = 100;
 /// The longest target that hyper parses, in bytes.
 const MAX_TARGET: usize = 65_534;
 
+/// The characters that `http::Uri` does not parse in a path and query; letters beyond ASCII go with them.
+const NOT_IN_A_URI: &AsciiSet =
+    &CONTROLS.add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+
 /// A stream that yields only requests with valid heads.
 #[derive(Debug)]
-pub(in crate::server) struct CheckedHeads<S> {
+pub(crate) struct CheckedHeads<S> {
     stream: S,
     activity: Arc<Activity>,
     /// The most bytes of a head.
@@ -56,7 +61,7 @@ enum State {
 
 impl<S> CheckedHeads<S> {
     /// Wraps `stream`; no head may have more than `max_head` bytes.
-    pub(in crate::server) fn new(stream: S, max_head: usize, activity: Arc<Activity>) -> Self {
+    pub(crate) fn new(stream: S, max_head: usize, activity: Arc<Activity>) -> Self {
         Self { stream, activity, max_head, received: BytesMut::new(), state: State::Head(0) }
     }
 
@@ -123,10 +128,6 @@ fn check(received: &mut BytesMut, looked_at: usize, max_head: usize) -> Result<O
     Ok(Some(body.map_or(State::PassesAll, |body| State::Passes(body.saturating_add(length as u64)))))
 }
 
-fn has_bare_line_feed(head: &[u8]) -> bool {
-    memchr_iter(b'\n', head).any(|at| at.checked_sub(1).and_then(|before| head.get(before)) != Some(&b'\r'))
-}
-
 /// Returns the rule that an unparsable head breaks.
 fn rejection_of(request: &Request<'_, '_>, error: Error) -> Rejection {
     Rejection::Bad(match error {
@@ -190,15 +191,7 @@ fn percent_encoded(target: &str) -> Result<Option<String>, Rejection> {
     if is_plain_target(target.as_bytes()) || target.parse::<PathAndQuery>().is_ok() {
         return Ok(None);
     }
-    let mut encoded = String::with_capacity(target.len() + 32);
-    for byte in target.bytes() {
-        match byte {
-            b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | 0x7f.. => {
-                encoded.push_str(&format!("%{byte:02X}"));
-            }
-            plain => encoded.push(char::from(plain)),
-        }
-    }
+    let encoded = utf8_percent_encode(target, NOT_IN_A_URI).to_string();
     match encoded.parse::<PathAndQuery>() {
         Ok(_) if encoded.len() <= MAX_TARGET => Ok(Some(encoded)),
         Ok(_) => Err(Rejection::TargetTooLong(MAX_TARGET)),

@@ -7,11 +7,11 @@ use http::{Method, Request, Response, StatusCode, Version};
 use crate::problem::Problem;
 
 /// The longest body of a GET that is read and discarded, in bytes.
-pub(in crate::server) const MAX_DISCARDED_BODY: usize = 16 * 1024;
+pub(crate) const MAX_DISCARDED_BODY: usize = 16 * 1024;
 
 /// Why a request is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::server) enum Rejection {
+pub(crate) enum Rejection {
     Target,
     TargetTooLong(usize),
     HeadTooLarge(usize),
@@ -26,7 +26,7 @@ pub(in crate::server) enum Rejection {
 
 impl Rejection {
     /// Returns the answer as a problem document.
-    pub(in crate::server) fn problem(self) -> Problem {
+    pub(crate) fn problem(self) -> Problem {
         let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "bad_request", "Bad request", detail);
         match self {
             Self::Target => bad("The request target is not a path. Send the link's path and query."),
@@ -68,7 +68,7 @@ impl Rejection {
         }
     }
 
-    pub(in crate::server) fn into_response<B>(self, request: &Request<B>) -> Response<Bytes> {
+    pub(crate) fn into_response<B>(self, request: &Request<B>) -> Response<Bytes> {
         let mut response = self.problem().into_response();
         if request.version() < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -78,15 +78,12 @@ impl Rejection {
 }
 
 /// An answer to HEAD has no body, whatever it is (RFC 9110 §9.3.2).
-pub(in crate::server) fn without_body_for_head<B>(
-    request: &Request<B>,
-    response: Response<Bytes>,
-) -> Response<Bytes> {
+pub(crate) fn without_body_for_head<B>(request: &Request<B>, response: Response<Bytes>) -> Response<Bytes> {
     if *request.method() == Method::HEAD { response.map(|_| Bytes::new()) } else { response }
 }
 
 /// Writes an answer as HTTP/1.1, with `Connection: close`.
-pub(in crate::server) fn http1_bytes(response: &Response<Bytes>) -> Vec<u8> {
+pub(crate) fn http1_bytes(response: &Response<Bytes>) -> Vec<u8> {
     let status = response.status();
     let mut bytes =
         format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default())

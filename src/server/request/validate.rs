@@ -18,11 +18,7 @@ pub enum Bodies {
     Allowed,
 }
 
-pub(in crate::server) fn validate<B>(
-    request: &Request<B>,
-    config: &Config,
-    bodies: Bodies,
-) -> Result<(), Rejection> {
+pub(crate) fn validate<B>(request: &Request<B>, config: &Config, bodies: Bodies) -> Result<(), Rejection> {
     let fields = Fields::of(request);
     validate_size(request, &fields, config)?;
     validate_target(request)?;
@@ -126,7 +122,7 @@ fn valid_host(host: &HeaderValue) -> Result<(), Rejection> {
 
 /// Whether a Host is of the common form: letters, digits, dots, dashes and underscores, or an IPv6 address in brackets, and
 /// perhaps a port. `http::uri::Authority` parses the others.
-pub(in crate::server) fn is_name_and_port(host: &[u8]) -> bool {
+pub(crate) fn is_name_and_port(host: &[u8]) -> bool {
     let is_literal = host.first() == Some(&b'[');
     let end = if is_literal { b']' } else { b':' };
     let end = host.iter().position(|byte| *byte == end).map_or(host.len(), |at| at + usize::from(is_literal));
@@ -167,7 +163,7 @@ fn validate_framing<B>(request: &Request<B>, fields: &Fields<'_>, bodies: Bodies
 }
 
 /// Whether a method only reads, so that a body has no meaning.
-pub(in crate::server) fn is_read(method: &Method) -> bool {
+pub(crate) fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
