@@ -57,7 +57,7 @@ impl AssetKind {
         }
     }
 
-    /// Whether it gets smaller when compressed on the wire. An MP3 does not.
+    /// Whether compression makes it smaller. It does not for an MP3.
     #[must_use]
     pub const fn is_compressible(self) -> bool {
         matches!(self, Self::Transcript)
@@ -112,7 +112,7 @@ impl AssetRef {
         Self { kind: AssetKind::Transcript, id }
     }
 
-    /// The `Content-Disposition`: shown where it can be, saved under its name where it is saved.
+    /// The `Content-Disposition`: browsers show it, and save it under its file name.
     #[must_use]
     pub fn disposition(&self) -> String {
         format!("inline; filename=\"{}\"", self.file_name())
@@ -124,13 +124,13 @@ impl AssetRef {
         format!("/{ROUTE_ROOT}/{}/{}", self.kind, self.id.as_hyphenated())
     }
 
-    /// Where it lies below the store's root: `recordings/{uuid}.mp3`.
+    /// Its path below the store's root: `recordings/{uuid}.mp3`.
     #[must_use]
     pub fn object_path(&self) -> String {
         format!("{}/{}.{}", self.kind.folder(), self.id.as_hyphenated(), self.kind.extension())
     }
 
-    /// The name a download gets: `recording-{uuid}.mp3`. Plain ASCII.
+    /// The file name of a download: `recording-{uuid}.mp3`. Plain ASCII.
     #[must_use]
     pub fn file_name(&self) -> String {
         format!("{}-{}.{}", self.kind, self.id.as_hyphenated(), self.kind.extension())
@@ -147,7 +147,7 @@ impl fmt::Display for AssetRef {
 /// one spelling only). Braces, upper case, `urn:uuid:` and percent-encoding are other strings and were never signed.
 #[must_use]
 pub fn parse_canonical_id(text: &str) -> Option<Uuid> {
-    // Of this length the parser knows the hyphenated form alone, in either case.
+    // Of this length the parser accepts only the hyphenated form, in either case.
     let upper = text.bytes().fold(false, |found, byte| found | byte.is_ascii_uppercase());
     if text.len() == 36 && !upper { Uuid::try_parse(text).ok() } else { None }
 }
@@ -159,7 +159,7 @@ mod tests {
     const ID: &str = "550e8400-e29b-41d4-a716-446655440000";
 
     #[test]
-    fn an_asset_knows_its_places() {
+    fn an_asset_has_a_route_an_object_path_and_a_file_name() {
         let asset = AssetRef::recording(Uuid::try_parse(ID).unwrap());
         assert_eq!(asset.route(), format!("/webhook-assets/recording/{ID}"));
         assert_eq!(asset.object_path(), format!("recordings/{ID}.mp3"));

@@ -14,7 +14,7 @@ const LAST_WRITABLE_SECOND: u64 = 253_402_300_799;
 pub struct UnixSeconds(pub u64);
 
 impl UnixSeconds {
-    /// This moment and `duration` more, in whole seconds; stays at the far end instead of overflowing.
+    /// This moment and `duration` more, in whole seconds; saturates.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration.as_secs()))
@@ -54,13 +54,13 @@ impl fmt::Display for UnixSeconds {
 pub struct UnixMillis(pub u64);
 
 impl UnixMillis {
-    /// This moment and `duration` more, in whole milliseconds; stays at the far end instead of overflowing.
+    /// This moment and `duration` more, in whole milliseconds; saturates.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// This moment less `duration`; stays at 1970 instead of going before it.
+    /// This moment less `duration`; 1970 at the earliest.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
@@ -94,7 +94,7 @@ impl fmt::Display for UnixMillis {
     }
 }
 
-/// A moment by both clocks of the machine: that on the wall, and the one that never goes backwards.
+/// A moment by both clocks of the machine: the wall clock, and the monotonic one.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     instant: Instant,
@@ -108,7 +108,7 @@ impl Moment {
         Self { instant: Instant::now(), wall: since_1970() }
     }
 
-    /// By the clock that never goes backwards.
+    /// By the monotonic clock.
     #[must_use]
     pub fn instant(&self) -> Instant {
         self.instant
@@ -126,7 +126,7 @@ impl Moment {
         UnixSeconds(self.wall.as_secs())
     }
 
-    /// The microsecond that comes so long after it, for what is only written down.
+    /// The microsecond `duration` after it, for timestamps.
     #[must_use]
     pub fn micros_after(&self, duration: Duration) -> u64 {
         u64::try_from(self.wall.saturating_add(duration).as_micros()).unwrap_or(u64::MAX)
@@ -138,7 +138,7 @@ impl Moment {
 pub struct Reading {
     /// The wall clock, which can be set.
     pub wall: UnixMillis,
-    /// The clock that nobody sets: time since some moment of this process.
+    /// The monotonic clock: time since the first reading of this process.
     pub steady: Duration,
 }
 
@@ -157,7 +157,7 @@ pub trait Clock: Send + Sync + fmt::Debug {
         self.now_millis().seconds()
     }
 
-    /// The second it was by this clock at a moment that has only just passed.
+    /// The second that this clock showed at `moment`, which has only just passed.
     fn at(&self, _moment: &Moment) -> UnixSeconds {
         self.now()
     }
@@ -168,14 +168,14 @@ pub trait Clock: Send + Sync + fmt::Debug {
 pub struct SystemClock;
 
 impl SystemClock {
-    /// The microsecond it is now, for what is only written down.
+    /// The microsecond it is now, for timestamps.
     #[must_use]
     pub fn now_micros(self) -> u64 {
         u64::try_from(since_1970().as_micros()).unwrap_or(u64::MAX)
     }
 }
 
-/// Two clocks that were read so far apart were not read at the same moment: the thread was not running in between.
+/// Two clocks that are read this far apart are read again: the thread did not run in between.
 const READ_APART: Duration = Duration::from_millis(50);
 
 impl Clock for SystemClock {
@@ -202,12 +202,12 @@ impl Clock for SystemClock {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place where the machine is asked for the time")]
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's wall clock")]
 fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// A clock that stands until it is moved; clones share the hands. For tests and simulations.
+/// A clock that stands until a test or a simulation moves it; clones show the same time.
 #[derive(Debug, Clone)]
 pub struct ManualClock(Arc<Mutex<Reading>>);
 

@@ -1,5 +1,5 @@
-//! The keyring in force: read at the start, watched, replaced whole when its file changes. And the one place that
-//! writes the file.
+//! The keyring in force: read at the start, watched, replaced as a whole when its file changes. The only writer of that
+//! file, too.
 
 mod metrics;
 
@@ -19,10 +19,10 @@ use crate::AssetKind;
 use crate::clock::UnixSeconds;
 use crate::signed_url::{KeyId, Keyring, KeyringError, KeyringFile, SigningKey};
 
-/// How often the file is looked at for a change. SIGHUP looks at once.
+/// How often the file is checked for a change. SIGHUP checks at once.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The keyring that verifies and signs now. Clones share it; a request takes one look and keeps what it saw.
+/// The keyring that verifies and signs now. Clones share it; a request loads it once.
 #[derive(Debug, Clone)]
 pub struct ActiveKeyring {
     current: Arc<ArcSwap<Keyring>>,
@@ -43,7 +43,7 @@ impl ActiveKeyring {
         self.current.load_full()
     }
 
-    /// Replaces it, at once and for every request that begins from now on.
+    /// Replaces it for every request that begins from now on.
     pub fn replace(&self, keyring: Keyring) {
         self.metrics.has_keys(keyring.keys().len());
         self.current.store(Arc::new(keyring));
@@ -60,7 +60,7 @@ impl ActiveKeyring {
         self.metrics.link_minted(kind.name());
     }
 
-    /// Puts into the metrics which key signs links of `lifetime` now, for how long it has, and until when one will.
+    /// Sets the metrics: which key signs links of `lifetime` now, since when, and until when any key will.
     pub fn update_metrics(&self, now: UnixSeconds, lifetime: Duration) {
         let keyring = self.load();
         let signer = keyring.signing_key(now, now.plus(lifetime));
@@ -68,7 +68,7 @@ impl ActiveKeyring {
         self.metrics.signs(signer, now, keyring.first_gap(now, lifetime));
     }
 
-    /// Reads the file again; a bad one leaves the old keyring in force and says so.
+    /// Reads the file again; an unusable one leaves the old keyring in force.
     pub fn reload(&self, path: &Path) {
         self.read_file(path, true);
     }
@@ -93,7 +93,7 @@ impl ActiveKeyring {
 
     /// Watches the file and reloads it when it changes, or when notified. Never returns.
     pub async fn watch(&self, path: &Path, reload: &Notify) {
-        // The file may have changed since it was read for the start: the first look reads it again.
+        // The file may have changed since the start read it: the first check reads it again.
         let mut seen = None;
         loop {
             let asked = tokio::select! {
@@ -119,18 +119,18 @@ fn fingerprint(path: &Path) -> Option<(u64, u64, i64, i64, i64, i64)> {
     Some((file.ino(), file.len(), file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()))
 }
 
-/// Whether others than those who have to may read the file: worth a warning.
+/// Whether other users may read the file than those who have to: worth a warning.
 ///
 /// # Errors
-/// If the file cannot be looked at.
+/// If the file has no metadata.
 pub fn is_exposed(path: &Path) -> io::Result<bool> {
     let file = std::fs::metadata(path)?;
     let others = file.permissions().mode() & 0o077;
     Ok(others != 0 && !(others == 0o040 && is_mounted_secret(&file)))
 }
 
-/// Whether root owns the file and its group is how this user comes to read it. That is how Kubernetes hands out secrets
-/// (`fsGroup`), and nobody can do better there.
+/// Whether root owns the file and this user reads it by its group: Kubernetes mounts secrets so (`fsGroup`), and has no
+/// stricter way.
 fn is_mounted_secret(file: &Metadata) -> bool {
     use rustix::process::{getegid, geteuid, getgroups};
 
@@ -178,7 +178,7 @@ pub fn edit_file<T>(
     Ok(result)
 }
 
-/// Locks the file that stands at `path` once the lock is held: the one waited for may have been replaced meanwhile.
+/// Locks the file that is at `path` once the lock is held: it may have been replaced while this waited.
 fn lock(path: &Path) -> io::Result<File> {
     loop {
         let file = File::open(path)?;
@@ -194,8 +194,8 @@ fn write_over(path: &Path, old: &Metadata, text: &[u8]) -> io::Result<()> {
     let mut new = tempfile::Builder::new().prefix(".keyring-").tempfile_in(folder)?;
     new.write_all(text)?;
     new.as_file().sync_all()?;
-    // Whoever could read the file before can read it now, and nobody else: the gateway's user may own it, or read it
-    // by its group, while an administrator edits it.
+    // The new file has the old one's readers and no others: the gateway's user may own it, or read it by its group, while
+    // an administrator edits it.
     let made = new.as_file().metadata()?;
     if (made.uid(), made.gid()) != (old.uid(), old.gid()) {
         std::os::unix::fs::chown(new.path(), Some(old.uid()), Some(old.gid()))?;
@@ -219,7 +219,7 @@ pub enum EditError {
     Keyring(KeyringError),
     /// It cannot be written.
     Write(PathBuf, io::Error),
-    /// The change itself is not possible; says why.
+    /// The change itself is not possible, for this reason.
     Refused(String),
 }
 

@@ -1,18 +1,22 @@
 //! Signed links to call recordings and transcripts: mint them, check them, stream the objects behind them.
 #![doc = ""]
-//! A guided tour, in reading order; each room may use only those above it:
+//! The rooms in reading order; each uses only rooms above it:
 //!
-//! - [`clock`] tells the time, [`SecretKey`] signs without ever being seen, [`asset`] knows what a link opens.
+//! - [`clock`] tells the time, [`secret`] holds key bytes and never prints them, [`asset`] names what a link opens.
 //! - [`signed_url`] mints and verifies links. With `default-features = false` the crate ends here, free of tokio,
 //!   hyper and `object_store`.
-#![cfg_attr(feature = "gateway", doc = "- [`store`] opens the object that a [`Grant`] allows.")]
 #![cfg_attr(
     feature = "gateway",
-    doc = "- [`telemetry`] says what happened, [`problem`] what went wrong (RFC 9457)."
+    doc = "- [`problem`] writes error documents (RFC 9457), `tasks` spawns tasks, `text` shows invisible characters,"
+)]
+#![cfg_attr(feature = "gateway", doc = "  [`telemetry`] logs, traces and counts.")]
+#![cfg_attr(
+    feature = "gateway",
+    doc = "- [`keys`] holds the keyring in force, [`store`] opens the object that a [`Grant`] allows."
 )]
 #![cfg_attr(
     feature = "sender",
-    doc = "- [`webhook`] is what receivers get, [`ledger`] remembers it, [`sender`] sends it until it has arrived."
+    doc = "- [`webhook`] makes and posts an event, [`ledger`] is the database, [`sender`] sends until an event has arrived."
 )]
 #![cfg_attr(feature = "gateway", doc = "- [`server`] accepts connections, [`gateway`] answers links.")]
 #![cfg_attr(feature = "console", doc = "- [`console`] is the settings page for people.")]
@@ -27,42 +31,59 @@ compile_error!(
      `--no-default-features`, is portable"
 );
 
-pub mod asset;
 pub mod clock;
+
 pub mod secret;
+
+pub mod asset;
+
 pub mod signed_url;
+
+#[cfg(feature = "gateway")]
+pub mod problem;
+
+#[cfg(feature = "gateway")]
+mod tasks;
+
+#[cfg(feature = "gateway")]
+mod text;
+
+#[cfg(feature = "gateway")]
+pub mod telemetry;
+
+#[cfg(feature = "gateway")]
+pub mod keys;
+
+#[cfg(feature = "gateway")]
+pub mod store;
+
+#[cfg(feature = "sender")]
+pub mod webhook;
+
+#[cfg(feature = "sender")]
+pub mod ledger;
+
+#[cfg(feature = "sender")]
+pub mod sender;
+
+#[cfg(feature = "gateway")]
+pub mod server;
+
+#[cfg(feature = "gateway")]
+pub mod gateway;
+
+#[cfg(feature = "console")]
+pub mod console;
+
+#[cfg(feature = "gateway")]
+pub mod admin;
+
+#[cfg(feature = "gateway")]
+pub mod config;
+
+#[cfg(feature = "gateway")]
+pub mod cli;
 
 pub use asset::{AssetKind, AssetRef};
 pub use secret::{KeyError, SecretKey};
 pub use signed_url::{Denial, Grant, Keyring, KeyringError, MintError, Minter, SignedUrl, Verifier};
-
-#[cfg(feature = "gateway")]
-pub mod admin;
-#[cfg(feature = "gateway")]
-pub mod cli;
-#[cfg(feature = "gateway")]
-pub mod config;
-#[cfg(feature = "console")]
-pub mod console;
-#[cfg(feature = "gateway")]
-pub mod gateway;
-#[cfg(feature = "gateway")]
-pub mod keys;
-#[cfg(feature = "sender")]
-pub mod ledger;
-#[cfg(feature = "gateway")]
-pub mod problem;
-#[cfg(feature = "sender")]
-pub mod sender;
-#[cfg(feature = "gateway")]
-pub mod server;
-#[cfg(feature = "gateway")]
-pub mod store;
-#[cfg(feature = "gateway")]
-mod tasks;
-#[cfg(feature = "gateway")]
-pub mod telemetry;
-#[cfg(feature = "gateway")]
-mod text;
-#[cfg(feature = "sender")]
-pub mod webhook;

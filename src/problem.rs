@@ -1,4 +1,4 @@
-//! Errors as the internet sees them: RFC 9457 problem documents. Internal causes go to the log, never in here.
+//! Error answers: RFC 9457 problem documents. Internal causes go to the log, never into a document.
 
 use bytes::Bytes;
 use http::header::{
@@ -6,19 +6,19 @@ use http::header::{
 };
 use http::{Response, StatusCode};
 
-/// Room for most documents.
+/// The bytes of most documents.
 const CAPACITY: usize = 512;
 
-/// A problem document: status, title, a stable code and a sentence that tells a person what to do.
+/// A problem document: status, title, a stable code and a sentence for people about what to do.
 #[derive(Debug, Clone)]
 pub struct Problem {
     status: StatusCode,
-    /// The document, but for its end. Indented: people read these in a browser or a terminal.
+    /// The document without its end. Indented, because people read it in a browser or a terminal.
     text: String,
 }
 
 impl Problem {
-    /// A problem with the stable `code`; `detail` says what to do about it.
+    /// A problem with the stable `code`; `detail` says what to do.
     #[must_use]
     pub fn new(status: StatusCode, code: &str, title: &str, detail: &str) -> Self {
         let mut text = String::with_capacity(CAPACITY);
@@ -118,7 +118,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_the_detail_is_it_is_read_as_it_was_written(detail in any::<String>()) {
+        fn any_detail_is_read_as_it_was_written(detail in any::<String>()) {
             let problem = Problem::new(StatusCode::BAD_REQUEST, "bad", "Bad", &detail);
             let read: Value = serde_json::from_slice(problem.into_response().body()).unwrap();
             prop_assert_eq!(&read["detail"], detail.as_str());

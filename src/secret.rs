@@ -1,4 +1,4 @@
-//! Key bytes: they sign, they compare in constant time, they are never printed, and they are wiped when dropped.
+//! Key bytes: they sign, compare in constant time, are never printed, and are wiped when dropped.
 
 use std::fmt;
 
@@ -81,7 +81,7 @@ impl SecretKey {
             }
             words
         };
-        // Four words instead of 32 bytes: each comparison keeps the compiler from looking through it, which costs.
+        // Four words instead of 32 bytes: each comparison is a barrier to the optimiser, which costs.
         words(&self.sign(message)).as_slice().ct_eq(words(mac).as_slice())
     }
 }

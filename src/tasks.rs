@@ -1,5 +1,5 @@
-//! Tasks: every one of the program is spawned here. One that panics ends alone, is counted and logged; what it held comes
-//! back as its values are dropped. One that has to live as long as the program is started again.
+//! Spawns every task of the program. A task that panics ends alone, is counted and logged, and drops what it held; a
+//! supervised task starts again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
@@ -12,96 +12,59 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use tokio::task::JoinHandle;
 
-/// How long a task that died waits before it is started again.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How long after a panic a task starts again.
+const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// What a task does. The name is its label in `webhook_assets_tasks_died_total`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Task {
-    AcceptLoop,
-    Connection,
-    Http2Stream,
-    IdleConnection,
-    KeyringWatch,
-    CertificateWatch,
-    Reload,
-    MemoryTrim,
-    FileCache,
-    StoreProbe,
-    ReadinessProbe,
-    StoreConnection,
-    Prefetch,
-    Dispatcher,
-    Delivery,
-    EndpointHealth,
-    Upkeep,
-    LinkOpened,
-    LedgerWriter,
-    LedgerOpening,
-    LedgerErasure,
-    TraceExporter,
-    LogWriter,
-    Compression,
+/// The tasks, and their labels in `webhook_assets_tasks_died_total`.
+macro_rules! tasks {
+    ($($task:ident = $name:literal,)*) => {
+        /// What a task does.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Task {
+            $($task,)*
+        }
+
+        impl Task {
+            const ALL: &[Self] = &[$(Self::$task,)*];
+
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$task => $name,)*
+                }
+            }
+        }
+    };
+}
+
+tasks! {
+    AcceptLoop = "accept_loop",
+    Connection = "connection",
+    Http2Stream = "http2_stream",
+    IdleConnection = "idle_connection",
+    KeyringWatch = "keyring_watch",
+    CertificateWatch = "certificate_watch",
+    Reload = "reload",
+    MemoryTrim = "memory_trim",
+    FileCache = "file_cache",
+    StoreProbe = "store_probe",
+    ReadinessProbe = "readiness_probe",
+    StoreConnection = "store_connection",
+    Prefetch = "prefetch",
+    Dispatcher = "dispatcher",
+    Delivery = "delivery",
+    EndpointHealth = "endpoint_health",
+    Upkeep = "upkeep",
+    LinkOpened = "link_opened",
+    LedgerWriter = "ledger_writer",
+    LedgerOpening = "ledger_opening",
+    LedgerErasure = "ledger_erasure",
+    TraceExporter = "trace_exporter",
+    LogWriter = "log_writer",
+    Compression = "compression",
 }
 
 impl Task {
-    const ALL: [Self; 24] = [
-        Self::AcceptLoop,
-        Self::Connection,
-        Self::Http2Stream,
-        Self::IdleConnection,
-        Self::KeyringWatch,
-        Self::CertificateWatch,
-        Self::Reload,
-        Self::MemoryTrim,
-        Self::FileCache,
-        Self::StoreProbe,
-        Self::ReadinessProbe,
-        Self::StoreConnection,
-        Self::Prefetch,
-        Self::Dispatcher,
-        Self::Delivery,
-        Self::EndpointHealth,
-        Self::Upkeep,
-        Self::LinkOpened,
-        Self::LedgerWriter,
-        Self::LedgerOpening,
-        Self::LedgerErasure,
-        Self::TraceExporter,
-        Self::LogWriter,
-        Self::Compression,
-    ];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::AcceptLoop => "accept_loop",
-            Self::Connection => "connection",
-            Self::Http2Stream => "http2_stream",
-            Self::IdleConnection => "idle_connection",
-            Self::KeyringWatch => "keyring_watch",
-            Self::CertificateWatch => "certificate_watch",
-            Self::Reload => "reload",
-            Self::MemoryTrim => "memory_trim",
-            Self::FileCache => "file_cache",
-            Self::StoreProbe => "store_probe",
-            Self::ReadinessProbe => "readiness_probe",
-            Self::StoreConnection => "store_connection",
-            Self::Prefetch => "prefetch",
-            Self::Dispatcher => "dispatcher",
-            Self::Delivery => "delivery",
-            Self::EndpointHealth => "endpoint_health",
-            Self::Upkeep => "upkeep",
-            Self::LinkOpened => "link_opened",
-            Self::LedgerWriter => "ledger_writer",
-            Self::LedgerOpening => "ledger_opening",
-            Self::LedgerErasure => "ledger_erasure",
-            Self::TraceExporter => "trace_exporter",
-            Self::LogWriter => "log_writer",
-            Self::Compression => "compression",
-        }
-    }
-
-    /// Counts a panic, and says which task it ended.
+    /// Counts and logs a panic of this task.
     pub(crate) fn count_panic(self) {
         PANICS.get_or_create(&TaskLabel { task: self.name() }).inc();
         tracing::error!(
@@ -110,7 +73,7 @@ impl Task {
         );
     }
 
-    /// Notices a panic in whatever holds this.
+    /// Counts a panic that drops the returned guard.
     pub(crate) fn panic_guard(self) -> PanicGuard {
         PanicGuard(self)
     }
@@ -123,22 +86,22 @@ pub(crate) struct TaskLabel {
 
 pub(crate) type PanicCounter = Family<TaskLabel, Counter>;
 
-/// Of the whole process, as panics are.
+/// One for the process, as the panic hook is.
 static PANICS: LazyLock<PanicCounter> = LazyLock::new(|| {
     let panics = PanicCounter::default();
-    // A series that is there from the start: the first death can be seen as a change.
+    // Each series exists from the start: the first panic can be seen as a change.
     for task in Task::ALL {
         let _ = panics.get_or_create(&TaskLabel { task: task.name() });
     }
     panics
 });
 
-/// How many tasks have died.
+/// How many tasks have panicked.
 pub(crate) fn panic_counter() -> PanicCounter {
     PANICS.clone()
 }
 
-/// Notices a panic when it is dropped by one.
+/// Counts a panic that drops it.
 #[derive(Debug)]
 pub(crate) struct PanicGuard(Task);
 
@@ -150,7 +113,7 @@ impl Drop for PanicGuard {
     }
 }
 
-/// Spawns a task that ends by itself.
+/// Spawns a task that ends at its first panic.
 pub(crate) fn spawn<F>(task: Task, work: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
@@ -161,7 +124,7 @@ where
     })
 }
 
-/// Spawns a task that is started again on the same state should it panic, until it returns.
+/// Spawns a task that starts again on the same state after a panic, until it returns.
 pub(crate) fn supervise<S, W>(task: Task, state: S, work: W) -> JoinHandle<()>
 where
     S: Send + 'static,
@@ -170,25 +133,25 @@ where
     tokio::spawn(restart_on_panic(task, state, work))
 }
 
-/// The same in the task that waits for this.
+/// As [`supervise`], within the caller's task.
 pub(crate) async fn restart_on_panic<S, W>(task: Task, mut state: S, mut work: W)
 where
     W: for<'s> FnMut(&'s mut S) -> BoxFuture<'s, ()>,
 {
     while catch_panic(task, async { work(&mut state).await }).await.is_none() {
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(RESTART_DELAY).await;
     }
 }
 
-/// The same on a thread that has no runtime.
+/// As [`supervise`], on a thread without a runtime.
 pub(crate) fn restart_thread_on_panic(task: Task, mut work: impl FnMut()) {
     while catch_unwind(AssertUnwindSafe(&mut work)).is_err() {
         task.count_panic();
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(RESTART_DELAY);
     }
 }
 
-/// What `work` comes to, unless it panics. Nothing may be relied on afterwards that it had its hands on.
+/// The output of `work`, unless it panics. Afterwards, what it was changing may be in any state.
 pub(crate) async fn catch_panic<T>(task: Task, work: impl Future<Output = T>) -> Option<T> {
     let done = AssertUnwindSafe(work).catch_unwind().await;
     done.inspect_err(|_| task.count_panic()).ok()
@@ -201,13 +164,13 @@ mod tests {
 
     use super::*;
 
-    fn deaths(task: Task) -> u64 {
+    fn panics(task: Task) -> u64 {
         PANICS.get_or_create(&TaskLabel { task: task.name() }).get()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_panics_is_counted_and_started_again_on_its_state() {
-        let before = deaths(Task::MemoryTrim);
+    async fn a_supervised_task_that_panics_is_counted_and_starts_again_on_its_state() {
+        let before = panics(Task::MemoryTrim);
         let supervised = supervise(Task::MemoryTrim, 0, |count| {
             Box::pin(async move {
                 *count += 1;
@@ -215,12 +178,12 @@ mod tests {
             })
         });
         supervised.await.unwrap();
-        assert_eq!(deaths(Task::MemoryTrim) - before, 2);
+        assert_eq!(panics(Task::MemoryTrim) - before, 2);
     }
 
     #[tokio::test]
-    async fn a_task_that_panics_gives_back_what_it_held() {
-        let (before, held) = (deaths(Task::Prefetch), Arc::new(()));
+    async fn a_task_that_panics_drops_what_it_held() {
+        let (before, held) = (panics(Task::Prefetch), Arc::new(()));
         let its = Arc::clone(&held);
         let ended = spawn(Task::Prefetch, async move {
             let _its = its;
@@ -228,19 +191,19 @@ mod tests {
             panic!("on purpose");
         });
         assert!(ended.await.is_err());
-        assert_eq!((Arc::strong_count(&held), deaths(Task::Prefetch) - before), (1, 1));
+        assert_eq!((Arc::strong_count(&held), panics(Task::Prefetch) - before), (1, 1));
     }
 
     #[test]
-    fn a_thread_that_panics_goes_on() {
+    fn a_thread_that_panics_starts_again() {
         let rounds = AtomicU32::new(0);
         restart_thread_on_panic(Task::LogWriter, || assert!(rounds.fetch_add(1, Ordering::Relaxed) > 0));
         assert_eq!(rounds.load(Ordering::Relaxed), 2);
     }
 
     #[test]
-    fn every_task_has_a_name_of_its_own() {
-        let names: std::collections::BTreeSet<_> = Task::ALL.map(Task::name).into();
+    fn no_two_tasks_share_a_name() {
+        let names: std::collections::BTreeSet<_> = Task::ALL.iter().map(|task| task.name()).collect();
         assert_eq!(names.len(), Task::ALL.len());
     }
 }

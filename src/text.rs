@@ -1,5 +1,5 @@
-//! Text of strangers, before people see it: what is invisible in it, or turns the direction of writing, stands there as its
-//! escape. A name that ends in U+202E would otherwise show what follows it from right to left.
+//! Untrusted text for people's eyes: characters that are invisible or turn the direction of writing become escapes. A name
+//! that ends in U+202E would otherwise show what follows it from right to left.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -7,14 +7,14 @@ use std::fmt::Write;
 /// How an escape is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Escape {
-    /// `\u202e`, and two of them beyond the first plane: the same text for whoever reads it as JSON.
+    /// `\u202e`, and two of them beyond the first plane: a JSON parser reads the same text.
     Json,
     /// `\u{202e}`, `\n`.
     Braces,
 }
 
-/// Whether a character leaves no mark, or steers: control characters, marks of direction, what has no width (Unicode's
-/// `Default_Ignorable_Code_Point`) and blanks that are no spaces.
+/// Whether a character is invisible or a control: control characters, marks of direction, characters without width
+/// (Unicode's `Default_Ignorable_Code_Point`) and blanks that are no spaces.
 pub(crate) fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -24,8 +24,8 @@ pub(crate) fn is_invisible(c: char) -> bool {
             | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The text with its invisible characters as escapes, but for those that `keep` names. Joiners and variants stay where they
-/// belong: between letters of scripts that need them, and in emoji.
+/// The text with escapes for its invisible characters, except those that `keep` accepts. Joiners and variation selectors
+/// stay between letters of scripts that need them, and in emoji.
 pub(crate) fn escape_invisible(text: &str, escape: Escape, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !text.chars().any(|c| is_invisible(c) && !keep(c)) {
         return Cow::Borrowed(text);
@@ -38,7 +38,7 @@ pub(crate) fn escape_invisible(text: &str, escape: Escape, keep: impl Fn(char) -
         } else {
             push_escape(c, escape, &mut shown);
         }
-        // A variant belongs to what stands before it.
+        // A variation selector belongs to the character before it.
         if !matches!(c, '\u{fe00}'..='\u{fe0f}') {
             before = Some(c);
         }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_turns_the_writing_around_or_leaves_no_mark_is_seen() {
+    fn marks_of_direction_and_invisible_characters_are_escaped() {
         let directions = ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}');
         let others = [
             '\u{200e}', '\u{200f}', '\u{61c}', '\u{200b}', '\u{2060}', '\u{feff}', '\u{ad}', '\u{3164}',
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_write_stays_as_it_is() {
+    fn text_of_real_languages_and_emoji_stays_as_it_is() {
         for text in [
             "Ärzte & Söhne, 100 %",
             "م‌ی‌خواهم",

@@ -1,6 +1,5 @@
-//! Running time: the time in which this process could work. A process that is frozen (SIGSTOP, a paused virtual machine or
-//! cgroup) wakes up after all its deadlines, though nobody kept it waiting. A heartbeat shows how long that was, and
-//! deadlines are moved by as much.
+//! Running time: the time in which this process ran. A frozen process (SIGSTOP, a paused virtual machine or cgroup) wakes
+//! up after all its deadlines, although no peer was slow. A heartbeat measures each freeze, and deadlines move by as much.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,31 +7,31 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often the heart beats.
+/// The interval of the heartbeat.
 const BEAT: Duration = Duration::from_millis(200);
 
-/// A pause between two beats from which on the process counts as having been frozen.
+/// From this long a pause between two beats on, the process was frozen.
 const FREEZE: Duration = Duration::from_millis(600);
 
-static PROCESS: Meter = Meter::still();
+static PROCESS: FreezeMeter = FreezeMeter::stopped();
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Finds pauses in which nothing of a process ran.
+/// Finds pauses in which no thread of a process ran.
 #[derive(Debug)]
-struct Meter {
-    /// When something was last seen to run; 0 while the heart does not beat.
+struct FreezeMeter {
+    /// When a thread was last seen to run; 0 before the first beat.
     seen: AtomicU64,
     /// The pauses in all.
     frozen: AtomicU64,
     found: Mutex<()>,
 }
 
-impl Meter {
-    const fn still() -> Self {
+impl FreezeMeter {
+    const fn stopped() -> Self {
         Self { seen: AtomicU64::new(0), frozen: AtomicU64::new(0), found: Mutex::new(()) }
     }
 
-    /// Something runs at `now`, in milliseconds. Says how long the pauses were until then, in all.
+    /// A thread runs at `now`, in milliseconds. Returns the length of all pauses until then.
     fn notice(&self, now: u64) -> u64 {
         let seen = self.seen.load(Ordering::Acquire);
         let since = Duration::from_millis(now.saturating_sub(seen));
@@ -43,7 +42,7 @@ impl Meter {
             self.seen.fetch_max(now, Ordering::AcqRel);
             return self.frozen.load(Ordering::Acquire);
         }
-        // The first that runs adds the pause, before any other can see that it is over.
+        // The first thread that runs adds the pause, before any other can see that it is over.
         let _found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let since = now.saturating_sub(self.seen.load(Ordering::Acquire));
         if Duration::from_millis(since) >= FREEZE {
@@ -54,7 +53,7 @@ impl Meter {
     }
 }
 
-/// For how long the process has been frozen in all, as far as that was noticed.
+/// For how long the process has been frozen in all, as far as the meter knows.
 #[must_use]
 pub fn frozen() -> Duration {
     Duration::from_millis(PROCESS.frozen.load(Ordering::Acquire))
@@ -70,7 +69,7 @@ fn millis(now: Instant) -> u64 {
     u64::try_from(now.saturating_duration_since(*BEGAN).as_millis()).unwrap_or(u64::MAX).saturating_add(1)
 }
 
-/// Has the heart beat from now on; `thawed` is told how long each freeze was. Without it no freeze is noticed.
+/// Starts the heartbeat, which calls `thawed` with the length of each freeze. Without it no freeze is noticed.
 ///
 /// # Errors
 /// If the system has no thread left.
@@ -101,10 +100,10 @@ mod marks {
     use tokio::time::error::Elapsed;
     use tokio::time::{Instant, timeout_at};
 
-    /// The time of a timer that never rings: about 30 years.
+    /// The longest time of a timer: about 30 years.
     const NEVER: Duration = Duration::from_secs(86_400 * 365 * 30);
 
-    /// A moment from which on running time counts.
+    /// A moment that measures running time, as [`Instant`] measures time.
     #[derive(Debug, Clone, Copy)]
     pub struct RunningInstant {
         at: Instant,
@@ -150,8 +149,8 @@ mod marks {
         }
     }
 
-    /// As [`tokio::time::timeout`], but only running time counts. What has arrived during a freeze is found: `work` is
-    /// asked again once the freeze was noticed.
+    /// As [`tokio::time::timeout`], but only running time counts. After a freeze `work` is polled again, so it finds what
+    /// arrived meanwhile.
     ///
     /// # Errors
     /// [`Elapsed`] if `work` takes longer than `limit`.
@@ -164,7 +163,7 @@ mod marks {
             if done.is_ok() {
                 return done;
             }
-            // Notices a freeze that nobody else has.
+            // Notices a freeze before the heartbeat does.
             let _ = RunningInstant::now();
             if began.deadline(limit) <= deadline {
                 return done;
@@ -179,8 +178,8 @@ mod tests {
 
     #[test]
     fn a_pause_between_two_beats_is_a_freeze_and_counts_once() {
-        let meter = Meter::still();
-        assert_eq!(meter.notice(50_000), 0, "nothing is noticed before the heart beats");
+        let meter = FreezeMeter::stopped();
+        assert_eq!(meter.notice(50_000), 0, "nothing is noticed before the first beat");
         meter.seen.store(1, Ordering::Release);
         for beat in 1..10 {
             assert_eq!(meter.notice(beat * 250), 0);
@@ -195,7 +194,7 @@ mod tests {
     #[test]
     fn all_threads_see_a_freeze_before_they_see_that_it_is_over() {
         for _ in 0..200 {
-            let meter = Meter::still();
+            let meter = FreezeMeter::stopped();
             meter.seen.store(1, Ordering::Release);
             thread::scope(|scope| {
                 for _ in 0..4 {

@@ -1,5 +1,5 @@
-//! "The customer says 403": what is wrong with a pasted link, in words. For people with access to the keyring; never
-//! part of an answer to the internet.
+//! "The customer says 403": explains in words what is wrong with a pasted link. For people with access to the keyring;
+//! never part of an HTTP answer.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use percent_encoding::percent_decode_str;
 
 use super::format::{BaseUrl, Message, Parameter, parameter, split_route};
 use super::keyring::Keyring;
-use super::verify::{Claim, Denial, Grant, Refusal, Verifier};
+use super::verify::{Denial, Grant, ParsedLink, Refusal, Verifier};
 use crate::asset::{AssetKind, AssetRef, ROUTE_ROOT, parse_canonical_id};
 use crate::clock::UnixSeconds;
 
-/// What was found out about a link.
+/// What is known of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
     /// The grant if the gateway would honour the link exactly as pasted.
     pub grant: Option<Grant>,
-    /// What is wrong or noteworthy, the likeliest cause first. Never empty for a link that is refused.
+    /// What is wrong or noteworthy, the likeliest cause first. Never empty for a refused link.
     pub findings: Vec<Finding>,
-    /// The link as it should have been pasted, if a repair makes it one that the gateway honours.
+    /// The grant of the repaired link, if the gateway would honour that.
     pub mended: Option<Grant>,
 }
 
@@ -67,7 +67,7 @@ pub fn diagnose(
     Diagnosis { grant: None, findings, mended: repaired_outcome.ok() }
 }
 
-/// What the gateway would say; `Err(None)` if there is no signed path in the text.
+/// The gateway's decision; `Err(None)` without a signed path in the text.
 fn check(
     text: &str,
     keyring: &Keyring,
@@ -79,19 +79,19 @@ fn check(
     verifier.verify(keyring, kind, id, query, now).map_err(Some)
 }
 
-/// Path and query of a link; what follows `#` never reaches a server.
+/// Path and query of a link; clients do not send what follows `#`.
 fn split(text: &str) -> (&str, &str) {
     let sent = text.split('#').next().unwrap_or_default();
     sent.split_once('?').unwrap_or((sent, ""))
 }
 
-/// The signed path in a URL or path, whatever prefix stands before it.
+/// The signed path in a URL or path, after any prefix.
 fn route_in(path: &str) -> Option<(AssetKind, &str)> {
     let root = format!("/{ROUTE_ROOT}/");
     split_route(path.get(path.rfind(&root)?..)?)
 }
 
-/// Undoes what mail programs, HTML and spreadsheets do to links, and says so.
+/// Undoes what mail programs, HTML and spreadsheets do to links, with a finding for each.
 fn repair(pasted: &str, findings: &mut Vec<Finding>) -> String {
     let mut text = pasted.trim_matches(['"', '\'', '<', '>', '`', '(', ')', '[', ']']).to_owned();
     if text != pasted {
@@ -123,7 +123,7 @@ fn repair(pasted: &str, findings: &mut Vec<Finding>) -> String {
     text
 }
 
-/// Cuts what stands behind 64 digits of a `sig` at the end of the link: a full stop, a bracket, an ellipsis.
+/// Cuts text behind the 64 digits of a final `sig`: a full stop, a bracket, an ellipsis.
 fn trim_sig_tail(text: &mut String, findings: &mut Vec<Finding>) {
     let Some(start) = text.rfind("sig=").map(|at| at + "sig=".len()) else { return };
     let digits = text.get(start..).unwrap_or_default().bytes().take_while(u8::is_ascii_hexdigit).count();
@@ -229,10 +229,10 @@ fn explain_id(path: &str) -> String {
     "wrong path: the id is not a UUID".to_owned()
 }
 
-/// The form is right and no key in force made the signature: look for the nearest explanation.
+/// The form is right and no key in force made the signature: finds the nearest explanation.
 fn explain_misfit(path: &str, query: &str, keyring: &Keyring) -> Finding {
-    let claim = route_in(path).and_then(|(kind, id)| Claim::parse(kind, id, query).ok());
-    let Some(Claim { asset, expires, mac, .. }) = claim else {
+    let link = route_in(path).and_then(|(kind, id)| ParsedLink::parse(kind, id, query).ok());
+    let Some(ParsedLink { asset, expires, mac, .. }) = link else {
         return Finding::new("no_key_fits", "the sig does not fit any key of this keyring");
     };
     let ever = |asset: AssetRef, expires| keyring.find_ever(Message::new(asset, expires).as_bytes(), &mac);
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_to_spoil_a_link_is_named() {
+    fn each_kind_of_damage_to_a_link_has_its_finding() {
         let link = link_at(NOW);
         let sig_at = link.find("sig=").unwrap() + 4;
         let (head, sig) = link.split_at(sig_at);
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_mended_is_mended() {
+    fn a_link_that_can_be_repaired_is_repaired() {
         let link = link_at(NOW);
         for text in
             [link.replace('&', "&amp;"), format!("<{link}>"), format!("{link})."), link.replace("?", "?\n")]
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expired_link_says_since_when_and_a_dead_key_is_named() {
+    fn the_findings_name_the_time_of_expiry_and_the_ended_key() {
         let (diagnosis, codes) = found(&link_at(NOW), NOW.plus(DAY + Duration::from_secs(3 * 3_600 + 5)));
         assert_eq!(codes, ["expired"]);
         assert!(diagnosis.findings[0].text.starts_with("it expired 3h ago"), "{diagnosis:?}");

@@ -34,7 +34,7 @@ impl Message {
         Self::of_texts(asset.kind, id, itoa::Buffer::new().format(expires.0))
     }
 
-    /// The same of an id and a number in their one spelling.
+    /// The same, of an id and a number in their canonical spelling.
     pub(super) fn of_texts(kind: AssetKind, id: &str, expires: &str) -> Self {
         let mut message = Self { bytes: [0; MESSAGE_ROOM], len: 0 };
         for part in [opening(kind), id, "\n", expires] {
@@ -44,7 +44,7 @@ impl Message {
     }
 
     fn push(&mut self, text: &str) {
-        // The room is sized for the longest kind, id and number, so the slice is always there.
+        // The array fits the longest kind, id and number, so the slice is always there.
         if let Some(room) = self.bytes.get_mut(self.len..self.len + text.len()) {
             room.copy_from_slice(text.as_bytes());
             self.len += text.len();
@@ -67,7 +67,7 @@ pub(super) fn parse_expires(text: &str) -> Option<UnixSeconds> {
 pub(super) fn parse_sig(text: &str) -> Option<[u8; MAC_LEN]> {
     let digits: &[u8; 2 * MAC_LEN] = text.as_bytes().try_into().ok()?;
     let (mut values, mut other) = ([0; 2 * MAC_LEN], false);
-    // Without a branch for each digit, this takes many at once.
+    // Without a branch for each digit, the compiler takes many at a time.
     for (value, digit) in values.iter_mut().zip(digits) {
         let (number, letter) = (digit.wrapping_sub(b'0'), digit.wrapping_sub(b'a'));
         *value = if number < 10 { number } else { letter.wrapping_add(10) };
@@ -82,24 +82,24 @@ pub(super) fn parse_sig(text: &str) -> Option<[u8; MAC_LEN]> {
     (!other).then_some(mac)
 }
 
-/// How often a parameter stands in a query, and what it says.
+/// How often a query has a parameter, and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Parameter<'q> {
     Missing,
     Once(&'q str),
-    /// A repeated parameter is no parameter: which of the two was meant cannot be known.
+    /// A repeated parameter counts as none: either value may be the one that was meant.
     Repeated,
 }
 
-/// Finds parameter `name` in a raw query. Names and values are compared as they stand, undecoded.
+/// Finds parameter `name` in a raw query. Names and values are not decoded.
 pub(super) fn parameter<'q>(query: &'q str, name: &str) -> Parameter<'q> {
     let [found] = parameters(query, [name]);
     found
 }
 
-/// The two parameters of a link that carries nothing else, as links are minted; `None` of any other.
+/// `expires` and `sig` of a query that has exactly these two, as the minter writes them; `None` of any other.
 pub(super) fn as_minted(query: &str) -> Option<(&str, &str)> {
-    // A signature is 64 digits, so no `&` can hide in it or behind it.
+    // A signature is 64 digits, so there is no `&` in it or behind it.
     let sig_at = query.len().checked_sub(2 * MAC_LEN)?;
     let (before, sig) = query.split_at_checked(sig_at)?;
     let expires = before.strip_prefix("expires=")?.strip_suffix("&sig=")?;
@@ -129,8 +129,8 @@ pub(super) fn parameters<'q, const N: usize>(query: &'q str, names: [&str; N]) -
     found
 }
 
-/// Splits `/webhook-assets/{kind}/{id}` into kind and id. The id is one segment of any form; whether it is a UUID is
-/// for verification to say, because an id that is none is answered like a bad signature.
+/// Splits `/webhook-assets/{kind}/{id}` into kind and id. The id is one segment of any form; verification checks whether it
+/// is a UUID, because an id that is none is answered like a bad signature.
 #[must_use]
 pub fn split_route(path: &str) -> Option<(AssetKind, &str)> {
     let rest = path.strip_prefix('/')?.strip_prefix(ROUTE_ROOT)?.strip_prefix('/')?;
@@ -210,7 +210,7 @@ fn is_host(text: &str) -> bool {
     host_fits && port_fits
 }
 
-/// Clients take a name whose last label is a number for an IPv4 address; it has to be one.
+/// Clients read a name whose last label is a number as an IPv4 address, so it has to be one.
 fn is_broken_address(name: &str) -> bool {
     let last = name.trim_end_matches('.').rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
     let hexadecimal = last.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()));
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_message_fits_its_room() {
+    fn the_longest_message_fits() {
         let message = Message::new(AssetRef::transcript(Uuid::max()), UnixSeconds(u64::MAX));
         assert_eq!(message.as_bytes().len(), MESSAGE_ROOM);
         assert!(message.as_bytes().ends_with(b"\n18446744073709551615"));
@@ -321,7 +321,7 @@ mod tests {
     #[cfg(feature = "gateway")]
     proptest::proptest! {
         #[test]
-        fn every_client_can_follow_what_is_taken_for_a_base_url(
+        fn every_accepted_base_url_is_one_that_clients_can_follow(
             text in "https?://[a-z0-9x._:@%\\[\\]-]{0,14}(/[a-z0-9.%~$&'()*+,;=:@?#`<>-]{0,6}){0,3}"
         ) {
             if let Ok(base) = BaseUrl::parse(&text) {

@@ -1,13 +1,12 @@
-//! The keys in force: which one signs now, and which one a signature fits.
+//! The keys: which one signs now, and which one made a signature.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use subtle::{Choice, ConditionallySelectable};
 
-use super::keyring_file::{KeyringError, KeyringFile};
+use super::keyring_error::KeyringError;
 use crate::clock::UnixSeconds;
 use crate::secret::{MAC_LEN, SecretKey};
 
@@ -24,7 +23,7 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// A key that signs from `starts` on and is forgotten at `ends`.
+    /// A key that signs from `starts` on and neither signs nor verifies from `ends` on.
     #[must_use]
     pub fn new(
         id: impl Into<KeyId>,
@@ -97,15 +96,6 @@ impl Keyring {
         Self { keys: vec![SigningKey::new(id, secret, UnixSeconds(0), None)] }
     }
 
-    /// Reads a keyring file as `webhook-assets keys` writes it.
-    ///
-    /// # Errors
-    /// [`KeyringError`] if it cannot be read or is not a keyring; the error never contains key bytes.
-    pub fn read(path: impl AsRef<Path>) -> Result<Self, KeyringError> {
-        let path = path.as_ref();
-        KeyringFile::read(path)?.to_keyring().map_err(|error| error.in_file(path))
-    }
-
     /// The keys, in the file's order.
     #[must_use]
     pub fn keys(&self) -> &[SigningKey] {
@@ -126,7 +116,7 @@ impl Keyring {
     #[must_use]
     pub fn first_gap(&self, now: UnixSeconds, lifetime: Duration) -> Option<UnixSeconds> {
         let last_use = |ends: UnixSeconds| UnixSeconds(ends.0.saturating_sub(lifetime.as_secs()));
-        // Who signs can only change when a key starts, or comes too close to its end.
+        // The signing key can only change when a key starts, or comes too close to its end.
         let mut changes: Vec<UnixSeconds> = self
             .keys
             .iter()
@@ -146,8 +136,8 @@ impl Keyring {
         changes.into_iter().find(|at| self.signing_key(*at, at.plus(lifetime)).is_none())
     }
 
-    /// The key whose MAC of `message` is `mac`. Every key that has not ended is tried, in constant time and without
-    /// stopping at the one that fits, so that the time taken tells nothing.
+    /// The key whose MAC of `message` is `mac`. It tries every key, in constant time and without stopping at the one that
+    /// fits, so that the time taken is no hint; a key that has ended does not count.
     pub(super) fn find(&self, message: &[u8], mac: &[u8; MAC_LEN], now: UnixSeconds) -> Option<&SigningKey> {
         let mut found = u64::MAX;
         for (at, key) in (0_u64..).zip(&self.keys) {

@@ -1,20 +1,20 @@
 //! The keyring file: JSON, made by `webhook-assets keys`, read by every minter and gateway.
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::keyring::{Keyring, SigningKey};
+use super::keyring_error::KeyringError;
 use crate::clock::UnixSeconds;
-use crate::secret::{KeyError, SecretKey};
+use crate::secret::SecretKey;
 
 /// The largest keyring file that is read, in bytes: thousands of keys.
 const LARGEST_FILE: u64 = 1 << 20;
 
-/// The file as it stands, key digits included; wiped when dropped. [`KeyringFile::to_keyring`] prepares the keys.
+/// The file's contents, key digits included; wiped when dropped. [`KeyringFile::to_keyring`] prepares the keys.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyringFile {
@@ -82,7 +82,7 @@ impl KeyringFile {
     /// # Errors
     /// [`KeyringError::Malformed`]; it says where, never what stood there.
     pub fn from_json(text: &str) -> Result<Self, KeyringError> {
-        // serde_json's own message may quote a value, and a value may be a key: only its place is passed on.
+        // serde_json's message may quote a value, and a value may be a key: only its place is passed on.
         let file: Self = serde_json::from_str(text).map_err(|error| {
             KeyringError::Malformed(format!(
                 "line {}, column {} is not as `webhook-assets keys` writes it",
@@ -125,71 +125,14 @@ impl KeyringFile {
     }
 }
 
-/// Why there is no keyring.
-#[derive(Debug)]
-pub enum KeyringError {
-    /// The file cannot be read.
-    Unreadable(PathBuf, io::Error),
-    /// The file is not a keyring file.
-    Malformed(String),
-    /// A key is not a key.
-    BadKey(String, KeyError),
-    /// An id is empty, longer than 64 characters, or not printable ASCII.
-    BadId,
-    /// Two keys share an id.
-    RepeatedId(String),
-    /// There is no key.
-    Empty,
-    /// One of these, in this file.
-    InFile(PathBuf, Box<KeyringError>),
-}
-
-impl KeyringError {
-    /// Says in which file.
-    pub(super) fn in_file(self, path: &Path) -> Self {
-        match self {
-            Self::Unreadable(..) | Self::InFile(..) => self,
-            other => Self::InFile(path.to_owned(), Box::new(other)),
-        }
-    }
-}
-
-impl fmt::Display for KeyringError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(path, error) if error.kind() == io::ErrorKind::NotFound => {
-                write!(
-                    f,
-                    "there is no keyring at {0}; make one: webhook-assets keys new --keys {0}",
-                    path.display()
-                )
-            }
-            Self::Unreadable(path, error) => {
-                write!(
-                    f,
-                    "the keyring {} cannot be read ({error}); give this user read permission",
-                    path.display()
-                )
-            }
-            Self::Malformed(why) => {
-                write!(f, "the keyring file is damaged: {why}; restore it from a replica")
-            }
-            Self::BadKey(id, error) => write!(f, "key {id} of the keyring is unusable: {error}"),
-            Self::BadId => f.write_str("a key id has 1 to 64 printable ASCII characters and no space"),
-            Self::RepeatedId(id) => write!(f, "the keyring has two keys with id {id}; rename or remove one"),
-            Self::InFile(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::Empty => f.write_str("the keyring has no key; make one: webhook-assets keys new"),
-        }
-    }
-}
-
-impl std::error::Error for KeyringError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Unreadable(_, error) => Some(error),
-            Self::BadKey(_, error) => Some(error),
-            _ => None,
-        }
+impl Keyring {
+    /// Reads a keyring file as `webhook-assets keys` writes it.
+    ///
+    /// # Errors
+    /// [`KeyringError`] if it cannot be read or is not a keyring; the error never contains key bytes.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, KeyringError> {
+        let path = path.as_ref();
+        KeyringFile::read(path)?.to_keyring().map_err(|error| error.in_file(path))
     }
 }
 
@@ -203,7 +146,7 @@ mod rfc3339 {
     #[expect(clippy::ref_option, reason = "serde's `with` hands over a reference to the field")]
     pub(super) fn serialize<S: Serializer>(time: &Option<UnixSeconds>, to: S) -> Result<S::Ok, S::Error> {
         match time {
-            // What cannot be read again is not written.
+            // A date that cannot be read again is not written.
             Some(time) if humantime::parse_rfc3339(&time.to_string()).is_err() => {
                 Err(S::Error::custom("a date after the year 9999"))
             }

@@ -1,4 +1,4 @@
-//! Makes links.
+//! Mints links.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use uuid::fmt::Hyphenated;
 
-use super::DEFAULT_LONGEST_LIFETIME;
 use super::format::{BaseUrl, BaseUrlError, Message};
 use super::keyring::Keyring;
-use super::verify::Grant;
+use super::verify::{DEFAULT_LONGEST_LIFETIME, Grant};
 use crate::asset::{AssetRef, ROUTE_ROOT};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 
@@ -43,7 +42,7 @@ impl Minter {
         Ok(Self::for_base(BaseUrl::parse(base_url)?, keyring))
     }
 
-    /// The same for a base URL that was read before.
+    /// The same for a parsed base URL.
     pub fn for_base(base: BaseUrl, keyring: impl Into<Arc<Keyring>>) -> Self {
         Self { base, keyring: keyring.into(), longest_lifetime: DEFAULT_LONGEST_LIFETIME }
     }
@@ -103,7 +102,7 @@ impl SignedUrl {
         let mut decimal = itoa::Buffer::new();
         let expires = decimal.format(grant.expires().0);
         let mac = sign(Message::of_texts(asset.kind, id, expires).as_bytes());
-        // 64 digits for 32 bytes: the lengths fit by their types.
+        // 64 digits for 32 bytes: the lengths fit.
         let _ = hex::encode_to_slice(mac, &mut digits);
         let mut url = String::with_capacity(base.as_str().len() + 160);
         let parts = [base.as_str(), "/", ROUTE_ROOT, "/", asset.kind.name(), "/"];

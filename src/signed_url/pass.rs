@@ -1,5 +1,5 @@
-//! Passes: short texts that the keyring signs for one purpose and reads again until their time. A key signs links and
-//! passes; each purpose stands in the signed bytes, so that a pass is never a link, nor a pass for something else.
+//! Passes: signed tokens of the settings page, each for one purpose and until its expiry. Keys sign links and passes; the
+//! signed bytes begin with the purpose, so that a pass is never a link, nor a pass for another purpose.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,18 +14,18 @@ const LONGEST: usize = 2_048;
 /// What a pass is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To come into the settings page.
+    /// A sign-in link.
     PortalLink,
-    /// To stay there.
+    /// The session cookie.
     Session,
-    /// To send a form of a page that was given out there.
+    /// The CSRF token of a form.
     Form,
-    /// To see what a form of such a page asked for.
+    /// A page that shows a secret or links for a short time.
     Reveal,
 }
 
 impl Purpose {
-    /// The first signed line. That of links is `webhook-assets/v1`.
+    /// The first signed line. Links have `webhook-assets/v1`.
     fn domain(self) -> &'static str {
         match self {
             Self::PortalLink => "webhook-assets/portal-link/v1",
@@ -36,18 +36,18 @@ impl Purpose {
     }
 }
 
-/// Why a pass is not one.
+/// Why a pass is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PassError {
-    /// It was, until then.
+    /// It expired then.
     Expired(UnixSeconds),
-    /// Nobody here signed it, or for another purpose.
+    /// No key signed it, or for another purpose.
     Invalid,
 }
 
 impl Keyring {
-    /// Signs `content` until `expires`: `{content}.{expires}.{signature}`, in characters that stand in URLs and cookies
-    /// as they are. `None` if no key lasts as long.
+    /// Signs `content` until `expires`: `{content}.{expires}.{signature}`, in characters that URLs and cookies take
+    /// unescaped. `None` if no key lasts as long.
     #[must_use]
     pub fn sign_pass(
         &self,
@@ -61,10 +61,10 @@ impl Keyring {
         Some(format!("{signed}.{}", hex::encode(mac)))
     }
 
-    /// What a pass says, and until when it is one.
+    /// The content and the expiry of a pass.
     ///
     /// # Errors
-    /// [`PassError`]; time is looked at only when the signature is good.
+    /// [`PassError`]; time is checked only after the signature.
     pub fn read_pass(
         &self,
         purpose: Purpose,
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_says_what_was_signed_until_its_time() {
+    fn a_pass_has_the_signed_content_until_it_expires() {
         let pass = ring().sign_pass(Purpose::Session, "{\"w\":\"é\"}".as_bytes(), NOW, THEN).unwrap();
         assert!(pass.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)), "{pass}");
         let read = |now| ring().read_pass(Purpose::Session, &pass, UnixSeconds(now));
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_for_one_purpose_is_none_for_another_and_no_link_is_a_pass() {
+    fn a_pass_is_good_for_its_purpose_only_and_no_link_is_a_pass() {
         let purposes = [Purpose::PortalLink, Purpose::Session, Purpose::Form, Purpose::Reveal];
         for made in purposes {
             let pass = ring().sign_pass(made, b"x", NOW, THEN).unwrap();
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_changed_makes_it_none() {
+    fn a_changed_pass_is_invalid() {
         let pass = ring().sign_pass(Purpose::PortalLink, b"acme", NOW, THEN).unwrap();
         for at in 0..pass.len() {
             let mut changed = pass.clone().into_bytes();

@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use super::format::{Message, Parameter, as_minted, parameters, parse_expires, parse_sig};
 use super::keyring::{KeyId, Keyring};
-use super::{CLOCK_SKEW, DEFAULT_LONGEST_LIFETIME};
 use crate::asset::{AssetKind, AssetRef, parse_canonical_id};
 use crate::clock::UnixSeconds;
 use crate::secret::MAC_LEN;
 
-/// The permission to read one asset. It comes from verifying or minting a link and from nowhere else; the store takes
-/// nothing else.
+/// The longest lifetime a link may have unless set otherwise: 24 hours, as the public help page promises.
+pub const DEFAULT_LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How far the clocks of a minter and a gateway may disagree before a fresh full-length link is refused.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+
+/// The permission to read one asset. Only verifying and minting a link make one, and the store takes nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     asset: AssetRef,
@@ -30,7 +34,7 @@ impl Grant {
         self.asset
     }
 
-    /// The second from which the link is no longer good.
+    /// The second from which on the link is expired.
     #[must_use]
     pub fn expires(&self) -> UnixSeconds {
         self.expires
@@ -52,16 +56,16 @@ impl Grant {
 /// Why a link opens nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Denial {
-    /// The signature is good, but its time is over.
+    /// The signature is good, but the link has expired.
     Expired {
         /// What it would have opened.
         asset: AssetRef,
-        /// Since when it is over.
+        /// When it expired.
         at: UnixSeconds,
         /// The key that signed.
         key_id: KeyId,
     },
-    /// Anything else. The holder learns no more than that; the log learns the reason.
+    /// Anything else. The answer does not say what; the log does.
     Invalid(Refusal),
 }
 
@@ -96,7 +100,7 @@ impl fmt::Display for Denial {
 
 impl std::error::Error for Denial {}
 
-/// What is wrong with a link whose signature cannot be honoured.
+/// What is wrong with a link that is not merely expired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// The id is not a UUID in its one spelling.
@@ -126,16 +130,21 @@ impl Refusal {
     /// The reason for logs and metrics: a word of a fixed set.
     #[must_use]
     pub fn reason(&self) -> &'static str {
+        self.words().0
+    }
+
+    /// The reason, and its sentence.
+    fn words(&self) -> (&'static str, &'static str) {
         match self {
-            Self::MalformedId => "malformed_id",
-            Self::MissingExpires => "missing_expires",
-            Self::RepeatedExpires => "repeated_expires",
-            Self::MalformedExpires => "malformed_expires",
-            Self::MissingSig => "missing_sig",
-            Self::RepeatedSig => "repeated_sig",
-            Self::MalformedSig => "malformed_sig",
-            Self::NoKeyFits => "no_key_fits",
-            Self::TooFarAhead { .. } => "too_far_ahead",
+            Self::MalformedId => ("malformed_id", "the id is not a lower-case hyphenated UUID"),
+            Self::MissingExpires => ("missing_expires", "`expires` is missing"),
+            Self::RepeatedExpires => ("repeated_expires", "`expires` stands more than once"),
+            Self::MalformedExpires => ("malformed_expires", "`expires` is not a plain decimal number"),
+            Self::MissingSig => ("missing_sig", "`sig` is missing"),
+            Self::RepeatedSig => ("repeated_sig", "`sig` stands more than once"),
+            Self::MalformedSig => ("malformed_sig", "`sig` is not 64 lower-case hexadecimal digits"),
+            Self::NoKeyFits => ("no_key_fits", "the sig fits no key of the keyring"),
+            Self::TooFarAhead { .. } => ("too_far_ahead", "it would be good for longer than links may live"),
         }
     }
 }
@@ -143,22 +152,15 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::MalformedId => f.write_str("the id is not a lower-case hyphenated UUID"),
-            Self::MissingExpires => f.write_str("`expires` is missing"),
-            Self::RepeatedExpires => f.write_str("`expires` stands more than once"),
-            Self::MalformedExpires => f.write_str("`expires` is not a plain decimal number"),
-            Self::MissingSig => f.write_str("`sig` is missing"),
-            Self::RepeatedSig => f.write_str("`sig` stands more than once"),
-            Self::MalformedSig => f.write_str("`sig` is not 64 lower-case hexadecimal digits"),
-            Self::NoKeyFits => f.write_str("the sig fits no key of the keyring"),
             Self::TooFarAhead { expires } => {
                 write!(f, "it would be good until {expires}, longer than links may live")
             }
+            other => f.write_str(other.words().1),
         }
     }
 }
 
-/// Verifies links; holds the one number it needs beside keys and time.
+/// Verifies links.
 #[derive(Debug, Clone, Copy)]
 pub struct Verifier {
     longest_lifetime: Duration,
@@ -189,16 +191,16 @@ impl Verifier {
         query: &str,
         now: UnixSeconds,
     ) -> Result<Grant, Denial> {
-        let claim = Claim::parse(kind, id, query).map_err(Denial::Invalid)?;
-        let message = &claim.message;
-        let Some(key) = keyring.find(message.as_bytes(), &claim.mac, now) else {
+        let link = ParsedLink::parse(kind, id, query).map_err(Denial::Invalid)?;
+        let message = &link.message;
+        let Some(key) = keyring.find(message.as_bytes(), &link.mac, now) else {
             return Err(Denial::Invalid(Refusal::NoKeyFits));
         };
-        self.check_time(&claim, key.id().clone(), now)
+        self.check_time(&link, key.id().clone(), now)
     }
 
-    fn check_time(&self, claim: &Claim, key_id: KeyId, now: UnixSeconds) -> Result<Grant, Denial> {
-        let Claim { asset, expires, .. } = *claim;
+    fn check_time(&self, link: &ParsedLink, key_id: KeyId, now: UnixSeconds) -> Result<Grant, Denial> {
+        let ParsedLink { asset, expires, .. } = *link;
         if expires <= now {
             return Err(Denial::Expired { asset, at: expires, key_id });
         }
@@ -209,23 +211,23 @@ impl Verifier {
     }
 }
 
-/// What a link says of itself, in the right form but not yet believed.
-pub(super) struct Claim {
+/// The parts of a well-formed link, not yet verified.
+pub(super) struct ParsedLink {
     pub(super) asset: AssetRef,
     pub(super) expires: UnixSeconds,
     pub(super) mac: [u8; MAC_LEN],
-    /// What was signed, if it was.
+    /// The bytes to verify.
     pub(super) message: Message,
 }
 
-impl Claim {
+impl ParsedLink {
     pub(super) fn parse(kind: AssetKind, id: &str, query: &str) -> Result<Self, Refusal> {
-        // Nearly every link stands as it was minted. What does not fit exactly is read with care.
+        // Nearly every query is exactly as it was minted. Any other is parsed in full.
         let minted = as_minted(query)
             .and_then(|(expires, sig)| Some((parse_expires(expires)?, expires, parse_sig(sig)?)));
         let (expires, number, mac) = minted.map_or_else(|| Self::parse_query(query), Ok)?;
         let asset = AssetRef { kind, id: parse_canonical_id(id).ok_or(Refusal::MalformedId)? };
-        // Both are in their one spelling: what is signed is what stands there.
+        // Both are in their canonical spelling, which is what the key signed.
         Ok(Self { asset, expires, mac, message: Message::of_texts(kind, id, number) })
     }
 

@@ -1,5 +1,5 @@
-//! A log line in JSON, written field by field. No crate does it: serde_json would escape neither what is invisible nor
-//! what turns the direction of writing, and `tracing` costs several times as much as a short request's record may.
+//! A log line in JSON, written field by field. No crate does it: serde_json escapes neither invisible characters nor marks
+//! of direction, and a record of every request has to be cheaper than an event of `tracing`.
 
 use std::io::Write;
 use std::net::SocketAddr;

@@ -96,7 +96,7 @@ struct Handle(Arc<Shared>);
 struct Shared {
     config: WriterConfig,
     metrics: LogMetrics,
-    state: Mutex<State>,
+    state: Mutex<Buffered>,
     /// Notifies the thread that there is something to do.
     work: Condvar,
     /// Notifies callers that the thread has done something.
@@ -104,7 +104,7 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Buffered {
     buffer: Vec<u8>,
     /// The thread has to be woken once the buffer has more bytes than these.
     wake_above: usize,
@@ -144,7 +144,7 @@ impl LogWriter {
     /// # Errors
     /// If the system has no thread left.
     pub(super) fn start(sink: impl Sink, config: WriterConfig, metrics: LogMetrics) -> io::Result<Self> {
-        let state = Mutex::new(State { wake_above: usize::MAX, ..State::default() });
+        let state = Mutex::new(Buffered { wake_above: usize::MAX, ..Buffered::default() });
         let shared = Arc::new(Shared { config, metrics, state, work: Condvar::new(), done: Condvar::new() });
         let its = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name(format!("{} log", config.kind.log()));
@@ -223,7 +223,7 @@ impl Drop for Handle {
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Buffered> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -245,7 +245,7 @@ impl Shared {
     }
 }
 
-impl State {
+impl Buffered {
     /// Whether the thread has to work without delay.
     fn is_urgent(&self) -> bool {
         self.flush_requested > self.flush_done || self.closed || self.reopen || self.has_event

@@ -53,30 +53,17 @@ fn ends_with_sig(name: &str) -> bool {
 /// The shortest run of hexadecimal digits that may be part of a signature.
 const RUN: usize = 16;
 
-/// Which bytes are hexadecimal digits.
-#[expect(clippy::indexing_slicing, reason = "a byte is an index of 256 places")]
-const IS_DIGIT: [bool; 256] = {
-    let mut digits = [false; 256];
-    let mut byte = 0_u8;
-    while byte < u8::MAX {
-        digits[byte as usize] = byte.is_ascii_hexdigit();
-        byte += 1;
-    }
-    digits
-};
-
 fn redact_digits(text: &str, redacted: &mut String) {
     let bytes = text.as_bytes();
-    let is_digit = |byte: &u8| IS_DIGIT.get(usize::from(*byte)).copied().unwrap_or_default();
     let (mut written, mut start) = (0, 0);
     // A run from `start` on is long enough only if all of these bytes are digits: up to the last other one, all is skipped.
     while let Some(run) = bytes.get(start..start + RUN) {
-        if let Some(other) = run.iter().rposition(|byte| !is_digit(byte)) {
+        if let Some(other) = run.iter().rposition(|byte| !byte.is_ascii_hexdigit()) {
             start += other + 1;
             continue;
         }
         let more = bytes.get(start + RUN..).unwrap_or_default();
-        let end = start + RUN + more.iter().take_while(|byte| is_digit(byte)).count();
+        let end = start + RUN + more.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
         // Digits are characters of one byte, so a run begins and ends between characters.
         redacted.push_str(text.get(written..start).unwrap_or_default());
         redacted.push_str("[redacted]");

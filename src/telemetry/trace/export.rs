@@ -1,7 +1,9 @@
-//! The way to the collector: a bounded queue, and a thread of its own that sends what is in it. Whoever has a span never
-//! waits; what the queue has no room for is counted and forgotten.
+//! Exports spans to the collector: a bounded queue, and a thread that posts what is in it. OpenTelemetry's SDK 0.33 cannot
+//! keep this promise: it drops a batch that fails, counts it as processed all the same, and counts no span that the
+//! collector rejects; its exporter takes settings from the environment, too.
+//!
+//! A request never waits. A span without room in the queue is counted as lost and dropped.
 
-use std::fmt;
 use std::io;
 use std::str::FromStr;
 use std::sync::mpsc as sync;
@@ -20,19 +22,19 @@ use super::otlp::{
 use crate::tasks::{self, Task};
 use crate::telemetry::metrics::{ByLabel, Counter, Registry};
 
-/// The spans that wait, and those that are sent at a time: OpenTelemetry's own numbers.
+/// The spans in the queue, and in a batch: the SDK's defaults.
 const QUEUE: usize = 2048;
 const BATCH: usize = 512;
 
-/// How long a span waits for others to be sent with it.
+/// How long a span waits for others of its batch.
 const BATCH_DELAY: Duration = Duration::from_secs(1);
 
-/// How long the collector may take to response, and for how long it is left alone after it failed.
+/// How long the collector may take to respond, and when a failed batch is sent again.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// What is read of its response, in bytes.
+/// How much of its response is read, in bytes.
 const MAX_RESPONSE: usize = 64 * 1024;
 
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
@@ -43,7 +45,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub struct Collector(Url);
 
 impl Collector {
-    /// What a collector is.
+    /// What the setting takes.
     pub const TAKES: &'static str = "the http:// or https:// URL of an OTLP collector such as http://localhost:4318, without user and password, or nothing";
 }
 
@@ -102,25 +104,19 @@ impl TraceMetrics {
     }
 }
 
-/// Where spans are handed in. Clones share the queue.
-#[derive(Clone)]
+/// The queue's end for requests. Clones share it.
+#[derive(Debug, Clone)]
 pub(super) struct Exporter {
     spans: mpsc::Sender<Span>,
     flush_requests: mpsc::UnboundedSender<sync::SyncSender<bool>>,
     metrics: TraceMetrics,
 }
 
-impl fmt::Debug for Exporter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Exporter")
-    }
-}
-
 impl Exporter {
     pub(super) fn start(config: &TracingConfig, metrics: TraceMetrics) -> io::Result<Self> {
         let (spans, queue) = mpsc::channel(QUEUE);
         let (flush_requests, flushes) = mpsc::unbounded_channel();
-        // It follows no redirects, and asks the environment for no proxy: that is for `config` alone.
+        // No redirects, and no proxy from the environment, which only `config` reads.
         let client = Client::builder().timeout(TIMEOUT).redirect(redirect::Policy::none()).no_proxy();
         let export = ExportLoop {
             client: client.build().map_err(io::Error::other)?,
@@ -131,7 +127,7 @@ impl Exporter {
             failures: 0,
             metrics: metrics.clone(),
         };
-        // A runtime of its own outlives the one that serves: what is in flight at the end has spans, too.
+        // A separate runtime outlives the one that serves: requests in flight at the end have spans, too.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let run = tasks::restart_on_panic(
             Task::TraceExporter,
@@ -149,18 +145,18 @@ impl Exporter {
         }
     }
 
-    /// Sends what waits, but takes no longer than `timeout`. Says whether all was sent.
+    /// Sends the queue, within `timeout`. Returns whether all of it was sent.
     pub(super) fn flush(&self, timeout: Duration) -> bool {
         let (done, response) = sync::sync_channel(1);
         self.flush_requests.send(done).is_ok() && response.recv_timeout(timeout).unwrap_or(false)
     }
 }
 
-/// Why a batch was not taken.
+/// Why a batch was not accepted.
 enum ExportError {
-    /// It may be taken later.
+    /// A later attempt may succeed.
     Retry(String),
-    /// It will never be.
+    /// No later attempt will.
     Rejected(String),
 }
 
@@ -168,7 +164,7 @@ struct ExportLoop {
     client: Client,
     url: Url,
     service: String,
-    /// What is sent next; kept while the collector is away.
+    /// Sent next; kept while the collector is unavailable.
     batch: Vec<Span>,
     due: Instant,
     failures: u32,
@@ -202,7 +198,7 @@ impl ExportLoop {
         }
     }
 
-    /// After so many spans came: when they are sent. Not before a collector that failed is asked again.
+    /// Sets the time of sending after `count` spans arrived; not before the retry of a failed batch.
     fn schedule(&mut self, count: usize) {
         if self.batch.len() == count {
             self.due = self.due.max(Instant::now() + BATCH_DELAY);
@@ -260,7 +256,7 @@ impl ExportLoop {
         false
     }
 
-    /// Sends the batch; says how many of its spans the collector did not want.
+    /// Posts the batch; returns how many of its spans the collector rejected.
     async fn post(&mut self) -> Result<u64, ExportError> {
         let body = self.request();
         let request = self
@@ -275,7 +271,7 @@ impl ExportLoop {
             return Ok(rejected_spans(response).await);
         }
         let why = format!("answers {}", status.as_u16());
-        // As OTLP/HTTP has it; anything else will not be different the next time.
+        // The statuses that OTLP/HTTP says to retry.
         let retryable = [
             StatusCode::TOO_MANY_REQUESTS,
             StatusCode::BAD_GATEWAY,
@@ -299,14 +295,14 @@ impl ExportLoop {
             }],
         };
         let bytes = request.encode_to_vec();
-        // Lent, because it may have to be sent again.
+        // Taken back, because it may have to be sent again.
         let lent = request.resource_spans.pop().and_then(|mut of| of.scope_spans.pop());
         self.batch = lent.map(|scope| scope.spans).unwrap_or_default();
         bytes
     }
 }
 
-/// Without the URL: it may have a key of the collector's in its query.
+/// Without the URL, whose query may contain a key.
 fn describe(error: reqwest::Error) -> String {
     use std::error::Error;
 
@@ -336,7 +332,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_collector_is_a_url_and_its_path_is_known() {
+    fn a_collector_is_a_url_whose_default_path_is_that_of_otlp() {
         let url = |text: &str| text.parse::<Collector>().map(|collector| collector.0.to_string());
         assert_eq!(url("http://localhost:4318").unwrap(), "http://localhost:4318/v1/traces");
         assert_eq!(url("https://collector/").unwrap(), "https://collector/v1/traces");

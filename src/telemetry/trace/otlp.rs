@@ -1,5 +1,5 @@
-//! As much of the OpenTelemetry protocol as a trace takes: the messages of `opentelemetry/proto/trace/v1/trace.proto` and
-//! of the files it imports, with the fields that are filled here. The numbers are the protocol's.
+//! The OTLP messages of a trace (`opentelemetry/proto/trace/v1/trace.proto` and its imports), with the fields that are used
+//! here. The crate `opentelemetry-proto` has them all, but brings the SDK and a second `rand`; the tests read with it.
 
 use prost::{Message, Oneof};
 
@@ -65,11 +65,11 @@ pub(super) struct Span {
     pub(super) status: Option<Status>,
 }
 
-/// `Span.kind`: who answers, and who asks.
+/// `Span.kind`.
 pub(super) const SERVER: i32 = 2;
 pub(super) const CLIENT: i32 = 3;
 
-/// `Span.flags`: whether the parent is another process's is known, and it is.
+/// `Span.flags`: whether the parent is remote is known, and it is remote.
 pub(super) const PARENT_IS_KNOWN: u32 = 0x100;
 pub(super) const PARENT_IS_REMOTE: u32 = 0x200;
 
@@ -79,7 +79,7 @@ pub(super) struct Status {
     pub(super) code: i32,
 }
 
-/// `Status.code` of what failed.
+/// `Status.code` of a failure.
 pub(super) const ERROR: i32 = 2;
 
 #[derive(Clone, PartialEq, Message)]
@@ -118,7 +118,7 @@ impl Attribute {
     }
 }
 
-/// The collector's answer; what it has nothing to complain of it leaves out.
+/// The collector's response; an accepted batch has no partial success.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ExportResponse {
     #[prost(message, optional, tag = "1")]

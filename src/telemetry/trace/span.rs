@@ -1,7 +1,6 @@
 //! Spans: one for each request, made from its record when its body ends, and one below it for each request to the store,
 //! which carries the trace on. Without a collector nothing is made, and a valid `traceparent` goes to the store as it came.
 
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -48,15 +47,10 @@ impl Tracing {
 }
 
 /// A request's part of a trace. Clones share it.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Trace(Arc<Sampling>);
 
-impl fmt::Debug for Trace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Trace")
-    }
-}
-
+#[derive(Debug)]
 enum Sampling {
     /// Not recorded here: the client's headers are passed on as they came.
     Propagated(TraceHeaders),
@@ -64,6 +58,7 @@ enum Sampling {
 }
 
 /// A span that has begun.
+#[derive(Debug)]
 struct Recorded {
     context: SpanContext,
     parent: Option<[u8; 8]>,
@@ -229,6 +224,7 @@ fn request_attributes(record: &AccessRecord<'_>, end: BodyEnd) -> (String, Vec<A
 }
 
 /// A request to the store, for the client's request of this task.
+#[derive(Debug)]
 pub struct StoreSpan {
     operation: &'static str,
     outgoing: Option<TraceHeaders>,
@@ -279,12 +275,6 @@ impl Drop for StoreSpan {
             span.status = Some(Status { code: otlp::ERROR });
         }
         recorded.exporter.push(span);
-    }
-}
-
-impl fmt::Debug for StoreSpan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StoreSpan({})", self.operation)
     }
 }
 

@@ -1,0 +1,75 @@
+//! Errors of keyrings and of their file. They never contain key bytes.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::secret::KeyError;
+
+/// Why there is no keyring.
+#[derive(Debug)]
+pub enum KeyringError {
+    /// The file cannot be read.
+    Unreadable(PathBuf, io::Error),
+    /// The file is not a keyring file.
+    Malformed(String),
+    /// A key is not a key.
+    BadKey(String, KeyError),
+    /// An id is empty, longer than 64 characters, or not printable ASCII.
+    BadId,
+    /// Two keys share an id.
+    RepeatedId(String),
+    /// There is no key.
+    Empty,
+    /// One of these, in this file.
+    InFile(PathBuf, Box<KeyringError>),
+}
+
+impl KeyringError {
+    /// Says in which file.
+    pub(super) fn in_file(self, path: &Path) -> Self {
+        match self {
+            Self::Unreadable(..) | Self::InFile(..) => self,
+            other => Self::InFile(path.to_owned(), Box::new(other)),
+        }
+    }
+}
+
+impl fmt::Display for KeyringError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(path, error) if error.kind() == io::ErrorKind::NotFound => {
+                write!(
+                    f,
+                    "there is no keyring at {0}; make one: webhook-assets keys new --keys {0}",
+                    path.display()
+                )
+            }
+            Self::Unreadable(path, error) => {
+                write!(
+                    f,
+                    "the keyring {} cannot be read ({error}); give this user read permission",
+                    path.display()
+                )
+            }
+            Self::Malformed(why) => {
+                write!(f, "the keyring file is damaged: {why}; restore it from a replica")
+            }
+            Self::BadKey(id, error) => write!(f, "key {id} of the keyring is unusable: {error}"),
+            Self::BadId => f.write_str("a key id has 1 to 64 printable ASCII characters and no space"),
+            Self::RepeatedId(id) => write!(f, "the keyring has two keys with id {id}; rename or remove one"),
+            Self::InFile(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Empty => f.write_str("the keyring has no key; make one: webhook-assets keys new"),
+        }
+    }
+}
+
+impl std::error::Error for KeyringError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreadable(_, error) => Some(error),
+            Self::BadKey(_, error) => Some(error),
+            _ => None,
+        }
+    }
+}
