@@ -9,6 +9,10 @@ use http::header::{HeaderMap, HeaderName, HeaderValue, VARY};
 use http::{Response, StatusCode};
 use smallvec::SmallVec;
 
+/// Names that the http crate does not know.
+pub(super) const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+pub(super) const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
+
 /// The most fields that a usual response has.
 const USUAL: usize = 18;
 
@@ -160,7 +164,9 @@ fn cached_fields(text: &Bytes) -> impl Iterator<Item = (HeaderName, HeaderValue)
         let colon = line.iter().position(|byte| *byte == b':')?;
         let (name, value) = (line.get(..colon)?, line.get(colon + 2..)?);
         let value = HeaderValue::from_maybe_shared(text.slice_ref(value)).ok()?;
-        Some((HeaderName::from_bytes(name).ok()?, value))
+        // Making a name that the crate does not know is an allocation.
+        let ours = [CORP, ROBOTS].into_iter().find(|ours| ours.as_str().as_bytes() == name);
+        Some((ours.or_else(|| HeaderName::from_bytes(name).ok())?, value))
     })
 }
 

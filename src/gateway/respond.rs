@@ -8,13 +8,12 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, REFERRER_POLICY, RETRY_AFTER,
-    X_CONTENT_TYPE_OPTIONS,
+    CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Response, StatusCode};
 
 use super::cors::{Cors, Permission};
-use super::head::{Head, Value};
+use super::head::{CORP, Head, ROBOTS, Value};
 use super::outcome::{ObjectInfo, Outcome, Payload, Rejection, Representation, Selected};
 use super::problems;
 use super::request::RequestView;
@@ -23,8 +22,6 @@ use crate::clock::UnixSeconds;
 use crate::problem::Document;
 use crate::signed_url::Denial;
 
-const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
-const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 const ALLOWED_METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// Chooses status and header fields.
