@@ -10,7 +10,7 @@ use super::client::Client;
 use super::config::Config;
 use super::deadlines::activity::Activity;
 use super::deadlines::stall_flag::StallFlag;
-use super::deadlines::timeouts::{Timeout, Timeouts};
+use super::deadlines::timeouts::Timeouts;
 use super::drain::Drain;
 use super::fast_path::plain_request::{HeadLimits, PlainRequest};
 use super::handler::Handler;
@@ -139,10 +139,6 @@ impl<H: Handler> Server<H> {
         if let Some(counts) = &self.counts {
             counts.cut(reason);
         }
-    }
-
-    pub(super) fn count_timeout(&self, timeout: Timeout) {
-        self.count_cut(timeout.name());
     }
 
     pub(super) fn head_limits(&self) -> HeadLimits {

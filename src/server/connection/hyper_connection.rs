@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,14 +16,13 @@ use crate::server::context::{ConnectionContext, Server};
 use crate::server::deadlines::hyper_timer::RunningTimer;
 use crate::server::handler::Handler;
 use crate::server::request::checked_heads::CheckedHeads;
-use crate::server::socket::backpressure::BackpressureIo;
 
 /// What an HTTP/2 client may send beyond what is read: requests here have no bodies, or small ones.
 const STREAM_WINDOW: u32 = 65_535;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 
-type Http1<S, H> = http1::Connection<TokioIo<CheckedHeads<BackpressureIo<S>>>, RequestService<H>>;
-type Http2<S, H> = http2::Connection<TokioIo<BackpressureIo<S>>, RequestService<H>, Http2Executor>;
+type Http1<S, H> = http1::Connection<TokioIo<CheckedHeads<S>>, RequestService<H>>;
+type Http2<S, H> = http2::Connection<TokioIo<CheckedHeads<S>>, RequestService<H>, Http2Executor>;
 
 /// hyper's state of a connection, with its stream.
 pub(super) enum HyperConnection<S, H>
@@ -43,20 +42,21 @@ where
     /// Serves a stream from which `received` was read before.
     pub(super) fn new(
         stream: S,
-        received: Bytes,
+        received: BytesMut,
         version: HttpVersion,
         context: &Arc<ConnectionContext<H>>,
     ) -> Self {
         let (server, activity) = (&context.server, Arc::clone(&context.activity));
-        let stream = BackpressureIo::new(stream, received, context.gate.clone());
         let service = RequestService(Arc::clone(context));
         match version {
             HttpVersion::Http1 => {
-                let stream = CheckedHeads::new(stream, server.config.connection_buffer, activity);
+                let (max_head, gate) = (server.config.connection_buffer, context.gate.clone());
+                let stream = CheckedHeads::http1(stream, received, max_head, activity, gate);
                 let connection = http1(server).serve_connection(TokioIo::new(stream), service);
                 Self::Http1(Box::pin(connection))
             }
             HttpVersion::Http2 => {
+                let stream = CheckedHeads::http2(stream, received, activity);
                 let connection = http2(server).serve_connection(TokioIo::new(stream), service);
                 Self::Http2(Box::pin(connection))
             }

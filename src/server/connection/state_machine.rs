@@ -288,7 +288,7 @@ impl<S: Transport, H: Handler> Connection<S, H> {
 
     pub(super) fn start_hyper(&mut self, version: HttpVersion) {
         let Some(mut stream) = self.stream.take() else { return };
-        let received = mem::take(&mut self.buffers).received.freeze();
+        let received = mem::take(&mut self.buffers).received;
         // The first head may be one that is rejected before it was read to its end.
         self.context.activity.set_unread_input(version == HttpVersion::Http1);
         if version == HttpVersion::Http2 {
@@ -354,7 +354,7 @@ impl<S: Transport, H: Handler> Connection<S, H> {
         if timeout == Timeout::Handshake {
             return self.handshake_failed(io::ErrorKind::TimedOut.into());
         }
-        self.context.server.count_timeout(timeout);
+        self.context.server.count_cut(timeout.name());
         ConnectionError::Timeout(timeout)
     }
 

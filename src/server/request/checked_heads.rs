@@ -21,6 +21,7 @@ use tokio_util::io::poll_read_buf;
 use super::rejection::{Rejection, http1_bytes};
 use crate::server::deadlines::activity::Activity;
 use crate::server::fast_path::plain_request::{has_bare_line_feed, is_plain_target};
+use crate::server::zero_copy::write_gate::WriteGate;
 
 /// The bytes of one read.
 const READ_SIZE: usize = 2 * 1024;
@@ -35,11 +36,12 @@ const MAX_TARGET: usize = 65_534;
 const NOT_IN_A_URI: &AsciiSet =
     &CONTROLS.add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
-/// A stream that yields only requests with valid heads.
+/// The stream that hyper gets. It yields only requests with valid heads, and reports to the gate what was written.
 #[derive(Debug)]
 pub(crate) struct CheckedHeads<S> {
     stream: S,
     activity: Arc<Activity>,
+    gate: Option<Arc<WriteGate>>,
     /// The most bytes of a head.
     max_head: usize,
     received: BytesMut,
@@ -53,16 +55,34 @@ enum State {
     Head(usize),
     /// A valid head and its body, with the number of bytes left.
     Passes(u64),
-    /// A chunked body: the connection closes behind the answer, so its end does not matter.
+    /// A chunked body: the connection closes behind the answer, so its end does not matter. Or frames of HTTP/2.
     PassesAll,
     /// A rejected head, with the part of the answer that is not written yet.
     Rejected(Bytes),
 }
 
 impl<S> CheckedHeads<S> {
-    /// Wraps `stream`; no head may have more than `max_head` bytes.
-    pub(crate) fn new(stream: S, max_head: usize, activity: Arc<Activity>) -> Self {
-        Self { stream, activity, max_head, received: BytesMut::new(), state: State::Head(0) }
+    /// Wraps an HTTP/1 stream from which `received` was read before; no head may have more than `max_head` bytes.
+    pub(in crate::server) fn http1(
+        stream: S,
+        received: BytesMut,
+        max_head: usize,
+        activity: Arc<Activity>,
+        gate: Option<Arc<WriteGate>>,
+    ) -> Self {
+        Self { stream, activity, gate, max_head, received, state: State::Head(0) }
+    }
+
+    /// Wraps an HTTP/2 stream, whose frames hyper checks.
+    pub(in crate::server) fn http2(stream: S, received: BytesMut, activity: Arc<Activity>) -> Self {
+        Self { stream, activity, gate: None, max_head: 0, received, state: State::PassesAll }
+    }
+
+    fn report(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let (Some(gate), Poll::Ready(Ok(bytes))) = (&self.gate, &written) {
+            gate.on_written(*bytes);
+        }
+        written
     }
 
     /// Checks the received bytes of a head. Returns whether more are needed.
@@ -227,6 +247,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for CheckedHeads<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if matches!(this.state, State::PassesAll) && this.received.is_empty() {
+            return Pin::new(&mut this.stream).poll_read(cx, buffer);
+        }
         while buffer.remaining() > 0 {
             let is_missing = match this.state {
                 State::Head(looked_at) => this.received.len() <= looked_at || this.check(looked_at),
@@ -249,7 +272,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for CheckedHeads<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for CheckedHeads<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.report(written)
     }
 
     fn poll_write_vectored(
@@ -257,7 +281,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for CheckedHeads<S> {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        self.report(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,7 +1,6 @@
 //! Sockets: at first non-blocking and polled together with others, or registered with tokio; with or without TLS; and how
 //! they are closed.
 
-pub(super) mod backpressure;
 mod linger;
 mod pace;
 pub(super) mod stream;
