@@ -10,6 +10,7 @@ mod connection;
 mod context;
 mod deadlines;
 mod drain;
+mod fairness;
 mod fast_path;
 mod handler;
 mod listener;

@@ -11,12 +11,10 @@ use super::connection::idle_poller::IdlePoller;
 use super::connection::state_machine::Connection;
 use super::connection::task;
 use super::context::{Admission, Server};
+use super::fairness::ACCEPT_BATCH;
 use super::handler::Handler;
 use super::listener::accept::Acceptor;
 use super::listener::limiter::LimitReached;
-
-/// The most connections that the thread accepts before its other tasks have their turn.
-const ACCEPT_BATCH: usize = 16;
 
 impl<H: Handler> Server<H> {
     /// Accepts connections until draining begins, then lets those in flight finish.

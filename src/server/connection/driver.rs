@@ -5,10 +5,7 @@ use bytes::BytesMut;
 use super::error::ConnectionError;
 use crate::clock::Moment;
 use crate::clock::running::RunningInstant;
-
-/// How often the idle poller reads from one connection before it gets a task: a client that sends without end must not delay
-/// the others.
-const MOST_READS: usize = 8;
+use crate::server::fairness::MOST_READS;
 
 /// What a connection needs next from its driver.
 pub(super) enum Next {

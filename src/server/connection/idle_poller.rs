@@ -19,13 +19,11 @@ use super::state_machine::Connection;
 use super::task;
 use crate::clock::Moment;
 use crate::clock::running::RunningInstant;
+use crate::server::fairness::IDLE_BATCH;
 use crate::server::handler::Handler;
 use crate::server::socket::tcp::Socket;
 use crate::server::socket::watched_fd::WatchedFd;
 use crate::tasks::Task;
-
-/// The most connections that are driven before the thread's other tasks have their turn.
-const BATCH: usize = 64;
 
 /// The bytes that are read at once: nearly all request heads fit in.
 const READ_BUFFER: usize = 4 * 1024;
@@ -106,7 +104,7 @@ impl<H: Handler> IdlePoller<H> {
             let count = self.poll_batch();
             driven += count;
             self.busy = count > 0;
-            if driven >= BATCH {
+            if driven >= IDLE_BATCH {
                 return Poll::Ready(());
             }
         }
@@ -115,7 +113,7 @@ impl<H: Handler> IdlePoller<H> {
     /// Drives the connections that have become readable, and returns their number.
     fn poll_batch(&mut self) -> usize {
         let Some(epoll) = &self.epoll else { return 0 };
-        let mut space = [const { MaybeUninit::<Event>::uninit() }; BATCH];
+        let mut space = [const { MaybeUninit::<Event>::uninit() }; IDLE_BATCH];
         let found = epoll::wait(&**epoll, &mut space, Some(&Timespec::default()));
         let events = found.map(|(events, _)| events).unwrap_or_default();
         let count = events.len();

@@ -12,19 +12,16 @@ use http::{HeaderValue, Request, Response, Version};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 
-use super::streams::WatchedBody;
+use super::streams::{BodyWatch, WatchedBody};
 use crate::server::client::Client;
 use crate::server::context::ConnectionContext;
-use crate::server::deadlines::activity::InFlight;
 use crate::server::deadlines::stall_flag::StallFlag;
 use crate::server::fast_path::response::is_short;
 use crate::server::handler::{Answer, Handler};
-use crate::server::listener::limiter::Permit;
 use crate::server::listener::{proxy, rejecter};
 use crate::server::request::body::BodyError;
 use crate::server::request::rejection::{MAX_DISCARDED_BODY, Rejection, without_body_for_head};
 use crate::server::request::validate::{Bodies, is_read, validate};
-use crate::server::zero_copy::write_gate::WriteGate;
 
 /// Answers the requests of a connection.
 pub(super) struct RequestService<H>(pub(super) Arc<ConnectionContext<H>>);
@@ -61,24 +58,6 @@ impl<H: Handler> Future for ResponseFuture<H> {
         let response = ready!(answer.as_mut().poll(cx));
         let Some(watch) = watch.take() else { return Poll::Pending };
         Poll::Ready(Ok(watch.over(response)))
-    }
-}
-
-/// What is held and reported while the body of an answer is sent.
-pub(super) struct BodyWatch {
-    stall_flag: StallFlag,
-    in_flight: InFlight,
-    share: Option<Permit>,
-    gate: Option<Arc<WriteGate>>,
-}
-
-impl BodyWatch {
-    fn over<B>(self, mut response: Response<B>) -> Response<WatchedBody<B>> {
-        let Self { stall_flag, in_flight, share, gate } = self;
-        if in_flight.is_last() {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response.map(|body| WatchedBody::new(body, stall_flag.into_stream(), gate, in_flight, share))
     }
 }
 
@@ -129,7 +108,8 @@ impl<H: Handler> ConnectionContext<H> {
         if is_last && matches!(&answer, Answer::Ready(answer) if is_short(answer.body())) {
             self.activity.mark_last();
         }
-        (answer, BodyWatch { stall_flag, in_flight, share, gate: self.gate.clone() })
+        let (stream, gate) = (stall_flag.into_stream(), self.gate.clone());
+        (answer, BodyWatch { stream, gate, in_flight, _share: share })
     }
 
     /// Answers a request with a body that has no meaning, once it was read and dropped: then the connection can go on.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::header::CONNECTION;
+use http::{HeaderValue, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 
@@ -37,31 +39,34 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Http2Executor {
     }
 }
 
-/// A body whose client is watched. Its request is in flight until the body ends.
+/// What is held, and where it is reported, while the body of an answer is sent. Its request is in flight until then.
+#[derive(Debug)]
+pub(super) struct BodyWatch {
+    /// In HTTP/2, the activity of the stream.
+    pub(super) stream: Option<Arc<Activity>>,
+    /// In HTTP/1, the gate before the socket.
+    pub(super) gate: Option<Arc<WriteGate>>,
+    pub(super) in_flight: InFlight,
+    pub(super) _share: Option<Permit>,
+}
+
+impl BodyWatch {
+    pub(super) fn over<B>(self, mut response: Response<B>) -> Response<WatchedBody<B>> {
+        if self.in_flight.is_last() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(gate) = &self.gate {
+            gate.begin();
+        }
+        response.map(|body| WatchedBody { body, watch: self })
+    }
+}
+
+/// A body whose client is watched.
 #[derive(Debug)]
 pub(super) struct WatchedBody<B> {
     body: B,
-    /// In HTTP/2, the activity of the stream.
-    stream: Option<Arc<Activity>>,
-    /// In HTTP/1, the gate before the socket.
-    gate: Option<Arc<WriteGate>>,
-    _in_flight: InFlight,
-    _share: Option<Permit>,
-}
-
-impl<B> WatchedBody<B> {
-    pub(super) fn new(
-        body: B,
-        stream: Option<Arc<Activity>>,
-        gate: Option<Arc<WriteGate>>,
-        in_flight: InFlight,
-        share: Option<Permit>,
-    ) -> Self {
-        if let Some(gate) = &gate {
-            gate.begin();
-        }
-        Self { body, stream, gate, _in_flight: in_flight, _share: share }
-    }
+    watch: BodyWatch,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for WatchedBody<B> {
@@ -72,21 +77,21 @@ impl<B: Body<Data = Bytes> + Unpin> Body for WatchedBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = &mut *self;
+        let Self { body, watch: BodyWatch { stream, gate, .. } } = &mut *self;
         // hyper asks for more once the client has room for it.
-        if let Some(activity) = &this.stream {
+        if let Some(activity) = stream {
             activity.on_written(0);
         }
-        if let Some(gate) = &this.gate {
+        if let Some(gate) = gate {
             ready!(gate.poll_drained(cx));
         }
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        let frame = ready!(Pin::new(body).poll_frame(cx));
         if let Some(Ok(frame)) = &frame {
             let length = frame.data_ref().map_or(0, Bytes::len);
-            if let Some(gate) = &this.gate {
+            if let Some(gate) = gate {
                 gate.on_queued(length);
             }
-            if let Some(activity) = &this.stream {
+            if let Some(activity) = stream {
                 activity.on_written(length);
                 activity.on_write_blocked();
             }

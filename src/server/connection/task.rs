@@ -197,4 +197,10 @@ mod tests {
             assert_eq!(drain.finish(Duration::from_secs(10)).await, 0);
         }
     }
+
+    #[test]
+    fn an_idle_connection_takes_less_than_half_a_kibibyte() {
+        let size = size_of::<Connection<Socket, Answers>>();
+        assert!(size <= 480, "{size}");
+    }
 }

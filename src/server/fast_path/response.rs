@@ -15,12 +15,10 @@ use tokio::io::AsyncWrite;
 
 use crate::clock::UnixSeconds;
 use crate::server::deadlines::activity::InFlight;
+use crate::server::fairness::TURN;
 use crate::server::listener::limiter::Permit;
 use crate::server::socket::tcp::Socket;
 use crate::server::zero_copy::write_gate::WriteGate;
-
-/// A connection that has taken this many bytes in one go lets the thread's other tasks go first.
-const TURN: usize = 2 * 1024 * 1024;
 
 /// A body up to this length is copied behind the head: that costs less than two pieces.
 const COPIED: usize = 1024;
