@@ -6,7 +6,7 @@ use crate::server::deadlines::timeouts::Timeout;
 
 /// Why a connection ended early.
 #[derive(Debug)]
-pub(in crate::server) enum ConnectionError {
+pub(crate) enum ConnectionError {
     Http(hyper::Error),
     Io(io::Error),
     Handshake(io::Error),

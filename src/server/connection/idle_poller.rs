@@ -34,7 +34,7 @@ const LOOKS: u32 = 16;
 type IdleConnection<H> = Box<Connection<Socket, H>>;
 
 /// The idle connections of one thread.
-pub(in crate::server) struct IdlePoller<H: Handler> {
+pub(crate) struct IdlePoller<H: Handler> {
     /// Without it, every connection gets a task.
     epoll: Option<WatchedFd>,
     connections: Slab<IdleConnection<H>>,
@@ -54,7 +54,7 @@ fn key_of(event: &Event) -> usize {
 }
 
 impl<H: Handler> IdlePoller<H> {
-    pub(in crate::server) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(io::Error::from).and_then(WatchedFd::new);
         if let Err(error) = &epoll {
             tracing::warn!(%error, "idle connections cannot be watched together, which takes more time and memory");
@@ -70,7 +70,7 @@ impl<H: Handler> IdlePoller<H> {
     }
 
     /// Takes a connection that was just accepted.
-    pub(in crate::server) fn insert(&mut self, connection: IdleConnection<H>) {
+    pub(crate) fn insert(&mut self, connection: IdleConnection<H>) {
         let now = connection.activity().began();
         self.look_by(now.deadline(connection.activity().timeouts().shortest()));
         let key = self.connections.insert(connection);
@@ -79,12 +79,12 @@ impl<H: Handler> IdlePoller<H> {
     }
 
     /// Drives connections that become readable. Returns when other tasks have to have their turn.
-    pub(in crate::server) async fn run(&mut self) {
+    pub(crate) async fn run(&mut self) {
         poll_fn(|cx| self.poll(cx)).await;
     }
 
     /// Whether connections may be readable that were not driven yet.
-    pub(in crate::server) fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         self.busy
     }
 

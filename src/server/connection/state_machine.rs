@@ -69,7 +69,7 @@ pub(super) enum Step {
 }
 
 /// One connection.
-pub(in crate::server) struct Connection<S: Transport, H: Handler> {
+pub(crate) struct Connection<S: Transport, H: Handler> {
     pub(super) context: Arc<ConnectionContext<H>>,
     /// `None` when hyper has it.
     pub(super) stream: Option<Stream<S>>,
@@ -86,7 +86,7 @@ pub(in crate::server) struct Connection<S: Transport, H: Handler> {
 
 impl<H: Handler> Connection<Socket, H> {
     /// A connection that was just accepted.
-    pub(in crate::server) fn accept(
+    pub(crate) fn accept(
         server: &Arc<Server<H>>,
         stream: std::net::TcpStream,
         peer: SocketAddr,

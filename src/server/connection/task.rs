@@ -14,7 +14,7 @@ use crate::server::socket::tcp::Transport;
 use crate::tasks::Task;
 
 /// Has a task drive a connection from now on. Draining waits for it.
-pub(in crate::server) fn start<S: Transport, H: Handler>(mut connection: Box<Connection<S, H>>) {
+pub(crate) fn start<S: Transport, H: Handler>(mut connection: Box<Connection<S, H>>) {
     let server = Arc::clone(&connection.context().server);
     server.drain.track(async move {
         let _watched = Task::Connection.panic_guard();

@@ -13,7 +13,7 @@ use crate::server::listener::eviction::Slot;
 
 /// What a client has done, and when.
 #[derive(Debug)]
-pub(in crate::server) struct Activity {
+pub(crate) struct Activity {
     timeouts: Timeouts,
     began: RunningInstant,
     progress: Mutex<Progress>,
@@ -39,12 +39,12 @@ struct Progress {
 
 impl Activity {
     /// Of a connection that begins, and that a new one may evict if it has a slot.
-    pub(in crate::server) fn of_connection(timeouts: Timeouts, slot: Option<Slot>) -> Arc<Self> {
+    pub(crate) fn of_connection(timeouts: Timeouts, slot: Option<Slot>) -> Arc<Self> {
         Self::with(timeouts, 0, slot)
     }
 
     /// Of a stream that begins: its request is in flight from the first moment.
-    pub(in crate::server) fn of_stream(timeouts: Timeouts) -> Arc<Self> {
+    pub(crate) fn of_stream(timeouts: Timeouts) -> Arc<Self> {
         Self::with(timeouts, 1, None)
     }
 
@@ -69,7 +69,7 @@ impl Activity {
     }
 
     /// When the connection, or the stream, began.
-    pub(in crate::server) fn began(&self) -> RunningInstant {
+    pub(crate) fn began(&self) -> RunningInstant {
         self.began
     }
 
@@ -78,7 +78,7 @@ impl Activity {
     }
 
     /// The client sent bytes. Without a request in flight, they begin a request head.
-    pub(in crate::server) fn on_read(&self) {
+    pub(crate) fn on_read(&self) {
         let mut progress = self.progress();
         let phase = progress.clock.phase;
         if progress.in_flight == 0 && matches!(phase, Phase::FirstByte | Phase::Idle) {
@@ -91,44 +91,44 @@ impl Activity {
 
     /// Says whether the client may be sending bytes that the server does not read: a head that is refused, or a body. Then
     /// the connection is closed with a delay.
-    pub(in crate::server) fn set_unread_input(&self, unread: bool) {
+    pub(crate) fn set_unread_input(&self, unread: bool) {
         self.unread_input.store(unread, Ordering::Relaxed);
     }
 
-    pub(in crate::server) fn has_unread_input(&self) -> bool {
+    pub(crate) fn has_unread_input(&self) -> bool {
         self.unread_input.load(Ordering::Relaxed)
     }
 
-    pub(in crate::server) fn timeouts(&self) -> &Timeouts {
+    pub(crate) fn timeouts(&self) -> &Timeouts {
         &self.timeouts
     }
 
-    pub(in crate::server) fn slot(&self) -> Option<&Slot> {
+    pub(crate) fn slot(&self) -> Option<&Slot> {
         self.slot.as_ref()
     }
 
     /// All that is written from now on is in memory, and the connection is closed behind it.
-    pub(in crate::server) fn mark_last(&self) {
+    pub(crate) fn mark_last(&self) {
         self.last.store(true, Ordering::Relaxed);
     }
 
-    pub(in crate::server) fn is_last(&self) -> bool {
+    pub(crate) fn is_last(&self) -> bool {
         self.last.load(Ordering::Relaxed)
     }
 
     /// A request is in flight until the result is dropped.
-    pub(in crate::server) fn begin_request(self: &Arc<Self>) -> InFlight {
+    pub(crate) fn begin_request(self: &Arc<Self>) -> InFlight {
         self.progress().in_flight += 1;
         InFlight(Arc::clone(self))
     }
 
     /// The client does not read what is ready for it.
-    pub(in crate::server) fn on_write_blocked(&self) {
+    pub(crate) fn on_write_blocked(&self) {
         self.progress().blocked.get_or_insert_with(RunningInstant::now);
     }
 
     /// The client read this many bytes. With its quota, a new round begins.
-    pub(in crate::server) fn on_written(&self, bytes: usize) {
+    pub(crate) fn on_written(&self, bytes: usize) {
         let mut progress = self.progress();
         progress.unblock();
         progress.taken += bytes as u64;
@@ -138,21 +138,21 @@ impl Activity {
     }
 
     /// Whether the connection or stream was ended because the client read too little.
-    pub(in crate::server) fn is_stalled(&self) -> bool {
+    pub(crate) fn is_stalled(&self) -> bool {
         self.stalled.load(Ordering::Relaxed)
     }
 
-    pub(in crate::server) fn set_stalled(&self) {
+    pub(crate) fn set_stalled(&self) {
         self.stalled.store(true, Ordering::Relaxed);
     }
 
     /// The connection enters a phase now.
-    pub(in crate::server) fn enter(&self, phase: Phase) {
+    pub(crate) fn enter(&self, phase: Phase) {
         self.progress().enter(phase);
     }
 
     /// When the client has to have done more, and which timeout passes otherwise.
-    pub(in crate::server) fn deadline(&self) -> Option<(Instant, Timeout)> {
+    pub(crate) fn deadline(&self) -> Option<(Instant, Timeout)> {
         let progress = self.progress();
         if let Some(since) = progress.blocked {
             let left = self.timeouts.stall.saturating_sub(progress.blocked_for);
@@ -180,11 +180,11 @@ impl Progress {
 
 /// A request in flight.
 #[derive(Debug)]
-pub(in crate::server) struct InFlight(Arc<Activity>);
+pub(crate) struct InFlight(Arc<Activity>);
 
 impl InFlight {
     /// Whether the connection has to be closed behind the answer: the client may be sending a body that is not read.
-    pub(in crate::server) fn is_last(&self) -> bool {
+    pub(crate) fn is_last(&self) -> bool {
         self.0.has_unread_input()
     }
 }

@@ -10,7 +10,7 @@ use tokio::time;
 use crate::clock::running::RunningInstant;
 
 #[derive(Debug, Clone, Copy)]
-pub(in crate::server) struct RunningTimer;
+pub(crate) struct RunningTimer;
 
 impl Timer for RunningTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {

@@ -7,7 +7,7 @@ use crate::server::listener::eviction::Slot;
 
 tokio::task_local! {
     /// The activity of the HTTP/2 stream that the current task serves.
-    pub(in crate::server) static STREAM: Arc<Activity>;
+    pub(crate) static STREAM: Arc<Activity>;
 }
 
 /// Set when the server has disconnected a client because it read too little. The default is never set.
@@ -19,12 +19,12 @@ pub struct StallFlag {
 
 impl StallFlag {
     /// That of the request which the current task answers.
-    pub(in crate::server) fn of_request(connection: &Arc<Activity>) -> Self {
+    pub(crate) fn of_request(connection: &Arc<Activity>) -> Self {
         Self { connection: Some(Arc::clone(connection)), stream: STREAM.try_with(Arc::clone).ok() }
     }
 
     /// That of a connection without streams.
-    pub(in crate::server) fn of_connection(activity: &Arc<Activity>) -> Self {
+    pub(crate) fn of_connection(activity: &Arc<Activity>) -> Self {
         Self { connection: Some(Arc::clone(activity)), stream: None }
     }
 
@@ -35,23 +35,23 @@ impl StallFlag {
     }
 
     /// The activity of the stream, in HTTP/2.
-    pub(in crate::server) fn into_stream(self) -> Option<Arc<Activity>> {
+    pub(crate) fn into_stream(self) -> Option<Arc<Activity>> {
         self.stream
     }
 
     /// The fewest bytes a second of a request body.
-    pub(in crate::server) fn slowest(&self) -> u32 {
+    pub(crate) fn slowest(&self) -> u32 {
         self.connection.as_ref().map_or(1, |activity| activity.timeouts().slowest)
     }
 
     /// The body of the request was read to its end.
-    pub(in crate::server) fn body_ended(&self) {
+    pub(crate) fn body_ended(&self) {
         if let Some(activity) = &self.connection {
             activity.set_unread_input(false);
         }
     }
 
-    pub(in crate::server) fn slot(&self) -> Option<&Slot> {
+    pub(crate) fn slot(&self) -> Option<&Slot> {
         self.connection.as_ref()?.slot()
     }
 }

@@ -9,20 +9,20 @@ use crate::server::config::Config;
 
 /// The configured timeouts.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::server) struct Timeouts {
-    pub(in crate::server) handshake: Duration,
-    pub(in crate::server) header: Duration,
-    pub(in crate::server) idle: Duration,
-    pub(in crate::server) stall: Duration,
+pub(crate) struct Timeouts {
+    pub(crate) handshake: Duration,
+    pub(crate) header: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) stall: Duration,
     /// The bytes that a client has to read within `stall`.
-    pub(in crate::server) quota: u64,
+    pub(crate) quota: u64,
     /// The bytes of a request body that a client has to send in a second.
-    pub(in crate::server) slowest: u32,
+    pub(crate) slowest: u32,
 }
 
 impl Timeouts {
     /// Those of `config`, and one for TLS handshakes.
-    pub(in crate::server) fn new(config: &Config, handshake: Option<Duration>) -> Self {
+    pub(crate) fn new(config: &Config, handshake: Option<Duration>) -> Self {
         let quota = (config.stall_timeout.as_millis() * u128::from(config.slowest_client)).div_ceil(1_000);
         Self {
             handshake: handshake.unwrap_or(Duration::MAX),
@@ -35,14 +35,14 @@ impl Timeouts {
     }
 
     /// The shortest time that a connection may spend in a phase.
-    pub(in crate::server) fn shortest(&self) -> Duration {
+    pub(crate) fn shortest(&self) -> Duration {
         self.handshake.min(self.header).min(self.idle)
     }
 }
 
 /// Which timeout has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::server) enum Timeout {
+pub(crate) enum Timeout {
     /// The TLS handshake was not completed.
     Handshake,
     /// No complete request head arrived.
@@ -55,7 +55,7 @@ pub(in crate::server) enum Timeout {
 
 impl Timeout {
     /// Its name in metrics and logs.
-    pub(in crate::server) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Handshake => "handshake",
             Self::Header => "no_request",
@@ -67,7 +67,7 @@ impl Timeout {
 
 /// What a connection without a request in flight waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::server) enum Phase {
+pub(crate) enum Phase {
     /// The first byte of a connection, or the first behind the TLS handshake.
     FirstByte,
     /// The rest of the TLS handshake.
@@ -80,14 +80,14 @@ pub(in crate::server) enum Phase {
 
 /// The phase of a connection, and when it began.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::server) struct PhaseClock {
-    pub(in crate::server) phase: Phase,
-    pub(in crate::server) since: RunningInstant,
+pub(crate) struct PhaseClock {
+    pub(crate) phase: Phase,
+    pub(crate) since: RunningInstant,
 }
 
 impl PhaseClock {
     /// When the phase has to have ended, and which timeout passes otherwise.
-    pub(in crate::server) fn deadline(&self, timeouts: &Timeouts) -> (Instant, Timeout) {
+    pub(crate) fn deadline(&self, timeouts: &Timeouts) -> (Instant, Timeout) {
         let (time, timeout) = match self.phase {
             Phase::Handshake => (timeouts.handshake, Timeout::Handshake),
             Phase::FirstByte | Phase::Head => (timeouts.header, Timeout::Header),

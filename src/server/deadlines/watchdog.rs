@@ -12,19 +12,19 @@ use crate::clock::running::RunningInstant;
 
 /// Waits until a deadline has passed. It notices new activity when it is polled, so it belongs behind what causes the
 /// activity, in the same task.
-pub(in crate::server) struct Watchdog {
+pub(crate) struct Watchdog {
     activity: Arc<Activity>,
     /// Created when there is a deadline to wait for: most requests end before.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watchdog {
-    pub(in crate::server) fn new(activity: Arc<Activity>) -> Self {
+    pub(crate) fn new(activity: Arc<Activity>) -> Self {
         Self { activity, sleep: None }
     }
 
     /// Waits until a deadline has passed.
-    pub(in crate::server) async fn expired(&mut self) -> Timeout {
+    pub(crate) async fn expired(&mut self) -> Timeout {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 

@@ -29,7 +29,7 @@ pub struct PlainRequest<'r> {
     /// Path and query, as they were sent.
     pub target: &'r str,
     /// Whether the client closes the connection behind the answer.
-    pub(in crate::server) closes: bool,
+    pub(crate) closes: bool,
     fields: &'r [Header<'r>],
 }
 
@@ -99,7 +99,7 @@ impl<'r> PlainRequest<'r> {
     }
 
     /// The values of the field of this name.
-    pub(in crate::server) fn values(&self, name: &str) -> impl Iterator<Item = &'r [u8]> {
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &'r [u8]> {
         self.fields().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
@@ -112,7 +112,7 @@ impl<'r> PlainRequest<'r> {
 /// The printable characters that are not in a target: neither RFC 3986's `pchar` nor separators.
 const NOT_PLAIN: [u8; 12] = *b"\"#<>[\\]^`{|}";
 
-pub(in crate::server) fn is_plain_target(target: &[u8]) -> bool {
+pub(crate) fn is_plain_target(target: &[u8]) -> bool {
     let is_plain = |byte: u8| {
         byte.is_ascii_graphic() & NOT_PLAIN.iter().fold(true, |plain, other| plain & (byte != *other))
     };
@@ -121,7 +121,7 @@ pub(in crate::server) fn is_plain_target(target: &[u8]) -> bool {
 }
 
 /// Whether a line ends with a line feed alone.
-pub(in crate::server) fn has_bare_line_feed(head: &[u8]) -> bool {
+pub(crate) fn has_bare_line_feed(head: &[u8]) -> bool {
     memchr_iter(b'\n', head).any(|at| at.checked_sub(1).and_then(|before| head.get(before)) != Some(&b'\r'))
 }
 

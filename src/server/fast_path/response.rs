@@ -36,7 +36,7 @@ pub enum FastPath<'w, B> {
 
 impl<B> FastPath<'_, B> {
     /// The body, with how many bytes of head and file were sent before it. `None` if the handler has declined.
-    pub(in crate::server) fn into_body(self) -> Option<(B, io::Result<usize>)> {
+    pub(crate) fn into_body(self) -> Option<(B, io::Result<usize>)> {
         match self {
             Self::Declined(_) => None,
             Self::Answered(mut writer, body) => {
@@ -63,7 +63,7 @@ impl<'w> ResponseWriter<'w> {
     }
 
     /// For a response that is given `now`. A file can be sent to `socket`, and the connection may close behind it.
-    pub(in crate::server) fn on(
+    pub(crate) fn on(
         socket: Option<&'w mut Socket>,
         text: &'w mut Vec<u8>,
         closes: bool,
@@ -143,12 +143,12 @@ fn write_date(head: &mut Vec<u8>, now: UnixSeconds) {
 const SHORT: u64 = 64 * 1024;
 
 /// Whether all of a body is with the kernel as soon as it is written.
-pub(in crate::server) fn is_short(body: &impl Body) -> bool {
+pub(crate) fn is_short(body: &impl Body) -> bool {
     body.size_hint().exact().is_some_and(|bytes| bytes <= SHORT)
 }
 
 /// A response of the fast path, as far as it has not been sent.
-pub(in crate::server) struct FastResponse<B> {
+pub(crate) struct FastResponse<B> {
     body: Option<B>,
     /// How many bytes of the head were sent.
     head_sent: usize,
@@ -161,7 +161,7 @@ pub(in crate::server) struct FastResponse<B> {
 }
 
 impl<B> FastResponse<B> {
-    pub(in crate::server) fn new(
+    pub(crate) fn new(
         body: B,
         head_sent: usize,
         closes: bool,
@@ -172,12 +172,12 @@ impl<B> FastResponse<B> {
     }
 
     /// A task goes on with the response.
-    pub(in crate::server) fn track(&mut self, in_flight: InFlight) {
+    pub(crate) fn track(&mut self, in_flight: InFlight) {
         self.in_flight = Some(in_flight);
     }
 
     /// Whether the connection is closed behind it.
-    pub(in crate::server) fn closes(&self) -> bool {
+    pub(crate) fn closes(&self) -> bool {
         self.closes
     }
 }
@@ -187,7 +187,7 @@ where
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
 {
     /// Sends `head` and body.
-    pub(in crate::server) fn poll_send(
+    pub(crate) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut (impl AsyncWrite + Unpin),

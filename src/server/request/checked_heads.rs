@@ -63,7 +63,7 @@ enum State {
 
 impl<S> CheckedHeads<S> {
     /// Wraps an HTTP/1 stream from which `received` was read before; no head may have more than `max_head` bytes.
-    pub(in crate::server) fn http1(
+    pub(crate) fn http1(
         stream: S,
         received: BytesMut,
         max_head: usize,
@@ -74,7 +74,7 @@ impl<S> CheckedHeads<S> {
     }
 
     /// Wraps an HTTP/2 stream, whose frames hyper checks.
-    pub(in crate::server) fn http2(stream: S, received: BytesMut, activity: Arc<Activity>) -> Self {
+    pub(crate) fn http2(stream: S, received: BytesMut, activity: Arc<Activity>) -> Self {
         Self { stream, activity, gate: None, max_head: 0, received, state: State::PassesAll }
     }
 

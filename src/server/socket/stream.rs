@@ -24,7 +24,7 @@ const HTTP2_BUFFER: usize = 16 * 1024;
 /// With TLS, what is written is sent when it is flushed, when the client has to say something first, or when more was
 /// written than may be kept.
 #[derive(Debug)]
-pub(in crate::server) struct Stream<S> {
+pub(crate) struct Stream<S> {
     socket: S,
     tls: Option<Box<Tls>>,
 }
@@ -38,33 +38,33 @@ struct Tls {
 
 impl<S> Stream<S> {
     /// A stream without TLS, so far.
-    pub(in crate::server) fn new(socket: S) -> Self {
+    pub(crate) fn new(socket: S) -> Self {
         Self { socket, tls: None }
     }
 
-    pub(in crate::server) fn socket(&mut self) -> &mut S {
+    pub(crate) fn socket(&mut self) -> &mut S {
         &mut self.socket
     }
 
     /// The socket, if bytes reach it as they are.
-    pub(in crate::server) fn plain(&mut self) -> Option<&mut S> {
+    pub(crate) fn plain(&mut self) -> Option<&mut S> {
         self.tls.is_none().then_some(&mut self.socket)
     }
 
     /// What follows is a TLS handshake, and then what it protects.
-    pub(in crate::server) fn start_tls(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
+    pub(crate) fn start_tls(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
         let session = ServerConnection::new(config).map_err(io::Error::other)?;
         self.tls = Some(Box::new(Tls { session, unsent: 0 }));
         Ok(())
     }
 
     /// Whether encrypted bytes wait for the socket.
-    pub(in crate::server) fn wants_write(&self) -> bool {
+    pub(crate) fn wants_write(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.session.wants_write())
     }
 
     /// Whether client and server have agreed on HTTP/2 in the handshake (RFC 9113 §3.3). Without TLS nothing is agreed on.
-    pub(in crate::server) fn agreed_on_http2(&mut self) -> bool {
+    pub(crate) fn agreed_on_http2(&mut self) -> bool {
         let Some(tls) = &mut self.tls else { return false };
         let is_http2 = tls.session.alpn_protocol() == Some(b"h2");
         tls.session.set_buffer_limit(Some(if is_http2 { HTTP2_BUFFER } else { BUFFER }));
@@ -74,7 +74,7 @@ impl<S> Stream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     /// Makes the TLS handshake with a client from which `received` was read before.
-    pub(in crate::server) fn poll_handshake(
+    pub(crate) fn poll_handshake(
         &mut self,
         mut received: &[u8],
         cx: &mut Context<'_>,

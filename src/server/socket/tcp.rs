@@ -29,7 +29,7 @@ const UNSENT: u32 = 128 * 1024;
 const UNSENT_QUICK: u32 = u32::MAX;
 
 /// Sets what the connections of a listener inherit.
-pub(in crate::server) fn prepare(listener: &std::net::TcpListener) {
+pub(crate) fn prepare(listener: &std::net::TcpListener) {
     let listener = socket2::SockRef::from(listener);
     // Without it, the last piece of an answer may wait for the client's delayed acknowledgement.
     let _ = listener.set_tcp_nodelay(true);
@@ -37,9 +37,7 @@ pub(in crate::server) fn prepare(listener: &std::net::TcpListener) {
 }
 
 /// What a connection needs of its socket.
-pub(in crate::server) trait Transport:
-    AsyncRead + AsyncWrite + Unpin + Send + 'static
-{
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// The TCP socket, unless this is something else in its place.
     fn tcp(&mut self) -> Option<&mut Socket>;
 }
@@ -69,7 +67,7 @@ enum Mode {
 
 /// A socket that reports the [`Activity`] of its client, once it is registered with tokio.
 #[derive(Debug)]
-pub(in crate::server) struct Socket {
+pub(crate) struct Socket {
     mode: Mode,
     activity: Arc<Activity>,
     /// Whether what the client sends begins a request head (in HTTP/1; in HTTP/2 frames say so).
@@ -81,24 +79,24 @@ pub(in crate::server) struct Socket {
 }
 
 impl Socket {
-    pub(in crate::server) fn new(stream: std::net::TcpStream, activity: Arc<Activity>) -> Self {
+    pub(crate) fn new(stream: std::net::TcpStream, activity: Arc<Activity>) -> Self {
         let pace = Pace::new(activity.began().instant().into_std());
         let mode = Mode::Nonblocking { stream, drained: false, has_ended: false };
         Self { mode, activity, reads_heads: true, gate: None, pace, linger: None }
     }
 
     /// Has the socket send the pieces that are pending at the gate.
-    pub(in crate::server) fn set_gate(&mut self, gate: Option<Arc<WriteGate>>) {
+    pub(crate) fn set_gate(&mut self, gate: Option<Arc<WriteGate>>) {
         self.gate = gate;
     }
 
     /// From now on, the connection is HTTP/2: the client sends frames, and the server no placeholders.
-    pub(in crate::server) fn start_http2(&mut self) {
+    pub(crate) fn start_http2(&mut self) {
         (self.reads_heads, self.gate) = (false, None);
     }
 
     /// The idle poller has heard from the socket, and perhaps that the client has closed its half.
-    pub(in crate::server) fn on_readable(&mut self, ended: bool) {
+    pub(crate) fn on_readable(&mut self, ended: bool) {
         if let Mode::Nonblocking { drained, has_ended, .. } = &mut self.mode {
             *drained = false;
             *has_ended |= ended;
@@ -106,7 +104,7 @@ impl Socket {
     }
 
     /// Registers the socket with the runtime of this thread.
-    pub(in crate::server) fn register(&mut self) -> io::Result<()> {
+    pub(crate) fn register(&mut self) -> io::Result<()> {
         self.mode = match mem::replace(&mut self.mode, Mode::Released) {
             Mode::Nonblocking { stream, .. } => Mode::Registered(TcpStream::from_std(stream)?),
             other => other,
@@ -119,7 +117,7 @@ impl Socket {
     }
 
     /// Gives the socket away.
-    pub(in crate::server) fn release(&mut self) -> io::Result<std::net::TcpStream> {
+    pub(crate) fn release(&mut self) -> io::Result<std::net::TcpStream> {
         match mem::replace(&mut self.mode, Mode::Released) {
             Mode::Nonblocking { stream, .. } => Ok(stream),
             Mode::Registered(stream) => stream.into_std(),
@@ -127,7 +125,7 @@ impl Socket {
         }
     }
 
-    pub(in crate::server) fn descriptor(&self) -> io::Result<BorrowedFd<'_>> {
+    pub(crate) fn descriptor(&self) -> io::Result<BorrowedFd<'_>> {
         self.mode.descriptor()
     }
 
@@ -136,7 +134,7 @@ impl Socket {
     ///
     /// # Errors
     /// Those of the socket and the file; [`io::ErrorKind::UnexpectedEof`] if it has become shorter.
-    pub(in crate::server) fn send_file(
+    pub(crate) fn send_file(
         &mut self,
         head: &[u8],
         file: &File,

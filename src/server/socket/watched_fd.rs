@@ -8,12 +8,12 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// A descriptor that tokio watches for input: a listener, or an epoll instance. It is only lent out unchangeably.
-pub(in crate::server) struct WatchedFd(AsyncFd<OwnedFd>);
+pub(crate) struct WatchedFd(AsyncFd<OwnedFd>);
 
 impl WatchedFd {
     /// Has the runtime of this thread watch it.
     #[expect(unsafe_code, reason = "tokio has no safe way to watch a descriptor that it has not opened")]
-    pub(in crate::server) fn new(descriptor: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn new(descriptor: OwnedFd) -> io::Result<Self> {
         // SAFETY: an `OwnedFd` is an open descriptor, always names the same one and closes it when it is dropped. `AsyncFd`
         // owns it from here on, and nothing can exchange it: it is only reached through `&AsyncFd`.
         let watched = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };

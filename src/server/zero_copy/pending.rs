@@ -110,7 +110,7 @@ impl Drop for Piece {
 
 /// The slot of a connection for its pending piece.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Pending {
+pub(crate) struct Pending {
     piece: Mutex<Option<Piece>>,
     /// Whether there is a piece: most answers have none, and are spared the lock.
     any: AtomicBool,
@@ -123,7 +123,7 @@ impl Pending {
         self.piece.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(in crate::server) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         !self.any.load(Ordering::Acquire)
     }
 
@@ -153,7 +153,7 @@ impl Pending {
     ///
     /// # Errors
     /// If the placeholder of the piece is missing, or there is one without a piece.
-    pub(in crate::server) fn find(&self, written: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+    pub(crate) fn find(&self, written: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
         let pending = (!self.is_empty()).then(|| self.lock());
         let place = match pending.as_deref() {
             Some(Some(piece)) => {
@@ -175,7 +175,7 @@ impl Pending {
     ///
     /// # Errors
     /// Those of the socket and the source; [`io::ErrorKind::UnexpectedEof`] if a file has become shorter.
-    pub(in crate::server) fn write(&self, socket: impl AsFd, before: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub(crate) fn write(&self, socket: impl AsFd, before: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut pending = self.lock();
         let Some(piece) = pending.as_mut() else { return Err(misplaced()) };
         // Of a long file, one piece goes on in the packet where the one before has ended: that saves a fifth of the work.

@@ -15,26 +15,26 @@ use super::pending::{OnSent, Pending, PipeEnd, Source};
 
 /// What an HTTP/1 connection was given to send, and what its socket has taken.
 #[derive(Debug, Default)]
-pub(in crate::server) struct WriteGate {
+pub(crate) struct WriteGate {
     queued: AtomicU64,
     written: AtomicU64,
     waiting: AtomicWaker,
-    pub(in crate::server) pending: Pending,
+    pub(crate) pending: Pending,
 }
 
 impl WriteGate {
-    pub(in crate::server) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::default()
     }
 
     /// A new answer begins. (Its head is counted as written and not as queued; that does not add up over answers.)
-    pub(in crate::server) fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.queued.store(0, Ordering::Relaxed);
         self.written.store(0, Ordering::Relaxed);
     }
 
     /// Waits until the socket has taken everything that was queued.
-    pub(in crate::server) fn poll_drained(&self, cx: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_drained(&self, cx: &Context<'_>) -> Poll<()> {
         if self.is_drained() {
             return Poll::Ready(());
         }
@@ -42,11 +42,11 @@ impl WriteGate {
         if self.is_drained() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    pub(in crate::server) fn on_queued(&self, bytes: usize) {
+    pub(crate) fn on_queued(&self, bytes: usize) {
         self.queued.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(in crate::server) fn on_written(&self, bytes: usize) {
+    pub(crate) fn on_written(&self, bytes: usize) {
         self.written.fetch_add(bytes as u64, Ordering::Relaxed);
         if self.is_drained() {
             self.waiting.wake();
@@ -64,7 +64,7 @@ impl WriteGate {
 pub struct ZeroCopy(Arc<WriteGate>);
 
 impl ZeroCopy {
-    pub(in crate::server) fn new(gate: &Arc<WriteGate>) -> Self {
+    pub(crate) fn new(gate: &Arc<WriteGate>) -> Self {
         Self(Arc::clone(gate))
     }
 
