@@ -1,21 +1,22 @@
-//! Buffers that are used again: fresh long ones are zeroed by the kernel page by page, which costs as much as filling them.
+//! Reusable buffers: the kernel zeroes fresh long ones page by page, which costs as much as filling them. By hand, because no pool
+//! of a crate sets where in a page a buffer begins.
 
 use std::cell::RefCell;
 
 use bytes::Bytes;
 
-/// How many bytes a long buffer has.
+/// The length of a long buffer, in bytes.
 pub(super) const LONG: usize = 256 * 1024;
 
-/// How many bytes a buffer has that is read into first.
+/// The length of the first buffer of a read, in bytes.
 pub(super) const SHORT: usize = 16 * 1024;
 
-/// How many of each a thread keeps for the next ones.
-const KEPT: usize = 4;
-const KEPT_SHORT: usize = 64;
+/// How many free buffers of each length a thread keeps.
+const MAX_FREE: usize = 4;
+const MAX_FREE_SHORT: usize = 64;
 
-/// Where in a page a long buffer begins. Some processors (AMD's Zen 3) copy at a fraction of their speed from the beginning
-/// of a page to a place a few bytes behind the beginning of another, which is where allocators put what is long.
+/// Where in a page a long buffer begins. Some processors (AMD's Zen 3) copy slowly from the beginning of a page to a few bytes
+/// behind the beginning of another, which is where allocators place long buffers.
 const PAGE: usize = 4096;
 const BEGIN: usize = 128;
 
@@ -24,7 +25,7 @@ thread_local! {
     static FREE_SHORT: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Bytes to be written into. What is not written stays what it was: nobody but [`Buffer::freeze`] hands it on.
+/// Bytes to write into. Bytes that were not written keep old contents: only [`Buffer::freeze`] hands bytes on, and no others.
 #[derive(Debug)]
 pub(super) struct Buffer {
     bytes: Box<[u8]>,
@@ -33,7 +34,7 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// Room for `length` bytes, at most [`LONG`].
+    /// A buffer of `length` bytes, at most [`LONG`].
     pub(super) fn of(length: usize) -> Self {
         let length = length.min(LONG);
         if length == SHORT {
@@ -49,23 +50,23 @@ impl Buffer {
         Self { bytes, begin, length }
     }
 
-    /// The room.
-    pub(super) fn room(&mut self) -> &mut [u8] {
+    /// The bytes to write into.
+    pub(super) fn space(&mut self) -> &mut [u8] {
         self.bytes.get_mut(self.begin..self.begin + self.length).unwrap_or_default()
     }
 
-    /// The first `written` bytes, which were written. The room is free again once nobody holds them.
+    /// The first `written` bytes. The buffer is free again when the last reference to them is dropped.
     pub(super) fn freeze(mut self, written: usize) -> Bytes {
         self.length = self.length.min(written);
         Bytes::from_owner(self)
     }
 
-    /// The same, in memory of their own if they are few: then the room is free at once.
+    /// The same, copied if they are few: then the buffer is free at once.
     pub(super) fn freeze_or_copy(mut self, written: usize) -> Bytes {
         if written >= self.length / 4 {
             return self.freeze(written);
         }
-        Bytes::copy_from_slice(self.room().get(..written).unwrap_or_default())
+        Bytes::copy_from_slice(self.space().get(..written).unwrap_or_default())
     }
 }
 
@@ -79,11 +80,11 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
         let (free, most) = match bytes.len() {
-            SHORT => (&FREE_SHORT, KEPT_SHORT),
-            length if length > LONG => (&FREE, KEPT),
+            SHORT => (&FREE_SHORT, MAX_FREE_SHORT),
+            length if length > LONG => (&FREE, MAX_FREE),
             _ => return,
         };
-        // At the end of a thread there is no list any more.
+        // At the end of a thread the list is gone.
         let _ = free.try_with(|free| {
             let mut free = free.borrow_mut();
             if free.len() < most {
@@ -98,16 +99,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_that_is_used_again_shows_nothing_of_its_past() {
+    fn a_reused_buffer_shows_none_of_its_old_bytes() {
         for length in [SHORT, LONG] {
             let mut first = Buffer::of(length);
-            first.room().fill(7);
+            first.space().fill(7);
             drop(first.freeze(length));
         }
         assert_eq!(Buffer::of(SHORT).freeze(0), "");
         let mut second = Buffer::of(100_000);
-        assert_eq!(second.room().len(), 100_000);
-        second.room()[..3].copy_from_slice(b"abc");
+        assert_eq!(second.space().len(), 100_000);
+        second.space()[..3].copy_from_slice(b"abc");
         assert_eq!(second.freeze(3), "abc");
     }
 
@@ -115,7 +116,7 @@ mod tests {
     fn few_bytes_do_not_keep_a_long_buffer() {
         let written = || {
             let mut buffer = Buffer::of(LONG);
-            buffer.room()[..3].copy_from_slice(b"abc");
+            buffer.space()[..3].copy_from_slice(b"abc");
             buffer
         };
         assert_eq!(written().freeze_or_copy(3), "abc");
@@ -124,9 +125,9 @@ mod tests {
     }
 
     #[test]
-    fn short_ones_are_as_long_as_asked() {
+    fn a_buffer_has_the_given_length_up_to_the_longest() {
         assert_eq!(Buffer::of(0).freeze(0), "");
         assert_eq!(Buffer::of(16).freeze(99).len(), 16);
-        assert_eq!(Buffer::of(usize::MAX).room().len(), LONG);
+        assert_eq!(Buffer::of(usize::MAX).space().len(), LONG);
     }
 }

@@ -1,4 +1,4 @@
-//! What a library panics over becomes an error: at the start one about the settings, later one of the request that met it.
+//! Turns a panic of the store's client into an error: about the settings at the start, and of the one request later.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
@@ -11,15 +11,15 @@ use object_store::{Error, Result};
 use super::http::response::InvalidResponse;
 
 thread_local! {
-    /// Whether a panic of this thread is expected, and is no news to anybody.
+    /// Whether this thread's panics are expected, and not printed.
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The library panicked.
+/// The client panicked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Panicked;
 
-/// Runs `work` on a thread of its own, so that it may block and panic. The panic is not printed: it becomes a line of ours.
+/// Runs `work` on a new thread, so that it may block and panic. The panic is not printed.
 pub(super) fn run_isolated<T: Send>(work: impl FnOnce() -> T + Send) -> std::result::Result<T, Panicked> {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -37,21 +37,21 @@ pub(super) fn run_isolated<T: Send>(work: impl FnOnce() -> T + Send) -> std::res
     thread::scope(|scope| scope.spawn(work).join()).unwrap_or(Err(Panicked))
 }
 
-/// What is asked of the store's client, for one request: its panic is this request's error.
-pub(super) async fn catch_panic<T>(asking: impl Future<Output = Result<T>>) -> Result<T> {
-    AssertUnwindSafe(asking).catch_unwind().await.unwrap_or_else(|_| Err(panicked()))
+/// Turns a panic of a request into its error.
+pub(super) async fn catch_panic<T>(request: impl Future<Output = Result<T>>) -> Result<T> {
+    AssertUnwindSafe(request).catch_unwind().await.unwrap_or_else(|_| Err(panicked()))
 }
 
-/// The same for the body of an answer.
+/// The same for the body of a response.
 pub(super) fn catch_panics<T>(
-    pieces: impl Stream<Item = Result<T>> + Send,
+    chunks: impl Stream<Item = Result<T>> + Send,
 ) -> impl Stream<Item = Result<T>> + Send {
-    AssertUnwindSafe(pieces).catch_unwind().map(|piece| piece.unwrap_or_else(|_| Err(panicked())))
+    AssertUnwindSafe(chunks).catch_unwind().map(|chunk| chunk.unwrap_or_else(|_| Err(panicked())))
 }
 
 fn panicked() -> Error {
-    let odd = InvalidResponse("its client panicked over this request or its answer");
-    Error::Generic { store: "client", source: Box::new(odd) }
+    let panicked = InvalidResponse("its client panicked over this request or its answer");
+    Error::Generic { store: "client", source: Box::new(panicked) }
 }
 
 #[cfg(test)]
@@ -62,7 +62,7 @@ mod tests {
     use crate::store::StoreError;
 
     #[test]
-    fn a_panic_apart_is_told_and_ends_nothing() {
+    fn an_isolated_panic_is_returned() {
         assert_eq!(run_isolated(|| -> u8 { panic!("expected by this test") }), Err(Panicked));
         assert_eq!(run_isolated(|| 7), Ok(7));
     }

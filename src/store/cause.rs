@@ -1,4 +1,4 @@
-//! Why a request to the store failed, in words that may be logged, and what to do about it.
+//! The cause of a store's failure, in words that may be logged, and what to do about it.
 
 use std::error::Error;
 use std::fmt;
@@ -8,11 +8,10 @@ use object_store::client::{HttpError, HttpErrorKind};
 use super::error_codes::{Blame, WRONG_REGION, advice_of, known_code, listed, speaks_of_the_region};
 use super::http::response::{self, ErrorResponse};
 
-/// From how many seconds on the clocks' difference is worth a word. S3 takes a quarter of an hour, Azure too; links are
-/// given 5 min.
+/// From how many seconds on the difference of the clocks is reported. S3 and Azure tolerate 15 minutes, links 5.
 pub(super) const CLOCKS_DIFFER: u64 = 300;
 
-/// What is known of a failure, in words that may be logged.
+/// The cause of a failure. It never shows an address or a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
     what: String,
@@ -23,11 +22,11 @@ pub struct Cause {
     store_failure: bool,
 }
 
-/// Whether it was the range that the store did not like.
+/// Whether the request failed because of its range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RangeFault {
     Yes,
-    /// The failure has no name: the object's size has to decide.
+    /// The failure has no name: the object's size decides.
     Perhaps,
     No,
 }
@@ -48,7 +47,7 @@ impl Cause {
         Self::read(&text, kind, io)
     }
 
-    /// What object_store says in its own words: of requests for something else than an object, and of no answer at all.
+    /// Parses the text of object_store, which has requests for other things than objects, and requests without a response.
     fn read(text: &str, kind: Option<HttpErrorKind>, io: Option<std::io::ErrorKind>) -> Self {
         let status = status_in(text);
         let code = response::between(text, "<Code>", "</Code>").and_then(response::code);
@@ -69,7 +68,7 @@ impl Cause {
             _ if redirected => ("it answered a redirect".into(), Some(WRONG_REGION.to_owned())),
             (None, None) => without_answer(text, kind, io),
             (status, code) => {
-                (answered(status, code.as_deref()), advice_of(code.as_deref()).map(str::to_owned))
+                (response::answered(status, code.as_deref()), advice_of(code.as_deref()).map(str::to_owned))
             }
         };
         let store_failure = match status {
@@ -79,13 +78,13 @@ impl Cause {
         Self { what, advice, status: status.filter(|_| !lacking), code, range, store_failure }
     }
 
-    /// What an answer to a request for an object says.
-    pub(super) fn of_refusal(refusal: &ErrorResponse) -> Self {
-        let (status, code) = (refusal.status.as_u16(), refusal.code.as_deref());
-        let known = advice_of(code).or_else(|| refusal.status.is_redirection().then_some(WRONG_REGION));
-        let advice = match (known, &refusal.region, refusal.ahead) {
+    /// The cause in an error response to a request for an object.
+    pub(super) fn of_response(response: &ErrorResponse) -> Self {
+        let (status, code) = (response.status.as_u16(), response.code.as_deref());
+        let known = advice_of(code).or_else(|| response.status.is_redirection().then_some(WRONG_REGION));
+        let advice = match (known, &response.region, response.ahead) {
             (_, _, Some(ahead))
-                if refusal.status.is_client_error()
+                if response.status.is_client_error()
                     && ahead.unsigned_abs() >= CLOCKS_DIFFER
                     && status != 404 =>
             {
@@ -97,12 +96,12 @@ impl Cause {
             (known, _, _) => known.map(str::to_owned),
         };
         let range = if status == 416 { RangeFault::Yes } else { RangeFault::No };
-        let store_failure = refusal.is_retryable();
-        let (status, code) = (Some(status), refusal.code.clone());
-        Self { what: refusal.to_string(), advice, status, code, range, store_failure }
+        let store_failure = response.is_retryable();
+        let (status, code) = (Some(status), response.code.clone());
+        Self { what: response.to_string(), advice, status, code, range, store_failure }
     }
 
-    /// A failure of our own making.
+    /// A failure of this program.
     pub(super) fn saying(what: &str) -> Self {
         let (advice, status, code) = (None, None, None);
         Self { what: what.to_owned(), advice, status, code, range: RangeFault::No, store_failure: false }
@@ -113,7 +112,7 @@ impl Cause {
         self.advice.is_some()
     }
 
-    /// The same, of a range that is not supported.
+    /// The same, because the store does not support the range.
     pub(super) fn about_the_range(self) -> Self {
         Self { range: RangeFault::Yes, store_failure: false, ..self }
     }
@@ -122,40 +121,39 @@ impl Cause {
         self.range != RangeFault::No
     }
 
-    /// Whether it speaks against the store's health.
+    /// Whether it counts as a failure of the store.
     pub(super) fn is_store_failure(&self) -> bool {
         self.store_failure && self.range != RangeFault::Yes
     }
 
-    /// What somebody has to look at.
+    /// What to correct.
     pub(super) fn blame(&self) -> Blame {
         let named = listed(self.code.as_deref()).map(|(_, blame, _)| *blame);
         match (self.status, named) {
             (None, Some(blame)) => blame,
             (None, None) => Blame::Store,
             _ if self.store_failure => Blame::Store,
-            (Some(404), Some(Blame::Place)) => Blame::Place,
+            (Some(404), Some(Blame::Bucket)) => Blame::Bucket,
             (Some(404), _) => Blame::Nothing,
             (_, Some(blame)) => blame,
             (Some(401 | 403 | 407), None) => Blame::Settings,
-            (Some(300..=399), None) => Blame::Place,
+            (Some(300..=399), None) => Blame::Bucket,
             (Some(_), None) => Blame::Object,
         }
     }
 
-    /// What the holder of a link may know.
+    /// The part that the client may see.
     pub(super) fn public_text(&self) -> String {
         match (self.status, &self.code) {
-            (Some(status), Some(code)) if listed(Some(code)).is_some() => {
-                format!("it answered {status} {code}")
-            }
-            (Some(status), _) => format!("it answered {status}"),
             (None, _) => "it does not answer".to_owned(),
+            (status, code) => {
+                response::answered(status, code.as_deref().filter(|code| listed(Some(code)).is_some()))
+            }
         }
     }
 }
 
-/// How far the store's clock is ahead of ours, as what is wrong with ours.
+/// What is wrong with this machine's clock, if the store's is `ahead` seconds ahead.
 pub(super) fn clocks(ahead: i64) -> String {
     let seconds = ahead.unsigned_abs();
     let seconds = if seconds >= 120 { seconds / 60 * 60 } else { seconds };
@@ -164,12 +162,7 @@ pub(super) fn clocks(ahead: i64) -> String {
     format!("this machine's clock is {difference} {side} the store's")
 }
 
-fn answered(status: Option<u16>, code: Option<&str>) -> String {
-    let words = [status.map(|status| status.to_string()), code.map(str::to_owned)];
-    format!("it answered {}", words.into_iter().flatten().collect::<Vec<_>>().join(" "))
-}
-
-/// What the client's builder dislikes about credentials, in its own words (some show a value), and in ours.
+/// What object_store's builders say of credentials (some texts show a value), and what is said instead.
 const UNUSABLE: [(&str, &str, &str); 10] = [
     ("the root folder is missing", "its folder is missing", "mount it, or make it again"),
     (
@@ -195,12 +188,12 @@ const UNUSABLE: [(&str, &str, &str); 10] = [
     ),
 ];
 
-/// A client that has no credentials asks the machine for some; what that answers says nothing about the store.
+/// A client without credentials asks the machine's metadata service, whose response says nothing about the store.
 fn lacks_credentials(lower: &str) -> bool {
     ["169.254.169.254", "metadata.google.internal", "fd00:ec2::254"].iter().any(|host| lower.contains(host))
 }
 
-/// A failure that the store did not even answer.
+/// A failure without a response.
 fn without_answer(
     text: &str,
     kind: Option<HttpErrorKind>,
@@ -237,7 +230,7 @@ fn without_answer(
     }
 }
 
-/// The status in object_store's sentence; the type itself is private to that crate.
+/// The status in object_store's text, because its type is private.
 fn status_in(text: &str) -> Option<u16> {
     let after = text.split("status code: ").nth(1).or_else(|| text.split("HTTP status ").nth(1))?;
     after.get(..3)?.parse().ok().filter(|status| (300..600).contains(status))
@@ -255,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_says_what_to_do_and_shows_no_address() {
+    fn a_cause_has_advice_and_shows_no_address() {
         let text = "Generic S3 error: Error performing GET https://user:secret@s3.example.com/b/k?X-Amz-Signature=1 in 1s \
                     - Server returned non-2xx status code: 403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code>\
                     <AWSAccessKeyId>AKIAEXAMPLE</AWSAccessKeyId></Error>";
@@ -277,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn without_credentials_the_machines_answer_is_not_taken_for_the_stores() {
+    fn a_response_of_the_metadata_service_is_not_the_stores() {
         let text = "Error performing PUT http://169.254.169.254/latest/api/token - Server returned non-2xx status code: \
                     403 Forbidden";
         let cause = Cause::read(text, None, None).to_string();
@@ -297,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn only_transport_deadlines_5xx_429_and_408_speak_against_the_store() {
+    fn only_transport_deadlines_5xx_429_and_408_are_store_failures() {
         for status in 300..600_u16 {
             let cause = Cause::read(&format!("status code: {status} x"), None, None);
             assert_eq!(cause.is_store_failure(), matches!(status, 408 | 429 | 500..), "{status}");

@@ -1,47 +1,42 @@
-//! The bytes of an object, chunk by chunk: exactly as many as were announced, or an error. A body that breaks is taken
-//! up again from the next byte, as long as it still is the same object.
+//! The bytes of an object: exactly as many as announced, or an error. A broken body is resumed at its next byte, as long as the
+//! object is still the same version.
 
 use std::fmt;
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
+use object_store::GetResult;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, GetResult, GetResultPayload};
 
-use super::catch_panic::catch_panics;
 use super::error::StoreError;
 use super::http::pipe::Pipe;
-use super::http::plain_http::RawBody;
-use super::http::response;
-use super::http::response::UnsizedBody;
-use super::local::file_slice::{self, ContentVersion, FileSlice};
-use super::metrics::StoreOperation;
+use super::local::file_slice::{self, FileSlice};
+use super::meta::Validator;
+use super::object_body::ObjectBody;
 use super::prefetch;
-use super::source::Source;
-use super::validator::Validator;
+use super::source::{Source, in_time};
 use crate::clock::running::{self, RunningInstant};
 
-/// The first pause before a body is taken up again; it doubles up to the longest.
+/// The pause before a broken body is resumed; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Bytes, piece by piece, or what went wrong.
-pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>;
+/// What the next bytes are called in a timeout.
+const MORE: &str = "more bytes";
 
-/// How much has to be left of a body for a pipe to be worth its trouble, in bytes.
-const LONG: u64 = 64 * 1024;
+/// How many bytes of a body must be left for a pipe to pay, at least.
+const PIPE_LEAST: u64 = 64 * 1024;
 
-/// What is handed on of an object.
+/// The next bytes of an object.
 #[derive(Debug)]
 pub enum Transfer {
-    /// Bytes.
+    /// In memory.
     Read(Bytes),
-    /// Bytes, if any, and so many more behind them, which wait in a pipe. It is empty again before more is asked for, or
-    /// all of it is given up.
+    /// Bytes in memory, if any, and behind them this many in a pipe. The caller empties the pipe before it asks for more, or
+    /// drops the whole.
     Piped(Bytes, Arc<Pipe>, usize),
 }
 
@@ -56,22 +51,22 @@ impl Transfer {
     }
 }
 
-/// A stream of bytes that is as long as promised: it yields an error rather than end short or run over. It reads
-/// only when polled, so a stalled reader holds one chunk and no more.
+/// A stream of bytes with the announced length: it yields an error rather than end early or exceed it. It reads only when
+/// polled, so a stalled client holds one chunk.
 pub struct Chunks {
     source: Arc<Source>,
     path: Path,
     version: Option<Validator>,
     first: Option<Bytes>,
-    rest: Rest,
+    rest: ObjectBody,
     /// The position of the next byte of `rest`, and the one behind the last.
     at: u64,
     end: u64,
-    /// What went wrong since the last byte that arrived.
+    /// Since the last byte, if a try has failed.
     retry: Option<Box<RetryState>>,
 }
 
-/// Failures without a byte between them.
+/// Failures in a row, without a byte between them.
 struct RetryState {
     since: RunningInstant,
     tries: u32,
@@ -94,12 +89,12 @@ impl Chunks {
         let version = Validator::of(&result);
         let (at, end) = (wanted.start, wanted.end);
         let begun = result.range.end;
-        let mut rest = Rest::of(result);
+        let mut rest = ObjectBody::of(result);
         if begun < end
             && let Some(version) = &version
         {
             let follows = prefetch::rest(&source, &path, version, begun..end);
-            rest = Rest::Stream(Box::pin(rest.into_pieces().chain(follows)), None);
+            rest = ObjectBody::Stream(Box::pin(rest.into_stream().chain(follows)), None);
         }
         let mut chunks = Self { source, path, version, first: None, rest, at, end, retry: None };
         if at < end {
@@ -108,22 +103,22 @@ impl Chunks {
         Ok(chunks)
     }
 
-    /// Bytes that are here already.
+    /// Bytes in memory.
     pub(super) fn of_bytes(source: Arc<Source>, path: Path, bytes: Bytes) -> Self {
         let first = Some(bytes).filter(|bytes| !bytes.is_empty());
-        Self { source, path, version: None, first, rest: Rest::nothing(), at: 0, end: 0, retry: None }
+        Self { source, path, version: None, first, rest: ObjectBody::empty(), at: 0, end: 0, retry: None }
     }
 
-    /// The first chunk, resumptions included, has the deadline of the first byte: the client has no answer yet. A long
-    /// file may be sent without being read, so the kernel's having its beginning is enough.
+    /// Waits for the first chunk, retries included, within the deadline of the first byte: the client has no response yet. A long
+    /// file may be sent without being read, so it is enough if its beginning is in the page cache.
     async fn first_chunk(&mut self) -> Result<Option<Bytes>, StoreError> {
         let started = Instant::now();
         let waited = self.source.timeouts.first_byte;
         let first = async {
             match &self.rest {
-                Rest::File(slice) if slice.owed() > file_slice::CHUNK => {
+                ObjectBody::File(slice) if slice.owed() > file_slice::CHUNK => {
                     let beginning = self.at..self.at + 1;
-                    if !slice.is_in_memory(&beginning, std::time::Instant::now()) {
+                    if !slice.is_in_memory(&beginning, started) {
                         slice.load(beginning).await?;
                     }
                     Ok(None)
@@ -131,8 +126,7 @@ impl Chunks {
                 _ => self.next_owed().await.map(Some),
             }
         };
-        let first = running::timeout(waited, first).await;
-        let first = first.unwrap_or(Err(StoreError::TimedOut { waited, for_what: "the first bytes" }));
+        let first = in_time(waited, "the first bytes", first).await.and_then(|first| first);
         let reason = first.as_ref().err().map(StoreError::reason);
         self.source.metrics.answered(StoreOperation::FirstChunk, started.elapsed(), reason);
         if first.as_ref().is_err_and(StoreError::is_store_failure) {
@@ -141,13 +135,13 @@ impl Chunks {
         first
     }
 
-    /// How many bytes are still to come.
+    /// How many bytes are left.
     #[must_use]
     pub fn owed(&self) -> u64 {
         (self.end - self.at) + self.first.as_ref().map_or(0, |first| first.len() as u64)
     }
 
-    /// The next chunk; `None` once everything promised was delivered.
+    /// The next chunk; `None` after the last.
     pub async fn next(&mut self) -> Option<Result<Bytes, StoreError>> {
         if let Some(first) = self.first.take() {
             return Some(Ok(first));
@@ -158,59 +152,53 @@ impl Chunks {
         Some(self.next_owed().await.map_err(|error| self.broke_off(error)))
     }
 
-    /// Nothing follows any more.
+    /// Ends the body after an error.
     fn broke_off(&mut self, error: StoreError) -> StoreError {
         self.source.metrics.broke_off(error.reason());
         self.at = self.end;
         error
     }
 
-    /// So many bytes have.
+    /// Counts bytes that have arrived.
     fn arrived(&mut self, bytes: usize) {
         self.at += bytes as u64;
         self.retry = None;
         self.source.breaker.succeeded();
     }
 
-    /// The file that these are bytes of, if none of them was read: whoever can send a file need not read it. Nothing is
-    /// left here then.
+    /// The file, if none of these bytes was read, for a caller that sends files. No bytes are left here then.
     pub fn take_file(&mut self) -> Option<FileSlice> {
         let owed = self.end - self.at;
         let unread = self.first.is_none() && owed > 0;
-        match &self.rest {
-            Rest::File(slice) if unread && slice.owed() == owed => {
+        match std::mem::replace(&mut self.rest, ObjectBody::empty()) {
+            ObjectBody::File(slice) if unread && slice.owed() == owed => {
                 self.at = self.end;
-                match std::mem::replace(&mut self.rest, Rest::nothing()) {
-                    Rest::File(slice) => Some(slice),
-                    _ => None,
-                }
+                Some(slice)
             }
-            _ => None,
+            other => {
+                self.rest = other;
+                None
+            }
         }
     }
 
-    /// Whether what follows can go through a pipe, and is long enough for that.
+    /// Whether the rest can go through a pipe, and is long enough for that to pay.
     #[must_use]
     pub fn can_be_piped(&self) -> bool {
-        let owed = self.end - self.at;
-        match &self.rest {
-            Rest::Stream(_, Some(raw)) => owed > LONG && raw.holds(owed),
-            Rest::Piped(raw, _) => raw.holds(owed),
-            _ => false,
-        }
+        self.rest.can_be_piped(self.end - self.at, PIPE_LEAST)
     }
 
-    /// What comes next, in a pipe where it can be, for whoever has no need to read it; `None` at the end.
+    /// The next bytes, through a pipe if possible, for a caller that need not read them; `None` at the end.
     pub async fn next_transfer(&mut self) -> Option<Result<Transfer, StoreError>> {
         let waited = self.source.timeouts.stall;
         while self.can_be_piped() {
-            let Some((raw, pipe)) = self.rest.through_pipe() else { break };
+            let Some((raw, pipe)) = self.rest.pipe() else { break };
             let filled = match &self.first {
-                None => in_time(waited, raw.fill(&pipe)).await.and_then(|filled| Ok(filled?)),
-                // What is here already goes along; nobody waits for more.
+                None => in_time(waited, MORE, raw.fill(&pipe)).await.and_then(|filled| Ok(filled?)),
+                // Bytes in memory go first, with those that have arrived.
                 Some(_) => match raw.fill(&pipe).now_or_never() {
                     Some(Ok(length)) => Ok(length),
-                    // If that has failed, so will the next.
+                    // A failure comes back at the next read.
                     _ => break,
                 },
             };
@@ -230,19 +218,19 @@ impl Chunks {
         self.next().await.map(|chunk| chunk.map(Transfer::Read))
     }
 
-    /// All that is left as a stream of what [`Chunks::pass`] yields.
+    /// The rest as a stream of [`Chunks::next_transfer`].
     pub fn into_transfers(self) -> impl Stream<Item = Result<Transfer, StoreError>> + Send {
         stream::unfold(self, |mut chunks| async move {
             chunks.next_transfer().await.map(|transfer| (transfer, chunks))
         })
     }
 
-    /// All that is left as a stream.
+    /// The rest as a stream of [`Chunks::next`].
     pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, StoreError>> + Send {
         stream::unfold(self, |mut chunks| async move { chunks.next().await.map(|chunk| (chunk, chunks)) })
     }
 
-    /// Waits for a chunk that is owed, through as many setbacks as timeouts allows.
+    /// Waits for the next chunk, and retries as often as the settings allow.
     async fn next_owed(&mut self) -> Result<Bytes, StoreError> {
         loop {
             match self.next_piece().await {
@@ -258,7 +246,7 @@ impl Chunks {
     async fn next_piece(&mut self) -> Result<Bytes, StoreError> {
         let waited = self.source.timeouts.stall;
         loop {
-            let Some(piece) = in_time(waited, self.rest.next()).await? else {
+            let Some(piece) = in_time(waited, MORE, self.rest.next()).await? else {
                 return Err(StoreError::broken("it ended the object before its announced length"));
             };
             let piece = piece?;
@@ -271,11 +259,11 @@ impl Chunks {
         }
     }
 
-    /// Opens the rest of the same object anew. Tries and time count from the last byte that arrived, so a slow
-    /// download of an hour has as much of both as a fast one.
+    /// Opens the rest of the same object again. Tries and time count from the last byte that arrived, so a slow download of an
+    /// hour has as much of both as a fast one.
     async fn resume(&mut self, error: StoreError) -> Result<(), StoreError> {
         let timeouts = self.source.timeouts;
-        // Nothing would tell whether what follows belongs to what was sent.
+        // Without a validator, the rest could be another version's.
         let Some(version) = self.version.clone() else { return Err(error) };
         let mut error = error;
         loop {
@@ -287,19 +275,19 @@ impl Chunks {
                 return Err(error);
             }
             let pause = pause_before(retry.tries).min(left);
-            // Waiting for a store that is down is not trying.
+            // While the store is down, waiting is no try.
             if self.source.breaker.is_closed() {
                 retry.tries += 1;
             }
             tokio::time::sleep(pause).await;
             let _ = running::timeout(left.saturating_sub(pause), self.source.breaker.closed()).await;
             let wanted = self.at..self.end;
-            let reopened = reopen(&self.source, StoreOperation::Resume, &self.path, &version, wanted).await;
-            match reopened {
+            let body = ObjectBody::reopen(&self.source, StoreOperation::Resume, &self.path, &version, wanted);
+            match body.await {
                 Ok(rest) => {
                     self.rest = rest;
                     self.source.metrics.resumed();
-                    tracing::debug!(at = self.at, "a body that broke was taken up again");
+                    tracing::debug!(at = self.at, "resumed a broken body");
                     return Ok(());
                 }
                 Err(next) => error = next,
@@ -308,113 +296,10 @@ impl Chunks {
     }
 }
 
-/// What arrives in time. The deadline runs only while this is polled: a slow reader never sets it off.
-pub(super) async fn in_time<T>(waited: Duration, arriving: impl Future<Output = T>) -> Result<T, StoreError> {
-    let arrived = running::timeout(waited, arriving).await;
-    arrived.map_err(|_| StoreError::TimedOut { waited, for_what: "more bytes" })
-}
-
-/// The bytes `wanted`, if it still is the same object. Its tag is compared here: some stores ignore If-Match, and a tag
-/// that was made here matches nothing there.
-async fn reopen(
-    source: &Arc<Source>,
-    operation: StoreOperation,
-    path: &Path,
-    version: &Validator,
-    wanted: Range<u64>,
-) -> Result<Rest, StoreError> {
-    let range = Some(GetRange::Bounded(wanted.clone()));
-    let options = GetOptions::new().with_range(range).with_extensions(response::for_object());
-    let result = match source.request(operation, path, options).await {
-        Err(StoreError::NotFound) => return Err(StoreError::Changed),
-        other => other?,
-    };
-    if result.extensions.get::<UnsizedBody>().is_some() {
-        return Err(StoreError::broken("it no longer says how long the object is"));
-    }
-    if Validator::of(&result).as_ref() != Some(version) {
-        return Err(StoreError::Changed);
-    }
-    if result.range != wanted {
-        return Err(StoreError::broken("it answered with another range than was asked for"));
-    }
-    Ok(Rest::of(result))
-}
-
-/// The same as a stream.
-pub(super) async fn reopen_stream(
-    source: &Arc<Source>,
-    operation: StoreOperation,
-    path: &Path,
-    version: &Validator,
-    wanted: Range<u64>,
-) -> Result<ByteStream, StoreError> {
-    Ok(reopen(source, operation, path, version, wanted).await?.into_pieces())
-}
-
-/// Twice as long each time, and not in step with other downloads.
+/// Doubles each time, with jitter, so that downloads do not retry in step.
 fn pause_before(tries: u32) -> Duration {
     let mut random = [0; 1];
     let _ = getrandom::fill(&mut random);
     let full = FIRST_PAUSE.saturating_mul(1 << tries.min(10)).min(LONGEST_PAUSE);
-    // Between half and all of it.
     full / 2 + full.mul_f64(f64::from(random[0]) / 512.0)
-}
-
-/// What the store answered with.
-enum Rest {
-    File(FileSlice),
-    /// With a raw, its bytes need not be read.
-    Stream(ByteStream, Option<RawBody>),
-    /// They are not. The stream has ended with that: it would take up in the wrong place what broke.
-    Piped(RawBody, Arc<Pipe>),
-}
-
-impl Rest {
-    fn of(result: GetResult) -> Self {
-        let raw = result.extensions.get::<RawBody>().cloned();
-        match result.payload {
-            GetResultPayload::File(file, _) => {
-                Self::File(FileSlice::new(file, result.range, ContentVersion::from(&result.meta)))
-            }
-            GetResultPayload::Stream(pieces) => {
-                Self::Stream(Box::pin(catch_panics(pieces).map(|piece| piece.map_err(StoreError::from))), raw)
-            }
-        }
-    }
-
-    fn nothing() -> Self {
-        Self::Stream(Box::pin(stream::empty()), None)
-    }
-
-    fn into_pieces(self) -> ByteStream {
-        match self {
-            Self::File(slice) => Box::pin(stream::unfold(slice, |mut slice| async move {
-                slice.read().await.map(|chunk| (chunk, slice))
-            })),
-            Self::Stream(pieces, _) => pieces,
-            Self::Piped(..) => Box::pin(stream::empty()),
-        }
-    }
-
-    async fn next(&mut self) -> Option<Result<Bytes, StoreError>> {
-        match self {
-            Self::File(slice) => slice.read().await,
-            Self::Stream(pieces, _) => pieces.next().await,
-            Self::Piped(..) => None,
-        }
-    }
-
-    /// From now on through a pipe, if there is one to be had.
-    fn through_pipe(&mut self) -> Option<(RawBody, Arc<Pipe>)> {
-        if let Self::Stream(_, raw @ Some(_)) = self {
-            // Whoever gets no pipe now reads to the end.
-            let (raw, pipe) = (raw.take()?, Pipe::acquire()?);
-            *self = Self::Piped(raw, Arc::new(pipe));
-        }
-        match self {
-            Self::Piped(raw, pipe) => Some((raw.clone(), Arc::clone(pipe))),
-            _ => None,
-        }
-    }
 }

@@ -1,23 +1,23 @@
-//! The circuit breaker before the store. While it is open, requests are answered 503 at once, one probe a second looks
-//! whether the store is back, and downloads in flight wait for that.
+//! The circuit breaker of the store. While it is open, requests are answered 503 at once, one probe a second checks whether the
+//! store is back, and downloads in flight wait for that. By hand, because crates for it open by failed requests.
 //!
-//! Failed requests never open it, because what fails may be the one object that was asked for: many failures in a row
-//! only have the store probed, by an object that no client can choose. The breaker opens if the probe fails, too.
+//! Failed requests never open this one, because all of them may be for one broken object: many failures in a row start a
+//! probe, for an object that no client can choose. The breaker opens if the probe fails, too.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tokio::sync::watch;
 
-/// After so many failures in a row, with no success between, the store is probed.
+/// After this many failures in a row the store is probed.
 const PROBE_AFTER: u32 = 5;
 
 /// Whether requests may pass.
 #[derive(Debug)]
 pub(super) struct CircuitBreaker {
-    /// Closed as a circuit is: requests pass.
+    /// Closed like a circuit: requests pass.
     closed: watch::Sender<bool>,
     failures: AtomicU32,
-    /// Whether a task probes the store.
+    /// Whether a task is probing the store.
     probed: AtomicBool,
 }
 
@@ -34,19 +34,19 @@ impl CircuitBreaker {
 
     /// The store answered.
     pub(super) fn succeeded(&self) {
-        // Almost always there is nothing to write, and then nothing is written.
+        // The common case only reads, so threads share the cache line.
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
         }
     }
 
-    /// A request failed. True if the caller has to probe the store, and to end that with [`CircuitBreaker::close`].
+    /// A request failed. True if the caller must probe the store, and end with [`CircuitBreaker::close`].
     pub(super) fn failed(&self) -> bool {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
         failures >= PROBE_AFTER && !self.probed.swap(true, Ordering::Relaxed)
     }
 
-    /// A probe failed as well: no requests pass from now on.
+    /// A probe failed, too: no requests pass from now on.
     pub(super) fn open(&self) {
         self.closed.send_replace(false);
     }
@@ -60,7 +60,7 @@ impl CircuitBreaker {
 
     /// Waits until requests pass.
     pub(super) async fn closed(&self) {
-        // The sender lives in self, so waiting cannot fail.
+        // The sender lives in self, so the wait cannot fail.
         let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
     }
 }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_in_a_row_have_the_store_probed_once_and_open_nothing() {
+    fn failures_in_a_row_start_one_probe_and_leave_the_breaker_closed() {
         let breaker = CircuitBreaker::new();
         for _ in 1..PROBE_AFTER {
             assert!(!breaker.failed());
@@ -80,14 +80,14 @@ mod tests {
             assert!(!breaker.failed());
         }
         assert!(breaker.failed(), "the fifth without a success between");
-        assert!(!breaker.failed(), "it is probed already");
+        assert!(!breaker.failed(), "a probe is running");
         assert!(breaker.is_closed());
         breaker.open();
         assert!(!breaker.is_closed());
         breaker.close();
         assert!(breaker.is_closed());
         for _ in 1..PROBE_AFTER {
-            assert!(!breaker.failed(), "counted anew");
+            assert!(!breaker.failed(), "the count starts again");
         }
         assert!(breaker.failed());
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::url::StoreUrl;
 
-/// What the store needs to know. Defaults stand in `defaults.toml`.
+/// The store's settings. `defaults.toml` has their defaults.
 #[derive(Clone)]
 pub struct Config {
     /// Where the objects are: one URL.
@@ -17,17 +17,17 @@ pub struct Config {
     pub first_byte_timeout: Duration,
     /// How long the store may pause between two chunks.
     pub stall_timeout: Duration,
-    /// How often a body that breaks is taken up again without a byte in between.
+    /// How often a broken body is resumed without a byte in between.
     pub resume_tries: u32,
     /// For how long, counted from the last byte that arrived.
     pub resume_timeout: Duration,
-    /// How many segments of a long object are on their way at once; 1 is one stream. Clouds alone.
+    /// How many segments of a long object are fetched at once; 1 is one stream. Only for clouds.
     pub read_ahead: usize,
     /// The certificate (PEM) of a private authority that signed the store's.
     pub ca_file: Option<PathBuf>,
-    /// Options of the store's client, as object_store names them.
+    /// Options of the store's client, under object_store's names.
     pub options: Vec<(String, String)>,
-    /// The clouds' own variables (`AWS_…`, `GOOGLE_…`, `AZURE_…`), as the environment has them.
+    /// The clouds' variables (`AWS_…`, `GOOGLE_…`, `AZURE_…`) of the environment.
     pub cloud: CloudVariables,
 }
 
@@ -38,12 +38,12 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Credentials and endpoints in the variables of the clouds' own tools. `Debug` shows names only.
+/// Credentials and endpoints in the variables of the clouds' tools. `Debug` shows names only.
 #[derive(Clone, Default)]
 pub struct CloudVariables(Vec<(String, String)>);
 
 impl CloudVariables {
-    /// The prefixes of the clouds' variables, and the names outside them that `object_store` and its client read.
+    /// The prefixes of the clouds' variables, and other names that `object_store` and its client read.
     const PREFIXES: [&str; 13] = [
         "AWS_",
         "GOOGLE_",
@@ -66,7 +66,7 @@ impl CloudVariables {
         Self::PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     }
 
-    /// Picks the clouds' variables out of an environment.
+    /// The clouds' variables of an environment.
     #[must_use]
     pub fn pick(environment: impl IntoIterator<Item = (String, String)>) -> Self {
         Self(environment.into_iter().filter(|(name, _)| Self::has_one_called(name)).collect())
@@ -77,7 +77,7 @@ impl CloudVariables {
         pairs.filter(move |(name, _)| name.starts_with(prefix))
     }
 
-    /// Whether a proxy stands before every store without TLS.
+    /// Whether a proxy is set for stores without TLS.
     pub(super) fn name_a_proxy(&self) -> bool {
         let names = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
         names.iter().any(|name| self.get(name).is_some_and(|value| !value.is_empty()))

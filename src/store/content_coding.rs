@@ -1,5 +1,5 @@
-//! Objects that are stored with a `Content-Encoding`: what links lead to is what was encoded. Nothing above this room knows
-//! of it.
+//! Decodes objects that are stored with a `Content-Encoding`: links lead to the decoded bytes, and callers of the store never see
+//! the encoding.
 
 use std::io;
 
@@ -9,20 +9,19 @@ use object_store::{Attribute, Attributes};
 use tokio::io::AsyncRead;
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use super::chunks::ByteStream;
 use super::error::StoreError;
+use super::object_body::ByteStream;
 
-/// A decoded body is passed on in pieces of this many bytes.
-const PIECE: usize = 32 * 1024;
+/// The length of a decoded chunk, in bytes.
+const CHUNK: usize = 32 * 1024;
 
-/// How many codings an object may have one over the other. Nobody has a use for more than one.
-const MOST: usize = 2;
+/// How many codings an object may have on top of each other, at most.
+const MAX_CODINGS: usize = 2;
 
-/// What is said of an object that changes none of its bytes: the way in which it was uploaded, and a charset in the wrong
-/// place.
+/// Values that change no byte: how an object was uploaded, and charsets in the wrong field.
 const NONE: [&str; 5] = ["", "identity", "aws-chunked", "utf-8", "utf8"];
 
-/// A coding that can be undone.
+/// A coding that can be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Coding {
     Gzip,
@@ -31,7 +30,7 @@ pub(super) enum Coding {
     Deflate,
 }
 
-/// The codings of an object in the order in which they were applied.
+/// The codings of an object, in the order of encoding.
 pub(super) fn codings_of(attributes: &Attributes) -> Result<Vec<Coding>, StoreError> {
     let Some(said) = attributes.get(&Attribute::ContentEncoding) else { return Ok(Vec::new()) };
     let names = said.split(',').map(|name| name.trim().to_ascii_lowercase());
@@ -39,7 +38,7 @@ pub(super) fn codings_of(attributes: &Attributes) -> Result<Vec<Coding>, StoreEr
         .filter(|name| !NONE.contains(&name.as_str()))
         .map(|name| coding(&name))
         .collect::<Result<_, _>>()?;
-    if codings.len() > MOST {
+    if codings.len() > MAX_CODINGS {
         return Err(StoreError::broken("the object has too many Content-Encodings, one over the other"));
     }
     Ok(codings)
@@ -59,36 +58,36 @@ fn coding(name: &str) -> Result<Coding, StoreError> {
     }
 }
 
-/// Undoes the codings while the object is read, in memory that does not grow with it.
-pub(super) fn decoded(stored: ByteStream, codings: &[Coding]) -> ByteStream {
-    codings.iter().rev().fold(stored, |pieces, coding| undone(pieces, *coding))
+/// Decodes the object while it is read, in constant memory.
+pub(super) fn decode(stored: ByteStream, codings: &[Coding]) -> ByteStream {
+    codings.iter().rev().fold(stored, |bytes, coding| decode_one(bytes, *coding))
 }
 
-fn undone(pieces: ByteStream, coding: Coding) -> ByteStream {
-    let reader = StreamReader::new(pieces.map(|piece| piece.map_err(io::Error::other)));
+fn decode_one(bytes: ByteStream, coding: Coding) -> ByteStream {
+    let reader = StreamReader::new(bytes.map(|chunk| chunk.map_err(io::Error::other)));
     match coding {
         Coding::Gzip => {
             let mut decoder = GzipDecoder::new(reader);
-            // Several members behind each other are one file, as `cat` makes them.
+            // Concatenated members are one file, as `cat` makes them.
             decoder.multiple_members(true);
-            pieces_of(decoder)
+            chunks_of(decoder)
         }
         Coding::Zstd => {
             let mut decoder = ZstdDecoder::new(reader);
             decoder.multiple_members(true);
-            pieces_of(decoder)
+            chunks_of(decoder)
         }
-        Coding::Brotli => pieces_of(BrotliDecoder::new(reader)),
-        Coding::Deflate => pieces_of(ZlibDecoder::new(reader)),
+        Coding::Brotli => chunks_of(BrotliDecoder::new(reader)),
+        Coding::Deflate => chunks_of(ZlibDecoder::new(reader)),
     }
 }
 
-fn pieces_of(decoder: impl AsyncRead + Send + 'static) -> ByteStream {
-    let pieces = ReaderStream::with_capacity(Box::pin(decoder), PIECE);
-    Box::pin(pieces.map(|piece| piece.map_err(store_error)))
+fn chunks_of(decoder: impl AsyncRead + Send + 'static) -> ByteStream {
+    let chunks = ReaderStream::with_capacity(Box::pin(decoder), CHUNK);
+    Box::pin(chunks.map(|chunk| chunk.map_err(store_error)))
 }
 
-/// The store's error out of the reader's; any other is the decoder's.
+/// The store's error inside the reader's; any other is the decoder's.
 fn store_error(error: io::Error) -> StoreError {
     let undecodable =
         || StoreError::broken("the object is not what its Content-Encoding says: it cannot be decoded");
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_no_bytes_is_no_coding() {
+    fn values_that_change_no_byte_are_no_codings() {
         for said in ["", "identity", "aws-chunked", "UTF-8", "identity, aws-chunked"] {
             assert_eq!(codings(said), Ok(vec![]), "{said}");
         }
@@ -115,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_decoded_is_named_if_it_is_a_name() {
+    fn an_unknown_coding_is_named_if_its_name_is_plain() {
         assert!(codings("compress").unwrap_err().contains("Content-Encoding compress,"));
         for strange in ["a b", "http://x/?secret", &"x".repeat(40), "?"] {
             let error = codings(strange).unwrap_err();

@@ -1,5 +1,5 @@
-//! What can go wrong with a store, sorted by whose fault it is. Nothing here carries the store's URL, its answer's text
-//! or a credential: a [`Cause`] keeps what is safe to log and says what to do.
+//! The errors of a store, by what is to blame. None of them has the store's URL, the text of its response or a credential: a
+//! [`Cause`] has what may be logged, and what to do.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -13,7 +13,7 @@ use super::error_codes::Blame;
 use super::http::response::{ErrorResponse, InvalidResponse, find};
 use super::meta::Meta;
 
-/// Why an object, or the rest of it, cannot be had.
+/// Why an object, or the rest of it, is not available.
 #[derive(Debug)]
 pub enum StoreError {
     /// There is no such object.
@@ -24,26 +24,26 @@ pub enum StoreError {
     Changed,
     /// The span lies outside the object.
     Unsatisfiable(Meta),
-    /// There is an object, but its size is not known before it is opened.
+    /// The object exists, and its size is unknown before it is opened.
     SizeUnknown,
     /// The store took too long.
     TimedOut {
         /// The deadline.
         waited: Duration,
-        /// What was waited for.
+        /// What the wait was for.
         for_what: &'static str,
     },
     /// The store cannot be reached or fails; it may recover.
     Unavailable(Cause),
-    /// The store failed too often and is left alone until a probe succeeds.
+    /// The breaker is open: the store failed too often, and is only probed.
     Down,
-    /// The store refuses our credentials or our settings; somebody must act.
+    /// The store refuses the credentials or the settings; an operator must act.
     Refused(Cause),
-    /// The bucket or container does not exist, or not here; somebody must act.
+    /// The bucket or container does not exist, or not there; an operator must act.
     Misplaced(Cause),
-    /// The store does not hand this object out, whatever it thinks of others: it is archived, its key is disabled …
+    /// The store refuses this object alone: it is archived, its key is disabled …
     Withheld(Cause),
-    /// The store's answer contradicts itself, or the object what is said of it.
+    /// The store's response contradicts itself, or the object contradicts its metadata.
     Broken(Cow<'static, str>),
 }
 
@@ -52,8 +52,7 @@ impl StoreError {
         Self::Broken(Cow::Borrowed(what))
     }
 
-    /// Whether the range may be what the store did not like: 416 and Azure's refusal of suffix ranges have no name of
-    /// their own.
+    /// Whether the range may be the cause: 416 and Azure's refusal of suffix ranges have no error of their own.
     pub(super) fn may_be_the_range(&self) -> bool {
         match self {
             Self::Unavailable(cause) | Self::Withheld(cause) => cause.may_be_the_range(),
@@ -61,13 +60,13 @@ impl StoreError {
         }
     }
 
-    /// Whether it may pass by itself: the store is slow or fails, as opposed to refusing or having changed.
+    /// Whether a retry may succeed: the store is slow or fails, as opposed to a refusal or a changed object.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::TimedOut { .. } | Self::Unavailable(_) | Self::Down | Self::Broken(_))
     }
 
-    /// Whether it speaks against the store's health: transport, deadlines, 5xx, 429 and 408, and nothing else.
+    /// Whether it counts as a failure of the store: transport, deadlines, 5xx, 429 and 408, and nothing else.
     pub(super) fn is_store_failure(&self) -> bool {
         match self {
             Self::TimedOut { .. } => true,
@@ -76,7 +75,7 @@ impl StoreError {
         }
     }
 
-    /// The reason for logs and metrics: a word of a fixed set.
+    /// The reason for logs and metrics, from a fixed set of words.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -95,7 +94,7 @@ impl StoreError {
         }
     }
 
-    /// What the holder of a link may know of it: never what to set where.
+    /// The part that the client may see: no settings.
     #[must_use]
     pub fn public_text(&self) -> String {
         match self {
@@ -140,16 +139,16 @@ impl From<object_store::Error> for StoreError {
     fn from(error: object_store::Error) -> Self {
         use object_store::Error as E;
 
-        if let Some(refusal) = find::<ErrorResponse>(&error) {
-            return Self::sorted(Cause::of_refusal(refusal));
+        if let Some(response) = find::<ErrorResponse>(&error) {
+            return Self::sorted(Cause::of_response(response));
         }
         if let Some(InvalidResponse(what)) = find(&error) {
             return Self::broken(what);
         }
         match &error {
             E::NotFound { .. } => match Cause::of(&error) {
-                // A missing bucket answers 404 too; where the answer has a body, it says which.
-                cause if cause.blame() == Blame::Place => Self::Misplaced(cause),
+                // A missing bucket is 404, too; the body, if there is one, says which.
+                cause if cause.blame() == Blame::Bucket => Self::Misplaced(cause),
                 _ => Self::NotFound,
             },
             E::NotModified { .. } => Self::NotModified,
@@ -168,7 +167,7 @@ impl StoreError {
         match cause.blame() {
             Blame::Store => Self::Unavailable(cause),
             Blame::Settings => Self::Refused(cause),
-            Blame::Place => Self::Misplaced(cause),
+            Blame::Bucket => Self::Misplaced(cause),
             Blame::Object => Self::Withheld(cause),
             Blame::Nothing => Self::NotFound,
         }

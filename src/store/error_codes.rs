@@ -1,36 +1,36 @@
 //! The codes of the stores' errors, and what to do about them.
 
-/// What somebody has to look at.
+/// What is to blame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Blame {
-    /// The store, or the way to it.
+    /// The store, or the network to it.
     Store,
-    /// Credentials, permissions, the region: what it says of one object, it says of all.
+    /// Credentials, permissions or the region: the same error for every object.
     Settings,
-    /// The bucket or container is not there.
-    Place,
-    /// The one object.
+    /// The bucket or container does not exist there.
+    Bucket,
+    /// This object.
     Object,
-    /// Nothing: there is no such object.
+    /// Nothing: the object does not exist.
     Nothing,
 }
 
-/// A code, whom to blame, and what to do.
+/// A code, what is to blame, and what to do.
 type Advice = (&'static str, Blame, &'static str);
 
-/// S3's, Azure's and GCS' codes, whom to blame, and what to do about them. The first that a code begins with counts.
+/// The codes of S3, Azure and GCS. The first entry that a code begins with counts.
 const ADVICE: [Advice; 39] = [
-    ("NoSuchBucket", Blame::Place, "correct the bucket in store.url, or create it"),
-    ("ContainerNotFound", Blame::Place, "correct the container in store.url, or create it"),
-    // Azure's word for a missing object is BlobNotFound.
+    ("NoSuchBucket", Blame::Bucket, "correct the bucket in store.url, or create it"),
+    ("ContainerNotFound", Blame::Bucket, "correct the container in store.url, or create it"),
+    // A missing object is BlobNotFound there.
     (
         "ResourceNotFound",
-        Blame::Place,
+        Blame::Bucket,
         "there is no such account or container: correct AZURE_STORAGE_ACCOUNT_NAME, the endpoint and store.url",
     ),
-    ("InvalidBucketName", Blame::Place, "correct the bucket in store.url"),
-    ("PermanentRedirect", Blame::Place, WRONG_REGION),
-    ("TemporaryRedirect", Blame::Place, WRONG_REGION),
+    ("InvalidBucketName", Blame::Bucket, "correct the bucket in store.url"),
+    ("PermanentRedirect", Blame::Bucket, WRONG_REGION),
+    ("TemporaryRedirect", Blame::Bucket, WRONG_REGION),
     ("AuthorizationHeaderMalformed", Blame::Settings, "the region does not fit: correct AWS_REGION"),
     ("AuthorizationQueryParametersError", Blame::Settings, "the region does not fit: correct AWS_REGION"),
     ("IllegalLocationConstraint", Blame::Settings, WRONG_REGION),
@@ -100,7 +100,7 @@ const ARCHIVED: &str = "it is archived: restore it, and keep what links lead to 
 const KEY_DISABLED: &str =
     "its encryption key cannot be used: enable it, and allow this identity kms:Decrypt";
 
-/// The line of a code.
+/// The entry of a code.
 pub(super) fn listed(code: Option<&str>) -> Option<&'static Advice> {
     let code = code?;
     ADVICE.iter().find(|(named, _, _)| code.starts_with(named))
@@ -111,7 +111,7 @@ pub(super) fn advice_of(code: Option<&str>) -> Option<&'static str> {
     listed(code).map(|(_, _, advice)| *advice)
 }
 
-/// Whether an answer says that the region is wrong.
+/// Whether a response says that the region is wrong.
 pub(super) fn speaks_of_the_region(code: Option<&str>, status: u16) -> bool {
     (300..400).contains(&status) || advice_of(code).is_some_and(|advice| advice.contains("region"))
 }
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_its_own_line_before_those_that_it_begins_with() {
+    fn no_entry_hides_a_later_one() {
         for (at, (code, _, _)) in ADVICE.iter().enumerate() {
             assert_eq!(ADVICE.iter().position(|(named, _, _)| code.starts_with(named)), Some(at), "{code}");
         }

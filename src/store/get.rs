@@ -1,4 +1,4 @@
-//! Opens an object: with as few requests as the store allows, and one version of it, whatever the store says in which way.
+//! Gets an object: one version of it, with as few requests as the store allows.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,29 +8,29 @@ use futures_util::{StreamExt, stream};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult};
 
-use super::chunks::{ByteStream, Chunks, in_time};
+use super::chunks::Chunks;
 use super::error::StoreError;
-use super::http::response;
-use super::http::response::UnsizedBody;
+use super::http::response::{self, UnsizedBody};
 use super::meta::Meta;
 use super::metrics::StoreOperation;
 use super::object::{Object, Opened, Unsized, Version};
-use super::source::Source;
+use super::object_body::ByteStream;
+use super::source::{Source, in_time};
 use super::span::Span;
 use super::{content_coding, prefetch};
 use crate::clock::running::{self, RunningInstant};
 
-/// How much of an object is read to learn its size, where only its end tells: what is longer is sent without a length.
+/// How much of an object of unknown size is read to find its end. A longer one is sent without a length.
 const READ_FOR_SIZE: usize = 1 << 20;
 
-/// One object, on its way to be open.
+/// A request for an object, which may take several to the store.
 pub(super) struct GetObject<'o> {
     pub(super) source: &'o Arc<Source>,
     pub(super) path: Path,
     pub(super) version: Version<'o>,
 }
 
-/// Whether the bytes that arrive are those of the object, as many as are said.
+/// Whether the stored bytes are the object's, and their number is known.
 pub(super) fn is_plain(result: &GetResult) -> Result<bool, StoreError> {
     let framed = result.extensions.get::<UnsizedBody>().is_none();
     Ok(framed && content_coding::codings_of(&result.attributes)?.is_empty())
@@ -42,7 +42,7 @@ impl GetObject<'_> {
         let range =
             ahead.as_ref().map_or(span.as_get_range(), |first| Some(GetRange::Bounded(first.clone())));
         match self.ask(range.clone()).await {
-            Ok(result) => self.begin(result, span, ahead).await,
+            Ok(result) => self.open_result(result, span, ahead).await,
             Err(error) if range.is_some() && is_about_the_range(&error, span) => {
                 self.open_by_size(span).await
             }
@@ -50,7 +50,7 @@ impl GetObject<'_> {
         }
     }
 
-    /// Some stores report 416 without the size, and some refuse suffix ranges: the size decides.
+    /// Some stores report 416 without the size, and some refuse suffix ranges: then the size decides.
     async fn open_by_size(&self, span: Span) -> Result<Opened, StoreError> {
         let head = self.source.head(&self.path).await?;
         let range = if is_plain(&head)? {
@@ -60,24 +60,24 @@ impl GetObject<'_> {
         } else {
             None
         };
-        self.begin(self.ask(range).await?, span, None).await
+        self.open_result(self.ask(range).await?, span, None).await
     }
 
     async fn ask(&self, range: Option<GetRange>) -> Result<GetResult, StoreError> {
         let options = || GetOptions::new().with_range(range.clone()).with_extensions(response::for_object());
         let get = |options| self.source.request(StoreOperation::Get, &self.path, options);
         let Version::Other(etag) = self.version else {
-            // Same is compared below instead: some stores ignore If-Match, and a tag that was made here matches nothing there.
+            // `is_wanted` compares Same: some stores ignore If-Match, and a tag of our own means nothing to the store.
             return get(options()).await;
         };
         match get(options().with_if_none_match(Some(etag))).await {
-            // What the client knows must not be what the object fails for.
+            // The client's condition must not be why the request fails.
             Err(StoreError::Withheld(_) | StoreError::Changed) => get(options()).await,
             other => other,
         }
     }
 
-    async fn begin(
+    async fn open_result(
         &self,
         result: GetResult,
         span: Span,
@@ -89,11 +89,11 @@ impl GetObject<'_> {
         let (meta, range) = (Meta::from(&result.meta), result.range.clone());
         self.is_wanted(&meta)?;
         if ahead.is_some() && meta.has_no_tag() {
-            // Nothing would tell whether the segments belong together: one stream is of one version.
+            // Without a tag, the segments could be of several versions; one stream is of one.
             let whole = self.ask(span.as_get_range()).await?;
-            return Box::pin(self.begin(whole, span, None)).await;
+            return Box::pin(self.open_result(whole, span, None)).await;
         }
-        // Some stores answer an empty suffix with no bytes instead of refusing it.
+        // Some stores send no bytes for an empty suffix instead of refusing it.
         let Some(wanted) = span.within(meta.size) else { return Err(StoreError::Unsatisfiable(meta)) };
         let begun = ahead.map_or(wanted.end, |first| first.end.min(wanted.end));
         if range != wanted && range != (wanted.start..begun) {
@@ -104,7 +104,7 @@ impl GetObject<'_> {
         Ok(Opened::Sized(Object { meta, range: wanted, chunks }))
     }
 
-    /// Whether it is the version that was asked for.
+    /// Whether it is the requested version.
     fn is_wanted(&self, meta: &Meta) -> Result<(), StoreError> {
         match self.version {
             Version::Same(etag) if etag != meta.etag => Err(StoreError::Changed),
@@ -112,8 +112,8 @@ impl GetObject<'_> {
         }
     }
 
-    /// Opens an object whose size only its end tells: it is encoded, or the store does not say how long it is. A range is
-    /// one of what it decodes to, so it is read from its beginning.
+    /// Opens an object of unknown size: it is encoded, or the store does not announce its length. Ranges are of the decoded bytes,
+    /// so it is read from the beginning.
     async fn open_unsized(&self, result: GetResult, span: Span) -> Result<Opened, StoreError> {
         let is_whole =
             result.extensions.get::<UnsizedBody>().is_some() || result.range == (0..result.meta.size);
@@ -121,9 +121,9 @@ impl GetObject<'_> {
         let meta = Meta::from(&result.meta);
         self.is_wanted(&meta)?;
         let codings = content_coding::codings_of(&result.attributes)?;
-        let stored = self.stored(result).await?;
-        let mut pieces = content_coding::decoded(stored, &codings);
-        let (start, ended) = self.beginning_of(&mut pieces).await?;
+        let stored = self.stored_bytes(result).await?;
+        let mut pieces = content_coding::decode(stored, &codings);
+        let (start, ended) = self.read_start(&mut pieces).await?;
         if !ended {
             let pieces = Box::pin(stream::iter([Ok(start)]).chain(pieces));
             return Ok(Opened::Unsized(Unsized {
@@ -140,8 +140,8 @@ impl GetObject<'_> {
         Ok(Opened::Sized(Object { meta, range, chunks }))
     }
 
-    /// All bytes of the object as the store has them.
-    async fn stored(&self, result: GetResult) -> Result<ByteStream, StoreError> {
+    /// All stored bytes of the object.
+    async fn stored_bytes(&self, result: GetResult) -> Result<ByteStream, StoreError> {
         let stall = self.source.timeouts.stall;
         let Some(unframed) = result.extensions.get::<UnsizedBody>() else {
             let whole = 0..result.meta.size;
@@ -150,7 +150,7 @@ impl GetObject<'_> {
         };
         let (source, body) = (Arc::clone(self.source), unframed.take());
         Ok(Box::pin(stream::unfold((source, body), move |(source, mut body)| async move {
-            let piece = match in_time(stall, body.next()).await {
+            let piece = match in_time(stall, "more bytes", body.next()).await {
                 Ok(None) => return None,
                 Ok(Some(piece)) => piece.map_err(StoreError::from),
                 Err(error) => Err(error),
@@ -163,8 +163,8 @@ impl GetObject<'_> {
         })))
     }
 
-    /// The first bytes, and whether they are all. Once there are any, nobody waits for more than the first byte may take.
-    async fn beginning_of(&self, pieces: &mut ByteStream) -> Result<(Bytes, bool), StoreError> {
+    /// The first bytes, and whether they are all. After the first one, the wait for more ends with the deadline of the first byte.
+    async fn read_start(&self, pieces: &mut ByteStream) -> Result<(Bytes, bool), StoreError> {
         let (started, waited) = (RunningInstant::now(), self.source.timeouts.first_byte);
         let mut start = BytesMut::new();
         while start.len() <= READ_FOR_SIZE {
@@ -182,8 +182,8 @@ impl GetObject<'_> {
     }
 }
 
-/// Whether the store may have disliked the range: 416, an answer that contradicts itself (Azurite's to a range that begins far
-/// behind the end), or anything that is said of a suffix, which not all stores know.
+/// Whether the range may be why the request failed: 416, an invalid response (as Azurite sends for a range far behind the end), or
+/// any error for a suffix, which some stores do not support.
 fn is_about_the_range(error: &StoreError, span: Span) -> bool {
     let suffix = matches!(span, Span::Last(_)) && matches!(error, StoreError::Withheld(_));
     suffix || matches!(error, StoreError::Broken(_)) || error.may_be_the_range()

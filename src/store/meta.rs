@@ -1,23 +1,23 @@
-//! What is known of an object without its bytes.
+//! An object's metadata, and what distinguishes its versions.
 
-use object_store::ObjectMeta;
+use object_store::{GetResult, ObjectMeta};
 
 use super::http::response::tag_of;
 use crate::clock::UnixSeconds;
 
-/// What is known of an object without its bytes.
+/// An object's metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meta {
     /// Its length in bytes.
     pub size: u64,
-    /// Its entity tag, quotes included (RFC 9110 §8.8.3): strong, if the store tells versions apart by any tag.
+    /// Its entity tag, quotes included (RFC 9110 §8.8.3): strong, if the store has any tag.
     pub etag: String,
-    /// When it was last changed; 1970 begins where nobody knows.
+    /// When it was last changed; 1970 if that is unknown.
     pub last_modified: UnixSeconds,
 }
 
 impl Meta {
-    /// Whether the store gives nothing that tells the object's versions apart.
+    /// Whether the store has no tag that distinguishes the object's versions.
     #[must_use]
     pub fn has_no_tag(&self) -> bool {
         self.etag.starts_with("W/")
@@ -28,25 +28,40 @@ impl From<&ObjectMeta> for Meta {
     fn from(meta: &ObjectMeta) -> Self {
         let seconds = u64::try_from(meta.last_modified.timestamp()).unwrap_or_default();
         let etag = tag_of(meta.e_tag.as_deref().unwrap_or_default());
-        let etag = strong_etag(etag).unwrap_or_else(|| made_etag(etag, meta.size, seconds));
+        let etag = strong_etag(etag).unwrap_or_else(|| derived_etag(etag, meta.size, seconds));
         Self { size: meta.size, etag, last_modified: UnixSeconds(seconds) }
     }
 }
 
-/// The store's tag as a strong entity tag; `None` if it is weak or has characters that a tag may not have.
+/// The store's tag as a strong entity tag; `None` if it is weak or has characters that no tag may have.
 fn strong_etag(tag: &str) -> Option<String> {
     let bare = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag);
     let allowed = |b: u8| b == 0x21 || (0x23..=0x7e).contains(&b);
     (!tag.starts_with("W/") && !bare.is_empty() && bare.bytes().all(allowed)).then(|| format!("\"{bare}\""))
 }
 
-/// A tag of everything that the store says of a version. Without any tag of the store's it is weak: an object that is
-/// replaced within a second by another of its size keeps it.
-fn made_etag(tag: &str, size: u64, seconds: u64) -> String {
+/// A tag of all that the store says of a version. Without a tag of the store it is weak: an object that is replaced within a
+/// second by another of its size keeps it.
+fn derived_etag(tag: &str, size: u64, seconds: u64) -> String {
     if tag.is_empty() {
         return format!("W/\"{size:x}-{seconds:x}\"");
     }
     format!("\"{}-{size:x}-{seconds:x}\"", hex::encode(tag))
+}
+
+/// What two bodies of one version have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Validator {
+    etag: String,
+    size: u64,
+}
+
+impl Validator {
+    /// The validator of a response; `None` if the object's versions cannot be distinguished.
+    pub(super) fn of(result: &GetResult) -> Option<Self> {
+        let meta = Meta::from(&result.meta);
+        (!meta.has_no_tag()).then_some(Self { etag: meta.etag, size: meta.size })
+    }
 }
 
 #[cfg(test)]
@@ -54,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_strong_tag_of_plain_characters_is_passed_on() {
+    fn a_strong_tag_of_plain_characters_is_kept() {
         assert_eq!(strong_etag("\"abc\""), Some("\"abc\"".into()));
         assert_eq!(strong_etag("abc"), Some("\"abc\"".into()));
         for other in ["W/\"abc\"", "", "\"\"", "a\"b", "a b", "a\r\nb", "é"] {
@@ -63,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_made_tag_changes_with_everything_that_the_store_says() {
+    fn a_derived_tag_changes_with_all_that_the_store_says() {
         let tags = [
             ("W/\"a\"", 1, 1),
             ("W/\"b\"", 1, 1),
@@ -73,9 +88,9 @@ mod tests {
             ("", 2, 1),
         ];
         let made: std::collections::HashSet<_> =
-            tags.iter().map(|(tag, size, seconds)| made_etag(tag, *size, *seconds)).collect();
+            tags.iter().map(|(tag, size, seconds)| derived_etag(tag, *size, *seconds)).collect();
         assert_eq!(made.len(), tags.len());
-        assert!(made_etag("W/\"a\"", 1, 1).starts_with('"'), "a weak tag tells versions apart");
-        assert!(made_etag("", 1, 1).starts_with("W/"), "size and second do not");
+        assert!(derived_etag("W/\"a\"", 1, 1).starts_with('"'), "a weak tag tells versions apart");
+        assert!(derived_etag("", 1, 1).starts_with("W/"), "size and second do not");
     }
 }

@@ -1,40 +1,48 @@
-//! Opens the object that a [`Grant`] allows, with deadlines, as a stream that never ends short without an error.
+//! Opens the object that a [`Grant`] allows, with deadlines, as a stream that never ends early without an error.
 //!
-//! Nothing below takes a path from outside: the object's place comes from the grant.
+//! The object's path comes from the grant alone. In reading order, each file imports only from those above it.
 
 mod buffer_pool;
 mod span;
 
+// What is spoken with a cloud's store.
 mod http;
 
-mod catch_panic;
-mod cause;
-mod error;
+// What an object is, and why it cannot be had.
 mod error_codes;
 mod meta;
 mod metrics;
 
-mod config;
+mod cause;
+mod error;
 mod open_error;
 mod url;
 
+mod catch_panic;
+mod circuit_breaker;
+mod config;
+// Objects in a folder.
 mod local;
 
-mod chunks;
-mod circuit_breaker;
-mod content_coding;
-mod get;
-mod object;
-mod prefetch;
+// Requests to either kind of store, and the objects that they open.
 mod source;
-mod validator;
 
+mod object_body;
+mod prefetch;
+
+mod chunks;
+mod content_coding;
+mod object;
+
+mod get;
+
+// Opening a store.
 mod cloud;
 mod open;
 mod sample;
 
 pub use cause::Cause;
-pub use chunks::{ByteStream, Chunks, Transfer};
+pub use chunks::{Chunks, Transfer};
 pub use config::{CloudVariables, Config};
 pub use error::StoreError;
 pub use http::pipe::{Pipe, max_pipes};
@@ -44,6 +52,7 @@ pub use local::root::unusable_folders;
 pub use meta::Meta;
 pub use metrics::StoreMetrics;
 pub use object::{Object, Opened, Unsized, Version};
+pub use object_body::ByteStream;
 pub use open::unknown_variables;
 pub use open_error::OpenError;
 pub use sample::SAMPLE;
@@ -69,7 +78,8 @@ use source::Source;
 pub struct Store {
     source: Arc<Source>,
     samples: Arc<Source>,
-    held: Option<OpenFileCache>,
+    /// If the store is a folder.
+    cache: Option<OpenFileCache>,
 }
 
 impl Store {
@@ -77,10 +87,10 @@ impl Store {
     #[must_use]
     pub fn new(objects: Arc<dyn ObjectStore>, config: &Config, metrics: StoreMetrics) -> Self {
         let samples = Arc::new(Source::new(sample::samples(), config, metrics.clone()));
-        Self { source: Arc::new(Source::new(objects, config, metrics)), samples, held: None }
+        Self { source: Arc::new(Source::new(objects, config, metrics)), samples, cache: None }
     }
 
-    /// Where an asset is.
+    /// The source of an asset.
     fn source_of(&self, asset: AssetRef) -> &Arc<Source> {
         if asset.id == SAMPLE { &self.samples } else { &self.source }
     }
@@ -91,24 +101,23 @@ impl Store {
     /// [`OpenError`] if the URL or the credentials' form cannot be used. No connection is made yet.
     pub fn open(config: &Config, metrics: StoreMetrics) -> Result<Self, OpenError> {
         let opened = open::open(config)?;
-        Ok(Self { held: opened.held, ..Self::new(opened.objects, config, metrics) })
+        Ok(Self { cache: opened.cache, ..Self::new(opened.objects, config, metrics) })
     }
 
-    /// A local file, if it can be had without waiting, for a request that arrived at this moment, just now: the file is as it
-    /// was then or later. The caller that gets none asks as for any other object.
+    /// A local file for a request that has just arrived, at this moment, if it can be had without waiting. It is as it was then or
+    /// later. Without it, the caller uses [`Store::get`].
     #[must_use]
     pub fn get_cached(&self, grant: &Grant, arrived: Instant) -> Option<Arc<CachedFile>> {
-        let held =
-            self.held.as_ref().filter(|_| grant.asset().id != SAMPLE && self.source.breaker.is_closed())?;
-        let (found, waited) = held.get(grant.asset(), arrived.into())?;
+        let is_ready = grant.asset().id != SAMPLE && self.source.breaker.is_closed();
+        let (found, waited) = self.cache.as_ref().filter(|_| is_ready)?.get(grant.asset(), arrived.into())?;
         self.source.metrics.answered(StoreOperation::Get, waited, None);
         Some(found)
     }
 
-    /// Asks for metadata alone.
+    /// Requests metadata alone.
     ///
     /// # Errors
-    /// [`StoreError`]; [`StoreError::SizeUnknown`] if the object has to be opened to know its size.
+    /// [`StoreError`]; [`StoreError::SizeUnknown`] if only [`Store::get`] finds the size.
     pub async fn head(&self, grant: &Grant) -> Result<Meta, StoreError> {
         let result = self.source_of(grant.asset()).head(&path_of(grant.asset())).await?;
         if !is_plain(&result)? {
@@ -117,8 +126,8 @@ impl Store {
         Ok(Meta::from(&result.meta))
     }
 
-    /// Opens the wanted bytes of the granted object and waits for the first of them, so that whatever fails early
-    /// can still become a clear answer.
+    /// Opens the wanted bytes of the granted object and waits for the first of them, so that an early failure still becomes a clear
+    /// response.
     ///
     /// # Errors
     /// [`StoreError`]; [`StoreError::Unsatisfiable`] carries the metadata, for a span that has no bytes.
@@ -127,14 +136,13 @@ impl Store {
         GetObject { source, path, version }.open(span).await
     }
 
-    /// How far the store's clock was ahead of this machine's when it last answered something else than an object, in words,
-    /// if that matters.
+    /// The difference of the store's clock from this machine's, in words, if it mattered in the last error response.
     #[must_use]
     pub fn clocks_differ(&self) -> Option<String> {
         self.source.clocks_differ()
     }
 
-    /// Whether the store answers at all and lets us read.
+    /// Checks that the store answers and allows reading.
     ///
     /// # Errors
     /// [`StoreError`] if it does not answer, refuses us, or has no such bucket.
@@ -142,18 +150,18 @@ impl Store {
         self.source.probe().await
     }
 
-    /// Deletes both assets of a call, for good: nothing is cached, so every replica answers 404 from then on.
-    /// Downloads in flight may complete. Says for each kind whether it was there.
+    /// Deletes both assets of a call: every replica answers 404 from then on, and downloads in flight may complete. Returns for each
+    /// kind whether it existed.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails; then some of it may be deleted, and doing it again is safe.
+    /// [`StoreError`] if the store fails; then one asset may be deleted already, and a second try is safe.
     pub async fn erase(&self, call: Uuid) -> Result<Vec<(AssetKind, bool)>, StoreError> {
         let mut erased = Vec::new();
         for kind in AssetKind::ALL {
             let path = path_of(AssetRef { kind, id: call });
             let there = match self.source.head(&path).await {
                 Ok(_) => true,
-                // What cannot be read may still be deleted.
+                // Reading may be refused and deleting allowed.
                 Err(StoreError::Withheld(_)) => true,
                 Err(StoreError::NotFound) => false,
                 Err(error) => return Err(error),
@@ -161,10 +169,10 @@ impl Store {
             if there {
                 self.source.delete(&path).await?;
             }
-            if let Some(held) = &self.held {
-                held.forget(AssetRef { kind, id: call });
+            if let Some(cache) = &self.cache {
+                cache.forget(AssetRef { kind, id: call });
             }
-            // The record of the erasure: who may ask for personal data may ask what became of it.
+            // The record of the erasure, for requests about personal data.
             tracing::info!(target: "webhook_assets::audit", call = %call, asset = kind.name(), there, "erased an asset");
             erased.push((kind, there));
         }
@@ -173,6 +181,6 @@ impl Store {
 }
 
 fn path_of(asset: AssetRef) -> Path {
-    // Kind, UUID and extension are plain ASCII without a delimiter: nothing is left to encode.
+    // Kind, UUID and extension need no encoding.
     Path::from(asset.object_path())
 }

@@ -2,14 +2,15 @@
 
 use std::ops::Range;
 
-use super::chunks::{ByteStream, Chunks};
+use super::chunks::Chunks;
 use super::meta::Meta;
+use super::object_body::ByteStream;
 use crate::clock::UnixSeconds;
 
 /// A condition on the object's version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version<'t> {
-    /// Whatever is there.
+    /// Any version.
     Any,
     /// Only the version with this tag; otherwise [`StoreError::Changed`](super::StoreError::Changed).
     Same(&'t str),
@@ -20,21 +21,21 @@ pub enum Version<'t> {
 /// An object that was opened for reading.
 #[derive(Debug)]
 pub struct Object {
-    /// The whole object's metadata, whatever part was asked for.
+    /// The whole object's metadata, whatever part was requested.
     pub meta: Meta,
-    /// The positions that [`Object::chunks`] delivers.
+    /// The positions of [`Object::chunks`].
     pub range: Range<u64>,
-    /// The bytes. The first of them are here already.
+    /// The bytes. The first of them have arrived.
     pub chunks: Chunks,
 }
 
-/// An object whose size is not known: its end tells, and is far away. There are no ranges of it.
+/// An object of unknown size, longer than what is read to find out. It has no ranges.
 pub struct Unsized {
     /// Its entity tag, as in [`Meta`].
     pub etag: String,
     /// When it was last changed, as in [`Meta`].
     pub last_modified: UnixSeconds,
-    /// All of its bytes; an error, if they are not all.
+    /// All of its bytes, or an error at the end.
     pub pieces: ByteStream,
 }
 
@@ -46,11 +47,11 @@ impl std::fmt::Debug for Unsized {
 
 /// An object that was opened.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "either is taken apart at once, and goes no further")]
+#[expect(clippy::large_enum_variant, reason = "the caller takes either apart at once")]
 pub enum Opened {
-    /// The wanted bytes of it.
+    /// The requested bytes.
     Sized(Object),
-    /// All of it, whatever part was asked for.
+    /// All bytes, whatever part was requested.
     Unsized(Unsized),
 }
 

@@ -8,7 +8,7 @@ use super::cause::Cause;
 /// Why a store cannot be opened.
 #[derive(Debug)]
 pub enum OpenError {
-    /// The URL is none of those that are normalize.
+    /// The URL is no store's.
     Url,
     /// The folder cannot be used.
     Folder(PathBuf, std::io::Error),
@@ -16,13 +16,13 @@ pub enum OpenError {
     Authority(PathBuf),
     /// An option that this kind of store does not have.
     Option(String, &'static str),
-    /// A variable or an option whose value cannot be used, and what it takes.
+    /// A variable or an option whose value is invalid, and what it takes.
     Value(String, &'static str),
-    /// This setting leads to the store without TLS; the variable that would allow it.
+    /// A setting with a URL without TLS, and the variable that allows it.
     PlainHttp(String, &'static str),
-    /// The cloud's settings do not make a client.
+    /// The settings do not fit together.
     Cloud(Cause),
-    /// They make one that panics over its first request.
+    /// The client panics at its first request.
     Unusable(&'static str),
 }
 

@@ -1,32 +1,29 @@
-//! Reading ahead: the segments of a long object, several of them on their way at once, delivered in order.
+//! Fetches several segments of a long object at once, and delivers them in order.
 //!
-//! One stream over a long way is as slow as its window of unacknowledged bytes. Memory stays bounded: so many segments
-//! are held and no more, and the next is asked for when the client has taken one. When the client leaves, all end.
+//! One stream over a long distance is as slow as its window of unacknowledged bytes. Memory stays bounded: the next segment is
+//! requested when the client has taken one. All requests end when the client disconnects.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use object_store::path::Path;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::chunks::{ByteStream, reopen_stream};
 use super::error::StoreError;
-use super::metrics::StoreOperation;
-use super::source::Source;
+use super::meta::Validator;
+use super::object_body::ObjectBody;
+use super::source::{Source, in_time};
 use super::span::Span;
-use super::validator::Validator;
-use crate::clock::running;
 use crate::tasks::{self, Task};
 use crate::telemetry::trace;
 
 /// The bytes of a segment.
 const SEGMENT: u64 = 4 << 20;
 
-/// The segment to begin with, if `span` may be long and is to be read ahead. Its answer tells the object's size.
+/// The first segment, if `span` may be long enough to prefetch. Its response has the object's size.
 pub(super) fn first_segment(span: Span, at_once: usize) -> Option<Range<u64>> {
     let start = match span {
         Span::Whole => 0,
@@ -36,8 +33,7 @@ pub(super) fn first_segment(span: Span, at_once: usize) -> Option<Range<u64>> {
     (at_once > 1).then(|| start..start.saturating_add(SEGMENT))
 }
 
-/// What follows the first segment, on its way from now on. An error ends it; whoever reads takes up the rest as one
-/// stream.
+/// The segments behind the first, requested from now on. An error ends them; the caller resumes the rest as one stream.
 pub(super) fn rest(
     source: &Arc<Source>,
     path: &Path,
@@ -46,17 +42,17 @@ pub(super) fn rest(
 ) -> impl Stream<Item = Result<Bytes, StoreError>> + Send + use<> {
     let at_once = source.timeouts.read_ahead;
     let (source, path, version) = (Arc::clone(source), path.clone(), Arc::new(version.clone()));
-    // Tasks of their own: a stream would only move while it is polled, and this one is polled one segment at a time.
-    let mut to_come = segments(range).map(move |segment| {
+    // As tasks: a stream makes progress only while it is polled, and this one is polled one segment at a time.
+    let mut segments_left = segments(range).map(move |segment| {
         let fetch = fetch(Arc::clone(&source), path.clone(), Arc::clone(&version), segment);
         AbortOnDropHandle::new(tasks::spawn(Task::Prefetch, trace::in_trace(trace::current(), fetch)))
     });
-    let under_way: VecDeque<_> = to_come.by_ref().take(at_once).collect();
-    stream::unfold((under_way, to_come), |(mut under_way, mut to_come)| async move {
-        let segment = under_way.pop_front()?.await;
-        under_way.extend(to_come.next());
+    let in_flight: VecDeque<_> = segments_left.by_ref().take(at_once).collect();
+    stream::unfold((in_flight, segments_left), |(mut in_flight, mut segments_left)| async move {
+        let segment = in_flight.pop_front()?.await;
+        in_flight.extend(segments_left.next());
         let segment = segment.unwrap_or_else(|error| Err(std::io::Error::from(error).into()));
-        Some((segment, (under_way, to_come)))
+        Some((segment, (in_flight, segments_left)))
     })
     .flat_map(|segment| match segment {
         Ok(pieces) => stream::iter(pieces).map(Ok).left_stream(),
@@ -79,22 +75,18 @@ async fn fetch(
     segment: Range<u64>,
 ) -> Result<Vec<Bytes>, StoreError> {
     let mut left = segment.end - segment.start;
-    let mut arriving = reopen_stream(&source, StoreOperation::Ahead, &path, &version, segment).await?;
-    let mut arrived = Vec::new();
+    let mut body = ObjectBody::reopen(&source, StoreOperation::Ahead, &path, &version, segment).await?;
+    let mut chunks = Vec::new();
     while left > 0 {
-        let piece = next(&mut arriving, source.timeouts.stall).await?;
+        let chunk = in_time(source.timeouts.stall, "more bytes", body.next()).await?;
+        let chunk =
+            chunk.ok_or(StoreError::broken("it ended the object before its announced length")).flatten()?;
         left = left
-            .checked_sub(piece.len() as u64)
+            .checked_sub(chunk.len() as u64)
             .ok_or(StoreError::broken("it sent more than the announced length"))?;
-        arrived.push(piece);
+        chunks.push(chunk);
     }
-    Ok(arrived)
-}
-
-async fn next(arriving: &mut ByteStream, waited: Duration) -> Result<Bytes, StoreError> {
-    let piece = running::timeout(waited, arriving.next()).await;
-    let piece = piece.map_err(|_| StoreError::TimedOut { waited, for_what: "more bytes" })?;
-    piece.unwrap_or(Err(StoreError::broken("it ended the object before its announced length")))
+    Ok(chunks)
 }
 
 #[cfg(test)]
@@ -116,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_be_long_is_read_ahead() {
+    fn only_spans_that_may_be_long_are_prefetched() {
         assert_eq!(first_segment(Span::Whole, 4), Some(0..SEGMENT));
         assert_eq!(first_segment(Span::From(9), 4), Some(9..SEGMENT + 9));
         assert_eq!(first_segment(Span::Whole, 1), None);

@@ -1,4 +1,4 @@
-//! One request to the object store: with its deadline, through the circuit breaker, counted.
+//! Sends requests to the object store: each with its deadline, through the circuit breaker, and counted.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -19,10 +19,10 @@ use crate::clock::running;
 use crate::tasks::{self, Task};
 use crate::telemetry::trace::StoreSpan;
 
-/// How often a store that is down is probed.
+/// The pause between probes of a store that is down.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
-/// How long the store may take, and how often it may fail a body; a slow client never counts.
+/// How long the store may take, and how often a body may break. The time that a slow client takes does not count.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timeouts {
     pub(super) first_byte: Duration,
@@ -39,21 +39,21 @@ impl From<&Config> for Timeouts {
             stall: config.stall_timeout,
             resume_tries: config.resume_tries,
             resume_timeout: config.resume_timeout,
-            // A file's next byte is never far away.
+            // Only a distant store is worth prefetching from.
             read_ahead: if config.url.is_remote() { config.read_ahead } else { 1 },
         }
     }
 }
 
-/// The object store with everything that is asked of it in one place.
+/// The object store, with its circuit breaker, deadlines and metrics.
 pub(super) struct Source {
     objects: Arc<dyn ObjectStore>,
     pub(super) breaker: CircuitBreaker,
     pub(super) timeouts: Timeouts,
     pub(super) metrics: StoreMetrics,
-    /// Whether the bucket was seen: an object was found in it, or a GET was told that it has no such object.
+    /// Whether the bucket exists for certain: it had an object, or answered a GET that there is no such object.
     bucket_seen: AtomicBool,
-    /// By how many seconds the store's clock was ahead of ours when it last answered without an object.
+    /// By how many seconds the store's clock was ahead of this machine's in its last error response.
     clock_ahead: AtomicI64,
 }
 
@@ -63,7 +63,7 @@ fn is_framed(head: &GetResult) -> bool {
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The store's own Display has its URL in it, which is for nobody's eyes.
+        // object_store's Display shows the URL, which must not be logged.
         f.debug_struct("Source")
             .field("breaker", &self.breaker)
             .field("timeouts", &self.timeouts)
@@ -78,9 +78,9 @@ impl Source {
         Self { objects, breaker, timeouts, metrics, bucket_seen, clock_ahead: AtomicI64::new(0) }
     }
 
-    /// Asks for metadata alone. An answer to HEAD has no body, and only a body tells a missing bucket from a missing
-    /// object: until the bucket was seen, a GET has to agree that the object is absent. A GET, whose body is not read,
-    /// also has the last word where the store refuses HEAD or leaves something out.
+    /// Requests metadata alone. A response to HEAD has no body, and only a body distinguishes a missing bucket from a missing
+    /// object: until the bucket has been seen, a GET must confirm that the object is absent. A GET, whose body is not read, also
+    /// decides if the store refuses HEAD or its response lacks something.
     pub(super) async fn head(self: &Arc<Self>, path: &Path) -> Result<GetResult, StoreError> {
         let options = || GetOptions::new().with_extensions(response::for_object());
         match self.request(StoreOperation::Head, path, options().with_head(true)).await {
@@ -88,27 +88,27 @@ impl Source {
                 Err(StoreError::NotFound)
             }
             Err(error) if error.is_store_failure() || matches!(error, StoreError::Down) => Err(error),
-            // Some say 0 because an answer to HEAD has no body.
+            // Some stores report 0 because a response to HEAD has no body.
             Ok(result) if is_framed(&result) && result.meta.size > 0 => Ok(result),
             _ => self.request(StoreOperation::Get, path, options()).await,
         }
     }
 
-    /// Deletes an object. One that is not there is as good as deleted.
+    /// Deletes an object. A missing object counts as deleted.
     pub(super) async fn delete(&self, path: &Path) -> Result<(), StoreError> {
         let started = Instant::now();
         let waited = self.timeouts.first_byte;
-        let deleted = match running::timeout(waited, catch_panic(self.objects.delete(path))).await {
+        let deleted = match in_time(waited, "an answer", catch_panic(self.objects.delete(path))).await {
             Ok(Ok(()) | Err(object_store::Error::NotFound { .. })) => Ok(()),
             Ok(Err(error)) => Err(StoreError::from(error)),
-            Err(_) => Err(StoreError::TimedOut { waited, for_what: "an answer" }),
+            Err(error) => Err(error),
         };
         let reason = deleted.as_ref().err().map(StoreError::reason);
         self.metrics.answered(StoreOperation::Delete, started.elapsed(), reason);
         deleted
     }
 
-    /// Asks the store, unless it is down.
+    /// Sends a request, unless the breaker is open.
     pub(super) async fn request(
         self: &Arc<Self>,
         operation: StoreOperation,
@@ -121,14 +121,14 @@ impl Source {
         let result = self.ask(operation, path, options).await;
         match &result {
             Err(error) if error.is_store_failure() => self.failed(),
-            // A head without a body proves nothing yet: the body's first bytes will.
+            // The first bytes of the body count as the success, not its head.
             Ok(_) if matches!(operation, StoreOperation::Get | StoreOperation::Resume) => {}
             _ => self.breaker.succeeded(),
         }
         result
     }
 
-    /// Notes a failure; the one too many has the store probed.
+    /// Counts a failure, and starts to probe the store after too many.
     pub(super) fn failed(self: &Arc<Self>) {
         if self.breaker.failed() {
             let probing = ProbeTask(Arc::downgrade(self));
@@ -145,13 +145,13 @@ impl Source {
         }
     }
 
-    /// How far the clocks differ, in words, if that matters.
+    /// The difference of the clocks in words, if it matters.
     pub(super) fn clocks_differ(&self) -> Option<String> {
         let ahead = self.clock_ahead.load(Ordering::Relaxed);
         (ahead.unsigned_abs() >= CLOCKS_DIFFER).then(|| cause::clocks(ahead))
     }
 
-    /// Compares the clocks, if the store has told the time, and says so when they begin to differ.
+    /// Compares the clocks, if the response has a date, and warns when they begin to differ.
     fn compare_clocks(&self, error: &object_store::Error) {
         let Some(ahead) = response::find::<ErrorResponse>(error).and_then(|refusal| refusal.ahead) else {
             return;
@@ -165,8 +165,8 @@ impl Source {
         }
     }
 
-    /// Whether the store answers and lets us read: asks for an object that need not exist, down or not. A GET, because
-    /// only its answer's body tells a missing bucket from a missing object.
+    /// Checks that the store answers and allows reading, by a request for an object that need not exist, even if the breaker is
+    /// open. It is a GET, because only a body distinguishes a missing bucket from a missing object.
     pub(super) async fn probe(&self) -> Result<(), StoreError> {
         let absent = Path::from("recordings/00000000-0000-0000-0000-000000000000.mp3");
         let options = GetOptions::new().with_extensions(response::for_object());
@@ -186,14 +186,13 @@ impl Source {
         let for_body = !options.head;
         let span = StoreSpan::begin(operation.name());
         let asked = span.instrument(catch_panic(self.objects.get_opts(path, options)));
-        let answer = running::timeout(self.timeouts.first_byte, asked).await;
-        let result = match answer {
+        let result = match in_time(self.timeouts.first_byte, "an answer", asked).await {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(error)) => {
                 self.compare_clocks(&error);
                 Err(StoreError::from(error))
             }
-            Err(_) => Err(StoreError::TimedOut { waited: self.timeouts.first_byte, for_what: "an answer" }),
+            Err(error) => Err(error),
         };
         if result.is_ok() || (for_body && matches!(result, Err(StoreError::NotFound))) {
             self.bucket_seen.store(true, Ordering::Relaxed);
@@ -205,7 +204,17 @@ impl Source {
     }
 }
 
-/// The task that probes the store. Whatever becomes of it, requests pass when it is gone.
+/// What `arriving` yields within a deadline. The deadline runs only while the future is polled: a slow client never exceeds it.
+pub(super) async fn in_time<T>(
+    waited: Duration,
+    for_what: &'static str,
+    arriving: impl Future<Output = T>,
+) -> Result<T, StoreError> {
+    let arrived = running::timeout(waited, arriving).await;
+    arrived.map_err(|_| StoreError::TimedOut { waited, for_what })
+}
+
+/// The probing task's hold on the source. However the task ends, the breaker closes.
 struct ProbeTask(Weak<Source>);
 
 impl Drop for ProbeTask {
@@ -216,13 +225,12 @@ impl Drop for ProbeTask {
     }
 }
 
-/// One probe at a time until the store is well, or gone with the program. If the first finds it well, the failures were
-/// those of single objects.
+/// Probes until the store is healthy. If the first probe succeeds, the failures were those of single objects.
 async fn probe_until_healthy(probing: ProbeTask) {
     let mut down = false;
     loop {
         let Some(source) = probing.0.upgrade() else { return };
-        // Refused is an answer too: it has to reach the requests, with its reason.
+        // A refusal is an answer too: requests pass, so that they report its reason.
         let store_failure = source.probe().await.err().filter(StoreError::is_store_failure);
         match (&store_failure, down) {
             (Some(error), false) => {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use object_store::GetRange;
 
-/// Which bytes of an object are wanted.
+/// Which bytes of an object a caller asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Span {
     /// All of them.
@@ -13,12 +13,12 @@ pub enum Span {
     FromTo(u64, u64),
     /// From a position to the end.
     From(u64),
-    /// The last so many.
+    /// This many at the end.
     Last(u64),
 }
 
 impl Span {
-    /// The positions of an object of `size` bytes; `None` if there are none (unsatisfiable).
+    /// The positions in an object of `size` bytes; `None` if there are none (unsatisfiable).
     #[must_use]
     pub fn within(self, size: u64) -> Option<Range<u64>> {
         let range = match self {

@@ -1,5 +1,5 @@
-//! Where the objects are: one URL, read strictly. What a URL parser changes or leaves out without a word (`..`, `\`, line
-//! ends, a port) is refused: a link would be answered, or a call erased, in another place than the one that was written.
+//! The URL of a store, parsed strictly. A part that a URL parser changes or drops silently (`..`, `\`, line ends, a port) is an
+//! error: otherwise the store would serve and erase in another place than the one in the settings.
 
 use std::fmt;
 use std::path::{Component, Path as FilePath, PathBuf};
@@ -15,9 +15,9 @@ use super::open_error::OpenError;
 pub enum StoreUrl {
     /// A folder of this machine: `file:///srv/assets`.
     File(PathBuf),
-    /// Nothing but memory, empty at the start: `memory:///`. For trials.
+    /// Memory, empty at the start, for trials: `memory:///`.
     Memory,
-    /// Amazon S3 and what speaks like it: `s3://bucket/prefix`.
+    /// Amazon S3 and compatible stores: `s3://bucket/prefix`.
     S3(Bucket),
     /// Google Cloud Storage: `gs://bucket/prefix`.
     Gcs(Bucket),
@@ -25,7 +25,7 @@ pub enum StoreUrl {
     Azure(Bucket),
 }
 
-/// A bucket or container, and where in it the objects are.
+/// A bucket or container, and the prefix of the objects in it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Bucket {
     pub(super) name: String,
@@ -49,7 +49,7 @@ impl FromStr for StoreUrl {
             ("memory", None | Some("")) if matches!(url.path(), "" | "/") => Ok(Self::Memory),
             ("s3" | "s3a", Some(name)) => Bucket::of(name, &url, "").map(Self::S3),
             ("gs", Some(name)) => Bucket::of(name, &url, "").map(Self::Gcs),
-            // Azure has containers of its own making: $root, $web, $logs.
+            // Azure's system containers are $root, $web and $logs.
             ("az" | "azure" | "abfs" | "abfss", Some(name)) if !name.contains('.') => {
                 Bucket::of(name, &url, "$").map(Self::Azure)
             }
@@ -58,27 +58,27 @@ impl FromStr for StoreUrl {
     }
 }
 
-/// Whether the URL parser changes nothing in it: it drops line ends and tabs, resolves dot segments, and takes `\` for `/`.
+/// Whether the URL parser keeps the text: it drops line ends and tabs, resolves dot segments, and takes `\` for `/`.
 fn stands_as_written(text: &str) -> bool {
     let is_dots = |segment: &str| matches!(&*segment.to_ascii_lowercase().replace("%2e", "."), "." | "..");
     !text.chars().any(is_stray) && !text.split('/').any(is_dots)
 }
 
-/// No folder and no key has these on purpose.
+/// Characters that no folder and no key has on purpose.
 fn is_stray(c: char) -> bool {
     c.is_control() || c == '\\'
 }
 
 fn folder_of(url: &Url) -> Result<PathBuf, OpenError> {
     let folder = url.to_file_path().map_err(|()| OpenError::Url)?;
-    // `%2F`, `%00` and the like are characters by now.
+    // `%2F`, `%00` and the like are decoded by now.
     let strays = folder.to_string_lossy().chars().any(is_stray);
     let climbs = folder.components().any(|part| part == Component::ParentDir);
     if strays || climbs { Err(OpenError::Url) } else { Ok(folder) }
 }
 
 impl Bucket {
-    /// `name` may have letters, digits, `.`, `-`, `_`, and those `more`.
+    /// `name` may have letters, digits, `.`, `-`, `_`, and the characters `more`.
     fn of(name: &str, url: &Url, more: &str) -> Result<Self, OpenError> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c) || more.contains(c);
         let begins = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
@@ -94,7 +94,7 @@ impl Bucket {
 }
 
 impl StoreUrl {
-    /// What kind of store it is, in a word that may be logged.
+    /// The kind of store, in a word that may be logged.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -112,12 +112,12 @@ impl StoreUrl {
         if let Self::File(folder) = self { Some(folder) } else { None }
     }
 
-    /// Whether there is a network between.
+    /// Whether the store is behind a network.
     pub(super) fn is_remote(&self) -> bool {
         self.variables().is_some()
     }
 
-    /// What the variables of its cloud begin with, if it is in one.
+    /// The prefix of its cloud's variables, if it is in a cloud.
     #[must_use]
     pub fn variables(&self) -> Option<&'static str> {
         match self {
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_parser_would_drop_or_change_is_refused_whatever_the_scheme() {
+    fn a_part_that_a_parser_drops_or_changes_is_refused_in_every_scheme() {
         for scheme in ["s3://b", "s3a://b", "gs://b", "az://b", "abfss://b", "file://"] {
             for path in [
                 "/a/../b",

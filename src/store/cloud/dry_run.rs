@@ -1,127 +1,97 @@
-//! A rehearsal: the store's client is made, and makes a request that goes nowhere. What object_store dislikes about its
-//! settings it says, or panics over, only then; and only then it shows where it would really go.
+//! A dry run of a store's client: its first request is checked and not sent. Only a request shows which settings object_store
+//! rejects, or panics over, and where it would connect to.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::Uri;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
     ReqwestConnector,
 };
 use object_store::path::Path;
-use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, GetOptions, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, GetOptions, ObjectStore, RetryConfig};
 
-use super::settings;
-use crate::asset::AssetRef;
-use crate::store::catch_panic::{self, Panicked};
-use crate::store::sample::SAMPLE;
+use crate::store::catch_panic::{Panicked, run_isolated};
+use crate::store::http::connector::{AnyConnector, allows_http};
 
-/// What makes connections, whatever that is: object_store's builders take one type.
-#[derive(Debug, Clone)]
-pub(crate) struct AnyConnector(pub(crate) Arc<dyn HttpConnector>);
-
-impl HttpConnector for AnyConnector {
-    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        self.0.connect(options)
-    }
-}
-
-/// Whether these options let a client do without TLS.
-pub(crate) fn allows_http(options: &ClientOptions) -> bool {
-    let value = options.get_config_value(&ClientConfigKey::AllowHttp);
-    value.is_some_and(|value| settings::flag(&value) == Some(true))
-}
-
-/// What went wrong.
+/// Why the client cannot be used.
 #[derive(Debug)]
-pub(crate) enum DryRunError {
+pub(super) enum DryRunError {
+    /// It panics, or would at its first request.
     Panicked,
-    /// The client cannot be made.
+    /// The builder rejects the settings.
     Refused(object_store::Error),
-    /// It would speak plain HTTP, and may not.
+    /// It would use plain HTTP without permission.
     PlainHttp,
 }
 
-/// For the whole rehearsal; nothing in it waits.
-const LONGEST: Duration = Duration::from_secs(5);
+/// For the whole dry run; nothing in it waits.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Rehearses with the client that `build` makes.
-pub(crate) fn dry_run(
+/// Makes a request with the client of `build`.
+pub(super) fn dry_run(
     build: impl FnOnce(AnyConnector, RetryConfig) -> object_store::Result<Arc<dyn ObjectStore>> + Send,
 ) -> Result<(), DryRunError> {
-    let sent = Arc::new(Mutex::new(Vec::new()));
-    let connector = AnyConnector(Arc::new(NullConnector { sent: Arc::clone(&sent) }));
+    let found = Arc::new(Found::default());
+    let connector = AnyConnector(Arc::new(DryConnector(Arc::clone(&found))));
     let once =
         RetryConfig { backoff: BackoffConfig::default(), max_retries: 0, retry_timeout: Duration::ZERO };
-    let rehearsed = catch_panic::run_isolated(move || -> object_store::Result<()> {
+    let built = run_isolated(move || -> object_store::Result<()> {
         let store = build(connector, once)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        if let Ok(runtime) = runtime {
-            let path = Path::from(AssetRef::recording(SAMPLE).object_path());
-            let asking =
-                async { tokio::time::timeout(LONGEST, store.get_opts(&path, GetOptions::new())).await };
-            // That it fails is certain; how it does, or that it does not come back, says nothing.
-            let _ = runtime.block_on(asking);
+        if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            let path = Path::from("recordings/dry-run.mp3");
+            let request = store.get_opts(&path, GetOptions::new());
+            // It always fails, and `found` says what matters.
+            let _ = runtime.block_on(async { tokio::time::timeout(TIMEOUT, request).await });
         }
         Ok(())
     });
-    match rehearsed {
+    match built {
         Err(Panicked) => Err(DryRunError::Panicked),
         Ok(Err(error)) => Err(DryRunError::Refused(error)),
-        Ok(Ok(())) => {
-            let sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
-            match () {
-                () if sent.iter().any(|sent| !sent.is_url) => Err(DryRunError::Panicked),
-                () if sent.iter().any(SentRequest::is_refused) => Err(DryRunError::PlainHttp),
-                () => Ok(()),
-            }
-        }
+        Ok(Ok(())) if found.no_url.load(Ordering::Relaxed) => Err(DryRunError::Panicked),
+        Ok(Ok(())) if found.plain_http.load(Ordering::Relaxed) => Err(DryRunError::PlainHttp),
+        Ok(Ok(())) => Ok(()),
     }
 }
 
-/// A request that would have been sent.
+/// What was wrong with a request.
+#[derive(Debug, Default)]
+struct Found {
+    /// The client below parses the URI as a URL, and panics if it is none.
+    no_url: AtomicBool,
+    plain_http: AtomicBool,
+}
+
 #[derive(Debug)]
-struct SentRequest {
-    uri: Uri,
-    /// The client below reads it as a URL once more, and panics if it is none.
-    is_url: bool,
-    may_be_plain: bool,
-}
+struct DryConnector(Arc<Found>);
 
-impl SentRequest {
-    fn is_refused(&self) -> bool {
-        self.uri.scheme_str() == Some("http") && !self.may_be_plain
-    }
-}
-
-/// Notes what is sent and fails.
-#[derive(Debug)]
-struct NullConnector {
-    sent: Arc<Mutex<Vec<SentRequest>>>,
-}
-
-impl HttpConnector for NullConnector {
+impl HttpConnector for DryConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        // The real one, for what it dislikes about the options.
+        // The real client checks the options.
         ReqwestConnector::default().connect(options)?;
-        Ok(HttpClient::new(NullClient { sent: Arc::clone(&self.sent), may_be_plain: allows_http(options) }))
+        Ok(HttpClient::new(DryClient { found: Arc::clone(&self.0), allows_http: allows_http(options) }))
     }
 }
 
+/// Checks requests instead of sending them.
 #[derive(Debug)]
-struct NullClient {
-    sent: Arc<Mutex<Vec<SentRequest>>>,
-    may_be_plain: bool,
+struct DryClient {
+    found: Arc<Found>,
+    allows_http: bool,
 }
 
 #[async_trait::async_trait]
-impl HttpService for NullClient {
+impl HttpService for DryClient {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let uri = request.uri().clone();
-        let is_url = url::Url::parse(&uri.to_string()).is_ok();
-        let sent = SentRequest { uri, is_url, may_be_plain: self.may_be_plain };
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(sent);
-        Err(HttpError::new(HttpErrorKind::Unknown, std::io::Error::other("a rehearsal")))
+        let uri = request.uri();
+        if url::Url::parse(&uri.to_string()).is_err() {
+            self.found.no_url.store(true, Ordering::Relaxed);
+        }
+        if uri.scheme_str() == Some("http") && !self.allows_http {
+            self.found.plain_http.store(true, Ordering::Relaxed);
+        }
+        Err(HttpError::new(HttpErrorKind::Unknown, std::io::Error::other("a dry run")))
     }
 }

@@ -1,4 +1,9 @@
-//! The clients of the clouds' stores: their settings, and whether they can be used.
+//! The object_store clients of the clouds.
+//!
+//! In reading order, each file imports only from those above it.
 
-pub(crate) mod dry_run;
-pub(crate) mod settings;
+mod settings;
+
+mod dry_run;
+
+pub(super) mod client;

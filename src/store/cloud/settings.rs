@@ -1,6 +1,5 @@
-//! The settings of a store's client, from the cloud's variables and `[store.options]`. object_store takes any text and
-//! panics over some of it when it makes a request, so each value is looked at here. A value is never shown: it may be a
-//! credential.
+//! The settings of a store's client, from the cloud's variables and `[store.options]`. By hand, because object_store accepts any
+//! text, and panics over some of it at the first request. No error shows a value: it may be a credential.
 
 use std::str::FromStr;
 
@@ -9,26 +8,27 @@ use object_store::{Certificate, ClientConfigKey};
 use url::Url;
 
 use crate::store::config::Config;
+use crate::store::http::connector::flag;
 use crate::store::open_error::OpenError;
 
 /// One setting of a client whose keys are `K`.
 #[derive(Clone)]
 pub(crate) struct ClientSetting<K> {
-    /// What a person calls it: `AWS_REGION` or `store.options.region`.
+    /// As its user wrote it: `AWS_REGION` or `store.options.region`.
     pub(crate) name: String,
     pub(crate) key: K,
     pub(crate) value: String,
 }
 
-/// The settings that are given, each trimmed and in a form that the client can use; what is empty is not given. Of two with
-/// one key the later one counts: variables, then `[store.options]`.
+/// The settings that are not empty, trimmed and valid. The later one of two with the same key counts: variables come before
+/// `[store.options]`.
 ///
 /// # Errors
 /// [`OpenError`] that names the setting.
 pub(crate) fn read<K: FromStr + AsRef<str>>(config: &Config) -> Result<Vec<ClientSetting<K>>, OpenError> {
     let prefix = config.url.variables().unwrap_or_default();
     for (name, kind) in READ_BY_LIBRARIES {
-        // Read where it stands, not by us: it cannot be trimmed.
+        // A library reads the variable itself, so it cannot be trimmed here.
         if config.cloud.get(name).is_some_and(|value| !value.is_empty() && !kind.takes(value)) {
             return Err(OpenError::Value(name.to_owned(), kind.words()));
         }
@@ -38,7 +38,7 @@ pub(crate) fn read<K: FromStr + AsRef<str>>(config: &Config) -> Result<Vec<Clien
     variables.sort_by_key(|(name, _)| *name == S3_ENDPOINT);
     let mut settings = Vec::new();
     for (name, value) in variables {
-        // A variable that is no setting may be another tool's.
+        // Variables of other tools are no settings.
         let Ok(key) = key_of(name) else { continue };
         settings.extend(setting(name.to_owned(), key, value)?);
     }
@@ -53,10 +53,10 @@ pub(crate) fn read<K: FromStr + AsRef<str>>(config: &Config) -> Result<Vec<Clien
 /// Variables of Azure and Google without the prefix of their cloud.
 const OUTSIDE_PREFIXES: [&str; 2] = ["IDENTITY_ENDPOINT", "SERVICE_ACCOUNT"];
 
-/// Goes before the endpoint of all services.
+/// Takes precedence over the endpoint of all services.
 const S3_ENDPOINT: &str = "AWS_ENDPOINT_URL_S3";
 
-/// Variables that object_store, or the HTTP client below it, reads for itself.
+/// Variables that object_store, or the HTTP client below it, reads itself.
 const READ_BY_LIBRARIES: [(&str, Kind); 10] = [
     ("AZURITE_BLOB_STORAGE_URL", Kind::Base),
     ("GCE_METADATA_HOST", Kind::Host),
@@ -72,7 +72,7 @@ const READ_BY_LIBRARIES: [(&str, Kind); 10] = [
 
 fn key_of<K: FromStr>(variable: &str) -> Result<K, K::Err> {
     match variable {
-        // As an endpoint like any other, so that an option goes before it.
+        // The key of every endpoint, so that an option takes precedence.
         S3_ENDPOINT => "endpoint".parse(),
         "IDENTITY_ENDPOINT" => "msi_endpoint".parse(),
         other => other.to_ascii_lowercase().parse(),
@@ -91,22 +91,22 @@ fn setting<K: AsRef<str>>(name: String, key: K, value: &str) -> Result<Option<Cl
 }
 
 impl<K: AsRef<str>> ClientSetting<K> {
-    /// What it asks of the HTTP client itself.
+    /// Its key, if it is a setting of the HTTP client.
     pub(crate) fn of_http(&self) -> Option<ClientConfigKey> {
         self.key.as_ref().parse().ok()
     }
 
-    /// Whether it names a place that is spoken to without TLS.
+    /// Whether it names an endpoint without TLS.
     pub(crate) fn is_plain_http(&self) -> bool {
         let is_http = self.value.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("http://"));
         is_http && Kind::of(self.key.as_ref()) == Kind::Base
     }
 }
 
-/// What a value may look like.
+/// The form of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// A URL that paths are put behind.
+    /// A URL that paths are appended to.
     Base,
     /// A whole URL.
     Link,
@@ -118,7 +118,7 @@ enum Kind {
     Host,
     /// A proxy: a URL or a host, perhaps with a password.
     Proxy,
-    /// What goes into a header field as one word.
+    /// One word of a header field.
     Word,
     /// One line.
     Line,
@@ -128,14 +128,14 @@ enum Kind {
     Flag,
     Duration,
     Number,
-    /// What HTTP/2 allows (RFC 9113 §4.2); the client panics over others.
+    /// A frame size of HTTP/2 (RFC 9113 §4.2); the client panics over others.
     FrameSize,
-    /// It stands in `store.url`.
+    /// `store.url` has it.
     Bucket,
 }
 
 impl Kind {
-    /// By the name that object_store gives the key.
+    /// The form of object_store's key.
     fn of(key: &str) -> Self {
         match key {
             "aws_endpoint" | "aws_endpoint_url_s3" | "azure_storage_endpoint" | "google_base_url" => {
@@ -207,7 +207,7 @@ impl Kind {
         }
     }
 
-    /// What it takes.
+    /// In words, for errors.
     fn words(self) -> &'static str {
         match self {
             Self::Base => {
@@ -237,7 +237,7 @@ impl Kind {
     }
 }
 
-/// How the keys of switches end.
+/// The ends of the keys of flags.
 const FLAGS: [&str; 17] = [
     "allow_http",
     "allow_invalid_certificates",
@@ -258,19 +258,10 @@ const FLAGS: [&str; 17] = [
     "use_azure_cli",
 ];
 
-/// Longer ones overflow a clock.
+/// Longer durations overflow a clock.
 const TEN_YEARS: std::time::Duration = std::time::Duration::from_secs(10 * 366 * 86_400);
 
-/// A switch, as object_store reads it.
-pub(crate) fn flag(value: &str) -> Option<bool> {
-    match &*value.to_ascii_lowercase() {
-        "1" | "true" | "on" | "yes" | "y" => Some(true),
-        "0" | "false" | "off" | "no" | "n" => Some(false),
-        _ => None,
-    }
-}
-
-/// object_store reads URLs by two libraries: a text has to be one to both.
+/// object_store parses URLs with two crates: both must accept a URL.
 fn is_url(value: &str) -> bool {
     let (Ok(url), Ok(uri)) = (Url::parse(value), value.parse::<Uri>()) else { return false };
     let bare = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
@@ -286,7 +277,7 @@ fn is_host(value: &str) -> bool {
         && is_url(&format!("http://{value}/"))
 }
 
-/// A proxy that cannot be read would be no proxy at all: requests would pass it by.
+/// The client ignores a proxy that it cannot parse, and sends requests past it.
 fn is_proxy(value: &str) -> bool {
     let Ok(uri) = value.parse::<Uri>() else { return false };
     let http = uri.scheme_str().is_none_or(|scheme| matches!(scheme, "http" | "https"));
@@ -302,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_of_the_kind_that_the_client_can_use() {
+    fn a_value_has_a_form_that_the_client_can_use() {
         use Kind as K;
 
         let cases: [(Kind, &[&str], &[&str]); 10] = [

@@ -1,46 +1,72 @@
-//! The client of every request to a store: it tells the store of the trace that the request belongs to, and makes of the
-//! answer what object_store understands. The field of the trace is added after signing, so it spoils no signature.
+//! The HTTP client below object_store: it adds the trace to each request, and normalizes the responses that have objects. The
+//! trace's field is added after signing, so it breaks no signature.
 
-use object_store::ClientOptions;
+use std::sync::Arc;
+
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
+use object_store::{ClientConfigKey, ClientOptions};
 
-use super::plain_http::PlainHttp;
+use super::plain_http::client::PlainHttp;
 use super::response::{self, ObjectRequest};
-use crate::store::cloud::dry_run::allows_http;
 use crate::telemetry::trace;
 
-/// Makes clients that hand the trace down.
+/// Any connector: object_store's builders take one type.
+#[derive(Debug, Clone)]
+pub(crate) struct AnyConnector(pub(crate) Arc<dyn HttpConnector>);
+
+impl HttpConnector for AnyConnector {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        self.0.connect(options)
+    }
+}
+
+/// Makes the clients of every request to a store.
 #[derive(Debug)]
-pub(crate) struct TracingConnector {
+pub(crate) struct StoreConnector {
     /// Our own client, unless object_store's is needed.
     pub(crate) plain: Option<PlainHttp>,
 }
 
-impl HttpConnector for TracingConnector {
+impl HttpConnector for StoreConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        // Our own client would speak plain HTTP to any store; object_store's does if it may.
+        // Our own client would speak plain HTTP to any store; object_store's does only if the options allow it.
         let client = match &self.plain {
             Some(plain) if allows_http(options) => plain.connect(options),
             _ => ReqwestConnector::default().connect(options),
         };
-        Ok(HttpClient::new(TracingClient(client?)))
+        Ok(HttpClient::new(StoreClient(client?)))
+    }
+}
+
+/// Whether these options allow a client to do without TLS.
+pub(crate) fn allows_http(options: &ClientOptions) -> bool {
+    let value = options.get_config_value(&ClientConfigKey::AllowHttp);
+    value.is_some_and(|value| flag(&value) == Some(true))
+}
+
+/// A flag, as object_store parses it; its parser is private.
+pub(crate) fn flag(value: &str) -> Option<bool> {
+    match &*value.to_ascii_lowercase() {
+        "1" | "true" | "on" | "yes" | "y" => Some(true),
+        "0" | "false" | "off" | "no" | "n" => Some(false),
+        _ => None,
     }
 }
 
 #[derive(Debug)]
-struct TracingClient(HttpClient);
+struct StoreClient(HttpClient);
 
 #[async_trait::async_trait]
-impl HttpService for TracingClient {
+impl HttpService for StoreClient {
     async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
         trace::inject(request.headers_mut());
-        let asked = ObjectRequest::of(&request);
-        let answer = self.0.execute(request).await?;
-        match asked {
-            Some(asked) => response::normalize(&asked, answer).await,
-            None => Ok(answer),
+        let object = ObjectRequest::of(&request);
+        let response = self.0.execute(request).await?;
+        match object {
+            Some(object) => response::normalize(&object, response).await,
+            None => Ok(response),
         }
     }
 }

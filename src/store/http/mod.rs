@@ -1,6 +1,13 @@
-//! HTTP with the stores of the clouds, below object_store.
+//! HTTP with the stores of the clouds, below object_store: the connections, the form of the responses, and the client that
+//! object_store's own makes its requests with.
+//!
+//! In reading order, each file imports only from those above it.
 
-pub(crate) mod connector;
-pub(crate) mod pipe;
-pub(crate) mod plain_http;
-pub(crate) mod response;
+mod content_length;
+pub(super) mod pipe;
+
+pub(super) mod plain_http;
+
+pub(super) mod response;
+
+pub(super) mod connector;

@@ -1,4 +1,4 @@
-//! Pipes of the kernel, through which bytes go from one socket to another (`splice`) without retryable through here.
+//! The kernel's pipes, through which `splice` moves bytes from one socket to another without copying them into the program.
 
 use std::cell::RefCell;
 use std::io;
@@ -8,34 +8,34 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::net::TcpStream;
 
-/// How many bytes a pipe takes. A client that stalls holds as many.
-const HOLDS: usize = 256 * 1024;
+/// The capacity of a pipe, in bytes. A stalled client holds as many.
+const CAPACITY: usize = 256 * 1024;
 
-/// How many pipes a thread keeps for the next ones.
-const KEPT: usize = 16;
+/// How many free pipes a thread keeps.
+const MAX_FREE: usize = 16;
 
-/// How many there may be, and are. Whoever gets none copies.
-static MOST: std::sync::LazyLock<usize> = std::sync::LazyLock::new(|| {
+/// How many pipes there may be, and are. A body that gets none is copied.
+static LIMIT: std::sync::LazyLock<usize> = std::sync::LazyLock::new(|| {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     usize::try_from(max_pipes(limit.unwrap_or(u64::MAX))).unwrap_or_default()
 });
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether the kernel, or what stands for one, has refused to fill a pipe: it is not asked again.
+/// Whether the kernel, or a sandbox in its place, has refused to fill a pipe: then no pipe is tried again.
 static REFUSED: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static FREE: RefCell<Vec<Arc<Ends>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// How many pipes there are, each with two ends, where a process may open so many files. Never more than the kernel lets a
-/// user have of this size (64 MiB in all).
+/// How many pipes there may be, of two file descriptors each, under this limit of open files. Never more than the kernel allows a
+/// user at this size (64 MiB in all).
 #[must_use]
 pub fn max_pipes(limit: u64) -> u64 {
     (limit / 32).clamp(1, 256)
 }
 
-/// A pipe on loan; what comes out of it are the bytes that went in, in their order.
+/// A pipe that goes back to its thread's free ones when it is dropped.
 #[derive(Debug)]
 pub struct Pipe(Arc<Ends>);
 
@@ -46,16 +46,16 @@ struct Ends {
 }
 
 impl Ends {
-    /// A new pipe, unless there are too many, or the kernel gives none of this size.
+    /// A new pipe, unless there are too many, or the kernel refuses one of this size.
     fn open() -> Option<Self> {
         use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
-        if OPEN.fetch_add(1, Ordering::Relaxed) < *MOST
+        if OPEN.fetch_add(1, Ordering::Relaxed) < *LIMIT
             && let Ok((out, into)) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
         {
-            // From here on, dropping it counts.
+            // From here on, dropping it decrements the count.
             let ends = Self { out, into };
-            return fcntl_setpipe_size(&ends.into, HOLDS).is_ok().then_some(ends);
+            return fcntl_setpipe_size(&ends.into, CAPACITY).is_ok().then_some(ends);
         }
         OPEN.fetch_sub(1, Ordering::Relaxed);
         None
@@ -69,7 +69,7 @@ impl Drop for Ends {
 }
 
 impl Pipe {
-    /// An empty pipe, if there is one to be had.
+    /// An empty pipe, if there is one.
     pub(crate) fn acquire() -> Option<Self> {
         if REFUSED.load(Ordering::Relaxed) {
             return None;
@@ -78,17 +78,17 @@ impl Pipe {
         kept.or_else(|| Ends::open().map(Arc::new)).map(Self)
     }
 
-    /// Moves at most `most` bytes from a socket into the pipe: as many as are there and as it has room for. Says how many;
-    /// none are the end of what is sent.
+    /// Moves at most `most` bytes from a socket into the pipe, as many as are there and as fit, and returns how many; 0 at the
+    /// end of the stream.
     pub(crate) fn fill(&self, from: &TcpStream, most: u64) -> io::Result<usize> {
         use rustix::pipe::{SpliceFlags, splice};
 
-        let most = usize::try_from(most).unwrap_or(HOLDS).min(HOLDS);
+        let most = usize::try_from(most).unwrap_or(CAPACITY).min(CAPACITY);
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         let filled = from.try_io(tokio::io::Interest::READABLE, || {
             Ok(splice(from, None, &self.0.into, None, most, flags)?)
         });
-        // Nothing was moved then: the body is taken up where it is, and read.
+        // Nothing was moved then: the caller resumes the body, and reads it.
         if filled.as_ref().is_err_and(is_refusal) {
             REFUSED.store(true, Ordering::Relaxed);
         }
@@ -96,7 +96,7 @@ impl Pipe {
     }
 }
 
-/// Whether this can never be done here, as opposed to a connection that breaks: sandboxes do not let everything through.
+/// Whether `splice` never works here, as in some sandboxes; all other errors are the connection's.
 fn is_refusal(error: &io::Error) -> bool {
     use io::ErrorKind as E;
 
@@ -104,22 +104,22 @@ fn is_refusal(error: &io::Error) -> bool {
 }
 
 impl AsFd for Pipe {
-    /// The end where the bytes come out.
+    /// The read end.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.out.as_fd()
     }
 }
 
 impl Drop for Pipe {
-    /// It is lent again, unless there is something left in it.
+    /// Keeps the pipe for the next body, unless bytes are left in it.
     fn drop(&mut self) {
         if rustix::io::ioctl_fionread(&self.0.out) != Ok(0) {
             return;
         }
-        // At the end of a thread there is no list any more.
+        // At the end of a thread the list is gone.
         let _ = FREE.try_with(|free| {
             let mut free = free.borrow_mut();
-            if free.len() < KEPT {
+            if free.len() < MAX_FREE {
                 free.push(Arc::clone(&self.0));
             }
         });
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_pipe_takes_no_more_than_it_is_told_and_says_when_there_is_nothing() {
+    async fn a_pipe_takes_at_most_the_given_count_and_reports_an_empty_socket() {
         let (from, mut to) = sockets().await;
         let pipe = Pipe::acquire().unwrap();
         assert_eq!(pipe.fill(&from, 5).unwrap_err().kind(), io::ErrorKind::WouldBlock);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_pipe_with_something_in_it_is_not_lent_again() {
+    async fn a_pipe_that_is_not_empty_is_not_reused() {
         let (from, mut to) = sockets().await;
         let number = |pipe: &Pipe| std::os::fd::AsRawFd::as_raw_fd(&pipe.as_fd());
         let pipe = Pipe::acquire().unwrap();
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_that_refuses_is_told_from_a_connection_that_breaks() {
+    fn a_refusal_of_the_kernel_differs_from_a_broken_connection() {
         use rustix::io::Errno;
 
         for refused in [Errno::INVAL, Errno::NOSYS, Errno::PERM, Errno::OPNOTSUPP] {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn few_pipes_are_open_where_few_files_may_be() {
+    fn the_limit_of_open_files_limits_the_pipes() {
         assert_eq!([0, 64, 1_024, 20_000, u64::MAX].map(max_pipes), [1, 2, 32, 256, 256]);
     }
 }

@@ -1,36 +1,33 @@
-//! Local files: what the kernel has in memory is read, or sent, at once; for a disk the blocking pool waits.
+//! A range of an open file to be sent or read: at once if the kernel's page cache has it, otherwise the blocking pool waits for
+//! the disk.
 
 use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use object_store::ObjectMeta;
 
-use super::page_cache::PageCache;
+use super::page_cache::{Residency, is_cached, load_pages, read_cached};
 use crate::store::buffer_pool::{self, Buffer};
 use crate::store::error::StoreError;
 
 /// How much of a file is read at a time, in bytes. A stalled client holds one such chunk.
 pub(crate) const CHUNK: u64 = 16 * 1024;
 
-/// The same for a client that takes them quickly: longer chunks cost less, and it holds them for a moment only.
+/// The same for a fast client: longer chunks cost less, and it holds them only for a moment.
 const LONG_CHUNK: u64 = buffer_pool::LONG as u64;
 
-/// Who takes so many bytes in a millisecond takes them quickly (4 MB/s).
-const QUICK: u64 = 4 * 1024;
+/// A client is fast from this many bytes in a millisecond on (4 MB/s).
+const FAST: u64 = 4 * 1024;
 
-/// How far apart the bytes are that are looked for in the kernel's memory. A piece is loaded as a whole, so that what lies
-/// between two of them is mostly there or not as they are.
-pub(crate) const PART: u64 = 512 * 1024;
-
-/// How much of a file goes to the kernel in one piece, in bytes.
+/// How much of a file the kernel sends in one piece, in bytes.
 const PIECE: u64 = 2 << 20;
 
-/// Which content a file has: its length, and when it was last written. What becomes of its names does not matter.
+/// The content of a file: its length, and when it was last written. Changes of its names do not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ContentVersion {
     size: u64,
@@ -65,7 +62,7 @@ fn nanoseconds(seconds: impl Into<i128>, rest: impl Into<i128>) -> i128 {
     seconds.into() * 1_000_000_000 + rest.into()
 }
 
-/// Looks whether a file still has the content of which a part was sent.
+/// Checks whether a file still has the content of which a part was sent.
 #[derive(Debug)]
 pub struct ContentCheck {
     file: Arc<File>,
@@ -80,36 +77,36 @@ impl ContentCheck {
     }
 }
 
-/// Bytes of an open file that are owed to a client. The file stays the same one, whatever becomes of its name; if it is
-/// written meanwhile, the rest of it is an error.
+/// A range of an open file that the response owes its client. The file stays the same one when its name leads to another. If a
+/// process writes it meanwhile, the rest is an error.
 #[derive(Debug)]
 pub struct FileSlice {
     file: Arc<File>,
     range: Range<u64>,
     content: ContentVersion,
-    /// What is known of where its bytes are.
-    pages: Option<Arc<PageCache>>,
-    /// How much is read next, and when the chunk before was.
+    /// If the file stays open for other requests.
+    residency: Option<Arc<Residency>>,
+    /// How much is read next, and when the previous chunk was read.
     chunk: u64,
     read_at: Option<Instant>,
 }
 
 impl FileSlice {
     pub(crate) fn new(file: File, range: Range<u64>, content: ContentVersion) -> Self {
-        Self { file: Arc::new(file), range, content, pages: None, chunk: CHUNK, read_at: None }
+        Self { file: Arc::new(file), range, content, residency: None, chunk: CHUNK, read_at: None }
     }
 
-    /// The same of a file that others have open too.
-    pub(crate) fn of(
+    /// The same of a cached file.
+    pub(super) fn of(
         file: Arc<File>,
         range: Range<u64>,
         content: ContentVersion,
-        pages: Arc<PageCache>,
+        residency: Arc<Residency>,
     ) -> Self {
-        Self { file, range, content, pages: Some(pages), chunk: CHUNK, read_at: None }
+        Self { file, range, content, residency: Some(residency), chunk: CHUNK, read_at: None }
     }
 
-    /// For whoever sends its last bytes.
+    /// A check for the sender of its last bytes.
     #[must_use]
     pub fn check(&self) -> ContentCheck {
         ContentCheck { file: Arc::clone(&self.file), content: self.content }
@@ -133,21 +130,21 @@ impl FileSlice {
         first_piece(&self.range)
     }
 
-    /// Steps over what was handed on.
+    /// Skips bytes that were sent.
     pub fn advance(&mut self, bytes: u64) {
         self.range.start = self.range.start.saturating_add(bytes).min(self.range.end);
     }
 
-    /// Whether the kernel has these positions in memory, as far as samples tell. What it has not it begins to read.
+    /// Whether the page cache has these positions, as far as samples tell. The kernel begins to read those that it has not.
     #[must_use]
     pub fn is_in_memory(&self, piece: &Range<u64>, now: Instant) -> bool {
-        match &self.pages {
-            Some(pages) => pages.contains(&self.file, piece, now),
-            None => samples(piece).all(|at| read_cached(&self.file, &mut [0], at).is_some()),
+        match &self.residency {
+            Some(residency) => residency.contains(&self.file, piece, now),
+            None => is_cached(&self.file, piece),
         }
     }
 
-    /// Has the kernel take these positions into memory, in the blocking pool; what is returned waits until it has.
+    /// Starts to read these positions into the page cache, in the blocking pool; the returned future waits for that.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read, or the file has become shorter.
@@ -164,7 +161,7 @@ impl FileSlice {
         }
     }
 
-    /// The next chunk, read; `None` at the end, also of a file that has become shorter.
+    /// Reads the next chunk; `None` at the end, also of a file that has become shorter.
     pub(crate) async fn read(&mut self) -> Option<Result<Bytes, StoreError>> {
         let want = usize::try_from(self.owed().min(self.next_chunk())).unwrap_or_default();
         if want == 0 {
@@ -172,12 +169,12 @@ impl FileSlice {
         }
         let at = self.range.start;
         let mut buffer = Buffer::of(want);
-        let read = match read_cached(&self.file, buffer.room(), at) {
+        let read = match read_cached(&self.file, buffer.space(), at) {
             Some(count) => Ok((buffer, count)),
             None => {
                 let file = Arc::clone(&self.file);
                 let read = tokio::task::spawn_blocking(move || {
-                    let count = file.read_at(buffer.room(), at)?;
+                    let count = file.read_at(buffer.space(), at)?;
                     Ok((buffer, count))
                 });
                 read.await.unwrap_or_else(|error| Err(io::Error::from(error)))
@@ -187,7 +184,7 @@ impl FileSlice {
             Ok((_, 0)) => None,
             Ok((buffer, count)) => {
                 self.advance(count as u64);
-                // All that was read is of one version, if nobody has written until the last of it was.
+                // If no process has written until now, all chunks are of one version.
                 if self.owed() == 0 && !self.content.is_of(&self.file) {
                     return Some(Err(StoreError::Changed));
                 }
@@ -197,64 +194,19 @@ impl FileSlice {
         }
     }
 
-    /// Twice as much each time as long as it is taken quickly; a slow client holds little.
+    /// Twice as much each time for a fast client; a slow one holds little.
     fn next_chunk(&mut self) -> u64 {
         let now = Instant::now();
         let took = self.read_at.replace(now).map(|before| (now - before).as_millis());
-        let quick = took.is_some_and(|millis| millis * u128::from(QUICK) < u128::from(self.chunk));
-        self.chunk = if quick { (2 * self.chunk).min(LONG_CHUNK) } else { CHUNK };
+        let fast = took.is_some_and(|millis| millis * u128::from(FAST) < u128::from(self.chunk));
+        self.chunk = if fast { (2 * self.chunk).min(LONG_CHUNK) } else { CHUNK };
         self.chunk
     }
 }
 
-/// The positions that go to the kernel first.
-pub(crate) fn first_piece(range: &Range<u64>) -> Range<u64> {
+/// The positions that the kernel sends first.
+pub(super) fn first_piece(range: &Range<u64>) -> Range<u64> {
     range.start..range.end.min(range.start.saturating_add(PIECE))
-}
-
-/// One position for each part, and the last.
-pub(crate) fn samples(piece: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
-    let last = piece.end.saturating_sub(1);
-    let step = usize::try_from(PART).unwrap_or(usize::MAX);
-    (piece.start..last).step_by(step).chain((!piece.is_empty()).then_some(last))
-}
-
-/// Reads what needs no waiting for a disk; `None` if that is nothing, or the file system cannot tell.
-pub(crate) fn read_cached(file: &File, buffer: &mut [u8], at: u64) -> Option<usize> {
-    use rustix::io::{ReadWriteFlags, preadv2};
-
-    let mut buffers = [io::IoSliceMut::new(buffer)];
-    preadv2(file, &mut buffers, at, ReadWriteFlags::NOWAIT).ok().filter(|count| *count > 0)
-}
-
-/// Waits until the kernel has read a piece. It is sent nowhere: so nothing is copied, and the kernel reads as it does for
-/// whoever sends the file, in long runs of pages.
-fn load_pages(file: &File, piece: Range<u64>) -> io::Result<()> {
-    static NOWHERE: LazyLock<Option<File>> =
-        LazyLock::new(|| File::options().write(true).open("/dev/null").ok());
-    let Some(nowhere) = &*NOWHERE else { return read_through(file, piece) };
-    let mut at = piece.start;
-    while at < piece.end {
-        let left = usize::try_from(piece.end - at).unwrap_or(usize::MAX);
-        match rustix::fs::sendfile(nowhere, file, Some(&mut at), left) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
-/// Reads all of a piece, for nobody.
-fn read_through(file: &File, piece: Range<u64>) -> io::Result<()> {
-    let mut room = [0; 64 * 1024];
-    let mut at = piece.start;
-    while at < piece.end {
-        let length = usize::try_from(piece.end - at).map_or(room.len(), |left| left.min(room.len()));
-        file.read_exact_at(room.get_mut(..length).unwrap_or_default(), at)?;
-        at += length as u64;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -282,16 +234,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn samples_are_no_further_apart_than_a_part_is_long() {
-        for piece in [0..0, 5..6, 0..PART, 0..PART + 1, 9..PIECE] {
-            let found: Vec<_> = samples(&piece).collect();
-            assert!(found.iter().all(|at| piece.contains(at)), "{piece:?}");
-            assert_eq!(found.last().copied(), piece.end.checked_sub(1), "{piece:?}");
-            assert!(found.windows(2).all(|pair| pair[1] - pair[0] <= PART), "{piece:?}");
-        }
-    }
-
     #[tokio::test]
     async fn a_file_that_has_become_shorter_cannot_be_loaded() {
         let mut file = tempfile::tempfile().unwrap();
@@ -304,40 +246,12 @@ mod tests {
         assert!(matches!(slice.load(slice.piece()).await, Err(StoreError::Broken(_))));
     }
 
-    /// A file of two parts and a bit that the kernel had to forget.
-    fn forgotten() -> File {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&vec![1; usize::try_from(2 * PART).unwrap() + 5_000]).unwrap();
-        file.sync_all().unwrap();
-        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
-        file
-    }
-
     #[test]
-    fn what_is_taken_into_memory_is_there_to_the_last_page() {
-        let is_there = |file: &File, at: u64| read_cached(file, &mut [0], at).is_some();
-        // Asking makes the kernel read, so this file is not asked again.
-        if is_there(&forgotten(), 0) {
-            eprintln!("skipped: the file system of temporary files has no disk behind it");
-            return;
-        }
-        for take in [load_pages, read_through] {
-            let file = forgotten();
-            let end = file.metadata().unwrap().len();
-            take(&file, 0..end).unwrap();
-            let missing = (0..end).step_by(4_096).filter(|at| !is_there(&file, *at)).count();
-            assert_eq!(missing, 0);
-            let error = take(&file, 0..end + 1).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-        }
-    }
-
-    #[test]
-    fn chunks_grow_for_whoever_takes_them_quickly_and_are_short_again_for_others() {
+    fn chunks_grow_for_a_fast_client_and_stay_short_for_a_slow_one() {
         let mut slice = slice_of(tempfile::tempfile().unwrap(), 0..1);
         let chunks: Vec<_> = (0..7).map(|_| slice.next_chunk() / CHUNK).collect();
         assert_eq!(chunks, [1, 2, 4, 8, 16, 16, 16]);
-        std::thread::sleep(std::time::Duration::from_millis(LONG_CHUNK / QUICK));
+        std::thread::sleep(std::time::Duration::from_millis(LONG_CHUNK / FAST));
         assert_eq!(slice.next_chunk(), CHUNK);
     }
 }

@@ -1,6 +1,6 @@
-//! Whether anything has changed in the folders of the objects. The kernel keeps a queue of what does (inotify(7)), and has
-//! put a change there before whoever made it goes on: an empty queue says that every name still leads where it did. Asking
-//! for its length costs a fraction of a look at a name.
+//! Detects changes in the folders of the objects by an inotify(7) queue. The kernel queues a change before the process that made
+//! it continues, so an empty queue means that every name still leads to the same, unchanged file. Reading the queue's length
+//! costs a fraction of a `statat`.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::{Errno, ioctl_fionread, read};
 
+use super::root::RootFolder;
 use crate::asset::AssetKind;
-use crate::store::local::root::RootFolder;
 
-/// Where much changes, the queue is read so often at most, and names are looked at meanwhile.
+/// How often the queue is read at most. In between, the cache checks each file's name.
 const READ_EVERY: Duration = Duration::from_millis(10);
 
 /// Watches the root and the folders of both kinds.
@@ -21,7 +21,7 @@ const READ_EVERY: Duration = Duration::from_millis(10);
 pub(crate) struct ChangeWatcher {
     queue: OwnedFd,
     root: Arc<RootFolder>,
-    /// How often the queue was read, twice; odd while somebody reads it.
+    /// Twice the number of times that the queue was emptied; odd while a thread does so.
     number: AtomicU64,
     began: Instant,
     /// The latest arrival of a request for which the queue was found empty: nanoseconds since the beginning.
@@ -31,14 +31,14 @@ pub(crate) struct ChangeWatcher {
 
 #[derive(Debug)]
 struct Watched {
-    /// When the queue was read.
+    /// When the queue was emptied.
     read: Instant,
-    /// The folders, as the kernel numbers them.
+    /// The watch descriptors of the folders.
     folders: Vec<i32>,
 }
 
 impl ChangeWatcher {
-    /// Watches what is below `root`; `None` if the kernel does not.
+    /// Watches the folders below `root`; `None` if the kernel refuses.
     pub(crate) fn below(root: &Arc<RootFolder>) -> Option<Self> {
         let queue = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
         let changes = Self {
@@ -57,20 +57,20 @@ impl ChangeWatcher {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was mounted, or is the root now, is told by nobody: watches the folders that there are now.
+    /// Watches the folders that exist now: inotify does not report mounts, and knows nothing of a new root.
     pub(crate) fn refresh(&self) {
-        self.begin_anew(&mut self.watched());
+        self.restart(&mut self.watched());
     }
 
     /// The generation of the folders' contents, as of `arrived` or later: it stays the same while nothing changes. `None`
-    /// if something has changed just now, or the kernel does not tell.
+    /// just after a change, and while the folders are not watched.
     ///
-    /// The queue is checked once for all requests that had arrived by then: what changes behind that check changes while
-    /// they are under way.
+    /// One check of the queue serves all requests that had arrived before it: a later change happens while they are in
+    /// flight.
     pub(crate) fn generation(&self, arrived: Instant) -> Option<u64> {
         let arrived = arrived.saturating_duration_since(self.began).as_nanos();
         let arrived = u64::try_from(arrived).unwrap_or(u64::MAX);
-        // Read before the number: all changes before that check are counted in any later number.
+        // Loaded before the number: any later number counts all changes before that check.
         let is_checked = arrived <= self.checked_for.load(Ordering::Acquire);
         let number = self.number.load(Ordering::Acquire);
         if is_checked && number.is_multiple_of(2) {
@@ -83,40 +83,40 @@ impl ChangeWatcher {
         checked
     }
 
-    /// The `number`, if the queue is empty and nobody has read it since.
+    /// The `number`, if the queue is empty and no thread has emptied it since.
     fn check(&self, number: u64) -> Option<u64> {
         let waiting = ioctl_fionread(&self.queue).ok()?;
         if waiting > 0 {
             self.read();
             return None;
         }
-        // Nobody reads, and nobody has read meanwhile: what waited before would have been counted.
-        let nobody_reads = number.is_multiple_of(2) && self.number.load(Ordering::Acquire) == number;
-        nobody_reads.then_some(number)
+        // If another thread emptied the queue meanwhile, its changes count for the next number.
+        let unchanged = number.is_multiple_of(2) && self.number.load(Ordering::Acquire) == number;
+        unchanged.then_some(number)
     }
 
-    /// Empties the queue. The folders may be others now.
+    /// Empties the queue, and watches the folders anew: they may be others now.
     fn read(&self) {
         let Ok(mut watched) = self.watched.try_lock() else { return };
         if watched.read.elapsed() >= READ_EVERY {
-            self.begin_anew(&mut watched);
+            self.restart(&mut watched);
         }
     }
 
-    fn begin_anew(&self, watched: &mut Watched) {
+    fn restart(&self, watched: &mut Watched) {
         if self.number.load(Ordering::Acquire).is_multiple_of(2) {
             self.number.fetch_add(1, Ordering::AcqRel);
         }
         let mut events = [0_u8; 4 * 1024];
         while matches!(read(&self.queue, &mut events), Ok(1..)) {}
-        // While they are not watched, it stays odd: names are looked at.
+        // The number stays odd while the folders are not watched, and the cache checks each name.
         if self.watch(watched) {
             self.number.fetch_add(1, Ordering::AcqRel);
         }
         watched.read = Instant::now();
     }
 
-    /// Watches the folders that there are now, and no others. Those that come later are told of by the root.
+    /// Watches the folders that exist now, and no others. The watch on the root reports those that are created later.
     fn watch(&self, watched: &mut Watched) -> bool {
         let what = WatchFlags::MODIFY
             | WatchFlags::ATTRIB
@@ -126,7 +126,7 @@ impl ChangeWatcher {
             | WatchFlags::MOVE_SELF
             | WatchFlags::ONLYDIR;
         let Ok(folder) = self.root.folder() else { return false };
-        // By the open folder, whatever has become of its name.
+        // Through the open folder: its path may lead elsewhere by now.
         let root = format!("/proc/self/fd/{}/", folder.as_raw_fd());
         let folders = AssetKind::ALL.map(|kind| format!("{root}{}", kind.folder()));
         let folders = folders.iter().map(|folder| (folder, what | WatchFlags::DONT_FOLLOW));
@@ -139,7 +139,7 @@ impl ChangeWatcher {
             true
         });
         for gone in watched.folders.iter().filter(|number| !now.contains(number)) {
-            // The kernel may have done so by itself.
+            // The kernel may have removed it already.
             let _ = inotify::remove_watch(&self.queue, *gone);
         }
         watched.folders = now;
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// What it says, once the queue has been read.
+    /// The generation after the queue was emptied.
     fn settled(changes: &ChangeWatcher) -> u64 {
         loop {
             std::thread::sleep(READ_EVERY);
@@ -163,12 +163,12 @@ mod tests {
     }
 
     #[test]
-    fn every_change_of_a_name_or_a_file_is_told_before_whoever_made_it_goes_on() {
+    fn every_change_of_a_name_or_a_file_is_seen_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::create_dir(path("recordings")).unwrap();
         fs::write(path("recordings/a"), "1").unwrap();
-        let changes = ChangeWatcher::below(&Arc::new(RootFolder::open(folder.path()).unwrap())).unwrap();
+        let changes = ChangeWatcher::below(&Arc::new(RootFolder::open_at(folder.path()).unwrap())).unwrap();
         let mut before = settled(&changes);
         assert_eq!(changes.generation(Instant::now()), Some(before), "nothing happens");
         let acts: [(&str, &dyn Fn()); 9] = [
@@ -204,10 +204,10 @@ mod tests {
     }
 
     #[test]
-    fn one_check_serves_all_requests_that_had_arrived_by_then() {
+    fn one_check_serves_all_requests_that_had_arrived_before() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("recordings")).unwrap();
-        let changes = ChangeWatcher::below(&Arc::new(RootFolder::open(folder.path()).unwrap())).unwrap();
+        let changes = ChangeWatcher::below(&Arc::new(RootFolder::open_at(folder.path()).unwrap())).unwrap();
         let before = Instant::now();
         let number = settled(&changes);
         let checked = Instant::now();
@@ -220,11 +220,11 @@ mod tests {
     }
 
     #[test]
-    fn folders_that_are_no_part_of_the_root_any_more_are_not_watched() {
+    fn folders_of_an_earlier_root_are_not_watched() {
         let above = tempfile::tempdir().unwrap();
         let (path, old) = (above.path().join("root"), above.path().join("old"));
         fs::create_dir_all(path.join("recordings")).unwrap();
-        let root = Arc::new(RootFolder::open(&path).unwrap());
+        let root = Arc::new(RootFolder::open_at(&path).unwrap());
         let changes = ChangeWatcher::below(&root).unwrap();
         for _ in 0..3 {
             fs::rename(&path, &old).unwrap();
@@ -246,7 +246,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("transcripts")).unwrap();
         fs::write(folder.path().join("transcripts/a"), "1").unwrap();
-        let changes = ChangeWatcher::below(&Arc::new(RootFolder::open(folder.path()).unwrap())).unwrap();
+        let changes = ChangeWatcher::below(&Arc::new(RootFolder::open_at(folder.path()).unwrap())).unwrap();
         let before = settled(&changes);
         assert_eq!(fs::read(folder.path().join("transcripts/a")).unwrap(), b"1");
         assert_eq!(changes.generation(Instant::now()), Some(before));

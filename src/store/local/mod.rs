@@ -1,8 +1,15 @@
-//! Objects in a folder of this machine.
+//! Objects in a folder of this machine. By hand, because object_store's `LocalFileSystem` follows symlinks, keeps no file open,
+//! and answers from a thread of the blocking pool.
+//!
+//! In reading order, each file imports only from those above it.
 
-pub(crate) mod file_slice;
-pub(crate) mod files;
-mod inotify;
-pub(crate) mod open_file_cache;
+mod openat;
+pub(super) mod root;
+
+pub(super) mod files;
+
+pub(super) mod file_slice;
 mod page_cache;
-pub(crate) mod root;
+
+mod inotify;
+pub(super) mod open_file_cache;

@@ -1,5 +1,6 @@
-//! The folder of the objects, as it is now. It may be mounted after the start, replaced, or reached through a symlink that is
-//! switched: it is refreshed at again every few seconds while files are asked for, and whenever one is not found.
+//! The root folder of the objects. Its path may lead to another folder later: one that is mounted after the start, a
+//! replacement, or the new target of a symlink. The path is checked every few seconds while clients request files, and whenever
+//! a file is not found.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -14,32 +15,32 @@ use object_store::path::Path;
 use object_store::{Error, Result};
 use rustix::fs::{AtFlags, statat};
 
-use super::files::{self, NAME};
+use super::openat;
 use crate::asset::AssetKind;
 
-/// How often the folder is refreshed at while files are asked for.
+/// How often the path is checked while clients request files.
 pub(crate) const REFRESH_EVERY: Duration = Duration::from_secs(2);
 
 /// The root of the objects.
 #[derive(Debug)]
 pub(crate) struct RootFolder {
     path: PathBuf,
-    now: ArcSwap<Folder>,
+    current: ArcSwap<Folder>,
     /// Whether it ever had a folder for recordings or transcripts.
     had_assets: AtomicBool,
     began: Instant,
-    /// When it was refreshed at: milliseconds since the beginning.
+    /// When the path was last checked: milliseconds since the beginning.
     refreshed: AtomicU64,
 }
 
-/// What was at the path.
+/// What the path led to.
 #[derive(Debug)]
 struct Folder {
-    /// `None` while nothing is there that can be used, and why.
+    /// Or why there is no usable folder.
     file: std::result::Result<Arc<File>, Missing>,
     /// Device and inode.
     id: (u64, u64),
-    /// Whether all of it is on file systems that answer without a network, and tell every change of a file.
+    /// Whether its file system answers without a network, and reports every change of a file.
     is_local: bool,
 }
 
@@ -47,7 +48,7 @@ struct Folder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Missing {
     Gone,
-    /// It is there, but without what it had: a mount point with nothing mounted.
+    /// It has lost its contents, as a mount point has with nothing mounted.
     Emptied,
 }
 
@@ -57,18 +58,18 @@ impl Missing {
             Self::Gone => "the root folder is missing",
             Self::Emptied => "the root folder is empty",
         };
-        Error::Generic { store: NAME, source: Box::new(io::Error::other(what)) }
+        openat::failed(io::Error::other(what))
     }
 }
 
 impl RootFolder {
-    /// Opens the folder, which has to be there at the start; it may be reached through symlinks.
-    pub(crate) fn open(path: &FilePath) -> io::Result<Self> {
+    /// Opens the folder, which must exist at the start. Its path may contain symlinks.
+    pub(crate) fn open_at(path: &FilePath) -> io::Result<Self> {
         let (file, metadata) = open_folder(path)?;
         let root = Self {
             path: path.to_owned(),
             had_assets: AtomicBool::new(has_assets(&file)),
-            now: ArcSwap::from_pointee(Folder::of(file, &metadata)),
+            current: ArcSwap::from_pointee(Folder::of(file, &metadata)),
             began: Instant::now(),
             refreshed: AtomicU64::new(0),
         };
@@ -80,28 +81,28 @@ impl RootFolder {
     /// # Errors
     /// If it is missing.
     pub(crate) fn folder(&self) -> Result<Arc<File>> {
-        self.now.load().file.clone().map_err(Missing::error)
+        self.current.load().file.clone().map_err(Missing::error)
     }
 
-    /// Whether what is in it can be refreshed at without waiting for a network.
+    /// Whether a check of a file in it never waits for a network.
     pub(crate) fn is_local(&self) -> bool {
-        self.now.load().is_local
+        self.current.load().is_local
     }
 
     fn age(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Whether it was not refreshed at for some time.
+    /// Whether the path is due for a check.
     pub(crate) fn is_stale(&self) -> bool {
         let since = self.age().saturating_sub(self.refreshed.load(Ordering::Relaxed));
         u128::from(since) >= REFRESH_EVERY.as_millis()
     }
 
-    /// Looks whether another folder stands at the path now; says whether it does. May wait for a disk.
+    /// Checks the path, and returns whether it leads to another folder now. May wait for a disk.
     pub(crate) fn refresh(&self) -> bool {
         self.refreshed.store(self.age(), Ordering::Relaxed);
-        let before = self.now.load_full();
+        let before = self.current.load_full();
         let found = fs::metadata(&self.path);
         if let (Ok(found), Ok(file)) = (&found, &before.file)
             && before.id == (found.dev(), found.ino())
@@ -119,13 +120,13 @@ impl RootFolder {
         };
         let changed = folder.file.is_ok() || folder.file.as_ref().err() != before.file.as_ref().err();
         if changed {
-            tell(&folder);
-            self.now.store(Arc::new(folder));
+            log(&folder);
+            self.current.store(Arc::new(folder));
         }
         changed
     }
 
-    /// Whether a folder can be taken for the root: it has something, or there never was anything.
+    /// Whether a folder is usable as the root: it has assets, or the root never had any.
     fn note_assets(&self, file: &File) -> bool {
         let has_assets = has_assets(file);
         if has_assets {
@@ -134,29 +135,29 @@ impl RootFolder {
         has_assets || !self.had_assets.load(Ordering::Relaxed)
     }
 
-    /// Opens a regular file below it; what is not found is refreshed for once more if the folder has changed. May wait for a
+    /// Opens a regular file below it, and tries once more if the file is not found and the folder has changed. May wait for a
     /// disk.
-    pub(crate) fn open_below(&self, location: &Path) -> Result<(File, Metadata)> {
+    pub(super) fn open(&self, location: &Path) -> Result<(File, Metadata)> {
         if self.is_stale() {
             self.refresh();
         }
-        let open = || files::open_regular(&*self.folder()?, location);
+        let open = || openat::open(&*self.folder()?, location.as_ref());
         match open() {
             Err(Error::NotFound { .. } | Error::Generic { .. }) if self.refresh() => open(),
             other => other,
         }
     }
 
-    /// Deletes what is at `location` now.
+    /// Deletes the file at `location`. May wait for a disk.
     pub(crate) fn delete(&self, location: &Path) -> Result<()> {
         self.refresh();
-        files::delete_below(&*self.folder()?, location)
+        openat::delete(&*self.folder()?, location.as_ref())
     }
 }
 
 impl Folder {
     fn of(file: File, metadata: &Metadata) -> Self {
-        let is_local = files::is_local(&file);
+        let is_local = openat::is_local(&file);
         Self { file: Ok(Arc::new(file)), id: (metadata.dev(), metadata.ino()), is_local }
     }
 
@@ -165,7 +166,7 @@ impl Folder {
     }
 }
 
-fn tell(folder: &Folder) {
+fn log(folder: &Folder) {
     match folder.file {
         Ok(_) => tracing::warn!("another folder stands at store.url now; files are served from there"),
         Err(Missing::Gone) => {
@@ -188,7 +189,7 @@ fn has_assets(folder: &File) -> bool {
     AssetKind::ALL.iter().any(|kind| statat(folder, kind.folder(), AtFlags::SYMLINK_NOFOLLOW).is_ok())
 }
 
-/// The folders of recordings and transcripts below `root` that are symlinks, or no folders. None of their files is found.
+/// The folders of recordings and transcripts below `root` that are symlinks, or no folders: their files are never found.
 #[must_use]
 pub fn unusable_folders(root: &FilePath) -> Vec<PathBuf> {
     let folders = AssetKind::ALL.iter().map(|kind| root.join(kind.folder()));
@@ -201,11 +202,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_becomes_of_the_folder_is_seen_at_the_next_look() {
+    fn the_next_check_sees_every_change_of_the_folder() {
         let above = tempfile::tempdir().unwrap();
         let path = above.path().join("root");
         fs::create_dir_all(path.join("recordings")).unwrap();
-        let root = RootFolder::open(&path).unwrap();
+        let root = RootFolder::open_at(&path).unwrap();
         assert!(!root.refresh(), "nothing has happened");
         fs::rename(&path, above.path().join("old")).unwrap();
         assert!(root.refresh() && root.folder().is_err() && !root.refresh(), "it is gone");
@@ -219,11 +220,11 @@ mod tests {
     }
 
     #[test]
-    fn a_root_that_never_had_anything_may_be_replaced_by_another() {
+    fn a_root_that_never_had_assets_may_be_replaced_by_another() {
         let above = tempfile::tempdir().unwrap();
         let path = above.path().join("root");
         fs::create_dir(&path).unwrap();
-        let root = RootFolder::open(&path).unwrap();
+        let root = RootFolder::open_at(&path).unwrap();
         fs::rename(&path, above.path().join("old")).unwrap();
         fs::create_dir(&path).unwrap();
         assert!(root.refresh() && root.folder().is_ok());

@@ -1,10 +1,10 @@
-//! A body of known length on its way: read when it is asked for, or moved on by the kernel without being read.
+//! A response body of known length: the caller reads it, or has the kernel move it into a pipe.
 
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,39 +13,38 @@ use object_store::client::{HttpError, HttpErrorKind, HttpResponse, HttpResponseB
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::connection::Connection;
-use super::failed;
+use super::pool::Connection;
 use crate::store::buffer_pool::Buffer;
 use crate::store::http::pipe::Pipe;
 
 /// How much is read at a time, in bytes.
 const CHUNK: u64 = 128 * 1024;
 
-/// How much the kernel moves at a time in the beginning, in bytes. It opens the store's window to twice what is taken in a
-/// round trip; before the client has shown that it takes as much, that is memory for nothing.
-const CAUTIOUS: u64 = 64 * 1024;
-const BEGINNING: u64 = 256 * 1024;
+/// How much the kernel moves at a time for the first bytes of a body. The kernel opens the store's window to twice what is
+/// taken in a round trip; until the client has taken as much, that is wasted memory.
+const FIRST_MOVE: u64 = 64 * 1024;
+const FIRST_BYTES: u64 = 256 * 1024;
 
-/// A client that takes no more of a body for this long is slow: the kernel then keeps no more than `SLOW_WINDOW` bytes of
-/// what the store sends. A quick client's window grows with the distance of the store, up to megabytes.
+/// A client that takes no bytes for this long is slow: from then on the kernel buffers at most `SLOW_WINDOW` bytes of what the
+/// store sends. A fast client's window grows with the distance of the store, up to megabytes.
 const SLOW: Duration = Duration::from_millis(100);
 const SLOW_WINDOW: usize = 64 * 1024;
 
-/// A body that is read.
+/// The body as HTTP bodies are read.
 #[derive(Debug)]
-pub(crate) struct PlainBody(RawBody);
+pub(super) struct PlainBody(RawBody);
 
-/// The same body for whoever has no need to read it: it goes with the answer as an extension, which object_store hands on.
-/// Both take from the same place, so what one has taken the other does not get.
+/// The same body for a caller that need not read it: an extension of the response, which object_store passes on. Both take from
+/// one place, so what one has taken is gone for the other.
 #[derive(Debug, Clone)]
-pub(crate) struct RawBody(Arc<Mutex<Rest>>);
+pub(crate) struct RawBody(Arc<Mutex<Remaining>>);
 
-/// What nobody has taken yet.
+/// The bytes that are still to be taken.
 #[derive(Debug)]
-struct Rest {
+struct Remaining {
     /// What has arrived with the head.
     start: Bytes,
-    /// How many bytes follow on the connection. Without one, they are lost, or there are none.
+    /// How many bytes follow on the connection. Without a connection, they are lost, or there are none.
     left: u64,
     connection: Option<Connection>,
     /// How many bytes were taken from the connection, and when the last of them.
@@ -54,17 +53,18 @@ struct Rest {
 }
 
 impl PlainBody {
-    /// An answer with such a body of `length` bytes, of which `start` has arrived.
-    pub(crate) fn answer(start: Bytes, connection: Connection, length: u64) -> HttpResponse {
+    /// A response with a body of `length` bytes, of which `start` has arrived.
+    pub(super) fn response(start: Bytes, connection: Connection, length: u64) -> HttpResponse {
         let left = length - start.len() as u64;
         if left == 0 {
-            connection.give_back();
+            connection.release();
             return HttpResponse::new(start.into());
         }
-        let tap = RawBody(Arc::new(Mutex::new(Rest::of(start, left, connection))));
-        let mut answer = HttpResponse::new(HttpResponseBody::new(Self(tap.clone())));
-        answer.extensions_mut().insert(tap);
-        answer
+        let remaining = Remaining { start, left, connection: Some(connection), taken: 0, taken_at: None };
+        let raw = RawBody(Arc::new(Mutex::new(remaining)));
+        let mut response = HttpResponse::new(HttpResponseBody::new(Self(raw.clone())));
+        response.extensions_mut().insert(raw);
+        response
     }
 }
 
@@ -76,42 +76,42 @@ impl Body for PlainBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
-        let read = std::task::ready!(self.0.rest().poll_read(cx));
-        let broken = |error| failed(HttpErrorKind::Interrupted, error);
+        let read = ready!(self.0.remaining().poll_read(cx));
+        let broken = |error| HttpError::new(HttpErrorKind::Interrupted, error);
         Poll::Ready(read.map(|read| read.map(Frame::data).map_err(broken)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.rest().owed() == 0
+        self.0.remaining().length() == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.rest().owed())
+        SizeHint::with_exact(self.0.remaining().length())
     }
 }
 
 impl RawBody {
-    fn rest(&self) -> MutexGuard<'_, Rest> {
+    fn remaining(&self) -> MutexGuard<'_, Remaining> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the next `owed` bytes of the connection are what is left of the body.
-    pub(crate) fn holds(&self, owed: u64) -> bool {
-        let rest = self.rest();
-        rest.connection.is_some() && rest.start.is_empty() && rest.left == owed
+    /// Whether the rest of the body is `length` bytes long, all of them still on the connection.
+    pub(crate) fn is_unread(&self, length: u64) -> bool {
+        let remaining = self.remaining();
+        remaining.connection.is_some() && remaining.start.is_empty() && remaining.left == length
     }
 
-    /// Waits for more bytes, and has the kernel move them into the pipe. Says how many.
+    /// Waits for more bytes, has the kernel move them into the pipe, and returns how many.
     ///
     /// # Errors
     /// If the connection breaks, or ends before the body does.
     pub(crate) async fn fill(&self, pipe: &Pipe) -> io::Result<usize> {
         poll_fn(|cx| {
-            let mut rest = self.rest();
-            let most = if rest.taken < BEGINNING { CAUTIOUS } else { u64::MAX };
-            rest.poll_take(cx, |cx, stream, left| {
+            let mut remaining = self.remaining();
+            let most = if remaining.taken < FIRST_BYTES { FIRST_MOVE } else { u64::MAX };
+            remaining.poll_take(cx, |cx, stream, left| {
                 loop {
-                    std::task::ready!(stream.poll_read_ready(cx))?;
+                    ready!(stream.poll_read_ready(cx))?;
                     match pipe.fill(stream, left.min(most)) {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                         filled => return Poll::Ready(filled),
@@ -123,12 +123,8 @@ impl RawBody {
     }
 }
 
-impl Rest {
-    fn of(start: Bytes, left: u64, connection: Connection) -> Self {
-        Self { start, left, connection: Some(connection), taken: 0, taken_at: None }
-    }
-
-    fn owed(&self) -> u64 {
+impl Remaining {
+    fn length(&self) -> u64 {
         self.start.len() as u64 + self.left
     }
 
@@ -140,20 +136,20 @@ impl Rest {
             return Poll::Ready(None);
         }
         let mut chunk = Bytes::new();
-        let taken = std::task::ready!(self.poll_take(cx, |cx, stream, left| {
-            // No buffer waits: there may be many connections and little to read.
-            std::task::ready!(stream.poll_read_ready(cx))?;
+        let taken = ready!(self.poll_take(cx, |cx, stream, left| {
+            // A connection that waits holds no buffer: there may be many connections and little to read.
+            ready!(stream.poll_read_ready(cx))?;
             let mut buffer = Buffer::of(usize::try_from(left.min(CHUNK)).unwrap_or_default());
-            let mut room = ReadBuf::new(buffer.room());
-            std::task::ready!(Pin::new(stream).poll_read(cx, &mut room))?;
-            let count = room.filled().len();
+            let mut space = ReadBuf::new(buffer.space());
+            ready!(Pin::new(stream).poll_read(cx, &mut space))?;
+            let count = space.filled().len();
             chunk = buffer.freeze_or_copy(count);
             Poll::Ready(Ok(count))
         }));
         Poll::Ready(Some(taken.map(|_| chunk)))
     }
 
-    /// Has `take` wait for something and take of what is left as much as is there; it says how many bytes.
+    /// Lets `take` wait for bytes and take as many of the rest as are there; it returns how many.
     fn poll_take(
         &mut self,
         cx: &mut Context<'_>,
@@ -161,10 +157,10 @@ impl Rest {
     ) -> Poll<io::Result<usize>> {
         self.limit_receive_window();
         let taken = match &mut self.connection {
-            Some(connection) => std::task::ready!(take(cx, &mut connection.stream, self.left)),
+            Some(connection) => ready!(take(cx, &mut connection.stream, self.left)),
             None => Ok(0),
         };
-        // Whatever comes after a failure is not the body.
+        // Bytes after a failure are not the body's: the connection goes with it.
         let connection = self.connection.take();
         let count = taken?;
         if count == 0 {
@@ -174,18 +170,18 @@ impl Rest {
         self.taken += count as u64;
         self.taken_at = Some(Instant::now());
         match connection {
-            Some(connection) if self.left == 0 => connection.give_back(),
+            Some(connection) if self.left == 0 => connection.release(),
             other => self.connection = other,
         }
         Poll::Ready(Ok(count))
     }
 
-    /// Of what a slow client has not asked for yet, the kernel is to keep little. Asked once after each pause: a store that
+    /// Has the kernel buffer little of a body whose client is slow. The pause is measured once after each take: a store that
     /// is slower than the client says nothing about the client.
     fn limit_receive_window(&mut self) {
         let Some(at) = self.taken_at.take() else { return };
         if let Some(connection) = self.connection.as_ref().filter(|_| at.elapsed() > SLOW) {
-            // A window that cannot be bounded costs memory, no more.
+            // Without a limit it costs memory, no more.
             let _ = socket2::SockRef::from(&connection.stream).set_recv_buffer_size(SLOW_WINDOW);
         }
     }

@@ -1,17 +1,19 @@
-//! The heads of HTTP/1.1: a request's is written, an answer's is read, and it is said how long the body behind it is.
+//! Writes the heads of HTTP/1.1 requests, and parses those of plain responses (by httparse).
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{Method, StatusCode};
 use memchr::memchr_iter;
 use object_store::client::HttpRequest;
 
-/// How many fields the head of an answer may have that is read here.
-const MOST_FIELDS: usize = 64;
+use crate::store::http::content_length::content_length;
 
-/// The head of a request without a body. On a connection of its own the target is a path (RFC 9112 §3.2.1).
-pub(crate) fn of_request(request: &HttpRequest, host: &Authority) -> Vec<u8> {
+/// How many fields the head of a plain response may have.
+const MAX_FIELDS: usize = 64;
+
+/// The head of a request without a body. The target is a path, as to every origin server (RFC 9112 §3.2.1).
+pub(super) fn of_request(request: &HttpRequest, host: &Authority) -> Vec<u8> {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
     let mut head = Vec::with_capacity(1_024);
     let mut write = |parts: &[&[u8]]| parts.iter().for_each(|part| head.extend_from_slice(part));
@@ -19,7 +21,7 @@ pub(crate) fn of_request(request: &HttpRequest, host: &Authority) -> Vec<u8> {
     if !request.headers().contains_key(HOST) {
         write(&[b"host: ", host.as_str().as_bytes(), b"\r\n"]);
     }
-    // Neither names nor values can have line ends in them: their types see to that.
+    // The types of names and values rule out line ends in them.
     for (name, value) in request.headers() {
         write(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }
@@ -27,41 +29,41 @@ pub(crate) fn of_request(request: &HttpRequest, host: &Authority) -> Vec<u8> {
     head
 }
 
-/// Whether so much of an answer can be judged: all of its head is there, or it is not one of HTTP.
-pub(crate) fn is_enough(arrived: &[u8]) -> bool {
+/// Whether these bytes have the whole head of a response, or are no HTTP.
+pub(super) fn is_complete(arrived: &[u8]) -> bool {
     let is_http = arrived.iter().zip(b"HTTP/").all(|(byte, expected)| byte == expected);
     let mut ends = memchr_iter(b'\n', arrived).filter_map(|at| arrived.get(at + 1..));
     !is_http || ends.any(|behind| behind.starts_with(b"\n") || behind.starts_with(b"\r\n"))
 }
 
-/// The head of an answer with a body of known length.
+/// The head of a response with a body of known length.
 #[derive(Debug)]
-pub(crate) struct Head {
-    pub(crate) status: StatusCode,
-    pub(crate) fields: HeaderMap,
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    pub(super) fields: HeaderMap,
     /// How long the head itself is, and the body.
-    pub(crate) length: usize,
-    pub(crate) body: u64,
-    /// Whether another answer may follow on the connection.
-    pub(crate) stays: bool,
+    pub(super) length: usize,
+    pub(super) body: u64,
+    /// Whether another request may follow on the connection.
+    pub(super) keep_alive: bool,
 }
 
-/// Reads the head of an answer to a request of this method. `None` is left to hyper: another framing, another version, or
+/// Parses the head of a response to a request of this method. `None` if it is not plain: another framing, another version, or
 /// no HTTP at all.
-pub(crate) fn of_answer(arrived: &Bytes, method: &Method) -> Option<Head> {
-    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+pub(super) fn of_response(arrived: &Bytes, method: &Method) -> Option<Head> {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut parsed = httparse::Response::new(&mut fields);
     let Ok(httparse::Status::Complete(length)) = parsed.parse(arrived) else { return None };
     let status = StatusCode::from_u16(parsed.code?).ok().filter(|_| parsed.version == Some(1))?;
     let fields = fields_of(arrived, parsed.headers)?;
     let body = body_length(status, &fields, method)?;
-    // Whatever else it says of the connection, it is not used again (RFC 9112 §9.3).
-    let said = fields.get(CONNECTION).map(HeaderValue::as_bytes);
-    let stays = said.is_none_or(|said| said.eq_ignore_ascii_case(b"keep-alive"));
-    Some(Head { status, fields, length, body, stays })
+    // With any other word about the connection, no request may follow (RFC 9112 §9.3).
+    let option = fields.get(CONNECTION).map(HeaderValue::as_bytes);
+    let keep_alive = option.is_none_or(|option| option.eq_ignore_ascii_case(b"keep-alive"));
+    Some(Head { status, fields, length, body, keep_alive })
 }
 
-/// The values share the memory in which they have arrived.
+/// The values share the memory that they arrived in.
 fn fields_of(arrived: &Bytes, parsed: &[httparse::Header<'_>]) -> Option<HeaderMap> {
     let mut fields = HeaderMap::with_capacity(parsed.len());
     for field in parsed {
@@ -72,7 +74,7 @@ fn fields_of(arrived: &Bytes, parsed: &[httparse::Header<'_>]) -> Option<HeaderM
     Some(fields)
 }
 
-/// How long the body is, if a single Content-Length says so, or there can be none (RFC 9112 §6.3).
+/// The length of the body, if the response announces it or can have no body (RFC 9112 §6.3).
 fn body_length(status: StatusCode, fields: &HeaderMap, method: &Method) -> Option<u64> {
     if status.is_informational() || fields.contains_key(TRANSFER_ENCODING) {
         return None;
@@ -80,11 +82,7 @@ fn body_length(status: StatusCode, fields: &HeaderMap, method: &Method) -> Optio
     if method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         return Some(0);
     }
-    let mut said = fields.get_all(CONTENT_LENGTH).iter();
-    let (Some(length), None) = (said.next(), said.next()) else { return None };
-    // A sign in front of it would be read as a number, too.
-    let digits = length.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
-    digits.parse().ok()
+    content_length(fields).ok()?
 }
 
 #[cfg(test)]
@@ -92,11 +90,11 @@ mod tests {
     use super::*;
 
     fn read(text: &str, method: &Method) -> Option<Head> {
-        of_answer(&Bytes::copy_from_slice(text.as_bytes()), method)
+        of_response(&Bytes::copy_from_slice(text.as_bytes()), method)
     }
 
     #[test]
-    fn a_request_is_written_with_its_host_and_nothing_else_that_it_has_not() {
+    fn a_request_gets_its_host_and_no_other_field() {
         let host = Authority::from_static("store:9000");
         let mut request =
             http::Request::get("http://store:9000/a%20b?c=d").body(Bytes::new().into()).unwrap();
@@ -116,17 +114,20 @@ mod tests {
         let whole = "HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\nETag: \"a\"\r\n\r\n";
         let text = format!("{whole}hello");
         let head = read(&text, &Method::GET).unwrap();
-        assert_eq!((head.status.as_u16(), head.length, head.body, head.stays), (206, whole.len(), 5, true));
+        assert_eq!(
+            (head.status.as_u16(), head.length, head.body, head.keep_alive),
+            (206, whole.len(), 5, true)
+        );
         assert_eq!(head.fields["etag"], "\"a\"");
-        assert!(is_enough(text.as_bytes()) && is_enough(whole.as_bytes()));
+        assert!(is_complete(text.as_bytes()) && is_complete(whole.as_bytes()));
         for end in 0..whole.len() {
-            assert!(!is_enough(&text.as_bytes()[..end]), "{end}");
+            assert!(!is_complete(&text.as_bytes()[..end]), "{end}");
             assert!(read(&text[..end], &Method::GET).is_none(), "{end}");
         }
     }
 
     #[test]
-    fn what_can_have_no_body_has_none() {
+    fn some_responses_never_have_a_body() {
         for (status, method) in [(200, Method::HEAD), (304, Method::GET), (204, Method::DELETE)] {
             let text = format!("HTTP/1.1 {status} X\r\nContent-Length: 5\r\n\r\n");
             assert_eq!(read(&text, &method).unwrap().body, 0, "{status}");
@@ -134,32 +135,31 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_stays_unless_something_else_is_said() {
-        for (said, stays) in
+    fn a_connection_is_kept_unless_the_response_says_otherwise() {
+        for (said, keep_alive) in
             [("keep-alive", true), ("Keep-Alive", true), ("close", false), ("x, close", false)]
         {
             let text = format!("HTTP/1.1 200 OK\r\nConnection: {said}\r\nContent-Length: 0\r\n\r\n");
             let head = read(&text, &Method::GET).unwrap();
-            assert_eq!(head.stays, stays, "{said}");
+            assert_eq!(head.keep_alive, keep_alive, "{said}");
         }
     }
 
     #[test]
-    fn whatever_has_no_single_length_is_left_to_hyper() {
+    fn a_response_without_a_length_is_not_plain() {
         for text in [
             "HTTP/1.1 200 OK\r\n\r\n",
             "HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n",
             "HTTP/1.1 100 Continue\r\n\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nContent-Length: 1, 1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
             "SSH-2.0-OpenSSH\r\n",
         ] {
-            assert!(is_enough(text.as_bytes()), "{text:?}");
+            assert!(is_complete(text.as_bytes()), "{text:?}");
             assert!(read(text, &Method::GET).is_none(), "{text:?}");
         }
     }

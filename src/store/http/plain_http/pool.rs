@@ -1,30 +1,32 @@
-//! Connections that wait for their next request. Each is known to the runtime of the thread that opened it, so it is for
-//! requests of that thread: another would have it woken.
+//! Idle connections to stores without TLS. hyper-util's pool would do, but its connections belong to hyper, which does not let
+//! `splice` move a body from one socket to another.
+//!
+//! A connection is registered with the runtime of the thread that opened it, so only requests of that thread use it: a request
+//! of another thread would wait for the first one to be woken.
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use http::uri::Authority;
-use object_store::client::{HttpError, HttpErrorKind, HttpRequest, HttpResponse};
+use object_store::client::{HttpError, HttpErrorKind};
 use tokio::net::TcpStream;
 
-use super::connection::{Connection, RequestError};
 use crate::clock::running;
-use crate::store::http::plain_http::{failed, head, odd};
 
-/// How many connections wait for the next request, to each host on each thread, and for how long. Stores close what is
-/// idle for longer.
-const IDLE: usize = 256;
-const IDLE_FOR: Duration = Duration::from_secs(30);
+/// How many idle connections a thread keeps for each host, and for how long. Stores close connections that are idle for longer.
+const MAX_IDLE: usize = 256;
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
-pub(crate) struct Pool {
+pub(super) struct Pool {
     connect_timeout: Duration,
-    idle: Mutex<HashMap<ThreadId, HashMap<Authority, Vec<Idle>>>>,
+    idle: Mutex<IdleConnections>,
 }
+
+type IdleConnections = HashMap<ThreadId, HashMap<Authority, Vec<Idle>>>;
 
 #[derive(Debug)]
 struct Idle {
@@ -32,66 +34,64 @@ struct Idle {
     since: Instant,
 }
 
+/// A connection to a store, and the pool that takes it back.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) stream: TcpStream,
+    /// Whether another request may follow.
+    pub(super) keep_alive: bool,
+    host: Authority,
+    pool: Weak<Pool>,
+}
+
 impl Pool {
-    pub(crate) fn new(connect_timeout: Duration) -> Arc<Self> {
+    pub(super) fn new(connect_timeout: Duration) -> Arc<Self> {
         Arc::new(Self { connect_timeout, idle: Mutex::default() })
     }
 
-    /// Sends a request and waits for the head of its answer.
-    pub(crate) async fn send(
-        self: &Arc<Self>,
-        host: Authority,
-        request: HttpRequest,
-    ) -> Result<HttpResponse, HttpError> {
-        // What may not be sent twice, or has a body, is rare: it has a connection for itself.
-        if !request.method().is_idempotent() || request.body().content_length() > 0 {
-            return odd::send(self.connect(&host).await?, &host, request).await;
-        }
-        let head = head::of_request(&request, &host);
-        // A connection that waited may have been closed meanwhile: what it does not answer is asked on another.
-        while let Some(stream) = self.take(&host) {
-            let waited = Connection::new(stream, &host, self);
-            match waited.ask(&head, &request).await {
-                Err(RequestError::Closed) => {}
-                other => return other.map_err(HttpError::from),
-            }
-        }
-        let fresh = Connection::new(self.connect(&host).await?, &host, self);
-        fresh.ask(&head, &request).await.map_err(HttpError::from)
+    fn idle(&self) -> MutexGuard<'_, IdleConnections> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection that waited for the shortest time: the others may be given up one day.
-    fn take(&self, host: &Authority) -> Option<TcpStream> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = idle.get_mut(&thread::current().id())?.get_mut(host)?;
-        while let Some(Idle { stream, since }) = waiting.pop() {
-            if since.elapsed() > IDLE_FOR {
-                waiting.clear();
+    /// The connection that was idle for the shortest time, so that the others may reach their timeout.
+    pub(super) fn take(self: &Arc<Self>, host: &Authority) -> Option<Connection> {
+        let mut idle = self.idle();
+        let idle = idle.get_mut(&thread::current().id())?.get_mut(host)?;
+        while let Some(Idle { stream, since }) = idle.pop() {
+            if since.elapsed() > IDLE_TIMEOUT {
+                idle.clear();
                 return None;
             }
-            // Bytes that nobody asked for are as bad as the end.
+            // Unexpected bytes make a connection as useless as its end does.
             if stream.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
-                return Some(stream);
+                return Some(self.connection(stream, host));
             }
         }
         None
     }
 
-    /// Keeps a connection on which nothing is under way for the next request.
-    pub(crate) fn keep(&self, host: Authority, stream: TcpStream) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = idle.entry(thread::current().id()).or_default().entry(host).or_default();
-        if waiting.len() < IDLE {
-            waiting.push(Idle { stream, since: Instant::now() });
-        }
-    }
-
-    async fn connect(&self, host: &Authority) -> Result<TcpStream, HttpError> {
+    pub(super) async fn connect(self: &Arc<Self>, host: &Authority) -> Result<Connection, HttpError> {
         let address = (host.host().trim_matches(['[', ']']), host.port_u16().unwrap_or(80));
         let stream = running::timeout(self.connect_timeout, TcpStream::connect(address)).await;
         stream
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
-            .map_err(|error| failed(HttpErrorKind::Connect, error))
+            .and_then(|stream| stream.set_nodelay(true).map(|()| self.connection(stream, host)))
+            .map_err(|error| HttpError::new(HttpErrorKind::Connect, error))
+    }
+
+    fn connection(self: &Arc<Self>, stream: TcpStream, host: &Authority) -> Connection {
+        Connection { stream, keep_alive: true, host: host.clone(), pool: Arc::downgrade(self) }
+    }
+}
+
+impl Connection {
+    /// Returns the connection to its pool, after the response was read to its end.
+    pub(super) fn release(self) {
+        let Some(pool) = self.pool.upgrade().filter(|_| self.keep_alive) else { return };
+        let mut idle = pool.idle();
+        let idle = idle.entry(thread::current().id()).or_default().entry(self.host).or_default();
+        if idle.len() < MAX_IDLE {
+            idle.push(Idle { stream: self.stream, since: Instant::now() });
+        }
     }
 }

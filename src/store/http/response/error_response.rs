@@ -1,4 +1,4 @@
-//! Answers that have no object: what may be said of them, and nothing else of what the store wrote.
+//! Error responses: the part of them that may be logged, and nothing else of what the store wrote.
 
 use std::error::Error;
 use std::fmt;
@@ -12,13 +12,13 @@ use object_store::client::{HttpError, HttpErrorKind, HttpResponse, HttpResponseB
 
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 
-/// How much of the answer's text is read, in bytes: codes stand at its beginning.
-const MOST_TEXT: usize = 16 * 1024;
+/// How much of the text is read, in bytes: codes are at its beginning.
+const MAX_TEXT: usize = 16 * 1024;
 
-/// For how long it is waited for.
-const TEXT_WITHIN: Duration = Duration::from_secs(1);
+/// How long to wait for the text.
+const TEXT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where stores put the code of an answer without a body.
+/// Where stores put the code of a response without a body.
 const CODES: [HeaderName; 3] = [
     HeaderName::from_static("x-ms-error-code"),
     HeaderName::from_static("x-minio-error-code"),
@@ -26,73 +26,79 @@ const CODES: [HeaderName; 3] = [
 ];
 const REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");
 
-/// The store answered something else than an object.
+/// The store answered with something else than an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ErrorResponse {
     pub(crate) status: StatusCode,
     /// S3's, Azure's or GCS' code for it.
     pub(crate) code: Option<String>,
-    /// In which region the bucket is.
+    /// The bucket's region.
     pub(crate) region: Option<String>,
-    /// How many seconds the store's clock is ahead of ours.
+    /// By how many seconds the store's clock is ahead of this machine's.
     pub(crate) ahead: Option<i64>,
-    /// Whether asking again may help.
+    /// Whether another try may succeed.
     retryable: bool,
 }
 
 impl ErrorResponse {
-    /// Reads an answer as far as something may be said of it.
-    pub(crate) async fn read(head: bool, answer: HttpResponse) -> Self {
-        let (parts, body) = answer.into_parts();
-        let text = if head { String::new() } else { beginning_of(body).await };
+    /// Reads the part of a response that may be logged.
+    pub(crate) async fn read(head: bool, response: HttpResponse) -> Self {
+        let (parts, body) = response.into_parts();
+        let text = if head { String::new() } else { read_text(body).await };
         let (status, fields) = (parts.status, parts.headers);
         let named = CODES.iter().filter_map(|name| fields.get(name)?.to_str().ok()).find_map(code);
-        // A store that knows no HEAD will not learn it.
+        // A store without HEAD has none at the next try either.
         let unknown_method = head && status == StatusCode::NOT_IMPLEMENTED;
         Self {
             status,
             code: named.or_else(|| code(between(&text, "<Code>", "</Code>")?)),
             region: region_in(&fields, &text),
-            ahead: ahead(&fields),
+            ahead: clock_ahead(&fields),
             retryable: is_retryable(status.as_u16()) && !unknown_method,
         }
     }
 
-    /// The range that was asked for lies outside what the store has.
+    /// The requested range lies outside the object.
     pub(crate) fn of_the_range() -> Self {
         let status = StatusCode::RANGE_NOT_SATISFIABLE;
         Self { status, code: None, region: None, ahead: None, retryable: false }
     }
 
-    /// Whether it speaks against the store's health: it is about the store and its state, not about what was asked for.
+    /// Whether it is the store's failure, as opposed to one of this request; then another try may succeed.
     pub(crate) fn is_retryable(&self) -> bool {
         self.retryable
     }
 }
 
-/// Whether a status speaks against the health of who answers so.
+/// Whether a status reports a failure of the server that may pass.
 pub(crate) fn is_retryable(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..=599)
 }
 
 impl fmt::Display for ErrorResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "it answered {}", self.status.as_u16())?;
-        self.code.as_ref().map_or(Ok(()), |code| write!(f, " {code}"))
+        f.write_str(&answered(Some(self.status.as_u16()), self.code.as_deref()))
     }
+}
+
+/// "it answered 403 AccessDenied".
+pub(crate) fn answered(status: Option<u16>, code: Option<&str>) -> String {
+    let status = status.map(|status| format!(" {status}")).unwrap_or_default();
+    let code = code.map(|code| format!(" {code}")).unwrap_or_default();
+    format!("it answered{status}{code}")
 }
 
 impl Error for ErrorResponse {}
 
 impl From<ErrorResponse> for HttpError {
     fn from(refusal: ErrorResponse) -> Self {
-        // The kinds that object_store asks again for, and does not.
+        // object_store retries the first kind, and not the second.
         let kind = if refusal.retryable { HttpErrorKind::Interrupted } else { HttpErrorKind::Unknown };
         Self::new(kind, refusal)
     }
 }
 
-/// An answer that contradicts itself, or HTTP.
+/// A response that contradicts itself, or HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct InvalidResponse(pub(crate) &'static str);
 
@@ -110,42 +116,42 @@ impl From<InvalidResponse> for HttpError {
     }
 }
 
-/// The text, as far as it comes at once: what breaks or stalls here is no news, because the status is known.
-async fn beginning_of(mut body: HttpResponseBody) -> String {
+/// The text, as far as it arrives in time. An error here changes nothing, because the status is known.
+async fn read_text(mut body: HttpResponseBody) -> String {
     let mut text = BytesMut::new();
     let reading = async {
-        while text.len() < MOST_TEXT
+        while text.len() < MAX_TEXT
             && let Some(Ok(frame)) = body.frame().await
         {
             text.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
         }
     };
-    let _ = tokio::time::timeout(TEXT_WITHIN, reading).await;
+    let _ = tokio::time::timeout(TEXT_TIMEOUT, reading).await;
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// The text between two marks.
+/// The text between two tags.
 pub(crate) fn between<'t>(text: &'t str, open: &str, close: &str) -> Option<&'t str> {
     Some(text.split_once(open)?.1.split_once(close)?.0.trim())
 }
 
-/// A code as stores write them, `KMS.DisabledException` say; anything else is not repeated.
+/// A code as stores write them, for example `KMS.DisabledException`; any other text is not repeated.
 pub(crate) fn code(word: &str) -> Option<String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     let is_code = word.len() <= 64 && word.starts_with(|c: char| c.is_ascii_alphabetic());
     (is_code && word.bytes().all(is_plain)).then(|| word.to_owned())
 }
 
-/// The bucket's region, if it looks like one: `eu-central-1`.
+/// The bucket's region, if it looks like one, for example `eu-central-1`.
 fn region_in(fields: &HeaderMap, text: &str) -> Option<String> {
-    let said = fields.get(REGION).and_then(|region| region.to_str().ok());
-    let region = said.or_else(|| between(text, "<Region>", "</Region>"))?;
+    let field = fields.get(REGION).and_then(|region| region.to_str().ok());
+    let region = field.or_else(|| between(text, "<Region>", "</Region>"))?;
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let is_region = region.len() <= 32 && region.contains('-') && region.bytes().all(is_plain);
     is_region.then(|| region.to_owned())
 }
 
-fn ahead(fields: &HeaderMap) -> Option<i64> {
+fn clock_ahead(fields: &HeaderMap) -> Option<i64> {
     let date = httpdate::parse_http_date(fields.get(DATE)?.to_str().ok()?).ok()?;
     let (theirs, ours) = (UnixSeconds::from_system_time(date).0, SystemClock.now().0);
     i64::try_from(theirs).ok()?.checked_sub(i64::try_from(ours).ok()?)

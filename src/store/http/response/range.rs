@@ -1,4 +1,4 @@
-//! The range that was asked for, the one that was answered, and what of the answer's body is left out.
+//! The requested range, the range that the store sent, and the bytes to cut away if that is more.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -13,11 +13,11 @@ use object_store::client::{HttpError, HttpResponseBody};
 use super::error_response::InvalidResponse;
 use crate::store::span::Span;
 
-/// How much of a body is read and left out for a store that ignores Range, in bytes: an hour of a call.
-const MOST_LEFT_OUT: u64 = 64 << 20;
+/// How many bytes at the beginning of a body are read and dropped for a store that ignores Range: an hour of a call.
+const MAX_SKIPPED: u64 = 64 << 20;
 
-/// The range that object_store asks for: one of three forms.
-pub(crate) fn asked(value: &HeaderValue) -> Option<Span> {
+/// The range that object_store requests: one of three forms.
+pub(super) fn requested(value: &HeaderValue) -> Option<Span> {
     let (first, last) = value.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
     match (first, last) {
         ("", last) => last.parse().ok().map(Span::Last),
@@ -26,8 +26,8 @@ pub(crate) fn asked(value: &HeaderValue) -> Option<Span> {
     }
 }
 
-/// What a 206 says that it has: which bytes, of how many.
-pub(crate) fn answered(fields: &HeaderMap) -> Result<(Range<u64>, u64), InvalidResponse> {
+/// Which bytes a 206 has, and the object's size.
+pub(super) fn sent(fields: &HeaderMap) -> Result<(Range<u64>, u64), InvalidResponse> {
     let value = fields.get(CONTENT_RANGE).ok_or(InvalidResponse("its answer 206 has no Content-Range"))?;
     let read = || {
         let text = value.to_str().ok()?.trim();
@@ -41,7 +41,7 @@ pub(crate) fn answered(fields: &HeaderMap) -> Result<(Range<u64>, u64), InvalidR
     read().ok_or(InvalidResponse("its Content-Range does not say which bytes of how many it has"))
 }
 
-/// The wanted bytes out of a body that has more.
+/// The wanted bytes of a body that has more.
 #[derive(Debug)]
 pub(crate) struct Slice {
     body: HttpResponseBody,
@@ -50,7 +50,7 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
-    /// The bytes `wanted` out of a body that has the bytes `has`.
+    /// The bytes `wanted` of a body that has the bytes `has`.
     pub(crate) fn of(
         body: HttpResponseBody,
         has: &Range<u64>,
@@ -60,7 +60,7 @@ impl Slice {
             return Err(InvalidResponse("it answered with another range than was asked for"));
         }
         let (skip, left) = (wanted.start - has.start, wanted.end - wanted.start);
-        if skip > MOST_LEFT_OUT {
+        if skip > MAX_SKIPPED {
             return Err(InvalidResponse(
                 "it ignores Range, and what is wanted stands too far behind the beginning",
             ));
@@ -88,7 +88,7 @@ impl Body for Slice {
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         while self.left > 0 {
             let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) else { break };
-            // Trailers are of no use.
+            // Nothing here needs trailers.
             let Ok(bytes) = frame?.into_data() else { continue };
             let bytes = self.take(bytes);
             if !bytes.is_empty() {
@@ -114,11 +114,11 @@ mod tests {
     fn content_range(text: &'static str) -> Result<(Range<u64>, u64), InvalidResponse> {
         let mut fields = HeaderMap::new();
         fields.insert(CONTENT_RANGE, HeaderValue::from_static(text));
-        answered(&fields)
+        sent(&fields)
     }
 
     #[test]
-    fn a_content_range_says_which_bytes_of_how_many_or_is_an_oddity() {
+    fn a_content_range_names_the_bytes_and_the_size_or_is_invalid() {
         assert_eq!(content_range("bytes 0-9/100").unwrap(), (0..10, 100));
         assert_eq!(content_range(" Bytes 5-5/6 ").unwrap(), (5..6, 6));
         for odd in [
@@ -133,15 +133,15 @@ mod tests {
         ] {
             assert!(content_range(odd).is_err(), "{odd}");
         }
-        assert!(answered(&HeaderMap::new()).is_err());
+        assert!(sent(&HeaderMap::new()).is_err());
     }
 
     #[test]
-    fn what_object_store_asks_is_read() {
+    fn the_ranges_of_object_store_are_parsed() {
         for (text, span) in
             [("bytes=0-9", Span::FromTo(0, 9)), ("bytes=7-", Span::From(7)), ("bytes=-3", Span::Last(3))]
         {
-            assert_eq!(asked(&HeaderValue::from_static(text)), Some(span));
+            assert_eq!(requested(&HeaderValue::from_static(text)), Some(span));
         }
     }
 
@@ -156,8 +156,7 @@ mod tests {
         assert_eq!(cut(0..10, 2..5).unwrap(), b"cde");
         assert_eq!(cut(0..10, 0..10).unwrap(), b"abcdefghij");
         assert_eq!(cut(20..30, 29..30).unwrap(), b"j");
-        for (has, wanted) in
-            [(0..10, 5..11), (3..10, 2..5), (0..u64::MAX, MOST_LEFT_OUT + 1..MOST_LEFT_OUT + 2)]
+        for (has, wanted) in [(0..10, 5..11), (3..10, 2..5), (0..u64::MAX, MAX_SKIPPED + 1..MAX_SKIPPED + 2)]
         {
             assert!(cut(has, wanted).is_err());
         }

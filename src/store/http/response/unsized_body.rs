@@ -1,4 +1,4 @@
-//! A body of which nobody said how long it is.
+//! A body whose length the response does not announce.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,20 +7,20 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 use object_store::client::{HttpError, HttpResponseBody};
 
-/// The whole object, on its way past object_store among the extensions of the answer: object_store knows nothing but bodies
-/// of a known length, and takes up what breaks by counting from there.
+/// The body of a whole object, as an extension of the response. object_store does not see it: it knows only bodies of known
+/// length, and resumes a broken one by counting from its beginning.
 #[derive(Debug, Clone)]
 pub(crate) struct UnsizedBody(Arc<Mutex<Option<HttpResponseBody>>>);
 
 impl UnsizedBody {
-    /// What object_store is told of its length.
-    pub(crate) const SIZE: u64 = 1 << 62;
+    /// The length that object_store gets.
+    pub(super) const SIZE: u64 = 1 << 62;
 
-    pub(crate) fn new(body: HttpResponseBody) -> Self {
+    pub(super) fn new(body: HttpResponseBody) -> Self {
         Self(Arc::new(Mutex::new(Some(body))))
     }
 
-    /// The bytes. Whoever asks again gets none.
+    /// The bytes. A second call gets none.
     pub(crate) fn take(&self) -> BoxStream<'static, Result<Bytes, HttpError>> {
         let body = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         body.map_or_else(|| stream::empty().boxed(), HttpResponseBody::bytes_stream)
