@@ -10,7 +10,7 @@ use object_store::{GetOptions, GetRange, GetResult};
 
 use super::chunks::Chunks;
 use super::error::StoreError;
-use super::http::response::{self, UnsizedBody};
+use super::http::response::UnsizedBody;
 use super::meta::Meta;
 use super::metrics::StoreOperation;
 use super::object::{Object, Opened, Unsized, Version};
@@ -64,7 +64,7 @@ impl GetObject<'_> {
     }
 
     async fn ask(&self, range: Option<GetRange>) -> Result<GetResult, StoreError> {
-        let options = || GetOptions::new().with_range(range.clone()).with_extensions(response::for_object());
+        let options = || GetOptions::new().with_range(range.clone());
         let get = |options| self.source.request(StoreOperation::Get, &self.path, options);
         let Version::Other(etag) = self.version else {
             // `is_wanted` compares Same: some stores ignore If-Match, and a tag of our own means nothing to the store.

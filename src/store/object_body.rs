@@ -13,7 +13,7 @@ use super::catch_panic::catch_panics;
 use super::error::StoreError;
 use super::http::pipe::Pipe;
 use super::http::plain_http::body::RawBody;
-use super::http::response::{self, UnsizedBody};
+use super::http::response::UnsizedBody;
 use super::local::file_slice::{ContentVersion, FileSlice};
 use super::meta::Validator;
 use super::metrics::StoreOperation;
@@ -54,7 +54,7 @@ impl ObjectBody {
         wanted: Range<u64>,
     ) -> Result<Self, StoreError> {
         let range = Some(GetRange::Bounded(wanted.clone()));
-        let options = GetOptions::new().with_range(range).with_extensions(response::for_object());
+        let options = GetOptions::new().with_range(range);
         let result = match source.request(operation, path, options).await {
             Err(StoreError::NotFound) => return Err(StoreError::Changed),
             other => other?,

@@ -13,8 +13,7 @@ use super::cause::{self, CLOCKS_DIFFER};
 use super::circuit_breaker::CircuitBreaker;
 use super::config::Config;
 use super::error::StoreError;
-use super::http::response::{self, ErrorResponse, UnsizedBody};
-use super::metrics::{StoreMetrics, StoreOperation};
+use super::http::response::{self, ErrorResponse, ObjectRequest, UnsizedBody};
 use crate::clock::running;
 use crate::tasks::{self, Task};
 use crate::telemetry::trace::StoreSpan;
@@ -82,15 +81,14 @@ impl Source {
     /// object: until the bucket has been seen, a GET must confirm that the object is absent. A GET, whose body is not read, also
     /// decides if the store refuses HEAD or its response lacks something.
     pub(super) async fn head(self: &Arc<Self>, path: &Path) -> Result<GetResult, StoreError> {
-        let options = || GetOptions::new().with_extensions(response::for_object());
-        match self.request(StoreOperation::Head, path, options().with_head(true)).await {
+        match self.request(StoreOperation::Head, path, GetOptions::new().with_head(true)).await {
             Err(StoreError::NotFound) if self.bucket_seen.load(Ordering::Relaxed) => {
                 Err(StoreError::NotFound)
             }
             Err(error) if error.is_store_failure() || matches!(error, StoreError::Down) => Err(error),
             // Some stores report 0 because a response to HEAD has no body.
             Ok(result) if is_framed(&result) && result.meta.size > 0 => Ok(result),
-            _ => self.request(StoreOperation::Get, path, options()).await,
+            _ => self.request(StoreOperation::Get, path, GetOptions::new()).await,
         }
     }
 
@@ -169,8 +167,7 @@ impl Source {
     /// open. It is a GET, because only a body distinguishes a missing bucket from a missing object.
     pub(super) async fn probe(&self) -> Result<(), StoreError> {
         let absent = Path::from("recordings/00000000-0000-0000-0000-000000000000.mp3");
-        let options = GetOptions::new().with_extensions(response::for_object());
-        match self.ask(StoreOperation::Probe, &absent, options).await {
+        match self.ask(StoreOperation::Probe, &absent, GetOptions::new()).await {
             Ok(_) | Err(StoreError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
@@ -185,7 +182,7 @@ impl Source {
         let started = Instant::now();
         let for_body = !options.head;
         let span = StoreSpan::begin(operation.name());
-        let asked = span.instrument(catch_panic(self.objects.get_opts(path, options)));
+        let asked = span.instrument(catch_panic(self.objects.get_opts(path, ObjectRequest::mark(options))));
         let result = match in_time(self.timeouts.first_byte, "an answer", asked).await {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(error)) => {

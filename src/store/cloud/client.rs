@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
@@ -16,7 +17,6 @@ use crate::store::cause::Cause;
 use crate::store::config::Config;
 use crate::store::error::StoreError;
 use crate::store::http::connector::{AnyConnector, StoreConnector};
-use crate::store::http::plain_http::client::PlainHttp;
 use crate::store::open_error::OpenError;
 use crate::store::url::Bucket;
 
@@ -153,11 +153,11 @@ pub(crate) fn client_options(config: &Config) -> Result<ClientOptions, OpenError
     Ok(options)
 }
 
-/// Our own HTTP for stores without TLS, unless a setting or a proxy needs object_store's client.
-fn plain_http<K: AsRef<str>>(config: &Config, settings: &[ClientSetting<K>]) -> Option<PlainHttp> {
+/// The connect timeout of our own HTTP client, unless a setting or a proxy needs object_store's.
+fn plain_http<K: AsRef<str>>(config: &Config, settings: &[ClientSetting<K>]) -> Option<Duration> {
     let mut of_http = settings.iter().filter_map(ClientSetting::of_http);
     let asks_more = config.cloud.name_a_proxy() || of_http.any(|key| key != ClientConfigKey::AllowHttp);
-    (!asks_more).then_some(PlainHttp { connect_timeout: config.connect_timeout })
+    (!asks_more).then_some(config.connect_timeout)
 }
 
 /// Retries until the first byte. [`crate::store::Chunks`] resumes a body that breaks later, with a budget that counts from the last

@@ -2,13 +2,14 @@
 //! trace's field is added after signing, so it breaks no signature.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 use object_store::{ClientConfigKey, ClientOptions};
 
-use super::plain_http::client::PlainHttp;
+use super::plain_http::client::PlainClient;
 use super::response::{self, ObjectRequest};
 use crate::telemetry::trace;
 
@@ -25,18 +26,16 @@ impl HttpConnector for AnyConnector {
 /// Makes the clients of every request to a store.
 #[derive(Debug)]
 pub(crate) struct StoreConnector {
-    /// Our own client, unless object_store's is needed.
-    pub(crate) plain: Option<PlainHttp>,
+    /// The connect timeout of our own client, unless a setting needs object_store's.
+    pub(crate) plain: Option<Duration>,
 }
 
 impl HttpConnector for StoreConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         // Our own client would speak plain HTTP to any store; object_store's does only if the options allow it.
-        let client = match &self.plain {
-            Some(plain) if allows_http(options) => plain.connect(options),
-            _ => ReqwestConnector::default().connect(options),
-        };
-        Ok(HttpClient::new(StoreClient(client?)))
+        let plain = self.plain.filter(|_| allows_http(options)).map(PlainClient::new);
+        let general = ReqwestConnector::default().connect(options)?;
+        Ok(HttpClient::new(StoreClient { plain, general }))
     }
 }
 
@@ -56,14 +55,21 @@ pub(crate) fn flag(value: &str) -> Option<bool> {
 }
 
 #[derive(Debug)]
-struct StoreClient(HttpClient);
+struct StoreClient {
+    plain: Option<PlainClient>,
+    /// object_store's own.
+    general: HttpClient,
+}
 
 #[async_trait::async_trait]
 impl HttpService for StoreClient {
     async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
         trace::inject(request.headers_mut());
         let object = ObjectRequest::of(&request);
-        let response = self.0.execute(request).await?;
+        let response = match &self.plain {
+            Some(plain) => plain.send(&self.general, request).await?,
+            None => self.general.execute(request).await?,
+        };
         match object {
             Some(object) => response::normalize(&object, response).await,
             None => Ok(response),

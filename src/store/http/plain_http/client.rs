@@ -1,14 +1,11 @@
-//! The client that object_store uses for stores without TLS: plain exchanges of our own, object_store's client for the rest.
+//! Sends requests to a store without TLS: by plain exchanges, and by object_store's client where those do not suffice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use http::uri::{Authority, Scheme, Uri};
-use object_store::ClientOptions;
-use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
-};
+use object_store::client::{HttpClient, HttpError, HttpRequest, HttpResponse};
 
 use super::exchange;
 use super::pool::Pool;
@@ -16,62 +13,52 @@ use super::pool::Pool;
 /// Where the clouds hand out credentials; object_store's client has timeouts of its own for them.
 const METADATA: [&str; 3] = ["169.254.", "metadata.google.internal", "[fd00:ec2::254]"];
 
-/// After an object whose response was not plain, object_store's client sends the requests of this time: most stores send either
-/// all objects with a length or none, and each response that is not plain costs a second request.
+/// How long object_store's client sends all requests after an object whose response was not plain: most stores send either all
+/// objects with a length or none, and each response without one costs a second request.
 const FALLBACK: Duration = Duration::from_secs(10);
 
-/// Makes clients that speak plain HTTP themselves.
 #[derive(Debug)]
-pub(crate) struct PlainHttp {
-    pub(crate) connect_timeout: Duration,
-}
-
-impl HttpConnector for PlainHttp {
-    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let general = ReqwestConnector::default().connect(options)?;
-        let pool = Pool::new(self.connect_timeout);
-        let client = Client { pool, general, began: Instant::now(), fallback_until: AtomicU64::new(0) };
-        Ok(HttpClient::new(client))
-    }
-}
-
-#[derive(Debug)]
-struct Client {
+pub(crate) struct PlainClient {
     pool: Arc<Pool>,
-    /// object_store's own.
-    general: HttpClient,
     began: Instant,
     /// Milliseconds since the beginning.
     fallback_until: AtomicU64,
 }
 
-impl Client {
-    fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+impl PlainClient {
+    pub(crate) fn new(connect_timeout: Duration) -> Self {
+        Self { pool: Pool::new(connect_timeout), began: Instant::now(), fallback_until: AtomicU64::new(0) }
     }
 
-    /// The host, if a plain exchange can carry this request: it may be sent twice, and has no body.
-    fn plain_host(&self, request: &HttpRequest) -> Option<Authority> {
-        let is_plain = request.method().is_idempotent() && request.body().content_length() == 0;
-        let until = self.fallback_until.load(Ordering::Relaxed);
-        let falls_back = until > 0 && self.now() < until;
-        store_host(request.uri()).filter(|_| is_plain && !falls_back).cloned()
-    }
-}
-
-#[async_trait::async_trait]
-impl HttpService for Client {
-    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let Some(host) = self.plain_host(&request) else { return self.general.execute(request).await };
-        if let Some(response) = exchange::send(&self.pool, &host, &request).await? {
+    /// Sends a request, if need be with the `general` client.
+    pub(crate) async fn send(
+        &self,
+        general: &HttpClient,
+        request: HttpRequest,
+    ) -> Result<HttpResponse, HttpError> {
+        let Some(host) = self.plain_host(&request) else { return general.execute(request).await };
+        if let Some(response) = exchange::send(&self.pool, host, &request).await? {
             return Ok(response);
         }
-        let response = self.general.execute(request).await?;
+        let response = general.execute(request).await?;
         if response.status().is_success() {
             let until = self.now().saturating_add(FALLBACK.as_millis().try_into().unwrap_or_default());
             self.fallback_until.store(until, Ordering::Relaxed);
         }
         Ok(response)
+    }
+
+    /// The host, if a plain exchange can carry this request: it may be sent twice, and has no body.
+    fn plain_host<'r>(&self, request: &'r HttpRequest) -> Option<&'r Authority> {
+        let is_plain = request.method().is_idempotent() && request.body().content_length() == 0;
+        // The clock is read only after a fallback.
+        let until = self.fallback_until.load(Ordering::Relaxed);
+        let falls_back = until > 0 && self.now() < until;
+        store_host(request.uri()).filter(|_| is_plain && !falls_back)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 

@@ -13,32 +13,8 @@ use super::head::{self, Head};
 use super::pool::{Connection, Pool};
 use crate::store::buffer_pool::{Buffer, SHORT};
 
-/// Why a request has no response.
-enum Failure {
-    /// The store closed the connection before it sent a byte of the response.
-    Closed,
-    Failed(HttpError),
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::Failed(HttpError::new(HttpErrorKind::Interrupted, error))
-    }
-}
-
-impl From<Failure> for HttpError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Closed => {
-                Self::new(HttpErrorKind::Request, io::Error::from(io::ErrorKind::ConnectionReset))
-            }
-            Failure::Failed(error) => error,
-        }
-    }
-}
-
 /// Sends an idempotent request without a body. `None` if the response is not plain: its body has no `Content-Length`, or it is
-/// not HTTP/1.1.
+/// no HTTP/1.
 pub(super) async fn send(
     pool: &Arc<Pool>,
     host: &Authority,
@@ -48,40 +24,49 @@ pub(super) async fn send(
     // The store may have closed an idle connection meanwhile: another one takes the request then.
     while let Some(idle) = pool.take(host) {
         match exchange(idle, &head, request).await {
-            Err(Failure::Closed) => {}
-            other => return Ok(other?),
+            Err(error) if error.kind() == HttpErrorKind::Request => {}
+            other => return other,
         }
     }
-    Ok(exchange(pool.connect(host).await?, &head, request).await?)
+    exchange(pool.connect(host).await?, &head, request).await
 }
 
+/// Fails as [`HttpErrorKind::Request`] if the store closed the connection before it sent a byte of the response.
 async fn exchange(
     mut connection: Connection,
     head: &[u8],
     request: &HttpRequest,
-) -> Result<Option<HttpResponse>, Failure> {
-    connection.stream.write_all(head).await.map_err(|_| Failure::Closed)?;
+) -> Result<Option<HttpResponse>, HttpError> {
+    connection.stream.write_all(head).await.map_err(|_| closed())?;
     let arrived = first_bytes(&mut connection).await?;
     Ok(head::of_response(&arrived, request.method()).map(|head| response(connection, head, &arrived)))
 }
 
 /// The first bytes of the response: its whole head, unless that is very long.
-async fn first_bytes(connection: &mut Connection) -> Result<Bytes, Failure> {
-    connection.stream.readable().await?;
+async fn first_bytes(connection: &mut Connection) -> Result<Bytes, HttpError> {
+    connection.stream.readable().await.map_err(interrupted)?;
     let mut buffer = Buffer::of(SHORT);
     let mut filled = 0;
     loop {
         match connection.stream.read(buffer.space().get_mut(filled..).unwrap_or_default()).await {
             Ok(count) if count > 0 => filled += count,
-            _ if filled == 0 => return Err(Failure::Closed),
-            Ok(_) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-            Err(error) => return Err(error.into()),
+            _ if filled == 0 => return Err(closed()),
+            Ok(_) => return Err(interrupted(io::ErrorKind::UnexpectedEof.into())),
+            Err(error) => return Err(interrupted(error)),
         }
         let arrived = buffer.space().get(..filled).unwrap_or_default();
         if filled == SHORT || head::is_complete(arrived) {
             return Ok(buffer.freeze(filled));
         }
     }
+}
+
+fn closed() -> HttpError {
+    HttpError::new(HttpErrorKind::Request, io::Error::from(io::ErrorKind::ConnectionReset))
+}
+
+fn interrupted(error: io::Error) -> HttpError {
+    HttpError::new(HttpErrorKind::Interrupted, error)
 }
 
 /// The response whose first bytes have arrived. The rest of its body is read when the caller polls it.

@@ -48,18 +48,19 @@ pub(super) struct Head {
     pub(super) keep_alive: bool,
 }
 
-/// Parses the head of a response to a request of this method. `None` if it is not plain: another framing, another version, or
-/// no HTTP at all.
+/// Parses the head of a response to a request of this method. `None` if it is not plain: another framing, or no HTTP at
+/// all.
 pub(super) fn of_response(arrived: &Bytes, method: &Method) -> Option<Head> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut parsed = httparse::Response::new(&mut fields);
     let Ok(httparse::Status::Complete(length)) = parsed.parse(arrived) else { return None };
-    let status = StatusCode::from_u16(parsed.code?).ok().filter(|_| parsed.version == Some(1))?;
+    let status = StatusCode::from_u16(parsed.code?).ok()?;
     let fields = fields_of(arrived, parsed.headers)?;
     let body = body_length(status, &fields, method)?;
-    // With any other word about the connection, no request may follow (RFC 9112 §9.3).
+    // After HTTP/1.0, or any other word about the connection, no request may follow (RFC 9112 §9.3).
     let option = fields.get(CONNECTION).map(HeaderValue::as_bytes);
-    let keep_alive = option.is_none_or(|option| option.eq_ignore_ascii_case(b"keep-alive"));
+    let keep_alive =
+        parsed.version == Some(1) && option.is_none_or(|option| option.eq_ignore_ascii_case(b"keep-alive"));
     Some(Head { status, fields, length, body, keep_alive })
 }
 
@@ -143,13 +144,15 @@ mod tests {
             let head = read(&text, &Method::GET).unwrap();
             assert_eq!(head.keep_alive, keep_alive, "{said}");
         }
+        let old = "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n";
+        assert!(!read(old, &Method::GET).unwrap().keep_alive);
     }
 
     #[test]
     fn a_response_without_a_length_is_not_plain() {
         for text in [
             "HTTP/1.1 200 OK\r\n\r\n",
-            "HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n",
+            "HTTP/1.0 200 OK\r\n\r\n",
             "HTTP/1.1 100 Continue\r\n\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n",

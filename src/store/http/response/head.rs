@@ -19,7 +19,6 @@ use super::request::ObjectRequest;
 use super::unsized_body::UnsizedBody;
 use crate::store::http::content_length::{InvalidLength, content_length};
 use crate::store::http::plain_http::body::RawBody;
-use crate::store::span::Span;
 
 /// Azure marks a folder among files with it.
 const RESOURCE_TYPE: HeaderName = HeaderName::from_static("x-ms-resource-type");
@@ -53,10 +52,7 @@ pub(super) fn normalize(request: &ObjectRequest, response: HttpResponse) -> Resu
         (_, None) => None,
     };
     let Some((has, size)) = found else { return without_length(request, parts, body) };
-    let wanted = match request.range {
-        None => 0..size,
-        Some(span) => span.within(size).ok_or_else(ErrorResponse::of_the_range)?,
-    };
+    let wanted = request.within(size).ok_or_else(ErrorResponse::of_the_range)?;
     let body = if request.head || has == wanted {
         body
     } else {
@@ -105,7 +101,7 @@ fn without_length(
         .into());
     }
     let size = UnsizedBody::SIZE;
-    let wanted = request.range.unwrap_or(Span::Whole).within(size).ok_or_else(ErrorResponse::of_the_range)?;
+    let wanted = request.within(size).ok_or_else(ErrorResponse::of_the_range)?;
     parts.extensions.insert(UnsizedBody::new(body));
     let response = HttpResponse::from_parts(parts, Bytes::new().into());
     Ok(rebuild(request, response, &wanted, size))

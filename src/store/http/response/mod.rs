@@ -13,7 +13,7 @@ mod head;
 
 pub(crate) use error_response::{ErrorResponse, InvalidResponse, answered, between, code, is_retryable};
 pub(crate) use head::tag_of;
-pub(crate) use request::{ObjectRequest, for_object};
+pub(crate) use request::ObjectRequest;
 pub(crate) use unsized_body::UnsizedBody;
 
 use std::error::Error;

@@ -1,30 +1,18 @@
-//! The requested range, the range that the store sent, and the bytes to cut away if that is more.
+//! The range that a store sent, and the bytes to cut away if it sent more than was requested.
 
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::HeaderValue;
 use http::header::{CONTENT_RANGE, HeaderMap};
 use http_body::{Body, Frame, SizeHint};
 use object_store::client::{HttpError, HttpResponseBody};
 
 use super::error_response::InvalidResponse;
-use crate::store::span::Span;
 
 /// How many bytes at the beginning of a body are read and dropped for a store that ignores Range: an hour of a call.
 const MAX_SKIPPED: u64 = 64 << 20;
-
-/// The range that object_store requests: one of three forms.
-pub(super) fn requested(value: &HeaderValue) -> Option<Span> {
-    let (first, last) = value.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
-    match (first, last) {
-        ("", last) => last.parse().ok().map(Span::Last),
-        (first, "") => first.parse().ok().map(Span::From),
-        (first, last) => Some(Span::FromTo(first.parse().ok()?, last.parse().ok()?)),
-    }
-}
 
 /// Which bytes a 206 has, and the object's size.
 pub(super) fn sent(fields: &HeaderMap) -> Result<(Range<u64>, u64), InvalidResponse> {
@@ -110,6 +98,7 @@ impl Body for Slice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     fn content_range(text: &'static str) -> Result<(Range<u64>, u64), InvalidResponse> {
         let mut fields = HeaderMap::new();
@@ -134,15 +123,6 @@ mod tests {
             assert!(content_range(odd).is_err(), "{odd}");
         }
         assert!(sent(&HeaderMap::new()).is_err());
-    }
-
-    #[test]
-    fn the_ranges_of_object_store_are_parsed() {
-        for (text, span) in
-            [("bytes=0-9", Span::FromTo(0, 9)), ("bytes=7-", Span::From(7)), ("bytes=-3", Span::Last(3))]
-        {
-            assert_eq!(requested(&HeaderValue::from_static(text)), Some(span));
-        }
     }
 
     #[test]
