@@ -69,12 +69,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_in_a_request_is_its_error() {
-        let asked = catch_panic(async { panic!("expected by this test") });
-        let asked: Result<()> = asked.await;
-        let asked = asked.map_err(StoreError::from);
-        assert!(matches!(asked, Err(StoreError::Broken(_))), "{asked:?}");
-        let pieces = stream::iter([1, 0]).map(|piece| Ok(12 / piece));
-        let pieces: Vec<_> = catch_panics(pieces).collect().await;
-        assert!(matches!(pieces[..], [Ok(12), Err(Error::Generic { .. })]), "{pieces:?}");
+        let result = catch_panic(async { panic!("expected by this test") });
+        let result: Result<()> = result.await;
+        let result = result.map_err(StoreError::from);
+        assert!(matches!(result, Err(StoreError::Broken(_))), "{result:?}");
+        let chunks = stream::iter([1, 0]).map(|chunk| Ok(12 / chunk));
+        let chunks: Vec<_> = catch_panics(chunks).collect().await;
+        assert!(matches!(chunks[..], [Ok(12), Err(Error::Generic { .. })]), "{chunks:?}");
     }
 }

@@ -153,7 +153,7 @@ impl Cause {
     }
 }
 
-/// What is wrong with this machine's clock, if the store's is `ahead` seconds ahead.
+/// The error of this machine's clock in words, if the store's is `ahead` seconds ahead.
 pub(super) fn clocks(ahead: i64) -> String {
     let seconds = ahead.unsigned_abs();
     let seconds = if seconds >= 120 { seconds / 60 * 60 } else { seconds };
@@ -162,7 +162,7 @@ pub(super) fn clocks(ahead: i64) -> String {
     format!("this machine's clock is {difference} {side} the store's")
 }
 
-/// What object_store's builders say of credentials (some texts show a value), and what is said instead.
+/// Texts of object_store's builders about credentials (some show a value), and the texts that replace them.
 const UNUSABLE: [(&str, &str, &str); 10] = [
     ("the root folder is missing", "its folder is missing", "mount it, or make it again"),
     (

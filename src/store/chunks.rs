@@ -15,6 +15,7 @@ use super::error::StoreError;
 use super::http::pipe::Pipe;
 use super::local::file_slice::{self, FileSlice};
 use super::meta::Validator;
+use super::metrics::StoreOperation;
 use super::object_body::ObjectBody;
 use super::prefetch;
 use super::source::{Source, in_time};
@@ -123,7 +124,7 @@ impl Chunks {
                     }
                     Ok(None)
                 }
-                _ => self.next_owed().await.map(Some),
+                _ => self.next_chunk().await.map(Some),
             }
         };
         let first = in_time(waited, "the first bytes", first).await.and_then(|first| first);
@@ -149,7 +150,7 @@ impl Chunks {
         if self.at == self.end {
             return None;
         }
-        Some(self.next_owed().await.map_err(|error| self.broke_off(error)))
+        Some(self.next_chunk().await.map_err(|error| self.broke_off(error)))
     }
 
     /// Ends the body after an error.
@@ -231,30 +232,30 @@ impl Chunks {
     }
 
     /// Waits for the next chunk, and retries as often as the settings allow.
-    async fn next_owed(&mut self) -> Result<Bytes, StoreError> {
+    async fn next_chunk(&mut self) -> Result<Bytes, StoreError> {
         loop {
-            match self.next_piece().await {
-                Ok(piece) => {
-                    self.arrived(piece.len());
-                    return Ok(piece);
+            match self.receive().await {
+                Ok(chunk) => {
+                    self.arrived(chunk.len());
+                    return Ok(chunk);
                 }
                 Err(error) => self.resume(error).await?,
             }
         }
     }
 
-    async fn next_piece(&mut self) -> Result<Bytes, StoreError> {
+    async fn receive(&mut self) -> Result<Bytes, StoreError> {
         let waited = self.source.timeouts.stall;
         loop {
-            let Some(piece) = in_time(waited, MORE, self.rest.next()).await? else {
+            let Some(chunk) = in_time(waited, MORE, self.rest.next()).await? else {
                 return Err(StoreError::broken("it ended the object before its announced length"));
             };
-            let piece = piece?;
-            if piece.len() as u64 > self.end - self.at {
+            let chunk = chunk?;
+            if chunk.len() as u64 > self.end - self.at {
                 return Err(StoreError::broken("it sent more than the announced length"));
             }
-            if !piece.is_empty() {
-                return Ok(piece);
+            if !chunk.is_empty() {
+                return Ok(chunk);
             }
         }
     }

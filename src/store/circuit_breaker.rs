@@ -51,7 +51,7 @@ impl CircuitBreaker {
         self.closed.send_replace(false);
     }
 
-    /// ProbeTask has ended: requests pass, and failures are counted anew.
+    /// The probes have ended: requests pass, and the count of failures starts again.
     pub(super) fn close(&self) {
         self.failures.store(0, Ordering::Relaxed);
         self.probed.store(false, Ordering::Relaxed);

@@ -32,8 +32,8 @@ pub(super) enum Coding {
 
 /// The codings of an object, in the order of encoding.
 pub(super) fn codings_of(attributes: &Attributes) -> Result<Vec<Coding>, StoreError> {
-    let Some(said) = attributes.get(&Attribute::ContentEncoding) else { return Ok(Vec::new()) };
-    let names = said.split(',').map(|name| name.trim().to_ascii_lowercase());
+    let Some(names) = attributes.get(&Attribute::ContentEncoding) else { return Ok(Vec::new()) };
+    let names = names.split(',').map(|name| name.trim().to_ascii_lowercase());
     let codings: Vec<_> = names
         .filter(|name| !NONE.contains(&name.as_str()))
         .map(|name| coding(&name))
@@ -98,15 +98,15 @@ fn store_error(error: io::Error) -> StoreError {
 mod tests {
     use super::*;
 
-    fn codings(said: &str) -> Result<Vec<Coding>, String> {
-        let attributes = [(Attribute::ContentEncoding, said.to_owned())].into_iter().collect();
+    fn codings(names: &str) -> Result<Vec<Coding>, String> {
+        let attributes = [(Attribute::ContentEncoding, names.to_owned())].into_iter().collect();
         codings_of(&attributes).map_err(|error| error.to_string())
     }
 
     #[test]
     fn values_that_change_no_byte_are_no_codings() {
-        for said in ["", "identity", "aws-chunked", "UTF-8", "identity, aws-chunked"] {
-            assert_eq!(codings(said), Ok(vec![]), "{said}");
+        for names in ["", "identity", "aws-chunked", "UTF-8", "identity, aws-chunked"] {
+            assert_eq!(codings(names), Ok(vec![]), "{names}");
         }
         assert_eq!(codings_of(&Attributes::new()).unwrap(), []);
         assert_eq!(codings("aws-chunked,gzip"), Ok(vec![Coding::Gzip]));

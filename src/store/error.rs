@@ -20,7 +20,7 @@ pub enum StoreError {
     NotFound,
     /// The object still is the version that the caller has.
     NotModified,
-    /// The object is no longer the version that was asked for.
+    /// The object is no longer the requested version.
     Changed,
     /// The span lies outside the object.
     Unsatisfiable(Meta),

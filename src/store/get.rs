@@ -122,14 +122,14 @@ impl GetObject<'_> {
         self.is_wanted(&meta)?;
         let codings = content_coding::codings_of(&result.attributes)?;
         let stored = self.stored_bytes(result).await?;
-        let mut pieces = content_coding::decode(stored, &codings);
-        let (start, ended) = self.read_start(&mut pieces).await?;
+        let mut bytes = content_coding::decode(stored, &codings);
+        let (start, ended) = self.read_start(&mut bytes).await?;
         if !ended {
-            let pieces = Box::pin(stream::iter([Ok(start)]).chain(pieces));
+            let bytes = Box::pin(stream::iter([Ok(start)]).chain(bytes));
             return Ok(Opened::Unsized(Unsized {
                 etag: meta.etag,
                 last_modified: meta.last_modified,
-                pieces,
+                pieces: bytes,
             }));
         }
         let meta = Meta { size: start.len() as u64, ..meta };
@@ -150,27 +150,27 @@ impl GetObject<'_> {
         };
         let (source, body) = (Arc::clone(self.source), unframed.take());
         Ok(Box::pin(stream::unfold((source, body), move |(source, mut body)| async move {
-            let piece = match in_time(stall, "more bytes", body.next()).await {
+            let chunk = match in_time(stall, "more bytes", body.next()).await {
                 Ok(None) => return None,
-                Ok(Some(piece)) => piece.map_err(StoreError::from),
+                Ok(Some(chunk)) => chunk.map_err(StoreError::from),
                 Err(error) => Err(error),
             };
-            match &piece {
+            match &chunk {
                 Ok(_) => source.breaker.succeeded(),
                 Err(error) => source.metrics.broke_off(error.reason()),
             }
-            Some((piece, (source, body)))
+            Some((chunk, (source, body)))
         })))
     }
 
     /// The first bytes, and whether they are all. After the first one, the wait for more ends with the deadline of the first byte.
-    async fn read_start(&self, pieces: &mut ByteStream) -> Result<(Bytes, bool), StoreError> {
+    async fn read_start(&self, bytes: &mut ByteStream) -> Result<(Bytes, bool), StoreError> {
         let (started, waited) = (RunningInstant::now(), self.source.timeouts.first_byte);
         let mut start = BytesMut::new();
         while start.len() <= READ_FOR_SIZE {
             let left = waited.saturating_sub(started.elapsed());
-            match running::timeout(left, pieces.next()).await {
-                Ok(Some(piece)) => start.extend_from_slice(&piece?),
+            match running::timeout(left, bytes.next()).await {
+                Ok(Some(chunk)) => start.extend_from_slice(&chunk?),
                 Ok(None) => return Ok((start.freeze(), true)),
                 Err(_) if start.is_empty() => {
                     return Err(StoreError::TimedOut { waited, for_what: "the first bytes" });

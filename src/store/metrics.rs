@@ -17,13 +17,13 @@ pub(super) enum StoreOperation {
     Get,
     /// A body's first chunk.
     FirstChunk,
-    /// The rest of a body that broke, until its head.
+    /// The rest of a broken body, until its head.
     Resume,
-    /// A segment that is read ahead, until its head.
+    /// A prefetched segment, until its head.
     Ahead,
     /// The deletion of an object.
     Delete,
-    /// Whether the store answers again.
+    /// A check that the store answers again.
     Probe,
 }
 
@@ -44,7 +44,7 @@ impl StoreOperation {
 /// The series of an operation and a result.
 type Series = (Counter, Histogram);
 
-/// What is counted of the store. Clones count together.
+/// The store's metrics. Clones share them.
 #[derive(Debug, Clone)]
 pub struct StoreMetrics {
     answers: Family<Labels<2>, Counter>,
@@ -105,7 +105,7 @@ impl StoreMetrics {
         self.broke_off.of(reason).inc();
     }
 
-    /// A body that broke was resumed.
+    /// A broken body was resumed.
     pub(super) fn resumed(&self) {
         self.resumed.inc();
     }

@@ -5,7 +5,7 @@
 mod buffer_pool;
 mod span;
 
-// What is spoken with a cloud's store.
+// HTTP with a cloud's store.
 mod http;
 
 // What an object is, and why it cannot be had.

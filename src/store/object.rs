@@ -29,7 +29,7 @@ pub struct Object {
     pub chunks: Chunks,
 }
 
-/// An object of unknown size, longer than what is read to find out. It has no ranges.
+/// An object of unknown size, longer than the part that is read to find its end. It has no ranges.
 pub struct Unsized {
     /// Its entity tag, as in [`Meta`].
     pub etag: String,

@@ -14,7 +14,7 @@ use super::error::StoreError;
 use super::http::pipe::Pipe;
 use super::http::plain_http::body::RawBody;
 use super::http::response::UnsizedBody;
-use super::local::file_slice::{ContentVersion, FileSlice};
+use super::local::file_slice::FileSlice;
 use super::meta::Validator;
 use super::metrics::StoreOperation;
 use super::source::Source;
@@ -36,7 +36,8 @@ impl ObjectBody {
         let raw = result.extensions.get::<RawBody>().cloned();
         match result.payload {
             GetResultPayload::File(file, _) => {
-                Self::File(FileSlice::new(file, result.range, ContentVersion::from(&result.meta)))
+                let content = result.extensions.get().copied();
+                Self::File(FileSlice::new(file, result.range, content))
             }
             GetResultPayload::Stream(chunks) => {
                 Self::Stream(Box::pin(catch_panics(chunks).map(|chunk| chunk.map_err(StoreError::from))), raw)

@@ -14,6 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::error::StoreError;
 use super::meta::Validator;
+use super::metrics::StoreOperation;
 use super::object_body::ObjectBody;
 use super::source::{Source, in_time};
 use super::span::Span;
@@ -55,7 +56,7 @@ pub(super) fn rest(
         Some((segment, (in_flight, segments_left)))
     })
     .flat_map(|segment| match segment {
-        Ok(pieces) => stream::iter(pieces).map(Ok).left_stream(),
+        Ok(chunks) => stream::iter(chunks).map(Ok).left_stream(),
         Err(error) => stream::iter([Err(error)]).right_stream(),
     })
 }

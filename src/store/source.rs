@@ -14,6 +14,7 @@ use super::circuit_breaker::CircuitBreaker;
 use super::config::Config;
 use super::error::StoreError;
 use super::http::response::{self, ErrorResponse, ObjectRequest, UnsizedBody};
+use super::metrics::{StoreMetrics, StoreOperation};
 use crate::clock::running;
 use crate::tasks::{self, Task};
 use crate::telemetry::trace::StoreSpan;
@@ -182,8 +183,9 @@ impl Source {
         let started = Instant::now();
         let for_body = !options.head;
         let span = StoreSpan::begin(operation.name());
-        let asked = span.instrument(catch_panic(self.objects.get_opts(path, ObjectRequest::mark(options))));
-        let result = match in_time(self.timeouts.first_byte, "an answer", asked).await {
+        let response =
+            span.instrument(catch_panic(self.objects.get_opts(path, ObjectRequest::mark(options))));
+        let result = match in_time(self.timeouts.first_byte, "an answer", response).await {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(error)) => {
                 self.compare_clocks(&error);

@@ -1,15 +1,15 @@
 //! A range of an open file to be sent or read: at once if the kernel's page cache has it, otherwise the blocking pool waits for
 //! the disk.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use object_store::ObjectMeta;
+use rustix::fs::{Stat, fstat};
 
 use super::page_cache::{Residency, is_cached, load_pages, read_cached};
 use crate::store::buffer_pool::{self, Buffer};
@@ -29,37 +29,24 @@ const PIECE: u64 = 2 << 20;
 
 /// The content of a file: its length, and when it was last written. Changes of its names do not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ContentVersion {
-    size: u64,
-    /// In nanoseconds.
-    written: i128,
-}
+pub(crate) struct ContentVersion([i128; 3]);
 
-impl From<&Metadata> for ContentVersion {
-    fn from(found: &Metadata) -> Self {
-        Self { size: found.size(), written: nanoseconds(found.mtime(), found.mtime_nsec()) }
-    }
-}
-
-impl From<&ObjectMeta> for ContentVersion {
-    fn from(meta: &ObjectMeta) -> Self {
-        let written = meta.last_modified;
-        Self { size: meta.size, written: nanoseconds(written.timestamp(), written.timestamp_subsec_nanos()) }
+impl From<&Stat> for ContentVersion {
+    fn from(stat: &Stat) -> Self {
+        Self([stat.st_size.into(), stat.st_mtime.into(), stat.st_mtime_nsec.into()])
     }
 }
 
 impl ContentVersion {
-    /// Whether the open file still has this content.
-    pub(crate) fn is_of(&self, file: &File) -> bool {
-        rustix::fs::fstat(file).is_ok_and(|stat| {
-            let written = nanoseconds(stat.st_mtime, stat.st_mtime_nsec);
-            i128::from(stat.st_size) == i128::from(self.size) && written == self.written
-        })
+    /// The content of an open file now.
+    pub(crate) fn of(file: &File) -> io::Result<Self> {
+        Ok(Self::from(&fstat(file)?))
     }
-}
 
-fn nanoseconds(seconds: impl Into<i128>, rest: impl Into<i128>) -> i128 {
-    seconds.into() * 1_000_000_000 + rest.into()
+    /// Whether the open file still has this content.
+    pub(super) fn is_of(&self, file: &File) -> bool {
+        Self::of(file).is_ok_and(|now| now == *self)
+    }
 }
 
 /// Checks whether a file still has the content of which a part was sent.
@@ -92,7 +79,9 @@ pub struct FileSlice {
 }
 
 impl FileSlice {
-    pub(crate) fn new(file: File, range: Range<u64>, content: ContentVersion) -> Self {
+    /// Without its content, the file counts as changed at the end if that is unknown now.
+    pub(crate) fn new(file: File, range: Range<u64>, content: Option<ContentVersion>) -> Self {
+        let content = content.or_else(|| ContentVersion::of(&file).ok()).unwrap_or(ContentVersion([-1; 3]));
         Self { file: Arc::new(file), range, content, residency: None, chunk: CHUNK, read_at: None }
     }
 
@@ -215,8 +204,8 @@ mod tests {
     use std::io::Write;
 
     fn slice_of(file: File, range: Range<u64>) -> FileSlice {
-        let content = ContentVersion::from(&file.metadata().unwrap());
-        FileSlice::new(file, range, content)
+        let content = ContentVersion::of(&file).unwrap();
+        FileSlice::new(file, range, Some(content))
     }
 
     #[test]

@@ -1,18 +1,21 @@
 //! The folder as an [`ObjectStore`]: it reads and deletes, and does nothing else.
 
 use std::fmt;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use http::Extensions;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+use rustix::fs::Stat;
 
+use super::file_slice::ContentVersion;
 use super::openat::{self, NAME};
 use super::root::RootFolder;
 
@@ -25,9 +28,9 @@ impl fmt::Display for LocalFiles {
     }
 }
 
-fn read((file, metadata): (File, Metadata), location: Path, options: &GetOptions) -> Result<GetResult> {
-    let meta = openat::meta_of(&metadata);
-    let last_modified = metadata.modified().map_err(openat::failed)?.into();
+fn read((file, stat): (File, Stat), location: Path, options: &GetOptions) -> Result<GetResult> {
+    let meta = openat::meta_of(&stat);
+    let last_modified = meta.last_modified.to_system_time().into();
     let meta = ObjectMeta { location, last_modified, size: meta.size, e_tag: Some(meta.etag), version: None };
     options.check_preconditions(&meta)?;
     let range = match &options.range {
@@ -35,7 +38,9 @@ fn read((file, metadata): (File, Metadata), location: Path, options: &GetOptions
         None => 0..meta.size,
     };
     let payload = GetResultPayload::File(file, PathBuf::new());
-    Ok(GetResult { payload, meta, range, attributes: Default::default(), extensions: Default::default() })
+    let mut extensions = Extensions::new();
+    extensions.insert(ContentVersion::from(&stat));
+    Ok(GetResult { payload, meta, range, attributes: Default::default(), extensions })
 }
 
 fn unused(operation: &str) -> Error {

@@ -6,10 +6,10 @@
 mod openat;
 pub(super) mod root;
 
-pub(super) mod files;
+mod page_cache;
 
 pub(super) mod file_slice;
-mod page_cache;
+pub(super) mod files;
 
 mod inotify;
 pub(super) mod open_file_cache;

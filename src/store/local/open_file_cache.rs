@@ -2,9 +2,8 @@
 //! checks that nothing has changed in the folders ([`ChangeWatcher`]), or that the file's name still leads to the same, unchanged
 //! file (`statat`). A deleted file is never served.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -98,20 +97,6 @@ impl CachedFile {
 /// Identifies one state of one file: device, inode, size, and the times of the last changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileIdentity([i128; 7]);
-
-impl From<&Metadata> for FileIdentity {
-    fn from(found: &Metadata) -> Self {
-        Self([
-            found.dev().into(),
-            found.ino().into(),
-            found.size().into(),
-            found.mtime().into(),
-            found.mtime_nsec().into(),
-            found.ctime().into(),
-            found.ctime_nsec().into(),
-        ])
-    }
-}
 
 impl From<&Stat> for FileIdentity {
     fn from(stat: &Stat) -> Self {
@@ -210,11 +195,11 @@ impl OpenFileCache {
             return None;
         }
         let path = asset.object_path();
-        let (file, found) = openat::open_cached(&*self.0.root.folder().ok()?, &path)?.ok()?;
+        let (file, stat) = openat::open_cached(&*self.0.root.folder().ok()?, &path)?.ok()?;
         if !openat::is_local(&file) {
             return None;
         }
-        let file = Arc::new(CachedFile::of(path, file, &found)?);
+        let file = Arc::new(CachedFile::of(path, file, &stat)?);
         let has_cleaner = {
             let mut files = self.0.files();
             files.open.insert(asset, Entry { file: Arc::clone(&file), used: now, checked: None });
@@ -257,12 +242,12 @@ impl Shared {
 }
 
 impl CachedFile {
-    fn of(path: String, file: File, found: &Metadata) -> Option<Self> {
-        let (meta, content) = (openat::meta_of(found), ContentVersion::from(found));
+    fn of(path: String, file: File, stat: &Stat) -> Option<Self> {
+        let (meta, content) = (openat::meta_of(stat), ContentVersion::from(stat));
         let bytes = if meta.size > SHORT {
             None
         } else {
-            let changed = UnixSeconds(u64::try_from(found.ctime().max(found.mtime())).ok()?);
+            let changed = UnixSeconds(u64::try_from(stat.st_ctime.max(stat.st_mtime)).ok()?);
             if changed.plus(SETTLE_TIME) > SystemClock.now() {
                 return None;
             }
@@ -274,7 +259,7 @@ impl CachedFile {
             content.is_of(&file).then(|| Bytes::from(bytes)).map(Some)?
         };
         let residency = Arc::new(Residency::new(meta.size));
-        let (identity, cached_head) = (FileIdentity::from(found), OnceLock::new());
+        let (identity, cached_head) = (FileIdentity::from(stat), OnceLock::new());
         Some(Self {
             path: path.into(),
             identity,

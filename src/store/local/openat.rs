@@ -1,11 +1,10 @@
 //! Opens and deletes files below a folder. No path leads out of it: no symlink is followed, and only regular files are opened.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 
 use object_store::{Error, Result};
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, openat, openat2, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, unlinkat};
 
 use crate::clock::UnixSeconds;
 use crate::store::meta::Meta;
@@ -19,14 +18,14 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOF
 const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Opens a regular file below `root`, one path segment at a time. May wait for a disk.
-pub(super) fn open(root: &File, location: &str) -> Result<(File, Metadata)> {
+pub(super) fn open(root: &File, location: &str) -> Result<(File, Stat)> {
     let (folder, name) = parent(root, location).map_err(|error| explain(location, error))?;
     let file = openat(folder.as_ref().unwrap_or(root), name, FILE, Mode::empty());
     regular(location, file.map(File::from).map_err(io::Error::from))
 }
 
 /// Opens a regular file whose path is in the kernel's cache. `None` if a disk must be read, or the kernel cannot tell.
-pub(super) fn open_cached(root: &File, location: &str) -> Option<Result<(File, Metadata)>> {
+pub(super) fn open_cached(root: &File, location: &str) -> Option<Result<(File, Stat)>> {
     let resolve = ResolveFlags::CACHED | ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     // After any error, `open` tries again and explains it.
     let file = openat2(root, location, FILE, Mode::empty(), resolve).ok()?;
@@ -51,9 +50,9 @@ fn parent<'l>(root: &File, location: &'l str) -> io::Result<(Option<File>, &'l s
 }
 
 /// The opened file if it is a regular one. Anything else (a symlink, folder, FIFO or device) counts as absent.
-fn regular(location: &str, opened: io::Result<File>) -> Result<(File, Metadata)> {
-    match opened.and_then(|file| file.metadata().map(|metadata| (file, metadata))) {
-        Ok((file, metadata)) if metadata.is_file() => Ok((file, metadata)),
+fn regular(location: &str, opened: io::Result<File>) -> Result<(File, Stat)> {
+    match opened.and_then(|file| Ok((fstat(&file)?, file))) {
+        Ok((stat, file)) if FileType::from_raw_mode(stat.st_mode).is_file() => Ok((file, stat)),
         Ok(_) => Err(absent(location, io::Error::other("not a regular file"))),
         Err(error) => Err(explain(location, error)),
     }
@@ -93,8 +92,9 @@ pub(super) fn is_local(folder: &File) -> bool {
 
 /// What a file's metadata says of it. The entity tag is of inode, time and size: a file that replaces another is another
 /// version, even with the same time and size.
-pub(super) fn meta_of(found: &Metadata) -> Meta {
-    let (inode, second, nanosecond, size) = (found.ino(), found.mtime(), found.mtime_nsec(), found.len());
+pub(super) fn meta_of(stat: &Stat) -> Meta {
+    let (inode, second, nanosecond) = (stat.st_ino, stat.st_mtime, stat.st_mtime_nsec);
+    let size = u64::try_from(stat.st_size).unwrap_or_default();
     let etag = format!("\"{inode:x}-{second:x}{nanosecond:08x}-{size:x}\"");
     Meta { size, etag, last_modified: UnixSeconds(u64::try_from(second).unwrap_or_default()) }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use object_store::path::Path;
 use object_store::{Error, Result};
-use rustix::fs::{AtFlags, statat};
+use rustix::fs::{AtFlags, Stat, statat};
 
 use super::openat;
 use crate::asset::AssetKind;
@@ -137,7 +137,7 @@ impl RootFolder {
 
     /// Opens a regular file below it, and tries once more if the file is not found and the folder has changed. May wait for a
     /// disk.
-    pub(super) fn open(&self, location: &Path) -> Result<(File, Metadata)> {
+    pub(super) fn open(&self, location: &Path) -> Result<(File, Stat)> {
         if self.is_stale() {
             self.refresh();
         }

@@ -1,5 +1,5 @@
 //! The head of a response that has an object, in the one form that object_store accepts: a length, a range if the request
-//! asked for one, a date that it can parse, and no other field than it needs.
+//! has one, a date that it can parse, and no other field than it needs.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
