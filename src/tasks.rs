@@ -48,7 +48,6 @@ tasks! {
     FileCache = "file_cache",
     StoreProbe = "store_probe",
     ReadinessProbe = "readiness_probe",
-    StoreConnection = "store_connection",
     Prefetch = "prefetch",
     Dispatcher = "dispatcher",
     Delivery = "delivery",
