@@ -29,11 +29,11 @@ const PIECE: u64 = 2 << 20;
 
 /// The content of a file: its length, and when it was last written. Changes of its names do not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ContentVersion([i128; 3]);
+pub(crate) struct ContentVersion([i64; 3]);
 
 impl From<&Stat> for ContentVersion {
     fn from(stat: &Stat) -> Self {
-        Self([stat.st_size.into(), stat.st_mtime.into(), stat.st_mtime_nsec.into()])
+        Self([stat.st_size, stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or_default()])
     }
 }
 
