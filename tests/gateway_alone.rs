@@ -38,7 +38,7 @@ fn settings_of_parts_that_are_not_built_are_errors_unless_they_are_the_defaults(
     let (defaults, keys) = (folder.join("defaults.toml"), folder.join("keys.json"));
     std::fs::write(&defaults, run(&["config"], &[]).stdout).unwrap();
     let (defaults, keys) = (defaults.to_str().unwrap(), [("WEBHOOK_ASSETS_KEYS", keys.to_str().unwrap())]);
-    assert!(run(&["--config", defaults, "keys", "init"], &keys).status.success());
+    assert!(run(&["--config", defaults, "keys", "new"], &keys).status.success());
     let variables = [
         keys[0],
         ("WEBHOOK_ASSETS_PUBLIC_URL", "http://localhost"),
