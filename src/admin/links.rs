@@ -7,19 +7,20 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Number, Value, json};
 
-use super::{Services, not_json};
+use super::listener::Services;
+use super::response::{invalid, not_json};
 use crate::asset::{AssetKind, AssetRef};
 use crate::problem::Problem;
 use crate::signed_url::{MintError, Minter, SignedUrl};
 use crate::store::StoreError;
 
-/// The most links of one batch.
+/// The most links of a batch.
 const MAX_BATCH: usize = 1_000;
 
-/// How many objects of a batch are looked up at once.
+/// The most concurrent lookups of a batch.
 const MAX_LOOKUPS: usize = 16;
 
-/// One link as asked for.
+/// One requested link.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LinkRequest {
@@ -27,12 +28,12 @@ struct LinkRequest {
     id: String,
     /// Seconds; the longest lifetime if left out.
     expires_in: Option<Number>,
-    /// Whether to look the object up in the store.
+    /// Whether to check that the object exists.
     #[serde(default)]
     check: bool,
 }
 
-/// Answers the body of a request: a single wish, or `{"links": [request, …]}`.
+/// Answers the body of a request: a single link request, or `{"links": [request, …]}`.
 pub(super) async fn mint(services: &Services, body: &[u8]) -> Result<Value, Problem> {
     let value: Value = serde_json::from_slice(body).map_err(|error| not_json(&error))?;
     let minter = Minter::for_base(services.base.clone(), services.keyring.load())
@@ -41,13 +42,13 @@ pub(super) async fn mint(services: &Services, body: &[u8]) -> Result<Value, Prob
         Value::Object(mut object) if object.contains_key("links") => {
             let links = object.remove("links");
             if let Some(other) = object.keys().next() {
-                return Err(refused("", &format!("`{other}` is no field of a batch; it has `links` alone")));
+                return Err(invalid("", &format!("`{other}` is no field of a batch; it has `links` alone")));
             }
             let Some(Value::Array(requests)) = links else {
-                return Err(refused("/links", "`links` is a list"));
+                return Err(invalid("/links", "`links` is a list"));
             };
             if requests.len() > MAX_BATCH {
-                return Err(refused("/links", &format!("a batch has at most {MAX_BATCH} links")));
+                return Err(invalid("/links", &format!("a batch has at most {MAX_BATCH} links")));
             }
             let answers = batch(services, &minter, requests).await?;
             count(services, &answers);
@@ -63,7 +64,7 @@ pub(super) async fn mint(services: &Services, body: &[u8]) -> Result<Value, Prob
     }
 }
 
-/// All or nothing: every wish is read and signed before the first object is looked up.
+/// All or nothing: reads and signs every request before the first lookup.
 async fn batch(services: &Services, minter: &Minter, requests: Vec<Value>) -> Result<Vec<Value>, Problem> {
     let signed = requests.into_iter().enumerate().map(|(at, request)| {
         let pointer = format!("/links/{at}");
@@ -81,9 +82,9 @@ async fn batch(services: &Services, minter: &Minter, requests: Vec<Value>) -> Re
 
 fn read(request: Value, pointer: &str) -> Result<LinkRequest, Problem> {
     if !request.is_object() {
-        return Err(refused(pointer, "a wish is an object with `kind` and `id`"));
+        return Err(invalid(pointer, "a wish is an object with `kind` and `id`"));
     }
-    serde_json::from_value(request).map_err(|error| refused(pointer, &error.to_string()))
+    serde_json::from_value(request).map_err(|error| invalid(pointer, &error.to_string()))
 }
 
 fn sign(
@@ -95,16 +96,16 @@ fn sign(
     let kind: AssetKind = request
         .kind
         .parse()
-        .map_err(|_| refused(&format!("{pointer}/kind"), "`kind` is `recording` or `transcript`"))?;
+        .map_err(|_| invalid(&format!("{pointer}/kind"), "`kind` is `recording` or `transcript`"))?;
     let id =
         Some(request.id.as_str()).filter(|id| id.len() == 36).and_then(|id| uuid::Uuid::try_parse(id).ok());
     let id = id.ok_or_else(|| {
-        refused(&format!("{pointer}/id"), "`id` is a UUID such as 550e8400-e29b-41d4-a716-446655440000")
+        invalid(&format!("{pointer}/id"), "`id` is a UUID such as 550e8400-e29b-41d4-a716-446655440000")
     })?;
     let lifetime = match &request.expires_in {
         None => services.longest_lifetime,
         Some(number) => whole_seconds(number).ok_or_else(|| {
-            refused(&format!("{pointer}/expires_in"), "`expires_in` is a whole number of seconds, at least 1")
+            invalid(&format!("{pointer}/expires_in"), "`expires_in` is a whole number of seconds, at least 1")
         })?,
     };
     let link =
@@ -119,13 +120,13 @@ fn sign(
                         &error.to_string(),
                     )
                 }
-                _ => refused(&format!("{pointer}/expires_in"), &error.to_string()),
+                _ => invalid(&format!("{pointer}/expires_in"), &error.to_string()),
             },
         )?;
     Ok(link)
 }
 
-/// Seconds, also as `60.0`: JSON knows one kind of number.
+/// Seconds, also as `60.0`: JSON has one number type.
 fn whole_seconds(number: &Number) -> Option<Duration> {
     let whole = number.as_u64().or_else(|| {
         let text = number.to_string();
@@ -134,7 +135,7 @@ fn whole_seconds(number: &Number) -> Option<Duration> {
     whole.filter(|seconds| *seconds > 0).map(Duration::from_secs)
 }
 
-/// Counts the links that are handed out.
+/// Counts the minted links.
 fn count(services: &Services, answers: &[Value]) {
     let links = answers.iter().filter(|answer| answer.get("url").is_some_and(Value::is_string));
     for kind in links.filter_map(|answer| answer.get("kind")?.as_str()?.parse::<AssetKind>().ok()) {
@@ -142,7 +143,7 @@ fn count(services: &Services, answers: &[Value]) {
     }
 }
 
-/// The answer for one link; on request it first asks the store whether there is anything behind it.
+/// The answer for one link; on request it first checks that the object exists.
 async fn answer(services: &Services, request: &LinkRequest, link: SignedUrl) -> Result<Value, Problem> {
     let asset = link.grant().asset();
     let (kind, id) = (asset.kind.name(), asset.id.to_string());
@@ -160,7 +161,7 @@ async fn answer(services: &Services, request: &LinkRequest, link: SignedUrl) -> 
     match services.store.head(link.grant()).await {
         found @ (Ok(_) | Err(StoreError::SizeUnknown)) => {
             let mut answer = answer;
-            // Of an object that is stored encoded, only opening it would tell the size.
+            // The size of an object that is stored encoded is known only after it is opened.
             let size = found.ok().map(|meta| meta.size);
             if let Value::Object(fields) = &mut answer {
                 let object = json!({"size": size, "media_type": asset.kind.media_type()});
@@ -186,9 +187,4 @@ async fn answer(services: &Services, request: &LinkRequest, link: SignedUrl) -> 
             ))
         }
     }
-}
-
-fn refused(pointer: &str, why: &str) -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "Invalid request", why)
-        .with("pointer", pointer)
 }

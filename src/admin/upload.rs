@@ -1,5 +1,5 @@
-//! The body of a request to the APIs, and whose it is. It is read only once the request has permission; from its last byte
-//! on, its connection is not closed for a newcomer.
+//! The body of a request to the APIs, and its client. It is read only after the request is authorized; from its last byte on,
+//! the listener does not close the connection for a newer one.
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,7 +13,7 @@ use crate::server::{BodyError, Client, EvictionGuard};
 /// The largest request body, in bytes: a full batch with room to spare.
 const MAX_BODY: usize = 1 << 20;
 
-/// A body that may be read, and the connection that it comes by.
+/// A body and its connection.
 pub(super) struct Upload {
     body: Incoming,
     client: Client,
@@ -31,13 +31,13 @@ impl Upload {
         (request, held)
     }
 
-    /// The body and whose it is, for those who have rules of their own.
+    /// The body and its client, for the settings page with its own rules.
     #[cfg(feature = "console")]
     pub(super) fn into_parts(self) -> (Incoming, Client) {
         (self.body, self.client)
     }
 
-    /// The request has permission: if it has no body, it has arrived whole.
+    /// Notes that the request is authorized; one without a body is complete.
     pub(super) fn permitted(&self) -> Result<(), Problem> {
         if self.body.is_end_stream() { self.hold() } else { Ok(()) }
     }

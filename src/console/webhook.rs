@@ -245,7 +245,7 @@ impl RequestContext<'_> {
         let (ledger, now) = (self.ledger(), self.sender.now());
         match ledger.rotate_secret(self.workspace, id, DEFAULT_OVERLAP, now).await {
             Ok(rotated) => rotated.ok_or(PageError::NotFound)?,
-            Err(LedgerError::TooManySecrets) => {
+            Err(LedgerError::TooManySecrets(_)) => {
                 return Ok(redirect_to(&format!("{back}?done=too-many-secrets")));
             }
             Err(error) => return Err(error.into()),

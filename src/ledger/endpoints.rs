@@ -1,21 +1,18 @@
-//! Endpoints: where a workspace wants its events, with which secret, and how well that goes.
+//! Endpoints: where a workspace wants its events sent.
 
 use sqlx::FromRow;
 
-use super::database::{Statement, values};
-use super::health::{Failure, Health, HealthRow, reset_health};
+use super::database::{Int, Statement, values};
+use super::error::Result;
+use super::handle::Ledger;
+use super::health::{Failure, Health, reset_health};
+use super::id::new_id;
 use super::secrets::new_secret;
-use super::{Ledger, LedgerError, count, moment, new_id, stored};
 use crate::clock::UnixMillis;
 use crate::webhook::WebhookSecret;
 
-/// What stands for a limit in the database that nobody chose.
+/// What the database holds if the owner chose no limit.
 const NO_LIMIT: u32 = 0;
-
-/// A limit from the database.
-pub(super) fn limit(stored: i64) -> Option<u32> {
-    Some(count(stored)).filter(|limit| *limit != NO_LIMIT)
-}
 
 /// Whether an endpoint is sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +21,12 @@ pub enum EndpointState {
     Active,
     /// A person paused it: events wait.
     Paused,
-    /// It failed for days: events are recorded as failed, to be recovered.
+    /// It failed for days: its events are recorded as failed and can be recovered.
     Disabled,
 }
 
 impl EndpointState {
-    /// Its word, here and in the API.
+    /// Its name, in the database and in the API.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -38,9 +35,11 @@ impl EndpointState {
             Self::Disabled => "disabled",
         }
     }
+}
 
-    fn of(name: &str) -> Self {
-        match name {
+impl From<String> for EndpointState {
+    fn from(name: String) -> Self {
+        match name.as_str() {
             "active" => Self::Active,
             "paused" => Self::Paused,
             _ => Self::Disabled,
@@ -49,7 +48,7 @@ impl EndpointState {
 }
 
 /// An endpoint, without its secrets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Endpoint {
     /// `ep_…`
     pub id: String,
@@ -60,20 +59,26 @@ pub struct Endpoint {
     /// What its owner calls it.
     pub description: String,
     /// Whether it is sent to.
+    #[sqlx(try_from = "String")]
     pub state: EndpointState,
     /// Why it is not active.
     pub reason: Option<String>,
     /// Whether retries go on for a day after the first four attempts.
     pub long_tail: bool,
     /// The most attempts at once, in each process, if its owner chose a limit.
+    #[sqlx(try_from = "Int")]
     pub concurrency: Option<u32>,
     /// Attempts a second, in each process.
+    #[sqlx(try_from = "Int")]
     pub per_second: Option<u32>,
-    /// Until when the secret before the last rotation is valid too.
+    /// Until when the previous secret stays valid.
+    #[sqlx(rename = "previous_until")]
     pub previous_secret_until: Option<UnixMillis>,
-    /// How it goes.
+    /// How its last attempts went.
+    #[sqlx(flatten)]
     pub health: Health,
     /// Why the last attempt failed, while attempts fail.
+    #[sqlx(flatten, try_from = "FailureRow")]
     pub failure: Option<Failure>,
     /// When it was added.
     pub created_at: UnixMillis,
@@ -90,20 +95,20 @@ pub struct NewEndpoint {
     pub description: String,
     /// Whether retries go on for a day.
     pub long_tail: bool,
-    /// The most attempts at once; `None` for as many as it takes well.
+    /// The most attempts at once; `None` for as many as it handles well.
     pub concurrency: Option<u32>,
     /// Attempts a second.
     pub per_second: Option<u32>,
 }
 
-/// What to change about an endpoint; `None` leaves a thing as it is.
+/// A change of an endpoint; `None` keeps a field.
 #[derive(Debug, Clone, Default)]
 pub struct EndpointChange {
     /// Another URL, checked before.
     pub url: Option<String>,
     /// Another description.
     pub description: Option<String>,
-    /// Active or paused. Making it active forgets its failures.
+    /// Active or paused. Active resets its health.
     pub state: Option<EndpointState>,
     /// Whether retries go on for a day.
     pub long_tail: Option<bool>,
@@ -113,14 +118,15 @@ pub struct EndpointChange {
     pub per_second: Option<Option<u32>>,
 }
 
-/// What happened to an endpoint without a person's doing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What happened to an endpoint without a person's action.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Notice {
     /// `ntc_…`
     pub id: String,
     /// Whose endpoint.
     pub workspace: String,
     /// Which endpoint.
+    #[sqlx(rename = "endpoint_id")]
     pub endpoint: String,
     /// `endpoint.disabled`
     pub what: String,
@@ -130,42 +136,16 @@ pub struct Notice {
     pub at: UnixMillis,
 }
 
+/// Why the last attempt failed, as the database holds it.
 #[derive(FromRow)]
-pub(super) struct EndpointRow {
-    id: String,
-    workspace: String,
-    url: String,
-    description: String,
-    state: String,
-    reason: Option<String>,
-    previous_until: Option<i64>,
-    long_tail: bool,
-    concurrency: i64,
-    per_second: Option<i64>,
-    #[sqlx(flatten)]
-    health: HealthRow,
+struct FailureRow {
     failure_code: Option<String>,
     failure: Option<String>,
-    created_at: i64,
 }
 
-impl From<EndpointRow> for Endpoint {
-    fn from(row: EndpointRow) -> Self {
-        Self {
-            state: EndpointState::of(&row.state),
-            id: row.id,
-            workspace: row.workspace,
-            url: row.url,
-            description: row.description,
-            reason: row.reason,
-            long_tail: row.long_tail,
-            concurrency: limit(row.concurrency),
-            per_second: row.per_second.map(count),
-            previous_secret_until: row.previous_until.map(moment),
-            health: row.health.into(),
-            failure: row.failure_code.zip(row.failure).map(|(code, summary)| Failure { code, summary }),
-            created_at: moment(row.created_at),
-        }
+impl From<FailureRow> for Option<Failure> {
+    fn from(row: FailureRow) -> Self {
+        row.failure_code.zip(row.failure).map(|(code, summary)| Failure { code, summary })
     }
 }
 
@@ -173,14 +153,15 @@ macro_rules! select_endpoints {
     ($rest:literal) => {
         concat!(
             "SELECT id, workspace, url, description, state, reason, previous_until, long_tail, concurrency, per_second, \
-             failures, failing_since, held_since, held_until, health_epoch, failure_code, failure, created_at FROM endpoints WHERE removed_at IS NULL AND ",
+             failures, failing_since, held_since, held_until, health_epoch, failure_code, failure, created_at \
+             FROM endpoints WHERE removed_at IS NULL AND ",
             $rest
         )
     };
 }
 
 impl Endpoint {
-    /// Changes it; says whether its failures are forgotten: they were another receiver's, or a person has mended it.
+    /// Changes it; returns whether its health is reset: it has another receiver, or a person resumes it.
     fn apply(&mut self, change: EndpointChange) -> bool {
         let resumed = change.state == Some(EndpointState::Active);
         let moved = change.url.is_some();
@@ -202,15 +183,11 @@ impl Endpoint {
 }
 
 impl Ledger {
-    /// Adds an endpoint and makes its secret.
+    /// Adds an endpoint and generates its secret.
     ///
     /// # Errors
-    /// [`LedgerError`] if it cannot be written.
-    pub async fn add_endpoint(
-        &self,
-        new: NewEndpoint,
-        now: UnixMillis,
-    ) -> Result<(Endpoint, WebhookSecret), LedgerError> {
+    /// If it cannot be written.
+    pub async fn add_endpoint(&self, new: NewEndpoint, now: UnixMillis) -> Result<(Endpoint, WebhookSecret)> {
         const INSERT: Statement = Statement::same(
             "INSERT INTO endpoints (id, workspace, url, description, state, secret, plain_previous, long_tail, \
              concurrency, per_second, failures, created_at) VALUES ($1, $2, $3, $4, 'active', $5, $6, $7, $8, $9, 0, $10)",
@@ -218,16 +195,16 @@ impl Ledger {
         let id = new_id("ep", now)?;
         let secret = new_secret()?;
         let values = values![
-            id.clone(),
-            new.workspace.clone(),
-            new.url.clone(),
-            new.description.clone(),
+            &id,
+            &new.workspace,
+            &new.url,
+            &new.description,
             self.seal.seal(&secret, &id)?,
             false,
             new.long_tail,
             new.concurrency.unwrap_or(NO_LIMIT),
-            new.per_second.map(i64::from),
-            stored(now),
+            new.per_second,
+            now,
         ];
         self.database.execute(INSERT, values).await?;
         let endpoint = Endpoint {
@@ -251,33 +228,31 @@ impl Ledger {
     /// The endpoints of a workspace, oldest first.
     ///
     /// # Errors
-    /// [`LedgerError`] if they cannot be read.
-    pub async fn endpoints(&self, workspace: &str) -> Result<Vec<Endpoint>, LedgerError> {
+    /// If they cannot be read.
+    pub async fn endpoints(&self, workspace: &str) -> Result<Vec<Endpoint>> {
         const LIST: Statement = Statement::same(select_endpoints!("workspace = $1 ORDER BY created_at, id"));
-        let rows = self.database.fetch::<EndpointRow>(LIST, values![workspace]).await?;
-        Ok(rows.into_iter().map(Endpoint::from).collect())
+        self.database.fetch(LIST, values![workspace]).await
     }
 
     /// One endpoint of a workspace; `None` for an id of another's.
     ///
     /// # Errors
-    /// [`LedgerError`] if it cannot be read.
-    pub async fn endpoint(&self, workspace: &str, id: &str) -> Result<Option<Endpoint>, LedgerError> {
+    /// If it cannot be read.
+    pub async fn endpoint(&self, workspace: &str, id: &str) -> Result<Option<Endpoint>> {
         const GET: Statement = Statement::same(select_endpoints!("workspace = $1 AND id = $2"));
-        let mut rows = self.database.fetch::<EndpointRow>(GET, values![workspace, id]).await?;
-        Ok(rows.pop().map(Endpoint::from))
+        Ok(self.database.fetch(GET, values![workspace, id]).await?.pop())
     }
 
     /// Changes an endpoint; `None` if there is none.
     ///
     /// # Errors
-    /// [`LedgerError`] if it cannot be written.
+    /// If it cannot be written.
     pub async fn change_endpoint(
         &self,
         workspace: &str,
         id: &str,
         change: EndpointChange,
-    ) -> Result<Option<Endpoint>, LedgerError> {
+    ) -> Result<Option<Endpoint>> {
         const UPDATE: Statement = Statement::same(
             "UPDATE endpoints SET url = $3, description = $4, state = $5, reason = $6, long_tail = $7, concurrency = $8, \
              per_second = $9 WHERE workspace = $1 AND id = $2 AND removed_at IS NULL",
@@ -287,13 +262,13 @@ impl Ledger {
         let values = values![
             workspace,
             id,
-            endpoint.url.clone(),
-            endpoint.description.clone(),
+            &endpoint.url,
+            &endpoint.description,
             endpoint.state.name(),
-            endpoint.reason.clone(),
+            &endpoint.reason,
             endpoint.long_tail,
             endpoint.concurrency.unwrap_or(NO_LIMIT),
-            endpoint.per_second.map(i64::from),
+            endpoint.per_second,
         ];
         let mut tx = self.database.begin().await?;
         let changed = tx.execute(UPDATE, values).await?;
@@ -304,58 +279,15 @@ impl Ledger {
         Ok((changed == 1).then_some(endpoint))
     }
 
-    /// Removes an endpoint and its secrets; what waited for it has failed. The history stays until its time.
-    ///
-    /// # Errors
-    /// [`LedgerError`] if it cannot be written.
-    pub async fn remove_endpoint(
-        &self,
-        workspace: &str,
-        id: &str,
-        now: UnixMillis,
-    ) -> Result<bool, LedgerError> {
-        const REMOVE: Statement = Statement {
-            sqlite: "UPDATE endpoints SET removed_at = $3, secret = x'', previous_secret = NULL, earlier_secrets = NULL, state = 'disabled', \
-                     reason = 'removed' WHERE workspace = $1 AND id = $2 AND removed_at IS NULL",
-            postgres: "UPDATE endpoints SET removed_at = $3, secret = '', previous_secret = NULL, earlier_secrets = NULL, state = 'disabled', \
-                       reason = 'removed' WHERE workspace = $1 AND id = $2 AND removed_at IS NULL",
-        };
-        let mut tx = self.database.begin().await?;
-        let removed = tx.execute(REMOVE, values![workspace, id, stored(now)]).await? == 1;
-        if removed {
-            let note = "the endpoint was removed";
-            tx.execute(FAIL_PENDING, values![id, stored(now), note]).await?;
-        }
-        tx.commit().await?;
-        self.database.scrub_files();
-        Ok(removed)
-    }
-
     /// What happened to a workspace's endpoints, newest first, at most 100.
     ///
     /// # Errors
-    /// [`LedgerError`] if it cannot be read.
-    pub async fn notices(&self, workspace: &str) -> Result<Vec<Notice>, LedgerError> {
+    /// If it cannot be read.
+    pub async fn notices(&self, workspace: &str) -> Result<Vec<Notice>> {
         const LIST: Statement = Statement::same(
             "SELECT id, workspace, endpoint_id, what, reason, at FROM notices WHERE workspace = $1 \
              ORDER BY at DESC, id DESC LIMIT 100",
         );
-        type Fields = (String, String, String, String, String, i64);
-        let rows = self.database.fetch::<Fields>(LIST, values![workspace]).await?;
-        let notice = |(id, workspace, endpoint, what, reason, at): Fields| Notice {
-            id,
-            workspace,
-            endpoint,
-            what,
-            reason,
-            at: moment(at),
-        };
-        Ok(rows.into_iter().map(notice).collect())
+        self.database.fetch(LIST, values![workspace]).await
     }
 }
-
-/// What waits for an endpoint will not be sent.
-pub(super) const FAIL_PENDING: Statement = Statement::same(
-    "UPDATE deliveries SET state = 'failed', ended_at = $2, note = $3 \
-     WHERE endpoint_id = $1 AND state IN ('waiting', 'queued')",
-);

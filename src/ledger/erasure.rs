@@ -1,62 +1,63 @@
-//! Payloads and history are personal data: they go when their time has come, or when somebody asks, and within seconds
-//! their traces in the files go too.
+//! Erases payloads and history, which are personal data: after their retention time, or on request. Their copies in the
+//! write-ahead log go within seconds.
 
 use super::database::{Statement, values};
-use super::{Ledger, LedgerError, stored};
+use super::error::Result;
+use super::handle::Ledger;
 use crate::clock::UnixMillis;
 
-/// How many events are forgotten in one transaction: others want to write too.
+/// How many events one transaction deletes: other writers wait for it.
 const BATCH: i64 = 500;
 
-/// Deliveries and attempts go with their event.
+/// Deletes events with their deliveries and attempts.
 const PURGE_EVENTS: Statement = Statement::same(
     "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE accepted_at < $1 ORDER BY accepted_at LIMIT $2)",
 );
 
 impl Ledger {
-    /// Forgets every event that was accepted before `moment`, with its history; says how many.
+    /// Purges every event that was accepted before `moment`, with its history; returns how many.
     ///
     /// # Errors
-    /// [`LedgerError`] if the database fails; what was forgotten before stays forgotten.
-    pub async fn purge_before(&self, moment: UnixMillis) -> Result<u64, LedgerError> {
+    /// If the database fails; some events may be purged.
+    pub async fn purge_before(&self, moment: UnixMillis) -> Result<u64> {
         const PURGE_NOTICES: Statement = Statement::same("DELETE FROM notices WHERE at < $1");
         const PURGE_ENDPOINTS: Statement = Statement::same(
             "DELETE FROM endpoints WHERE removed_at < $1 \
              AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.endpoint_id = endpoints.id)",
         );
-        let mut erased = 0;
+        let mut purged = 0;
         loop {
-            let some = self.database.execute(PURGE_EVENTS, values![stored(moment), BATCH]).await?;
-            erased += some;
-            if some == 0 {
+            let batch = self.database.execute(PURGE_EVENTS, values![moment, BATCH]).await?;
+            purged += batch;
+            if batch == 0 {
                 break;
             }
         }
-        self.database.execute(PURGE_NOTICES, values![stored(moment)]).await?;
-        let removed = self.database.execute(PURGE_ENDPOINTS, values![stored(moment)]).await?;
-        if erased + removed > 0 {
+        self.database.execute(PURGE_NOTICES, values![moment]).await?;
+        let endpoints = self.database.execute(PURGE_ENDPOINTS, values![moment]).await?;
+        if purged + endpoints > 0 {
             self.database.scrub_files();
         }
-        Ok(erased)
+        Ok(purged)
     }
 
-    /// Forgets a call: its event, deliveries and attempts; says whether there was one. An attempt under way still ends.
+    /// Erases a call: its event, deliveries and attempts; returns whether there was one. An attempt under way still ends.
     ///
     /// # Errors
-    /// [`LedgerError`] if the database fails.
-    pub async fn erase_call(&self, workspace: &str, call: &str) -> Result<bool, LedgerError> {
+    /// If the database fails.
+    pub async fn erase_call(&self, workspace: &str, call: &str) -> Result<bool> {
         const ERASE: Statement = Statement::same("DELETE FROM events WHERE workspace = $1 AND call_id = $2");
         let erased = self.database.execute(ERASE, values![workspace, call]).await? > 0;
-        // Asked for again, what was forgotten before is looked after again.
+        // A repeated request may follow a scrub that failed.
         self.database.scrub_files();
         Ok(erased)
     }
 
-    /// Forgets a workspace: endpoints, secrets, events, history; says how many events.
+    /// Erases a workspace: endpoints, secrets, events, history; returns how many events.
     ///
     /// # Errors
-    /// [`LedgerError`] if the database fails; then nothing is forgotten.
-    pub async fn erase_workspace(&self, workspace: &str) -> Result<u64, LedgerError> {
+    /// If the database fails; then nothing is erased.
+    pub async fn erase_workspace(&self, workspace: &str) -> Result<u64> {
         const EVENTS: Statement = Statement::same("DELETE FROM events WHERE workspace = $1");
         const ENDPOINTS: Statement = Statement::same("DELETE FROM endpoints WHERE workspace = $1");
         let mut tx = self.database.begin().await?;

@@ -1,30 +1,33 @@
-//! What can go wrong with the ledger, and what to do about it.
+//! What can go wrong with the ledger.
 
 use std::fmt;
 use std::io;
 use std::path::Path;
 
-/// Why the ledger could not do what it was asked.
+/// The result of a call of the ledger.
+pub type Result<T, E = LedgerError> = std::result::Result<T, E>;
+
+/// Why a call of the ledger failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LedgerError {
     /// The database cannot be opened as the settings have it.
     CannotOpen(String),
     /// The database's disk is full: nothing can be accepted until there is room.
     Full,
-    /// The database can be read and not written: a file system or a server that is read-only.
+    /// The file system or the server is read-only.
     ReadOnly(String),
     /// The database does not answer, or the connection to it was lost; it may come back.
     Unavailable(String),
-    /// The connection or the transaction was lost in a way that a new one may not meet: worth a second try at once.
+    /// The connection or the transaction was lost; a new one may work at once.
     Interrupted(String),
-    /// The database's file is no longer the one that is open: it was replaced, moved or removed.
+    /// The database's file was replaced, moved or removed while it was open.
     Replaced(String),
     /// The database refuses a statement: a defect of this program, or a damaged database.
     Refused(String),
-    /// A secret cannot be opened with the key file in use.
+    /// The key file in use does not open a secret.
     Sealed,
-    /// As many secrets of an endpoint are valid as may be.
-    TooManySecrets,
+    /// This many earlier secrets of an endpoint are valid, the most that may be.
+    TooManySecrets(usize),
     /// The key file of the secrets cannot be read or made, or is not the one that sealed them.
     KeyFile(String),
     /// Another process sends from the SQLite file.
@@ -32,7 +35,7 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    /// The word for logs and metrics.
+    /// The label for logs and metrics.
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
@@ -43,13 +46,13 @@ impl LedgerError {
             Self::Replaced(_) => "replaced",
             Self::Refused(_) => "refused",
             Self::Sealed => "sealed",
-            Self::TooManySecrets => "too_many_secrets",
+            Self::TooManySecrets(_) => "too_many_secrets",
             Self::KeyFile(_) => "key_file",
             Self::InUse(_) => "in_use",
         }
     }
 
-    /// Whether trying again later may help.
+    /// Whether a later try may succeed.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -62,12 +65,12 @@ impl LedgerError {
             Self::CannotOpen(_)
             | Self::Refused(_)
             | Self::Sealed
-            | Self::TooManySecrets
+            | Self::TooManySecrets(_)
             | Self::KeyFile(_) => false,
         }
     }
 
-    /// What is wrong with the webhooks' database in a few words, without names of files or servers.
+    /// What is wrong with the webhooks' database, without names of files or servers.
     #[must_use]
     pub fn summary(&self) -> &'static str {
         match self {
@@ -76,13 +79,13 @@ impl LedgerError {
             Self::ReadOnly(_) => "their database is read-only",
             Self::Unavailable(_) | Self::Interrupted(_) => "their database does not answer",
             Self::Replaced(_) => "their database's file was replaced or removed",
-            Self::Refused(_) | Self::TooManySecrets => "their database refuses",
+            Self::Refused(_) | Self::TooManySecrets(_) => "their database refuses",
             Self::Sealed | Self::KeyFile(_) => "the key file of their secrets is missing or another",
             Self::InUse(_) => "another process sends from their database",
         }
     }
 
-    /// An error of the driver while `what` was opened: what is refused now is refused for good.
+    /// An error of the driver while it opened `what`: a refusal now is final.
     pub(super) fn opening(what: &str, error: &sqlx::Error) -> Self {
         if let Some(why) = denied(error) {
             return Self::CannotOpen(format!("{what} {why}"));
@@ -95,7 +98,7 @@ impl LedgerError {
         }
     }
 
-    /// An error of the file system at `path`: what the setting cannot mean, or what may be repaired meanwhile.
+    /// An error of the file system at `path`: a wrong setting, or a fault that may be repaired meanwhile.
     pub(super) fn at_path(path: &Path, error: &io::Error) -> Self {
         use io::ErrorKind as Kind;
 
@@ -135,11 +138,10 @@ impl fmt::Display for LedgerError {
             Self::Sealed => f.write_str(
                 "an endpoint's secret does not open with the key file in use; is it the one that sealed it?",
             ),
-            Self::TooManySecrets => write!(
+            Self::TooManySecrets(most) => write!(
                 f,
-                "{} earlier secrets of this endpoint are still valid; wait until one expires, or rotate without an overlap, \
-                 which ends them all",
-                super::MAX_PREVIOUS_SECRETS
+                "{most} earlier secrets of this endpoint are still valid; wait until one expires, or rotate without an overlap, \
+                 which ends them all"
             ),
             Self::KeyFile(why) => write!(f, "the key file of the endpoints' secrets: {why}"),
             Self::InUse(path) => {
@@ -218,8 +220,8 @@ fn of_postgres(code: &str, text: String) -> LedgerError {
     }
 }
 
-/// Whether an error means that this connection, and those opened before it, should not be used again: they are broken,
-/// or lead to a server that is going away or became read-only.
+/// Whether an error means that this connection, and those opened before it, are not to be used again: they are broken, or
+/// lead to a server that stops or became read-only.
 pub(super) fn breaks_connections(error: &sqlx::Error) -> bool {
     use sqlx::Error;
 
@@ -238,7 +240,7 @@ pub(super) fn breaks_connections(error: &sqlx::Error) -> bool {
     }
 }
 
-/// What a server says that will not be otherwise before a setting is changed.
+/// A refusal that lasts until a setting is changed.
 fn denied(error: &sqlx::Error) -> Option<String> {
     let sqlx::Error::Database(database) = error else { return None };
     let text = one_line(error);

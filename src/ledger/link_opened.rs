@@ -1,22 +1,23 @@
-//! Whether links were followed: the gateway tells of each download, and the deliveries whose link it was remember it.
+//! Records which links were followed: the gateway reports each download, and the delivery of its link is found.
 
 use super::database::{Statement, values};
-use super::{Ledger, LedgerError, stored};
+use super::error::Result;
+use super::handle::Ledger;
 use crate::asset::{AssetKind, AssetRef};
 use crate::clock::{UnixMillis, UnixSeconds};
 
-/// A link that was followed to the end.
+/// A complete download by a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LinkOpened {
     /// What was downloaded.
     pub asset: AssetRef,
-    /// When the link expires: with the asset, that tells whose link it was.
+    /// When the link expires: with the asset, this identifies the delivery.
     pub link_expires: UnixSeconds,
-    /// When.
+    /// When the download ended.
     pub at: UnixMillis,
 }
 
-macro_rules! pick_up {
+macro_rules! record {
     ($fetched_at:literal, $asset:literal) => {
         Statement::same(concat!(
             "UPDATE deliveries SET ",
@@ -31,23 +32,22 @@ macro_rules! pick_up {
     };
 }
 
-const RECORDING: Statement = pick_up!("recording_fetched_at", "recording");
-const TRANSCRIPT: Statement = pick_up!("transcript_fetched_at", "transcript");
+const RECORDING: Statement = record!("recording_fetched_at", "recording");
+const TRANSCRIPT: Statement = record!("transcript_fetched_at", "transcript");
 
 impl Ledger {
-    /// Remembers downloads; those that belong to no delivery are passed over.
+    /// Records downloads; ignores those of no delivery.
     ///
     /// # Errors
-    /// [`LedgerError`] if they could not be written.
-    pub async fn record_links_opened(&self, downloads: &[LinkOpened]) -> Result<(), LedgerError> {
+    /// If they could not be written.
+    pub async fn record_links_opened(&self, downloads: &[LinkOpened]) -> Result<()> {
         let mut tx = self.database.begin_unchecked().await?;
         for download in downloads {
             let statement = match download.asset.kind {
                 AssetKind::Recording => RECORDING,
                 AssetKind::Transcript => TRANSCRIPT,
             };
-            let expires = i64::try_from(download.link_expires.0).unwrap_or(i64::MAX);
-            let values = values![stored(download.at), download.asset.id.to_string(), expires];
+            let values = values![download.at, download.asset.id.to_string(), download.link_expires];
             tx.execute(statement, values).await?;
         }
         tx.commit().await

@@ -1,17 +1,17 @@
-//! Names of workspaces and calls, and what people write beside them.
+//! Names of workspaces and calls, and descriptions of endpoints.
 
 use crate::text::is_invisible;
 
 /// The longest name of a workspace or a call, in characters.
 const LONGEST_NAME: usize = 128;
 
-/// Whether a text can name a workspace or a call: 1 to 128 characters, each of which can be seen.
+/// Whether a text can name a workspace or a call: 1 to 128 visible characters.
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().count() <= LONGEST_NAME && text.chars().all(is_visible)
 }
 
-/// No space, no control character, nothing without a width, nothing that turns the direction of writing.
+/// No white space, no control character, no zero-width character, no change of writing direction.
 fn is_visible(c: char) -> bool {
     !(is_invisible(c) || c.is_whitespace())
 }
@@ -19,13 +19,13 @@ fn is_visible(c: char) -> bool {
 /// The longest description of an endpoint, in characters.
 const LONGEST_DESCRIPTION: usize = 500;
 
-/// Whether a text can describe an endpoint: at most 500 characters, none of which is a control character.
+/// Whether a text can describe an endpoint: at most 500 characters without control characters.
 #[must_use]
 pub fn is_description(text: &str) -> bool {
     text.chars().count() <= LONGEST_DESCRIPTION && !text.chars().any(char::is_control)
 }
 
-/// The name that a segment of a path has, percent-decoded once; `None` if it cannot be one.
+/// The name in a segment of a path, percent-decoded once; `None` if it cannot be a name.
 #[must_use]
 pub fn name_in_path(segment: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(segment.len());
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_can_be_seen_from_its_first_to_its_last_character() {
+    fn every_character_of_a_name_is_visible() {
         for good in ["a", "acme", "Ärzte-42", "call/7", "{}", &"é".repeat(128)] {
             assert!(is_name(good), "{good:?}");
         }

@@ -1,35 +1,40 @@
-//! Opens the ledger: the database with its tables, the key of the secrets, and the right to send. What fails for a while
-//! (a full disk, a server that starts) is tried again by the caller until all of it works; before that nothing is given out.
+//! Opens the ledger: the database with its tables, the key of the secrets, and the lock of the sender. The caller repeats
+//! what fails for a while (a full disk, a server that starts); until all of it works, every call of the ledger fails.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
-use super::database::{self, Backend, Database, OpenMode, Statement, prepare_file, values};
+use super::database::{self, Backend, Database, OpenMode, Statement, values, with_extension};
+use super::error::{LedgerError, Result};
+use super::handle::{Config, Ledger};
+use super::lease::requeue_all;
 use super::seal::Seal;
-use super::{Config, Ledger, LedgerError, Writer, accept, beside, clock_step, default_key_file, finish};
+use super::search::SearchLimiter;
+use super::writer::Writer;
+use super::{accept, finish};
 
-/// How many secrets are opened to see whether the key file is theirs.
+/// How many secrets are opened to check the key file.
 const SAMPLED_SECRETS: i64 = 1_000;
 
 impl Ledger {
-    /// Opens the database, brings its tables up to date, and reads the key file. Needs a tokio runtime.
+    /// Opens the database, migrates its tables, and reads the key file. Needs a tokio runtime.
     ///
     /// # Errors
     /// [`LedgerError`] if the database cannot be opened or the key file not read.
-    pub async fn open(config: &Config) -> Result<Self, LedgerError> {
+    pub async fn open(config: &Config) -> Result<Self> {
         let ledger = Self::unopened(config)?;
         ledger.open_now().await?;
         Ok(ledger)
     }
 
-    /// A ledger that is not open yet: [`Ledger::prepare`] or [`Ledger::open_for_sending`] has to succeed before it is of use.
-    /// Needs a tokio runtime.
+    /// A ledger that is not open yet: its calls fail until [`Ledger::open_now`] or [`Ledger::open_for_sending`] succeeds. Needs
+    /// a tokio runtime.
     ///
     /// # Errors
-    /// [`LedgerError`] if the settings name no key file, or one that is none.
-    pub fn unopened(config: &Config) -> Result<Self, LedgerError> {
+    /// [`LedgerError`] if the settings name no key file, or one that cannot be read.
+    pub fn unopened(config: &Config) -> Result<Self> {
         let seal = configured_seal(config)?.unwrap_or_default();
         let database = Database::unopened(&config.database);
         Ok(Self {
@@ -41,7 +46,7 @@ impl Ledger {
             }),
             seal,
             database,
-            search_limiter: super::search::SearchLimiter::default(),
+            search_limiter: SearchLimiter::default(),
             test_lock: Arc::default(),
             sender_lock: Arc::default(),
             opening: Arc::default(),
@@ -52,20 +57,20 @@ impl Ledger {
     /// Opens the ledger, unless it is open.
     ///
     /// # Errors
-    /// [`LedgerError`]; if it [may pass](LedgerError::may_pass), trying again later is right.
-    pub async fn open_now(&self) -> Result<(), LedgerError> {
+    /// [`LedgerError`]; if it is [transient](LedgerError::is_transient), the caller tries again later.
+    pub async fn open_now(&self) -> Result<()> {
         self.open_once(false).await
     }
 
     /// Opens the ledger for the one process that sends from a SQLite file (on PostgreSQL any number may), unless it is open.
     ///
     /// # Errors
-    /// As [`Ledger::prepare`]; [`LedgerError::InUse`] if another process sends from this file.
-    pub async fn open_for_sending(&self) -> Result<(), LedgerError> {
+    /// As [`Ledger::open_now`]; [`LedgerError::InUse`] if another process sends from this file.
+    pub async fn open_for_sending(&self) -> Result<()> {
         self.open_once(true).await
     }
 
-    async fn open_once(&self, sends: bool) -> Result<(), LedgerError> {
+    async fn open_once(&self, sends: bool) -> Result<()> {
         let _guard = self.opening.lock().await;
         if self.database.is_open() {
             return Ok(());
@@ -75,7 +80,7 @@ impl Ledger {
             Ok(open) => {
                 self.database.set_open(open.clone());
                 if sends {
-                    // What a process that died had forgotten is still in the write-ahead log.
+                    // A process that died may have left erased data in the write-ahead log.
                     self.database.scrub_files();
                 }
             }
@@ -84,9 +89,13 @@ impl Ledger {
         opened.map(|_| ())
     }
 
-    async fn try_open(&self, sends: bool) -> Result<Backend, LedgerError> {
-        let file =
-            self.config.database.path().map(|path| prepare_file(path, OpenMode::ReadWrite)).transpose()?;
+    async fn try_open(&self, sends: bool) -> Result<Backend> {
+        let file = self
+            .config
+            .database
+            .path()
+            .map(|path| database::prepare(path, OpenMode::ReadWrite))
+            .transpose()?;
         let open = Backend::open(&self.config.database, OpenMode::ReadWrite).await?;
         let completed = self.finish_opening(&open, file.as_deref(), sends).await;
         if let Err(error) = completed {
@@ -96,12 +105,7 @@ impl Ledger {
         Ok(open)
     }
 
-    async fn finish_opening(
-        &self,
-        open: &Backend,
-        file: Option<&Path>,
-        sends: bool,
-    ) -> Result<(), LedgerError> {
+    async fn finish_opening(&self, open: &Backend, file: Option<&Path>, sends: bool) -> Result<()> {
         if let Some(file) = file.filter(|_| sends) {
             self.hold_lock(lock(file)?);
         }
@@ -117,29 +121,29 @@ impl Ledger {
                 "the key file does not open the secrets of some endpoints, whose events wait; is a line missing in it?"
             );
         }
-        if sends { clock_step::requeue_all(open).await } else { Ok(()) }
+        if sends { requeue_all(open).await } else { Ok(()) }
     }
 
-    /// Makes this process the sender of a SQLite file, until it ends; on PostgreSQL any number may send. What a sender
-    /// that died had in hand is due again: at once on SQLite, on PostgreSQL when its lease ends.
+    /// Makes this process the sender of a SQLite file, until it ends; on PostgreSQL any number of processes may send. On
+    /// SQLite this requeues what a dead sender had claimed; on PostgreSQL that waits for the lease.
     ///
     /// # Errors
     /// [`LedgerError::InUse`] if another process sends from this file.
-    pub async fn lock_for_sending(&self) -> Result<(), LedgerError> {
+    pub async fn lock_for_sending(&self) -> Result<()> {
         let Some(path) = self.config.database.path() else { return Ok(()) };
-        self.hold_lock(lock(&prepare_file(path, OpenMode::ReadWrite)?)?);
-        clock_step::requeue_all(self.database.get()?).await
+        self.hold_lock(lock(&database::prepare(path, OpenMode::ReadWrite)?)?);
+        requeue_all(self.database.get()?).await
     }
 
     fn hold_lock(&self, lock: File) {
         *self.sender_lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
     }
 
-    /// Whether the database can be used, without changing anything: neither its tables, nor a key file that is missing.
+    /// Checks that the database can be used. Changes nothing: neither its tables nor a missing key file.
     ///
     /// # Errors
     /// [`LedgerError`] says why not.
-    pub async fn check(config: &Config) -> Result<(), LedgerError> {
+    pub async fn check(config: &Config) -> Result<()> {
         let given = configured_seal(config)?;
         let open = Backend::open(&config.database, OpenMode::Inspect).await?;
         let checked = check_contents(&open, config, given).await;
@@ -148,14 +152,14 @@ impl Ledger {
     }
 }
 
-/// The files of a SQLite database that others than their owner may use, and their modes.
+/// The files of a SQLite database that users other than their owner may access, with their modes.
 #[must_use]
 pub fn exposed_files(database: &Path) -> Vec<(PathBuf, u32)> {
-    database::exposed_files(database)
+    database::exposed(database)
 }
 
-/// The key that the settings name; `None` if it stands beside the database's file.
-fn configured_seal(config: &Config) -> Result<Option<Seal>, LedgerError> {
+/// The key that the settings name; `None` if it is in the file beside the database.
+fn configured_seal(config: &Config) -> Result<Option<Seal>> {
     match (&config.secret_key_file, config.database.path()) {
         (Some(path), _) => Seal::read(path).map(Some),
         (None, Some(_)) => Ok(None),
@@ -167,10 +171,10 @@ fn configured_seal(config: &Config) -> Result<Option<Seal>, LedgerError> {
     }
 }
 
-/// Whether the key is that of the secrets, and the database can be written.
-async fn check_contents(open: &Backend, config: &Config, given: Option<Seal>) -> Result<(), LedgerError> {
+/// Checks that the key opens the secrets, and that the database can be written.
+async fn check_contents(open: &Backend, config: &Config, given: Option<Seal>) -> Result<()> {
     let sealed = match sealed_secrets(open).await {
-        // There are no tables yet.
+        // The tables do not exist yet.
         Err(LedgerError::Refused(_)) => return Ok(()),
         sealed => sealed?,
     };
@@ -186,9 +190,9 @@ async fn check_contents(open: &Backend, config: &Config, given: Option<Seal>) ->
     }
 }
 
-/// Takes the lock of the one sender, which ends with the process.
-fn lock(file: &Path) -> Result<File, LedgerError> {
-    let path = beside(file, "lock");
+/// Takes the lock of the one sender; the system releases it when the process ends.
+fn lock(file: &Path) -> Result<File> {
+    let path = with_extension(file, "lock");
     let opened = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path);
     let lock = opened.map_err(|error| LedgerError::at_path(&path, &error))?;
     lock.try_lock().map_err(|_| LedgerError::InUse(file.display().to_string()))?;
@@ -198,7 +202,7 @@ fn lock(file: &Path) -> Result<File, LedgerError> {
 type SealedSecret = (String, Vec<u8>);
 
 /// The newest secrets.
-async fn sealed_secrets(open: &Backend) -> Result<Vec<SealedSecret>, LedgerError> {
+async fn sealed_secrets(open: &Backend) -> Result<Vec<SealedSecret>> {
     const LIST: Statement = Statement::same(
         "SELECT id, secret FROM endpoints WHERE length(secret) > 0 ORDER BY created_at DESC LIMIT $1",
     );
@@ -209,13 +213,19 @@ fn count_unopened(seal: &Seal, sealed: &[SealedSecret]) -> usize {
     sealed.iter().filter(|(endpoint, secret)| seal.open(secret, endpoint).is_err()).count()
 }
 
+/// The key file of a SQLite database, unless the settings name another one.
+#[must_use]
+pub fn default_key_file(database: &Path) -> PathBuf {
+    with_extension(database, "key")
+}
+
 fn key_file(config: &Config) -> PathBuf {
     let beside = || config.database.path().map(default_key_file);
     config.secret_key_file.clone().or_else(beside).unwrap_or_default()
 }
 
-/// The key of a file beside the database, which is made for a database without secrets.
-fn default_key(database: &Path, sealed: &[SealedSecret]) -> Result<Seal, LedgerError> {
+/// The key of the file beside the database; creates it for a database without secrets.
+fn default_key(database: &Path, sealed: &[SealedSecret]) -> Result<Seal> {
     let path = default_key_file(database);
     if path.exists() {
         return Seal::read(&path);
@@ -224,8 +234,8 @@ fn default_key(database: &Path, sealed: &[SealedSecret]) -> Result<Seal, LedgerE
     Seal::read_or_make(&path)
 }
 
-/// A new key opens no secret that is there: every delivery would wait for ever.
-fn require_no_secrets(path: &Path, secrets: usize) -> Result<(), LedgerError> {
+/// A new key would open no stored secret: every delivery would wait for ever.
+fn require_no_secrets(path: &Path, secrets: usize) -> Result<()> {
     if secrets == 0 {
         return Ok(());
     }
@@ -236,7 +246,7 @@ fn require_no_secrets(path: &Path, secrets: usize) -> Result<(), LedgerError> {
     )))
 }
 
-fn require_own_key(path: &Path, foreign: usize, secrets: usize) -> Result<(), LedgerError> {
+fn require_own_key(path: &Path, foreign: usize, secrets: usize) -> Result<()> {
     if foreign == secrets { Err(wrong_key(path, foreign, secrets)) } else { Ok(()) }
 }
 

@@ -1,18 +1,25 @@
-//! What is there, counted for people: workspaces, and how far a recovery has come.
+//! Counts for people and metrics: workspaces, the backlog, and how far a recovery has come.
+
+use sqlx::FromRow;
 
 use super::database::{Statement, values};
-use super::{Ledger, LedgerError, RecoverRange, moment, stored};
+use super::error::Result;
+use super::handle::Ledger;
+use super::redelivery::RecoverRange;
 use crate::clock::UnixMillis;
 use crate::webhook::CompletedCall;
 
 /// A workspace and its endpoints.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct WorkspaceSummary {
     /// Its name.
+    #[sqlx(rename = "workspace")]
     pub name: String,
     /// How many endpoints it has.
+    #[sqlx(try_from = "i64")]
     pub endpoints: u64,
-    /// How many of them failed last, or are disabled.
+    /// How many of them fail or are disabled.
+    #[sqlx(try_from = "i64")]
     pub failing: u64,
     /// When the first of them was added.
     pub since: UnixMillis,
@@ -21,47 +28,55 @@ pub struct WorkspaceSummary {
 /// How far a recovery has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RecoveryProgress {
-    /// What is on its way.
+    /// Deliveries that have not ended yet.
     pub pending: u64,
-    /// What arrived since it began.
+    /// Deliveries that succeeded since it began.
     pub delivered: u64,
-    /// What failed again since it began.
+    /// Deliveries that failed again since it began.
     pub failed: u64,
 }
 
+/// How much there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromRow)]
+pub struct Backlog {
+    /// Deliveries that are not due yet.
+    #[sqlx(try_from = "i64")]
+    pub waiting: u64,
+    /// Deliveries in queues.
+    #[sqlx(try_from = "i64")]
+    pub queued: u64,
+    /// Deliveries under way.
+    #[sqlx(try_from = "i64")]
+    pub sending: u64,
+    /// Delivered, with links that have not expired and that no client followed.
+    #[sqlx(try_from = "i64")]
+    pub not_fetched: u64,
+    /// When the delivery was due that has waited longest for the sender alone.
+    #[sqlx(skip)]
+    pub oldest_due: Option<UnixMillis>,
+}
+
 impl Ledger {
-    /// Workspaces that have endpoints, by name, those behind `after`.
+    /// Workspaces that have endpoints, by name, after the name `after`.
     ///
     /// # Errors
-    /// [`LedgerError`] if they cannot be read.
-    pub async fn workspaces(&self, after: &str, limit: usize) -> Result<Vec<WorkspaceSummary>, LedgerError> {
+    /// If they cannot be read.
+    pub async fn workspaces(&self, after: &str, limit: usize) -> Result<Vec<WorkspaceSummary>> {
         const LIST: Statement = Statement::same(
-            "SELECT workspace, count(*), count(CASE WHEN failures > 0 OR state = 'disabled' THEN 1 END), min(created_at) \
+            "SELECT workspace, count(*) AS endpoints, \
+             count(CASE WHEN failures > 0 OR state = 'disabled' THEN 1 END) AS failing, min(created_at) AS since \
              FROM endpoints WHERE removed_at IS NULL AND workspace > $1 GROUP BY workspace ORDER BY workspace LIMIT $2",
         );
-        type Fields = (String, i64, i64, i64);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        // The operator's, who sees every workspace.
+        // The operator's search, over every workspace.
         let _permit = self.search_limiter.acquire("").await;
-        let rows = self.database.fetch::<Fields>(LIST, values![after, limit]).await?;
-        let line = |(name, endpoints, failing, since): Fields| WorkspaceSummary {
-            name,
-            endpoints: number(endpoints),
-            failing: number(failing),
-            since: moment(since),
-        };
-        Ok(rows.into_iter().map(line).collect())
+        self.database.fetch(LIST, values![after, limit]).await
     }
 
-    /// The call that a delivery carries; `None` for an id of another workspace.
+    /// The call of a delivery; `None` for an id of another workspace.
     ///
     /// # Errors
-    /// [`LedgerError`] if it cannot be read.
-    pub async fn call_of(
-        &self,
-        workspace: &str,
-        delivery: &str,
-    ) -> Result<Option<CompletedCall>, LedgerError> {
+    /// If it cannot be read.
+    pub async fn call_of(&self, workspace: &str, delivery: &str) -> Result<Option<CompletedCall>> {
         const GET: Statement = Statement::same(
             "SELECT v.content FROM deliveries d JOIN events v ON v.id = d.event_id \
              WHERE d.workspace = $1 AND d.id = $2",
@@ -73,33 +88,46 @@ impl Ledger {
     /// How far the deliveries of a range have come since `began`.
     ///
     /// # Errors
-    /// [`LedgerError`] if they cannot be counted.
+    /// If they cannot be counted.
     pub async fn progress(
         &self,
         workspace: &str,
         range: &RecoverRange,
         began: UnixMillis,
-    ) -> Result<RecoveryProgress, LedgerError> {
+    ) -> Result<RecoveryProgress> {
         const COUNT: Statement = Statement::same(
             "SELECT state, count(*) FROM deliveries WHERE workspace = $1 AND NOT test AND created_at >= $2 \
              AND created_at < $3 AND ($4 IS NULL OR endpoint_id = $4) AND (ended_at IS NULL OR ended_at >= $5) \
              GROUP BY state",
         );
-        let values =
-            values![workspace, stored(range.from), stored(range.to), range.endpoint.clone(), stored(began),];
+        let values = values![workspace, range.from, range.to, &range.endpoint, began];
         let _permit = self.search_limiter.acquire(workspace).await;
         let mut progress = RecoveryProgress::default();
         for (state, count) in self.database.fetch::<(String, i64)>(COUNT, values).await? {
-            match state.as_str() {
-                "delivered" => progress.delivered += number(count),
-                "failed" => progress.failed += number(count),
-                _ => progress.pending += number(count),
-            }
+            let counter = match state.as_str() {
+                "delivered" => &mut progress.delivered,
+                "failed" => &mut progress.failed,
+                _ => &mut progress.pending,
+            };
+            *counter += u64::try_from(count).unwrap_or_default();
         }
         Ok(progress)
     }
-}
 
-fn number(stored: i64) -> u64 {
-    u64::try_from(stored).unwrap_or_default()
+    /// How much there is to do, over all workspaces.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn backlog(&self, now: UnixMillis) -> Result<Backlog> {
+        const COUNT: Statement = Statement::same(
+            "SELECT (SELECT count(*) FROM deliveries WHERE state = 'waiting') AS waiting, \
+             (SELECT count(*) FROM deliveries WHERE state = 'queued') AS queued, \
+             (SELECT count(*) FROM deliveries WHERE state = 'sending') AS sending, \
+             (SELECT count(*) FROM deliveries WHERE state = 'delivered' AND recording_fetched_at IS NULL \
+              AND transcript_fetched_at IS NULL AND links_expire_at > $1) AS not_fetched",
+        );
+        let counts = self.database.fetch::<Backlog>(COUNT, values![now.seconds()]).await?.pop();
+        let oldest_due = self.oldest_overdue(now).await?;
+        Ok(counts.map_or_else(Backlog::default, |counts| Backlog { oldest_due, ..counts }))
+    }
 }

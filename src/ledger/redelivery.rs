@@ -1,14 +1,16 @@
-//! Sending again: one delivery, or everything that failed in a range of time.
+//! Sends again: one delivery, or every failed delivery of a time range.
 
-use super::database::{Statement, values};
+use super::database::{Statement, int, over_json_ids, values};
+use super::delivery::DeliveryState;
+use super::error::Result;
+use super::handle::Ledger;
 use super::health::release_holds;
-use super::{DeliveryState, Ledger, LedgerError, stored};
 use crate::clock::UnixMillis;
 
-/// What to recover: what failed in a range of time.
+/// Which failed deliveries to recover.
 #[derive(Debug, Clone)]
 pub struct RecoverRange {
-    /// Of this endpoint alone.
+    /// Of this endpoint only.
     pub endpoint: Option<String>,
     /// Accepted at this moment or later.
     pub from: UnixMillis,
@@ -16,53 +18,43 @@ pub struct RecoverRange {
     pub to: UnixMillis,
 }
 
-/// What became of the wish to send a delivery again.
+/// The result of sending a delivery again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResendOutcome {
-    /// It is due now.
+    /// It is queued.
     Queued,
-    /// It is on its way already.
+    /// It has not ended yet.
     InFlight,
     /// Its endpoint is removed or disabled.
     NoEndpoint,
-    /// There is none of this id.
+    /// There is no delivery of this id.
     Unknown,
 }
 
-/// How many deliveries are recovered in one transaction: others want to write too.
+/// How many deliveries one transaction recovers: other writers wait for it.
 const BATCH: i64 = 500;
 
-macro_rules! recover {
-    ($ids:literal) => {
-        concat!(
-            "UPDATE deliveries SET state = 'queued', lane = 1, due_at = $2, scheduled_at = NULL, tries = 0, ended_at = NULL, \
-             note = NULL WHERE id ",
-            $ids,
-            " AND state = 'failed' AND EXISTS (SELECT 1 FROM endpoints e \
-             WHERE e.id = endpoint_id AND e.removed_at IS NULL AND e.state <> 'disabled')"
-        )
-    };
-}
+const RECOVER: Statement = over_json_ids!(
+    "UPDATE deliveries SET state = 'queued', lane = 1, due_at = $2, scheduled_at = NULL, tries = 0, ended_at = NULL, \
+     note = NULL WHERE id",
+    " AND state = 'failed' AND EXISTS (SELECT 1 FROM endpoints e \
+     WHERE e.id = endpoint_id AND e.removed_at IS NULL AND e.state <> 'disabled')"
+);
 
 impl Ledger {
-    /// Sends a delivery again, whether it arrived or failed: all its attempts anew, with fresh links. The first
-    /// of them waits for no hold.
+    /// Sends a delivered or failed delivery again: with all its attempts, and new links. The first attempt ignores a hold of
+    /// the endpoint.
     ///
     /// # Errors
-    /// [`LedgerError`] if it could not be written.
-    pub async fn resend(
-        &self,
-        workspace: &str,
-        id: &str,
-        now: UnixMillis,
-    ) -> Result<ResendOutcome, LedgerError> {
+    /// If it could not be written.
+    pub async fn resend(&self, workspace: &str, id: &str, now: UnixMillis) -> Result<ResendOutcome> {
         const RESEND: Statement = Statement::same(
             "UPDATE deliveries SET state = 'queued', lane = CASE WHEN test THEN 2 ELSE 3 END, due_at = $3, \
              scheduled_at = NULL, tries = 0, ended_at = NULL, note = NULL \
              WHERE workspace = $1 AND id = $2 AND state IN ('delivered', 'failed') AND EXISTS (SELECT 1 FROM endpoints e \
              WHERE e.id = endpoint_id AND e.removed_at IS NULL AND (e.state <> 'disabled' OR test))",
         );
-        if self.database.execute(RESEND, values![workspace, id, stored(now)]).await? == 1 {
+        if self.database.execute(RESEND, values![workspace, id, now]).await? == 1 {
             return Ok(ResendOutcome::Queued);
         }
         Ok(match self.delivery(workspace, id).await? {
@@ -74,52 +66,43 @@ impl Ledger {
         })
     }
 
-    /// Sends everything again that failed in a range of time; says how much that is. Part by part, so that others can
-    /// write in between.
+    /// Sends every failed delivery of a time range again; returns how many. Works in batches, so that other writers get
+    /// their turn.
     ///
     /// # Errors
-    /// [`LedgerError`] if it could not be written: what comes after has still failed, and can be recovered again.
-    pub async fn recover(
-        &self,
-        workspace: &str,
-        range: &RecoverRange,
-        now: UnixMillis,
-    ) -> Result<u64, LedgerError> {
-        let (mut recovered, mut behind) = (0, Some((stored(range.from), String::new())));
-        while let Some(last) = behind {
-            let part;
-            (part, behind) = self.recover_some(workspace, range, last, now).await?;
-            recovered += part;
+    /// If it could not be written: later deliveries are still failed, and can be recovered again.
+    pub async fn recover(&self, workspace: &str, range: &RecoverRange, now: UnixMillis) -> Result<u64> {
+        let (mut recovered, mut after) = (0, Some((int(range.from.0), String::new())));
+        while let Some(last) = after {
+            let batch;
+            (batch, after) = self.recover_batch(workspace, range, last, now).await?;
+            recovered += batch;
         }
-        // Somebody believes that the receivers are well: those that are held are tried at once.
+        // The person who recovers believes that the receivers work: held endpoints are tried at once.
         let mut tx = self.database.begin().await?;
         release_holds(&mut tx, workspace, range.endpoint.as_deref()).await?;
         tx.commit().await?;
         Ok(recovered)
     }
 
-    /// Recovers the first deliveries behind one; says how many, and behind which to go on.
-    async fn recover_some(
+    /// Recovers the next deliveries after one; returns how many, and the last of them.
+    async fn recover_batch(
         &self,
         workspace: &str,
         range: &RecoverRange,
         (created_at, id): (i64, String),
         now: UnixMillis,
-    ) -> Result<(u64, Option<(i64, String)>), LedgerError> {
+    ) -> Result<(u64, Option<(i64, String)>)> {
         const FIND: Statement = Statement::same(
             "SELECT created_at, id FROM deliveries WHERE workspace = $1 AND state = 'failed' AND NOT test \
              AND (created_at, id) > ($2, $3) AND created_at < $4 AND ($5 IS NULL OR endpoint_id = $5) \
              ORDER BY created_at, id LIMIT $6",
         );
-        const RECOVER: Statement = Statement {
-            sqlite: recover!("IN (SELECT value FROM json_each($1))"),
-            postgres: recover!("= ANY (ARRAY(SELECT json_array_elements_text($1::json)))"),
-        };
-        let values = values![workspace, created_at, id, stored(range.to), range.endpoint.clone(), BATCH];
+        let values = values![workspace, created_at, id, range.to, &range.endpoint, BATCH];
         let found = self.database.fetch::<(i64, String)>(FIND, values).await?;
         let ids: Vec<&str> = found.iter().map(|(_, id)| id.as_str()).collect();
         let recovered =
-            self.database.execute(RECOVER, values![serde_json::json!(ids).to_string(), stored(now)]).await?;
+            self.database.execute(RECOVER, values![serde_json::json!(ids).to_string(), now]).await?;
         Ok((recovered, found.into_iter().next_back()))
     }
 }

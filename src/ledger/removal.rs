@@ -1,56 +1,109 @@
-//! Removing an endpoint in a way that can be undone for a while: nothing is sent to it, and its secret is kept.
+//! Takes endpoints out of service: disables them, removes them for good, or removes them so that they can be restored.
 
 use std::time::Duration;
 
-use super::database::{Statement, values};
+use super::database::{Statement, Tx, values};
+use super::error::Result;
+use super::handle::Ledger;
 use super::health::release_holds;
-use super::{Ledger, LedgerError, stored};
+use super::id::new_id;
 use crate::clock::UnixMillis;
 
-/// How long putting away can be undone.
+/// How long a soft removal can be undone.
 pub const RESTORE_WINDOW: Duration = Duration::from_secs(60 * 60);
 
-/// The note on what waited for an endpoint that was put away.
-const NOTE: &str = "the endpoint was removed";
+/// The note on deliveries that failed because their endpoint was removed.
+const REMOVED: &str = "the endpoint was removed";
+
+/// Replaces the secrets by nothing. (An empty `substr` is of the secret's own type in both engines.)
+macro_rules! wipe {
+    ($also:literal, $condition:literal) => {
+        Statement::same(concat!(
+            "UPDATE endpoints SET ",
+            $also,
+            "secret = substr(secret, 1, 0), previous_secret = NULL, earlier_secrets = NULL, state = 'disabled', \
+             reason = 'removed' WHERE ",
+            $condition
+        ))
+    };
+}
 
 impl Ledger {
-    /// Puts an endpoint away: what waits for it has failed, and what comes in from now on passes it by. It can be
-    /// [taken back](Ledger::restore_endpoint) for [`RESTORE_WINDOW`].
+    /// Disables an endpoint that failed for too long: its pending deliveries fail, and a notice says why. Does nothing if its
+    /// health was reset meanwhile.
     ///
     /// # Errors
-    /// [`LedgerError`] if it cannot be written.
-    pub async fn soft_remove_endpoint(
+    /// If it cannot be written.
+    pub async fn disable_endpoint(
         &self,
-        workspace: &str,
         id: &str,
+        epoch: u64,
+        reason: &str,
         now: UnixMillis,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<bool> {
+        const DISABLE: Statement = Statement::same(
+            "UPDATE endpoints SET state = 'disabled', reason = $2 \
+             WHERE id = $1 AND state = 'active' AND health_epoch = $3",
+        );
+        const NOTICE: Statement = Statement::same(
+            "INSERT INTO notices (id, workspace, endpoint_id, what, reason, at) \
+             SELECT $2, workspace, id, 'endpoint.disabled', $3, $4 FROM endpoints WHERE id = $1",
+        );
+        let mut tx = self.database.begin_unchecked().await?;
+        let disabled = tx.execute(DISABLE, values![id, reason, epoch]).await? == 1;
+        if disabled {
+            tx.execute(NOTICE, values![id, new_id("ntc", now)?, reason, now]).await?;
+            fail_pending(&mut tx, id, now, "the endpoint is disabled").await?;
+        }
+        tx.commit().await?;
+        Ok(disabled)
+    }
+
+    /// Removes an endpoint and its secrets for good; its pending deliveries fail. Its history stays until it is purged.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub async fn remove_endpoint(&self, workspace: &str, id: &str, now: UnixMillis) -> Result<bool> {
+        const REMOVE: Statement =
+            wipe!("removed_at = $3, ", "workspace = $1 AND id = $2 AND removed_at IS NULL");
+        let removed = self.remove_with(REMOVE, workspace, id, now).await?;
+        self.database.scrub_files();
+        Ok(removed)
+    }
+
+    /// Removes an endpoint: its pending deliveries fail, and later events pass it by. Its secrets are kept, and
+    /// [`Ledger::restore_endpoint`] can undo this for [`RESTORE_WINDOW`].
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub async fn soft_remove_endpoint(&self, workspace: &str, id: &str, now: UnixMillis) -> Result<bool> {
         const REMOVE: Statement = Statement::same(
             "UPDATE endpoints SET removed_at = $3 WHERE workspace = $1 AND id = $2 AND removed_at IS NULL",
         );
-        const FAIL_PENDING: Statement = Statement::same(
-            "UPDATE deliveries SET state = 'failed', ended_at = $2, note = $3 \
-             WHERE endpoint_id = $1 AND state IN ('waiting', 'queued')",
-        );
+        self.remove_with(REMOVE, workspace, id, now).await
+    }
+
+    async fn remove_with(
+        &self,
+        remove: Statement,
+        workspace: &str,
+        id: &str,
+        now: UnixMillis,
+    ) -> Result<bool> {
         let mut tx = self.database.begin().await?;
-        let removed = tx.execute(REMOVE, values![workspace, id, stored(now)]).await? == 1;
+        let removed = tx.execute(remove, values![workspace, id, now]).await? == 1;
         if removed {
-            tx.execute(FAIL_PENDING, values![id, stored(now), NOTE]).await?;
+            fail_pending(&mut tx, id, now, REMOVED).await?;
         }
         tx.commit().await?;
         Ok(removed)
     }
 
-    /// Takes an endpoint back that was put away; what waited for it is due. False if it is too late.
+    /// Restores an endpoint after a soft removal; deliveries that failed by the removal are due. False if it is too late.
     ///
     /// # Errors
-    /// [`LedgerError`] if it cannot be written.
-    pub async fn restore_endpoint(
-        &self,
-        workspace: &str,
-        id: &str,
-        now: UnixMillis,
-    ) -> Result<bool, LedgerError> {
+    /// If it cannot be written.
+    pub async fn restore_endpoint(&self, workspace: &str, id: &str, now: UnixMillis) -> Result<bool> {
         const REQUEUE_FAILED: Statement = Statement::same(
             "UPDATE deliveries SET state = 'queued', due_at = $3, scheduled_at = NULL, ended_at = NULL, note = NULL \
              WHERE endpoint_id = $2 AND workspace = $1 AND state = 'failed' AND note = $4 AND ended_at = \
@@ -61,9 +114,8 @@ impl Ledger {
              AND length(secret) > 0",
         );
         let mut tx = self.database.begin().await?;
-        tx.execute(REQUEUE_FAILED, values![workspace, id, stored(now), NOTE]).await?;
-        let since = stored(now.minus(RESTORE_WINDOW));
-        let restored = tx.execute(RESTORE, values![workspace, id, since]).await? == 1;
+        tx.execute(REQUEUE_FAILED, values![workspace, id, now, REMOVED]).await?;
+        let restored = tx.execute(RESTORE, values![workspace, id, now.minus(RESTORE_WINDOW)]).await? == 1;
         if restored {
             release_holds(&mut tx, workspace, Some(id)).await?;
             tx.commit().await?;
@@ -71,25 +123,20 @@ impl Ledger {
         Ok(restored)
     }
 
-    /// Wipes the secrets of endpoints that were put away too long ago to be taken back.
+    /// Wipes the secrets of endpoints whose soft removal can no longer be undone.
     ///
     /// # Errors
-    /// [`LedgerError`] if it cannot be written.
-    pub async fn wipe_removed_secrets(&self, now: UnixMillis) -> Result<u64, LedgerError> {
-        const WIPE: Statement = Statement {
-            sqlite: "UPDATE endpoints SET secret = x'', previous_secret = NULL, earlier_secrets = NULL, state = 'disabled', reason = 'removed' \
-                     WHERE removed_at <= $1 AND length(secret) > 0",
-            postgres: "UPDATE endpoints SET secret = '', previous_secret = NULL, earlier_secrets = NULL, state = 'disabled', reason = 'removed' \
-                       WHERE removed_at <= $1 AND length(secret) > 0",
-        };
-        // What was being sent when it was put away may have come to stand behind it since.
+    /// If it cannot be written.
+    pub async fn wipe_removed_secrets(&self, now: UnixMillis) -> Result<u64> {
+        const WIPE: Statement = wipe!("", "removed_at <= $1 AND length(secret) > 0");
+        // A delivery that was being sent when its endpoint was removed may have been requeued since.
         const FAIL_QUEUED: Statement = Statement::same(
             "UPDATE deliveries SET state = 'failed', ended_at = $2, note = $3 WHERE state = 'queued' AND endpoint_id IN \
              (SELECT id FROM endpoints WHERE removed_at <= $1 AND length(secret) > 0)",
         );
-        let since = stored(now.minus(RESTORE_WINDOW));
+        let since = now.minus(RESTORE_WINDOW);
         let mut tx = self.database.begin_unchecked().await?;
-        tx.execute(FAIL_QUEUED, values![since, stored(now), NOTE]).await?;
+        tx.execute(FAIL_QUEUED, values![since, now, REMOVED]).await?;
         let wiped = tx.execute(WIPE, values![since]).await?;
         tx.commit().await?;
         if wiped > 0 {
@@ -97,4 +144,13 @@ impl Ledger {
         }
         Ok(wiped)
     }
+}
+
+/// Fails the pending deliveries of an endpoint.
+async fn fail_pending(tx: &mut Tx, id: &str, now: UnixMillis, note: &str) -> Result<()> {
+    const FAIL: Statement = Statement::same(
+        "UPDATE deliveries SET state = 'failed', ended_at = $2, note = $3 \
+         WHERE endpoint_id = $1 AND state IN ('waiting', 'queued')",
+    );
+    tx.execute(FAIL, values![id, now, note]).await.map(|_| ())
 }

@@ -1,5 +1,5 @@
-//! Endpoints' secrets at rest: sealed with XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha), whose 24-byte nonces may be
-//! random. The key stands in a file beside the database, not in it.
+//! Encrypts endpoints' secrets at rest with XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha), whose 24-byte nonces may be
+//! random. The key is in a file beside the database.
 
 use std::fmt;
 use std::io::Write;
@@ -11,13 +11,13 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
-use super::error::LedgerError;
+use super::error::{LedgerError, Result};
 use crate::webhook::WebhookSecret;
 
 const KEY_LEN: usize = 32;
 const NONCE_LEN: usize = 24;
 
-/// Seals and opens secrets. The first key of the file seals, every key opens, so a key is changed by putting a new line
+/// Seals and opens secrets. The first key of the file seals, every key opens: an operator rotates the key by adding a line
 /// above the old one. Clones share the keys, which may be read later.
 #[derive(Clone, Default)]
 pub(super) struct Seal(Arc<OnceLock<Keys>>);
@@ -31,19 +31,19 @@ impl fmt::Debug for Seal {
 }
 
 impl Seal {
-    /// Takes over the keys of another one, unless it has some.
+    /// Takes the keys of another seal, unless it has keys.
     pub(super) fn take(&self, other: &Self) {
         if let Some(keys) = other.0.get() {
             let _ = self.0.set(keys.clone());
         }
     }
 
-    fn keys(&self) -> Result<&Keys, LedgerError> {
+    fn keys(&self) -> Result<&Keys> {
         self.0.get().ok_or_else(|| LedgerError::Unavailable("its key file was not read yet".to_owned()))
     }
 
     /// Reads the key file: lines of 64 hexadecimal digits; empty lines and lines that begin with `#` are skipped.
-    pub(super) fn read(path: &Path) -> Result<Self, LedgerError> {
+    pub(super) fn read(path: &Path) -> Result<Self> {
         let failed = |why: String| LedgerError::KeyFile(format!("{}: {why}", path.display()));
         let text = Zeroizing::new(std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?);
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -56,8 +56,8 @@ impl Seal {
         }
     }
 
-    /// Makes a key file that only its owner may read, unless there is one; then reads it.
-    pub(super) fn read_or_make(path: &Path) -> Result<Self, LedgerError> {
+    /// Creates a key file that only its owner may read, unless it exists; then reads it.
+    pub(super) fn read_or_make(path: &Path) -> Result<Self> {
         let failed = |error: std::io::Error| match LedgerError::at_path(path, &error) {
             passing if passing.is_transient() => passing,
             _ => LedgerError::KeyFile(format!("{} cannot be made: {error}", path.display())),
@@ -70,7 +70,7 @@ impl Seal {
                     .map_err(|error| LedgerError::Unavailable(error.to_string()))?;
                 let line = Zeroizing::new(format!("{}\n", hex::encode(key.as_slice())));
                 if let Err(error) = file.write_all(line.as_bytes()).and_then(|()| file.sync_all()) {
-                    // Half a key would be taken for a wrong one at the next start.
+                    // At the next start, half a key would count as a wrong one.
                     let _ = std::fs::remove_file(path);
                     return Err(failed(error));
                 }
@@ -82,7 +82,7 @@ impl Seal {
     }
 
     /// Seals a secret for one endpoint; it opens for that endpoint alone.
-    pub(super) fn seal(&self, secret: &WebhookSecret, endpoint: &str) -> Result<Vec<u8>, LedgerError> {
+    pub(super) fn seal(&self, secret: &WebhookSecret, endpoint: &str) -> Result<Vec<u8>> {
         let mut nonce = [0_u8; NONCE_LEN];
         getrandom::fill(&mut nonce).map_err(|error| LedgerError::KeyFile(error.to_string()))?;
         let payload = Payload { msg: secret.reveal().as_bytes(), aad: endpoint.as_bytes() };
@@ -92,7 +92,7 @@ impl Seal {
     }
 
     /// Opens what [`Seal::seal`] made for this endpoint.
-    pub(super) fn open(&self, sealed: &[u8], endpoint: &str) -> Result<WebhookSecret, LedgerError> {
+    pub(super) fn open(&self, sealed: &[u8], endpoint: &str) -> Result<WebhookSecret> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(LedgerError::Sealed)?;
         let nonce = XNonce::from(*nonce);
         let open = |cipher: &XChaCha20Poly1305| {

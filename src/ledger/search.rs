@@ -1,28 +1,28 @@
-//! Searches that people make share the connections which read. A search may have to walk through a long history; without a
-//! bound a few of them would take every connection, and the sender could not look what is due.
+//! Limits searches by people, which share the reading connections with the sender. A search may read a long history; without
+//! a limit a few searches would take every connection.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Searches at once: one connection less than there are for reading.
+/// The most searches at a time: one less than there are reading connections.
 const MAX_SEARCHES: usize = 3;
 
-/// Searches of one workspace at once, so that the others never have to wait for its searches alone.
+/// The most searches of one workspace at a time, so that it cannot use every permit.
 const MAX_SEARCHES_PER_WORKSPACE: usize = 2;
 
-/// How many workspaces are remembered before those that no longer search are forgotten.
+/// How many workspaces are kept before idle ones are dropped.
 const MAX_IDLE_WORKSPACES: usize = 64;
 
-/// Turns for searches; clones share them.
+/// Permits for searches; clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct SearchLimiter {
     all: Arc<Semaphore>,
     workspaces: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
 }
 
-/// Room for one search, given back when it is dropped.
+/// A permit for one search, returned on drop.
 #[derive(Debug)]
 pub(super) struct SearchPermit {
     _workspace: Option<OwnedSemaphorePermit>,
@@ -36,9 +36,9 @@ impl Default for SearchLimiter {
 }
 
 impl SearchLimiter {
-    /// Waits for a workspace's turn to search.
+    /// Waits for a permit.
     pub(super) async fn acquire(&self, workspace: &str) -> SearchPermit {
-        // Neither is ever closed.
+        // The semaphores are never closed.
         let of_workspace = self.workspace_permits(workspace).acquire_owned().await.ok();
         let all = Arc::clone(&self.all).acquire_owned().await.ok();
         SearchPermit { _workspace: of_workspace, _all: all }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_workspace_that_searches_without_end_leaves_a_turn_to_another() {
+    async fn a_workspace_that_searches_without_end_leaves_a_permit_to_another() {
         let limiter = SearchLimiter::default();
         let (_one, _two) = (limiter.acquire("noisy").await, limiter.acquire("noisy").await);
         let third = tokio::time::timeout(Duration::from_millis(50), limiter.acquire("noisy")).await;
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn workspaces_that_do_not_search_any_more_are_forgotten() {
+    async fn workspaces_that_no_longer_search_are_dropped() {
         let limiter = SearchLimiter::default();
         let held = limiter.acquire("held").await;
         for workspace in 0..1_000 {

@@ -1,52 +1,53 @@
-//! Test events have a rate limit: each is a request to somebody's server that a click makes.
+//! Test events have a rate limit: each lets one click send a request to another server.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::accept::{Accepted, NewEvent};
 use super::database::{Statement, values};
-use super::{Ledger, LedgerError, moment, stored};
+use super::error::Result;
+use super::event::{Accepted, NewEvent};
+use super::handle::Ledger;
 use crate::clock::UnixMillis;
 
-/// How many test events an endpoint gets a minute: a person who tries things out needs less.
+/// How many test events an endpoint gets a minute; a person who tests needs fewer.
 pub const MAX_TESTS_PER_ENDPOINT: usize = 10;
 
 /// How many all endpoints of a workspace get together.
 pub const MAX_TESTS_PER_WORKSPACE: usize = 60;
 
-/// Over which time they are counted.
+/// The window in which they are counted.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// What became of the wish to send a test event.
+/// The result of sending a test event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TestOutcome {
     /// It is accepted.
     Accepted(Accepted),
-    /// There were too many; the next is accepted after this time.
+    /// There were too many; another one is accepted after this time.
     RateLimited(Duration),
-    /// There is no such endpoint any more.
+    /// The endpoint does not exist any more.
     NoEndpoint,
 }
 
 impl Ledger {
-    /// Accepts a test event for one endpoint, unless it or its workspace had too many lately. They are counted in the
-    /// database, so the limit holds over all processes.
+    /// Accepts a test event for one endpoint within the rate limits. The database counts, so that the limits hold over all
+    /// processes.
     ///
     /// # Errors
-    /// [`LedgerError`] if it is not on disk: it is not accepted.
+    /// If it is not on disk: it is not accepted.
     pub async fn accept_test(
         &self,
         workspace: &str,
         endpoint: &str,
         assets: Uuid,
         now: UnixMillis,
-    ) -> Result<TestOutcome, LedgerError> {
-        // Most that are too many are refused here, without waiting for anybody.
+    ) -> Result<TestOutcome> {
+        // Refuses most excess events without taking the lock.
         if let Some(pause) = self.pause_before_test(workspace, endpoint, now).await? {
             return Ok(TestOutcome::RateLimited(pause));
         }
-        // Others may have found room in the same moment: one at a time is counted and written.
+        // Callers that passed at the same time count and write one after the other.
         let _guard = self.test_lock.lock().await;
         if let Some(pause) = self.pause_before_test(workspace, endpoint, now).await? {
             return Ok(TestOutcome::RateLimited(pause));
@@ -61,20 +62,18 @@ impl Ledger {
         workspace: &str,
         endpoint: &str,
         now: UnixMillis,
-    ) -> Result<Option<Duration>, LedgerError> {
+    ) -> Result<Option<Duration>> {
         const LATELY: Statement = Statement::same(
             "SELECT endpoint_id, created_at FROM deliveries WHERE workspace = $1 AND test AND created_at > $2 \
              AND created_at <= $3 ORDER BY created_at DESC LIMIT $4",
         );
-        let limit = i64::try_from(2 * MAX_TESTS_PER_WORKSPACE).unwrap_or(i64::MAX);
-        let values = values![workspace, stored(now.minus(WINDOW)), stored(now), limit];
-        let rows = self.database.fetch::<(String, i64)>(LATELY, values).await?;
-        let sent: Vec<(String, UnixMillis)> = rows.into_iter().map(|(id, at)| (id, moment(at))).collect();
+        let values = values![workspace, now.minus(WINDOW), now, 2 * MAX_TESTS_PER_WORKSPACE];
+        let sent: Vec<(String, UnixMillis)> = self.database.fetch(LATELY, values).await?;
         Ok(pause_before(&sent, endpoint, now))
     }
 }
 
-/// How long to wait before another test event, if there were too many; `sent` has the newest first.
+/// How long to wait before another test event, if there were too many; `sent` begins with the newest.
 fn pause_before(sent: &[(String, UnixMillis)], endpoint: &str, now: UnixMillis) -> Option<Duration> {
     let of_endpoint = sent.iter().filter(|(id, _)| id == endpoint).nth(MAX_TESTS_PER_ENDPOINT - 1);
     let of_workspace = sent.get(MAX_TESTS_PER_WORKSPACE - 1);

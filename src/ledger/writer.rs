@@ -1,5 +1,5 @@
-//! Group commit: what wants to be written at the same time goes to disk in one transaction. A commit costs a sync of the
-//! disk, so a hundred callers that share one are served about a hundred times as fast.
+//! Group commit: items that are written at the same time share one transaction. A commit costs a sync of the disk, so a
+//! hundred callers that share one are served about a hundred times as fast.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,29 +7,23 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::database::Database;
-use super::error::LedgerError;
+use super::database::{Database, WRITERS};
+use super::error::{LedgerError, Result};
 use crate::tasks::{self, Task};
-
-/// How many transactions PostgreSQL works on at once, for each kind of write. SQLite has one writer.
-pub(super) const POSTGRES_WRITERS: u32 = 2;
 
 /// The most items of one transaction.
 const MAX_BATCH: usize = 256;
 
-/// Items that wait before whoever brings more has to wait too.
+/// How many items may wait before callers block.
 const QUEUE: usize = 4 * MAX_BATCH;
 
-/// Writes a batch in one transaction: an answer for each item, or an error for all and nothing written.
+/// Writes a batch in one transaction: returns a result for each item, or an error and has written nothing.
 pub(super) type WriteAll<I, O> =
-    for<'a> fn(
-        &'a Database,
-        &'a [I],
-    ) -> Pin<Box<dyn Future<Output = Result<Vec<O>, LedgerError>> + Send + 'a>>;
+    for<'a> fn(&'a Database, &'a [I]) -> Pin<Box<dyn Future<Output = Result<Vec<O>>> + Send + 'a>>;
 
-type Waiting<I, O> = (I, oneshot::Sender<Result<O, LedgerError>>);
+type Waiting<I, O> = (I, oneshot::Sender<Result<O>>);
 
-/// A queue of items to be written, and the tasks that write them.
+/// A queue of items, and the tasks that write them.
 #[derive(Debug)]
 pub(super) struct Writer<I, O>(mpsc::Sender<Waiting<I, O>>);
 
@@ -40,11 +34,11 @@ impl<I, O> Clone for Writer<I, O> {
 }
 
 impl<I: Send + Sync + 'static, O: Send + 'static> Writer<I, O> {
-    /// Starts writing. The tasks end when the last clone is gone.
+    /// Starts the tasks. They end when the last clone is dropped.
     pub(super) fn start(database: &Database, write_all: WriteAll<I, O>) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let receiver = Arc::new(Mutex::new(receiver));
-        for _ in 0..if database.is_shared() { POSTGRES_WRITERS } else { 1 } {
+        for _ in 0..if database.is_shared() { WRITERS } else { 1 } {
             let state = (database.clone(), Arc::clone(&receiver));
             tasks::supervise(Task::LedgerWriter, state, move |(database, receiver)| {
                 Box::pin(write_until_closed(database, receiver, write_all))
@@ -54,7 +48,7 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Writer<I, O> {
     }
 
     /// Waits until the item is on disk.
-    pub(super) async fn write(&self, item: I) -> Result<O, LedgerError> {
+    pub(super) async fn write(&self, item: I) -> Result<O> {
         let (answer, answered) = oneshot::channel();
         let stopped = || LedgerError::Unavailable("the program is stopping".to_owned());
         self.0.send((item, answer)).await.map_err(|_| stopped())?;
@@ -75,13 +69,13 @@ async fn write_until_closed<I, O>(
         }
         let (items, answers): (Vec<I>, Vec<_>) = waiting.drain(..).unzip();
         let mut written = write_all(database, &items).await;
-        // The same items twice are written once, so whether the first try came to its end does not matter.
+        // Writing an item twice has no effect, so it does not matter whether the first transaction was committed.
         if matches!(written, Err(LedgerError::Interrupted(_))) {
             written = write_all(database, &items).await;
         }
         match written {
             Ok(written) => answer(answers, written.into_iter().map(Ok)),
-            // An item that the database refuses must not take the others down with it.
+            // An item that the database refuses must not fail the others.
             Err(LedgerError::Refused(_)) if items.len() > 1 => {
                 let mut results = Vec::with_capacity(items.len());
                 for item in &items {
@@ -99,11 +93,8 @@ fn no_answer() -> LedgerError {
     LedgerError::Refused("a write had no answer".to_owned())
 }
 
-/// Whoever does not wait any more needs no answer.
-fn answer<O>(
-    answers: Vec<oneshot::Sender<Result<O, LedgerError>>>,
-    results: impl Iterator<Item = Result<O, LedgerError>>,
-) {
+/// Sends the results; a caller that has gone gets none.
+fn answer<O>(answers: Vec<oneshot::Sender<Result<O>>>, results: impl Iterator<Item = Result<O>>) {
     for (waiting, result) in answers.into_iter().zip(results) {
         let _ = waiting.send(result);
     }

@@ -1,67 +1,59 @@
-//! One attempt: are the assets there, fresh links, the body, its signatures, the POST, and what it means.
+//! One attempt: looks for the assets, mints links, signs and posts the body, and diagnoses the answer.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::Sender;
+use super::handle::Sender;
 use crate::asset::{AssetKind, AssetRef};
 use crate::clock::{UnixMillis, UnixSeconds, running};
-use crate::ledger::Claimed;
+use crate::ledger::{AttemptResult, Claimed};
 use crate::signed_url::{Minter, SignedUrl};
 use crate::store::StoreError;
 use crate::webhook::{CompletedCall, Diagnosis, EndpointUrl, Explanation, Facts, Links, Signing, diagnose};
 
-/// How often it is looked whether an asset is there at last: often in the beginning, when it is most likely to come.
+/// The pause before a missing asset is looked up again: short at first, when it is most likely to appear.
 const ASSET_RETRY: Duration = Duration::from_secs(2);
 const ASSET_RETRY_LATE: Duration = Duration::from_secs(15);
 
-/// How much of the time between two looks counts as waiting: beyond that, it was something else that was waited for.
+/// How much of the time between two lookups counts as waiting for the asset; the rest had another cause.
 const MAX_WAIT_STEP: Duration = Duration::from_secs(30);
 
-/// How long it is looked for an asset at most: an attempt's lease has to outlast the look and the attempt.
+/// The timeout of a lookup: a lease has to outlast the lookup and the attempt.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a delivery waits that nothing can be done for but by an operator.
+/// How long a delivery waits that only an operator can help.
 const OPERATOR_RETRY: Duration = Duration::from_secs(60);
 
-/// What came of it.
+/// What came of a claimed delivery.
 #[derive(Debug)]
 pub(super) enum AttemptOutcome {
     /// An attempt was made.
-    Sent(AttemptResult),
-    /// None was made: it waits for something.
+    Attempted(Attempt),
+    /// No attempt was made: the delivery waits.
     Postponed(Wait),
 }
 
-/// What a delivery waits for that could not be attempted.
+/// Why and how long a delivery waits.
 #[derive(Debug)]
 pub(super) struct Wait {
     pub(super) from: UnixMillis,
     pub(super) until: UnixMillis,
     /// In words.
     pub(super) why: String,
-    /// How long it has waited for its assets by then.
+    /// How long it has waited for its assets so far.
     pub(super) asset_waited: Duration,
 }
 
 /// An attempt that was made.
 #[derive(Debug)]
-pub(super) struct AttemptResult {
+pub(super) struct Attempt {
     pub(super) succeeded: bool,
-    pub(super) started_at: UnixMillis,
-    pub(super) took: Duration,
-    pub(super) status: Option<u16>,
-    pub(super) code: &'static str,
-    pub(super) summary: String,
-    pub(super) advice: Option<String>,
-    pub(super) excerpt: Option<String>,
     pub(super) retry_after: Option<Duration>,
-    pub(super) links_expire: Option<UnixSeconds>,
-    pub(super) note: Option<String>,
+    pub(super) result: AttemptResult,
 }
 
-/// Makes one attempt, or says what it waits for.
+/// Makes one attempt, or returns what the delivery waits for.
 pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> AttemptOutcome {
     let now = sender.now();
     let Some(secrets) = claimed.secrets.clone() else {
@@ -73,7 +65,7 @@ pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> AttemptOutcom
         return AttemptOutcome::Postponed(wait_for_operator(claimed, now, why.to_owned()));
     };
     let Some(call) = &claimed.call else {
-        return AttemptOutcome::Sent(not_sent(
+        return AttemptOutcome::Attempted(not_sent(
             now,
             "stored_event",
             "the stored event cannot be read any more",
@@ -84,7 +76,7 @@ pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> AttemptOutcom
         Ok(url) => url,
         Err(error) => {
             let advice = "change the endpoint's URL, then send the delivery again".to_owned();
-            return AttemptOutcome::Sent(not_sent(now, "url", &error.to_string(), Some(advice)));
+            return AttemptOutcome::Attempted(not_sent(now, "url", &error.to_string(), Some(advice)));
         }
     };
     let links = match links(sender, claimed, now).await {
@@ -96,10 +88,10 @@ pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> AttemptOutcom
         current: secrets.current,
         previous: secrets.previous.into_iter().map(|(secret, _)| secret).collect(),
     };
-    AttemptOutcome::Sent(post(sender, claimed, call, &url, links, &signing).await)
+    AttemptOutcome::Attempted(post(sender, claimed, call, &url, links, &signing).await)
 }
 
-/// Nothing can be done for it but by an operator.
+/// Waits until an operator has mended the configuration.
 fn wait_for_operator(claimed: &Claimed, now: UnixMillis, why: String) -> Wait {
     Wait { from: now, until: now.plus(OPERATOR_RETRY), why, asset_waited: claimed.asset_waited }
 }
@@ -111,7 +103,7 @@ async fn post(
     url: &EndpointUrl,
     links: MintedLinks,
     signing: &Signing,
-) -> AttemptResult {
+) -> Attempt {
     let started_at = sender.now();
     let as_text = |link: &Option<SignedUrl>| link.as_ref().map(|link| link.as_str().to_owned());
     let (recording, transcript) = (as_text(&links.recording), as_text(&links.transcript));
@@ -120,7 +112,7 @@ async fn post(
     let mut headers = signing.headers(&claimed.event, sender.wall(), &body);
     headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     if claimed.tries == 0 && claimed.attempts == 0 {
-        sender.0.services.metrics.first_attempt_began(started_at.since(claimed.accepted_at));
+        sender.metrics().first_attempt_began(started_at.since(claimed.accepted_at));
     }
 
     let exchange = sender.0.poster.post(&claimed.workspace, url, headers, body).await;
@@ -141,40 +133,32 @@ async fn post(
         "{summary}"
     );
     let answer = exchange.result.ok();
-    AttemptResult {
+    Attempt {
         succeeded,
-        started_at,
-        took: exchange.took,
-        status: answer.as_ref().map(|answer| answer.status),
-        code,
-        summary,
-        advice,
         retry_after: answer.as_ref().and_then(|answer| answer.retry_after),
-        excerpt: answer.map(|answer| answer.excerpt).filter(|excerpt| !excerpt.is_empty()),
-        links_expire: (recording.is_some() || transcript.is_some()).then_some(claimed.links_expire),
-        note: links.note,
+        result: AttemptResult {
+            started_at,
+            took: exchange.took,
+            status: answer.as_ref().map(|answer| answer.status),
+            code,
+            summary,
+            advice,
+            excerpt: answer.map(|answer| answer.excerpt).filter(|excerpt| !excerpt.is_empty()),
+            links_expire: (recording.is_some() || transcript.is_some()).then_some(claimed.links_expire),
+            note: links.note,
+        },
     }
 }
 
-/// An attempt that ended before anything was sent.
-fn not_sent(at: UnixMillis, code: &'static str, summary: &str, advice: Option<String>) -> AttemptResult {
-    AttemptResult {
-        succeeded: false,
-        started_at: at,
-        took: Duration::ZERO,
-        status: None,
-        code,
-        summary: summary.to_owned(),
-        advice,
-        excerpt: None,
-        retry_after: None,
-        links_expire: None,
-        note: None,
-    }
+/// A failure before anything was sent.
+fn not_sent(at: UnixMillis, code: &'static str, summary: &str, advice: Option<String>) -> Attempt {
+    let summary = summary.to_owned();
+    let result = AttemptResult { started_at: at, code, summary, advice, ..AttemptResult::default() };
+    Attempt { succeeded: false, retry_after: None, result }
 }
 
-/// During an overlap the receiver knows one of several secrets, and `X-Webhook-Signature` has room for one signature. It begins
-/// with the secret that the receiver took last; if that is refused, the next attempts have the others in turn.
+/// During an overlap the receiver knows one of several secrets, and `X-Webhook-Signature` has room for one signature. The
+/// first attempt uses the secret that the receiver accepted last; if it refuses, the next attempts use the others in turn.
 fn plain_secret(claimed: &Claimed, previous: usize) -> usize {
     let refused = claimed.last_status.is_some_and(|status| (400..500).contains(&status));
     let tried = if refused { usize::try_from(claimed.tries).unwrap_or_default() } else { 0 };
@@ -198,8 +182,8 @@ struct MintedLinks {
     note: Option<String>,
 }
 
-/// Mints a link for each asset that is there. Waits for one that is not, up to its time; then the link is null, and the
-/// note says why.
+/// Mints a link for each existing asset. Waits for a missing one up to `asset_wait`; then its link is null, and the note
+/// says why.
 async fn links(sender: &Sender, claimed: &Claimed, now: UnixMillis) -> Result<MintedLinks, Wait> {
     let link = |kind: AssetKind, id: &Option<String>| {
         let id = id.as_deref().and_then(|id| Uuid::try_parse(id).ok());
@@ -225,7 +209,7 @@ async fn links(sender: &Sender, claimed: &Claimed, now: UnixMillis) -> Result<Mi
     }
     let patience = sender.0.config.asset_wait;
     let waited = asset_waited(claimed, now);
-    // Only the first attempt waits. A resend finds what is there now, also when it was erased since.
+    // Only the first attempt waits: for a resend, a missing asset may have been erased.
     if claimed.attempts == 0 && waited < patience {
         let pause = if waited < Duration::from_secs(30) { ASSET_RETRY } else { ASSET_RETRY_LATE };
         let until = now.plus(pause.min(patience.saturating_sub(waited)));
@@ -237,8 +221,8 @@ async fn links(sender: &Sender, claimed: &Claimed, now: UnixMillis) -> Result<Mi
     Ok(links)
 }
 
-/// How long a delivery has waited for its assets: from one look at them to the next. A clock that jumps in between adds
-/// little, whichever way.
+/// How long a delivery has waited for its assets, summed from lookup to lookup. A step of the clock in between changes it
+/// little.
 fn asset_waited(claimed: &Claimed, now: UnixMillis) -> Duration {
     let since = claimed.scheduled_at.map_or(Duration::ZERO, |looked| now.since(looked));
     claimed.asset_waited.saturating_add(since.min(MAX_WAIT_STEP))
@@ -253,25 +237,25 @@ fn mint(
     let lifetime = sender.0.config.link_lifetime;
     let minter =
         Minter::for_base(services.base.clone(), services.keyring.load()).with_longest_lifetime(lifetime);
-    // The ledger chose when it expires: a second or a few beyond the lifetime, which every gateway's allowance for
-    // clocks covers, and distinct among the deliveries of an event.
+    // The ledger chose the expiry: a second or a few beyond the lifetime, within every gateway's clock tolerance, and
+    // distinct among the deliveries of an event.
     let from = UnixSeconds(claimed.links_expire.0.saturating_sub(lifetime.as_secs()));
     let link = minter.mint_at(asset, lifetime, from)?;
     services.keyring.link_minted(asset.kind);
     Ok(link)
 }
 
-/// Looks whether a link's asset is there; says why not.
+/// Looks up a link's asset; returns the error if it is missing.
 async fn head(sender: &Sender, link: Option<&SignedUrl>) -> Option<StoreError> {
     let look = sender.0.services.store.head(link?.grant());
     match running::timeout(HEAD_TIMEOUT, look).await {
-        // What has to be opened for its size is there.
+        // An object whose size is unknown before it is opened exists.
         Ok(found) => found.err().filter(|error| !matches!(error, StoreError::SizeUnknown)),
         Err(_) => Some(StoreError::TimedOut { waited: HEAD_TIMEOUT, for_what: "an answer" }),
     }
 }
 
-/// An asset that could not be found, for now or at all.
+/// An asset that was not found.
 struct Missing {
     kind: AssetKind,
     error: StoreError,

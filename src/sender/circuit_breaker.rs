@@ -1,54 +1,53 @@
-//! An endpoint that has taken nothing for a minute is held: new deliveries wait, and one attempt now and then looks
-//! whether it is back. How long a hold lasts follows from how long nothing succeeded, never from how many attempts
-//! failed. After days the endpoint is disabled. Pure: health and moment in, health and verdict out.
+//! The circuit breaker of endpoints. An endpoint without a success for a minute is held: new deliveries wait, and one attempt
+//! now and then probes it. The length of a hold follows from the time without a success, never from the number of failed
+//! attempts. After days the endpoint is disabled. Pure functions of health and moment.
 
 use std::time::Duration;
 
 use crate::clock::UnixMillis;
-use crate::ledger::Health;
+use crate::ledger::{Failure, Health};
 
-/// An endpoint that took nothing for so long is held. The four attempts of a delivery take seven seconds, so a short
-/// outage passes without a hold.
+/// An endpoint is held after this time without a success. The four attempts of a delivery take seven seconds, so a short
+/// outage causes no hold.
 const HOLD_AFTER: Duration = Duration::from_secs(60);
 
-/// The shortest pause between two attempts of a hold.
+/// The shortest pause between two probes.
 const SHORTEST: Duration = Duration::from_secs(5);
 
-/// The longest in the first ten minutes. An attempt may take ten seconds more before it fails, so a receiver that is back is
-/// sent to within thirty.
+/// The longest pause in the first ten minutes. A probe may take ten seconds more before it fails, so a receiver that works
+/// again is sent to within thirty.
 const LONGEST_AT_FIRST: Duration = Duration::from_secs(15);
 
-/// The longest of all.
+/// The longest pause.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 
-/// The fewest failures in a row that disable an endpoint: with few calls, days without a success prove
-/// little.
+/// The fewest failures in a row that disable an endpoint: with few calls, days without a success prove little.
 const MIN_FAILURES: u32 = 20;
 
-/// Of the time that passed before the clock was watched, so much counts at most: a machine may start with a clock that is
-/// years off, and is set right later.
+/// How much of the time before the clock was observed counts: a machine may start with a clock that is years off and is
+/// corrected later.
 const MAX_UNOBSERVED: Duration = Duration::from_secs(10 * 60);
 
-/// For the same reason nothing is disabled before the clock was watched for so long.
+/// For the same reason no endpoint is disabled before the clock was observed for this long.
 pub(super) const MIN_STABLE_CLOCK: Duration = Duration::from_secs(60 * 60);
 
-/// What bounds a verdict.
+/// The bounds of a transition.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// How long the clock has been watched and did not jump.
+    /// How long the clock has been observed without a step.
     pub(super) stable_for: Duration,
     /// How long an endpoint may fail before it is disabled.
     pub(super) disable_after: Duration,
 }
 
-/// What follows for the endpoint.
+/// What changes for the endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Transition {
     /// Nothing.
     Unchanged,
-    /// It is held, or goes on being held, until then.
+    /// It is held until then, or its hold is extended.
     Hold(UnixMillis),
-    /// It failed for so long that a person has to look.
+    /// It is disabled, for this reason.
     Disable(String),
 }
 
@@ -57,47 +56,52 @@ pub(super) fn is_held(health: &Health, now: UnixMillis) -> bool {
     health.held_until.is_some_and(|until| now < until)
 }
 
-/// Whether an endpoint took nothing for so long that it is tried by one attempt at a time.
+/// Whether an endpoint gets one attempt at a time, because none has succeeded for a while.
 pub(super) fn is_probing(health: &Health, now: UnixMillis) -> bool {
     health.held_until.is_some() || health.failing_since.is_some_and(|since| now.since(since) >= HOLD_AFTER)
 }
 
-/// How long a hold pauses between two attempts when nothing succeeded for so long: seconds at first, a fortieth of the
-/// time after ten minutes.
+/// The pause between two probes after this time without a success: seconds at first, a fortieth of the time after ten
+/// minutes.
 pub(super) fn probe_interval(failing_for: Duration) -> Duration {
     let at_first = (failing_for / 12).clamp(SHORTEST, LONGEST_AT_FIRST);
     (failing_for / 40).max(at_first).min(LONGEST)
 }
 
-/// An attempt succeeded: whatever failed before is forgotten.
+/// The health after a success: earlier failures no longer count.
 pub(super) fn succeeded(health: Health) -> Health {
     let begins_anew = health.failing_since.is_some() || health.held_until.is_some();
     Health { epoch: health.epoch.saturating_add(u64::from(begins_anew)), ..Health::default() }
 }
 
-/// What an attempt says of its endpoint.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Sample {
+/// What an attempt shows of its endpoint.
+#[derive(Debug, Clone)]
+pub(super) struct HealthSample {
     /// When it ended.
     pub(super) at: UnixMillis,
-    /// In which of the endpoint's epochs it was begun.
+    /// The epoch of the endpoint's health when it began.
     pub(super) epoch: u64,
-    pub(super) failed: bool,
+    /// Why it failed, if it did.
+    pub(super) failure: Option<Failure>,
 }
 
-/// What follows from an attempt. `None` if it says nothing about the receiver as it is now: the endpoint's health has
-/// begun anew since.
-pub(super) fn evaluate(before: Health, sample: Sample, bounds: Bounds) -> Option<(Health, Transition)> {
+/// The health after an attempt. `None` if the health was reset since the attempt began, so that it shows nothing of the
+/// receiver now.
+pub(super) fn evaluate(
+    before: Health,
+    sample: &HealthSample,
+    bounds: Bounds,
+) -> Option<(Health, Transition)> {
     if sample.epoch < before.epoch {
         return None;
     }
-    Some(match sample.failed {
-        true => failed(before, sample.at, bounds),
-        false => (succeeded(before), Transition::Unchanged),
+    Some(match sample.failure {
+        Some(_) => failed(before, sample.at, bounds),
+        None => (succeeded(before), Transition::Unchanged),
     })
 }
 
-/// An attempt failed.
+/// The health after a failed attempt.
 pub(super) fn failed(health: Health, now: UnixMillis, bounds: Bounds) -> (Health, Transition) {
     let since = health.failing_since.unwrap_or(now);
     let failures = health.failures.saturating_add(1);
@@ -109,7 +113,7 @@ pub(super) fn failed(health: Health, now: UnixMillis, bounds: Bounds) -> (Health
     {
         return (after, Transition::Disable(reason(failing_for, failures)));
     }
-    // Attempts that were under way when the pause began, retries and what a person asked for say nothing new.
+    // Attempts that began before the hold, retries and resends show nothing new.
     if failing_for < HOLD_AFTER || is_held(&health, now) {
         return (after, Transition::Unchanged);
     }
@@ -124,8 +128,8 @@ fn reason(failing_for: Duration, failures: u32) -> String {
     format!("every attempt failed for {whole_minutes}, {failures} in a row")
 }
 
-/// What a process knows, and what the ledger says. Within an epoch they are put together: others' attempts fail too.
-/// The later epoch wins: something succeeded since, or a person did something about it.
+/// Merges a process's health of an endpoint with that in the ledger: within an epoch, because other processes' attempts
+/// fail too. The later epoch wins: it began with a success or a person's action.
 pub(super) fn merge(own: Health, ledger: Health) -> Health {
     match own.epoch.cmp(&ledger.epoch) {
         std::cmp::Ordering::Greater => own,
@@ -144,8 +148,8 @@ fn earlier(one: Option<UnixMillis>, other: Option<UnixMillis>) -> Option<UnixMil
     one.into_iter().chain(other).min()
 }
 
-/// A stored health as it can be at `now`. Nothing failed or was held in the future, and no hold lasts longer than the
-/// time without a success explains: unless the clock was set back since.
+/// Corrects a stored health whose moments are too late, because the clock was set back since: no failure or hold begins in
+/// the future, and no hold lasts longer than the time without a success explains.
 pub(super) fn clamp_to_now(health: Health, now: UnixMillis) -> Health {
     let not_later = |moment: Option<UnixMillis>| moment.map(|moment| moment.min(now));
     let failing_since = not_later(health.failing_since);
@@ -171,7 +175,7 @@ mod tests {
         Duration::from_secs(count)
     }
 
-    /// Fails at every moment at which the endpoint is tried; says at which seconds that was.
+    /// Fails every probe; returns the seconds of the probes.
     fn tried_at(last: u64, between: Duration) -> Vec<u64> {
         let (mut health, mut now, mut tried) = (Health::default(), START, Vec::new());
         while now.since(START) <= seconds(last) {
@@ -237,7 +241,7 @@ mod tests {
         let (_, transition) = failed(health, UnixMillis(0).plus(FIVE_DAYS), DAYS);
         let Transition::Disable(reason) = transition else { panic!("{transition:?}") };
         assert_eq!(reason, "every attempt failed for 5days, 100 in a row");
-        // A clock that was not watched proves nothing.
+        // A clock that was not observed proves nothing.
         let now = UnixMillis(0).plus(FIVE_DAYS);
         let (_, transition) = failed(health, now, Bounds { stable_for: Duration::ZERO, ..DAYS });
         assert_eq!(transition, Transition::Hold(now.plus(LONGEST_AT_FIRST)));

@@ -1,4 +1,4 @@
-//! Settings of this room.
+//! Settings of the sender.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub struct Config {
     pub attempt_timeout: Duration,
     /// How long a link lives that is minted for an attempt.
     pub link_lifetime: Duration,
-    /// How long an event is held for an asset that is not there yet.
+    /// How long an event waits for a missing asset.
     pub asset_wait: Duration,
     /// How long events and their history are kept.
     pub retention: Duration,
@@ -20,13 +20,13 @@ pub struct Config {
     pub disable_after: Duration,
     /// Attempts under way at once, in this process; retries take half of them at most.
     pub attempts_in_flight: usize,
-    /// The most of them that one endpoint gets, if it takes them well.
+    /// The most of them for one endpoint, if it handles them well.
     pub attempts_per_endpoint: usize,
-    /// Whether `http://` will do.
+    /// Whether `http://` URLs are allowed.
     pub allow_http: bool,
-    /// Networks that are sent to although they are not public.
+    /// Networks that are allowed although they are not public.
     pub networks: AllowedNetworks,
-    /// Authorities that are trusted beside the machine's.
+    /// Certificate authorities that are trusted in addition to the machine's.
     pub ca_file: Option<PathBuf>,
 }
 

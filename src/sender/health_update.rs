@@ -1,46 +1,31 @@
-//! What attempts say of their endpoints, written down for others: that one fails, is held, is disabled, is well again.
+//! Records changes of health for other processes: that an endpoint fails, is held, is disabled, or works again.
 
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::Sender;
-use super::circuit_breaker::{self, Bounds, Transition};
-use crate::clock::UnixMillis;
-use crate::ledger::{Failure, Health, LedgerError};
+use super::circuit_breaker::{self, Bounds, HealthSample, Transition};
+use super::handle::Sender;
+use crate::ledger::{Health, LedgerError};
 
-/// Between two tries to write a judgement down, while the database does not answer.
+/// The pause between two tries to write, while the database does not answer.
 const WRITE_RETRY: Duration = Duration::from_secs(1);
 
-/// What an attempt says of its endpoint.
-#[derive(Debug, Clone)]
-pub(super) struct HealthSample {
-    /// When it ended.
-    pub(super) at: UnixMillis,
-    /// In which of the endpoint's epochs it was begun.
-    pub(super) epoch: u64,
-    /// Why it failed, if it did.
-    pub(super) failure: Option<Failure>,
-}
-
-/// Something about an endpoint that others should know.
+/// A change of an endpoint's health.
 #[derive(Debug)]
 pub(super) struct HealthUpdate {
     endpoint: String,
     pub(super) health: Health,
     transition: Transition,
     sample: HealthSample,
-    /// Whether there is anything to write down.
+    /// Whether other processes have to know it.
     pub(super) is_new: bool,
 }
 
 impl HealthUpdate {
-    /// What follows from an attempt. `None` if it says nothing about the receiver as it is now: the endpoint's health has
-    /// begun anew since.
+    /// The change that follows from an attempt. `None` if the health was reset since the attempt began.
     pub(super) fn of(endpoint: &str, before: Health, sample: &HealthSample, bounds: Bounds) -> Option<Self> {
-        let observed =
-            circuit_breaker::Sample { at: sample.at, epoch: sample.epoch, failed: sample.failure.is_some() };
-        let (health, transition) = circuit_breaker::evaluate(before, observed, bounds)?;
+        let (health, transition) = circuit_breaker::evaluate(before, sample, bounds)?;
         let changed = (before.failing_since, before.held_until) != (health.failing_since, health.held_until);
         let is_new = changed || transition != Transition::Unchanged;
         Some(Self { endpoint: endpoint.to_owned(), health, transition, sample: sample.clone(), is_new })
@@ -50,16 +35,16 @@ impl HealthUpdate {
         let Self { endpoint, health, transition, sample, .. } = self;
         match transition {
             Transition::Disable(reason) => {
-                sender.0.services.metrics.endpoint_changed("disabled");
+                sender.metrics().endpoint_changed("disabled");
                 tracing::error!(
                     endpoint,
                     reason,
                     "an endpoint is disabled; its events are recorded as failed"
                 );
             }
-            // When it begins, not at every attempt that looks whether the endpoint is back.
+            // Once, when the hold begins, not at every probe.
             Transition::Hold(until) if health.held_since == Some(sample.at) => {
-                sender.0.services.metrics.endpoint_changed("held");
+                sender.metrics().endpoint_changed("held");
                 tracing::warn!(endpoint, failures = health.failures, until = %until, "an endpoint takes nothing; new events for it wait");
             }
             _ => {}
@@ -78,7 +63,7 @@ impl HealthUpdate {
     }
 }
 
-/// Writes judgements down, one after the other: the last one has to be the one that stays.
+/// Writes updates one after the other, so that the last one stays.
 pub(super) async fn write_all(sender: &Sender, updates: &mut mpsc::UnboundedReceiver<HealthUpdate>) {
     while let Some(update) = updates.recv().await {
         while let Err(error) = update.write(sender).await {
@@ -90,7 +75,7 @@ pub(super) async fn write_all(sender: &Sender, updates: &mut mpsc::UnboundedRece
             tokio::time::sleep(WRITE_RETRY).await;
         }
         if update.sample.failure.is_none() {
-            // What stands in its lines need not wait for the next look.
+            // Its queued deliveries need not wait for the next poll.
             sender.wake();
         }
         update.announce(sender);

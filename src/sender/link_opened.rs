@@ -1,4 +1,4 @@
-//! The gateway tells which links were followed; here that is written down, without anybody waiting for it.
+//! Records which links were followed, as the gateway reports them; no client waits for it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,23 +12,23 @@ use crate::ledger::{Ledger, LinkOpened};
 use crate::tasks::{self, Task};
 use crate::telemetry::CompletedDownload;
 
-/// The most downloads that are written down in one transaction.
+/// The most downloads of one transaction.
 const BATCH: usize = 200;
 
-/// The most that wait to be written down; what comes besides is lost.
+/// The most downloads that wait; further ones are lost.
 const MAX_WAITING: usize = 4_096;
 
-/// Downloads are gathered for so long: nobody reads the history faster.
+/// How long downloads are gathered; people do not read the history faster.
 const BATCH_DELAY: Duration = Duration::from_millis(200);
 
-/// Between two looks at what has come meanwhile. A wait for each download would wake this task, on another thread, for each
-/// request that is answered: nearly as much work as answering it.
+/// The pause between two reads of the channel. Waiting for each download would wake this task, on another thread, for each
+/// request: nearly as much work as answering it.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Who fetches a link again and again is written down once in so long: a player that seeks, a client that resumes.
+/// Repeated downloads by one link are recorded once in this time: a player seeks, a client resumes.
 const DEDUP_WINDOW: Duration = Duration::from_secs(10);
 
-/// Writes downloads down until the gateway is gone. What cannot be written is lost, and said: a download is no delivery.
+/// Records downloads until the gateway has ended. A failed write loses some and logs it: a download is no delivery.
 pub fn record_downloads(
     downloads: mpsc::Receiver<CompletedDownload>,
     ledger: Ledger,
@@ -57,7 +57,7 @@ async fn record(downloads: &mut mpsc::Receiver<CompletedDownload>, ledger: &Ledg
     }
 }
 
-/// Downloads that are to be written down.
+/// Downloads that are not recorded yet.
 struct Pending {
     known: HashSet<CompletedDownload>,
     since: Instant,
@@ -65,8 +65,8 @@ struct Pending {
 }
 
 impl Pending {
-    /// Takes the downloads that have come every few milliseconds, until something else is done: otherwise a link that is
-    /// followed again and again would fill the channel meanwhile, and others' downloads would be lost.
+    /// Drains the channel every few milliseconds until a future has finished: otherwise one link that is followed again and
+    /// again would fill the channel meanwhile, and downloads by other links would be lost.
     async fn take_until<T>(
         &mut self,
         downloads: &mut mpsc::Receiver<CompletedDownload>,
@@ -75,7 +75,7 @@ impl Pending {
         tokio::pin!(done);
         loop {
             let looked = tokio::time::timeout(DRAIN_INTERVAL, &mut done).await;
-            // As many as wait now: more may come as fast as they are taken.
+            // Only those that wait now: more may come as fast as they are taken.
             for _ in 0..downloads.len() {
                 let Ok(download) = downloads.try_recv() else { break };
                 self.note(download);
@@ -127,7 +127,7 @@ mod tests {
         let flood = downloads.clone();
         let flooding = tokio::spawn(async move {
             loop {
-                // Many times as many as the channel takes while downloads are gathered.
+                // Many times what the channel holds while downloads are gathered.
                 for _ in 0..8 {
                     let _ = flood.try_send(download(0));
                 }

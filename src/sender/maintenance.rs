@@ -1,20 +1,19 @@
-//! What has to be done now and then: take over from senders that died, forget what is old, count what is
-//! pending.
+//! Periodic maintenance: requeues deliveries of dead senders, purges old events, counts the backlog.
 
 use std::time::Duration;
 
-use super::Sender;
 use super::circuit_breaker::MIN_STABLE_CLOCK;
+use super::handle::Sender;
 use crate::clock::running::{self, RunningInstant};
 use crate::ledger::LedgerError;
 
-/// How often leases are looked at.
+/// How often leases are checked.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How often the pending are counted, in looks.
+/// How often the backlog is counted, in ticks.
 const COUNT_TICKS: u64 = 10;
 
-/// How often the old is forgotten, in looks.
+/// How often old events are purged, in ticks.
 const PURGE_TICKS: u64 = 60 * 10;
 
 /// Runs until it is aborted.
@@ -22,17 +21,17 @@ pub(super) async fn run(sender: &Sender) {
     let mut every = tokio::time::interval(TICK);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut resumption = Resumption::default();
-    for look in 0_u64.. {
+    for count in 0_u64.. {
         every.tick().await;
         let leases_valid = resumption.is_long_ago(sender.longest_lease());
-        // The dispatcher says so when the database does not answer; here the next look comes soon enough.
-        if let Err(error) = tick(sender, look, leases_valid).await {
+        // The dispatcher logs that the database does not answer; the next tick comes soon enough.
+        if let Err(error) = tick(sender, count, leases_valid).await {
             tracing::debug!(%error, "the upkeep of the ledger has to wait");
         }
     }
 }
 
-/// Leases end by the wall clock, also while this process is frozen; the attempts that it had under way go on when it thaws.
+/// Leases expire by the wall clock also while this process is suspended; its attempts continue when it resumes.
 #[derive(Debug, Default)]
 struct Resumption {
     frozen: Duration,
@@ -40,7 +39,7 @@ struct Resumption {
 }
 
 impl Resumption {
-    /// Whether no freeze ended within `time`.
+    /// Whether no suspension ended within `time`.
     fn is_long_ago(&mut self, time: Duration) -> bool {
         let frozen = running::frozen_by(std::time::Instant::now());
         if frozen > self.frozen {
@@ -50,35 +49,34 @@ impl Resumption {
     }
 }
 
-async fn tick(sender: &Sender, look: u64, leases_valid: bool) -> Result<(), LedgerError> {
+async fn tick(sender: &Sender, count: u64, leases_valid: bool) -> Result<(), LedgerError> {
     let (ledger, now) = (sender.ledger(), sender.now());
     if let Err(error) = ledger.check_files() {
-        sender.0.services.metrics.database_failed(error.label());
+        sender.metrics().database_failed(error.label());
     }
-    // Leases that are about to move with the clock have not ended.
+    // Leases that a step of the clock is about to move have not expired.
     let clock_step_lock = sender.0.clock_step_lock.lock().await;
-    let taken_back =
+    let requeued =
         if leases_valid { ledger.requeue_expired(sender.now(), sender.longest_lease()).await? } else { 0 };
     drop(clock_step_lock);
-    if taken_back > 0 {
-        tracing::warn!(deliveries = taken_back, "a sender left attempts unfinished; they are made again");
+    if requeued > 0 {
+        tracing::warn!(deliveries = requeued, "a sender left attempts unfinished; they are made again");
         sender.wake();
     }
-    if look.is_multiple_of(COUNT_TICKS) {
+    if count.is_multiple_of(COUNT_TICKS) {
         ledger.wipe_removed_secrets(sender.conservative_now()).await?;
         let backlog = ledger.backlog(now).await?;
-        let metrics = &sender.0.services.metrics;
+        let metrics = sender.metrics();
         metrics.deliveries_pending("waiting", backlog.waiting);
         metrics.deliveries_pending("queued", backlog.queued);
         metrics.deliveries_pending("sending", backlog.sending);
         metrics.deliveries_not_fetched(backlog.not_fetched);
         metrics.delivery_overdue(backlog.oldest_due.map_or(Duration::ZERO, |due| now.since(due)));
     }
-    if look.is_multiple_of(PURGE_TICKS) && sender.stable_for() >= MIN_STABLE_CLOCK {
-        let forgotten =
-            ledger.purge_before(sender.conservative_now().minus(sender.0.config.retention)).await?;
-        if forgotten > 0 {
-            tracing::info!(target: "webhook_assets::audit", events = forgotten, "forgot events that are older than webhooks.retention");
+    if count.is_multiple_of(PURGE_TICKS) && sender.stable_for() >= MIN_STABLE_CLOCK {
+        let purged = ledger.purge_before(sender.conservative_now().minus(sender.0.config.retention)).await?;
+        if purged > 0 {
+            tracing::info!(target: "webhook_assets::audit", events = purged, "forgot events that are older than webhooks.retention");
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::telemetry::metrics::{ByLabel, Counter, Gauge, Histogram, Registry, Unit, gauge_value};
 
-/// What is counted of events, deliveries and attempts. Clones count together.
+/// The metrics of events, deliveries and attempts. Clones share them.
 #[derive(Debug, Clone)]
 pub struct SenderMetrics {
     events: Counter,
@@ -101,7 +101,7 @@ impl SenderMetrics {
         self.overdue.set(by.as_secs_f64());
     }
 
-    /// How many deliveries carried links that live and that nobody followed.
+    /// How many deliveries carried links that have not expired and that no client followed.
     pub(super) fn deliveries_not_fetched(&self, count: u64) {
         self.not_fetched.set(gauge_value(count));
     }

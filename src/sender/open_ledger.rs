@@ -1,15 +1,14 @@
-//! A database that could not be opened when the program started is opened as soon as it can be.
+//! Opens the database as soon as that works, if it failed at the start of the program.
 
 use std::time::Duration;
 
 use super::metrics::SenderMetrics;
 use crate::ledger::{Ledger, LedgerError};
 
-/// Between two tries.
+/// The pause between two tries.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Opens the ledger again and again until that works, for a process that sends or for another; says in the log what it
-/// waits for, once for each cause.
+/// Tries to open the ledger until that works, for a process that sends or for another one; logs each cause once.
 pub async fn open_with_retry(metrics: &SenderMetrics, ledger: &Ledger, sends: bool) {
     let Some(before) = ledger.open_error() else { return };
     let mut last = Some(before.to_string());

@@ -1,4 +1,4 @@
-//! When a failed delivery is tried again. Pure: what happened in, a moment out.
+//! The retry schedule: when a failed delivery is tried again. Pure functions.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::clock::UnixMillis;
 /// The pauses after the first, second and third failed attempt, as the help page promises them.
 const SHORT: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
-/// The pauses after that, for endpoints that asked for them: together just under a day.
+/// The pauses after that, for endpoints with a long tail: together just under a day.
 const LONG: [Duration; 7] = [
     minutes(5),
     minutes(30),
@@ -18,7 +18,7 @@ const LONG: [Duration; 7] = [
     minutes(6 * 60),
 ];
 
-/// How far a pause of the long tail is moved at random, so that what failed together does not come back together.
+/// The random part of a pause of the long tail, so that deliveries that failed together are not retried together.
 const JITTER: f64 = 0.1;
 
 /// The longest `Retry-After` that is honoured.
@@ -28,14 +28,14 @@ const fn minutes(count: u64) -> Duration {
     Duration::from_secs(60 * count)
 }
 
-/// What is known after a failed attempt.
+/// A failed attempt.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Failed {
     /// How many attempts were made, this one included.
     pub(super) tries: u32,
-    /// Whether the endpoint asked for retries over a day.
+    /// Whether the endpoint has a long tail.
     pub(super) long_tail: bool,
-    /// How long the receiver wants to be left alone. Only the long tail has the time.
+    /// The `Retry-After` of the answer. Only the long tail honours it.
     pub(super) retry_after: Option<Duration>,
     /// When the attempt ended.
     pub(super) at: UnixMillis,
@@ -53,6 +53,13 @@ pub(super) fn next_attempt(failed: Failed) -> Option<UnixMillis> {
     let pause = LONG.get(result - 1 - SHORT.len()).filter(|_| failed.long_tail)?;
     let jittered = pause.mul_f64(1.0 + JITTER * (2.0 * failed.jitter.clamp(0.0, 1.0) - 1.0));
     Some(failed.at.plus(jittered.max(wanted)))
+}
+
+/// A random number from 0 to 1.
+pub(super) fn jitter() -> f64 {
+    let mut bytes = [0; 2];
+    let _ = getrandom::fill(&mut bytes);
+    f64::from(u16::from_le_bytes(bytes)) / f64::from(u16::MAX)
 }
 
 #[cfg(test)]

@@ -1,40 +1,52 @@
-//! The sender's time. It goes on by the clock that nobody sets, and is held against the wall clock at every look: when
-//! that jumps, what was scheduled is moved with it, so that a pause takes as long as it should. Pure: readings in.
+//! The sender's clock. It runs on the monotonic clock and is compared with the wall clock at every poll: after a step of the
+//! wall clock, schedules move with it, so that a pause keeps its length. Pure functions of readings.
 
 use std::time::Duration;
 
 use crate::clock::{Reading, UnixMillis};
+use crate::ledger::Health;
 
-/// Steps up to this are no jumps: clocks are kept right in small ones.
+/// Smaller differences are no steps: clocks are adjusted by them.
 const MAX_SLEW: Duration = Duration::from_secs(2);
 
-/// A wall clock that jumped forwards is not believed for so long where what follows cannot be undone.
+/// How long a wall clock that stepped forwards is not trusted for what cannot be undone.
 const TRUST_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The wall clock was set.
+/// A step of the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ClockStep {
-    /// What it would have said.
+    /// What it would have shown.
     pub(crate) from: UnixMillis,
-    /// What it says.
+    /// What it shows.
     pub(crate) to: UnixMillis,
 }
 
 impl ClockStep {
-    /// A moment before the jump, in the time after it.
+    /// A moment before the step, in the time after it.
     pub(super) fn shift(self, moment: UnixMillis) -> UnixMillis {
         moment.plus(self.to.since(self.from)).minus(self.from.since(self.to))
     }
+
+    /// The moments of a health, in the time after the step.
+    pub(super) fn shift_health(self, health: Health) -> Health {
+        let shift = |moment: Option<UnixMillis>| moment.map(|moment| self.shift(moment));
+        Health {
+            failing_since: shift(health.failing_since),
+            held_since: shift(health.held_since),
+            held_until: shift(health.held_until),
+            ..health
+        }
+    }
 }
 
-/// The time it is for the sender.
+/// The clock of the schedules.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SenderClock {
     anchor: Reading,
-    /// How far the wall clock jumped forwards lately, and by when it is believed.
+    /// How far the wall clock stepped forwards lately, and when it is trusted again.
     forward_step: Duration,
     trusted_at: Duration,
-    /// Since when it has not jumped while we watched.
+    /// Since when it has been observed without a step.
     stable_since: Duration,
 }
 
@@ -48,12 +60,12 @@ impl SenderClock {
         }
     }
 
-    /// The time it is: that of the wall clock, unless this jumped since it was looked at.
+    /// The time: that of the wall clock, unless it made a step since the last poll.
     pub(super) fn now(&self, reading: Reading) -> UnixMillis {
         self.anchor.wall.plus(reading.steady.saturating_sub(self.anchor.steady))
     }
 
-    /// Looks at the wall clock. A jump has to be [followed](Self::follow).
+    /// Compares with the wall clock. A step has to be [applied](Self::apply).
     pub(super) fn detect_step(&mut self, reading: Reading) -> Option<ClockStep> {
         let step = ClockStep { from: self.now(reading), to: reading.wall };
         let size = step.to.since(step.from).max(step.from.since(step.to));
@@ -64,7 +76,7 @@ impl SenderClock {
         None
     }
 
-    /// From now on it is the time of the wall clock again.
+    /// Follows the wall clock again.
     pub(super) fn apply(&mut self, step: ClockStep, reading: Reading) {
         let ahead = self.untrusted(reading).saturating_add(step.to.since(step.from));
         self.forward_step = ahead.saturating_sub(step.from.since(step.to));
@@ -73,12 +85,12 @@ impl SenderClock {
         self.anchor = Reading { wall: step.to, ..reading };
     }
 
-    /// The time it is for what cannot be undone. A wall clock that is wrong for less than a day deletes nothing.
+    /// The time for what cannot be undone. A wall clock that is wrong for less than a day deletes nothing.
     pub(super) fn conservative_now(&self, reading: Reading) -> UnixMillis {
         self.now(reading).minus(self.untrusted(reading))
     }
 
-    /// For how long the wall clock has been watched and did not jump.
+    /// For how long the wall clock has been observed without a step.
     pub(super) fn stable_for(&self, reading: Reading) -> Duration {
         reading.steady.saturating_sub(self.stable_since)
     }

@@ -1,8 +1,8 @@
-//! A simulation of the sender's pure parts: schedule, breaker, timeline and shares, over a model of the ledger, on a clock
-//! that is moved by hand. Traffic, floods, outages, kills and jumps of the wall clock are drawn from a seed, and rules are
-//! held against every attempt.
+//! A simulation of the sender's pure parts: schedule, circuit breaker, clock and fair shares, over a model of the ledger, on
+//! a manual clock. A seed determines traffic, floods, outages, kills and steps of the wall clock; rules check every attempt.
 
 mod ledger;
+mod receiver;
 mod rules;
 mod world;
 
@@ -12,13 +12,13 @@ use world::World;
 
 const SEEDS: u64 = 10_000;
 
-/// Runs one world; says what was broken.
+/// Runs one world; returns the broken rule.
 fn run(seed: u64) -> Result<(), String> {
     World::new(seed).run()
 }
 
 #[test]
-fn in_ten_thousand_worlds_nobody_waits_longer_than_can_be_explained_and_every_call_ends() {
+fn in_ten_thousand_worlds_no_delivery_waits_longer_than_the_rules_allow_and_every_call_ends() {
     let next = AtomicU64::new(0);
     let work = || {
         loop {

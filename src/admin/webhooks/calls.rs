@@ -1,13 +1,13 @@
-//! `POST /v1/calls`: the product hands in a call that has ended.
+//! `POST /v1/calls`: the product reports a completed call.
 
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::api::{Api, read_json};
 use super::fields::Fields;
-use super::{Api, invalid, read_json};
+use crate::admin::response::{Answer, invalid, json_answer};
 use crate::admin::upload::Upload;
-use crate::admin::{Answer, json_answer};
 use crate::ledger::{Accepted, NewEvent};
 use crate::problem::Problem;
 use crate::webhook::CompletedCall;
@@ -19,7 +19,7 @@ const KNOWN: [&str; 8] =
 const ASSET: &str = "a UUID such as 550e8400-e29b-41d4-a716-446655440000, or null if there is none";
 
 impl Api<'_> {
-    /// 202 for a new call, 200 for one that was accepted before; in both cases it is on disk.
+    /// Answers 202 for a new call, 200 for one that was accepted before; in both cases it is on disk.
     pub(super) async fn accept_call(&self, request: Request<Upload>) -> Result<Answer, Problem> {
         let mut fields = Fields::of(read_json(request).await?, &KNOWN)?;
         let workspace = fields.name("workspace")?;
@@ -30,8 +30,8 @@ impl Api<'_> {
             .map_err(|error| invalid(error.pointer(), &error.to_string()))?;
         let now = self.sender.now();
         let event = NewEvent::call(&workspace, &call_id, &call, recording, transcript, now)
-            .map_err(|error| self.failed(error))?;
-        match self.sender.accept(event).await.map_err(|error| self.failed(error))? {
+            .map_err(|error| self.failed(&error))?;
+        match self.call(self.sender.accept(event)).await? {
             Some(accepted) => {
                 let status = if accepted.is_new { StatusCode::ACCEPTED } else { StatusCode::OK };
                 Ok(json_answer(status, &accepted_to_json(&accepted)))
@@ -51,7 +51,7 @@ pub(super) fn accepted_to_json(accepted: &Accepted) -> Value {
     json!({"event": accepted.event, "deliveries": accepted.deliveries})
 }
 
-/// The outer `None` is for what is neither an asset nor none.
+/// An asset or none; the outer `None` is for anything else.
 fn asset(value: &Value) -> Option<Option<Uuid>> {
     match value {
         Value::Null => Some(None),

@@ -1,26 +1,27 @@
-//! The delivery history, and sending again what it has.
+//! The delivery history, and resends.
 
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
+use super::api::{Api, NAME, not_found, read_json};
 use super::fields::Fields;
-use super::{Api, attempt_to_json, delivery_to_json, invalid, not_found, read_json};
+use super::json::{attempt_to_json, delivery_to_json};
+use crate::admin::response::{Answer, invalid, json_answer};
 use crate::admin::upload::Upload;
-use crate::admin::{Answer, json_answer};
 use crate::clock::UnixMillis;
 use crate::ledger::{DeliveryFilter, DeliveryState, RecoverRange, ResendOutcome, is_name};
 use crate::problem::Problem;
 use crate::webhook::{TIME_TAKES, parse_time};
 
-/// How many deliveries a page has, unless the request says otherwise, and at most.
+/// How many deliveries a page has by default, and at most.
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
 
 impl Api<'_> {
     pub(super) async fn list_deliveries(&self, workspace: &str, query: &str) -> Result<Answer, Problem> {
         let (filter, limit) = read_query(query)?;
-        let page = self.sender.ledger().deliveries(workspace, &filter, limit).await;
-        let page = page.map_err(|error| self.failed(error))?.ok_or_else(|| {
+        let page = self.call(self.sender.ledger().deliveries(workspace, &filter, limit)).await?;
+        let page = page.ok_or_else(|| {
             invalid_parameter("cursor", "what `next` of the page before says, without a change")
         })?;
         let now = self.sender.now().seconds();
@@ -30,7 +31,7 @@ impl Api<'_> {
     }
 
     pub(super) async fn show_delivery(&self, workspace: &str, id: &str) -> Result<Answer, Problem> {
-        let found = self.sender.ledger().delivery(workspace, id).await.map_err(|error| self.failed(error))?;
+        let found = self.call(self.sender.ledger().delivery(workspace, id)).await?;
         let (delivery, attempts) = found.ok_or_else(no_delivery)?;
         let mut answer = delivery_to_json(&delivery, self.sender.now().seconds());
         if let Value::Object(fields) = &mut answer {
@@ -42,7 +43,7 @@ impl Api<'_> {
     pub(super) async fn resend(&self, workspace: &str, id: &str) -> Result<Answer, Problem> {
         let conflict =
             |code, detail| Err(Problem::new(StatusCode::CONFLICT, code, "Cannot be sent again now", detail));
-        match self.sender.resend(workspace, id).await.map_err(|error| self.failed(error))? {
+        match self.call(self.sender.resend(workspace, id)).await? {
             ResendOutcome::Queued => Ok(json_answer(StatusCode::ACCEPTED, &json!({"delivery": id}))),
             ResendOutcome::Unknown => Err(no_delivery()),
             ResendOutcome::InFlight => conflict("under_way", "It is on its way already; its attempts go on."),
@@ -64,19 +65,19 @@ impl Api<'_> {
             value.as_str().filter(|id| is_name(id)).map(str::to_owned)
         })?;
         let range = RecoverRange { endpoint, from, to };
-        let recovered = self.sender.recover(workspace, &range).await.map_err(|error| self.failed(error))?;
+        let recovered = self.call(self.sender.recover(workspace, &range)).await?;
         Ok(json_answer(StatusCode::ACCEPTED, &json!({"recovered": recovered})))
     }
 }
 
-/// The filter and the page's size that a query asks for.
+/// The filter and the page size of a query.
 fn read_query(query: &str) -> Result<(DeliveryFilter, usize), Problem> {
     let (mut filter, mut limit) = (DeliveryFilter::default(), None);
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         let value = value.as_ref();
         match name.as_ref() {
             "endpoint" => take_once(&mut filter.endpoint, "endpoint", "an endpoint's id", named(value))?,
-            "call_id" => take_once(&mut filter.call, "call_id", super::NAME, named(value))?,
+            "call_id" => take_once(&mut filter.call, "call_id", NAME, named(value))?,
             "status" => {
                 let states = "waiting, queued, sending, delivered or failed";
                 take_once(&mut filter.state, "status", states, DeliveryState::of(value))?;
@@ -96,7 +97,7 @@ fn read_query(query: &str) -> Result<(DeliveryFilter, usize), Problem> {
     Ok((filter, limit.unwrap_or(DEFAULT_LIMIT)))
 }
 
-/// A parameter that stands twice could be read either way.
+/// A repeated parameter is ambiguous.
 fn take_once<T>(into: &mut Option<T>, name: &str, takes: &str, value: Option<T>) -> Result<(), Problem> {
     if into.is_some() {
         return Err(problem_of_query(name, &format!("{name} stands twice")));

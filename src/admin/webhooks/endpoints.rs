@@ -1,4 +1,4 @@
-//! Endpoints, their secrets and their tests.
+//! Endpoints, their secrets and their test events.
 
 use std::time::Duration;
 
@@ -6,11 +6,13 @@ use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
+use super::api::{Api, no_content, not_found, read_json, reject_browsers};
 use super::calls::accepted_to_json;
 use super::fields::{Fields, whole};
-use super::{Api, endpoint_to_json, no_content, not_found, read_json, reject_browsers, secrets_to_json};
+use super::json::{endpoint_to_json, secrets_to_json};
+use crate::admin::access::require_json;
+use crate::admin::response::{Answer, json_answer, not_json};
 use crate::admin::upload::Upload;
-use crate::admin::{Answer, json_answer, not_json, require_json};
 use crate::ledger::{
     DEFAULT_OVERLAP, Endpoint, EndpointChange, EndpointState, LedgerError, MAX_TESTS_PER_ENDPOINT,
     MAX_TESTS_PER_WORKSPACE, NewEndpoint, TestOutcome, is_description,
@@ -25,8 +27,7 @@ const MAX_OVERLAP: u32 = 7 * 86_400;
 
 impl Api<'_> {
     pub(super) async fn list_endpoints(&self, workspace: &str) -> Result<Answer, Problem> {
-        let endpoints =
-            self.sender.ledger().endpoints(workspace).await.map_err(|error| self.failed(error))?;
+        let endpoints = self.call(self.sender.ledger().endpoints(workspace)).await?;
         let endpoints: Vec<Value> = endpoints.iter().map(endpoint_to_json).collect();
         Ok(json_answer(StatusCode::OK, &json!({"endpoints": endpoints})))
     }
@@ -47,8 +48,8 @@ impl Api<'_> {
             concurrency: wanted.concurrency.flatten(),
             per_second: wanted.per_second.flatten(),
         };
-        let added = self.sender.ledger().add_endpoint(new, self.sender.now()).await;
-        let (endpoint, secret) = added.map_err(|error| self.failed(error))?;
+        let added = self.call(self.sender.ledger().add_endpoint(new, self.sender.now())).await?;
+        let (endpoint, secret) = added;
         let mut answer = endpoint_to_json(&endpoint);
         if let Value::Object(fields) = &mut answer {
             fields.insert("secret".into(), secret.reveal().into());
@@ -79,21 +80,22 @@ impl Api<'_> {
             concurrency: wanted.concurrency,
             per_second: wanted.per_second,
         };
-        let changed = self.sender.ledger().change_endpoint(workspace, id, change).await;
-        let endpoint = changed.map_err(|error| self.failed(error))?.ok_or_else(no_endpoint)?;
-        // It may go on, or go to another receiver.
+        let changed = self.call(self.sender.ledger().change_endpoint(workspace, id, change)).await?;
+        let endpoint = changed.ok_or_else(no_endpoint)?;
+        // Its deliveries may be sent now, or to another URL.
         self.sender.wake();
         Ok(json_answer(StatusCode::OK, &endpoint_to_json(&endpoint)))
     }
 
     pub(super) async fn remove_endpoint(&self, workspace: &str, id: &str) -> Result<Answer, Problem> {
-        let removed = self.sender.ledger().remove_endpoint(workspace, id, self.sender.now()).await;
-        if removed.map_err(|error| self.failed(error))? { Ok(no_content()) } else { Err(no_endpoint()) }
+        let removed =
+            self.call(self.sender.ledger().remove_endpoint(workspace, id, self.sender.now())).await?;
+        if removed { Ok(no_content()) } else { Err(no_endpoint()) }
     }
 
     pub(super) async fn show_secret(&self, workspace: &str, id: &str) -> Result<Answer, Problem> {
-        let secrets = self.sender.ledger().secrets(workspace, id, self.sender.now()).await;
-        let secrets = secrets.map_err(|error| self.failed(error))?.ok_or_else(no_endpoint)?;
+        let secrets = self.call(self.sender.ledger().secrets(workspace, id, self.sender.now())).await?;
+        let secrets = secrets.ok_or_else(no_endpoint)?;
         let answer = secrets_to_json(&secrets);
         tracing::info!(target: "webhook_assets::audit", workspace, endpoint = id, "an endpoint's secret was shown");
         Ok(json_answer(StatusCode::OK, &answer))
@@ -108,10 +110,10 @@ impl Api<'_> {
         let overlap = overlap_of(request).await?;
         let rotated = self.sender.ledger().rotate_secret(workspace, id, overlap, self.sender.now()).await;
         let rotated = rotated.map_err(|error| match error {
-            LedgerError::TooManySecrets => {
+            LedgerError::TooManySecrets(_) => {
                 Problem::new(StatusCode::CONFLICT, "too_many_secrets", "Too many secrets", &error.to_string())
             }
-            error => self.failed(error),
+            error => self.failed(&error),
         });
         let rotated = rotated?.ok_or_else(no_endpoint)?;
         tracing::info!(target: "webhook_assets::audit", workspace, endpoint = id, "an endpoint's secret was rotated");
@@ -124,7 +126,7 @@ impl Api<'_> {
 
     pub(super) async fn test_endpoint(&self, workspace: &str, id: &str) -> Result<Answer, Problem> {
         let endpoint = self.endpoint(workspace, id).await?;
-        match self.sender.test(&endpoint).await.map_err(|error| self.failed(error))? {
+        match self.call(self.sender.test(&endpoint)).await? {
             TestOutcome::Accepted(accepted) => {
                 Ok(json_answer(StatusCode::ACCEPTED, &accepted_to_json(&accepted)))
             }
@@ -134,7 +136,7 @@ impl Api<'_> {
     }
 
     pub(super) async fn list_notices(&self, workspace: &str) -> Result<Answer, Problem> {
-        let notices = self.sender.ledger().notices(workspace).await.map_err(|error| self.failed(error))?;
+        let notices = self.call(self.sender.ledger().notices(workspace)).await?;
         let notices: Vec<Value> = notices
             .iter()
             .map(|notice| {
@@ -151,11 +153,11 @@ impl Api<'_> {
     }
 
     async fn endpoint(&self, workspace: &str, id: &str) -> Result<Endpoint, Problem> {
-        let found = self.sender.ledger().endpoint(workspace, id).await.map_err(|error| self.failed(error))?;
+        let found = self.call(self.sender.ledger().endpoint(workspace, id)).await?;
         found.ok_or_else(no_endpoint)
     }
 
-    /// The URL in its normal form, if events may be sent there.
+    /// The normalized URL, if events may be sent there.
     fn checked(&self, url: &str) -> Result<String, Problem> {
         self.sender.parse_entered_url(url).map(|url| url.as_str().to_owned()).map_err(|error| {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "url_refused", "URL refused", &error.to_string())
@@ -164,7 +166,7 @@ impl Api<'_> {
     }
 }
 
-/// What a request says about an endpoint beside its URL and state.
+/// The fields of an endpoint in a request, without its URL and state.
 struct EndpointFields {
     description: Option<String>,
     long_tail: Option<bool>,
@@ -205,7 +207,7 @@ fn state(value: &Value) -> Option<EndpointState> {
     [EndpointState::Active, EndpointState::Paused].into_iter().find(|state| state.name() == word)
 }
 
-/// The overlap of a rotation; a request without a body wants the usual one.
+/// The overlap of a rotation; a request without a body gets the default.
 async fn overlap_of(request: Request<Upload>) -> Result<Duration, Problem> {
     let (origin, json) = (reject_browsers(&request), require_json(&request));
     let body = request.into_body().read().await?;
@@ -237,7 +239,7 @@ fn too_many_tests(pause: Duration) -> Answer {
     answer
 }
 
-/// Seconds after which the pause is over.
+/// The pause in seconds, rounded up.
 fn whole_seconds(pause: Duration) -> u64 {
     pause.as_secs().saturating_add(u64::from(pause.subsec_nanos() > 0))
 }

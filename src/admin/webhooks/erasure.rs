@@ -1,16 +1,15 @@
-//! Personal data goes when somebody asks: a call, or a whole workspace.
+//! Erases personal data on request: a call, or a whole workspace.
 
 use http::StatusCode;
 use serde_json::json;
 
-use super::{Api, no_content, not_found};
-use crate::admin::{Answer, json_answer};
+use super::api::{Api, no_content, not_found};
+use crate::admin::response::{Answer, json_answer};
 use crate::problem::Problem;
 
 impl Api<'_> {
     pub(super) async fn erase_call(&self, workspace: &str, call: &str) -> Result<Answer, Problem> {
-        let forgotten = self.sender.ledger().erase_call(workspace, call).await;
-        if !forgotten.map_err(|error| self.failed(error))? {
+        if !self.call(self.sender.ledger().erase_call(workspace, call)).await? {
             return Err(not_found("No event of this call is kept. (Its recording is erased at /v1/assets.)"));
         }
         tracing::info!(target: "webhook_assets::audit", workspace, call, "forgot a call's event and its history");
@@ -18,8 +17,7 @@ impl Api<'_> {
     }
 
     pub(super) async fn erase_workspace(&self, workspace: &str) -> Result<Answer, Problem> {
-        let forgotten = self.sender.ledger().erase_workspace(workspace).await;
-        let events = forgotten.map_err(|error| self.failed(error))?;
+        let events = self.call(self.sender.ledger().erase_workspace(workspace)).await?;
         tracing::info!(target: "webhook_assets::audit", workspace, events, "forgot a workspace");
         Ok(json_answer(StatusCode::OK, &json!({"events": events})))
     }

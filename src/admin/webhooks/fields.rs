@@ -1,21 +1,21 @@
-//! Takes the fields of a request's JSON one by one: a field that nobody knows is refused, and whatever is wrong is named
-//! by its pointer.
+//! Reads the fields of a request's JSON one by one: refuses unknown fields, and names a wrong one by its pointer.
 
 use serde_json::{Map, Value};
 
-use super::{NAME, invalid};
+use super::api::NAME;
+use crate::admin::response::invalid;
 use crate::clock::UnixMillis;
 use crate::ledger::is_name;
 use crate::problem::Problem;
 use crate::webhook::{TIME_TAKES, parse_time};
 
-/// How much of an unknown field's name is repeated.
+/// How much of an unknown field's name an answer quotes.
 const MAX_QUOTED: usize = 60;
 
 pub(super) struct Fields(Map<String, Value>);
 
 impl Fields {
-    /// The fields of a body, which may have these and no others.
+    /// The fields of a body, which may have only these.
     pub(super) fn of(body: Value, known: &[&str]) -> Result<Self, Problem> {
         let Value::Object(map) = body else {
             return Err(invalid("", &format!("the body takes an object with {}", known.join(", "))));
@@ -31,7 +31,7 @@ impl Fields {
         }
     }
 
-    /// A field that has to be there.
+    /// A required field.
     pub(super) fn required<T>(
         &mut self,
         name: &str,
@@ -44,7 +44,7 @@ impl Fields {
         })
     }
 
-    /// A field that may be left out.
+    /// An optional field.
     pub(super) fn optional<T>(
         &mut self,
         name: &str,
@@ -63,18 +63,18 @@ impl Fields {
         self.required(name, NAME, |value| value.as_str().filter(|text| is_name(text)).map(str::to_owned))
     }
 
-    /// A moment that has to be there.
+    /// A required time.
     pub(super) fn time(&mut self, name: &str) -> Result<UnixMillis, Problem> {
         self.required(name, TIME_TAKES, |value| parse_time(value.as_str()?))
     }
 
-    /// The fields that are left, as an object.
+    /// The remaining fields, as an object.
     pub(super) fn rest(self) -> Value {
         Value::Object(self.0)
     }
 }
 
-/// A whole number within bounds, also as `60.0`: JSON knows one kind of number.
+/// A whole number within bounds, also as `60.0`: JSON has one number type.
 pub(super) fn whole(value: &Value, within: std::ops::RangeInclusive<u32>) -> Option<u32> {
     let Value::Number(number) = value else { return None };
     let text = number.to_string();

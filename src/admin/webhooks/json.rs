@@ -1,4 +1,4 @@
-//! How things look in JSON, here and on the command line.
+//! The JSON of endpoints, deliveries and attempts, here and on the command line.
 
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ pub fn endpoint_to_json(endpoint: &Endpoint) -> Value {
     })
 }
 
-/// An endpoint's secrets, for callers that may see them.
+/// An endpoint's secrets.
 #[must_use]
 pub fn secrets_to_json(secrets: &Secrets) -> Value {
     let mut previous = secrets
@@ -48,7 +48,7 @@ pub fn secrets_to_json(secrets: &Secrets) -> Value {
     shown
 }
 
-/// One line of the history, as it stands at `now`.
+/// One delivery of the history, as of `now`.
 #[must_use]
 pub fn delivery_to_json(delivery: &Delivery, now: UnixSeconds) -> Value {
     json!({
@@ -68,7 +68,7 @@ pub fn delivery_to_json(delivery: &Delivery, now: UnixSeconds) -> Value {
         "links_expire_at": text(delivery.links_expire.map(UnixMillis::from)),
         "recording_fetched_at": text(delivery.recording_fetched_at),
         "transcript_fetched_at": text(delivery.transcript_fetched_at),
-        "pick_up": delivery.pick_up(now),
+        "pick_up": delivery.link_status(now),
         "created_at": delivery.created_at.to_string(),
         "ended_at": text(delivery.ended_at),
     })

@@ -1,4 +1,4 @@
-//! Links that let people into the settings page.
+//! Links that sign people in to the settings page.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use http::header::HOST;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
+use super::api::{Api, read_json};
 use super::fields::{Fields, whole};
-use super::{Api, read_json};
+use crate::admin::response::{Answer, json_answer};
 use crate::admin::upload::Upload;
-use crate::admin::{Answer, json_answer};
 use crate::clock::UnixMillis;
 use crate::console::Access;
 use crate::problem::Problem;

@@ -1,11 +1,11 @@
-//! Which thing a path names.
+//! The resource that a path names.
 
 use crate::ledger::name_in_path;
 
-/// What stands before the name of a workspace.
+/// The path before the name of a workspace.
 const WORKSPACES: &str = "/v1/workspaces/";
 
-/// The kinds of things.
+/// The kinds of resources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resource {
     Calls,
@@ -25,7 +25,7 @@ pub(super) enum Resource {
 }
 
 impl Resource {
-    /// The methods it takes, as `Allow` has them.
+    /// Its methods, as in `Allow`.
     pub(super) fn methods(self) -> &'static str {
         match self {
             Self::Calls | Self::Rotation | Self::Test | Self::Resend | Self::Recovery | Self::PortalLinks => {
@@ -39,17 +39,17 @@ impl Resource {
     }
 }
 
-/// A path taken apart, its names as they stand.
+/// A parsed path, its names not decoded yet.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::admin) struct ResourcePath<'p> {
+pub(crate) struct ResourcePath<'p> {
     pub(super) resource: Resource,
     workspace: Option<&'p str>,
     id: Option<&'p str>,
 }
 
 impl<'p> ResourcePath<'p> {
-    /// The place at this path, if it is one of these.
-    pub(in crate::admin) fn at(path: &'p str) -> Option<Self> {
+    /// The resource at this path, if there is one.
+    pub(crate) fn at(path: &'p str) -> Option<Self> {
         if path == "/v1/calls" {
             return Some(Self { resource: Resource::Calls, workspace: None, id: None });
         }
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn another_path_is_no_place() {
+    fn other_paths_name_no_resource() {
         for path in [
             "/v1/workspaces",
             "/v1/workspaces/",

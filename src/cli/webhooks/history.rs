@@ -100,7 +100,9 @@ fn call_of(delivery: &Delivery) -> String {
 fn outcome(delivery: &Delivery, context: &CommandContext) -> Option<String> {
     let reasons = [delivery.note.clone(), delivery.last_summary.clone()];
     let outcome = match delivery.state {
-        DeliveryState::Delivered => delivery.pick_up(context.now.seconds()).or_else(|| delivery.note.clone()),
+        DeliveryState::Delivered => {
+            delivery.link_status(context.now.seconds()).or_else(|| delivery.note.clone())
+        }
         _ => reasons.into_iter().flatten().next(),
     };
     outcome.as_deref().map(escaped)
@@ -127,7 +129,7 @@ async fn show_one(context: &CommandContext, workspace: &str, id: &str, as_json: 
         ("ended", text_of(delivery.ended_at)),
         ("due", text_of(delivery.due_at)),
         ("note", delivery.note.as_deref().map(escaped)),
-        ("links", delivery.pick_up(context.now.seconds())),
+        ("links", delivery.link_status(context.now.seconds())),
     ];
     let mut text = String::new();
     for (name, value) in lines {

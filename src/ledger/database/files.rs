@@ -1,7 +1,7 @@
 //! The files of a SQLite database: private, and still the ones that are open.
 //!
-//! A file is only ever looked at by its path here, never opened: closing it again would give up the locks that SQLite
-//! holds on it (fcntl(2)).
+//! This file never opens a database file, it reads metadata by path: closing a descriptor would release the locks that
+//! SQLite holds on the file (fcntl(2)).
 
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
@@ -9,25 +9,25 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::ledger::beside;
-use crate::ledger::error::LedgerError;
+use super::options::OpenMode;
+use crate::ledger::error::{LedgerError, Result};
 
-/// Who may read and write the files: this user alone, because they hold personal data.
+/// Only the owner may read and write the files: they hold personal data.
 const MODE: u32 = 0o600;
 
-/// What stands beside the database and belongs to it.
+/// Endings of the files that belong to a database file.
 const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
 
-/// Makes the file if it is missing (and may be made); says its full path, which stays the same when links change.
-pub(super) fn prepare(path: &Path, make: bool) -> Result<PathBuf, LedgerError> {
+/// Creates the file if it is missing and `mode` allows that; returns its full path, which stays the same when links change.
+pub(crate) fn prepare(path: &Path, mode: OpenMode) -> Result<PathBuf> {
     let failed = |error: std::io::Error| LedgerError::at_path(path, &error);
     match fs::metadata(path) {
         Ok(found) if !found.is_file() => {
             return Err(LedgerError::CannotOpen(format!("{} is no file", path.display())));
         }
         Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound && make => {
-            // SQLite makes its other files with the mode of this one. A link to a file that is missing is followed.
+        Err(error) if error.kind() == ErrorKind::NotFound && mode == OpenMode::ReadWrite => {
+            // SQLite creates its other files with the mode of this one. Follows a link to a missing file.
             fs::File::options()
                 .write(true)
                 .create(true)
@@ -41,19 +41,18 @@ pub(super) fn prepare(path: &Path, make: bool) -> Result<PathBuf, LedgerError> {
     path.canonicalize().map_err(failed)
 }
 
-/// The database's files that are there, beginning with itself.
-pub(super) fn all(path: &Path) -> Vec<PathBuf> {
+/// The database's files that exist, beginning with itself.
+fn all(path: &Path) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
     files.extend(COMPANIONS.iter().map(|ending| with_ending(path, ending)));
-    files.push(beside(path, "lock"));
+    files.push(with_extension(path, "lock"));
     files.retain(|file| file.exists());
     files
 }
 
-/// Takes the rights of others away from files that were made with them.
+/// Removes other users' access to the files.
 fn make_private(path: &Path) {
-    for file in all(path) {
-        let Some(mode) = exposed_mode(&file) else { continue };
+    for (file, mode) in exposed(path) {
         match fs::set_permissions(&file, Permissions::from_mode(MODE)) {
             Ok(()) => {
                 let was = format!("{mode:03o}");
@@ -66,10 +65,20 @@ fn make_private(path: &Path) {
     }
 }
 
-/// The mode of a file that others than its owner may use.
-pub(super) fn exposed_mode(file: &Path) -> Option<u32> {
+/// The files of a database that users other than their owner may access, with their modes.
+pub(crate) fn exposed(path: &Path) -> Vec<(PathBuf, u32)> {
+    all(path).into_iter().filter_map(|file| exposed_mode(&file).map(|mode| (file, mode))).collect()
+}
+
+/// The mode of a file that users other than its owner may access.
+fn exposed_mode(file: &Path) -> Option<u32> {
     let mode = fs::metadata(file).ok()?.permissions().mode() & 0o777;
     (mode & 0o077 != 0).then_some(mode)
+}
+
+/// `calls.db` and `key` make `calls.db.key`.
+pub(crate) fn with_extension(path: &Path, extension: &str) -> PathBuf {
+    with_ending(path, &format!(".{extension}"))
 }
 
 fn with_ending(path: &Path, ending: &str) -> PathBuf {
@@ -78,7 +87,7 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Which file stands at a path: its device and number.
+/// Which file stands at a path: its device and inode.
 type Identity = Option<(u64, u64)>;
 
 fn identity(path: &Path) -> Identity {
@@ -86,8 +95,8 @@ fn identity(path: &Path) -> Identity {
     Some((file.dev(), file.ino()))
 }
 
-/// The files that are open. What SQLite has open it keeps writing to, even when another file stands at its path since:
-/// then what it calls committed is gone with the next start.
+/// The files that are open. SQLite keeps writing to an open file even after another file has taken its path: then
+/// committed data is gone with the next start.
 #[derive(Debug)]
 pub(super) struct OpenFiles {
     files: [(PathBuf, Identity); 3],
@@ -95,7 +104,7 @@ pub(super) struct OpenFiles {
 }
 
 impl OpenFiles {
-    /// Remembers which files stand there now; called when all of them are open.
+    /// Notes which files stand there now; called when all of them are open.
     pub(super) fn of(path: &Path) -> Self {
         let [wal, shm] = COMPANIONS.map(|ending| with_ending(path, ending));
         let files = [path.to_owned(), wal, shm].map(|path| {
@@ -105,14 +114,14 @@ impl OpenFiles {
         Self { files, replaced: AtomicBool::new(false) }
     }
 
-    /// Takes the rights of others away from them.
+    /// Removes other users' access to them.
     pub(super) fn make_private(&self) {
         let [(path, _), ..] = &self.files;
         make_private(path);
     }
 
-    /// Whether they still stand there. Says it in the log when that changes.
-    pub(super) fn check(&self) -> Result<(), LedgerError> {
+    /// Checks that they still stand there; logs a change.
+    pub(super) fn check(&self) -> Result<()> {
         let other = self.files.iter().find(|(path, was)| was.is_some() && identity(path) != *was);
         match other {
             None => {
@@ -140,8 +149,8 @@ mod tests {
     fn a_file_is_made_private_and_known_by_its_identity() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("calls.db");
-        assert!(matches!(prepare(&path, false), Err(LedgerError::Unavailable(_))));
-        let made = prepare(&path, true).unwrap();
+        assert!(matches!(prepare(&path, OpenMode::Inspect), Err(LedgerError::Unavailable(_))));
+        let made = prepare(&path, OpenMode::ReadWrite).unwrap();
         assert_eq!(exposed_mode(&made), None);
         fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         assert_eq!(exposed_mode(&made), Some(0o644));
@@ -166,10 +175,10 @@ mod tests {
         fs::write(&file, "x").unwrap();
         let long = folder.path().join("x".repeat(300));
         for path in [folder.path().to_owned(), "/dev/null".into(), file.join("calls.db"), long] {
-            let error = prepare(&path, true).unwrap_err();
+            let error = prepare(&path, OpenMode::ReadWrite).unwrap_err();
             assert!(matches!(error, LedgerError::CannotOpen(_)), "{}: {error}", path.display());
         }
-        let missing = prepare(&folder.path().join("none/calls.db"), true).unwrap_err();
+        let missing = prepare(&folder.path().join("none/calls.db"), OpenMode::ReadWrite).unwrap_err();
         assert!(missing.is_transient(), "{missing}");
     }
 }

@@ -1,15 +1,18 @@
-//! The tables, brought up to date. `sqlx::Migrator` does the same outside of one transaction, with a lock and prepared
-//! statements that outlive one: behind a pooler these end up with somebody else.
+//! Migrations of the tables. `sqlx::Migrator` is not used: it runs outside of one transaction, with a lock and prepared
+//! statements that outlive a transaction, which a pooler would hand to another client.
 
+use sqlx::SqlStr;
 use sqlx::migrate::{Migration, Migrator};
 
-use super::{Backend, OpenMode, Statement, Tx, values};
-use crate::ledger::error::LedgerError;
+use super::options::OpenMode;
+use super::statement::{Statement, values};
+use super::transaction::Tx;
+use crate::ledger::error::{LedgerError, Result};
 
 static SQLITE: Migrator = sqlx::migrate!("src/ledger/migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("src/ledger/migrations/postgres");
 
-/// The lock of those who bring the tables up to date at the same time; any number that nobody else uses.
+/// Serializes processes that migrate at the same time; the number is arbitrary.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7305807001)";
 
 const EXISTS: Statement = Statement {
@@ -34,18 +37,17 @@ const RECORD: Statement = Statement::same(
      VALUES ($1, $2, TRUE, $3, -1)",
 );
 
-/// Changes nothing, but has to be written.
+/// Changes nothing, but has to write.
 pub(super) const NO_OP_WRITE: Statement =
     Statement::same("UPDATE _sqlx_migrations SET execution_time = execution_time WHERE version = 1");
 
 type Applied = (i64, Vec<u8>, bool);
 
-/// Brings the tables up to date, all of them or none; on a look, only says whether this program can work with them.
-pub(super) async fn migrate(open: &Backend, mode: OpenMode) -> Result<(), LedgerError> {
-    let known = if open.is_shared() { &POSTGRES } else { &SQLITE };
-    let mut tx = open.begin_unchecked().await?;
-    if mode == OpenMode::ReadWrite {
-        tx.run_if_postgres(LOCK).await?;
+/// Applies every missing migration or none; on an inspection, only checks that this program can work with the tables.
+pub(super) async fn migrate(mut tx: Tx, is_postgres: bool, mode: OpenMode) -> Result<()> {
+    let known = if is_postgres { &POSTGRES } else { &SQLITE };
+    if mode == OpenMode::ReadWrite && is_postgres {
+        tx.run_script(SqlStr::from_static(LOCK)).await?;
     }
     let exists = tx.fetch::<(i64,)>(EXISTS, Vec::new()).await?.iter().any(|(count,)| *count > 0);
     let applied = if exists { tx.fetch::<Applied>(APPLIED, Vec::new()).await? } else { Vec::new() };
@@ -59,19 +61,19 @@ pub(super) async fn migrate(open: &Backend, mode: OpenMode) -> Result<(), Ledger
     for migration in known.iter().filter(|it| !applied.iter().any(|(version, ..)| *version == it.version)) {
         apply(&mut tx, migration).await?;
     }
-    // A file system or a disk that takes nothing is noticed now, not at the first call.
+    // Fails now, not at the first call, if the disk is full or the file system read-only.
     tx.execute(NO_OP_WRITE, Vec::new()).await?;
     tx.commit().await
 }
 
-async fn apply(tx: &mut Tx, migration: &Migration) -> Result<(), LedgerError> {
+async fn apply(tx: &mut Tx, migration: &Migration) -> Result<()> {
     tx.run_script(migration.sql.clone()).await?;
     let (description, checksum) = (migration.description.to_string(), migration.checksum.to_vec());
     tx.execute(RECORD, values![migration.version, description, checksum]).await.map(|_| ())
 }
 
-/// Whether what was applied is what this program knows.
-fn check(known: &Migrator, applied: &[Applied]) -> Result<(), LedgerError> {
+/// Checks that this program knows every applied migration.
+fn check(known: &Migrator, applied: &[Applied]) -> Result<()> {
     let newest = known.iter().map(|migration| migration.version).max().unwrap_or_default();
     if let Some((version, ..)) = applied.iter().rev().find(|(version, ..)| *version > newest) {
         return Err(LedgerError::CannotOpen(format!(

@@ -9,27 +9,27 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Row, Transaction};
 
 use super::eviction::Eviction;
-use super::{READERS, TIMEOUT};
+use super::options::{READERS, TIMEOUT, WRITERS};
 use crate::clock::running;
-use crate::ledger::error::{LedgerError, breaks_connections, one_line};
+use crate::ledger::error::{LedgerError, Result, breaks_connections, one_line};
 
-/// A statement that takes longer is given up, and its connection with it: a server that has vanished without a word would
-/// otherwise be waited for until the kernel gives up, a quarter of an hour later.
+/// The longest that a statement may take. Without a limit, callers would wait for a server that vanished until the kernel
+/// gives up, a quarter of an hour later.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A parameter of ours that only a direct session keeps: no server acts upon it, and no pooler passes it on.
+/// A parameter that no server acts upon and no pooler passes on: a session that has it is direct.
 const SESSION_MARKER: (&str, &str) = ("webhook_assets.own_session", "on");
 
-/// What a look at a fresh session tells: whether our parameter arrived, and whether it may write.
+/// Reads from a fresh session whether the marker arrived, and whether the session may write.
 const INSPECT: &str =
     "SELECT current_setting('webhook_assets.own_session', true), current_setting('transaction_read_only')";
 
 /// An open server. Clones share it.
 #[derive(Debug, Clone)]
-pub(in crate::ledger) struct Server {
+pub(crate) struct Server {
     pub(super) pool: PgPool,
-    /// Whether a pooler may hand each transaction to another session: then nothing may outlive one. Prepared statements
-    /// would, and even one that is prepared and executed outside a transaction block may meet two sessions.
+    /// Whether a pooler may hand each transaction to another session. Then nothing may outlive a transaction, as prepared
+    /// statements do; even preparing and executing one outside a transaction block may meet two sessions.
     pub(super) pooled: bool,
     options: Box<PgConnectOptions>,
     address: String,
@@ -37,8 +37,8 @@ pub(in crate::ledger) struct Server {
 }
 
 impl Server {
-    /// Connects once and looks whom it talks to.
-    pub(super) async fn open(url: &str) -> Result<Self, LedgerError> {
+    /// Connects once and finds out whether a pooler answers.
+    pub(super) async fn open(url: &str) -> Result<Self> {
         check_files(url)?;
         let options = PgConnectOptions::from_str(url)
             .map_err(|_| LedgerError::CannotOpen("its URL cannot be read".to_owned()))?
@@ -56,15 +56,15 @@ impl Server {
         Ok(Self { pool, pooled, options: Box::new(options), address, eviction })
     }
 
-    pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>, LedgerError> {
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>> {
         self.within(self.pool.begin()).await
     }
 
-    /// Waits for a statement, but not for ever; what its error says about connections is acted upon.
+    /// Waits for a statement up to [`STATEMENT_TIMEOUT`]; evicts connections if its error means that they are broken.
     pub(super) async fn within<T>(
         &self,
         statement: impl Future<Output = Result<T, sqlx::Error>>,
-    ) -> Result<T, LedgerError> {
+    ) -> Result<T> {
         match running::timeout(STATEMENT_TIMEOUT, statement).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
@@ -81,9 +81,9 @@ impl Server {
         }
     }
 
-    /// Whether it answers, and lets us write. A pool only says that it waited in vain; then a connection beside it finds out
-    /// what for.
-    pub(super) async fn probe(&self) -> Result<(), LedgerError> {
+    /// Checks that it answers and accepts writes. A pool only reports that it waited in vain; then a connection outside
+    /// the pool finds out why.
+    pub(super) async fn probe(&self) -> Result<()> {
         const READ_ONLY: &str = "SELECT current_setting('transaction_read_only')";
         let inspected = self.within(async {
             let mut tx = self.pool.begin().await?;
@@ -115,7 +115,7 @@ fn read_only_server() -> LedgerError {
 fn pool(eviction: &Eviction) -> PgPoolOptions {
     let (before, after) = (eviction.clone(), eviction.clone());
     PgPoolOptions::new()
-        .max_connections(READERS + crate::ledger::writer::POSTGRES_WRITERS)
+        .max_connections(READERS + WRITERS)
         .acquire_timeout(TIMEOUT)
         .before_acquire(move |_, connected| {
             let eviction = before.includes(connected.age);
@@ -127,8 +127,8 @@ fn pool(eviction: &Eviction) -> PgPoolOptions {
         })
 }
 
-/// The certificates and keys that the URL names have to be there: the driver would only say so at each connection.
-fn check_files(url: &str) -> Result<(), LedgerError> {
+/// Checks that the certificates and keys in the URL exist: the driver would only fail at each connection.
+fn check_files(url: &str) -> Result<()> {
     let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
     for (name, value) in url::form_urlencoded::parse(parameters.as_bytes()) {
         let is_file = name.starts_with("ssl") && !name.ends_with("mode") && !value.starts_with("-----BEGIN");
@@ -139,8 +139,8 @@ fn check_files(url: &str) -> Result<(), LedgerError> {
     Ok(())
 }
 
-/// Connects, and says whether sessions are pooled.
-async fn inspect(options: &PgConnectOptions, address: &str) -> Result<bool, LedgerError> {
+/// Connects, and returns whether sessions are pooled.
+async fn inspect(options: &PgConnectOptions, address: &str) -> Result<bool> {
     match inspect_with(&options.clone().options([SESSION_MARKER])).await {
         Ok((has_marker, read_only)) => require_writable(read_only).map(|()| !has_marker),
         // PgBouncer knows few parameters, and refuses the others.
@@ -153,7 +153,7 @@ async fn inspect(options: &PgConnectOptions, address: &str) -> Result<bool, Ledg
     }
 }
 
-fn require_writable(read_only: bool) -> Result<(), LedgerError> {
+fn require_writable(read_only: bool) -> Result<()> {
     if read_only { Err(read_only_server()) } else { Ok(()) }
 }
 
@@ -165,7 +165,7 @@ async fn inspect_with(options: &PgConnectOptions) -> Result<(bool, bool), sqlx::
         tx.commit().await?;
         let has_marker = row.try_get::<Option<String>, _>(0)?.is_some_and(|value| value == SESSION_MARKER.1);
         let read_only = row.try_get::<String, _>(1)? == "on";
-        // It ends whether the server says goodbye or not.
+        // An error on closing changes nothing.
         let _ = connection.close().await;
         Ok((has_marker, read_only))
     };
@@ -180,7 +180,7 @@ fn names_startup_parameter(error: &sqlx::Error) -> bool {
     code_of(error) == "08P01" && error.to_string().contains("startup parameter")
 }
 
-/// Why the server cannot be used, with what only a pooler says.
+/// Why the server cannot be used; explains the refusals of poolers.
 fn connect_error(address: &str, error: &sqlx::Error) -> LedgerError {
     let text = one_line(error);
     if names_startup_parameter(error) {

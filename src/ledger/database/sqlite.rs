@@ -12,41 +12,41 @@ use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
 
 use super::eviction::Eviction;
 use super::files::OpenFiles;
-use super::{OpenMode, READERS, TIMEOUT};
-use crate::ledger::error::LedgerError;
+use super::options::{OpenMode, READERS, TIMEOUT};
+use crate::ledger::error::{LedgerError, Result};
 use crate::tasks::{self, Task};
 
-/// How long emptying the write-ahead log keeps the writer from its work while it waits for readers.
+/// How long a checkpoint may block the writer while it waits for readers.
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Between two times of emptying the log, and between two tries: a thousand erasures in a row need it a few times.
+/// The pause between two checkpoints: a thousand erasures in a row need few of them.
 const SCRUB_INTERVAL: Duration = Duration::from_millis(300);
 
-/// How long the end of the program waits for the log to be emptied.
+/// How long closing waits for the last checkpoint.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An open file. Clones share it.
 #[derive(Debug, Clone)]
-pub(in crate::ledger) struct File {
+pub(crate) struct File {
     pub(super) readers: SqlitePool,
     pub(super) writer: SqlitePool,
     eviction: Eviction,
     pub(super) files: Arc<OpenFiles>,
-    erased: Arc<Scrubbing>,
+    scrubbing: Arc<Scrubbing>,
 }
 
-/// Whether something was forgotten whose traces are still in the write-ahead log.
+/// Whether the write-ahead log still holds erased data.
 #[derive(Debug, Default)]
 struct Scrubbing {
     pending: AtomicBool,
-    /// Whether a task is removing them.
+    /// Whether a task works on it.
     running: AtomicBool,
 }
 
 impl File {
-    /// Opens the file at its full path, which exists, with one connection for each that will be needed: one that is opened
-    /// later could meet another file.
-    pub(super) async fn open(path: &Path, mode: OpenMode) -> Result<Self, LedgerError> {
+    /// Opens the file at its full path, which exists, with every connection of its pools: one that is opened later could
+    /// meet another file.
+    pub(super) async fn open(path: &Path, mode: OpenMode) -> Result<Self> {
         let failed =
             |error: &sqlx::Error| LedgerError::opening(&format!("the file {}", path.display()), error);
         let eviction = Eviction::default();
@@ -55,17 +55,23 @@ impl File {
             writer_pool(&eviction).connect_with(options.clone()).await.map_err(|error| failed(&error))?;
         let readers = pool(READERS).connect_with(options).await.map_err(|error| failed(&error))?;
         open_all(&readers).await.map_err(|error| failed(&error))?;
-        Ok(Self { readers, writer, eviction, files: Arc::new(OpenFiles::of(path)), erased: Arc::default() })
+        Ok(Self {
+            readers,
+            writer,
+            eviction,
+            files: Arc::new(OpenFiles::of(path)),
+            scrubbing: Arc::default(),
+        })
     }
 
-    /// Begins a transaction that will write.
-    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, LedgerError> {
-        // IMMEDIATE takes the write lock at once: a lock that is upgraded halfway can fail at the end.
+    /// Begins a transaction that writes.
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
+        // IMMEDIATE takes the write lock now: upgrading a read lock later can fail.
         self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(|error| self.classify(&error))
     }
 
-    /// What an error means; the writing connection is opened anew where it will not work again: one that was opened while
-    /// the file system was read-only stays read-only.
+    /// What an error means. Evicts the writing connection after "read-only": one that was opened while the file system was
+    /// read-only stays so.
     pub(super) fn classify(&self, error: &sqlx::Error) -> LedgerError {
         let classified = LedgerError::from(error);
         if matches!(classified, LedgerError::ReadOnly(_)) {
@@ -74,11 +80,11 @@ impl File {
         classified
     }
 
-    /// Has the traces of what was forgotten removed soon: a page that was overwritten in the file may have an older copy in
-    /// the write-ahead log, which is emptied only when it has grown.
-    pub(super) fn scrub_files(&self) {
-        self.erased.pending.store(true, Ordering::Release);
-        if !self.erased.running.swap(true, Ordering::AcqRel) {
+    /// Removes erased data from the write-ahead log soon: a page that is overwritten in the file may have an older copy
+    /// in the log, which SQLite truncates only after it has grown.
+    pub(super) fn scrub(&self) {
+        self.scrubbing.pending.store(true, Ordering::Release);
+        if !self.scrubbing.running.swap(true, Ordering::AcqRel) {
             tasks::spawn(Task::LedgerErasure, self.clone().scrub_until_done());
         }
     }
@@ -89,35 +95,35 @@ impl File {
                 tracing::debug!(%error, "the write-ahead log could not be emptied yet");
             }
             tokio::time::sleep(SCRUB_INTERVAL).await;
-            if self.erased.pending.load(Ordering::Acquire) {
+            if self.scrubbing.pending.load(Ordering::Acquire) {
                 continue;
             }
-            self.erased.running.store(false, Ordering::Release);
-            // What was forgotten between the two lines above has found somebody at work.
-            let more = self.erased.pending.load(Ordering::Acquire);
-            if !more || self.erased.running.swap(true, Ordering::AcqRel) {
+            self.scrubbing.running.store(false, Ordering::Release);
+            // An erasure between the two lines above has seen this task running, and started no other.
+            let more = self.scrubbing.pending.load(Ordering::Acquire);
+            if !more || self.scrubbing.running.swap(true, Ordering::AcqRel) {
                 return;
             }
         }
     }
 
-    /// Writes the write-ahead log into the file and cuts it to nothing, once. Whether it worked shows in `pending`.
-    async fn truncate_log(&self) -> Result<(), LedgerError> {
+    /// Writes the write-ahead log into the file and truncates it, once. `pending` stays set if that failed.
+    async fn truncate_log(&self) -> Result<()> {
         self.files.check()?;
         let mut connection = self.writer.acquire().await.map_err(|error| self.classify(&error))?;
-        // What is forgotten from here on needs another round.
-        self.erased.pending.store(false, Ordering::Release);
+        // An erasure from here on needs another checkpoint.
+        self.scrubbing.pending.store(false, Ordering::Release);
         let emptied = checkpoint(&mut connection).await;
         if !matches!(emptied, Ok(true)) {
-            self.erased.pending.store(true, Ordering::Release);
+            self.scrubbing.pending.store(true, Ordering::Release);
         }
         emptied.map(|_| ()).map_err(|error| self.classify(&error))
     }
 
-    /// Ends every connection.
+    /// Closes every connection.
     pub(super) async fn close(&self) {
         let empty = async {
-            while self.erased.pending.load(Ordering::Acquire) && self.truncate_log().await.is_ok() {
+            while self.scrubbing.pending.load(Ordering::Acquire) && self.truncate_log().await.is_ok() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
@@ -145,12 +151,12 @@ fn options(path: &Path, mode: OpenMode) -> SqliteConnectOptions {
     let options = SqliteConnectOptions::new()
         .filename(PathBuf::from(path))
         .foreign_keys(true)
-        // What is forgotten is overwritten, not left in free pages.
+        // Overwrites deleted rows instead of leaving them in free pages.
         .pragma("secure_delete", "ON")
         .busy_timeout(TIMEOUT);
     match mode {
         OpenMode::Inspect => options,
-        // WAL with a full sync: a commit is on disk before it is answered, and readers never wait for the writer.
+        // WAL with a full sync: a commit returns once it is on disk, and readers never wait for the writer.
         OpenMode::ReadWrite => options
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -159,7 +165,7 @@ fn options(path: &Path, mode: OpenMode) -> SqliteConnectOptions {
 }
 
 fn pool(connections: u32) -> SqlitePoolOptions {
-    // A connection of SQLite does not go stale; closing it would only cost its statement cache.
+    // A connection of SQLite does not go stale; closing it would only lose its statement cache.
     SqlitePoolOptions::new()
         .max_connections(connections)
         .idle_timeout(None)
@@ -167,11 +173,11 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .acquire_timeout(TIMEOUT)
 }
 
-/// SQLite has one writer at a time, so there is one connection for it, and queueing happens in its pool.
+/// SQLite has one writer at a time, so one connection writes, and writers queue in its pool.
 fn writer_pool(eviction: &Eviction) -> SqlitePoolOptions {
     let (before, after) = (eviction.clone(), eviction.clone());
-    // When the disk is full, SQLite ends the transaction by itself, the driver's own ROLLBACK then fails, and the driver
-    // takes the connection for one inside a transaction for ever after: such a connection is given up.
+    // On a full disk SQLite ends the transaction itself. The driver's ROLLBACK then fails, and the driver believes for ever
+    // that the connection is inside a transaction: such a connection is closed.
     pool(1)
         .before_acquire(move |_, connected| {
             let eviction = before.includes(connected.age);
@@ -191,7 +197,7 @@ async fn open_all(pool: &SqlitePool) -> Result<(), sqlx::Error> {
     let mut all = Vec::new();
     for _ in 0..READERS {
         let mut connection = pool.acquire().await?;
-        // The files are opened when something is read.
+        // SQLite opens its files at the first read.
         sqlx::query("SELECT count(*) FROM sqlite_master").execute(&mut *connection).await?;
         all.push(connection);
     }

@@ -1,4 +1,4 @@
-//! Where the database is: what the setting may say, and what is refused before anything is opened.
+//! The URL of the database: parses the setting and refuses what could be a mistake before it opens anything.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ pub enum DatabaseUrl {
     Postgres(String),
 }
 
-/// Why a text names no database. Says what is wrong without quoting the text, which may hold a password.
+/// Why a text is no database URL. Its message does not quote the text, which may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DatabaseUrlError {
     /// There is nothing, or another scheme.
@@ -120,7 +120,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// A text that was to be one, as far as it may be shown: what could be a password, or surround one, is left out.
+    /// A text that is not a database URL, for messages: without the parts that could contain a password.
     #[must_use]
     pub fn shown(text: &str) -> String {
         let (start, rest) = match text.split_once("://") {
@@ -195,8 +195,8 @@ fn begins_with_two_digits(text: &str) -> bool {
     text.as_bytes().first_chunk::<2>().is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
 
-/// What stands behind the scheme of PostgreSQL's URL. A password that is not percent-encoded moves the limits between its
-/// parts, so that parts of it would be taken for host, port, path or parameters.
+/// Checks a URL of PostgreSQL after its scheme. A password that is not percent-encoded shifts the boundaries of the URL's
+/// parts, so that parts of the password would become host, port, path or parameters.
 fn check_server(rest: &str) -> Result<(), DatabaseUrlError> {
     if rest.contains(char::is_whitespace) {
         return Err(DatabaseUrlError::Space);

@@ -1,40 +1,41 @@
-//! One endpoint: what it has under way, what stands in its lines, and how much it may have.
+//! One endpoint: its attempts under way, its queues, and its limits.
 
 use std::time::Duration;
 
+use super::per_lane::PerLane;
+use super::slot::{Candidate, Feedback, Limits};
 use super::window::Window;
-use super::{Candidate, Feedback, Limits};
 use crate::clock::UnixMillis;
 use crate::ledger::{Health, Lane};
 use crate::sender::circuit_breaker;
 use crate::sender::sender_clock::ClockStep;
 
-/// Test events of one endpoint at once. They have places of their own beside its window, so that a person who tests sees
-/// what comes of it, whatever the endpoint is busy with.
+/// The slots of an endpoint for test events. They do not count against its window, so that a person who tests sees the
+/// result, whatever else the endpoint is sent.
 const TEST_SLOTS: usize = 4;
 
-/// What a person has sent again gets up to this many places, however small failures have left the window.
+/// The slots of an endpoint for resends, however small failures have made its window.
 const RESEND_SLOTS: usize = 4;
 
-/// How many deliveries stand in a line, as far as this process knows.
+/// How many deliveries are in a queue, as far as this process knows.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct QueueDepth(usize);
 
 impl QueueDepth {
-    const LONG: usize = usize::MAX;
+    const UNKNOWN: usize = usize::MAX;
 
     pub(super) fn set_unknown(&mut self) {
-        self.0 = Self::LONG;
+        self.0 = Self::UNKNOWN;
     }
 
     pub(super) fn add(&mut self, count: usize) {
         self.0 = self.0.saturating_add(count);
     }
 
-    pub(super) fn take(&mut self, count: usize, were_all: bool) {
-        if were_all {
+    pub(super) fn take(&mut self, count: usize, is_empty: bool) {
+        if is_empty {
             self.0 = 0;
-        } else if self.0 != Self::LONG {
+        } else if self.0 != Self::UNKNOWN {
             self.0 = self.0.saturating_sub(count);
         }
     }
@@ -47,29 +48,28 @@ impl QueueDepth {
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) workspace: String,
-    /// Attempts under way in each lane.
-    in_flight_by_lane: [usize; 4],
-    depths: [QueueDepth; 4],
+    in_flight: PerLane<usize>,
+    depths: PerLane<QueueDepth>,
     window: Window,
-    /// The owner's own limit.
+    /// The owner's limit.
     cap: usize,
-    /// The pause between two attempts, if its owner limits how many it gets a second.
+    /// The pause between two attempts, if the owner limits the rate.
     pace: Option<Duration>,
     free_at: UnixMillis,
     pub(super) health: Health,
     /// Whether the lane of retries had the last turn.
-    retry_last: bool,
-    /// When it got its last place.
-    turn: u64,
-    used_at: UnixMillis,
+    pub(super) retry_last: bool,
+    /// When it got its last slot.
+    pub(super) turn: u64,
+    pub(super) used_at: UnixMillis,
 }
 
 impl Endpoint {
     pub(super) fn new(workspace: &str) -> Self {
         Self {
             workspace: workspace.to_owned(),
-            in_flight_by_lane: [0; 4],
-            depths: [QueueDepth::default(); 4],
+            in_flight: PerLane::default(),
+            depths: PerLane::default(),
             window: Window::default(),
             cap: usize::MAX,
             pace: None,
@@ -81,7 +81,7 @@ impl Endpoint {
         }
     }
 
-    /// Takes over what the ledger says: limits may have been changed, failures forgotten by hand.
+    /// Takes the limits and the health from the ledger: a person may have changed or reset them.
     pub(super) fn update_limits(&mut self, candidate: &Candidate<'_>) {
         let cap = candidate.concurrency.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
         self.cap = cap.unwrap_or(usize::MAX);
@@ -89,90 +89,54 @@ impl Endpoint {
         self.merge_health(candidate.health);
     }
 
-    /// Puts together what is known of its health here and in the ledger.
+    /// Merges its health here with that in the ledger.
     pub(super) fn merge_health(&mut self, ledger: Health) {
         if ledger.epoch > self.health.epoch && ledger.failing_since.is_none() {
-            // Something was done about it: it has the places of an endpoint that is new, at least.
+            // A person reset it: it gets at least the window of a new endpoint.
             self.window.reset();
         }
         self.health = circuit_breaker::merge(self.health, ledger);
     }
 
-    /// The wall clock was set: what was scheduled moves with it.
+    /// Moves moments with the wall clock.
     pub(super) fn apply_clock_step(&mut self, step: ClockStep) {
         self.free_at = step.shift(self.free_at);
         self.used_at = step.shift(self.used_at);
-        for moment in
-            [&mut self.health.failing_since, &mut self.health.held_since, &mut self.health.held_until]
-        {
-            *moment = moment.map(|moment| step.shift(moment));
-        }
+        self.health = step.shift_health(self.health);
     }
 
     pub(super) fn depth(&self, lane: Lane) -> QueueDepth {
-        let [first, retry, test, resend] = self.depths;
-        match lane {
-            Lane::First => first,
-            Lane::Retry => retry,
-            Lane::Test => test,
-            Lane::Resend => resend,
-        }
+        self.depths.get(lane)
     }
 
     pub(super) fn depth_mut(&mut self, lane: Lane) -> &mut QueueDepth {
-        let [first, retry, test, resend] = &mut self.depths;
-        match lane {
-            Lane::First => first,
-            Lane::Retry => retry,
-            Lane::Test => test,
-            Lane::Resend => resend,
-        }
+        self.depths.get_mut(lane)
     }
 
     pub(super) fn has_queue(&self) -> bool {
-        self.depths.iter().any(|line| line.exceeds(0))
+        Lane::ALL.iter().any(|lane| self.depth(*lane).exceeds(0))
     }
 
-    pub(super) fn in_flight_in(&self, lane: Lane) -> usize {
-        let [first, retry, test, resend] = self.in_flight_by_lane;
-        match lane {
-            Lane::First => first,
-            Lane::Retry => retry,
-            Lane::Test => test,
-            Lane::Resend => resend,
-        }
-    }
-
-    fn in_flight_mut(&mut self, lane: Lane) -> &mut usize {
-        let [first, retry, test, resend] = &mut self.in_flight_by_lane;
-        match lane {
-            Lane::First => first,
-            Lane::Retry => retry,
-            Lane::Test => test,
-            Lane::Resend => resend,
-        }
-    }
-
-    /// What counts against its window: tests have their own room.
+    /// The attempts that count against its window.
     pub(super) fn in_flight(&self) -> usize {
-        self.in_flight_in(Lane::First) + self.in_flight_in(Lane::Retry) + self.in_flight_in(Lane::Resend)
+        self.in_flight.in_window()
     }
 
     pub(super) fn limit(&self, now: UnixMillis) -> usize {
         if circuit_breaker::is_probing(&self.health, now) { 1 } else { self.window.size().min(self.cap) }
     }
 
-    /// Whether new deliveries wait, because it has taken nothing for so long.
+    /// Whether new deliveries wait because no attempt has succeeded for a while.
     pub(super) fn is_held(&self, now: UnixMillis) -> bool {
         circuit_breaker::is_held(&self.health, now)
     }
 
-    /// How many more attempts it takes now, beside tests and what a person asks for.
+    /// The room for first attempts and retries.
     pub(super) fn room(&self, now: UnixMillis) -> usize {
         self.room_below(self.limit(now), now)
     }
 
-    /// What a person asks for does not wait until a failing endpoint has won its places back.
+    /// The room for resends, which do not wait until a failing endpoint has regained its window.
     pub(super) fn room_for_resends(&self, now: UnixMillis) -> usize {
         self.room_below(self.window.size().max(RESEND_SLOTS).min(self.cap), now)
     }
@@ -185,13 +149,13 @@ impl Endpoint {
         if self.pace.is_some() { room.min(1) } else { room }
     }
 
-    /// Retries take half of an endpoint's places at most: first attempts have a lane of their own.
+    /// Retries take half of an endpoint's window at most; the other half is for first attempts.
     pub(super) fn room_for_retries(&self, now: UnixMillis) -> usize {
-        self.limit(now).div_ceil(2).saturating_sub(self.in_flight_in(Lane::Retry))
+        self.limit(now).div_ceil(2).saturating_sub(self.in_flight.get(Lane::Retry))
     }
 
     pub(super) fn room_for_tests(&self) -> usize {
-        TEST_SLOTS.saturating_sub(self.in_flight_in(Lane::Test))
+        TEST_SLOTS.saturating_sub(self.in_flight.get(Lane::Test))
     }
 
     /// Whether an attempt is likely to fail or to hang.
@@ -199,28 +163,16 @@ impl Endpoint {
         match lane {
             Lane::First => self.health.failures > 0,
             Lane::Retry => true,
-            // There are few, and a person waits for each.
+            // They are few, and a person waits for each.
             Lane::Test | Lane::Resend => false,
         }
     }
 
-    pub(super) fn retry_last(&self) -> bool {
-        self.retry_last
-    }
-
-    pub(super) fn turn(&self) -> u64 {
-        self.turn
-    }
-
-    pub(super) fn used_at(&self) -> UnixMillis {
-        self.used_at
-    }
-
     pub(super) fn is_busy(&self) -> bool {
-        self.has_queue() || self.in_flight_by_lane.iter().any(|count| *count > 0)
+        self.has_queue() || Lane::ALL.iter().any(|lane| self.in_flight.get(*lane) > 0)
     }
 
-    /// An attempt begins, if there is room for it.
+    /// Begins an attempt, if there is room for it.
     pub(super) fn begin(&mut self, lane: Lane, turn: u64, now: UnixMillis) -> bool {
         let room = match lane {
             Lane::First if self.is_held(now) => 0,
@@ -232,7 +184,7 @@ impl Endpoint {
         if room == 0 {
             return false;
         }
-        *self.in_flight_mut(lane) += 1;
+        *self.in_flight.get_mut(lane) += 1;
         self.turn = turn;
         self.used_at = now;
         if matches!(lane, Lane::First | Lane::Retry) {
@@ -244,12 +196,12 @@ impl Endpoint {
         true
     }
 
-    /// An attempt ended.
+    /// Ends an attempt.
     pub(super) fn end(&mut self, lane: Lane, outcome: Option<Feedback>, limits: &Limits, now: UnixMillis) {
-        // At least half of the window was in use, or somebody stands in line for it.
+        // At least half of the window was in use, or first attempts were queued.
         let in_use = self.in_flight() * 2 >= self.window.size() || self.depth(Lane::First).exceeds(0);
-        let in_flight_by_lane = self.in_flight_mut(lane);
-        *in_flight_by_lane = in_flight_by_lane.saturating_sub(1);
+        let in_flight = self.in_flight.get_mut(lane);
+        *in_flight = in_flight.saturating_sub(1);
         self.used_at = now;
         let Some(outcome) = outcome else { return };
         if outcome.succeeded {
@@ -260,9 +212,9 @@ impl Endpoint {
         }
     }
 
-    /// When it may be sent to again, if only its pace or its hold is in the way.
+    /// When it may be sent to again, if only its rate limit or its hold delays it.
     pub(super) fn next_turn(&self, now: UnixMillis) -> Option<UnixMillis> {
-        // A hold is in the way of first attempts alone.
+        // A hold delays first attempts only.
         let others = [Lane::Retry, Lane::Resend].iter().any(|lane| self.depth(*lane).exceeds(0));
         let held_until = if others { None } else { self.health.held_until };
         let at = self.free_at.max(held_until.unwrap_or_default());

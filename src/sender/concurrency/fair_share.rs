@@ -1,61 +1,91 @@
-//! Shares free places out: one after the other to the workspace that holds the least, and there to the endpoint that holds
-//! the least; of those that hold as much, to the one that waits longest.
+//! Grants free slots: one after the other to the workspace that uses the fewest, and there to the endpoint that uses the
+//! fewest; among equals, to the one that has waited longest (max-min fairness).
+//!
+//! The thresholds are dynamic (Choudhury and Hahne, 1998): a workspace gets another slot only while it uses less than
+//! [`ALPHA`] times the free ones. So one workspace alone gets three quarters of all slots, ten get a little less than a tenth
+//! each, and a new one finds a free slot at once, however long the attempts of the others take. The same rule holds among
+//! the endpoints of a workspace. Some slots are reserved for workspaces that use next to none: without them, several
+//! workspaces with slow attempts that begin one after the other would leave fewer and fewer, until the first attempts end.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 use super::endpoint::Endpoint;
-use super::{ALPHA, Concurrency, RESERVED, SMALL, Usage};
+use super::per_lane::PerLane;
 use crate::clock::UnixMillis;
 use crate::ledger::{Lane, Share};
 
-/// What is left while places are shared out.
+/// How many times the free slots a workspace may use and still get another.
+const ALPHA: usize = 3;
+
+/// One in this many slots is reserved for workspaces that use fewer than [`SMALL`].
+const RESERVED: usize = 16;
+const SMALL: usize = 4;
+
+/// The slots of a workspace.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Usage {
+    pub(super) in_flight: usize,
+    pub(super) degraded: usize,
+    /// When it got its last slot.
+    pub(super) turn: u64,
+}
+
+/// The slots that can be granted.
+pub(super) struct Room {
+    pub(super) free: usize,
+    pub(super) free_for_degraded: usize,
+    pub(super) total: usize,
+}
+
+/// Slots in use, the last turn, and which: the one that uses the fewest is on top.
+type ByUse = BinaryHeap<Reverse<(usize, u64, usize)>>;
+
+/// An allocation of free slots.
 pub(super) struct FairShare<'a> {
-    free: usize,
-    /// How many of the free places are kept for workspaces that hold few.
-    reserved: usize,
-    free_for_degraded: usize,
+    room: Room,
     workspaces: Vec<WorkspaceDemand<'a>>,
-    /// Who holds the least is on top: places held, last turn, which.
-    queue: BinaryHeap<Reverse<(usize, u64, usize)>>,
+    order: ByUse,
 }
 
-/// A workspace with deliveries in line.
+/// A workspace with queued deliveries.
 struct WorkspaceDemand<'a> {
-    holds: Usage,
+    usage: Usage,
     endpoints: Vec<EndpointDemand<'a>>,
-    queue: BinaryHeap<Reverse<(usize, u64, usize)>>,
+    order: ByUse,
 }
 
-/// An endpoint with deliveries in line, and what it gets.
+/// An endpoint with queued deliveries, and the slots that it is granted.
 struct EndpointDemand<'a> {
     id: &'a str,
     endpoint: &'a Endpoint,
-    granted: [usize; 4],
+    granted: PerLane<usize>,
     retry_last: bool,
 }
 
 impl<'a> FairShare<'a> {
-    pub(super) fn begin(all: &'a Concurrency, now: UnixMillis) -> Self {
+    pub(super) fn new(
+        room: Room,
+        queued: impl Iterator<Item = (&'a String, &'a Endpoint)>,
+        usage: &HashMap<String, Usage>,
+        now: UnixMillis,
+    ) -> Self {
         let mut workspaces: HashMap<&str, WorkspaceDemand<'a>> = HashMap::new();
-        for (id, endpoint) in all.with_queue.iter().filter_map(|id| all.endpoints.get_key_value(id)) {
-            let line = EndpointDemand { id, endpoint, granted: [0; 4], retry_last: endpoint.retry_last() };
-            if line.wants(now) {
-                let holds = || all.workspaces.get(&endpoint.workspace).copied().unwrap_or_default();
-                workspaces
-                    .entry(&endpoint.workspace)
-                    .or_insert_with(|| WorkspaceDemand::new(holds()))
-                    .add(line);
+        for (id, endpoint) in queued {
+            let (granted, retry_last) = (PerLane::default(), endpoint.retry_last);
+            let demand = EndpointDemand { id, endpoint, granted, retry_last };
+            if demand.next(true, true, now).is_some() {
+                let usage = || usage.get(&endpoint.workspace).copied().unwrap_or_default();
+                let workspace = workspaces.entry(&endpoint.workspace);
+                workspace.or_insert_with(|| WorkspaceDemand::new(usage())).add(demand);
             }
         }
         let workspaces: Vec<_> = workspaces.into_values().collect();
-        let queue = workspaces
-            .iter()
-            .enumerate()
-            .map(|(at, workspace)| Reverse((workspace.holds.in_flight, workspace.holds.turn, at)))
-            .collect();
-        let reserved = all.limits.attempts_in_flight / RESERVED;
-        Self { free: all.room(), reserved, free_for_degraded: all.room_for_degraded(), workspaces, queue }
+        let by_use = |(at, workspace): (usize, &WorkspaceDemand<'_>)| {
+            Reverse((workspace.usage.in_flight, workspace.usage.turn, at))
+        };
+        let order = workspaces.iter().enumerate().map(by_use).collect();
+        Self { room, workspaces, order }
     }
 
     pub(super) fn allocate(mut self, most: usize, now: UnixMillis) -> Vec<Share> {
@@ -64,61 +94,60 @@ impl<'a> FairShare<'a> {
                 break;
             }
         }
-        self.workspaces
-            .iter()
-            .flat_map(|workspace| &workspace.endpoints)
-            .flat_map(EndpointDemand::shares)
-            .collect()
+        let endpoints = self.workspaces.iter().flat_map(|workspace| &workspace.endpoints);
+        endpoints.flat_map(EndpointDemand::shares).collect()
     }
 
-    /// Gives one place to whose turn it is; false if nobody may have another.
+    /// Grants one slot to the workspace whose turn it is; false if none may have another.
     fn grant_one(&mut self, now: UnixMillis) -> bool {
-        while let Some(Reverse((_, turn, at))) = self.queue.pop() {
+        while let Some(Reverse((_, turn, at))) = self.order.pop() {
             let Some(workspace) = self.workspaces.get_mut(at) else { continue };
-            // Nobody holds less than this one.
-            let reserved = if workspace.holds.in_flight < SMALL { 0 } else { self.reserved };
-            let free = self.free.saturating_sub(reserved);
-            let Some(room) = under_threshold(workspace.holds.in_flight, free) else { return false };
-            let degraded = under_threshold(workspace.holds.degraded, self.free_for_degraded);
-            let Some(is_degraded) = workspace.grant_one(room, degraded.is_some(), now) else { continue };
-            self.free -= 1;
-            self.free_for_degraded =
-                self.free_for_degraded.saturating_sub(usize::from(is_degraded)).min(self.free);
-            self.queue.push(Reverse((workspace.holds.in_flight, turn, at)));
+            let in_flight = workspace.usage.in_flight;
+            let reserved = if in_flight < SMALL { 0 } else { self.room.total / RESERVED };
+            // No other workspace uses fewer.
+            let Some(room) = under_threshold(in_flight, self.room.free.saturating_sub(reserved)) else {
+                return false;
+            };
+            let degraded = under_threshold(workspace.usage.degraded, self.room.free_for_degraded).is_some();
+            let Some(is_degraded) = workspace.grant_one(room, degraded, now) else { continue };
+            self.room.free -= 1;
+            let free_for_degraded = self.room.free_for_degraded.saturating_sub(usize::from(is_degraded));
+            self.room.free_for_degraded = free_for_degraded.min(self.room.free);
+            self.order.push(Reverse((workspace.usage.in_flight, turn, at)));
             return true;
         }
         false
     }
 }
 
-/// How many more places a party may have beside those it holds, given how many are free; `None` if none.
-fn under_threshold(holds: usize, free: usize) -> Option<usize> {
-    let room = free.saturating_mul(ALPHA).saturating_sub(holds).min(free);
+/// How many more slots a user of `in_use` slots may have, given the free ones; `None` if none.
+fn under_threshold(in_use: usize, free: usize) -> Option<usize> {
+    let room = free.saturating_mul(ALPHA).saturating_sub(in_use).min(free);
     (room > 0).then_some(room)
 }
 
 impl<'a> WorkspaceDemand<'a> {
-    fn new(holds: Usage) -> Self {
-        Self { holds, endpoints: Vec::new(), queue: BinaryHeap::new() }
+    fn new(usage: Usage) -> Self {
+        Self { usage, endpoints: Vec::new(), order: BinaryHeap::new() }
     }
 
-    fn add(&mut self, line: EndpointDemand<'a>) {
-        self.queue.push(Reverse((line.holds(), line.endpoint.turn(), self.endpoints.len())));
-        self.endpoints.push(line);
+    fn add(&mut self, demand: EndpointDemand<'a>) {
+        self.order.push(Reverse((demand.in_use(), demand.endpoint.turn, self.endpoints.len())));
+        self.endpoints.push(demand);
     }
 
-    /// Gives a place to one of its endpoints; says whether that is a degraded one. `None` if none may have it.
+    /// Grants a slot to one of its endpoints; returns whether it is a degraded one. `None` if none may have it.
     fn grant_one(&mut self, room: usize, degraded: bool, now: UnixMillis) -> Option<bool> {
-        while let Some(Reverse((holds, turn, at))) = self.queue.pop() {
-            let Some(line) = self.endpoints.get_mut(at) else { continue };
-            let Some(lane) = line.next(under_threshold(holds, room).is_some(), degraded, now) else {
+        while let Some(Reverse((in_use, turn, at))) = self.order.pop() {
+            let Some(demand) = self.endpoints.get_mut(at) else { continue };
+            let Some(lane) = demand.next(under_threshold(in_use, room).is_some(), degraded, now) else {
                 continue;
             };
-            line.grant(lane);
-            let is_degraded = line.endpoint.is_degraded(lane);
-            self.queue.push(Reverse((line.holds(), turn, at)));
-            self.holds.in_flight += 1;
-            self.holds.degraded += usize::from(is_degraded);
+            demand.grant(lane);
+            let is_degraded = demand.endpoint.is_degraded(lane);
+            self.order.push(Reverse((demand.in_use(), turn, at)));
+            self.usage.in_flight += 1;
+            self.usage.degraded += usize::from(is_degraded);
             return Some(is_degraded);
         }
         None
@@ -126,51 +155,33 @@ impl<'a> WorkspaceDemand<'a> {
 }
 
 impl EndpointDemand<'_> {
-    /// What it gets of the places that count against its window.
-    fn given(&self) -> usize {
-        self.granted(Lane::First) + self.granted(Lane::Retry) + self.granted(Lane::Resend)
+    /// Slots that it uses and is granted, without those of test events.
+    fn in_use(&self) -> usize {
+        self.endpoint.in_flight() + self.granted.in_window()
     }
 
-    fn wants(&self, now: UnixMillis) -> bool {
-        self.next(true, true, now).is_some()
-    }
-
-    fn granted(&self, lane: Lane) -> usize {
-        let [first, retry, test, resend] = self.granted;
-        match lane {
-            Lane::First => first,
-            Lane::Retry => retry,
-            Lane::Test => test,
-            Lane::Resend => resend,
-        }
-    }
-
-    /// Places that it holds and gets, beside tests.
-    fn holds(&self) -> usize {
-        self.endpoint.in_flight() + self.given()
-    }
-
-    /// The lane whose turn it is, if the endpoint takes more. A test is a person who waits: it comes first, whatever the
-    /// endpoint is busy with.
+    /// The lane whose turn it is, if the endpoint has room. A person waits for a test event, so it comes first, whatever else
+    /// the endpoint is sent.
     fn next(&self, under_threshold: bool, degraded: bool, now: UnixMillis) -> Option<Lane> {
-        let stands = |lane| self.endpoint.depth(lane).exceeds(self.granted(lane));
-        if stands(Lane::Test) && self.endpoint.room_for_tests() > self.granted(Lane::Test) {
+        let queued = |lane| self.endpoint.depth(lane).exceeds(self.granted.get(lane));
+        if queued(Lane::Test) && self.endpoint.room_for_tests() > self.granted.get(Lane::Test) {
             return Some(Lane::Test);
         }
-        let given = self.given();
+        let granted = self.granted.in_window();
         if !under_threshold {
             return None;
         }
-        // A person waits for this too.
-        if stands(Lane::Resend) && self.endpoint.room_for_resends(now) > given {
+        // A person waits for a resend too.
+        if queued(Lane::Resend) && self.endpoint.room_for_resends(now) > granted {
             return Some(Lane::Resend);
         }
-        if self.endpoint.room(now) <= given {
+        if self.endpoint.room(now) <= granted {
             return None;
         }
-        let allowed = |lane| stands(lane) && (degraded || !self.endpoint.is_degraded(lane));
+        let allowed = |lane| queued(lane) && (degraded || !self.endpoint.is_degraded(lane));
         let first = allowed(Lane::First) && !self.endpoint.is_held(now);
-        let retry = allowed(Lane::Retry) && self.endpoint.room_for_retries(now) > self.granted(Lane::Retry);
+        let retry =
+            allowed(Lane::Retry) && self.endpoint.room_for_retries(now) > self.granted.get(Lane::Retry);
         match (first, retry) {
             (true, true) => Some(if self.retry_last { Lane::First } else { Lane::Retry }),
             (true, false) => Some(Lane::First),
@@ -180,13 +191,7 @@ impl EndpointDemand<'_> {
     }
 
     fn grant(&mut self, lane: Lane) {
-        let [first, retry, test, resend] = &mut self.granted;
-        match lane {
-            Lane::First => *first += 1,
-            Lane::Retry => *retry += 1,
-            Lane::Test => *test += 1,
-            Lane::Resend => *resend += 1,
-        }
+        *self.granted.get_mut(lane) += 1;
         if matches!(lane, Lane::First | Lane::Retry) {
             self.retry_last = lane == Lane::Retry;
         }
@@ -194,7 +199,7 @@ impl EndpointDemand<'_> {
 
     fn shares(&self) -> impl Iterator<Item = Share> {
         Lane::ALL.into_iter().filter_map(|lane| {
-            let count = self.granted(lane);
+            let count = self.granted.get(lane);
             (count > 0).then(|| Share { endpoint: self.id.to_owned(), lane, count })
         })
     }

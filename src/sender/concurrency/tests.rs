@@ -1,15 +1,20 @@
-use super::*;
+use std::time::Duration;
+
+use super::limiter::Concurrency;
+use super::{Candidate, Feedback, Limits, Slot};
+use crate::clock::UnixMillis;
+use crate::ledger::{Health, Lane, Queue};
 
 const NOW: UnixMillis = UnixMillis(1_000_000);
 const OK: Option<Feedback> = Some(Feedback { succeeded: true, took: Duration::from_millis(100) });
 const BAD: Option<Feedback> = Some(Feedback { succeeded: false, took: Duration::from_millis(100) });
 
-fn places(attempts_in_flight: usize) -> Concurrency {
+fn limiter(attempts_in_flight: usize) -> Concurrency {
     let attempt_timeout = Duration::from_secs(10);
     Concurrency::new(Limits { attempts_in_flight, attempts_per_endpoint: 128, attempt_timeout })
 }
 
-fn line(workspace: &str, endpoint: &str, lane: Lane) -> Queue {
+fn queue(workspace: &str, endpoint: &str, lane: Lane) -> Queue {
     Queue { workspace: workspace.to_owned(), endpoint: endpoint.to_owned(), lane }
 }
 
@@ -18,10 +23,10 @@ fn candidate<'a>(workspace: &'a str, endpoint: &'a str, lane: Lane) -> Candidate
     Candidate { workspace, endpoint, lane, concurrency: None, per_second: None, health }
 }
 
-/// Fills a workspace's places with a line that never ends, for so many endpoints; says what it got.
+/// Fills a workspace's slots from endless queues of this many endpoints; returns the slots.
 fn flood(all: &mut Concurrency, workspace: &str, endpoints: usize, lane: Lane) -> Vec<Slot> {
     for endpoint in 0..endpoints {
-        all.found_queue(&line(workspace, &format!("{workspace}_{endpoint}"), lane), Health::default());
+        all.found_queue(&queue(workspace, &format!("{workspace}_{endpoint}"), lane), Health::default());
     }
     fill(all, NOW)
 }
@@ -47,7 +52,7 @@ fn fill(all: &mut Concurrency, now: UnixMillis) -> Vec<Slot> {
 
 /// Lets an endpoint work its way up to `size`.
 fn widen(all: &mut Concurrency, workspace: &str, endpoint: &str, size: usize) {
-    all.found_queue(&line(workspace, endpoint, Lane::First), Health::default());
+    all.found_queue(&queue(workspace, endpoint, Lane::First), Health::default());
     for _ in 0..size {
         let slot = all.admit(candidate(workspace, endpoint, Lane::First), NOW).unwrap();
         all.release(&slot, OK, NOW);
@@ -59,19 +64,19 @@ fn of(slots: &[Slot], workspace: &str) -> usize {
 }
 
 #[test]
-fn one_workspace_alone_gets_three_quarters_of_all_places() {
-    let mut all = places(400);
+fn one_workspace_alone_gets_three_quarters_of_all_slots() {
+    let mut all = limiter(400);
     let alone = flood(&mut all, "a", 1_000, Lane::First).len();
     assert!((280..=300).contains(&alone), "{alone}");
 }
 
 #[test]
 fn workspaces_that_want_more_than_there_is_get_the_same() {
-    let mut all = places(1_000);
+    let mut all = limiter(1_000);
     for workspace in ["a", "b", "c"] {
         for endpoint in 0..500 {
             all.found_queue(
-                &line(workspace, &format!("{workspace}_{endpoint}"), Lane::First),
+                &queue(workspace, &format!("{workspace}_{endpoint}"), Lane::First),
                 Health::default(),
             );
         }
@@ -85,19 +90,19 @@ fn workspaces_that_want_more_than_there_is_get_the_same() {
 #[test]
 fn a_newcomer_has_room_at_once_while_others_hold_all_that_they_get() {
     for others in 1..=20 {
-        let mut all = places(2_048);
+        let mut all = limiter(2_048);
         for other in 0..others {
             flood(&mut all, &format!("w{other}"), 1_000, Lane::First);
         }
-        all.queued(&line("new", "new_0", Lane::First), 4);
+        all.queued(&queue("new", "new_0", Lane::First), 4);
         let slots = fill(&mut all, NOW);
         assert_eq!(of(&slots, "new"), 4, "beside {others}");
     }
 }
 
 #[test]
-fn a_hog_gives_places_up_to_newcomers_as_its_attempts_end() {
-    let mut all = places(400);
+fn a_busy_workspace_yields_slots_to_new_ones_as_its_attempts_end() {
+    let mut all = limiter(400);
     let mut hog = flood(&mut all, "hog", 1_000, Lane::First);
     assert!(flood(&mut all, "new", 1_000, Lane::First).len() > 60);
     for _ in 0..300 {
@@ -111,19 +116,19 @@ fn a_hog_gives_places_up_to_newcomers_as_its_attempts_end() {
 
 #[test]
 fn an_endpoint_leaves_room_for_the_others_of_its_workspace() {
-    let mut all = places(100);
+    let mut all = limiter(100);
     widen(&mut all, "a", "ep_hot", 128);
-    all.found_queue(&line("a", "ep_hot", Lane::First), Health::default());
+    all.found_queue(&queue("a", "ep_hot", Lane::First), Health::default());
     let hot = fill(&mut all, NOW).len();
     assert!((55..75).contains(&hot), "{hot}");
-    all.queued(&line("a", "ep_new", Lane::First), 4);
+    all.queued(&queue("a", "ep_new", Lane::First), 4);
     let slots = fill(&mut all, NOW);
     assert!(slots.iter().any(|slot| slot.endpoint == "ep_new"));
 }
 
 #[test]
-fn a_new_endpoint_gets_few_places_and_a_willing_one_many() {
-    let mut all = places(1_000);
+fn a_new_endpoint_gets_few_slots_and_a_healthy_one_many() {
+    let mut all = limiter(1_000);
     let mut slots = flood(&mut all, "a", 1, Lane::First);
     assert_eq!(slots.len(), 4);
     for _ in 0..200 {
@@ -135,11 +140,11 @@ fn a_new_endpoint_gets_few_places_and_a_willing_one_many() {
 
 #[test]
 fn the_owners_limit_is_kept_also_by_an_endpoint_that_was_not_known() {
-    let mut all = places(1_000);
+    let mut all = limiter(1_000);
     let limited = Candidate { concurrency: Some(2), ..candidate("a", "ep_1", Lane::First) };
     let mut slots: Vec<_> = (0..4).filter_map(|_| all.admit(limited, NOW)).collect();
     assert_eq!(slots.len(), 2);
-    // What was turned away is still in line.
+    // The rejected deliveries are still queued.
     for _ in 0..50 {
         all.release(&slots.pop().unwrap(), OK, NOW);
         let [share] = &all.plan(10, NOW)[..] else { panic!("one share") };
@@ -149,8 +154,8 @@ fn the_owners_limit_is_kept_also_by_an_endpoint_that_was_not_known() {
 }
 
 #[test]
-fn a_failing_endpoint_is_left_with_one_place() {
-    let mut all = places(1_000);
+fn a_failing_endpoint_keeps_one_slot() {
+    let mut all = limiter(1_000);
     for slot in flood(&mut all, "a", 1, Lane::First) {
         all.release(&slot, BAD, NOW);
     }
@@ -158,14 +163,14 @@ fn a_failing_endpoint_is_left_with_one_place() {
 }
 
 #[test]
-fn retries_take_half_of_an_endpoints_places_and_first_attempts_never_take_all_from_them() {
-    let mut all = places(1_000);
+fn retries_take_half_of_an_endpoints_slots_and_first_attempts_never_all() {
+    let mut all = limiter(1_000);
     assert_eq!(flood(&mut all, "a", 1, Lane::Retry).len(), 2);
     assert_eq!(flood(&mut all, "a", 1, Lane::First).len(), 2);
-    let mut all = places(1_000);
-    all.found_queue(&line("a", "ep_1", Lane::First), Health::default());
-    all.found_queue(&line("a", "ep_1", Lane::Retry), Health::default());
-    // Left with one place, both lanes have it in turns.
+    let mut all = limiter(1_000);
+    all.found_queue(&queue("a", "ep_1", Lane::First), Health::default());
+    all.found_queue(&queue("a", "ep_1", Lane::Retry), Health::default());
+    // Both lanes use the one remaining slot in turns.
     for slot in fill(&mut all, NOW) {
         all.release(&slot, BAD, NOW);
     }
@@ -179,8 +184,8 @@ fn retries_take_half_of_an_endpoints_places_and_first_attempts_never_take_all_fr
 }
 
 #[test]
-fn degraded_attempts_take_half_of_all_places_at_most_and_are_shared_out_too() {
-    let mut all = places(400);
+fn degraded_attempts_take_half_of_all_slots_at_most_and_are_shared_too() {
+    let mut all = limiter(400);
     let bad = flood(&mut all, "bad", 1_000, Lane::Retry).len();
     assert!((140..=150).contains(&bad), "three quarters of half: {bad}");
     assert!(!flood(&mut all, "other", 10, Lane::Retry).is_empty());
@@ -189,7 +194,7 @@ fn degraded_attempts_take_half_of_all_places_at_most_and_are_shared_out_too() {
 
 #[test]
 fn a_test_has_its_turn_while_its_endpoint_is_busy_held_or_slowed_down() {
-    let mut all = places(1_000);
+    let mut all = limiter(1_000);
     flood(&mut all, "a", 1, Lane::First);
     let held = Health {
         failures: 30,
@@ -198,7 +203,7 @@ fn a_test_has_its_turn_while_its_endpoint_is_busy_held_or_slowed_down() {
         ..Health::default()
     };
     all.set_health("a_0", held);
-    all.queued(&line("a", "a_0", Lane::Test), 10);
+    all.queued(&queue("a", "a_0", Lane::Test), 10);
     let slots = fill(&mut all, NOW);
     assert_eq!(slots.len(), 4);
     assert!(slots.iter().all(|slot| slot.lane == Lane::Test));
@@ -206,7 +211,7 @@ fn a_test_has_its_turn_while_its_endpoint_is_busy_held_or_slowed_down() {
 
 #[test]
 fn an_endpoint_with_a_pace_takes_one_at_a_time() {
-    let mut all = places(100);
+    let mut all = limiter(100);
     let paced = Candidate { per_second: Some(10), ..candidate("a", "ep_1", Lane::First) };
     assert!(all.admit(paced, NOW).is_some());
     assert!(all.admit(paced, NOW).is_none());
@@ -216,36 +221,36 @@ fn an_endpoint_with_a_pace_takes_one_at_a_time() {
 }
 
 #[test]
-fn a_line_is_asked_until_it_gives_less_than_was_wanted() {
-    let mut all = places(100);
-    all.found_queue(&line("a", "ep_1", Lane::First), Health::default());
+fn a_queue_is_claimed_from_until_it_gives_less_than_its_share() {
+    let mut all = limiter(100);
+    all.found_queue(&queue("a", "ep_1", Lane::First), Health::default());
     let [share] = &all.plan(10, NOW)[..] else { panic!("one share") };
     all.claimed(share, share.count);
     assert_eq!(all.plan(10, NOW).len(), 1);
     all.claimed(share, share.count - 1);
     assert!(all.plan(10, NOW).is_empty());
-    all.queued(&line("a", "ep_1", Lane::First), 2);
+    all.queued(&queue("a", "ep_1", Lane::First), 2);
     let [share] = &all.plan(10, NOW)[..] else { panic!("one share") };
     assert_eq!(share.count, 2);
 }
 
 #[test]
-fn an_endpoint_that_is_idle_is_forgotten_after_a_minute() {
-    let mut all = places(100);
+fn an_idle_endpoint_is_dropped_after_a_minute() {
+    let mut all = limiter(100);
     let slot = all.admit(candidate("a", "ep_1", Lane::First), NOW).unwrap();
     all.release(&slot, OK, NOW);
     all.forget_idle(NOW);
     assert_eq!(all.endpoints.len(), 1);
-    all.forget_idle(NOW.plus(REMEMBERED));
+    all.forget_idle(NOW.plus(Duration::from_secs(60)));
     assert!(all.endpoints.is_empty() && all.workspaces.is_empty());
 }
 
 #[test]
-fn sharing_out_among_many_takes_no_time_that_anybody_notices() {
-    let mut all = places(2_048);
+fn slots_are_shared_among_five_thousand_workspaces() {
+    let mut all = limiter(2_048);
     for workspace in 0..5_000 {
         all.found_queue(
-            &line(&format!("w{workspace}"), &format!("ep_{workspace}"), Lane::First),
+            &queue(&format!("w{workspace}"), &format!("ep_{workspace}"), Lane::First),
             Health::default(),
         );
     }

@@ -1,26 +1,25 @@
-//! How many attempts an endpoint takes at once, as its answers show: more with each success, half with each failure
-//! (AIMD, as TCP does it with packets). Pure: what came of an attempt in, a number out.
+//! The concurrency window of an endpoint: it grows with each success and halves with each failure (AIMD, as TCP's congestion
+//! window). Pure functions of results.
 
 use std::time::Duration;
 
-/// How many attempts an endpoint gets at once that nothing is known of yet.
+/// The window of a new endpoint.
 const INITIAL: usize = 4;
 
-/// So many any endpoint may work its way up to. Beyond that its attempts have to end within a quarter of their deadline: a
-/// receiver that works through its requests one after the other would be brought to where the last ones time out, and one
-/// that is slow anyway would hold many places.
+/// Above this size the window grows only with attempts that end within a quarter of their deadline. Otherwise it would grow
+/// until the last requests of a serial receiver time out, and a slow receiver would use many slots.
 const SLOW_LIMIT: usize = 16;
 
-/// Above half of the size at which it failed last, so many successes make room for one more; below, each does.
+/// Above half of the size at the last failure, the window grows by one after this many successes; below, after each.
 const INCREASE_EVERY: usize = 4;
 
 /// The number of attempts that an endpoint may have under way.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
     size: usize,
-    /// Up to here each success makes room for one more.
+    /// Up to here each success grows the window by one.
     threshold: usize,
-    /// Successes above the threshold that have not made room yet.
+    /// Successes above the threshold since the window grew.
     successes: usize,
     last_failed: bool,
 }
@@ -37,8 +36,8 @@ impl Window {
         self.size
     }
 
-    /// An attempt succeeded that took so long. `in_use` says whether the window stood in the way of more; it grows up to
-    /// `bound`. No attempt may take longer than `deadline`.
+    /// An attempt succeeded. The window grows up to `bound`, and only if it was `in_use`: if it limited the attempts. No attempt
+    /// takes longer than `deadline`.
     pub(crate) fn succeeded(&mut self, took: Duration, in_use: bool, bound: usize, deadline: Duration) {
         self.last_failed = false;
         if !in_use || self.size >= bound || (self.size >= SLOW_LIMIT && took > deadline / 4) {
@@ -51,7 +50,7 @@ impl Window {
         }
     }
 
-    /// The failures were another receiver's, or their cause was mended.
+    /// The endpoint has another receiver, or a person has repaired it.
     pub(crate) fn reset(&mut self) {
         self.size = self.size.max(INITIAL);
         self.last_failed = false;
@@ -59,7 +58,7 @@ impl Window {
 
     /// An attempt failed.
     pub(crate) fn failed(&mut self) {
-        // Where the trouble began, not what it comes to while everything fails.
+        // The first failure of a row sets the threshold, not the later ones.
         if !self.last_failed {
             self.threshold = (self.size / 2).max(INITIAL);
         }
@@ -87,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn each_success_makes_room_for_one_more_up_to_the_bound() {
+    fn each_success_grows_the_window_by_one_up_to_the_bound() {
         let mut window = Window::default();
         assert_eq!(window.size(), INITIAL);
         succeed(&mut window, ms(100), 36);
@@ -97,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_stands_in_nobodys_way_does_not_grow() {
+    fn a_window_that_limits_no_attempts_does_not_grow() {
         let mut window = Window::default();
         for _ in 0..1_000 {
             window.succeeded(ms(100), false, BOUND, DEADLINE);
@@ -129,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_that_takes_one_request_after_the_other_stays_at_a_few() {
+    fn a_serial_receiver_gets_a_small_window() {
         let mut window = Window::default();
         for _ in 0..1_000 {
             let took = ms(100 * window.size() as u64);
@@ -139,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_receiver_holds_few_places() {
+    fn a_slow_receiver_uses_few_slots() {
         let mut window = Window::default();
         succeed(&mut window, ms(9_500), 1_000);
         assert_eq!(window.size(), SLOW_LIMIT);

@@ -1,4 +1,4 @@
-//! What the ledger does, in memory: the same conditions as its statements have.
+//! A model of the ledger in memory, with the conditions of its statements.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ pub(super) enum State {
     Failed,
 }
 
-/// A delivery; what is `u64` is by the clock that nobody sets, and for the rules alone.
+/// A delivery. The `u64` moments are of the monotonic clock, for the rules.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     pub(super) endpoint: usize,
@@ -26,11 +26,11 @@ pub(super) struct Row {
     pub(super) scheduled_at: Option<UnixMillis>,
     pub(super) tries: u32,
     pub(super) accepted: u64,
-    /// How many of its endpoint were open before it.
+    /// How many deliveries of its endpoint were open before it.
     pub(super) ahead: u64,
     pub(super) failed: Option<u64>,
     pub(super) asked: Option<u64>,
-    /// The clock was set while nobody watched: its pause cannot be kept.
+    /// The clock made a step while no process ran: its pause cannot be kept.
     pub(super) unwatched: bool,
 }
 
@@ -106,7 +106,7 @@ impl Ledger {
         row.state = state;
     }
 
-    /// Changes a delivery that stands in no index.
+    /// Changes a delivery outside the indices.
     pub(super) fn change(&mut self, id: usize, state: State, change: impl FnOnce(&mut Row)) {
         let before = self.rows[id].state;
         if matches!(before, State::Waiting | State::Queued) {
@@ -130,7 +130,7 @@ impl Ledger {
         lane != Lane::First || !held
     }
 
-    /// The lines that can be taken from.
+    /// The queues that can be claimed from.
     pub(super) fn lines(&self, now: UnixMillis) -> Vec<(Queue, Health)> {
         let mut found = Vec::new();
         for (at, endpoint) in self.endpoints.iter().enumerate() {
@@ -151,7 +151,7 @@ impl Ledger {
         (0..self.endpoints.len()).any(|at| Lane::ALL.into_iter().any(|lane| open(at, lane)))
     }
 
-    /// When a line opens that is closed now.
+    /// When a queue opens that is closed now.
     pub(super) fn next_open(&self, now: UnixMillis) -> Option<UnixMillis> {
         let waits = |endpoint: &&EndpointRow| !endpoint.lines[Lane::First.number()].is_empty();
         let held = self.endpoints.iter().filter(waits).filter_map(|endpoint| endpoint.health.held_until);
@@ -162,7 +162,7 @@ impl Ledger {
         self.waiting.first().map(|(due, _)| *due)
     }
 
-    /// Puts in line what waited for its time.
+    /// Queues the deliveries that are due.
     pub(super) fn queue_due(&mut self, now: UnixMillis) -> Vec<Queue> {
         let due: Vec<usize> =
             self.waiting.iter().take_while(|(due, _)| *due <= now).map(|(_, id)| *id).collect();
@@ -201,7 +201,7 @@ impl Ledger {
         *stored = Health { epoch: stored.epoch + 1, ..Health::default() };
     }
 
-    /// What was under way when the sender died is in line again.
+    /// Requeues what a dead sender had under way.
     pub(super) fn requeue_all(&mut self) {
         let sending: Vec<usize> = self.of(State::Sending);
         sending.into_iter().for_each(|id| self.put(id, State::Queued));
@@ -224,9 +224,7 @@ impl Ledger {
             }
         }
         for EndpointRow { health, .. } in &mut self.endpoints {
-            for moment in [&mut health.failing_since, &mut health.held_since, &mut health.held_until] {
-                *moment = moment.map(|moment| step.shift(moment));
-            }
+            *health = step.shift_health(*health);
         }
     }
 

@@ -1,7 +1,7 @@
-//! What is held against every attempt.
+//! The rules that every attempt has to obey.
 
 use super::ledger::Row;
-use super::world::Receiver;
+use super::receiver::Receiver;
 use crate::ledger::Lane;
 use crate::sender::circuit_breaker;
 
@@ -10,16 +10,16 @@ const SECOND: u64 = 1_000;
 /// The pauses after a failure, as the help page promises them.
 const PAUSES: [u64; 3] = [SECOND, 2 * SECOND, 4 * SECOND];
 
-/// An attempt that hangs, and a little for those who look.
+/// An attempt that hangs, and a little for polls.
 const LONGEST_ATTEMPT: u64 = 11 * SECOND;
 
-/// How long a place may be late beside what the rules name: looks come every half second.
+/// The tolerance of the rules: polls come every half second.
 const SLACK: u64 = SECOND;
 
-/// No hold outlives its cause by more, in the first ten minutes.
+/// In the first ten minutes no hold outlasts its cause by more.
 const HOLD: u64 = 30 * SECOND;
 
-/// What is known of a moment at which an attempt begins.
+/// The moment at which an attempt begins.
 pub(super) struct Moment<'a> {
     pub(super) now: u64,
     /// Since when the process runs.
@@ -27,14 +27,14 @@ pub(super) struct Moment<'a> {
     pub(super) receiver: &'a Receiver,
     /// Open deliveries of the same endpoint.
     pub(super) open: u64,
-    /// Whether others take more places than there are.
+    /// Whether other workspaces want more slots than there are.
     pub(super) crowded: bool,
 }
 
-/// Whether the attempt of a delivery begins when it should.
+/// Checks that the attempt of a delivery begins when it should.
 pub(super) fn begins(row: &Row, at: &Moment<'_>) -> Result<(), String> {
     if let Some(asked) = row.asked.filter(|_| row.tries == 0) {
-        // Whatever hangs at the endpoint may have to end first.
+        // An attempt that hangs may have to end first.
         return at_most(
             "what a person asked for",
             at.now - asked.max(at.up_since).min(at.now),
@@ -57,7 +57,7 @@ fn retry(row: &Row, failed: u64, at: &Moment<'_>) -> Result<(), String> {
     if at.crowded {
         return Ok(());
     }
-    // One after the other is the least that an endpoint gets, and each may hang.
+    // An endpoint gets at least one slot, and each attempt may hang.
     let from = (failed + pause).max(at.up_since + pause).min(at.now);
     at_most("a retry", at.now - from, SLACK + LONGEST_ATTEMPT * (at.open + 1))
 }
@@ -69,10 +69,10 @@ fn first(row: &Row, at: &Moment<'_>) -> Result<(), String> {
         return Ok(());
     }
     let from = row.accepted.max(well_since).max(at.up_since).min(at.now);
-    // Those before it, one after the other at worst; and of an outage, what still hangs.
+    // Deliveries before it, one after the other at worst; and attempts that hang since an outage.
     let hanging = if outage.is_some() && at.receiver.hangs { LONGEST_ATTEMPT } else { 0 };
     let share = SLACK + row.ahead * at.receiver.latency + hanging;
-    // The first success lifts a hold at once, and so does a person.
+    // The first success releases a hold at once, and so does a person.
     if let Some(recovered) = at.receiver.recovered(at.now) {
         let from = from.max(recovered);
         at_most("a first attempt to a receiver that is back", at.now - from, share)?;
@@ -80,7 +80,7 @@ fn first(row: &Row, at: &Moment<'_>) -> Result<(), String> {
     at_most("a first attempt", at.now - from, share + outage.map_or(0, longest_hold))
 }
 
-/// How long a hold may outlive an outage that took so long.
+/// How long a hold may outlast an outage of this length.
 fn longest_hold(outage: u64) -> u64 {
     if outage < 600 * SECOND {
         return HOLD;

@@ -1,14 +1,15 @@
-//! A sender, its receivers, and what happens to them.
+//! A world: a sender, its receivers, and the events between them.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use super::ledger::{Ledger, State};
+use super::receiver::{HANG, Receiver};
 use super::rules::{self, Moment};
 use crate::clock::{Reading, UnixMillis};
-use crate::ledger::{Health, Lane};
-use crate::sender::circuit_breaker::{self, Bounds, Sample, Transition};
+use crate::ledger::{Failure, Health, Lane};
+use crate::sender::circuit_breaker::{self, Bounds, HealthSample, Transition};
 use crate::sender::concurrency::{Candidate, Concurrency, Feedback, Limits, Slot};
 use crate::sender::schedule;
 use crate::sender::sender_clock::SenderClock;
@@ -16,47 +17,8 @@ use crate::sender::sender_clock::SenderClock;
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 const POLL_INTERVAL: u64 = 500;
-const TIMEOUT: u64 = 10 * SECOND;
 const DISABLE_AFTER: Duration = Duration::from_secs(5 * 24 * 3_600);
 const START: u64 = 2_000_000_000_000;
-
-/// A receiver: when it does not answer well, and how.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Receiver {
-    outages: Vec<(u64, u64)>,
-    pub(super) latency: u64,
-    pub(super) hangs: bool,
-    /// When it first took something since it is well, or a person mended it.
-    recovered: Option<u64>,
-}
-
-impl Receiver {
-    fn answers(&self, at: u64) -> (u64, bool) {
-        match self.outages.iter().any(|(from, to)| (*from..*to).contains(&at)) {
-            true if self.hangs => (TIMEOUT, false),
-            true => (5, false),
-            false => (self.latency, true),
-        }
-    }
-
-    /// Since when it is well; `None` if it is not.
-    pub(super) fn well_since(&self, at: u64) -> Option<u64> {
-        let begun = self.outages.iter().filter(|(from, _)| *from <= at);
-        let last = begun.map(|(_, to)| *to).max().unwrap_or_default();
-        (last <= at).then_some(last)
-    }
-
-    /// When it took something for the first time after its last outage, or a person saw to it.
-    pub(super) fn recovered(&self, at: u64) -> Option<u64> {
-        self.recovered.filter(|recovered| self.well_since(at).is_some_and(|since| since <= *recovered))
-    }
-
-    /// How long it was not, up to then, if nothing may have succeeded in between.
-    pub(super) fn outage_before(&self, at: u64) -> Option<u64> {
-        let begun: Vec<_> = self.outages.iter().filter(|(from, _)| *from <= at).collect();
-        Some(begun.iter().map(|(_, to)| *to).max()? - begun.iter().map(|(from, _)| *from).min()?)
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Happens {
@@ -65,7 +27,7 @@ enum Happens {
     Look,
     Kill,
     Start,
-    /// The wall clock is set by so many milliseconds.
+    /// The wall clock makes a step of this many milliseconds.
     ClockStep(i64),
     /// A person sends again what failed last.
     Resend(usize),
@@ -85,10 +47,10 @@ struct UnderWay {
 pub(super) struct World {
     random: Random,
     now: u64,
-    /// How far the wall clock is off.
+    /// The error of the wall clock, in milliseconds.
     off: i64,
     end: u64,
-    /// Whether others take more places than there are.
+    /// Whether other workspaces want more slots than there are.
     crowded: bool,
     ledger: Ledger,
     receivers: Vec<Receiver>,
@@ -96,7 +58,7 @@ pub(super) struct World {
     sender: Option<(SenderClock, Concurrency)>,
     up_since: u64,
     looks_at: Option<u64>,
-    /// When it last looked at every line; `None` if it has to.
+    /// When it last read the queues; `None` if it has to.
     looked: Option<u64>,
     under_way: Vec<Option<UnderWay>>,
     happening: BinaryHeap<Reverse<(u64, usize, Happens)>>,
@@ -166,7 +128,7 @@ impl World {
         }
     }
 
-    /// Workspaces, one after the other, whose receivers hang, each enough for all places.
+    /// Workspaces, one after the other, whose receivers hang; each has enough endpoints for all slots.
     fn add_crowd(&mut self) {
         for workspace in 0..=self.random.below(2) {
             let at = self.random.below(self.end);
@@ -276,7 +238,7 @@ impl World {
             .take()
             .is_some_and(|(sender_clock, _)| sender_clock.now(self.reading()) != self.reading().wall)
         {
-            self.nobody_watched();
+            self.miss_clock_step();
         }
         self.under_way.iter_mut().for_each(|attempt| *attempt = None);
     }
@@ -287,7 +249,7 @@ impl World {
         }
         self.looked = None;
         self.ledger.requeue_all();
-        let attempt_timeout = Duration::from_millis(TIMEOUT);
+        let attempt_timeout = Duration::from_millis(HANG);
         let limits = Limits { attempts_in_flight: 32, attempts_per_endpoint: 16, attempt_timeout };
         self.sender = Some((SenderClock::new(self.reading()), Concurrency::new(limits)));
         self.up_since = self.now;
@@ -297,15 +259,15 @@ impl World {
     fn step(&mut self, by: i64) -> Result<(), String> {
         self.off += by;
         if self.sender.is_none() {
-            self.nobody_watched();
+            self.miss_clock_step();
         }
-        // It is noticed at the next look.
+        // The next poll detects it.
         let at = self.now + self.random.below(500);
         self.probe_receiver(at);
         Ok(())
     }
 
-    fn nobody_watched(&mut self) {
+    fn miss_clock_step(&mut self) {
         self.ledger.rows.iter_mut().for_each(|row| row.unwatched = true);
     }
 
@@ -390,7 +352,7 @@ impl World {
     }
 
     fn ended(&mut self, attempt: usize) -> Result<(), String> {
-        // Of a process that was killed nothing is heard any more.
+        // The attempts of a killed process end unseen.
         let Some(attempt) = self.under_way[attempt].take() else { return Ok(()) };
         let (time, endpoint) = (self.time(), self.ledger.rows[attempt.delivery].endpoint);
         self.finish(attempt.delivery, attempt.succeeds, time);
@@ -400,15 +362,16 @@ impl World {
         let reading = self.reading();
         let Some((sender_clock, concurrency)) = &mut self.sender else { return Ok(()) };
         let bounds = Bounds { stable_for: sender_clock.stable_for(reading), disable_after: DISABLE_AFTER };
-        let evaluated = Sample { at: time, epoch: attempt.epoch, failed: !attempt.succeeds };
+        let failure = (!attempt.succeeds).then(|| Failure { code: String::new(), summary: String::new() });
+        let sample = HealthSample { at: time, epoch: attempt.epoch, failure };
         let before = concurrency.health(attempt.slot.endpoint());
-        if let Some((health, transition)) = circuit_breaker::evaluate(before, evaluated, bounds) {
+        if let Some((health, transition)) = circuit_breaker::evaluate(before, &sample, bounds) {
             concurrency.set_health(attempt.slot.endpoint(), health);
             if let Transition::Disable(reason) = transition {
                 return Err(format!("an endpoint is disabled: {reason}"));
             }
             if attempt.succeeds && health.epoch > before.epoch {
-                // It wakes the dispatcher.
+                // This wakes the dispatcher.
                 self.looked = None;
             }
             note(&mut self.ledger, endpoint, health, attempt.succeeds);
@@ -435,7 +398,7 @@ impl World {
         });
     }
 
-    /// Sleeps as long as there is nothing to do.
+    /// Plans the next poll.
     fn plan_look(&mut self, time: UnixMillis) {
         let Some((_, concurrency)) = &self.sender else { return };
         let turns = [self.ledger.next_due(), self.ledger.next_open(time), concurrency.next_turn(time)];
@@ -443,7 +406,7 @@ impl World {
             let sleep_for = u64::try_from(next.since(time).as_millis()).unwrap_or(u64::MAX);
             self.probe_receiver(self.now.saturating_add(sleep_for.max(1)));
         }
-        // What others put in line is seen half a second later at most.
+        // Deliveries that other processes queue are seen half a second later at most.
         if self.looked.is_none_or(|looked| looked < self.now) && self.ledger.has_lines(time) {
             self.probe_receiver(self.looked.unwrap_or(self.now).max(self.now) + POLL_INTERVAL);
         }

@@ -1,0 +1,96 @@
+//! The admin listener: its settings and what it shares.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::probe::Probe;
+use crate::clock::Clock;
+#[cfg(feature = "console")]
+use crate::console::{self, Console};
+use crate::keys::ActiveKeyring;
+use crate::secret::Token;
+#[cfg(feature = "sender")]
+use crate::sender::Sender;
+use crate::server::Drain;
+use crate::signed_url::BaseUrl;
+use crate::store::Store;
+use crate::telemetry::metrics::Registry;
+
+/// The admin listener's settings. Defaults stand in `defaults.toml`.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The bearer token of the minting API; without one the listener is bound to loopback.
+    pub token: Option<Token>,
+    /// The settings page below `/console`.
+    #[cfg(feature = "console")]
+    pub console: console::Config,
+}
+
+/// Answers the requests of the admin listener. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Admin(pub(super) Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) token: Option<Token>,
+    pub(super) services: Services,
+    #[cfg(feature = "console")]
+    pub(super) console: Console,
+    pub(super) store_probe: Probe,
+    #[cfg(feature = "sender")]
+    pub(super) ledger_probe: Probe,
+}
+
+/// What the admin listener needs beside its settings.
+#[derive(Debug)]
+pub struct Services {
+    /// The public base URL of minted links.
+    pub base: BaseUrl,
+    /// The longest lifetime of a link.
+    pub longest_lifetime: Duration,
+    /// The keys that sign.
+    pub keyring: ActiveKeyring,
+    /// The store, for `/readyz` and for checks of assets.
+    pub store: Store,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// While it drains, `/readyz` answers 503.
+    pub drain: Drain,
+    /// The metrics of `/metrics`.
+    pub registry: Registry,
+    /// The webhook sender, if it runs in this process.
+    #[cfg(feature = "sender")]
+    pub sender: Option<Sender>,
+}
+
+impl Admin {
+    /// The admin listener on these services.
+    #[must_use]
+    pub fn new(config: Config, services: Services) -> Self {
+        #[cfg(feature = "console")]
+        let console = Console::new(
+            config.console,
+            console::Dependencies {
+                token: config.token.clone(),
+                sender: services.sender.clone(),
+                store: services.store.clone(),
+                keyring: services.keyring.clone(),
+                base: services.base.clone(),
+                longest_lifetime: services.longest_lifetime,
+                clock: Arc::clone(&services.clock),
+            },
+        );
+        Self(Arc::new(Inner {
+            token: config.token,
+            services,
+            #[cfg(feature = "console")]
+            console,
+            store_probe: Probe::default(),
+            #[cfg(feature = "sender")]
+            ledger_probe: Probe::default(),
+        }))
+    }
+}

@@ -1,0 +1,104 @@
+//! Routes the requests of the admin listener.
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use serde_json::json;
+
+use super::access::require_json;
+use super::listener::Admin;
+use super::response::{Answer, finish, json_answer, no_such_route, not_allowed, respond_with};
+use super::upload::Upload;
+#[cfg(feature = "sender")]
+use super::webhooks::{self, ResourcePath};
+use super::{erase, links};
+#[cfg(feature = "console")]
+use crate::console;
+use crate::problem::Problem;
+use crate::server::{self, Bodies, Client, Handler};
+use crate::telemetry::metrics::MEDIA_TYPE;
+
+/// The OpenAPI 3.1 description of this listener.
+pub const OPENAPI: &str = include_str!("../../docs/openapi.json");
+
+/// The path of an erasure, before the id.
+const ASSETS: &str = "/v1/assets/";
+
+impl Admin {
+    async fn answer(&self, request: Request<Upload>) -> Answer {
+        let path = request.uri().path().to_owned();
+        let head = *request.method() == Method::HEAD;
+        let read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let answer = match (path.as_str(), read) {
+            ("/healthz", true) => json_answer(StatusCode::OK, &json!({"status": "ok"})),
+            ("/readyz", true) => self.readiness().await,
+            ("/metrics", true) => respond_with(MEDIA_TYPE, self.metrics_page().into()),
+            ("/openapi.json", true) => {
+                respond_with("application/json", Bytes::from_static(OPENAPI.as_bytes()))
+            }
+            ("/v1/links", _) if *request.method() == Method::POST => self.links(request).await,
+            ("/healthz" | "/readyz" | "/metrics" | "/openapi.json", false) => not_allowed("GET, HEAD"),
+            ("/v1/links", _) => not_allowed("POST"),
+            (path, _) if path.starts_with(ASSETS) && *request.method() == Method::DELETE => {
+                self.erasure(&request, path.trim_start_matches(ASSETS)).await
+            }
+            (path, _) if path.starts_with(ASSETS) => not_allowed("DELETE"),
+            #[cfg(feature = "console")]
+            (path, _) if console::is_below_root(path) => {
+                let (head, upload) = request.into_parts();
+                let (body, client) = upload.into_parts();
+                self.0.console.answer(head, body, &client).await
+            }
+            #[cfg(feature = "sender")]
+            (path, _) => match ResourcePath::at(path) {
+                Some(resource) => webhooks::answer(self, request, resource).await,
+                None => no_such_route(),
+            },
+            #[cfg(not(feature = "sender"))]
+            _ => no_such_route(),
+        };
+        if head { answer.map(|_| Bytes::new()) } else { answer }
+    }
+
+    /// The metrics, with those of the keyring as they are at this second.
+    fn metrics_page(&self) -> String {
+        self.0.services.keyring.update_metrics(self.0.services.clock.now(), self.0.services.longest_lifetime);
+        self.0.services.registry.render()
+    }
+
+    async fn links(&self, request: Request<Upload>) -> Answer {
+        finish(self.try_links(request).await)
+    }
+
+    async fn erasure(&self, request: &Request<Upload>, id: &str) -> Answer {
+        finish(match self.authorize(request) {
+            Ok(()) => erase::erase(&self.0.services.store, id)
+                .await
+                .map(|erased| json_answer(StatusCode::OK, &erased)),
+            Err(problem) => Err(problem),
+        })
+    }
+
+    async fn try_links(&self, request: Request<Upload>) -> Result<Answer, Problem> {
+        self.authorize(&request)?;
+        require_json(&request)?;
+        let body = request.into_body().read().await?;
+        links::mint(&self.0.services, &body).await.map(|links| json_answer(StatusCode::OK, &links))
+    }
+}
+
+impl Handler for Admin {
+    type Body = Full<Bytes>;
+
+    const BODIES: Bodies = Bodies::Allowed;
+
+    fn answer(&self, request: Request<Incoming>, client: Client) -> server::Answer<Full<Bytes>> {
+        let this = self.clone();
+        let (request, held) = Upload::of(request, client);
+        server::Answer::awaited(async move {
+            let _held = held;
+            Admin::answer(&this, request).await.map(Full::new)
+        })
+    }
+}

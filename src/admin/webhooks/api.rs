@@ -1,0 +1,84 @@
+//! What the handlers of the webhooks' API share.
+
+use bytes::Bytes;
+use http::header::ORIGIN;
+use http::{Request, Response, StatusCode};
+use serde_json::Value;
+
+use crate::admin::access::require_json;
+#[cfg(feature = "console")]
+use crate::admin::listener::Admin;
+use crate::admin::response::{Answer, not_json, set_no_store};
+use crate::admin::upload::Upload;
+use crate::ledger::{self, LedgerError};
+use crate::problem::Problem;
+use crate::sender::Sender;
+
+/// What a name takes, as the end of the sentence "… takes …".
+pub(super) const NAME: &str = "1 to 128 visible characters, without spaces";
+
+/// Answers requests with the sender of this process.
+pub(super) struct Api<'a> {
+    #[cfg(feature = "console")]
+    pub(super) admin: &'a Admin,
+    pub(super) sender: &'a Sender,
+}
+
+impl Api<'_> {
+    /// Waits for a call of the ledger; its error is a problem.
+    pub(super) async fn call<T>(&self, call: impl Future<Output = ledger::Result<T>>) -> Result<T, Problem> {
+        call.await.map_err(|error| self.failed(&error))
+    }
+
+    /// The problem when the ledger failed, and nothing was written.
+    pub(super) fn failed(&self, error: &LedgerError) -> Problem {
+        self.sender.metrics().database_failed(error.label());
+        if error.is_transient() {
+            tracing::warn!(%error, "the webhooks' database failed a request of the admin listener");
+            return Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "database_unavailable",
+                "Database unavailable",
+                "The webhooks' database does not answer, has no room or cannot be written, and nothing was accepted. \
+                 Send the same again after a few seconds.",
+            );
+        }
+        tracing::error!(%error, "the webhooks' database failed a request of the admin listener");
+        let detail = match error {
+            LedgerError::Sealed => format!("{error}"),
+            _ => "The webhooks' database refuses, and nothing was accepted. The log says why.".to_owned(),
+        };
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "database_failed", "Database failed", &detail)
+    }
+}
+
+/// The JSON of a request's body.
+pub(super) async fn read_json(request: Request<Upload>) -> Result<Value, Problem> {
+    require_json(&request)?;
+    let body = request.into_body().read().await?;
+    serde_json::from_slice(&body).map_err(|error| not_json(&error))
+}
+
+/// A browser sends a request without a body to any origin, so a request with an origin is refused.
+pub(super) fn reject_browsers(request: &Request<Upload>) -> Result<(), Problem> {
+    if request.headers().contains_key(ORIGIN) {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "origin_not_allowed",
+            "Origin not allowed",
+            "A web page may not do this; send the request without the header field Origin.",
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn no_content() -> Answer {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    set_no_store(&mut response);
+    response
+}
+
+pub(super) fn not_found(detail: &str) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail)
+}

@@ -1,0 +1,75 @@
+//! How moments, durations and counts stand in columns: both engines have one integer type, a signed BIGINT.
+
+use std::time::Duration;
+
+use sqlx::error::BoxDynError;
+use sqlx::{Database, Decode, Type};
+
+use crate::clock::{UnixMillis, UnixSeconds};
+
+/// A number as a column holds it; one that is too large becomes the largest.
+pub(crate) fn int(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}
+
+/// PostgreSQL's texts cannot hold U+0000.
+pub(crate) fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// A column that fields of several types are read from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Int(Option<i64>);
+
+macro_rules! read_as_bigint {
+    ($($type:ty: $stored:ty => $read:expr;)*) => {$(
+        impl<D: Database> Type<D> for $type
+        where
+            i64: Type<D>,
+        {
+            fn type_info() -> D::TypeInfo {
+                <i64 as Type<D>>::type_info()
+            }
+
+            fn compatible(found: &D::TypeInfo) -> bool {
+                <i64 as Type<D>>::compatible(found)
+            }
+        }
+
+        impl<'r, D: Database> Decode<'r, D> for $type
+        where
+            i64: Decode<'r, D>,
+        {
+            fn decode(value: D::ValueRef<'r>) -> Result<Self, BoxDynError> {
+                <$stored>::decode(value).map($read)
+            }
+        }
+    )*};
+}
+
+read_as_bigint! {
+    UnixMillis: i64 => |at| Self(u64::try_from(at).unwrap_or_default());
+    UnixSeconds: i64 => |at| Self(u64::try_from(at).unwrap_or_default());
+    Int: Option<i64> => Self;
+}
+
+/// A status, if there was an answer.
+impl From<Int> for Option<u16> {
+    fn from(stored: Int) -> Self {
+        stored.0.and_then(|status| u16::try_from(status).ok())
+    }
+}
+
+/// A limit, if the owner chose one: 0 stands for none.
+impl From<Int> for Option<u32> {
+    fn from(stored: Int) -> Self {
+        stored.0.filter(|limit| *limit != 0).and_then(|limit| u32::try_from(limit).ok())
+    }
+}
+
+/// Milliseconds.
+impl From<Int> for Duration {
+    fn from(stored: Int) -> Self {
+        Self::from_millis(stored.0.and_then(|millis| u64::try_from(millis).ok()).unwrap_or_default())
+    }
+}

@@ -1,0 +1,103 @@
+//! The database of a ledger, which may be opened after the ledger was made.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::backend::Backend;
+use super::statement::{Row, Statement, Value};
+use super::transaction::Tx;
+use super::url::DatabaseUrl;
+use crate::ledger::error::{LedgerError, Result};
+
+/// A database: open, or not yet. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Database(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    is_shared: bool,
+    backend: OnceLock<Backend>,
+    /// Why it is not open yet.
+    open_error: Mutex<LedgerError>,
+}
+
+impl Database {
+    /// A database that is not open yet.
+    pub(crate) fn unopened(url: &DatabaseUrl) -> Self {
+        let not_yet = LedgerError::Unavailable("it is not open yet".to_owned());
+        Self(Arc::new(Shared {
+            is_shared: url.path().is_none(),
+            backend: OnceLock::new(),
+            open_error: Mutex::new(not_yet),
+        }))
+    }
+
+    /// Lets every caller use it from now on.
+    pub(crate) fn set_open(&self, backend: Backend) {
+        let _ = self.0.backend.set(backend);
+    }
+
+    /// Fails every caller with this error from now on, until it is open.
+    pub(crate) fn set_open_error(&self, error: &LedgerError) {
+        *self.0.open_error.lock().unwrap_or_else(PoisonError::into_inner) = error.clone();
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.backend.get().is_some()
+    }
+
+    pub(crate) fn get(&self) -> Result<&Backend> {
+        let why = || self.0.open_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.0.backend.get().ok_or_else(why)
+    }
+
+    /// Whether several processes may share it.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.0.is_shared
+    }
+
+    /// Runs a statement that reads, outside any transaction.
+    pub(crate) async fn fetch<T: Row>(&self, statement: Statement, values: Vec<Value>) -> Result<Vec<T>> {
+        self.get()?.fetch(statement, values).await
+    }
+
+    /// Runs a statement that writes, in a transaction; returns how many rows it changed.
+    pub(crate) async fn execute(&self, statement: Statement, values: Vec<Value>) -> Result<u64> {
+        if self.0.is_shared {
+            return self.get()?.execute(statement, values).await;
+        }
+        let mut tx = self.begin().await?;
+        let changed = tx.execute(statement, values).await?;
+        tx.commit().await.map(|()| changed)
+    }
+
+    /// The same for the sender's writes: see [`Database::begin_unchecked`].
+    pub(crate) async fn execute_unchecked(&self, statement: Statement, values: Vec<Value>) -> Result<u64> {
+        self.get()?.execute(statement, values).await
+    }
+
+    /// Begins a transaction whose result a caller relies upon. It fails if another file stands at the database's path:
+    /// the next start would open that file, without what is written here.
+    pub(crate) async fn begin(&self) -> Result<Tx> {
+        self.get()?.begin().await
+    }
+
+    /// Begins a transaction of the sender. It works on the file that is open even if another one stands at its path: an
+    /// accepted event has to be delivered.
+    pub(crate) async fn begin_unchecked(&self) -> Result<Tx> {
+        self.get()?.begin_unchecked().await
+    }
+
+    /// Removes erased data from the write-ahead log soon. (PostgreSQL's VACUUM does so at its own times.)
+    pub(crate) fn scrub_files(&self) {
+        if let Some(Backend::Sqlite(file)) = self.0.backend.get() {
+            file.scrub();
+        }
+    }
+
+    /// Closes every connection.
+    pub(crate) async fn close(&self) {
+        if let Some(backend) = self.0.backend.get() {
+            backend.close().await;
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Transactions of either engine.
+
+use std::sync::Arc;
+
+use sqlx::{Postgres, SqlStr, Sqlite, Transaction};
+
+use super::files::OpenFiles;
+use super::statement::{Row, Statement, Value, bind};
+use super::{postgres, sqlite};
+use crate::ledger::error::Result;
+
+/// A transaction; dropping it without [`Tx::commit`] rolls it back.
+#[derive(Debug)]
+pub(crate) struct Tx {
+    pub(super) engine: Engine,
+    /// The files that have to stand at their paths when this commits.
+    pub(super) check_on_commit: Option<Arc<OpenFiles>>,
+}
+
+#[derive(Debug)]
+pub(super) enum Engine {
+    Sqlite(Transaction<'static, Sqlite>, sqlite::File),
+    Postgres(Transaction<'static, Postgres>, postgres::Server),
+}
+
+impl Tx {
+    /// Runs a statement and returns its rows.
+    pub(crate) async fn fetch<T: Row>(&mut self, statement: Statement, values: Vec<Value>) -> Result<Vec<T>> {
+        match &mut self.engine {
+            Engine::Sqlite(tx, file) => {
+                let query = bind!(sqlx::query_as::<Sqlite, T>(statement.sqlite), values);
+                query.fetch_all(&mut **tx).await.map_err(|error| file.classify(&error))
+            }
+            Engine::Postgres(tx, server) => {
+                let query = bind!(sqlx::query_as::<Postgres, T>(statement.postgres), values);
+                server.within(query.persistent(!server.pooled).fetch_all(&mut **tx)).await
+            }
+        }
+    }
+
+    /// Runs a statement and returns how many rows it changed.
+    pub(crate) async fn execute(&mut self, statement: Statement, values: Vec<Value>) -> Result<u64> {
+        match &mut self.engine {
+            Engine::Sqlite(tx, file) => {
+                let query = bind!(sqlx::query::<Sqlite>(statement.sqlite), values);
+                let done = query.execute(&mut **tx).await;
+                done.map(|done| done.rows_affected()).map_err(|error| file.classify(&error))
+            }
+            Engine::Postgres(tx, server) => {
+                let query = bind!(sqlx::query::<Postgres>(statement.postgres), values);
+                let done = server.within(query.persistent(!server.pooled).execute(&mut **tx)).await;
+                done.map(|done| done.rows_affected())
+            }
+        }
+    }
+
+    /// Runs a script of several statements.
+    pub(super) async fn run_script(&mut self, script: SqlStr) -> Result<()> {
+        match &mut self.engine {
+            Engine::Sqlite(tx, file) => {
+                let done = sqlx::raw_sql(script).execute(&mut **tx).await;
+                done.map(|_| ()).map_err(|error| file.classify(&error))
+            }
+            Engine::Postgres(tx, server) => {
+                server.within(sqlx::raw_sql(script).execute(&mut **tx)).await.map(|_| ())
+            }
+        }
+    }
+
+    /// Commits. The data is on disk when this returns.
+    pub(crate) async fn commit(self) -> Result<()> {
+        let Self { engine, check_on_commit } = self;
+        let check = || check_on_commit.as_ref().map_or(Ok(()), |files| files.check());
+        check()?;
+        match engine {
+            Engine::Sqlite(tx, file) => tx.commit().await.map_err(|error| file.classify(&error))?,
+            Engine::Postgres(tx, server) => server.within(tx.commit()).await?,
+        }
+        // The file could have been replaced during the commit.
+        check()
+    }
+}

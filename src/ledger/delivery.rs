@@ -1,0 +1,187 @@
+//! Deliveries and their attempts, as people see them.
+
+use std::time::Duration;
+
+use sqlx::FromRow;
+
+use super::database::Int;
+use crate::clock::{UnixMillis, UnixSeconds};
+
+/// The state of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryState {
+    /// It is not due yet: a retry is scheduled, or an asset is missing.
+    Waiting,
+    /// It is in a queue of its endpoint, which is paused, held or busy, or takes it next.
+    Queued,
+    /// An attempt is under way.
+    Sending,
+    /// The receiver took it.
+    Delivered,
+    /// Its attempts are used up, or its endpoint is gone.
+    Failed,
+}
+
+impl DeliveryState {
+    /// Every state.
+    pub const ALL: [Self; 5] = [Self::Waiting, Self::Queued, Self::Sending, Self::Delivered, Self::Failed];
+
+    /// Its name, in the database and in the API.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Queued => "queued",
+            Self::Sending => "sending",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The state of this name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// An unknown name is that of a newer version; nothing more happens to the delivery here.
+impl From<String> for DeliveryState {
+    fn from(name: String) -> Self {
+        Self::of(&name).unwrap_or(Self::Failed)
+    }
+}
+
+/// A delivery of an event to an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Delivery {
+    /// `dlv_…`
+    pub id: String,
+    /// `msg_…`
+    #[sqlx(rename = "event_id")]
+    pub event: String,
+    /// `ep_…`
+    #[sqlx(rename = "endpoint_id")]
+    pub endpoint: String,
+    /// The caller's id of the call; `None` for test events.
+    #[sqlx(rename = "call_id")]
+    pub call: Option<String>,
+    /// Whether it is a test event.
+    pub test: bool,
+    /// Its state.
+    #[sqlx(try_from = "String")]
+    pub state: DeliveryState,
+    /// All attempts.
+    #[sqlx(try_from = "i64")]
+    pub attempts: u32,
+    /// When it is due, while it waits.
+    pub due_at: Option<UnixMillis>,
+    /// What an operator should know: why it waits, why a link is null.
+    pub note: Option<String>,
+    /// The last answer's status.
+    #[sqlx(try_from = "Int")]
+    pub last_status: Option<u16>,
+    /// The result of the last attempt, as a sentence.
+    pub last_summary: Option<String>,
+    /// When the links of the last attempt expire; `None` if it carried none.
+    #[sqlx(rename = "links_expire_at")]
+    pub links_expire: Option<UnixSeconds>,
+    /// The recording's id, if the call has one.
+    pub recording: Option<String>,
+    /// The transcript's id, if the call has one.
+    pub transcript: Option<String>,
+    /// When the recording was first downloaded by a link of this delivery.
+    pub recording_fetched_at: Option<UnixMillis>,
+    /// When the transcript was first downloaded.
+    pub transcript_fetched_at: Option<UnixMillis>,
+    /// When the event was accepted.
+    pub created_at: UnixMillis,
+    /// When it was delivered or failed.
+    pub ended_at: Option<UnixMillis>,
+}
+
+impl Delivery {
+    /// Whether its links were followed, in words; `None` if it was not delivered or carried no links.
+    #[must_use]
+    pub fn link_status(&self, now: UnixSeconds) -> Option<String> {
+        let expires = self.links_expire.filter(|_| self.state == DeliveryState::Delivered)?;
+        let fetched = match (self.recording_fetched_at, self.transcript_fetched_at) {
+            (Some(_), Some(_)) => "recording and transcript fetched",
+            (Some(_), None) if self.transcript.is_some() => "recording fetched, transcript not",
+            (Some(_), None) => "recording fetched",
+            (None, Some(_)) if self.recording.is_some() => "transcript fetched, recording not",
+            (None, Some(_)) => "transcript fetched",
+            (None, None) if now < expires => {
+                let left = Duration::from_secs(expires.since(now).as_secs() / 60 * 60);
+                let left = left.max(Duration::from_secs(60));
+                return Some(format!("never fetched, expires in {}", humantime::format_duration(left)));
+            }
+            (None, None) => "never fetched, expired",
+        };
+        Some(fetched.to_owned())
+    }
+}
+
+/// One attempt of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Attempt {
+    /// Counted from 1.
+    #[sqlx(try_from = "i64")]
+    pub number: u32,
+    /// When it began.
+    pub started_at: UnixMillis,
+    /// How long it took.
+    #[sqlx(rename = "took_ms", try_from = "Int")]
+    pub took: Duration,
+    /// The answer's status, if there was an answer.
+    #[sqlx(try_from = "Int")]
+    pub status: Option<u16>,
+    /// The result, as a code.
+    pub code: String,
+    /// The result, as a sentence.
+    pub summary: String,
+    /// What the owner can do about it.
+    pub advice: Option<String>,
+    /// The answer's first bytes.
+    pub excerpt: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_status_says_in_words_which_links_were_followed() {
+        let delivered = Delivery {
+            id: "dlv_1".to_owned(),
+            event: "msg_1".to_owned(),
+            endpoint: "ep_1".to_owned(),
+            call: None,
+            test: false,
+            state: DeliveryState::Delivered,
+            attempts: 1,
+            due_at: None,
+            note: None,
+            last_status: Some(200),
+            last_summary: None,
+            links_expire: Some(UnixSeconds(100_000)),
+            recording: Some("r".to_owned()),
+            transcript: Some("t".to_owned()),
+            recording_fetched_at: None,
+            transcript_fetched_at: None,
+            created_at: UnixMillis(0),
+            ended_at: Some(UnixMillis(0)),
+        };
+        let status = |delivery: &Delivery, now| delivery.link_status(UnixSeconds(now)).unwrap_or_default();
+        assert_eq!(status(&delivered, 100_000 - 7_230), "never fetched, expires in 2h");
+        assert_eq!(status(&delivered, 99_999), "never fetched, expires in 1m");
+        assert_eq!(status(&delivered, 100_000), "never fetched, expired");
+        let one = Delivery { recording_fetched_at: Some(UnixMillis(1)), ..delivered.clone() };
+        assert_eq!(status(&one, 0), "recording fetched, transcript not");
+        assert_eq!(status(&Delivery { transcript: None, ..one.clone() }, 0), "recording fetched");
+        let both = Delivery { transcript_fetched_at: Some(UnixMillis(1)), ..one };
+        assert_eq!(status(&both, 0), "recording and transcript fetched");
+        assert_eq!(status(&Delivery { links_expire: None, ..delivered.clone() }, 0), "");
+        assert_eq!(status(&Delivery { state: DeliveryState::Failed, ..delivered }, 0), "");
+    }
+}

@@ -1,0 +1,80 @@
+//! Events: completed calls, and test events.
+
+use uuid::Uuid;
+
+use super::error::Result;
+use super::id::new_id;
+use super::lane::{Lane, Queue};
+use crate::clock::UnixMillis;
+use crate::webhook::CompletedCall;
+
+/// An event to be accepted.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    pub(super) id: String,
+    pub(super) workspace: String,
+    pub(super) call_id: Option<String>,
+    /// For test events: the one endpoint they go to.
+    pub(super) endpoint: Option<String>,
+    pub(super) content: String,
+    pub(super) recording: Option<String>,
+    pub(super) transcript: Option<String>,
+    pub(super) at: UnixMillis,
+}
+
+impl NewEvent {
+    /// A completed call. `call_id` is the caller's: the same call sent twice is one event. An asset is named if there is
+    /// one or will be one soon.
+    ///
+    /// # Errors
+    /// If the system gives no random bytes for an id.
+    pub fn call(
+        workspace: &str,
+        call_id: &str,
+        call: &CompletedCall,
+        recording: Option<Uuid>,
+        transcript: Option<Uuid>,
+        now: UnixMillis,
+    ) -> Result<Self> {
+        Ok(Self {
+            id: new_id("msg", now)?,
+            workspace: workspace.to_owned(),
+            call_id: Some(call_id.to_owned()),
+            endpoint: None,
+            // Texts and integers cannot fail to serialize.
+            content: serde_json::to_string(call).unwrap_or_default(),
+            recording: recording.map(|id| id.to_string()),
+            transcript: transcript.map(|id| id.to_string()),
+            at: now,
+        })
+    }
+
+    /// A test event for one endpoint, with the help page's sample and the sample assets.
+    ///
+    /// # Errors
+    /// As [`NewEvent::call`].
+    pub fn test(workspace: &str, endpoint: &str, assets: Uuid, now: UnixMillis) -> Result<Self> {
+        let call = CompletedCall::sample();
+        let event = Self::call(workspace, "", &call, Some(assets), Some(assets), now)?;
+        Ok(Self { call_id: None, endpoint: Some(endpoint.to_owned()), ..event })
+    }
+
+    /// The queue of an endpoint that its delivery enters.
+    pub(super) fn queue_of(&self, endpoint: &str) -> Queue {
+        let lane = if self.call_id.is_none() { Lane::Test } else { Lane::First };
+        Queue { workspace: self.workspace.clone(), endpoint: endpoint.to_owned(), lane }
+    }
+}
+
+/// An event that is on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// `msg_…`: what receivers see as `webhook-id`.
+    pub event: String,
+    /// Its deliveries, `dlv_…`; none if the workspace has no endpoint.
+    pub deliveries: Vec<String>,
+    /// Whether it is new; false if the same call was accepted before.
+    pub is_new: bool,
+    /// The queues of its deliveries; none if it is not new.
+    pub(crate) queues: Vec<Queue>,
+}

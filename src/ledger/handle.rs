@@ -1,0 +1,68 @@
+//! The handle that callers share.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::attempt::FinishedAttempt;
+use super::database::{Database, DatabaseUrl};
+use super::error::{LedgerError, Result};
+use super::event::{Accepted, NewEvent};
+use super::seal::Seal;
+use super::search::SearchLimiter;
+use super::writer::Writer;
+
+/// Where the ledger is, and the key of its secrets.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The database.
+    pub database: DatabaseUrl,
+    /// The key file; `None` beside the SQLite file, created when missing.
+    pub secret_key_file: Option<PathBuf>,
+}
+
+/// The ledger. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    pub(super) database: Database,
+    pub(super) seal: Seal,
+    pub(super) events: Writer<NewEvent, Option<Accepted>>,
+    pub(super) finished: Writer<FinishedAttempt, ()>,
+    pub(super) search_limiter: SearchLimiter,
+    /// Held while a test event is counted and written.
+    pub(super) test_lock: Arc<tokio::sync::Mutex<()>>,
+    /// The lock file of the one process that sends from a SQLite file.
+    pub(super) sender_lock: Arc<std::sync::Mutex<Option<File>>>,
+    /// Held by the task that opens the ledger.
+    pub(super) opening: Arc<tokio::sync::Mutex<()>>,
+    pub(super) config: Arc<Config>,
+}
+
+impl Ledger {
+    /// Checks that the database is open, answers, and can be written.
+    ///
+    /// # Errors
+    /// [`LedgerError`] says why not.
+    pub async fn probe(&self) -> Result<()> {
+        self.database.get()?.probe().await
+    }
+
+    /// Checks that a SQLite database's open files still stand at their paths. Costs next to nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::Replaced`] if not.
+    pub fn check_files(&self) -> Result<()> {
+        self.database.get()?.check_files()
+    }
+
+    /// Why it is not open yet; `None` if it is.
+    #[must_use]
+    pub fn open_error(&self) -> Option<LedgerError> {
+        self.database.get().err()
+    }
+
+    /// Closes every connection, after the writes under way.
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
+}

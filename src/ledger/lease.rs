@@ -1,0 +1,38 @@
+//! Leases that have expired: their senders died.
+
+use std::time::Duration;
+
+use super::database::{Backend, Statement, values};
+use super::error::Result;
+use super::handle::Ledger;
+use crate::clock::UnixMillis;
+
+/// How far replicas' clocks may differ.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(20);
+
+impl Ledger {
+    /// Requeues deliveries whose sender died: their leases have expired, or expire later than a lease can, because a clock
+    /// was set back. They keep their place.
+    ///
+    /// # Errors
+    /// If it could not be written.
+    pub async fn requeue_expired(&self, now: UnixMillis, longest_lease: Duration) -> Result<u64> {
+        const REQUEUE: Statement = Statement::same(
+            "UPDATE deliveries SET state = 'queued', lease = NULL, lease_until = NULL \
+             WHERE state = 'sending' AND (lease_until < $1 OR lease_until > $2)",
+        );
+        let latest = now.plus(longest_lease + CLOCK_TOLERANCE);
+        self.database.execute_unchecked(REQUEUE, values![now, latest]).await
+    }
+}
+
+/// Requeues every delivery that is being sent, on SQLite, where this process is the only sender.
+pub(super) async fn requeue_all(backend: &Backend) -> Result<()> {
+    const REQUEUE: Statement = Statement::same(
+        "UPDATE deliveries SET state = 'queued', lease = NULL, lease_until = NULL WHERE state = 'sending'",
+    );
+    if backend.is_shared() {
+        return Ok(());
+    }
+    backend.execute(REQUEUE, Vec::new()).await.map(|_| ())
+}

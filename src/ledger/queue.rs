@@ -1,0 +1,117 @@
+//! The queues of endpoints.
+//!
+//! A delivery is `waiting` until its time comes (a retry, an asset that is not there yet), then `queued`: in a queue of
+//! its endpoint, the oldest first. First attempts are queued from the start. A sender claims from each queue as many as it
+//! has room for, and they are `sending`. So one endpoint's backlog, however long, costs the others nothing.
+
+use std::collections::HashMap;
+
+use sqlx::FromRow;
+
+use super::database::{Statement, values};
+use super::error::Result;
+use super::handle::Ledger;
+use super::health::Health;
+use super::lane::Queue;
+use crate::clock::UnixMillis;
+
+#[derive(FromRow)]
+struct QueueRow {
+    #[sqlx(flatten)]
+    queue: Queue,
+    #[sqlx(flatten)]
+    health: Health,
+}
+
+macro_rules! queue_due {
+    ($due:literal) => {
+        concat!(
+            "UPDATE deliveries SET state = 'queued' WHERE id ",
+            $due,
+            " RETURNING workspace, endpoint_id AS endpoint, lane"
+        )
+    };
+}
+
+const QUEUE_DUE: Statement = Statement {
+    sqlite: queue_due!(
+        "IN (SELECT id FROM deliveries WHERE state = 'waiting' AND due_at <= $1 ORDER BY due_at LIMIT $2)"
+    ),
+    postgres: queue_due!(
+        "= ANY (ARRAY(SELECT id FROM deliveries WHERE state = 'waiting' AND due_at <= $1 \
+         ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED))"
+    ),
+};
+
+/// Walks in the index from one endpoint with a queue to the next, without reading the queues (a loose index scan).
+macro_rules! endpoints_with_queues {
+    () => {
+        "WITH RECURSIVE line(endpoint) AS (SELECT min(endpoint_id) FROM deliveries WHERE state = 'queued' \
+         UNION ALL SELECT (SELECT min(d.endpoint_id) FROM deliveries d WHERE d.state = 'queued' AND d.endpoint_id > line.endpoint) \
+         FROM line WHERE line.endpoint IS NOT NULL) "
+    };
+}
+
+/// The queues of endpoints that may be sent to.
+const QUEUES: Statement = Statement::same(concat!(
+    endpoints_with_queues!(),
+    "SELECT e.workspace, e.id AS endpoint, lane.number AS lane, e.failures, e.failing_since, e.held_since, e.held_until, \
+     e.health_epoch FROM line JOIN endpoints e ON e.id = line.endpoint \
+     CROSS JOIN (SELECT CAST(0 AS BIGINT) AS number UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS lane \
+     WHERE e.removed_at IS NULL AND (lane.number = 2 OR e.state = 'active' \
+          AND (lane.number IN (1, 3) OR e.held_until IS NULL OR e.held_until <= $1)) \
+     AND EXISTS (SELECT 1 FROM deliveries d WHERE d.state = 'queued' AND d.endpoint_id = e.id AND d.lane = lane.number)"
+));
+
+/// Deliveries that wait for the sender alone: due, and not queued yet; or first in a queue of an endpoint that is active,
+/// not held, without a rate limit, and has no attempt under way.
+const OVERDUE: Statement = Statement::same(concat!(
+    endpoints_with_queues!(),
+    "SELECT min(due_at) FROM (SELECT min(due_at) AS due_at FROM deliveries WHERE state = 'waiting' \
+     UNION ALL SELECT min((SELECT min(d.due_at) FROM deliveries d WHERE d.state = 'queued' AND d.endpoint_id = e.id)) AS due_at \
+     FROM line JOIN endpoints e ON e.id = line.endpoint WHERE e.removed_at IS NULL AND e.state = 'active' \
+     AND (e.held_until IS NULL OR e.held_until <= $1) AND e.per_second IS NULL \
+     AND e.id NOT IN (SELECT endpoint_id FROM deliveries WHERE state = 'sending')) AS heads"
+));
+
+impl Ledger {
+    /// Queues up to `limit` deliveries whose time has come; returns how many entered which queue.
+    ///
+    /// # Errors
+    /// If it could not be written.
+    pub async fn queue_due(&self, limit: usize, now: UnixMillis) -> Result<HashMap<Queue, usize>> {
+        let mut tx = self.database.begin_unchecked().await?;
+        let queued = tx.fetch::<Queue>(QUEUE_DUE, values![now, limit]).await?;
+        tx.commit().await?;
+        let mut counts = HashMap::new();
+        for queue in queued {
+            *counts.entry(queue).or_default() += 1;
+        }
+        Ok(counts)
+    }
+
+    /// The queues that can be claimed from, and the health of their endpoints.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub async fn queues(&self, now: UnixMillis) -> Result<Vec<(Queue, Health)>> {
+        let rows = self.database.fetch::<QueueRow>(QUEUES, values![now]).await?;
+        Ok(rows.into_iter().map(|row| (row.queue, row.health)).collect())
+    }
+
+    /// When the next waiting delivery is due.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn next_due(&self) -> Result<Option<UnixMillis>> {
+        const NEXT: Statement = Statement::same("SELECT min(due_at) FROM deliveries WHERE state = 'waiting'");
+        let rows = self.database.fetch::<(Option<UnixMillis>,)>(NEXT, Vec::new()).await?;
+        Ok(rows.into_iter().find_map(|(due,)| due))
+    }
+
+    /// When the delivery was due that has waited longest for the sender alone.
+    pub(super) async fn oldest_overdue(&self, now: UnixMillis) -> Result<Option<UnixMillis>> {
+        let rows = self.database.fetch::<(Option<UnixMillis>,)>(OVERDUE, values![now]).await?;
+        Ok(rows.into_iter().find_map(|(due,)| due))
+    }
+}

@@ -1,0 +1,183 @@
+//! The concurrency limiter: counts the attempts under way and plans the next claims.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use super::endpoint::Endpoint;
+use super::fair_share::{FairShare, Room, Usage};
+use super::slot::{Candidate, Feedback, Limits, Slot};
+use crate::clock::UnixMillis;
+use crate::ledger::{Health, Queue, Share};
+use crate::sender::sender_clock::ClockStep;
+
+/// How long an idle endpoint is kept, with its window; and a failing one, with its failures.
+const KEEP_IDLE: Duration = Duration::from_secs(60);
+const KEEP_FAILING: Duration = Duration::from_secs(60 * 60);
+
+/// The endpoints with queued deliveries or attempts under way, and the slots of each workspace.
+#[derive(Debug)]
+pub(crate) struct Concurrency {
+    limits: Limits,
+    pub(super) endpoints: HashMap<String, Endpoint>,
+    /// The endpoints with queued deliveries.
+    with_queue: HashSet<String>,
+    pub(super) workspaces: HashMap<String, Usage>,
+    in_flight: usize,
+    degraded: usize,
+    /// Counts the slots that were granted, to find who has waited longest.
+    turn: u64,
+}
+
+impl Concurrency {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            endpoints: HashMap::new(),
+            with_queue: HashSet::new(),
+            workspaces: HashMap::new(),
+            in_flight: 0,
+            degraded: 0,
+            turn: 0,
+        }
+    }
+
+    /// Attempts under way.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// How many attempts there is room for.
+    fn room(&self) -> usize {
+        self.limits.attempts_in_flight.saturating_sub(self.in_flight)
+    }
+
+    /// How many of them may be degraded: retries, and attempts to endpoints that fail at the moment. They take half of all
+    /// slots at most, which leaves the other half to first attempts to healthy endpoints.
+    fn room_for_degraded(&self) -> usize {
+        (self.limits.attempts_in_flight / 2).max(1).saturating_sub(self.degraded).min(self.room())
+    }
+
+    /// Notes that more deliveries were queued.
+    pub(crate) fn queued(&mut self, queue: &Queue, count: usize) {
+        self.queued_endpoint(queue).depth_mut(queue.lane).add(count);
+    }
+
+    /// Notes that the ledger has deliveries in a queue, how many is unknown, and the health of its endpoint.
+    pub(crate) fn found_queue(&mut self, queue: &Queue, health: Health) {
+        let endpoint = self.queued_endpoint(queue);
+        endpoint.merge_health(health);
+        endpoint.depth_mut(queue.lane).set_unknown();
+    }
+
+    fn queued_endpoint(&mut self, queue: &Queue) -> &mut Endpoint {
+        if !self.with_queue.contains(&queue.endpoint) {
+            self.with_queue.insert(queue.endpoint.clone());
+        }
+        self.endpoint(&queue.workspace, &queue.endpoint)
+    }
+
+    fn endpoint(&mut self, workspace: &str, endpoint: &str) -> &mut Endpoint {
+        // Avoids copying the id of an endpoint that is there, as nearly always.
+        if !self.endpoints.contains_key(endpoint) {
+            self.endpoints.insert(endpoint.to_owned(), Endpoint::new(workspace));
+        }
+        self.endpoints.entry(endpoint.to_owned()).or_insert_with(|| Endpoint::new(workspace))
+    }
+
+    /// How many deliveries to claim from which queue, up to `most`, as far as there is room.
+    pub(crate) fn plan(&self, most: usize, now: UnixMillis) -> Vec<Share> {
+        let queued = self.with_queue.iter().filter_map(|id| self.endpoints.get_key_value(id));
+        let room = Room {
+            free: self.room(),
+            free_for_degraded: self.room_for_degraded(),
+            total: self.limits.attempts_in_flight,
+        };
+        FairShare::new(room, queued, &self.workspaces, now).allocate(most, now)
+    }
+
+    /// Notes how many deliveries a claim found in a queue. If it found fewer than the share, the queue is empty.
+    pub(crate) fn claimed(&mut self, share: &Share, count: usize) {
+        let Some(endpoint) = self.endpoints.get_mut(&share.endpoint) else { return };
+        endpoint.depth_mut(share.lane).take(count, count < share.count);
+        if !endpoint.has_queue() {
+            self.with_queue.remove(&share.endpoint);
+        }
+    }
+
+    /// Grants an attempt its slot, unless its endpoint has no room: its limits may have changed, or were unknown when the
+    /// share was planned. Then the delivery has to be requeued.
+    pub(crate) fn admit(&mut self, candidate: Candidate<'_>, now: UnixMillis) -> Option<Slot> {
+        let Candidate { workspace, endpoint: id, lane, .. } = candidate;
+        self.turn += 1;
+        let turn = self.turn;
+        let endpoint = self.endpoint(workspace, id);
+        endpoint.update_limits(&candidate);
+        if !endpoint.begin(lane, turn, now) {
+            let queue = Queue { workspace: workspace.to_owned(), endpoint: id.to_owned(), lane };
+            self.queued(&queue, 1);
+            return None;
+        }
+        let degraded = endpoint.is_degraded(lane);
+        let usage = self.workspaces.entry(workspace.to_owned()).or_default();
+        usage.in_flight += 1;
+        usage.degraded += usize::from(degraded);
+        usage.turn = turn;
+        self.in_flight += 1;
+        self.degraded += usize::from(degraded);
+        Some(Slot { workspace: workspace.to_owned(), endpoint: id.to_owned(), lane, degraded })
+    }
+
+    /// Releases the slot of an attempt; `outcome` is its result, if it was made.
+    pub(crate) fn release(&mut self, slot: &Slot, outcome: Option<Feedback>, now: UnixMillis) {
+        let degraded = usize::from(slot.degraded);
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.degraded = self.degraded.saturating_sub(degraded);
+        if let Some(usage) = self.workspaces.get_mut(&slot.workspace) {
+            usage.in_flight = usage.in_flight.saturating_sub(1);
+            usage.degraded = usage.degraded.saturating_sub(degraded);
+            if usage.in_flight == 0 {
+                self.workspaces.remove(&slot.workspace);
+            }
+        }
+        if let Some(endpoint) = self.endpoints.get_mut(&slot.endpoint) {
+            endpoint.end(slot.lane, outcome, &self.limits, now);
+        }
+    }
+
+    /// Drops endpoints that were idle for a while.
+    pub(crate) fn forget_idle(&mut self, now: UnixMillis) {
+        self.endpoints.retain(|_, endpoint| {
+            let keep = if endpoint.health.failing_since.is_none() { KEEP_IDLE } else { KEEP_FAILING };
+            endpoint.is_busy() || now.since(endpoint.used_at) < keep
+        });
+    }
+
+    /// The health of an endpoint, as far as this process knows.
+    pub(crate) fn health(&self, endpoint: &str) -> Health {
+        self.endpoints.get(endpoint).map(|endpoint| endpoint.health).unwrap_or_default()
+    }
+
+    /// Updates its health.
+    pub(crate) fn set_health(&mut self, endpoint: &str, health: Health) {
+        if let Some(endpoint) = self.endpoints.get_mut(endpoint) {
+            endpoint.health = health;
+        }
+    }
+
+    /// Endpoints whose attempts fail.
+    pub(crate) fn failing(&self) -> Vec<(String, Health)> {
+        let failing = self.endpoints.iter().filter(|(_, endpoint)| endpoint.health.failing_since.is_some());
+        failing.map(|(id, endpoint)| (id.clone(), endpoint.health)).collect()
+    }
+
+    /// Moves moments with the wall clock.
+    pub(crate) fn apply_clock_step(&mut self, step: ClockStep) {
+        self.endpoints.values_mut().for_each(|endpoint| endpoint.apply_clock_step(step));
+    }
+
+    /// When the first endpoint with a queue may be sent to again that only its rate limit or its hold delays.
+    pub(crate) fn next_turn(&self, now: UnixMillis) -> Option<UnixMillis> {
+        let with_queue = self.with_queue.iter().filter_map(|id| self.endpoints.get(id));
+        with_queue.filter_map(|endpoint| endpoint.next_turn(now)).min()
+    }
+}

@@ -1,0 +1,65 @@
+//! The slots of attempts, and what bounds them.
+
+use std::time::Duration;
+
+use crate::ledger::{Claimed, Health, Lane};
+
+/// The limits in the settings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// The most attempts under way.
+    pub(crate) attempts_in_flight: usize,
+    /// The most attempts under way for one endpoint.
+    pub(crate) attempts_per_endpoint: usize,
+    /// The timeout of an attempt.
+    pub(crate) attempt_timeout: Duration,
+}
+
+/// A claimed delivery that needs a slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Candidate<'a> {
+    pub(crate) workspace: &'a str,
+    pub(crate) endpoint: &'a str,
+    pub(crate) lane: Lane,
+    /// The endpoint's own limits, if its owner chose any.
+    pub(crate) concurrency: Option<u32>,
+    pub(crate) per_second: Option<u32>,
+    /// The endpoint's health in the ledger.
+    pub(crate) health: Health,
+}
+
+impl<'a> From<&'a Claimed> for Candidate<'a> {
+    fn from(claimed: &'a Claimed) -> Self {
+        Self {
+            workspace: &claimed.workspace,
+            endpoint: &claimed.endpoint,
+            lane: claimed.lane,
+            concurrency: claimed.concurrency,
+            per_second: claimed.per_second,
+            health: claimed.health,
+        }
+    }
+}
+
+/// The slot of one attempt, to be released when it ends.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot {
+    pub(super) workspace: String,
+    pub(super) endpoint: String,
+    pub(super) lane: Lane,
+    pub(super) degraded: bool,
+}
+
+impl Slot {
+    /// The endpoint of the attempt.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Feedback {
+    pub(crate) succeeded: bool,
+    pub(crate) took: Duration,
+}

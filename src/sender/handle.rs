@@ -1,0 +1,243 @@
+//! The handle that callers share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::config::Config;
+use super::metrics::SenderMetrics;
+use super::sender_clock::SenderClock;
+use crate::clock::{Clock, UnixMillis, UnixSeconds};
+use crate::keys::ActiveKeyring;
+use crate::ledger::{
+    Accepted, Endpoint, Ledger, LedgerError, NewEvent, Queue, RecoverRange, ResendOutcome, TestOutcome,
+};
+use crate::signed_url::BaseUrl;
+use crate::store::{SAMPLE, Store};
+use crate::webhook::{
+    Diagnosis, EndpointUrl, Poster, PosterError, UrlError, UrlRules, diagnose_probe, may_probe,
+};
+
+/// What the sender uses.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// Stores events, deliveries and attempts.
+    pub ledger: Ledger,
+    /// Holds recordings and transcripts: links are sent only for those that exist.
+    pub store: Store,
+    /// Signs the links.
+    pub keyring: ActiveKeyring,
+    /// The base URL of the links.
+    pub base: BaseUrl,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// The metrics.
+    pub metrics: SenderMetrics,
+}
+
+/// Accepts events and wakes the dispatcher. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Sender(pub(super) Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) config: Config,
+    pub(super) services: Services,
+    pub(super) poster: Poster,
+    /// Names this process in leases.
+    pub(super) holder: String,
+    pub(super) wake: Notify,
+    /// How many deliveries entered which queue since the last poll: no more entries than queues.
+    enqueued: Mutex<HashMap<Queue, usize>>,
+    /// Whether the next poll reads every queue.
+    pub(super) refresh: AtomicBool,
+    pub(super) stop: tokio_util::sync::CancellationToken,
+    /// The clock of the schedules, while this process sends.
+    sender_clock: Mutex<Option<SenderClock>>,
+    /// Held while stored moments move with the wall clock.
+    pub(super) clock_step_lock: tokio::sync::Mutex<()>,
+}
+
+impl Sender {
+    /// Prepares to send; nothing is sent before [`Sender::run`].
+    ///
+    /// # Errors
+    /// [`PosterError`] if TLS cannot be set up.
+    pub fn new(config: Config, services: Services) -> Result<Self, PosterError> {
+        let poster = Poster::new(&config.poster())?;
+        Ok(Self::with_poster(config, services, poster))
+    }
+
+    /// The same with an existing poster.
+    #[must_use]
+    pub fn with_poster(config: Config, services: Services, poster: Poster) -> Self {
+        let holder = uuid::Builder::from_random_bytes(random()).into_uuid().simple().to_string();
+        let (wake, stop) = (Notify::new(), tokio_util::sync::CancellationToken::new());
+        Self(Arc::new(Inner {
+            config,
+            services,
+            poster,
+            holder,
+            wake,
+            enqueued: Mutex::default(),
+            refresh: AtomicBool::new(true),
+            stop,
+            sender_clock: Mutex::default(),
+            clock_step_lock: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// Ends [`Sender::run`]: no new attempt begins.
+    pub fn stop(&self) {
+        self.0.stop.cancel();
+    }
+
+    /// Makes the dispatcher read every queue now: after a change of endpoints, or of a manual clock.
+    pub fn wake(&self) {
+        self.0.refresh.store(true, Ordering::Relaxed);
+        self.0.wake.notify_one();
+    }
+
+    /// The ledger, for calls that need no sending.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.0.services.ledger
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The sender's time: that of the wall clock at the dispatcher's last poll, and the time that has passed since.
+    #[must_use]
+    pub fn now(&self) -> UnixMillis {
+        let reading = self.0.services.clock.reading();
+        self.sender_clock().map_or(reading.wall, |sender_clock| sender_clock.now(reading))
+    }
+
+    /// The time for what cannot be undone.
+    pub(super) fn conservative_now(&self) -> UnixMillis {
+        let reading = self.0.services.clock.reading();
+        self.sender_clock().map_or(reading.wall, |sender_clock| sender_clock.conservative_now(reading))
+    }
+
+    /// For how long the wall clock has been observed without a step.
+    pub(super) fn stable_for(&self) -> Duration {
+        let reading = self.0.services.clock.reading();
+        self.sender_clock().map_or(Duration::ZERO, |sender_clock| sender_clock.stable_for(reading))
+    }
+
+    /// The wall clock's second, for what others check by their clocks: links and signatures.
+    pub(super) fn wall(&self) -> UnixSeconds {
+        self.0.services.clock.now()
+    }
+
+    pub(super) fn sender_clock(&self) -> MutexGuard<'_, Option<SenderClock>> {
+        self.0.sender_clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Parses a stored URL that events may be sent to.
+    ///
+    /// # Errors
+    /// [`UrlError`] says why not.
+    pub fn url(&self, text: &str) -> Result<EndpointUrl, UrlError> {
+        EndpointUrl::parse(text, &self.url_rules())
+    }
+
+    /// Parses a URL that a person enters.
+    ///
+    /// # Errors
+    /// As [`Sender::url`], and for what copying adds to a URL.
+    pub fn parse_entered_url(&self, text: &str) -> Result<EndpointUrl, UrlError> {
+        EndpointUrl::parse_entered(text, &self.url_rules())
+    }
+
+    fn url_rules(&self) -> UrlRules<'_> {
+        UrlRules { allow_http: self.0.config.allow_http, networks: &self.0.config.networks }
+    }
+
+    /// Connects to a receiver without sending an event; returns what is wrong, as far as that shows.
+    pub async fn probe_receiver(&self, workspace: &str, url: &EndpointUrl) -> Option<Diagnosis> {
+        if !may_probe(url) {
+            return None;
+        }
+        diagnose_probe(url, &self.0.poster.probe(workspace, url).await)
+    }
+
+    /// Accepts an event for sending. `None` if another call was accepted under the same call id.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it is not on disk: it is not accepted.
+    pub async fn accept(&self, event: NewEvent) -> Result<Option<Accepted>, LedgerError> {
+        let accepted = self.ledger().accept(event).await?;
+        if let Some(accepted) = accepted.as_ref().filter(|accepted| accepted.is_new) {
+            self.on_accepted(accepted);
+        }
+        Ok(accepted)
+    }
+
+    /// Sends a test event to one endpoint within the rate limits, with the documentation's sample and assets that can be
+    /// downloaded.
+    ///
+    /// # Errors
+    /// As [`Sender::accept`].
+    pub async fn test(&self, endpoint: &Endpoint) -> Result<TestOutcome, LedgerError> {
+        let tested = self.ledger().accept_test(&endpoint.workspace, &endpoint.id, SAMPLE, self.now()).await?;
+        if let TestOutcome::Accepted(accepted) = &tested {
+            self.on_accepted(accepted);
+        }
+        Ok(tested)
+    }
+
+    /// The metrics of this sender.
+    pub(crate) fn metrics(&self) -> &SenderMetrics {
+        &self.0.services.metrics
+    }
+
+    fn on_accepted(&self, accepted: &Accepted) {
+        self.metrics().event_accepted();
+        let mut enqueued = self.0.enqueued.lock().unwrap_or_else(PoisonError::into_inner);
+        for queue in &accepted.queues {
+            *enqueued.entry(queue.clone()).or_default() += 1;
+        }
+        drop(enqueued);
+        self.0.wake.notify_one();
+    }
+
+    /// The queues that deliveries entered since the last call, and how many.
+    pub(super) fn take_enqueued(&self) -> HashMap<Queue, usize> {
+        std::mem::take(&mut *self.0.enqueued.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sends a delivery again; its first attempt ignores a hold of the endpoint.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it could not be written.
+    pub async fn resend(&self, workspace: &str, delivery: &str) -> Result<ResendOutcome, LedgerError> {
+        let resent = self.ledger().resend(workspace, delivery, self.now()).await?;
+        self.wake();
+        Ok(resent)
+    }
+
+    /// Sends every failed delivery of a time range again; returns how many.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it could not be written.
+    pub async fn recover(&self, workspace: &str, range: &RecoverRange) -> Result<u64, LedgerError> {
+        let recovered = self.ledger().recover(workspace, range, self.now()).await?;
+        self.wake();
+        Ok(recovered)
+    }
+}
+
+/// Sixteen random bytes; zeros if the system has none, which only makes two processes indistinguishable in a log.
+fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let _ = getrandom::fill(&mut bytes);
+    bytes
+}

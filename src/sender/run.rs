@@ -1,0 +1,22 @@
+//! Runs the sender's tasks.
+
+use super::dispatch::Dispatcher;
+use super::handle::Sender;
+use super::maintenance;
+use super::sender_clock::SenderClock;
+use crate::tasks::{self, Task};
+
+impl Sender {
+    /// Sends until [`Sender::stop`], then waits for the attempts under way.
+    pub async fn run(&self) {
+        *self.sender_clock() = Some(SenderClock::new(self.0.services.clock.reading()));
+        let upkeep =
+            tasks::supervise(Task::Upkeep, self.clone(), |sender| Box::pin(maintenance::run(sender)));
+        tasks::restart_on_panic(Task::Dispatcher, self.clone(), |sender| {
+            Box::pin(Dispatcher::new(sender.clone()).run())
+        })
+        .await;
+        upkeep.abort();
+        *self.sender_clock() = None;
+    }
+}
