@@ -1,5 +1,5 @@
-//! Reusable buffers: the kernel zeroes fresh long ones page by page, which costs as much as filling them. By hand, because no pool
-//! of a crate sets where in a page a buffer begins.
+//! Pools reusable read buffers, because the kernel zeroes each page of a new long buffer, which costs as much as
+//! filling it. Written by hand, because no crate's pool chooses where in a page a buffer begins.
 
 use std::cell::RefCell;
 
@@ -15,8 +15,8 @@ pub(super) const SHORT: usize = 16 * 1024;
 const MAX_FREE: usize = 4;
 const MAX_FREE_SHORT: usize = 64;
 
-/// Where in a page a long buffer begins. Some processors (AMD's Zen 3) copy slowly from the beginning of a page to a few bytes
-/// behind the beginning of another, which is where allocators place long buffers.
+/// The offset of a long buffer within its page. Some processors (AMD's Zen 3) copy slowly from the start of one page to
+/// a few bytes past the start of another, and allocators place long buffers there.
 const PAGE: usize = 4096;
 const BEGIN: usize = 128;
 
@@ -25,7 +25,7 @@ thread_local! {
     static FREE_SHORT: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Bytes to write into. Bytes that were not written keep old contents: only [`Buffer::freeze`] hands bytes on, and no others.
+/// A buffer to write into. Unwritten bytes keep old contents, so [`Buffer::freeze`] hands out only written bytes.
 #[derive(Debug)]
 pub(super) struct Buffer {
     bytes: Box<[u8]>,
@@ -61,7 +61,7 @@ impl Buffer {
         Bytes::from_owner(self)
     }
 
-    /// The same, copied if they are few: then the buffer is free at once.
+    /// Like [`Buffer::freeze`], but copies few bytes, so that the buffer is free immediately.
     pub(super) fn freeze_or_copy(mut self, written: usize) -> Bytes {
         if written >= self.length / 4 {
             return self.freeze(written);
@@ -84,7 +84,7 @@ impl Drop for Buffer {
             length if length > LONG => (&FREE, MAX_FREE),
             _ => return,
         };
-        // At the end of a thread the list is gone.
+        // While a thread exits, its list may already be destroyed.
         let _ = free.try_with(|free| {
             let mut free = free.borrow_mut();
             if free.len() < most {

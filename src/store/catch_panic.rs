@@ -1,4 +1,4 @@
-//! Turns a panic of the store's client into an error: about the settings at the start, and of the one request later.
+//! Turns a panic of the store's client into an error: a settings error at startup, a request's error later.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
@@ -11,7 +11,7 @@ use object_store::{Error, Result};
 use super::http::response::InvalidResponse;
 
 thread_local! {
-    /// Whether this thread's panics are expected, and not printed.
+    /// Whether a panic of this thread is expected and must not be printed.
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -19,7 +19,7 @@ thread_local! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Panicked;
 
-/// Runs `work` on a new thread, so that it may block and panic. The panic is not printed.
+/// Runs `work` on a new thread, where it may block and panic. A panic is not printed.
 pub(super) fn run_isolated<T: Send>(work: impl FnOnce() -> T + Send) -> std::result::Result<T, Panicked> {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -37,12 +37,12 @@ pub(super) fn run_isolated<T: Send>(work: impl FnOnce() -> T + Send) -> std::res
     thread::scope(|scope| scope.spawn(work).join()).unwrap_or(Err(Panicked))
 }
 
-/// Turns a panic of a request into its error.
+/// Turns a panic of a request into an error of that request.
 pub(super) async fn catch_panic<T>(request: impl Future<Output = Result<T>>) -> Result<T> {
     AssertUnwindSafe(request).catch_unwind().await.unwrap_or_else(|_| Err(panicked()))
 }
 
-/// The same for the body of a response.
+/// Like [`catch_panic`], for a response body.
 pub(super) fn catch_panics<T>(
     chunks: impl Stream<Item = Result<T>> + Send,
 ) -> impl Stream<Item = Result<T>> + Send {

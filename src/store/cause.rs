@@ -1,4 +1,4 @@
-//! The cause of a store's failure, in words that may be logged, and what to do about it.
+//! Describes why a store failed, in words that may be logged, and how to fix it.
 
 use std::error::Error;
 use std::fmt;
@@ -8,7 +8,7 @@ use object_store::client::{HttpError, HttpErrorKind};
 use super::error_codes::{Blame, WRONG_REGION, advice_of, known_code, listed, speaks_of_the_region};
 use super::http::response::{self, ErrorResponse};
 
-/// From how many seconds on the difference of the clocks is reported. S3 and Azure tolerate 15 minutes, links 5.
+/// Clock differences of at least this many seconds are reported. S3 and Azure tolerate 15 minutes, links 5.
 pub(super) const CLOCKS_DIFFER: u64 = 300;
 
 /// The cause of a failure. It never shows an address or a credential.
@@ -26,7 +26,7 @@ pub struct Cause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RangeFault {
     Yes,
-    /// The failure has no name: the object's size decides.
+    /// The error does not say. The object's size decides.
     Perhaps,
     No,
 }
@@ -47,7 +47,8 @@ impl Cause {
         Self::read(&text, kind, io)
     }
 
-    /// Parses the text of object_store, which has requests for other things than objects, and requests without a response.
+    /// Parses an error text of object_store. The failed request may be for something other than an object, and may have
+    /// had no response.
     fn read(text: &str, kind: Option<HttpErrorKind>, io: Option<std::io::ErrorKind>) -> Self {
         let status = status_in(text);
         let code = response::between(text, "<Code>", "</Code>").and_then(response::code);
@@ -101,18 +102,18 @@ impl Cause {
         Self { what: response.to_string(), advice, status, code, range, store_failure }
     }
 
-    /// A failure of this program.
+    /// A failure inside this program.
     pub(super) fn saying(what: &str) -> Self {
         let (advice, status, code) = (None, None, None);
         Self { what: what.to_owned(), advice, status, code, range: RangeFault::No, store_failure: false }
     }
 
-    /// Whether it says what to do.
+    /// Whether the cause has advice.
     pub(super) fn has_advice(&self) -> bool {
         self.advice.is_some()
     }
 
-    /// The same, because the store does not support the range.
+    /// The same cause, attributed to a range that the store does not support.
     pub(super) fn about_the_range(self) -> Self {
         Self { range: RangeFault::Yes, store_failure: false, ..self }
     }
@@ -126,7 +127,7 @@ impl Cause {
         self.store_failure && self.range != RangeFault::Yes
     }
 
-    /// What to correct.
+    /// What is to blame.
     pub(super) fn blame(&self) -> Blame {
         let named = listed(self.code.as_deref()).map(|(_, blame, _)| *blame);
         match (self.status, named) {
@@ -142,7 +143,7 @@ impl Cause {
         }
     }
 
-    /// The part that the client may see.
+    /// The text that the client may see.
     pub(super) fn public_text(&self) -> String {
         match (self.status, &self.code) {
             (None, _) => "it does not answer".to_owned(),
@@ -153,7 +154,7 @@ impl Cause {
     }
 }
 
-/// The error of this machine's clock in words, if the store's is `ahead` seconds ahead.
+/// Describes how wrong this machine's clock is, if the store's clock is `ahead` seconds ahead.
 pub(super) fn clocks(ahead: i64) -> String {
     let seconds = ahead.unsigned_abs();
     let seconds = if seconds >= 120 { seconds / 60 * 60 } else { seconds };
@@ -162,7 +163,8 @@ pub(super) fn clocks(ahead: i64) -> String {
     format!("this machine's clock is {difference} {side} the store's")
 }
 
-/// Texts of object_store's builders about credentials (some show a value), and the texts that replace them.
+/// Error texts of object_store's builders about credentials, and their replacements: some of the originals show a
+/// value.
 const UNUSABLE: [(&str, &str, &str); 10] = [
     ("the root folder is missing", "its folder is missing", "mount it, or make it again"),
     (

@@ -1,5 +1,5 @@
-//! The bytes of an object: exactly as many as announced, or an error. A broken body is resumed at its next byte, as long as the
-//! object is still the same version.
+//! Streams an object's bytes: exactly the announced number, or an error. A broken body is resumed at its next byte
+//! while the object is still the same version.
 
 use std::fmt;
 use std::ops::Range;
@@ -21,14 +21,14 @@ use super::prefetch;
 use super::source::{Source, in_time};
 use crate::clock::running::{self, RunningInstant};
 
-/// The pause before a broken body is resumed; it doubles up to the longest.
+/// The pause before a broken body is resumed. It doubles up to `LONGEST_PAUSE`.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// What the next bytes are called in a timeout.
+/// The name of the next bytes in a timeout error.
 const MORE: &str = "more bytes";
 
-/// How many bytes of a body must be left for a pipe to pay, at least.
+/// A pipe pays off if more than this many bytes of a body remain.
 const PIPE_LEAST: u64 = 64 * 1024;
 
 /// The next bytes of an object.
@@ -36,13 +36,13 @@ const PIPE_LEAST: u64 = 64 * 1024;
 pub enum Transfer {
     /// In memory.
     Read(Bytes),
-    /// Bytes in memory, if any, and behind them this many in a pipe. The caller empties the pipe before it asks for more, or
-    /// drops the whole.
+    /// Bytes in memory, if any, followed by this many bytes in a pipe. The caller must empty the pipe before it asks
+    /// for more, or drop everything.
     Piped(Bytes, Arc<Pipe>, usize),
 }
 
 impl Transfer {
-    /// How many bytes it is.
+    /// The number of bytes.
     #[must_use]
     pub fn length(&self) -> u64 {
         match self {
@@ -52,22 +52,22 @@ impl Transfer {
     }
 }
 
-/// A stream of bytes with the announced length: it yields an error rather than end early or exceed it. It reads only when
-/// polled, so a stalled client holds one chunk.
+/// A stream of exactly the announced length: it yields an error instead of ending early or exceeding it. It reads only
+/// when polled, so a stalled client holds one chunk.
 pub struct Chunks {
     source: Arc<Source>,
     path: Path,
     version: Option<Validator>,
     first: Option<Bytes>,
     rest: ObjectBody,
-    /// The position of the next byte of `rest`, and the one behind the last.
+    /// The position of the next byte of `rest`, and the position after its last byte.
     at: u64,
     end: u64,
-    /// Since the last byte, if a try has failed.
+    /// Set if an attempt has failed since the last byte.
     retry: Option<Box<RetryState>>,
 }
 
-/// Failures in a row, without a byte between them.
+/// Consecutive failures without a byte between them.
 struct RetryState {
     since: RunningInstant,
     tries: u32,
@@ -110,8 +110,8 @@ impl Chunks {
         Self { source, path, version: None, first, rest: ObjectBody::empty(), at: 0, end: 0, retry: None }
     }
 
-    /// Waits for the first chunk, retries included, within the deadline of the first byte: the client has no response yet. A long
-    /// file may be sent without being read, so it is enough if its beginning is in the page cache.
+    /// Waits for the first chunk, including retries, within the first-byte timeout: the client has no response yet. A
+    /// long file may be sent without being read, so its beginning only needs to be in the page cache.
     async fn first_chunk(&mut self) -> Result<Option<Bytes>, StoreError> {
         let started = Instant::now();
         let waited = self.source.timeouts.first_byte;
@@ -136,7 +136,7 @@ impl Chunks {
         first
     }
 
-    /// How many bytes are left.
+    /// The number of remaining bytes.
     #[must_use]
     pub fn owed(&self) -> u64 {
         (self.end - self.at) + self.first.as_ref().map_or(0, |first| first.len() as u64)
@@ -160,14 +160,14 @@ impl Chunks {
         error
     }
 
-    /// Counts bytes that have arrived.
+    /// Counts received bytes.
     fn arrived(&mut self, bytes: usize) {
         self.at += bytes as u64;
         self.retry = None;
         self.source.breaker.succeeded();
     }
 
-    /// The file, if none of these bytes was read, for a caller that sends files. No bytes are left here then.
+    /// Takes the file, if none of its bytes has been read, for a caller that can send files. No bytes remain here then.
     pub fn take_file(&mut self) -> Option<FileSlice> {
         let owed = self.end - self.at;
         let unread = self.first.is_none() && owed > 0;
@@ -183,23 +183,23 @@ impl Chunks {
         }
     }
 
-    /// Whether the rest can go through a pipe, and is long enough for that to pay.
+    /// Whether the remaining bytes can go through a pipe, and are enough for that to pay off.
     #[must_use]
     pub fn can_be_piped(&self) -> bool {
         self.rest.can_be_piped(self.end - self.at, PIPE_LEAST)
     }
 
-    /// The next bytes, through a pipe if possible, for a caller that need not read them; `None` at the end.
+    /// Returns the next bytes, through a pipe if possible, for a caller that need not read them. `None` at the end.
     pub async fn next_transfer(&mut self) -> Option<Result<Transfer, StoreError>> {
         let waited = self.source.timeouts.stall;
         while self.can_be_piped() {
             let Some((raw, pipe)) = self.rest.pipe() else { break };
             let filled = match &self.first {
                 None => in_time(waited, MORE, raw.fill(&pipe)).await.and_then(|filled| Ok(filled?)),
-                // Bytes in memory go first, with those that have arrived.
+                // Bytes in memory go first, together with bytes that have already arrived.
                 Some(_) => match raw.fill(&pipe).now_or_never() {
                     Some(Ok(length)) => Ok(length),
-                    // A failure comes back at the next read.
+                    // The next read reports a failure again.
                     _ => break,
                 },
             };
@@ -219,14 +219,14 @@ impl Chunks {
         self.next().await.map(|chunk| chunk.map(Transfer::Read))
     }
 
-    /// The rest as a stream of [`Chunks::next_transfer`].
+    /// The remaining bytes as a stream of [`Chunks::next_transfer`].
     pub fn into_transfers(self) -> impl Stream<Item = Result<Transfer, StoreError>> + Send {
         stream::unfold(self, |mut chunks| async move {
             chunks.next_transfer().await.map(|transfer| (transfer, chunks))
         })
     }
 
-    /// The rest as a stream of [`Chunks::next`].
+    /// The remaining bytes as a stream of [`Chunks::next`].
     pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, StoreError>> + Send {
         stream::unfold(self, |mut chunks| async move { chunks.next().await.map(|chunk| (chunk, chunks)) })
     }
@@ -260,11 +260,11 @@ impl Chunks {
         }
     }
 
-    /// Opens the rest of the same object again. Tries and time count from the last byte that arrived, so a slow download of an
-    /// hour has as much of both as a fast one.
+    /// Reopens the rest of the same object. The limits on attempts and time count from the last received byte, so an
+    /// hour-long slow download gets as much of both as a fast one.
     async fn resume(&mut self, error: StoreError) -> Result<(), StoreError> {
         let timeouts = self.source.timeouts;
-        // Without a validator, the rest could be another version's.
+        // Without a validator, the rest could belong to another version.
         let Some(version) = self.version.clone() else { return Err(error) };
         let mut error = error;
         loop {
@@ -276,7 +276,7 @@ impl Chunks {
                 return Err(error);
             }
             let pause = pause_before(retry.tries).min(left);
-            // While the store is down, waiting is no try.
+            // Waiting for a store that is down does not count as an attempt.
             if self.source.breaker.is_closed() {
                 retry.tries += 1;
             }
@@ -297,7 +297,7 @@ impl Chunks {
     }
 }
 
-/// Doubles each time, with jitter, so that downloads do not retry in step.
+/// The pause doubles with each attempt, with jitter, so that downloads do not retry simultaneously.
 fn pause_before(tries: u32) -> Duration {
     let mut random = [0; 1];
     let _ = getrandom::fill(&mut random);

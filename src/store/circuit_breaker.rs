@@ -1,20 +1,21 @@
-//! The circuit breaker of the store. While it is open, requests are answered 503 at once, one probe a second checks whether the
-//! store is back, and downloads in flight wait for that. By hand, because crates for it open by failed requests.
+//! The circuit breaker of the store. While it is open, requests are answered 503 immediately, a probe checks once a
+//! second whether the store has recovered, and downloads in flight wait for that. Written by hand, because the breakers
+//! in crates open on failed requests.
 //!
-//! Failed requests never open this one, because all of them may be for one broken object: many failures in a row start a
-//! probe, for an object that no client can choose. The breaker opens if the probe fails, too.
+//! Failed requests never open this breaker, because all of them may be for one broken object. Several failures in a row
+//! start a probe, for an object that no client can choose. If the probe also fails, the breaker opens.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tokio::sync::watch;
 
-/// After this many failures in a row the store is probed.
+/// The number of consecutive failures after which the store is probed.
 const PROBE_AFTER: u32 = 5;
 
 /// Whether requests may pass.
 #[derive(Debug)]
 pub(super) struct CircuitBreaker {
-    /// Closed like a circuit: requests pass.
+    /// True if the breaker is closed, like a circuit, and requests pass.
     closed: watch::Sender<bool>,
     failures: AtomicU32,
     /// Whether a task is probing the store.
@@ -32,26 +33,27 @@ impl CircuitBreaker {
         *self.closed.borrow()
     }
 
-    /// The store answered.
+    /// Records that the store answered.
     pub(super) fn succeeded(&self) {
-        // The common case only reads, so threads share the cache line.
+        // The common case only reads, so that threads share the cache line.
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
         }
     }
 
-    /// A request failed. True if the caller must probe the store, and end with [`CircuitBreaker::close`].
+    /// Records a failed request. If this returns true, the caller must probe the store and finally call
+    /// [`CircuitBreaker::close`].
     pub(super) fn failed(&self) -> bool {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
         failures >= PROBE_AFTER && !self.probed.swap(true, Ordering::Relaxed)
     }
 
-    /// A probe failed, too: no requests pass from now on.
+    /// Stops requests, because a probe has also failed.
     pub(super) fn open(&self) {
         self.closed.send_replace(false);
     }
 
-    /// The probes have ended: requests pass, and the count of failures starts again.
+    /// Lets requests pass after the last probe, and resets the failure count.
     pub(super) fn close(&self) {
         self.failures.store(0, Ordering::Relaxed);
         self.probed.store(false, Ordering::Relaxed);
@@ -60,7 +62,7 @@ impl CircuitBreaker {
 
     /// Waits until requests pass.
     pub(super) async fn closed(&self) {
-        // The sender lives in self, so the wait cannot fail.
+        // `self` owns the sender, so the wait cannot fail.
         let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
     }
 }

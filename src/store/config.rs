@@ -11,39 +11,39 @@ use super::url::StoreUrl;
 pub struct Config {
     /// Where the objects are: one URL.
     pub url: StoreUrl,
-    /// How long the connection to the store may take.
+    /// How long connecting to the store may take.
     pub connect_timeout: Duration,
-    /// How long the store may take until its first byte.
+    /// How long the store may take to send its first byte.
     pub first_byte_timeout: Duration,
     /// How long the store may pause between two chunks.
     pub stall_timeout: Duration,
-    /// How often a broken body is resumed without a byte in between.
+    /// How many times a broken body is resumed without receiving a byte.
     pub resume_tries: u32,
-    /// For how long, counted from the last byte that arrived.
+    /// How long a broken body is resumed, counted from the last received byte.
     pub resume_timeout: Duration,
-    /// How many segments of a long object are fetched at once; 1 is one stream. Only for clouds.
+    /// How many segments of a long object are fetched concurrently; 1 means one stream. Only for clouds.
     pub read_ahead: usize,
-    /// The certificate (PEM) of a private authority that signed the store's.
+    /// The certificate (PEM) of the private CA that signed the store's certificate.
     pub ca_file: Option<PathBuf>,
-    /// Options of the store's client, under object_store's names.
+    /// Options of the store's client, with object_store's names.
     pub options: Vec<(String, String)>,
-    /// The clouds' variables (`AWS_…`, `GOOGLE_…`, `AZURE_…`) of the environment.
+    /// The environment variables of the clouds (`AWS_…`, `GOOGLE_…`, `AZURE_…`).
     pub cloud: CloudVariables,
 }
 
 impl fmt::Debug for Config {
-    /// Without the options' values: one of them may be a credential.
+    /// Omits the options, whose values may be credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config").field("url", &self.url).field("cloud", &self.cloud).finish_non_exhaustive()
     }
 }
 
-/// Credentials and endpoints in the variables of the clouds' tools. `Debug` shows names only.
+/// Credentials and endpoints from the environment variables of the clouds' tools. `Debug` shows names only.
 #[derive(Clone, Default)]
 pub struct CloudVariables(Vec<(String, String)>);
 
 impl CloudVariables {
-    /// The prefixes of the clouds' variables, and other names that `object_store` and its client read.
+    /// The prefixes of the clouds' variables, and other names that object_store and its HTTP client read.
     const PREFIXES: [&str; 13] = [
         "AWS_",
         "GOOGLE_",
@@ -66,7 +66,7 @@ impl CloudVariables {
         Self::PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     }
 
-    /// The clouds' variables of an environment.
+    /// Picks the clouds' variables from an environment.
     #[must_use]
     pub fn pick(environment: impl IntoIterator<Item = (String, String)>) -> Self {
         Self(environment.into_iter().filter(|(name, _)| Self::has_one_called(name)).collect())

@@ -1,5 +1,5 @@
-//! Decodes objects that are stored with a `Content-Encoding`: links lead to the decoded bytes, and callers of the store never see
-//! the encoding.
+//! Decodes objects that are stored with a `Content-Encoding`: links deliver the decoded bytes, and callers of the store
+//! never see the encoding.
 
 use std::io;
 
@@ -15,13 +15,13 @@ use super::object_body::ByteStream;
 /// The length of a decoded chunk, in bytes.
 const CHUNK: usize = 32 * 1024;
 
-/// How many codings an object may have on top of each other, at most.
+/// The maximum number of codings applied to an object.
 const MAX_CODINGS: usize = 2;
 
-/// Values that change no byte: how an object was uploaded, and charsets in the wrong field.
+/// Values that do not change the bytes: upload methods, and charsets in the wrong field.
 const NONE: [&str; 5] = ["", "identity", "aws-chunked", "utf-8", "utf8"];
 
-/// A coding that can be decoded.
+/// A supported coding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Coding {
     Gzip,
@@ -30,7 +30,7 @@ pub(super) enum Coding {
     Deflate,
 }
 
-/// The codings of an object, in the order of encoding.
+/// The codings of an object, in the order in which they were applied.
 pub(super) fn codings_of(attributes: &Attributes) -> Result<Vec<Coding>, StoreError> {
     let Some(names) = attributes.get(&Attribute::ContentEncoding) else { return Ok(Vec::new()) };
     let names = names.split(',').map(|name| name.trim().to_ascii_lowercase());
@@ -68,7 +68,7 @@ fn decode_one(bytes: ByteStream, coding: Coding) -> ByteStream {
     match coding {
         Coding::Gzip => {
             let mut decoder = GzipDecoder::new(reader);
-            // Concatenated members are one file, as `cat` makes them.
+            // A file may consist of several members, as `cat` produces.
             decoder.multiple_members(true);
             chunks_of(decoder)
         }
@@ -87,7 +87,7 @@ fn chunks_of(decoder: impl AsyncRead + Send + 'static) -> ByteStream {
     Box::pin(chunks.map(|chunk| chunk.map_err(store_error)))
 }
 
-/// The store's error inside the reader's; any other is the decoder's.
+/// Unwraps the store's error. Any other error comes from the decoder.
 fn store_error(error: io::Error) -> StoreError {
     let undecodable =
         || StoreError::broken("the object is not what its Content-Encoding says: it cannot be decoded");

@@ -1,5 +1,5 @@
-//! The errors of a store, by what is to blame. None of them has the store's URL, the text of its response or a credential: a
-//! [`Cause`] has what may be logged, and what to do.
+//! Classifies the errors of a store by what is to blame. None contains the store's URL, its response text or a
+//! credential: a [`Cause`] has only text that may be logged, and advice.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -13,12 +13,12 @@ use super::error_codes::Blame;
 use super::http::response::{ErrorResponse, InvalidResponse, find};
 use super::meta::Meta;
 
-/// Why an object, or the rest of it, is not available.
+/// The reason why an object, or the rest of it, is unavailable.
 #[derive(Debug)]
 pub enum StoreError {
-    /// There is no such object.
+    /// The object does not exist.
     NotFound,
-    /// The object still is the version that the caller has.
+    /// The object is still the version that the caller has.
     NotModified,
     /// The object is no longer the requested version.
     Changed,
@@ -30,18 +30,18 @@ pub enum StoreError {
     TimedOut {
         /// The deadline.
         waited: Duration,
-        /// What the wait was for.
+        /// A description of the expected event.
         for_what: &'static str,
     },
-    /// The store cannot be reached or fails; it may recover.
+    /// The store is unreachable or failing. It may recover.
     Unavailable(Cause),
-    /// The breaker is open: the store failed too often, and is only probed.
+    /// The circuit breaker is open: the store failed repeatedly, and receives only probes.
     Down,
     /// The store refuses the credentials or the settings; an operator must act.
     Refused(Cause),
-    /// The bucket or container does not exist, or not there; an operator must act.
+    /// The bucket or container does not exist in this place; an operator must act.
     Misplaced(Cause),
-    /// The store refuses this object alone: it is archived, its key is disabled …
+    /// The store refuses only this object: it is archived, its key is disabled, …
     Withheld(Cause),
     /// The store's response contradicts itself, or the object contradicts its metadata.
     Broken(Cow<'static, str>),
@@ -60,13 +60,14 @@ impl StoreError {
         }
     }
 
-    /// Whether a retry may succeed: the store is slow or fails, as opposed to a refusal or a changed object.
+    /// Whether a retry may succeed: the store is slow or failing. After a refusal or for a changed object, it would
+    /// not.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::TimedOut { .. } | Self::Unavailable(_) | Self::Down | Self::Broken(_))
     }
 
-    /// Whether it counts as a failure of the store: transport, deadlines, 5xx, 429 and 408, and nothing else.
+    /// Whether this counts as a failure of the store: only transport errors, timeouts, 5xx, 429 and 408 do.
     pub(super) fn is_store_failure(&self) -> bool {
         match self {
             Self::TimedOut { .. } => true,
@@ -94,7 +95,7 @@ impl StoreError {
         }
     }
 
-    /// The part that the client may see: no settings.
+    /// The text that the client may see. It shows no settings.
     #[must_use]
     pub fn public_text(&self) -> String {
         match self {
@@ -147,7 +148,7 @@ impl From<object_store::Error> for StoreError {
         }
         match &error {
             E::NotFound { .. } => match Cause::of(&error) {
-                // A missing bucket is 404, too; the body, if there is one, says which.
+                // A missing bucket is also 404. Only a body distinguishes it.
                 cause if cause.blame() == Blame::Bucket => Self::Misplaced(cause),
                 _ => Self::NotFound,
             },

@@ -1,4 +1,4 @@
-//! The codes of the stores' errors, and what to do about them.
+//! Lists the error codes of the stores, with advice for each.
 
 /// What is to blame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,14 +15,14 @@ pub(super) enum Blame {
     Nothing,
 }
 
-/// A code, what is to blame, and what to do.
+/// A code, what is to blame, and the advice.
 type Advice = (&'static str, Blame, &'static str);
 
-/// The codes of S3, Azure and GCS. The first entry that a code begins with counts.
+/// The codes of S3, Azure and GCS. The first entry that is a prefix of a code applies.
 const ADVICE: [Advice; 39] = [
     ("NoSuchBucket", Blame::Bucket, "correct the bucket in store.url, or create it"),
     ("ContainerNotFound", Blame::Bucket, "correct the container in store.url, or create it"),
-    // A missing object is BlobNotFound there.
+    // Azure reports a missing object as BlobNotFound.
     (
         "ResourceNotFound",
         Blame::Bucket,
@@ -106,7 +106,7 @@ pub(super) fn listed(code: Option<&str>) -> Option<&'static Advice> {
     ADVICE.iter().find(|(named, _, _)| code.starts_with(named))
 }
 
-/// What to do about a code.
+/// The advice for a code.
 pub(super) fn advice_of(code: Option<&str>) -> Option<&'static str> {
     listed(code).map(|(_, _, advice)| *advice)
 }

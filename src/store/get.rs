@@ -1,4 +1,4 @@
-//! Gets an object: one version of it, with as few requests as the store allows.
+//! Opens one version of an object, with as few requests as the store allows.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,17 +20,17 @@ use super::span::Span;
 use super::{content_coding, prefetch};
 use crate::clock::running::{self, RunningInstant};
 
-/// How much of an object of unknown size is read to find its end. A longer one is sent without a length.
+/// How much of an object of unknown size is read to find its end. A longer object is sent without a length.
 const READ_FOR_SIZE: usize = 1 << 20;
 
-/// A request for an object, which may take several to the store.
+/// A request for an object, which may take several requests to the store.
 pub(super) struct GetObject<'o> {
     pub(super) source: &'o Arc<Source>,
     pub(super) path: Path,
     pub(super) version: Version<'o>,
 }
 
-/// Whether the stored bytes are the object's, and their number is known.
+/// Whether the stored bytes are the object's bytes (not encoded) and their number is known.
 pub(super) fn is_plain(result: &GetResult) -> Result<bool, StoreError> {
     let framed = result.extensions.get::<UnsizedBody>().is_none();
     Ok(framed && content_coding::codings_of(&result.attributes)?.is_empty())
@@ -50,7 +50,7 @@ impl GetObject<'_> {
         }
     }
 
-    /// Some stores report 416 without the size, and some refuse suffix ranges: then the size decides.
+    /// Some stores report 416 without the size, and some refuse suffix ranges. Then the size is requested first.
     async fn open_by_size(&self, span: Span) -> Result<Opened, StoreError> {
         let head = self.source.head(&self.path).await?;
         let range = if is_plain(&head)? {
@@ -67,11 +67,11 @@ impl GetObject<'_> {
         let options = || GetOptions::new().with_range(range.clone());
         let get = |options| self.source.request(StoreOperation::Get, &self.path, options);
         let Version::Other(etag) = self.version else {
-            // `is_wanted` compares Same: some stores ignore If-Match, and a tag of our own means nothing to the store.
+            // `is_wanted` compares `Same`: some stores ignore If-Match, and the store does not know our derived tags.
             return get(options()).await;
         };
         match get(options().with_if_none_match(Some(etag))).await {
-            // The client's condition must not be why the request fails.
+            // The request must not fail because of the client's condition.
             Err(StoreError::Withheld(_) | StoreError::Changed) => get(options()).await,
             other => other,
         }
@@ -89,11 +89,11 @@ impl GetObject<'_> {
         let (meta, range) = (Meta::from(&result.meta), result.range.clone());
         self.is_wanted(&meta)?;
         if ahead.is_some() && meta.has_no_tag() {
-            // Without a tag, the segments could be of several versions; one stream is of one.
+            // Without a tag, segments could be of different versions. A single stream has one version.
             let whole = self.ask(span.as_get_range()).await?;
             return Box::pin(self.open_result(whole, span, None)).await;
         }
-        // Some stores send no bytes for an empty suffix instead of refusing it.
+        // Some stores answer an empty suffix range with no bytes instead of an error.
         let Some(wanted) = span.within(meta.size) else { return Err(StoreError::Unsatisfiable(meta)) };
         let begun = ahead.map_or(wanted.end, |first| first.end.min(wanted.end));
         if range != wanted && range != (wanted.start..begun) {
@@ -104,7 +104,7 @@ impl GetObject<'_> {
         Ok(Opened::Sized(Object { meta, range: wanted, chunks }))
     }
 
-    /// Whether it is the requested version.
+    /// Checks that this is the requested version.
     fn is_wanted(&self, meta: &Meta) -> Result<(), StoreError> {
         match self.version {
             Version::Same(etag) if etag != meta.etag => Err(StoreError::Changed),
@@ -112,8 +112,8 @@ impl GetObject<'_> {
         }
     }
 
-    /// Opens an object of unknown size: it is encoded, or the store does not announce its length. Ranges are of the decoded bytes,
-    /// so it is read from the beginning.
+    /// Opens an object of unknown size: it is encoded, or the store does not announce its length. Ranges refer to
+    /// decoded bytes, so the object is read from the beginning.
     async fn open_unsized(&self, result: GetResult, span: Span) -> Result<Opened, StoreError> {
         let is_whole =
             result.extensions.get::<UnsizedBody>().is_some() || result.range == (0..result.meta.size);
@@ -163,7 +163,8 @@ impl GetObject<'_> {
         })))
     }
 
-    /// The first bytes, and whether they are all. After the first one, the wait for more ends with the deadline of the first byte.
+    /// Reads the first bytes, and returns whether they are all. The wait for bytes after the first ends with the
+    /// first-byte timeout.
     async fn read_start(&self, bytes: &mut ByteStream) -> Result<(Bytes, bool), StoreError> {
         let (started, waited) = (RunningInstant::now(), self.source.timeouts.first_byte);
         let mut start = BytesMut::new();
@@ -182,8 +183,8 @@ impl GetObject<'_> {
     }
 }
 
-/// Whether the range may be why the request failed: 416, an invalid response (as Azurite sends for a range far behind the end), or
-/// any error for a suffix, which some stores do not support.
+/// Whether the range may have caused the failure: 416, an invalid response (Azurite sends one for a range far past the
+/// end), or any refusal of a suffix range, which some stores do not support.
 fn is_about_the_range(error: &StoreError, span: Span) -> bool {
     let suffix = matches!(span, Span::Last(_)) && matches!(error, StoreError::Withheld(_));
     suffix || matches!(error, StoreError::Broken(_)) || error.may_be_the_range()

@@ -1,4 +1,4 @@
-//! An object's metadata, and what distinguishes its versions.
+//! Describes an object's metadata, and derives the entity tag that distinguishes its versions.
 
 use object_store::{GetResult, ObjectMeta};
 
@@ -10,7 +10,7 @@ use crate::clock::UnixSeconds;
 pub struct Meta {
     /// Its length in bytes.
     pub size: u64,
-    /// Its entity tag, quotes included (RFC 9110 §8.8.3): strong, if the store has any tag.
+    /// Its entity tag, quotes included (RFC 9110 §8.8.3): strong if the store sent a tag.
     pub etag: String,
     /// When it was last changed; 1970 if that is unknown.
     pub last_modified: UnixSeconds,
@@ -40,8 +40,8 @@ fn strong_etag(tag: &str) -> Option<String> {
     (!tag.starts_with("W/") && !bare.is_empty() && bare.bytes().all(allowed)).then(|| format!("\"{bare}\""))
 }
 
-/// A tag of all that the store says of a version. Without a tag of the store it is weak: an object that is replaced within a
-/// second by another of its size keeps it.
+/// Derives a tag from everything the store reports about a version. Without a tag from the store, it is weak: an object
+/// replaced within a second by another of the same size keeps it.
 fn derived_etag(tag: &str, size: u64, seconds: u64) -> String {
     if tag.is_empty() {
         return format!("W/\"{size:x}-{seconds:x}\"");
@@ -49,7 +49,7 @@ fn derived_etag(tag: &str, size: u64, seconds: u64) -> String {
     format!("\"{}-{size:x}-{seconds:x}\"", hex::encode(tag))
 }
 
-/// What two bodies of one version have in common.
+/// The data that two bodies of one version share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Validator {
     etag: String,

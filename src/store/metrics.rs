@@ -1,4 +1,4 @@
-//! Metrics of the object store.
+//! Counts and times requests to the object store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use crate::telemetry::metrics::{
 pub(super) enum StoreOperation {
     /// Metadata.
     Head,
-    /// A body, until its head.
+    /// A body, until its head arrives.
     Get,
     /// A body's first chunk.
     FirstChunk,
-    /// The rest of a broken body, until its head.
+    /// The rest of a broken body, until its head arrives.
     Resume,
-    /// A prefetched segment, until its head.
+    /// A prefetched segment, until its head arrives.
     Ahead,
     /// The deletion of an object.
     Delete,
-    /// A check that the store answers again.
+    /// A check whether the store answers again.
     Probe,
 }
 
@@ -56,7 +56,7 @@ pub struct StoreMetrics {
 }
 
 impl StoreMetrics {
-    /// Registers them.
+    /// Registers the metrics.
     #[must_use]
     pub fn register(registry: &Registry) -> Self {
         let metrics = Self {
@@ -87,7 +87,7 @@ impl StoreMetrics {
         metrics
     }
 
-    /// The store answered; `error` is the reason if it failed.
+    /// Counts an answer of the store. `error` is the reason of a failure.
     pub(super) fn answered(&self, operation: StoreOperation, after: Duration, error: Option<&'static str>) {
         let result = error.unwrap_or("ok");
         let make = |_: &_| {
@@ -100,17 +100,17 @@ impl StoreMetrics {
         });
     }
 
-    /// The store failed in the middle of a body.
+    /// Counts a body that broke off.
     pub(super) fn broke_off(&self, reason: &'static str) {
         self.broke_off.of(reason).inc();
     }
 
-    /// A broken body was resumed.
+    /// Counts a body that was resumed.
     pub(super) fn resumed(&self) {
         self.resumed.inc();
     }
 
-    /// Whether requests are passed on to the store, or only probes.
+    /// Sets whether requests pass to the store, or only probes do.
     pub(super) fn is_up(&self, up: bool) {
         self.up.set(up.into());
     }

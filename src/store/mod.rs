@@ -1,14 +1,14 @@
-//! Opens the object that a [`Grant`] allows, with deadlines, as a stream that never ends early without an error.
+//! Opens the object that a [`Grant`] allows, with timeouts, as a stream that never ends early without an error.
 //!
 //! The object's path comes from the grant alone. In reading order, each file imports only from those above it.
 
 mod buffer_pool;
 mod span;
 
-// HTTP with a cloud's store.
+// HTTP to a cloud's store.
 mod http;
 
-// What an object is, and why it cannot be had.
+// Metadata, errors and metrics.
 mod error_codes;
 mod meta;
 mod metrics;
@@ -78,12 +78,12 @@ use source::Source;
 pub struct Store {
     source: Arc<Source>,
     samples: Arc<Source>,
-    /// If the store is a folder.
+    /// Set if the store is a folder.
     cache: Option<OpenFileCache>,
 }
 
 impl Store {
-    /// A store on `objects`, whose root holds `recordings/` and `transcripts/`.
+    /// A store on `objects`, whose root contains `recordings/` and `transcripts/`.
     #[must_use]
     pub fn new(objects: Arc<dyn ObjectStore>, config: &Config, metrics: StoreMetrics) -> Self {
         let samples = Arc::new(Source::new(sample::samples(), config, metrics.clone()));
@@ -98,14 +98,14 @@ impl Store {
     /// Opens the store that `config` names.
     ///
     /// # Errors
-    /// [`OpenError`] if the URL or the credentials' form cannot be used. No connection is made yet.
+    /// [`OpenError`] if the URL or the form of the credentials is invalid. No connection is made yet.
     pub fn open(config: &Config, metrics: StoreMetrics) -> Result<Self, OpenError> {
         let opened = open::open(config)?;
         Ok(Self { cache: opened.cache, ..Self::new(opened.objects, config, metrics) })
     }
 
-    /// A local file for a request that has just arrived, at this moment, if it can be had without waiting. It is as it was then or
-    /// later. Without it, the caller uses [`Store::get`].
+    /// The local file for a request that arrived at `arrived`, if it is available without waiting. It is in its state
+    /// of that moment or later. If this returns `None`, the caller uses [`Store::get`].
     #[must_use]
     pub fn get_cached(&self, grant: &Grant, arrived: Instant) -> Option<Arc<CachedFile>> {
         let is_ready = grant.asset().id != SAMPLE && self.source.breaker.is_closed();
@@ -117,7 +117,7 @@ impl Store {
     /// Requests metadata alone.
     ///
     /// # Errors
-    /// [`StoreError`]; [`StoreError::SizeUnknown`] if only [`Store::get`] finds the size.
+    /// [`StoreError`]; [`StoreError::SizeUnknown`] if only [`Store::get`] can find the size.
     pub async fn head(&self, grant: &Grant) -> Result<Meta, StoreError> {
         let result = self.source_of(grant.asset()).head(&path_of(grant.asset())).await?;
         if !is_plain(&result)? {
@@ -126,17 +126,18 @@ impl Store {
         Ok(Meta::from(&result.meta))
     }
 
-    /// Opens the wanted bytes of the granted object and waits for the first of them, so that an early failure still becomes a clear
-    /// response.
+    /// Opens the wanted bytes of the granted object and waits for the first of them, so that the client can still get
+    /// an error response.
     ///
     /// # Errors
-    /// [`StoreError`]; [`StoreError::Unsatisfiable`] carries the metadata, for a span that has no bytes.
+    /// [`StoreError`]; [`StoreError::Unsatisfiable`], with the metadata, for a span without bytes.
     pub async fn get(&self, grant: &Grant, span: Span, version: Version<'_>) -> Result<Opened, StoreError> {
         let (source, path) = (self.source_of(grant.asset()), path_of(grant.asset()));
         GetObject { source, path, version }.open(span).await
     }
 
-    /// The difference of the store's clock from this machine's, in words, if it mattered in the last error response.
+    /// How far the store's clock and this machine's differ, in words, if the last error response showed a significant
+    /// difference.
     #[must_use]
     pub fn clocks_differ(&self) -> Option<String> {
         self.source.clocks_differ()
@@ -150,18 +151,18 @@ impl Store {
         self.source.probe().await
     }
 
-    /// Deletes both assets of a call: every replica answers 404 from then on, and downloads in flight may complete. Returns for each
-    /// kind whether it existed.
+    /// Deletes both assets of a call. Every replica answers 404 from then on; downloads in flight may complete. Returns
+    /// for each kind whether the asset existed.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails; then one asset may be deleted already, and a second try is safe.
+    /// [`StoreError`] if the store fails. One asset may already be deleted then; a retry is safe.
     pub async fn erase(&self, call: Uuid) -> Result<Vec<(AssetKind, bool)>, StoreError> {
         let mut erased = Vec::new();
         for kind in AssetKind::ALL {
             let path = path_of(AssetRef { kind, id: call });
             let there = match self.source.head(&path).await {
                 Ok(_) => true,
-                // Reading may be refused and deleting allowed.
+                // The store may allow deleting while it refuses reading.
                 Err(StoreError::Withheld(_)) => true,
                 Err(StoreError::NotFound) => false,
                 Err(error) => return Err(error),
@@ -172,7 +173,7 @@ impl Store {
             if let Some(cache) = &self.cache {
                 cache.forget(AssetRef { kind, id: call });
             }
-            // The record of the erasure, for requests about personal data.
+            // The audit record of the erasure, for requests about personal data.
             tracing::info!(target: "webhook_assets::audit", call = %call, asset = kind.name(), there, "erased an asset");
             erased.push((kind, there));
         }
@@ -181,6 +182,6 @@ impl Store {
 }
 
 fn path_of(asset: AssetRef) -> Path {
-    // Kind, UUID and extension need no encoding.
+    // Kind, UUID and extension need no escaping.
     Path::from(asset.object_path())
 }

@@ -1,4 +1,4 @@
-//! An object that was opened for reading, and which version of it the caller wants.
+//! Defines an opened object, and the version of it that a caller wants.
 
 use std::ops::Range;
 
@@ -21,15 +21,15 @@ pub enum Version<'t> {
 /// An object that was opened for reading.
 #[derive(Debug)]
 pub struct Object {
-    /// The whole object's metadata, whatever part was requested.
+    /// The whole object's metadata, even if only a part was requested.
     pub meta: Meta,
-    /// The positions of [`Object::chunks`].
+    /// The range of positions that [`Object::chunks`] covers.
     pub range: Range<u64>,
     /// The bytes. The first of them have arrived.
     pub chunks: Chunks,
 }
 
-/// An object of unknown size, longer than the part that is read to find its end. It has no ranges.
+/// An object of unknown size, too long to be read for finding its end. It does not support ranges.
 pub struct Unsized {
     /// Its entity tag, as in [`Meta`].
     pub etag: String,
@@ -51,7 +51,7 @@ impl std::fmt::Debug for Unsized {
 pub enum Opened {
     /// The requested bytes.
     Sized(Object),
-    /// All bytes, whatever part was requested.
+    /// All bytes, even if only a part was requested.
     Unsized(Unsized),
 }
 
@@ -65,7 +65,7 @@ impl Opened {
         }
     }
 
-    /// Its length in bytes, if that is known.
+    /// Its length in bytes, if known.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         match self {

@@ -1,4 +1,4 @@
-//! The body of an object as the store sends it, and the same body opened again at a later byte.
+//! The body of an object as the store sends it, and its reopening at a later byte.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -22,10 +22,10 @@ use super::source::Source;
 /// The bytes of a body; an error ends them.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>;
 
-/// What the store answered with.
+/// A body from the store.
 pub(super) enum ObjectBody {
     File(FileSlice),
-    /// With a raw body, a pipe can take its bytes.
+    /// If it has a raw body, a pipe can take its bytes.
     Stream(ByteStream, Option<RawBody>),
     /// The stream ended when the pipe began to take the bytes: object_store would resume it at the wrong position.
     Piped(RawBody, Arc<Pipe>),
@@ -45,8 +45,8 @@ impl ObjectBody {
         }
     }
 
-    /// The bytes `wanted` of the same version of the object. The validator is compared here: some stores ignore If-Match, and a
-    /// tag of our own means nothing to the store.
+    /// Opens the bytes `wanted` of the same version of the object. The validator is compared here: some stores ignore
+    /// If-Match, and the store does not know our derived tags.
     pub(super) async fn reopen(
         source: &Arc<Source>,
         operation: StoreOperation,
@@ -94,7 +94,7 @@ impl ObjectBody {
         }
     }
 
-    /// Whether the store's connection has the next `length` bytes, and a pipe can take them.
+    /// Whether the next `length` bytes are still on the store's connection, and a pipe can take them.
     pub(super) fn can_be_piped(&self, length: u64, least: u64) -> bool {
         match self {
             Self::Stream(_, Some(raw)) => length > least && raw.is_unread(length),
@@ -103,7 +103,7 @@ impl ObjectBody {
         }
     }
 
-    /// Changes to a pipe, if there is a free one. Without one, the rest is read.
+    /// Switches to a pipe, if one is free. Otherwise, the rest is read.
     pub(super) fn pipe(&mut self) -> Option<(RawBody, Arc<Pipe>)> {
         if let Self::Stream(_, raw @ Some(_)) = self {
             let (raw, pipe) = (raw.take()?, Pipe::acquire()?);

@@ -1,4 +1,4 @@
-//! Opens the store that the settings name. Wrong settings are errors here, before any request.
+//! Opens the store that the settings name. Invalid settings are errors here, before any request.
 
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ fn open_folder(folder: &FilePath) -> Result<Opened, OpenError> {
     Ok(Opened { cache: OpenFileCache::below(&root), objects: Arc::new(LocalFiles(root)) })
 }
 
-/// Variables of the store's cloud that no setting has: a warning shows a misspelled one.
+/// Variables of the store's cloud that match no setting. The caller warns about them, because they may be misspelled.
 #[must_use]
 pub fn unknown_variables(config: &Config) -> Vec<String> {
     let known = |name: &str| match &config.url {
@@ -68,7 +68,7 @@ pub fn unknown_variables(config: &Config) -> Vec<String> {
         .collect()
 }
 
-/// The beginnings of variables of the clouds' other tools.
+/// The prefixes of variables of the clouds' other tools.
 const OTHER_TOOLS: [&str; 19] = [
     "AWS_CA_BUNDLE",
     "AWS_CLI_",

@@ -1,4 +1,4 @@
-//! Why a store cannot be opened, and which setting to correct.
+//! Explains why a store cannot be opened, and which setting to correct.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,26 +8,26 @@ use super::cause::Cause;
 /// Why a store cannot be opened.
 #[derive(Debug)]
 pub enum OpenError {
-    /// The URL is no store's.
+    /// The URL is not a store URL.
     Url,
     /// The folder cannot be used.
     Folder(PathBuf, std::io::Error),
-    /// The private authority's certificate cannot be used.
+    /// The private CA's certificate cannot be used.
     Authority(PathBuf),
     /// An option that this kind of store does not have.
     Option(String, &'static str),
-    /// A variable or an option whose value is invalid, and what it takes.
+    /// A variable or an option whose value is invalid, and a description of valid values.
     Value(String, &'static str),
-    /// A setting with a URL without TLS, and the variable that allows it.
+    /// A setting whose URL does not use TLS, and the variable that allows this.
     PlainHttp(String, &'static str),
-    /// The settings do not fit together.
+    /// The settings contradict each other.
     Cloud(Cause),
     /// The client panics at its first request.
     Unusable(&'static str),
 }
 
 impl OpenError {
-    /// What a store URL looks like.
+    /// A description of valid store URLs.
     pub const TAKES: &'static str = "a URL: file:///folder, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or \
                                      memory:///; without port, user and query, and in its path no \"..\", no backslash, no \
                                      control character and, in a bucket, nothing empty between two slashes";

@@ -1,7 +1,7 @@
-//! Fetches several segments of a long object at once, and delivers them in order.
+//! Fetches several segments of a long object concurrently, and delivers them in order.
 //!
-//! One stream over a long distance is as slow as its window of unacknowledged bytes. Memory stays bounded: the next segment is
-//! requested when the client has taken one. All requests end when the client disconnects.
+//! The speed of a single stream over a long distance is limited by its TCP window. Memory stays bounded: the next
+//! segment is requested when the client has taken one. All requests end when the client disconnects.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -21,7 +21,7 @@ use super::span::Span;
 use crate::tasks::{self, Task};
 use crate::telemetry::trace;
 
-/// The bytes of a segment.
+/// The length of a segment, in bytes.
 const SEGMENT: u64 = 4 << 20;
 
 /// The first segment, if `span` may be long enough to prefetch. Its response has the object's size.
@@ -34,7 +34,7 @@ pub(super) fn first_segment(span: Span, at_once: usize) -> Option<Range<u64>> {
     (at_once > 1).then(|| start..start.saturating_add(SEGMENT))
 }
 
-/// The segments behind the first, requested from now on. An error ends them; the caller resumes the rest as one stream.
+/// Requests the segments after the first. An error ends the stream; the caller resumes the rest as one stream.
 pub(super) fn rest(
     source: &Arc<Source>,
     path: &Path,
@@ -43,7 +43,8 @@ pub(super) fn rest(
 ) -> impl Stream<Item = Result<Bytes, StoreError>> + Send + use<> {
     let at_once = source.timeouts.read_ahead;
     let (source, path, version) = (Arc::clone(source), path.clone(), Arc::new(version.clone()));
-    // As tasks: a stream makes progress only while it is polled, and this one is polled one segment at a time.
+    // Each segment has a task: a stream makes progress only while it is polled, and this one is polled one segment at a
+    // time.
     let mut segments_left = segments(range).map(move |segment| {
         let fetch = fetch(Arc::clone(&source), path.clone(), Arc::clone(&version), segment);
         AbortOnDropHandle::new(tasks::spawn(Task::Prefetch, trace::in_trace(trace::current(), fetch)))
@@ -68,7 +69,7 @@ fn segments(range: Range<u64>) -> impl Iterator<Item = Range<u64>> + Send {
         .map(move |start| start..start.saturating_add(SEGMENT).min(end))
 }
 
-/// All of a segment.
+/// Fetches a whole segment.
 async fn fetch(
     source: Arc<Source>,
     path: Path,

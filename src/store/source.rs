@@ -1,4 +1,4 @@
-//! Sends requests to the object store: each with its deadline, through the circuit breaker, and counted.
+//! Sends requests to the object store, with timeouts, the circuit breaker and metrics.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -22,7 +22,7 @@ use crate::telemetry::trace::StoreSpan;
 /// The pause between probes of a store that is down.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
-/// How long the store may take, and how often a body may break. The time that a slow client takes does not count.
+/// How long the store may take, and how often a body may break. Time spent waiting for a slow client does not count.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timeouts {
     pub(super) first_byte: Duration,
@@ -39,7 +39,7 @@ impl From<&Config> for Timeouts {
             stall: config.stall_timeout,
             resume_tries: config.resume_tries,
             resume_timeout: config.resume_timeout,
-            // Only a distant store is worth prefetching from.
+            // Prefetching pays off only for a remote store.
             read_ahead: if config.url.is_remote() { config.read_ahead } else { 1 },
         }
     }
@@ -51,7 +51,8 @@ pub(super) struct Source {
     pub(super) breaker: CircuitBreaker,
     pub(super) timeouts: Timeouts,
     pub(super) metrics: StoreMetrics,
-    /// Whether the bucket exists for certain: it had an object, or answered a GET that there is no such object.
+    /// Whether the bucket is known to exist: the store returned an object, or reported in answer to a GET that an
+    /// object is missing.
     bucket_seen: AtomicBool,
     /// By how many seconds the store's clock was ahead of this machine's in its last error response.
     clock_ahead: AtomicI64,
@@ -78,9 +79,9 @@ impl Source {
         Self { objects, breaker, timeouts, metrics, bucket_seen, clock_ahead: AtomicI64::new(0) }
     }
 
-    /// Requests metadata alone. A response to HEAD has no body, and only a body distinguishes a missing bucket from a missing
-    /// object: until the bucket has been seen, a GET must confirm that the object is absent. A GET, whose body is not read, also
-    /// decides if the store refuses HEAD or its response lacks something.
+    /// Requests metadata only. A response to HEAD has no body, and only a body distinguishes a missing bucket from a
+    /// missing object. So until the bucket has been seen, a GET must confirm that the object is missing. A GET (its
+    /// body is not read) also replaces a HEAD that the store refuses or answers incompletely.
     pub(super) async fn head(self: &Arc<Self>, path: &Path) -> Result<GetResult, StoreError> {
         match self.request(StoreOperation::Head, path, GetOptions::new().with_head(true)).await {
             Err(StoreError::NotFound) if self.bucket_seen.load(Ordering::Relaxed) => {
@@ -120,14 +121,14 @@ impl Source {
         let result = self.ask(operation, path, options).await;
         match &result {
             Err(error) if error.is_store_failure() => self.failed(),
-            // The first bytes of the body count as the success, not its head.
+            // The first bytes of the body count as success, not its head.
             Ok(_) if matches!(operation, StoreOperation::Get | StoreOperation::Resume) => {}
             _ => self.breaker.succeeded(),
         }
         result
     }
 
-    /// Counts a failure, and starts to probe the store after too many.
+    /// Records a failure, and starts to probe the store after too many.
     pub(super) fn failed(self: &Arc<Self>) {
         if self.breaker.failed() {
             let probing = ProbeTask(Arc::downgrade(self));
@@ -144,7 +145,7 @@ impl Source {
         }
     }
 
-    /// The difference of the clocks in words, if it matters.
+    /// The difference of the clocks in words, if it is significant.
     pub(super) fn clocks_differ(&self) -> Option<String> {
         let ahead = self.clock_ahead.load(Ordering::Relaxed);
         (ahead.unsigned_abs() >= CLOCKS_DIFFER).then(|| cause::clocks(ahead))
@@ -164,8 +165,8 @@ impl Source {
         }
     }
 
-    /// Checks that the store answers and allows reading, by a request for an object that need not exist, even if the breaker is
-    /// open. It is a GET, because only a body distinguishes a missing bucket from a missing object.
+    /// Checks that the store answers and allows reading, even if the breaker is open. The probe requests an object that
+    /// need not exist. It is a GET, because only a body distinguishes a missing bucket from a missing object.
     pub(super) async fn probe(&self) -> Result<(), StoreError> {
         let absent = Path::from("recordings/00000000-0000-0000-0000-000000000000.mp3");
         match self.ask(StoreOperation::Probe, &absent, GetOptions::new()).await {
@@ -203,7 +204,8 @@ impl Source {
     }
 }
 
-/// What `arriving` yields within a deadline. The deadline runs only while the future is polled: a slow client never exceeds it.
+/// Waits for `arriving` within a timeout. The timeout runs only while the future is polled, so a slow client never
+/// exceeds it.
 pub(super) async fn in_time<T>(
     waited: Duration,
     for_what: &'static str,
@@ -213,7 +215,7 @@ pub(super) async fn in_time<T>(
     arrived.map_err(|_| StoreError::TimedOut { waited, for_what })
 }
 
-/// The probing task's hold on the source. However the task ends, the breaker closes.
+/// The source of a probing task. When the task ends for any reason, the breaker closes.
 struct ProbeTask(Weak<Source>);
 
 impl Drop for ProbeTask {
@@ -224,12 +226,12 @@ impl Drop for ProbeTask {
     }
 }
 
-/// Probes until the store is healthy. If the first probe succeeds, the failures were those of single objects.
+/// Probes until the store is healthy. If the first probe succeeds, only single objects failed.
 async fn probe_until_healthy(probing: ProbeTask) {
     let mut down = false;
     loop {
         let Some(source) = probing.0.upgrade() else { return };
-        // A refusal is an answer too: requests pass, so that they report its reason.
+        // A refusal is also an answer: requests then pass, and report its reason.
         let store_failure = source.probe().await.err().filter(StoreError::is_store_failure);
         match (&store_failure, down) {
             (Some(error), false) => {

@@ -13,12 +13,12 @@ pub enum Span {
     FromTo(u64, u64),
     /// From a position to the end.
     From(u64),
-    /// This many at the end.
+    /// This many bytes at the end.
     Last(u64),
 }
 
 impl Span {
-    /// The positions in an object of `size` bytes; `None` if there are none (unsatisfiable).
+    /// The positions in an object of `size` bytes; `None` if the span is unsatisfiable.
     #[must_use]
     pub fn within(self, size: u64) -> Option<Range<u64>> {
         let range = match self {

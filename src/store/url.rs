@@ -1,5 +1,5 @@
-//! The URL of a store, parsed strictly. A part that a URL parser changes or drops silently (`..`, `\`, line ends, a port) is an
-//! error: otherwise the store would serve and erase in another place than the one in the settings.
+//! Parses a store's URL strictly. A part that a URL parser silently changes or drops (`..`, `\`, line breaks, a port)
+//! is an error: otherwise the store would serve and erase objects in a different place than configured.
 
 use std::fmt;
 use std::path::{Component, Path as FilePath, PathBuf};
@@ -13,9 +13,9 @@ use super::open_error::OpenError;
 /// Where the objects are.
 #[derive(Clone, PartialEq, Eq)]
 pub enum StoreUrl {
-    /// A folder of this machine: `file:///srv/assets`.
+    /// A local folder: `file:///srv/assets`.
     File(PathBuf),
-    /// Memory, empty at the start, for trials: `memory:///`.
+    /// Memory, empty at startup, for trials: `memory:///`.
     Memory,
     /// Amazon S3 and compatible stores: `s3://bucket/prefix`.
     S3(Bucket),
@@ -49,7 +49,7 @@ impl FromStr for StoreUrl {
             ("memory", None | Some("")) if matches!(url.path(), "" | "/") => Ok(Self::Memory),
             ("s3" | "s3a", Some(name)) => Bucket::of(name, &url, "").map(Self::S3),
             ("gs", Some(name)) => Bucket::of(name, &url, "").map(Self::Gcs),
-            // Azure's system containers are $root, $web and $logs.
+            // Azure's system containers are `$root`, `$web` and `$logs`.
             ("az" | "azure" | "abfs" | "abfss", Some(name)) if !name.contains('.') => {
                 Bucket::of(name, &url, "$").map(Self::Azure)
             }
@@ -58,27 +58,28 @@ impl FromStr for StoreUrl {
     }
 }
 
-/// Whether the URL parser keeps the text: it drops line ends and tabs, resolves dot segments, and takes `\` for `/`.
+/// Whether the URL parser keeps the text unchanged: it drops line breaks and tabs, resolves dot segments, and reads `\`
+/// as `/`.
 fn stands_as_written(text: &str) -> bool {
     let is_dots = |segment: &str| matches!(&*segment.to_ascii_lowercase().replace("%2e", "."), "." | "..");
     !text.chars().any(is_stray) && !text.split('/').any(is_dots)
 }
 
-/// Characters that no folder and no key has on purpose.
+/// Characters that no folder or key contains intentionally.
 fn is_stray(c: char) -> bool {
     c.is_control() || c == '\\'
 }
 
 fn folder_of(url: &Url) -> Result<PathBuf, OpenError> {
     let folder = url.to_file_path().map_err(|()| OpenError::Url)?;
-    // `%2F`, `%00` and the like are decoded by now.
+    // `%2F`, `%00` and similar are already decoded here.
     let strays = folder.to_string_lossy().chars().any(is_stray);
     let climbs = folder.components().any(|part| part == Component::ParentDir);
     if strays || climbs { Err(OpenError::Url) } else { Ok(folder) }
 }
 
 impl Bucket {
-    /// `name` may have letters, digits, `.`, `-`, `_`, and the characters `more`.
+    /// `name` may contain letters, digits, `.`, `-`, `_` and the characters in `more`.
     fn of(name: &str, url: &Url, more: &str) -> Result<Self, OpenError> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c) || more.contains(c);
         let begins = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
@@ -94,7 +95,7 @@ impl Bucket {
 }
 
 impl StoreUrl {
-    /// The kind of store, in a word that may be logged.
+    /// The kind of store, as a word that may be logged.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -106,13 +107,13 @@ impl StoreUrl {
         }
     }
 
-    /// The folder, if it is one.
+    /// The folder, if the store is a folder.
     #[must_use]
     pub fn folder(&self) -> Option<&FilePath> {
         if let Self::File(folder) = self { Some(folder) } else { None }
     }
 
-    /// Whether the store is behind a network.
+    /// Whether the store is reached over a network.
     pub(super) fn is_remote(&self) -> bool {
         self.variables().is_some()
     }

@@ -1,4 +1,4 @@
-//! Makes the object_store client of a cloud: from the settings, after a dry run that names the setting at fault.
+//! Builds object_store's client for a cloud from the settings. A dry run first finds a setting that makes it unusable.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) struct Parts {
     connector: AnyConnector,
 }
 
-/// Makes the client of a cloud for a bucket.
+/// Builds a cloud's client for a bucket.
 pub(crate) type BuildClient<K> = dyn Fn(&str, &[ClientSetting<K>], Parts) -> Built + Sync;
 pub(crate) type Built = object_store::Result<Arc<dyn ObjectStore>>;
 
@@ -54,7 +54,7 @@ pub(crate) fn azure(bucket: &str, settings: &[ClientSetting<AzureConfigKey>], pa
     Ok(Arc::new(builder.with_container_name(bucket).build()?))
 }
 
-/// Makes the client, if a dry run of it succeeds.
+/// Builds the client, if its dry run succeeds.
 pub(crate) fn open<K>(
     config: &Config,
     bucket: &Bucket,
@@ -86,7 +86,7 @@ where
     Ok(if bucket.prefix.is_root() { store } else { Arc::new(PrefixStore::new(store, bucket.prefix.clone())) })
 }
 
-/// Names the setting without which the dry run succeeds, if there is one.
+/// Names the setting at fault: the dry run succeeds without it.
 fn blame<K: AsRef<str> + Clone>(
     fault: DryRunError,
     config: &Config,
@@ -134,8 +134,8 @@ fn cause_of(error: object_store::Error) -> Cause {
     }
 }
 
-/// Options of the HTTP client. Its own limit of 30 s is off: it covers the whole body, and would end the download of a slow client.
-/// [`crate::store::Store`] limits each wait for the store instead.
+/// The HTTP client's options. Its default timeout of 30 s is off, because it covers the whole body and would end a slow
+/// client's download. [`crate::store::Store`] limits each wait for the store instead.
 pub(crate) fn client_options(config: &Config) -> Result<ClientOptions, OpenError> {
     let mut options =
         ClientOptions::new().with_timeout_disabled().with_connect_timeout(config.connect_timeout);
@@ -153,15 +153,15 @@ pub(crate) fn client_options(config: &Config) -> Result<ClientOptions, OpenError
     Ok(options)
 }
 
-/// The connect timeout of our own HTTP client, unless a setting or a proxy needs object_store's.
+/// The connect timeout of our own HTTP client; `None` if a setting or a proxy needs object_store's client.
 fn plain_http<K: AsRef<str>>(config: &Config, settings: &[ClientSetting<K>]) -> Option<Duration> {
     let mut of_http = settings.iter().filter_map(ClientSetting::of_http);
     let asks_more = config.cloud.name_a_proxy() || of_http.any(|key| key != ClientConfigKey::AllowHttp);
     (!asks_more).then_some(config.connect_timeout)
 }
 
-/// Retries until the first byte. [`crate::store::Chunks`] resumes a body that breaks later, with a budget that counts from the last
-/// byte.
+/// The retries until the first byte. [`crate::store::Chunks`] resumes a body that breaks later; its limits count from
+/// the last byte.
 fn retries(config: &Config) -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig { base: 3.0, ..BackoffConfig::default() },

@@ -1,5 +1,5 @@
-//! A dry run of a store's client: its first request is checked and not sent. Only a request shows which settings object_store
-//! rejects, or panics over, and where it would connect to.
+//! Runs a store's client once without sending its request. Only a request shows which settings make object_store fail
+//! or panic, and where it would connect.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,15 +18,15 @@ use crate::store::http::connector::{AnyConnector, allows_http};
 /// Why the client cannot be used.
 #[derive(Debug)]
 pub(super) enum DryRunError {
-    /// It panics, or would at its first request.
+    /// The client panics while it is built, or would panic at its first request.
     Panicked,
     /// The builder rejects the settings.
     Refused(object_store::Error),
-    /// It would use plain HTTP without permission.
+    /// The client would use plain HTTP although no setting allows that.
     PlainHttp,
 }
 
-/// For the whole dry run; nothing in it waits.
+/// The timeout of the whole dry run. Nothing in it waits.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Makes a request with the client of `build`.
@@ -42,7 +42,7 @@ pub(super) fn dry_run(
         if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
             let path = Path::from("recordings/dry-run.mp3");
             let request = store.get_opts(&path, GetOptions::new());
-            // It always fails, and `found` says what matters.
+            // The request always fails. `found` has the result.
             let _ = runtime.block_on(async { tokio::time::timeout(TIMEOUT, request).await });
         }
         Ok(())
@@ -56,10 +56,10 @@ pub(super) fn dry_run(
     }
 }
 
-/// What was wrong with a request.
+/// The faults of a request.
 #[derive(Debug, Default)]
 struct Found {
-    /// The client below parses the URI as a URL, and panics if it is none.
+    /// The request's URI is not a URL. The real client parses it as one and would panic.
     no_url: AtomicBool,
     plain_http: AtomicBool,
 }

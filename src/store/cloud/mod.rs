@@ -1,4 +1,4 @@
-//! The object_store clients of the clouds.
+//! Builds object_store's clients for the clouds.
 //!
 //! In reading order, each file imports only from those above it.
 

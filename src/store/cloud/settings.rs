@@ -1,5 +1,6 @@
-//! The settings of a store's client, from the cloud's variables and `[store.options]`. By hand, because object_store accepts any
-//! text, and panics over some of it at the first request. No error shows a value: it may be a credential.
+//! Validates the settings of a store's client, from the cloud's variables and `[store.options]`. Written by hand,
+//! because object_store accepts any text and panics on some of it at the first request. No error shows a value, which
+//! may be a credential.
 
 use std::str::FromStr;
 
@@ -14,17 +15,17 @@ use crate::store::open_error::OpenError;
 /// One setting of a client whose keys are `K`.
 #[derive(Clone)]
 pub(crate) struct ClientSetting<K> {
-    /// As its user wrote it: `AWS_REGION` or `store.options.region`.
+    /// The name that the user wrote: `AWS_REGION` or `store.options.region`.
     pub(crate) name: String,
     pub(crate) key: K,
     pub(crate) value: String,
 }
 
-/// The settings that are not empty, trimmed and valid. The later one of two with the same key counts: variables come before
-/// `[store.options]`.
+/// Returns the non-empty settings, trimmed and validated. If two have the same key, the later one counts: variables
+/// come before `[store.options]`.
 ///
 /// # Errors
-/// [`OpenError`] that names the setting.
+/// An [`OpenError`] names the invalid setting.
 pub(crate) fn read<K: FromStr + AsRef<str>>(config: &Config) -> Result<Vec<ClientSetting<K>>, OpenError> {
     let prefix = config.url.variables().unwrap_or_default();
     for (name, kind) in READ_BY_LIBRARIES {
@@ -38,7 +39,7 @@ pub(crate) fn read<K: FromStr + AsRef<str>>(config: &Config) -> Result<Vec<Clien
     variables.sort_by_key(|(name, _)| *name == S3_ENDPOINT);
     let mut settings = Vec::new();
     for (name, value) in variables {
-        // Variables of other tools are no settings.
+        // A variable of another tool is not a setting.
         let Ok(key) = key_of(name) else { continue };
         settings.extend(setting(name.to_owned(), key, value)?);
     }
@@ -53,10 +54,10 @@ pub(crate) fn read<K: FromStr + AsRef<str>>(config: &Config) -> Result<Vec<Clien
 /// Variables of Azure and Google without the prefix of their cloud.
 const OUTSIDE_PREFIXES: [&str; 2] = ["IDENTITY_ENDPOINT", "SERVICE_ACCOUNT"];
 
-/// Takes precedence over the endpoint of all services.
+/// S3's endpoint, which takes precedence over `AWS_ENDPOINT_URL`.
 const S3_ENDPOINT: &str = "AWS_ENDPOINT_URL_S3";
 
-/// Variables that object_store, or the HTTP client below it, reads itself.
+/// Variables that object_store or its HTTP client reads directly.
 const READ_BY_LIBRARIES: [(&str, Kind); 10] = [
     ("AZURITE_BLOB_STORAGE_URL", Kind::Base),
     ("GCE_METADATA_HOST", Kind::Host),
@@ -72,7 +73,7 @@ const READ_BY_LIBRARIES: [(&str, Kind); 10] = [
 
 fn key_of<K: FromStr>(variable: &str) -> Result<K, K::Err> {
     match variable {
-        // The key of every endpoint, so that an option takes precedence.
+        // Both endpoints share a key, so that an option takes precedence.
         S3_ENDPOINT => "endpoint".parse(),
         "IDENTITY_ENDPOINT" => "msi_endpoint".parse(),
         other => other.to_ascii_lowercase().parse(),
@@ -91,12 +92,12 @@ fn setting<K: AsRef<str>>(name: String, key: K, value: &str) -> Result<Option<Cl
 }
 
 impl<K: AsRef<str>> ClientSetting<K> {
-    /// Its key, if it is a setting of the HTTP client.
+    /// The HTTP client's key, if this is a setting of the HTTP client.
     pub(crate) fn of_http(&self) -> Option<ClientConfigKey> {
         self.key.as_ref().parse().ok()
     }
 
-    /// Whether it names an endpoint without TLS.
+    /// Whether this is an endpoint without TLS.
     pub(crate) fn is_plain_http(&self) -> bool {
         let is_http = self.value.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("http://"));
         is_http && Kind::of(self.key.as_ref()) == Kind::Base
@@ -114,9 +115,9 @@ enum Kind {
     UrlPath,
     /// Part of a host's name, or of a path.
     Name,
-    /// A host, perhaps with a port.
+    /// A host, with an optional port.
     Host,
-    /// A proxy: a URL or a host, perhaps with a password.
+    /// A proxy: a URL or a host, with an optional password.
     Proxy,
     /// One word of a header field.
     Word,
@@ -128,14 +129,14 @@ enum Kind {
     Flag,
     Duration,
     Number,
-    /// A frame size of HTTP/2 (RFC 9113 §4.2); the client panics over others.
+    /// An HTTP/2 frame size (RFC 9113 §4.2). The client panics on other numbers.
     FrameSize,
-    /// `store.url` has it.
+    /// Not allowed, because `store.url` names the bucket.
     Bucket,
 }
 
 impl Kind {
-    /// The form of object_store's key.
+    /// The form of the value of object_store's key.
     fn of(key: &str) -> Self {
         match key {
             "aws_endpoint" | "aws_endpoint_url_s3" | "azure_storage_endpoint" | "google_base_url" => {
@@ -207,7 +208,7 @@ impl Kind {
         }
     }
 
-    /// In words, for errors.
+    /// A description for errors.
     fn words(self) -> &'static str {
         match self {
             Self::Base => {
@@ -237,7 +238,7 @@ impl Kind {
     }
 }
 
-/// The ends of the keys of flags.
+/// The suffixes of keys whose values are flags.
 const FLAGS: [&str; 17] = [
     "allow_http",
     "allow_invalid_certificates",
@@ -277,7 +278,7 @@ fn is_host(value: &str) -> bool {
         && is_url(&format!("http://{value}/"))
 }
 
-/// The client ignores a proxy that it cannot parse, and sends requests past it.
+/// The client ignores a proxy that it cannot parse, and connects directly.
 fn is_proxy(value: &str) -> bool {
     let Ok(uri) = value.parse::<Uri>() else { return false };
     let http = uri.scheme_str().is_none_or(|scheme| matches!(scheme, "http" | "https"));

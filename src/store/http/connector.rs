@@ -1,5 +1,5 @@
-//! The HTTP client below object_store: it adds the trace to each request, and normalizes the responses that have objects. The
-//! trace's field is added after signing, so it breaks no signature.
+//! Provides object_store's HTTP client: it adds the trace header field to each request, and normalizes responses with
+//! objects. The field is added after signing, so the signature stays valid.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::plain_http::client::PlainClient;
 use super::response::{self, ObjectRequest};
 use crate::telemetry::trace;
 
-/// Any connector: object_store's builders take one type.
+/// Wraps any connector, because object_store's builders need one type.
 #[derive(Debug, Clone)]
 pub(crate) struct AnyConnector(pub(crate) Arc<dyn HttpConnector>);
 
@@ -23,23 +23,24 @@ impl HttpConnector for AnyConnector {
     }
 }
 
-/// Makes the clients of every request to a store.
+/// Creates the client that sends every request to a store.
 #[derive(Debug)]
 pub(crate) struct StoreConnector {
-    /// The connect timeout of our own client, unless a setting needs object_store's.
+    /// The connect timeout of our own client; `None` if a setting needs object_store's client.
     pub(crate) plain: Option<Duration>,
 }
 
 impl HttpConnector for StoreConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        // Our own client would speak plain HTTP to any store; object_store's does only if the options allow it.
+        // Our own client would use plain HTTP for any store. object_store's client does so only if the options allow
+        // it.
         let plain = self.plain.filter(|_| allows_http(options)).map(PlainClient::new);
         let general = ReqwestConnector::default().connect(options)?;
         Ok(HttpClient::new(StoreClient { plain, general }))
     }
 }
 
-/// Whether these options allow a client to do without TLS.
+/// Whether these options allow plain HTTP.
 pub(crate) fn allows_http(options: &ClientOptions) -> bool {
     let value = options.get_config_value(&ClientConfigKey::AllowHttp);
     value.is_some_and(|value| flag(&value) == Some(true))
@@ -57,7 +58,7 @@ pub(crate) fn flag(value: &str) -> Option<bool> {
 #[derive(Debug)]
 struct StoreClient {
     plain: Option<PlainClient>,
-    /// object_store's own.
+    /// object_store's default client.
     general: HttpClient,
 }
 

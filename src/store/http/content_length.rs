@@ -1,12 +1,12 @@
-//! The length of a body, as a response announces it.
+//! Parses the body length that a response announces.
 
 use http::header::{CONTENT_LENGTH, HeaderMap};
 
-/// A `Content-Length` that is no number, or several that differ.
+/// `Content-Length` is not a number, or occurs with different values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct InvalidLength;
 
-/// The length, if the response announces one. It may do so more than once if it stays the same (RFC 9110 §8.6).
+/// The announced length, if any. A response may repeat the same length (RFC 9110 §8.6).
 pub(crate) fn content_length(fields: &HeaderMap) -> Result<Option<u64>, InvalidLength> {
     let mut found = None;
     for line in fields.get_all(CONTENT_LENGTH) {
@@ -18,7 +18,7 @@ pub(crate) fn content_length(fields: &HeaderMap) -> Result<Option<u64>, InvalidL
     Ok(found)
 }
 
-/// A number of digits alone: the standard library would read a sign, too.
+/// Parses digits only: the standard library would also accept a sign.
 fn number(digits: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(digits).ok()?;
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?

@@ -1,5 +1,5 @@
-//! HTTP with the stores of the clouds, below object_store: the connections, the form of the responses, and the client that
-//! object_store's own makes its requests with.
+//! Speaks HTTP with the clouds' stores on behalf of object_store: connections, normalized responses, and the HTTP
+//! client that object_store uses.
 //!
 //! In reading order, each file imports only from those above it.
 

@@ -1,4 +1,4 @@
-//! The kernel's pipes, through which `splice` moves bytes from one socket to another without copying them into the program.
+//! Pools kernel pipes, through which `splice` moves bytes between sockets without copying them to user space.
 
 use std::cell::RefCell;
 use std::io;
@@ -8,34 +8,34 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::net::TcpStream;
 
-/// The capacity of a pipe, in bytes. A stalled client holds as many.
+/// The capacity of a pipe in bytes, which is also how many bytes a stalled client holds.
 const CAPACITY: usize = 256 * 1024;
 
 /// How many free pipes a thread keeps.
 const MAX_FREE: usize = 16;
 
-/// How many pipes there may be, and are. A body that gets none is copied.
+/// The maximum and the current number of pipes. A body without a pipe is copied.
 static LIMIT: std::sync::LazyLock<usize> = std::sync::LazyLock::new(|| {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     usize::try_from(max_pipes(limit.unwrap_or(u64::MAX))).unwrap_or_default()
 });
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether the kernel, or a sandbox in its place, has refused to fill a pipe: then no pipe is tried again.
+/// Whether the kernel (or a sandbox) has refused to fill a pipe. Then no pipe is used again.
 static REFUSED: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static FREE: RefCell<Vec<Arc<Ends>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// How many pipes there may be, of two file descriptors each, under this limit of open files. Never more than the kernel allows a
-/// user at this size (64 MiB in all).
+/// The maximum number of pipes, of two file descriptors each, for this limit of open files. It never exceeds the
+/// kernel's per-user limit for pipes of this size (64 MiB in total).
 #[must_use]
 pub fn max_pipes(limit: u64) -> u64 {
     (limit / 32).clamp(1, 256)
 }
 
-/// A pipe that goes back to its thread's free ones when it is dropped.
+/// A pipe. When dropped, it returns to its thread's free pipes.
 #[derive(Debug)]
 pub struct Pipe(Arc<Ends>);
 
@@ -46,14 +46,14 @@ struct Ends {
 }
 
 impl Ends {
-    /// A new pipe, unless there are too many, or the kernel refuses one of this size.
+    /// Creates a pipe, unless there are too many or the kernel refuses this size.
     fn open() -> Option<Self> {
         use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
         if OPEN.fetch_add(1, Ordering::Relaxed) < *LIMIT
             && let Ok((out, into)) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
         {
-            // From here on, dropping it decrements the count.
+            // From here on, dropping `ends` decrements the count.
             let ends = Self { out, into };
             return fcntl_setpipe_size(&ends.into, CAPACITY).is_ok().then_some(ends);
         }
@@ -69,7 +69,7 @@ impl Drop for Ends {
 }
 
 impl Pipe {
-    /// An empty pipe, if there is one.
+    /// Takes an empty pipe, if available.
     pub(crate) fn acquire() -> Option<Self> {
         if REFUSED.load(Ordering::Relaxed) {
             return None;
@@ -78,8 +78,8 @@ impl Pipe {
         kept.or_else(|| Ends::open().map(Arc::new)).map(Self)
     }
 
-    /// Moves at most `most` bytes from a socket into the pipe, as many as are there and as fit, and returns how many; 0 at the
-    /// end of the stream.
+    /// Moves up to `most` available bytes from a socket into the pipe, as far as they fit, and returns their number; 0
+    /// at the end of the stream.
     pub(crate) fn fill(&self, from: &TcpStream, most: u64) -> io::Result<usize> {
         use rustix::pipe::{SpliceFlags, splice};
 
@@ -88,7 +88,7 @@ impl Pipe {
         let filled = from.try_io(tokio::io::Interest::READABLE, || {
             Ok(splice(from, None, &self.0.into, None, most, flags)?)
         });
-        // Nothing was moved then: the caller resumes the body, and reads it.
+        // Nothing was moved: the caller resumes the body by reading it.
         if filled.as_ref().is_err_and(is_refusal) {
             REFUSED.store(true, Ordering::Relaxed);
         }
@@ -96,7 +96,7 @@ impl Pipe {
     }
 }
 
-/// Whether `splice` never works here, as in some sandboxes; all other errors are the connection's.
+/// Whether `splice` never works here, as in some sandboxes. All other errors come from the connection.
 fn is_refusal(error: &io::Error) -> bool {
     use io::ErrorKind as E;
 
@@ -111,12 +111,12 @@ impl AsFd for Pipe {
 }
 
 impl Drop for Pipe {
-    /// Keeps the pipe for the next body, unless bytes are left in it.
+    /// Keeps the pipe for the next body, unless it still has bytes.
     fn drop(&mut self) {
         if rustix::io::ioctl_fionread(&self.0.out) != Ok(0) {
             return;
         }
-        // At the end of a thread the list is gone.
+        // While a thread exits, its list may already be destroyed.
         let _ = FREE.try_with(|free| {
             let mut free = free.borrow_mut();
             if free.len() < MAX_FREE {

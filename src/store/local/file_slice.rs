@@ -1,5 +1,5 @@
-//! A range of an open file to be sent or read: at once if the kernel's page cache has it, otherwise the blocking pool waits for
-//! the disk.
+//! Sends or reads a range of an open file: immediately if it is in the kernel's page cache, otherwise after the
+//! blocking pool has read it from disk.
 
 use std::fs::File;
 use std::io;
@@ -18,16 +18,16 @@ use crate::store::error::StoreError;
 /// How much of a file is read at a time, in bytes. A stalled client holds one such chunk.
 pub(crate) const CHUNK: u64 = 16 * 1024;
 
-/// The same for a fast client: longer chunks cost less, and it holds them only for a moment.
+/// The chunk size for a fast client: longer chunks cost less, and the client holds each only briefly.
 const LONG_CHUNK: u64 = buffer_pool::LONG as u64;
 
-/// A client is fast from this many bytes in a millisecond on (4 MB/s).
+/// A client is fast if it takes at least this many bytes per millisecond (4 MB/s).
 const FAST: u64 = 4 * 1024;
 
-/// How much of a file the kernel sends in one piece, in bytes.
+/// How much of a file the kernel sends at a time, in bytes.
 const PIECE: u64 = 2 << 20;
 
-/// The content of a file: its length, and when it was last written. Changes of its names do not matter.
+/// Identifies the content of a file by its length and the time of its last write. Changes to its names do not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ContentVersion([i64; 3]);
 
@@ -38,18 +38,18 @@ impl From<&Stat> for ContentVersion {
 }
 
 impl ContentVersion {
-    /// The content of an open file now.
+    /// The current content version of an open file.
     pub(crate) fn of(file: &File) -> io::Result<Self> {
         Ok(Self::from(&fstat(file)?))
     }
 
-    /// Whether the open file still has this content.
+    /// Whether the open file still has this content version.
     pub(super) fn is_of(&self, file: &File) -> bool {
         Self::of(file).is_ok_and(|now| now == *self)
     }
 }
 
-/// Checks whether a file still has the content of which a part was sent.
+/// Checks whether a file still has the content that was partly sent.
 #[derive(Debug)]
 pub struct ContentCheck {
     file: Arc<File>,
@@ -57,35 +57,35 @@ pub struct ContentCheck {
 }
 
 impl ContentCheck {
-    /// Whether it has.
+    /// Whether the content is unchanged.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.content.is_of(&self.file)
     }
 }
 
-/// A range of an open file that the response owes its client. The file stays the same one when its name leads to another. If a
-/// process writes it meanwhile, the rest is an error.
+/// A range of an open file that the client has still to receive. The file stays the same if its name is moved to
+/// another file. If a process writes to it meanwhile, the rest is an error.
 #[derive(Debug)]
 pub struct FileSlice {
     file: Arc<File>,
     range: Range<u64>,
     content: ContentVersion,
-    /// If the file stays open for other requests.
+    /// Set if the file stays open for other requests.
     residency: Option<Arc<Residency>>,
-    /// How much is read next, and when the previous chunk was read.
+    /// The length of the next chunk, and when the previous chunk was read.
     chunk: u64,
     read_at: Option<Instant>,
 }
 
 impl FileSlice {
-    /// Without its content, the file counts as changed at the end if that is unknown now.
+    /// Without a content version, the current one counts. If that is unknown, the file counts as changed at the end.
     pub(crate) fn new(file: File, range: Range<u64>, content: Option<ContentVersion>) -> Self {
         let content = content.or_else(|| ContentVersion::of(&file).ok()).unwrap_or(ContentVersion([-1; 3]));
         Self { file: Arc::new(file), range, content, residency: None, chunk: CHUNK, read_at: None }
     }
 
-    /// The same of a cached file.
+    /// A range of a cached file.
     pub(super) fn of(
         file: Arc<File>,
         range: Range<u64>,
@@ -95,7 +95,7 @@ impl FileSlice {
         Self { file, range, content, residency: Some(residency), chunk: CHUNK, read_at: None }
     }
 
-    /// A check for the sender of its last bytes.
+    /// A check to run after the last bytes were sent.
     #[must_use]
     pub fn check(&self) -> ContentCheck {
         ContentCheck { file: Arc::clone(&self.file), content: self.content }
@@ -107,7 +107,7 @@ impl FileSlice {
         &self.file
     }
 
-    /// How many bytes are still to come.
+    /// The number of remaining bytes.
     #[must_use]
     pub fn owed(&self) -> u64 {
         self.range.end - self.range.start
@@ -124,7 +124,7 @@ impl FileSlice {
         self.range.start = self.range.start.saturating_add(bytes).min(self.range.end);
     }
 
-    /// Whether the page cache has these positions, as far as samples tell. The kernel begins to read those that it has not.
+    /// Whether the page cache has these positions, as far as samples show. The kernel starts to read missing ones.
     #[must_use]
     pub fn is_in_memory(&self, piece: &Range<u64>, now: Instant) -> bool {
         match &self.residency {
@@ -133,7 +133,7 @@ impl FileSlice {
         }
     }
 
-    /// Starts to read these positions into the page cache, in the blocking pool; the returned future waits for that.
+    /// Starts to read these positions into the page cache on the blocking pool. The returned future waits for it.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read, or the file has become shorter.
@@ -173,7 +173,7 @@ impl FileSlice {
             Ok((_, 0)) => None,
             Ok((buffer, count)) => {
                 self.advance(count as u64);
-                // If no process has written until now, all chunks are of one version.
+                // If no process has written to the file until now, all chunks are of one version.
                 if self.owed() == 0 && !self.content.is_of(&self.file) {
                     return Some(Err(StoreError::Changed));
                 }
@@ -183,7 +183,7 @@ impl FileSlice {
         }
     }
 
-    /// Twice as much each time for a fast client; a slow one holds little.
+    /// Doubles the chunk for a fast client. A slow client holds a short chunk.
     fn next_chunk(&mut self) -> u64 {
         let now = Instant::now();
         let took = self.read_at.replace(now).map(|before| (now - before).as_millis());

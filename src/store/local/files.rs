@@ -1,4 +1,4 @@
-//! The folder as an [`ObjectStore`]: it reads and deletes, and does nothing else.
+//! Implements [`ObjectStore`] for a folder: reading and deleting only.
 
 use std::fmt;
 use std::fs::File;
@@ -47,7 +47,7 @@ fn unused(operation: &str) -> Error {
     Error::NotImplemented { operation: operation.into(), implementer: NAME.into() }
 }
 
-/// Does what may wait for a disk.
+/// Runs `work`, which may wait for a disk, on the blocking pool.
 async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(openat::failed)?
 }

@@ -1,6 +1,6 @@
-//! Detects changes in the folders of the objects by an inotify(7) queue. The kernel queues a change before the process that made
-//! it continues, so an empty queue means that every name still leads to the same, unchanged file. Reading the queue's length
-//! costs a fraction of a `statat`.
+//! Detects changes in the objects' folders with an inotify(7) queue. The kernel queues a change before the process that
+//! made it continues, so an empty queue means that every name still refers to the same, unchanged file. Reading the
+//! queue's length costs a fraction of a `statat`.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,18 +13,18 @@ use rustix::io::{Errno, ioctl_fionread, read};
 use super::root::RootFolder;
 use crate::asset::AssetKind;
 
-/// How often the queue is read at most. In between, the cache checks each file's name.
+/// The minimum interval between two reads of the queue. In between, the cache checks each file's name.
 const READ_EVERY: Duration = Duration::from_millis(10);
 
-/// Watches the root and the folders of both kinds.
+/// Watches the root, and the folders of recordings and transcripts.
 #[derive(Debug)]
 pub(crate) struct ChangeWatcher {
     queue: OwnedFd,
     root: Arc<RootFolder>,
-    /// Twice the number of times that the queue was emptied; odd while a thread does so.
+    /// Twice the number of times that a thread emptied the queue; odd while one is doing so.
     number: AtomicU64,
     began: Instant,
-    /// The latest arrival of a request for which the queue was found empty: nanoseconds since the beginning.
+    /// The latest arrival of a request for which the queue was found empty: nanoseconds since `began`.
     checked_for: AtomicU64,
     watched: Mutex<Watched>,
 }
@@ -57,20 +57,20 @@ impl ChangeWatcher {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Watches the folders that exist now: inotify does not report mounts, and knows nothing of a new root.
+    /// Watches the folders that exist now: inotify reports neither mounts nor a new root.
     pub(crate) fn refresh(&self) {
         self.restart(&mut self.watched());
     }
 
-    /// The generation of the folders' contents, as of `arrived` or later: it stays the same while nothing changes. `None`
-    /// just after a change, and while the folders are not watched.
+    /// The generation of the folders' contents, as of `arrived` or later: it stays the same while nothing changes.
+    /// `None` shortly after a change, and while the folders are not watched.
     ///
     /// One check of the queue serves all requests that had arrived before it: a later change happens while they are in
     /// flight.
     pub(crate) fn generation(&self, arrived: Instant) -> Option<u64> {
         let arrived = arrived.saturating_duration_since(self.began).as_nanos();
         let arrived = u64::try_from(arrived).unwrap_or(u64::MAX);
-        // Loaded before the number: any later number counts all changes before that check.
+        // Loaded before the number, so that the number includes all changes before that check.
         let is_checked = arrived <= self.checked_for.load(Ordering::Acquire);
         let number = self.number.load(Ordering::Acquire);
         if is_checked && number.is_multiple_of(2) {
@@ -90,12 +90,12 @@ impl ChangeWatcher {
             self.read();
             return None;
         }
-        // If another thread emptied the queue meanwhile, its changes count for the next number.
+        // If another thread emptied the queue meanwhile, its changes belong to the next number.
         let unchanged = number.is_multiple_of(2) && self.number.load(Ordering::Acquire) == number;
         unchanged.then_some(number)
     }
 
-    /// Empties the queue, and watches the folders anew: they may be others now.
+    /// Empties the queue and watches the folders again, because they may have been replaced.
     fn read(&self) {
         let Ok(mut watched) = self.watched.try_lock() else { return };
         if watched.read.elapsed() >= READ_EVERY {
@@ -116,7 +116,7 @@ impl ChangeWatcher {
         watched.read = Instant::now();
     }
 
-    /// Watches the folders that exist now, and no others. The watch on the root reports those that are created later.
+    /// Watches exactly the folders that exist now. The watch on the root reports folders that are created later.
     fn watch(&self, watched: &mut Watched) -> bool {
         let what = WatchFlags::MODIFY
             | WatchFlags::ATTRIB
@@ -126,7 +126,7 @@ impl ChangeWatcher {
             | WatchFlags::MOVE_SELF
             | WatchFlags::ONLYDIR;
         let Ok(folder) = self.root.folder() else { return false };
-        // Through the open folder: its path may lead elsewhere by now.
+        // Uses the open folder, because its path may refer to another one by now.
         let root = format!("/proc/self/fd/{}/", folder.as_raw_fd());
         let folders = AssetKind::ALL.map(|kind| format!("{root}{}", kind.folder()));
         let folders = folders.iter().map(|folder| (folder, what | WatchFlags::DONT_FOLLOW));
@@ -139,7 +139,7 @@ impl ChangeWatcher {
             true
         });
         for gone in watched.folders.iter().filter(|number| !now.contains(number)) {
-            // The kernel may have removed it already.
+            // The kernel may already have removed this watch.
             let _ = inotify::remove_watch(&self.queue, *gone);
         }
         watched.folders = now;

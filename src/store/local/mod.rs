@@ -1,5 +1,5 @@
-//! Objects in a folder of this machine. By hand, because object_store's `LocalFileSystem` follows symlinks, keeps no file open,
-//! and answers from a thread of the blocking pool.
+//! Serves objects from a local folder. Written by hand, because object_store's `LocalFileSystem` follows symlinks,
+//! keeps no files open, and does all its work on the blocking pool.
 //!
 //! In reading order, each file imports only from those above it.
 

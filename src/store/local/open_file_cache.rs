@@ -1,6 +1,6 @@
-//! Keeps recently requested files open, as nginx's `open_file_cache` does, and short ones in memory. Before each use, the cache
-//! checks that nothing has changed in the folders ([`ChangeWatcher`]), or that the file's name still leads to the same, unchanged
-//! file (`statat`). A deleted file is never served.
+//! Keeps recently requested files open, as nginx's `open_file_cache` does, and short ones in memory. Before each use,
+//! the cache checks that nothing has changed in the folders ([`ChangeWatcher`]), or that the file's name still refers
+//! to the same, unchanged file (`statat`). A deleted file is never served.
 
 use std::fs::File;
 use std::ops::Range;
@@ -22,29 +22,30 @@ use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::store::meta::Meta;
 use crate::tasks::{self, Task};
 
-/// A file is closed when no client has requested it for this long. While it is open, a deleted file keeps its disk space.
+/// A file is closed when no client has requested it for this long. A deleted file keeps its disk space while it is
+/// open.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// If a check of the root takes longer than this, all files are closed.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A file's name is checked at least this often: inotify does not report changes through another name of the same file, through
-/// a memory map, or by a mount.
+/// A file's name is checked at least this often: inotify does not report changes through another name of the same file,
+/// through through a memory map, or by a mount.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// Files up to this many bytes are kept in memory.
 const SHORT: u64 = file_slice::CHUNK;
 
-/// A file that has just changed may change again without a difference in its times.
+/// A file that has just changed may change again within the resolution of its timestamps.
 const SETTLE_TIME: Duration = Duration::from_secs(2);
 
-/// How many files may stay open under this limit of open files.
+/// How many files the cache may keep open for this limit of open files.
 #[must_use]
 pub fn max_cached_files(limit: u64) -> u64 {
     (limit / 16).clamp(1, 1_024)
 }
 
-/// An open file, with the parts of its responses that stay the same.
+/// An open file, with the constant parts of its responses.
 #[derive(Debug)]
 pub struct CachedFile {
     path: Box<str>,
@@ -56,7 +57,7 @@ pub struct CachedFile {
     bytes: Option<Bytes>,
     /// Its metadata.
     pub meta: Meta,
-    /// The fields of the response's head that do not change: the handler sets them at the first request.
+    /// The constant header fields of its responses. The handler sets them at the first request.
     pub cached_head: OnceLock<Bytes>,
 }
 
@@ -65,12 +66,12 @@ pub struct CachedFile {
 pub enum CachedBytes {
     /// The bytes.
     Read(Bytes),
-    /// The kernel has the first piece in its page cache: [`CachedFile::slice`].
+    /// The first piece is in the kernel's page cache. The caller sends it with [`CachedFile::slice`].
     InMemory,
 }
 
 impl CachedFile {
-    /// The range, if it can be had `now` without waiting. Without `files`, only if its bytes are in memory.
+    /// The range, if it is available `now` without waiting. If `files` is false, only if its bytes are in memory.
     #[must_use]
     pub fn bytes(&self, range: &Range<u64>, files: bool, now: std::time::Instant) -> Option<CachedBytes> {
         if let Some(bytes) = &self.bytes {
@@ -94,7 +95,7 @@ impl CachedFile {
     }
 }
 
-/// Identifies one state of one file: device, inode, size, and the times of the last changes.
+/// Identifies one state of one file: device, inode, size, and the times of its last changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileIdentity([i128; 7]);
 
@@ -119,7 +120,7 @@ pub(crate) struct OpenFileCache(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     root: Arc<RootFolder>,
-    /// If the file system is local, and the kernel reports its changes.
+    /// Set if the file system is local and the kernel reports its changes.
     watcher: Option<ChangeWatcher>,
     files: Mutex<Files>,
 }
@@ -135,7 +136,7 @@ struct Files {
 struct Entry {
     file: Arc<CachedFile>,
     used: Instant,
-    /// When its name was checked, and in which generation of the folders.
+    /// When its name was last checked, and in which generation of the folders.
     checked: Option<(Instant, u64)>,
 }
 
@@ -146,7 +147,7 @@ impl Entry {
 }
 
 impl OpenFileCache {
-    /// For files below `root`, as long as that is on a local file system.
+    /// A cache for files below `root`. It is used only while `root` is on a local file system.
     pub(crate) fn below(root: &Arc<RootFolder>) -> Option<Self> {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let most = usize::try_from(max_cached_files(limit.unwrap_or(u64::MAX))).ok()?;
@@ -155,10 +156,10 @@ impl OpenFileCache {
         Some(Self(Arc::new(Shared { watcher, root: Arc::clone(root), files })))
     }
 
-    /// The asset's file for a request that arrived at `now`, if it can be had without waiting for a disk; and how long the check of
-    /// its name took, if one was needed.
+    /// The asset's file for a request that arrived at `now`, if it is available without waiting for a disk, and how
+    /// long the check of its name took (if needed).
     pub(crate) fn get(&self, asset: AssetRef, now: Instant) -> Option<(Arc<CachedFile>, Duration)> {
-        // Before the name is checked: a later change counts for the next request.
+        // Read before the name is checked, so that a later change counts for the next request.
         let generation = self.0.watcher.as_ref().and_then(|watcher| watcher.generation(now.into_std()));
         let found = self.0.files().open.get_mut(&asset).map(|entry| {
             entry.used = now;
@@ -225,14 +226,14 @@ impl Shared {
         }
     }
 
-    /// Whether the name still leads to this file in this state.
+    /// Whether the name still refers to this file in this state.
     fn is_unchanged(&self, file: &CachedFile) -> bool {
         let Ok(root) = self.root.folder() else { return false };
         statat(&root, &*file.path, AtFlags::SYMLINK_NOFOLLOW)
             .is_ok_and(|stat| FileIdentity::from(&stat) == file.identity)
     }
 
-    /// Checks the root's path, and watches the folders anew after a change or a mount. May wait for a disk.
+    /// Checks the root's path, and watches the folders again after a change or a mount. May wait for a disk.
     fn refresh(&self) {
         self.root.refresh();
         if let Some(watcher) = &self.watcher {
@@ -255,7 +256,7 @@ impl CachedFile {
             if !bytes.is_empty() && read_cached(&file, &mut bytes, 0)? < bytes.len() {
                 return None;
             }
-            // A process may have written it during the read.
+            // A process may have written to the file during the read.
             content.is_of(&file).then(|| Bytes::from(bytes)).map(Some)?
         };
         let residency = Arc::new(Residency::new(meta.size));

@@ -1,4 +1,5 @@
-//! Opens and deletes files below a folder. No path leads out of it: no symlink is followed, and only regular files are opened.
+//! Opens and deletes files below a folder. No path leaves that folder: symlinks are not followed, and only regular
+//! files are opened.
 
 use std::fs::File;
 use std::io;
@@ -9,12 +10,12 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, ope
 use crate::clock::UnixSeconds;
 use crate::store::meta::Meta;
 
-/// The store's name in error texts.
+/// The name of this store in error texts.
 pub(super) const NAME: &str = "local files";
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Non-blocking, so that a FIFO cannot hold the thread.
+/// Non-blocking, so that opening a FIFO cannot block the thread.
 const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Opens a regular file below `root`, one path segment at a time. May wait for a disk.
@@ -39,7 +40,7 @@ pub(super) fn delete(root: &File, location: &str) -> Result<()> {
     deleted.map_err(|error| explain(location, error))
 }
 
-/// The folder of `location`, if it is not `root` itself, and the name in it.
+/// The folder of `location`, unless it is `root` itself, and the name in it.
 fn parent<'l>(root: &File, location: &'l str) -> io::Result<(Option<File>, &'l str)> {
     let (path, name) = location.rsplit_once('/').unwrap_or(("", location));
     let mut folder: Option<File> = None;
@@ -75,12 +76,12 @@ fn explain(location: &str, error: io::Error) -> Error {
     }
 }
 
-/// A failure of the file system.
+/// Wraps a failure of the file system.
 pub(super) fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::Generic { store: NAME, source: Box::new(error) }
 }
 
-/// Whether this file system is on this machine: it answers without a network, and reports every change of a file.
+/// Whether this file system is local: it needs no network and reports every change of a file.
 pub(super) fn is_local(folder: &File) -> bool {
     /// ext2 to ext4, XFS, Btrfs, tmpfs, overlayfs, ZFS, F2FS (statfs(2)).
     const KNOWN: [u64; 7] =
@@ -90,7 +91,7 @@ pub(super) fn is_local(folder: &File) -> bool {
     kind.is_some_and(|kind| KNOWN.contains(&kind))
 }
 
-/// What a file's metadata says of it. The entity tag is of inode, time and size: a file that replaces another is another
+/// An object's metadata from its file's. The entity tag is made of inode, time and size: a replaced file is another
 /// version, even with the same time and size.
 pub(super) fn meta_of(stat: &Stat) -> Meta {
     let (inode, second, nanosecond) = (stat.st_ino, stat.st_mtime, stat.st_mtime_nsec);

@@ -1,5 +1,5 @@
-//! Which parts of an open file are in the kernel's page cache. A check takes a system call for every half mebibyte, so a part that
-//! was just there is not checked again.
+//! Checks which parts of an open file are in the kernel's page cache. A check takes one system call per 512 KiB, so a
+//! part that was just seen there is not checked again.
 
 use std::fs::File;
 use std::io;
@@ -11,30 +11,30 @@ use std::time::{Duration, Instant};
 
 use rustix::io::{ReadWriteFlags, preadv2};
 
-/// The distance of the positions that are checked. The kernel loads long runs of pages, so the pages between two positions are
-/// mostly there if these are.
+/// The distance between checked positions, in bytes. The kernel loads long runs of pages, so if two positions are
+/// cached, the pages between them mostly are too.
 pub(super) const PART: u64 = 512 * 1024;
 
-/// How long the result of a check holds. If the kernel evicts a part in this time, the send waits for the disk.
+/// How long the result of a check is trusted. If the kernel evicts a part in this time, sending it waits for the disk.
 const TRUSTED_FOR: Duration = Duration::from_millis(250);
 
 /// When each part of a file was last seen in the page cache.
 #[derive(Debug)]
 pub(super) struct Residency {
     began: Instant,
-    /// For each part, milliseconds since the beginning plus one; 0 if it was never seen there.
+    /// For each part, milliseconds since `began` plus one; 0 if it was never seen there.
     seen: Box<[AtomicU64]>,
 }
 
 impl Residency {
-    /// Of a file of `size` bytes that was not checked yet.
+    /// The state of an unchecked file of `size` bytes.
     pub(super) fn new(size: u64) -> Self {
         let parts = usize::try_from(size.div_ceil(PART)).unwrap_or_default();
         Self { began: Instant::now(), seen: (0..parts).map(|_| AtomicU64::new(0)).collect() }
     }
 
-    /// Whether these positions of `file` are in the page cache, or were a moment before `now`. The kernel begins to read those that
-    /// are not.
+    /// Whether these positions of `file` are in the page cache, or were shortly before `now`. The kernel starts to read
+    /// missing ones.
     pub(super) fn contains(&self, file: &File, piece: &Range<u64>, now: Instant) -> bool {
         let now = now.saturating_duration_since(self.began);
         let stamp = u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
@@ -59,21 +59,21 @@ pub(super) fn is_cached(file: &File, piece: &Range<u64>) -> bool {
     samples(piece).all(|at| read_cached(file, &mut [0], at).is_some())
 }
 
-/// A position in each part, and the last one.
+/// One position in each part, and the last position.
 fn samples(piece: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
     let last = piece.end.saturating_sub(1);
     let step = usize::try_from(PART).unwrap_or(usize::MAX);
     (piece.start..last).step_by(step).chain((!piece.is_empty()).then_some(last))
 }
 
-/// Reads without waiting for a disk. `None` if that gives nothing, or the file system cannot tell.
+/// Reads without waiting for a disk. `None` if that returns no bytes, or the file system cannot tell.
 pub(super) fn read_cached(file: &File, buffer: &mut [u8], at: u64) -> Option<usize> {
     let mut buffers = [io::IoSliceMut::new(buffer)];
     preadv2(file, &mut buffers, at, ReadWriteFlags::NOWAIT).ok().filter(|count| *count > 0)
 }
 
-/// Waits until the kernel has read a piece. `sendfile` to `/dev/null` copies nothing, and has the kernel read long runs of
-/// pages, as it does to send the file.
+/// Waits until the kernel has read a piece. `sendfile` to `/dev/null` copies nothing, and makes the kernel read long
+/// runs of pages, as it does to send the file.
 pub(super) fn load_pages(file: &File, piece: Range<u64>) -> io::Result<()> {
     static DEV_NULL: LazyLock<Option<File>> =
         LazyLock::new(|| File::options().write(true).open("/dev/null").ok());
@@ -90,7 +90,7 @@ pub(super) fn load_pages(file: &File, piece: Range<u64>) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads a piece and drops it.
+/// Reads a piece and discards it.
 fn read_through(file: &File, piece: Range<u64>) -> io::Result<()> {
     let mut buffer = [0; 64 * 1024];
     let mut at = piece.start;
@@ -118,7 +118,7 @@ mod tests {
         let file = file_of(3 * PART);
         let pages = Residency::new(3 * PART);
         assert!(pages.contains(&file, &(0..2 * PART), Instant::now()));
-        // A check would fail now: the file is empty.
+        // The file is empty now, so another check would fail.
         file.set_len(0).unwrap();
         assert!(pages.contains(&file, &(0..2 * PART), Instant::now()));
         assert!(!pages.contains(&file, &(0..3 * PART), Instant::now()), "the last part was never checked");

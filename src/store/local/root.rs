@@ -1,6 +1,6 @@
-//! The root folder of the objects. Its path may lead to another folder later: one that is mounted after the start, a
-//! replacement, or the new target of a symlink. The path is checked every few seconds while clients request files, and whenever
-//! a file is not found.
+//! Tracks the root folder of the objects. Its path may later refer to another folder: a mount, a replacement, or a
+//! symlink's new target. The path is checked every few seconds while clients request files, and whenever a file is not
+//! found.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -26,21 +26,21 @@ pub(crate) const REFRESH_EVERY: Duration = Duration::from_secs(2);
 pub(crate) struct RootFolder {
     path: PathBuf,
     current: ArcSwap<Folder>,
-    /// Whether it ever had a folder for recordings or transcripts.
+    /// Whether the root ever had a folder for recordings or transcripts.
     had_assets: AtomicBool,
     began: Instant,
-    /// When the path was last checked: milliseconds since the beginning.
+    /// When the path was last checked: milliseconds since `began`.
     refreshed: AtomicU64,
 }
 
-/// What the path led to.
+/// The folder that the path referred to.
 #[derive(Debug)]
 struct Folder {
-    /// Or why there is no usable folder.
+    /// The open folder, or why there is no usable one.
     file: std::result::Result<Arc<File>, Missing>,
     /// Device and inode.
     id: (u64, u64),
-    /// Whether its file system answers without a network, and reports every change of a file.
+    /// Whether its file system needs no network and reports every change of a file.
     is_local: bool,
 }
 
@@ -48,7 +48,7 @@ struct Folder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Missing {
     Gone,
-    /// It has lost its contents, as a mount point has with nothing mounted.
+    /// The folder lost its contents, like a mount point after unmounting.
     Emptied,
 }
 
@@ -79,12 +79,12 @@ impl RootFolder {
     /// The folder.
     ///
     /// # Errors
-    /// If it is missing.
+    /// If the folder is missing.
     pub(crate) fn folder(&self) -> Result<Arc<File>> {
         self.current.load().file.clone().map_err(Missing::error)
     }
 
-    /// Whether a check of a file in it never waits for a network.
+    /// Whether checking a file in the root never waits for a network.
     pub(crate) fn is_local(&self) -> bool {
         self.current.load().is_local
     }
@@ -99,7 +99,7 @@ impl RootFolder {
         u128::from(since) >= REFRESH_EVERY.as_millis()
     }
 
-    /// Checks the path, and returns whether it leads to another folder now. May wait for a disk.
+    /// Checks the path, and returns whether it now refers to another folder. May wait for a disk.
     pub(crate) fn refresh(&self) -> bool {
         self.refreshed.store(self.age(), Ordering::Relaxed);
         let before = self.current.load_full();
@@ -135,8 +135,8 @@ impl RootFolder {
         has_assets || !self.had_assets.load(Ordering::Relaxed)
     }
 
-    /// Opens a regular file below it, and tries once more if the file is not found and the folder has changed. May wait for a
-    /// disk.
+    /// Opens a regular file below the root. If the file is not found and the root has changed, tries once more. May
+    /// wait for a disk.
     pub(super) fn open(&self, location: &Path) -> Result<(File, Stat)> {
         if self.is_stale() {
             self.refresh();
@@ -189,7 +189,8 @@ fn has_assets(folder: &File) -> bool {
     AssetKind::ALL.iter().any(|kind| statat(folder, kind.folder(), AtFlags::SYMLINK_NOFOLLOW).is_ok())
 }
 
-/// The folders of recordings and transcripts below `root` that are symlinks, or no folders: their files are never found.
+/// The folders of recordings and transcripts below `root` that are symlinks, or not folders: their files are never
+/// found.
 #[must_use]
 pub fn unusable_folders(root: &FilePath) -> Vec<PathBuf> {
     let folders = AssetKind::ALL.iter().map(|kind| root.join(kind.folder()));

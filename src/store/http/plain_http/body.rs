@@ -1,4 +1,4 @@
-//! A response body of known length: the caller reads it, or has the kernel move it into a pipe.
+//! A response body of known length, which the caller reads or lets the kernel move into a pipe.
 
 use std::future::poll_fn;
 use std::io;
@@ -20,34 +20,34 @@ use crate::store::http::pipe::Pipe;
 /// How much is read at a time, in bytes.
 const CHUNK: u64 = 128 * 1024;
 
-/// How much the kernel moves at a time for the first bytes of a body. The kernel opens the store's window to twice what is
-/// taken in a round trip; until the client has taken as much, that is wasted memory.
+/// How much the kernel moves at a time for the first bytes of a body. The kernel grows the receive window to twice the
+/// bytes taken per round trip, which wastes memory until the client has taken as many.
 const FIRST_MOVE: u64 = 64 * 1024;
 const FIRST_BYTES: u64 = 256 * 1024;
 
-/// A client that takes no bytes for this long is slow: from then on the kernel buffers at most `SLOW_WINDOW` bytes of what the
-/// store sends. A fast client's window grows with the distance of the store, up to megabytes.
+/// A client that takes no bytes for this long is slow: from then on the kernel buffers at most `SLOW_WINDOW` bytes from
+/// the store. For a fast client, the receive window grows with the round-trip time to the store, up to megabytes.
 const SLOW: Duration = Duration::from_millis(100);
 const SLOW_WINDOW: usize = 64 * 1024;
 
-/// The body as HTTP bodies are read.
+/// The body as an `http_body::Body`.
 #[derive(Debug)]
 pub(super) struct PlainBody(RawBody);
 
-/// The same body for a caller that need not read it: an extension of the response, which object_store passes on. Both take from
-/// one place, so what one has taken is gone for the other.
+/// The same body for a caller that need not read it, in an extension of the response, which object_store passes on.
+/// Both share the remaining bytes: bytes taken from one are no longer available to the other.
 #[derive(Debug, Clone)]
 pub(crate) struct RawBody(Arc<Mutex<Remaining>>);
 
-/// The bytes that are still to be taken.
+/// The bytes that have not been taken yet.
 #[derive(Debug)]
 struct Remaining {
-    /// What has arrived with the head.
+    /// The bytes that arrived with the head.
     start: Bytes,
-    /// How many bytes follow on the connection. Without a connection, they are lost, or there are none.
+    /// How many bytes follow on the connection. Without a connection, they are lost, or the body has ended.
     left: u64,
     connection: Option<Connection>,
-    /// How many bytes were taken from the connection, and when the last of them.
+    /// How many bytes were taken from the connection, and when the last was taken.
     taken: u64,
     taken_at: Option<Instant>,
 }
@@ -101,10 +101,10 @@ impl RawBody {
         remaining.connection.is_some() && remaining.start.is_empty() && remaining.left == length
     }
 
-    /// Waits for more bytes, has the kernel move them into the pipe, and returns how many.
+    /// Waits for more bytes, lets the kernel move them into the pipe, and returns their number.
     ///
     /// # Errors
-    /// If the connection breaks, or ends before the body does.
+    /// If the connection breaks or ends before the body does.
     pub(crate) async fn fill(&self, pipe: &Pipe) -> io::Result<usize> {
         poll_fn(|cx| {
             let mut remaining = self.remaining();
@@ -137,7 +137,7 @@ impl Remaining {
         }
         let mut chunk = Bytes::new();
         let taken = ready!(self.poll_take(cx, |cx, stream, left| {
-            // A connection that waits holds no buffer: there may be many connections and little to read.
+            // A waiting connection holds no buffer: many connections may be waiting.
             ready!(stream.poll_read_ready(cx))?;
             let mut buffer = Buffer::of(usize::try_from(left.min(CHUNK)).unwrap_or_default());
             let mut space = ReadBuf::new(buffer.space());
@@ -149,7 +149,7 @@ impl Remaining {
         Poll::Ready(Some(taken.map(|_| chunk)))
     }
 
-    /// Lets `take` wait for bytes and take as many of the rest as are there; it returns how many.
+    /// Lets `take` wait for bytes and take those that are available. Returns their number.
     fn poll_take(
         &mut self,
         cx: &mut Context<'_>,
@@ -160,7 +160,7 @@ impl Remaining {
             Some(connection) => ready!(take(cx, &mut connection.stream, self.left)),
             None => Ok(0),
         };
-        // Bytes after a failure are not the body's: the connection goes with it.
+        // Bytes after a failure do not belong to the body, so a failure drops the connection.
         let connection = self.connection.take();
         let count = taken?;
         if count == 0 {
@@ -176,12 +176,12 @@ impl Remaining {
         Poll::Ready(Ok(count))
     }
 
-    /// Has the kernel buffer little of a body whose client is slow. The pause is measured once after each take: a store that
-    /// is slower than the client says nothing about the client.
+    /// Limits how much the kernel buffers for a slow client. The pause is measured once after each take, so that a slow
+    /// store does not make its client look slow.
     fn limit_receive_window(&mut self) {
         let Some(at) = self.taken_at.take() else { return };
         if let Some(connection) = self.connection.as_ref().filter(|_| at.elapsed() > SLOW) {
-            // Without a limit it costs memory, no more.
+            // A failure only costs memory.
             let _ = socket2::SockRef::from(&connection.stream).set_recv_buffer_size(SLOW_WINDOW);
         }
     }

@@ -1,4 +1,4 @@
-//! Sends requests to a store without TLS: by plain exchanges, and by object_store's client where those do not suffice.
+//! Sends requests to a store without TLS by plain exchanges, or by object_store's client where those do not suffice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,18 +10,18 @@ use object_store::client::{HttpClient, HttpError, HttpRequest, HttpResponse};
 use super::exchange;
 use super::pool::Pool;
 
-/// Where the clouds hand out credentials; object_store's client has timeouts of its own for them.
+/// Hosts that issue the clouds' credentials. object_store's client has special timeouts for them.
 const METADATA: [&str; 3] = ["169.254.", "metadata.google.internal", "[fd00:ec2::254]"];
 
-/// How long object_store's client sends all requests after an object whose response was not plain: most stores send either all
-/// objects with a length or none, and each response without one costs a second request.
+/// How long object_store's client sends all requests after a response that was not plain. Most stores send either all
+/// objects with a length or none, and each response without a length costs a second request.
 const FALLBACK: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(crate) struct PlainClient {
     pool: Arc<Pool>,
     began: Instant,
-    /// Milliseconds since the beginning.
+    /// In milliseconds since `began`.
     fallback_until: AtomicU64,
 }
 
@@ -30,7 +30,7 @@ impl PlainClient {
         Self { pool: Pool::new(connect_timeout), began: Instant::now(), fallback_until: AtomicU64::new(0) }
     }
 
-    /// Sends a request, if need be with the `general` client.
+    /// Sends a request, if necessary with the `general` client.
     pub(crate) async fn send(
         &self,
         general: &HttpClient,
@@ -48,7 +48,7 @@ impl PlainClient {
         Ok(response)
     }
 
-    /// The host, if a plain exchange can carry this request: it may be sent twice, and has no body.
+    /// The host, if a plain exchange can carry this request: it is idempotent and has no body.
     fn plain_host<'r>(&self, request: &'r HttpRequest) -> Option<&'r Authority> {
         let is_plain = request.method().is_idempotent() && request.body().content_length() == 0;
         // The clock is read only after a fallback.

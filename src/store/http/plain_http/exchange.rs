@@ -13,15 +13,15 @@ use super::head::{self, Head};
 use super::pool::{Connection, Pool};
 use crate::store::buffer_pool::{Buffer, SHORT};
 
-/// Sends an idempotent request without a body. `None` if the response is not plain: its body has no `Content-Length`, or it is
-/// no HTTP/1.
+/// Sends an idempotent request without a body. `None` if the response is not plain: its body has no `Content-Length`,
+/// or it is not HTTP/1.
 pub(super) async fn send(
     pool: &Arc<Pool>,
     host: &Authority,
     request: &HttpRequest,
 ) -> Result<Option<HttpResponse>, HttpError> {
     let head = head::of_request(request, host);
-    // The store may have closed an idle connection meanwhile: another one takes the request then.
+    // The store may have closed the idle connection meanwhile. Then the request goes to another connection.
     while let Some(idle) = pool.take(host) {
         match exchange(idle, &head, request).await {
             Err(error) if error.kind() == HttpErrorKind::Request => {}
@@ -42,7 +42,7 @@ async fn exchange(
     Ok(head::of_response(&arrived, request.method()).map(|head| response(connection, head, &arrived)))
 }
 
-/// The first bytes of the response: its whole head, unless that is very long.
+/// Reads the first bytes of the response: usually its whole head.
 async fn first_bytes(connection: &mut Connection) -> Result<Bytes, HttpError> {
     connection.stream.readable().await.map_err(interrupted)?;
     let mut buffer = Buffer::of(SHORT);
@@ -69,7 +69,7 @@ fn interrupted(error: io::Error) -> HttpError {
     HttpError::new(HttpErrorKind::Interrupted, error)
 }
 
-/// The response whose first bytes have arrived. The rest of its body is read when the caller polls it.
+/// Builds the response from its first bytes. The rest of its body is read when the caller polls it.
 fn response(mut connection: Connection, head: Head, arrived: &Bytes) -> HttpResponse {
     let Head { status, fields, length, body, keep_alive } = head;
     let mut start = arrived.slice(length..);

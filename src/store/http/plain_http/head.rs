@@ -1,4 +1,4 @@
-//! Writes the heads of HTTP/1.1 requests, and parses those of plain responses (by httparse).
+//! Writes the heads of HTTP/1.1 requests, and parses the heads of plain responses (with httparse).
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
@@ -9,10 +9,10 @@ use object_store::client::HttpRequest;
 
 use crate::store::http::content_length::content_length;
 
-/// How many fields the head of a plain response may have.
+/// The maximum number of header fields in a plain response.
 const MAX_FIELDS: usize = 64;
 
-/// The head of a request without a body. The target is a path, as to every origin server (RFC 9112 §3.2.1).
+/// Writes the head of a request without a body. The target is in origin-form (RFC 9112 §3.2.1).
 pub(super) fn of_request(request: &HttpRequest, host: &Authority) -> Vec<u8> {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
     let mut head = Vec::with_capacity(1_024);
@@ -21,7 +21,7 @@ pub(super) fn of_request(request: &HttpRequest, host: &Authority) -> Vec<u8> {
     if !request.headers().contains_key(HOST) {
         write(&[b"host: ", host.as_str().as_bytes(), b"\r\n"]);
     }
-    // The types of names and values rule out line ends in them.
+    // The types of names and values exclude line breaks.
     for (name, value) in request.headers() {
         write(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }
@@ -29,7 +29,7 @@ pub(super) fn of_request(request: &HttpRequest, host: &Authority) -> Vec<u8> {
     head
 }
 
-/// Whether these bytes have the whole head of a response, or are no HTTP.
+/// Whether these bytes contain the whole head of a response, or are not HTTP.
 pub(super) fn is_complete(arrived: &[u8]) -> bool {
     let is_http = arrived.iter().zip(b"HTTP/").all(|(byte, expected)| byte == expected);
     let mut ends = memchr_iter(b'\n', arrived).filter_map(|at| arrived.get(at + 1..));
@@ -41,15 +41,15 @@ pub(super) fn is_complete(arrived: &[u8]) -> bool {
 pub(super) struct Head {
     pub(super) status: StatusCode,
     pub(super) fields: HeaderMap,
-    /// How long the head itself is, and the body.
+    /// The lengths of the head and the body, in bytes.
     pub(super) length: usize,
     pub(super) body: u64,
     /// Whether another request may follow on the connection.
     pub(super) keep_alive: bool,
 }
 
-/// Parses the head of a response to a request of this method. `None` if it is not plain: another framing, or no HTTP at
-/// all.
+/// Parses the head of a response to a request of this method. `None` if it is not plain: it has another framing, or is
+/// not HTTP.
 pub(super) fn of_response(arrived: &Bytes, method: &Method) -> Option<Head> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut parsed = httparse::Response::new(&mut fields);
@@ -57,14 +57,14 @@ pub(super) fn of_response(arrived: &Bytes, method: &Method) -> Option<Head> {
     let status = StatusCode::from_u16(parsed.code?).ok()?;
     let fields = fields_of(arrived, parsed.headers)?;
     let body = body_length(status, &fields, method)?;
-    // After HTTP/1.0, or any other word about the connection, no request may follow (RFC 9112 §9.3).
+    // After HTTP/1.0 or any other connection option, no request may follow (RFC 9112 §9.3).
     let option = fields.get(CONNECTION).map(HeaderValue::as_bytes);
     let keep_alive =
         parsed.version == Some(1) && option.is_none_or(|option| option.eq_ignore_ascii_case(b"keep-alive"));
     Some(Head { status, fields, length, body, keep_alive })
 }
 
-/// The values share the memory that they arrived in.
+/// Collects the header fields. Their values share the received bytes.
 fn fields_of(arrived: &Bytes, parsed: &[httparse::Header<'_>]) -> Option<HeaderMap> {
     let mut fields = HeaderMap::with_capacity(parsed.len());
     for field in parsed {

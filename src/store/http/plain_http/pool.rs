@@ -1,8 +1,8 @@
-//! Idle connections to stores without TLS. hyper-util's pool would do, but its connections belong to hyper, which does not let
-//! `splice` move a body from one socket to another.
+//! Pools idle connections to stores without TLS. hyper-util's pool does not fit: hyper owns its connections and does
+//! not let `splice` move a body from one socket to another.
 //!
-//! A connection is registered with the runtime of the thread that opened it, so only requests of that thread use it: a request
-//! of another thread would wait for the first one to be woken.
+//! A connection is registered with the runtime of the thread that opened it, so only requests of that thread use it: a
+//! request on another thread would have to wait until the first thread wakes.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 
 use crate::clock::running;
 
-/// How many idle connections a thread keeps for each host, and for how long. Stores close connections that are idle for longer.
+/// How many idle connections a thread keeps per host, and for how long. Stores close connections that stay idle longer.
 const MAX_IDLE: usize = 256;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -34,11 +34,11 @@ struct Idle {
     since: Instant,
 }
 
-/// A connection to a store, and the pool that takes it back.
+/// A connection to a store, and the pool that it returns to.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
-    /// Whether another request may follow.
+    /// Whether another request may follow on it.
     pub(super) keep_alive: bool,
     host: Authority,
     pool: Weak<Pool>,
@@ -53,7 +53,7 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection that was idle for the shortest time, so that the others may reach their timeout.
+    /// Takes the connection that was idle for the shortest time, so that the others can time out.
     pub(super) fn take(self: &Arc<Self>, host: &Authority) -> Option<Connection> {
         let mut idle = self.idle();
         let idle = idle.get_mut(&thread::current().id())?.get_mut(host)?;
@@ -62,7 +62,7 @@ impl Pool {
                 idle.clear();
                 return None;
             }
-            // Unexpected bytes make a connection as useless as its end does.
+            // A connection with unexpected bytes is as useless as a closed one.
             if stream.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
                 return Some(self.connection(stream, host));
             }
@@ -85,7 +85,7 @@ impl Pool {
 }
 
 impl Connection {
-    /// Returns the connection to its pool, after the response was read to its end.
+    /// Returns the connection to its pool, after the whole response was read.
     pub(super) fn release(self) {
         let Some(pool) = self.pool.upgrade().filter(|_| self.keep_alive) else { return };
         let mut idle = pool.idle();

@@ -1,4 +1,4 @@
-//! Error responses: the part of them that may be logged, and nothing else of what the store wrote.
+//! Reads error responses: only the parts that may be logged are kept.
 
 use std::error::Error;
 use std::fmt;
@@ -18,7 +18,7 @@ const MAX_TEXT: usize = 16 * 1024;
 /// How long to wait for the text.
 const TEXT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where stores put the code of a response without a body.
+/// Header fields in which stores put the error code of a response without a body.
 const CODES: [HeaderName; 3] = [
     HeaderName::from_static("x-ms-error-code"),
     HeaderName::from_static("x-minio-error-code"),
@@ -26,17 +26,17 @@ const CODES: [HeaderName; 3] = [
 ];
 const REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");
 
-/// The store answered with something else than an object.
+/// A response that is not an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ErrorResponse {
     pub(crate) status: StatusCode,
-    /// S3's, Azure's or GCS' code for it.
+    /// The error code of S3, Azure or GCS.
     pub(crate) code: Option<String>,
     /// The bucket's region.
     pub(crate) region: Option<String>,
     /// By how many seconds the store's clock is ahead of this machine's.
     pub(crate) ahead: Option<i64>,
-    /// Whether another try may succeed.
+    /// Whether a retry may succeed.
     retryable: bool,
 }
 
@@ -47,7 +47,7 @@ impl ErrorResponse {
         let text = if head { String::new() } else { read_text(body).await };
         let (status, fields) = (parts.status, parts.headers);
         let named = CODES.iter().filter_map(|name| fields.get(name)?.to_str().ok()).find_map(code);
-        // A store without HEAD has none at the next try either.
+        // A store that does not implement HEAD fails a retry as well.
         let unknown_method = head && status == StatusCode::NOT_IMPLEMENTED;
         Self {
             status,
@@ -58,19 +58,19 @@ impl ErrorResponse {
         }
     }
 
-    /// The requested range lies outside the object.
+    /// The error for a range outside the object.
     pub(crate) fn of_the_range() -> Self {
         let status = StatusCode::RANGE_NOT_SATISFIABLE;
         Self { status, code: None, region: None, ahead: None, retryable: false }
     }
 
-    /// Whether it is the store's failure, as opposed to one of this request; then another try may succeed.
+    /// Whether the store failed, rather than this request. Then a retry may succeed.
     pub(crate) fn is_retryable(&self) -> bool {
         self.retryable
     }
 }
 
-/// Whether a status reports a failure of the server that may pass.
+/// Whether this status reports a temporary failure of the server.
 pub(crate) fn is_retryable(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..=599)
 }
@@ -81,7 +81,7 @@ impl fmt::Display for ErrorResponse {
     }
 }
 
-/// "it answered 403 AccessDenied".
+/// For example "it answered 403 AccessDenied".
 pub(crate) fn answered(status: Option<u16>, code: Option<&str>) -> String {
     let status = status.map(|status| format!(" {status}")).unwrap_or_default();
     let code = code.map(|code| format!(" {code}")).unwrap_or_default();
@@ -98,7 +98,7 @@ impl From<ErrorResponse> for HttpError {
     }
 }
 
-/// A response that contradicts itself, or HTTP.
+/// A response that contradicts itself or violates HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct InvalidResponse(pub(crate) &'static str);
 
@@ -116,7 +116,7 @@ impl From<InvalidResponse> for HttpError {
     }
 }
 
-/// The text, as far as it arrives in time. An error here changes nothing, because the status is known.
+/// Reads the part of the text that arrives in time. An error does not matter, because the status is known.
 async fn read_text(mut body: HttpResponseBody) -> String {
     let mut text = BytesMut::new();
     let reading = async {
@@ -135,7 +135,7 @@ pub(crate) fn between<'t>(text: &'t str, open: &str, close: &str) -> Option<&'t 
     Some(text.split_once(open)?.1.split_once(close)?.0.trim())
 }
 
-/// A code as stores write them, for example `KMS.DisabledException`; any other text is not repeated.
+/// A code as stores write them, for example `KMS.DisabledException`; any other text is dropped.
 pub(crate) fn code(word: &str) -> Option<String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     let is_code = word.len() <= 64 && word.starts_with(|c: char| c.is_ascii_alphabetic());

@@ -1,5 +1,5 @@
-//! The head of a response that has an object, in the one form that object_store accepts: a length, a range if the request
-//! has one, a date that it can parse, and no other field than it needs.
+//! Rewrites the head of a response with an object into the one form that object_store accepts: a length, a range if
+//! requested, a parsable date, and no field beyond those it needs.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,28 +20,28 @@ use super::unsized_body::UnsizedBody;
 use crate::store::http::content_length::{InvalidLength, content_length};
 use crate::store::http::plain_http::body::RawBody;
 
-/// Azure marks a folder among files with it.
+/// Azure marks folders with this field.
 const RESOURCE_TYPE: HeaderName = HeaderName::from_static("x-ms-resource-type");
 
 /// Replaces a date that is missing or cannot be parsed: some clients of object_store require one.
 const NO_DATE: HeaderValue = HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT");
 
-/// Replaces a missing entity tag where a client of object_store requires one. No two of these are equal, so that object_store
+/// Replaces a missing entity tag where a client of object_store requires one. Each is unique, so that object_store
 /// never resumes a body with another version's bytes.
 const NO_TAG: &str = "W/\"no-tag-";
 static NEXT_TAG: AtomicU64 = AtomicU64::new(0);
 
-/// Separates an entity tag from what else distinguishes versions; no tag contains it. object_store resumes a broken body if the
-/// tag is the same, so the tag carries all of it.
+/// Separates an entity tag from other data that distinguishes versions; no tag contains it. object_store resumes a
+/// broken body if the tag is the same, so the tag carries all of this data.
 const SEPARATOR: char = '\t';
 
-/// The entity tag as the store sent it; empty if it sent none.
+/// The entity tag that the store sent; empty if it sent none.
 pub(crate) fn tag_of(e_tag: &str) -> &str {
     let tag = e_tag.split(SEPARATOR).next().unwrap_or_default();
     if tag.starts_with(NO_TAG) { "" } else { tag }
 }
 
-/// The response in object_store's form.
+/// Normalizes a response for object_store.
 pub(super) fn normalize(request: &ObjectRequest, response: HttpResponse) -> Result<HttpResponse, HttpError> {
     let (mut parts, body) = response.into_parts();
     let length = content_length(&parts.headers);
@@ -56,7 +56,7 @@ pub(super) fn normalize(request: &ObjectRequest, response: HttpResponse) -> Resu
     let body = if request.head || has == wanted {
         body
     } else {
-        // The connection's next bytes are no longer the body's.
+        // The next bytes on the connection are no longer those that the body returns.
         parts.extensions.remove::<RawBody>();
         HttpResponseBody::new(Slice::of(body, &has, &wanted)?)
     };
@@ -87,7 +87,7 @@ fn rebuild(request: &ObjectRequest, response: HttpResponse, range: &Range<u64>, 
     HttpResponse::from_parts(parts, body)
 }
 
-/// A response with the whole object and without its length. Its body bypasses object_store, which would resume it wrongly.
+/// Passes on a whole object without a length. Its body bypasses object_store, which would resume it wrongly.
 fn without_length(
     request: &ObjectRequest,
     mut parts: Parts,
@@ -107,7 +107,7 @@ fn without_length(
     Ok(rebuild(request, response, &wanted, size))
 }
 
-/// The entity tag in characters that object_store accepts, with what else distinguishes this version from others.
+/// The entity tag in characters that object_store accepts, with the other data that distinguishes this version.
 fn tag(request: &ObjectRequest, fields: &HeaderMap, size: u64, date: &HeaderValue) -> Option<HeaderValue> {
     let tag = fields.get(ETAG).map(|tag| tag.as_bytes().trim_ascii()).unwrap_or_default();
     let tag = if matches!(tag, b"\"\"" | b"W/\"\"") { b"" } else { tag };
@@ -127,14 +127,14 @@ fn tag(request: &ObjectRequest, fields: &HeaderMap, size: u64, date: &HeaderValu
     }))
 }
 
-/// The date in the form that object_store parses, from any form of HTTP (RFC 9110 §5.6.7).
+/// Converts a date from any HTTP format (RFC 9110 §5.6.7) to the format that object_store parses.
 fn date_of(fields: &HeaderMap) -> HeaderValue {
     let date = fields.get(LAST_MODIFIED).and_then(|date| date.to_str().ok());
     let date = date.and_then(|date| httpdate::parse_http_date(date.trim()).ok());
     date.map_or(NO_DATE, |date| ascii(httpdate::fmt_http_date(date)))
 }
 
-/// All lines of `Content-Encoding` as one.
+/// Joins all `Content-Encoding` lines.
 fn coding_of(fields: &HeaderMap) -> Option<HeaderValue> {
     let mut lines = fields.get_all(CONTENT_ENCODING).iter();
     let (first, second) = (lines.next()?, lines.next());

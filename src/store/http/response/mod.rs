@@ -1,6 +1,6 @@
-//! Normalizes the responses of stores to requests for objects, before object_store reads them. Stores differ in what they say of
-//! an object, and object_store accepts one form. What the response determines is put into that form; everything else becomes
-//! an error that says what the store answered ([`ErrorResponse`], [`InvalidResponse`]).
+//! Normalizes the responses of stores to requests for objects, before object_store reads them. Stores describe objects
+//! differently, and object_store accepts one form. A response that determines an object is converted to that form. Any
+//! other response becomes an error that describes it ([`ErrorResponse`], [`InvalidResponse`]).
 //!
 //! In reading order, each file imports only from those above it.
 
@@ -21,10 +21,10 @@ use std::error::Error;
 use http::StatusCode;
 use object_store::client::{HttpError, HttpResponse};
 
-/// The response in object_store's form.
+/// Normalizes a response for object_store.
 ///
 /// # Errors
-/// An [`ErrorResponse`] or [`InvalidResponse`] at the end of the error's chain, if it is no object.
+/// An [`ErrorResponse`] or [`InvalidResponse`] at the end of the error's chain, if the response has no object.
 pub(crate) async fn normalize(
     request: &ObjectRequest,
     response: HttpResponse,
@@ -41,7 +41,7 @@ pub(crate) async fn normalize(
     }
 }
 
-/// The error of type `E` in a chain of errors.
+/// Finds the error of type `E` in a chain of errors.
 pub(crate) fn find<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
     std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
 }

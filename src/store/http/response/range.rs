@@ -1,4 +1,4 @@
-//! The range that a store sent, and the bytes to cut away if it sent more than was requested.
+//! Parses the range that a store sent, and drops bytes that were not requested.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -11,10 +11,10 @@ use object_store::client::{HttpError, HttpResponseBody};
 
 use super::error_response::InvalidResponse;
 
-/// How many bytes at the beginning of a body are read and dropped for a store that ignores Range: an hour of a call.
+/// How many bytes at the start of a body are read and dropped if a store ignores Range: about an hour of a call.
 const MAX_SKIPPED: u64 = 64 << 20;
 
-/// Which bytes a 206 has, and the object's size.
+/// The range of bytes in a 206 response, and the object's size.
 pub(super) fn sent(fields: &HeaderMap) -> Result<(Range<u64>, u64), InvalidResponse> {
     let value = fields.get(CONTENT_RANGE).ok_or(InvalidResponse("its answer 206 has no Content-Range"))?;
     let read = || {
@@ -29,7 +29,7 @@ pub(super) fn sent(fields: &HeaderMap) -> Result<(Range<u64>, u64), InvalidRespo
     read().ok_or(InvalidResponse("its Content-Range does not say which bytes of how many it has"))
 }
 
-/// The wanted bytes of a body that has more.
+/// The wanted bytes of a longer body.
 #[derive(Debug)]
 pub(crate) struct Slice {
     body: HttpResponseBody,
@@ -38,7 +38,7 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
-    /// The bytes `wanted` of a body that has the bytes `has`.
+    /// Returns the range `wanted` of a body that has the range `has`.
     pub(crate) fn of(
         body: HttpResponseBody,
         has: &Range<u64>,
@@ -76,7 +76,7 @@ impl Body for Slice {
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         while self.left > 0 {
             let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) else { break };
-            // Nothing here needs trailers.
+            // Trailers are ignored.
             let Ok(bytes) = frame?.into_data() else { continue };
             let bytes = self.take(bytes);
             if !bytes.is_empty() {
