@@ -1,4 +1,4 @@
-//! Bodies: streamed with back-pressure, counted, and recorded when they end.
+//! The body of a response: it streams with back-pressure, counts its bytes and records how it ended.
 
 use std::fmt;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use crate::store::{ByteStream, Chunks, StoreError};
 use crate::telemetry::BodyEnd;
 use crate::telemetry::trace::in_trace_sync;
 
-/// The body of an answer of the gateway.
+/// The body of a response.
 #[derive(Debug)]
 pub struct Body {
     content: Content,
@@ -25,14 +25,14 @@ pub struct Body {
 }
 
 enum Content {
-    /// No bytes, whatever the header says (HEAD, 204, 304).
+    /// No bytes: HEAD, 204 or 304. Its length is zero, even if the head announces another.
     Empty,
-    /// No bytes, and no length either: HEAD of a compressed transcript.
+    /// No bytes and no known length: HEAD of a compressed transcript.
     EmptyOfUnknownLength,
     Ready(Bytes),
     Streamed {
         pieces: ByteStream,
-        /// How many bytes remain, if that is known.
+        /// The number of bytes still to send, if known.
         remaining: Option<u64>,
     },
     File(FileBody),
@@ -40,7 +40,7 @@ enum Content {
 }
 
 impl Content {
-    /// The content of the answer to `outcome`, whose body may be a `document`.
+    /// Returns the content of the response to `outcome`. `document` is the problem document, if there is one.
     fn of(outcome: Outcome, document: Option<Bytes>, is_head: bool, zero_copy: Option<&ZeroCopy>) -> Self {
         let sent = match (outcome, document) {
             (Outcome::Success(sent), _) if is_head => {
@@ -66,8 +66,8 @@ impl Content {
         }
     }
 
-    /// The rest of an object. If the connection has `zero_copy`, a file goes there as it is, and so does what the kernel can
-    /// move there from the store's connection.
+    /// Returns the content for the rest of an object. If the connection has `zero_copy`, the kernel sends a file itself
+    /// (sendfile), and moves the store's bytes from its connection if it can (splice).
     fn of_chunks(mut chunks: Chunks, zero_copy: Option<&ZeroCopy>) -> Self {
         if let Some(zero_copy) = zero_copy {
             if let Some(slice) = chunks.take_file() {
@@ -81,7 +81,7 @@ impl Content {
         Self::Streamed { pieces: Box::pin(chunks.into_stream()), remaining }
     }
 
-    /// How many bytes remain, if that is known.
+    /// The number of bytes still to send, if known.
     fn remaining(&self) -> Option<u64> {
         match self {
             Self::Empty => Some(0),
@@ -107,7 +107,7 @@ impl From<Bytes> for Body {
 }
 
 impl Body {
-    /// The body of the answer to `outcome`, which may be a `document`.
+    /// Returns the body of the response to `outcome`. `document` is the problem document, if there is one.
     pub(super) fn of(
         outcome: Outcome,
         document: Option<Bytes>,
@@ -127,7 +127,7 @@ impl Body {
         self
     }
 
-    /// The same body, after the first bytes of its file were sent.
+    /// Returns the same body without the first `sent` bytes of its file, which are already sent.
     pub(super) fn skip(mut self, sent: u64) -> Self {
         if let (Content::File(file), Some(tracker)) = (&mut self.content, &mut self.tracker) {
             file.skip(sent);
@@ -157,7 +157,7 @@ impl http_body::Body for Body {
             Content::Ready(bytes) if bytes.is_empty() => None,
             Content::Ready(bytes) => Some(Ok(std::mem::take(bytes))),
             Content::Streamed { pieces, remaining } => {
-                // The store's requests while the body is sent belong to this request's trace.
+                // Requests to the store while the body is sent belong to this request's trace.
                 let trace = this.tracker.as_ref().and_then(|tracker| tracker.trace.as_ref());
                 let piece = std::task::ready!(in_trace_sync(trace, || pieces.poll_next_unpin(cx)));
                 if let (Some(Ok(piece)), Some(remaining)) = (&piece, remaining) {
@@ -197,7 +197,8 @@ impl http_body::Body for Body {
 }
 
 impl Drop for Body {
-    /// hyper drops a body of known length once it has taken all of it; if it drops one earlier, the client has left.
+    /// hyper drops a body of known length after it has taken all of it. If it drops the body earlier, the client has
+    /// disconnected.
     fn drop(&mut self) {
         let Some(mut tracker) = self.tracker.take() else { return };
         match &self.content {
@@ -212,7 +213,8 @@ impl Drop for Body {
     }
 }
 
-/// The store failed after the answer had begun: the connection ends here, so that no client takes the part for the whole.
+/// The store failed after the response had begun. The connection is closed, so that the client does not take a part of
+/// the object for all of it.
 #[derive(Debug)]
 pub struct Aborted(StoreError);
 

@@ -1,9 +1,9 @@
-//! Compresses on separate threads: a long transcript takes tens of milliseconds, for which it would block all connections of
-//! a serving thread.
+//! Compresses transcripts on separate threads. A long transcript takes tens of milliseconds; on a serving thread this
+//! would block all of its connections.
 //!
-//! There is a thread for each core. A job runs in steps, and the addresses with waiting jobs take turns: a client that asks for
-//! a hundred transcripts delays another client's by one step on each thread. Encoders and waiting jobs take memory, of which
-//! each address has its share; a transcript for which there is none is sent as it is stored.
+//! There are as many threads as cores. A job runs in steps, and addresses with queued jobs take turns: a client that
+//! requests a hundred transcripts delays another client by one step per thread. Memory for encoders and queued jobs is
+//! limited, in total and per address. If none is free, the transcript is sent uncompressed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -23,27 +23,27 @@ use crate::server::{Limiter, Permit};
 use crate::store::{ByteStream, StoreError};
 use crate::tasks::Task;
 
-/// The bytes of one step: about a millisecond of brotli.
+/// The number of input bytes per step: about a millisecond of brotli.
 const STEP: usize = 64 * 1024;
-/// The bytes of a long transcript in one job: a job costs some microseconds.
+/// The number of input bytes per job for a long transcript. A job has an overhead of a few microseconds.
 const BATCH: usize = 4 * STEP;
-/// Up to this many bytes are compressed where they are: a job would take longer.
+/// Transcripts up to this many bytes are compressed on the serving thread: queueing a job would take longer.
 const INLINE: u64 = 8 * 1024;
-/// The size of an encoder's output buffer.
+/// The size of an encoder's output buffer, in bytes.
 const OUTPUT_BUFFER: usize = 32 * 1024;
 
-/// How much memory encoders and waiting jobs may take, in KiB.
+/// The memory limit for encoders and queued jobs, in KiB.
 const MEMORY: usize = 256 * 1024;
 /// The memory of one encoder, in KiB.
 const ENCODER: usize = 2 * 1024;
 
-/// By how much the threads give way to those that serve (nice(2)).
+/// The nice value of the threads (nice(2)): serving threads go first.
 const NICE: i32 = 5;
 
-/// The threads of the process.
+/// The thread pool of the process.
 static POOL: Pool = Pool { queue: Mutex::new(Queue::new()), not_empty: Condvar::new() };
 
-/// Compresses, with bounded memory. Clones share it.
+/// Compresses within a memory limit, which clones share.
 #[derive(Debug, Clone)]
 pub(super) struct Compressor {
     memory: Limiter,
@@ -54,16 +54,16 @@ impl Compressor {
         Self { memory: Limiter::new(MEMORY, None) }
     }
 
-    /// Reserves memory for compressing a transcript of `size` bytes for a client at this address, as a whole or while it is
+    /// Reserves memory to compress a transcript of `size` bytes for a client at `address`: as a `whole`, or while it is
     /// sent.
     pub(super) fn reserve(&self, size: u64, whole: bool, address: Option<IpAddr>) -> Option<Permit> {
         let waits = usize::try_from(size / 1024).unwrap_or(usize::MAX).saturating_add(1);
-        // A short transcript waits without an encoder.
+        // A short transcript needs memory for its bytes while it is queued, and no encoder yet.
         let kibibytes = if whole { waits } else { ENCODER };
         self.memory.acquire_weighted(address, kibibytes).ok()
     }
 
-    /// Compresses all of it.
+    /// Compresses a whole transcript of `length` bytes.
     pub(super) async fn whole(
         &self,
         coding: Coding,
@@ -84,7 +84,7 @@ impl Compressor {
         Ok(POOL.run(work).await?.take_output())
     }
 
-    /// Compresses piece by piece, as quickly as the body takes them, in memory that does not grow with the object.
+    /// Compresses a transcript chunk by chunk, as fast as the body is read. Memory use does not grow with the object.
     pub(super) fn pieces(&self, coding: Coding, pieces: ByteStream, memory: Permit) -> ByteStream {
         let long = Long { pieces, work: Work::new(coding, memory) };
         Box::pin(stream::try_unfold(Some(long), |long| async {
@@ -93,7 +93,7 @@ impl Compressor {
                 long.gather().await?;
                 long.work = POOL.run(long.work).await?;
                 let (output, ended) = (long.work.take_output(), long.work.ends);
-                // Some encoders have no output before they have read much.
+                // Some encoders produce no output until they have read a lot of input.
                 if ended || !output.is_empty() {
                     return Ok(Some((output, (!ended).then_some(long))));
                 }
@@ -109,7 +109,7 @@ struct Long {
 }
 
 impl Long {
-    /// Waits for the next chunk, and takes those that have arrived already.
+    /// Waits for the next chunk, then also takes chunks that have already arrived.
     async fn gather(&mut self) -> Result<(), StoreError> {
         let mut next = Some(self.pieces.next().await);
         let mut length = 0;
@@ -146,7 +146,7 @@ impl Work {
         std::mem::take(&mut self.output).into()
     }
 
-    /// Compresses a part of the input. Returns whether that was the last.
+    /// Compresses a part of the input. Returns whether it was the last part.
     fn step(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
         let coding = self.coding;
         let encoder = self.encoder.get_or_insert_with(|| coding.encoder());
@@ -178,20 +178,20 @@ impl Work {
     }
 }
 
-/// Work for a thread of the pool, and where its result goes.
+/// A job for the thread pool, with the channel for its result.
 struct Job {
     work: Work,
     done: oneshot::Sender<io::Result<Work>>,
 }
 
-/// The threads and their queue.
+/// A thread pool and its queue.
 struct Pool {
     queue: Mutex<Queue>,
     not_empty: Condvar,
 }
 
 struct Queue {
-    /// The addresses whose jobs wait, in the order of their turns.
+    /// Addresses with queued jobs, in round-robin order.
     turns: VecDeque<Option<IpAddr>>,
     jobs: BTreeMap<Option<IpAddr>, VecDeque<Job>>,
     threads: usize,
@@ -226,7 +226,7 @@ impl Queue {
 }
 
 impl Pool {
-    /// Has a thread do the work, and waits for it.
+    /// Runs the job on a thread of the pool and waits for the result.
     async fn run(&'static self, work: Work) -> Result<Work, StoreError> {
         let (done, result) = oneshot::channel();
         self.push(Job { work, done });
@@ -256,7 +256,7 @@ impl Pool {
             let mut queue = self.queue();
             queue.threads -= 1;
             if queue.threads == 0 {
-                // No thread is left to do it: the waiting request gets the error.
+                // No thread is running: dropping the jobs fails the requests that wait for them.
                 queue.jobs.clear();
                 queue.turns.clear();
             }
@@ -284,11 +284,11 @@ impl Pool {
         let mut buffer = vec![0; OUTPUT_BUFFER];
         loop {
             let mut job = self.next();
-            // The client has left.
+            // The client has disconnected.
             if job.done.is_closed() {
                 continue;
             }
-            // A panic fails one transcript alone: dropping the job tells its request.
+            // A panic fails only this transcript: its request sees the job dropped.
             match catch_unwind(AssertUnwindSafe(|| job.work.step(&mut buffer))) {
                 Ok(Ok(false)) => self.queue().push(job),
                 Ok(Ok(true)) => drop(job.done.send(Ok(job.work))),

@@ -1,22 +1,22 @@
-//! The gateway's settings.
+//! The settings of the gateway.
 
 use std::time::Duration;
 
 use super::cors::AllowedOrigins;
 
-/// The settings. `defaults.toml` has their defaults.
+/// The settings of the gateway. `defaults.toml` has their defaults.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The path prefix of the public URL (`/api`, or empty). Links are answered below it and without it.
+    /// The path prefix of the public URL (`/api`, or empty). Links are accepted with and without it.
     pub prefix: String,
-    /// The longest lifetime a link may have.
+    /// The longest lifetime that a link may have.
     pub longest_lifetime: Duration,
-    /// Which web pages may read the answers.
+    /// The web pages that may read responses.
     pub allowed_origins: AllowedOrigins,
-    /// How many requests with a good link may be in flight; others get 503.
+    /// The maximum number of requests with a valid link in flight. Further requests get 503.
     pub requests_in_flight: usize,
-    /// How many of these one address (IPv6: one /64) may have. If not set, as many as are free.
+    /// The maximum number of these per client address (IPv6: per /64). `None`: no limit per address.
     pub requests_per_address: Option<usize>,
-    /// The `Retry-After` of a 503.
+    /// The value of `Retry-After` in a 503.
     pub retry_after: Duration,
 }

@@ -1,5 +1,5 @@
-//! Which web pages may read the answers (Fetch Standard, "HTTP extensions"). Links carry their own permission, so no
-//! cookie is ever involved and the default is every page.
+//! CORS: which web pages may read responses (Fetch Standard, "HTTP extensions"). A link carries its own permission and
+//! no cookie is involved, so by default every page may.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,22 +20,23 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
 const ALLOWED_FIELDS: HeaderValue = HeaderValue::from_static(
     "Range, If-Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, Cache-Control",
 );
-/// The longest list of requested fields that is answered, in bytes: more than any page with its tracing scripts asks for.
+/// The maximum total length of the requested header field names, in bytes. Real pages, tracing scripts included,
+/// request fewer.
 const LONGEST_LIST: usize = 4_096;
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
-/// A day, in seconds; browsers keep it for two hours at most.
+/// One day, in seconds. Browsers cap it at two hours or less.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 
-/// The origins whose pages may read the answers.
+/// The origins whose pages may read responses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AllowedOrigins {
-    /// Every page.
+    /// Every origin.
     Any,
-    /// These, e.g. `https://app.example.com`; an empty list allows none.
+    /// Only these origins, e.g. `https://app.example.com`. An empty list allows none.
     Listed(Vec<HeaderValue>),
 }
 
-/// Something that is no origin.
+/// The text is not an origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadOrigin(pub String);
 
@@ -48,10 +49,10 @@ impl fmt::Display for BadOrigin {
 impl std::error::Error for BadOrigin {}
 
 impl AllowedOrigins {
-    /// Reads a list of origins; a lone `*` allows every page.
+    /// Reads a list of origins. `*` allows every page.
     ///
     /// # Errors
-    /// [`BadOrigin`] for a text that is not scheme and host.
+    /// [`BadOrigin`] if a text is not a scheme and a host.
     pub fn from_list<'o>(origins: impl IntoIterator<Item = &'o str>) -> Result<Self, BadOrigin> {
         let mut listed = Vec::new();
         for text in origins {
@@ -75,7 +76,7 @@ impl FromStr for AllowedOrigins {
     }
 }
 
-/// Decides what pages may do.
+/// Decides what web pages may read and send.
 #[derive(Debug)]
 pub(super) struct Cors(AllowedOrigins);
 
@@ -84,7 +85,7 @@ impl Cors {
         Self(origins)
     }
 
-    /// The permission of the page that makes the request, if a page makes it.
+    /// Returns what the requesting page may do.
     pub(super) fn evaluate(&self, request: &RequestView<'_>) -> Permission {
         let allowed = match &self.0 {
             AllowedOrigins::Any => Some(HeaderValue::from_static("*")),
@@ -100,9 +101,10 @@ impl Cors {
     }
 }
 
-/// The header fields that a page wants to send, if they are a list of names (Fetch Standard, "CORS-preflight request").
-/// Scripts that trace or sign add their own to each request. A link is its whole permission, and no cookie is involved, so
-/// a field gives a page nothing: all of them are allowed. (Browsers do not take `*` for `Authorization`.)
+/// Returns the header fields that a page asks to send, if they are a list of names (Fetch Standard, "CORS-preflight
+/// request"). Scripts for tracing or signing add their own fields to each request. A link is the whole permission and
+/// no cookie is involved, so a field gives a page no further rights: all of them are allowed. (`*` would not cover
+/// `Authorization`.)
 fn requested_fields(headers: Headers<'_>) -> Option<HeaderValue> {
     let mut requested = String::new();
     for line in headers.values(&ACCESS_CONTROL_REQUEST_HEADERS) {
@@ -116,22 +118,22 @@ fn requested_fields(headers: Headers<'_>) -> Option<HeaderValue> {
     HeaderValue::try_from(requested).ok().filter(|_| fits)
 }
 
-/// What the page that makes a request may do.
+/// What the requesting page may do.
 #[derive(Debug)]
 pub(super) struct Permission {
     varies_by_origin: bool,
     allowed: Option<HeaderValue>,
-    /// The header fields that it may send, if the browser asks.
+    /// The header fields that the page may send, if the request is a preflight.
     preflight: Option<HeaderValue>,
 }
 
 impl Permission {
-    /// Whether all requests get the same header fields, but for those with a listed origin and preflights.
+    /// Whether the CORS fields are the same as for most requests: no preflight, and no origin that is listed.
     pub(super) fn is_usual(&self) -> bool {
         self.preflight.is_none() && !(self.varies_by_origin && self.allowed.is_some())
     }
 
-    /// Adds the header fields that let a page read this answer, errors included.
+    /// Adds the header fields that let the page read this response, errors included.
     pub(super) fn describe(&self, head: &mut Head<'_>) {
         if self.varies_by_origin {
             head.vary("Origin");

@@ -1,5 +1,5 @@
-//! Decides what a request with a good link comes to, in the order of RFC 9110 §13.2.2, and asks the store as little as
-//! possible.
+//! Decides the outcome of a request with a valid link, in the order of RFC 9110 §13.2.2, with as few requests to the
+//! store as possible.
 
 use std::net::IpAddr;
 use std::ops::Range;
@@ -22,11 +22,11 @@ use crate::store::{
     ByteStream, CachedBytes, Meta, Object, Opened, Span, Store, StoreError, Unsized, Version,
 };
 
-/// Up to this many bytes a transcript is compressed before the answer's head is sent, which can then have its exact
-/// length; nearly all are shorter. Longer ones are compressed while they are sent.
+/// Transcripts up to this many bytes are compressed before the response head is sent, so the head has the exact length.
+/// Nearly all transcripts are shorter. Longer ones are compressed while they are sent.
 const COMPRESSED_WHOLE: u64 = 1 << 20;
 
-/// A request with a good link.
+/// A request with a valid link.
 #[derive(Debug)]
 pub(super) struct ParsedRequest {
     pub(super) grant: Grant,
@@ -34,20 +34,21 @@ pub(super) struct ParsedRequest {
     coding: Coding,
     preconditions: Option<Preconditions>,
     range: RequestedRange,
-    /// Whether the connection can send files as they are.
+    /// Whether the connection supports zero copy for files.
     sends_files: bool,
-    /// Whether the client can tell the end of a body without a length from a connection that broke.
+    /// Whether the client can tell the end of a body of unknown length from a broken connection.
     knows_ends: bool,
     now: UnixSeconds,
-    /// The address of whose share the request takes: of those in flight, and of the memory for compressing.
+    /// The client address that the limits count for: of requests in flight, and of memory for compression.
     pub(super) share: Option<IpAddr>,
 }
 
 impl ParsedRequest {
     pub(super) fn new(request: &RequestView<'_>, grant: Grant, client: &Client, now: UnixSeconds) -> Self {
         let range = request.range().map_or(RequestedRange::Whole, range::parse);
-        // A range is one of the identity representation: that is what a client that resumes has on its disk.
-        // HTTP/1.0 knows no chunked coding: a body of unknown length could not be told from one cut short.
+        // A range is always a range of the identity representation: a client that resumes has this one on disk.
+        // HTTP/1.0 has no chunked coding: the client could not tell the end of a body of unknown length from a broken
+        // connection.
         let knows_ends = request.version > HttpVersion::HTTP_10;
         let is_compressible = grant.asset().kind.is_compressible() && knows_ends;
         let coding = match range {
@@ -69,8 +70,8 @@ impl ParsedRequest {
         }
     }
 
-    /// Decides without waiting, if the file is in the cache and the kernel has in memory what is sent first. The request
-    /// arrived `at` that moment.
+    /// Decides without waiting, if the file is in the open-file cache and its first piece is in the page cache. `at` is
+    /// the time when the request arrived.
     pub(super) fn decide_cached(&self, store: &Store, at: Instant) -> Option<Outcome> {
         let span = match self.range {
             RequestedRange::Whole if self.coding == Coding::Identity => Span::Whole,
@@ -80,7 +81,7 @@ impl ParsedRequest {
         let file = store.get_cached(&self.grant, at)?;
         let meta = &file.meta;
         let span = if self.range_holds(meta) { span } else { Span::Whole };
-        // The store finds out in its own order what is wrong with a range outside of the object.
+        // The regular path answers a range outside the object.
         let range = span.within(meta.size)?;
         let payload = match self.is_head {
             true => Payload::Unopened,
@@ -95,7 +96,7 @@ impl ParsedRequest {
         })
     }
 
-    /// Decides by what the store answers.
+    /// Decides with the store's response.
     pub(super) async fn decide(&self, store: &Store, compressor: &Compressor) -> Outcome {
         match self.ask(store, compressor).await {
             Ok(Outcome::Success(Representation { payload: Payload::UnknownLength(_), .. }))
@@ -112,7 +113,8 @@ impl ParsedRequest {
 
     async fn ask(&self, store: &Store, compressor: &Compressor) -> Result<Outcome, StoreError> {
         match &self.range {
-            // HEAD has the fields of GET. Of a compressed representation only compressing tells the length.
+            // HEAD has the same fields as GET. The length of a compressed representation is known only after
+            // compressing it.
             RequestedRange::Whole if self.is_head && self.coding == Coding::Identity => {
                 let meta = match store.head(&self.grant).await {
                     Err(StoreError::SizeUnknown) => return self.whole(store, compressor).await,
@@ -143,7 +145,7 @@ impl ParsedRequest {
         })
     }
 
-    /// The outcome, if a precondition does not hold.
+    /// Returns the outcome if a precondition fails, `None` if all hold.
     fn precondition(&self, etag: &str, last_modified: UnixSeconds) -> Option<Outcome> {
         let preconditions = self.preconditions.as_ref()?;
         let etag = self.coding.etag(etag);
@@ -158,14 +160,14 @@ impl ParsedRequest {
         Outcome::NotModified { selected: Selected::new(&self.grant, self.coding), etag, last_modified }
     }
 
-    /// Whether `If-Range` lets a part be sent.
+    /// Whether `If-Range` allows a partial response.
     fn range_holds(&self, meta: &Meta) -> bool {
         let holds = |given: &Preconditions| given.if_range_holds(&meta.etag, meta.last_modified, self.now);
         self.preconditions.as_ref().is_none_or(holds)
     }
 
     async fn whole(&self, store: &Store, compressor: &Compressor) -> Result<Outcome, StoreError> {
-        // The common revalidation, a single tag, is left to the store: an unchanged object costs no body.
+        // The common revalidation, with a single tag, is passed to the store: an unchanged object costs no body.
         let known = self.preconditions.as_ref().and_then(Preconditions::only_tag);
         let known = known.and_then(|tag| self.coding.identity_etag(tag));
         let version = known.as_deref().map_or(Version::Any, Version::Other);
@@ -185,7 +187,7 @@ impl ParsedRequest {
         let (meta, object) = match store.get(&self.grant, span, Version::Any).await {
             Ok(Opened::Sized(object)) => (object.meta.clone(), Some(object)),
             Err(StoreError::Unsatisfiable(meta)) => (meta, None),
-            // Range may be ignored (RFC 9110 §14.2), and here has to be.
+            // The length is unknown, so the range has to be ignored, as RFC 9110 §14.2 allows.
             Ok(whole) => {
                 let outcome = self.precondition(whole.etag(), whole.last_modified());
                 return Ok(outcome.unwrap_or_else(|| self.as_stored(whole)));
@@ -238,14 +240,14 @@ impl ParsedRequest {
         Ok(self.success(Coding::Identity, meta.into(), None, Payload::Multipart(parts)))
     }
 
-    /// Whether the object itself is the better answer than several ranges of it: they would be longer, or nothing would tell
-    /// whether they are of one version, as they are opened one after the other.
+    /// Whether to send the whole object instead of several ranges: the ranges would be longer, or the object has no
+    /// tag. The ranges are opened one after the other, and without a tag they could be of different versions.
     fn is_better_whole(&self, meta: &Meta, first: &Range<u64>, others: &[Range<u64>]) -> bool {
         let ranges: Vec<_> = std::iter::once(first).chain(others).collect();
         meta.has_no_tag() || multipart::length_of(self.grant.asset().kind, &ranges, meta.size) > meta.size
     }
 
-    /// The whole object although the client asks for a range.
+    /// Returns the whole object although the client asks for a range.
     async fn whole_instead(&self, store: &Store) -> Result<Outcome, StoreError> {
         Ok(self.as_stored(store.get(&self.grant, Span::Whole, Version::Any).await?))
     }
@@ -255,7 +257,7 @@ impl ParsedRequest {
         self.success(Coding::Identity, meta.into(), Some(range), Payload::Stored(chunks))
     }
 
-    /// An opened object as it is stored.
+    /// Returns an opened object uncompressed.
     fn as_stored(&self, opened: Opened) -> Outcome {
         let (object, payload) = match opened {
             Opened::Sized(Object { meta, chunks, .. }) => (meta.into(), Payload::Stored(chunks)),
@@ -266,7 +268,7 @@ impl ParsedRequest {
         self.success(Coding::Identity, object, None, payload)
     }
 
-    /// An opened object in the selected coding, or as it is stored if there is no memory to compress it.
+    /// Returns an opened object in the selected coding, or uncompressed if no memory is free to compress it.
     async fn encoded(&self, opened: Opened, compressor: &Compressor) -> Result<Outcome, StoreError> {
         let size = opened.size();
         let short = size.filter(|size| *size <= COMPRESSED_WHOLE);

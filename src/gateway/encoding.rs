@@ -1,4 +1,4 @@
-//! Content codings of transcripts (RFC 9110 §8.4, §12.5.3): which of them a client gets. A library compresses.
+//! Negotiates the content coding of transcripts (RFC 9110 §8.4, §12.5.3). A library does the compression.
 
 use async_compression::Level;
 use async_compression::brotli::EncoderParams;
@@ -7,7 +7,7 @@ use async_compression::zstd::CParameter;
 
 use super::request::visible_text;
 
-/// How a representation is coded.
+/// The content coding of a representation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Coding {
     Zstd,
@@ -16,14 +16,14 @@ pub(super) enum Coding {
     Identity,
 }
 
-/// The window of brotli and zstd: half a mebibyte, as a power of two.
+/// The window size of brotli and zstd: 512 KiB, as a power of two.
 const WINDOW_LOG: u32 = 19;
 
 impl Coding {
-    /// In the order of our preference.
+    /// In the server's order of preference.
     const COMPRESSED: [Self; 3] = [Self::Zstd, Self::Brotli, Self::Gzip];
 
-    /// Its name in `Content-Encoding`; `None` for identity, which is never named there.
+    /// The name in `Content-Encoding`; `None` for identity, which is never named there.
     pub(super) fn name(self) -> Option<&'static str> {
         match self {
             Self::Zstd => Some("zstd"),
@@ -33,8 +33,8 @@ impl Coding {
         }
     }
 
-    /// The coding with the highest weight, ours first among equals. `*` alone gets identity: clients that do not care send
-    /// it. An element that cannot be read is not acceptable.
+    /// Returns the coding with the highest weight. Among equals, the server's preference decides. `*` alone gets
+    /// identity: clients without a preference send it. An invalid element counts as not acceptable.
     pub(super) fn negotiate<'l>(lines: impl Iterator<Item = &'l [u8]>) -> Self {
         let mut best = (Self::Identity, 1_u16);
         let elements = lines.filter_map(visible_text).flat_map(|line| line.split(','));
@@ -47,7 +47,7 @@ impl Coding {
             best.1 = identity.max(1);
         }
         for coding in Self::COMPRESSED.into_iter().rev() {
-            // x-gzip is an old name of gzip (RFC 9110 §8.4.1.3).
+            // `x-gzip` is an old name of gzip (RFC 9110 §8.4.1.3).
             let names: &[&str] =
                 if coding == Self::Gzip { &["gzip", "x-gzip"] } else { &[coding.name().unwrap_or("")] };
             match weight_of(names) {
@@ -58,7 +58,7 @@ impl Coding {
         best.0
     }
 
-    /// The entity tag of this representation: each coding has its own (RFC 9110 §8.8.3.3).
+    /// Returns the entity tag of this representation: each coding has its own (RFC 9110 §8.8.3.3).
     pub(super) fn etag(self, identity: &str) -> String {
         match (self.name(), identity.strip_suffix('"')) {
             (Some(name), Some(open)) => format!("{open}-{name}\""),
@@ -66,7 +66,7 @@ impl Coding {
         }
     }
 
-    /// The identity tag that belongs to `etag`, if that is one of this coding.
+    /// Returns the identity tag behind `etag`, if `etag` is a tag of this coding.
     pub(super) fn identity_etag(self, etag: &str) -> Option<String> {
         match self.name() {
             None => Some(etag.to_owned()),
@@ -74,8 +74,9 @@ impl Coding {
         }
     }
 
-    /// An encoder whose memory does not grow with its input. The windows are shorter than the libraries' defaults, which costs
-    /// JSON next to nothing: brotli alone would take 10 MB for each transcript of a slow client.
+    /// Returns an encoder whose memory does not grow with its input. Its window is smaller than the library's default,
+    /// which costs JSON almost no compression: with its default, brotli would hold 10 MB per transcript for a slow
+    /// client.
     pub(super) fn encoder(self) -> Box<dyn EncodeV2 + Send> {
         match self {
             Self::Zstd => Box::new(ZstdEncoder::new_with_params(3, &[CParameter::window_log(WINDOW_LOG)])),
@@ -88,7 +89,7 @@ impl Coding {
     }
 }
 
-/// `name;q=0.5` as name and weight in thousandths.
+/// Parses `name;q=0.5` into the name and the weight in thousandths.
 fn weight(element: &str) -> Option<(&str, u16)> {
     let mut parts = element.split(';').map(str::trim);
     let name = parts.next().filter(|name| !name.is_empty())?;
@@ -101,7 +102,7 @@ fn weight(element: &str) -> Option<(&str, u16)> {
     }
 }
 
-/// A weight: `0`, `1`, or with up to three decimals (RFC 9110 §12.4.2).
+/// Parses a weight: `0` or `1`, with up to three decimals (RFC 9110 §12.4.2).
 fn thousandths(text: &str) -> Option<u16> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     if decimals.len() > 3 || !decimals.bytes().all(|b| b.is_ascii_digit()) {

@@ -1,5 +1,5 @@
-//! The fast path: answers plain requests whose outcome is known without waiting, by the decisions of [`super::decide`] and
-//! with the heads of [`super::respond`]. It keeps no state of a request whose whole answer the kernel takes.
+//! The fast path: answers plain requests that need no waiting. It shares the decisions of [`super::decide`] and the
+//! heads of [`super::respond`]. If the kernel takes the whole response, no state of the request remains.
 
 use http_body::Body as _;
 
@@ -14,10 +14,10 @@ use crate::clock::{Moment, UnixSeconds};
 use crate::server::{Client, FastPath, PlainRequest, ResponseWriter};
 use crate::telemetry::{AccessRecord, Reservation};
 
-/// Up to this many bytes of a file are sent with the head: the socket of a client that reads takes them as a whole.
+/// Up to this many bytes of a file are sent with the head: the socket of a client that reads takes them in one write.
 const SENT_WITH_HEAD: u64 = 256 * 1024;
 
-/// A request whose outcome is known.
+/// A request whose outcome is decided.
 struct Decided<'r> {
     outcome: Outcome,
     record: AccessRecord<'r>,
@@ -52,8 +52,7 @@ impl Inner {
         FastPath::Answered(writer, body)
     }
 
-    /// Decides, if nothing has to be waited for. Hyper's path makes the traces and the answers to requests for which there is
-    /// no room.
+    /// Decides the outcome if that needs no waiting. hyper's path handles traced requests and those over a limit.
     fn decide_fast<'r>(
         &self,
         view: &RequestView<'r>,
@@ -71,7 +70,7 @@ impl Inner {
                 let parsed = ParsedRequest::new(view, grant, client, now);
                 let outcome = parsed.decide_cached(&self.store, at.instant())?;
                 let audited = self.recorders.begin_audit().ok()?;
-                // An answer that is sent as a whole keeps no permit, but there must be one.
+                // A response that is sent in one write keeps no permit, but one must be free.
                 if !self.in_flight.has_room() {
                     return None;
                 }
@@ -86,7 +85,7 @@ impl Inner {
         Some(Decided { outcome, record, audited })
     }
 
-    /// Sends a file with its head, as far as the kernel takes both without waiting. The rest is a body.
+    /// Sends the head and the file as far as the kernel takes them without blocking. The rest is returned as a body.
     fn send_file<'w>(
         &self,
         decided: Decided<'_>,
@@ -107,7 +106,7 @@ impl Inner {
             }
             _ => Err(writer),
         };
-        // Once a part is sent, the rest follows without a permit if there is none.
+        // If a part is already sent, the rest follows even without a free permit.
         let (sent, permit) = match (sent, self.in_flight.acquire(client.share())) {
             (Err(writer), Err(_)) => return FastPath::Declined(writer),
             (sent, permit) => (sent, permit.ok()),

@@ -1,5 +1,5 @@
-//! A body that is a local file, which the kernel sends (sendfile): the connection gets it piece by piece, and the gateway
-//! reads none of it.
+//! A body that is a local file, sent by the kernel (sendfile). The gateway queues it piece by piece and reads none of
+//! it.
 
 use std::fmt;
 use std::pin::Pin;
@@ -19,11 +19,12 @@ type Loading = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 pub(super) struct FileBody {
     slice: FileSlice,
     zero_copy: ZeroCopy,
-    /// Reads the next piece from the disk into memory. Sending it without that would block all connections of the thread.
+    /// Reads the next piece from disk into the page cache. Without it, sendfile would block all connections of the
+    /// thread.
     loading: Option<Loading>,
-    /// The next piece is in memory: the cache has just checked.
+    /// Whether the next piece is in the page cache, because the open-file cache has just checked.
     in_memory: bool,
-    /// Some of it has gone, or time has passed: it may have been written since it was opened.
+    /// Whether a part was sent or time has passed since the file was opened. The file may have been written since then.
     begun: bool,
 }
 
@@ -38,23 +39,23 @@ impl FileBody {
         Self { slice, zero_copy, loading: None, in_memory, begun: false }
     }
 
-    /// How many bytes are still to be handed over.
+    /// The number of bytes that are not yet queued.
     pub(super) fn remaining(&self) -> u64 {
         self.slice.owed()
     }
 
-    /// Skips bytes that were sent already.
+    /// Skips bytes that are already sent.
     pub(super) fn skip(&mut self, bytes: u64) {
         self.slice.advance(bytes);
         self.begun |= bytes > 0;
     }
 
-    /// How many bytes of a piece that is not the last the connection has got and the kernel has not taken.
+    /// The number of queued bytes that the kernel has not taken, if the queued piece is not the last one.
     pub(super) fn unsent(&self) -> u64 {
         self.zero_copy.unsent()
     }
 
-    /// A placeholder for the next piece, once the kernel has it in memory. The tracker goes with the last one.
+    /// Returns a placeholder for the next piece once this piece is in the page cache. The last piece takes the tracker.
     pub(super) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
@@ -91,13 +92,13 @@ impl FileBody {
     }
 }
 
-/// Goes with the last piece. Unless that is all of the file and goes in one call, it checks the file before the kernel takes
-/// more: a client that got bytes of two versions in one answer would take them for one.
+/// Attached to the last piece. Unless the file is a single piece that is sent in one call, it checks the file before
+/// each further write: a response must not mix bytes of two versions.
 #[derive(Debug)]
 struct LastPiece {
     tracker: Box<Tracker>,
     check: ContentCheck,
-    /// Whether to check before the next bytes.
+    /// Whether to check the file before the next write.
     check_first: bool,
     changed: bool,
 }

@@ -1,4 +1,4 @@
-//! The head of a response: its status and its header fields in the order in which they are sent. It is written as text (the
+//! The head of a response: its status, and its header fields in the order they are sent. It is written as text (the
 //! fast path) or into hyper's map.
 
 use std::borrow::Cow;
@@ -9,21 +9,21 @@ use http::header::{HeaderMap, HeaderName, HeaderValue, VARY};
 use http::{Response, StatusCode};
 use smallvec::SmallVec;
 
-/// Names that the http crate does not know.
+/// Names that the http crate does not define.
 pub(super) const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 pub(super) const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 
-/// The most fields that a usual response has.
+/// The maximum number of fields in a typical response.
 const USUAL: usize = 18;
 
-/// The value of a header field. Numbers are formatted where they are written.
+/// The value of a header field. Numbers are formatted when they are written.
 #[derive(Debug)]
 pub(super) enum Value {
     Text(HeaderValue),
     Number(u64),
-    /// `Cache-Control` with this many seconds.
+    /// `Cache-Control` with this `max-age`, in seconds.
     MaxAge(u64),
-    /// `Content-Range`: which positions of how many.
+    /// `Content-Range`: the positions, and the object's size.
     ContentRange(Range<u64>, u64),
 }
 
@@ -40,7 +40,7 @@ impl From<&'static str> for Value {
 }
 
 impl Value {
-    /// Hands over the text, part by part.
+    /// Passes the text to `add`, part by part.
     fn write(&self, mut add: impl FnMut(&[u8])) {
         let [mut first, mut second, mut third] = [itoa::Buffer::new(); 3];
         let mut add_all = |parts: &[&str]| parts.iter().for_each(|part| add(part.as_bytes()));
@@ -55,7 +55,7 @@ impl Value {
         }
     }
 
-    /// The value for hyper's map; `None` if it is not printable ASCII: this program makes no such value.
+    /// Returns the value for hyper's map; `None` if it is not printable ASCII, which this program never produces.
     fn into_header_value(self) -> Option<HeaderValue> {
         if let Self::Text(value) = self {
             return Some(value);
@@ -66,41 +66,41 @@ impl Value {
     }
 }
 
-/// A head, while it is made.
+/// A head that is being built.
 #[derive(Debug, Default)]
 pub(super) struct Head<'c> {
     pub(super) status: StatusCode,
-    /// Fields that earlier responses had too, as text. They stand before the others.
+    /// Fields shared with earlier responses, as text. They precede the others.
     cached: Option<Cow<'c, Bytes>>,
     fields: SmallVec<[(HeaderName, Value); USUAL]>,
 }
 
 impl<'c> Head<'c> {
-    /// Begins with fields that are text already.
+    /// Sets the fields that are already text.
     pub(super) fn set_cached(&mut self, text: Cow<'c, Bytes>) {
         self.cached = Some(text);
     }
 
-    /// Adds a field that is not there yet.
+    /// Adds a field whose name is not in the head yet.
     pub(super) fn push(&mut self, name: HeaderName, value: impl Into<Value>) {
         self.fields.push((name, value.into()));
     }
 
-    /// Adds a field of text that this program made, of printable ASCII; leaves out anything else.
+    /// Adds a field with generated text. Text that is not printable ASCII is left out.
     pub(super) fn push_text(&mut self, name: HeaderName, text: String) {
         if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(text)) {
             self.push(name, value);
         }
     }
 
-    /// Adds a name to `Vary`. Its lines stand together, as in hyper's map.
+    /// Adds a name to `Vary`. All `Vary` lines stay together, as in hyper's map.
     pub(super) fn vary(&mut self, by: &'static str) {
         let last = self.fields.iter().rposition(|(name, _)| *name == VARY);
         let at = last.map_or(self.fields.len(), |last| last + 1);
         self.fields.insert(at, (VARY, by.into()));
     }
 
-    /// The fields as text, each with the end of its line.
+    /// Returns the fields as text, each with its line end.
     pub(super) fn text(&self) -> Bytes {
         let mut text = Vec::new();
         self.write_fields(&mut text);
@@ -119,7 +119,7 @@ impl<'c> Head<'c> {
         }
     }
 
-    /// The status line of HTTP/1.1 and the fields, as text.
+    /// Writes the status line of HTTP/1.1 and the fields as text.
     pub(super) fn write(&self, text: &mut Vec<u8>) {
         let reason = self.status.canonical_reason().unwrap_or_default();
         for part in ["HTTP/1.1 ", self.status.as_str(), " ", reason, "\r\n"] {
@@ -128,7 +128,7 @@ impl<'c> Head<'c> {
         self.write_fields(text);
     }
 
-    /// The head of a response through hyper. Its fields go into the `room` that a map had for others.
+    /// Returns the head as a hyper response. It reuses the allocation of the map `room`.
     pub(super) fn into_response(self, mut room: HeaderMap) -> Response<()> {
         let mut response = Response::new(());
         *response.status_mut() = self.status;
@@ -138,7 +138,7 @@ impl<'c> Head<'c> {
         response
     }
 
-    /// Puts the fields into hyper's map, behind those that it has; replaces those of the same name.
+    /// Adds the fields to hyper's map, after the existing ones. A field replaces existing fields of the same name.
     pub(super) fn insert_into(self, map: &mut HeaderMap) {
         let mut insert = |name: HeaderName, value: HeaderValue| {
             if name == VARY {
@@ -157,14 +157,14 @@ impl<'c> Head<'c> {
     }
 }
 
-/// The fields of a text of [`Head::text`]. The values share its bytes.
+/// Parses the fields in a text of [`Head::text`]. The values share its bytes.
 fn cached_fields(text: &Bytes) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
     let lines = text.split(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\r"));
     lines.filter_map(|line| {
         let colon = line.iter().position(|byte| *byte == b':')?;
         let (name, value) = (line.get(..colon)?, line.get(colon + 2..)?);
         let value = HeaderValue::from_maybe_shared(text.slice_ref(value)).ok()?;
-        // Making a name that the crate does not know is an allocation.
+        // A name that the http crate does not know would need an allocation.
         let ours = [CORP, ROBOTS].into_iter().find(|ours| ours.as_str().as_bytes() == name);
         Some((ours.or_else(|| HeaderName::from_bytes(name).ok())?, value))
     })

@@ -1,4 +1,4 @@
-//! Metrics of requests: what was asked for, the answer, the bytes sent, and the time it took.
+//! Metrics of requests: asset, status and outcome, bytes sent and time taken.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ struct RequestLabels {
     outcome: &'static str,
 }
 
-/// What is counted of requests. Clones count together.
+/// The metrics of requests. Clones share their values.
 #[derive(Debug, Clone)]
 pub struct RequestMetrics {
     requests: Family<RequestLabels, Counter>,
@@ -42,13 +42,13 @@ struct Series {
     refused: Option<Counter>,
 }
 
-/// Five milliseconds to a quarter of an hour: a recording over a slow line takes minutes.
+/// 5 ms to 15 minutes: a recording over a slow line takes minutes.
 fn whole_time() -> Histogram {
     Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 900.0])
 }
 
 impl RequestMetrics {
-    /// Registers them.
+    /// Registers the metrics.
     #[must_use]
     pub fn register(registry: &Registry) -> Self {
         Self {
@@ -77,7 +77,7 @@ impl RequestMetrics {
                 "Time from a request's head to the end of its answer's body",
                 ("asset", whole_time),
             ),
-            // What an operator looks for first; any other reason appears when it happens.
+            // The reasons an operator looks for first. Other reasons appear with their first occurrence.
             links_refused: registry.counters(
                 "links_refused",
                 "Links answered 403, by reason",
@@ -89,7 +89,7 @@ impl RequestMetrics {
         }
     }
 
-    /// A request is in flight until it has [`finished`](Self::finished).
+    /// Counts a request as in flight until [`finished`](Self::finished).
     pub(super) fn began(&self) {
         self.in_flight.inc();
     }

@@ -1,7 +1,7 @@
-//! Answers links: **route → verify → decide → respond**, and that sentence is `service::Inner::answer`.
+//! Answers links: **route → verify → decide → respond**. `service::Inner::answer` is these four steps.
 //!
-//! A decision is an [`outcome::Outcome`]; every status and header field is in [`respond`]. Nothing is read from storage before
-//! the link is verified, and the store takes nothing but the [`Grant`](crate::Grant) that verification made.
+//! A decision is an [`outcome::Outcome`]. Every status and header field is set in [`respond`]. Storage is not read
+//! before the link is verified: the store only accepts a [`Grant`](crate::Grant), which verification creates.
 
 mod body;
 mod compression;

@@ -1,4 +1,4 @@
-//! Several ranges of one version of an object as one body, `multipart/byteranges` (RFC 9110 §14.6).
+//! Several ranges of one version of an object as one `multipart/byteranges` body (RFC 9110 §14.6).
 
 use std::fmt::Write;
 use std::ops::Range;
@@ -10,10 +10,11 @@ use crate::AssetKind;
 use crate::signed_url::Grant;
 use crate::store::{Meta, Object, Opened, Span, Store, StoreError, Version};
 
-/// The length of a boundary.
+/// The length of a boundary, in bytes.
 const BOUNDARY_LEN: usize = 32;
 
-/// The ranges. The first is open; each of the others is opened when its turn comes, if the object still is the same version.
+/// The ranges of a response. The first one is already open. The others are opened in turn, and only if the object is
+/// still the same version.
 pub(super) struct Multipart {
     pub(super) grant: Grant,
     pub(super) meta: Meta,
@@ -23,7 +24,7 @@ pub(super) struct Multipart {
     boundary: String,
 }
 
-/// The length of the body for these ranges of an object of `size` bytes.
+/// Returns the length of the body for these ranges of an object of `size` bytes.
 pub(super) fn length_of(kind: AssetKind, ranges: &[&Range<u64>], size: u64) -> u64 {
     let boundary = "-".repeat(BOUNDARY_LEN);
     let head = |range: &Range<u64>| part_head(kind, &boundary, range, size).len() as u64;
@@ -31,7 +32,7 @@ pub(super) fn length_of(kind: AssetKind, ranges: &[&Range<u64>], size: u64) -> u
     parts + closing(&boundary).len() as u64
 }
 
-/// The lines before a part's bytes.
+/// Returns the lines before a part's bytes.
 fn part_head(kind: AssetKind, boundary: &str, range: &Range<u64>, size: u64) -> String {
     format!(
         "\r\n--{boundary}\r\nContent-Type: {}\r\nContent-Range: bytes {}-{}/{size}\r\n\r\n",
@@ -41,12 +42,12 @@ fn part_head(kind: AssetKind, boundary: &str, range: &Range<u64>, size: u64) -> 
     )
 }
 
-/// The lines behind the last part.
+/// Returns the lines after the last part.
 fn closing(boundary: &str) -> String {
     format!("\r\n--{boundary}--\r\n")
 }
 
-/// A boundary that no object can contain by intent: it is random.
+/// Returns a random boundary, so that an object cannot contain it on purpose.
 fn new_boundary() -> String {
     let mut bytes = [0; BOUNDARY_LEN / 2];
     if getrandom::fill(&mut bytes).is_err() {
@@ -69,12 +70,12 @@ impl Multipart {
         Self { grant: grant.clone(), meta, first, others, store: store.clone(), boundary: new_boundary() }
     }
 
-    /// The `Content-Type`.
+    /// The value of `Content-Type`.
     pub(super) fn media_type(&self) -> String {
         format!("multipart/byteranges; boundary={}", self.boundary)
     }
 
-    /// The length of the body.
+    /// The length of the body, in bytes.
     pub(super) fn length(&self) -> u64 {
         let ranges: Vec<_> = std::iter::once(&self.first.range).chain(&self.others).collect();
         length_of(self.grant.asset().kind, &ranges, self.meta.size)
@@ -84,7 +85,7 @@ impl Multipart {
         part_head(self.grant.asset().kind, &self.boundary, range, self.meta.size).into()
     }
 
-    /// The body, part after part.
+    /// Returns the body, part after part.
     pub(super) fn into_stream(self) -> impl Stream<Item = Result<Bytes, StoreError>> + Send {
         let heads: Vec<Bytes> = self.others.iter().map(|range| self.head_of(range)).collect();
         let first_head = self.head_of(&self.first.range);

@@ -1,4 +1,4 @@
-//! What a request can come to. [`super::respond`] turns it into status and header fields, [`super::body`] into a body.
+//! The outcome of a request. [`super::respond`] turns it into a status and header fields, [`super::body`] into a body.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::signed_url::{Denial, Grant};
 use crate::store::{ByteStream, CachedFile, Chunks, Meta, StoreError};
 use crate::telemetry::AccessRecord;
 
-/// Everything that a request can come to.
+/// The outcome of a request.
 #[expect(
     clippy::large_enum_variant,
     reason = "the large one is the common one, and a box would be an allocation"
@@ -24,7 +24,7 @@ pub(super) enum Outcome {
     NotModified {
         selected: Selected,
         etag: String,
-        /// If the store was asked for it.
+        /// `None` if the store compared the tag and returned no date.
         last_modified: Option<UnixSeconds>,
     },
     Success(Representation),
@@ -36,9 +36,9 @@ pub(super) enum Rejection {
     NoSuchRoute,
     MethodNotAllowed,
     Denied(Denial),
-    /// Too many are in flight: of all, or of the client's address.
+    /// The limit of requests in flight is reached: in total, or for the client's address.
     Busy(LimitReached),
-    /// The download would have to be recorded, and cannot be.
+    /// The audit log is required, and cannot record the download.
     AuditUnavailable,
     NotFound(AssetKind),
     StoreFailed(StoreError),
@@ -54,7 +54,7 @@ impl From<Rejection> for Outcome {
     }
 }
 
-/// Which representation of which asset was selected (RFC 9110 §3.2), and until when its link is good.
+/// The selected representation (RFC 9110 §3.2), and the expiry of its link.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Selected {
     pub(super) asset: AssetRef,
@@ -68,24 +68,24 @@ impl Selected {
     }
 }
 
-/// A representation that is sent, or one range of it.
+/// A representation to send, or one range of it.
 pub(super) struct Representation {
     pub(super) selected: Selected,
     pub(super) object: ObjectInfo,
-    /// The one range that is sent, unless it is all.
+    /// The range to send; `None` for the whole object or several ranges.
     pub(super) part: Option<Range<u64>>,
     pub(super) payload: Payload,
 }
 
 /// The metadata of an object.
 pub(super) enum ObjectInfo {
-    /// Of a file that is open.
+    /// An open file of the cache.
     Cached(Arc<CachedFile>),
-    /// From the store.
+    /// Metadata from the store.
     Stored {
         etag: String,
         last_modified: UnixSeconds,
-        /// Unless only its end tells.
+        /// `None` if the length is known only at the end.
         size: Option<u64>,
     },
 }
@@ -111,7 +111,7 @@ impl ObjectInfo {
         }
     }
 
-    /// The object's length, if it is known.
+    /// The object's length, if known.
     pub(super) fn size(&self) -> Option<u64> {
         match self {
             Self::Cached(file) => Some(file.meta.size),
@@ -120,23 +120,23 @@ impl ObjectInfo {
     }
 }
 
-/// The bytes that are sent.
+/// The bytes to send.
 pub(super) enum Payload {
-    /// None were opened: for HEAD.
+    /// The object was not opened: HEAD.
     Unopened,
-    /// All of them: from the cache, or compressed.
+    /// All bytes, in memory: cached or compressed.
     Read(Bytes),
-    /// Those of the cached file, whose first piece is in memory.
+    /// The cached file. Its first piece is in the page cache.
     CachedFile,
     Stored(Chunks),
-    /// As they come: how many is not known.
+    /// A stream of unknown length.
     UnknownLength(ByteStream),
     /// Several ranges.
     Multipart(Box<Multipart>),
 }
 
 impl Representation {
-    /// The length of what GET sends, if it is known.
+    /// The length of the body of a GET, if known.
     pub(super) fn length(&self) -> Option<u64> {
         match (&self.payload, &self.part) {
             (_, Some(range)) => Some(range.end - range.start),
@@ -149,7 +149,7 @@ impl Representation {
 }
 
 impl Outcome {
-    /// The file of the cache that is the body, and which positions of it.
+    /// Returns the cached file that is the body, and the positions to send.
     pub(super) fn cached_file(&self) -> Option<(&CachedFile, Range<u64>)> {
         match self {
             Self::Success(Representation {
@@ -162,7 +162,7 @@ impl Outcome {
         }
     }
 
-    /// Puts what is known before the answer is sent into its record.
+    /// Writes what is known before the response is sent into the access record.
     pub(super) fn describe(&self, record: &mut AccessRecord<'_>) {
         record.outcome = self.name();
         if let Self::Rejected(Rejection::Denied(denial)) = self {
@@ -175,7 +175,7 @@ impl Outcome {
         };
     }
 
-    /// The outcome in a word of a fixed set, for the access record.
+    /// The outcome as one word of a fixed set, for the access record.
     fn name(&self) -> &'static str {
         match self {
             Self::Options => "options",

@@ -1,5 +1,5 @@
-//! A body that the kernel moves from the store's connection through a pipe to the client's (splice). The gateway reads only
-//! the bytes that the kernel cannot move.
+//! A body that the kernel moves from the store's connection to the client's through a pipe (splice). The gateway reads
+//! only bytes that the kernel cannot move.
 
 use std::fmt;
 use std::pin::Pin;
@@ -31,17 +31,17 @@ impl PipeBody {
         Self { remaining: chunks.owed(), passed: Box::pin(chunks.into_transfers()), zero_copy }
     }
 
-    /// How many bytes are still to come.
+    /// The number of bytes that have not been received.
     pub(super) fn remaining(&self) -> u64 {
         self.remaining
     }
 
-    /// How many bytes of a piece that is not the last the connection has got and the kernel has not taken.
+    /// The number of queued bytes that the kernel has not taken, if the queued piece is not the last one.
     pub(super) fn unsent(&self) -> u64 {
         self.zero_copy.unsent()
     }
 
-    /// The next bytes, or placeholders for them. The tracker goes with the last of these.
+    /// Returns the next bytes, or placeholders for them. The last placeholder takes the tracker.
     pub(super) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,

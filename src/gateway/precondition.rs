@@ -1,4 +1,4 @@
-//! If-Match, If-Unmodified-Since, If-None-Match, If-Modified-Since and If-Range (RFC 9110 §13).
+//! Preconditions: If-Match, If-Unmodified-Since, If-None-Match, If-Modified-Since and If-Range (RFC 9110 §13).
 
 use std::time::SystemTime;
 
@@ -7,18 +7,18 @@ use http::header::{HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RA
 use super::request::{Headers, RequestView, visible_text};
 use crate::clock::UnixSeconds;
 
-/// What the preconditions of a GET or HEAD demand.
+/// The result of evaluating the preconditions of a GET or HEAD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Answer as if there were none.
+    /// Answer as if there were no preconditions.
     Proceed,
-    /// 304.
+    /// Answer 304.
     NotModified,
-    /// 412.
+    /// Answer 412.
     Failed,
 }
 
-/// The five fields of a request. A value that cannot be read counts as RFC 9110 says for each.
+/// The five precondition fields of a request. An invalid value counts as RFC 9110 says for its field.
 #[derive(Debug, Default)]
 pub(super) struct Preconditions {
     if_match: Option<Tags>,
@@ -28,22 +28,24 @@ pub(super) struct Preconditions {
     if_range: Option<IfRange>,
 }
 
-/// The date of an object whose store does not know it. Conditions on a date do not count then (RFC 9110 §13.1.3, §13.1.4).
+/// The date of an object whose store does not know it. Conditions on a date are then ignored (RFC 9110 §13.1.3,
+/// §13.1.4).
 const NO_DATE: UnixSeconds = UnixSeconds(0);
 
-/// The longest tag that the store gets, in bytes: no store makes longer ones, and some refuse long heads.
+/// The maximum length of a tag that is passed to the store, in bytes. No store creates longer tags, and some reject
+/// long heads.
 const LONGEST_TAG: usize = 256;
 
 #[derive(Debug)]
 enum IfRange {
     Tag(Tag),
     Date(UnixSeconds),
-    /// Neither: matches nothing, so the whole object is sent.
+    /// Neither a tag nor a date. It never matches, so the whole object is sent.
     Unreadable,
 }
 
 impl Preconditions {
-    /// Those of a request. Most have none.
+    /// Reads the preconditions of a request. Most requests have none.
     pub(super) fn of(request: &RequestView<'_>) -> Option<Self> {
         request.fields.has_conditions.then(|| Self::read(request.headers))
     }
@@ -58,7 +60,7 @@ impl Preconditions {
         }
     }
 
-    /// Evaluates them against the selected representation, in the order of RFC 9110 §13.2.2.
+    /// Evaluates the preconditions against the selected representation, in the order of RFC 9110 §13.2.2.
     pub(super) fn evaluate(&self, etag: &str, last_modified: UnixSeconds) -> Verdict {
         // Steps 1 and 2.
         if let Some(tags) = &self.if_match {
@@ -80,8 +82,8 @@ impl Preconditions {
         Verdict::Proceed
     }
 
-    /// Step 5: whether the range may be answered with a part. A date counts only if it is exact and the object was
-    /// not changed within the second in which it may have been changed again (RFC 9110 §13.1.5, §8.8.2.2).
+    /// Step 5: whether the range may be answered with a part. A date matches only if it is exact and strong: the object
+    /// was not modified within the current second, in which it could be modified again (RFC 9110 §13.1.5, §8.8.2.2).
     pub(super) fn if_range_holds(&self, etag: &str, last_modified: UnixSeconds, now: UnixSeconds) -> bool {
         match &self.if_range {
             None => true,
@@ -93,7 +95,7 @@ impl Preconditions {
         }
     }
 
-    /// The tag of an If-None-Match that names one tag, which may be the store's, and is the only condition that counts.
+    /// Returns the tag of an If-None-Match with a single tag, if it could be the store's and no other condition counts.
     pub(super) fn only_tag(&self) -> Option<&str> {
         match (&self.if_match, self.if_unmodified_since, &self.if_none_match) {
             (None, None, Some(Tags::Listed(tags))) => match tags.as_slice() {
@@ -109,12 +111,12 @@ impl Preconditions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Tag {
     weak: bool,
-    /// With its quotes.
+    /// The tag with its quotes.
     opaque: String,
 }
 
 impl Tag {
-    /// Reads one tag at the start of `text`; returns what follows it.
+    /// Parses one tag at the start of `text`. Returns the tag and the rest of the text.
     fn parse(text: &[u8]) -> Option<(Self, &[u8])> {
         let (weak, rest) = match text.strip_prefix(b"W/") {
             Some(rest) => (true, rest),
@@ -143,7 +145,7 @@ enum Tags {
 }
 
 impl Tags {
-    /// All lines of a field as one list; `None` if there is none. The list ends at an element that cannot be read.
+    /// Parses all lines of a field as one list; `None` if there are none. The list ends at the first invalid element.
     fn parse(headers: Headers<'_>, name: &HeaderName) -> Option<Self> {
         let lines: Vec<&[u8]> = headers.values(name).collect();
         if lines.is_empty() {
@@ -190,7 +192,7 @@ fn listed(mut line: &[u8]) -> Vec<Tag> {
     }
 }
 
-/// A date in any of the three forms (RFC 9110 §5.6.7). A repeated or unreadable one is ignored (§13.1.3, §13.1.4).
+/// Parses a date in any of the three forms (RFC 9110 §5.6.7). A repeated or invalid date is ignored (§13.1.3, §13.1.4).
 fn date(headers: Headers<'_>, name: &HeaderName) -> Option<UnixSeconds> {
     let mut lines = headers.values(name);
     let (line, second) = (lines.next()?, lines.next());
@@ -238,7 +240,7 @@ mod tests {
         Preconditions::read(Headers::Map(&headers)).evaluate(ETAG, CHANGED)
     }
 
-    /// RFC 9110 §13.2.2 once more, written down as a table of truth values.
+    /// The reference model: RFC 9110 §13.2.2 as a truth table.
     fn model(im: Option<bool>, ius: Option<bool>, inm: Option<bool>, ims: Option<bool>) -> Verdict {
         match (im, ius, inm, ims) {
             (Some(false), ..) | (None, Some(false), ..) => Verdict::Failed,

@@ -1,4 +1,4 @@
-//! The problem documents of the gateway: what a client reads that gets no asset.
+//! The problem documents of the gateway: what clients read instead of an asset.
 
 use http::StatusCode;
 
@@ -9,7 +9,7 @@ use crate::server::LimitReached;
 use crate::signed_url::Denial;
 use crate::store::StoreError;
 
-/// The document for a rejection.
+/// Returns the problem document for a rejection.
 pub(super) fn document(rejection: &Rejection, now: UnixSeconds) -> Document {
     problem(rejection, now).into_document()
 }
@@ -77,7 +77,7 @@ fn problem(rejection: &Rejection, now: UnixSeconds) -> Problem {
     }
 }
 
-/// 403, with the same words for every signature that cannot be honoured.
+/// 403. All invalid signatures get the same text.
 pub(super) fn denied(denial: &Denial, now: UnixSeconds) -> Problem {
     let problem = |detail: &str| Problem::new(StatusCode::FORBIDDEN, denial.code(), "Access denied", detail);
     match denial {
@@ -95,7 +95,7 @@ pub(super) fn denied(denial: &Denial, now: UnixSeconds) -> Problem {
     }
 }
 
-/// 503 if waiting may help, 502 if an operator must act.
+/// 503 if a retry may help, 502 if an operator has to act.
 fn status_of(error: &StoreError) -> StatusCode {
     match error {
         StoreError::Refused(_)
@@ -108,7 +108,7 @@ fn status_of(error: &StoreError) -> StatusCode {
 
 fn store_failed(error: &StoreError) -> Problem {
     match error {
-        // The log says it once, when the store goes down.
+        // The log reports it once, when the store goes down.
         StoreError::Down => {}
         _ => tracing::warn!(%error, reason = error.reason(), "the store failed a request"),
     }

@@ -1,27 +1,28 @@
-//! The Range field (RFC 9110 §14): which ranges a request asks for, and which bytes these are.
-//! Parsed here, because the strictest crate, `http-range-header`, rejects positions of more than 30 digits, which RFC 9110
-//! §14.1.2 reads as the end of the object; `headers` skips bad elements, and `http-range` allows blanks within one.
+//! The Range field (RFC 9110 §14): parses it and resolves ranges to positions.
+//!
+//! No crate fits. The strictest, `http-range-header`, rejects positions of more than 30 digits, which RFC 9110 §14.1.2
+//! reads as the end of the object. `headers` skips invalid elements, and `http-range` allows blanks within an element.
 
 use std::ops::Range;
 
 use super::request::visible_text;
 use crate::store::Span;
 
-/// The most ranges of one request that are answered as such; a client that asks for more gets the whole object.
+/// The maximum number of ranges in one request. A request for more gets the whole object.
 const MAX_RANGES: usize = 32;
 
-/// What a request's Range asks for.
+/// The ranges that a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RequestedRange {
-    /// No range, or none that can be honoured (RFC 9110 §14.2: an unreadable Range is ignored).
+    /// No range, or an invalid one, which is ignored (RFC 9110 §14.2).
     Whole,
     /// One range.
     One(Span),
-    /// Several, in the order asked for.
+    /// Several ranges, in the order of the request.
     Several(Vec<Span>),
 }
 
-/// Reads the value of the field. Another unit, bad syntax and too many ranges are ignored.
+/// Parses the value of the field. An unknown unit, a syntax error or too many ranges make it count as absent.
 pub(super) fn parse(value: &[u8]) -> RequestedRange {
     let spans = visible_text(value).and_then(parse_spans).unwrap_or_default();
     match spans.as_slice() {
@@ -59,13 +60,13 @@ fn parse_span(element: &str) -> Option<Span> {
     }
 }
 
-/// Digits; a number beyond 64 bits is as good as the largest.
+/// Parses digits. A number beyond 64 bits counts as the largest one.
 fn position(digits: &str) -> Option<u64> {
     let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     plain.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-/// The satisfiable ranges as positions, in order; those that overlap or touch become one.
+/// Returns the satisfiable ranges as positions, in ascending order. Overlapping and adjacent ranges are merged.
 pub(super) fn coalesce(spans: &[Span], size: u64) -> Vec<Range<u64>> {
     let mut ranges: Vec<Range<u64>> = spans.iter().filter_map(|span| span.within(size)).collect();
     ranges.sort_by_key(|range| range.start);
@@ -143,7 +144,7 @@ mod tests {
         ]
     }
 
-    /// The reference model: a byte is wanted if some span names it.
+    /// The reference model: a byte is wanted if some span contains it.
     fn names(span: Span, at: u64, size: u64) -> bool {
         at < size
             && match span {

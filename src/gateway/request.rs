@@ -1,4 +1,4 @@
-//! A request as the gateway reads it: one view, borrowed from httparse's request (the fast path) or from hyper's.
+//! A request as the gateway reads it: a view borrowed from httparse's request (the fast path) or from hyper's.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,17 +10,17 @@ use crate::clock::Moment;
 use crate::server::PlainRequest;
 use crate::telemetry::{AccessLog, AccessRecord, RequestId, RequestLogs, Untrusted};
 
-/// The header fields of a request, wherever they are kept.
+/// The header fields of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Headers<'r> {
-    /// As httparse read them.
+    /// Fields that httparse parsed.
     Plain(&'r PlainRequest<'r>),
-    /// As hyper keeps them.
+    /// The map of hyper.
     Map(&'r HeaderMap),
 }
 
 impl<'r> Headers<'r> {
-    /// The values of all lines of a field, in their order.
+    /// Returns the values of all lines of a field, in order.
     pub(super) fn values(self, name: &HeaderName) -> impl Iterator<Item = &'r [u8]> {
         let (plain, map) = match self {
             Self::Plain(request) => (Some(request), None),
@@ -33,13 +33,13 @@ impl<'r> Headers<'r> {
     }
 }
 
-/// The text of a header field's value, if all of it is visible ASCII, spaces and tabs.
+/// Returns the text of a header field's value, if it consists of visible ASCII, spaces and tabs.
 pub(super) fn visible_text(value: &[u8]) -> Option<&str> {
     let is_visible = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
     std::str::from_utf8(value).ok().filter(|_| value.iter().all(is_visible))
 }
 
-/// The header fields that most requests are decided by.
+/// The header fields that decide most requests.
 #[derive(Debug, Default)]
 pub(super) struct Fields<'r> {
     user_agent: Option<&'r [u8]>,
@@ -47,14 +47,14 @@ pub(super) struct Fields<'r> {
     range: Option<&'r [u8]>,
     repeats_range: bool,
     pub(super) origin: Option<&'r [u8]>,
-    /// Whether a browser asks what a page may send.
+    /// Whether the request is a CORS preflight.
     pub(super) is_preflight: bool,
     /// Whether there are preconditions, `If-Range` included.
     pub(super) has_conditions: bool,
 }
 
 impl<'r> Fields<'r> {
-    /// Reads one line of the header. Most names are told apart by their length.
+    /// Adds one line of the header. Most names differ in length.
     fn with(mut self, (name, value): (&'r str, &'r [u8])) -> Self {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         match name.len() {
@@ -74,21 +74,21 @@ impl<'r> Fields<'r> {
     }
 }
 
-/// What the gateway reads of a request.
+/// The parts of a request that the gateway reads.
 #[derive(Debug)]
 pub(super) struct RequestView<'r> {
     pub(super) method: Method,
     pub(super) version: Version,
     pub(super) path: &'r str,
     pub(super) query: &'r str,
-    /// Path and query as they came.
+    /// Path and query as received.
     target: Option<&'r [u8]>,
     pub(super) headers: Headers<'r>,
     pub(super) fields: Fields<'r>,
 }
 
 impl<'r> RequestView<'r> {
-    /// The view of a request that the server has parsed itself.
+    /// Returns the view of a request that the fast path parsed.
     pub(super) fn of_plain(request: &'r PlainRequest<'r>) -> Self {
         let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
         Self {
@@ -102,7 +102,7 @@ impl<'r> RequestView<'r> {
         }
     }
 
-    /// The view of a request that hyper has parsed.
+    /// Returns the view of a request that hyper parsed.
     pub(super) fn of_hyper<B>(request: &'r Request<B>) -> Self {
         let (uri, headers) = (request.uri(), request.headers());
         let fields = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -121,13 +121,13 @@ impl<'r> RequestView<'r> {
         self.method == Method::HEAD
     }
 
-    /// The value of `Range`, if it has to be honoured: Range is defined for GET alone (RFC 9110 §14.2), and a repeated field
+    /// Returns the value of `Range`, if it counts: Range is defined only for GET (RFC 9110 §14.2), and a repeated field
     /// is ignored.
     pub(super) fn range(&self) -> Option<&'r [u8]> {
         self.fields.range.filter(|_| !self.fields.repeats_range && !self.is_head())
     }
 
-    /// The record of this request. What the client wrote is in it only if it will be written.
+    /// Returns the access record of this request. It contains the client's text only if a log will write it.
     pub(super) fn record(&self, peer: SocketAddr, started: Moment, logs: &RequestLogs) -> AccessRecord<'r> {
         let target = self.target.filter(|_| logs.access.as_ref().is_some_and(AccessLog::is_enabled));
         let audited = logs.audit.is_some();

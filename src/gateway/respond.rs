@@ -1,4 +1,4 @@
-//! Every status and every header field of the gateway's answers.
+//! Every status and every header field of the gateway's responses.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,17 +24,17 @@ use crate::signed_url::Denial;
 
 const ALLOWED_METHODS: &str = "GET, HEAD, OPTIONS";
 
-/// Chooses status and header fields.
+/// Chooses the status and the header fields.
 #[derive(Debug)]
 pub(super) struct Responder {
     cors: Cors,
-    /// Whole seconds.
+    /// In whole seconds.
     retry_after: u64,
-    /// The last answer to an invalid signature. It stays the same for a second.
+    /// The last response to an invalid signature. It stays the same for a second.
     denial: ArcSwapOption<CachedDenial>,
 }
 
-/// The answer to every invalid signature in one second.
+/// The response to every invalid signature within one second.
 #[derive(Debug)]
 struct CachedDenial {
     second: UnixSeconds,
@@ -47,12 +47,13 @@ impl Responder {
         Self { cors, retry_after: retry_after.as_secs().max(1), denial: ArcSwapOption::empty() }
     }
 
-    /// What the page that makes a request may do.
+    /// Returns what the requesting page may do.
     pub(super) fn permission(&self, request: &RequestView<'_>) -> Permission {
         self.cors.evaluate(request)
     }
 
-    /// Writes the head of the answer to `outcome` as of `now`; returns the document, if one is the body.
+    /// Writes the head of the response to `outcome` at the time `now`. Returns the problem document, if the body is
+    /// one.
     pub(super) fn respond<'o>(
         &self,
         outcome: &'o Outcome,
@@ -110,7 +111,7 @@ impl Responder {
         document.bytes
     }
 
-    /// The header fields and the document for an invalid signature.
+    /// Returns the header fields and the document for an invalid signature.
     fn denial(&self, denial: &Denial, permission: &Permission, now: UnixSeconds) -> (Bytes, Bytes) {
         if let Some(cached) = &*self.denial.load()
             && cached.second == now
@@ -123,12 +124,12 @@ impl Responder {
         describe(&mut head, &document);
         let (fields, document) = (head.text(), document.bytes);
         let cached = CachedDenial { second: now, fields: fields.clone(), document: document.clone() };
-        // Another thread's is as good.
+        // Another thread's value would be the same.
         self.denial.store(Some(Arc::new(cached)));
         (fields, document)
     }
 
-    /// Adds the fields that all answers have to one of the server's own.
+    /// Adds the fields of all responses to a response that the server itself made.
     pub(super) fn complete(&self, response: &mut Response<Bytes>, request: &RequestView<'_>) {
         let mut head = Head::default();
         common(&mut head, &self.permission(request));
@@ -136,12 +137,12 @@ impl Responder {
     }
 }
 
-/// 200 or 206. What differs from answer to answer stands behind what does not.
+/// 200 or 206. Fields that differ between responses follow those that do not.
 fn success<'o>(sent: &'o Representation, permission: &Permission, now: UnixSeconds, head: &mut Head<'o>) {
     let is_part = sent.part.is_some() || matches!(sent.payload, Payload::Multipart(_));
     head.status = if is_part { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
     match &sent.object {
-        // A date in the future is not sent as it is, and so not cached.
+        // A date in the future is replaced when it is sent, so these fields cannot be cached.
         ObjectInfo::Cached(file) if permission.is_usual() && file.meta.last_modified <= now => {
             let text = file.cached_head.get_or_init(|| {
                 let mut head = Head::default();
@@ -164,8 +165,8 @@ fn success<'o>(sent: &'o Representation, permission: &Permission, now: UnixSecon
     }
 }
 
-/// The fields of every answer: caches do not guess its type, pages do not leak its address, search engines do not list it;
-/// and which pages may read it.
+/// Adds the fields of every response: browsers must not guess the type, pages must not leak the link, search engines
+/// must not index it. Also adds the CORS fields.
 fn common(head: &mut Head<'_>, permission: &Permission) {
     head.push(X_CONTENT_TYPE_OPTIONS, "nosniff");
     head.push(REFERRER_POLICY, "no-referrer");
@@ -174,7 +175,7 @@ fn common(head: &mut Head<'_>, permission: &Permission) {
     permission.describe(head);
 }
 
-/// The fields of 200 and 206 that stay the same for one state of an asset.
+/// Adds the fields of 200 and 206 that do not change while an asset does not change.
 fn cacheable_fields(head: &mut Head<'_>, sent: &Representation, permission: &Permission, now: UnixSeconds) {
     let Representation { selected: Selected { asset, coding, .. }, object, .. } = sent;
     common(head, permission);
@@ -187,7 +188,7 @@ fn cacheable_fields(head: &mut Head<'_>, sent: &Representation, permission: &Per
     validators(head, asset.kind, coding.etag(object.etag()), Some(object.last_modified()), now);
 }
 
-/// The fields that 200, 206 and 304 have in common (RFC 9110 §15.4.5), with those of [`freshness`].
+/// Adds the fields that 200, 206 and 304 share (RFC 9110 §15.4.5), apart from those of [`freshness`].
 fn validators(
     head: &mut Head<'_>,
     kind: AssetKind,
@@ -196,9 +197,9 @@ fn validators(
     now: UnixSeconds,
 ) {
     head.push_text(ETAG, etag);
-    // A store that does not know says 1970.
+    // A store without a date reports 1970.
     if let Some(modified) = modified.filter(|modified| *modified > UnixSeconds(0)) {
-        // Never later than the answer itself (RFC 9110 §8.8.2.1).
+        // Never later than the response itself (RFC 9110 §8.8.2.1).
         let date = httpdate::fmt_http_date(modified.min(now).to_system_time());
         head.push_text(LAST_MODIFIED, date);
     }
@@ -207,12 +208,12 @@ fn validators(
     }
 }
 
-/// The answer may be used again as long as its link is good.
+/// Lets the client's cache reuse the response until the link expires.
 fn freshness(head: &mut Head<'_>, selected: &Selected, now: UnixSeconds) {
     head.push(CACHE_CONTROL, Value::MaxAge(selected.expires.since(now).as_secs()));
 }
 
-/// The status and the fields of a problem document.
+/// Adds the status and the fields of a problem document.
 fn describe(head: &mut Head<'_>, document: &Document) {
     head.status = document.status;
     document.fields().into_iter().for_each(|(name, value)| head.push(name, value));

@@ -1,4 +1,4 @@
-//! The handler of the gateway's listener: [`Inner::answer`] is the whole way of a request.
+//! The handler of the gateway's listener. [`Inner::answer`] covers a whole request.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -31,11 +31,11 @@ use crate::store::Store;
 use crate::telemetry::trace::{self, Trace};
 use crate::telemetry::{CompletedDownload, RequestLogs};
 
-/// The gateway. Clones share everything.
+/// The gateway. Clones share all of their state.
 #[derive(Debug, Clone)]
 pub struct Gateway(pub(super) Arc<Inner>);
 
-/// What the clones of a gateway share.
+/// The state that clones of a gateway share.
 #[derive(Debug, Clone)]
 pub(super) struct Inner {
     prefix: String,
@@ -50,7 +50,7 @@ pub(super) struct Inner {
 }
 
 impl Gateway {
-    /// A gateway that honours the keys of `keyring` and streams from `store`.
+    /// Creates a gateway that accepts links signed with the keys of `keyring` and streams objects from `store`.
     #[must_use]
     pub fn new(
         config: &Config,
@@ -73,14 +73,15 @@ impl Gateway {
         }))
     }
 
-    /// The same gateway, recording its requests there.
+    /// Returns the gateway with these request logs.
     #[must_use]
     pub fn with_logs(mut self, logs: RequestLogs) -> Self {
         self.recorders_mut().logs = logs;
         self
     }
 
-    /// The same gateway, sending an event for every download. It never waits: a full channel loses the event.
+    /// Returns the gateway with a channel that gets an event for each download. Sending never waits: if the channel is
+    /// full, the event is lost.
     #[must_use]
     pub fn with_downloads(mut self, downloads: mpsc::Sender<CompletedDownload>) -> Self {
         self.recorders_mut().downloads = Some(downloads);
@@ -93,7 +94,7 @@ impl Gateway {
 }
 
 impl Inner {
-    /// Routes a request and verifies its link. Both paths begin here.
+    /// Routes a request and verifies its link. The fast path and hyper's path both start here.
     #[expect(clippy::result_large_err, reason = "either is taken to the next step at once")]
     pub(super) fn authorize(&self, request: &RequestView<'_>, now: UnixSeconds) -> Result<Grant, Outcome> {
         let (kind, id) = match route::route(request, &self.prefix) {
@@ -138,18 +139,18 @@ impl Inner {
         }
     }
 
-    /// Admits a request with a good link, and decides if nothing has to be waited for.
+    /// Admits a request with a valid link, and decides its outcome if that needs no waiting.
     fn decide_now(&self, parsed: &ParsedRequest, tracker: &mut Tracker, at: Moment) -> Option<Outcome> {
         tracker.record.granted(&parsed.grant);
         if let Err(rejection) = self.admit(tracker, parsed.share) {
             return Some(rejection.into());
         }
-        // A trace shows what the store was asked.
+        // A trace has to show the requests to the store.
         if tracker.trace.is_some() { None } else { parsed.decide_cached(&self.store, at.instant()) }
     }
 
-    /// Takes what a download needs before anything is opened: room for its record, and a permit for a request in flight, of
-    /// the share of the client's address.
+    /// Reserves what a download needs before the object is opened: space for its audit record, and a permit for a
+    /// request in flight, counted for the client's address.
     fn admit(&self, tracker: &mut Tracker, share: Option<IpAddr>) -> Result<(), Rejection> {
         tracker.audited = self.recorders.begin_audit().map_err(|_| Rejection::AuditUnavailable)?;
         tracker.permit = Some(self.in_flight.acquire(share).map_err(Rejection::Busy)?);
@@ -174,19 +175,19 @@ impl Inner {
     }
 }
 
-/// What an answer through hyper depends on beside the outcome.
+/// The parts of a request that its response still needs.
 #[derive(Debug)]
 struct Pending {
     is_head: bool,
     permission: Permission,
-    /// If the connection can send files as they are.
+    /// Set if the connection supports zero copy.
     zero_copy: Option<ZeroCopy>,
-    /// The request's header fields, which make room for the answer's.
+    /// The request's header map. The response reuses its allocation.
     room: HeaderMap,
 }
 
 impl Pending {
-    /// The answer to `outcome`, as of `now`.
+    /// Returns the response to `outcome` at the time `now`.
     fn respond(
         self,
         responder: &Responder,

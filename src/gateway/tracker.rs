@@ -1,4 +1,4 @@
-//! Follows a request from its arrival until its body ends, and then records it.
+//! Tracks a request from its arrival to the end of its body, then records it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,17 +14,17 @@ use crate::telemetry::{
     AccessRecord, Audit, AuditUnavailable, BodyEnd, CompletedDownload, RequestLogs, Reservation,
 };
 
-/// Where requests are counted and recorded. All requests of a gateway share it.
+/// The metrics and logs of requests. All requests of a gateway share them.
 #[derive(Debug, Clone)]
 pub(super) struct Recorders {
     pub(super) metrics: RequestMetrics,
     pub(super) logs: RequestLogs,
-    /// Gets an event for each download.
+    /// Receives an event for each download.
     pub(super) downloads: Option<mpsc::Sender<CompletedDownload>>,
 }
 
 impl Recorders {
-    /// Reserves room for the record of a download, if it has to be recorded: before anything is opened.
+    /// Reserves space for the audit record of a download, if downloads are audited. Called before the object is opened.
     pub(super) fn begin_audit(&self) -> Result<Option<Reservation>, AuditUnavailable> {
         self.logs.audit.as_ref().map_or(Ok(None), Audit::begin)
     }
@@ -38,14 +38,14 @@ impl Recorders {
         audited: Option<Reservation>,
     ) {
         if let (Some(downloads), Some(downloaded)) = (&self.downloads, record.downloaded(ending)) {
-            // A full channel loses the event: it must not slow a download down.
+            // If the channel is full, the event is lost: it must not delay a download.
             let _ = downloads.try_send(downloaded);
         }
         self.metrics.count(record, ending, took);
         self.logs.write(record, ending, took, audited);
     }
 
-    /// Records an answer whose head goes together with a body of this many bytes.
+    /// Records a response whose head and body of `bytes` bytes were sent together.
     pub(super) fn record_whole(
         &self,
         record: &mut AccessRecord<'_>,
@@ -58,16 +58,16 @@ impl Recorders {
     }
 }
 
-/// One request. It lives in a box, so that moving it is cheap.
+/// A tracked request, boxed to make moves cheap.
 #[derive(Debug)]
 pub(super) struct Tracker {
     pub(super) record: AccessRecord<'static>,
     recorders: Arc<Recorders>,
-    /// Whether the server has disconnected the client.
+    /// Set if the server has disconnected the client for reading too little.
     stall_flag: Option<StallFlag>,
-    /// For a request in flight: released when the body ends.
+    /// The permit of a request in flight, released when the body ends.
     pub(super) permit: Option<Permit>,
-    /// Room for the audit's record.
+    /// The space reserved for the audit record.
     pub(super) audited: Option<Reservation>,
     pub(super) trace: Option<Trace>,
 }
@@ -90,23 +90,23 @@ impl Tracker {
         })
     }
 
-    /// The head of the answer is ready.
+    /// Records that the head of the response is ready.
     pub(super) fn answered(&mut self, status: StatusCode) {
         self.record.status = status;
         self.record.head_after = self.record.started.elapsed();
     }
 
-    /// Adds bytes that the connection has got.
+    /// Adds bytes that the connection received from the body.
     pub(super) fn add_sent(&mut self, bytes: u64) {
         self.record.sent += bytes;
     }
 
-    /// Subtracts bytes that the connection has got and the kernel has not taken.
+    /// Subtracts bytes that the connection received but the kernel did not take.
     pub(super) fn subtract_unsent(&mut self, bytes: u64) {
         self.record.sent = self.record.sent.saturating_sub(bytes);
     }
 
-    /// How a body ends that the store has not failed.
+    /// Returns how the body ended, unless the store failed.
     pub(super) fn ending(&self, complete: bool) -> BodyEnd {
         match (complete, self.stall_flag.as_ref().is_some_and(StallFlag::is_set)) {
             (true, _) => BodyEnd::Complete,
@@ -131,7 +131,7 @@ impl Drop for Tracker {
     }
 }
 
-/// Takes the tracker if these `bytes` are the last: it goes with them.
+/// Takes the tracker if these `bytes` are the last of the body.
 pub(super) fn take_for_last(
     tracker: &mut Option<Box<Tracker>>,
     is_last: bool,
@@ -150,7 +150,7 @@ impl OnSent for Tracker {
     }
 }
 
-/// Logs that the store failed after an answer had begun.
+/// Logs that the store failed after a response had begun.
 pub(super) fn report(record: Option<&AccessRecord<'static>>, error: &StoreError) {
     let asset = record.and_then(|record| record.asset);
     let sent = record.map_or(0, |record| record.sent);

@@ -6,35 +6,35 @@ use super::deadlines::stall_flag::StallFlag;
 use super::listener::eviction::{EvictionGuard, Slot};
 use super::zero_copy::write_gate::ZeroCopy;
 
-/// The client of a request, and what its connection can do.
+/// The client of a request, and the features of its connection.
 #[derive(Debug, Clone)]
 pub struct Client {
-    /// Its address, as trusted proxies name it.
+    /// The client's address. If the peer is a trusted proxy, the address that the proxy names.
     pub address: SocketAddr,
-    /// Whether that is a trusted proxy that has named no client: it asks for many.
+    /// Whether the address is a trusted proxy that has named no client. Such a proxy sends requests for many clients.
     pub is_proxy: bool,
     /// Set when the client is disconnected because it reads too little.
     pub stall_flag: StallFlag,
-    /// Lets the body queue pieces of files, if the connection can send them.
+    /// Lets the body queue pieces of files, if the connection supports zero copy.
     pub zero_copy: Option<ZeroCopy>,
 }
 
 impl From<SocketAddr> for Client {
-    /// A client whose connection has no deadlines.
+    /// Creates a client whose connection has no deadlines.
     fn from(address: SocketAddr) -> Self {
         Self { address, is_proxy: false, stall_flag: StallFlag::default(), zero_copy: None }
     }
 }
 
 impl Client {
-    /// The address that limits per address count the request for.
+    /// The address that per-address limits count the request for; `None` for a proxy.
     #[must_use]
     pub fn share(&self) -> Option<IpAddr> {
         (!self.is_proxy).then(|| self.address.ip())
     }
 
-    /// Protects the connection from eviction until the guard is dropped: its request is complete and authorized. `None` if
-    /// too many are protected already; that is counted.
+    /// Protects the connection from eviction until the guard is dropped. The caller has read and authorized the whole
+    /// request. Returns `None`, and counts the refusal, if too many connections are protected already.
     #[must_use]
     pub fn hold(&self) -> Option<EvictionGuard> {
         let Some(slot) = self.stall_flag.slot() else { return Some(EvictionGuard::noop()) };

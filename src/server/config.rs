@@ -1,59 +1,59 @@
-//! The server's settings.
+//! The settings of the server.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::listener::networks::Networks;
 
-/// The limits of connections. Defaults stand in `defaults.toml`, each with its reason.
+/// The limits of connections. `defaults.toml` has their defaults and the reason for each.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The longest time for a request's head, from the start of the connection or the first byte of the head.
+    /// The time limit for a request head, from the start of the connection or the first byte of the head.
     pub header_timeout: Duration,
-    /// The longest time without a request.
+    /// The time limit of an idle connection.
     pub idle_timeout: Duration,
     /// How long the listeners stay open after the first signal.
     pub drain_delay: Duration,
-    /// The longest time for transfers in flight after that.
+    /// The time limit for transfers in flight after that.
     pub drain_timeout: Duration,
-    /// The fewest bytes per second that a client must read …
+    /// The minimum rate in bytes per second at which a client must read …
     pub slowest_client: u32,
-    /// … on average over this time; only time in which its socket is full counts.
+    /// … on average over this time. Only time in which the client's socket is full counts.
     pub stall_timeout: Duration,
-    /// The most connections at once.
+    /// The maximum number of open connections.
     pub connections: usize,
-    /// The most connections at once from one address (IPv6: one /64). Without it, an address may have as many as are free.
+    /// The maximum number of open connections from one address (IPv6: one /64). `None`: no limit per address.
     pub connections_per_address: Option<usize>,
-    /// The longest request target, in bytes; longer is 414.
+    /// The maximum length of a request target, in bytes. A longer one gets 414.
     pub longest_target: usize,
-    /// The most bytes of header fields; more is 431.
+    /// The maximum size of the header fields, in bytes. Larger ones get 431.
     pub longest_head: usize,
-    /// The bytes a connection may buffer, in each direction. At least 8 KiB.
+    /// The maximum number of bytes that a connection buffers in each direction. At least 8 KiB.
     pub connection_buffer: usize,
-    /// The requests an HTTP/2 connection may have open at once.
+    /// The maximum number of concurrent streams on an HTTP/2 connection.
     pub http2_streams: u32,
-    /// The streams an HTTP/2 connection may open and reset before the server handles them.
+    /// The maximum number of streams that an HTTP/2 client may open and reset before the server handles them.
     pub http2_resets: usize,
-    /// The networks of proxies that may name the client.
+    /// The networks of trusted proxies, which may name the client.
     pub trusted_proxies: Networks,
-    /// Whether connections from trusted proxies begin with a header of the PROXY protocol.
+    /// Whether connections from trusted proxies begin with a PROXY protocol header.
     pub proxy_protocol: bool,
     /// The header field in which trusted proxies name the client.
     pub client_header: Option<ClientHeader>,
 }
 
-/// A header field in which proxies name the client. The server trusts only one: a proxy that writes one of them passes the
-/// other on as the client sent it.
+/// A header field in which proxies name the client. The server trusts only one of them: a proxy that sets one passes
+/// the other on as the client sent it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientHeader {
     /// RFC 7239.
     Forwarded,
-    /// The field that most proxies write.
+    /// The field that most proxies set.
     XForwardedFor,
 }
 
 impl ClientHeader {
-    /// The field's name, in lower case.
+    /// The name of the field, in lower case.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Forwarded => "forwarded",

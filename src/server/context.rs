@@ -1,4 +1,4 @@
-//! A server: its settings, and what its connections share.
+//! A server: its settings, and the state that its connections share.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -23,7 +23,7 @@ use super::listener::rejecter::Rejecter;
 use super::zero_copy::write_gate::{WriteGate, ZeroCopy};
 use crate::server::metrics::{ConnectionMetrics, OpenConnection};
 
-/// What the connections of one listener share.
+/// The state that the connections of one listener share.
 #[derive(Debug, Clone)]
 pub struct Server<H> {
     pub(super) config: Config,
@@ -32,9 +32,9 @@ pub struct Server<H> {
     pub(super) drain: Drain,
     pub(super) certificate: Option<Certificate>,
     counts: Option<ConnectionMetrics>,
-    /// The connections that are open.
+    /// The limits of open connections.
     pub(super) open: Limiter,
-    /// If new connections evict others.
+    /// Set if new connections evict others.
     pub(super) slots: Option<Slots>,
     pub(super) rejecter: Rejecter,
     pub(super) accept_failure: Arc<AcceptFailure>,
@@ -42,7 +42,7 @@ pub struct Server<H> {
 }
 
 impl<H: Handler> Server<H> {
-    /// A server that answers as `handler` does, until `drain` begins.
+    /// Creates a server that answers with `handler` until `drain` begins.
     pub fn new(config: Config, handler: H, drain: Drain) -> Self {
         let open = Limiter::new(config.connections, config.connections_per_address);
         Self {
@@ -60,27 +60,27 @@ impl<H: Handler> Server<H> {
         }
     }
 
-    /// The same with TLS, if there is a certificate.
+    /// Returns the server with TLS, if there is a certificate.
     #[must_use]
     pub fn with_tls(self, certificate: Option<Certificate>) -> Self {
         Self { certificate, ..self }.with_config(None)
     }
 
-    /// The same, counting its connections.
+    /// Returns the server with metrics of its connections.
     #[must_use]
     pub fn counting(self, metrics: ConnectionMetrics) -> Self {
         Self { counts: Some(metrics), ..self }
     }
 
-    /// The same as a private listener without TLS: its connections are counted apart, and when it is full, a new connection
-    /// evicts the one that has gone longest without an answer.
+    /// Returns the server as a private listener without TLS. Its connections have their own metrics. When it is full, a
+    /// new connection evicts the one whose last response is the oldest.
     #[must_use]
     pub fn evicting(self, metrics: ConnectionMetrics) -> Self {
         let counts = Some(metrics);
         Self { slots: Some(Slots::new(self.config.connections, counts.clone())), counts, ..self }
     }
 
-    /// The same with the latest of `config_updates` for new connections.
+    /// Returns the server with reloadable settings: new connections use the latest value of `config_updates`.
     #[must_use]
     pub fn with_reload(self, config_updates: watch::Receiver<Config>) -> Self {
         Self { config_updates: Some(config_updates), ..self }
@@ -92,7 +92,7 @@ impl<H: Handler> Server<H> {
         Self { timeouts: Timeouts::new(&config, handshake), config, ..self }
     }
 
-    /// The same with the current settings, if they have changed.
+    /// Returns the server with the current settings, if they have changed.
     pub(super) fn reloaded(&self, updates: Option<&mut watch::Receiver<Config>>) -> Option<Arc<Self>> {
         let updates = updates.filter(|updates| updates.has_changed().is_ok_and(|changed| changed))?;
         let config = updates.borrow_and_update().clone();
@@ -107,12 +107,12 @@ impl<H: Handler> Server<H> {
         self.counts.as_ref().map(ConnectionMetrics::open)
     }
 
-    /// The address that a client there counts for. A trusted proxy has none: it speaks for many, named or not.
+    /// The address that a client is counted for. `None` for a trusted proxy, which connects for many clients.
     pub(super) fn counted(&self, address: IpAddr) -> Option<IpAddr> {
         (!self.config.trusted_proxies.contains(address)).then_some(address)
     }
 
-    /// A permit for a client whose proxy's connection is counted already.
+    /// Returns a permit for a client whose proxy's connection is already counted.
     pub(super) fn share_of(&self, address: IpAddr) -> Result<Option<Permit>, LimitReached> {
         self.counted(address).map(|address| self.open.acquire_share(address)).transpose()
     }
@@ -123,7 +123,7 @@ impl<H: Handler> Server<H> {
             LimitReached::Total => "too_many",
             LimitReached::Address => "too_many_from_address",
         });
-        // A client that expects a TLS handshake would not understand the answer.
+        // A client that expects a TLS handshake could not read a plain response.
         if self.certificate.is_none() {
             self.rejecter.too_many_connections(stream, peer.ip());
         }
@@ -146,33 +146,33 @@ impl<H: Handler> Server<H> {
     }
 }
 
-/// The permits of a connection, and its place among those that are counted.
+/// The permits of a connection, and its entry in the metrics.
 pub(super) struct Admission {
     pub(super) _permit: Option<Permit>,
-    /// That of a client whose proxy has named it.
+    /// The permit of the client that a proxy has named.
     pub(super) share: Option<Permit>,
     pub(super) _open: Option<OpenConnection>,
 }
 
-/// What the requests of a connection share.
+/// The state that the requests of a connection share.
 pub(super) struct ConnectionContext<H> {
     pub(super) server: Arc<Server<H>>,
-    /// The client at the other end, which asks for itself unless it is a proxy.
+    /// The peer. It is the client, unless it is a proxy.
     pub(super) peer: Client,
     pub(super) activity: Arc<Activity>,
-    /// Holds pieces of bodies back; in HTTP/2 its windows do.
+    /// The back-pressure of HTTP/1 bodies. HTTP/2 has its flow control instead.
     pub(super) gate: Option<Arc<WriteGate>>,
 }
 
 impl<H: Handler> ConnectionContext<H> {
-    /// The context of an HTTP/1 connection. Its socket can send files if bytes reach it as they are.
+    /// Creates the context of an HTTP/1 connection. Zero copy is available without TLS.
     pub(super) fn http1(server: &Arc<Server<H>>, peer: SocketAddr, activity: Arc<Activity>) -> Arc<Self> {
         let gate = WriteGate::new();
         let zero_copy = server.certificate.is_none().then(|| ZeroCopy::new(&gate));
         Self::new(server, peer, activity, Some(gate), zero_copy)
     }
 
-    /// The same connection, after it has turned out to be HTTP/2.
+    /// Returns the context of the same connection after it has turned out to be HTTP/2.
     pub(super) fn http2(&self) -> Arc<Self> {
         Self::new(&self.server, self.peer.address, Arc::clone(&self.activity), None, None)
     }
@@ -190,7 +190,8 @@ impl<H: Handler> ConnectionContext<H> {
         Arc::new(Self { server: Arc::clone(server), peer, activity, gate })
     }
 
-    /// The client of a plain request, with its share of the connections if a proxy names it; `None` if that is used up.
+    /// Returns the client of a plain request, with a permit if a proxy names the client; `None` if the client's limit
+    /// is reached.
     pub(super) fn client_of(&self, request: &PlainRequest<'_>) -> Option<(Cow<'_, Client>, Option<Permit>)> {
         let (config, peer) = (&self.server.config, self.peer.address);
         let address = match config.client_header.filter(|_| config.trusted_proxies.contains(peer.ip())) {
@@ -203,7 +204,7 @@ impl<H: Handler> ConnectionContext<H> {
         self.client_at(address).ok()
     }
 
-    /// The client at `address`, with its share of the connections if it is not the peer.
+    /// Returns the client at `address`, with a permit if it is not the peer.
     pub(super) fn client_at(
         &self,
         address: SocketAddr,

@@ -1,4 +1,4 @@
-//! Draining: no new connections, those in flight finish, then a deadline.
+//! Draining: no new connections; those in flight finish until a deadline.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// The signal to drain, and the tasks that have to finish first. Clones share both.
+/// The signal to drain, and the tasks that draining waits for. Clones share both.
 #[derive(Debug, Clone)]
 pub struct Drain {
     stage: watch::Sender<Stage>,
@@ -17,7 +17,7 @@ pub struct Drain {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Serving,
-    /// Load balancers have time to send requests elsewhere.
+    /// Load balancers get time to send requests elsewhere.
     Announced,
     Begun,
 }
@@ -29,13 +29,13 @@ impl Default for Drain {
 }
 
 impl Drain {
-    /// Not draining.
+    /// Creates the signal. Draining has not begun.
     #[must_use]
     pub fn new() -> Self {
         Self { stage: watch::Sender::new(Stage::Serving), tasks: TaskTracker::new() }
     }
 
-    /// Announces that draining will begin: from now on `/readyz` fails, so that load balancers send no new requests.
+    /// Announces that draining will begin. From now on `/readyz` fails, so that load balancers send no new requests.
     pub fn announce(&self) {
         self.stage.send_if_modified(|stage| {
             let serving = *stage == Stage::Serving;
@@ -68,7 +68,7 @@ impl Drain {
         self.tasks.wait().await;
     }
 
-    /// Draining waits until the token is dropped.
+    /// Makes draining wait until the token is dropped.
     pub(super) fn hold(&self) -> TaskTrackerToken {
         self.tasks.token()
     }
@@ -78,7 +78,8 @@ impl Drain {
         self.tasks.spawn(task);
     }
 
-    /// Begins to drain and waits for the tasks, at most `deadline`; returns how many were still running then.
+    /// Begins to drain and waits for the tasks, but no longer than `deadline`. Returns the number of tasks still
+    /// running.
     pub async fn finish(&self, deadline: Duration) -> usize {
         self.begin();
         self.tasks.close();

@@ -1,13 +1,14 @@
-//! Fairness between the connections of a thread: how much is done for some of them before the others have their turn.
+//! Fairness between the connections of a thread: the limits of work on some before others run.
 
-/// The most connections that are accepted at once.
+/// The maximum number of connections to accept per batch.
 pub(super) const ACCEPT_BATCH: usize = 16;
 
-/// The most idle connections that are driven at once.
+/// The maximum number of idle connections to drive per batch.
 pub(super) const IDLE_BATCH: usize = 64;
 
-/// How often the idle poller reads from one connection before that gets a task, which takes turns with others.
+/// The maximum number of reads from one connection by the idle poller. After these it gets a task, which shares the
+/// thread with other tasks.
 pub(super) const MOST_READS: usize = 8;
 
-/// The bytes of a response that are sent at once.
+/// The maximum number of bytes of a response to send before other tasks run.
 pub(super) const TURN: usize = 2 * 1024 * 1024;

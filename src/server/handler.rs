@@ -1,4 +1,4 @@
-//! What answers requests.
+//! The interface of request handlers.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,21 +14,22 @@ use super::fast_path::response::{FastPath, ResponseWriter};
 use super::request::validate::Bodies;
 use crate::clock::Moment;
 
-/// Answers the requests of connections; one clone for each connection.
+/// Answers requests. Each connection has a clone.
 pub trait Handler: Clone + Send + Sync + 'static {
-    /// The bodies of its answers. The server makes one from bytes for requests that it rejects itself.
+    /// The body of a response. The server converts bytes into it when it rejects a request itself.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + From<Bytes>
         + Unpin
         + Send
         + 'static;
 
-    /// Which requests may have a body.
+    /// The requests that may have a body.
     const BODIES: Bodies;
 
-    /// Answers a plain request of HTTP/1.1, which had arrived by `at`, if nothing has to be waited for: writes the status line
-    /// and the header fields, each line with its end, and returns the body; the server adds `Date`, `Connection` and the end
-    /// of the head. A request that it declines goes to [`Handler::answer`]; the handler must not have recorded it.
+    /// Answers a plain HTTP/1.1 request that had arrived by `at`, if this needs no waiting. The handler writes the
+    /// status line and the header fields, each with its line end, and returns the body. The server adds `Date`,
+    /// `Connection` and the empty line. If the handler declines, the request goes to [`Handler::answer`], and the
+    /// handler must not have recorded it.
     fn try_answer<'w>(
         &self,
         _request: &PlainRequest<'_>,
@@ -39,10 +40,11 @@ pub trait Handler: Clone + Send + Sync + 'static {
         FastPath::Declined(writer)
     }
 
-    /// Answers one request. Every failure is an answer too.
+    /// Answers one request. Every failure is a response too.
     fn answer(&self, request: Request<Incoming>, client: Client) -> Answer<Self::Body>;
 
-    /// Adds what all answers of this handler have to the answer to a request that the server has rejected.
+    /// Completes the response to a request that the server has rejected, with the fields of all responses of this
+    /// handler.
     fn refuse(
         &self,
         _request: &Request<Incoming>,
@@ -53,16 +55,16 @@ pub trait Handler: Clone + Send + Sync + 'static {
     }
 }
 
-/// What a handler answers with.
+/// The response of a handler.
 pub enum Answer<B> {
-    /// The answer, without any waiting.
+    /// A response that is ready.
     Ready(Response<B>),
-    /// An answer that has to be waited for.
+    /// A response that has to be awaited.
     Awaited(Pin<Box<dyn Future<Output = Response<B>> + Send>>),
 }
 
 impl<B> Answer<B> {
-    /// An answer that has to be waited for.
+    /// A response that has to be awaited.
     pub fn awaited(answer: impl Future<Output = Response<B>> + Send + 'static) -> Self {
         Self::Awaited(Box::pin(answer))
     }

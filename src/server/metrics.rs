@@ -3,7 +3,7 @@
 use crate::clock::UnixSeconds;
 use crate::telemetry::metrics::{ByLabel, Counter, Gauge, Registry, gauge_value};
 
-/// The connections of one listener. Clones count together.
+/// The metrics of one listener's connections. Clones share their values.
 #[derive(Debug, Clone)]
 pub struct ConnectionMetrics {
     open: Gauge,
@@ -32,7 +32,7 @@ impl ConnectionMetrics {
         }
     }
 
-    /// Registers the metrics of the private listener; it refuses requests, too, while others are worked on.
+    /// Registers the metrics of the private listener, which also refuses requests while too many are in flight.
     #[must_use]
     pub fn register_admin(registry: &Registry) -> Self {
         Self {
@@ -52,12 +52,12 @@ impl ConnectionMetrics {
         }
     }
 
-    /// How many are open.
+    /// The number of open connections.
     pub(crate) fn count(&self) -> i64 {
         self.open.get()
     }
 
-    /// A connection is open until what is returned is dropped.
+    /// Counts a connection as open until the result is dropped.
     pub(super) fn open(&self) -> OpenConnection {
         self.open.inc();
         OpenConnection(self.open.clone())
@@ -82,7 +82,7 @@ impl Drop for OpenConnection {
     }
 }
 
-/// The certificate of the public listener.
+/// The metrics of the public listener's certificate.
 #[derive(Debug, Clone)]
 pub struct CertificateMetrics {
     expires: Gauge,
@@ -90,7 +90,7 @@ pub struct CertificateMetrics {
 }
 
 impl CertificateMetrics {
-    /// Registers them.
+    /// Registers the metrics.
     #[must_use]
     pub fn register(registry: &Registry) -> Self {
         Self {
@@ -107,12 +107,12 @@ impl CertificateMetrics {
         }
     }
 
-    /// The certificate in force expires then.
+    /// Sets when the current certificate expires.
     pub(super) fn expires(&self, at: UnixSeconds) {
         self.expires.set(gauge_value(at.0));
     }
 
-    /// The certificate was read again.
+    /// Counts a reload of the certificate.
     pub(super) fn reloaded(&self, ok: bool) {
         self.reloads.of(if ok { "ok" } else { "failed" }).inc();
     }

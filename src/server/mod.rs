@@ -1,8 +1,9 @@
-//! Listeners and connections: HTTP/1.1 and HTTP/2, with TLS or without, limits, deadlines and draining, for any [`Handler`].
+//! Listeners and connections: HTTP/1.1 and HTTP/2, with or without TLS, limits, deadlines and draining, for any
+//! [`Handler`].
 //!
-//! In reading order: the loop of a thread ([`serve`]) accepts connections and polls the idle ones; a [`connection`] is a state
-//! machine over a [`socket`]; the [`fast_path`] answers plain requests, hyper all others. [`deadlines`] and [`zero_copy`] serve
-//! both.
+//! In reading order: the loop of a thread ([`serve`]) accepts connections and polls the idle ones. A [`connection`] is
+//! a state machine over a [`socket`]. The [`fast_path`] answers plain requests, hyper all others. Both use
+//! [`deadlines`] and [`zero_copy`].
 
 mod client;
 mod config;

@@ -1,4 +1,4 @@
-//! The loop of a thread that serves a listener: it accepts connections, and polls those that are idle.
+//! The loop of a serving thread: it accepts connections and polls the idle ones.
 
 use std::iter;
 use std::net::SocketAddr;
@@ -25,14 +25,14 @@ impl<H: Handler> Server<H> {
                 return tracing::error!(%error, "a listener cannot be watched, so nobody is served there");
             }
         };
-        // Idle connections are answered here, and get a task only if they need one: draining waits until this loop has ended.
+        // Idle connections have no task that draining could wait for, so it waits for this loop.
         let _held = self.drain.hold();
         let (mut config_updates, mut idle) = (self.config_updates.clone(), IdlePoller::new());
         let mut this = Arc::new(self);
         let drain = this.drain.clone();
         let mut draining = pin!(drain.begun());
         loop {
-            // In this order: connections that close make room for new ones.
+            // The order matters: connections that close make room for new ones.
             let first = tokio::select! {
                 biased;
                 () = draining.as_mut() => return,
@@ -40,7 +40,7 @@ impl<H: Handler> Server<H> {
                 accepted = this.next(&mut acceptor) => Some(accepted),
             };
             let others = iter::from_fn(|| acceptor.try_next());
-            // Where new connections evict others, each of them waits for room.
+            // If new connections evict others, each one has to wait for room.
             let most = if this.slots.is_some() { 1 } else { ACCEPT_BATCH };
             for (stream, peer) in first.into_iter().chain(others).take(most) {
                 if let Some(reloaded) = this.reloaded(config_updates.as_mut()) {
@@ -49,13 +49,13 @@ impl<H: Handler> Server<H> {
                 this.admit(stream, peer, &mut idle);
             }
             if idle.is_busy() {
-                // The thread's other tasks have their turn.
+                // Lets the thread's other tasks run.
                 tokio::task::yield_now().await;
             }
         }
     }
 
-    /// The next connection for which there is room.
+    /// Returns the next connection once there is room for it.
     async fn next(&self, acceptor: &mut Acceptor) -> (std::net::TcpStream, SocketAddr) {
         if let Some(slots) = &self.slots {
             slots.wait_for_room().await;
@@ -63,7 +63,7 @@ impl<H: Handler> Server<H> {
         acceptor.next().await
     }
 
-    /// Admits a connection within the limits, and rejects it beyond them.
+    /// Admits a connection within the limits, rejects it beyond them.
     fn admit(self: &Arc<Self>, stream: std::net::TcpStream, peer: SocketAddr, idle: &mut IdlePoller<H>) {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let admitted = match &self.slots {
@@ -77,7 +77,7 @@ impl<H: Handler> Server<H> {
         let admission = Admission { _permit: permit, share: None, _open: self.open_connection() };
         let is_evictable = slot.is_some();
         let connection = Box::new(Connection::accept(self, stream, peer, admission, slot));
-        // A task waits for eviction beside the connection.
+        // Only a task waits for its connection's eviction.
         if is_evictable { task::start(connection) } else { idle.insert(connection) }
     }
 }

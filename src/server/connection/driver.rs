@@ -1,4 +1,4 @@
-//! What a connection and its driver exchange.
+//! The interface between a connection and its driver.
 
 use bytes::BytesMut;
 
@@ -7,17 +7,17 @@ use crate::clock::Moment;
 use crate::clock::running::RunningInstant;
 use crate::server::fairness::MOST_READS;
 
-/// What a connection needs next from its driver.
+/// The next action of the driver.
 pub(super) enum Next {
-    /// To be driven again when the client has sent something.
+    /// Drive the connection again when the client has sent something.
     Wait,
-    /// To be driven by a task: something else has to be waited for.
+    /// Move the connection to a task: it waits for something other than input.
     NeedsTask,
-    /// Nothing: it has ended.
+    /// Drop the connection: it has ended.
     Closed(Result<(), ConnectionError>),
 }
 
-/// Buffers that are used for one request after the other. An idle connection has none: the idle poller lends it its own.
+/// Buffers that are reused from request to request. An idle connection has none: the idle poller lends it buffers.
 #[derive(Default)]
 pub(super) struct Buffers {
     pub(super) received: BytesMut,
@@ -25,10 +25,10 @@ pub(super) struct Buffers {
     pub(super) head: Vec<u8>,
 }
 
-/// What the idle poller lends while it drives a connection.
+/// The resources that the idle poller lends to a connection while it drives it.
 pub(super) struct Lent<'p> {
     pub(super) read_buffer: &'p mut [u8],
-    /// When what is read has arrived, if that is known.
+    /// When the input arrived, if known.
     pub(super) arrival: Option<Moment>,
     pub(super) now: RunningInstant,
     pub(super) reads_left: usize,

@@ -11,7 +11,7 @@ pub(crate) enum ConnectionError {
     Io(io::Error),
     Handshake(io::Error),
     Timeout(Timeout),
-    /// A new connection got its slot.
+    /// A new connection took its slot.
     Evicted,
 }
 

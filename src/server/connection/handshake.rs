@@ -1,4 +1,4 @@
-//! What comes before HTTP on a connection: the header of the PROXY protocol, and the TLS handshake.
+//! The start of a connection before HTTP: the PROXY protocol header and the TLS handshake.
 
 use std::io;
 use std::ops::ControlFlow::{self, Break, Continue};
@@ -18,7 +18,7 @@ use crate::server::listener::proxy::parse_proxy_header;
 use crate::server::socket::tcp::Transport;
 
 impl<S: Transport, H: Handler> Connection<S, H> {
-    /// Takes one step towards HTTP.
+    /// Takes one step of the handshake.
     pub(super) fn handshake(
         &mut self,
         step: Step,
@@ -33,7 +33,7 @@ impl<S: Transport, H: Handler> Connection<S, H> {
         }
     }
 
-    /// A phase begins.
+    /// Records that a phase begins.
     fn enter(&mut self, phase: Phase, lent: &Option<Lent<'_>>) {
         match lent {
             Some(lent) => self.clock = PhaseClock { phase, since: lent.now },
@@ -43,7 +43,7 @@ impl<S: Transport, H: Handler> Connection<S, H> {
 
     fn start_http1(&mut self) -> ControlFlow<Next> {
         self.state = State::Idle;
-        // Only without TLS do the bytes of a body reach the socket as they are.
+        // Zero copy needs plain TCP: with TLS, the bytes of a body do not reach the socket unchanged.
         if let Some(socket) = self.stream.as_mut().and_then(|stream| stream.plain()).and_then(S::tcp) {
             socket.set_gate(self.context.gate.clone());
         }
@@ -70,7 +70,7 @@ impl<S: Transport, H: Handler> Connection<S, H> {
         Break(Next::Closed(Ok(())))
     }
 
-    /// Goes on with the client that a proxy has named, if its share of the connections is not used up.
+    /// Continues with the client that a proxy has named, unless the client's limit is reached.
     fn admit_client(
         &mut self,
         client: std::net::SocketAddr,
@@ -87,14 +87,14 @@ impl<S: Transport, H: Handler> Connection<S, H> {
         Continue(())
     }
 
-    /// Looks at the first bytes before a TLS session is created: most clients that send none have no other intention.
+    /// Checks the first bytes before a TLS session is created: most clients that send no bytes never will.
     fn start_tls(&mut self, cx: &mut Context<'_>, lent: &mut Option<Lent<'_>>) -> ControlFlow<Next> {
         let server = Arc::clone(&self.context.server);
         let peer = self.context.peer.address;
         match self.buffers.received.first().copied() {
             None if self.receive(cx, lent)? == 0 => return Break(Next::Closed(Ok(()))),
             None => return Continue(()),
-            // The first byte of TLS is no letter; that of a request is one.
+            // The first byte of TLS is not a letter, that of a plain HTTP request is.
             Some(byte) if byte.is_ascii_alphabetic() => {
                 return self.reject(lent, |stream| {
                     server.count_refused("not_tls");
@@ -125,7 +125,7 @@ impl<S: Transport, H: Handler> Connection<S, H> {
             Poll::Ready(Ok(())) if is_http2 && lent.is_some() => return Break(Next::NeedsTask),
             Poll::Ready(Ok(())) => {}
         }
-        // The handshake has had its time: the first request head has its own.
+        // The handshake timeout is over: the header timeout of the first request starts now.
         self.enter(Phase::FirstByte, lent);
         if is_http2 {
             self.start_hyper(HttpVersion::Http2);
@@ -134,7 +134,7 @@ impl<S: Transport, H: Handler> Connection<S, H> {
         self.start_http1()
     }
 
-    /// Gives the socket to the server's rejecter, which answers the client; a task is needed for that.
+    /// Passes the socket to the server's rejecter, which answers the client. This needs a task.
     fn reject(
         &mut self,
         lent: &Option<Lent<'_>>,
@@ -154,7 +154,7 @@ impl<S: Transport, H: Handler> Connection<S, H> {
         }))
     }
 
-    /// Counts a handshake that has failed.
+    /// Counts a failed handshake.
     pub(super) fn handshake_failed(&self, error: io::Error) -> ConnectionError {
         self.context.server.count_refused("no_handshake");
         ConnectionError::Handshake(error)

@@ -1,4 +1,5 @@
-//! Which HTTP a client without TLS speaks: HTTP/2 begins with a preface (RFC 9113 §3.4), everything else is HTTP/1.
+//! Detects the HTTP version of a client without TLS: HTTP/2 begins with a preface (RFC 9113 §3.4), anything else is
+//! HTTP/1.
 
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -9,7 +10,7 @@ pub(super) enum HttpVersion {
 }
 
 impl HttpVersion {
-    /// Decides by the first bytes; `None` while they could still become a preface.
+    /// Returns the version by the first bytes; `None` while they could still become the preface.
     pub(super) fn of(received: &[u8]) -> Option<Self> {
         match received {
             _ if received.starts_with(PREFACE) => Some(Self::Http2),

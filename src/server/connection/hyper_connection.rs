@@ -1,4 +1,4 @@
-//! A connection that hyper serves: HTTP/2, and every request of HTTP/1 that the fast path declines, with those behind it.
+//! A connection served by hyper: HTTP/2, and HTTP/1 from the first request that the fast path declines.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::server::deadlines::hyper_timer::RunningTimer;
 use crate::server::handler::Handler;
 use crate::server::request::checked_heads::CheckedHeads;
 
-/// What an HTTP/2 client may send beyond what is read: requests here have no bodies, or small ones.
+/// The HTTP/2 flow-control windows for request bodies, in bytes. Requests have no bodies or small ones.
 const STREAM_WINDOW: u32 = 65_535;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 
 type Http1<S, H> = http1::Connection<TokioIo<CheckedHeads<S>>, RequestService<H>>;
 type Http2<S, H> = http2::Connection<TokioIo<CheckedHeads<S>>, RequestService<H>, Http2Executor>;
 
-/// hyper's state of a connection, with its stream.
+/// hyper's state of a connection, including its stream.
 pub(super) enum HyperConnection<S, H>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -39,7 +39,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
-    /// Serves a stream from which `received` was read before.
+    /// Serves a stream. `received` was already read from it.
     pub(super) fn new(
         stream: S,
         received: BytesMut,
@@ -70,7 +70,7 @@ where
         }
     }
 
-    /// Requests that are in flight are answered, and no others.
+    /// Shuts down gracefully: requests in flight are answered, no further ones.
     pub(super) fn finish(&mut self) {
         match self {
             Self::Http1(connection) => connection.as_mut().graceful_shutdown(),
@@ -83,7 +83,7 @@ fn http1<H>(server: &Server<H>) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(RunningTimer)
-        // The watchdog has the deadlines.
+        // The watchdog enforces the deadlines.
         .header_read_timeout(None)
         .max_buf_size(server.config.connection_buffer)
         .half_close(true);

@@ -1,6 +1,6 @@
-//! The idle poller of a thread: idle connections have no task. One epoll(7) instance reports which of them became readable;
-//! each of these is driven as far as it goes without waiting, one after the other. A connection that has to be waited for, for
-//! whatever reason, gets a task and keeps it.
+//! The idle poller of a thread. Idle connections have no task: one epoll(7) instance reports which of them became
+//! readable. The poller drives these one after the other, each as far as it goes without blocking. A connection that
+//! would block gets a task and keeps it.
 
 use std::future::poll_fn;
 use std::io;
@@ -25,29 +25,29 @@ use crate::server::socket::tcp::Socket;
 use crate::server::socket::watched_fd::WatchedFd;
 use crate::tasks::Task;
 
-/// The bytes that are read at once: nearly all request heads fit in.
+/// The size of the read buffer, in bytes: nearly all request heads fit.
 const READ_BUFFER: usize = 4 * 1024;
 
-/// Deadlines are looked at no more often than this many times within the shortest timeout.
+/// Deadlines are checked at most this many times within the shortest timeout.
 const LOOKS: u32 = 16;
 
 type IdleConnection<H> = Box<Connection<Socket, H>>;
 
 /// The idle connections of one thread.
 pub(crate) struct IdlePoller<H: Handler> {
-    /// Without it, every connection gets a task.
+    /// If `None`, every connection gets a task.
     epoll: Option<WatchedFd>,
     connections: Slab<IdleConnection<H>>,
-    /// Whether connections may be readable that were not driven yet.
+    /// Whether further connections may be readable.
     busy: bool,
-    /// Lent to the connection that is driven.
+    /// Lent to the connection that is being driven.
     read_buffer: Box<[u8]>,
     buffers: Buffers,
-    /// When to look at the deadlines.
+    /// The next check of the deadlines.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// The number of the connection that an event is about.
+/// Returns the key of the connection that an event is about.
 fn key_of(event: &Event) -> usize {
     let data = event.data;
     usize::try_from(data.u64()).unwrap_or(usize::MAX)
@@ -69,21 +69,21 @@ impl<H: Handler> IdlePoller<H> {
         }
     }
 
-    /// Takes a connection that was just accepted.
+    /// Takes over a connection that was just accepted.
     pub(crate) fn insert(&mut self, connection: IdleConnection<H>) {
         let now = connection.activity().began();
         self.look_by(now.deadline(connection.activity().timeouts().shortest()));
         let key = self.connections.insert(connection);
-        // Clients send their request right after they have connected, so it has often arrived by now.
+        // Clients send a request right after connecting, so it has often arrived by now.
         self.on_readable(key, false, None, now);
     }
 
-    /// Drives connections that become readable. Returns when other tasks have to have their turn.
+    /// Drives connections that become readable. Returns when other tasks should run.
     pub(crate) async fn run(&mut self) {
         poll_fn(|cx| self.poll(cx)).await;
     }
 
-    /// Whether connections may be readable that were not driven yet.
+    /// Whether further connections may be readable.
     pub(crate) fn is_busy(&self) -> bool {
         self.busy
     }
@@ -97,10 +97,11 @@ impl<H: Handler> IdlePoller<H> {
             let Some(epoll) = &self.epoll else { return Poll::Pending };
             if !self.busy {
                 let Ok(mut ready) = ready!(epoll.poll_read_ready(cx)) else { return Poll::Pending };
-                // What becomes readable from here on wakes the thread again.
+                // From here on, a connection that becomes readable wakes the thread again.
                 ready.clear_ready();
             }
-            // By now, others have often become readable: asking at once spares the way around through the runtime.
+            // More connections have often become readable by now. Polling again right away saves a round trip through
+            // the runtime.
             let count = self.poll_batch();
             driven += count;
             self.busy = count > 0;
@@ -127,12 +128,12 @@ impl<H: Handler> IdlePoller<H> {
         count
     }
 
-    /// Drives a connection that became readable, and whose client may have closed its half.
+    /// Drives a connection that became readable. `has_ended`: the client may have closed its half.
     fn on_readable(&mut self, key: usize, has_ended: bool, at: Option<Moment>, now: RunningInstant) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.on_readable(has_ended);
         let lent = Lent::new(&mut self.read_buffer, at, now);
-        // A panic ends its connection and no other, as in a task.
+        // A panic ends only its own connection, as in a task.
         let drive = AssertUnwindSafe(|| connection.drive_idle(&mut self.buffers, lent));
         let next = catch_unwind(drive).unwrap_or_else(|_| {
             Task::IdleConnection.count_panic();
@@ -149,7 +150,7 @@ impl<H: Handler> IdlePoller<H> {
         }
     }
 
-    /// Has epoll report when a connection becomes readable. What was not read yet is reported at once.
+    /// Adds a connection to the epoll instance. Input that is already there is reported right away.
     fn watch(&mut self, key: usize) -> bool {
         let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
         let data = EventData::new_u64(key as u64);
@@ -169,7 +170,7 @@ impl<H: Handler> IdlePoller<H> {
         task::start(connection);
     }
 
-    /// Closes the connections whose deadline has passed.
+    /// Closes connections whose deadline has passed.
     fn expire(&mut self) {
         let now = RunningInstant::now().instant();
         let late = self.connections.iter().filter(|(_, connection)| connection.deadline().0 <= now);
@@ -178,7 +179,7 @@ impl<H: Handler> IdlePoller<H> {
             self.connections.remove(key).expire();
         }
         self.timer = None;
-        // A connection that is driven meanwhile may get an earlier deadline than it has now.
+        // If a connection is driven in the meantime, its deadline may become earlier.
         let next = |connection: &IdleConnection<H>| {
             let shortest = connection.activity().timeouts().shortest();
             connection.deadline().0.min(now + shortest).max(now + shortest / LOOKS)
@@ -198,7 +199,7 @@ impl<H: Handler> IdlePoller<H> {
 }
 
 impl<H: Handler> Drop for IdlePoller<H> {
-    /// Closes the idle connections when the thread serves no more.
+    /// Closes the idle connections when the thread stops serving.
     fn drop(&mut self) {
         for (_, connection) in &mut self.connections {
             connection.close();

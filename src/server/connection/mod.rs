@@ -1,6 +1,5 @@
-//! One connection, from its first byte to its end: a [state machine](state_machine) that two drivers drive. As long as nothing
-//! has to be waited for, that is the [idle poller](idle_poller) of its thread; then it is a [task] of the connection, which
-//! keeps it.
+//! One connection, from its first byte to its end: a [state machine](state_machine) with two drivers. The [idle
+//! poller](idle_poller) of its thread drives it until it would block. From then on, its own [task] drives it.
 
 pub(super) mod driver;
 pub(super) mod error;

@@ -1,5 +1,5 @@
-//! The requests of a connection that hyper serves: checked, counted for their client, answered by the handler, and watched
-//! until their body ends.
+//! The requests of a connection served by hyper: each is checked, counted for its client, answered by the handler, and
+//! watched until its body ends.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -36,7 +36,7 @@ impl<H: Handler> Service<Request<Incoming>> for RequestService<H> {
     }
 }
 
-/// The response to one request. In HTTP/2 a task answers each stream, so nothing is done before that polls.
+/// The response to one request. In HTTP/2 each stream has a task, so the work starts when that task polls.
 pub(super) enum ResponseFuture<H: Handler> {
     Received(Option<(Arc<ConnectionContext<H>>, Request<Incoming>)>),
     Awaited(Pin<Box<dyn Future<Output = Response<H::Body>> + Send>>, Option<BodyWatch>),
@@ -47,7 +47,7 @@ impl<H: Handler> Future for ResponseFuture<H> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Self::Received(received) = &mut *self {
-            // A future that has ended is not polled again.
+            // A completed future is not polled again.
             let Some((context, request)) = received.take() else { return Poll::Pending };
             match context.answer(request) {
                 (Answer::Ready(response), watch) => return Poll::Ready(Ok(watch.over(response))),
@@ -61,8 +61,8 @@ impl<H: Handler> Future for ResponseFuture<H> {
     }
 }
 
-/// Whether the request has a body without a meaning that has to be read all the same: in HTTP/1 the next request stands
-/// behind it. A stream of HTTP/2 that the client leaves open without announcing anything is answered at once.
+/// Whether the request has a body that is ignored but has to be read: in HTTP/1 the next request follows it. An HTTP/2
+/// stream that the client leaves open without announcing a body is answered immediately.
 fn has_ignored_body<H: Handler>(request: &Request<Incoming>) -> bool {
     let is_announced = request.version() < Version::HTTP_2 || request.headers().contains_key(CONTENT_LENGTH);
     H::BODIES == Bodies::Refused
@@ -71,7 +71,7 @@ fn has_ignored_body<H: Handler>(request: &Request<Incoming>) -> bool {
         && !request.body().is_end_stream()
 }
 
-/// Whether the client closes the connection behind the answer (RFC 9112 §9.6).
+/// Whether the client closes the connection after the response (RFC 9112 §9.6).
 fn is_last(request: &Request<Incoming>) -> bool {
     request.headers().get(CONNECTION).is_some_and(|option| option.as_bytes().eq_ignore_ascii_case(b"close"))
 }
@@ -79,7 +79,7 @@ fn is_last(request: &Request<Incoming>) -> bool {
 impl<H: Handler> ConnectionContext<H> {
     fn answer(self: &Arc<Self>, request: Request<Incoming>) -> (Answer<H::Body>, BodyWatch) {
         let (config, handler) = (&self.server.config, &self.server.handler);
-        // A stream of HTTP/2 never closes its connection.
+        // An HTTP/2 stream never closes its connection.
         let is_http1 = self.gate.is_some();
         let is_last = is_http1 && is_last(&request);
         self.activity.set_unread_input(is_http1 && !request.body().is_end_stream());
@@ -112,7 +112,7 @@ impl<H: Handler> ConnectionContext<H> {
         (answer, BodyWatch { stream, gate, in_flight, _share: share })
     }
 
-    /// Answers a request with a body that has no meaning, once it was read and dropped: then the connection can go on.
+    /// Reads and drops the request body, which is ignored, then answers the request. The connection can then be reused.
     async fn answer_without_body(
         self: Arc<Self>,
         mut request: Request<Incoming>,
@@ -121,7 +121,7 @@ impl<H: Handler> ConnectionContext<H> {
         let handler = &self.server.handler;
         let rejection = match client.discard_body(request.body_mut(), MAX_DISCARDED_BODY).await {
             Ok(()) => {
-                // Only hyper has seen where a chunked body ends: what follows it is not read.
+                // Only hyper knows where a chunked body ends, so the connection is closed after this response.
                 let is_last = request.headers().contains_key(TRANSFER_ENCODING);
                 let mut response = match handler.answer(request, client) {
                     Answer::Ready(response) => response,

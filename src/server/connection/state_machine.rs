@@ -6,8 +6,8 @@
 //!     └───────────┴────► Hyper
 //! ```
 //!
-//! [`Connection::drive`] goes on as far as it can without waiting. A connection starts with the idle poller of its thread as
-//! its driver, which lends it buffers; a task drives it once something but the next request has to be waited for.
+//! [`Connection::drive`] continues until it would block. A connection starts with the idle poller of its thread as its
+//! driver, which lends it buffers. As soon as it waits for anything other than the next request, it moves to a task.
 
 use std::io;
 use std::mem;
@@ -38,32 +38,32 @@ use crate::server::listener::eviction::Slot;
 use crate::server::socket::stream::Stream;
 use crate::server::socket::tcp::{Socket, Transport};
 
-/// The bytes that a task reads at once: nearly all request heads fit in.
+/// The number of bytes that a task reads at a time: nearly all request heads fit.
 const READ: usize = 2 * 1024;
 
-/// The first capacity for a response head.
+/// The initial capacity for a response head, in bytes.
 const HEAD: usize = 1024;
 
-/// How far a connection has come.
+/// The state of a connection.
 pub(super) enum State<S: Transport, H: Handler> {
-    /// It has not been a connection of HTTP so far.
+    /// Before HTTP.
     Handshake(Step),
-    /// The next request is awaited, or was received.
+    /// Waiting for the next request, or about to handle it.
     Idle,
-    /// The fast path answers a request.
+    /// The fast path is sending a response.
     Answering(FastResponse<H::Body>),
-    /// All was answered.
+    /// All requests are answered.
     Closing,
-    /// hyper serves the connection, and has its stream.
+    /// hyper serves the connection and owns its stream.
     Hyper(HyperConnection<Stream<S>, H>),
 }
 
-/// What comes before HTTP, in this order.
+/// The steps before HTTP, in order.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
-    /// The header of the PROXY protocol.
+    /// The PROXY protocol header.
     ProxyHeader,
-    /// The first bytes: those of TLS, or of a client that does not speak it.
+    /// The first bytes: a TLS ClientHello, or those of a client without TLS.
     FirstBytes,
     Tls,
 }
@@ -71,21 +71,21 @@ pub(super) enum Step {
 /// One connection.
 pub(crate) struct Connection<S: Transport, H: Handler> {
     pub(super) context: Arc<ConnectionContext<H>>,
-    /// `None` when hyper has it.
+    /// `None` when hyper owns it.
     pub(super) stream: Option<Stream<S>>,
     pub(super) state: State<S, H>,
     pub(super) buffers: Buffers,
     /// The phase, until a task drives the connection and reports its activity.
     pub(super) clock: PhaseClock,
     pub(super) admission: Admission,
-    /// Whether the current answer is the last one.
+    /// Whether the current response is the last one.
     finishing: bool,
-    /// Whether the idle poller's epoll instance knows the socket.
+    /// Whether the socket is registered with the idle poller's epoll instance.
     pub(super) watched: bool,
 }
 
 impl<H: Handler> Connection<Socket, H> {
-    /// A connection that was just accepted.
+    /// Creates a connection that was just accepted.
     pub(crate) fn accept(
         server: &Arc<Server<H>>,
         stream: std::net::TcpStream,
@@ -98,7 +98,7 @@ impl<H: Handler> Connection<Socket, H> {
         Self::new(socket, ConnectionContext::http1(server, peer, activity), admission)
     }
 
-    /// The idle poller's epoll instance has reported the socket.
+    /// Called when the idle poller's epoll instance has reported the socket.
     pub(super) fn on_readable(&mut self, has_ended: bool) {
         if let Some(stream) = &mut self.stream {
             stream.socket().on_readable(has_ended);
@@ -135,17 +135,17 @@ impl<S: Transport, H: Handler> Connection<S, H> {
         &self.context.activity
     }
 
-    /// When the idle poller ends the connection.
+    /// When the idle poller closes the connection, and for which timeout.
     pub(super) fn deadline(&self) -> (Instant, Timeout) {
         self.clock.deadline(self.activity().timeouts())
     }
 
-    /// Drives a connection for the idle poller.
+    /// Drives the connection for the idle poller.
     pub(super) fn drive_idle(&mut self, buffers: &mut Buffers, lent: Lent<'_>) -> Next {
         mem::swap(&mut self.buffers, buffers);
         let next = self.drive(&mut Context::from_waker(Waker::noop()), &mut Some(lent));
         match next {
-            // What was received or is to be sent goes with the connection.
+            // Received bytes and those to be sent move to the task with the connection.
             Next::NeedsTask if self.buffers.received.is_empty() => {
                 mem::swap(&mut self.buffers.received, &mut buffers.received);
             }
@@ -157,8 +157,8 @@ impl<S: Transport, H: Handler> Connection<S, H> {
         next
     }
 
-    /// Gives the connection to the task that calls this: its runtime says when the socket is ready, and its watchdog looks at
-    /// the deadlines.
+    /// Attaches the connection to the calling task: its runtime polls the socket, and its watchdog checks the
+    /// deadlines.
     pub(super) fn attach(&mut self) -> io::Result<()> {
         let activity = &self.context.activity;
         activity.enter(if self.clock.phase == Phase::Idle { Phase::Head } else { self.clock.phase });
@@ -169,7 +169,7 @@ impl<S: Transport, H: Handler> Connection<S, H> {
         socket.map_or(Ok(()), Socket::register)
     }
 
-    /// Drives a connection for its task.
+    /// Drives the connection for its task.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         match self.drive(cx, &mut None) {
             Next::Wait | Next::NeedsTask => Poll::Pending,
@@ -177,12 +177,12 @@ impl<S: Transport, H: Handler> Connection<S, H> {
         }
     }
 
-    /// Requests that are in flight are answered, and no others.
+    /// Shuts down gracefully: requests in flight are answered, no further ones.
     pub(super) fn finish(&mut self) {
         self.finishing = true;
     }
 
-    /// Goes on as far as nothing has to be waited for.
+    /// Continues until the connection would block.
     fn drive(&mut self, cx: &mut Context<'_>, lent: &mut Option<Lent<'_>>) -> Next {
         loop {
             let driven = match &mut self.state {
@@ -202,7 +202,7 @@ impl<S: Transport, H: Handler> Connection<S, H> {
         }
     }
 
-    /// Answers the next request if it is plain and nothing has to be waited for.
+    /// Answers the next request if it is plain and needs no waiting.
     fn next_request(&mut self, cx: &mut Context<'_>, lent: &mut Option<Lent<'_>>) -> ControlFlow<Next> {
         if self.buffers.received.is_empty() && (self.finishing || self.receive(cx, lent)? == 0) {
             self.state = State::Closing;
@@ -221,7 +221,7 @@ impl<S: Transport, H: Handler> Connection<S, H> {
 
     fn try_answer(&mut self, lent: &mut Option<Lent<'_>>) -> io::Result<Option<FastResponse<H::Body>>> {
         let is_idle = lent.is_some();
-        // When the next request began to arrive is not known.
+        // The arrival time is known only for the first request after the poller's event.
         let arrival = lent.as_mut().and_then(|lent| lent.arrival.take()).unwrap_or_else(Moment::now);
         let Self { context, stream, buffers: Buffers { received, head }, finishing, .. } = self;
         head.clear();
@@ -270,7 +270,7 @@ impl<S: Transport, H: Handler> Connection<S, H> {
         })
     }
 
-    /// Leaves to hyper what was received and what follows, unless it may still become the preface of HTTP/2.
+    /// Passes the received bytes and the stream to hyper, unless the bytes may still become the preface of HTTP/2.
     fn leave_fast_path(&mut self, cx: &mut Context<'_>, lent: &mut Option<Lent<'_>>) -> ControlFlow<Next> {
         if lent.is_some() {
             return Break(Next::NeedsTask);
@@ -289,7 +289,7 @@ impl<S: Transport, H: Handler> Connection<S, H> {
     pub(super) fn start_hyper(&mut self, version: HttpVersion) {
         let Some(mut stream) = self.stream.take() else { return };
         let received = mem::take(&mut self.buffers).received;
-        // The first head may be one that is rejected before it was read to its end.
+        // hyper may reject the first head before reading all of it.
         self.context.activity.set_unread_input(version == HttpVersion::Http1);
         if version == HttpVersion::Http2 {
             self.context = self.context.http2();
@@ -335,8 +335,8 @@ impl<S: Transport, H: Handler> Connection<S, H> {
         Poll::Ready(Ok(read.filled().len()))
     }
 
-    /// What a connection needs of which nothing can be read: a task, if it holds bytes for either side, or if it has been
-    /// read from so often that more may be there.
+    /// Returns the next action if nothing can be read. The connection needs a task if it holds bytes for either side,
+    /// or if its number of reads is used up and more input may be there.
     pub(super) fn wait(&self, lent: &Option<Lent<'_>>) -> Next {
         let may_have_more = lent.as_ref().is_some_and(|lent| lent.reads_left == 0);
         let holds_bytes =
@@ -349,7 +349,7 @@ impl<S: Transport, H: Handler> Connection<S, H> {
         tracing::debug!(peer = %self.context.peer.address, %error, "a connection ended early");
     }
 
-    /// Counts a timeout that has passed.
+    /// Counts an expired timeout.
     pub(super) fn timed_out(&self, timeout: Timeout) -> ConnectionError {
         if timeout == Timeout::Handshake {
             return self.handshake_failed(io::ErrorKind::TimedOut.into());
@@ -358,14 +358,14 @@ impl<S: Transport, H: Handler> Connection<S, H> {
         ConnectionError::Timeout(timeout)
     }
 
-    /// Closes an idle connection, as far as the socket takes that at once.
+    /// Closes an idle connection, as far as possible without blocking.
     pub(super) fn close(&mut self) {
         if let (State::Idle, Some(stream)) = (&self.state, &mut self.stream) {
             let _ = Pin::new(stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
         }
     }
 
-    /// Ends an idle connection whose deadline has passed.
+    /// Closes an idle connection whose deadline has passed.
     pub(super) fn expire(mut self) {
         self.close();
         let (_, timeout) = self.deadline();
@@ -385,7 +385,7 @@ fn drive_hyper<S: Transport, H: Handler>(
     finishing: bool,
 ) -> Next {
     let mut polled = hyper.poll(cx);
-    // Told to finish before it has read what has arrived, hyper would drop that.
+    // If hyper is shut down before it has read what has arrived, it drops that. So it is polled first.
     if finishing && polled.is_pending() {
         hyper.finish();
         polled = hyper.poll(cx);

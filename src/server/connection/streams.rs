@@ -1,5 +1,5 @@
-//! Answers while they are sent: each body is watched, and each stream of HTTP/2 has a watchdog. (In HTTP/2 a client can leave
-//! one answer unread and read others: the socket shows nothing of that.)
+//! Watches responses while they are sent. Each body is watched, and each HTTP/2 stream has a watchdog: an HTTP/2 client
+//! can leave one response unread and read others, which the socket does not show.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::server::listener::limiter::Permit;
 use crate::server::zero_copy::write_gate::WriteGate;
 use crate::tasks::{self, Task};
 
-/// Runs the streams of an HTTP/2 connection, and resets those that the client leaves unread.
+/// Runs the streams of an HTTP/2 connection, and resets streams that the client does not read.
 #[derive(Debug, Clone)]
 pub(super) struct Http2Executor(pub(super) Timeouts);
 
@@ -28,7 +28,7 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Http2Executor {
         let activity = Activity::of_stream(self.0);
         let mut watchdog = Watchdog::new(Arc::clone(&activity));
         let watched = async move {
-            // A stream that is dropped before its end is reset (RFC 9113 §8.1).
+            // Dropping a stream before its end resets it (RFC 9113 §8.1).
             tokio::select! {
                 biased;
                 _ = stream => {}
@@ -39,12 +39,13 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Http2Executor {
     }
 }
 
-/// What is held, and where it is reported, while the body of an answer is sent. Its request is in flight until then.
+/// Resources held while the body of a response is sent, and the places where its progress is reported. The request is
+/// in flight until this is dropped.
 #[derive(Debug)]
 pub(super) struct BodyWatch {
-    /// In HTTP/2, the activity of the stream.
+    /// The activity of the stream (HTTP/2).
     pub(super) stream: Option<Arc<Activity>>,
-    /// In HTTP/1, the gate before the socket.
+    /// The gate before the socket (HTTP/1).
     pub(super) gate: Option<Arc<WriteGate>>,
     pub(super) in_flight: InFlight,
     pub(super) _share: Option<Permit>,
@@ -62,7 +63,7 @@ impl BodyWatch {
     }
 }
 
-/// A body whose client is watched.
+/// A body that reports its progress.
 #[derive(Debug)]
 pub(super) struct WatchedBody<B> {
     body: B,
@@ -78,7 +79,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for WatchedBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let Self { body, watch: BodyWatch { stream, gate, .. } } = &mut *self;
-        // hyper asks for more once the client has room for it.
+        // hyper polls for more when the client has room for it.
         if let Some(activity) = stream {
             activity.on_written(0);
         }

@@ -1,4 +1,4 @@
-//! The task of a connection that has to be waited for. It drives the connection until it ends.
+//! The task of a connection that would block. It drives the connection until it ends.
 
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::server::listener::eviction::Slot;
 use crate::server::socket::tcp::Transport;
 use crate::tasks::Task;
 
-/// Has a task drive a connection from now on. Draining waits for it.
+/// Starts a task that drives the connection from now on. Draining waits for it.
 pub(crate) fn start<S: Transport, H: Handler>(mut connection: Box<Connection<S, H>>) {
     let server = Arc::clone(&connection.context().server);
     server.drain.track(async move {
@@ -29,14 +29,14 @@ async fn run<S: Transport, H: Handler>(connection: &mut Connection<S, H>) -> Res
     connection.attach()?;
     let (server, activity) = (Arc::clone(&connection.context().server), Arc::clone(connection.activity()));
     let mut watchdog = Watchdog::new(Arc::clone(&activity));
-    // What has arrived is answered before the task looks at draining.
+    // Input that has arrived is answered before the task checks for draining.
     if let Poll::Ready(ended) = poll_fn(|cx| Poll::Ready(connection.poll(cx))).await {
         return ended;
     }
     let mut finishing = false;
     loop {
-        // In this order: a connection that is always ready takes all the time of its turn, and would leave none to see that
-        // draining has begun; the watchdog sees what the connection has just done.
+        // The order matters. A connection that is always ready uses up the task's budget, so it must not come before
+        // the check for draining. The watchdog comes last because it has to see the connection's latest activity.
         tokio::select! {
             biased;
             () = server.drain.begun(), if !finishing => {}
@@ -51,7 +51,7 @@ async fn run<S: Transport, H: Handler>(connection: &mut Connection<S, H>) -> Res
                 }
             }
         }
-        // The requests in flight are answered, and no others.
+        // Requests in flight are answered, no further ones.
         connection.finish();
         finishing = true;
     }
@@ -88,7 +88,7 @@ mod tests {
         Answer, Bodies, Client, Config, Drain, FastPath, Networks, PlainRequest, ResponseWriter, Server,
     };
 
-    /// A client that has always sent another request, and has read every answer.
+    /// A client that always has another request ready and reads every response.
     struct Endless;
 
     impl AsyncRead for Endless {
@@ -157,7 +157,7 @@ mod tests {
         }
     }
 
-    /// None of these limits is reached here.
+    /// Limits that these tests never reach.
     fn patient() -> Config {
         let long = Duration::from_secs(60);
         Config {

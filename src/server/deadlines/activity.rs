@@ -1,5 +1,5 @@
-//! The activity of a client on a connection that has a task, or on one stream of HTTP/2. Sockets, requests and bodies
-//! report it where it happens.
+//! The activity of a client on a connection with a task, or on one HTTP/2 stream. Sockets, requests and bodies report
+//! it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ pub(crate) struct Activity {
     began: RunningInstant,
     progress: Mutex<Progress>,
     stalled: AtomicBool,
-    /// Whether the connection is closed as soon as the current answer is written.
+    /// Whether the connection is closed as soon as the current response is written.
     last: AtomicBool,
     /// Whether the client may be sending bytes that the server does not read.
     unread_input: AtomicBool,
@@ -28,22 +28,22 @@ pub(crate) struct Activity {
 #[derive(Debug)]
 struct Progress {
     clock: PhaseClock,
-    /// Requests whose answer has not ended.
+    /// Requests whose response has not ended.
     in_flight: usize,
-    /// Since when the client has not read what is ready for it.
+    /// Since when writing has been blocked by the client.
     blocked: Option<RunningInstant>,
-    /// How long writing was blocked in the current round, and the bytes that the client read in it.
+    /// How long writing was blocked in the current round, and how many bytes the client read in it.
     blocked_for: Duration,
     taken: u64,
 }
 
 impl Activity {
-    /// Of a connection that begins, and that a new one may evict if it has a slot.
+    /// Creates the activity of a new connection. With a slot, a newer connection may evict it.
     pub(crate) fn of_connection(timeouts: Timeouts, slot: Option<Slot>) -> Arc<Self> {
         Self::with(timeouts, 0, slot)
     }
 
-    /// Of a stream that begins: its request is in flight from the first moment.
+    /// Creates the activity of a new stream. Its request is in flight from the start.
     pub(crate) fn of_stream(timeouts: Timeouts) -> Arc<Self> {
         Self::with(timeouts, 1, None)
     }
@@ -68,7 +68,7 @@ impl Activity {
         })
     }
 
-    /// When the connection, or the stream, began.
+    /// When the connection or stream began.
     pub(crate) fn began(&self) -> RunningInstant {
         self.began
     }
@@ -89,8 +89,8 @@ impl Activity {
         }
     }
 
-    /// Says whether the client may be sending bytes that the server does not read: a head that is refused, or a body. Then
-    /// the connection is closed with a delay.
+    /// Sets whether the client may be sending bytes that the server does not read: a rejected head, or a body. In that
+    /// case the connection lingers when it is closed.
     pub(crate) fn set_unread_input(&self, unread: bool) {
         self.unread_input.store(unread, Ordering::Relaxed);
     }
@@ -107,7 +107,7 @@ impl Activity {
         self.slot.as_ref()
     }
 
-    /// All that is written from now on is in memory, and the connection is closed behind it.
+    /// Records that the rest of the response is in memory and that the connection is closed after it.
     pub(crate) fn mark_last(&self) {
         self.last.store(true, Ordering::Relaxed);
     }
@@ -116,18 +116,18 @@ impl Activity {
         self.last.load(Ordering::Relaxed)
     }
 
-    /// A request is in flight until the result is dropped.
+    /// Begins a request, which is in flight until the result is dropped.
     pub(crate) fn begin_request(self: &Arc<Self>) -> InFlight {
         self.progress().in_flight += 1;
         InFlight(Arc::clone(self))
     }
 
-    /// The client does not read what is ready for it.
+    /// Writing is blocked: the client does not read what is ready for it.
     pub(crate) fn on_write_blocked(&self) {
         self.progress().blocked.get_or_insert_with(RunningInstant::now);
     }
 
-    /// The client read this many bytes. With its quota, a new round begins.
+    /// The client read this many bytes. When it has read its quota, a new round begins.
     pub(crate) fn on_written(&self, bytes: usize) {
         let mut progress = self.progress();
         progress.unblock();
@@ -146,12 +146,12 @@ impl Activity {
         self.stalled.store(true, Ordering::Relaxed);
     }
 
-    /// The connection enters a phase now.
+    /// Enters a phase now.
     pub(crate) fn enter(&self, phase: Phase) {
         self.progress().enter(phase);
     }
 
-    /// When the client has to have done more, and which timeout passes otherwise.
+    /// The time by which the client must make progress, and the timeout that expires otherwise.
     pub(crate) fn deadline(&self) -> Option<(Instant, Timeout)> {
         let progress = self.progress();
         if let Some(since) = progress.blocked {
@@ -171,7 +171,7 @@ impl Progress {
         let Some(since) = self.blocked.take() else { return };
         let now = RunningInstant::now();
         self.blocked_for += since.until(now);
-        // The end of an answer may be written long after its body ended: the next request has its time from now.
+        // The end of a response may be written long after its body ended. The timeout for the next request starts now.
         if self.in_flight == 0 {
             self.clock.since = now;
         }
@@ -183,7 +183,7 @@ impl Progress {
 pub(crate) struct InFlight(Arc<Activity>);
 
 impl InFlight {
-    /// Whether the connection has to be closed behind the answer: the client may be sending a body that is not read.
+    /// Whether the connection has to be closed after the response: the client may be sending a body that is not read.
     pub(crate) fn is_last(&self) -> bool {
         self.0.has_unread_input()
     }

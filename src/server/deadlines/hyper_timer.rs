@@ -1,4 +1,4 @@
-//! hyper's timer, by running time: a frozen process must not look like a client that does not answer pings.
+//! hyper's timer, measured in running time: a process that was frozen must not mistake that for unanswered pings.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

@@ -1,8 +1,8 @@
-//! Deadlines: a client that sends, asks for or reads too little for too long is disconnected.
+//! Deadlines: the server disconnects a client that sends, requests or reads too little for too long.
 //!
-//! A connection waits in a [`phase`](timeouts::Phase). An idle connection has only the [clock](timeouts::PhaseClock) of its
-//! phase, and all of a thread share one timer; a connection with a task reports its [`activity`], which a [`watchdog`] in
-//! that task compares with the deadlines.
+//! A connection without a request in flight is in a [`phase`](timeouts::Phase). An idle connection has only the
+//! [clock](timeouts::PhaseClock) of its phase, and the idle connections of a thread share one timer. A connection with
+//! a task reports its [`activity`], and a [`watchdog`] in the same task compares this with the deadlines.
 
 pub(super) mod activity;
 pub(super) mod hyper_timer;

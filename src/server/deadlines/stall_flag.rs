@@ -1,4 +1,4 @@
-//! Tells a body why its answer ended: its client read too little, or left by itself.
+//! Tells a body whether the server disconnected the client for reading too little.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ tokio::task_local! {
     pub(crate) static STREAM: Arc<Activity>;
 }
 
-/// Set when the server has disconnected a client because it read too little. The default is never set.
+/// Set when the server has disconnected a client because it read too little. The default flag is never set.
 #[derive(Debug, Clone, Default)]
 pub struct StallFlag {
     connection: Option<Arc<Activity>>,
@@ -18,12 +18,12 @@ pub struct StallFlag {
 }
 
 impl StallFlag {
-    /// That of the request which the current task answers.
+    /// Returns the flag of the request that the current task answers.
     pub(crate) fn of_request(connection: &Arc<Activity>) -> Self {
         Self { connection: Some(Arc::clone(connection)), stream: STREAM.try_with(Arc::clone).ok() }
     }
 
-    /// That of a connection without streams.
+    /// Returns the flag of a connection without streams.
     pub(crate) fn of_connection(activity: &Arc<Activity>) -> Self {
         Self { connection: Some(Arc::clone(activity)), stream: None }
     }
@@ -34,17 +34,17 @@ impl StallFlag {
         [&self.connection, &self.stream].into_iter().flatten().any(|activity| activity.is_stalled())
     }
 
-    /// The activity of the stream, in HTTP/2.
+    /// The activity of the stream (HTTP/2).
     pub(crate) fn into_stream(self) -> Option<Arc<Activity>> {
         self.stream
     }
 
-    /// The fewest bytes a second of a request body.
+    /// The minimum rate of a request body, in bytes per second.
     pub(crate) fn slowest(&self) -> u32 {
         self.connection.as_ref().map_or(1, |activity| activity.timeouts().slowest)
     }
 
-    /// The body of the request was read to its end.
+    /// Records that the request body was read to its end.
     pub(crate) fn body_ended(&self) {
         if let Some(activity) = &self.connection {
             activity.set_unread_input(false);

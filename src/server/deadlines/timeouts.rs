@@ -14,14 +14,14 @@ pub(crate) struct Timeouts {
     pub(crate) header: Duration,
     pub(crate) idle: Duration,
     pub(crate) stall: Duration,
-    /// The bytes that a client has to read within `stall`.
+    /// The number of bytes that a client has to read within `stall`.
     pub(crate) quota: u64,
-    /// The bytes of a request body that a client has to send in a second.
+    /// The minimum rate of a request body, in bytes per second.
     pub(crate) slowest: u32,
 }
 
 impl Timeouts {
-    /// Those of `config`, and one for TLS handshakes.
+    /// Returns the timeouts of `config`, with one for TLS handshakes.
     pub(crate) fn new(config: &Config, handshake: Option<Duration>) -> Self {
         let quota = (config.stall_timeout.as_millis() * u128::from(config.slowest_client)).div_ceil(1_000);
         Self {
@@ -34,13 +34,13 @@ impl Timeouts {
         }
     }
 
-    /// The shortest time that a connection may spend in a phase.
+    /// The shortest timeout of any phase.
     pub(crate) fn shortest(&self) -> Duration {
         self.handshake.min(self.header).min(self.idle)
     }
 }
 
-/// Which timeout has passed.
+/// The timeout that has expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Timeout {
     /// The TLS handshake was not completed.
@@ -49,12 +49,12 @@ pub(crate) enum Timeout {
     Header,
     /// No request began.
     Idle,
-    /// The client read less than it has to.
+    /// The client read less than the minimum.
     Stall,
 }
 
 impl Timeout {
-    /// Its name in metrics and logs.
+    /// The name in metrics and logs.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Handshake => "handshake",
@@ -65,10 +65,10 @@ impl Timeout {
     }
 }
 
-/// What a connection without a request in flight waits for.
+/// The input that a connection without a request in flight waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// The first byte of a connection, or the first behind the TLS handshake.
+    /// The first byte of a connection, or the first after the TLS handshake.
     FirstByte,
     /// The rest of the TLS handshake.
     Handshake,
@@ -86,7 +86,7 @@ pub(crate) struct PhaseClock {
 }
 
 impl PhaseClock {
-    /// When the phase has to have ended, and which timeout passes otherwise.
+    /// The time by which the phase must end, and the timeout that expires otherwise.
     pub(crate) fn deadline(&self, timeouts: &Timeouts) -> (Instant, Timeout) {
         let (time, timeout) = match self.phase {
             Phase::Handshake => (timeouts.handshake, Timeout::Handshake),

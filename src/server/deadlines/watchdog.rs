@@ -1,4 +1,4 @@
-//! The watchdog of a connection's task, or of a stream's: it ends what has passed its deadline.
+//! The watchdog of a connection's task, or of a stream's task. It reports an expired deadline.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use super::activity::Activity;
 use super::timeouts::{Phase, Timeout};
 use crate::clock::running::RunningInstant;
 
-/// Waits until a deadline has passed. It notices new activity when it is polled, so it belongs behind what causes the
-/// activity, in the same task.
+/// Waits until a deadline has passed. It sees new activity only when polled, so poll it in the same task, after the
+/// code that causes the activity.
 pub(crate) struct Watchdog {
     activity: Arc<Activity>,
-    /// Created when there is a deadline to wait for: most requests end before.
+    /// Created when there is a deadline: most requests end before one is needed.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
@@ -29,19 +29,20 @@ impl Watchdog {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Timeout> {
-        // The timer is left as it is when a deadline moves away: a busy connection moves it all the time.
+        // The timer is not reset when a deadline moves further away: on a busy connection it moves all the time.
         while let Some((deadline, _)) = self.activity.deadline() {
             let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
             if sleep.is_elapsed() || sleep.deadline() > deadline {
                 sleep.as_mut().reset(deadline);
             }
             ready!(sleep.as_mut().poll(cx));
-            // A late timer means that the process was frozen, not that the client was slow: that moves the deadline.
+            // If the timer is late, the process was frozen; the client was not slow. Running time moves the deadline
+            // then.
             let now = RunningInstant::now().instant();
             if let Some((_, timeout)) = self.activity.deadline().filter(|(deadline, _)| now >= *deadline) {
                 match timeout {
                     Timeout::Stall => self.activity.set_stalled(),
-                    // The time to close the connection in order.
+                    // Leaves time for a graceful close.
                     Timeout::Idle => self.activity.enter(Phase::Head),
                     Timeout::Handshake | Timeout::Header => {}
                 }

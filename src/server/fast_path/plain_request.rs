@@ -1,5 +1,5 @@
-//! Plain requests: a GET or HEAD of HTTP/1.1 whose head has arrived completely, with one ordinary Host, no body, and no other
-//! connection option than `keep-alive` or `close`. Where there is any doubt, a request is not plain, and hyper and
+//! Plain requests: a complete head of an HTTP/1.1 GET or HEAD with one ordinary Host, no body, and no connection option
+//! other than `keep-alive` or `close`. In case of doubt a request is not plain: hyper and
 //! [`crate::server::request::validate`] check it.
 
 use std::mem::MaybeUninit;
@@ -9,39 +9,39 @@ use memchr::memchr_iter;
 
 use crate::server::request::validate::is_name_and_port;
 
-/// The most header fields of a plain request.
+/// The maximum number of header fields of a plain request.
 const MOST_FIELDS: usize = 32;
 
-/// How long a plain request may be: hyper's path rejects what is longer.
+/// The size limits of a plain request. hyper's path rejects a request beyond them.
 #[derive(Debug, Clone, Copy)]
 pub struct HeadLimits {
-    /// The longest target, in bytes.
+    /// The maximum length of the target, in bytes.
     pub target: usize,
-    /// The most bytes of header fields, counted as HTTP/2 does (RFC 9113 §6.5.2): name, value and 32 each.
+    /// The maximum size of the header fields, counted as in HTTP/2 (RFC 9113 §6.5.2): name, value, and 32 bytes each.
     pub fields: usize,
 }
 
-/// A plain request. Its target is a path and perhaps a query, of characters that RFC 3986 §3.3 and §3.4 allow there.
+/// A plain request. Its target is a path with an optional query, of characters that RFC 3986 §3.3 and §3.4 allow.
 #[derive(Debug)]
 pub struct PlainRequest<'r> {
-    /// Whether it is a HEAD, and not a GET.
+    /// Whether the method is HEAD; otherwise it is GET.
     pub is_head: bool,
-    /// Path and query, as they were sent.
+    /// Path and query as sent.
     pub target: &'r str,
-    /// Whether the client closes the connection behind the answer.
+    /// Whether the client closes the connection after the response.
     pub(crate) closes: bool,
     fields: &'r [Header<'r>],
 }
 
 impl<'r> PlainRequest<'r> {
-    /// Parses what was received. If it begins with a plain request within the limits, calls `act` with it; returns the result
-    /// and the length of the request.
+    /// Parses received bytes. If they begin with a plain request within the limits, calls `act` with it, and returns
+    /// the result and the length of the request.
     pub fn read<T>(
         received: &[u8],
         limits: HeadLimits,
         act: impl FnOnce(&PlainRequest<'_>) -> Option<T>,
     ) -> Option<(T, usize)> {
-        // Other methods are not parsed here for nothing.
+        // Skips the parser for other methods.
         if !received.starts_with(b"GET /") && !received.starts_with(b"HEAD /") {
             return None;
         }
@@ -67,8 +67,8 @@ impl<'r> PlainRequest<'r> {
         (fits && plain.fields_are_plain(limits)).then_some(plain)
     }
 
-    /// Whether there is exactly one Host, no field that announces a body, and no unknown connection option (RFC 9112 §3.2, §6,
-    /// §9.6).
+    /// Whether there is exactly one Host, no field that announces a body, and no unknown connection option (RFC 9112
+    /// §3.2, §6, §9.6).
     fn fields_are_plain(&mut self, limits: HeadLimits) -> bool {
         let (mut size, mut hosts, mut connections) = (0, 0, 0);
         for Header { name, value } in self.fields {
@@ -98,29 +98,29 @@ impl<'r> PlainRequest<'r> {
         hosts == 1 && connections <= 1 && size <= limits.fields
     }
 
-    /// The values of the field of this name.
+    /// Returns the values of the field with this name.
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &'r [u8]> {
         self.fields().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Its header fields as they were sent: names in any case, values without the space around them.
+    /// Returns the header fields as sent: names in any case, values without surrounding whitespace.
     pub fn fields(&self) -> impl Iterator<Item = (&'r str, &'r [u8])> {
         self.fields.iter().map(|field| (field.name, field.value))
     }
 }
 
-/// The printable characters that are not in a target: neither RFC 3986's `pchar` nor separators.
+/// The printable characters that a target does not contain: neither RFC 3986's `pchar` nor separators.
 const NOT_PLAIN: [u8; 12] = *b"\"#<>[\\]^`{|}";
 
 pub(crate) fn is_plain_target(target: &[u8]) -> bool {
     let is_plain = |byte: u8| {
         byte.is_ascii_graphic() & NOT_PLAIN.iter().fold(true, |plain, other| plain & (byte != *other))
     };
-    // Without an early return, the compiler checks many bytes at once.
+    // Without an early return, the compiler vectorizes the loop.
     target.iter().fold(true, |plain, byte| plain & is_plain(*byte))
 }
 
-/// Whether a line ends with a line feed alone.
+/// Whether a line ends with a bare line feed.
 pub(crate) fn has_bare_line_feed(head: &[u8]) -> bool {
     memchr_iter(b'\n', head).any(|at| at.checked_sub(1).and_then(|before| head.get(before)) != Some(&b'\r'))
 }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     proptest! {
-        /// hyper accepts plain requests, and reads the same in them.
+        /// hyper accepts every plain request and parses it in the same way.
         #[test]
         fn what_is_plain_is_valid_everywhere(
             line in prop_oneof![

@@ -1,6 +1,5 @@
-//! The response of the fast path. A handler writes its head and, if a file follows, can have the kernel send both before
-//! anything is kept of the request: nearly always the kernel takes all of it, and nothing is left to do. What it does not
-//! take at once is left to a [`FastResponse`].
+//! The response of the fast path. A handler writes the head. If a file follows, it can send both immediately, and the
+//! kernel nearly always takes all of them. Otherwise a [`FastResponse`] keeps the rest.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -20,22 +19,23 @@ use crate::server::listener::limiter::Permit;
 use crate::server::socket::tcp::Socket;
 use crate::server::zero_copy::write_gate::WriteGate;
 
-/// A body up to this length is copied behind the head: that costs less than two pieces.
+/// A body up to this many bytes is copied after the head: copying costs less than a vectored write.
 const COPIED: usize = 1024;
 
-/// What a handler's fast path returns. A handler that has sent something has no writer left to decline with.
+/// The result of a handler's fast path. A handler that has sent something no longer has a writer, so it cannot decline.
 #[derive(Debug)]
 pub enum FastPath<'w, B> {
-    /// The request has to go to [`Handler::answer`](crate::server::Handler::answer): nothing was sent.
+    /// Nothing was sent. The request goes to [`Handler::answer`](crate::server::Handler::answer).
     Declined(ResponseWriter<'w>),
     /// The head is written. The body follows.
     Answered(ResponseWriter<'w>, B),
-    /// The head was sent with the beginning of a file. The body is the rest.
+    /// The head and the start of a file were sent. The body is the rest.
     Sent(SentHead, B),
 }
 
 impl<B> FastPath<'_, B> {
-    /// The body, with how many bytes of head and file were sent before it. `None` if the handler has declined.
+    /// Returns the body, and the number of bytes of the head that were already sent. `None` if the handler has
+    /// declined.
     pub(crate) fn into_body(self) -> Option<(B, io::Result<usize>)> {
         match self {
             Self::Declined(_) => None,
@@ -57,12 +57,13 @@ pub struct ResponseWriter<'w> {
 }
 
 impl<'w> ResponseWriter<'w> {
-    /// Writes into `text`, and cannot send files.
+    /// Creates a writer into `text` that cannot send files.
     pub fn new(text: &'w mut Vec<u8>) -> Self {
         Self { text, socket: None, closes: false, now: UnixSeconds(0) }
     }
 
-    /// For a response that is given `now`. A file can be sent to `socket`, and the connection may close behind it.
+    /// Creates a writer for a response dated `now`. It can send files to `socket`. `closes`: the connection is closed
+    /// after the response.
     pub(crate) fn on(
         socket: Option<&'w mut Socket>,
         text: &'w mut Vec<u8>,
@@ -72,16 +73,16 @@ impl<'w> ResponseWriter<'w> {
         Self { text, socket, closes, now }
     }
 
-    /// The buffer for the status line and the header fields, each with its end.
+    /// The buffer for the status line and the header fields, each with its line end.
     pub fn text(&mut self) -> &mut Vec<u8> {
         self.text
     }
 
-    /// Sends the head, and positions `range` of `file` behind it, as far as the kernel takes them without waiting; it must
-    /// have them in memory.
+    /// Sends the head, then positions `range` of `file`, as far as the kernel takes them without blocking. The file's
+    /// bytes must be in the page cache.
     ///
     /// # Errors
-    /// The writer, if this connection cannot send files from here: nothing was sent.
+    /// The writer, if this connection cannot send files here: nothing was sent.
     pub fn send_file(mut self, file: &File, range: Range<u64>) -> Result<SentHead, Self> {
         let Some(socket) = self.socket.take() else { return Err(self) };
         let length = self.text.len();
@@ -110,23 +111,23 @@ impl std::fmt::Debug for ResponseWriter<'_> {
     }
 }
 
-/// A head that was sent, with as much of a file behind it as the kernel took.
+/// A head that was sent, followed by the part of a file that the kernel took.
 #[derive(Debug)]
 pub struct SentHead {
-    /// The length of the head.
+    /// The length of the head, in bytes.
     head: usize,
     sent: io::Result<usize>,
 }
 
 impl SentHead {
-    /// How many bytes of the file were sent.
+    /// The number of bytes of the file that were sent.
     #[must_use]
     pub fn of_file(&self) -> u64 {
         self.sent.as_ref().map_or(0, |sent| sent.saturating_sub(self.head)) as u64
     }
 }
 
-/// Writes `Date` (RFC 9110 §6.6.1). Each thread formats it once a second.
+/// Writes `Date` (RFC 9110 §6.6.1). Each thread formats it once per second.
 fn write_date(head: &mut Vec<u8>, now: UnixSeconds) {
     thread_local! {
         static CACHED: RefCell<(UnixSeconds, String)> = const { RefCell::new((UnixSeconds(0), String::new())) };
@@ -139,23 +140,23 @@ fn write_date(head: &mut Vec<u8>, now: UnixSeconds) {
     });
 }
 
-/// A body up to this many bytes is with the kernel at once.
+/// The kernel takes a body up to this many bytes in one write.
 const SHORT: u64 = 64 * 1024;
 
-/// Whether all of a body is with the kernel as soon as it is written.
+/// Whether the kernel takes all of a body as soon as it is written.
 pub(crate) fn is_short(body: &impl Body) -> bool {
     body.size_hint().exact().is_some_and(|bytes| bytes <= SHORT)
 }
 
-/// A response of the fast path, as far as it has not been sent.
+/// The unsent part of a response of the fast path.
 pub(crate) struct FastResponse<B> {
     body: Option<B>,
-    /// How many bytes of the head were sent.
+    /// The number of bytes of the head that were sent.
     head_sent: usize,
-    /// What is left of the current piece of the body.
+    /// The rest of the current piece of the body.
     piece: Bytes,
     closes: bool,
-    /// With a task, its watchdog knows of the request.
+    /// Set once a task drives the connection: its watchdog has to see the request.
     in_flight: Option<InFlight>,
     _share: Option<Permit>,
 }
@@ -171,12 +172,12 @@ impl<B> FastResponse<B> {
         Self { body: Some(body), head_sent, piece: Bytes::new(), closes, in_flight, _share: share }
     }
 
-    /// A task goes on with the response.
+    /// Attaches the request in flight when a task takes over the response.
     pub(crate) fn track(&mut self, in_flight: InFlight) {
         self.in_flight = Some(in_flight);
     }
 
-    /// Whether the connection is closed behind it.
+    /// Whether the connection is closed after the response.
     pub(crate) fn closes(&self) -> bool {
         self.closes
     }
@@ -207,7 +208,7 @@ where
             let rest = head.get(self.head_sent..).unwrap_or_default();
             let written = match (rest, &*self.piece) {
                 ([], []) if waits => return Poll::Pending,
-                // What is not sent yet goes together with the end of the stream.
+                // Unsent bytes go together with the end of the stream.
                 ([], []) if self.closes => return Poll::Ready(Ok(())),
                 ([], []) => return stream.poll_flush(cx),
                 (rest, []) => ready!(stream.as_mut().poll_write(cx, rest))?,
@@ -232,7 +233,7 @@ where
         }
     }
 
-    /// Takes the next piece of the body, once the one before was sent. Returns whether it has to be waited for.
+    /// Takes the next piece of the body if the previous one is sent. Returns whether the body is pending.
     fn next_piece(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let Some(body) = self.body.as_mut().filter(|_| self.piece.is_empty()) else { return Ok(false) };
         if !body.is_end_stream() {
@@ -240,7 +241,7 @@ where
                 Poll::Pending => return Ok(true),
                 Poll::Ready(Some(frame)) => {
                     self.piece = frame.map(Frame::into_data).map_err(io::Error::other)?.unwrap_or_default();
-                    // Like hyper: a body that has no more is dropped before its last bytes are sent.
+                    // As in hyper, a body is dropped before its last bytes are sent.
                     if !body.is_end_stream() {
                         return Ok(false);
                     }

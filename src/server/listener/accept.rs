@@ -1,4 +1,4 @@
-//! Accepts connections, and keeps trying when the process has no file descriptor left.
+//! Accepts connections, and keeps trying when the process runs out of file descriptors.
 
 use std::future::poll_fn;
 use std::io;
@@ -20,7 +20,7 @@ use crate::server::socket::watched_fd::WatchedFd;
 /// The pause after a failed accept(2).
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// The shortest time between two error lines, if some connections are accepted in between.
+/// The shortest time between two log lines about a failure, if some connections are accepted in between.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Accepts the connections of one listener.
@@ -31,7 +31,7 @@ pub(crate) struct Acceptor {
     pause: Option<Pin<Box<Sleep>>>,
 }
 
-/// Whether accept(2) fails at present. All threads of a listener share it, so each failure is logged once.
+/// Whether accept(2) is failing. All threads of a listener share it, so that each failure is logged once.
 #[derive(Debug, Default)]
 pub(crate) struct AcceptFailure {
     lasts: AtomicBool,
@@ -39,7 +39,7 @@ pub(crate) struct AcceptFailure {
 }
 
 impl AcceptFailure {
-    /// Notes a failure; returns whether to log it.
+    /// Records a failure. Returns whether to log it.
     fn begin(&self) -> bool {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         let begins =
@@ -51,13 +51,15 @@ impl AcceptFailure {
         begins
     }
 
-    /// Notes a success; returns whether a failure ends with it.
+    /// Records a success. Returns whether it ends a failure.
     fn end(&self) -> bool {
         self.lasts.load(Ordering::Relaxed) && self.lasts.swap(false, Ordering::Relaxed)
     }
 }
 
 impl Acceptor {
+    /// Creates the acceptor of a listener.
+    ///
     /// # Errors
     /// If the runtime cannot watch the listener.
     pub(crate) fn new(listener: TcpListener, failure: Arc<AcceptFailure>) -> io::Result<Self> {
@@ -80,7 +82,7 @@ impl Acceptor {
                     self.log_recovery();
                     return accepted;
                 }
-                // The client has closed its connection before we accepted it.
+                // The client closed its connection before it was accepted.
                 Err(error)
                     if matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::Interrupted) => {
                 }
@@ -98,7 +100,7 @@ impl Acceptor {
         }
     }
 
-    /// Returns one more connection, if one waits already.
+    /// Returns another connection, if the backlog has one.
     pub(crate) fn try_next(&self) -> Option<(std::net::TcpStream, SocketAddr)> {
         if self.pause.is_some() {
             return None;
@@ -129,7 +131,7 @@ fn accept(listener: &OwnedFd) -> io::Result<(std::net::TcpStream, SocketAddr)> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::net::{SocketFlags, acceptfrom_with};
 
-    // If no client waits, accept(2) creates and frees a socket, a file and an inode: ten times the cost of poll(2).
+    // With an empty backlog, accept(2) creates and frees a socket, a file and an inode: ten times the cost of poll(2).
     let mut waiting = [PollFd::new(listener, PollFlags::IN)];
     if poll(&mut waiting, Some(&Timespec::default()))? == 0 {
         return Err(io::ErrorKind::WouldBlock.into());

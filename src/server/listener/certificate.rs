@@ -1,5 +1,5 @@
-//! The TLS certificate of a listener: reads it, and reloads it when its files change. It polls them, since inotify reports no
-//! change on network file systems.
+//! The TLS certificate of a listener: reads it, and reloads it when its files change. The files are polled because
+//! inotify reports no changes on network file systems.
 
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
@@ -19,26 +19,26 @@ use tokio_rustls::rustls::{self, CipherSuite, ServerConfig};
 use crate::clock::UnixSeconds;
 use crate::server::metrics::CertificateMetrics;
 
-/// The interval at which the files are checked for a change. SIGHUP reloads at once.
+/// The interval at which the files are checked for changes. SIGHUP reloads without waiting.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The files of certificate and key. Defaults stand in `defaults.toml`.
+/// The files of the certificate and its key. `defaults.toml` has their defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
     /// The certificate chain, without the root (PEM).
     pub certificate: PathBuf,
-    /// Its private key (PEM).
+    /// The private key (PEM).
     pub key: PathBuf,
-    /// How long a handshake may take.
+    /// The time limit of a handshake.
     pub handshake_timeout: Duration,
 }
 
-/// The certificate of new connections. Clones share it; a connection keeps the one it began with.
+/// The certificate of new connections. Clones share it. A reload does not affect open connections.
 #[derive(Clone)]
 pub struct Certificate {
     files: Arc<TlsConfig>,
     current: Arc<ArcSwap<Loaded>>,
-    /// Tickets outlive certificates, so a client resumes its session after a reload.
+    /// Kept across reloads, so that clients can still resume their sessions.
     ticketer: Arc<dyn ProducesTickets>,
     /// The fingerprints of the files before they were first read.
     initial: [Option<Fingerprint>; 2],
@@ -61,7 +61,7 @@ impl Certificate {
     /// Reads the files for the first time.
     ///
     /// # Errors
-    /// [`TlsError`], which says what to do.
+    /// [`TlsError`], whose text tells the operator what to do.
     pub fn read(files: TlsConfig, metrics: CertificateMetrics) -> Result<Self, TlsError> {
         let ticketer = aws_lc_rs::Ticketer::new()
             .map_err(|error| TlsError::Unusable(files.key.clone(), error.to_string()))?;
@@ -72,13 +72,13 @@ impl Certificate {
         Ok(Self { files: Arc::new(files), current, ticketer, initial, metrics })
     }
 
-    /// The second at which it expires.
+    /// When the certificate expires.
     #[must_use]
     pub fn expires(&self) -> UnixSeconds {
         self.current.load().expires
     }
 
-    /// The configuration of the next connection.
+    /// Returns the configuration for the next connection.
     pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.load().server)
     }
@@ -103,10 +103,11 @@ impl Certificate {
         }
     }
 
-    /// Watches the files and reloads them when they change, or when notified. Never returns.
+    /// Watches the files. Reloads them when they change or when notified. Never returns.
     pub async fn watch(&self, reload: &Notify) {
         let mut seen = self.initial;
-        // Certificate and key never change at the same moment, so they are reloaded once neither has changed for a second.
+        // Certificate and key never change at the same moment, so they are reloaded once neither has changed for a
+        // second.
         let mut changed = false;
         loop {
             let requested = tokio::select! {
@@ -131,7 +132,7 @@ impl Certificate {
 
 type Fingerprint = (u64, u64, i64, i64, i64, i64);
 
-/// Returns metadata that changes when a file is written, replaced, or made readable.
+/// Returns metadata that changes when a file is written, replaced or made readable.
 fn fingerprint(path: &Path) -> Option<Fingerprint> {
     let file = std::fs::metadata(path).ok()?;
     Some((file.ino(), file.len(), file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()))
@@ -147,8 +148,8 @@ fn read(files: &TlsConfig, ticketer: &Arc<dyn ProducesTickets>) -> Result<Loaded
         .map_err(|error| TlsError::Unreadable(files.key.clone(), error.to_string()))?;
     let unusable = |error: rustls::Error| TlsError::Unusable(files.key.clone(), error.to_string());
     let mut provider = aws_lc_rs::default_provider();
-    // Every client of TLS 1.3 supports this suite (RFC 8446 §9.1). Processors have instructions for its SHA-256, and seldom
-    // for the SHA-384 of the other, which costs a sixth of a handshake.
+    // Every TLS 1.3 client supports this suite (RFC 8446 §9.1). Most processors have instructions for its SHA-256, few
+    // for the SHA-384 of the default suite, which costs a sixth of a handshake.
     provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
     let mut server = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&TLS13, &TLS12])
@@ -159,25 +160,25 @@ fn read(files: &TlsConfig, ticketer: &Arc<dyn ProducesTickets>) -> Result<Loaded
     server.ignore_client_order = true;
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     server.ticketer = Arc::clone(ticketer);
-    // A ticket costs as much processor time as a small answer; each resumed session gets a new one.
+    // A ticket costs as much CPU time as a small response, and each resumed session gets a new one.
     server.send_tls13_tickets = 1;
     Ok(Loaded { server: Arc::new(server), expires })
 }
 
-/// The end of a certificate's validity.
+/// Returns the end of a certificate's validity.
 fn expiry(certificate: &CertificateDer<'_>) -> Option<UnixSeconds> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
     u64::try_from(certificate.validity().not_after.timestamp()).ok().map(UnixSeconds)
 }
 
-/// Why certificate and key cannot be used. Never contains any part of the key.
+/// Why the certificate and its key cannot be used. Never contains any part of the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TlsError {
     /// A file cannot be read, or is not PEM.
     Unreadable(PathBuf, String),
     /// The file contains no certificate.
     NoCertificate(PathBuf),
-    /// Certificate and key do not match, or are of an unsupported kind.
+    /// The certificate and the key do not match, or are of an unsupported type.
     Unusable(PathBuf, String),
 }
 

@@ -1,8 +1,10 @@
-//! Evicts connections of a full listener: for each new connection it closes the one that has gone longest without an answer.
-//! A connection is protected only while the server handles an authorized request that has arrived whole, and an eighth of the
-//! slots cannot be protected. (The server does not know what a connection is for when it accepts it, so it cannot reserve
-//! slots for health checks; shares per address do not help where all clients come through one proxy.) A new connection is
-//! safe for 100 ms, and further ones wait that long in the kernel's queue, so a burst does not evict itself.
+//! Evicts connections of a full listener. For each new connection it closes the one whose last response is the oldest.
+//! A connection is protected only while the server handles a request that has arrived completely and is authorized, and
+//! an eighth of the slots is never protected.
+//!
+//! The server cannot reserve slots for health checks, because it does not know the purpose of a connection when it
+//! accepts it. Limits per address do not help if all clients come through one proxy. A new connection is safe for 100
+//! ms, and further ones wait that long in the kernel's backlog, so a burst does not evict itself.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,14 +18,14 @@ use crate::server::metrics::ConnectionMetrics;
 /// How long a new connection is safe: much longer than most requests take.
 const MIN_LIFETIME: Duration = Duration::from_millis(100);
 
-/// The slots of one listener. Clones are the same.
+/// The slots of one listener. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Slots(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     table: Mutex<Table>,
-    /// Notified when a slot is free or a connection is no longer protected.
+    /// Notified when a slot becomes free or a connection is no longer protected.
     freed: Notify,
     counts: Option<ConnectionMetrics>,
 }
@@ -33,27 +35,27 @@ struct Table {
     capacity: usize,
     last_id: u64,
     connections: HashMap<u64, Entry>,
-    /// How many requests protect their connection.
+    /// The number of requests that protect their connection.
     protected: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
     began: Instant,
-    /// When it began, or when its last answer ended.
+    /// When the last response ended; before the first one, when the connection began.
     last_answer: Instant,
-    /// How many of its requests protect it.
+    /// The number of this connection's requests that protect it.
     protected: usize,
     evicted: Arc<Notify>,
 }
 
 impl Table {
-    /// The most requests that may protect their connection; the rest of the slots is for new connections.
+    /// The maximum number of requests that may protect their connection. The other slots are for new connections.
     fn max_protected(&self) -> usize {
         self.capacity - (self.capacity / 8).max(1).min(self.capacity)
     }
 
-    /// When there is room for a new connection; `None` if every connection is protected.
+    /// Returns when a new connection may enter; `None` if every connection is protected.
     fn room(&self, now: Instant) -> Option<Instant> {
         if self.connections.len() < self.capacity {
             return Some(now);
@@ -87,7 +89,7 @@ impl Slots {
         self.table().capacity = capacity;
     }
 
-    /// Waits until there is room for a new connection.
+    /// Waits until a new connection may enter.
     pub(crate) async fn wait_for_room(&self) {
         loop {
             let freed = self.0.freed.notified();
@@ -124,7 +126,7 @@ impl Slots {
     }
 }
 
-/// The slot of a connection; dropping the last clone frees it.
+/// The slot of a connection. Dropping the last clone frees it.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot(Arc<Inner>);
 
@@ -136,25 +138,25 @@ struct Inner {
 }
 
 impl Slot {
-    /// Waits until a new connection gets the slot.
+    /// Waits until a new connection takes the slot.
     pub(crate) async fn evicted(&self) {
         self.0.evicted.notified().await;
     }
 
-    /// Notes that a request was answered.
+    /// Records that a request was answered.
     pub(crate) fn answered(&self) {
         if let Some(entry) = self.0.slots.table().connections.get_mut(&self.0.id) {
             entry.last_answer = Instant::now();
         }
     }
 
-    /// Protects the connection for a request that has arrived whole; `None` if too many are protected.
+    /// Protects the connection for a request that has arrived completely; `None` if too many connections are protected.
     pub(crate) fn protect(&self) -> Option<EvictionGuard> {
         let mut table = self.0.slots.table();
         if table.protected >= table.max_protected() {
             return None;
         }
-        // If the connection has just been evicted, it ends all the same.
+        // A connection that was just evicted is closed even if it is protected now.
         table.connections.get_mut(&self.0.id)?.protected += 1;
         table.protected += 1;
         Some(EvictionGuard(Some(self.clone())))
@@ -172,7 +174,7 @@ impl Drop for Inner {
     }
 }
 
-/// Protects a connection from eviction until dropped. On a listener without eviction it does nothing.
+/// Protects a connection from eviction until dropped. No effect on a listener without eviction.
 #[derive(Debug)]
 pub struct EvictionGuard(Option<Slot>);
 

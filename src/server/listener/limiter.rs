@@ -1,16 +1,17 @@
-//! Limits that all clients share (connections, requests in flight, memory), with a share for each address, which no crate
-//! has: tokio's `Semaphore` gives all permits to one address.
+//! Limits that all clients share (connections, requests in flight, memory), with a fair share per address. No crate
+//! offers this: tokio's `Semaphore` grants all permits to a single address.
 //!
-//! An address may hold as many permits as are free at that moment (the dynamic thresholds of switches' shared buffers): one
-//! address alone gets half of all, and n of them leave room for one more. So a new address gets a permit even if others hold
-//! all that they may, and nobody has to guess a limit per address; one can be set in addition.
+//! An address may hold as many permits as are free at that moment, like dynamic thresholds in the shared buffers of
+//! switches. A single address gets half of all permits, and n addresses leave room for one more. A new address
+//! therefore gets a permit even if the others hold all they may, without a configured limit per address. Such a limit
+//! can be set in addition.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Grants permits. Clones share them.
+/// Grants permits. Clones share the limits.
 #[derive(Debug, Clone)]
 pub struct Limiter(Arc<State>);
 
@@ -23,13 +24,13 @@ struct State {
 
 #[derive(Debug)]
 struct Shares {
-    /// The limit per address; as large as the capacity, it removes the shares.
+    /// The limit per address. A limit as large as the capacity turns shares off.
     per_address: Option<usize>,
-    /// The permits that each network holds.
+    /// The number of permits that each network holds.
     held: HashMap<IpAddr, usize>,
 }
 
-/// Which limit is reached.
+/// The limit that is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitReached {
     /// The capacity.
@@ -38,19 +39,19 @@ pub enum LimitReached {
     Address,
 }
 
-/// A part of the capacity, until dropped.
+/// A permit, held until dropped.
 #[derive(Debug)]
 pub struct Permit {
     limiter: Limiter,
-    /// The network whose share it counts towards.
+    /// The network whose share the permit counts towards.
     network: Option<IpAddr>,
-    /// How much of the share, and of the capacity, it takes.
+    /// The weight in the network's share, and in the capacity.
     weight: usize,
     total_weight: usize,
 }
 
 impl Limiter {
-    /// A limiter of `capacity` permits. Without `per_address`, an address may hold as many as are free.
+    /// Creates a limiter with `capacity` permits. Without `per_address`, an address may hold as many as are free.
     #[must_use]
     pub fn new(capacity: usize, per_address: Option<usize>) -> Self {
         let shares = Mutex::new(Shares { per_address, held: HashMap::new() });
@@ -69,7 +70,7 @@ impl Limiter {
         self.free() > 0
     }
 
-    /// Grants a permit to `address`; without an address, it counts towards no share.
+    /// Grants a permit to `address`. Without an address, the permit counts towards the capacity only.
     ///
     /// # Errors
     /// The limit that is reached.
@@ -77,7 +78,7 @@ impl Limiter {
         self.acquire_weighted(address, 1)
     }
 
-    /// Grants a permit that takes `weight` of the capacity.
+    /// Grants a permit that counts `weight` times.
     ///
     /// # Errors
     /// The limit that is reached.
@@ -98,7 +99,8 @@ impl Limiter {
         Ok(Permit { limiter: self.clone(), network: Some(network), weight, total_weight: weight })
     }
 
-    /// Grants a permit that counts towards the share of `address` alone: another one counts towards the capacity.
+    /// Grants a permit that counts only towards the share of `address`. The caller holds another one that counts
+    /// towards the capacity.
     pub(crate) fn acquire_share(&self, address: IpAddr) -> Result<Permit, LimitReached> {
         let network = network_of(address);
         self.shares().hold(network, 1, self)?;
@@ -124,7 +126,7 @@ impl Limiter {
 impl Shares {
     fn hold(&mut self, network: IpAddr, weight: usize, limiter: &Limiter) -> Result<(), LimitReached> {
         let capacity = limiter.0.capacity.load(Ordering::Relaxed);
-        // A share as large as the capacity means no shares: all clients come through one proxy.
+        // A limit as large as the capacity turns shares off: all clients come through one proxy.
         let share = match self.per_address {
             Some(each) if each >= capacity => each,
             Some(each) => each.min(limiter.free()),
@@ -149,7 +151,7 @@ impl Shares {
 }
 
 impl Permit {
-    /// The network whose share it counts towards: an IPv4 address, or the /64 of an IPv6 address.
+    /// The network whose share the permit counts towards: an IPv4 address, or the /64 of an IPv6 address.
     #[must_use]
     pub fn network(&self) -> Option<IpAddr> {
         self.network
@@ -165,7 +167,7 @@ impl Drop for Permit {
     }
 }
 
-/// What counts as one address: a client that has an IPv6 address has at least the 2^64 of its /64.
+/// Returns the network that counts as one address. A client with an IPv6 address usually has its whole /64.
 fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),

@@ -1,5 +1,5 @@
-//! Listeners: accepting connections, the limits on them, the client's address behind proxies, the TLS certificate, and the
-//! threads that serve.
+//! Listeners: accepting and limiting connections, client addresses behind proxies, the TLS certificate, and the serving
+//! threads.
 
 pub(super) mod accept;
 pub(super) mod certificate;

@@ -5,19 +5,19 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
-/// Networks and single addresses.
+/// A list of networks and single addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Networks(Vec<IpNet>);
 
 impl Networks {
-    /// Whether `address` is in one of them. An IPv4-mapped IPv6 address counts as its IPv4 address.
+    /// Whether a network contains `address`. An IPv4-mapped IPv6 address counts as its IPv4 address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// Whether there is none.
+    /// Whether the list is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -27,8 +27,8 @@ impl Networks {
 impl FromStr for Networks {
     type Err = ();
 
-    /// Parses a list with commas. A network whose address has bits beyond its prefix is an error: it is unclear which of the
-    /// two is meant, and a network that is too large is a hole.
+    /// Parses a comma-separated list. A network whose address has bits beyond its prefix is an error: either the
+    /// address or the prefix is wrong, and trusting too large a network would be a security hole.
     fn from_str(list: &str) -> Result<Self, ()> {
         let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         entries.map(network).collect::<Result<_, _>>().map(Self)

@@ -1,6 +1,7 @@
 //! Finds the client's address behind trusted proxies: the PROXY protocol, `Forwarded` (RFC 7239) and `X-Forwarded-For`.
-//! The crate `ppp` parses the PROXY protocol. The crates `forwarded-header-value` and `rfc7239` accept unbalanced quotes and a
-//! repeated `for`, so `Forwarded` is parsed here.
+//!
+//! The crate `ppp` parses the PROXY protocol. The crates `forwarded-header-value` and `rfc7239` accept unbalanced
+//! quotes and a repeated `for`, so this module parses `Forwarded` itself.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -11,17 +12,17 @@ use ppp::{HeaderResult, PartialResult, v1, v2};
 use super::networks::Networks;
 use crate::server::config::ClientHeader;
 
-/// The longest header of the PROXY protocol: version 2 may carry what the proxy knows of TLS.
+/// The maximum length of a PROXY protocol header, in bytes. Version 2 may carry TLS details.
 const MAX_HEADER: usize = 2_048;
-/// The longest header of version 1, with its line end (PROXY protocol §2.1).
+/// The maximum length of a version 1 header with its line end, in bytes (PROXY protocol §2.1).
 const MAX_LINE: usize = 107;
 
-/// Parses the first bytes of a proxy's connection: the header's length and the client in it, or an error; `None` while the
-/// header is incomplete.
+/// Parses the first bytes of a proxy's connection. Returns the length of the header and the client in it, or an error;
+/// `None` while the header is incomplete.
 #[must_use]
 pub fn parse_proxy_header(start: &[u8]) -> Option<io::Result<(usize, Option<SocketAddr>)>> {
     let bad = |why: String| Some(Err(io::Error::new(io::ErrorKind::InvalidData, why)));
-    // The parser rejects some incomplete lines, so it gets whole lines only.
+    // The parser rejects some incomplete lines, so it only gets complete ones.
     let is_incomplete_line =
         start.starts_with(b"PROXY ") && start.len() < MAX_LINE && !start.contains(&b'\n');
     if is_incomplete_line {
@@ -68,8 +69,8 @@ fn may_become_header(start: &[u8]) -> bool {
     begins(b"PROXY ") || begins(b"\r\n\r\n\0\r\nQUIT\n")
 }
 
-/// Returns the client behind `peer`: from the right, the first address in the header field that is not a trusted proxy's. That
-/// client may have made up all addresses further left.
+/// Returns the client behind `peer`: the rightmost address in the header field that is not a trusted proxy. The client
+/// may have made up all addresses to the left of it.
 #[must_use]
 pub fn forwarded_client(
     peer: SocketAddr,
@@ -81,7 +82,7 @@ pub fn forwarded_client(
     forwarded_client_in(peer, headers.get_all(field.name()).iter().map(HeaderValue::as_bytes), field, trusted)
 }
 
-/// The same for the values of the header field, in their order, of a trusted `peer`.
+/// Does the same for the values of the header field, in order. `peer` is a trusted proxy.
 pub(crate) fn forwarded_client_in<'l>(
     peer: SocketAddr,
     lines: impl DoubleEndedIterator<Item = &'l [u8]>,
@@ -96,7 +97,7 @@ pub(crate) fn forwarded_client_in<'l>(
                 ClientHeader::Forwarded => forwarded_for(hop).and_then(parse_address),
                 ClientHeader::XForwardedFor => parse_address(hop),
             };
-            // An obfuscated or invalid name (RFC 7239 §6.3): the hop that wrote it is the nearest known address.
+            // An obfuscated or invalid name (RFC 7239 §6.3). The hop that wrote it is the nearest known address.
             let Some(address) = address else { return client };
             client = address;
             if !trusted.contains(client.ip()) {
@@ -107,8 +108,8 @@ pub(crate) fn forwarded_client_in<'l>(
     client
 }
 
-/// Returns the value of `for` in one element of `Forwarded` (RFC 7239 §4). A quoted comma splits an element in two, and neither
-/// half parses as an address.
+/// Returns the value of `for` in one element of `Forwarded` (RFC 7239 §4). A quoted comma splits an element in two, and
+/// neither half parses as an address.
 fn forwarded_for(element: &str) -> Option<&str> {
     let mut found = None;
     for pair in element.split(';') {
@@ -124,7 +125,7 @@ fn forwarded_for(element: &str) -> Option<&str> {
     found
 }
 
-/// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`.
+/// Parses `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`.
 fn parse_address(text: &str) -> Option<SocketAddr> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Some(address);

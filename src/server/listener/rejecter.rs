@@ -1,4 +1,4 @@
-//! Answers clients whose connection is rejected: the listener is full, or it expects TLS.
+//! Answers clients whose connection is rejected: the listener is full, or expects TLS.
 
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -15,13 +15,14 @@ use crate::problem::Problem;
 use crate::server::request::rejection::http1_bytes;
 use crate::tasks::{self, Task};
 
-/// The most rejected clients that get an answer at once. Others, and those of an address beyond its share, are closed.
+/// The maximum number of rejected clients that are being answered. Beyond it, or beyond an address's share, connections
+/// are closed without an answer.
 const MAX_ANSWERS: usize = 64;
 
-/// How long a rejected client has to read its answer.
+/// The time limit for a rejected client to read its response.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Retry-After in seconds. Connections become free as downloads end.
+/// The value of Retry-After, in seconds. Connections become free as downloads end.
 const RETRY_AFTER_SECONDS: &str = "5";
 
 /// Answers rejected clients.
@@ -38,7 +39,7 @@ impl Rejecter {
         self.answer(stream, peer, &too_many_connections());
     }
 
-    /// Answers a client that speaks plain HTTP to a TLS listener.
+    /// Answers a client that sends plain HTTP to a TLS listener.
     pub(crate) fn tls_expected(&self, stream: std::net::TcpStream, peer: IpAddr) {
         let problem = Problem::new(
             StatusCode::BAD_REQUEST,
@@ -52,13 +53,14 @@ impl Rejecter {
     fn answer(&self, mut stream: std::net::TcpStream, peer: IpAddr, answer: &Response<Bytes>) {
         let Ok(permit) = self.0.acquire(Some(peer)) else { return };
         let bytes = http1_bytes(answer);
-        // The send buffer of a new connection has room for the whole answer.
+        // The send buffer of a new connection has room for the whole response.
         if !matches!(stream.write(&bytes), Ok(written) if written == bytes.len()) {
             return;
         }
         tasks::spawn(Task::Connection, async move {
             let _permit = permit;
-            // Closing with bytes unread resets the connection, and the answer may be lost with it (RFC 9112 §9.6).
+            // Closing a socket with unread input resets the connection, and the client may lose the response (RFC 9112
+            // §9.6).
             let linger = async {
                 let mut stream = TcpStream::from_std(stream)?;
                 stream.shutdown().await?;
@@ -71,7 +73,7 @@ impl Rejecter {
     }
 }
 
-/// The answer to a client beyond the limit on connections, or beyond its share.
+/// The response to a client beyond the limit of connections, or beyond its share.
 pub(crate) fn too_many_connections() -> Response<Bytes> {
     let problem = Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,

@@ -1,5 +1,5 @@
-//! Runs one thread per core, each with a single-threaded runtime: a connection stays on the thread that accepted it, so its
-//! data stays on one core. All threads accept from one listener; an idle thread accepts first.
+//! Runs one thread per core, each with a single-threaded runtime. A connection stays on the thread that accepted it, so
+//! its data stays on one core. All threads accept from the same listener, and an idle thread accepts first.
 
 use std::io;
 use std::net::TcpListener;
@@ -14,10 +14,10 @@ use crate::server::context::Server;
 use crate::server::handler::Handler;
 use crate::tasks::{self, Task};
 
-/// How long an ending thread waits for reads from disk.
+/// How long a thread that ends waits for reads from disk.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The threads of a server. Dropping it aborts what is in flight and joins the threads.
+/// The threads of a server. Dropping this aborts connections in flight and joins the threads.
 #[derive(Debug)]
 pub struct Threads {
     end: watch::Sender<bool>,
@@ -35,10 +35,11 @@ impl Drop for Threads {
 }
 
 impl<H: Handler> Server<H> {
-    /// Spawns `threads` threads that serve until draining begins, and then finish the connections in flight. Returns at once.
+    /// Spawns `threads` threads that serve until draining begins and then finish the connections in flight. Returns
+    /// without waiting.
     ///
     /// # Errors
-    /// If the system refuses a thread or the listener.
+    /// If the system cannot create a thread or duplicate the listener.
     pub fn serve_on_threads(self, listener: &TcpListener, threads: NonZeroUsize) -> io::Result<Threads> {
         listener.set_nonblocking(true)?;
         let mut started = Threads { end: watch::Sender::new(false), running: Vec::new() };
@@ -52,7 +53,7 @@ impl<H: Handler> Server<H> {
         Ok(started)
     }
 
-    /// As [`Server::serve`], on a duplicate of the listener.
+    /// Does the same as [`Server::serve`], on a duplicate of the listener.
     pub async fn serve_on(&self, listener: &TcpListener) {
         match listener.try_clone().and_then(tokio::net::TcpListener::from_std) {
             Ok(listener) => self.clone().serve(listener).await,
@@ -77,7 +78,7 @@ impl<H: Handler> Server<H> {
                 _ = end.wait_for(|end| *end) => {}
             }
         });
-        // Requests that are still in flight are dropped, and recorded as aborted.
+        // Drops requests that are still in flight. They are recorded as aborted.
         runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     }
 }

@@ -1,5 +1,5 @@
-//! Reads request bodies within a limit of bytes and of time. Each received byte extends the deadline, so a client that sends
-//! too slowly is cut off. (`http_body_util::Limited` limits bytes alone.)
+//! Reads request bodies within a limit of bytes and time. Received bytes extend the deadline, so only a client that
+//! sends too slowly is disconnected. (`http_body_util::Limited` limits only bytes.)
 
 use std::time::Duration;
 
@@ -11,23 +11,24 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::server::client::Client;
 
-/// The time for a body of which nothing arrives. Each [`Timeouts::slowest`](crate::server::deadlines::timeouts::Timeouts) bytes add a second.
+/// The time limit of a body that does not arrive. Each
+/// [`Timeouts::slowest`](crate::server::deadlines::timeouts::Timeouts) bytes add a second.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The longest time for a body.
+/// The maximum time limit of a body.
 const MAX_TIME: Duration = Duration::from_secs(30);
 
-/// A timer that fires this late shows that the process was stopped: the client gets its time again.
+/// If a timer fires this late, the process was suspended, and the deadline is extended.
 const SUSPENDED: Duration = Duration::from_secs(1);
 
 /// Why a body was not read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyError {
-    /// It is longer than the limit.
+    /// The body is longer than the limit.
     TooLarge,
-    /// It did not arrive in time.
+    /// The body did not arrive in time.
     TooSlow,
-    /// The connection ended or the framing was wrong.
+    /// The connection ended, or the framing was invalid.
     Broken,
 }
 
@@ -40,7 +41,7 @@ impl Client {
     /// Reads the body of this client's request. A client that announces more than `limit` bytes gets no `100 Continue`.
     ///
     /// # Errors
-    /// [`BodyError`]; the connection then closes behind the answer.
+    /// [`BodyError`]. The connection is then closed after the response.
     pub async fn read_body(&self, body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
         self.recorded(read(body, limit, self.stall_flag.slowest()).await)
     }

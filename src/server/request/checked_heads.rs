@@ -1,8 +1,8 @@
-//! Checks each head of HTTP/1 before hyper reads it. hyper answers a head that it cannot parse with an empty 400, and silently
-//! drops a Content-Length beside Transfer-Encoding; this stream answers with the rule that the client broke.
+//! Checks each HTTP/1 head before hyper reads it. hyper answers a head that it cannot parse with an empty 400, and
+//! silently drops a Content-Length next to Transfer-Encoding. This stream answers with the rule that the client broke.
 //!
-//! hyper never sees a rejected head: it reads the end of the stream, finishes the answers before, and closes; the rejection is
-//! written on that close.
+//! hyper never sees a rejected head: it reads the end of the stream, finishes earlier responses and closes. The
+//! rejection is written during that close.
 
 use std::io;
 use std::pin::Pin;
@@ -23,46 +23,46 @@ use crate::server::deadlines::activity::Activity;
 use crate::server::fast_path::plain_request::{has_bare_line_feed, is_plain_target};
 use crate::server::zero_copy::write_gate::WriteGate;
 
-/// The bytes of one read.
+/// The number of bytes per read.
 const READ_SIZE: usize = 2 * 1024;
 
-/// The most header fields: hyper's own limit.
+/// The maximum number of header fields: hyper's own limit.
 const MAX_FIELDS: usize = 100;
 
-/// The longest target that hyper parses, in bytes.
+/// The maximum length of a target that hyper parses, in bytes.
 const MAX_TARGET: usize = 65_534;
 
-/// The characters that `http::Uri` does not parse in a path and query; letters beyond ASCII go with them.
+/// The characters that `http::Uri` does not accept in a path and query. Letters beyond ASCII are encoded too.
 const NOT_IN_A_URI: &AsciiSet =
     &CONTROLS.add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
-/// The stream that hyper gets. It yields only requests with valid heads, and reports to the gate what was written.
+/// The stream that hyper reads. It yields only requests with valid heads, and reports written bytes to the gate.
 #[derive(Debug)]
 pub(crate) struct CheckedHeads<S> {
     stream: S,
     activity: Arc<Activity>,
     gate: Option<Arc<WriteGate>>,
-    /// The most bytes of a head.
+    /// The maximum length of a head, in bytes.
     max_head: usize,
     received: BytesMut,
     state: State,
 }
 
-/// What the received bytes are.
+/// The meaning of the received bytes.
 #[derive(Debug)]
 enum State {
-    /// The beginning of a head, with the number of bytes that were checked.
+    /// The start of a head, with the number of bytes that were checked.
     Head(usize),
     /// A valid head and its body, with the number of bytes left.
     Passes(u64),
-    /// A chunked body: the connection closes behind the answer, so its end does not matter. Or frames of HTTP/2.
+    /// A chunked body, after which the connection is closed, so that its end does not matter; or HTTP/2 frames.
     PassesAll,
-    /// A rejected head, with the part of the answer that is not written yet.
+    /// A rejected head, with the unwritten part of the response.
     Rejected(Bytes),
 }
 
 impl<S> CheckedHeads<S> {
-    /// Wraps an HTTP/1 stream from which `received` was read before; no head may have more than `max_head` bytes.
+    /// Wraps an HTTP/1 stream. `received` was already read from it. A head may have up to `max_head` bytes.
     pub(crate) fn http1(
         stream: S,
         received: BytesMut,
@@ -73,7 +73,7 @@ impl<S> CheckedHeads<S> {
         Self { stream, activity, gate, max_head, received, state: State::Head(0) }
     }
 
-    /// Wraps an HTTP/2 stream, whose frames hyper checks.
+    /// Wraps an HTTP/2 stream. hyper checks its frames.
     pub(crate) fn http2(stream: S, received: BytesMut, activity: Arc<Activity>) -> Self {
         Self { stream, activity, gate: None, max_head: 0, received, state: State::PassesAll }
     }
@@ -107,7 +107,7 @@ impl<S> CheckedHeads<S> {
 
 /// Checks a head; `None` while it is incomplete.
 fn check(received: &mut BytesMut, looked_at: usize, max_head: usize) -> Result<Option<State>, Rejection> {
-    // At least one empty line before a request should be ignored (RFC 9112 §2.2).
+    // A server should ignore at least one empty line before a request (RFC 9112 §2.2).
     while received.starts_with(b"\r\n") {
         received.advance(2);
     }
@@ -126,8 +126,8 @@ fn check(received: &mut BytesMut, looked_at: usize, max_head: usize) -> Result<O
             Rejection::HeadTooLarge(max_head)
         });
     }
-    // The first bytes are parsed at once, so bytes that are not HTTP are rejected at once. A head that arrives byte by byte is
-    // parsed again only when it has doubled.
+    // The first bytes are parsed immediately, so that other protocols are rejected immediately. A head that arrives
+    // byte by byte is parsed again only when its length has doubled.
     if end.is_none() && looked_at > 0 && head.len() < 2 * looked_at {
         return Ok(None);
     }
@@ -148,7 +148,7 @@ fn check(received: &mut BytesMut, looked_at: usize, max_head: usize) -> Result<O
     Ok(Some(body.map_or(State::PassesAll, |body| State::Passes(body.saturating_add(length as u64)))))
 }
 
-/// Returns the rule that an unparsable head breaks.
+/// Returns the rule that an invalid head breaks.
 fn rejection_of(request: &Request<'_, '_>, error: Error) -> Rejection {
     Rejection::Bad(match error {
         Error::TooManyHeaders => return Rejection::TooManyFields(MAX_FIELDS),
@@ -167,8 +167,8 @@ fn rejection_of(request: &Request<'_, '_>, error: Error) -> Rejection {
     })
 }
 
-/// Returns the length of the body; `None` for a chunked one. Content-Length beside Transfer-Encoding, and either of them twice,
-/// are how requests are smuggled (RFC 9112 §6.1, §6.3).
+/// Returns the length of the body; `None` if it is chunked. Content-Length next to Transfer-Encoding, and either of
+/// them repeated, allow request smuggling (RFC 9112 §6.1, §6.3).
 fn body_length(is_http_11: bool, fields: &[Header<'_>]) -> Result<Option<u64>, Rejection> {
     let values = |name: &str| {
         let named = move |field: &&Header<'_>| field.name.eq_ignore_ascii_case(name);
@@ -199,8 +199,9 @@ fn body_length(is_http_11: bool, fields: &[Header<'_>]) -> Result<Option<u64>, R
     }
 }
 
-/// Percent-encodes a target that hyper would not parse; `None` if it needs no encoding. Tools append parameters with quotes or
-/// letters beyond ASCII; encoded they mean the same, and a link's own parameters contain none of them.
+/// Percent-encodes a target that hyper would reject; `None` if the target needs no encoding. Tools append parameters
+/// with quotes or letters beyond ASCII. Encoded, they mean the same, and a link's own parameters contain no such
+/// characters.
 fn percent_encoded(target: &str) -> Result<Option<String>, Rejection> {
     if target.len() > MAX_TARGET {
         return Err(Rejection::TargetTooLong(MAX_TARGET));

@@ -1,4 +1,4 @@
-//! Checks of requests that hyper leaves to the server, the answers to invalid ones, and the reading of request bodies.
+//! Checks of requests that hyper leaves to the server, responses to invalid requests, and reading of request bodies.
 
 pub(super) mod body;
 pub(super) mod checked_heads;

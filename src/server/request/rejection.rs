@@ -1,4 +1,4 @@
-//! Why a request is rejected, and the answer that says so.
+//! Why a request is rejected, and the response that explains it.
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
@@ -6,7 +6,7 @@ use http::{Method, Request, Response, StatusCode, Version};
 
 use crate::problem::Problem;
 
-/// The longest body of a GET that is read and discarded, in bytes.
+/// The maximum length of a GET's body that is read and discarded, in bytes.
 pub(crate) const MAX_DISCARDED_BODY: usize = 16 * 1024;
 
 /// Why a request is rejected.
@@ -20,12 +20,12 @@ pub(crate) enum Rejection {
     Framing,
     BodyTooLarge,
     BodyTooSlow,
-    /// The detail of the answer says what is wrong.
+    /// Another error. The detail of the response describes it.
     Bad(&'static str),
 }
 
 impl Rejection {
-    /// Returns the answer as a problem document.
+    /// Returns the response as a problem document.
     pub(crate) fn problem(self) -> Problem {
         let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "bad_request", "Bad request", detail);
         match self {
@@ -77,12 +77,12 @@ impl Rejection {
     }
 }
 
-/// An answer to HEAD has no body, whatever it is (RFC 9110 §9.3.2).
+/// Drops the body of a response to HEAD, which never has one (RFC 9110 §9.3.2).
 pub(crate) fn without_body_for_head<B>(request: &Request<B>, response: Response<Bytes>) -> Response<Bytes> {
     if *request.method() == Method::HEAD { response.map(|_| Bytes::new()) } else { response }
 }
 
-/// Writes an answer as HTTP/1.1, with `Connection: close`.
+/// Serializes a response as HTTP/1.1, with `Connection: close`.
 pub(crate) fn http1_bytes(response: &Response<Bytes>) -> Vec<u8> {
     let status = response.status();
     let mut bytes =

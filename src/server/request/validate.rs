@@ -1,5 +1,5 @@
-//! Checks that hyper leaves to the server: it rejects requests that are ambiguous or too large before the handler sees
-//! them, and closes their connection.
+//! Checks that hyper leaves to the server. Requests that are ambiguous or too large are rejected before the handler
+//! sees them, and their connection is closed.
 
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::uri::Authority;
@@ -8,13 +8,13 @@ use http::{Method, Request, Version};
 use super::rejection::{MAX_DISCARDED_BODY, Rejection};
 use crate::server::config::Config;
 
-/// Which requests of a handler may have a body.
+/// The requests of a handler that may have a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bodies {
-    /// None: the server reads and discards a short one of a GET, HEAD or OPTIONS, rejects a longer one, and never reads that
-    /// of another method.
+    /// None. The server reads and discards a short body of a GET, HEAD or OPTIONS, rejects a longer one, and never
+    /// reads the body of another method.
     Refused,
-    /// Those of a known length.
+    /// Requests with a known body length.
     Allowed,
 }
 
@@ -26,10 +26,10 @@ pub(crate) fn validate<B>(request: &Request<B>, config: &Config, bodies: Bodies)
     validate_framing(request, &fields, bodies)
 }
 
-/// The header fields that the checks need, found in one pass.
+/// The header fields that the checks need, collected in one pass.
 #[derive(Default)]
 struct Fields<'r> {
-    /// As HTTP/2 counts a header list (RFC 9113 §6.5.2): name, value and 32 bytes each.
+    /// The size as HTTP/2 counts a header list (RFC 9113 §6.5.2): name, value, and 32 bytes each.
     size: usize,
     host: Option<&'r HeaderValue>,
     length: Option<&'r HeaderValue>,
@@ -62,7 +62,7 @@ fn validate_size<B>(request: &Request<B>, fields: &Fields<'_>, config: &Config) 
     if fields.size > config.longest_head { Err(Rejection::HeadTooLarge(config.longest_head)) } else { Ok(()) }
 }
 
-/// Origin form, absolute form, or `OPTIONS *` (RFC 9112 §3.2).
+/// Accepts the origin form, the absolute form and `OPTIONS *` (RFC 9112 §3.2).
 fn validate_target<B>(request: &Request<B>) -> Result<(), Rejection> {
     let uri = request.uri();
     let known_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
@@ -71,15 +71,15 @@ fn validate_target<B>(request: &Request<B>) -> Result<(), Rejection> {
             uri.path().starts_with('/') || (uri.path() == "*" && request.method() == Method::OPTIONS)
         }
         (Some(_), Some(_)) => known_scheme,
-        // CONNECT names an authority alone; it is answered like every other method that is not allowed.
+        // CONNECT has only an authority. The handler answers it like any method that is not allowed.
         (None, Some(_)) => request.method() == Method::CONNECT,
         (Some(_), None) => known_scheme && request.version() == Version::HTTP_2,
     };
     if fine { Ok(()) } else { Err(Rejection::Target) }
 }
 
-/// Exactly one valid Host in HTTP/1.1 (RFC 9112 §3.2); in HTTP/2 an authority without a user, or a Host in its place, or
-/// neither, and not two that differ (RFC 9113 §8.3.1).
+/// Requires exactly one valid Host in HTTP/1.1 (RFC 9112 §3.2). HTTP/2 allows an authority without userinfo, a Host, or
+/// neither; if both are present, they must be equal (RFC 9113 §8.3.1).
 fn validate_host<B>(request: &Request<B>, fields: &Fields<'_>) -> Result<(), Rejection> {
     let authority = request.uri().authority();
     let has_user = authority.is_some_and(|authority| authority.as_str().contains('@'));
@@ -88,11 +88,11 @@ fn validate_host<B>(request: &Request<B>, fields: &Fields<'_>) -> Result<(), Rej
     }
     let is_http2 = request.version() == Version::HTTP_2;
     match (fields.host, authority) {
-        // In HTTP/1.1 the Host beside a target in absolute form is ignored (RFC 9112 §3.2.2).
+        // In HTTP/1.1, the Host next to a target in absolute form is ignored (RFC 9112 §3.2.2).
         (Some(host), Some(authority)) if is_http2 && !names(host, authority) => Err(Rejection::Host),
         (Some(host), _) => valid_host(host),
         (None, _) if request.version() == Version::HTTP_11 => Err(Rejection::Host),
-        // A health check over HTTP/2 may have neither, and nothing here depends on the name.
+        // An HTTP/2 health check may have neither, and the server does not use the name.
         (None, _) => Ok(()),
     }
 }
@@ -106,7 +106,7 @@ fn valid_host(host: &HeaderValue) -> Result<(), Rejection> {
         return Ok(());
     }
     let text = host.to_str().map_err(|_| Rejection::Host)?;
-    // An empty Host is allowed where the target has no authority.
+    // An empty Host is allowed if the target has no authority.
     if text.is_empty() {
         return Ok(());
     }
@@ -120,8 +120,8 @@ fn valid_host(host: &HeaderValue) -> Result<(), Rejection> {
     }
 }
 
-/// Whether a Host is of the common form: letters, digits, dots, dashes and underscores, or an IPv6 address in brackets, and
-/// perhaps a port. `http::uri::Authority` parses the others.
+/// Whether a Host has the common form: letters, digits, dots, dashes and underscores, or an IPv6 address in brackets,
+/// with an optional port. `http::uri::Authority` parses other forms.
 pub(crate) fn is_name_and_port(host: &[u8]) -> bool {
     let is_literal = host.first() == Some(&b'[');
     let end = if is_literal { b']' } else { b':' };
@@ -139,11 +139,11 @@ fn is_ipv6(address: &[u8]) -> bool {
     std::str::from_utf8(address).is_ok_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
-/// Nothing, or a colon and perhaps the number of a port.
+/// Accepts nothing, or a colon with an optional port number.
 fn port_fits(port: &[u8]) -> bool {
     match port {
         [] | [b':'] => true,
-        // Every number of four digits is a port.
+        // Every number of up to four digits is a valid port.
         [b':', digits @ ..] if digits.len() <= 4 => digits.iter().all(u8::is_ascii_digit),
         [b':', digits @ ..] if digits.len() == 5 && digits.iter().all(u8::is_ascii_digit) => {
             digits <= &b"65535"[..]
@@ -152,7 +152,7 @@ fn port_fits(port: &[u8]) -> bool {
     }
 }
 
-/// HTTP/1 requests have one body length here: [`super::checked_heads`] has rejected others.
+/// Rejects an ambiguous body length. [`super::checked_heads`] has already done so for HTTP/1.
 fn validate_framing<B>(request: &Request<B>, fields: &Fields<'_>, bodies: Bodies) -> Result<(), Rejection> {
     if fields.repeats_length || (fields.transfer_encoding && bodies == Bodies::Allowed) {
         return Err(Rejection::Framing);

@@ -1,6 +1,6 @@
-//! Lingering close: behind an answer to a request that was not read to its end, our half of the connection is closed, and
-//! what the client still sends is read and dropped. Closed at once, the connection would be reset, and a client that is still
-//! writing would see the reset instead of the answer (RFC 9112 §9.6).
+//! Lingering close. After a response to a request that was not fully read, the server closes its half of the
+//! connection, then reads and drops what the client still sends. An immediate close would reset the connection, and a
+//! client that is still writing would see the reset instead of the response (RFC 9112 §9.6).
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -12,15 +12,15 @@ use rustix::net::Shutdown;
 use tokio::io::ReadBuf;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// The longest pause between two arrivals, the longest time in all, and the most bytes that are dropped.
+/// The longest pause in the input, the longest time in total, and the maximum number of dropped bytes.
 const QUIET: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(10);
 const MOST: usize = 64 * 1024 * 1024;
 
-/// The bytes that are dropped at once.
+/// The number of bytes that are dropped per read.
 const BUFFER: usize = 16 * 1024;
 
-/// A connection whose client has time to close it.
+/// A connection that waits for its client to close it.
 #[derive(Debug)]
 pub(super) struct Linger {
     quiet: Pin<Box<Sleep>>,
@@ -29,13 +29,13 @@ pub(super) struct Linger {
 }
 
 impl Linger {
-    /// Closes our half.
+    /// Closes the server's half of the connection.
     pub(super) fn begin(socket: BorrowedFd<'_>) -> Self {
         let _ = rustix::net::shutdown(socket, Shutdown::Write);
         Self { quiet: Box::pin(sleep(QUIET)), end: Instant::now() + LONGEST, left: MOST }
     }
 
-    /// Ends when the client has closed its half, or one of the bounds is reached.
+    /// Completes when the client has closed its half, or a limit is reached.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,

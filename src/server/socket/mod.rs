@@ -1,5 +1,5 @@
-//! Sockets: at first non-blocking and polled together with others, or registered with tokio; with or without TLS; and how
-//! they are closed.
+//! Sockets: non-blocking and watched by an idle poller, or registered with tokio; with or without TLS; and how they are
+//! closed.
 
 mod linger;
 mod pace;

@@ -1,13 +1,14 @@
-//! Measures how quickly a client reads.
+//! Measures how fast a client reads.
 
 use std::time::{Duration, Instant};
 
-/// More than the kernels at both ends take for a program that reads nothing (64 KiB there, up to 384 KiB here, if the piece
-/// is a whole pipe); and soon, for the client's kernel measures at the beginning how much room it needs.
+/// The number of bytes per round. It exceeds the kernel buffers of both ends for a client that reads nothing: 64 KiB on
+/// the client, up to 384 KiB here if the piece is a whole pipe. It is small, so that the first round ends while the
+/// client's kernel still adapts its receive buffer.
 const ROUND: usize = 512 * 1024;
 const QUICK: Duration = Duration::from_millis(250);
 
-/// How quickly a client reads, round by round.
+/// How fast a client reads, measured in rounds.
 #[derive(Debug)]
 pub(super) struct Pace {
     taken: usize,
@@ -20,7 +21,8 @@ impl Pace {
         Self { taken: 0, since, quick: false }
     }
 
-    /// The client took this many bytes. Returns whether it is quick, at the end of a round in which that has changed.
+    /// Adds bytes that the client took. At the end of a round, returns whether the client is quick, if that has
+    /// changed.
     pub(super) fn on_written(&mut self, bytes: usize) -> Option<bool> {
         self.taken += bytes;
         if self.taken < ROUND {

@@ -1,7 +1,7 @@
-//! The stream of bytes to and from a client: a socket, with TLS or without.
+//! The byte stream to and from a client: a socket, with or without TLS.
 //!
-//! rustls encrypts and decrypts. What is encrypted is sent as late as possible, so that what belongs together goes together:
-//! a session ticket with the first answer, an answer with the word that it was the last.
+//! rustls encrypts and decrypts. Encrypted bytes are sent as late as possible, to combine them: a session ticket with
+//! the first response, the last response with the close_notify alert.
 
 use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::pin::Pin;
@@ -11,18 +11,19 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::rustls::{ServerConfig, ServerConnection};
 
-/// How many encrypted bytes are kept: the socket has to take them before more is encrypted.
+/// The maximum number of encrypted bytes that are kept. The socket has to take them before more are encrypted.
 const MAX_UNSENT: usize = 16 * 1024;
 
-/// The most encrypted bytes that a session keeps for a client that does not read. HTTP/1 writes no further piece of a body
-/// while one waits, and a slow client's pieces are short, so that it never comes near.
+/// The maximum number of encrypted bytes that a session buffers for a client that does not read. HTTP/1 writes no
+/// further piece of a body while one is unsent, and a slow client's pieces are short, so a session never comes near the
+/// limit.
 const BUFFER: usize = 272 * 1024;
 const HTTP2_BUFFER: usize = 16 * 1024;
 
 /// A stream between a client and the server.
 ///
-/// With TLS, what is written is sent when it is flushed, when the client has to say something first, or when more was
-/// written than may be kept.
+/// With TLS, written bytes are sent on a flush, when the server waits for the client's input, or when [`MAX_UNSENT`] is
+/// reached.
 #[derive(Debug)]
 pub(crate) struct Stream<S> {
     socket: S,
@@ -32,12 +33,12 @@ pub(crate) struct Stream<S> {
 #[derive(Debug)]
 struct Tls {
     session: ServerConnection,
-    /// How many bytes were encrypted since the socket last had taken all.
+    /// The number of bytes encrypted since the socket last took everything.
     unsent: usize,
 }
 
 impl<S> Stream<S> {
-    /// A stream without TLS, so far.
+    /// Creates a stream without TLS.
     pub(crate) fn new(socket: S) -> Self {
         Self { socket, tls: None }
     }
@@ -46,24 +47,25 @@ impl<S> Stream<S> {
         &mut self.socket
     }
 
-    /// The socket, if bytes reach it as they are.
+    /// The socket, if the stream has no TLS.
     pub(crate) fn plain(&mut self) -> Option<&mut S> {
         self.tls.is_none().then_some(&mut self.socket)
     }
 
-    /// What follows is a TLS handshake, and then what it protects.
+    /// Starts TLS: a handshake follows, then encrypted data.
     pub(crate) fn start_tls(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
         let session = ServerConnection::new(config).map_err(io::Error::other)?;
         self.tls = Some(Box::new(Tls { session, unsent: 0 }));
         Ok(())
     }
 
-    /// Whether encrypted bytes wait for the socket.
+    /// Whether encrypted bytes are unsent.
     pub(crate) fn wants_write(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.session.wants_write())
     }
 
-    /// Whether client and server have agreed on HTTP/2 in the handshake (RFC 9113 §3.3). Without TLS nothing is agreed on.
+    /// Whether client and server have negotiated HTTP/2 in the handshake (RFC 9113 §3.3). Without TLS there is no
+    /// negotiation.
     pub(crate) fn agreed_on_http2(&mut self) -> bool {
         let Some(tls) = &mut self.tls else { return false };
         let is_http2 = tls.session.alpn_protocol() == Some(b"h2");
@@ -73,14 +75,14 @@ impl<S> Stream<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
-    /// Makes the TLS handshake with a client from which `received` was read before.
+    /// Performs the TLS handshake. `received` was already read from the client.
     pub(crate) fn poll_handshake(
         &mut self,
         mut received: &[u8],
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         while let Some(tls) = &mut self.tls {
-            // Reading nothing would be the end of the stream.
+            // rustls would take an empty read for the end of the stream.
             if !received.is_empty() && tls.session.read_tls(&mut received)? > 0 {
                 self.process(cx)?;
             } else if tls.session.is_handshaking() {
@@ -92,15 +94,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
                 break;
             }
         }
-        // A ticket waits for what is written or read next.
+        // A ticket is sent with the next write or read.
         Poll::Ready(Ok(()))
     }
 
-    /// Reads what the client has sent, and decrypts it. Returns how many bytes were read.
+    /// Reads and decrypts the client's input. Returns the number of bytes read.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Some(tls) = &mut self.tls else { return Poll::Ready(Ok(0)) };
         let count = match tls.session.read_tls(&mut Bridge { socket: &mut self.socket, cx }) {
-            // The client may be waiting for us.
+            // The client may be waiting for unsent bytes.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 return match self.poll_send(cx) {
                     Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -116,13 +118,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     fn process(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let Some(tls) = &mut self.tls else { return Ok(()) };
         tls.session.process_new_packets().map(drop).map_err(|error| {
-            // The client learns what is wrong, if it listens.
+            // Sends the TLS alert, so that the client learns the reason.
             let _ = self.poll_send(cx);
             io::Error::new(io::ErrorKind::InvalidData, error)
         })
     }
 
-    /// Gives the socket all that is encrypted.
+    /// Writes all encrypted bytes to the socket.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(tls) = &mut self.tls else { return Poll::Ready(Ok(())) };
         while tls.session.wants_write() {
@@ -157,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
-            // At the end of the stream, the reader above says so.
+            // At the end of the stream, the reader above reports it.
             ready!(this.poll_receive(cx))?;
         }
     }
@@ -199,7 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         Pin::new(&mut this.socket).poll_flush(cx)
     }
 
-    /// With TLS, says that nothing more comes (RFC 8446 §6.1), together with what was not flushed.
+    /// With TLS, sends close_notify (RFC 8446 §6.1) together with the unflushed bytes.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if let Some(tls) = &mut this.tls {
@@ -210,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     }
 }
 
-/// A socket as rustls knows them: one that is not ready would block.
+/// A socket with std's blocking interface, for rustls: if it is not ready, it returns `WouldBlock`.
 struct Bridge<'a, 'b, S> {
     socket: &'a mut S,
     cx: &'a mut Context<'b>,
@@ -238,7 +240,7 @@ impl<S: AsyncWrite + Unpin> Write for Bridge<'_, '_, S> {
         }
     }
 
-    /// Nothing is held back below.
+    /// The socket buffers nothing.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -256,7 +258,7 @@ mod tests {
 
     use super::*;
 
-    /// A socket that counts what is written at once.
+    /// A socket that counts its writes.
     struct Counting(DuplexStream, Arc<AtomicUsize>);
 
     impl AsyncRead for Counting {
@@ -308,8 +310,8 @@ mod tests {
         (Arc::new(server), TlsConnector::from(Arc::new(client)))
     }
 
-    /// A client and its connection through a pipe that takes `room` bytes at once, and how often the server wrote. The first
-    /// bytes of the client were read before the handshake.
+    /// Returns a client, its connection through a pipe that takes `room` bytes at a time, and the number of the
+    /// server's writes. The client's first bytes were read before the handshake.
     async fn connected(room: usize) -> (ClientStream<DuplexStream>, Stream<Counting>, Arc<AtomicUsize>) {
         let (server, client) = both_sides();
         let (ours, mut theirs) = tokio::io::duplex(room);
@@ -364,7 +366,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_lost_through_a_narrow_pipe() {
-        // Less than a flight of the handshake, and both would wait for the other to read: sockets take more than that.
+        // With less room than a flight of the handshake needs, both ends would wait for each other. Sockets take more.
         for room in [2_000, 40_000] {
             let (client, mut stream, _) = connected(room).await;
             let sent: Vec<u8> =

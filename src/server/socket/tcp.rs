@@ -1,5 +1,5 @@
-//! A TCP socket. A new one is non-blocking, and the idle poller of its thread watches it together with others. A connection
-//! that gets a task registers its socket with tokio, in place.
+//! A TCP socket. It starts non-blocking, watched by the idle poller of its thread. When its connection gets a task, it
+//! is registered with tokio.
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -20,25 +20,25 @@ use super::pace::Pace;
 use crate::server::deadlines::activity::Activity;
 use crate::server::zero_copy::write_gate::WriteGate;
 
-/// The bytes of an answer that the kernel takes before the client does. Without a bound these are megabytes for each client
-/// that stalls, and a slow one shows activity only every few minutes.
+/// The maximum number of unsent bytes in the kernel's send buffer. Without this limit the kernel would hold megabytes
+/// for each client that stalls, and a slow client would show activity only every few minutes.
 const UNSENT: u32 = 128 * 1024;
 
-/// The same for a client that reads a round in less than a quarter of a second: as much as the kernel would take anyway
-/// (`tcp_wmem`, 4 MiB by default). Its connection wakes up less often, and it does not use the kernel's memory for long.
+/// The same limit for a client that reads a round in less than a quarter of a second: none beyond the kernel's own
+/// (`tcp_wmem`, 4 MiB by default). Its connection wakes up less often, and it holds the memory only briefly.
 const UNSENT_QUICK: u32 = u32::MAX;
 
-/// Sets what the connections of a listener inherit.
+/// Sets the socket options that the connections of a listener inherit.
 pub(crate) fn prepare(listener: &std::net::TcpListener) {
     let listener = socket2::SockRef::from(listener);
-    // Without it, the last piece of an answer may wait for the client's delayed acknowledgement.
+    // Without TCP_NODELAY, the end of a response may wait for the client's delayed acknowledgement.
     let _ = listener.set_tcp_nodelay(true);
     let _ = listener.set_tcp_notsent_lowat(UNSENT);
 }
 
-/// What a connection needs of its socket.
+/// The socket interface that a connection needs.
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    /// The TCP socket, unless this is something else in its place.
+    /// The TCP socket; `None` for a test's replacement.
     fn tcp(&mut self) -> Option<&mut Socket>;
 }
 
@@ -48,31 +48,31 @@ impl Transport for Socket {
     }
 }
 
-/// Who says when the socket is ready.
+/// How the socket becomes ready.
 #[derive(Debug)]
 enum Mode {
-    /// The idle poller. What would block is pending, and wakes nothing.
+    /// The idle poller watches the socket. A read or write that would block is pending, without a wakeup.
     Nonblocking {
         stream: std::net::TcpStream,
-        /// Whether all that has arrived was read.
+        /// Whether all input was read.
         drained: bool,
-        /// Whether the client has closed its half: then the idle poller hears nothing more.
+        /// Whether the client has closed its half. The idle poller then reports no further event.
         has_ended: bool,
     },
-    /// tokio.
+    /// tokio watches the socket.
     Registered(TcpStream),
     /// The socket was given away.
     Released,
 }
 
-/// A socket that reports the [`Activity`] of its client, once it is registered with tokio.
+/// A socket that reports the [`Activity`] of its client once it is registered with tokio.
 #[derive(Debug)]
 pub(crate) struct Socket {
     mode: Mode,
     activity: Arc<Activity>,
-    /// Whether what the client sends begins a request head (in HTTP/1; in HTTP/2 frames say so).
+    /// Whether the client's input begins a request head. True for HTTP/1; HTTP/2 frames tell by themselves.
     reads_heads: bool,
-    /// If files can be sent: the gate with the piece that is pending.
+    /// The gate with the pending piece, if the connection supports zero copy.
     gate: Option<Arc<WriteGate>>,
     pace: Pace,
     linger: Option<Box<Linger>>,
@@ -85,17 +85,17 @@ impl Socket {
         Self { mode, activity, reads_heads: true, gate: None, pace, linger: None }
     }
 
-    /// Has the socket send the pieces that are pending at the gate.
+    /// Sets the gate whose pending pieces the socket sends.
     pub(crate) fn set_gate(&mut self, gate: Option<Arc<WriteGate>>) {
         self.gate = gate;
     }
 
-    /// From now on, the connection is HTTP/2: the client sends frames, and the server no placeholders.
+    /// Switches to HTTP/2: the client sends frames, and the server sends no placeholders.
     pub(crate) fn start_http2(&mut self) {
         (self.reads_heads, self.gate) = (false, None);
     }
 
-    /// The idle poller has heard from the socket, and perhaps that the client has closed its half.
+    /// Records an event of the idle poller. `ended`: the client may have closed its half.
     pub(crate) fn on_readable(&mut self, ended: bool) {
         if let Mode::Nonblocking { drained, has_ended, .. } = &mut self.mode {
             *drained = false;
@@ -129,11 +129,11 @@ impl Socket {
         self.mode.descriptor()
     }
 
-    /// Has the kernel take `head`, and positions `range` of `file` behind it, as far as it does without waiting. Returns the
-    /// number of bytes of both; `None` if this socket sends no files.
+    /// Sends `head`, then positions `range` of `file`, as far as the kernel takes them without blocking. Returns the
+    /// number of bytes sent of both; `None` if this socket sends no files.
     ///
     /// # Errors
-    /// Those of the socket and the file; [`io::ErrorKind::UnexpectedEof`] if it has become shorter.
+    /// Errors of the socket and the file; [`io::ErrorKind::UnexpectedEof`] if the file has become shorter.
     pub(crate) fn send_file(
         &mut self,
         head: &[u8],
@@ -168,7 +168,7 @@ impl Socket {
         written
     }
 
-    /// The kernel has taken this many bytes.
+    /// Records that the kernel has taken this many bytes.
     fn on_written(&mut self, bytes: usize) {
         if self.is_registered() {
             self.activity.on_written(bytes);
@@ -209,13 +209,14 @@ impl Mode {
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         };
-        // Less than was asked for is all there is, unless the end is behind it.
+        // A short read means that no input is left, unless the end of the stream follows.
         *drained = count < size && !has_ended;
         buffer.advance(count);
         Poll::Ready(Ok(()))
     }
 
-    /// Sends bytes. Behind the last ones the connection is closed: the kernel puts the end of the stream into their packet.
+    /// Sends bytes. If they are the `last`, the connection is closed next, so the kernel can send the FIN in their
+    /// packet.
     fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
@@ -232,7 +233,7 @@ impl Mode {
         }
     }
 
-    /// Writes by `write`, as soon as the socket takes something.
+    /// Calls `write` once the socket is writable.
     fn poll_write_with(
         &self,
         cx: &mut Context<'_>,
@@ -259,8 +260,8 @@ impl Mode {
 }
 
 impl Drop for Socket {
-    /// For a client that was disconnected because it reads nothing, the kernel would keep what is unsent for minutes. A reset
-    /// drops it, and says that the answer is not complete.
+    /// If the client was disconnected for reading too little, the kernel would keep unsent bytes for minutes. A reset
+    /// drops them, and tells the client that the response is incomplete.
     fn drop(&mut self) {
         if let (true, Mode::Registered(stream)) = (self.activity.is_stalled(), &self.mode) {
             let _ = stream.set_zero_linger();
@@ -300,12 +301,13 @@ impl AsyncWrite for Socket {
         true
     }
 
-    /// TCP keeps nothing back.
+    /// A TCP socket has nothing to flush.
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
-    /// The socket is closed right after that, which says the same to the client, unless it is still sending.
+    /// No shutdown is needed before the socket is closed, unless the client may still be sending: then the close
+    /// lingers.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.activity.has_unread_input() {
             return Poll::Ready(Ok(()));

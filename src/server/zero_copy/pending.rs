@@ -1,4 +1,4 @@
-//! The piece of a file or a pipe that is pending on a connection, and its placeholder.
+//! The pending piece of a file or pipe on a connection, and its placeholder.
 
 use std::fmt;
 use std::fs::File;
@@ -12,26 +12,27 @@ use rustix::net::sockopt::set_tcp_cork;
 use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 use rustix::pipe::{SpliceFlags, splice};
 
-/// The longest piece, in bytes.
+/// The maximum length of a piece, in bytes.
 const LONGEST: usize = 2 << 20;
 
-/// The placeholder of all pieces. Memory that was never written takes none, and static bytes have no reference count.
+/// The placeholder of all pieces. Memory that was never written takes no pages, and static bytes need no reference
+/// count.
 static PLACEHOLDER: LazyLock<&[u8]> = LazyLock::new(|| vec![0; LONGEST].leak());
 
-/// The end of a pipe from which bytes are read.
+/// The read end of a pipe.
 pub trait PipeEnd: AsFd + fmt::Debug + Send + Sync + 'static {}
 
 impl<T: AsFd + fmt::Debug + Send + Sync + 'static> PipeEnd for T {}
 
-/// Goes with the last piece of a body.
+/// Attached to the last piece of a body.
 pub trait OnSent: fmt::Debug + Send {
-    /// Called before the kernel takes any of the piece, and each time before it takes more. Returns whether what is left
-    /// still belongs to what was sent; otherwise the connection ends.
+    /// Called before the kernel takes any byte of the piece, and before it takes more. Returns whether the rest still
+    /// belongs to the bytes already sent. If not, the connection ends.
     fn may_send(&mut self) -> bool {
         true
     }
 
-    /// The kernel has taken the piece, except for the last `unsent` bytes: the connection has ended before these.
+    /// The kernel has taken the piece except for the last `unsent` bytes. If there are any, the connection has ended.
     fn finished(self: Box<Self>, unsent: u64);
 }
 
@@ -39,10 +40,10 @@ fn address(bytes: &[u8]) -> usize {
     bytes.as_ptr().addr()
 }
 
-/// Where the bytes of a piece are.
+/// The source of a piece's bytes.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// In a file, from a position on. No other piece of the file follows the last one.
+    /// A file, from position `at`. `last`: no other piece of the file follows.
     File {
         file: Arc<File>,
         at: u64,
@@ -52,7 +53,7 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Has the kernel send as many of the next `left` bytes as the socket takes.
+    /// Lets the kernel send up to `left` bytes, as many as the socket takes.
     fn send(&mut self, socket: impl AsFd, left: usize) -> rustix::io::Result<usize> {
         match self {
             Self::File { file, at, .. } => rustix::fs::sendfile(socket, file, Some(at), left),
@@ -66,10 +67,10 @@ impl Source {
 /// A piece that is being sent.
 #[derive(Debug)]
 struct Piece {
-    /// What comes before the source's bytes.
+    /// Bytes that precede the source's bytes.
     start: Bytes,
     source: Source,
-    /// How many bytes of both are left.
+    /// The number of unsent bytes of both.
     left: usize,
     /// The address of the placeholder's next byte.
     next: usize,
@@ -77,13 +78,13 @@ struct Piece {
 }
 
 impl Piece {
-    /// Writes the bytes before the piece, and its start.
+    /// Writes the bytes before the piece, and its `start`.
     fn write_start(&self, socket: impl AsFd, before: &[IoSlice<'_>]) -> io::Result<usize> {
         // MORE: the kernel puts the source's first bytes into the same packet.
         let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
         let mut no_control = SendAncillaryBuffer::default();
         match before {
-            // Nearly always: a head before a file.
+            // The usual case: a head before a file.
             [head] if self.start.is_empty() => return Ok(send(socket, head, flags)?),
             _ if self.start.is_empty() => return Ok(sendmsg(socket, before, &mut no_control, flags)?),
             _ => {}
@@ -92,7 +93,7 @@ impl Piece {
         Ok(sendmsg(socket, &parts, &mut no_control, flags)?)
     }
 
-    /// The kernel has taken `count` bytes.
+    /// Records that the kernel has taken `count` bytes.
     fn advance(&mut self, count: usize) {
         self.start.advance(count.min(self.start.len()));
         self.next += count;
@@ -112,7 +113,7 @@ impl Drop for Piece {
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     piece: Mutex<Option<Piece>>,
-    /// Whether there is a piece: most answers have none, and are spared the lock.
+    /// Whether there is a piece. Most responses have none and skip the lock.
     any: AtomicBool,
     /// Whether the kernel sends full packets only.
     corked: AtomicBool,
@@ -127,7 +128,8 @@ impl Pending {
         !self.any.load(Ordering::Acquire)
     }
 
-    /// Queues a piece, and returns its placeholder. `None` if another one is pending, or this one is too long or empty.
+    /// Queues a piece and returns its placeholder. `None` if another piece is pending, or this one is empty or too
+    /// long.
     pub(super) fn queue(
         &self,
         start: Bytes,
@@ -149,10 +151,10 @@ impl Pending {
         self.lock().as_ref().map_or(0, |piece| piece.left as u64)
     }
 
-    /// The index of the placeholder in what is to be written; `None` if all of it is to be sent as it is.
+    /// Returns the index of the placeholder among the slices to write; `None` if all of them are real bytes.
     ///
     /// # Errors
-    /// If the placeholder of the piece is missing, or there is one without a piece.
+    /// If the placeholder of the piece is missing, or there is a placeholder without a piece.
     pub(crate) fn find(&self, written: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
         let pending = (!self.is_empty()).then(|| self.lock());
         let place = match pending.as_deref() {
@@ -171,14 +173,16 @@ impl Pending {
         Ok(place)
     }
 
-    /// Writes the bytes before the piece, and as much of the piece as the socket takes. Returns the number of both.
+    /// Writes the bytes before the piece, and as much of the piece as the socket takes. Returns the number of bytes of
+    /// both.
     ///
     /// # Errors
-    /// Those of the socket and the source; [`io::ErrorKind::UnexpectedEof`] if a file has become shorter.
+    /// Errors of the socket and the source; [`io::ErrorKind::UnexpectedEof`] if a file has become shorter.
     pub(crate) fn write(&self, socket: impl AsFd, before: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut pending = self.lock();
         let Some(piece) = pending.as_mut() else { return Err(misplaced()) };
-        // Of a long file, one piece goes on in the packet where the one before has ended: that saves a fifth of the work.
+        // Within a long file, a piece continues in the packet where the previous one ended: this saves a fifth of the
+        // work.
         let is_last = !matches!(piece.source, Source::File { last: false, .. });
         if !is_last && !self.corked.swap(true, Ordering::Relaxed) {
             set_tcp_cork(&socket, true)?;
@@ -212,7 +216,7 @@ impl Pending {
             }
         }
         drop(pending);
-        // `on_sent` is called when nothing is locked.
+        // `on_sent` is called without the lock.
         drop(sent);
         Ok(written)
     }

@@ -1,6 +1,6 @@
-//! The gate between a body and the socket: hyper takes pieces of a body until its buffer is full, even when the socket takes
-//! nothing. For a client that stalls that would waste memory, so the next piece is made when the socket has taken the one
-//! before.
+//! The gate between a body and its socket. hyper polls a body until its buffer is full, even if the socket takes
+//! nothing, which would waste memory on a client that stalls. With the gate, the next piece is created only after the
+//! socket has taken the previous one.
 
 use std::fs::File;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use futures_util::task::AtomicWaker;
 
 use super::pending::{OnSent, Pending, PipeEnd, Source};
 
-/// What an HTTP/1 connection was given to send, and what its socket has taken.
+/// Counts the bytes queued on an HTTP/1 connection and those its socket has taken.
 #[derive(Debug, Default)]
 pub(crate) struct WriteGate {
     queued: AtomicU64,
@@ -27,7 +27,7 @@ impl WriteGate {
         Arc::default()
     }
 
-    /// A new answer begins. (Its head is counted as written and not as queued; that does not add up over answers.)
+    /// Starts a new response. (Its head counts as written but not as queued. The reset keeps this from adding up.)
     pub(crate) fn begin(&self) {
         self.queued.store(0, Ordering::Relaxed);
         self.written.store(0, Ordering::Relaxed);
@@ -58,8 +58,8 @@ impl WriteGate {
     }
 }
 
-/// Lets a body queue pieces of files, and what is in pipes, for the kernel to send. The client of a request has it if the
-/// connection can send them.
+/// Lets a body queue pieces of files and the contents of pipes for the kernel to send.
+/// [`Client::zero_copy`](crate::server::Client::zero_copy) is set if the connection supports this.
 #[derive(Debug, Clone)]
 pub struct ZeroCopy(Arc<WriteGate>);
 
@@ -68,10 +68,10 @@ impl ZeroCopy {
         Self(Arc::clone(gate))
     }
 
-    /// Queues positions `piece` of `file`, and returns the placeholder that the body has to yield as it is before it is asked
-    /// for more. The piece is the `last` one, or another one follows. `on_sent` goes with the last piece: hyper drops a body
-    /// before that is sent. `None` if another piece is pending or this one is longer than 2 MiB or empty: then the body must
-    /// break off.
+    /// Queues positions `piece` of `file` and returns a placeholder. The body must yield the placeholder unchanged
+    /// before it is polled again. `last`: no other piece follows. `on_sent` is attached to the last piece, because
+    /// hyper drops a body before its last piece is sent. Returns `None` if another piece is pending, or this one is
+    /// empty or longer than 2 MiB. The body must then fail.
     #[must_use]
     pub fn queue_file(
         &self,
@@ -85,7 +85,7 @@ impl ZeroCopy {
         self.0.pending.queue(Bytes::new(), source, length, on_sent)
     }
 
-    /// Queues these bytes and `length` more that are in a pipe, and nothing else is in it.
+    /// Queues the bytes of `start` and `length` more from a pipe, which must contain nothing else.
     #[must_use]
     pub fn queue_pipe(
         &self,
@@ -98,7 +98,7 @@ impl ZeroCopy {
         self.0.pending.queue(start, Source::Pipe(pipe), length, on_sent)
     }
 
-    /// How many bytes of the last piece the kernel has not taken.
+    /// The number of bytes of the queued piece that the kernel has not taken.
     #[must_use]
     pub fn unsent(&self) -> u64 {
         self.0.pending.unsent()
