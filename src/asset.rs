@@ -1,4 +1,4 @@
-//! What a link opens. One enum knows each asset's route, object path, media type and file name.
+//! The assets that links open. One enum defines each asset's route, object path, media type and file name.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,9 +11,9 @@ pub const ROUTE_ROOT: &str = "webhook-assets";
 /// The two assets of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AssetKind {
-    /// The sound of the call, an MP3.
+    /// The audio of the call, an MP3.
     Recording,
-    /// What was said, a JSON object.
+    /// The text of the call, a JSON object.
     Transcript,
 }
 
@@ -21,7 +21,7 @@ impl AssetKind {
     /// Both kinds.
     pub const ALL: [Self; 2] = [Self::Recording, Self::Transcript];
 
-    /// The word for it in paths, signatures, the command line and logs.
+    /// The kind's name in paths, signatures, the command line and logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -30,7 +30,7 @@ impl AssetKind {
         }
     }
 
-    /// The folder below the store's root.
+    /// The kind's folder below the store's root.
     #[must_use]
     pub const fn folder(self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ impl AssetKind {
         }
     }
 
-    /// The file name's ending, without a dot.
+    /// The file name extension, without a dot.
     #[must_use]
     pub const fn extension(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl AssetKind {
         }
     }
 
-    /// The `Content-Type`: exactly this, without parameters.
+    /// The `Content-Type`, without parameters.
     #[must_use]
     pub const fn media_type(self) -> &'static str {
         match self {
@@ -57,7 +57,7 @@ impl AssetKind {
         }
     }
 
-    /// Whether compression makes it smaller. It does not for an MP3.
+    /// Whether compression helps. It does not shrink an MP3.
     #[must_use]
     pub const fn is_compressible(self) -> bool {
         matches!(self, Self::Transcript)
@@ -93,7 +93,7 @@ impl FromStr for AssetKind {
 /// One asset: the recording or the transcript of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AssetRef {
-    /// Which of the two.
+    /// Recording or transcript.
     pub kind: AssetKind,
     /// The call's id.
     pub id: Uuid,
@@ -112,25 +112,25 @@ impl AssetRef {
         Self { kind: AssetKind::Transcript, id }
     }
 
-    /// The `Content-Disposition`: browsers show it, and save it under its file name.
+    /// The `Content-Disposition`: browsers display the asset, and save it under its file name.
     #[must_use]
     pub fn disposition(&self) -> String {
         format!("inline; filename=\"{}\"", self.file_name())
     }
 
-    /// The path of its link: `/webhook-assets/recording/{uuid}`.
+    /// The path of the asset's link: `/webhook-assets/recording/{uuid}`.
     #[must_use]
     pub fn route(&self) -> String {
         format!("/{ROUTE_ROOT}/{}/{}", self.kind, self.id.as_hyphenated())
     }
 
-    /// Its path below the store's root: `recordings/{uuid}.mp3`.
+    /// The asset's path below the store's root: `recordings/{uuid}.mp3`.
     #[must_use]
     pub fn object_path(&self) -> String {
         format!("{}/{}.{}", self.kind.folder(), self.id.as_hyphenated(), self.kind.extension())
     }
 
-    /// The file name of a download: `recording-{uuid}.mp3`. Plain ASCII.
+    /// The file name of a download: `recording-{uuid}.mp3`, in ASCII.
     #[must_use]
     pub fn file_name(&self) -> String {
         format!("{}-{}.{}", self.kind, self.id.as_hyphenated(), self.kind.extension())
@@ -143,11 +143,12 @@ impl fmt::Display for AssetRef {
     }
 }
 
-/// Reads an id exactly as a link must have it: 36 characters, hyphenated, lower case (the form of RFC 9562 §4 with
-/// one spelling only). Braces, upper case, `urn:uuid:` and percent-encoding are other strings and were never signed.
+/// Parses an id in the only form that a link may contain: 36 characters, hyphenated, lower case (RFC 9562 §4,
+/// restricted to one spelling). Braces, upper case, `urn:uuid:` and percent-encoding are different strings that no
+/// minter signs.
 #[must_use]
 pub fn parse_canonical_id(text: &str) -> Option<Uuid> {
-    // Of this length the parser accepts only the hyphenated form, in either case.
+    // At this length the parser accepts only the hyphenated form, in either case.
     let upper = text.bytes().fold(false, |found, byte| found | byte.is_ascii_uppercase());
     if text.len() == 36 && !upper { Uuid::try_parse(text).ok() } else { None }
 }

@@ -1,4 +1,4 @@
-//! Time, as an argument: decisions take a [`UnixSeconds`], and a [`Clock`] reads that of the machine.
+//! Time as an argument: decisions take a [`UnixSeconds`], and a [`Clock`] reads the machine's time.
 
 pub mod running;
 
@@ -9,30 +9,30 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// The last second that RFC 3339 can write: 9999-12-31T23:59:59Z.
 const LAST_WRITABLE_SECOND: u64 = 253_402_300_799;
 
-/// A moment, in whole seconds since 1970-01-01T00:00:00Z. Displays as RFC 3339, e.g. `2026-11-23T09:30:00Z`.
+/// A moment in whole seconds since 1970-01-01T00:00:00Z. Displays as RFC 3339, e.g. `2026-11-23T09:30:00Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixSeconds(pub u64);
 
 impl UnixSeconds {
-    /// This moment and `duration` more, in whole seconds; saturates.
+    /// This moment plus `duration`, in whole seconds; saturates.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration.as_secs()))
     }
 
-    /// How long from `earlier` to this moment; zero if `earlier` is later.
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(self.0.saturating_sub(earlier.0))
     }
 
-    /// The same moment for the standard library; moments past the year 9999 become its last second.
+    /// Converts to [`SystemTime`]; a moment past the year 9999 becomes its last second.
     #[must_use]
     pub fn to_system_time(self) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(self.0.min(LAST_WRITABLE_SECOND))
     }
 
-    /// The whole second in which `time` lies; times before 1970 become 0.
+    /// The whole second that contains `time`; times before 1970 become 0.
     #[must_use]
     pub fn from_system_time(time: SystemTime) -> Self {
         Self(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
@@ -48,31 +48,31 @@ impl fmt::Display for UnixSeconds {
     }
 }
 
-/// A moment, in whole milliseconds since 1970-01-01T00:00:00Z: for schedules, where a second is long. Displays as
-/// RFC 3339 with milliseconds, e.g. `2026-11-23T09:30:00.250Z`.
+/// A moment in whole milliseconds since 1970-01-01T00:00:00Z, for schedules that need more precision than seconds.
+/// Displays as RFC 3339 with milliseconds, e.g. `2026-11-23T09:30:00.250Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct UnixMillis(pub u64);
 
 impl UnixMillis {
-    /// This moment and `duration` more, in whole milliseconds; saturates.
+    /// This moment plus `duration`, in whole milliseconds; saturates.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// This moment less `duration`; 1970 at the earliest.
+    /// This moment minus `duration`; 1970 at the earliest.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// How long from `earlier` to this moment; zero if `earlier` is later.
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// The second in which this moment lies.
+    /// The second that contains this moment.
     #[must_use]
     pub fn seconds(self) -> UnixSeconds {
         UnixSeconds(self.0 / 1000)
@@ -94,7 +94,7 @@ impl fmt::Display for UnixMillis {
     }
 }
 
-/// A moment by both clocks of the machine: the wall clock, and the monotonic one.
+/// A moment on both clocks of the machine: the wall clock and the monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     instant: Instant,
@@ -102,31 +102,31 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// The moment it is now.
+    /// The current moment.
     #[must_use]
     pub fn now() -> Self {
         Self { instant: Instant::now(), wall: since_1970() }
     }
 
-    /// By the monotonic clock.
+    /// The moment on the monotonic clock.
     #[must_use]
     pub fn instant(&self) -> Instant {
         self.instant
     }
 
-    /// How long ago it is.
+    /// The time since this moment.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.instant.elapsed()
     }
 
-    /// Its second.
+    /// The moment on the wall clock, in whole seconds.
     #[must_use]
     pub fn second(&self) -> UnixSeconds {
         UnixSeconds(self.wall.as_secs())
     }
 
-    /// The microsecond `duration` after it, for timestamps.
+    /// The microsecond on the wall clock `duration` after this moment, for timestamps.
     #[must_use]
     pub fn micros_after(&self, duration: Duration) -> u64 {
         u64::try_from(self.wall.saturating_add(duration).as_micros()).unwrap_or(u64::MAX)
@@ -136,28 +136,28 @@ impl Moment {
 /// Both clocks of the machine, read at the same moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
-    /// The wall clock, which can be set.
+    /// The wall clock, which an administrator or NTP may set.
     pub wall: UnixMillis,
-    /// The monotonic clock: time since the first reading of this process.
+    /// The monotonic clock: the time since the first reading in this process.
     pub steady: Duration,
 }
 
-/// Tells the time.
+/// A source of time.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// Both clocks.
+    /// Reads both clocks.
     fn reading(&self) -> Reading;
 
-    /// The millisecond it is now.
+    /// The current millisecond.
     fn now_millis(&self) -> UnixMillis {
         self.reading().wall
     }
 
-    /// The second it is now.
+    /// The current second.
     fn now(&self) -> UnixSeconds {
         self.now_millis().seconds()
     }
 
-    /// The second that this clock showed at `moment`, which has only just passed.
+    /// The second that this clock showed at `moment`, which is only just past.
     fn at(&self, _moment: &Moment) -> UnixSeconds {
         self.now()
     }
@@ -168,14 +168,14 @@ pub trait Clock: Send + Sync + fmt::Debug {
 pub struct SystemClock;
 
 impl SystemClock {
-    /// The microsecond it is now, for timestamps.
+    /// The current microsecond, for timestamps.
     #[must_use]
     pub fn now_micros(self) -> u64 {
         u64::try_from(since_1970().as_micros()).unwrap_or(u64::MAX)
     }
 }
 
-/// Two clocks that are read this far apart are read again: the thread did not run in between.
+/// If the readings of the two clocks are this far apart, both are read again: the thread did not run in between.
 const READ_APART: Duration = Duration::from_millis(50);
 
 impl Clock for SystemClock {
@@ -207,23 +207,23 @@ fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// A clock that stands until a test or a simulation moves it; clones show the same time.
+/// A clock that moves only when a test or a simulation moves it. Clones show the same time.
 #[derive(Debug, Clone)]
 pub struct ManualClock(Arc<Mutex<Reading>>);
 
 impl ManualClock {
-    /// A clock standing at `now`.
+    /// A clock that shows `now`.
     #[must_use]
     pub fn at(now: UnixSeconds) -> Self {
         Self(Arc::new(Mutex::new(Reading { wall: now.into(), steady: Duration::ZERO })))
     }
 
-    /// Sets the wall clock to `now`, forwards or backwards; no time passes.
+    /// Sets the wall clock to `now`, forwards or backwards; the monotonic clock stays.
     pub fn set(&self, now: UnixSeconds) {
         self.change(|hands| hands.wall = now.into());
     }
 
-    /// Lets time pass.
+    /// Advances both clocks.
     pub fn advance(&self, duration: Duration) {
         self.change(|hands| {
             *hands =

@@ -1,5 +1,5 @@
-//! The keyring in force: read at the start, watched, replaced as a whole when its file changes. The only writer of that
-//! file, too.
+//! The keyring in use: read at startup, watched, and replaced as a whole when its file changes. This file also contains
+//! the only code that writes the keyring file.
 
 mod metrics;
 
@@ -19,10 +19,10 @@ use crate::AssetKind;
 use crate::clock::UnixSeconds;
 use crate::signed_url::{KeyId, Keyring, KeyringError, KeyringFile, SigningKey};
 
-/// How often the file is checked for a change. SIGHUP checks at once.
+/// How often the file is checked for a change. SIGHUP triggers an immediate check.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The keyring that verifies and signs now. Clones share it; a request loads it once.
+/// The keyring that currently signs and verifies. Clones share it; a request loads it once.
 #[derive(Debug, Clone)]
 pub struct ActiveKeyring {
     current: Arc<ArcSwap<Keyring>>,
@@ -30,37 +30,37 @@ pub struct ActiveKeyring {
 }
 
 impl ActiveKeyring {
-    /// Puts `keyring` in force.
+    /// Starts with `keyring`.
     #[must_use]
     pub fn new(keyring: Keyring, metrics: KeyringMetrics) -> Self {
         metrics.has_keys(keyring.keys().len());
         Self { current: Arc::new(ArcSwap::from_pointee(keyring)), metrics }
     }
 
-    /// The keyring now.
+    /// The current keyring.
     #[must_use]
     pub fn load(&self) -> Arc<Keyring> {
         self.current.load_full()
     }
 
-    /// Replaces it for every request that begins from now on.
+    /// Replaces the keyring for all requests that begin later.
     pub fn replace(&self, keyring: Keyring) {
         self.metrics.has_keys(keyring.keys().len());
         self.current.store(Arc::new(keyring));
     }
 
-    /// Whether some key could sign a link made `now`.
+    /// Whether any key could sign a link at `now`.
     #[must_use]
     pub fn can_sign(&self, now: UnixSeconds) -> bool {
         self.load().signing_key(now, now.plus(Duration::from_secs(1))).is_some()
     }
 
-    /// Counts a link that was minted with this keyring.
+    /// Counts a link that this keyring signed.
     pub(crate) fn link_minted(&self, kind: AssetKind) {
         self.metrics.link_minted(kind.name());
     }
 
-    /// Sets the metrics: which key signs links of `lifetime` now, since when, and until when any key will.
+    /// Sets the metrics: which key now signs links of `lifetime`, since when, and until when any key can.
     pub fn update_metrics(&self, now: UnixSeconds, lifetime: Duration) {
         let keyring = self.load();
         let signer = keyring.signing_key(now, now.plus(lifetime));
@@ -68,7 +68,7 @@ impl ActiveKeyring {
         self.metrics.signs(signer, now, keyring.first_gap(now, lifetime));
     }
 
-    /// Reads the file again; an unusable one leaves the old keyring in force.
+    /// Rereads the file. If it is unusable, the old keyring stays in use.
     pub fn reload(&self, path: &Path) {
         self.read_file(path, true);
     }
@@ -93,7 +93,7 @@ impl ActiveKeyring {
 
     /// Watches the file and reloads it when it changes, or when notified. Never returns.
     pub async fn watch(&self, path: &Path, reload: &Notify) {
-        // The file may have changed since the start read it: the first check reads it again.
+        // The file may have changed since startup read it, so the first check always reads it again.
         let mut seen = None;
         loop {
             let asked = tokio::select! {
@@ -113,24 +113,24 @@ fn dates(key: &SigningKey) -> (KeyId, UnixSeconds, Option<UnixSeconds>) {
     (key.id().clone(), key.starts(), key.ends())
 }
 
-/// What changes when a file is written, replaced, or made readable.
+/// The metadata that changes when the file is written, replaced, or made readable.
 fn fingerprint(path: &Path) -> Option<(u64, u64, i64, i64, i64, i64)> {
     let file = std::fs::metadata(path).ok()?;
     Some((file.ino(), file.len(), file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()))
 }
 
-/// Whether other users may read the file than those who have to: worth a warning.
+/// Whether more users than necessary can read the file, which deserves a warning.
 ///
 /// # Errors
-/// If the file has no metadata.
+/// If the file's metadata cannot be read.
 pub fn is_exposed(path: &Path) -> io::Result<bool> {
     let file = std::fs::metadata(path)?;
     let others = file.permissions().mode() & 0o077;
     Ok(others != 0 && !(others == 0o040 && is_mounted_secret(&file)))
 }
 
-/// Whether root owns the file and this user reads it by its group: Kubernetes mounts secrets so (`fsGroup`), and has no
-/// stricter way.
+/// Whether root owns the file and this user reads it through its group. Kubernetes mounts secrets this way (`fsGroup`)
+/// and offers no stricter way.
 fn is_mounted_secret(file: &Metadata) -> bool {
     use rustix::process::{getegid, geteuid, getgroups};
 
@@ -139,7 +139,7 @@ fn is_mounted_secret(file: &Metadata) -> bool {
     file.uid() == 0 && !geteuid().is_root() && is_member
 }
 
-/// Makes a new keyring file, mode 0600. An existing file is never overwritten.
+/// Creates a keyring file with mode 0600. Never overwrites an existing file.
 ///
 /// # Errors
 /// [`EditError`].
@@ -155,15 +155,15 @@ pub fn create_file(path: &Path, file: &KeyringFile) -> Result<(), EditError> {
     written.and_then(|()| sync_folder(path)).map_err(|error| EditError::Write(path.to_owned(), error))
 }
 
-/// Changes the keyring file: whole or not at all, and one editor at a time.
+/// Edits the keyring file atomically; concurrent editors wait for each other.
 ///
 /// # Errors
-/// [`EditError`], also that of `change`; then the file is as it was.
+/// [`EditError`], including an error of `change`; the file then stays unchanged.
 pub fn edit_file<T>(
     path: &Path,
     change: impl FnOnce(&mut KeyringFile) -> Result<T, EditError>,
 ) -> Result<T, EditError> {
-    // A link (a mounted secret, say) stays a link: what it points to is replaced.
+    // A symbolic link (for example of a mounted secret) stays a link; its target is replaced.
     let path =
         &std::fs::canonicalize(path).map_err(|error| KeyringError::Unreadable(path.to_owned(), error))?;
     let locked = lock(path).map_err(|error| EditError::Write(path.clone(), error))?;
@@ -178,7 +178,8 @@ pub fn edit_file<T>(
     Ok(result)
 }
 
-/// Locks the file that is at `path` once the lock is held: it may have been replaced while this waited.
+/// Locks the file at `path`. While this process waits for the lock, another may replace the file; then the new file is
+/// locked.
 fn lock(path: &Path) -> io::Result<File> {
     loop {
         let file = File::open(path)?;
@@ -194,8 +195,8 @@ fn write_over(path: &Path, old: &Metadata, text: &[u8]) -> io::Result<()> {
     let mut new = tempfile::Builder::new().prefix(".keyring-").tempfile_in(folder)?;
     new.write_all(text)?;
     new.as_file().sync_all()?;
-    // The new file has the old one's readers and no others: the gateway's user may own it, or read it by its group, while
-    // an administrator edits it.
+    // The new file gets the old file's readers and no others: while an administrator edits the file, the gateway's user
+    // may own it or read it through its group.
     let made = new.as_file().metadata()?;
     if (made.uid(), made.gid()) != (old.uid(), old.gid()) {
         std::os::unix::fs::chown(new.path(), Some(old.uid()), Some(old.gid()))?;
@@ -215,9 +216,9 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 /// Why the keyring file was not changed.
 #[derive(Debug)]
 pub enum EditError {
-    /// What is there is no keyring, or what would be there.
+    /// The old or the new content is not a valid keyring.
     Keyring(KeyringError),
-    /// It cannot be written.
+    /// The file cannot be written.
     Write(PathBuf, io::Error),
     /// The change itself is not possible, for this reason.
     Refused(String),

@@ -1,10 +1,10 @@
-//! Signed links to call recordings and transcripts: mint them, check them, stream the objects behind them.
+//! Signed links to call recordings and transcripts: mint links, verify them, and stream the objects behind them.
 #![doc = ""]
-//! The rooms in reading order; each uses only rooms above it:
+//! The modules ("rooms") in reading order; each uses only those above it:
 //!
-//! - [`clock`] tells the time, [`secret`] holds key bytes and never prints them, [`asset`] names what a link opens.
-//! - [`signed_url`] mints and verifies links. With `default-features = false` the crate ends here, free of tokio,
-//!   hyper and `object_store`.
+//! - [`clock`] reads the time, [`secret`] holds key bytes and never prints them, [`asset`] names the assets of a call.
+//! - [`signed_url`] mints and verifies links. With `default-features = false` the crate ends here, without tokio, hyper
+//!   and `object_store`.
 #![cfg_attr(
     feature = "gateway",
     doc = "- [`problem`] writes error documents (RFC 9457), `tasks` spawns tasks, `text` shows invisible characters,"

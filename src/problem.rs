@@ -1,4 +1,4 @@
-//! Error answers: RFC 9457 problem documents. Internal causes go to the log, never into a document.
+//! Error responses: RFC 9457 problem documents. Internal causes go to the log, never into a document.
 
 use bytes::Bytes;
 use http::header::{
@@ -6,14 +6,14 @@ use http::header::{
 };
 use http::{Response, StatusCode};
 
-/// The bytes of most documents.
+/// Initial capacity in bytes, enough for most documents.
 const CAPACITY: usize = 512;
 
-/// A problem document: status, title, a stable code and a sentence for people about what to do.
+/// A problem document: a status, a title, a stable code, and a sentence that tells people what to do.
 #[derive(Debug, Clone)]
 pub struct Problem {
     status: StatusCode,
-    /// The document without its end. Indented, because people read it in a browser or a terminal.
+    /// The unfinished document, without its closing brace. Indented, because people read it in a browser or a terminal.
     text: String,
 }
 
@@ -48,20 +48,20 @@ impl Problem {
         self
     }
 
-    /// Its status.
+    /// The response status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The document as it is sent.
+    /// Finishes the document.
     #[must_use]
     pub fn into_document(mut self) -> Document {
         self.text.push_str("\n}\n");
         Document { status: self.status, bytes: Bytes::from(self.text) }
     }
 
-    /// The answer: never stored by caches, never sniffed, and of a known length.
+    /// Converts the problem to a response that caches do not store and browsers do not sniff, with a known length.
     #[must_use]
     pub fn into_response(self) -> Response<Bytes> {
         let document = self.into_document();
@@ -74,17 +74,17 @@ impl Problem {
     }
 }
 
-/// A finished document. Clones share its bytes.
+/// A finished problem document. Clones share its bytes.
 #[derive(Debug, Clone)]
 pub struct Document {
-    /// The answer's status.
+    /// The response status.
     pub status: StatusCode,
-    /// The answer's body.
+    /// The response body.
     pub bytes: Bytes,
 }
 
 impl Document {
-    /// The header fields of its answer, but for `X-Content-Type-Options`.
+    /// The header fields of the response, except `X-Content-Type-Options`.
     #[must_use]
     pub fn fields(&self) -> [(HeaderName, HeaderValue); 3] {
         [

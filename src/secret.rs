@@ -1,4 +1,4 @@
-//! Key bytes: they sign, compare in constant time, are never printed, and are wiped when dropped.
+//! Secret keys and tokens: compared in constant time, never printed, wiped when dropped.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-/// The bytes of an HMAC-SHA256.
+/// The length of an HMAC-SHA256 in bytes.
 pub const MAC_LEN: usize = 32;
 
-/// The fewest bytes a key may have (128 bits); keys made by this program have 32.
+/// The fewest bytes that a key may have (128 bits); this program generates keys of 32 bytes.
 pub const SHORTEST_KEY: usize = 16;
 
-/// The most bytes a key may have; HMAC hashes anything beyond 64, so more adds nothing.
+/// The most bytes that a key may have. HMAC hashes a key of more than 64 bytes, so a longer key adds nothing.
 pub const LONGEST_KEY: usize = 256;
 
-/// Why some text is not a key. Never carries the text.
+/// Why a text is not a valid key. Never contains the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyError {
     /// Not an even number of hexadecimal digits.
@@ -38,7 +38,7 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
-/// An HMAC-SHA256 key (RFC 2104), prepared once: signing starts from its state instead of hashing the key again.
+/// An HMAC-SHA256 key (RFC 2104), prepared once, so that signing does not hash the key again.
 #[derive(Clone)]
 pub struct SecretKey(Hmac<Sha256>);
 
@@ -46,7 +46,7 @@ impl SecretKey {
     /// Prepares a key from its bytes.
     ///
     /// # Errors
-    /// [`KeyError::BadLength`] if there are too few or too many.
+    /// [`KeyError::BadLength`] if there are too few or too many bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
         if !(SHORTEST_KEY..=LONGEST_KEY).contains(&bytes.len()) {
             return Err(KeyError::BadLength(bytes.len()));
@@ -54,16 +54,16 @@ impl SecretKey {
         Hmac::new_from_slice(bytes).map(Self).map_err(|_| KeyError::BadLength(bytes.len()))
     }
 
-    /// Prepares a key from hexadecimal digits, as the keyring file has them.
+    /// Prepares a key from the hexadecimal digits of a keyring file.
     ///
     /// # Errors
-    /// [`KeyError`] if the text is not hexadecimal, or too short or long.
+    /// [`KeyError`] if the text is not hexadecimal, or is too short or too long.
     pub fn from_hex(digits: &str) -> Result<Self, KeyError> {
         let bytes = Zeroizing::new(hex::decode(digits).map_err(|_| KeyError::NotHex)?);
         Self::from_bytes(&bytes)
     }
 
-    /// HMAC-SHA256 of `message`.
+    /// The HMAC-SHA256 of `message`.
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> [u8; MAC_LEN] {
         let mut mac = self.0.clone();
@@ -71,7 +71,7 @@ impl SecretKey {
         mac.finalize().into_bytes().into()
     }
 
-    /// Whether `mac` is this key's for `message`, in time that depends on neither.
+    /// Whether `mac` is this key's MAC of `message`. The time of the comparison does not depend on the values.
     #[must_use]
     pub(crate) fn signed(&self, message: &[u8], mac: &[u8; MAC_LEN]) -> Choice {
         let words = |mac: &[u8; MAC_LEN]| {
@@ -81,7 +81,7 @@ impl SecretKey {
             }
             words
         };
-        // Four words instead of 32 bytes: each comparison is a barrier to the optimiser, which costs.
+        // Compares four words instead of 32 bytes: each comparison is an optimisation barrier, which costs time.
         words(&self.sign(message)).as_slice().ct_eq(words(mac).as_slice())
     }
 }
@@ -107,7 +107,7 @@ impl Token {
         fits.then(|| Self(Zeroizing::new(text.to_owned())))
     }
 
-    /// Whether `text` is the token, in time that does not depend on where they differ.
+    /// Whether `text` is the token. The time of the comparison does not depend on where they differ.
     #[must_use]
     pub fn is(&self, text: &str) -> bool {
         bool::from(text.as_bytes().ct_eq(self.0.as_bytes()))

@@ -1,5 +1,5 @@
-//! Spawns every task of the program. A task that panics ends alone, is counted and logged, and drops what it held; a
-//! supervised task starts again.
+//! Spawns every task of the program. A task that panics ends alone and drops its state; the panic is counted and
+//! logged. A supervised task restarts.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
@@ -12,13 +12,13 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use tokio::task::JoinHandle;
 
-/// How long after a panic a task starts again.
+/// The delay before a task restarts after a panic.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
 /// The tasks, and their labels in `webhook_assets_tasks_died_total`.
 macro_rules! tasks {
     ($($task:ident = $name:literal,)*) => {
-        /// What a task does.
+        /// The kinds of tasks.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Task {
             $($task,)*
@@ -72,7 +72,7 @@ impl Task {
         );
     }
 
-    /// Counts a panic that drops the returned guard.
+    /// Returns a guard that counts a panic when a panic drops it.
     pub(crate) fn panic_guard(self) -> PanicGuard {
         PanicGuard(self)
     }
@@ -85,22 +85,22 @@ pub(crate) struct TaskLabel {
 
 pub(crate) type PanicCounter = Family<TaskLabel, Counter>;
 
-/// One for the process, as the panic hook is.
+/// One counter for the process, like the panic hook.
 static PANICS: LazyLock<PanicCounter> = LazyLock::new(|| {
     let panics = PanicCounter::default();
-    // Each series exists from the start: the first panic can be seen as a change.
+    // Every series exists from the start, so that Prometheus sees the first panic as a change.
     for task in Task::ALL {
         let _ = panics.get_or_create(&TaskLabel { task: task.name() });
     }
     panics
 });
 
-/// How many tasks have panicked.
+/// The counter of panicked tasks.
 pub(crate) fn panic_counter() -> PanicCounter {
     PANICS.clone()
 }
 
-/// Counts a panic that drops it.
+/// Counts a panic if a panic drops it.
 #[derive(Debug)]
 pub(crate) struct PanicGuard(Task);
 
@@ -123,7 +123,7 @@ where
     })
 }
 
-/// Spawns a task that starts again on the same state after a panic, until it returns.
+/// Spawns a task that restarts with the same state after each panic, until it returns.
 pub(crate) fn supervise<S, W>(task: Task, state: S, work: W) -> JoinHandle<()>
 where
     S: Send + 'static,
@@ -132,7 +132,7 @@ where
     tokio::spawn(restart_on_panic(task, state, work))
 }
 
-/// As [`supervise`], within the caller's task.
+/// Like [`supervise`], within the caller's task.
 pub(crate) async fn restart_on_panic<S, W>(task: Task, mut state: S, mut work: W)
 where
     W: for<'s> FnMut(&'s mut S) -> BoxFuture<'s, ()>,
@@ -142,7 +142,7 @@ where
     }
 }
 
-/// As [`supervise`], on a thread without a runtime.
+/// Like [`supervise`], on a thread without a runtime.
 pub(crate) fn restart_thread_on_panic(task: Task, mut work: impl FnMut()) {
     while catch_unwind(AssertUnwindSafe(&mut work)).is_err() {
         task.count_panic();
@@ -150,7 +150,7 @@ pub(crate) fn restart_thread_on_panic(task: Task, mut work: impl FnMut()) {
     }
 }
 
-/// The output of `work`, unless it panics. Afterwards, what it was changing may be in any state.
+/// The output of `work`; `None` if it panics. After a panic, state that `work` was changing may be inconsistent.
 pub(crate) async fn catch_panic<T>(task: Task, work: impl Future<Output = T>) -> Option<T> {
     let done = AssertUnwindSafe(work).catch_unwind().await;
     done.inspect_err(|_| task.count_panic()).ok()

@@ -1,20 +1,20 @@
-//! Untrusted text for people's eyes: characters that are invisible or turn the direction of writing become escapes. A name
-//! that ends in U+202E would otherwise show what follows it from right to left.
+//! Makes untrusted text safe to display: invisible characters and bidirectional controls become escapes. Without this,
+//! a name that ends in U+202E would reverse the text after it.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// How an escape is written.
+/// The form of an escape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Escape {
-    /// `\u202e`, and two of them beyond the first plane: a JSON parser reads the same text.
+    /// `\u202e`, as two surrogates beyond the first plane: a JSON parser reads the same text.
     Json,
     /// `\u{202e}`, `\n`.
     Braces,
 }
 
-/// Whether a character is invisible or a control: control characters, marks of direction, characters without width
-/// (Unicode's `Default_Ignorable_Code_Point`) and blanks that are no spaces.
+/// Whether a character is invisible or a control: control characters, bidirectional controls, characters without width
+/// (Unicode's `Default_Ignorable_Code_Point`) and blanks that are not spaces.
 pub(crate) fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -24,8 +24,8 @@ pub(crate) fn is_invisible(c: char) -> bool {
             | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The text with escapes for its invisible characters, except those that `keep` accepts. Joiners and variation selectors
-/// stay between letters of scripts that need them, and in emoji.
+/// Escapes the invisible characters of `text`, except those that `keep` accepts. Joiners and variation selectors stay
+/// between letters of scripts that need them, and in emoji.
 pub(crate) fn escape_invisible(text: &str, escape: Escape, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !text.chars().any(|c| is_invisible(c) && !keep(c)) {
         return Cow::Borrowed(text);

@@ -1,4 +1,4 @@
-//! The services of a process, whether it serves links or sends webhooks.
+//! The services of a process, for serving links and for sending webhooks.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ impl App {
     }
 }
 
-/// Starts the log, before anything that may log.
+/// Starts the log, before any code that may log.
 pub(super) fn start_log(
     format: LogFormat,
     level: LogLevel,
@@ -81,7 +81,7 @@ pub(super) fn start_log(
     start_logging(format, level, colour(), metrics).map_err(Failure::failed)
 }
 
-/// Whether standard error gets colours (`NO_COLOR`, `CLICOLOR_FORCE`, a dumb terminal).
+/// Whether to colour standard error (`NO_COLOR`, `CLICOLOR_FORCE`, a dumb terminal).
 fn colour() -> bool {
     std::io::stderr().is_terminal()
         && anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never

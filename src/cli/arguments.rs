@@ -1,4 +1,4 @@
-//! Arguments that several commands take.
+//! Arguments that several commands share.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,20 +8,20 @@ use clap::Args;
 use crate::clock::UnixSeconds;
 use crate::config::{LONGEST_DURATION, Sources};
 
-/// Parses a duration of the command line.
+/// Parses a duration argument.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).ok().filter(|duration| *duration <= LONGEST_DURATION);
     duration.ok_or_else(|| "takes a duration such as 30m, 24h or 1h 30m, up to 10 years".to_owned())
 }
 
-/// Parses a time of the command line.
+/// Parses a time argument.
 pub(crate) fn moment(text: &str) -> Result<UnixSeconds, String> {
     humantime::parse_rfc3339_weak(text)
         .map(UnixSeconds::from_system_time)
         .map_err(|_| "takes a UTC time such as 2026-11-23T09:30:00Z".to_owned())
 }
 
-/// Sets a setting from a command's flag, which takes precedence over the environment.
+/// Sets a setting from a command-line flag, which overrides the environment.
 pub(crate) fn with_flag(sources: Sources, variable: &str, value: Option<String>) -> Sources {
     match value {
         Some(value) => sources.with(variable, value),
@@ -37,7 +37,7 @@ pub(crate) struct KeyringPath {
 }
 
 impl KeyringPath {
-    /// Sets the keyring of the settings.
+    /// Overrides the keyring path of the settings.
     pub(crate) fn over(self, sources: Sources) -> Sources {
         with_flag(sources, "WEBHOOK_ASSETS_KEYS", self.keys.map(|path| path.to_string_lossy().into_owned()))
     }

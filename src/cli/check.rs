@@ -1,4 +1,4 @@
-//! `check`: one line for each check; a failure says what to do.
+//! `check`: prints one line for each check, with a remedy for each failure.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::server::Certificate;
 use crate::signed_url::Keyring;
 use crate::store::{Store, StoreError, unknown_variables, unusable_folders};
 
-/// A clock before this second (2025-01-01) was never set.
+/// A clock before this second (2025-01-01) has never been set.
 const BEFORE_THIS_PROGRAM: UnixSeconds = UnixSeconds(1_735_689_600);
 
 /// ACME clients renew certificates 30 days before they expire, or after two thirds of their lifetime.
@@ -132,7 +132,7 @@ fn check_store(config: &Config) -> Vec<CheckResult> {
     found
 }
 
-/// Checks the folders of recordings and transcripts. Below the root no symlink is followed.
+/// Checks the folders of recordings and transcripts. Symbolic links below the root are not followed.
 fn check_folders(root: &Path) -> Vec<CheckResult> {
     let unusable = unusable_folders(root);
     let mut found = Vec::new();

@@ -1,6 +1,6 @@
-//! One line of `check`.
+//! The result of one check.
 
-/// What `check` found, in a sentence.
+/// The result of one check, as a sentence.
 pub(super) enum CheckResult {
     Passed(String),
     Warning(String),

@@ -1,5 +1,5 @@
-//! `demo`: serves the sample call from local files with a temporary key, and sends it in a webhook to the demo's
-//! receiver.
+//! `demo`: serves the sample call from local files with a temporary key, and sends a webhook about it to a receiver of
+//! the demo.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ impl Demo {
             ("WEBHOOK_ASSETS_PUBLIC_URL", format!("http://{}", reachable(listen))),
             ("WEBHOOK_ASSETS_STORE", store.to_string()),
             ("WEBHOOK_ASSETS_KEYS", "none".to_owned()),
-            // The demo prints what happens; log events would repeat it.
+            // The demo prints each step; log events would repeat them.
             ("WEBHOOK_ASSETS_LOG_LEVEL", "warn".to_owned()),
         ]);
         let environment = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -72,7 +72,7 @@ impl Demo {
     }
 }
 
-/// Links contain the port before anything listens on it, so port 0 is replaced by a free port.
+/// Replaces port 0 by a free port, because links contain the port before anything listens on it.
 fn with_port(listen: SocketAddr) -> Result<SocketAddr, Failure> {
     if listen.port() != 0 {
         return Ok(listen);

@@ -20,7 +20,7 @@ pub(super) struct Erase {
 impl Erase {
     pub(super) fn run(self, sources: &Sources) -> Exit {
         let (store, format, level) = sources.read_for_store()?;
-        // The erasure is logged, as the admin listener logs it.
+        // Logs the erasure as the admin listener does.
         let metrics = Metrics::default();
         let logging = start_log(format, level, &metrics.log)?;
         let store = Store::open(&store, metrics.store).map_err(Failure::setting)?;

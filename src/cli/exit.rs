@@ -1,4 +1,4 @@
-//! How a command ends: its output, its exit code, and its failure.
+//! How a command ends: its output, its exit code, its failure.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -12,12 +12,12 @@ use serde_json::Value;
 use super::terminal::escaped;
 use crate::config::SettingError;
 
-/// Exit codes: 0 done; 1 the answer is no, or the command failed; 2 wrong command line (clap's); 64 wrong setting.
+/// Exit codes: 0 success; 1 negative result or failure; 2 wrong command line (clap's code); 64 wrong setting.
 pub(crate) const EXIT_NO: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 pub(crate) const EXIT_SETTING: u8 = 64;
 
-/// How long the program waits at its end for standard error and for blocking work.
+/// How long the program waits at exit for standard error and for blocking work.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The exit code of a command, or why it failed.
@@ -33,7 +33,7 @@ pub(crate) fn print(text: &str) -> Exit {
     }
 }
 
-/// Writes an object in JSON, in one line.
+/// Writes a JSON object on one line.
 pub(crate) fn print_json(object: &Value) -> Exit {
     print(&format!("{object}\n"))
 }
@@ -47,7 +47,7 @@ pub(crate) enum Failure {
     Usage(String),
     /// The command failed; exit code 1.
     Failed(String),
-    /// The reader of standard output closed it. Not reported.
+    /// The reader of standard output has closed it. This is not reported.
     OutputClosed,
 }
 
@@ -73,7 +73,7 @@ impl Failure {
     }
 }
 
-/// Writes to standard error. A pipe that is full and not read delays the end by [`FLUSH_TIMEOUT`] at most.
+/// Writes to standard error. A full pipe without a reader delays the exit by at most [`FLUSH_TIMEOUT`].
 pub(crate) fn write_stderr(line: String) {
     let (done, written) = mpsc::channel();
     let write = move || {

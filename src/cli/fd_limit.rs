@@ -1,15 +1,16 @@
-//! The limit on open files: each connection needs one, and so does each download from local files.
+//! Adapts the connection limit to the limit of open files: each connection needs a descriptor, and so does each
+//! download from local files.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 use crate::store::{max_cached_files, max_pipes};
 
-/// Descriptors for everything but connections, downloads, cached files and pipes: listeners, database, log, store.
+/// Descriptors for other purposes than connections, downloads, cached files and pipes: listeners, database, log, store.
 const RESERVE: u64 = 128;
 
-/// Raises the limit as far as the system allows, and lowers `server.connections` to what fits, with a warning: a
-/// program without free descriptors answers no client, health checks included.
+/// Raises the file limit as far as the system allows, and lowers `server.connections` to fit, with a warning. Without
+/// free descriptors, the program could answer no client, not even health checks.
 pub(super) fn lower_connections(config: &mut Config) {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -34,8 +35,8 @@ pub(super) fn lower_connections(config: &mut Config) {
     }
 }
 
-/// How many connections fit beside those of the admin listener: each may have a download, of which there are
-/// `in_flight` at most.
+/// How many connections fit besides those of the admin listener. Each may have a download, of which at most `in_flight`
+/// run.
 fn connections_that_fit(files: u64, connections: u64, in_flight: u64, admin: u64) -> u64 {
     let reserve = RESERVE + admin + max_cached_files(files) + 2 * max_pipes(files);
     let room = files.saturating_sub(reserve.min(files / 2));

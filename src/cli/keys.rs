@@ -1,4 +1,4 @@
-//! `keys new|list|rotate|retire`.
+//! `keys new|list|rotate|retire`: creates and changes the keyring file.
 
 use std::fmt::Write;
 use std::io::Read;
@@ -16,7 +16,7 @@ use crate::config::Sources;
 use crate::keys::{EditError, create_file, edit_file};
 use crate::signed_url::{CLOCK_SKEW, KeyEntry, Keyring, KeyringFile};
 
-/// How long an ended key stays in the file, so that `verify` can still name it.
+/// How long an ended key remains in the file, so that `verify` can still name it.
 const REMEMBER_ENDED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 #[derive(Debug, Subcommand)]
@@ -103,7 +103,7 @@ impl New {
         let mut file = KeyringFile::empty();
         let id = fresh_id(&file, now)?;
         let key = KeyEntry { id: id.clone(), secret, created: Some(now), starts: Some(now), ends: None };
-        // A keyring without keys can be filled.
+        // A keyring file without keys may be filled.
         if KeyringFile::read(path).is_ok_and(|found| found.keys.is_empty()) {
             let push = |found: &mut KeyringFile| {
                 found.keys.push(key);
@@ -216,7 +216,7 @@ impl Retire {
         let ends = edit_file(path, |file| {
             let gap_before = file.to_keyring()?.first_gap(now, longest);
             let entry = self.find(file, path, now)?;
-            // The end of a key may come earlier, never later.
+            // The end of a key may move earlier, never later.
             let ends = entry.ends.map_or(wanted, |ends| ends.min(wanted));
             entry.ends = Some(ends);
             match (gap_before, file.to_keyring()?.first_gap(now, longest)) {
@@ -236,7 +236,7 @@ impl Retire {
         print(&text)
     }
 
-    /// Finds the key, unless it has ended: its links must stay refused.
+    /// Finds the key, unless it has ended: its links must remain refused.
     fn find<'f>(
         &self,
         file: &'f mut KeyringFile,
@@ -271,12 +271,12 @@ fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failure> {
     Ok(bytes)
 }
 
-/// A key of 32 random bytes, in hexadecimal.
+/// Generates a key of 32 random bytes, in hexadecimal.
 pub(super) fn fresh_key() -> Result<Zeroizing<String>, Failure> {
     Ok(Zeroizing::new(hex::encode(*random::<32>()?)))
 }
 
-/// An unused id of the day and four random digits: `2026-11-23-7f3a`.
+/// An unused id of date and four random hexadecimal digits: `2026-11-23-7f3a`.
 fn fresh_id(file: &KeyringFile, now: UnixSeconds) -> Result<String, Failure> {
     loop {
         let day: String = now.to_string().chars().take(10).collect();
@@ -287,7 +287,7 @@ fn fresh_id(file: &KeyringFile, now: UnixSeconds) -> Result<String, Failure> {
     }
 }
 
-/// Reads a key from standard input. Not from an argument, because every user of the machine sees arguments.
+/// Reads a key from standard input. A command-line argument would be visible to every user of the machine.
 fn read_key() -> Result<Zeroizing<String>, Failure> {
     let mut text = Zeroizing::new(String::new());
     std::io::stdin()

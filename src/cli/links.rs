@@ -1,4 +1,4 @@
-//! `mint` and `verify`.
+//! `mint` and `verify`: print a signed link, and check one.
 
 use std::fmt::Write;
 use std::io::Read;
@@ -16,7 +16,7 @@ use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::Sources;
 use crate::signed_url::{Diagnosis, Grant, Keyring, MintError, Minter, Verifier, diagnose};
 
-/// The longest link that is read from standard input, in bytes.
+/// The longest link to read from standard input, in bytes.
 const LONGEST_PASTE: u64 = 64 * 1024;
 
 #[derive(Debug, Args)]

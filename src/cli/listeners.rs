@@ -1,4 +1,4 @@
-//! The listeners of `serve`, and the lines that announce them.
+//! The listeners of `serve`, and the lines that announce their addresses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::mpsc;
@@ -10,11 +10,11 @@ use tokio::net::TcpListener;
 
 use super::exit::{Failure, print};
 
-/// How long `serve` waits for standard output to take the announcement.
+/// How long `serve` waits for standard output to accept the announcement.
 const ANNOUNCING: Duration = Duration::from_secs(1);
 
-/// Listeners: first those that the service manager opened (`LISTEN_FDS`, sd_listen_fds(3)), the gateway's before the
-/// admin listener's, then those of the settings.
+/// Opens listeners: first those that the service manager passed (`LISTEN_FDS`, sd_listen_fds(3)), the gateway's before
+/// the admin listener's, then those of the settings.
 pub(super) struct Listeners {
     inherited: ListenFd,
     taken: usize,
@@ -53,8 +53,8 @@ pub(super) fn local(listener: &TcpListener) -> Result<SocketAddr, Failure> {
     Ok(listener.local_addr()?)
 }
 
-/// Prints the addresses of the listeners, for people and for scripts that asked for port 0. Serving does not wait for a
-/// reader: a thread writes the lines.
+/// Prints the addresses of the listeners, for people and for scripts that requested port 0. A thread writes the lines,
+/// so the server does not wait for a reader.
 pub(super) fn announce(gateway: Option<(&str, SocketAddr)>, admin: SocketAddr) {
     let gateway = gateway.map(|(scheme, address)| format!("gateway listening on {scheme}://{address}\n"));
     let text = format!("{}admin listening on http://{admin}\n", gateway.unwrap_or_default());
@@ -66,7 +66,7 @@ pub(super) fn announce(gateway: Option<(&str, SocketAddr)>, admin: SocketAddr) {
     }
 }
 
-/// The address by which this machine reaches a listener; one on all addresses is reached on loopback.
+/// The address at which this machine reaches a listener; for a listener on all addresses, the loopback address.
 pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

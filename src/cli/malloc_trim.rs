@@ -1,5 +1,5 @@
-//! Returns memory to the system after a peak of connections. glibc keeps freed memory between blocks that are still in
-//! use, unless malloc_trim is called.
+//! Returns memory to the system after a peak of connections. Without malloc_trim, glibc keeps freed memory that lies
+//! between blocks in use.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::server::ConnectionMetrics;
 /// How often the number of connections is checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The fewest closed connections worth a call, which walks the whole heap.
+/// The fewest closed connections that justify a call, which walks the whole heap.
 const MIN_CLOSED: i64 = 256;
 
 /// Calls malloc_trim after most connections of a peak have closed.
@@ -20,7 +20,7 @@ pub(super) async fn trim_after_peaks(connections: &ConnectionMetrics) {
         most = most.max(open);
         if is_past_peak(most, open) {
             most = open;
-            // Takes milliseconds, during which threads that allocate in the same arena wait.
+            // Takes milliseconds, during which threads that allocate from the same arena wait.
             let _ = tokio::task::spawn_blocking(trim).await;
             tracing::debug!("memory that was free was given back");
         }
@@ -34,7 +34,7 @@ fn is_past_peak(most: i64, open: i64) -> bool {
 #[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "the C library has no other door")]
 fn trim() {
-    // SAFETY: malloc_trim takes a size, touches free memory alone, and may be called from any thread at any time
+    // SAFETY: malloc_trim takes a size, changes only free memory, and may be called from any thread at any time
     // (malloc_trim(3): MT-Safe).
     unsafe { libc::malloc_trim(0) };
 }

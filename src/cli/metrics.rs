@@ -1,4 +1,4 @@
-//! The metrics of the whole program: each room registers its own, in the order of the page.
+//! The metrics of the whole program: each room registers its own metrics, in the order of the metrics page.
 
 use crate::gateway::RequestMetrics;
 use crate::keys::KeyringMetrics;
@@ -11,29 +11,29 @@ use crate::telemetry::LogMetrics;
 use crate::telemetry::metrics::{ByLabel, Counter, Registry};
 use crate::telemetry::trace::TraceMetrics;
 
-/// What each room counts. Clones count together.
+/// The metrics of each room. Clones share the counts.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    /// Renders the page.
+    /// The registry, which renders the metrics page.
     pub registry: Registry,
-    /// The public listener's.
+    /// Connections of the public listener.
     pub connections: ConnectionMetrics,
-    /// The public listener's certificate's.
+    /// The certificate of the public listener.
     pub certificate: CertificateMetrics,
-    /// The private listener's.
+    /// Connections of the admin listener.
     pub admin_connections: ConnectionMetrics,
-    /// The logs'.
+    /// The logs.
     pub log: LogMetrics,
     settings_reloads: ByLabel<Counter>,
-    /// The traces'.
+    /// The traces.
     pub trace: TraceMetrics,
-    /// The keyring's.
+    /// The keyring.
     pub keyring: KeyringMetrics,
-    /// The gateway's.
+    /// The gateway's requests.
     pub requests: RequestMetrics,
-    /// The store's.
+    /// The store.
     pub store: StoreMetrics,
-    /// The webhook sender's.
+    /// The webhook sender.
     #[cfg(feature = "sender")]
     pub sender: SenderMetrics,
 }
@@ -73,7 +73,7 @@ impl Metrics {
         self.registry.render()
     }
 
-    /// The settings were read again.
+    /// Counts a reload of the settings.
     pub(super) fn settings_reloaded(&self, ok: bool) {
         self.settings_reloads.of(if ok { "ok" } else { "failed" }).inc();
     }

@@ -1,4 +1,4 @@
-//! Stands in for the sender in a build without it: `serve`, `check` and `demo` do without, and `webhooks` is an error.
+//! Replaces the sender in a build without it: `serve`, `check` and `demo` omit it, and `webhooks` is an error.
 
 use std::ffi::OsString;
 use std::path::Path;

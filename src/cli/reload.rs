@@ -1,4 +1,4 @@
-//! Reloads on SIGHUP the settings that can change without a restart.
+//! Reloads the settings that can change without a restart, on SIGHUP.
 
 use std::sync::Arc;
 
@@ -11,24 +11,24 @@ use crate::config::{Config, Sources};
 use crate::server;
 use crate::telemetry::{Audit, Logging};
 
-/// The settings that a reload applies; the others wait for the next start.
+/// The prefixes of settings that a reload applies; other changes take effect at the next start.
 const LIVE: [&str; 3] = ["log.level", "server.", "admin.connections"];
 
-/// Everything that a reload touches.
+/// Everything that a reload needs.
 pub(super) struct Reload {
     pub(super) sources: Sources,
-    /// The settings in force.
+    /// The settings in effect.
     pub(super) config: Config,
     pub(super) logging: Logging,
     pub(super) limits: Limits,
     pub(super) metrics: Metrics,
     pub(super) audit: Option<Audit>,
-    /// The watchers of the keyring and the certificate.
+    /// The watchers of the keyring and of the certificate.
     pub(super) watchers: [Arc<Notify>; 2],
     pub(super) hangup: Signal,
 }
 
-/// The limits of connections, for both listeners.
+/// The connection settings of both listeners.
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
     pub(super) gateway: watch::Sender<server::Config>,
@@ -44,7 +44,7 @@ impl Limits {
 }
 
 impl Reload {
-    /// Reloads at every signal. Never returns.
+    /// Reloads at each signal. Never returns.
     pub(super) async fn at_each(&mut self) {
         while self.hangup.recv().await.is_some() {
             self.watchers.iter().for_each(|watcher| watcher.notify_one());
@@ -72,12 +72,12 @@ impl Reload {
         let (old_level, new_level) = (self.config.log_level, new.log_level);
         self.config.log_level = new_level;
         let say = || tracing::info!(changed = ?live, "the settings were read again");
-        // Logged at the more verbose of both levels.
+        // Logs at the more verbose of the two levels.
         if new_level < old_level {
             say();
         }
         self.logging.set_level(new_level);
-        // Counted once all of it is in force.
+        // Counts the reload after all its changes have taken effect.
         self.metrics.settings_reloaded(true);
         if new_level >= old_level {
             say();
@@ -88,7 +88,7 @@ impl Reload {
         if !waiting.is_empty() {
             tracing::warn!(settings = ?waiting, "these settings were changed too, and wait for the next start");
         }
-        // A setting that waits is named again at the next reload.
+        // The next reload names an unapplied change again.
         self.config.settings.take_over(&new.settings, &live);
     }
 }

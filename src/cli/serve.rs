@@ -28,11 +28,11 @@ use crate::store;
 use crate::tasks::{self, Task};
 use crate::telemetry::{Logging, RequestLogs};
 
-/// Exit codes after a second signal, as in shells: 128 and the signal's number.
+/// Exit codes after a second signal, as in shells: 128 plus the signal's number.
 const INTERRUPTED: u8 = 128 + 2;
 const TERMINATED: u8 = 128 + 15;
 
-/// As [`FLUSH_TIMEOUT`], after a second signal.
+/// Like [`FLUSH_TIMEOUT`], after a second signal.
 const SHORT_FLUSH_TIMEOUT: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Args)]
@@ -52,7 +52,7 @@ fn run(sources: &Sources, only: Option<Only>) -> Exit {
     let config = sources.read()?;
     let metrics = Metrics::default();
     let logging = start_log(config.log_format, config.log_level, &metrics.log)?;
-    // The log is written before the error that ends the program.
+    // Flushes the log before the error that ends the program.
     run_logged(config, sources, only, &logging, metrics).inspect_err(|_| logging.flush(FLUSH_TIMEOUT))
 }
 
@@ -85,7 +85,7 @@ fn run_logged(
 }
 
 impl App {
-    /// The gateway. It reports downloads to the sender's database, if there is one.
+    /// Builds the gateway. It records downloads in the sender's database, if there is one.
     fn gateway(&self, sender: &SenderPart) -> Gateway {
         let (clock, metrics) = (Arc::clone(&self.clock), self.metrics.requests.clone());
         let gateway =
@@ -128,7 +128,7 @@ impl App {
 }
 
 impl App {
-    /// Reads keyring and certificate again when their files change. On SIGHUP it reads these and the settings again and
+    /// Rereads the keyring and the certificate when their files change. SIGHUP rereads both and the settings, and
     /// reopens the audit file.
     fn watch_files(&self, sources: Sources, logging: Logging, hangup: Signal) {
         let watchers = [Arc::new(Notify::new()), Arc::new(Notify::new())];
@@ -156,8 +156,8 @@ impl App {
         tasks::supervise(Task::Reload, reload, |reload| Box::pin(reload.at_each()));
     }
 
-    /// Announces the stop on /readyz, so that load balancers send new requests elsewhere, and serves until the delay is
-    /// over. A second signal ends the delay with its exit code.
+    /// Announces the stop on /readyz, so that load balancers send new requests elsewhere, and keeps serving until the
+    /// delay is over. A second signal ends the delay; its exit code is the error.
     async fn announce_stop(&self, second: &mut StopSignals) -> Result<(), u8> {
         self.drain.announce();
         let delay = self.limits.gateway.borrow().drain_delay;
@@ -177,11 +177,11 @@ impl App {
 pub(super) struct Running<'a> {
     /// The address of the gateway, unless only the sender runs.
     pub(super) gateway: Option<SocketAddr>,
-    /// The sender, if it runs.
+    /// The sender's part.
     pub(super) sender: &'a SenderPart,
 }
 
-/// Serves until a signal. `when_running` runs once every listener is open.
+/// Serves until a stop signal. Calls `when_running` once every listener is open.
 pub(super) fn serve(
     app: &App,
     only: Option<Only>,
@@ -195,7 +195,7 @@ pub(super) fn serve(
     .map_err(Failure::failed)?;
     let runtime = tokio::runtime::Runtime::new()?;
     let ended = runtime.block_on(run_until_stopped(app, only, reloaded, when_running));
-    // Requests that are still in flight end here, and are recorded.
+    // Requests that are still in flight end here and are recorded.
     let timeout = if matches!(ended, Ok(Shutdown::AtOnce(_))) { SHORT_FLUSH_TIMEOUT } else { FLUSH_TIMEOUT };
     runtime.shutdown_timeout(timeout);
     if let Some(audit) = &app.audit
@@ -226,9 +226,9 @@ pub(super) fn serve(
 
 /// How the program stopped.
 enum Shutdown {
-    /// After draining; the number of connections that were still open.
+    /// After draining; contains the number of connections that were still open.
     Drained(usize),
-    /// At once, by a second signal, with this exit code.
+    /// Immediately, on a second signal, with this exit code.
     AtOnce(u8),
 }
 
@@ -253,7 +253,7 @@ async fn run_until_stopped(
 
     let threads = gateway.map(|listener| app.serve_links(&sender, listener));
     let _threads = threads.transpose()?;
-    // The admin listener answers while downloads finish, because `/readyz` has to report the stop.
+    // The admin listener keeps answering while downloads finish, because `/readyz` has to report the stop.
     let admin_drain = Drain::new();
     let answers = app.admin(&sender);
     let limits = app.config.of_admin_connections();
@@ -338,7 +338,7 @@ impl Signals {
 }
 
 impl StopSignals {
-    /// Waits for a stop signal; returns the exit code of stopping at once.
+    /// Waits for a stop signal; returns the exit code of an immediate stop.
     async fn received(&mut self) -> u8 {
         tokio::select! {
             _ = self.terminate.recv() => TERMINATED,

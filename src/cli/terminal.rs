@@ -1,8 +1,8 @@
-//! Text of others, with escapes for characters that control a terminal.
+//! Escapes characters that control a terminal in external text.
 
 use crate::text::{self as visible, Escape};
 
-/// Text of others on one line: characters that control a terminal become escapes.
+/// Escapes external text for one line of a terminal.
 pub(super) fn escaped(text: &str) -> String {
     visible::escape_invisible(text, Escape::Braces, |_| false).into_owned()
 }

@@ -1,5 +1,6 @@
-//! Running time: the time in which this process ran. A frozen process (SIGSTOP, a paused virtual machine or cgroup) wakes
-//! up after all its deadlines, although no peer was slow. A heartbeat measures each freeze, and deadlines move by as much.
+//! Running time: the time during which this process runs. A frozen process (SIGSTOP, a paused virtual machine or
+//! cgroup) wakes up after all its deadlines, although no peer was slow. A heartbeat measures each freeze, and deadlines
+//! move by the same amount.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,18 +11,18 @@ use std::time::{Duration, Instant};
 /// The interval of the heartbeat.
 const BEAT: Duration = Duration::from_millis(200);
 
-/// From this long a pause between two beats on, the process was frozen.
+/// A pause between two beats that is at least this long counts as a freeze.
 const FREEZE: Duration = Duration::from_millis(600);
 
 static PROCESS: FreezeMeter = FreezeMeter::stopped();
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Finds pauses in which no thread of a process ran.
+/// Detects pauses in which no thread of the process ran.
 #[derive(Debug)]
 struct FreezeMeter {
-    /// When a thread was last seen to run; 0 before the first beat.
+    /// When a thread last reported that it runs; 0 before the first beat.
     seen: AtomicU64,
-    /// The pauses in all.
+    /// The total length of all pauses, in milliseconds.
     frozen: AtomicU64,
     found: Mutex<()>,
 }
@@ -31,7 +32,7 @@ impl FreezeMeter {
         Self { seen: AtomicU64::new(0), frozen: AtomicU64::new(0), found: Mutex::new(()) }
     }
 
-    /// A thread runs at `now`, in milliseconds. Returns the length of all pauses until then.
+    /// Reports that a thread runs at `now`, in milliseconds. Returns the total length of all pauses until then.
     fn notice(&self, now: u64) -> u64 {
         let seen = self.seen.load(Ordering::Acquire);
         let since = Duration::from_millis(now.saturating_sub(seen));
@@ -42,7 +43,7 @@ impl FreezeMeter {
             self.seen.fetch_max(now, Ordering::AcqRel);
             return self.frozen.load(Ordering::Acquire);
         }
-        // The first thread that runs adds the pause, before any other can see that it is over.
+        // The first thread that runs adds the pause, before any other thread can see that it is over.
         let _found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let since = now.saturating_sub(self.seen.load(Ordering::Acquire));
         if Duration::from_millis(since) >= FREEZE {
@@ -53,13 +54,13 @@ impl FreezeMeter {
     }
 }
 
-/// For how long the process has been frozen in all, as far as the meter knows.
+/// The total time for which the process has been frozen, as far as the meter knows.
 #[must_use]
 pub fn frozen() -> Duration {
     Duration::from_millis(PROCESS.frozen.load(Ordering::Acquire))
 }
 
-/// The same, a freeze included that ended just before `now`.
+/// Like [`frozen`], including a freeze that ended just before `now`.
 #[must_use]
 pub fn frozen_by(now: Instant) -> Duration {
     Duration::from_millis(PROCESS.notice(millis(now)))
@@ -69,10 +70,11 @@ fn millis(now: Instant) -> u64 {
     u64::try_from(now.saturating_duration_since(*BEGAN).as_millis()).unwrap_or(u64::MAX).saturating_add(1)
 }
 
-/// Starts the heartbeat, which calls `thawed` with the length of each freeze. Without it no freeze is noticed.
+/// Starts the heartbeat, which calls `thawed` with the length of each freeze. Without the heartbeat, no freeze is
+/// detected.
 ///
 /// # Errors
-/// If the system has no thread left.
+/// If the system cannot start a thread.
 pub fn watch(thawed: impl Fn(Duration) + Send + 'static) -> io::Result<()> {
     PROCESS.seen.fetch_max(millis(Instant::now()), Ordering::AcqRel);
     let beat = move || {
@@ -100,10 +102,10 @@ mod marks {
     use tokio::time::error::Elapsed;
     use tokio::time::{Instant, timeout_at};
 
-    /// The longest time of a timer: about 30 years.
+    /// The longest duration of a timer: about 30 years.
     const NEVER: Duration = Duration::from_secs(86_400 * 365 * 30);
 
-    /// A moment that measures running time, as [`Instant`] measures time.
+    /// A moment for measuring running time, as [`Instant`] measures time.
     #[derive(Debug, Clone, Copy)]
     pub struct RunningInstant {
         at: Instant,
@@ -111,46 +113,46 @@ mod marks {
     }
 
     impl RunningInstant {
-        /// Now.
+        /// The current moment.
         #[must_use]
         pub fn now() -> Self {
             Self::at(Instant::now())
         }
 
-        /// At a moment that has only just passed.
+        /// A moment that is only just past.
         #[must_use]
         pub fn at(at: Instant) -> Self {
             Self { at, frozen: super::frozen_by(at.into_std()) }
         }
 
-        /// The moment itself.
+        /// The moment as an [`Instant`].
         #[must_use]
         pub fn instant(self) -> Instant {
             self.at
         }
 
-        /// How much running time passed until `later`.
+        /// The running time from this moment to `later`.
         #[must_use]
         pub fn until(self, later: Self) -> Duration {
             let passed = later.at.saturating_duration_since(self.at);
             passed.saturating_sub(later.frozen.saturating_sub(self.frozen))
         }
 
-        /// How much running time has passed.
+        /// The running time since this moment.
         #[must_use]
         pub fn elapsed(self) -> Duration {
             self.until(Self::now())
         }
 
-        /// When `limit` of running time will have passed, as far as freezes were noticed.
+        /// When `limit` of running time will have passed, given the freezes detected so far.
         #[must_use]
         pub fn deadline(self, limit: Duration) -> Instant {
             self.at + limit.min(NEVER) + super::frozen().saturating_sub(self.frozen)
         }
     }
 
-    /// As [`tokio::time::timeout`], but only running time counts. After a freeze `work` is polled again, so it finds what
-    /// arrived meanwhile.
+    /// Like [`tokio::time::timeout`], but counts only running time. After a freeze, `work` is polled again and finds
+    /// any input that arrived during the freeze.
     ///
     /// # Errors
     /// [`Elapsed`] if `work` takes longer than `limit`.
@@ -163,7 +165,7 @@ mod marks {
             if done.is_ok() {
                 return done;
             }
-            // Notices a freeze before the heartbeat does.
+            // Detects a freeze before the heartbeat does.
             let _ = RunningInstant::now();
             if began.deadline(limit) <= deadline {
                 return done;

@@ -1,4 +1,4 @@
-//! The settings of the settings page.
+//! The settings of the console (the settings page).
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,7 +10,8 @@ use crate::console;
 use crate::signed_url::BaseUrl;
 
 impl Sources {
-    /// Reads the settings of portal links: the console, the address of the admin listener, and the keyring path.
+    /// Reads the settings for minting portal links: the console, the address of the admin listener, and the keyring
+    /// path.
     pub(crate) fn read_for_portal(&self) -> Result<(console::Config, SocketAddr, PathBuf), SettingError> {
         let layers = self.layers()?;
         Ok((read(&layers)?, layers.get("admin.listen")?, layers.required("keys")?))

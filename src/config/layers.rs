@@ -1,5 +1,5 @@
-//! Merges the layers of settings: defaults, file, environment. (`figment` and `config` merge too, but their errors are
-//! serde's, which do not say what a setting takes.)
+//! Merges the layers of settings: defaults, file, environment. (`figment` and `config` also merge, but their errors
+//! come from serde, which does not say which values a setting accepts.)
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,19 +10,20 @@ use toml::{Table, Value};
 
 use super::setting::{Origin, PREFIX, Setting, SettingError, variable, without_credentials};
 
-/// The defaults, as the README shows them and `serve --config` reads them.
+/// The defaults, in the form that the README shows and `serve --config` reads.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
 
-/// The table whose keys are those of the store's client.
+/// The prefix of the keys that set options of the store's client.
 const OPTIONS: &str = "store.options.";
 
-/// The parts that a build may omit: what their settings begin with, what they are, whether this build has them.
+/// The parts that a build may omit: the prefix of their settings, their name, their feature, and whether this build has
+/// them.
 const PARTS: [(&str, &str, &str, bool); 2] = [
     ("webhooks.", "sender", "sender", cfg!(feature = "sender")),
     ("console.", "settings page", "console", cfg!(feature = "console")),
 ];
 
-/// The texts of a setting (a list has several) and their origin.
+/// The text of a setting (several texts for a list) and its origin.
 struct RawValue {
     texts: Vec<String>,
     quoted: bool,
@@ -87,7 +88,7 @@ impl Layers {
         }
     }
 
-    /// Every setting as it was written.
+    /// All settings as written.
     pub(super) fn settings(&self) -> Settings {
         settings(&self.given)
     }
@@ -102,21 +103,21 @@ impl Layers {
         options.map(|(name, given)| (name.to_owned(), given.texts.join(","))).collect()
     }
 
-    /// Reads a setting that has a default.
+    /// Parses a setting that has a default.
     pub(super) fn get<T: Setting>(&self, key: &'static str) -> Result<T, SettingError> {
         let text = self.given.get(key).map(|given| given.texts.join(",")).unwrap_or_default();
         let text = if T::TRIMMED { text.trim() } else { &text };
         T::parse(text).ok_or_else(|| self.refuse_as(key, T::takes(text), T::shown))
     }
 
-    /// Reads a setting that may be empty.
+    /// Parses a setting that may be empty.
     pub(super) fn optional<T: Setting>(&self, key: &'static str) -> Result<Option<T>, SettingError> {
         let empty =
             self.given.get(key).is_none_or(|given| given.texts.iter().all(|text| text.trim().is_empty()));
         if empty { Ok(None) } else { self.get(key).map(Some) }
     }
 
-    /// Reads a required setting.
+    /// Parses a required setting.
     pub(super) fn required<T: Setting>(&self, key: &'static str) -> Result<T, SettingError> {
         self.optional(key)?.ok_or(SettingError::Missing { key, takes: T::TAKES })
     }
@@ -146,7 +147,7 @@ impl Layers {
     }
 }
 
-/// Every setting as it was written, to find changes. `Debug` shows no values, because one may be a credential.
+/// All settings as written, for finding changes. `Debug` shows no values, because a value may be a credential.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Settings(BTreeMap<String, Vec<String>>);
 
@@ -157,7 +158,7 @@ impl fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// The keys whose values differ from those of `before`.
+    /// The keys whose values differ from `before`.
     #[must_use]
     pub fn changed_since(&self, before: &Self) -> Vec<String> {
         let keys: BTreeSet<&String> = self.0.keys().chain(before.0.keys()).collect();
@@ -178,7 +179,7 @@ fn settings(given: &BTreeMap<String, RawValue>) -> Settings {
     Settings(given.iter().map(|(key, given)| (key.clone(), given.texts.clone())).collect())
 }
 
-/// The error for a changed setting of a part that this build omits.
+/// The error for a changed setting whose part this build omits.
 fn not_built(changed: &[String]) -> Option<SettingError> {
     changed.iter().find_map(|key| {
         let (_, part, feature, _) =
@@ -196,7 +197,7 @@ fn parse(text: &str, path: &Path) -> Result<Table, SettingError> {
     })
 }
 
-/// `[store] url = …` becomes `store.url`.
+/// Flattens tables: `[store] url = …` becomes `store.url`.
 fn flatten(prefix: &str, table: &Table, origin: &Origin, into: &mut BTreeMap<String, RawValue>) {
     for (name, value) in table {
         let key = format!("{prefix}{name}");
@@ -217,14 +218,14 @@ fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Kubernetes sets variables for each service in every container; those of a service named `webhook-assets` look like
-/// ours.
+/// Whether Kubernetes sets this variable: it sets variables for each service in every container, and those of a service
+/// named `webhook-assets` have our prefix.
 fn is_kubernetes(name: &str) -> bool {
     let rest = name.strip_prefix(PREFIX).unwrap_or_default();
     rest.starts_with("SERVICE_") || rest == "PORT" || rest.starts_with("PORT_")
 }
 
-/// The most similar candidate.
+/// The candidate most similar to `word`.
 fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> &'c str {
     candidates.min_by_key(|candidate| levenshtein(word, candidate)).unwrap_or_default()
 }

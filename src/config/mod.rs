@@ -1,5 +1,5 @@
-//! The settings: the documented defaults (`defaults.toml`), then a file, then the environment. Only this room reads the
-//! environment.
+//! The settings: documented defaults (`defaults.toml`), overridden by a file, overridden by the environment. Only this
+//! room reads the environment.
 
 #[cfg(feature = "console")]
 mod console;
@@ -28,12 +28,12 @@ use crate::telemetry::{AuditConfig, LogFormat, LogLevel};
 use crate::{admin, gateway, store};
 use layers::Layers;
 
-/// Every setting of the program.
+/// All settings of the program.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the gateway listens.
+    /// The address of the gateway.
     pub listen: SocketAddr,
-    /// The public base URL.
+    /// The public base URL of links.
     pub public_url: BaseUrl,
     /// The keyring file.
     pub keys: PathBuf,
@@ -45,15 +45,15 @@ pub struct Config {
     pub gateway: gateway::Config,
     /// The number of threads that serve links.
     pub threads: NonZeroUsize,
-    /// The limits of connections, for both listeners.
+    /// The connection settings of both listeners.
     pub server: crate::server::Config,
     /// The connection limit of the admin listener.
     pub admin_connections: usize,
-    /// The certificate and key of the gateway.
+    /// The gateway's certificate and key.
     pub tls: Option<crate::server::TlsConfig>,
     /// The admin listener.
     pub admin: admin::Config,
-    /// The database of the sender.
+    /// The sender's database.
     #[cfg(feature = "sender")]
     pub ledger: crate::ledger::Config,
     /// The sender.
@@ -67,17 +67,17 @@ pub struct Config {
     pub audit: Option<AuditConfig>,
     /// The export of traces.
     pub tracing: Option<TracingConfig>,
-    /// Warnings, such as variables that look like settings and are none.
+    /// Warnings, for example about variables that look like settings but are not.
     pub warnings: Vec<String>,
-    /// Every setting as it was written.
+    /// All settings as written.
     pub settings: Settings,
 }
 
-/// How many requests one HTTP/2 connection of the admin listener may have open: each may hold a body in memory.
+/// The most concurrent streams on an HTTP/2 connection of the admin listener: each may hold a request body in memory.
 const MOST_ADMIN_STREAMS: u32 = 16;
 
 impl Config {
-    /// The files that other users should not be able to read, with a name for each, whether they exist or not. (The
+    /// The files that other users should not be able to read, each with a name, whether the file exists or not. (The
     /// ledger checks the database's own files.)
     #[must_use]
     pub fn private_files(&self) -> Vec<(&'static str, PathBuf)> {
@@ -94,8 +94,8 @@ impl Config {
         .collect()
     }
 
-    /// The limits of admin connections: a listener on a private network, with its own connection limit and no proxy in
-    /// front.
+    /// The connection settings of the admin listener, which is on a private network, has its own connection limit and
+    /// no proxy in front.
     #[must_use]
     pub fn of_admin_connections(&self) -> crate::server::Config {
         crate::server::Config {
@@ -110,14 +110,14 @@ impl Config {
     }
 }
 
-/// The limit of read-ahead: each segment costs every long download in flight 4 MiB.
+/// The limit of read-ahead: each segment takes 4 MiB of memory per long download.
 const MOST_AHEAD: usize = 64;
 
 impl Sources {
-    /// Reads every setting.
+    /// Reads all settings.
     ///
     /// # Errors
-    /// [`SettingError`] for the first setting that cannot be used: its key, what it got, what it takes.
+    /// [`SettingError`] for the first unusable setting: its key, its value, and the values it accepts.
     pub fn read(&self) -> Result<Config, SettingError> {
         let layers = self.layers()?;
         let public_url = layers.required::<BaseUrl>("public_url")?;
@@ -155,25 +155,25 @@ impl Sources {
         Ok(config)
     }
 
-    /// Reads the settings of minting: public URL, keyring path, longest lifetime.
+    /// Reads the settings for minting: public URL, keyring path, longest lifetime.
     pub(crate) fn read_for_minting(&self) -> Result<(BaseUrl, PathBuf, Duration), SettingError> {
         let layers = self.layers()?;
         Ok((layers.required("public_url")?, layers.required("keys")?, layers.get("longest_lifetime")?))
     }
 
-    /// Reads the settings of verifying: keyring path, longest lifetime, and the public URL if it is set.
+    /// Reads the settings for verifying: keyring path, longest lifetime, and the public URL if it is set.
     pub(crate) fn read_for_verifying(&self) -> Result<(PathBuf, Duration, Option<BaseUrl>), SettingError> {
         let layers = self.layers()?;
         Ok((layers.required("keys")?, layers.get("longest_lifetime")?, layers.optional("public_url")?))
     }
 
-    /// Reads the settings of the `keys` commands: keyring path and longest lifetime.
+    /// Reads the settings for the `keys` commands: keyring path and longest lifetime.
     pub(crate) fn read_for_keys(&self) -> Result<(PathBuf, Duration), SettingError> {
         let layers = self.layers()?;
         Ok((layers.required("keys")?, layers.get("longest_lifetime")?))
     }
 
-    /// Reads the settings of `erase`: the store and the log.
+    /// Reads the settings for `erase`: the store and the log.
     pub(crate) fn read_for_store(&self) -> Result<(store::Config, LogFormat, LogLevel), SettingError> {
         let layers = self.layers()?;
         Ok((self.read_store(&layers)?, layers.get("log.format")?, layers.get("log.level")?))

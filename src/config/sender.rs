@@ -11,7 +11,7 @@ use crate::webhook::AllowedNetworks;
 use crate::{ledger, sender};
 
 impl Sources {
-    /// Reads the settings of the `webhooks` commands: the database and the sender.
+    /// Reads the settings for the `webhooks` commands: the database and the sender.
     pub(crate) fn read_for_webhooks(&self) -> Result<(ledger::Config, sender::Config), SettingError> {
         let layers = self.layers()?;
         Ok((read_ledger(&layers)?, read_sender(&layers, layers.get("longest_lifetime")?)?))
@@ -25,7 +25,7 @@ pub(super) fn read_ledger(layers: &Layers) -> Result<ledger::Config, SettingErro
     })
 }
 
-/// The file of the key that encrypts the endpoints' secrets.
+/// The file with the key that encrypts the endpoints' secrets.
 pub(super) fn key_file(config: &ledger::Config) -> Option<PathBuf> {
     config.secret_key_file.clone().or_else(|| config.database.path().map(ledger::default_key_file))
 }

@@ -42,7 +42,7 @@ pub(super) fn read(layers: &Layers) -> Result<server::Config, SettingError> {
     })
 }
 
-/// More than any machine has cores.
+/// More threads than any machine has cores.
 const MOST_THREADS: usize = 1_024;
 
 /// The number of threads that serve links.
@@ -56,7 +56,7 @@ pub(super) fn read_threads(layers: &Layers) -> Result<NonZeroUsize, SettingError
     })
 }
 
-/// Why a setting that names clients needs trusted proxies.
+/// Why a setting that identifies clients needs trusted proxies.
 const NEEDS_PROXIES: &str =
     "effect only with server.trusted_proxies, the networks of the proxies that may say it";
 
@@ -76,7 +76,7 @@ pub(super) fn read_tls(layers: &Layers) -> Result<Option<server::TlsConfig>, Set
     }
 }
 
-/// A duration that may be zero.
+/// A duration, or zero to turn the setting off.
 struct DurationOrNone(Duration);
 
 impl Setting for DurationOrNone {

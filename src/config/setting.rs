@@ -1,48 +1,48 @@
-//! A setting: how its text becomes a value, and the error that names its key, its value, and what it takes.
+//! The parsing of a setting, and the error that names its key, its value, and the values it accepts.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// The prefix of every variable.
+/// The prefix of every environment variable.
 pub(super) const PREFIX: &str = "WEBHOOK_ASSETS_";
 
-/// Keys whose variable has another name.
+/// Keys whose variable does not follow the naming rule.
 const OTHER_NAMES: [(&str, &str); 2] =
     [("store.url", "WEBHOOK_ASSETS_STORE"), ("webhooks.database", "WEBHOOK_ASSETS_DATABASE")];
 
-/// A type of settings.
+/// A type that settings can have.
 pub(super) trait Setting: Sized {
-    /// What it takes, as the end of the sentence "takes …".
+    /// The accepted values, as the end of the sentence "takes …".
     const TAKES: &'static str;
 
-    /// Whether surrounding white space is removed; it nearly always is the line end of a file.
+    /// Whether to trim white space, which nearly always is the line end of a file.
     const TRIMMED: bool = true;
 
     fn parse(text: &str) -> Option<Self>;
 
-    /// What it takes, with what is wrong with this text if that is known.
+    /// The accepted values; for a known mistake, the text explains it.
     fn takes(_text: &str) -> &'static str {
         Self::TAKES
     }
 
-    /// A rejected text as an error shows it: without credentials.
+    /// A rejected text as an error shows it, without credentials.
     fn shown(text: &str) -> String {
         without_credentials(text)
     }
 }
 
-/// The origin of a value.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// `defaults.toml`.
+    /// The built-in `defaults.toml`.
     Default,
     /// The settings file.
     File(PathBuf),
-    /// This variable of the environment.
+    /// This environment variable.
     Environment(String),
 }
 
-/// A setting that cannot be used. Displays as one line.
+/// An unusable setting. Displays as one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettingError {
     /// The settings file cannot be read.
@@ -55,14 +55,14 @@ pub enum SettingError {
         key: String,
         /// The file.
         file: PathBuf,
-        /// The nearest key that exists.
+        /// The most similar key that exists.
         meant: String,
     },
     /// A required setting is missing.
     Missing {
         /// The key.
         key: &'static str,
-        /// What it takes.
+        /// The accepted values.
         takes: &'static str,
     },
     /// A variable's value is not UTF-8.
@@ -76,7 +76,7 @@ pub enum SettingError {
         key: String,
         /// The part.
         part: &'static str,
-        /// The feature that builds it.
+        /// The feature that includes it.
         feature: &'static str,
     },
     /// A value is invalid.
@@ -85,9 +85,9 @@ pub enum SettingError {
         key: &'static str,
         /// The value as written.
         got: String,
-        /// Its origin.
+        /// The value's origin.
         origin: Origin,
-        /// What it takes.
+        /// The accepted values.
         takes: &'static str,
     },
 }
@@ -138,7 +138,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// `store.stall_timeout` is WEBHOOK_ASSETS_STORE_STALL_TIMEOUT.
+/// The environment variable of a key: `store.stall_timeout` becomes WEBHOOK_ASSETS_STORE_STALL_TIMEOUT.
 pub(super) fn variable(key: &str) -> String {
     let other = OTHER_NAMES.iter().find(|(named, _)| *named == key);
     other.map_or_else(
@@ -147,7 +147,7 @@ pub(super) fn variable(key: &str) -> String {
     )
 }
 
-/// A URL without user and password, which end at the last `@`: an `@` that is not percent-encoded makes a URL invalid.
+/// A URL without user and password, which end at the last `@`: an unencoded `@` elsewhere makes a URL invalid.
 pub(super) fn without_credentials(text: &str) -> String {
     let parts = text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1)));
     parts.map_or_else(|| text.to_owned(), |(scheme, rest)| format!("{scheme}://[redacted]@{rest}"))

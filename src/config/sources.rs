@@ -1,4 +1,4 @@
-//! The sources of settings: a file and the environment, which only this file reads.
+//! The sources of settings: a file and the environment. Only this file reads the environment.
 
 use std::path::PathBuf;
 
@@ -10,18 +10,18 @@ use super::setting::SettingError;
 pub struct Sources {
     file: Option<PathBuf>,
     pub(super) environment: Vec<(String, String)>,
-    /// Variables whose values are not UTF-8.
+    /// The names of variables whose values are not UTF-8.
     pub(super) undecodable: Vec<String>,
 }
 
 impl Sources {
-    /// The process's environment, and `file` if there is one.
+    /// The process's environment, and `file` if given.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
     pub fn of_process(file: Option<PathBuf>) -> Self {
         let mut sources = Self::of(file, Vec::new());
         for (name, value) in std::env::vars_os() {
-            // None of our variables has such a name.
+            // The program has no variable with such a name.
             let Ok(name) = name.into_string() else { continue };
             match value.into_string() {
                 Ok(value) => sources.environment.push((name, value)),
@@ -31,13 +31,13 @@ impl Sources {
         sources
     }
 
-    /// These variables instead of the process's environment.
+    /// Uses these variables instead of the process's environment.
     #[must_use]
     pub fn of(file: Option<PathBuf>, environment: Vec<(String, String)>) -> Self {
         Self { file, environment, undecodable: Vec::new() }
     }
 
-    /// Sets one variable, as a flag of the command line does.
+    /// Sets one variable, as a command-line flag does.
     #[must_use]
     pub fn with(mut self, name: &str, value: String) -> Self {
         self.environment.retain(|(other, _)| other != name);

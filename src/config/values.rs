@@ -1,4 +1,4 @@
-//! The types of settings, and how each is parsed.
+//! The types of settings, and their parsers.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::store::{self, StoreUrl};
 use crate::telemetry::trace::Collector;
 use crate::telemetry::{LogFormat, LogLevel};
 
-/// The longest duration of a setting or argument: ten years. Sums of such durations do not overflow a clock.
+/// The longest duration of a setting or argument: ten years. Adding such durations does not overflow a clock.
 pub const LONGEST_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 
 macro_rules! setting_by_parsing {

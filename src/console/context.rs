@@ -1,4 +1,4 @@
-//! A request of a signed-in person.
+//! The context of a request from a signed-in person.
 
 use super::error::PageError;
 use super::form::Form;
@@ -11,13 +11,13 @@ use super::state::State;
 use crate::ledger::Ledger;
 use crate::sender::Sender;
 
-/// A request of a signed-in person, for a page of one workspace.
+/// A signed-in person's request for a page of one workspace.
 pub(super) struct RequestContext<'v> {
     pub(super) state: &'v State,
     pub(super) sender: &'v Sender,
     pub(super) session: &'v Session,
     pub(super) lang: Lang,
-    /// The workspace of the path; the session may see it.
+    /// The workspace in the path; the session has access to it.
     pub(super) workspace: &'v str,
     pub(super) query: Form,
     pub(super) form: Form,
@@ -28,19 +28,19 @@ impl RequestContext<'_> {
         self.sender.ledger()
     }
 
-    /// The path of a page of this workspace.
+    /// The path of a page in this workspace.
     pub(super) fn path(&self, rest: &str) -> String {
         format!("{}{rest}", route::of_workspace(self.workspace))
     }
 
-    /// Redirects to a page with a pass that shows `what` for a while.
+    /// Redirects to a page with a pass that reveals `what` there for a limited time.
     pub(super) fn redirect_revealing(&self, path: &str, done: &str, what: &str) -> PageResult {
         let deps = &self.state.deps;
         let pass = self.session.reveal(what, &deps.keyring.load(), deps.clock.now());
         Ok(redirect_to(&format!("{path}?{done}shown={}", pass.ok_or(PageError::Broken)?)))
     }
 
-    /// Whether the query has a valid pass that shows `what` to this session.
+    /// Whether the query has a valid pass that reveals `what` to this session.
     pub(super) fn shows(&self, what: &str) -> bool {
         let deps = &self.state.deps;
         let pass = self.query.get("shown");

@@ -1,4 +1,5 @@
-//! The pages of deliveries: the list with its search, one delivery with its attempts, and sending it again.
+//! The pages of deliveries: the list with its search form, and one delivery with its attempts and a button to resend
+//! it.
 
 use std::time::Duration;
 
@@ -17,20 +18,20 @@ use crate::clock::UnixMillis;
 use crate::ledger::{Attempt, Delivery, DeliveryFilter, DeliveryState, Endpoint, ResendOutcome, is_name};
 use crate::webhook::{Explanation, Facts, parse_time};
 
-/// How many deliveries a page lists.
+/// The number of deliveries on a page.
 const LIMIT: usize = 25;
 
-/// How many webhooks the search offers; the page of a webhook links to its deliveries too.
+/// The most webhooks that the search form offers; the page of each webhook also links to its deliveries.
 const CHOICES: usize = 100;
 
-/// How many attempts a page shows, newest first, and how much of each response, in bytes of markup.
+/// The most attempts on a page, newest first, and the longest excerpt of each response, in bytes of markup.
 const ATTEMPTS: usize = 8;
 const MAX_EXCERPT: usize = 2 * 1024;
 
-/// The names of the search's fields.
+/// The field names of the search form.
 const FIELDS: [&str; 6] = ["webhook", "status", "call", "within", "from", "to"];
 
-/// One line of a list.
+/// One row of a list.
 pub(super) struct Row {
     pub(super) href: String,
     pub(super) pill: Pill,
@@ -80,7 +81,7 @@ struct DeliveryPage {
     webhook: Option<(String, String)>,
     caption: Option<String>,
     attempts: Vec<AttemptRow>,
-    /// How many earlier attempts the page leaves out.
+    /// The number of earlier attempts that the page omits.
     earlier: Option<u32>,
     recording: Option<Fetched>,
     transcript: Option<Fetched>,
@@ -90,7 +91,7 @@ struct DeliveryPage {
     live: bool,
     done: Option<&'static str>,
     can_resend: bool,
-    /// Whether the page shows the signed links, because the person asked for them.
+    /// Whether the page shows the signed links, because the person requested them.
     with_links: bool,
 }
 
@@ -104,7 +105,7 @@ struct AttemptRow {
     excerpt: Option<String>,
 }
 
-/// When the receiver fetched an asset by the link that it got, if it did.
+/// When the receiver downloaded an asset through its link, if it did.
 struct Fetched(Option<Time>);
 
 impl RequestContext<'_> {
@@ -139,7 +140,7 @@ impl RequestContext<'_> {
         };
         let deliveries = Deliveries {
             rows: found.deliveries.iter().map(|delivery| self.row(delivery, &endpoints)).collect(),
-            // Older pages do not change.
+            // Only the newest page changes.
             live: filter.cursor.is_none() && read.is_ok(),
             searched,
             first: filter.cursor.is_some().then(|| with("")),
@@ -158,7 +159,7 @@ impl RequestContext<'_> {
         page(status, &deliveries)
     }
 
-    /// The filter of the search form, or the message about a field that is wrong.
+    /// The filter from the search form, or an error message about one of its fields.
     fn filter(&self) -> Result<DeliveryFilter, &'static str> {
         let t = self.lang.messages();
         let named = |name| {
@@ -225,7 +226,7 @@ impl RequestContext<'_> {
         choices.into_iter().map(choice).collect()
     }
 
-    /// Redirects to the page with the signed links on it.
+    /// Redirects to the page that shows the signed links.
     pub(super) async fn reveal_links(&self, id: &str) -> PageResult {
         if !self.session.may_listen() {
             return Err(PageError::NotAllowed);
@@ -317,12 +318,12 @@ impl RequestContext<'_> {
     }
 }
 
-/// The content of the pass that shows a delivery's links.
+/// The content of the pass that reveals a delivery's links.
 fn links_pass(id: &str) -> String {
     format!("links {id}")
 }
 
-/// The length of a relative range: `1h`, `24h` or `7d`.
+/// The length of a relative time range: `1h`, `24h` or `7d`.
 pub(super) fn relative_range(text: &str) -> Option<Duration> {
     const HOUR: u64 = 60 * 60;
     let hours = match text {
@@ -334,7 +335,7 @@ pub(super) fn relative_range(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(hours * HOUR))
 }
 
-/// Reads a time as the script sends it, or as a `datetime-local` field sends it without the script: in UTC.
+/// Parses a time as the script sends it, or as a `datetime-local` field sends it without the script, in UTC.
 pub(super) fn read_time(text: &str) -> Option<UnixMillis> {
     let utc = |form: &str| parse_time(&format!("{text}{form}"));
     parse_time(text).or_else(|| utc("Z")).or_else(|| utc(":00Z"))

@@ -1,4 +1,4 @@
-//! Values as pages show them: times, durations, states, names.
+//! Formats values for pages: times, durations, states, names.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::clock::UnixMillis;
 use crate::ledger::{Delivery, DeliveryState, Endpoint, EndpointState};
 use crate::webhook::EndpointUrl;
 
-/// A time in UTC, which the script converts into local time. It holds digits and punctuation only, so it needs no
+/// A time in UTC, which the script converts to local time. It contains only digits and punctuation, so it needs no
 /// escaping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Time(pub(super) UnixMillis);
@@ -73,7 +73,7 @@ pub(super) fn state_label(state: DeliveryState, t: &'static Messages) -> &'stati
     }
 }
 
-/// A duration: `12 ms`, `1.3 s`.
+/// Formats a duration: `12 ms`, `1.3 s`.
 pub(super) fn format_duration(duration: Duration, t: &Messages) -> String {
     let millis = duration.as_millis();
     if millis < 1_000 {
@@ -82,7 +82,7 @@ pub(super) fn format_duration(duration: Duration, t: &Messages) -> String {
     format!("{}{}{} s", millis / 1_000, t.decimal_mark, millis % 1_000 / 100)
 }
 
-/// A position in a recording: `1:05`, `1:02:05`.
+/// Formats a position in a recording: `1:05`, `1:02:05`.
 pub(super) fn position(millis: u64) -> String {
     let seconds = millis / 1_000;
     let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
@@ -92,7 +92,7 @@ pub(super) fn position(millis: u64) -> String {
     }
 }
 
-/// The name of a webhook in lists: its description, or else its host.
+/// The name of a webhook in lists: its description, or its host if it has none.
 pub(super) fn name_of(endpoint: &Endpoint) -> String {
     const LONGEST: usize = 60;
     let name =
@@ -103,13 +103,13 @@ pub(super) fn name_of(endpoint: &Endpoint) -> String {
     }
 }
 
-/// Host and port of a URL that was validated when it was saved.
+/// The host and port of a URL that was validated when it was saved.
 pub(super) fn host_of(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split(['/', '?']).next().unwrap_or_default().to_owned()
 }
 
-/// The product that receives at a URL.
+/// The product behind a receiver's URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Platform {
     Zapier,

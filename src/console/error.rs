@@ -1,4 +1,4 @@
-//! Why a request gets an error page.
+//! The errors that lead to an error page.
 
 use crate::ledger::LedgerError;
 
@@ -13,11 +13,11 @@ pub(super) enum PageError {
     NotOurs,
     /// The database failed.
     Ledger(LedgerError),
-    /// The body is not a form of this page.
+    /// The body is not a valid form for this page.
     BadForm,
     /// The body did not arrive in time.
     FormTooSlow,
-    /// The workspace, or all workspaces together, load as many pages as they may at once.
+    /// The workspace, or all workspaces together, have reached the limit of concurrent page loads.
     TooMany,
     /// A bug of this program.
     Broken,

@@ -1,4 +1,4 @@
-//! The page of each error.
+//! Renders the page for each error.
 
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};

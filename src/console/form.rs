@@ -1,4 +1,4 @@
-//! Query strings and form bodies.
+//! Parses query strings and form bodies.
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -7,13 +7,13 @@ use hyper::body::Incoming;
 use super::error::PageError;
 use crate::server::{BodyError, Client};
 
-/// The largest form body in bytes: room for a URL and a description.
+/// The largest form body in bytes: enough for a URL and a description.
 const MAX_BODY: usize = 16 * 1024;
 
-/// How many fields are parsed.
+/// The most fields to parse.
 const MAX_FIELDS: usize = 64;
 
-/// Names and values. A name that occurs twice has no value, because either could be meant.
+/// The names and values of a form. A name that occurs twice has no value, because either value may be the intended one.
 #[derive(Debug, Default)]
 pub(super) struct Form(Vec<(String, String)>);
 
@@ -22,7 +22,7 @@ impl Form {
         Self(url::form_urlencoded::parse(bytes).take(MAX_FIELDS).map(|(a, b)| (a.into(), b.into())).collect())
     }
 
-    /// The value of a field, trimmed; empty if there is none.
+    /// The value of a field, trimmed; empty if the field is missing.
     pub(super) fn get(&self, name: &str) -> &str {
         let mut values = self.0.iter().filter(|(found, _)| found == name).map(|(_, value)| value.trim());
         match (values.next(), values.next()) {
@@ -35,7 +35,7 @@ impl Form {
         !self.get(name).is_empty()
     }
 
-    /// These fields as a query string, without the empty ones.
+    /// These fields as a query string, without empty values.
     pub(super) fn query(&self, names: &[&str]) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         for name in names.iter().filter(|name| self.has(name)) {
@@ -45,7 +45,7 @@ impl Form {
     }
 }
 
-/// The body of a form, and the client that sends it.
+/// The request body with a form, and the client that sends it.
 pub(super) struct PostedBody<'p> {
     pub(super) body: Incoming,
     pub(super) client: &'p Client,

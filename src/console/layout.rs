@@ -1,4 +1,4 @@
-//! The layout around every page, and the page with one message.
+//! The layout around every page, and a page with a single message.
 
 use askama::Template;
 
@@ -6,7 +6,7 @@ use super::i18n::{Lang, Messages};
 use super::session::Session;
 use super::static_files;
 
-/// The values that the base template shows.
+/// The values for the base template.
 pub(super) struct Layout {
     pub(super) t: &'static Messages,
     pub(super) lang: Lang,
@@ -52,7 +52,7 @@ impl Layout {
         }
     }
 
-    // The base template calls these.
+    // For the base template.
     pub(super) fn style(&self) -> &'static str {
         &static_files::STYLE.path
     }
@@ -72,13 +72,13 @@ impl Layout {
     }
 }
 
-/// A page with one message.
+/// A page with a single message.
 #[derive(Template)]
 #[template(path = "notice.html")]
 pub(super) struct Notice<'n> {
     pub(super) layout: Layout,
     pub(super) heading: &'n str,
     pub(super) text: &'n str,
-    /// A link: its target and its text.
+    /// A link: its URL and its text.
     pub(super) link: Option<(&'n str, &'n str)>,
 }

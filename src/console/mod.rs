@@ -1,5 +1,5 @@
-//! The settings page, where a person sets up, tests and diagnoses webhooks. It renders HTML over the ledger and the
-//! sender; style sheet and script are compiled in.
+//! The settings page, where people set up, test and diagnose webhooks. It renders HTML from the ledger and the sender;
+//! the style sheet and script are compiled in.
 
 mod context;
 mod deliveries;

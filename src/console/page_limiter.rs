@@ -1,18 +1,18 @@
-//! Limits how many pages load at once, per workspace and in total, so that the settings page cannot take the database
-//! and the store away from calls.
+//! Limits concurrent page loads, per workspace and in total, so that the settings page cannot starve calls of the
+//! database and the store.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A tab that follows live updates loads one page at a time.
+/// A tab with live updates loads one page at a time.
 const MAX_PER_WORKSPACE: usize = 16;
 const MAX_TOTAL: usize = 64;
 
-/// Counts the pages that load now. Clones share the counts.
+/// Counts current page loads. Clones share the counts.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PageLimiter(Arc<Mutex<HashMap<String, usize>>>);
 
-/// Permission to load one page, until dropped.
+/// A permit to load one page, released on drop.
 #[derive(Debug)]
 pub(super) struct PagePermit {
     of: PageLimiter,
@@ -20,7 +20,7 @@ pub(super) struct PagePermit {
 }
 
 impl PageLimiter {
-    /// A permit for a page of a workspace (`None`: the operator); `None` if the limit is reached.
+    /// Acquires a permit for a page of a workspace (`None`: the operator). Returns `None` if a limit is reached.
     pub(super) fn try_acquire(&self, workspace: Option<&str>) -> Option<PagePermit> {
         let workspace = workspace.unwrap_or_default();
         let mut counts = self.counts();

@@ -1,5 +1,5 @@
-//! The payload of a delivery, rebuilt from the stored call with the links of the last attempt. Signed links open a
-//! recording, so a page shows them only when a person who may listen asks for them.
+//! The payload of a delivery, rebuilt from the stored call with the links of the last attempt. A signed link grants
+//! access to a recording, so a page shows it only to a person who may listen, and only on request.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use crate::signed_url::Minter;
 use crate::text::{self, Escape};
 use crate::webhook::{CompletedCall, Links, Signing};
 
-/// Replaces the signature of a link that the page does not show.
+/// Replaces the signature of a link that the page must not reveal.
 const HIDDEN: &str = "…";
 
-/// The body of a delivery.
+/// The payload in several forms.
 pub(super) struct Payload {
     pub(super) pretty: String,
     pub(super) raw: String,
@@ -29,15 +29,15 @@ pub(super) struct Payload {
     pub(super) caption: Option<String>,
     /// Whether the payload contains links without their signature.
     pub(super) links_redacted: bool,
-    /// Whether the payload was cut to fit the page.
+    /// Whether the payload was shortened to fit the page.
     pub(super) cut: bool,
 }
 
-/// How many bytes of markup each form of the payload takes at most, so that a page stays below 100 KB.
+/// The most bytes of markup for each form of the payload, so that a page stays below 100 KB.
 const MAX_MARKUP: usize = 14 * 1024;
 const MAX_CAPTION: usize = 1024;
 
-/// Cuts a text to `longest` bytes of markup; says whether anything was cut.
+/// Cuts a text to `longest` bytes of markup; returns whether it was cut.
 pub(super) fn cut_markup(text: &str, longest: usize) -> (String, bool) {
     let mut room = longest;
     for (at, c) in text.char_indices() {
@@ -50,12 +50,12 @@ pub(super) fn cut_markup(text: &str, longest: usize) -> (String, bool) {
     (text.to_owned(), false)
 }
 
-/// How many bytes of markup a character takes: `<` becomes `&#60;`, and an invisible character becomes its escape.
+/// The bytes of markup for a character: `<` becomes `&#60;`, and an invisible character becomes its escape.
 pub(super) fn markup_length(c: char) -> usize {
     match c {
         '<' | '>' | '&' | '"' | '\'' => 5,
         '\n' | '\r' | '\t' => 1,
-        // `\u202e`, or two of them.
+        // `\u202e`, or two such escapes for a surrogate pair.
         c if text::is_invisible(c) => 6 * c.len_utf16(),
         c => c.len_utf8(),
     }
@@ -74,7 +74,7 @@ impl RequestContext<'_> {
         let transcript = link(AssetKind::Transcript, &delivery.transcript);
         let links = Links { recording: recording.as_deref(), transcript: transcript.as_deref() };
         let body = call.body(links, delivery.test);
-        // The text to copy has the bytes that are signed below: JSON with escapes for invisible characters.
+        // The text to copy has exactly the bytes that are signed below: JSON with escapes for invisible characters.
         let raw =
             text::escape_invisible(&String::from_utf8_lossy(&body), Escape::Json, |_| false).into_owned();
         let value: Value = serde_json::from_str(&raw).unwrap_or_default();
@@ -86,7 +86,7 @@ impl RequestContext<'_> {
         let (pretty, cut) = cut_markup(&format!("{value:#}"), MAX_MARKUP);
         Ok(Payload {
             pretty,
-            // A command that was cut would not run.
+            // A shortened command would not run.
             curl: curl.filter(|curl| cut_markup(curl, MAX_MARKUP).0 == *curl),
             caption: caption(&value).map(|caption| cut_markup(&caption, MAX_CAPTION).0),
             links_redacted: !with_links && links.recording.or(links.transcript).is_some(),
@@ -95,7 +95,8 @@ impl RequestContext<'_> {
         })
     }
 
-    /// The link that the last attempt carried. Signing the same asset and expiry with the same key gives the same link.
+    /// The link that the last attempt carried. Signing the same asset and expiry with the same key yields the same
+    /// link.
     fn link_as_sent(
         &self,
         delivery: &Delivery,
@@ -121,7 +122,7 @@ impl RequestContext<'_> {
         Some(minted.map_or_else(links_redacted, |link| link.as_str().to_owned()))
     }
 
-    /// The signature headers of the payload, signed now.
+    /// The signature header fields of the payload, signed now.
     async fn headers(
         &self,
         delivery: &Delivery,
@@ -136,10 +137,10 @@ impl RequestContext<'_> {
     }
 }
 
-/// The lifetime of a link that the player opens.
+/// The lifetime of the player's links.
 pub(super) const PLAY_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// The curl command that sends the same request. A shell interprets nothing within single quotes.
+/// A curl command that sends the same request. A shell interprets nothing within single quotes.
 fn as_curl(url: &str, headers: &HeaderMap, body: &str) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
     let mut command = format!("curl {} \\\n  -H 'Content-Type: application/json'", quoted(url));

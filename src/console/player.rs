@@ -1,5 +1,5 @@
-//! The player: a recording with its transcript. Media loads through a redirect to a link that is minted for that
-//! request, so no page contains a signed link.
+//! The player: a recording with its transcript. Media URLs redirect to a link that is minted for that request, so no
+//! page contains a signed link.
 
 use askama::Template;
 use bytes::Bytes;
@@ -21,13 +21,13 @@ use crate::ledger::Delivery;
 use crate::signed_url::{Minter, SignedUrl};
 use crate::store::{Opened, Span, StoreError, Version};
 
-/// The largest transcript in bytes: many hours of speech.
+/// The largest transcript in bytes, enough for many hours of speech.
 const MAX_TRANSCRIPT: u64 = 8 << 20;
 
-/// How much text a page shows, in bytes of markup, so that it stays below 100 KB.
+/// The most transcript text on a page, in bytes of markup, so that the page stays below 100 KB.
 const MAX_PAGE_TEXT: usize = 24 * 1024;
 
-/// How many utterances a page shows.
+/// The most utterances on a page.
 const MAX_UTTERANCES: usize = 120;
 
 #[derive(Template)]
@@ -49,7 +49,7 @@ struct Listen {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Utterance {
     speaker: String,
-    /// The number of the speaker, which chooses a colour.
+    /// The number of the speaker, which selects a colour.
     voice: usize,
     start_ms: u64,
     end_ms: u64,
@@ -97,7 +97,7 @@ impl RequestContext<'_> {
         page(StatusCode::OK, &listen)
     }
 
-    /// The delivery, if the session may listen.
+    /// The delivery, if the session may play recordings.
     async fn playable_delivery(&self, id: &str) -> Result<Delivery, PageError> {
         let (delivery, _) = self.ledger().delivery(self.workspace, id).await?.ok_or(PageError::NotFound)?;
         if self.session.may_listen() { Ok(delivery) } else { Err(PageError::NotAllowed) }
@@ -123,7 +123,8 @@ impl RequestContext<'_> {
         let deps = &self.state.deps;
         let lifetime = PLAY_LIFETIME.min(deps.longest_lifetime);
         let now = deps.clock.now();
-        // A download through a link with the expiry of the delivery's own link would count as the receiver's.
+        // A download through a link with the same expiry as the delivery's own link would count as the receiver's
+        // download.
         let clash = delivery.links_expire == Some(now.plus(lifetime));
         let now = if clash { UnixSeconds(now.0.saturating_sub(1)) } else { now };
         let minter = Minter::for_base(deps.base.clone(), deps.keyring.load())
@@ -134,7 +135,7 @@ impl RequestContext<'_> {
         })
     }
 
-    /// The transcript, or the message why it is not shown.
+    /// The transcript, or a message that explains why it is missing.
     async fn transcript(&self, delivery: &Delivery) -> (Vec<Utterance>, Option<&'static str>) {
         let t = self.lang.messages();
         let Ok(link) = self.link_to_play(delivery, AssetKind::Transcript) else {
@@ -154,10 +155,10 @@ impl RequestContext<'_> {
         }
     }
 
-    /// The bytes of a transcript; `None` if it is too large.
+    /// The transcript's bytes; `None` if it is too large.
     async fn read(&self, link: &SignedUrl) -> Result<Option<Vec<u8>>, StoreError> {
         let opened = self.state.deps.store.get(link.grant(), Span::Whole, Version::Any).await?;
-        // Objects of unknown size are treated as too large.
+        // An object of unknown size counts as too large.
         let Opened::Sized(mut object) = opened else { return Ok(None) };
         if object.meta.size > MAX_TRANSCRIPT {
             return Ok(None);
@@ -170,7 +171,7 @@ impl RequestContext<'_> {
     }
 }
 
-/// The utterances that fit on a page; a first one that does not fit is cut.
+/// The utterances that fit on a page. If the first does not fit, it is cut.
 fn page_of_utterances(lines: &[Utterance]) -> Vec<Utterance> {
     let mut room = MAX_PAGE_TEXT;
     let mut shown = Vec::new();

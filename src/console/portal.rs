@@ -9,48 +9,48 @@ use super::route::ROOT;
 use crate::clock::UnixSeconds;
 use crate::signed_url::{Keyring, PassError, Purpose};
 
-/// What a session may see.
+/// The access that a session grants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
-    /// The workspace; `None` for the operator, who sees all.
+    /// The workspace; `None` for the operator, who has access to all.
     #[serde(rename = "w")]
     pub workspace: Option<String>,
-    /// Whether recordings may be played and transcripts read.
+    /// Whether the session may play recordings and read transcripts.
     #[serde(rename = "l")]
     pub listen: bool,
 }
 
-/// A minted link.
+/// A minted portal link.
 #[derive(Clone)]
 pub struct PortalLink {
     url: String,
-    /// Until when the link is valid.
+    /// When the link expires.
     pub expires_at: UnixSeconds,
 }
 
 impl PortalLink {
-    /// The link itself. It grants access, so log it nowhere.
+    /// The link as text. It grants access, so do not log it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.url
     }
 }
 
-/// Leaves out the link, which grants access.
+/// Omits the link, which grants access.
 impl fmt::Debug for PortalLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PortalLink").field("expires_at", &self.expires_at).finish_non_exhaustive()
     }
 }
 
-/// Why no portal link can be minted.
+/// Why a portal link cannot be minted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PortalError {
-    /// The address of the settings page is not known.
+    /// The address of the settings page is unknown.
     NoUrl,
-    /// No key of the keyring signs for that long.
+    /// No key of the keyring is valid for that long.
     NoKey,
-    /// The system gives no random bytes.
+    /// The system provides no random bytes.
     NoRandomBytes,
 }
 
@@ -68,7 +68,7 @@ impl fmt::Display for PortalError {
 
 impl std::error::Error for PortalError {}
 
-/// The content of a pass: the access, and a unique id.
+/// The content of a pass: the access and a unique id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct AccessPass {
     #[serde(flatten)]
@@ -111,7 +111,7 @@ impl AccessPass {
 /// Mints a portal link below `origin` (scheme and host).
 ///
 /// # Errors
-/// [`PortalError`] if no key signs for that long, or there are no random bytes.
+/// [`PortalError`] if no key is valid for that long, or the system provides no random bytes.
 pub fn portal_link(
     origin: &str,
     keyring: &Keyring,

@@ -1,4 +1,4 @@
-//! Recovery: sends again all deliveries that failed in a range of time, and shows the progress.
+//! The recovery page: resends all deliveries that failed in a time range, and shows the progress.
 
 use askama::Template;
 use http::StatusCode;
@@ -25,7 +25,7 @@ struct Recover {
     run: Option<Run>,
 }
 
-/// A recovery that was started.
+/// A recovery in progress.
 struct Run {
     total: u64,
     done: u64,
@@ -71,7 +71,7 @@ impl RequestContext<'_> {
         let progress = self.ledger().progress(self.workspace, &range, began).await?;
         let done = progress.delivered.saturating_add(progress.failed);
         let recovered: u64 = self.query.get("count").parse().unwrap_or_default();
-        // New deliveries count too, so that the progress bar never exceeds its end.
+        // Counts new deliveries too, so that the progress never exceeds 100 %.
         let total = done.saturating_add(progress.pending).max(recovered);
         let done = if progress.pending == 0 { total } else { done };
         let failed = self.path("/deliveries?status=failed");
@@ -83,7 +83,7 @@ impl RequestContext<'_> {
         let t = self.lang.messages();
         let now = self.sender.now();
         let range = match relative_range(self.form.get("within")) {
-            // Until now, inclusive.
+            // Up to and including the current millisecond.
             Some(within) => Some((now.minus(within), UnixMillis(now.0.saturating_add(1)))),
             None => read_time(self.form.get("from")).zip(read_time(self.form.get("to"))),
         };

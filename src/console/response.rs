@@ -1,4 +1,4 @@
-//! Responses of the settings page: rendered pages, redirects, and a status alone.
+//! Responses of the settings page: rendered pages, redirects, and responses without a body.
 
 use askama::Template;
 use bytes::Bytes;
@@ -11,12 +11,12 @@ use crate::text::{self, Escape};
 
 pub(super) type PageResponse = Response<Bytes>;
 
-/// A page, or the error that gets an error page.
+/// A page, or an error that leads to an error page.
 pub(super) type PageResult = Result<PageResponse, PageError>;
 
 /// Renders a page.
 pub(super) fn page(status: StatusCode, template: &impl Template) -> PageResult {
-    // Invisible characters can only come from text that people wrote, so escaping the whole page covers attributes too.
+    // Only text that people wrote can contain invisible characters, so escaping the whole page covers attributes too.
     let rendered = template.render()?;
     let shown =
         text::escape_invisible(&rendered, Escape::Json, |c| matches!(c, '\n' | '\r' | '\t')).into_owned();

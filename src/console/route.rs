@@ -3,10 +3,10 @@
 use crate::asset::AssetKind;
 use crate::ledger::name_in_path;
 
-/// The path below which this room answers.
+/// The root path of the settings page.
 pub const ROOT: &str = "/console";
 
-/// Whether this room answers the path.
+/// Whether the path belongs to the settings page.
 #[must_use]
 pub fn is_below_root(path: &str) -> bool {
     path.strip_prefix(ROOT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -15,7 +15,7 @@ pub fn is_below_root(path: &str) -> bool {
 /// The resource at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route {
-    /// The start page: all workspaces for the operator, else the own workspace.
+    /// The start page: all workspaces for the operator, otherwise the session's workspace.
     Start,
     Enter,
     SignIn,
@@ -56,7 +56,7 @@ pub(super) enum Action {
 }
 
 impl Route {
-    /// The route at this path, names decoded; `None` if there is none.
+    /// Parses a path and decodes its names; `None` if no route matches.
     pub(super) fn parse(path: &str) -> Option<Self> {
         let rest = path.strip_prefix(ROOT)?;
         let segments: Vec<&str> = rest.strip_prefix('/').unwrap_or(rest).split('/').collect();

@@ -1,4 +1,4 @@
-//! The security headers of every response.
+//! The security header fields of every response.
 
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, VARY,
@@ -8,7 +8,7 @@ use http::header::{
 use super::response::PageResponse;
 use crate::signed_url::BaseUrl;
 
-/// The content security policy: our own files and forms, and media from the gateway.
+/// The content security policy: own files and forms, and media from the gateway.
 fn policy(base: &BaseUrl) -> String {
     format!(
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
@@ -17,14 +17,14 @@ fn policy(base: &BaseUrl) -> String {
     )
 }
 
-/// Sets the security headers of a response.
+/// Sets the security header fields of a response.
 pub(super) fn set_security_headers(answer: &mut PageResponse, base: &BaseUrl) {
     const FIELDS: [(HeaderName, &str); 5] = [
         (CACHE_CONTROL, "no-store"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (X_FRAME_OPTIONS, "DENY"),
         (VARY, "Cookie, Accept-Language"),
-        // `no-referrer` would make browsers send forms with `Origin: null`. Only the address of a portal link is
+        // With `no-referrer`, browsers would send forms with `Origin: null`. Only the address of a portal link is
         // secret, and that page sets a stricter policy.
         (REFERRER_POLICY, "same-origin"),
     ];

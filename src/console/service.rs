@@ -1,4 +1,5 @@
-//! The entry of the settings page: checks method, origin, session and limits of a request, and chooses its page.
+//! The entry point of the settings page: checks a request's method, origin, session and limits, then dispatches it to
+//! its page.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,21 +24,21 @@ use super::state::{Config, Dependencies, State};
 use super::static_files;
 use crate::server::Client;
 
-/// The settings page. Clones share everything.
+/// The settings page. Clones share its state.
 #[derive(Debug, Clone)]
 pub struct Console(Arc<State>);
 
 impl Console {
-    /// The settings page with these dependencies.
+    /// Creates the settings page with these dependencies.
     #[must_use]
     pub fn new(config: Config, deps: Dependencies) -> Self {
         Self(Arc::new(State { config, deps, page_limiter: PageLimiter::default() }))
     }
 
-    /// Mints a portal link; `host` is the request's, for when `console.url` is not set.
+    /// Mints a portal link. `host` is the request's host, used if `console.url` is not set.
     ///
     /// # Errors
-    /// [`PortalError`] if there is no address to put into it, or no key that signs.
+    /// [`PortalError`] if the page's address is unknown, or no key can sign.
     pub fn portal_link(
         &self,
         access: &Access,
@@ -106,7 +107,7 @@ impl State {
         {
             return self.signed_out(StatusCode::UNAUTHORIZED, lang);
         }
-        // A client without a session may send a form of limited size, and only to these two paths.
+        // A client without a session may post a form of limited size, and only to these two paths.
         let is_open = matches!(route, Route::Enter | Route::SignIn);
         let client = body.client;
         let form = match posted && (is_open || session.is_some()) {

@@ -1,5 +1,5 @@
-//! Sessions: a cookie that the keyring signs, so that restarts and other replicas accept it; the CSRF token of forms;
-//! and the language.
+//! Sessions: a signed cookie that remains valid across restarts and replicas, the CSRF token of forms, and the
+//! language.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::clock::UnixSeconds;
 use crate::signed_url::{BaseUrl, Keyring, Purpose};
 
 const SESSION: &str = "webhook_assets_session";
-/// How long a secret or a link stays visible.
+/// How long a secret or a link remains visible.
 const REVEAL_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
 const LANG: &str = "webhook_assets_lang";
@@ -32,7 +32,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// The session of a request, if it has a valid cookie.
+    /// The session of a request with a valid cookie.
     pub(super) fn of(headers: &HeaderMap, keyring: &Keyring, now: UnixSeconds) -> Option<Self> {
         let (_, cookie) = cookies(headers).find(|(name, _)| *name == SESSION)?;
         let (access_pass, expires) = AccessPass::read(Purpose::Session, cookie, keyring, now).ok()?;
@@ -48,14 +48,14 @@ impl Session {
         self.access.listen || self.access.workspace.is_none()
     }
 
-    /// A pass that shows `what` to this session for a while. It goes into the address, so that a form can answer with a
-    /// redirect and a reload does not send the form again.
+    /// A pass that reveals `what` to this session for a limited time. It becomes part of the URL: a form can then
+    /// answer with a redirect, and a reload does not repeat the form.
     pub(super) fn reveal(&self, what: &str, keyring: &Keyring, now: UnixSeconds) -> Option<String> {
         let content = format!("{}\n{what}", self.id);
         keyring.sign_pass(Purpose::Reveal, content.as_bytes(), now, now.plus(REVEAL_LIFETIME))
     }
 
-    /// Whether a pass shows `what` to this session.
+    /// Whether a pass reveals `what` to this session.
     pub(super) fn reveals(&self, pass: &str, what: &str, keyring: &Keyring, now: UnixSeconds) -> bool {
         let content = format!("{}\n{what}", self.id);
         keyring
@@ -90,8 +90,8 @@ impl State {
         self.cookie(LANG, lang.tag(), 365 * 86_400)
     }
 
-    /// The cookie is hidden from scripts, not sent with cross-site forms and frames, and limited to this page's paths;
-    /// over https it is `Secure`.
+    /// Builds a cookie that is hidden from scripts, is not sent with cross-site forms and frames, and is limited to
+    /// this page's paths; over https it is `Secure`.
     fn cookie(&self, name: &str, value: &str, seconds: u64) -> String {
         let https = self.config.url.as_ref().is_some_and(|url| url.as_str().starts_with("https:"));
         let secure = if https { "; Secure" } else { "" };
@@ -99,7 +99,7 @@ impl State {
     }
 }
 
-/// The language of the cookie, or else of the browser.
+/// The language from the cookie, or from the browser's preferences.
 pub(super) fn lang_of(headers: &HeaderMap) -> Lang {
     let chosen = cookies(headers).find(|(name, _)| *name == LANG).and_then(|(_, tag)| Lang::of_tag(tag));
     let asked = || {
@@ -109,7 +109,7 @@ pub(super) fn lang_of(headers: &HeaderMap) -> Lang {
     chosen.unwrap_or_else(asked)
 }
 
-/// Requires that a form comes from this origin. `Sec-Fetch-Site` counts too, where the browser sends it.
+/// Requires a form to come from this origin. Also checks `Sec-Fetch-Site` if the browser sends it.
 pub(super) fn require_our_origin(
     headers: &HeaderMap,
     uri: &Uri,
@@ -130,7 +130,7 @@ pub(super) fn require_our_origin(
     if ours { Ok(()) } else { Err(PageError::NotOurs) }
 }
 
-/// The values of the request's `Cookie` fields.
+/// The names and values in the request's `Cookie` fields.
 fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     let fields = headers.get_all(http::header::COOKIE).iter().filter_map(|field| field.to_str().ok());
     fields.flat_map(|field| field.split(';')).filter_map(|pair| pair.trim().split_once('='))

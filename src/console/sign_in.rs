@@ -1,4 +1,4 @@
-//! Signing in by a portal link or the operator's token, and signing out.
+//! Signs people in with a portal link or the operator's token, and signs them out.
 
 use askama::Template;
 use http::StatusCode;
@@ -48,12 +48,12 @@ struct WorkspaceRow {
     since: Time,
 }
 
-/// How many workspaces a page lists.
+/// The number of workspaces on a page.
 const WORKSPACES: usize = 50;
 
 impl State {
-    /// A portal link answers GET with a button and changes nothing, because link previews send GET. POST uses the link
-    /// up.
+    /// Handles a portal link. GET shows a button and changes nothing, because link previews send GET; POST uses up the
+    /// link.
     pub(super) async fn enter(&self, posted: bool, query: &Form, form: &Form, lang: Lang) -> PageResult {
         let pass = if posted { form.get("pass") } else { query.get("pass") };
         let (keyring, now) = (self.deps.keyring.load(), self.deps.clock.now());
@@ -66,7 +66,7 @@ impl State {
             let layout = Layout::new(lang, lang.messages().enter, &format!("{ROOT}/enter"));
             let workspace = access_pass.access.workspace.as_deref();
             let mut answer = page(StatusCode::OK, &Enter { layout, pass, workspace })?;
-            // The address of this page grants access, so the browser sends it to no other page.
+            // The address of this page grants access, so the browser must not send it to other pages.
             answer.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin"));
             return Ok(answer);
         }
@@ -80,7 +80,7 @@ impl State {
     }
 
     pub(super) fn sign_in(&self, posted: bool, form: &Form, lang: Lang) -> PageResult {
-        // Without a token the operator signs in by a portal link.
+        // Without a token, the operator signs in with a portal link.
         let Some(token) = &self.deps.token else { return self.sign_in_required(lang, ROOT) };
         if posted && token.is(form.get("token")) {
             tracing::info!(target: "webhook_assets::audit", "the operator signed in to the settings page");
@@ -94,7 +94,7 @@ impl State {
         page(status, &SignIn { layout, wrong: posted })
     }
 
-    /// A session ends only by a form of this session, and it ends everywhere: copies of the cookie become invalid.
+    /// Ends the session, given a form of this session. It ends everywhere: copies of the cookie become invalid.
     pub(super) async fn sign_out(&self, session: Option<&Session>, form: &Form) -> PageResult {
         let (keyring, now) = (self.deps.keyring.load(), self.deps.clock.now());
         if let Some(session) = session {
@@ -159,7 +159,7 @@ fn with_cookie(mut answer: PageResponse, cookie: &str) -> PageResult {
 }
 
 impl RequestContext<'_> {
-    /// The operator's start page: all workspaces.
+    /// The operator's start page, which lists all workspaces.
     pub(super) async fn show_workspaces(&self) -> PageResult {
         let t = self.lang.messages();
         if self.query.has("open") {

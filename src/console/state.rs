@@ -1,4 +1,4 @@
-//! What every request of the settings page uses: settings, services and the limit of pages.
+//! The shared state of the settings page: its settings, services and page limit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::sender::Sender;
 use crate::signed_url::BaseUrl;
 use crate::store::Store;
 
-/// The settings of this room. `defaults.toml` has the defaults.
+/// The settings of the settings page. `defaults.toml` contains the defaults.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Scheme and host under which people reach the page; `None` takes those of the request.
+    /// The scheme and host at which people reach the page; `None` uses those of the request.
     pub url: Option<BaseUrl>,
     /// How long a portal link is valid.
     pub link_lifetime: Duration,
@@ -31,13 +31,13 @@ pub struct Dependencies {
     pub sender: Option<Sender>,
     /// Reads recordings and transcripts.
     pub store: Store,
-    /// Signs portal links, cookies, and the links that the player opens.
+    /// Signs portal links, cookies, and the player's links.
     pub keyring: ActiveKeyring,
     /// The public base URL of minted links.
     pub base: BaseUrl,
     /// The longest lifetime of a link.
     pub longest_lifetime: Duration,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
 }
 

@@ -1,5 +1,5 @@
-//! Style sheet, script and icon, compiled in. Their paths contain a hash of their content, so browsers cache them
-//! without asking.
+//! The style sheet, script and icon, compiled in. Their paths contain a hash of their content, so browsers cache them
+//! without revalidation.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! Checks the URL of a webhook before it is saved: its form, and a probe of the receiver.
+//! Checks a webhook's URL before it is saved: its form, and a probe of the receiver.
 
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
@@ -16,9 +16,9 @@ use crate::webhook::{EndpointUrl, Explanation};
 pub(super) struct UrlCheck {
     /// Why the URL is refused.
     pub(super) refused: Option<String>,
-    /// What the probe found; the URL may be saved nevertheless.
+    /// A problem that the probe found; the URL may be saved anyway.
     pub(super) warned: Option<Explanation>,
-    /// The URL as it is saved.
+    /// The URL to save.
     pub(super) url: Option<EndpointUrl>,
 }
 
@@ -36,7 +36,7 @@ impl RequestContext<'_> {
         UrlCheck { refused: None, warned, url: Some(url) }
     }
 
-    /// Answers the script's check while a person types.
+    /// Answers the script's check while a person types the URL.
     pub(super) async fn check_url(&self) -> PageResult {
         let t = self.lang.messages();
         let look = self.form.get("look") == "1";

@@ -1,4 +1,4 @@
-//! The page of one webhook: its secret, state, tests, settings, and how to set up the receiver.
+//! The page of one webhook: its secret, state, tests and settings, and instructions for the receiver.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::ledger::{
 };
 use crate::webhook::{Explanation, Facts};
 
-/// What a form adds to the page: the secret on request, or the errors of a change.
+/// The page's state after a form: the secret on request, or the errors of a change.
 #[derive(Default)]
 pub(super) struct FormState {
     secret: Option<String>,
@@ -58,7 +58,7 @@ struct Webhook {
     secret_or_blank: String,
 }
 
-/// The failure of an endpoint: since when, why, and the next attempt.
+/// The failure of an endpoint: its start, its reason, and the next attempt.
 struct Failing {
     since: Time,
     why: Option<Explanation>,
@@ -80,13 +80,13 @@ impl Failing {
 }
 
 impl Webhook {
-    /// Whether parts of the page update live. They do not while a secret or an edited URL is on the page.
+    /// Whether parts of the page update live. They do not while the page shows a secret or an edited URL.
     fn is_live(&self) -> bool {
         self.form_state.secret.is_none() && self.form_state.url.is_none()
     }
 }
 
-/// The content of the pass that shows an endpoint's secret.
+/// The content of the pass that reveals an endpoint's secret.
 fn secret_pass(id: &str) -> String {
     format!("secret {id}")
 }
@@ -151,8 +151,8 @@ impl RequestContext<'_> {
         page(status, &webhook)
     }
 
-    /// Why an endpoint fails. The ledger keeps the code and the English summary of its failure; the delivery that failed
-    /// with them has the facts that other languages need.
+    /// Explains why an endpoint fails. The ledger stores the code and the English summary of the failure; other
+    /// languages need the facts of the failed delivery.
     async fn explain_failure(
         &self,
         failure: &Failure,
@@ -203,7 +203,7 @@ impl RequestContext<'_> {
                 Ok(redirect_to(&self.path(&format!("?removed={}", in_path(id)))))
             }
             Action::TakeBack => {
-                // A second click finds the endpoint restored.
+                // After a double click, the endpoint is already restored.
                 let there = self.ledger().endpoint(self.workspace, id).await?.is_some();
                 if !there && !self.ledger().restore_endpoint(self.workspace, id, now).await? {
                     return Err(PageError::NotFound);
@@ -224,7 +224,7 @@ impl RequestContext<'_> {
         Ok(answer)
     }
 
-    /// The page, with the secret if the query has a pass for it.
+    /// The page, including the secret if the query has a pass for it.
     pub(super) async fn show_webhook_or_secret(&self, id: &str) -> PageResult {
         if !self.shows(&secret_pass(id)) {
             return self.show_webhook(id, FormState::default()).await;

@@ -1,4 +1,4 @@
-//! The webhooks of a workspace, and adding one.
+//! The webhooks of a workspace, and the form that adds one.
 
 use askama::Template;
 use http::StatusCode;
@@ -44,10 +44,10 @@ struct NewWebhook<'n> {
     bad_description: bool,
 }
 
-/// How many webhooks a page lists.
+/// The number of webhooks on a page.
 const LIMIT: usize = 50;
 
-/// How many deliveries the first page shows.
+/// The number of deliveries on the first page.
 const RECENT: usize = 5;
 
 impl RequestContext<'_> {
@@ -94,8 +94,8 @@ impl RequestContext<'_> {
         self.layout(self.lang.messages().add_webhook, "webhooks", &self.path("/webhooks/new"))
     }
 
-    /// Adds a webhook. If the probe of its receiver fails, the form asks for confirmation, because the receiver may
-    /// start later.
+    /// Adds a webhook. If the probe of its receiver fails, the form asks for confirmation, because the receiver may not
+    /// run yet.
     pub(super) async fn add_webhook(&self) -> PageResult {
         let (url, description) = (self.form.get("url"), self.form.get("description"));
         let anyway = self.form.get("anyway") == "1";

@@ -3,7 +3,7 @@
 use crate::clock::UnixSeconds;
 use crate::telemetry::metrics::{ByLabel, Counter, Family, Gauge, Labels, Registry, gauge_value};
 
-/// What is counted of the keyring. Clones count together.
+/// Metrics of the keyring. Clones share the counts.
 #[derive(Debug, Clone)]
 pub struct KeyringMetrics {
     signing_key: Family<[(&'static str, String); 1], Gauge>,
@@ -15,7 +15,7 @@ pub struct KeyringMetrics {
 }
 
 impl KeyringMetrics {
-    /// Registers them.
+    /// Registers the metrics.
     #[must_use]
     pub fn register(registry: &Registry) -> Self {
         Self {
@@ -55,13 +55,13 @@ impl KeyringMetrics {
         self.keys.set(gauge_value(keys));
     }
 
-    /// The file was read again.
+    /// Counts a reload of the file.
     pub(super) fn reloaded(&self, ok: bool) {
         let result = if ok { "ok" } else { "failed" };
         self.reloads.get_or_create(&[("operation", "reload"), ("result", result)]).inc();
     }
 
-    /// This key signs since it started; `until` is the end of all signing, if there is one.
+    /// Sets the signing key and the second it started; `until` is when all signing ends, if ever.
     pub(super) fn signs(
         &self,
         key: Option<(&str, UnixSeconds)>,

@@ -1,5 +1,5 @@
-//! "The customer says 403": explains in words what is wrong with a pasted link. For people with access to the keyring;
-//! never part of an HTTP answer.
+//! "The customer says 403": explains what is wrong with a pasted link. For people with access to the keyring; never
+//! part of an HTTP response.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use super::verify::{Denial, Grant, ParsedLink, Refusal, Verifier};
 use crate::asset::{AssetKind, AssetRef, ROUTE_ROOT, parse_canonical_id};
 use crate::clock::UnixSeconds;
 
-/// What is known of a link.
+/// The diagnosis of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// The grant if the gateway would honour the link exactly as pasted.
+    /// The grant, if the gateway accepts the link exactly as pasted.
     pub grant: Option<Grant>,
-    /// What is wrong or noteworthy, the likeliest cause first. Never empty for a refused link.
+    /// Errors and remarks, the likeliest cause first. Never empty for a refused link.
     pub findings: Vec<Finding>,
-    /// The grant of the repaired link, if the gateway would honour that.
+    /// The grant of the repaired link, if the gateway accepts that.
     pub mended: Option<Grant>,
 }
 
-/// One thing about a link.
+/// One finding about a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// A stable word for machines.
+    /// A stable code for machines.
     pub code: &'static str,
     /// A sentence for people.
     pub text: String,
@@ -37,8 +37,8 @@ impl Finding {
     }
 }
 
-/// Explains `link`: whether the gateway would honour it at `now`, and if not, why. `base` is the public base URL, if
-/// known, to tell a link of another deployment.
+/// Explains whether the gateway would accept `link` at `now`, and if not, why. `base` is the public base URL, if known;
+/// it reveals a link of another deployment.
 #[must_use]
 pub fn diagnose(
     link: &str,
@@ -67,7 +67,7 @@ pub fn diagnose(
     Diagnosis { grant: None, findings, mended: repaired_outcome.ok() }
 }
 
-/// The gateway's decision; `Err(None)` without a signed path in the text.
+/// Verifies a link as the gateway does; `Err(None)` if the text contains no signed path.
 fn check(
     text: &str,
     keyring: &Keyring,
@@ -79,7 +79,7 @@ fn check(
     verifier.verify(keyring, kind, id, query, now).map_err(Some)
 }
 
-/// Path and query of a link; clients do not send what follows `#`.
+/// The path and query of a link; clients do not send the part after `#`.
 fn split(text: &str) -> (&str, &str) {
     let sent = text.split('#').next().unwrap_or_default();
     sent.split_once('?').unwrap_or((sent, ""))
@@ -91,7 +91,7 @@ fn route_in(path: &str) -> Option<(AssetKind, &str)> {
     split_route(path.get(path.rfind(&root)?..)?)
 }
 
-/// Undoes what mail programs, HTML and spreadsheets do to links, with a finding for each.
+/// Undoes the changes that mail programs, HTML and spreadsheets make to links, with a finding for each.
 fn repair(pasted: &str, findings: &mut Vec<Finding>) -> String {
     let mut text = pasted.trim_matches(['"', '\'', '<', '>', '`', '(', ')', '[', ']']).to_owned();
     if text != pasted {
@@ -123,7 +123,7 @@ fn repair(pasted: &str, findings: &mut Vec<Finding>) -> String {
     text
 }
 
-/// Cuts text behind the 64 digits of a final `sig`: a full stop, a bracket, an ellipsis.
+/// Removes text after the 64 digits of a final `sig`: a full stop, a bracket, an ellipsis.
 fn trim_sig_tail(text: &mut String, findings: &mut Vec<Finding>) {
     let Some(start) = text.rfind("sig=").map(|at| at + "sig=".len()) else { return };
     let digits = text.get(start..).unwrap_or_default().bytes().take_while(u8::is_ascii_hexdigit).count();
@@ -229,7 +229,7 @@ fn explain_id(path: &str) -> String {
     "wrong path: the id is not a UUID".to_owned()
 }
 
-/// The form is right and no key in force made the signature: finds the nearest explanation.
+/// Finds the likeliest explanation for a well-formed link that no current key signed.
 fn explain_misfit(path: &str, query: &str, keyring: &Keyring) -> Finding {
     let link = route_in(path).and_then(|(kind, id)| ParsedLink::parse(kind, id, query).ok());
     let Some(ParsedLink { asset, expires, mac, .. }) = link else {
@@ -273,7 +273,7 @@ fn note_base(link: &str, base: Option<&BaseUrl>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// A duration in its two largest units: `3h 12m`.
+/// Formats a duration in its two largest units: `3h 12m`.
 fn coarse(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let kept = match seconds {

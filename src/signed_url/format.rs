@@ -1,4 +1,4 @@
-//! The bytes that are signed, and the pieces of a link.
+//! The format of signed links: the signed bytes and the parts of a URL.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -9,7 +9,7 @@ use crate::asset::{AssetKind, AssetRef, ROUTE_ROOT};
 use crate::clock::UnixSeconds;
 use crate::secret::MAC_LEN;
 
-/// The first two signed fields, each with its newline: the version of the format, and the kind.
+/// The first two signed lines: the format's version, and the asset kind.
 const fn opening(kind: AssetKind) -> &'static str {
     match kind {
         AssetKind::Recording => "webhook-assets/v1\nrecording\n",
@@ -17,24 +17,25 @@ const fn opening(kind: AssetKind) -> &'static str {
     }
 }
 
-/// Room for the longest message: 17 + 1 + 10 + 1 + 36 + 1 + 20 bytes.
+/// The length of the longest message: 17 + 1 + 10 + 1 + 36 + 1 + 20 bytes.
 const MESSAGE_ROOM: usize = 86;
 
-/// The signed bytes of one link, built without allocating.
+/// The signed bytes of one link, built without allocation.
 pub(super) struct Message {
     bytes: [u8; MESSAGE_ROOM],
     len: usize,
 }
 
 impl Message {
-    /// `webhook-assets/v1 \n kind \n uuid \n expires`, a single newline between the four fields and none at the end.
+    /// Builds `webhook-assets/v1 \n kind \n uuid \n expires`: a single newline between the four fields and none at the
+    /// end.
     pub(super) fn new(asset: AssetRef, expires: UnixSeconds) -> Self {
         let mut id = [0; Hyphenated::LENGTH];
         let id = asset.id.as_hyphenated().encode_lower(&mut id);
         Self::of_texts(asset.kind, id, itoa::Buffer::new().format(expires.0))
     }
 
-    /// The same, of an id and a number in their canonical spelling.
+    /// Builds the same message from an id and a number in canonical spelling.
     pub(super) fn of_texts(kind: AssetKind, id: &str, expires: &str) -> Self {
         let mut message = Self { bytes: [0; MESSAGE_ROOM], len: 0 };
         for part in [opening(kind), id, "\n", expires] {
@@ -44,7 +45,7 @@ impl Message {
     }
 
     fn push(&mut self, text: &str) {
-        // The array fits the longest kind, id and number, so the slice is always there.
+        // The array fits the longest kind, id and number, so the slice always exists.
         if let Some(room) = self.bytes.get_mut(self.len..self.len + text.len()) {
             room.copy_from_slice(text.as_bytes());
             self.len += text.len();
@@ -56,18 +57,18 @@ impl Message {
     }
 }
 
-/// Reads `expires`: decimal digits, no sign, no leading zero, at most what 64 bits hold.
+/// Parses `expires`: decimal digits, no sign, no leading zero, at most 64 bits.
 pub(super) fn parse_expires(text: &str) -> Option<UnixSeconds> {
     let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let leading_zero = text.len() > 1 && text.starts_with('0');
     if plain && !leading_zero { text.parse().ok().map(UnixSeconds) } else { None }
 }
 
-/// Reads `sig`: 64 lower-case hexadecimal digits.
+/// Parses `sig`: 64 lower-case hexadecimal digits.
 pub(super) fn parse_sig(text: &str) -> Option<[u8; MAC_LEN]> {
     let digits: &[u8; 2 * MAC_LEN] = text.as_bytes().try_into().ok()?;
     let (mut values, mut other) = ([0; 2 * MAC_LEN], false);
-    // Without a branch for each digit, the compiler takes many at a time.
+    // Without a branch per digit, the compiler vectorises this loop.
     for (value, digit) in values.iter_mut().zip(digits) {
         let (number, letter) = (digit.wrapping_sub(b'0'), digit.wrapping_sub(b'a'));
         *value = if number < 10 { number } else { letter.wrapping_add(10) };
@@ -82,31 +83,31 @@ pub(super) fn parse_sig(text: &str) -> Option<[u8; MAC_LEN]> {
     (!other).then_some(mac)
 }
 
-/// How often a query has a parameter, and its value.
+/// The occurrences of a query parameter, and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Parameter<'q> {
     Missing,
     Once(&'q str),
-    /// A repeated parameter counts as none: either value may be the one that was meant.
+    /// A repeated parameter counts as none, because either value may be the intended one.
     Repeated,
 }
 
-/// Finds parameter `name` in a raw query. Names and values are not decoded.
+/// Finds the parameter `name` in a raw query. Names and values are not decoded.
 pub(super) fn parameter<'q>(query: &'q str, name: &str) -> Parameter<'q> {
     let [found] = parameters(query, [name]);
     found
 }
 
-/// `expires` and `sig` of a query that has exactly these two, as the minter writes them; `None` of any other.
+/// The values of `expires` and `sig`, if the query has exactly the form that the minter writes; `None` otherwise.
 pub(super) fn as_minted(query: &str) -> Option<(&str, &str)> {
-    // A signature is 64 digits, so there is no `&` in it or behind it.
+    // A signature has 64 digits, so it contains no `&` and none follows it.
     let sig_at = query.len().checked_sub(2 * MAC_LEN)?;
     let (before, sig) = query.split_at_checked(sig_at)?;
     let expires = before.strip_prefix("expires=")?.strip_suffix("&sig=")?;
     Some((expires, sig))
 }
 
-/// The same for several, in one pass.
+/// Finds several parameters in one pass.
 pub(super) fn parameters<'q, const N: usize>(query: &'q str, names: [&str; N]) -> [Parameter<'q>; N] {
     let mut found = [Parameter::Missing; N];
     let mut rest = Some(query);
@@ -129,8 +130,8 @@ pub(super) fn parameters<'q, const N: usize>(query: &'q str, names: [&str; N]) -
     found
 }
 
-/// Splits `/webhook-assets/{kind}/{id}` into kind and id. The id is one segment of any form; verification checks whether it
-/// is a UUID, because an id that is none is answered like a bad signature.
+/// Splits `/webhook-assets/{kind}/{id}` into kind and id. The id may be any single segment: verification checks that it
+/// is a UUID, because an id that is not gets the same answer as a bad signature.
 #[must_use]
 pub fn split_route(path: &str) -> Option<(AssetKind, &str)> {
     let rest = path.strip_prefix('/')?.strip_prefix(ROUTE_ROOT)?.strip_prefix('/')?;
@@ -141,10 +142,10 @@ pub fn split_route(path: &str) -> Option<(AssetKind, &str)> {
     if id.as_bytes().iter().any(slash) { None } else { Some((kind, id)) }
 }
 
-/// The longest base URL, in bytes: many clients stop at 2 KB for a whole link.
+/// The longest base URL, in bytes: many clients limit a whole link to 2 KB.
 const LONGEST_BASE: usize = 1_024;
 
-/// The public base URL of links, e.g. `https://app.example.com/api`: scheme, host and perhaps a path prefix.
+/// The public base URL of links, e.g. `https://app.example.com/api`: scheme, host and an optional path prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl {
     url: String,
@@ -152,7 +153,7 @@ pub struct BaseUrl {
 }
 
 impl BaseUrl {
-    /// Reads a base URL; a slash at its end is dropped.
+    /// Parses a base URL; drops a trailing slash.
     ///
     /// # Errors
     /// [`BaseUrlError`] if it is not `http(s)://host[:port][/prefix]` in printable ASCII, or has a user, a query or a
@@ -174,7 +175,7 @@ impl BaseUrl {
         Ok(Self { path_at: url.len() - prefix.len(), url: url.to_owned() })
     }
 
-    /// The whole URL, without a slash at its end.
+    /// The whole URL, without a trailing slash.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.url
@@ -186,14 +187,14 @@ impl BaseUrl {
         self.url.get(self.path_at..).unwrap_or_default()
     }
 
-    /// Scheme and host: `https://app.example.com`.
+    /// The scheme and host: `https://app.example.com`.
     #[must_use]
     pub fn origin(&self) -> &str {
         self.url.get(..self.path_at).unwrap_or_default()
     }
 }
 
-/// A name or an address, and perhaps a port (RFC 3986 §3.2, without a user).
+/// Whether the text is a name or an address with an optional port (RFC 3986 §3.2, without a user).
 fn is_host(text: &str) -> bool {
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let (host_fits, port) = match bracketed {
@@ -210,7 +211,8 @@ fn is_host(text: &str) -> bool {
     host_fits && port_fits
 }
 
-/// Clients read a name whose last label is a number as an IPv4 address, so it has to be one.
+/// Clients read a name whose last label is a number as an IPv4 address. Returns whether the name is such a name but not
+/// a valid address.
 fn is_broken_address(name: &str) -> bool {
     let last = name.trim_end_matches('.').rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
     let hexadecimal = last.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()));
@@ -218,8 +220,8 @@ fn is_broken_address(name: &str) -> bool {
     number && name.parse::<Ipv4Addr>().is_err()
 }
 
-/// Segments of unreserved characters, sub-delimiters and valid percent-encoding (RFC 3986 §3.3), none of them empty or
-/// a dot segment.
+/// Whether the text consists of segments of unreserved characters, sub-delimiters and valid percent-encoding (RFC 3986
+/// §3.3), none of them empty or a dot segment.
 fn is_prefix(text: &str) -> bool {
     let encoded = text.split('%').skip(1);
     let valid_encoding =
@@ -235,14 +237,14 @@ impl fmt::Display for BaseUrl {
     }
 }
 
-/// Why some text is no base URL.
+/// Why a text is not a base URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BaseUrlError {
-    /// Neither `https://` nor `http://` at its start.
+    /// The text starts with neither `https://` nor `http://`.
     Scheme,
-    /// No host, or a user name before it.
+    /// The host is missing, or a user name precedes it.
     Host,
-    /// A query, a fragment, a space, a dot segment or an empty one.
+    /// The URL contains a query, a fragment, a space, a dot segment or an empty segment.
     Form,
 }
 

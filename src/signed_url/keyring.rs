@@ -1,4 +1,4 @@
-//! The keys: which one signs now, and which one made a signature.
+//! The keyring: selects the key that signs now, and finds the key that made a signature.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::secret::{MAC_LEN, SecretKey};
 /// A key's public name, as logs and `keys list` show it.
 pub type KeyId = Arc<str>;
 
-/// One key and its time.
+/// One key and its validity period.
 #[derive(Debug, Clone)]
 pub struct SigningKey {
     id: KeyId,
@@ -34,20 +34,20 @@ impl SigningKey {
         Self { id: id.into(), secret, starts, ends }
     }
 
-    /// Its name.
+    /// The key's id.
     #[must_use]
     pub fn id(&self) -> &KeyId {
         &self.id
     }
 
-    /// The second from which it signs. It verifies before that too, so that a replica whose clock runs ahead makes
-    /// links that all others honour.
+    /// The second from which the key signs. It verifies earlier too, so that every replica accepts the links of a
+    /// replica whose clock is ahead.
     #[must_use]
     pub fn starts(&self) -> UnixSeconds {
         self.starts
     }
 
-    /// The second from which it neither signs nor verifies.
+    /// The second from which the key neither signs nor verifies.
     #[must_use]
     pub fn ends(&self) -> Option<UnixSeconds> {
         self.ends
@@ -57,7 +57,7 @@ impl SigningKey {
         self.ends.is_some_and(|ends| ends <= now)
     }
 
-    /// Whether the key outlives a link that is good until `expires`.
+    /// Whether the key remains valid until a link expires.
     fn lasts_until(&self, expires: UnixSeconds) -> bool {
         self.ends.is_none_or(|ends| ends >= expires)
     }
@@ -67,17 +67,17 @@ impl SigningKey {
     }
 }
 
-/// Several keys: the newest whose start has come signs, all that have not ended verify. Never empty.
+/// A set of keys: of the keys that have started, the newest signs; every key that has not ended verifies. Never empty.
 #[derive(Debug, Clone)]
 pub struct Keyring {
     keys: Vec<SigningKey>,
 }
 
 impl Keyring {
-    /// A keyring of these keys.
+    /// A keyring of `keys`.
     ///
     /// # Errors
-    /// [`KeyringError`] if there is none, or two share an id.
+    /// [`KeyringError`] if there is no key, or two share an id.
     pub fn new(keys: Vec<SigningKey>) -> Result<Self, KeyringError> {
         if keys.is_empty() {
             return Err(KeyringError::Empty);
@@ -90,7 +90,7 @@ impl Keyring {
         Ok(Self { keys })
     }
 
-    /// A keyring of one key that is always in force.
+    /// A keyring with one key that is always valid.
     #[must_use]
     pub fn of_one(id: impl Into<KeyId>, secret: SecretKey) -> Self {
         Self { keys: vec![SigningKey::new(id, secret, UnixSeconds(0), None)] }
@@ -102,8 +102,9 @@ impl Keyring {
         &self.keys
     }
 
-    /// The key that signs a link good until `expires`: of those that have started and last as long as the link, the
-    /// one that started last (of two, the later in the file). A key that ends before the link would make a dead link.
+    /// The key that signs a link with this expiry: of the keys that have started and last as long as the link, the one
+    /// that started last (the later in the file if two started together). A link whose key ends first would stop
+    /// working early.
     #[must_use]
     pub fn signing_key(&self, now: UnixSeconds, expires: UnixSeconds) -> Option<&SigningKey> {
         self.keys
@@ -112,11 +113,11 @@ impl Keyring {
             .max_by_key(|key| key.starts)
     }
 
-    /// The first moment from `now` on at which no key can sign a link of `lifetime`; `None` if there is none.
+    /// The first moment from `now` on at which no key can sign a link of `lifetime`; `None` if there is no such moment.
     #[must_use]
     pub fn first_gap(&self, now: UnixSeconds, lifetime: Duration) -> Option<UnixSeconds> {
         let last_use = |ends: UnixSeconds| UnixSeconds(ends.0.saturating_sub(lifetime.as_secs()));
-        // The signing key can only change when a key starts, or comes too close to its end.
+        // The signing key changes only when a key starts, or when it comes too close to its end.
         let mut changes: Vec<UnixSeconds> = self
             .keys
             .iter()
@@ -136,8 +137,8 @@ impl Keyring {
         changes.into_iter().find(|at| self.signing_key(*at, at.plus(lifetime)).is_none())
     }
 
-    /// The key whose MAC of `message` is `mac`. It tries every key, in constant time and without stopping at the one that
-    /// fits, so that the time taken is no hint; a key that has ended does not count.
+    /// Finds the key whose MAC of `message` is `mac`. Tries every key in constant time, without stopping at a match, so
+    /// that the duration reveals nothing. Ignores keys that have ended.
     pub(super) fn find(&self, message: &[u8], mac: &[u8; MAC_LEN], now: UnixSeconds) -> Option<&SigningKey> {
         let mut found = u64::MAX;
         for (at, key) in (0_u64..).zip(&self.keys) {
@@ -147,7 +148,7 @@ impl Keyring {
         usize::try_from(found).ok().and_then(|at| self.keys.get(at))
     }
 
-    /// The key whose MAC fits even if it has ended: for explanations, never for access.
+    /// Finds the key whose MAC matches, even if it has ended: for explanations, never for access.
     pub(super) fn find_ever(&self, message: &[u8], mac: &[u8; MAC_LEN]) -> Option<&SigningKey> {
         self.keys.iter().find(|key| bool::from(key.secret.signed(message, mac)))
     }

@@ -1,4 +1,4 @@
-//! Errors of keyrings and of their file. They never contain key bytes.
+//! Errors of keyrings and keyring files. They never contain key bytes.
 
 use std::fmt;
 use std::io;
@@ -6,27 +6,27 @@ use std::path::{Path, PathBuf};
 
 use crate::secret::KeyError;
 
-/// Why there is no keyring.
+/// Why a keyring cannot be used.
 #[derive(Debug)]
 pub enum KeyringError {
     /// The file cannot be read.
     Unreadable(PathBuf, io::Error),
     /// The file is not a keyring file.
     Malformed(String),
-    /// A key is not a key.
+    /// The key with this id is invalid.
     BadKey(String, KeyError),
     /// An id is empty, longer than 64 characters, or not printable ASCII.
     BadId,
     /// Two keys share an id.
     RepeatedId(String),
-    /// There is no key.
+    /// The keyring has no key.
     Empty,
-    /// One of these, in this file.
+    /// An error in this file.
     InFile(PathBuf, Box<KeyringError>),
 }
 
 impl KeyringError {
-    /// Says in which file.
+    /// Adds the file's path to the error.
     pub(super) fn in_file(self, path: &Path) -> Self {
         match self {
             Self::Unreadable(..) | Self::InFile(..) => self,

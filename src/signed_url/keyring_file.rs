@@ -1,4 +1,4 @@
-//! The keyring file: JSON, made by `webhook-assets keys`, read by every minter and gateway.
+//! The keyring file: JSON that `webhook-assets keys` writes and every minter and gateway reads.
 
 use std::fmt;
 use std::path::Path;
@@ -11,16 +11,16 @@ use super::keyring_error::KeyringError;
 use crate::clock::UnixSeconds;
 use crate::secret::SecretKey;
 
-/// The largest keyring file that is read, in bytes: thousands of keys.
+/// The largest keyring file that is read, in bytes; enough for thousands of keys.
 const LARGEST_FILE: u64 = 1 << 20;
 
-/// The file's contents, key digits included; wiped when dropped. [`KeyringFile::to_keyring`] prepares the keys.
+/// The file's contents, including the keys' digits; wiped when dropped. [`KeyringFile::to_keyring`] prepares the keys.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyringFile {
-    /// The file's format: 1.
+    /// The version of the file's format: 1.
     pub version: u32,
-    /// The keys, oldest first as this program writes them.
+    /// The keys; this program writes them oldest first.
     pub keys: Vec<KeyEntry>,
 }
 
@@ -28,17 +28,17 @@ pub struct KeyringFile {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyEntry {
-    /// Its public name.
+    /// The key's public id.
     pub id: String,
-    /// The key, in hexadecimal digits.
+    /// The key in hexadecimal digits.
     pub secret: Zeroizing<String>,
-    /// When it was made.
+    /// When the key was made.
     #[serde(with = "rfc3339", default, skip_serializing_if = "Option::is_none")]
     pub created: Option<UnixSeconds>,
-    /// From when it signs; without it, always.
+    /// When the key starts to sign; `None` means always.
     #[serde(with = "rfc3339", default, skip_serializing_if = "Option::is_none")]
     pub starts: Option<UnixSeconds>,
-    /// From when it is forgotten; without it, never.
+    /// When the key ends; `None` means never.
     #[serde(with = "rfc3339", default, skip_serializing_if = "Option::is_none")]
     pub ends: Option<UnixSeconds>,
 }
@@ -64,7 +64,7 @@ impl KeyringFile {
     /// Reads the file.
     ///
     /// # Errors
-    /// [`KeyringError`]; it names the path and what to do, never key bytes.
+    /// [`KeyringError`]; it names the path and a remedy, never key bytes.
     pub fn read(path: &Path) -> Result<Self, KeyringError> {
         let fail = |error| KeyringError::Unreadable(path.to_owned(), error);
         let length = std::fs::metadata(path).map_err(fail)?.len();
@@ -77,12 +77,12 @@ impl KeyringFile {
         Self::from_json(&text).map_err(|error| error.in_file(path))
     }
 
-    /// Reads the file's text.
+    /// Parses the file's text.
     ///
     /// # Errors
-    /// [`KeyringError::Malformed`]; it says where, never what stood there.
+    /// [`KeyringError::Malformed`] names the position, never the text there.
     pub fn from_json(text: &str) -> Result<Self, KeyringError> {
-        // serde_json's message may quote a value, and a value may be a key: only its place is passed on.
+        // serde_json's message may quote a value, and a value may be a key, so only the position is passed on.
         let file: Self = serde_json::from_str(text).map_err(|error| {
             KeyringError::Malformed(format!(
                 "line {}, column {} is not as `webhook-assets keys` writes it",
@@ -99,7 +99,7 @@ impl KeyringFile {
         Ok(file)
     }
 
-    /// The file's text.
+    /// Formats the file's text.
     ///
     /// # Errors
     /// [`KeyringError::Malformed`] if a date cannot be written.
@@ -111,7 +111,7 @@ impl KeyringFile {
     /// Prepares the keys for use.
     ///
     /// # Errors
-    /// [`KeyringError`] if there is no key, or one that is not a key.
+    /// [`KeyringError`] if there is no key, or an invalid one.
     pub fn to_keyring(&self) -> Result<Keyring, KeyringError> {
         let key = |entry: &KeyEntry| {
             if entry.id.is_empty() || entry.id.len() > 64 || !entry.id.bytes().all(|b| b.is_ascii_graphic()) {
@@ -129,14 +129,14 @@ impl Keyring {
     /// Reads a keyring file as `webhook-assets keys` writes it.
     ///
     /// # Errors
-    /// [`KeyringError`] if it cannot be read or is not a keyring; the error never contains key bytes.
+    /// [`KeyringError`] if the file cannot be read or is not a keyring; the error never contains key bytes.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, KeyringError> {
         let path = path.as_ref();
         KeyringFile::read(path)?.to_keyring().map_err(|error| error.in_file(path))
     }
 }
 
-/// Dates of the file, as RFC 3339.
+/// Serialises the file's dates as RFC 3339.
 mod rfc3339 {
     use serde::ser::Error as _;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
@@ -146,7 +146,7 @@ mod rfc3339 {
     #[expect(clippy::ref_option, reason = "serde's `with` hands over a reference to the field")]
     pub(super) fn serialize<S: Serializer>(time: &Option<UnixSeconds>, to: S) -> Result<S::Ok, S::Error> {
         match time {
-            // A date that cannot be read again is not written.
+            // Does not write a date that it could not read again.
             Some(time) if humantime::parse_rfc3339(&time.to_string()).is_err() => {
                 Err(S::Error::custom("a date after the year 9999"))
             }

@@ -34,35 +34,35 @@ pub struct Minter {
 }
 
 impl Minter {
-    /// A minter of links below `base_url`, good for 24 hours at most.
+    /// A minter for links below `base_url` with a lifetime of at most 24 hours.
     ///
     /// # Errors
-    /// [`BaseUrlError`] if `base_url` is not scheme, host and path.
+    /// [`BaseUrlError`] if `base_url` is not a scheme, host and path.
     pub fn new(base_url: &str, keyring: impl Into<Arc<Keyring>>) -> Result<Self, BaseUrlError> {
         Ok(Self::for_base(BaseUrl::parse(base_url)?, keyring))
     }
 
-    /// The same for a parsed base URL.
+    /// A minter for a parsed base URL.
     pub fn for_base(base: BaseUrl, keyring: impl Into<Arc<Keyring>>) -> Self {
         Self { base, keyring: keyring.into(), longest_lifetime: DEFAULT_LONGEST_LIFETIME }
     }
 
-    /// Allows lifetimes up to `longest`. A gateway must be set to honour them.
+    /// Allows lifetimes up to `longest`. The gateway must be configured to accept them.
     #[must_use]
     pub fn with_longest_lifetime(mut self, longest: Duration) -> Self {
         self.longest_lifetime = longest;
         self
     }
 
-    /// Mints a link that is good for `lifetime` (whole seconds) from now on.
+    /// Mints a link that is valid for `lifetime` (whole seconds) from now.
     ///
     /// # Errors
-    /// [`MintError`] if the lifetime is not allowed, or no key may sign now.
+    /// [`MintError`] if the lifetime is not allowed, or no key can sign now.
     pub fn mint(&self, asset: AssetRef, lifetime: Duration) -> Result<SignedUrl, MintError> {
         self.mint_at(asset, lifetime, SystemClock.now())
     }
 
-    /// Mints a link as [`Minter::mint`] would at `now`.
+    /// Mints a link as [`Minter::mint`] does at `now`.
     ///
     /// # Errors
     /// As [`Minter::mint`].
@@ -86,7 +86,7 @@ impl Minter {
     }
 }
 
-/// A signed URL. Displays as the link itself; its `Debug` hides the signature.
+/// A signed URL. Displays as the link; its `Debug` hides the signature.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignedUrl {
     url: String,
@@ -102,7 +102,7 @@ impl SignedUrl {
         let mut decimal = itoa::Buffer::new();
         let expires = decimal.format(grant.expires().0);
         let mac = sign(Message::of_texts(asset.kind, id, expires).as_bytes());
-        // 64 digits for 32 bytes: the lengths fit.
+        // 64 digits for 32 bytes: the lengths match, so this cannot fail.
         let _ = hex::encode_to_slice(mac, &mut digits);
         let mut url = String::with_capacity(base.as_str().len() + 160);
         let parts = [base.as_str(), "/", ROUTE_ROOT, "/", asset.kind.name(), "/"];
@@ -119,13 +119,13 @@ impl SignedUrl {
         &self.url
     }
 
-    /// The second from which it is no longer good.
+    /// The second from which the link has expired.
     #[must_use]
     pub fn expires_at(&self) -> UnixSeconds {
         self.grant.expires()
     }
 
-    /// What it opens, and which key signed it.
+    /// The permission that the link grants, with its signing key.
     #[must_use]
     pub fn grant(&self) -> &Grant {
         &self.grant
@@ -153,16 +153,16 @@ impl fmt::Debug for SignedUrl {
 /// Why no link was minted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MintError {
-    /// Longer than links may live.
+    /// The lifetime is longer than allowed.
     TooLong {
-        /// What was asked for.
+        /// The requested lifetime.
         asked: Duration,
-        /// What is allowed.
+        /// The longest allowed lifetime.
         longest: Duration,
     },
-    /// Less than a second.
+    /// The lifetime is less than a second.
     TooShort,
-    /// No key has started, or each ends before the link would.
+    /// No key has started, or every key ends before the link does.
     NoKey,
 }
 

@@ -1,12 +1,12 @@
-//! Signed URLs: pure functions of bytes and `now`. The only I/O is reading a keyring file.
+//! Signed URLs: pure functions of bytes and `now`. Only reading a keyring file does I/O.
 //!
 //! ```text
 //! {base}/webhook-assets/{recording|transcript}/{uuid}?expires={unix seconds}&sig={64 lower-case hex digits}
 //! ```
 //!
-//! - [`Minter`] makes links, with the newest key of a [`Keyring`] whose start has come.
-//! - [`Verifier`] checks them and hands out a [`Grant`], the one thing that opens the store.
-//! - [`diagnose`] explains in words what is wrong with a pasted link.
+//! - [`Minter`] makes links, signed with the newest key of a [`Keyring`] that has started.
+//! - [`Verifier`] checks links and returns a [`Grant`], which the store requires.
+//! - [`diagnose`] explains what is wrong with a pasted link.
 
 mod diagnose;
 mod format;

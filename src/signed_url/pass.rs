@@ -1,5 +1,5 @@
-//! Passes: signed tokens of the settings page, each for one purpose and until its expiry. Keys sign links and passes; the
-//! signed bytes begin with the purpose, so that a pass is never a link, nor a pass for another purpose.
+//! Passes: signed tokens of the settings page, each valid for one purpose and until it expires. The same keys sign
+//! links and passes. The signed bytes begin with the purpose, so no pass is valid as a link or for another purpose.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,10 +8,10 @@ use super::format::{parse_expires, parse_sig};
 use super::keyring::Keyring;
 use crate::clock::UnixSeconds;
 
-/// The longest pass that is read, in bytes.
+/// The longest pass that is accepted, in bytes.
 const LONGEST: usize = 2_048;
 
-/// What a pass is for.
+/// The purpose of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// A sign-in link.
@@ -20,12 +20,12 @@ pub enum Purpose {
     Session,
     /// The CSRF token of a form.
     Form,
-    /// A page that shows a secret or links for a short time.
+    /// A page that briefly shows a secret or links.
     Reveal,
 }
 
 impl Purpose {
-    /// The first signed line. Links have `webhook-assets/v1`.
+    /// The first signed line. A link's first line is `webhook-assets/v1`.
     fn domain(self) -> &'static str {
         match self {
             Self::PortalLink => "webhook-assets/portal-link/v1",
@@ -36,18 +36,18 @@ impl Purpose {
     }
 }
 
-/// Why a pass is not accepted.
+/// Why a pass is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PassError {
-    /// It expired then.
+    /// The pass expired at this time.
     Expired(UnixSeconds),
-    /// No key signed it, or for another purpose.
+    /// No key signed the pass for this purpose.
     Invalid,
 }
 
 impl Keyring {
-    /// Signs `content` until `expires`: `{content}.{expires}.{signature}`, in characters that URLs and cookies take
-    /// unescaped. `None` if no key lasts as long.
+    /// Signs `content` until `expires`: `{content}.{expires}.{signature}`, in characters that need no escapes in URLs
+    /// and cookies. `None` if no key lasts until `expires`.
     #[must_use]
     pub fn sign_pass(
         &self,
@@ -61,10 +61,10 @@ impl Keyring {
         Some(format!("{signed}.{}", hex::encode(mac)))
     }
 
-    /// The content and the expiry of a pass.
+    /// Returns the content and expiry of a valid pass.
     ///
     /// # Errors
-    /// [`PassError`]; time is checked only after the signature.
+    /// [`PassError`]; the expiry is checked only after the signature.
     pub fn read_pass(
         &self,
         purpose: Purpose,

@@ -1,4 +1,4 @@
-//! Checks a link: form, then signature, then time (contract §1), before anything is read from storage.
+//! Verifies a link before anything is read from storage: its form, then its signature, then its time (contract §1).
 
 use std::fmt;
 use std::time::Duration;
@@ -9,13 +9,14 @@ use crate::asset::{AssetKind, AssetRef, parse_canonical_id};
 use crate::clock::UnixSeconds;
 use crate::secret::MAC_LEN;
 
-/// The longest lifetime a link may have unless set otherwise: 24 hours, as the public help page promises.
+/// The longest default lifetime of a link: 24 hours, as the public help page promises.
 pub const DEFAULT_LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How far the clocks of a minter and a gateway may disagree before a fresh full-length link is refused.
+/// How far the clocks of minter and gateway may differ before the gateway refuses a new link of the longest lifetime.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
-/// The permission to read one asset. Only verifying and minting a link make one, and the store takes nothing else.
+/// The permission to read one asset. Only verifying or minting a link makes a grant, and the store accepts nothing
+/// else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     asset: AssetRef,
@@ -28,49 +29,49 @@ impl Grant {
         Self { asset, expires, key_id }
     }
 
-    /// What may be read.
+    /// The asset that may be read.
     #[must_use]
     pub fn asset(&self) -> AssetRef {
         self.asset
     }
 
-    /// The second from which on the link is expired.
+    /// The second from which the link has expired.
     #[must_use]
     pub fn expires(&self) -> UnixSeconds {
         self.expires
     }
 
-    /// The key that signed.
+    /// The id of the signing key.
     #[must_use]
     pub fn key_id(&self) -> &KeyId {
         &self.key_id
     }
 
-    /// How long the link is still good.
+    /// How long the link remains valid.
     #[must_use]
     pub fn remaining(&self, now: UnixSeconds) -> Duration {
         self.expires.since(now)
     }
 }
 
-/// Why a link opens nothing.
+/// Why a link was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Denial {
-    /// The signature is good, but the link has expired.
+    /// The signature is valid, but the link has expired.
     Expired {
-        /// What it would have opened.
+        /// The asset that the link named.
         asset: AssetRef,
-        /// When it expired.
+        /// When the link expired.
         at: UnixSeconds,
-        /// The key that signed.
+        /// The id of the signing key.
         key_id: KeyId,
     },
-    /// Anything else. The answer does not say what; the log does.
+    /// Any other reason. The response does not reveal it; the log does.
     Invalid(Refusal),
 }
 
 impl Denial {
-    /// The stable code of the answer: `expired` or `invalid_signature`.
+    /// The stable code of the response: `expired` or `invalid_signature`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -79,7 +80,7 @@ impl Denial {
         }
     }
 
-    /// The reason for logs and metrics: a word of a fixed set.
+    /// The reason for logs and metrics, from a fixed set.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -100,40 +101,40 @@ impl fmt::Display for Denial {
 
 impl std::error::Error for Denial {}
 
-/// What is wrong with a link that is not merely expired.
+/// Why a link is invalid, apart from its expiry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The id is not a UUID in its one spelling.
+    /// The id is not a UUID in canonical spelling.
     MalformedId,
-    /// No `expires`.
+    /// `expires` is missing.
     MissingExpires,
-    /// `expires` stands more than once.
+    /// `expires` occurs more than once.
     RepeatedExpires,
-    /// `expires` is not decimal digits in their one spelling.
+    /// `expires` is not a decimal number in canonical spelling.
     MalformedExpires,
-    /// No `sig`.
+    /// `sig` is missing.
     MissingSig,
-    /// `sig` stands more than once.
+    /// `sig` occurs more than once.
     RepeatedSig,
     /// `sig` is not 64 lower-case hexadecimal digits.
     MalformedSig,
-    /// No key of the ring made this signature.
+    /// No key of the keyring made this signature.
     NoKeyFits,
-    /// Signed, but for longer than links may live.
+    /// The signature is valid, but the lifetime is longer than allowed.
     TooFarAhead {
-        /// Until when.
+        /// When the link would expire.
         expires: UnixSeconds,
     },
 }
 
 impl Refusal {
-    /// The reason for logs and metrics: a word of a fixed set.
+    /// The reason for logs and metrics, from a fixed set.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         self.words().0
     }
 
-    /// The reason, and its sentence.
+    /// The reason, and a sentence that explains it.
     fn words(&self) -> (&'static str, &'static str) {
         match self {
             Self::MalformedId => ("malformed_id", "the id is not a lower-case hyphenated UUID"),
@@ -173,16 +174,16 @@ impl Default for Verifier {
 }
 
 impl Verifier {
-    /// A verifier that refuses links reaching further ahead than `longest_lifetime` and [`CLOCK_SKEW`].
+    /// A verifier that refuses links that expire later than `longest_lifetime` plus [`CLOCK_SKEW`] from now.
     #[must_use]
     pub fn new(longest_lifetime: Duration) -> Self {
         Self { longest_lifetime }
     }
 
-    /// Checks the link `/webhook-assets/{kind}/{id}?{query}` as received, nothing decoded.
+    /// Verifies the link `/webhook-assets/{kind}/{id}?{query}` as received, without decoding.
     ///
     /// # Errors
-    /// [`Denial`], in the order of the contract: form, signature, time.
+    /// [`Denial`]; the checks run in the order of the contract: form, signature, time.
     pub fn verify(
         &self,
         keyring: &Keyring,
@@ -211,23 +212,23 @@ impl Verifier {
     }
 }
 
-/// The parts of a well-formed link, not yet verified.
+/// The parts of a well-formed link that is not verified yet.
 pub(super) struct ParsedLink {
     pub(super) asset: AssetRef,
     pub(super) expires: UnixSeconds,
     pub(super) mac: [u8; MAC_LEN],
-    /// The bytes to verify.
+    /// The signed bytes.
     pub(super) message: Message,
 }
 
 impl ParsedLink {
     pub(super) fn parse(kind: AssetKind, id: &str, query: &str) -> Result<Self, Refusal> {
-        // Nearly every query is exactly as it was minted. Any other is parsed in full.
+        // Nearly every query has exactly the minted form. Any other query is parsed in full.
         let minted = as_minted(query)
             .and_then(|(expires, sig)| Some((parse_expires(expires)?, expires, parse_sig(sig)?)));
         let (expires, number, mac) = minted.map_or_else(|| Self::parse_query(query), Ok)?;
         let asset = AssetRef { kind, id: parse_canonical_id(id).ok_or(Refusal::MalformedId)? };
-        // Both are in their canonical spelling, which is what the key signed.
+        // Both are in canonical spelling, which the key signed.
         Ok(Self { asset, expires, mac, message: Message::of_texts(kind, id, number) })
     }
 

@@ -1,4 +1,4 @@
-//! The access log: one line for each request, written when its body ends. Never a signature.
+//! Writes the access log: one line for each request, written when its body ends, never with a signature.
 
 use std::cell::RefCell;
 use std::io;
@@ -16,23 +16,23 @@ use super::redact::{redact_into, redact_target};
 use crate::clock::SystemClock;
 use crate::text::{Escape, escape_invisible};
 
-/// The target of access records that are events of `tracing`.
+/// The `tracing` target of access records that are events.
 pub(super) const EVENT_TARGET: &str = "webhook_assets::access";
 
-/// Writes access records without waiting. Clones share it.
+/// Writes access records without blocking. Clones share it.
 #[derive(Debug, Clone)]
 pub struct AccessLog {
-    /// The JSON lines' writer; without one, records are events, which `tracing-subscriber` writes for people.
+    /// Writes JSON lines. Without it, records become events, which `tracing-subscriber` formats for people.
     json: Option<LogWriter>,
-    /// Whether the log level has access records.
+    /// Whether the log level includes access records.
     enabled: Arc<AtomicBool>,
 }
 
 impl AccessLog {
-    /// JSON lines that are written into `sink` at once.
+    /// An access log that writes each JSON line to `sink` without delay.
     ///
     /// # Errors
-    /// If the system has no thread left.
+    /// If the system cannot start a thread.
     pub fn to(sink: impl Sink, metrics: &LogMetrics) -> io::Result<Self> {
         let config = WriterConfig { kind: LogKind::Access, immediate: true };
         let writer = LogWriter::start(sink, config, metrics.clone())?;
@@ -43,7 +43,7 @@ impl AccessLog {
         Self { json, enabled }
     }
 
-    /// Whether records are written at present.
+    /// Whether the current log level writes records.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         self.enabled.load(Ordering::Relaxed)
@@ -61,10 +61,10 @@ impl AccessLog {
     }
 }
 
-/// After a shorter request, the time of the end follows from that of the beginning: the wall clock is not read again.
+/// For a shorter request, the end time is the start time plus the duration; the wall clock is not read again.
 const SHORT: Duration = Duration::from_secs(1);
 
-/// The buffers in which a thread formats its lines.
+/// A thread's buffers for formatting lines.
 struct Scratch {
     line: Vec<u8>,
     target: String,
@@ -120,7 +120,7 @@ fn format(record: &AccessRecord<'_>, end: BodyEnd, took: Duration, scratch: &mut
     line.end();
 }
 
-/// The same fields as an event.
+/// Emits the record as a `tracing` event.
 fn log_event(record: &AccessRecord<'_>, end: BodyEnd, took: Duration) {
     let id = record.asset.map(|asset| asset.id.to_string());
     let message = message(record, end, id.as_deref().unwrap_or_default()).concat();
@@ -148,7 +148,7 @@ fn log_event(record: &AccessRecord<'_>, end: BodyEnd, took: Duration) {
     );
 }
 
-/// The words of the record's message.
+/// The parts of the event's message.
 fn message<'m>(record: &'m AccessRecord<'_>, end: BodyEnd, id: &'m str) -> [&'m str; 4] {
     match (end, record.asset) {
         (BodyEnd::Complete, Some(asset)) if record.outcome == "ok" => {

@@ -1,5 +1,5 @@
-//! The audit: who downloaded what, when, and how much of it, as JSON lines in a separate file. It has requests with a good
-//! signature only, and never the signature.
+//! Writes the audit: JSON lines in a separate file that say who downloaded which asset, when, and how many bytes. It
+//! records only requests with a valid signature, and never the signature.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -18,23 +18,23 @@ use super::log_writer::{LogKind, LogWriter, Reservation, Sink, WriterConfig};
 use super::record::{AccessRecord, BodyEnd, millis, truncated};
 use crate::clock::SystemClock;
 
-/// Where audit records go.
+/// The audit's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditConfig {
-    /// A file that is appended to; `-` is standard output.
+    /// The file to append to; `-` is standard output.
     pub file: PathBuf,
-    /// Whether a download that cannot be recorded is refused.
+    /// Whether to refuse a download that cannot be recorded.
     pub required: bool,
 }
 
-/// Writes audit records without waiting. Clones share it.
+/// Writes audit records without blocking. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Audit {
     writer: LogWriter,
     required: bool,
 }
 
-/// The audit's file cannot be opened.
+/// The audit file cannot be opened.
 #[derive(Debug)]
 pub struct AuditError(PathBuf, io::Error);
 
@@ -52,14 +52,14 @@ impl fmt::Display for AuditError {
 impl std::error::Error for AuditError {}
 
 impl Audit {
-    /// Opens the file that `config` names, or creates it with mode 0600.
+    /// Opens the configured file, or creates it with mode 0600.
     ///
     /// # Errors
     /// [`AuditError`].
     pub fn open(config: &AuditConfig, metrics: &LogMetrics) -> Result<Self, AuditError> {
         let failed = |error| AuditError(config.file.clone(), error);
         if config.file == Path::new("-") {
-            // Past the standard library's buffer, which does not tell how much was written.
+            // Bypasses the standard library's buffer, which does not report how much it wrote.
             let file = io::stdout().as_fd().try_clone_to_owned().map_err(failed)?.into();
             return Self::to(AuditFile { path: None, file }, config.required, metrics).map_err(failed);
         }
@@ -68,34 +68,34 @@ impl Audit {
         Self::to(sink, config.required, metrics).map_err(failed)
     }
 
-    /// Writes records into `sink`; if `required`, downloads are refused while it fails.
+    /// Writes records to `sink`. If `required`, downloads are refused while `sink` fails.
     ///
     /// # Errors
-    /// If the system has no thread left.
+    /// If the system cannot start a thread.
     pub fn to(sink: impl Sink, required: bool, metrics: &LogMetrics) -> io::Result<Self> {
         let config = WriterConfig { kind: LogKind::Audit, immediate: false };
         Ok(Self { writer: LogWriter::start(sink, config, metrics.clone())?, required })
     }
 
-    /// Opens the file again, after it was moved away.
+    /// Reopens the file after log rotation has moved it.
     pub fn reopen(&self) {
         self.writer.reopen();
     }
 
-    /// Waits until every record is written, for `timeout` at most. Returns whether they are.
+    /// Waits up to `timeout` until every record is written. Returns whether all were.
     pub fn flush(&self, timeout: Duration) -> bool {
         self.writer.flush(timeout)
     }
 
-    /// Reserves room for the record of a download that begins.
+    /// Reserves room for the record of a download before it starts.
     ///
     /// # Errors
-    /// If the download must be recorded and cannot be now.
+    /// If a record is required but cannot be written now.
     pub fn begin(&self) -> Result<Option<Reservation>, AuditUnavailable> {
         if self.required { self.writer.reserve().map(Some).ok_or(AuditUnavailable) } else { Ok(None) }
     }
 
-    /// Records a request, if its signature was good.
+    /// Records a request with a valid signature; ignores all others.
     pub(super) fn write(
         &self,
         record: &AccessRecord<'_>,
@@ -117,7 +117,7 @@ impl Audit {
     }
 }
 
-/// A download must be recorded and cannot be at present.
+/// A required audit record cannot be written at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuditUnavailable;
 
@@ -165,7 +165,7 @@ fn format(record: &AccessRecord<'_>, ending: BodyEnd, took: Duration, mut line: 
 }
 
 struct AuditFile {
-    /// Standard output has none.
+    /// `None` for standard output.
     path: Option<PathBuf>,
     file: File,
 }

@@ -1,5 +1,5 @@
-//! A log line in JSON, written field by field. No crate does it: serde_json escapes neither invisible characters nor marks
-//! of direction, and a record of every request has to be cheaper than an event of `tracing`.
+//! Formats a log line as JSON, field by field. No crate fits: serde_json escapes neither invisible nor bidirectional
+//! control characters, and a record of every request has to cost less than a `tracing` event.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use crate::clock::UnixSeconds;
 use crate::text::is_invisible;
 
-/// The name of a field as it stands in a line, put together at compile time.
+/// A field's name as a line contains it, concatenated at compile time.
 macro_rules! field {
     ($name:literal) => {
         concat!(",\"", $name, "\":")
@@ -15,10 +15,10 @@ macro_rules! field {
 }
 pub(super) use field;
 
-/// A line that is being written into a buffer, which each thread reuses.
+/// A line under construction, in a buffer that its thread reuses.
 pub(super) struct JsonLine<'b>(&'b mut Vec<u8>);
 
-/// A point in time; and the last second that was formatted, because most lines are of the same second as the line before.
+/// A point in time, with the last formatted second cached: most lines fall within the same second as the line before.
 pub(super) struct Timestamp {
     micros: u64,
     second: u64,
@@ -30,13 +30,13 @@ impl Timestamp {
         Self { micros: 0, second: u64::MAX, date: Vec::new() }
     }
 
-    /// Sets it, in microseconds since 1970.
+    /// Sets the time, in microseconds since 1970.
     pub(super) fn at(&mut self, micros: u64) -> &mut Self {
         self.micros = micros;
         self
     }
 
-    /// Writes it as RFC 3339 has it: UTC, with microseconds.
+    /// Appends the time as RFC 3339, in UTC with microseconds.
     fn write(&mut self, text: &mut Vec<u8>) {
         let micros = self.micros;
         let second = micros / 1_000_000;
@@ -80,14 +80,14 @@ impl<'b> JsonLine<'b> {
         self.0.extend_from_slice(if value { b"true" } else { b"false" });
     }
 
-    /// A value whose text needs no escapes.
+    /// Adds a value whose text needs no escapes.
     pub(super) fn display(&mut self, field: &str, value: &dyn std::fmt::Display) {
         self.name(field);
         // Writing into a Vec does not fail.
         let _ = write!(self.0, "\"{value}\"");
     }
 
-    /// Any text.
+    /// Adds any text, escaped.
     pub(super) fn string(&mut self, field: &str, value: &str) {
         self.name(field);
         self.0.push(b'"');
@@ -95,7 +95,7 @@ impl<'b> JsonLine<'b> {
         self.0.push(b'"');
     }
 
-    /// A text of this program's, in parts, which needs no escapes.
+    /// Adds a text of this program, given in parts, that needs no escapes.
     pub(super) fn trusted_string(&mut self, field: &str, parts: &[&str]) {
         self.name(field);
         self.0.push(b'"');
@@ -103,7 +103,7 @@ impl<'b> JsonLine<'b> {
         self.0.push(b'"');
     }
 
-    /// An address and its port.
+    /// Adds an address and its port.
     pub(super) fn address(&mut self, field: &str, value: SocketAddr) {
         let SocketAddr::V4(value) = value else { return self.display(field, &value) };
         self.name(field);
@@ -122,10 +122,10 @@ impl<'b> JsonLine<'b> {
     }
 }
 
-/// Writes a text so that it stays one text on one line: the end of a text, control characters, invisible characters and
-/// what turns the direction of writing are escaped.
+/// Escapes a text so that it stays within its JSON string and its line: quotes, backslashes, control characters,
+/// invisible characters and bidirectional controls.
 fn escape(value: &str, text: &mut Vec<u8>) {
-    // Without an early exit, the compiler looks at many bytes at a time.
+    // Without an early exit, the compiler vectorises this loop.
     let is_plain = |byte: u8| (byte.wrapping_sub(b' ') <= b'~' - b' ') & (byte != b'"') & (byte != b'\\');
     if value.bytes().fold(0, |others, byte| others | u8::from(!is_plain(byte))) == 0 {
         return text.extend_from_slice(value.as_bytes());
@@ -134,7 +134,7 @@ fn escape(value: &str, text: &mut Vec<u8>) {
         match c {
             '"' => text.extend_from_slice(b"\\\""),
             '\\' => text.extend_from_slice(b"\\\\"),
-            // Letters and digits of any script.
+            // Letters and digits of any script stay as they are.
             ' '..='~' | '…' => push(c, text),
             c if c.is_alphanumeric() && !is_invisible(c) => push(c, text),
             c => {

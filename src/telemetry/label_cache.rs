@@ -1,8 +1,8 @@
-//! Finds the metrics of a set of labels without hashing: a process meets few sets.
+//! Finds the metrics of a label set without hashing: a process uses few label sets.
 
 use std::sync::{PoisonError, RwLock};
 
-/// Values by key, for few keys.
+/// Values by key, for a small number of keys.
 #[derive(Debug)]
 pub(crate) struct LabelCache<K, V>(RwLock<Vec<(K, V)>>);
 
@@ -13,7 +13,7 @@ impl<K, V> Default for LabelCache<K, V> {
 }
 
 impl<K: PartialEq, V> LabelCache<K, V> {
-    /// Calls `act` with the value of `key`, which `make` makes the first time.
+    /// Calls `act` with the value of `key`; the first use of a key creates its value with `make`.
     pub(crate) fn with(&self, key: K, make: impl FnOnce(&K) -> V, act: impl FnOnce(&V)) {
         let met = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, value)) = met.iter().find(|(met, _)| *met == key) {
@@ -22,7 +22,7 @@ impl<K: PartialEq, V> LabelCache<K, V> {
         drop(met);
         let value = make(&key);
         act(&value);
-        // Another thread may have made it too: then there are two entries, and either is as good.
+        // Another thread may have added the same key: then there are two entries, and either will do.
         self.0.write().unwrap_or_else(PoisonError::into_inner).push((key, value));
     }
 }

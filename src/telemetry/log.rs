@@ -1,5 +1,5 @@
-//! Events as log lines on standard error: sentences on a terminal, JSON for machines, both by `tracing-subscriber`. A
-//! [`LogWriter`] stands behind it, so that a full disk or a reader that is gone makes no task wait or panic.
+//! Writes events as log lines to standard error: text on a terminal, JSON for machines. `tracing-subscriber` formats
+//! them and passes them to a [`LogWriter`], so that a full disk or a closed pipe makes no task block or panic.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -19,14 +19,14 @@ use super::log_metrics::LogMetrics;
 use super::log_writer::{LogKind, LogWriter, Sink, WriterConfig};
 use crate::text::{self, Escape};
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// Human on a terminal, JSON otherwise.
+    /// Human-readable on a terminal, JSON otherwise.
     Auto,
-    /// Sentences, coloured on a terminal unless `NO_COLOR` is set.
+    /// Human-readable, coloured on a terminal unless `NO_COLOR` is set.
     Human,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -43,7 +43,7 @@ impl FromStr for LogFormat {
     }
 }
 
-/// How the lines of this process look.
+/// The line format that this process uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LineFormat {
     Human { colour: bool },
@@ -51,7 +51,7 @@ enum LineFormat {
 }
 
 impl LineFormat {
-    /// The lines on standard error. `colour` is what the user's terminal settings allow.
+    /// The format for standard error. `colour` says whether the user's terminal settings allow colour.
     fn on_stderr(format: LogFormat, colour: bool) -> Self {
         let terminal = io::stderr().is_terminal();
         match format {
@@ -62,16 +62,16 @@ impl LineFormat {
     }
 }
 
-/// How much is logged; a greater level logs more.
+/// How much is logged. A higher level includes the levels below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
-    /// What an operator must act on.
+    /// Failures that an operator must act on.
     Error,
-    /// And what may become an error.
+    /// Also conditions that may become failures.
     Warn,
-    /// And what happened: starts, stops, each request.
+    /// Also normal operation: starts, stops, each request.
     Info,
-    /// And why.
+    /// Also details for debugging.
     Debug,
 }
 
@@ -90,14 +90,14 @@ impl FromStr for LogLevel {
 }
 
 impl LogLevel {
-    /// Whether it has access records.
+    /// Whether this level includes access records.
     fn has_accesses(self) -> bool {
         matches!(self, Self::Info | Self::Debug)
     }
 
-    /// The level holds for this program alone: at `debug` the HTTP libraries would write whole targets, signatures
-    /// included, so they stay at `warn`. The verifier of certificates is silent: it logs each bad one of a receiver at
-    /// `error`, which is the receiver's matter and stands in the delivery history.
+    /// The level applies to this program only. At `debug`, the HTTP libraries would log whole targets with their
+    /// signatures, so they stay at `warn`. The certificate verifier is silent: it logs a receiver's bad certificate at
+    /// `error`, but that concerns the receiver and appears in the delivery history.
     fn filter(self) -> EnvFilter {
         let ours = match self {
             Self::Error => return EnvFilter::new("error,rustls_platform_verifier=off"),
@@ -109,7 +109,7 @@ impl LogLevel {
     }
 }
 
-/// The log of this process: events, and access records beside them. Clones are the same log.
+/// The log of this process: events and access records. Clones share it.
 #[derive(Clone)]
 pub struct Logging {
     format: LineFormat,
@@ -131,27 +131,27 @@ impl Logging {
         self.accesses.store(level.has_accesses(), Ordering::Relaxed);
     }
 
-    /// The access log, among the events and in their format.
+    /// The access log, which shares this log's writer and format.
     #[must_use]
     pub fn access_log(&self) -> AccessLog {
         let json = (self.format == LineFormat::Json).then(|| self.writer.clone());
         AccessLog::new(json, Arc::clone(&self.accesses))
     }
 
-    /// Waits until every line is written, for `timeout` at most, and not while standard error fails.
+    /// Waits up to `timeout` until every line is written; does not wait while standard error fails.
     pub fn flush(&self, timeout: Duration) {
         self.writer.flush(timeout);
     }
 }
 
-/// Standard error past the standard library's lock: a pipe that is full must not hold it.
+/// Standard error without the standard library's lock, which a full pipe would keep locked.
 struct StandardError(File);
 
 impl Sink for StandardError {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match self.0.write(bytes) {
-                // Another program that shares the terminal made it non-blocking; it takes more in a moment.
+                // Another program that shares the terminal has made it non-blocking; a retry soon succeeds.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     std::thread::sleep(Duration::from_millis(10));
                 }
@@ -161,7 +161,7 @@ impl Sink for StandardError {
     }
 }
 
-/// Hands each event's line to the writer, as a line of its log.
+/// Passes each event's line to the log writer.
 struct EventWriter(LogWriter);
 
 impl<'w> MakeWriter<'w> for EventWriter {
@@ -180,7 +180,8 @@ struct EventLine<'w>(&'w LogWriter, LogKind);
 
 impl Write for EventLine<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // `tracing-subscriber` has escaped control characters of values; the others are the line's colours and its end.
+        // `tracing-subscriber` has escaped the control characters of values; the others are the line's colours and its
+        // end.
         let shown = std::str::from_utf8(line)
             .map(|line| text::escape_invisible(line, Escape::Json, char::is_control));
         self.0.push(self.1, shown.as_deref().map_or(line, str::as_bytes), None);
@@ -192,10 +193,10 @@ impl Write for EventLine<'_> {
     }
 }
 
-/// Logs events and panics to standard error from now on. `colour` is what the user's terminal settings allow.
+/// Starts logging events and panics to standard error. `colour` says whether the user's terminal settings allow colour.
 ///
 /// # Errors
-/// If the system has no thread or no descriptor left.
+/// If the system cannot start a thread or open a descriptor.
 pub fn start_logging(
     format: LogFormat,
     level: LogLevel,
@@ -212,16 +213,16 @@ pub fn start_logging(
     Ok(Logging { format, writer, accesses, filter })
 }
 
-/// Has events written by `writer`; returns a function that changes their filter.
+/// Sets `writer` as the output of events; returns a function that changes their filter.
 fn subscribe(format: LineFormat, level: LogLevel, writer: LogWriter) -> Arc<dyn Fn(EnvFilter) + Send + Sync> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(level.filter())
         .with_writer(EventWriter(writer))
         .with_timer(SystemTime)
         .with_target(false)
-        // Otherwise it prints them on standard error, and panics if it cannot.
+        // Otherwise the subscriber prints its own errors to standard error, and panics if that fails.
         .log_internal_errors(false);
-    // Err: a test has set up logging already.
+    // An error means that a test has set up logging before.
     if let LineFormat::Human { colour } = format {
         let builder = builder.with_ansi(colour).compact().with_filter_reloading();
         let handle = builder.reload_handle();
@@ -235,7 +236,7 @@ fn subscribe(format: LineFormat, level: LogLevel, writer: LogWriter) -> Arc<dyn 
     }
 }
 
-/// Logs panics as events: their place, never their message, which may contain a secret.
+/// Logs each panic as an event with its location but without its message, which may contain a secret.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();

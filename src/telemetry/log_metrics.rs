@@ -2,7 +2,7 @@
 
 use super::metrics::{ByLabel, Counter, Gauge, Registry};
 
-/// What is counted of the logs. Clones count together.
+/// Metrics of the logs. Clones share the counts.
 #[derive(Debug, Clone)]
 pub struct LogMetrics {
     dropped: ByLabel<Counter>,
@@ -11,7 +11,7 @@ pub struct LogMetrics {
 }
 
 impl LogMetrics {
-    /// Registers them.
+    /// Registers the metrics.
     #[must_use]
     pub fn register(registry: &Registry) -> Self {
         let metrics = Self {
@@ -33,12 +33,12 @@ impl LogMetrics {
         self.dropped.of(log).inc_by(lines);
     }
 
-    /// Whether the audit's sink takes what is written.
+    /// Sets whether the audit's sink accepts writes.
     pub(super) fn audit_is_up(&self, up: bool) {
         self.audit_up.set(up.into());
     }
 
-    /// Whether standard error takes what is written.
+    /// Sets whether standard error accepts writes.
     pub(super) fn log_is_up(&self, up: bool) {
         self.log_up.set(up.into());
     }

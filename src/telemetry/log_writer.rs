@@ -1,6 +1,6 @@
-//! Writes log lines from a thread. `push` copies a line into a bounded buffer, so no task waits for the sink or fails with
-//! it. (`tracing-appender` drops events and access records alike, does not count them by log, and gives up a line that the
-//! disk has no room for.)
+//! Writes log lines from a thread. `push` copies a line into a bounded buffer, so no task blocks or fails when the sink
+//! does. (`tracing-appender` drops events and access records alike, does not count them per log, and loses a line when
+//! the disk is full.)
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,54 +9,54 @@ use std::time::{Duration, Instant};
 use super::log_metrics::LogMetrics;
 use crate::tasks::{self, Task};
 
-/// This many bytes are written without waiting for more.
+/// The thread writes without further delay once the buffer has this many bytes.
 const BATCH: usize = 128 * 1024;
 
-/// How long a line waits at most for others to be written with it.
+/// The longest time that a line waits for others of its batch.
 const MAX_DELAY: Duration = Duration::from_millis(100);
 
-/// How long after a failure the sink is tried again.
+/// The delay before the thread retries a failed write.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The bytes that a reservation keeps for its line.
+/// The bytes that a reservation keeps free for its line.
 const MAX_LINE: usize = 4 * 1024;
 
-/// How often dropped lines are reported at most.
+/// The shortest interval between two reports of dropped lines.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A buffer that has grown larger than this is shrunk.
+/// A buffer that has grown beyond this is shrunk.
 const MAX_SPARE: usize = 256 * 1024;
 
-/// Where lines are written. Only the writer's thread calls it.
+/// The destination of lines. Only the writer's thread calls it.
 pub trait Sink: Send + 'static {
-    /// Writes some of `bytes`, from the first on, and returns how many.
+    /// Writes a prefix of `bytes` and returns its length.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Opens it again, if it is a file that may have been moved away.
+    /// Reopens the sink, if it is a file that may have been moved.
     ///
     /// # Errors
-    /// What the system says; then the old file is written on.
+    /// The system's error; the writer then continues with the old file.
     fn reopen(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// The log that a line belongs to. Dropped lines are counted by log.
+/// The log that a line belongs to. Dropped lines are counted per log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LogKind {
     Access,
     Audit,
-    /// Events are written without delay, and have room that access records cannot take.
+    /// The writer writes events without delay and keeps room for them that access records cannot use.
     Events,
 }
 
 impl LogKind {
     const ALL: [Self; 3] = [Self::Access, Self::Audit, Self::Events];
 
-    /// Its name in metrics and warnings.
+    /// The log's name in metrics and warnings.
     pub(super) fn log(self) -> &'static str {
         match self {
             Self::Access => "access",
@@ -65,8 +65,8 @@ impl LogKind {
         }
     }
 
-    /// The bytes in the buffer above which its lines are dropped: a busy second of access records, a hundred thousand audit
-    /// records.
+    /// The buffer's size in bytes above which this log drops lines: a busy second of access records, or a hundred
+    /// thousand audit records.
     fn capacity(self) -> usize {
         match self {
             Self::Access => 4 * 1024 * 1024,
@@ -76,16 +76,17 @@ impl LogKind {
     }
 }
 
-/// How a writer treats its lines. Lines that cannot be written are kept, and tried again every second.
+/// How a writer treats its lines. It keeps lines that it cannot write and retries every second.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WriterConfig {
-    /// The log that it writes; `Events` has access records beside them.
+    /// The log that it writes; `Events` includes access records.
     pub(super) kind: LogKind,
-    /// Whether no line waits for others, because a person reads along.
+    /// Whether lines are written without delay, for a person who reads along.
     pub(super) immediate: bool,
 }
 
-/// Where lines are handed in. Clones share it; once the last is dropped, the thread writes what is buffered and ends.
+/// Accepts lines for the writer's thread. Clones share it; when the last clone is dropped, the thread writes the buffer
+/// and ends.
 #[derive(Debug, Clone)]
 pub(super) struct LogWriter(Arc<Handle>);
 
@@ -97,33 +98,33 @@ struct Shared {
     config: WriterConfig,
     metrics: LogMetrics,
     state: Mutex<Buffered>,
-    /// Notifies the thread that there is something to do.
+    /// Wakes the thread.
     work: Condvar,
-    /// Notifies callers that the thread has done something.
+    /// Wakes callers that wait for the thread.
     done: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Buffered {
     buffer: Vec<u8>,
-    /// The thread has to be woken once the buffer has more bytes than these.
+    /// The buffer size above which `push` wakes the thread.
     wake_above: usize,
-    /// An event is buffered: the thread writes without delay.
+    /// The buffer contains an event, so the thread writes without delay.
     has_event: bool,
-    /// How many lines have a reservation.
+    /// The number of reservations in use.
     reserved: usize,
-    /// Lines that were dropped since the last report, in the order of [`LogKind::ALL`].
+    /// Lines dropped since the last report, in the order of [`LogKind::ALL`].
     dropped: [u64; 3],
-    /// A flush takes the next number, and waits until the thread has got there.
+    /// A flush takes the next number and waits until the thread has reached it.
     flush_requested: u64,
     flush_done: u64,
     reopen: bool,
-    /// The sink failed last.
+    /// The last write to the sink failed.
     failing: bool,
     closed: bool,
 }
 
-/// Room for one line, until this is dropped.
+/// Room for one line, released on drop.
 #[derive(Debug)]
 pub struct Reservation {
     end: Arc<Handle>,
@@ -139,10 +140,10 @@ impl Drop for Reservation {
 }
 
 impl LogWriter {
-    /// Starts a thread that empties the buffer into `sink`.
+    /// Starts the thread that writes the buffer to `sink`.
     ///
     /// # Errors
-    /// If the system has no thread left.
+    /// If the system cannot start a thread.
     pub(super) fn start(sink: impl Sink, config: WriterConfig, metrics: LogMetrics) -> io::Result<Self> {
         let state = Mutex::new(Buffered { wake_above: usize::MAX, ..Buffered::default() });
         let shared = Arc::new(Shared { config, metrics, state, work: Condvar::new(), done: Condvar::new() });
@@ -153,7 +154,7 @@ impl LogWriter {
         Ok(Self(Arc::new(Handle(shared))))
     }
 
-    /// Reserves room for a line; none if there is none or the sink fails.
+    /// Reserves room for a line. Returns `None` if the buffer is full or the sink fails.
     pub(super) fn reserve(&self) -> Option<Reservation> {
         let shared = &self.0.0;
         let mut state = shared.state();
@@ -165,7 +166,7 @@ impl LogWriter {
         Some(Reservation { end: Arc::clone(&self.0), used: false })
     }
 
-    /// Adds a line, with its line break. Without room and without a reservation, the line is dropped and counted.
+    /// Adds a line, including its line break. A line without room or a reservation is dropped and counted.
     pub(super) fn push(&self, kind: LogKind, line: &[u8], reservation: Option<Reservation>) {
         let shared = &self.0.0;
         let mut state = shared.state();
@@ -189,14 +190,14 @@ impl LogWriter {
         }
     }
 
-    /// Opens the sink again before anything more is written.
+    /// Reopens the sink before the next write.
     pub(super) fn reopen(&self) {
         self.0.0.state().reopen = true;
         self.0.0.work.notify_one();
     }
 
-    /// Waits until all lines added before are written, for `timeout` at most. Returns whether they are. It does not wait for
-    /// a log that fails, except for the audit, which may recover in time.
+    /// Waits up to `timeout` until all lines added before are written. Returns whether they are. It does not wait for a
+    /// log whose sink fails, except for the audit, whose sink may recover in time.
     pub(super) fn flush(&self, timeout: Duration) -> bool {
         let shared = &self.0.0;
         let until = Instant::now() + timeout;
@@ -236,7 +237,7 @@ impl Shared {
         self.metrics.lines_dropped(kind.log(), count);
     }
 
-    /// Whether the sink takes what is written.
+    /// Sets whether the sink accepts writes.
     fn set_up(&self, up: bool) {
         match self.config.kind {
             LogKind::Audit => self.metrics.audit_is_up(up),
@@ -246,13 +247,13 @@ impl Shared {
 }
 
 impl Buffered {
-    /// Whether the thread has to work without delay.
+    /// Whether the thread has work that allows no delay.
     fn is_urgent(&self) -> bool {
         self.flush_requested > self.flush_done || self.closed || self.reopen || self.has_event
     }
 }
 
-/// Empties the buffer, on a thread.
+/// Writes the buffer to the sink, on a thread.
 struct Writer<S> {
     shared: Arc<Shared>,
     sink: S,
@@ -279,7 +280,8 @@ impl<S: Sink> Writer<S> {
         }
     }
 
-    /// Waits for lines and takes them: when there are many, when the first has waited long enough, or without delay.
+    /// Waits for lines and takes them: as soon as there is a full batch, the first line has waited long enough, or the
+    /// work is urgent.
     fn next(&self, batch: &mut Vec<u8>) -> (Option<u64>, bool) {
         let Shared { config, work, .. } = &*self.shared;
         let mut state = self.shared.state();
@@ -291,7 +293,7 @@ impl<S: Sink> Writer<S> {
             if !quiet && (config.immediate || left.is_zero()) || something_to_report && left.is_zero() {
                 break;
             }
-            // While lines come often, this thread looks by itself, and no task pays for waking it.
+            // While lines arrive often, this thread polls the buffer, and no task pays for waking it.
             let asleep = quiet && left.is_zero();
             state.wake_above = if asleep || config.immediate { 0 } else { BATCH };
             state = if asleep {
@@ -314,7 +316,7 @@ impl<S: Sink> Writer<S> {
         loop {
             if std::mem::take(&mut self.shared.state().reopen) {
                 match self.sink.reopen() {
-                    // A line of which the old file has a part is written whole into the new one.
+                    // A line that the old file contains in part is written in full to the new one.
                     Ok(()) => from = start_of_line(batch, from),
                     Err(error) => {
                         let log = self.shared.config.kind.log();
@@ -343,7 +345,7 @@ impl<S: Sink> Writer<S> {
         }
     }
 
-    /// Waits until it is time to try again. False if the program has ended.
+    /// Waits for the next retry. Returns false if the program has ended.
     fn wait_for_retry(&self, error: &io::Error) -> bool {
         let Shared { config, work, done, .. } = &*self.shared;
         let mut state = self.shared.state();
@@ -363,7 +365,7 @@ impl<S: Sink> Writer<S> {
         !state.closed
     }
 
-    /// A failure of standard error is not reported: there is no other place for it.
+    /// A failure of standard error is not reported: there is nowhere else to report it.
     fn report_failure(&self, error: &io::Error) {
         if self.shared.config.kind == LogKind::Audit {
             tracing::error!(
@@ -397,7 +399,7 @@ impl<S: Sink> Writer<S> {
     }
 }
 
-/// Where the line at `at` starts.
+/// The start of the line that contains the byte at `at`.
 fn start_of_line(lines: &[u8], at: usize) -> usize {
     let before = lines.get(..at).unwrap_or_default();
     before.iter().rposition(|byte| *byte == b'\n').map_or(0, |line_break| line_break + 1)
@@ -410,12 +412,12 @@ mod tests {
     use super::*;
     use crate::telemetry::metrics::Registry;
 
-    /// Each write waits for the test to say whether it succeeds.
+    /// Each write waits for the test to decide whether it succeeds.
     struct Gated(mpsc::Receiver<bool>, Arc<Mutex<Vec<u8>>>);
 
     impl Sink for Gated {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // Once the sender is dropped, every write succeeds.
+            // After the test drops its sender, every write succeeds.
             if !self.0.recv().unwrap_or(true) {
                 return Err(io::ErrorKind::StorageFull.into());
             }

@@ -1,5 +1,5 @@
-//! The registry of metrics, in the OpenMetrics text format for Prometheus. Each room registers its own metrics and
-//! counts by itself; this file knows the prefix and the buckets.
+//! The registry of metrics, in the OpenMetrics text format for Prometheus. Each room registers and counts its own
+//! metrics; this file defines their prefix and buckets.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,7 +16,7 @@ pub(crate) use prometheus_client::registry::Unit;
 /// The media type of [`Registry::render`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The metrics of one process. Clones are the same registry.
+/// The metrics of one process. Clones share the registry.
 #[derive(Debug, Clone)]
 pub struct Registry(Arc<Mutex<registry::Registry>>);
 
@@ -27,7 +27,7 @@ impl Default for Registry {
 }
 
 impl Registry {
-    /// The metrics page, in the order in which the metrics were registered.
+    /// The metrics page, in order of registration.
     #[must_use]
     pub fn render(&self) -> String {
         let mut page = String::new();
@@ -36,7 +36,7 @@ impl Registry {
         page
     }
 
-    /// Registers a metric. The format adds prefix and unit to its name, and `_total` to that of a counter.
+    /// Registers a metric. The format adds the prefix and the unit to its name, and `_total` to a counter's.
     pub(crate) fn add<M: Metric + Clone>(&self, name: &str, unit: Option<Unit>, help: &str, metric: M) -> M {
         let mut registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match unit {
@@ -64,7 +64,7 @@ impl Registry {
     }
 
     /// Registers a counter for each value of `label`. The series of the `known` values exist from the start, so that
-    /// the first time can be seen as a change.
+    /// Prometheus sees the first increment as a change.
     pub(crate) fn counters(
         &self,
         name: &str,
@@ -94,10 +94,10 @@ impl Registry {
     }
 }
 
-/// The names of labels, and their values.
+/// Label names and their values.
 pub(crate) type Labels<const N: usize> = [(&'static str, &'static str); N];
 
-/// A metric for each value of one label. Clones count together.
+/// A metric for each value of one label. Clones share the counts.
 #[derive(Debug, Clone)]
 pub(crate) struct ByLabel<M> {
     label: &'static str,
@@ -110,12 +110,12 @@ impl<M: Clone> ByLabel<M> {
     }
 }
 
-/// Half a millisecond to 10 s.
+/// A histogram of durations, from half a millisecond to 10 s.
 pub(crate) fn durations() -> Histogram {
     Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
 }
 
-/// A number as a gauge has it.
+/// A number as a gauge's value; saturates.
 pub(crate) fn gauge_value(number: impl TryInto<i64>) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
 }

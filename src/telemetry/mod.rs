@@ -1,5 +1,5 @@
-//! What the program reports: events as log lines, a record of each request in the access log and the audit, traces, and
-//! the registry of metrics.
+//! Observability: events as log lines, a record of each request in the access log and the audit, traces, and the
+//! registry of metrics.
 
 mod access;
 mod audit;

@@ -1,4 +1,4 @@
-//! What is recorded of a request, for the access log, the audit and the traces.
+//! The record of a request for the access log, the audit and traces.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,18 +16,18 @@ use crate::signed_url::{Denial, Grant, KeyId};
 /// How a body ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BodyEnd {
-    /// Everything was handed to the connection.
+    /// The whole body was written to the connection.
     Complete,
-    /// The client closed the connection first; normal for players that seek and for preview bots.
+    /// The client closed the connection early; normal for players that seek and for preview bots.
     ClientLeft,
-    /// The client read too little for too long and was disconnected.
+    /// The client read too slowly for too long and was disconnected.
     ClientStalled,
-    /// The store failed, so the connection was closed.
+    /// The store failed, so the server closed the connection.
     StoreFailed,
 }
 
 impl BodyEnd {
-    /// The word for logs and metrics.
+    /// The name for logs and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -39,21 +39,21 @@ impl BodyEnd {
     }
 }
 
-/// A link that was followed to the end.
+/// A download that sent its whole body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CompletedDownload {
-    /// What was downloaded.
+    /// The downloaded asset.
     pub asset: AssetRef,
     /// When its link expires.
     pub link_expires: UnixSeconds,
 }
 
-/// The id of a request, unique among all processes.
+/// The id of a request, unique across all processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestId(u64);
 
 impl RequestId {
-    /// The next one of this process.
+    /// The next id of this process.
     #[must_use]
     pub fn next() -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -65,7 +65,7 @@ impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         static PROCESS: OnceLock<u64> = OnceLock::new();
         let process = PROCESS.get_or_init(|| {
-            // Without random bytes, number and time still tell requests apart.
+            // Without random bytes, the process id and the time still tell requests apart.
             let mut bytes = [0; 8];
             if getrandom::fill(&mut bytes).is_err() {
                 return u64::from(std::process::id());
@@ -76,15 +76,15 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// A text of the client's, as received. It may contain a signature, so only this room reads it.
+/// Text from the client, as received. It may contain a signature, so only this room reads it.
 #[derive(Clone, Default)]
 pub struct Untrusted<'r>(Cow<'r, [u8]>);
 
 impl<'r> Untrusted<'r> {
-    /// The longest text that is kept, in bytes. Records have less of it.
+    /// The longest text to keep, in bytes. Records contain less of it.
     const LONGEST: usize = 4 * 1024;
 
-    /// The beginning of `text`.
+    /// The first [`Self::LONGEST`] bytes of `text`.
     #[must_use]
     pub fn of(text: &'r [u8]) -> Self {
         Self(text.get(..Self::LONGEST).unwrap_or(text).into())
@@ -97,7 +97,7 @@ impl<'r> Untrusted<'r> {
     }
 
     pub(super) fn text(&self) -> Cow<'_, str> {
-        // Almost every text is UTF-8, and this check is the faster one.
+        // Almost every text is UTF-8, and this check is faster.
         match std::str::from_utf8(&self.0) {
             Ok(text) => Cow::Borrowed(text),
             Err(_) => String::from_utf8_lossy(&self.0),
@@ -111,7 +111,7 @@ impl fmt::Debug for Untrusted<'_> {
     }
 }
 
-/// The record of one request. Filled in while the request is served, written once by `RequestLogs::write`.
+/// The record of one request. Filled in while the request is served; `RequestLogs::write` writes it once.
 #[derive(Debug)]
 pub struct AccessRecord<'r> {
     /// The client's address.
@@ -120,38 +120,38 @@ pub struct AccessRecord<'r> {
     pub method: Method,
     /// The request's protocol version.
     pub version: Version,
-    /// The request's id, if there is an audit.
+    /// The request's id, if the audit is on.
     pub request_id: Option<RequestId>,
-    /// The request's target, if it will be written; every signature is removed then.
+    /// The request's target, if a log needs it. The log removes every signature.
     pub target: Untrusted<'r>,
-    /// The `User-Agent`, if it will be written; truncated then.
+    /// The `User-Agent`, if a log needs it. The log truncates it.
     pub user_agent: Option<Untrusted<'r>>,
-    /// The `Range`, if there is an audit.
+    /// The `Range`, if the audit is on.
     pub range: Option<Untrusted<'r>>,
-    /// What was asked for, once the path names an asset.
+    /// The requested asset, once the path names one.
     pub asset: Option<AssetRef>,
-    /// When the link expires, if its signature is good.
+    /// When the link expires, if its signature is valid.
     pub link_expires: Option<UnixSeconds>,
-    /// The key that signed, if the signature is good.
+    /// The id of the signing key, if the signature is valid.
     pub key_id: Option<KeyId>,
-    /// The answer's status.
+    /// The response status.
     pub status: StatusCode,
-    /// The answer in a word: `ok`, `expired`, `no_key_fits`, `not_found` …
+    /// The outcome in a word: `ok`, `expired`, `no_key_fits`, `not_found` …
     pub outcome: &'static str,
-    /// How many bytes the answer's body has, if known beforehand.
+    /// The length of the response body in bytes, if known in advance.
     pub length: Option<u64>,
-    /// How many of them were handed to the connection.
+    /// The body bytes that were written to the connection.
     pub sent: u64,
-    /// How many bytes the whole asset has, if it was found.
+    /// The size of the whole asset in bytes, if it was found.
     pub size: Option<u64>,
-    /// When the request's head had arrived.
+    /// When the request's head arrived.
     pub started: Moment,
-    /// How long until the answer's head was ready.
+    /// The time until the response head was ready.
     pub head_after: Duration,
 }
 
 impl<'r> AccessRecord<'r> {
-    /// A copy that is kept until the body ends.
+    /// A copy that lives until the body ends.
     #[must_use]
     pub fn into_owned(self) -> AccessRecord<'static> {
         AccessRecord {
@@ -162,14 +162,14 @@ impl<'r> AccessRecord<'r> {
         }
     }
 
-    /// The link is good.
+    /// Records that the link is valid.
     pub fn granted(&mut self, grant: &Grant) {
         self.asset = Some(grant.asset());
         self.link_expires = Some(grant.expires());
         self.key_id = Some(grant.key_id().clone());
     }
 
-    /// The link is not; the record of an expired one still has its asset.
+    /// Records that the link is not valid. An expired link still names its asset.
     pub fn denied(&mut self, denial: &Denial) {
         if let Denial::Expired { asset, key_id, .. } = denial {
             self.asset = Some(*asset);
@@ -177,7 +177,7 @@ impl<'r> AccessRecord<'r> {
         }
     }
 
-    /// The download, if bytes of the asset were sent to the end.
+    /// The download, if the response sent bytes of the asset and the body is complete.
     #[must_use]
     pub fn downloaded(&self, ending: BodyEnd) -> Option<CompletedDownload> {
         let sent_all = ending == BodyEnd::Complete && self.sent > 0;
@@ -187,7 +187,7 @@ impl<'r> AccessRecord<'r> {
     }
 }
 
-/// The longest header field that is written, in characters.
+/// The longest header field that a log contains, in characters.
 const LONGEST_FIELD: usize = 120;
 
 pub(super) fn truncated(text: &str) -> &str {

@@ -2,11 +2,11 @@
 
 use memchr::memchr;
 
-/// The longest target that is logged, in bytes.
+/// The longest target that a log contains, in bytes.
 const LONGEST_TARGET: usize = 512;
 
-/// A request target that may be logged: the value of every parameter whose name ends in `sig`, and every run of 16 or
-/// more hexadecimal digits anywhere, is replaced. Cut at 512 bytes.
+/// Returns a request target that is safe to log, at most 512 bytes long. It replaces the value of every parameter whose
+/// name ends in `sig`, and every run of 16 or more hexadecimal digits.
 #[must_use]
 pub fn redact_target(path_and_query: &str) -> String {
     let mut target = String::new();
@@ -23,7 +23,7 @@ pub(super) fn redact_into(path_and_query: &str, target: &mut String) {
         let (name, value) = split_at_byte(b'=', pair);
         let end = all.len() - rest.len() - usize::from(pair.len() < pairs.len());
         if name.len() < pair.len() && ends_with_sig(name) {
-            // A separator is no digit, so no run of digits is cut in two here.
+            // A separator is not a digit, so this split cuts no run of digits in two.
             redact_digits(all.get(written..end - value.len()).unwrap_or_default(), target);
             target.push_str("[redacted]");
             written = end;
@@ -38,7 +38,7 @@ pub(super) fn redact_into(path_and_query: &str, target: &mut String) {
     }
 }
 
-/// The text before and behind the first `byte`, an ASCII character; without one, all of it and nothing.
+/// The text before and after the first `byte`, an ASCII character; without one, the whole text and an empty one.
 fn split_at_byte(byte: u8, text: &str) -> (&str, &str) {
     memchr(byte, text.as_bytes())
         .and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?)))
@@ -56,7 +56,8 @@ const RUN: usize = 16;
 fn redact_digits(text: &str, redacted: &mut String) {
     let bytes = text.as_bytes();
     let (mut written, mut start) = (0, 0);
-    // A run from `start` on is long enough only if all of these bytes are digits: up to the last other one, all is skipped.
+    // A run that starts at `start` is long enough only if all these bytes are digits; otherwise skip past the last byte
+    // that is not.
     while let Some(run) = bytes.get(start..start + RUN) {
         if let Some(other) = run.iter().rposition(|byte| !byte.is_ascii_hexdigit()) {
             start += other + 1;
@@ -64,7 +65,7 @@ fn redact_digits(text: &str, redacted: &mut String) {
         }
         let more = bytes.get(start + RUN..).unwrap_or_default();
         let end = start + RUN + more.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-        // Digits are characters of one byte, so a run begins and ends between characters.
+        // Digits are single-byte characters, so a run starts and ends between characters.
         redacted.push_str(text.get(written..start).unwrap_or_default());
         redacted.push_str("[redacted]");
         (written, start) = (end, end);

@@ -1,4 +1,4 @@
-//! Where requests are recorded.
+//! Combines the logs that record requests.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use super::log_writer::Reservation;
 use super::record::{AccessRecord, BodyEnd};
 use super::trace::Tracing;
 
-/// Where requests are recorded.
+/// The logs that record requests.
 #[derive(Debug, Clone, Default)]
 pub struct RequestLogs {
-    /// Every request.
+    /// Records every request.
     pub access: Option<AccessLog>,
-    /// Those with a good signature.
+    /// Records requests with a valid signature.
     pub audit: Option<Audit>,
-    /// Those that belong to a trace which is recorded.
+    /// Records requests that belong to a sampled trace.
     pub traces: Option<Tracing>,
 }
 

@@ -1,12 +1,12 @@
-//! Durations in words.
+//! Formats durations for sentences.
 
 use std::time::Duration;
 
-/// A duration in its largest unit (`3 days`), or with one decimal below ten seconds (`2.5 s`).
+/// Formats a duration in its largest unit (`3 days`), or with one decimal below ten seconds (`2.5 s`).
 pub(super) fn format_span(span: Duration) -> String {
     const UNITS: [(u64, &str); 3] = [(86_400, "day"), (3600, "hour"), (60, "minute")];
     let seconds = span.as_secs();
-    // Only from two of a unit on: 90 s is more exact than 1 minute.
+    // Uses a unit only from two of it on: `90 s` is more exact than `1 minute`.
     match UNITS.iter().find(|(length, _)| seconds >= 2 * length) {
         Some((length, unit)) => format!("{} {unit}s", seconds / length),
         None if span.subsec_millis() >= 50 && seconds < 60 => format!("{:.1} s", span.as_secs_f64()),

@@ -1,4 +1,4 @@
-//! The URL of an endpoint, validated before anything is sent to it.
+//! Endpoint URLs, validated before anything is sent to them.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -20,8 +20,8 @@ pub struct UrlRules<'r> {
     pub networks: &'r AllowedNetworks,
 }
 
-/// The URL of one endpoint. Its path and query may be secret, as those of Zapier and Make are: `Debug` and
-/// [`host_for_logs`](Self::host_for_logs) leave them out, `Display` shows everything.
+/// The URL of one endpoint. Its path and query may be secret, as with Zapier and Make: `Debug` and
+/// [`host_for_logs`](Self::host_for_logs) omit them, `Display` shows the whole URL.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EndpointUrl {
     text: String,
@@ -31,11 +31,11 @@ pub struct EndpointUrl {
 
 impl EndpointUrl {
     /// Parses a URL that a person entered. Unlike [`parse`](Self::parse), it refuses invisible characters and HTML
-    /// entities, which come from copying and lead to a 404.
+    /// entities, which result from copying and lead to a 404.
     ///
     /// # Errors
     ///
-    /// Why nothing is sent there, and what to write instead.
+    /// Why the URL is refused, and what to write instead.
     pub fn parse_entered(text: &str, rules: &UrlRules<'_>) -> Result<Self, UrlError> {
         check_copied(text.trim())?;
         Self::parse(text, rules)
@@ -45,7 +45,7 @@ impl EndpointUrl {
     ///
     /// # Errors
     ///
-    /// Why nothing is sent there, and what to write instead.
+    /// Why the URL is refused, and what to write instead.
     pub fn parse(text: &str, rules: &UrlRules<'_>) -> Result<Self, UrlError> {
         let text = text.trim();
         if text.len() > LONGEST {
@@ -57,7 +57,7 @@ impl EndpointUrl {
         let url = Url::parse(text).map_err(UrlError::from)?;
         check_parts(&url, rules)?;
         check_host(&url, rules)?;
-        // Percent-encoding can make it longer.
+        // Percent-encoding may have made the URL longer.
         if url.as_str().len() > LONGEST {
             return Err(UrlError::TooLong { bytes: url.as_str().len() });
         }
@@ -84,7 +84,7 @@ impl EndpointUrl {
         self.uri.path()
     }
 
-    /// Host and port, without the path and query, which may be secret.
+    /// The host and port, without the path and query, which may be secret.
     #[must_use]
     pub fn host_for_logs(&self) -> &str {
         &self.authority
@@ -110,7 +110,7 @@ impl fmt::Debug for EndpointUrl {
 /// Why a URL is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UrlError {
-    /// It is no URL.
+    /// The text is not a URL.
     NotAUrl,
     /// The scheme is missing.
     NoScheme,
@@ -243,7 +243,7 @@ fn check_copied(text: &str) -> Result<(), UrlError> {
     }
 }
 
-/// Invisible characters: Unicode's default-ignorable ones, and blanks that are no white space.
+/// Whether a character is invisible: Unicode's default-ignorable characters, and blanks that are not white space.
 fn is_invisible(c: char) -> bool {
     matches!(
         c,
@@ -259,7 +259,7 @@ fn check_parts(url: &Url, rules: &UrlRules<'_>) -> Result<(), UrlError> {
         "https" => {}
         "http" if rules.allow_http => {}
         "http" => return Err(UrlError::PlainHttp),
-        // `example.com:8443/hook` reads as the scheme `example.com`.
+        // `example.com:8443/hook` parses as a URL with the scheme `example.com`.
         other if other.contains('.') || other == "localhost" => return Err(UrlError::NoScheme),
         other => return Err(UrlError::WrongScheme(other.to_owned())),
     }

@@ -1,4 +1,4 @@
-//! The event `call.completed`: the call that the product submits, and the bytes that receivers get.
+//! The event `call.completed`: the call that the product submits, and the request body that receivers get.
 
 mod object_reader;
 mod rfc3339;
@@ -20,8 +20,8 @@ const LARGEST_EXACT_INTEGER: u64 = (1 << 53) - 1;
 
 /// A completed call, as the product submits it.
 ///
-/// Reading is strict: an unknown field is refused, and so is every value of another type. What may be `null` may be
-/// left out. Written as JSON it is what was read, its time normalised to UTC and milliseconds.
+/// Parsing is strict: it refuses unknown fields and values of a wrong type. Any field that may be `null` may also be
+/// missing. Serialising gives the parsed JSON back, with the time normalised to UTC and milliseconds.
 ///
 /// ```
 /// use webhook_assets::webhook::{CompletedCall, Links};
@@ -49,17 +49,17 @@ pub struct CompletedCall {
 /// The links of an event, minted for one attempt; `None` where the call has no such asset.
 #[derive(Clone, Copy, Default)]
 pub struct Links<'a> {
-    /// Where the recording can be downloaded.
+    /// The download link of the recording.
     pub recording: Option<&'a str>,
-    /// Where the transcript can be downloaded.
+    /// The download link of the transcript.
     pub transcript: Option<&'a str>,
 }
 
 impl CompletedCall {
-    /// Reads a call from JSON.
+    /// Parses a call from JSON.
     ///
     /// # Errors
-    /// [`CallError`] names the field that is wrong and says what it takes; it never repeats a value.
+    /// [`CallError`] names the wrong field and the values that it accepts; it never repeats a value.
     pub fn parse(json: &[u8]) -> Result<Self, CallError> {
         Self::from_value(serde_json::from_slice(json).map_err(|error| CallError::not_json(&error))?)
     }
@@ -67,7 +67,7 @@ impl CompletedCall {
     /// Reads a call from parsed JSON.
     ///
     /// # Errors
-    /// As [`CompletedCall::parse`].
+    /// As for [`CompletedCall::parse`].
     pub fn from_value(value: Value) -> Result<Self, CallError> {
         let mut fields = ObjectReader::of(value, "", &["call", "prospect", "user", "list"])?;
         Ok(Self {
@@ -81,7 +81,7 @@ impl CompletedCall {
         })
     }
 
-    /// The sample call of the documentation, for test events.
+    /// The sample call from the documentation, for test events.
     #[must_use]
     pub fn sample() -> Self {
         let text = str::to_owned;
@@ -118,7 +118,7 @@ impl CompletedCall {
         self.call.status
     }
 
-    /// The body of one attempt. A test event has one more field at its end, `test`.
+    /// The request body of one attempt. A test event has the additional field `test` at its end.
     ///
     /// `JSON.stringify(JSON.parse(body))` gives the same bytes, so a receiver that signs the parsed body gets the same
     /// signature: no name is an integer (JavaScript would move it to the front), and the only number is an integer that
@@ -159,7 +159,7 @@ impl TryFrom<Value> for CompletedCall {
     }
 }
 
-/// Leaves out phone numbers, names, addresses and the summary, which do not belong in logs.
+/// Omits phone numbers, names, addresses and the summary, which do not belong in logs.
 impl std::fmt::Debug for CompletedCall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CompletedCall")
@@ -181,7 +181,7 @@ impl std::fmt::Debug for Links<'_> {
     }
 }
 
-/// An enum whose values are strings in JSON.
+/// Defines an enum whose values are strings in JSON.
 macro_rules! words {
     ($(#[$about:meta])* $name:ident, $takes:literal, { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$about])*
@@ -220,23 +220,23 @@ words! {
         Connected = "connected",
         /// The called person did not answer.
         NoAnswer = "no-answer",
-        /// The line was taken.
+        /// The line was busy.
         Busy = "busy",
         /// A voicemail answered, and no message was left.
         Voicemail = "voicemail",
         /// A voicemail answered, and a message was left.
         LeftVoicemail = "left-voicemail",
-        /// An incoming call that the user did not take.
+        /// The user did not take an incoming call.
         Missed = "missed",
         /// The call could not be made.
         Failed = "failed",
-        /// The caller hung up before anyone answered.
+        /// The caller hung up before the call was answered.
         Canceled = "canceled",
     }
 }
 
 words! {
-    /// Who called whom.
+    /// The direction of a call.
     Direction,
     "one of incoming, outgoing",
     {
@@ -279,7 +279,7 @@ impl Call {
     }
 }
 
-/// An object whose fields are all texts, and how it is read.
+/// Defines an object whose fields are all texts, and its reader.
 macro_rules! object_of_texts {
     ($name:ident, $pointer:literal, $text:ty, $take:ident, $takes:ident, [$($field:ident),+]) => {
         #[derive(Clone, PartialEq, Eq, Serialize)]
@@ -307,7 +307,7 @@ object_of_texts!(
 object_of_texts!(User, "/user", String, take, TEXT, [name, email]);
 object_of_texts!(List, "/list", String, take, TEXT, [list_name, list_id]);
 
-/// The body. The order of its fields is part of the interface.
+/// The request body. The order of its fields is part of the interface.
 #[derive(Serialize)]
 struct Body<'a> {
     event: &'static str,

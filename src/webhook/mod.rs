@@ -1,4 +1,4 @@
-//! Webhooks as receivers see them: the event and its bytes, the signature, the endpoint's URL, one POST, and the
+//! Webhooks as receivers see them: the event and its body, the signature, the endpoint's URL, one POST request, and the
 //! diagnosis of its outcome.
 
 mod diagnosis;

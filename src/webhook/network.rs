@@ -1,4 +1,4 @@
-//! Which addresses webhooks may be sent to: public ones only, so that no endpoint can reach our internal network. An
+//! The addresses that webhooks may be sent to: only public ones, so that no endpoint can reach the internal network. An
 //! operator may allow further networks.
 
 use std::fmt;
@@ -6,27 +6,27 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// Networks that are allowed although they are not public. Empty unless the operator sets some.
+/// Networks that are allowed although they are not public. Empty unless the operator configures some.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedNetworks(Vec<IpNet>);
 
 impl AllowedNetworks {
-    /// Reads networks in CIDR notation (`10.20.0.0/16`, `fd00::/8`) and single addresses.
+    /// Parses networks in CIDR notation (`10.20.0.0/16`, `fd00::/8`) and single addresses.
     ///
     /// # Errors
     ///
-    /// The first entry that is no network, or whose address has bits beyond its prefix.
+    /// The first entry that is not a network, or whose address has bits beyond its prefix.
     pub fn parse<'t>(entries: impl IntoIterator<Item = &'t str>) -> Result<Self, NetworkError> {
         entries.into_iter().map(str::trim).map(network).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether no network is allowed.
+    /// Whether the list is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// `ip` is canonical: an IPv4 address never has its IPv6 form.
+    /// `ip` must be canonical, so that an IPv4 address never has its IPv6 form.
     fn contains(&self, ip: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&ip))
     }
@@ -43,7 +43,7 @@ impl fmt::Display for AllowedNetworks {
 ///
 /// # Errors
 ///
-/// The kind of address, if it is neither public nor in an allowed network.
+/// The kind of the address, if it is neither public nor in an allowed network.
 pub fn check_address(ip: IpAddr, allowed: &AllowedNetworks) -> Result<(), NotPublic> {
     let address = ip.to_canonical();
     if allowed.contains(address) {
@@ -56,12 +56,12 @@ pub fn check_address(ip: IpAddr, allowed: &AllowedNetworks) -> Result<(), NotPub
     range.map_or(Ok(()), |range| Err(NotPublic { address, range }))
 }
 
-/// An address to which webhooks are not sent.
+/// An address that webhooks are not sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotPublic {
-    /// The address; an IPv4 address written as IPv6 is given as IPv4.
+    /// The address; an IPv4 address written as IPv6 becomes IPv4.
     pub address: IpAddr,
-    /// What it is, with its article: `a private address`.
+    /// The kind of address, with its article: `a private address`.
     pub range: &'static str,
 }
 
@@ -77,9 +77,9 @@ impl std::error::Error for NotPublic {}
 /// An entry of the allowed networks that cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NetworkError {
-    /// It is no network and no address.
+    /// The entry is neither a network nor an address.
     NotANetwork(String),
-    /// Its address has bits beyond the prefix, so it is unclear whether the network or the address is meant.
+    /// The address has bits beyond the prefix, so it is unclear whether the network or the address is meant.
     HostBits {
         /// The entry.
         entry: IpNet,
@@ -115,7 +115,7 @@ fn network(entry: &str) -> Result<IpNet, NetworkError> {
     Ok(canonical(network))
 }
 
-/// Converts a network of IPv4 addresses that was written as IPv6, as addresses are converted before they are compared.
+/// Converts an IPv4 network written as IPv6, because addresses are converted in the same way before they are compared.
 fn canonical(network: IpNet) -> IpNet {
     let (IpAddr::V4(address), Some(prefix)) =
         (network.addr().to_canonical(), network.prefix_len().checked_sub(96))
@@ -133,7 +133,7 @@ const fn v6(a: u16, b: u16, c: u16, prefix: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0), prefix)
 }
 
-/// Clouds give out credentials at this address to every client inside.
+/// Clouds serve credentials at this address to every internal client.
 const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 const METADATA: &str = "the cloud's metadata service";
@@ -148,8 +148,8 @@ const MULTICAST: &str = "a multicast address";
 const RESERVED: &str = "a reserved address";
 const AS112: &str = "an address of the AS112 project";
 
-/// IANA's IPv4 Special-Purpose Address Registry (RFC 6890), multicast and class E. The few blocks in it that are
-/// reachable serve protocols, not receivers.
+/// IANA's IPv4 Special-Purpose Address Registry (RFC 6890), plus multicast and class E. The few reachable blocks in it
+/// serve protocols, not receivers.
 const SPECIAL_V4: [(Ipv4Net, &str); 19] = [
     (v4(0, 0, 0, 8), "an address of this network"),
     (v4(10, 0, 0, 8), PRIVATE),
@@ -183,10 +183,10 @@ fn special_v4(address: Ipv4Addr) -> Option<&'static str> {
 /// The part of IPv6 that is allocated for public use (RFC 4291 §2.4).
 const GLOBAL_UNICAST: Ipv6Net = v6(0x2000, 0, 0, 3);
 
-/// IANA's IPv6 Special-Purpose Address Registry. The ranges outside [`GLOBAL_UNICAST`] stand here for their names.
+/// IANA's IPv6 Special-Purpose Address Registry. The ranges outside [`GLOBAL_UNICAST`] are listed only for their names.
 const SPECIAL_V6: [(Ipv6Net, &str); 15] = [
     (v6(0, 0, 0, 96), TRANSLATED),
-    // Checking the embedded IPv4 address instead would open the network behind the translator.
+    // Checking the embedded IPv4 address instead would expose the network behind the translator.
     (v6(0x64, 0xff9b, 0, 96), TRANSLATED),
     (v6(0x64, 0xff9b, 1, 48), TRANSLATED),
     (v6(0x100, 0, 0, 64), "an address that discards everything"),

@@ -1,4 +1,4 @@
-//! The signature of webhooks: the header fields of an attempt, and how a receiver verifies them.
+//! The signatures of webhooks: the header fields of an attempt, and their verification by a receiver.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,19 +11,19 @@ use zeroize::Zeroizing;
 use crate::clock::UnixSeconds;
 use crate::secret::{MAC_LEN, SecretKey};
 
-/// Lower-case hexadecimal HMAC-SHA256 of the body; the key is the text of the secret.
+/// A lower-case hexadecimal HMAC-SHA256 of the body; the key is the text of the secret.
 pub const X_WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("x-webhook-signature");
-/// The id of the event; the same on every attempt.
+/// The id of the event; the same for every attempt.
 pub const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 /// When this attempt was signed, in seconds since 1970.
 pub const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-/// A Standard Webhooks signature for each valid secret, with a space between them.
+/// A Standard Webhooks signature for each valid secret, separated by spaces.
 pub const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// The prefix of every secret.
 const PREFIX: &str = "whsec_";
 
-/// How many bytes a secret may have, as Standard Webhooks defines it.
+/// The allowed length of a secret in bytes, as Standard Webhooks defines it.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// The prefix of each Standard Webhooks signature that is an HMAC-SHA256.
@@ -34,7 +34,8 @@ const VERSION: &str = "v1,";
 #[derive(Clone)]
 pub struct WebhookSecret {
     text: Zeroizing<String>,
-    /// The key of `X-Webhook-Signature`: the text as users see it, `whsec_` included, because users paste all of it.
+    /// The key of `X-Webhook-Signature`: the whole text that users see, including `whsec_`, because users paste it
+    /// whole.
     plain: SecretKey,
     /// The key of Standard Webhooks signatures: the decoded bytes.
     standard: SecretKey,
@@ -44,7 +45,7 @@ impl WebhookSecret {
     /// A new secret of 32 bytes.
     ///
     /// # Errors
-    /// [`SecretError::NoRandomBytes`] if the system gives none.
+    /// [`SecretError::NoRandomBytes`] if the system provides none.
     pub fn generate() -> Result<Self, SecretError> {
         let mut bytes = Zeroizing::new([0; 32]);
         getrandom::fill(bytes.as_mut_slice()).map_err(|_| SecretError::NoRandomBytes)?;
@@ -52,7 +53,7 @@ impl WebhookSecret {
         Self::parse(&Zeroizing::new([PREFIX, &encoded].concat()))
     }
 
-    /// Parses a secret as it was shown.
+    /// Parses a secret in the form in which it is shown.
     ///
     /// # Errors
     /// [`SecretError`] says what is wrong with the text, without repeating it.
@@ -71,7 +72,7 @@ impl WebhookSecret {
         })
     }
 
-    /// The text, for a user who asked for it and for encryption at rest.
+    /// The text, to show to a user on request and to encrypt for storage.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.text
@@ -92,7 +93,7 @@ impl fmt::Debug for WebhookSecret {
     }
 }
 
-/// Why a secret cannot be made or parsed. Never carries the text.
+/// Why a secret cannot be generated or parsed. Never contains the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecretError {
     /// The text does not begin with `whsec_`.
@@ -101,7 +102,7 @@ pub enum SecretError {
     NotBase64,
     /// The decoded length, which is out of range.
     BadLength(usize),
-    /// The system gives no random bytes.
+    /// The system provides no random bytes.
     NoRandomBytes,
 }
 
@@ -136,21 +137,21 @@ pub struct Signing {
     pub current: WebhookSecret,
     /// Earlier secrets that are still valid, newest first.
     pub previous: Vec<WebhookSecret>,
-    /// The secret of `X-Webhook-Signature`, which holds one signature only: 0 is `current`, 1 the first of `previous`,
-    /// and so on. An index out of range means `current`.
+    /// Which secret signs `X-Webhook-Signature`, which carries only one signature: 0 is `current`, 1 the first of
+    /// `previous`, and so on. An index out of range means `current`.
     pub plain: usize,
 }
 
 impl Signing {
-    /// Signs with one secret; no rotation is under way.
+    /// Signs with one secret, without a rotation in progress.
     #[must_use]
     pub fn with(secret: WebhookSecret) -> Self {
         Self { current: secret, previous: Vec::new(), plain: 0 }
     }
 
-    /// The four header fields of an attempt made `at` this time.
+    /// The four header fields of an attempt at this time.
     ///
-    /// `message_id` is visible ASCII without a dot, such as a UUID. If no header field can carry it, only
+    /// `message_id` is visible ASCII without a dot, such as a UUID. If it is not a valid header value, only
     /// `X-Webhook-Signature` is set.
     #[must_use]
     pub fn headers(&self, message_id: &str, at: UnixSeconds, body: &[u8]) -> HeaderMap {
@@ -172,7 +173,7 @@ impl Signing {
     }
 }
 
-/// Verifies `X-Webhook-Signature`, in constant time.
+/// Verifies `X-Webhook-Signature` in constant time.
 #[must_use]
 pub fn verify_plain(secret: &WebhookSecret, body: &[u8], header: &str) -> bool {
     let mut mac = [0; MAC_LEN];
@@ -182,7 +183,7 @@ pub fn verify_plain(secret: &WebhookSecret, body: &[u8], header: &str) -> bool {
 /// Verifies the header fields of Standard Webhooks: first the signature, in constant time, then the timestamp.
 ///
 /// # Errors
-/// [`SignatureError`] says what is wrong.
+/// [`SignatureError`] says why the signature is invalid.
 pub fn verify_standard(
     secret: &WebhookSecret,
     headers: &HeaderMap,
@@ -267,7 +268,7 @@ fn signature(secret: &WebhookSecret, message: &[u8]) -> String {
     [VERSION, &BASE64_STANDARD.encode(secret.standard.sign(message))].concat()
 }
 
-/// The MAC of a `v1,…` signature; other versions are other algorithms.
+/// The MAC of a `v1,…` signature; other versions use other algorithms.
 fn mac_of(signature: &str) -> Option<[u8; MAC_LEN]> {
     BASE64_STANDARD.decode(signature.strip_prefix(VERSION)?).ok()?.try_into().ok()
 }
@@ -277,7 +278,7 @@ fn seconds(timestamp: &str) -> Option<UnixSeconds> {
     timestamp.parse().ok().filter(|_| digits).map(UnixSeconds)
 }
 
-/// The value of a header field that must occur once; two values would be ambiguous.
+/// The value of a header field that must occur exactly once; two values would be ambiguous.
 fn single_value(headers: &HeaderMap, name: HeaderName) -> Result<&str, SignatureError> {
     let mut values = headers.get_all(&name).iter();
     match (values.next(), values.next()) {
@@ -297,7 +298,7 @@ mod tests {
 
     #[test]
     fn signs_as_the_standard_webhooks_libraries_do() {
-        // The example that those libraries have in common.
+        // The example that those libraries share.
         let secret = WebhookSecret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let headers = Signing::with(secret.clone()).headers("msg_p5jXN8AQM9LWM0D4loKWxJek", NOW, BODY);
         assert_eq!(headers[WEBHOOK_ID], "msg_p5jXN8AQM9LWM0D4loKWxJek");

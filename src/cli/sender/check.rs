@@ -1,4 +1,4 @@
-//! What `check` says about the sender: its database, the files beside it, and where events may go.
+//! The checks of the sender: its database, the files beside it, and the networks that events may go to.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ pub(crate) fn check_webhooks(config: &Config) -> Vec<CheckResult> {
 
 fn check_database(config: &ledger::Config) -> Vec<CheckResult> {
     let database = &config.database;
-    // The check must not create it.
+    // The check must not create the database.
     if let Some(path) = database.path().filter(|path| !path.exists()) {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let writable = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);

@@ -1,4 +1,4 @@
-//! What `demo` shows of the sender: the webhook of the sample call.
+//! The sender's part of `demo`: the webhook of the sample call.
 
 use std::path::Path;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(crate) fn demo_settings(folder: &Path) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Sends the sample call to the demo's receiver, and downloads by the links that arrive.
+/// Sends the sample call to the demo's receiver, and downloads the links that arrive.
 pub(crate) async fn show_webhook(part: &SenderPart) -> Result<(), Failure> {
     let Some(sender) = part.sender() else { return Ok(()) };
     let listener = TcpListener::bind("127.0.0.1:0").await?;

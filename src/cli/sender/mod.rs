@@ -1,4 +1,4 @@
-//! The sender's part of `serve`, `check` and `demo`. `no_sender.rs` replaces it in a build without the sender.
+//! The sender's parts of `serve`, `check` and `demo`. `no_sender.rs` replaces them in a build without the sender.
 
 mod check;
 mod demo;

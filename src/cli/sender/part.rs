@@ -1,4 +1,4 @@
-//! The sender's part of a process: its database, and the dispatcher that sends.
+//! The sender's part of a process: its database, and the dispatcher that sends webhooks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::sender::{self, Sender, SenderMetrics};
 use crate::tasks::{self, Task};
 use crate::webhook::Poster;
 
-/// The most downloads that wait to be written into the delivery history; it omits further ones.
+/// The most downloads that wait to be recorded in the delivery history; further downloads are not recorded.
 const MAX_PENDING_DOWNLOADS: usize = 4096;
 
-/// The sender, or its database alone, or neither.
+/// The sender with its database, the database alone, or neither.
 pub(crate) struct SenderPart {
     ledger: Option<Ledger>,
     sender: Option<Sender>,
@@ -27,7 +27,7 @@ pub(crate) struct SenderPart {
 }
 
 impl SenderPart {
-    /// Checks what can be checked before the database is created.
+    /// Checks settings before the database is created.
     pub(crate) fn check(config: &Config, only: Option<Only>) -> Result<(), Failure> {
         if only != Some(Only::Gateway) && config.sender.ca_file.is_some() {
             Poster::new(&config.sender.poster()).map_err(Failure::setting)?;
@@ -48,7 +48,7 @@ impl SenderPart {
         self.sender.as_ref()
     }
 
-    /// The database of webhooks, if this process sends them, for the log.
+    /// The database of webhooks, for the log; `None` if this process sends none.
     pub(crate) fn database<'c>(
         &self,
         config: &'c Config,
@@ -56,7 +56,7 @@ impl SenderPart {
         self.sender.as_ref().map(|_| tracing::field::debug(&config.ledger.database))
     }
 
-    /// Lets the gateway record in the delivery history which links were opened.
+    /// Makes the gateway record downloads in the delivery history.
     pub(crate) fn record_downloads(&self, app: &App, gateway: Gateway) -> Gateway {
         let Some(ledger) = &self.ledger else { return gateway };
         let (downloads, completed) = mpsc::channel(MAX_PENDING_DOWNLOADS);
@@ -73,7 +73,7 @@ impl SenderPart {
             .map(|sender| tasks::spawn(Task::Dispatcher, async move { sender.run().await }));
     }
 
-    /// Stops sending, and waits until `deadline` for attempts in flight. The next sender repeats those that are not finished.
+    /// Stops sending, and waits until `deadline` for attempts in flight. The next sender repeats unfinished attempts.
     pub(crate) async fn stop(&mut self, deadline: Duration) {
         if let Some(sender) = &self.sender {
             sender.stop();
@@ -103,9 +103,9 @@ fn new_sender(app: &App, ledger: Ledger) -> Result<Sender, Failure> {
     Sender::new(app.config.sender.clone(), services).map_err(Failure::setting)
 }
 
-/// Opens the database of the sender. A process that runs only the gateway needs it to note downloads, and only if
-/// other processes share the database. Links are served even while the database cannot be used: it is opened as
-/// soon as possible.
+/// Opens the sender's database. A process with only the gateway needs the database to record downloads, and only if
+/// other processes share it. The process serves links even while the database is unavailable, and opens it as soon as
+/// possible.
 async fn open_ledger(app: &App, only: Option<Only>) -> Result<Option<Ledger>, Failure> {
     let config = &app.config.ledger;
     if only == Some(Only::Gateway) && config.database.path().is_some() {

@@ -1,5 +1,5 @@
-//! What the commands on the database share: the open database, the arguments that name a workspace and an endpoint, and
-//! the errors for what does not exist.
+//! The context that the database commands share: the open database, the arguments for a workspace and an endpoint, and
+//! the errors for missing records.
 
 use clap::Args;
 
@@ -39,7 +39,7 @@ pub(super) fn with_ledger(
     })
 }
 
-/// A temporary failure is no wrong setting.
+/// A temporary failure does not mean a wrong setting.
 fn cannot_open(error: &LedgerError) -> Failure {
     let text = format!("webhooks.database: {error}");
     if error.is_transient() { Failure::Failed(text) } else { Failure::Setting(text) }
@@ -69,7 +69,7 @@ impl EndpointId {
     }
 }
 
-/// Parses the name of a workspace, or an id.
+/// Parses a workspace's name or an id.
 pub(super) fn name(text: &str) -> Result<String, String> {
     is_name(text)
         .then(|| text.to_owned())

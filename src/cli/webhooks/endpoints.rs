@@ -1,4 +1,4 @@
-//! `webhooks add`, `list`, `secret`, `pause`, `resume`, `remove`.
+//! `webhooks add`, `list`, `secret`, `pause`, `resume`, `remove`: manage endpoints.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -108,14 +108,14 @@ impl List {
     }
 }
 
-/// The health of an endpoint in a few words.
+/// Describes the health of an endpoint in a few words.
 fn health(endpoint: &Endpoint, now: UnixMillis) -> String {
     let held_until = endpoint.health.held_until.filter(|until| now < *until);
     match (&endpoint.reason, held_until, endpoint.health.failing_since) {
         (Some(reason), ..) => escaped(reason),
         (None, held_until, Some(since)) => {
             let why = endpoint.failure.as_ref().map_or_else(String::new, |failure| {
-                // The part after the colon is an explanation; the table has no room for it.
+                // The part after the colon is an explanation, which does not fit in the table.
                 let short = failure.summary.split(": ").next().unwrap_or_default();
                 format!(" ({})", escaped(short.trim_end_matches('.')))
             });

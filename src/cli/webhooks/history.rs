@@ -1,4 +1,4 @@
-//! `webhooks deliveries`, `resend`, `recover`.
+//! `webhooks deliveries`, `resend`, `recover`: show and resend deliveries.
 
 use std::fmt::Write;
 
@@ -95,7 +95,7 @@ fn call_of(delivery: &Delivery) -> String {
     delivery.call.as_deref().map_or_else(|| "(test)".to_owned(), escaped)
 }
 
-/// The most useful fact about a delivery: for a delivered one whether its links were used, else why it was not
+/// The most useful fact about a delivery: for a delivered webhook whether its links were used, otherwise why it was not
 /// delivered.
 fn outcome(delivery: &Delivery, context: &CommandContext) -> Option<String> {
     let reasons = [delivery.note.clone(), delivery.last_summary.clone()];
@@ -149,7 +149,7 @@ async fn show_one(context: &CommandContext, workspace: &str, id: &str, as_json: 
     print(&text)
 }
 
-/// One attempt as text: number, status, duration, diagnosis, and advice unless the attempt before gave the same.
+/// Formats an attempt: number, status, duration, diagnosis, and advice unless the previous attempt has the same.
 pub(super) fn attempt_as_text(attempt: &Attempt, before: Option<&Attempt>) -> String {
     let answered = attempt.status.map_or_else(|| "no answer".to_owned(), |status| format!("status {status}"));
     let mut text = format!(

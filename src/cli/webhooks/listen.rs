@@ -1,4 +1,4 @@
-//! `webhooks listen`: a receiver for tests. Prints each request and whether its signatures are valid.
+//! `webhooks listen`: a test receiver that prints each request and whether its signatures are valid.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -27,10 +27,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::server::{self, Answer, Bodies, Client, Drain, Handler, Server};
 use crate::webhook::{WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, WebhookSecret, X_WEBHOOK_SIGNATURE};
 
-/// The largest body that is accepted, in bytes.
+/// The largest accepted body, in bytes.
 const MAX_BODY: usize = 1 << 20;
 
-/// The header fields that are printed: those of a webhook, and those that proxies change.
+/// The header fields to print: those of a webhook, and those that proxies change.
 const FIELDS: [HeaderName; 7] = [
     CONTENT_TYPE,
     CONTENT_LENGTH,
@@ -80,7 +80,7 @@ impl Listen {
             receiver.status = self.status;
             receiver.delay = self.delay;
             receiver.serve(listener).await;
-            // The receiver ends only when the reader of its output is gone.
+            // The receiver ends only when its output is closed.
             Err(Failure::OutputClosed)
         })
     }
@@ -103,7 +103,7 @@ fn greeting(address: SocketAddr, checks: bool) -> String {
     )
 }
 
-/// Not parsed by clap, whose errors would repeat a wrong secret.
+/// clap does not parse the secret, because its errors would repeat a wrong one.
 fn parse_secret(origin: &str, text: &str) -> Result<WebhookSecret, Failure> {
     WebhookSecret::parse(text.trim()).map_err(|error| Failure::Usage(format!("{origin}: {error}")))
 }
@@ -129,13 +129,13 @@ pub(crate) struct Receiver {
     status: StatusCode,
     delay: Duration,
     arrived: Arc<AtomicU64>,
-    /// Gets each body, with whether its signatures are valid.
+    /// Receives each body, and whether its signatures are valid.
     arrivals: Option<mpsc::Sender<(Bytes, bool)>>,
     stop: Drain,
 }
 
 impl Receiver {
-    /// A receiver that answers 200 at once.
+    /// A receiver that answers 200 without delay.
     pub(crate) fn new(secret: Option<WebhookSecret>) -> Self {
         Self {
             secret,
@@ -147,12 +147,12 @@ impl Receiver {
         }
     }
 
-    /// Sends each body that arrives to `arrivals`, with whether its signatures are good.
+    /// Sends each received body to `arrivals`, and whether its signatures are valid.
     pub(crate) fn notifying(self, arrivals: mpsc::Sender<(Bytes, bool)>) -> Self {
         Self { arrivals: Some(arrivals), ..self }
     }
 
-    /// Receives until the reader of the output is gone.
+    /// Serves until its output is closed.
     pub(crate) async fn serve(self, listener: TcpListener) {
         let connections = server::Config {
             header_timeout: Duration::from_secs(15),
@@ -176,7 +176,7 @@ impl Receiver {
         Server::new(connections, self, stop).serve(listener).await;
     }
 
-    /// Describes a request, and says whether its signatures are valid.
+    /// Describes a request, and returns whether its signatures are valid.
     fn report(&self, head: &request::Parts, body: Option<&[u8]>) -> (String, bool) {
         let mut text = String::new();
         let number = self.arrived.fetch_add(1, Ordering::Relaxed).saturating_add(1);

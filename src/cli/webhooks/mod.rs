@@ -60,9 +60,9 @@ impl Webhooks {
                 let make = matches!(command, OnDatabase::Add(_));
                 with_ledger(sources, make, async |context| command.run(context).await)
             }
-            // A receiver needs neither settings nor a database.
+            // The receiver needs neither settings nor a database.
             Self::Listen(listen) => listen.run(),
-            // A portal link needs the keyring and no database.
+            // A portal link needs the keyring but no database.
             Self::Portal(portal) => portal.run(sources),
         }
     }

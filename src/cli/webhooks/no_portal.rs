@@ -1,4 +1,4 @@
-//! Stands in for `webhooks portal` in a build without the settings page.
+//! Replaces `webhooks portal` in a build without the settings page.
 
 use clap::Args;
 

@@ -1,25 +1,25 @@
-//! What `webhooks` prints: text of several lines, and tables that fit the terminal (too simple for a crate).
+//! The output of `webhooks`: text of several lines, and tables that fit the terminal (simple enough to need no crate).
 
 use std::io::IsTerminal;
 
 use crate::text::{Escape, escape_invisible};
 
-/// Rows are cut to no fewer characters than this, however narrow the terminal is.
+/// The least width of a row in characters, however narrow the terminal.
 const MIN_WIDTH: usize = 60;
 
-/// The width from which a last column fits beside the others.
+/// The least width in which the last column fits beside the others.
 const MIN_LAST_COLUMN: usize = 50;
 
-/// The gap between columns, and the indentation of a last column on its own line.
+/// The gap between columns, and the indentation of a last column on a separate line.
 const GAP: &str = "  ";
 const INDENT: &str = "    ";
 
-/// Text of others with its line breaks: other characters that control a terminal become escapes.
+/// Escapes external text but keeps its line breaks: other characters that control a terminal become escapes.
 pub(super) fn escaped_lines(text: &str) -> String {
     escape_invisible(text, Escape::Braces, |c| c == '\n').into_owned()
 }
 
-/// The width of standard output; `None` if it is no terminal.
+/// The width of standard output; `None` if it is not a terminal.
 fn width() -> Option<usize> {
     if !std::io::stdout().is_terminal() {
         return None;
@@ -28,8 +28,8 @@ fn width() -> Option<usize> {
     (size.ws_col > 0).then(|| usize::from(size.ws_col).max(MIN_WIDTH))
 }
 
-/// Aligns columns under their heads. The last column is cut at the edge of the terminal; if it does not fit, it gets
-/// its own lines.
+/// Aligns columns under their heads. The last column is cut at the edge of the terminal; if it does not fit there, it
+/// moves to a separate line.
 pub(super) fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
     table_of_width(heads, rows, width())
 }

@@ -1,4 +1,4 @@
-//! `webhooks portal`.
+//! `webhooks portal`: prints a link to the settings page.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl Portal {
     }
 }
 
-/// The address by which this machine reaches the admin listener.
+/// The address at which this machine reaches the admin listener.
 fn own_address(listen: SocketAddr) -> Result<String, Failure> {
     if listen.port() == 0 || listen.ip().is_unspecified() {
         return Err(Failure::Setting(

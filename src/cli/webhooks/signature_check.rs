@@ -83,7 +83,7 @@ pub(super) fn standard(
 const NO_MATCH: &str = "it fits neither these bytes nor the parsed body: the secret is another one (copy it whole, whsec_ \
                       included), or the body's content was changed on the way";
 
-/// How the body was changed on its way, if undoing the change makes the signature match.
+/// Describes how the body was changed in transit, if undoing that change makes the signature match.
 fn change_that_matches(body: &[u8], matches: impl Fn(&[u8]) -> bool) -> Option<&'static str> {
     let trimmed = body.trim_ascii_end();
     if trimmed.len() < body.len() && matches(trimmed) {

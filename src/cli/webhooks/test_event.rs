@@ -16,10 +16,10 @@ use crate::store::SAMPLE;
 /// How often the delivery is read.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// If no attempt was made after this long, most likely no sender runs.
+/// If no attempt has been made after this time, most likely no sender runs.
 const NO_SENDER_AFTER: Duration = Duration::from_secs(5);
 
-/// The command does not wait longer than this for the next attempt.
+/// The longest wait for the next attempt.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 pub(super) async fn send(context: &CommandContext, endpoint: &EndpointId) -> Exit {
@@ -31,7 +31,7 @@ pub(super) async fn send(context: &CommandContext, endpoint: &EndpointId) -> Exi
     let delivery = match context.ledger.accept_test(workspace, id, SAMPLE, context.now).await? {
         TestOutcome::Accepted(accepted) => accepted.deliveries.into_iter().next(),
         TestOutcome::RateLimited(pause) => return Err(too_many(pause)),
-        // It was removed meanwhile.
+        // The endpoint has been removed in the meantime.
         TestOutcome::NoEndpoint => None,
     };
     let delivery = delivery.ok_or_else(|| endpoint.missing())?;
@@ -47,7 +47,7 @@ fn too_many(pause: Duration) -> Failure {
     ))
 }
 
-/// Prints each attempt once it is recorded, until the delivery ends or its next attempt is far away.
+/// Prints each attempt once it is recorded, until the delivery ends or its next attempt is far off.
 async fn follow(context: &CommandContext, workspace: &str, id: &str) -> Exit {
     let mut printed = 0;
     loop {

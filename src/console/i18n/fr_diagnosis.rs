@@ -1,8 +1,8 @@
-//! What diagnoses and refused URLs say in French.
+//! Diagnoses and refused URLs in French.
 
 use crate::webhook::{Explanation, Facts, UrlError};
 
-/// Explains a diagnosis; `None` if its code has no French words.
+/// Explains a diagnosis; `None` if its code has no French text.
 pub(super) fn explain(facts: &Facts<'_>) -> Option<Explanation> {
     let (summary, advice) = words(facts.code)?;
     let mut summary = match facts.status {
@@ -20,7 +20,7 @@ const SEE_LOG: &str = "Voyez le journal du récepteur et de ce qui est devant lu
 
 macro_rules! words {
     ($($($code:literal)|+ => $summary:literal, $advice:expr;)*) => {
-        /// What a code means, and what to do.
+        /// The meaning of a code, and advice.
         fn words(code: &str) -> Option<(&'static str, &'static str)> {
             Some(match code {
                 $($($code)|+ => ($summary, $advice),)*

@@ -16,7 +16,7 @@ impl Lang {
         Self::ALL
     }
 
-    /// Its tag (RFC 5646).
+    /// The language's tag (RFC 5646).
     pub(crate) fn tag(self) -> &'static str {
         match self {
             Self::En => "en",
@@ -24,7 +24,7 @@ impl Lang {
         }
     }
 
-    /// Its name in the language itself.
+    /// The language's name in the language itself.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::En => "English",
@@ -43,7 +43,7 @@ impl Lang {
         Self::ALL.into_iter().find(|lang| lang.tag() == tag)
     }
 
-    /// The language that a browser prefers (RFC 9110 §12.5.4); English if it names none of these.
+    /// The language that a browser prefers (RFC 9110 §12.5.4); English if it accepts none of these.
     pub(crate) fn of_accept_language(field: &str) -> Self {
         let mut best = (0.0, Self::En);
         for range in field.split(',') {

@@ -1,10 +1,10 @@
-//! The messages of the pages, side by side in each language: a message that lacks one does not compile.
+//! The messages of the pages in each language, side by side. A message without one of the languages does not compile.
 
 use std::fmt;
 
 macro_rules! messages {
     ($($name:ident: en $en:literal, fr $fr:literal;)* ; $($list:ident: en [$($en_step:literal,)*], fr [$($fr_step:literal,)*];)*) => {
-        /// Every message, in one language.
+        /// All messages in one language.
         pub(crate) struct Messages {
             $(pub(crate) $name: &'static str,)*
             $(pub(crate) $list: &'static [&'static str],)*
@@ -23,12 +23,12 @@ macro_rules! messages {
 }
 
 impl Messages {
-    /// A message with its placeholder filled.
+    /// A message with its placeholder replaced.
     pub(crate) fn fill(&self, text: &str, with: impl fmt::Display) -> String {
         text.replacen("{}", &with.to_string(), 1)
     }
 
-    /// A message about one thing or several.
+    /// A message in singular or plural.
     pub(crate) fn counted(&self, count: u64, one: &str, many: &str) -> String {
         self.fill(if count == 1 { one } else { many }, count)
     }
@@ -419,7 +419,7 @@ mod tests {
         for ((name, english), (_, french)) in EN.all().into_iter().zip(FR.all()) {
             assert!(!english.trim().is_empty() && !french.trim().is_empty(), "{name}");
             assert_eq!(placeholders(&english), placeholders(&french), "{name}");
-            // A sentence that was not translated is the same in both languages.
+            // An untranslated sentence is the same in both languages.
             assert!(english != french || english.split(' ').count() < 3, "{name}: {english}");
         }
     }

@@ -1,4 +1,4 @@
-//! The messages of the pages in each language, and the words of diagnoses and refused URLs.
+//! Translations: the messages of the pages, and the texts of diagnoses and refused URLs.
 
 mod fr_diagnosis;
 mod lang;
@@ -9,7 +9,7 @@ pub(super) use messages::Messages;
 
 use crate::webhook::{Explanation, Facts, UrlError};
 
-/// Explains a diagnosis in a language. English comes with the diagnosis; French follows from its facts.
+/// Explains a diagnosis in a language. The diagnosis includes its English text; French is formed from its facts.
 pub(super) fn explain(lang: Lang, facts: &Facts<'_>, english: Explanation) -> Explanation {
     match lang {
         Lang::En => english,
@@ -17,7 +17,7 @@ pub(super) fn explain(lang: Lang, facts: &Facts<'_>, english: Explanation) -> Ex
     }
 }
 
-/// Why a URL is refused, in a language: a sentence.
+/// Explains in a sentence why a URL is refused.
 pub(super) fn url_error_in(lang: Lang, error: &UrlError) -> String {
     let text = match lang {
         Lang::En => error.to_string(),

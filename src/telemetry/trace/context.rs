@@ -8,11 +8,12 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// The longest `tracestate` that is passed on, in bytes, and the most members: every vendor has to take as much.
+/// The longest `tracestate` that is propagated, in bytes, and its most members: the least that the recommendation
+/// requires.
 const MAX_STATE: usize = 512;
 const MAX_MEMBERS: usize = 32;
 
-/// The flag of a trace that is recorded, and that of one whose id is random throughout.
+/// The flags of a sampled trace, and of one with a fully random id.
 pub(super) const SAMPLED: u8 = 1;
 pub(super) const RANDOM: u8 = 2;
 
@@ -25,7 +26,7 @@ pub(super) struct SpanContext {
 }
 
 impl SpanContext {
-    /// Reads a `traceparent`. Versions to come begin as the first one does (Trace Context §4.3).
+    /// Parses a `traceparent`. Future versions begin like the first (Trace Context §4.3).
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let (head, rest) = text.split_at_checked(55)?;
         let fields: Vec<&[u8]> = head.split(|byte| *byte == b'-').collect();
@@ -52,14 +53,14 @@ impl SpanContext {
     }
 }
 
-/// Lower-case hexadecimal digits, exactly as many as fill `N` bytes.
+/// Parses lower-case hexadecimal digits that fill exactly `N` bytes.
 fn digits<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     let lower_case = text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     (lower_case && hex::decode_to_slice(text, &mut bytes).is_ok()).then_some(bytes)
 }
 
-/// The header fields that carry a trace on.
+/// The header fields that propagate a trace.
 #[derive(Debug, Clone)]
 pub(super) struct TraceHeaders {
     parent: HeaderValue,
@@ -73,7 +74,7 @@ impl TraceHeaders {
 
     /// The trace of a request, if its header fields are valid.
     pub(super) fn extract(fields: &HeaderMap) -> Option<(Self, SpanContext)> {
-        // Most requests have few fields and none of this name: looking through them is quicker than hashing it.
+        // Most requests have few fields and no `traceparent`: a linear search is faster than hashing the name.
         let (_, parent) = fields.iter().find(|(name, _)| **name == TRACEPARENT)?;
         let context = SpanContext::parse(parent.as_bytes())?;
         let only = fields.get_all(TRACEPARENT).iter().nth(1).is_none();
@@ -92,7 +93,8 @@ impl TraceHeaders {
     }
 }
 
-/// The `tracestate`, whose fields are one list. Its members are other vendors'; only its length and its characters are checked.
+/// The `tracestate` fields, joined into one list. Its members belong to other vendors, so only its length and
+/// characters are checked.
 fn state_of(fields: &HeaderMap) -> Option<HeaderValue> {
     let parts: Vec<&[u8]> = fields.get_all(TRACESTATE).iter().map(HeaderValue::as_bytes).collect();
     let state = parts.join(&b","[..]);

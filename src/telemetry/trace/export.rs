@@ -1,8 +1,8 @@
-//! Exports spans to the collector: a bounded queue, and a thread that posts what is in it. OpenTelemetry's SDK 0.33 cannot
-//! keep this promise: it drops a batch that fails, counts it as processed all the same, and counts no span that the
-//! collector rejects; its exporter takes settings from the environment, too.
+//! Exports spans to the collector: a bounded queue, and a thread that posts its spans. OpenTelemetry's SDK 0.33 loses
+//! spans silently: it drops a failed batch but counts it as processed, and does not count spans that the collector
+//! rejects. Its exporter also reads settings from the environment.
 //!
-//! A request never waits. A span without room in the queue is counted as lost and dropped.
+//! A request never waits for the exporter. A span that finds the queue full is dropped and counted as lost.
 
 use std::io;
 use std::str::FromStr;
@@ -22,37 +22,37 @@ use super::otlp::{
 use crate::tasks::{self, Task};
 use crate::telemetry::metrics::{ByLabel, Counter, Registry};
 
-/// The spans in the queue, and in a batch: the SDK's defaults.
+/// The most spans in the queue and in a batch: the SDK's defaults.
 const QUEUE: usize = 2048;
 const BATCH: usize = 512;
 
-/// How long a span waits for others of its batch.
+/// The time that a span waits for others of its batch.
 const BATCH_DELAY: Duration = Duration::from_secs(1);
 
-/// How long the collector may take to respond, and when a failed batch is sent again.
+/// How long to wait for the collector's response, and before a failed batch is sent again.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// How much of its response is read, in bytes.
+/// The most bytes to read of the collector's response.
 const MAX_RESPONSE: usize = 64 * 1024;
 
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The URL that spans are posted to.
+/// The URL to post spans to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collector(Url);
 
 impl Collector {
-    /// What the setting takes.
+    /// The values that the setting accepts.
     pub const TAKES: &'static str = "the http:// or https:// URL of an OTLP collector such as http://localhost:4318, without user and password, or nothing";
 }
 
 impl FromStr for Collector {
     type Err = ();
 
-    /// A URL without a path gets the one that OTLP has for traces.
+    /// A URL without a path gets OTLP's path for traces.
     fn from_str(text: &str) -> Result<Self, ()> {
         let mut url = Url::parse(text).map_err(|_| ())?;
         let bare = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
@@ -66,23 +66,23 @@ impl FromStr for Collector {
     }
 }
 
-/// Where traces go, and which are recorded.
+/// Where to export traces, and which to record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TracingConfig {
     /// The collector.
     pub endpoint: Collector,
-    /// The share of the requests without `traceparent` that is recorded, from 0 to 1.
+    /// The share of requests without `traceparent` to record, from 0 to 1.
     pub sample: f64,
-    /// The name of this program there.
+    /// The service name of this program in traces.
     pub service_name: String,
 }
 
-/// What is counted of spans. Clones count together.
+/// Counters of spans. Clones share the counts.
 #[derive(Debug, Clone)]
 pub struct TraceMetrics(ByLabel<Counter>);
 
 impl TraceMetrics {
-    /// Registers them.
+    /// Registers the metrics.
     #[must_use]
     pub fn register(registry: &Registry) -> Self {
         Self(registry.counters(
@@ -93,18 +93,18 @@ impl TraceMetrics {
         ))
     }
 
-    /// The collector took these.
+    /// Counts spans that the collector accepted.
     fn exported(&self, spans: u64) {
         self.0.of("exported").inc_by(spans);
     }
 
-    /// These reach no collector: the queue had no room, or the collector refused them.
+    /// Counts lost spans: the queue was full, or the collector rejected them.
     fn lost(&self, spans: u64) {
         self.0.of("lost").inc_by(spans);
     }
 }
 
-/// The queue's end for requests. Clones share it.
+/// Queues the spans of requests. Clones share the queue.
 #[derive(Debug, Clone)]
 pub(super) struct Exporter {
     spans: mpsc::Sender<Span>,
@@ -127,7 +127,7 @@ impl Exporter {
             failures: 0,
             metrics: metrics.clone(),
         };
-        // A separate runtime outlives the one that serves: requests in flight at the end have spans, too.
+        // A separate runtime outlives the server's: requests in flight at shutdown have spans, too.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let run = tasks::restart_on_panic(
             Task::TraceExporter,
@@ -145,18 +145,18 @@ impl Exporter {
         }
     }
 
-    /// Sends the queue, within `timeout`. Returns whether all of it was sent.
+    /// Sends the queued spans within `timeout`. Returns whether all were sent.
     pub(super) fn flush(&self, timeout: Duration) -> bool {
         let (done, response) = sync::sync_channel(1);
         self.flush_requests.send(done).is_ok() && response.recv_timeout(timeout).unwrap_or(false)
     }
 }
 
-/// Why a batch was not accepted.
+/// Why the collector did not accept a batch.
 enum ExportError {
     /// A later attempt may succeed.
     Retry(String),
-    /// No later attempt will.
+    /// No later attempt can succeed.
     Rejected(String),
 }
 
@@ -164,7 +164,7 @@ struct ExportLoop {
     client: Client,
     url: Url,
     service: String,
-    /// Sent next; kept while the collector is unavailable.
+    /// The next batch to send, kept while the collector is unavailable.
     batch: Vec<Span>,
     due: Instant,
     failures: u32,
@@ -198,7 +198,7 @@ impl ExportLoop {
         }
     }
 
-    /// Sets the time of sending after `count` spans arrived; not before the retry of a failed batch.
+    /// Schedules the next send after `count` spans have arrived, but not before the retry of a failed batch.
     fn schedule(&mut self, count: usize) {
         if self.batch.len() == count {
             self.due = self.due.max(Instant::now() + BATCH_DELAY);
@@ -271,7 +271,7 @@ impl ExportLoop {
             return Ok(rejected_spans(response).await);
         }
         let why = format!("answers {}", status.as_u16());
-        // The statuses that OTLP/HTTP says to retry.
+        // The statuses that OTLP/HTTP defines as retryable.
         let retryable = [
             StatusCode::TOO_MANY_REQUESTS,
             StatusCode::BAD_GATEWAY,
@@ -295,14 +295,14 @@ impl ExportLoop {
             }],
         };
         let bytes = request.encode_to_vec();
-        // Taken back, because it may have to be sent again.
+        // Takes the spans back, in case the batch has to be sent again.
         let lent = request.resource_spans.pop().and_then(|mut of| of.scope_spans.pop());
         self.batch = lent.map(|scope| scope.spans).unwrap_or_default();
         bytes
     }
 }
 
-/// Without the URL, whose query may contain a key.
+/// Describes an error without the URL, whose query may contain a key.
 fn describe(error: reqwest::Error) -> String {
     use std::error::Error;
 

@@ -1,4 +1,4 @@
-//! Traces, as OpenTelemetry has them: spans of requests and of what they ask of the store, exported to a collector.
+//! OpenTelemetry traces: spans of requests and of their calls to the store, exported to a collector.
 
 mod context;
 mod export;

@@ -1,5 +1,6 @@
-//! The OTLP messages of a trace (`opentelemetry/proto/trace/v1/trace.proto` and its imports), with the fields that are used
-//! here. The crate `opentelemetry-proto` has them all, but brings the SDK and a second `rand`; the tests read with it.
+//! The OTLP messages of a trace (`opentelemetry/proto/trace/v1/trace.proto` and its imports), reduced to the fields
+//! that this program uses. The crate `opentelemetry-proto` has all fields but depends on the SDK and a second `rand`;
+//! only the tests use it.
 
 use prost::{Message, Oneof};
 
@@ -69,7 +70,7 @@ pub(super) struct Span {
 pub(super) const SERVER: i32 = 2;
 pub(super) const CLIENT: i32 = 3;
 
-/// `Span.flags`: whether the parent is remote is known, and it is remote.
+/// `Span.flags`: the span knows whether its parent is remote, and it is.
 pub(super) const PARENT_IS_KNOWN: u32 = 0x100;
 pub(super) const PARENT_IS_REMOTE: u32 = 0x200;
 
@@ -118,7 +119,7 @@ impl Attribute {
     }
 }
 
-/// The collector's response; an accepted batch has no partial success.
+/// The collector's response. It has no partial success if the collector accepted every span.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ExportResponse {
     #[prost(message, optional, tag = "1")]

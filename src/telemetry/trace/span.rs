@@ -1,5 +1,6 @@
-//! Spans: one for each request, made from its record when its body ends, and one below it for each request to the store,
-//! which carries the trace on. Without a collector nothing is made, and a valid `traceparent` goes to the store as it came.
+//! Spans: one for each request, made from its record when its body ends, and a child span for each request to the
+//! store, which propagates the trace. Without a collector there are no spans, and a valid `traceparent` is forwarded to
+//! the store unchanged.
 
 use std::future::Future;
 use std::io;
@@ -25,20 +26,21 @@ pub struct Tracing {
 }
 
 impl Tracing {
-    /// Starts the exporter, which has a thread and a runtime.
+    /// Starts the exporter with its thread and runtime.
     ///
     /// # Errors
-    /// If the system has no thread left, or TLS cannot be set up.
+    /// If the system cannot start a thread, or TLS cannot be set up.
     pub fn start(config: &TracingConfig, metrics: TraceMetrics) -> io::Result<Self> {
         Ok(Self { sample: config.sample, exporter: Exporter::start(config, metrics)? })
     }
 
-    /// Sends the spans that wait, within `timeout`. Returns whether all were sent.
+    /// Sends the queued spans within `timeout`. Returns whether all were sent.
     pub fn flush(&self, timeout: Duration) -> bool {
         self.exporter.flush(timeout)
     }
 
-    /// Whether a trace that begins here is recorded: decided by its id, so that other programs that sample the same way agree.
+    /// Whether to record a trace that starts here. The trace id decides, so other programs with the same sampling
+    /// agree.
     #[expect(clippy::cast_precision_loss, reason = "a ratio needs no more than 53 bits")]
     fn samples(&self, trace_id: [u8; 16]) -> bool {
         let [_, _, _, _, _, _, _, _, low @ ..] = trace_id;
@@ -46,18 +48,18 @@ impl Tracing {
     }
 }
 
-/// A request's part of a trace. Clones share it.
+/// The trace context of one request. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Trace(Arc<Sampling>);
 
 #[derive(Debug)]
 enum Sampling {
-    /// Not recorded here: the client's headers are passed on as they came.
+    /// Not recorded here: the client's header fields are forwarded unchanged.
     Propagated(TraceHeaders),
     Recorded(Recorded),
 }
 
-/// A span that has begun.
+/// A recorded span that has started.
 #[derive(Debug)]
 struct Recorded {
     context: SpanContext,
@@ -70,18 +72,18 @@ struct Recorded {
 }
 
 tokio::task_local! {
-    /// The trace of the request that this task works for.
+    /// The trace of the request that this task serves.
     static CURRENT: Option<Trace>;
-    /// The headers of the request to the store that is under way.
+    /// The header fields for the current request to the store.
     static OUTGOING: Option<TraceHeaders>;
 }
 
-/// Runs `work` for the request of `trace`: its requests to the store become children of that span.
+/// Runs `work` within `trace`: requests to the store become children of its span.
 pub async fn in_trace<T>(trace: Option<Trace>, work: impl Future<Output = T>) -> T {
     CURRENT.scope(trace, work).await
 }
 
-/// As [`in_trace`], for one poll of a body.
+/// Like [`in_trace`], for one poll of a body.
 pub fn in_trace_sync<T>(trace: Option<&Trace>, step: impl FnOnce() -> T) -> T {
     match trace {
         Some(trace) => CURRENT.sync_scope(Some(trace.clone()), step),
@@ -89,14 +91,14 @@ pub fn in_trace_sync<T>(trace: Option<&Trace>, step: impl FnOnce() -> T) -> T {
     }
 }
 
-/// The trace of this task, for another task that works for the same request.
+/// The trace of this task, to pass to another task that works for the same request.
 #[must_use]
 pub fn current() -> Option<Trace> {
     CURRENT.try_with(Clone::clone).ok().flatten()
 }
 
-/// Adds the headers of the trace to a request to the store. A request that the store's client repeats by itself has no
-/// span: it belongs to the client's request.
+/// Adds the trace's header fields to a request to the store. A request that the store's client retries internally has
+/// no span: it belongs to the client's request.
 pub fn inject(fields: &mut HeaderMap) {
     let outgoing = OUTGOING.try_with(Clone::clone).unwrap_or_else(|_| current()?.fields());
     if let Some(outgoing) = outgoing {
@@ -105,7 +107,7 @@ pub fn inject(fields: &mut HeaderMap) {
 }
 
 impl Trace {
-    /// The trace of a request that `began` just now; none if it is neither recorded nor passed on.
+    /// The trace of a request that `began` just now; `None` if it is neither recorded nor propagated.
     #[must_use]
     pub fn begin<B>(request: &Request<B>, began: Moment, tracing: Option<&Tracing>) -> Option<Self> {
         let came = TraceHeaders::extract(request.headers());
@@ -142,7 +144,7 @@ impl Trace {
         }
     }
 
-    /// Makes the span of the request, which has ended.
+    /// Exports the span of the request, which has ended.
     pub fn end(&self, record: &AccessRecord<'_>, end: BodyEnd) {
         let Sampling::Recorded(recorded) = &*self.0 else { return };
         let failed = record.status.is_server_error() || end == BodyEnd::StoreFailed;
@@ -186,7 +188,7 @@ impl Recorded {
         }
     }
 
-    /// The URL. It is the client's text, so it is redacted as the access record's target is.
+    /// The URL's attributes. The client chose the URL, so it is redacted like the access record's target.
     fn url_attributes(&self) -> Vec<Attribute> {
         let mut attributes = vec![Attribute::text("url.path", redact_target(&self.path.text()))];
         let host = self.host.as_ref().and_then(|host| host.text().parse::<Authority>().ok());
@@ -198,9 +200,9 @@ impl Recorded {
     }
 }
 
-/// The name of a request's span, and the attributes from its record.
+/// The name and attributes of a request's span, from its record.
 fn request_attributes(record: &AccessRecord<'_>, end: BodyEnd) -> (String, Vec<Attribute>) {
-    // Other methods are text of the client's.
+    // Any other method is arbitrary client text.
     let known = [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST, Method::PUT, Method::DELETE];
     let method = if known.contains(&record.method) { record.method.as_str() } else { "_OTHER" };
     let mut attributes = vec![
@@ -223,18 +225,18 @@ fn request_attributes(record: &AccessRecord<'_>, end: BodyEnd) -> (String, Vec<A
     (format!("{method} {route}"), attributes)
 }
 
-/// A request to the store, for the client's request of this task.
+/// The span of a request to the store, made for this task's client request.
 #[derive(Debug)]
 pub struct StoreSpan {
     operation: &'static str,
     outgoing: Option<TraceHeaders>,
     open: Option<(Trace, [u8; 8], Instant)>,
-    /// Why it failed; `abandoned` until [`StoreSpan::end`].
+    /// The reason of the failure; `abandoned` until [`StoreSpan::end`].
     failure: Option<&'static str>,
 }
 
 impl StoreSpan {
-    /// Begins it.
+    /// Starts the span.
     #[must_use]
     pub fn begin(operation: &'static str) -> Self {
         let mut span = Self { operation, outgoing: None, open: None, failure: Some("abandoned") };
@@ -251,12 +253,13 @@ impl StoreSpan {
         span
     }
 
-    /// Runs the request to the store with the headers of this span.
+    /// Runs the request to the store with this span's header fields.
     pub async fn instrument<T>(&self, request: impl Future<Output = T>) -> T {
         OUTGOING.scope(self.outgoing.clone(), request).await
     }
 
-    /// The store answered; `error` is the reason if it failed. An absent object is no failure.
+    /// Ends the span when the store has answered; `error` is the reason of a failure. An absent object is not a
+    /// failure.
     pub fn end(mut self, error: Option<&'static str>) {
         self.failure = error.filter(|error| !matches!(*error, "not_found" | "not_modified"));
     }

@@ -1,11 +1,11 @@
-//! What a diagnosis consists of.
+//! The parts of a diagnosis.
 
 use std::fmt;
 
 /// The meaning of an attempt's outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// Its facts, from which each language makes its own sentences.
+    /// Its facts, from which each language forms its own sentences.
     pub facts: Facts<'static>,
     /// Its explanation in English.
     pub english: Explanation,
@@ -14,20 +14,20 @@ pub struct Diagnosis {
 /// The facts of a diagnosis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts<'d> {
-    /// A word of a fixed set.
+    /// A stable code from a fixed set.
     pub code: &'d str,
     /// The status of the response.
     pub status: Option<u16>,
-    /// The receiver's words, in one line and cut short.
+    /// The receiver's message, on one line and shortened.
     pub quotation: Option<String>,
 }
 
-/// What a diagnosis says to a person.
+/// A diagnosis for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
-    /// What happened: one sentence or two.
+    /// What happened, in one or two sentences.
     pub summary: String,
-    /// What to do, if there is anything to do.
+    /// Advice, if there is any.
     pub advice: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Attempts that brought no answer.
+//! Diagnoses attempts without a response.
 
 use std::net::Ipv4Addr;
 
@@ -9,7 +9,7 @@ use crate::webhook::post::{BreakReason, Phase, PostError, TlsError};
 
 pub(super) fn failed(url: &EndpointUrl, error: &PostError) -> Diagnosis {
     let summary = match error {
-        // A name does not show where it leads.
+        // A host name does not reveal its addresses, so the sentence names them.
         PostError::NotPublic(refused) if is_name(url.host()) => {
             format!("The name {} does not lead to public addresses alone. {refused}.", url.host())
         }
@@ -107,7 +107,7 @@ fn is_tunnel(host: &str) -> bool {
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
-    // A URL's scheme is no word that could be written with a capital.
+    // A URL's scheme stays in lower case.
     let begin = if text.starts_with("http") { "h".to_owned() } else { first };
     format!("{begin}{}.", letters.as_str())
 }

@@ -1,5 +1,5 @@
-//! Diagnoses the outcome of an attempt: its facts as data, and an English explanation with advice. The receiver's words
-//! are quoted, cut short and never trusted: they only choose among fixed sentences.
+//! Diagnoses the outcome of an attempt: its facts as data, and an English explanation with advice. It quotes the
+//! receiver's message, shortened, but never trusts it: the message only selects among fixed sentences.
 
 mod facts;
 mod failure;
@@ -17,7 +17,7 @@ use super::duration_text::format_span;
 use super::endpoint_url::EndpointUrl;
 use super::post::{Exchange, ReceiverResponse};
 
-/// Diagnoses the outcome of an attempt, which had this deadline.
+/// Diagnoses the outcome of an attempt that had this deadline.
 #[must_use]
 pub fn diagnose(url: &EndpointUrl, exchange: &Exchange, deadline: Duration) -> Diagnosis {
     let response = match &exchange.result {
@@ -35,15 +35,15 @@ pub fn diagnose(url: &EndpointUrl, exchange: &Exchange, deadline: Duration) -> D
     diagnosis
 }
 
-/// Whether a receiver may be probed before anything is sent. Make and Zapier accept every method, so a probe would tell
-/// nothing, and they might count it.
+/// Whether a receiver may be probed before an event is sent. Make and Zapier accept every method, so a probe would
+/// reveal nothing, and they might count the probe.
 #[must_use]
 pub fn may_probe(url: &EndpointUrl) -> bool {
     !platform::takes_every_method(url.host())
 }
 
-/// Diagnoses a probe, before anything was sent; `None` if it found nothing wrong. An error status means nothing, because
-/// most receivers answer the request for their methods with one.
+/// Diagnoses a probe; `None` if it found nothing wrong. An error status means nothing, because most receivers answer an
+/// OPTIONS request with an error.
 #[must_use]
 pub fn diagnose_probe(url: &EndpointUrl, exchange: &Exchange) -> Option<Diagnosis> {
     let response = match &exchange.result {
@@ -66,7 +66,7 @@ pub fn diagnose_probe(url: &EndpointUrl, exchange: &Exchange) -> Option<Diagnosi
     }
 }
 
-/// A delivered webhook, with what may still be wrong.
+/// Diagnoses a delivered webhook, including remaining problems.
 fn delivered(
     url: &EndpointUrl,
     response: &ReceiverResponse,
@@ -123,7 +123,7 @@ mod tests {
         diagnosed(url, Duration::from_millis(400), Ok(answer))
     }
 
-    /// Holds a diagnosis to its code, and to words in what it says.
+    /// Asserts that a diagnosis has this code and that its text contains these words.
     fn assert_says(diagnosis: &Diagnosis, code: &str, words: &[&str]) {
         let text = diagnosis.english.to_string();
         assert_eq!(diagnosis.facts.code, code, "{text}");
@@ -278,7 +278,7 @@ mod tests {
         assert!(said.chars().count() < 400, "{said}");
     }
 
-    /// The same for an attempt without an answer. A sentence's first letter may be a capital.
+    /// Asserts the same for an attempt without a response. A sentence may capitalise its first letter.
     fn assert_failure_says(error: PostError, code: &str, words: &[&str]) {
         let diagnosis = diagnosed(OTHER, LIMIT, Err(error));
         let text = diagnosis.english.to_string();

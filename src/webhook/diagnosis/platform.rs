@@ -1,4 +1,4 @@
-//! Responses of n8n, Make and Zapier, which mean more than their status.
+//! Diagnoses responses of n8n, Make and Zapier, whose bodies say more than their status.
 
 use super::facts::Diagnosis;
 use crate::webhook::endpoint_url::EndpointUrl;
@@ -20,7 +20,7 @@ pub(super) fn is_n8n_test_url(url: &EndpointUrl) -> bool {
     url.path().contains("/webhook-test/")
 }
 
-/// Advice for a receiver that works before it answers.
+/// Advice for a receiver that does its work before it answers.
 pub(super) fn how_to_answer_sooner(url: &EndpointUrl) -> &'static str {
     let n8n = is_n8n_test_url(url) || url.path().contains("/webhook/") || url.host().ends_with(".n8n.cloud");
     if n8n {
@@ -63,7 +63,7 @@ fn n8n(url: &EndpointUrl, answer: &ReceiverResponse) -> Option<Diagnosis> {
 }
 
 fn n8n_method(answer: &ReceiverResponse) -> Diagnosis {
-    // One method or several, of n8n's own list.
+    // The message names one or several methods from n8n's own list.
     let asked = answer.excerpt.split("Did you mean to make a ").nth(1).unwrap_or_default();
     let methods = ["GET", "PUT", "PATCH", "DELETE", "HEAD"];
     let asked = asked.split(" request").next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Quotes the receiver's words within a sentence.
+//! Quotes a receiver's message within a sentence.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::webhook::post::ReceiverResponse;
 /// The longest quotation, in characters.
 const LONGEST: usize = 160;
 
-/// The text in one line, cut short, without quotation marks.
+/// The text on one line, shortened, without quotation marks.
 pub(super) fn line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut cut: String = line.chars().filter(|c| !c.is_control() && !matches!(c, '“' | '”')).collect();
@@ -18,7 +18,7 @@ pub(super) fn line(text: &str) -> String {
     cut
 }
 
-/// The message of a response: that of a JSON object, the title of a page, or the text.
+/// The message of a response: from a JSON object, the title of a page, or the plain text.
 pub(super) fn message(response: &ReceiverResponse) -> Option<String> {
     let text = match serde_json::from_str::<Value>(&response.excerpt) {
         Ok(json) => message_in(&json)?.to_owned(),

@@ -1,4 +1,4 @@
-//! Redirects, which are not followed: where the URL should lead instead.
+//! Diagnoses redirects, which the sender does not follow: suggests the URL to use instead.
 
 use url::Url;
 

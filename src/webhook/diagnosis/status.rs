@@ -21,7 +21,8 @@ pub(super) fn answered(response: &ReceiverResponse) -> Diagnosis {
     Diagnosis::new(code, summary).quoting(quotation).advise(advice)
 }
 
-/// Pages that challenge browsers. Cloudflare marks them in a header field, others only in the page.
+/// Recognises pages that challenge browsers. Cloudflare marks them in a header field; others are recognised by their
+/// title.
 fn bot_protection(response: &ReceiverResponse) -> Option<Diagnosis> {
     let titles = ["Just a moment...", "Attention Required! | Cloudflare", "Checking your browser"];
     let page = matches!(response.status, 403 | 429 | 503)
@@ -36,14 +37,14 @@ fn bot_protection(response: &ReceiverResponse) -> Option<Diagnosis> {
 
 macro_rules! meanings {
     ($($statuses:pat => $code:literal, $meaning:literal, $advice:literal;)*) => {
-        /// The code of a status, what it means, and what to do.
+        /// The code of a status, its meaning, and advice.
         fn meaning(status: u16) -> (&'static str, &'static str, &'static str) {
             match status {
                 $($statuses => ($code, $meaning, $advice),)*
             }
         }
 
-        /// Whether [`meaning`] gives this code.
+        /// Whether [`meaning`] returns this code.
         pub(super) fn is_code_of_status(code: &str) -> bool {
             [$($code),*].contains(&code)
         }

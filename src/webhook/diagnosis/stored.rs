@@ -1,11 +1,11 @@
-//! The facts of a diagnosis that was stored.
+//! The facts of a stored diagnosis.
 
 use super::facts::Facts;
 use super::{quote, status};
 use crate::webhook::post::ReceiverResponse;
 
 impl<'d> Facts<'d> {
-    /// The facts of a stored attempt. Its excerpt has the receiver's words, which belong to the diagnoses of a status.
+    /// The facts of a stored attempt. Only a diagnosis of a status quotes the excerpt.
     #[must_use]
     pub fn of_stored(code: &'d str, status: Option<u16>, excerpt: Option<&str>) -> Self {
         let quoted = excerpt.filter(|_| status::is_code_of_status(code));

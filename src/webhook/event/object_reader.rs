@@ -1,10 +1,10 @@
-//! Reads the fields of a JSON object one by one; an error names the wrong field and what it takes.
+//! Reads the fields of a JSON object one by one; an error names the wrong field and the values that it accepts.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-// What fields take, as the end of the sentence "… takes …".
+// The values that fields accept, as the end of the sentence "… takes …".
 pub(super) const OBJECT: &str = "an object";
 pub(super) const OBJECT_OR_NULL: &str = "an object or null";
 pub(super) const TEXT: &str = "a text";
@@ -15,7 +15,7 @@ pub(super) const NUMBER_OF_SECONDS: &str =
 /// How many characters of an unknown field's name an error shows.
 const MAX_NAME_SHOWN: usize = 60;
 
-/// Why a call was refused. Displays as one sentence that names the field; never carries a value.
+/// Why a call was refused. Displays as one sentence that names the field; never contains a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallError {
     pointer: String,
@@ -37,7 +37,7 @@ impl CallError {
         &self.pointer
     }
 
-    /// A syntax error has its position, and nothing of the text.
+    /// A syntax error contains its position but none of the text.
     pub(super) fn not_json(error: &serde_json::Error) -> Self {
         Self { pointer: String::new(), problem: Problem::NotJson(error.to_string()) }
     }
@@ -66,7 +66,7 @@ pub(super) struct ObjectReader {
 }
 
 impl ObjectReader {
-    /// Reads the object at `pointer`, which may have the fields of `known`.
+    /// Reads the object at `pointer`, which may have only the fields in `known`.
     pub(super) fn of(
         value: Value,
         pointer: &'static str,

@@ -1,4 +1,4 @@
-//! Parses RFC 3339 times with any offset to UTC.
+//! Parses RFC 3339 times with any offset and converts them to UTC.
 
 use std::time::UNIX_EPOCH;
 
@@ -13,7 +13,7 @@ const YEAR_10000: i64 = 253_402_300_800_000;
 /// Parses `2025-12-17T14:30:00Z`, with an optional fraction (cut to milliseconds) and any offset.
 #[must_use]
 pub fn parse(text: &str) -> Option<UnixMillis> {
-    // "T" and "Z" may be small letters (RFC 3339 §5.6).
+    // "T" and "Z" may be lower case (RFC 3339 §5.6).
     let text = text.to_ascii_uppercase();
     let (local, offset_minutes) = split_offset(&text)?;
     if !has_form(local) {

@@ -27,23 +27,23 @@ use super::status_line::StatusReader;
 use crate::clock::running;
 use crate::webhook::network::{AllowedNetworks, check_address};
 
-/// If an address has not answered after this long, the next one is tried beside it (RFC 8305 §5 recommends 250 ms).
+/// If an address has not answered after this time, the next is tried in parallel (RFC 8305 §5 recommends 250 ms).
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(300);
 
-/// How many of a host's addresses are tried; all are checked.
+/// How many of a host's addresses are tried; all of them are checked.
 const MAX_ADDRESSES: usize = 8;
 
-/// How many lookups of the system's resolver run at once, with a share for each workspace. A hanging lookup holds one
-/// of the 512 threads of the runtime's blocking pool, which reads local files too. A smaller limit would let one slow
-/// name server delay the webhooks of all workspaces.
+/// The most concurrent lookups of the system's resolver, shared among workspaces. A hanging lookup occupies one of the
+/// 512 threads of the runtime's blocking pool, which also reads local files. With a smaller limit, one slow name server
+/// would delay the webhooks of all workspaces.
 const MAX_LOOKUPS: usize = 128;
 
 tokio::task_local! {
-    /// The progress of this task's attempt. The client passes its connector only a URI.
+    /// The progress of this task's attempt. The client passes only a URI to its connector.
     pub(super) static PROGRESS: Arc<Progress>;
 }
 
-/// The workspace of an attempt, and the latest phase that it reached.
+/// The workspace of an attempt, and the latest phase it reached.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     workspace: String,
@@ -80,7 +80,7 @@ impl Progress {
 /// Resolves a host's addresses.
 #[async_trait]
 pub trait Resolve: Send + Sync + fmt::Debug {
-    /// All addresses of `host`, preferred ones first. The lookup counts against the share of `workspace`.
+    /// All addresses of `host`, preferred ones first. The lookup uses a permit of `workspace`.
     async fn resolve(&self, host: &str, workspace: &str) -> io::Result<Vec<IpAddr>>;
 }
 
@@ -100,7 +100,7 @@ impl Resolve for SystemResolver {
         let permit = self.0.acquire(workspace).await;
         let host = host.to_owned();
         let lookup = move || {
-            // The lookup holds its permit until it ends, even if its attempt was given up.
+            // The lookup keeps its permit until it ends, even if the attempt has been abandoned.
             let _permit = permit;
             let addresses = (host.as_str(), 0).to_socket_addrs()?;
             Ok(addresses.map(|address| address.ip()).collect())
@@ -116,7 +116,7 @@ pub(super) struct Connector {
     pub(super) networks: Arc<AllowedNetworks>,
     pub(super) allow_http: bool,
     pub(super) tls: TlsConnector,
-    /// Limits connections that continue in the background because a pooled one became free first.
+    /// Limits a connection that continues in the background because a pooled one became available first.
     pub(super) deadline: Duration,
 }
 
@@ -157,7 +157,7 @@ impl Connector {
         progress.reach(Phase::Connect);
         let port = target.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let tcp = connect(&addresses, port).await?;
-        // A request takes one or two writes, and the second should not wait for an acknowledgement.
+        // A request takes one or two writes; the second must not wait for an acknowledgement (Nagle).
         tcp.set_nodelay(true).map_err(|error| PostError::connect(&error))?;
         if !secure {
             return Ok(Box::new(tcp));
@@ -169,8 +169,8 @@ impl Connector {
         Ok(Box::new(tls))
     }
 
-    /// The host's addresses, if all are public or allowed. One internal address refuses the host: names that resolve
-    /// outside and inside at once are an attack (DNS rebinding).
+    /// The host's addresses, if all are public or allowed. One internal address refuses the host: a name that resolves
+    /// to both public and internal addresses is an attack (DNS rebinding).
     async fn addresses(&self, host: &str, workspace: &str) -> Result<Vec<IpAddr>, PostError> {
         let addresses = match host.parse() {
             Ok(address) => vec![address],
@@ -186,13 +186,13 @@ impl Connector {
         for address in &addresses {
             check_address(*address, &self.networks).map_err(PostError::NotPublic)?;
         }
-        // In the form that was checked.
+        // Converted to the form that was checked.
         Ok(addresses.iter().map(IpAddr::to_canonical).collect())
     }
 }
 
-/// Tries the addresses in order. The next one starts when one fails or has not answered for a moment; the first
-/// connection wins and the others are dropped. If all fail, returns the most specific failure.
+/// Tries the addresses in order. The next attempt starts when one fails or does not answer soon; the first connection
+/// wins and the others are dropped. If all fail, returns the most specific error.
 async fn connect(addresses: &[IpAddr], port: u16) -> Result<TcpStream, PostError> {
     let mut waiting = addresses.iter().take(MAX_ADDRESSES);
     let mut trying = FuturesUnordered::new();
@@ -212,7 +212,7 @@ async fn connect(addresses: &[IpAddr], port: u16) -> Result<TcpStream, PostError
     Err(failure.unwrap_or(PostError::Unreachable))
 }
 
-/// On a machine without IPv6 every IPv6 address is unreachable, which says less than a refusal by the receiver.
+/// On a machine without IPv6, every IPv6 address is unreachable, which says less than a receiver's refusal.
 fn more_specific(before: Option<PostError>, now: PostError) -> Option<PostError> {
     match (before, now) {
         (Some(before), PostError::Unreachable) => Some(before),

@@ -1,4 +1,4 @@
-//! Why an attempt got no response, in words that the owner of the endpoint may see.
+//! Why an attempt got no response, in words that the endpoint's owner may see.
 
 use std::error::Error;
 use std::fmt;
@@ -10,7 +10,7 @@ use tokio_rustls::rustls::{self, CertificateError, InvalidMessage};
 use crate::webhook::duration_text::format_span;
 use crate::webhook::network::NotPublic;
 
-/// The longest text of others in an error, in bytes.
+/// The longest external text in an error, in bytes.
 const MAX_TEXT: usize = 160;
 
 /// Why an attempt got no response.
@@ -32,7 +32,7 @@ pub enum PostError {
     },
     /// The host has an address that is not public.
     NotPublic(NotPublic),
-    /// Nothing listens at the host's port.
+    /// Nothing listens on the host's port.
     Refused,
     /// No route to the host.
     Unreachable,
@@ -50,11 +50,11 @@ pub enum PostError {
         /// The deadline.
         after: Duration,
     },
-    /// The connection or the response broke off.
+    /// The connection or the response was interrupted.
     Broken {
-        /// What was waited for.
+        /// The phase that was interrupted.
         phase: Phase,
-        /// How.
+        /// The reason.
         how: BreakReason,
     },
 }
@@ -62,15 +62,15 @@ pub enum PostError {
 /// The phase of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
-    /// The host's addresses are resolved.
+    /// The host is being resolved.
     Resolve,
-    /// A connection is opened.
+    /// A connection is being opened.
     Connect,
-    /// The TLS handshake runs.
+    /// The TLS handshake is in progress.
     Tls,
-    /// The request is being sent, or waits for the head of the response.
+    /// The request is being sent, or the response head has not arrived.
     Response,
-    /// The response body is read.
+    /// The response body is being read.
     Body,
 }
 
@@ -79,14 +79,14 @@ pub enum Phase {
 pub enum TlsError {
     /// The certificate is no longer valid.
     Expired {
-        /// Since how long, if that is known.
+        /// How long ago it expired, if known.
         ago: Option<Duration>,
     },
     /// The certificate is not valid yet.
     NotYetValid,
     /// The certificate is for other names.
     WrongName {
-        /// The names of the certificate, as far as they are known.
+        /// The names in the certificate, as far as known.
         presented: Vec<String>,
     },
     /// The certificate is self-signed, its chain is incomplete, or its authority is not trusted here.
@@ -99,12 +99,12 @@ pub enum TlsError {
     Other(String),
 }
 
-/// How a connection or a response broke off.
+/// How a connection or a response was interrupted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BreakReason {
     /// The receiver closed the connection.
     Closed,
-    /// The receiver, or a proxy or firewall before it, reset the connection.
+    /// The receiver, or a proxy or firewall in front of it, reset the connection.
     Reset,
     /// The response is not HTTP.
     NotHttp,
@@ -115,7 +115,7 @@ pub enum BreakReason {
 }
 
 impl PostError {
-    /// The code for logs and metrics: a word of a fixed set.
+    /// The reason for logs and metrics, from a fixed set.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -144,12 +144,12 @@ impl PostError {
         }
     }
 
-    /// Classifies a failed lookup. The standard library gives the text of the C library and no code.
+    /// Classifies a failed lookup. The standard library returns the C library's text and no code.
     pub(super) fn lookup(host: &str, error: &io::Error) -> Self {
         let text = error.to_string();
         let host = host.to_owned();
         let lower = text.to_ascii_lowercase();
-        // glibc (two answers), musl, macOS.
+        // glibc (two messages), musl, macOS.
         let absent = ["not known", "no address associated", "does not resolve", "nodename nor servname"];
         if error.kind() == io::ErrorKind::NotFound || absent.iter().any(|words| lower.contains(words)) {
             return Self::NameNotFound { host };
@@ -178,7 +178,7 @@ impl PostError {
         }
     }
 
-    /// Classifies an error of the HTTP client; the connector's error is found among its sources.
+    /// Classifies an error of the HTTP client; the connector's error is among its sources.
     pub(super) fn exchange(error: &(dyn Error + 'static), phase: Phase) -> Self {
         let mut how = None;
         let mut next = Some(error);
@@ -228,7 +228,7 @@ impl TlsError {
                 Self::WrongName { presented: presented.iter().take(3).map(|name| name_of(name)).collect() }
             }
             C::NotValidForName => Self::WrongName { presented: Vec::new() },
-            // A bad signature comes from an authority that has the name of a trusted one and another key.
+            // A bad signature comes from an authority with a trusted name but a different key.
             C::UnknownIssuer | C::BadSignature => Self::UnknownIssuer,
             C::Revoked => Self::Revoked,
             // A self-signed certificate, as `openssl req -x509` makes it; the error type is webpki's.
@@ -342,12 +342,12 @@ impl fmt::Display for TlsError {
     }
 }
 
-/// A name in a certificate. rustls gives it as `DnsName("example.com")`.
+/// A name in a certificate, which rustls formats as `DnsName("example.com")`.
 fn name_of(presented: &str) -> String {
     short(presented.split('"').nth(1).unwrap_or(presented))
 }
 
-/// Cuts a text of others and removes control characters.
+/// Shortens an external text and removes its control characters.
 fn short(text: &str) -> String {
     let mut text: String = text.chars().filter(|c| !c.is_control()).collect();
     text.truncate(text.floor_char_boundary(MAX_TEXT));

@@ -1,5 +1,5 @@
-//! Converts the beginning of a response body to text. A receiver may send it compressed, or in another character set
-//! than UTF-8.
+//! Converts the beginning of a response body to text. A receiver may compress it, or use a character set other than
+//! UTF-8.
 
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
@@ -9,15 +9,15 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::response::shown;
 
-/// The first `longest` bytes of the body as text; empty if it is not readable.
+/// The first `longest` bytes of the body as text; empty if the body is not readable.
 pub(super) async fn readable(headers: &HeaderMap, body: &[u8], longest: usize) -> String {
     let Some(plain) = decompressed(headers, body, longest).await else { return String::new() };
     let text = as_text(charset(headers), &plain);
     if is_binary(&text) { String::new() } else { shown(text.as_bytes(), longest) }
 }
 
-/// Decodes the content coding that the receiver named (RFC 9110 §8.4), up to a limit: a small body may unpack to
-/// gigabytes. `None` if the coding is unknown or the body is not in it.
+/// Decodes the receiver's content coding (RFC 9110 §8.4), up to a limit: a small body may decompress to gigabytes.
+/// `None` if the coding is unknown or the body does not match it.
 async fn decompressed(headers: &HeaderMap, body: &[u8], longest: usize) -> Option<Vec<u8>> {
     let coding = field(headers, &CONTENT_ENCODING).trim().to_ascii_lowercase();
     match coding.as_str() {
@@ -38,7 +38,7 @@ async fn beginning(decoder: impl AsyncRead + Unpin, longest: usize) -> Option<Ve
     (ended.is_ok() || !read.is_empty()).then_some(read)
 }
 
-/// The character set of `Content-Type`.
+/// The character set in `Content-Type`.
 fn charset(headers: &HeaderMap) -> Option<&'static Encoding> {
     let parameters = field(headers, &CONTENT_TYPE).split(';').skip(1);
     let named = |parameter: &str| {
@@ -56,7 +56,7 @@ fn as_text(charset: Option<&'static Encoding>, bytes: &[u8]) -> String {
         return match std::str::from_utf8(bytes) {
             Ok(text) => text.to_owned(),
             Err(error) if error.error_len().is_some() => WINDOWS_1252.decode(bytes).0.into_owned(),
-            // Cut within a character.
+            // The body was cut within a character.
             Err(error) => {
                 String::from_utf8_lossy(bytes.get(..error.valid_up_to()).unwrap_or_default()).into_owned()
             }
@@ -65,7 +65,7 @@ fn as_text(charset: Option<&'static Encoding>, bytes: &[u8]) -> String {
     charset.decode(bytes).0.into_owned()
 }
 
-/// Whether the text has more than a few control characters: an image, or an encrypted body.
+/// Whether the text has more than a few control characters, like an image or an encrypted body.
 fn is_binary(text: &str) -> bool {
     let odd = text.chars().filter(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{1b}')).count();
     odd * 10 > text.chars().count()

@@ -1,12 +1,12 @@
-//! Limits how many lookups of the system's resolver run at once, with a share for each workspace.
+//! Limits the concurrent lookups of the system's resolver, with a share for each workspace.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Gives out permits. A workspace may hold as many as are free: one whose name servers hang takes half of all permits, and
-/// the other half serves the other workspaces.
+/// Issues permits. A workspace may hold as many permits as are free, so a workspace with hanging name servers takes
+/// half of all permits, and the other half serves the other workspaces.
 #[derive(Debug, Clone)]
 pub(super) struct LookupLimiter(Arc<State>);
 
@@ -23,7 +23,7 @@ struct Taken {
     by_workspace: HashMap<String, usize>,
 }
 
-/// One lookup, until dropped.
+/// A permit for one lookup, released on drop.
 #[derive(Debug)]
 pub(super) struct LookupPermit {
     lookups: LookupLimiter,
@@ -35,12 +35,12 @@ impl LookupLimiter {
         Self(Arc::new(State { most, taken: Mutex::default(), freed: Notify::new() }))
     }
 
-    /// Waits for a permit. The caller bounds the wait: an attempt has one deadline for everything.
+    /// Waits for a permit. The caller limits the wait: an attempt has one deadline for all its phases.
     pub(super) async fn acquire(&self, workspace: &str) -> LookupPermit {
         loop {
             let freed = self.0.freed.notified();
             tokio::pin!(freed);
-            // A permit that is dropped from here on wakes this wait.
+            // From here on, a dropped permit wakes this wait.
             freed.as_mut().enable();
             if let Some(permit) = self.try_acquire(workspace) {
                 return permit;

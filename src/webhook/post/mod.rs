@@ -1,4 +1,5 @@
-//! One POST to a receiver: lookup, connection, request and response within one deadline, whatever the receiver does.
+//! Sends one POST request to a receiver. Lookup, connection, request and response share one deadline, which no receiver
+//! can extend.
 
 mod connector;
 mod error;

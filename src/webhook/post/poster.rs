@@ -1,4 +1,4 @@
-//! One POST to a receiver: lookup, connection, request and response within one deadline, whatever the receiver does.
+//! The poster: sends one POST request within one deadline, over pooled connections.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -32,20 +32,20 @@ use crate::clock::running;
 use crate::webhook::endpoint_url::EndpointUrl;
 use crate::webhook::network::AllowedNetworks;
 
-/// How many idle connections to one host are kept, and for how long: less than the 2 s after which gunicorn closes its
+/// The most idle connections per host, and how long they are kept: less than the 2 s after which gunicorn closes its
 /// own (Node, Apache and uvicorn wait 5 s). If the receiver closes a connection while a webhook is sent on it, the
-/// webhook may have arrived and counts as failed.
+/// webhook may have arrived but counts as failed.
 const MAX_IDLE: usize = 64;
 const IDLE_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// The deadline of a probe, for which a person waits.
+/// The deadline of a probe. A person waits for its result.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The largest response head, in bytes and fields.
+/// The largest response head, in bytes and in fields.
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_FIELDS: usize = 100;
 
-/// How many bytes of a response body are kept. The poster does not wait for more.
+/// The most bytes of a response body to keep. The poster does not wait for more.
 const MAX_EXCERPT: usize = 4 * 1024;
 
 const OUR_USER_AGENT: HeaderValue =
@@ -58,7 +58,7 @@ pub struct PosterConfig {
     pub networks: AllowedNetworks,
     /// Whether `http://` URLs are allowed.
     pub allow_http: bool,
-    /// The deadline of a whole attempt: lookup, connection, TLS, request and the complete response.
+    /// The deadline of a whole attempt: lookup, connection, TLS, request and complete response.
     pub deadline: Duration,
     /// Additional trusted authorities: a file of PEM certificates.
     pub ca_file: Option<PathBuf>,
@@ -75,12 +75,12 @@ impl Default for PosterConfig {
     }
 }
 
-/// Posts webhooks. Clones share their connections. The client ignores proxies of the environment, keeps no cookies and
+/// Posts webhooks. Clones share connections. The client ignores proxies from the environment, keeps no cookies and
 /// follows no redirects.
 #[derive(Clone)]
 pub struct Poster {
     client: Client<Connector, RequestBody>,
-    /// Probes receivers: keeps no connection and reuses none.
+    /// The client for probes, which opens a new connection for each.
     probe_client: Client<Connector, RequestBody>,
     deadline: Duration,
 }
@@ -115,8 +115,8 @@ impl Poster {
     /// Posts `body` once, for an endpoint of `workspace`. Adds framing and `Host` to `headers`, and `User-Agent` and
     /// `Accept` if they are missing.
     ///
-    /// The body belongs to the response: if it breaks off or exceeds the deadline, the attempt fails, whatever the
-    /// status was. Bytes beyond the excerpt are not waited for.
+    /// The response includes its body: if the body is interrupted or exceeds the deadline, the attempt fails, whatever
+    /// its status. The poster does not wait for bytes beyond the excerpt.
     pub async fn post(
         &self,
         workspace: &str,
@@ -129,9 +129,9 @@ impl Poster {
         self.exchange(&self.client, request, progress, self.deadline).await
     }
 
-    /// Asks a receiver which methods it accepts, as a browser does before it posts; no receiver mistakes that for an
-    /// event. Each probe opens a connection, because it tests name, address and certificate too, and because the
-    /// receiver may close an idle one at that moment.
+    /// Asks a receiver which methods it accepts, as a browser does before it posts; no receiver mistakes this request
+    /// for an event. Each probe opens a new connection, because it also tests name, address and certificate, and
+    /// because the receiver may be closing an idle one.
     pub async fn probe(&self, workspace: &str, url: &EndpointUrl) -> Exchange {
         let headers = [("access-control-request-method", "POST"), ("origin", "https://webhook.invalid")]
             .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)));
@@ -169,7 +169,7 @@ impl Poster {
             headers.remove(ours);
         }
         headers.entry(USER_AGENT).or_insert(OUR_USER_AGENT);
-        // Firewalls take a request without it for a bot.
+        // Firewalls may treat a request without `Accept` as a bot.
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         let mut request =
             Request::new(RequestBody { bytes: Full::new(body), progress: Arc::clone(progress) });
@@ -208,7 +208,7 @@ impl fmt::Debug for Poster {
 /// The outcome of one POST.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
-    /// How long it took, from the lookup to the end of the response.
+    /// The time from the lookup to the end of the response.
     pub took: Duration,
     /// The response, or why there is none.
     pub result: Result<ReceiverResponse, PostError>,
@@ -222,17 +222,17 @@ impl Exchange {
     }
 }
 
-/// Why no poster can be made.
+/// Why a poster cannot be made.
 #[derive(Debug)]
 pub enum PosterError {
     /// The file of authorities cannot be read.
     CaFile {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file of authorities has no certificate in it, or one that cannot be used.
+    /// The file of authorities contains no certificate, or an unusable one.
     NoCertificate {
         /// The file.
         path: PathBuf,
@@ -267,10 +267,10 @@ impl std::error::Error for PosterError {
 
 /// An HTTP client that keeps at most `most_idle` idle connections to one host.
 fn client(connector: Connector, most_idle: usize) -> Client<Connector, RequestBody> {
-    // The client retries a request only if nothing of it was written: it gets the request back from a pooled connection
-    // that was closed before the request was taken up, and from no other (hyper's `proto::h1::dispatch`,
-    // `TrySendError::message`). Without that, every idle connection that a receiver closes could fail a webhook. A
-    // request that was taken up is never repeated here.
+    // The client retries a request only if none of it was written: hyper returns the request when a pooled connection
+    // closes before it accepts the request, and in no other case (hyper's `proto::h1::dispatch`,
+    // `TrySendError::message`). Without this retry, any idle connection that a receiver closes could fail a webhook. A
+    // request that a connection has accepted is never repeated here.
     Client::builder(TokioExecutor::new())
         .retry_canceled_requests(true)
         .pool_timer(TokioTimer::new())
@@ -278,12 +278,12 @@ fn client(connector: Connector, most_idle: usize) -> Client<Connector, RequestBo
         .pool_max_idle_per_host(most_idle)
         .http1_max_buf_size(MAX_HEAD)
         .http1_max_headers(MAX_FIELDS)
-        // The status alone decides whether the receiver accepted the webhook: malformed header fields are no reason to
-        // send the event again.
+        // The status alone decides whether the receiver accepted the webhook; malformed header fields do not justify
+        // sending the event again.
         .http1_allow_spaces_after_header_name_in_responses(true)
         .http1_allow_obsolete_multiline_headers_in_responses(true)
         .http1_ignore_invalid_headers_in_responses(true)
-        // As the help page writes them: some receivers compare names case-sensitively.
+        // As the help page spells them: some receivers compare names case-sensitively.
         .http1_title_case_headers(true)
         .build(connector)
 }
@@ -312,14 +312,14 @@ fn authorities(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, PosterErr
     }
 }
 
-/// Reads as much as the excerpt needs; dropping the rest closes the connection.
+/// Reads enough of the body for the excerpt; dropping the rest closes the connection.
 async fn read(mut body: Incoming, head: &Response<()>) -> Result<Vec<u8>, hyper::Error> {
     let mut read = Vec::new();
     while read.len() < MAX_EXCERPT {
         match body.frame().await {
             Some(Ok(frame)) => read.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
-            // A body without a length ends with the connection (RFC 9112 §6.3), and many servers then close it without
-            // ending TLS. The body counts as complete.
+            // A body without a length ends with the connection (RFC 9112 §6.3), and many servers close the connection
+            // without a TLS close_notify. Such a body counts as complete.
             Some(Err(_)) if !is_framed(head.headers()) => break,
             Some(Err(error)) => return Err(error),
             None => break,
@@ -332,7 +332,7 @@ fn is_framed(headers: &HeaderMap) -> bool {
     headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)
 }
 
-/// A request body, which notes that the connection is open and the request is being written.
+/// A request body that records the phase once the connection is open and the request is being written.
 struct RequestBody {
     bytes: Full<Bytes>,
     progress: Arc<Progress>,

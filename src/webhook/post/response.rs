@@ -1,29 +1,29 @@
-//! The part of a receiver's response that is kept: a short text without control characters, which is safe to show.
+//! The part of a receiver's response to keep: a short text without control characters, which is safe to show.
 
 use std::time::Duration;
 
 use http::header::{ACCESS_CONTROL_ALLOW_METHODS, ALLOW, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, StatusCode};
 
-/// The longest header value that is kept, in bytes: a URL may be this long.
+/// The longest header value to keep, in bytes: a URL may be this long.
 const MAX_FIELD: usize = 2048;
 
-/// A receiver's response. All of it was written by others.
+/// A receiver's response. All of it is untrusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReceiverResponse {
     /// The status code.
     pub status: u16,
     /// `Location`: the target of a redirect, which is not followed.
     pub location: Option<String>,
-    /// `Retry-After`: the pause that the receiver asks for.
+    /// `Retry-After`: the delay that the receiver requests.
     pub retry_after: Option<Duration>,
     /// `Content-Type`.
     pub content_type: Option<String>,
     /// `Allow`: the methods that the receiver accepts.
     pub allow: Option<String>,
-    /// `Access-Control-Allow-Methods`: the methods that it accepts from web pages.
+    /// `Access-Control-Allow-Methods`: the methods that the receiver accepts from web pages.
     pub allow_from_pages: Option<String>,
-    /// Whether Cloudflare answered with a challenge for browsers instead (`cf-mitigated: challenge`).
+    /// Whether Cloudflare answered instead, with a challenge for browsers (`cf-mitigated: challenge`).
     pub challenged: bool,
     /// The beginning of the body as text, with `\u{FFFD}` for control characters. Empty if the body is binary.
     pub excerpt: String,
@@ -52,8 +52,8 @@ impl ReceiverResponse {
     }
 }
 
-/// RFC 9110 §10.2.3: seconds, or a date. A date is compared with the response's `Date`, so clocks that differ do not
-/// matter.
+/// Parses `Retry-After` (RFC 9110 §10.2.3): seconds, or a date. A date is compared with the response's `Date`, so
+/// different clocks do not matter.
 fn retry_after(text: &str, date: Option<&str>) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
@@ -79,7 +79,8 @@ pub(super) fn shown(bytes: &[u8], longest: usize) -> String {
     text
 }
 
-/// Neither controls a terminal nor changes the direction of text (Unicode's bidirectional controls).
+/// Whether a character neither controls a terminal nor changes the direction of text (Unicode's bidirectional
+/// controls).
 fn is_printable(c: char) -> bool {
     matches!(c, '\n' | '\t' | '\r')
         || !(c.is_control()

@@ -1,4 +1,4 @@
-//! Remembers the status line of the receiver's response. If hyper cannot parse the rest of the head, the status still
+//! Records the status line of the receiver's response. If hyper cannot parse the rest of the head, the status still
 //! decides whether the receiver accepted the webhook.
 
 use std::io;
@@ -17,11 +17,11 @@ use super::response::ReceiverResponse;
 /// Enough for `HTTP/1.1 200` with some extra spaces.
 const LONGEST: usize = 24;
 
-/// The status of the latest response on a connection; 0 before one begins.
+/// The status of the latest response on a connection; 0 before its status line.
 #[derive(Debug, Clone, Default)]
 struct LatestStatus(Arc<AtomicU16>);
 
-/// A stream that reads the status line of each response along.
+/// A stream that also parses the status line of each response.
 pub(super) struct StatusReader<S> {
     stream: S,
     /// The first bytes of the response.
@@ -34,7 +34,7 @@ impl<S> StatusReader<S> {
         Self { stream, begin: Vec::with_capacity(LONGEST), latest: LatestStatus::default() }
     }
 
-    /// The bytes from here on belong to the next response.
+    /// The bytes that follow belong to the next response.
     fn begin_response(&mut self) {
         self.begin.clear();
         self.latest.0.store(0, Ordering::Relaxed);
@@ -100,7 +100,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StatusReader<S> {
 }
 
 /// The response whose head hyper could not parse, if it began with a final status. Its other fields and its body are
-/// lost. A response that broke off does not count.
+/// lost. A response that was interrupted does not count.
 pub(super) fn response_behind(error: &legacy::Error) -> Option<ReceiverResponse> {
     let hyper = std::error::Error::source(error)?.downcast_ref::<hyper::Error>()?;
     if !hyper.is_parse() {
@@ -113,7 +113,7 @@ pub(super) fn response_behind(error: &legacy::Error) -> Option<ReceiverResponse>
     Some(ReceiverResponse::read(status, &HeaderMap::new(), String::new()))
 }
 
-/// The status of a line like `HTTP/1.1 200 OK` (RFC 9112 §4), also with extra spaces or without a reason.
+/// The status of a line like `HTTP/1.1 200 OK` (RFC 9112 §4), even with extra spaces or without a reason phrase.
 fn status_of(line: &[u8]) -> Option<u16> {
     let rest = line.strip_prefix(b"HTTP/")?;
     let version = rest.iter().take_while(|b| b.is_ascii_digit() || **b == b'.').count();
