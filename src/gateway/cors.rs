@@ -76,7 +76,7 @@ impl FromStr for AllowedOrigins {
     }
 }
 
-/// Decides what web pages may read and send.
+/// Evaluates CORS requests.
 #[derive(Debug)]
 pub(super) struct Cors(AllowedOrigins);
 
@@ -85,7 +85,7 @@ impl Cors {
         Self(origins)
     }
 
-    /// Returns what the requesting page may do.
+    /// Returns the permission of the requesting page.
     pub(super) fn evaluate(&self, request: &RequestView<'_>) -> Permission {
         let allowed = match &self.0 {
             AllowedOrigins::Any => Some(HeaderValue::from_static("*")),
@@ -118,7 +118,7 @@ fn requested_fields(headers: Headers<'_>) -> Option<HeaderValue> {
     HeaderValue::try_from(requested).ok().filter(|_| fits)
 }
 
-/// What the requesting page may do.
+/// The permission of the requesting page.
 #[derive(Debug)]
 pub(super) struct Permission {
     varies_by_origin: bool,

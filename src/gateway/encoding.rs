@@ -66,7 +66,7 @@ impl Coding {
         }
     }
 
-    /// Returns the identity tag behind `etag`, if `etag` is a tag of this coding.
+    /// Returns the identity tag from which `etag` was made, if `etag` is a tag of this coding.
     pub(super) fn identity_etag(self, etag: &str) -> Option<String> {
         match self.name() {
             None => Some(etag.to_owned()),

@@ -128,7 +128,7 @@ impl<'c> Head<'c> {
         self.write_fields(text);
     }
 
-    /// Returns the head as a hyper response. It reuses the allocation of the map `room`.
+    /// Returns the head as a hyper response. It reuses the allocation of `room`, the map of a request.
     pub(super) fn into_response(self, mut room: HeaderMap) -> Response<()> {
         let mut response = Response::new(());
         *response.status_mut() = self.status;

@@ -1,4 +1,4 @@
-//! Answers links: **route → verify → decide → respond**. `service::Inner::answer` is these four steps.
+//! Answers links: **route → verify → decide → respond**. `service::Inner::answer` runs these four steps.
 //!
 //! A decision is an [`outcome::Outcome`]. Every status and header field is set in [`respond`]. Storage is not read
 //! before the link is verified: the store only accepts a [`Grant`](crate::Grant), which verification creates.

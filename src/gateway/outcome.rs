@@ -162,7 +162,7 @@ impl Outcome {
         }
     }
 
-    /// Writes what is known before the response is sent into the access record.
+    /// Fills in the fields of the access record that are known before the response is sent.
     pub(super) fn describe(&self, record: &mut AccessRecord<'_>) {
         record.outcome = self.name();
         if let Self::Rejected(Rejection::Denied(denial)) = self {

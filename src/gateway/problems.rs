@@ -1,4 +1,4 @@
-//! The problem documents of the gateway: what clients read instead of an asset.
+//! The problem documents of the gateway: the responses to clients that get no asset.
 
 use http::StatusCode;
 

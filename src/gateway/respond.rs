@@ -47,7 +47,7 @@ impl Responder {
         Self { cors, retry_after: retry_after.as_secs().max(1), denial: ArcSwapOption::empty() }
     }
 
-    /// Returns what the requesting page may do.
+    /// Returns the permission of the requesting page.
     pub(super) fn permission(&self, request: &RequestView<'_>) -> Permission {
         self.cors.evaluate(request)
     }

@@ -149,8 +149,8 @@ impl Inner {
         if tracker.trace.is_some() { None } else { parsed.decide_cached(&self.store, at.instant()) }
     }
 
-    /// Reserves what a download needs before the object is opened: space for its audit record, and a permit for a
-    /// request in flight, counted for the client's address.
+    /// Reserves space for the audit record and takes a permit for a request in flight, counted for the client's address.
+    /// Called before the object is opened.
     fn admit(&self, tracker: &mut Tracker, share: Option<IpAddr>) -> Result<(), Rejection> {
         tracker.audited = self.recorders.begin_audit().map_err(|_| Rejection::AuditUnavailable)?;
         tracker.permit = Some(self.in_flight.acquire(share).map_err(Rejection::Busy)?);

@@ -1,4 +1,4 @@
-//! Fairness between the connections of a thread: the limits of work on some before others run.
+//! Batch limits that keep the connections of a thread fair to each other.
 
 /// The maximum number of connections to accept per batch.
 pub(super) const ACCEPT_BATCH: usize = 16;

@@ -300,7 +300,7 @@ impl<S: Transport, H: Handler> Connection<S, H> {
         self.state = State::Hyper(HyperConnection::new(stream, received, version, &self.context));
     }
 
-    /// Reads what the client has sent. Breaks if nothing has arrived.
+    /// Reads the client's input. Breaks if nothing has arrived.
     pub(super) fn receive(
         &mut self,
         cx: &mut Context<'_>,
@@ -385,7 +385,7 @@ fn drive_hyper<S: Transport, H: Handler>(
     finishing: bool,
 ) -> Next {
     let mut polled = hyper.poll(cx);
-    // If hyper is shut down before it has read what has arrived, it drops that. So it is polled first.
+    // hyper is polled first: on a graceful shutdown it drops input that it has not read.
     if finishing && polled.is_pending() {
         hyper.finish();
         polled = hyper.poll(cx);

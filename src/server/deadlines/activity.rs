@@ -11,7 +11,7 @@ use super::timeouts::{Phase, PhaseClock, Timeout, Timeouts};
 use crate::clock::running::RunningInstant;
 use crate::server::listener::eviction::Slot;
 
-/// What a client has done, and when.
+/// The activity of a client, and its times.
 #[derive(Debug)]
 pub(crate) struct Activity {
     timeouts: Timeouts,
@@ -122,7 +122,7 @@ impl Activity {
         InFlight(Arc::clone(self))
     }
 
-    /// Writing is blocked: the client does not read what is ready for it.
+    /// Writing is blocked: the client does not read the response.
     pub(crate) fn on_write_blocked(&self) {
         self.progress().blocked.get_or_insert_with(RunningInstant::now);
     }
