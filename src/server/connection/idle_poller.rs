@@ -1,6 +1,6 @@
 //! The idle poller of a thread. Idle connections have no task: one epoll(7) instance reports which of them became
 //! readable. The poller drives these one after the other, each as far as it goes without blocking. A connection that
-//! would block gets a task and keeps it.
+//! waits for anything but input gets a task and keeps it.
 
 use std::future::poll_fn;
 use std::io;

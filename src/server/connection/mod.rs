@@ -1,5 +1,6 @@
 //! One connection, from its first byte to its end: a [state machine](state_machine) with two drivers. The [idle
-//! poller](idle_poller) of its thread drives it until it would block. From then on, its own [task] drives it.
+//! poller](idle_poller) of its thread drives it while it waits only for input. As soon as it waits for anything else, its
+//! own [task] takes over and keeps it.
 
 pub(super) mod driver;
 pub(super) mod error;

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`Connection::drive`] continues until it would block. A connection starts with the idle poller of its thread as its
-//! driver, which lends it buffers. As soon as it waits for anything other than the next request, it moves to a task.
+//! driver, which lends it buffers. As soon as it waits for anything but input, it moves to a task.
 
 use std::io;
 use std::mem;

@@ -1,4 +1,4 @@
-//! The task of a connection that would block. It drives the connection until it ends.
+//! The task of a connection that waits for more than input. It drives the connection until it ends.
 
 use std::future::{pending, poll_fn};
 use std::sync::Arc;

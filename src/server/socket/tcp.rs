@@ -70,7 +70,7 @@ enum Mode {
 pub(crate) struct Socket {
     mode: Mode,
     activity: Arc<Activity>,
-    /// Whether the client's input begins a request head. True for HTTP/1; HTTP/2 frames tell by themselves.
+    /// Whether the client's input begins a request head. True for HTTP/1; HTTP/2 has frames for that.
     reads_heads: bool,
     /// The gate with the pending piece, if the connection supports zero copy.
     gate: Option<Arc<WriteGate>>,
