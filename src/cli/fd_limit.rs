@@ -35,8 +35,8 @@ pub(super) fn lower_connections(config: &mut Config) {
     }
 }
 
-/// How many connections fit besides those of the admin listener. Each may have a download, of which at most `in_flight`
-/// run.
+/// How many connections fit besides those of the admin listener. At most `in_flight` of them have a download, which
+/// needs a second descriptor.
 fn connections_that_fit(files: u64, connections: u64, in_flight: u64, admin: u64) -> u64 {
     let reserve = RESERVE + admin + max_cached_files(files) + 2 * max_pipes(files);
     let room = files.saturating_sub(reserve.min(files / 2));

@@ -52,7 +52,7 @@ fn run(sources: &Sources, only: Option<Only>) -> Exit {
     let config = sources.read()?;
     let metrics = Metrics::default();
     let logging = start_log(config.log_format, config.log_level, &metrics.log)?;
-    // Flushes the log before the error that ends the program.
+    // Flushes the log before the program reports the error and exits.
     run_logged(config, sources, only, &logging, metrics).inspect_err(|_| logging.flush(FLUSH_TIMEOUT))
 }
 

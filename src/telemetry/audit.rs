@@ -87,7 +87,7 @@ impl Audit {
         self.writer.flush(timeout)
     }
 
-    /// Reserves room for the record of a download before it starts.
+    /// Reserves room for a download's record before the download starts; `None` if no record is required.
     ///
     /// # Errors
     /// If a record is required but cannot be written now.

@@ -84,7 +84,7 @@ impl<'r> Untrusted<'r> {
     /// The longest text to keep, in bytes. Records contain less of it.
     const LONGEST: usize = 4 * 1024;
 
-    /// The first [`Self::LONGEST`] bytes of `text`.
+    /// The first 4 KiB of `text`.
     #[must_use]
     pub fn of(text: &'r [u8]) -> Self {
         Self(text.get(..Self::LONGEST).unwrap_or(text).into())
@@ -111,7 +111,7 @@ impl fmt::Debug for Untrusted<'_> {
     }
 }
 
-/// The record of one request. Filled in while the request is served; `RequestLogs::write` writes it once.
+/// The record of one request. The gateway fills it in while it serves the request; `RequestLogs::write` writes it once.
 #[derive(Debug)]
 pub struct AccessRecord<'r> {
     /// The client's address.

@@ -56,8 +56,8 @@ const RUN: usize = 16;
 fn redact_digits(text: &str, redacted: &mut String) {
     let bytes = text.as_bytes();
     let (mut written, mut start) = (0, 0);
-    // A run that starts at `start` is long enough only if all these bytes are digits; otherwise skip past the last byte
-    // that is not.
+    // A run that starts at `start` is long enough only if all these bytes are digits; otherwise skip past the last
+    // non-digit.
     while let Some(run) = bytes.get(start..start + RUN) {
         if let Some(other) = run.iter().rposition(|byte| !byte.is_ascii_hexdigit()) {
             start += other + 1;

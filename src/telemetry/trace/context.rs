@@ -8,8 +8,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// The longest `tracestate` that is propagated, in bytes, and its most members: the least that the recommendation
-/// requires.
+/// The limits of a propagated `tracestate`, in bytes and in members: the recommendation requires at least this much.
 const MAX_STATE: usize = 512;
 const MAX_MEMBERS: usize = 32;
 

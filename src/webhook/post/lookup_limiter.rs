@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Issues permits. A workspace may hold as many permits as are free, so a workspace with hanging name servers takes
+/// Issues permits. A workspace may hold as many permits as remain free, so a workspace with hanging name servers takes
 /// half of all permits, and the other half serves the other workspaces.
 #[derive(Debug, Clone)]
 pub(super) struct LookupLimiter(Arc<State>);
