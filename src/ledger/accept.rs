@@ -1,4 +1,5 @@
-//! Accepts events: writes each with a delivery for every endpoint of its workspace before the caller has its answer.
+//! Accepts events: stores each event, with a delivery for every endpoint of its workspace, before the caller gets its
+//! answer.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,11 +11,11 @@ use super::event::{Accepted, NewEvent};
 use super::handle::Ledger;
 
 impl Ledger {
-    /// Accepts an event; when this returns, it is on disk. `None` if another call was accepted before under the same
-    /// call id.
+    /// Accepts an event, which is on disk when this returns. `None` if a different call was accepted earlier under the
+    /// same call id.
     ///
     /// # Errors
-    /// If it could not be written: it is not accepted.
+    /// If the event could not be written. Then it is not accepted.
     pub async fn accept(&self, event: NewEvent) -> Result<Option<Accepted>> {
         self.events.write(event).await
     }
@@ -24,7 +25,7 @@ const INSERT_EVENTS: Statement = over_json_rows!(
     "INSERT INTO events (id, workspace, call_id, test, content, recording, transcript, accepted_at) \
      SELECT id, workspace, call_id, test, content, recording, transcript, at FROM ",
     [id text, workspace text, call_id text, test boolean, content text, recording text, transcript text, at bigint],
-    // SQLite needs a WHERE here: without one, ON would belong to a join.
+    // SQLite needs a WHERE here: without one, it parses ON as part of a join.
     " WHERE true ON CONFLICT DO NOTHING RETURNING id"
 );
 
@@ -91,7 +92,7 @@ async fn insert_deliveries(
     if !rows.is_empty() {
         let mut made =
             tx.fetch::<(String, String, String)>(INSERT_DELIVERIES, values![json!(rows).to_string()]).await?;
-        // RETURNING promises no order; the ids end in their position.
+        // RETURNING guarantees no order. Each id ends in its position.
         made.sort_by(|(one, ..), (other, ..)| (one.len(), one).cmp(&(other.len(), other)));
         for (delivery, event, endpoint) in made {
             deliveries.entry(event).or_default().push((delivery, endpoint));
@@ -100,8 +101,8 @@ async fn insert_deliveries(
     Ok(deliveries)
 }
 
-/// The event that was accepted under this call id, if it is the same call; or this very event, if an earlier write of it
-/// got no answer.
+/// The event that was accepted earlier under this call id, if it is the same call; or this event itself, if an earlier
+/// write succeeded without an answer.
 async fn accepted_before(tx: &mut Tx, event: &NewEvent) -> Result<Option<Accepted>> {
     const EXISTING: Statement = Statement::same(
         "SELECT id, content, recording, transcript FROM events WHERE id = $3 OR (workspace = $1 AND call_id = $2)",

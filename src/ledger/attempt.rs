@@ -1,10 +1,10 @@
-//! Finished attempts, and claimed deliveries that were not attempted.
+//! Types for finished attempts, and for claimed deliveries that were not attempted.
 
 use std::time::Duration;
 
 use crate::clock::{UnixMillis, UnixSeconds};
 
-/// What becomes of a delivery after an attempt.
+/// The state of a delivery after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
     /// It is delivered.
@@ -15,41 +15,41 @@ pub enum Disposition {
     RetryAt(UnixMillis),
 }
 
-/// The result of an attempt, as its history shows it.
+/// The result of an attempt, as the delivery history shows it.
 #[derive(Debug, Clone, Default)]
 pub struct AttemptResult {
     /// When it began.
     pub started_at: UnixMillis,
     /// How long it took.
     pub took: Duration,
-    /// The answer's status, if there was an answer.
+    /// The status code of the response, if there was one.
     pub status: Option<u16>,
     /// The result, as a code.
     pub code: &'static str,
     /// The result, as a sentence.
     pub summary: String,
-    /// What the owner can do about it.
+    /// Advice for the owner.
     pub advice: Option<String>,
-    /// The answer's first bytes.
+    /// The first bytes of the response.
     pub excerpt: Option<String>,
     /// When its links expire; `None` if it carried none.
     pub links_expire: Option<UnixSeconds>,
-    /// What an operator should know: why a link is null.
+    /// A note for the operator: why a link is null.
     pub note: Option<String>,
 }
 
 /// An attempt that has ended.
 #[derive(Debug, Clone)]
 pub struct FinishedAttempt {
-    /// Which delivery.
+    /// The delivery's id.
     pub delivery: String,
     /// The holder of the lease.
     pub holder: String,
-    /// Which attempt, counted from 1, resends included.
+    /// The number of the attempt, counted from 1 across resends.
     pub number: u32,
     /// Its result.
     pub result: AttemptResult,
-    /// What becomes of the delivery.
+    /// What follows for the delivery.
     pub disposition: Disposition,
     /// When it ended.
     pub at: UnixMillis,
@@ -58,7 +58,7 @@ pub struct FinishedAttempt {
 /// When a claimed delivery that was not attempted is due again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Requeue {
-    /// Now: its endpoint has no room at the moment.
+    /// Now: its endpoint currently has no room.
     Now,
     /// After a pause.
     After {
@@ -66,7 +66,7 @@ pub enum Requeue {
         from: UnixMillis,
         /// When it ends.
         until: UnixMillis,
-        /// What the delivery waits for.
+        /// Why the delivery waits.
         note: String,
         /// How long it has waited for its assets.
         asset_waited: Duration,

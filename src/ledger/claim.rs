@@ -21,11 +21,11 @@ pub struct Lease {
     pub holder: String,
     /// After this, any sender may requeue the delivery.
     pub until: UnixMillis,
-    /// When links expire that are minted under it; each delivery of an event adds another second or two.
+    /// When links minted under this lease expire. Each delivery of an event adds a different number of seconds.
     pub links_expire: UnixSeconds,
 }
 
-/// A delivery that this process has to send now.
+/// A delivery that this process must send now.
 #[derive(Debug, Clone, FromRow)]
 pub struct Claimed {
     /// `dlv_…`
@@ -34,14 +34,14 @@ pub struct Claimed {
     pub event: String,
     /// `ep_…`
     pub endpoint: String,
-    /// Whose endpoint.
+    /// The workspace of the endpoint.
     pub workspace: String,
     /// The endpoint's URL.
     pub url: String,
-    /// The secrets that sign; `None` if the key file in use does not open them.
+    /// The signing secrets; `None` if the current key file does not open them.
     #[sqlx(skip)]
     pub secrets: Option<Secrets>,
-    /// Which secret makes `X-Webhook-Signature` first: 0 is the newest.
+    /// The index of the secret that first signs `X-Webhook-Signature`; 0 is the newest.
     #[sqlx(try_from = "i64")]
     pub plain_secret: usize,
     /// The call. `None` if the stored text cannot be read.
@@ -59,29 +59,29 @@ pub struct Claimed {
     /// How long it has waited for its assets.
     #[sqlx(try_from = "Int")]
     pub asset_waited: Duration,
-    /// When its last pause began; `None` if it was due at once.
+    /// When its last pause began; `None` if it was due immediately.
     pub scheduled_at: Option<UnixMillis>,
     /// When the event was accepted.
     pub accepted_at: UnixMillis,
     /// Attempts since it was accepted or resent.
     #[sqlx(try_from = "i64")]
     pub tries: u32,
-    /// All attempts.
+    /// The total number of attempts.
     #[sqlx(try_from = "i64")]
     pub attempts: u32,
-    /// The last answer's status.
+    /// The status code of the last response.
     #[sqlx(try_from = "Int")]
     pub last_status: Option<u16>,
-    /// When links expire that are minted for it now: distinct among the deliveries of an event, so that a download
-    /// identifies the delivery whose link was followed.
+    /// When links minted for this delivery now expire. The time differs between the deliveries of an event, so that a
+    /// download identifies the delivery whose link was followed.
     #[sqlx(rename = "links_expire_at")]
     pub links_expire: UnixSeconds,
-    /// Whether retries go on for a day.
+    /// Whether retries continue for a day.
     pub long_tail: bool,
-    /// The most attempts at once, if the owner chose a limit.
+    /// The maximum number of concurrent attempts, if the owner set a limit.
     #[sqlx(try_from = "Int")]
     pub concurrency: Option<u32>,
-    /// The most attempts a second, if the owner chose a limit.
+    /// The maximum number of attempts per second, if the owner set a limit.
     #[sqlx(try_from = "Int")]
     pub per_second: Option<u32>,
     /// How the endpoint's last attempts went.
@@ -89,7 +89,7 @@ pub struct Claimed {
     pub health: Health,
 }
 
-/// A call as it is stored: JSON.
+/// A call in its stored form, JSON.
 #[derive(sqlx::Type)]
 #[sqlx(transparent)]
 struct Content(String);
@@ -108,10 +108,10 @@ struct ClaimedRow {
     secrets: SealedSecrets,
 }
 
-/// Claims the shares. Queues of endpoints that are paused, held, disabled or removed give nothing; test events go to any
-/// endpoint that exists.
+/// Claims the shares. Paused, held, disabled and removed endpoints are skipped, but test events go to any existing
+/// endpoint.
 const CLAIM: Statement = Statement {
-    // In SQLite a subquery in FROM cannot refer to another row, and LIMIT to no row at all.
+    // In SQLite, a subquery in FROM cannot refer to another table's row, and LIMIT cannot refer to any row.
     sqlite: "UPDATE deliveries SET state = 'sending', lease = $3, lease_until = $4, links_expire_at = $5 + position \
              WHERE id IN (SELECT taken.value FROM json_each($1) AS r \
              JOIN endpoints e ON e.id = r.value->>'endpoint' AND e.removed_at IS NULL AND (r.value->>'lane' = 2 \
@@ -119,7 +119,7 @@ const CLAIM: Statement = Statement {
              json_each((SELECT json_group_array(id) FROM (SELECT id FROM deliveries WHERE state = 'queued' \
                   AND endpoint_id = r.value->>'endpoint' AND lane = r.value->>'lane' ORDER BY due_at LIMIT $6))) AS taken \
              WHERE taken.key < r.value->>'count') RETURNING id",
-    // The inner LIMIT keeps the planner, which overestimates the list, from reading all endpoints.
+    // The planner overestimates the list. The inner LIMIT keeps it from reading all endpoints.
     postgres: "UPDATE deliveries SET state = 'sending', lease = $3, lease_until = $4, links_expire_at = $5 + position \
                WHERE id = ANY (ARRAY(SELECT taken.id \
                FROM json_to_recordset($1::json) AS r(endpoint text, lane bigint, count bigint) \
@@ -141,7 +141,7 @@ const READ_CLAIMED: Statement = over_json_ids!(
 );
 
 impl Ledger {
-    /// Claims the shares, as far as their queues have deliveries, for one sender.
+    /// Claims up to the given shares for one sender.
     ///
     /// # Errors
     /// If the database fails; then nothing is claimed.

@@ -1,4 +1,4 @@
-//! Moves or corrects stored moments after the wall clock was set.
+//! Shifts or corrects stored times after the wall clock was set.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use super::error::Result;
 use super::handle::Ledger;
 use crate::clock::UnixMillis;
 
-/// A moment that is ahead by more was written by a clock that was set back since.
+/// A stored time that is further in the future was written by a clock that has since been set back.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
 impl Ledger {
-    /// Moves stored moments after the wall clock was set from one moment to another: the leases and the schedules of
-    /// `holder`; on SQLite, with its one sender and one clock, all of them. (Other replicas' clocks may be right.)
+    /// Shifts stored times after the wall clock was set from `from` to `to`: the leases and schedules of `holder`, or
+    /// all of them on SQLite, which has one sender and one clock. (The clocks of other replicas may be right.)
     ///
     /// # Errors
-    /// If it could not be written; then nothing has moved.
+    /// If it could not be written. Then nothing has changed.
     pub async fn apply_clock_step(&self, holder: &str, from: UnixMillis, to: UnixMillis) -> Result<()> {
         const LEASES: Statement = Statement::same(
             "UPDATE deliveries SET lease_until = lease_until + $1 WHERE state = 'sending' AND lease = $2",
@@ -44,8 +44,8 @@ impl Ledger {
         tx.commit().await
     }
 
-    /// Corrects moments in the future after the wall clock was set back: pauses that began in the future begin now, and
-    /// deliveries that were queued in the future were queued now.
+    /// Corrects times in the future after the wall clock was set back: a pause that began in the future begins now, and
+    /// a delivery that was queued in the future counts as queued now.
     ///
     /// # Errors
     /// If it could not be written.

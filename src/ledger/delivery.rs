@@ -1,4 +1,4 @@
-//! Deliveries and their attempts, as people see them.
+//! Defines deliveries and their attempts, as users see them.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::clock::{UnixMillis, UnixSeconds};
 pub enum DeliveryState {
     /// It is not due yet: a retry is scheduled, or an asset is missing.
     Waiting,
-    /// It is in a queue of its endpoint, which is paused, held or busy, or takes it next.
+    /// It is in a queue of its endpoint, which is paused, held or busy, or gets it next.
     Queued,
     /// An attempt is under way.
     Sending,
-    /// The receiver took it.
+    /// The receiver accepted it.
     Delivered,
-    /// Its attempts are used up, or its endpoint is gone.
+    /// No attempts remain, or its endpoint was removed or disabled.
     Failed,
 }
 
@@ -38,14 +38,14 @@ impl DeliveryState {
         }
     }
 
-    /// The state of this name.
+    /// The state with this name.
     #[must_use]
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 }
 
-/// An unknown name is that of a newer version; nothing more happens to the delivery here.
+/// An unknown name comes from a newer version. It counts as failed, so that this version leaves the delivery alone.
 impl From<String> for DeliveryState {
     fn from(name: String) -> Self {
         Self::of(&name).unwrap_or(Self::Failed)
@@ -71,14 +71,14 @@ pub struct Delivery {
     /// Its state.
     #[sqlx(try_from = "String")]
     pub state: DeliveryState,
-    /// All attempts.
+    /// The total number of attempts.
     #[sqlx(try_from = "i64")]
     pub attempts: u32,
     /// When it is due, while it waits.
     pub due_at: Option<UnixMillis>,
-    /// What an operator should know: why it waits, why a link is null.
+    /// A note for the operator: why it waits, or why a link is null.
     pub note: Option<String>,
-    /// The last answer's status.
+    /// The status code of the last response.
     #[sqlx(try_from = "Int")]
     pub last_status: Option<u16>,
     /// The result of the last attempt, as a sentence.
@@ -90,9 +90,9 @@ pub struct Delivery {
     pub recording: Option<String>,
     /// The transcript's id, if the call has one.
     pub transcript: Option<String>,
-    /// When the recording was first downloaded by a link of this delivery.
+    /// When the recording was first downloaded with this delivery's link.
     pub recording_fetched_at: Option<UnixMillis>,
-    /// When the transcript was first downloaded.
+    /// When the transcript was first downloaded with this delivery's link.
     pub transcript_fetched_at: Option<UnixMillis>,
     /// When the event was accepted.
     pub created_at: UnixMillis,
@@ -101,7 +101,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Whether its links were followed, in words; `None` if it was not delivered or carried no links.
+    /// Describes whether its links were followed; `None` if it was not delivered or carried no links.
     #[must_use]
     pub fn link_status(&self, now: UnixSeconds) -> Option<String> {
         let expires = self.links_expire.filter(|_| self.state == DeliveryState::Delivered)?;
@@ -133,16 +133,16 @@ pub struct Attempt {
     /// How long it took.
     #[sqlx(rename = "took_ms", try_from = "Int")]
     pub took: Duration,
-    /// The answer's status, if there was an answer.
+    /// The status code of the response, if there was one.
     #[sqlx(try_from = "Int")]
     pub status: Option<u16>,
     /// The result, as a code.
     pub code: String,
     /// The result, as a sentence.
     pub summary: String,
-    /// What the owner can do about it.
+    /// Advice for the owner.
     pub advice: Option<String>,
-    /// The answer's first bytes.
+    /// The first bytes of the response.
     pub excerpt: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Endpoints: where a workspace wants its events sent.
+//! Manages endpoints: the URLs that a workspace's events are sent to.
 
 use sqlx::FromRow;
 
@@ -11,15 +11,15 @@ use super::secrets::new_secret;
 use crate::clock::UnixMillis;
 use crate::webhook::WebhookSecret;
 
-/// What the database holds if the owner chose no limit.
+/// The database's value for no limit.
 const NO_LIMIT: u32 = 0;
 
-/// Whether an endpoint is sent to.
+/// Whether events are sent to an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndpointState {
-    /// Events are sent as they come.
+    /// Events are sent as they arrive.
     Active,
-    /// A person paused it: events wait.
+    /// A user paused it: events wait.
     Paused,
     /// It failed for days: its events are recorded as failed and can be recovered.
     Disabled,
@@ -58,33 +58,33 @@ pub struct Endpoint {
     pub url: String,
     /// What its owner calls it.
     pub description: String,
-    /// Whether it is sent to.
+    /// Whether events are sent to it.
     #[sqlx(try_from = "String")]
     pub state: EndpointState,
     /// Why it is not active.
     pub reason: Option<String>,
-    /// Whether retries go on for a day after the first four attempts.
+    /// Whether retries continue for a day after the first four attempts.
     pub long_tail: bool,
-    /// The most attempts at once, in each process, if its owner chose a limit.
+    /// The maximum number of concurrent attempts per process, if the owner set a limit.
     #[sqlx(try_from = "Int")]
     pub concurrency: Option<u32>,
-    /// Attempts a second, in each process.
+    /// The maximum number of attempts per second and process, if the owner set a limit.
     #[sqlx(try_from = "Int")]
     pub per_second: Option<u32>,
     /// Until when the previous secret stays valid.
     #[sqlx(rename = "previous_until")]
     pub previous_secret_until: Option<UnixMillis>,
-    /// How its last attempts went.
+    /// The result of its last attempts.
     #[sqlx(flatten)]
     pub health: Health,
-    /// Why the last attempt failed, while attempts fail.
+    /// The reason of the last failure, while attempts fail.
     #[sqlx(flatten, try_from = "FailureRow")]
     pub failure: Option<Failure>,
     /// When it was added.
     pub created_at: UnixMillis,
 }
 
-/// An endpoint to be added. Its URL has been checked.
+/// An endpoint to add. The caller has checked its URL.
 #[derive(Debug, Clone)]
 pub struct NewEndpoint {
     /// Whose it is.
@@ -95,20 +95,20 @@ pub struct NewEndpoint {
     pub description: String,
     /// Whether retries go on for a day.
     pub long_tail: bool,
-    /// The most attempts at once; `None` for as many as it handles well.
+    /// The maximum number of concurrent attempts; `None` for as many as the receiver handles well.
     pub concurrency: Option<u32>,
     /// Attempts a second.
     pub per_second: Option<u32>,
 }
 
-/// A change of an endpoint; `None` keeps a field.
+/// Changes to an endpoint. A field that is `None` stays the same.
 #[derive(Debug, Clone, Default)]
 pub struct EndpointChange {
-    /// Another URL, checked before.
+    /// A new URL, which the caller has checked.
     pub url: Option<String>,
-    /// Another description.
+    /// A new description.
     pub description: Option<String>,
-    /// Active or paused. Active resets its health.
+    /// Active or paused. Activating an endpoint resets its health.
     pub state: Option<EndpointState>,
     /// Whether retries go on for a day.
     pub long_tail: Option<bool>,
@@ -118,25 +118,25 @@ pub struct EndpointChange {
     pub per_second: Option<Option<u32>>,
 }
 
-/// What happened to an endpoint without a person's action.
+/// An event of an endpoint that no user caused.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Notice {
     /// `ntc_…`
     pub id: String,
-    /// Whose endpoint.
+    /// The workspace of the endpoint.
     pub workspace: String,
-    /// Which endpoint.
+    /// The endpoint's id.
     #[sqlx(rename = "endpoint_id")]
     pub endpoint: String,
     /// `endpoint.disabled`
     pub what: String,
-    /// Why, as a sentence.
+    /// The reason, as a sentence.
     pub reason: String,
     /// When.
     pub at: UnixMillis,
 }
 
-/// Why the last attempt failed, as the database holds it.
+/// The reason of the last failure, as stored in the database.
 #[derive(FromRow)]
 struct FailureRow {
     failure_code: Option<String>,
@@ -161,7 +161,7 @@ macro_rules! select_endpoints {
 }
 
 impl Endpoint {
-    /// Changes it; returns whether its health is reset: it has another receiver, or a person resumes it.
+    /// Applies a change. Returns whether it resets the health: it sets another URL, or resumes the endpoint.
     fn apply(&mut self, change: EndpointChange) -> bool {
         let resumed = change.state == Some(EndpointState::Active);
         let moved = change.url.is_some();
@@ -234,7 +234,7 @@ impl Ledger {
         self.database.fetch(LIST, values![workspace]).await
     }
 
-    /// One endpoint of a workspace; `None` for an id of another's.
+    /// One endpoint of a workspace; `None` for an endpoint of another workspace.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -279,7 +279,7 @@ impl Ledger {
         Ok((changed == 1).then_some(endpoint))
     }
 
-    /// What happened to a workspace's endpoints, newest first, at most 100.
+    /// The notices about a workspace's endpoints, newest first, at most 100.
     ///
     /// # Errors
     /// If it cannot be read.

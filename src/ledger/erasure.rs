@@ -1,12 +1,12 @@
-//! Erases payloads and history, which are personal data: after their retention time, or on request. Their copies in the
-//! write-ahead log go within seconds.
+//! Erases payloads and history, which are personal data: after their retention time, or on request. Copies in the
+//! write-ahead log are removed within seconds.
 
 use super::database::{Statement, values};
 use super::error::Result;
 use super::handle::Ledger;
 use crate::clock::UnixMillis;
 
-/// How many events one transaction deletes: other writers wait for it.
+/// How many events one transaction deletes. Other writers wait for each transaction.
 const BATCH: i64 = 500;
 
 /// Deletes events with their deliveries and attempts.
@@ -15,10 +15,10 @@ const PURGE_EVENTS: Statement = Statement::same(
 );
 
 impl Ledger {
-    /// Purges every event that was accepted before `moment`, with its history; returns how many.
+    /// Purges every event that was accepted before `moment`, with its history. Returns their number.
     ///
     /// # Errors
-    /// If the database fails; some events may be purged.
+    /// If the database fails. Some events may already be purged.
     pub async fn purge_before(&self, moment: UnixMillis) -> Result<u64> {
         const PURGE_NOTICES: Statement = Statement::same("DELETE FROM notices WHERE at < $1");
         const PURGE_ENDPOINTS: Statement = Statement::same(
@@ -41,7 +41,8 @@ impl Ledger {
         Ok(purged)
     }
 
-    /// Erases a call: its event, deliveries and attempts; returns whether there was one. An attempt under way still ends.
+    /// Erases a call: its event, deliveries and attempts. Returns whether it existed. An attempt in flight still
+    /// completes.
     ///
     /// # Errors
     /// If the database fails.
@@ -53,10 +54,10 @@ impl Ledger {
         Ok(erased)
     }
 
-    /// Erases a workspace: endpoints, secrets, events, history; returns how many events.
+    /// Erases a workspace: endpoints, secrets, events and history. Returns the number of events.
     ///
     /// # Errors
-    /// If the database fails; then nothing is erased.
+    /// If the database fails. Then nothing is erased.
     pub async fn erase_workspace(&self, workspace: &str) -> Result<u64> {
         const EVENTS: Statement = Statement::same("DELETE FROM events WHERE workspace = $1");
         const ENDPOINTS: Statement = Statement::same("DELETE FROM endpoints WHERE workspace = $1");

@@ -1,4 +1,4 @@
-//! What can go wrong with the ledger.
+//! Defines the ledger's errors, and classifies those of the databases.
 
 use std::fmt;
 use std::io;
@@ -10,25 +10,25 @@ pub type Result<T, E = LedgerError> = std::result::Result<T, E>;
 /// Why a call of the ledger failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LedgerError {
-    /// The database cannot be opened as the settings have it.
+    /// The database cannot be opened with these settings.
     CannotOpen(String),
-    /// The database's disk is full: nothing can be accepted until there is room.
+    /// The database's disk is full: no event can be accepted until space is free.
     Full,
     /// The file system or the server is read-only.
     ReadOnly(String),
-    /// The database does not answer, or the connection to it was lost; it may come back.
+    /// The database does not answer, or the connection was lost. It may recover.
     Unavailable(String),
-    /// The connection or the transaction was lost; a new one may work at once.
+    /// The connection or the transaction was lost. An immediate retry may succeed.
     Interrupted(String),
     /// The database's file was replaced, moved or removed while it was open.
     Replaced(String),
-    /// The database refuses a statement: a defect of this program, or a damaged database.
+    /// The database rejects a statement: a bug in this program, or a damaged database.
     Refused(String),
-    /// The key file in use does not open a secret.
+    /// The current key file does not open a secret.
     Sealed,
-    /// This many earlier secrets of an endpoint are valid, the most that may be.
+    /// The endpoint already has the maximum number of valid earlier secrets, which is this.
     TooManySecrets(usize),
-    /// The key file of the secrets cannot be read or made, or is not the one that sealed them.
+    /// The key file of the secrets cannot be read or created, or did not seal them.
     KeyFile(String),
     /// Another process sends from the SQLite file.
     InUse(String),
@@ -52,7 +52,7 @@ impl LedgerError {
         }
     }
 
-    /// Whether a later try may succeed.
+    /// Whether a later retry may succeed.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -70,7 +70,7 @@ impl LedgerError {
         }
     }
 
-    /// What is wrong with the webhooks' database, without names of files or servers.
+    /// Describes the problem with the webhooks' database, without file or server names.
     #[must_use]
     pub fn summary(&self) -> &'static str {
         match self {
@@ -85,7 +85,7 @@ impl LedgerError {
         }
     }
 
-    /// An error of the driver while it opened `what`: a refusal now is final.
+    /// Classifies a driver error while opening `what`: a rejection now is final.
     pub(super) fn opening(what: &str, error: &sqlx::Error) -> Self {
         if let Some(why) = denied(error) {
             return Self::CannotOpen(format!("{what} {why}"));
@@ -98,7 +98,7 @@ impl LedgerError {
         }
     }
 
-    /// An error of the file system at `path`: a wrong setting, or a fault that may be repaired meanwhile.
+    /// Classifies a file system error at `path`: a wrong setting, or a fault that an operator may repair.
     pub(super) fn at_path(path: &Path, error: &io::Error) -> Self {
         use io::ErrorKind as Kind;
 
@@ -181,7 +181,7 @@ impl From<&sqlx::Error> for LedgerError {
     }
 }
 
-/// SQLite's result codes (<https://www.sqlite.org/rescode.html>): the low byte names the kind.
+/// Maps SQLite's result codes (<https://www.sqlite.org/rescode.html>). The low byte is the primary code.
 fn of_sqlite(code: u32, text: String) -> LedgerError {
     match code & 0xff {
         // SQLITE_BUSY, SQLITE_LOCKED.
@@ -198,30 +198,31 @@ fn of_sqlite(code: u32, text: String) -> LedgerError {
     }
 }
 
-/// PostgreSQL's error codes (appendix A of its manual), by class.
+/// Maps PostgreSQL's error codes (appendix A of its manual) by class.
 fn of_postgres(code: &str, text: String) -> LedgerError {
     match code {
         "53100" => LedgerError::Full,
-        // read_only_sql_transaction: the server is a standby, or has become one.
+        // read_only_sql_transaction: the server is a standby.
         "25006" => LedgerError::ReadOnly(text),
-        // cached plan must not change result type; the others of this code are defects.
+        // "cached plan must not change result type". Other errors with this code are bugs.
         "0A000" if text.contains("cached plan") => LedgerError::Interrupted(text),
-        // Prepared statements that are gone, or another's: the connection is not what it was.
+        // A prepared statement is missing or belongs to another client: the session was replaced.
         "26000" | "42P05" => LedgerError::Interrupted(text),
         // lock_not_available, query_canceled.
         "55P03" | "57014" => LedgerError::Unavailable(text),
         code => match code.get(..2).unwrap_or_default() {
-            // Connection; transaction state; serialization and deadlock; the server stops, starts or ends the session.
+            // Connection; transaction state; serialization failure and deadlock; server shutdown, startup or a
+            // terminated session.
             "08" | "25" | "40" | "57" => LedgerError::Interrupted(text),
-            // Login and database's name (the operator may be changing them); resources; the server's own system.
+            // Login and database name (the operator may be changing them); resources; system errors of the server.
             "28" | "3D" | "53" | "58" => LedgerError::Unavailable(text),
             _ => LedgerError::Refused(text),
         },
     }
 }
 
-/// Whether an error means that this connection, and those opened before it, are not to be used again: they are broken, or
-/// lead to a server that stops or became read-only.
+/// Whether an error means that this connection, and those opened before it, must not be reused: they are broken, or
+/// their server is stopping or became read-only.
 pub(super) fn breaks_connections(error: &sqlx::Error) -> bool {
     use sqlx::Error;
 
@@ -231,7 +232,7 @@ pub(super) fn breaks_connections(error: &sqlx::Error) -> bool {
             let code = database.code().unwrap_or_default();
             match LedgerError::from(error) {
                 LedgerError::ReadOnly(_) => true,
-                // A deadlock or a conflict says nothing about the connection.
+                // After a deadlock or a serialization failure, the connection still works.
                 LedgerError::Interrupted(_) => !code.starts_with("40"),
                 _ => false,
             }
@@ -240,7 +241,7 @@ pub(super) fn breaks_connections(error: &sqlx::Error) -> bool {
     }
 }
 
-/// A refusal that lasts until a setting is changed.
+/// The reason of a rejection that lasts until a setting changes.
 fn denied(error: &sqlx::Error) -> Option<String> {
     let sqlx::Error::Database(database) = error else { return None };
     let text = one_line(error);

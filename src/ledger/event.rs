@@ -1,4 +1,4 @@
-//! Events: completed calls, and test events.
+//! Defines events: completed calls, and test events.
 
 use uuid::Uuid;
 
@@ -8,13 +8,13 @@ use super::lane::{Lane, Queue};
 use crate::clock::UnixMillis;
 use crate::webhook::CompletedCall;
 
-/// An event to be accepted.
+/// An event to accept.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
     pub(super) id: String,
     pub(super) workspace: String,
     pub(super) call_id: Option<String>,
-    /// For test events: the one endpoint they go to.
+    /// For a test event: the only endpoint that it goes to.
     pub(super) endpoint: Option<String>,
     pub(super) content: String,
     pub(super) recording: Option<String>,
@@ -23,11 +23,11 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
-    /// A completed call. `call_id` is the caller's: the same call sent twice is one event. An asset is named if there is
-    /// one or will be one soon.
+    /// A completed call. The caller chooses `call_id`: the same call sent twice is one event. An asset is named if it
+    /// exists or will exist soon.
     ///
     /// # Errors
-    /// If the system gives no random bytes for an id.
+    /// If the system has no random bytes for an id.
     pub fn call(
         workspace: &str,
         call_id: &str,
@@ -41,7 +41,7 @@ impl NewEvent {
             workspace: workspace.to_owned(),
             call_id: Some(call_id.to_owned()),
             endpoint: None,
-            // Texts and integers cannot fail to serialize.
+            // Strings and integers always serialize.
             content: serde_json::to_string(call).unwrap_or_default(),
             recording: recording.map(|id| id.to_string()),
             transcript: transcript.map(|id| id.to_string()),
@@ -69,12 +69,12 @@ impl NewEvent {
 /// An event that is on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
-    /// `msg_…`: what receivers see as `webhook-id`.
+    /// `msg_…`: the `webhook-id` that receivers see.
     pub event: String,
     /// Its deliveries, `dlv_…`; none if the workspace has no endpoint.
     pub deliveries: Vec<String>,
-    /// Whether it is new; false if the same call was accepted before.
+    /// Whether the event is new; false if the same call was accepted earlier.
     pub is_new: bool,
-    /// The queues of its deliveries; none if it is not new.
+    /// The queues of its deliveries; empty if the event is not new.
     pub(crate) queues: Vec<Queue>,
 }

@@ -1,4 +1,4 @@
-//! Ends a claim: records the attempt and what follows, or requeues a delivery that was not attempted.
+//! Ends a claim: records the attempt and its consequence, or requeues a delivery that was not attempted.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ const INSERT_ATTEMPTS: Statement = over_json_rows!(
      links_expire_at) SELECT id, number, started_at, took_ms, status, code, summary, advice, excerpt, links FROM ",
     [id text, number bigint, started_at bigint, took_ms bigint, status bigint, code text, summary text, advice text,
      excerpt text, links bigint],
-    // A delivery that was purged meanwhile has no history any more.
+    // A delivery that was purged meanwhile no longer has a history.
     " WHERE EXISTS (SELECT 1 FROM deliveries d WHERE d.id = r.id) ON CONFLICT (delivery_id, number) DO NOTHING"
 );
 
@@ -37,8 +37,8 @@ const REQUEUE: Statement = over_json_rows!(
 );
 
 impl Ledger {
-    /// Records an attempt and what follows. A delivery whose lease another sender has by now stays as it is; its history
-    /// gets the attempt.
+    /// Records an attempt and its consequence. If another sender holds the lease by now, the delivery stays unchanged,
+    /// but the attempt is added to its history.
     ///
     /// # Errors
     /// If it could not be written.
@@ -46,7 +46,7 @@ impl Ledger {
         self.finished.write(finished).await
     }
 
-    /// Requeues deliveries that were claimed and not attempted.
+    /// Requeues deliveries that were claimed but not attempted.
     ///
     /// # Errors
     /// If it could not be written.
@@ -59,7 +59,7 @@ impl Ledger {
     }
 }
 
-/// Writes a batch of attempts and what follows them in one transaction.
+/// Writes a batch of attempts and their consequences in one transaction.
 pub(super) async fn finish_all(database: &Database, finished: &[FinishedAttempt]) -> Result<Vec<()>> {
     let rows: Vec<_> = finished.iter().map(attempt_row).collect();
     let rows = json!(rows).to_string();

@@ -1,4 +1,4 @@
-//! The handle that callers share.
+//! Defines the ledger's handle, which callers share.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -12,12 +12,12 @@ use super::seal::Seal;
 use super::search::SearchLimiter;
 use super::writer::Writer;
 
-/// Where the ledger is, and the key of its secrets.
+/// The location of the ledger, and of the key of its secrets.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The database.
     pub database: DatabaseUrl,
-    /// The key file; `None` beside the SQLite file, created when missing.
+    /// The key file. `None` means a file beside the SQLite file, which is created if missing.
     pub secret_key_file: Option<PathBuf>,
 }
 
@@ -42,26 +42,26 @@ impl Ledger {
     /// Checks that the database is open, answers, and can be written.
     ///
     /// # Errors
-    /// [`LedgerError`] says why not.
+    /// A [`LedgerError`] that explains the problem.
     pub async fn probe(&self) -> Result<()> {
         self.database.get()?.probe().await
     }
 
-    /// Checks that a SQLite database's open files still stand at their paths. Costs next to nothing.
+    /// Checks that a SQLite database's open files are still at their paths. This check is cheap.
     ///
     /// # Errors
-    /// [`LedgerError::Replaced`] if not.
+    /// [`LedgerError::Replaced`] if they are not.
     pub fn check_files(&self) -> Result<()> {
         self.database.get()?.check_files()
     }
 
-    /// Why it is not open yet; `None` if it is.
+    /// The reason why the ledger is not open yet; `None` if it is open.
     #[must_use]
     pub fn open_error(&self) -> Option<LedgerError> {
         self.database.get().err()
     }
 
-    /// Closes every connection, after the writes under way.
+    /// Closes every connection after writes in flight complete.
     pub async fn close(&self) {
         self.database.close().await;
     }

@@ -1,4 +1,4 @@
-//! The health of endpoints: senders record it, and a person's action resets it.
+//! Stores the health of endpoints: senders record it, and a user's action resets it.
 
 use sqlx::FromRow;
 
@@ -7,19 +7,19 @@ use super::error::Result;
 use super::handle::Ledger;
 use crate::clock::UnixMillis;
 
-/// How an endpoint's last attempts went.
+/// The results of an endpoint's last attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromRow)]
 pub struct Health {
     /// Failed attempts since the last success.
     #[sqlx(try_from = "i64")]
     pub failures: u32,
-    /// When the first of them was.
+    /// When the first of these attempts failed.
     pub failing_since: Option<UnixMillis>,
-    /// Since when new deliveries wait, because no attempt has succeeded for a while.
+    /// Since when the endpoint is held: new deliveries wait, because no attempt has succeeded for a while.
     pub held_since: Option<UnixMillis>,
     /// When the held endpoint is tried next.
     pub held_until: Option<UnixMillis>,
-    /// Counts resets: a success after failures, or a person's action. A sender's update from an earlier epoch is dropped.
+    /// Counts resets: a success after failures, or a user's action. A sender's update from an earlier epoch is ignored.
     #[sqlx(rename = "health_epoch", try_from = "i64")]
     pub epoch: u64,
 }
@@ -51,7 +51,7 @@ macro_rules! reset_health {
 }
 
 impl Ledger {
-    /// Records how an endpoint's attempts go, and why the last one failed, unless its health was reset meanwhile.
+    /// Records an endpoint's health and the reason of its last failure, unless the health was reset meanwhile.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -68,7 +68,7 @@ impl Ledger {
         self.database.execute_unchecked(NOTE, values).await.map(|_| ())
     }
 
-    /// Resets an endpoint's health after a success, unless it is in a later epoch than `epoch` already.
+    /// Resets an endpoint's health after a success, unless its epoch is already `epoch` or later.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -77,7 +77,7 @@ impl Ledger {
         self.database.execute_unchecked(RESET, values![id, epoch]).await.map(|_| ())
     }
 
-    /// Endpoints that are held beyond `now`, or began to fail after it.
+    /// Endpoints that are held beyond `now`, or began to fail after `now`.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -91,14 +91,14 @@ impl Ledger {
     }
 }
 
-/// Resets an endpoint's health after a person's action: it is tried at once.
+/// Resets an endpoint's health after a user's action. The endpoint is tried immediately.
 pub(super) async fn reset_health(tx: &mut Tx, id: &str) -> Result<()> {
     const RESET: Statement = reset_health!("");
     tx.execute(RESET, values![id]).await.map(|_| ())
 }
 
-/// Lifts the holds of a workspace's endpoints, or of one, after a person's action: they are tried at once. Their failures
-/// are reset by their next success.
+/// Lifts the holds of a workspace's endpoints, or of one endpoint, after a user's action. They are tried immediately,
+/// and their next success resets their failures.
 pub(super) async fn release_holds(tx: &mut Tx, workspace: &str, id: Option<&str>) -> Result<()> {
     const RELEASE: Statement = Statement::same(
         "UPDATE endpoints SET held_since = NULL, held_until = NULL, health_epoch = health_epoch + 1 \

@@ -1,4 +1,4 @@
-//! The delivery history: searched page by page.
+//! Searches the delivery history page by page.
 
 use super::database::{Statement, int, values};
 use super::delivery::{Attempt, Delivery, DeliveryState};
@@ -19,7 +19,7 @@ pub struct DeliveryFilter {
     pub from: Option<UnixMillis>,
     /// Accepted before this moment.
     pub to: Option<UnixMillis>,
-    /// After this cursor, which the previous page gave.
+    /// After this cursor, from the previous page.
     pub cursor: Option<String>,
 }
 
@@ -48,7 +48,7 @@ macro_rules! select_deliveries {
     };
 }
 
-/// The conditions of every search. Each search adds another one, so that it uses the index that fits.
+/// The conditions of every search. Each search adds one condition, so that it uses the best index.
 macro_rules! search {
     ($driving:literal) => {
         Statement::same(search!("deliveries d JOIN events v ON v.id = d.event_id", $driving))
@@ -67,7 +67,7 @@ const ALL: Statement = search!("TRUE");
 const FAILED: Statement = search!("d.state = 'failed'");
 const PENDING: Statement = search!("d.state IN ('waiting', 'queued', 'sending')");
 const OF_ENDPOINT: Statement = search!("d.endpoint_id = $2");
-// SQLite would read every delivery in order until it meets those of the event.
+// Without a hint, SQLite would scan deliveries in order until it finds those of the event.
 const OF_CALL: Statement = Statement {
     sqlite: search!(
         "events v CROSS JOIN deliveries d INDEXED BY deliveries_of_event",
@@ -80,7 +80,7 @@ const OF_CALL: Statement = Statement {
 };
 
 impl Ledger {
-    /// A page of a workspace's deliveries, newest first. `None` if the cursor is not one.
+    /// A page of a workspace's deliveries, newest first. `None` if the cursor is invalid.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -99,7 +99,7 @@ impl Ledger {
         };
         let statement = match filter {
             DeliveryFilter { call: Some(_), .. } => OF_CALL,
-            // Fewer deliveries have failed or are pending than an endpoint was ever sent.
+            // An endpoint has fewer failed or pending deliveries than deliveries in total.
             DeliveryFilter { state: Some(DeliveryState::Failed), .. } => FAILED,
             DeliveryFilter {
                 state: Some(DeliveryState::Waiting | DeliveryState::Queued | DeliveryState::Sending),

@@ -1,9 +1,9 @@
-//! Ids of endpoints, events and notices.
+//! Creates ids of endpoints, events and notices.
 
 use super::error::{LedgerError, Result};
 use crate::clock::UnixMillis;
 
-/// An id: a word for its kind, and a UUID of version 7 (RFC 9562 §5.7), so that ids sort by time.
+/// Creates an id: a prefix for its kind, and a version 7 UUID (RFC 9562 §5.7), so that ids sort by time.
 pub(super) fn new_id(kind: &str, now: UnixMillis) -> Result<String> {
     let mut random = [0; 10];
     getrandom::fill(&mut random).map_err(|error| LedgerError::Unavailable(error.to_string()))?;

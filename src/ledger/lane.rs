@@ -1,17 +1,17 @@
-//! The lanes of an endpoint: each is a queue.
+//! Defines the lanes of an endpoint. Each lane is a queue.
 
 use sqlx::FromRow;
 
-/// Which queue of its endpoint a delivery is in.
+/// The queue of its endpoint that a delivery is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lane {
     /// First attempts.
     First,
-    /// An attempt failed, or the delivery is recovered. Retries keep their schedule while the endpoint is held.
+    /// Retries, and recovered deliveries. Retries keep their schedule while the endpoint is held.
     Retry,
-    /// Test events, which a person waits for. Sent to paused and held endpoints too.
+    /// Test events, which a user is waiting for. They are also sent to paused and held endpoints.
     Test,
-    /// Deliveries that a person sends again. Sent to held endpoints too.
+    /// Deliveries that a user sends again. They are also sent to held endpoints.
     Resend,
 }
 
@@ -37,23 +37,23 @@ impl From<i64> for Lane {
     }
 }
 
-/// How much a sender wants to claim from one queue.
+/// How many deliveries a sender wants to claim from one queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Share {
-    /// Whose queue.
+    /// The endpoint's id.
     pub endpoint: String,
     /// Which of its queues.
     pub lane: Lane,
-    /// How many deliveries at most.
+    /// The maximum number of deliveries.
     pub count: usize,
 }
 
 /// A queue of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, FromRow)]
 pub struct Queue {
-    /// Whose endpoint it is.
+    /// The endpoint's workspace.
     pub workspace: String,
-    /// The endpoint.
+    /// The endpoint's id.
     pub endpoint: String,
     /// Which of its queues.
     #[sqlx(try_from = "i64")]

@@ -1,4 +1,4 @@
-//! Leases that have expired: their senders died.
+//! Requeues deliveries whose sender died and whose lease expired.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::clock::UnixMillis;
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(20);
 
 impl Ledger {
-    /// Requeues deliveries whose sender died: their leases have expired, or expire later than a lease can, because a clock
-    /// was set back. They keep their place.
+    /// Requeues deliveries whose sender died: their leases have expired, or expire later than a lease can, because a
+    /// clock was set back. They keep their position in the queue.
     ///
     /// # Errors
     /// If it could not be written.
@@ -26,7 +26,7 @@ impl Ledger {
     }
 }
 
-/// Requeues every delivery that is being sent, on SQLite, where this process is the only sender.
+/// Requeues every delivery in flight. For SQLite, where this process is the only sender.
 pub(super) async fn requeue_all(backend: &Backend) -> Result<()> {
     const REQUEUE: Statement = Statement::same(
         "UPDATE deliveries SET state = 'queued', lease = NULL, lease_until = NULL WHERE state = 'sending'",

@@ -1,4 +1,4 @@
-//! Records which links were followed: the gateway reports each download, and the delivery of its link is found.
+//! Records followed links: the gateway reports each download, and the ledger finds the delivery of its link.
 
 use super::database::{Statement, values};
 use super::error::Result;
@@ -6,12 +6,12 @@ use super::handle::Ledger;
 use crate::asset::{AssetKind, AssetRef};
 use crate::clock::{UnixMillis, UnixSeconds};
 
-/// A complete download by a link.
+/// A complete download with a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LinkOpened {
-    /// What was downloaded.
+    /// The downloaded asset.
     pub asset: AssetRef,
-    /// When the link expires: with the asset, this identifies the delivery.
+    /// When the link expires. Together with the asset, this identifies the delivery.
     pub link_expires: UnixSeconds,
     /// When the download ended.
     pub at: UnixMillis,
@@ -36,7 +36,7 @@ const RECORDING: Statement = record!("recording_fetched_at", "recording");
 const TRANSCRIPT: Statement = record!("transcript_fetched_at", "transcript");
 
 impl Ledger {
-    /// Records downloads; ignores those of no delivery.
+    /// Records downloads. Ignores a download that belongs to no delivery.
     ///
     /// # Errors
     /// If they could not be written.

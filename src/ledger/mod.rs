@@ -1,5 +1,5 @@
-//! The database: endpoints and their secrets, events, deliveries and every attempt. An accepted event is on disk before
-//! the caller has its answer; a due delivery is claimed by one sender at a time, under a lease.
+//! Stores endpoints, their secrets, events, deliveries and attempts in a database. An accepted event is on disk before
+//! the caller gets its answer. One sender at a time claims a due delivery, under a lease.
 
 mod accept;
 mod attempt;

@@ -1,4 +1,4 @@
-//! Names of workspaces and calls, and descriptions of endpoints.
+//! Validates names of workspaces and calls, and descriptions of endpoints.
 
 use crate::text::is_invisible;
 
@@ -11,7 +11,8 @@ pub fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().count() <= LONGEST_NAME && text.chars().all(is_visible)
 }
 
-/// No white space, no control character, no zero-width character, no change of writing direction.
+/// Whether a character is visible: not white space, a control character, a zero-width character or a change of writing
+/// direction.
 fn is_visible(c: char) -> bool {
     !(is_invisible(c) || c.is_whitespace())
 }

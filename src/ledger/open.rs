@@ -1,5 +1,6 @@
-//! Opens the ledger: the database with its tables, the key of the secrets, and the lock of the sender. The caller repeats
-//! what fails for a while (a full disk, a server that starts); until all of it works, every call of the ledger fails.
+//! Opens the ledger: the database with its tables, the key of the secrets, and the lock of the sender. The caller
+//! retries after a temporary failure (a full disk, a server that is starting). Until all three succeed, every call of
+//! the ledger fails.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,25 +16,25 @@ use super::search::SearchLimiter;
 use super::writer::Writer;
 use super::{accept, finish};
 
-/// How many secrets are opened to check the key file.
+/// How many secrets are opened to verify the key file.
 const SAMPLED_SECRETS: i64 = 1_000;
 
 impl Ledger {
     /// Opens the database, migrates its tables, and reads the key file. Needs a tokio runtime.
     ///
     /// # Errors
-    /// [`LedgerError`] if the database cannot be opened or the key file not read.
+    /// [`LedgerError`] if the database cannot be opened or the key file cannot be read.
     pub async fn open(config: &Config) -> Result<Self> {
         let ledger = Self::unopened(config)?;
         ledger.open_now().await?;
         Ok(ledger)
     }
 
-    /// A ledger that is not open yet: its calls fail until [`Ledger::open_now`] or [`Ledger::open_for_sending`] succeeds. Needs
-    /// a tokio runtime.
+    /// Creates a ledger that is not open yet. Its calls fail until [`Ledger::open_now`] or [`Ledger::open_for_sending`]
+    /// succeeds. Needs a tokio runtime.
     ///
     /// # Errors
-    /// [`LedgerError`] if the settings name no key file, or one that cannot be read.
+    /// [`LedgerError`] if the settings name no key file, or an unreadable one.
     pub fn unopened(config: &Config) -> Result<Self> {
         let seal = configured_seal(config)?.unwrap_or_default();
         let database = Database::unopened(&config.database);
@@ -57,12 +58,13 @@ impl Ledger {
     /// Opens the ledger, unless it is open.
     ///
     /// # Errors
-    /// [`LedgerError`]; if it is [transient](LedgerError::is_transient), the caller tries again later.
+    /// [`LedgerError`]; if it is [transient](LedgerError::is_transient), the caller should retry later.
     pub async fn open_now(&self) -> Result<()> {
         self.open_once(false).await
     }
 
-    /// Opens the ledger for the one process that sends from a SQLite file (on PostgreSQL any number may), unless it is open.
+    /// Opens the ledger for the one process that sends from a SQLite file (on PostgreSQL any number may), unless it is
+    /// open.
     ///
     /// # Errors
     /// As [`Ledger::open_now`]; [`LedgerError::InUse`] if another process sends from this file.
@@ -124,8 +126,9 @@ impl Ledger {
         if sends { requeue_all(open).await } else { Ok(()) }
     }
 
-    /// Makes this process the sender of a SQLite file, until it ends; on PostgreSQL any number of processes may send. On
-    /// SQLite this requeues what a dead sender had claimed; on PostgreSQL that waits for the lease.
+    /// Makes this process the sender of a SQLite file until it ends. On PostgreSQL, any number of processes may send.
+    /// On SQLite, this requeues deliveries that a dead sender had claimed; on PostgreSQL, they wait until their leases
+    /// expire.
     ///
     /// # Errors
     /// [`LedgerError::InUse`] if another process sends from this file.
@@ -139,10 +142,10 @@ impl Ledger {
         *self.sender_lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
     }
 
-    /// Checks that the database can be used. Changes nothing: neither its tables nor a missing key file.
+    /// Checks that the database can be used. Changes nothing: it neither migrates tables nor creates a key file.
     ///
     /// # Errors
-    /// [`LedgerError`] says why not.
+    /// A [`LedgerError`] that explains the problem.
     pub async fn check(config: &Config) -> Result<()> {
         let given = configured_seal(config)?;
         let open = Backend::open(&config.database, OpenMode::Inspect).await?;
@@ -190,7 +193,7 @@ async fn check_contents(open: &Backend, config: &Config, given: Option<Seal>) ->
     }
 }
 
-/// Takes the lock of the one sender; the system releases it when the process ends.
+/// Takes the sender's lock. The kernel releases it when the process ends.
 fn lock(file: &Path) -> Result<File> {
     let path = with_extension(file, "lock");
     let opened = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path);
@@ -224,7 +227,7 @@ fn key_file(config: &Config) -> PathBuf {
     config.secret_key_file.clone().or_else(beside).unwrap_or_default()
 }
 
-/// The key of the file beside the database; creates it for a database without secrets.
+/// Reads the key file beside the database. Creates it for a database without secrets.
 fn default_key(database: &Path, sealed: &[SealedSecret]) -> Result<Seal> {
     let path = default_key_file(database);
     if path.exists() {
@@ -234,7 +237,7 @@ fn default_key(database: &Path, sealed: &[SealedSecret]) -> Result<Seal> {
     Seal::read_or_make(&path)
 }
 
-/// A new key would open no stored secret: every delivery would wait for ever.
+/// A new key would not open the stored secrets, and every delivery would wait forever.
 fn require_no_secrets(path: &Path, secrets: usize) -> Result<()> {
     if secrets == 0 {
         return Ok(());

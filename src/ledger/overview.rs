@@ -1,4 +1,4 @@
-//! Counts for people and metrics: workspaces, the backlog, and how far a recovery has come.
+//! Counts workspaces, the backlog and the progress of a recovery, for users and metrics.
 
 use sqlx::FromRow;
 
@@ -18,14 +18,14 @@ pub struct WorkspaceSummary {
     /// How many endpoints it has.
     #[sqlx(try_from = "i64")]
     pub endpoints: u64,
-    /// How many of them fail or are disabled.
+    /// How many of them are failing or disabled.
     #[sqlx(try_from = "i64")]
     pub failing: u64,
     /// When the first of them was added.
     pub since: UnixMillis,
 }
 
-/// How far a recovery has come.
+/// The progress of a recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RecoveryProgress {
     /// Deliveries that have not ended yet.
@@ -36,7 +36,7 @@ pub struct RecoveryProgress {
     pub failed: u64,
 }
 
-/// How much there is to do.
+/// The number of pending deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromRow)]
 pub struct Backlog {
     /// Deliveries that are not due yet.
@@ -45,19 +45,19 @@ pub struct Backlog {
     /// Deliveries in queues.
     #[sqlx(try_from = "i64")]
     pub queued: u64,
-    /// Deliveries under way.
+    /// Deliveries in flight.
     #[sqlx(try_from = "i64")]
     pub sending: u64,
-    /// Delivered, with links that have not expired and that no client followed.
+    /// Deliveries with unexpired links that no client has followed.
     #[sqlx(try_from = "i64")]
     pub not_fetched: u64,
-    /// When the delivery was due that has waited longest for the sender alone.
+    /// The due time of the delivery that has waited longest for the sender only.
     #[sqlx(skip)]
     pub oldest_due: Option<UnixMillis>,
 }
 
 impl Ledger {
-    /// Workspaces that have endpoints, by name, after the name `after`.
+    /// Workspaces with endpoints, sorted by name, after the name `after`.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -67,7 +67,7 @@ impl Ledger {
              count(CASE WHEN failures > 0 OR state = 'disabled' THEN 1 END) AS failing, min(created_at) AS since \
              FROM endpoints WHERE removed_at IS NULL AND workspace > $1 GROUP BY workspace ORDER BY workspace LIMIT $2",
         );
-        // The operator's search, over every workspace.
+        // The operator's search, which covers every workspace.
         let _permit = self.search_limiter.acquire("").await;
         self.database.fetch(LIST, values![after, limit]).await
     }
@@ -85,7 +85,7 @@ impl Ledger {
         Ok(rows.pop().and_then(|(content,)| serde_json::from_str(&content).ok()))
     }
 
-    /// How far the deliveries of a range have come since `began`.
+    /// The progress of the deliveries of a range since `began`.
     ///
     /// # Errors
     /// If they cannot be counted.
@@ -114,7 +114,7 @@ impl Ledger {
         Ok(progress)
     }
 
-    /// How much there is to do, over all workspaces.
+    /// The backlog of all workspaces.
     ///
     /// # Errors
     /// If it cannot be read.

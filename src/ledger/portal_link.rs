@@ -1,5 +1,4 @@
-//! Ids that must not be used again, until they expire, in all replicas: those of portal links that were opened, and of
-//! sessions that were signed out.
+//! Stores the ids of opened portal links and ended sessions until they expire, so that no replica accepts them again.
 
 use super::database::{Statement, values};
 use super::error::Result;
@@ -7,10 +6,10 @@ use super::handle::Ledger;
 use crate::clock::UnixSeconds;
 
 impl Ledger {
-    /// Uses a portal link or ends a session; false if that was done before.
+    /// Uses a portal link or ends a session. False if the id was already used.
     ///
     /// # Errors
-    /// If that cannot be written: it is not used.
+    /// If it cannot be written. Then the id is not used.
     pub async fn use_once(&self, id: &str, expires: UnixSeconds, now: UnixSeconds) -> Result<bool> {
         const PURGE: Statement = Statement::same("DELETE FROM used_portal_links WHERE expires_at <= $1");
         const USE: Statement = Statement::same(
@@ -20,10 +19,10 @@ impl Ledger {
         Ok(self.database.execute(USE, values![id, expires]).await? == 1)
     }
 
-    /// Whether a portal link was used or a session ended.
+    /// Whether a portal link was used or a session has ended.
     ///
     /// # Errors
-    /// If that cannot be read.
+    /// If it cannot be read.
     pub async fn is_used(&self, id: &str) -> Result<bool> {
         const FIND: Statement = Statement::same("SELECT id FROM used_portal_links WHERE id = $1");
         Ok(!self.database.fetch::<(String,)>(FIND, values![id]).await?.is_empty())

@@ -1,8 +1,8 @@
-//! The queues of endpoints.
+//! Manages the queues of endpoints.
 //!
-//! A delivery is `waiting` until its time comes (a retry, an asset that is not there yet), then `queued`: in a queue of
-//! its endpoint, the oldest first. First attempts are queued from the start. A sender claims from each queue as many as it
-//! has room for, and they are `sending`. So one endpoint's backlog, however long, costs the others nothing.
+//! A delivery is `waiting` until it is due (for a retry or a missing asset), then `queued` in a queue of its endpoint,
+//! oldest first. First attempts are queued immediately. A sender claims as many deliveries from each queue as it has
+//! room for, and they become `sending`. So a long backlog of one endpoint does not slow down the others.
 
 use std::collections::HashMap;
 
@@ -43,7 +43,7 @@ const QUEUE_DUE: Statement = Statement {
     ),
 };
 
-/// Walks in the index from one endpoint with a queue to the next, without reading the queues (a loose index scan).
+/// Steps through the index from one endpoint with a queue to the next, without reading the queues (a loose index scan).
 macro_rules! endpoints_with_queues {
     () => {
         "WITH RECURSIVE line(endpoint) AS (SELECT min(endpoint_id) FROM deliveries WHERE state = 'queued' \
@@ -63,8 +63,8 @@ const QUEUES: Statement = Statement::same(concat!(
      AND EXISTS (SELECT 1 FROM deliveries d WHERE d.state = 'queued' AND d.endpoint_id = e.id AND d.lane = lane.number)"
 ));
 
-/// Deliveries that wait for the sender alone: due, and not queued yet; or first in a queue of an endpoint that is active,
-/// not held, without a rate limit, and has no attempt under way.
+/// Deliveries that wait only for the sender: due but not queued yet; or first in a queue of an endpoint that is active,
+/// not held, without a rate limit and without an attempt in flight.
 const OVERDUE: Statement = Statement::same(concat!(
     endpoints_with_queues!(),
     "SELECT min(due_at) FROM (SELECT min(due_at) AS due_at FROM deliveries WHERE state = 'waiting' \
@@ -75,7 +75,7 @@ const OVERDUE: Statement = Statement::same(concat!(
 ));
 
 impl Ledger {
-    /// Queues up to `limit` deliveries whose time has come; returns how many entered which queue.
+    /// Queues up to `limit` due deliveries. Returns how many entered each queue.
     ///
     /// # Errors
     /// If it could not be written.
@@ -90,7 +90,7 @@ impl Ledger {
         Ok(counts)
     }
 
-    /// The queues that can be claimed from, and the health of their endpoints.
+    /// The queues from which a sender can claim, with the health of their endpoints.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -109,7 +109,7 @@ impl Ledger {
         Ok(rows.into_iter().find_map(|(due,)| due))
     }
 
-    /// When the delivery was due that has waited longest for the sender alone.
+    /// The due time of the delivery that has waited longest for the sender only.
     pub(super) async fn oldest_overdue(&self, now: UnixMillis) -> Result<Option<UnixMillis>> {
         let rows = self.database.fetch::<(Option<UnixMillis>,)>(OVERDUE, values![now]).await?;
         Ok(rows.into_iter().find_map(|(due,)| due))

@@ -1,4 +1,4 @@
-//! Sends again: one delivery, or every failed delivery of a time range.
+//! Resends one delivery, or every failed delivery of a time range.
 
 use super::database::{Statement, int, over_json_ids, values};
 use super::delivery::DeliveryState;
@@ -7,7 +7,7 @@ use super::handle::Ledger;
 use super::health::release_holds;
 use crate::clock::UnixMillis;
 
-/// Which failed deliveries to recover.
+/// The failed deliveries to recover.
 #[derive(Debug, Clone)]
 pub struct RecoverRange {
     /// Of this endpoint only.
@@ -18,7 +18,7 @@ pub struct RecoverRange {
     pub to: UnixMillis,
 }
 
-/// The result of sending a delivery again.
+/// The result of a resend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResendOutcome {
     /// It is queued.
@@ -27,11 +27,11 @@ pub enum ResendOutcome {
     InFlight,
     /// Its endpoint is removed or disabled.
     NoEndpoint,
-    /// There is no delivery of this id.
+    /// There is no delivery with this id.
     Unknown,
 }
 
-/// How many deliveries one transaction recovers: other writers wait for it.
+/// How many deliveries one transaction recovers. Other writers wait for each transaction.
 const BATCH: i64 = 500;
 
 const RECOVER: Statement = over_json_ids!(
@@ -42,8 +42,8 @@ const RECOVER: Statement = over_json_ids!(
 );
 
 impl Ledger {
-    /// Sends a delivered or failed delivery again: with all its attempts, and new links. The first attempt ignores a hold of
-    /// the endpoint.
+    /// Resends a delivered or failed delivery, with a full set of attempts and new links. The first attempt ignores a
+    /// hold of the endpoint.
     ///
     /// # Errors
     /// If it could not be written.
@@ -66,11 +66,11 @@ impl Ledger {
         })
     }
 
-    /// Sends every failed delivery of a time range again; returns how many. Works in batches, so that other writers get
-    /// their turn.
+    /// Resends every failed delivery of a time range, and returns their number. Works in batches, so that other writers
+    /// are not blocked.
     ///
     /// # Errors
-    /// If it could not be written: later deliveries are still failed, and can be recovered again.
+    /// If it could not be written. Later deliveries stay failed, and the caller can recover them again.
     pub async fn recover(&self, workspace: &str, range: &RecoverRange, now: UnixMillis) -> Result<u64> {
         let (mut recovered, mut after) = (0, Some((int(range.from.0), String::new())));
         while let Some(last) = after {
@@ -78,14 +78,14 @@ impl Ledger {
             (batch, after) = self.recover_batch(workspace, range, last, now).await?;
             recovered += batch;
         }
-        // The person who recovers believes that the receivers work: held endpoints are tried at once.
+        // The user expects the receivers to work, so held endpoints are tried immediately.
         let mut tx = self.database.begin().await?;
         release_holds(&mut tx, workspace, range.endpoint.as_deref()).await?;
         tx.commit().await?;
         Ok(recovered)
     }
 
-    /// Recovers the next deliveries after one; returns how many, and the last of them.
+    /// Recovers the next batch after a delivery. Returns its size and its last delivery.
     async fn recover_batch(
         &self,
         workspace: &str,

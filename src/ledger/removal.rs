@@ -1,4 +1,4 @@
-//! Takes endpoints out of service: disables them, removes them for good, or removes them so that they can be restored.
+//! Disables and removes endpoints. A soft removal can be undone for a while.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub const RESTORE_WINDOW: Duration = Duration::from_secs(60 * 60);
 /// The note on deliveries that failed because their endpoint was removed.
 const REMOVED: &str = "the endpoint was removed";
 
-/// Replaces the secrets by nothing. (An empty `substr` is of the secret's own type in both engines.)
+/// Builds a statement that wipes secrets. (An empty `substr` has the type of the secret in both engines.)
 macro_rules! wipe {
     ($also:literal, $condition:literal) => {
         Statement::same(concat!(
@@ -29,8 +29,8 @@ macro_rules! wipe {
 }
 
 impl Ledger {
-    /// Disables an endpoint that failed for too long: its pending deliveries fail, and a notice says why. Does nothing if its
-    /// health was reset meanwhile.
+    /// Disables an endpoint that has failed for too long: fails its pending deliveries, and adds a notice with the
+    /// reason. Does nothing if its health was reset meanwhile.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -59,7 +59,8 @@ impl Ledger {
         Ok(disabled)
     }
 
-    /// Removes an endpoint and its secrets for good; its pending deliveries fail. Its history stays until it is purged.
+    /// Permanently removes an endpoint and its secrets, and fails its pending deliveries. Its history stays until it is
+    /// purged.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -71,7 +72,7 @@ impl Ledger {
         Ok(removed)
     }
 
-    /// Removes an endpoint: its pending deliveries fail, and later events pass it by. Its secrets are kept, and
+    /// Removes an endpoint: fails its pending deliveries, and stops new ones. Keeps its secrets:
     /// [`Ledger::restore_endpoint`] can undo this for [`RESTORE_WINDOW`].
     ///
     /// # Errors
@@ -99,7 +100,8 @@ impl Ledger {
         Ok(removed)
     }
 
-    /// Restores an endpoint after a soft removal; deliveries that failed by the removal are due. False if it is too late.
+    /// Restores an endpoint after a soft removal, and requeues the deliveries that the removal failed. False if it is
+    /// too late.
     ///
     /// # Errors
     /// If it cannot be written.

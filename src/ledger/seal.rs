@@ -17,8 +17,8 @@ use crate::webhook::WebhookSecret;
 const KEY_LEN: usize = 32;
 const NONCE_LEN: usize = 24;
 
-/// Seals and opens secrets. The first key of the file seals, every key opens: an operator rotates the key by adding a line
-/// above the old one. Clones share the keys, which may be read later.
+/// Seals and opens secrets. The first key in the file seals; all keys open. An operator rotates the key by adding a
+/// line above the old one. Clones share the keys, which may be loaded later.
 #[derive(Clone, Default)]
 pub(super) struct Seal(Arc<OnceLock<Keys>>);
 
@@ -31,7 +31,7 @@ impl fmt::Debug for Seal {
 }
 
 impl Seal {
-    /// Takes the keys of another seal, unless it has keys.
+    /// Takes the keys of another seal, unless this one has keys.
     pub(super) fn take(&self, other: &Self) {
         if let Some(keys) = other.0.get() {
             let _ = self.0.set(keys.clone());
@@ -70,7 +70,7 @@ impl Seal {
                     .map_err(|error| LedgerError::Unavailable(error.to_string()))?;
                 let line = Zeroizing::new(format!("{}\n", hex::encode(key.as_slice())));
                 if let Err(error) = file.write_all(line.as_bytes()).and_then(|()| file.sync_all()) {
-                    // At the next start, half a key would count as a wrong one.
+                    // The next start would reject a half-written key.
                     let _ = std::fs::remove_file(path);
                     return Err(failed(error));
                 }
@@ -81,7 +81,7 @@ impl Seal {
         Self::read(path)
     }
 
-    /// Seals a secret for one endpoint; it opens for that endpoint alone.
+    /// Seals a secret for one endpoint. It opens only for that endpoint.
     pub(super) fn seal(&self, secret: &WebhookSecret, endpoint: &str) -> Result<Vec<u8>> {
         let mut nonce = [0_u8; NONCE_LEN];
         getrandom::fill(&mut nonce).map_err(|error| LedgerError::KeyFile(error.to_string()))?;
@@ -91,7 +91,7 @@ impl Seal {
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
-    /// Opens what [`Seal::seal`] made for this endpoint.
+    /// Opens a secret that [`Seal::seal`] sealed for this endpoint.
     pub(super) fn open(&self, sealed: &[u8], endpoint: &str) -> Result<WebhookSecret> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(LedgerError::Sealed)?;
         let nonce = XNonce::from(*nonce);
@@ -133,7 +133,7 @@ mod tests {
             Seal::read_or_make(&other).unwrap().open(&sealed, "ep_1").unwrap_err(),
             LedgerError::Sealed
         );
-        // The new key goes above the old one: what was sealed still opens.
+        // The new key goes above the old one, and sealed secrets still open.
         let both = std::fs::read_to_string(&other).unwrap() + &std::fs::read_to_string(&one).unwrap();
         std::fs::write(&other, both).unwrap();
         assert_eq!(Seal::read(&other).unwrap().open(&sealed, "ep_1").unwrap().reveal(), secret.reveal());

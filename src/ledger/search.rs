@@ -1,18 +1,18 @@
-//! Limits searches by people, which share the reading connections with the sender. A search may read a long history; without
-//! a limit a few searches would take every connection.
+//! Limits users' searches, which share the reading connections with the sender. A search may read a long history, so a
+//! few searches could otherwise occupy all connections.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The most searches at a time: one less than there are reading connections.
+/// The maximum number of concurrent searches: one less than the number of reading connections.
 const MAX_SEARCHES: usize = 3;
 
-/// The most searches of one workspace at a time, so that it cannot use every permit.
+/// The maximum number of concurrent searches per workspace, so that no workspace takes all permits.
 const MAX_SEARCHES_PER_WORKSPACE: usize = 2;
 
-/// How many workspaces are kept before idle ones are dropped.
+/// How many workspaces are tracked before idle ones are dropped.
 const MAX_IDLE_WORKSPACES: usize = 64;
 
 /// Permits for searches; clones share them.

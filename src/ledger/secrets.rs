@@ -1,5 +1,5 @@
-//! Endpoints' secrets: generated here, sealed in the database, shown on request. A rotation invalidates no earlier secret:
-//! each stays valid until its time, so that rotating twice by mistake harms no receiver.
+//! Generates and rotates endpoints' secrets, which are sealed in the database and shown on request. A rotation does not
+//! invalidate earlier secrets: each stays valid until it expires, so rotating twice by mistake breaks no receiver.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::webhook::WebhookSecret;
 /// How long a rotated secret stays valid by default.
 pub const DEFAULT_OVERLAP: Duration = Duration::from_secs(86_400);
 
-/// How many secrets may be valid beside the newest: each adds a signature to the header of every attempt.
+/// How many secrets may be valid besides the newest. Each adds a signature to the header field of every attempt.
 const MAX_PREVIOUS_SECRETS: usize = 8;
 
 /// The secrets of an endpoint.
 #[derive(Debug, Clone)]
 pub struct Secrets {
-    /// The newest.
+    /// The newest secret.
     pub current: WebhookSecret,
     /// Earlier secrets that are still valid, the newest first, and until when.
     pub previous: Vec<(WebhookSecret, UnixMillis)>,
@@ -37,14 +37,14 @@ pub struct Rotation {
     pub previous_until: UnixMillis,
 }
 
-/// Secrets as the database holds them.
+/// Secrets as stored in the database.
 #[derive(FromRow)]
 pub(super) struct SealedSecrets {
     secret: Vec<u8>,
     previous_secret: Option<Vec<u8>>,
     previous_until: Option<UnixMillis>,
     earlier_secrets: Option<String>,
-    /// Which of them makes `X-Webhook-Signature` first: 0 is the newest.
+    /// The index of the secret that first signs `X-Webhook-Signature`; 0 is the newest.
     #[sqlx(try_from = "i64")]
     plain_secret: usize,
 }
@@ -77,10 +77,10 @@ macro_rules! select_secrets {
 }
 
 impl Ledger {
-    /// The secrets of an endpoint that are valid now; `None` if there is no such endpoint.
+    /// The currently valid secrets of an endpoint; `None` if the endpoint does not exist.
     ///
     /// # Errors
-    /// [`LedgerError::Sealed`] if the key file is not the one that sealed them.
+    /// [`LedgerError::Sealed`] if the key file did not seal them.
     pub async fn secrets(&self, workspace: &str, id: &str, now: UnixMillis) -> Result<Option<Secrets>> {
         const GET: Statement = Statement::same(select_secrets!());
         let mut rows = self.database.fetch::<SealedSecrets>(GET, values![workspace, id]).await?;
@@ -96,11 +96,11 @@ impl Ledger {
         Ok(Secrets { current: self.seal.open(&row.secret, id)?, previous })
     }
 
-    /// Generates a new secret. The previous one stays valid for `overlap`, and earlier ones until their time; an overlap of
-    /// zero invalidates all of them. `None` if there is no such endpoint.
+    /// Generates a new secret. The previous secret stays valid for `overlap`, and earlier secrets until they expire. An
+    /// overlap of zero invalidates all of them. `None` if the endpoint does not exist.
     ///
     /// # Errors
-    /// [`LedgerError::TooManySecrets`] if eight are valid beside the newest; or if it cannot be written.
+    /// [`LedgerError::TooManySecrets`] if eight are valid besides the newest; or if it cannot be written.
     pub async fn rotate_secret(
         &self,
         workspace: &str,
@@ -122,7 +122,8 @@ impl Ledger {
         if earlier.len() >= MAX_PREVIOUS_SECRETS {
             return Err(LedgerError::TooManySecrets(MAX_PREVIOUS_SECRETS));
         }
-        // Receivers know the secret that they accepted last, so the header with room for one signature keeps using it.
+        // Receivers know the secret that they last accepted, so the header field with a single signature keeps using
+        // it.
         let plain = if overlaps { row.plain_secret.min(earlier.len()) + 1 } else { 0 };
         let (secret, previous_until) = (new_secret()?, now.plus(overlap));
         let values = values![
@@ -141,7 +142,7 @@ impl Ledger {
         Ok(Some(Rotation { secret, previous_until }))
     }
 
-    /// Records which of the valid secrets a receiver accepts in `X-Webhook-Signature`: 0 is the newest.
+    /// Records the index of the secret that a receiver accepts in `X-Webhook-Signature`; 0 is the newest.
     ///
     /// # Errors
     /// [`LedgerError`] if it cannot be written.

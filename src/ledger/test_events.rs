@@ -1,4 +1,4 @@
-//! Test events have a rate limit: each lets one click send a request to another server.
+//! Limits the rate of test events, because each click sends a request to someone else's server.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use super::event::{Accepted, NewEvent};
 use super::handle::Ledger;
 use crate::clock::UnixMillis;
 
-/// How many test events an endpoint gets a minute; a person who tests needs fewer.
+/// How many test events per minute an endpoint may get.
 pub const MAX_TESTS_PER_ENDPOINT: usize = 10;
 
-/// How many all endpoints of a workspace get together.
+/// How many test events per minute all endpoints of a workspace may get together.
 pub const MAX_TESTS_PER_WORKSPACE: usize = 60;
 
-/// The window in which they are counted.
+/// The period over which test events are counted.
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// The result of sending a test event.
@@ -24,18 +24,18 @@ const WINDOW: Duration = Duration::from_secs(60);
 pub enum TestOutcome {
     /// It is accepted.
     Accepted(Accepted),
-    /// There were too many; another one is accepted after this time.
+    /// There were too many. Another is accepted after this time.
     RateLimited(Duration),
-    /// The endpoint does not exist any more.
+    /// The endpoint no longer exists.
     NoEndpoint,
 }
 
 impl Ledger {
-    /// Accepts a test event for one endpoint within the rate limits. The database counts, so that the limits hold over all
-    /// processes.
+    /// Accepts a test event for one endpoint within the rate limits. They are counted in the database, so the limits
+    /// apply across all processes.
     ///
     /// # Errors
-    /// If it is not on disk: it is not accepted.
+    /// If it could not be written. Then it is not accepted.
     pub async fn accept_test(
         &self,
         workspace: &str,
@@ -43,11 +43,11 @@ impl Ledger {
         assets: Uuid,
         now: UnixMillis,
     ) -> Result<TestOutcome> {
-        // Refuses most excess events without taking the lock.
+        // Rejects most excess events without taking the lock.
         if let Some(pause) = self.pause_before_test(workspace, endpoint, now).await? {
             return Ok(TestOutcome::RateLimited(pause));
         }
-        // Callers that passed at the same time count and write one after the other.
+        // Concurrent callers that got this far count and write one at a time.
         let _guard = self.test_lock.lock().await;
         if let Some(pause) = self.pause_before_test(workspace, endpoint, now).await? {
             return Ok(TestOutcome::RateLimited(pause));
@@ -73,7 +73,7 @@ impl Ledger {
     }
 }
 
-/// How long to wait before another test event, if there were too many; `sent` begins with the newest.
+/// How long to wait before another test event, if there were too many. `sent` starts with the newest.
 fn pause_before(sent: &[(String, UnixMillis)], endpoint: &str, now: UnixMillis) -> Option<Duration> {
     let of_endpoint = sent.iter().filter(|(id, _)| id == endpoint).nth(MAX_TESTS_PER_ENDPOINT - 1);
     let of_workspace = sent.get(MAX_TESTS_PER_WORKSPACE - 1);

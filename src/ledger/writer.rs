@@ -1,5 +1,5 @@
-//! Group commit: items that are written at the same time share one transaction. A commit costs a sync of the disk, so a
-//! hundred callers that share one are served about a hundred times as fast.
+//! Implements group commit: items that are written at the same time share a transaction. Each commit syncs the disk, so
+//! a hundred callers that share one are served about a hundred times as fast.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,13 +11,13 @@ use super::database::{Database, WRITERS};
 use super::error::{LedgerError, Result};
 use crate::tasks::{self, Task};
 
-/// The most items of one transaction.
+/// The maximum number of items in a transaction.
 const MAX_BATCH: usize = 256;
 
-/// How many items may wait before callers block.
+/// How many items may be queued before callers wait.
 const QUEUE: usize = 4 * MAX_BATCH;
 
-/// Writes a batch in one transaction: returns a result for each item, or an error and has written nothing.
+/// Writes a batch in one transaction. Returns a result for each item; after an error, nothing is written.
 pub(super) type WriteAll<I, O> =
     for<'a> fn(&'a Database, &'a [I]) -> Pin<Box<dyn Future<Output = Result<Vec<O>>> + Send + 'a>>;
 
@@ -93,7 +93,7 @@ fn no_answer() -> LedgerError {
     LedgerError::Refused("a write had no answer".to_owned())
 }
 
-/// Sends the results; a caller that has gone gets none.
+/// Sends the results to the callers that are still waiting.
 fn answer<O>(answers: Vec<oneshot::Sender<Result<O>>>, results: impl Iterator<Item = Result<O>>) {
     for (waiting, result) in answers.into_iter().zip(results) {
         let _ = waiting.send(result);

@@ -1,4 +1,4 @@
-//! An open database of either engine.
+//! Wraps an open database of either engine.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl Backend {
                 other => other,
             });
         }
-        // Before the migration, it could have been another program's file.
+        // Only the migration shows that the file is not another program's.
         if let (Self::Sqlite(file), OpenMode::ReadWrite) = (&backend, mode) {
             file.files.make_private();
         }
@@ -60,17 +60,17 @@ impl Backend {
         }
     }
 
-    /// Checks that the open files still stand at their paths.
+    /// Checks that the open files are still at their paths.
     pub(crate) fn check_files(&self) -> Result<()> {
         match self {
-            // The last connection removes the write-ahead log as it closes.
+            // The last connection removes the write-ahead log when it closes.
             Self::Sqlite(file) if file.writer.is_closed() => Ok(()),
             Self::Sqlite(file) => file.files.check(),
             Self::Postgres(_) => Ok(()),
         }
     }
 
-    /// Checks that it can be read and written now.
+    /// Checks that the database can be read and written now.
     pub(crate) async fn probe(&self) -> Result<()> {
         self.check_files()?;
         match self {

@@ -1,4 +1,4 @@
-//! How moments, durations and counts stand in columns: both engines have one integer type, a signed BIGINT.
+//! Converts times, durations and counts to and from columns: in both engines, integers are signed BIGINTs.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use sqlx::{Database, Decode, Type};
 
 use crate::clock::{UnixMillis, UnixSeconds};
 
-/// A number as a column holds it; one that is too large becomes the largest.
+/// Converts a number to a column value. Larger numbers saturate.
 pub(crate) fn int(number: impl TryInto<i64>) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
 }
 
-/// PostgreSQL's texts cannot hold U+0000.
+/// Replaces U+0000, which PostgreSQL's text cannot contain.
 pub(crate) fn without_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// A column that fields of several types are read from.
+/// An integer column that is read into fields of several types.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Int(Option<i64>);
 
@@ -53,14 +53,14 @@ read_as_bigint! {
     Int: Option<i64> => Self;
 }
 
-/// A status, if there was an answer.
+/// A status code, if there was a response.
 impl From<Int> for Option<u16> {
     fn from(stored: Int) -> Self {
         stored.0.and_then(|status| u16::try_from(status).ok())
     }
 }
 
-/// A limit, if the owner chose one: 0 stands for none.
+/// A limit, if the owner set one: 0 means none.
 impl From<Int> for Option<u32> {
     fn from(stored: Int) -> Self {
         stored.0.filter(|limit| *limit != 0).and_then(|limit| u32::try_from(limit).ok())

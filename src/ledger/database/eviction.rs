@@ -1,12 +1,13 @@
-//! Connections that must not be used again: the pools ask here before they hand one out, and when one is returned.
+//! Marks connections that must not be reused. The pools check the mark before they hand out a connection, and when it
+//! is returned.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The age of a connection is read a moment before it is compared; opening one connection too many does no harm.
+/// The age of a connection is read shortly before it is compared. Evicting one connection too many does no harm.
 const AGE_TOLERANCE: Duration = Duration::from_millis(5);
 
-/// Evicts the connections that were opened before a moment. Clones share it.
+/// Evicts the connections that were opened before a given time. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Eviction(Arc<Mutex<Option<Instant>>>);
 

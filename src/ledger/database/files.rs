@@ -1,7 +1,7 @@
-//! The files of a SQLite database: private, and still the ones that are open.
+//! Keeps the files of a SQLite database private, and checks that they are still the open ones.
 //!
-//! This file never opens a database file, it reads metadata by path: closing a descriptor would release the locks that
-//! SQLite holds on the file (fcntl(2)).
+//! This module reads metadata by path and never opens a database file: closing a descriptor would release SQLite's
+//! locks on the file (fcntl(2)).
 
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
@@ -15,10 +15,10 @@ use crate::ledger::error::{LedgerError, Result};
 /// Only the owner may read and write the files: they hold personal data.
 const MODE: u32 = 0o600;
 
-/// Endings of the files that belong to a database file.
+/// Suffixes of the files that belong to a database file.
 const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
 
-/// Creates the file if it is missing and `mode` allows that; returns its full path, which stays the same when links change.
+/// Creates the file if it is missing and `mode` allows it. Returns its full path, which stays the same if links change.
 pub(crate) fn prepare(path: &Path, mode: OpenMode) -> Result<PathBuf> {
     let failed = |error: std::io::Error| LedgerError::at_path(path, &error);
     match fs::metadata(path) {
@@ -27,7 +27,7 @@ pub(crate) fn prepare(path: &Path, mode: OpenMode) -> Result<PathBuf> {
         }
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound && mode == OpenMode::ReadWrite => {
-            // SQLite creates its other files with the mode of this one. Follows a link to a missing file.
+            // SQLite creates its other files with the mode of this file. A link to a missing file is followed.
             fs::File::options()
                 .write(true)
                 .create(true)
@@ -41,7 +41,7 @@ pub(crate) fn prepare(path: &Path, mode: OpenMode) -> Result<PathBuf> {
     path.canonicalize().map_err(failed)
 }
 
-/// The database's files that exist, beginning with itself.
+/// The existing files of the database, starting with the database file.
 fn all(path: &Path) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
     files.extend(COMPANIONS.iter().map(|ending| with_ending(path, ending)));
@@ -87,7 +87,7 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Which file stands at a path: its device and inode.
+/// The device and inode of the file at a path.
 type Identity = Option<(u64, u64)>;
 
 fn identity(path: &Path) -> Identity {
@@ -95,8 +95,8 @@ fn identity(path: &Path) -> Identity {
     Some((file.dev(), file.ino()))
 }
 
-/// The files that are open. SQLite keeps writing to an open file even after another file has taken its path: then
-/// committed data is gone with the next start.
+/// The open files. SQLite keeps writing to an open file after another file has replaced it at its path. The next start
+/// would then lose committed data.
 #[derive(Debug)]
 pub(super) struct OpenFiles {
     files: [(PathBuf, Identity); 3],
@@ -104,7 +104,7 @@ pub(super) struct OpenFiles {
 }
 
 impl OpenFiles {
-    /// Notes which files stand there now; called when all of them are open.
+    /// Records which files are at the paths now. The caller has opened all of them.
     pub(super) fn of(path: &Path) -> Self {
         let [wal, shm] = COMPANIONS.map(|ending| with_ending(path, ending));
         let files = [path.to_owned(), wal, shm].map(|path| {
@@ -114,13 +114,13 @@ impl OpenFiles {
         Self { files, replaced: AtomicBool::new(false) }
     }
 
-    /// Removes other users' access to them.
+    /// Removes other users' access to the open files.
     pub(super) fn make_private(&self) {
         let [(path, _), ..] = &self.files;
         make_private(path);
     }
 
-    /// Checks that they still stand there; logs a change.
+    /// Checks that the open files are still at their paths, and logs a change.
     pub(super) fn check(&self) -> Result<()> {
         let other = self.files.iter().find(|(path, was)| was.is_some() && identity(path) != *was);
         match other {

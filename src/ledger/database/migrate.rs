@@ -1,5 +1,5 @@
-//! Migrations of the tables. `sqlx::Migrator` is not used: it runs outside of one transaction, with a lock and prepared
-//! statements that outlive a transaction, which a pooler would hand to another client.
+//! Migrates the tables. `sqlx::Migrator` cannot run the migrations in one transaction: its lock and its prepared
+//! statements outlive a transaction, and a pooler would pass them to another client.
 
 use sqlx::SqlStr;
 use sqlx::migrate::{Migration, Migrator};
@@ -37,13 +37,13 @@ const RECORD: Statement = Statement::same(
      VALUES ($1, $2, TRUE, $3, -1)",
 );
 
-/// Changes nothing, but has to write.
+/// Changes nothing, but forces a write.
 pub(super) const NO_OP_WRITE: Statement =
     Statement::same("UPDATE _sqlx_migrations SET execution_time = execution_time WHERE version = 1");
 
 type Applied = (i64, Vec<u8>, bool);
 
-/// Applies every missing migration or none; on an inspection, only checks that this program can work with the tables.
+/// Applies all missing migrations, or none. In inspect mode, only checks that this program can use the tables.
 pub(super) async fn migrate(mut tx: Tx, is_postgres: bool, mode: OpenMode) -> Result<()> {
     let known = if is_postgres { &POSTGRES } else { &SQLITE };
     if mode == OpenMode::ReadWrite && is_postgres {
@@ -61,7 +61,7 @@ pub(super) async fn migrate(mut tx: Tx, is_postgres: bool, mode: OpenMode) -> Re
     for migration in known.iter().filter(|it| !applied.iter().any(|(version, ..)| *version == it.version)) {
         apply(&mut tx, migration).await?;
     }
-    // Fails now, not at the first call, if the disk is full or the file system read-only.
+    // Fails now, rather than at the first call, if the disk is full or the file system is read-only.
     tx.execute(NO_OP_WRITE, Vec::new()).await?;
     tx.commit().await
 }

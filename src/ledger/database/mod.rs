@@ -1,4 +1,4 @@
-//! SQLite and PostgreSQL behind one interface: statements in two dialects, values, rows, transactions.
+//! Provides one interface to SQLite and PostgreSQL: statements in two dialects, values, rows, transactions.
 
 mod backend;
 mod column;

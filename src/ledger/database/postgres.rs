@@ -1,4 +1,4 @@
-//! A database server that several replicas share, directly or behind a pooler such as PgBouncer.
+//! Connects to a PostgreSQL server that several replicas share, directly or through a pooler such as PgBouncer.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -13,14 +13,14 @@ use super::options::{READERS, TIMEOUT, WRITERS};
 use crate::clock::running;
 use crate::ledger::error::{LedgerError, Result, breaks_connections, one_line};
 
-/// The longest that a statement may take. Without a limit, callers would wait for a server that vanished until the kernel
-/// gives up, a quarter of an hour later.
+/// The statement timeout. Without it, a caller would wait for an unreachable server until the kernel gives up, after
+/// about 15 minutes.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A parameter that no server acts upon and no pooler passes on: a session that has it is direct.
+/// A parameter that servers ignore and poolers do not pass on: a session that has it is direct.
 const SESSION_MARKER: (&str, &str) = ("webhook_assets.own_session", "on");
 
-/// Reads from a fresh session whether the marker arrived, and whether the session may write.
+/// Reads in a new session whether the marker arrived, and whether the session may write.
 const INSPECT: &str =
     "SELECT current_setting('webhook_assets.own_session', true), current_setting('transaction_read_only')";
 
@@ -28,8 +28,9 @@ const INSPECT: &str =
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     pub(super) pool: PgPool,
-    /// Whether a pooler may hand each transaction to another session. Then nothing may outlive a transaction, as prepared
-    /// statements do; even preparing and executing one outside a transaction block may meet two sessions.
+    /// Whether a pooler may run each transaction in a different session. Then nothing may outlive a transaction, so
+    /// prepared statements cannot be reused. Outside a transaction block, even preparing and executing a statement may
+    /// use two sessions.
     pub(super) pooled: bool,
     options: Box<PgConnectOptions>,
     address: String,
@@ -37,12 +38,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Connects once and finds out whether a pooler answers.
+    /// Connects once, to detect a pooler.
     pub(super) async fn open(url: &str) -> Result<Self> {
         check_files(url)?;
         let options = PgConnectOptions::from_str(url)
             .map_err(|_| LedgerError::CannotOpen("its URL cannot be read".to_owned()))?
-            // PgBouncer refuses this parameter, which only matters for texts of floating-point numbers.
+            // PgBouncer refuses this parameter, which only affects the text form of floating-point numbers.
             .extra_float_digits(None);
         let address = format!("PostgreSQL at {}:{}", options.get_host(), options.get_port());
         let pooled = inspect(&options, &address).await?;
@@ -60,7 +61,7 @@ impl Server {
         self.within(self.pool.begin()).await
     }
 
-    /// Waits for a statement up to [`STATEMENT_TIMEOUT`]; evicts connections if its error means that they are broken.
+    /// Waits for a statement, up to [`STATEMENT_TIMEOUT`]. Evicts connections if the error means that they are broken.
     pub(super) async fn within<T>(
         &self,
         statement: impl Future<Output = Result<T, sqlx::Error>>,
@@ -81,8 +82,8 @@ impl Server {
         }
     }
 
-    /// Checks that it answers and accepts writes. A pool only reports that it waited in vain; then a connection outside
-    /// the pool finds out why.
+    /// Checks that the server answers and accepts writes. If the pool times out, a connection outside the pool finds
+    /// the reason.
     pub(super) async fn probe(&self) -> Result<()> {
         const READ_ONLY: &str = "SELECT current_setting('transaction_read_only')";
         let inspected = self.within(async {
@@ -127,7 +128,7 @@ fn pool(eviction: &Eviction) -> PgPoolOptions {
         })
 }
 
-/// Checks that the certificates and keys in the URL exist: the driver would only fail at each connection.
+/// Checks that the certificates and keys in the URL exist: the driver would fail only when it connects.
 fn check_files(url: &str) -> Result<()> {
     let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
     for (name, value) in url::form_urlencoded::parse(parameters.as_bytes()) {
@@ -143,7 +144,7 @@ fn check_files(url: &str) -> Result<()> {
 async fn inspect(options: &PgConnectOptions, address: &str) -> Result<bool> {
     match inspect_with(&options.clone().options([SESSION_MARKER])).await {
         Ok((has_marker, read_only)) => require_writable(read_only).map(|()| !has_marker),
-        // PgBouncer knows few parameters, and refuses the others.
+        // PgBouncer accepts few parameters and refuses all others.
         Err(error) if names_startup_parameter(&error) => {
             let (_, read_only) =
                 inspect_with(options).await.map_err(|error| connect_error(address, &error))?;
@@ -165,7 +166,7 @@ async fn inspect_with(options: &PgConnectOptions) -> Result<(bool, bool), sqlx::
         tx.commit().await?;
         let has_marker = row.try_get::<Option<String>, _>(0)?.is_some_and(|value| value == SESSION_MARKER.1);
         let read_only = row.try_get::<String, _>(1)? == "on";
-        // An error on closing changes nothing.
+        // An error while closing does not matter.
         let _ = connection.close().await;
         Ok((has_marker, read_only))
     };

@@ -1,4 +1,4 @@
-//! The database of a ledger, which may be opened after the ledger was made.
+//! Shares a ledger's database, which may be opened after the ledger was created.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -31,12 +31,12 @@ impl Database {
         }))
     }
 
-    /// Lets every caller use it from now on.
+    /// Makes the database available to callers.
     pub(crate) fn set_open(&self, backend: Backend) {
         let _ = self.0.backend.set(backend);
     }
 
-    /// Fails every caller with this error from now on, until it is open.
+    /// Sets the error that callers get until the database is open.
     pub(crate) fn set_open_error(&self, error: &LedgerError) {
         *self.0.open_error.lock().unwrap_or_else(PoisonError::into_inner) = error.clone();
     }
@@ -55,12 +55,12 @@ impl Database {
         self.0.is_shared
     }
 
-    /// Runs a statement that reads, outside any transaction.
+    /// Runs a reading statement outside any transaction.
     pub(crate) async fn fetch<T: Row>(&self, statement: Statement, values: Vec<Value>) -> Result<Vec<T>> {
         self.get()?.fetch(statement, values).await
     }
 
-    /// Runs a statement that writes, in a transaction; returns how many rows it changed.
+    /// Runs a writing statement in a transaction. Returns how many rows it changed.
     pub(crate) async fn execute(&self, statement: Statement, values: Vec<Value>) -> Result<u64> {
         if self.0.is_shared {
             return self.get()?.execute(statement, values).await;
@@ -70,24 +70,24 @@ impl Database {
         tx.commit().await.map(|()| changed)
     }
 
-    /// The same for the sender's writes: see [`Database::begin_unchecked`].
+    /// Like [`Database::execute`], for the sender's writes: see [`Database::begin_unchecked`].
     pub(crate) async fn execute_unchecked(&self, statement: Statement, values: Vec<Value>) -> Result<u64> {
         self.get()?.execute(statement, values).await
     }
 
-    /// Begins a transaction whose result a caller relies upon. It fails if another file stands at the database's path:
-    /// the next start would open that file, without what is written here.
+    /// Begins a transaction on whose result a caller relies. It fails if another file is at the database's path: the
+    /// next start would open that file, which lacks the data written here.
     pub(crate) async fn begin(&self) -> Result<Tx> {
         self.get()?.begin().await
     }
 
-    /// Begins a transaction of the sender. It works on the file that is open even if another one stands at its path: an
-    /// accepted event has to be delivered.
+    /// Begins a transaction of the sender. It uses the open file even if another file is at its path, because accepted
+    /// events must be delivered.
     pub(crate) async fn begin_unchecked(&self) -> Result<Tx> {
         self.get()?.begin_unchecked().await
     }
 
-    /// Removes erased data from the write-ahead log soon. (PostgreSQL's VACUUM does so at its own times.)
+    /// Schedules the removal of erased data from the write-ahead log. (PostgreSQL relies on its VACUUM.)
     pub(crate) fn scrub_files(&self) {
         if let Some(Backend::Sqlite(file)) = self.0.backend.get() {
             file.scrub();

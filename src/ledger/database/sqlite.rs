@@ -1,4 +1,4 @@
-//! A database in one file: one connection writes, several read.
+//! Opens a SQLite database in one file: one connection writes, several read.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::tasks::{self, Task};
 /// How long a checkpoint may block the writer while it waits for readers.
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// The pause between two checkpoints: a thousand erasures in a row need few of them.
+/// The pause between two checkpoints, so that a thousand erasures in a row need only a few.
 const SCRUB_INTERVAL: Duration = Duration::from_millis(300);
 
 /// How long closing waits for the last checkpoint.
@@ -39,13 +39,13 @@ pub(crate) struct File {
 #[derive(Debug, Default)]
 struct Scrubbing {
     pending: AtomicBool,
-    /// Whether a task works on it.
+    /// Whether a task is removing it.
     running: AtomicBool,
 }
 
 impl File {
-    /// Opens the file at its full path, which exists, with every connection of its pools: one that is opened later could
-    /// meet another file.
+    /// Opens the existing file at its full path, with all connections of its pools: a connection that is opened later
+    /// could open a different file.
     pub(super) async fn open(path: &Path, mode: OpenMode) -> Result<Self> {
         let failed =
             |error: &sqlx::Error| LedgerError::opening(&format!("the file {}", path.display()), error);
@@ -66,12 +66,12 @@ impl File {
 
     /// Begins a transaction that writes.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
-        // IMMEDIATE takes the write lock now: upgrading a read lock later can fail.
+        // IMMEDIATE takes the write lock now, because upgrading a read lock later can fail.
         self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(|error| self.classify(&error))
     }
 
-    /// What an error means. Evicts the writing connection after "read-only": one that was opened while the file system was
-    /// read-only stays so.
+    /// Classifies an error. Evicts the writing connection after a read-only error: a connection that was opened on a
+    /// read-only file system stays read-only.
     pub(super) fn classify(&self, error: &sqlx::Error) -> LedgerError {
         let classified = LedgerError::from(error);
         if matches!(classified, LedgerError::ReadOnly(_)) {
@@ -80,8 +80,8 @@ impl File {
         classified
     }
 
-    /// Removes erased data from the write-ahead log soon: a page that is overwritten in the file may have an older copy
-    /// in the log, which SQLite truncates only after it has grown.
+    /// Schedules the removal of erased data from the write-ahead log. The log may contain older copies of pages that
+    /// were overwritten in the file, and SQLite truncates it only when it is large.
     pub(super) fn scrub(&self) {
         self.scrubbing.pending.store(true, Ordering::Release);
         if !self.scrubbing.running.swap(true, Ordering::AcqRel) {
@@ -99,7 +99,7 @@ impl File {
                 continue;
             }
             self.scrubbing.running.store(false, Ordering::Release);
-            // An erasure between the two lines above has seen this task running, and started no other.
+            // An erasure between the two lines above saw `running` set, and started no other task.
             let more = self.scrubbing.pending.load(Ordering::Acquire);
             if !more || self.scrubbing.running.swap(true, Ordering::AcqRel) {
                 return;
@@ -107,7 +107,7 @@ impl File {
         }
     }
 
-    /// Writes the write-ahead log into the file and truncates it, once. `pending` stays set if that failed.
+    /// Runs one checkpoint that truncates the write-ahead log. If it fails, `pending` stays set.
     async fn truncate_log(&self) -> Result<()> {
         self.files.check()?;
         let mut connection = self.writer.acquire().await.map_err(|error| self.classify(&error))?;
@@ -165,7 +165,7 @@ fn options(path: &Path, mode: OpenMode) -> SqliteConnectOptions {
 }
 
 fn pool(connections: u32) -> SqlitePoolOptions {
-    // A connection of SQLite does not go stale; closing it would only lose its statement cache.
+    // A SQLite connection does not go stale. Closing it would only lose its statement cache.
     SqlitePoolOptions::new()
         .max_connections(connections)
         .idle_timeout(None)
@@ -173,11 +173,11 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .acquire_timeout(TIMEOUT)
 }
 
-/// SQLite has one writer at a time, so one connection writes, and writers queue in its pool.
+/// SQLite allows one writer at a time, so one connection writes, and callers queue in its pool.
 fn writer_pool(eviction: &Eviction) -> SqlitePoolOptions {
     let (before, after) = (eviction.clone(), eviction.clone());
-    // On a full disk SQLite ends the transaction itself. The driver's ROLLBACK then fails, and the driver believes for ever
-    // that the connection is inside a transaction: such a connection is closed.
+    // On a full disk, SQLite ends the transaction itself. The driver's ROLLBACK then fails, and the driver considers
+    // the connection to be in a transaction forever. Such a connection is closed.
     pool(1)
         .before_acquire(move |_, connected| {
             let eviction = before.includes(connected.age);

@@ -1,4 +1,4 @@
-//! Statements in both dialects, the values of their placeholders, and the rows that they return.
+//! Defines statements in both SQL dialects, the values of their placeholders, and their rows.
 
 use sqlx::FromRow;
 use sqlx::postgres::PgRow;
@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use super::column::int;
 use crate::clock::{UnixMillis, UnixSeconds};
 
-/// One statement as each engine needs it. Placeholders are `$1`, `$2` …
+/// A statement in the dialects of both engines. Placeholders are `$1`, `$2` …
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Statement {
     pub(crate) sqlite: &'static str,
@@ -15,13 +15,13 @@ pub(crate) struct Statement {
 }
 
 impl Statement {
-    /// For statements that both engines understand.
+    /// A statement that both engines accept.
     pub(crate) const fn same(text: &'static str) -> Self {
         Self { sqlite: text, postgres: text }
     }
 }
 
-/// A statement over the objects of the JSON array `$1`, which stand as rows `r` between its two halves.
+/// Builds a statement over the objects of the JSON array `$1`, as rows `r` inserted between its two halves.
 macro_rules! over_json_rows {
     ($before:expr, [$first:ident $first_type:ident $(, $name:ident $type:ident)* $(,)?], $after:expr $(,)?) => {
         $crate::ledger::database::statement::Statement {
@@ -44,7 +44,7 @@ macro_rules! over_json_rows {
 }
 pub(crate) use over_json_rows;
 
-/// A statement with a condition on a column between its two halves: that it is among the texts of the JSON array `$1`.
+/// Builds a statement with a condition between its two halves: the column is one of the strings in the JSON array `$1`.
 macro_rules! over_json_ids {
     ($before:expr, $after:expr $(,)?) => {
         $crate::ledger::database::statement::Statement {
@@ -116,7 +116,7 @@ macro_rules! bind {
 }
 pub(super) use bind;
 
-/// A row that both engines can fill.
+/// A row that can be read from both engines.
 pub(crate) trait Row:
     for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
 {

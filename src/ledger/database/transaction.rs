@@ -1,4 +1,4 @@
-//! Transactions of either engine.
+//! Runs transactions in either engine.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::ledger::error::Result;
 #[derive(Debug)]
 pub(crate) struct Tx {
     pub(super) engine: Engine,
-    /// The files that have to stand at their paths when this commits.
+    /// The files that must still be at their paths on commit.
     pub(super) check_on_commit: Option<Arc<OpenFiles>>,
 }
 
@@ -76,7 +76,7 @@ impl Tx {
             Engine::Sqlite(tx, file) => tx.commit().await.map_err(|error| file.classify(&error))?,
             Engine::Postgres(tx, server) => server.within(tx.commit()).await?,
         }
-        // The file could have been replaced during the commit.
+        // The file may have been replaced during the commit.
         check()
     }
 }

@@ -1,4 +1,4 @@
-//! The URL of the database: parses the setting and refuses what could be a mistake before it opens anything.
+//! Parses the database URL in the settings, and rejects likely mistakes before anything is opened.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,30 +16,30 @@ pub enum DatabaseUrl {
     Postgres(String),
 }
 
-/// Why a text is no database URL. Its message does not quote the text, which may contain a password.
+/// The reason why a text is not a database URL. Its message does not quote the text, which may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DatabaseUrlError {
-    /// There is nothing, or another scheme.
+    /// The text is empty or has another scheme.
     Form,
-    /// `dbname=… password=…`, as libpq takes it.
+    /// `dbname=… password=…`, which libpq accepts.
     Keywords,
     /// White space or a control character.
     Space,
     /// `sqlite:calls.db?mode=rwc`.
     Parameters,
-    /// `sqlite:/var/lib/`, which is a folder, or another path that names no file.
+    /// `sqlite:/var/lib/`, which is a folder, or another path that does not name a file.
     Path,
     /// A character that ends the password early.
     Password,
-    /// A parameter of the URL that this program does not know.
+    /// An unknown parameter.
     UnknownParameter,
-    /// A parameter with a value that it does not take.
+    /// An invalid value of a parameter.
     ParameterValue,
-    /// A host or port that cannot be read.
+    /// An invalid host or port.
     Host,
 }
 
-/// The parameters that a URL of PostgreSQL may have: those that the driver acts upon.
+/// The allowed parameters of a PostgreSQL URL: those that the driver supports.
 const PARAMETERS: [&str; 18] = [
     "sslmode",
     "sslrootcert",
@@ -54,7 +54,7 @@ const PARAMETERS: [&str; 18] = [
     "application_name",
     "options",
     "statement-cache-capacity",
-    // Other names of those above.
+    // Aliases of the parameters above.
     "ssl-mode",
     "ssl-root-cert",
     "ssl-ca",
@@ -62,7 +62,7 @@ const PARAMETERS: [&str; 18] = [
     "ssl-key",
 ];
 
-/// The schemes of PostgreSQL's URLs.
+/// The schemes of PostgreSQL URLs.
 const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
 
 macro_rules! takes {
@@ -72,7 +72,7 @@ macro_rules! takes {
 }
 
 impl DatabaseUrlError {
-    /// What the setting takes, as the end of the sentence "takes …", with what is wrong with the text.
+    /// The valid values, as the end of the sentence "takes …", with the mistake in the text.
     #[must_use]
     pub fn takes(self) -> &'static str {
         match self {
@@ -108,10 +108,10 @@ impl fmt::Display for DatabaseUrlError {
 impl std::error::Error for DatabaseUrlError {}
 
 impl DatabaseUrl {
-    /// What it takes, as the end of the sentence "takes …".
+    /// The valid values, as the end of the sentence "takes …".
     pub const TAKES: &'static str = takes!();
 
-    /// The file's path, if it is one.
+    /// The path of the file, for SQLite.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
@@ -120,7 +120,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// A text that is not a database URL, for messages: without the parts that could contain a password.
+    /// Prepares an invalid URL for messages: removes the parts that could contain a password.
     #[must_use]
     pub fn shown(text: &str) -> String {
         let (start, rest) = match text.split_once("://") {
@@ -172,11 +172,11 @@ fn file(text: &str) -> Result<PathBuf, DatabaseUrlError> {
     if path.contains('=') {
         return Err(DatabaseUrlError::Keywords);
     }
-    // `mysql://…`, `:memory:` and the like are no files.
+    // `mysql://…`, `:memory:` and similar are not files.
     if path.is_empty() || path.contains(':') {
         return Err(DatabaseUrlError::Form);
     }
-    // A path with a space in it has to say that it is one.
+    // A path that contains a space needs the `sqlite:` prefix.
     if path.trim() != path || (named.is_none() && path.contains(char::is_whitespace)) {
         return Err(DatabaseUrlError::Space);
     }
@@ -195,7 +195,7 @@ fn begins_with_two_digits(text: &str) -> bool {
     text.as_bytes().first_chunk::<2>().is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
 
-/// Checks a URL of PostgreSQL after its scheme. A password that is not percent-encoded shifts the boundaries of the URL's
+/// Checks a PostgreSQL URL after its scheme. A password that is not percent-encoded shifts the boundaries of the URL's
 /// parts, so that parts of the password would become host, port, path or parameters.
 fn check_server(rest: &str) -> Result<(), DatabaseUrlError> {
     if rest.contains(char::is_whitespace) {
