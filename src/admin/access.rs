@@ -1,4 +1,4 @@
-//! Which requests the private listener admits: the bearer token (RFC 6750), loopback, and no web pages.
+//! Decides which requests the private listener admits: bearer token (RFC 6750), loopback, no web pages.
 
 use std::net::IpAddr;
 
@@ -11,8 +11,8 @@ use crate::problem::Problem;
 use crate::secret::Token;
 
 impl Admin {
-    /// With a token, the request must bear it. Without one the listener is on loopback, and the request must name loopback as
-    /// its host: otherwise a web page could reach it under another name (DNS rebinding).
+    /// If a token is configured, the request must carry it. Otherwise the listener is on loopback, and the request's
+    /// host must be loopback: a web page could otherwise reach the listener under another name (DNS rebinding).
     pub(super) fn authorize(&self, request: &Request<Upload>) -> Result<(), Problem> {
         match &self.0.token {
             Some(token) if is_borne_by(token, request.headers()) => request.body().permitted(),
@@ -34,7 +34,7 @@ impl Admin {
     }
 }
 
-/// Whether a request bears the token: in exactly one `Authorization` field.
+/// Whether a request carries the token, in exactly one `Authorization` field.
 fn is_borne_by(token: &Token, headers: &HeaderMap) -> bool {
     let mut fields = headers.get_all(AUTHORIZATION).iter();
     let (Some(field), None) = (fields.next(), fields.next()) else { return false };
@@ -53,7 +53,8 @@ fn is_for_loopback(request: &Request<Upload>) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// A browser sends this media type to another origin only after a preflight request, which this listener refuses.
+/// Requires JSON. A browser sends this media type to another origin only after a preflight request, which this listener
+/// refuses.
 pub(super) fn require_json(request: &Request<Upload>) -> Result<(), Problem> {
     let media_type =
         request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -14,10 +14,10 @@ use crate::problem::Problem;
 use crate::signed_url::{MintError, Minter, SignedUrl};
 use crate::store::StoreError;
 
-/// The most links of a batch.
+/// The maximum number of links in a batch.
 const MAX_BATCH: usize = 1_000;
 
-/// The most concurrent lookups of a batch.
+/// The maximum number of concurrent lookups for a batch.
 const MAX_LOOKUPS: usize = 16;
 
 /// One requested link.
@@ -26,7 +26,7 @@ const MAX_LOOKUPS: usize = 16;
 struct LinkRequest {
     kind: String,
     id: String,
-    /// Seconds; the longest lifetime if left out.
+    /// In seconds. Defaults to the longest lifetime.
     expires_in: Option<Number>,
     /// Whether to check that the object exists.
     #[serde(default)]
@@ -64,7 +64,7 @@ pub(super) async fn mint(services: &Services, body: &[u8]) -> Result<Value, Prob
     }
 }
 
-/// All or nothing: reads and signs every request before the first lookup.
+/// Reads and signs every request before the first lookup: a batch succeeds or fails as a whole.
 async fn batch(services: &Services, minter: &Minter, requests: Vec<Value>) -> Result<Vec<Value>, Problem> {
     let signed = requests.into_iter().enumerate().map(|(at, request)| {
         let pointer = format!("/links/{at}");
@@ -126,7 +126,7 @@ fn sign(
     Ok(link)
 }
 
-/// Seconds, also as `60.0`: JSON has one number type.
+/// Accepts whole seconds, also as `60.0`: JSON has one number type.
 fn whole_seconds(number: &Number) -> Option<Duration> {
     let whole = number.as_u64().or_else(|| {
         let text = number.to_string();
@@ -143,7 +143,7 @@ fn count(services: &Services, answers: &[Value]) {
     }
 }
 
-/// The answer for one link; on request it first checks that the object exists.
+/// Answers one link request. If requested, first checks that the object exists.
 async fn answer(services: &Services, request: &LinkRequest, link: SignedUrl) -> Result<Value, Problem> {
     let asset = link.grant().asset();
     let (kind, id) = (asset.kind.name(), asset.id.to_string());
@@ -161,7 +161,7 @@ async fn answer(services: &Services, request: &LinkRequest, link: SignedUrl) -> 
     match services.store.head(link.grant()).await {
         found @ (Ok(_) | Err(StoreError::SizeUnknown)) => {
             let mut answer = answer;
-            // The size of an object that is stored encoded is known only after it is opened.
+            // The size of an encoded object is known only after it is opened.
             let size = found.ok().map(|meta| meta.size);
             if let Value::Object(fields) = &mut answer {
                 let object = json!({"size": size, "media_type": asset.kind.media_type()});

@@ -1,4 +1,4 @@
-//! The admin listener: its settings and what it shares.
+//! Defines the admin listener: its settings and shared services.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use crate::signed_url::BaseUrl;
 use crate::store::Store;
 use crate::telemetry::metrics::Registry;
 
-/// The admin listener's settings. Defaults stand in `defaults.toml`.
+/// The admin listener's settings. `defaults.toml` has their defaults.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where it listens.
+    /// The address to listen on.
     pub listen: SocketAddr,
-    /// The bearer token of the minting API; without one the listener is bound to loopback.
+    /// The bearer token of the minting API. Without a token, the listener is bound to loopback.
     pub token: Option<Token>,
     /// The settings page below `/console`.
     #[cfg(feature = "console")]
@@ -44,16 +44,16 @@ pub(super) struct Inner {
     pub(super) ledger_probe: Probe,
 }
 
-/// What the admin listener needs beside its settings.
+/// The services of the admin listener.
 #[derive(Debug)]
 pub struct Services {
     /// The public base URL of minted links.
     pub base: BaseUrl,
     /// The longest lifetime of a link.
     pub longest_lifetime: Duration,
-    /// The keys that sign.
+    /// The signing keys.
     pub keyring: ActiveKeyring,
-    /// The store, for `/readyz` and for checks of assets.
+    /// The store, for `/readyz` and for asset lookups.
     pub store: Store,
     /// The clock.
     pub clock: Arc<dyn Clock>,
@@ -67,7 +67,7 @@ pub struct Services {
 }
 
 impl Admin {
-    /// The admin listener on these services.
+    /// Creates the admin listener.
     #[must_use]
     pub fn new(config: Config, services: Services) -> Self {
         #[cfg(feature = "console")]

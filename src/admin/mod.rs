@@ -1,4 +1,5 @@
-//! The private listener: health, metrics, minting for delivery services in any language, and the webhook sender's API.
+//! Serves the private listener: health, metrics, the minting API for senders in any language, and the webhook sender's
+//! API.
 
 mod access;
 mod erase;

@@ -1,5 +1,5 @@
-//! Checks a shared dependency for `/readyz`. One check serves all callers that wait for it. It runs in its own task, so that no
-//! caller waits longer than its timeout, and a caller that leaves does not cancel it.
+//! Checks a shared dependency for `/readyz`. One check serves all callers that wait for it. It runs in its own task, so
+//! that no caller waits longer than the timeout, and a disconnected caller does not cancel the check.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ const CACHE_FOR: Duration = Duration::from_secs(2);
 /// The timeout of a check.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is wrong, in a few words; `None` if nothing is.
+/// The problem in a few words; `None` if there is none.
 pub(super) type Fault = Option<&'static str>;
 
 /// The last result, and when it was found. Clones share it.
@@ -30,7 +30,7 @@ struct Shared {
 }
 
 impl Probe {
-    /// The result of a check now or a moment ago; `late` if the check takes too long.
+    /// The result of a current or recent check; `late` if the check takes too long.
     pub(super) async fn find(
         &self,
         check: impl Future<Output = Fault> + Send + 'static,
@@ -56,7 +56,7 @@ impl Probe {
     }
 }
 
-/// A check is under way until this is dropped, also by a panic.
+/// Marks a check as in progress until this is dropped, even by a panic.
 struct InProgress(Arc<Shared>);
 
 impl Drop for InProgress {

@@ -1,4 +1,4 @@
-//! `/readyz`: whether links can be served, and how the webhooks' database is.
+//! Answers `/readyz`: whether links can be served, and the state of the webhooks' database.
 
 use http::StatusCode;
 use serde_json::json;
@@ -9,8 +9,8 @@ use super::response::{Answer, json_answer};
 use crate::store::StoreError;
 
 impl Admin {
-    /// Ready if links can be served: a key may sign, the store is readable, and the program is not stopping. The state of the
-    /// webhooks' database is shown and does not count: links open without it.
+    /// Ready if links can be served: a key can sign, the store is readable, and the program is not stopping. The state
+    /// of the webhooks' database is only shown, because links work without it.
     pub(super) async fn readiness(&self) -> Answer {
         let keys = if self.0.services.keyring.can_sign(self.0.services.clock.now()) {
             "ok"
@@ -36,7 +36,7 @@ impl Admin {
         json_answer(status, &answer)
     }
 
-    /// What is wrong with the store, without its URL.
+    /// The problem with the store, without its URL.
     async fn check_store(&self) -> Fault {
         const LATE: &str = "it does not answer in time";
         let store = self.0.services.store.clone();
@@ -53,7 +53,7 @@ impl Admin {
         self.0.store_probe.find(look, LATE).await
     }
 
-    /// What is wrong with the webhooks' database; `None` if this process sends no webhooks.
+    /// The problem with the webhooks' database; `None` if this process sends no webhooks.
     #[cfg(feature = "sender")]
     async fn check_webhooks(&self) -> Option<Fault> {
         let sender = self.0.services.sender.clone()?;

@@ -1,4 +1,4 @@
-//! Responses: JSON, problems, and what all of them carry.
+//! Builds responses: JSON, problem documents, and the header fields common to all.
 
 use bytes::Bytes;
 use http::header::{
@@ -71,7 +71,7 @@ pub(super) fn finish(result: Result<Answer, Problem>) -> Answer {
     response
 }
 
-/// A request whose field at `pointer` is wrong.
+/// The problem for a request whose field at `pointer` is invalid.
 pub(super) fn invalid(pointer: &str, why: &str) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "Invalid request", why)
         .with("pointer", pointer)

@@ -61,7 +61,7 @@ impl Admin {
         if head { answer.map(|_| Bytes::new()) } else { answer }
     }
 
-    /// The metrics, with those of the keyring as they are at this second.
+    /// Renders the metrics, after updating those of the keyring.
     fn metrics_page(&self) -> String {
         self.0.services.keyring.update_metrics(self.0.services.clock.now(), self.0.services.longest_lifetime);
         self.0.services.registry.render()

@@ -1,5 +1,5 @@
-//! The body of a request to the APIs, and its client. It is read only after the request is authorized; from its last byte on,
-//! the listener does not close the connection for a newer one.
+//! Reads the body of a request to the APIs, but only after the request is authorized. Once the body is complete, the
+//! listener does not close the connection to make room for a newer one.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,7 +10,7 @@ use hyper::body::{Body, Incoming};
 use crate::problem::Problem;
 use crate::server::{BodyError, Client, EvictionGuard};
 
-/// The largest request body, in bytes: a full batch with room to spare.
+/// The maximum size of a request body, in bytes: more than a full batch needs.
 const MAX_BODY: usize = 1 << 20;
 
 /// A body and its connection.
@@ -20,29 +20,29 @@ pub(super) struct Upload {
     held: HoldCell,
 }
 
-/// What holds the connection of a request, until its answer is made.
+/// The guard that protects the connection of a request until it is answered.
 pub(super) type HoldCell = Arc<OnceLock<EvictionGuard>>;
 
 impl Upload {
-    /// The same request, with what holds its connection.
+    /// Wraps a request, and returns the cell for its connection's guard.
     pub(super) fn of(request: Request<Incoming>, client: Client) -> (Request<Self>, HoldCell) {
         let held = HoldCell::default();
         let request = request.map(|body| Self { body, client, held: Arc::clone(&held) });
         (request, held)
     }
 
-    /// The body and its client, for the settings page with its own rules.
+    /// The body and its client, for the settings page, which has its own rules.
     #[cfg(feature = "console")]
     pub(super) fn into_parts(self) -> (Incoming, Client) {
         (self.body, self.client)
     }
 
-    /// Notes that the request is authorized; one without a body is complete.
+    /// Records that the request is authorized. A request without a body is then complete.
     pub(super) fn permitted(&self) -> Result<(), Problem> {
         if self.body.is_end_stream() { self.hold() } else { Ok(()) }
     }
 
-    /// Reads it.
+    /// Reads the body.
     pub(super) async fn read(self) -> Result<Bytes, Problem> {
         if self.body.is_end_stream() {
             return Ok(Bytes::new());

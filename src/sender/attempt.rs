@@ -1,4 +1,4 @@
-//! One attempt: looks for the assets, mints links, signs and posts the body, and diagnoses the answer.
+//! Makes one attempt: looks up the assets, mints links, signs and posts the body, and diagnoses the response.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use crate::signed_url::{Minter, SignedUrl};
 use crate::store::StoreError;
 use crate::webhook::{CompletedCall, Diagnosis, EndpointUrl, Explanation, Facts, Links, Signing, diagnose};
 
-/// The pause before a missing asset is looked up again: short at first, when it is most likely to appear.
+/// The pause before a missing asset is looked up again. It is short at first, when the asset is most likely to appear.
 const ASSET_RETRY: Duration = Duration::from_secs(2);
 const ASSET_RETRY_LATE: Duration = Duration::from_secs(15);
 
-/// How much of the time between two lookups counts as waiting for the asset; the rest had another cause.
+/// The maximum time between two lookups that counts as waiting for the asset. A longer gap had another cause.
 const MAX_WAIT_STEP: Duration = Duration::from_secs(30);
 
-/// The timeout of a lookup: a lease has to outlast the lookup and the attempt.
+/// The timeout of a lookup. A lease must outlast the lookup and the attempt.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a delivery waits that only an operator can help.
+/// How long a delivery waits for an operator to fix the configuration.
 const OPERATOR_RETRY: Duration = Duration::from_secs(60);
 
-/// What came of a claimed delivery.
+/// The outcome of a claimed delivery.
 #[derive(Debug)]
 pub(super) enum AttemptOutcome {
     /// An attempt was made.
@@ -34,12 +34,12 @@ pub(super) enum AttemptOutcome {
     Postponed(Wait),
 }
 
-/// Why and how long a delivery waits.
+/// Why a delivery waits, and how long.
 #[derive(Debug)]
 pub(super) struct Wait {
     pub(super) from: UnixMillis,
     pub(super) until: UnixMillis,
-    /// In words.
+    /// The reason, in words.
     pub(super) why: String,
     /// How long it has waited for its assets so far.
     pub(super) asset_waited: Duration,
@@ -53,7 +53,7 @@ pub(super) struct Attempt {
     pub(super) result: AttemptResult,
 }
 
-/// Makes one attempt, or returns what the delivery waits for.
+/// Makes one attempt, or returns why the delivery must wait.
 pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> AttemptOutcome {
     let now = sender.now();
     let Some(secrets) = claimed.secrets.clone() else {
@@ -91,7 +91,7 @@ pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> AttemptOutcom
     AttemptOutcome::Attempted(post(sender, claimed, call, &url, links, &signing).await)
 }
 
-/// Waits until an operator has mended the configuration.
+/// Postpones the delivery until an operator has fixed the configuration.
 fn wait_for_operator(claimed: &Claimed, now: UnixMillis, why: String) -> Wait {
     Wait { from: now, until: now.plus(OPERATOR_RETRY), why, asset_waited: claimed.asset_waited }
 }
@@ -157,8 +157,9 @@ fn not_sent(at: UnixMillis, code: &'static str, summary: &str, advice: Option<St
     Attempt { succeeded: false, retry_after: None, result }
 }
 
-/// During an overlap the receiver knows one of several secrets, and `X-Webhook-Signature` has room for one signature. The
-/// first attempt uses the secret that the receiver accepted last; if it refuses, the next attempts use the others in turn.
+/// Chooses the secret for `X-Webhook-Signature`, which has a single signature. During an overlap, the receiver knows
+/// one of several secrets. The first attempt uses the secret that the receiver last accepted; after a refusal, the next
+/// attempts try the others in turn.
 fn plain_secret(claimed: &Claimed, previous: usize) -> usize {
     let refused = claimed.last_status.is_some_and(|status| (400..500).contains(&status));
     let tried = if refused { usize::try_from(claimed.tries).unwrap_or_default() } else { 0 };
@@ -182,8 +183,8 @@ struct MintedLinks {
     note: Option<String>,
 }
 
-/// Mints a link for each existing asset. Waits for a missing one up to `asset_wait`; then its link is null, and the note
-/// says why.
+/// Mints a link for each existing asset. Waits up to `asset_wait` for a missing asset. After that, its link is null,
+/// and a note gives the reason.
 async fn links(sender: &Sender, claimed: &Claimed, now: UnixMillis) -> Result<MintedLinks, Wait> {
     let link = |kind: AssetKind, id: &Option<String>| {
         let id = id.as_deref().and_then(|id| Uuid::try_parse(id).ok());
@@ -209,7 +210,7 @@ async fn links(sender: &Sender, claimed: &Claimed, now: UnixMillis) -> Result<Mi
     }
     let patience = sender.0.config.asset_wait;
     let waited = asset_waited(claimed, now);
-    // Only the first attempt waits: for a resend, a missing asset may have been erased.
+    // Only the first attempt waits: before a resend, a missing asset may have been erased.
     if claimed.attempts == 0 && waited < patience {
         let pause = if waited < Duration::from_secs(30) { ASSET_RETRY } else { ASSET_RETRY_LATE };
         let until = now.plus(pause.min(patience.saturating_sub(waited)));
@@ -221,8 +222,8 @@ async fn links(sender: &Sender, claimed: &Claimed, now: UnixMillis) -> Result<Mi
     Ok(links)
 }
 
-/// How long a delivery has waited for its assets, summed from lookup to lookup. A step of the clock in between changes it
-/// little.
+/// How long a delivery has waited for its assets: the sum of the times between lookups. A clock step in between changes
+/// it little.
 fn asset_waited(claimed: &Claimed, now: UnixMillis) -> Duration {
     let since = claimed.scheduled_at.map_or(Duration::ZERO, |looked| now.since(looked));
     claimed.asset_waited.saturating_add(since.min(MAX_WAIT_STEP))
@@ -237,8 +238,8 @@ fn mint(
     let lifetime = sender.0.config.link_lifetime;
     let minter =
         Minter::for_base(services.base.clone(), services.keyring.load()).with_longest_lifetime(lifetime);
-    // The ledger chose the expiry: a second or a few beyond the lifetime, within every gateway's clock tolerance, and
-    // distinct among the deliveries of an event.
+    // The ledger chose the expiry: a few seconds beyond the lifetime, within every gateway's clock tolerance, and
+    // different for each delivery of an event.
     let from = UnixSeconds(claimed.links_expire.0.saturating_sub(lifetime.as_secs()));
     let link = minter.mint_at(asset, lifetime, from)?;
     services.keyring.link_minted(asset.kind);
@@ -249,7 +250,7 @@ fn mint(
 async fn head(sender: &Sender, link: Option<&SignedUrl>) -> Option<StoreError> {
     let look = sender.0.services.store.head(link?.grant());
     match running::timeout(HEAD_TIMEOUT, look).await {
-        // An object whose size is unknown before it is opened exists.
+        // If only the size is unknown, the object exists.
         Ok(found) => found.err().filter(|error| !matches!(error, StoreError::SizeUnknown)),
         Err(_) => Some(StoreError::TimedOut { waited: HEAD_TIMEOUT, for_what: "an answer" }),
     }

@@ -1,53 +1,54 @@
-//! The circuit breaker of endpoints. An endpoint without a success for a minute is held: new deliveries wait, and one attempt
-//! now and then probes it. The length of a hold follows from the time without a success, never from the number of failed
-//! attempts. After days the endpoint is disabled. Pure functions of health and moment.
+//! Implements the circuit breaker of endpoints. An endpoint without a success for a minute is held: new deliveries
+//! wait, and an occasional attempt probes it. The length of a hold depends on the time without a success, never on the
+//! number of failed attempts. After days of failures, the endpoint is disabled. All functions here are pure.
 
 use std::time::Duration;
 
 use crate::clock::UnixMillis;
 use crate::ledger::{Failure, Health};
 
-/// An endpoint is held after this time without a success. The four attempts of a delivery take seven seconds, so a short
-/// outage causes no hold.
+/// How long an endpoint must be without a success to be held. The four attempts of a delivery take seven seconds, so a
+/// short outage does not cause a hold.
 const HOLD_AFTER: Duration = Duration::from_secs(60);
 
 /// The shortest pause between two probes.
 const SHORTEST: Duration = Duration::from_secs(5);
 
-/// The longest pause in the first ten minutes. A probe may take ten seconds more before it fails, so a receiver that works
-/// again is sent to within thirty.
+/// The longest pause in the first ten minutes. A probe may take another ten seconds to fail, so a recovered receiver
+/// gets events within 30 seconds.
 const LONGEST_AT_FIRST: Duration = Duration::from_secs(15);
 
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 
-/// The fewest failures in a row that disable an endpoint: with few calls, days without a success prove little.
+/// The minimum number of consecutive failures that disables an endpoint. With few calls, days without a success prove
+/// little.
 const MIN_FAILURES: u32 = 20;
 
-/// How much of the time before the clock was observed counts: a machine may start with a clock that is years off and is
-/// corrected later.
+/// The maximum time counted from before the clock was observed. A machine may start with a clock that is years off, and
+/// correct it later.
 const MAX_UNOBSERVED: Duration = Duration::from_secs(10 * 60);
 
-/// For the same reason no endpoint is disabled before the clock was observed for this long.
+/// For the same reason, no endpoint is disabled before the clock has been observed for this long.
 pub(super) const MIN_STABLE_CLOCK: Duration = Duration::from_secs(60 * 60);
 
-/// The bounds of a transition.
+/// The limits that apply to a transition.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// How long the clock has been observed without a step.
+    /// How long the clock has run without a step while observed.
     pub(super) stable_for: Duration,
     /// How long an endpoint may fail before it is disabled.
     pub(super) disable_after: Duration,
 }
 
-/// What changes for the endpoint.
+/// The change of an endpoint's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Transition {
     /// Nothing.
     Unchanged,
-    /// It is held until then, or its hold is extended.
+    /// The endpoint is held until this time, or its hold is extended.
     Hold(UnixMillis),
-    /// It is disabled, for this reason.
+    /// The endpoint is disabled, for this reason.
     Disable(String),
 }
 
@@ -56,13 +57,13 @@ pub(super) fn is_held(health: &Health, now: UnixMillis) -> bool {
     health.held_until.is_some_and(|until| now < until)
 }
 
-/// Whether an endpoint gets one attempt at a time, because none has succeeded for a while.
+/// Whether an endpoint gets only one attempt at a time, because none has succeeded for a while.
 pub(super) fn is_probing(health: &Health, now: UnixMillis) -> bool {
     health.held_until.is_some() || health.failing_since.is_some_and(|since| now.since(since) >= HOLD_AFTER)
 }
 
-/// The pause between two probes after this time without a success: seconds at first, a fortieth of the time after ten
-/// minutes.
+/// The pause between two probes after this time without a success: seconds at first; after ten minutes, one fortieth of
+/// that time.
 pub(super) fn probe_interval(failing_for: Duration) -> Duration {
     let at_first = (failing_for / 12).clamp(SHORTEST, LONGEST_AT_FIRST);
     (failing_for / 40).max(at_first).min(LONGEST)
@@ -74,19 +75,19 @@ pub(super) fn succeeded(health: Health) -> Health {
     Health { epoch: health.epoch.saturating_add(u64::from(begins_anew)), ..Health::default() }
 }
 
-/// What an attempt shows of its endpoint.
+/// The result of an attempt, as evidence of its endpoint's health.
 #[derive(Debug, Clone)]
 pub(super) struct HealthSample {
-    /// When it ended.
+    /// When the attempt ended.
     pub(super) at: UnixMillis,
-    /// The epoch of the endpoint's health when it began.
+    /// The epoch of the endpoint's health when the attempt began.
     pub(super) epoch: u64,
-    /// Why it failed, if it did.
+    /// Why the attempt failed, if it did.
     pub(super) failure: Option<Failure>,
 }
 
-/// The health after an attempt. `None` if the health was reset since the attempt began, so that it shows nothing of the
-/// receiver now.
+/// The health after an attempt. `None` if the health was reset since the attempt began: the attempt then says nothing
+/// about the receiver's current state.
 pub(super) fn evaluate(
     before: Health,
     sample: &HealthSample,
@@ -113,7 +114,7 @@ pub(super) fn failed(health: Health, now: UnixMillis, bounds: Bounds) -> (Health
     {
         return (after, Transition::Disable(reason(failing_for, failures)));
     }
-    // Attempts that began before the hold, retries and resends show nothing new.
+    // Retries, resends and attempts that began before the hold add no information.
     if failing_for < HOLD_AFTER || is_held(&health, now) {
         return (after, Transition::Unchanged);
     }
@@ -128,8 +129,8 @@ fn reason(failing_for: Duration, failures: u32) -> String {
     format!("every attempt failed for {whole_minutes}, {failures} in a row")
 }
 
-/// Merges a process's health of an endpoint with that in the ledger: within an epoch, because other processes' attempts
-/// fail too. The later epoch wins: it began with a success or a person's action.
+/// Merges an endpoint's health in this process with its health in the ledger, where other processes record their
+/// failures. The later epoch wins, because it began with a success or a user's action.
 pub(super) fn merge(own: Health, ledger: Health) -> Health {
     match own.epoch.cmp(&ledger.epoch) {
         std::cmp::Ordering::Greater => own,
@@ -148,8 +149,8 @@ fn earlier(one: Option<UnixMillis>, other: Option<UnixMillis>) -> Option<UnixMil
     one.into_iter().chain(other).min()
 }
 
-/// Corrects a stored health whose moments are too late, because the clock was set back since: no failure or hold begins in
-/// the future, and no hold lasts longer than the time without a success explains.
+/// Corrects times in a stored health that are too late because the clock has since been set back: no failure or hold
+/// begins in the future, and no hold is longer than the time without a success justifies.
 pub(super) fn clamp_to_now(health: Health, now: UnixMillis) -> Health {
     let not_later = |moment: Option<UnixMillis>| moment.map(|moment| moment.min(now));
     let failing_since = not_later(health.failing_since);
@@ -221,7 +222,7 @@ mod tests {
         let late = tried_at(24 * 3_600, seconds(1));
         let last: Vec<_> = late.windows(2).map(|pair| pair[1] - pair[0]).rev().take(3).collect();
         assert_eq!(last, [900, 900, 900]);
-        // Two days of a dead endpoint cost few attempts.
+        // A dead endpoint gets few attempts in two days.
         assert!(late.len() < 400, "{}", late.len());
     }
 
@@ -245,7 +246,7 @@ mod tests {
         let now = UnixMillis(0).plus(FIVE_DAYS);
         let (_, transition) = failed(health, now, Bounds { stable_for: Duration::ZERO, ..DAYS });
         assert_eq!(transition, Transition::Hold(now.plus(LONGEST_AT_FIRST)));
-        // Nor do two calls a week apart.
+        // Two calls a week apart prove nothing either.
         let (_, transition) = failed(Health { failures: 4, ..health }, UnixMillis(0).plus(FIVE_DAYS), DAYS);
         assert!(matches!(transition, Transition::Hold(_)));
     }

@@ -1,4 +1,4 @@
-//! The dispatcher follows steps of the wall clock.
+//! Adapts the dispatcher to steps of the wall clock.
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +7,12 @@ use super::dispatch::Dispatcher;
 use crate::clock::UnixMillis;
 use crate::ledger::LedgerError;
 
-/// How long after a step of the wall clock, and after the start, stored moments are corrected: writes under way still bear
-/// the time before.
+/// How long stored times are corrected after a step of the wall clock and after startup: writes in flight still carry
+/// the old time.
 const CORRECTION_PERIOD: Duration = Duration::from_secs(10);
 
 impl Dispatcher {
-    /// Compares the sender's clock with the wall clock. After a step, schedules move with it, in the ledger and here.
+    /// Compares the sender's clock with the wall clock. After a step, shifts the schedules in the ledger and in memory.
     pub(super) async fn apply_clock_step(&mut self) -> Result<(), LedgerError> {
         let reading = self.sender.0.services.clock.reading();
         let detected =
@@ -35,8 +35,8 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// For a while after a step or the start, corrects moments that were written before a clock was set back: in this process,
-    /// in another one, or before a restart.
+    /// For a while after a step or startup, corrects times that were written before a clock was set back: by this
+    /// process, by another process, or before a restart.
     pub(super) async fn correct_stored_times(&mut self, now: UnixMillis) -> Result<(), LedgerError> {
         if self.stepped_at.is_some_and(|stepped_at| stepped_at.elapsed() > CORRECTION_PERIOD) {
             return Ok(());

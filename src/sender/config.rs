@@ -1,4 +1,4 @@
-//! Settings of the sender.
+//! Defines the sender's settings.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::webhook::{AllowedNetworks, PosterConfig};
 pub struct Config {
     /// How long a whole attempt may take.
     pub attempt_timeout: Duration,
-    /// How long a link lives that is minted for an attempt.
+    /// The lifetime of links that are minted for an attempt.
     pub link_lifetime: Duration,
     /// How long an event waits for a missing asset.
     pub asset_wait: Duration,
@@ -18,20 +18,20 @@ pub struct Config {
     pub retention: Duration,
     /// How long an endpoint may fail before it is disabled.
     pub disable_after: Duration,
-    /// Attempts under way at once, in this process; retries take half of them at most.
+    /// The maximum number of attempts in flight in this process. Retries take at most half of them.
     pub attempts_in_flight: usize,
-    /// The most of them for one endpoint, if it handles them well.
+    /// The maximum number of attempts in flight for one endpoint, if the receiver handles them well.
     pub attempts_per_endpoint: usize,
     /// Whether `http://` URLs are allowed.
     pub allow_http: bool,
-    /// Networks that are allowed although they are not public.
+    /// Non-public networks that endpoints may be in.
     pub networks: AllowedNetworks,
     /// Certificate authorities that are trusted in addition to the machine's.
     pub ca_file: Option<PathBuf>,
 }
 
 impl Config {
-    /// What the poster needs of it.
+    /// The settings of the poster.
     #[must_use]
     pub fn poster(&self) -> PosterConfig {
         PosterConfig {

@@ -1,4 +1,4 @@
-//! Delivers one claimed delivery: one attempt, and what is recorded of it.
+//! Makes one attempt for a claimed delivery, and records its result.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::clock::UnixMillis;
 use crate::ledger::{Claimed, Disposition, Failure, FinishedAttempt, Requeue};
 use crate::tasks::{self, Task};
 
-/// The pause between two tries to write, while the database does not answer.
+/// The pause between two write attempts while the database does not answer.
 const WRITE_RETRY: Duration = Duration::from_secs(1);
 
-/// How long a delivery waits after its attempt panicked: the fault is ours, so it costs no try.
+/// How long a delivery waits after its attempt panicked. The bug is ours, so it does not count as an attempt.
 const PANIC_DELAY: Duration = Duration::from_secs(60);
 
 /// Makes one attempt and records its result.
@@ -38,7 +38,7 @@ pub(super) async fn deliver(sender: Sender, claimed: Claimed, failing: bool, mut
                 permit.due_again(due);
             }
             record(&sender, finished).await;
-            // Without this, the log would not say that the probes of a dead endpoint succeed again.
+            // Without this, the log would not show that a dead endpoint works again.
             if succeeded && failing {
                 tracing::info!(endpoint = claimed.endpoint, "an endpoint takes events again");
             }
@@ -80,7 +80,8 @@ fn finished(sender: &Sender, claimed: &Claimed, attempt: Attempt, at: UnixMillis
     }
 }
 
-/// Writes until that succeeds. If the program ends before, the lease expires, and the attempt is made again.
+/// Writes the result, and retries until that succeeds. If the program ends earlier, the lease expires and the attempt
+/// is repeated.
 async fn record(sender: &Sender, finished: FinishedAttempt) {
     loop {
         match sender.ledger().finish(finished.clone()).await {

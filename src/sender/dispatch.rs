@@ -1,5 +1,5 @@
-//! The dispatcher: claims due deliveries as slots are free, spawns a task for each, and polls again when a task ends, an
-//! event is accepted, or a delivery falls due.
+//! The dispatcher claims due deliveries as slots become free, spawns a task for each, and polls again when a task ends,
+//! an event is accepted or a delivery is due.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -18,29 +18,30 @@ use crate::clock::UnixMillis;
 use crate::ledger::{Claimed, Lane, Lease, LedgerError, Requeue, Share};
 use crate::tasks::{self, Task};
 
-/// The most deliveries that one poll claims.
+/// The maximum number of deliveries that one poll claims.
 const MAX_CLAIMS: usize = 256;
 
-/// The most due deliveries that one poll queues.
+/// The maximum number of due deliveries that one poll queues.
 const MAX_DUE: usize = 1_000;
 
-/// The longest pause between two polls: so late may it see what another process accepted or left behind.
+/// The longest pause between two polls, which bounds how late the dispatcher sees deliveries that another process
+/// queued.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The shortest pause between two polls under load: what ends or comes in meanwhile shares a transaction.
+/// The shortest pause between two polls under load, so that several completions and events share a transaction.
 const BATCH_DELAY: Duration = Duration::from_millis(2);
 
-/// How long a lease outlasts an attempt's deadline: time to find the assets and to record the result.
+/// How long a lease outlasts an attempt's deadline: time to look up the assets and record the result.
 const LEASE_MARGIN: Duration = Duration::from_secs(20);
 
-/// The pause before the next poll, while the database does not answer.
+/// The pause before the next poll while the database does not answer.
 const ERROR_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Dispatcher {
     pub(super) sender: Sender,
     pub(super) concurrency: Concurrency,
-    /// Each permit sends one message, and there are no more permits than slots.
+    /// Bounded by the slots: each slot has one permit, which sends one message.
     completed: mpsc::UnboundedSender<Completion>,
     completions: mpsc::UnboundedReceiver<Completion>,
     updates: mpsc::UnboundedSender<HealthUpdate>,
@@ -48,7 +49,7 @@ pub(super) struct Dispatcher {
     pub(super) refreshed_at: Option<Instant>,
     /// When the next waiting delivery is due.
     pub(super) next_due: Option<UnixMillis>,
-    /// When the wall clock last made a step, or might have before the start.
+    /// When the wall clock last made a step, or may have made one before startup.
     pub(super) stepped_at: Option<Instant>,
 }
 
@@ -78,7 +79,7 @@ impl Dispatcher {
         }
     }
 
-    /// Sends until the sender is stopped, then waits for the attempts under way.
+    /// Sends until the sender is stopped, then waits for the attempts in flight.
     pub(super) async fn run(mut self) {
         self.prepare().await;
         let mut database_answers = true;
@@ -137,7 +138,7 @@ impl Dispatcher {
         }
     }
 
-    /// Claims as much as there is room for; returns how long there is nothing to do.
+    /// Claims as many deliveries as there is room for. Returns how long to sleep.
     async fn poll(&mut self) -> Result<Duration, LedgerError> {
         self.apply_clock_step().await?;
         let now = self.sender.now();
@@ -149,11 +150,11 @@ impl Dispatcher {
         let shares = self.concurrency.plan(MAX_CLAIMS, now);
         if !shares.is_empty() {
             self.claim(&shares, now).await?;
-            // There may be more; completions and accepted events come first.
+            // There may be more deliveries. Completions and accepted events come first.
             return Ok(Duration::ZERO);
         }
         let next = self.next_due.into_iter().chain(self.concurrency.next_turn(now)).min();
-        // Deliveries that are due and have no room wait for a completion.
+        // Due deliveries without room wait for a completion.
         let sleep_for = next.map_or(POLL_INTERVAL, |next| next.since(now).min(POLL_INTERVAL));
         Ok(sleep_for.max(Duration::from_millis(1)))
     }

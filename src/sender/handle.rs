@@ -1,4 +1,4 @@
-//! The handle that callers share.
+//! Defines the sender's handle, which callers share.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ use crate::webhook::{
     Diagnosis, EndpointUrl, Poster, PosterError, UrlError, UrlRules, diagnose_probe, may_probe,
 };
 
-/// What the sender uses.
+/// The services that the sender uses.
 #[derive(Debug, Clone)]
 pub struct Services {
     /// Stores events, deliveries and attempts.
@@ -50,19 +50,19 @@ pub(super) struct Inner {
     /// Names this process in leases.
     pub(super) holder: String,
     pub(super) wake: Notify,
-    /// How many deliveries entered which queue since the last poll: no more entries than queues.
+    /// How many deliveries entered each queue since the last poll. Has at most one entry per queue.
     enqueued: Mutex<HashMap<Queue, usize>>,
     /// Whether the next poll reads every queue.
     pub(super) refresh: AtomicBool,
     pub(super) stop: tokio_util::sync::CancellationToken,
     /// The clock of the schedules, while this process sends.
     sender_clock: Mutex<Option<SenderClock>>,
-    /// Held while stored moments move with the wall clock.
+    /// Locked while stored times are shifted after a step of the wall clock.
     pub(super) clock_step_lock: tokio::sync::Mutex<()>,
 }
 
 impl Sender {
-    /// Prepares to send; nothing is sent before [`Sender::run`].
+    /// Creates a sender, which sends nothing before [`Sender::run`].
     ///
     /// # Errors
     /// [`PosterError`] if TLS cannot be set up.
@@ -71,7 +71,7 @@ impl Sender {
         Ok(Self::with_poster(config, services, poster))
     }
 
-    /// The same with an existing poster.
+    /// Like [`Sender::new`], with an existing poster.
     #[must_use]
     pub fn with_poster(config: Config, services: Services, poster: Poster) -> Self {
         let holder = uuid::Builder::from_random_bytes(random()).into_uuid().simple().to_string();
@@ -95,13 +95,13 @@ impl Sender {
         self.0.stop.cancel();
     }
 
-    /// Makes the dispatcher read every queue now: after a change of endpoints, or of a manual clock.
+    /// Makes the dispatcher read every queue now. Call this after a change of endpoints, or of a manual clock.
     pub fn wake(&self) {
         self.0.refresh.store(true, Ordering::Relaxed);
         self.0.wake.notify_one();
     }
 
-    /// The ledger, for calls that need no sending.
+    /// The ledger, for calls that do not involve sending.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.0.services.ledger
@@ -113,26 +113,26 @@ impl Sender {
         &self.0.config
     }
 
-    /// The sender's time: that of the wall clock at the dispatcher's last poll, and the time that has passed since.
+    /// The sender's time: the wall clock at the dispatcher's last poll, plus the time elapsed since.
     #[must_use]
     pub fn now(&self) -> UnixMillis {
         let reading = self.0.services.clock.reading();
         self.sender_clock().map_or(reading.wall, |sender_clock| sender_clock.now(reading))
     }
 
-    /// The time for what cannot be undone.
+    /// The time for decisions that cannot be undone.
     pub(super) fn conservative_now(&self) -> UnixMillis {
         let reading = self.0.services.clock.reading();
         self.sender_clock().map_or(reading.wall, |sender_clock| sender_clock.conservative_now(reading))
     }
 
-    /// For how long the wall clock has been observed without a step.
+    /// How long the wall clock has run without a step while observed.
     pub(super) fn stable_for(&self) -> Duration {
         let reading = self.0.services.clock.reading();
         self.sender_clock().map_or(Duration::ZERO, |sender_clock| sender_clock.stable_for(reading))
     }
 
-    /// The wall clock's second, for what others check by their clocks: links and signatures.
+    /// The wall clock's second, for links and signatures, which other machines check against their clocks.
     pub(super) fn wall(&self) -> UnixSeconds {
         self.0.services.clock.now()
     }
@@ -144,15 +144,15 @@ impl Sender {
     /// Parses a stored URL that events may be sent to.
     ///
     /// # Errors
-    /// [`UrlError`] says why not.
+    /// A [`UrlError`] with the reason.
     pub fn url(&self, text: &str) -> Result<EndpointUrl, UrlError> {
         EndpointUrl::parse(text, &self.url_rules())
     }
 
-    /// Parses a URL that a person enters.
+    /// Parses a URL that a user entered.
     ///
     /// # Errors
-    /// As [`Sender::url`], and for what copying adds to a URL.
+    /// Like [`Sender::url`], and for characters that copying adds to a URL.
     pub fn parse_entered_url(&self, text: &str) -> Result<EndpointUrl, UrlError> {
         EndpointUrl::parse_entered(text, &self.url_rules())
     }
@@ -161,7 +161,7 @@ impl Sender {
         UrlRules { allow_http: self.0.config.allow_http, networks: &self.0.config.networks }
     }
 
-    /// Connects to a receiver without sending an event; returns what is wrong, as far as that shows.
+    /// Connects to a receiver without sending an event. Returns a diagnosis if it finds a problem.
     pub async fn probe_receiver(&self, workspace: &str, url: &EndpointUrl) -> Option<Diagnosis> {
         if !may_probe(url) {
             return None;
@@ -169,10 +169,10 @@ impl Sender {
         diagnose_probe(url, &self.0.poster.probe(workspace, url).await)
     }
 
-    /// Accepts an event for sending. `None` if another call was accepted under the same call id.
+    /// Accepts an event for sending. `None` if a different call was accepted earlier under the same call id.
     ///
     /// # Errors
-    /// [`LedgerError`] if it is not on disk: it is not accepted.
+    /// [`LedgerError`] if the event could not be written. Then it is not accepted.
     pub async fn accept(&self, event: NewEvent) -> Result<Option<Accepted>, LedgerError> {
         let accepted = self.ledger().accept(event).await?;
         if let Some(accepted) = accepted.as_ref().filter(|accepted| accepted.is_new) {
@@ -181,11 +181,11 @@ impl Sender {
         Ok(accepted)
     }
 
-    /// Sends a test event to one endpoint within the rate limits, with the documentation's sample and assets that can be
-    /// downloaded.
+    /// Sends a test event to one endpoint within the rate limits, with the documentation's sample call and downloadable
+    /// assets.
     ///
     /// # Errors
-    /// As [`Sender::accept`].
+    /// Like [`Sender::accept`].
     pub async fn test(&self, endpoint: &Endpoint) -> Result<TestOutcome, LedgerError> {
         let tested = self.ledger().accept_test(&endpoint.workspace, &endpoint.id, SAMPLE, self.now()).await?;
         if let TestOutcome::Accepted(accepted) = &tested {
@@ -209,12 +209,12 @@ impl Sender {
         self.0.wake.notify_one();
     }
 
-    /// The queues that deliveries entered since the last call, and how many.
+    /// Takes the number of deliveries that entered each queue since the last call.
     pub(super) fn take_enqueued(&self) -> HashMap<Queue, usize> {
         std::mem::take(&mut *self.0.enqueued.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Sends a delivery again; its first attempt ignores a hold of the endpoint.
+    /// Resends a delivery. Its first attempt ignores a hold of the endpoint.
     ///
     /// # Errors
     /// [`LedgerError`] if it could not be written.
@@ -224,7 +224,7 @@ impl Sender {
         Ok(resent)
     }
 
-    /// Sends every failed delivery of a time range again; returns how many.
+    /// Resends every failed delivery of a time range. Returns their number.
     ///
     /// # Errors
     /// [`LedgerError`] if it could not be written.
@@ -235,7 +235,7 @@ impl Sender {
     }
 }
 
-/// Sixteen random bytes; zeros if the system has none, which only makes two processes indistinguishable in a log.
+/// Sixteen random bytes; zeros if the system has none. Zeros only make two processes indistinguishable in a log.
 fn random() -> [u8; 16] {
     let mut bytes = [0; 16];
     let _ = getrandom::fill(&mut bytes);

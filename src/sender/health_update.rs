@@ -1,4 +1,4 @@
-//! Records changes of health for other processes: that an endpoint fails, is held, is disabled, or works again.
+//! Records health changes for other processes: an endpoint fails, is held, is disabled or works again.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::circuit_breaker::{self, Bounds, HealthSample, Transition};
 use super::handle::Sender;
 use crate::ledger::{Health, LedgerError};
 
-/// The pause between two tries to write, while the database does not answer.
+/// The pause between two write attempts while the database does not answer.
 const WRITE_RETRY: Duration = Duration::from_secs(1);
 
 /// A change of an endpoint's health.
@@ -18,7 +18,7 @@ pub(super) struct HealthUpdate {
     pub(super) health: Health,
     transition: Transition,
     sample: HealthSample,
-    /// Whether other processes have to know it.
+    /// Whether other processes must learn of the change.
     pub(super) is_new: bool,
 }
 
@@ -42,7 +42,7 @@ impl HealthUpdate {
                     "an endpoint is disabled; its events are recorded as failed"
                 );
             }
-            // Once, when the hold begins, not at every probe.
+            // Logged once, when the hold begins, not at every probe.
             Transition::Hold(until) if health.held_since == Some(sample.at) => {
                 sender.metrics().endpoint_changed("held");
                 tracing::warn!(endpoint, failures = health.failures, until = %until, "an endpoint takes nothing; new events for it wait");
@@ -63,7 +63,7 @@ impl HealthUpdate {
     }
 }
 
-/// Writes updates one after the other, so that the last one stays.
+/// Writes updates in order, so that the last one remains.
 pub(super) async fn write_all(sender: &Sender, updates: &mut mpsc::UnboundedReceiver<HealthUpdate>) {
     while let Some(update) = updates.recv().await {
         while let Err(error) = update.write(sender).await {
@@ -75,7 +75,7 @@ pub(super) async fn write_all(sender: &Sender, updates: &mut mpsc::UnboundedRece
             tokio::time::sleep(WRITE_RETRY).await;
         }
         if update.sample.failure.is_none() {
-            // Its queued deliveries need not wait for the next poll.
+            // The endpoint's queued deliveries need not wait for the next poll.
             sender.wake();
         }
         update.announce(sender);

@@ -1,4 +1,4 @@
-//! Records which links were followed, as the gateway reports them; no client waits for it.
+//! Records the downloads that the gateway reports. No client waits for this.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,23 +12,24 @@ use crate::ledger::{Ledger, LinkOpened};
 use crate::tasks::{self, Task};
 use crate::telemetry::CompletedDownload;
 
-/// The most downloads of one transaction.
+/// The maximum number of downloads in a transaction.
 const BATCH: usize = 200;
 
-/// The most downloads that wait; further ones are lost.
+/// The maximum number of pending downloads. Further downloads are dropped.
 const MAX_WAITING: usize = 4_096;
 
-/// How long downloads are gathered; people do not read the history faster.
+/// How long downloads are collected into a batch. Users do not reload the history faster.
 const BATCH_DELAY: Duration = Duration::from_millis(200);
 
-/// The pause between two reads of the channel. Waiting for each download would wake this task, on another thread, for each
-/// request: nearly as much work as answering it.
+/// The pause between two reads of the channel. Waiting for each download would wake this task, on another thread, at
+/// every request, which costs nearly as much as answering it.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Repeated downloads by one link are recorded once in this time: a player seeks, a client resumes.
+/// Repeated downloads with one link are recorded once in this period: players seek, and clients resume.
 const DEDUP_WINDOW: Duration = Duration::from_secs(10);
 
-/// Records downloads until the gateway has ended. A failed write loses some and logs it: a download is no delivery.
+/// Records downloads until the gateway ends. A failed write drops its batch and is logged, because downloads are not as
+/// important as deliveries.
 pub fn record_downloads(
     downloads: mpsc::Receiver<CompletedDownload>,
     ledger: Ledger,
@@ -57,7 +58,7 @@ async fn record(downloads: &mut mpsc::Receiver<CompletedDownload>, ledger: &Ledg
     }
 }
 
-/// Downloads that are not recorded yet.
+/// The downloads that are not recorded yet.
 struct Pending {
     known: HashSet<CompletedDownload>,
     since: Instant,
@@ -65,8 +66,8 @@ struct Pending {
 }
 
 impl Pending {
-    /// Drains the channel every few milliseconds until a future has finished: otherwise one link that is followed again and
-    /// again would fill the channel meanwhile, and downloads by other links would be lost.
+    /// Drains the channel every few milliseconds until a future completes. Otherwise, repeated downloads with one link
+    /// would fill the channel meanwhile, and other downloads would be lost.
     async fn take_until<T>(
         &mut self,
         downloads: &mut mpsc::Receiver<CompletedDownload>,
@@ -75,7 +76,7 @@ impl Pending {
         tokio::pin!(done);
         loop {
             let looked = tokio::time::timeout(DRAIN_INTERVAL, &mut done).await;
-            // Only those that wait now: more may come as fast as they are taken.
+            // Takes only downloads that are waiting now: new ones may arrive as fast as they are taken.
             for _ in 0..downloads.len() {
                 let Ok(download) = downloads.try_recv() else { break };
                 self.note(download);
@@ -127,7 +128,7 @@ mod tests {
         let flood = downloads.clone();
         let flooding = tokio::spawn(async move {
             loop {
-                // Many times what the channel holds while downloads are gathered.
+                // Many times the channel's capacity while downloads are collected.
                 for _ in 0..8 {
                     let _ = flood.try_send(download(0));
                 }

@@ -1,4 +1,4 @@
-//! Periodic maintenance: requeues deliveries of dead senders, purges old events, counts the backlog.
+//! Does periodic maintenance: requeues deliveries of dead senders, purges old events and counts the backlog.
 
 use std::time::Duration;
 
@@ -24,14 +24,15 @@ pub(super) async fn run(sender: &Sender) {
     for count in 0_u64.. {
         every.tick().await;
         let leases_valid = resumption.is_long_ago(sender.longest_lease());
-        // The dispatcher logs that the database does not answer; the next tick comes soon enough.
+        // The dispatcher logs that the database does not answer. The next tick retries soon enough.
         if let Err(error) = tick(sender, count, leases_valid).await {
             tracing::debug!(%error, "the upkeep of the ledger has to wait");
         }
     }
 }
 
-/// Leases expire by the wall clock also while this process is suspended; its attempts continue when it resumes.
+/// Detects suspensions. While this process is suspended, its leases expire by the wall clock, but its attempts continue
+/// when it resumes.
 #[derive(Debug, Default)]
 struct Resumption {
     frozen: Duration,
@@ -39,7 +40,7 @@ struct Resumption {
 }
 
 impl Resumption {
-    /// Whether no suspension ended within `time`.
+    /// Whether the last suspension ended longer ago than `time`.
     fn is_long_ago(&mut self, time: Duration) -> bool {
         let frozen = running::frozen_by(std::time::Instant::now());
         if frozen > self.frozen {
@@ -54,7 +55,7 @@ async fn tick(sender: &Sender, count: u64, leases_valid: bool) -> Result<(), Led
     if let Err(error) = ledger.check_files() {
         sender.metrics().database_failed(error.label());
     }
-    // Leases that a step of the clock is about to move have not expired.
+    // A lease that a clock step is about to shift has not expired.
     let clock_step_lock = sender.0.clock_step_lock.lock().await;
     let requeued =
         if leases_valid { ledger.requeue_expired(sender.now(), sender.longest_lease()).await? } else { 0 };

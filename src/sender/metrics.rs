@@ -1,4 +1,4 @@
-//! Metrics of the webhook sender.
+//! Defines the metrics of the webhook sender.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct SenderMetrics {
 }
 
 impl SenderMetrics {
-    /// Registers them.
+    /// Registers the metrics.
     #[must_use]
     pub fn register(registry: &Registry) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl SenderMetrics {
         self.events.inc();
     }
 
-    /// A delivery was `delivered` or has `failed`, this long after its event was accepted.
+    /// Counts a delivery that was `delivered` or `failed`, this long after its event was accepted.
     pub(super) fn delivery_ended(&self, result: &'static str, after: Duration) {
         self.deliveries.of(result).inc();
         self.delivery_time.observe(after.as_secs_f64());
@@ -87,7 +87,7 @@ impl SenderMetrics {
         self.attempt_time.observe(took.as_secs_f64());
     }
 
-    /// A delivery's first attempt begins, this long after its event was accepted.
+    /// Records that a first attempt began, this long after its event was accepted.
     pub(super) fn first_attempt_began(&self, after: Duration) {
         self.first_attempt_delay.observe(after.as_secs_f64());
     }
@@ -96,22 +96,22 @@ impl SenderMetrics {
         self.pending.of(state).set(gauge_value(count));
     }
 
-    /// How long the delivery that waits longest has been due.
+    /// Sets how long the longest-waiting delivery has been due.
     pub(super) fn delivery_overdue(&self, by: Duration) {
         self.overdue.set(by.as_secs_f64());
     }
 
-    /// How many deliveries carried links that have not expired and that no client followed.
+    /// Sets how many deliveries have unexpired links that no client has followed.
     pub(super) fn deliveries_not_fetched(&self, count: u64) {
         self.not_fetched.set(gauge_value(count));
     }
 
-    /// An endpoint was held or disabled.
+    /// Counts an endpoint that was held or disabled.
     pub(super) fn endpoint_changed(&self, change: &'static str) {
         self.endpoint_changes.of(change).inc();
     }
 
-    /// The database failed.
+    /// Counts a failure of the database.
     pub(crate) fn database_failed(&self, reason: &'static str) {
         self.database_errors.of(reason).inc();
     }

@@ -1,5 +1,5 @@
-//! Sends what the ledger holds until it is delivered or has failed: attempts on their schedule, each with new links, within
-//! the concurrency limits of workspaces and endpoints.
+//! Sends the ledger's deliveries until each is delivered or has failed. Attempts follow a schedule, carry new links,
+//! and respect the concurrency limits of workspaces and endpoints.
 
 mod attempt;
 mod circuit_breaker;

@@ -1,14 +1,14 @@
-//! Opens the database as soon as that works, if it failed at the start of the program.
+//! Opens the database as soon as possible after it could not be opened at startup.
 
 use std::time::Duration;
 
 use super::metrics::SenderMetrics;
 use crate::ledger::{Ledger, LedgerError};
 
-/// The pause between two tries.
+/// The pause between two attempts.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Tries to open the ledger until that works, for a process that sends or for another one; logs each cause once.
+/// Tries to open the ledger until it succeeds, in a process that sends or does not. Logs each cause once.
 pub async fn open_with_retry(metrics: &SenderMetrics, ledger: &Ledger, sends: bool) {
     let Some(before) = ledger.open_error() else { return };
     let mut last = Some(before.to_string());

@@ -1,4 +1,4 @@
-//! The permit of a delivery's task, and what the dispatcher learns when it is released.
+//! Defines the permit of a delivery's task, and the completion that it sends to the dispatcher when released.
 
 use tokio::sync::mpsc;
 
@@ -7,7 +7,7 @@ use super::concurrency::{Feedback, Slot};
 use crate::clock::UnixMillis;
 use crate::ledger::Failure;
 
-/// What the dispatcher learns when a delivery's task ends.
+/// A message to the dispatcher: a delivery's task has ended.
 #[derive(Debug)]
 pub(super) struct Completion {
     pub(super) slot: Slot,
@@ -15,11 +15,11 @@ pub(super) struct Completion {
     pub(super) epoch: u64,
     /// The result of the attempt, if one was made.
     pub(super) outcome: Option<(Feedback, HealthSample)>,
-    /// When the delivery is due again, if it is.
+    /// When the delivery is due again, if at all.
     pub(super) due_again: Option<UnixMillis>,
 }
 
-/// The permit for one attempt. Dropping it releases the slot, also when the task panics.
+/// The permit for one attempt. Dropping it releases the slot, even if the task panics.
 #[derive(Debug)]
 pub(super) struct Permit {
     completion: Option<Completion>,
@@ -32,14 +32,14 @@ impl Permit {
         Self { completion, dispatcher }
     }
 
-    /// Notes that an attempt was made.
+    /// Records that an attempt was made.
     pub(super) fn attempted(&mut self, outcome: Feedback, at: UnixMillis, failure: Option<Failure>) {
         if let Some(completion) = &mut self.completion {
             completion.outcome = Some((outcome, HealthSample { at, epoch: completion.epoch, failure }));
         }
     }
 
-    /// Notes when the delivery is due again.
+    /// Records when the delivery is due again.
     pub(super) fn due_again(&mut self, at: UnixMillis) {
         if let Some(completion) = &mut self.completion {
             completion.due_again = Some(at);
@@ -50,7 +50,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(completion) = self.completion.take() {
-            // A dispatcher that has gone counts no attempts.
+            // If the dispatcher has ended, nothing counts attempts.
             let _ = self.dispatcher.send(completion);
         }
     }

@@ -7,7 +7,7 @@ use super::sender_clock::SenderClock;
 use crate::tasks::{self, Task};
 
 impl Sender {
-    /// Sends until [`Sender::stop`], then waits for the attempts under way.
+    /// Sends until [`Sender::stop`], then waits for the attempts in flight.
     pub async fn run(&self) {
         *self.sender_clock() = Some(SenderClock::new(self.0.services.clock.reading()));
         let upkeep =

@@ -1,13 +1,13 @@
-//! The retry schedule: when a failed delivery is tried again. Pure functions.
+//! Computes the retry schedule: when a failed delivery is tried again.
 
 use std::time::Duration;
 
 use crate::clock::UnixMillis;
 
-/// The pauses after the first, second and third failed attempt, as the help page promises them.
+/// The pauses after the first, second and third failed attempt. The help page promises them.
 const SHORT: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
-/// The pauses after that, for endpoints with a long tail: together just under a day.
+/// The later pauses, for endpoints with a long tail: just under a day in total.
 const LONG: [Duration; 7] = [
     minutes(5),
     minutes(30),
@@ -18,7 +18,7 @@ const LONG: [Duration; 7] = [
     minutes(6 * 60),
 ];
 
-/// The random part of a pause of the long tail, so that deliveries that failed together are not retried together.
+/// The random fraction of a long-tail pause, so that deliveries that failed together are not retried together.
 const JITTER: f64 = 0.1;
 
 /// The longest `Retry-After` that is honoured.
@@ -31,11 +31,11 @@ const fn minutes(count: u64) -> Duration {
 /// A failed attempt.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Failed {
-    /// How many attempts were made, this one included.
+    /// The number of attempts, including this one.
     pub(super) tries: u32,
     /// Whether the endpoint has a long tail.
     pub(super) long_tail: bool,
-    /// The `Retry-After` of the answer. Only the long tail honours it.
+    /// The `Retry-After` of the response. Only the long tail honours it.
     pub(super) retry_after: Option<Duration>,
     /// When the attempt ended.
     pub(super) at: UnixMillis,
@@ -43,7 +43,7 @@ pub(super) struct Failed {
     pub(super) jitter: f64,
 }
 
-/// When the next attempt is due; `None` if there is none left.
+/// When the next attempt is due; `None` if none remains.
 pub(super) fn next_attempt(failed: Failed) -> Option<UnixMillis> {
     let result = usize::try_from(failed.tries).unwrap_or(usize::MAX).max(1);
     let wanted = failed.retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);

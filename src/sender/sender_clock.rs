@@ -1,33 +1,33 @@
-//! The sender's clock. It runs on the monotonic clock and is compared with the wall clock at every poll: after a step of the
-//! wall clock, schedules move with it, so that a pause keeps its length. Pure functions of readings.
+//! Implements the sender's clock. It runs on the monotonic clock, and every poll compares it with the wall clock. After
+//! a step of the wall clock, schedules are shifted, so that pauses keep their length. All functions here are pure.
 
 use std::time::Duration;
 
 use crate::clock::{Reading, UnixMillis};
 use crate::ledger::Health;
 
-/// Smaller differences are no steps: clocks are adjusted by them.
+/// Smaller differences are not steps but normal clock adjustments.
 const MAX_SLEW: Duration = Duration::from_secs(2);
 
-/// How long a wall clock that stepped forwards is not trusted for what cannot be undone.
+/// How long a wall clock that stepped forwards is not trusted for decisions that cannot be undone.
 const TRUST_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A step of the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ClockStep {
-    /// What it would have shown.
+    /// The time that it would have shown.
     pub(crate) from: UnixMillis,
-    /// What it shows.
+    /// The time that it shows.
     pub(crate) to: UnixMillis,
 }
 
 impl ClockStep {
-    /// A moment before the step, in the time after it.
+    /// Converts a time from before the step.
     pub(super) fn shift(self, moment: UnixMillis) -> UnixMillis {
         moment.plus(self.to.since(self.from)).minus(self.from.since(self.to))
     }
 
-    /// The moments of a health, in the time after the step.
+    /// Converts the times of a health from before the step.
     pub(super) fn shift_health(self, health: Health) -> Health {
         let shift = |moment: Option<UnixMillis>| moment.map(|moment| self.shift(moment));
         Health {
@@ -43,10 +43,10 @@ impl ClockStep {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SenderClock {
     anchor: Reading,
-    /// How far the wall clock stepped forwards lately, and when it is trusted again.
+    /// How far the wall clock recently stepped forwards, and when it is trusted again.
     forward_step: Duration,
     trusted_at: Duration,
-    /// Since when it has been observed without a step.
+    /// Since when the wall clock has run without a step while observed.
     stable_since: Duration,
 }
 
@@ -60,12 +60,12 @@ impl SenderClock {
         }
     }
 
-    /// The time: that of the wall clock, unless it made a step since the last poll.
+    /// The current time: that of the wall clock, unless it has made a step since the last poll.
     pub(super) fn now(&self, reading: Reading) -> UnixMillis {
         self.anchor.wall.plus(reading.steady.saturating_sub(self.anchor.steady))
     }
 
-    /// Compares with the wall clock. A step has to be [applied](Self::apply).
+    /// Compares the clock with the wall clock. The caller must [apply](Self::apply) a step.
     pub(super) fn detect_step(&mut self, reading: Reading) -> Option<ClockStep> {
         let step = ClockStep { from: self.now(reading), to: reading.wall };
         let size = step.to.since(step.from).max(step.from.since(step.to));
@@ -76,7 +76,7 @@ impl SenderClock {
         None
     }
 
-    /// Follows the wall clock again.
+    /// Adopts the wall clock after a step.
     pub(super) fn apply(&mut self, step: ClockStep, reading: Reading) {
         let ahead = self.untrusted(reading).saturating_add(step.to.since(step.from));
         self.forward_step = ahead.saturating_sub(step.from.since(step.to));
@@ -85,12 +85,12 @@ impl SenderClock {
         self.anchor = Reading { wall: step.to, ..reading };
     }
 
-    /// The time for what cannot be undone. A wall clock that is wrong for less than a day deletes nothing.
+    /// The time for decisions that cannot be undone. A wall clock that is wrong for less than a day deletes nothing.
     pub(super) fn conservative_now(&self, reading: Reading) -> UnixMillis {
         self.now(reading).minus(self.untrusted(reading))
     }
 
-    /// For how long the wall clock has been observed without a step.
+    /// How long the wall clock has run without a step while observed.
     pub(super) fn stable_for(&self, reading: Reading) -> Duration {
         reading.steady.saturating_sub(self.stable_since)
     }
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(sender_clock.conservative_now(wrong), START.wall);
         let day_later = after(TRUST_AFTER, wrong.wall.plus(TRUST_AFTER));
         assert_eq!(sender_clock.conservative_now(day_later), day_later.wall);
-        // Set right again within the day.
+        // The clock is corrected within the day.
         let right = after(HOUR, START.wall.plus(HOUR));
         let step = sender_clock.detect_step(right).unwrap();
         sender_clock.apply(step, right);

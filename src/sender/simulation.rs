@@ -1,5 +1,5 @@
-//! A simulation of the sender's pure parts: schedule, circuit breaker, clock and fair shares, over a model of the ledger, on
-//! a manual clock. A seed determines traffic, floods, outages, kills and steps of the wall clock; rules check every attempt.
+//! Simulates the sender's pure parts (schedule, circuit breaker, clock and fair shares) with a model of the ledger and
+//! a manual clock. A seed determines traffic, floods, outages, kills and clock steps. Rules check every attempt.
 
 mod ledger;
 mod receiver;

@@ -1,4 +1,4 @@
-//! What the handlers of the webhooks' API share.
+//! Contains helpers of the webhooks API's handlers.
 
 use bytes::Bytes;
 use http::header::ORIGIN;
@@ -14,7 +14,7 @@ use crate::ledger::{self, LedgerError};
 use crate::problem::Problem;
 use crate::sender::Sender;
 
-/// What a name takes, as the end of the sentence "… takes …".
+/// Valid names, as the end of the sentence "… takes …".
 pub(super) const NAME: &str = "1 to 128 visible characters, without spaces";
 
 /// Answers requests with the sender of this process.
@@ -25,12 +25,12 @@ pub(super) struct Api<'a> {
 }
 
 impl Api<'_> {
-    /// Waits for a call of the ledger; its error is a problem.
+    /// Waits for a call of the ledger, and turns its error into a problem document.
     pub(super) async fn call<T>(&self, call: impl Future<Output = ledger::Result<T>>) -> Result<T, Problem> {
         call.await.map_err(|error| self.failed(&error))
     }
 
-    /// The problem when the ledger failed, and nothing was written.
+    /// The problem document for a failure of the ledger, which wrote nothing.
     pub(super) fn failed(&self, error: &LedgerError) -> Problem {
         self.sender.metrics().database_failed(error.label());
         if error.is_transient() {
@@ -59,7 +59,7 @@ pub(super) async fn read_json(request: Request<Upload>) -> Result<Value, Problem
     serde_json::from_slice(&body).map_err(|error| not_json(&error))
 }
 
-/// A browser sends a request without a body to any origin, so a request with an origin is refused.
+/// Refuses a request with an origin: a browser sends a request without a body to any origin.
 pub(super) fn reject_browsers(request: &Request<Upload>) -> Result<(), Problem> {
     if request.headers().contains_key(ORIGIN) {
         return Err(Problem::new(

@@ -15,11 +15,11 @@ use crate::webhook::CompletedCall;
 const KNOWN: [&str; 8] =
     ["workspace", "call_id", "recording", "transcript", "call", "prospect", "user", "list"];
 
-/// What an asset takes, as the end of the sentence "… takes …".
+/// Valid assets, as the end of the sentence "… takes …".
 const ASSET: &str = "a UUID such as 550e8400-e29b-41d4-a716-446655440000, or null if there is none";
 
 impl Api<'_> {
-    /// Answers 202 for a new call, 200 for one that was accepted before; in both cases it is on disk.
+    /// Answers 202 for a new call, 200 for a call that was accepted earlier. In both cases, the call is on disk.
     pub(super) async fn accept_call(&self, request: Request<Upload>) -> Result<Answer, Problem> {
         let mut fields = Fields::of(read_json(request).await?, &KNOWN)?;
         let workspace = fields.name("workspace")?;
@@ -51,7 +51,7 @@ pub(super) fn accepted_to_json(accepted: &Accepted) -> Value {
     json!({"event": accepted.event, "deliveries": accepted.deliveries})
 }
 
-/// An asset or none; the outer `None` is for anything else.
+/// Parses an asset or null. The outer `None` means an invalid value.
 fn asset(value: &Value) -> Option<Option<Uuid>> {
     match value {
         Value::Null => Some(None),

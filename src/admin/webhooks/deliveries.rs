@@ -1,4 +1,4 @@
-//! The delivery history, and resends.
+//! Serves the delivery history, and resends deliveries.
 
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::ledger::{DeliveryFilter, DeliveryState, RecoverRange, ResendOutcome, 
 use crate::problem::Problem;
 use crate::webhook::{TIME_TAKES, parse_time};
 
-/// How many deliveries a page has by default, and at most.
+/// The default and maximum number of deliveries per page.
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
 
@@ -70,7 +70,7 @@ impl Api<'_> {
     }
 }
 
-/// The filter and the page size of a query.
+/// Parses the filter and the page size of a query.
 fn read_query(query: &str) -> Result<(DeliveryFilter, usize), Problem> {
     let (mut filter, mut limit) = (DeliveryFilter::default(), None);
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
@@ -97,7 +97,7 @@ fn read_query(query: &str) -> Result<(DeliveryFilter, usize), Problem> {
     Ok((filter, limit.unwrap_or(DEFAULT_LIMIT)))
 }
 
-/// A repeated parameter is ambiguous.
+/// Rejects a repeated parameter, which would be ambiguous.
 fn take_once<T>(into: &mut Option<T>, name: &str, takes: &str, value: Option<T>) -> Result<(), Problem> {
     if into.is_some() {
         return Err(problem_of_query(name, &format!("{name} stands twice")));

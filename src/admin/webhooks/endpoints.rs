@@ -1,4 +1,4 @@
-//! Endpoints, their secrets and their test events.
+//! Manages endpoints, their secrets and their test events.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::problem::Problem;
 const KNOWN: [&str; 5] = ["url", "description", "long_tail", "concurrency", "per_second"];
 const KNOWN_IN_CHANGES: [&str; 6] = ["url", "description", "long_tail", "concurrency", "per_second", "state"];
 
-/// How long the secret before a rotation stays valid at most; in seconds.
+/// The maximum time that the previous secret stays valid after a rotation, in seconds.
 const MAX_OVERLAP: u32 = 7 * 86_400;
 
 impl Api<'_> {
@@ -207,7 +207,7 @@ fn state(value: &Value) -> Option<EndpointState> {
     [EndpointState::Active, EndpointState::Paused].into_iter().find(|state| state.name() == word)
 }
 
-/// The overlap of a rotation; a request without a body gets the default.
+/// Parses the overlap of a rotation. A request without a body gets the default.
 async fn overlap_of(request: Request<Upload>) -> Result<Duration, Problem> {
     let (origin, json) = (reject_browsers(&request), require_json(&request));
     let body = request.into_body().read().await?;

@@ -1,4 +1,5 @@
-//! Reads the fields of a request's JSON one by one: refuses unknown fields, and names a wrong one by its pointer.
+//! Reads the fields of a request's JSON one by one: refuses unknown fields, and reports the JSON pointer of an invalid
+//! field.
 
 use serde_json::{Map, Value};
 
@@ -9,13 +10,13 @@ use crate::ledger::is_name;
 use crate::problem::Problem;
 use crate::webhook::{TIME_TAKES, parse_time};
 
-/// How much of an unknown field's name an answer quotes.
+/// How many characters of an unknown field's name a response quotes.
 const MAX_QUOTED: usize = 60;
 
 pub(super) struct Fields(Map<String, Value>);
 
 impl Fields {
-    /// The fields of a body, which may have only these.
+    /// Reads a body, which may have only the `known` fields.
     pub(super) fn of(body: Value, known: &[&str]) -> Result<Self, Problem> {
         let Value::Object(map) = body else {
             return Err(invalid("", &format!("the body takes an object with {}", known.join(", "))));
@@ -74,7 +75,7 @@ impl Fields {
     }
 }
 
-/// A whole number within bounds, also as `60.0`: JSON has one number type.
+/// Accepts a whole number within bounds, also as `60.0`: JSON has one number type.
 pub(super) fn whole(value: &Value, within: std::ops::RangeInclusive<u32>) -> Option<u32> {
     let Value::Number(number) = value else { return None };
     let text = number.to_string();

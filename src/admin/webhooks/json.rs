@@ -1,4 +1,4 @@
-//! The JSON of endpoints, deliveries and attempts, here and on the command line.
+//! Formats endpoints, deliveries and attempts as JSON, for the API and the command line.
 
 use serde_json::{Value, json};
 

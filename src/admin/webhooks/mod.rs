@@ -1,4 +1,5 @@
-//! The webhook sender's side of the admin API: accepts calls, manages endpoints, shows the delivery history and sends again.
+//! The webhooks API of the admin listener: accepts calls, manages endpoints, shows the delivery history and resends
+//! deliveries.
 
 mod api;
 mod calls;

@@ -1,4 +1,4 @@
-//! Links that sign people in to the settings page.
+//! Creates links that sign users in to the settings page.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::clock::UnixMillis;
 use crate::console::Access;
 use crate::problem::Problem;
 
-/// The longest that a portal link may be usable, in seconds.
+/// The maximum lifetime of a portal link, in seconds.
 const MAX_LIFETIME: u32 = 86_400;
 
 impl Api<'_> {

@@ -1,4 +1,4 @@
-//! The resource that a path names.
+//! Parses the path of a resource.
 
 use crate::ledger::name_in_path;
 
@@ -39,7 +39,7 @@ impl Resource {
     }
 }
 
-/// A parsed path, its names not decoded yet.
+/// A parsed path. Its names are still percent-encoded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ResourcePath<'p> {
     pub(super) resource: Resource,
@@ -74,7 +74,7 @@ impl<'p> ResourcePath<'p> {
         named.then_some(Self { resource, workspace: Some(workspace), id })
     }
 
-    /// The workspace's name and the id, decoded; empty where the path has none. `None` if one cannot be a name.
+    /// The decoded workspace name and id; empty if the path has none. `None` if either is not a valid name.
     pub(super) fn names(&self) -> Option<(String, String)> {
         let decoded = |segment: Option<&str>| segment.map_or_else(|| Some(String::new()), name_in_path);
         Some((decoded(self.workspace)?, decoded(self.id)?))

@@ -1,4 +1,4 @@
-//! One endpoint: its attempts under way, its queues, and its limits.
+//! Tracks one endpoint: its attempts in flight, its queues and its limits.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::ledger::{Health, Lane};
 use crate::sender::circuit_breaker;
 use crate::sender::sender_clock::ClockStep;
 
-/// The slots of an endpoint for test events. They do not count against its window, so that a person who tests sees the
-/// result, whatever else the endpoint is sent.
+/// An endpoint's slots for test events. They do not count against its window, so that a test succeeds even if the
+/// endpoint is busy.
 const TEST_SLOTS: usize = 4;
 
-/// The slots of an endpoint for resends, however small failures have made its window.
+/// An endpoint's minimum slots for resends, even if failures have shrunk its window.
 const RESEND_SLOTS: usize = 4;
 
 /// How many deliveries are in a queue, as far as this process knows.
@@ -57,9 +57,9 @@ pub(super) struct Endpoint {
     pace: Option<Duration>,
     free_at: UnixMillis,
     pub(super) health: Health,
-    /// Whether the lane of retries had the last turn.
+    /// Whether the last slot went to a retry.
     pub(super) retry_last: bool,
-    /// When it got its last slot.
+    /// The turn in which the endpoint got its last slot.
     pub(super) turn: u64,
     pub(super) used_at: UnixMillis,
 }
@@ -81,7 +81,7 @@ impl Endpoint {
         }
     }
 
-    /// Takes the limits and the health from the ledger: a person may have changed or reset them.
+    /// Takes limits and health from the ledger, where a user may have changed or reset them.
     pub(super) fn update_limits(&mut self, candidate: &Candidate<'_>) {
         let cap = candidate.concurrency.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
         self.cap = cap.unwrap_or(usize::MAX);
@@ -89,16 +89,16 @@ impl Endpoint {
         self.merge_health(candidate.health);
     }
 
-    /// Merges its health here with that in the ledger.
+    /// Merges the health with the health in the ledger.
     pub(super) fn merge_health(&mut self, ledger: Health) {
         if ledger.epoch > self.health.epoch && ledger.failing_since.is_none() {
-            // A person reset it: it gets at least the window of a new endpoint.
+            // A user has reset the health, so the endpoint gets at least the window of a new endpoint.
             self.window.reset();
         }
         self.health = circuit_breaker::merge(self.health, ledger);
     }
 
-    /// Moves moments with the wall clock.
+    /// Shifts times after a step of the wall clock.
     pub(super) fn apply_clock_step(&mut self, step: ClockStep) {
         self.free_at = step.shift(self.free_at);
         self.used_at = step.shift(self.used_at);
@@ -149,7 +149,7 @@ impl Endpoint {
         if self.pace.is_some() { room.min(1) } else { room }
     }
 
-    /// Retries take half of an endpoint's window at most; the other half is for first attempts.
+    /// The room for retries. They take at most half of an endpoint's window; the rest is for first attempts.
     pub(super) fn room_for_retries(&self, now: UnixMillis) -> usize {
         self.limit(now).div_ceil(2).saturating_sub(self.in_flight.get(Lane::Retry))
     }
@@ -163,7 +163,7 @@ impl Endpoint {
         match lane {
             Lane::First => self.health.failures > 0,
             Lane::Retry => true,
-            // They are few, and a person waits for each.
+            // There are few of them, and a user is waiting for each.
             Lane::Test | Lane::Resend => false,
         }
     }
@@ -212,7 +212,7 @@ impl Endpoint {
         }
     }
 
-    /// When it may be sent to again, if only its rate limit or its hold delays it.
+    /// When the endpoint may get its next attempt, if only its rate limit or its hold delays that.
     pub(super) fn next_turn(&self, now: UnixMillis) -> Option<UnixMillis> {
         // A hold delays first attempts only.
         let others = [Lane::Retry, Lane::Resend].iter().any(|lane| self.depth(*lane).exceeds(0));

@@ -1,11 +1,12 @@
-//! Grants free slots: one after the other to the workspace that uses the fewest, and there to the endpoint that uses the
-//! fewest; among equals, to the one that has waited longest (max-min fairness).
+//! Grants free slots one at a time (max-min fairness): to the workspace that uses the fewest, and within it to the
+//! endpoint that uses the fewest. Ties go to the longest wait.
 //!
 //! The thresholds are dynamic (Choudhury and Hahne, 1998): a workspace gets another slot only while it uses less than
-//! [`ALPHA`] times the free ones. So one workspace alone gets three quarters of all slots, ten get a little less than a tenth
-//! each, and a new one finds a free slot at once, however long the attempts of the others take. The same rule holds among
-//! the endpoints of a workspace. Some slots are reserved for workspaces that use next to none: without them, several
-//! workspaces with slow attempts that begin one after the other would leave fewer and fewer, until the first attempts end.
+//! [`ALPHA`] times the number of free slots. So a single workspace gets three quarters of all slots, ten workspaces get
+//! slightly less than a tenth each, and a new workspace finds a free slot immediately, even if the others' attempts are
+//! slow. The same rule applies to the endpoints of a workspace. Some slots are reserved for workspaces that use very
+//! few. Otherwise, several workspaces with slow attempts that start one after another would leave fewer and fewer slots
+//! until the first attempts end.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -15,7 +16,7 @@ use super::per_lane::PerLane;
 use crate::clock::UnixMillis;
 use crate::ledger::{Lane, Share};
 
-/// How many times the free slots a workspace may use and still get another.
+/// A workspace gets another slot while it uses fewer than this many times the free slots.
 const ALPHA: usize = 3;
 
 /// One in this many slots is reserved for workspaces that use fewer than [`SMALL`].
@@ -27,7 +28,7 @@ const SMALL: usize = 4;
 pub(super) struct Usage {
     pub(super) in_flight: usize,
     pub(super) degraded: usize,
-    /// When it got its last slot.
+    /// The turn in which the workspace got its last slot.
     pub(super) turn: u64,
 }
 
@@ -38,7 +39,7 @@ pub(super) struct Room {
     pub(super) total: usize,
 }
 
-/// Slots in use, the last turn, and which: the one that uses the fewest is on top.
+/// Slots in use, last turn, and index. The entry with the fewest slots is on top.
 type ByUse = BinaryHeap<Reverse<(usize, u64, usize)>>;
 
 /// An allocation of free slots.
@@ -55,7 +56,7 @@ struct WorkspaceDemand<'a> {
     order: ByUse,
 }
 
-/// An endpoint with queued deliveries, and the slots that it is granted.
+/// An endpoint with queued deliveries, and the slots granted to it.
 struct EndpointDemand<'a> {
     id: &'a str,
     endpoint: &'a Endpoint,
@@ -98,13 +99,13 @@ impl<'a> FairShare<'a> {
         endpoints.flat_map(EndpointDemand::shares).collect()
     }
 
-    /// Grants one slot to the workspace whose turn it is; false if none may have another.
+    /// Grants one slot to the next workspace. False if no workspace may get another.
     fn grant_one(&mut self, now: UnixMillis) -> bool {
         while let Some(Reverse((_, turn, at))) = self.order.pop() {
             let Some(workspace) = self.workspaces.get_mut(at) else { continue };
             let in_flight = workspace.usage.in_flight;
             let reserved = if in_flight < SMALL { 0 } else { self.room.total / RESERVED };
-            // No other workspace uses fewer.
+            // No other workspace uses fewer slots.
             let Some(room) = under_threshold(in_flight, self.room.free.saturating_sub(reserved)) else {
                 return false;
             };
@@ -120,7 +121,7 @@ impl<'a> FairShare<'a> {
     }
 }
 
-/// How many more slots a user of `in_use` slots may have, given the free ones; `None` if none.
+/// How many more slots a workspace or endpoint with `in_use` slots may get, given the free slots; `None` for zero.
 fn under_threshold(in_use: usize, free: usize) -> Option<usize> {
     let room = free.saturating_mul(ALPHA).saturating_sub(in_use).min(free);
     (room > 0).then_some(room)
@@ -136,7 +137,7 @@ impl<'a> WorkspaceDemand<'a> {
         self.endpoints.push(demand);
     }
 
-    /// Grants a slot to one of its endpoints; returns whether it is a degraded one. `None` if none may have it.
+    /// Grants a slot to one of its endpoints. Returns whether the slot is degraded; `None` if no endpoint may get it.
     fn grant_one(&mut self, room: usize, degraded: bool, now: UnixMillis) -> Option<bool> {
         while let Some(Reverse((in_use, turn, at))) = self.order.pop() {
             let Some(demand) = self.endpoints.get_mut(at) else { continue };
@@ -155,13 +156,12 @@ impl<'a> WorkspaceDemand<'a> {
 }
 
 impl EndpointDemand<'_> {
-    /// Slots that it uses and is granted, without those of test events.
+    /// The slots used by and granted to the endpoint, without test events.
     fn in_use(&self) -> usize {
         self.endpoint.in_flight() + self.granted.in_window()
     }
 
-    /// The lane whose turn it is, if the endpoint has room. A person waits for a test event, so it comes first, whatever else
-    /// the endpoint is sent.
+    /// The next lane, if the endpoint has room. Test events come first, because a user is waiting for them.
     fn next(&self, under_threshold: bool, degraded: bool, now: UnixMillis) -> Option<Lane> {
         let queued = |lane| self.endpoint.depth(lane).exceeds(self.granted.get(lane));
         if queued(Lane::Test) && self.endpoint.room_for_tests() > self.granted.get(Lane::Test) {
@@ -171,7 +171,7 @@ impl EndpointDemand<'_> {
         if !under_threshold {
             return None;
         }
-        // A person waits for a resend too.
+        // A user is also waiting for a resend.
         if queued(Lane::Resend) && self.endpoint.room_for_resends(now) > granted {
             return Some(Lane::Resend);
         }

@@ -1,4 +1,4 @@
-//! The concurrency limiter: counts the attempts under way and plans the next claims.
+//! Limits concurrency: counts the attempts in flight and plans the next claims.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -10,11 +10,11 @@ use crate::clock::UnixMillis;
 use crate::ledger::{Health, Queue, Share};
 use crate::sender::sender_clock::ClockStep;
 
-/// How long an idle endpoint is kept, with its window; and a failing one, with its failures.
+/// How long an idle endpoint is kept with its window, and a failing endpoint with its failures.
 const KEEP_IDLE: Duration = Duration::from_secs(60);
 const KEEP_FAILING: Duration = Duration::from_secs(60 * 60);
 
-/// The endpoints with queued deliveries or attempts under way, and the slots of each workspace.
+/// The endpoints with queued deliveries or attempts in flight, and the slots of each workspace.
 #[derive(Debug)]
 pub(crate) struct Concurrency {
     limits: Limits,
@@ -24,7 +24,7 @@ pub(crate) struct Concurrency {
     pub(super) workspaces: HashMap<String, Usage>,
     in_flight: usize,
     degraded: usize,
-    /// Counts the slots that were granted, to find who has waited longest.
+    /// Counts granted slots, to find the workspace or endpoint that has waited longest.
     turn: u64,
 }
 
@@ -41,7 +41,7 @@ impl Concurrency {
         }
     }
 
-    /// Attempts under way.
+    /// The number of attempts in flight.
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight
     }
@@ -51,18 +51,18 @@ impl Concurrency {
         self.limits.attempts_in_flight.saturating_sub(self.in_flight)
     }
 
-    /// How many of them may be degraded: retries, and attempts to endpoints that fail at the moment. They take half of all
-    /// slots at most, which leaves the other half to first attempts to healthy endpoints.
+    /// How many of these attempts may be degraded: retries, and attempts to endpoints that are failing. They take at
+    /// most half of all slots, which leaves the other half to first attempts to healthy endpoints.
     fn room_for_degraded(&self) -> usize {
         (self.limits.attempts_in_flight / 2).max(1).saturating_sub(self.degraded).min(self.room())
     }
 
-    /// Notes that more deliveries were queued.
+    /// Records that more deliveries were queued.
     pub(crate) fn queued(&mut self, queue: &Queue, count: usize) {
         self.queued_endpoint(queue).depth_mut(queue.lane).add(count);
     }
 
-    /// Notes that the ledger has deliveries in a queue, how many is unknown, and the health of its endpoint.
+    /// Records that the ledger has an unknown number of deliveries in a queue, and the health of the endpoint.
     pub(crate) fn found_queue(&mut self, queue: &Queue, health: Health) {
         let endpoint = self.queued_endpoint(queue);
         endpoint.merge_health(health);
@@ -77,14 +77,14 @@ impl Concurrency {
     }
 
     fn endpoint(&mut self, workspace: &str, endpoint: &str) -> &mut Endpoint {
-        // Avoids copying the id of an endpoint that is there, as nearly always.
+        // Avoids copying the id in the common case, when the endpoint is already known.
         if !self.endpoints.contains_key(endpoint) {
             self.endpoints.insert(endpoint.to_owned(), Endpoint::new(workspace));
         }
         self.endpoints.entry(endpoint.to_owned()).or_insert_with(|| Endpoint::new(workspace))
     }
 
-    /// How many deliveries to claim from which queue, up to `most`, as far as there is room.
+    /// Plans how many deliveries to claim from each queue: up to `most`, and as many as there is room for.
     pub(crate) fn plan(&self, most: usize, now: UnixMillis) -> Vec<Share> {
         let queued = self.with_queue.iter().filter_map(|id| self.endpoints.get_key_value(id));
         let room = Room {
@@ -95,7 +95,7 @@ impl Concurrency {
         FairShare::new(room, queued, &self.workspaces, now).allocate(most, now)
     }
 
-    /// Notes how many deliveries a claim found in a queue. If it found fewer than the share, the queue is empty.
+    /// Records how many deliveries a claim took from a queue. If they are fewer than the share, the queue is empty.
     pub(crate) fn claimed(&mut self, share: &Share, count: usize) {
         let Some(endpoint) = self.endpoints.get_mut(&share.endpoint) else { return };
         endpoint.depth_mut(share.lane).take(count, count < share.count);
@@ -104,8 +104,8 @@ impl Concurrency {
         }
     }
 
-    /// Grants an attempt its slot, unless its endpoint has no room: its limits may have changed, or were unknown when the
-    /// share was planned. Then the delivery has to be requeued.
+    /// Gives an attempt its slot, unless its endpoint has no room: the limits may have changed, or were unknown when
+    /// the share was planned. Then the caller must requeue the delivery.
     pub(crate) fn admit(&mut self, candidate: Candidate<'_>, now: UnixMillis) -> Option<Slot> {
         let Candidate { workspace, endpoint: id, lane, .. } = candidate;
         self.turn += 1;
@@ -127,7 +127,7 @@ impl Concurrency {
         Some(Slot { workspace: workspace.to_owned(), endpoint: id.to_owned(), lane, degraded })
     }
 
-    /// Releases the slot of an attempt; `outcome` is its result, if it was made.
+    /// Releases the slot of an attempt. `outcome` is its result, if the attempt was made.
     pub(crate) fn release(&mut self, slot: &Slot, outcome: Option<Feedback>, now: UnixMillis) {
         let degraded = usize::from(slot.degraded);
         self.in_flight = self.in_flight.saturating_sub(1);
@@ -157,7 +157,7 @@ impl Concurrency {
         self.endpoints.get(endpoint).map(|endpoint| endpoint.health).unwrap_or_default()
     }
 
-    /// Updates its health.
+    /// Sets the health of an endpoint.
     pub(crate) fn set_health(&mut self, endpoint: &str, health: Health) {
         if let Some(endpoint) = self.endpoints.get_mut(endpoint) {
             endpoint.health = health;
@@ -170,12 +170,13 @@ impl Concurrency {
         failing.map(|(id, endpoint)| (id.clone(), endpoint.health)).collect()
     }
 
-    /// Moves moments with the wall clock.
+    /// Shifts times after a step of the wall clock.
     pub(crate) fn apply_clock_step(&mut self, step: ClockStep) {
         self.endpoints.values_mut().for_each(|endpoint| endpoint.apply_clock_step(step));
     }
 
-    /// When the first endpoint with a queue may be sent to again that only its rate limit or its hold delays.
+    /// When the first endpoint with a queue may get its next attempt, among those that only a rate limit or a hold
+    /// delays.
     pub(crate) fn next_turn(&self, now: UnixMillis) -> Option<UnixMillis> {
         let with_queue = self.with_queue.iter().filter_map(|id| self.endpoints.get(id));
         with_queue.filter_map(|endpoint| endpoint.next_turn(now)).min()

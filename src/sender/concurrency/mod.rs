@@ -1,5 +1,5 @@
-//! Limits and shares the attempts under way: how many each workspace and each endpoint has, how fast they follow, and which
-//! gets the next free slot. In memory only; the ledger stores what must survive. Pure functions of moments and results.
+//! Limits the attempts in flight of each workspace and endpoint, limits their rate, and assigns free slots. The state
+//! is in memory only; the ledger stores everything that must survive. No code here reads a clock or does I/O.
 
 mod endpoint;
 mod fair_share;

@@ -1,4 +1,4 @@
-//! One value for each lane of an endpoint.
+//! Holds one value for each lane of an endpoint.
 
 use crate::ledger::Lane;
 
@@ -31,7 +31,7 @@ impl<T: Copy> PerLane<T> {
 }
 
 impl PerLane<usize> {
-    /// The sum of the lanes that count against an endpoint's window: test events have slots of their own.
+    /// The sum of the lanes that count against an endpoint's window: all but test events, which have separate slots.
     pub(super) fn in_window(&self) -> usize {
         self.first + self.retry + self.resend
     }

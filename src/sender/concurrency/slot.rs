@@ -1,15 +1,15 @@
-//! The slots of attempts, and what bounds them.
+//! Defines the slots of attempts, and their limits.
 
 use std::time::Duration;
 
 use crate::ledger::{Claimed, Health, Lane};
 
-/// The limits in the settings.
+/// The limits from the settings.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// The most attempts under way.
+    /// The maximum number of attempts in flight.
     pub(crate) attempts_in_flight: usize,
-    /// The most attempts under way for one endpoint.
+    /// The maximum number of attempts in flight for one endpoint.
     pub(crate) attempts_per_endpoint: usize,
     /// The timeout of an attempt.
     pub(crate) attempt_timeout: Duration,
@@ -21,7 +21,7 @@ pub(crate) struct Candidate<'a> {
     pub(crate) workspace: &'a str,
     pub(crate) endpoint: &'a str,
     pub(crate) lane: Lane,
-    /// The endpoint's own limits, if its owner chose any.
+    /// The endpoint's limits, if the owner set any.
     pub(crate) concurrency: Option<u32>,
     pub(crate) per_second: Option<u32>,
     /// The endpoint's health in the ledger.
@@ -41,7 +41,7 @@ impl<'a> From<&'a Claimed> for Candidate<'a> {
     }
 }
 
-/// The slot of one attempt, to be released when it ends.
+/// The slot of one attempt. The caller releases it when the attempt ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot {
     pub(super) workspace: String,

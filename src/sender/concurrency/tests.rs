@@ -50,7 +50,7 @@ fn fill(all: &mut Concurrency, now: UnixMillis) -> Vec<Slot> {
     }
 }
 
-/// Lets an endpoint work its way up to `size`.
+/// Grows an endpoint's window to `size`.
 fn widen(all: &mut Concurrency, workspace: &str, endpoint: &str, size: usize) {
     all.found_queue(&queue(workspace, endpoint, Lane::First), Health::default());
     for _ in 0..size {
@@ -170,7 +170,7 @@ fn retries_take_half_of_an_endpoints_slots_and_first_attempts_never_all() {
     let mut all = limiter(1_000);
     all.found_queue(&queue("a", "ep_1", Lane::First), Health::default());
     all.found_queue(&queue("a", "ep_1", Lane::Retry), Health::default());
-    // Both lanes use the one remaining slot in turns.
+    // Both lanes alternate in the one remaining slot.
     for slot in fill(&mut all, NOW) {
         all.release(&slot, BAD, NOW);
     }

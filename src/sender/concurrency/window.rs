@@ -1,23 +1,23 @@
-//! The concurrency window of an endpoint: it grows with each success and halves with each failure (AIMD, as TCP's congestion
-//! window). Pure functions of results.
+//! Adapts the concurrency window of an endpoint: it grows with successes and halves with each failure (AIMD, like TCP's
+//! congestion window).
 
 use std::time::Duration;
 
 /// The window of a new endpoint.
 const INITIAL: usize = 4;
 
-/// Above this size the window grows only with attempts that end within a quarter of their deadline. Otherwise it would grow
-/// until the last requests of a serial receiver time out, and a slow receiver would use many slots.
+/// Above this size, the window grows only after attempts that take at most a quarter of their deadline. Otherwise it
+/// would grow until the last requests to a serial receiver time out, and a slow receiver would occupy many slots.
 const SLOW_LIMIT: usize = 16;
 
-/// Above half of the size at the last failure, the window grows by one after this many successes; below, after each.
+/// Above half of its size at the last failure, the window grows by one after this many successes; below, after each.
 const INCREASE_EVERY: usize = 4;
 
-/// The number of attempts that an endpoint may have under way.
+/// The number of attempts that an endpoint may have in flight.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
     size: usize,
-    /// Up to here each success grows the window by one.
+    /// Up to this size, each success grows the window by one.
     threshold: usize,
     /// Successes above the threshold since the window grew.
     successes: usize,
@@ -31,13 +31,13 @@ impl Default for Window {
 }
 
 impl Window {
-    /// The most attempts at once.
+    /// The maximum number of concurrent attempts.
     pub(crate) fn size(&self) -> usize {
         self.size
     }
 
-    /// An attempt succeeded. The window grows up to `bound`, and only if it was `in_use`: if it limited the attempts. No attempt
-    /// takes longer than `deadline`.
+    /// Records a successful attempt. The window grows up to `bound`, and only if it was `in_use`, that is, limited the
+    /// attempts. `deadline` is the timeout of attempts.
     pub(crate) fn succeeded(&mut self, took: Duration, in_use: bool, bound: usize, deadline: Duration) {
         self.last_failed = false;
         if !in_use || self.size >= bound || (self.size >= SLOW_LIMIT && took > deadline / 4) {
@@ -50,15 +50,15 @@ impl Window {
         }
     }
 
-    /// The endpoint has another receiver, or a person has repaired it.
+    /// Resets the window after the endpoint got a new URL or a user reset its health.
     pub(crate) fn reset(&mut self) {
         self.size = self.size.max(INITIAL);
         self.last_failed = false;
     }
 
-    /// An attempt failed.
+    /// Records a failed attempt.
     pub(crate) fn failed(&mut self) {
-        // The first failure of a row sets the threshold, not the later ones.
+        // Only the first of several consecutive failures sets the threshold.
         if !self.last_failed {
             self.threshold = (self.size / 2).max(INITIAL);
         }

@@ -1,4 +1,4 @@
-//! A model of the ledger in memory, with the conditions of its statements.
+//! Models the ledger in memory, with the conditions of its SQL statements.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ pub(super) enum State {
     Failed,
 }
 
-/// A delivery. The `u64` moments are of the monotonic clock, for the rules.
+/// A delivery. The `u64` times are monotonic, for the rules.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     pub(super) endpoint: usize,
@@ -26,7 +26,7 @@ pub(super) struct Row {
     pub(super) scheduled_at: Option<UnixMillis>,
     pub(super) tries: u32,
     pub(super) accepted: u64,
-    /// How many deliveries of its endpoint were open before it.
+    /// How many earlier deliveries of its endpoint were open.
     pub(super) ahead: u64,
     pub(super) failed: Option<u64>,
     pub(super) asked: Option<u64>,
@@ -85,7 +85,7 @@ impl Ledger {
         id
     }
 
-    /// Changes the state of a delivery, and the indices with it.
+    /// Changes the state of a delivery and updates the indices.
     pub(super) fn put(&mut self, id: usize, state: State) {
         let row = &mut self.rows[id];
         let key = (row.due_at, id);
@@ -130,7 +130,7 @@ impl Ledger {
         lane != Lane::First || !held
     }
 
-    /// The queues that can be claimed from.
+    /// The queues from which a sender can claim.
     pub(super) fn lines(&self, now: UnixMillis) -> Vec<(Queue, Health)> {
         let mut found = Vec::new();
         for (at, endpoint) in self.endpoints.iter().enumerate() {
@@ -143,7 +143,7 @@ impl Ledger {
         found
     }
 
-    /// Whether there are any.
+    /// Whether such a queue exists.
     pub(super) fn has_lines(&self, now: UnixMillis) -> bool {
         let open = |at: usize, lane: Lane| {
             !self.endpoints[at].lines[lane.number()].is_empty() && self.is_open(at, lane, now)
@@ -151,7 +151,7 @@ impl Ledger {
         (0..self.endpoints.len()).any(|at| Lane::ALL.into_iter().any(|lane| open(at, lane)))
     }
 
-    /// When a queue opens that is closed now.
+    /// When the next closed queue opens.
     pub(super) fn next_open(&self, now: UnixMillis) -> Option<UnixMillis> {
         let waits = |endpoint: &&EndpointRow| !endpoint.lines[Lane::First.number()].is_empty();
         let held = self.endpoints.iter().filter(waits).filter_map(|endpoint| endpoint.health.held_until);
@@ -201,7 +201,7 @@ impl Ledger {
         *stored = Health { epoch: stored.epoch + 1, ..Health::default() };
     }
 
-    /// Requeues what a dead sender had under way.
+    /// Requeues the deliveries of a dead sender.
     pub(super) fn requeue_all(&mut self) {
         let sending: Vec<usize> = self.of(State::Sending);
         sending.into_iter().for_each(|id| self.put(id, State::Queued));

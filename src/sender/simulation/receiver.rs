@@ -1,4 +1,4 @@
-//! A receiver and its outages.
+//! Models a receiver and its outages.
 
 /// How long an attempt hangs before it fails, in milliseconds.
 pub(super) const HANG: u64 = 10_000;
@@ -22,7 +22,7 @@ impl Receiver {
         }
     }
 
-    /// Since when it works; `None` if it does not.
+    /// Since when the receiver works; `None` if it does not.
     pub(super) fn well_since(&self, at: u64) -> Option<u64> {
         let begun = self.outages.iter().filter(|(from, _)| *from <= at);
         let last = begun.map(|(_, to)| *to).max().unwrap_or_default();
@@ -34,7 +34,7 @@ impl Receiver {
         self.recovered.filter(|recovered| self.well_since(at).is_some_and(|since| since <= *recovered))
     }
 
-    /// How long it failed up to then, if no attempt may have succeeded in between.
+    /// How long the receiver has failed by then, if no attempt can have succeeded in between.
     pub(super) fn outage_before(&self, at: u64) -> Option<u64> {
         let begun: Vec<_> = self.outages.iter().filter(|(from, _)| *from <= at).collect();
         Some(begun.iter().map(|(_, to)| *to).max()? - begun.iter().map(|(from, _)| *from).min()?)

@@ -1,4 +1,4 @@
-//! The rules that every attempt has to obey.
+//! Checks the rules that every attempt must obey.
 
 use super::ledger::Row;
 use super::receiver::Receiver;
@@ -7,22 +7,22 @@ use crate::sender::circuit_breaker;
 
 const SECOND: u64 = 1_000;
 
-/// The pauses after a failure, as the help page promises them.
+/// The pauses after a failure. The help page promises them.
 const PAUSES: [u64; 3] = [SECOND, 2 * SECOND, 4 * SECOND];
 
-/// An attempt that hangs, and a little for polls.
+/// The duration of an attempt that hangs, plus a margin for polls.
 const LONGEST_ATTEMPT: u64 = 11 * SECOND;
 
-/// The tolerance of the rules: polls come every half second.
+/// The tolerance of the rules: polls run every half second.
 const SLACK: u64 = SECOND;
 
-/// In the first ten minutes no hold outlasts its cause by more.
+/// In the first ten minutes, no hold outlasts its cause by more than this.
 const HOLD: u64 = 30 * SECOND;
 
 /// The moment at which an attempt begins.
 pub(super) struct Moment<'a> {
     pub(super) now: u64,
-    /// Since when the process runs.
+    /// When the process started.
     pub(super) up_since: u64,
     pub(super) receiver: &'a Receiver,
     /// Open deliveries of the same endpoint.
@@ -34,7 +34,7 @@ pub(super) struct Moment<'a> {
 /// Checks that the attempt of a delivery begins when it should.
 pub(super) fn begins(row: &Row, at: &Moment<'_>) -> Result<(), String> {
     if let Some(asked) = row.asked.filter(|_| row.tries == 0) {
-        // An attempt that hangs may have to end first.
+        // A hanging attempt may have to end first.
         return at_most(
             "what a person asked for",
             at.now - asked.max(at.up_since).min(at.now),
@@ -57,7 +57,7 @@ fn retry(row: &Row, failed: u64, at: &Moment<'_>) -> Result<(), String> {
     if at.crowded {
         return Ok(());
     }
-    // An endpoint gets at least one slot, and each attempt may hang.
+    // An endpoint gets at least one slot, and every attempt may hang.
     let from = (failed + pause).max(at.up_since + pause).min(at.now);
     at_most("a retry", at.now - from, SLACK + LONGEST_ATTEMPT * (at.open + 1))
 }
@@ -69,10 +69,10 @@ fn first(row: &Row, at: &Moment<'_>) -> Result<(), String> {
         return Ok(());
     }
     let from = row.accepted.max(well_since).max(at.up_since).min(at.now);
-    // Deliveries before it, one after the other at worst; and attempts that hang since an outage.
+    // Earlier deliveries, one at a time in the worst case, and attempts still hanging after an outage.
     let hanging = if outage.is_some() && at.receiver.hangs { LONGEST_ATTEMPT } else { 0 };
     let share = SLACK + row.ahead * at.receiver.latency + hanging;
-    // The first success releases a hold at once, and so does a person.
+    // The first success, or a user, lifts a hold immediately.
     if let Some(recovered) = at.receiver.recovered(at.now) {
         let from = from.max(recovered);
         at_most("a first attempt to a receiver that is back", at.now - from, share)?;

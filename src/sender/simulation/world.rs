@@ -1,4 +1,4 @@
-//! A world: a sender, its receivers, and the events between them.
+//! Simulates a world: a sender, its receivers, and the events between them.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -29,13 +29,13 @@ enum Happens {
     Start,
     /// The wall clock makes a step of this many milliseconds.
     ClockStep(i64),
-    /// A person sends again what failed last.
+    /// A user resends the delivery that failed last.
     Resend(usize),
-    /// A person gives an endpoint another URL.
+    /// A user gives an endpoint another URL.
     Mend(usize),
 }
 
-/// An attempt under way.
+/// An attempt in flight.
 struct UnderWay {
     delivery: usize,
     slot: Slot,
@@ -58,7 +58,7 @@ pub(super) struct World {
     sender: Option<(SenderClock, Concurrency)>,
     up_since: u64,
     looks_at: Option<u64>,
-    /// When it last read the queues; `None` if it has to.
+    /// When the sender last read the queues; `None` if it must read them now.
     looked: Option<u64>,
     under_way: Vec<Option<UnderWay>>,
     happening: BinaryHeap<Reverse<(u64, usize, Happens)>>,
@@ -97,7 +97,7 @@ impl World {
     }
 
     fn add_endpoint(&mut self, number: u64) {
-        // The first has a workspace to itself; the others may share one.
+        // The first endpoint has its own workspace; the others may share one.
         let workspace = if number == 0 { 0 } else { 1 + self.random.below(2) };
         let endpoint = self.ledger.add_endpoint(format!("w{workspace}"));
         let mut receiver = Receiver { latency: 20 + self.random.below(400), ..Receiver::default() };
@@ -128,7 +128,7 @@ impl World {
         }
     }
 
-    /// Workspaces, one after the other, whose receivers hang; each has enough endpoints for all slots.
+    /// Adds workspaces whose receivers hang. Each has enough endpoints to fill all slots.
     fn add_crowd(&mut self) {
         for workspace in 0..=self.random.below(2) {
             let at = self.random.below(self.end);
@@ -278,7 +278,7 @@ impl World {
         }
     }
 
-    /// As the dispatcher does it.
+    /// Polls as the dispatcher does.
     fn look(&mut self) -> Result<(), String> {
         let reading = self.reading();
         let Some((sender_clock, concurrency)) = &mut self.sender else { return Ok(()) };
@@ -352,7 +352,7 @@ impl World {
     }
 
     fn ended(&mut self, attempt: usize) -> Result<(), String> {
-        // The attempts of a killed process end unseen.
+        // Nothing sees how the attempts of a killed process end.
         let Some(attempt) = self.under_way[attempt].take() else { return Ok(()) };
         let (time, endpoint) = (self.time(), self.ledger.rows[attempt.delivery].endpoint);
         self.finish(attempt.delivery, attempt.succeeds, time);
@@ -406,7 +406,7 @@ impl World {
             let sleep_for = u64::try_from(next.since(time).as_millis()).unwrap_or(u64::MAX);
             self.probe_receiver(self.now.saturating_add(sleep_for.max(1)));
         }
-        // Deliveries that other processes queue are seen half a second later at most.
+        // The sender sees deliveries that other processes queue after at most half a second.
         if self.looked.is_none_or(|looked| looked < self.now) && self.ledger.has_lines(time) {
             self.probe_receiver(self.looked.unwrap_or(self.now).max(self.now) + POLL_INTERVAL);
         }
