@@ -49,7 +49,7 @@ pub struct FinishedAttempt {
     pub number: u32,
     /// Its result.
     pub result: AttemptResult,
-    /// What follows for the delivery.
+    /// The next state of the delivery.
     pub disposition: Disposition,
     /// When it ended.
     pub at: UnixMillis,

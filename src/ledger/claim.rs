@@ -84,7 +84,7 @@ pub struct Claimed {
     /// The maximum number of attempts per second, if the owner set a limit.
     #[sqlx(try_from = "Int")]
     pub per_second: Option<u32>,
-    /// How the endpoint's last attempts went.
+    /// The endpoint's health.
     #[sqlx(flatten)]
     pub health: Health,
 }

@@ -14,7 +14,7 @@ pub enum DeliveryState {
     Waiting,
     /// It is in a queue of its endpoint, which is paused, held or busy, or gets it next.
     Queued,
-    /// An attempt is under way.
+    /// An attempt is in flight.
     Sending,
     /// The receiver accepted it.
     Delivered,

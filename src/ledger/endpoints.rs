@@ -52,16 +52,16 @@ impl From<String> for EndpointState {
 pub struct Endpoint {
     /// `ep_…`
     pub id: String,
-    /// Whose it is.
+    /// Its workspace.
     pub workspace: String,
-    /// Where events go.
+    /// The URL that events are sent to.
     pub url: String,
-    /// What its owner calls it.
+    /// The owner's description.
     pub description: String,
     /// Whether events are sent to it.
     #[sqlx(try_from = "String")]
     pub state: EndpointState,
-    /// Why it is not active.
+    /// Why it is not active, if it is not.
     pub reason: Option<String>,
     /// Whether retries continue for a day after the first four attempts.
     pub long_tail: bool,
@@ -87,17 +87,17 @@ pub struct Endpoint {
 /// An endpoint to add. The caller has checked its URL.
 #[derive(Debug, Clone)]
 pub struct NewEndpoint {
-    /// Whose it is.
+    /// Its workspace.
     pub workspace: String,
-    /// Where events go.
+    /// The URL that events are sent to.
     pub url: String,
-    /// What its owner calls it.
+    /// The owner's description.
     pub description: String,
-    /// Whether retries go on for a day.
+    /// Whether retries continue for a day.
     pub long_tail: bool,
     /// The maximum number of concurrent attempts; `None` for as many as the receiver handles well.
     pub concurrency: Option<u32>,
-    /// Attempts a second.
+    /// The maximum number of attempts per second.
     pub per_second: Option<u32>,
 }
 
@@ -110,11 +110,11 @@ pub struct EndpointChange {
     pub description: Option<String>,
     /// Active or paused. Activating an endpoint resets its health.
     pub state: Option<EndpointState>,
-    /// Whether retries go on for a day.
+    /// Whether retries continue for a day.
     pub long_tail: Option<bool>,
-    /// The most attempts at once; `Some(None)` lifts the limit.
+    /// The maximum number of concurrent attempts; `Some(None)` removes the limit.
     pub concurrency: Option<Option<u32>>,
-    /// Attempts a second; `Some(None)` lifts the limit.
+    /// The maximum number of attempts per second; `Some(None)` removes the limit.
     pub per_second: Option<Option<u32>>,
 }
 
@@ -132,7 +132,7 @@ pub struct Notice {
     pub what: String,
     /// The reason, as a sentence.
     pub reason: String,
-    /// When.
+    /// When it happened.
     pub at: UnixMillis,
 }
 

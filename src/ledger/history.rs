@@ -6,7 +6,7 @@ use super::error::Result;
 use super::handle::Ledger;
 use crate::clock::UnixMillis;
 
-/// Which deliveries to list.
+/// The deliveries to list.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryFilter {
     /// Of this endpoint only.

@@ -42,7 +42,7 @@ impl From<i64> for Lane {
 pub struct Share {
     /// The endpoint's id.
     pub endpoint: String,
-    /// Which of its queues.
+    /// The lane of the endpoint.
     pub lane: Lane,
     /// The maximum number of deliveries.
     pub count: usize,
@@ -55,7 +55,7 @@ pub struct Queue {
     pub workspace: String,
     /// The endpoint's id.
     pub endpoint: String,
-    /// Which of its queues.
+    /// The lane of the endpoint.
     #[sqlx(try_from = "i64")]
     pub lane: Lane,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::webhook::{AllowedNetworks, PosterConfig};
 
-/// How webhooks are sent.
+/// The settings for sending webhooks.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// How long a whole attempt may take.

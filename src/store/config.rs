@@ -1,4 +1,4 @@
-//! The store's settings.
+//! Defines the store's settings.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use super::url::StoreUrl;
 /// The store's settings. `defaults.toml` has their defaults.
 #[derive(Clone)]
 pub struct Config {
-    /// Where the objects are: one URL.
+    /// The URL of the objects' location.
     pub url: StoreUrl,
     /// How long connecting to the store may take.
     pub connect_timeout: Duration,

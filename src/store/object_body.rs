@@ -1,4 +1,4 @@
-//! The body of an object as the store sends it, and its reopening at a later byte.
+//! Reads the body of an object as the store sends it, and reopens it at a later byte.
 
 use std::ops::Range;
 use std::pin::Pin;

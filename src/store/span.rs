@@ -1,10 +1,10 @@
-//! Which bytes of an object a caller asks for.
+//! Defines the bytes of an object that a caller requests.
 
 use std::ops::Range;
 
 use object_store::GetRange;
 
-/// Which bytes of an object a caller asks for.
+/// The bytes of an object that a caller requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Span {
     /// All of them.

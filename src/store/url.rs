@@ -10,7 +10,7 @@ use url::Url;
 
 use super::open_error::OpenError;
 
-/// Where the objects are.
+/// The location of the objects.
 #[derive(Clone, PartialEq, Eq)]
 pub enum StoreUrl {
     /// A local folder: `file:///srv/assets`.

@@ -1,4 +1,4 @@
-//! `POST /v1/calls`: the product reports a completed call.
+//! `POST /v1/calls`: accepts a completed call from the product.
 
 use http::{Request, StatusCode};
 use serde_json::{Value, json};

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-/// Where the database is: `sqlite:PATH` (or a path alone), or `postgres://user:password@host/name`.
+/// The location of the database: `sqlite:PATH` (or a path alone), or `postgres://user:password@host/name`.
 #[derive(Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
     /// One file on this machine.

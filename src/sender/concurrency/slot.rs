@@ -57,7 +57,7 @@ impl Slot {
     }
 }
 
-/// How an attempt ended.
+/// The result of an attempt.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Feedback {
     pub(crate) succeeded: bool,

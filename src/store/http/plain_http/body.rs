@@ -1,4 +1,4 @@
-//! A response body of known length, which the caller reads or lets the kernel move into a pipe.
+//! Provides a response body of known length, which the caller reads or lets the kernel move into a pipe.
 
 use std::future::poll_fn;
 use std::io;

@@ -1,4 +1,4 @@
-//! A body whose length the response does not announce.
+//! Carries a body whose length the response does not announce.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
