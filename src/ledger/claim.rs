@@ -108,8 +108,8 @@ struct ClaimedRow {
     secrets: SealedSecrets,
 }
 
-/// Claims the shares. Paused, held, disabled and removed endpoints are skipped, but test events go to any existing
-/// endpoint.
+/// Claims the shares. Paused, held, disabled and removed endpoints are skipped, but test events go to any endpoint that
+/// is not removed.
 const CLAIM: Statement = Statement {
     // In SQLite, a subquery in FROM cannot refer to another table's row, and LIMIT cannot refer to any row.
     sqlite: "UPDATE deliveries SET state = 'sending', lease = $3, lease_until = $4, links_expire_at = $5 + position \

@@ -15,9 +15,9 @@ pub struct DeliveryFilter {
     pub state: Option<DeliveryState>,
     /// Of this call only.
     pub call: Option<String>,
-    /// Accepted at this moment or later.
+    /// Accepted at this time or later.
     pub from: Option<UnixMillis>,
-    /// Accepted before this moment.
+    /// Accepted before this time.
     pub to: Option<UnixMillis>,
     /// After this cursor, from the previous page.
     pub cursor: Option<String>,

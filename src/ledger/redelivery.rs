@@ -12,9 +12,9 @@ use crate::clock::UnixMillis;
 pub struct RecoverRange {
     /// Of this endpoint only.
     pub endpoint: Option<String>,
-    /// Accepted at this moment or later.
+    /// Accepted at this time or later.
     pub from: UnixMillis,
-    /// Accepted before this moment.
+    /// Accepted before this time.
     pub to: UnixMillis,
 }
 

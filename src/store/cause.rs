@@ -26,7 +26,7 @@ pub struct Cause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RangeFault {
     Yes,
-    /// The error does not say. The object's size decides.
+    /// The error is ambiguous. The object's size decides.
     Perhaps,
     No,
 }

@@ -60,8 +60,8 @@ impl StoreError {
         }
     }
 
-    /// Whether a retry may succeed: the store is slow or failing. After a refusal or for a changed object, it would
-    /// not.
+    /// Whether a retry may succeed: the store is slow or failing. A retry after a refusal, or for a changed object,
+    /// would fail again.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::TimedOut { .. } | Self::Unavailable(_) | Self::Down | Self::Broken(_))

@@ -19,7 +19,7 @@ const SLACK: u64 = SECOND;
 /// In the first ten minutes, no hold outlasts its cause by more than this.
 const HOLD: u64 = 30 * SECOND;
 
-/// The moment at which an attempt begins.
+/// The time at which an attempt begins, and the state of the world.
 pub(super) struct Moment<'a> {
     pub(super) now: u64,
     /// When the process started.

@@ -54,7 +54,7 @@ pub(crate) fn read<K: FromStr + AsRef<str>>(config: &Config) -> Result<Vec<Clien
 /// Variables of Azure and Google without the prefix of their cloud.
 const OUTSIDE_PREFIXES: [&str; 2] = ["IDENTITY_ENDPOINT", "SERVICE_ACCOUNT"];
 
-/// S3's endpoint, which takes precedence over `AWS_ENDPOINT_URL`.
+/// The variable of S3's endpoint, which takes precedence over the endpoint of all services.
 const S3_ENDPOINT: &str = "AWS_ENDPOINT_URL_S3";
 
 /// Variables that object_store or its HTTP client reads directly.

@@ -30,7 +30,7 @@ const IDLE: Duration = Duration::from_secs(10);
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A file's name is checked at least this often: inotify does not report changes through another name of the same file,
-/// through through a memory map, or by a mount.
+/// through a memory map, or by a mount.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// Files up to this many bytes are kept in memory.
