@@ -52,7 +52,7 @@ impl StoreError {
         Self::Broken(Cow::Borrowed(what))
     }
 
-    /// Whether the range may be the cause: 416 and Azure's refusal of suffix ranges have no error of their own.
+    /// Whether the range may be the cause: there is no separate error for 416, or for Azure's refusal of suffix ranges.
     pub(super) fn may_be_the_range(&self) -> bool {
         match self {
             Self::Unavailable(cause) | Self::Withheld(cause) => cause.may_be_the_range(),

@@ -7,7 +7,7 @@ pub(super) enum Blame {
     Store,
     /// Credentials, permissions or the region: the same error for every object.
     Settings,
-    /// The bucket or container does not exist there.
+    /// The bucket or container does not exist.
     Bucket,
     /// This object.
     Object,

@@ -1,3 +1,5 @@
+//! Tests how the limiter shares slots among workspaces, endpoints and lanes.
+
 use std::time::Duration;
 
 use super::limiter::Concurrency;

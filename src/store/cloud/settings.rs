@@ -29,7 +29,7 @@ pub(crate) struct ClientSetting<K> {
 pub(crate) fn read<K: FromStr + AsRef<str>>(config: &Config) -> Result<Vec<ClientSetting<K>>, OpenError> {
     let prefix = config.url.variables().unwrap_or_default();
     for (name, kind) in READ_BY_LIBRARIES {
-        // A library reads the variable itself, so it cannot be trimmed here.
+        // A library reads this variable directly, so its value cannot be trimmed here.
         if config.cloud.get(name).is_some_and(|value| !value.is_empty() && !kind.takes(value)) {
             return Err(OpenError::Value(name.to_owned(), kind.words()));
         }

@@ -22,7 +22,7 @@ const TRUSTED_FOR: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Residency {
     began: Instant,
-    /// For each part, milliseconds since `began` plus one; 0 if it was never seen there.
+    /// For each part, milliseconds since `began` plus one; 0 if the part was never seen there.
     seen: Box<[AtomicU64]>,
 }
 

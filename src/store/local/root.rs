@@ -44,7 +44,7 @@ struct Folder {
     is_local: bool,
 }
 
-/// Why there is no folder.
+/// The reason why there is no folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Missing {
     Gone,

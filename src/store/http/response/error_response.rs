@@ -1,4 +1,4 @@
-//! Reads error responses: only the parts that may be logged are kept.
+//! Reads error responses, and keeps only the parts that may be logged.
 
 use std::error::Error;
 use std::fmt;
