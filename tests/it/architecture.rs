@@ -1,4 +1,7 @@
-//! What keeps the house in order: which room may use which, and what the files beside the code promise about it.
+//! The order of the code: which room may use which, and what the files beside the code promise about it.
+
+mod documents;
+mod imports;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -7,7 +7,7 @@
 
 mod access_log; // one record for each request, and no signature in it
 mod admin; // the private listener: health, metrics, minting, webhooks, against their description
-mod admin_listener; // health and calls while strangers hold all connections of the private listener
+mod admin_listener; // health and calls while other clients hold all its connections
 mod architecture; // the table of rooms, the order of imports, and what files beside the code promise
 mod broken_bucket; // an S3 bucket that breaks on the wire
 mod cli; // the real program: commands, settings, signals, logs
