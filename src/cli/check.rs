@@ -126,7 +126,7 @@ fn check_store(config: &Config) -> Vec<CheckResult> {
         ))
     }));
     for name in unknown_variables(&config.store) {
-        found.push(Warning(format!("the variable {name} is no setting of this store; is it misspelt?")));
+        found.push(Warning(format!("the variable {name} is not a setting of this store; is it misspelt?")));
     }
     found.extend(config.store.url.folder().into_iter().flat_map(check_folders));
     found

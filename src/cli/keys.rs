@@ -70,7 +70,7 @@ pub(super) struct Retire {
     /// When the key stops verifying; by default once its last link has expired
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "now")]
     ends_in: Option<Duration>,
-    /// Stop it at once, as after a leak: links it signed are refused from now on
+    /// Stop it now, as after a leak: links it signed are refused from now on
     #[arg(long)]
     now: bool,
 }

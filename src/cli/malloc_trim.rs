@@ -22,7 +22,7 @@ pub(super) async fn trim_after_peaks(connections: &ConnectionMetrics) {
             most = open;
             // Takes milliseconds, during which threads that allocate from the same arena wait.
             let _ = tokio::task::spawn_blocking(trim).await;
-            tracing::debug!("memory that was free was given back");
+            tracing::debug!("free memory was returned to the system");
         }
     }
 }

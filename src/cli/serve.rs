@@ -67,7 +67,7 @@ fn run_logged(
         tracing::warn!("{warning}");
     }
     for name in store::unknown_variables(&config.store) {
-        tracing::warn!("the variable {name} is no setting of this store; is it misspelt?");
+        tracing::warn!("the variable {name} is not a setting of this store; is it misspelt?");
     }
     fd_limit::lower_connections(&mut config);
     let keyring = Keyring::read(&config.keys).map_err(Failure::setting)?;
@@ -274,7 +274,7 @@ async fn run_until_stopped(
     }
     let drain_timeout = app.limits.gateway.borrow().drain_timeout;
     app.drain.begin();
-    tracing::info!(deadline = %humantime::format_duration(drain_timeout), "stopping: nothing new begins, what is in flight goes on");
+    tracing::info!(deadline = %humantime::format_duration(drain_timeout), "stopping: no new requests are accepted, those in flight continue");
     let finish = async {
         let ((), left) = tokio::join!(sender.stop(drain_timeout), app.drain.finish(drain_timeout));
         admin_drain.finish(Duration::from_millis(100)).await;
@@ -309,7 +309,10 @@ fn log_stop(left: usize) {
     match left {
         0 => tracing::info!("stopped; every download in flight was completed"),
         left => {
-            tracing::warn!(connections = left, "stopped; the deadline broke off what was still in flight");
+            tracing::warn!(
+                connections = left,
+                "stopped; the deadline ended connections with requests in flight"
+            );
         }
     }
 }

@@ -25,7 +25,7 @@ impl ConnectionMetrics {
             ),
             cut: registry.counters(
                 "connections_cut",
-                "Connections ended because their clients were silent, idle or took too little",
+                "Connections ended because their clients were silent, idle or read too little",
                 "reason",
                 &["no_request", "idle", "stalled"],
             ),
@@ -39,13 +39,13 @@ impl ConnectionMetrics {
             open: registry.gauge("admin_connections", "Connections of the private listener that are open"),
             refused: registry.counters(
                 "admin_connections_refused",
-                "Connections and requests of the private listener answered 503 for want of room, by reason",
+                "Connections and requests of the private listener answered 503 because a limit was reached, by reason",
                 "reason",
                 &["too_many", "too_many_requests", "too_many_pages"],
             ),
             cut: registry.counters(
                 "admin_connections_cut",
-                "Connections of the private listener ended because their clients were silent, idle or slow, or for a newcomer",
+                "Connections of the private listener ended because their clients were silent, idle or slow, or to make room for a new connection",
                 "reason",
                 &["no_request", "idle", "stalled", "slow_body", "evicted"],
             ),

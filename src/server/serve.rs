@@ -22,7 +22,7 @@ impl<H: Handler> Server<H> {
         let mut acceptor = match Acceptor::new(listener, Arc::clone(&self.accept_failure)) {
             Ok(acceptor) => acceptor,
             Err(error) => {
-                return tracing::error!(%error, "a listener cannot be watched, so nobody is served there");
+                return tracing::error!(%error, "a listener cannot be watched, so it serves no client");
             }
         };
         // Idle connections have no task that draining could wait for, so it waits for this loop.

@@ -157,7 +157,7 @@ fn message<'m>(record: &'m AccessRecord<'_>, end: BodyEnd, id: &'m str) -> [&'m 
         (BodyEnd::Complete, _) => ["answered ", record.status.as_str(), " ", record.outcome],
         (BodyEnd::ClientLeft, _) => ["the client left before the end", "", "", ""],
         (BodyEnd::ClientStalled, _) => {
-            ["the client took too little, so the connection was broken off", "", "", ""]
+            ["the client read too little, so the connection was closed", "", "", ""]
         }
         (BodyEnd::StoreFailed, _) => ["the store failed, so the connection was broken off", "", "", ""],
     }

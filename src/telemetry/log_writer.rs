@@ -320,7 +320,7 @@ impl<S: Sink> Writer<S> {
                     Ok(()) => from = start_of_line(batch, from),
                     Err(error) => {
                         let log = self.shared.config.kind.log();
-                        tracing::error!(%error, "the {log} log cannot be opened anew; the old file is written on");
+                        tracing::error!(%error, "the {log} log cannot be reopened; writing goes on in the old file");
                     }
                 }
             }

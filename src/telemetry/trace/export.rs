@@ -306,7 +306,7 @@ impl ExportLoop {
 fn describe(error: reqwest::Error) -> String {
     use std::error::Error;
 
-    let kind = if error.is_timeout() { "does not response in time" } else { "cannot be reached" };
+    let kind = if error.is_timeout() { "does not answer in time" } else { "cannot be reached" };
     let error = error.without_url();
     let mut innermost: &dyn Error = &error;
     while let Some(source) = innermost.source() {

@@ -36,7 +36,9 @@ fn paths_of(tree: &str) -> Vec<String> {
 
 /// Every path in a file's code, tests at its end left out: of `use`, and those that begin with `crate`, `super` or `self`.
 fn paths_in(code: &str) -> Vec<String> {
-    let code = code.split("#[cfg(test)]\nmod ").next().unwrap();
+    // `pub(in crate::room)` imports nothing.
+    let code = code.split("#[cfg(test)]\nmod ").next().unwrap().replace("pub(in ", "pub(");
+    let code = code.replace("pub(crate::", "pub(");
     let mut paths = Vec::new();
     for statement in code.split(';') {
         if let Some((_, tree)) = statement.rsplit_once("use ") {
