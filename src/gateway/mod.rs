@@ -1,6 +1,6 @@
 //! Answers links: **route → verify → decide → respond**. `service::Inner::answer` runs these four steps.
 //!
-//! A decision is an [`outcome::Outcome`]. Every status and header field is set in [`respond`]. Storage is not read
+//! A decision is an `outcome::Outcome`. Every status and header field is set in `respond`. Storage is not read
 //! before the link is verified: the store only accepts a [`Grant`](crate::Grant), which verification creates.
 
 mod body;

@@ -1,9 +1,9 @@
 //! Listeners and connections: HTTP/1.1 and HTTP/2, with or without TLS, limits, deadlines and draining, for any
 //! [`Handler`].
 //!
-//! In reading order: the loop of a thread ([`serve`]) accepts connections and polls the idle ones. A [`connection`] is
-//! a state machine over a [`socket`]. The [`fast_path`] answers plain requests, hyper all others. Both use
-//! [`deadlines`] and [`zero_copy`].
+//! In reading order: the loop of a thread (`serve`) accepts connections and polls the idle ones. A `connection` is
+//! a state machine over a `socket`. The `fast_path` answers plain requests, hyper all others. Both use
+//! `deadlines` and `zero_copy`.
 
 mod client;
 mod config;
