@@ -46,8 +46,10 @@ fn paths_in(code: &str) -> Vec<String> {
         }
     }
     for word in code.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':') {
-        if word.contains("::") && !word.starts_with("::") {
-            paths.push(word.trim_end_matches(':').to_owned());
+        // `super::` before a brace names nothing by itself.
+        let path = word.trim_end_matches(':');
+        if path.contains("::") && !path.starts_with("::") {
+            paths.push(path.to_owned());
         }
     }
     paths
