@@ -228,7 +228,7 @@ fn the_drain_deadline_ends_downloads_still_in_flight() {
     let (mut stream, mut bytes) = begin_download(&home, &server);
     server.signal("TERM");
     assert_eq!(server.ended().code(), Some(0));
-    server.logs("the deadline broke off");
+    server.logs("the deadline ended connections");
     let _ = stream.read_to_end(&mut bytes);
     assert!(!Answer::parse_loosely(&bytes, false).0.complete, "a short body is never taken for a whole one");
 }
