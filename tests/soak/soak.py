@@ -600,7 +600,7 @@ class Site:
         """Waits until the program has nothing to do; returns what it holds then."""
         idle = ("connections", "requests in flight")
         settled(lambda: not any(self.held()[name] for name in idle), PATIENCE, lambda: f"{self.name}: not idle: {self.held()}")
-        settled(lambda: not self.held()["deliveries under way"], DELIVERED, lambda: f"{self.name}: not delivered: {self.held()}")
+        settled(lambda: not self.held()["deliveries in progress"], DELIVERED, lambda: f"{self.name}: not delivered: {self.held()}")
         return self.held()
 
     def held_to(self, baseline):
