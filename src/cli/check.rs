@@ -158,7 +158,7 @@ fn check_public_url(config: &Config) -> Vec<CheckResult> {
     if local {
         found.push(Warning(format!("{url} is this machine: nobody else can follow its links")));
     } else if url.starts_with("http://") {
-        found.push(Warning(format!("{url} is not https: whoever listens on the way can use the links")));
+        found.push(Warning(format!("{url} is not https: an eavesdropper on the network can use the links")));
     }
     if url.ends_with("/webhook-assets") {
         found.push(Failed("it ends in /webhook-assets, which links add themselves; leave it out".into()));

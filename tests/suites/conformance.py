@@ -20,7 +20,7 @@ import hpack
 import hyperframe.exceptions
 import hyperframe.frame as frames
 
-from program import ABSENT, TRANSCRIPT_SIZE, Program
+from program import ABSENT, Program
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)

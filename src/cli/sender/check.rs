@@ -17,7 +17,7 @@ pub(crate) fn check_webhooks(config: &Config) -> Vec<CheckResult> {
     }
     if !config.sender.networks.is_empty() {
         found.push(Warning(format!(
-            "webhooks.allowed_networks: events may be sent into {}; whoever adds endpoints can reach what is there",
+            "webhooks.allowed_networks: events may be sent into {}; a user who adds an endpoint can reach the hosts there",
             config.sender.networks
         )));
     }
