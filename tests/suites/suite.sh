@@ -4,7 +4,7 @@
 #
 #     bash tests/run suites [conformance] [linter] [slow] [load]
 #
-# conformance   HTTP/2 by RFC 9113 and RFC 7541 (hyperframe, hpack, h2, nghttp): 162 cases, with TLS and without, of which
+# conformance   HTTP/2 by RFC 9113 and RFC 7541 (hyperframe, hpack, h2, nghttp): 164 cases, with TLS and without, of which
 #               24 differ for a reason that is written beside them. (h2spec, a Go program, is in none of crates.io, PyPI,
 #               npm and Debian.)
 # linter        every kind of answer over HTTP/1.1 (REDbot, httplint)
