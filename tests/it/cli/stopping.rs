@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
+use tokio::sync::watch;
 use webhook_assets::AssetRef;
 
 use super::{Home, Server, eventually, get, target_of};
@@ -52,12 +53,18 @@ fn a_second_signal_ends_the_delay_too() {
     assert_eq!(server.ended().code(), Some(130));
 }
 
-/// Reads 64 KiB at a time with pauses: about a second and a half for `SIZE`, more than the kernel buffers of it.
-async fn download_slowly(address: std::net::SocketAddr, request: String, pauses: Duration) -> Vec<u8> {
+/// Requests more than the kernel buffers, but reads nothing until `go`; then 64 KiB at a time, with pauses.
+async fn download_slowly(
+    address: std::net::SocketAddr,
+    request: String,
+    mut go: watch::Receiver<bool>,
+    pauses: Duration,
+) -> Vec<u8> {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 * 1_024).unwrap();
     let mut stream = socket.connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
+    go.wait_for(|go| *go).await.unwrap();
     let (mut bytes, mut piece) = (Vec::new(), vec![0; 64 * 1_024]);
     loop {
         let count = stream.read(&mut piece).await.unwrap_or(0);
@@ -78,8 +85,10 @@ fn five_hundred_slow_downloads_in_flight_are_all_completed() {
     let mut server = start(&home, &[("WEBHOOK_ASSETS_SERVER_DRAIN_TIMEOUT", "120s")]);
     let request = request_head("GET", target_of(&home.link()), &[], b"");
     let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (go, waits) = watch::channel(false);
+    let pauses = Duration::from_millis(60);
     let downloads: Vec<_> = (0..DOWNLOADS)
-        .map(|_| runtime.spawn(download_slowly(server.gateway, request.clone(), Duration::from_millis(60))))
+        .map(|_| runtime.spawn(download_slowly(server.gateway, request.clone(), waits.clone(), pauses)))
         .collect();
     let in_flight = format!("webhook_assets_requests_in_flight {DOWNLOADS}");
     let all_began = || {
@@ -88,6 +97,7 @@ fn five_hundred_slow_downloads_in_flight_are_all_completed() {
     };
     eventually(all_began, || "not all downloads are in flight at once".to_owned());
     server.signal("TERM");
+    go.send(true).unwrap();
     for download in downloads {
         let answer = runtime.block_on(download).unwrap();
         assert!(Answer::parse(&answer, false).0.body == bytes);
