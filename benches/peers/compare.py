@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import ssl
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import urllib.request
 
 import report
 import rows
-from servers import CLIENT_CPU, OURS, Asset, Bucket, Failed, Floor, Folder, Ours, child, spoiled, versions
+from servers import BUCKET_PORT, CLIENT_CPU, OURS, Asset, Bucket, Failed, Floor, Folder, child, spoiled, versions
 
 SETTLED = 3.5  # seconds
 
@@ -28,24 +29,25 @@ class Run:
         self.figures = {}  # row → server → one dictionary for each round
         self.compared = set()  # servers whose bytes were compared with the files'
 
-    def objects(self, name):
-        """Creates them on first use."""
-        if name not in self.assets:
+    def make(self, names):
+        """Creates the objects of these kinds."""
+        for name in names:
             kind, count, size = rows.OBJECTS[name]
             if name == "cold" and self.options.quick:
                 count //= 4
-            first = 1000 * list(rows.OBJECTS).index(name)
-            say(f"making {count} objects of {size:,} bytes")
+            first = 100_000 * list(rows.OBJECTS).index(name)
+            say(f"making {count:,} objects of {size:,} bytes")
             self.assets[name] = [Asset(self.folder, first + at, kind).make(size) for at in range(count)]
-            # Servers do not cache files that have just changed: the first server would do more work than the others.
-            time.sleep(SETTLED)
-        return self.assets[name]
+        # Pages that are not on disk yet cannot be dropped from the page cache, and writing them costs others time.
+        os.sync()
+        # Servers do not cache files that have just changed: the first server would do more work than the others.
+        time.sleep(SETTLED)
 
     def targets(self, server, name, spoil=False):
         """The file with the targets of these objects at this kind of server."""
         key = (type(server), name, spoil)
         if key not in self.lists:
-            links = [(server.target(asset), asset.file) for asset in self.objects(name)]
+            links = [(server.target(asset), asset.file) for asset in self.assets[name]]
             path = self.folder.path / f"targets-{len(self.lists)}"
             path.write_text("".join(f"{spoiled(link) if spoil else link}\t{file}\n" for link, file in links))
             self.lists[key] = path
@@ -67,15 +69,12 @@ class Run:
         """In the order of measuring: the peer of the comparison, this program, the others."""
         binaries = self.options.binary or [self.folder.binary]
         labels = [""] if len(binaries) == 1 else [f" ({label(binary)})" for binary in binaries]
-        first, *others = row.peers if not isinstance(row, rows.SlowRow) else [rows.plain, *rows.orientation]
+        first, *others = row.peers if isinstance(row, rows.Row) else [row.peer]
         if self.options.quick:
             others = [make for make in others if make not in rows.orientation]
         if self.options.floor and row.name in rows.FLOOR:
-            others.append(lambda folder: Floor(folder, row, self.objects(row.objects)))
-        if isinstance(row, rows.SlowRow):
-            ours = [Ours(self.folder, binary, name) for binary, name in zip(binaries, labels)]
-        else:
-            ours = [rows.ours(row, self.folder, binary, name) for binary, name in zip(binaries, labels)]
+            others.append(lambda folder: Floor(folder, row, self.assets[row.objects]))
+        ours = [rows.ours(row, self.folder, binary, name) for binary, name in zip(binaries, labels)]
         return [first(self.folder), *ours, *(make(self.folder) for make in others)]
 
     # --- one measurement -----------------------------------------------------------------------------------------------
@@ -89,7 +88,9 @@ class Run:
             work.append("--cold")
         with server.running():
             self.exact(row, server)
-            self.ask(server, targets, *work, "--seconds", self.options.seconds / 4)
+            # The measurement goes on where this ends, so that it finds no object that was just asked for.
+            first = self.ask(server, targets, *work, "--seconds", self.options.seconds / 4)["requests"]
+            work += ["--first", first]
             before, waited, disk = server.cpu(), server.waited(), server.read_from_disk()
             found = self.ask(server, targets, *work, "--seconds", self.options.seconds)
             found["cpu"], found["waited"] = server.cpu() - before, server.waited() - waited
@@ -133,7 +134,7 @@ class Run:
                 raise Failed(f"{server.name} {target}: the bytes are not the file's")
 
     def measure_slow(self, row, server):
-        targets = self.targets(server, "5 MB")
+        targets = self.targets(server, row.objects)
         work = ("--connections", row.clients, "--slow", row.rate, "--length", rows.OBJECTS["5 MB"][2])
         with server.running():
             self.probe(server, 0.3)
@@ -145,7 +146,7 @@ class Run:
                 if clients.stdout.readline() != "ready\n":
                     raise Failed(f"{server.name}: the slow downloads did not begin{server.last_words()}")
                 time.sleep(2 if self.options.quick else 10)
-                memory, queue, kernel = server.memory(), *send_queue(server.port)
+                memory, kernel = server.memory(), kernel_memory(server)
                 probe = self.probe(server, min(3, self.options.seconds * 2))
                 # The downloads still stand; otherwise the measurement would be of something else.
                 if clients.poll() is not None:
@@ -154,15 +155,17 @@ class Run:
             if clients.returncode != 0:
                 raise Failed(f"{server.name}: a slow download failed{server.last_words()}")
         each = (memory["RssAnon"] - before["RssAnon"]) / row.clients
-        return memory | {"each": each, "send_queue": queue, "kernel": kernel, "probe": probe}
+        return memory | {"each": each, "kernel": kernel, "kernel_each": kernel / row.clients, "probe": probe}
 
     # --- the run -------------------------------------------------------------------------------------------------------
 
     def all(self):
         chosen = self.options.only
-        wanted = [row for row in [*rows.ROWS, *rows.SLOW] if not chosen or row.name in chosen]
+        wanted = [row for row in rows.EVERY.values() if not chosen or row.name in chosen]
+        # The probes of the slow and of the cold rows ask for 8 KB.
+        self.make(dict.fromkeys(["8 KB", *(row.objects for row in wanted)]))
         with contextlib.ExitStack() as stack:
-            if any(getattr(row, "store", "") == "s3" for row in wanted):
+            if any(row.store != "file" for row in wanted):
                 stack.enter_context(Bucket(self.folder).running(cpus=(CLIENT_CPU,)))
             for turn in range(self.options.rounds):
                 for row in wanted:
@@ -177,18 +180,15 @@ class Run:
         return wanted
 
 
-def send_queue(port):
-    """What the kernel holds for a server's connections: unacknowledged bytes, and their memory."""
-    text = Folder.run(["ss", "-tmnH", "state", "established", f"( sport = :{port} )"])
-    queued = kernel = 0
-    for line in text.splitlines():
-        words = line.split()
-        if "skmem:(" in line:
-            memory = line.split("skmem:(", 1)[1].split(")")[0].split(",")
-            kernel += sum(int(part[1:]) for part in memory if part[0] == "w" and part[1:].isdigit())
-        if words and words[0].isdigit():
-            queued += int(words[1])
-    return queued, kernel
+def kernel_memory(server):
+    """The kernel's memory in a server's sockets to its clients and to the store, and in its pipes.
+
+    `ss` counts per socket what waits to be read (r), to be sent or acknowledged (w), what the socket holds in reserve (f),
+    options (o) and the backlog (bl). Its other figures are limits, or bytes that w counts too (t).
+    """
+    ours = f"( sport = :{server.port} or dport = :{BUCKET_PORT} or dport = :{BUCKET_PORT + 1} )"
+    text = Folder.run(["ss", "-tmnH", "state", "connected", ours])
+    return sum(map(int, re.findall(r"[(,](?:r|w|f|o|bl)(\d+)", text))) + server.in_pipes()
 
 
 def label(binary):
@@ -215,8 +215,7 @@ def read_options():
     parser = argparse.ArgumentParser(prog="bash benches/peers/run", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
-    names = [row.name for row in [*rows.ROWS, *rows.SLOW]]
-    parser.add_argument("--only", default="", help=f"rows, separated by commas: {', '.join(names)}")
+    parser.add_argument("--only", default="", help=f"rows, separated by commas: {', '.join(rows.EVERY)}")
     parser.add_argument("--binary", action="append", default=[], help="a program to compare instead of ours; repeatable")
     parser.add_argument("--nice", type=int, default=0, help="as root: -10 lets servers and client go before what else runs")
     parser.add_argument("--floor", action="store_true", help="measure also what the kernel alone costs (needs cc)")
@@ -228,9 +227,9 @@ def read_options():
     parser.add_argument("--page", required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.only = [name for name in options.only.split(",") if name]
-    unknown = [name for name in options.only if name not in names]
+    unknown = [name for name in options.only if name not in rows.EVERY]
     if unknown:
-        parser.error(f"no row is called {', '.join(unknown)}; there are {', '.join(names)}")
+        parser.error(f"no row is called {', '.join(unknown)}; there are {', '.join(rows.EVERY)}")
     if options.quick:
         options.rounds, options.seconds = 1, min(options.seconds, 0.5)
         options.only = options.only or [row.name for row in rows.ROWS] + ["slow-1000"]

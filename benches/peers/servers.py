@@ -5,6 +5,7 @@ All serve the same files, and all check a signature first: nginx with `secure_li
 """
 import base64
 import contextlib
+import fcntl
 import hashlib
 import hmac
 import os
@@ -13,6 +14,8 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
+import termios
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -20,7 +23,7 @@ SERVER_CPU, CLIENT_CPU = 0, 1
 SECRET = "a secret of nginx's"
 PREFIX = "/webhook-assets"
 ROOM = 16_000  # the connection limit of every server
-BUCKET_PORT = 9000
+BUCKET_PORT = 9000  # with TLS on the next
 OURS = "webhook-assets"
 
 
@@ -48,6 +51,16 @@ class Folder:
             "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
             "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", self.path / "tls.key", "-out", self.path / "tls.pem",
         ])
+        self.check_signing()
+
+    def check_signing(self):
+        """Checks that `Asset.signed` signs as the program does."""
+        asset = Asset(self, 0, "transcript")
+        minted = asset.minted()
+        self.expires, kept = int(minted.split("expires=")[1].split("&")[0]), self.expires
+        if asset.signed() != minted:
+            raise Failed(f"links are made differently now: {minted}")
+        self.expires = kept
 
     def asked(self, command, timeout):
         """The same for the client, on its CPU."""
@@ -89,9 +102,6 @@ class Asset:
         with open(self.file, "wb") as file:
             while size > 0:
                 size -= file.write(os.urandom(min(size, 1 << 20)))
-            file.flush()
-            # Pages that are not on disk yet cannot be dropped from the page cache.
-            os.fsync(file.fileno())
         return self
 
     def minted(self):
@@ -101,7 +111,7 @@ class Asset:
         return self.folder.run(mint).strip().removeprefix(base)
 
     def signed(self):
-        """The program's link, signed here: quicker than a process for each of a million objects."""
+        """The program's link, signed here (`Folder` checks how): quicker than a process for each of a million objects."""
         text = f"webhook-assets/v1\n{self.kind}\n{self.id}\n{self.folder.expires}"
         digits = hmac.new(self.folder.key, text.encode(), hashlib.sha256).hexdigest()
         return f"{PREFIX}/{self.kind}/{self.id}?expires={self.folder.expires}&sig={digits}"
@@ -214,9 +224,25 @@ class Server:
                     total[name] += int(value.split()[0]) * 1024
         return total
 
+    def in_pipes(self):
+        """The bytes in its pipes."""
+        pipes = {}
+        for process in self.processes():
+            for descriptor in pathlib.Path(f"/proc/{process}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    pipes[os.readlink(descriptor)] = descriptor
+        return sum(waiting(descriptor) for name, descriptor in pipes.items() if name.startswith("pipe:"))
+
     def read_from_disk(self):
         lines = (pathlib.Path(f"/proc/{process}/io").read_text() for process in self.processes())
         return sum(int(line.split()[1]) for text in lines for line in text.splitlines() if line.startswith("read_bytes"))
+
+
+def waiting(pipe):
+    """The bytes in a pipe that can be read (FIONREAD)."""
+    with contextlib.suppress(OSError), open(pipe, "rb", opener=lambda path, _: os.open(path, os.O_RDONLY | os.O_NONBLOCK)) as end:
+        return int.from_bytes(fcntl.ioctl(end, termios.FIONREAD, bytes(4)), sys.byteorder)
+    return 0
 
 
 class Ours(Server):
@@ -231,7 +257,7 @@ class Ours(Server):
         self.threads, self.keys, self.options = threads, keys or folder.keys, dict(options)
 
     def target(self, asset):
-        return asset.minted()
+        return asset.signed()
 
     def command(self):
         return [self.binary, "serve"]
@@ -250,6 +276,8 @@ class Ours(Server):
             "GATEWAY_REQUESTS_IN_FLIGHT": str(ROOM),
             "GATEWAY_REQUESTS_PER_ADDRESS": str(ROOM),
         }
+        if self.store == "s3 over TLS":
+            settings["STORE_CA_FILE"] = f"{self.folder.path}/tls.pem"
         if self.tls:
             settings |= {"TLS_CERTIFICATE": f"{self.folder.path}/tls.pem", "TLS_KEY": f"{self.folder.path}/tls.key"}
         settings = {f"WEBHOOK_ASSETS_{name}": value for name, value in (settings | self.options).items()}
@@ -257,9 +285,11 @@ class Ours(Server):
             "AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "anything", "AWS_REGION": "us-east-1",
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{BUCKET_PORT}", "AWS_ALLOW_HTTP": "true",
         }
+        if self.store == "s3 over TLS":
+            bucket |= {"AWS_ENDPOINT_URL": f"https://127.0.0.1:{BUCKET_PORT + 1}", "AWS_ALLOW_HTTP": "false"}
         # How many threads serve.
         threads = {"TOKIO_WORKER_THREADS": str(self.threads), "WEBHOOK_ASSETS_GATEWAY_THREADS": str(self.threads)}
-        return settings | threads | (bucket if self.store == "s3" else {})
+        return settings | threads | (bucket if self.store != "file" else {})
 
 
 class Floor(Server):
@@ -292,7 +322,7 @@ class Nginx(Server):
 
     variants = {
         "": 8101, "tcp_nopush off": 8102, "access log": 8103, "TLS": 8104,
-        "proxy, default": 8105, "proxy, keep-alive": 8106, "proxy, tuned": 8107,
+        "proxy, default": 8105, "proxy, keep-alive": 8106, "proxy, tuned": 8107, "proxy over TLS": 8108,
     }
 
     def __init__(self, folder, variant="", workers=1):
@@ -316,33 +346,34 @@ class Nginx(Server):
             if ($secure_link = "0") {{ return 403; }}"""
         files = f"location / {{ root {self.folder.root}; {checked} }}"
         bucket = f"http://127.0.0.1:{BUCKET_PORT}/bucket/"
-        kept = 'proxy_pass http://bucket/bucket/; proxy_http_version 1.1; proxy_set_header Connection "";'
+        kept = 'proxy_http_version 1.1; proxy_set_header Connection "";'
         large = "proxy_buffer_size 256k; proxy_buffers 8 256k; proxy_busy_buffers_size 512k; proxy_max_temp_file_size 0;"
-        pem = self.folder.path / "tls"
-        tls = f"""ssl_certificate {pem}.pem; ssl_certificate_key {pem}.key; ssl_protocols TLSv1.3;
-            ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256; ssl_ecdh_curve X25519;
-            ssl_session_tickets off; ssl_session_cache off;"""
+        trusted = f"""proxy_ssl_protocols TLSv1.3; proxy_ssl_session_reuse on; proxy_ssl_server_name on;
+            proxy_ssl_name localhost; proxy_ssl_verify on; proxy_ssl_trusted_certificate {self.folder.path}/tls.pem;"""
+        tls = encrypted(self.folder) + "ssl_session_tickets off; ssl_session_cache off;"
         servers = {
             "": files,
             "tcp_nopush off": "tcp_nopush off; " + files,
             "access log": f"access_log {self.place}/access.log combined buffer=64k flush=1s; " + files,
             "TLS": tls + files,
             "proxy, default": f"location / {{ {checked} proxy_pass {bucket}; }}",
-            "proxy, keep-alive": f"location / {{ {checked} {kept} }}",
-            "proxy, tuned": f"location / {{ {checked} {kept} {large} }}",
+            "proxy, keep-alive": f"location / {{ {checked} {kept} proxy_pass http://bucket/bucket/; }}",
+            "proxy, tuned": f"location / {{ {checked} {kept} {large} proxy_pass http://bucket/bucket/; }}",
+            "proxy over TLS": f"location / {{ {checked} {kept} {large} {trusted} proxy_pass https://bucket-tls/bucket/; }}",
         }
         listening = "\n".join(
             f"server {{ listen 127.0.0.1:{self.variants[name]} backlog=4096{' ssl' if name == 'TLS' else ''}; {body} }}"
             for name, body in servers.items()
         )
         return settings(self.place, f"""
-            open_file_cache max=100000 inactive=60s;
+            open_file_cache max=10000 inactive=60s;
             upstream bucket {{ server 127.0.0.1:{BUCKET_PORT}; keepalive 64; keepalive_requests 1000000000; }}
+            upstream bucket-tls {{ server 127.0.0.1:{BUCKET_PORT + 1}; keepalive 64; keepalive_requests 1000000000; }}
             {listening}""", self.workers)
 
 
 class Bucket(Server):
-    """A stand-in for S3: an nginx that serves the objects below /bucket, on the client's CPU."""
+    """A stand-in for S3: an nginx that serves the objects below /bucket, plain and over TLS, on the client's CPU."""
 
     name, port = "the bucket's server", BUCKET_PORT
 
@@ -350,10 +381,15 @@ class Bucket(Server):
         conf = self.place / "nginx.conf"
         listening = f"""
             open_file_cache max=100000 inactive=60s;
-            server {{ listen 127.0.0.1:{self.port} backlog=4096; tcp_nopush off;
-                location /bucket/ {{ alias {self.folder.root}/; }} }}"""
+            server {{ listen 127.0.0.1:{self.port} backlog=4096; listen 127.0.0.1:{self.port + 1} backlog=4096 ssl;
+                tcp_nopush off; {encrypted(self.folder)} location /bucket/ {{ alias {self.folder.root}/; }} }}"""
         conf.write_text(settings(self.place, listening, 1))
         return ["nginx", "-p", self.place, "-c", conf, "-e", "stderr"]
+
+
+def encrypted(folder):
+    return f"""ssl_certificate {folder.path}/tls.pem; ssl_certificate_key {folder.path}/tls.key; ssl_protocols TLSv1.3;
+        ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256; ssl_ecdh_curve X25519; """
 
 
 def settings(place, http, workers):
@@ -362,7 +398,7 @@ def settings(place, http, workers):
     return f"""
         daemon off; {"user root;" if os.geteuid() == 0 else ""} pid {place}/pid; worker_processes {workers};
         worker_rlimit_nofile 100000; error_log stderr error;
-        events {{ worker_connections 16384; }}
+        events {{ worker_connections 16384; multi_accept on; }}
         http {{
             types {{ audio/mpeg mp3; application/json json; }}
             default_type application/octet-stream;
