@@ -20,7 +20,7 @@ async fn no_accepted_call_is_lost_when_the_database_goes_away() {
     };
     let receivers = Receivers::start().await;
     let home = Home::new(Database::Postgres).await;
-    let program = home.start("127.0.0.1:0", None);
+    let program = home.start("127.0.0.1:0");
     for workspace in 0..10 {
         let url = receivers.url(&format!("/{workspace}"));
         Caller::new().add_endpoint(&program.admin, &format!("w{workspace}"), &url).await;
@@ -45,7 +45,7 @@ async fn no_accepted_call_is_lost_when_the_database_goes_away() {
 async fn the_program_starts_although_its_database_does_not_answer_and_accepts_nothing() {
     let mut home = Home::new(Database::Sqlite).await;
     home.database = "postgres://nobody@127.0.0.1:9/nothing".to_owned();
-    let program = home.start("127.0.0.1:0", None);
+    let program = home.start("127.0.0.1:0");
     let url = format!("{}/v1/calls", program.admin);
     let (status, answer) = Caller::new().try_ask("POST", &url, &call("acme", "call-1")).await.unwrap();
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");

@@ -54,7 +54,7 @@ async fn a_full_disk_refuses_calls_with_503_and_loses_no_accepted_one() {
     };
     let receivers = Receivers::start().await;
     let home = Home::with_database(Database::Sqlite, Some(disk.path())).await;
-    let program = home.start("127.0.0.1:0", None);
+    let program = home.start("127.0.0.1:0");
     let caller = Caller::new();
     for workspace in 0..10 {
         let url = receivers.url(&format!("/{workspace}"));
@@ -124,7 +124,7 @@ async fn a_disk_that_is_full_at_the_start_is_waited_for() {
     // Until the disk is full.
     let _ = std::fs::write(&filler, vec![0; 4 << 20]);
     let home = Home::with_database(Database::Sqlite, Some(disk.path())).await;
-    let program = home.start("127.0.0.1:0", None);
+    let program = home.start("127.0.0.1:0");
     let url = format!("{}/v1/calls", program.admin);
     let (status, _) = Caller::new().try_ask("POST", &url, &call("w0", "early")).await.unwrap();
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
@@ -144,7 +144,7 @@ async fn a_file_system_that_is_read_only_at_the_start_is_waited_for() {
     let home = Home::with_database(Database::Sqlite, Some(disk.path())).await;
     for round in ["nothing-there-yet", "there-is-a-database"] {
         disk.remount("ro");
-        let program = home.start("127.0.0.1:0", None);
+        let program = home.start("127.0.0.1:0");
         let url = format!("{}/v1/calls", program.admin);
         let (status, _) = Caller::new().try_ask("POST", &url, &call("w0", round)).await.unwrap();
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{round}");

@@ -86,7 +86,7 @@ async fn readiness_says(program: &Process, words: &str) {
 #[tokio::test]
 async fn connections_to_a_server_that_became_read_only_are_closed_at_once() {
     let Some(mut owned) = Owned::new().await else { return };
-    let program = owned.home.start("127.0.0.1:0", None);
+    let program = owned.home.start("127.0.0.1:0");
     assert_eq!(hand_in(&program, "before").await.0, StatusCode::ACCEPTED);
     readiness_says(&program, "ok").await;
 
@@ -105,7 +105,7 @@ async fn connections_to_a_server_that_became_read_only_are_closed_at_once() {
 #[tokio::test]
 async fn sessions_that_the_server_ends_cost_no_call() {
     let Some(mut owned) = Owned::new().await else { return };
-    let program = owned.home.start("127.0.0.1:0", None);
+    let program = owned.home.start("127.0.0.1:0");
     for round in 0..5 {
         assert_eq!(hand_in(&program, &format!("round-{round}")).await.0, StatusCode::ACCEPTED);
         owned.end_sessions().await;
@@ -133,7 +133,7 @@ async fn an_unusable_server_at_the_start_is_waited_for() {
     ] {
         let Some(mut owned) = Owned::new().await else { return };
         owned.alter(trouble).await;
-        let program = owned.home.start("127.0.0.1:0", None);
+        let program = owned.home.start("127.0.0.1:0");
         let (status, answer) = hand_in(&program, "early").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
         readiness_says(&program, words).await;
@@ -148,10 +148,10 @@ async fn impossible_settings_are_refused_with_their_cause() {
     let Some(mut owned) = Owned::new().await else { return };
     let good = owned.home.database.clone();
     let (server, name) = good.rsplit_once('/').unwrap();
-    drop(owned.home.start("127.0.0.1:0", None));
+    drop(owned.home.start("127.0.0.1:0"));
     let mut refused = |database: String, words: &[&str]| {
         owned.home.database = database;
-        let ended = owned.home.command("127.0.0.1:0", None).output().unwrap();
+        let ended = owned.home.command("127.0.0.1:0").output().unwrap();
         let said = String::from_utf8_lossy(&ended.stderr).into_owned();
         assert_eq!(ended.status.code(), Some(64), "{said}");
         assert!(words.iter().all(|word| said.contains(word)), "{words:?}: {said}");

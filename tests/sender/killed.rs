@@ -37,7 +37,7 @@ async fn no_accepted_call_is_lost_when_one_of_two_replicas_is_killed_on_postgres
 async fn kill_while_calls_come_in(database: Database, replicas: usize) {
     let receivers = Receivers::start().await;
     let home = Home::new(database).await;
-    let mut processes: Vec<Process> = (0..replicas).map(|_| home.start("127.0.0.1:0", None)).collect();
+    let mut processes: Vec<Process> = (0..replicas).map(|_| home.start("127.0.0.1:0")).collect();
     let admins: Vec<String> = processes.iter().map(|process| process.admin.clone()).collect();
     for workspace in 0..10 {
         let url = receivers.url(&format!("/{workspace}"));
@@ -53,7 +53,7 @@ async fn kill_while_calls_come_in(database: Database, replicas: usize) {
         let address = admins[victim].strip_prefix("http://").unwrap().to_owned();
         processes[victim].child.kill().unwrap();
         processes[victim].child.wait().unwrap();
-        processes[victim] = home.start(&address, None);
+        processes[victim] = home.start(&address);
     }
     let accepted = load.stop().await;
     assert!(accepted.len() > kills() * 5, "only {} calls were accepted: no load", accepted.len());

@@ -26,7 +26,7 @@ async fn pooled_home() -> Option<Home> {
 async fn every_call_is_accepted_once_behind_a_transaction_pooler() {
     let Some(home) = pooled_home().await else { return };
     let receivers = Receivers::start().await;
-    let program = home.start("127.0.0.1:0", None);
+    let program = home.start("127.0.0.1:0");
     for workspace in 0..10 {
         let url = receivers.url(&format!("/{workspace}"));
         Caller::new().add_endpoint(&program.admin, &format!("w{workspace}"), &url).await;
@@ -68,7 +68,7 @@ async fn a_direct_server_is_not_taken_for_a_pooler() {
         return;
     }
     let home = Home::new(Database::Postgres).await;
-    let _program = home.start("127.0.0.1:0", None);
+    let _program = home.start("127.0.0.1:0");
     assert!(!home.log().contains("pooler"), "{}", home.log());
 }
 
@@ -76,7 +76,7 @@ async fn a_direct_server_is_not_taken_for_a_pooler() {
 async fn a_pooler_that_allows_no_transactions_is_refused_by_name() {
     let Some(mut home) = pooled_home().await else { return };
     home.database = format!("{}/by_statement", home.database.rsplit_once('/').unwrap().0);
-    let ended = home.command("127.0.0.1:0", None).output().unwrap();
+    let ended = home.command("127.0.0.1:0").output().unwrap();
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(64), "{said}");
     assert!(said.contains("PgBouncer") && said.contains("pool_mode"), "{said}");

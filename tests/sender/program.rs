@@ -1,4 +1,4 @@
-//! The program as a separate process, on a fresh database: what the suite and the benchmark of the sender share.
+//! The program as a separate process, on a fresh database: what the tests of the sender share.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -80,16 +80,9 @@ impl Home {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    /// The command for the program, on one core if one is named; `admin` is the address of its admin listener.
-    pub fn command(&self, admin: &str, core: Option<usize>) -> Command {
-        let mut command = match core.filter(|_| Command::new("taskset").arg("--version").output().is_ok()) {
-            Some(core) => {
-                let mut command = Command::new("taskset");
-                command.args(["-c", &core.to_string(), PROGRAM]);
-                command
-            }
-            None => Command::new(PROGRAM),
-        };
+    /// The command for the program; `admin` is the address of its admin listener.
+    pub fn command(&self, admin: &str) -> Command {
+        let mut command = Command::new(PROGRAM);
         command
             .args(["serve", "--only", "sender"])
             .env("WEBHOOK_ASSETS_DATABASE", &self.database)
@@ -105,9 +98,9 @@ impl Home {
     }
 
     /// Starts it.
-    pub fn start(&self, admin: &str, core: Option<usize>) -> Process {
+    pub fn start(&self, admin: &str) -> Process {
         let log = std::fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
-        let mut child = self.command(admin, core).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut child = self.command(admin).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let admin = lines.find_map(|line| Some(line.ok()?.split_once("admin listening on ")?.1.to_owned()));
         let admin = admin.unwrap_or_else(|| panic!("the program did not start:\n{}", self.log()));

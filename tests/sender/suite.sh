@@ -3,7 +3,6 @@
 #
 #     bash tests/run sender [FILTER]
 #     bash tests/run sender kills [NUMBER]
-#     bash tests/run sender bench [throughput|latency|one|steady|pending|isolation …]
 #
 # Needs PostgreSQL 13 or later and PgBouncer, which come from Debian.
 
@@ -79,7 +78,6 @@ suite() {
     start_postgres "$port"
     start_pgbouncer "$pooler" "$port"
     case ${1:-} in
-        bench) cargo bench --bench deliveries -- "${@:2}" ;;
         kills) WEBHOOK_ASSETS_TEST_KILLS=${2:-300} cargo test --test sender -- --nocapture --test-threads 1 killed ;;
         '')
             # A filter that selects no test would pass.
