@@ -118,6 +118,9 @@ class Run:
             return
         trust = ssl.create_default_context(cafile=self.folder.path / "tls.pem") if server.tls else None
         self.compared.add((row.name, server.name))
+        if "--streams" in row.load:
+            self.ask(server, self.targets(server, row.objects), *row.load, "--compare", "--requests", 64)
+            return
         for line in self.targets(server, row.objects).read_text().splitlines()[:4]:
             target, file = line.split("\t")
             request = urllib.request.Request(f"http{'s' if trust else ''}://127.0.0.1:{server.port}{target}")
@@ -135,8 +138,8 @@ class Run:
 
     def measure_slow(self, row, server):
         targets = self.targets(server, row.objects)
-        work = ("--connections", row.clients, "--slow", row.rate, "--length", rows.OBJECTS["5 MB"][2])
-        with server.running():
+        work = ("--connections", row.clients, "--slow", row.rate, "--length", rows.OBJECTS[row.objects][2])
+        with receive_buffers(2 * rows.OBJECTS[row.objects][2] if row.store != "file" else None), server.running():
             self.probe(server, 0.3)
             self.ask(server, targets, "--connections", 16, "--requests", 64)
             before = server.memory()
@@ -178,6 +181,22 @@ class Run:
                         self.figures.setdefault(row.name, {}).setdefault(server.name, []).append(found)
                         say(f"round {turn + 1}/{self.options.rounds}  {row.name:12} {server.name:26} {report.brief(found)}")
         return wanted
+
+
+@contextlib.contextmanager
+def receive_buffers(size):
+    """Lets receive buffers begin with this size (the slow clients set theirs to the kernel's default).
+
+    Buffers of connections to a store grow to megabytes with the fast downloads that they carry. How far, is chance on
+    loopback, and so would be the memory of slow downloads.
+    """
+    setting = pathlib.Path("/proc/sys/net/ipv4/tcp_rmem")
+    least, usual, most = setting.read_text().split()
+    try:
+        setting.write_text(f"{least} {size or usual} {most}")
+        yield
+    finally:
+        setting.write_text(f"{least} {usual} {most}")
 
 
 def kernel_memory(server):

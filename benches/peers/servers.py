@@ -323,12 +323,14 @@ class Nginx(Server):
     variants = {
         "": 8101, "tcp_nopush off": 8102, "access log": 8103, "TLS": 8104,
         "proxy, default": 8105, "proxy, keep-alive": 8106, "proxy, tuned": 8107, "proxy over TLS": 8108,
+        "HTTP/2": 8109,
     }
+    tls_listeners = {"TLS": "ssl", "HTTP/2": "ssl http2"}
 
     def __init__(self, folder, variant="", workers=1):
         self.name = f"nginx ({variant})" if variant else "nginx"
         super().__init__(folder, variant)
-        self.port, self.tls, self.workers = self.variants[variant], variant == "TLS", workers
+        self.port, self.tls, self.workers = self.variants[variant], variant in self.tls_listeners, workers
 
     def target(self, asset):
         return asset.nginx()
@@ -356,13 +358,14 @@ class Nginx(Server):
             "tcp_nopush off": "tcp_nopush off; " + files,
             "access log": f"access_log {self.place}/access.log combined buffer=64k flush=1s; " + files,
             "TLS": tls + files,
+            "HTTP/2": tls + files,
             "proxy, default": f"location / {{ {checked} proxy_pass {bucket}; }}",
             "proxy, keep-alive": f"location / {{ {checked} {kept} proxy_pass http://bucket/bucket/; }}",
             "proxy, tuned": f"location / {{ {checked} {kept} {large} proxy_pass http://bucket/bucket/; }}",
             "proxy over TLS": f"location / {{ {checked} {kept} {large} {trusted} proxy_pass https://bucket-tls/bucket/; }}",
         }
         listening = "\n".join(
-            f"server {{ listen 127.0.0.1:{self.variants[name]} backlog=4096{' ssl' if name == 'TLS' else ''}; {body} }}"
+            f"server {{ listen 127.0.0.1:{self.variants[name]} backlog=4096 {self.tls_listeners.get(name, '')}; {body} }}"
             for name, body in servers.items()
         )
         return settings(self.place, f"""

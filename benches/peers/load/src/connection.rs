@@ -83,9 +83,7 @@ impl Connection {
             };
             if let Some(head) = self.take(&buffer[..read], options).map_err(io::Error::other)? {
                 self.waiting = false;
-                let took = self.asked.elapsed().as_micros();
-                tally.took.push(u32::try_from(took).unwrap_or(u32::MAX));
-                tally.bytes += head.body;
+                tally.add(self.asked, head.body);
                 return Ok(Some(head.closes));
             }
         }

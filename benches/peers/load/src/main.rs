@@ -6,10 +6,12 @@
 //! up, the client reads the answers in progress to their ends, so that the server's processor time belongs to exactly
 //! the counted requests. The result is a line of JSON. `--slow RATE` reads RATE bytes a second instead (0: nothing
 //! behind the head), prints `ready` when every answer has begun, and keeps the connections until its standard input
-//! ends.
+//! ends. `--streams N` sends over HTTP/2 instead, N requests at a time on each connection; with `--compare` it compares
+//! the bodies with the files.
 
 mod answer;
 mod connection;
+mod http2;
 mod options;
 mod report;
 mod slow;
@@ -21,15 +23,19 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token};
 
 use crate::connection::Connection;
-use crate::options::Options;
+use crate::options::{Options, Target};
 use crate::report::Tally;
 
 fn main() {
-    let options = match Options::read(std::env::args().skip(1)) {
-        Ok(options) => options,
+    let options: &'static Options = match Options::read(std::env::args().skip(1)) {
+        Ok(options) => Box::leak(Box::new(options)),
         Err(why) => stop(&why),
     };
-    let done = if options.slow.is_some() { slow::hold(&options) } else { measure(&options) };
+    let done = match (options.slow, options.streams) {
+        (Some(_), _) => slow::hold(options),
+        (None, Some(streams)) => http2::measure(options, streams),
+        (None, None) => measure(options),
+    };
     if let Err(error) = done {
         stop(&error.to_string());
     }
@@ -45,13 +51,13 @@ fn measure(options: &Options) -> io::Result<()> {
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; 256 * 1024];
     let mut tally = Tally::default();
-    let mut targets = Targets { options, asked: 0, until: Instant::now() + options.time };
+    let mut targets = Targets::new(options);
     let began = Instant::now();
     let mut connections = Vec::with_capacity(options.connections);
     for at in 0..options.connections {
         let mut connection = Connection::open(options, at, poll.registry())?;
-        if let Some(request) = targets.next()? {
-            connection.ask(request)?;
+        if let Some(target) = targets.next()? {
+            connection.ask(&target.request)?;
             connections.push(connection);
         }
     }
@@ -69,14 +75,14 @@ fn measure(options: &Options) -> io::Result<()> {
                 continue;
             }
             let Some(closes) = connection.go_on(options, &mut buffer, &mut tally)? else { continue };
-            let Some(request) = targets.next()? else {
+            let Some(target) = targets.next()? else {
                 busy -= 1;
                 continue;
             };
             if closes || options.close {
                 *connection = Connection::open(options, at, poll.registry())?;
             }
-            connection.ask(request)?;
+            connection.ask(&target.request)?;
         }
     }
     tally.print(began.elapsed());
@@ -91,7 +97,11 @@ struct Targets<'a> {
 }
 
 impl<'a> Targets<'a> {
-    fn next(&mut self) -> io::Result<Option<&'a [u8]>> {
+    fn new(options: &'a Options) -> Self {
+        Self { options, asked: 0, until: Instant::now() + options.time }
+    }
+
+    fn next(&mut self) -> io::Result<Option<&'a Target>> {
         if self.options.requests.map_or_else(|| Instant::now() >= self.until, |most| self.asked >= most) {
             return Ok(None);
         }
@@ -103,6 +113,6 @@ impl<'a> Targets<'a> {
                 target.file.as_ref().ok_or_else(|| io::Error::other("--cold needs the files' paths"))?;
             rustix::fs::fadvise(File::open(path)?, 0, None, rustix::fs::Advice::DontNeed)?;
         }
-        Ok(Some(&target.request))
+        Ok(Some(target))
     }
 }

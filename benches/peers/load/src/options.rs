@@ -14,6 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::answer::Head;
 
 pub(crate) struct Target {
+    pub(crate) path: String,
     pub(crate) request: Vec<u8>,
     pub(crate) file: Option<PathBuf>,
 }
@@ -29,7 +30,9 @@ pub(crate) struct Options {
     pub(crate) length: Option<u64>,
     pub(crate) close: bool,
     pub(crate) cold: bool,
+    pub(crate) compare: bool,
     pub(crate) slow: Option<u32>,
+    pub(crate) streams: Option<usize>,
     pub(crate) tls: Option<Arc<ClientConfig>>,
 }
 
@@ -46,7 +49,9 @@ impl Options {
             length: None,
             close: false,
             cold: false,
+            compare: false,
             slow: None,
+            streams: None,
             tls: None,
         };
         let (mut targets, mut fields) = (String::new(), String::new());
@@ -54,6 +59,7 @@ impl Options {
             match name.as_str() {
                 "--close" => options.close = true,
                 "--cold" => options.cold = true,
+                "--compare" => options.compare = true,
                 _ => {
                     let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
                     match name.as_str() {
@@ -70,11 +76,15 @@ impl Options {
                         "--length" => options.length = Some(parsed(&name, &value)?),
                         "--field" => fields = format!("{fields}{value}\r\n"),
                         "--slow" => options.slow = Some(parsed(&name, &value)?),
+                        "--streams" => options.streams = Some(parsed(&name, &value)?),
                         "--trust" => options.tls = Some(tls(&value)?),
                         _ => return Err(format!("{name} is not known")),
                     }
                 }
             }
+        }
+        if let (Some(tls), Some(_)) = (&mut options.tls, options.streams) {
+            Arc::make_mut(tls).alpn_protocols = vec![b"h2".to_vec()];
         }
         if options.close {
             fields += "Connection: close\r\n";
@@ -104,7 +114,7 @@ fn target(line: &str, fields: &str) -> Target {
     let (target, file) =
         line.split_once('\t').map_or((line, None), |(target, file)| (target, Some(file.into())));
     let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n").into_bytes();
-    Target { request, file }
+    Target { path: target.into(), request, file }
 }
 
 /// TLS 1.3 with AES-128-GCM over X25519, and every handshake a full one.

@@ -1,6 +1,6 @@
 //! The measurements, as a line of JSON.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[derive(Default)]
 pub(crate) struct Tally {
@@ -10,6 +10,12 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// Counts an answer to a request of this moment.
+    pub(crate) fn add(&mut self, asked: Instant, bytes: u64) {
+        self.took.push(u32::try_from(asked.elapsed().as_micros()).unwrap_or(u32::MAX));
+        self.bytes += bytes;
+    }
+
     pub(crate) fn print(mut self, elapsed: Duration) {
         self.took.sort_unstable();
         let count = self.took.len();
