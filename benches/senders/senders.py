@@ -15,6 +15,7 @@ import time
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "peers"))
 
+import servers  # noqa: E402
 from servers import CLIENT_CPU, SERVER_CPU, Failed, Server, child  # noqa: E402
 
 OURS = "webhook-assets"
@@ -34,12 +35,7 @@ class Folder:
         self.run([self.program, "keys", "new", "--keys", self.keys])
         self.key.write_text(os.urandom(32).hex())
 
-    @staticmethod
-    def run(command, **more):
-        done = subprocess.run([str(part) for part in command], text=True, capture_output=True, **more)
-        if done.returncode != 0:
-            raise Failed(f"{' '.join(map(str, command))}: {done.stderr.strip() or done.stdout.strip()}")
-        return done.stdout
+    run = staticmethod(servers.Folder.run)
 
 
 class Postgres(Server):

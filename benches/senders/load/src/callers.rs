@@ -20,6 +20,9 @@ use crate::report::{Report, Timing};
 
 const CALLERS: usize = 64;
 
+/// A sender that accepts no call for this long ends the run.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Calls to hand in, to the workspaces in turn.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,8 +64,12 @@ impl Caller {
         Ok(Self { connection, host: address.to_string() })
     }
 
-    /// Posts JSON; any status but 2xx is an error.
+    /// Posts JSON; any status but 2xx is an error, and so is no answer in time.
     pub async fn post(&mut self, path: &str, body: String) -> Result<Value, Box<dyn Error>> {
+        tokio::time::timeout(ANSWER_TIMEOUT, self.exchange(path, body)).await?
+    }
+
+    async fn exchange(&mut self, path: &str, body: String) -> Result<Value, Box<dyn Error>> {
         self.connection.ready().await?;
         let request = Request::post(path)
             .header("host", &self.host)
@@ -79,7 +86,11 @@ impl Caller {
 }
 
 /// Hands in the calls and waits until each has arrived, or until the time is over.
-pub async fn hand_in(sender: SocketAddr, receivers: &Receivers, work: Rc<Work>) -> Result<Value, Box<dyn Error>> {
+pub async fn hand_in(
+    sender: SocketAddr,
+    receivers: &Receivers,
+    work: Rc<Work>,
+) -> Result<Value, Box<dyn Error>> {
     receivers.begin(work.verify);
     let (began, next) = (Instant::now(), Rc::new(Cell::new(0)));
     let mut callers = Vec::new();
@@ -114,7 +125,8 @@ async fn call(
         next.set(at + 1);
         let mut posted = Instant::now();
         if let Some(per_second) = work.per_second {
-            posted = began + Duration::from_secs(1) * u32::try_from(at).map_err(|e| e.to_string())? / per_second;
+            posted =
+                began + Duration::from_secs(1) * u32::try_from(at).map_err(|e| e.to_string())? / per_second;
             tokio::time::sleep_until(posted).await;
         }
         let workspace = at % work.workspaces;

@@ -46,7 +46,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn serve() -> Result<(), Box<dyn Error>> {
     let addresses: Vec<SocketAddr> =
         std::env::args().skip(1).map(|word| word.parse()).collect::<Result<_, _>>()?;
-    let [sender, receivers] = addresses[..] else { return Err("usage: senders-load SENDER RECEIVERS".into()) };
+    let [sender, receivers] = addresses[..] else {
+        return Err("usage: senders-load SENDER RECEIVERS".into());
+    };
     let receivers = Receivers::start(receivers).await?;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await? {
@@ -72,7 +74,9 @@ async fn add_endpoints(
             late => format!("/late/{late}/{at}"),
         };
         let url = format!("http://{}{path}", receivers.address);
-        let added = caller.post(&format!("/v1/workspaces/w{at}/endpoints"), json!({ "url": url }).to_string()).await?;
+        let added = caller
+            .post(&format!("/v1/workspaces/w{at}/endpoints"), json!({ "url": url }).to_string())
+            .await?;
         receivers.know(path, added["secret"].as_str().ok_or("an endpoint without a secret")?)?;
     }
     Ok(json!({ "endpoints": wanted.endpoints }))

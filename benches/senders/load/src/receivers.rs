@@ -1,4 +1,4 @@
-//! Receivers: `/fast/…` answers 200 at once, `/late/MS/…` after so many milliseconds, `/hang/…` never.
+//! Receivers: each answers 200, `/fast/…` at once and `/late/MS/…` after MS milliseconds; `/hang/…` never answers.
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -60,7 +60,8 @@ impl Receivers {
         let _ = stream.set_nodelay(true);
         let answer = service_fn(|request| self.answer(request));
         // A sender that gives up on an attempt closes its connection.
-        let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
+        let _ =
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -72,7 +73,8 @@ impl Receivers {
         }
         let Ok(body) = body.collect().await else { return Ok(Response::new(Full::default())) };
         let is_first = self.note(path, &head.headers, &body.to_bytes(), arrived);
-        if let Some(late) = path.strip_prefix("/late/").and_then(|rest| rest.split('/').next()?.parse().ok()) {
+        if let Some(late) = path.strip_prefix("/late/").and_then(|rest| rest.split('/').next()?.parse().ok())
+        {
             tokio::time::sleep(Duration::from_millis(late)).await;
         }
         if is_first {

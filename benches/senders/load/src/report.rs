@@ -34,7 +34,8 @@ impl Report {
     ) -> Self {
         // A first attempt may arrive before the caller has read its answer; that counts as no delay.
         let since = |from: fn(&Timing) -> Instant| {
-            let seen = timings.iter().filter_map(|timing| Some((from(timing), receivers.seen(&timing.event)?)));
+            let seen =
+                timings.iter().filter_map(|timing| Some((from(timing), receivers.seen(&timing.event)?)));
             let mut delays: Vec<_> =
                 seen.map(|(from, seen)| seen.saturating_duration_since(from).as_secs_f64()).collect();
             delays.sort_by(f64::total_cmp);
