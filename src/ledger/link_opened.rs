@@ -1,6 +1,6 @@
 //! Records followed links: the gateway reports each download, and the ledger finds the delivery of its link.
 
-use super::database::{Statement, values};
+use super::database::{Statement, int, over_json_rows, values};
 use super::error::Result;
 use super::handle::Ledger;
 use crate::asset::{AssetKind, AssetRef};
@@ -19,16 +19,15 @@ pub struct LinkOpened {
 
 macro_rules! record {
     ($fetched_at:literal, $asset:literal) => {
-        Statement::same(concat!(
-            "UPDATE deliveries SET ",
-            $fetched_at,
-            " = coalesce(",
-            $fetched_at,
-            ", $1) WHERE event_id IN (SELECT id FROM events WHERE ",
-            $asset,
-            " = $2) AND (links_expire_at = $3 OR EXISTS (SELECT 1 FROM attempts a \
-             WHERE a.delivery_id = deliveries.id AND a.links_expire_at = $3))"
-        ))
+        over_json_rows!(
+            concat!("UPDATE deliveries SET ", $fetched_at, " = coalesce(deliveries.", $fetched_at, ", r.at) FROM "),
+            [asset text, expires bigint, at bigint],
+            concat!(
+                " JOIN events e ON e.", $asset, " = r.asset WHERE deliveries.event_id = e.id \
+                 AND (deliveries.links_expire_at = r.expires OR EXISTS (SELECT 1 FROM attempts a \
+                 WHERE a.delivery_id = deliveries.id AND a.links_expire_at = r.expires))"
+            )
+        )
     };
 }
 
@@ -42,14 +41,19 @@ impl Ledger {
     /// If they could not be written.
     pub async fn record_links_opened(&self, downloads: &[LinkOpened]) -> Result<()> {
         let mut tx = self.database.begin_unchecked().await?;
-        for download in downloads {
-            let statement = match download.asset.kind {
-                AssetKind::Recording => RECORDING,
-                AssetKind::Transcript => TRANSCRIPT,
-            };
-            let values = values![download.at, download.asset.id.to_string(), download.link_expires];
-            tx.execute(statement, values).await?;
+        for (kind, statement) in [(AssetKind::Recording, RECORDING), (AssetKind::Transcript, TRANSCRIPT)] {
+            let of_kind = downloads.iter().filter(|download| download.asset.kind == kind);
+            let rows: Vec<_> = of_kind.map(row).collect();
+            if !rows.is_empty() {
+                tx.execute(statement, values![format!("[{}]", rows.join(","))]).await?;
+            }
         }
         tx.commit().await
     }
+}
+
+/// A download as JSON. Neither an id nor a number needs escaping.
+fn row(LinkOpened { asset, link_expires, at }: &LinkOpened) -> String {
+    let (expires, at) = (int(link_expires.0), int(at.0));
+    format!(r#"{{"asset":"{}","expires":{expires},"at":{at}}}"#, asset.id)
 }
