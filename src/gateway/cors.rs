@@ -7,7 +7,7 @@ use std::str::FromStr;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, HeaderName,
-    HeaderValue,
+    HeaderValue, VARY,
 };
 
 use super::head::Head;
@@ -133,13 +133,16 @@ impl Permission {
         self.preflight.is_none() && !(self.varies_by_origin && self.allowed.is_some())
     }
 
-    /// Adds the header fields that let the page read this response, errors included.
-    pub(super) fn describe(&self, head: &mut Head<'_>) {
-        if self.varies_by_origin {
-            head.vary("Origin");
-        }
-        if self.preflight.is_some() {
-            head.vary("Access-Control-Request-Headers");
+    /// Adds what the response varies by, and the header fields that let the page read it, errors included.
+    pub(super) fn describe(&self, head: &mut impl Head, varies_by_encoding: bool) {
+        let by_fields = self.preflight.is_some();
+        let varies = [
+            (self.varies_by_origin, "Origin"),
+            (by_fields, "Access-Control-Request-Headers"),
+            (varies_by_encoding, "Accept-Encoding"),
+        ];
+        for (_, by) in varies.into_iter().filter(|(varies, _)| *varies) {
+            head.push(VARY, by);
         }
         let Some(allowed) = &self.allowed else { return };
         head.push(ACCESS_CONTROL_ALLOW_ORIGIN, allowed.clone());

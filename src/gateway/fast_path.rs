@@ -5,24 +5,18 @@ use http_body::Body as _;
 
 use super::body::Body;
 use super::decide::ParsedRequest;
-use super::head::Head;
+use super::head::TextHead;
 use super::outcome::Outcome;
 use super::request::RequestView;
 use super::service::Inner;
 use super::tracker::Tracker;
 use crate::clock::{Moment, UnixSeconds};
 use crate::server::{Client, FastPath, PlainRequest, ResponseWriter};
+use crate::signed_url::Grant;
 use crate::telemetry::{AccessRecord, Reservation};
 
 /// Up to this many bytes of a file are sent with the head: the socket of a client that reads takes them in one write.
 const SENT_WITH_HEAD: u64 = 256 * 1024;
-
-/// A request whose outcome is decided.
-struct Decided<'r> {
-    outcome: Outcome,
-    record: AccessRecord<'r>,
-    audited: Option<Reservation>,
-}
 
 impl Inner {
     pub(super) fn try_answer<'w>(
@@ -33,19 +27,21 @@ impl Inner {
         mut writer: ResponseWriter<'w>,
     ) -> FastPath<'w, Body> {
         let (view, now) = (RequestView::of_plain(request), self.clock.at(&at));
-        let Some(mut decided) = self.decide_fast(&view, client, at, now) else {
+        let Some((outcome, grant, audited)) = self.decide_fast(&view, client, at, now) else {
             return FastPath::Declined(writer);
         };
         let permission = self.responder.permission(&view);
-        let mut head = Head::default();
-        let document = self.responder.respond(&decided.outcome, &permission, now, &mut head);
-        head.write(writer.text());
-        decided.record.status = head.status;
-        drop(head);
-        if decided.outcome.cached_file().is_some() {
-            return self.send_file(decided, client, writer);
+        let mut head = TextHead::new(writer.text());
+        let document = self.responder.respond(&outcome, &permission, now, &mut head);
+        let mut record = view.record(client.address, at, &self.recorders.logs);
+        record.status = head.status;
+        if let Some(grant) = &grant {
+            record.granted(grant);
         }
-        let Decided { outcome, mut record, audited } = decided;
+        outcome.describe(&mut record);
+        if outcome.cached_file().is_some() {
+            return self.send_file(outcome, record, audited, client, writer);
+        }
         let body = Body::of(outcome, document, view.is_head(), None);
         let length = body.size_hint().exact().unwrap_or_default();
         self.recorders.record_whole(&mut record, length, audited);
@@ -53,46 +49,36 @@ impl Inner {
     }
 
     /// Decides the outcome if that needs no waiting. hyper's path handles traced requests and those over a limit.
-    fn decide_fast<'r>(
+    fn decide_fast(
         &self,
-        view: &RequestView<'r>,
+        view: &RequestView<'_>,
         client: &Client,
         at: Moment,
         now: UnixSeconds,
-    ) -> Option<Decided<'r>> {
-        let logs = &self.recorders.logs;
-        if logs.traces.is_some() {
+    ) -> Option<(Outcome, Option<Grant>, Option<Reservation>)> {
+        if self.recorders.logs.traces.is_some() {
             return None;
         }
-        let (outcome, grant, audited) = match self.authorize(view, now) {
-            Err(outcome) => (outcome, None, None),
-            Ok(grant) => {
-                let parsed = ParsedRequest::new(view, grant, client, now);
-                let outcome = parsed.decide_cached(&self.store, at.instant())?;
-                let audited = self.recorders.begin_audit().ok()?;
-                // A response that is sent in one write keeps no permit, but one must be free.
-                if !self.in_flight.has_room() {
-                    return None;
-                }
-                (outcome, Some(parsed.grant), audited)
-            }
+        let grant = match self.authorize(view, now) {
+            Err(outcome) => return Some((outcome, None, None)),
+            Ok(grant) => grant,
         };
-        let mut record = view.record(client.address, at, logs);
-        if let Some(grant) = &grant {
-            record.granted(grant);
-        }
-        outcome.describe(&mut record);
-        Some(Decided { outcome, record, audited })
+        let parsed = ParsedRequest::new(view, grant, client, now);
+        let outcome = parsed.decide_cached(&self.store, at.instant())?;
+        let audited = self.recorders.begin_audit().ok()?;
+        // A response that is sent in one write keeps no permit, but one must be free.
+        self.in_flight.has_room().then_some((outcome, Some(parsed.grant), audited))
     }
 
     /// Sends the head and the file as far as the kernel takes them without blocking. The rest is returned as a body.
     fn send_file<'w>(
         &self,
-        decided: Decided<'_>,
+        outcome: Outcome,
+        mut record: AccessRecord<'_>,
+        audited: Option<Reservation>,
         client: &Client,
         writer: ResponseWriter<'w>,
     ) -> FastPath<'w, Body> {
-        let Decided { outcome, mut record, audited } = decided;
         let sent = match outcome.cached_file() {
             Some((file, range)) if range.end - range.start <= SENT_WITH_HEAD => {
                 let length = range.end - range.start;

@@ -1,6 +1,5 @@
 //! Every status and every header field of the gateway's responses.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +12,10 @@ use http::header::{
 use http::{Response, StatusCode};
 
 use super::cors::{Cors, Permission};
-use super::head::{CORP, Head, ROBOTS, Value};
+use super::head::{CORP, Head, MapHead, ROBOTS, TextHead, Value};
 use super::outcome::{ObjectInfo, Outcome, Payload, Rejection, Representation, Selected};
 use super::problems;
 use super::request::RequestView;
-use crate::asset::AssetKind;
 use crate::clock::UnixSeconds;
 use crate::problem::Document;
 use crate::signed_url::Denial;
@@ -54,25 +52,25 @@ impl Responder {
 
     /// Writes the head of the response to `outcome` at the time `now`. Returns the problem document, if the body is
     /// one.
-    pub(super) fn respond<'o>(
+    pub(super) fn respond(
         &self,
-        outcome: &'o Outcome,
+        outcome: &Outcome,
         permission: &Permission,
         now: UnixSeconds,
-        head: &mut Head<'o>,
+        head: &mut impl Head,
     ) -> Option<Bytes> {
         match outcome {
             Outcome::Success(sent) => success(sent, permission, now, head),
             Outcome::Rejected(rejection) => return Some(self.rejected(rejection, permission, now, head)),
             Outcome::Options => {
-                head.status = StatusCode::NO_CONTENT;
-                common(head, permission);
+                head.begin(StatusCode::NO_CONTENT);
+                common(head, permission, false);
                 head.push(ALLOW, ALLOWED_METHODS);
             }
             Outcome::NotModified { selected, etag, last_modified } => {
-                head.status = StatusCode::NOT_MODIFIED;
-                common(head, permission);
-                validators(head, selected.asset.kind, etag.clone(), *last_modified, now);
+                head.begin(StatusCode::NOT_MODIFIED);
+                common(head, permission, selected.asset.kind.is_compressible());
+                validators(head, etag.clone(), *last_modified, now);
                 freshness(head, selected, now);
             }
         }
@@ -84,25 +82,26 @@ impl Responder {
         rejection: &Rejection,
         permission: &Permission,
         now: UnixSeconds,
-        head: &mut Head<'_>,
+        head: &mut impl Head,
     ) -> Bytes {
         if let Rejection::Denied(denial @ Denial::Invalid(_)) = rejection
             && permission.is_usual()
         {
-            head.status = StatusCode::FORBIDDEN;
             let (fields, document) = self.denial(denial, permission, now);
-            head.set_cached(Cow::Owned(fields));
+            head.begin(StatusCode::FORBIDDEN);
+            head.push_cached(&fields);
             return document;
         }
         let document = problems::document(rejection, now);
-        common(head, permission);
+        head.begin(document.status);
+        common(head, permission, false);
         if document.status == StatusCode::SERVICE_UNAVAILABLE {
             head.push(RETRY_AFTER, Value::Number(self.retry_after));
         }
         match rejection {
             Rejection::MethodNotAllowed => head.push(ALLOW, ALLOWED_METHODS),
             Rejection::Unsatisfiable { size } => {
-                head.push_text(CONTENT_RANGE, format!("bytes */{size}"));
+                head.push(CONTENT_RANGE, format!("bytes */{size}"));
                 head.push(ACCEPT_RANGES, "bytes");
             }
             _ => {}
@@ -119,10 +118,11 @@ impl Responder {
             return (cached.fields.clone(), cached.document.clone());
         }
         let document = problems::denied(denial, now).into_document();
-        let mut head = Head::default();
-        common(&mut head, permission);
-        describe(&mut head, &document);
-        let (fields, document) = (head.text(), document.bytes);
+        let fields = TextHead::cacheable(|head| {
+            common(head, permission, false);
+            describe(head, &document);
+        });
+        let document = document.bytes;
         let cached = CachedDenial { second: now, fields: fields.clone(), document: document.clone() };
         // Another thread's value would be the same.
         self.denial.store(Some(Arc::new(cached)));
@@ -131,25 +131,21 @@ impl Responder {
 
     /// Adds the fields of all responses to a response that the server itself made.
     pub(super) fn complete(&self, response: &mut Response<Bytes>, request: &RequestView<'_>) {
-        let mut head = Head::default();
-        common(&mut head, &self.permission(request));
-        head.insert_into(response.headers_mut());
+        let mut head = MapHead::adding_to(std::mem::take(response.headers_mut()));
+        common(&mut head, &self.permission(request), false);
+        *response.headers_mut() = head.into_map();
     }
 }
 
 /// 200 or 206. Fields that differ between responses follow those that do not.
-fn success<'o>(sent: &'o Representation, permission: &Permission, now: UnixSeconds, head: &mut Head<'o>) {
+fn success(sent: &Representation, permission: &Permission, now: UnixSeconds, head: &mut impl Head) {
     let is_part = sent.part.is_some() || matches!(sent.payload, Payload::Multipart(_));
-    head.status = if is_part { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    head.begin(if is_part { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK });
     match &sent.object {
         // A date in the future is replaced when it is sent, so these fields cannot be cached.
         ObjectInfo::Cached(file) if permission.is_usual() && file.meta.last_modified <= now => {
-            let text = file.cached_head.get_or_init(|| {
-                let mut head = Head::default();
-                cacheable_fields(&mut head, sent, permission, now);
-                head.text()
-            });
-            head.set_cached(Cow::Borrowed(text));
+            let write = |head: &mut TextHead<'_>| cacheable_fields(head, sent, permission, now);
+            head.push_cached(file.cached_head.get_or_init(|| TextHead::cacheable(write)));
         }
         _ => cacheable_fields(head, sent, permission, now),
     }
@@ -166,55 +162,45 @@ fn success<'o>(sent: &'o Representation, permission: &Permission, now: UnixSecon
 }
 
 /// Adds the fields of every response: browsers must not guess the type, pages must not leak the link, search engines
-/// must not index it. Also adds the CORS fields.
-fn common(head: &mut Head<'_>, permission: &Permission) {
+/// must not index it. Also adds the CORS fields and `Vary`.
+fn common(head: &mut impl Head, permission: &Permission, varies_by_encoding: bool) {
     head.push(X_CONTENT_TYPE_OPTIONS, "nosniff");
     head.push(REFERRER_POLICY, "no-referrer");
     head.push(ROBOTS, "noindex");
     head.push(CORP, "cross-origin");
-    permission.describe(head);
+    permission.describe(head, varies_by_encoding);
 }
 
 /// Adds the fields of 200 and 206 that do not change while an asset does not change.
-fn cacheable_fields(head: &mut Head<'_>, sent: &Representation, permission: &Permission, now: UnixSeconds) {
+fn cacheable_fields(head: &mut impl Head, sent: &Representation, permission: &Permission, now: UnixSeconds) {
     let Representation { selected: Selected { asset, coding, .. }, object, .. } = sent;
-    common(head, permission);
+    common(head, permission, asset.kind.is_compressible());
     match &sent.payload {
-        Payload::Multipart(parts) => head.push_text(CONTENT_TYPE, parts.media_type()),
+        Payload::Multipart(parts) => head.push(CONTENT_TYPE, parts.media_type()),
         _ => head.push(CONTENT_TYPE, asset.kind.media_type()),
     }
-    head.push_text(CONTENT_DISPOSITION, asset.disposition());
+    head.push(CONTENT_DISPOSITION, asset.disposition());
     head.push(ACCEPT_RANGES, "bytes");
-    validators(head, asset.kind, coding.etag(object.etag()), Some(object.last_modified()), now);
+    validators(head, coding.etag(object.etag()), Some(object.last_modified()), now);
 }
 
 /// Adds the fields that 200, 206 and 304 share (RFC 9110 §15.4.5), apart from those of [`freshness`].
-fn validators(
-    head: &mut Head<'_>,
-    kind: AssetKind,
-    etag: String,
-    modified: Option<UnixSeconds>,
-    now: UnixSeconds,
-) {
-    head.push_text(ETAG, etag);
+fn validators(head: &mut impl Head, etag: String, modified: Option<UnixSeconds>, now: UnixSeconds) {
+    head.push(ETAG, etag);
     // A store without a date reports 1970.
     if let Some(modified) = modified.filter(|modified| *modified > UnixSeconds(0)) {
         // Never later than the response itself (RFC 9110 §8.8.2.1).
         let date = httpdate::fmt_http_date(modified.min(now).to_system_time());
-        head.push_text(LAST_MODIFIED, date);
-    }
-    if kind.is_compressible() {
-        head.vary("Accept-Encoding");
+        head.push(LAST_MODIFIED, date);
     }
 }
 
 /// Lets the client's cache reuse the response until the link expires.
-fn freshness(head: &mut Head<'_>, selected: &Selected, now: UnixSeconds) {
+fn freshness(head: &mut impl Head, selected: &Selected, now: UnixSeconds) {
     head.push(CACHE_CONTROL, Value::MaxAge(selected.expires.since(now).as_secs()));
 }
 
-/// Adds the status and the fields of a problem document.
-fn describe(head: &mut Head<'_>, document: &Document) {
-    head.status = document.status;
+/// Adds the fields of a problem document.
+fn describe(head: &mut impl Head, document: &Document) {
     document.fields().into_iter().for_each(|(name, value)| head.push(name, value));
 }

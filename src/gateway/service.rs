@@ -14,7 +14,7 @@ use super::compression::Compressor;
 use super::config::Config;
 use super::cors::{Cors, Permission};
 use super::decide::ParsedRequest;
-use super::head::Head;
+use super::head::MapHead;
 use super::metrics::RequestMetrics;
 use super::outcome::{Outcome, Rejection};
 use super::request::RequestView;
@@ -189,17 +189,18 @@ struct Pending {
 impl Pending {
     /// Returns the response to `outcome` at the time `now`.
     fn respond(
-        self,
+        mut self,
         responder: &Responder,
         outcome: Outcome,
         mut tracker: Box<Tracker>,
         now: UnixSeconds,
     ) -> Response<Body> {
-        let mut head = Head::default();
+        self.room.clear();
+        let mut head = MapHead::adding_to(self.room);
         let document = responder.respond(&outcome, &self.permission, now, &mut head);
         outcome.describe(&mut tracker.record);
         tracker.answered(head.status);
-        let response = head.into_response(self.room);
+        let response = head.into_response();
         let body = Body::of(outcome, document, self.is_head, self.zero_copy.as_ref());
         response.map(|()| body.tracked(tracker))
     }
