@@ -112,10 +112,12 @@ impl AssetRef {
         Self { kind: AssetKind::Transcript, id }
     }
 
-    /// The `Content-Disposition`: browsers display the asset, and save it under its file name.
+    /// The `Content-Disposition`: browsers display the asset, and save it under its file name (in ASCII).
     #[must_use]
     pub fn disposition(&self) -> String {
-        format!("inline; filename=\"{}\"", self.file_name())
+        let id = &mut Uuid::encode_buffer();
+        let (name, id) = (self.kind.name(), &*self.id.as_hyphenated().encode_lower(id));
+        ["inline; filename=\"", name, "-", id, ".", self.kind.extension(), "\""].concat()
     }
 
     /// The path of the asset's link: `/webhook-assets/recording/{uuid}`.
@@ -127,13 +129,9 @@ impl AssetRef {
     /// The asset's path below the store's root: `recordings/{uuid}.mp3`.
     #[must_use]
     pub fn object_path(&self) -> String {
-        format!("{}/{}.{}", self.kind.folder(), self.id.as_hyphenated(), self.kind.extension())
-    }
-
-    /// The file name of a download: `recording-{uuid}.mp3`, in ASCII.
-    #[must_use]
-    pub fn file_name(&self) -> String {
-        format!("{}-{}.{}", self.kind, self.id.as_hyphenated(), self.kind.extension())
+        let id = &mut Uuid::encode_buffer();
+        let id = &*self.id.as_hyphenated().encode_lower(id);
+        [self.kind.folder(), "/", id, ".", self.kind.extension()].concat()
     }
 }
 
@@ -164,7 +162,7 @@ mod tests {
         let asset = AssetRef::recording(Uuid::try_parse(ID).unwrap());
         assert_eq!(asset.route(), format!("/webhook-assets/recording/{ID}"));
         assert_eq!(asset.object_path(), format!("recordings/{ID}.mp3"));
-        assert_eq!(asset.file_name(), format!("recording-{ID}.mp3"));
+        assert_eq!(asset.disposition(), format!("inline; filename=\"recording-{ID}.mp3\""));
         assert_eq!(AssetRef::transcript(asset.id).object_path(), format!("transcripts/{ID}.json"));
     }
 

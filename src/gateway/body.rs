@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use http_body::{Frame, SizeHint};
 
 use super::file_body::FileBody;
-use super::outcome::{ObjectInfo, Outcome, Payload};
+use super::outcome::{Outcome, Payload};
 use super::pipe_body::PipeBody;
 use super::tracker::{self, Tracker};
 use crate::server::ZeroCopy;
@@ -51,18 +51,17 @@ impl Content {
             _ => return Self::Empty,
         };
         let remaining = sent.length();
-        match (sent.payload, sent.object, zero_copy) {
-            (Payload::Read(bytes), _, _) => Self::Ready(bytes),
-            (Payload::CachedFile, ObjectInfo::Cached(file), Some(zero_copy)) => {
-                let range = sent.part.unwrap_or(0..file.meta.size);
-                Self::File(FileBody::new(file.slice(&range), zero_copy.clone(), true))
+        match (sent.payload, zero_copy) {
+            (Payload::Read(bytes), _) => Self::Ready(bytes),
+            (Payload::File(file), Some(zero_copy)) => {
+                Self::File(FileBody::new(file, zero_copy.clone(), true))
             }
-            (Payload::Stored(chunks), _, zero_copy) => Self::of_chunks(chunks, zero_copy),
-            (Payload::UnknownLength(pieces), _, _) => Self::Streamed { pieces, remaining },
-            (Payload::Multipart(parts), _, _) => {
+            (Payload::Stored(chunks), zero_copy) => Self::of_chunks(chunks, zero_copy),
+            (Payload::UnknownLength(pieces), _) => Self::Streamed { pieces, remaining },
+            (Payload::Multipart(parts), _) => {
                 Self::Streamed { pieces: Box::pin(parts.into_stream()), remaining }
             }
-            (Payload::Unopened | Payload::CachedFile, _, _) => Self::Empty,
+            (Payload::Unopened | Payload::File(_), _) => Self::Empty,
         }
     }
 

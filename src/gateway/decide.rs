@@ -19,7 +19,7 @@ use crate::clock::UnixSeconds;
 use crate::server::Client;
 use crate::signed_url::Grant;
 use crate::store::{
-    ByteStream, CachedBytes, Meta, Object, Opened, Span, Store, StoreError, Unsized, Version,
+    ByteStream, FileContent, Meta, Object, Opened, Span, Store, StoreError, Unsized, Version,
 };
 
 /// Transcripts up to this many bytes are compressed before the response head is sent, so the head has the exact length.
@@ -70,8 +70,8 @@ impl ParsedRequest {
         }
     }
 
-    /// Decides without waiting, if the file is in the open-file cache and its first piece is in the page cache. `at` is
-    /// the time when the request arrived.
+    /// Decides without waiting, if the kernel has the path of a local file and its first piece in memory. `at` is the
+    /// time when the request arrived.
     pub(super) fn decide_cached(&self, store: &Store, at: Instant) -> Option<Outcome> {
         let span = match self.range {
             RequestedRange::Whole if self.coding == Coding::Identity => Span::Whole,
@@ -79,20 +79,20 @@ impl ParsedRequest {
             RequestedRange::Whole | RequestedRange::Several(_) => return None,
         };
         let file = store.get_cached(&self.grant, at)?;
-        let meta = &file.meta;
+        let meta = file.meta();
         let span = if self.range_holds(meta) { span } else { Span::Whole };
         // The regular path answers a range outside the object.
         let range = span.within(meta.size)?;
         let payload = match self.is_head {
             true => Payload::Unopened,
-            false => match file.bytes(&range, self.sends_files, at)? {
-                CachedBytes::Read(bytes) => Payload::Read(bytes),
-                CachedBytes::InMemory => Payload::CachedFile,
+            false => match file.content().part(&range, self.sends_files, at)? {
+                FileContent::Read(bytes) => Payload::Read(bytes),
+                FileContent::Open(file) => Payload::File(file),
             },
         };
         self.precondition(&meta.etag, meta.last_modified).or_else(|| {
             let part = (span != Span::Whole).then_some(range);
-            Some(self.success(self.coding, ObjectInfo::Cached(file), part, payload))
+            Some(self.success(self.coding, file.into(), part, payload))
         })
     }
 

@@ -39,7 +39,7 @@ impl Inner {
             record.granted(grant);
         }
         outcome.describe(&mut record);
-        if outcome.cached_file().is_some() {
+        if outcome.file().is_some() {
             return self.send_file(outcome, record, audited, client, writer);
         }
         let body = Body::of(outcome, document, view.is_head(), None);
@@ -79,10 +79,10 @@ impl Inner {
         client: &Client,
         writer: ResponseWriter<'w>,
     ) -> FastPath<'w, Body> {
-        let sent = match outcome.cached_file() {
-            Some((file, range)) if range.end - range.start <= SENT_WITH_HEAD => {
-                let length = range.end - range.start;
-                match writer.send_file(file.file(), range) {
+        let sent = match outcome.file() {
+            Some(file) if file.owed() <= SENT_WITH_HEAD => {
+                let length = file.owed();
+                match writer.send_file(file.file(), file.range()) {
                     Ok(sent) if sent.of_file() == length => {
                         self.recorders.record_whole(&mut record, length, audited);
                         return FastPath::Sent(sent, Body::empty());

@@ -11,7 +11,7 @@ use crate::asset::{AssetKind, AssetRef};
 use crate::clock::UnixSeconds;
 use crate::server::LimitReached;
 use crate::signed_url::{Denial, Grant};
-use crate::store::{ByteStream, CachedFile, Chunks, Meta, StoreError};
+use crate::store::{ByteStream, CachedFile, Chunks, FileSlice, LocalFile, Meta, StoreError};
 use crate::telemetry::AccessRecord;
 
 /// The outcome of a request.
@@ -96,6 +96,15 @@ impl From<Meta> for ObjectInfo {
     }
 }
 
+impl From<LocalFile> for ObjectInfo {
+    fn from(file: LocalFile) -> Self {
+        match file {
+            LocalFile::Cached(file) => Self::Cached(file),
+            LocalFile::Opened(file) => file.meta.into(),
+        }
+    }
+}
+
 impl ObjectInfo {
     pub(super) fn etag(&self) -> &str {
         match self {
@@ -124,10 +133,10 @@ impl ObjectInfo {
 pub(super) enum Payload {
     /// The object was not opened: HEAD.
     Unopened,
-    /// All bytes, in memory: cached or compressed.
+    /// All bytes, in memory: of a short file, or compressed.
     Read(Bytes),
-    /// The cached file. Its first piece is in the page cache.
-    CachedFile,
+    /// A local file that the kernel sends. Its first piece is in the page cache.
+    File(FileSlice),
     Stored(Chunks),
     /// A stream of unknown length.
     UnknownLength(ByteStream),
@@ -143,21 +152,17 @@ impl Representation {
             (Payload::Multipart(parts), None) => Some(parts.length()),
             (Payload::UnknownLength(_), None) => None,
             (Payload::Read(bytes), None) => Some(bytes.len() as u64),
-            (Payload::Unopened | Payload::CachedFile | Payload::Stored(_), None) => self.object.size(),
+            (Payload::File(file), None) => Some(file.owed()),
+            (Payload::Unopened | Payload::Stored(_), None) => self.object.size(),
         }
     }
 }
 
 impl Outcome {
-    /// Returns the cached file that is the body, and the positions to send.
-    pub(super) fn cached_file(&self) -> Option<(&CachedFile, Range<u64>)> {
+    /// Returns the local file that the kernel sends as the body.
+    pub(super) fn file(&self) -> Option<&FileSlice> {
         match self {
-            Self::Success(Representation {
-                object: ObjectInfo::Cached(file),
-                part,
-                payload: Payload::CachedFile,
-                ..
-            }) => Some((file, part.clone().unwrap_or(0..file.meta.size))),
+            Self::Success(Representation { payload: Payload::File(file), .. }) => Some(file),
             _ => None,
         }
     }

@@ -46,8 +46,10 @@ pub use chunks::{Chunks, Transfer};
 pub use config::{CloudVariables, Config};
 pub use error::StoreError;
 pub use http::pipe::{Pipe, max_pipes};
+pub use local::cached_file::{CachedFile, LocalFile};
 pub use local::file_slice::{ContentCheck, FileSlice};
-pub use local::open_file_cache::{CachedBytes, CachedFile, max_cached_files};
+pub use local::open_file_cache::max_cached_files;
+pub use local::opened_file::{FileContent, OpenedFile};
 pub use local::root::unusable_folders;
 pub use meta::Meta;
 pub use metrics::StoreMetrics;
@@ -107,7 +109,7 @@ impl Store {
     /// The local file for a request that arrived at `arrived`, if it is available without waiting. It is in its state
     /// of that moment or later. If this returns `None`, the caller uses [`Store::get`].
     #[must_use]
-    pub fn get_cached(&self, grant: &Grant, arrived: Instant) -> Option<Arc<CachedFile>> {
+    pub fn get_cached(&self, grant: &Grant, arrived: Instant) -> Option<LocalFile> {
         let is_ready = grant.asset().id != SAMPLE && self.source.breaker.is_closed();
         let (found, waited) = self.cache.as_ref().filter(|_| is_ready)?.get(grant.asset(), arrived.into())?;
         self.source.metrics.answered(StoreOperation::Get, waited, None);

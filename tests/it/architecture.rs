@@ -270,7 +270,7 @@ fn nothing_is_unsafe_but_two_calls() {
 const CLOCK_READERS: [&str; 5] = [
     "signed_url/mint.rs",
     "store/http/response/error_response.rs",
-    "store/local/open_file_cache.rs",
+    "store/local/opened_file.rs",
     "telemetry/access.rs",
     "telemetry/audit.rs",
 ];

@@ -66,7 +66,7 @@ impl ContentCheck {
 
 /// A range of an open file that the client has still to receive. The file stays the same if its name is moved to
 /// another file. If a process writes to it meanwhile, the rest is an error.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FileSlice {
     file: Arc<File>,
     range: Range<u64>,
@@ -85,14 +85,14 @@ impl FileSlice {
         Self { file: Arc::new(file), range, content, residency: None, chunk: CHUNK, read_at: None }
     }
 
-    /// A range of a cached file.
-    pub(super) fn of(
-        file: Arc<File>,
-        range: Range<u64>,
-        content: ContentVersion,
-        residency: Arc<Residency>,
-    ) -> Self {
-        Self { file, range, content, residency: Some(residency), chunk: CHUNK, read_at: None }
+    /// The same file, which stays open for other requests.
+    pub(super) fn kept_open(self) -> Self {
+        Self { residency: Some(Arc::new(Residency::new(self.range.end))), ..self }
+    }
+
+    /// These positions of the same file.
+    pub(super) fn part(&self, range: Range<u64>) -> Self {
+        Self { range, ..self.clone() }
     }
 
     /// A check to run after the last bytes were sent.
@@ -107,6 +107,12 @@ impl FileSlice {
         &self.file
     }
 
+    /// The remaining positions.
+    #[must_use]
+    pub fn range(&self) -> Range<u64> {
+        self.range.clone()
+    }
+
     /// The number of remaining bytes.
     #[must_use]
     pub fn owed(&self) -> u64 {
@@ -116,7 +122,7 @@ impl FileSlice {
     /// The positions of the next piece; empty at the end.
     #[must_use]
     pub fn piece(&self) -> Range<u64> {
-        first_piece(&self.range)
+        self.range.start..self.range.end.min(self.range.start.saturating_add(PIECE))
     }
 
     /// Skips bytes that were sent.
@@ -191,11 +197,6 @@ impl FileSlice {
         self.chunk = if fast { (2 * self.chunk).min(LONG_CHUNK) } else { CHUNK };
         self.chunk
     }
-}
-
-/// The positions that the kernel sends first.
-pub(super) fn first_piece(range: &Range<u64>) -> Range<u64> {
-    range.start..range.end.min(range.start.saturating_add(PIECE))
 }
 
 #[cfg(test)]

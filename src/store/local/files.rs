@@ -57,9 +57,9 @@ impl ObjectStore for LocalFiles {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         if !self.0.is_stale()
             && let Ok(folder) = self.0.folder()
-            && let Some(opened) = openat::open_cached(&folder, location.as_ref())
+            && let Some(file) = openat::open_cached(&folder, location.as_ref())
         {
-            return read(opened?, location.clone(), &options);
+            return read(openat::regular(location.as_ref(), Ok(file))?, location.clone(), &options);
         }
         let (root, location) = (Arc::clone(&self.0), location.clone());
         run_blocking(move || read(root.open(&location)?, location, &options)).await

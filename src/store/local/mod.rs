@@ -11,5 +11,9 @@ mod page_cache;
 pub(super) mod file_slice;
 pub(super) mod files;
 
+pub(super) mod cached_file;
+pub(super) mod opened_file;
+
 mod inotify;
 pub(super) mod open_file_cache;
+mod recently_requested;

@@ -25,12 +25,17 @@ pub(super) fn open(root: &File, location: &str) -> Result<(File, Stat)> {
     regular(location, file.map(File::from).map_err(io::Error::from))
 }
 
-/// Opens a regular file whose path is in the kernel's cache. `None` if a disk must be read, or the kernel cannot tell.
-pub(super) fn open_cached(root: &File, location: &str) -> Option<Result<(File, Stat)>> {
+/// Opens a file whose path is in the kernel's cache. `None` if a disk must be read, or the kernel cannot tell. The
+/// caller checks that it is a regular file.
+pub(super) fn open_cached(root: &File, location: &str) -> Option<File> {
     let resolve = ResolveFlags::CACHED | ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     // After any error, `open` tries again and explains it.
-    let file = openat2(root, location, FILE, Mode::empty(), resolve).ok()?;
-    Some(regular(location, Ok(file.into())))
+    Some(openat2(root, location, FILE, Mode::empty(), resolve).ok()?.into())
+}
+
+/// The state of an open file, if it is a regular one.
+pub(super) fn stat_of_regular(file: &File) -> Option<Stat> {
+    fstat(file).ok().filter(|stat| FileType::from_raw_mode(stat.st_mode).is_file())
 }
 
 /// Deletes the file at `location` below `root`. May wait for a disk.
@@ -51,7 +56,7 @@ fn parent<'l>(root: &File, location: &'l str) -> io::Result<(Option<File>, &'l s
 }
 
 /// The opened file if it is a regular one. Anything else (a symlink, folder, FIFO or device) counts as absent.
-fn regular(location: &str, opened: io::Result<File>) -> Result<(File, Stat)> {
+pub(super) fn regular(location: &str, opened: io::Result<File>) -> Result<(File, Stat)> {
     match opened.and_then(|file| Ok((fstat(&file)?, file))) {
         Ok((stat, file)) if FileType::from_raw_mode(stat.st_mode).is_file() => Ok((file, stat)),
         Ok(_) => Err(absent(location, io::Error::other("not a regular file"))),

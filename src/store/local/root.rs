@@ -89,6 +89,19 @@ impl RootFolder {
         self.current.load().is_local
     }
 
+    /// Opens a file below the folder without waiting for a disk or a network, if possible.
+    pub(super) fn open_cached(&self, location: &str) -> Option<File> {
+        let current = self.current.load();
+        let folder = current.file.as_ref().ok().filter(|_| current.is_local)?;
+        openat::open_cached(folder, location)
+    }
+
+    /// Whether an open file is on a local file system: that of the folder, or one that is mounted below it.
+    pub(super) fn is_local_file(&self, file: &File, stat: &Stat) -> bool {
+        let current = self.current.load();
+        (current.is_local && current.id.0 == stat.st_dev) || openat::is_local(file)
+    }
+
     fn age(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
