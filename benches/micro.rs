@@ -94,7 +94,7 @@ fn plain_request_to_403(bencher: Bencher<'_, '_>) {
         PlainRequest::read(request.as_bytes(), limits, |request| {
             match gateway.try_answer(request, &client, at, ResponseWriter::new(&mut head)) {
                 FastPath::Answered(_, body) => Some(body),
-                FastPath::Declined(_) | FastPath::Sent(..) => None,
+                FastPath::Declined(_) | FastPath::Sent(..) | FastPath::Awaited(_) => None,
             }
         })
     };

@@ -1,5 +1,8 @@
-//! The fast path: answers plain requests that need no waiting. It shares the decisions of [`super::decide`] and the
-//! heads of [`super::respond`]. If the kernel takes the whole response, no state of the request remains.
+//! The fast path: answers plain requests. It shares the decisions of [`super::decide`] and the heads of
+//! [`super::respond`]. If a request needs no waiting and the kernel takes the whole response, no state of the request
+//! remains.
+
+use std::sync::Arc;
 
 use http_body::Body as _;
 
@@ -11,24 +14,41 @@ use super::request::RequestView;
 use super::service::Inner;
 use super::tracker::Tracker;
 use crate::clock::{Moment, UnixSeconds};
-use crate::server::{Client, FastPath, PlainRequest, ResponseWriter};
+use crate::server::{AwaitedResponse, Client, FastPath, PlainRequest, ResponseWriter};
 use crate::signed_url::Grant;
 use crate::telemetry::{AccessRecord, Reservation};
 
 /// Up to this many bytes of a file are sent with the head: the socket of a client that reads takes them in one write.
 const SENT_WITH_HEAD: u64 = 256 * 1024;
 
+/// The room for the head of a response, in bytes.
+const HEAD: usize = 1024;
+
+/// What the fast path does with a request.
+enum Decision {
+    Answer(Outcome, Option<Grant>, Option<Reservation>),
+    /// The store has to be asked.
+    Ask(ParsedRequest),
+    /// hyper answers.
+    Decline,
+}
+
 impl Inner {
     pub(super) fn try_answer<'w>(
-        &self,
+        self: &Arc<Self>,
         request: &PlainRequest<'_>,
         client: &Client,
         at: Moment,
         mut writer: ResponseWriter<'w>,
     ) -> FastPath<'w, Body> {
         let (view, now) = (RequestView::of_plain(request), self.clock.at(&at));
-        let Some((outcome, grant, audited)) = self.decide_fast(&view, client, at, now) else {
-            return FastPath::Declined(writer);
+        let (outcome, grant, audited) = match self.decide_fast(&view, client, at, now) {
+            Decision::Answer(outcome, grant, audited) => (outcome, grant, audited),
+            Decision::Ask(parsed) => {
+                let answer = self.ask_fast(&view, parsed, client, at);
+                return answer.map_or(FastPath::Declined(writer), FastPath::Awaited);
+            }
+            Decision::Decline => return FastPath::Declined(writer),
         };
         let permission = self.responder.permission(&view);
         let mut head = TextHead::new(writer.text());
@@ -49,25 +69,55 @@ impl Inner {
     }
 
     /// Decides the outcome if that needs no waiting. hyper's path handles traced requests and those over a limit.
-    fn decide_fast(
-        &self,
-        view: &RequestView<'_>,
-        client: &Client,
-        at: Moment,
-        now: UnixSeconds,
-    ) -> Option<(Outcome, Option<Grant>, Option<Reservation>)> {
+    fn decide_fast(&self, view: &RequestView<'_>, client: &Client, at: Moment, now: UnixSeconds) -> Decision {
         if self.recorders.logs.traces.is_some() {
-            return None;
+            return Decision::Decline;
         }
         let grant = match self.authorize(view, now) {
-            Err(outcome) => return Some((outcome, None, None)),
+            Err(outcome) => return Decision::Answer(outcome, None, None),
             Ok(grant) => grant,
         };
         let parsed = ParsedRequest::new(view, grant, client, now);
-        let outcome = parsed.decide_cached(&self.store, at.instant())?;
-        let audited = self.recorders.begin_audit().ok()?;
+        let Some(outcome) = parsed.decide_cached(&self.store, at.instant()) else {
+            return Decision::Ask(parsed);
+        };
         // A response that is sent in one write keeps no permit, but one must be free.
-        self.in_flight.has_room().then_some((outcome, Some(parsed.grant), audited))
+        match self.recorders.begin_audit() {
+            Ok(audited) if self.in_flight.has_room() => {
+                Decision::Answer(outcome, Some(parsed.grant), audited)
+            }
+            _ => Decision::Decline,
+        }
+    }
+
+    /// Asks the store. hyper's path handles HEAD, because only hyper knows the framing of a body that is not sent.
+    fn ask_fast(
+        self: &Arc<Self>,
+        view: &RequestView<'_>,
+        parsed: ParsedRequest,
+        client: &Client,
+        at: Moment,
+    ) -> Option<AwaitedResponse<Body>> {
+        if view.is_head() || view.fields.is_traced {
+            return None;
+        }
+        let audited = self.recorders.begin_audit().ok()?;
+        let permit = self.in_flight.acquire(client.share()).ok()?;
+        let mut record = view.record(client.address, at, &self.recorders.logs);
+        record.granted(&parsed.grant);
+        let mut tracker = Tracker::new(record, &self.recorders, Some(client), None);
+        (tracker.audited, tracker.permit) = (audited, Some(permit));
+        let permission = self.responder.permission(view);
+        let (inner, zero_copy) = (Arc::clone(self), client.zero_copy.clone());
+        Some(Box::pin(async move {
+            let outcome = parsed.decide(&inner.store, &inner.compressor).await;
+            let mut text = Vec::with_capacity(HEAD);
+            let mut head = TextHead::new(&mut text);
+            let document = inner.responder.respond(&outcome, &permission, inner.clock.now(), &mut head);
+            outcome.describe(&mut tracker.record);
+            tracker.answered(head.status);
+            (text, Body::of(outcome, document, false, zero_copy.as_ref()).tracked(tracker))
+        }))
     }
 
     /// Sends the head and the file as far as the kernel takes them without blocking. The rest is returned as a body.

@@ -51,6 +51,8 @@ pub(super) struct Fields<'r> {
     pub(super) is_preflight: bool,
     /// Whether there are preconditions, `If-Range` included.
     pub(super) has_conditions: bool,
+    /// Whether the request belongs to a trace.
+    pub(super) is_traced: bool,
 }
 
 impl<'r> Fields<'r> {
@@ -64,6 +66,7 @@ impl<'r> Fields<'r> {
             }
             6 if is("origin") => _ = self.origin.get_or_insert(value),
             10 if is("user-agent") => _ = self.user_agent.get_or_insert(value),
+            11 if is("traceparent") => self.is_traced = true,
             29 if is("access-control-request-method") => self.is_preflight = true,
             8.. if name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("if-")) => {
                 self.has_conditions = true;

@@ -44,7 +44,7 @@ pub(super) struct Inner {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) store: Store,
     pub(super) in_flight: Limiter,
-    compressor: Compressor,
+    pub(super) compressor: Compressor,
     pub(super) responder: Arc<Responder>,
     pub(super) recorders: Arc<Recorders>,
 }

@@ -27,7 +27,7 @@ pub use context::Server;
 pub use deadlines::stall_flag::StallFlag;
 pub use drain::Drain;
 pub use fast_path::plain_request::{HeadLimits, PlainRequest};
-pub use fast_path::response::{FastPath, ResponseWriter, SentHead};
+pub use fast_path::response::{AwaitedResponse, FastPath, ResponseWriter, SentHead};
 pub use handler::{Answer, Handler};
 pub use listener::{
     Certificate, EvictionGuard, LimitReached, Limiter, Networks, Permit, Threads, TlsConfig, TlsError,

@@ -210,23 +210,36 @@ async fn the_fast_path_answers_a_plain_request_and_no_other() {
     let gateway = Plan::on_files(both.folder.path()).gateway_alone();
     let client = server::Client::from(both.fast.address);
     let limits = HeadLimits { target: 8_192, fields: 32_768 };
-    let is_fast = |link: &str, fields: &str| {
-        let request = format!("GET {link} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
+    let kind = |method: &str, link: &str, fields: &str| {
+        let request = format!("{method} {link} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
         let answer = |request: &PlainRequest<'_>| {
             let mut head = Vec::new();
             let answer = gateway.try_answer(request, &client, Moment::now(), ResponseWriter::new(&mut head));
-            Some(!matches!(answer, FastPath::Declined(_)))
+            Some(format!("{answer:?}"))
         };
-        PlainRequest::read(request.as_bytes(), limits, answer).is_some_and(|(is_answered, _)| is_answered)
+        PlainRequest::read(request.as_bytes(), limits, answer)
+            .map_or("not plain".to_owned(), |(kind, _)| kind)
     };
     let (short, recording) = (both.fast.link(AssetRef::transcript(SHORT)), both.fast.recording());
-    let bad = recording.replace("sig=", "sig=0");
-    assert!(is_fast(&short, "") && is_fast(&short, "Range: bytes=1-2\r\nUser-Agent: a\r\n"));
-    assert!(is_fast(&bad, "") && is_fast(&bad, "Accept-Encoding: gzip\r\n"));
-    assert!(!is_fast(&recording, ""), "this connection cannot send files as they are");
-    assert!(is_fast(&short, "If-None-Match: *\r\n") && is_fast("/", ""));
-    assert!(!is_fast(&short, "Accept-Encoding: gzip\r\n"));
-    assert!(!is_fast(&both.fast.link(AssetRef::recording(ABSENT)), ""));
+    let (bad, absent) = (recording.replace("sig=", "sig=0"), both.fast.link(AssetRef::recording(ABSENT)));
+    let traced = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
+    for (method, link, fields, expected) in [
+        ("GET", &short, "", "Answered"),
+        ("GET", &short, "Range: bytes=1-2\r\nUser-Agent: a\r\n", "Answered"),
+        ("GET", &short, "If-None-Match: *\r\n", "Answered"),
+        ("HEAD", &short, "", "Answered"),
+        ("GET", &bad, "Accept-Encoding: gzip\r\n", "Answered"),
+        ("GET", &"/".to_owned(), "", "Answered"),
+        // This connection cannot send files as they are.
+        ("GET", &recording, "", "Awaited"),
+        ("GET", &short, "Accept-Encoding: gzip\r\n", "Awaited"),
+        ("GET", &absent, "", "Awaited"),
+        ("GET", &absent, traced, "Declined"),
+        ("HEAD", &absent, "", "Declined"),
+        ("POST", &short, "", "not plain"),
+    ] {
+        assert_eq!(kind(method, link, fields), expected, "{method} {link} {fields}");
+    }
 }
 
 #[tokio::test]

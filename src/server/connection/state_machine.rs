@@ -32,7 +32,7 @@ use crate::server::context::{Admission, ConnectionContext, Server};
 use crate::server::deadlines::activity::Activity;
 use crate::server::deadlines::timeouts::{Phase, PhaseClock, Timeout};
 use crate::server::fast_path::plain_request::PlainRequest;
-use crate::server::fast_path::response::{FastResponse, ResponseWriter, is_short};
+use crate::server::fast_path::response::{Begun, FastResponse, ResponseWriter, is_short};
 use crate::server::handler::Handler;
 use crate::server::listener::eviction::Slot;
 use crate::server::socket::stream::Stream;
@@ -231,21 +231,22 @@ impl<S: Transport, H: Handler> Connection<S, H> {
             let closes = request.closes || *finishing;
             let socket = stream.as_mut().filter(|_| is_idle).and_then(Stream::plain).and_then(S::tcp);
             let writer = ResponseWriter::on(socket, head, closes, arrival.second());
-            let (body, sent) =
-                context.server.handler.try_answer(request, &client, arrival, writer).into_body()?;
-            Some((body, sent, closes, share))
+            let (begun, sent) =
+                context.server.handler.try_answer(request, &client, arrival, writer).into_response()?;
+            Some((begun, sent, closes, share))
         };
         let limits = context.server.head_limits();
-        let Some(((body, sent, closes, share), length)) = PlainRequest::read(received, limits, answer) else {
+        let Some(((begun, sent, closes, share), length)) = PlainRequest::read(received, limits, answer)
+        else {
             return Ok(None);
         };
         let sent = sent?;
         received.advance(length);
-        if closes && is_short(&body) {
+        if matches!(&begun, Begun::Body(body) if closes && is_short(body)) {
             context.activity.mark_last();
         }
         let in_flight = (!is_idle).then(|| context.activity.begin_request());
-        Ok(Some(FastResponse::new(body, sent, closes, in_flight, share)))
+        Ok(Some(FastResponse::new(begun, sent, closes, in_flight, share)))
     }
 
     fn send_response(&mut self, cx: &mut Context<'_>) -> ControlFlow<Next> {
@@ -253,6 +254,11 @@ impl<S: Transport, H: Handler> Connection<S, H> {
             return ended();
         };
         let State::Answering(response) = state else { return ended() };
+        match response.poll_head(cx, &mut buffers.head, *finishing) {
+            Poll::Pending => return Break(Next::NeedsTask),
+            Poll::Ready(true) => context.activity.mark_last(),
+            Poll::Ready(false) => {}
+        }
         match response.poll_send(cx, stream, &mut buffers.head, context.gate.as_deref()) {
             Poll::Pending => return Break(Next::NeedsTask),
             Poll::Ready(Err(error)) => return Break(Next::Closed(Err(error.into()))),

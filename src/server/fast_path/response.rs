@@ -12,7 +12,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
-use crate::clock::UnixSeconds;
+use crate::clock::{Moment, UnixSeconds};
 use crate::server::deadlines::activity::InFlight;
 use crate::server::fairness::TURN;
 use crate::server::listener::limiter::Permit;
@@ -23,7 +23,6 @@ use crate::server::zero_copy::write_gate::WriteGate;
 const COPIED: usize = 1024;
 
 /// The result of a handler's fast path. A handler that has sent something no longer has a writer, so it cannot decline.
-#[derive(Debug)]
 pub enum FastPath<'w, B> {
     /// Nothing was sent. The request goes to [`Handler::answer`](crate::server::Handler::answer).
     Declined(ResponseWriter<'w>),
@@ -31,19 +30,51 @@ pub enum FastPath<'w, B> {
     Answered(ResponseWriter<'w>, B),
     /// The head and the start of a file were sent. The body is the rest.
     Sent(SentHead, B),
+    /// The response has to be awaited.
+    Awaited(AwaitedResponse<B>),
+}
+
+/// A response that has to be awaited: the status line and the header fields, each with its line end, and the body. It
+/// is polled on the thread of its connection.
+pub type AwaitedResponse<B> = Pin<Box<dyn Future<Output = (Vec<u8>, B)> + Send>>;
+
+impl<B> std::fmt::Debug for FastPath<'_, B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Declined(_) => "Declined",
+            Self::Answered(..) => "Answered",
+            Self::Sent(..) => "Sent",
+            Self::Awaited(_) => "Awaited",
+        })
+    }
+}
+
+/// A response that the handler has begun.
+pub(crate) enum Begun<B> {
+    Body(B),
+    Awaited(AwaitedResponse<B>),
+}
+
+impl<B: Body> Begun<B> {
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Body(body) if body.is_end_stream())
+    }
 }
 
 impl<B> FastPath<'_, B> {
-    /// Returns the body, and the number of bytes of the head that were already sent. `None` if the handler has
+    /// Returns the response, and the number of bytes of the head that were already sent. `None` if the handler has
     /// declined.
-    pub(crate) fn into_body(self) -> Option<(B, io::Result<usize>)> {
+    pub(crate) fn into_response(self) -> Option<(Begun<B>, io::Result<usize>)> {
         match self {
             Self::Declined(_) => None,
             Self::Answered(mut writer, body) => {
                 writer.end();
-                Some((body, Ok(0)))
+                Some((Begun::Body(body), Ok(0)))
             }
-            Self::Sent(SentHead { head, sent }, body) => Some((body, sent.map(|sent| sent.min(head)))),
+            Self::Sent(SentHead { head, sent }, body) => {
+                Some((Begun::Body(body), sent.map(|sent| sent.min(head))))
+            }
+            Self::Awaited(response) => Some((Begun::Awaited(response), Ok(0))),
         }
     }
 }
@@ -97,12 +128,20 @@ impl<'w> ResponseWriter<'w> {
     }
 
     fn end(&mut self) {
-        if self.closes {
-            self.text.extend_from_slice(b"connection: close\r\n");
-        }
-        write_date(self.text, self.now);
-        self.text.extend_from_slice(b"\r\n");
+        end_head(self.text, self.closes, false, self.now);
     }
+}
+
+/// Writes the fields that the server adds, and the empty line.
+fn end_head(text: &mut Vec<u8>, closes: bool, chunked: bool, now: UnixSeconds) {
+    if closes {
+        text.extend_from_slice(b"connection: close\r\n");
+    }
+    if chunked {
+        text.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    }
+    write_date(text, now);
+    text.extend_from_slice(b"\r\n");
 }
 
 impl std::fmt::Debug for ResponseWriter<'_> {
@@ -150,7 +189,10 @@ pub(crate) fn is_short(body: &impl Body) -> bool {
 
 /// The unsent part of a response of the fast path.
 pub(crate) struct FastResponse<B> {
-    body: Option<B>,
+    /// `None` when nothing is left of the body.
+    rest: Option<Begun<B>>,
+    /// Whether the length of the body is unknown (RFC 9112 §7.1).
+    chunked: bool,
     /// The number of bytes of the head that were sent.
     head_sent: usize,
     /// The rest of the current piece of the body.
@@ -163,13 +205,14 @@ pub(crate) struct FastResponse<B> {
 
 impl<B> FastResponse<B> {
     pub(crate) fn new(
-        body: B,
+        begun: Begun<B>,
         head_sent: usize,
         closes: bool,
         in_flight: Option<InFlight>,
         share: Option<Permit>,
     ) -> Self {
-        Self { body: Some(body), head_sent, piece: Bytes::new(), closes, in_flight, _share: share }
+        let piece = Bytes::new();
+        Self { rest: Some(begun), chunked: false, head_sent, piece, closes, in_flight, _share: share }
     }
 
     /// Attaches the request in flight when a task takes over the response.
@@ -187,6 +230,20 @@ impl<B> FastResponse<B>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
 {
+    /// Waits for the head, and writes it. Returns true once if the connection is closed after this response and the
+    /// kernel takes all of it at once. `closes`: the connection is closed in any case.
+    pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>, head: &mut Vec<u8>, closes: bool) -> Poll<bool> {
+        let Some(Begun::Awaited(awaited)) = &mut self.rest else { return Poll::Ready(false) };
+        let (text, body) = ready!(awaited.as_mut().poll(cx));
+        self.closes |= closes;
+        self.chunked = body.size_hint().exact().is_none();
+        let is_last = self.closes && is_short(&body);
+        self.rest = Some(Begun::Body(body));
+        *head = text;
+        end_head(head, self.closes, self.chunked, Moment::now().second());
+        Poll::Ready(is_last)
+    }
+
     /// Sends `head` and body.
     pub(crate) fn poll_send(
         &mut self,
@@ -235,21 +292,40 @@ where
 
     /// Takes the next piece of the body if the previous one is sent. Returns whether the body is pending.
     fn next_piece(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        let Some(body) = self.body.as_mut().filter(|_| self.piece.is_empty()) else { return Ok(false) };
-        if !body.is_end_stream() {
-            match Pin::new(&mut *body).poll_frame(cx) {
-                Poll::Pending => return Ok(true),
-                Poll::Ready(Some(frame)) => {
-                    self.piece = frame.map(Frame::into_data).map_err(io::Error::other)?.unwrap_or_default();
-                    // As in hyper, a body is dropped before its last bytes are sent.
-                    if !body.is_end_stream() {
-                        return Ok(false);
+        if self.rest.is_none() || !self.piece.is_empty() {
+            return Ok(false);
+        }
+        let mut piece = Bytes::new();
+        while let Some(Begun::Body(body)) = self.rest.as_mut().filter(|_| piece.is_empty()) {
+            if !body.is_end_stream() {
+                match Pin::new(&mut *body).poll_frame(cx) {
+                    Poll::Pending => return Ok(true),
+                    Poll::Ready(Some(frame)) => {
+                        piece = frame.map(Frame::into_data).map_err(io::Error::other)?.unwrap_or_default();
                     }
+                    Poll::Ready(None) => self.rest = None,
                 }
-                Poll::Ready(None) => {}
+            }
+            // As in hyper, a body is dropped before its last bytes are sent.
+            if self.rest.as_ref().is_none_or(Begun::is_end_stream) {
+                self.rest = None;
             }
         }
-        self.body = None;
+        self.piece = if self.chunked { chunk(&piece, self.rest.is_none()) } else { piece };
         Ok(false)
     }
+}
+
+/// The piece of a body of unknown length as a chunk, and the end of the body.
+fn chunk(piece: &Bytes, is_last: bool) -> Bytes {
+    let mut chunk = Vec::with_capacity(piece.len() + 32);
+    if !piece.is_empty() {
+        chunk.extend_from_slice(format!("{:X}\r\n", piece.len()).as_bytes());
+        chunk.extend_from_slice(piece);
+        chunk.extend_from_slice(b"\r\n");
+    }
+    if is_last {
+        chunk.extend_from_slice(b"0\r\n\r\n");
+    }
+    chunk.into()
 }
