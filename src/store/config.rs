@@ -77,10 +77,10 @@ impl CloudVariables {
         pairs.filter(move |(name, _)| name.starts_with(prefix))
     }
 
-    /// Whether a proxy is set for stores without TLS.
-    pub(super) fn name_a_proxy(&self) -> bool {
-        let names = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
-        names.iter().any(|name| self.get(name).is_some_and(|value| !value.is_empty()))
+    /// Whether a proxy is set, for all schemes or in one of these variables.
+    pub(super) fn name_a_proxy(&self, of_scheme: [&str; 2]) -> bool {
+        let mut names = of_scheme.into_iter().chain(["ALL_PROXY", "all_proxy"]);
+        names.any(|name| self.get(name).is_some_and(|value| !value.is_empty()))
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {

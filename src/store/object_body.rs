@@ -11,8 +11,8 @@ use object_store::{GetOptions, GetRange, GetResult, GetResultPayload};
 
 use super::catch_panic::catch_panics;
 use super::error::StoreError;
+use super::http::http1::body::RawBody;
 use super::http::pipe::Pipe;
-use super::http::plain_http::body::RawBody;
 use super::http::response::UnsizedBody;
 use super::local::file_slice::FileSlice;
 use super::meta::Validator;

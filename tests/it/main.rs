@@ -35,6 +35,7 @@ mod refused_links; // a client without a good link learns nothing
 mod resumed_bodies; // a body that breaks is resumed if the object is the same
 mod root_folder; // a root folder that is mounted, replaced or missing
 mod sender; // accepted calls arrive: schedule, shares, holds, history
+mod signed_gets; // requests to S3 that the gateway signs itself
 mod slow_clients; // slow clients are served, stalled ones are disconnected
 mod smoke; // the shortest way through everything
 mod store_compatibility; // stores that answer otherwise than S3

@@ -2,9 +2,8 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::prefix::PrefixStore;
@@ -17,6 +16,9 @@ use crate::store::cause::Cause;
 use crate::store::config::Config;
 use crate::store::error::StoreError;
 use crate::store::http::connector::{AnyConnector, StoreConnector};
+use crate::store::http::http1::client::Http1Client;
+use crate::store::http::http1::trust;
+use crate::store::http::signed_get::store::SignedGetStore;
 use crate::store::open_error::OpenError;
 use crate::store::url::Bucket;
 
@@ -29,13 +31,26 @@ pub(crate) struct Parts {
 
 /// Builds a cloud's client for a bucket.
 pub(crate) type BuildClient<K> = dyn Fn(&str, &[ClientSetting<K>], Parts) -> Built + Sync;
-pub(crate) type Built = object_store::Result<Arc<dyn ObjectStore>>;
+pub(crate) type Built = object_store::Result<Client>;
+
+/// A cloud's client, and S3's credentials, which sign requests of our own.
+pub(crate) struct Client {
+    objects: Arc<dyn ObjectStore>,
+    credentials: Option<AwsCredentialProvider>,
+}
+
+impl Client {
+    fn of(objects: impl ObjectStore) -> Self {
+        Self { objects: Arc::new(objects), credentials: None }
+    }
+}
 
 pub(crate) fn s3(bucket: &str, settings: &[ClientSetting<AmazonS3ConfigKey>], parts: Parts) -> Built {
     let builder = AmazonS3Builder::new().with_client_options(parts.options).with_retry(parts.retries);
     let set = |builder: AmazonS3Builder, it: &ClientSetting<_>| builder.with_config(it.key, &it.value);
     let builder = settings.iter().fold(builder, set).with_http_connector(parts.connector);
-    Ok(Arc::new(builder.with_bucket_name(bucket).build()?))
+    let objects = builder.with_bucket_name(bucket).build()?;
+    Ok(Client { credentials: Some(Arc::clone(objects.credentials())), ..Client::of(objects) })
 }
 
 pub(crate) fn gcs(bucket: &str, settings: &[ClientSetting<GoogleConfigKey>], parts: Parts) -> Built {
@@ -44,14 +59,14 @@ pub(crate) fn gcs(bucket: &str, settings: &[ClientSetting<GoogleConfigKey>], par
     let set =
         |builder: GoogleCloudStorageBuilder, it: &ClientSetting<_>| builder.with_config(it.key, &it.value);
     let builder = settings.iter().fold(builder, set).with_http_connector(parts.connector);
-    Ok(Arc::new(builder.with_bucket_name(bucket).build()?))
+    Ok(Client::of(builder.with_bucket_name(bucket).build()?))
 }
 
 pub(crate) fn azure(bucket: &str, settings: &[ClientSetting<AzureConfigKey>], parts: Parts) -> Built {
     let builder = MicrosoftAzureBuilder::new().with_client_options(parts.options).with_retry(parts.retries);
     let set = |builder: MicrosoftAzureBuilder, it: &ClientSetting<_>| builder.with_config(it.key, &it.value);
     let builder = settings.iter().fold(builder, set).with_http_connector(parts.connector);
-    Ok(Arc::new(builder.with_container_name(bucket).build()?))
+    Ok(Client::of(builder.with_container_name(bucket).build()?))
 }
 
 /// Builds the client, if its dry run succeeds.
@@ -68,7 +83,7 @@ where
         build(&bucket.name, settings, Parts { options, retries, connector })
     };
     let try_out = |settings: &[ClientSetting<K>], options: &ClientOptions| {
-        dry_run(|connector, retries| make(settings, options.clone(), connector, retries))
+        dry_run(|connector, retries| Ok(make(settings, options.clone(), connector, retries)?.objects))
     };
     let options = client_options(config)?;
     if let Err(fault) = try_out(&settings, &options) {
@@ -79,11 +94,18 @@ where
         }
         return Err(blame(fault, config, &settings, |settings| try_out(settings, &options).is_ok()));
     }
-    let connector = AnyConnector(Arc::new(StoreConnector { plain: plain_http(config, &settings) }));
+    let own = own_client(config, &settings);
+    let connector = AnyConnector(Arc::new(StoreConnector { own: own.clone() }));
     let made = run_isolated(|| make(&settings, options, connector, retries(config)));
     let made = made.map_err(|_| OpenError::Unusable(config.url.variables().unwrap_or_default()))?;
-    let store = made.map_err(|error| OpenError::Cloud(cause_of(error)))?;
-    Ok(if bucket.prefix.is_root() { store } else { Arc::new(PrefixStore::new(store, bucket.prefix.clone())) })
+    let Client { objects, credentials } = made.map_err(|error| OpenError::Cloud(cause_of(error)))?;
+    let prefix = &bucket.prefix;
+    let objects =
+        if prefix.is_root() { objects } else { Arc::new(PrefixStore::new(objects, prefix.clone())) };
+    Ok(match credentials.zip(own) {
+        Some((credentials, own)) => Arc::new(SignedGetStore::new(objects, credentials, own)),
+        None => objects,
+    })
 }
 
 /// Names the setting at fault: the dry run succeeds without it.
@@ -153,11 +175,16 @@ pub(crate) fn client_options(config: &Config) -> Result<ClientOptions, OpenError
     Ok(options)
 }
 
-/// The connect timeout of our own HTTP client; `None` if a setting or a proxy needs object_store's client.
-fn plain_http<K: AsRef<str>>(config: &Config, settings: &[ClientSetting<K>]) -> Option<Duration> {
+/// Our own HTTP client; `None` if a setting or a proxy needs object_store's client.
+fn own_client<K: AsRef<str>>(config: &Config, settings: &[ClientSetting<K>]) -> Option<Arc<Http1Client>> {
     let mut of_http = settings.iter().filter_map(ClientSetting::of_http);
-    let asks_more = config.cloud.name_a_proxy() || of_http.any(|key| key != ClientConfigKey::AllowHttp);
-    (!asks_more).then_some(config.connect_timeout)
+    if of_http.any(|key| key != ClientConfigKey::AllowHttp) {
+        return None;
+    }
+    let plain = !config.cloud.name_a_proxy(["HTTP_PROXY", "http_proxy"]);
+    let tls = (!config.cloud.name_a_proxy(["HTTPS_PROXY", "https_proxy"]))
+        .then(|| trust::client_config(config.ca_file.as_deref()));
+    Some(Arc::new(Http1Client::new(config.connect_timeout, plain, tls.flatten())))
 }
 
 /// The retries until the first byte. [`crate::store::Chunks`] resumes a body that breaks later; its limits count from

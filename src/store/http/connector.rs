@@ -2,15 +2,15 @@
 //! objects. The field is added after signing, so the signature stays valid.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 use object_store::{ClientConfigKey, ClientOptions};
 
-use super::plain_http::client::PlainClient;
+use super::http1::client::Http1Client;
 use super::response::{self, ObjectRequest};
+use super::signed_get::captured::CapturedRequest;
 use crate::telemetry::trace;
 
 /// Wraps any connector, because object_store's builders need one type.
@@ -26,17 +26,15 @@ impl HttpConnector for AnyConnector {
 /// Creates the client that sends every request to a store.
 #[derive(Debug)]
 pub(crate) struct StoreConnector {
-    /// The connect timeout of our own client; `None` if a setting needs object_store's client.
-    pub(crate) plain: Option<Duration>,
+    /// Our own client; `None` if a setting needs object_store's client for every request.
+    pub(crate) own: Option<Arc<Http1Client>>,
 }
 
 impl HttpConnector for StoreConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        // Our own client would use plain HTTP for any store. object_store's client does so only if the options allow
-        // it.
-        let plain = self.plain.filter(|_| allows_http(options)).map(PlainClient::new);
         let general = ReqwestConnector::default().connect(options)?;
-        Ok(HttpClient::new(StoreClient { plain, general }))
+        let (own, allows_http) = (self.own.clone(), allows_http(options));
+        Ok(HttpClient::new(StoreClient { own, allows_http, general }))
     }
 }
 
@@ -57,7 +55,9 @@ pub(crate) fn flag(value: &str) -> Option<bool> {
 
 #[derive(Debug)]
 struct StoreClient {
-    plain: Option<PlainClient>,
+    own: Option<Arc<Http1Client>>,
+    /// Our own client would use plain HTTP for any store. object_store's client does so only if the options allow it.
+    allows_http: bool,
     /// object_store's default client.
     general: HttpClient,
 }
@@ -65,11 +65,17 @@ struct StoreClient {
 #[async_trait::async_trait]
 impl HttpService for StoreClient {
     async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let own = self.own.as_ref();
+        let origin = own.and_then(|own| own.origin(&request));
+        let origin = origin.filter(|origin| origin.tls || self.allows_http);
+        if let Some(captured) = request.extensions().get::<CapturedRequest>() {
+            captured.set(&request, origin.clone());
+        }
         trace::inject(request.headers_mut());
         let object = ObjectRequest::of(&request);
-        let response = match &self.plain {
-            Some(plain) => plain.send(&self.general, request).await?,
-            None => self.general.execute(request).await?,
+        let response = match (own, origin) {
+            (Some(own), Some(origin)) => own.send(&self.general, &origin, request).await?,
+            _ => self.general.execute(request).await?,
         };
         match object {
             Some(object) => response::normalize(&object, response).await,

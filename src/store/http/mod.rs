@@ -6,8 +6,10 @@
 mod content_length;
 pub(super) mod pipe;
 
-pub(super) mod plain_http;
+pub(super) mod http1;
 
 pub(super) mod response;
+
+pub(super) mod signed_get;
 
 pub(super) mod connector;

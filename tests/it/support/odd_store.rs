@@ -1,5 +1,4 @@
-//! A store on a socket whose answers a test chooses, over plain HTTP (the gateway's own client) and over TLS
-//! (object_store's).
+//! A store on a socket whose answers a test chooses, over plain HTTP and over TLS.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -9,10 +8,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{HandshakeKind, ServerConfig};
 
 use super::tls::Pair;
 use super::{Plan, Site, sample_store};
@@ -175,6 +174,8 @@ pub struct OddStore {
     pub address: SocketAddr,
     way: Way,
     requests: Arc<Mutex<Vec<StoreRequest>>>,
+    /// Whether each TLS handshake resumed a session.
+    resumed: Arc<Mutex<Vec<bool>>>,
     folder: tempfile::TempDir,
 }
 
@@ -193,26 +194,38 @@ impl OddStore {
         let tls = (way == Way::Tls).then(|| acceptor(&pair));
         let (answer, seen): (Arc<Answering>, Arc<Mutex<Vec<StoreRequest>>>) =
             (Arc::new(answer), Arc::clone(&requests));
+        let resumed: Arc<Mutex<Vec<bool>>> = Arc::default();
+        let handshakes = Arc::clone(&resumed);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (answer, seen, tls) = (Arc::clone(&answer), Arc::clone(&seen), tls.clone());
+                let handshakes = Arc::clone(&handshakes);
                 tokio::spawn(async move {
                     match tls {
                         None => speak(stream, &*answer, &seen).await,
                         Some(tls) => {
                             let Ok(stream) = tls.accept(stream).await else { return };
+                            let kind = stream.get_ref().1.handshake_kind();
+                            handshakes.lock().unwrap().push(kind == Some(HandshakeKind::Resumed));
                             speak(stream, &*answer, &seen).await;
                         }
                     }
                 });
             }
         });
-        Self { address, way, requests, folder }
+        Self { address, way, requests, resumed, folder }
     }
 
     /// The requests that it got, without probes.
     pub fn requests(&self) -> Vec<StoreRequest> {
         self.requests.lock().unwrap().iter().filter(|request| !request.is_probe()).cloned().collect()
+    }
+
+    /// The number of full TLS handshakes, and of those that resumed a session.
+    pub fn handshakes(&self) -> (usize, usize) {
+        let resumed = self.resumed.lock().unwrap();
+        let count = resumed.iter().filter(|resumed| **resumed).count();
+        (resumed.len() - count, count)
     }
 
     /// A plan for a site on it, with long timeouts.

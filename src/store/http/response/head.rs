@@ -1,8 +1,10 @@
 //! Rewrites the head of a response with an object into the one form that object_store accepts: a length, a range if
 //! requested, a parsable date, and no field beyond those it needs.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{
@@ -18,7 +20,7 @@ use super::range::{self, Slice};
 use super::request::ObjectRequest;
 use super::unsized_body::UnsizedBody;
 use crate::store::http::content_length::{InvalidLength, content_length};
-use crate::store::http::plain_http::body::RawBody;
+use crate::store::http::http1::body::RawBody;
 
 /// Azure marks folders with this field.
 const RESOURCE_TYPE: HeaderName = HeaderName::from_static("x-ms-resource-type");
@@ -109,29 +111,64 @@ fn without_length(
 
 /// The entity tag in characters that object_store accepts, with the other data that distinguishes this version.
 fn tag(request: &ObjectRequest, fields: &HeaderMap, size: u64, date: &HeaderValue) -> Option<HeaderValue> {
+    Some(ascii(match &*ascii_tag(fields) {
+        // A weak tag may stay the same while the date changes.
+        weak if weak.starts_with("W/") => {
+            format!("{weak}{SEPARATOR}{size:x} {}", date.to_str().unwrap_or_default())
+        }
+        "" if request.needs_tag => {
+            format!("{NO_TAG}{}\"", NEXT_TAG.fetch_add(1, Ordering::Relaxed))
+        }
+        "" => return None,
+        tag => format!("{tag}{SEPARATOR}{size:x}"),
+    }))
+}
+
+/// The entity tag in printable ASCII: other tags are encoded. Empty if there is none.
+fn ascii_tag(fields: &HeaderMap) -> Cow<'_, str> {
     let tag = fields.get(ETAG).map(|tag| tag.as_bytes().trim_ascii()).unwrap_or_default();
     let tag = if matches!(tag, b"\"\"" | b"W/\"\"") { b"" } else { tag };
     let plain =
         std::str::from_utf8(tag).ok().filter(|tag| tag.bytes().all(|byte| matches!(byte, b' '..=b'~')));
-    Some(ascii(match plain {
-        // A weak tag may stay the same while the date changes.
-        Some(weak) if weak.starts_with("W/") => {
-            format!("{weak}{SEPARATOR}{size:x} {}", date.to_str().unwrap_or_default())
-        }
-        Some("") if request.needs_tag => {
-            format!("{NO_TAG}{}\"", NEXT_TAG.fetch_add(1, Ordering::Relaxed))
-        }
-        Some("") => return None,
-        Some(tag) => format!("{tag}{SEPARATOR}{size:x}"),
-        None => format!("\"{}\"{SEPARATOR}{size:x}", hex::encode(tag)),
-    }))
+    plain.map_or_else(|| Cow::Owned(format!("\"{}\"", hex::encode(tag))), Cow::Borrowed)
 }
 
-/// Converts a date from any HTTP format (RFC 9110 §5.6.7) to the format that object_store parses.
+/// An object whose requested bytes a response has, no more and no less.
+#[derive(Debug)]
+pub(crate) struct ExactObject {
+    /// The requested positions, and the size of the object.
+    pub(crate) range: Range<u64>,
+    pub(crate) size: u64,
+    /// The entity tag as [`tag_of`] returns it; empty if the store sent none.
+    pub(crate) tag: String,
+    /// 1970 if the date is unknown.
+    pub(crate) last_modified: SystemTime,
+    pub(crate) coding: Option<HeaderValue>,
+}
+
+impl ExactObject {
+    /// The object in a response; `None` if the response needs [`normalize`].
+    pub(crate) fn of(request: &ObjectRequest, status: StatusCode, fields: &HeaderMap) -> Option<Self> {
+        let length = content_length(fields).ok()??;
+        let (range, size) = match status {
+            StatusCode::OK => (0..length, length),
+            _ => range::sent(fields).ok()?,
+        };
+        let is_exact = request.within(size)? == range && length == range.end - range.start;
+        let coding = if fields.contains_key(CONTENT_ENCODING) { coding_of(fields) } else { None };
+        let last_modified = parsed_date(fields).unwrap_or(SystemTime::UNIX_EPOCH);
+        is_exact.then(|| Self { range, size, tag: ascii_tag(fields).into_owned(), last_modified, coding })
+    }
+}
+
+/// Converts a date to the format that object_store parses.
 fn date_of(fields: &HeaderMap) -> HeaderValue {
-    let date = fields.get(LAST_MODIFIED).and_then(|date| date.to_str().ok());
-    let date = date.and_then(|date| httpdate::parse_http_date(date.trim()).ok());
-    date.map_or(NO_DATE, |date| ascii(httpdate::fmt_http_date(date)))
+    parsed_date(fields).map_or(NO_DATE, |date| ascii(httpdate::fmt_http_date(date)))
+}
+
+/// The date in any HTTP format (RFC 9110 §5.6.7).
+fn parsed_date(fields: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(fields.get(LAST_MODIFIED)?.to_str().ok()?.trim()).ok()
 }
 
 /// Joins all `Content-Encoding` lines.

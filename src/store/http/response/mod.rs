@@ -12,7 +12,7 @@ mod unsized_body;
 mod head;
 
 pub(crate) use error_response::{ErrorResponse, InvalidResponse, answered, between, code, is_retryable};
-pub(crate) use head::tag_of;
+pub(crate) use head::{ExactObject, tag_of};
 pub(crate) use request::ObjectRequest;
 pub(crate) use unsized_body::UnsizedBody;
 

@@ -9,8 +9,8 @@ use object_store::{GetOptions, GetRange};
 /// credentials have no such extension.
 #[derive(Debug, Clone)]
 pub(crate) struct ObjectRequest {
-    pub(super) head: bool,
-    pub(super) conditional: bool,
+    pub(crate) head: bool,
+    pub(crate) conditional: bool,
     pub(super) range: Option<GetRange>,
     /// Whether object_store accepts only objects with an entity tag. It accepts others only from S3.
     pub(super) needs_tag: bool,

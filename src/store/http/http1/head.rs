@@ -1,7 +1,10 @@
 //! Writes the heads of HTTP/1.1 requests, and parses the heads of plain responses (with httparse).
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::header::{
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HOST, HeaderMap, HeaderName,
+    HeaderValue, LAST_MODIFIED, TRANSFER_ENCODING,
+};
 use http::uri::Authority;
 use http::{Method, StatusCode};
 use memchr::memchr_iter;
@@ -38,9 +41,9 @@ pub(super) fn is_complete(arrived: &[u8]) -> bool {
 
 /// The head of a response with a body of known length.
 #[derive(Debug)]
-pub(super) struct Head {
-    pub(super) status: StatusCode,
-    pub(super) fields: HeaderMap,
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    pub(crate) fields: HeaderMap,
     /// The lengths of the head and the body, in bytes.
     pub(super) length: usize,
     pub(super) body: u64,
@@ -48,14 +51,28 @@ pub(super) struct Head {
     pub(super) keep_alive: bool,
 }
 
+/// The fields of a response with an object that determine the object and the framing.
+const OF_AN_OBJECT: [HeaderName; 7] =
+    [CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED, TRANSFER_ENCODING];
+
+/// The fields to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fields {
+    All,
+    /// Only those of an object, if the response has one. A map of all fields takes a tenth of the time of a short
+    /// object.
+    OfAnObject,
+}
+
 /// Parses the head of a response to a request of this method. `None` if it is not plain: it has another framing, or is
 /// not HTTP.
-pub(super) fn of_response(arrived: &Bytes, method: &Method) -> Option<Head> {
+pub(super) fn of_response(arrived: &Bytes, method: &Method, wanted: Fields) -> Option<Head> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut parsed = httparse::Response::new(&mut fields);
     let Ok(httparse::Status::Complete(length)) = parsed.parse(arrived) else { return None };
     let status = StatusCode::from_u16(parsed.code?).ok()?;
-    let fields = fields_of(arrived, parsed.headers)?;
+    let only_object = wanted == Fields::OfAnObject && status.is_success();
+    let fields = fields_of(arrived, parsed.headers, only_object)?;
     let body = body_length(status, &fields, method)?;
     // After HTTP/1.0 or any other connection option, no request may follow (RFC 9112 §9.3).
     let option = fields.get(CONNECTION).map(HeaderValue::as_bytes);
@@ -65,9 +82,12 @@ pub(super) fn of_response(arrived: &Bytes, method: &Method) -> Option<Head> {
 }
 
 /// Collects the header fields. Their values share the received bytes.
-fn fields_of(arrived: &Bytes, parsed: &[httparse::Header<'_>]) -> Option<HeaderMap> {
-    let mut fields = HeaderMap::with_capacity(parsed.len());
-    for field in parsed {
+fn fields_of(arrived: &Bytes, parsed: &[httparse::Header<'_>], only_object: bool) -> Option<HeaderMap> {
+    let is_wanted = |field: &&httparse::Header<'_>| {
+        !only_object || OF_AN_OBJECT.iter().any(|name| field.name.eq_ignore_ascii_case(name.as_str()))
+    };
+    let mut fields = HeaderMap::with_capacity(if only_object { 6 } else { parsed.len() });
+    for field in parsed.iter().filter(is_wanted) {
         let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
         let value = HeaderValue::from_maybe_shared(arrived.slice_ref(field.value)).ok()?;
         fields.append(name, value);
@@ -91,7 +111,12 @@ mod tests {
     use super::*;
 
     fn read(text: &str, method: &Method) -> Option<Head> {
-        of_response(&Bytes::copy_from_slice(text.as_bytes()), method)
+        let arrived = Bytes::copy_from_slice(text.as_bytes());
+        let (all, object) =
+            (of_response(&arrived, method, Fields::All), of_response(&arrived, method, Fields::OfAnObject));
+        let framing = |head: &Head| (head.status, head.length, head.body, head.keep_alive);
+        assert_eq!(all.as_ref().map(framing), object.as_ref().map(framing), "{text}");
+        all
     }
 
     #[test]

@@ -10,25 +10,32 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use object_store::client::{HttpError, HttpErrorKind, HttpResponse, HttpResponseBody};
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::pool::Connection;
-use crate::store::buffer_pool::Buffer;
 use crate::store::http::pipe::Pipe;
 
 /// How much is read at a time, in bytes.
 const CHUNK: u64 = 128 * 1024;
 
-/// How much the kernel moves at a time for the first bytes of a body. The kernel grows the receive window to twice the
-/// bytes taken per round trip, which wastes memory until the client has taken as many.
+/// The same for the first bytes of a body, and for a client that takes nothing for a while: a client that stalls holds
+/// one chunk.
+const SMALL_CHUNK: u64 = 32 * 1024;
+
+/// How much the kernel moves at a time for the first bytes of a body.
 const FIRST_MOVE: u64 = 64 * 1024;
 const FIRST_BYTES: u64 = 256 * 1024;
 
-/// A client that takes no bytes for this long is slow: from then on the kernel buffers at most `SLOW_WINDOW` bytes from
-/// the store. For a fast client, the receive window grows with the round-trip time to the store, up to megabytes.
+/// A client that takes no bytes for this long is slow. The kernel holds little for it.
 const SLOW: Duration = Duration::from_millis(100);
-const SLOW_WINDOW: usize = 64 * 1024;
+
+/// The body of a response.
+#[derive(Debug)]
+pub(crate) enum ReceivedBody {
+    /// All of it has arrived with the head.
+    Whole(Bytes),
+    Raw(RawBody),
+}
 
 /// The body as an `http_body::Body`.
 #[derive(Debug)]
@@ -50,19 +57,30 @@ struct Remaining {
     /// How many bytes were taken from the connection, and when the last was taken.
     taken: u64,
     taken_at: Option<Instant>,
+    /// Whether the client took long for the last bytes.
+    is_slow: bool,
 }
 
-impl PlainBody {
-    /// A response with a body of `length` bytes, of which `start` has arrived.
-    pub(super) fn response(start: Bytes, connection: Connection, length: u64) -> HttpResponse {
-        let left = length - start.len() as u64;
-        if left == 0 {
-            connection.release();
-            return HttpResponse::new(start.into());
-        }
-        let remaining = Remaining { start, left, connection: Some(connection), taken: 0, taken_at: None };
-        let raw = RawBody(Arc::new(Mutex::new(remaining)));
-        let mut response = HttpResponse::new(HttpResponseBody::new(Self(raw.clone())));
+/// A body of `length` bytes, of which `start` has arrived.
+pub(super) fn body_of(start: Bytes, connection: Connection, length: u64) -> ReceivedBody {
+    let left = length - start.len() as u64;
+    if left == 0 {
+        connection.release();
+        return ReceivedBody::Whole(start);
+    }
+    let remaining =
+        Remaining { start, left, connection: Some(connection), taken: 0, taken_at: None, is_slow: false };
+    ReceivedBody::Raw(RawBody(Arc::new(Mutex::new(remaining))))
+}
+
+impl ReceivedBody {
+    /// A response with this body.
+    pub(super) fn into_response(self) -> HttpResponse {
+        let raw = match self {
+            Self::Whole(bytes) => return HttpResponse::new(bytes.into()),
+            Self::Raw(raw) => raw,
+        };
+        let mut response = HttpResponse::new(HttpResponseBody::new(PlainBody(raw.clone())));
         response.extensions_mut().insert(raw);
         response
     }
@@ -76,7 +94,7 @@ impl Body for PlainBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
-        let read = ready!(self.0.remaining().poll_read(cx));
+        let read = ready!(self.0.poll_read(cx));
         let broken = |error| HttpError::new(HttpErrorKind::Interrupted, error);
         Poll::Ready(read.map(|read| read.map(Frame::data).map_err(broken)))
     }
@@ -95,10 +113,17 @@ impl RawBody {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the rest of the body is `length` bytes long, all of them still on the connection.
+    /// Whether the rest of the body is `length` bytes long, all of them still on a connection without TLS.
     pub(crate) fn is_unread(&self, length: u64) -> bool {
         let remaining = self.remaining();
-        remaining.connection.is_some() && remaining.start.is_empty() && remaining.left == length
+        let is_plain =
+            remaining.connection.as_ref().is_some_and(|connection| connection.stream.plain().is_some());
+        is_plain && remaining.start.is_empty() && remaining.left == length
+    }
+
+    /// Returns the next bytes; `None` at the end.
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        self.remaining().poll_read(cx)
     }
 
     /// Waits for more bytes, lets the kernel move them into the pipe, and returns their number.
@@ -109,17 +134,23 @@ impl RawBody {
         poll_fn(|cx| {
             let mut remaining = self.remaining();
             let most = if remaining.taken < FIRST_BYTES { FIRST_MOVE } else { u64::MAX };
-            remaining.poll_take(cx, |cx, stream, left| {
-                loop {
-                    ready!(stream.poll_read_ready(cx))?;
-                    match pipe.fill(stream, left.min(most)) {
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        filled => return Poll::Ready(filled),
-                    }
-                }
+            remaining.poll_take(cx, |cx, connection, left| {
+                let Some(tcp) = connection.stream.plain() else { return Poll::Ready(Ok(0)) };
+                poll_fill(pipe, tcp, cx, left.min(most))
             })
         })
         .await
+    }
+}
+
+/// Waits for bytes of the connection, and lets the kernel move up to `most` into the pipe.
+fn poll_fill(pipe: &Pipe, tcp: &TcpStream, cx: &mut Context<'_>, most: u64) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(tcp.poll_read_ready(cx))?;
+        match pipe.fill(tcp, most) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            filled => return Poll::Ready(filled),
+        }
     }
 }
 
@@ -135,16 +166,13 @@ impl Remaining {
         if self.left == 0 {
             return Poll::Ready(None);
         }
+        let small = self.taken < FIRST_BYTES || self.is_slow;
+        let most = if small { SMALL_CHUNK } else { CHUNK };
         let mut chunk = Bytes::new();
-        let taken = ready!(self.poll_take(cx, |cx, stream, left| {
-            // A waiting connection holds no buffer: many connections may be waiting.
-            ready!(stream.poll_read_ready(cx))?;
-            let mut buffer = Buffer::of(usize::try_from(left.min(CHUNK)).unwrap_or_default());
-            let mut space = ReadBuf::new(buffer.space());
-            ready!(Pin::new(stream).poll_read(cx, &mut space))?;
-            let count = space.filled().len();
-            chunk = buffer.freeze_or_copy(count);
-            Poll::Ready(Ok(count))
+        let taken = ready!(self.poll_take(cx, |cx, connection, left| {
+            let most = usize::try_from(left.min(most)).unwrap_or_default();
+            chunk = ready!(connection.stream.poll_chunk(cx, most))?;
+            Poll::Ready(Ok(chunk.len()))
         }));
         Poll::Ready(Some(taken.map(|_| chunk)))
     }
@@ -153,11 +181,11 @@ impl Remaining {
     fn poll_take(
         &mut self,
         cx: &mut Context<'_>,
-        take: impl FnOnce(&mut Context<'_>, &mut TcpStream, u64) -> Poll<io::Result<usize>>,
+        take: impl FnOnce(&mut Context<'_>, &mut Connection, u64) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        self.limit_receive_window();
+        self.limit_receive_buffer();
         let taken = match &mut self.connection {
-            Some(connection) => ready!(take(cx, &mut connection.stream, self.left)),
+            Some(connection) => ready!(take(cx, connection, self.left)),
             None => Ok(0),
         };
         // Bytes after a failure do not belong to the body, so a failure drops the connection.
@@ -176,13 +204,14 @@ impl Remaining {
         Poll::Ready(Ok(count))
     }
 
-    /// Limits how much the kernel buffers for a slow client. The pause is measured once after each take, so that a slow
+    /// Limits how much the kernel holds for a slow client. The pause is measured once after each take, so that a slow
     /// store does not make its client look slow.
-    fn limit_receive_window(&mut self) {
+    fn limit_receive_buffer(&mut self) {
         let Some(at) = self.taken_at.take() else { return };
-        if let Some(connection) = self.connection.as_ref().filter(|_| at.elapsed() > SLOW) {
-            // A failure only costs memory.
-            let _ = socket2::SockRef::from(&connection.stream).set_recv_buffer_size(SLOW_WINDOW);
+        self.is_slow = at.elapsed() > SLOW;
+        let small = self.taken < FIRST_BYTES || self.is_slow;
+        if let Some(connection) = &mut self.connection {
+            connection.stream.limit_receive_buffer(small);
         }
     }
 }
