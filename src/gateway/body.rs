@@ -68,6 +68,9 @@ impl Content {
     /// Returns the content for the rest of an object. If the connection has `zero_copy`, the kernel sends a file itself
     /// (sendfile), and moves the store's bytes from its connection if it can (splice).
     fn of_chunks(mut chunks: Chunks, zero_copy: Option<&ZeroCopy>) -> Self {
+        if let Some(bytes) = chunks.take_whole() {
+            return Self::Ready(bytes);
+        }
         if let Some(zero_copy) = zero_copy {
             if let Some(slice) = chunks.take_file() {
                 return Self::File(FileBody::new(slice, zero_copy.clone(), false));

@@ -96,7 +96,8 @@ impl ParsedRequest {
         })
     }
 
-    /// Decides with the store's response.
+    /// Decides with the store's response. Rare ways are boxed, here and in the store: each connection that waits has
+    /// memory for all others.
     pub(super) async fn decide(&self, store: &Store, compressor: &Compressor) -> Outcome {
         match self.ask(store, compressor).await {
             Ok(Outcome::Success(Representation { payload: Payload::UnknownLength(_), .. }))
@@ -117,7 +118,7 @@ impl ParsedRequest {
             // compressing it.
             RequestedRange::Whole if self.is_head && self.coding == Coding::Identity => {
                 let meta = match store.head(&self.grant).await {
-                    Err(StoreError::SizeUnknown) => return self.whole(store, compressor).await,
+                    Err(StoreError::SizeUnknown) => return Box::pin(self.whole(store, compressor)).await,
                     meta => meta?,
                 };
                 Ok(self
@@ -126,7 +127,7 @@ impl ParsedRequest {
             }
             RequestedRange::Whole => self.whole(store, compressor).await,
             RequestedRange::One(span) => self.part(store, *span).await,
-            RequestedRange::Several(spans) => self.parts(store, spans, compressor).await,
+            RequestedRange::Several(spans) => Box::pin(self.parts(store, spans, compressor)).await,
         }
     }
 
@@ -198,7 +199,7 @@ impl ParsedRequest {
             return Ok(outcome);
         }
         match object {
-            _ if !self.range_holds(&meta) => self.whole_instead(store).await,
+            _ if !self.range_holds(&meta) => Box::pin(self.whole_instead(store)).await,
             Some(object) => Ok(self.one_range(object)),
             None => Ok(Rejection::Unsatisfiable { size: meta.size }.into()),
         }
@@ -286,7 +287,10 @@ impl ParsedRequest {
             }
         };
         let payload = match short {
-            Some(size) => Payload::Read(compressor.whole(self.coding, size, pieces, permit).await?),
+            Some(size) => {
+                let whole = compressor.whole(self.coding, size, pieces, permit);
+                Payload::Read(Box::pin(whole).await?)
+            }
             None => Payload::UnknownLength(compressor.pieces(self.coding, pieces, permit)),
         };
         Ok(self.success(self.coding, object, None, payload))

@@ -38,8 +38,8 @@ pub(super) fn run_isolated<T: Send>(work: impl FnOnce() -> T + Send) -> std::res
 }
 
 /// Turns a panic of a request into an error of that request.
-pub(super) async fn catch_panic<T>(request: impl Future<Output = Result<T>>) -> Result<T> {
-    AssertUnwindSafe(request).catch_unwind().await.unwrap_or_else(|_| Err(panicked()))
+pub(super) fn catch_panic<T>(request: impl Future<Output = Result<T>>) -> impl Future<Output = Result<T>> {
+    AssertUnwindSafe(request).catch_unwind().map(|result| result.unwrap_or_else(|_| Err(panicked())))
 }
 
 /// Like [`catch_panic`], for a response body.

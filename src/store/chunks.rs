@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,9 @@ pub struct Chunks {
     retry: Option<Box<RetryState>>,
 }
 
+/// What a body yields: `None` at its end.
+type Received = Option<Result<Bytes, StoreError>>;
+
 /// Consecutive failures without a byte between them.
 struct RetryState {
     since: RunningInstant,
@@ -114,6 +118,26 @@ impl Chunks {
     /// long file may be sent without being read, so its beginning only needs to be in the page cache.
     async fn first_chunk(&mut self) -> Result<Option<Bytes>, StoreError> {
         let started = Instant::now();
+        let is_file = matches!(self.rest, ObjectBody::File(_));
+        // A store sends the first bytes with the head of its response.
+        let arrived = if is_file { None } else { self.rest.next().now_or_never() };
+        let first = match arrived {
+            Some(Some(Ok(chunk))) if self.is_wanted(&chunk) => {
+                self.arrived(chunk.len());
+                Ok(Some(chunk))
+            }
+            arrived => Box::pin(self.await_first_chunk(arrived)).await,
+        };
+        let reason = first.as_ref().err().map(StoreError::reason);
+        self.source.metrics.answered(StoreOperation::FirstChunk, started.elapsed(), reason);
+        if first.as_ref().is_err_and(StoreError::is_store_failure) {
+            self.source.failed();
+        }
+        first
+    }
+
+    async fn await_first_chunk(&mut self, arrived: Option<Received>) -> Result<Option<Bytes>, StoreError> {
+        let started = Instant::now();
         let waited = self.source.timeouts.first_byte;
         let first = async {
             match &self.rest {
@@ -124,16 +148,15 @@ impl Chunks {
                     }
                     Ok(None)
                 }
-                _ => self.next_chunk().await.map(Some),
+                _ => self.next_chunk(arrived).await.map(Some),
             }
         };
-        let first = in_time(waited, "the first bytes", first).await.and_then(|first| first);
-        let reason = first.as_ref().err().map(StoreError::reason);
-        self.source.metrics.answered(StoreOperation::FirstChunk, started.elapsed(), reason);
-        if first.as_ref().is_err_and(StoreError::is_store_failure) {
-            self.source.failed();
-        }
-        first
+        in_time(waited, "the first bytes", pin!(first)).await.and_then(|first| first)
+    }
+
+    /// Whether these are some of the announced bytes.
+    fn is_wanted(&self, chunk: &Bytes) -> bool {
+        !chunk.is_empty() && chunk.len() as u64 <= self.end - self.at
     }
 
     /// The number of remaining bytes.
@@ -150,7 +173,7 @@ impl Chunks {
         if self.at == self.end {
             return None;
         }
-        Some(self.next_chunk().await.map_err(|error| self.broke_off(error)))
+        Some(self.next_chunk(None).await.map_err(|error| self.broke_off(error)))
     }
 
     /// Ends the body after an error.
@@ -165,6 +188,11 @@ impl Chunks {
         self.at += bytes as u64;
         self.retry = None;
         self.source.breaker.succeeded();
+    }
+
+    /// Takes the rest, if all of it is in memory.
+    pub fn take_whole(&mut self) -> Option<Bytes> {
+        self.first.take_if(|_| self.at == self.end)
     }
 
     /// Takes the file, if none of its bytes has been read, for a caller that can send files. No bytes remain here then.
@@ -195,7 +223,7 @@ impl Chunks {
         while self.can_be_piped() {
             let Some((raw, pipe)) = self.rest.pipe() else { break };
             let filled = match &self.first {
-                None => in_time(waited, MORE, raw.fill(&pipe)).await.and_then(|filled| Ok(filled?)),
+                None => in_time(waited, MORE, pin!(raw.fill(&pipe))).await.and_then(|filled| Ok(filled?)),
                 // Bytes in memory go first, together with bytes that have already arrived.
                 Some(_) => match raw.fill(&pipe).now_or_never() {
                     Some(Ok(length)) => Ok(length),
@@ -210,7 +238,7 @@ impl Chunks {
                     return Some(Ok(Transfer::Piped(start, pipe, length)));
                 }
                 Err(error) => {
-                    if let Err(error) = self.resume(error).await {
+                    if let Err(error) = Box::pin(self.resume(error)).await {
                         return Some(Err(self.broke_off(error)));
                     }
                 }
@@ -231,31 +259,35 @@ impl Chunks {
         stream::unfold(self, |mut chunks| async move { chunks.next().await.map(|chunk| (chunk, chunks)) })
     }
 
-    /// Waits for the next chunk, and retries as often as the settings allow.
-    async fn next_chunk(&mut self) -> Result<Bytes, StoreError> {
+    /// Waits for the next chunk, unless one has `arrived`, and retries as often as the settings allow.
+    async fn next_chunk(&mut self, mut arrived: Option<Received>) -> Result<Bytes, StoreError> {
         loop {
-            match self.receive().await {
+            match self.receive(arrived.take()).await {
                 Ok(chunk) => {
                     self.arrived(chunk.len());
                     return Ok(chunk);
                 }
-                Err(error) => self.resume(error).await?,
+                Err(error) => Box::pin(self.resume(error)).await?,
             }
         }
     }
 
-    async fn receive(&mut self) -> Result<Bytes, StoreError> {
+    async fn receive(&mut self, mut arrived: Option<Received>) -> Result<Bytes, StoreError> {
         let waited = self.source.timeouts.stall;
         loop {
-            let Some(chunk) = in_time(waited, MORE, self.rest.next()).await? else {
+            let received = match arrived.take() {
+                Some(received) => received,
+                None => in_time(waited, MORE, pin!(self.rest.next())).await?,
+            };
+            let Some(chunk) = received else {
                 return Err(StoreError::broken("it ended the object before its announced length"));
             };
             let chunk = chunk?;
-            if chunk.len() as u64 > self.end - self.at {
-                return Err(StoreError::broken("it sent more than the announced length"));
+            if self.is_wanted(&chunk) {
+                return Ok(chunk);
             }
             if !chunk.is_empty() {
-                return Ok(chunk);
+                return Err(StoreError::broken("it sent more than the announced length"));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Opens one version of an object, with as few requests as the store allows.
 
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -44,7 +45,7 @@ impl GetObject<'_> {
         match self.ask(range.clone()).await {
             Ok(result) => self.open_result(result, span, ahead).await,
             Err(error) if range.is_some() && is_about_the_range(&error, span) => {
-                self.open_by_size(span).await
+                Box::pin(self.open_by_size(span)).await
             }
             Err(error) => Err(error),
         }
@@ -84,7 +85,7 @@ impl GetObject<'_> {
         ahead: Option<Range<u64>>,
     ) -> Result<Opened, StoreError> {
         if !is_plain(&result)? {
-            return self.open_unsized(result, span).await;
+            return Box::pin(self.open_unsized(result, span)).await;
         }
         let (meta, range) = (Meta::from(&result.meta), result.range.clone());
         self.is_wanted(&meta)?;
@@ -150,7 +151,7 @@ impl GetObject<'_> {
         };
         let (source, body) = (Arc::clone(self.source), unframed.take());
         Ok(Box::pin(stream::unfold((source, body), move |(source, mut body)| async move {
-            let chunk = match in_time(stall, "more bytes", body.next()).await {
+            let chunk = match in_time(stall, "more bytes", pin!(body.next())).await {
                 Ok(None) => return None,
                 Ok(Some(chunk)) => chunk.map_err(StoreError::from),
                 Err(error) => Err(error),

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -80,7 +81,7 @@ async fn fetch(
     let mut body = ObjectBody::reopen(&source, StoreOperation::Ahead, &path, &version, segment).await?;
     let mut chunks = Vec::new();
     while left > 0 {
-        let chunk = in_time(source.timeouts.stall, "more bytes", body.next()).await?;
+        let chunk = in_time(source.timeouts.stall, "more bytes", pin!(body.next())).await?;
         let chunk =
             chunk.ok_or(StoreError::broken("it ended the object before its announced length")).flatten()?;
         left = left

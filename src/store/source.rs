@@ -1,6 +1,7 @@
 //! Sends requests to the object store, with timeouts, the circuit breaker and metrics.
 
 use std::fmt;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -98,7 +99,8 @@ impl Source {
     pub(super) async fn delete(&self, path: &Path) -> Result<(), StoreError> {
         let started = Instant::now();
         let waited = self.timeouts.first_byte;
-        let deleted = match in_time(waited, "an answer", catch_panic(self.objects.delete(path))).await {
+        let answer = pin!(catch_panic(self.objects.delete(path)));
+        let deleted = match in_time(waited, "an answer", answer).await {
             Ok(Ok(()) | Err(object_store::Error::NotFound { .. })) => Ok(()),
             Ok(Err(error)) => Err(StoreError::from(error)),
             Err(error) => Err(error),
@@ -184,8 +186,8 @@ impl Source {
         let started = Instant::now();
         let for_body = !options.head;
         let span = StoreSpan::begin(operation.name());
-        let response =
-            span.instrument(catch_panic(self.objects.get_opts(path, ObjectRequest::mark(options))));
+        let response = self.objects.get_opts(path, ObjectRequest::mark(options));
+        let response = pin!(span.instrument(catch_panic(response)));
         let result = match in_time(self.timeouts.first_byte, "an answer", response).await {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(error)) => {
@@ -205,11 +207,11 @@ impl Source {
 }
 
 /// Waits for `arriving` within a timeout. The timeout runs only while the future is polled, so a slow client never
-/// exceeds it.
+/// exceeds it. The caller pins the future: each call that takes it by value would double the memory of a request.
 pub(super) async fn in_time<T>(
     waited: Duration,
     for_what: &'static str,
-    arriving: impl Future<Output = T>,
+    arriving: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, StoreError> {
     let arrived = running::timeout(waited, arriving).await;
     arrived.map_err(|_| StoreError::TimedOut { waited, for_what })

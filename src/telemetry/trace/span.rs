@@ -254,8 +254,8 @@ impl StoreSpan {
     }
 
     /// Runs the request to the store with this span's header fields.
-    pub async fn instrument<T>(&self, request: impl Future<Output = T>) -> T {
-        OUTGOING.scope(self.outgoing.clone(), request).await
+    pub fn instrument<F: Future>(&self, request: F) -> impl Future<Output = F::Output> + use<F> {
+        OUTGOING.scope(self.outgoing.clone(), request)
     }
 
     /// Ends the span when the store has answered; `error` is the reason of a failure. An absent object is not a
