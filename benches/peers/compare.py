@@ -19,6 +19,7 @@ import urllib.request
 import report
 import rows
 from servers import BUCKET_PORT, CLIENT_CPU, OURS, Asset, Bucket, Failed, Floor, Folder, child, spoiled, versions
+from transcripts import transcript
 
 SETTLED = 3.5  # seconds
 
@@ -37,7 +38,8 @@ class Run:
                 count //= 4
             first = 100_000 * list(rows.OBJECTS).index(name)
             say(f"making {count:,} objects of {size:,} bytes")
-            self.assets[name] = [Asset(self.folder, first + at, kind).make(size) for at in range(count)]
+            written = transcript if name in rows.TEXTS else lambda *_: None
+            self.assets[name] = [Asset(self.folder, first + at, kind).make(size, written(at, size)) for at in range(count)]
         # Pages that are not on disk yet cannot be dropped from the page cache, and writing them costs others time.
         os.sync()
         # Servers do not cache files that have just changed: the first server would do more work than the others.
@@ -82,7 +84,8 @@ class Run:
     def measure(self, row, server):
         targets = self.targets(server, row.objects, row.spoiled)
         length = row.length or rows.OBJECTS[row.objects][2]
-        expected = ["--status", row.status] + ([] if row.spoiled else ["--length", length])
+        unknown = row.spoiled or row.objects in rows.TEXTS
+        expected = ["--status", row.status] + ([] if unknown else ["--length", length])
         work = [*expected, *row.load, "--connections", row.connections]
         if row.cold:
             work.append("--cold")
@@ -125,12 +128,13 @@ class Run:
             target, file = line.split("\t")
             request = urllib.request.Request(f"http{'s' if trust else ''}://127.0.0.1:{server.port}{target}")
             whole = pathlib.Path(file).read_bytes()
+            for field in (more for more in row.load if ": " in more):
+                request.add_header(*field.split(": ", 1))
             if row.status == 206:
-                request.add_header("Range", "bytes=1000000-1065535")
                 whole = whole[1_000_000:1_065_536]
             try:
                 with urllib.request.urlopen(request, timeout=30, context=trust) as answer:
-                    same = answer.read() == whole
+                    same = decoded(answer) == whole
             except OSError as error:
                 raise Failed(f"{server.name} {target}: {error}{server.last_words()}") from None
             if not same:
@@ -197,6 +201,15 @@ def receive_buffers(size):
         yield
     finally:
         setting.write_text(f"{least} {usual} {most}")
+
+
+def decoded(answer):
+    """The body of an answer, without its content coding."""
+    body, coding = answer.read(), answer.headers.get("Content-Encoding")
+    if coding is None:
+        return body
+    program = {"gzip": "gzip", "br": "brotli", "zstd": "zstd"}[coding]
+    return subprocess.run([program, "-dc"], input=body, stdout=subprocess.PIPE, check=True).stdout
 
 
 def kernel_memory(server):

@@ -30,7 +30,8 @@ def brief(found):
         return (f"{found['each'] / 1e3:6.1f} KB each, {found['kernel_each'] / 1e3:6.0f} KB of the kernel's, "
                 f"probe p99 {found['probe']['p99_us'] / 1e3:.2f} ms")
     disk = f", {found['read_from_disk'] / found['bytes']:.0%} read from disk" if "read_from_disk" in found else ""
-    return f"{per_request(found):8.1f} ms/1,000  {rate(found):8.0f}/s  p99 {p99(found) / 1e3:.2f} ms{disk}"
+    each = f"{found['bytes'] / found['requests'] / 1e3:,.1f} KB each"
+    return f"{per_request(found):8.1f} ms/1,000  {rate(found):8.0f}/s  p99 {p99(found) / 1e3:.2f} ms  {each}{disk}"
 
 
 def median(of, rounds):

@@ -40,11 +40,14 @@ OBJECTS = {
     "8 KB": ("transcript", 64, 8 * 1024),
     "20,000 of 8 KB": ("transcript", 20_000, 8 * 1024),
     "100 KB": ("transcript", 64, 100 * 1024),
+    "text of 100 KB": ("transcript", 400, 100 * KB),
     "1 MB": ("recording", 400, MB),
     "5 MB": ("recording", 8, 5 * MB),
     "50 MB": ("recording", 2, 50 * MB),
     "cold": ("recording", 200, 5 * MB),
 }
+# Kinds with real text; the others are random bytes, so only their sizes differ.
+TEXTS = ("text of 100 KB",)
 
 
 def nginx(variant=""):
@@ -58,6 +61,13 @@ def hot(*what, least_rate=1.0, p99=True, **more):
 plain, nopush = nginx(), nginx("tcp_nopush off")
 orientation = (Lighttpd, Caddy)
 each = ("--close",)  # a connection for each request
+
+
+def coded(coding, title, at_most):
+    """Transcripts in a content coding. nginx has gzip alone, so it is the peer of the others too."""
+    accepted = "gzip" if coding == "gzip" else f"{coding}, gzip;q=0.5"
+    return Row(coding, f"transcript of 100 KB as {title}", "text of 100 KB", 64, (nginx("gzip"),), at_most, FILES,
+               load=("--field", f"Accept-Encoding: {accepted}"))
 
 
 def store_rows(name, title, store, peer, bounds):
@@ -79,6 +89,9 @@ ROWS = [
     Row("miss-8k", "8 KB, 20,000 objects in turn", "20,000 of 8 KB", 64, (plain,), 1.0, FILES),
     Row("miss-8k-connect", "8 KB, 20,000 objects, a connection each", "20,000 of 8 KB", 64, (plain,), 1.0, FILES, load=each),
     Row("miss-1m-connect", "1 MB, 400 objects, a connection each", "1 MB", 64, (plain,), 1.0, FILES, p99=True, load=each),
+    coded("gzip", "gzip", 1.0),
+    coded("br", "brotli", 1.5),
+    coded("zstd", "zstd", 0.7),
     Row("tls-miss-8k", "TLS: 8 KB, 20,000 objects in turn", "20,000 of 8 KB", 64, (nginx("TLS"),), None, TLS, tls=True),
     Row("tls-miss-8k-connect", "TLS: 8 KB, 20,000 objects, a connection each", "20,000 of 8 KB", 32, (nginx("TLS"),), None, TLS,
         load=each, tls=True),

@@ -98,9 +98,12 @@ class Asset:
         self.file = folder.root / self.path[1:]
         self.folder = folder
 
-    def make(self, size):
+    def make(self, size, text=None):
+        """Writes `text`, or random bytes, which nothing compresses."""
         with open(self.file, "wb") as file:
-            while size > 0:
+            if text is not None:
+                file.write(text)
+            while text is None and size > 0:
                 size -= file.write(os.urandom(min(size, 1 << 20)))
         return self
 
@@ -323,7 +326,7 @@ class Nginx(Server):
     variants = {
         "": 8101, "tcp_nopush off": 8102, "access log": 8103, "TLS": 8104,
         "proxy, default": 8105, "proxy, keep-alive": 8106, "proxy, tuned": 8107, "proxy over TLS": 8108,
-        "HTTP/2": 8109,
+        "HTTP/2": 8109, "gzip": 8110,
     }
     tls_listeners = {"TLS": "ssl", "HTTP/2": "ssl http2"}
 
@@ -356,6 +359,9 @@ class Nginx(Server):
         servers = {
             "": files,
             "tcp_nopush off": "tcp_nopush off; " + files,
+            # One buffer takes the file, and one the answer.
+            "gzip": "gzip on; gzip_comp_level 1; gzip_types application/json; gzip_vary on; "
+                    "output_buffers 1 128k; gzip_buffers 2 64k; " + files,
             "access log": f"access_log {self.place}/access.log combined buffer=64k flush=1s; " + files,
             "TLS": tls + files,
             "HTTP/2": tls + files,

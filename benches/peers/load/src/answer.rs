@@ -5,7 +5,8 @@
 pub(crate) struct Head {
     pub(crate) length: usize,
     pub(crate) status: u16,
-    pub(crate) body: u64,
+    /// Its body's length; `None` if it comes in chunks.
+    pub(crate) body: Option<u64>,
     pub(crate) closes: bool,
 }
 
@@ -20,7 +21,9 @@ pub(crate) fn head(bytes: &[u8]) -> Result<Option<Head>, String> {
     let status = text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
     let status = status.ok_or_else(|| format!("a head that is not of HTTP/1.1:\n{text}"))?;
     let body = field("content-length").and_then(|value| value.parse().ok());
-    let body = body.ok_or_else(|| format!("an answer without a length:\n{text}"))?;
+    if body.is_none() && field("transfer-encoding") != Some("chunked") {
+        return Err(format!("an answer without a length:\n{text}"));
+    }
     let closes = field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
     Ok(Some(Head { length: end + 4, status, body, closes }))
 }

@@ -10,8 +10,29 @@ use rustls::ClientConnection;
 use socket2::{Domain, Socket, Type};
 
 use crate::answer::{self, Head};
+use crate::chunked::Chunks;
 use crate::options::Options;
 use crate::report::Tally;
+
+/// What is missing of a body.
+enum Missing {
+    Bytes(u64),
+    Chunks(Chunks),
+}
+
+impl Missing {
+    /// Takes in what has arrived. Returns the length of the body if it is complete.
+    fn take(&mut self, arrived: &[u8], head: Head) -> Result<Option<u64>, String> {
+        match self {
+            Self::Bytes(missing) => {
+                let left = missing.checked_sub(arrived.len() as u64);
+                *missing = left.ok_or("an answer longer than it says")?;
+                Ok(head.body.filter(|_| *missing == 0))
+            }
+            Self::Chunks(chunks) => Ok(chunks.take(arrived)?.then_some(chunks.bytes)),
+        }
+    }
+}
 
 pub(crate) struct Connection {
     socket: TcpStream,
@@ -22,8 +43,8 @@ pub(crate) struct Connection {
     asked: Instant,
     /// The bytes of an incomplete head.
     start: Vec<u8>,
-    /// The parsed head, and how much of the body is missing.
-    answer: Option<(Head, u64)>,
+    /// The parsed head, and what is missing of the body.
+    answer: Option<(Head, Missing)>,
     waiting: bool,
 }
 
@@ -81,30 +102,32 @@ impl Connection {
                 Err(error) if waits(&error) => return Ok(None),
                 Err(error) => return Err(error),
             };
-            if let Some(head) = self.take(&buffer[..read], options).map_err(io::Error::other)? {
+            if let Some((head, length)) = self.take(&buffer[..read], options).map_err(io::Error::other)? {
                 self.waiting = false;
-                tally.add(self.asked, head.body);
+                tally.add(self.asked, length);
                 return Ok(Some(head.closes));
             }
         }
     }
 
-    /// Takes in what has arrived: the head, as soon as it ends, then the body. `Some` when all is there.
-    fn take(&mut self, arrived: &[u8], options: &Options) -> Result<Option<Head>, String> {
-        let (head, missing) = match self.answer {
-            Some((head, missing)) => (head, missing.checked_sub(arrived.len() as u64)),
-            None => {
-                self.start.extend_from_slice(arrived);
-                let Some(head) = answer::head(&self.start)? else { return Ok(None) };
-                options.check(head, &self.start)?;
-                let body = (self.start.len() - head.length) as u64;
-                self.start.clear();
-                (head, head.body.checked_sub(body))
+    /// Takes in what has arrived: the head, as soon as it ends, then the body. Returns the head and the body's length
+    /// when all is there.
+    fn take(&mut self, arrived: &[u8], options: &Options) -> Result<Option<(Head, u64)>, String> {
+        if let Some((head, missing)) = &mut self.answer {
+            let (head, length) = (*head, missing.take(arrived, *head)?);
+            if length.is_some() {
+                self.answer = None;
             }
-        };
-        let missing = missing.ok_or("an answer longer than it says")?;
-        self.answer = (missing > 0).then_some((head, missing));
-        Ok((missing == 0).then_some(head))
+            return Ok(length.map(|length| (head, length)));
+        }
+        self.start.extend_from_slice(arrived);
+        let Some(head) = answer::head(&self.start)? else { return Ok(None) };
+        options.check(head, &self.start)?;
+        let body = self.start.split_off(head.length);
+        self.start.clear();
+        let missing = head.body.map_or_else(|| Missing::Chunks(Chunks::default()), Missing::Bytes);
+        self.answer = Some((head, missing));
+        self.take(&body, options)
     }
 
     fn send(&mut self) -> io::Result<()> {
@@ -146,7 +169,10 @@ impl Connection {
 
     fn ended_early(&self) -> String {
         match self.answer {
-            Some((_, missing)) => format!("the server closed {missing} bytes before the end of an answer"),
+            Some((_, Missing::Bytes(missing))) => {
+                format!("the server closed {missing} bytes before the end of an answer")
+            }
+            Some((_, Missing::Chunks(_))) => "the server closed before the last chunk of an answer".into(),
             None => "the server closed instead of answering".into(),
         }
     }

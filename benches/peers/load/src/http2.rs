@@ -97,7 +97,7 @@ async fn whole(answer: ResponseFuture, options: &Options, target: &Target) -> io
         }
         body.flow_control().release_capacity(part.len()).map_err(io::Error::other)?;
     }
-    let found = Head { length: 0, status: head.status.as_u16(), body: bytes, closes: false };
+    let found = Head { length: 0, status: head.status.as_u16(), body: Some(bytes), closes: false };
     options.check(found, format!("{head:?}").as_bytes()).map_err(io::Error::other)?;
     match &target.file {
         Some(file) if options.compare && std::fs::read(file)? != kept => {

@@ -10,6 +10,7 @@
 //! the bodies with the files.
 
 mod answer;
+mod chunked;
 mod connection;
 mod http2;
 mod options;
