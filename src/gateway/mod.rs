@@ -24,6 +24,7 @@ mod respond;
 mod route;
 mod service;
 mod tracker;
+mod zstd_encoder;
 
 pub use body::{Aborted, Body};
 pub use config::Config;
