@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import socket
@@ -389,11 +390,16 @@ class Bucket(Server):
     def command(self):
         conf = self.place / "nginx.conf"
         listening = f"""
-            open_file_cache max=100000 inactive=60s;
+            open_file_cache max={open_files() // 2} inactive=60s;
             server {{ listen 127.0.0.1:{self.port} backlog=4096; listen 127.0.0.1:{self.port + 1} backlog=4096 ssl;
                 tcp_nopush off; {encrypted(self.folder)} location /bucket/ {{ alias {self.folder.root}/; }} }}"""
         conf.write_text(settings(self.place, listening, 1))
         return ["nginx", "-p", self.place, "-c", conf, "-e", "stderr"]
+
+
+def open_files():
+    """The limit of open files: `run` has raised it as far as this machine lets it."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def encrypted(folder):
@@ -406,7 +412,7 @@ def settings(place, http, workers):
     temporary = " ".join(f"{kind}_temp_path {place}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     return f"""
         daemon off; {"user root;" if os.geteuid() == 0 else ""} pid {place}/pid; worker_processes {workers};
-        worker_rlimit_nofile 100000; error_log stderr error;
+        worker_rlimit_nofile {open_files()}; error_log stderr error;
         events {{ worker_connections 16384; multi_accept on; }}
         http {{
             types {{ audio/mpeg mp3; application/json json; }}
