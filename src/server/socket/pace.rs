@@ -1,12 +1,42 @@
 //! Measures how fast a client reads.
 
+use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// The number of bytes per round. It exceeds the kernel buffers of both ends for a client that reads nothing: 64 KiB on
 /// the client, up to 384 KiB here if the piece is a whole pipe. It is small, so that the first round ends while the
 /// client's kernel still adapts its receive buffer.
 const ROUND: usize = 512 * 1024;
+
+/// The same for a connection with an [`Advance`].
+const ROUND_OF_ADVANCE: usize = 1280 * 1024;
+
 const QUICK: Duration = Duration::from_millis(250);
+
+/// How many connections may have an [`Advance`] at a time: together 64 MiB of the kernel's memory.
+const MAX_ADVANCES: usize = 64;
+
+static ADVANCES: AtomicUsize = AtomicUsize::new(0);
+
+/// Lets the kernel hold more of a long file for a client that has not shown its speed yet. Most receivers fetch one
+/// recording per connection, so this is most of their time: with the usual limit, 1 MB takes several wakeups instead
+/// of one (row *miss-1m-connect* of the benchmark). If stalled clients hold all advances, the others only cost these wakeups.
+#[derive(Debug)]
+struct Advance;
+
+impl Advance {
+    fn take() -> Option<Self> {
+        let more = |taken| (taken < MAX_ADVANCES).then_some(taken + 1);
+        ADVANCES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self)
+    }
+}
+
+impl Drop for Advance {
+    fn drop(&mut self) {
+        ADVANCES.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// How fast a client reads, measured in rounds.
 #[derive(Debug)]
@@ -14,24 +44,44 @@ pub(super) struct Pace {
     taken: usize,
     since: Instant,
     quick: bool,
+    /// Whether no round has ended yet.
+    is_first: bool,
+    advance: Option<Advance>,
 }
 
 impl Pace {
     pub(super) fn new(since: Instant) -> Self {
-        Self { taken: 0, since, quick: false }
+        Self { taken: 0, since, quick: false, is_first: true, advance: None }
+    }
+
+    /// Takes an advance, which lasts until the end of the first round or of the file. Returns whether there is a new one.
+    pub(super) fn take_advance(&mut self) -> bool {
+        if !self.is_first || self.advance.is_some() {
+            return false;
+        }
+        self.advance = Advance::take();
+        self.advance.is_some()
+    }
+
+    /// Ends the advance, because the file is sent. Returns whether there was one.
+    pub(super) fn end_advance(&mut self) -> bool {
+        self.advance.take().is_some()
     }
 
     /// Adds bytes that the client took. At the end of a round, returns whether the client is quick, if that has
-    /// changed.
+    /// changed or an advance has ended.
     pub(super) fn on_written(&mut self, bytes: usize) -> Option<bool> {
         self.taken += bytes;
-        if self.taken < ROUND {
+        let round = if self.advance.is_some() { ROUND_OF_ADVANCE } else { ROUND };
+        if self.taken < round {
             return None;
         }
         let now = Instant::now();
         let quick = now - self.since < QUICK;
-        (self.taken, self.since) = (0, now);
-        (std::mem::replace(&mut self.quick, quick) != quick).then_some(quick)
+        (self.taken, self.since, self.is_first) = (0, now, false);
+        let had_advance = self.advance.take().is_some();
+        let has_changed = mem::replace(&mut self.quick, quick) != quick;
+        (has_changed || had_advance).then_some(quick)
     }
 }
 
@@ -48,5 +98,21 @@ mod tests {
         std::thread::sleep(QUICK);
         assert_eq!(pace.on_written(ROUND), Some(false));
         assert_eq!(pace.on_written(ROUND), Some(true));
+    }
+
+    #[test]
+    fn an_advance_lasts_for_the_first_round_and_goes_to_few_connections() {
+        let new = || Pace::new(Instant::now());
+        let mut waiting: Vec<_> = (0..2 * MAX_ADVANCES).map(|_| new()).collect();
+        let taken = waiting.iter_mut().map(Pace::take_advance).filter(|taken| *taken).count();
+        assert!(taken <= MAX_ADVANCES);
+        assert!(!new().take_advance(), "all are taken");
+        waiting.clear();
+        let mut slow = Pace::new(Instant::now() - QUICK);
+        assert!(slow.take_advance());
+        assert!(!slow.take_advance(), "it has one");
+        assert!(slow.end_advance() && !slow.end_advance() && slow.take_advance(), "the next file");
+        assert_eq!(slow.on_written(ROUND_OF_ADVANCE), Some(false), "the usual limit again");
+        assert!(!slow.take_advance(), "it has shown its speed");
     }
 }

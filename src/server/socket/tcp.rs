@@ -24,6 +24,12 @@ use crate::server::zero_copy::write_gate::WriteGate;
 /// for each client that stalls, and a slow client would show activity only every few minutes.
 const UNSENT: u32 = 128 * 1024;
 
+/// The same limit for a long file that is sent to a client with an advance ([`Pace::take_advance`]).
+const UNSENT_ADVANCE: u32 = 1024 * 1024;
+
+/// A piece that is longer than this is worth an advance. Pieces of pipes are shorter.
+const LONG: usize = 512 * 1024;
+
 /// The same limit for a client that reads a round in less than a quarter of a second: none beyond the kernel's own
 /// (`tcp_wmem`, 4 MiB by default). Its connection wakes up less often, and it holds the memory only briefly.
 const UNSENT_QUICK: u32 = u32::MAX;
@@ -156,6 +162,10 @@ impl Socket {
         let written = match placeholder {
             Some((gate, at)) => {
                 let before = pieces.get(..at).unwrap_or_default();
+                // Only a file has so long a piece.
+                if pieces.get(at).is_some_and(|piece| piece.len() > LONG) && self.pace.take_advance() {
+                    self.mode.limit_unsent(UNSENT_ADVANCE);
+                }
                 self.mode.poll_write_with(cx, |socket| gate.pending.write(socket, before))
             }
             None => self.mode.poll_send(cx, pieces, self.activity.is_last()),
@@ -165,6 +175,9 @@ impl Socket {
             Poll::Ready(Ok(bytes)) => self.on_written(*bytes),
             Poll::Ready(Err(_)) => {}
         }
+        if self.gate.as_ref().is_some_and(|gate| gate.pending.is_empty()) && self.pace.end_advance() {
+            self.mode.limit_unsent(UNSENT);
+        }
         written
     }
 
@@ -173,9 +186,8 @@ impl Socket {
         if self.is_registered() {
             self.activity.on_written(bytes);
         }
-        if let (Some(quick), Ok(socket)) = (self.pace.on_written(bytes), self.mode.descriptor()) {
-            let unsent = if quick { UNSENT_QUICK } else { UNSENT };
-            let _ = socket2::SockRef::from(&socket).set_tcp_notsent_lowat(unsent);
+        if let Some(quick) = self.pace.on_written(bytes) {
+            self.mode.limit_unsent(if quick { UNSENT_QUICK } else { UNSENT });
         }
     }
 }
@@ -186,6 +198,14 @@ impl Mode {
             Self::Nonblocking { stream, .. } => Ok(stream.as_fd()),
             Self::Registered(stream) => Ok(stream.as_fd()),
             Self::Released => Err(released()),
+        }
+    }
+
+    /// Limits the number of unsent bytes in the kernel's send buffer.
+    fn limit_unsent(&self, bytes: u32) {
+        if let Ok(socket) = self.descriptor() {
+            // A failure only costs memory or wakeups.
+            let _ = socket2::SockRef::from(&socket).set_tcp_notsent_lowat(bytes);
         }
     }
 
