@@ -1,7 +1,10 @@
 //! Defines events: completed calls, and test events.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
+use super::claimed::Lease;
 use super::error::Result;
 use super::id::new_id;
 use super::lane::{Lane, Queue};
@@ -16,10 +19,14 @@ pub struct NewEvent {
     pub(super) call_id: Option<String>,
     /// For a test event: the only endpoint that it goes to.
     pub(super) endpoint: Option<String>,
+    pub(super) call: Arc<CompletedCall>,
     pub(super) content: String,
     pub(super) recording: Option<String>,
     pub(super) transcript: Option<String>,
     pub(super) at: UnixMillis,
+    /// The endpoints whose deliveries are claimed, separated by commas, and the lease.
+    pub(super) claims: String,
+    pub(super) lease: Option<Lease>,
 }
 
 impl NewEvent {
@@ -41,12 +48,28 @@ impl NewEvent {
             workspace: workspace.to_owned(),
             call_id: Some(call_id.to_owned()),
             endpoint: None,
+            call: Arc::new(call.clone()),
             // Strings and integers always serialize.
             content: serde_json::to_string(call).unwrap_or_default(),
             recording: recording.map(|id| id.to_string()),
             transcript: transcript.map(|id| id.to_string()),
             at: now,
+            claims: String::new(),
+            lease: None,
         })
+    }
+
+    /// The workspace of the call.
+    #[must_use]
+    pub fn workspace(&self) -> &str {
+        &self.workspace
+    }
+
+    /// Claims the deliveries to these endpoints: the caller begins their first attempts as soon as the event is on disk.
+    /// Endpoints that take no first attempts meanwhile get theirs through their queue.
+    #[must_use]
+    pub fn claim(self, endpoints: &[&str], lease: Lease) -> Self {
+        Self { claims: endpoints.join(","), lease: Some(lease), ..self }
     }
 
     /// A test event for one endpoint, with the help page's sample and the sample assets.
@@ -59,10 +82,17 @@ impl NewEvent {
         Ok(Self { call_id: None, endpoint: Some(endpoint.to_owned()), ..event })
     }
 
+    pub(super) fn is_test(&self) -> bool {
+        self.call_id.is_none()
+    }
+
+    pub(super) fn lane(&self) -> Lane {
+        if self.is_test() { Lane::Test } else { Lane::First }
+    }
+
     /// The queue of an endpoint that its delivery enters.
     pub(super) fn queue_of(&self, endpoint: &str) -> Queue {
-        let lane = if self.call_id.is_none() { Lane::Test } else { Lane::First };
-        Queue { workspace: self.workspace.clone(), endpoint: endpoint.to_owned(), lane }
+        Queue { workspace: self.workspace.clone(), endpoint: endpoint.to_owned(), lane: self.lane() }
     }
 }
 
@@ -75,6 +105,6 @@ pub struct Accepted {
     pub deliveries: Vec<String>,
     /// Whether the event is new; false if the same call was accepted earlier.
     pub is_new: bool,
-    /// The queues of its deliveries; empty if the event is not new.
+    /// The queues of its queued deliveries; empty if the event is not new.
     pub(crate) queues: Vec<Queue>,
 }

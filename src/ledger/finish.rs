@@ -1,40 +1,86 @@
 //! Ends a claim: records the attempt and its consequence, or requeues a delivery that was not attempted.
 
-use serde_json::{Value, json};
-
 use super::attempt::{Disposition, FinishedAttempt, Requeue};
-use super::database::{Database, Statement, int, over_json_rows, values, without_nul};
+use super::database::{Database, Statement, Value, Write, int, rows, values, without_nul};
 use super::error::Result;
 use super::handle::Ledger;
 
-const INSERT_ATTEMPTS: Statement = over_json_rows!(
-    "INSERT INTO attempts (delivery_id, number, started_at, took_ms, status, code, summary, advice, excerpt, \
-     links_expire_at) SELECT id, number, started_at, took_ms, status, code, summary, advice, excerpt, links FROM ",
-    [id text, number bigint, started_at bigint, took_ms bigint, status bigint, code text, summary text, advice text,
-     excerpt text, links bigint],
-    // A delivery that was purged meanwhile no longer has a history.
-    " WHERE EXISTS (SELECT 1 FROM deliveries d WHERE d.id = r.id) ON CONFLICT (delivery_id, number) DO NOTHING"
-);
+macro_rules! attempts {
+    ($engine:ident) => {
+        rows!($engine: [
+            1 id text, 2 holder text, 3 number bigint, 4 started_at bigint, 5 took_ms bigint, 6 status bigint, 7 code text,
+            8 summary text, 9 advice text, 10 excerpt text, 11 links bigint, 12 note text, 13 state text, 14 due_at bigint,
+            15 scheduled_at bigint, 16 ended_at bigint
+        ])
+    };
+}
 
-const FINISH: Statement = over_json_rows!(
-    "UPDATE deliveries SET state = r.state, lane = CASE WHEN deliveries.test THEN 2 ELSE 1 END, \
-     due_at = coalesce(r.due_at, deliveries.due_at), scheduled_at = r.scheduled_at, scheduled_by = deliveries.lease, \
-     lease = NULL, lease_until = NULL, tries = deliveries.tries + 1, \
-     attempts = CASE WHEN deliveries.attempts < r.number THEN r.number ELSE deliveries.attempts END, note = r.note, \
-     last_status = r.status, last_summary = r.summary, links_expire_at = r.links, ended_at = r.ended_at FROM ",
-    [id text, state text, due_at bigint, scheduled_at bigint, number bigint, note text, status bigint, summary text,
-     links bigint, ended_at bigint, holder text],
-    " WHERE deliveries.id = r.id AND deliveries.lease = r.holder"
-);
+macro_rules! insert_attempts {
+    ($from:expr) => {
+        concat!(
+            "INSERT INTO attempts (delivery_id, number, started_at, took_ms, status, code, summary, advice, excerpt, \
+             links_expire_at) SELECT id, number, started_at, took_ms, status, code, summary, advice, excerpt, links FROM ",
+            $from,
+            " ON CONFLICT (delivery_id, number) DO NOTHING"
+        )
+    };
+}
 
-const REQUEUE: Statement = over_json_rows!(
-    "UPDATE deliveries SET state = r.state, due_at = coalesce(r.due_at, deliveries.due_at), \
-     scheduled_at = coalesce(r.scheduled_at, deliveries.scheduled_at), scheduled_by = deliveries.lease, \
-     asset_waited = coalesce(r.waited, deliveries.asset_waited), note = coalesce(r.note, deliveries.note), \
-     lease = NULL, lease_until = NULL FROM ",
-    [id text, state text, due_at bigint, scheduled_at bigint, waited bigint, note text],
-    " WHERE deliveries.id = r.id AND deliveries.lease = $2"
-);
+macro_rules! finish_deliveries {
+    ($from:expr, $is:literal) => {
+        concat!(
+            "UPDATE deliveries SET state = r.state, lane = CASE WHEN deliveries.test THEN 2 ELSE 1 END, \
+             due_at = coalesce(r.due_at, deliveries.due_at), scheduled_at = r.scheduled_at, \
+             scheduled_by = deliveries.lease, lease = NULL, lease_until = NULL, tries = deliveries.tries + 1, \
+             attempts = CASE WHEN deliveries.attempts < r.number THEN r.number ELSE deliveries.attempts END, note = r.note, \
+             last_status = r.status, last_summary = r.summary, links_expire_at = r.links, ended_at = r.ended_at FROM ",
+            $from,
+            " WHERE deliveries.id ",
+            $is,
+            " AND deliveries.lease = r.holder"
+        )
+    };
+}
+
+/// Records attempts and their consequences. A delivery that was purged meanwhile no longer has a history; PostgreSQL
+/// locks the others, so that they are not purged meanwhile. (`= ANY` is a join that PostgreSQL can only do by index.)
+const FINISH: Write = Write {
+    sqlite: &[
+        insert_attempts!(concat!(
+            attempts!(sqlite),
+            " WHERE EXISTS (SELECT 1 FROM deliveries d WHERE d.id = r.id)"
+        )),
+        finish_deliveries!(attempts!(sqlite), "= r.id"),
+    ],
+    postgres: concat!(
+        "WITH r AS MATERIALIZED (SELECT r.* FROM ",
+        attempts!(postgres),
+        " JOIN deliveries d ON d.id = ANY (ARRAY[r.id]) FOR KEY SHARE OF d), a AS (",
+        insert_attempts!("r"),
+        ") ",
+        finish_deliveries!("r", "= ANY (ARRAY[r.id])")
+    ),
+};
+
+macro_rules! requeue {
+    ($engine:ident, $is:literal) => {
+        concat!(
+            "UPDATE deliveries SET state = r.state, due_at = coalesce(r.due_at, deliveries.due_at), \
+             scheduled_at = coalesce(r.scheduled_at, deliveries.scheduled_at), scheduled_by = deliveries.lease, \
+             asset_waited = coalesce(r.waited, deliveries.asset_waited), note = coalesce(r.note, deliveries.note), \
+             lease = NULL, lease_until = NULL FROM ",
+            rows!($engine: [
+                1 id text, 2 holder text, 3 state text, 4 due_at bigint, 5 scheduled_at bigint, 6 waited bigint, 7 note text
+            ]),
+            " WHERE deliveries.id ",
+            $is,
+            " AND deliveries.lease = r.holder"
+        )
+    };
+}
+
+const REQUEUE: Statement =
+    Statement { sqlite: requeue!(sqlite, "= r.id"), postgres: requeue!(postgres, "= ANY (ARRAY[r.id])") };
 
 impl Ledger {
     /// Records an attempt and its consequence. If another sender holds the lease by now, the delivery stays unchanged,
@@ -54,55 +100,53 @@ impl Ledger {
         if requeued.is_empty() {
             return Ok(());
         }
-        let rows: Vec<_> = requeued.iter().map(|(id, requeue)| requeue_row(id, requeue)).collect();
-        self.database.execute_unchecked(REQUEUE, values![json!(rows).to_string(), holder]).await.map(|_| ())
+        let rows: Vec<_> = requeued.iter().map(|(id, requeue)| requeue_row(id, holder, requeue)).collect();
+        self.database.execute_unchecked(REQUEUE, values![rows]).await.map(|_| ())
     }
 }
 
 /// Writes a batch of attempts and their consequences in one transaction.
 pub(super) async fn finish_all(database: &Database, finished: &[FinishedAttempt]) -> Result<Vec<()>> {
     let rows: Vec<_> = finished.iter().map(attempt_row).collect();
-    let rows = json!(rows).to_string();
-    let mut tx = database.begin_unchecked().await?;
-    tx.execute(INSERT_ATTEMPTS, values![&rows]).await?;
-    tx.execute(FINISH, values![rows]).await?;
-    tx.commit().await?;
+    database.write_unchecked::<()>(FINISH, values![rows]).await?;
     Ok(vec![(); finished.len()])
 }
 
-fn requeue_row(id: &str, requeue: &Requeue) -> Value {
-    match requeue {
-        Requeue::Now => json!({"id": id, "state": "queued"}),
-        Requeue::After { from, until, note, asset_waited } => json!({
-            "id": id, "state": "waiting", "due_at": int(until.0), "scheduled_at": int(from.0),
-            "note": note, "waited": int(asset_waited.as_millis()),
-        }),
-    }
+fn requeue_row(id: &str, holder: &str, requeue: &Requeue) -> Vec<Value> {
+    let (state, after) = match requeue {
+        Requeue::Now => ("queued", None),
+        Requeue::After { from, until, note, asset_waited } => {
+            ("waiting", Some((*until, *from, int(asset_waited.as_millis()), note.clone())))
+        }
+    };
+    let (until, from) = (after.as_ref().map(|it| it.0), after.as_ref().map(|it| it.1));
+    let (waited, note) = after.map(|(_, _, waited, note)| (waited, note)).unzip();
+    values![id, holder, state, until, from, waited, note]
 }
 
-fn attempt_row(finished: &FinishedAttempt) -> Value {
+fn attempt_row(finished: &FinishedAttempt) -> Vec<Value> {
     let (state, due_at) = match finished.disposition {
         Disposition::Delivered => ("delivered", None),
         Disposition::Failed => ("failed", None),
-        Disposition::RetryAt(due) => ("waiting", Some(int(due.0))),
+        Disposition::RetryAt(due) => ("waiting", Some(due)),
     };
     let result = &finished.result;
-    json!({
-        "id": finished.delivery,
-        "holder": finished.holder,
-        "number": finished.number,
-        "started_at": int(result.started_at.0),
-        "took_ms": int(result.took.as_millis()),
-        "status": result.status,
-        "code": result.code,
-        "summary": without_nul(&result.summary),
-        "advice": result.advice.as_deref().map(without_nul),
-        "excerpt": result.excerpt.as_deref().map(without_nul),
-        "links": result.links_expire.map(|expires| expires.0),
-        "note": result.note.as_deref().map(without_nul),
-        "state": state,
-        "due_at": due_at,
-        "scheduled_at": due_at.map(|_| int(finished.at.0)),
-        "ended_at": due_at.is_none().then(|| int(finished.at.0)),
-    })
+    values![
+        &finished.delivery,
+        &finished.holder,
+        finished.number,
+        result.started_at,
+        int(result.took.as_millis()),
+        result.status.map(u32::from),
+        result.code,
+        without_nul(&result.summary),
+        result.advice.as_deref().map(without_nul),
+        result.excerpt.as_deref().map(without_nul),
+        result.links_expire,
+        result.note.as_deref().map(without_nul),
+        state,
+        due_at,
+        due_at.map(|_| finished.at),
+        due_at.is_none().then_some(finished.at),
+    ]
 }

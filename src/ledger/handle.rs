@@ -7,9 +7,10 @@ use std::sync::Arc;
 use super::attempt::FinishedAttempt;
 use super::database::{Database, DatabaseUrl};
 use super::error::{LedgerError, Result};
-use super::event::{Accepted, NewEvent};
+use super::event::NewEvent;
 use super::seal::Seal;
 use super::search::SearchLimiter;
+use super::store_event::Stored;
 use super::writer::Writer;
 
 /// The location of the ledger, and of the key of its secrets.
@@ -26,7 +27,7 @@ pub struct Config {
 pub struct Ledger {
     pub(super) database: Database,
     pub(super) seal: Seal,
-    pub(super) events: Writer<NewEvent, Option<Accepted>>,
+    pub(super) events: Writer<Arc<NewEvent>, Option<Stored>>,
     pub(super) finished: Writer<FinishedAttempt, ()>,
     pub(super) search_limiter: SearchLimiter,
     /// Held while a test event is counted and written.

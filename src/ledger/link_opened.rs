@@ -1,6 +1,6 @@
 //! Records followed links: the gateway reports each download, and the ledger finds the delivery of its link.
 
-use super::database::{Statement, int, over_json_rows, values};
+use super::database::{Statement, Value, rows, values};
 use super::error::Result;
 use super::handle::Ledger;
 use crate::asset::{AssetKind, AssetRef};
@@ -17,17 +17,40 @@ pub struct LinkOpened {
     pub at: UnixMillis,
 }
 
+macro_rules! downloads {
+    ($engine:ident) => {
+        rows!($engine: [1 asset text, 2 expires bigint, 3 at bigint])
+    };
+}
+
 macro_rules! record {
-    ($fetched_at:literal, $asset:literal) => {
-        over_json_rows!(
-            concat!("UPDATE deliveries SET ", $fetched_at, " = coalesce(deliveries.", $fetched_at, ", r.at) FROM "),
-            [asset text, expires bigint, at bigint],
-            concat!(
-                " JOIN events e ON e.", $asset, " = r.asset WHERE deliveries.event_id = e.id \
-                 AND (deliveries.links_expire_at = r.expires OR EXISTS (SELECT 1 FROM attempts a \
-                 WHERE a.delivery_id = deliveries.id AND a.links_expire_at = r.expires))"
-            )
+    ($fetched_at:literal, $asset:literal, $from:expr, $is:literal, $close:literal) => {
+        concat!(
+            "UPDATE deliveries SET ",
+            $fetched_at,
+            " = coalesce(deliveries.",
+            $fetched_at,
+            ", r.at) FROM ",
+            $from,
+            " JOIN events e ON e.",
+            $asset,
+            $is,
+            "r.asset",
+            $close,
+            " WHERE deliveries.event_id",
+            $is,
+            "e.id",
+            $close,
+            " AND (deliveries.links_expire_at = r.expires OR EXISTS (SELECT 1 FROM attempts a \
+             WHERE a.delivery_id = deliveries.id AND a.links_expire_at = r.expires))"
         )
+    };
+    ($fetched_at:literal, $asset:literal) => {
+        // PostgreSQL can only do a join by `= ANY` with the index. It might read all deliveries otherwise.
+        Statement {
+            sqlite: record!($fetched_at, $asset, downloads!(sqlite), " = ", ""),
+            postgres: record!($fetched_at, $asset, downloads!(postgres), " = ANY (ARRAY[", "])"),
+        }
     };
 }
 
@@ -45,15 +68,13 @@ impl Ledger {
             let of_kind = downloads.iter().filter(|download| download.asset.kind == kind);
             let rows: Vec<_> = of_kind.map(row).collect();
             if !rows.is_empty() {
-                tx.execute(statement, values![format!("[{}]", rows.join(","))]).await?;
+                tx.execute(statement, values![rows]).await?;
             }
         }
         tx.commit().await
     }
 }
 
-/// A download as JSON. Neither an id nor a number needs escaping.
-fn row(LinkOpened { asset, link_expires, at }: &LinkOpened) -> String {
-    let (expires, at) = (int(link_expires.0), int(at.0));
-    format!(r#"{{"asset":"{}","expires":{expires},"at":{at}}}"#, asset.id)
+fn row(download: &LinkOpened) -> Vec<Value> {
+    values![download.asset.id.to_string(), download.link_expires, download.at]
 }

@@ -14,7 +14,7 @@ use super::lease::requeue_all;
 use super::seal::Seal;
 use super::search::SearchLimiter;
 use super::writer::Writer;
-use super::{accept, finish};
+use super::{finish, store_event};
 
 /// How many secrets are opened to verify the key file.
 const SAMPLED_SECRETS: i64 = 1_000;
@@ -40,7 +40,7 @@ impl Ledger {
         let database = Database::unopened(&config.database);
         Ok(Self {
             events: Writer::start(&database, |database, events| {
-                Box::pin(accept::accept_all(database, events))
+                Box::pin(store_event::store_all(database, events))
             }),
             finished: Writer::start(&database, |database, finished| {
                 Box::pin(finish::finish_all(database, finished))

@@ -1,10 +1,10 @@
 //! Resends one delivery, or every failed delivery of a time range.
 
-use super::database::{Statement, int, over_json_ids, values};
+use super::database::{Statement, int, over_ids, values};
 use super::delivery::DeliveryState;
 use super::error::Result;
 use super::handle::Ledger;
-use super::health::release_holds;
+use super::record_health::release_holds;
 use crate::clock::UnixMillis;
 
 /// The failed deliveries to recover.
@@ -34,7 +34,7 @@ pub enum ResendOutcome {
 /// How many deliveries one transaction recovers. Other writers wait for each transaction.
 const BATCH: i64 = 500;
 
-const RECOVER: Statement = over_json_ids!(
+const RECOVER: Statement = over_ids!(
     "UPDATE deliveries SET state = 'queued', lane = 1, due_at = $2, scheduled_at = NULL, tries = 0, ended_at = NULL, \
      note = NULL WHERE id",
     " AND state = 'failed' AND EXISTS (SELECT 1 FROM endpoints e \
@@ -100,9 +100,8 @@ impl Ledger {
         );
         let values = values![workspace, created_at, id, range.to, &range.endpoint, BATCH];
         let found = self.database.fetch::<(i64, String)>(FIND, values).await?;
-        let ids: Vec<&str> = found.iter().map(|(_, id)| id.as_str()).collect();
-        let recovered =
-            self.database.execute(RECOVER, values![serde_json::json!(ids).to_string(), now]).await?;
+        let ids: Vec<String> = found.iter().map(|(_, id)| id.clone()).collect();
+        let recovered = self.database.execute(RECOVER, values![ids, now]).await?;
         Ok((recovered, found.into_iter().next_back()))
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::database::{Statement, Tx, values};
 use super::error::Result;
 use super::handle::Ledger;
-use super::health::release_holds;
 use super::id::new_id;
+use super::record_health::release_holds;
 use crate::clock::UnixMillis;
 
 /// How long a soft removal can be undone.

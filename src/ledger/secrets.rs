@@ -3,13 +3,11 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use sqlx::FromRow;
-
 use super::database::{Statement, values};
 use super::error::{LedgerError, Result};
 use super::handle::Ledger;
-use super::health::release_holds;
+use super::record_health::release_holds;
+use super::sealed_secrets::{SealedSecrets, Secrets};
 use crate::clock::UnixMillis;
 use crate::webhook::WebhookSecret;
 
@@ -19,15 +17,6 @@ pub const DEFAULT_OVERLAP: Duration = Duration::from_secs(86_400);
 /// How many secrets may be valid besides the newest. Each adds a signature to the header field of every attempt.
 const MAX_PREVIOUS_SECRETS: usize = 8;
 
-/// The secrets of an endpoint.
-#[derive(Debug, Clone)]
-pub struct Secrets {
-    /// The newest secret.
-    pub current: WebhookSecret,
-    /// Earlier secrets that are still valid, the newest first, and until when.
-    pub previous: Vec<(WebhookSecret, UnixMillis)>,
-}
-
 /// The result of a rotation.
 #[derive(Debug, Clone)]
 pub struct Rotation {
@@ -35,38 +24,6 @@ pub struct Rotation {
     pub secret: WebhookSecret,
     /// Until when the previous secret stays valid.
     pub previous_until: UnixMillis,
-}
-
-/// Secrets as stored in the database.
-#[derive(FromRow)]
-pub(super) struct SealedSecrets {
-    secret: Vec<u8>,
-    previous_secret: Option<Vec<u8>>,
-    previous_until: Option<UnixMillis>,
-    earlier_secrets: Option<String>,
-    /// The index of the secret that first signs `X-Webhook-Signature`; 0 is the newest.
-    #[sqlx(try_from = "i64")]
-    plain_secret: usize,
-}
-
-/// A rotated secret: sealed, in hexadecimal.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Earlier {
-    secret: String,
-    until: u64,
-}
-
-impl SealedSecrets {
-    /// Earlier secrets that are still valid, the newest first.
-    fn previous(&self, now: UnixMillis) -> Result<Vec<Earlier>> {
-        let newest = self.previous_secret.as_ref().zip(self.previous_until);
-        let newest = newest.map(|(secret, until)| Earlier { secret: hex::encode(secret), until: until.0 });
-        let earlier: Vec<Earlier> = match &self.earlier_secrets {
-            Some(text) => serde_json::from_str(text).map_err(|_| LedgerError::Sealed)?,
-            None => Vec::new(),
-        };
-        Ok(newest.into_iter().chain(earlier).filter(|one| now.0 < one.until).collect())
-    }
 }
 
 macro_rules! select_secrets {
@@ -84,16 +41,7 @@ impl Ledger {
     pub async fn secrets(&self, workspace: &str, id: &str, now: UnixMillis) -> Result<Option<Secrets>> {
         const GET: Statement = Statement::same(select_secrets!());
         let mut rows = self.database.fetch::<SealedSecrets>(GET, values![workspace, id]).await?;
-        rows.pop().map(|row| self.open_secrets(id, &row, now)).transpose()
-    }
-
-    pub(super) fn open_secrets(&self, id: &str, row: &SealedSecrets, now: UnixMillis) -> Result<Secrets> {
-        let open = |one: Earlier| {
-            let sealed = hex::decode(one.secret).map_err(|_| LedgerError::Sealed)?;
-            Ok((self.seal.open(&sealed, id)?, UnixMillis(one.until)))
-        };
-        let previous = row.previous(now)?.into_iter().map(open).collect::<Result<_>>()?;
-        Ok(Secrets { current: self.seal.open(&row.secret, id)?, previous })
+        rows.pop().map(|row| row.open(&self.seal, id, now)).transpose()
     }
 
     /// Generates a new secret. The previous secret stays valid for `overlap`, and earlier secrets until they expire. An

@@ -72,7 +72,7 @@ pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> AttemptOutcom
             None,
         ));
     };
-    let url = match sender.url(&claimed.url) {
+    let url = match sender.url(&claimed.target.url) {
         Ok(url) => url,
         Err(error) => {
             let advice = "change the endpoint's URL, then send the delivery again".to_owned();
@@ -163,11 +163,11 @@ fn not_sent(at: UnixMillis, code: &'static str, summary: &str, advice: Option<St
 fn plain_secret(claimed: &Claimed, previous: usize) -> usize {
     let refused = claimed.last_status.is_some_and(|status| (400..500).contains(&status));
     let tried = if refused { usize::try_from(claimed.tries).unwrap_or_default() } else { 0 };
-    (claimed.plain_secret.min(previous) + tried) % (previous + 1)
+    (claimed.target.plain_secret.min(previous) + tried) % (previous + 1)
 }
 
 async fn record_secret(sender: &Sender, claimed: &Claimed, taken: usize) {
-    if taken == claimed.plain_secret {
+    if taken == claimed.target.plain_secret {
         return;
     }
     if let Err(error) = sender.ledger().prefer_secret(&claimed.endpoint, taken).await {

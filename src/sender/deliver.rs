@@ -56,7 +56,7 @@ fn finished(sender: &Sender, claimed: &Claimed, attempt: Attempt, at: UnixMillis
     } else {
         let failed = schedule::Failed {
             tries: claimed.tries.saturating_add(1),
-            long_tail: claimed.long_tail,
+            long_tail: claimed.target.long_tail,
             retry_after: attempt.retry_after,
             at,
             jitter: jitter(),

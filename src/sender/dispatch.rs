@@ -214,8 +214,8 @@ impl Dispatcher {
         for claimed in claimed {
             match self.concurrency.admit(Candidate::from(&claimed), now) {
                 Some(slot) => {
-                    let failing = claimed.health.failing_since.is_some();
-                    let epoch = claimed.health.epoch;
+                    let failing = claimed.target.health.failing_since.is_some();
+                    let epoch = claimed.target.health.epoch;
                     let permit = Permit::new(slot, epoch, self.completed.clone());
                     tasks::spawn(Task::Delivery, deliver(self.sender.clone(), claimed, failing, permit));
                 }

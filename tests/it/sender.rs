@@ -1,5 +1,6 @@
 //! The sender: every accepted call arrives, on schedule, signed, with links that open.
 
+mod accept;
 mod circuit_breaker;
 mod clock_changes;
 mod endpoints;

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use sqlx::{Postgres, Sqlite};
-
 use super::files::{OpenFiles, prepare};
 use super::options::OpenMode;
-use super::statement::{Row, Statement, Value, bind};
+use super::statement::{Row, Statement, Value, Write, postgres_arguments, sqlite_arguments};
 use super::transaction::{Engine, Tx};
 use super::url::DatabaseUrl;
 use super::{migrate, postgres, sqlite};
@@ -87,12 +85,12 @@ impl Backend {
     pub(crate) async fn fetch<T: Row>(&self, statement: Statement, values: Vec<Value>) -> Result<Vec<T>> {
         match self {
             Self::Sqlite(file) => {
-                let query = bind!(sqlx::query_as::<Sqlite, T>(statement.sqlite), values);
+                let query = sqlx::query_as_with(statement.sqlite, sqlite_arguments(values)?);
                 query.fetch_all(&file.readers).await.map_err(|error| file.classify(&error))
             }
             Self::Postgres(server) if !server.pooled => {
-                let query = bind!(sqlx::query_as::<Postgres, T>(statement.postgres), values);
-                server.within(query.fetch_all(&server.pool)).await
+                let query = sqlx::query_as_with(statement.postgres, postgres_arguments(values)?);
+                server.within(query.fetch_all(&server.readers)).await
             }
             Self::Postgres(_) => {
                 let mut tx = self.begin_unchecked().await?;
@@ -105,13 +103,13 @@ impl Backend {
     pub(crate) async fn execute(&self, statement: Statement, values: Vec<Value>) -> Result<u64> {
         match self {
             Self::Sqlite(file) => {
-                let query = bind!(sqlx::query::<Sqlite>(statement.sqlite), values);
+                let query = sqlx::query_with(statement.sqlite, sqlite_arguments(values)?);
                 let done = query.execute(&file.writer).await;
                 done.map(|done| done.rows_affected()).map_err(|error| file.classify(&error))
             }
             Self::Postgres(server) if !server.pooled => {
-                let query = bind!(sqlx::query::<Postgres>(statement.postgres), values);
-                server.within(query.execute(&server.pool)).await.map(|done| done.rows_affected())
+                let query = sqlx::query_with(statement.postgres, postgres_arguments(values)?);
+                server.within(query.execute(&server.writers)).await.map(|done| done.rows_affected())
             }
             Self::Postgres(_) => {
                 let mut tx = self.begin_unchecked().await?;
@@ -119,6 +117,24 @@ impl Backend {
                 tx.commit().await.map(|()| changed)
             }
         }
+    }
+
+    /// Runs a write in one transaction and returns its rows. PostgreSQL commits it without being asked: that saves two
+    /// round trips (rows *paced* and *hundred* of the sender's benchmark).
+    pub(crate) async fn write<T: Row>(
+        &self,
+        write: Write,
+        values: Vec<Value>,
+        checked: bool,
+    ) -> Result<Vec<T>> {
+        if let Self::Postgres(server) = self
+            && !server.pooled
+        {
+            return server.write(write.postgres, postgres_arguments(values)?).await;
+        }
+        let mut tx = if checked { self.begin().await? } else { self.begin_unchecked().await? };
+        let rows = tx.write(write, values).await?;
+        tx.commit().await.map(|()| rows)
     }
 
     /// Begins a transaction that checks the files before it begins and when it commits.
@@ -139,7 +155,7 @@ impl Backend {
     pub(crate) async fn close(&self) {
         match self {
             Self::Sqlite(file) => file.close().await,
-            Self::Postgres(server) => server.pool.close().await,
+            Self::Postgres(server) => server.close().await,
         }
     }
 }

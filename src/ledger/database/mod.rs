@@ -12,12 +12,13 @@ mod sqlite;
 pub(super) mod statement;
 mod transaction;
 mod url;
+mod warm;
 
 pub(super) use backend::Backend;
 pub(super) use column::{Int, int, without_nul};
 pub(super) use files::{exposed, prepare, with_extension};
 pub(super) use options::{OpenMode, WRITERS};
 pub(super) use shared::Database;
-pub(super) use statement::{Statement, over_json_ids, over_json_rows, values};
+pub(super) use statement::{Statement, Value, Write, over_ids, rows, values};
 pub(super) use transaction::Tx;
 pub use url::{DatabaseUrl, DatabaseUrlError};

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, PgConnection, PgPool, Postgres, Row, Transaction};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, Row as _, Transaction};
 
 use super::eviction::Eviction;
 use super::options::{READERS, TIMEOUT, WRITERS};
+use super::statement::Row;
+use super::warm::{UNTESTED, Warm};
 use crate::clock::running;
 use crate::ledger::error::{LedgerError, Result, breaks_connections, one_line};
 
@@ -20,6 +22,13 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A parameter that servers ignore and poolers do not pass on: a session that has it is direct.
 const SESSION_MARKER: (&str, &str) = ("webhook_assets.own_session", "on");
 
+/// How the sessions for transactions plan. Each of their statements touches few rows and finds them by index. A plan is
+/// made once for each session, maybe while the tables are empty and statistics are missing, and has to stay good as they
+/// grow: a table that was empty would be read from beginning to end. (Rows *hundred* and *stored-10k* of the sender's
+/// benchmark.)
+const WRITER_OPTIONS: [(&str, &str); 3] =
+    [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("jit", "off")];
+
 /// Reads in a new session whether the marker arrived, and whether the session may write.
 const INSPECT: &str =
     "SELECT current_setting('webhook_assets.own_session', true), current_setting('transaction_read_only')";
@@ -27,7 +36,11 @@ const INSPECT: &str =
 /// An open server. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
-    pub(super) pool: PgPool,
+    /// For searches and other reads outside a transaction.
+    pub(super) readers: PgPool,
+    /// For transactions.
+    pub(super) writers: PgPool,
+    warm: Warm,
     /// Whether a pooler may run each transaction in a different session. Then nothing may outlive a transaction, so
     /// prepared statements cannot be reused. Outside a transaction block, even preparing and executing a statement may
     /// use two sessions.
@@ -53,12 +66,27 @@ impl Server {
             );
         }
         let eviction = Eviction::default();
-        let pool = pool(&eviction).connect_lazy_with(options.clone());
-        Ok(Self { pool, pooled, options: Box::new(options), address, eviction })
+        let for_writing = if pooled { options.clone() } else { options.clone().options(WRITER_OPTIONS) };
+        Ok(Self {
+            readers: pool(READERS, &eviction).connect_lazy_with(options.clone()),
+            writers: pool(2 * WRITERS, &eviction).connect_lazy_with(for_writing),
+            warm: Warm::default(),
+            pooled,
+            options: Box::new(options),
+            address,
+            eviction,
+        })
+    }
+
+    /// Closes every connection.
+    pub(super) async fn close(&self) {
+        self.warm.clear();
+        self.writers.close().await;
+        self.readers.close().await;
     }
 
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>> {
-        self.within(self.pool.begin()).await
+        self.within(self.writers.begin()).await
     }
 
     /// Waits for a statement, up to [`STATEMENT_TIMEOUT`]. Evicts connections if the error means that they are broken.
@@ -82,12 +110,24 @@ impl Server {
         }
     }
 
+    /// Runs one statement, which the server commits by itself, and returns its rows.
+    pub(super) async fn write<T: Row>(&self, statement: &'static str, values: PgArguments) -> Result<Vec<T>> {
+        let query = sqlx::query_as_with::<Postgres, T, _>(statement, values);
+        self.within(async {
+            let mut warm = self.warm.acquire(&self.writers, &self.eviction).await?;
+            let rows = query.fetch_all(&mut *warm.connection).await?;
+            self.warm.keep(warm);
+            Ok(rows)
+        })
+        .await
+    }
+
     /// Checks that the server answers and accepts writes. If the pool times out, a connection outside the pool finds
     /// the reason.
     pub(super) async fn probe(&self) -> Result<()> {
         const READ_ONLY: &str = "SELECT current_setting('transaction_read_only')";
         let inspected = self.within(async {
-            let mut tx = self.pool.begin().await?;
+            let mut tx = self.writers.begin().await?;
             let row = sqlx::raw_sql(READ_ONLY).fetch_one(&mut *tx).await?;
             tx.commit().await?;
             row.try_get::<String, _>(0)
@@ -113,14 +153,21 @@ fn read_only_server() -> LedgerError {
     )
 }
 
-fn pool(eviction: &Eviction) -> PgPoolOptions {
+fn pool(connections: u32, eviction: &Eviction) -> PgPoolOptions {
     let (before, after) = (eviction.clone(), eviction.clone());
     PgPoolOptions::new()
-        .max_connections(READERS + WRITERS)
+        .max_connections(connections)
         .acquire_timeout(TIMEOUT)
-        .before_acquire(move |_, connected| {
-            let eviction = before.includes(connected.age);
-            Box::pin(async move { Ok(!eviction) })
+        .test_before_acquire(false)
+        .before_acquire(move |connection, connected| {
+            let evicted = before.includes(connected.age);
+            Box::pin(async move {
+                // A round trip, which a connection in use does not need.
+                if !evicted && connected.idle_for > UNTESTED {
+                    connection.ping().await?;
+                }
+                Ok(!evicted)
+            })
         })
         .after_release(move |_, connected| {
             let eviction = after.includes(connected.age);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::backend::Backend;
-use super::statement::{Row, Statement, Value};
+use super::statement::{Row, Statement, Value, Write};
 use super::transaction::Tx;
 use super::url::DatabaseUrl;
 use crate::ledger::error::{LedgerError, Result};
@@ -73,6 +73,16 @@ impl Database {
     /// Like [`Database::execute`], for the sender's writes: see [`Database::begin_unchecked`].
     pub(crate) async fn execute_unchecked(&self, statement: Statement, values: Vec<Value>) -> Result<u64> {
         self.get()?.execute(statement, values).await
+    }
+
+    /// Runs a write on whose result a caller relies, in a transaction of its own: see [`Database::begin`].
+    pub(crate) async fn write<T: Row>(&self, write: Write, values: Vec<Value>) -> Result<Vec<T>> {
+        self.get()?.write(write, values, true).await
+    }
+
+    /// Like [`Database::write`], for the sender's writes: see [`Database::begin_unchecked`].
+    pub(crate) async fn write_unchecked<T: Row>(&self, write: Write, values: Vec<Value>) -> Result<Vec<T>> {
+        self.get()?.write(write, values, false).await
     }
 
     /// Begins a transaction on whose result a caller relies. It fails if another file is at the database's path: the

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::{Postgres, SqlStr, Sqlite, Transaction};
 
 use super::files::OpenFiles;
-use super::statement::{Row, Statement, Value, bind};
+use super::statement::{Row, Statement, Value, Write, postgres_arguments, sqlite_arguments};
 use super::{postgres, sqlite};
 use crate::ledger::error::Result;
 
@@ -28,11 +28,11 @@ impl Tx {
     pub(crate) async fn fetch<T: Row>(&mut self, statement: Statement, values: Vec<Value>) -> Result<Vec<T>> {
         match &mut self.engine {
             Engine::Sqlite(tx, file) => {
-                let query = bind!(sqlx::query_as::<Sqlite, T>(statement.sqlite), values);
+                let query = sqlx::query_as_with(statement.sqlite, sqlite_arguments(values)?);
                 query.fetch_all(&mut **tx).await.map_err(|error| file.classify(&error))
             }
             Engine::Postgres(tx, server) => {
-                let query = bind!(sqlx::query_as::<Postgres, T>(statement.postgres), values);
+                let query = sqlx::query_as_with(statement.postgres, postgres_arguments(values)?);
                 server.within(query.persistent(!server.pooled).fetch_all(&mut **tx)).await
             }
         }
@@ -42,16 +42,28 @@ impl Tx {
     pub(crate) async fn execute(&mut self, statement: Statement, values: Vec<Value>) -> Result<u64> {
         match &mut self.engine {
             Engine::Sqlite(tx, file) => {
-                let query = bind!(sqlx::query::<Sqlite>(statement.sqlite), values);
+                let query = sqlx::query_with(statement.sqlite, sqlite_arguments(values)?);
                 let done = query.execute(&mut **tx).await;
                 done.map(|done| done.rows_affected()).map_err(|error| file.classify(&error))
             }
             Engine::Postgres(tx, server) => {
-                let query = bind!(sqlx::query::<Postgres>(statement.postgres), values);
+                let query = sqlx::query_with(statement.postgres, postgres_arguments(values)?);
                 let done = server.within(query.persistent(!server.pooled).execute(&mut **tx)).await;
                 done.map(|done| done.rows_affected())
             }
         }
+    }
+
+    /// Runs a write and returns its rows.
+    pub(super) async fn write<T: Row>(&mut self, write: Write, values: Vec<Value>) -> Result<Vec<T>> {
+        let mut rows = Vec::new();
+        if matches!(self.engine, Engine::Postgres(..)) {
+            return self.fetch(Statement::same(write.postgres), values).await;
+        }
+        for statement in write.sqlite {
+            rows = self.fetch(Statement::same(statement), values.clone()).await?;
+        }
+        Ok(rows)
     }
 
     /// Runs a script of several statements.

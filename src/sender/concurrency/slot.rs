@@ -34,9 +34,9 @@ impl<'a> From<&'a Claimed> for Candidate<'a> {
             workspace: &claimed.workspace,
             endpoint: &claimed.endpoint,
             lane: claimed.lane,
-            concurrency: claimed.concurrency,
-            per_second: claimed.per_second,
-            health: claimed.health,
+            concurrency: claimed.target.concurrency,
+            per_second: claimed.target.per_second,
+            health: claimed.target.health,
         }
     }
 }

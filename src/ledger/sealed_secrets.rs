@@ -1,0 +1,60 @@
+//! The secrets of an endpoint, as the database stores them and as attempts use them.
+
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+
+use super::error::{LedgerError, Result};
+use super::seal::Seal;
+use crate::clock::UnixMillis;
+use crate::webhook::WebhookSecret;
+
+/// The secrets of an endpoint.
+#[derive(Debug, Clone)]
+pub struct Secrets {
+    /// The newest secret.
+    pub current: WebhookSecret,
+    /// Earlier secrets that are still valid, the newest first, and until when.
+    pub previous: Vec<(WebhookSecret, UnixMillis)>,
+}
+
+/// Secrets as stored in the database.
+#[derive(Debug, Clone, FromRow)]
+pub(super) struct SealedSecrets {
+    pub(super) secret: Vec<u8>,
+    previous_secret: Option<Vec<u8>>,
+    previous_until: Option<UnixMillis>,
+    earlier_secrets: Option<String>,
+    /// The index of the secret that first signs `X-Webhook-Signature`; 0 is the newest.
+    #[sqlx(try_from = "i64")]
+    pub(super) plain_secret: usize,
+}
+
+/// A rotated secret: sealed, in hexadecimal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Earlier {
+    secret: String,
+    until: u64,
+}
+
+impl SealedSecrets {
+    /// Earlier secrets that are still valid, the newest first.
+    pub(super) fn previous(&self, now: UnixMillis) -> Result<Vec<Earlier>> {
+        let newest = self.previous_secret.as_ref().zip(self.previous_until);
+        let newest = newest.map(|(secret, until)| Earlier { secret: hex::encode(secret), until: until.0 });
+        let earlier: Vec<Earlier> = match &self.earlier_secrets {
+            Some(text) => serde_json::from_str(text).map_err(|_| LedgerError::Sealed)?,
+            None => Vec::new(),
+        };
+        Ok(newest.into_iter().chain(earlier).filter(|one| now.0 < one.until).collect())
+    }
+
+    /// Opens those that are valid now.
+    pub(super) fn open(&self, seal: &Seal, endpoint: &str, now: UnixMillis) -> Result<Secrets> {
+        let open = |one: Earlier| {
+            let sealed = hex::decode(one.secret).map_err(|_| LedgerError::Sealed)?;
+            Ok((seal.open(&sealed, endpoint)?, UnixMillis(one.until)))
+        };
+        let previous = self.previous(now)?.into_iter().map(open).collect::<Result<_>>()?;
+        Ok(Secrets { current: seal.open(&self.secret, endpoint)?, previous })
+    }
+}
