@@ -50,6 +50,7 @@ tasks! {
     ReadinessProbe = "readiness_probe",
     Prefetch = "prefetch",
     Dispatcher = "dispatcher",
+    Acceptance = "acceptance",
     Delivery = "delivery",
     EndpointHealth = "endpoint_health",
     Upkeep = "upkeep",

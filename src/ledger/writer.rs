@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -34,14 +35,15 @@ impl<I, O> Clone for Writer<I, O> {
 }
 
 impl<I: Send + Sync + 'static, O: Send + 'static> Writer<I, O> {
-    /// Starts the tasks. They end when the last clone is dropped.
-    pub(super) fn start(database: &Database, write_all: WriteAll<I, O>) -> Self {
+    /// Starts the tasks. They end when the last clone is dropped. A batch waits for `linger`, so that more items share its
+    /// transaction.
+    pub(super) fn start(database: &Database, linger: Duration, write_all: WriteAll<I, O>) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..if database.is_shared() { WRITERS } else { 1 } {
             let state = (database.clone(), Arc::clone(&receiver));
             tasks::supervise(Task::LedgerWriter, state, move |(database, receiver)| {
-                Box::pin(write_until_closed(database, receiver, write_all))
+                Box::pin(write_until_closed(database, receiver, linger, write_all))
             });
         }
         Self(sender)
@@ -59,12 +61,13 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Writer<I, O> {
 async fn write_until_closed<I, O>(
     database: &Database,
     queue: &Mutex<mpsc::Receiver<Waiting<I, O>>>,
+    linger: Duration,
     write_all: WriteAll<I, O>,
 ) {
     let mut waiting = Vec::with_capacity(MAX_BATCH);
     loop {
         waiting.clear();
-        if queue.lock().await.recv_many(&mut waiting, MAX_BATCH).await == 0 {
+        if !next_batch(queue, linger, &mut waiting).await {
             return;
         }
         let (items, answers): (Vec<I>, Vec<_>) = waiting.drain(..).unzip();
@@ -87,6 +90,22 @@ async fn write_until_closed<I, O>(
             Err(error) => answer(answers, std::iter::repeat_with(|| Err(error.clone()))),
         }
     }
+}
+
+/// Waits for the next batch. False if there will be none.
+async fn next_batch<T>(queue: &Mutex<mpsc::Receiver<T>>, linger: Duration, batch: &mut Vec<T>) -> bool {
+    let mut queue = queue.lock().await;
+    let Some(first) = queue.recv().await else { return false };
+    batch.push(first);
+    if !linger.is_zero() && queue.len() < MAX_BATCH / 2 {
+        tokio::time::sleep(linger).await;
+    }
+    while batch.len() < MAX_BATCH
+        && let Ok(next) = queue.try_recv()
+    {
+        batch.push(next);
+    }
+    true
 }
 
 fn no_answer() -> LedgerError {

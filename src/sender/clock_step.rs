@@ -19,16 +19,20 @@ impl Dispatcher {
             self.sender.sender_clock().as_mut().and_then(|sender_clock| sender_clock.detect_step(reading));
         let Some(step) = detected else { return Ok(()) };
         let sender = self.sender.clone();
-        let _guard = sender.0.clock_step_lock.lock().await;
+        let _guard = sender.0.clock_step_lock.write().await;
         sender.ledger().apply_clock_step(&sender.0.holder, step.from, step.to).await?;
         if let Some(sender_clock) = sender.sender_clock().as_mut() {
             sender_clock.apply(step, reading);
         }
-        self.concurrency.apply_clock_step(step);
+        let failing = {
+            let mut state = self.admission.lock();
+            state.concurrency.apply_clock_step(step);
+            state.concurrency.failing()
+        };
         self.next_due = None;
         self.refreshed_at = None;
         self.stepped_at = Some(Instant::now());
-        for (endpoint, health) in self.concurrency.failing() {
+        for (endpoint, health) in failing {
             sender.ledger().note_health(&endpoint, health, None).await?;
         }
         tracing::warn!(from = %step.from, to = %step.to, "the clock was set; what is scheduled moved with it");

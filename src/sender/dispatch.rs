@@ -2,20 +2,19 @@
 //! an event is accepted or a delivery is due.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::circuit_breaker::{Bounds, HealthSample};
-use super::concurrency::{Candidate, Concurrency, Limits};
-use super::deliver::deliver;
+use super::admission::Admission;
+use super::concurrency::{Concurrency, Limits};
 use super::handle::Sender;
-use super::health_update::{HealthUpdate, write_all};
+use super::health_writer::write_all;
 use super::open_ledger::open_with_retry;
-use super::permit::{Completion, Permit};
 use crate::clock::UnixMillis;
-use crate::ledger::{Claimed, Lane, Lease, LedgerError, Requeue, Share};
+use crate::ledger::{Lane, LedgerError, Share};
 use crate::tasks::{self, Task};
 
 /// The maximum number of deliveries that one poll claims.
@@ -31,20 +30,13 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// The shortest pause between two polls under load, so that several completions and events share a transaction.
 const BATCH_DELAY: Duration = Duration::from_millis(2);
 
-/// How long a lease outlasts an attempt's deadline: time to look up the assets and record the result.
-const LEASE_MARGIN: Duration = Duration::from_secs(20);
-
 /// The pause before the next poll while the database does not answer.
 const ERROR_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Dispatcher {
     pub(super) sender: Sender,
-    pub(super) concurrency: Concurrency,
-    /// Bounded by the slots: each slot has one permit, which sends one message.
-    completed: mpsc::UnboundedSender<Completion>,
-    completions: mpsc::UnboundedReceiver<Completion>,
-    updates: mpsc::UnboundedSender<HealthUpdate>,
+    pub(super) admission: Arc<Admission>,
     /// When the queues were last read from the ledger.
     pub(super) refreshed_at: Option<Instant>,
     /// When the next waiting delivery is due.
@@ -61,22 +53,14 @@ impl Dispatcher {
             attempts_per_endpoint: config.attempts_per_endpoint,
             attempt_timeout: config.attempt_timeout,
         });
-        let (completed, completions) = mpsc::unbounded_channel();
         let (updates, to_note) = mpsc::unbounded_channel();
         let state = (sender.clone(), to_note);
         tasks::supervise(Task::EndpointHealth, state, |(sender, to_note)| {
             Box::pin(write_all(sender, to_note))
         });
-        Self {
-            sender,
-            concurrency,
-            completed,
-            completions,
-            updates,
-            refreshed_at: None,
-            next_due: None,
-            stepped_at: None,
-        }
+        let admission = Arc::new(Admission::new(concurrency, updates));
+        sender.set_admission(Arc::clone(&admission));
+        Self { sender, admission, refreshed_at: None, next_due: None, stepped_at: None }
     }
 
     /// Sends until the sender is stopped, then waits for the attempts in flight.
@@ -101,9 +85,8 @@ impl Dispatcher {
             };
             self.wait(sleep_for).await;
         }
-        while self.concurrency.in_flight() > 0 {
-            let Some(completion) = self.completions.recv().await else { break };
-            self.on_completion(&completion);
+        while self.admission.lock().permits > 0 {
+            self.sender.0.wake.notified().await;
         }
     }
 
@@ -117,24 +100,15 @@ impl Dispatcher {
         }
     }
 
-    async fn wait(&mut self, sleep_for: Duration) {
-        let (stop, began) = (self.sender.0.stop.clone(), Instant::now());
-        let sender = self.sender.clone();
+    async fn wait(&self, sleep_for: Duration) {
+        let began = Instant::now();
         tokio::select! {
-            () = stop.cancelled() => {}
-            () = sender.0.wake.notified() => {}
+            () = self.sender.0.stop.cancelled() => {}
+            () = self.sender.0.wake.notified() => {}
             () = tokio::time::sleep(sleep_for) => {}
-            Some(completion) = self.completions.recv() => self.on_completion(&completion),
         }
         if began.elapsed() < BATCH_DELAY {
             tokio::time::sleep(BATCH_DELAY.saturating_sub(began.elapsed())).await;
-        }
-        self.drain_completions();
-    }
-
-    fn drain_completions(&mut self) {
-        while let Ok(completion) = self.completions.try_recv() {
-            self.on_completion(&completion);
         }
     }
 
@@ -142,18 +116,20 @@ impl Dispatcher {
     async fn poll(&mut self) -> Result<Duration, LedgerError> {
         self.apply_clock_step().await?;
         let now = self.sender.now();
-        for (queue, count) in self.sender.take_enqueued() {
-            self.concurrency.queued(&queue, count);
-        }
+        let due_again = self.admission.lock().due_again.take();
+        self.next_due = self.next_due.into_iter().chain(due_again).min();
         self.refresh_queues(now).await?;
         self.queue_due(now).await?;
-        let shares = self.concurrency.plan(MAX_CLAIMS, now);
+        let (shares, next_turn) = {
+            let state = self.admission.lock();
+            (state.concurrency.plan(MAX_CLAIMS, now), state.concurrency.next_turn(now))
+        };
         if !shares.is_empty() {
             self.claim(&shares, now).await?;
             // There may be more deliveries. Completions and accepted events come first.
             return Ok(Duration::ZERO);
         }
-        let next = self.next_due.into_iter().chain(self.concurrency.next_turn(now)).min();
+        let next = self.next_due.into_iter().chain(next_turn).min();
         // Due deliveries without room wait for a completion.
         let sleep_for = next.map_or(POLL_INTERVAL, |next| next.since(now).min(POLL_INTERVAL));
         Ok(sleep_for.max(Duration::from_millis(1)))
@@ -166,11 +142,13 @@ impl Dispatcher {
             return Ok(());
         }
         self.correct_stored_times(now).await?;
-        for (queue, health) in self.sender.ledger().queues(now).await? {
-            self.concurrency.found_queue(&queue, health);
-        }
+        let queues = self.sender.ledger().queues(now).await?;
         self.next_due = self.sender.ledger().next_due().await?;
-        self.concurrency.forget_idle(now);
+        let mut state = self.admission.lock();
+        for (queue, health) in queues {
+            state.concurrency.found_queue(&queue, health);
+        }
+        state.concurrency.forget_idle(now);
         self.refreshed_at = Some(Instant::now());
         Ok(())
     }
@@ -180,79 +158,28 @@ impl Dispatcher {
         if self.next_due.is_none_or(|due| now < due) {
             return Ok(());
         }
-        for (queue, count) in self.sender.ledger().queue_due(MAX_DUE, now).await? {
-            self.concurrency.queued(&queue, count);
+        let queued = self.sender.ledger().queue_due(MAX_DUE, now).await?;
+        {
+            let mut state = self.admission.lock();
+            queued.iter().for_each(|(queue, count)| state.concurrency.queued(queue, *count));
         }
         self.next_due = self.sender.ledger().next_due().await?;
         Ok(())
     }
 
-    async fn claim(&mut self, shares: &[Share], now: UnixMillis) -> Result<(), LedgerError> {
-        let claimed = self.sender.ledger().claim(shares, &self.lease(now), now).await?;
+    async fn claim(&self, shares: &[Share], now: UnixMillis) -> Result<(), LedgerError> {
+        let claimed = self.sender.ledger().claim(shares, &self.sender.lease(now), now).await?;
         let mut counts: HashMap<(&str, Lane), usize> = HashMap::new();
         for claimed in &claimed {
             *counts.entry((&claimed.endpoint, claimed.lane)).or_default() += 1;
         }
-        for share in shares {
-            let count = counts.get(&(share.endpoint.as_str(), share.lane)).copied().unwrap_or_default();
-            self.concurrency.claimed(share, count);
-        }
-        self.begin(claimed, now).await
-    }
-
-    fn lease(&self, now: UnixMillis) -> Lease {
-        let config = &self.sender.0.config;
-        Lease {
-            holder: self.sender.0.holder.clone(),
-            until: now.plus(self.sender.longest_lease()),
-            links_expire: self.sender.wall().plus(config.link_lifetime),
-        }
-    }
-
-    async fn begin(&mut self, claimed: Vec<Claimed>, now: UnixMillis) -> Result<(), LedgerError> {
-        let mut rejected = Vec::new();
-        for claimed in claimed {
-            match self.concurrency.admit(Candidate::from(&claimed), now) {
-                Some(slot) => {
-                    let failing = claimed.target.health.failing_since.is_some();
-                    let epoch = claimed.target.health.epoch;
-                    let permit = Permit::new(slot, epoch, self.completed.clone());
-                    tasks::spawn(Task::Delivery, deliver(self.sender.clone(), claimed, failing, permit));
-                }
-                None => rejected.push((claimed.delivery, Requeue::Now)),
+        {
+            let mut state = self.admission.lock();
+            for share in shares {
+                let count = counts.get(&(share.endpoint.as_str(), share.lane)).copied().unwrap_or_default();
+                state.concurrency.claimed(share, count);
             }
         }
-        self.sender.ledger().requeue(&self.sender.0.holder, &rejected).await
-    }
-
-    fn on_completion(&mut self, completion: &Completion) {
-        let outcome = completion.outcome.as_ref().map(|(outcome, sample)| {
-            self.record_health(completion.slot.endpoint(), sample);
-            *outcome
-        });
-        self.concurrency.release(&completion.slot, outcome, self.sender.now());
-        self.next_due = self.next_due.into_iter().chain(completion.due_again).min();
-    }
-
-    /// Updates an endpoint's health. Only changes that matter to other processes are written.
-    fn record_health(&mut self, endpoint: &str, sample: &HealthSample) {
-        let bounds = Bounds {
-            stable_for: self.sender.stable_for(),
-            disable_after: self.sender.0.config.disable_after,
-        };
-        let before = self.concurrency.health(endpoint);
-        let Some(update) = HealthUpdate::of(endpoint, before, sample, bounds) else { return };
-        self.concurrency.set_health(endpoint, update.health);
-        if update.is_new {
-            // The receiving task ends only with the dispatcher.
-            let _ = self.updates.send(update);
-        }
-    }
-}
-
-impl Sender {
-    /// How long a lease lasts.
-    pub(super) fn longest_lease(&self) -> Duration {
-        self.0.config.attempt_timeout + LEASE_MARGIN
+        self.sender.begin_queued(&self.admission, claimed, now).await
     }
 }

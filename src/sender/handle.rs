@@ -1,25 +1,26 @@
 //! Defines the sender's handle, which callers share.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::admission::Admission;
 use super::config::Config;
 use super::metrics::SenderMetrics;
 use super::sender_clock::SenderClock;
 use crate::clock::{Clock, UnixMillis, UnixSeconds};
 use crate::keys::ActiveKeyring;
-use crate::ledger::{
-    Accepted, Endpoint, Ledger, LedgerError, NewEvent, Queue, RecoverRange, ResendOutcome, TestOutcome,
-};
+use crate::ledger::{Lease, Ledger, LedgerError, RecoverRange, ResendOutcome};
 use crate::signed_url::BaseUrl;
-use crate::store::{SAMPLE, Store};
+use crate::store::Store;
 use crate::webhook::{
     Diagnosis, EndpointUrl, Poster, PosterError, UrlError, UrlRules, diagnose_probe, may_probe,
 };
+
+/// How long a lease outlasts an attempt's deadline: time to look up the assets and record the result.
+const LEASE_MARGIN: Duration = Duration::from_secs(20);
 
 /// The services that the sender uses.
 #[derive(Debug, Clone)]
@@ -50,15 +51,16 @@ pub(super) struct Inner {
     /// Names this process in leases.
     pub(super) holder: String,
     pub(super) wake: Notify,
-    /// How many deliveries entered each queue since the last poll. Has at most one entry per queue.
-    enqueued: Mutex<HashMap<Queue, usize>>,
+    /// The permits; `None` before the dispatcher starts.
+    admission: Mutex<Option<Arc<Admission>>>,
     /// Whether the next poll reads every queue.
     pub(super) refresh: AtomicBool,
     pub(super) stop: tokio_util::sync::CancellationToken,
     /// The clock of the schedules, while this process sends.
     sender_clock: Mutex<Option<SenderClock>>,
-    /// Locked while stored times are shifted after a step of the wall clock.
-    pub(super) clock_step_lock: tokio::sync::Mutex<()>,
+    /// Locked for writing while stored times are shifted after a step of the wall clock, and for reading while leases are
+    /// written or judged.
+    pub(super) clock_step_lock: tokio::sync::RwLock<()>,
 }
 
 impl Sender {
@@ -82,11 +84,11 @@ impl Sender {
             poster,
             holder,
             wake,
-            enqueued: Mutex::default(),
+            admission: Mutex::default(),
             refresh: AtomicBool::new(true),
             stop,
             sender_clock: Mutex::default(),
-            clock_step_lock: tokio::sync::Mutex::default(),
+            clock_step_lock: tokio::sync::RwLock::default(),
         }))
     }
 
@@ -169,49 +171,32 @@ impl Sender {
         diagnose_probe(url, &self.0.poster.probe(workspace, url).await)
     }
 
-    /// Accepts an event for sending. `None` if a different call was accepted earlier under the same call id.
-    ///
-    /// # Errors
-    /// [`LedgerError`] if the event could not be written. Then it is not accepted.
-    pub async fn accept(&self, event: NewEvent) -> Result<Option<Accepted>, LedgerError> {
-        let accepted = self.ledger().accept(event).await?;
-        if let Some(accepted) = accepted.as_ref().filter(|accepted| accepted.is_new) {
-            self.on_accepted(accepted);
-        }
-        Ok(accepted)
-    }
-
-    /// Sends a test event to one endpoint within the rate limits, with the documentation's sample call and downloadable
-    /// assets.
-    ///
-    /// # Errors
-    /// Like [`Sender::accept`].
-    pub async fn test(&self, endpoint: &Endpoint) -> Result<TestOutcome, LedgerError> {
-        let tested = self.ledger().accept_test(&endpoint.workspace, &endpoint.id, SAMPLE, self.now()).await?;
-        if let TestOutcome::Accepted(accepted) = &tested {
-            self.on_accepted(accepted);
-        }
-        Ok(tested)
-    }
-
     /// The metrics of this sender.
     pub(crate) fn metrics(&self) -> &SenderMetrics {
         &self.0.services.metrics
     }
 
-    fn on_accepted(&self, accepted: &Accepted) {
-        self.metrics().event_accepted();
-        let mut enqueued = self.0.enqueued.lock().unwrap_or_else(PoisonError::into_inner);
-        for queue in &accepted.queues {
-            *enqueued.entry(queue.clone()).or_default() += 1;
-        }
-        drop(enqueued);
-        self.0.wake.notify_one();
+    /// The permits; `None` before the dispatcher starts.
+    pub(super) fn admission(&self) -> Option<Arc<Admission>> {
+        self.0.admission.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes the number of deliveries that entered each queue since the last call.
-    pub(super) fn take_enqueued(&self) -> HashMap<Queue, usize> {
-        std::mem::take(&mut *self.0.enqueued.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(super) fn set_admission(&self, admission: Arc<Admission>) {
+        *self.0.admission.lock().unwrap_or_else(PoisonError::into_inner) = Some(admission);
+    }
+
+    /// How long a lease lasts.
+    pub(super) fn longest_lease(&self) -> Duration {
+        self.0.config.attempt_timeout + LEASE_MARGIN
+    }
+
+    /// A lease that begins now.
+    pub(super) fn lease(&self, now: UnixMillis) -> Lease {
+        Lease {
+            holder: self.0.holder.clone(),
+            until: now.plus(self.longest_lease()),
+            links_expire: self.wall().plus(self.0.config.link_lifetime),
+        }
     }
 
     /// Resends a delivery. Its first attempt ignores a hold of the endpoint.

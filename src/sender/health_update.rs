@@ -1,23 +1,15 @@
-//! Records health changes for other processes: an endpoint fails, is held, is disabled or works again.
-
-use std::time::Duration;
-
-use tokio::sync::mpsc;
+//! Decides which health changes other processes must learn of.
 
 use super::circuit_breaker::{self, Bounds, HealthSample, Transition};
-use super::handle::Sender;
-use crate::ledger::{Health, LedgerError};
-
-/// The pause between two write attempts while the database does not answer.
-const WRITE_RETRY: Duration = Duration::from_secs(1);
+use crate::ledger::Health;
 
 /// A change of an endpoint's health.
 #[derive(Debug)]
 pub(super) struct HealthUpdate {
-    endpoint: String,
+    pub(super) endpoint: String,
     pub(super) health: Health,
-    transition: Transition,
-    sample: HealthSample,
+    pub(super) transition: Transition,
+    pub(super) sample: HealthSample,
     /// Whether other processes must learn of the change.
     pub(super) is_new: bool,
 }
@@ -29,55 +21,5 @@ impl HealthUpdate {
         let changed = (before.failing_since, before.held_until) != (health.failing_since, health.held_until);
         let is_new = changed || transition != Transition::Unchanged;
         Some(Self { endpoint: endpoint.to_owned(), health, transition, sample: sample.clone(), is_new })
-    }
-
-    fn announce(&self, sender: &Sender) {
-        let Self { endpoint, health, transition, sample, .. } = self;
-        match transition {
-            Transition::Disable(reason) => {
-                sender.metrics().endpoint_changed("disabled");
-                tracing::error!(
-                    endpoint,
-                    reason,
-                    "an endpoint is disabled; its events are recorded as failed"
-                );
-            }
-            // Logged once, when the hold begins, not at every probe.
-            Transition::Hold(until) if health.held_since == Some(sample.at) => {
-                sender.metrics().endpoint_changed("held");
-                tracing::warn!(endpoint, failures = health.failures, until = %until, "an endpoint takes nothing; new events for it wait");
-            }
-            _ => {}
-        }
-    }
-
-    async fn write(&self, sender: &Sender) -> Result<(), LedgerError> {
-        let (ledger, endpoint, health) = (sender.ledger(), &self.endpoint, self.health);
-        match &self.transition {
-            Transition::Disable(reason) => {
-                ledger.disable_endpoint(endpoint, health.epoch, reason, self.sample.at).await.map(|_| ())
-            }
-            _ if self.sample.failure.is_none() => ledger.note_recovery(endpoint, health.epoch).await,
-            _ => ledger.note_health(endpoint, health, self.sample.failure.as_ref()).await,
-        }
-    }
-}
-
-/// Writes updates in order, so that the last one remains.
-pub(super) async fn write_all(sender: &Sender, updates: &mut mpsc::UnboundedReceiver<HealthUpdate>) {
-    while let Some(update) = updates.recv().await {
-        while let Err(error) = update.write(sender).await {
-            if !error.is_transient() || sender.0.stop.is_cancelled() {
-                let endpoint = update.endpoint.as_str();
-                tracing::warn!(endpoint, %error, "how the endpoint's attempts go could not be written down");
-                break;
-            }
-            tokio::time::sleep(WRITE_RETRY).await;
-        }
-        if update.sample.failure.is_none() {
-            // The endpoint's queued deliveries need not wait for the next poll.
-            sender.wake();
-        }
-        update.announce(sender);
     }
 }

@@ -56,7 +56,7 @@ async fn tick(sender: &Sender, count: u64, leases_valid: bool) -> Result<(), Led
         sender.metrics().database_failed(error.label());
     }
     // A lease that a clock step is about to shift has not expired.
-    let clock_step_lock = sender.0.clock_step_lock.lock().await;
+    let clock_step_lock = sender.0.clock_step_lock.read().await;
     let requeued =
         if leases_valid { ledger.requeue_expired(sender.now(), sender.longest_lease()).await? } else { 0 };
     drop(clock_step_lock);

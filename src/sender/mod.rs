@@ -1,7 +1,10 @@
 //! Sends the ledger's deliveries until each is delivered or has failed. Attempts follow a schedule, carry new links,
 //! and respect the concurrency limits of workspaces and endpoints.
 
+mod accept;
+mod admission;
 mod attempt;
+mod begin;
 mod circuit_breaker;
 mod clock_step;
 mod concurrency;
@@ -10,6 +13,7 @@ mod deliver;
 mod dispatch;
 mod handle;
 mod health_update;
+mod health_writer;
 mod link_opened;
 mod maintenance;
 mod metrics;

@@ -2,8 +2,10 @@
 //! a manual clock. A seed determines traffic, floods, outages, kills and clock steps. Rules check every attempt.
 
 mod ledger;
+mod random;
 mod receiver;
 mod rules;
+mod traffic;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};

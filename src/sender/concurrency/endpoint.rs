@@ -196,6 +196,20 @@ impl Endpoint {
         true
     }
 
+    /// Begins an attempt again, whose limits may have changed since it began.
+    pub(super) fn begin_again(&mut self, lane: Lane, turn: u64, now: UnixMillis) -> bool {
+        let before = self.in_flight.get(lane);
+        *self.in_flight.get_mut(lane) = before.saturating_sub(1);
+        let begun = self.begin(lane, turn, now);
+        *self.in_flight.get_mut(lane) = before;
+        begun
+    }
+
+    /// Whether the owner limits the rate.
+    pub(super) fn has_pace(&self) -> bool {
+        self.pace.is_some()
+    }
+
     /// Ends an attempt.
     pub(super) fn end(&mut self, lane: Lane, outcome: Option<Feedback>, limits: &Limits, now: UnixMillis) {
         // At least half of the window was in use, or first attempts were queued.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::fair_share::{FairShare, Room, Usage};
+use super::known_endpoints::KnownEndpoints;
 use super::slot::{Candidate, Feedback, Limits, Slot};
 use crate::clock::UnixMillis;
-use crate::ledger::{Health, Queue, Share};
+use crate::ledger::{Health, Lane, Queue, Share};
 use crate::sender::sender_clock::ClockStep;
 
 /// How long an idle endpoint is kept with its window, and a failing endpoint with its failures.
@@ -22,6 +23,7 @@ pub(crate) struct Concurrency {
     /// The endpoints with queued deliveries.
     with_queue: HashSet<String>,
     pub(super) workspaces: HashMap<String, Usage>,
+    known: KnownEndpoints,
     in_flight: usize,
     degraded: usize,
     /// Counts granted slots, to find the workspace or endpoint that has waited longest.
@@ -35,15 +37,16 @@ impl Concurrency {
             endpoints: HashMap::new(),
             with_queue: HashSet::new(),
             workspaces: HashMap::new(),
+            known: KnownEndpoints::default(),
             in_flight: 0,
             degraded: 0,
             turn: 0,
         }
     }
 
-    /// The number of attempts in flight.
-    pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight
+    /// Whether any endpoint has queued deliveries.
+    pub(crate) fn has_queues(&self) -> bool {
+        !self.with_queue.is_empty()
     }
 
     /// How many attempts there is room for.
@@ -86,13 +89,60 @@ impl Concurrency {
 
     /// Plans how many deliveries to claim from each queue: up to `most`, and as many as there is room for.
     pub(crate) fn plan(&self, most: usize, now: UnixMillis) -> Vec<Share> {
-        let queued = self.with_queue.iter().filter_map(|id| self.endpoints.get_key_value(id));
+        self.allocate(self.with_queue.iter().filter_map(|id| self.endpoints.get_key_value(id)), most, now)
+    }
+
+    fn allocate<'a>(
+        &'a self,
+        queued: impl Iterator<Item = (&'a String, &'a Endpoint)>,
+        most: usize,
+        now: UnixMillis,
+    ) -> Vec<Share> {
         let room = Room {
             free: self.room(),
             free_for_degraded: self.room_for_degraded(),
             total: self.limits.attempts_in_flight,
         };
         FairShare::new(room, queued, &self.workspaces, now).allocate(most, now)
+    }
+
+    /// Takes slots for the first attempts of an event that is about to be accepted: one for each endpoint of its
+    /// workspace, as far as they are known, that has no queue and would get the slot if it had one.
+    pub(crate) fn reserve(&mut self, workspace: &str, now: UnixMillis) -> Vec<Slot> {
+        let known = self.known.of(workspace);
+        known.iter().filter_map(|id| self.reserve_one(workspace, id, now)).collect()
+    }
+
+    fn reserve_one(&mut self, workspace: &str, id: &str, now: UnixMillis) -> Option<Slot> {
+        let endpoint = self.endpoint(workspace, id);
+        if endpoint.has_queue() || endpoint.has_pace() {
+            return None;
+        }
+        endpoint.depth_mut(Lane::First).add(1);
+        let granted = self.allocate(self.endpoints.get_key_value(id).into_iter(), 1, now);
+        let turn = self.turn + 1;
+        let endpoint = self.endpoint(workspace, id);
+        endpoint.depth_mut(Lane::First).take(1, true);
+        if granted.is_empty() || !endpoint.begin(Lane::First, turn, now) {
+            return None;
+        }
+        Some(self.occupy(workspace, id, Lane::First))
+    }
+
+    /// Compares the slot of an accepted delivery with the limits and the health in the ledger. False if they leave no
+    /// room: then the caller must requeue the delivery and release the slot.
+    pub(crate) fn confirm(&mut self, slot: &Slot, candidate: Candidate<'_>, now: UnixMillis) -> bool {
+        let Candidate { workspace, endpoint: id, lane, .. } = candidate;
+        let turn = self.turn;
+        let endpoint = self.endpoint(workspace, id);
+        endpoint.update_limits(&candidate);
+        let confirmed = endpoint.begin_again(slot.lane, turn, now);
+        self.known.note(workspace, id, now);
+        if !confirmed {
+            let queue = Queue { workspace: workspace.to_owned(), endpoint: id.to_owned(), lane };
+            self.queued(&queue, 1);
+        }
+        confirmed
     }
 
     /// Records how many deliveries a claim took from a queue. If they are fewer than the share, the queue is empty.
@@ -108,8 +158,7 @@ impl Concurrency {
     /// the share was planned. Then the caller must requeue the delivery.
     pub(crate) fn admit(&mut self, candidate: Candidate<'_>, now: UnixMillis) -> Option<Slot> {
         let Candidate { workspace, endpoint: id, lane, .. } = candidate;
-        self.turn += 1;
-        let turn = self.turn;
+        let turn = self.turn + 1;
         let endpoint = self.endpoint(workspace, id);
         endpoint.update_limits(&candidate);
         if !endpoint.begin(lane, turn, now) {
@@ -117,14 +166,21 @@ impl Concurrency {
             self.queued(&queue, 1);
             return None;
         }
-        let degraded = endpoint.is_degraded(lane);
+        self.known.note(workspace, id, now);
+        Some(self.occupy(workspace, id, lane))
+    }
+
+    /// Counts an attempt that its endpoint has begun.
+    fn occupy(&mut self, workspace: &str, id: &str, lane: Lane) -> Slot {
+        self.turn += 1;
+        let degraded = self.endpoints.get(id).is_some_and(|endpoint| endpoint.is_degraded(lane));
         let usage = self.workspaces.entry(workspace.to_owned()).or_default();
         usage.in_flight += 1;
         usage.degraded += usize::from(degraded);
-        usage.turn = turn;
+        usage.turn = self.turn;
         self.in_flight += 1;
         self.degraded += usize::from(degraded);
-        Some(Slot { workspace: workspace.to_owned(), endpoint: id.to_owned(), lane, degraded })
+        Slot { workspace: workspace.to_owned(), endpoint: id.to_owned(), lane, degraded }
     }
 
     /// Releases the slot of an attempt. `outcome` is its result, if the attempt was made.
@@ -150,6 +206,7 @@ impl Concurrency {
             let keep = if endpoint.health.failing_since.is_none() { KEEP_IDLE } else { KEEP_FAILING };
             endpoint.is_busy() || now.since(endpoint.used_at) < keep
         });
+        self.known.forget_idle(now);
     }
 
     /// The health of an endpoint, as far as this process knows.

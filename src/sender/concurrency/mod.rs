@@ -3,6 +3,7 @@
 
 mod endpoint;
 mod fair_share;
+mod known_endpoints;
 mod limiter;
 mod per_lane;
 mod slot;

@@ -237,6 +237,72 @@ fn a_queue_is_claimed_from_until_it_gives_less_than_its_share() {
 }
 
 #[test]
+fn an_event_takes_the_slots_of_the_endpoints_that_its_workspace_is_known_to_have() {
+    let mut all = limiter(100);
+    assert!(all.reserve("a", NOW).is_empty());
+    for endpoint in ["ep_1", "ep_2"] {
+        let slot = all.admit(candidate("a", endpoint, Lane::First), NOW).unwrap();
+        all.release(&slot, OK, NOW);
+    }
+    let mut slots = all.reserve("a", NOW);
+    slots.sort_by_key(|slot| slot.endpoint().to_owned());
+    assert_eq!(slots.iter().map(Slot::endpoint).collect::<Vec<_>>(), ["ep_1", "ep_2"]);
+    assert!(slots.iter().all(|slot| all.confirm(slot, candidate("a", slot.endpoint(), Lane::First), NOW)));
+    assert_eq!(all.workspaces["a"].in_flight, 2);
+    slots.iter().for_each(|slot| all.release(slot, OK, NOW));
+    assert!(all.workspaces.is_empty() && all.plan(10, NOW).is_empty());
+}
+
+#[test]
+fn an_event_takes_no_slot_from_a_queue_a_hold_or_a_pace() {
+    let mut all = limiter(100);
+    widen(&mut all, "a", "ep_1", 1);
+    assert!(all.reserve("a", NOW).is_empty(), "its queue may not be empty");
+    let [share] = &all.plan(10, NOW)[..] else { panic!("one share") };
+    all.claimed(share, 0);
+    let slots = all.reserve("a", NOW);
+    assert_eq!(slots.len(), 1);
+    slots.iter().for_each(|slot| all.release(slot, None, NOW));
+    all.set_health(
+        "ep_1",
+        Health { held_until: Some(NOW.plus(Duration::from_secs(5))), ..Health::default() },
+    );
+    assert!(all.reserve("a", NOW).is_empty(), "it is held");
+    all.set_health("ep_1", Health::default());
+    let paced = Candidate { per_second: Some(10), ..candidate("a", "ep_1", Lane::First) };
+    let slot = all.admit(paced, NOW).unwrap();
+    all.release(&slot, OK, NOW);
+    assert!(all.reserve("a", NOW.plus(Duration::from_secs(1))).is_empty(), "it has a pace");
+}
+
+#[test]
+fn a_slot_that_an_event_took_is_not_confirmed_beyond_the_owners_new_limit() {
+    let mut all = limiter(100);
+    let slot = all.admit(candidate("a", "ep_1", Lane::First), NOW).unwrap();
+    all.release(&slot, OK, NOW);
+    let slots: Vec<_> = (0..2).flat_map(|_| all.reserve("a", NOW)).collect();
+    assert_eq!(slots.len(), 2);
+    let limited = Candidate { concurrency: Some(1), ..candidate("a", "ep_1", Lane::First) };
+    assert!(!all.confirm(&slots[0], limited, NOW));
+    all.release(&slots[0], None, NOW);
+    assert!(all.confirm(&slots[1], limited, NOW));
+    assert!(all.plan(10, NOW).is_empty(), "the other waits in the queue for this one");
+    all.release(&slots[1], OK, NOW);
+    assert_eq!(all.plan(10, NOW).len(), 1);
+}
+
+#[test]
+fn events_take_no_more_slots_than_the_share_of_their_workspace() {
+    let mut all = limiter(100);
+    let slots: Vec<_> = (0..200)
+        .filter_map(|endpoint| all.admit(candidate("a", &format!("ep_{endpoint}"), Lane::First), NOW))
+        .collect();
+    slots.iter().for_each(|slot| all.release(slot, OK, NOW));
+    let taken = all.reserve("a", NOW).len();
+    assert!((70..=75).contains(&taken), "{taken}");
+}
+
+#[test]
 fn an_idle_endpoint_is_dropped_after_a_minute() {
     let mut all = limiter(100);
     let slot = all.admit(candidate("a", "ep_1", Lane::First), NOW).unwrap();

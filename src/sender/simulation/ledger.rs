@@ -125,7 +125,7 @@ impl Ledger {
         self.line(self.rows[id].endpoint, self.rows[id].lane)
     }
 
-    fn is_open(&self, endpoint: usize, lane: Lane, now: UnixMillis) -> bool {
+    pub(super) fn is_open(&self, endpoint: usize, lane: Lane, now: UnixMillis) -> bool {
         let held = self.endpoints[endpoint].health.held_until.is_some_and(|until| until > now);
         lane != Lane::First || !held
     }

@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use super::ledger::{Ledger, State};
+use super::random::Random;
 use super::receiver::{HANG, Receiver};
 use super::rules::{self, Moment};
 use crate::clock::{Reading, UnixMillis};
@@ -14,15 +15,16 @@ use crate::sender::concurrency::{Candidate, Concurrency, Feedback, Limits, Slot}
 use crate::sender::schedule;
 use crate::sender::sender_clock::SenderClock;
 
-const SECOND: u64 = 1_000;
-const MINUTE: u64 = 60 * SECOND;
+const MINUTE: u64 = 60_000;
 const POLL_INTERVAL: u64 = 500;
 const DISABLE_AFTER: Duration = Duration::from_secs(5 * 24 * 3_600);
 const START: u64 = 2_000_000_000_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Happens {
+pub(super) enum Happens {
     Call(usize),
+    /// An event is on disk.
+    Accepted(usize),
     Completion(usize),
     Look,
     Kill,
@@ -35,6 +37,14 @@ enum Happens {
     Mend(usize),
 }
 
+/// An event that is being written.
+struct Accepting {
+    endpoint: usize,
+    slot: Option<Slot>,
+    time: UnixMillis,
+    called: u64,
+}
+
 /// An attempt in flight.
 struct UnderWay {
     delivery: usize,
@@ -45,21 +55,22 @@ struct UnderWay {
 }
 
 pub(super) struct World {
-    random: Random,
+    pub(super) random: Random,
     now: u64,
     /// The error of the wall clock, in milliseconds.
     off: i64,
-    end: u64,
+    pub(super) end: u64,
     /// Whether other workspaces want more slots than there are.
     crowded: bool,
-    ledger: Ledger,
-    receivers: Vec<Receiver>,
+    pub(super) ledger: Ledger,
+    pub(super) receivers: Vec<Receiver>,
     /// The process, while it runs.
     sender: Option<(SenderClock, Concurrency)>,
     up_since: u64,
     looks_at: Option<u64>,
     /// When the sender last read the queues; `None` if it must read them now.
     looked: Option<u64>,
+    accepting: Vec<Option<Accepting>>,
     under_way: Vec<Option<UnderWay>>,
     happening: BinaryHeap<Reverse<(u64, usize, Happens)>>,
     happened: usize,
@@ -79,6 +90,7 @@ impl World {
             up_since: 0,
             looks_at: None,
             looked: None,
+            accepting: Vec::new(),
             under_way: Vec::new(),
             happening: BinaryHeap::new(),
             happened: 0,
@@ -96,72 +108,7 @@ impl World {
         world
     }
 
-    fn add_endpoint(&mut self, number: u64) {
-        // The first endpoint has its own workspace; the others may share one.
-        let workspace = if number == 0 { 0 } else { 1 + self.random.below(2) };
-        let endpoint = self.ledger.add_endpoint(format!("w{workspace}"));
-        let mut receiver = Receiver { latency: 20 + self.random.below(400), ..Receiver::default() };
-        if number > 0 && self.random.one_in(2) {
-            receiver.hangs = self.random.one_in(3);
-            let from = self.random.below(self.end / 2);
-            let lasts = self.random.below(self.end / 2);
-            receiver.outages.push((from, from + lasts));
-        }
-        self.receivers.push(receiver);
-        let mut at = self.random.below(5 * SECOND);
-        let pause = self.random.one_of(&[4 * SECOND, 15 * SECOND, 30 * SECOND]) * self.end / (4 * MINUTE);
-        while at < self.end {
-            self.then(at, Happens::Call(endpoint));
-            at += 1 + self.random.below(2 * pause);
-        }
-        if self.random.one_in(3) {
-            let at = self.random.below(self.end);
-            for _ in 0..self.random.below(40) {
-                self.then(at, Happens::Call(endpoint));
-            }
-        }
-        for what in [Happens::Resend(endpoint), Happens::Mend(endpoint)] {
-            if self.random.one_in(4) {
-                let at = self.random.below(self.end);
-                self.then(at, what);
-            }
-        }
-    }
-
-    /// Adds workspaces whose receivers hang. Each has enough endpoints to fill all slots.
-    fn add_crowd(&mut self) {
-        for workspace in 0..=self.random.below(2) {
-            let at = self.random.below(self.end);
-            for _ in 0..40 {
-                let endpoint = self.ledger.add_endpoint(format!("crowd{workspace}"));
-                let outages = vec![(0, self.end)];
-                self.receivers.push(Receiver { outages, hangs: true, ..Receiver::default() });
-                self.then(at, Happens::Call(endpoint));
-            }
-        }
-    }
-
-    fn add_trouble(&mut self) {
-        const HOUR: i64 = 3_600_000;
-        if self.random.one_in(3) {
-            let at = self.random.below(self.end);
-            let away = self.random.below(20 * SECOND);
-            self.then(at, Happens::Kill);
-            self.then(at + away, Happens::Start);
-        }
-        if self.random.one_in(2) {
-            let step = self.random.one_of(&[HOUR, 24 * HOUR, 10 * 365 * 24 * HOUR, 30_000]);
-            let step = if self.random.one_in(2) { step } else { -step };
-            let at = self.random.below(self.end);
-            self.then(at, Happens::ClockStep(step));
-            if self.random.one_in(2) {
-                let back = self.random.below(2 * MINUTE);
-                self.then(at + back, Happens::ClockStep(-step));
-            }
-        }
-    }
-
-    fn then(&mut self, at: u64, what: Happens) {
+    pub(super) fn then(&mut self, at: u64, what: Happens) {
         self.happened += 1;
         self.happening.push(Reverse((at, self.happened, what)));
     }
@@ -184,6 +131,7 @@ impl World {
     fn happen(&mut self, what: Happens) -> Result<(), String> {
         match what {
             Happens::Call(endpoint) => self.call(endpoint),
+            Happens::Accepted(event) => self.accepted(event)?,
             Happens::Completion(attempt) => self.ended(attempt)?,
             Happens::Look if self.looks_at != Some(self.now) => return Ok(()),
             Happens::Look => self.looks_at = None,
@@ -214,12 +162,42 @@ impl World {
         self.sender.as_ref().map_or(reading.wall, |(sender_clock, _)| sender_clock.now(reading))
     }
 
+    /// Begins to write an event, with a slot for its first attempt if there is one.
     fn call(&mut self, endpoint: usize) {
-        let id = self.ledger.accept(endpoint, self.time(), self.now);
+        let (time, called) = (self.time(), self.now);
+        let Some((_, concurrency)) = &mut self.sender else {
+            self.ledger.accept(endpoint, time, called);
+            return;
+        };
+        let row = &self.ledger.endpoints[endpoint];
+        let mut slots = concurrency.reserve(&row.workspace, time);
+        let slot = slots.iter().position(|slot| slot.endpoint() == row.id).map(|at| slots.swap_remove(at));
+        // Other endpoints of the workspace do not get the events of this one here.
+        slots.iter().for_each(|other| concurrency.release(other, None, time));
+        self.accepting.push(Some(Accepting { endpoint, slot, time, called }));
+        let at = self.now + 1 + self.random.below(20);
+        self.then(at, Happens::Accepted(self.accepting.len() - 1));
+    }
+
+    fn accepted(&mut self, event: usize) -> Result<(), String> {
+        // The caller of a killed process repeats the call later, which is another call here.
+        let Some(Accepting { endpoint, slot, time, called }) = self.accepting[event].take() else {
+            return Ok(());
+        };
+        let id = self.ledger.accept(endpoint, time, called);
+        let now = self.time();
+        let (slot, unused) =
+            if self.ledger.is_open(endpoint, Lane::First, time) { (slot, None) } else { (None, slot) };
+        if let Some(slot) = slot {
+            self.ledger.put(id, State::Sending);
+            return self.begin_accepted(id, slot, now);
+        }
         let line = self.ledger.line_of(id);
         if let Some((_, concurrency)) = &mut self.sender {
+            unused.iter().for_each(|slot| concurrency.release(slot, None, now));
             concurrency.queued(&line, 1);
         }
+        Ok(())
     }
 
     fn resend(&mut self, endpoint: usize) {
@@ -240,6 +218,7 @@ impl World {
         {
             self.miss_clock_step();
         }
+        self.accepting.iter_mut().for_each(|event| *event = None);
         self.under_way.iter_mut().for_each(|attempt| *attempt = None);
     }
 
@@ -284,6 +263,8 @@ impl World {
         let Some((sender_clock, concurrency)) = &mut self.sender else { return Ok(()) };
         if let Some(step) = sender_clock.detect_step(reading) {
             self.ledger.apply_clock_step(step);
+            // The step waits for events that are being written, and moves them too.
+            self.accepting.iter_mut().flatten().for_each(|event| event.time = step.shift(event.time));
             sender_clock.apply(step, reading);
             concurrency.apply_clock_step(step);
             self.looked = None;
@@ -323,22 +304,44 @@ impl World {
         }
     }
 
-    fn begin(&mut self, id: usize, time: UnixMillis) -> Result<(), String> {
+    fn candidate(&self, id: usize) -> Candidate<'_> {
         let row = &self.ledger.rows[id];
         let endpoint = &self.ledger.endpoints[row.endpoint];
-        let candidate = Candidate {
+        Candidate {
             workspace: &endpoint.workspace,
             endpoint: &endpoint.id,
             lane: row.lane,
             concurrency: None,
             per_second: None,
             health: endpoint.health,
-        };
-        let Some((_, concurrency)) = &mut self.sender else { return Ok(()) };
-        let Some(slot) = concurrency.admit(candidate, time) else {
+        }
+    }
+
+    fn begin(&mut self, id: usize, time: UnixMillis) -> Result<(), String> {
+        let Some((sender_clock, mut concurrency)) = self.sender.take() else { return Ok(()) };
+        let slot = concurrency.admit(self.candidate(id), time);
+        self.sender = Some((sender_clock, concurrency));
+        let Some(slot) = slot else {
             self.ledger.put(id, State::Queued);
             return Ok(());
         };
+        self.attempt(id, slot)
+    }
+
+    fn begin_accepted(&mut self, id: usize, slot: Slot, time: UnixMillis) -> Result<(), String> {
+        let Some((sender_clock, mut concurrency)) = self.sender.take() else { return Ok(()) };
+        let confirmed = concurrency.confirm(&slot, self.candidate(id), time);
+        if !confirmed {
+            concurrency.release(&slot, None, time);
+            self.ledger.put(id, State::Queued);
+        }
+        self.sender = Some((sender_clock, concurrency));
+        if confirmed { self.attempt(id, slot) } else { Ok(()) }
+    }
+
+    fn attempt(&mut self, id: usize, slot: Slot) -> Result<(), String> {
+        let row = &self.ledger.rows[id];
+        let endpoint = &self.ledger.endpoints[row.endpoint];
         let receiver = &self.receivers[row.endpoint];
         let open = endpoint.open;
         let (now, up_since, crowded) = (self.now, self.up_since, self.crowded);
@@ -417,26 +420,5 @@ fn note(ledger: &mut Ledger, endpoint: usize, health: Health, succeeded: bool) {
     match succeeded {
         true => ledger.note_recovery(endpoint, health.epoch),
         false => ledger.note_health(endpoint, health),
-    }
-}
-
-/// Steele, Lea and Flood's SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound.max(1)
-    }
-
-    fn one_in(&mut self, count: u64) -> bool {
-        self.below(count) == 0
-    }
-
-    fn one_of<T: Copy>(&mut self, these: &[T]) -> T {
-        these[usize::try_from(self.below(these.len() as u64)).unwrap_or_default()]
     }
 }
