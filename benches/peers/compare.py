@@ -16,6 +16,7 @@ import sys
 import time
 import urllib.request
 
+import million
 import report
 import rows
 from servers import BUCKET_PORT, CLIENT_CPU, OURS, Asset, Bucket, Failed, Floor, Folder, child, spoiled, versions
@@ -152,7 +153,7 @@ class Run:
             with subprocess.Popen(command, **pipes, **child({CLIENT_CPU}, self.folder.nice)) as clients:
                 if clients.stdout.readline() != "ready\n":
                     raise Failed(f"{server.name}: the slow downloads did not begin{server.last_words()}")
-                time.sleep(2 if self.options.quick else 10)
+                time.sleep(2 if self.options.quick else 6)
                 memory, kernel = server.memory(), kernel_memory(server)
                 probe = self.probe(server, min(3, self.options.seconds * 2))
                 # The downloads still stand; otherwise the measurement would be of something else.
@@ -178,7 +179,7 @@ class Run:
                 for row in wanted:
                     slow = isinstance(row, rows.SlowRow)
                     # Memory hardly differs from round to round, and takes long.
-                    if slow and turn >= 2:
+                    if slow and turn >= (1 if row.store == "file" else 2):
                         continue
                     for server in self.servers(row):
                         found = self.measure_slow(row, server) if slow else self.measure(row, server)
@@ -234,7 +235,11 @@ def say(line):
 
 
 def machine():
-    cpu = next(line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+    said = dict(line.replace("\t", "").strip().split(":", 1) for line in open("/proc/cpuinfo") if ":" in line)
+    # Many clouds hide the name of the model, but not its number.
+    parts = [f"family{said.get('cpu family', ' ?')} model{said.get('model', ' ?')}"]
+    parts += [shown for flag, shown in (("avx512f", "AVX-512"), ("sha_ni", "SHA")) if flag in said.get("flags", "").split()]
+    cpu = f"{said.get('model name', '?').strip()} ({', '.join(parts)})"
     memory = next(int(line.split()[1]) // 1024 // 1024 for line in open("/proc/meminfo") if line.startswith("MemTotal"))
     return {
         "cpu": cpu, "cpus": os.cpu_count(), "memory_gib": memory + 1, "kernel": platform.release(),
@@ -246,7 +251,7 @@ def machine():
 def read_options():
     parser = argparse.ArgumentParser(prog="bash benches/peers/run", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=0.8, help="of each measurement")
     parser.add_argument("--only", default="", help=f"rows, separated by commas: {', '.join(rows.EVERY)}")
     parser.add_argument("--binary", action="append", default=[], help="a program to compare instead of ours; repeatable")
     parser.add_argument("--nice", type=int, default=0, help="as root: -10 lets servers and client go before what else runs")
@@ -256,7 +261,7 @@ def read_options():
     parser.add_argument("--ours", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--folder", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--results", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--page", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--pages", required=True, type=pathlib.Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.only = [name for name in options.only.split(",") if name]
     unknown = [name for name in options.only if name not in rows.EVERY]
@@ -267,6 +272,15 @@ def read_options():
         options.only = options.only or [row.name for row in rows.ROWS] + ["slow-1000"]
     options.binary = [str(pathlib.Path(binary).resolve()) for binary in options.binary]
     return options
+
+
+def write_pages(options, wanted, raw, text, program):
+    heading = report.heading(raw["machine"], program, options)
+    figures, here = raw["figures"], report.place(raw["machine"])
+    report.write(options.pages / "docs/performance.md", f"{heading} {report.disturbance(figures)}\n\n{text}")
+    report.write(options.pages / "README.md", f"On {here}:\n\n{report.short(wanted, figures)}")
+    report.write(options.pages / "docs/growth.md", f"Figures of {here}.\n\n{million.table(figures)}", "a million an hour")
+    say("the tables are in docs/performance.md, README.md and docs/growth.md")
 
 
 def main():
@@ -284,10 +298,8 @@ def main():
     print(f"{report.disturbance(run.figures)}\n\n{text}")
     say(f"{(time.monotonic() - began) / 60:.0f} minutes; the figures of each round are in {options.results}")
     if not options.only and len(options.binary) < 2:
-        heading = report.heading(raw["machine"], Folder.run([folder.binary, "--version"]).strip(), options)
-        heading += f" {report.disturbance(run.figures)}"
-        report.write(pathlib.Path(options.page), f"{heading}\n\n{text}")
-        say(f"the tables are in {options.page}")
+        program = Folder.run([folder.binary, "--version"]).strip()
+        write_pages(options, wanted, raw, text, program)
 
 
 if __name__ == "__main__":

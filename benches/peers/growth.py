@@ -17,6 +17,7 @@ from compare import SETTLED, machine, say
 from servers import CLIENT_CPU, SERVER_CPU, Asset, Failed, Folder, Ours
 
 KB, MB = 1024, 1024 * 1024
+MOST = 200_000
 SIZES = [1 * KB, 8 * KB, 64 * KB, 512 * KB, 4 * MB, 32 * MB, 256 * MB, 1024 * MB]
 
 
@@ -63,21 +64,21 @@ class Growth:
 
     # --- one measurement -----------------------------------------------------------------------------------------------
 
-    def measure(self, targets, length, connections=64, cores=1, keys=1, status=200, requests=None):
+    def measure(self, targets, length, connections=64, cores=1, keys=1, more=()):
         keyring = self.keyring(keys)
         # Connections and downloads share the open files: 20,000 are enough for 10,000 connections then.
         options = {"LONGEST_LIFETIME": "24h", "GATEWAY_REQUESTS_IN_FLIGHT": "4096", "GATEWAY_REQUESTS_PER_ADDRESS": "4096"}
         server = Ours(self.folder, threads=cores, keys=keyring, options=options)
         # On two CPUs the second core shares its CPU with the client.
         cpus = {SERVER_CPU, CLIENT_CPU} if cores > 1 else {SERVER_CPU}
-        work = [self.folder.load, "--address", f"127.0.0.1:{server.port}", "--targets", targets, "--status", status,
-                "--length", length, "--connections", connections]
+        work = [self.folder.load, "--address", f"127.0.0.1:{server.port}", "--targets", targets,
+                "--length", length, "--connections", connections, *more]
         rounds = []
         for _ in range(self.options.rounds):
             with server.running(cpus=cpus):
-                self.ask(work, self.options.seconds / 4)
+                first = self.ask(work, self.options.seconds / 4)["requests"]
                 before = server.cpu()
-                found = self.ask(work, self.options.seconds)
+                found = self.ask([*work, "--first", first], self.options.seconds)
                 found["cpu"] = server.cpu() - before
                 rounds.append(found | server.memory())
         return rounds
@@ -118,13 +119,15 @@ class Growth:
             self.row("keys in the ring", f"{count}", self.measure(targets, 8 * KB, keys=count))
 
     def objects(self):
-        """Objects in the store, requested in turn, so an open-file cache finds none of them again."""
+        """Objects requested in turn, on kept connections and on a connection each. No cache holds more than 1,024 files."""
         made = []
-        for count in [count for count in (1, 100, 10_000, 100_000, 1_000_000) if count <= self.options.most]:
+        for count in [count for count in (64, 1000, 20_000, 200_000) if count <= self.options.most]:
             if count > 1000:
-                say(f"making {count - len(made):,} objects of 1 KB")
-            made += self.assets(count - len(made), 1 * KB)
-            self.row("objects in the store", f"{count:,}", self.measure(self.list(made), 1 * KB))
+                say(f"making {count - len(made):,} objects of 8 KB")
+            made += self.assets(count - len(made), 8 * KB)
+            targets = self.list(made)
+            self.row("objects in turn", f"{count:,}", self.measure(targets, 8 * KB))
+            self.row("objects in turn", f"{count:,}, a connection each", self.measure(targets, 8 * KB, more=["--close"]))
 
 
 def shown(size):
@@ -159,14 +162,15 @@ def read_options():
     names = ["connections", "sizes", "cores", "keys", "objects"]
     parser = argparse.ArgumentParser(prog="bash benches/peers/run growth", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
     parser.add_argument("--only", default="", help=f"tables, separated by commas: {', '.join(names)}")
-    parser.add_argument("--most", type=int, default=1_000_000, help="objects in the store; a million take 4 GB of disk")
+    parser.add_argument("--most", type=int, default=MOST, help="objects of 8 KB in turn; 200,000 take 1.6 GB of disk")
     parser.add_argument("--largest", type=int, default=SIZES[-1], help="object, in bytes")
     parser.add_argument("--nice", type=int, default=0, help="as root: -10 lets server and client go before what else runs")
     parser.add_argument("--binary", default="", help="a program to measure instead of ours")
-    for name in ("load", "ours", "folder", "results", "page"):
+    for name in ("load", "ours", "folder", "results"):
         parser.add_argument(f"--{name}", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--pages", required=True, type=pathlib.Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.tables = [name for name in options.only.split(",") if name] or names
     unknown = [name for name in options.tables if name not in names]
@@ -191,10 +195,10 @@ def main():
     text = tables(growth.figures)
     print(text)
     say(f"{(time.monotonic() - began) / 60:.0f} minutes; the figures of each round are in {options.results}")
-    if not options.only and options.most == 1_000_000 and options.largest == SIZES[-1]:
+    if not options.only and options.most == MOST and options.largest == SIZES[-1]:
         heading = report.heading(raw["machine"], Folder.run([folder.binary, "--version"]).strip(), options)
-        report.write(pathlib.Path(options.page), f"{heading}\n\n{text}")
-        say(f"the tables are in {options.page}")
+        report.write(options.pages / "docs/growth.md", f"{heading}\n\n{text}")
+        say("the tables are in docs/growth.md")
 
 
 if __name__ == "__main__":

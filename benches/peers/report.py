@@ -1,11 +1,12 @@
 """The tables: medians over the rounds, and the median of each round's ratio to the peer. Standard library only."""
+import itertools
 import pathlib
 import statistics
 
 import rows
 from servers import OURS, Failed
 
-BEGIN, END = "<!-- measured: begin (bash benches/peers/run writes this) -->", "<!-- measured: end -->"
+BEGIN, END = "<!-- {}: begin (bash benches/peers/run writes this) -->", "<!-- {}: end -->"
 
 
 def per_request(found):
@@ -74,27 +75,62 @@ def mark(met):
 
 
 def summary(wanted, figures):
-    """This program against the first peer of each row."""
+    """This program against each nginx of a row; the bounds belong to the first."""
     lines = [
         "| work | against | its CPU a request | ours | **ours / its** | lowest–highest round | at most | | requests/s | at least | | p99, ours / its | at most | |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in wanted:
         found = figures[row.name]
-        peer = next(name for name in found if not name.startswith(OURS))
-        for name in of_ours(found):
-            mine, theirs = found[name], found[peer]
-            cost, speed = ratio(per_request, mine, theirs), ratio(rate, mine, theirs)
-            late, their_late = median(p99, mine) / 1e3, median(p99, theirs) / 1e3
-            latest = row.p99_ms or (their_late if row.p99 else None)
-            cells = [
-                row.title + (name.removeprefix(OURS)), peer, micros(theirs), micros(mine), f"**{cost:.2f}**",
-                spread(per_request, mine, theirs), *bound(row.at_most, cost, "{:.2f}"),
-                f"{speed:.2f}", *bound(row.least_rate, speed, "{:.2f}", least=True),
-                f"{late:.2f} / {their_late:.2f} ms", *bound(latest, late, "{:.2f} ms"),
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
+        peers = [name for name in found if name.startswith("nginx")]
+        for peer, name in itertools.product(peers, of_ours(found)):
+            lines.append(f"| {' | '.join(compared(row, peer, name, found[peer], found[name], judged=peer == peers[0]))} |")
     return "\n".join(lines)
+
+
+def compared(row, peer, name, theirs, mine, judged):
+    cost, speed = ratio(per_request, mine, theirs), ratio(rate, mine, theirs)
+    late, their_late = median(p99, mine) / 1e3, median(p99, theirs) / 1e3
+    latest = row.p99_ms or (their_late if row.p99 else None)
+    at_most, least_rate, latest = (row.at_most, row.least_rate, latest) if judged else (None, None, None)
+    return [
+        row.title + name.removeprefix(OURS), peer, micros(theirs), micros(mine), f"**{cost:.2f}**",
+        spread(per_request, mine, theirs), *bound(at_most, cost, "{:.2f}"),
+        f"{speed:.2f}", *bound(least_rate, speed, "{:.2f}", least=True),
+        f"{late:.2f} / {their_late:.2f} ms", *bound(latest, late, "{:.2f} ms"),
+    ]
+
+
+def short(wanted, figures):
+    """The README's tables, without bounds: what receivers do against each nginx, then the hot rows against the first."""
+    lines = ["| work | nginx, µs a request | ours | ours / nginx | requests/s, ours / nginx |", "|---|---|---|---|---|"]
+    group = None
+    for row in sorted(wanted, key=lambda row: rows.GROUPS.index(row.group)):
+        found = figures.get(row.name, {})
+        if not found or isinstance(row, rows.SlowRow):
+            continue
+        if row.group != group:
+            group = row.group
+            lines.append(f"| *{group}* | | | | |")
+        mine, peers = found[OURS], [name for name in found if name.startswith("nginx")]
+        for peer in peers[:1] if group == rows.HOT else peers:
+            theirs = found[peer]
+            cells = [row.title if peer == peers[0] else f"… {peer}", f"{median(per_request, theirs):,.1f}",
+                     f"{median(per_request, mine):,.1f}", f"**{ratio(per_request, mine, theirs):.2f}**",
+                     f"{ratio(rate, mine, theirs):.2f}"]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *short_slow(wanted, figures)])
+
+
+def short_slow(wanted, figures):
+    """The memory of slow clients, in the process and in the kernel."""
+    yield "| slow clients, KB each: process + kernel | nginx | ours |"
+    yield "|---|---|---|"
+    for row in wanted:
+        if isinstance(row, rows.SlowRow) and row.name in figures:
+            shown = [f"{median(lambda one: one['each'], rounds) / 1e3:,.0f} + {median(kernel_each, rounds) / 1e3:,.0f}"
+                     for rounds in figures[row.name].values()]
+            yield f"| {row.title} | {' | '.join(shown[:2])} |"
 
 
 def bound(limit, found, shown, least=False):
@@ -170,9 +206,13 @@ def heading(machine, program, options):
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return (
         f"Medians of {options.rounds} rounds of {options.seconds:g} s each, every server after the other in each round. {program}; "
-        f"{versions}. {machine['cpus']} CPUs ({machine['cpu']}), {machine['memory_gib']} GiB, Linux {machine['kernel']}, "
-        f"congestion control {machine['congestion_control']}."
+        f"{versions}. {place(machine)}."
     )
+
+
+def place(machine):
+    return (f"{machine['cpus']} CPUs, {machine['cpu']}, {machine['memory_gib']} GiB, Linux {machine['kernel']}, "
+            f"congestion control {machine['congestion_control']}")
 
 
 def disturbance(figures):
@@ -188,11 +228,11 @@ def disturbance(figures):
             "(the median): the more, the less requests/s and p99 say.")
 
 
-def write(page, text):
-    """Replaces only the measured section of a page."""
-    whole_page = page.read_text()
-    if BEGIN not in whole_page or END not in whole_page:
-        raise Failed(f"{page} has no section between {BEGIN} and {END}")
-    before, rest = whole_page.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
-    pathlib.Path(page).write_text(f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}")
+def write(page, text, section="measured"):
+    """Replaces only this section of a page."""
+    page, begin, end = pathlib.Path(page), BEGIN.format(section), END.format(section)
+    before, found, rest = page.read_text().partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found or not found_end:
+        raise Failed(f"{page} has no section between {begin} and {end}")
+    page.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}")

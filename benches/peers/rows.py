@@ -59,6 +59,7 @@ def hot(*what, least_rate=1.0, p99=True, **more):
 
 
 plain, nopush = nginx(), nginx("tcp_nopush off")
+files = (plain, nginx("no open_file_cache"))
 orientation = (Lighttpd, Caddy)
 each = ("--close",)  # a connection for each request
 
@@ -86,8 +87,8 @@ def store_rows(name, title, store, peer, bounds):
 
 
 ROWS = [
-    Row("miss-8k", "8 KB, 20,000 objects in turn", "20,000 of 8 KB", 64, (plain,), 1.0, FILES),
-    Row("miss-8k-connect", "8 KB, 20,000 objects, a connection each", "20,000 of 8 KB", 64, (plain,), 1.0, FILES, load=each),
+    Row("miss-8k", "8 KB, 20,000 objects in turn", "20,000 of 8 KB", 64, files, 1.0, FILES),
+    Row("miss-8k-connect", "8 KB, 20,000 objects, a connection each", "20,000 of 8 KB", 64, files, 1.0, FILES, load=each),
     Row("miss-1m-connect", "1 MB, 400 objects, a connection each", "1 MB", 64, (plain,), 1.0, FILES, p99=True, load=each),
     coded("gzip", "gzip", 1.0),
     coded("br", "brotli", 1.5),

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import os
 import pathlib
+import re
 import resource
 import shutil
 import signal
@@ -327,7 +328,7 @@ class Nginx(Server):
     variants = {
         "": 8101, "tcp_nopush off": 8102, "access log": 8103, "TLS": 8104,
         "proxy, default": 8105, "proxy, keep-alive": 8106, "proxy, tuned": 8107, "proxy over TLS": 8108,
-        "HTTP/2": 8109, "gzip": 8110,
+        "HTTP/2": 8109, "gzip": 8110, "no open_file_cache": 8111,
     }
     tls_listeners = {"TLS": "ssl", "HTTP/2": "ssl http2"}
 
@@ -363,6 +364,7 @@ class Nginx(Server):
             # One buffer takes the file, and one the answer.
             "gzip": "gzip on; gzip_comp_level 1; gzip_types application/json; gzip_vary on; "
                     "output_buffers 1 128k; gzip_buffers 2 64k; " + files,
+            "no open_file_cache": "open_file_cache off; " + files,
             "access log": f"access_log {self.place}/access.log combined buffer=64k flush=1s; " + files,
             "TLS": tls + files,
             "HTTP/2": tls + files,
@@ -466,7 +468,7 @@ class Caddy(Server):
 
 def versions():
     """The versions of the compared programs, as they print them."""
-    said = {
+    said = {  # The first number in each is the version.
         "nginx": ["nginx", "-v"], "lighttpd": ["lighttpd", "-v"], "Caddy": ["caddy", "version"],
         "OpenSSL": ["openssl", "version"],
     }
@@ -474,5 +476,5 @@ def versions():
     for name, command in said.items():
         if shutil.which(command[0]):
             done = subprocess.run(command, text=True, capture_output=True)
-            found[name] = (done.stdout + done.stderr).split("\n")[0].split(": ")[-1]
+            found[name] = re.search(r"\d[\d.]*", done.stdout + done.stderr).group()
     return found
