@@ -17,6 +17,7 @@ from rows import ROWS
 from senders import CLIENT_CPU, SERVER_CPU, BullMq, Failed, Folder, GraphileWorker, Load, Ours, Postgres, busy, settle
 
 WARM = {"calls": 1_200, "wait": 60, "verify": True}
+PAUSED = 100  # endpoints for deliveries that wait
 
 
 def say(text):
@@ -30,6 +31,9 @@ def measure(row, sender, share):
         workspaces = {"workspaces": row.endpoints, "hanging": row.hanging}
         if not row.hanging:
             exact(sender, load.do(**WARM, **workspaces))
+        if row.pending:
+            load.do(endpoints=PAUSED, first=PAUSED, paused=True)
+            load.do(calls=int(row.pending * share), workspaces=PAUSED, first=PAUSED, hanging=PAUSED, wait=0)
         if row.stored:
             stored.fill(sender.store, sender.database, row.stored)
         for part in (row, *row.then):
@@ -63,8 +67,9 @@ def exact(sender, found):
 
 
 def senders_of(row, senders):
-    """What the tables hold is asked of this program on PostgreSQL."""
-    return [sender for sender in senders if not row.stored or isinstance(sender, Ours) and sender.store]
+    """Peers cannot pause; tables are filled in PostgreSQL."""
+    ours = [sender for sender in senders if isinstance(sender, Ours)]
+    return [sender for sender in ours if sender.store] if row.stored else ours if row.pending else senders
 
 
 def run(folder, options, figures):
@@ -107,7 +112,7 @@ def read_options():
     parser.add_argument("--program", help="the program to measure, instead of the release build")
     parser.add_argument("--quick", action="store_true", help="one round with a quarter of the calls, without the million rows")
     parser.add_argument("--nice", type=int, default=0, help="as root: -10 lets all parts go before what else runs")
-    for name in ("load", "modules", "postgres", "folder", "results", "page"):
+    for name in ("load", "modules", "postgres", "folder", "results"):
         parser.add_argument(f"--{name}", required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
     for given, possible in (("only", names), ("senders", kinds)):
@@ -139,8 +144,9 @@ def main():
     print(text)
     say(f"{(time.monotonic() - began) / 60:.0f} minutes; the figures of each round are in {options.results}")
     if options.all_only and options.all_senders and not options.quick:
-        report.write(pathlib.Path(options.page), text)
-        say(f"the tables are in {options.page}")
+        report.write(pathlib.Path("docs/performance.md"), text)
+        report.write(pathlib.Path("README.md"), f"{raw['machine']['cpu']}, {raw['machine']['cpus']} CPUs:\n\n{report.summary(figures)}")
+        say("the tables are in docs/performance.md and README.md")
 
 
 if __name__ == "__main__":

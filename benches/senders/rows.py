@@ -22,6 +22,7 @@ class Row:
     bytes: int = 0
     rounds: int | None = None  # if not as many as the others
     stored: int = 0  # deliveries that the database holds before; this program on PostgreSQL only
+    pending: int = 0  # deliveries of paused endpoints that wait meanwhile; this program only
     wait: int = 60  # seconds for what is not delivered when the last call is accepted
     then: tuple = ()  # rows that are measured on the same database right after this one
 
@@ -33,6 +34,7 @@ ROWS = [
     Row("paced", "100 endpoints, 100 calls/s", 500, 100, (Bound("first_byte_p50", 1.5),), per_second=100),
     Row("late", "one endpoint that answers after 100 ms, 200 calls/s", 1_000, 1, (Bound("first_byte_p50", 20, 20),),
         per_second=200, late_ms=100),
+    Row("pending", "100,000 deliveries of paused endpoints wait, 100 calls/s to another", 500, 1, per_second=100, pending=100_000, rounds=1),
     Row("hang", "60 of 200 endpoints hang, 200 calls/s to all: the other 140", 2_000, 200, per_second=200, hanging=60,
         rounds=1, wait=15),
     *(

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { Agent, request } from 'undici';
 
 // Attempts at once.
-export const concurrency = 200;
+export const concurrency = 100;
 const agent = new Agent({ connections: 128, headersTimeout: 10_000, bodyTimeout: 10_000 });
 const endpoints = new Map();
 

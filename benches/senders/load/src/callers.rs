@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::Request;
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -29,6 +29,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Work {
     calls: usize,
     workspaces: usize,
+    /// The number of the first workspace.
+    #[serde(default)]
+    first: usize,
     /// Deliveries to the first of them are not waited for.
     #[serde(default)]
     hanging: usize,
@@ -64,17 +67,19 @@ impl Caller {
         Ok(Self { connection, host: address.to_string() })
     }
 
-    /// Posts JSON; any status but 2xx is an error, and so is no answer in time.
-    pub async fn post(&mut self, path: &str, body: String) -> Result<Value, Box<dyn Error>> {
-        tokio::time::timeout(ANSWER_TIMEOUT, self.exchange(path, body)).await?
+    /// Sends JSON; any status but 2xx is an error, and so is no answer in time.
+    pub async fn ask(&mut self, method: Method, path: &str, body: &Value) -> Result<Value, Box<dyn Error>> {
+        tokio::time::timeout(ANSWER_TIMEOUT, self.exchange(method, path, body)).await?
     }
 
-    async fn exchange(&mut self, path: &str, body: String) -> Result<Value, Box<dyn Error>> {
+    async fn exchange(&mut self, method: Method, path: &str, body: &Value) -> Result<Value, Box<dyn Error>> {
         self.connection.ready().await?;
-        let request = Request::post(path)
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
             .header("host", &self.host)
             .header("content-type", "application/json")
-            .body(Full::from(body))?;
+            .body(Full::from(body.to_string()))?;
         let response = self.connection.send_request(request).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
@@ -130,8 +135,8 @@ async fn call(
             tokio::time::sleep_until(posted).await;
         }
         let workspace = at % work.workspaces;
-        let body = completed_call(workspace, &format!("{run:x}-{at}"), work.bytes).to_string();
-        let answer = caller.post("/v1/calls", body).await.map_err(|error| error.to_string())?;
+        let body = completed_call(work.first + workspace, &format!("{run:x}-{at}"), work.bytes);
+        let answer = caller.ask(Method::POST, "/v1/calls", &body).await.map_err(|error| error.to_string())?;
         let accepted = Instant::now();
         let event = answer["event"].as_str().ok_or("accepted without an event")?.to_owned();
         if workspace >= work.hanging {

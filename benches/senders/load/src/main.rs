@@ -3,8 +3,8 @@
 //! `senders-load SENDER RECEIVERS` (two addresses) reads one command a line, as JSON, and answers each with a line:
 //!
 //! ```text
-//! {"endpoints": 100, "hanging": 0, "late_ms": 0}     adds an endpoint to each workspace w0, w1, …
-//! {"calls": 2000, "per_second": 100, …}              hands in calls and waits for their deliveries
+//! {"endpoints": 100, "hanging": 60, …}       adds an endpoint to each workspace w0, w1, …
+//! {"calls": 2000, "per_second": 100, …}      hands in calls and waits for their deliveries
 //! ```
 mod callers;
 mod receivers;
@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use callers::Work;
+use hyper::Method;
 use receivers::Receivers;
 use serde::Deserialize;
 use serde_json::json;
@@ -32,10 +33,15 @@ enum Command {
 #[serde(deny_unknown_fields)]
 struct Endpoints {
     endpoints: usize,
+    /// The number of the first workspace.
+    #[serde(default)]
+    first: usize,
     #[serde(default)]
     hanging: usize,
     #[serde(default)]
     late_ms: u64,
+    #[serde(default)]
+    paused: bool,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -67,17 +73,20 @@ async fn add_endpoints(
     wanted: &Endpoints,
 ) -> Result<serde_json::Value, Box<dyn Error>> {
     let mut caller = callers::Caller::connect(sender).await?;
-    for at in 0..wanted.endpoints {
+    for at in wanted.first..wanted.first + wanted.endpoints {
         let path = match wanted.late_ms {
             _ if at < wanted.hanging => format!("/hang/{at}"),
             0 => format!("/fast/{at}"),
             late => format!("/late/{late}/{at}"),
         };
-        let url = format!("http://{}{path}", receivers.address);
-        let added = caller
-            .post(&format!("/v1/workspaces/w{at}/endpoints"), json!({ "url": url }).to_string())
-            .await?;
+        let (of_workspace, url) =
+            (format!("/v1/workspaces/w{at}/endpoints"), format!("http://{}{path}", receivers.address));
+        let added = caller.ask(Method::POST, &of_workspace, &json!({ "url": url })).await?;
         receivers.know(path, added["secret"].as_str().ok_or("an endpoint without a secret")?)?;
+        if wanted.paused {
+            let id = added["id"].as_str().ok_or("an endpoint without an id")?;
+            caller.ask(Method::PATCH, &format!("{of_workspace}/{id}"), &json!({ "state": "paused" })).await?;
+        }
     }
     Ok(json!({ "endpoints": wanted.endpoints }))
 }
