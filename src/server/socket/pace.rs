@@ -54,7 +54,7 @@ impl Pace {
         Self { taken: 0, since, quick: false, is_first: true, advance: None }
     }
 
-    /// Takes an advance, which lasts until the end of the first round or of the file. Returns whether there is a new one.
+    /// Takes an advance, which lasts until the end of the first round or nearly until the end of the file. Returns whether there is a new one.
     pub(super) fn take_advance(&mut self) -> bool {
         if !self.is_first || self.advance.is_some() {
             return false;
@@ -63,9 +63,18 @@ impl Pace {
         self.advance.is_some()
     }
 
-    /// Ends the advance, because the file is sent. Returns whether there was one.
+    pub(super) fn has_advance(&self) -> bool {
+        self.advance.is_some()
+    }
+
+    /// Ends the advance, because little of the file is left. Returns whether there was one. The bytes that the kernel
+    /// took so far show nothing about the client, so a round begins.
     pub(super) fn end_advance(&mut self) -> bool {
-        self.advance.take().is_some()
+        if self.advance.take().is_none() {
+            return false;
+        }
+        (self.taken, self.since) = (0, Instant::now());
+        true
     }
 
     /// Adds bytes that the client took. At the end of a round, returns whether the client is quick, if that has
@@ -111,7 +120,11 @@ mod tests {
         let mut slow = Pace::new(Instant::now() - QUICK);
         assert!(slow.take_advance());
         assert!(!slow.take_advance(), "it has one");
-        assert!(slow.end_advance() && !slow.end_advance() && slow.take_advance(), "the next file");
+        assert_eq!(slow.on_written(ROUND_OF_ADVANCE - 1), None);
+        assert!(slow.end_advance() && !slow.end_advance());
+        assert_eq!(slow.on_written(ROUND - 1), None, "what the kernel took ahead does not count");
+        assert!(slow.take_advance(), "the next file");
+        slow.since -= QUICK;
         assert_eq!(slow.on_written(ROUND_OF_ADVANCE), Some(false), "the usual limit again");
         assert!(!slow.take_advance(), "it has shown its speed");
     }

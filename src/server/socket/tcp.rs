@@ -162,11 +162,9 @@ impl Socket {
         let written = match placeholder {
             Some((gate, at)) => {
                 let before = pieces.get(..at).unwrap_or_default();
-                // Only a file has so long a piece.
-                if pieces.get(at).is_some_and(|piece| piece.len() > LONG) && self.pace.take_advance() {
-                    self.mode.limit_unsent(UNSENT_ADVANCE);
-                }
-                self.mode.poll_write_with(cx, |socket| gate.pending.write(socket, before))
+                let left = pieces.get(at).map_or(0, |piece| piece.len());
+                let most = Self::advance(&mut self.pace, &self.mode, left);
+                self.mode.poll_write_with(cx, |socket| gate.pending.write(socket, before, most))
             }
             None => self.mode.poll_send(cx, pieces, self.activity.is_last()),
         };
@@ -175,10 +173,25 @@ impl Socket {
             Poll::Ready(Ok(bytes)) => self.on_written(*bytes),
             Poll::Ready(Err(_)) => {}
         }
-        if self.gate.as_ref().is_some_and(|gate| gate.pending.is_empty()) && self.pace.end_advance() {
-            self.mode.limit_unsent(UNSENT);
-        }
         written
+    }
+
+    /// Takes an advance for a long piece, and ends it before the end of the piece: the last bytes leave when the client
+    /// has taken most of the others, so that a file that is overwritten meanwhile is noticed. Returns how many of the
+    /// bytes that are `left` may be sent now.
+    fn advance(pace: &mut Pace, mode: &Mode, left: usize) -> usize {
+        // Only a file has so long a piece.
+        if left > LONG && pace.take_advance() {
+            mode.limit_unsent(UNSENT_ADVANCE);
+        }
+        let usual = UNSENT as usize;
+        if pace.has_advance() && left > usual {
+            return left - usual;
+        }
+        if pace.end_advance() {
+            mode.limit_unsent(UNSENT);
+        }
+        left
     }
 
     /// Records that the kernel has taken this many bytes.

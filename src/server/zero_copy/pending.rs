@@ -173,12 +173,12 @@ impl Pending {
         Ok(place)
     }
 
-    /// Writes the bytes before the piece, and as much of the piece as the socket takes. Returns the number of bytes of
-    /// both.
+    /// Writes the bytes before the piece, and as much of the piece as the socket takes, but not more than `most` bytes of
+    /// its source. Returns the number of bytes of both.
     ///
     /// # Errors
     /// Errors of the socket and the source; [`io::ErrorKind::UnexpectedEof`] if a file has become shorter.
-    pub(crate) fn write(&self, socket: impl AsFd, before: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub(crate) fn write(&self, socket: impl AsFd, before: &[IoSlice<'_>], most: usize) -> io::Result<usize> {
         let mut pending = self.lock();
         let Some(piece) = pending.as_mut() else { return Err(misplaced()) };
         // Within a long file, a piece continues in the packet where the previous one ended: this saves a fifth of the
@@ -199,7 +199,7 @@ impl Pending {
         if piece.on_sent.as_mut().is_some_and(|on_sent| !on_sent.may_send()) {
             return Err(io::Error::other("the file was changed while it was sent"));
         }
-        match piece.source.send(&socket, piece.left) {
+        match piece.source.send(&socket, piece.left.min(most)) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => {
                 written += count;

@@ -162,7 +162,7 @@ mod tests {
             assert_eq!(ZeroCopy::new(&gate).unsent(), bytes.len() as u64);
             let written = [IoSlice::new(before), IoSlice::new(&bytes)];
             assert_eq!(gate.pending.find(&written).unwrap(), Some(1));
-            if let Ok(count) = gate.pending.write(&socket, &written[..1]) {
+            if let Ok(count) = gate.pending.write(&socket, &written[..1], usize::MAX) {
                 bytes.advance(count - before.len());
                 before = &[];
             }
