@@ -217,11 +217,13 @@ def kernel_memory(server):
     """The kernel's memory in a server's sockets to its clients and to the store, and in its pipes.
 
     `ss` counts per socket what waits to be read (r), to be sent or acknowledged (w), what the socket holds in reserve (f),
-    options (o) and the backlog (bl). Its other figures are limits, or bytes that w counts too (t).
+    options (o) and the backlog (bl). Its other figures are limits, or bytes that w counts too (t). A reserve below zero
+    is printed without its sign.
     """
     ours = f"( sport = :{server.port} or dport = :{BUCKET_PORT} or dport = :{BUCKET_PORT + 1} )"
     text = Folder.run(["ss", "-tmnH", "state", "connected", ours])
-    return sum(map(int, re.findall(r"[(,](?:r|w|f|o|bl)(\d+)", text))) + server.in_pipes()
+    counted = map(int, re.findall(r"[(,](?:r|w|f|o|bl)(\d+)", text))
+    return sum(bytes if bytes < 1 << 31 else bytes - (1 << 32) for bytes in counted) + server.in_pipes()
 
 
 def label(binary):
