@@ -34,6 +34,23 @@ impl Drop for Threads {
     }
 }
 
+/// The runtime of a thread that has not started. Unlike a bare runtime, it may be dropped on a thread of another runtime.
+struct PreparedRuntime(Option<Runtime>);
+
+impl PreparedRuntime {
+    fn new() -> io::Result<Self> {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map(|runtime| Self(Some(runtime)))
+    }
+}
+
+impl Drop for PreparedRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 impl<H: Handler> Server<H> {
     /// Spawns `threads` threads that serve until draining begins and then finish the connections in flight. Returns
     /// without waiting.
@@ -43,9 +60,11 @@ impl<H: Handler> Server<H> {
     pub fn serve_on_threads(self, listener: &TcpListener, threads: NonZeroUsize) -> io::Result<Threads> {
         listener.set_nonblocking(true)?;
         let mut started = Threads { end: watch::Sender::new(false), running: Vec::new() };
-        for number in 0..threads.get() {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let (this, listener) = (self.clone(), listener.try_clone()?);
+        // All threads have their descriptors before the first connection takes one.
+        let prepare = |_| Ok((listener.try_clone()?, PreparedRuntime::new()?));
+        let prepared = (0..threads.get()).map(prepare).collect::<io::Result<Vec<_>>>()?;
+        for (number, (listener, runtime)) in prepared.into_iter().enumerate() {
+            let this = self.clone();
             let end = started.end.subscribe();
             let thread = std::thread::Builder::new().name(format!("gateway {number}"));
             started.running.push(thread.spawn(move || this.run(listener, runtime, end))?);
@@ -63,7 +82,8 @@ impl<H: Handler> Server<H> {
         }
     }
 
-    fn run(self, listener: TcpListener, runtime: Runtime, mut end: watch::Receiver<bool>) {
+    fn run(self, listener: TcpListener, mut runtime: PreparedRuntime, mut end: watch::Receiver<bool>) {
+        let Some(runtime) = runtime.0.take() else { return };
         let drain = self.drain.clone();
         let serve = async {
             tasks::restart_on_panic(Task::AcceptLoop, (self, listener), |(this, listener)| {
@@ -80,5 +100,15 @@ impl<H: Handler> Server<H> {
         });
         // Drops requests that are still in flight. They are recorded as aborted.
         runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_prepared_runtime_may_be_dropped_on_a_thread_of_another() {
+        drop(PreparedRuntime::new().unwrap());
     }
 }

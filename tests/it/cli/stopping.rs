@@ -117,7 +117,8 @@ fn running_out_of_descriptors_is_logged_and_passes() {
     let server = Server::start(command);
     server.logs("the limit on open files has room for");
     let began = Instant::now();
-    let connections: Vec<_> = (0..200).map(|_| TcpStream::connect(server.gateway).unwrap()).collect();
+    let connect = |_| TcpStream::connect(server.gateway).unwrap_or_else(|e| panic!("{e}: {}", server.err()));
+    let connections: Vec<_> = (0..200).map(connect).collect();
     server.logs("no connection can be accepted");
     std::thread::sleep(Duration::from_millis(1_500));
     let said = server.err().matches("no connection can be accepted").count() as u64;
