@@ -18,7 +18,7 @@ use crate::server::socket::tcp;
 use crate::server::socket::watched_fd::WatchedFd;
 
 /// The pause after a failed accept(2).
-const RETRY_DELAY: Duration = Duration::from_millis(100);
+pub(super) const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// The shortest time between two log lines about a failure, if some connections are accepted in between.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);

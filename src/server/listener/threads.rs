@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::server::context::Server;
 use crate::server::handler::Handler;
+use crate::server::listener::accept::RETRY_DELAY;
 use crate::tasks::{self, Task};
 
 /// How long a thread that ends waits for reads from disk.
@@ -72,12 +73,26 @@ impl<H: Handler> Server<H> {
         Ok(started)
     }
 
-    /// Does the same as [`Server::serve`], on a duplicate of the listener.
+    /// Does the same as [`Server::serve`], on a duplicate of the listener. Tries again while the process has no
+    /// descriptor for one.
     pub async fn serve_on(&self, listener: &TcpListener) {
-        match listener.try_clone().and_then(tokio::net::TcpListener::from_std) {
-            Ok(listener) => self.clone().serve(listener).await,
-            Err(error) => {
-                tracing::error!(%error, "a listener accepts no connections: the system refused to duplicate it");
+        let mut has_said_so = false;
+        loop {
+            match listener.try_clone().and_then(tokio::net::TcpListener::from_std) {
+                Ok(listener) => return self.clone().serve(listener).await,
+                Err(error) if !has_said_so => {
+                    tracing::error!(
+                        %error,
+                        "a listener accepts no connections: it cannot be duplicated; trying again ten times a second until \
+                         it can (raise the limit on open files, or lower server.connections)"
+                    );
+                    has_said_so = true;
+                }
+                Err(_) => {}
+            }
+            tokio::select! {
+                () = tokio::time::sleep(RETRY_DELAY) => {}
+                () = self.drain.begun() => return,
             }
         }
     }
