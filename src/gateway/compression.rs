@@ -208,22 +208,22 @@ impl Queue {
     }
 
     fn push(&mut self, job: Job) {
-        let address = job.work.memory.network();
-        let jobs = self.jobs.entry(address).or_default();
-        if jobs.is_empty() {
-            self.turns.push_back(address);
-        }
-        jobs.push_back(job);
+        self.jobs_of(&job).push_back(job);
     }
 
     /// Puts back a job that has more steps: its address is the last in turn, and the job the first of its address.
     fn put_back(&mut self, job: Job) {
+        self.jobs_of(&job).push_front(job);
+    }
+
+    /// The jobs of this job's address, which gets a turn.
+    fn jobs_of(&mut self, job: &Job) -> &mut VecDeque<Job> {
         let address = job.work.memory.network();
         let jobs = self.jobs.entry(address).or_default();
         if jobs.is_empty() {
             self.turns.push_back(address);
         }
-        jobs.push_front(job);
+        jobs
     }
 
     fn pop(&mut self) -> Option<Job> {
