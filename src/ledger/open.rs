@@ -17,8 +17,8 @@ use super::search::SearchLimiter;
 use super::writer::Writer;
 use super::{finish, store_event};
 
-/// How long results of attempts wait for others. Nothing waits for them, and a transaction of its own would cost each as
-/// much again (row *paced* of the sender's benchmark).
+/// How long the writer collects results of attempts before it commits them together. No caller waits for them, and
+/// separate commits would cost the database as much again (row *paced* of the sender's benchmark).
 const FINISH_LINGER: Duration = Duration::from_millis(20);
 
 /// How many secrets are opened to verify the key file.

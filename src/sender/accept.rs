@@ -19,7 +19,7 @@ impl Sender {
         accepting.await.map_err(died)?
     }
 
-    /// Writes the event and claims the deliveries that have a permit, which saves these a claim of their own (rows
+    /// Writes the event and claims the deliveries that have a permit, so the dispatcher need not claim them (rows
     /// *paced* and *one* of the sender's benchmark).
     async fn accept_and_begin(&self, event: NewEvent) -> Result<Option<Accepted>, LedgerError> {
         // A lease that is written while the clock makes a step would not move with it.

@@ -75,7 +75,7 @@ impl Database {
         self.get()?.execute(statement, values).await
     }
 
-    /// Runs a write on whose result a caller relies, in a transaction of its own: see [`Database::begin`].
+    /// Runs a write on whose result a caller relies. The database commits it before this returns: see [`Database::begin`].
     pub(crate) async fn write<T: Row>(&self, write: Write, values: Vec<Value>) -> Result<Vec<T>> {
         self.get()?.write(write, values, true).await
     }

@@ -9,32 +9,32 @@ use std::time::{Duration, Instant};
 /// client's kernel still adapts its receive buffer.
 const ROUND: usize = 512 * 1024;
 
-/// The same for a connection with an [`Advance`].
-const ROUND_OF_ADVANCE: usize = 1280 * 1024;
+/// The same for a connection with a [`Credit`].
+const ROUND_WITH_CREDIT: usize = 1280 * 1024;
 
 const QUICK: Duration = Duration::from_millis(250);
 
-/// How many connections may have an [`Advance`] at a time: together 64 MiB of the kernel's memory.
-const MAX_ADVANCES: usize = 64;
+/// How many connections may have a [`Credit`] at a time: together 64 MiB of the kernel's memory.
+const MAX_CREDITS: usize = 64;
 
-static ADVANCES: AtomicUsize = AtomicUsize::new(0);
+static CREDITS: AtomicUsize = AtomicUsize::new(0);
 
 /// Lets the kernel hold more of a long file for a client that has not shown its speed yet. Most receivers fetch one
 /// recording per connection, so this is most of their time: with the usual limit, 1 MB takes several wakeups instead
-/// of one (row *miss-1m-connect* of the benchmark). If stalled clients hold all advances, the others only cost these wakeups.
+/// of one (row *miss-1m-connect* of the benchmark). If stalled clients hold all credits, the others only cost these wakeups.
 #[derive(Debug)]
-struct Advance;
+struct Credit;
 
-impl Advance {
+impl Credit {
     fn take() -> Option<Self> {
-        let more = |taken| (taken < MAX_ADVANCES).then_some(taken + 1);
-        ADVANCES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self)
+        let more = |taken| (taken < MAX_CREDITS).then_some(taken + 1);
+        CREDITS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self)
     }
 }
 
-impl Drop for Advance {
+impl Drop for Credit {
     fn drop(&mut self) {
-        ADVANCES.fetch_sub(1, Ordering::Relaxed);
+        CREDITS.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -46,31 +46,31 @@ pub(super) struct Pace {
     quick: bool,
     /// Whether no round has ended yet.
     is_first: bool,
-    advance: Option<Advance>,
+    credit: Option<Credit>,
 }
 
 impl Pace {
     pub(super) fn new(since: Instant) -> Self {
-        Self { taken: 0, since, quick: false, is_first: true, advance: None }
+        Self { taken: 0, since, quick: false, is_first: true, credit: None }
     }
 
-    /// Takes an advance, which lasts until the end of the first round or nearly until the end of the file. Returns whether there is a new one.
-    pub(super) fn take_advance(&mut self) -> bool {
-        if !self.is_first || self.advance.is_some() {
+    /// Takes a credit, which lasts until the end of the first round or nearly until the end of the file. Returns whether there is a new one.
+    pub(super) fn take_credit(&mut self) -> bool {
+        if !self.is_first || self.credit.is_some() {
             return false;
         }
-        self.advance = Advance::take();
-        self.advance.is_some()
+        self.credit = Credit::take();
+        self.credit.is_some()
     }
 
-    pub(super) fn has_advance(&self) -> bool {
-        self.advance.is_some()
+    pub(super) fn has_credit(&self) -> bool {
+        self.credit.is_some()
     }
 
-    /// Ends the advance, because little of the file is left. Returns whether there was one. The bytes that the kernel
+    /// Ends the credit, because little of the file is left. Returns whether there was one. The bytes that the kernel
     /// took so far show nothing about the client, so a round begins.
-    pub(super) fn end_advance(&mut self) -> bool {
-        if self.advance.take().is_none() {
+    pub(super) fn end_credit(&mut self) -> bool {
+        if self.credit.take().is_none() {
             return false;
         }
         (self.taken, self.since) = (0, Instant::now());
@@ -78,19 +78,19 @@ impl Pace {
     }
 
     /// Adds bytes that the client took. At the end of a round, returns whether the client is quick, if that has
-    /// changed or an advance has ended.
+    /// changed or a credit has ended.
     pub(super) fn on_written(&mut self, bytes: usize) -> Option<bool> {
         self.taken += bytes;
-        let round = if self.advance.is_some() { ROUND_OF_ADVANCE } else { ROUND };
+        let round = if self.credit.is_some() { ROUND_WITH_CREDIT } else { ROUND };
         if self.taken < round {
             return None;
         }
         let now = Instant::now();
         let quick = now - self.since < QUICK;
         (self.taken, self.since, self.is_first) = (0, now, false);
-        let had_advance = self.advance.take().is_some();
+        let had_credit = self.credit.take().is_some();
         let has_changed = mem::replace(&mut self.quick, quick) != quick;
-        (has_changed || had_advance).then_some(quick)
+        (has_changed || had_credit).then_some(quick)
     }
 }
 
@@ -110,22 +110,22 @@ mod tests {
     }
 
     #[test]
-    fn an_advance_lasts_for_the_first_round_and_goes_to_few_connections() {
+    fn a_credit_lasts_for_the_first_round_and_goes_to_few_connections() {
         let new = || Pace::new(Instant::now());
-        let mut waiting: Vec<_> = (0..2 * MAX_ADVANCES).map(|_| new()).collect();
-        let taken = waiting.iter_mut().map(Pace::take_advance).filter(|taken| *taken).count();
-        assert!(taken <= MAX_ADVANCES);
-        assert!(!new().take_advance(), "all are taken");
+        let mut waiting: Vec<_> = (0..2 * MAX_CREDITS).map(|_| new()).collect();
+        let taken = waiting.iter_mut().map(Pace::take_credit).filter(|taken| *taken).count();
+        assert!(taken <= MAX_CREDITS);
+        assert!(!new().take_credit(), "all are taken");
         waiting.clear();
         let mut slow = Pace::new(Instant::now() - QUICK);
-        assert!(slow.take_advance());
-        assert!(!slow.take_advance(), "it has one");
-        assert_eq!(slow.on_written(ROUND_OF_ADVANCE - 1), None);
-        assert!(slow.end_advance() && !slow.end_advance());
+        assert!(slow.take_credit());
+        assert!(!slow.take_credit(), "it has one");
+        assert_eq!(slow.on_written(ROUND_WITH_CREDIT - 1), None);
+        assert!(slow.end_credit() && !slow.end_credit());
         assert_eq!(slow.on_written(ROUND - 1), None, "what the kernel took ahead does not count");
-        assert!(slow.take_advance(), "the next file");
+        assert!(slow.take_credit(), "the next file");
         slow.since -= QUICK;
-        assert_eq!(slow.on_written(ROUND_OF_ADVANCE), Some(false), "the usual limit again");
-        assert!(!slow.take_advance(), "it has shown its speed");
+        assert_eq!(slow.on_written(ROUND_WITH_CREDIT), Some(false), "the usual limit again");
+        assert!(!slow.take_credit(), "it has shown its speed");
     }
 }

@@ -24,10 +24,10 @@ use crate::server::zero_copy::write_gate::WriteGate;
 /// for each client that stalls, and a slow client would show activity only every few minutes.
 const UNSENT: u32 = 128 * 1024;
 
-/// The same limit for a long file that is sent to a client with an advance ([`Pace::take_advance`]).
-const UNSENT_ADVANCE: u32 = 1024 * 1024;
+/// The same limit for a long file that is sent to a client with a credit ([`Pace::take_credit`]).
+const UNSENT_WITH_CREDIT: u32 = 1024 * 1024;
 
-/// A piece that is longer than this is worth an advance. Pieces of pipes are shorter.
+/// A piece that is longer than this is worth a credit. Pieces of pipes are shorter.
 const LONG: usize = 512 * 1024;
 
 /// The same limit for a client that reads a round in less than a quarter of a second: none beyond the kernel's own
@@ -163,7 +163,7 @@ impl Socket {
             Some((gate, at)) => {
                 let before = pieces.get(..at).unwrap_or_default();
                 let left = pieces.get(at).map_or(0, |piece| piece.len());
-                let most = Self::advance(&mut self.pace, &self.mode, left);
+                let most = Self::spend_credit(&mut self.pace, &self.mode, left);
                 self.mode.poll_write_with(cx, |socket| gate.pending.write(socket, before, most))
             }
             None => self.mode.poll_send(cx, pieces, self.activity.is_last()),
@@ -176,19 +176,19 @@ impl Socket {
         written
     }
 
-    /// Takes an advance for a long piece, and ends it before the end of the piece: the last bytes leave when the client
+    /// Takes a credit for a long piece, and ends it before the end of the piece: the last bytes leave when the client
     /// has taken most of the others, so that a file that is overwritten meanwhile is noticed. Returns how many of the
     /// bytes that are `left` may be sent now.
-    fn advance(pace: &mut Pace, mode: &Mode, left: usize) -> usize {
+    fn spend_credit(pace: &mut Pace, mode: &Mode, left: usize) -> usize {
         // Only a file has so long a piece.
-        if left > LONG && pace.take_advance() {
-            mode.limit_unsent(UNSENT_ADVANCE);
+        if left > LONG && pace.take_credit() {
+            mode.limit_unsent(UNSENT_WITH_CREDIT);
         }
         let usual = UNSENT as usize;
-        if pace.has_advance() && left > usual {
+        if pace.has_credit() && left > usual {
             return left - usual;
         }
-        if pace.end_advance() {
+        if pace.end_credit() {
             mode.limit_unsent(UNSENT);
         }
         left

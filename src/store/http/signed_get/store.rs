@@ -1,4 +1,4 @@
-//! An [`ObjectStore`] that answers GET and HEAD from signed requests of its own, and leaves the rest to object_store.
+//! An [`ObjectStore`] that signs and sends GET and HEAD itself, and leaves the rest to object_store.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
