@@ -64,7 +64,7 @@ async fn ask(stream: &mut TlsStream<TcpStream>, target: &str) -> Answer {
 async fn a_link_opens_over_tls_1_2_and_1_3_with_and_without_a_choice_of_protocol() {
     let secured = Secured::usual().await;
     for version in [&TLS12, &TLS13] {
-        for protocols in [&[][..], &["http/1.1"], &["http/1.1", "h2"]] {
+        for protocols in [&[][..], &["http/1.0"], &["http/1.1"], &["http/1.1", "h2"]] {
             let client = trusting(&[&secured.pair], &[version], protocols);
             let mut stream = secured.connect(&client).await;
             if stream.get_ref().1.alpn_protocol() == Some(b"h2") {

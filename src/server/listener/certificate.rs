@@ -158,7 +158,8 @@ fn read(files: &TlsConfig, ticketer: &Arc<dyn ProducesTickets>) -> Result<Loaded
         .with_single_cert(chain, key)
         .map_err(unusable)?;
     server.ignore_client_order = true;
-    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // A client that speaks HTTP/1.0 alone may say so (RFC 7301 §6); without the name its handshake would fail.
+    server.alpn_protocols = ["h2", "http/1.1", "http/1.0"].map(|name| name.as_bytes().to_vec()).into();
     server.ticketer = Arc::clone(ticketer);
     // A ticket costs as much CPU time as a small response, and each resumed session gets a new one.
     server.send_tls13_tickets = 1;
