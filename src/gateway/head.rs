@@ -20,7 +20,7 @@ pub(super) enum Value {
     Generated(String),
     Header(HeaderValue),
     Number(u64),
-    /// `Cache-Control` with this `max-age`, in seconds.
+    /// `Cache-Control` with this `max-age`, in seconds; a stale copy has to be revalidated.
     MaxAge(u64),
     /// `Content-Range`: the positions, and the object's size.
     ContentRange(Range<u64>, u64),
@@ -54,7 +54,9 @@ impl Value {
             Self::Generated(text) => add_all(&[text]),
             Self::Header(value) => add(value.as_bytes()),
             Self::Number(number) => add_all(&[first.format(*number)]),
-            Self::MaxAge(seconds) => add_all(&["private, max-age=", first.format(*seconds)]),
+            Self::MaxAge(seconds) => {
+                add_all(&["private, max-age=", first.format(*seconds), ", must-revalidate"]);
+            }
             Self::ContentRange(range, size) => {
                 let (from, to) = (first.format(range.start), second.format(range.end.saturating_sub(1)));
                 add_all(&["bytes ", from, "-", to, "/", third.format(*size)]);
@@ -224,7 +226,7 @@ mod tests {
         head.begin(StatusCode::NOT_FOUND);
         write(&mut head);
         let expected = "content-type: audio/mpeg\r\nvary: Origin\r\nvary: Accept-Encoding\r\netag: \"a\"\r\n\
-                        cache-control: private, max-age=60\r\ncontent-range: bytes 0-6/9\r\ncontent-length: 7\r\n";
+                        cache-control: private, max-age=60, must-revalidate\r\ncontent-range: bytes 0-6/9\r\ncontent-length: 7\r\n";
         assert_eq!(std::str::from_utf8(&text).unwrap(), format!("HTTP/1.1 404 Not Found\r\n{expected}"));
         let (mut written, mut cached) =
             (MapHead::adding_to(HeaderMap::new()), MapHead::adding_to(HeaderMap::new()));

@@ -195,9 +195,13 @@ fn validators(head: &mut impl Head, etag: String, modified: Option<UnixSeconds>,
     }
 }
 
-/// Lets the client's cache reuse the response until the link expires.
+/// How long a client's cache may reuse a response without asking. An erased asset is gone from it after this time.
+const LONGEST_FRESH: Duration = Duration::from_secs(60);
+
+/// Lets the client's cache reuse the response for a minute, but not beyond the link's expiry.
 fn freshness(head: &mut impl Head, selected: &Selected, now: UnixSeconds) {
-    head.push(CACHE_CONTROL, Value::MaxAge(selected.expires.since(now).as_secs()));
+    let fresh = selected.expires.since(now).min(LONGEST_FRESH);
+    head.push(CACHE_CONTROL, Value::MaxAge(fresh.as_secs()));
 }
 
 /// Adds the fields of a problem document.

@@ -13,7 +13,11 @@ async fn after_an_erasure_a_good_link_is_404_at_every_replica() {
     let here = Plan::on(Arc::clone(&objects) as Arc<dyn ObjectStore>).start().await;
     let there = Plan::on(objects).start().await;
     let (recording, transcript) = (here.recording(), here.transcript());
-    assert_eq!(there.get(&recording, &[]).await.status, 200);
+    let copied = there.get(&recording, &[]).await;
+    assert_eq!(copied.status, 200);
+    // A cache with a copy, which it has to revalidate after a minute.
+    let revalidate = [("If-None-Match", copied.must("etag"))];
+    assert_eq!(there.get(&recording, &revalidate).await.status, 304);
     let answer = here.admin().request("DELETE", &format!("/v1/assets/{CALL}"), &[], b"").await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.json()["recording"], "erased");
@@ -21,6 +25,7 @@ async fn after_an_erasure_a_good_link_is_404_at_every_replica() {
     for site in [&here, &there] {
         for link in [&recording, &transcript] {
             assert_eq!(site.get(link, &[]).await.code(), "not_found");
+            assert_eq!(site.get(link, &revalidate).await.code(), "not_found");
         }
     }
     let again = here.admin().request("DELETE", &format!("/v1/assets/{CALL}"), &[], b"").await;

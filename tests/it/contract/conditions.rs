@@ -9,7 +9,7 @@ async fn version_fields(site: &Site) -> Vec<(&'static str, String)> {
     vec![
         ("etag", whole.must("etag").to_owned()),
         ("last-modified", whole.must("last-modified").to_owned()),
-        ("cache-control", "private, max-age=86400".into()),
+        ("cache-control", "private, max-age=60, must-revalidate".into()),
     ]
 }
 
@@ -79,7 +79,7 @@ async fn an_unchanged_object_is_304_with_the_fields_that_a_cache_refreshes() {
         expected.retain(|(name, _)| *name == "vary");
         let whole = site.head(&link, &[]).await;
         expected.push(("etag", whole.must("etag").to_owned()));
-        expected.push(("cache-control", "private, max-age=86400".into()));
+        expected.push(("cache-control", "private, max-age=60, must-revalidate".into()));
         let by_tag = site.get(&link, &[("If-None-Match", whole.must("etag"))]).await;
         assert_eq!(by_tag.status, 304);
         assert_fields(&by_tag, &borrowed(&expected));

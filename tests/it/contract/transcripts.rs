@@ -55,7 +55,7 @@ async fn a_transcript_is_compressed_when_asked_with_exactly_the_promised_header_
         expected.push(("content-length", answer.body.len().to_string()));
         expected.push(("etag", answer.must("etag").to_owned()));
         expected.push(("last-modified", plain.must("last-modified").to_owned()));
-        expected.push(("cache-control", "private, max-age=86400".into()));
+        expected.push(("cache-control", "private, max-age=60, must-revalidate".into()));
         assert_fields(&answer, &borrowed(&expected));
     }
 }
