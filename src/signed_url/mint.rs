@@ -1,50 +1,51 @@
 //! Mints links.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::fmt::Hyphenated;
 
 use super::format::{BaseUrl, BaseUrlError, Message};
+use super::key_source::KeySource;
 use super::keyring::Keyring;
 use super::verify::{DEFAULT_LONGEST_LIFETIME, Grant};
 use crate::asset::{AssetRef, ROUTE_ROOT};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 
-/// Mints signed URLs for one public base URL.
+/// Mints signed URLs for one public base URL. Cheap to clone; one minter serves any number of threads.
 ///
 /// ```
 /// use std::time::Duration;
-/// use webhook_assets::{AssetRef, Keyring, Minter, SecretKey};
+/// use webhook_assets::{AssetRef, Keyring, Minter, SecretKey, Uuid};
 ///
-/// # let id = uuid::uuid!("550e8400-e29b-41d4-a716-446655440000");
 /// # let keyring = Keyring::of_one("demo", SecretKey::from_bytes(&[7; 32])?);
-/// // In production: Keyring::read("/etc/webhook-assets/keys.json")?
+/// // From the keyring file: ReloadingKeyring::read("/etc/webhook-assets/keys.json")?
 /// let minter = Minter::new("https://app.example.com/api", keyring)?;
-/// let link = minter.mint(AssetRef::recording(id), Duration::from_secs(24 * 60 * 60))?;
+/// let call = Uuid::parse_str("550e8400-e29b-41d4-a716-446655440000")?;
+/// let link = minter.mint(AssetRef::recording(call), Duration::from_secs(24 * 60 * 60))?;
 /// assert!(link.as_str().starts_with("https://app.example.com/api/webhook-assets/recording/550e8400-"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Minter {
     base: BaseUrl,
-    keyring: Arc<Keyring>,
+    keys: KeySource,
     longest_lifetime: Duration,
 }
 
 impl Minter {
-    /// A minter for links below `base_url` with a lifetime of at most 24 hours.
+    /// A minter for links below `base_url` with a lifetime of at most 24 hours. `keys` is a [`Keyring`], or a
+    /// [`ReloadingKeyring`](crate::ReloadingKeyring) for a process that outlives its keys.
     ///
     /// # Errors
     /// [`BaseUrlError`] if `base_url` is not a scheme, host and path.
-    pub fn new(base_url: &str, keyring: impl Into<Arc<Keyring>>) -> Result<Self, BaseUrlError> {
-        Ok(Self::for_base(BaseUrl::parse(base_url)?, keyring))
+    pub fn new(base_url: &str, keys: impl Into<KeySource>) -> Result<Self, BaseUrlError> {
+        Ok(Self::for_base(BaseUrl::parse(base_url)?, keys))
     }
 
     /// A minter for a parsed base URL.
-    pub fn for_base(base: BaseUrl, keyring: impl Into<Arc<Keyring>>) -> Self {
-        Self { base, keyring: keyring.into(), longest_lifetime: DEFAULT_LONGEST_LIFETIME }
+    pub fn for_base(base: BaseUrl, keys: impl Into<KeySource>) -> Self {
+        Self { base, keys: keys.into(), longest_lifetime: DEFAULT_LONGEST_LIFETIME }
     }
 
     /// Allows lifetimes up to `longest`. The gateway must be configured to accept them.
@@ -79,7 +80,15 @@ impl Minter {
             return Err(MintError::TooShort);
         }
         let expires = now.plus(lifetime);
-        let key = self.keyring.signing_key(now, expires).ok_or(MintError::NoKey)?;
+        let current;
+        let keyring: &Keyring = match &self.keys {
+            KeySource::Keyring(keyring) => keyring,
+            KeySource::File(file) => {
+                current = file.current(now);
+                &current
+            }
+        };
+        let key = keyring.signing_key(now, expires).ok_or(MintError::NoKey)?;
         Ok(SignedUrl::new(&self.base, Grant::new(asset, expires, key.id().clone()), |message| {
             key.sign(message)
         }))

@@ -10,6 +10,7 @@
 
 mod diagnose;
 mod format;
+mod key_source;
 mod keyring;
 mod keyring_error;
 mod keyring_file;
@@ -20,6 +21,7 @@ mod verify;
 
 pub use diagnose::{Diagnosis, Finding, diagnose};
 pub use format::{BaseUrl, BaseUrlError, split_route};
+pub use key_source::{KeySource, ReloadingKeyring};
 pub use keyring::{KeyId, Keyring, SigningKey};
 pub use keyring_error::KeyringError;
 pub use keyring_file::{KeyEntry, KeyringFile};
