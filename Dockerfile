@@ -1,6 +1,7 @@
 # The gateway in a container: one program, no shell, no root.
 #
 #     docker build -t webhook-assets .
+#     docker run --rm -p 8080:8080 -p 8081:8081 webhook-assets demo    # a sample call; --read-only works too
 #     docker run --rm -v webhook-assets-keys:/etc/webhook-assets webhook-assets \
 #         keys new --keys /etc/webhook-assets/keys.json
 #     docker run -p 8080:8080 -v webhook-assets-keys:/etc/webhook-assets:ro -v /srv/assets:/srv/assets:ro \

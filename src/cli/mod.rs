@@ -5,6 +5,7 @@ mod arguments;
 mod check;
 mod check_result;
 mod demo;
+mod demo_report;
 mod erase;
 mod exit;
 mod fd_limit;
@@ -15,7 +16,6 @@ mod listeners;
 mod malloc_trim;
 mod metrics;
 mod reload;
-mod sample_call;
 #[cfg(feature = "sender")]
 mod sender;
 #[cfg(not(feature = "sender"))]
@@ -77,7 +77,7 @@ enum Command {
     Webhooks(sender::Webhooks),
     /// Check settings, keyring, store and public URL, and suggest a fix for each problem
     Check,
-    /// Serve the sample call of fixtures/ with a temporary key and print links to it
+    /// Send and serve a sample call with a temporary key, and print what to try; needs no files and no settings
     Demo(demo::Demo),
     /// Print a settings file with every default and its reason
     Config,
@@ -104,7 +104,7 @@ pub fn run() -> ExitCode {
         Command::Erase(erase) => erase.run(&sources),
         Command::Webhooks(webhooks) => webhooks.run(&sources),
         Command::Check => check::run(&sources),
-        Command::Demo(demo) => demo.run(),
+        Command::Demo(demo) => demo.run(sources),
         Command::Config => print(crate::config::DEFAULTS),
         Command::Health => health::run(&sources),
         Command::Completions { shell } => {

@@ -1,6 +1,7 @@
 //! Replaces the sender in a build without it: `serve`, `check` and `demo` omit it, and `webhooks` is an error.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::check_result::CheckResult;
 use super::exit::{Exit, Failure};
 use crate::config::{Config, Sources};
 use crate::gateway::Gateway;
+use crate::signed_url::Keyring;
 
 const NO_SENDER: &str =
     "this build has no sender; build it with the feature `sender`, e.g. `cargo install --path .`";
@@ -27,6 +29,9 @@ impl Webhooks {
         Err(Failure::Usage(NO_SENDER.to_owned()))
     }
 }
+
+/// The workspace of the demo.
+pub(super) const DEMO_WORKSPACE: &str = "demo";
 
 pub(super) struct SenderPart;
 
@@ -63,6 +68,16 @@ pub(super) fn demo_settings(_folder: &Path) -> Vec<(&'static str, String)> {
     Vec::new()
 }
 
-pub(super) async fn show_webhook(_part: &SenderPart) -> Result<(), Failure> {
-    Ok(())
+#[expect(clippy::unused_async, reason = "as the sender's")]
+pub(super) async fn send_sample(_part: &SenderPart) -> Result<Option<String>, Failure> {
+    Ok(None)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as the settings page's")]
+pub(super) fn sign_in_link(
+    _admin: SocketAddr,
+    _keyring: &Keyring,
+    _workspace: &str,
+) -> Result<Option<String>, Failure> {
+    Ok(None)
 }

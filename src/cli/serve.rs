@@ -1,6 +1,5 @@
 //! `serve`: builds all services, runs them, and stops them in order.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -173,20 +172,12 @@ impl App {
     }
 }
 
-/// The running listeners and services.
-pub(super) struct Running<'a> {
-    /// The address of the gateway, unless only the sender runs.
-    pub(super) gateway: Option<SocketAddr>,
-    /// The sender's part.
-    pub(super) sender: &'a SenderPart,
-}
-
-/// Serves until a stop signal. Calls `when_running` once every listener is open.
+/// Serves until a stop signal. Calls `when_running` with the sender once every listener is open.
 pub(super) fn serve(
     app: &App,
     only: Option<Only>,
     reloaded: Option<(Sources, Logging)>,
-    when_running: impl AsyncFnOnce(&Running<'_>) -> Result<(), Failure>,
+    when_running: impl AsyncFnOnce(&SenderPart) -> Result<(), Failure>,
 ) -> Exit {
     running::watch(|pause| {
         let pause = humantime::format_duration(pause);
@@ -236,7 +227,7 @@ async fn run_until_stopped(
     app: &App,
     only: Option<Only>,
     reloaded: Option<(Sources, Logging)>,
-    when_running: impl AsyncFnOnce(&Running<'_>) -> Result<(), Failure>,
+    when_running: impl AsyncFnOnce(&SenderPart) -> Result<(), Failure>,
 ) -> Result<Shutdown, Failure> {
     let mut signals = Signals::new()?;
     let mut sender = SenderPart::open(app, only).await?;
@@ -266,7 +257,7 @@ async fn run_until_stopped(
     if let Some((sources, logging)) = reloaded {
         app.watch_files(sources, logging, signals.reload);
     }
-    when_running(&Running { gateway: address, sender: &sender }).await?;
+    when_running(&sender).await?;
 
     signals.stop.received().await;
     if let Err(code) = app.announce_stop(&mut signals.stop).await {

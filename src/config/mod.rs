@@ -203,6 +203,11 @@ impl Sources {
         })
     }
 
+    /// Reads the address of the gateway, for the demo.
+    pub(crate) fn read_for_demo(&self) -> Result<SocketAddr, SettingError> {
+        self.layers()?.get("listen")
+    }
+
     /// Reads the address of the admin listener, for the health check.
     pub(crate) fn read_for_health(&self) -> Result<SocketAddr, SettingError> {
         self.layers()?.get("admin.listen")

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use webhook_assets::store::SAMPLE;
 use webhook_assets::webhook::{
     CallStatus, CompletedCall, Links, Signing, WebhookSecret, X_WEBHOOK_SIGNATURE,
 };
@@ -219,8 +220,8 @@ fn the_download_snippet_resumes_where_it_stopped() {
         fs::write(&downloaded, &recording[..already]).unwrap();
         run();
         assert!(fs::read(&downloaded).unwrap() == recording, "{already} bytes were there");
-        let transcript = fs::read(folder.path().join("transcript.json")).unwrap();
-        assert!(transcript == sample("transcripts/550e8400-e29b-41d4-a716-446655440000.json"));
+        let transcript = fs::read_to_string(folder.path().join("transcript.json")).unwrap();
+        assert!(transcript.contains("\"schema\"") && transcript.contains(&SAMPLE.to_string()));
     }
 }
 
@@ -242,7 +243,7 @@ fn page() -> String {
 }
 
 /// The code block that follows `<!-- snippet: {name} -->`.
-fn snippet(name: &str) -> String {
+pub(crate) fn snippet(name: &str) -> String {
     let page = page();
     let marker = format!("<!-- snippet: {name} -->\n");
     let (_, rest) = page.split_once(&marker).unwrap_or_else(|| panic!("the page has no `{marker}`"));

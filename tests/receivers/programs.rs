@@ -105,8 +105,7 @@ impl Gateway {
     pub(crate) fn start() -> Self {
         let mut program = Program::start(
             Command::new(env!("CARGO_BIN_EXE_webhook-assets"))
-                .args(["demo", "--listen", "127.0.0.1:0", "--fixtures"])
-                .arg(root().join("fixtures"))
+                .args(["demo", "--listen", "127.0.0.1:0"])
                 .stderr(Stdio::null()),
         );
         let recording = program.says("curl -o recording.mp3 '").trim_end_matches('\'').to_owned();

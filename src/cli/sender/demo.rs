@@ -1,5 +1,6 @@
 //! The sender's part of `demo`: the webhook of the sample call.
 
+use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,11 +11,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::part::SenderPart;
-use crate::cli::exit::{Failure, print};
-use crate::cli::sample_call::SAMPLE_CALL;
+use crate::cli::exit::Failure;
 use crate::cli::webhooks::listen::Receiver;
 use crate::ledger::{NewEndpoint, NewEvent};
+use crate::store::SAMPLE;
 use crate::webhook::CompletedCall;
+
+/// The workspace of the demo.
+pub(crate) const DEMO_WORKSPACE: &str = "demo";
 
 /// The timeout of the demo's webhook, and of each download.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,43 +32,48 @@ pub(crate) fn demo_settings(folder: &Path) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Sends the sample call to the demo's receiver, and downloads the links that arrive.
-pub(crate) async fn show_webhook(part: &SenderPart) -> Result<(), Failure> {
-    let Some(sender) = part.sender() else { return Ok(()) };
+/// Sends the sample call to a receiver of the demo, and downloads the links that arrive. Returns what happened, in lines.
+pub(crate) async fn send_sample(part: &SenderPart) -> Result<Option<String>, Failure> {
+    let Some(sender) = part.sender() else { return Ok(None) };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
     let endpoint = NewEndpoint {
-        workspace: "demo".to_owned(),
-        url: format!("http://{address}/webhook"),
+        workspace: DEMO_WORKSPACE.to_owned(),
+        url: format!("http://{}/webhook", listener.local_addr()?),
         description: "the demo's own receiver".to_owned(),
         long_tail: false,
         concurrency: None,
         per_second: None,
     };
     let (endpoint, secret) = sender.ledger().add_endpoint(endpoint, sender.now()).await?;
-    print(&format!("\nA call ends, and its webhook is sent to {}:\n", endpoint.url))?;
     let (arrivals, mut receive) = mpsc::channel(1);
     tokio::spawn(Receiver::new(Some(secret)).notifying(arrivals).serve(listener));
 
-    let (call, asset) = (CompletedCall::sample(), Some(SAMPLE_CALL));
-    let event =
-        NewEvent::call("demo", "sample", &call, asset, asset, sender.now()).map_err(Failure::failed)?;
-    sender.accept(event).await.map_err(Failure::failed)?;
+    let (call, asset) = (CompletedCall::sample(), Some(SAMPLE));
+    let event = NewEvent::call(DEMO_WORKSPACE, "sample", &call, asset, asset, sender.now());
+    sender.accept(event.map_err(Failure::failed)?).await.map_err(Failure::failed)?;
     let arrived = tokio::time::timeout(TIMEOUT, receive.recv()).await.ok().flatten();
-    let (body, _) =
+    let (body, good) =
         arrived.ok_or_else(|| Failure::Failed("the webhook did not arrive within 10 s".to_owned()))?;
-    let body: Value = serde_json::from_slice(&body).map_err(Failure::failed)?;
-    print("\nThe receiver follows its links:\n")?;
+    let signatures = if good { "both signatures are good" } else { "a signature is bad" };
+    let mut text = format!("  POST {}  {} bytes, {signatures}\n", endpoint.url, body.len());
+    text.push_str(&follow_links(&body).await?);
+    Ok(Some(text))
+}
+
+/// Downloads the links of a webhook, as its receiver does.
+async fn follow_links(body: &[u8]) -> Result<String, Failure> {
+    let body: Value = serde_json::from_slice(body).map_err(Failure::failed)?;
+    let mut text = String::new();
     for field in ["recording_url", "transcript_url"] {
         let link = body.pointer(&format!("/call/{field}")).and_then(Value::as_str).unwrap_or_default();
         let fetched = tokio::time::timeout(TIMEOUT, fetch(link)).await;
         let fetched = fetched.unwrap_or_else(|_| Err("no answer within 10 s".into()));
-        print(&match fetched {
-            Ok(words) => format!("  {field:15} {words}\n"),
-            Err(error) => format!("  {field:15} could not be fetched: {error}\n"),
-        })?;
+        let _ = match fetched {
+            Ok(words) => writeln!(text, "  GET  {field:15} {words}"),
+            Err(error) => writeln!(text, "  GET  {field:15} could not be fetched: {error}"),
+        };
     }
-    Ok(())
+    Ok(text)
 }
 
 /// Downloads a link and describes the response: status, length, media type.

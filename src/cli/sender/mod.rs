@@ -4,7 +4,7 @@ mod check;
 mod demo;
 mod part;
 
-pub(super) use super::webhooks::Webhooks;
+pub(super) use super::webhooks::{Webhooks, sign_in_link};
 pub(super) use check::check_webhooks;
-pub(super) use demo::{demo_settings, show_webhook};
+pub(super) use demo::{DEMO_WORKSPACE, demo_settings, send_sample};
 pub(super) use part::SenderPart;

@@ -15,6 +15,8 @@ mod test_event;
 
 use clap::Subcommand;
 
+pub(super) use portal::sign_in_link;
+
 use super::exit::Exit;
 use crate::config::Sources;
 use context::{CommandContext, EndpointId, with_ledger};

@@ -14,6 +14,9 @@ use crate::clock::{Clock, SystemClock, UnixMillis};
 use crate::config::Sources;
 use crate::console::{Access, portal_link};
 
+/// How long a link to the settings page may be valid.
+const LONGEST_LINK: Duration = Duration::from_secs(24 * 60 * 60);
+
 #[derive(Debug, Args)]
 pub(crate) struct Portal {
     /// The workspace that the link opens
@@ -54,6 +57,18 @@ impl Portal {
     }
 }
 
+/// A link for `demo`: it opens a workspace with its recordings, once, within a day.
+pub(crate) fn sign_in_link(
+    admin: SocketAddr,
+    keyring: &Keyring,
+    workspace: &str,
+) -> Result<Option<String>, Failure> {
+    let access = Access { workspace: Some(workspace.to_owned()), listen: true };
+    let (origin, now) = (format!("http://{admin}"), SystemClock.now());
+    let link = portal_link(&origin, keyring, &access, LONGEST_LINK, now).map_err(Failure::failed)?;
+    Ok(Some(link.as_str().to_owned()))
+}
+
 /// The address at which this machine reaches the admin listener.
 fn own_address(listen: SocketAddr) -> Result<String, Failure> {
     if listen.port() == 0 || listen.ip().is_unspecified() {
@@ -68,7 +83,6 @@ fn own_address(listen: SocketAddr) -> Result<String, Failure> {
 
 fn lifetime(text: &str) -> Result<Duration, String> {
     let lifetime = duration(text)?;
-    let longest = Duration::from_secs(24 * 60 * 60);
-    let fits = (Duration::from_secs(1)..=longest).contains(&lifetime);
+    let fits = (Duration::from_secs(1)..=LONGEST_LINK).contains(&lifetime);
     if fits { Ok(lifetime) } else { Err("takes a duration from 1s to 24h".to_owned()) }
 }

@@ -354,7 +354,7 @@ fn a_command_whose_output_cannot_be_written_ends_with_an_error() {
         &["keys", "list"],
         &["mint", "recording", "550e8400-e29b-41d4-a716-446655440000"],
         &["no-such-command"],
-        &["demo", "--fixtures", "nowhere"],
+        &["demo", "--listen", "192.0.2.1:0"],
     ];
     for arguments in commands {
         let outputs = [(full(), full()), (File::from(std::os::fd::OwnedFd::from(broken())), full())];
