@@ -149,19 +149,7 @@ check_nginx() {
     if ! has python3 || ! has openssl; then skip "nginx.conf: no python3 or openssl"; return; fi
     nginx=$(unpacked nginx usr/sbin/nginx) || { skip "nginx.conf: no nginx (Debian: nginx)"; return; }
     read -r tls gateway admin < <(free_ports 3)
-    mkdir -p "$work/nginx"
-    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=app.example.com -keyout "$work/nginx/privkey.pem" \
-        -out "$work/nginx/fullchain.pem" 2>/dev/null
-    # Replaces ports, certificate and logs for this run; everything else is the file as it stands.
-    sed -e "s#/etc/ssl/app.example.com#$work/nginx#; s#/var/log/nginx#$work/nginx#; s#127.0.0.1:8080#127.0.0.1:$gateway#" \
-        -e "/listen \[::\]:443/d; s#listen 443#listen 127.0.0.1:$tls#" deploy/nginx.conf >"$work/nginx/site.conf"
-    {
-        ((EUID == 0)) && echo "user root;"
-        printf 'daemon off;\npid %s/nginx.pid;\nerror_log stderr;\nevents {}\nhttp {\n' "$work/nginx"
-        for place in client_body proxy fastcgi uwsgi scgi; do echo "${place}_temp_path $work/nginx/$place;"; done
-        printf 'access_log off;\ninclude %s/nginx/site.conf;\n}\n' "$work"
-    } >"$work/nginx/nginx.conf"
-    local here=("$nginx" -p "$work/nginx" -c "$work/nginx/nginx.conf" -e "$work/nginx/start.log")
+    local here=(env NGINX="$nginx" bash examples/nginx.sh "$tls" "127.0.0.1:$gateway" "$work/nginx")
     quietly "nginx.conf is read ($("$nginx" -v 2>&1))" "${here[@]}" -t
     download_through_nginx "${here[@]}"
 }

@@ -7,6 +7,7 @@ mod check;
 mod database;
 mod demo;
 mod erase;
+mod examples;
 mod keys;
 mod links;
 mod logging;

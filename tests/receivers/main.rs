@@ -7,6 +7,7 @@
 #![cfg(test)]
 
 mod calls;
+mod examples;
 mod interpreter;
 mod page;
 mod platforms;

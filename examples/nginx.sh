@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Runs nginx with deploy/nginx.conf on this machine, as any user, with a certificate for the occasion:
+#
+#     bash examples/nginx.sh [PORT [GATEWAY [FOLDER]]]
+#
+# PORT (8443) takes HTTPS on loopback, GATEWAY (127.0.0.1:8080) is the gateway's address, and FOLDER (a temporary one)
+# gets certificate and logs. Any further arguments are nginx's: -t checks the configuration. NGINX names the program.
+# In production, copy deploy/nginx.conf as its head says.
+set -euo pipefail
+port=${1:-8443} gateway=${2:-127.0.0.1:8080} folder=${3:-$(mktemp -d)}
+shift "$(($# < 3 ? $# : 3))"
+mkdir -p "$folder"
+folder=$(cd "$folder" && pwd)
+conf=$(dirname "${BASH_SOURCE[0]}")/../deploy/nginx.conf
+
+[[ -e $folder/privkey.pem ]] || openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=app.example.com \
+    -keyout "$folder/privkey.pem" -out "$folder/fullchain.pem" 2>/dev/null
+# Replaces ports, certificate and logs; everything else is the file as it stands.
+sed -e "s#/etc/ssl/app.example.com#$folder#; s#/var/log/nginx#$folder#; s#127.0.0.1:8080#$gateway#" \
+    -e "/listen \[::\]:443/d; s#listen 443#listen 127.0.0.1:$port#" "$conf" >"$folder/site.conf"
+{
+    ((EUID != 0)) || echo "user root;"
+    printf 'daemon off;\npid %s/nginx.pid;\nerror_log stderr;\nevents {}\nhttp {\n' "$folder"
+    for place in client_body proxy fastcgi uwsgi scgi; do echo "${place}_temp_path $folder/$place;"; done
+    printf 'access_log off;\ninclude %s/site.conf;\n}\n' "$folder"
+} >"$folder/nginx.conf"
+echo "https://127.0.0.1:$port -> http://$gateway; certificate and logs in $folder"
+exec "${NGINX:-nginx}" -p "$folder" -c "$folder/nginx.conf" -e "$folder/start.log" "$@"
