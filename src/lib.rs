@@ -172,3 +172,8 @@ pub use signed_url::{
     Denial, Grant, Keyring, KeyringError, MintError, Minter, ReloadingKeyring, SignedUrl, Verifier,
 };
 pub use uuid::Uuid;
+
+/// Compiles the Rust of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/minting.md")]
+struct MintingGuide;

@@ -83,10 +83,29 @@ fn the_vectors_file_is_exactly_what_its_script_prints() {
     assert!(printed == VECTORS, "run: python3 fixtures/make/vectors.py > fixtures/vectors/signed_url.json");
 }
 
-// --- other languages --------------------------------------------------------------------------------------------------
+// --- the snippets of docs/minting.md ----------------------------------------------------------------------------------
 
 #[test]
-fn the_node_snippet_of_the_readme_mints_the_links_of_the_vectors() {
+fn the_message_of_the_docs_is_what_a_link_signs() {
+    let vectors = Vectors::load();
+    let vector = &vectors.mint[0];
+    assert_eq!(documented_snippet("message.txt"), format!("{}\n", vector.message));
+}
+
+#[test]
+fn the_keyring_of_the_docs_signs_with_its_second_key_from_the_start_of_that_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.json");
+    fs::write(&file, documented_snippet("keys.json")).unwrap();
+    let keyring = Keyring::read(&file).unwrap();
+    let start = keyring.keys()[1].starts();
+    let signs = |now| keyring.signing_key(now, now.plus(DEFAULT_LONGEST_LIFETIME)).unwrap().id().to_string();
+    assert_eq!(signs(UnixSeconds(start.0 - 1)), keyring.keys()[0].id().to_string());
+    assert_eq!(signs(start), keyring.keys()[1].id().to_string());
+}
+
+#[test]
+fn the_node_snippet_of_the_docs_mints_the_links_of_the_vectors() {
     snippet_mints_the_vectors(
         "node",
         "mint.mjs",
@@ -104,7 +123,7 @@ for (const { base, key, kind, id, expires } of mint) {
 }
 
 #[test]
-fn the_python_snippet_of_the_readme_mints_the_links_of_the_vectors() {
+fn the_python_snippet_of_the_docs_mints_the_links_of_the_vectors() {
     snippet_mints_the_vectors(
         "python3",
         "mint.py",
@@ -121,10 +140,10 @@ for v in vectors["mint"]:
     );
 }
 
-/// Runs the README's snippet `name` with a driver that reads the vectors and prints a link for each of `mint`.
+/// Runs the snippet `name` with a driver that reads the vectors and prints a link for each of `mint`.
 fn snippet_mints_the_vectors(interpreter: &str, name: &str, driver_name: &str, driver: &str) {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join(name), readme_snippet(name)).unwrap();
+    fs::write(folder.path().join(name), documented_snippet(name)).unwrap();
     let driver_path = folder.path().join(driver_name);
     fs::write(&driver_path, driver).unwrap();
 
@@ -134,15 +153,16 @@ fn snippet_mints_the_vectors(interpreter: &str, name: &str, driver_name: &str, d
     assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
 }
 
-/// The code block that follows `<!-- snippet: {name} -->` in README.md.
-fn readme_snippet(name: &str) -> String {
-    let readme = fs::read_to_string(root().join("README.md"))
-        .unwrap_or_else(|error| panic!("README.md, which holds the snippet {name}, cannot be read: {error}"));
+/// The code block that follows `<!-- snippet: {name} -->` in docs/minting.md.
+fn documented_snippet(name: &str) -> String {
+    let guide = fs::read_to_string(root().join("docs/minting.md")).unwrap_or_else(|error| {
+        panic!("docs/minting.md, which holds the snippet {name}, cannot be read: {error}")
+    });
     let marker = format!("<!-- snippet: {name} -->");
-    let (_, rest) = readme.split_once(&marker).unwrap_or_else(|| panic!("README.md has no `{marker}`"));
+    let (_, rest) = guide.split_once(&marker).unwrap_or_else(|| panic!("docs/minting.md has no `{marker}`"));
     let mut lines = rest.lines().skip_while(|line| line.trim().is_empty());
     let fenced = lines.next().is_some_and(|line| line.starts_with("```"));
-    assert!(fenced, "no code block follows `{marker}` in README.md");
+    assert!(fenced, "no code block follows `{marker}` in docs/minting.md");
     lines.take_while(|line| !line.starts_with("```")).flat_map(|line| [line, "\n"]).collect()
 }
 

@@ -276,11 +276,11 @@ def read_options():
     return options
 
 
-def write_pages(options, wanted, raw, text, program):
+def write_pages(options, raw, text, program):
     heading = report.heading(raw["machine"], program, options)
     figures, here = raw["figures"], report.place(raw["machine"])
     report.write(options.pages / "docs/performance.md", f"{heading} {report.disturbance(figures)}\n\n{text}")
-    report.write(options.pages / "README.md", f"On {here}:\n\n{report.short(wanted, figures)}")
+    report.write(options.pages / "README.md", f"On {here}:\n\n{report.brief_table(figures)}")
     report.write(options.pages / "docs/growth.md", f"Figures of {here}.\n\n{million.table(figures)}", "a million an hour")
     say("the tables are in docs/performance.md, README.md and docs/growth.md")
 
@@ -301,7 +301,7 @@ def main():
     say(f"{(time.monotonic() - began) / 60:.0f} minutes; the figures of each round are in {options.results}")
     if not options.only and len(options.binary) < 2:
         program = Folder.run([folder.binary, "--version"]).strip()
-        write_pages(options, wanted, raw, text, program)
+        write_pages(options, raw, text, program)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,14 @@ from servers import OURS, Failed
 
 BEGIN, END = "<!-- {}: begin (bash benches/peers/run writes this) -->", "<!-- {}: end -->"
 
+# The README's rows: a title, the row, and the strongest nginx of that row.
+README = [
+    ("5 MB out of an S3-like store, processor time", "s3-5m", "nginx (proxy, tuned)"),
+    ("8 KB over TLS, a connection each, processor time", "tls-miss-8k-connect", "nginx (TLS)"),
+    ("8 KB from local files, 20,000 in turn, processor time", "miss-8k", "nginx (no open_file_cache)"),
+    ("a slow download out of an S3-like store, memory, the kernel's included", "s3-slow-200", "nginx (proxy, tuned)"),
+]
+
 
 def per_request(found):
     """Milliseconds of processor time for 1,000 requests."""
@@ -101,36 +109,20 @@ def compared(row, peer, name, theirs, mine, judged):
     ]
 
 
-def short(wanted, figures):
-    """The README's tables, without bounds: what receivers do against each nginx, then the hot rows against the first."""
-    lines = ["| work | nginx, µs a request | ours | ours / nginx | requests/s, ours / nginx |", "|---|---|---|---|---|"]
-    group = None
-    for row in sorted(wanted, key=lambda row: rows.GROUPS.index(row.group)):
-        found = figures.get(row.name, {})
-        if not found or isinstance(row, rows.SlowRow):
-            continue
-        if row.group != group:
-            group = row.group
-            lines.append(f"| *{group}* | | | | |")
-        mine, peers = found[OURS], [name for name in found if name.startswith("nginx")]
-        for peer in peers[:1] if group == rows.HOT else peers:
-            theirs = found[peer]
-            cells = [row.title if peer == peers[0] else f"… {peer}", f"{median(per_request, theirs):,.1f}",
-                     f"{median(per_request, mine):,.1f}", f"**{ratio(per_request, mine, theirs):.2f}**",
-                     f"{ratio(rate, mine, theirs):.2f}"]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *short_slow(wanted, figures)])
+def brief_table(figures):
+    """The README's few rows; nginx does one of them better."""
+    lines = ["| | nginx | ours | ours / nginx |", "|---|---|---|---|"]
+    for title, row, peer in README:
+        mine, theirs = figures[row][OURS], figures[row][peer]
+        of, shown = (memory_each, "{:,.0f} KB") if "kernel_each" in mine[0] else (per_request, "{:,.1f} µs")
+        cells = [title, shown.format(median(of, theirs)), shown.format(median(of, mine)), f"**{ratio(of, mine, theirs):.2f}**"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
-def short_slow(wanted, figures):
-    """The memory of slow clients, in the process and in the kernel."""
-    yield "| slow clients, KB each: process + kernel | nginx | ours |"
-    yield "|---|---|---|"
-    for row in wanted:
-        if isinstance(row, rows.SlowRow) and row.name in figures:
-            shown = [f"{median(lambda one: one['each'], rounds) / 1e3:,.0f} + {median(kernel_each, rounds) / 1e3:,.0f}"
-                     for rounds in figures[row.name].values()]
-            yield f"| {row.title} | {' | '.join(shown[:2])} |"
+def memory_each(found):
+    """Kilobytes of a slow client, in the process and in the kernel."""
+    return (found["each"] + found["kernel_each"]) / 1e3
 
 
 def bound(limit, found, shown, least=False):

@@ -145,7 +145,7 @@ def main():
     say(f"{(time.monotonic() - began) / 60:.0f} minutes; the figures of each round are in {options.results}")
     if options.all_only and options.all_senders and not options.quick:
         report.write(pathlib.Path("docs/performance.md"), text)
-        report.write(pathlib.Path("README.md"), f"{raw['machine']['cpu']}, {raw['machine']['cpus']} CPUs:\n\n{report.summary(figures)}")
+        report.write(pathlib.Path("README.md"), f"{raw['machine']['cpu']}, {raw['machine']['cpus']} CPUs:\n\n{report.brief_table(figures)}")
         say("the tables are in docs/performance.md and README.md")
 
 

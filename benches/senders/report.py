@@ -63,33 +63,16 @@ def bounds(wanted, figures):
     return "\n".join(lines)
 
 
-def summary(figures):
-    """The README's table: a column for each sender."""
-    senders = list(figures["one"])
-
-    def of(row, *functions, joined=" / ", unit="{:,.0f}"):
-        found = [figures.get(row, {}).get(sender) for sender in senders]
-        return [joined.join(unit.format(median(one, rounds)) for one in functions) if rounds else "–" for rounds in found]
-
-    def beside(*parts):
-        return [" / ".join(cells) for cells in zip(*parts)]
-
-    lines = {
-        "deliveries/s to one endpoint / to 100 / of 50 KB": beside(*(of(row, rate) for row in ("one", "hundred", "large"))),
-        "processor time for 1,000 to 100 endpoints: sender + database (SQLite works in the sender)":
-            of("hundred", sender_each, database_each, joined=" + ", unit="{:.2f} s"),
-        "accepted → first byte, 100 calls/s: p50 / p99": of("paced", first_byte_p50, first_byte_p99, unit="{:,.1f} ms"),
-        "… one endpoint that answers after 100 ms, 200 calls/s": of("late", first_byte_p50, first_byte_p99, unit="{:,.1f} ms"),
-        "… 60 of 200 endpoints hang: the others": of("hang", first_byte_p50, first_byte_p99, unit="{:,.1f} ms"),
-        "… of which arrived within 15 s": of("hang", lambda found: found["delivered"] / found["expected"], unit="{:.0%}"),
-        "resident memory after 7,200 deliveries": of("hundred", lambda found: found["VmRSS"] / 1e6, unit="{:.0f} MB"),
-        "… with 100,000 deliveries pending": of("pending", lambda found: found["VmRSS"] / 1e6, unit="{:.0f} MB"),
-        "processor time of PostgreSQL a delivery, 10,000 / 1,000,000 in its tables":
-            beside(*(of(row, database_each, unit="{:.2f} ms") for row in ("stored-10k", "stored-1m"))),
-    }
-    table = [f"| | {' | '.join(senders)} |", "|---" * (len(senders) + 1) + "|"]
-    table += [f"| {title} | {' | '.join(cells)} |".replace("– / –", "–") for title, cells in lines.items()]
-    return "\n".join(table)
+def brief_table(figures):
+    """The README's rows: how many, and how soon."""
+    senders = list(figures["hundred"])
+    lines = [f"| | {' | '.join(senders)} |", "|---" * (len(senders) + 1) + "|"]
+    rates = [f"{median(rate, figures['hundred'][sender]):,.0f}" for sender in senders]
+    lines.append(f"| deliveries/s to 100 endpoints | {' | '.join(rates)} |")
+    delays = [f"{median(first_byte_p50, rounds):,.1f} / {median(first_byte_p99, rounds):,.1f} ms"
+              for rounds in (figures["paced"][sender] for sender in senders)]
+    lines.append(f"| from accepted to the first byte, 100 calls/s: p50 / p99 | {' | '.join(delays)} |")
+    return "\n".join(lines)
 
 
 def amount(value):

@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use super::setting::{Origin, PREFIX, Setting, SettingError, variable, without_credentials};
 
-/// The defaults, in the form that the README shows and `serve --config` reads.
+/// The defaults, in the form that `webhook-assets config` prints and `serve --config` reads.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
 
 /// The prefix of the keys that set options of the store's client.

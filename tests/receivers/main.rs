@@ -1,5 +1,5 @@
-//! What receivers do with events: the help page's own code, other languages, the published Standard Webhooks libraries,
-//! and real programs (Express, n8n).
+//! What readers of the documents do: their commands and snippets, and as receivers the help page's own code, other
+//! languages, the published Standard Webhooks libraries, and real programs (Express, n8n).
 //!
 //! A test whose interpreter or library is missing says so on standard error and passes. `bash tests/run receivers`
 //! installs the libraries below target/receivers and makes a missing one a failure; `bash tests/run receivers express`
@@ -7,6 +7,7 @@
 #![cfg(test)]
 
 mod calls;
+mod documents;
 mod examples;
 mod interpreter;
 mod page;

@@ -225,19 +225,6 @@ fn the_download_snippet_resumes_where_it_stopped() {
     }
 }
 
-#[test]
-fn every_snippet_of_the_page_has_a_test() {
-    let this = fs::read_to_string(root().join("tests/receivers/page.rs")).unwrap();
-    let page = page();
-    let blocks = page.lines().filter(|line| line.starts_with("```") && line.len() > 3).count();
-    let names: Vec<_> =
-        page.lines().filter_map(|line| line.strip_prefix("<!-- snippet: ")?.strip_suffix(" -->")).collect();
-    assert_eq!(names.len(), blocks, "a code block has no name: {names:?}");
-    for name in names {
-        assert!(this.contains(&format!("\"{name}\"")), "{name}");
-    }
-}
-
 fn page() -> String {
     fs::read_to_string(root().join("docs/receivers.md")).unwrap()
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Receivers in Node, Python and PHP: `cargo test --test receivers`, where a missing interpreter or library is a failure.
 #
-#     bash tests/run receivers            signatures, and the page for receivers, in Node, Python and PHP
+#     bash tests/run receivers            the documents; signatures, and the page for receivers, in Node, Python and PHP
 #     bash tests/run receivers express    the help page's Express handler
 #     bash tests/run receivers n8n        fixtures/n8n/call-completed.json in a real n8n (some 2 GB to install)
 #

@@ -36,9 +36,10 @@ fn every_module_and_item_that_a_document_names_is_there() {
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let docs = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
     let mut found = 0;
-    for document in
-        docs.chain(["ARCHITECTURE.md", "README.md", "tests/README.md"].map(|name| root().join(name)))
-    {
+    for document in docs.chain(
+        ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "SECURITY.md", "tests/README.md"]
+            .map(|name| root().join(name)),
+    ) {
         let text = read(&document);
         for name in names_in(&text) {
             assert!(is_there(name), "{}: {name}", document.display());

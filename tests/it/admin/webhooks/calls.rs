@@ -61,9 +61,9 @@ async fn a_workspace_without_an_endpoint_accepts_calls_and_sends_nothing() {
 }
 
 #[tokio::test]
-async fn the_call_of_the_readme_is_accepted() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let (_, body) = readme.split_once("/v1/calls -H 'Content-Type: application/json' -d '").unwrap();
+async fn the_call_of_the_docs_is_accepted() {
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/webhooks.md")).unwrap();
+    let (_, body) = document.split_once("/v1/calls -H 'Content-Type: application/json' -d '").unwrap();
     let body = body.split('\'').next().unwrap();
     let api = AdminSite::sending().await;
     assert_eq!(api.ask("POST", "/v1/calls", &[JSON], body.as_bytes()).await.status, 202, "{body}");
