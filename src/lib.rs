@@ -2,10 +2,11 @@
 //! what they open and sends webhooks with them.
 //!
 //! ```text
-//! {base}/webhook-assets/{recording|transcript}/{uuid}?expires={seconds since 1970}&sig={64 hexadecimal digits}
+//! {base}/webhook-assets/{recording|transcript}/{uuid}
+//!     ?expires={seconds since 1970}&sig={64 hexadecimal digits}
 //! ```
 //!
-//! A link opens one asset until it expires. Its signature is the HMAC-SHA256 of kind, id and expiry, by one key of a
+//! A link, in one line, opens one asset until it expires. Its signature is the HMAC-SHA256 of kind, id and expiry, by one key of a
 //! [`Keyring`].
 //!
 //! # Mint a link
@@ -14,12 +15,12 @@
 //! use std::time::Duration;
 //! use webhook_assets::{AssetRef, Keyring, Minter, SecretKey, Uuid};
 //!
-//! let key = SecretKey::from_hex("00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff")?;
+//! let key = SecretKey::from_hex(&"5e".repeat(32))?; // 32 random bytes
 //! let minter = Minter::new("https://app.example.com/api", Keyring::of_one("k1", key))?;
 //!
 //! let call = Uuid::parse_str("550e8400-e29b-41d4-a716-446655440000")?;
 //! let link = minter.mint(AssetRef::recording(call), Duration::from_secs(24 * 60 * 60))?;
-//! assert!(link.as_str().starts_with("https://app.example.com/api/webhook-assets/recording/550e8400-"));
+//! assert!(link.as_str().starts_with("https://app.example.com/api/webhook-assets/"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -54,17 +55,23 @@
 //! use webhook_assets::{AssetRef, Denial, Keyring, Minter, SecretKey, Uuid, Verifier};
 //!
 //! let keyring = Keyring::of_one("k1", SecretKey::from_bytes(&[7; 32])?);
-//! let minter = Minter::new("https://app.example.com", keyring.clone())?;
-//! let link = minter.mint(AssetRef::transcript(Uuid::from_u128(1)), Duration::from_secs(60))?;
+//! let minter = Minter::new("https://a.example", keyring.clone())?;
+//! let asset = AssetRef::transcript(Uuid::from_u128(1));
+//! let link = minter.mint(asset, Duration::from_secs(60))?;
 //!
-//! let (path, query) = link.as_str().trim_start_matches("https://app.example.com").split_once('?').unwrap();
+//! // What the gateway gets of it:
+//! let target = link.as_str().trim_start_matches("https://a.example");
+//! let (path, query) = target.split_once('?').unwrap();
 //! let (kind, id) = split_route(path).unwrap();
-//! let now = SystemClock.now();
-//! let grant = Verifier::default().verify(&keyring, kind, id, query, now)?;
-//! assert_eq!(grant.asset(), AssetRef::transcript(Uuid::from_u128(1)));
 //!
-//! let later = Verifier::default().verify(&keyring, kind, id, query, now.plus(Duration::from_secs(61)));
-//! assert!(matches!(later, Err(Denial::Expired { .. })));
+//! let verifier = Verifier::default();
+//! let now = SystemClock.now();
+//! let grant = verifier.verify(&keyring, kind, id, query, now)?;
+//! assert_eq!(grant.asset(), asset);
+//!
+//! let late = now.plus(Duration::from_secs(61));
+//! let refused = verifier.verify(&keyring, kind, id, query, late);
+//! assert!(matches!(refused, Err(Denial::Expired { .. })));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

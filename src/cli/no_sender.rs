@@ -68,7 +68,6 @@ pub(super) fn demo_settings(_folder: &Path) -> Vec<(&'static str, String)> {
     Vec::new()
 }
 
-#[expect(clippy::unused_async, reason = "as the sender's")]
 pub(super) async fn send_sample(_part: &SenderPart) -> Result<Option<String>, Failure> {
     Ok(None)
 }

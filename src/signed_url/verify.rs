@@ -161,7 +161,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Verifies links.
+/// Verifies links. It needs only the parts of a link and the keys: host and path prefix are not signed.
 #[derive(Debug, Clone, Copy)]
 pub struct Verifier {
     longest_lifetime: Duration,
@@ -180,7 +180,10 @@ impl Verifier {
         Self { longest_lifetime }
     }
 
-    /// Verifies the link `/webhook-assets/{kind}/{id}?{query}` as received, without decoding.
+    /// Verifies the link `/webhook-assets/{kind}/{id}?{query}` as received, without decoding. [`split_route`] splits the
+    /// path; `query` is what follows the question mark. Parameters other than `expires` and `sig` do not matter.
+    ///
+    /// [`split_route`]: super::split_route
     ///
     /// # Errors
     /// [`Denial`]; the checks run in the order of the contract: form, signature, time.
