@@ -1,7 +1,8 @@
 //! The program without the sender: `cargo test --no-default-features --features gateway --test gateway_alone`.
 #![cfg(not(feature = "sender"))]
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_webhook-assets"));
@@ -48,4 +49,17 @@ fn settings_of_parts_that_are_not_built_are_errors_unless_they_are_the_defaults(
     let error = error(&["serve", "--only", "sender"], &variables, 2);
     assert!(error.contains("this build has no sender"), "{error}");
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn the_demo_has_links_and_no_webhook_without_the_sender() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_webhook-assets"));
+    command.env_clear().args(["demo", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
+    let mut demo = command.spawn().unwrap();
+    let lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut printed: Vec<_> = lines.take_while(|line| !line.ends_with(" serve")).collect();
+    demo.kill().unwrap();
+    demo.wait().unwrap();
+    printed.retain(|line| line.starts_with("  curl "));
+    assert_eq!(printed.len(), 3, "{printed:?}");
 }
