@@ -1,22 +1,22 @@
 //! Claims due deliveries for one sender at a time, under a lease.
 
-use sqlx::FromRow;
-
 use super::claimed::{Claimed, Lease};
-use super::database::{Statement, int, values};
+use super::database::{Statement, from_row, int, values};
 use super::error::Result;
 use super::handle::Ledger;
 use super::lane::Share;
 use super::sealed_secrets::SealedSecrets;
 use crate::clock::UnixMillis;
 
-#[derive(FromRow)]
 struct ClaimedRow {
-    #[sqlx(flatten)]
     claimed: Claimed,
-    #[sqlx(flatten)]
     secrets: SealedSecrets,
 }
+
+from_row!(row => ClaimedRow {
+    claimed: sqlx::FromRow::from_row(row)?,
+    secrets: sqlx::FromRow::from_row(row)?,
+});
 
 /// Claims the shares. Paused, held, disabled and removed endpoints are skipped, but test events go to any endpoint that
 /// is not removed.

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::FromRow;
-
-use super::database::Int;
+use super::database::{Int, column, converted, from_row};
 use super::health::Health;
 use super::lane::Lane;
 use super::sealed_secrets::Secrets;
@@ -24,28 +22,33 @@ pub struct Lease {
 }
 
 /// An endpoint, as an attempt needs it.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub struct Target {
     /// Its URL.
     pub url: String,
     /// The index of the secret that first signs `X-Webhook-Signature`; 0 is the newest.
-    #[sqlx(try_from = "i64")]
     pub plain_secret: usize,
     /// Whether retries continue for a day.
     pub long_tail: bool,
     /// The maximum number of concurrent attempts, if the owner set a limit.
-    #[sqlx(try_from = "Int")]
     pub concurrency: Option<u32>,
     /// The maximum number of attempts per second, if the owner set a limit.
-    #[sqlx(try_from = "Int")]
     pub per_second: Option<u32>,
     /// The endpoint's health.
-    #[sqlx(flatten)]
     pub health: Health,
 }
 
+from_row!(row => Target {
+    url: column(row, "url")?,
+    plain_secret: converted::<i64, _, _>(row, "plain_secret")?,
+    long_tail: column(row, "long_tail")?,
+    concurrency: converted::<Int, _, _>(row, "concurrency")?,
+    per_second: converted::<Int, _, _>(row, "per_second")?,
+    health: sqlx::FromRow::from_row(row)?,
+});
+
 /// A delivery that this process must send now.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub struct Claimed {
     /// `dlv_…`
     pub delivery: String,
@@ -56,13 +59,10 @@ pub struct Claimed {
     /// The workspace of the endpoint.
     pub workspace: String,
     /// Its URL, limits and health.
-    #[sqlx(flatten)]
     pub target: Target,
     /// The signing secrets; `None` if the current key file does not open them.
-    #[sqlx(skip)]
     pub secrets: Option<Secrets>,
     /// The call. `None` if the stored text cannot be read.
-    #[sqlx(rename = "content", try_from = "Content")]
     pub call: Option<Arc<CompletedCall>>,
     /// The recording's id, if the call has or will have one.
     pub recording: Option<String>,
@@ -71,37 +71,46 @@ pub struct Claimed {
     /// Whether it is a test event.
     pub test: bool,
     /// The queue that it was claimed from.
-    #[sqlx(try_from = "i64")]
     pub lane: Lane,
     /// How long it has waited for its assets.
-    #[sqlx(try_from = "Int")]
     pub asset_waited: Duration,
     /// When its last pause began; `None` if it was due immediately.
     pub scheduled_at: Option<UnixMillis>,
     /// When the event was accepted.
     pub accepted_at: UnixMillis,
     /// Attempts since it was accepted or resent.
-    #[sqlx(try_from = "i64")]
     pub tries: u32,
     /// The total number of attempts.
-    #[sqlx(try_from = "i64")]
     pub attempts: u32,
     /// The status code of the last response.
-    #[sqlx(try_from = "Int")]
     pub last_status: Option<u16>,
     /// When links minted for this delivery now expire. The time differs between the deliveries of an event, so that a
     /// download identifies the delivery whose link was followed.
-    #[sqlx(rename = "links_expire_at")]
     pub links_expire: UnixSeconds,
 }
 
-/// A call in its stored form, JSON.
-#[derive(sqlx::Type)]
-#[sqlx(transparent)]
-struct Content(String);
+from_row!(row => Claimed {
+    delivery: column(row, "delivery")?,
+    event: column(row, "event")?,
+    endpoint: column(row, "endpoint")?,
+    workspace: column(row, "workspace")?,
+    target: sqlx::FromRow::from_row(row)?,
+    secrets: None,
+    call: parsed(column(row, "content")?),
+    recording: column(row, "recording")?,
+    transcript: column(row, "transcript")?,
+    test: column(row, "test")?,
+    lane: converted::<i64, _, _>(row, "lane")?,
+    asset_waited: converted::<Int, _, _>(row, "asset_waited")?,
+    scheduled_at: column(row, "scheduled_at")?,
+    accepted_at: column(row, "accepted_at")?,
+    tries: converted::<i64, _, _>(row, "tries")?,
+    attempts: converted::<i64, _, _>(row, "attempts")?,
+    last_status: converted::<Int, _, _>(row, "last_status")?,
+    links_expire: column(row, "links_expire_at")?,
+});
 
-impl From<Content> for Option<Arc<CompletedCall>> {
-    fn from(content: Content) -> Self {
-        CompletedCall::parse(content.0.as_bytes()).ok().map(Arc::new)
-    }
+/// Parses a call in its stored form, JSON.
+fn parsed(content: &str) -> Option<Arc<CompletedCall>> {
+    CompletedCall::parse(content.as_bytes()).ok().map(Arc::new)
 }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::FromRow;
-
-use super::database::Int;
+use super::database::{Int, column, converted, from_row};
 use crate::clock::{UnixMillis, UnixSeconds};
 
 /// The state of a delivery.
@@ -53,38 +51,31 @@ impl From<String> for DeliveryState {
 }
 
 /// A delivery of an event to an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     /// `dlv_…`
     pub id: String,
     /// `msg_…`
-    #[sqlx(rename = "event_id")]
     pub event: String,
     /// `ep_…`
-    #[sqlx(rename = "endpoint_id")]
     pub endpoint: String,
     /// The caller's id of the call; `None` for test events.
-    #[sqlx(rename = "call_id")]
     pub call: Option<String>,
     /// Whether it is a test event.
     pub test: bool,
     /// Its state.
-    #[sqlx(try_from = "String")]
     pub state: DeliveryState,
     /// The total number of attempts.
-    #[sqlx(try_from = "i64")]
     pub attempts: u32,
     /// When it is due, while it waits.
     pub due_at: Option<UnixMillis>,
     /// A note for the operator: why it waits, or why a link is null.
     pub note: Option<String>,
     /// The status code of the last response.
-    #[sqlx(try_from = "Int")]
     pub last_status: Option<u16>,
     /// The result of the last attempt, as a sentence.
     pub last_summary: Option<String>,
     /// When the links of the last attempt expire; `None` if it carried none.
-    #[sqlx(rename = "links_expire_at")]
     pub links_expire: Option<UnixSeconds>,
     /// The recording's id, if the call has one.
     pub recording: Option<String>,
@@ -99,6 +90,27 @@ pub struct Delivery {
     /// When it was delivered or failed.
     pub ended_at: Option<UnixMillis>,
 }
+
+from_row!(row => Delivery {
+    id: column(row, "id")?,
+    event: column(row, "event_id")?,
+    endpoint: column(row, "endpoint_id")?,
+    call: column(row, "call_id")?,
+    test: column(row, "test")?,
+    state: converted::<String, _, _>(row, "state")?,
+    attempts: converted::<i64, _, _>(row, "attempts")?,
+    due_at: column(row, "due_at")?,
+    note: column(row, "note")?,
+    last_status: converted::<Int, _, _>(row, "last_status")?,
+    last_summary: column(row, "last_summary")?,
+    links_expire: column(row, "links_expire_at")?,
+    recording: column(row, "recording")?,
+    transcript: column(row, "transcript")?,
+    recording_fetched_at: column(row, "recording_fetched_at")?,
+    transcript_fetched_at: column(row, "transcript_fetched_at")?,
+    created_at: column(row, "created_at")?,
+    ended_at: column(row, "ended_at")?,
+});
 
 impl Delivery {
     /// Describes whether its links were followed; `None` if it was not delivered or carried no links.
@@ -123,18 +135,15 @@ impl Delivery {
 }
 
 /// One attempt of a delivery.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// Counted from 1.
-    #[sqlx(try_from = "i64")]
     pub number: u32,
     /// When it began.
     pub started_at: UnixMillis,
     /// How long it took.
-    #[sqlx(rename = "took_ms", try_from = "Int")]
     pub took: Duration,
     /// The status code of the response, if there was one.
-    #[sqlx(try_from = "Int")]
     pub status: Option<u16>,
     /// The result, as a code.
     pub code: String,
@@ -145,6 +154,17 @@ pub struct Attempt {
     /// The first bytes of the response.
     pub excerpt: Option<String>,
 }
+
+from_row!(row => Attempt {
+    number: converted::<i64, _, _>(row, "number")?,
+    started_at: column(row, "started_at")?,
+    took: converted::<Int, _, _>(row, "took_ms")?,
+    status: converted::<Int, _, _>(row, "status")?,
+    code: column(row, "code")?,
+    summary: column(row, "summary")?,
+    advice: column(row, "advice")?,
+    excerpt: column(row, "excerpt")?,
+});
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,6 @@
 //! Manages endpoints: the URLs that a workspace's events are sent to.
 
-use sqlx::FromRow;
-
-use super::database::{Int, Statement, values};
+use super::database::{Int, Statement, column, converted, from_row, values};
 use super::error::Result;
 use super::handle::Ledger;
 use super::health::{Failure, Health};
@@ -49,7 +47,7 @@ impl From<String> for EndpointState {
 }
 
 /// An endpoint, without its secrets.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// `ep_…`
     pub id: String,
@@ -60,30 +58,40 @@ pub struct Endpoint {
     /// The owner's description.
     pub description: String,
     /// Whether events are sent to it.
-    #[sqlx(try_from = "String")]
     pub state: EndpointState,
     /// Why it is not active, if it is not.
     pub reason: Option<String>,
     /// Whether retries continue for a day after the first four attempts.
     pub long_tail: bool,
     /// The maximum number of concurrent attempts per process, if the owner set a limit.
-    #[sqlx(try_from = "Int")]
     pub concurrency: Option<u32>,
     /// The maximum number of attempts per second and process, if the owner set a limit.
-    #[sqlx(try_from = "Int")]
     pub per_second: Option<u32>,
     /// Until when the previous secret stays valid.
-    #[sqlx(rename = "previous_until")]
     pub previous_secret_until: Option<UnixMillis>,
     /// The result of its last attempts.
-    #[sqlx(flatten)]
     pub health: Health,
     /// The reason of the last failure, while attempts fail.
-    #[sqlx(flatten, try_from = "FailureRow")]
     pub failure: Option<Failure>,
     /// When it was added.
     pub created_at: UnixMillis,
 }
+
+from_row!(row => Endpoint {
+    id: column(row, "id")?,
+    workspace: column(row, "workspace")?,
+    url: column(row, "url")?,
+    description: column(row, "description")?,
+    state: converted::<String, _, _>(row, "state")?,
+    reason: column(row, "reason")?,
+    long_tail: column(row, "long_tail")?,
+    concurrency: converted::<Int, _, _>(row, "concurrency")?,
+    per_second: converted::<Int, _, _>(row, "per_second")?,
+    previous_secret_until: column(row, "previous_until")?,
+    health: sqlx::FromRow::from_row(row)?,
+    failure: <FailureRow as sqlx::FromRow<_>>::from_row(row)?.into(),
+    created_at: column(row, "created_at")?,
+});
 
 /// An endpoint to add. The caller has checked its URL.
 #[derive(Debug, Clone)]
@@ -120,14 +128,13 @@ pub struct EndpointChange {
 }
 
 /// An event of an endpoint that no user caused.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// `ntc_…`
     pub id: String,
     /// The workspace of the endpoint.
     pub workspace: String,
     /// The endpoint's id.
-    #[sqlx(rename = "endpoint_id")]
     pub endpoint: String,
     /// `endpoint.disabled`
     pub what: String,
@@ -137,12 +144,25 @@ pub struct Notice {
     pub at: UnixMillis,
 }
 
+from_row!(row => Notice {
+    id: column(row, "id")?,
+    workspace: column(row, "workspace")?,
+    endpoint: column(row, "endpoint_id")?,
+    what: column(row, "what")?,
+    reason: column(row, "reason")?,
+    at: column(row, "at")?,
+});
+
 /// The reason of the last failure, as stored in the database.
-#[derive(FromRow)]
 struct FailureRow {
     failure_code: Option<String>,
     failure: Option<String>,
 }
+
+from_row!(row => FailureRow {
+    failure_code: column(row, "failure_code")?,
+    failure: column(row, "failure")?,
+});
 
 impl From<FailureRow> for Option<Failure> {
     fn from(row: FailureRow) -> Self {

@@ -1,14 +1,12 @@
 //! The health of endpoints: the results of their last attempts.
 
-use sqlx::FromRow;
-
+use super::database::{column, converted, from_row};
 use crate::clock::UnixMillis;
 
 /// The results of an endpoint's last attempts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Health {
     /// Failed attempts since the last success.
-    #[sqlx(try_from = "i64")]
     pub failures: u32,
     /// When the first of these attempts failed.
     pub failing_since: Option<UnixMillis>,
@@ -17,9 +15,16 @@ pub struct Health {
     /// When the held endpoint is tried next.
     pub held_until: Option<UnixMillis>,
     /// Counts resets: a success after failures, or a user's action. A sender's update from an earlier epoch is ignored.
-    #[sqlx(rename = "health_epoch", try_from = "i64")]
     pub epoch: u64,
 }
+
+from_row!(row => Health {
+    failures: converted::<i64, _, _>(row, "failures")?,
+    failing_since: column(row, "failing_since")?,
+    held_since: column(row, "held_since")?,
+    held_until: column(row, "held_until")?,
+    epoch: converted::<i64, _, _>(row, "health_epoch")?,
+});
 
 /// Why an attempt failed.
 #[derive(Debug, Clone, PartialEq, Eq)]

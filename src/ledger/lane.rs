@@ -1,6 +1,6 @@
 //! Defines the lanes of an endpoint. Each lane is a queue.
 
-use sqlx::FromRow;
+use super::database::{column, converted, from_row};
 
 /// The queue of its endpoint that a delivery is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,13 +49,18 @@ pub struct Share {
 }
 
 /// A queue of an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Queue {
     /// The endpoint's workspace.
     pub workspace: String,
     /// The endpoint's id.
     pub endpoint: String,
     /// The lane of the endpoint.
-    #[sqlx(try_from = "i64")]
     pub lane: Lane,
 }
+
+from_row!(row => Queue {
+    workspace: column(row, "workspace")?,
+    endpoint: column(row, "endpoint")?,
+    lane: converted::<i64, _, _>(row, "lane")?,
+});

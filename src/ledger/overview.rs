@@ -1,8 +1,6 @@
 //! Counts workspaces, the backlog and the progress of a recovery, for users and metrics.
 
-use sqlx::FromRow;
-
-use super::database::{Statement, values};
+use super::database::{Statement, column, converted, from_row, values};
 use super::error::Result;
 use super::handle::Ledger;
 use super::redelivery::RecoverRange;
@@ -10,20 +8,24 @@ use crate::clock::UnixMillis;
 use crate::webhook::CompletedCall;
 
 /// A workspace and its endpoints.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkspaceSummary {
     /// Its name.
-    #[sqlx(rename = "workspace")]
     pub name: String,
     /// How many endpoints it has.
-    #[sqlx(try_from = "i64")]
     pub endpoints: u64,
     /// How many of them are failing or disabled.
-    #[sqlx(try_from = "i64")]
     pub failing: u64,
     /// When the first of them was added.
     pub since: UnixMillis,
 }
+
+from_row!(row => WorkspaceSummary {
+    name: column(row, "workspace")?,
+    endpoints: converted::<i64, _, _>(row, "endpoints")?,
+    failing: converted::<i64, _, _>(row, "failing")?,
+    since: column(row, "since")?,
+});
 
 /// The progress of a recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,24 +39,27 @@ pub struct RecoveryProgress {
 }
 
 /// The number of pending deliveries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backlog {
     /// Deliveries that are not due yet.
-    #[sqlx(try_from = "i64")]
     pub waiting: u64,
     /// Deliveries in queues.
-    #[sqlx(try_from = "i64")]
     pub queued: u64,
     /// Deliveries in flight.
-    #[sqlx(try_from = "i64")]
     pub sending: u64,
     /// Deliveries with unexpired links that no client has followed.
-    #[sqlx(try_from = "i64")]
     pub not_fetched: u64,
     /// The due time of the delivery that has waited longest for the sender only.
-    #[sqlx(skip)]
     pub oldest_due: Option<UnixMillis>,
 }
+
+from_row!(row => Backlog {
+    waiting: converted::<i64, _, _>(row, "waiting")?,
+    queued: converted::<i64, _, _>(row, "queued")?,
+    sending: converted::<i64, _, _>(row, "sending")?,
+    not_fetched: converted::<i64, _, _>(row, "not_fetched")?,
+    oldest_due: None,
+});
 
 impl Ledger {
     /// Workspaces with endpoints, sorted by name, after the name `after`.

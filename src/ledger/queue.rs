@@ -6,22 +6,22 @@
 
 use std::collections::HashMap;
 
-use sqlx::FromRow;
-
-use super::database::{Statement, values};
+use super::database::{Statement, from_row, values};
 use super::error::Result;
 use super::handle::Ledger;
 use super::health::Health;
 use super::lane::Queue;
 use crate::clock::UnixMillis;
 
-#[derive(FromRow)]
 struct QueueRow {
-    #[sqlx(flatten)]
     queue: Queue,
-    #[sqlx(flatten)]
     health: Health,
 }
+
+from_row!(row => QueueRow {
+    queue: sqlx::FromRow::from_row(row)?,
+    health: sqlx::FromRow::from_row(row)?,
+});
 
 macro_rules! queue_due {
     ($due:literal) => {

@@ -1,19 +1,20 @@
 //! Stores the health of endpoints: senders record it, and a user's action resets it.
 
-use sqlx::FromRow;
-
-use super::database::{Statement, Tx, values, without_nul};
+use super::database::{Statement, Tx, column, from_row, values, without_nul};
 use super::error::Result;
 use super::handle::Ledger;
 use super::health::{Failure, Health};
 use crate::clock::UnixMillis;
 
-#[derive(FromRow)]
 struct HeldEndpoint {
     id: String,
-    #[sqlx(flatten)]
     health: Health,
 }
+
+from_row!(row => HeldEndpoint {
+    id: column(row, "id")?,
+    health: sqlx::FromRow::from_row(row)?,
+});
 
 macro_rules! reset_health {
     ($condition:literal) => {

@@ -1,8 +1,8 @@
 //! The secrets of an endpoint, as the database stores them and as attempts use them.
 
 use serde::{Deserialize, Serialize};
-use sqlx::FromRow;
 
+use super::database::{column, converted, from_row};
 use super::error::{LedgerError, Result};
 use super::seal::Seal;
 use crate::clock::UnixMillis;
@@ -18,16 +18,23 @@ pub struct Secrets {
 }
 
 /// Secrets as stored in the database.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub(super) struct SealedSecrets {
     pub(super) secret: Vec<u8>,
     previous_secret: Option<Vec<u8>>,
     previous_until: Option<UnixMillis>,
     earlier_secrets: Option<String>,
     /// The index of the secret that first signs `X-Webhook-Signature`; 0 is the newest.
-    #[sqlx(try_from = "i64")]
     pub(super) plain_secret: usize,
 }
+
+from_row!(row => SealedSecrets {
+    secret: column(row, "secret")?,
+    previous_secret: column(row, "previous_secret")?,
+    previous_until: column(row, "previous_until")?,
+    earlier_secrets: column(row, "earlier_secrets")?,
+    plain_secret: converted::<i64, _, _>(row, "plain_secret")?,
+});
 
 /// A rotated secret: sealed, in hexadecimal.
 #[derive(Debug, Clone, Serialize, Deserialize)]

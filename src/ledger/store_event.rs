@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
 use super::claimed::Target;
-use super::database::{Database, Statement, Value, Write, rows, values};
+use super::database::{Database, Statement, Value, Write, column, from_row, rows, values};
 use super::error::Result;
 use super::event::NewEvent;
 use super::sealed_secrets::SealedSecrets;
@@ -27,19 +27,26 @@ impl Stored {
 }
 
 /// A delivery of an event.
-#[derive(Debug, FromRow)]
+#[derive(Debug)]
 pub(super) struct Made {
     pub(super) delivery: String,
     pub(super) endpoint: String,
     pub(super) state: String,
     pub(super) claimed: bool,
-    #[sqlx(rename = "links")]
     pub(super) links_expire: Option<UnixSeconds>,
-    #[sqlx(flatten)]
     pub(super) target: Target,
-    #[sqlx(flatten)]
     pub(super) secrets: SealedSecrets,
 }
+
+from_row!(row => Made {
+    delivery: column(row, "delivery")?,
+    endpoint: column(row, "endpoint")?,
+    state: column(row, "state")?,
+    claimed: column(row, "claimed")?,
+    links_expire: column(row, "links")?,
+    target: sqlx::FromRow::from_row(row)?,
+    secrets: sqlx::FromRow::from_row(row)?,
+});
 
 /// An event with one of its deliveries, or with none.
 struct StoredRow {

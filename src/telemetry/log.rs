@@ -10,9 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tracing::Metadata;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::time::SystemTime;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::{Registry, reload};
 
 use super::access::{AccessLog, EVENT_TARGET};
 use super::log_metrics::LogMetrics;
@@ -98,14 +100,17 @@ impl LogLevel {
     /// The level applies to this program only. At `debug`, the HTTP libraries would log whole targets with their
     /// signatures, so they stay at `warn`. The certificate verifier is silent: it logs a receiver's bad certificate at
     /// `error`, but that concerns the receiver and appears in the delivery history.
-    fn filter(self) -> EnvFilter {
-        let ours = match self {
-            Self::Error => return EnvFilter::new("error,rustls_platform_verifier=off"),
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
+    fn filter(self) -> Targets {
+        let (ours, others) = match self {
+            Self::Error => (LevelFilter::ERROR, LevelFilter::ERROR),
+            Self::Warn => (LevelFilter::WARN, LevelFilter::WARN),
+            Self::Info => (LevelFilter::INFO, LevelFilter::WARN),
+            Self::Debug => (LevelFilter::DEBUG, LevelFilter::WARN),
         };
-        EnvFilter::new(format!("warn,rustls_platform_verifier=off,webhook_assets={ours}"))
+        Targets::new()
+            .with_default(others)
+            .with_target("webhook_assets", ours)
+            .with_target("rustls_platform_verifier", LevelFilter::OFF)
     }
 }
 
@@ -115,7 +120,7 @@ pub struct Logging {
     format: LineFormat,
     writer: LogWriter,
     accesses: Arc<AtomicBool>,
-    filter: Arc<dyn Fn(EnvFilter) + Send + Sync>,
+    filter: reload::Handle<Targets, Registry>,
 }
 
 impl std::fmt::Debug for Logging {
@@ -127,7 +132,7 @@ impl std::fmt::Debug for Logging {
 impl Logging {
     /// Changes the level.
     pub fn set_level(&self, level: LogLevel) {
-        (self.filter)(level.filter());
+        drop(self.filter.reload(level.filter()));
         self.accesses.store(level.has_accesses(), Ordering::Relaxed);
     }
 
@@ -213,27 +218,22 @@ pub fn start_logging(
     Ok(Logging { format, writer, accesses, filter })
 }
 
-/// Sets `writer` as the output of events; returns a function that changes their filter.
-fn subscribe(format: LineFormat, level: LogLevel, writer: LogWriter) -> Arc<dyn Fn(EnvFilter) + Send + Sync> {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(level.filter())
+/// Sets `writer` as the output of events; returns what changes their filter.
+fn subscribe(format: LineFormat, level: LogLevel, writer: LogWriter) -> reload::Handle<Targets, Registry> {
+    let (filter, handle) = reload::Layer::new(level.filter());
+    let lines = fmt::layer()
         .with_writer(EventWriter(writer))
         .with_timer(SystemTime)
         .with_target(false)
         // Otherwise the subscriber prints its own errors to standard error, and panics if that fails.
         .log_internal_errors(false);
+    let lines = match format {
+        LineFormat::Human { colour } => lines.with_ansi(colour).compact().boxed(),
+        LineFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
     // An error means that a test has set up logging before.
-    if let LineFormat::Human { colour } = format {
-        let builder = builder.with_ansi(colour).compact().with_filter_reloading();
-        let handle = builder.reload_handle();
-        let _ = tracing::subscriber::set_global_default(builder.finish());
-        Arc::new(move |filter| drop(handle.reload(filter)))
-    } else {
-        let builder = builder.json().flatten_event(true).with_filter_reloading();
-        let handle = builder.reload_handle();
-        let _ = tracing::subscriber::set_global_default(builder.finish());
-        Arc::new(move |filter| drop(handle.reload(filter)))
-    }
+    let _ = tracing::subscriber::set_global_default(Registry::default().with(filter).with(lines));
+    handle
 }
 
 /// Logs each panic as an event with its location but without its message, which may contain a secret.

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tracing::field::{Field, Visit};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt};
-use tracing_subscriber::{EnvFilter, Layer};
 use webhook_assets::AssetRef;
 
 use crate::support::access_log;
@@ -75,7 +76,8 @@ impl<S: tracing::Subscriber> Layer<S> for Capture {
 fn capture() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let filter = EnvFilter::new("warn,webhook_assets=trace");
+        let filter =
+            Targets::new().with_default(LevelFilter::WARN).with_target("webhook_assets", LevelFilter::TRACE);
         let subscriber = tracing_subscriber::registry().with(filter).with(Capture);
         tracing::subscriber::set_global_default(subscriber).unwrap();
     });

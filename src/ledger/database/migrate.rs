@@ -2,15 +2,33 @@
 //! statements outlive a transaction, and a pooler would pass them to another client.
 
 use sqlx::SqlStr;
-use sqlx::migrate::{Migration, Migrator};
+use sqlx::migrate::{Migration, MigrationType};
 
 use super::options::OpenMode;
 use super::statement::{Statement, values};
 use super::transaction::Tx;
 use crate::ledger::error::{LedgerError, Result};
 
-static SQLITE: Migrator = sqlx::migrate!("src/ledger/migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("src/ledger/migrations/postgres");
+/// The migrations of one engine, by their numbers. Each is a file below `src/ledger/migrations`.
+macro_rules! migrations {
+    ($engine:literal: $($version:literal $name:literal),*) => {
+        [$(($version, $name, include_str!(concat!("../migrations/", $engine, "/000", $version, "_", $name, ".sql")))),*]
+    };
+}
+
+type Source = (i64, &'static str, &'static str);
+
+const SQLITE: [Source; 6] = migrations!("sqlite": 1 "webhooks", 2 "settings_page", 3 "lines", 4 "holds_and_clocks", 5 "secrets", 6 "scheduled_by");
+const POSTGRES: [Source; 6] = migrations!("postgres": 1 "webhooks", 2 "settings_page", 3 "lines", 4 "holds_and_clocks", 5 "secrets", 6 "scheduled_by");
+
+fn known_migrations(is_postgres: bool) -> Vec<Migration> {
+    let sources = if is_postgres { POSTGRES } else { SQLITE };
+    let migration = |(version, name, sql): Source| {
+        let description = name.replace('_', " ").into();
+        Migration::new(version, description, MigrationType::Simple, SqlStr::from_static(sql), false)
+    };
+    sources.into_iter().map(migration).collect()
+}
 
 /// Serializes processes that migrate at the same time; the number is arbitrary.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7305807001)";
@@ -45,7 +63,7 @@ type Applied = (i64, Vec<u8>, bool);
 
 /// Applies all missing migrations, or none. In inspect mode, only checks that this program can use the tables.
 pub(super) async fn migrate(mut tx: Tx, is_postgres: bool, mode: OpenMode) -> Result<()> {
-    let known = if is_postgres { &POSTGRES } else { &SQLITE };
+    let known = &known_migrations(is_postgres);
     if mode == OpenMode::ReadWrite && is_postgres {
         tx.run_script(SqlStr::from_static(LOCK)).await?;
     }
@@ -73,7 +91,7 @@ async fn apply(tx: &mut Tx, migration: &Migration) -> Result<()> {
 }
 
 /// Checks that this program knows every applied migration.
-fn check(known: &Migrator, applied: &[Applied]) -> Result<()> {
+fn check(known: &[Migration], applied: &[Applied]) -> Result<()> {
     let newest = known.iter().map(|migration| migration.version).max().unwrap_or_default();
     if let Some((version, ..)) = applied.iter().rev().find(|(version, ..)| *version > newest) {
         return Err(LedgerError::CannotOpen(format!(
@@ -91,4 +109,28 @@ fn check(known: &Migrator, applied: &[Applied]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_migration_of_both_engines_is_known_by_its_number() {
+        for (is_postgres, engine) in [(false, "sqlite"), (true, "postgres")] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ledger/migrations").join(engine);
+            let mut files: Vec<String> = folder
+                .read_dir()
+                .unwrap()
+                .map(|file| file.unwrap().file_name().into_string().unwrap())
+                .collect();
+            files.sort();
+            let known = known_migrations(is_postgres);
+            let names =
+                known.iter().map(|it| format!("{:04}_{}.sql", it.version, it.description.replace(' ', "_")));
+            assert_eq!(names.collect::<Vec<_>>(), files);
+        }
+    }
 }

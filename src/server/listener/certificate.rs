@@ -15,6 +15,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::ProducesTickets;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{self, CipherSuite, ServerConfig};
+use x509_cert::der::Decode;
 
 use crate::clock::UnixSeconds;
 use crate::server::metrics::CertificateMetrics;
@@ -168,8 +169,8 @@ fn read(files: &TlsConfig, ticketer: &Arc<dyn ProducesTickets>) -> Result<Loaded
 
 /// Returns the end of a certificate's validity.
 fn expiry(certificate: &CertificateDer<'_>) -> Option<UnixSeconds> {
-    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    u64::try_from(certificate.validity().not_after.timestamp()).ok().map(UnixSeconds)
+    let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
+    Some(UnixSeconds(certificate.tbs_certificate().validity().not_after.to_unix_duration().as_secs()))
 }
 
 /// Why the certificate and its key cannot be used. Never contains any part of the key.
