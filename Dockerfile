@@ -19,7 +19,7 @@ COPY Cargo.toml Cargo.lock ./
 RUN mkdir src \
     && echo 'fn main() {}' > src/main.rs \
     && touch src/lib.rs \
-    && cargo build --release --locked --bin webhook-assets \
+    && cargo build --profile dist --locked --bin webhook-assets \
     && rm -r src
 
 COPY askama.toml ./
@@ -31,12 +31,12 @@ COPY fixtures/recordings fixtures/recordings
 COPY fixtures/transcripts fixtures/transcripts
 # Cargo compares times, and the copies may be older than the empty program.
 RUN find src -name '*.rs' -exec touch {} + \
-    && cargo build --release --locked --bin webhook-assets \
+    && cargo build --profile dist --locked --bin webhook-assets \
     && mkdir /empty
 
 # glibc, libgcc and the certificate authorities, and nothing else; the user is 65532.
 FROM gcr.io/distroless/cc-debian12:nonroot
-COPY --from=build /build/target/release/webhook-assets /usr/local/bin/webhook-assets
+COPY --from=build /build/target/dist/webhook-assets /usr/local/bin/webhook-assets
 # A volume mounted here for the first time belongs to the user, so that `keys new` can write.
 COPY --from=build --chown=65532:65532 /empty /etc/webhook-assets
 # The folder of the webhooks' database, unless WEBHOOK_ASSETS_DATABASE names another: keep it in a volume.

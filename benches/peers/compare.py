@@ -229,7 +229,7 @@ def kernel_memory(server):
 def label(binary):
     """The shortest distinctive end of a path."""
     parts = pathlib.Path(binary).parts
-    return "/".join(part for part in parts[-4:] if part not in ("target", "release", OURS)) or binary
+    return "/".join(part for part in parts[-4:] if part not in ("target", "dist", "release", OURS)) or binary
 
 
 def say(line):

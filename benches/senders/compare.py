@@ -109,7 +109,7 @@ def read_options():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help=f"rows, separated by commas: {', '.join(names)}")
     parser.add_argument("--senders", default="", help=f"likewise: {', '.join(kinds)}")
-    parser.add_argument("--program", help="the program to measure, instead of the release build")
+    parser.add_argument("--program", help="the program to measure, instead of the dist build")
     parser.add_argument("--quick", action="store_true", help="one round with a quarter of the calls, without the million rows")
     parser.add_argument("--nice", type=int, default=0, help="as root: -10 lets all parts go before what else runs")
     for name in ("load", "modules", "postgres", "folder", "results"):

