@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver as Lines, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -241,7 +242,12 @@ fn exchange(method: &str, url: &str, fields: &str, body: &[u8]) -> (u16, String)
     (status.unwrap_or_else(|| panic!("no HTTP answer: {answer}")), answer)
 }
 
-/// A port without a listener, for programs that do not print which one they use.
+/// A free port that nobody gets who takes any port: those come from 32,768 on (`net.ipv4.ip_local_port_range`). No two
+/// calls of this process return the same one.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 200 * 50).unwrap();
+    let mut ports =
+        std::iter::repeat_with(|| 20_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000);
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }

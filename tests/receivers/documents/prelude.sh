@@ -10,15 +10,22 @@ export WEBHOOK_ASSETS_WEBHOOKS_ALLOW_HTTP=true WEBHOOK_ASSETS_WEBHOOKS_ALLOWED_N
 
 curl() { command curl --silent --show-error --fail-with-body --max-time 20 "$@"; }
 
-# until_true COMMAND…: waits for what must come; the test kills the script after its deadline.
-until_true() { until "$@" >/dev/null 2>&1; do sleep 0.1; done; }
+# until_true PID LOG COMMAND…: waits for what must come of a process in the background, and fails with its log if it ends.
+until_true() {
+    process=$1 process_log=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        kill -0 "$process" 2>/dev/null || { cat "$process_log"; exit 1; }
+        sleep 0.1
+    done
+}
 
 serving() {
     if [ -n "${served:-}" ]; then kill "$served"; wait "$served" || true; fi
     webhook-assets serve >>serve.log 2>&1 &
     served=$!
     running="$running $served"
-    until_true webhook-assets health
+    until_true "$served" serve.log webhook-assets health
 }
 
 # listening LOG COMMAND…: a receiver in the background.
@@ -27,7 +34,7 @@ listening() {
     shift
     "$@" >"$log" 2>&1 &
     running="$running $!"
-    until_true grep -q "listening on" "$log"
+    until_true "$!" "$log" grep -q "listening on" "$log"
 }
 
 endpoint() { webhook-assets webhooks list --workspace acme | grep -o 'ep_[0-9a-f]*' | tail -n 1; }
