@@ -1,4 +1,5 @@
-//! The assets that links open. One enum defines each asset's route, object path, media type and file name.
+//! The assets that links open. One enum defines each asset's route, object path, media type and file name; another one
+//! the formats of a transcript.
 
 use std::fmt;
 use std::str::FromStr;
@@ -90,6 +91,74 @@ impl FromStr for AssetKind {
     }
 }
 
+/// A form in which a transcript can be read instead of its JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TranscriptFormat {
+    /// Plain text, a line for each utterance.
+    Text,
+    /// WebVTT, the captions of web pages.
+    WebVtt,
+    /// SubRip, the subtitles of players and editors.
+    SubRip,
+    /// Markdown, a paragraph for each utterance.
+    Markdown,
+}
+
+impl TranscriptFormat {
+    /// All formats.
+    pub const ALL: [Self; 4] = [Self::Text, Self::WebVtt, Self::SubRip, Self::Markdown];
+
+    /// The format's name in links, on the command line and in logs. It is also the file name extension.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "txt",
+            Self::WebVtt => "vtt",
+            Self::SubRip => "srt",
+            Self::Markdown => "md",
+        }
+    }
+
+    /// The `Content-Type`. WebVTT and SubRip define no parameter: WebVTT is always UTF-8.
+    #[must_use]
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; charset=utf-8",
+            Self::WebVtt => "text/vtt",
+            Self::SubRip => "application/x-subrip",
+            Self::Markdown => "text/markdown; charset=utf-8",
+        }
+    }
+}
+
+impl fmt::Display for TranscriptFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A word that names no format of a transcript.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownFormat;
+
+impl fmt::Display for UnknownFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a transcript's format is `txt`, `vtt`, `srt` or `md`; without one, a link opens its JSON",
+        )
+    }
+}
+
+impl std::error::Error for UnknownFormat {}
+
+impl FromStr for TranscriptFormat {
+    type Err = UnknownFormat;
+
+    fn from_str(word: &str) -> Result<Self, UnknownFormat> {
+        Self::ALL.into_iter().find(|format| format.name() == word).ok_or(UnknownFormat)
+    }
+}
+
 /// One asset: the recording or the transcript of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AssetRef {
@@ -115,9 +184,19 @@ impl AssetRef {
     /// The `Content-Disposition`: browsers display the asset, and save it under its file name (in ASCII).
     #[must_use]
     pub fn disposition(&self) -> String {
+        self.disposition_with(self.kind.extension())
+    }
+
+    /// The `Content-Disposition` of the transcript in `format`.
+    #[must_use]
+    pub fn disposition_as(&self, format: TranscriptFormat) -> String {
+        self.disposition_with(format.name())
+    }
+
+    fn disposition_with(&self, extension: &str) -> String {
         let id = &mut Uuid::encode_buffer();
         let (name, id) = (self.kind.name(), &*self.id.as_hyphenated().encode_lower(id));
-        ["inline; filename=\"", name, "-", id, ".", self.kind.extension(), "\""].concat()
+        ["inline; filename=\"", name, "-", id, ".", extension, "\""].concat()
     }
 
     /// The path of the asset's link: `/webhook-assets/recording/{uuid}`.
@@ -163,7 +242,20 @@ mod tests {
         assert_eq!(asset.route(), format!("/webhook-assets/recording/{ID}"));
         assert_eq!(asset.object_path(), format!("recordings/{ID}.mp3"));
         assert_eq!(asset.disposition(), format!("inline; filename=\"recording-{ID}.mp3\""));
-        assert_eq!(AssetRef::transcript(asset.id).object_path(), format!("transcripts/{ID}.json"));
+        let transcript = AssetRef::transcript(asset.id);
+        assert_eq!(transcript.object_path(), format!("transcripts/{ID}.json"));
+        let captions = transcript.disposition_as(TranscriptFormat::WebVtt);
+        assert_eq!(captions, format!("inline; filename=\"transcript-{ID}.vtt\""));
+    }
+
+    #[test]
+    fn a_format_is_found_by_its_exact_name() {
+        for format in TranscriptFormat::ALL {
+            assert_eq!(format.name().parse(), Ok(format));
+        }
+        for other in ["", "VTT", "vtt ", "json", "webvtt", "%76tt"] {
+            assert_eq!(other.parse::<TranscriptFormat>(), Err(UnknownFormat), "{other}");
+        }
     }
 
     #[test]

@@ -96,7 +96,7 @@
 //! - [`signed_url`] mints and verifies links.
 #![cfg_attr(
     feature = "gateway",
-    doc = "- [`problem`] writes error documents (RFC 9457), `tasks` spawns tasks, `text` shows invisible characters,"
+    doc = "- [`transcript`] reads a transcript and renders it as captions or text, [`problem`] writes error documents (RFC 9457), `tasks` spawns tasks, `text` shows invisible characters,"
 )]
 #![cfg_attr(feature = "gateway", doc = "  [`telemetry`] logs, traces and counts.")]
 #![cfg_attr(
@@ -127,6 +127,9 @@ pub mod secret;
 pub mod asset;
 
 pub mod signed_url;
+
+#[cfg(feature = "gateway")]
+pub mod transcript;
 
 #[cfg(feature = "gateway")]
 pub mod problem;
@@ -173,7 +176,7 @@ pub mod config;
 #[cfg(feature = "gateway")]
 pub mod cli;
 
-pub use asset::{AssetKind, AssetRef};
+pub use asset::{AssetKind, AssetRef, TranscriptFormat};
 pub use secret::{KeyError, SecretKey};
 pub use signed_url::{
     Denial, Grant, Keyring, KeyringError, MintError, Minter, ReloadingKeyring, SignedUrl, Verifier,

@@ -51,3 +51,14 @@ fn every_module_and_item_that_a_document_names_is_there() {
         is_there("store::Store") && !is_there("store::Gateway") && !is_there("store::no_such_file::Store")
     );
 }
+
+#[test]
+fn continuous_integration_runs_the_tests_that_the_guide_names() {
+    let (guide, script) = (read("CONTRIBUTING.md"), read(".ci/run"));
+    let is_test = |quoted: &&str| quoted.starts_with("cargo test") || *quoted == "bash tests/run stores";
+    let named: Vec<_> = guide.split('`').filter(is_test).collect();
+    assert!(named.len() >= 3, "{named:?}");
+    for command in named {
+        assert!(script.lines().any(|line| line == command), "{command}");
+    }
+}
