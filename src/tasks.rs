@@ -61,6 +61,7 @@ tasks! {
     TraceExporter = "trace_exporter",
     LogWriter = "log_writer",
     Compression = "compression",
+    Rendering = "rendering",
 }
 
 impl Task {

@@ -29,7 +29,7 @@ const RECORDING: u8 = 1;
 const TRANSCRIPT: u8 = 2;
 
 /// Every status of the contract, that of a preflight, and those of bytes that are no HTTP.
-const MEANT: [u16; 14] = [200, 204, 206, 304, 400, 403, 404, 405, 412, 413, 414, 416, 431, 505];
+const MEANT: [u16; 15] = [200, 204, 206, 304, 400, 403, 404, 405, 406, 412, 413, 414, 416, 431, 505];
 
 thread_local! {
     static SITE: Site = Site::start();

@@ -17,6 +17,10 @@ use crate::store::{ByteStream, Chunks, StoreError};
 use crate::telemetry::BodyEnd;
 use crate::telemetry::trace::in_trace_sync;
 
+/// Up to this many bytes in memory are handed to the connection at once, so that the record counts a longer body as the
+/// client takes it.
+const PIECE: usize = 256 * 1024;
+
 /// The body of a response.
 #[derive(Debug)]
 pub struct Body {
@@ -157,6 +161,7 @@ impl http_body::Body for Body {
         let piece = match &mut this.content {
             Content::Empty | Content::EmptyOfUnknownLength => None,
             Content::Ready(bytes) if bytes.is_empty() => None,
+            Content::Ready(bytes) if bytes.len() > PIECE => Some(Ok(bytes.split_to(PIECE))),
             Content::Ready(bytes) => Some(Ok(std::mem::take(bytes))),
             Content::Streamed { pieces, remaining } => {
                 // Requests to the store while the body is sent belong to this request's trace.

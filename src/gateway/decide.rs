@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::time::Instant;
 
+use futures_util::{future, stream};
 use http::Version as HttpVersion;
 use http::header::ACCEPT_ENCODING;
 
@@ -14,13 +15,16 @@ use super::multipart::{self, Multipart};
 use super::outcome::{ObjectInfo, Outcome, Payload, Rejection, Representation, Selected};
 use super::precondition::{Preconditions, Verdict};
 use super::range::{self, RequestedRange};
+use super::rendering::{self, Renderer};
 use super::request::RequestView;
+use crate::asset::{TranscriptFormat, UnknownFormat};
 use crate::clock::UnixSeconds;
-use crate::server::Client;
-use crate::signed_url::Grant;
+use crate::server::{Client, Permit};
+use crate::signed_url::{Grant, requested_format};
 use crate::store::{
     ByteStream, FileContent, Meta, Object, Opened, Span, Store, StoreError, Unsized, Version,
 };
+use crate::telemetry::AccessRecord;
 
 /// Transcripts up to this many bytes are compressed before the response head is sent, so the head has the exact length.
 /// Nearly all transcripts are shorter. Longer ones are compressed while they are sent.
@@ -30,6 +34,8 @@ const COMPRESSED_WHOLE: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct ParsedRequest {
     pub(super) grant: Grant,
+    /// The format that the transcript is rendered in.
+    format: Result<Option<TranscriptFormat>, UnknownFormat>,
     is_head: bool,
     coding: Coding,
     preconditions: Option<Preconditions>,
@@ -58,6 +64,7 @@ impl ParsedRequest {
             _ => Coding::Identity,
         };
         Self {
+            format: requested_format(grant.asset().kind, request.query),
             grant,
             is_head: request.is_head(),
             coding,
@@ -70,9 +77,20 @@ impl ParsedRequest {
         }
     }
 
+    /// Fills in the fields of the access record that the link says.
+    pub(super) fn describe(&self, record: &mut AccessRecord<'_>) {
+        record.granted(&self.grant);
+        record.format = self.format.unwrap_or_default();
+    }
+
     /// Decides without waiting, if the kernel has the path of a local file and its first piece in memory. `at` is the
     /// time when the request arrived.
     pub(super) fn decide_cached(&self, store: &Store, at: Instant) -> Option<Outcome> {
+        match self.format {
+            Ok(None) => {}
+            Ok(Some(_)) => return None,
+            Err(UnknownFormat) => return Some(Rejection::InvalidFormat.into()),
+        }
         let span = match self.range {
             RequestedRange::Whole if self.coding == Coding::Identity => Span::Whole,
             RequestedRange::One(span) => span,
@@ -98,8 +116,18 @@ impl ParsedRequest {
 
     /// Decides with the store's response. Rare ways are boxed, here and in the store: each connection that waits has
     /// memory for all others.
-    pub(super) async fn decide(&self, store: &Store, compressor: &Compressor) -> Outcome {
-        match self.ask(store, compressor).await {
+    pub(super) async fn decide(
+        &self,
+        store: &Store,
+        compressor: &Compressor,
+        renderer: &Renderer,
+    ) -> Outcome {
+        let outcome = match self.format {
+            Ok(None) => self.ask(store, compressor).await,
+            Ok(Some(format)) => Box::pin(self.rendered(format, store, compressor, renderer)).await,
+            Err(UnknownFormat) => Ok(Rejection::InvalidFormat.into()),
+        };
+        match outcome {
             Ok(Outcome::Success(Representation { payload: Payload::UnknownLength(_), .. }))
                 if !self.knows_ends =>
             {
@@ -138,18 +166,17 @@ impl ParsedRequest {
         part: Option<Range<u64>>,
         payload: Payload,
     ) -> Outcome {
-        Outcome::Success(Representation {
-            selected: Selected::new(&self.grant, coding),
-            object,
-            part,
-            payload,
-        })
+        Outcome::Success(Representation { selected: self.selected(coding), object, part, payload })
+    }
+
+    fn selected(&self, coding: Coding) -> Selected {
+        Selected::new(&self.grant, self.format.unwrap_or_default(), coding)
     }
 
     /// Returns the outcome if a precondition fails, `None` if all hold.
     fn precondition(&self, etag: &str, last_modified: UnixSeconds) -> Option<Outcome> {
         let preconditions = self.preconditions.as_ref()?;
-        let etag = self.coding.etag(etag);
+        let etag = self.selected(self.coding).etag(etag);
         match preconditions.evaluate(&etag, last_modified) {
             Verdict::Proceed => None,
             Verdict::NotModified => Some(self.not_modified(etag, Some(last_modified))),
@@ -158,30 +185,82 @@ impl ParsedRequest {
     }
 
     fn not_modified(&self, etag: String, last_modified: Option<UnixSeconds>) -> Outcome {
-        Outcome::NotModified { selected: Selected::new(&self.grant, self.coding), etag, last_modified }
+        Outcome::NotModified { selected: self.selected(self.coding), etag, last_modified }
     }
 
     /// Whether `If-Range` allows a partial response.
     fn range_holds(&self, meta: &Meta) -> bool {
-        let holds = |given: &Preconditions| given.if_range_holds(&meta.etag, meta.last_modified, self.now);
-        self.preconditions.as_ref().is_none_or(holds)
+        let Some(given) = &self.preconditions else { return true };
+        given.if_range_holds(&self.selected(Coding::Identity).etag(&meta.etag), meta.last_modified, self.now)
     }
 
     async fn whole(&self, store: &Store, compressor: &Compressor) -> Result<Outcome, StoreError> {
-        // The common revalidation, with a single tag, is passed to the store: an unchanged object costs no body.
+        let opened = match self.open_whole(store).await? {
+            Ok(opened) => opened,
+            Err(not_modified) => return Ok(not_modified),
+        };
+        match self.precondition(opened.etag(), opened.last_modified()) {
+            Some(outcome) => Ok(outcome),
+            None => self.encoded(opened, compressor).await,
+        }
+    }
+
+    /// Opens the whole object. The common revalidation, with a single tag, is passed to the store: an unchanged object
+    /// costs no body.
+    async fn open_whole(&self, store: &Store) -> Result<Result<Opened, Outcome>, StoreError> {
+        let selected = self.selected(self.coding);
         let known = self.preconditions.as_ref().and_then(Preconditions::only_tag);
-        let known = known.and_then(|tag| self.coding.identity_etag(tag));
+        let known = known.and_then(|tag| selected.stored_etag(tag));
         let version = known.as_deref().map_or(Version::Any, Version::Other);
         match store.get(&self.grant, Span::Whole, version).await {
-            Ok(opened) => match self.precondition(opened.etag(), opened.last_modified()) {
-                Some(outcome) => Ok(outcome),
-                None => self.encoded(opened, compressor).await,
-            },
             Err(StoreError::NotModified) => {
-                Ok(self.not_modified(self.coding.etag(known.as_deref().unwrap_or_default()), None))
+                let etag = selected.etag(known.as_deref().unwrap_or_default());
+                Ok(Err(self.not_modified(etag, None)))
             }
-            Err(error) => Err(error),
+            opened => opened.map(Ok),
         }
+    }
+
+    /// The rendering of the transcript in `format`. It is made before the preconditions are evaluated: they do not count
+    /// if the response without them would be an error (RFC 9110 §13.2.1).
+    async fn rendered(
+        &self,
+        format: TranscriptFormat,
+        store: &Store,
+        compressor: &Compressor,
+        renderer: &Renderer,
+    ) -> Result<Outcome, StoreError> {
+        let opened = match self.open_whole(store).await? {
+            Ok(opened) => opened,
+            Err(not_modified) => return Ok(not_modified),
+        };
+        let etag = opened.etag().to_owned();
+        let last_modified = rendering::last_modified(opened.last_modified());
+        let text = match renderer.render(opened, format, self.share).await {
+            Ok(text) => text,
+            Err(rejection) => return Ok(rejection.into()),
+        };
+        let meta = Meta { size: text.len() as u64, etag, last_modified };
+        if let Some(outcome) = self.precondition(&meta.etag, last_modified) {
+            return Ok(outcome);
+        }
+        if self.range != RequestedRange::Whole && self.range_holds(&meta) {
+            return Ok(match rendering::ranges(&text, self.range.spans(), self.media_type()) {
+                Ok((part, payload)) => self.success(Coding::Identity, meta.into(), part, payload),
+                Err(rejection) => rejection.into(),
+            });
+        }
+        match self.compression_permit(Some(meta.size), compressor) {
+            Some(permit) => {
+                let pieces: ByteStream = Box::pin(stream::once(future::ready(Ok(text))));
+                self.compressed(meta.into(), pieces, permit, compressor).await
+            }
+            None => Ok(self.success(Coding::Identity, meta.into(), None, Payload::Read(text))),
+        }
+    }
+
+    fn media_type(&self) -> &'static str {
+        self.selected(Coding::Identity).media_type()
     }
 
     async fn part(&self, store: &Store, span: Span) -> Result<Outcome, StoreError> {
@@ -221,12 +300,11 @@ impl ParsedRequest {
         if !self.range_holds(&meta) {
             return self.whole_instead(store).await;
         }
-        let mut ranges = range::coalesce(spans, meta.size).into_iter();
-        let Some(first) = ranges.next() else {
+        let ranges = range::coalesce(spans, meta.size);
+        let Some(first) = ranges.first() else {
             return Ok(Rejection::Unsatisfiable { size: meta.size }.into());
         };
-        let others: Vec<_> = ranges.collect();
-        if !others.is_empty() && self.is_better_whole(&meta, &first, &others) {
+        if ranges.len() > 1 && self.is_better_whole(&meta, &ranges) {
             return self.whole_instead(store).await;
         }
         let span = Span::FromTo(first.start, first.end - 1);
@@ -234,18 +312,18 @@ impl ParsedRequest {
             Opened::Sized(object) => object,
             whole => return Ok(self.as_stored(whole)),
         };
-        if others.is_empty() {
+        if ranges.len() == 1 {
             return Ok(self.one_range(object));
         }
-        let parts = Box::new(Multipart::new(&self.grant, meta.clone(), object, others, store));
+        let parts = Multipart::of_object(self.media_type(), &self.grant, &meta, object, ranges, store);
+        let parts = Box::new(parts);
         Ok(self.success(Coding::Identity, meta.into(), None, Payload::Multipart(parts)))
     }
 
     /// Whether to send the whole object instead of several ranges: the ranges would be longer, or the object has no
     /// tag. The ranges are opened one after the other, and without a tag they could be of different versions.
-    fn is_better_whole(&self, meta: &Meta, first: &Range<u64>, others: &[Range<u64>]) -> bool {
-        let ranges: Vec<_> = std::iter::once(first).chain(others).collect();
-        meta.has_no_tag() || multipart::length_of(self.grant.asset().kind, &ranges, meta.size) > meta.size
+    fn is_better_whole(&self, meta: &Meta, ranges: &[Range<u64>]) -> bool {
+        meta.has_no_tag() || multipart::length_of(self.media_type(), ranges, meta.size) > meta.size
     }
 
     /// Returns the whole object although the client asks for a range.
@@ -271,22 +349,30 @@ impl ParsedRequest {
 
     /// Returns an opened object in the selected coding, or uncompressed if no memory is free to compress it.
     async fn encoded(&self, opened: Opened, compressor: &Compressor) -> Result<Outcome, StoreError> {
-        let size = opened.size();
-        let short = size.filter(|size| *size <= COMPRESSED_WHOLE);
-        let permit = match self.coding {
+        let Some(permit) = self.compression_permit(opened.size(), compressor) else {
+            return Ok(self.as_stored(opened));
+        };
+        let (object, pieces) = ObjectInfo::and_pieces(opened);
+        self.compressed(object, pieces, permit, compressor).await
+    }
+
+    /// Reserves memory to compress so many bytes, if they are to be compressed and it is free.
+    fn compression_permit(&self, size: Option<u64>, compressor: &Compressor) -> Option<Permit> {
+        match self.coding {
             Coding::Identity => None,
-            _ => compressor.reserve(size.unwrap_or(u64::MAX), short.is_some(), self.share),
-        };
-        let Some(permit) = permit else { return Ok(self.as_stored(opened)) };
-        let (object, pieces) = match opened {
-            Opened::Sized(Object { meta, chunks, .. }) => {
-                (meta.into(), Box::pin(chunks.into_stream()) as ByteStream)
-            }
-            Opened::Unsized(Unsized { etag, last_modified, pieces }) => {
-                (ObjectInfo::Stored { etag, last_modified, size: None }, pieces)
-            }
-        };
-        let payload = match short {
+            _ => compressor.reserve(size.unwrap_or(u64::MAX), short_size(size).is_some(), self.share),
+        }
+    }
+
+    /// Compresses in the selected coding: at once if it is short, otherwise while it is sent.
+    async fn compressed(
+        &self,
+        object: ObjectInfo,
+        pieces: ByteStream,
+        permit: Permit,
+        compressor: &Compressor,
+    ) -> Result<Outcome, StoreError> {
+        let payload = match short_size(object.size()) {
             Some(size) => {
                 let whole = compressor.whole(self.coding, size, pieces, permit);
                 Payload::Read(Box::pin(whole).await?)
@@ -295,4 +381,9 @@ impl ParsedRequest {
         };
         Ok(self.success(self.coding, object, None, payload))
     }
+}
+
+/// The size, if bytes of this size are compressed before the response head is sent.
+fn short_size(size: Option<u64>) -> Option<u64> {
+    size.filter(|size| *size <= COMPRESSED_WHOLE)
 }

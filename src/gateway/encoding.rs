@@ -68,17 +68,14 @@ impl Coding {
 
     /// Returns the entity tag of this representation: each coding has its own (RFC 9110 §8.8.3.3).
     pub(super) fn etag(self, identity: &str) -> String {
-        match (self.name(), identity.strip_suffix('"')) {
-            (Some(name), Some(open)) => format!("{open}-{name}\""),
-            _ => identity.to_owned(),
-        }
+        self.name().map_or_else(|| identity.to_owned(), |name| with_suffix(identity, name))
     }
 
     /// Returns the identity tag from which `etag` was made, if `etag` is a tag of this coding.
     pub(super) fn identity_etag(self, etag: &str) -> Option<String> {
         match self.name() {
             None => Some(etag.to_owned()),
-            Some(name) => etag.strip_suffix(&format!("-{name}\"")).map(|open| format!("{open}\"")),
+            Some(name) => without_suffix(etag, name),
         }
     }
 
@@ -93,6 +90,16 @@ impl Coding {
             Self::Gzip | Self::Identity => Box::new(GzipEncoder::new(Level::Precise(GZIP_LEVEL).into())),
         })
     }
+}
+
+/// Returns the entity tag of another representation of the same object.
+pub(super) fn with_suffix(etag: &str, suffix: &str) -> String {
+    etag.strip_suffix('"').map_or_else(|| etag.to_owned(), |open| format!("{open}-{suffix}\""))
+}
+
+/// Undoes [`with_suffix`]; `None` for another tag.
+pub(super) fn without_suffix(etag: &str, suffix: &str) -> Option<String> {
+    etag.strip_suffix(&format!("-{suffix}\"")).map(|open| format!("{open}\""))
 }
 
 /// Parses `name;q=0.5` into the name and the weight in thousandths.

@@ -104,13 +104,13 @@ impl Inner {
         let audited = self.recorders.begin_audit().ok()?;
         let permit = self.in_flight.acquire(client.share()).ok()?;
         let mut record = view.record(client.address, at, &self.recorders.logs);
-        record.granted(&parsed.grant);
+        parsed.describe(&mut record);
         let mut tracker = Tracker::new(record, &self.recorders, Some(client), None);
         (tracker.audited, tracker.permit) = (audited, Some(permit));
         let permission = self.responder.permission(view);
         let (inner, zero_copy) = (Arc::clone(self), client.zero_copy.clone());
         Some(Box::pin(async move {
-            let outcome = parsed.decide(&inner.store, &inner.compressor).await;
+            let outcome = parsed.decide(&inner.store, &inner.compressor, &inner.renderer).await;
             let mut text = Vec::with_capacity(HEAD);
             let mut head = TextHead::new(&mut text);
             let document = inner.responder.respond(&outcome, &permission, inner.clock.now(), &mut head);

@@ -19,11 +19,13 @@ mod pipe_body;
 mod precondition;
 mod problems;
 mod range;
+mod rendering;
 mod request;
 mod respond;
 mod route;
 mod service;
 mod tracker;
+mod worker_pool;
 mod zstd_encoder;
 
 pub use body::{Aborted, Body};

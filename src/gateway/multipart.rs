@@ -4,39 +4,50 @@ use std::fmt::Write;
 use std::ops::Range;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, future, stream};
 
-use crate::AssetKind;
 use crate::signed_url::Grant;
-use crate::store::{Meta, Object, Opened, Span, Store, StoreError, Version};
+use crate::store::{Chunks, Meta, Object, Opened, Span, Store, StoreError, Version};
 
 /// The length of a boundary, in bytes.
 const BOUNDARY_LEN: usize = 32;
 
-/// The ranges of a response. The first one is already open. The others are opened in turn, and only if the object is
-/// still the same version.
+/// The ranges of a response.
 pub(super) struct Multipart {
-    pub(super) grant: Grant,
-    pub(super) meta: Meta,
-    pub(super) first: Object,
-    pub(super) others: Vec<Range<u64>>,
-    pub(super) store: Store,
+    /// The media type of each part.
+    part_type: &'static str,
+    size: u64,
+    ranges: Vec<Range<u64>>,
+    source: Source,
     boundary: String,
 }
 
-/// Returns the length of the body for these ranges of an object of `size` bytes.
-pub(super) fn length_of(kind: AssetKind, ranges: &[&Range<u64>], size: u64) -> u64 {
+/// Where the bytes of the ranges come from.
+#[expect(clippy::large_enum_variant, reason = "it is part of a box")]
+enum Source {
+    Object {
+        grant: Grant,
+        etag: String,
+        /// The first range, which is already open. The others are opened in turn, and only if the object is still the
+        /// same version.
+        first: Chunks,
+        store: Store,
+    },
+    Bytes(Bytes),
+}
+
+/// Returns the length of the body for these ranges of `size` bytes.
+pub(super) fn length_of(part_type: &str, ranges: &[Range<u64>], size: u64) -> u64 {
     let boundary = "-".repeat(BOUNDARY_LEN);
-    let head = |range: &Range<u64>| part_head(kind, &boundary, range, size).len() as u64;
+    let head = |range: &Range<u64>| part_head(part_type, &boundary, range, size).len() as u64;
     let parts: u64 = ranges.iter().map(|range| head(range) + range.end - range.start).sum();
     parts + closing(&boundary).len() as u64
 }
 
 /// Returns the lines before a part's bytes.
-fn part_head(kind: AssetKind, boundary: &str, range: &Range<u64>, size: u64) -> String {
+fn part_head(part_type: &str, boundary: &str, range: &Range<u64>, size: u64) -> String {
     format!(
-        "\r\n--{boundary}\r\nContent-Type: {}\r\nContent-Range: bytes {}-{}/{size}\r\n\r\n",
-        kind.media_type(),
+        "\r\n--{boundary}\r\nContent-Type: {part_type}\r\nContent-Range: bytes {}-{}/{size}\r\n\r\n",
         range.start,
         range.end.saturating_sub(1),
     )
@@ -45,6 +56,12 @@ fn part_head(kind: AssetKind, boundary: &str, range: &Range<u64>, size: u64) -> 
 /// Returns the lines after the last part.
 fn closing(boundary: &str) -> String {
     format!("\r\n--{boundary}--\r\n")
+}
+
+/// Returns a range of bytes in memory.
+pub(super) fn slice(bytes: &Bytes, range: &Range<u64>) -> Bytes {
+    let at = |position: u64| usize::try_from(position).unwrap_or(usize::MAX).min(bytes.len());
+    bytes.slice(at(range.start)..at(range.end))
 }
 
 /// Returns a random boundary, so that an object cannot contain it on purpose.
@@ -60,14 +77,24 @@ fn new_boundary() -> String {
 }
 
 impl Multipart {
-    pub(super) fn new(
+    /// The ranges of an object, the first of which is open.
+    pub(super) fn of_object(
+        part_type: &'static str,
         grant: &Grant,
-        meta: Meta,
+        meta: &Meta,
         first: Object,
-        others: Vec<Range<u64>>,
+        ranges: Vec<Range<u64>>,
         store: &Store,
     ) -> Self {
-        Self { grant: grant.clone(), meta, first, others, store: store.clone(), boundary: new_boundary() }
+        let (grant, etag, store) = (grant.clone(), meta.etag.clone(), store.clone());
+        let source = Source::Object { grant, etag, first: first.chunks, store };
+        Self { part_type, size: meta.size, ranges, source, boundary: new_boundary() }
+    }
+
+    /// The ranges of bytes in memory.
+    pub(super) fn of_bytes(part_type: &'static str, bytes: Bytes, ranges: Vec<Range<u64>>) -> Self {
+        let size = bytes.len() as u64;
+        Self { part_type, size, ranges, source: Source::Bytes(bytes), boundary: new_boundary() }
     }
 
     /// The value of `Content-Type`.
@@ -77,34 +104,49 @@ impl Multipart {
 
     /// The length of the body, in bytes.
     pub(super) fn length(&self) -> u64 {
-        let ranges: Vec<_> = std::iter::once(&self.first.range).chain(&self.others).collect();
-        length_of(self.grant.asset().kind, &ranges, self.meta.size)
-    }
-
-    fn head_of(&self, range: &Range<u64>) -> Bytes {
-        part_head(self.grant.asset().kind, &self.boundary, range, self.meta.size).into()
+        length_of(self.part_type, &self.ranges, self.size)
     }
 
     /// Returns the body, part after part.
     pub(super) fn into_stream(self) -> impl Stream<Item = Result<Bytes, StoreError>> + Send {
-        let heads: Vec<Bytes> = self.others.iter().map(|range| self.head_of(range)).collect();
-        let first_head = self.head_of(&self.first.range);
-        let Self { grant, meta, first, others, store, boundary } = self;
-        let first = stream::iter([Ok(first_head)]).chain(first.chunks.into_stream());
-        let others = stream::iter(others.into_iter().zip(heads)).then(move |(range, head)| {
-            let (store, grant, etag) = (store.clone(), grant.clone(), meta.etag.clone());
-            async move {
-                let span = Span::FromTo(range.start, range.end - 1);
-                let Opened::Sized(object) = store.get(&grant, span, Version::Same(&etag)).await? else {
-                    return Err(StoreError::Changed);
-                };
-                Ok(stream::iter([Ok(head)]).chain(object.chunks.into_stream()))
+        let head = |range: &Range<u64>| part_head(self.part_type, &self.boundary, range, self.size);
+        let heads: Vec<Bytes> = self.ranges.iter().map(|range| head(range).into()).collect();
+        let end = stream::once(future::ready(Ok(closing(&self.boundary).into())));
+        let parts = self.ranges.into_iter().zip(heads);
+        match self.source {
+            Source::Object { grant, etag, first, store } => {
+                parts_of_object(parts, grant, etag, first, store).chain(end).left_stream()
             }
-        });
-        let others = others.flat_map(|part: Result<_, StoreError>| match part {
-            Ok(part) => part.left_stream(),
-            Err(error) => stream::iter([Err(error)]).right_stream(),
-        });
-        first.chain(others).chain(stream::iter([Ok(closing(&boundary).into())]))
+            Source::Bytes(bytes) => {
+                let parts = parts.flat_map(move |(range, head)| [Ok(head), Ok(slice(&bytes, &range))]);
+                stream::iter(parts).chain(end).right_stream()
+            }
+        }
     }
+}
+
+/// Returns each range of an object behind its head.
+fn parts_of_object(
+    mut parts: impl Iterator<Item = (Range<u64>, Bytes)> + Send,
+    grant: Grant,
+    etag: String,
+    first: Chunks,
+    store: Store,
+) -> impl Stream<Item = Result<Bytes, StoreError>> + Send {
+    let first_head = parts.next().map(|(_, head)| Ok(head));
+    let first = stream::iter(first_head).chain(first.into_stream());
+    let others = stream::iter(parts).then(move |(range, head)| {
+        let (store, grant, etag) = (store.clone(), grant.clone(), etag.clone());
+        async move {
+            let span = Span::FromTo(range.start, range.end - 1);
+            let Opened::Sized(object) = store.get(&grant, span, Version::Same(&etag)).await? else {
+                return Err(StoreError::Changed);
+            };
+            Ok(stream::iter([Ok(head)]).chain(object.chunks.into_stream()))
+        }
+    });
+    first.chain(others.flat_map(|part: Result<_, StoreError>| match part {
+        Ok(part) => part.left_stream(),
+        Err(error) => stream::iter([Err(error)]).right_stream(),
+    }))
 }

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::encoding::Coding;
+use super::encoding::{self, Coding};
 use super::multipart::Multipart;
-use crate::asset::{AssetKind, AssetRef};
+use crate::asset::{AssetKind, AssetRef, TranscriptFormat};
 use crate::clock::UnixSeconds;
 use crate::server::LimitReached;
 use crate::signed_url::{Denial, Grant};
-use crate::store::{ByteStream, CachedFile, Chunks, FileSlice, LocalFile, Meta, StoreError};
+use crate::store::{
+    ByteStream, CachedFile, Chunks, FileSlice, LocalFile, Meta, Object, Opened, StoreError, Unsized,
+};
 use crate::telemetry::AccessRecord;
+use crate::transcript::{RENDERING_VERSION, RenderError};
 
 /// The outcome of a request.
 #[expect(
@@ -32,6 +35,7 @@ pub(super) enum Outcome {
 }
 
 /// Why a request is answered with a problem document.
+#[derive(Debug)]
 pub(super) enum Rejection {
     NoSuchRoute,
     MethodNotAllowed,
@@ -40,8 +44,12 @@ pub(super) enum Rejection {
     Busy(LimitReached),
     /// The audit log is required, and cannot record the download.
     AuditUnavailable,
+    /// The link is valid, but names no format of a transcript.
+    InvalidFormat,
     NotFound(AssetKind),
     StoreFailed(StoreError),
+    /// The transcript exists, but not in the format that the link names.
+    NotRendered(RenderError),
     PreconditionFailed,
     Unsatisfiable {
         size: u64,
@@ -59,13 +67,47 @@ impl From<Rejection> for Outcome {
 pub(super) struct Selected {
     pub(super) asset: AssetRef,
     pub(super) expires: UnixSeconds,
+    /// The format that the transcript is rendered in; `None` for the object as it is stored.
+    pub(super) format: Option<TranscriptFormat>,
     pub(super) coding: Coding,
 }
 
 impl Selected {
-    pub(super) fn new(grant: &Grant, coding: Coding) -> Self {
-        Self { asset: grant.asset(), expires: grant.expires(), coding }
+    pub(super) fn new(grant: &Grant, format: Option<TranscriptFormat>, coding: Coding) -> Self {
+        Self { asset: grant.asset(), expires: grant.expires(), format, coding }
     }
+
+    /// Returns the entity tag, made from the object's: each format and each coding has its own.
+    pub(super) fn etag(&self, stored: &str) -> String {
+        match self.format {
+            None => self.coding.etag(stored),
+            Some(format) => self.coding.etag(&encoding::with_suffix(stored, &tag_suffix(format))),
+        }
+    }
+
+    /// Returns the object's entity tag from which `etag` was made, if `etag` is a tag of this representation.
+    pub(super) fn stored_etag(&self, etag: &str) -> Option<String> {
+        let identity = self.coding.identity_etag(etag)?;
+        match self.format {
+            None => Some(identity),
+            Some(format) => encoding::without_suffix(&identity, &tag_suffix(format)),
+        }
+    }
+
+    /// The media type.
+    pub(super) fn media_type(&self) -> &'static str {
+        self.format.map_or(self.asset.kind.media_type(), TranscriptFormat::media_type)
+    }
+
+    /// The value of `Content-Disposition`.
+    pub(super) fn disposition(&self) -> String {
+        self.format.map_or_else(|| self.asset.disposition(), |format| self.asset.disposition_as(format))
+    }
+}
+
+/// What a rendering's entity tag has behind the object's.
+fn tag_suffix(format: TranscriptFormat) -> String {
+    format!("{format}{RENDERING_VERSION}")
 }
 
 /// A representation to send, or one range of it.
@@ -106,6 +148,16 @@ impl From<LocalFile> for ObjectInfo {
 }
 
 impl ObjectInfo {
+    /// Returns the metadata and the bytes of an opened object.
+    pub(super) fn and_pieces(opened: Opened) -> (Self, ByteStream) {
+        match opened {
+            Opened::Sized(Object { meta, chunks, .. }) => (meta.into(), Box::pin(chunks.into_stream())),
+            Opened::Unsized(Unsized { etag, last_modified, pieces }) => {
+                (Self::Stored { etag, last_modified, size: None }, pieces)
+            }
+        }
+    }
+
     pub(super) fn etag(&self) -> &str {
         match self {
             Self::Cached(file) => &file.meta.etag,
@@ -200,6 +252,7 @@ impl Rejection {
             Self::Busy(LimitReached::Total) => "busy",
             Self::Busy(LimitReached::Address) => "too_many_from_address",
             Self::AuditUnavailable => "unrecorded",
+            Self::InvalidFormat => "invalid_format",
             Self::NotFound(_) => "not_found",
             Self::StoreFailed(error) => match error.reason() {
                 "timed_out" => "store_timed_out",
@@ -211,6 +264,8 @@ impl Rejection {
                 "changed" => "store_changed",
                 _ => "store_unavailable",
             },
+            Self::NotRendered(RenderError::UnknownSchema) => "unknown_schema",
+            Self::NotRendered(RenderError::TooLarge) => "too_large_to_render",
             Self::PreconditionFailed => "precondition_failed",
             Self::Unsatisfiable { .. } => "unsatisfiable",
         }

@@ -8,6 +8,7 @@ use crate::problem::{Document, Problem};
 use crate::server::LimitReached;
 use crate::signed_url::Denial;
 use crate::store::StoreError;
+use crate::transcript::RenderError;
 
 /// Returns the problem document for a rejection.
 pub(super) fn document(rejection: &Rejection, now: UnixSeconds) -> Document {
@@ -32,6 +33,14 @@ fn problem(rejection: &Rejection, now: UnixSeconds) -> Problem {
                      Try again in a minute; if it stays away, ask the sender of the link."
             ),
         ),
+        Rejection::InvalidFormat => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_format",
+            "Invalid format",
+            "The link is good, but its `format` must stand once and be `txt`, `vtt`, `srt` or `md`. Without `format` the \
+                 link opens the transcript as JSON.",
+        ),
+        Rejection::NotRendered(error) => not_rendered(*error),
         Rejection::MethodNotAllowed => Problem::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
@@ -75,6 +84,24 @@ fn problem(rejection: &Rejection, now: UnixSeconds) -> Problem {
         Rejection::StoreFailed(error) => store_failed(error),
         Rejection::Denied(denial) => denied(denial, now),
     }
+}
+
+/// 406. The transcript exists, so the sentence says how to get it.
+fn not_rendered(error: RenderError) -> Problem {
+    let (code, title, why) = match error {
+        RenderError::UnknownSchema => (
+            "unknown_schema",
+            "Unknown schema",
+            "this transcript does not follow the schema call-transcript/1, which alone can be rendered",
+        ),
+        RenderError::TooLarge => {
+            ("too_large_to_render", "Too large to render", "this transcript is too large to be rendered")
+        }
+    };
+    let detail = format!(
+        "The link is good, but {why}. Leave out `format` to download the transcript as it is stored."
+    );
+    Problem::new(StatusCode::NOT_ACCEPTABLE, code, title, &detail)
 }
 
 /// 403. All invalid signatures get the same text.

@@ -22,6 +22,17 @@ pub(super) enum RequestedRange {
     Several(Vec<Span>),
 }
 
+impl RequestedRange {
+    /// The ranges; none for the whole object.
+    pub(super) fn spans(&self) -> &[Span] {
+        match self {
+            Self::Whole => &[],
+            Self::One(span) => std::slice::from_ref(span),
+            Self::Several(spans) => spans,
+        }
+    }
+}
+
 /// Parses the value of the field. An unknown unit, a syntax error or too many ranges make it count as absent.
 pub(super) fn parse(value: &[u8]) -> RequestedRange {
     let spans = visible_text(value).and_then(parse_spans).unwrap_or_default();

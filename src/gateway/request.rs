@@ -144,6 +144,7 @@ impl<'r> RequestView<'r> {
             target: target.map(Untrusted::of).unwrap_or_default(),
             range: self.fields.range.filter(|_| audited).map(Untrusted::of),
             asset: None,
+            format: None,
             link_expires: None,
             key_id: None,
             status: StatusCode::OK,

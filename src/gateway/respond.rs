@@ -173,15 +173,15 @@ fn common(head: &mut impl Head, permission: &Permission, varies_by_encoding: boo
 
 /// Adds the fields of 200 and 206 that do not change while an asset does not change.
 fn cacheable_fields(head: &mut impl Head, sent: &Representation, permission: &Permission, now: UnixSeconds) {
-    let Representation { selected: Selected { asset, coding, .. }, object, .. } = sent;
-    common(head, permission, asset.kind.is_compressible());
+    let Representation { selected, object, .. } = sent;
+    common(head, permission, selected.asset.kind.is_compressible());
     match &sent.payload {
         Payload::Multipart(parts) => head.push(CONTENT_TYPE, parts.media_type()),
-        _ => head.push(CONTENT_TYPE, asset.kind.media_type()),
+        _ => head.push(CONTENT_TYPE, selected.media_type()),
     }
-    head.push(CONTENT_DISPOSITION, asset.disposition());
+    head.push(CONTENT_DISPOSITION, selected.disposition());
     head.push(ACCEPT_RANGES, "bytes");
-    validators(head, coding.etag(object.etag()), Some(object.last_modified()), now);
+    validators(head, selected.etag(object.etag()), Some(object.last_modified()), now);
 }
 
 /// Adds the fields that 200, 206 and 304 share (RFC 9110 §15.4.5), apart from those of [`freshness`].

@@ -17,10 +17,12 @@ use super::decide::ParsedRequest;
 use super::head::MapHead;
 use super::metrics::RequestMetrics;
 use super::outcome::{Outcome, Rejection};
+use super::rendering::Renderer;
 use super::request::RequestView;
 use super::respond::Responder;
 use super::route::{self, Route};
 use super::tracker::{Recorders, Tracker};
+use super::worker_pool;
 use crate::clock::{Clock, Moment, UnixSeconds};
 use crate::keys::ActiveKeyring;
 use crate::server::{
@@ -45,6 +47,7 @@ pub(super) struct Inner {
     pub(super) store: Store,
     pub(super) in_flight: Limiter,
     pub(super) compressor: Compressor,
+    pub(super) renderer: Renderer,
     pub(super) responder: Arc<Responder>,
     pub(super) recorders: Arc<Recorders>,
 }
@@ -60,6 +63,7 @@ impl Gateway {
         metrics: RequestMetrics,
     ) -> Self {
         let cors = Cors::new(config.allowed_origins.clone());
+        let memory = Limiter::new(worker_pool::MEMORY, None);
         Self(Arc::new(Inner {
             prefix: config.prefix.clone(),
             verifier: Verifier::new(config.longest_lifetime),
@@ -67,7 +71,8 @@ impl Gateway {
             clock,
             store,
             in_flight: Limiter::new(config.requests_in_flight, config.requests_per_address),
-            compressor: Compressor::new(),
+            compressor: Compressor::new(memory.clone()),
+            renderer: Renderer::new(memory),
             responder: Arc::new(Responder::new(cors, config.retry_after)),
             recorders: Arc::new(Recorders { metrics, logs: RequestLogs::default(), downloads: None }),
         }))
@@ -141,7 +146,7 @@ impl Inner {
 
     /// Admits a request with a valid link, and decides its outcome if that needs no waiting.
     fn decide_now(&self, parsed: &ParsedRequest, tracker: &mut Tracker, at: Moment) -> Option<Outcome> {
-        tracker.record.granted(&parsed.grant);
+        parsed.describe(&mut tracker.record);
         if let Err(rejection) = self.admit(tracker, parsed.share) {
             return Some(rejection.into());
         }
@@ -165,7 +170,7 @@ impl Inner {
     ) -> Answer<Body> {
         let trace = tracker.trace.clone();
         let answer = async move {
-            let outcome = parsed.decide(&self.store, &self.compressor).await;
+            let outcome = parsed.decide(&self.store, &self.compressor, &self.renderer).await;
             pending.respond(&self.responder, outcome, tracker, self.clock.now())
         };
         match trace {

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use uuid::fmt::Hyphenated;
 
-use crate::asset::{AssetKind, AssetRef, ROUTE_ROOT};
+use crate::asset::{AssetKind, AssetRef, ROUTE_ROOT, TranscriptFormat, UnknownFormat};
 use crate::clock::UnixSeconds;
 use crate::secret::MAC_LEN;
 
@@ -105,6 +105,22 @@ pub(super) fn as_minted(query: &str) -> Option<(&str, &str)> {
     let (before, sig) = query.split_at_checked(sig_at)?;
     let expires = before.strip_prefix("expires=")?.strip_suffix("&sig=")?;
     Some((expires, sig))
+}
+
+/// The format of the transcript that a query asks for; `None` for the JSON as it is stored. The signature does not cover
+/// the parameter, because every format is the same asset. On a recording it is a parameter like any other.
+///
+/// # Errors
+/// [`UnknownFormat`] if the parameter is repeated, or its value names no format.
+pub fn requested_format(kind: AssetKind, query: &str) -> Result<Option<TranscriptFormat>, UnknownFormat> {
+    if kind != AssetKind::Transcript || as_minted(query).is_some() {
+        return Ok(None);
+    }
+    match parameter(query, "format") {
+        Parameter::Missing => Ok(None),
+        Parameter::Once(name) => name.parse().map(Some),
+        Parameter::Repeated => Err(UnknownFormat),
+    }
 }
 
 /// Finds several parameters in one pass.

@@ -20,7 +20,7 @@ mod pass;
 mod verify;
 
 pub use diagnose::{Diagnosis, Finding, diagnose};
-pub use format::{BaseUrl, BaseUrlError, split_route};
+pub use format::{BaseUrl, BaseUrlError, requested_format, split_route};
 pub use key_source::{KeySource, ReloadingKeyring};
 pub use keyring::{KeyId, Keyring, SigningKey};
 pub use keyring_error::KeyringError;

@@ -13,6 +13,7 @@ use super::log_metrics::LogMetrics;
 use super::log_writer::{LogKind, LogWriter, Sink, WriterConfig};
 use super::record::{AccessRecord, BodyEnd, Untrusted, millis, truncated};
 use super::redact::{redact_into, redact_target};
+use crate::asset::TranscriptFormat;
 use crate::clock::SystemClock;
 use crate::text::{Escape, escape_invisible};
 
@@ -101,6 +102,9 @@ fn format(record: &AccessRecord<'_>, end: BodyEnd, took: Duration, scratch: &mut
         line.trusted_string(field!("asset"), &[asset.kind.name()]);
         line.trusted_string(field!("id"), &[id]);
     }
+    if let Some(format) = record.format {
+        line.trusted_string(field!("format"), &[format.name()]);
+    }
     if let Some(key_id) = &record.key_id {
         line.string(field!("key_id"), key_id);
     }
@@ -136,6 +140,7 @@ fn log_event(record: &AccessRecord<'_>, end: BodyEnd, took: Duration) {
         outcome = record.outcome,
         asset = record.asset.map(|asset| asset.kind.name()),
         id,
+        format = record.format.map(TranscriptFormat::name),
         key_id = record.key_id.as_deref(),
         sent = record.sent,
         length = record.length,

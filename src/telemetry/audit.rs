@@ -139,6 +139,9 @@ fn format(record: &AccessRecord<'_>, ending: BodyEnd, took: Duration, mut line: 
         line.string(field!("asset"), asset.kind.name());
         line.display(field!("id"), &asset.id);
     }
+    if let Some(format) = record.format {
+        line.string(field!("format"), format.name());
+    }
     if let Some(expires) = record.link_expires {
         line.display(field!("link_expires"), &expires);
     }

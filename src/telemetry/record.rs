@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode, Version};
 
-use crate::asset::AssetRef;
+use crate::asset::{AssetRef, TranscriptFormat};
 use crate::clock::{Moment, UnixSeconds};
 use crate::signed_url::{Denial, Grant, KeyId};
 
@@ -130,6 +130,8 @@ pub struct AccessRecord<'r> {
     pub range: Option<Untrusted<'r>>,
     /// The requested asset, once the path names one.
     pub asset: Option<AssetRef>,
+    /// The format that the transcript is requested in, if not as it is stored.
+    pub format: Option<TranscriptFormat>,
     /// When the link expires, if its signature is valid.
     pub link_expires: Option<UnixSeconds>,
     /// The id of the signing key, if the signature is valid.

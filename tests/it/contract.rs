@@ -9,6 +9,7 @@ mod good_links;
 mod overload;
 mod routes;
 mod storage;
+mod transcript_formats;
 mod transcripts;
 
 use crate::support::{Answer, CALL};

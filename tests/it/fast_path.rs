@@ -65,6 +65,8 @@ impl Both {
             recording.clone(),
             good(AssetRef::transcript(CALL)),
             good(AssetRef::transcript(SHORT)),
+            format!("{}&format=vtt", good(AssetRef::transcript(CALL))),
+            format!("{}&format=pdf", good(AssetRef::transcript(CALL))),
             good(AssetRef::recording(ABSENT)),
             expired,
             recording.replace("sig=", "sig=0"),
@@ -172,7 +174,7 @@ async fn every_request_gets_byte_for_byte_the_answer_of_hyper() {
             }
         }
     }
-    assert_eq!(compared, 19 * 28 * 3);
+    assert_eq!(compared, 21 * 28 * 3);
 }
 
 #[tokio::test]

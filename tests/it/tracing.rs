@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use crate::broken_bucket::plan_on;
 use crate::support::bucket::{Act, Bucket};
 use crate::support::collector::{Collector, Span, text, tracing_to};
-use crate::support::{Plan, Site, recording};
+use crate::support::{Plan, Site, recording, transcript};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -97,6 +97,16 @@ async fn a_request_with_a_trace_is_a_span_of_it_and_the_store_gets_the_trace() {
         [format!("00-{TRACE}-{}-01", hex::encode(&client.span_id))]
     );
     assert_eq!(sent_fields(&bucket, "tracestate"), ["vendor=opaque,other=1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_span_of_a_rendered_transcript_names_its_format() {
+    let collector = Collector::start();
+    let (_bucket, site) = traced(&collector, transcript()).await;
+    assert_eq!(site.get(&format!("{}&format=srt", site.transcript()), &[]).await.status, 200);
+    let spans = collector.spans(2);
+    let expected = [("webhook_assets.asset", "transcript"), ("webhook_assets.format", "srt")];
+    says(servers(&spans)[0], &expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

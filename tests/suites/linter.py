@@ -19,6 +19,8 @@ from program import ABSENT, Program
 STANDS = {
     ("ranges", "PARTIAL_WITHOUT_RANGE"):
         "several ranges have a Content-Range in each part, and must not have one in the head (RFC 9110 section 15.3.7.2)",
+    ("no such format", "STATUS_BAD_REQUEST"):
+        "a format that does not exist is the client's mistake, and the document says which formats do",
     ("recording", "CONTENT_TYPE_MISMATCH"):
         "its sniffer knows an MP3 by an ID3 tag, and recordings of calls have none",
 }
@@ -88,13 +90,17 @@ def main():
             ("preflight", "OPTIONS", recording, PREFLIGHT, 204),
             ("OPTIONS", "OPTIONS", recording, (), None),
             ("range", "GET", recording, [("Range", "bytes=100-199")], 206),
+            ("captions", "GET", transcript + "&format=vtt", (), 200),
+            ("part of captions", "GET", transcript + "&format=vtt", [("Range", "bytes=10-19")], 206),
+            ("no such format", "GET", transcript + "&format=pdf", (), 400),
             ("ranges", "GET", recording, [("Range", "bytes=0-9,1000-1009")], 206),
             ("last bytes", "GET", transcript, [("Range", "bytes=-5")], 206),
             ("unsatisfiable", "GET", recording, [("Range", "bytes=9000000-")], 416),
             ("not changed", "GET", transcript, [("If-None-Match", etag)], 304),
             ("changed", "GET", transcript, [("If-Match", '"other"')], 412),
             ("a web page", "GET", transcript, [("Origin", "https://app.example.com")], 200),
-        ] + [(coding, "GET", transcript, [("Accept-Encoding", coding)], 200) for coding in ("gzip", "br", "zstd")]
+        ] + [(coding, "GET", transcript, [("Accept-Encoding", coding)], 200) for coding in ("gzip", "br", "zstd")] + [
+            (form, "GET", f"{transcript}&format={form}", (), 200) for form in ("txt", "srt", "md")]
         for name, method, target, fields, expected in asks:
             judges = [lambda: asked_raw(program, target, method, fields)]
             if not fields and method == "GET":

@@ -107,7 +107,8 @@ class Program:
         """A recording that begins as an MP3 and goes on as noise, a transcript of text, and nothing else."""
         sample = next((ROOT / "fixtures/recordings").glob("*.mp3")).read_bytes()
         noise = (sample + random.Random(1).randbytes(RECORDING_SIZE))[:RECORDING_SIZE]
-        words = b'{"schema":"call-transcript/1","text":"' + b"Jane Smith: Hi John. " * (TRANSCRIPT_SIZE // 21) + b'"}'
+        said = b"Jane Smith: Hi John. " * (TRANSCRIPT_SIZE // 21)
+        words = b'{"schema":"call-transcript/1","utterances":[{"start_ms":0,"end_ms":900,"text":"%s"}]}' % said
         self.objects = {"recording": noise, "transcript": words}
         for kind, name in (("recording", f"recordings/{CALL}.mp3"), ("transcript", f"transcripts/{CALL}.json")):
             path = self.folder / "store" / name

@@ -151,6 +151,18 @@ impl Shares {
 }
 
 impl Permit {
+    /// Lowers the weight to `weight`, and gives back the difference.
+    pub fn shrink(&mut self, weight: usize) {
+        let given_back = self.weight.saturating_sub(weight);
+        self.weight -= given_back;
+        let of_capacity = given_back.min(self.total_weight);
+        self.total_weight -= of_capacity;
+        self.limiter.0.used.fetch_sub(of_capacity, Ordering::Relaxed);
+        if let Some(network) = self.network {
+            self.limiter.shares().release(network, given_back);
+        }
+    }
+
     /// The network whose share the permit counts towards: an IPv4 address, or the /64 of an IPv6 address.
     #[must_use]
     pub fn network(&self) -> Option<IpAddr> {
@@ -182,6 +194,20 @@ mod tests {
     /// Acquires permits for one address until the limiter refuses.
     fn all_for(limiter: &Limiter, address: &str) -> Vec<Permit> {
         std::iter::from_fn(|| limiter.acquire(address.parse().ok()).ok()).collect()
+    }
+
+    #[test]
+    fn a_permit_that_shrinks_gives_back_the_difference_in_all_and_for_its_address() {
+        let limiter = Limiter::new(100, None);
+        let mut permit = limiter.acquire_weighted("192.0.2.1".parse().ok(), 50).unwrap();
+        assert!(limiter.acquire(Some("192.0.2.1".parse().unwrap())).is_err(), "it has its share");
+        permit.shrink(10);
+        assert_eq!(limiter.free(), 90);
+        let others = limiter.acquire_weighted("192.0.2.1".parse().ok(), 40).unwrap();
+        permit.shrink(60);
+        assert_eq!(limiter.free(), 50);
+        drop((permit, others));
+        assert_eq!((limiter.free(), limiter.shares().held.len()), (100, 0));
     }
 
     #[test]

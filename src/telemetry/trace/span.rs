@@ -221,6 +221,9 @@ fn request_attributes(record: &AccessRecord<'_>, end: BodyEnd) -> (String, Vec<A
     let Some(asset) = record.asset else { return (method.to_owned(), attributes) };
     let route = format!("/webhook-assets/{}/{{id}}", asset.kind.name());
     attributes.push(Attribute::text("webhook_assets.asset", asset.kind.name()));
+    if let Some(format) = record.format {
+        attributes.push(Attribute::text("webhook_assets.format", format.name()));
+    }
     attributes.push(Attribute::text("http.route", &*route));
     (format!("{method} {route}"), attributes)
 }

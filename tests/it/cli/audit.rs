@@ -47,7 +47,7 @@ fn only_requests_with_a_good_signature_are_recorded() {
     ask(&server, "GET", &link, &[("User-Agent", "a \"b\"\t")]);
     ask(&server, "GET", &link, &[("Range", "bytes=10-19")]);
     ask(&server, "HEAD", &link, &[]);
-    ask(&server, "GET", absent.trim(), &[]);
+    ask(&server, "GET", &format!("{}&format=vtt", absent.trim()), &[]);
     for nobodys in [format!("{link}0"), "/nowhere".to_owned(), link.replace("recording", "transcript")] {
         assert!(ask(&server, "GET", &nobodys, &[]).status >= 400);
     }
@@ -57,17 +57,17 @@ fn only_requests_with_a_good_signature_are_recorded() {
     let found = |names: &[&str]| -> Vec<Value> {
         records.iter().map(|record| names.iter().map(|name| record[*name].clone()).collect()).collect()
     };
-    let names = ["method", "asset", "id", "status", "sent", "size", "range", "complete"];
+    let names = ["method", "asset", "id", "format", "status", "sent", "size", "range", "complete"];
     let call = CALL.to_string();
     let several = records[4]["sent"].as_u64().unwrap();
     assert_eq!(
         found(&names),
         [
-            json!(["GET", "recording", call, 200, 300_000, 300_000, null, true]),
-            json!(["GET", "recording", call, 206, 10, 300_000, "bytes=10-19", true]),
-            json!(["HEAD", "recording", call, 200, 0, 300_000, null, false]),
-            json!(["GET", "transcript", ABSENT.to_string(), 404, 0, null, null, false]),
-            json!(["GET", "recording", call, 206, several, 300_000, "bytes=0-0,-1", true]),
+            json!(["GET", "recording", call, null, 200, 300_000, 300_000, null, true]),
+            json!(["GET", "recording", call, null, 206, 10, 300_000, "bytes=10-19", true]),
+            json!(["HEAD", "recording", call, null, 200, 0, 300_000, null, false]),
+            json!(["GET", "transcript", ABSENT.to_string(), "vtt", 404, 0, null, null, false]),
+            json!(["GET", "recording", call, null, 206, several, 300_000, "bytes=0-0,-1", true]),
         ]
     );
     for record in &records {

@@ -8,10 +8,10 @@ use super::good_links::stable_fields;
 use super::{assert_fields, borrowed, is_strong_tag, transcript_fields};
 use crate::support::{Answer, CALL, Plan, Site, recording, store_of_one, transcript};
 
-const CODINGS: [&str; 3] = ["zstd", "br", "gzip"];
+pub(super) const CODINGS: [&str; 3] = ["zstd", "br", "gzip"];
 
 /// The decoded body.
-async fn decoded(answer: &Answer) -> Vec<u8> {
+pub(super) async fn decoded(answer: &Answer) -> Vec<u8> {
     let body = &answer.body[..];
     match answer.field("content-encoding") {
         None => body.to_vec(),
