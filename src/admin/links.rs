@@ -9,7 +9,7 @@ use serde_json::{Number, Value, json};
 
 use super::listener::Services;
 use super::response::{invalid, not_json};
-use crate::asset::{AssetKind, AssetRef};
+use crate::asset::{AssetKind, AssetRef, TranscriptFormat, UnknownFormat};
 use crate::problem::Problem;
 use crate::signed_url::{MintError, Minter, SignedUrl};
 use crate::store::StoreError;
@@ -26,6 +26,8 @@ const MAX_LOOKUPS: usize = 16;
 struct LinkRequest {
     kind: String,
     id: String,
+    /// The format of the transcript. Defaults to the JSON that is stored.
+    format: Option<String>,
     /// In seconds. Defaults to the longest lifetime.
     expires_in: Option<Number>,
     /// Whether to check that the object exists.
@@ -108,6 +110,7 @@ fn sign(
             invalid(&format!("{pointer}/expires_in"), "`expires_in` is a whole number of seconds, at least 1")
         })?,
     };
+    let format = requested_format(request, kind, pointer)?;
     let link =
         minter.mint_at(AssetRef { kind, id }, lifetime, services.clock.now()).map_err(
             |error| match error {
@@ -123,7 +126,23 @@ fn sign(
                 _ => invalid(&format!("{pointer}/expires_in"), &error.to_string()),
             },
         )?;
-    Ok(link)
+    Ok(match format {
+        Some(format) => link.in_format(format),
+        None => link,
+    })
+}
+
+fn requested_format(
+    request: &LinkRequest,
+    kind: AssetKind,
+    pointer: &str,
+) -> Result<Option<TranscriptFormat>, Problem> {
+    let Some(name) = &request.format else { return Ok(None) };
+    let refused = |why: &str| invalid(&format!("{pointer}/format"), why);
+    if kind != AssetKind::Transcript {
+        return Err(refused("only a transcript has a `format`"));
+    }
+    name.parse().map(Some).map_err(|error: UnknownFormat| refused(&error.to_string()))
 }
 
 /// Accepts whole seconds, also as `60.0`: JSON has one number type.
@@ -147,7 +166,7 @@ fn count(services: &Services, answers: &[Value]) {
 async fn answer(services: &Services, request: &LinkRequest, link: SignedUrl) -> Result<Value, Problem> {
     let asset = link.grant().asset();
     let (kind, id) = (asset.kind.name(), asset.id.to_string());
-    let answer = json!({
+    let mut answer = json!({
         "kind": kind,
         "id": id,
         "url": link.as_str(),
@@ -155,12 +174,14 @@ async fn answer(services: &Services, request: &LinkRequest, link: SignedUrl) -> 
         "expires": link.expires_at().0,
         "key_id": link.grant().key_id().as_ref(),
     });
+    if let (Some(format), Value::Object(fields)) = (&request.format, &mut answer) {
+        fields.insert("format".into(), format.as_str().into());
+    }
     if !request.check {
         return Ok(answer);
     }
     match services.store.head(link.grant()).await {
         found @ (Ok(_) | Err(StoreError::SizeUnknown)) => {
-            let mut answer = answer;
             // The size of an encoded object is known only after it is opened.
             let size = found.ok().map(|meta| meta.size);
             if let Value::Object(fields) = &mut answer {

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::arguments::{KeyringPath, duration, moment, with_flag};
 use super::exit::{EXIT_NO, Exit, Failure, print, print_json};
-use crate::asset::{AssetKind, AssetRef};
+use crate::asset::{AssetKind, AssetRef, TranscriptFormat};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::Sources;
 use crate::signed_url::{Diagnosis, Grant, Keyring, MintError, Minter, Verifier, diagnose};
@@ -29,6 +29,9 @@ pub(super) struct Mint {
     /// How long the link is valid; by default the longest lifetime
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     expires_in: Option<Duration>,
+    /// Open the transcript as txt, vtt, srt or md; by default as the JSON that is stored
+    #[arg(long, value_name = "FORMAT", value_parser = |word: &str| word.parse::<TranscriptFormat>().map_err(|error| error.to_string()))]
+    format: Option<TranscriptFormat>,
     /// Print a JSON object instead of the link alone
     #[arg(long)]
     json: bool,
@@ -41,6 +44,9 @@ pub(super) struct Mint {
 
 impl Mint {
     pub(super) fn run(self, sources: Sources) -> Exit {
+        if self.format.is_some() && self.kind != AssetKind::Transcript {
+            return Err(Failure::Usage("--format: only a transcript has formats".to_owned()));
+        }
         let sources =
             self.keyring_path.over(with_flag(sources, "WEBHOOK_ASSETS_PUBLIC_URL", self.public_url));
         let (base, keys, longest) = sources.read_for_minting()?;
@@ -51,10 +57,14 @@ impl Mint {
             MintError::NoKey => Failure::failed(error),
             _ => Failure::Usage(format!("--expires-in: {error}")),
         })?;
+        let link = match self.format {
+            Some(format) => link.in_format(format),
+            None => link,
+        };
         if !self.json {
             return print(&format!("{link}\n"));
         }
-        let object = json!({
+        let mut object = json!({
             "kind": asset.kind.name(),
             "id": asset.id.to_string(),
             "url": link.as_str(),
@@ -62,6 +72,9 @@ impl Mint {
             "expires": link.expires_at().0,
             "key_id": link.grant().key_id().as_ref(),
         });
+        if let (Some(format), Value::Object(fields)) = (self.format, &mut object) {
+            fields.insert("format".to_owned(), format.name().into());
+        }
         print_json(&object)
     }
 }
@@ -105,7 +118,7 @@ fn read_stdin() -> Result<String, Failure> {
 fn as_text(diagnosis: &Diagnosis, now: UnixSeconds) -> String {
     let mut text = String::new();
     if let Some(grant) = &diagnosis.grant {
-        let _ = writeln!(text, "good: {}", describe(grant, now));
+        let _ = writeln!(text, "good: {}", describe(grant, diagnosis.format, now));
     }
     for (at, finding) in diagnosis.findings.iter().enumerate() {
         let word = if diagnosis.grant.is_some() {
@@ -118,14 +131,15 @@ fn as_text(diagnosis: &Diagnosis, now: UnixSeconds) -> String {
         let _ = writeln!(text, "{word}: {}", finding.text);
     }
     if let Some(grant) = &diagnosis.mended {
-        let _ = writeln!(text, " mended: it is {}", describe(grant, now));
+        let _ = writeln!(text, " mended: it is {}", describe(grant, diagnosis.format, now));
     }
     text
 }
 
-fn describe(grant: &Grant, now: UnixSeconds) -> String {
+fn describe(grant: &Grant, format: Option<TranscriptFormat>, now: UnixSeconds) -> String {
+    let form = format.map(|format| format!(" as {format}")).unwrap_or_default();
     format!(
-        "the {}, good until {} (another {}), signed by key {}",
+        "the {}{form}, good until {} (another {}), signed by key {}",
         grant.asset(),
         grant.expires(),
         humantime::format_duration(grant.remaining(now)),
@@ -139,6 +153,7 @@ fn as_json(diagnosis: &Diagnosis, now: UnixSeconds) -> String {
             "kind": grant.asset().kind.name(),
             "id": grant.asset().id.to_string(),
             "expires_at": grant.expires().to_string(),
+            "format": diagnosis.format.map(TranscriptFormat::name),
             "remaining_seconds": grant.remaining(now).as_secs(),
             "key_id": grant.key_id().as_ref(),
         })

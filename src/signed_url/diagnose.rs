@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use super::format::{BaseUrl, Message, Parameter, parameter, split_route};
+use super::format::{BaseUrl, Message, Parameter, parameter, requested_format, split_route};
 use super::keyring::Keyring;
 use super::verify::{Denial, Grant, ParsedLink, Refusal, Verifier};
-use crate::asset::{AssetKind, AssetRef, ROUTE_ROOT, parse_canonical_id};
+use crate::asset::{AssetKind, AssetRef, ROUTE_ROOT, TranscriptFormat, parse_canonical_id};
 use crate::clock::UnixSeconds;
 
 /// The diagnosis of a link.
@@ -16,6 +16,8 @@ use crate::clock::UnixSeconds;
 pub struct Diagnosis {
     /// The grant, if the gateway accepts the link exactly as pasted.
     pub grant: Option<Grant>,
+    /// The format that the link opens the transcript in; `None` for the asset as it is stored.
+    pub format: Option<TranscriptFormat>,
     /// Errors and remarks, the likeliest cause first. Never empty for a refused link.
     pub findings: Vec<Finding>,
     /// The grant of the repaired link, if the gateway accepts that.
@@ -52,8 +54,9 @@ pub fn diagnose(
     let mut findings = Vec::new();
     let outcome = check(pasted);
     if let Ok(grant) = outcome {
+        let format = note_format(pasted, &grant, &mut findings);
         note_base(pasted, base, &mut findings);
-        return Diagnosis { grant: Some(grant), findings, mended: None };
+        return Diagnosis { grant: Some(grant), format, findings, mended: None };
     }
 
     let repaired = repair(pasted, &mut findings);
@@ -63,8 +66,10 @@ pub fn diagnose(
         Err(None) => findings.push(wrong_path(&repaired)),
         Err(Some(denial)) => explain(denial, &repaired, keyring, now, &mut findings),
     }
+    let mended = repaired_outcome.ok();
+    let format = mended.as_ref().and_then(|grant| note_format(&repaired, grant, &mut findings));
     note_base(&repaired, base, &mut findings);
-    Diagnosis { grant: None, findings, mended: repaired_outcome.ok() }
+    Diagnosis { grant: None, format, findings, mended }
 }
 
 /// Verifies a link as the gateway does; `Err(None)` if the text contains no signed path.
@@ -261,6 +266,18 @@ fn explain_misfit(path: &str, query: &str, keyring: &Keyring) -> Finding {
     )
 }
 
+/// The format that a signed link asks for. A format that is not valid gets a finding, and an answer 400.
+fn note_format(link: &str, grant: &Grant, findings: &mut Vec<Finding>) -> Option<TranscriptFormat> {
+    let (_, query) = split(link);
+    requested_format(grant.asset().kind, query).unwrap_or_else(|unknown| {
+        findings.push(Finding::new(
+            "invalid_format",
+            format!("the signature is good, but the gateway answers 400 to its `format`: {unknown}"),
+        ));
+        None
+    })
+}
+
 fn note_base(link: &str, base: Option<&BaseUrl>, findings: &mut Vec<Finding>) {
     let (path, _) = split(link);
     let (Some(base), Some(at)) = (base, path.rfind(&format!("/{ROUTE_ROOT}/"))) else { return };
@@ -322,6 +339,27 @@ mod tests {
         let (diagnosis, codes) = found(&link_at(NOW), NOW);
         assert_eq!(diagnosis.grant.unwrap().key_id().as_ref(), "new");
         assert!(codes.is_empty());
+    }
+
+    #[test]
+    fn a_link_with_a_format_is_good_and_a_wrong_format_is_noted() {
+        let id = uuid::Uuid::try_parse("550e8400-e29b-41d4-a716-446655440000").unwrap();
+        let minter = Minter::new("https://app.example.com/api", ring()).unwrap();
+        let link = minter.mint_at(AssetRef::transcript(id), DAY, NOW).unwrap();
+        let captions = link.clone().in_format(TranscriptFormat::WebVtt).to_string();
+        let (diagnosis, codes) = found(&captions, NOW);
+        assert_eq!((diagnosis.format, codes.len()), (Some(TranscriptFormat::WebVtt), 0));
+        let (diagnosis, codes) = found(&captions.replace('&', "&amp;"), NOW);
+        assert_eq!((diagnosis.format, codes), (Some(TranscriptFormat::WebVtt), vec!["html_escaped"]));
+        for wrong in
+            [format!("{link}&format=pdf"), format!("{link}&format="), format!("{captions}&format=vtt")]
+        {
+            let (diagnosis, codes) = found(&wrong, NOW);
+            assert!(diagnosis.grant.is_some() && diagnosis.format.is_none(), "{wrong}");
+            assert_eq!(codes, ["invalid_format"], "{wrong}");
+        }
+        let recording = format!("{}&format=pdf", link_at(NOW));
+        assert!(found(&recording, NOW).1.is_empty(), "on a recording it is a parameter like any other");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::format::{BaseUrl, BaseUrlError, Message};
 use super::key_source::KeySource;
 use super::keyring::Keyring;
 use super::verify::{DEFAULT_LONGEST_LIFETIME, Grant};
-use crate::asset::{AssetRef, ROUTE_ROOT};
+use crate::asset::{AssetRef, ROUTE_ROOT, TranscriptFormat};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 
 /// Mints signed URLs for one public base URL. Cheap to clone; one minter serves any number of threads.
@@ -126,6 +126,25 @@ impl SignedUrl {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.url
+    }
+
+    /// The link to a transcript as text, subtitles or Markdown. The signature stays the same: it is the same asset. The
+    /// gateway ignores the format on a link to a recording.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use webhook_assets::{AssetRef, Keyring, Minter, SecretKey, TranscriptFormat};
+    /// # let id = uuid::uuid!("550e8400-e29b-41d4-a716-446655440000");
+    /// # let minter = Minter::new("https://a.example", Keyring::of_one("demo", SecretKey::from_bytes(&[7; 32])?))?;
+    /// let link = minter.mint(AssetRef::transcript(id), Duration::from_secs(3_600))?;
+    /// assert!(link.in_format(TranscriptFormat::WebVtt).as_str().ends_with("&format=vtt"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn in_format(mut self, format: TranscriptFormat) -> Self {
+        self.url.push_str("&format=");
+        self.url.push_str(format.name());
+        self
     }
 
     /// The second from which the link has expired.

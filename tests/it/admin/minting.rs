@@ -47,6 +47,28 @@ async fn without_a_lifetime_a_link_lives_as_long_as_links_may() {
 }
 
 #[tokio::test]
+async fn a_link_to_a_transcript_may_have_a_format() {
+    let api = AdminSite::usual().await;
+    for format in ["txt", "vtt", "srt", "md"] {
+        let wish = json!({"kind": "transcript", "id": CALL.to_string(), "format": format, "check": true});
+        let link = api.mint(&wish).await.json();
+        assert_eq!((&link["format"], &link["object"]["size"]), (&json!(format), &json!(transcript().len())));
+        let opened = api.site.get(&target(&api, &link), &[]).await;
+        let name = format!("inline; filename=\"transcript-{CALL}.{format}\"");
+        assert_eq!((opened.status, opened.must("content-disposition")), (200, &*name));
+    }
+    let plain = api.mint(&json!({"kind": "transcript", "id": CALL.to_string(), "format": null})).await.json();
+    assert_eq!((plain.get("format"), plain["url"].as_str().unwrap().contains("format")), (None, false));
+    for wish in [
+        json!({"kind": "transcript", "id": CALL.to_string(), "format": "pdf"}),
+        json!({"kind": "recording", "id": CALL.to_string(), "format": "vtt"}),
+    ] {
+        let refused = api.mint(&wish).await;
+        assert_eq!((refused.status, &refused.json()["pointer"]), (422, &json!("/format")), "{wish}");
+    }
+}
+
+#[tokio::test]
 async fn a_batch_is_answered_in_its_order() {
     let api = AdminSite::usual().await;
     let wishes: Vec<Value> = (1..=100_u64)

@@ -34,6 +34,27 @@ fn mint_can_say_more_in_json() {
 }
 
 #[test]
+fn mint_makes_links_to_captions_and_verify_understands_them() {
+    let home = Home::ready();
+    for format in ["txt", "vtt", "srt", "md"] {
+        let link = home.run(&["mint", "transcript", ID, "--format", format]).succeeded().out;
+        assert!(link.ends_with(&format!("&format={format}\n")), "{link}");
+        home.run(&["verify", link.trim()])
+            .succeeded()
+            .says(&[&format!("the transcript {ID} as {format}, good")]);
+        let said = home.run(&["verify", "--json", link.trim()]).succeeded().out;
+        assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["link"]["format"], format);
+    }
+    let ran = home.run(&["mint", "transcript", ID, "--format", "vtt", "--json"]).succeeded();
+    assert_eq!(serde_json::from_str::<Value>(&ran.out).unwrap()["format"], "vtt");
+    home.run(&["mint", "recording", ID, "--format", "vtt"]).refused(2, &["--format", "transcript"]);
+    let ran = home.run(&["mint", "transcript", ID, "--format", "pdf"]);
+    assert!(ran.code == Some(2) && ran.err.contains("`txt`, `vtt`, `srt` or `md`"), "{ran:?}");
+    let wrong = format!("{}&format=pdf", home.run(&["mint", "transcript", ID]).succeeded().out.trim());
+    home.run(&["verify", &wrong]).succeeded().says(&["good: ", "400", "`vtt`"]);
+}
+
+#[test]
 fn a_lifetime_beyond_the_longest_is_refused() {
     let home = Home::ready();
     for lifetime in ["25h", "1year", "0s", "500ms"] {
