@@ -3,9 +3,8 @@
 
 use askama::Template;
 use bytes::Bytes;
-use http::header::{HeaderValue, LOCATION};
+use http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{Response, StatusCode};
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::context::RequestContext;
@@ -13,13 +12,14 @@ use super::display::position;
 use super::error::PageError;
 use super::layout::Layout;
 use super::payload::{PLAY_LIFETIME, cut_markup, markup_length};
-use super::response::{PageResult, page};
+use super::response::{PageResult, page, plain};
 use super::route::in_path;
-use crate::asset::{AssetKind, AssetRef};
+use crate::asset::{AssetKind, AssetRef, TranscriptFormat};
 use crate::clock::UnixSeconds;
 use crate::ledger::Delivery;
 use crate::signed_url::{Minter, SignedUrl};
 use crate::store::{Opened, Span, StoreError, Version};
+use crate::transcript::{self, Transcript};
 
 /// The largest transcript in bytes, enough for many hours of speech.
 const MAX_TRANSCRIPT: u64 = 8 << 20;
@@ -38,6 +38,9 @@ struct Listen {
     title: String,
     recording: bool,
     transcript: bool,
+    /// The language of the captions, if there are any; it may be unknown.
+    captions: Option<String>,
+    formats: [TranscriptFormat; 4],
     lines: Vec<Utterance>,
     /// Why the transcript is missing or incomplete.
     note: Option<&'static str>,
@@ -70,9 +73,9 @@ impl RequestContext<'_> {
     pub(super) async fn listen(&self, id: &str) -> PageResult {
         let delivery = self.playable_delivery(id).await?;
         let t = self.lang.messages();
-        let (lines, mut note) = match &delivery.transcript {
-            Some(_) => self.transcript(&delivery).await,
-            None => (Vec::new(), Some(t.no_transcript)),
+        let (Script { language, lines }, mut note) = match self.script(&delivery).await {
+            Ok(script) => (script, None),
+            Err(note) => (Script::default(), Some(note)),
         };
         let first = self.query.get("from").parse::<usize>().unwrap_or(0).min(lines.len());
         let shown = page_of_utterances(lines.get(first..).unwrap_or_default());
@@ -87,6 +90,8 @@ impl RequestContext<'_> {
             layout: self.layout(&title, "deliveries", &format!("{path}/listen")),
             recording: delivery.recording.is_some(),
             transcript: delivery.transcript.is_some(),
+            captions: (!lines.is_empty()).then_some(language),
+            formats: TranscriptFormat::ALL,
             before: (first > 0).then(|| at(first.saturating_sub(MAX_UTTERANCES))),
             after: (next < lines.len()).then(|| at(next)),
             lines: shown,
@@ -105,12 +110,28 @@ impl RequestContext<'_> {
 
     pub(super) async fn open_asset(&self, id: &str, kind: AssetKind) -> PageResult {
         let delivery = self.playable_delivery(id).await?;
-        let link = self.link_to_play(&delivery, kind)?;
+        let mut link = self.link_to_play(&delivery, kind)?;
+        if let (AssetKind::Transcript, Ok(format)) = (kind, self.query.get("format").parse()) {
+            link = link.in_format(format);
+        }
         let mut answer = Response::new(Bytes::new());
         *answer.status_mut() = StatusCode::FOUND;
         let location = HeaderValue::from_str(link.as_str()).map_err(|_| PageError::Broken)?;
         answer.headers_mut().insert(LOCATION, location);
         tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, delivery = id, kind = kind.name(), "an asset was opened on the settings page");
+        Ok(answer)
+    }
+
+    /// The captions of the player. The page itself answers them: a track of another origin would need the gateway's
+    /// consent (CORS) for the recording too.
+    pub(super) async fn captions(&self, id: &str) -> PageResult {
+        let delivery = self.playable_delivery(id).await?;
+        let link = self.link_to_play(&delivery, AssetKind::Transcript)?;
+        let Ok(json) = self.read(&link).await else { return Ok(plain(StatusCode::SERVICE_UNAVAILABLE)) };
+        let format = TranscriptFormat::WebVtt;
+        let captions = json.and_then(|json| transcript::render(&json, format).ok());
+        let mut answer = Response::new(Bytes::from(captions.ok_or(PageError::NotFound)?));
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
         Ok(answer)
     }
 
@@ -136,21 +157,15 @@ impl RequestContext<'_> {
     }
 
     /// The transcript, or a message that explains why it is missing.
-    async fn transcript(&self, delivery: &Delivery) -> (Vec<Utterance>, Option<&'static str>) {
+    async fn script(&self, delivery: &Delivery) -> Result<Script, &'static str> {
         let t = self.lang.messages();
-        let Ok(link) = self.link_to_play(delivery, AssetKind::Transcript) else {
-            return (Vec::new(), Some(t.no_transcript));
-        };
+        let link = self.link_to_play(delivery, AssetKind::Transcript).map_err(|_| t.no_transcript)?;
         match self.read(&link).await {
-            Ok(Some(bytes)) => match utterances_of(&bytes, t.speaker) {
-                Some(lines) => (lines, None),
-                None => (Vec::new(), Some(t.transcript_unread)),
-            },
-            Ok(None) => (Vec::new(), Some(t.transcript_unread)),
-            Err(StoreError::NotFound) => (Vec::new(), Some(t.no_transcript)),
+            Ok(json) => json.and_then(|json| Script::read(&json, t.speaker)).ok_or(t.transcript_unread),
+            Err(StoreError::NotFound) => Err(t.no_transcript),
             Err(error) => {
                 tracing::warn!(%error, "a transcript could not be shown");
-                (Vec::new(), Some(t.transcript_unavailable))
+                Err(t.transcript_unavailable)
             }
         }
     }
@@ -188,37 +203,28 @@ fn page_of_utterances(lines: &[Utterance]) -> Vec<Utterance> {
     shown
 }
 
-/// Parses a transcript (`call-transcript/1`); `None` if it has another format.
-fn utterances_of(bytes: &[u8], unknown_speaker: &str) -> Option<Vec<Utterance>> {
-    const MAX_NAME: usize = 100;
-    let transcript: Value = serde_json::from_slice(bytes).ok()?;
-    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
-    let speakers: Vec<(String, String)> = transcript
-        .get("speakers")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|speaker| {
-            let name = text(speaker, "name").or_else(|| text(speaker, "role"))?;
-            Some((text(speaker, "id")?, name.chars().take(MAX_NAME).collect()))
-        })
-        .collect();
-    let utterances = transcript.get("utterances")?.as_array()?;
-    let line = |utterance: &Value| {
-        let id = text(utterance, "speaker").unwrap_or_default();
-        let voice = speakers.iter().position(|(known, _)| *known == id);
-        let millis = |name| utterance.get(name).and_then(Value::as_u64).unwrap_or_default();
-        Some(Utterance {
-            speaker: voice
-                .and_then(|at| speakers.get(at))
-                .map_or_else(|| unknown_speaker.to_owned(), |(_, name)| name.clone()),
-            voice: voice.unwrap_or_default() % 4,
-            start_ms: millis("start_ms"),
-            end_ms: millis("end_ms"),
-            text: text(utterance, "text")?,
-        })
-    };
-    Some(utterances.iter().filter_map(line).collect())
+/// A transcript as the page shows it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Script {
+    /// A language tag, or nothing.
+    language: String,
+    lines: Vec<Utterance>,
+}
+
+impl Script {
+    /// Reads a transcript; `None` if it has another schema.
+    fn read(json: &[u8], unknown_speaker: &str) -> Option<Self> {
+        let transcript = Transcript::read(json).ok()?;
+        let line = |utterance: &transcript::Utterance<'_>| Utterance {
+            speaker: transcript.speaker(utterance).unwrap_or(unknown_speaker).to_owned(),
+            voice: transcript.speaker_index(utterance).unwrap_or_default() % 4,
+            start_ms: utterance.start_ms,
+            end_ms: utterance.end_ms,
+            text: utterance.text.clone().into_owned(),
+        };
+        let language = transcript.language().unwrap_or_default().to_owned();
+        Some(Self { language, lines: transcript.utterances().iter().map(line).collect() })
+    }
 }
 
 #[cfg(test)]
@@ -226,17 +232,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn malformed_utterances_are_skipped() {
+    fn a_transcript_of_another_schema_is_not_shown() {
         let sample = include_bytes!("../../fixtures/transcripts/550e8400-e29b-41d4-a716-446655440000.json");
-        let lines = utterances_of(sample, "?").unwrap();
-        assert!(
-            lines.len() > 5 && lines.iter().all(|line| line.speaker != "?" && line.end_ms > line.start_ms)
-        );
+        let script = Script::read(sample, "?").unwrap();
+        assert!(script.language == "en" && script.lines.len() > 5);
+        assert!(script.lines.iter().all(|line| line.speaker != "?" && line.end_ms > line.start_ms));
         for odd in ["[]", "{}", "null", "{\"utterances\": 1}", "nonsense"] {
-            assert_eq!(utterances_of(odd.as_bytes(), "?"), None, "{odd}");
+            assert_eq!(Script::read(odd.as_bytes(), "?"), None, "{odd}");
         }
-        let bare = utterances_of(b"{\"utterances\":[{\"text\":\"hi\"},{\"text\":1},7]}", "?").unwrap();
-        assert_eq!((bare.len(), bare[0].speaker.as_str(), bare[0].start_ms), (1, "?", 0));
+        let nameless =
+            br#"{"schema":"call-transcript/1","utterances":[{"start_ms":1,"end_ms":2,"text":"hi"}]}"#;
+        assert_eq!(Script::read(nameless, "?").unwrap().lines[0].speaker, "?");
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub(super) enum Page {
     Resend(String),
     Links(String),
     Listen(String),
+    Captions(String),
     Asset(String, AssetKind),
     Recover,
 }
@@ -111,6 +112,7 @@ impl Page {
             ["deliveries", id, "resend"] => Self::Resend(name_in_path(id)?),
             ["deliveries", id, "links"] => Self::Links(name_in_path(id)?),
             ["deliveries", id, "listen"] => Self::Listen(name_in_path(id)?),
+            ["deliveries", id, "captions"] => Self::Captions(name_in_path(id)?),
             ["deliveries", id, kind] => Self::Asset(name_in_path(id)?, kind.parse().ok()?),
             ["recover"] => Self::Recover,
             _ => return None,

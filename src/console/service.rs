@@ -166,6 +166,7 @@ impl RequestContext<'_> {
             (Page::Links(id), _) => self.reveal_links(id).await,
             (Page::Resend(id), _) => self.resend(id).await,
             (Page::Listen(id), _) => self.listen(id).await,
+            (Page::Captions(id), _) => self.captions(id).await,
             (Page::Asset(id, kind), _) => self.open_asset(id, *kind).await,
             (Page::Recover, false) => self.show_recovery().await,
             (Page::Recover, true) => self.recover().await,

@@ -285,13 +285,25 @@ journey('a recording is heard with its transcript following', async () => {
   await page.getByRole('link', { name: 'call-42' }).click();
   await page.getByRole('link', { name: 'Listen and read' }).click();
   assert.ok(!/sig=[0-9a-f]{64}/.test(await page.content()), 'no link stands in the page');
-  await page.waitForFunction(() => document.querySelector('audio').readyState >= 1);
+  await page.waitForFunction(() => document.querySelector('#audio').readyState >= 1);
   await page.locator('.transcript li .at').nth(3).click();
-  await page.waitForFunction(() => !document.querySelector('audio').paused && document.querySelector('audio').currentTime > 0);
+  await page.waitForFunction(() => !document.querySelector('#audio').paused && document.querySelector('#audio').currentTime > 0);
   await page.locator('.transcript li.now').waitFor();
   const start = Number(await page.locator('.transcript li').nth(3).getAttribute('data-start'));
-  assert.ok(await page.evaluate(() => document.querySelector('audio').currentTime * 1000) >= start);
-  await page.evaluate(() => document.querySelector('audio').pause());
+  assert.ok(await page.evaluate(() => document.querySelector('#audio').currentTime * 1000) >= start);
+  await page.evaluate(() => document.querySelector('#audio').pause());
+  // The captions are shown, with the speaker as voice, from this page's own address.
+  const captions = await page.evaluate(() => {
+    const [track] = document.querySelector('#audio').textTracks;
+    const cues = [...track.cues ?? []].map(({ startTime, text }) => [startTime, text]);
+    return { mode: track.mode, kind: track.kind, language: track.language, shown: track.activeCues.length, cues };
+  });
+  assert.deepEqual([captions.mode, captions.kind, captions.language], ['showing', 'captions', 'en']);
+  assert.deepEqual(captions.cues[0], [0.25, '<v Jane Smith>Hi John, this is Jane Smith. Our calls are recorded. Is now a good time?']);
+  assert.equal(captions.cues.length, await page.locator('.transcript li').count());
+  assert.equal(captions.shown, 1);
+  const subtitles = await page.context().request.get(await page.getByRole('link', { name: '(.srt)' }).getAttribute('href'));
+  assert.equal(subtitles.headers()['content-type'], 'application/x-subrip');
   await look(page, 'listen');
   // A person who may not listen.
   const deaf = await person();
@@ -379,6 +391,7 @@ journey('everything works without a script but what is live', async () => {
   await page.locator('#state .pill.good').waitFor();
   await page.getByRole('link', { name: 'Listen and read' }).click();
   assert.ok(await page.locator('.transcript li').count() > 5);
+  assert.equal(await page.locator('#audio track[kind=captions][default]').count(), 1, 'captions need no script');
   await page.goto(`${acme}/recover`);
   await press(page, 'Send again what failed');
   await says(page, 'Nothing failed in this time');

@@ -65,6 +65,7 @@ messages! {
     call: en "Call", fr "Appel";
     call_id: en "Call id", fr "Identifiant de l’appel";
     cancel: en "Cancel", fr "Annuler";
+    captions: en "Captions", fr "Sous-titres";
     clear: en "Clear", fr "Effacer";
     come_by_link: en "Please come by a link", fr "Venez par un lien";
     come_by_link_text:

@@ -6,7 +6,7 @@ use super::{ConsoleSite, call, text};
 use crate::support::receiver::Receiver;
 
 /// Every path below a workspace that `src/console/route.rs` knows: its pattern and its methods.
-const ROUTES: [(&str, &[&str]); 19] = [
+const ROUTES: [(&str, &[&str]); 20] = [
     ("check", &["POST"]),
     ("webhooks/new", &["GET", "POST"]),
     ("webhooks/id", &["GET"]),
@@ -23,6 +23,7 @@ const ROUTES: [(&str, &[&str]); 19] = [
     ("deliveries/id/resend", &["POST"]),
     ("deliveries/id/links", &["POST"]),
     ("deliveries/id/listen", &["GET"]),
+    ("deliveries/id/captions", &["GET"]),
     ("deliveries/id/recording", &["GET"]),
     ("deliveries/id/transcript", &["GET"]),
     ("recover", &["GET", "POST"]),
@@ -122,7 +123,7 @@ async fn only_a_session_that_may_listen_gets_recordings_transcripts_and_links() 
     let of = |rest: &str| format!("/console/w/acme/deliveries/{id}/{rest}");
     let (deaf, guest, operator) =
         (console.guest("acme", false).await, console.guest("acme", true).await, console.operator().await);
-    for rest in ["listen", "recording", "transcript"] {
+    for rest in ["listen", "captions", "recording", "transcript", "transcript?format=vtt"] {
         let answer = deaf.get(&of(rest)).await;
         assert_eq!((answer.status, answer.field("location")), (403, None), "{rest}");
         assert!(!text(&answer).contains("Hi John"), "{rest}");
@@ -138,6 +139,9 @@ async fn only_a_session_that_may_listen_gets_recordings_transcripts_and_links() 
             let link = opened.must("location").strip_prefix("https://app.example.com").unwrap();
             assert_eq!(console.site.get(link, &[]).await.status, 200, "{kind}");
         }
+        let captions = listener.get(&of("captions")).await;
+        assert_eq!((captions.status, captions.must("content-type")), (200, "text/vtt"));
+        assert!(text(&captions).contains("<v Jane Smith>Hi John"));
         assert!(text(&listener.post_and_follow(&of("links"), "").await).contains("sig="));
     }
 }
