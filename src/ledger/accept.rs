@@ -41,6 +41,7 @@ impl Ledger {
         Some(Claimed {
             delivery: made.delivery.clone(),
             event: event.id.clone(),
+            call_id: event.call_id.clone(),
             endpoint: made.endpoint.clone(),
             workspace: event.workspace.clone(),
             target: made.target.clone(),

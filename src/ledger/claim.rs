@@ -44,7 +44,7 @@ const CLAIM: Statement = Statement {
 macro_rules! read_claimed {
     ($endpoint:literal, $event:literal, $ids:literal) => {
         concat!(
-            "SELECT d.id AS delivery, d.event_id AS event, d.endpoint_id AS endpoint, d.workspace, e.url, e.secret, \
+            "SELECT d.id AS delivery, d.event_id AS event, v.call_id, d.endpoint_id AS endpoint, d.workspace, e.url, e.secret, \
              e.previous_secret, e.previous_until, e.earlier_secrets, e.plain_secret, v.content, v.recording, v.transcript, \
              d.test, d.lane, d.asset_waited, d.scheduled_at, v.accepted_at, d.tries, d.attempts, d.last_status, \
              d.links_expire_at, e.long_tail, e.concurrency, e.per_second, e.failures, e.failing_since, e.held_since, \

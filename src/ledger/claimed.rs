@@ -54,6 +54,8 @@ pub struct Claimed {
     pub delivery: String,
     /// `msg_…`
     pub event: String,
+    /// The caller's id of the call; `None` for test events.
+    pub call_id: Option<String>,
     /// `ep_…`
     pub endpoint: String,
     /// The workspace of the endpoint.
@@ -92,6 +94,7 @@ pub struct Claimed {
 from_row!(row => Claimed {
     delivery: column(row, "delivery")?,
     event: column(row, "event")?,
+    call_id: column(row, "call_id")?,
     endpoint: column(row, "endpoint")?,
     workspace: column(row, "workspace")?,
     target: sqlx::FromRow::from_row(row)?,

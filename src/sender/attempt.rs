@@ -10,7 +10,9 @@ use crate::clock::{UnixMillis, UnixSeconds, running};
 use crate::ledger::{AttemptResult, Claimed};
 use crate::signed_url::{Minter, SignedUrl};
 use crate::store::StoreError;
-use crate::webhook::{CompletedCall, Diagnosis, EndpointUrl, Explanation, Facts, Links, Signing, diagnose};
+use crate::webhook::{
+    CompletedCall, Diagnosis, EndpointUrl, Explanation, Facts, Links, Message, Signing, diagnose,
+};
 
 /// The pause before a missing asset is looked up again. It is short at first, when the asset is most likely to appear.
 const ASSET_RETRY: Duration = Duration::from_secs(2);
@@ -107,8 +109,9 @@ async fn post(
     let started_at = sender.now();
     let as_text = |link: &Option<SignedUrl>| link.as_ref().map(|link| link.as_str().to_owned());
     let (recording, transcript) = (as_text(&links.recording), as_text(&links.transcript));
-    let body =
-        call.body(Links { recording: recording.as_deref(), transcript: transcript.as_deref() }, claimed.test);
+    let message = Message { event: &claimed.event, call: claimed.call_id.as_deref() };
+    let links_of = Links { recording: recording.as_deref(), transcript: transcript.as_deref() };
+    let body = call.body(&message, links_of);
     let mut headers = signing.headers(&claimed.event, sender.wall(), &body);
     headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     if claimed.tries == 0 && claimed.attempts == 0 {

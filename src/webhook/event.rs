@@ -10,6 +10,7 @@ use serde_json::Value;
 pub use self::object_reader::CallError;
 use self::object_reader::{NUMBER_OF_SECONDS, OBJECT, OBJECT_OR_NULL, ObjectReader, TEXT, TEXT_OR_NULL};
 pub use self::rfc3339::{TAKES as TIME_TAKES, parse as parse_time};
+use super::message::Message;
 use crate::clock::UnixMillis;
 
 /// The name of the only event type.
@@ -24,7 +25,7 @@ const LARGEST_EXACT_INTEGER: u64 = (1 << 53) - 1;
 /// missing. Serialising gives the parsed JSON back, with the time normalised to UTC and milliseconds.
 ///
 /// ```
-/// use webhook_assets::webhook::{CompletedCall, Links};
+/// use webhook_assets::webhook::{CompletedCall, Links, Message};
 ///
 /// let call = CompletedCall::parse(
 ///     br#"{
@@ -33,7 +34,7 @@ const LARGEST_EXACT_INTEGER: u64 = (1 << 53) - 1;
 ///       "user": {"name": "Jane Smith", "email": "jane@yourcompany.com"}
 ///     }"#,
 /// )?;
-/// let body = call.body(Links::default(), false);
+/// let body = call.body(&Message { event: "msg_1", call: Some("call-1") }, Links::default());
 /// assert!(body.starts_with(br#"{"event":"call.completed","call":{"ended_at":"2025-12-17T14:30:00.000Z","#));
 /// # Ok::<(), webhook_assets::webhook::CallError>(())
 /// ```
@@ -118,13 +119,15 @@ impl CompletedCall {
         self.call.status
     }
 
-    /// The request body of one attempt. A test event has the additional field `test` at its end.
+    /// The request body of one attempt. A test event has the additional field `test`. What the help page does not name
+    /// stands behind what it does: `id` at the end of `call` and of the event.
     ///
     /// `JSON.stringify(JSON.parse(body))` gives the same bytes, so a receiver that signs the parsed body gets the same
     /// signature: no name is an integer (JavaScript would move it to the front), and the only number is an integer that
     /// JavaScript represents exactly.
     #[must_use]
-    pub fn body(&self, links: Links<'_>, test: bool) -> Bytes {
+    pub fn body(&self, message: &Message<'_>, links: Links<'_>) -> Bytes {
+        let call_id = message.call_id();
         let body = Body {
             event: CALL_COMPLETED,
             call: CallInBody {
@@ -137,11 +140,13 @@ impl CompletedCall {
                 recording_url: links.recording,
                 transcript_url: links.transcript,
                 summary: self.call.summary.as_deref(),
+                id: &call_id,
             },
             prospect: self.prospect.as_ref(),
             user: &self.user,
             list: self.list.as_ref(),
-            test,
+            test: message.is_test(),
+            id: message.event,
         };
         let summary = self.call.summary.as_ref().map_or(0, String::len);
         let mut bytes = Vec::with_capacity(1_536 + summary + summary / 8);
@@ -317,6 +322,7 @@ struct Body<'a> {
     list: Option<&'a List>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     test: bool,
+    id: &'a str,
 }
 
 #[derive(Serialize)]
@@ -331,6 +337,7 @@ struct CallInBody<'a> {
     recording_url: Option<&'a str>,
     transcript_url: Option<&'a str>,
     summary: Option<&'a str>,
+    id: &'a str,
 }
 
 fn object(value: Value) -> Option<Value> {
@@ -354,6 +361,8 @@ mod tests {
 
     use super::*;
 
+    const CALL: Message<'static> = Message { event: "msg_0a", call: Some("call-1") };
+
     #[test]
     fn the_sample_is_the_one_of_the_help_page() {
         let links = Links {
@@ -367,21 +376,35 @@ mod tests {
             r#""recording_url":"https://app.example.com/api/webhook-assets/recording/550e8400","#,
             r#""transcript_url":"https://app.example.com/api/webhook-assets/transcript/550e8400","#,
             r#""summary":"Discussed pricing options. Prospect is interested but needs internal approval before "#,
-            r#"moving forward. Follow-up scheduled for next week."},"#,
+            r#"moving forward. Follow-up scheduled for next week.","id":"call-1"},"#,
             r#""prospect":{"first_name":"John","last_name":"Doe","email":"john.doe@example.com","#,
             r#""company":"Acme Inc","job_title":"Software Engineer","crm_contact_id":"123","crm_company_id":"456"},"#,
             r#""user":{"name":"Jane Smith","email":"jane@yourcompany.com"},"#,
-            r#""list":{"list_name":"Q1 Outbound Campaign","list_id":"123"}}"#,
+            r#""list":{"list_name":"Q1 Outbound Campaign","list_id":"123"},"id":"msg_0a"}"#,
         );
-        assert_eq!(CompletedCall::sample().body(links, false), expected);
-        let test_event = expected.strip_suffix('}').unwrap().to_owned() + r#","test":true}"#;
-        assert_eq!(CompletedCall::sample().body(links, true), test_event);
+        assert_eq!(CompletedCall::sample().body(&CALL, links), expected);
+        let test_event = expected
+            .replace("\"call-1\"", "\"test_0a\"")
+            .replace(",\"id\":\"msg", ",\"test\":true,\"id\":\"msg");
+        assert_eq!(CompletedCall::sample().body(&Message { call: None, ..CALL }, links), test_event);
+    }
+
+    #[test]
+    fn without_its_ids_a_body_is_the_one_of_the_help_page() {
+        let body = CompletedCall::sample().body(&CALL, Links::default());
+        let mut body: Value = serde_json::from_slice(&body).unwrap();
+        for (object, before) in [("/call", "summary"), ("", "list")] {
+            let fields = body.pointer_mut(object).unwrap().as_object_mut().unwrap();
+            assert_eq!(fields.keys().next_back().unwrap(), "id", "{object}");
+            fields.shift_remove("id");
+            assert_eq!(fields.keys().next_back().unwrap(), before, "{object}");
+        }
     }
 
     #[test]
     fn what_is_unknown_is_null_and_never_empty() {
         let call = CompletedCall::from_value(least()).unwrap();
-        let body: Value = serde_json::from_slice(&call.body(Links::default(), false)).unwrap();
+        let body: Value = serde_json::from_slice(&call.body(&CALL, Links::default())).unwrap();
         for pointer in ["/call/recording_url", "/call/transcript_url", "/call/summary", "/prospect", "/list"]
         {
             assert_eq!(body.pointer(pointer), Some(&Value::Null), "{pointer}");
@@ -389,7 +412,7 @@ mod tests {
         let mut written = least();
         written["prospect"] = json!({"last_name": null});
         let call = CompletedCall::from_value(written).unwrap();
-        let body: Value = serde_json::from_slice(&call.body(Links::default(), false)).unwrap();
+        let body: Value = serde_json::from_slice(&call.body(&CALL, Links::default())).unwrap();
         assert_eq!(body["prospect"].as_object().unwrap().len(), 7);
     }
 

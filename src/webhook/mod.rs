@@ -5,6 +5,7 @@ mod diagnosis;
 mod duration_text;
 mod endpoint_url;
 mod event;
+mod message;
 mod network;
 mod post;
 mod signing;
@@ -14,6 +15,7 @@ pub use endpoint_url::{EndpointUrl, UrlError, UrlRules};
 pub use event::{
     CALL_COMPLETED, CallError, CallStatus, CompletedCall, Direction, Links, TIME_TAKES, parse_time,
 };
+pub use message::Message;
 pub use network::{AllowedNetworks, NetworkError, NotPublic, check_address};
 pub use post::{
     BreakReason, Exchange, Phase, PostError, Poster, PosterConfig, PosterError, ReceiverResponse, Resolve,

@@ -6,6 +6,7 @@ mod clock_changes;
 mod endpoints;
 mod fair_shares;
 mod history;
+mod last_release;
 
 use std::time::Duration;
 
@@ -120,6 +121,7 @@ async fn a_call_arrives_signed_and_its_links_open() {
 
     let body = webhook.json();
     assert!(body.get("test").is_none());
+    assert_eq!((&body["id"], &body["call"]["id"]), (&accepted.event.as_str().into(), &"call-1".into()));
     for (field, length) in
         [("recording_url", 300_000), ("transcript_url", crate::support::transcript().len())]
     {
@@ -155,6 +157,12 @@ async fn a_failed_delivery_is_tried_after_one_two_and_four_seconds_and_then_has_
     let ids: Vec<_> =
         sending.receiver.received().iter().map(|webhook| webhook.header("webhook-id").to_owned()).collect();
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    for webhook in sending.receiver.received() {
+        assert_eq!(
+            (&webhook.json()["id"], &webhook.json()["call"]["id"]),
+            (&ids[0].as_str().into(), &"call-1".into())
+        );
+    }
 }
 
 #[tokio::test]
@@ -234,6 +242,8 @@ async fn a_test_event_says_so_and_its_sample_really_downloads() {
     sending.sender.test(&sending.endpoint).await.unwrap();
     let body = sending.receiver.wait_for(1).await[0].json();
     assert_eq!(body["test"], true);
+    let event = body["id"].as_str().unwrap();
+    assert_eq!(body["call"]["id"], event.replace("msg_", "test_"));
     for field in ["recording_url", "transcript_url"] {
         let link = body["call"][field].as_str().unwrap();
         let answer = sending.site.get(link.strip_prefix(sending.site.base.origin()).unwrap(), &[]).await;

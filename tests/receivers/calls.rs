@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Map, Value, json};
-use webhook_assets::webhook::{CallStatus, CompletedCall, Direction, Links};
+use webhook_assets::ledger::is_name;
+use webhook_assets::webhook::{CallStatus, CompletedCall, Direction, Links, Message};
 
 /// How many calls each property test sees.
 const CASES: usize = 3_000;
@@ -18,13 +19,14 @@ pub(crate) static BODIES: LazyLock<Vec<(Bytes, Vec<u8>)>> = LazyLock::new(|| {
     let mut runner = TestRunner::deterministic();
     let strategy = any_event();
     let bodies = (0..CASES).map(|case| {
-        let (call, recording, transcript, test) = strategy.new_tree(&mut runner).unwrap().current();
+        let (call, call_id, recording, transcript, test) = strategy.new_tree(&mut runner).unwrap().current();
         let call = CompletedCall::from_value(call).unwrap();
         let read_back = CompletedCall::parse(&serde_json::to_vec(&call).unwrap()).unwrap();
         assert_eq!(read_back, call);
         let links = Links { recording: recording.as_deref(), transcript: transcript.as_deref() };
-        let body = call.body(links, test);
-        assert_eq!(read_back.body(links, test), body);
+        let message = Message { event: "msg_1", call: (!test).then_some(call_id.as_str()) };
+        let body = call.body(&message, links);
+        assert_eq!(read_back.body(&message, links), body);
         let flipped = flipped(&body, case * 31);
         (body, flipped)
     });
@@ -52,7 +54,7 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     BASE64_STANDARD.encode(bytes)
 }
 
-type Event = (Value, Option<String>, Option<String>, bool);
+type Event = (Value, String, Option<String>, Option<String>, bool);
 
 fn any_event() -> impl Strategy<Value = Event> {
     let link = || {
@@ -60,7 +62,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             "https://app\\.example\\.com/api/[a-z/]{0,20}\\?expires=[0-9]{10}&sig=[0-9a-f]{64}",
         )
     };
-    (any_call(), link(), link(), any::<bool>())
+    (any_call(), any_name(), link(), link(), any::<bool>())
 }
 
 fn any_call() -> impl Strategy<Value = Value> {
@@ -98,6 +100,14 @@ const PROSPECT: [&str; 7] =
 
 fn named((name, text): (&str, Option<String>)) -> (String, Value) {
     (name.to_owned(), text.into())
+}
+
+/// A call's id: 1 to 128 visible characters.
+fn any_name() -> impl Strategy<Value = String> {
+    proptest::collection::vec(any_char(), 0..127).prop_map(|chars| {
+        let visible = chars.iter().filter(|c| is_name(&c.to_string()));
+        std::iter::once(&'#').chain(visible).collect()
+    })
 }
 
 fn or_null() -> impl Strategy<Value = Option<String>> {

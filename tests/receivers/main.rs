@@ -14,3 +14,4 @@ mod page;
 mod platforms;
 mod programs;
 mod signatures;
+mod vectors;

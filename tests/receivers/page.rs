@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use webhook_assets::store::SAMPLE;
 use webhook_assets::webhook::{
-    CallStatus, CompletedCall, Links, Signing, WebhookSecret, X_WEBHOOK_SIGNATURE,
+    CallStatus, CompletedCall, Links, Message, Signing, WebhookSecret, X_WEBHOOK_SIGNATURE,
 };
 
 use crate::calls::base64;
@@ -18,12 +18,15 @@ use crate::interpreter::{ask, feed, installed, library, present, root};
 use crate::programs::{Attempt, Gateway, Program, free_port};
 use crate::signatures;
 
+const MESSAGE: Message<'static> = Message { event: "msg_1", call: Some("call-1") };
+
 #[test]
 fn the_payload_is_exactly_what_is_sent() {
     let payload: Value = serde_json::from_str(&snippet("payload.json")).unwrap();
     let link = |name| payload["call"][name].as_str();
     let links = Links { recording: link("recording_url"), transcript: link("transcript_url") };
-    assert_eq!(CompletedCall::sample().body(links, false), serde_json::to_vec(&payload).unwrap());
+    let message = Message { event: payload["id"].as_str().unwrap(), call: payload["call"]["id"].as_str() };
+    assert_eq!(CompletedCall::sample().body(&message, links), serde_json::to_vec(&payload).unwrap());
 }
 
 #[test]
@@ -31,7 +34,7 @@ fn the_field_reference_names_every_field_and_every_status() {
     let page = page();
     let (_, reference) = page.split_once("| field | type |").unwrap();
     let (reference, _) = reference.split_once("\n\n").unwrap();
-    let body = CompletedCall::sample().body(Links::default(), true);
+    let body = CompletedCall::sample().body(&Message { call: None, ..MESSAGE }, Links::default());
     let body: Value = serde_json::from_slice(&body).unwrap();
     for (name, value) in body.as_object().unwrap() {
         let fields: Vec<_> = value.as_object().into_iter().flatten().map(|(field, _)| field).collect();
@@ -119,7 +122,7 @@ fn the_function_in_python_accepts_only_genuine_events() {
                   print(str(is_genuine(base64.b64decode(body), signature, secret)).lower())\n";
     fs::write(folder.path().join("drive.py"), driver).unwrap();
     let secret = WebhookSecret::generate().unwrap();
-    let body = CompletedCall::sample().body(Links::default(), false);
+    let body = CompletedCall::sample().body(&MESSAGE, Links::default());
     let signature = signature(&secret, &body);
     let body = base64(&body);
     let lines = [&*body, "e30="].map(|body| format!("{body} {signature} {}", secret.reveal()));
@@ -143,7 +146,7 @@ fn the_step_for_zapier_passes_only_genuine_events() {
                   .then((event) => console.log(JSON.stringify(event)), (error) => console.log(error.message));\n";
     fs::write(folder.path().join("drive.cjs"), driver).unwrap();
     let secret = WebhookSecret::generate().unwrap();
-    let body = CompletedCall::sample().body(Links::default(), false);
+    let body = CompletedCall::sample().body(&MESSAGE, Links::default());
     let step = |signature: Option<&str>| {
         let mut input =
             serde_json::json!({"rawBody": std::str::from_utf8(&body).unwrap(), "secret": secret.reveal()});

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use webhook_assets::clock::{Clock, SystemClock};
-use webhook_assets::webhook::{CompletedCall, Links, Signing, WebhookSecret};
+use webhook_assets::webhook::{CompletedCall, Links, Message, Signing, WebhookSecret};
 
 use crate::interpreter::root;
 
@@ -203,8 +203,9 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     pub(crate) fn of(call: &CompletedCall, links: Links<'_>, secret: &WebhookSecret) -> Self {
-        let body = call.body(links, true);
-        let headers = Signing::with(secret.clone()).headers("evt_1", SystemClock.now(), &body);
+        let message = Message { event: "evt_1", call: None };
+        let body = call.body(&message, links);
+        let headers = Signing::with(secret.clone()).headers(message.event, SystemClock.now(), &body);
         let lines = headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()));
         Self { head: lines.collect(), body: body.to_vec() }
     }

@@ -16,6 +16,7 @@ pub mod stores;
 pub mod tls;
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,6 +126,8 @@ pub struct Plan {
     pub tracing: Option<TracingConfig>,
     /// Whether the site sends webhooks, from a fresh database.
     pub sender: Option<sender::Config>,
+    /// Whether that database is the one that the last release wrote.
+    pub last_release: bool,
     /// Whether hyper serves every request, even plain ones.
     pub through_hyper: bool,
 }
@@ -213,6 +216,7 @@ impl Plan {
             },
             tracing: None,
             sender: None,
+            last_release: false,
             through_hyper: false,
         }
     }
@@ -270,10 +274,8 @@ impl Plan {
         let folder = tempfile::tempdir().unwrap();
         let (mut sender, mut database_url) = (None, None);
         if let Some(config) = self.sender {
-            let of_ledger = database(folder.path()).await;
-            let ledger = Ledger::open(&of_ledger).await.unwrap();
-            database_url = Some(of_ledger.database);
-            ledger.lock_for_sending().await.unwrap();
+            let (ledger, url) = open_ledger(folder.path(), self.last_release).await;
+            database_url = Some(url);
             let (downloads, told) = tokio::sync::mpsc::channel(100);
             gateway = gateway.with_downloads(downloads);
             tokio::spawn(sender::record_downloads(told, ledger.clone(), Arc::new(clock.clone())));
@@ -350,6 +352,42 @@ pub async fn database(folder: &std::path::Path) -> ledger::Config {
     std::fs::write(&key, "5a".repeat(32)).unwrap();
     let (server, _) = server.rsplit_once('/').unwrap();
     ledger::Config { database: format!("{server}/{name}").parse().unwrap(), secret_key_file: Some(key) }
+}
+
+/// Opens a database for sending: a fresh one, or that of the last release.
+async fn open_ledger(folder: &std::path::Path, last_release: bool) -> (Ledger, DatabaseUrl) {
+    let config = database(folder).await;
+    if last_release {
+        restore_last_release(&config.database).await;
+    }
+    let ledger = Ledger::open(&config).await.unwrap();
+    ledger.lock_for_sending().await.unwrap();
+    (ledger, config.database)
+}
+
+/// Fills a fresh database with what the last release wrote: `fixtures/databases`.
+async fn restore_last_release(url: &DatabaseUrl) {
+    use sqlx::Connection;
+
+    match url {
+        DatabaseUrl::Sqlite(path) => {
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
+            // The dump has its tables in the order of their names.
+            let options = options.foreign_keys(false);
+            let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+            let dump = include_str!("../../../fixtures/databases/sqlite.sql");
+            sqlx::raw_sql(dump).execute(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+            std::fs::write(path.with_extension("db.key"), "5a".repeat(32)).unwrap();
+            std::fs::set_permissions(path.with_extension("db.key"), PermissionsExt::from_mode(0o600))
+                .unwrap();
+        }
+        DatabaseUrl::Postgres(url) => {
+            let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+            let dump = include_str!("../../../fixtures/databases/postgres.sql");
+            sqlx::raw_sql(dump).execute(&mut connection).await.unwrap();
+        }
+    }
 }
 
 #[expect(
