@@ -97,6 +97,7 @@ struct DeliveryPage {
 
 struct AttemptRow {
     number: u32,
+    resent: bool,
     at: Time,
     took: String,
     status: Option<u16>,
@@ -294,6 +295,7 @@ impl RequestContext<'_> {
         let english = Explanation { summary: attempt.summary.clone(), advice: attempt.advice.clone() };
         AttemptRow {
             number: attempt.number,
+            resent: attempt.resend > 0,
             at: Time(attempt.started_at),
             took: format_duration(attempt.took, self.lang.messages()),
             status: attempt.status,

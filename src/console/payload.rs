@@ -15,7 +15,7 @@ use crate::clock::UnixSeconds;
 use crate::ledger::{Delivery, Endpoint};
 use crate::signed_url::Minter;
 use crate::text::{self, Escape};
-use crate::webhook::{CompletedCall, Links, Message, Signing};
+use crate::webhook::{CompletedCall, Links, Signing};
 
 /// Replaces the signature of a link that the page must not reveal.
 const HIDDEN: &str = "…";
@@ -73,8 +73,7 @@ impl RequestContext<'_> {
         let recording = link(AssetKind::Recording, &delivery.recording);
         let transcript = link(AssetKind::Transcript, &delivery.transcript);
         let links = Links { recording: recording.as_deref(), transcript: transcript.as_deref() };
-        let message = Message { event: &delivery.event, call: delivery.call.as_deref() };
-        let body = call.body(&message, links);
+        let body = call.body(&delivery.message(), links);
         // The text to copy has exactly the bytes that are signed below: JSON with escapes for invisible characters.
         let raw =
             text::escape_invisible(&String::from_utf8_lossy(&body), Escape::Json, |_| false).into_owned();
@@ -133,7 +132,7 @@ impl RequestContext<'_> {
         let now = self.sender.now();
         let secrets = self.ledger().secrets(self.workspace, &endpoint.id, now).await?;
         Ok(secrets.map_or_else(HeaderMap::new, |secrets| {
-            Signing::with(secrets.current).headers(&delivery.event, now.seconds(), body)
+            delivery.message().headers(&Signing::with(secrets.current), now.seconds(), body)
         }))
     }
 }

@@ -56,6 +56,7 @@ impl Ledger {
             accepted_at: event.at,
             tries: 0,
             attempts: 0,
+            resends: 0,
             last_status: None,
             links_expire,
         })

@@ -47,6 +47,8 @@ pub struct FinishedAttempt {
     pub holder: String,
     /// The number of the attempt, counted from 1 across resends.
     pub number: u32,
+    /// The resend that it belongs to; 0 if no person has sent the delivery again.
+    pub resend: u32,
     /// Its result.
     pub result: AttemptResult,
     /// The next state of the delivery.

@@ -46,7 +46,7 @@ macro_rules! read_claimed {
         concat!(
             "SELECT d.id AS delivery, d.event_id AS event, v.call_id, d.endpoint_id AS endpoint, d.workspace, e.url, e.secret, \
              e.previous_secret, e.previous_until, e.earlier_secrets, e.plain_secret, v.content, v.recording, v.transcript, \
-             d.test, d.lane, d.asset_waited, d.scheduled_at, v.accepted_at, d.tries, d.attempts, d.last_status, \
+             d.test, d.lane, d.asset_waited, d.scheduled_at, v.accepted_at, d.tries, d.attempts, d.resends, d.last_status, \
              d.links_expire_at, e.long_tail, e.concurrency, e.per_second, e.failures, e.failing_since, e.held_since, \
              e.held_until, e.health_epoch FROM deliveries d JOIN endpoints e ON e.id ",
             $endpoint,

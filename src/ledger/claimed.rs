@@ -8,7 +8,7 @@ use super::health::Health;
 use super::lane::Lane;
 use super::sealed_secrets::Secrets;
 use crate::clock::{UnixMillis, UnixSeconds};
-use crate::webhook::CompletedCall;
+use crate::webhook::{CompletedCall, Message, Resend};
 
 /// A lease: who sends, and until when no other sender may.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +84,8 @@ pub struct Claimed {
     pub tries: u32,
     /// The total number of attempts.
     pub attempts: u32,
+    /// How often a person has sent it again.
+    pub resends: u32,
     /// The status code of the last response.
     pub last_status: Option<u16>,
     /// When links minted for this delivery now expire. The time differs between the deliveries of an event, so that a
@@ -109,9 +111,23 @@ from_row!(row => Claimed {
     accepted_at: column(row, "accepted_at")?,
     tries: converted::<i64, _, _>(row, "tries")?,
     attempts: converted::<i64, _, _>(row, "attempts")?,
+    resends: converted::<i64, _, _>(row, "resends")?,
     last_status: converted::<Int, _, _>(row, "last_status")?,
     links_expire: column(row, "links_expire_at")?,
 });
+
+impl Claimed {
+    /// The message that its attempts send.
+    #[must_use]
+    pub fn message(&self) -> Message<'_> {
+        let resend = Resend { delivery: &self.delivery, number: self.resends };
+        Message {
+            event: &self.event,
+            call: self.call_id.as_deref(),
+            resend: (self.resends > 0).then_some(resend),
+        }
+    }
+}
 
 /// Parses a call in its stored form, JSON.
 fn parsed(content: &str) -> Option<Arc<CompletedCall>> {

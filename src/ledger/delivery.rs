@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::database::{Int, column, converted, from_row};
 use crate::clock::{UnixMillis, UnixSeconds};
+use crate::webhook::{Message, Resend};
 
 /// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub struct Delivery {
     pub state: DeliveryState,
     /// The total number of attempts.
     pub attempts: u32,
+    /// How often a person has sent it again.
+    pub resends: u32,
     /// When it is due, while it waits.
     pub due_at: Option<UnixMillis>,
     /// A note for the operator: why it waits, or why a link is null.
@@ -99,6 +102,7 @@ from_row!(row => Delivery {
     test: column(row, "test")?,
     state: converted::<String, _, _>(row, "state")?,
     attempts: converted::<i64, _, _>(row, "attempts")?,
+    resends: converted::<i64, _, _>(row, "resends")?,
     due_at: column(row, "due_at")?,
     note: column(row, "note")?,
     last_status: converted::<Int, _, _>(row, "last_status")?,
@@ -113,6 +117,17 @@ from_row!(row => Delivery {
 });
 
 impl Delivery {
+    /// The message that its attempts send.
+    #[must_use]
+    pub fn message(&self) -> Message<'_> {
+        let resend = Resend { delivery: &self.id, number: self.resends };
+        Message {
+            event: &self.event,
+            call: self.call.as_deref(),
+            resend: (self.resends > 0).then_some(resend),
+        }
+    }
+
     /// Describes whether its links were followed; `None` if it was not delivered or carried no links.
     #[must_use]
     pub fn link_status(&self, now: UnixSeconds) -> Option<String> {
@@ -139,6 +154,8 @@ impl Delivery {
 pub struct Attempt {
     /// Counted from 1.
     pub number: u32,
+    /// The resend that it belongs to; 0 if the sender made it by itself.
+    pub resend: u32,
     /// When it began.
     pub started_at: UnixMillis,
     /// How long it took.
@@ -157,6 +174,7 @@ pub struct Attempt {
 
 from_row!(row => Attempt {
     number: converted::<i64, _, _>(row, "number")?,
+    resend: converted::<i64, _, _>(row, "resend")?,
     started_at: column(row, "started_at")?,
     took: converted::<Int, _, _>(row, "took_ms")?,
     status: converted::<Int, _, _>(row, "status")?,
@@ -180,6 +198,7 @@ mod tests {
             test: false,
             state: DeliveryState::Delivered,
             attempts: 1,
+            resends: 0,
             due_at: None,
             note: None,
             last_status: Some(200),

@@ -10,7 +10,7 @@ macro_rules! attempts {
         rows!($engine: [
             1 id text, 2 holder text, 3 number bigint, 4 started_at bigint, 5 took_ms bigint, 6 status bigint, 7 code text,
             8 summary text, 9 advice text, 10 excerpt text, 11 links bigint, 12 note text, 13 state text, 14 due_at bigint,
-            15 scheduled_at bigint, 16 ended_at bigint
+            15 scheduled_at bigint, 16 ended_at bigint, 17 resend bigint
         ])
     };
 }
@@ -19,7 +19,8 @@ macro_rules! insert_attempts {
     ($from:expr) => {
         concat!(
             "INSERT INTO attempts (delivery_id, number, started_at, took_ms, status, code, summary, advice, excerpt, \
-             links_expire_at) SELECT id, number, started_at, took_ms, status, code, summary, advice, excerpt, links FROM ",
+             links_expire_at, resend) SELECT id, number, started_at, took_ms, status, code, summary, advice, excerpt, \
+             links, resend FROM ",
             $from,
             " ON CONFLICT (delivery_id, number) DO NOTHING"
         )
@@ -148,5 +149,6 @@ fn attempt_row(finished: &FinishedAttempt) -> Vec<Value> {
         due_at,
         due_at.map(|_| finished.at),
         due_at.is_none().then_some(finished.at),
+        finished.resend,
     ]
 }

@@ -38,7 +38,7 @@ macro_rules! select_deliveries {
     };
     ($from:literal, $rest:literal) => {
         concat!(
-            "SELECT d.id, d.event_id, d.endpoint_id, v.call_id, d.test, d.state, d.attempts, \
+            "SELECT d.id, d.event_id, d.endpoint_id, v.call_id, d.test, d.state, d.attempts, d.resends, \
              CASE WHEN d.state = 'waiting' THEN d.due_at END AS due_at, d.note, d.last_status, d.last_summary, d.links_expire_at, v.recording, v.transcript, d.recording_fetched_at, \
              d.transcript_fetched_at, d.created_at, d.ended_at FROM ",
             $from,
@@ -135,7 +135,7 @@ impl Ledger {
     pub async fn delivery(&self, workspace: &str, id: &str) -> Result<Option<(Delivery, Vec<Attempt>)>> {
         const GET: Statement = Statement::same(select_deliveries!("d.id = $2"));
         const ATTEMPTS: Statement = Statement::same(
-            "SELECT number, started_at, took_ms, status, code, summary, advice, excerpt FROM attempts \
+            "SELECT number, resend, started_at, took_ms, status, code, summary, advice, excerpt FROM attempts \
              WHERE delivery_id = $1 ORDER BY number",
         );
         let Some(delivery) = self.database.fetch(GET, values![workspace, id]).await?.pop() else {

@@ -1,4 +1,5 @@
-//! Resends one delivery, or every failed delivery of a time range.
+//! Resends one delivery, or every failed delivery of a time range, as a person asks. Each resend is counted: its message
+//! has its own id, so that receivers take its links.
 
 use super::database::{Statement, int, over_ids, values};
 use super::delivery::DeliveryState;
@@ -35,8 +36,8 @@ pub enum ResendOutcome {
 const BATCH: i64 = 500;
 
 const RECOVER: Statement = over_ids!(
-    "UPDATE deliveries SET state = 'queued', lane = 1, due_at = $2, scheduled_at = NULL, tries = 0, ended_at = NULL, \
-     note = NULL WHERE id",
+    "UPDATE deliveries SET state = 'queued', lane = 1, due_at = $2, scheduled_at = NULL, tries = 0, resends = resends + 1, \
+     ended_at = NULL, note = NULL WHERE id",
     " AND state = 'failed' AND EXISTS (SELECT 1 FROM endpoints e \
      WHERE e.id = endpoint_id AND e.removed_at IS NULL AND e.state <> 'disabled')"
 );
@@ -50,7 +51,7 @@ impl Ledger {
     pub async fn resend(&self, workspace: &str, id: &str, now: UnixMillis) -> Result<ResendOutcome> {
         const RESEND: Statement = Statement::same(
             "UPDATE deliveries SET state = 'queued', lane = CASE WHEN test THEN 2 ELSE 3 END, due_at = $3, \
-             scheduled_at = NULL, tries = 0, ended_at = NULL, note = NULL \
+             scheduled_at = NULL, tries = 0, resends = resends + 1, ended_at = NULL, note = NULL \
              WHERE workspace = $1 AND id = $2 AND state IN ('delivered', 'failed') AND EXISTS (SELECT 1 FROM endpoints e \
              WHERE e.id = endpoint_id AND e.removed_at IS NULL AND (e.state <> 'disabled' OR test))",
         );

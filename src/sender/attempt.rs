@@ -10,9 +10,7 @@ use crate::clock::{UnixMillis, UnixSeconds, running};
 use crate::ledger::{AttemptResult, Claimed};
 use crate::signed_url::{Minter, SignedUrl};
 use crate::store::StoreError;
-use crate::webhook::{
-    CompletedCall, Diagnosis, EndpointUrl, Explanation, Facts, Links, Message, Signing, diagnose,
-};
+use crate::webhook::{CompletedCall, Diagnosis, EndpointUrl, Explanation, Facts, Links, Signing, diagnose};
 
 /// The pause before a missing asset is looked up again. It is short at first, when the asset is most likely to appear.
 const ASSET_RETRY: Duration = Duration::from_secs(2);
@@ -109,10 +107,10 @@ async fn post(
     let started_at = sender.now();
     let as_text = |link: &Option<SignedUrl>| link.as_ref().map(|link| link.as_str().to_owned());
     let (recording, transcript) = (as_text(&links.recording), as_text(&links.transcript));
-    let message = Message { event: &claimed.event, call: claimed.call_id.as_deref() };
+    let message = claimed.message();
     let links_of = Links { recording: recording.as_deref(), transcript: transcript.as_deref() };
     let body = call.body(&message, links_of);
-    let mut headers = signing.headers(&claimed.event, sender.wall(), &body);
+    let mut headers = message.headers(signing, sender.wall(), &body);
     headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     if claimed.tries == 0 && claimed.attempts == 0 {
         sender.metrics().first_attempt_began(started_at.since(claimed.accepted_at));

@@ -74,6 +74,7 @@ fn finished(sender: &Sender, claimed: &Claimed, attempt: Attempt, at: UnixMillis
         delivery: claimed.delivery.clone(),
         holder: sender.0.holder.clone(),
         number: claimed.attempts.saturating_add(1),
+        resend: claimed.resends,
         result: attempt.result,
         disposition,
         at,

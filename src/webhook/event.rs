@@ -34,7 +34,7 @@ const LARGEST_EXACT_INTEGER: u64 = (1 << 53) - 1;
 ///       "user": {"name": "Jane Smith", "email": "jane@yourcompany.com"}
 ///     }"#,
 /// )?;
-/// let body = call.body(&Message { event: "msg_1", call: Some("call-1") }, Links::default());
+/// let body = call.body(&Message { event: "msg_1", call: Some("call-1"), resend: None }, Links::default());
 /// assert!(body.starts_with(br#"{"event":"call.completed","call":{"ended_at":"2025-12-17T14:30:00.000Z","#));
 /// # Ok::<(), webhook_assets::webhook::CallError>(())
 /// ```
@@ -120,7 +120,7 @@ impl CompletedCall {
     }
 
     /// The request body of one attempt. A test event has the additional field `test`. What the help page does not name
-    /// stands behind what it does: `id` at the end of `call` and of the event.
+    /// stands behind what it does: `id` at the end of `call` and of the event, and `resend` in a resend.
     ///
     /// `JSON.stringify(JSON.parse(body))` gives the same bytes, so a receiver that signs the parsed body gets the same
     /// signature: no name is an integer (JavaScript would move it to the front), and the only number is an integer that
@@ -147,6 +147,7 @@ impl CompletedCall {
             list: self.list.as_ref(),
             test: message.is_test(),
             id: message.event,
+            resend: message.resend.map(|resend| resend.number),
         };
         let summary = self.call.summary.as_ref().map_or(0, String::len);
         let mut bytes = Vec::with_capacity(1_536 + summary + summary / 8);
@@ -323,6 +324,8 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     test: bool,
     id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resend: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -360,8 +363,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::webhook::Resend;
 
-    const CALL: Message<'static> = Message { event: "msg_0a", call: Some("call-1") };
+    const CALL: Message<'static> = Message { event: "msg_0a", call: Some("call-1"), resend: None };
 
     #[test]
     fn the_sample_is_the_one_of_the_help_page() {
@@ -387,6 +391,9 @@ mod tests {
             .replace("\"call-1\"", "\"test_0a\"")
             .replace(",\"id\":\"msg", ",\"test\":true,\"id\":\"msg");
         assert_eq!(CompletedCall::sample().body(&Message { call: None, ..CALL }, links), test_event);
+        let resend = expected.strip_suffix('}').unwrap().to_owned() + r#","resend":2}"#;
+        let message = Message { resend: Some(Resend { delivery: "dlv_0a_1", number: 2 }), ..CALL };
+        assert_eq!(CompletedCall::sample().body(&message, links), resend);
     }
 
     #[test]

@@ -15,13 +15,13 @@ pub use endpoint_url::{EndpointUrl, UrlError, UrlRules};
 pub use event::{
     CALL_COMPLETED, CallError, CallStatus, CompletedCall, Direction, Links, TIME_TAKES, parse_time,
 };
-pub use message::Message;
+pub use message::{Message, Resend};
 pub use network::{AllowedNetworks, NetworkError, NotPublic, check_address};
 pub use post::{
     BreakReason, Exchange, Phase, PostError, Poster, PosterConfig, PosterError, ReceiverResponse, Resolve,
     TlsError,
 };
 pub use signing::{
-    SecretError, SignatureError, Signing, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, WebhookSecret,
-    X_WEBHOOK_SIGNATURE, verify_plain, verify_standard,
+    SecretError, SignatureError, Signing, WEBHOOK_EVENT_ID, WEBHOOK_ID, WEBHOOK_RESEND, WEBHOOK_SIGNATURE,
+    WEBHOOK_TIMESTAMP, WebhookSecret, X_WEBHOOK_SIGNATURE, verify_plain, verify_standard,
 };

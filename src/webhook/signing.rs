@@ -20,6 +20,12 @@ pub const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-times
 /// A Standard Webhooks signature for each valid secret, separated by spaces.
 pub const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
+/// The event's id, in a resend: its `webhook-id` is another one.
+pub const WEBHOOK_EVENT_ID: HeaderName = HeaderName::from_static("webhook-event-id");
+/// Counts the times that a person has sent the event again; absent otherwise. (Standard Webhooks: "All of the headers
+/// should be prefixed with `webhook-`".)
+pub const WEBHOOK_RESEND: HeaderName = HeaderName::from_static("webhook-resend");
+
 /// The prefix of every secret.
 const PREFIX: &str = "whsec_";
 

@@ -9,7 +9,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Map, Value, json};
 use webhook_assets::ledger::is_name;
-use webhook_assets::webhook::{CallStatus, CompletedCall, Direction, Links, Message};
+use webhook_assets::webhook::{CallStatus, CompletedCall, Direction, Links, Message, Resend};
 
 /// How many calls each property test sees.
 const CASES: usize = 3_000;
@@ -19,12 +19,14 @@ pub(crate) static BODIES: LazyLock<Vec<(Bytes, Vec<u8>)>> = LazyLock::new(|| {
     let mut runner = TestRunner::deterministic();
     let strategy = any_event();
     let bodies = (0..CASES).map(|case| {
-        let (call, call_id, recording, transcript, test) = strategy.new_tree(&mut runner).unwrap().current();
+        let (call, call_id, resend, recording, transcript, test) =
+            strategy.new_tree(&mut runner).unwrap().current();
         let call = CompletedCall::from_value(call).unwrap();
         let read_back = CompletedCall::parse(&serde_json::to_vec(&call).unwrap()).unwrap();
         assert_eq!(read_back, call);
         let links = Links { recording: recording.as_deref(), transcript: transcript.as_deref() };
-        let message = Message { event: "msg_1", call: (!test).then_some(call_id.as_str()) };
+        let resend = resend.map(|number| Resend { delivery: "dlv_1_1", number });
+        let message = Message { event: "msg_1", call: (!test).then_some(call_id.as_str()), resend };
         let body = call.body(&message, links);
         assert_eq!(read_back.body(&message, links), body);
         let flipped = flipped(&body, case * 31);
@@ -54,7 +56,7 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     BASE64_STANDARD.encode(bytes)
 }
 
-type Event = (Value, String, Option<String>, Option<String>, bool);
+type Event = (Value, String, Option<u32>, Option<String>, Option<String>, bool);
 
 fn any_event() -> impl Strategy<Value = Event> {
     let link = || {
@@ -62,7 +64,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             "https://app\\.example\\.com/api/[a-z/]{0,20}\\?expires=[0-9]{10}&sig=[0-9a-f]{64}",
         )
     };
-    (any_call(), any_name(), link(), link(), any::<bool>())
+    (any_call(), any_name(), proptest::option::of(1..u32::MAX), link(), link(), any::<bool>())
 }
 
 fn any_call() -> impl Strategy<Value = Value> {

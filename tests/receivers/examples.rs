@@ -38,7 +38,7 @@ fn the_receiver_of_the_examples_downloads_what_the_sender_sends() {
     let (folder, sender) = (tempfile::tempdir().unwrap(), Sender::start());
     let (mut running, url) = receiver(&python, &sender.secret, folder.path());
     sender.point_at(&url);
-    sender.deliver("call-1", Some(CALL));
+    let delivery = sender.deliver("call-1", Some(CALL));
     let event = |line: &str| line.split(": call ").next().unwrap().to_owned();
     let end = Instant::now() + Duration::from_secs(20);
     while names(folder.path()).len() < 3 {
@@ -53,7 +53,14 @@ fn the_receiver_of_the_examples_downloads_what_the_sender_sends() {
     assert!(saved(".mp3") == sample(&format!("recordings/{CALL}.mp3")));
     assert!(saved(".transcript.json") == sample(&format!("transcripts/{CALL}.json")));
     let body: Value = serde_json::from_slice(&saved(".json")).unwrap();
-    assert_eq!(body["event"], "call.completed");
+    assert_eq!((&body["event"], &body["id"]), (&"call.completed".into(), &event.as_str().into()));
+
+    // A person sends it again: the fresh links are followed.
+    sender.resend(&delivery);
+    running.says(&format!("{event}_1_r1: call connected"));
+    let again = |name: &str| fs::read(folder.path().join(format!("{event}_1_r1{name}"))).unwrap();
+    assert!(again(".mp3") == saved(".mp3") && again(".transcript.json") == saved(".transcript.json"));
+    assert_eq!(serde_json::from_slice::<Value>(&again(".json")).unwrap()["resend"], 1);
 
     // A start after a stop in the middle of the downloads.
     drop(running);

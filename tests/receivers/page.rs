@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use webhook_assets::store::SAMPLE;
 use webhook_assets::webhook::{
-    CallStatus, CompletedCall, Links, Message, Signing, WebhookSecret, X_WEBHOOK_SIGNATURE,
+    CallStatus, CompletedCall, Links, Message, Resend, Signing, WebhookSecret, X_WEBHOOK_SIGNATURE,
 };
 
 use crate::calls::base64;
@@ -18,14 +18,18 @@ use crate::interpreter::{ask, feed, installed, library, present, root};
 use crate::programs::{Attempt, Gateway, Program, free_port};
 use crate::signatures;
 
-const MESSAGE: Message<'static> = Message { event: "msg_1", call: Some("call-1") };
+const MESSAGE: Message<'static> = Message { event: "msg_1", call: Some("call-1"), resend: None };
 
 #[test]
 fn the_payload_is_exactly_what_is_sent() {
     let payload: Value = serde_json::from_str(&snippet("payload.json")).unwrap();
     let link = |name| payload["call"][name].as_str();
     let links = Links { recording: link("recording_url"), transcript: link("transcript_url") };
-    let message = Message { event: payload["id"].as_str().unwrap(), call: payload["call"]["id"].as_str() };
+    let message = Message {
+        event: payload["id"].as_str().unwrap(),
+        call: payload["call"]["id"].as_str(),
+        resend: None,
+    };
     assert_eq!(CompletedCall::sample().body(&message, links), serde_json::to_vec(&payload).unwrap());
 }
 
@@ -50,17 +54,15 @@ fn the_field_reference_names_every_field_and_every_status() {
 }
 
 #[test]
-fn the_receiver_in_node_accepts_genuine_events_once() {
+fn the_receiver_in_node_accepts_genuine_events_once_and_resends_too() {
     let Some(node) = present(Path::new("node"), "server.mjs of the page is not tried") else { return };
     let folder = written(&["server.mjs"]);
     let secret = WebhookSecret::generate().unwrap();
     let mut receiver = Program::start(server(&node, &secret).arg(folder.path().join("server.mjs")));
     let url = format!("http://127.0.0.1:{}/webhook", receiver.says("listening on port "));
 
-    accepts_only_the_genuine_one(&url, &secret);
-    // The genuine one came a second time, as after a lost answer.
-    accepts_only_the_genuine_one(&url, &secret);
-    assert_eq!(receiver.says_no_more(), ["Call connected, test: true"]);
+    accepts_only_genuine_events(&url, &secret);
+    assert_eq!(receiver.says_no_more(), [line_of(0), line_of(2)]);
 }
 
 #[test]
@@ -73,8 +75,8 @@ fn the_receiver_with_express_accepts_only_genuine_events() {
     let mut receiver = Program::start(server(&node, &secret).arg(folder.path().join("express.mjs")));
     let url = format!("http://127.0.0.1:{}/webhook", receiver.says("listening on port "));
 
-    accepts_only_the_genuine_one(&url, &secret);
-    assert_eq!(receiver.says_no_more(), ["Call connected, test: true"]);
+    accepts_only_genuine_events(&url, &secret);
+    assert_eq!(receiver.says_no_more(), [0, 1, 2, 3].map(line_of));
 }
 
 #[test]
@@ -93,17 +95,38 @@ fn the_receiver_in_php_accepts_only_genuine_events() {
         std::thread::sleep(Duration::from_millis(20));
     }
 
-    accepts_only_the_genuine_one(&format!("http://127.0.0.1:{port}/"), &secret);
+    accepts_only_genuine_events(&format!("http://127.0.0.1:{port}/"), &secret);
     let log = fs::read_to_string(folder.path().join("log")).unwrap();
-    assert_eq!(log.matches("Call connected").count(), 1, "{log}");
+    for request in 0..4 {
+        assert_eq!(log.matches(&line_of(request)).count(), 1, "{log}");
+    }
 }
 
-/// Posts a genuine event, a forged one, and one without a signature.
-fn accepts_only_the_genuine_one(url: &str, secret: &WebhookSecret) {
+/// What a receiver of the page prints of a request that it takes.
+fn line_of(request: usize) -> String {
+    format!("Call call-1 connected: {}", link(request))
+}
+
+/// The link that a request brings: each has another one.
+fn link(request: usize) -> String {
+    format!("https://app.example.com/api/webhook-assets/recording/{request}?expires=1&sig=0")
+}
+
+/// Posts an event, its retry, a resend by a person, and the retry of that; then a forged event, and one without a
+/// signature.
+fn accepts_only_genuine_events(url: &str, secret: &WebhookSecret) {
+    let resend = Some(Resend { delivery: "dlv_1_1", number: 1 });
+    for (request, resend) in [None, None, resend, resend].into_iter().enumerate() {
+        let link = link(request);
+        let links = Links { recording: Some(&link), transcript: None };
+        let message = Message { resend, ..MESSAGE };
+        let (status, answer) = Attempt::at(&message, &CompletedCall::sample(), links, secret).post(url);
+        assert_eq!(status, 200, "{answer}");
+    }
     let genuine = Attempt::of(&CompletedCall::sample(), Links::default(), secret);
-    for (attempt, expected) in [(&genuine, 200), (&genuine.forged(), 401), (&genuine.unsigned(), 401)] {
+    for attempt in [genuine.forged(), genuine.unsigned()] {
         let (status, answer) = attempt.post(url);
-        assert_eq!(status, expected, "{answer}");
+        assert_eq!(status, 401, "{answer}");
     }
 }
 

@@ -32,8 +32,12 @@ fn the_express_handler_of_the_help_page_accepts_only_genuine_events() {
     );
     let url = receiver.says("listening on ");
     sender.point_at(&url);
-    sender.deliver("call-1", Some(CALL));
+    let delivery = sender.deliver("call-1", Some(CALL));
     receiver.says("Call completed: {");
+    // Sent again by a person, the event arrives with fresh links.
+    sender.resend(&delivery);
+    receiver.says("Call completed: {");
+    receiver.says("  resend: 1");
 
     let genuine = Attempt::of(&CompletedCall::sample(), Links::default(), &sender.secret);
     assert_eq!(genuine.post(&url).0, 200);

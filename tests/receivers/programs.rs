@@ -187,6 +187,14 @@ impl Sender {
     }
 }
 
+impl Sender {
+    /// Sends a delivery again, as a person does.
+    pub(crate) fn resend(&self, delivery: &Value) {
+        let id = delivery["id"].as_str().unwrap();
+        ask("POST", &format!("{}/v1/workspaces/acme/deliveries/{id}/resend", self.admin), &Value::Null);
+    }
+}
+
 /// A request to the admin listener that has to succeed.
 fn ask(method: &str, url: &str, body: &Value) -> Value {
     let head = "content-type: application/json\r\n";
@@ -203,9 +211,17 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     pub(crate) fn of(call: &CompletedCall, links: Links<'_>, secret: &WebhookSecret) -> Self {
-        let message = Message { event: "evt_1", call: None };
-        let body = call.body(&message, links);
-        let headers = Signing::with(secret.clone()).headers(message.event, SystemClock.now(), &body);
+        Self::at(&Message { event: "evt_1", call: None, resend: None }, call, links, secret)
+    }
+
+    pub(crate) fn at(
+        message: &Message<'_>,
+        call: &CompletedCall,
+        links: Links<'_>,
+        secret: &WebhookSecret,
+    ) -> Self {
+        let body = call.body(message, links);
+        let headers = message.headers(&Signing::with(secret.clone()), SystemClock.now(), &body);
         let lines = headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()));
         Self { head: lines.collect(), body: body.to_vec() }
     }

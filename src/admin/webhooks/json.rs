@@ -59,6 +59,7 @@ pub fn delivery_to_json(delivery: &Delivery, now: UnixSeconds) -> Value {
         "test": delivery.test,
         "status": delivery.state.name(),
         "attempt_count": delivery.attempts,
+        "resends": delivery.resends,
         "due_at": text(delivery.due_at),
         "note": delivery.note,
         "last_status": delivery.last_status,
@@ -79,6 +80,7 @@ pub fn delivery_to_json(delivery: &Delivery, now: UnixSeconds) -> Value {
 pub fn attempt_to_json(attempt: &Attempt) -> Value {
     json!({
         "number": attempt.number,
+        "resend": attempt.resend,
         "started_at": attempt.started_at.to_string(),
         "duration_ms": u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
         "status": attempt.status,

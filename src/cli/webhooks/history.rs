@@ -152,8 +152,9 @@ async fn show_one(context: &CommandContext, workspace: &str, id: &str, as_json: 
 /// Formats an attempt: number, status, duration, diagnosis, and advice unless the previous attempt has the same.
 pub(super) fn attempt_as_text(attempt: &Attempt, before: Option<&Attempt>) -> String {
     let answered = attempt.status.map_or_else(|| "no answer".to_owned(), |status| format!("status {status}"));
+    let resent = if attempt.resend > 0 { " (sent again)" } else { "" };
     let mut text = format!(
-        "attempt {}  {answered}, {} ms  {}\n",
+        "attempt {}{resent}  {answered}, {} ms  {}\n",
         attempt.number,
         attempt.took.as_millis(),
         escaped(&attempt.summary)

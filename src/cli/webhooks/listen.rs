@@ -25,17 +25,22 @@ use crate::cli::exit::{Exit, Failure, print};
 use crate::cli::terminal::escaped;
 use crate::clock::{Clock, SystemClock};
 use crate::server::{self, Answer, Bodies, Client, Drain, Handler, Server};
-use crate::webhook::{WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, WebhookSecret, X_WEBHOOK_SIGNATURE};
+use crate::webhook::{
+    WEBHOOK_EVENT_ID, WEBHOOK_ID, WEBHOOK_RESEND, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, WebhookSecret,
+    X_WEBHOOK_SIGNATURE,
+};
 
 /// The largest accepted body, in bytes.
 const MAX_BODY: usize = 1 << 20;
 
 /// The header fields to print: those of a webhook, and those that proxies change.
-const FIELDS: [HeaderName; 7] = [
+const FIELDS: [HeaderName; 9] = [
     CONTENT_TYPE,
     CONTENT_LENGTH,
     USER_AGENT,
     WEBHOOK_ID,
+    WEBHOOK_EVENT_ID,
+    WEBHOOK_RESEND,
     WEBHOOK_TIMESTAMP,
     WEBHOOK_SIGNATURE,
     X_WEBHOOK_SIGNATURE,

@@ -272,6 +272,7 @@ messages! {
     see_failed: en "See what failed", fr "Voir ce qui a échoué";
     send_test: en "Send test event", fr "Envoyer un événement de test";
     sending: en "Sending", fr "Envoi en cours";
+    sent_again: en "Sent again", fr "Renvoyé";
     settings: en "Settings", fr "Réglages";
     show_all: en "Show all", fr "Tout afficher";
     show_links: en "Show with its links", fr "Afficher avec ses liens";
@@ -399,13 +400,13 @@ messages! {
         en [
             "Take POST at a public https:// address, and answer with a status of 2xx within 10 seconds. Work afterwards.",
             "Check X-Webhook-Signature: the HMAC-SHA256 of the raw body in hexadecimal, with the secret as the key.",
-            "An event may come twice: its webhook-id stays the same.",
+            "An event may come twice: its webhook-id stays the same. What a person sends again has a new webhook-id, and “resend” in its body.",
             "Fetch the recording and the transcript by their links within 24 hours.",
         ],
         fr [
             "Acceptez POST à une adresse https:// publique, et répondez avec un statut 2xx en moins de 10 secondes. Travaillez ensuite.",
             "Vérifiez X-Webhook-Signature : le HMAC-SHA256 du corps brut en hexadécimal, avec le secret comme clé.",
-            "Un événement peut arriver deux fois : son webhook-id reste le même.",
+            "Un événement peut arriver deux fois : son webhook-id reste le même. Ce qu’une personne renvoie a un nouveau webhook-id, et « resend » dans son corps.",
             "Téléchargez l’enregistrement et la transcription par leurs liens sous 24 heures.",
         ];
 }

@@ -51,7 +51,7 @@ async fn an_event_that_the_last_release_stored_is_sent_with_its_ids() {
 }
 
 #[tokio::test]
-async fn a_delivery_that_failed_under_the_last_release_is_sent_again() {
+async fn a_delivery_that_failed_under_the_last_release_is_sent_again_as_a_resend() {
     let sending = restored().await;
     let refusing = sending.restored_endpoint("refuses everything").await;
     let failed = DeliveryFilter {
@@ -64,8 +64,11 @@ async fn a_delivery_that_failed_under_the_last_release_is_sent_again() {
     let delivery = &page.deliveries[0];
     sending.sender.resend("acme", &delivery.id).await.unwrap();
     let body = sending.receiver.wait_for(1).await[0].json();
-    assert_eq!(body["id"], delivery.event.as_str());
+    assert_eq!((&body["id"], &body["resend"]), (&delivery.event.as_str().into(), &1.into()));
     assert_eq!(body["call"]["id"].as_str(), delivery.call.as_deref());
     let delivered = sending.until(&delivery.id, DeliveryState::Delivered).await;
-    assert_eq!(delivered.attempts, 5);
+    assert_eq!((delivered.attempts, delivered.resends), (5, 1));
+    let (_, attempts) = sending.sender.ledger().delivery("acme", &delivery.id).await.unwrap().unwrap();
+    let resends: Vec<_> = attempts.iter().map(|attempt| attempt.resend).collect();
+    assert_eq!(resends, [0, 0, 0, 0, 1]);
 }

@@ -152,7 +152,9 @@ async fn a_delivery_is_sent_again_unless_it_is_pending() {
     let answer = api.ask("POST", &resend, &[], b"").await;
     assert_eq!((answer.status, answer.json()), (202, json!({"delivery": id})));
     receiver.wait_for(2).await;
-    until(&api, "acme", &id, "delivered").await;
+    let shown = until(&api, "acme", &id, "delivered").await;
+    assert_eq!((&shown["resends"], &shown["attempts"][0]["resend"]), (&json!(1), &json!(0)));
+    assert_eq!(shown["attempts"][1]["resend"], 1);
 
     api.ask(
         "DELETE",
