@@ -15,7 +15,9 @@ use super::payload::{Payload, cut_markup};
 use super::response::{PageResult, page, redirect_to};
 use super::route::in_path;
 use crate::clock::UnixMillis;
-use crate::ledger::{Attempt, Delivery, DeliveryFilter, DeliveryState, Endpoint, ResendOutcome, is_name};
+use crate::ledger::{
+    Attempt, Delivery, DeliveryFilter, DeliveryState, Endpoint, PickUp, ResendOutcome, is_name,
+};
 use crate::webhook::{Explanation, Facts, parse_time};
 
 /// The number of deliveries on a page.
@@ -29,7 +31,7 @@ const ATTEMPTS: usize = 8;
 const MAX_EXCERPT: usize = 2 * 1024;
 
 /// The field names of the search form.
-const FIELDS: [&str; 6] = ["webhook", "status", "call", "within", "from", "to"];
+const FIELDS: [&str; 7] = ["webhook", "status", "pick_up", "call", "within", "from", "to"];
 
 /// One row of a list.
 pub(super) struct Row {
@@ -54,6 +56,7 @@ struct Deliveries {
     next: Option<String>,
     webhooks: Vec<Choice>,
     states: Vec<Choice>,
+    pick_ups: Vec<Choice>,
     times: Vec<Choice>,
     call: String,
     from: String,
@@ -66,6 +69,18 @@ pub(super) struct Choice {
     pub(super) value: String,
     pub(super) word: String,
     pub(super) chosen: bool,
+}
+
+impl Choice {
+    /// Options of values and words.
+    pub(super) fn list(choices: &[(&str, &str)], chosen: &str) -> Vec<Self> {
+        let choice = |(value, word): &(&str, &str)| Self {
+            value: (*value).to_owned(),
+            word: (*word).to_owned(),
+            chosen: *value == chosen,
+        };
+        choices.iter().map(choice).collect()
+    }
 }
 
 #[derive(Template)]
@@ -146,9 +161,10 @@ impl RequestContext<'_> {
             searched,
             first: filter.cursor.is_some().then(|| with("")),
             next: found.next.map(|next| with(&format!("cursor={}", in_path(&next)))),
-            webhooks: self.choices_of_webhooks(&endpoints),
+            webhooks: self.choices_of_webhooks(&endpoints, self.query.get("webhook")),
             states: self.choices_of_states(),
-            times: self.choices_of_times(),
+            pick_ups: self.choices_of_pick_ups(),
+            times: self.choices_of_times(self.query.get("within")),
             call: self.query.get("call").to_owned(),
             from: self.query.get("from").to_owned(),
             to: self.query.get("to").to_owned(),
@@ -181,6 +197,7 @@ impl RequestContext<'_> {
         Ok(DeliveryFilter {
             endpoint: named("webhook"),
             state: DeliveryState::of(self.query.get("status")),
+            pick_up: PickUp::of(self.query.get("pick_up")),
             call: named("call"),
             from,
             to: time("to")?,
@@ -188,8 +205,7 @@ impl RequestContext<'_> {
         })
     }
 
-    pub(super) fn choices_of_webhooks(&self, endpoints: &[Endpoint]) -> Vec<Choice> {
-        let chosen = self.query.get("webhook");
+    pub(super) fn choices_of_webhooks(&self, endpoints: &[Endpoint], chosen: &str) -> Vec<Choice> {
         let all = Choice {
             value: String::new(),
             word: self.lang.messages().all_webhooks.to_owned(),
@@ -215,16 +231,20 @@ impl RequestContext<'_> {
         std::iter::once(all).chain(each).collect()
     }
 
-    pub(super) fn choices_of_times(&self) -> Vec<Choice> {
+    fn choices_of_pick_ups(&self) -> Vec<Choice> {
         let t = self.lang.messages();
-        let chosen = self.query.get("within");
+        let choices = [
+            ("", t.any_pick_up),
+            (PickUp::Fetched.name(), t.fetched_links),
+            (PickUp::NotFetched.name(), t.links_not_fetched),
+        ];
+        Choice::list(&choices, self.query.get("pick_up"))
+    }
+
+    pub(super) fn choices_of_times(&self, chosen: &str) -> Vec<Choice> {
+        let t = self.lang.messages();
         let choices = [("", t.any_time), ("1h", t.last_hour), ("24h", t.last_day), ("7d", t.last_week)];
-        let choice = |(value, word): (&str, &str)| Choice {
-            value: value.to_owned(),
-            word: word.to_owned(),
-            chosen: value == chosen,
-        };
-        choices.into_iter().map(choice).collect()
+        Choice::list(&choices, chosen)
     }
 
     /// Redirects to the page that shows the signed links.

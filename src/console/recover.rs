@@ -1,4 +1,5 @@
-//! The recovery page: resends all deliveries that failed in a time range, and shows the progress.
+//! The recovery page: resends the deliveries of a time range that failed or were not fetched, or all, and shows the
+//! progress.
 
 use askama::Template;
 use http::StatusCode;
@@ -11,16 +12,19 @@ use super::layout::Layout;
 use super::response::{PageResult, page, redirect_to};
 use super::route::in_path;
 use crate::clock::UnixMillis;
-use crate::ledger::{RecoverRange, RecoveryProgress, is_name};
+use crate::ledger::{RecoverRange, RecoverWhich, RecoveryProgress, is_name};
 
 #[derive(Template)]
 #[template(path = "recover.html")]
 struct Recover {
     layout: Layout,
+    which: Vec<Choice>,
     webhooks: Vec<Choice>,
     times: Vec<Choice>,
     from: String,
     to: String,
+    /// How many deliveries there are, in words.
+    counted: Option<String>,
     wrong: Option<&'static str>,
     run: Option<Run>,
 }
@@ -45,20 +49,40 @@ impl RequestContext<'_> {
     async fn recovery_page(
         &self,
         status: StatusCode,
-        wrong: Option<&'static str>,
+        message: Option<Result<String, &'static str>>,
         run: Option<Run>,
     ) -> PageResult {
         let endpoints = self.ledger().endpoints(self.workspace).await?;
+        // A form that is shown again keeps what was chosen.
+        let within = if message.is_some() { self.form.get("within") } else { "24h" };
+        let (counted, wrong) = match message {
+            Some(Ok(counted)) => (Some(counted), None),
+            Some(Err(wrong)) => (None, Some(wrong)),
+            None => (None, None),
+        };
         let recover = Recover {
             layout: self.layout(self.lang.messages().recover, "recover", &self.path("/recover")),
-            webhooks: self.choices_of_webhooks(&endpoints),
-            times: self.choices_of_times(),
+            which: self.choices_of_which(),
+            webhooks: self.choices_of_webhooks(&endpoints, self.form.get("webhook")),
+            times: self.choices_of_times(within),
             from: self.form.get("from").to_owned(),
             to: self.form.get("to").to_owned(),
+            counted,
             wrong,
             run,
         };
         page(status, &recover)
+    }
+
+    fn choices_of_which(&self) -> Vec<Choice> {
+        let t = self.lang.messages();
+        let word = |which| match which {
+            RecoverWhich::Failed => t.which_failed,
+            RecoverWhich::NotFetched => t.which_not_fetched,
+            RecoverWhich::All => t.which_all,
+        };
+        let choices = RecoverWhich::ALL.map(|which| (which.name(), word(which)));
+        Choice::list(&choices, self.form.get("which"))
     }
 
     /// The recovery that the query describes.
@@ -67,10 +91,11 @@ impl RequestContext<'_> {
         let (Some(from), Some(to), Some(began)) = (moment("from"), moment("to"), moment("began")) else {
             return Ok(None);
         };
-        let range = RecoverRange { endpoint: self.chosen(self.query.get("webhook")), from, to };
-        let progress = self.ledger().progress(self.workspace, &range, began).await?;
-        let done = progress.delivered.saturating_add(progress.failed);
+        let which = RecoverWhich::of(self.query.get("which")).unwrap_or_default();
+        let range = RecoverRange { which, endpoint: self.chosen(self.query.get("webhook")), from, to };
         let recovered: u64 = self.query.get("count").parse().unwrap_or_default();
+        let progress = self.ledger().progress(self.workspace, &range, began, recovered).await?;
+        let done = progress.delivered.saturating_add(progress.failed);
         // Counts new deliveries too, so that the progress never exceeds 100 %.
         let total = done.saturating_add(progress.pending).max(recovered);
         let done = if progress.pending == 0 { total } else { done };
@@ -80,24 +105,50 @@ impl RequestContext<'_> {
     }
 
     pub(super) async fn recover(&self) -> PageResult {
-        let t = self.lang.messages();
         let now = self.sender.now();
+        let range = match self.posted_range(now) {
+            Ok(range) => range,
+            Err(wrong) => {
+                return self.recovery_page(StatusCode::UNPROCESSABLE_ENTITY, Some(Err(wrong)), None).await;
+            }
+        };
+        if self.form.has("count") {
+            return self.count_recoverable(&range).await;
+        }
+        let RecoverRange { which, from, to, .. } = range;
+        let webhook =
+            range.endpoint.as_deref().map(|id| format!("&webhook={}", in_path(id))).unwrap_or_default();
+        let count = self.sender.recover(self.workspace, &range).await?;
+        let which = which.name();
+        let query =
+            format!("from={}&to={}&began={}&count={count}&which={which}{webhook}", from.0, to.0, now.0);
+        Ok(redirect_to(&self.path(&format!("/recover?{query}"))))
+    }
+
+    /// The page with how many there are. Sends nothing.
+    async fn count_recoverable(&self, range: &RecoverRange) -> PageResult {
+        let t = self.lang.messages();
+        let counted = match self.ledger().count_recoverable(self.workspace, range).await? {
+            0 => t.nothing_to_recover.to_owned(),
+            count => t.counted(count, t.would_recover_one, t.would_recover_many),
+        };
+        self.recovery_page(StatusCode::OK, Some(Ok(counted)), None).await
+    }
+
+    /// The range of the form, or an error message.
+    fn posted_range(&self, now: UnixMillis) -> Result<RecoverRange, &'static str> {
+        let t = self.lang.messages();
         let range = match relative_range(self.form.get("within")) {
             // Up to and including the current millisecond.
             Some(within) => Some((now.minus(within), UnixMillis(now.0.saturating_add(1)))),
             None => read_time(self.form.get("from")).zip(read_time(self.form.get("to"))),
         };
-        let Some((from, to)) = range else {
-            return self.recovery_page(StatusCode::UNPROCESSABLE_ENTITY, Some(t.wrong_range), None).await;
-        };
+        let (from, to) = range.ok_or(t.wrong_range)?;
         if from >= to {
-            return self.recovery_page(StatusCode::UNPROCESSABLE_ENTITY, Some(t.wrong_order), None).await;
+            return Err(t.wrong_order);
         }
-        let endpoint = self.chosen(self.form.get("webhook"));
-        let webhook = endpoint.as_deref().map(|id| format!("&webhook={}", in_path(id))).unwrap_or_default();
-        let count = self.sender.recover(self.workspace, &RecoverRange { endpoint, from, to }).await?;
-        let query = format!("from={}&to={}&began={}&count={count}{webhook}", from.0, to.0, now.0);
-        Ok(redirect_to(&self.path(&format!("/recover?{query}"))))
+        let which = RecoverWhich::of(self.form.get("which")).unwrap_or_default();
+        Ok(RecoverRange { which, endpoint: self.chosen(self.form.get("webhook")), from, to })
     }
 
     fn chosen(&self, webhook: &str) -> Option<String> {

@@ -84,9 +84,9 @@ pub struct Delivery {
     pub recording: Option<String>,
     /// The transcript's id, if the call has one.
     pub transcript: Option<String>,
-    /// When the recording was first downloaded with this delivery's link.
+    /// When the recording was first downloaded with a link of this delivery since it was last sent or resent.
     pub recording_fetched_at: Option<UnixMillis>,
-    /// When the transcript was first downloaded with this delivery's link.
+    /// When the transcript was first downloaded with a link of this delivery since it was last sent or resent.
     pub transcript_fetched_at: Option<UnixMillis>,
     /// When the event was accepted.
     pub created_at: UnixMillis,

@@ -4,6 +4,7 @@ use super::database::{Statement, int, values};
 use super::delivery::{Attempt, Delivery, DeliveryState};
 use super::error::Result;
 use super::handle::Ledger;
+use super::pick_up::{PickUp, links_followed};
 use crate::clock::UnixMillis;
 
 /// The deliveries to list.
@@ -13,6 +14,8 @@ pub struct DeliveryFilter {
     pub endpoint: Option<String>,
     /// In this state only.
     pub state: Option<DeliveryState>,
+    /// Delivered, with links that were followed, or that were not.
+    pub pick_up: Option<PickUp>,
     /// Of this call only.
     pub call: Option<String>,
     /// Accepted at this time or later.
@@ -33,10 +36,10 @@ pub struct HistoryPage {
 }
 
 macro_rules! select_deliveries {
-    ($rest:literal) => {
+    ($rest:expr) => {
         select_deliveries!("deliveries d JOIN events v ON v.id = d.event_id", $rest)
     };
-    ($from:literal, $rest:literal) => {
+    ($from:literal, $rest:expr) => {
         concat!(
             "SELECT d.id, d.event_id, d.endpoint_id, v.call_id, d.test, d.state, d.attempts, d.resends, \
              CASE WHEN d.state = 'waiting' THEN d.due_at END AS due_at, d.note, d.last_status, d.last_summary, d.links_expire_at, v.recording, v.transcript, d.recording_fetched_at, \
@@ -50,10 +53,10 @@ macro_rules! select_deliveries {
 
 /// The conditions of every search. Each search adds one condition, so that it uses the best index.
 macro_rules! search {
-    ($driving:literal) => {
+    ($driving:expr) => {
         Statement::same(search!("deliveries d JOIN events v ON v.id = d.event_id", $driving))
     };
-    ($from:literal, $driving:literal) => {
+    ($from:literal, $driving:expr) => {
         concat!(
             select_deliveries!($from, $driving),
             " AND ($2 IS NULL OR d.endpoint_id = $2) AND ($3 IS NULL OR d.state = $3) \
@@ -66,6 +69,21 @@ macro_rules! search {
 const ALL: Statement = search!("TRUE");
 const FAILED: Statement = search!("d.state = 'failed'");
 const PENDING: Statement = search!("d.state IN ('waiting', 'queued', 'sending')");
+/// Without a hint, SQLite would read all deliveries of the workspace.
+macro_rules! search_by_pick_up {
+    ($followed:literal) => {
+        Statement {
+            sqlite: search!(
+                "deliveries d INDEXED BY deliveries_pick_up JOIN events v ON v.id = d.event_id",
+                links_followed!($followed)
+            ),
+            postgres: search!("deliveries d JOIN events v ON v.id = d.event_id", links_followed!($followed)),
+        }
+    };
+}
+
+const FETCHED: Statement = search_by_pick_up!("1");
+const NOT_FETCHED: Statement = search_by_pick_up!("0");
 const OF_ENDPOINT: Statement = search!("d.endpoint_id = $2");
 // Without a hint, SQLite would scan deliveries in order until it finds those of the event.
 const OF_CALL: Statement = Statement {
@@ -98,7 +116,9 @@ impl Ledger {
             },
         };
         let statement = match filter {
-            DeliveryFilter { call: Some(_), .. } => OF_CALL,
+            DeliveryFilter { call: Some(_), pick_up: None, .. } => OF_CALL,
+            DeliveryFilter { pick_up: Some(PickUp::Fetched), .. } => FETCHED,
+            DeliveryFilter { pick_up: Some(PickUp::NotFetched), .. } => NOT_FETCHED,
             // An endpoint has fewer failed or pending deliveries than deliveries in total.
             DeliveryFilter { state: Some(DeliveryState::Failed), .. } => FAILED,
             DeliveryFilter {

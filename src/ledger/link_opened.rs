@@ -1,4 +1,5 @@
-//! Records followed links: the gateway reports each download, and the ledger finds the delivery of its link.
+//! Records followed links: the gateway reports each download, and the ledger finds the delivery of its link. After a
+//! resend, only its links count.
 
 use super::database::{Statement, Value, rows, values};
 use super::error::Result;
@@ -42,7 +43,7 @@ macro_rules! record {
             "e.id",
             $close,
             " AND (deliveries.links_expire_at = r.expires OR EXISTS (SELECT 1 FROM attempts a \
-             WHERE a.delivery_id = deliveries.id AND a.links_expire_at = r.expires))"
+             WHERE a.delivery_id = deliveries.id AND a.resend = deliveries.resends AND a.links_expire_at = r.expires))"
         )
     };
     ($fetched_at:literal, $asset:literal) => {

@@ -209,7 +209,7 @@ impl Sender {
         Ok(resent)
     }
 
-    /// Resends every failed delivery of a time range. Returns their number.
+    /// Resends the deliveries of a time range. Returns their number.
     ///
     /// # Errors
     /// [`LedgerError`] if it could not be written.

@@ -271,7 +271,7 @@ journey('what failed is diagnosed, sent again, and recovered with a bar that mov
   await page.getByRole('link', { name: 'Recover' }).click();
   await look(page, 'recover');
   hook.react = () => ({ status: 200, body: 'OK', wait: 1500 });
-  await press(page, 'Send again what failed');
+  await press(page, 'Send them again');
   await page.locator('progress').waitFor();
   await look(page, 'recover-running');
   await says(page, 'All of it was sent again');
@@ -393,8 +393,8 @@ journey('everything works without a script but what is live', async () => {
   assert.ok(await page.locator('.transcript li').count() > 5);
   assert.equal(await page.locator('#audio track[kind=captions][default]').count(), 1, 'captions need no script');
   await page.goto(`${acme}/recover`);
-  await press(page, 'Send again what failed');
-  await says(page, 'Nothing failed in this time');
+  await press(page, 'Send them again');
+  await says(page, 'There is nothing to send again in this time');
   await page.goto(acme);
   await page.getByRole('link', { name: 'Without a script' }).first().click();
   await press(page, 'Remove this webhook');

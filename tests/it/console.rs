@@ -3,6 +3,7 @@
 mod forms;
 mod isolation;
 mod pages;
+mod recover;
 mod sign_in;
 
 use serde_json::{Value, json};

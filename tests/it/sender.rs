@@ -7,6 +7,7 @@ mod endpoints;
 mod fair_shares;
 mod history;
 mod last_release;
+mod pick_up;
 mod resends;
 
 use std::time::Duration;

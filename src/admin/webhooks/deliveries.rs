@@ -9,13 +9,18 @@ use super::json::{attempt_to_json, delivery_to_json};
 use crate::admin::response::{Answer, invalid, json_answer};
 use crate::admin::upload::Upload;
 use crate::clock::UnixMillis;
-use crate::ledger::{DeliveryFilter, DeliveryState, RecoverRange, ResendOutcome, is_name};
+use crate::ledger::{
+    DeliveryFilter, DeliveryState, PickUp, RecoverRange, RecoverWhich, ResendOutcome, is_name,
+};
 use crate::problem::Problem;
 use crate::webhook::{TIME_TAKES, parse_time};
 
 /// The default and maximum number of deliveries per page.
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
+
+/// What a recovery takes, as the end of the sentence "… takes …".
+const WHICH: &str = "failed, not-fetched or all";
 
 impl Api<'_> {
     pub(super) async fn list_deliveries(&self, workspace: &str, query: &str) -> Result<Answer, Problem> {
@@ -56,7 +61,8 @@ impl Api<'_> {
     }
 
     pub(super) async fn recover(&self, workspace: &str, request: Request<Upload>) -> Result<Answer, Problem> {
-        let mut fields = Fields::of(read_json(request).await?, &["from", "to", "endpoint"])?;
+        let known = ["from", "to", "endpoint", "which", "dry_run"];
+        let mut fields = Fields::of(read_json(request).await?, &known)?;
         let (from, to) = (fields.time("from")?, fields.time("to")?);
         if from >= to {
             return Err(invalid("/to", "/to takes a time after /from"));
@@ -64,7 +70,13 @@ impl Api<'_> {
         let endpoint = fields.optional("endpoint", "an endpoint's id", |value| {
             value.as_str().filter(|id| is_name(id)).map(str::to_owned)
         })?;
-        let range = RecoverRange { endpoint, from, to };
+        let which =
+            fields.optional("which", WHICH, |value| RecoverWhich::of(value.as_str()?))?.unwrap_or_default();
+        let range = RecoverRange { which, endpoint, from, to };
+        if fields.optional("dry_run", "true or false", Value::as_bool)? == Some(true) {
+            let count = self.call(self.sender.ledger().count_recoverable(workspace, &range)).await?;
+            return Ok(json_answer(StatusCode::OK, &json!({"would_recover": count})));
+        }
         let recovered = self.call(self.sender.recover(workspace, &range)).await?;
         Ok(json_answer(StatusCode::ACCEPTED, &json!({"recovered": recovered})))
     }
@@ -82,6 +94,9 @@ fn read_query(query: &str) -> Result<(DeliveryFilter, usize), Problem> {
                 let states = "waiting, queued, sending, delivered or failed";
                 take_once(&mut filter.state, "status", states, DeliveryState::of(value))?;
             }
+            "pick_up" => {
+                take_once(&mut filter.pick_up, "pick_up", "fetched or not-fetched", PickUp::of(value))?;
+            }
             "from" => take_once(&mut filter.from, "from", TIME_TAKES, time(value))?,
             "to" => take_once(&mut filter.to, "to", TIME_TAKES, time(value))?,
             "cursor" => {
@@ -89,7 +104,7 @@ fn read_query(query: &str) -> Result<(DeliveryFilter, usize), Problem> {
             }
             "limit" => take_once(&mut limit, "limit", "a whole number from 1 to 200", count(value))?,
             _ => {
-                let detail = "a parameter is not known; there are endpoint, status, call_id, from, to, cursor and limit";
+                let detail = "a parameter is not known; there are endpoint, status, pick_up, call_id, from, to, cursor and limit";
                 return Err(problem_of_query(name.as_ref(), detail));
             }
         }

@@ -12,7 +12,9 @@ use crate::cli::arguments::moment;
 use crate::cli::exit::{Exit, Failure, print, print_json};
 use crate::cli::terminal::escaped;
 use crate::clock::UnixMillis;
-use crate::ledger::{Attempt, Delivery, DeliveryFilter, DeliveryState, RecoverRange, ResendOutcome};
+use crate::ledger::{
+    Attempt, Delivery, DeliveryFilter, DeliveryState, PickUp, RecoverRange, RecoverWhich, ResendOutcome,
+};
 use crate::webhook::parse_time;
 
 #[derive(Debug, Args)]
@@ -28,6 +30,9 @@ pub(crate) struct Deliveries {
     /// Only deliveries in this state: waiting, queued, sending, delivered or failed
     #[arg(long, value_name = "STATE", value_parser = state)]
     status: Option<DeliveryState>,
+    /// Only deliveries whose links were followed, or were not: fetched or not-fetched
+    #[arg(long, value_name = "WHICH", value_parser = pick_up)]
+    pick_up: Option<PickUp>,
     /// Only deliveries of this call
     #[arg(long, value_name = "ID", value_parser = name)]
     call_id: Option<String>,
@@ -53,6 +58,7 @@ impl Deliveries {
         let filter = DeliveryFilter {
             endpoint: self.endpoint,
             state: self.status,
+            pick_up: self.pick_up,
             call: self.call_id,
             from: self.from,
             to: self.to,
@@ -207,6 +213,12 @@ pub(crate) struct Recover {
     /// Of this endpoint alone
     #[arg(long, value_name = "ID", value_parser = name)]
     endpoint: Option<String>,
+    /// Resend what failed, what was delivered but not-fetched (none of its links was followed), or all
+    #[arg(long, value_name = "WHICH", default_value = "failed", value_parser = which)]
+    which: RecoverWhich,
+    /// Only say how many there are
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl Recover {
@@ -215,18 +227,44 @@ impl Recover {
         if self.from >= to {
             return Err(Failure::Usage(format!("--from {} is not before --to {to}", self.from)));
         }
-        let range = RecoverRange { endpoint: self.endpoint, from: self.from, to };
-        let text = match context.ledger.recover(&self.of.workspace, &range, context.now).await? {
-            0 => "nothing failed in this time, or its endpoint is removed or disabled\n".to_owned(),
-            1 => "1 delivery is due now\n".to_owned(),
-            count => format!("{count} deliveries are due now\n"),
+        let (which, workspace) = (self.which, &self.of.workspace);
+        let range = RecoverRange { which, endpoint: self.endpoint, from: self.from, to };
+        let count = if self.dry_run {
+            context.ledger.count_recoverable(workspace, &range).await?
+        } else {
+            context.ledger.recover(workspace, &range, context.now).await?
         };
-        print(&text)
+        print(&match (count, self.dry_run) {
+            (0, _) => {
+                format!("nothing {} in this time, or its endpoint is removed or disabled\n", happened(which))
+            }
+            (1, false) => "1 delivery is due now\n".to_owned(),
+            (count, false) => format!("{count} deliveries are due now\n"),
+            (1, true) => "1 delivery would be sent again\n".to_owned(),
+            (count, true) => format!("{count} deliveries would be sent again\n"),
+        })
     }
 }
 
 fn state(text: &str) -> Result<DeliveryState, String> {
     DeliveryState::of(text).ok_or_else(|| "takes waiting, queued, sending, delivered or failed".to_owned())
+}
+
+/// What happened to the deliveries that a recovery takes.
+fn happened(which: RecoverWhich) -> &'static str {
+    match which {
+        RecoverWhich::Failed => "failed",
+        RecoverWhich::NotFetched => "was delivered and not fetched",
+        RecoverWhich::All => "was delivered or failed",
+    }
+}
+
+fn pick_up(text: &str) -> Result<PickUp, String> {
+    PickUp::of(text).ok_or_else(|| "takes fetched or not-fetched".to_owned())
+}
+
+fn which(text: &str) -> Result<RecoverWhich, String> {
+    RecoverWhich::of(text).ok_or_else(|| "takes failed, not-fetched or all".to_owned())
 }
 
 /// Parses a time with an offset, or in UTC.

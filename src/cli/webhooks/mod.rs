@@ -51,7 +51,7 @@ pub(super) enum OnDatabase {
     Deliveries(history::Deliveries),
     /// Send a delivery again, with fresh links and all attempts
     Resend(history::Resend),
-    /// Send again all deliveries that failed in a range of time
+    /// Send again what failed in a range of time, what was not fetched, or all
     Recover(history::Recover),
 }
 

@@ -36,11 +36,13 @@ impl Messages {
 
 messages! {
     accepted: en "Accepted", fr "Accepté";
+    accepted_within: en "Accepted within", fr "Accepté pendant";
     active: en "Active", fr "Actif";
     add_webhook: en "Add a webhook", fr "Ajouter un webhook";
     added: en "Added", fr "Ajouté";
     all_webhooks: en "All webhooks", fr "Tous les webhooks";
     answer: en "Answer", fr "Réponse";
+    any_pick_up: en "Any", fr "Tous";
     any_status: en "Any status", fr "Tous les états";
     any_time: en "Any time", fr "Toutes les dates";
     arrived: en "arrived", fr "arrivés";
@@ -73,6 +75,7 @@ messages! {
         fr "Cette page s’ouvre par un lien que le produit vous donne. Vous n’êtes pas connecté, ou votre session a expiré : ouvrez la page à nouveau depuis le produit, ou demandez un nouveau lien à votre administrateur.";
     copied: en "Copied", fr "Copié";
     copy: en "Copy", fr "Copier";
+    count_first: en "Only count them", fr "Seulement les compter";
     decimal_mark: en ".", fr ",";
     delivered: en "Delivered", fr "Livré";
     deliveries: en "Recent deliveries", fr "Livraisons récentes";
@@ -119,10 +122,10 @@ messages! {
     enter_workspace: en "You come in to the workspace", fr "Vous entrez dans l’espace de travail";
     failed: en "Failed", fr "Échoué";
     failed_again: en "failed again", fr "échoués à nouveau";
-    failed_within: en "What failed within", fr "Ce qui a échoué pendant";
     failing: en "{} failing", fr "{} en échec";
     failing_since: en "Every attempt has failed since", fr "Toutes les tentatives échouent depuis le";
     fetched: en "fetched", fr "téléchargé";
+    fetched_links: en "Fetched", fr "Téléchargés";
     follow: en "Follow the sound", fr "Suivre le son";
     from: en "From", fr "Du";
     from_to: en "A range of your own", fr "Une période précise";
@@ -153,11 +156,13 @@ messages! {
     link_used:
         en "It was used before, and works once. If that was not you, tell your administrator. Otherwise ask for a new link.",
         fr "Il a déjà servi, et ne fonctionne qu’une fois. Si ce n’était pas vous, prévenez votre administrateur. Sinon, demandez un nouveau lien.";
+    links: en "Links", fr "Liens";
     links_expired: en "Links expired", fr "Liens expirés";
     links_hidden:
         en "What makes its links open is left out here.",
         fr "Ce qui permet d’ouvrir ses liens n’est pas affiché ici.";
     links_live_until: en "Links live until", fr "Liens valables jusqu’au";
+    links_not_fetched: en "Not fetched", fr "Pas téléchargés";
     listen: en "Listen and read", fr "Écouter et lire";
     long_tail:
         en "Keep trying for a day after the first four attempts",
@@ -206,7 +211,7 @@ messages! {
     nothing_found_text:
         en "No delivery fits all of this. A call is found by its whole id.",
         fr "Aucune livraison ne correspond à tout cela. Un appel se trouve par son identifiant complet.";
-    nothing_to_recover: en "Nothing failed in this time", fr "Rien n’a échoué pendant cette période";
+    nothing_to_recover: en "There is nothing to send again in this time", fr "Il n’y a rien à renvoyer pendant cette période";
     older: en "Older", fr "Plus anciennes";
     on_hold: en "On hold", fr "Retenu";
     on_their_way: en "on their way", fr "en route";
@@ -237,10 +242,10 @@ messages! {
     receivers_answer: en "The receiver’s answer", fr "La réponse du récepteur";
     recording: en "Recording", fr "Enregistrement";
     recover: en "Recover", fr "Récupérer";
-    recover_now: en "Send again what failed", fr "Renvoyer ce qui a échoué";
+    recover_now: en "Send them again", fr "Les renvoyer";
     recover_text:
-        en "Was your receiver down? Send everything again that failed in a range of time, with fresh links. Test events are left out.",
-        fr "Votre récepteur était en panne ? Renvoyez tout ce qui a échoué pendant une période, avec de nouveaux liens. Les événements de test sont laissés de côté.";
+        en "Was your receiver down? Send again what failed in a range of time, with fresh links. A Zap that is paused and a workflow that is off answer 200 too: nothing has failed then, but nobody fetched the links. Test events are left out.",
+        fr "Votre récepteur était en panne ? Renvoyez ce qui a échoué pendant une période, avec de nouveaux liens. Un Zap en pause et un workflow désactivé répondent 200 eux aussi : rien n’a alors échoué, mais personne n’a téléchargé les liens. Les événements de test sont laissés de côté.";
     recovered: en "All of it was sent again", fr "Tout a été renvoyé";
     recovering: en "Sending again", fr "Renvoi en cours";
     remove: en "Remove this webhook", fr "Supprimer ce webhook";
@@ -337,8 +342,14 @@ messages! {
         fr "Chaque appel terminé est envoyé à tous ceux-ci.";
     what_to_do: en "What to do:", fr "Que faire :";
     when: en "When", fr "Quand";
+    which: en "What", fr "Quoi";
+    which_all: en "Everything", fr "Tout";
+    which_failed: en "What failed", fr "Ce qui a échoué";
+    which_not_fetched: en "What was delivered but not fetched", fr "Ce qui a été livré mais pas téléchargé";
     workspace: en "Workspace", fr "Espace de travail";
     workspaces: en "Workspaces", fr "Espaces de travail";
+    would_recover_many: en "{} deliveries would be sent again.", fr "{} livraisons seraient renvoyées.";
+    would_recover_one: en "{} delivery would be sent again.", fr "{} livraison serait renvoyée.";
     wrong_call:
         en "A call id has 1 to 128 visible characters, without spaces.",
         fr "Un identifiant d’appel a 1 à 128 caractères visibles, sans espaces.";

@@ -239,6 +239,9 @@ async fn see_webhooks(seen: &mut Seen) {
     let with_body: Vec<_> = with_body.map(|(method, path, _)| (*method, path.clone())).collect();
     see_slow_bodies(seen, &api, &with_body).await;
     seen.ask(&api, "GET", "/v1/workspaces/acme/deliveries?limit=0", &[], b"").await;
+    let dry_run = json!({"from": "2000-01-01T00:00:00Z", "to": "2200-01-01T00:00:00Z", "dry_run": true});
+    let recover = "/v1/workspaces/acme/recover";
+    seen.ask(&api, "POST", recover, &[JSON], dry_run.to_string().as_bytes()).await;
     let call = webhooks::call("acme", "call-1");
     seen.ask(&api, "POST", "/v1/calls", &[JSON], call.to_string().as_bytes()).await;
     let other = json!({"workspace": "acme", "call_id": "call-1", "recording": null});

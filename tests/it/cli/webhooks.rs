@@ -76,6 +76,8 @@ fn an_impossible_command_is_refused_in_one_line() {
         &["recover"],
         &["deliveries", "--status", "lost"],
         &["deliveries", "--from", "yesterday"],
+        &["deliveries", "--pick-up", "lost"],
+        &["recover", "--from", "2026-11-23T09:00:00Z", "--which", "lost"],
         &["secret", "ep_1", "--overlap", "1h"],
         &["secret", "ep_1", "--rotate", "--overlap", "8days"],
         &["add", "https://example.com/", "--per-second", "0"],
@@ -123,6 +125,18 @@ fn a_test_event_reaches_a_receiver_that_verifies_its_signatures() {
     receiver.prints("X-Webhook-Signature  good");
     receiver.prints("\"test\": true");
     webhooks(&home, &["deliveries"]).succeeded().says(&["delivered", "never fetched, expires in"]);
+    let filtered = |pick_up| webhooks(&home, &["deliveries", "--pick-up", pick_up]).succeeded();
+    filtered("not-fetched").says(&["never fetched, expires in"]);
+    filtered("fetched").says(&["no such delivery"]);
+    // Test events are left out.
+    let recover = ["recover", "--from", "2026-01-01T00:00:00Z", "--dry-run", "--which"];
+    for (which, words) in [
+        ("failed", "nothing failed in this time"),
+        ("not-fetched", "nothing was delivered and not fetched in this time"),
+        ("all", "nothing was delivered or failed in this time"),
+    ] {
+        webhooks(&home, &[&recover[..], &[which]].concat()).succeeded().says(&[words]);
+    }
 }
 
 #[test]

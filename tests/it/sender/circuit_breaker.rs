@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use webhook_assets::ledger::{DeliveryState, EndpointChange, EndpointState, Health, RecoverRange};
+use webhook_assets::ledger::{
+    DeliveryState, EndpointChange, EndpointState, Health, RecoverRange, RecoverWhich,
+};
 
 use super::Sending;
 use crate::support::receiver::{Reaction, Receiver};
@@ -180,7 +182,12 @@ async fn act(outage: &Outage, act: Act) {
         }
         Act::Recover => {
             let to = now.plus(Duration::from_secs(1));
-            let range = RecoverRange { endpoint: None, from: webhook_assets::clock::UnixMillis(0), to };
+            let range = RecoverRange {
+                which: RecoverWhich::Failed,
+                endpoint: None,
+                from: webhook_assets::clock::UnixMillis(0),
+                to,
+            };
             assert!(ledger.recover("acme", &range, now).await.unwrap() > 0);
         }
         Act::NewSecret => {

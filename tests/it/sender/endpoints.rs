@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use webhook_assets::ledger::{DeliveryState, EndpointChange, EndpointState, RecoverRange};
+use webhook_assets::ledger::{DeliveryState, EndpointChange, EndpointState, RecoverRange, RecoverWhich};
 
 use super::Sending;
 use crate::support::receiver::{Reaction, Received, Receiver};
@@ -118,8 +118,12 @@ async fn an_endpoint_that_fails_for_days_is_disabled_with_a_reason_and_a_notice(
     let active = EndpointChange { state: Some(EndpointState::Active), ..EndpointChange::default() };
     ledger.change_endpoint("acme", &sending.endpoint.id, active).await.unwrap().unwrap();
     let now = sending.sender.now();
-    let range =
-        RecoverRange { endpoint: None, from: failed.created_at, to: now.plus(Duration::from_secs(1)) };
+    let range = RecoverRange {
+        which: RecoverWhich::Failed,
+        endpoint: None,
+        from: failed.created_at,
+        to: now.plus(Duration::from_secs(1)),
+    };
     let before = sending.receiver.received().len();
     assert_eq!(sending.sender.recover("acme", &range).await.unwrap(), 1);
     sending.receiver.wait_for(before + 1).await;

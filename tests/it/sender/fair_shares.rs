@@ -188,6 +188,7 @@ async fn all_failed_deliveries_are_recovered_in_batches() {
     ledger.change_endpoint("acme", &sending.endpoint.id, change).await.unwrap().unwrap();
     well.store(true, std::sync::atomic::Ordering::Relaxed);
     let range = webhook_assets::ledger::RecoverRange {
+        which: webhook_assets::ledger::RecoverWhich::Failed,
         endpoint: None,
         from: UnixMillis(0),
         to: now.plus(Duration::from_secs(1)),

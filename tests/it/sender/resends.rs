@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use webhook_assets::clock::UnixMillis;
-use webhook_assets::ledger::{DeliveryState, RecoverRange};
+use webhook_assets::ledger::{DeliveryState, RecoverRange, RecoverWhich};
 use webhook_assets::webhook::{verify_plain, verify_standard};
 
 use super::Sending;
@@ -86,7 +86,7 @@ async fn a_recovered_delivery_is_a_resend() {
     }
     sending.until(&accepted.deliveries[0], DeliveryState::Failed).await;
     let to = UnixMillis(sending.sender.now().0 + 1);
-    let range = RecoverRange { endpoint: None, from: UnixMillis(0), to };
+    let range = RecoverRange { which: RecoverWhich::Failed, endpoint: None, from: UnixMillis(0), to };
     assert_eq!(sending.sender.recover("acme", &range).await.unwrap(), 1);
     let event = accepted.event;
     let resent = sending.receiver.wait_for(5).await.remove(4);

@@ -105,6 +105,8 @@ async fn the_history_is_filtered_and_read_page_by_page() {
         (format!("from={}&to={}", at(1), at(3)), &["call-2", "call-1"]),
         ("from=2096-10-02T09:06:43%2B02:00".to_owned(), &["call-4", "call-3"]),
         (format!("endpoint={id}&limit=1"), &["call-4"]),
+        ("pick_up=fetched".to_owned(), &[]),
+        ("pick_up=not-fetched".to_owned(), &["call-4", "call-3", "call-2", "call-1", "call-0"]),
         ("endpoint=ep_none".to_owned(), &[]),
         ("status=failed".to_owned(), &[]),
         ("status=delivered&limit=200".to_owned(), &["call-4", "call-3", "call-2", "call-1", "call-0"]),
@@ -126,6 +128,8 @@ async fn a_wrong_parameter_is_named() {
         ("limit=201", "limit"),
         ("limit=x", "limit"),
         ("status=lost", "status"),
+        ("pick_up=lost", "pick_up"),
+        ("pick_up=fetched&pick_up=fetched", "pick_up"),
         ("from=yesterday", "from"),
         ("to=2026-11-23", "to"),
         ("cursor=nonsense", "cursor"),
@@ -195,7 +199,26 @@ async fn failed_deliveries_of_a_time_range_are_recovered() {
         assert_eq!((answer.status, answer.json()), (202, json!({"recovered": expected})), "{range}");
     }
     assert_eq!(until(&api, "acme", &id, "delivered").await["attempt_count"], 5);
+    for (range, count) in [
+        (json!({"from": at(0), "to": at(100), "dry_run": true}), 0),
+        (json!({"from": at(0), "to": at(100), "dry_run": true, "which": "failed"}), 0),
+        (json!({"from": at(0), "to": at(100), "dry_run": true, "which": "not-fetched"}), 1),
+        (json!({"from": at(0), "to": at(100), "dry_run": true, "which": "all"}), 1),
+    ] {
+        let answer = api.send("POST", recover, &range).await;
+        assert_eq!((answer.status, answer.json()), (200, json!({"would_recover": count})), "{range}");
+    }
+    for which in ["not-fetched", "all"] {
+        let range = json!({"from": at(0), "to": at(100), "which": which, "dry_run": false});
+        let answer = api.send("POST", recover, &range).await;
+        assert_eq!((answer.status, answer.json()), (202, json!({"recovered": 1})), "{which}");
+        until(&api, "acme", &id, "delivered").await;
+    }
+    assert_eq!(until(&api, "acme", &id, "delivered").await["resends"], 3);
     for (range, pointer) in [
+        (json!({"from": at(0), "to": at(1), "which": "lost"}), "/which"),
+        (json!({"from": at(0), "to": at(1), "which": null}), "/which"),
+        (json!({"from": at(0), "to": at(1), "dry_run": 1}), "/dry_run"),
         (json!({"from": at(0)}), "/to"),
         (json!({"to": at(0)}), "/from"),
         (json!({"from": at(1), "to": at(1)}), "/to"),
