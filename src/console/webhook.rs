@@ -6,6 +6,7 @@ use askama::Template;
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 
+use super::call_filter::{self, FilterFields};
 use super::context::RequestContext;
 use super::display::{Pill, Platform, Time, name_of};
 use super::error::PageError;
@@ -15,8 +16,8 @@ use super::response::{PageResult, page, redirect_to};
 use super::route::{Action, in_path};
 use crate::clock::UnixMillis;
 use crate::ledger::{
-    DEFAULT_OVERLAP, Delivery, DeliveryFilter, Endpoint, EndpointChange, EndpointState, Failure, Health,
-    LedgerError, TestOutcome, is_description,
+    CallFilter, DEFAULT_OVERLAP, Delivery, DeliveryFilter, Endpoint, EndpointChange, EndpointState, Failure,
+    Health, LedgerError, TestOutcome, is_description,
 };
 use crate::webhook::{Explanation, Facts};
 
@@ -30,6 +31,7 @@ pub(super) struct FormState {
     refused: Option<String>,
     warned: Option<Explanation>,
     bad_description: bool,
+    filter: Option<CallFilter>,
     /// Why a test event was not sent.
     too_many_tests: Option<String>,
 }
@@ -46,6 +48,7 @@ struct Webhook {
     failing: Option<Failing>,
     previous_until: Option<Time>,
     platform: &'static str,
+    filter: FilterFields,
     recent: Vec<super::deliveries::Row>,
     all: String,
     done: Option<&'static str>,
@@ -139,6 +142,7 @@ impl RequestContext<'_> {
             added: self.query.get("done") == "added",
             rotated: self.query.get("done") == "rotated",
             refused: (self.query.get("done") == "too-many-secrets").then_some(t.too_many_secrets),
+            filter: FilterFields::of(form_state.filter.as_ref().unwrap_or(&endpoint.filter), t),
             secret_or_blank: form_state.secret.clone().unwrap_or_else(|| t.your_secret.to_owned()),
             path,
             name,
@@ -274,6 +278,7 @@ impl RequestContext<'_> {
                 refused: check.refused,
                 warned: check.warned,
                 bad_description,
+                filter: Some(call_filter::posted(&self.form)),
                 ..FormState::default()
             };
             return self.show_webhook(id, form_state).await;
@@ -283,6 +288,7 @@ impl RequestContext<'_> {
             url: (checked.as_str() != endpoint.url).then(|| checked.as_str().to_owned()),
             description: Some(description.to_owned()),
             long_tail: Some(self.form.get("long_tail") == "1"),
+            filter: Some(call_filter::posted(&self.form)),
             ..EndpointChange::default()
         };
         self.ledger().change_endpoint(self.workspace, id, change).await?.ok_or(PageError::NotFound)?;

@@ -3,13 +3,14 @@
 use askama::Template;
 use http::StatusCode;
 
+use super::call_filter::{self, FilterFields};
 use super::context::RequestContext;
 use super::display::{Pill, Time, name_of};
 use super::layout::Layout;
 use super::payload::cut_markup;
 use super::response::{PageResult, page, redirect_to};
 use super::route::in_path;
-use crate::ledger::{DeliveryFilter, NewEndpoint, is_description};
+use crate::ledger::{CallFilter, DeliveryFilter, NewEndpoint, is_description};
 use crate::webhook::Explanation;
 
 #[derive(Template)]
@@ -39,6 +40,7 @@ struct NewWebhook<'n> {
     url: &'n str,
     description: &'n str,
     long_tail: bool,
+    filter: FilterFields,
     refused: Option<String>,
     warned: Option<Explanation>,
     bad_description: bool,
@@ -83,6 +85,7 @@ impl RequestContext<'_> {
             url: "",
             description: "",
             long_tail: false,
+            filter: FilterFields::of(&CallFilter::default(), self.lang.messages()),
             refused: None,
             warned: None,
             bad_description: false,
@@ -102,10 +105,13 @@ impl RequestContext<'_> {
         let check = self.check_receiver(url, !anyway).await;
         let bad_description = !is_description(description);
         let long_tail = self.form.get("long_tail") == "1";
+        let filter = call_filter::posted(&self.form);
         let (Some(checked), None, false) = (&check.url, &check.warned, bad_description) else {
             let (refused, warned) = (check.refused, check.warned);
             let layout = self.layout_of_new();
-            let new = NewWebhook { layout, url, description, long_tail, refused, warned, bad_description };
+            let filter = FilterFields::of(&filter, self.lang.messages());
+            let new =
+                NewWebhook { layout, url, description, long_tail, filter, refused, warned, bad_description };
             return page(StatusCode::UNPROCESSABLE_ENTITY, &new);
         };
         let new = NewEndpoint {
@@ -115,6 +121,7 @@ impl RequestContext<'_> {
             long_tail,
             concurrency: None,
             per_second: None,
+            filter,
         };
         let (endpoint, _) = self.ledger().add_endpoint(new, self.sender.now()).await?;
         Ok(redirect_to(&self.path(&format!("/webhooks/{}?done=added", endpoint.id))))

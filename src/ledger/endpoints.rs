@@ -1,5 +1,6 @@
 //! Manages endpoints: the URLs that a workspace's events are sent to.
 
+use super::call_filter::CallFilter;
 use super::database::{Int, Statement, column, converted, from_row, values};
 use super::error::Result;
 use super::handle::Ledger;
@@ -67,6 +68,8 @@ pub struct Endpoint {
     pub concurrency: Option<u32>,
     /// The maximum number of attempts per second and process, if the owner set a limit.
     pub per_second: Option<u32>,
+    /// Which calls it gets.
+    pub filter: CallFilter,
     /// Until when the previous secret stays valid.
     pub previous_secret_until: Option<UnixMillis>,
     /// The result of its last attempts.
@@ -87,6 +90,7 @@ from_row!(row => Endpoint {
     long_tail: column(row, "long_tail")?,
     concurrency: converted::<Int, _, _>(row, "concurrency")?,
     per_second: converted::<Int, _, _>(row, "per_second")?,
+    filter: column::<Option<i64>, _>(row, "wanted_calls")?.into(),
     previous_secret_until: column(row, "previous_until")?,
     health: sqlx::FromRow::from_row(row)?,
     failure: <FailureRow as sqlx::FromRow<_>>::from_row(row)?.into(),
@@ -108,6 +112,8 @@ pub struct NewEndpoint {
     pub concurrency: Option<u32>,
     /// The maximum number of attempts per second.
     pub per_second: Option<u32>,
+    /// Which calls it gets.
+    pub filter: CallFilter,
 }
 
 /// Changes to an endpoint. A field that is `None` stays the same.
@@ -125,6 +131,8 @@ pub struct EndpointChange {
     pub concurrency: Option<Option<u32>>,
     /// The maximum number of attempts per second; `Some(None)` removes the limit.
     pub per_second: Option<Option<u32>>,
+    /// Which calls it gets from now on.
+    pub filter: Option<CallFilter>,
 }
 
 /// An event of an endpoint that no user caused.
@@ -174,7 +182,7 @@ macro_rules! select_endpoints {
     ($rest:literal) => {
         concat!(
             "SELECT id, workspace, url, description, state, reason, previous_until, long_tail, concurrency, per_second, \
-             failures, failing_since, held_since, held_until, health_epoch, failure_code, failure, created_at \
+             wanted_calls, failures, failing_since, held_since, held_until, health_epoch, failure_code, failure, created_at \
              FROM endpoints WHERE removed_at IS NULL AND ",
             $rest
         )
@@ -199,6 +207,7 @@ impl Endpoint {
         self.long_tail = change.long_tail.unwrap_or(self.long_tail);
         self.concurrency = change.concurrency.unwrap_or(self.concurrency);
         self.per_second = change.per_second.unwrap_or(self.per_second);
+        self.filter = change.filter.as_ref().unwrap_or(&self.filter).normalized();
         resumed || moved
     }
 }
@@ -211,7 +220,8 @@ impl Ledger {
     pub async fn add_endpoint(&self, new: NewEndpoint, now: UnixMillis) -> Result<(Endpoint, WebhookSecret)> {
         const INSERT: Statement = Statement::same(
             "INSERT INTO endpoints (id, workspace, url, description, state, secret, plain_previous, long_tail, \
-             concurrency, per_second, failures, created_at) VALUES ($1, $2, $3, $4, 'active', $5, $6, $7, $8, $9, 0, $10)",
+             concurrency, per_second, failures, created_at, wanted_calls) \
+             VALUES ($1, $2, $3, $4, 'active', $5, $6, $7, $8, $9, 0, $10, $11)",
         );
         let id = new_id("ep", now)?;
         let secret = new_secret()?;
@@ -226,6 +236,7 @@ impl Ledger {
             new.concurrency.unwrap_or(NO_LIMIT),
             new.per_second,
             now,
+            &new.filter,
         ];
         self.database.execute(INSERT, values).await?;
         let endpoint = Endpoint {
@@ -238,6 +249,7 @@ impl Ledger {
             long_tail: new.long_tail,
             concurrency: new.concurrency,
             per_second: new.per_second,
+            filter: new.filter.normalized(),
             previous_secret_until: None,
             health: Health::default(),
             failure: None,
@@ -276,7 +288,7 @@ impl Ledger {
     ) -> Result<Option<Endpoint>> {
         const UPDATE: Statement = Statement::same(
             "UPDATE endpoints SET url = $3, description = $4, state = $5, reason = $6, long_tail = $7, concurrency = $8, \
-             per_second = $9 WHERE workspace = $1 AND id = $2 AND removed_at IS NULL",
+             per_second = $9, wanted_calls = $10 WHERE workspace = $1 AND id = $2 AND removed_at IS NULL",
         );
         let Some(mut endpoint) = self.endpoint(workspace, id).await? else { return Ok(None) };
         let health_is_reset = endpoint.apply(change);
@@ -290,6 +302,7 @@ impl Ledger {
             endpoint.long_tail,
             endpoint.concurrency.unwrap_or(NO_LIMIT),
             endpoint.per_second,
+            &endpoint.filter,
         ];
         let mut tx = self.database.begin().await?;
         let changed = tx.execute(UPDATE, values).await?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::call_filter::traits_of;
 use super::claimed::Lease;
 use super::error::Result;
 use super::id::new_id;
@@ -24,6 +25,8 @@ pub struct NewEvent {
     pub(super) recording: Option<String>,
     pub(super) transcript: Option<String>,
     pub(super) at: UnixMillis,
+    /// What [filters](super::CallFilter) of endpoints look at; none of it in a test event.
+    pub(super) traits: i64,
     /// The endpoints whose deliveries are claimed, separated by commas, and the lease.
     pub(super) claims: String,
     pub(super) lease: Option<Lease>,
@@ -54,6 +57,7 @@ impl NewEvent {
             recording: recording.map(|id| id.to_string()),
             transcript: transcript.map(|id| id.to_string()),
             at: now,
+            traits: traits_of(call, recording.is_some()),
             claims: String::new(),
             lease: None,
         })
@@ -79,7 +83,7 @@ impl NewEvent {
     pub fn test(workspace: &str, endpoint: &str, assets: Uuid, now: UnixMillis) -> Result<Self> {
         let call = CompletedCall::sample();
         let event = Self::call(workspace, "", &call, Some(assets), Some(assets), now)?;
-        Ok(Self { call_id: None, endpoint: Some(endpoint.to_owned()), ..event })
+        Ok(Self { call_id: None, endpoint: Some(endpoint.to_owned()), traits: 0, ..event })
     }
 
     pub(super) fn is_test(&self) -> bool {

@@ -3,6 +3,7 @@
 
 mod accept;
 mod attempt;
+mod call_filter;
 mod claim;
 mod claimed;
 mod clock_step;
@@ -38,6 +39,7 @@ mod test_events;
 mod writer;
 
 pub use attempt::{AttemptResult, Disposition, FinishedAttempt, Requeue};
+pub use call_filter::CallFilter;
 pub use claimed::{Claimed, Lease, Target};
 pub use database::{DatabaseUrl, DatabaseUrlError};
 pub use delivery::{Attempt, Delivery, DeliveryState};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
+use super::call_filter::wants_call;
 use super::claimed::Target;
 use super::database::{Database, Statement, Value, Write, column, from_row, rows, values};
 use super::error::Result;
@@ -71,10 +72,10 @@ where
 /// The events. Their contents are separate: SQLite would parse them for every column and in every statement.
 macro_rules! events {
     (sqlite) => {
-        events!(sqlite: 12 links_expire bigint)
+        events!(sqlite: 12 links_expire bigint, 13 traits bigint)
     };
     (postgres) => {
-        events!(postgres: 12 links_expire bigint, 13 content text)
+        events!(postgres: 12 links_expire bigint, 13 traits bigint, 14 content text)
     };
     ($engine:ident: $($last:tt)*) => {
         rows!($engine: [
@@ -125,9 +126,13 @@ macro_rules! new_deliveries {
     };
 }
 
-macro_rules! of_workspace {
+/// The endpoints that get the event `r`.
+macro_rules! of_event {
     () => {
-        "e.workspace = r.workspace AND e.removed_at IS NULL AND (r.endpoint IS NULL OR e.id = r.endpoint)"
+        concat!(
+            "e.workspace = r.workspace AND e.removed_at IS NULL AND (r.endpoint IS NULL OR e.id = r.endpoint) AND ",
+            wants_call!()
+        )
     };
 }
 
@@ -170,11 +175,7 @@ const ACCEPT: Write = Write {
         insert_deliveries!(concat!(
             "(",
             new_deliveries!(
-                concat!(
-                    events!(sqlite),
-                    " JOIN events v ON v.id = r.id JOIN endpoints e ON ",
-                    of_workspace!()
-                ),
+                concat!(events!(sqlite), " JOIN events v ON v.id = r.id JOIN endpoints e ON ", of_event!()),
                 "instr"
             ),
             ") AS n WHERE true ON CONFLICT DO NOTHING"
@@ -187,11 +188,7 @@ const ACCEPT: Write = Write {
         "), n AS (",
         // OFFSET 0 keeps the planner from reading all endpoints to join them.
         new_deliveries!(
-            concat!(
-                "r CROSS JOIN LATERAL (SELECT * FROM endpoints e WHERE ",
-                of_workspace!(),
-                " OFFSET 0) AS e"
-            ),
+            concat!("r CROSS JOIN LATERAL (SELECT * FROM endpoints e WHERE ", of_event!(), " OFFSET 0) AS e"),
             "strpos"
         ),
         "), v AS (",
@@ -237,6 +234,7 @@ fn event_row(event: &NewEvent) -> Vec<Value> {
         lease.map(|lease| lease.holder.clone()),
         lease.map(|lease| lease.until),
         lease.map(|lease| lease.links_expire),
+        event.traits,
     ]
 }
 

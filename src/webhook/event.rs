@@ -2,6 +2,7 @@
 
 mod object_reader;
 mod rfc3339;
+mod words;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer};
@@ -10,6 +11,7 @@ use serde_json::Value;
 pub use self::object_reader::CallError;
 use self::object_reader::{NUMBER_OF_SECONDS, OBJECT, OBJECT_OR_NULL, ObjectReader, TEXT, TEXT_OR_NULL};
 pub use self::rfc3339::{TAKES as TIME_TAKES, parse as parse_time};
+pub use self::words::{CallStatus, Direction};
 use super::message::Message;
 use crate::clock::UnixMillis;
 
@@ -119,6 +121,12 @@ impl CompletedCall {
         self.call.status
     }
 
+    /// The direction of the call.
+    #[must_use]
+    pub fn direction(&self) -> Direction {
+        self.call.direction
+    }
+
     /// The request body of one attempt. A test event has the additional field `test`. What the help page does not name
     /// stands behind what it does: `id` at the end of `call` and of the event, and `resend` in a resend.
     ///
@@ -184,72 +192,6 @@ impl std::fmt::Debug for Links<'_> {
             .field("recording", &self.recording.is_some())
             .field("transcript", &self.transcript.is_some())
             .finish()
-    }
-}
-
-/// Defines an enum whose values are strings in JSON.
-macro_rules! words {
-    ($(#[$about:meta])* $name:ident, $takes:literal, { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
-        $(#[$about])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-        pub enum $name {
-            $($(#[$doc])* #[serde(rename = $word)] $variant,)+
-        }
-
-        impl $name {
-            /// Every value.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            const TAKES: &str = $takes;
-
-            /// Its string in JSON.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $word,)+
-                }
-            }
-
-            fn read(value: Value) -> Option<Self> {
-                Self::ALL.iter().copied().find(|known| value == known.name())
-            }
-        }
-    };
-}
-
-words! {
-    /// How a call ended.
-    CallStatus,
-    "one of connected, no-answer, busy, voicemail, left-voicemail, missed, failed, canceled",
-    {
-        /// Two people spoke.
-        Connected = "connected",
-        /// The called person did not answer.
-        NoAnswer = "no-answer",
-        /// The line was busy.
-        Busy = "busy",
-        /// A voicemail answered, and no message was left.
-        Voicemail = "voicemail",
-        /// A voicemail answered, and a message was left.
-        LeftVoicemail = "left-voicemail",
-        /// The user did not take an incoming call.
-        Missed = "missed",
-        /// The call could not be made.
-        Failed = "failed",
-        /// The caller hung up before the call was answered.
-        Canceled = "canceled",
-    }
-}
-
-words! {
-    /// The direction of a call.
-    Direction,
-    "one of incoming, outgoing",
-    {
-        /// The prospect called the user.
-        Incoming = "incoming",
-        /// The user called the prospect.
-        Outgoing = "outgoing",
     }
 }
 

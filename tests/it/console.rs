@@ -1,5 +1,6 @@
 //! The settings page: who may sign in, what forms accept, who sees what, and what pages hold.
 
+mod call_filter;
 mod forms;
 mod isolation;
 mod pages;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use webhook_assets::ledger::{DeliveryState, NewEndpoint, NewEvent};
+use webhook_assets::ledger::{CallFilter, DeliveryState, NewEndpoint, NewEvent};
 use webhook_assets::webhook::CompletedCall;
 
 use crate::support::http2::Http2;
@@ -79,6 +79,7 @@ async fn an_attempt_that_panics_returns_its_permit_and_is_made_again() {
         long_tail: false,
         concurrency: Some(1),
         per_second: None,
+        filter: CallFilter::default(),
     };
     sender.ledger().add_endpoint(endpoint, sender.now()).await.unwrap();
     let call = |id: &str, asset| {

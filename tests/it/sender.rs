@@ -1,6 +1,7 @@
 //! The sender: every accepted call arrives, on schedule, signed, with links that open.
 
 mod accept;
+mod call_filters;
 mod circuit_breaker;
 mod clock_changes;
 mod endpoints;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use uuid::Uuid;
 use webhook_assets::clock::UnixMillis;
 use webhook_assets::ledger::{
-    Accepted, Delivery, DeliveryState, Endpoint, EndpointChange, NewEndpoint, NewEvent,
+    Accepted, CallFilter, Delivery, DeliveryState, Endpoint, EndpointChange, NewEndpoint, NewEvent,
 };
 use webhook_assets::sender::Sender;
 use webhook_assets::webhook::{CompletedCall, WebhookSecret, verify_plain, verify_standard};
@@ -104,6 +105,7 @@ fn new_endpoint(url: &str) -> NewEndpoint {
         long_tail: false,
         concurrency: None,
         per_second: None,
+        filter: CallFilter::default(),
     }
 }
 

@@ -14,13 +14,15 @@ use crate::admin::access::require_json;
 use crate::admin::response::{Answer, json_answer, not_json};
 use crate::admin::upload::Upload;
 use crate::ledger::{
-    DEFAULT_OVERLAP, Endpoint, EndpointChange, EndpointState, LedgerError, MAX_TESTS_PER_ENDPOINT,
-    MAX_TESTS_PER_WORKSPACE, NewEndpoint, TestOutcome, is_description,
+    CallFilter, DEFAULT_OVERLAP, Endpoint, EndpointChange, EndpointState, LedgerError,
+    MAX_TESTS_PER_ENDPOINT, MAX_TESTS_PER_WORKSPACE, NewEndpoint, TestOutcome, is_description,
 };
 use crate::problem::Problem;
+use crate::webhook::{CallStatus, Direction};
 
-const KNOWN: [&str; 5] = ["url", "description", "long_tail", "concurrency", "per_second"];
-const KNOWN_IN_CHANGES: [&str; 6] = ["url", "description", "long_tail", "concurrency", "per_second", "state"];
+const KNOWN: [&str; 6] = ["url", "description", "long_tail", "concurrency", "per_second", "filter"];
+const KNOWN_IN_CHANGES: [&str; 7] =
+    ["url", "description", "long_tail", "concurrency", "per_second", "filter", "state"];
 
 /// The maximum time that the previous secret stays valid after a rotation, in seconds.
 const MAX_OVERLAP: u32 = 7 * 86_400;
@@ -47,6 +49,7 @@ impl Api<'_> {
             long_tail: wanted.long_tail.unwrap_or(false),
             concurrency: wanted.concurrency.flatten(),
             per_second: wanted.per_second.flatten(),
+            filter: wanted.filter.unwrap_or_default(),
         };
         let added = self.call(self.sender.ledger().add_endpoint(new, self.sender.now())).await?;
         let (endpoint, secret) = added;
@@ -79,6 +82,7 @@ impl Api<'_> {
             long_tail: wanted.long_tail,
             concurrency: wanted.concurrency,
             per_second: wanted.per_second,
+            filter: wanted.filter,
         };
         let changed = self.call(self.sender.ledger().change_endpoint(workspace, id, change)).await?;
         let endpoint = changed.ok_or_else(no_endpoint)?;
@@ -172,23 +176,49 @@ struct EndpointFields {
     long_tail: Option<bool>,
     concurrency: Option<Option<u32>>,
     per_second: Option<Option<u32>>,
+    filter: Option<CallFilter>,
 }
 
 impl EndpointFields {
     fn read(fields: &mut Fields) -> Result<Self, Problem> {
-        let limit = |value: &Value| match value {
-            Value::Null => Some(None),
-            value => whole(value, 1..=1_000).map(Some),
-        };
+        let limit = || or_null(|value| whole(value, 1..=1_000));
         let takes = "a whole number from 1 to 1000, or null for no limit";
         let description = "a text of at most 500 characters, without control characters";
         Ok(Self {
             description: fields.optional("description", description, plain_text)?,
             long_tail: fields.optional("long_tail", "true or false", Value::as_bool)?,
-            concurrency: fields.optional("concurrency", takes, limit)?,
-            per_second: fields.optional("per_second", takes, limit)?,
+            concurrency: fields.optional("concurrency", takes, limit())?,
+            per_second: fields.optional("per_second", takes, limit())?,
+            filter: call_filter(fields)?,
         })
     }
+}
+
+/// Which calls the endpoint gets. A condition that is null or missing is not set.
+fn call_filter(fields: &mut Fields) -> Result<Option<CallFilter>, Problem> {
+    let Some(mut fields) = fields.object("filter", &["status", "direction", "has_recording"])? else {
+        return Ok(None);
+    };
+    let statuses = format!("null for any, or a list with {}", CallStatus::TAKES);
+    let directions = format!("null for both, or {}", Direction::TAKES);
+    let recordings = "null for all calls, true for those with a recording, or false for those without";
+    Ok(Some(CallFilter {
+        status: fields.optional("status", &statuses, or_null(statuses_of))?.flatten().unwrap_or_default(),
+        direction: fields
+            .optional("direction", &directions, or_null(|value| Direction::of(value.as_str()?)))?
+            .flatten(),
+        has_recording: fields.optional("has_recording", recordings, or_null(Value::as_bool))?.flatten(),
+    }))
+}
+
+fn statuses_of(value: &Value) -> Option<Vec<CallStatus>> {
+    let list = value.as_array().filter(|list| !list.is_empty())?;
+    list.iter().map(|status| CallStatus::of(status.as_str()?)).collect()
+}
+
+/// Accepts `null` too, as `None`.
+fn or_null<T>(read: impl Fn(&Value) -> Option<T>) -> impl Fn(&Value) -> Option<Option<T>> {
+    move |value| if value.is_null() { Some(None) } else { read(value).map(Some) }
 }
 
 const TEXT: &str = "a text";

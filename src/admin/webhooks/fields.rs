@@ -13,22 +13,41 @@ use crate::webhook::{TIME_TAKES, parse_time};
 /// How many characters of an unknown field's name a response quotes.
 const MAX_QUOTED: usize = 60;
 
-pub(super) struct Fields(Map<String, Value>);
+/// The fields of an object, and the object's JSON pointer.
+pub(super) struct Fields {
+    map: Map<String, Value>,
+    at: String,
+}
 
 impl Fields {
     /// Reads a body, which may have only the `known` fields.
     pub(super) fn of(body: Value, known: &[&str]) -> Result<Self, Problem> {
+        Self::at(body, String::new(), known)
+    }
+
+    fn at(body: Value, at: String, known: &[&str]) -> Result<Self, Problem> {
         let Value::Object(map) = body else {
-            return Err(invalid("", &format!("the body takes an object with {}", known.join(", "))));
+            let what = if at.is_empty() { "the body" } else { &at };
+            return Err(invalid(&at, &format!("{what} takes an object with {}", known.join(", "))));
         };
-        let fields = Self(map);
-        match fields.0.keys().find(|name| !known.contains(&name.as_str())) {
+        let fields = Self { map, at };
+        match fields.map.keys().find(|name| !known.contains(&name.as_str())) {
             None => Ok(fields),
             Some(name) => {
-                let pointer = pointer(name);
+                let pointer = fields.pointer(name);
                 let why = format!("{pointer} is no field of this request; it has {}", known.join(", "));
                 Err(invalid(&pointer, &why))
             }
+        }
+    }
+
+    /// The fields of an optional object; without any if it is `null`.
+    pub(super) fn object(&mut self, name: &str, known: &[&str]) -> Result<Option<Self>, Problem> {
+        let at = self.pointer(name);
+        match self.map.remove(name) {
+            None => Ok(None),
+            Some(Value::Null) => Ok(Some(Self { map: Map::new(), at })),
+            Some(value) => Self::at(value, at, known).map(Some),
         }
     }
 
@@ -40,7 +59,7 @@ impl Fields {
         read: impl FnOnce(&Value) -> Option<T>,
     ) -> Result<T, Problem> {
         self.optional(name, takes, read)?.ok_or_else(|| {
-            let pointer = pointer(name);
+            let pointer = self.pointer(name);
             invalid(&pointer, &format!("{pointer} is missing; it takes {takes}"))
         })
     }
@@ -52,9 +71,9 @@ impl Fields {
         takes: &str,
         read: impl FnOnce(&Value) -> Option<T>,
     ) -> Result<Option<T>, Problem> {
-        let Some(value) = self.0.remove(name) else { return Ok(None) };
+        let Some(value) = self.map.remove(name) else { return Ok(None) };
         read(&value).map(Some).ok_or_else(|| {
-            let pointer = pointer(name);
+            let pointer = self.pointer(name);
             invalid(&pointer, &format!("{pointer} takes {takes}"))
         })
     }
@@ -71,7 +90,12 @@ impl Fields {
 
     /// The remaining fields, as an object.
     pub(super) fn rest(self) -> Value {
-        Value::Object(self.0)
+        Value::Object(self.map)
+    }
+
+    fn pointer(&self, name: &str) -> String {
+        let shown: String = name.chars().take(MAX_QUOTED).collect();
+        format!("{}/{}", self.at, shown.replace('~', "~0").replace('/', "~1").escape_debug())
     }
 }
 
@@ -81,9 +105,4 @@ pub(super) fn whole(value: &Value, within: std::ops::RangeInclusive<u32>) -> Opt
     let text = number.to_string();
     let digits = text.strip_suffix(".0").unwrap_or(&text);
     digits.parse().ok().filter(|number| within.contains(number))
-}
-
-fn pointer(name: &str) -> String {
-    let shown: String = name.chars().take(MAX_QUOTED).collect();
-    format!("/{}", shown.replace('~', "~0").replace('/', "~1").escape_debug())
 }

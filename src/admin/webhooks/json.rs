@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::clock::{UnixMillis, UnixSeconds};
-use crate::ledger::{Attempt, Delivery, Endpoint, Secrets};
+use crate::ledger::{Attempt, CallFilter, Delivery, Endpoint, Secrets};
+use crate::webhook::Direction;
 
 /// An endpoint, without its secrets.
 #[must_use]
@@ -18,6 +19,7 @@ pub fn endpoint_to_json(endpoint: &Endpoint) -> Value {
         "long_tail": endpoint.long_tail,
         "concurrency": endpoint.concurrency,
         "per_second": endpoint.per_second,
+        "filter": filter_to_json(&endpoint.filter),
         "health": {
             "failures": endpoint.health.failures,
             "failing_since": text(endpoint.health.failing_since),
@@ -27,6 +29,16 @@ pub fn endpoint_to_json(endpoint: &Endpoint) -> Value {
         },
         "previous_secret_until": text(endpoint.previous_secret_until),
         "created_at": endpoint.created_at.to_string(),
+    })
+}
+
+/// Which calls an endpoint gets; null where a condition is not set.
+fn filter_to_json(filter: &CallFilter) -> Value {
+    let status: Vec<_> = filter.status.iter().map(|status| status.name()).collect();
+    json!({
+        "status": (!status.is_empty()).then_some(status),
+        "direction": filter.direction.map(Direction::name),
+        "has_recording": filter.has_recording,
     })
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::part::SenderPart;
 use crate::cli::exit::Failure;
 use crate::cli::webhooks::listen::Receiver;
-use crate::ledger::{NewEndpoint, NewEvent};
+use crate::ledger::{CallFilter, NewEndpoint, NewEvent};
 use crate::store::SAMPLE;
 use crate::webhook::CompletedCall;
 
@@ -43,6 +43,7 @@ pub(crate) async fn send_sample(part: &SenderPart) -> Result<Option<String>, Fai
         long_tail: false,
         concurrency: None,
         per_second: None,
+        filter: CallFilter::default(),
     };
     let (endpoint, secret) = sender.ledger().add_endpoint(endpoint, sender.now()).await?;
     let (arrivals, mut receive) = mpsc::channel(1);

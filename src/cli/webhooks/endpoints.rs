@@ -1,4 +1,4 @@
-//! `webhooks add`, `list`, `secret`, `pause`, `resume`, `remove`: manage endpoints.
+//! `webhooks add`, `list`, `filter`, `secret`, `pause`, `resume`, `remove`: manage endpoints.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use crate::cli::arguments::duration;
 use crate::cli::exit::{Exit, Failure, print, print_json};
 use crate::cli::terminal::escaped;
 use crate::clock::UnixMillis;
-use crate::ledger::{Endpoint, EndpointChange, EndpointState, NewEndpoint, is_description};
-use crate::webhook::{EndpointUrl, UrlRules};
+use crate::ledger::{CallFilter, Endpoint, EndpointChange, EndpointState, NewEndpoint, is_description};
+use crate::webhook::{CallStatus, Direction, EndpointUrl, UrlRules};
 
 #[derive(Debug, Args)]
 pub(crate) struct Add {
@@ -34,6 +34,8 @@ pub(crate) struct Add {
     /// Limit the attempts a second; no limit by default
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     per_second: Option<u32>,
+    #[command(flatten)]
+    filter: Filter,
     /// Print a JSON object
     #[arg(long)]
     json: bool,
@@ -50,6 +52,7 @@ impl Add {
             long_tail: self.long_tail,
             concurrency: self.concurrency,
             per_second: self.per_second,
+            filter: self.filter.into(),
         };
         let (endpoint, secret) = context.ledger.add_endpoint(new, context.now).await?;
         if self.json {
@@ -96,16 +99,72 @@ impl List {
         let rows: Vec<_> = endpoints
             .iter()
             .map(|endpoint| {
-                let url = escaped(&endpoint.url);
-                let url = match endpoint.description.as_str() {
-                    "" => url,
-                    description => format!("{url}  ({})", escaped(description)),
-                };
+                let mut url = escaped(&endpoint.url);
+                if !endpoint.description.is_empty() {
+                    let _ = write!(url, "  ({})", escaped(&endpoint.description));
+                }
+                if !endpoint.filter.is_all() {
+                    let _ = write!(url, "  [{}]", conditions(&endpoint.filter));
+                }
                 [endpoint.id.clone(), endpoint.state.name().to_owned(), health(endpoint, context.now), url]
             })
             .collect();
         print(&table(["ENDPOINT", "STATE", "HEALTH", "URL"], &rows))
     }
+}
+
+/// The conditions on the calls that an endpoint gets.
+#[derive(Debug, Args)]
+pub(crate) struct Filter {
+    /// Only calls that ended so: connected, no-answer, busy, …, separated by commas; any by default
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = status)]
+    status: Vec<CallStatus>,
+    /// Only calls in this direction: incoming or outgoing
+    #[arg(long, value_name = "DIRECTION", value_parser = direction)]
+    direction: Option<Direction>,
+    /// Only calls with a recording (true), or only calls without one (false)
+    #[arg(long, value_name = "BOOL")]
+    has_recording: Option<bool>,
+}
+
+impl From<Filter> for CallFilter {
+    fn from(Filter { status, direction, has_recording }: Filter) -> Self {
+        Self { status, direction, has_recording }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetFilter {
+    #[command(flatten)]
+    endpoint: EndpointId,
+    #[command(flatten)]
+    filter: Filter,
+}
+
+impl SetFilter {
+    pub(super) async fn run(self, context: &CommandContext) -> Exit {
+        let EndpointId { of: Workspace { workspace }, id } = &self.endpoint;
+        let filter = CallFilter::from(self.filter);
+        let gets = conditions(&filter);
+        let change = EndpointChange { filter: Some(filter), ..EndpointChange::default() };
+        let changed = context.ledger.change_endpoint(workspace, id, change).await?;
+        changed.ok_or_else(|| self.endpoint.missing())?;
+        print(&format!("{id} gets from now on: {gets}\n"))
+    }
+}
+
+/// Describes which calls an endpoint gets, in the words of the options.
+fn conditions(filter: &CallFilter) -> String {
+    let status: Vec<_> = filter.status.iter().map(|status| status.name()).collect();
+    let conditions = [
+        (!status.is_empty()).then(|| status.join(",")),
+        filter.direction.map(|direction| direction.name().to_owned()),
+        filter
+            .has_recording
+            .map(|has| if has { "with a recording" } else { "without a recording" }.to_owned()),
+    ];
+    let conditions: Vec<_> = conditions.into_iter().flatten().collect();
+    if conditions.is_empty() { "all calls".to_owned() } else { format!("only {}", conditions.join("; ")) }
 }
 
 /// Describes the health of an endpoint in a few words.
@@ -209,6 +268,14 @@ fn description(text: &str) -> Result<String, String> {
     let fits = is_description(text);
     fits.then(|| text.to_owned())
         .ok_or_else(|| "takes at most 500 characters, without control characters".to_owned())
+}
+
+fn status(text: &str) -> Result<CallStatus, String> {
+    CallStatus::of(text).ok_or_else(|| format!("takes {}", CallStatus::TAKES))
+}
+
+fn direction(text: &str) -> Result<Direction, String> {
+    Direction::of(text).ok_or_else(|| format!("takes {}", Direction::TAKES))
 }
 
 fn overlap(text: &str) -> Result<Duration, String> {

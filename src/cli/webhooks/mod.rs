@@ -37,6 +37,8 @@ pub(super) enum OnDatabase {
     Add(endpoints::Add),
     /// List the endpoints of a workspace
     List(endpoints::List),
+    /// Choose which calls an endpoint gets; all without an option
+    Filter(endpoints::SetFilter),
     /// Show an endpoint's secret, or create a new one
     Secret(endpoints::Secret),
     /// Hold back an endpoint's events until it is resumed
@@ -75,6 +77,7 @@ impl OnDatabase {
         match self {
             Self::Add(add) => add.run(context).await,
             Self::List(list) => list.run(context).await,
+            Self::Filter(filter) => filter.run(context).await,
             Self::Secret(secret) => secret.run(context).await,
             Self::Pause(endpoint) => endpoints::pause(context, &endpoint).await,
             Self::Resume(endpoint) => endpoints::resume(context, &endpoint).await,

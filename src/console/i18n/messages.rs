@@ -43,6 +43,7 @@ messages! {
     all_webhooks: en "All webhooks", fr "Tous les webhooks";
     answer: en "Answer", fr "Réponse";
     any_pick_up: en "Any", fr "Tous";
+    any_recording: en "With or without one", fr "Avec ou sans";
     any_status: en "Any status", fr "Tous les états";
     any_time: en "Any time", fr "Toutes les dates";
     arrived: en "arrived", fr "arrivés";
@@ -57,6 +58,7 @@ messages! {
         en "It is larger than 16 KB, or did not arrive whole. Go back and try again.",
         fr "Il dépasse 16 Ko ou n’est pas arrivé en entier. Revenez en arrière et réessayez.";
     began: en "began", fr "commencé";
+    both_directions: en "Both", fr "Les deux";
     both_valid_until:
         en "The secret before it is valid too, until",
         fr "Le secret précédent reste valable aussi, jusqu’au";
@@ -83,6 +85,7 @@ messages! {
     description_hint:
         en "What you call this webhook, for example “CRM in production”.",
         fr "Le nom que vous donnez à ce webhook, par exemple « CRM en production ».";
+    direction: en "Direction", fr "Sens";
     disabled: en "Disabled", fr "Désactivé";
     disabled_text:
         en "It failed for days, so nothing is sent any more; what comes in is recorded as failed. Mend the receiver, resume the webhook, then recover what failed.",
@@ -215,6 +218,10 @@ messages! {
     older: en "Older", fr "Plus anciennes";
     on_hold: en "On hold", fr "Retenu";
     on_their_way: en "on their way", fr "en route";
+    only_incoming: en "Only incoming", fr "Entrants seulement";
+    only_outgoing: en "Only outgoing", fr "Sortants seulement";
+    only_with_recording: en "Only with a recording", fr "Avec enregistrement seulement";
+    only_without_recording: en "Only without a recording", fr "Sans enregistrement seulement";
     open: en "Open", fr "Ouvrir";
     open_recording: en "Open the recording", fr "Ouvrir l’enregistrement";
     open_transcript: en "Open the transcript", fr "Ouvrir la transcription";
@@ -244,8 +251,8 @@ messages! {
     recover: en "Recover", fr "Récupérer";
     recover_now: en "Send them again", fr "Les renvoyer";
     recover_text:
-        en "Was your receiver down? Send again what failed in a range of time, with fresh links. A Zap that is paused and a workflow that is off answer 200 too: nothing has failed then, but nobody fetched the links. Test events are left out.",
-        fr "Votre récepteur était en panne ? Renvoyez ce qui a échoué pendant une période, avec de nouveaux liens. Un Zap en pause et un workflow désactivé répondent 200 eux aussi : rien n’a alors échoué, mais personne n’a téléchargé les liens. Les événements de test sont laissés de côté.";
+        en "Was your receiver down? Send again what failed in a range of time, with fresh links. A Zap that is paused and a workflow that is off answer 200 too: nothing has failed then, but the links were not fetched. Test events are left out.",
+        fr "Votre récepteur était en panne ? Renvoyez ce qui a échoué pendant une période, avec de nouveaux liens. Un Zap en pause et un workflow désactivé répondent 200 eux aussi : rien n’a alors échoué, mais les liens n’ont pas été téléchargés. Les événements de test sont laissés de côté.";
     recovered: en "All of it was sent again", fr "Tout a été renvoyé";
     recovering: en "Sending again", fr "Renvoi en cours";
     remove: en "Remove this webhook", fr "Supprimer ce webhook";
@@ -338,12 +345,16 @@ messages! {
     webhook_one: en "{} webhook", fr "{} webhook";
     webhooks: en "Webhooks", fr "Webhooks";
     webhooks_text:
-        en "Each completed call is sent to all of these.",
-        fr "Chaque appel terminé est envoyé à tous ceux-ci.";
+        en "Each completed call is sent to all of these that want it.",
+        fr "Chaque appel terminé est envoyé à tous ceux qui le veulent.";
     what_to_do: en "What to do:", fr "Que faire :";
     when: en "When", fr "Quand";
     which: en "What", fr "Quoi";
     which_all: en "Everything", fr "Tout";
+    which_calls: en "Which calls it gets", fr "Les appels qu’il reçoit";
+    which_calls_hint:
+        en "All, unless you choose here. Other calls are not sent to it; test events are.",
+        fr "Tous, sauf si vous choisissez ici. Les autres appels ne lui sont pas envoyés ; les événements de test le sont.";
     which_failed: en "What failed", fr "Ce qui a échoué";
     which_not_fetched: en "What was delivered but not fetched", fr "Ce qui a été livré mais pas téléchargé";
     workspace: en "Workspace", fr "Espace de travail";

@@ -18,8 +18,8 @@ macro_rules! migrations {
 
 type Source = (i64, &'static str, &'static str);
 
-const SQLITE: [Source; 8] = migrations!("sqlite": 1 "webhooks", 2 "settings_page", 3 "lines", 4 "holds_and_clocks", 5 "secrets", 6 "scheduled_by", 7 "resends", 8 "pick_up");
-const POSTGRES: [Source; 8] = migrations!("postgres": 1 "webhooks", 2 "settings_page", 3 "lines", 4 "holds_and_clocks", 5 "secrets", 6 "scheduled_by", 7 "resends", 8 "pick_up");
+const SQLITE: [Source; 9] = migrations!("sqlite": 1 "webhooks", 2 "settings_page", 3 "lines", 4 "holds_and_clocks", 5 "secrets", 6 "scheduled_by", 7 "resends", 8 "pick_up", 9 "call_filter");
+const POSTGRES: [Source; 9] = migrations!("postgres": 1 "webhooks", 2 "settings_page", 3 "lines", 4 "holds_and_clocks", 5 "secrets", 6 "scheduled_by", 7 "resends", 8 "pick_up", 9 "call_filter");
 
 fn known_migrations(is_postgres: bool) -> Vec<Migration> {
     let sources = if is_postgres { POSTGRES } else { SQLITE };

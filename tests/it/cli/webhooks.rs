@@ -89,6 +89,26 @@ fn an_impossible_command_is_refused_in_one_line() {
 }
 
 #[test]
+fn an_endpoint_is_told_which_calls_it_gets() {
+    let home = Home::ready();
+    let url = "http://127.0.0.1:9/";
+    let limited = ["add", url, "--status", "connected,left-voicemail", "--has-recording", "true", "--json"];
+    let added: Value = serde_json::from_str(&webhooks(&home, &limited).succeeded().out).unwrap();
+    let status = serde_json::json!(["connected", "left-voicemail"]);
+    assert_eq!((&added["filter"]["status"], &added["filter"]["has_recording"]), (&status, &true.into()));
+    webhooks(&home, &["list"]).succeeded().says(&["[only connected,left-voicemail; with a recording]"]);
+    let id = added["id"].as_str().unwrap();
+    let change = ["filter", id, "--direction", "incoming", "--status", "missed"];
+    webhooks(&home, &change).succeeded().says(&["gets from now on: only missed; incoming"]);
+    webhooks(&home, &["filter", id]).succeeded().says(&["gets from now on: all calls"]);
+    assert!(!webhooks(&home, &["list"]).succeeded().out.contains("only missed"));
+    webhooks(&home, &["filter", "ep_none"]).refused(1, &["no endpoint ep_none"]);
+    for wrong in [["--status", "lost"], ["--direction", "up"], ["--has-recording", "maybe"]] {
+        assert_eq!(webhooks(&home, &["filter", id, wrong[0], wrong[1]]).code, Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
 fn a_secret_is_shown_and_rotated() {
     let home = Home::ready();
     let (id, secret) = add(&home, "http://127.0.0.1:9/");

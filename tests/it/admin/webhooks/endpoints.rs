@@ -112,6 +112,7 @@ async fn an_endpoint_is_accepted_exactly_if_it_is_as_described() {
                 json!("1"),
             ],
         ),
+        ("filter", filters()),
         ("state", vec![json!("active"), json!("paused"), json!("disabled"), json!("Active"), json!(null)]),
         ("url", vec![json!(null), json!(7)]),
         ("secret", vec![json!("whsec_x")]),
@@ -137,6 +138,17 @@ async fn an_endpoint_is_accepted_exactly_if_it_is_as_described() {
     assert_eq!(api.send("POST", ENDPOINTS, &json!({})).await.json()["pointer"], "/url");
 }
 
+fn filters() -> Vec<Value> {
+    vec![
+        json!(null),
+        json!({}),
+        json!({"status": ["missed"], "direction": "incoming", "has_recording": true}),
+        json!({"status": null, "direction": null, "has_recording": null}),
+        json!([]),
+        json!("missed"),
+    ]
+}
+
 #[tokio::test]
 async fn a_change_leaves_the_other_fields_as_they_were() {
     let api = AdminSite::sending().await;
@@ -153,6 +165,48 @@ async fn a_change_leaves_the_other_fields_as_they_were() {
     let limited = api.send("PATCH", &path, &json!({"concurrency": 3})).await.json();
     assert_eq!(limited["concurrency"], 3);
     assert_eq!(api.send("PATCH", &path, &json!({"concurrency": null})).await.json(), changed);
+}
+
+#[tokio::test]
+async fn an_endpoint_gets_the_calls_of_its_filter() {
+    let api = AdminSite::sending().await;
+    let receiver = Receiver::willing().await;
+    let path = path_of(&add(&api, "acme", &receiver).await);
+    let all = json!({"status": null, "direction": null, "has_recording": null});
+    assert_eq!(api.get(&path).await.json()["filter"], all);
+    let filter = json!({"status": ["busy", "connected"], "direction": "outgoing", "has_recording": null});
+    let changed = api.send("PATCH", &path, &json!({"filter": filter})).await.json();
+    let shown = json!({"status": ["connected", "busy"], "direction": "outgoing", "has_recording": null});
+    assert_eq!(changed["filter"], shown);
+    assert_eq!(api.get(&path).await.json()["filter"], shown);
+    assert_eq!(api.send("PATCH", &path, &json!({"per_second": 7})).await.json()["filter"], shown);
+
+    let deliveries = async |id: &str, status: &str| {
+        let mut call = call("acme", id);
+        call["call"]["status"] = status.into();
+        let accepted = api.send("POST", "/v1/calls", &call).await;
+        assert_eq!(accepted.status, 202, "{status}");
+        accepted.json()["deliveries"].as_array().unwrap().len()
+    };
+    assert_eq!(deliveries("call-1", "missed").await, 0);
+    assert_eq!(deliveries("call-2", "connected").await, 1);
+    api.send("PATCH", &path, &json!({"filter": null})).await;
+    assert_eq!(deliveries("call-3", "missed").await, 1);
+
+    for (filter, pointer) in [
+        (json!({"status": []}), "/filter/status"),
+        (json!({"status": "missed"}), "/filter/status"),
+        (json!({"status": ["lost"]}), "/filter/status"),
+        (json!({"direction": "up"}), "/filter/direction"),
+        (json!({"has_recording": "true"}), "/filter/has_recording"),
+        (json!({"recording": true}), "/filter/recording"),
+        (json!(true), "/filter"),
+    ] {
+        let change = json!({"filter": filter});
+        let answer = api.send("PATCH", &path, &change).await;
+        assert_eq!((answer.status, &answer.json()["pointer"]), (422, &json!(pointer)), "{change}");
+        assert!(!api.description.accepts("PATCH", &path, &change), "{change}");
+    }
 }
 
 #[tokio::test]
