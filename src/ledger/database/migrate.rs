@@ -9,25 +9,47 @@ use super::statement::{Statement, values};
 use super::transaction::Tx;
 use crate::ledger::error::{LedgerError, Result};
 
-/// The migrations of one engine, by their numbers. Each is a file below `src/ledger/migrations`.
+/// The migrations of one engine, from the first on: the number in a file's name, the rest of the name, and its statements.
 macro_rules! migrations {
-    ($engine:literal: $($version:literal $name:literal),*) => {
-        [$(($version, $name, include_str!(concat!("../migrations/", $engine, "/000", $version, "_", $name, ".sql")))),*]
+    ($engine:literal: $($number:literal $name:literal),* $(,)?) => {
+        &[$(($number, $name, include_str!(concat!("../migrations/", $engine, "/", $number, "_", $name, ".sql")))),*]
     };
 }
 
-type Source = (i64, &'static str, &'static str);
+type Source = (&'static str, &'static str, &'static str);
 
-const SQLITE: [Source; 9] = migrations!("sqlite": 1 "webhooks", 2 "settings_page", 3 "lines", 4 "holds_and_clocks", 5 "secrets", 6 "scheduled_by", 7 "resends", 8 "pick_up", 9 "call_filter");
-const POSTGRES: [Source; 9] = migrations!("postgres": 1 "webhooks", 2 "settings_page", 3 "lines", 4 "holds_and_clocks", 5 "secrets", 6 "scheduled_by", 7 "resends", 8 "pick_up", 9 "call_filter");
+const SQLITE: &[Source] = migrations!(
+    "sqlite":
+    "0001" "webhooks",
+    "0002" "settings_page",
+    "0003" "lines",
+    "0004" "holds_and_clocks",
+    "0005" "secrets",
+    "0006" "scheduled_by",
+    "0007" "resends",
+    "0008" "pick_up",
+    "0009" "call_filter",
+);
+const POSTGRES: &[Source] = migrations!(
+    "postgres":
+    "0001" "webhooks",
+    "0002" "settings_page",
+    "0003" "lines",
+    "0004" "holds_and_clocks",
+    "0005" "secrets",
+    "0006" "scheduled_by",
+    "0007" "resends",
+    "0008" "pick_up",
+    "0009" "call_filter",
+);
 
 fn known_migrations(is_postgres: bool) -> Vec<Migration> {
     let sources = if is_postgres { POSTGRES } else { SQLITE };
-    let migration = |(version, name, sql): Source| {
+    let migration = |(version, (_, name, sql)): (i64, &Source)| {
         let description = name.replace('_', " ").into();
         Migration::new(version, description, MigrationType::Simple, SqlStr::from_static(sql), false)
     };
-    sources.into_iter().map(migration).collect()
+    (1..).zip(sources).map(migration).collect()
 }
 
 /// Serializes processes that migrate at the same time; the number is arbitrary.
