@@ -20,7 +20,8 @@ sed -e "s#/etc/ssl/app.example.com#$folder#; s#/var/log/nginx#$folder#; s#127.0.
     -e "/listen \[::\]:443/d; s#listen 443#listen 127.0.0.1:$port#" "$conf" >"$folder/site.conf"
 {
     ((EUID != 0)) || echo "user root;"
-    printf 'daemon off;\npid %s/nginx.pid;\nerror_log stderr;\nevents {}\nhttp {\n' "$folder"
+    # One process, so that nothing goes on when it is killed.
+    printf 'daemon off;\nmaster_process off;\npid %s/nginx.pid;\nerror_log stderr;\nevents {}\nhttp {\n' "$folder"
     for place in client_body proxy fastcgi uwsgi scgi; do echo "${place}_temp_path $folder/$place;"; done
     printf 'access_log off;\ninclude %s/site.conf;\n}\n' "$folder"
 } >"$folder/nginx.conf"
