@@ -232,10 +232,10 @@ fn the_download_snippet_resumes_where_it_stopped() {
     let why = "download.sh of the page is not tried";
     let (Some(sh), Some(_)) = (Some(Path::new("sh")), present(Path::new("curl"), why)) else { return };
     let gateway = Gateway::start();
-    let folder = written(&["download.sh"]);
-    let run = || {
+    let folder = written(&["download.sh", "subtitles.sh"]);
+    let run = |script: &str| {
         let mut command = Command::new(sh);
-        command.arg("-e").arg("download.sh").current_dir(folder.path());
+        command.arg("-e").arg(script).current_dir(folder.path());
         command.env("RECORDING_URL", &gateway.recording).env("TRANSCRIPT_URL", &gateway.transcript);
         feed(&mut command, b"");
     };
@@ -244,11 +244,14 @@ fn the_download_snippet_resumes_where_it_stopped() {
     let downloaded = folder.path().join("recording.mp3");
     for already in [0, recording.len() / 2] {
         fs::write(&downloaded, &recording[..already]).unwrap();
-        run();
+        run("download.sh");
         assert!(fs::read(&downloaded).unwrap() == recording, "{already} bytes were there");
         let transcript = fs::read_to_string(folder.path().join("transcript.json")).unwrap();
         assert!(transcript.contains("\"schema\"") && transcript.contains(&SAMPLE.to_string()));
     }
+    run("subtitles.sh");
+    let subtitles = fs::read_to_string(folder.path().join("transcript.srt")).unwrap();
+    assert!(subtitles.starts_with("1\n00:00:") && subtitles.contains(" --> "), "{subtitles}");
 }
 
 fn page() -> String {
