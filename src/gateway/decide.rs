@@ -356,7 +356,7 @@ impl ParsedRequest {
         self.compressed(object, pieces, permit, compressor).await
     }
 
-    /// Reserves memory to compress so many bytes, if they are to be compressed and it is free.
+    /// Reserves memory for a compressor of `size` bytes, if the client takes a coding and the memory is free.
     fn compression_permit(&self, size: Option<u64>, compressor: &Compressor) -> Option<Permit> {
         match self.coding {
             Coding::Identity => None,

@@ -160,7 +160,7 @@ impl Rendering {
         }
     }
 
-    /// A number of at least so many digits. Most of a short cue is its times; `write!` doubles the time for all of it.
+    /// Writes a number with at least `digits` digits. Most of a short cue is its times; `write!` doubles the time for all of it.
     fn push_number(&mut self, number: u64, digits: usize) {
         let mut buffer = itoa::Buffer::new();
         let number = buffer.format(number);

@@ -11,6 +11,20 @@ use crate::ledger::error::{LedgerError, Result};
 
 /// The migrations of one engine, from the first on: the number in a file's name, the rest of the name, and its statements.
 macro_rules! migrations {
+    ($engine:literal) => {
+        migrations!(
+            $engine:
+            "0001" "webhooks",
+            "0002" "settings_page",
+            "0003" "lines",
+            "0004" "holds_and_clocks",
+            "0005" "secrets",
+            "0006" "scheduled_by",
+            "0007" "resends",
+            "0008" "pick_up",
+            "0009" "call_filter",
+        )
+    };
     ($engine:literal: $($number:literal $name:literal),* $(,)?) => {
         &[$(($number, $name, include_str!(concat!("../migrations/", $engine, "/", $number, "_", $name, ".sql")))),*]
     };
@@ -18,30 +32,8 @@ macro_rules! migrations {
 
 type Source = (&'static str, &'static str, &'static str);
 
-const SQLITE: &[Source] = migrations!(
-    "sqlite":
-    "0001" "webhooks",
-    "0002" "settings_page",
-    "0003" "lines",
-    "0004" "holds_and_clocks",
-    "0005" "secrets",
-    "0006" "scheduled_by",
-    "0007" "resends",
-    "0008" "pick_up",
-    "0009" "call_filter",
-);
-const POSTGRES: &[Source] = migrations!(
-    "postgres":
-    "0001" "webhooks",
-    "0002" "settings_page",
-    "0003" "lines",
-    "0004" "holds_and_clocks",
-    "0005" "secrets",
-    "0006" "scheduled_by",
-    "0007" "resends",
-    "0008" "pick_up",
-    "0009" "call_filter",
-);
+const SQLITE: &[Source] = migrations!("sqlite");
+const POSTGRES: &[Source] = migrations!("postgres");
 
 fn known_migrations(is_postgres: bool) -> Vec<Migration> {
     let sources = if is_postgres { POSTGRES } else { SQLITE };
