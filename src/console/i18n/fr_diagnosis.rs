@@ -63,9 +63,32 @@ words! {
     "make_rate" | "zapier_rate" | "too_many_requests" =>
         "Le récepteur limite le débit ({}).",
         "Les tentatives suivantes passent. Si cela arrive souvent, relevez sa limite.";
-    "make_too_large" | "zapier_too_large" | "too_large" =>
+    "make_too_large" => "Le webhook dépasse les 5 Mo de Make ({}).", "";
+    "zapier_too_large" => "Le webhook dépasse les 10 Mo de Zapier ({}).", "";
+    "too_large" =>
         "Le contenu est trop grand pour le récepteur ({}).",
-        "Relevez la limite du récepteur (client_max_body_size dans nginx).";
+        "Relevez la limite du récepteur, et celle d’un proxy devant lui (client_max_body_size dans nginx).";
+    "too_large_express" =>
+        "Le contenu est trop grand pour l’Express du récepteur ({}).",
+        "Sans réglage, ses analyseurs prennent 100 Ko : donnez à express.json ou express.raw l’option { limit: '10mb' }.";
+    "too_large_fastify" =>
+        "Le contenu est trop grand pour le Fastify du récepteur ({}).",
+        "Donnez à Fastify, ou à la route, un bodyLimit plus grand : 10485760 pour 10 Mo.";
+    "too_large_next" =>
+        "Le contenu est trop grand pour le Next.js du récepteur ({}).",
+        "Exportez config = { api: { bodyParser: { sizeLimit: '10mb' } } } dans la route d’API.";
+    "too_large_nginx" =>
+        "Le contenu est trop grand pour le nginx devant le récepteur ({}).",
+        "Relevez client_max_body_size dans nginx, à 10m pour 10 Mo.";
+    "too_large_apache" =>
+        "Le contenu est trop grand pour l’Apache devant le récepteur ({}).",
+        "Relevez LimitRequestBody dans Apache, à 10485760 pour 10 Mo.";
+    "not_found_express" =>
+        "L’Express du récepteur n’a pas de route pour un POST à ce chemin ({}).",
+        "Donnez exactement ce chemin à app.post, ou copiez à nouveau l’URL.";
+    "method_not_allowed_nginx" =>
+        "nginx sert des fichiers à ce chemin, et un fichier n’accepte pas de POST ({}).",
+        "Faites passer ce chemin au récepteur (proxy_pass), ou copiez à nouveau l’URL.";
     "make_scenario_failed" =>
         "Make a pris le webhook, et son scénario a échoué.",
         "Voyez History dans Make pour trouver le module qui a échoué.";
@@ -221,5 +244,17 @@ mod tests {
         let probe = explained("method_not_allowed", None, Some("GET"));
         assert_eq!(probe, "Le récepteur n’accepte pas POST à cette URL. Il dit : « GET ».");
         assert_eq!(explain(&Facts { code: "something_new", status: None, quotation: None }), None);
+    }
+
+    /// The parts of an English diagnosis that recognises a server's own answer.
+    #[test]
+    fn every_code_of_server_software_has_a_french_text() {
+        let source = include_str!("../../webhook/diagnosis/software.rs");
+        let constants = source.split("Words = (").skip(1);
+        let codes: Vec<_> = constants.filter_map(|text| text.split('"').nth(1)).collect();
+        assert_eq!(codes.len(), 7);
+        for code in codes {
+            assert!(explained(code, Some(413), None).contains("(413)"), "{code}");
+        }
     }
 }

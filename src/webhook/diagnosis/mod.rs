@@ -6,6 +6,7 @@ mod failure;
 mod platform;
 mod quote;
 mod redirect;
+mod software;
 mod status;
 mod stored;
 
@@ -29,6 +30,7 @@ pub fn diagnose(url: &EndpointUrl, exchange: &Exchange, deadline: Duration) -> D
     } else {
         platform::answered(url, response)
             .or_else(|| redirect::answered(url, response))
+            .or_else(|| software::answered(response))
             .unwrap_or_else(|| status::answered(response))
     };
     diagnosis.facts.status = Some(response.status);

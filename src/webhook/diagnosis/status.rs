@@ -76,7 +76,7 @@ meanings! {
         "A proxy before the receiver drops Content-Length: correct it there.";
     413 => "too_large",
         "the body is too large for it",
-        "Raise the receiver's limit for bodies (in nginx, client_max_body_size).";
+        "Raise the limit for bodies at the receiver, and at a proxy before it (in nginx, client_max_body_size).";
     415 => "unsupported_media_type",
         "it does not take JSON",
         "Webhooks are application/json: let the receiver take that.";

@@ -23,6 +23,8 @@ pub struct ReceiverResponse {
     pub allow: Option<String>,
     /// `Access-Control-Allow-Methods`: the methods that the receiver accepts from web pages.
     pub allow_from_pages: Option<String>,
+    /// `X-Powered-By`: the framework that answered, such as Express.
+    pub powered_by: Option<String>,
     /// Whether Cloudflare answered instead, with a challenge for browsers (`cf-mitigated: challenge`).
     pub challenged: bool,
     /// The beginning of the body as text, with `\u{FFFD}` for control characters. Empty if the body is binary.
@@ -46,6 +48,7 @@ impl ReceiverResponse {
             content_type: field(&CONTENT_TYPE),
             allow: field(&ALLOW),
             allow_from_pages: field(&ACCESS_CONTROL_ALLOW_METHODS),
+            powered_by: field(&HeaderName::from_static("x-powered-by")),
             challenged,
             excerpt,
         }
