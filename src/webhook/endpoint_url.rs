@@ -120,6 +120,8 @@ pub enum UrlError {
     Invisible {
         /// The character.
         character: char,
+        /// Which character of the URL it is, from 1.
+        at: usize,
     },
     /// It contains an HTML entity, such as `&amp;`.
     HtmlEntity {
@@ -182,12 +184,9 @@ impl fmt::Display for UrlError {
             Self::Whitespace => {
                 f.write_str("the URL has a space or a line break in it: copy it again, in one piece")
             }
-            Self::Invisible { character } => {
+            Self::Invisible { character, at } => {
                 let code = u32::from(*character);
-                write!(
-                    f,
-                    "the URL has an invisible character in it (U+{code:04X}): type it, or copy it again"
-                )
+                write!(f, "character {at} of the URL is invisible (U+{code:04X}): delete it, or type the URL")
             }
             Self::HtmlEntity { entity, character } => {
                 write!(f, "the URL has {entity} in it, as HTML writes {character}: write {character} instead")
@@ -230,8 +229,8 @@ const ENTITIES: [(&str, char); 6] =
     [("&amp;", '&'), ("&#38;", '&'), ("&#x26;", '&'), ("&#61;", '='), ("&#x3d;", '='), ("&#x2f;", '/')];
 
 fn check_copied(text: &str) -> Result<(), UrlError> {
-    if let Some(character) = text.chars().find(|c| is_invisible(*c)) {
-        return Err(UrlError::Invisible { character });
+    if let Some((before, character)) = text.chars().enumerate().find(|(_, c)| is_invisible(*c)) {
+        return Err(UrlError::Invisible { character, at: before.saturating_add(1) });
     }
     let lower = text.to_ascii_lowercase();
     if let Some((entity, character)) = ENTITIES.into_iter().find(|(entity, _)| lower.contains(entity)) {
@@ -375,11 +374,19 @@ mod tests {
             ),
             (
                 "https://example.com/a/\u{200b}",
-                "the URL has an invisible character in it (U+200B): type it, or copy it again",
+                "character 23 of the URL is invisible (U+200B): delete it, or type the URL",
             ),
             (
                 "\u{feff}https://example.com/",
-                "the URL has an invisible character in it (U+FEFF): type it, or copy it again",
+                "character 1 of the URL is invisible (U+FEFF): delete it, or type the URL",
+            ),
+            (
+                "https://example.com/\u{202e}a",
+                "character 21 of the URL is invisible (U+202E): delete it, or type the URL",
+            ),
+            (
+                "https://example.com/a\u{a0}b",
+                "the URL has a space or a line break in it: copy it again, in one piece",
             ),
             (
                 "https://example.com/?a=1&AMP;b=2",

@@ -193,9 +193,9 @@ pub(super) fn url_error(error: &UrlError) -> String {
         UrlError::Whitespace => {
             "l’URL contient un espace ou un retour à la ligne : copiez-la à nouveau, d’un seul morceau".to_owned()
         }
-        UrlError::Invisible { character } => {
+        UrlError::Invisible { character, at } => {
             let code = u32::from(*character);
-            format!("l’URL contient un caractère invisible (U+{code:04X}) : tapez-la, ou copiez-la à nouveau")
+            format!("le caractère {at} de l’URL est invisible (U+{code:04X}) : supprimez-le, ou tapez l’URL")
         }
         UrlError::HtmlEntity { entity, character } => {
             format!("l’URL contient {entity}, comme le HTML écrit {character} : écrivez {character} à la place")

@@ -25,7 +25,10 @@ pub(super) fn url_error_in(lang: Lang, error: &UrlError) -> String {
     };
     let mut letters = text.chars();
     // A scheme or an address keeps its spelling at the start of a sentence.
-    let is_word = text.starts_with("the ") || text.starts_with("this ") || lang == Lang::Fr;
+    let is_word = text.starts_with("the ")
+        || text.starts_with("character ")
+        || text.starts_with("this ")
+        || lang == Lang::Fr;
     let first = letters
         .next()
         .map(|first| if is_word { first.to_uppercase().to_string() } else { first.to_string() });

@@ -80,6 +80,12 @@ async fn an_invalid_webhook_is_refused_with_the_reason_and_not_saved() {
         ("url=ftp%3A%2F%2Fexample.com", "ftp: is not allowed: use https://"),
         ("url=", "The URL has to begin with https://"),
         ("url=https%3A%2F%2F10.0.0.5%2F", "10.0.0.5 is a private address"),
+        (
+            "url=https%3A%2F%2Fexample.com%2F%E2%80%8Ba",
+            "Character 21 of the URL is invisible (U+200B): delete it",
+        ),
+        ("url=https%3A%2F%2Fexample.com%2F%C2%A0a", "The URL has a space or a line break in it"),
+        ("url=https%3A%2F%2Fexample.com%2F%3Fa%3D1%26amp%3Bb%3D2", "write &#38; instead"),
         ("url=http%3A%2F%2F127.0.0.1%3A1%2F", "The connection was refused"),
         (&format!("url=https%3A%2F%2Fhooks.zapier.com%2Fa&description={long}"), "At most 500 characters"),
     ] {
@@ -87,7 +93,10 @@ async fn an_invalid_webhook_is_refused_with_the_reason_and_not_saved() {
         assert_eq!(answer.status, 422, "{form}");
         assert!(text(&answer).contains(words), "{form}: {}", text(&answer));
     }
-    assert!(text(&guest.get("/console/w/acme").await).contains("No webhook yet"));
+    let invisible = "url=https%3A%2F%2Fexample.com%2F%EF%BB%BFa";
+    let french = text(&guest.post("/console/w/acme/webhooks/new?lang=fr", invisible).await);
+    assert!(french.contains("(U+FEFF) : supprimez-le, ou tapez l’URL"), "{french}");
+    assert!(text(&guest.get("/console/w/acme?lang=en").await).contains("No webhook yet"));
     let added =
         guest.post("/console/w/acme/webhooks/new", "url=http%3A%2F%2F127.0.0.1%3A1%2F&anyway=1").await;
     assert_eq!(added.status, 303, "{added:?}");

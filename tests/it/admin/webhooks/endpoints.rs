@@ -54,7 +54,9 @@ async fn a_url_that_the_sender_would_not_use_is_refused_with_the_reason() {
         ("ftp://hooks.example.com/", "https://"),
         ("https://user:secret@hooks.example.com/", "password"),
         ("", "https://"),
-        ("https://hooks.example.com/a/\u{200b}", "U+200B"),
+        ("https://hooks.example.com/a/\u{200b}", "character 29 of the URL is invisible (U+200B): delete it"),
+        ("https://hooks.example.com/\u{2066}a", "U+2066"),
+        ("https://hooks.example.com/\u{a0}a", "a space or a line break"),
         ("https://hooks.example.com/a?b=1&amp;c=2", "&amp;"),
     ] {
         for (method, path) in [("POST", ENDPOINTS.to_owned()), ("PATCH", path_of(&endpoint))] {
