@@ -28,10 +28,10 @@ pub(crate) struct Add {
     /// Retry for a day after the first four attempts
     #[arg(long)]
     long_tail: bool,
-    /// Limit the attempts at once; by default adaptive, up to webhooks.attempts_per_endpoint
+    /// Limit the attempts at once of each process; by default adaptive, up to webhooks.attempts_per_endpoint
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     concurrency: Option<u32>,
-    /// Limit the attempts a second; no limit by default
+    /// Limit the attempts a second of each process; no limit by default
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     per_second: Option<u32>,
     #[command(flatten)]
