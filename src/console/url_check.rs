@@ -5,7 +5,8 @@ use http::{Response, StatusCode};
 use serde_json::json;
 
 use super::context::RequestContext;
-use super::display::Platform;
+use super::display::{Platform, name_of};
+use super::error::PageError;
 use super::i18n::{explain, url_error_in};
 use super::response::PageResult;
 use crate::text::{self, Escape};
@@ -16,31 +17,54 @@ use crate::webhook::{EndpointUrl, Explanation};
 pub(super) struct UrlCheck {
     /// Why the URL is refused.
     pub(super) refused: Option<String>,
-    /// A problem that the probe found; the URL may be saved anyway.
+    /// A problem that the look found; the URL may be saved anyway.
     pub(super) warned: Option<Explanation>,
     /// The URL to save.
     pub(super) url: Option<EndpointUrl>,
 }
 
 impl RequestContext<'_> {
-    /// Checks the form of a URL, and probes the receiver if `look` is set.
-    pub(super) async fn check_receiver(&self, text: &str, look: bool) -> UrlCheck {
+    /// Checks the form of the URL of an endpoint, which is empty for a new one. If `look` is set, looks whether another
+    /// endpoint has this URL, and probes the receiver.
+    pub(super) async fn check_receiver(
+        &self,
+        endpoint: &str,
+        text: &str,
+        look: bool,
+    ) -> Result<UrlCheck, PageError> {
         let url = match self.sender.parse_entered_url(text) {
             Ok(url) => url,
             Err(error) => {
-                return UrlCheck { refused: Some(url_error_in(self.lang, &error)), ..UrlCheck::default() };
+                return Ok(UrlCheck {
+                    refused: Some(url_error_in(self.lang, &error)),
+                    ..UrlCheck::default()
+                });
             }
         };
-        let found = if look { self.sender.probe_receiver(self.workspace, &url).await } else { None };
-        let warned = found.map(|found| explain(self.lang, &found.facts, found.english));
-        UrlCheck { refused: None, warned, url: Some(url) }
+        let warned = if look { self.warning_about(endpoint, &url).await? } else { None };
+        Ok(UrlCheck { refused: None, warned, url: Some(url) })
+    }
+
+    async fn warning_about(
+        &self,
+        endpoint: &str,
+        url: &EndpointUrl,
+    ) -> Result<Option<Explanation>, PageError> {
+        let endpoints = self.ledger().endpoints(self.workspace).await?;
+        if let Some(other) = endpoints.iter().find(|it| it.url == url.as_str() && it.id != endpoint) {
+            let t = self.lang.messages();
+            let summary = t.fill(t.duplicate_url, name_of(other));
+            return Ok(Some(Explanation { summary, advice: Some(t.duplicate_url_advice.to_owned()) }));
+        }
+        let found = self.sender.probe_receiver(self.workspace, url).await;
+        Ok(found.map(|found| explain(self.lang, &found.facts, found.english)))
     }
 
     /// Answers the script's check while a person types the URL.
     pub(super) async fn check_url(&self) -> PageResult {
         let t = self.lang.messages();
         let look = self.form.get("look") == "1";
-        let check = self.check_receiver(self.form.get("url"), look).await;
+        let check = self.check_receiver("", self.form.get("url"), look).await?;
         let (level, text) = match (&check.refused, &check.warned) {
             (Some(refused), _) => ("bad", refused.clone()),
             (None, Some(warned)) => ("warn", warned.to_string()),

@@ -269,7 +269,7 @@ impl RequestContext<'_> {
         let endpoint = self.endpoint(id).await?;
         let (url, description) = (self.form.get("url"), self.form.get("description"));
         let look = self.form.get("anyway") != "1" && url != endpoint.url;
-        let check = self.check_receiver(url, look).await;
+        let check = self.check_receiver(id, url, look).await?;
         let bad_description = !is_description(description);
         let (Some(checked), None, false) = (&check.url, &check.warned, bad_description) else {
             let form_state = FormState {
@@ -289,6 +289,8 @@ impl RequestContext<'_> {
             description: Some(description.to_owned()),
             long_tail: Some(self.form.get("long_tail") == "1"),
             filter: Some(call_filter::posted(&self.form)),
+            // The form has asked for confirmation.
+            allow_duplicate: true,
             ..EndpointChange::default()
         };
         self.ledger().change_endpoint(self.workspace, id, change).await?.ok_or(PageError::NotFound)?;

@@ -10,7 +10,7 @@ use super::layout::Layout;
 use super::payload::cut_markup;
 use super::response::{PageResult, page, redirect_to};
 use super::route::in_path;
-use crate::ledger::{CallFilter, DeliveryFilter, NewEndpoint, is_description};
+use crate::ledger::{CallFilter, DeliveryFilter, LedgerError, NewEndpoint, is_description};
 use crate::webhook::Explanation;
 
 #[derive(Template)]
@@ -97,12 +97,12 @@ impl RequestContext<'_> {
         self.layout(self.lang.messages().add_webhook, "webhooks", &self.path("/webhooks/new"))
     }
 
-    /// Adds a webhook. If the probe of its receiver fails, the form asks for confirmation, because the receiver may not
-    /// run yet.
+    /// Adds a webhook. The form asks for confirmation if another webhook has its URL, and if the probe of its receiver
+    /// fails, because the receiver may not run yet.
     pub(super) async fn add_webhook(&self) -> PageResult {
         let (url, description) = (self.form.get("url"), self.form.get("description"));
         let anyway = self.form.get("anyway") == "1";
-        let check = self.check_receiver(url, !anyway).await;
+        let check = self.check_receiver("", url, !anyway).await?;
         let bad_description = !is_description(description);
         let long_tail = self.form.get("long_tail") == "1";
         let filter = call_filter::posted(&self.form);
@@ -122,8 +122,14 @@ impl RequestContext<'_> {
             concurrency: None,
             per_second: None,
             filter,
+            allow_duplicate: anyway,
         };
-        let (endpoint, _) = self.ledger().add_endpoint(new, self.sender.now()).await?;
-        Ok(redirect_to(&self.path(&format!("/webhooks/{}?done=added", endpoint.id))))
+        let id = match self.ledger().add_endpoint(new, self.sender.now()).await {
+            Ok((endpoint, _)) => endpoint.id,
+            // The first click of a double click has just added it.
+            Err(LedgerError::DuplicateUrl(id)) => id,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(redirect_to(&self.path(&format!("/webhooks/{id}?done=added"))))
     }
 }

@@ -1,8 +1,8 @@
 //! Manages endpoints: the URLs that a workspace's events are sent to.
 
 use super::call_filter::CallFilter;
-use super::database::{Int, Statement, column, converted, from_row, values};
-use super::error::Result;
+use super::database::{Int, Statement, Tx, column, converted, from_row, values};
+use super::error::{LedgerError, Result};
 use super::handle::Ledger;
 use super::health::{Failure, Health};
 use super::id::new_id;
@@ -114,6 +114,8 @@ pub struct NewEndpoint {
     pub per_second: Option<u32>,
     /// Which calls it gets.
     pub filter: CallFilter,
+    /// Whether another endpoint of the workspace may have the same URL.
+    pub allow_duplicate: bool,
 }
 
 /// Changes to an endpoint. A field that is `None` stays the same.
@@ -133,6 +135,8 @@ pub struct EndpointChange {
     pub per_second: Option<Option<u32>>,
     /// Which calls it gets from now on.
     pub filter: Option<CallFilter>,
+    /// Whether another endpoint of the workspace may have the new URL.
+    pub allow_duplicate: bool,
 }
 
 /// An event of an endpoint that no user caused.
@@ -216,7 +220,7 @@ impl Ledger {
     /// Adds an endpoint and generates its secret.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// [`LedgerError::DuplicateUrl`] if the workspace sends to this URL already; or if it cannot be written.
     pub async fn add_endpoint(&self, new: NewEndpoint, now: UnixMillis) -> Result<(Endpoint, WebhookSecret)> {
         const INSERT: Statement = Statement::same(
             "INSERT INTO endpoints (id, workspace, url, description, state, secret, plain_previous, long_tail, \
@@ -238,7 +242,12 @@ impl Ledger {
             now,
             &new.filter,
         ];
-        self.database.execute(INSERT, values).await?;
+        let mut tx = self.database.begin().await?;
+        if !new.allow_duplicate {
+            refuse_duplicate(&mut tx, &new.workspace, &new.url, &id).await?;
+        }
+        tx.execute(INSERT, values).await?;
+        tx.commit().await?;
         let endpoint = Endpoint {
             id,
             workspace: new.workspace,
@@ -279,7 +288,7 @@ impl Ledger {
     /// Changes an endpoint; `None` if there is none.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// [`LedgerError::DuplicateUrl`] if another endpoint of the workspace has the new URL; or if it cannot be written.
     pub async fn change_endpoint(
         &self,
         workspace: &str,
@@ -291,6 +300,7 @@ impl Ledger {
              per_second = $9, wanted_calls = $10 WHERE workspace = $1 AND id = $2 AND removed_at IS NULL",
         );
         let Some(mut endpoint) = self.endpoint(workspace, id).await? else { return Ok(None) };
+        let new_url = change.url.is_some() && !change.allow_duplicate;
         let health_is_reset = endpoint.apply(change);
         let values = values![
             workspace,
@@ -305,6 +315,9 @@ impl Ledger {
             &endpoint.filter,
         ];
         let mut tx = self.database.begin().await?;
+        if new_url {
+            refuse_duplicate(&mut tx, workspace, &endpoint.url, id).await?;
+        }
         let changed = tx.execute(UPDATE, values).await?;
         if health_is_reset {
             reset_health(&mut tx, id).await?;
@@ -324,4 +337,15 @@ impl Ledger {
         );
         self.database.fetch(LIST, values![workspace]).await
     }
+}
+
+/// Refuses a URL that another endpoint of the workspace has. (On PostgreSQL, two endpoints that are added at the same moment
+/// do not see each other.)
+async fn refuse_duplicate(tx: &mut Tx, workspace: &str, url: &str, id: &str) -> Result<()> {
+    const FIND: Statement = Statement::same(
+        "SELECT id FROM endpoints WHERE workspace = $1 AND url = $2 AND id <> $3 AND removed_at IS NULL \
+         ORDER BY created_at, id LIMIT 1",
+    );
+    let found: Vec<(String,)> = tx.fetch(FIND, values![workspace, url, id]).await?;
+    found.into_iter().next().map_or(Ok(()), |(other,)| Err(LedgerError::DuplicateUrl(other)))
 }

@@ -28,6 +28,8 @@ pub enum LedgerError {
     Sealed,
     /// The endpoint already has the maximum number of valid earlier secrets, which is this.
     TooManySecrets(usize),
+    /// Another endpoint of the workspace has the same URL: this one.
+    DuplicateUrl(String),
     /// The key file of the secrets cannot be read or created, or did not seal them.
     KeyFile(String),
     /// Another process sends from the SQLite file.
@@ -47,6 +49,7 @@ impl LedgerError {
             Self::Refused(_) => "refused",
             Self::Sealed => "sealed",
             Self::TooManySecrets(_) => "too_many_secrets",
+            Self::DuplicateUrl(_) => "duplicate_url",
             Self::KeyFile(_) => "key_file",
             Self::InUse(_) => "in_use",
         }
@@ -66,6 +69,7 @@ impl LedgerError {
             | Self::Refused(_)
             | Self::Sealed
             | Self::TooManySecrets(_)
+            | Self::DuplicateUrl(_)
             | Self::KeyFile(_) => false,
         }
     }
@@ -79,7 +83,7 @@ impl LedgerError {
             Self::ReadOnly(_) => "their database is read-only",
             Self::Unavailable(_) | Self::Interrupted(_) => "their database does not answer",
             Self::Replaced(_) => "their database's file was replaced or removed",
-            Self::Refused(_) | Self::TooManySecrets(_) => "their database refuses",
+            Self::Refused(_) | Self::TooManySecrets(_) | Self::DuplicateUrl(_) => "their database refuses",
             Self::Sealed | Self::KeyFile(_) => "the key file of their secrets is missing or another",
             Self::InUse(_) => "another process sends from their database",
         }
@@ -143,6 +147,12 @@ impl fmt::Display for LedgerError {
                 "{most} earlier secrets of this endpoint are still valid; wait until one expires, or rotate without an overlap, \
                  which ends them all"
             ),
+            Self::DuplicateUrl(id) => {
+                write!(
+                    f,
+                    "the endpoint {id} of this workspace has this URL already: each call would arrive there twice"
+                )
+            }
             Self::KeyFile(why) => write!(f, "the key file of the endpoints' secrets: {why}"),
             Self::InUse(path) => {
                 write!(f, "another process has the database {path}; several replicas need PostgreSQL")

@@ -80,6 +80,7 @@ async fn an_attempt_that_panics_returns_its_permit_and_is_made_again() {
         concurrency: Some(1),
         per_second: None,
         filter: CallFilter::default(),
+        allow_duplicate: true,
     };
     sender.ledger().add_endpoint(endpoint, sender.now()).await.unwrap();
     let call = |id: &str, asset| {

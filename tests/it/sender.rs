@@ -106,6 +106,7 @@ fn new_endpoint(url: &str) -> NewEndpoint {
         concurrency: None,
         per_second: None,
         filter: CallFilter::default(),
+        allow_duplicate: true,
     }
 }
 

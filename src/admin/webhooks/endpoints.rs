@@ -20,9 +20,10 @@ use crate::ledger::{
 use crate::problem::Problem;
 use crate::webhook::{CallStatus, Direction};
 
-const KNOWN: [&str; 6] = ["url", "description", "long_tail", "concurrency", "per_second", "filter"];
-const KNOWN_IN_CHANGES: [&str; 7] =
-    ["url", "description", "long_tail", "concurrency", "per_second", "filter", "state"];
+const KNOWN: [&str; 7] =
+    ["url", "description", "long_tail", "concurrency", "per_second", "filter", "allow_duplicate"];
+const KNOWN_IN_CHANGES: [&str; 8] =
+    ["url", "description", "long_tail", "concurrency", "per_second", "filter", "allow_duplicate", "state"];
 
 /// The maximum time that the previous secret stays valid after a rotation, in seconds.
 const MAX_OVERLAP: u32 = 7 * 86_400;
@@ -50,9 +51,10 @@ impl Api<'_> {
             concurrency: wanted.concurrency.flatten(),
             per_second: wanted.per_second.flatten(),
             filter: wanted.filter.unwrap_or_default(),
+            allow_duplicate: wanted.allow_duplicate,
         };
-        let added = self.call(self.sender.ledger().add_endpoint(new, self.sender.now())).await?;
-        let (endpoint, secret) = added;
+        let added = self.sender.ledger().add_endpoint(new, self.sender.now()).await;
+        let (endpoint, secret) = added.map_err(|error| self.refused(error))?;
         let mut answer = endpoint_to_json(&endpoint);
         if let Value::Object(fields) = &mut answer {
             fields.insert("secret".into(), secret.reveal().into());
@@ -83,9 +85,10 @@ impl Api<'_> {
             concurrency: wanted.concurrency,
             per_second: wanted.per_second,
             filter: wanted.filter,
+            allow_duplicate: wanted.allow_duplicate,
         };
-        let changed = self.call(self.sender.ledger().change_endpoint(workspace, id, change)).await?;
-        let endpoint = changed.ok_or_else(no_endpoint)?;
+        let changed = self.sender.ledger().change_endpoint(workspace, id, change).await;
+        let endpoint = changed.map_err(|error| self.refused(error))?.ok_or_else(no_endpoint)?;
         // Its deliveries may be sent now, or to another URL.
         self.sender.wake();
         Ok(json_answer(StatusCode::OK, &endpoint_to_json(&endpoint)))
@@ -161,6 +164,19 @@ impl Api<'_> {
         found.ok_or_else(no_endpoint)
     }
 
+    /// The problem document for an endpoint that is not written. If the answer to a first request was lost, a duplicate
+    /// names the endpoint that it has added.
+    fn refused(&self, error: LedgerError) -> Problem {
+        let LedgerError::DuplicateUrl(id) = error else { return self.failed(&error) };
+        let detail = format!(
+            "The endpoint {id} of this workspace has this URL already, and each call would arrive there twice. Use that \
+             endpoint, or send \"allow_duplicate\": true."
+        );
+        Problem::new(StatusCode::CONFLICT, "duplicate_url", "Duplicate URL", &detail)
+            .with("pointer", "/url")
+            .with("endpoint", &id)
+    }
+
     /// The normalized URL, if events may be sent there.
     fn checked(&self, url: &str) -> Result<String, Problem> {
         self.sender.parse_entered_url(url).map(|url| url.as_str().to_owned()).map_err(|error| {
@@ -177,6 +193,7 @@ struct EndpointFields {
     concurrency: Option<Option<u32>>,
     per_second: Option<Option<u32>>,
     filter: Option<CallFilter>,
+    allow_duplicate: bool,
 }
 
 impl EndpointFields {
@@ -190,6 +207,9 @@ impl EndpointFields {
             concurrency: fields.optional("concurrency", takes, limit())?,
             per_second: fields.optional("per_second", takes, limit())?,
             filter: call_filter(fields)?,
+            allow_duplicate: fields
+                .optional("allow_duplicate", "true or false", Value::as_bool)?
+                .unwrap_or_default(),
         })
     }
 }

@@ -44,6 +44,7 @@ pub(crate) async fn send_sample(part: &SenderPart) -> Result<Option<String>, Fai
         concurrency: None,
         per_second: None,
         filter: CallFilter::default(),
+        allow_duplicate: false,
     };
     let (endpoint, secret) = sender.ledger().add_endpoint(endpoint, sender.now()).await?;
     let (arrivals, mut receive) = mpsc::channel(1);

@@ -13,7 +13,9 @@ use crate::cli::arguments::duration;
 use crate::cli::exit::{Exit, Failure, print, print_json};
 use crate::cli::terminal::escaped;
 use crate::clock::UnixMillis;
-use crate::ledger::{CallFilter, Endpoint, EndpointChange, EndpointState, NewEndpoint, is_description};
+use crate::ledger::{
+    CallFilter, Endpoint, EndpointChange, EndpointState, LedgerError, NewEndpoint, is_description,
+};
 use crate::webhook::{CallStatus, Direction, EndpointUrl, UrlRules};
 
 #[derive(Debug, Args)]
@@ -36,6 +38,9 @@ pub(crate) struct Add {
     per_second: Option<u32>,
     #[command(flatten)]
     filter: Filter,
+    /// Add it although another endpoint of the workspace has this URL
+    #[arg(long)]
+    allow_duplicate: bool,
     /// Print a JSON object
     #[arg(long)]
     json: bool,
@@ -53,8 +58,15 @@ impl Add {
             concurrency: self.concurrency,
             per_second: self.per_second,
             filter: self.filter.into(),
+            allow_duplicate: self.allow_duplicate,
         };
-        let (endpoint, secret) = context.ledger.add_endpoint(new, context.now).await?;
+        let added = context.ledger.add_endpoint(new, context.now).await;
+        let (endpoint, secret) = added.map_err(|error| match error {
+            LedgerError::DuplicateUrl(_) => {
+                Failure::Failed(format!("{error}; use that endpoint, or add --allow-duplicate"))
+            }
+            error => error.into(),
+        })?;
         if self.json {
             let mut object = endpoint_to_json(&endpoint);
             if let serde_json::Value::Object(fields) = &mut object {

@@ -113,6 +113,12 @@ messages! {
         en "The webhook is back as it was. What came in meanwhile was not sent to it.",
         fr "Le webhook est de retour tel qu’il était. Ce qui est arrivé entre-temps ne lui a pas été envoyé.";
     done_under_way: en "It is on its way already.", fr "Il est déjà en route.";
+    duplicate_url:
+        en "Your webhook “{}” has this URL already.",
+        fr "Votre webhook « {} » a déjà cette URL.";
+    duplicate_url_advice:
+        en "With another one, each call arrives there twice. Use the one that you have, or save this one anyway.",
+        fr "Avec un deuxième, chaque appel y arrive deux fois. Utilisez celui que vous avez, ou enregistrez celui-ci quand même.";
     earlier: en "Earlier", fr "Plus tôt";
     earlier_attempts: en "Earlier attempts that are not shown: {}", fr "Tentatives antérieures non affichées : {}";
     enter: en "Webhook settings", fr "Réglages des webhooks";
@@ -269,9 +275,7 @@ messages! {
         en "A new secret is made, and the old one stays valid for 24 hours beside it, however often you do this. Until your receiver takes the new one, events are signed so that either of them fits.",
         fr "Un nouveau secret est créé, et l’ancien reste valable 24 heures à ses côtés, même si vous recommencez. Tant que votre récepteur n’a pas le nouveau, les événements sont signés de façon que l’un ou l’autre convienne.";
     save: en "Save", fr "Enregistrer";
-    save_anyway:
-        en "Save it anyway: the receiver is not ready yet",
-        fr "Enregistrer quand même : le récepteur n’est pas encore prêt";
+    save_anyway: en "Save it anyway", fr "Enregistrer quand même";
     save_changes: en "Save the changes", fr "Enregistrer les modifications";
     search: en "Search", fr "Rechercher";
     secret: en "Secret", fr "Secret";

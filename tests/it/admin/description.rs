@@ -247,6 +247,7 @@ async fn see_webhooks(seen: &mut Seen) {
     let other = json!({"workspace": "acme", "call_id": "call-1", "recording": null});
     let other = webhooks::with(&call, &other);
     seen.ask(&api, "POST", "/v1/calls", &[JSON], other.to_string().as_bytes()).await;
+    see_duplicates(seen, &api).await;
     // A pending delivery cannot be sent again.
     let waiting = webhooks::waiting_delivery(&api).await;
     let resend = format!("/v1/workspaces/acme/deliveries/{waiting}/resend");
@@ -263,6 +264,16 @@ async fn see_webhooks(seen: &mut Seen) {
     for path in ["/v1/workspaces/acme/calls/call-1", "/v1/workspaces/acme"] {
         seen.ask(&api, "DELETE", path, &[], b"").await;
     }
+}
+
+/// An endpoint whose URL another one has.
+async fn see_duplicates(seen: &mut Seen, api: &AdminSite) {
+    let path = "/v1/workspaces/acme/endpoints";
+    let added = api.get(path).await.json()["endpoints"].clone();
+    let wish = json!({"url": added[0]["url"]}).to_string();
+    let other = format!("{path}/{}", added[1]["id"].as_str().unwrap());
+    seen.ask(api, "POST", path, &[JSON], wish.as_bytes()).await;
+    seen.ask(api, "PATCH", &other, &[JSON], wish.as_bytes()).await;
 }
 
 /// Request bodies that never arrive whole, all at once.
@@ -290,7 +301,7 @@ fn of_tomorrow() -> Keyring {
 /// A good request for each operation that leaves the endpoint and delivery of the others alone: method, path, body.
 async fn good_requests(api: &AdminSite) -> Vec<(&'static str, String, String)> {
     let receiver = Receiver::willing().await;
-    let add = json!({"url": receiver.url("/hook")});
+    let add = json!({"url": receiver.url("/hook"), "allow_duplicate": true});
     let added = api.send("POST", "/v1/workspaces/acme/endpoints", &add).await.json();
     let accepted = api.send("POST", "/v1/calls", &webhooks::call("acme", "call-0")).await.json();
     let delivery = accepted["deliveries"][0].as_str().unwrap().to_owned();

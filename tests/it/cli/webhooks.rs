@@ -61,6 +61,18 @@ fn an_endpoint_is_added_listed_and_removed() {
 }
 
 #[test]
+fn a_url_that_another_endpoint_has_is_added_only_with_the_flag_for_it() {
+    let home = Home::ready();
+    let add = ["add", "http://127.0.0.1:9/hook", "--json"];
+    let added: Value = serde_json::from_str(&webhooks(&home, &add).succeeded().out).unwrap();
+    let id = added["id"].as_str().unwrap();
+    webhooks(&home, &add).refused(1, &[id, "arrive there twice", "--allow-duplicate"]);
+    webhooks(&home, &[&add[..], &["--allow-duplicate"]].concat()).succeeded();
+    webhooks(&home, &["add", "http://127.0.0.1:9/hook\u{feff}"])
+        .refused(1, &["character 24", "U+FEFF", "delete it"]);
+}
+
+#[test]
 fn an_impossible_command_is_refused_in_one_line() {
     let home = Home::ready();
     webhooks(&home, &["list"]).refused(1, &["there is no database", "calls.db", "WEBHOOK_ASSETS_DATABASE"]);

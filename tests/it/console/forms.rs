@@ -103,6 +103,41 @@ async fn an_invalid_webhook_is_refused_with_the_reason_and_not_saved() {
 }
 
 #[tokio::test]
+async fn a_url_that_another_webhook_has_is_saved_only_on_request() {
+    let console = ConsoleSite::usual().await;
+    let receiver = Receiver::willing().await;
+    console.endpoint("acme", &receiver, "Our CRM").await;
+    console.endpoint("other", &receiver, "mine").await;
+    let guest = console.guest("acme", false).await;
+    let new = "/console/w/acme/webhooks/new";
+    let of = |path: &str| {
+        let url = receiver.url(path);
+        format!("url={}", url::form_urlencoded::byte_serialize(url.as_bytes()).collect::<String>())
+    };
+    let warned = guest.post(new, &of("/hook")).await;
+    assert_eq!(warned.status, 422);
+    let page = text(&warned);
+    for words in ["Your webhook “Our CRM” has this URL already.", "arrives there twice", "name=\"anyway\""]
+    {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    let french = text(&guest.post(&format!("{new}?lang=fr"), &of("/hook")).await);
+    assert!(french.contains("Votre webhook « Our CRM » a déjà cette URL."), "{french}");
+    let other = guest.post(&format!("{new}?lang=en"), &of("/other")).await.must("location").to_owned();
+    let other = other.split('?').next().unwrap();
+
+    // The same for another URL; its own is no duplicate.
+    let change = format!("{other}/change");
+    assert_eq!(guest.post(&change, &of("/hook")).await.status, 422);
+    assert_eq!(guest.post(&change, &of("/other")).await.status, 303);
+    assert_eq!(guest.post(&change, &format!("{}&anyway=1", of("/hook"))).await.status, 303);
+    assert_eq!(guest.post(new, &format!("{}&anyway=1", of("/hook"))).await.status, 303);
+    let endpoints = console.api("GET", "/v1/workspaces/acme/endpoints", &serde_json::Value::Null).await;
+    let urls: Vec<_> = endpoints["endpoints"].as_array().unwrap().iter().map(|it| &it["url"]).collect();
+    assert_eq!(urls, [&receiver.url("/hook"); 3]);
+}
+
+#[tokio::test]
 async fn removing_can_be_undone_for_an_hour_and_not_longer() {
     let console = ConsoleSite::usual().await;
     let receiver = Receiver::willing().await;

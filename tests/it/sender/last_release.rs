@@ -22,6 +22,7 @@ impl Sending {
         let change = EndpointChange {
             url: Some(self.receiver.url("/hook")),
             state: Some(EndpointState::Active),
+            allow_duplicate: true,
             ..EndpointChange::default()
         };
         let changed = self.sender.ledger().change_endpoint("acme", &found.id, change).await.unwrap().unwrap();

@@ -26,7 +26,7 @@ const PLACEHOLDERS: [(&str, &str); 9] = [
     ("'LINK'", "\"$(link)\""),
     ("retire ID", "retire \"$(oldest_key)\""),
     ("/srv/call-assets", "$PWD/store"),
-    ("https://hooks.zapier.com/hooks/catch/123/abc/", "\"http://127.0.0.1:$RECEIVER/\""),
+    ("https://hooks.zapier.com/hooks/catch/123/abc/", "\"http://127.0.0.1:$RECEIVER/zapier\""),
     ("//127.0.0.1:8081/", "//127.0.0.1:$ADMIN/"),
     ("//127.0.0.1:9000/", "//127.0.0.1:$RECEIVER/"),
     ("webhooks listen", "webhooks listen --listen \"127.0.0.1:$LISTENER\""),

@@ -42,6 +42,37 @@ async fn an_endpoint_is_added_with_a_secret_that_signs() {
     assert!(verify_plain(&secret, &webhook.body, webhook.header("x-webhook-signature")));
 }
 
+#[tokio::test]
+async fn a_url_that_another_endpoint_has_is_taken_only_on_request() {
+    let api = AdminSite::sending().await;
+    let receiver = Receiver::willing().await;
+    let first = add(&api, "acme", &receiver).await;
+    add(&api, "other", &receiver).await;
+    let wish = json!({"url": first["url"], "description": "again"});
+    for _ in 0..2 {
+        let refused = api.send("POST", ENDPOINTS, &wish).await;
+        assert_eq!((refused.status, refused.code().as_str()), (409, "duplicate_url"));
+        let problem = refused.json();
+        assert_eq!((&problem["endpoint"], &problem["pointer"]), (&first["id"], &json!("/url")));
+        assert!(problem["detail"].as_str().unwrap().contains("\"allow_duplicate\": true"), "{problem}");
+    }
+    let second = api.send("POST", ENDPOINTS, &json!({"url": receiver.url("/other")})).await.json();
+    let moved = api.send("PATCH", &path_of(&second), &json!({"url": first["url"]})).await;
+    assert_eq!((moved.status, moved.json()["endpoint"].clone()), (409, first["id"].clone()));
+
+    // Its own URL is no duplicate, and neither is that of a removed endpoint.
+    let same = api.send("PATCH", &path_of(&second), &json!({"url": second["url"]})).await;
+    assert_eq!(same.status, 200);
+    let allowed = json!({"url": first["url"], "allow_duplicate": true});
+    assert_eq!(api.send("PATCH", &path_of(&second), &allowed).await.status, 200);
+    let third = api.send("POST", ENDPOINTS, &allowed).await;
+    assert_eq!(third.status, 201);
+    for endpoint in [&first, &second, &third.json()] {
+        api.ask("DELETE", &path_of(endpoint), &[], b"").await;
+    }
+    assert_eq!(api.send("POST", ENDPOINTS, &wish).await.status, 201);
+}
+
 /// The answer says what is wrong with an endpoint's URL.
 #[tokio::test]
 async fn a_url_that_the_sender_would_not_use_is_refused_with_the_reason() {
@@ -115,6 +146,7 @@ async fn an_endpoint_is_accepted_exactly_if_it_is_as_described() {
             ],
         ),
         ("filter", filters()),
+        ("allow_duplicate", vec![json!(true), json!(null), json!(1)]),
         ("state", vec![json!("active"), json!("paused"), json!("disabled"), json!("Active"), json!(null)]),
         ("url", vec![json!(null), json!(7)]),
         ("secret", vec![json!("whsec_x")]),
@@ -130,7 +162,7 @@ async fn an_endpoint_is_accepted_exactly_if_it_is_as_described() {
             if answer.status == 422 {
                 assert_eq!(answer.json()["pointer"], format!("/{name}"));
             }
-            let mut wish = json!({"url": receiver.url("/hook")});
+            let mut wish = json!({"url": receiver.url("/hook"), "allow_duplicate": true});
             wish[name] = value;
             let answer = api.send("POST", ENDPOINTS, &wish).await;
             let described = api.description.accepts("POST", ENDPOINTS, &wish);
