@@ -4,6 +4,7 @@ mod accept;
 mod call_filters;
 mod circuit_breaker;
 mod clock_changes;
+mod described;
 mod endpoints;
 mod fair_shares;
 mod history;

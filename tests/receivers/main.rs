@@ -13,5 +13,6 @@ mod interpreter;
 mod page;
 mod platforms;
 mod programs;
+mod schema;
 mod signatures;
 mod vectors;
