@@ -9,8 +9,9 @@ use serde_json::Value;
 use webhook_assets::webhook::{CompletedCall, Links, WebhookSecret};
 
 use crate::interpreter::{present, root};
-use crate::page::snippet;
 use crate::programs::{Attempt, Program, Sender};
+use crate::snippets::snippet;
+use crate::vectors;
 
 const CALL: &str = "550e8400-e29b-41d4-a716-446655440000";
 
@@ -84,6 +85,7 @@ fn the_receiver_of_the_examples_takes_genuine_events_once() {
     }
     assert_eq!(running.says_no_more(), ["evt_1: call connected"]);
     assert_eq!(names(folder.path()), ["evt_1.json"]);
+    vectors::are_answered_as_they_say(|secret| receiver(&python, secret, folder.path()));
 }
 
 #[test]

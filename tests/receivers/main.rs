@@ -1,9 +1,9 @@
 //! What readers of the documents do: their commands and snippets, and as receivers the help page's own code, other
 //! languages, the published Standard Webhooks libraries, and real programs (Express, n8n).
 //!
-//! A test whose interpreter or library is missing says so on standard error and passes. `bash tests/run receivers`
-//! installs the libraries below target/receivers and makes a missing one a failure; `bash tests/run receivers express`
-//! and `bash tests/run receivers n8n` test the real programs.
+//! A test whose interpreter, compiler or library is missing says so on standard error and passes. `bash tests/run receivers`
+//! installs them and makes a missing one a failure; `bash tests/run receivers express` and `bash tests/run receivers n8n` test
+//! the real programs.
 #![cfg(test)]
 
 mod calls;
@@ -14,5 +14,8 @@ mod page;
 mod platforms;
 mod programs;
 mod schema;
+mod servers;
 mod signatures;
+mod snippets;
 mod vectors;
+mod whole_receivers;

@@ -1,22 +1,19 @@
-//! docs/receivers.md: the tests take every snippet from the page and run it.
+//! docs/receivers.md: the tests take every snippet from the page and run it. (`whole_receivers` has the whole receivers.)
 
 use std::fs;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tempfile::TempDir;
 use webhook_assets::store::SAMPLE;
-use webhook_assets::webhook::{
-    CallStatus, CompletedCall, Links, Message, Resend, Signing, WebhookSecret, X_WEBHOOK_SIGNATURE,
-};
+use webhook_assets::webhook::{CallStatus, CompletedCall, Links, Message};
 
 use crate::calls::base64;
 use crate::interpreter::{ask, feed, installed, library, present, root};
-use crate::programs::{Attempt, Gateway, Program, free_port};
+use crate::programs::Gateway;
 use crate::signatures;
+use crate::snippets::{snippet, written};
+use crate::vectors::{self, Vector};
 
 const MESSAGE: Message<'static> = Message { event: "msg_1", call: Some("call-1"), resend: None };
 
@@ -54,107 +51,25 @@ fn the_field_reference_names_every_field_and_every_status() {
 }
 
 #[test]
-fn the_receiver_in_node_accepts_genuine_events_once_and_resends_too() {
-    let Some(node) = present(Path::new("node"), "server.mjs of the page is not tried") else { return };
-    let folder = written(&["server.mjs"]);
-    let secret = WebhookSecret::generate().unwrap();
-    let mut receiver = Program::start(server(&node, &secret).arg(folder.path().join("server.mjs")));
-    let url = format!("http://127.0.0.1:{}/webhook", receiver.says("listening on port "));
-
-    accepts_only_genuine_events(&url, &secret);
-    assert_eq!(receiver.says_no_more(), [line_of(0), line_of(2)]);
-}
-
-#[test]
-fn the_receiver_with_express_accepts_only_genuine_events() {
-    let Some(node) = present(Path::new("node"), "express.mjs of the page is not tried") else { return };
-    let Some(modules) = modules("express") else { return };
-    let folder = written(&["express.mjs"]);
-    std::os::unix::fs::symlink(modules, folder.path().join("node_modules")).unwrap();
-    let secret = WebhookSecret::generate().unwrap();
-    let mut receiver = Program::start(server(&node, &secret).arg(folder.path().join("express.mjs")));
-    let url = format!("http://127.0.0.1:{}/webhook", receiver.says("listening on port "));
-
-    accepts_only_genuine_events(&url, &secret);
-    assert_eq!(receiver.says_no_more(), [0, 1, 2, 3].map(line_of));
-}
-
-#[test]
-fn the_receiver_in_php_accepts_only_genuine_events() {
-    let Some(php) = present(Path::new("php"), "webhook.php of the page is not tried") else { return };
-    let folder = written(&["webhook.php"]);
-    let secret = WebhookSecret::generate().unwrap();
-    let port = free_port();
-    let mut command = server(&php, &secret);
-    // Its log goes to a file of the test.
-    command.args(["-S", &format!("127.0.0.1:{port}")]).arg(folder.path().join("webhook.php"));
-    let _receiver = Program::start(command.stderr(fs::File::create(folder.path().join("log")).unwrap()));
-    let begun = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "php does not listen");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-
-    accepts_only_genuine_events(&format!("http://127.0.0.1:{port}/"), &secret);
-    let log = fs::read_to_string(folder.path().join("log")).unwrap();
-    for request in 0..4 {
-        assert_eq!(log.matches(&line_of(request)).count(), 1, "{log}");
-    }
-}
-
-/// What a receiver of the page prints of a request that it takes.
-fn line_of(request: usize) -> String {
-    format!("Call call-1 connected: {}", link(request))
-}
-
-/// The link that a request brings: each has another one.
-fn link(request: usize) -> String {
-    format!("https://app.example.com/api/webhook-assets/recording/{request}?expires=1&sig=0")
-}
-
-/// Posts an event, its retry, a resend by a person, and the retry of that; then a forged event, and one without a
-/// signature.
-fn accepts_only_genuine_events(url: &str, secret: &WebhookSecret) {
-    let resend = Some(Resend { delivery: "dlv_1_1", number: 1 });
-    for (request, resend) in [None, None, resend, resend].into_iter().enumerate() {
-        let link = link(request);
-        let links = Links { recording: Some(&link), transcript: None };
-        let message = Message { resend, ..MESSAGE };
-        let (status, answer) = Attempt::at(&message, &CompletedCall::sample(), links, secret).post(url);
-        assert_eq!(status, 200, "{answer}");
-    }
-    let genuine = Attempt::of(&CompletedCall::sample(), Links::default(), secret);
-    for attempt in [genuine.forged(), genuine.unsigned()] {
-        let (status, answer) = attempt.post(url);
-        assert_eq!(status, 401, "{answer}");
-    }
-}
-
-fn server(interpreter: &Path, secret: &WebhookSecret) -> Command {
-    let mut command = Command::new(interpreter);
-    command.env("WEBHOOK_SECRET", secret.reveal()).env("PORT", "0");
-    command
-}
-
-#[test]
 fn the_function_in_python_accepts_only_genuine_events() {
     let Some(python) = present(Path::new("python3"), "verify.py of the page is not tried") else { return };
     let folder = written(&["verify.py"]);
     let driver = "import base64, sys\nfrom verify import is_genuine\nfor line in sys.stdin:\n    \
-                  body, signature, secret = line.split()\n    \
-                  print(str(is_genuine(base64.b64decode(body), signature, secret)).lower())\n";
+                  body, signature, secret = (base64.b64decode(part) for part in line.rstrip('\\n').split(' '))\n    \
+                  print(str(is_genuine(body, signature.decode(), secret.decode())).lower())\n";
     fs::write(folder.path().join("drive.py"), driver).unwrap();
-    let secret = WebhookSecret::generate().unwrap();
-    let body = CompletedCall::sample().body(&MESSAGE, Links::default());
-    let signature = signature(&secret, &body);
-    let body = base64(&body);
-    let lines = [&*body, "e30="].map(|body| format!("{body} {signature} {}", secret.reveal()));
-    let strange = format!("{body} é {}", secret.reveal());
+    let line = |body: &str, signature: &str, secret: &str| {
+        [body, signature, secret].map(|part| base64(part.as_bytes())).join(" ")
+    };
+    let vectors = Vector::all();
+    let lines = vectors.iter().map(|it| line(&it.body, &it.header("x-webhook-signature"), &it.secret));
+    let strange = line("{}", "é", &vectors[0].secret);
     let answers = ask(
         Command::new(python).arg(folder.path().join("drive.py")),
-        &[lines[0].clone(), lines[1].clone(), strange],
+        &lines.chain([strange]).collect::<Vec<_>>(),
     );
-    assert_eq!(answers, ["true", "false", "false"]);
+    let expected = vectors.iter().map(|it| it.plain == "good").chain([false]);
+    assert_eq!(answers, expected.map(|good| good.to_string()).collect::<Vec<_>>());
 }
 
 #[test]
@@ -168,11 +83,8 @@ fn the_step_for_zapier_passes_only_genuine_events() {
                   new AsyncFunction('inputData', 'require', step)(inputData, require)\n\
                   .then((event) => console.log(JSON.stringify(event)), (error) => console.log(error.message));\n";
     fs::write(folder.path().join("drive.cjs"), driver).unwrap();
-    let secret = WebhookSecret::generate().unwrap();
-    let body = CompletedCall::sample().body(&MESSAGE, Links::default());
-    let step = |signature: Option<&str>| {
-        let mut input =
-            serde_json::json!({"rawBody": std::str::from_utf8(&body).unwrap(), "secret": secret.reveal()});
+    let step = |body: &str, secret: &str, signature: Option<String>| {
+        let mut input = serde_json::json!({"rawBody": body, "secret": secret});
         if let Some(signature) = signature {
             input["signature"] = signature.into();
         }
@@ -180,9 +92,12 @@ fn the_step_for_zapier_passes_only_genuine_events() {
         command.arg(folder.path().join("drive.cjs")).arg(folder.path().join("zapier.js"));
         feed(&mut command, input.to_string().as_bytes()).stdout
     };
-    assert_eq!(step(Some(&signature(&secret, &body))).trim_ascii_end(), body);
-    assert_eq!(step(Some(&"0".repeat(64))), b"Invalid signature\n");
-    assert_eq!(step(None), b"Invalid signature\n");
+    for vector in Vector::all() {
+        let passed = step(&vector.body, &vector.secret, Some(vector.header("x-webhook-signature")));
+        let expected = if vector.plain == "good" { &vector.body } else { "Invalid signature" };
+        assert_eq!(String::from_utf8(passed).unwrap(), format!("{expected}\n"), "{}", vector.name);
+        assert_eq!(step(&vector.body, &vector.secret, None), b"Invalid signature\n");
+    }
 }
 
 #[test]
@@ -194,17 +109,17 @@ fn the_snippet_with_the_node_library_verifies_events() {
     let driver = "import { createInterface } from 'node:readline';\nimport { receive } from './standard.mjs';\n\
                   const decoded = (text) => Buffer.from(text, 'base64');\n\
                   createInterface({ input: process.stdin }).on('line', (line) => {\n\
-                  const [body, id, time, signature, secret] = line.split(' ');\n\
+                  const [body, id, time, signature, secret, now] = line.split(' ');\n\
+                  if (now) Date.now = () => Number(now) * 1000;\n\
                   const headers = { 'webhook-id': `${decoded(id)}`, 'webhook-timestamp': `${decoded(time)}`,\n\
                   'webhook-signature': `${decoded(signature)}` };\n\
                   try { console.log(receive(decoded(body), headers, secret).event === 'call.completed'); }\n\
                   catch { console.log(false); } });\n";
     fs::write(folder.path().join("drive.mjs"), driver).unwrap();
-    signatures::judged(
-        Command::new(node).arg(folder.path().join("drive.mjs")),
-        &signatures::standard_lines()[..20],
-        2,
-    );
+    let mut command = Command::new(node);
+    command.arg(folder.path().join("drive.mjs"));
+    signatures::judged(&mut command, &signatures::standard_lines()[..20], 2);
+    vectors::are_judged_as_they_say(&mut command);
 }
 
 #[test]
@@ -212,19 +127,23 @@ fn the_snippet_with_the_python_library_verifies_events() {
     let python = installed("pypi").join("bin/python");
     let Some(python) = library(&python, "standard.py of the page is not tried") else { return };
     let folder = written(&["standard.py"]);
-    let driver = "import base64, sys\nfrom standard import receive\nfor line in sys.stdin:\n    \
-                  *encoded, secret = line.split()\n    \
+    let driver = "import base64, datetime, sys\nimport standardwebhooks.webhooks as library\n\
+                  from standard import receive\nfor line in sys.stdin:\n    \
+                  *encoded, secret = line.split()[:5]\n    \
+                  for now in line.split()[5:]:\n        \
+                  class Clock(datetime.datetime):\n            \
+                  now = classmethod(lambda cls, tz, at=int(now): cls.fromtimestamp(at, tz))\n        \
+                  library.datetime = Clock\n    \
                   body, *fields = (base64.b64decode(part) for part in encoded)\n    \
                   names = ['webhook-id', 'webhook-timestamp', 'webhook-signature']\n    \
                   headers = {name: field.decode() for name, field in zip(names, fields)}\n    \
                   try:\n        print(str(receive(body, headers, secret)['event'] == 'call.completed').lower())\n    \
                   except Exception:\n        print('false')\n";
     fs::write(folder.path().join("drive.py"), driver).unwrap();
-    signatures::judged(
-        Command::new(python).arg(folder.path().join("drive.py")),
-        &signatures::standard_lines()[..20],
-        2,
-    );
+    let mut command = Command::new(python);
+    command.arg(folder.path().join("drive.py"));
+    signatures::judged(&mut command, &signatures::standard_lines()[..20], 2);
+    vectors::are_judged_as_they_say(&mut command);
 }
 
 #[test]
@@ -258,30 +177,6 @@ fn page() -> String {
     fs::read_to_string(root().join("docs/receivers.md")).unwrap()
 }
 
-/// The code block that follows `<!-- snippet: {name} -->`.
-pub(crate) fn snippet(name: &str) -> String {
-    let page = page();
-    let marker = format!("<!-- snippet: {name} -->\n");
-    let (_, rest) = page.split_once(&marker).unwrap_or_else(|| panic!("the page has no `{marker}`"));
-    let mut lines = rest.lines();
-    assert!(lines.next().unwrap().starts_with("```"), "no code block follows {name}");
-    lines.take_while(|line| !line.starts_with("```")).flat_map(|line| [line, "\n"]).collect()
-}
-
-/// A folder with these snippets.
-fn written(names: &[&str]) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for name in names {
-        fs::write(folder.path().join(name), snippet(name)).unwrap();
-    }
-    folder
-}
-
 fn modules(package: &str) -> Option<PathBuf> {
     library(&installed(package).join("node_modules"), "a snippet of the page is not tried")
-}
-
-fn signature(secret: &WebhookSecret, body: &[u8]) -> String {
-    let headers = Signing::with(secret.clone()).headers("evt_1", webhook_assets::clock::UnixSeconds(0), body);
-    headers[X_WEBHOOK_SIGNATURE].to_str().unwrap().to_owned()
 }

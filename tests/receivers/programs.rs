@@ -1,5 +1,6 @@
 //! Real programs: a receiver that is started with its secret, and the gateway and sender with the assets of the links.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -66,6 +67,13 @@ impl Program {
                 Err(RecvTimeoutError::Disconnected) => panic!("ended without {before:?}: {:#?}", self.said),
             }
         }
+    }
+
+    /// The next lines, to the first that contains `words`.
+    pub(crate) fn says_until(&mut self, words: &str) -> Vec<String> {
+        let before = self.said.len();
+        self.says(words);
+        self.said.split_off(before)
     }
 
     /// Everything that it prints within a short while from now.
@@ -224,6 +232,12 @@ impl Attempt {
         let headers = message.headers(&Signing::with(secret.clone()), SystemClock.now(), &body);
         let lines = headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()));
         Self { head: lines.collect(), body: body.to_vec() }
+    }
+
+    /// A request with these header fields.
+    pub(crate) fn with(headers: &BTreeMap<String, String>, body: &str) -> Self {
+        let lines = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+        Self { head: lines.collect(), body: body.into() }
     }
 
     /// The same signature over a body with one word replaced.

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Receivers in Node, Python and PHP: `cargo test --test receivers`, where a missing interpreter or library is a failure.
+# Receivers in Node, Python, PHP, Go, Ruby, Java and C#: `cargo test --test receivers`, where a missing tool is a failure.
 #
-#     bash tests/run receivers            the documents; signatures, and the page for receivers, in Node, Python and PHP
+#     bash tests/run receivers            the documents; signatures, and the pages for receivers, in all of these languages
 #     bash tests/run receivers express    the help page's Express handler
 #     bash tests/run receivers n8n        fixtures/n8n/call-completed.json in a real n8n (some 2 GB to install)
 #
-# Needs node, npm, python3 (with venv), php and curl; n8n needs Node 20 to 24, and cc and make to build its database
-# driver. Pinned libraries come from npm and PyPI.
+# Needs node, npm, python3 (with venv), php and curl; installs Go, Ruby with Puma, Java and Mono from Debian. n8n needs Node 20
+# to 24, and cc and make to build its database driver. Pinned libraries come from npm and PyPI.
 
 readonly STANDARD_NPM=1.1.1 EXPRESS=5.3.0 N8N=2.8.4
 
@@ -15,6 +15,8 @@ suite() {
     case ${1:-} in
         '')
             need node npm python3 php curl
+            debian go golang-go ruby ruby puma puma java default-jre-headless javac default-jdk-headless \
+                mcs mono-mcs mono mono-runtime
             from_npm npm standardwebhooks "$STANDARD_NPM"
             from_npm express express "$EXPRESS"
             from_pypi pypi tests/receivers/requirements.txt --only-binary :all:

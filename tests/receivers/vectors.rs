@@ -1,6 +1,6 @@
 //! `fixtures/vectors/webhook_signature.json`, printed by a script that shares no code with the sender.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -10,11 +10,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use webhook_assets::clock::UnixSeconds;
 use webhook_assets::webhook::{
-    CompletedCall, Links, Message, Resend, SignatureError, Signing, WEBHOOK_TIMESTAMP, WebhookSecret,
-    X_WEBHOOK_SIGNATURE, verify_plain, verify_standard,
+    CompletedCall, Links, Message, Resend, SignatureError, Signing, WEBHOOK_ID, WEBHOOK_SIGNATURE,
+    WEBHOOK_TIMESTAMP, WebhookSecret, X_WEBHOOK_SIGNATURE, verify_plain, verify_standard,
 };
 
-use crate::interpreter::{feed, present, root};
+use crate::calls::base64;
+use crate::interpreter::{ask, feed, present, root};
+use crate::programs::Attempt;
 
 const VECTORS: &str = include_str!("../../fixtures/vectors/webhook_signature.json");
 
@@ -24,19 +26,24 @@ struct Vectors {
 }
 
 #[derive(Deserialize)]
-struct Vector {
-    name: String,
-    secret: String,
-    now: u64,
+pub(crate) struct Vector {
+    pub(crate) name: String,
+    pub(crate) secret: String,
+    pub(crate) now: u64,
     headers: BTreeMap<String, String>,
-    body: String,
-    plain: String,
-    standard: String,
+    pub(crate) body: String,
+    pub(crate) plain: String,
+    pub(crate) standard: String,
 }
 
 impl Vector {
-    fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         serde_json::from_str::<Vectors>(VECTORS).unwrap().vectors
+    }
+
+    /// A header field, in small letters.
+    pub(crate) fn header(&self, name: &str) -> String {
+        self.headers()[name].to_str().unwrap().to_owned()
     }
 
     fn headers(&self) -> HeaderMap {
@@ -58,6 +65,39 @@ fn the_file_is_exactly_what_its_script_prints() {
     let printed = feed(Command::new(python).arg(script), b"").stdout;
     let command = "python3 fixtures/make/webhook_vectors.py > fixtures/vectors/webhook_signature.json";
     assert!(printed == VECTORS.as_bytes(), "run: {command}");
+}
+
+/// Starts a receiver with each secret. It must answer 200 to the vectors that are good by `X-Webhook-Signature`, and 401
+/// to the others.
+pub(crate) fn are_answered_as_they_say<R>(start: impl Fn(&WebhookSecret) -> (R, String)) {
+    let vectors = Vector::all();
+    let secrets: BTreeSet<_> = vectors.iter().map(|vector| &vector.secret).collect();
+    assert_eq!(secrets.len(), 3);
+    for secret in secrets {
+        let (_running, url) = start(&WebhookSecret::parse(secret).unwrap());
+        for vector in vectors.iter().filter(|vector| vector.secret == *secret) {
+            let (status, answer) = Attempt::with(&vector.headers, &vector.body).post(&url);
+            let expected = if vector.plain == "good" { 200 } else { 401 };
+            assert_eq!(status, expected, "{}: {answer}", vector.name);
+        }
+    }
+}
+
+/// Asks a command, which judges by the header fields of Standard Webhooks: each line has them, the body and the secret, and
+/// the second at which it is asked.
+pub(crate) fn are_judged_as_they_say(command: &mut Command) {
+    let vectors = Vector::all();
+    let line = |vector: &Vector| {
+        let fields =
+            [WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE].map(|name| vector.header(name.as_str()));
+        let [body, id, at, signature] =
+            [&vector.body, &fields[0], &fields[1], &fields[2]].map(|it| base64(it.as_bytes()));
+        format!("{body} {id} {at} {signature} {} {}", vector.secret, vector.now)
+    };
+    let answers = ask(command, &vectors.iter().map(line).collect::<Vec<_>>());
+    for (vector, answer) in vectors.iter().zip(answers) {
+        assert_eq!(answer, (vector.standard == "good").to_string(), "{}", vector.name);
+    }
 }
 
 #[test]
@@ -96,11 +136,23 @@ fn every_vector_that_one_secret_signs_is_what_the_sender_sends() {
             }),
         };
         let links = Links { recording: link("recording_url"), transcript: link("transcript_url") };
-        let sent = CompletedCall::sample().body(&message, links);
+        let sent = call_of(&body).body(&message, links);
         assert_eq!(sent, vector.body, "{}", vector.name);
         let at = UnixSeconds(headers[WEBHOOK_TIMESTAMP].to_str().unwrap().parse().unwrap());
         assert_eq!(message.headers(&Signing::with(vector.secret()), at, &sent), headers, "{}", vector.name);
         same += 1;
     }
-    assert_eq!(same, 4);
+    assert_eq!(same, 5);
+}
+
+/// The call that the product posts to have this body sent.
+fn call_of(body: &Value) -> CompletedCall {
+    let mut call = body.clone();
+    for (object, added) in
+        [("", &["event", "test", "id", "resend"][..]), ("/call", &["recording_url", "transcript_url", "id"])]
+    {
+        let fields = call.pointer_mut(object).unwrap().as_object_mut().unwrap();
+        fields.retain(|name, _| !added.contains(&name.as_str()));
+    }
+    CompletedCall::from_value(call).unwrap()
 }

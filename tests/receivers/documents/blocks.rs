@@ -6,8 +6,12 @@ use super::commands::DOCUMENTS_THAT_RUN;
 use crate::interpreter::root;
 
 /// The tests that run the named snippets of a document.
-const SNIPPETS: [(&str, &str); 2] =
-    [("docs/receivers.md", "tests/receivers/page.rs"), ("docs/minting.md", "tests/signed_url.rs")];
+const SNIPPETS: [(&str, &str); 4] = [
+    ("docs/receivers.md", "tests/receivers/page.rs"),
+    ("docs/receivers.md", "tests/receivers/servers.rs"),
+    ("docs/receivers-in-more-languages.md", "tests/receivers/servers.rs"),
+    ("docs/minting.md", "tests/signed_url.rs"),
+];
 
 /// How a block begins that `cargo test` cannot run, and who runs it instead.
 const RUN_ELSEWHERE: [(&str, &str); 7] = [
