@@ -55,6 +55,7 @@ tasks! {
     EndpointHealth = "endpoint_health",
     Upkeep = "upkeep",
     LinkOpened = "link_opened",
+    LateAssets = "late_assets",
     LedgerWriter = "ledger_writer",
     LedgerOpening = "ledger_opening",
     LedgerErasure = "ledger_erasure",

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
-use webhook_assets::webhook::{CompletedCall, Links, Message};
+use webhook_assets::webhook::{CompletedCall, EventType, Links, Message};
 
 /// The largest integer that JavaScript reads exactly.
 const LARGEST_EXACT_INTEGER: u64 = (1 << 53) - 1;
@@ -33,7 +33,7 @@ fn accepted(call: &CompletedCall) {
     assert_eq!(CompletedCall::parse(&kept).as_ref(), Ok(call), "what is kept is what was accepted");
     let link = Some("https://app.example.com/api/webhook-assets/recording/x?expires=1&sig=2");
     for (links, test) in [(Links::default(), false), (Links { recording: link, transcript: link }, true)] {
-        let message = Message { event: "msg_1", call: (!test).then_some("call-1"), resend: None };
+        let message = Message { event: "msg_1", event_type: EventType::CallCompleted, call: (!test).then_some("call-1"), resend: None };
         let body = call.body(&message, links);
         let value: Value = serde_json::from_slice(&body).expect("a body is JSON");
         assert_eq!(serde_json::to_vec(&value).unwrap(), body, "names in order, none twice, compact");

@@ -39,6 +39,8 @@ pub(super) struct Row {
     pub(super) pill: Pill,
     /// The call's id; `None` for test events.
     pub(super) call: Option<String>,
+    /// Whether it reports late assets.
+    pub(super) is_update: bool,
     pub(super) webhook: String,
     pub(super) at: Time,
     pub(super) attempts: u32,
@@ -132,6 +134,7 @@ impl RequestContext<'_> {
             href: self.path(&format!("/deliveries/{}", delivery.id)),
             pill: Pill::of_delivery(delivery, t),
             call: delivery.call.clone(),
+            is_update: !delivery.arrived.is_empty(),
             webhook: webhook.map_or_else(|| t.removed_webhook.to_owned(), name_of),
             at: Time(delivery.created_at),
             attempts: delivery.attempts,

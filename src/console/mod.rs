@@ -1,6 +1,7 @@
 //! The settings page, where people set up, test and diagnose webhooks. It renders HTML from the ledger and the sender;
 //! the style sheet and script are compiled in.
 
+mod backfill;
 mod call_filter;
 mod context;
 mod deliveries;

@@ -54,6 +54,7 @@ pub(super) enum Action {
     TakeBack,
     Test,
     Change,
+    Backfill,
 }
 
 impl Route {
@@ -131,6 +132,7 @@ impl Action {
             "take-back" => Self::TakeBack,
             "test" => Self::Test,
             "change" => Self::Change,
+            "backfill" => Self::Backfill,
             _ => return None,
         })
     }

@@ -6,8 +6,10 @@ use askama::Template;
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 
+use super::backfill::BackfillForm;
 use super::call_filter::{self, FilterFields};
 use super::context::RequestContext;
+use super::deliveries::relative_range;
 use super::display::{Pill, Platform, Time, name_of};
 use super::error::PageError;
 use super::i18n::{Lang, explain};
@@ -16,8 +18,8 @@ use super::response::{PageResult, page, redirect_to};
 use super::route::{Action, in_path};
 use crate::clock::UnixMillis;
 use crate::ledger::{
-    CallFilter, DEFAULT_OVERLAP, Delivery, DeliveryFilter, Endpoint, EndpointChange, EndpointState, Failure,
-    Health, LedgerError, TestOutcome, is_description,
+    BackfillOutcome, CallFilter, DEFAULT_OVERLAP, Delivery, DeliveryFilter, Endpoint, EndpointChange,
+    EndpointState, Failure, Health, LedgerError, TestOutcome, is_description,
 };
 use crate::webhook::{Explanation, Facts};
 
@@ -32,6 +34,8 @@ pub(super) struct FormState {
     warned: Option<Explanation>,
     bad_description: bool,
     filter: Option<CallFilter>,
+    /// How many earlier calls there are.
+    earlier_calls: Option<u64>,
     /// Why a test event was not sent.
     too_many_tests: Option<String>,
 }
@@ -49,6 +53,7 @@ struct Webhook {
     previous_until: Option<Time>,
     platform: &'static str,
     filter: FilterFields,
+    backfill: BackfillForm,
     recent: Vec<super::deliveries::Row>,
     all: String,
     done: Option<&'static str>,
@@ -143,6 +148,7 @@ impl RequestContext<'_> {
             rotated: self.query.get("done") == "rotated",
             refused: (self.query.get("done") == "too-many-secrets").then_some(t.too_many_secrets),
             filter: FilterFields::of(form_state.filter.as_ref().unwrap_or(&endpoint.filter), t),
+            backfill: self.backfill_form(form_state.earlier_calls),
             secret_or_blank: form_state.secret.clone().unwrap_or_else(|| t.your_secret.to_owned()),
             path,
             name,
@@ -188,6 +194,7 @@ impl RequestContext<'_> {
                 self.set_state(id, EndpointState::Active, &format!("{back}?done=resumed")).await
             }
             Action::Change => self.change(id, &back).await,
+            Action::Backfill => self.backfill(id, &back).await,
             Action::Test => {
                 let endpoint = self.endpoint(id).await?;
                 match self.sender.test(&endpoint).await? {
@@ -265,6 +272,24 @@ impl RequestContext<'_> {
         Ok(redirect_to(then))
     }
 
+    async fn backfill(&self, id: &str, back: &str) -> PageResult {
+        let (dry_run, retention) = (self.form.has("count"), self.sender.config().retention);
+        let within = relative_range(self.form.get("within")).map_or(retention, |time| time.min(retention));
+        let from = self.sender.now().minus(within);
+        match self.sender.backfill(self.workspace, id, from, dry_run).await? {
+            BackfillOutcome::Calls(count) if count > 0 && !dry_run => {
+                Ok(redirect_to(&format!("{back}?queued={count}")))
+            }
+            BackfillOutcome::Calls(count) => {
+                let form_state = FormState { earlier_calls: Some(count), ..FormState::default() };
+                self.show_webhook(id, form_state).await
+            }
+            // Its page says so.
+            BackfillOutcome::Disabled => Ok(redirect_to(back)),
+            BackfillOutcome::NoEndpoint => Err(PageError::NotFound),
+        }
+    }
+
     async fn change(&self, id: &str, back: &str) -> PageResult {
         let endpoint = self.endpoint(id).await?;
         let (url, description) = (self.form.get("url"), self.form.get("description"));
@@ -288,6 +313,7 @@ impl RequestContext<'_> {
             url: (checked.as_str() != endpoint.url).then(|| checked.as_str().to_owned()),
             description: Some(description.to_owned()),
             long_tail: Some(self.form.get("long_tail") == "1"),
+            late_assets: Some(self.form.get("late_assets") == "1"),
             filter: Some(call_filter::posted(&self.form)),
             // The form has asked for confirmation.
             allow_duplicate: true,

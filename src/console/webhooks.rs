@@ -40,6 +40,7 @@ struct NewWebhook<'n> {
     url: &'n str,
     description: &'n str,
     long_tail: bool,
+    late_assets: bool,
     filter: FilterFields,
     refused: Option<String>,
     warned: Option<Explanation>,
@@ -85,6 +86,7 @@ impl RequestContext<'_> {
             url: "",
             description: "",
             long_tail: false,
+            late_assets: false,
             filter: FilterFields::of(&CallFilter::default(), self.lang.messages()),
             refused: None,
             warned: None,
@@ -105,13 +107,23 @@ impl RequestContext<'_> {
         let check = self.check_receiver("", url, !anyway).await?;
         let bad_description = !is_description(description);
         let long_tail = self.form.get("long_tail") == "1";
+        let late_assets = self.form.get("late_assets") == "1";
         let filter = call_filter::posted(&self.form);
         let (Some(checked), None, false) = (&check.url, &check.warned, bad_description) else {
             let (refused, warned) = (check.refused, check.warned);
             let layout = self.layout_of_new();
             let filter = FilterFields::of(&filter, self.lang.messages());
-            let new =
-                NewWebhook { layout, url, description, long_tail, filter, refused, warned, bad_description };
+            let new = NewWebhook {
+                layout,
+                url,
+                description,
+                long_tail,
+                late_assets,
+                filter,
+                refused,
+                warned,
+                bad_description,
+            };
             return page(StatusCode::UNPROCESSABLE_ENTITY, &new);
         };
         let new = NewEndpoint {
@@ -119,6 +131,7 @@ impl RequestContext<'_> {
             url: checked.as_str().to_owned(),
             description: description.to_owned(),
             long_tail,
+            late_assets,
             concurrency: None,
             per_second: None,
             filter,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::assets::Assets;
 use super::claimed::Claimed;
 use super::error::Result;
 use super::event::{Accepted, NewEvent};
@@ -41,6 +42,7 @@ impl Ledger {
         Some(Claimed {
             delivery: made.delivery.clone(),
             event: event.id.clone(),
+            arrived: Assets::default(),
             call_id: event.call_id.clone(),
             endpoint: made.endpoint.clone(),
             workspace: event.workspace.clone(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::assets::Assets;
 use crate::clock::{UnixMillis, UnixSeconds};
 
 /// The state of a delivery after an attempt.
@@ -34,8 +35,19 @@ pub struct AttemptResult {
     pub excerpt: Option<String>,
     /// When its links expire; `None` if it carried none.
     pub links_expire: Option<UnixSeconds>,
+    /// The assets whose links were null.
+    pub nulls: Assets,
     /// A note for the operator: why a link is null.
     pub note: Option<String>,
+}
+
+/// The assets that a delivery awaits after an attempt, in order to report them when they arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Awaited {
+    /// The assets. Those that it awaited before and has not sent either are awaited, too.
+    pub assets: Assets,
+    /// When the store is looked at for them.
+    pub look_at: Option<UnixMillis>,
 }
 
 /// An attempt that has ended.
@@ -53,6 +65,8 @@ pub struct FinishedAttempt {
     pub result: AttemptResult,
     /// The next state of the delivery.
     pub disposition: Disposition,
+    /// What a delivered call awaits.
+    pub awaited: Awaited,
     /// When it ended.
     pub at: UnixMillis,
 }

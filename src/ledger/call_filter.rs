@@ -35,6 +35,12 @@ impl CallFilter {
         *self == Self::default()
     }
 
+    /// Whether the endpoint gets a call.
+    pub(super) fn wants(&self, call: &CompletedCall, has_recording: bool) -> bool {
+        let traits = traits_of(call, has_recording);
+        self.bits().is_none_or(|bits| bits & traits == traits)
+    }
+
     /// The same filter in its stored form: statuses in their order and once each, all of them as none.
     pub(super) fn normalized(&self) -> Self {
         Self::from(self.bits())

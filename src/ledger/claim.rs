@@ -1,5 +1,6 @@
 //! Claims due deliveries for one sender at a time, under a lease.
 
+use super::assets::event_id;
 use super::claimed::{Claimed, Lease};
 use super::database::{Statement, from_row, int, values};
 use super::error::Result;
@@ -44,10 +45,12 @@ const CLAIM: Statement = Statement {
 macro_rules! read_claimed {
     ($endpoint:literal, $event:literal, $ids:literal) => {
         concat!(
-            "SELECT d.id AS delivery, d.event_id AS event, v.call_id, d.endpoint_id AS endpoint, d.workspace, e.url, e.secret, \
+            "SELECT d.id AS delivery, ",
+            event_id!(),
+            " AS event, d.arrived, v.call_id, d.endpoint_id AS endpoint, d.workspace, e.url, e.secret, \
              e.previous_secret, e.previous_until, e.earlier_secrets, e.plain_secret, v.content, v.recording, v.transcript, \
-             d.test, d.lane, d.asset_waited, d.scheduled_at, v.accepted_at, d.tries, d.attempts, d.resends, d.last_status, \
-             d.links_expire_at, e.long_tail, e.concurrency, e.per_second, e.failures, e.failing_since, e.held_since, \
+             d.test, d.lane, d.asset_waited, d.scheduled_at, d.created_at AS accepted_at, d.tries, d.attempts, d.resends, d.last_status, \
+             d.links_expire_at, e.long_tail, e.late_assets, e.concurrency, e.per_second, e.failures, e.failing_since, e.held_since, \
              e.held_until, e.health_epoch FROM deliveries d JOIN endpoints e ON e.id ",
             $endpoint,
             " JOIN events v ON v.id ",

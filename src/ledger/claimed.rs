@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::assets::Assets;
 use super::database::{Int, column, converted, from_row};
 use super::health::Health;
 use super::lane::Lane;
 use super::sealed_secrets::Secrets;
 use crate::clock::{UnixMillis, UnixSeconds};
-use crate::webhook::{CompletedCall, Message, Resend};
+use crate::webhook::{CompletedCall, EventType, Message, Resend};
 
 /// A lease: who sends, and until when no other sender may.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Target {
     pub plain_secret: usize,
     /// Whether retries continue for a day.
     pub long_tail: bool,
+    /// Whether it gets reports of late assets.
+    pub late_assets: bool,
     /// The maximum number of concurrent attempts, if the owner set a limit.
     pub concurrency: Option<u32>,
     /// The maximum number of attempts per second, if the owner set a limit.
@@ -42,6 +45,7 @@ from_row!(row => Target {
     url: column(row, "url")?,
     plain_secret: converted::<i64, _, _>(row, "plain_secret")?,
     long_tail: column(row, "long_tail")?,
+    late_assets: column(row, "late_assets")?,
     concurrency: converted::<Int, _, _>(row, "concurrency")?,
     per_second: converted::<Int, _, _>(row, "per_second")?,
     health: sqlx::FromRow::from_row(row)?,
@@ -54,6 +58,8 @@ pub struct Claimed {
     pub delivery: String,
     /// `msg_…`
     pub event: String,
+    /// The assets whose arrival it reports; none if it is the call itself.
+    pub arrived: Assets,
     /// The caller's id of the call; `None` for test events.
     pub call_id: Option<String>,
     /// `ep_…`
@@ -78,7 +84,7 @@ pub struct Claimed {
     pub asset_waited: Duration,
     /// When its last pause began; `None` if it was due immediately.
     pub scheduled_at: Option<UnixMillis>,
-    /// When the event was accepted.
+    /// When the event was accepted, or the arrival was reported.
     pub accepted_at: UnixMillis,
     /// Attempts since it was accepted or resent.
     pub tries: u32,
@@ -96,6 +102,7 @@ pub struct Claimed {
 from_row!(row => Claimed {
     delivery: column(row, "delivery")?,
     event: column(row, "event")?,
+    arrived: column::<i64, _>(row, "arrived")?.into(),
     call_id: column(row, "call_id")?,
     endpoint: column(row, "endpoint")?,
     workspace: column(row, "workspace")?,
@@ -121,12 +128,14 @@ impl Claimed {
     #[must_use]
     pub fn message(&self) -> Message<'_> {
         let resend = Resend { delivery: &self.delivery, number: self.resends };
-        Message {
-            event: &self.event,
-            call: self.call_id.as_deref(),
-            resend: (self.resends > 0).then_some(resend),
-        }
+        message(&self.event, self.call_id.as_deref(), self.arrived, resend)
     }
+}
+
+/// The message of a delivery that reports these assets, or none.
+pub(super) fn message<'a>(event: &'a str, call: Option<&'a str>, arrived: Assets, resend: Resend<'a>) -> Message<'a> {
+    let event_type = if arrived.is_empty() { EventType::CallCompleted } else { EventType::CallUpdated };
+    Message { event, event_type, call, resend: (resend.number > 0).then_some(resend) }
 }
 
 /// Parses a call in its stored form, JSON.

@@ -32,6 +32,8 @@ impl Ledger {
             "UPDATE endpoints SET failing_since = failing_since + $1, held_since = held_since + $1, \
              held_until = held_until + $1 WHERE failing_since IS NOT NULL OR held_until IS NOT NULL",
         );
+        const LOOKS: Statement =
+            Statement::same("UPDATE deliveries SET look_at = look_at + $1 WHERE look_at IS NOT NULL");
         let by = int(to.0).saturating_sub(int(from.0));
         let mut tx = self.database.begin_unchecked().await?;
         tx.execute(LEASES, values![by, holder]).await?;
@@ -40,6 +42,7 @@ impl Ledger {
         } else {
             tx.execute(ALL_PAUSES, values![by]).await?;
             tx.execute(HEALTH, values![by]).await?;
+            tx.execute(LOOKS, values![by]).await?;
         }
         tx.commit().await
     }

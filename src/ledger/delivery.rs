@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::assets::Assets;
+use super::claimed::message;
 use super::database::{Int, column, converted, from_row};
 use crate::clock::{UnixMillis, UnixSeconds};
 use crate::webhook::{Message, Resend};
@@ -58,6 +60,8 @@ pub struct Delivery {
     pub id: String,
     /// `msg_…`
     pub event: String,
+    /// The assets whose arrival it reports; none if it is the call itself.
+    pub arrived: Assets,
     /// `ep_…`
     pub endpoint: String,
     /// The caller's id of the call; `None` for test events.
@@ -88,7 +92,7 @@ pub struct Delivery {
     pub recording_fetched_at: Option<UnixMillis>,
     /// When the transcript was first downloaded with a link of this delivery since it was last sent or resent.
     pub transcript_fetched_at: Option<UnixMillis>,
-    /// When the event was accepted.
+    /// When the event was accepted, or the arrival was reported.
     pub created_at: UnixMillis,
     /// When it was delivered or failed.
     pub ended_at: Option<UnixMillis>,
@@ -96,7 +100,8 @@ pub struct Delivery {
 
 from_row!(row => Delivery {
     id: column(row, "id")?,
-    event: column(row, "event_id")?,
+    event: column(row, "event")?,
+    arrived: column::<i64, _>(row, "arrived")?.into(),
     endpoint: column(row, "endpoint_id")?,
     call: column(row, "call_id")?,
     test: column(row, "test")?,
@@ -121,11 +126,7 @@ impl Delivery {
     #[must_use]
     pub fn message(&self) -> Message<'_> {
         let resend = Resend { delivery: &self.id, number: self.resends };
-        Message {
-            event: &self.event,
-            call: self.call.as_deref(),
-            resend: (self.resends > 0).then_some(resend),
-        }
+        message(&self.event, self.call.as_deref(), self.arrived, resend)
     }
 
     /// Describes whether its links were followed; `None` if it was not delivered or carried no links.
@@ -193,6 +194,7 @@ mod tests {
         let delivered = Delivery {
             id: "dlv_1".to_owned(),
             event: "msg_1".to_owned(),
+            arrived: Assets::default(),
             endpoint: "ep_1".to_owned(),
             call: None,
             test: false,

@@ -64,6 +64,8 @@ pub struct Endpoint {
     pub reason: Option<String>,
     /// Whether retries continue for a day after the first four attempts.
     pub long_tail: bool,
+    /// Whether it gets `call.updated` when an asset arrives after its call was sent.
+    pub late_assets: bool,
     /// The maximum number of concurrent attempts per process, if the owner set a limit.
     pub concurrency: Option<u32>,
     /// The maximum number of attempts per second and process, if the owner set a limit.
@@ -88,6 +90,7 @@ from_row!(row => Endpoint {
     state: converted::<String, _, _>(row, "state")?,
     reason: column(row, "reason")?,
     long_tail: column(row, "long_tail")?,
+    late_assets: column(row, "late_assets")?,
     concurrency: converted::<Int, _, _>(row, "concurrency")?,
     per_second: converted::<Int, _, _>(row, "per_second")?,
     filter: column::<Option<i64>, _>(row, "wanted_calls")?.into(),
@@ -108,6 +111,8 @@ pub struct NewEndpoint {
     pub description: String,
     /// Whether retries continue for a day.
     pub long_tail: bool,
+    /// Whether it gets reports of late assets.
+    pub late_assets: bool,
     /// The maximum number of concurrent attempts; `None` for as many as the receiver handles well.
     pub concurrency: Option<u32>,
     /// The maximum number of attempts per second.
@@ -129,6 +134,8 @@ pub struct EndpointChange {
     pub state: Option<EndpointState>,
     /// Whether retries continue for a day.
     pub long_tail: Option<bool>,
+    /// Whether it gets reports of late assets.
+    pub late_assets: Option<bool>,
     /// The maximum number of concurrent attempts; `Some(None)` removes the limit.
     pub concurrency: Option<Option<u32>>,
     /// The maximum number of attempts per second; `Some(None)` removes the limit.
@@ -185,7 +192,7 @@ impl From<FailureRow> for Option<Failure> {
 macro_rules! select_endpoints {
     ($rest:literal) => {
         concat!(
-            "SELECT id, workspace, url, description, state, reason, previous_until, long_tail, concurrency, per_second, \
+            "SELECT id, workspace, url, description, state, reason, previous_until, long_tail, late_assets, concurrency, per_second, \
              wanted_calls, failures, failing_since, held_since, held_until, health_epoch, failure_code, failure, created_at \
              FROM endpoints WHERE removed_at IS NULL AND ",
             $rest
@@ -209,6 +216,7 @@ impl Endpoint {
         self.url = change.url.unwrap_or_else(|| std::mem::take(&mut self.url));
         self.description = change.description.unwrap_or_else(|| std::mem::take(&mut self.description));
         self.long_tail = change.long_tail.unwrap_or(self.long_tail);
+        self.late_assets = change.late_assets.unwrap_or(self.late_assets);
         self.concurrency = change.concurrency.unwrap_or(self.concurrency);
         self.per_second = change.per_second.unwrap_or(self.per_second);
         self.filter = change.filter.as_ref().unwrap_or(&self.filter).normalized();
@@ -224,8 +232,8 @@ impl Ledger {
     pub async fn add_endpoint(&self, new: NewEndpoint, now: UnixMillis) -> Result<(Endpoint, WebhookSecret)> {
         const INSERT: Statement = Statement::same(
             "INSERT INTO endpoints (id, workspace, url, description, state, secret, plain_previous, long_tail, \
-             concurrency, per_second, failures, created_at, wanted_calls) \
-             VALUES ($1, $2, $3, $4, 'active', $5, $6, $7, $8, $9, 0, $10, $11)",
+             concurrency, per_second, failures, created_at, wanted_calls, late_assets) \
+             VALUES ($1, $2, $3, $4, 'active', $5, $6, $7, $8, $9, 0, $10, $11, $12)",
         );
         let id = new_id("ep", now)?;
         let secret = new_secret()?;
@@ -241,6 +249,7 @@ impl Ledger {
             new.per_second,
             now,
             &new.filter,
+            new.late_assets,
         ];
         let mut tx = self.database.begin().await?;
         if !new.allow_duplicate {
@@ -256,6 +265,7 @@ impl Ledger {
             state: EndpointState::Active,
             reason: None,
             long_tail: new.long_tail,
+            late_assets: new.late_assets,
             concurrency: new.concurrency,
             per_second: new.per_second,
             filter: new.filter.normalized(),
@@ -297,7 +307,7 @@ impl Ledger {
     ) -> Result<Option<Endpoint>> {
         const UPDATE: Statement = Statement::same(
             "UPDATE endpoints SET url = $3, description = $4, state = $5, reason = $6, long_tail = $7, concurrency = $8, \
-             per_second = $9, wanted_calls = $10 WHERE workspace = $1 AND id = $2 AND removed_at IS NULL",
+             per_second = $9, wanted_calls = $10, late_assets = $11 WHERE workspace = $1 AND id = $2 AND removed_at IS NULL",
         );
         let Some(mut endpoint) = self.endpoint(workspace, id).await? else { return Ok(None) };
         let new_url = change.url.is_some() && !change.allow_duplicate;
@@ -313,6 +323,7 @@ impl Ledger {
             endpoint.concurrency.unwrap_or(NO_LIMIT),
             endpoint.per_second,
             &endpoint.filter,
+            endpoint.late_assets,
         ];
         let mut tx = self.database.begin().await?;
         if new_url {

@@ -10,7 +10,7 @@ macro_rules! attempts {
         rows!($engine: [
             1 id text, 2 holder text, 3 number bigint, 4 started_at bigint, 5 took_ms bigint, 6 status bigint, 7 code text,
             8 summary text, 9 advice text, 10 excerpt text, 11 links bigint, 12 note text, 13 state text, 14 due_at bigint,
-            15 scheduled_at bigint, 16 ended_at bigint, 17 resend bigint
+            15 scheduled_at bigint, 16 ended_at bigint, 17 resend bigint, 18 awaits bigint, 19 nulls bigint, 20 look_at bigint
         ])
     };
 }
@@ -27,6 +27,13 @@ macro_rules! insert_attempts {
     };
 }
 
+/// What a delivered call awaits: what this attempt says, and what the delivery awaited before and has not sent either.
+macro_rules! awaits {
+    () => {
+        "(r.awaits | (coalesce(deliveries.awaits, 0) & r.nulls))"
+    };
+}
+
 macro_rules! finish_deliveries {
     ($from:expr, $is:literal) => {
         concat!(
@@ -34,7 +41,13 @@ macro_rules! finish_deliveries {
              due_at = coalesce(r.due_at, deliveries.due_at), scheduled_at = r.scheduled_at, \
              scheduled_by = deliveries.lease, lease = NULL, lease_until = NULL, tries = deliveries.tries + 1, \
              attempts = CASE WHEN deliveries.attempts < r.number THEN r.number ELSE deliveries.attempts END, note = r.note, \
-             last_status = r.status, last_summary = r.summary, links_expire_at = r.links, ended_at = r.ended_at FROM ",
+             last_status = r.status, last_summary = r.summary, links_expire_at = r.links, ended_at = r.ended_at, \
+             awaits = CASE WHEN r.state = 'delivered' THEN nullif(",
+            awaits!(),
+            ", 0) ELSE deliveries.awaits END, \
+             look_at = CASE WHEN r.state <> 'delivered' THEN deliveries.look_at WHEN ",
+            awaits!(),
+            " = 0 THEN NULL ELSE coalesce(r.look_at, deliveries.look_at) END FROM ",
             $from,
             " WHERE deliveries.id ",
             $is,
@@ -150,5 +163,8 @@ fn attempt_row(finished: &FinishedAttempt) -> Vec<Value> {
         due_at.map(|_| finished.at),
         due_at.is_none().then_some(finished.at),
         finished.resend,
+        finished.awaited.assets,
+        result.nulls,
+        finished.awaited.look_at,
     ]
 }

@@ -1,5 +1,6 @@
 //! Searches the delivery history page by page.
 
+use super::assets::event_id;
 use super::database::{Statement, int, values};
 use super::delivery::{Attempt, Delivery, DeliveryState};
 use super::error::Result;
@@ -41,7 +42,9 @@ macro_rules! select_deliveries {
     };
     ($from:literal, $rest:expr) => {
         concat!(
-            "SELECT d.id, d.event_id, d.endpoint_id, v.call_id, d.test, d.state, d.attempts, d.resends, \
+            "SELECT d.id, ",
+            event_id!(),
+            " AS event, d.arrived, d.endpoint_id, v.call_id, d.test, d.state, d.attempts, d.resends, \
              CASE WHEN d.state = 'waiting' THEN d.due_at END AS due_at, d.note, d.last_status, d.last_summary, d.links_expire_at, v.recording, v.transcript, d.recording_fetched_at, \
              d.transcript_fetched_at, d.created_at, d.ended_at FROM ",
             $from,

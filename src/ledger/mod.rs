@@ -2,7 +2,10 @@
 //! the caller gets its answer. One sender at a time claims a due delivery, under a lease.
 
 mod accept;
+mod asset_looks;
+mod assets;
 mod attempt;
+mod backfill;
 mod call_filter;
 mod claim;
 mod claimed;
@@ -19,6 +22,8 @@ mod health;
 mod history;
 mod id;
 mod lane;
+mod late_assets;
+mod later_deliveries;
 mod lease;
 mod link_opened;
 mod name;
@@ -38,7 +43,10 @@ mod store_event;
 mod test_events;
 mod writer;
 
-pub use attempt::{AttemptResult, Disposition, FinishedAttempt, Requeue};
+pub use asset_looks::Look;
+pub use assets::Assets;
+pub use attempt::{AttemptResult, Awaited, Disposition, FinishedAttempt, Requeue};
+pub use backfill::BackfillOutcome;
 pub use call_filter::CallFilter;
 pub use claimed::{Claimed, Lease, Target};
 pub use database::{DatabaseUrl, DatabaseUrlError};
@@ -50,6 +58,7 @@ pub use handle::{Config, Ledger};
 pub use health::{Failure, Health};
 pub use history::{DeliveryFilter, HistoryPage};
 pub use lane::{Lane, Queue, Share};
+pub use late_assets::{Arrival, Reported};
 pub use link_opened::LinkOpened;
 pub use name::{is_description, is_name, name_in_path};
 pub use open::{default_key_file, exposed_files};

@@ -103,7 +103,7 @@ macro_rules! insert_events {
 macro_rules! target {
     () => {
         "e.url, e.secret, e.previous_secret, e.previous_until, e.earlier_secrets, e.plain_secret, e.long_tail, \
-         e.concurrency, e.per_second, e.failures, e.failing_since, e.held_since, e.held_until, e.health_epoch"
+         e.late_assets, e.concurrency, e.per_second, e.failures, e.failing_since, e.held_since, e.held_until, e.health_epoch"
     };
 }
 
@@ -162,7 +162,7 @@ macro_rules! select_stored {
             target!(),
             " FROM ",
             $from,
-            " LEFT JOIN deliveries d ON d.event_id = v.id LEFT JOIN endpoints e ON e.id = d.endpoint_id \
+            " LEFT JOIN deliveries d ON d.event_id = v.id AND d.arrived = 0 LEFT JOIN endpoints e ON e.id = d.endpoint_id \
              ORDER BY d.position"
         )
     };
@@ -242,7 +242,10 @@ fn event_row(event: &NewEvent) -> Vec<Value> {
 /// write succeeded without an answer.
 async fn accepted_before(database: &Database, event: &NewEvent) -> Result<Option<Stored>> {
     const EXISTING: Statement = Statement::same(
-        "SELECT id, content, recording, transcript FROM events WHERE id = $3 OR (workspace = $1 AND call_id = $2)",
+        // As the call was handed in: without the assets that were named later.
+        "SELECT id, content, CASE WHEN (named_late & 1) = 0 THEN recording END AS recording, \
+         CASE WHEN (named_late & 2) = 0 THEN transcript END AS transcript \
+         FROM events WHERE id = $3 OR (workspace = $1 AND call_id = $2)",
     );
     const READ: Statement =
         Statement::same(select_stored!("(SELECT CAST($1 AS TEXT) AS id) AS v", "CAST($2 AS TEXT)"));

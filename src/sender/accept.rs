@@ -2,7 +2,7 @@
 
 use super::handle::Sender;
 use super::permit::Permit;
-use crate::ledger::{Accepted, Endpoint, LedgerError, NewEvent, TestOutcome};
+use crate::ledger::{Accepted, Endpoint, LedgerError, NewEvent, Queue, TestOutcome};
 use crate::store::SAMPLE;
 use crate::tasks::{self, Task};
 
@@ -56,12 +56,17 @@ impl Sender {
 
     fn on_accepted(&self, accepted: &Accepted) {
         self.metrics().event_accepted();
-        if accepted.queues.is_empty() {
+        self.on_queued(&accepted.queues);
+    }
+
+    /// Tells the dispatcher that a delivery has entered each of these queues.
+    pub(super) fn on_queued(&self, queues: &[Queue]) {
+        if queues.is_empty() {
             return;
         }
         if let Some(admission) = self.admission() {
             let mut state = admission.lock();
-            for queue in &accepted.queues {
+            for queue in queues {
                 state.concurrency.queued(queue, 1);
             }
         }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::attempt::{self, Attempt, AttemptOutcome, Wait};
+use super::attempt::{self, Attempt, AttemptOutcome};
 use super::concurrency::Feedback;
 use super::handle::Sender;
+use super::late_assets::awaited;
+use super::links::Wait;
 use super::permit::Permit;
 use super::schedule::{self, jitter};
 use crate::clock::UnixMillis;
@@ -75,6 +77,7 @@ fn finished(sender: &Sender, claimed: &Claimed, attempt: Attempt, at: UnixMillis
         holder: sender.0.holder.clone(),
         number: claimed.attempts.saturating_add(1),
         resend: claimed.resends,
+        awaited: awaited(claimed, attempt.result.nulls, at),
         result: attempt.result,
         disposition,
         at,

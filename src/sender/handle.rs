@@ -12,7 +12,7 @@ use super::metrics::SenderMetrics;
 use super::sender_clock::SenderClock;
 use crate::clock::{Clock, UnixMillis, UnixSeconds};
 use crate::keys::ActiveKeyring;
-use crate::ledger::{Lease, Ledger, LedgerError, RecoverRange, ResendOutcome};
+use crate::ledger::{BackfillOutcome, Lease, Ledger, LedgerError, RecoverRange, ResendOutcome};
 use crate::signed_url::BaseUrl;
 use crate::store::Store;
 use crate::webhook::{
@@ -217,6 +217,22 @@ impl Sender {
         let recovered = self.ledger().recover(workspace, range, self.now()).await?;
         self.wake();
         Ok(recovered)
+    }
+
+    /// Sends the workspace's calls since `from` to an endpoint that has no delivery for them; in a dry run only counts them.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it could not be written.
+    pub async fn backfill(
+        &self,
+        workspace: &str,
+        endpoint: &str,
+        from: UnixMillis,
+        dry_run: bool,
+    ) -> Result<BackfillOutcome, LedgerError> {
+        let outcome = self.ledger().backfill(workspace, endpoint, from, dry_run, self.now()).await?;
+        self.wake();
+        Ok(outcome)
     }
 }
 

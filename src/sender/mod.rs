@@ -14,7 +14,9 @@ mod dispatch;
 mod handle;
 mod health_update;
 mod health_writer;
+mod late_assets;
 mod link_opened;
+mod links;
 mod maintenance;
 mod metrics;
 mod open_ledger;
@@ -27,6 +29,7 @@ mod simulation;
 
 pub use config::Config;
 pub use handle::{Sender, Services};
+pub use late_assets::ArrivalOutcome;
 pub use link_opened::record_downloads;
 pub use metrics::SenderMetrics;
 pub use open_ledger::open_with_retry;

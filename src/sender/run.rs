@@ -2,8 +2,8 @@
 
 use super::dispatch::Dispatcher;
 use super::handle::Sender;
-use super::maintenance;
 use super::sender_clock::SenderClock;
+use super::{late_assets, maintenance};
 use crate::tasks::{self, Task};
 
 impl Sender {
@@ -12,11 +12,14 @@ impl Sender {
         *self.sender_clock() = Some(SenderClock::new(self.0.services.clock.reading()));
         let upkeep =
             tasks::supervise(Task::Upkeep, self.clone(), |sender| Box::pin(maintenance::run(sender)));
+        let looks =
+            tasks::supervise(Task::LateAssets, self.clone(), |sender| Box::pin(late_assets::run(sender)));
         tasks::restart_on_panic(Task::Dispatcher, self.clone(), |sender| {
             Box::pin(Dispatcher::new(sender.clone()).run())
         })
         .await;
         upkeep.abort();
+        looks.abort();
         *self.sender_clock() = None;
     }
 }

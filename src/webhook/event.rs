@@ -1,4 +1,5 @@
-//! The event `call.completed`: the call that the product submits, and the request body that receivers get.
+//! The events `call.completed` and `call.updated`: the call that the product submits, and the request body that receivers
+//! get.
 
 mod object_reader;
 mod rfc3339;
@@ -15,9 +16,6 @@ pub use self::words::{CallStatus, Direction};
 use super::message::Message;
 use crate::clock::UnixMillis;
 
-/// The name of the only event type.
-pub const CALL_COMPLETED: &str = "call.completed";
-
 /// The largest integer that JavaScript reads exactly.
 const LARGEST_EXACT_INTEGER: u64 = (1 << 53) - 1;
 
@@ -27,7 +25,7 @@ const LARGEST_EXACT_INTEGER: u64 = (1 << 53) - 1;
 /// missing. Serialising gives the parsed JSON back, with the time normalised to UTC and milliseconds.
 ///
 /// ```
-/// use webhook_assets::webhook::{CompletedCall, Links, Message};
+/// use webhook_assets::webhook::{CompletedCall, EventType, Links, Message};
 ///
 /// let call = CompletedCall::parse(
 ///     br#"{
@@ -36,7 +34,9 @@ const LARGEST_EXACT_INTEGER: u64 = (1 << 53) - 1;
 ///       "user": {"name": "Jane Smith", "email": "jane@yourcompany.com"}
 ///     }"#,
 /// )?;
-/// let body = call.body(&Message { event: "msg_1", call: Some("call-1"), resend: None }, Links::default());
+/// let event_type = EventType::CallCompleted;
+/// let message = Message { event: "msg_1", event_type, call: Some("call-1"), resend: None };
+/// let body = call.body(&message, Links::default());
 /// assert!(body.starts_with(br#"{"event":"call.completed","call":{"ended_at":"2025-12-17T14:30:00.000Z","#));
 /// # Ok::<(), webhook_assets::webhook::CallError>(())
 /// ```
@@ -137,7 +137,7 @@ impl CompletedCall {
     pub fn body(&self, message: &Message<'_>, links: Links<'_>) -> Bytes {
         let call_id = message.call_id();
         let body = Body {
-            event: CALL_COMPLETED,
+            event: message.event_type.name(),
             call: CallInBody {
                 ended_at: self.call.ended_at,
                 status: self.call.status,
@@ -305,9 +305,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::webhook::Resend;
+    use crate::webhook::{EventType, Resend};
 
-    const CALL: Message<'static> = Message { event: "msg_0a", call: Some("call-1"), resend: None };
+    const CALL: Message<'static> =
+        Message { event: "msg_0a", event_type: EventType::CallCompleted, call: Some("call-1"), resend: None };
 
     #[test]
     fn the_sample_is_the_one_of_the_help_page() {
@@ -336,6 +337,9 @@ mod tests {
         let resend = expected.strip_suffix('}').unwrap().to_owned() + r#","resend":2}"#;
         let message = Message { resend: Some(Resend { delivery: "dlv_0a_1", number: 2 }), ..CALL };
         assert_eq!(CompletedCall::sample().body(&message, links), resend);
+        let updated = expected.replace("call.completed", "call.updated");
+        let message = Message { event_type: EventType::CallUpdated, ..CALL };
+        assert_eq!(CompletedCall::sample().body(&message, links), updated);
     }
 
     #[test]

@@ -8,11 +8,33 @@ use http::header::HeaderValue;
 use super::signing::{Signing, WEBHOOK_EVENT_ID, WEBHOOK_RESEND};
 use crate::clock::UnixSeconds;
 
+/// The types of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventType {
+    /// A call is completed.
+    CallCompleted,
+    /// An asset of a call arrived after the call was sent.
+    CallUpdated,
+}
+
+impl EventType {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CallCompleted => "call.completed",
+            Self::CallUpdated => "call.updated",
+        }
+    }
+}
+
 /// A message about an event. All attempts at it carry the same ids, with other links.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
     /// The event's id, `msg_…`.
     pub event: &'a str,
+    /// The event's type.
+    pub event_type: EventType,
     /// The caller's id of the call; `None` in a test event.
     pub call: Option<&'a str>,
     /// The resend that this message is; `None` for the event itself and its retries.
@@ -76,7 +98,8 @@ mod tests {
     use crate::webhook::{WEBHOOK_ID, WebhookSecret, verify_standard};
 
     const NOW: UnixSeconds = UnixSeconds(1_765_981_800);
-    const EVENT: Message<'static> = Message { event: "msg_0a", call: Some("call-1"), resend: None };
+    const EVENT: Message<'static> =
+        Message { event: "msg_0a", event_type: EventType::CallCompleted, call: Some("call-1"), resend: None };
 
     fn resent(delivery: &'static str, number: u32) -> Message<'static> {
         Message { resend: Some(Resend { delivery, number }), ..EVENT }

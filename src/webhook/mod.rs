@@ -12,10 +12,8 @@ mod signing;
 
 pub use diagnosis::{Diagnosis, Explanation, Facts, diagnose, diagnose_probe, may_probe};
 pub use endpoint_url::{EndpointUrl, UrlError, UrlRules};
-pub use event::{
-    CALL_COMPLETED, CallError, CallStatus, CompletedCall, Direction, Links, TIME_TAKES, parse_time,
-};
-pub use message::{Message, Resend};
+pub use event::{CallError, CallStatus, CompletedCall, Direction, Links, TIME_TAKES, parse_time};
+pub use message::{EventType, Message, Resend};
 pub use network::{AllowedNetworks, NetworkError, NotPublic, check_address};
 pub use post::{
     BreakReason, Exchange, Phase, PostError, Poster, PosterConfig, PosterError, ReceiverResponse, Resolve,

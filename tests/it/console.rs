@@ -1,8 +1,10 @@
 //! The settings page: who may sign in, what forms accept, who sees what, and what pages hold.
 
+mod backfill;
 mod call_filter;
 mod forms;
 mod isolation;
+mod late_assets;
 mod pages;
 mod recover;
 mod sign_in;

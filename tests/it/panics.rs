@@ -77,6 +77,7 @@ async fn an_attempt_that_panics_returns_its_permit_and_is_made_again() {
         url: receiver.url("/hook"),
         description: String::new(),
         long_tail: false,
+        late_assets: false,
         concurrency: Some(1),
         per_second: None,
         filter: CallFilter::default(),

@@ -1,6 +1,7 @@
 //! The sender: every accepted call arrives, on schedule, signed, with links that open.
 
 mod accept;
+mod backfill;
 mod call_filters;
 mod circuit_breaker;
 mod clock_changes;
@@ -9,6 +10,7 @@ mod endpoints;
 mod fair_shares;
 mod history;
 mod last_release;
+mod late_assets;
 mod pick_up;
 mod resends;
 
@@ -104,6 +106,7 @@ fn new_endpoint(url: &str) -> NewEndpoint {
         url: url.to_owned(),
         description: String::new(),
         long_tail: false,
+        late_assets: false,
         concurrency: None,
         per_second: None,
         filter: CallFilter::default(),

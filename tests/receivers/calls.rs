@@ -9,7 +9,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Map, Value, json};
 use webhook_assets::ledger::is_name;
-use webhook_assets::webhook::{CallStatus, CompletedCall, Direction, Links, Message, Resend};
+use webhook_assets::webhook::{CallStatus, CompletedCall, Direction, EventType, Links, Message, Resend};
 
 /// How many calls each property test sees.
 const CASES: usize = 3_000;
@@ -26,7 +26,12 @@ pub(crate) static BODIES: LazyLock<Vec<(Bytes, Vec<u8>)>> = LazyLock::new(|| {
         assert_eq!(read_back, call);
         let links = Links { recording: recording.as_deref(), transcript: transcript.as_deref() };
         let resend = resend.map(|number| Resend { delivery: "dlv_1_1", number });
-        let message = Message { event: "msg_1", call: (!test).then_some(call_id.as_str()), resend };
+        let message = Message {
+            event: "msg_1",
+            event_type: EventType::CallCompleted,
+            call: (!test).then_some(call_id.as_str()),
+            resend,
+        };
         let body = call.body(&message, links);
         assert_eq!(read_back.body(&message, links), body);
         let flipped = flipped(&body, case * 31);

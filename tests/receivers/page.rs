@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use webhook_assets::store::SAMPLE;
-use webhook_assets::webhook::{CallStatus, CompletedCall, Links, Message};
+use webhook_assets::webhook::{CallStatus, CompletedCall, EventType, Links, Message};
 
 use crate::calls::base64;
 use crate::interpreter::{ask, feed, installed, library, present, root};
@@ -15,7 +15,8 @@ use crate::signatures;
 use crate::snippets::{snippet, written};
 use crate::vectors::{self, Vector};
 
-const MESSAGE: Message<'static> = Message { event: "msg_1", call: Some("call-1"), resend: None };
+const MESSAGE: Message<'static> =
+    Message { event: "msg_1", event_type: EventType::CallCompleted, call: Some("call-1"), resend: None };
 
 #[test]
 fn the_payload_is_exactly_what_is_sent() {
@@ -24,6 +25,7 @@ fn the_payload_is_exactly_what_is_sent() {
     let links = Links { recording: link("recording_url"), transcript: link("transcript_url") };
     let message = Message {
         event: payload["id"].as_str().unwrap(),
+        event_type: EventType::CallCompleted,
         call: payload["call"]["id"].as_str(),
         resend: None,
     };

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use webhook_assets::clock::{Clock, SystemClock};
-use webhook_assets::webhook::{CompletedCall, Links, Message, Signing, WebhookSecret};
+use webhook_assets::webhook::{CompletedCall, EventType, Links, Message, Signing, WebhookSecret};
 
 use crate::interpreter::root;
 
@@ -219,7 +219,9 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     pub(crate) fn of(call: &CompletedCall, links: Links<'_>, secret: &WebhookSecret) -> Self {
-        Self::at(&Message { event: "evt_1", call: None, resend: None }, call, links, secret)
+        let message =
+            Message { event: "evt_1", event_type: EventType::CallCompleted, call: None, resend: None };
+        Self::at(&message, call, links, secret)
     }
 
     pub(crate) fn at(

@@ -1,12 +1,13 @@
 //! The whole receivers of the pages take genuine events, and nothing else.
 
-use webhook_assets::webhook::{CompletedCall, Links, Message, Resend, WebhookSecret};
+use webhook_assets::webhook::{CompletedCall, EventType, Links, Message, Resend, WebhookSecret};
 
 use crate::programs::Attempt;
 use crate::servers::{self, Server};
 use crate::vectors;
 
-const MESSAGE: Message<'static> = Message { event: "msg_1", call: Some("call-1"), resend: None };
+const MESSAGE: Message<'static> =
+    Message { event: "msg_1", event_type: EventType::CallCompleted, call: Some("call-1"), resend: None };
 
 #[test]
 fn the_receiver_in_node_takes_genuine_events_once_and_resends_too() {

@@ -16,7 +16,8 @@ const KNOWN: [&str; 8] =
     ["workspace", "call_id", "recording", "transcript", "call", "prospect", "user", "list"];
 
 /// Valid assets, as the end of the sentence "… takes …".
-const ASSET: &str = "a UUID such as 550e8400-e29b-41d4-a716-446655440000, or null if there is none";
+pub(super) const ASSET: &str =
+    "a UUID such as 550e8400-e29b-41d4-a716-446655440000, or null if there is none";
 
 impl Api<'_> {
     /// Answers 202 for a new call, 200 for a call that was accepted earlier. In both cases, the call is on disk.
@@ -52,7 +53,7 @@ pub(super) fn accepted_to_json(accepted: &Accepted) -> Value {
 }
 
 /// Parses an asset or null. The outer `None` means an invalid value.
-fn asset(value: &Value) -> Option<Option<Uuid>> {
+pub(super) fn asset(value: &Value) -> Option<Option<Uuid>> {
     match value {
         Value::Null => Some(None),
         Value::String(id) if id.len() == 36 => Uuid::try_parse(id).ok().map(Some),

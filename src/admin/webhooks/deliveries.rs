@@ -10,7 +10,8 @@ use crate::admin::response::{Answer, invalid, json_answer};
 use crate::admin::upload::Upload;
 use crate::clock::UnixMillis;
 use crate::ledger::{
-    DeliveryFilter, DeliveryState, PickUp, RecoverRange, RecoverWhich, ResendOutcome, is_name,
+    BackfillOutcome, DeliveryFilter, DeliveryState, PickUp, RecoverRange, RecoverWhich, ResendOutcome,
+    is_name,
 };
 use crate::problem::Problem;
 use crate::webhook::{TIME_TAKES, parse_time};
@@ -79,6 +80,40 @@ impl Api<'_> {
         }
         let recovered = self.call(self.sender.recover(workspace, &range)).await?;
         Ok(json_answer(StatusCode::ACCEPTED, &json!({"recovered": recovered})))
+    }
+
+    pub(super) async fn backfill(
+        &self,
+        workspace: &str,
+        endpoint: &str,
+        request: Request<Upload>,
+    ) -> Result<Answer, Problem> {
+        let mut fields = Fields::of(read_json(request).await?, &["from", "dry_run"])?;
+        let from = fields.time("from")?;
+        let dry_run = fields.optional("dry_run", "true or false", Value::as_bool)? == Some(true);
+        let retention = self.sender.config().retention;
+        if from < self.sender.now().minus(retention) {
+            let kept = humantime::format_duration(retention);
+            return Err(invalid(
+                "/from",
+                &format!(
+                    "/from takes a time within webhooks.retention ({kept}); earlier calls are forgotten"
+                ),
+            ));
+        }
+        match self.call(self.sender.backfill(workspace, endpoint, from, dry_run)).await? {
+            BackfillOutcome::Calls(count) if dry_run => {
+                Ok(json_answer(StatusCode::OK, &json!({"would_send": count})))
+            }
+            BackfillOutcome::Calls(count) => Ok(json_answer(StatusCode::ACCEPTED, &json!({"queued": count}))),
+            BackfillOutcome::Disabled => Err(Problem::new(
+                StatusCode::CONFLICT,
+                "endpoint_disabled",
+                "The endpoint is disabled",
+                "Resume the endpoint before; nothing is sent to it.",
+            )),
+            BackfillOutcome::NoEndpoint => Err(not_found("This workspace has no endpoint of this id.")),
+        }
     }
 }
 

@@ -20,10 +20,19 @@ use crate::ledger::{
 use crate::problem::Problem;
 use crate::webhook::{CallStatus, Direction};
 
-const KNOWN: [&str; 7] =
-    ["url", "description", "long_tail", "concurrency", "per_second", "filter", "allow_duplicate"];
-const KNOWN_IN_CHANGES: [&str; 8] =
-    ["url", "description", "long_tail", "concurrency", "per_second", "filter", "allow_duplicate", "state"];
+const KNOWN: [&str; 8] =
+    ["url", "description", "long_tail", "late_assets", "concurrency", "per_second", "filter", "allow_duplicate"];
+const KNOWN_IN_CHANGES: [&str; 9] = [
+    "url",
+    "description",
+    "long_tail",
+    "late_assets",
+    "concurrency",
+    "per_second",
+    "filter",
+    "allow_duplicate",
+    "state",
+];
 
 /// The maximum time that the previous secret stays valid after a rotation, in seconds.
 const MAX_OVERLAP: u32 = 7 * 86_400;
@@ -48,6 +57,7 @@ impl Api<'_> {
             url: self.checked(&url)?,
             description: wanted.description.unwrap_or_default(),
             long_tail: wanted.long_tail.unwrap_or(false),
+            late_assets: wanted.late_assets.unwrap_or(false),
             concurrency: wanted.concurrency.flatten(),
             per_second: wanted.per_second.flatten(),
             filter: wanted.filter.unwrap_or_default(),
@@ -82,6 +92,7 @@ impl Api<'_> {
             description: wanted.description,
             state,
             long_tail: wanted.long_tail,
+            late_assets: wanted.late_assets,
             concurrency: wanted.concurrency,
             per_second: wanted.per_second,
             filter: wanted.filter,
@@ -190,6 +201,7 @@ impl Api<'_> {
 struct EndpointFields {
     description: Option<String>,
     long_tail: Option<bool>,
+    late_assets: Option<bool>,
     concurrency: Option<Option<u32>>,
     per_second: Option<Option<u32>>,
     filter: Option<CallFilter>,
@@ -204,6 +216,7 @@ impl EndpointFields {
         Ok(Self {
             description: fields.optional("description", description, plain_text)?,
             long_tail: fields.optional("long_tail", "true or false", Value::as_bool)?,
+            late_assets: fields.optional("late_assets", "true or false", Value::as_bool)?,
             concurrency: fields.optional("concurrency", takes, limit())?,
             per_second: fields.optional("per_second", takes, limit())?,
             filter: call_filter(fields)?,

@@ -17,6 +17,7 @@ pub fn endpoint_to_json(endpoint: &Endpoint) -> Value {
         "state": endpoint.state.name(),
         "reason": endpoint.reason,
         "long_tail": endpoint.long_tail,
+        "late_assets": endpoint.late_assets,
         "concurrency": endpoint.concurrency,
         "per_second": endpoint.per_second,
         "filter": filter_to_json(&endpoint.filter),
@@ -66,6 +67,7 @@ pub fn delivery_to_json(delivery: &Delivery, now: UnixSeconds) -> Value {
     json!({
         "id": delivery.id,
         "event": delivery.event,
+        "event_type": delivery.message().event_type.name(),
         "endpoint": delivery.endpoint,
         "call_id": delivery.call,
         "test": delivery.test,

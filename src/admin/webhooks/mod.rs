@@ -8,6 +8,7 @@ mod endpoints;
 mod erasure;
 mod fields;
 mod json;
+mod late_assets;
 #[cfg(feature = "console")]
 mod portal_links;
 mod resource_path;

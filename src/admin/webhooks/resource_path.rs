@@ -2,13 +2,15 @@
 
 use crate::ledger::name_in_path;
 
-/// The path before the name of a workspace.
+/// The path before the name of a workspace, and the path of calls.
 const WORKSPACES: &str = "/v1/workspaces/";
+const CALLS: &str = "/v1/calls";
 
 /// The kinds of resources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resource {
     Calls,
+    CallAssets,
     Workspace,
     Call,
     Endpoints,
@@ -16,6 +18,7 @@ pub(super) enum Resource {
     Secret,
     Rotation,
     Test,
+    Backfill,
     Notices,
     Deliveries,
     Delivery,
@@ -28,9 +31,14 @@ impl Resource {
     /// Its methods, as in `Allow`.
     pub(super) fn methods(self) -> &'static str {
         match self {
-            Self::Calls | Self::Rotation | Self::Test | Self::Resend | Self::Recovery | Self::PortalLinks => {
-                "POST"
-            }
+            Self::Calls
+            | Self::CallAssets
+            | Self::Rotation
+            | Self::Test
+            | Self::Backfill
+            | Self::Resend
+            | Self::Recovery
+            | Self::PortalLinks => "POST",
             Self::Workspace | Self::Call => "DELETE",
             Self::Endpoints => "GET, HEAD, POST",
             Self::Endpoint => "GET, HEAD, PATCH, DELETE",
@@ -50,8 +58,8 @@ pub(crate) struct ResourcePath<'p> {
 impl<'p> ResourcePath<'p> {
     /// The resource at this path, if there is one.
     pub(crate) fn at(path: &'p str) -> Option<Self> {
-        if path == "/v1/calls" {
-            return Some(Self { resource: Resource::Calls, workspace: None, id: None });
+        if let Some(rest) = path.strip_prefix(CALLS) {
+            return Self::below_calls(rest);
         }
         let segments: Vec<&str> = path.strip_prefix(WORKSPACES)?.split('/').collect();
         let (resource, workspace, id) = match segments[..] {
@@ -62,6 +70,7 @@ impl<'p> ResourcePath<'p> {
             [workspace, "endpoints", id, "secret"] => (Resource::Secret, workspace, Some(id)),
             [workspace, "endpoints", id, "secret", "rotate"] => (Resource::Rotation, workspace, Some(id)),
             [workspace, "endpoints", id, "test"] => (Resource::Test, workspace, Some(id)),
+            [workspace, "endpoints", id, "backfill"] => (Resource::Backfill, workspace, Some(id)),
             [workspace, "notices"] => (Resource::Notices, workspace, None),
             [workspace, "deliveries"] => (Resource::Deliveries, workspace, None),
             [workspace, "deliveries", id] => (Resource::Delivery, workspace, Some(id)),
@@ -72,6 +81,16 @@ impl<'p> ResourcePath<'p> {
         };
         let named = !workspace.is_empty() && id.is_none_or(|id| !id.is_empty());
         named.then_some(Self { resource, workspace: Some(workspace), id })
+    }
+
+    /// The resource at a path below that of calls.
+    fn below_calls(rest: &'p str) -> Option<Self> {
+        if rest.is_empty() {
+            return Some(Self { resource: Resource::Calls, workspace: None, id: None });
+        }
+        let call = rest.strip_prefix('/')?.strip_suffix("/assets")?;
+        let named = !call.is_empty() && !call.contains('/');
+        named.then_some(Self { resource: Resource::CallAssets, workspace: None, id: Some(call) })
     }
 
     /// The decoded workspace name and id; empty if the path has none. `None` if either is not a valid name.
@@ -93,6 +112,7 @@ mod tests {
         let both = |a: &str, b: &str| Some((a.to_owned(), b.to_owned()));
         assert_eq!(names("/v1/workspaces/acme/calls/a%2Fb"), both("acme", "a/b"));
         assert_eq!(names("/v1/workspaces/%C3%A9/calls/%2525"), both("é", "%25"));
+        assert_eq!(names("/v1/calls/a%2Fb/assets"), both("", "a/b"));
         for bad in ["%", "%2", "%zz", "%+1", "%ff", "%00", "a%0Ab", "%20"] {
             assert_eq!(names(&format!("/v1/workspaces/acme/calls/{bad}")), None, "{bad}");
         }
@@ -108,6 +128,10 @@ mod tests {
             "/v1/workspaces/a/endpoints/b/secret/",
             "/v1/workspaces/a/calls",
             "/v1/calls/",
+            "/v1/calls/a",
+            "/v1/calls//assets",
+            "/v1/calls/a/b/assets",
+            "/v1/callsa/assets",
         ] {
             assert!(ResourcePath::at(path).is_none(), "{path}");
         }

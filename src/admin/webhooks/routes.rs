@@ -37,6 +37,7 @@ async fn try_answer(
     let (workspace, id) = (workspace.as_str(), id.as_str());
     match (path.resource, method.as_str()) {
         (Resource::Calls, _) => api.accept_call(request).await,
+        (Resource::CallAssets, _) => api.report_assets(id, request).await,
         (Resource::Workspace, _) => api.erase_workspace(workspace).await,
         (Resource::Call, _) => api.erase_call(workspace, id).await,
         (Resource::Endpoints, "POST") => api.add_endpoint(workspace, request).await,
@@ -50,6 +51,7 @@ async fn try_answer(
             reject_browsers(&request)?;
             api.test_endpoint(workspace, id).await
         }
+        (Resource::Backfill, _) => api.backfill(workspace, id, request).await,
         (Resource::Notices, _) => api.list_notices(workspace).await,
         (Resource::Deliveries, _) => {
             api.list_deliveries(workspace, request.uri().query().unwrap_or_default()).await

@@ -41,6 +41,7 @@ pub(crate) async fn send_sample(part: &SenderPart) -> Result<Option<String>, Fai
         url: format!("http://{}/webhook", listener.local_addr()?),
         description: "the demo's own receiver".to_owned(),
         long_tail: false,
+        late_assets: false,
         concurrency: None,
         per_second: None,
         filter: CallFilter::default(),

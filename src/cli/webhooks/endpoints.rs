@@ -1,4 +1,4 @@
-//! `webhooks add`, `list`, `filter`, `secret`, `pause`, `resume`, `remove`: manage endpoints.
+//! `webhooks add`, `list`, `filter`, `late-assets`, `secret`, `pause`, `resume`, `remove`: manage endpoints.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -30,6 +30,9 @@ pub(crate) struct Add {
     /// Retry for a day after the first four attempts
     #[arg(long)]
     long_tail: bool,
+    /// Send call.updated when a recording or transcript arrives after its call was sent
+    #[arg(long)]
+    late_assets: bool,
     /// Limit the attempts at once of each process; by default adaptive, up to webhooks.attempts_per_endpoint
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     concurrency: Option<u32>,
@@ -55,6 +58,7 @@ impl Add {
             url: url.as_str().to_owned(),
             description: self.description,
             long_tail: self.long_tail,
+            late_assets: self.late_assets,
             concurrency: self.concurrency,
             per_second: self.per_second,
             filter: self.filter.into(),
@@ -118,6 +122,9 @@ impl List {
                 if !endpoint.filter.is_all() {
                     let _ = write!(url, "  [{}]", conditions(&endpoint.filter));
                 }
+                if endpoint.late_assets {
+                    url.push_str("  [late assets]");
+                }
                 [endpoint.id.clone(), endpoint.state.name().to_owned(), health(endpoint, context.now), url]
             })
             .collect();
@@ -162,6 +169,28 @@ impl SetFilter {
         let changed = context.ledger.change_endpoint(workspace, id, change).await?;
         changed.ok_or_else(|| self.endpoint.missing())?;
         print(&format!("{id} gets from now on: {gets}\n"))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetLateAssets {
+    #[command(flatten)]
+    endpoint: EndpointId,
+    /// Whether it gets call.updated
+    #[arg(value_name = "BOOL", action = clap::ArgAction::Set)]
+    wanted: bool,
+}
+
+impl SetLateAssets {
+    pub(super) async fn run(self, context: &CommandContext) -> Exit {
+        let EndpointId { of: Workspace { workspace }, id } = &self.endpoint;
+        let change = EndpointChange { late_assets: Some(self.wanted), ..EndpointChange::default() };
+        let changed = context.ledger.change_endpoint(workspace, id, change).await?;
+        changed.ok_or_else(|| self.endpoint.missing())?;
+        print(&match self.wanted {
+            true => format!("{id} gets call.updated when an asset arrives after its call was sent\n"),
+            false => format!("{id} gets no call.updated\n"),
+        })
     }
 }
 

@@ -1,11 +1,11 @@
-//! `webhooks deliveries`, `resend`, `recover`: show and resend deliveries.
+//! `webhooks deliveries`, `resend`, `recover`, `backfill`: show and resend deliveries, and send earlier calls.
 
 use std::fmt::Write;
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::context::{CommandContext, Workspace, name, no_delivery};
+use super::context::{CommandContext, EndpointId, Workspace, name, no_delivery};
 use super::output::{escaped_lines, table};
 use crate::admin::{attempt_to_json, delivery_to_json};
 use crate::cli::arguments::moment;
@@ -13,7 +13,8 @@ use crate::cli::exit::{Exit, Failure, print, print_json};
 use crate::cli::terminal::escaped;
 use crate::clock::UnixMillis;
 use crate::ledger::{
-    Attempt, Delivery, DeliveryFilter, DeliveryState, PickUp, RecoverRange, RecoverWhich, ResendOutcome,
+    Attempt, BackfillOutcome, Delivery, DeliveryFilter, DeliveryState, PickUp, RecoverRange, RecoverWhich,
+    ResendOutcome,
 };
 use crate::webhook::parse_time;
 
@@ -98,7 +99,8 @@ fn row(delivery: &Delivery, context: &CommandContext) -> [String; 6] {
 }
 
 fn call_of(delivery: &Delivery) -> String {
-    delivery.call.as_deref().map_or_else(|| "(test)".to_owned(), escaped)
+    let call = delivery.call.as_deref().map_or_else(|| "(test)".to_owned(), escaped);
+    if delivery.arrived.is_empty() { call } else { format!("{call} (call.updated)") }
 }
 
 /// The most useful fact about a delivery: for a delivered webhook whether its links were used, otherwise why it was not
@@ -243,6 +245,46 @@ impl Recover {
             (1, true) => "1 delivery would be sent again\n".to_owned(),
             (count, true) => format!("{count} deliveries would be sent again\n"),
         })
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backfill {
+    #[command(flatten)]
+    endpoint: EndpointId,
+    /// Send calls accepted at this time or later, within webhooks.retention: 2026-11-23T09:30:00Z
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: UnixMillis,
+    /// Only say how many there are
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Backfill {
+    pub(super) async fn run(self, context: &CommandContext) -> Exit {
+        let EndpointId { of: Workspace { workspace }, id } = &self.endpoint;
+        let retention = context.config.retention;
+        if self.from < context.now.minus(retention) {
+            let kept = humantime::format_duration(retention);
+            return Err(Failure::Usage(format!(
+                "--from {} is not within webhooks.retention ({kept}); earlier calls are forgotten",
+                self.from
+            )));
+        }
+        let ledger = &context.ledger;
+        match ledger.backfill(workspace, id, self.from, self.dry_run, context.now).await? {
+            BackfillOutcome::NoEndpoint => Err(self.endpoint.missing()),
+            BackfillOutcome::Disabled => {
+                Err(Failure::Failed(format!("{id} is disabled; `webhooks resume` it before")))
+            }
+            BackfillOutcome::Calls(count) => print(&match (count, self.dry_run) {
+                (0, _) => format!("{id} has every call since then that it gets\n"),
+                (1, false) => "1 call is due now\n".to_owned(),
+                (count, false) => format!("{count} calls are due now\n"),
+                (1, true) => "1 call would be sent\n".to_owned(),
+                (count, true) => format!("{count} calls would be sent\n"),
+            }),
+        }
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) enum OnDatabase {
     List(endpoints::List),
     /// Choose which calls an endpoint gets; all without an option
     Filter(endpoints::SetFilter),
+    /// Choose whether an endpoint gets call.updated when an asset arrives after its call was sent
+    LateAssets(endpoints::SetLateAssets),
     /// Show an endpoint's secret, or create a new one
     Secret(endpoints::Secret),
     /// Hold back an endpoint's events until it is resumed
@@ -55,6 +57,8 @@ pub(super) enum OnDatabase {
     Resend(history::Resend),
     /// Send again what failed in a range of time, what was not fetched, or all
     Recover(history::Recover),
+    /// Send earlier calls to an endpoint that has not got them
+    Backfill(history::Backfill),
 }
 
 impl Webhooks {
@@ -78,6 +82,7 @@ impl OnDatabase {
             Self::Add(add) => add.run(context).await,
             Self::List(list) => list.run(context).await,
             Self::Filter(filter) => filter.run(context).await,
+            Self::LateAssets(late_assets) => late_assets.run(context).await,
             Self::Secret(secret) => secret.run(context).await,
             Self::Pause(endpoint) => endpoints::pause(context, &endpoint).await,
             Self::Resume(endpoint) => endpoints::resume(context, &endpoint).await,
@@ -86,6 +91,7 @@ impl OnDatabase {
             Self::Deliveries(deliveries) => deliveries.run(context).await,
             Self::Resend(resend) => resend.run(context).await,
             Self::Recover(recover) => recover.run(context).await,
+            Self::Backfill(backfill) => backfill.run(context).await,
         }
     }
 }

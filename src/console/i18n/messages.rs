@@ -40,6 +40,7 @@ messages! {
     active: en "Active", fr "Actif";
     add_webhook: en "Add a webhook", fr "Ajouter un webhook";
     added: en "Added", fr "Ajouté";
+    all_kept: en "All that are kept", fr "Tous ceux qui sont conservés";
     all_webhooks: en "All webhooks", fr "Tous les webhooks";
     answer: en "Answer", fr "Réponse";
     any_pick_up: en "Any", fr "Tous";
@@ -50,6 +51,13 @@ messages! {
     as_curl: en "As a curl command", fr "En commande curl";
     attempt: en "Attempt", fr "Tentative";
     attempts: en "Attempts", fr "Tentatives";
+    backfill: en "Send earlier calls", fr "Envoyer les appels antérieurs";
+    backfill_now: en "Send them", fr "Les envoyer";
+    backfill_text:
+        en "Sends this webhook the calls that it has not got, with fresh links: those of before it was added, too. Calls that it has got, and those that it does not want, are left out.",
+        fr "Envoie à ce webhook les appels qu’il n’a pas reçus, avec de nouveaux liens, y compris ceux d’avant son ajout. Les appels qu’il a reçus, et ceux qu’il ne veut pas, sont laissés de côté.";
+    backfilled_many: en "{} calls are on their way.", fr "{} appels sont en route.";
+    backfilled_one: en "{} call is on its way.", fr "{} appel est en route.";
     bad_description:
         en "At most 500 characters, without control characters.",
         fr "500 caractères au plus, sans caractères de contrôle.";
@@ -154,6 +162,9 @@ messages! {
     last_day: en "Last 24 hours", fr "Dernières 24 heures";
     last_hour: en "Last hour", fr "Dernière heure";
     last_week: en "Last 7 days", fr "7 derniers jours";
+    late_assets:
+        en "When a recording or transcript arrives after its call was sent, send its links as call.updated",
+        fr "Quand un enregistrement ou une transcription arrive après l’envoi de son appel, envoyer ses liens par call.updated";
     later: en "Later", fr "Plus tard";
     link_expired:
         en "Its time is over: portal links live for minutes. Open the page from the product again, or ask for a new link.",
@@ -220,6 +231,7 @@ messages! {
     nothing_found_text:
         en "No delivery fits all of this. A call is found by its whole id.",
         fr "Aucune livraison ne correspond à tout cela. Un appel se trouve par son identifiant complet.";
+    nothing_to_backfill: en "It has got every call of this time that it wants.", fr "Il a reçu tous les appels de cette période qu’il veut.";
     nothing_to_recover: en "There is nothing to send again in this time", fr "Il n’y a rien à renvoyer pendant cette période";
     older: en "Older", fr "Plus anciennes";
     on_hold: en "On hold", fr "Retenu";
@@ -363,6 +375,8 @@ messages! {
     which_not_fetched: en "What was delivered but not fetched", fr "Ce qui a été livré mais pas téléchargé";
     workspace: en "Workspace", fr "Espace de travail";
     workspaces: en "Workspaces", fr "Espaces de travail";
+    would_backfill_many: en "{} calls would be sent.", fr "{} appels seraient envoyés.";
+    would_backfill_one: en "{} call would be sent.", fr "{} appel serait envoyé.";
     would_recover_many: en "{} deliveries would be sent again.", fr "{} livraisons seraient renvoyées.";
     would_recover_one: en "{} delivery would be sent again.", fr "{} livraison serait renvoyée.";
     wrong_call:

@@ -23,6 +23,8 @@ macro_rules! migrations {
             "0007" "resends",
             "0008" "pick_up",
             "0009" "call_filter",
+            "0010" "late_assets",
+            "0011" "backfill",
         )
     };
     ($engine:literal: $($number:literal $name:literal),* $(,)?) => {

@@ -242,6 +242,7 @@ async fn see_webhooks(seen: &mut Seen) {
     let dry_run = json!({"from": "2000-01-01T00:00:00Z", "to": "2200-01-01T00:00:00Z", "dry_run": true});
     let recover = "/v1/workspaces/acme/recover";
     seen.ask(&api, "POST", recover, &[JSON], dry_run.to_string().as_bytes()).await;
+    see_late_assets(seen, &api).await;
     let call = webhooks::call("acme", "call-1");
     seen.ask(&api, "POST", "/v1/calls", &[JSON], call.to_string().as_bytes()).await;
     let other = json!({"workspace": "acme", "call_id": "call-1", "recording": null});
@@ -276,6 +277,24 @@ async fn see_duplicates(seen: &mut Seen, api: &AdminSite) {
     seen.ask(api, "PATCH", &other, &[JSON], wish.as_bytes()).await;
 }
 
+/// Reports of late assets that change nothing, and a backfill that does not send.
+async fn see_late_assets(seen: &mut Seen, api: &AdminSite) {
+    let assets = "/v1/calls/call-late/assets";
+    for recording in [CALL, ABSENT] {
+        let body = json!({"workspace": "acme", "recording": recording.to_string()}).to_string();
+        seen.ask(api, "POST", assets, &[JSON], body.as_bytes()).await;
+    }
+    let disabled = webhooks::disabled_endpoint(api).await;
+    let endpoints = api.get("/v1/workspaces/acme/endpoints").await.json();
+    let mut endpoints = endpoints["endpoints"].as_array().unwrap().iter();
+    let active = endpoints.find(|endpoint| endpoint["state"] == "active").unwrap()["id"].as_str().unwrap();
+    for (id, dry_run) in [(active, true), (&disabled, false)] {
+        let path = format!("/v1/workspaces/acme/endpoints/{id}/backfill");
+        let body = json!({"from": "2096-10-02T00:00:00Z", "dry_run": dry_run}).to_string();
+        seen.ask(api, "POST", &path, &[JSON], body.as_bytes()).await;
+    }
+}
+
 /// Request bodies that never arrive whole, all at once.
 async fn see_slow_bodies(seen: &mut Seen, api: &AdminSite, operations: &[(&'static str, String)]) {
     let asked = operations.iter().map(|(method, path)| async move {
@@ -301,7 +320,7 @@ fn of_tomorrow() -> Keyring {
 /// A good request for each operation that leaves the endpoint and delivery of the others alone: method, path, body.
 async fn good_requests(api: &AdminSite) -> Vec<(&'static str, String, String)> {
     let receiver = Receiver::willing().await;
-    let add = json!({"url": receiver.url("/hook"), "allow_duplicate": true});
+    let add = json!({"url": receiver.url("/hook"), "late_assets": true, "allow_duplicate": true});
     let added = api.send("POST", "/v1/workspaces/acme/endpoints", &add).await.json();
     let accepted = api.send("POST", "/v1/calls", &webhooks::call("acme", "call-0")).await.json();
     let delivery = accepted["deliveries"][0].as_str().unwrap().to_owned();
@@ -309,6 +328,10 @@ async fn good_requests(api: &AdminSite) -> Vec<(&'static str, String, String)> {
     let gone = api.send("POST", "/v1/workspaces/acme/endpoints", &add).await.json();
     let (endpoint, gone) = (added["id"].as_str().unwrap(), gone["id"].as_str().unwrap());
     let of = |path: &str| format!("/v1/workspaces/acme{path}");
+    let late = json!({"call_id": "call-late", "recording": null, "transcript": null});
+    let late = webhooks::with(&webhooks::call("acme", "call-late"), &late);
+    let late = api.send("POST", "/v1/calls", &late).await.json();
+    webhooks::until(api, "acme", late["deliveries"][0].as_str().unwrap(), "delivered").await;
     let range = json!({"from": "2000-01-01T00:00:00Z", "to": "2200-01-01T00:00:00Z"}).to_string();
     vec![
         ("POST", "/v1/calls".to_owned(), webhooks::call("acme", "call-1").to_string()),
@@ -325,6 +348,16 @@ async fn good_requests(api: &AdminSite) -> Vec<(&'static str, String, String)> {
         ("GET", of(&format!("/deliveries/{delivery}")), String::new()),
         ("POST", of(&format!("/deliveries/{delivery}/resend")), String::new()),
         ("POST", of("/recover"), range),
+        (
+            "POST",
+            of(&format!("/endpoints/{endpoint}/backfill")),
+            json!({"from": "2096-10-02T00:00:00Z"}).to_string(),
+        ),
+        (
+            "POST",
+            "/v1/calls/call-late/assets".to_owned(),
+            json!({"workspace": "acme", "recording": CALL.to_string()}).to_string(),
+        ),
         ("POST", of("/portal-links"), json!({"listen": true, "expires_in": 60}).to_string()),
         ("DELETE", of("/calls/call-0"), String::new()),
         ("DELETE", "/v1/workspaces/other".to_owned(), String::new()),

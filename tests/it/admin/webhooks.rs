@@ -69,6 +69,14 @@ pub async fn waiting_delivery(api: &AdminSite) -> String {
     id
 }
 
+/// The id of an endpoint that has failed for too long.
+pub async fn disabled_endpoint(api: &AdminSite) -> String {
+    let added = add(api, "acme", &Receiver::willing().await).await;
+    let (sender, id) = (api.site.sender.as_ref().unwrap(), added["id"].as_str().unwrap());
+    assert!(sender.ledger().disable_endpoint(id, 0, "it failed", sender.now()).await.unwrap());
+    id.to_owned()
+}
+
 /// Adds an endpoint for a receiver.
 async fn add(api: &AdminSite, workspace: &str, receiver: &Receiver) -> Value {
     let path = format!("/v1/workspaces/{workspace}/endpoints");

@@ -3,7 +3,9 @@
 mod listen;
 
 use serde_json::Value;
+use webhook_assets::clock::{Clock, SystemClock, UnixSeconds};
 
+use super::database::hand_in;
 use super::{Home, Ran, Running, Server, eventually};
 
 /// `webhooks` for the workspace `acme`, on a database in this folder.
@@ -220,4 +222,38 @@ fn the_limit_on_test_events_holds_for_the_command_too() {
         webhooks(&home, &["test", &id]).succeeded();
     }
     webhooks(&home, &["test", &id]).refused(1, &["too many test events", "10 a minute", "try again in"]);
+}
+
+#[test]
+fn earlier_calls_are_counted_and_sent_to_an_endpoint() {
+    let home = Home::ready();
+    let server = serve(&home);
+    for call in ["call-1", "call-2"] {
+        assert_eq!(hand_in(&server, call, "a summary").status, 202);
+    }
+    let receiver = listen(&home, &[]);
+    let (id, _) = add(&home, &url_of(&receiver));
+    let day = SystemClock.now().0 - 86_400;
+    let from = UnixSeconds(day).to_string();
+    let backfill = ["backfill", &id, "--from", &from];
+    webhooks(&home, &[&backfill[..], &["--dry-run"]].concat()).succeeded().says(&["2 calls would be sent"]);
+    webhooks(&home, &backfill).succeeded().says(&["2 calls are due now"]);
+    webhooks(&home, &backfill).succeeded().says(&["has every call since then"]);
+    let old = ["backfill", &id, "--from", "2000-01-01T00:00:00Z"];
+    webhooks(&home, &old).refused(2, &["not within webhooks.retention"]);
+    webhooks(&home, &["backfill", "ep_none", "--from", &from]).refused(1, &["no endpoint ep_none"]);
+}
+
+#[test]
+fn an_endpoint_is_chosen_to_get_late_assets() {
+    let home = Home::ready();
+    let added = webhooks(&home, &["add", "http://127.0.0.1:9/", "--late-assets", "--json"]).succeeded().out;
+    let added: Value = serde_json::from_str(&added).unwrap();
+    assert_eq!(added["late_assets"], true);
+    let id = added["id"].as_str().unwrap();
+    webhooks(&home, &["list"]).succeeded().says(&["[late assets]"]);
+    webhooks(&home, &["late-assets", id, "false"]).succeeded().says(&["gets no call.updated"]);
+    webhooks(&home, &["list"]).succeeded().hides(&["[late assets]".to_owned()]);
+    webhooks(&home, &["late-assets", id, "true"]).succeeded().says(&["gets call.updated"]);
+    webhooks(&home, &["late-assets", "ep_none", "true"]).refused(1, &["no endpoint ep_none"]);
 }

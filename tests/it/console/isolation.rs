@@ -6,7 +6,7 @@ use super::{ConsoleSite, call, text};
 use crate::support::receiver::Receiver;
 
 /// Every path below a workspace that `src/console/route.rs` knows: its pattern and its methods.
-const ROUTES: [(&str, &[&str]); 20] = [
+const ROUTES: [(&str, &[&str]); 21] = [
     ("check", &["POST"]),
     ("webhooks/new", &["GET", "POST"]),
     ("webhooks/id", &["GET"]),
@@ -18,6 +18,7 @@ const ROUTES: [(&str, &[&str]); 20] = [
     ("webhooks/id/take-back", &["POST"]),
     ("webhooks/id/test", &["POST"]),
     ("webhooks/id/change", &["POST"]),
+    ("webhooks/id/backfill", &["POST"]),
     ("deliveries", &["GET"]),
     ("deliveries/id", &["GET"]),
     ("deliveries/id/resend", &["POST"]),

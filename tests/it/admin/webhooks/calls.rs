@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::super::{AdminSite, JSON};
 use super::{add, call, until, with, without};
-use crate::support::ABSENT;
 use crate::support::receiver::Receiver;
+use crate::support::{ABSENT, CALL};
 
 #[tokio::test]
 async fn an_accepted_call_arrives_at_every_endpoint_of_its_workspace() {
@@ -196,4 +196,55 @@ async fn an_invalid_name_in_the_path_is_404() {
             assert_eq!((answer.status, answer.code().as_str()), (404, "not_found"), "{path}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_asset_that_has_arrived_later_is_reported_to_endpoints_that_want_it() {
+    let api = AdminSite::sending().await;
+    let receiver = Receiver::willing().await;
+    let endpoints = "/v1/workspaces/acme/endpoints";
+    let endpoint = json!({"url": receiver.url("/hook"), "late_assets": true});
+    let added = api.send("POST", endpoints, &endpoint).await;
+    assert_eq!((added.status, &added.json()["late_assets"]), (201, &json!(true)));
+    let late = with(&call("acme", "call/1"), &json!({"recording": null}));
+    let accepted = api.send("POST", "/v1/calls", &late).await.json();
+    until(&api, "acme", accepted["deliveries"][0].as_str().unwrap(), "delivered").await;
+
+    let path = "/v1/calls/call%2F1/assets";
+    let say = async |recording: Value| {
+        let body = json!({"workspace": "acme", "recording": recording, "transcript": null});
+        api.send("POST", path, &body).await
+    };
+    let refused = say(json!(ABSENT.to_string())).await;
+    assert_eq!((refused.status, refused.code().as_str()), (409, "not_in_store"));
+    assert_eq!(refused.json()["pointer"], "/recording");
+    let reported = say(json!(CALL.to_string())).await;
+    assert_eq!(reported.status, 202);
+    let delivery = reported.json()["deliveries"][0].as_str().unwrap().to_owned();
+    let shown = until(&api, "acme", &delivery, "delivered").await;
+    assert_eq!((&shown["event_type"], &shown["call_id"]), (&json!("call.updated"), &json!("call/1")));
+    let body = receiver.wait_for(2).await[1].json();
+    assert_eq!((&body["event"], &body["id"]), (&json!("call.updated"), &shown["event"]));
+    assert!(body["call"]["recording_url"].is_string());
+
+    let again = say(json!(CALL.to_string())).await;
+    assert_eq!((again.status, again.json()), (200, json!({"deliveries": []})));
+    let other = json!({"workspace": "acme", "transcript": CALL.to_string(), "recording": CALL.to_string()});
+    assert_eq!(api.send("POST", path, &other).await.status, 200);
+    for (body, pointer) in [
+        (json!({"workspace": "acme"}), ""),
+        (json!({"workspace": "acme", "recording": null}), ""),
+        (json!({"workspace": "acme", "recording": "x"}), "/recording"),
+        (json!({"recording": CALL.to_string()}), "/workspace"),
+    ] {
+        let answer = api.send("POST", path, &body).await;
+        assert_eq!((answer.status, &answer.json()["pointer"]), (422, &json!(pointer)), "{body}");
+    }
+    let unknown = json!({"workspace": "other", "recording": CALL.to_string()});
+    let answer = api.send("POST", path, &unknown).await;
+    assert_eq!((answer.status, answer.code().as_str()), (404, "not_found"));
+
+    let id = added.json()["id"].as_str().unwrap().to_owned();
+    let changed = api.send("PATCH", &format!("{endpoints}/{id}"), &json!({"late_assets": false})).await;
+    assert_eq!(changed.json()["late_assets"], false);
 }

@@ -230,3 +230,39 @@ async fn failed_deliveries_of_a_time_range_are_recovered() {
         assert_eq!((answer.status, &answer.json()["pointer"]), (422, &json!(pointer)), "{range}");
     }
 }
+
+#[tokio::test]
+async fn an_endpoint_gets_earlier_calls_when_it_asks_for_them() {
+    let api = AdminSite::sending().await;
+    for id in ["call-1", "call-2"] {
+        let accepted = api.send("POST", "/v1/calls", &call("acme", id)).await;
+        assert_eq!((accepted.status, &accepted.json()["deliveries"]), (202, &json!([])));
+        api.site.clock.advance(Duration::from_secs(60));
+    }
+    let receiver = Receiver::willing().await;
+    let endpoint = add(&api, "acme", &receiver).await;
+    let path = format!("/v1/workspaces/acme/endpoints/{}/backfill", endpoint["id"].as_str().unwrap());
+    let since = |seconds: u64| UnixMillis::from(NOW).plus(Duration::from_secs(seconds)).to_string();
+    let ask = async |body: Value| {
+        let answer = api.send("POST", &path, &body).await;
+        (answer.status, answer.json())
+    };
+    let dry_run = ask(json!({"from": since(0), "dry_run": true})).await;
+    assert_eq!(dry_run, (200, json!({"would_send": 2})));
+    assert_eq!(ask(json!({"from": since(30)})).await, (202, json!({"queued": 1})));
+    assert_eq!(receiver.wait_for(1).await[0].json()["call"]["id"], "call-2");
+    assert_eq!(ask(json!({"from": since(0)})).await, (202, json!({"queued": 1})));
+    assert_eq!(receiver.wait_for(2).await[1].json()["call"]["id"], "call-1");
+    assert_eq!(ask(json!({"from": since(0)})).await, (202, json!({"queued": 0})));
+
+    for (body, pointer) in [(json!({}), "/from"), (json!({"from": "2000-01-01T00:00:00Z"}), "/from")] {
+        let (status, problem) = ask(body.clone()).await;
+        assert_eq!((status, &problem["pointer"]), (422, &json!(pointer)), "{body}");
+    }
+    let nobody = "/v1/workspaces/acme/endpoints/ep_none/backfill";
+    assert_eq!(api.send("POST", nobody, &json!({"from": since(0)})).await.status, 404);
+    let disabled = super::disabled_endpoint(&api).await;
+    let path = format!("/v1/workspaces/acme/endpoints/{disabled}/backfill");
+    let answer = api.send("POST", &path, &json!({"from": since(0)})).await;
+    assert_eq!((answer.status, answer.code().as_str()), (409, "endpoint_disabled"));
+}

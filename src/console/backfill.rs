@@ -1,0 +1,30 @@
+//! The form that sends earlier calls to a webhook.
+
+use super::context::RequestContext;
+use super::deliveries::Choice;
+use super::i18n::Messages;
+
+/// The form, as a page shows it.
+pub(super) struct BackfillForm {
+    pub(super) times: Vec<Choice>,
+    /// How many calls there are, in words.
+    pub(super) result: Option<String>,
+}
+
+impl RequestContext<'_> {
+    pub(super) fn backfill_form(&self, counted: Option<u64>) -> BackfillForm {
+        let t = self.lang.messages();
+        let times = [("1h", t.last_hour), ("24h", t.last_day), ("7d", t.last_week), ("all", t.all_kept)];
+        let counted = counted.map(|count| counted_in_words(count, t));
+        let queued = self.query.get("queued").parse().ok();
+        let queued = queued.map(|count| t.counted(count, t.backfilled_one, t.backfilled_many));
+        BackfillForm { times: Choice::list(&times, self.form.get("within")), result: counted.or(queued) }
+    }
+}
+
+fn counted_in_words(count: u64, t: &Messages) -> String {
+    match count {
+        0 => t.nothing_to_backfill.to_owned(),
+        count => t.counted(count, t.would_backfill_one, t.would_backfill_many),
+    }
+}
