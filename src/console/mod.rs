@@ -9,6 +9,7 @@ mod display;
 mod error;
 mod error_page;
 mod form;
+mod header_fields;
 mod i18n;
 mod layout;
 mod page_limiter;

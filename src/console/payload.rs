@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -19,6 +19,9 @@ use crate::webhook::{CompletedCall, Links, Signing};
 
 /// Replaces the signature of a link that the page must not reveal.
 const HIDDEN: &str = "…";
+
+/// Stands for the value of a custom header field.
+const MASK: HeaderValue = HeaderValue::from_static("********");
 
 /// The payload in several forms.
 pub(super) struct Payload {
@@ -122,7 +125,7 @@ impl RequestContext<'_> {
         Some(minted.map_or_else(links_redacted, |link| link.as_str().to_owned()))
     }
 
-    /// The signature header fields of the payload, signed now.
+    /// The signature header fields of the payload, signed now, and the endpoint's own without their values.
     async fn headers(
         &self,
         delivery: &Delivery,
@@ -131,9 +134,12 @@ impl RequestContext<'_> {
     ) -> Result<HeaderMap, PageError> {
         let now = self.sender.now();
         let secrets = self.ledger().secrets(self.workspace, &endpoint.id, now).await?;
-        Ok(secrets.map_or_else(HeaderMap::new, |secrets| {
+        let mut headers = secrets.map_or_else(HeaderMap::new, |secrets| {
             delivery.message().headers(&Signing::with(secrets.current), now.seconds(), body)
-        }))
+        });
+        let custom = endpoint.headers.iter().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
+        headers.extend(custom.map(|name| (name, MASK)));
+        Ok(headers)
     }
 }
 

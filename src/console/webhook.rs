@@ -12,10 +12,12 @@ use super::context::RequestContext;
 use super::deliveries::relative_range;
 use super::display::{Pill, Platform, Time, name_of};
 use super::error::PageError;
-use super::i18n::{Lang, explain};
+use super::header_fields::{self, HeaderFields};
+use super::i18n::{Lang, explain, header_error_in};
 use super::layout::Layout;
 use super::response::{PageResult, page, redirect_to};
 use super::route::{Action, in_path};
+use super::url_check::UrlCheck;
 use crate::clock::UnixMillis;
 use crate::ledger::{
     BackfillOutcome, CallFilter, DEFAULT_OVERLAP, Delivery, DeliveryFilter, Endpoint, EndpointChange,
@@ -36,8 +38,16 @@ pub(super) struct FormState {
     filter: Option<CallFilter>,
     /// How many earlier calls there are.
     earlier_calls: Option<u64>,
+    headers: Option<HeaderFields>,
     /// Why a test event was not sent.
     too_many_tests: Option<String>,
+}
+
+impl FormState {
+    fn is_refused(&self) -> bool {
+        let headers_refused = self.headers.as_ref().is_some_and(|headers| headers.refused.is_some());
+        self.refused.is_some() || self.warned.is_some() || self.bad_description || headers_refused
+    }
 }
 
 #[derive(Template)]
@@ -54,6 +64,7 @@ struct Webhook {
     platform: &'static str,
     filter: FilterFields,
     backfill: BackfillForm,
+    headers: HeaderFields,
     recent: Vec<super::deliveries::Row>,
     all: String,
     done: Option<&'static str>,
@@ -123,15 +134,12 @@ impl RequestContext<'_> {
             "paused" => Some(t.done_paused),
             "resumed" => Some(t.done_resumed),
             "changed" => Some(t.done_changed),
+            "without-headers" => Some(t.done_without_headers),
             "taken-back" => Some(t.done_taken_back),
             _ => None,
         };
         let path = self.path(&format!("/webhooks/{}", in_path(id)));
-        let status =
-            match form_state.refused.is_some() || form_state.warned.is_some() || form_state.bad_description {
-                true => StatusCode::UNPROCESSABLE_ENTITY,
-                false => StatusCode::OK,
-            };
+        let status = if form_state.is_refused() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
         let name = name_of(&endpoint);
         let platform = self.sender.url(&endpoint.url).map_or("own", |url| Platform::of(&url).name());
         let webhook = Webhook {
@@ -149,6 +157,7 @@ impl RequestContext<'_> {
             refused: (self.query.get("done") == "too-many-secrets").then_some(t.too_many_secrets),
             filter: FilterFields::of(form_state.filter.as_ref().unwrap_or(&endpoint.filter), t),
             backfill: self.backfill_form(form_state.earlier_calls),
+            headers: form_state.headers.clone().unwrap_or_else(|| HeaderFields::of(&endpoint.headers)),
             secret_or_blank: form_state.secret.clone().unwrap_or_else(|| t.your_secret.to_owned()),
             path,
             name,
@@ -296,18 +305,25 @@ impl RequestContext<'_> {
         let look = self.form.get("anyway") != "1" && url != endpoint.url;
         let check = self.check_receiver(id, url, look).await?;
         let bad_description = !is_description(description);
-        let (Some(checked), None, false) = (&check.url, &check.warned, bad_description) else {
-            let form_state = FormState {
-                url: Some(url.to_owned()),
-                description: Some(description.to_owned()),
-                refused: check.refused,
-                warned: check.warned,
-                bad_description,
-                filter: Some(call_filter::posted(&self.form)),
-                ..FormState::default()
-            };
-            return self.show_webhook(id, form_state).await;
+        let headers = header_fields::posted(&self.form, &endpoint.headers, self.lang);
+        let refuse = |check: UrlCheck, headers_refused| FormState {
+            url: Some(url.to_owned()),
+            description: Some(description.to_owned()),
+            refused: check.refused,
+            warned: check.warned,
+            bad_description,
+            filter: Some(call_filter::posted(&self.form)),
+            headers: Some(HeaderFields::posted(&self.form, &endpoint.headers, headers_refused)),
+            ..FormState::default()
         };
+        let (Some(checked), None, false, Ok(headers)) =
+            (&check.url, &check.warned, bad_description, headers.clone())
+        else {
+            return self.show_webhook(id, refuse(check, headers.err())).await;
+        };
+        let are_dropped =
+            checked.as_str() != endpoint.url && !endpoint.headers.is_empty() && headers.is_empty();
+        let names: Vec<String> = headers.names().map(str::to_owned).collect();
         let change = EndpointChange {
             // An unchanged URL keeps its failure history.
             url: (checked.as_str() != endpoint.url).then(|| checked.as_str().to_owned()),
@@ -317,10 +333,23 @@ impl RequestContext<'_> {
             filter: Some(call_filter::posted(&self.form)),
             // The form has asked for confirmation.
             allow_duplicate: true,
+            headers,
             ..EndpointChange::default()
         };
-        self.ledger().change_endpoint(self.workspace, id, change).await?.ok_or(PageError::NotFound)?;
+        match self.ledger().change_endpoint(self.workspace, id, change).await {
+            Ok(changed) => changed.ok_or(PageError::NotFound)?,
+            Err(LedgerError::Header(error)) => {
+                let refused = header_error_in(self.lang, &error);
+                return self.show_webhook(id, refuse(check, Some(refused))).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
         self.sender.wake();
-        Ok(redirect_to(&format!("{back}?done=changed")))
+        if !names.is_empty() {
+            let headers = names.join(", ");
+            tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, endpoint = id, headers, "an endpoint's headers were changed");
+        }
+        let done = if are_dropped { "without-headers" } else { "changed" };
+        Ok(redirect_to(&format!("{back}?done={done}")))
     }
 }

@@ -6,10 +6,13 @@ use http::StatusCode;
 use super::call_filter::{self, FilterFields};
 use super::context::RequestContext;
 use super::display::{Pill, Time, name_of};
+use super::header_fields::{self, HeaderFields};
+use super::i18n::header_error_in;
 use super::layout::Layout;
 use super::payload::cut_markup;
 use super::response::{PageResult, page, redirect_to};
 use super::route::in_path;
+use super::url_check::UrlCheck;
 use crate::ledger::{CallFilter, DeliveryFilter, LedgerError, NewEndpoint, is_description};
 use crate::webhook::Explanation;
 
@@ -42,6 +45,7 @@ struct NewWebhook<'n> {
     long_tail: bool,
     late_assets: bool,
     filter: FilterFields,
+    headers: HeaderFields,
     refused: Option<String>,
     warned: Option<Explanation>,
     bad_description: bool,
@@ -88,6 +92,7 @@ impl RequestContext<'_> {
             long_tail: false,
             late_assets: false,
             filter: FilterFields::of(&CallFilter::default(), self.lang.messages()),
+            headers: HeaderFields::default(),
             refused: None,
             warned: None,
             bad_description: false,
@@ -109,22 +114,26 @@ impl RequestContext<'_> {
         let long_tail = self.form.get("long_tail") == "1";
         let late_assets = self.form.get("late_assets") == "1";
         let filter = call_filter::posted(&self.form);
-        let (Some(checked), None, false) = (&check.url, &check.warned, bad_description) else {
-            let (refused, warned) = (check.refused, check.warned);
-            let layout = self.layout_of_new();
-            let filter = FilterFields::of(&filter, self.lang.messages());
+        let headers = header_fields::posted(&self.form, &[], self.lang);
+        let refuse = |check: UrlCheck, headers_refused| {
             let new = NewWebhook {
-                layout,
+                layout: self.layout_of_new(),
                 url,
                 description,
                 long_tail,
                 late_assets,
-                filter,
-                refused,
-                warned,
+                filter: FilterFields::of(&filter, self.lang.messages()),
+                headers: HeaderFields::posted(&self.form, &[], headers_refused),
+                refused: check.refused,
+                warned: check.warned,
                 bad_description,
             };
-            return page(StatusCode::UNPROCESSABLE_ENTITY, &new);
+            page(StatusCode::UNPROCESSABLE_ENTITY, &new)
+        };
+        let (Some(checked), None, false, Ok(headers)) =
+            (&check.url, &check.warned, bad_description, headers.clone())
+        else {
+            return refuse(check, headers.err());
         };
         let new = NewEndpoint {
             workspace: self.workspace.to_owned(),
@@ -134,13 +143,17 @@ impl RequestContext<'_> {
             late_assets,
             concurrency: None,
             per_second: None,
-            filter,
+            filter: filter.clone(),
             allow_duplicate: anyway,
+            headers,
         };
         let id = match self.ledger().add_endpoint(new, self.sender.now()).await {
             Ok((endpoint, _)) => endpoint.id,
             // The first click of a double click has just added it.
             Err(LedgerError::DuplicateUrl(id)) => id,
+            Err(LedgerError::Header(error)) => {
+                return refuse(check, Some(header_error_in(self.lang, &error)));
+            }
             Err(error) => return Err(error.into()),
         };
         Ok(redirect_to(&self.path(&format!("/webhooks/{id}?done=added"))))

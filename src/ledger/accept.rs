@@ -48,6 +48,7 @@ impl Ledger {
             workspace: event.workspace.clone(),
             target: made.target.clone(),
             secrets: made.secrets.open(&self.seal, &made.endpoint, now).ok(),
+            headers: made.secrets.open_headers(&self.seal, &made.endpoint, &made.target.url).ok(),
             call: Some(Arc::clone(&event.call)),
             recording: event.recording.clone(),
             transcript: event.transcript.clone(),

@@ -48,7 +48,7 @@ macro_rules! read_claimed {
             "SELECT d.id AS delivery, ",
             event_id!(),
             " AS event, d.arrived, v.call_id, d.endpoint_id AS endpoint, d.workspace, e.url, e.secret, \
-             e.previous_secret, e.previous_until, e.earlier_secrets, e.plain_secret, v.content, v.recording, v.transcript, \
+             e.previous_secret, e.previous_until, e.earlier_secrets, e.plain_secret, e.headers, v.content, v.recording, v.transcript, \
              d.test, d.lane, d.asset_waited, d.scheduled_at, d.created_at AS accepted_at, d.tries, d.attempts, d.resends, d.last_status, \
              d.links_expire_at, e.long_tail, e.late_assets, e.concurrency, e.per_second, e.failures, e.failing_since, e.held_since, \
              e.held_until, e.health_epoch FROM deliveries d JOIN endpoints e ON e.id ",
@@ -96,7 +96,9 @@ impl Ledger {
     }
 
     fn open_claimed(&self, row: ClaimedRow, now: UnixMillis) -> Claimed {
-        let secrets = row.secrets.open(&self.seal, &row.claimed.endpoint, now).ok();
-        Claimed { secrets, ..row.claimed }
+        let (seal, claimed) = (&self.seal, row.claimed);
+        let secrets = row.secrets.open(seal, &claimed.endpoint, now).ok();
+        let headers = row.secrets.open_headers(seal, &claimed.endpoint, &claimed.target.url).ok();
+        Claimed { secrets, headers, ..claimed }
     }
 }

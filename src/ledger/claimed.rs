@@ -9,7 +9,7 @@ use super::health::Health;
 use super::lane::Lane;
 use super::sealed_secrets::Secrets;
 use crate::clock::{UnixMillis, UnixSeconds};
-use crate::webhook::{CompletedCall, EventType, Message, Resend};
+use crate::webhook::{CompletedCall, CustomHeaders, EventType, Message, Resend};
 
 /// A lease: who sends, and until when no other sender may.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +70,8 @@ pub struct Claimed {
     pub target: Target,
     /// The signing secrets; `None` if the current key file does not open them.
     pub secrets: Option<Secrets>,
+    /// The custom header fields; `None` if the current key file does not open them.
+    pub headers: Option<CustomHeaders>,
     /// The call. `None` if the stored text cannot be read.
     pub call: Option<Arc<CompletedCall>>,
     /// The recording's id, if the call has or will have one.
@@ -108,6 +110,7 @@ from_row!(row => Claimed {
     workspace: column(row, "workspace")?,
     target: sqlx::FromRow::from_row(row)?,
     secrets: None,
+    headers: None,
     call: parsed(column(row, "content")?),
     recording: column(row, "recording")?,
     transcript: column(row, "transcript")?,

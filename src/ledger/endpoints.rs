@@ -2,6 +2,7 @@
 
 use super::call_filter::CallFilter;
 use super::database::{Int, Statement, Tx, column, converted, from_row, values};
+use super::endpoint_headers::{Owner, StoredHeaders, change_headers, names_of};
 use super::error::{LedgerError, Result};
 use super::handle::Ledger;
 use super::health::{Failure, Health};
@@ -9,7 +10,7 @@ use super::id::new_id;
 use super::record_health::reset_health;
 use super::secrets::new_secret;
 use crate::clock::UnixMillis;
-use crate::webhook::WebhookSecret;
+use crate::webhook::{CustomHeaders, HeaderChanges, WebhookSecret};
 
 /// The database's value for no limit.
 const NO_LIMIT: u32 = 0;
@@ -72,6 +73,8 @@ pub struct Endpoint {
     pub per_second: Option<u32>,
     /// Which calls it gets.
     pub filter: CallFilter,
+    /// The names of its custom header fields; their values are sealed.
+    pub headers: Vec<String>,
     /// Until when the previous secret stays valid.
     pub previous_secret_until: Option<UnixMillis>,
     /// The result of its last attempts.
@@ -94,6 +97,7 @@ from_row!(row => Endpoint {
     concurrency: converted::<Int, _, _>(row, "concurrency")?,
     per_second: converted::<Int, _, _>(row, "per_second")?,
     filter: column::<Option<i64>, _>(row, "wanted_calls")?.into(),
+    headers: names_of(column(row, "header_names")?),
     previous_secret_until: column(row, "previous_until")?,
     health: sqlx::FromRow::from_row(row)?,
     failure: <FailureRow as sqlx::FromRow<_>>::from_row(row)?.into(),
@@ -121,12 +125,14 @@ pub struct NewEndpoint {
     pub filter: CallFilter,
     /// Whether another endpoint of the workspace may have the same URL.
     pub allow_duplicate: bool,
+    /// Its custom header fields.
+    pub headers: HeaderChanges,
 }
 
 /// Changes to an endpoint. A field that is `None` stays the same.
 #[derive(Debug, Clone, Default)]
 pub struct EndpointChange {
-    /// A new URL, which the caller has checked.
+    /// A new URL, which the caller has checked. Another one drops the custom header fields of the old one.
     pub url: Option<String>,
     /// A new description.
     pub description: Option<String>,
@@ -144,6 +150,8 @@ pub struct EndpointChange {
     pub filter: Option<CallFilter>,
     /// Whether another endpoint of the workspace may have the new URL.
     pub allow_duplicate: bool,
+    /// Changes to its custom header fields.
+    pub headers: HeaderChanges,
 }
 
 /// An event of an endpoint that no user caused.
@@ -193,7 +201,7 @@ macro_rules! select_endpoints {
     ($rest:literal) => {
         concat!(
             "SELECT id, workspace, url, description, state, reason, previous_until, long_tail, late_assets, concurrency, per_second, \
-             wanted_calls, failures, failing_since, held_since, held_until, health_epoch, failure_code, failure, created_at \
+             wanted_calls, header_names, failures, failing_since, held_since, held_until, health_epoch, failure_code, failure, created_at \
              FROM endpoints WHERE removed_at IS NULL AND ",
             $rest
         )
@@ -228,15 +236,18 @@ impl Ledger {
     /// Adds an endpoint and generates its secret.
     ///
     /// # Errors
-    /// [`LedgerError::DuplicateUrl`] if the workspace sends to this URL already; or if it cannot be written.
+    /// [`LedgerError::DuplicateUrl`] if the workspace sends to this URL already; [`LedgerError::Header`] if its header fields are
+    /// refused; or if it cannot be written.
     pub async fn add_endpoint(&self, new: NewEndpoint, now: UnixMillis) -> Result<(Endpoint, WebhookSecret)> {
         const INSERT: Statement = Statement::same(
             "INSERT INTO endpoints (id, workspace, url, description, state, secret, plain_previous, long_tail, \
-             concurrency, per_second, failures, created_at, wanted_calls, late_assets) \
-             VALUES ($1, $2, $3, $4, 'active', $5, $6, $7, $8, $9, 0, $10, $11, $12)",
+             concurrency, per_second, failures, created_at, wanted_calls, late_assets, headers, header_names) \
+             VALUES ($1, $2, $3, $4, 'active', $5, $6, $7, $8, $9, 0, $10, $11, $12, $13, $14)",
         );
         let id = new_id("ep", now)?;
         let secret = new_secret()?;
+        let headers = CustomHeaders::default().with(new.headers).map_err(LedgerError::Header)?;
+        let stored = StoredHeaders::seal(&self.seal, &headers, &id, &new.url)?;
         let values = values![
             &id,
             &new.workspace,
@@ -250,6 +261,8 @@ impl Ledger {
             now,
             &new.filter,
             new.late_assets,
+            stored.sealed,
+            stored.names,
         ];
         let mut tx = self.database.begin().await?;
         if !new.allow_duplicate {
@@ -269,6 +282,7 @@ impl Ledger {
             concurrency: new.concurrency,
             per_second: new.per_second,
             filter: new.filter.normalized(),
+            headers: headers.names().map(str::to_owned).collect(),
             previous_secret_until: None,
             health: Health::default(),
             failure: None,
@@ -298,18 +312,28 @@ impl Ledger {
     /// Changes an endpoint; `None` if there is none.
     ///
     /// # Errors
-    /// [`LedgerError::DuplicateUrl`] if another endpoint of the workspace has the new URL; or if it cannot be written.
+    /// [`LedgerError::DuplicateUrl`] if another endpoint of the workspace has the new URL; [`LedgerError::Header`] if its header
+    /// fields are refused; or if it cannot be written.
     pub async fn change_endpoint(
         &self,
         workspace: &str,
         id: &str,
-        change: EndpointChange,
+        mut change: EndpointChange,
     ) -> Result<Option<Endpoint>> {
+        const GET: Statement = Statement {
+            sqlite: select_endpoints!("workspace = $1 AND id = $2"),
+            // Two changes at a time must not seal header fields for each other's URL.
+            postgres: select_endpoints!("workspace = $1 AND id = $2 FOR UPDATE"),
+        };
         const UPDATE: Statement = Statement::same(
             "UPDATE endpoints SET url = $3, description = $4, state = $5, reason = $6, long_tail = $7, concurrency = $8, \
-             per_second = $9, wanted_calls = $10, late_assets = $11 WHERE workspace = $1 AND id = $2 AND removed_at IS NULL",
+             per_second = $9, wanted_calls = $10, late_assets = $11 WHERE workspace = $1 AND id = $2",
         );
-        let Some(mut endpoint) = self.endpoint(workspace, id).await? else { return Ok(None) };
+        let mut tx = self.database.begin().await?;
+        let mut rows = tx.fetch::<Endpoint>(GET, values![workspace, id]).await?;
+        let Some(mut endpoint) = rows.pop() else { return Ok(None) };
+        let headers = std::mem::take(&mut change.headers);
+        let has_moved = change.url.as_ref().is_some_and(|url| *url != endpoint.url);
         let new_url = change.url.is_some() && !change.allow_duplicate;
         let health_is_reset = endpoint.apply(change);
         let values = values![
@@ -325,16 +349,17 @@ impl Ledger {
             &endpoint.filter,
             endpoint.late_assets,
         ];
-        let mut tx = self.database.begin().await?;
         if new_url {
             refuse_duplicate(&mut tx, workspace, &endpoint.url, id).await?;
         }
-        let changed = tx.execute(UPDATE, values).await?;
+        tx.execute(UPDATE, values).await?;
         if health_is_reset {
             reset_health(&mut tx, id).await?;
         }
+        let owner = Owner { workspace, id, url: &endpoint.url, has_moved, names: &endpoint.headers };
+        endpoint.headers = change_headers(&mut tx, &self.seal, owner, headers).await?;
         tx.commit().await?;
-        Ok((changed == 1).then_some(endpoint))
+        Ok(Some(endpoint))
     }
 
     /// The notices about a workspace's endpoints, newest first, at most 100.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use crate::webhook::HeaderError;
+
 /// The result of a call of the ledger.
 pub type Result<T, E = LedgerError> = std::result::Result<T, E>;
 
@@ -30,6 +32,8 @@ pub enum LedgerError {
     TooManySecrets(usize),
     /// Another endpoint of the workspace has the same URL: this one.
     DuplicateUrl(String),
+    /// The custom header fields of an endpoint are refused.
+    Header(HeaderError),
     /// The key file of the secrets cannot be read or created, or did not seal them.
     KeyFile(String),
     /// Another process sends from the SQLite file.
@@ -50,6 +54,7 @@ impl LedgerError {
             Self::Sealed => "sealed",
             Self::TooManySecrets(_) => "too_many_secrets",
             Self::DuplicateUrl(_) => "duplicate_url",
+            Self::Header(_) => "header",
             Self::KeyFile(_) => "key_file",
             Self::InUse(_) => "in_use",
         }
@@ -70,6 +75,7 @@ impl LedgerError {
             | Self::Sealed
             | Self::TooManySecrets(_)
             | Self::DuplicateUrl(_)
+            | Self::Header(_)
             | Self::KeyFile(_) => false,
         }
     }
@@ -83,7 +89,7 @@ impl LedgerError {
             Self::ReadOnly(_) => "their database is read-only",
             Self::Unavailable(_) | Self::Interrupted(_) => "their database does not answer",
             Self::Replaced(_) => "their database's file was replaced or removed",
-            Self::Refused(_) | Self::TooManySecrets(_) | Self::DuplicateUrl(_) => "their database refuses",
+            Self::Refused(_) | Self::TooManySecrets(_) | Self::DuplicateUrl(_) | Self::Header(_) => "their database refuses",
             Self::Sealed | Self::KeyFile(_) => "the key file of their secrets is missing or another",
             Self::InUse(_) => "another process sends from their database",
         }
@@ -153,6 +159,7 @@ impl fmt::Display for LedgerError {
                     "the endpoint {id} of this workspace has this URL already: each call would arrive there twice"
                 )
             }
+            Self::Header(error) => error.fmt(f),
             Self::KeyFile(why) => write!(f, "the key file of the endpoints' secrets: {why}"),
             Self::InUse(path) => {
                 write!(f, "another process has the database {path}; several replicas need PostgreSQL")

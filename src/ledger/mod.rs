@@ -12,6 +12,7 @@ mod claimed;
 mod clock_step;
 mod database;
 mod delivery;
+mod endpoint_headers;
 mod endpoints;
 mod erasure;
 mod error;

@@ -15,13 +15,13 @@ pub const RESTORE_WINDOW: Duration = Duration::from_secs(60 * 60);
 /// The note on deliveries that failed because their endpoint was removed.
 const REMOVED: &str = "the endpoint was removed";
 
-/// Builds a statement that wipes secrets. (An empty `substr` has the type of the secret in both engines.)
+/// Builds a statement that wipes secrets and header fields. (An empty `substr` has the type of the secret in both engines.)
 macro_rules! wipe {
     ($also:literal, $condition:literal) => {
         Statement::same(concat!(
             "UPDATE endpoints SET ",
             $also,
-            "secret = substr(secret, 1, 0), previous_secret = NULL, earlier_secrets = NULL, state = 'disabled', \
+            "secret = substr(secret, 1, 0), previous_secret = NULL, earlier_secrets = NULL, headers = NULL, state = 'disabled', \
              reason = 'removed' WHERE ",
             $condition
         ))
@@ -59,7 +59,7 @@ impl Ledger {
         Ok(disabled)
     }
 
-    /// Permanently removes an endpoint and its secrets, and fails its pending deliveries. Its history stays until it is
+    /// Permanently removes an endpoint with its secrets and header fields, and fails its pending deliveries. Its history stays until it is
     /// purged.
     ///
     /// # Errors

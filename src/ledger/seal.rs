@@ -1,4 +1,4 @@
-//! Encrypts endpoints' secrets at rest with XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha), whose 24-byte nonces may be
+//! Encrypts endpoints' secrets and header fields at rest with XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha), whose 24-byte nonces may be
 //! random. The key is in a file beside the database.
 
 use std::fmt;
@@ -12,10 +12,13 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
 use super::error::{LedgerError, Result};
-use crate::webhook::WebhookSecret;
+use crate::webhook::{CustomHeaders, WebhookSecret};
 
 const KEY_LEN: usize = 32;
 const NONCE_LEN: usize = 24;
+
+/// Room for the header fields of an endpoint as JSON.
+const HEADERS_CAPACITY: usize = 32 * 1024;
 
 /// Seals and opens secrets. The first key in the file seals; all keys open. An operator rotates the key by adding a
 /// line above the old one. Clones share the keys, which may be loaded later.
@@ -83,25 +86,48 @@ impl Seal {
 
     /// Seals a secret for one endpoint. It opens only for that endpoint.
     pub(super) fn seal(&self, secret: &WebhookSecret, endpoint: &str) -> Result<Vec<u8>> {
+        self.encrypt(secret.reveal().as_bytes(), endpoint)
+    }
+
+    /// Opens a secret that [`Seal::seal`] sealed for this endpoint.
+    pub(super) fn open(&self, sealed: &[u8], endpoint: &str) -> Result<WebhookSecret> {
+        let text = self.decrypt(sealed, endpoint)?;
+        let text = std::str::from_utf8(&text).map_err(|_| LedgerError::Sealed)?;
+        WebhookSecret::parse(text).map_err(|_| LedgerError::Sealed)
+    }
+
+    /// Seals header fields for one endpoint and its URL. They open only for both: whatever changes the URL in the
+    /// database, their values do not go to another receiver.
+    pub(super) fn seal_headers(&self, headers: &CustomHeaders, endpoint: &str, url: &str) -> Result<Vec<u8>> {
+        // A buffer that grows would leave copies behind that are not wiped.
+        let mut json = Zeroizing::new(Vec::with_capacity(HEADERS_CAPACITY));
+        serde_json::to_writer(&mut *json, headers).map_err(|_| LedgerError::Sealed)?;
+        self.encrypt(&json, &format!("{endpoint} {url}"))
+    }
+
+    /// Opens header fields that [`Seal::seal_headers`] sealed for this endpoint and this URL.
+    pub(super) fn open_headers(&self, sealed: &[u8], endpoint: &str, url: &str) -> Result<CustomHeaders> {
+        let json = self.decrypt(sealed, &format!("{endpoint} {url}"))?;
+        serde_json::from_slice(&json).map_err(|_| LedgerError::Sealed)
+    }
+
+    fn encrypt(&self, text: &[u8], context: &str) -> Result<Vec<u8>> {
         let mut nonce = [0_u8; NONCE_LEN];
         getrandom::fill(&mut nonce).map_err(|error| LedgerError::KeyFile(error.to_string()))?;
-        let payload = Payload { msg: secret.reveal().as_bytes(), aad: endpoint.as_bytes() };
+        let payload = Payload { msg: text, aad: context.as_bytes() };
         let cipher = self.keys()?.first().ok_or(LedgerError::Sealed)?;
         let sealed = cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| LedgerError::Sealed)?;
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
-    /// Opens a secret that [`Seal::seal`] sealed for this endpoint.
-    pub(super) fn open(&self, sealed: &[u8], endpoint: &str) -> Result<WebhookSecret> {
+    fn decrypt(&self, sealed: &[u8], context: &str) -> Result<Zeroizing<Vec<u8>>> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(LedgerError::Sealed)?;
         let nonce = XNonce::from(*nonce);
         let open = |cipher: &XChaCha20Poly1305| {
-            let payload = Payload { msg: sealed, aad: endpoint.as_bytes() };
+            let payload = Payload { msg: sealed, aad: context.as_bytes() };
             cipher.decrypt(&nonce, payload).ok().map(Zeroizing::new)
         };
-        let text = self.keys()?.iter().find_map(open).ok_or(LedgerError::Sealed)?;
-        let text = std::str::from_utf8(&text).map_err(|_| LedgerError::Sealed)?;
-        WebhookSecret::parse(text).map_err(|_| LedgerError::Sealed)
+        self.keys()?.iter().find_map(open).ok_or(LedgerError::Sealed)
     }
 }
 
@@ -116,6 +142,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::webhook::HeaderChanges;
 
     #[test]
     fn a_secret_opens_for_its_endpoint_alone_and_with_its_key_alone() {
@@ -137,6 +164,27 @@ mod tests {
         let both = std::fs::read_to_string(&other).unwrap() + &std::fs::read_to_string(&one).unwrap();
         std::fs::write(&other, both).unwrap();
         assert_eq!(Seal::read(&other).unwrap().open(&sealed, "ep_1").unwrap().reveal(), secret.reveal());
+    }
+
+    #[test]
+    fn header_fields_open_for_their_endpoint_and_its_url_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let seal = Seal::read_or_make(&folder.path().join("key")).unwrap();
+        let mut changes = HeaderChanges::default();
+        changes.set("X-API-Key", "whsec_or_not").unwrap();
+        let headers = CustomHeaders::default().with(changes).unwrap();
+        let sealed = seal.seal_headers(&headers, "ep_1", "https://a.example/").unwrap();
+        assert!(!String::from_utf8_lossy(&sealed).contains("whsec"));
+        assert_eq!(seal.open_headers(&sealed, "ep_1", "https://a.example/").unwrap(), headers);
+        for (endpoint, url) in [("ep_2", "https://a.example/"), ("ep_1", "https://b.example/"), ("ep_1", "")]
+        {
+            assert_eq!(seal.open_headers(&sealed, endpoint, url).unwrap_err(), LedgerError::Sealed);
+        }
+        let secret = seal.seal(&WebhookSecret::generate().unwrap(), "ep_1").unwrap();
+        assert_eq!(
+            seal.open_headers(&secret, "ep_1", "https://a.example/").unwrap_err(),
+            LedgerError::Sealed
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::database::{column, converted, from_row};
 use super::error::{LedgerError, Result};
 use super::seal::Seal;
 use crate::clock::UnixMillis;
-use crate::webhook::WebhookSecret;
+use crate::webhook::{CustomHeaders, WebhookSecret};
 
 /// The secrets of an endpoint.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub struct Secrets {
     pub previous: Vec<(WebhookSecret, UnixMillis)>,
 }
 
-/// Secrets as stored in the database.
+/// Secrets and custom header fields as stored in the database.
 #[derive(Debug, Clone)]
 pub(super) struct SealedSecrets {
     pub(super) secret: Vec<u8>,
@@ -26,6 +26,7 @@ pub(super) struct SealedSecrets {
     earlier_secrets: Option<String>,
     /// The index of the secret that first signs `X-Webhook-Signature`; 0 is the newest.
     pub(super) plain_secret: usize,
+    headers: Option<Vec<u8>>,
 }
 
 from_row!(row => SealedSecrets {
@@ -34,6 +35,7 @@ from_row!(row => SealedSecrets {
     previous_until: column(row, "previous_until")?,
     earlier_secrets: column(row, "earlier_secrets")?,
     plain_secret: converted::<i64, _, _>(row, "plain_secret")?,
+    headers: column(row, "headers")?,
 });
 
 /// A rotated secret: sealed, in hexadecimal.
@@ -63,5 +65,11 @@ impl SealedSecrets {
         };
         let previous = self.previous(now)?.into_iter().map(open).collect::<Result<_>>()?;
         Ok(Secrets { current: seal.open(&self.secret, endpoint)?, previous })
+    }
+
+    /// Opens the header fields for the endpoint's URL.
+    pub(super) fn open_headers(&self, seal: &Seal, endpoint: &str, url: &str) -> Result<CustomHeaders> {
+        let sealed = self.headers.as_ref();
+        sealed.map_or_else(|| Ok(CustomHeaders::default()), |sealed| seal.open_headers(sealed, endpoint, url))
     }
 }

@@ -28,7 +28,7 @@ pub struct Rotation {
 
 macro_rules! select_secrets {
     () => {
-        "SELECT secret, previous_secret, previous_until, earlier_secrets, plain_secret FROM endpoints \
+        "SELECT secret, previous_secret, previous_until, earlier_secrets, plain_secret, headers FROM endpoints \
          WHERE workspace = $1 AND id = $2 AND removed_at IS NULL"
     };
 }

@@ -102,7 +102,7 @@ macro_rules! insert_events {
 /// The columns of an endpoint that its attempts need.
 macro_rules! target {
     () => {
-        "e.url, e.secret, e.previous_secret, e.previous_until, e.earlier_secrets, e.plain_secret, e.long_tail, \
+        "e.url, e.secret, e.previous_secret, e.previous_until, e.earlier_secrets, e.plain_secret, e.headers, e.long_tail, \
          e.late_assets, e.concurrency, e.per_second, e.failures, e.failing_since, e.held_since, e.held_until, e.health_epoch"
     };
 }

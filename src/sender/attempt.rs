@@ -7,7 +7,9 @@ use super::links::{MintedLinks, Wait, links, wait_for_operator};
 use crate::clock::UnixMillis;
 use crate::ledger::{AttemptResult, Claimed, Lane};
 use crate::signed_url::SignedUrl;
-use crate::webhook::{CompletedCall, Diagnosis, EndpointUrl, Explanation, Facts, Links, Signing, diagnose};
+use crate::webhook::{
+    CompletedCall, CustomHeaders, Diagnosis, EndpointUrl, Explanation, Facts, Links, Signing, diagnose,
+};
 
 /// The outcome of a claimed delivery.
 #[derive(Debug)]
@@ -29,13 +31,15 @@ pub(super) struct Attempt {
 /// Makes one attempt, or returns why the delivery must wait.
 pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> AttemptOutcome {
     let now = sender.now();
-    let Some(secrets) = claimed.secrets.clone() else {
+    let (Some(secrets), Some(headers)) = (claimed.secrets.clone(), &claimed.headers) else {
+        let what = if claimed.secrets.is_none() { "secret does" } else { "headers do" };
         tracing::error!(
             endpoint = claimed.endpoint,
-            "an endpoint's secret does not open with the key file in use"
+            "an endpoint's {what} not open with the key file in use"
         );
-        let why = "the endpoint's secret does not open with the key file in use (webhooks.secret_key_file)";
-        return AttemptOutcome::Postponed(wait_for_operator(claimed, now, why.to_owned()));
+        let why =
+            format!("the endpoint's {what} not open with the key file in use (webhooks.secret_key_file)");
+        return AttemptOutcome::Postponed(wait_for_operator(claimed, now, why));
     };
     let Some(call) = &claimed.call else {
         return AttemptOutcome::Attempted(not_sent(
@@ -61,31 +65,40 @@ pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> AttemptOutcom
         current: secrets.current,
         previous: secrets.previous.into_iter().map(|(secret, _)| secret).collect(),
     };
-    AttemptOutcome::Attempted(post(sender, claimed, call, &url, links, &signing).await)
+    let request = Request { call, url: &url, links, signing: &signing, headers };
+    AttemptOutcome::Attempted(post(sender, claimed, request).await)
 }
 
-async fn post(
-    sender: &Sender,
-    claimed: &Claimed,
-    call: &CompletedCall,
-    url: &EndpointUrl,
+/// What an attempt sends, and where to.
+struct Request<'a> {
+    call: &'a CompletedCall,
+    url: &'a EndpointUrl,
     links: MintedLinks,
-    signing: &Signing,
-) -> Attempt {
+    signing: &'a Signing,
+    headers: &'a CustomHeaders,
+}
+
+async fn post(sender: &Sender, claimed: &Claimed, request: Request<'_>) -> Attempt {
+    let Request { call, url, links, signing, headers: custom } = request;
     let started_at = sender.now();
     let as_text = |link: &Option<SignedUrl>| link.as_ref().map(|link| link.as_str().to_owned());
     let (recording, transcript) = (as_text(&links.recording), as_text(&links.transcript));
     let message = claimed.message();
     let links_of = Links { recording: recording.as_deref(), transcript: transcript.as_deref() };
     let body = call.body(&message, links_of);
-    let mut headers = message.headers(signing, sender.wall(), &body);
+    let mut headers = custom.to_map();
+    // Ours replace fields of the same name.
+    headers.extend(message.headers(signing, sender.wall(), &body));
     headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     // A backfill sends calls that were accepted long ago.
     if claimed.tries == 0 && claimed.attempts == 0 && claimed.lane != Lane::Retry {
         sender.metrics().first_attempt_began(started_at.since(claimed.accepted_at));
     }
 
-    let exchange = sender.0.poster.post(&claimed.workspace, url, headers, body).await;
+    let mut exchange = sender.0.poster.post(&claimed.workspace, url, headers, body).await;
+    if let Ok(response) = &mut exchange.result {
+        response.redact(custom);
+    }
     let Diagnosis { facts: Facts { code, .. }, english: Explanation { summary, advice } } =
         diagnose(url, &exchange, sender.0.config.attempt_timeout);
     let succeeded = exchange.is_success();

@@ -207,7 +207,7 @@ impl fmt::Display for UrlError {
             }
             Self::NoPort => f.write_str("the URL's port is wrong: use 1 to 65535, or leave it out"),
             Self::Credentials => f.write_str(
-                "the URL has a user name or password in it: leave them out, and check the signature instead",
+                "the URL has a user name or password in it: leave them out, and give them as Basic credentials",
             ),
             Self::Fragment => f.write_str("the URL has a # in it: leave out what stands from there on"),
             Self::TrailingDot => f.write_str("the URL's host ends in a dot: leave the dot out"),
@@ -344,7 +344,7 @@ mod tests {
             ("example.com:8443/hook", "the URL has to begin with https://"),
             (
                 "https://user:pw@example.com/",
-                "the URL has a user name or password in it: leave them out, and check the signature instead",
+                "the URL has a user name or password in it: leave them out, and give them as Basic credentials",
             ),
             ("https://example.com/#/hook", "the URL has a # in it: leave out what stands from there on"),
             (

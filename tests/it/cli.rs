@@ -108,8 +108,11 @@ impl Home {
 
     /// Runs it to its end with `text` on standard input.
     fn run_with_input(&self, arguments: &[&str], text: &str) -> Ran {
-        let mut command = self.program(arguments);
-        let mut child = piped(&mut command).stdin(Stdio::piped()).spawn().unwrap();
+        self.run_command_with_input(&mut self.program(arguments), text)
+    }
+
+    fn run_command_with_input(&self, command: &mut Command, text: &str) -> Ran {
+        let mut child = piped(command).stdin(Stdio::piped()).spawn().unwrap();
         // Taken out of the child, so that it is closed at the end of this line.
         feed(child.stdin.take().unwrap(), text);
         Ran::after(child)

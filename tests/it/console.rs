@@ -3,6 +3,7 @@
 mod backfill;
 mod call_filter;
 mod forms;
+mod headers;
 mod isolation;
 mod late_assets;
 mod pages;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use webhook_assets::ledger::{CallFilter, DeliveryState, NewEndpoint, NewEvent};
-use webhook_assets::webhook::CompletedCall;
+use webhook_assets::webhook::{CompletedCall, HeaderChanges};
 
 use crate::support::http2::Http2;
 use crate::support::receiver::Receiver;
@@ -82,6 +82,7 @@ async fn an_attempt_that_panics_returns_its_permit_and_is_made_again() {
         per_second: None,
         filter: CallFilter::default(),
         allow_duplicate: true,
+        headers: HeaderChanges::default(),
     };
     sender.ledger().add_endpoint(endpoint, sender.now()).await.unwrap();
     let call = |id: &str, asset| {

@@ -5,6 +5,7 @@ mod backfill;
 mod call_filters;
 mod circuit_breaker;
 mod clock_changes;
+mod custom_headers;
 mod described;
 mod endpoints;
 mod fair_shares;
@@ -22,7 +23,7 @@ use webhook_assets::ledger::{
     Accepted, CallFilter, Delivery, DeliveryState, Endpoint, EndpointChange, NewEndpoint, NewEvent,
 };
 use webhook_assets::sender::Sender;
-use webhook_assets::webhook::{CompletedCall, WebhookSecret, verify_plain, verify_standard};
+use webhook_assets::webhook::{CompletedCall, HeaderChanges, WebhookSecret, verify_plain, verify_standard};
 
 use crate::support::receiver::{Reaction, Receiver};
 use crate::support::{ABSENT, CALL, Plan, Site};
@@ -111,6 +112,7 @@ fn new_endpoint(url: &str) -> NewEndpoint {
         per_second: None,
         filter: CallFilter::default(),
         allow_duplicate: true,
+        headers: HeaderChanges::default(),
     }
 }
 

@@ -1,4 +1,5 @@
-// A fresh n8n with one workflow, active, and its credential with one secret:
+// A fresh n8n with one workflow, active, and its credential with one secret; beside it two Webhook nodes that ask for
+// credentials, at /webhook/header-auth (X-API-Key: k3y-of-n8n) and /webhook/basic-auth (acme, open sesame):
 //
 //     node n8n.mjs FOLDER-OF-N8N WORKFLOW.json SECRET
 //
@@ -56,11 +57,37 @@ function importAndPublish() {
   const workflow = JSON.parse(readFileSync(workflowFile, 'utf8'));
   const { crypto } = workflow.nodes.map((node) => node.credentials).find(Boolean);
   const credentials = join(home, 'credentials.json');
-  writeFileSync(credentials, JSON.stringify([{ ...crypto, type: 'crypto', data: { hmacSecret: secret } }]));
+  writeFileSync(credentials, JSON.stringify([
+    { ...crypto, type: 'crypto', data: { hmacSecret: secret } },
+    { id: 'header-auth', name: 'Header', type: 'httpHeaderAuth', data: { name: 'X-API-Key', value: 'k3y-of-n8n' } },
+    { id: 'basic-auth', name: 'Basic', type: 'httpBasicAuth', data: { user: 'acme', password: 'open sesame' } },
+  ]));
   command('import:credentials', `--input=${credentials}`);
-  command('import:workflow', `--input=${workflowFile}`);
-  command('publish:workflow', `--id=${workflow.id}`);
+  const authenticated = join(home, 'authenticated.json');
+  writeFileSync(authenticated, JSON.stringify(authenticatedWorkflow()));
+  for (const [file, id] of [[workflowFile, workflow.id], [authenticated, 'authenticated000']]) {
+    command('import:workflow', `--input=${file}`);
+    command('publish:workflow', `--id=${id}`);
+  }
   return workflow.nodes.find((node) => node.type.endsWith('.webhook')).parameters.path;
+}
+
+function authenticatedWorkflow() {
+  const node = (path, authentication, type, name) => ({
+    parameters: { httpMethod: 'POST', path, authentication, responseMode: 'onReceived', options: {} },
+    id: path,
+    name: path,
+    type: 'n8n-nodes-base.webhook',
+    typeVersion: 2,
+    position: [0, 0],
+    webhookId: path,
+    credentials: { [type]: { id: path, name } },
+  });
+  const nodes = [
+    node('header-auth', 'headerAuth', 'httpHeaderAuth', 'Header'),
+    node('basic-auth', 'basicAuth', 'httpBasicAuth', 'Basic'),
+  ];
+  return { id: 'authenticated000', name: 'Authenticated', active: false, nodes, connections: {}, settings: {} };
 }
 
 async function executions(count) {
@@ -105,7 +132,7 @@ async function stop() {
 
 try {
   // n8n answers before it has loaded its workflows.
-  while (!said.includes('Activated workflow')) {
+  while (said.split('Activated workflow').length < 3) {
     if (n8n.exitCode !== null) throw new Error('n8n has ended');
     await sleep(200);
   }

@@ -96,4 +96,24 @@ fn the_workflow_for_n8n_checks_the_signature_and_downloads_both_files() {
     let without_files = &executions[3]["nodes"];
     assert!(without_files.get("Download the recording").is_none(), "{without_files:#}");
     assert!(without_files.get("Fetch the transcript").is_none(), "{without_files:#}");
+
+    // Webhook nodes that ask for credentials.
+    let basic = json!({"username": "acme", "password": "open sesame"});
+    for (path, credentials) in [
+        ("header-auth", json!({"headers": {"X-API-Key": "k3y-of-n8n"}})),
+        ("basic-auth", json!({"basic_auth": basic})),
+    ] {
+        let url = url.replace("call-completed", path);
+        let (status, answer) = genuine.post(&url);
+        assert!(matches!(status, 401 | 403), "{path}: {status} {answer}");
+        sender.point_at(&url);
+        sender.change(&credentials);
+        sender.deliver(path, None);
+    }
+    receiver.tell("6");
+    let executions: Vec<Value> = serde_json::from_str(&receiver.says("executions ")).unwrap();
+    for (execution, path) in [(4, "header-auth"), (5, "basic-auth")] {
+        let event = &executions[execution]["nodes"][path][0][0]["json"]["body"];
+        assert_eq!(event["call"]["id"], path, "{executions:#?}");
+    }
 }

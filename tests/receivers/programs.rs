@@ -166,7 +166,12 @@ impl Sender {
 
     /// Sends to this URL from now on.
     pub(crate) fn point_at(&self, url: &str) {
-        ask("PATCH", &self.endpoint, &json!({ "url": url }));
+        self.change(&json!({ "url": url }));
+    }
+
+    /// Changes the endpoint.
+    pub(crate) fn change(&self, change: &Value) {
+        ask("PATCH", &self.endpoint, change);
     }
 
     /// Posts a call and waits until it is delivered; returns the delivery. `assets` are those of the sample call.

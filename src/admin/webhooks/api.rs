@@ -13,6 +13,7 @@ use crate::admin::upload::Upload;
 use crate::ledger::{self, LedgerError};
 use crate::problem::Problem;
 use crate::sender::Sender;
+use crate::webhook::HeaderError;
 
 /// Valid names, as the end of the sentence "… takes …".
 pub(super) const NAME: &str = "1 to 128 visible characters, without spaces";
@@ -32,6 +33,9 @@ impl Api<'_> {
 
     /// The problem document for a failure of the ledger, which wrote nothing.
     pub(super) fn failed(&self, error: &LedgerError) -> Problem {
+        if let LedgerError::Header(error) = error {
+            return header_refused(error);
+        }
         self.sender.metrics().database_failed(error.label());
         if error.is_transient() {
             tracing::warn!(%error, "the webhooks' database failed a request of the admin listener");
@@ -50,6 +54,13 @@ impl Api<'_> {
         };
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "database_failed", "Database failed", &detail)
     }
+}
+
+/// The problem document for a refused header. Its pointer does not name the header: what stands in the place of a name may
+/// be a value.
+pub(super) fn header_refused(error: &HeaderError) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "header_refused", "Header refused", &error.to_string())
+        .with("pointer", "/headers")
 }
 
 /// The JSON of a request's body.

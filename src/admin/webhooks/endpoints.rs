@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::api::{Api, no_content, not_found, read_json, reject_browsers};
 use super::calls::accepted_to_json;
 use super::fields::{Fields, whole};
+use super::headers::header_changes;
 use super::json::{endpoint_to_json, secrets_to_json};
 use crate::admin::access::require_json;
 use crate::admin::response::{Answer, json_answer, not_json};
@@ -18,11 +19,9 @@ use crate::ledger::{
     MAX_TESTS_PER_ENDPOINT, MAX_TESTS_PER_WORKSPACE, NewEndpoint, TestOutcome, is_description,
 };
 use crate::problem::Problem;
-use crate::webhook::{CallStatus, Direction};
+use crate::webhook::{CallStatus, Direction, HeaderChanges};
 
-const KNOWN: [&str; 8] =
-    ["url", "description", "long_tail", "late_assets", "concurrency", "per_second", "filter", "allow_duplicate"];
-const KNOWN_IN_CHANGES: [&str; 9] = [
+const KNOWN: [&str; 10] = [
     "url",
     "description",
     "long_tail",
@@ -30,6 +29,20 @@ const KNOWN_IN_CHANGES: [&str; 9] = [
     "concurrency",
     "per_second",
     "filter",
+    "headers",
+    "basic_auth",
+    "allow_duplicate",
+];
+const KNOWN_IN_CHANGES: [&str; 11] = [
+    "url",
+    "description",
+    "long_tail",
+    "late_assets",
+    "concurrency",
+    "per_second",
+    "filter",
+    "headers",
+    "basic_auth",
     "allow_duplicate",
     "state",
 ];
@@ -62,6 +75,7 @@ impl Api<'_> {
             per_second: wanted.per_second.flatten(),
             filter: wanted.filter.unwrap_or_default(),
             allow_duplicate: wanted.allow_duplicate,
+            headers: wanted.headers,
         };
         let added = self.sender.ledger().add_endpoint(new, self.sender.now()).await;
         let (endpoint, secret) = added.map_err(|error| self.refused(error))?;
@@ -97,9 +111,15 @@ impl Api<'_> {
             per_second: wanted.per_second,
             filter: wanted.filter,
             allow_duplicate: wanted.allow_duplicate,
+            headers: wanted.headers,
         };
+        let headers: Vec<String> = change.headers.names().map(str::to_owned).collect();
         let changed = self.sender.ledger().change_endpoint(workspace, id, change).await;
         let endpoint = changed.map_err(|error| self.refused(error))?.ok_or_else(no_endpoint)?;
+        if !headers.is_empty() {
+            let headers = headers.join(", ");
+            tracing::info!(target: "webhook_assets::audit", workspace, endpoint = id, headers, "an endpoint's headers were changed");
+        }
         // Its deliveries may be sent now, or to another URL.
         self.sender.wake();
         Ok(json_answer(StatusCode::OK, &endpoint_to_json(&endpoint)))
@@ -206,6 +226,7 @@ struct EndpointFields {
     per_second: Option<Option<u32>>,
     filter: Option<CallFilter>,
     allow_duplicate: bool,
+    headers: HeaderChanges,
 }
 
 impl EndpointFields {
@@ -223,6 +244,7 @@ impl EndpointFields {
             allow_duplicate: fields
                 .optional("allow_duplicate", "true or false", Value::as_bool)?
                 .unwrap_or_default(),
+            headers: header_changes(fields)?,
         })
     }
 }

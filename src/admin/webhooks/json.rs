@@ -1,6 +1,6 @@
 //! Formats endpoints, deliveries and attempts as JSON, for the API and the command line.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::clock::{UnixMillis, UnixSeconds};
 use crate::ledger::{Attempt, CallFilter, Delivery, Endpoint, Secrets};
@@ -21,6 +21,8 @@ pub fn endpoint_to_json(endpoint: &Endpoint) -> Value {
         "concurrency": endpoint.concurrency,
         "per_second": endpoint.per_second,
         "filter": filter_to_json(&endpoint.filter),
+        // Only that a value is set.
+        "headers": endpoint.headers.iter().map(|name| (name.clone(), true.into())).collect::<Map<_, _>>(),
         "health": {
             "failures": endpoint.health.failures,
             "failing_since": text(endpoint.health.failing_since),

@@ -7,6 +7,7 @@ mod deliveries;
 mod endpoints;
 mod erasure;
 mod fields;
+mod headers;
 mod json;
 mod late_assets;
 #[cfg(feature = "console")]

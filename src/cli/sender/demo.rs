@@ -15,7 +15,7 @@ use crate::cli::exit::Failure;
 use crate::cli::webhooks::listen::Receiver;
 use crate::ledger::{CallFilter, NewEndpoint, NewEvent};
 use crate::store::SAMPLE;
-use crate::webhook::CompletedCall;
+use crate::webhook::{CompletedCall, HeaderChanges};
 
 /// The workspace of the demo.
 pub(crate) const DEMO_WORKSPACE: &str = "demo";
@@ -46,6 +46,7 @@ pub(crate) async fn send_sample(part: &SenderPart) -> Result<Option<String>, Fai
         per_second: None,
         filter: CallFilter::default(),
         allow_duplicate: false,
+        headers: HeaderChanges::default(),
     };
     let (endpoint, secret) = sender.ledger().add_endpoint(endpoint, sender.now()).await?;
     let (arrivals, mut receive) = mpsc::channel(1);

@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::context::{CommandContext, EndpointId, Workspace};
+use super::headers::HeaderFiles;
 use super::output::table;
 use crate::admin::{endpoint_to_json, secrets_to_json};
 use crate::cli::arguments::duration;
@@ -44,6 +45,8 @@ pub(crate) struct Add {
     /// Add it although another endpoint of the workspace has this URL
     #[arg(long)]
     allow_duplicate: bool,
+    #[command(flatten)]
+    headers: HeaderFiles,
     /// Print a JSON object
     #[arg(long)]
     json: bool,
@@ -63,6 +66,7 @@ impl Add {
             per_second: self.per_second,
             filter: self.filter.into(),
             allow_duplicate: self.allow_duplicate,
+            headers: self.headers.read()?,
         };
         let added = context.ledger.add_endpoint(new, context.now).await;
         let (endpoint, secret) = added.map_err(|error| match error {

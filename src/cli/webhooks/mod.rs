@@ -2,6 +2,7 @@
 
 mod context;
 mod endpoints;
+mod headers;
 mod history;
 pub(super) mod listen;
 mod output;
@@ -41,6 +42,8 @@ pub(super) enum OnDatabase {
     Filter(endpoints::SetFilter),
     /// Choose whether an endpoint gets call.updated when an asset arrives after its call was sent
     LateAssets(endpoints::SetLateAssets),
+    /// List, set or remove the headers that an endpoint gets, such as its credentials
+    Headers(headers::SetHeaders),
     /// Show an endpoint's secret, or create a new one
     Secret(endpoints::Secret),
     /// Hold back an endpoint's events until it is resumed
@@ -83,6 +86,7 @@ impl OnDatabase {
             Self::List(list) => list.run(context).await,
             Self::Filter(filter) => filter.run(context).await,
             Self::LateAssets(late_assets) => late_assets.run(context).await,
+            Self::Headers(headers) => headers.run(context).await,
             Self::Secret(secret) => secret.run(context).await,
             Self::Pause(endpoint) => endpoints::pause(context, &endpoint).await,
             Self::Resume(endpoint) => endpoints::resume(context, &endpoint).await,

@@ -50,7 +50,7 @@ words! {
         "Publiez le workflow (Active), et comparez le chemin avec l’URL de production du nœud Webhook.";
     "n8n_credentials" =>
         "n8n refuse le webhook : son nœud Webhook veut une authentification.",
-        "Réglez Authentication sur None, et vérifiez plutôt la signature dans le workflow.";
+        "Donnez à ce webhook l’en-tête ou les identifiants Basic que le nœud demande ; ou réglez Authentication sur None, et vérifiez la signature dans le workflow.";
     "n8n_workflow_failed" =>
         "n8n a pris le webhook, et son workflow a échoué.",
         "Voyez Executions dans n8n pour trouver le nœud qui a échoué.";
@@ -108,7 +108,10 @@ words! {
     "redirect_login" =>
         "Le récepteur redirige vers une page de connexion ({}).",
         "Donnez aux webhooks une URL sans connexion, et vérifiez-y la signature.";
-    "unauthorized" | "forbidden" =>
+    "unauthorized" =>
+        "Le récepteur refuse la signature, ou demande des identifiants ({}).",
+        "A-t-il le secret actuel de ce webhook ? S’il demande des identifiants, donnez-les à ce webhook comme en-têtes.";
+    "forbidden" =>
         "Le récepteur refuse la signature ou l’expéditeur ({}).",
         "A-t-il le secret actuel de ce webhook ? Sinon, un pare-feu ou une règle d’accès est peut-être devant lui.";
     "not_found" => "Il n’y a rien à ce chemin ({}).", "Copiez à nouveau l’URL depuis le récepteur.";
@@ -211,7 +214,7 @@ pub(super) fn url_error(error: &UrlError) -> String {
         }
         UrlError::NoPort => "le port de l’URL est faux : prenez 1 à 65535, ou laissez-le".to_owned(),
         UrlError::Credentials => {
-            "l’URL contient un nom d’utilisateur ou un mot de passe : enlevez-les, et vérifiez plutôt la signature"
+            "l’URL contient un nom d’utilisateur ou un mot de passe : enlevez-les, et donnez-les comme identifiants Basic"
                 .to_owned()
         }
         UrlError::Fragment => "l’URL contient un # : enlevez ce qui suit".to_owned(),

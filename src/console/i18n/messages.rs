@@ -65,6 +65,8 @@ messages! {
     bad_form_text:
         en "It is larger than 16 KB, or did not arrive whole. Go back and try again.",
         fr "Il dépasse 16 Ko ou n’est pas arrivé en entier. Revenez en arrière et réessayez.";
+    basic_password: en "Password, for Basic authentication", fr "Mot de passe, pour l’authentification Basic";
+    basic_user: en "User name, for Basic authentication", fr "Nom d’utilisateur, pour l’authentification Basic";
     began: en "began", fr "commencé";
     both_directions: en "Both", fr "Les deux";
     both_valid_until:
@@ -127,6 +129,9 @@ messages! {
     duplicate_url_advice:
         en "With another one, each call arrives there twice. Use the one that you have, or save this one anyway.",
         fr "Avec un deuxième, chaque appel y arrive deux fois. Utilisez celui que vous avez, ou enregistrez celui-ci quand même.";
+    done_without_headers:
+        en "The changes are saved. Its headers were for the URL before, and were removed with it: give them again if this receiver wants them.",
+        fr "Les modifications sont enregistrées. Les en-têtes étaient pour l’URL précédente, et ont été supprimés avec elle : donnez-les à nouveau si ce récepteur les demande.";
     earlier: en "Earlier", fr "Plus tôt";
     earlier_attempts: en "Earlier attempts that are not shown: {}", fr "Tentatives antérieures non affichées : {}";
     enter: en "Webhook settings", fr "Réglages des webhooks";
@@ -148,6 +153,13 @@ messages! {
     from_to: en "A range of your own", fr "Une période précise";
     given_up: en "Given up", fr "Abandonné";
     go_on: en "Go on", fr "Continuer";
+    header_name: en "Name of a header", fr "Nom d’un en-tête";
+    header_value: en "Its value", fr "Sa valeur";
+    headers: en "Headers and credentials", fr "En-têtes et identifiants";
+    headers_hint:
+        en "Each request to the URL carries them: an API key, or the credentials of n8n or Make. A value is not shown again; to replace it, give its name with another one. Another URL begins without them.",
+        fr "Chaque requête vers l’URL les porte : une clé d’API, ou les identifiants de n8n ou de Make. Une valeur n’est plus affichée ; pour la remplacer, donnez son nom avec une autre. Une autre URL commence sans eux.";
+    headers_set: en "Headers that are set", fr "En-têtes définis";
     held_next: en "The next one is attempted at once.", fr "La prochaine est tentée aussitôt.";
     held_since: en "New deliveries have been waiting since", fr "Les nouvelles livraisons attendent depuis le";
     held_text:
@@ -274,6 +286,7 @@ messages! {
     recovered: en "All of it was sent again", fr "Tout a été renvoyé";
     recovering: en "Sending again", fr "Renvoi en cours";
     remove: en "Remove this webhook", fr "Supprimer ce webhook";
+    remove_header: en "Remove", fr "Supprimer";
     remove_text:
         en "Nothing more is sent to it. You can take that back for an hour.",
         fr "Plus rien ne lui est envoyé. Vous pouvez revenir en arrière pendant une heure.";

@@ -1,13 +1,14 @@
 //! Translations: the messages of the pages, and the texts of diagnoses and refused URLs.
 
 mod fr_diagnosis;
+mod fr_headers;
 mod lang;
 mod messages;
 
 pub(super) use lang::Lang;
 pub(super) use messages::Messages;
 
-use crate::webhook::{Explanation, Facts, UrlError};
+use crate::webhook::{Explanation, Facts, HeaderError, UrlError};
 
 /// Explains a diagnosis in a language. The diagnosis includes its English text; French is formed from its facts.
 pub(super) fn explain(lang: Lang, facts: &Facts<'_>, english: Explanation) -> Explanation {
@@ -19,16 +20,31 @@ pub(super) fn explain(lang: Lang, facts: &Facts<'_>, english: Explanation) -> Ex
 
 /// Explains in a sentence why a URL is refused.
 pub(super) fn url_error_in(lang: Lang, error: &UrlError) -> String {
-    let text = match lang {
-        Lang::En => error.to_string(),
-        Lang::Fr => fr_diagnosis::url_error(error),
-    };
+    sentence(
+        lang,
+        &match lang {
+            Lang::En => error.to_string(),
+            Lang::Fr => fr_diagnosis::url_error(error),
+        },
+    )
+}
+
+/// Explains in a sentence why a header is refused.
+pub(super) fn header_error_in(lang: Lang, error: &HeaderError) -> String {
+    sentence(
+        lang,
+        &match lang {
+            Lang::En => error.to_string(),
+            Lang::Fr => fr_headers::header_error(error),
+        },
+    )
+}
+
+fn sentence(lang: Lang, text: &str) -> String {
     let mut letters = text.chars();
     // A scheme or an address keeps its spelling at the start of a sentence.
-    let is_word = text.starts_with("the ")
-        || text.starts_with("character ")
-        || text.starts_with("this ")
-        || lang == Lang::Fr;
+    let words = ["the ", "this ", "an ", "character "];
+    let is_word = lang == Lang::Fr || words.iter().any(|word| text.starts_with(word));
     let first = letters
         .next()
         .map(|first| if is_word { first.to_uppercase().to_string() } else { first.to_string() });

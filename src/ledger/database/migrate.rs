@@ -25,6 +25,7 @@ macro_rules! migrations {
             "0009" "call_filter",
             "0010" "late_assets",
             "0011" "backfill",
+            "0012" "headers",
         )
     };
     ($engine:literal: $($number:literal $name:literal),* $(,)?) => {

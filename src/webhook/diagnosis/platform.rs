@@ -51,7 +51,8 @@ fn n8n(url: &EndpointUrl, answer: &ReceiverResponse) -> Option<Diagnosis> {
         403 if says("Authorization data is wrong!") => Some(
             Diagnosis::new("n8n_credentials", "n8n refuses the webhook: its Webhook node wants credentials.")
                 .advise(
-                    "Set the Webhook node's Authentication to None, and check the signature in the workflow instead.",
+                    "Give this endpoint the header or the Basic credentials that the node asks for; or set its Authentication \
+                     to None, and check the signature in the workflow.",
                 ),
         ),
         500 if says("Error in workflow") || says("There was a problem executing the workflow") => Some(

@@ -55,8 +55,8 @@ meanings! {
     0..400 => "odd_status", "that is no answer to a webhook", "Is there a web server at this URL?";
     401 => "unauthorized",
         "it refuses the signature, or wants credentials",
-        "Does the receiver have this endpoint's current secret? A user name and password cannot be sent: check the \
-         signature instead.";
+        "Does the receiver have this endpoint's current secret? If it wants credentials, give them to this endpoint as \
+         headers.";
     403 => "forbidden",
         "it refuses the signature, or this sender altogether",
         "Does the receiver have this endpoint's current secret? If it checks no signature, see whether a firewall \

@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::header::{ACCESS_CONTROL_ALLOW_METHODS, ALLOW, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, StatusCode};
 
+use crate::webhook::custom_headers::CustomHeaders;
+
 /// The longest header value to keep, in bytes: a URL may be this long.
 const MAX_FIELD: usize = 2048;
 
@@ -36,6 +38,14 @@ impl ReceiverResponse {
     #[must_use]
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
+    }
+
+    /// Masks the values of the endpoint's own header fields, which a receiver may repeat.
+    pub fn redact(&mut self, headers: &CustomHeaders) {
+        let fields =
+            [&mut self.location, &mut self.content_type, &mut self.allow, &mut self.allow_from_pages];
+        let texts = fields.into_iter().flatten().chain([&mut self.excerpt]);
+        texts.for_each(|text| headers.redact(text));
     }
 
     pub(super) fn read(status: StatusCode, headers: &HeaderMap, excerpt: String) -> Self {

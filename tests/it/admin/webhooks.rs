@@ -2,6 +2,7 @@
 
 mod calls;
 mod endpoints;
+mod headers;
 mod history;
 
 use std::time::Duration;

@@ -123,6 +123,47 @@ fn an_endpoint_is_told_which_calls_it_gets() {
 }
 
 #[test]
+fn a_header_comes_from_a_file_or_from_standard_input_and_is_not_shown() {
+    let home = Home::ready();
+    home.write("key", "v4lue-of-the-key\n");
+    home.write("basic", "acme:v4lue-of-acme\n");
+    let url = "http://127.0.0.1:9/";
+    let add = ["add", url, "--header-file", "X-API-Key=key", "--basic-file", "basic", "--json"];
+    let added = webhooks(&home, &add).succeeded().hides(&["v4lue".to_owned()]).out;
+    let added: Value = serde_json::from_str(&added).unwrap();
+    assert_eq!(added["headers"], serde_json::json!({"Authorization": true, "X-API-Key": true}));
+    let id = added["id"].as_str().unwrap();
+    webhooks(&home, &["headers", id]).succeeded().says(&["Authorization, X-API-Key"]);
+    let remove = ["headers", id, "--remove", "Authorization"];
+    webhooks(&home, &remove).succeeded().says(&["each with a value: X-API-Key\n"]);
+
+    let from_input = |arguments: &[&str], text: &str| {
+        let arguments = [&["webhooks", "headers", "--workspace", "acme", id], arguments].concat();
+        let mut command = home.program(&arguments);
+        home.run_command_with_input(command.envs(home.sending()), text)
+    };
+    from_input(&["--header-file", "X-Token=-"], "v4lue-of-the-token\n")
+        .succeeded()
+        .says(&["X-API-Key, X-Token"])
+        .hides(&["v4lue".to_owned()]);
+    from_input(&["--basic-file", "-"], "no pair").refused(1, &["USER:PASSWORD"]);
+    from_input(&["--header-file", "X-Token=-"], "two\nlines").refused(1, &["X-Token", "in one line"]);
+    from_input(&["--header-file", "X-Token=-"], "\n").refused(1, &["X-Token has no value"]);
+    // What stands in the place of a file may be a value.
+    let mistaken = ["headers", id, "--header-file", "X-Token=v4lue-given-as-an-argument"];
+    webhooks(&home, &mistaken)
+        .refused(1, &["--header-file X-Token=FILE cannot be read"])
+        .hides(&["v4lue".to_owned()]);
+    for ours in ["Content-Type", "webhook-id", "User-Agent"] {
+        let wish = format!("{ours}=key");
+        webhooks(&home, &["headers", id, "--header-file", &wish])
+            .refused(1, &[ours, "set by the sender itself"]);
+    }
+    assert_eq!(webhooks(&home, &["headers", id, "--header-file", "X-Token"]).code, Some(2));
+    webhooks(&home, &["headers", "ep_none"]).refused(1, &["no endpoint ep_none"]);
+}
+
+#[test]
 fn a_secret_is_shown_and_rotated() {
     let home = Home::ready();
     let (id, secret) = add(&home, "http://127.0.0.1:9/");

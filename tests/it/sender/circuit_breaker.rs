@@ -8,6 +8,7 @@ use std::time::Duration;
 use webhook_assets::ledger::{
     DeliveryState, EndpointChange, EndpointState, Health, RecoverRange, RecoverWhich,
 };
+use webhook_assets::webhook::HeaderChanges;
 
 use super::Sending;
 use crate::support::receiver::{Reaction, Receiver};
@@ -163,6 +164,7 @@ enum Act {
     Resume,
     Recover,
     NewSecret,
+    NewHeaders,
     Test,
 }
 
@@ -193,6 +195,11 @@ async fn act(outage: &Outage, act: Act) {
         Act::NewSecret => {
             ledger.rotate_secret("acme", &endpoint.id, Duration::from_secs(60), now).await.unwrap().unwrap();
         }
+        Act::NewHeaders => {
+            let mut headers = HeaderChanges::default();
+            headers.set("X-API-Key", "k").unwrap();
+            change(EndpointChange { headers, ..EndpointChange::default() }).await.unwrap().unwrap();
+        }
         Act::Test => {
             sender.test(endpoint).await.unwrap();
         }
@@ -201,7 +208,7 @@ async fn act(outage: &Outage, act: Act) {
 
 #[tokio::test]
 async fn each_action_on_a_held_endpoint_causes_an_attempt_at_once() {
-    for wish in [Act::AnotherUrl, Act::Resume, Act::Recover, Act::NewSecret, Act::Test] {
+    for wish in [Act::AnotherUrl, Act::Resume, Act::Recover, Act::NewSecret, Act::NewHeaders, Act::Test] {
         println!("{wish:?}");
         let (outage, [.., waiting]) = Outage::held().await;
         outage.end();

@@ -43,6 +43,8 @@ oldest_key() { webhook-assets keys list | sed -n '2s/ .*//p'; }
 link() { webhook-assets mint recording 550e8400-e29b-41d4-a716-446655440000; }
 
 webhook-assets keys new
+echo k3y-of-acme >key.txt
+echo "acme:open sesame" >login.txt
 listening receiver.log webhook-assets webhooks listen --listen "127.0.0.1:$RECEIVER"
 serving
 set -x

@@ -147,6 +147,7 @@ async fn an_endpoint_is_accepted_exactly_if_it_is_as_described() {
         ),
         ("filter", filters()),
         ("allow_duplicate", vec![json!(true), json!(null), json!(1)]),
+        ("headers", headers()),
         ("state", vec![json!("active"), json!("paused"), json!("disabled"), json!("Active"), json!(null)]),
         ("url", vec![json!(null), json!(7)]),
         ("secret", vec![json!("whsec_x")]),
@@ -180,6 +181,25 @@ fn filters() -> Vec<Value> {
         json!({"status": null, "direction": null, "has_recording": null}),
         json!([]),
         json!("missed"),
+    ]
+}
+
+fn headers() -> Vec<Value> {
+    let set = |name: &str, value: Value| json!({(name): value});
+    vec![
+        json!({}),
+        json!({"Authorization": "Bearer abc", "X-API-Key": null}),
+        set("X-API-Key", json!("")),
+        set("X-API-Key", json!("a\nb")),
+        set("X-API-Key", json!("é")),
+        set("X-API-Key", json!("x".repeat(4_097))),
+        set("X-API-Key", json!(1)),
+        set("X-API-Key", json!(false)),
+        set("X API", json!("k")),
+        set("", json!("k")),
+        json!(null),
+        json!(["X-API-Key"]),
+        json!("X-API-Key: k"),
     ]
 }
 
