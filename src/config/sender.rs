@@ -7,7 +7,7 @@ use super::layers::Layers;
 use super::setting::{Setting, SettingError};
 use super::sources::Sources;
 use crate::ledger::{DatabaseUrl, DatabaseUrlError};
-use crate::webhook::AllowedNetworks;
+use crate::webhook::{AllowedNetworks, ProxyConfig, ProxyUrl};
 use crate::{ledger, sender};
 
 impl Sources {
@@ -42,7 +42,26 @@ pub(super) fn read_sender(layers: &Layers, link_lifetime: Duration) -> Result<se
         allow_http: layers.get("webhooks.allow_http")?,
         networks: layers.get("webhooks.allowed_networks")?,
         ca_file: layers.optional("webhooks.ca_file")?,
+        proxy: read_proxy(layers)?,
     })
+}
+
+fn read_proxy(layers: &Layers) -> Result<Option<ProxyConfig>, SettingError> {
+    let credentials_file: Option<PathBuf> = layers.optional("webhooks.proxy_credentials_file")?;
+    let resolves_names = layers.get("webhooks.proxy_resolves_names")?;
+    let url: Option<ProxyUrl> = layers.optional("webhooks.proxy")?;
+    if credentials_file.is_some() && url.is_none() {
+        return Err(layers.refuse("webhooks.proxy_credentials_file", "a file only beside webhooks.proxy"));
+    }
+    Ok(url.map(|url| ProxyConfig { url, credentials_file, resolves_names }))
+}
+
+impl Setting for ProxyUrl {
+    const TAKES: &'static str = Self::TAKES;
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
 }
 
 impl Setting for DatabaseUrl {

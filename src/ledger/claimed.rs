@@ -136,7 +136,12 @@ impl Claimed {
 }
 
 /// The message of a delivery that reports these assets, or none.
-pub(super) fn message<'a>(event: &'a str, call: Option<&'a str>, arrived: Assets, resend: Resend<'a>) -> Message<'a> {
+pub(super) fn message<'a>(
+    event: &'a str,
+    call: Option<&'a str>,
+    arrived: Assets,
+    resend: Resend<'a>,
+) -> Message<'a> {
     let event_type = if arrived.is_empty() { EventType::CallCompleted } else { EventType::CallUpdated };
     Message { event, event_type, call, resend: (resend.number > 0).then_some(resend) }
 }

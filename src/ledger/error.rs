@@ -89,7 +89,9 @@ impl LedgerError {
             Self::ReadOnly(_) => "their database is read-only",
             Self::Unavailable(_) | Self::Interrupted(_) => "their database does not answer",
             Self::Replaced(_) => "their database's file was replaced or removed",
-            Self::Refused(_) | Self::TooManySecrets(_) | Self::DuplicateUrl(_) | Self::Header(_) => "their database refuses",
+            Self::Refused(_) | Self::TooManySecrets(_) | Self::DuplicateUrl(_) | Self::Header(_) => {
+                "their database refuses"
+            }
             Self::Sealed | Self::KeyFile(_) => "the key file of their secrets is missing or another",
             Self::InUse(_) => "another process sends from their database",
         }

@@ -8,8 +8,13 @@ use crate::clock::UnixMillis;
 use crate::ledger::{AttemptResult, Claimed, Lane};
 use crate::signed_url::SignedUrl;
 use crate::webhook::{
-    CompletedCall, CustomHeaders, Diagnosis, EndpointUrl, Explanation, Facts, Links, Signing, diagnose,
+    CompletedCall, CustomHeaders, Diagnosis, EndpointUrl, Exchange, Explanation, Facts, Links, PostError,
+    ProxyError, Signing, diagnose,
 };
+
+/// How long a delivery waits for the proxy: twice as long as before, at least and at most this.
+const PROXY_RETRY: Duration = Duration::from_secs(5);
+const PROXY_RETRY_LATE: Duration = Duration::from_secs(5 * 60);
 
 /// The outcome of a claimed delivery.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub(super) enum AttemptOutcome {
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) succeeded: bool,
+    /// Whether it says something about the receiver. A rule of the proxy does not.
+    pub(super) is_of_receiver: bool,
     pub(super) retry_after: Option<Duration>,
     pub(super) result: AttemptResult,
 }
@@ -66,7 +73,7 @@ pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> AttemptOutcom
         previous: secrets.previous.into_iter().map(|(secret, _)| secret).collect(),
     };
     let request = Request { call, url: &url, links, signing: &signing, headers };
-    AttemptOutcome::Attempted(post(sender, claimed, request).await)
+    post(sender, claimed, request).await
 }
 
 /// What an attempt sends, and where to.
@@ -78,7 +85,7 @@ struct Request<'a> {
     headers: &'a CustomHeaders,
 }
 
-async fn post(sender: &Sender, claimed: &Claimed, request: Request<'_>) -> Attempt {
+async fn post(sender: &Sender, claimed: &Claimed, request: Request<'_>) -> AttemptOutcome {
     let Request { call, url, links, signing, headers: custom } = request;
     let started_at = sender.now();
     let as_text = |link: &Option<SignedUrl>| link.as_ref().map(|link| link.as_str().to_owned());
@@ -90,11 +97,6 @@ async fn post(sender: &Sender, claimed: &Claimed, request: Request<'_>) -> Attem
     // Ours replace fields of the same name.
     headers.extend(message.headers(signing, sender.wall(), &body));
     headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-    // A backfill sends calls that were accepted long ago.
-    if claimed.tries == 0 && claimed.attempts == 0 && claimed.lane != Lane::Retry {
-        sender.metrics().first_attempt_began(started_at.since(claimed.accepted_at));
-    }
-
     let mut exchange = sender.0.poster.post(&claimed.workspace, url, headers, body).await;
     if let Ok(response) = &mut exchange.result {
         response.redact(custom);
@@ -115,9 +117,20 @@ async fn post(sender: &Sender, claimed: &Claimed, request: Request<'_>) -> Attem
         took_ms = u64::try_from(exchange.took.as_millis()).unwrap_or(u64::MAX),
         "{summary}"
     );
+    let trouble = proxy_trouble(&exchange);
+    if let Some(trouble) = trouble.filter(|trouble| trouble.may_pass()) {
+        sender.metrics().attempt_ended(code, exchange.took);
+        return AttemptOutcome::Postponed(wait_for_proxy(claimed, sender.now(), trouble));
+    }
+    // A backfill sends calls that were accepted long ago.
+    if claimed.tries == 0 && claimed.attempts == 0 && claimed.lane != Lane::Retry {
+        sender.metrics().first_attempt_began(started_at.since(claimed.accepted_at));
+    }
+    let is_of_receiver = trouble.is_none_or(|trouble| !trouble.is_of_proxy());
     let answer = exchange.result.ok();
-    Attempt {
+    AttemptOutcome::Attempted(Attempt {
         succeeded,
+        is_of_receiver,
         retry_after: answer.as_ref().and_then(|answer| answer.retry_after),
         result: AttemptResult {
             started_at,
@@ -131,14 +144,29 @@ async fn post(sender: &Sender, claimed: &Claimed, request: Request<'_>) -> Attem
             nulls: links.nulls(),
             note: links.note,
         },
+    })
+}
+
+fn proxy_trouble(exchange: &Exchange) -> Option<&ProxyError> {
+    match &exchange.result {
+        Err(PostError::Proxy(trouble)) => Some(trouble),
+        _ => None,
     }
+}
+
+/// Postpones the delivery until the proxy works again: it has cost no attempt, as nothing left this network.
+fn wait_for_proxy(claimed: &Claimed, now: UnixMillis, trouble: &ProxyError) -> Wait {
+    tracing::warn!(endpoint = claimed.endpoint, detail = trouble.detail(), "{trouble}");
+    let waited = claimed.scheduled_at.map_or(Duration::ZERO, |since| now.since(since));
+    let until = now.plus(waited.saturating_mul(2).clamp(PROXY_RETRY, PROXY_RETRY_LATE));
+    Wait { from: now, until, why: trouble.to_string(), asset_waited: claimed.asset_waited }
 }
 
 /// A failure before anything was sent.
 fn not_sent(at: UnixMillis, code: &'static str, summary: &str, advice: Option<String>) -> Attempt {
     let summary = summary.to_owned();
     let result = AttemptResult { started_at: at, code, summary, advice, ..AttemptResult::default() };
-    Attempt { succeeded: false, retry_after: None, result }
+    Attempt { succeeded: false, is_of_receiver: true, retry_after: None, result }
 }
 
 /// Chooses the secret for `X-Webhook-Signature`, which has a single signature. During an overlap, the receiver knows

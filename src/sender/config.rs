@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::webhook::{AllowedNetworks, PosterConfig};
+use crate::webhook::{AllowedNetworks, PosterConfig, ProxyConfig};
 
 /// The settings for sending webhooks.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct Config {
     pub networks: AllowedNetworks,
     /// Certificate authorities that are trusted in addition to the machine's.
     pub ca_file: Option<PathBuf>,
+    /// The proxy that webhooks are sent through, if there is one.
+    pub proxy: Option<ProxyConfig>,
 }
 
 impl Config {
@@ -39,6 +41,7 @@ impl Config {
             allow_http: self.allow_http,
             deadline: self.attempt_timeout,
             ca_file: self.ca_file.clone(),
+            proxy: self.proxy.clone(),
         }
     }
 }

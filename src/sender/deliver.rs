@@ -34,7 +34,9 @@ pub(super) async fn deliver(sender: Sender, claimed: Claimed, failing: bool, mut
                 code: attempt.result.code.to_owned(),
                 summary: attempt.result.summary.clone(),
             });
-            permit.attempted(Feedback { succeeded, took }, at, failure);
+            if attempt.is_of_receiver {
+                permit.attempted(Feedback { succeeded, took }, at, failure);
+            }
             let finished = finished(&sender, &claimed, attempt, at);
             if let Disposition::RetryAt(due) = finished.disposition {
                 permit.due_again(due);

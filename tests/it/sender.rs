@@ -13,6 +13,7 @@ mod history;
 mod last_release;
 mod late_assets;
 mod pick_up;
+mod proxy;
 mod resends;
 
 use std::time::Duration;

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod certificates;
+mod proxy;
 
 use std::collections::VecDeque;
 use std::io;

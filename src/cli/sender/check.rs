@@ -1,10 +1,18 @@
 //! The checks of the sender: its database, the files beside it, and the networks that events may go to.
 
+use std::io;
+use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::cli::check_result::CheckResult::{self, Failed, Passed, Warning};
 use crate::config::Config;
 use crate::ledger::{self, Ledger};
+use crate::sender;
+use crate::webhook::{Poster, ProxyConfig, ProxyUrl};
+
+/// How long the proxy may take to accept a connection.
+const PROXY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Checks the database of the webhooks, the key file of the secrets, and the networks that events may be sent to.
 pub(crate) fn check_webhooks(config: &Config) -> Vec<CheckResult> {
@@ -21,7 +29,38 @@ pub(crate) fn check_webhooks(config: &Config) -> Vec<CheckResult> {
             config.sender.networks
         )));
     }
+    found.extend(config.sender.proxy.iter().flat_map(|proxy| check_proxy(proxy, &config.sender)));
     found
+}
+
+/// Checks that the proxy takes connections, and that its credentials can be read.
+fn check_proxy(proxy: &ProxyConfig, config: &sender::Config) -> Vec<CheckResult> {
+    let url = &proxy.url;
+    let mut found = vec![match Poster::new(&config.poster()).map(|_| connect(url)) {
+        Ok(Ok(())) => Passed(format!("webhooks.proxy: {url} takes connections")),
+        Ok(Err(error)) => {
+            Failed(format!("webhooks.proxy: {url}: {error}; webhooks wait until it is reached"))
+        }
+        Err(error) => Failed(error.to_string()),
+    }];
+    if proxy.resolves_names {
+        found.push(Warning(
+            "webhooks.proxy_resolves_names: the proxy looks up receivers, so it must refuse addresses of internal networks"
+                .into(),
+        ));
+    }
+    found
+}
+
+fn connect(url: &ProxyUrl) -> io::Result<()> {
+    let mut tried = Err(io::ErrorKind::NotFound.into());
+    for address in (url.host(), url.port()).to_socket_addrs()? {
+        tried = TcpStream::connect_timeout(&address, PROXY_TIMEOUT).map(drop);
+        if tried.is_ok() {
+            break;
+        }
+    }
+    tried
 }
 
 fn check_database(config: &ledger::Config) -> Vec<CheckResult> {

@@ -29,7 +29,8 @@ pub(crate) struct SenderPart {
 impl SenderPart {
     /// Checks settings before the database is created.
     pub(crate) fn check(config: &Config, only: Option<Only>) -> Result<(), Failure> {
-        if only != Some(Only::Gateway) && config.sender.ca_file.is_some() {
+        let reads_files = config.sender.ca_file.is_some() || config.sender.proxy.is_some();
+        if only != Some(Only::Gateway) && reads_files {
             Poster::new(&config.sender.poster()).map_err(Failure::setting)?;
         }
         Ok(())

@@ -160,6 +160,15 @@ words! {
     "unreachable" | "connect_failed" =>
         "Le récepteur ne peut pas être joint par le réseau.",
         "Son réseau fonctionne-t-il, et son adresse dans le DNS est-elle juste ?";
+    "proxy_unreachable" | "proxy_broken" | "proxy_credentials" =>
+        "Le mandataire par lequel ce service envoie les webhooks ne fonctionne pas.",
+        "Le problème est de ce côté : l’exploitant du service doit le régler. Ce qui attend part dès que le mandataire fonctionne.";
+    "proxy_refused" =>
+        "Le mandataire par lequel ce service envoie les webhooks refuse ce récepteur.",
+        "Demandez à l’exploitant du service d’autoriser ce récepteur dans les règles du mandataire.";
+    "proxy_no_connection" =>
+        "Le mandataire par lequel ce service envoie les webhooks n’a pas pu joindre le récepteur.",
+        "Le récepteur tourne-t-il, à ce port, et son pare-feu laisse-t-il passer le mandataire ?";
     "connect_timed_out" =>
         "Le récepteur n’a pas accepté la connexion à temps.",
         "Un pare-feu arrête peut-être nos paquets, ou le récepteur est éteint.";

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use super::facts::Diagnosis;
 use super::platform;
 use crate::webhook::endpoint_url::EndpointUrl;
-use crate::webhook::post::{BreakReason, Phase, PostError, TlsError};
+use crate::webhook::post::{BreakReason, Phase, PostError, ProxyError, TlsError};
 
 pub(super) fn failed(url: &EndpointUrl, error: &PostError) -> Diagnosis {
     let summary = match error {
@@ -32,6 +32,7 @@ pub(super) fn failed(url: &EndpointUrl, error: &PostError) -> Diagnosis {
              allow its network."
                 .into()
         }
+        PostError::Proxy(trouble) => proxy(trouble).into(),
         PostError::Refused => {
             format!("Is the receiver running, and {} its right port?", url.host_for_logs())
         }
@@ -65,6 +66,17 @@ fn tls(url: &EndpointUrl, trouble: &TlsError) -> String {
         TlsError::Other(_) => {
             "Let the receiver speak TLS 1.2 or 1.3, with a usual certificate and no client certificates.".into()
         }
+    }
+}
+
+fn proxy(trouble: &ProxyError) -> &'static str {
+    if trouble.may_pass() {
+        "The trouble is on this side: the operator of this service has to mend it, and the log says why. What waits is \
+         sent when the proxy works again."
+    } else if trouble.is_of_proxy() {
+        "Ask the operator of this service to allow this receiver in the proxy's rules."
+    } else {
+        "Is the receiver running, is its port right, and does its firewall let the proxy in?"
     }
 }
 

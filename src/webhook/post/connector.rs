@@ -1,4 +1,5 @@
-//! Opens connections to receivers: resolves the host, checks every address, and connects to exactly those addresses.
+//! Opens connections to receivers: resolves the host, checks every address, and connects to exactly those addresses,
+//! directly or through a proxy.
 
 use std::fmt;
 use std::future::Future;
@@ -11,11 +12,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{StreamExt, TryFutureExt};
 use http::Uri;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -23,6 +24,8 @@ use tower_service::Service;
 
 use super::error::{Phase, PostError};
 use super::lookup_limiter::LookupLimiter;
+use super::proxy::Proxy;
+use super::proxy_error::ProxyError;
 use super::status_line::StatusReader;
 use crate::clock::running;
 use crate::webhook::network::{AllowedNetworks, check_address};
@@ -37,6 +40,9 @@ const MAX_ADDRESSES: usize = 8;
 /// 512 threads of the runtime's blocking pool, which also reads local files. With a smaller limit, one slow name server
 /// would delay the webhooks of all workspaces.
 const MAX_LOOKUPS: usize = 128;
+
+/// The proxy's name is looked up for all workspaces: in the limits, it is one of them.
+const PROXY: &str = "(proxy)";
 
 tokio::task_local! {
     /// The progress of this task's attempt. The client passes only a URI to its connector.
@@ -116,6 +122,7 @@ pub(super) struct Connector {
     pub(super) networks: Arc<AllowedNetworks>,
     pub(super) allow_http: bool,
     pub(super) tls: TlsConnector,
+    pub(super) proxy: Option<Arc<Proxy>>,
     /// Limits a connection that continues in the background because a pooled one became available first.
     pub(super) deadline: Duration,
 }
@@ -153,12 +160,27 @@ impl Connector {
         }
         let host = target.host().unwrap_or_default();
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let addresses = self.addresses(host, &progress.workspace).await?;
-        progress.reach(Phase::Connect);
         let port = target.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let tcp = connect(&addresses, port).await?;
-        // A request takes one or two writes; the second must not wait for an acknowledgement (Nagle).
-        tcp.set_nodelay(true).map_err(|error| PostError::connect(&error))?;
+        let Some(proxy) = &self.proxy else {
+            let addresses = self.addresses(host, &progress.workspace).await?;
+            progress.reach(Phase::Connect);
+            let tcp = connect(&addresses, port).await?;
+            return self.secured(tcp, host, secure, progress).await;
+        };
+        let targets = self.targets(proxy, host, port, &progress.workspace).await?;
+        progress.reach(Phase::Connect);
+        let tunnel = self.tunnel(proxy, &targets).await?;
+        self.secured(tunnel, host, secure, progress).await
+    }
+
+    /// Adds TLS to a connection to the receiver, if its URL asks for it.
+    async fn secured(
+        &self,
+        tcp: impl Stream + 'static,
+        host: &str,
+        secure: bool,
+        progress: &Progress,
+    ) -> Result<Box<dyn Stream>, PostError> {
         if !secure {
             return Ok(Box::new(tcp));
         }
@@ -167,6 +189,42 @@ impl Connector {
             .map_err(|_| PostError::NameNotFound { host: host.to_owned() })?;
         let tls = self.tls.connect(name, tcp).await.map_err(|error| PostError::handshake(&error))?;
         Ok(Box::new(tls))
+    }
+
+    /// What the proxy is asked for: the checked addresses, or the name if the proxy resolves it.
+    async fn targets(
+        &self,
+        proxy: &Proxy,
+        host: &str,
+        port: u16,
+        workspace: &str,
+    ) -> Result<Vec<String>, PostError> {
+        if proxy.resolves_names && host.parse::<IpAddr>().is_err() {
+            return Ok(vec![format!("{host}:{port}")]);
+        }
+        let addresses = self.addresses(host, workspace).await?;
+        Ok(addresses.into_iter().map(|address| SocketAddr::new(address, port).to_string()).collect())
+    }
+
+    /// Opens a tunnel through the proxy to one of the targets.
+    async fn tunnel(&self, proxy: &Proxy, targets: &[String]) -> Result<BufReader<TcpStream>, PostError> {
+        let unreachable =
+            |error: &dyn fmt::Display| ProxyError::unreachable(format!("{}: {error}", proxy.url));
+        let addresses = match proxy.url.host().parse() {
+            Ok(address) => Ok(vec![address]),
+            Err(_) => self.resolver.resolve(proxy.url.host(), PROXY).await,
+        };
+        let addresses = addresses.map_err(|error| PostError::Proxy(unreachable(&error)))?;
+        let open = async |target: &String| {
+            let connected = running::timeout(self.deadline / 4, connect(&addresses, proxy.url.port())).await;
+            let tcp = match connected {
+                Ok(tcp) => tcp.map_err(|error| unreachable(&error))?,
+                Err(_) => return Err(unreachable(&"it does not answer")),
+            };
+            proxy.tunnel(tcp, target).await
+        };
+        first_of(targets.iter().take(MAX_ADDRESSES).map(|target| open(target).map_err(PostError::Proxy)))
+            .await
     }
 
     /// The host's addresses, if all are public or allowed. One internal address refuses the host: a name that resolves
@@ -191,20 +249,36 @@ impl Connector {
     }
 }
 
-/// Tries the addresses in order. The next attempt starts when one fails or does not answer soon; the first connection
-/// wins and the others are dropped. If all fail, returns the most specific error.
+/// Connects to one of the addresses.
 async fn connect(addresses: &[IpAddr], port: u16) -> Result<TcpStream, PostError> {
-    let mut waiting = addresses.iter().take(MAX_ADDRESSES);
+    let connect = async |address: &IpAddr| {
+        let tcp = TcpStream::connect(SocketAddr::new(*address, port)).await?;
+        // A request takes one or two writes; the second must not wait for an acknowledgement (Nagle).
+        tcp.set_nodelay(true)?;
+        Ok::<_, io::Error>(tcp)
+    };
+    let tries = addresses.iter().take(MAX_ADDRESSES);
+    first_of(tries.map(|address| connect(address).map_err(|error| PostError::connect(&error)))).await
+}
+
+/// Makes the tries in order. The next begins when one fails or does not answer soon; the first success wins and the
+/// others are dropped. If all fail, returns the most specific error.
+async fn first_of<S, F>(mut waiting: impl ExactSizeIterator<Item = F>) -> Result<S, PostError>
+where
+    F: Future<Output = Result<S, PostError>>,
+{
     let mut trying = FuturesUnordered::new();
     let mut failure = None;
     loop {
-        if let Some(address) = waiting.next() {
-            trying.push(TcpStream::connect(SocketAddr::new(*address, port)));
-        }
+        trying.extend(waiting.next());
         let delay = if waiting.len() > 0 { NEXT_ADDRESS_AFTER } else { Duration::MAX };
         match running::timeout(delay, trying.next()).await {
             Ok(Some(Ok(stream))) => return Ok(stream),
-            Ok(Some(Err(error))) => failure = more_specific(failure, PostError::connect(&error)),
+            // Another address is behind the same proxy.
+            Ok(Some(Err(PostError::Proxy(error)))) if error.may_pass() => {
+                return Err(PostError::Proxy(error));
+            }
+            Ok(Some(Err(error))) => failure = more_specific(failure, error),
             Ok(None) => break,
             Err(_) => {}
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio_rustls::rustls::{self, CertificateError, InvalidMessage};
 
+use super::proxy_error::ProxyError;
 use crate::webhook::duration_text::format_span;
 use crate::webhook::network::NotPublic;
 
@@ -32,6 +33,8 @@ pub enum PostError {
     },
     /// The host has an address that is not public.
     NotPublic(NotPublic),
+    /// The proxy gave no connection to the receiver.
+    Proxy(ProxyError),
     /// Nothing listens on the host's port.
     Refused,
     /// No route to the host.
@@ -123,6 +126,7 @@ impl PostError {
             Self::NameNotFound { .. } => "name_not_found",
             Self::ResolverFailed { .. } => "resolver_failed",
             Self::NotPublic(_) => "not_public",
+            Self::Proxy(trouble) => trouble.reason(),
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
             Self::ConnectFailed { .. } => "connect_failed",
@@ -283,6 +287,7 @@ impl fmt::Display for PostError {
                 write!(f, "the name {host} could not be looked up ({text})")
             }
             Self::NotPublic(refused) => refused.fmt(f),
+            Self::Proxy(trouble) => trouble.fmt(f),
             Self::Refused => f.write_str("the connection was refused: nothing listens there"),
             Self::Unreachable => f.write_str("the receiver cannot be reached over the network"),
             Self::ConnectFailed { text } => write!(f, "no connection could be opened ({text})"),

@@ -6,10 +6,16 @@ mod error;
 mod excerpt;
 mod lookup_limiter;
 mod poster;
+mod poster_error;
+mod proxy;
+mod proxy_error;
 mod response;
 mod status_line;
 
 pub use connector::Resolve;
 pub use error::{BreakReason, Phase, PostError, TlsError};
-pub use poster::{Exchange, Poster, PosterConfig, PosterError};
+pub use poster::{Exchange, Poster, PosterConfig};
+pub use poster_error::PosterError;
+pub use proxy::{ProxyConfig, ProxyUrl};
+pub use proxy_error::ProxyError;
 pub use response::ReceiverResponse;

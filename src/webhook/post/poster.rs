@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,13 +18,15 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::{self, ClientConfig};
 
 use super::connector::{Connector, PROGRESS, Progress, Resolve, SystemResolver};
 use super::error::{Phase, PostError};
+use super::poster_error::PosterError;
+use super::proxy::{Proxy, ProxyConfig};
 use super::response::ReceiverResponse;
 use super::{excerpt, status_line};
 use crate::clock::running;
@@ -62,6 +63,8 @@ pub struct PosterConfig {
     pub deadline: Duration,
     /// Additional trusted authorities: a file of PEM certificates.
     pub ca_file: Option<PathBuf>,
+    /// The proxy that all connections go through, if there is one.
+    pub proxy: Option<ProxyConfig>,
 }
 
 impl Default for PosterConfig {
@@ -71,6 +74,7 @@ impl Default for PosterConfig {
             allow_http: false,
             deadline: Duration::from_secs(10),
             ca_file: None,
+            proxy: None,
         }
     }
 }
@@ -106,6 +110,7 @@ impl Poster {
             networks: Arc::new(config.networks.clone()),
             allow_http: config.allow_http,
             tls: TlsConnector::from(Arc::new(tls(config)?)),
+            proxy: config.proxy.as_ref().map(Proxy::new).transpose()?.map(Arc::new),
             deadline: config.deadline,
         };
         let (client, probe_client) = (client(connector.clone(), MAX_IDLE), client(connector, 0));
@@ -219,49 +224,6 @@ impl Exchange {
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.result.as_ref().is_ok_and(ReceiverResponse::is_success)
-    }
-}
-
-/// Why a poster cannot be made.
-#[derive(Debug)]
-pub enum PosterError {
-    /// The file of authorities cannot be read.
-    CaFile {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The file of authorities contains no certificate, or an unusable one.
-    NoCertificate {
-        /// The file.
-        path: PathBuf,
-    },
-    /// TLS cannot be set up; most likely the machine has no certificate authorities.
-    Tls(rustls::Error),
-}
-
-impl fmt::Display for PosterError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CaFile { path, source } => write!(f, "{}: {source}", path.display()),
-            Self::NoCertificate { path } => {
-                write!(f, "{}: there is no usable certificate in it; it has to be PEM", path.display())
-            }
-            Self::Tls(error) => {
-                write!(f, "TLS cannot be set up ({error}); install the package ca-certificates")
-            }
-        }
-    }
-}
-
-impl std::error::Error for PosterError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::CaFile { source, .. } => Some(source),
-            Self::Tls(error) => Some(error),
-            _ => None,
-        }
     }
 }
 

@@ -22,11 +22,12 @@ fn a_good_setup_passes_every_check() {
 
 #[test]
 fn each_broken_part_fails_and_says_what_to_do() {
-    let broken: [(&str, &str, &[&str]); 5] = [
+    let broken: [(&str, &str, &[&str]); 6] = [
         ("WEBHOOK_ASSETS_KEYS", "absent.json", &["keyring", "webhook-assets keys new"]),
         ("WEBHOOK_ASSETS_KEYS", "empty.json", &["keyring", "webhook-assets keys new"]),
         ("WEBHOOK_ASSETS_KEYS", "waiting.json", &["keyring", "keys rotate --starts-in 0s"]),
         ("WEBHOOK_ASSETS_STORE", "file:///nowhere/at/all", &["store", "/nowhere/at/all", "create it"]),
+        ("WEBHOOK_ASSETS_WEBHOOKS_PROXY", "http://127.0.0.1:9", &["webhooks.proxy", "127.0.0.1:9", "wait"]),
         ("WEBHOOK_ASSETS_PUBLIC_URL", "https://x.example/webhook-assets", &["public URL", "leave it out"]),
     ];
     let home = Home::ready();

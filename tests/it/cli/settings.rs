@@ -3,7 +3,7 @@
 use super::{Home, Ran};
 
 /// An invalid value for every setting that can be wrong: as TOML, as text, and what the message says the setting takes.
-const BAD: [(&str, &str, &str, &str); 53] = [
+const BAD: [(&str, &str, &str, &str); 55] = [
     ("listen", "\"8080\"", "\"8080\"", "127.0.0.1:8080"),
     ("public_url", "\"app.example.com\"", "\"app.example.com\"", "https://"),
     ("longest_lifetime", "\"a day\"", "\"a day\"", "24h"),
@@ -51,6 +51,8 @@ const BAD: [(&str, &str, &str, &str); 53] = [
     ("webhooks.attempts_per_endpoint", "0", "0", "a whole number"),
     ("webhooks.allow_http", "\"yes\"", "\"yes\"", "true or false"),
     ("webhooks.allowed_networks", "[\"10.0.0.1/8\"]", "\"10.0.0.1/8\"", "CIDR"),
+    ("webhooks.proxy", "\"proxy:3128\"", "\"proxy:3128\"", "http://proxy.internal:3128"),
+    ("webhooks.proxy_resolves_names", "\"some\"", "\"some\"", "true or false"),
     ("log.format", "\"xml\"", "\"xml\"", "human"),
     ("log.level", "\"loud\"", "\"loud\"", "debug"),
     ("audit.required", "true", "true", "audit.file"),
@@ -114,7 +116,7 @@ fn every_setting_with_a_form_has_a_bad_value_in_these_tests() {
     keys.retain(|key| {
         !["keys", "tls.certificate", "tls.key", "webhooks.secret_key_file", "audit.file"]
             .contains(&key.as_str())
-            && !key.ends_with("ca_file")
+            && !["ca_file", "proxy_credentials_file"].iter().any(|file| key.ends_with(file))
     });
     keys.sort();
     let mut tried: Vec<_> = BAD.iter().map(|(key, ..)| (*key).to_owned()).collect();
@@ -264,4 +266,24 @@ fn a_closed_pipe_is_no_reason_to_panic() {
         assert_eq!(ran.err, "", "{arguments:?}");
         assert!(matches!(ran.code, Some(0 | 1)), "{arguments:?}: {ran:?}");
     }
+}
+
+#[test]
+fn the_credentials_of_a_proxy_come_from_a_file_beside_its_address() {
+    let home = Home::ready();
+    home.write("login", "no pair: v4lue\nof two lines\n");
+    let refused = |proxy: &str, words: &[&str]| {
+        let login = home.path("login").display().to_string();
+        let mut command = home.program(&["serve"]);
+        command
+            .env("WEBHOOK_ASSETS_WEBHOOKS_PROXY", proxy)
+            .env("WEBHOOK_ASSETS_WEBHOOKS_PROXY_CREDENTIALS_FILE", login);
+        Ran::of(&mut command).refused(64, words).hides(&["v4lue".to_owned()]);
+    };
+    refused("", &["webhooks.proxy_credentials_file", "beside webhooks.proxy"]);
+    refused("http://proxy.internal:3128", &["login", "USER:PASSWORD"]);
+    refused(
+        "http://user:v4lue@proxy.internal:3128",
+        &["webhooks.proxy", "[redacted]", "without credentials"],
+    );
 }

@@ -417,6 +417,7 @@ pub fn sending() -> sender::Config {
         allow_http: true,
         networks: AllowedNetworks::parse(["127.0.0.0/8"]).unwrap(),
         ca_file: None,
+        proxy: None,
     }
 }
 

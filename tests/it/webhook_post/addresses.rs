@@ -123,7 +123,7 @@ async fn a_name_without_addresses_does_not_exist() {
 
 /// A resolver that never answers.
 #[derive(Debug)]
-struct Hanging;
+pub(super) struct Hanging;
 
 #[async_trait]
 impl Resolve for Hanging {

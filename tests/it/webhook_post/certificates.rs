@@ -15,13 +15,13 @@ use webhook_assets::webhook::{Phase, PostError, Poster, PosterConfig, TlsError};
 use super::{Answers, OK, OUTSIDE, Receiver, SHORT, answer_all, config, error_of, post, timed_out};
 
 /// A test authority, and the certificates that it issues to `hooks.example`.
-struct Authority {
+pub(super) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     file: NamedTempFile,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -30,7 +30,7 @@ impl Authority {
         Self { issuer, file }
     }
 
-    fn issue(&self, change: impl FnOnce(&mut CertificateParams)) -> TlsAcceptor {
+    pub(super) fn issue(&self, change: impl FnOnce(&mut CertificateParams)) -> TlsAcceptor {
         let mut params = CertificateParams::new(["hooks.example".to_owned()]).unwrap();
         change(&mut params);
         let key = KeyPair::generate().unwrap();
@@ -40,7 +40,11 @@ impl Authority {
 
     /// A poster that trusts this authority, and resolves every name to this machine.
     fn poster(&self) -> Poster {
-        let config = PosterConfig { ca_file: Some(self.file.path().to_owned()), ..config() };
+        self.poster_of(config())
+    }
+
+    pub(super) fn poster_of(&self, config: PosterConfig) -> Poster {
+        let config = PosterConfig { ca_file: Some(self.file.path().to_owned()), ..config };
         Poster::with_resolver(&config, Answers::of([vec![OUTSIDE]])).unwrap()
     }
 }
@@ -56,7 +60,7 @@ fn acceptor(certificate: CertificateDer<'static>, key: &KeyPair) -> TlsAcceptor 
     TlsAcceptor::from(Arc::new(config))
 }
 
-async fn https(acceptor: TlsAcceptor) -> (Receiver, String) {
+pub(super) async fn https(acceptor: TlsAcceptor) -> (Receiver, String) {
     let receiver = Receiver::new(move |stream| {
         let acceptor = acceptor.clone();
         async move { answer_all(acceptor.accept(stream).await?, OK.into()).await }
