@@ -323,6 +323,7 @@ fn a_listener_from_the_service_manager_is_used() {
     let mut command = std::process::Command::new("sh");
     command.arg("-c").arg("LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\" 3<&0 </dev/null");
     command.arg(serve.get_program()).args(serve.get_args());
+    command.current_dir(serve.get_current_dir().unwrap());
     command.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.stdin(std::os::fd::OwnedFd::from(listener.try_clone().unwrap()));
     let server = Server::start(command);
@@ -337,6 +338,7 @@ fn a_descriptor_that_is_no_listener_is_refused_in_one_line() {
     let mut command = std::process::Command::new("sh");
     command.arg("-c").arg("LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\" 3</dev/null");
     command.arg(serve.get_program()).args(serve.get_args());
+    command.current_dir(serve.get_current_dir().unwrap());
     command.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
