@@ -108,7 +108,7 @@ FOLDER.mkdir(exist_ok=True)
 for path in FOLDER.glob("*.json"):
     if not path.name.endswith(".transcript.json"):
         accepted.put(path.stem)
-threading.Thread(target=download_all, daemon=True).start()
 server = ThreadingHTTPServer(("127.0.0.1", PORT), Receiver)
 print(f"listening on http://127.0.0.1:{server.server_port}/", flush=True)
+threading.Thread(target=download_all, daemon=True).start()  # from here on, only this thread prints
 server.serve_forever()

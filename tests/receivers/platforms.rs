@@ -68,7 +68,7 @@ fn the_workflow_for_n8n_checks_the_signature_and_downloads_both_files() {
 
     // n8n answers before the workflow runs.
     sender.point_at(&url);
-    sender.deliver("call-1", Some(CALL));
+    let first = sender.deliver("call-1", Some(CALL));
     let genuine = Attempt::of(&CompletedCall::sample(), Links::default(), &sender.secret);
     for attempt in [&genuine.forged(), &genuine.unsigned()] {
         assert_eq!(attempt.post(&url).0, 200);
@@ -115,5 +115,32 @@ fn the_workflow_for_n8n_checks_the_signature_and_downloads_both_files() {
     for (execution, path) in [(4, "header-auth"), (5, "basic-auth")] {
         let event = &executions[execution]["nodes"][path][0][0]["json"]["body"];
         assert_eq!(event["call"]["id"], path, "{executions:#?}");
+    }
+    sender.point_at(&url);
+    later_events_reach_n8n(&sender, &mut receiver, &first);
+}
+
+/// A resend by a person, a call that the filter leaves out, and a recording that comes after its call.
+fn later_events_reach_n8n(sender: &Sender, receiver: &mut Program, first: &Value) {
+    sender.resend(first);
+    sender.wait_for("call-1");
+    sender.change(&json!({"filter": {"status": ["voicemail"]}, "late_assets": true}));
+    assert_eq!(sender.post("call-3", Some(CALL))["deliveries"], json!([]));
+    sender.change(&json!({"filter": null}));
+    sender.deliver("call-4", None);
+    sender.report_recording("call-4", CALL);
+    receiver.tell("9");
+    let executions: Vec<Value> = serde_json::from_str(&receiver.says("executions ")).unwrap();
+    assert_eq!(executions.len(), 9, "{executions:#?}");
+    let event = |execution: usize| &executions[execution]["nodes"]["Call completed"][0][0]["json"]["body"];
+    let recorded = |execution: usize| {
+        executions[execution]["nodes"]["Download the recording"][0][0]["binary"]["recording"]["bytes"]
+            .as_u64()
+    };
+    assert_eq!((&event(6)["call"]["id"], &event(6)["resend"]), (&json!("call-1"), &json!(1)));
+    assert_eq!((&event(7)["call"]["id"], recorded(7)), (&json!("call-4"), None));
+    assert_eq!((&event(8)["event"], &event(8)["call"]["id"]), (&json!("call.updated"), &json!("call-4")));
+    for execution in [6, 8] {
+        assert!(recorded(execution).is_some_and(|bytes| bytes > 300_000), "{:#}", executions[execution]);
     }
 }

@@ -176,16 +176,12 @@ impl Sender {
 
     /// Posts a call and waits until it is delivered; returns the delivery. `assets` are those of the sample call.
     pub(crate) fn deliver(&self, call: &str, assets: Option<&str>) -> Value {
-        let mut event = serde_json::to_value(CompletedCall::sample()).unwrap();
-        for (name, value) in [
-            ("workspace", json!("acme")),
-            ("call_id", json!(call)),
-            ("recording", json!(assets)),
-            ("transcript", json!(assets)),
-        ] {
-            event[name] = value;
-        }
-        ask("POST", &format!("{}/v1/calls", self.admin), &event);
+        self.post(call, assets);
+        self.wait_for(call)
+    }
+
+    /// Waits until the call is delivered; returns the delivery.
+    pub(crate) fn wait_for(&self, call: &str) -> Value {
         let url = format!("{}/v1/workspaces/acme/deliveries?call_id={call}", self.admin);
         let end = Instant::now() + WAIT_LIMIT;
         loop {
@@ -201,6 +197,26 @@ impl Sender {
 }
 
 impl Sender {
+    /// Posts a call; returns what the sender says about it. `assets` are those of the sample call.
+    pub(crate) fn post(&self, call: &str, assets: Option<&str>) -> Value {
+        let mut event = serde_json::to_value(CompletedCall::sample()).unwrap();
+        for (name, value) in [
+            ("workspace", json!("acme")),
+            ("call_id", json!(call)),
+            ("recording", json!(assets)),
+            ("transcript", json!(assets)),
+        ] {
+            event[name] = value;
+        }
+        ask("POST", &format!("{}/v1/calls", self.admin), &event)
+    }
+
+    /// Says that a recording has arrived after its call was sent.
+    pub(crate) fn report_recording(&self, call: &str, recording: &str) {
+        let report = json!({"workspace": "acme", "recording": recording});
+        ask("POST", &format!("{}/v1/calls/{call}/assets", self.admin), &report);
+    }
+
     /// Sends a delivery again, as a person does.
     pub(crate) fn resend(&self, delivery: &Value) {
         let id = delivery["id"].as_str().unwrap();
