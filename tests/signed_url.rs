@@ -19,10 +19,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use webhook_assets::clock::UnixSeconds;
-use webhook_assets::signed_url::{CLOCK_SKEW, DEFAULT_LONGEST_LIFETIME, Refusal, SigningKey, split_route};
+use webhook_assets::signed_url::{
+    CLOCK_SKEW, DEFAULT_LONGEST_LIFETIME, KeyringFile, Refusal, SigningKey, split_route,
+};
 use webhook_assets::{AssetKind, AssetRef, Denial, Grant, Keyring, Minter, SecretKey, SignedUrl, Verifier};
 
 const VECTORS: &str = include_str!("../fixtures/vectors/signed_url.json");
+const KEYRINGS: &str = include_str!("../fixtures/vectors/keyring.json");
 
 // --- vectors ----------------------------------------------------------------------------------------------------------
 
@@ -81,6 +84,27 @@ fn the_vectors_file_is_exactly_what_its_script_prints() {
     let script = root().join("fixtures/make/vectors.py");
     let Some(printed) = run("python3", &script) else { return };
     assert!(printed == VECTORS, "run: python3 fixtures/make/vectors.py > fixtures/vectors/signed_url.json");
+}
+
+#[test]
+fn every_keyring_vector_is_taken_or_refused_as_it_says() {
+    let vectors: Value = serde_json::from_str(KEYRINGS).unwrap();
+    let keyring = |vector: &Value| {
+        let text = vector["text"].as_str().map_or_else(|| vector["file"].to_string(), str::to_owned);
+        KeyringFile::from_json(&text).and_then(|file| file.to_keyring())
+    };
+    for vector in vectors["signs"].as_array().unwrap() {
+        let keyring = keyring(vector).unwrap();
+        for asked in vector["asked"].as_array().unwrap() {
+            let second = |name: &str| UnixSeconds(asked[name].as_u64().unwrap());
+            let signer = keyring.signing_key(second("now"), second("expires")).map(|key| key.id().as_ref());
+            assert_eq!(signer, asked["key"].as_str(), "{}: {asked}", vector["name"]);
+        }
+    }
+    for vector in vectors["refused"].as_array().unwrap() {
+        let error = keyring(vector).map(|_| &vector["name"]).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("a7416aad2bff"), "{}", vector["name"]);
+    }
 }
 
 // --- the snippets of docs/minting.md ----------------------------------------------------------------------------------
