@@ -6,19 +6,23 @@ use super::commands::DOCUMENTS_THAT_RUN;
 use crate::interpreter::root;
 
 /// The tests that run the named snippets of a document.
-const SNIPPETS: [(&str, &str); 4] = [
+const SNIPPETS: [(&str, &str); 6] = [
     ("docs/receivers.md", "tests/receivers/page.rs"),
     ("docs/receivers.md", "tests/receivers/servers.rs"),
     ("docs/receivers-in-more-languages.md", "tests/receivers/servers.rs"),
     ("docs/minting.md", "tests/signed_url.rs"),
+    ("packages/node/README.md", "packages/node/test/readme.test.js"),
+    ("packages/python/README.md", "packages/python/tests/test_readme.py"),
 ];
 
 /// How a block begins that `cargo test` cannot run, and who runs it instead.
-const RUN_ELSEWHERE: [(&str, &str); 7] = [
+const RUN_ELSEWHERE: [(&str, &str); 9] = [
     ("https://app.example.com/api/webhook-assets/recording/550e8400-…", "nobody: a link, shortened"),
     ("cargo run -- demo", "`cli::demo` of tests/it, with the program that `cargo test` has built"),
     ("cargo test", "CI runs the tests, and clippy for each set of features; nobody installs the program"),
     ("curl -kOJ", "`bash tests/run deploy`, which downloads through examples/nginx.sh"),
+    ("npm install ./packages/node", "`bash tests/run packages`"),
+    ("pip install ./packages/python", "`bash tests/run packages`"),
     ("webhook-assets = {", "`the_dependency_of_the_docs_is_this_crate` below"),
     (
         "docker ",
@@ -66,10 +70,11 @@ pub(super) fn documents() -> Vec<String> {
     let is_document = |path: &str| path.ends_with(".md") && path != "ARCHITECTURE.md";
     let mut found: Vec<_> =
         ["", "docs/"].into_iter().flat_map(files_of).filter(|path| is_document(path)).collect();
-    found.extend(files_of("").into_iter().map(|folder| format!("{folder}/README.md")));
+    let folders = ["", "packages/"].into_iter().flat_map(files_of);
+    found.extend(folders.map(|folder| format!("{folder}/README.md")));
     found.retain(|path| root().join(path).is_file());
     found.sort();
-    assert!(found.len() >= 11, "{found:?}");
+    assert!(found.len() >= 13, "{found:?}");
     found
 }
 
