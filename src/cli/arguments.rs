@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use serde_json::Value;
 
-use crate::clock::UnixSeconds;
+use super::exit::{Exit, print, print_json};
+use crate::clock::{Clock, SystemClock, UnixMillis, UnixSeconds};
 use crate::config::{LONGEST_DURATION, Sources};
 
 /// Parses a duration argument.
@@ -14,11 +16,28 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     duration.ok_or_else(|| "takes a duration such as 30m, 24h or 1h 30m, up to 10 years".to_owned())
 }
 
-/// Parses a time argument.
+/// Parses a time argument: a time in UTC, or how long ago it was.
 pub(crate) fn moment(text: &str) -> Result<UnixSeconds, String> {
-    humantime::parse_rfc3339_weak(text)
-        .map(UnixSeconds::from_system_time)
-        .map_err(|_| "takes a UTC time such as 2026-11-23T09:30:00Z".to_owned())
+    let at = humantime::parse_rfc3339_weak(text).map(UnixSeconds::from_system_time).ok();
+    let before_now = |ago| UnixMillis::from(SystemClock.now()).minus(ago).seconds();
+    at.or_else(|| duration(text).ok().map(before_now)).ok_or_else(|| {
+        "takes a UTC time such as 2026-11-23T09:30:00Z, or how long ago it was: 24h, 7d".to_owned()
+    })
+}
+
+/// How a command prints its result.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Output {
+    /// Print a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Output {
+    /// Prints the result as JSON or as text.
+    pub(crate) fn print(self, object: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> Exit {
+        if self.json { print_json(&object()) } else { print(&text()) }
+    }
 }
 
 /// Sets a setting from a command-line flag, which overrides the environment.

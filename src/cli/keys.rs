@@ -6,11 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::arguments::{KeyringPath, duration};
-use super::exit::{Exit, Failure, print, print_json};
+use super::arguments::{KeyringPath, Output, duration};
+use super::exit::{Exit, Failure};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::Sources;
 use crate::keys::{EditError, create_file, edit_file};
@@ -41,15 +41,16 @@ pub(super) struct New {
     /// Do nothing if the keyring exists, for scripts that run at every start
     #[arg(long, conflicts_with = "import")]
     if_missing: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct List {
     #[command(flatten)]
     keyring_path: KeyringPath,
-    /// Print a JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -59,6 +60,8 @@ pub(super) struct Rotate {
     /// When the new key starts to sign; leave time for the file to reach every replica
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
     starts_in: Duration,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -73,6 +76,8 @@ pub(super) struct Retire {
     /// Stop it now, as after a leak: links it signed are refused from now on
     #[arg(long)]
     now: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Keys {
@@ -97,7 +102,10 @@ impl Keys {
 impl New {
     fn run(self, path: &Path, now: UnixSeconds) -> Exit {
         if self.if_missing && KeyringFile::read(path).is_ok_and(|found| found.to_keyring().is_ok()) {
-            return print(&format!("{} is there already and is left as it is\n", path.display()));
+            return self.output.print(
+                || json!({"path": path, "made": false}),
+                || format!("{} is there already and is left as it is\n", path.display()),
+            );
         }
         let secret = if self.import { read_key()? } else { fresh_key()? };
         let mut file = KeyringFile::empty();
@@ -114,7 +122,10 @@ impl New {
             file.keys.push(key);
             create_file(path, &file).map_err(failure)?;
         }
-        print(&format!("made {} with key {id}; it signs from now on\n", path.display()))
+        self.output.print(
+            || json!({"path": path, "made": true, "id": id}),
+            || format!("made {} with key {id}; it signs from now on\n", path.display()),
+        )
     }
 }
 
@@ -123,34 +134,33 @@ impl List {
         let file = KeyringFile::read(path).map_err(Failure::setting)?;
         let keyring = file.to_keyring().map_err(Failure::setting)?;
         let states: Vec<_> = file.keys.iter().map(|entry| state(entry, &keyring, longest, now)).collect();
-        if self.json {
-            let date = |time: Option<UnixSeconds>| time.map(|time| time.to_string());
-            let keys: Vec<_> = file
-                .keys
-                .iter()
-                .zip(&states)
-                .map(|(entry, state)| {
-                    json!({
-                        "id": entry.id,
-                        "state": state,
-                        "created": date(entry.created),
-                        "starts": date(entry.starts),
-                        "ends": date(entry.ends),
-                    })
-                })
-                .collect();
-            return print_json(&json!({"keys": keys}));
-        }
-        let width = file.keys.iter().map(|entry| entry.id.len()).max().unwrap_or_default().max(2);
-        let date = |time: Option<UnixSeconds>| time.map_or_else(|| "-".to_owned(), |time| time.to_string());
-        let mut table =
-            format!("{:width$}  {:9}  {:20}  {:20}  ENDS\n", "ID", "STATE", "CREATED", "SIGNS FROM");
-        for (entry, state) in file.keys.iter().zip(states) {
-            let (created, starts, ends) = (date(entry.created), date(entry.starts), date(entry.ends));
-            let _ = writeln!(table, "{:width$}  {state:9}  {created:20}  {starts:20}  {ends}", entry.id);
-        }
-        print(&table)
+        self.output.print(|| keys_as_json(&file.keys, &states), || keys_as_text(&file.keys, &states))
     }
+}
+
+fn keys_as_json(keys: &[KeyEntry], states: &[&str]) -> Value {
+    let date = |time: Option<UnixSeconds>| time.map(|time| time.to_string());
+    let of_key = |(entry, state): (&KeyEntry, &&str)| {
+        json!({
+            "id": entry.id,
+            "state": state,
+            "created": date(entry.created),
+            "starts": date(entry.starts),
+            "ends": date(entry.ends),
+        })
+    };
+    json!({"keys": keys.iter().zip(states).map(of_key).collect::<Vec<_>>()})
+}
+
+fn keys_as_text(keys: &[KeyEntry], states: &[&str]) -> String {
+    let width = keys.iter().map(|entry| entry.id.len()).max().unwrap_or_default().max(2);
+    let date = |time: Option<UnixSeconds>| time.map_or_else(|| "-".to_owned(), |time| time.to_string());
+    let mut table = format!("{:width$}  {:9}  {:20}  {:20}  ENDS\n", "ID", "STATE", "CREATED", "SIGNS FROM");
+    for (entry, state) in keys.iter().zip(states) {
+        let (created, starts, ends) = (date(entry.created), date(entry.starts), date(entry.ends));
+        let _ = writeln!(table, "{:width$}  {state:9}  {created:20}  {starts:20}  {ends}", entry.id);
+    }
+    table
 }
 
 /// The state of a key.
@@ -188,15 +198,19 @@ impl Rotate {
             Ok((id, old, forgotten))
         })
         .map_err(failure)?;
-        let mut text = format!("key {id} signs from {starts}\n");
-        for id in old {
-            let _ = writeln!(text, "key {id} signs until then and verifies until {ends}");
-        }
-        for id in forgotten {
-            let _ = writeln!(text, "key {id} ended over 30 days ago and was removed");
-        }
-        text.push_str("Every replica must have this file before the new key starts; running gateways read it by themselves.\n");
-        print(&text)
+        let object = || json!({"id": id, "starts": starts.to_string(), "retired": old, "retired_end": ends.to_string(), "removed": forgotten});
+        let text = || {
+            let mut text = format!("key {id} signs from {starts}\n");
+            for id in &old {
+                let _ = writeln!(text, "key {id} signs until then and verifies until {ends}");
+            }
+            for id in &forgotten {
+                let _ = writeln!(text, "key {id} ended over 30 days ago and was removed");
+            }
+            text.push_str("Every replica must have this file before the new key starts; running gateways read it by themselves.\n");
+            text
+        };
+        self.output.print(object, text)
     }
 }
 
@@ -229,11 +243,12 @@ impl Retire {
             }
         })
         .map_err(failure)?;
-        let mut text = format!("key {} ends at {ends}\n", self.id);
-        if ends < now.plus(last_link) {
-            text.push_str("Links it signed that reach further are refused from then on.\n");
-        }
-        print(&text)
+        let cuts_links = ends < now.plus(last_link);
+        let object = || json!({"id": self.id, "ends": ends.to_string(), "ends_before_its_links": cuts_links});
+        self.output.print(object, || {
+            let cut = "Links it signed that reach further are refused from then on.\n";
+            format!("key {} ends at {ends}\n{}", self.id, if cuts_links { cut } else { "" })
+        })
     }
 
     /// Finds the key, unless it has ended: its links must remain refused.

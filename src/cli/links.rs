@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::arguments::{KeyringPath, duration, moment, with_flag};
+use super::arguments::{KeyringPath, Output, duration, moment, with_flag};
 use super::exit::{EXIT_NO, Exit, Failure, print, print_json};
 use crate::asset::{AssetKind, AssetRef, TranscriptFormat};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
@@ -32,9 +32,8 @@ pub(super) struct Mint {
     /// Open the transcript as txt, vtt, srt or md; by default as the JSON that is stored
     #[arg(long, value_name = "FORMAT", value_parser = |word: &str| word.parse::<TranscriptFormat>().map_err(|error| error.to_string()))]
     format: Option<TranscriptFormat>,
-    /// Print a JSON object instead of the link alone
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
     #[command(flatten)]
     keyring_path: KeyringPath,
     /// The base URL of links (WEBHOOK_ASSETS_PUBLIC_URL)
@@ -61,7 +60,7 @@ impl Mint {
             Some(format) => link.in_format(format),
             None => link,
         };
-        if !self.json {
+        if !self.output.json {
             return print(&format!("{link}\n"));
         }
         let mut object = json!({
@@ -83,12 +82,11 @@ impl Mint {
 pub(super) struct Verify {
     /// The link as the customer pasted it, in quotes; `-` reads it from standard input
     link: String,
-    /// Check at another time than now, e.g. when the customer tried: 2026-11-23T09:30:00Z
+    /// Check at another time than now, e.g. when the customer tried: 2026-11-23T09:30:00Z, or how long ago: 24h
     #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<UnixSeconds>,
-    /// Print a JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
     #[command(flatten)]
     keyring_path: KeyringPath,
 }
@@ -100,7 +98,7 @@ impl Verify {
         let link = if self.link == "-" { read_stdin()? } else { self.link };
         let now = self.at.unwrap_or_else(|| SystemClock.now());
         let diagnosis = diagnose(&link, &keyring, &Verifier::new(longest), base.as_ref(), now);
-        let text = if self.json { as_json(&diagnosis, now) } else { as_text(&diagnosis, now) };
+        let text = if self.output.json { as_json(&diagnosis, now) } else { as_text(&diagnosis, now) };
         print(&text)?;
         Ok(if diagnosis.grant.is_some() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
     }

@@ -7,6 +7,7 @@ mod check_result;
 mod demo;
 mod demo_report;
 mod erase;
+mod erase_list;
 mod exit;
 mod fd_limit;
 mod health;
@@ -14,7 +15,9 @@ mod keys;
 mod links;
 mod listeners;
 mod malloc_trim;
+mod man;
 mod metrics;
+mod progress_bar;
 mod reload;
 #[cfg(feature = "sender")]
 mod sender;
@@ -70,7 +73,7 @@ enum Command {
     /// Create and change the keyring
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// Delete the recording and the transcript of a call for good
+    /// Delete the recordings and transcripts of calls for good
     Erase(erase::Erase),
     /// Manage endpoints, show and resend deliveries, and receive webhooks for tests
     #[command(subcommand)]
@@ -82,12 +85,14 @@ enum Command {
     /// Print a settings file with every default and its reason
     Config,
     /// Check that a running server is healthy (for container health checks)
-    Health,
+    Health(health::Health),
     /// Print the completion script of a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Print the manual page, or write one for each command
+    Man(man::Man),
 }
 
 /// Runs the program with the process's arguments and returns its exit code.
@@ -106,12 +111,13 @@ pub fn run() -> ExitCode {
         Command::Check => check::run(&sources),
         Command::Demo(demo) => demo.run(sources),
         Command::Config => print(crate::config::DEFAULTS),
-        Command::Health => health::run(&sources),
+        Command::Health(health) => health.run(&sources),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "webhook-assets", &mut script);
             print(&String::from_utf8_lossy(&script))
         }
+        Command::Man(man) => man.run(Arguments::command()),
     };
     ended.unwrap_or_else(|failure| failure.report())
 }
@@ -133,5 +139,28 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    /// Commands that run until they are stopped, and those that print a file.
+    #[cfg(feature = "console")]
+    const WITHOUT_RESULT: [&str; 7] = ["serve", "demo", "listen", "config", "completions", "man", "check"];
+
+    #[cfg(feature = "console")]
+    #[test]
+    fn every_command_that_prints_a_result_prints_it_as_json_too() {
+        fn check(command: &clap::Command, seen: &mut usize) {
+            for command in command.get_subcommands() {
+                check(command, seen);
+            }
+            if command.has_subcommands() || WITHOUT_RESULT.contains(&command.get_name()) {
+                return;
+            }
+            *seen += 1;
+            let has_json = command.get_arguments().any(|argument| argument.get_long() == Some("json"));
+            assert!(has_json, "`{}` has no --json", command.get_name());
+        }
+        let mut seen = 0;
+        check(&Arguments::command(), &mut seen);
+        assert!(seen > 10, "{seen}");
     }
 }

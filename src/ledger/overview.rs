@@ -91,6 +91,19 @@ impl Ledger {
         self.database.fetch(LIST, values![after, limit]).await
     }
 
+    /// Whether the workspace has or had an endpoint, or has calls; with an endpoint, whether it has or had that endpoint.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn is_known(&self, workspace: &str, endpoint: Option<&str>) -> Result<bool> {
+        const KNOWN: Statement = Statement::same(
+            "SELECT workspace FROM endpoints WHERE workspace = $1 AND ($2 IS NULL OR id = $2) \
+             UNION ALL SELECT workspace FROM events WHERE workspace = $1 AND $2 IS NULL LIMIT 1",
+        );
+        let values = values![workspace, endpoint.map(str::to_owned)];
+        Ok(!self.database.fetch::<(String,)>(KNOWN, values).await?.is_empty())
+    }
+
     /// The call of a delivery; `None` for an id of another workspace.
     ///
     /// # Errors

@@ -3,17 +3,34 @@
 
 use clap::Args;
 
+use crate::cli::arguments::{Output, moment};
 use crate::cli::exit::{Exit, Failure};
 use crate::clock::{Clock, SystemClock, UnixMillis};
 use crate::config::Sources;
 use crate::ledger::{Ledger, LedgerError, is_name};
 use crate::sender;
+use crate::webhook::parse_time;
 
 /// The open database, and the settings that commands need.
 pub(super) struct CommandContext {
     pub(super) ledger: Ledger,
     pub(super) config: sender::Config,
     pub(super) now: UnixMillis,
+}
+
+impl CommandContext {
+    /// Refuses a workspace, or an endpoint of it, that the database does not know: a misspelt name has no history.
+    pub(super) async fn require(&self, workspace: &str, endpoint: Option<&str>) -> Result<(), Failure> {
+        if self.ledger.is_known(workspace, endpoint).await? {
+            return Ok(());
+        }
+        Err(match endpoint {
+            Some(id) if self.ledger.is_known(workspace, None).await? => no_endpoint(workspace, id),
+            _ => Failure::Failed(format!(
+                "there is no workspace {workspace}: it has no endpoint and no call; see `webhooks workspaces`"
+            )),
+        })
+    }
 }
 
 /// Opens the database and runs a command on it. Only a command with `make` set creates a missing database.
@@ -64,9 +81,26 @@ pub(crate) struct EndpointId {
 impl EndpointId {
     /// The error for an endpoint that does not exist.
     pub(super) fn missing(&self) -> Failure {
-        let Self { of: Workspace { workspace }, id } = self;
-        Failure::Failed(format!("workspace {workspace} has no endpoint {id}; see `webhooks list`"))
+        no_endpoint(&self.of.workspace, &self.id)
     }
+}
+
+/// An endpoint, and how the result is printed.
+#[derive(Debug, Args)]
+pub(crate) struct OneEndpoint {
+    #[command(flatten)]
+    pub(super) endpoint: EndpointId,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+fn no_endpoint(workspace: &str, id: &str) -> Failure {
+    Failure::Failed(format!("workspace {workspace} has no endpoint {id}; see `webhooks list`"))
+}
+
+/// Parses a time with an offset or in UTC, or how long ago it was.
+pub(super) fn time(text: &str) -> Result<UnixMillis, String> {
+    parse_time(text).map_or_else(|| moment(text).map(UnixMillis::from), Ok)
 }
 
 /// Parses a workspace's name or an id.

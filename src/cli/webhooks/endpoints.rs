@@ -4,14 +4,14 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::context::{CommandContext, EndpointId, Workspace};
+use super::context::{CommandContext, EndpointId, OneEndpoint, Workspace};
 use super::headers::HeaderFiles;
 use super::output::table;
 use crate::admin::{endpoint_to_json, secrets_to_json};
-use crate::cli::arguments::duration;
-use crate::cli::exit::{Exit, Failure, print, print_json};
+use crate::cli::arguments::{Output, duration};
+use crate::cli::exit::{Exit, Failure};
 use crate::cli::terminal::escaped;
 use crate::clock::UnixMillis;
 use crate::ledger::{
@@ -47,9 +47,8 @@ pub(crate) struct Add {
     allow_duplicate: bool,
     #[command(flatten)]
     headers: HeaderFiles,
-    /// Print a JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Add {
@@ -69,28 +68,25 @@ impl Add {
             headers: self.headers.read()?,
         };
         let added = context.ledger.add_endpoint(new, context.now).await;
-        let (endpoint, secret) = added.map_err(|error| match error {
-            LedgerError::DuplicateUrl(_) => {
-                Failure::Failed(format!("{error}; use that endpoint, or add --allow-duplicate"))
-            }
-            error => error.into(),
-        })?;
-        if self.json {
+        let (endpoint, secret) = added.map_err(refused)?;
+        let object = || {
             let mut object = endpoint_to_json(&endpoint);
-            if let serde_json::Value::Object(fields) = &mut object {
+            if let Value::Object(fields) = &mut object {
                 fields.insert("secret".into(), secret.reveal().into());
             }
-            return print_json(&object);
-        }
-        print(&format!(
-            "added   {}\nsecret  {}\n\n\
-             Give the secret to the receiver; `webhooks secret` shows it again. To try it:\n  \
-             webhook-assets webhooks test --workspace {} {}\n",
-            endpoint.id,
-            secret.reveal(),
-            endpoint.workspace,
-            endpoint.id
-        ))
+            object
+        };
+        self.output.print(object, || {
+            format!(
+                "added   {}\nsecret  {}\n\n\
+                 Give the secret to the receiver; `webhooks secret` shows it again. To try it:\n  \
+                 webhook-assets webhooks test --workspace {} {}\n",
+                endpoint.id,
+                secret.reveal(),
+                endpoint.workspace,
+                endpoint.id
+            )
+        })
     }
 }
 
@@ -98,42 +94,40 @@ impl Add {
 pub(crate) struct List {
     #[command(flatten)]
     of: Workspace,
-    /// Print a JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl List {
     pub(super) async fn run(self, context: &CommandContext) -> Exit {
-        let endpoints = context.ledger.endpoints(&self.of.workspace).await?;
-        if self.json {
-            let endpoints: Vec<_> = endpoints.iter().map(endpoint_to_json).collect();
-            return print_json(&json!({"endpoints": endpoints}));
-        }
-        if endpoints.is_empty() {
-            return print(&format!(
-                "workspace {} has no endpoint; `webhooks add` adds one\n",
-                self.of.workspace
-            ));
-        }
-        let rows: Vec<_> = endpoints
-            .iter()
-            .map(|endpoint| {
-                let mut url = escaped(&endpoint.url);
-                if !endpoint.description.is_empty() {
-                    let _ = write!(url, "  ({})", escaped(&endpoint.description));
+        let Workspace { workspace } = &self.of;
+        context.require(workspace, None).await?;
+        let endpoints = context.ledger.endpoints(workspace).await?;
+        self.output.print(
+            || json!({"endpoints": endpoints.iter().map(endpoint_to_json).collect::<Vec<_>>()}),
+            || match &endpoints[..] {
+                [] => format!("workspace {workspace} has no endpoint; `webhooks add` adds one\n"),
+                endpoints => {
+                    let rows: Vec<_> = endpoints.iter().map(|endpoint| row(endpoint, context.now)).collect();
+                    table(["ENDPOINT", "STATE", "HEALTH", "URL"], &rows)
                 }
-                if !endpoint.filter.is_all() {
-                    let _ = write!(url, "  [{}]", conditions(&endpoint.filter));
-                }
-                if endpoint.late_assets {
-                    url.push_str("  [late assets]");
-                }
-                [endpoint.id.clone(), endpoint.state.name().to_owned(), health(endpoint, context.now), url]
-            })
-            .collect();
-        print(&table(["ENDPOINT", "STATE", "HEALTH", "URL"], &rows))
+            },
+        )
     }
+}
+
+fn row(endpoint: &Endpoint, now: UnixMillis) -> [String; 4] {
+    let mut url = escaped(&endpoint.url);
+    if !endpoint.description.is_empty() {
+        let _ = write!(url, "  ({})", escaped(&endpoint.description));
+    }
+    if !endpoint.filter.is_all() {
+        let _ = write!(url, "  [{}]", conditions(&endpoint.filter));
+    }
+    if endpoint.late_assets {
+        url.push_str("  [late assets]");
+    }
+    [endpoint.id.clone(), endpoint.state.name().to_owned(), health(endpoint, now), url]
 }
 
 /// The conditions on the calls that an endpoint gets.
@@ -162,17 +156,20 @@ pub(crate) struct SetFilter {
     endpoint: EndpointId,
     #[command(flatten)]
     filter: Filter,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl SetFilter {
     pub(super) async fn run(self, context: &CommandContext) -> Exit {
-        let EndpointId { of: Workspace { workspace }, id } = &self.endpoint;
         let filter = CallFilter::from(self.filter);
         let gets = conditions(&filter);
         let change = EndpointChange { filter: Some(filter), ..EndpointChange::default() };
-        let changed = context.ledger.change_endpoint(workspace, id, change).await?;
-        changed.ok_or_else(|| self.endpoint.missing())?;
-        print(&format!("{id} gets from now on: {gets}\n"))
+        let changed = change_endpoint(context, &self.endpoint, change).await?;
+        self.output.print(
+            || endpoint_to_json(&changed),
+            || format!("{} gets from now on: {gets}\n", self.endpoint.id),
+        )
     }
 }
 
@@ -183,18 +180,22 @@ pub(crate) struct SetLateAssets {
     /// Whether it gets call.updated
     #[arg(value_name = "BOOL", action = clap::ArgAction::Set)]
     wanted: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl SetLateAssets {
     pub(super) async fn run(self, context: &CommandContext) -> Exit {
-        let EndpointId { of: Workspace { workspace }, id } = &self.endpoint;
         let change = EndpointChange { late_assets: Some(self.wanted), ..EndpointChange::default() };
-        let changed = context.ledger.change_endpoint(workspace, id, change).await?;
-        changed.ok_or_else(|| self.endpoint.missing())?;
-        print(&match self.wanted {
-            true => format!("{id} gets call.updated when an asset arrives after its call was sent\n"),
-            false => format!("{id} gets no call.updated\n"),
-        })
+        let changed = change_endpoint(context, &self.endpoint, change).await?;
+        let id = &self.endpoint.id;
+        self.output.print(
+            || endpoint_to_json(&changed),
+            || match self.wanted {
+                true => format!("{id} gets call.updated when an asset arrives after its call was sent\n"),
+                false => format!("{id} gets no call.updated\n"),
+            },
+        )
     }
 }
 
@@ -248,9 +249,8 @@ pub(crate) struct Secret {
     /// How long the secret before stays valid, up to 7 days; 0s ends it and all earlier ones
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = overlap, requires = "rotate")]
     overlap: Duration,
-    /// Print a JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Secret {
@@ -262,54 +262,74 @@ impl Secret {
             rotated.ok_or_else(missing)?;
         }
         let secrets = context.ledger.secrets(workspace, id, context.now).await?.ok_or_else(missing)?;
-        if self.json {
-            return print_json(&secrets_to_json(&secrets));
-        }
-        let mut text = format!("{}\n", secrets.current.reveal());
-        for (secret, until) in &secrets.previous {
-            let _ = writeln!(text, "{}  an earlier one, valid until {until}", secret.reveal());
-        }
-        print(&text)
+        self.output.print(
+            || secrets_to_json(&secrets),
+            || {
+                let mut text = format!("{}\n", secrets.current.reveal());
+                for (secret, until) in &secrets.previous {
+                    let _ = writeln!(text, "{}  an earlier one, valid until {until}", secret.reveal());
+                }
+                text
+            },
+        )
     }
 }
 
-pub(super) async fn pause(context: &CommandContext, endpoint: &EndpointId) -> Exit {
-    set_state(context, endpoint, EndpointState::Paused).await?;
-    print(&format!("paused {}; its events wait until `webhooks resume`\n", endpoint.id))
+pub(super) async fn pause(context: &CommandContext, one: &OneEndpoint) -> Exit {
+    let paused = change_endpoint(context, &one.endpoint, state(EndpointState::Paused)).await?;
+    one.output.print(
+        || endpoint_to_json(&paused),
+        || format!("paused {}; its events wait until `webhooks resume`\n", paused.id),
+    )
 }
 
-pub(super) async fn resume(context: &CommandContext, endpoint: &EndpointId) -> Exit {
-    let before = context.ledger.endpoint(&endpoint.of.workspace, &endpoint.id).await?;
-    set_state(context, endpoint, EndpointState::Active).await?;
+pub(super) async fn resume(context: &CommandContext, one: &OneEndpoint) -> Exit {
+    let EndpointId { of: Workspace { workspace }, id } = &one.endpoint;
+    let before = context.ledger.endpoint(workspace, id).await?;
+    let resumed = change_endpoint(context, &one.endpoint, state(EndpointState::Active)).await?;
     let more = match before.map(|endpoint| endpoint.state) {
         Some(EndpointState::Disabled) => "; what failed meanwhile is sent by `webhooks recover`",
         _ => "; what waited is sent now",
     };
-    print(&format!("resumed {}{more}\n", endpoint.id))
+    one.output.print(|| endpoint_to_json(&resumed), || format!("resumed {id}{more}\n"))
 }
 
-async fn set_state(
+fn state(state: EndpointState) -> EndpointChange {
+    EndpointChange { state: Some(state), ..EndpointChange::default() }
+}
+
+/// Changes an endpoint and returns it as it is then.
+pub(super) async fn change_endpoint(
     context: &CommandContext,
     endpoint: &EndpointId,
-    state: EndpointState,
-) -> Result<(), Failure> {
-    let change = EndpointChange { state: Some(state), ..EndpointChange::default() };
-    let changed = context.ledger.change_endpoint(&endpoint.of.workspace, &endpoint.id, change).await?;
-    changed.map(|_| ()).ok_or_else(|| endpoint.missing())
+    change: EndpointChange,
+) -> Result<Endpoint, Failure> {
+    let changed = context.ledger.change_endpoint(&endpoint.of.workspace, &endpoint.id, change).await;
+    changed.map_err(refused)?.ok_or_else(|| endpoint.missing())
 }
 
-pub(super) async fn remove(context: &CommandContext, endpoint: &EndpointId) -> Exit {
-    let removed = context.ledger.remove_endpoint(&endpoint.of.workspace, &endpoint.id, context.now).await?;
-    if !removed {
-        return Err(endpoint.missing());
+/// Says how to add a URL that another endpoint has.
+fn refused(error: LedgerError) -> Failure {
+    match error {
+        LedgerError::DuplicateUrl(_) => {
+            Failure::Failed(format!("{error}; use that endpoint, or add --allow-duplicate"))
+        }
+        error => error.into(),
     }
-    print(&format!(
-        "removed {}; what waited for it has failed, and its history stays until its time\n",
-        endpoint.id
-    ))
 }
 
-fn description(text: &str) -> Result<String, String> {
+pub(super) async fn remove(context: &CommandContext, one: &OneEndpoint) -> Exit {
+    let EndpointId { of: Workspace { workspace }, id } = &one.endpoint;
+    if !context.ledger.remove_endpoint(workspace, id, context.now).await? {
+        return Err(one.endpoint.missing());
+    }
+    one.output.print(
+        || json!({"id": id, "removed": true}),
+        || format!("removed {id}; what waited for it has failed, and its history stays until its time\n"),
+    )
+}
+
+pub(super) fn description(text: &str) -> Result<String, String> {
     let fits = is_description(text);
     fits.then(|| text.to_owned())
         .ok_or_else(|| "takes at most 500 characters, without control characters".to_owned())

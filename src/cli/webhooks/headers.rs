@@ -8,7 +8,9 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use super::context::{CommandContext, EndpointId, Workspace};
-use crate::cli::exit::{Exit, Failure, print};
+use crate::admin::endpoint_to_json;
+use crate::cli::arguments::Output;
+use crate::cli::exit::{Exit, Failure};
 use crate::ledger::EndpointChange;
 use crate::webhook::HeaderChanges;
 
@@ -74,6 +76,8 @@ pub(crate) struct SetHeaders {
     /// Send this header no longer; repeat it for more
     #[arg(long, value_name = "NAME")]
     remove: Vec<String>,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl SetHeaders {
@@ -89,13 +93,14 @@ impl SetHeaders {
             let change = EndpointChange { headers, ..EndpointChange::default() };
             context.ledger.change_endpoint(workspace, id, change).await?
         };
-        let names = endpoint.ok_or_else(|| self.endpoint.missing())?.headers;
-        match &names[..] {
-            [] => print(&format!("{id} gets no headers beside those of every webhook\n")),
-            names => {
-                print(&format!("{id} gets these headers too, each with a value: {}\n", names.join(", ")))
-            }
-        }
+        let endpoint = endpoint.ok_or_else(|| self.endpoint.missing())?;
+        self.output.print(
+            || endpoint_to_json(&endpoint),
+            || match &endpoint.headers[..] {
+                [] => format!("{id} gets no headers beside those of every webhook\n"),
+                names => format!("{id} gets these headers too, each with a value: {}\n", names.join(", ")),
+            },
+        )
     }
 }
 

@@ -1,9 +1,10 @@
 //! `webhooks`: manages endpoints, secrets and deliveries in the database, and runs a receiver for tests.
 
+mod change;
 mod context;
+mod deliveries;
 mod endpoints;
 mod headers;
-mod history;
 pub(super) mod listen;
 mod output;
 #[cfg(feature = "console")]
@@ -11,8 +12,11 @@ mod portal;
 #[cfg(not(feature = "console"))]
 #[path = "no_portal.rs"]
 mod portal;
+mod progress;
+mod redelivery;
 mod signature_check;
 mod test_event;
+mod workspaces;
 
 use clap::Subcommand;
 
@@ -20,7 +24,7 @@ pub(super) use portal::sign_in_link;
 
 use super::exit::Exit;
 use crate::config::Sources;
-use context::{CommandContext, EndpointId, with_ledger};
+use context::{CommandContext, OneEndpoint, with_ledger};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Webhooks {
@@ -36,8 +40,12 @@ pub(super) enum Webhooks {
 pub(super) enum OnDatabase {
     /// Add an endpoint and print its id and secret
     Add(endpoints::Add),
+    /// List the workspaces that have endpoints
+    Workspaces(workspaces::Workspaces),
     /// List the endpoints of a workspace
     List(endpoints::List),
+    /// Change an endpoint's URL, description or limits
+    Change(change::Change),
     /// Choose which calls an endpoint gets; all without an option
     Filter(endpoints::SetFilter),
     /// Choose whether an endpoint gets call.updated when an asset arrives after its call was sent
@@ -47,21 +55,21 @@ pub(super) enum OnDatabase {
     /// Show an endpoint's secret, or create a new one
     Secret(endpoints::Secret),
     /// Hold back an endpoint's events until it is resumed
-    Pause(EndpointId),
+    Pause(OneEndpoint),
     /// Resume a paused or disabled endpoint
-    Resume(EndpointId),
+    Resume(OneEndpoint),
     /// Remove an endpoint and fail its pending deliveries
-    Remove(EndpointId),
+    Remove(OneEndpoint),
     /// Send a test event with working sample links, and follow its attempts
-    Test(EndpointId),
+    Test(OneEndpoint),
     /// List deliveries, or show one with its attempts
-    Deliveries(history::Deliveries),
+    Deliveries(deliveries::Deliveries),
     /// Send a delivery again, with fresh links and all attempts
-    Resend(history::Resend),
+    Resend(redelivery::Resend),
     /// Send again what failed in a range of time, what was not fetched, or all
-    Recover(history::Recover),
+    Recover(redelivery::Recover),
     /// Send earlier calls to an endpoint that has not got them
-    Backfill(history::Backfill),
+    Backfill(redelivery::Backfill),
 }
 
 impl Webhooks {
@@ -83,7 +91,9 @@ impl OnDatabase {
     async fn run(self, context: &CommandContext) -> Exit {
         match self {
             Self::Add(add) => add.run(context).await,
+            Self::Workspaces(workspaces) => workspaces.run(context).await,
             Self::List(list) => list.run(context).await,
+            Self::Change(change) => change.run(context).await,
             Self::Filter(filter) => filter.run(context).await,
             Self::LateAssets(late_assets) => late_assets.run(context).await,
             Self::Headers(headers) => headers.run(context).await,

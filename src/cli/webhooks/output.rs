@@ -10,7 +10,7 @@ const MIN_WIDTH: usize = 60;
 /// The least width in which the last column fits beside the others.
 const MIN_LAST_COLUMN: usize = 50;
 
-/// The gap between columns, and the indentation of a last column on a separate line.
+/// The gap between columns, and the indentation of a line that continues a row.
 const GAP: &str = "  ";
 const INDENT: &str = "    ";
 
@@ -28,8 +28,8 @@ fn width() -> Option<usize> {
     (size.ws_col > 0).then(|| usize::from(size.ws_col).max(MIN_WIDTH))
 }
 
-/// Aligns columns under their heads. The last column is cut at the edge of the terminal; if it does not fit there, it
-/// moves to a separate line.
+/// Aligns columns under their heads. Columns that do not fit in the terminal continue on lines below; the last one is cut at
+/// its edge.
 pub(super) fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
     table_of_width(heads, rows, width())
 }
@@ -41,23 +41,40 @@ fn table_of_width<const N: usize>(heads: [&str; N], rows: &[[String; N]], width:
             *widest = (*widest).max(cell.chars().count());
         }
     }
-    let last = widths.last().copied().unwrap_or_default();
-    let others: usize = widths.iter().map(|width| width + GAP.len()).sum::<usize>() - last - GAP.len();
-    let below = width.is_some_and(|width| width.saturating_sub(others) < last.min(MIN_LAST_COLUMN));
-    let mut text = line(&heads.map(str::to_owned), &widths, width, false);
+    let lines = columns_of_lines(&widths, width);
+    let mut text = row_as_lines(&heads.map(str::to_owned), &widths, &lines, width);
     for row in rows {
-        text.push_str(&line(row, &widths, width, below));
+        text.push_str(&row_as_lines(row, &widths, &lines, width));
     }
     text
 }
 
-fn line(cells: &[String], widths: &[usize], width: Option<usize>, below: bool) -> String {
-    let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-    let mut padded: Vec<_> = padded.collect();
-    let last = if below { padded.pop() } else { None };
-    let mut text = cut(&padded.join(GAP), width);
-    if let Some(last) = last.filter(|last| !last.trim().is_empty()) {
-        text.push_str(&cut(&format!("{INDENT}{last}"), width));
+/// How many columns each line of a row takes.
+fn columns_of_lines(widths: &[usize], width: Option<usize>) -> Vec<usize> {
+    let (mut lines, mut used, mut columns) = (Vec::new(), 0, 0);
+    for (at, column) in widths.iter().enumerate() {
+        let is_last = at + 1 == widths.len();
+        let least = if is_last { (*column).min(MIN_LAST_COLUMN) } else { *column };
+        if columns > 0 && width.is_some_and(|width| used + least > width) {
+            lines.push(std::mem::take(&mut columns));
+            used = INDENT.len();
+        }
+        columns += 1;
+        used += column + GAP.len();
+    }
+    lines.push(columns);
+    lines
+}
+
+fn row_as_lines(cells: &[String], widths: &[usize], lines: &[usize], width: Option<usize>) -> String {
+    let mut padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+    let mut text = String::new();
+    for (at, columns) in lines.iter().enumerate() {
+        let cells: Vec<_> = padded.by_ref().take(*columns).collect();
+        let line = cells.join(GAP);
+        if at == 0 || !line.trim().is_empty() {
+            text.push_str(&cut(&format!("{}{line}", if at == 0 { "" } else { INDENT }), width));
+        }
     }
     text
 }
@@ -93,6 +110,6 @@ mod tests {
         let rows = [["i".repeat(40), "x".repeat(80)], ["j".to_owned(), String::new()]];
         let below = table_of_width(["A", "LAST"], &rows, Some(60));
         let lines: Vec<_> = below.lines().collect();
-        assert_eq!(lines[1..], [&"i".repeat(40), &format!("    {}…", "x".repeat(55)), "j"], "{below}");
+        assert_eq!(lines[2..], [&"i".repeat(40), &format!("    {}…", "x".repeat(55)), "j"], "{below}");
     }
 }

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::context::name;
 use crate::Keyring;
-use crate::cli::arguments::duration;
-use crate::cli::exit::{Exit, Failure, print};
+use crate::cli::arguments::{Output, duration};
+use crate::cli::exit::{Exit, Failure};
 use crate::clock::{Clock, SystemClock, UnixMillis};
 use crate::config::Sources;
 use crate::console::{Access, portal_link};
@@ -31,9 +31,8 @@ pub(crate) struct Portal {
     /// How long the link is valid; console.link_lifetime by default
     #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     expires_in: Option<Duration>,
-    /// Print a JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Portal {
@@ -48,12 +47,11 @@ impl Portal {
         let lifetime = self.expires_in.unwrap_or(config.link_lifetime);
         let link =
             portal_link(&origin, &keyring, &access, lifetime, SystemClock.now()).map_err(Failure::failed)?;
-        if self.json {
-            let expires_at = UnixMillis::from(link.expires_at).to_string();
-            let object = json!({"url": link.as_str(), "expires_at": expires_at});
-            return print(&format!("{object:#}\n"));
-        }
-        print(&format!("{}\n", link.as_str()))
+        let expires_at = || UnixMillis::from(link.expires_at).to_string();
+        self.output.print(
+            || json!({"url": link.as_str(), "expires_at": expires_at()}),
+            || format!("{}\n", link.as_str()),
+        )
     }
 }
 

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::context::{CommandContext, EndpointId, Workspace, no_delivery};
-use super::history::attempt_as_text;
-use crate::cli::exit::{EXIT_NO, Exit, Failure, print};
+use super::context::{CommandContext, EndpointId, OneEndpoint, Workspace, no_delivery};
+use super::deliveries::{attempt_as_text, with_attempts_to_json};
+use crate::cli::exit::{EXIT_NO, Exit, Failure, print, print_json};
 use crate::cli::terminal::escaped;
 use crate::clock::{Clock, SystemClock};
 use crate::ledger::{
@@ -22,7 +22,8 @@ const NO_SENDER_AFTER: Duration = Duration::from_secs(5);
 /// The longest wait for the next attempt.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-pub(super) async fn send(context: &CommandContext, endpoint: &EndpointId) -> Exit {
+pub(super) async fn send(context: &CommandContext, one: &OneEndpoint) -> Exit {
+    let OneEndpoint { endpoint, output } = one;
     let EndpointId { of: Workspace { workspace }, id } = endpoint;
     let found = context.ledger.endpoint(workspace, id).await?.ok_or_else(|| endpoint.missing())?;
     if found.state == EndpointState::Paused {
@@ -35,8 +36,10 @@ pub(super) async fn send(context: &CommandContext, endpoint: &EndpointId) -> Exi
         TestOutcome::NoEndpoint => None,
     };
     let delivery = delivery.ok_or_else(|| endpoint.missing())?;
-    print(&format!("test event for {}, delivery {delivery}\n", escaped(&found.url)))?;
-    follow(context, workspace, &delivery).await
+    if !output.json {
+        print(&format!("test event for {}, delivery {delivery}\n", escaped(&found.url)))?;
+    }
+    follow(context, workspace, &delivery, output.json).await
 }
 
 fn too_many(pause: Duration) -> Failure {
@@ -47,31 +50,43 @@ fn too_many(pause: Duration) -> Failure {
     ))
 }
 
-/// Prints each attempt once it is recorded, until the delivery ends or its next attempt is far off.
-async fn follow(context: &CommandContext, workspace: &str, id: &str) -> Exit {
+/// Prints each attempt once it is recorded, or the delivery as JSON at the end, until it ends or its next attempt is far
+/// off.
+async fn follow(context: &CommandContext, workspace: &str, id: &str, as_json: bool) -> Exit {
     let mut printed = 0;
     loop {
         let found = context.ledger.delivery(workspace, id).await?;
         let (delivery, attempts) = found.ok_or_else(|| no_delivery(workspace, id))?;
-        for (at, attempt) in attempts.iter().enumerate().skip(printed) {
+        for (at, attempt) in attempts.iter().enumerate().skip(printed).filter(|_| !as_json) {
             let before = at.checked_sub(1).and_then(|before| attempts.get(before));
             print(&attempt_as_text(attempt, before))?;
         }
         printed = attempts.len();
         if let Some(ended) = outcome(&delivery) {
-            return ended;
+            let Ended { text, good } = ended?;
+            match as_json {
+                true => print_json(&with_attempts_to_json(&delivery, &attempts, SystemClock.now_millis()))?,
+                false => print(&text)?,
+            };
+            return Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) });
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-fn outcome(delivery: &Delivery) -> Option<Exit> {
+/// How a test event ended.
+struct Ended {
+    text: String,
+    good: bool,
+}
+
+fn outcome(delivery: &Delivery) -> Option<Result<Ended, Failure>> {
     let now = SystemClock.now_millis();
     match delivery.state {
-        DeliveryState::Delivered => Some(print("delivered\n")),
+        DeliveryState::Delivered => Some(Ok(Ended { text: "delivered\n".to_owned(), good: true })),
         DeliveryState::Failed => {
             let why = delivery.note.as_ref().map(|note| format!(": {}", escaped(note))).unwrap_or_default();
-            Some(print(&format!("failed{why}\n")).map(|_| ExitCode::from(EXIT_NO)))
+            Some(Ok(Ended { text: format!("failed{why}\n"), good: false }))
         }
         DeliveryState::Sending => None,
         DeliveryState::Waiting | DeliveryState::Queued if delivery.attempts == 0 => {
@@ -85,8 +100,10 @@ fn outcome(delivery: &Delivery) -> Option<Exit> {
         }
         DeliveryState::Waiting | DeliveryState::Queued => {
             let due = delivery.due_at.filter(|due| due.since(now) > LONGEST_WAIT)?;
-            let text = format!("not delivered yet; the next attempt is at {due}\n");
-            Some(print(&text).map(|_| ExitCode::from(EXIT_NO)))
+            Some(Ok(Ended {
+                text: format!("not delivered yet; the next attempt is at {due}\n"),
+                good: false,
+            }))
         }
     }
 }

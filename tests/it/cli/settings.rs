@@ -229,6 +229,18 @@ fn a_wrong_command_line_ends_with_2() {
 }
 
 #[test]
+fn manual_pages_are_written_for_each_command() {
+    let home = Home::without_keys();
+    std::fs::create_dir(home.path("man1")).unwrap();
+    home.run(&["man", "--to", "man1"]).succeeded().says(&["man1"]);
+    for page in ["webhook-assets", "webhook-assets-mint", "webhook-assets-webhooks-recover"] {
+        assert!(home.read(&format!("man1/{page}.1")).contains(".TH webhook-assets"), "{page}");
+    }
+    home.run(&["man"]).succeeded().says(&[".TH webhook-assets 1", "Exit codes"]);
+    home.run(&["man", "--to", "absent"]).refused(1, &["absent"]);
+}
+
+#[test]
 fn completions_are_there_for_each_shell() {
     let home = Home::without_keys();
     for (shell, mark) in

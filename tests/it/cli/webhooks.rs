@@ -83,6 +83,17 @@ fn an_impossible_command_is_refused_in_one_line() {
     add(&home, "http://127.0.0.1:9/");
     webhooks(&home, &["resend", "dlv_none"]).refused(1, &["no delivery dlv_none"]);
     webhooks(&home, &["deliveries", "dlv_none"]).refused(1, &["no delivery dlv_none"]);
+    webhooks(&home, &["change", "ep_none", "--long-tail", "true"]).refused(1, &["no endpoint ep_none"]);
+    let from = ["--from", "24h"];
+    for command in [&["deliveries"][..], &["recover", from[0], from[1]]] {
+        let of_nobody = [&["webhooks"], command, &["--workspace", "acmee"]].concat();
+        Ran::of(home.program(&of_nobody).envs(home.sending()))
+            .refused(1, &["there is no workspace acmee", "webhooks workspaces"]);
+        webhooks(&home, &[command, &["--endpoint", "ep_none"]].concat())
+            .refused(1, &["workspace acme has no endpoint ep_none", "webhooks list"]);
+    }
+    let list = ["webhooks", "list", "--workspace", "acmee"];
+    Ran::of(home.program(&list).envs(home.sending())).refused(1, &["there is no workspace acmee"]);
     let times = ["recover", "--from", "2026-11-23T10:00:00+01:00", "--to", "2026-11-23T09:00:00Z"];
     webhooks(&home, &times).refused(2, &["--from", "is not before"]);
     for arguments in [
@@ -95,6 +106,10 @@ fn an_impossible_command_is_refused_in_one_line() {
         &["secret", "ep_1", "--overlap", "1h"],
         &["secret", "ep_1", "--rotate", "--overlap", "8days"],
         &["add", "https://example.com/", "--per-second", "0"],
+        &["change", "ep_1"],
+        &["change", "ep_1", "--concurrency", "0"],
+        &["change", "ep_1", "--allow-duplicate"],
+        &["recover", "--from", "24h", "--follow", "--dry-run"],
     ] {
         assert_eq!(webhooks(&home, arguments).code, Some(2), "{arguments:?}");
     }
@@ -297,4 +312,56 @@ fn an_endpoint_is_chosen_to_get_late_assets() {
     webhooks(&home, &["list"]).succeeded().hides(&["[late assets]".to_owned()]);
     webhooks(&home, &["late-assets", id, "true"]).succeeded().says(&["gets call.updated"]);
     webhooks(&home, &["late-assets", "ep_none", "true"]).refused(1, &["no endpoint ep_none"]);
+}
+
+#[test]
+fn an_endpoint_is_changed_and_the_workspaces_are_listed() {
+    let home = Home::ready();
+    let (id, _) = add(&home, "http://127.0.0.1:9/");
+    let change =
+        ["change", &id, "--url", "http://127.0.0.1:9/new", "--description", "CRM", "--per-second", "5"];
+    webhooks(&home, &change).succeeded().says(&["it sends to http://127.0.0.1:9/new"]);
+    let changed = webhooks(&home, &["change", &id, "--per-second", "none", "--long-tail", "true", "--json"]);
+    let changed: Value = serde_json::from_str(&changed.succeeded().out).unwrap();
+    assert_eq!((&changed["description"], &changed["long_tail"]), (&"CRM".into(), &true.into()));
+    assert_eq!((&changed["url"], &changed["per_second"]), (&"http://127.0.0.1:9/new".into(), &Value::Null));
+    add(&home, "http://127.0.0.1:9/other");
+    let duplicate = ["change", &id, "--url", "http://127.0.0.1:9/other"];
+    webhooks(&home, &duplicate).refused(1, &["arrive there twice", "--allow-duplicate"]);
+    webhooks(&home, &["change", &id, "--url", "https://10.0.0.1/"]).refused(1, &["10.0.0.1", "public"]);
+
+    let workspaces = |more: &[&str]| {
+        Ran::of(home.program(&[&["webhooks", "workspaces"], more].concat()).envs(home.sending())).succeeded()
+    };
+    workspaces(&[]).says(&["SINCE", "ENDPOINTS", "FAILING", "WORKSPACE", "acme"]);
+    let listed: Value = serde_json::from_str(&workspaces(&["--json"]).out).unwrap();
+    assert_eq!(
+        (&listed["workspaces"][0]["workspace"], &listed["workspaces"][0]["endpoints"]),
+        (&"acme".into(), &2.into())
+    );
+}
+
+#[test]
+fn a_recovery_is_followed_to_its_end() {
+    let home = Home::ready();
+    let server = serve(&home);
+    let receiver = listen(&home, &["--status", "404"]);
+    let (id, _) = add(&home, &url_of(&receiver));
+    assert_eq!(hand_in(&server, "call-1", "a summary").status, 202);
+    let failed = || {
+        let listed = webhooks(&home, &["deliveries", "--status", "failed", "--from", "1h"]);
+        listed.out.contains("call-1").then(|| listed.succeeded().says(&[&id, "ENDPOINT", "TRIES", "404"]))
+    };
+    eventually(failed, || "it did not fail".to_owned());
+    let recover = ["recover", "--from", "1h", "--follow"];
+    let ran = webhooks(&home, &recover);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(1), "1 sent again: 0 delivered, 1 failed\n"), "{ran:?}");
+    assert!(!ran.err.contains(['\r', '\u{1b}']), "{ran:?}");
+    let address = receiver.address("receiver").to_string();
+    drop(receiver);
+    let mended = Running::start(home.bare(&["webhooks", "listen", "--listen", &address]));
+    mended.address("receiver");
+    let ran = webhooks(&home, &[&recover[..], &["--json"]].concat());
+    let json: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.code, json), (Some(0), serde_json::json!({"recovered": 1, "delivered": 1, "failed": 0})));
 }
