@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
+use zeroize::Zeroizing;
 
 use crate::AssetKind;
 use crate::clock::UnixSeconds;
@@ -163,14 +164,28 @@ pub fn edit_file<T>(
     path: &Path,
     change: impl FnOnce(&mut KeyringFile) -> Result<T, EditError>,
 ) -> Result<T, EditError> {
+    edit_text(path, |path| {
+        let mut file = KeyringFile::read(path)?;
+        let result = change(&mut file)?;
+        file.to_keyring()?;
+        Ok((result, file.to_json()?))
+    })
+}
+
+/// Replaces the text of a file with keys atomically, and keeps its owner and mode. `change` reads the file at the path that it
+/// gets, and returns the new text. Concurrent editors wait for each other.
+///
+/// # Errors
+/// [`EditError`], including an error of `change`; the file then stays unchanged.
+pub(crate) fn edit_text<T>(
+    path: &Path,
+    change: impl FnOnce(&Path) -> Result<(T, Zeroizing<String>), EditError>,
+) -> Result<T, EditError> {
     // A symbolic link (for example of a mounted secret) stays a link; its target is replaced.
     let path =
         &std::fs::canonicalize(path).map_err(|error| KeyringError::Unreadable(path.to_owned(), error))?;
     let locked = lock(path).map_err(|error| EditError::Write(path.clone(), error))?;
-    let mut file = KeyringFile::read(path)?;
-    let result = change(&mut file)?;
-    file.to_keyring()?;
-    let text = file.to_json()?;
+    let (result, text) = change(path)?;
     locked
         .metadata()
         .and_then(|old| write_over(path, &old, text.as_bytes()))
@@ -206,7 +221,8 @@ fn write_over(path: &Path, old: &Metadata, text: &[u8]) -> io::Result<()> {
     sync_folder(path)
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
+/// Makes a change of names in the folder of `path` durable.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         Some(folder) => File::open(folder)?.sync_all(),
         None => File::open(".")?.sync_all(),

@@ -1,4 +1,4 @@
-//! `keys new|list|rotate|retire`: creates and changes the keyring file.
+//! `keys new|list|rotate|retire|reseal`: creates and changes the keyring file, and replaces the key of the endpoints' secrets.
 
 use std::fmt::Write;
 use std::io::Read;
@@ -11,6 +11,8 @@ use zeroize::Zeroizing;
 
 use super::arguments::{KeyringPath, Output, duration};
 use super::exit::{Exit, Failure};
+use super::random::{fresh_key, random};
+use super::sender::Reseal;
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::config::Sources;
 use crate::keys::{EditError, create_file, edit_file};
@@ -21,6 +23,15 @@ const REMEMBER_ENDED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Keys {
+    #[command(flatten)]
+    OfLinks(KeysOfLinks),
+    /// Replace the key that encrypts endpoints' secrets, and encrypt them anew; servers keep running
+    Reseal(Reseal),
+}
+
+/// The commands on the keyring file.
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysOfLinks {
     /// Create a keyring file with one new key
     New(New),
     /// List ids, dates and states, never key bytes
@@ -82,6 +93,15 @@ pub(super) struct Retire {
 
 impl Keys {
     pub(super) fn run(self, sources: Sources) -> Exit {
+        match self {
+            Self::OfLinks(command) => command.run(sources),
+            Self::Reseal(reseal) => reseal.run(&sources),
+        }
+    }
+}
+
+impl KeysOfLinks {
+    fn run(self, sources: Sources) -> Exit {
         let keyring_path = match &self {
             Self::New(New { keyring_path, .. })
             | Self::List(List { keyring_path, .. })
@@ -277,18 +297,6 @@ fn failure(error: EditError) -> Failure {
         EditError::Keyring(error) => Failure::setting(error),
         error => Failure::failed(error),
     }
-}
-
-fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failure> {
-    let mut bytes = Zeroizing::new([0; N]);
-    getrandom::fill(bytes.as_mut_slice())
-        .map_err(|error| Failure::Failed(format!("the system gives no random bytes: {error}")))?;
-    Ok(bytes)
-}
-
-/// Generates a key of 32 random bytes, in hexadecimal.
-pub(super) fn fresh_key() -> Result<Zeroizing<String>, Failure> {
-    Ok(Zeroizing::new(hex::encode(*random::<32>()?)))
 }
 
 /// An unused id of date and four random hexadecimal digits: `2026-11-23-7f3a`.

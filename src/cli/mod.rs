@@ -18,6 +18,7 @@ mod malloc_trim;
 mod man;
 mod metrics;
 mod progress_bar;
+mod random;
 mod reload;
 #[cfg(feature = "sender")]
 mod sender;
@@ -78,6 +79,10 @@ enum Command {
     /// Manage endpoints, show and resend deliveries, and receive webhooks for tests
     #[command(subcommand)]
     Webhooks(sender::Webhooks),
+    /// Copy the webhooks' database into a folder while `serve` runs; with its keys on request
+    Backup(sender::Backup),
+    /// Put a backup in place, after checking that its parts fit together
+    Restore(sender::Restore),
     /// Check settings, keyring, store and public URL, and suggest a fix for each problem
     Check,
     /// Send and serve a sample call with a temporary key, and print what to try; needs no files and no settings
@@ -108,6 +113,8 @@ pub fn run() -> ExitCode {
         Command::Keys(keys) => keys.run(sources),
         Command::Erase(erase) => erase.run(&sources),
         Command::Webhooks(webhooks) => webhooks.run(&sources),
+        Command::Backup(backup) => backup.run(&sources),
+        Command::Restore(restore) => restore.run(&sources),
         Command::Check => check::run(&sources),
         Command::Demo(demo) => demo.run(sources),
         Command::Config => print(crate::config::DEFAULTS),

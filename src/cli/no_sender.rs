@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::app::{App, Only};
 use super::check_result::CheckResult;
@@ -29,6 +29,24 @@ impl Webhooks {
         Err(Failure::Usage(NO_SENDER.to_owned()))
     }
 }
+
+/// A command on the sender's database, which this build refuses.
+#[derive(Debug, Args)]
+pub(super) struct NoCommand {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    arguments: Vec<OsString>,
+}
+
+impl NoCommand {
+    pub(super) fn run(&self, _sources: &Sources) -> Exit {
+        let Self { arguments: _ } = self;
+        Err(Failure::Usage(NO_SENDER.to_owned()))
+    }
+}
+
+pub(super) use NoCommand as Backup;
+pub(super) use NoCommand as Restore;
+pub(super) use NoCommand as Reseal;
 
 /// The workspace of the demo.
 pub(super) const DEMO_WORKSPACE: &str = "demo";

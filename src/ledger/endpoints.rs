@@ -8,6 +8,7 @@ use super::handle::Ledger;
 use super::health::{Failure, Health};
 use super::id::new_id;
 use super::record_health::reset_health;
+use super::reseal::BEFORE_SEALING;
 use super::secrets::new_secret;
 use crate::clock::UnixMillis;
 use crate::webhook::{CustomHeaders, HeaderChanges, WebhookSecret};
@@ -247,6 +248,8 @@ impl Ledger {
         let id = new_id("ep", now)?;
         let secret = new_secret()?;
         let headers = CustomHeaders::default().with(new.headers).map_err(LedgerError::Header)?;
+        let mut tx = self.database.begin().await?;
+        tx.execute(BEFORE_SEALING, Vec::new()).await?;
         let stored = StoredHeaders::seal(&self.seal, &headers, &id, &new.url)?;
         let values = values![
             &id,
@@ -264,7 +267,6 @@ impl Ledger {
             stored.sealed,
             stored.names,
         ];
-        let mut tx = self.database.begin().await?;
         if !new.allow_duplicate {
             refuse_duplicate(&mut tx, &new.workspace, &new.url, &id).await?;
         }

@@ -114,7 +114,7 @@ impl Ledger {
 
     async fn finish_opening(&self, open: &Backend, file: Option<&Path>, sends: bool) -> Result<()> {
         if let Some(file) = file.filter(|_| sends) {
-            self.hold_lock(lock(file)?);
+            self.hold_lock(lock_database(file)?);
         }
         let sealed = sealed_secrets(open).await?;
         if let (None, Some(database)) = (&self.config.secret_key_file, self.config.database.path()) {
@@ -139,24 +139,12 @@ impl Ledger {
     /// [`LedgerError::InUse`] if another process sends from this file.
     pub async fn lock_for_sending(&self) -> Result<()> {
         let Some(path) = self.config.database.path() else { return Ok(()) };
-        self.hold_lock(lock(&database::prepare(path, OpenMode::ReadWrite)?)?);
+        self.hold_lock(lock_database(&database::prepare(path, OpenMode::ReadWrite)?)?);
         requeue_all(self.database.get()?).await
     }
 
     fn hold_lock(&self, lock: File) {
         *self.sender_lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
-    }
-
-    /// Checks that the database can be used. Changes nothing: it neither migrates tables nor creates a key file.
-    ///
-    /// # Errors
-    /// A [`LedgerError`] that explains the problem.
-    pub async fn check(config: &Config) -> Result<()> {
-        let given = configured_seal(config)?;
-        let open = Backend::open(&config.database, OpenMode::Inspect).await?;
-        let checked = check_contents(&open, config, given).await;
-        open.close().await;
-        checked
     }
 }
 
@@ -167,7 +155,7 @@ pub fn exposed_files(database: &Path) -> Vec<(PathBuf, u32)> {
 }
 
 /// The key that the settings name; `None` if it is in the file beside the database.
-fn configured_seal(config: &Config) -> Result<Option<Seal>> {
+pub(super) fn configured_seal(config: &Config) -> Result<Option<Seal>> {
     match (&config.secret_key_file, config.database.path()) {
         (Some(path), _) => Seal::read(path).map(Some),
         (None, Some(_)) => Ok(None),
@@ -179,27 +167,11 @@ fn configured_seal(config: &Config) -> Result<Option<Seal>> {
     }
 }
 
-/// Checks that the key opens the secrets, and that the database can be written.
-async fn check_contents(open: &Backend, config: &Config, given: Option<Seal>) -> Result<()> {
-    let sealed = match sealed_secrets(open).await {
-        // The tables do not exist yet.
-        Err(LedgerError::Refused(_)) => return Ok(()),
-        sealed => sealed?,
-    };
-    let path = key_file(config);
-    let seal = match given {
-        Some(seal) => seal,
-        None if path.exists() => Seal::read(&path)?,
-        None => return require_no_secrets(&path, sealed.len()),
-    };
-    match count_unopened(&seal, &sealed) {
-        0 => open.probe().await,
-        foreign => Err(wrong_key(&path, foreign, sealed.len())),
-    }
-}
-
-/// Takes the sender's lock. The kernel releases it when the process ends.
-fn lock(file: &Path) -> Result<File> {
+/// Takes the lock of the one sender of a SQLite file. The kernel releases it when the process ends or drops the lock.
+///
+/// # Errors
+/// [`LedgerError::InUse`] if another process sends from this file.
+pub fn lock_database(file: &Path) -> Result<File> {
     let path = with_extension(file, "lock");
     let opened = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path);
     let lock = opened.map_err(|error| LedgerError::at_path(&path, &error))?;
@@ -207,10 +179,10 @@ fn lock(file: &Path) -> Result<File> {
     Ok(lock)
 }
 
-type SealedSecret = (String, Vec<u8>);
+pub(super) type SealedSecret = (String, Vec<u8>);
 
 /// The newest secrets.
-async fn sealed_secrets(open: &Backend) -> Result<Vec<SealedSecret>> {
+pub(super) async fn sealed_secrets(open: &Backend) -> Result<Vec<SealedSecret>> {
     const LIST: Statement = Statement::same(
         "SELECT id, secret FROM endpoints WHERE length(secret) > 0 ORDER BY created_at DESC LIMIT $1",
     );
@@ -227,7 +199,9 @@ pub fn default_key_file(database: &Path) -> PathBuf {
     with_extension(database, "key")
 }
 
-fn key_file(config: &Config) -> PathBuf {
+/// The key file of the endpoints' secrets.
+#[must_use]
+pub fn key_file(config: &Config) -> PathBuf {
     let beside = || config.database.path().map(default_key_file);
     config.secret_key_file.clone().or_else(beside).unwrap_or_default()
 }
@@ -243,7 +217,7 @@ fn default_key(database: &Path, sealed: &[SealedSecret]) -> Result<Seal> {
 }
 
 /// A new key would not open the stored secrets, and every delivery would wait forever.
-fn require_no_secrets(path: &Path, secrets: usize) -> Result<()> {
+pub(super) fn require_no_secrets(path: &Path, secrets: usize) -> Result<()> {
     if secrets == 0 {
         return Ok(());
     }
@@ -258,7 +232,7 @@ fn require_own_key(path: &Path, foreign: usize, secrets: usize) -> Result<()> {
     if foreign == secrets { Err(wrong_key(path, foreign, secrets)) } else { Ok(()) }
 }
 
-fn wrong_key(path: &Path, foreign: usize, secrets: usize) -> LedgerError {
+pub(super) fn wrong_key(path: &Path, foreign: usize, secrets: usize) -> LedgerError {
     LedgerError::KeyFile(format!(
         "{} does not open {foreign} of {secrets} secrets in the database: it is not the file that sealed them, or a line is \
          missing in it",

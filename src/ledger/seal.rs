@@ -1,12 +1,14 @@
 //! Encrypts endpoints' secrets and header fields at rest with XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha), whose 24-byte nonces may be
-//! random. The key is in a file beside the database.
+//! random. The key is in a file beside the database. A running program follows the file: it reads it again before it seals, and
+//! when its keys do not open a secret.
 
 use std::fmt;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
@@ -20,43 +22,103 @@ const NONCE_LEN: usize = 24;
 /// Room for the header fields of an endpoint as JSON.
 const HEADERS_CAPACITY: usize = 32 * 1024;
 
-/// Seals and opens secrets. The first key in the file seals; all keys open. An operator rotates the key by adding a
-/// line above the old one. Clones share the keys, which may be loaded later.
+/// Seals and opens secrets. The first key in the file seals; all keys open. Clones share the keys, which may be loaded later.
 #[derive(Clone, Default)]
-pub(super) struct Seal(Arc<OnceLock<Keys>>);
+pub(super) struct Seal(Arc<ArcSwapOption<KeyFile>>);
 
-type Keys = Box<[XChaCha20Poly1305]>;
+/// A key file as it was read.
+struct KeyFile {
+    path: PathBuf,
+    keys: Box<[XChaCha20Poly1305]>,
+    fingerprint: Option<Fingerprint>,
+}
+
+/// The metadata that changes when a file is written or replaced: inode, length, time of the last change.
+type Fingerprint = (u64, u64, i64, i64);
+
+fn fingerprint(path: &Path) -> Option<Fingerprint> {
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.ino(), file.len(), file.ctime(), file.ctime_nsec()))
+}
+
+impl KeyFile {
+    /// Reads lines of 64 hexadecimal digits; empty lines and lines that begin with `#` are skipped.
+    fn read(path: &Path) -> Result<Self> {
+        let failed = |why: String| LedgerError::KeyFile(format!("{}: {why}", path.display()));
+        // Taken before the file is read: a change in between is noticed by the next look.
+        let fingerprint = fingerprint(path);
+        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?);
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let keys: Option<Vec<_>> = lines.map(cipher).collect();
+        match keys {
+            Some(keys) if !keys.is_empty() => {
+                Ok(Self { path: path.to_owned(), keys: keys.into_boxed_slice(), fingerprint })
+            }
+            _ => {
+                Err(failed("each line is 64 hexadecimal digits; `openssl rand -hex 32` makes one".to_owned()))
+            }
+        }
+    }
+
+    fn has_changed(&self) -> bool {
+        let found = fingerprint(&self.path);
+        found.is_some() && found != self.fingerprint
+    }
+
+    fn open(&self, nonce: &XNonce, sealed: &[u8], context: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let open = |cipher: &XChaCha20Poly1305| {
+            let payload = Payload { msg: sealed, aad: context.as_bytes() };
+            cipher.decrypt(nonce, payload).ok().map(Zeroizing::new)
+        };
+        self.keys.iter().find_map(open)
+    }
+}
 
 impl fmt::Debug for Seal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Seal({} keys, redacted)", self.0.get().map_or(0, |keys| keys.len()))
+        write!(f, "Seal({} keys, redacted)", self.0.load().as_ref().map_or(0, |file| file.keys.len()))
     }
 }
 
 impl Seal {
     /// Takes the keys of another seal, unless this one has keys.
     pub(super) fn take(&self, other: &Self) {
-        if let Some(keys) = other.0.get() {
-            let _ = self.0.set(keys.clone());
+        if self.0.load().is_none() {
+            self.0.store(other.0.load_full());
         }
     }
 
-    fn keys(&self) -> Result<&Keys> {
-        self.0.get().ok_or_else(|| LedgerError::Unavailable("its key file was not read yet".to_owned()))
+    /// The keys of the file as it was last read.
+    fn loaded(&self) -> Result<Arc<KeyFile>> {
+        self.0.load_full().ok_or_else(|| LedgerError::Unavailable("its key file was not read yet".to_owned()))
     }
 
-    /// Reads the key file: lines of 64 hexadecimal digits; empty lines and lines that begin with `#` are skipped.
-    pub(super) fn read(path: &Path) -> Result<Self> {
-        let failed = |why: String| LedgerError::KeyFile(format!("{}: {why}", path.display()));
-        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?);
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let keys: Option<Vec<_>> = lines.map(cipher).collect();
-        match keys {
-            Some(keys) if !keys.is_empty() => Ok(Self(Arc::new(OnceLock::from(keys.into_boxed_slice())))),
-            _ => {
-                Err(failed("each line is 64 hexadecimal digits; `openssl rand -hex 32` makes one".to_owned()))
+    /// The keys of the file as it is now. While it is unreadable, the old keys stay in use.
+    fn current(&self) -> Result<Arc<KeyFile>> {
+        let loaded = self.loaded()?;
+        if !loaded.has_changed() {
+            return Ok(loaded);
+        }
+        match KeyFile::read(&loaded.path) {
+            Ok(file) => {
+                tracing::info!(
+                    keys = file.keys.len(),
+                    "the key file of the endpoints' secrets was read again"
+                );
+                let file = Arc::new(file);
+                self.0.store(Some(Arc::clone(&file)));
+                Ok(file)
+            }
+            Err(error) => {
+                tracing::error!(%error, "the changed key file is unusable; the old keys stay in use");
+                Ok(loaded)
             }
         }
+    }
+
+    /// Reads the key file.
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        KeyFile::read(path).map(|file| Self(Arc::new(ArcSwapOption::from_pointee(file))))
     }
 
     /// Creates a key file that only its owner may read, unless it exists; then reads it.
@@ -115,19 +177,20 @@ impl Seal {
         let mut nonce = [0_u8; NONCE_LEN];
         getrandom::fill(&mut nonce).map_err(|error| LedgerError::KeyFile(error.to_string()))?;
         let payload = Payload { msg: text, aad: context.as_bytes() };
-        let cipher = self.keys()?.first().ok_or(LedgerError::Sealed)?;
+        let file = self.current()?;
+        let cipher = file.keys.first().ok_or(LedgerError::Sealed)?;
         let sealed = cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| LedgerError::Sealed)?;
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
     fn decrypt(&self, sealed: &[u8], context: &str) -> Result<Zeroizing<Vec<u8>>> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(LedgerError::Sealed)?;
-        let nonce = XNonce::from(*nonce);
-        let open = |cipher: &XChaCha20Poly1305| {
-            let payload = Payload { msg: sealed, aad: context.as_bytes() };
-            cipher.decrypt(&nonce, payload).ok().map(Zeroizing::new)
-        };
-        self.keys()?.iter().find_map(open).ok_or(LedgerError::Sealed)
+        let (nonce, loaded) = (XNonce::from(*nonce), self.loaded()?);
+        if let Some(opened) = loaded.open(&nonce, sealed, context) {
+            return Ok(opened);
+        }
+        let current = if loaded.has_changed() { self.current()? } else { loaded };
+        current.open(&nonce, sealed, context).ok_or(LedgerError::Sealed)
     }
 }
 
@@ -164,6 +227,34 @@ mod tests {
         let both = std::fs::read_to_string(&other).unwrap() + &std::fs::read_to_string(&one).unwrap();
         std::fs::write(&other, both).unwrap();
         assert_eq!(Seal::read(&other).unwrap().open(&sealed, "ep_1").unwrap().reveal(), secret.reveal());
+    }
+
+    #[test]
+    fn a_changed_key_file_is_followed_and_an_unusable_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let (old, new) = ("5a".repeat(32), "a5".repeat(32));
+        let replace = |text: &str| {
+            std::fs::write(folder.path().join("next"), text).unwrap();
+            std::fs::rename(folder.path().join("next"), &path).unwrap();
+        };
+        replace(&old);
+        let (running, secret) = (Seal::read(&path).unwrap(), WebhookSecret::generate().unwrap());
+        let by_old = running.seal(&secret, "ep_1").unwrap();
+        replace(&format!("{new}\n{old}"));
+        let by_new = running.seal(&secret, "ep_1").unwrap();
+        replace(&new);
+        let restarted = Seal::read(&path).unwrap();
+        assert_eq!(restarted.open(&by_new, "ep_1").unwrap().reveal(), secret.reveal());
+        assert_eq!(restarted.open(&by_old, "ep_1").unwrap_err(), LedgerError::Sealed);
+        assert_eq!(running.open(&by_new, "ep_1").unwrap().reveal(), secret.reveal());
+
+        let late = Seal::read(&path).unwrap();
+        replace(&old);
+        assert_eq!(late.open(&by_old, "ep_1").unwrap().reveal(), secret.reveal());
+        replace("no key");
+        assert_eq!(late.open(&by_old, "ep_1").unwrap().reveal(), secret.reveal());
+        assert!(late.open(&late.seal(&secret, "ep_2").unwrap(), "ep_2").is_ok());
     }
 
     #[test]

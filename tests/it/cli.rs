@@ -3,6 +3,7 @@
 
 mod access_log;
 mod audit;
+mod backup;
 mod check;
 mod database;
 mod demo;

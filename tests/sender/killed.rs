@@ -89,6 +89,18 @@ impl Load {
         Self { stop, accepted, callers }
     }
 
+    /// The calls that were accepted so far, with their events.
+    pub fn accepted(&self) -> HashMap<String, String> {
+        self.accepted.lock().unwrap().clone()
+    }
+
+    /// Stops the load where nobody answers any more.
+    pub fn abandon(self) {
+        for caller in self.callers {
+            caller.abort();
+        }
+    }
+
     /// Stops the load; returns the accepted calls with their events.
     pub async fn stop(self) -> HashMap<String, String> {
         self.stop.store(true, Ordering::Relaxed);

@@ -7,6 +7,7 @@
 
 mod cut_off;
 mod disk;
+mod drill;
 mod failover;
 mod killed;
 mod pooled;

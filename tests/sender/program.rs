@@ -40,7 +40,8 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var(format!("WEBHOOK_ASSETS_TEST_{name}")).ok()
 }
 
-fn server() -> Option<String> {
+/// The PostgreSQL server of `tests/run sender`.
+pub fn server() -> Option<String> {
     variable("POSTGRES")
 }
 
@@ -71,7 +72,15 @@ impl Home {
         Self { database, folder }
     }
 
-    fn path(&self, name: &str) -> String {
+    /// A folder without keys and database: a place for a restore.
+    pub fn empty(kind: Database, database: Option<String>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = || format!("sqlite:{}", folder.path().join("calls.db").display());
+        assert_eq!(kind == Database::Sqlite, database.is_none());
+        Self { database: database.unwrap_or_else(file), folder }
+    }
+
+    pub fn path(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
 
@@ -82,9 +91,21 @@ impl Home {
 
     /// The command for the program; `admin` is the address of its admin listener.
     pub fn command(&self, admin: &str) -> Command {
-        let mut command = Command::new(PROGRAM);
+        let mut command = self.other(&["serve", "--only", "sender"]);
+        command.env("WEBHOOK_ASSETS_ADMIN_LISTEN", admin);
         command
-            .args(["serve", "--only", "sender"])
+    }
+
+    /// Another command of the program.
+    pub fn other(&self, arguments: &[&str]) -> Command {
+        self.with_settings(Command::new(PROGRAM), arguments)
+    }
+
+    /// A program with the settings of this home.
+    pub fn with_settings(&self, mut command: Command, arguments: &[&str]) -> Command {
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
             .env("WEBHOOK_ASSETS_DATABASE", &self.database)
             .env("WEBHOOK_ASSETS_WEBHOOKS_SECRET_KEY_FILE", self.path("secrets.key"))
             .env("WEBHOOK_ASSETS_WEBHOOKS_ALLOW_HTTP", "true")
@@ -92,7 +113,6 @@ impl Home {
             .env("WEBHOOK_ASSETS_PUBLIC_URL", "https://app.example.com/api")
             .env("WEBHOOK_ASSETS_STORE", "memory:///")
             .env("WEBHOOK_ASSETS_KEYS", self.path("keys.json"))
-            .env("WEBHOOK_ASSETS_ADMIN_LISTEN", admin)
             .env("WEBHOOK_ASSETS_LOG_FORMAT", "json");
         command
     }
@@ -108,7 +128,7 @@ impl Home {
     }
 }
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_webhook-assets");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_webhook-assets");
 
 async fn fresh_database() -> String {
     let server = server().unwrap();

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::cli::check_result::CheckResult::{self, Failed, Passed, Warning};
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::ledger::{self, Ledger};
+use crate::ledger::{self, Ledger, MigrationName};
 use crate::sender;
 use crate::webhook::{Poster, ProxyConfig, ProxyUrl};
 
@@ -82,15 +83,32 @@ fn check_database(config: &ledger::Config) -> Vec<CheckResult> {
         Ok(runtime) => runtime,
         Err(error) => return vec![Failed(error.to_string())],
     };
-    if let Err(error) = runtime.block_on(Ledger::check(config)) {
+    let inspected = match runtime.block_on(Ledger::inspect(config, SystemClock.now_millis())) {
+        Ok(inspected) => inspected,
+        Err(error) => return vec![Failed(format!("{database:?}: {error}"))],
+    };
+    if let Some(error) = config.wrong_key(&inspected) {
         return vec![Failed(format!("{database:?}: {error}"))];
     }
     let mut found = match database.path().map(|path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK)) {
         Some(Err(error)) => vec![Failed(format!("{database:?} cannot be written: {error}"))],
         _ => vec![Passed(format!("{database:?} answers"))],
     };
+    found.extend(check_upgrades(inspected.upgrades()));
     found.extend(database.path().into_iter().flat_map(ledger::exposed_files).map(|(file, mode)| {
         Warning(format!("its mode is {mode:03o}, other users may use it; chmod 600 {}", file.display()))
     }));
     found
+}
+
+/// Says what the next start does to the tables.
+fn check_upgrades(upgrades: &[MigrationName]) -> Option<CheckResult> {
+    let names: Vec<_> = upgrades.iter().map(|(_, name)| name.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        Warning(format!(
+            "its tables are older than this program; the next start upgrades them ({}), and older programs refuse them from then \
+             on: make a backup before",
+            names.join(", ")
+        ))
+    })
 }

@@ -4,10 +4,10 @@
 use clap::Args;
 
 use crate::cli::arguments::{Output, moment};
-use crate::cli::exit::{Exit, Failure};
+use crate::cli::exit::{Exit, Failure, write_stderr};
 use crate::clock::{Clock, SystemClock, UnixMillis};
 use crate::config::Sources;
-use crate::ledger::{Ledger, LedgerError, is_name};
+use crate::ledger::{self, Ledger, LedgerError, is_name};
 use crate::sender;
 use crate::webhook::parse_time;
 
@@ -48,12 +48,29 @@ pub(super) fn with_ledger(
         )));
     }
     tokio::runtime::Runtime::new()?.block_on(async {
+        announce_upgrade(&database).await.map_err(|error| cannot_open(&error))?;
         let ledger = Ledger::open(&database).await.map_err(|error| cannot_open(&error))?;
         let context = CommandContext { ledger: ledger.clone(), config, now: SystemClock.now_millis() };
         let ended = work(&context).await;
         ledger.close().await;
         ended
     })
+}
+
+/// Says that opening the database will upgrade its tables. (`serve` logs it.)
+async fn announce_upgrade(config: &ledger::Config) -> Result<(), LedgerError> {
+    if config.database.path().is_some_and(|path| !path.exists()) {
+        return Ok(());
+    }
+    let names: Vec<_> = Ledger::upgrades(config).await?.into_iter().map(|(_, name)| name).collect();
+    if !names.is_empty() {
+        write_stderr(format!(
+            "note: the tables of {:?} are older than this program and are upgraded now ({}); older programs refuse them from then on\n",
+            config.database,
+            names.join(", ")
+        ));
+    }
+    Ok(())
 }
 
 /// A temporary failure does not mean a wrong setting.

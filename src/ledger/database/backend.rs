@@ -1,5 +1,6 @@
 //! Wraps an open database of either engine.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::files::{OpenFiles, prepare};
@@ -44,6 +45,26 @@ impl Backend {
 
     async fn migrate(&self, mode: OpenMode) -> Result<()> {
         migrate::migrate(self.begin_unchecked().await?, self.is_shared(), mode).await
+    }
+
+    /// The number of the last migration of its tables, if it has any, and the migrations that they lack.
+    pub(crate) async fn migrations(&self) -> Result<migrate::State> {
+        migrate::look(self.begin_unchecked().await?, self.is_shared()).await
+    }
+
+    /// Whether a pooler stands before the server.
+    pub(crate) fn is_pooled(&self) -> bool {
+        matches!(self, Self::Postgres(server) if server.pooled)
+    }
+
+    /// Copies a SQLite database, as it is at one moment, into the empty file `to`.
+    pub(crate) async fn copy_file(&self, to: &Path) -> Result<()> {
+        match self {
+            Self::Sqlite(file) => file.copy(to).await,
+            Self::Postgres(_) => {
+                Err(LedgerError::CannotOpen("PostgreSQL is copied by its own pg_dump".to_owned()))
+            }
+        }
     }
 
     /// Whether several processes may share it.

@@ -78,27 +78,62 @@ pub(super) const NO_OP_WRITE: Statement =
 
 type Applied = (i64, Vec<u8>, bool);
 
+/// The number of the last applied migration, if there are tables, and the migrations that are missing.
+pub(crate) type State = (Option<i64>, Vec<(i64, String)>);
+
 /// Applies all missing migrations, or none. In inspect mode, only checks that this program can use the tables.
 pub(super) async fn migrate(mut tx: Tx, is_postgres: bool, mode: OpenMode) -> Result<()> {
     let known = &known_migrations(is_postgres);
     if mode == OpenMode::ReadWrite && is_postgres {
         tx.run_script(SqlStr::from_static(LOCK)).await?;
     }
-    let exists = tx.fetch::<(i64,)>(EXISTS, Vec::new()).await?.iter().any(|(count,)| *count > 0);
-    let applied = if exists { tx.fetch::<Applied>(APPLIED, Vec::new()).await? } else { Vec::new() };
+    let applied = applied(&mut tx).await?;
     check(known, &applied)?;
     if mode == OpenMode::Inspect {
         return Ok(());
     }
-    if !exists {
+    announce(&state(known, &applied));
+    if applied.is_empty() {
         tx.execute(CREATE, Vec::new()).await?;
     }
-    for migration in known.iter().filter(|it| !applied.iter().any(|(version, ..)| *version == it.version)) {
+    for migration in missing(known, &applied) {
         apply(&mut tx, migration).await?;
     }
     // Fails now, rather than at the first call, if the disk is full or the file system is read-only.
     tx.execute(NO_OP_WRITE, Vec::new()).await?;
     tx.commit().await
+}
+
+/// The state of the tables, which this program can use.
+pub(super) async fn look(mut tx: Tx, is_postgres: bool) -> Result<State> {
+    Ok(state(&known_migrations(is_postgres), &applied(&mut tx).await?))
+}
+
+async fn applied(tx: &mut Tx) -> Result<Vec<Applied>> {
+    let exists = tx.fetch::<(i64,)>(EXISTS, Vec::new()).await?.iter().any(|(count,)| *count > 0);
+    if exists { tx.fetch::<Applied>(APPLIED, Vec::new()).await } else { Ok(Vec::new()) }
+}
+
+fn missing<'k>(known: &'k [Migration], applied: &[Applied]) -> impl Iterator<Item = &'k Migration> {
+    known.iter().filter(move |it| !applied.iter().any(|(version, ..)| *version == it.version))
+}
+
+fn state(known: &[Migration], applied: &[Applied]) -> State {
+    let name = |it: &Migration| (it.version, it.description.to_string());
+    (applied.last().map(|(version, ..)| *version), missing(known, applied).map(name).collect())
+}
+
+/// Logs an upgrade of existing tables before it begins.
+fn announce((tables, missing): &State) {
+    let (Some(from), Some((to, _))) = (tables, missing.last()) else { return };
+    let names: Vec<_> = missing.iter().map(|(_, name)| name.as_str()).collect();
+    tracing::info!(
+        from,
+        to,
+        migrations = names.join(", "),
+        "the database's tables are older than this program and are upgraded now; an older program refuses them afterwards, and \
+         the way back is a backup from before"
+    );
 }
 
 async fn apply(tx: &mut Tx, migration: &Migration) -> Result<()> {

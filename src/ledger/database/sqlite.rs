@@ -70,6 +70,16 @@ impl File {
         self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(|error| self.classify(&error))
     }
 
+    /// Copies the database, as it is at one moment, into the empty file `to`. Others may read and write meanwhile. The copy has no
+    /// free pages, and so nothing that was deleted.
+    pub(super) async fn copy(&self, to: &Path) -> Result<()> {
+        let to = to
+            .to_str()
+            .ok_or_else(|| LedgerError::CannotOpen("the path of the copy is not UTF-8".to_owned()))?;
+        let copied = sqlx::query("VACUUM INTO ?").bind(to.to_owned()).execute(&self.readers).await;
+        copied.map(|_| ()).map_err(|error| self.classify(&error))
+    }
+
     /// Classifies an error. Evicts the writing connection after a read-only error: a connection that was opened on a
     /// read-only file system stays read-only.
     pub(super) fn classify(&self, error: &sqlx::Error) -> LedgerError {

@@ -25,7 +25,7 @@ fn serve(home: &Home) -> Server {
 }
 
 /// Asks the admin listener.
-fn ask(server: &Server, method: &str, path: &str, body: &Value) -> Answer {
+pub(super) fn ask(server: &Server, method: &str, path: &str, body: &Value) -> Answer {
     use std::io::{Read, Write};
 
     let text = if body.is_null() { String::new() } else { body.to_string() };
@@ -341,14 +341,17 @@ fn a_database_of_a_newer_version_is_not_touched() {
 }
 
 /// Runs a statement on a SQLite file.
-fn on_database(path: &Path, statement: &'static str) {
+pub(super) fn on_database(path: &Path, statement: &'static str) {
     use sqlx::Connection;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+        let options = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .foreign_keys(false);
         let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-        sqlx::query(statement).execute(&mut connection).await.unwrap();
+        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
     });
 }
