@@ -1,13 +1,12 @@
-//! The keyring in use: read at startup, watched, and replaced as a whole when its file changes. This file also contains
-//! the only code that writes the keyring file.
+//! The keyring in use: read at startup, watched, and replaced as a whole when its file changes. This file is
+//! also the only one that changes the keyring file.
 
 mod metrics;
 
+pub use crate::private_file::{POLL_INTERVAL, is_exposed};
 pub use metrics::KeyringMetrics;
 
-use std::fs::{File, Metadata};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +17,8 @@ use zeroize::Zeroizing;
 
 use crate::AssetKind;
 use crate::clock::UnixSeconds;
+use crate::private_file;
 use crate::signed_url::{KeyId, Keyring, KeyringError, KeyringFile, SigningKey};
-
-/// How often the file is checked for a change. SIGHUP triggers an immediate check.
-pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The keyring that currently signs and verifies. Clones share it; a request loads it once.
 #[derive(Debug, Clone)]
@@ -94,50 +91,12 @@ impl ActiveKeyring {
 
     /// Watches the file and reloads it when it changes, or when notified. Never returns.
     pub async fn watch(&self, path: &Path, reload: &Notify) {
-        // The file may have changed since startup read it, so the first check always reads it again.
-        let mut seen = None;
-        loop {
-            let asked = tokio::select! {
-                () = tokio::time::sleep(POLL_INTERVAL) => false,
-                () = reload.notified() => true,
-            };
-            let found = fingerprint(path);
-            if asked || found != seen {
-                self.read_file(path, asked || seen.is_some());
-                seen = found;
-            }
-        }
+        private_file::watch(path, reload, |always_log| self.read_file(path, always_log)).await;
     }
 }
 
 fn dates(key: &SigningKey) -> (KeyId, UnixSeconds, Option<UnixSeconds>) {
     (key.id().clone(), key.starts(), key.ends())
-}
-
-/// The metadata that changes when the file is written, replaced, or made readable.
-fn fingerprint(path: &Path) -> Option<(u64, u64, i64, i64, i64, i64)> {
-    let file = std::fs::metadata(path).ok()?;
-    Some((file.ino(), file.len(), file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()))
-}
-
-/// Whether more users than necessary can read the file, which deserves a warning.
-///
-/// # Errors
-/// If the file's metadata cannot be read.
-pub fn is_exposed(path: &Path) -> io::Result<bool> {
-    let file = std::fs::metadata(path)?;
-    let others = file.permissions().mode() & 0o077;
-    Ok(others != 0 && !(others == 0o040 && is_mounted_secret(&file)))
-}
-
-/// Whether root owns the file and this user reads it through its group. Kubernetes mounts secrets this way (`fsGroup`)
-/// and offers no stricter way.
-fn is_mounted_secret(file: &Metadata) -> bool {
-    use rustix::process::{getegid, geteuid, getgroups};
-
-    let groups = getgroups().unwrap_or_default();
-    let is_member = groups.iter().chain([&getegid()]).any(|group| group.as_raw() == file.gid());
-    file.uid() == 0 && !geteuid().is_root() && is_member
 }
 
 /// Creates a keyring file with mode 0600. Never overwrites an existing file.
@@ -146,14 +105,8 @@ fn is_mounted_secret(file: &Metadata) -> bool {
 /// [`EditError`].
 pub fn create_file(path: &Path, file: &KeyringFile) -> Result<(), EditError> {
     file.to_keyring()?;
-    let mut target = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| EditError::Write(path.to_owned(), error))?;
-    let written = target.write_all(file.to_json()?.as_bytes()).and_then(|()| target.sync_all());
-    written.and_then(|()| sync_folder(path)).map_err(|error| EditError::Write(path.to_owned(), error))
+    let text = file.to_json()?;
+    private_file::create(path, text.as_bytes()).map_err(|error| EditError::Write(path.to_owned(), error))
 }
 
 /// Edits the keyring file atomically; concurrent editors wait for each other.
@@ -184,49 +137,13 @@ pub(crate) fn edit_text<T>(
     // A symbolic link (for example of a mounted secret) stays a link; its target is replaced.
     let path =
         &std::fs::canonicalize(path).map_err(|error| KeyringError::Unreadable(path.to_owned(), error))?;
-    let locked = lock(path).map_err(|error| EditError::Write(path.clone(), error))?;
+    let locked = private_file::lock(path).map_err(|error| EditError::Write(path.clone(), error))?;
     let (result, text) = change(path)?;
     locked
         .metadata()
-        .and_then(|old| write_over(path, &old, text.as_bytes()))
+        .and_then(|old| private_file::replace(path, &old, text.as_bytes()))
         .map_err(|error| EditError::Write(path.clone(), error))?;
     Ok(result)
-}
-
-/// Locks the file at `path`. While this process waits for the lock, another may replace the file; then the new file is
-/// locked.
-fn lock(path: &Path) -> io::Result<File> {
-    loop {
-        let file = File::open(path)?;
-        file.lock()?;
-        if file.metadata()?.ino() == std::fs::metadata(path)?.ino() {
-            return Ok(file);
-        }
-    }
-}
-
-fn write_over(path: &Path, old: &Metadata, text: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut new = tempfile::Builder::new().prefix(".keyring-").tempfile_in(folder)?;
-    new.write_all(text)?;
-    new.as_file().sync_all()?;
-    // The new file gets the old file's readers and no others: while an administrator edits the file, the gateway's user
-    // may own it or read it through its group.
-    let made = new.as_file().metadata()?;
-    if (made.uid(), made.gid()) != (old.uid(), old.gid()) {
-        std::os::unix::fs::chown(new.path(), Some(old.uid()), Some(old.gid()))?;
-    }
-    new.as_file().set_permissions(old.permissions())?;
-    new.persist(path)?;
-    sync_folder(path)
-}
-
-/// Makes a change of names in the folder of `path` durable.
-pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => File::open(".")?.sync_all(),
-    }
 }
 
 /// Why the keyring file was not changed.

@@ -96,12 +96,12 @@
 //! - [`signed_url`] mints and verifies links.
 #![cfg_attr(
     feature = "gateway",
-    doc = "- [`transcript`] reads a transcript and renders it as captions or text, [`problem`] writes error documents (RFC 9457), `tasks` spawns tasks, `text` shows invisible characters,"
+    doc = "- [`transcript`] reads a transcript and renders it as captions or text, [`problem`] writes error documents (RFC 9457), `tasks` spawns tasks, `text` shows invisible characters, `private_file` writes the files of keys and tokens,"
 )]
 #![cfg_attr(feature = "gateway", doc = "  [`telemetry`] logs, traces and counts.")]
 #![cfg_attr(
     feature = "gateway",
-    doc = "- [`keys`] holds the keyring in force, [`store`] opens the object that a [`Grant`] allows."
+    doc = "- [`keys`] holds the keyring in force, [`tokens`] says what a bearer may do, [`store`] opens the object that a [`Grant`] allows."
 )]
 #![cfg_attr(
     feature = "sender",
@@ -141,10 +141,16 @@ mod tasks;
 mod text;
 
 #[cfg(feature = "gateway")]
+mod private_file;
+
+#[cfg(feature = "gateway")]
 pub mod telemetry;
 
 #[cfg(feature = "gateway")]
 pub mod keys;
+
+#[cfg(feature = "gateway")]
+pub mod tokens;
 
 #[cfg(feature = "gateway")]
 pub mod store;

@@ -142,6 +142,14 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_only_itself_and_shows_nothing() {
+        let token = Token::new("0123456789abcdef").unwrap();
+        assert!(token.is("0123456789abcdef") && !token.is("0123456789abcdeF") && !token.is(""));
+        assert_eq!(format!("{token:?}"), "Token([redacted])");
+        assert!(Token::new("short").is_none() && Token::new("with a space in it").is_none());
+    }
+
+    #[test]
     fn a_short_key_is_refused() {
         assert_eq!(SecretKey::from_bytes(&[1; 15]).unwrap_err(), KeyError::BadLength(15));
         assert_eq!(SecretKey::from_hex("abc").unwrap_err(), KeyError::NotHex);

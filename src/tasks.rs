@@ -42,6 +42,7 @@ tasks! {
     Http2Stream = "http2_stream",
     IdleConnection = "idle_connection",
     KeyringWatch = "keyring_watch",
+    TokensWatch = "tokens_watch",
     CertificateWatch = "certificate_watch",
     Reload = "reload",
     MemoryTrim = "memory_trim",

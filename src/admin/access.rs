@@ -1,6 +1,8 @@
-//! Decides which requests the private listener admits: bearer token (RFC 6750), loopback, no web pages.
+//! Decides which requests the private listener admits: bearer token (RFC 6750) with its scope and
+//! workspaces, loopback, no web pages.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderMap, Request, StatusCode};
@@ -8,40 +10,88 @@ use http::{HeaderMap, Request, StatusCode};
 use super::listener::Admin;
 use super::upload::Upload;
 use crate::problem::Problem;
-use crate::secret::Token;
+use crate::tokens::{Principal, Scope};
 
 impl Admin {
-    /// If a token is configured, the request must carry it. Otherwise the listener is on loopback, and the request's
-    /// host must be loopback: a web page could otherwise reach the listener under another name (DNS rebinding).
-    pub(super) fn authorize(&self, request: &Request<Upload>) -> Result<(), Problem> {
-        match &self.0.token {
-            Some(token) if is_borne_by(token, request.headers()) => request.body().permitted(),
-            Some(_) => Err(Problem::new(
-                StatusCode::UNAUTHORIZED,
-                "unauthorized",
-                "Unauthorized",
-                "Send `Authorization: Bearer …` with the token of this listener's token file.",
-            )),
-            None if is_for_loopback(request) => request.body().permitted(),
-            None => Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "host_not_allowed",
-                "Host not allowed",
-                "Without a token this listener answers under localhost, 127.0.0.1 and [::1] alone. \
-                 Set admin.token_file to use another name.",
-            )),
+    /// Admits a request that has the scope. If a token is configured, the request must carry one. Otherwise the listener
+    /// is on loopback, and the request's host must be loopback: a web page could otherwise reach the listener under
+    /// another name (DNS rebinding).
+    pub(super) fn authorize(
+        &self,
+        request: &Request<Upload>,
+        scope: Scope,
+    ) -> Result<Arc<Principal>, Problem> {
+        let tokens = &self.0.services.tokens;
+        let principal = if tokens.are_required() {
+            borne_token(request.headers()).and_then(|text| tokens.principal(text)).ok_or_else(unauthorized)?
+        } else if is_for_loopback(request) {
+            Arc::new(Principal::operator())
+        } else {
+            return Err(host_not_allowed());
+        };
+        if !principal.has(scope) {
+            return Err(scope_missing(scope));
         }
+        request.body().permitted()?;
+        Ok(principal)
     }
 }
 
-/// Whether a request carries the token, in exactly one `Authorization` field.
-fn is_borne_by(token: &Token, headers: &HeaderMap) -> bool {
+/// Requires a principal of this workspace. The answer does not depend on whether the workspace exists.
+pub(super) fn require_workspace(principal: &Principal, workspace: &str) -> Result<(), Problem> {
+    if principal.may_act_in(workspace) {
+        return Ok(());
+    }
+    Err(workspace_not_allowed("This token is for other workspaces."))
+}
+
+/// Requires a principal of all workspaces, for what belongs to none.
+pub(super) fn require_all_workspaces(principal: &Principal) -> Result<(), Problem> {
+    if principal.may_act_everywhere() {
+        return Ok(());
+    }
+    Err(workspace_not_allowed(
+        "This token is for some workspaces, and the request reaches beyond them. Use a token for all workspaces.",
+    ))
+}
+
+fn unauthorized() -> Problem {
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "unauthorized",
+        "Unauthorized",
+        "Send `Authorization: Bearer …` with the token of this listener's token file, or one that `webhook-assets tokens new` has made.",
+    )
+}
+
+fn host_not_allowed() -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "host_not_allowed",
+        "Host not allowed",
+        "Without a token this listener answers under localhost, 127.0.0.1 and [::1] alone. \
+         Set admin.token_file to use another name.",
+    )
+}
+
+fn scope_missing(scope: Scope) -> Problem {
+    let scope = scope.name();
+    let detail = format!(
+        "This token lacks the scope `{scope}`. Use one that has it: `webhook-assets tokens list` shows them."
+    );
+    Problem::new(StatusCode::FORBIDDEN, "scope_missing", "Scope missing", &detail).with("scope", scope)
+}
+
+fn workspace_not_allowed(detail: &str) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "workspace_not_allowed", "Workspace not allowed", detail)
+}
+
+/// The token of a request with exactly one `Authorization` field.
+fn borne_token(headers: &HeaderMap) -> Option<&str> {
     let mut fields = headers.get_all(AUTHORIZATION).iter();
-    let (Some(field), None) = (fields.next(), fields.next()) else { return false };
-    let Some((scheme, borne)) = field.to_str().ok().and_then(|text| text.split_once(' ')) else {
-        return false;
-    };
-    scheme.eq_ignore_ascii_case("bearer") && token.is(borne.trim())
+    let (Some(field), None) = (fields.next(), fields.next()) else { return None };
+    let (scheme, borne) = field.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(borne.trim())
 }
 
 fn is_for_loopback(request: &Request<Upload>) -> bool {
@@ -76,23 +126,21 @@ mod tests {
     use http::HeaderValue;
 
     #[test]
-    fn only_the_token_itself_is_accepted() {
-        let token = Token::new("0123456789abcdef").unwrap();
+    fn only_one_bearer_field_carries_a_token() {
         let borne = |fields: &[&str]| {
             let mut headers = HeaderMap::new();
             for field in fields {
                 headers.append(AUTHORIZATION, HeaderValue::from_str(field).unwrap());
             }
-            is_borne_by(&token, &headers)
+            borne_token(&headers).map(str::to_owned)
         };
-        assert!(borne(&["Bearer 0123456789abcdef"]) && borne(&["bearer  0123456789abcdef"]));
-        for wrong in
-            ["", "Bearer", "Bearer ", "Bearer 0123456789abcdeF", "Basic 0123456789abcdef", "0123456789abcdef"]
-        {
-            assert!(!borne(&[wrong]), "{wrong}");
+        let token = Some("0123456789abcdef".to_owned());
+        assert_eq!(borne(&["Bearer 0123456789abcdef"]), token);
+        assert_eq!(borne(&["bearer  0123456789abcdef"]), token);
+        for wrong in ["", "Bearer", "Basic 0123456789abcdef", "0123456789abcdef"] {
+            assert_eq!(borne(&[wrong]), None, "{wrong}");
         }
-        assert!(!borne(&["Bearer 0123456789abcdef", "Bearer 0123456789abcdef"]) && !borne(&[]));
-        assert_eq!(format!("{token:?}"), "Token([redacted])");
-        assert!(Token::new("short").is_none() && Token::new("with a space in it").is_none());
+        assert_eq!(borne(&["Bearer 0123456789abcdef", "Bearer 0123456789abcdef"]), None);
+        assert_eq!(borne(&[]), None);
     }
 }

@@ -1,6 +1,7 @@
 //! Defines the admin listener: its settings and shared services.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,14 +17,17 @@ use crate::server::Drain;
 use crate::signed_url::BaseUrl;
 use crate::store::Store;
 use crate::telemetry::metrics::Registry;
+use crate::tokens::Tokens;
 
 /// The admin listener's settings. `defaults.toml` has their defaults.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The address to listen on.
     pub listen: SocketAddr,
-    /// The bearer token of the minting API. Without a token, the listener is bound to loopback.
+    /// The single bearer token, with all scopes. Without tokens, the listener is bound to loopback.
     pub token: Option<Token>,
+    /// The file of the named tokens.
+    pub tokens_file: Option<PathBuf>,
     /// The settings page below `/console`.
     #[cfg(feature = "console")]
     pub console: console::Config,
@@ -35,7 +39,6 @@ pub struct Admin(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) token: Option<Token>,
     pub(super) services: Services,
     #[cfg(feature = "console")]
     pub(super) console: Console,
@@ -55,6 +58,8 @@ pub struct Services {
     pub keyring: ActiveKeyring,
     /// The store, for `/readyz` and for asset lookups.
     pub store: Store,
+    /// The tokens that requests carry.
+    pub tokens: Tokens,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// While it drains, `/readyz` answers 503.
@@ -69,12 +74,12 @@ pub struct Services {
 impl Admin {
     /// Creates the admin listener.
     #[must_use]
-    pub fn new(config: Config, services: Services) -> Self {
+    pub fn new(#[cfg(feature = "console")] console: console::Config, services: Services) -> Self {
         #[cfg(feature = "console")]
         let console = Console::new(
-            config.console,
+            console,
             console::Dependencies {
-                token: config.token.clone(),
+                tokens: services.tokens.clone(),
                 sender: services.sender.clone(),
                 store: services.store.clone(),
                 keyring: services.keyring.clone(),
@@ -84,7 +89,6 @@ impl Admin {
             },
         );
         Self(Arc::new(Inner {
-            token: config.token,
             services,
             #[cfg(feature = "console")]
             console,

@@ -9,6 +9,7 @@ mod probe;
 mod readiness;
 mod response;
 mod router;
+mod tokens;
 mod upload;
 #[cfg(feature = "sender")]
 mod webhooks;
@@ -16,5 +17,6 @@ mod webhooks;
 pub use crate::secret::Token;
 pub use listener::{Admin, Config, Services};
 pub use router::OPENAPI;
+pub use tokens::token_to_json;
 #[cfg(feature = "sender")]
 pub use webhooks::{attempt_to_json, delivery_to_json, endpoint_to_json, secrets_to_json};

@@ -42,10 +42,21 @@ pub(super) fn respond_with(media_type: &'static str, body: Bytes) -> Answer {
     response
 }
 
-pub(super) fn set_no_store(response: &mut Answer) {
+fn set_no_store(response: &mut Answer) {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+pub(super) fn no_content() -> Answer {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    set_no_store(&mut response);
+    response
+}
+
+pub(super) fn not_found(detail: &str) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail)
 }
 
 pub(super) fn not_json(error: &serde_json::Error) -> Problem {

@@ -6,18 +6,19 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::json;
 
-use super::access::require_json;
+use super::access::{require_all_workspaces, require_json};
 use super::listener::Admin;
 use super::response::{Answer, finish, json_answer, no_such_route, not_allowed, respond_with};
 use super::upload::Upload;
 #[cfg(feature = "sender")]
 use super::webhooks::{self, ResourcePath};
-use super::{erase, links};
+use super::{erase, links, tokens};
 #[cfg(feature = "console")]
 use crate::console;
 use crate::problem::Problem;
 use crate::server::{self, Bodies, Client, Handler};
 use crate::telemetry::metrics::MEDIA_TYPE;
+use crate::tokens::Scope;
 
 /// The OpenAPI 3.1 description of this listener.
 pub const OPENAPI: &str = include_str!("../../docs/openapi.json");
@@ -44,6 +45,7 @@ impl Admin {
                 self.erasure(&request, path.trim_start_matches(ASSETS)).await
             }
             (path, _) if path.starts_with(ASSETS) => not_allowed("DELETE"),
+            (path, _) if tokens::is_below_root(path) => tokens::answer(self, request, path).await,
             #[cfg(feature = "console")]
             (path, _) if console::is_below_root(path) => {
                 let (head, upload) = request.into_parts();
@@ -72,16 +74,17 @@ impl Admin {
     }
 
     async fn erasure(&self, request: &Request<Upload>, id: &str) -> Answer {
-        finish(match self.authorize(request) {
-            Ok(()) => erase::erase(&self.0.services.store, id)
-                .await
-                .map(|erased| json_answer(StatusCode::OK, &erased)),
-            Err(problem) => Err(problem),
-        })
+        finish(self.try_erasure(request, id).await)
+    }
+
+    async fn try_erasure(&self, request: &Request<Upload>, id: &str) -> Result<Answer, Problem> {
+        // A recording's id does not tell its workspace.
+        require_all_workspaces(&*self.authorize(request, Scope::Erase)?)?;
+        erase::erase(&self.0.services.store, id).await.map(|erased| json_answer(StatusCode::OK, &erased))
     }
 
     async fn try_links(&self, request: Request<Upload>) -> Result<Answer, Problem> {
-        self.authorize(&request)?;
+        require_all_workspaces(&*self.authorize(&request, Scope::Mint)?)?;
         require_json(&request)?;
         let body = request.into_body().read().await?;
         links::mint(&self.0.services, &body).await.map(|links| json_answer(StatusCode::OK, &links))

@@ -16,6 +16,7 @@ use crate::signed_url::Keyring;
 use crate::store::Store;
 use crate::telemetry::trace::Tracing;
 use crate::telemetry::{Audit, LogFormat, LogLevel, LogMetrics, Logging, start_logging};
+use crate::tokens::Tokens;
 
 /// The half of the work that a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -30,6 +31,7 @@ pub(super) enum Only {
 pub(super) struct App {
     pub(super) config: Config,
     pub(super) keyring: ActiveKeyring,
+    pub(super) tokens: Tokens,
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Metrics,
@@ -56,7 +58,9 @@ impl App {
         let audit = config.audit.as_ref().map(|audit| Audit::open(audit, &metrics.log)).transpose();
         let tracing =
             config.tracing.as_ref().map(|tracing| Tracing::start(tracing, metrics.trace.clone())).transpose();
+        let tokens = Tokens::open(config.admin.token.clone(), config.admin.tokens_file.as_deref());
         Ok(Self {
+            tokens: tokens.map_err(Failure::setting)?,
             tracing: tracing.map_err(Failure::failed)?,
             audit: audit.map_err(Failure::setting)?,
             certificate,

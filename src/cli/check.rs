@@ -19,6 +19,7 @@ use crate::keys;
 use crate::server::Certificate;
 use crate::signed_url::Keyring;
 use crate::store::{Store, StoreError, unknown_variables, unusable_folders};
+use crate::tokens::TokensFile;
 
 /// A clock before this second (2025-01-01) has never been set.
 const BEFORE_THIS_PROGRAM: UnixSeconds = UnixSeconds(1_735_689_600);
@@ -188,9 +189,16 @@ fn check_certificate(config: &Config) -> Vec<CheckResult> {
 }
 
 fn check_admin(config: &Config) -> CheckResult {
-    match (&config.admin.token, config.admin.listen) {
-        (Some(_), listen) => Passed(format!("{listen}, with a bearer token")),
-        (None, listen) => Passed(format!("{listen}, loopback alone, without a token")),
+    let listen = config.admin.listen;
+    let named = config.admin.tokens_file.as_deref().map(TokensFile::read).transpose();
+    match (named.map(|file| file.map(|file| file.tokens.len())), &config.admin.token) {
+        (Err(error), _) => Failed(error.to_string()),
+        (Ok(Some(0)), None) => Warning(format!(
+            "{listen}, and no token opens it yet; make one: webhook-assets tokens new NAME --scopes SCOPES"
+        )),
+        (Ok(Some(count)), _) => Passed(format!("{listen}, with {count} named tokens")),
+        (Ok(None), Some(_)) => Passed(format!("{listen}, with a bearer token")),
+        (Ok(None), None) => Passed(format!("{listen}, loopback alone, without a token")),
     }
 }
 

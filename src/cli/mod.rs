@@ -27,6 +27,7 @@ mod sender;
 mod sender;
 mod serve;
 mod terminal;
+mod tokens;
 #[cfg(feature = "sender")]
 mod webhooks;
 
@@ -74,6 +75,9 @@ enum Command {
     /// Create and change the keyring
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Make, list and revoke the tokens of the private listener
+    #[command(subcommand)]
+    Tokens(tokens::Tokens),
     /// Delete the recordings and transcripts of calls for good
     Erase(erase::Erase),
     /// Manage endpoints, show and resend deliveries, and receive webhooks for tests
@@ -111,6 +115,7 @@ pub fn run() -> ExitCode {
         Command::Mint(mint) => mint.run(sources),
         Command::Verify(verify) => verify.run(sources),
         Command::Keys(keys) => keys.run(sources),
+        Command::Tokens(tokens) => tokens.run(sources),
         Command::Erase(erase) => erase.run(&sources),
         Command::Webhooks(webhooks) => webhooks.run(&sources),
         Command::Backup(backup) => backup.run(&sources),

@@ -23,8 +23,8 @@ pub(super) struct Reload {
     pub(super) limits: Limits,
     pub(super) metrics: Metrics,
     pub(super) audit: Option<Audit>,
-    /// The watchers of the keyring and of the certificate.
-    pub(super) watchers: [Arc<Notify>; 2],
+    /// The watchers of the keyring, the tokens and the certificate.
+    pub(super) watchers: [Arc<Notify>; 3],
     pub(super) hangup: Signal,
 }
 

@@ -114,6 +114,7 @@ impl App {
             longest_lifetime: self.config.longest_lifetime,
             keyring: self.keyring.clone(),
             store: self.store.clone(),
+            tokens: self.tokens.clone(),
             clock: Arc::clone(&self.clock),
             drain: self.drain.clone(),
             registry: self.metrics.registry.clone(),
@@ -122,20 +123,26 @@ impl App {
         };
         #[cfg(not(feature = "sender"))]
         let SenderPart = sender;
-        Admin::new(self.config.admin.clone(), services)
+        Admin::new(
+            #[cfg(feature = "console")]
+            self.config.admin.console.clone(),
+            services,
+        )
     }
 }
 
 impl App {
-    /// Rereads the keyring and the certificate when their files change. SIGHUP rereads both and the settings, and
-    /// reopens the audit file.
+    /// Rereads the keyring, the tokens and the certificate when their files change. SIGHUP rereads all and the settings,
+    /// and reopens the audit file.
     fn watch_files(&self, sources: Sources, logging: Logging, hangup: Signal) {
-        let watchers = [Arc::new(Notify::new()), Arc::new(Notify::new())];
-        let [reload_keys, reload_certificate] = watchers.clone();
+        let watchers = [Arc::default(), Arc::default(), Arc::default()];
+        let [reload_keys, reload_tokens, reload_certificate]: [Arc<Notify>; 3] = watchers.clone();
         let keyring = (self.keyring.clone(), self.config.keys.clone(), reload_keys);
         tasks::supervise(Task::KeyringWatch, keyring, |(keyring, path, reload)| {
             Box::pin(keyring.watch(path, reload))
         });
+        let tokens = (self.tokens.clone(), reload_tokens);
+        tasks::supervise(Task::TokensWatch, tokens, |(tokens, reload)| Box::pin(tokens.watch(reload)));
         if let Some(certificate) = self.certificate.clone() {
             let certificate = (certificate, reload_certificate);
             tasks::supervise(Task::CertificateWatch, certificate, |(certificate, reload)| {

@@ -84,6 +84,7 @@ impl Config {
         let audit = self.audit.as_ref().map(|audit| audit.file.clone()).filter(|path| path != Path::new("-"));
         [
             ("the keyring", Some(self.keys.clone())),
+            ("the tokens", self.admin.tokens_file.clone()),
             ("the certificate's key", self.tls.as_ref().map(|tls| tls.key.clone())),
             #[cfg(feature = "sender")]
             ("the key of the endpoints' secrets", sender::key_file(&self.ledger)),
@@ -173,6 +174,11 @@ impl Sources {
         Ok((layers.required("keys")?, layers.get("longest_lifetime")?))
     }
 
+    /// Reads the path of the tokens file, for the `tokens` commands.
+    pub(crate) fn read_for_tokens(&self) -> Result<PathBuf, SettingError> {
+        self.layers()?.required("admin.tokens_file")
+    }
+
     /// Reads the settings for `erase`: the store and the log.
     pub(crate) fn read_for_store(&self) -> Result<(store::Config, LogFormat, LogLevel), SettingError> {
         let layers = self.layers()?;
@@ -233,19 +239,21 @@ fn read_tracing(layers: &Layers) -> Result<Option<TracingConfig>, SettingError> 
 
 fn read_admin(layers: &Layers) -> Result<admin::Config, SettingError> {
     let listen: SocketAddr = layers.get("admin.listen")?;
+    let tokens_file = layers.optional::<PathBuf>("admin.tokens_file")?;
     let token = match layers.optional::<PathBuf>("admin.token_file")? {
         Some(path) => Some(read_token(layers, &path)?),
-        None if listen.ip().is_loopback() => None,
+        None if listen.ip().is_loopback() || tokens_file.is_some() => None,
         None => {
             return Err(layers.refuse(
                 "admin.token_file",
-                "the path of a file with a bearer token, because admin.listen is not bound to loopback",
+                "the path of a file with a bearer token (or set admin.tokens_file), because admin.listen is not bound to loopback",
             ));
         }
     };
     Ok(admin::Config {
         listen,
         token,
+        tokens_file,
         #[cfg(feature = "console")]
         console: console::read(layers)?,
     })

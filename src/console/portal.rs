@@ -18,6 +18,23 @@ pub struct Access {
     /// Whether the session may play recordings and read transcripts.
     #[serde(rename = "l")]
     pub listen: bool,
+    /// The hash of the named token that signed in; the session ends with the token.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+impl Access {
+    /// Access to one workspace.
+    #[must_use]
+    pub fn of_workspace(workspace: &str, listen: bool) -> Self {
+        Self { workspace: Some(workspace.to_owned()), listen, token: None }
+    }
+
+    /// Access to all workspaces.
+    #[must_use]
+    pub fn operator() -> Self {
+        Self { workspace: None, listen: true, token: None }
+    }
 }
 
 /// A minted portal link.

@@ -100,7 +100,8 @@ impl State {
             session::require_our_origin(&head.headers, &head.uri, self.config.url.as_ref())?;
         }
         let now = self.deps.clock.now();
-        let session = Session::of(&head.headers, &self.deps.keyring.load(), now);
+        let session = Session::of(&head.headers, &self.deps.keyring.load(), now)
+            .filter(|session| self.has_token_in_force(&session.access));
         if let (Some(session), Some(sender), Route::Start | Route::In(..)) =
             (&session, &self.deps.sender, &route)
             && sender.ledger().is_used(&session.id).await?

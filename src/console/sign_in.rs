@@ -16,6 +16,7 @@ use super::route::{self, ROOT};
 use super::session::Session;
 use super::state::State;
 use crate::signed_url::{PassError, Purpose};
+use crate::tokens::Scope;
 
 #[derive(Template)]
 #[template(path = "enter.html")]
@@ -80,11 +81,17 @@ impl State {
     }
 
     pub(super) fn sign_in(&self, posted: bool, form: &Form, lang: Lang) -> PageResult {
+        let tokens = &self.deps.tokens;
         // Without a token, the operator signs in with a portal link.
-        let Some(token) = &self.deps.token else { return self.sign_in_required(lang, ROOT) };
-        if posted && token.is(form.get("token")) {
-            tracing::info!(target: "webhook_assets::audit", "the operator signed in to the settings page");
-            return self.start_session(&Access { workspace: None, listen: true });
+        if !tokens.are_required() {
+            return self.sign_in_required(lang, ROOT);
+        }
+        let borne = form.get("token");
+        let principal = tokens.principal(borne).filter(|principal| posted && principal.has(Scope::Operate));
+        if let Some(principal) = principal {
+            let name = principal.name();
+            tracing::info!(target: "webhook_assets::audit", name, "the operator signed in to the settings page");
+            return self.start_session(&Access { token: tokens.hash_of(borne), ..Access::operator() });
         }
         if posted {
             tracing::warn!(target: "webhook_assets::audit", "a wrong token was given to the settings page");
@@ -92,6 +99,14 @@ impl State {
         let status = if posted { StatusCode::FORBIDDEN } else { StatusCode::OK };
         let layout = Layout::new(lang, lang.messages().sign_in, &format!("{ROOT}/sign-in"));
         page(status, &SignIn { layout, wrong: posted })
+    }
+
+    /// Whether the named token that signed in, if there is one, still allows that.
+    pub(super) fn has_token_in_force(&self, access: &Access) -> bool {
+        let operates = |hash: &String| {
+            self.deps.tokens.by_hash(hash).is_some_and(|principal| principal.has(Scope::Operate))
+        };
+        access.token.as_ref().is_none_or(operates)
     }
 
     /// Ends the session, given a form of this session. It ends everywhere: copies of the cookie become invalid.
@@ -128,7 +143,7 @@ impl State {
     pub(super) fn sign_in_required(&self, lang: Lang, path: &str) -> PageResult {
         let t = lang.messages();
         let sign_in = format!("{ROOT}/sign-in");
-        let link = self.deps.token.is_some().then_some((sign_in.as_str(), t.sign_in_as_operator));
+        let link = self.deps.tokens.are_required().then_some((sign_in.as_str(), t.sign_in_as_operator));
         let layout = Layout::new(lang, t.come_by_link, path);
         page(
             StatusCode::FORBIDDEN,

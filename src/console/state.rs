@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::page_limiter::PageLimiter;
 use crate::clock::Clock;
 use crate::keys::ActiveKeyring;
-use crate::secret::Token;
 use crate::sender::Sender;
 use crate::signed_url::BaseUrl;
 use crate::store::Store;
+use crate::tokens::Tokens;
 
 /// The settings of the settings page. `defaults.toml` contains the defaults.
 #[derive(Debug, Clone)]
@@ -25,8 +25,8 @@ pub struct Config {
 /// The services that the settings page uses.
 #[derive(Debug)]
 pub struct Dependencies {
-    /// The operator's token, if there is one.
-    pub token: Option<Token>,
+    /// The tokens with which operators sign in.
+    pub tokens: Tokens,
     /// The webhook sender, if it runs in this process.
     pub sender: Option<Sender>,
     /// Reads recordings and transcripts.

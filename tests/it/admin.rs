@@ -5,6 +5,8 @@ mod description;
 mod health;
 mod metrics;
 mod minting;
+mod scopes;
+mod tokens;
 mod webhooks;
 
 use std::collections::BTreeSet;

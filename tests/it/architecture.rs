@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The rooms in reading order and what each may use: only rooms that stand above it.
-const ROOMS: [(&str, &[&str]); 20] = [
+const ROOMS: [(&str, &[&str]); 22] = [
     ("clock", &[]),
     ("secret", &[]),
     ("asset", &[]),
@@ -18,8 +18,10 @@ const ROOMS: [(&str, &[&str]); 20] = [
     ("problem", &[]),
     ("tasks", &[]),
     ("text", &[]),
+    ("private_file", &[]),
     ("telemetry", &["clock", "asset", "signed_url", "tasks", "text"]),
-    ("keys", &["clock", "asset", "signed_url", "telemetry"]),
+    ("keys", &["clock", "asset", "signed_url", "private_file", "telemetry"]),
+    ("tokens", &["clock", "secret", "private_file"]),
     ("store", &["clock", "asset", "signed_url", "tasks", "telemetry"]),
     ("webhook", &["clock", "secret", "asset", "signed_url"]),
     ("ledger", &["clock", "asset", "tasks", "text", "webhook"]),
@@ -65,6 +67,7 @@ const ROOMS: [(&str, &[&str]); 20] = [
             "text",
             "telemetry",
             "keys",
+            "tokens",
             "store",
             "webhook",
             "ledger",
@@ -83,6 +86,7 @@ const ROOMS: [(&str, &[&str]); 20] = [
             "tasks",
             "telemetry",
             "keys",
+            "tokens",
             "store",
             "webhook",
             "ledger",
@@ -117,8 +121,10 @@ const ROOMS: [(&str, &[&str]); 20] = [
             "problem",
             "tasks",
             "text",
+            "private_file",
             "telemetry",
             "keys",
+            "tokens",
             "store",
             "webhook",
             "ledger",

@@ -22,6 +22,7 @@ mod stopped_process;
 mod stopping;
 mod store_settings;
 mod tls;
+mod tokens;
 mod tracing;
 mod webhooks;
 

@@ -450,7 +450,7 @@ async fn the_sender_finishes_attempts_in_progress_before_it_ends() {
 #[tokio::test]
 async fn a_database_copied_without_its_key_shows_no_secret() {
     let folder = tempfile::tempdir().unwrap();
-    let config = crate::support::database(folder.path()).await;
+    let config = crate::support::database::database(folder.path()).await;
     let Some(path) = config.database.path() else {
         println!("skipped on PostgreSQL: its files are elsewhere");
         return;
@@ -467,7 +467,7 @@ async fn a_database_copied_without_its_key_shows_no_secret() {
 #[tokio::test]
 async fn a_second_sender_on_a_sqlite_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let config = crate::support::database(folder.path()).await;
+    let config = crate::support::database::database(folder.path()).await;
     if config.database.path().is_none() {
         println!("skipped on PostgreSQL: any number may send");
         return;

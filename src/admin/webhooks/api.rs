@@ -1,18 +1,18 @@
 //! Contains helpers of the webhooks API's handlers.
 
-use bytes::Bytes;
 use http::header::ORIGIN;
-use http::{Request, Response, StatusCode};
+use http::{Request, StatusCode};
 use serde_json::Value;
 
-use crate::admin::access::require_json;
+use crate::admin::access::{require_json, require_workspace};
 #[cfg(feature = "console")]
 use crate::admin::listener::Admin;
-use crate::admin::response::{Answer, not_json, set_no_store};
+use crate::admin::response::not_json;
 use crate::admin::upload::Upload;
 use crate::ledger::{self, LedgerError};
 use crate::problem::Problem;
 use crate::sender::Sender;
+use crate::tokens::Principal;
 use crate::webhook::HeaderError;
 
 /// Valid names, as the end of the sentence "… takes …".
@@ -23,9 +23,15 @@ pub(super) struct Api<'a> {
     #[cfg(feature = "console")]
     pub(super) admin: &'a Admin,
     pub(super) sender: &'a Sender,
+    pub(super) principal: &'a Principal,
 }
 
 impl Api<'_> {
+    /// Requires a principal of this workspace.
+    pub(super) fn require_workspace(&self, workspace: &str) -> Result<(), Problem> {
+        require_workspace(self.principal, workspace)
+    }
+
     /// Waits for a call of the ledger, and turns its error into a problem document.
     pub(super) async fn call<T>(&self, call: impl Future<Output = ledger::Result<T>>) -> Result<T, Problem> {
         call.await.map_err(|error| self.failed(&error))
@@ -81,15 +87,4 @@ pub(super) fn reject_browsers(request: &Request<Upload>) -> Result<(), Problem> 
         ));
     }
     Ok(())
-}
-
-pub(super) fn no_content() -> Answer {
-    let mut response = Response::new(Bytes::new());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    set_no_store(&mut response);
-    response
-}
-
-pub(super) fn not_found(detail: &str) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail)
 }

@@ -24,6 +24,7 @@ impl Api<'_> {
     pub(super) async fn accept_call(&self, request: Request<Upload>) -> Result<Answer, Problem> {
         let mut fields = Fields::of(read_json(request).await?, &KNOWN)?;
         let workspace = fields.name("workspace")?;
+        self.require_workspace(&workspace)?;
         let call_id = fields.name("call_id")?;
         let recording = fields.required("recording", ASSET, asset)?;
         let transcript = fields.required("transcript", ASSET, asset)?;

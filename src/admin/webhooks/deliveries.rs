@@ -3,10 +3,10 @@
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
-use super::api::{Api, NAME, not_found, read_json};
+use super::api::{Api, NAME, read_json};
 use super::fields::Fields;
 use super::json::{attempt_to_json, delivery_to_json};
-use crate::admin::response::{Answer, invalid, json_answer};
+use crate::admin::response::{Answer, invalid, json_answer, not_found};
 use crate::admin::upload::Upload;
 use crate::clock::UnixMillis;
 use crate::ledger::{

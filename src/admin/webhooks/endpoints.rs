@@ -6,13 +6,13 @@ use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
-use super::api::{Api, no_content, not_found, read_json, reject_browsers};
+use super::api::{Api, read_json, reject_browsers};
 use super::calls::accepted_to_json;
 use super::fields::{Fields, whole};
 use super::headers::header_changes;
 use super::json::{endpoint_to_json, secrets_to_json};
 use crate::admin::access::require_json;
-use crate::admin::response::{Answer, json_answer, not_json};
+use crate::admin::response::{Answer, json_answer, no_content, not_found, not_json};
 use crate::admin::upload::Upload;
 use crate::ledger::{
     CallFilter, DEFAULT_OVERLAP, Endpoint, EndpointChange, EndpointState, LedgerError,

@@ -3,8 +3,8 @@
 use http::StatusCode;
 use serde_json::json;
 
-use super::api::{Api, no_content, not_found};
-use crate::admin::response::{Answer, json_answer};
+use super::api::Api;
+use crate::admin::response::{Answer, json_answer, no_content, not_found};
 use crate::problem::Problem;
 
 impl Api<'_> {

@@ -3,10 +3,10 @@
 use http::{Request, StatusCode};
 use serde_json::json;
 
-use super::api::{Api, not_found, read_json};
+use super::api::{Api, read_json};
 use super::calls::{ASSET, asset};
 use super::fields::Fields;
-use crate::admin::response::{Answer, invalid, json_answer};
+use crate::admin::response::{Answer, invalid, json_answer, not_found};
 use crate::admin::upload::Upload;
 use crate::asset::AssetKind;
 use crate::ledger::Arrival;
@@ -22,6 +22,7 @@ impl Api<'_> {
     ) -> Result<Answer, Problem> {
         let mut fields = Fields::of(read_json(request).await?, &["workspace", "recording", "transcript"])?;
         let workspace = fields.name("workspace")?;
+        self.require_workspace(&workspace)?;
         let mut assets = Vec::new();
         for kind in AssetKind::ALL {
             assets.extend(fields.optional(kind.name(), ASSET, asset)?.flatten().map(|id| (kind, id)));

@@ -33,7 +33,7 @@ impl Api<'_> {
                 whole(value, 1..=MAX_LIFETIME)
             })?;
         let lifetime = expires_in.map(|seconds| Duration::from_secs(seconds.into()));
-        let access = Access { workspace: Some(workspace.to_owned()), listen };
+        let access = Access::of_workspace(workspace, listen);
         let link = self.admin.0.console.portal_link(&access, lifetime, host.as_deref()).map_err(|error| {
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -1,6 +1,9 @@
 //! Parses the path of a resource.
 
+use http::Method;
+
 use crate::ledger::name_in_path;
+use crate::tokens::Scope;
 
 /// The path before the name of a workspace, and the path of calls.
 const WORKSPACES: &str = "/v1/workspaces/";
@@ -43,6 +46,25 @@ impl Resource {
             Self::Endpoints => "GET, HEAD, POST",
             Self::Endpoint => "GET, HEAD, PATCH, DELETE",
             Self::Secret | Self::Notices | Self::Deliveries | Self::Delivery => "GET, HEAD",
+        }
+    }
+
+    /// The scope that a method needs. A secret signs messages, so reading it is not `read`.
+    pub(super) fn scope(self, method: &Method) -> Scope {
+        match self {
+            Self::Calls | Self::CallAssets => Scope::Calls,
+            Self::Workspace | Self::Call => Scope::Erase,
+            Self::Endpoints | Self::Endpoint if *method == Method::GET => Scope::Read,
+            Self::Notices | Self::Deliveries | Self::Delivery => Scope::Read,
+            Self::Endpoints
+            | Self::Endpoint
+            | Self::Secret
+            | Self::Rotation
+            | Self::Test
+            | Self::Backfill
+            | Self::Resend
+            | Self::Recovery => Scope::Endpoints,
+            Self::PortalLinks => Scope::Portal,
         }
     }
 }
@@ -91,6 +113,11 @@ impl<'p> ResourcePath<'p> {
         let call = rest.strip_prefix('/')?.strip_suffix("/assets")?;
         let named = !call.is_empty() && !call.contains('/');
         named.then_some(Self { resource: Resource::CallAssets, workspace: None, id: Some(call) })
+    }
+
+    /// Whether the path names a workspace. Else the body does.
+    pub(super) fn names_workspace(&self) -> bool {
+        self.workspace.is_some()
     }
 
     /// The decoded workspace name and id; empty if the path has none. `None` if either is not a valid name.

@@ -2,10 +2,10 @@
 
 use http::{Method, Request, StatusCode};
 
-use super::api::{Api, not_found, reject_browsers};
+use super::api::{Api, reject_browsers};
 use super::resource_path::{Resource, ResourcePath};
 use crate::admin::listener::Admin;
-use crate::admin::response::{Answer, finish, not_allowed};
+use crate::admin::response::{Answer, finish, not_allowed, not_found};
 use crate::admin::upload::Upload;
 use crate::problem::Problem;
 
@@ -26,15 +26,19 @@ async fn try_answer(
     method: &Method,
     path: ResourcePath<'_>,
 ) -> Result<Answer, Problem> {
-    admin.authorize(&request)?;
+    let principal = admin.authorize(&request, path.resource.scope(method))?;
     let sender = admin.0.services.sender.as_ref().ok_or_else(no_sender)?;
     let api = Api {
         #[cfg(feature = "console")]
         admin,
         sender,
+        principal: &principal,
     };
     let (workspace, id) = path.names().ok_or_else(no_such_name)?;
     let (workspace, id) = (workspace.as_str(), id.as_str());
+    if path.names_workspace() {
+        api.require_workspace(workspace)?;
+    }
     match (path.resource, method.as_str()) {
         (Resource::Calls, _) => api.accept_call(request).await,
         (Resource::CallAssets, _) => api.report_assets(id, request).await,

@@ -14,8 +14,8 @@ use crate::cli::arguments::Output;
 use crate::cli::exit::{Exit, Failure};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Sources;
-use crate::keys::sync_folder;
 use crate::ledger::{self, Ledger, LedgerError};
+use crate::private_file::sync_folder;
 
 /// How often a copy is made anew because `keys reseal` changed the key meanwhile.
 const TRIES: usize = 3;

@@ -15,8 +15,8 @@ use crate::cli::arguments::Output;
 use crate::cli::exit::{Exit, Failure};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Sources;
-use crate::keys::sync_folder;
 use crate::ledger::{self, DatabaseUrl, Inspection, Ledger, LedgerError};
+use crate::private_file::sync_folder;
 
 /// The files that SQLite keeps beside a database; they belong to the database that is replaced.
 const COMPANIONS: [&str; 2] = ["-wal", "-shm"];

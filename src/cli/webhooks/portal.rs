@@ -43,7 +43,10 @@ impl Portal {
             Some(url) => url.as_str().to_owned(),
             None => own_address(listen)?,
         };
-        let access = Access { listen: self.listen || self.operator, workspace: self.workspace };
+        let access = match &self.workspace {
+            Some(workspace) => Access::of_workspace(workspace, self.listen),
+            None => Access::operator(),
+        };
         let lifetime = self.expires_in.unwrap_or(config.link_lifetime);
         let link =
             portal_link(&origin, &keyring, &access, lifetime, SystemClock.now()).map_err(Failure::failed)?;
@@ -61,7 +64,7 @@ pub(crate) fn sign_in_link(
     keyring: &Keyring,
     workspace: &str,
 ) -> Result<Option<String>, Failure> {
-    let access = Access { workspace: Some(workspace.to_owned()), listen: true };
+    let access = Access::of_workspace(workspace, true);
     let (origin, now) = (format!("http://{admin}"), SystemClock.now());
     let link = portal_link(&origin, keyring, &access, LONGEST_LINK, now).map_err(Failure::failed)?;
     Ok(Some(link.as_str().to_owned()))

@@ -9,7 +9,8 @@ use webhook_assets::clock::UnixSeconds;
 use webhook_assets::signed_url::SigningKey;
 
 use super::minting::bad_wishes;
-use super::{AdminSite, JSON, TOKEN, webhooks, wish};
+use super::scopes::TokenSite;
+use super::{AdminSite, JSON, TOKEN, bearing, webhooks, wish};
 use crate::support::receiver::Receiver;
 use crate::support::stores::Fault;
 use crate::support::{ABSENT, Answer, CALL, NOW, Plan, key};
@@ -156,6 +157,7 @@ async fn every_described_status_really_happens() {
     let mut seen = Seen::default();
     see_gateway(&mut seen).await;
     see_webhooks(&mut seen).await;
+    see_tokens(&mut seen).await;
     let description = AdminSite::usual().await.description;
     let mut described = BTreeSet::new();
     for (path, method) in description.operations() {
@@ -206,6 +208,41 @@ async fn see_gateway(seen: &mut Seen) {
     seen.ask(&api, "DELETE", &erase, &[], b"").await;
     store.set_fault(Fault::None);
     seen.ask(&api, "DELETE", &erase, &[], b"").await;
+}
+
+/// The named tokens: with a file of them, without one, with a broken one.
+async fn see_tokens(seen: &mut Seen) {
+    let (api, guarded) = (AdminSite::usual().await, AdminSite::with_token(TOKEN).await);
+    let site = TokenSite::start().await;
+    let wish = json!({"name": "reader", "scopes": ["read"]}).to_string();
+    let made = site.send(TOKEN, "POST", "/v1/tokens", &json!({"name": "x", "scopes": ["read"]})).await.json();
+    let (operator, reader) = (bearing(TOKEN), bearing(made["token"].as_str().unwrap()));
+    let bearers = [operator.as_str(), reader.as_str(), operator.as_str()];
+    let operations = [("POST", "/v1/tokens"), ("GET", "/v1/tokens"), ("DELETE", "/v1/tokens/reader")];
+    for (method, path) in operations {
+        let body = if method == "POST" { wish.as_bytes() } else { b"" };
+        seen.ask(&guarded, method, path, &[], b"").await;
+        seen.ask(&api, method, path, &[JSON], body).await;
+        for bearer in bearers {
+            seen.ask(&site.api, method, path, &[("Authorization", bearer), JSON], body).await;
+        }
+    }
+    let operator = ("Authorization", operator.as_str());
+    let large = " ".repeat((1 << 20) + 1);
+    for (fields, body) in [
+        (&[operator, JSON][..], "{"),
+        (&[operator, JSON], large.as_str()),
+        (&[operator], "{}"),
+        (&[operator, JSON], "{}"),
+    ] {
+        seen.ask(&site.api, "POST", "/v1/tokens", fields, body.as_bytes()).await;
+    }
+    see_slow_bodies(seen, &api, &[("POST", "/v1/tokens".to_owned())]).await;
+    std::fs::write(site.path(), "{").unwrap();
+    for (method, path) in operations {
+        let body = if method == "POST" { wish.as_bytes() } else { b"" };
+        seen.ask(&site.api, method, path, &[operator, JSON], body).await;
+    }
 }
 
 /// Everything about webhooks: each operation with a good request and with every kind of bad one.

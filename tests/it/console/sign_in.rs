@@ -208,3 +208,31 @@ async fn a_session_that_cannot_be_ended_is_not_reported_as_ended() {
     let answer = guest.post_as("/console/sign-out", &[ORIGIN, FORM], &format!("csrf={csrf}")).await;
     assert_eq!((answer.status, answer.field("set-cookie")), (503, None));
 }
+
+#[tokio::test]
+async fn a_named_token_that_may_operate_signs_in_until_it_is_revoked() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens_file = Some(folder.path().join("tokens.json"));
+    let console = ConsoleSite::of(Plan { tokens_file, ..Plan::sending().await }).await;
+    let sign_in = async |token: &str| {
+        let body = format!("token={token}");
+        console.site.admin().request("POST", "/console/sign-in", &[ORIGIN, FORM], body.as_bytes()).await
+    };
+    let make = async |name: &str, scopes: &[&str]| {
+        let wish = serde_json::json!({"name": name, "scopes": scopes});
+        let made = console.api("POST", "/v1/tokens", &wish).await;
+        made["token"].as_str().unwrap().to_owned()
+    };
+    let reader = make("reader", &["read", "endpoints", "portal"]).await;
+    assert_eq!(sign_in(&reader).await.status, 403);
+    let operator = make("operator", &["operate"]).await;
+    let answer = sign_in(&operator).await;
+    assert_eq!(answer.status, 303);
+    let guest = Guest { console: &console, cookie: cookie_of(&answer) };
+    assert_eq!(guest.get("/console").await.status, 200);
+    let path = "/v1/tokens/operator";
+    let bearing = format!("Bearer {TOKEN}");
+    let fields = [("Authorization", bearing.as_str())];
+    assert_eq!(console.site.admin().request("DELETE", path, &fields, b"").await.status, 204);
+    assert_eq!(guest.get("/console").await.status, 403);
+}

@@ -166,7 +166,7 @@ async fn an_endpoint_with_a_pace_keeps_it_when_the_clock_is_set() {
 #[tokio::test]
 async fn attempts_scheduled_before_the_clock_was_set_back_are_due() {
     let folder = tempfile::tempdir().unwrap();
-    let config = crate::support::database(folder.path()).await;
+    let config = crate::support::database::database(folder.path()).await;
     let ledger = webhook_assets::ledger::Ledger::open(&config).await.unwrap();
     let now = UnixMillis(1_000_000_000_000);
     let ahead = now.plus(Duration::from_secs(3_600));

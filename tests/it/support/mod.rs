@@ -5,6 +5,7 @@ pub mod access_log;
 pub mod bucket;
 pub mod client;
 pub mod collector;
+pub mod database;
 pub mod http2;
 pub mod odd_store;
 pub mod process;
@@ -16,11 +17,12 @@ pub mod stores;
 pub mod tls;
 
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use database::open_ledger;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use object_store::memory::InMemory;
@@ -34,13 +36,14 @@ use webhook_assets::clock::{Clock, ManualClock, UnixSeconds};
 use webhook_assets::console;
 use webhook_assets::gateway::{self, AllowedOrigins, Gateway};
 use webhook_assets::keys::ActiveKeyring;
-use webhook_assets::ledger::{self, DatabaseUrl, Ledger};
+use webhook_assets::ledger::DatabaseUrl;
 use webhook_assets::sender::{self, Sender};
 use webhook_assets::server::{self, Bodies, Certificate, Drain, Handler, Server};
 use webhook_assets::signed_url::BaseUrl;
 use webhook_assets::store::{self, CloudVariables, Store, StoreMetrics, StoreUrl};
 use webhook_assets::telemetry::RequestLogs;
 use webhook_assets::telemetry::trace::{Tracing, TracingConfig};
+use webhook_assets::tokens::Tokens;
 use webhook_assets::webhook::AllowedNetworks;
 use webhook_assets::{AssetRef, Keyring, Minter, SecretKey};
 
@@ -119,6 +122,8 @@ pub struct Plan {
     pub server: server::Config,
     pub certificate: Option<Certificate>,
     pub admin_token: Option<&'static str>,
+    /// The file of named tokens, if there is one.
+    pub tokens_file: Option<PathBuf>,
     /// The admin listener's connection limit, if it differs.
     pub admin_connections: Option<usize>,
     pub console: console::Config,
@@ -208,6 +213,7 @@ impl Plan {
             },
             certificate: None,
             admin_token: None,
+            tokens_file: None,
             admin_connections: None,
             console: console::Config {
                 url: None,
@@ -292,19 +298,21 @@ impl Plan {
             tokio::spawn(async move { running.run().await });
             sender = Some(made);
         }
-        let listen = "127.0.0.1:0".parse().unwrap();
+        let listen: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let token = self.admin_token.map(|token| admin::Token::new(token).unwrap());
+        let tokens = Tokens::open(token, self.tokens_file.as_deref()).unwrap();
         let services = admin::Services {
             base: base.clone(),
             longest_lifetime: self.gateway.longest_lifetime,
             keyring: keyring.clone(),
             store,
+            tokens,
             clock: Arc::new(clock.clone()),
             drain: drain.clone(),
             registry: metrics.registry.clone(),
             sender: sender.clone(),
         };
-        let admin = Admin::new(admin::Config { listen, token, console: self.console }, services);
+        let admin = Admin::new(self.console, services);
         let gateway_listener = TcpListener::bind(listen).await.unwrap();
         let admin_listener = TcpListener::bind(listen).await.unwrap();
         let site = Site {
@@ -332,76 +340,6 @@ impl Plan {
         tokio::spawn(server.evicting(metrics.admin_connections).serve(admin_listener));
         site
     }
-}
-
-/// A fresh database: on the PostgreSQL server that `tests/run sender` names, else a SQLite file in `folder`.
-pub async fn database(folder: &std::path::Path) -> ledger::Config {
-    use sqlx::Connection;
-
-    let Some(server) = server() else {
-        return ledger::Config {
-            database: DatabaseUrl::Sqlite(folder.join("calls.db")),
-            secret_key_file: None,
-        };
-    };
-    let name = format!("t{}", hex::encode(random()));
-    let mut connection = sqlx::PgConnection::connect(&server).await.unwrap();
-    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
-    sqlx::query(create).execute(&mut connection).await.unwrap();
-    let key = folder.join("secrets.key");
-    std::fs::write(&key, "5a".repeat(32)).unwrap();
-    let (server, _) = server.rsplit_once('/').unwrap();
-    ledger::Config { database: format!("{server}/{name}").parse().unwrap(), secret_key_file: Some(key) }
-}
-
-/// Opens a database for sending: a fresh one, or that of the last release.
-async fn open_ledger(folder: &std::path::Path, last_release: bool) -> (Ledger, DatabaseUrl) {
-    let config = database(folder).await;
-    if last_release {
-        restore_last_release(&config.database).await;
-    }
-    let ledger = Ledger::open(&config).await.unwrap();
-    ledger.lock_for_sending().await.unwrap();
-    (ledger, config.database)
-}
-
-/// Fills a fresh database with what the last release wrote: `fixtures/databases`.
-async fn restore_last_release(url: &DatabaseUrl) {
-    use sqlx::Connection;
-
-    match url {
-        DatabaseUrl::Sqlite(path) => {
-            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
-            // The dump has its tables in the order of their names.
-            let options = options.foreign_keys(false);
-            let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-            let dump = include_str!("../../../fixtures/databases/sqlite.sql");
-            sqlx::raw_sql(dump).execute(&mut connection).await.unwrap();
-            connection.close().await.unwrap();
-            std::fs::write(path.with_extension("db.key"), "5a".repeat(32)).unwrap();
-            std::fs::set_permissions(path.with_extension("db.key"), PermissionsExt::from_mode(0o600))
-                .unwrap();
-        }
-        DatabaseUrl::Postgres(url) => {
-            let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
-            let dump = include_str!("../../../fixtures/databases/postgres.sql");
-            sqlx::raw_sql(dump).execute(&mut connection).await.unwrap();
-        }
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the program reads its settings elsewhere; this is for the suite"
-)]
-fn server() -> Option<String> {
-    std::env::var("WEBHOOK_ASSETS_TEST_POSTGRES").ok()
-}
-
-fn random() -> [u8; 12] {
-    let mut bytes = [0; 12];
-    getrandom::fill(&mut bytes).unwrap();
-    bytes
 }
 
 /// Webhook settings for tests: to this machine, over plain HTTP.
