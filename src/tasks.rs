@@ -57,6 +57,7 @@ tasks! {
     Upkeep = "upkeep",
     LinkOpened = "link_opened",
     LateAssets = "late_assets",
+    Alerts = "alerts",
     LedgerWriter = "ledger_writer",
     LedgerOpening = "ledger_opening",
     LedgerErasure = "ledger_erasure",

@@ -19,4 +19,6 @@ pub use listener::{Admin, Config, Services};
 pub use router::OPENAPI;
 pub use tokens::token_to_json;
 #[cfg(feature = "sender")]
-pub use webhooks::{attempt_to_json, delivery_to_json, endpoint_to_json, secrets_to_json};
+pub use webhooks::{
+    alert_to_json, attempt_to_json, delivery_to_json, endpoint_to_json, secrets_to_json, tested_alert_to_json,
+};

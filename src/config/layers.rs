@@ -18,8 +18,9 @@ const OPTIONS: &str = "store.options.";
 
 /// The parts that a build may omit: the prefix of their settings, their name, their feature, and whether this build has
 /// them.
-const PARTS: [(&str, &str, &str, bool); 2] = [
+const PARTS: [(&str, &str, &str, bool); 3] = [
     ("webhooks.", "sender", "sender", cfg!(feature = "sender")),
+    ("alerts.", "sender", "sender", cfg!(feature = "sender")),
     ("console.", "settings page", "console", cfg!(feature = "console")),
 ];
 

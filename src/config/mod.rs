@@ -1,6 +1,8 @@
 //! The settings: documented defaults (`defaults.toml`), overridden by a file, overridden by the environment. Only this
 //! room reads the environment.
 
+#[cfg(feature = "sender")]
+mod alerts;
 #[cfg(feature = "console")]
 mod console;
 mod layers;
@@ -88,6 +90,11 @@ impl Config {
             ("the certificate's key", self.tls.as_ref().map(|tls| tls.key.clone())),
             #[cfg(feature = "sender")]
             ("the key of the endpoints' secrets", sender::key_file(&self.ledger)),
+            #[cfg(feature = "sender")]
+            (
+                "the secret of the alerts",
+                self.sender.alerts.as_ref().and_then(|alerts| alerts.secret_file.clone()),
+            ),
             ("the audit's records", audit),
         ]
         .into_iter()

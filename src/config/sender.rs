@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::alerts;
 use super::layers::Layers;
 use super::setting::{Setting, SettingError};
 use super::sources::Sources;
@@ -43,6 +44,7 @@ pub(super) fn read_sender(layers: &Layers, link_lifetime: Duration) -> Result<se
         networks: layers.get("webhooks.allowed_networks")?,
         ca_file: layers.optional("webhooks.ca_file")?,
         proxy: read_proxy(layers)?,
+        alerts: alerts::read(layers)?,
     })
 }
 

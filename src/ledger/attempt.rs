@@ -69,6 +69,8 @@ pub struct FinishedAttempt {
     pub awaited: Awaited,
     /// When it ended.
     pub at: UnixMillis,
+    /// The least time between two alerts that deliveries of an endpoint have failed; `None` if the operator wants none.
+    pub alert_interval: Option<Duration>,
 }
 
 /// When a claimed delivery that was not attempted is due again.

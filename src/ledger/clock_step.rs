@@ -34,6 +34,9 @@ impl Ledger {
         );
         const LOOKS: Statement =
             Statement::same("UPDATE deliveries SET look_at = look_at + $1 WHERE look_at IS NOT NULL");
+        const ALERTS: Statement = Statement::same(
+            "UPDATE alerts SET due_at = due_at + $1, lease_until = lease_until + $1 WHERE state = 'pending'",
+        );
         let by = int(to.0).saturating_sub(int(from.0));
         let mut tx = self.database.begin_unchecked().await?;
         tx.execute(LEASES, values![by, holder]).await?;
@@ -43,6 +46,7 @@ impl Ledger {
             tx.execute(ALL_PAUSES, values![by]).await?;
             tx.execute(HEALTH, values![by]).await?;
             tx.execute(LOOKS, values![by]).await?;
+            tx.execute(ALERTS, values![by]).await?;
         }
         tx.commit().await
     }

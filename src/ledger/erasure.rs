@@ -21,6 +21,7 @@ impl Ledger {
     /// If the database fails. Some events may already be purged.
     pub async fn purge_before(&self, moment: UnixMillis) -> Result<u64> {
         const PURGE_NOTICES: Statement = Statement::same("DELETE FROM notices WHERE at < $1");
+        const PURGE_ALERTS: Statement = Statement::same("DELETE FROM alerts WHERE at < $1");
         const PURGE_ENDPOINTS: Statement = Statement::same(
             "DELETE FROM endpoints WHERE removed_at < $1 \
              AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.endpoint_id = endpoints.id)",
@@ -34,6 +35,7 @@ impl Ledger {
             }
         }
         self.database.execute(PURGE_NOTICES, values![moment]).await?;
+        self.database.execute(PURGE_ALERTS, values![moment]).await?;
         let endpoints = self.database.execute(PURGE_ENDPOINTS, values![moment]).await?;
         if purged + endpoints > 0 {
             self.database.scrub_files();

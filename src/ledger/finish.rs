@@ -3,6 +3,7 @@
 use super::attempt::{Disposition, FinishedAttempt, Requeue};
 use super::database::{Database, Statement, Value, Write, int, rows, values, without_nul};
 use super::error::Result;
+use super::exhausted;
 use super::handle::Ledger;
 
 macro_rules! attempts {
@@ -122,7 +123,14 @@ impl Ledger {
 /// Writes a batch of attempts and their consequences in one transaction.
 pub(super) async fn finish_all(database: &Database, finished: &[FinishedAttempt]) -> Result<Vec<()>> {
     let rows: Vec<_> = finished.iter().map(attempt_row).collect();
-    database.write_unchecked::<()>(FINISH, values![rows]).await?;
+    if finished.iter().any(exhausted::alerts) {
+        let mut tx = database.begin_unchecked().await?;
+        exhausted::add_alerts(&mut tx, finished).await?;
+        tx.write::<()>(FINISH, values![rows]).await?;
+        tx.commit().await?;
+    } else {
+        database.write_unchecked::<()>(FINISH, values![rows]).await?;
+    }
     Ok(vec![(); finished.len()])
 }
 

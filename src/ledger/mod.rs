@@ -2,6 +2,8 @@
 //! the caller gets its answer. One sender at a time claims a due delivery, under a lease.
 
 mod accept;
+mod alert_causes;
+mod alerts;
 mod asset_looks;
 mod assets;
 mod attempt;
@@ -17,6 +19,7 @@ mod endpoints;
 mod erasure;
 mod error;
 mod event;
+mod exhausted;
 mod finish;
 mod handle;
 mod health;
@@ -46,6 +49,7 @@ mod store_event;
 mod test_events;
 mod writer;
 
+pub use alerts::{AlertOutcome, AlertState, ClaimedAlert, StoredAlert};
 pub use asset_looks::Look;
 pub use assets::Assets;
 pub use attempt::{AttemptResult, Awaited, Disposition, FinishedAttempt, Requeue};

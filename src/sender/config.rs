@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::alert_config::AlertConfig;
 use crate::webhook::{AllowedNetworks, PosterConfig, ProxyConfig};
 
 /// The settings for sending webhooks.
@@ -30,6 +31,8 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// The proxy that webhooks are sent through, if there is one.
     pub proxy: Option<ProxyConfig>,
+    /// Where alerts go, if the operator wants them.
+    pub alerts: Option<AlertConfig>,
 }
 
 impl Config {

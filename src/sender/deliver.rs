@@ -12,6 +12,7 @@ use super::schedule::{self, jitter};
 use crate::clock::UnixMillis;
 use crate::ledger::{Claimed, Disposition, Failure, FinishedAttempt, Requeue};
 use crate::tasks::{self, Task};
+use crate::webhook::AlertKind;
 
 /// The pause between two write attempts while the database does not answer.
 const WRITE_RETRY: Duration = Duration::from_secs(1);
@@ -42,6 +43,9 @@ pub(super) async fn deliver(sender: Sender, claimed: Claimed, failing: bool, mut
                 permit.due_again(due);
             }
             record(&sender, finished).await;
+            if succeeded {
+                sender.alert_to_success(&claimed.endpoint).await;
+            }
             // Without this, the log would not show that a dead endpoint works again.
             if succeeded && failing {
                 tracing::info!(endpoint = claimed.endpoint, "an endpoint takes events again");
@@ -83,6 +87,7 @@ fn finished(sender: &Sender, claimed: &Claimed, attempt: Attempt, at: UnixMillis
         result: attempt.result,
         disposition,
         at,
+        alert_interval: sender.alert_interval(AlertKind::Exhausted),
     }
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::admission::Admission;
+use super::alert_lane::AlertLane;
+use super::alert_poster::AlertPoster;
 use super::config::Config;
 use super::metrics::SenderMetrics;
 use super::sender_clock::SenderClock;
@@ -48,6 +50,7 @@ pub(super) struct Inner {
     pub(super) config: Config,
     pub(super) services: Services,
     pub(super) poster: Poster,
+    alerts: Option<AlertLane>,
     /// Names this process in leases.
     pub(super) holder: String,
     pub(super) wake: Notify,
@@ -70,18 +73,14 @@ impl Sender {
     /// [`PosterError`] if TLS cannot be set up.
     pub fn new(config: Config, services: Services) -> Result<Self, PosterError> {
         let poster = Poster::new(&config.poster())?;
-        Ok(Self::with_poster(config, services, poster))
-    }
-
-    /// Like [`Sender::new`], with an existing poster.
-    #[must_use]
-    pub fn with_poster(config: Config, services: Services, poster: Poster) -> Self {
+        let alerts = AlertPoster::new(&config)?.map(AlertLane::new);
         let holder = uuid::Builder::from_random_bytes(random()).into_uuid().simple().to_string();
         let (wake, stop) = (Notify::new(), tokio_util::sync::CancellationToken::new());
-        Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Inner {
             config,
             services,
             poster,
+            alerts,
             holder,
             wake,
             admission: Mutex::default(),
@@ -89,7 +88,7 @@ impl Sender {
             stop,
             sender_clock: Mutex::default(),
             clock_step_lock: tokio::sync::RwLock::default(),
-        }))
+        })))
     }
 
     /// Ends [`Sender::run`]: no new attempt begins.
@@ -174,6 +173,11 @@ impl Sender {
     /// The metrics of this sender.
     pub(crate) fn metrics(&self) -> &SenderMetrics {
         &self.0.services.metrics
+    }
+
+    /// The alerts, if the operator wants them.
+    pub(super) fn alerts(&self) -> Option<&AlertLane> {
+        self.0.alerts.as_ref()
     }
 
     /// The permits; `None` before the dispatcher starts.

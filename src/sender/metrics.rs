@@ -19,6 +19,8 @@ pub struct SenderMetrics {
     not_fetched: Gauge,
     endpoint_changes: ByLabel<Counter>,
     database_errors: ByLabel<Counter>,
+    alerts: ByLabel<Counter>,
+    alerts_pending: Gauge,
 }
 
 impl SenderMetrics {
@@ -69,6 +71,16 @@ impl SenderMetrics {
                 "reason",
                 &[],
             ),
+            alerts: registry.counters(
+                "webhook_alerts",
+                "Attempts to send an alert to the operator, by result: delivered, retried, failed",
+                "result",
+                &[],
+            ),
+            alerts_pending: registry.gauge(
+                "webhook_alerts_pending",
+                "Alerts to the operator that are not delivered yet; counted every 10 s",
+            ),
         }
     }
 
@@ -109,6 +121,15 @@ impl SenderMetrics {
     /// Counts an endpoint that was held or disabled.
     pub(super) fn endpoint_changed(&self, change: &'static str) {
         self.endpoint_changes.of(change).inc();
+    }
+
+    /// Counts an attempt to send an alert.
+    pub(super) fn alert_attempted(&self, result: &'static str) {
+        self.alerts.of(result).inc();
+    }
+
+    pub(super) fn alerts_pending(&self, count: u64) {
+        self.alerts_pending.set(gauge_value(count));
     }
 
     /// Counts a failure of the database.

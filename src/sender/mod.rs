@@ -3,6 +3,10 @@
 
 mod accept;
 mod admission;
+mod alert_config;
+mod alert_lane;
+mod alert_poster;
+mod alerts;
 mod attempt;
 mod begin;
 mod circuit_breaker;
@@ -27,6 +31,8 @@ mod sender_clock;
 #[cfg(test)]
 mod simulation;
 
+pub use alert_config::AlertConfig;
+pub use alert_poster::AlertPoster;
 pub use config::Config;
 pub use handle::{Sender, Services};
 pub use late_assets::ArrivalOutcome;

@@ -1,6 +1,7 @@
 //! Webhooks as receivers see them: the event and its body, the signature, the endpoint's URL, one POST request, and the
 //! diagnosis of its outcome.
 
+mod alert;
 mod custom_headers;
 mod diagnosis;
 mod duration_text;
@@ -11,6 +12,7 @@ mod network;
 mod post;
 mod signing;
 
+pub use alert::{Alert, AlertEndpoint, AlertFormat, AlertKind};
 pub use custom_headers::{CustomHeaders, HeaderChanges, HeaderError};
 pub use diagnosis::{Diagnosis, Explanation, Facts, diagnose, diagnose_probe, may_probe};
 pub use endpoint_url::{EndpointUrl, UrlError, UrlRules};

@@ -20,6 +20,15 @@ impl AllowedNetworks {
         entries.into_iter().map(str::trim).map(network).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Every network, for a URL that the operator has chosen.
+    #[must_use]
+    pub fn all() -> Self {
+        Self(vec![
+            IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0)),
+            IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0)),
+        ])
+    }
+
     /// Whether the list is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {

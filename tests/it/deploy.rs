@@ -19,7 +19,7 @@ const DEPLOYMENT: &str = "deploy/kubernetes/deployment.yaml";
 const UNIT: &str = "deploy/systemd/webhook-assets.service";
 
 /// Words with a dot between them in these files that are no settings.
-const NO_SETTINGS: [&str; 2] = ["webhooks.db", "admin.ui"];
+const NO_SETTINGS: [&str; 3] = ["webhooks.db", "admin.ui", "alerts.yaml"];
 
 /// Labels that Prometheus and the kubelet add.
 const LABELS_OF_OTHERS: [&str; 5] = ["job", "instance", "le", "container", "pod"];

@@ -1,6 +1,7 @@
 //! The sender: every accepted call arrives, on schedule, signed, with links that open.
 
 mod accept;
+mod alerts;
 mod backfill;
 mod call_filters;
 mod circuit_breaker;

@@ -5,6 +5,7 @@
 #![cfg(test)]
 #![expect(unreachable_pub, reason = "the vocabulary reads like a library's")]
 
+mod alerts;
 mod cut_off;
 mod disk;
 mod drill;

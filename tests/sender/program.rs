@@ -119,8 +119,19 @@ impl Home {
 
     /// Starts it.
     pub fn start(&self, admin: &str) -> Process {
+        self.start_with(admin, &[])
+    }
+
+    /// Starts it with further variables.
+    pub fn start_with(&self, admin: &str, variables: &[(&str, &str)]) -> Process {
         let log = std::fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
-        let mut child = self.command(admin).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut child = self
+            .command(admin)
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let admin = lines.find_map(|line| Some(line.ok()?.split_once("admin listening on ")?.1.to_owned()));
         let admin = admin.unwrap_or_else(|| panic!("the program did not start:\n{}", self.log()));

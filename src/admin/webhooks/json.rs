@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::clock::{UnixMillis, UnixSeconds};
-use crate::ledger::{Attempt, CallFilter, Delivery, Endpoint, Secrets};
-use crate::webhook::Direction;
+use crate::ledger::{Attempt, CallFilter, Delivery, Endpoint, Secrets, StoredAlert};
+use crate::webhook::{Diagnosis, Direction, Exchange};
 
 /// An endpoint, without its secrets.
 #[must_use]
@@ -104,6 +104,31 @@ pub fn attempt_to_json(attempt: &Attempt) -> Value {
         "summary": attempt.summary,
         "advice": attempt.advice,
         "excerpt": attempt.excerpt,
+    })
+}
+
+/// An alert, and how far its sending is.
+#[must_use]
+pub fn alert_to_json(stored: &StoredAlert) -> Value {
+    let mut shown = stored.alert.to_json(None);
+    if let Value::Object(fields) = &mut shown {
+        fields.insert("status".into(), stored.state.name().into());
+        fields.insert("attempt_count".into(), stored.tries.into());
+        fields.insert("due_at".into(), text(stored.due_at).into());
+        fields.insert("last_summary".into(), stored.last_summary.clone().into());
+        fields.insert("ended_at".into(), text(stored.ended_at).into());
+    }
+    shown
+}
+
+/// What came of a test alert.
+#[must_use]
+pub fn tested_alert_to_json(exchange: &Exchange, diagnosis: &Diagnosis) -> Value {
+    json!({
+        "delivered": exchange.is_success(),
+        "code": diagnosis.facts.code,
+        "summary": diagnosis.english.summary,
+        "advice": diagnosis.english.advice,
     })
 }
 

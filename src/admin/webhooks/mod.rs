@@ -1,6 +1,7 @@
 //! The webhooks API of the admin listener: accepts calls, manages endpoints, shows the delivery history and resends
 //! deliveries.
 
+mod alerts;
 mod api;
 mod calls;
 mod deliveries;
@@ -15,6 +16,8 @@ mod portal_links;
 mod resource_path;
 mod routes;
 
-pub use json::{attempt_to_json, delivery_to_json, endpoint_to_json, secrets_to_json};
+pub use json::{
+    alert_to_json, attempt_to_json, delivery_to_json, endpoint_to_json, secrets_to_json, tested_alert_to_json,
+};
 pub(super) use resource_path::ResourcePath;
 pub(super) use routes::answer;

@@ -9,6 +9,10 @@ use crate::tokens::Scope;
 const WORKSPACES: &str = "/v1/workspaces/";
 const CALLS: &str = "/v1/calls";
 
+/// The paths of alerts.
+const ALERTS: &str = "/v1/alerts";
+const ALERTS_TEST: &str = "/v1/alerts/test";
+
 /// The kinds of resources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resource {
@@ -28,6 +32,8 @@ pub(super) enum Resource {
     Resend,
     Recovery,
     PortalLinks,
+    Alerts,
+    AlertsTest,
 }
 
 impl Resource {
@@ -41,11 +47,12 @@ impl Resource {
             | Self::Backfill
             | Self::Resend
             | Self::Recovery
-            | Self::PortalLinks => "POST",
+            | Self::PortalLinks
+            | Self::AlertsTest => "POST",
             Self::Workspace | Self::Call => "DELETE",
             Self::Endpoints => "GET, HEAD, POST",
             Self::Endpoint => "GET, HEAD, PATCH, DELETE",
-            Self::Secret | Self::Notices | Self::Deliveries | Self::Delivery => "GET, HEAD",
+            Self::Secret | Self::Notices | Self::Deliveries | Self::Delivery | Self::Alerts => "GET, HEAD",
         }
     }
 
@@ -65,6 +72,7 @@ impl Resource {
             | Self::Resend
             | Self::Recovery => Scope::Endpoints,
             Self::PortalLinks => Scope::Portal,
+            Self::Alerts | Self::AlertsTest => Scope::Operate,
         }
     }
 }
@@ -80,6 +88,14 @@ pub(crate) struct ResourcePath<'p> {
 impl<'p> ResourcePath<'p> {
     /// The resource at this path, if there is one.
     pub(crate) fn at(path: &'p str) -> Option<Self> {
+        let of_operator = match path {
+            ALERTS => Some(Resource::Alerts),
+            ALERTS_TEST => Some(Resource::AlertsTest),
+            _ => None,
+        };
+        if let Some(resource) = of_operator {
+            return Some(Self { resource, workspace: None, id: None });
+        }
         if let Some(rest) = path.strip_prefix(CALLS) {
             return Self::below_calls(rest);
         }

@@ -65,6 +65,11 @@ async fn try_answer(
             reject_browsers(&request)?;
             api.resend(workspace, id).await
         }
+        (Resource::Alerts, _) => api.list_alerts().await,
+        (Resource::AlertsTest, _) => {
+            reject_browsers(&request)?;
+            api.test_alerts().await
+        }
         (Resource::Recovery, _) => api.recover(workspace, request).await,
         #[cfg(not(feature = "console"))]
         (Resource::PortalLinks, _) => Err(not_found("This build has no settings page.")),

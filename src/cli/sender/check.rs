@@ -9,7 +9,7 @@ use crate::cli::check_result::CheckResult::{self, Failed, Passed, Warning};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::ledger::{self, Ledger, MigrationName};
-use crate::sender;
+use crate::sender::{self, AlertPoster};
 use crate::webhook::{Poster, ProxyConfig, ProxyUrl};
 
 /// How long the proxy may take to accept a connection.
@@ -30,8 +30,29 @@ pub(crate) fn check_webhooks(config: &Config) -> Vec<CheckResult> {
             config.sender.networks
         )));
     }
+    found.extend(check_alerts(&config.sender));
     found.extend(config.sender.proxy.iter().flat_map(|proxy| check_proxy(proxy, &config.sender)));
     found
+}
+
+/// Checks that the receiver of alerts is reached.
+fn check_alerts(config: &sender::Config) -> Vec<CheckResult> {
+    let poster = match AlertPoster::new(config) {
+        Ok(None) => return Vec::new(),
+        Ok(Some(poster)) => poster,
+        Err(error) => return vec![Failed(error.to_string())],
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return vec![Failed(error.to_string())],
+    };
+    let host = poster.config().url.host_for_logs();
+    vec![match runtime.block_on(poster.probe()) {
+        None => Passed(format!("alerts.url: {host} is reached; `webhooks alerts test` sends a test")),
+        Some(diagnosis) => {
+            Failed(format!("alerts.url: {host}: {}; alerts wait until it is reached", diagnosis.english))
+        }
+    }]
 }
 
 /// Checks that the proxy takes connections, and that its credentials can be read.

@@ -1,5 +1,6 @@
 //! `webhooks`: manages endpoints, secrets and deliveries in the database, and runs a receiver for tests.
 
+mod alerts;
 mod change;
 mod context;
 mod deliveries;
@@ -30,6 +31,9 @@ use context::{CommandContext, OneEndpoint, with_ledger};
 pub(super) enum Webhooks {
     #[command(flatten)]
     OnDatabase(OnDatabase),
+    /// List the alerts to the operator, or send a test
+    #[command(subcommand)]
+    Alerts(alerts::Alerts),
     /// Print a link that opens the settings page once
     Portal(portal::Portal),
     /// Receive webhooks, print them, and verify their signatures
@@ -79,6 +83,7 @@ impl Webhooks {
                 let make = matches!(command, OnDatabase::Add(_));
                 with_ledger(sources, make, async |context| command.run(context).await)
             }
+            Self::Alerts(alerts) => alerts.run(sources),
             // The receiver needs neither settings nor a database.
             Self::Listen(listen) => listen.run(),
             // A portal link needs the keyring but no database.

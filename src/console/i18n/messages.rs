@@ -467,6 +467,8 @@ messages! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::UnixMillis;
+    use crate::webhook::{Alert, AlertKind};
 
     #[test]
     fn every_message_has_both_languages_and_the_same_placeholders() {
@@ -477,5 +479,22 @@ mod tests {
             // An untranslated sentence is the same in both languages.
             assert!(english != french || english.split(' ').count() < 3, "{name}: {english}");
         }
+    }
+    /// The operator reads the words that the customer sees.
+    #[test]
+    fn the_page_and_the_alerts_have_the_same_words() {
+        for (word, kind) in [
+            (EN.is_failing, AlertKind::Failing),
+            (EN.on_hold, AlertKind::Held),
+            (EN.disabled, AlertKind::Disabled),
+            (EN.failed, AlertKind::Exhausted),
+            (EN.links_not_fetched, AlertKind::Unfetched),
+        ] {
+            assert_eq!(word, kind.title());
+        }
+        let alert = |kind| Alert { kind, ..Alert::test(String::new(), UnixMillis(0)) };
+        let disabled = alert(AlertKind::Disabled);
+        assert_eq!(EN.disabled_text, format!("{} {}", disabled.message(), disabled.advice().unwrap()));
+        assert!(alert(AlertKind::Failing).message().starts_with(EN.failing_since.trim_end_matches(" since")));
     }
 }

@@ -26,6 +26,7 @@ macro_rules! migrations {
             "0010" "late_assets",
             "0011" "backfill",
             "0012" "headers",
+            "0013" "alerts",
         )
     };
     ($engine:literal: $($number:literal $name:literal),* $(,)?) => {

@@ -55,7 +55,7 @@ impl Tx {
     }
 
     /// Runs a write and returns its rows.
-    pub(super) async fn write<T: Row>(&mut self, write: Write, values: Vec<Value>) -> Result<Vec<T>> {
+    pub(crate) async fn write<T: Row>(&mut self, write: Write, values: Vec<Value>) -> Result<Vec<T>> {
         let mut rows = Vec::new();
         if matches!(self.engine, Engine::Postgres(..)) {
             return self.fetch(Statement::same(write.postgres), values).await;

@@ -297,6 +297,9 @@ async fn see_webhooks(seen: &mut Seen) {
     for _ in 0..9 {
         seen.ask(&api, "POST", &rotate, &[JSON], b"{}").await;
     }
+    let alerts =
+        Plan { sender: Some(webhooks::alerting(&Receiver::willing().await)), ..Plan::sending().await };
+    seen.ask(&AdminSite::of(alerts).await, "POST", "/v1/alerts/test", &[], b"").await;
     let keyless = AdminSite::of(Plan { keyring: of_tomorrow(), ..Plan::sending().await }).await;
     seen.ask(&keyless, "POST", "/v1/workspaces/acme/portal-links", &[JSON], b"{}").await;
     for path in ["/v1/workspaces/acme/calls/call-1", "/v1/workspaces/acme"] {
@@ -381,6 +384,8 @@ async fn good_requests(api: &AdminSite) -> Vec<(&'static str, String, String)> {
         ("POST", of(&format!("/endpoints/{endpoint}/secret/rotate")), "{}".to_owned()),
         ("POST", of(&format!("/endpoints/{endpoint}/test")), String::new()),
         ("GET", of("/notices"), String::new()),
+        ("GET", "/v1/alerts".to_owned(), String::new()),
+        ("POST", "/v1/alerts/test".to_owned(), String::new()),
         ("GET", of("/deliveries"), String::new()),
         ("GET", of(&format!("/deliveries/{delivery}")), String::new()),
         ("POST", of(&format!("/deliveries/{delivery}/resend")), String::new()),

@@ -162,7 +162,7 @@ async fn moved(api: &AdminSite, before: &Page, until: &str) -> impl Fn(&str) -> 
     move |series| after.value(series) - before.get(series).copied().unwrap_or(0.0)
 }
 
-const FAMILIES: [(&str, &str); 43] = [
+const FAMILIES: [(&str, &str); 45] = [
     ("requests", "counter"),
     ("bodies", "counter"),
     ("sent_bytes", "counter"),
@@ -206,12 +206,15 @@ const FAMILIES: [(&str, &str); 43] = [
     ("webhook_deliveries_not_fetched", "gauge"),
     ("webhook_endpoint_changes", "counter"),
     ("webhook_database_errors", "counter"),
+    ("webhook_alerts", "counter"),
+    ("webhook_alerts_pending", "gauge"),
 ];
 
 #[tokio::test]
 async fn the_metrics_page_is_strict_openmetrics_with_every_family() {
     let store = FaultyStore::around(sample_store().await);
-    let api = AdminSite::of(Plan { objects: store.clone(), ..Plan::sending().await }).await;
+    let sender = Some(webhooks::alerting(&Receiver::willing().await));
+    let api = AdminSite::of(Plan { objects: store.clone(), sender, ..Plan::sending().await }).await;
     // Families without a sample are not shown, so the test makes everything happen once.
     api.site.get(&api.site.recording(), &[]).await;
     api.mint(&wish("recording")).await;
@@ -231,7 +234,7 @@ async fn the_metrics_page_is_strict_openmetrics_with_every_family() {
     assert_eq!(page.families.len(), FAMILIES.len(), "{:?}", page.families.keys());
 }
 
-/// One endpoint accepts every delivery; another fails until its circuit breaker opens.
+/// One endpoint accepts every delivery; another fails until its circuit breaker opens and the operator is alerted.
 async fn hold_an_endpoint(api: &AdminSite) {
     let willing = Receiver::willing().await;
     let failing = Receiver::start(|_, _| Reaction::Answer(500, "no")).await;
@@ -243,9 +246,11 @@ async fn hold_an_endpoint(api: &AdminSite) {
         api.send("POST", "/v1/calls", &webhooks::call("acme", &format!("call-{number}"))).await;
     }
     failing.wait_for(30).await;
-    let series = "webhook_assets_webhook_endpoint_changes_total{change=\"held\"}";
+    let held = "webhook_assets_webhook_endpoint_changes_total{change=\"held\"}";
+    let alerted = "webhook_assets_webhook_alerts_total{result=\"delivered\"}";
     for _ in 0..200 {
-        if page(api).await.value(series) > 0.0 {
+        let page = page(api).await;
+        if page.value(held) > 0.0 && page.value(alerted) > 0.0 {
             return;
         }
         api.site.clock.advance(Duration::from_secs(10));

@@ -10,11 +10,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sqlx::Connection;
 use webhook_assets::ledger::DatabaseUrl;
-use webhook_assets::webhook::CompletedCall;
+use webhook_assets::sender;
+use webhook_assets::webhook::{AlertFormat, CompletedCall, WebhookSecret};
 
 use super::AdminSite;
 use crate::support::receiver::{Reaction, Receiver};
-use crate::support::{CALL, Site};
+use crate::support::webhooks::alerts_to;
+use crate::support::{CALL, Site, sending};
 
 /// The body that hands in the sample call.
 pub fn call(workspace: &str, id: &str) -> Value {
@@ -78,6 +80,13 @@ pub async fn disabled_endpoint(api: &AdminSite) -> String {
     id.to_owned()
 }
 
+/// Settings of a sender whose operator gets alerts there.
+pub fn alerting(receiver: &Receiver) -> sender::Config {
+    let secret = Some(WebhookSecret::generate().unwrap());
+    let alerts = alerts_to(&receiver.url("/alerts"), AlertFormat::Json, secret);
+    sender::Config { alerts: Some(alerts), ..sending() }
+}
+
 /// Adds an endpoint for a receiver.
 async fn add(api: &AdminSite, workspace: &str, receiver: &Receiver) -> Value {
     let path = format!("/v1/workspaces/{workspace}/endpoints");
@@ -102,8 +111,7 @@ pub async fn drop_tables(site: &Site) {
     }
 }
 
-const DROP: &str =
-    "DROP TABLE notices; DROP TABLE attempts; DROP TABLE deliveries; DROP TABLE events; DROP TABLE endpoints";
+const DROP: &str = "DROP TABLE alerts; DROP TABLE notices; DROP TABLE attempts; DROP TABLE deliveries; DROP TABLE events; DROP TABLE endpoints";
 
 /// A cross-origin request without a body, which a web page can send without a preflight.
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use super::{Home, Ran};
+use super::{Home, Ran, Running};
 
 /// The failing lines of a report.
 fn failures(ran: &Ran) -> Vec<&str> {
@@ -168,4 +168,32 @@ fn health_is_the_health_of_a_running_server() {
     drop(server);
     health(&admin).refused(1, &[&admin, "is the server running?"]);
     health("nowhere").refused(64, &["admin.listen", "\"nowhere\""]);
+}
+
+#[test]
+fn the_receiver_of_alerts_is_reached_or_its_line_fails_and_neither_shows_its_url() {
+    let home = Home::ready();
+    let receiver = Running::start(home.bare(&["webhooks", "listen", "--listen", "127.0.0.1:0"]));
+    let check = |address: &str| {
+        let mut command = home.program(&["check"]);
+        command
+            .env("WEBHOOK_ASSETS_ALERTS_URL", format!("http://{address}/services/s3cret"))
+            .env("WEBHOOK_ASSETS_ALERTS_FORMAT", "slack");
+        Ran::of(&mut command).hides(&["s3cret".to_owned()])
+    };
+    let address = receiver.address("receiver").to_string();
+    let line = format!("alerts.url: {address} is reached");
+    check(&address).succeeded().says(&[&line, "webhooks alerts test"]);
+    let failed = check("127.0.0.1:9");
+    assert_eq!((failed.code, failures(&failed).len()), (Some(1), 1), "{failed:?}");
+    failed.says(&["alerts.url: 127.0.0.1:9: The connection was refused"]);
+}
+
+#[test]
+fn alerts_as_json_need_a_secret() {
+    let home = Home::ready();
+    let mut command = home.program(&["serve"]);
+    command.env("WEBHOOK_ASSETS_ALERTS_URL", "https://ops.example.com/s3cret");
+    let refused = Ran::of(&mut command).hides(&["s3cret".to_owned()]);
+    refused.refused(64, &["alerts.secret_file", "a file with a secret", "slack"]);
 }

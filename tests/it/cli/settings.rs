@@ -3,7 +3,7 @@
 use super::{Home, Ran};
 
 /// An invalid value for every setting that can be wrong: as TOML, as text, and what the message says the setting takes.
-const BAD: [(&str, &str, &str, &str); 55] = [
+const BAD: [(&str, &str, &str, &str); 60] = [
     ("listen", "\"8080\"", "\"8080\"", "127.0.0.1:8080"),
     ("public_url", "\"app.example.com\"", "\"app.example.com\"", "https://"),
     ("longest_lifetime", "\"a day\"", "\"a day\"", "24h"),
@@ -53,6 +53,16 @@ const BAD: [(&str, &str, &str, &str); 55] = [
     ("webhooks.allowed_networks", "[\"10.0.0.1/8\"]", "\"10.0.0.1/8\"", "CIDR"),
     ("webhooks.proxy", "\"proxy:3128\"", "\"proxy:3128\"", "http://proxy.internal:3128"),
     ("webhooks.proxy_resolves_names", "\"some\"", "\"some\"", "true or false"),
+    (
+        "alerts.url",
+        "\"ftp://chat.example/secret\"",
+        "\"ftp://[redacted]\"",
+        "a URL such as https://hooks.slack.com/",
+    ),
+    ("alerts.format", "\"teams\"", "\"teams\"", "json or slack"),
+    ("alerts.secret_file", "\"/nowhere/secret\"", "\"/nowhere/secret\"", "a readable file"),
+    ("alerts.interval", "\"0s\"", "\"0s\"", "a duration"),
+    ("alerts.kinds", "[\"endpoint.lost\"]", "\"endpoint.lost\"", "endpoint.failing"),
     ("log.format", "\"xml\"", "\"xml\"", "human"),
     ("log.level", "\"loud\"", "\"loud\"", "debug"),
     ("audit.required", "true", "true", "audit.file"),

@@ -365,3 +365,37 @@ fn a_recovery_is_followed_to_its_end() {
     let json: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!((ran.code, json), (Some(0), serde_json::json!({"recovered": 1, "delivered": 1, "failed": 0})));
 }
+
+#[test]
+fn a_test_alert_arrives_signed_or_says_what_is_wrong_and_the_list_shows_the_alerts() {
+    let home = Home::ready();
+    let secret = format!("whsec_{}", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
+    home.write("alerts.secret", &format!("{secret}\n"));
+    let receiver = listen(&home, &["--secret-file", "alerts.secret"]);
+    let test = |url: &str, more: &[&str]| {
+        let mut command = home.program(&[&["webhooks", "alerts", "test"], more].concat());
+        command
+            .env("WEBHOOK_ASSETS_ALERTS_URL", url)
+            .env("WEBHOOK_ASSETS_ALERTS_SECRET_FILE", "alerts.secret");
+        Ran::of(&mut command).hides(std::slice::from_ref(&secret))
+    };
+    test(&url_of(&receiver), &[]).succeeded().says(&["test alert for 127.0.0.1:", "Delivered"]);
+    receiver.prints("alert.test");
+    receiver.prints("Standard Webhooks    good");
+    test(&url_of(&receiver), &["--json"])
+        .succeeded()
+        .says(&["\"delivered\": true", "\"code\": \"delivered\""]);
+    let failed = test("http://127.0.0.1:9/hooks/s3cret", &[]).hides(&["s3cret".to_owned()]);
+    assert_eq!(failed.code, Some(1), "{failed:?}");
+    failed.says(&["test alert for 127.0.0.1:9", "refused"]);
+    home.run(&["webhooks", "alerts", "test"])
+        .refused(64, &["alerts.url: not set", "WEBHOOK_ASSETS_ALERTS_URL"]);
+
+    add(&home, "http://127.0.0.1:9/hook");
+    let list = |arguments: &[&str]| {
+        let arguments = [&["webhooks", "alerts", "list"], arguments].concat();
+        Ran::of(home.program(&arguments).envs(home.sending())).succeeded()
+    };
+    list(&[]).says(&["no alerts"]);
+    assert_eq!(list(&["--json"]).out, "{\n  \"alerts\": []\n}\n");
+}

@@ -15,6 +15,7 @@ pub mod requests;
 pub mod slow_client;
 pub mod stores;
 pub mod tls;
+pub mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -44,10 +45,10 @@ use webhook_assets::store::{self, CloudVariables, Store, StoreMetrics, StoreUrl}
 use webhook_assets::telemetry::RequestLogs;
 use webhook_assets::telemetry::trace::{Tracing, TracingConfig};
 use webhook_assets::tokens::Tokens;
-use webhook_assets::webhook::AllowedNetworks;
 use webhook_assets::{AssetRef, Keyring, Minter, SecretKey};
 
 pub use client::{Answer, Client, request_head};
+pub use webhooks::sending;
 
 /// The call that every site has.
 pub const CALL: Uuid = uuid::uuid!("550e8400-e29b-41d4-a716-446655440000");
@@ -339,23 +340,6 @@ impl Plan {
         let server = Server::new(server::Config { connections, ..self.server }, admin, Drain::new());
         tokio::spawn(server.evicting(metrics.admin_connections).serve(admin_listener));
         site
-    }
-}
-
-/// Webhook settings for tests: to this machine, over plain HTTP.
-pub fn sending() -> sender::Config {
-    sender::Config {
-        attempt_timeout: Duration::from_secs(2),
-        link_lifetime: DAY,
-        asset_wait: Duration::from_secs(60),
-        retention: 30 * DAY,
-        disable_after: 5 * DAY,
-        attempts_in_flight: 100,
-        attempts_per_endpoint: 128,
-        allow_http: true,
-        networks: AllowedNetworks::parse(["127.0.0.0/8"]).unwrap(),
-        ca_file: None,
-        proxy: None,
     }
 }
 
