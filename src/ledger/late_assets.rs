@@ -163,14 +163,15 @@ impl Ledger {
     }
 }
 
-/// Names an asset that was unknown. An attempt in flight may send the call without it, so its delivery awaits it.
+/// Names an asset that was unknown. An attempt in flight may send the call without it, so its delivery awaits it. So does a
+/// delivery that is not in flight: on PostgreSQL a sender may be claiming it, and have read the event as it was before.
 async fn name(tx: &mut Tx, event: &str, kind: AssetKind, id: Uuid, now: UnixMillis) -> Result<()> {
     const RECORDING: Statement =
         Statement::same("UPDATE events SET recording = $2, named_late = named_late | 1 WHERE id = $1");
     const TRANSCRIPT: Statement =
         Statement::same("UPDATE events SET transcript = $2, named_late = named_late | 2 WHERE id = $1");
     const AWAIT: Statement = Statement::same(
-        "UPDATE deliveries SET awaits = coalesce(awaits, 0) | $2, look_at = $3 WHERE event_id = $1 AND state = 'sending' \
+        "UPDATE deliveries SET awaits = coalesce(awaits, 0) | $2, look_at = $3 WHERE event_id = $1 AND state <> 'delivered' \
          AND arrived = 0 AND EXISTS (SELECT 1 FROM endpoints e WHERE e.id = endpoint_id AND e.late_assets)",
     );
     // The history shows what was sent.

@@ -68,7 +68,7 @@ async fn a_full_disk_refuses_calls_with_503_and_loses_no_accepted_one() {
         let (workspace, id) = (format!("w{}", at % 10), format!("call-{at}"));
         match caller.try_ask("POST", &url, &call(&workspace, &id)).await.unwrap() {
             (StatusCode::ACCEPTED, answer) => {
-                accepted.insert(id, answer["event"].as_str().unwrap().to_owned());
+                accepted.insert(answer["event"].as_str().unwrap().to_owned(), id);
             }
             (StatusCode::SERVICE_UNAVAILABLE, _) => refused += 1,
             (status, answer) => panic!("{status}: {answer}\n{}", home.log()),

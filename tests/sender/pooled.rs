@@ -49,7 +49,7 @@ async fn every_call_is_accepted_once_behind_a_transaction_pooler() {
     for caller in callers.collect::<Vec<_>>() {
         for (status, id, answer) in caller.await.unwrap() {
             assert_eq!(status, StatusCode::ACCEPTED, "{answer}\n{}", home.log());
-            accepted.insert(id, answer["event"].as_str().unwrap().to_owned());
+            accepted.insert(answer["event"].as_str().unwrap().to_owned(), id);
         }
     }
     assert_eq!(accepted.len(), CALLERS * CALLS);

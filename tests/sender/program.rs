@@ -111,7 +111,7 @@ impl Home {
             .env("WEBHOOK_ASSETS_WEBHOOKS_ALLOW_HTTP", "true")
             .env("WEBHOOK_ASSETS_WEBHOOKS_ALLOWED_NETWORKS", "127.0.0.0/8")
             .env("WEBHOOK_ASSETS_PUBLIC_URL", "https://app.example.com/api")
-            .env("WEBHOOK_ASSETS_STORE", "memory:///")
+            .env("WEBHOOK_ASSETS_STORE", format!("file://{}/fixtures", env!("CARGO_MANIFEST_DIR")))
             .env("WEBHOOK_ASSETS_KEYS", self.path("keys.json"))
             .env("WEBHOOK_ASSETS_LOG_FORMAT", "json");
         command
@@ -200,7 +200,8 @@ impl Caller {
     /// Adds an endpoint and returns its id.
     pub async fn add_endpoint(&self, admin: &str, workspace: &str, url: &str) -> String {
         let path = format!("{admin}/v1/workspaces/{workspace}/endpoints");
-        self.ask("POST", &path, &json!({ "url": url })).await["id"].as_str().unwrap().to_owned()
+        let wish = json!({"url": url, "late_assets": true});
+        self.ask("POST", &path, &wish).await["id"].as_str().unwrap().to_owned()
     }
 }
 
