@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::part_state::PartHistory;
 use super::probe::Probe;
 use crate::clock::Clock;
 #[cfg(feature = "console")]
@@ -42,6 +43,8 @@ pub(super) struct Inner {
     pub(super) services: Services,
     #[cfg(feature = "console")]
     pub(super) console: Console,
+    /// Of keys, store and webhooks, for `/readyz`.
+    pub(super) part_histories: [PartHistory; 3],
     pub(super) store_probe: Probe,
     #[cfg(feature = "sender")]
     pub(super) ledger_probe: Probe,
@@ -92,6 +95,7 @@ impl Admin {
             services,
             #[cfg(feature = "console")]
             console,
+            part_histories: Default::default(),
             store_probe: Probe::default(),
             #[cfg(feature = "sender")]
             ledger_probe: Probe::default(),

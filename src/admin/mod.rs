@@ -5,6 +5,7 @@ mod access;
 mod erase;
 mod links;
 mod listener;
+mod part_state;
 mod probe;
 mod readiness;
 mod response;

@@ -1,10 +1,10 @@
-//! Answers `/readyz`: whether links can be served, and the state of the webhooks' database.
+//! Answers `/readyz`: whether links can be served, and how each part is.
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::listener::Admin;
-use super::probe::Fault;
+use super::part_state::PartState;
 use super::response::{Answer, json_answer};
 use crate::store::StoreError;
 
@@ -12,15 +12,10 @@ impl Admin {
     /// Ready if links can be served: a key can sign, the store is readable, and the program is not stopping. The state
     /// of the webhooks' database is only shown, because links work without it.
     pub(super) async fn readiness(&self) -> Answer {
-        let keys = if self.0.services.keyring.can_sign(self.0.services.clock.now()) {
-            "ok"
-        } else {
-            "no key may sign now"
-        };
+        let keys = self.check_keys();
         let (store, webhooks) = tokio::join!(self.check_store(), self.check_webhooks());
-        let store = store.unwrap_or("ok");
         let draining = self.0.services.drain.is_announced();
-        let ready = keys == "ok" && store == "ok" && !draining;
+        let ready = keys.words() == "ok" && store.words() == "ok" && !draining;
         let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let word = if draining {
             "stopping"
@@ -29,16 +24,42 @@ impl Admin {
         } else {
             "not ready"
         };
-        let mut answer = json!({"status": word, "keys": keys, "store": store});
-        if let (Some(found), serde_json::Value::Object(fields)) = (webhooks, &mut answer) {
-            fields.insert("webhooks".into(), found.unwrap_or("ok").into());
+        let parts = [("keys", Some(keys)), ("store", Some(store)), ("webhooks", webhooks)];
+        let mut answer = json!({"status": word});
+        let mut states = json!({});
+        let (now, histories) = (self.0.services.clock.now(), self.0.part_histories.iter());
+        for ((name, state), history) in parts.into_iter().zip(histories) {
+            if let (Some(state), Value::Object(fields), Value::Object(states)) =
+                (state, &mut answer, &mut states)
+            {
+                fields.insert(name.to_owned(), state.words().into());
+                states.insert(name.to_owned(), history.note(state, now));
+            }
+        }
+        if let Value::Object(fields) = &mut answer {
+            fields.insert("parts".to_owned(), states);
         }
         json_answer(status, &answer)
     }
 
-    /// The problem with the store, without its URL.
-    async fn check_store(&self) -> Fault {
+    fn check_keys(&self) -> PartState {
+        let (now, services) = (self.0.services.clock.now(), &self.0.services);
+        if !services.keyring.can_sign(now) {
+            return PartState::Down("no key may sign now");
+        }
+        let whole = now.plus(services.longest_lifetime);
+        match services.keyring.load().signing_key(now, whole) {
+            Some(_) => PartState::Ok,
+            None => PartState::Degraded(
+                "no key signs links of full length; `keys rotate --starts-in 0s` makes one",
+            ),
+        }
+    }
+
+    /// The state of the store, without its URL.
+    async fn check_store(&self) -> PartState {
         const LATE: &str = "it does not answer in time";
+        const CLOCKS: &str = "its clock and the one of this machine differ; keep both by NTP";
         let store = self.0.services.store.clone();
         let look = async move {
             let error = store.probe().await.err()?;
@@ -50,23 +71,36 @@ impl Admin {
                 _ => "it cannot be reached or fails",
             })
         };
-        self.0.store_probe.find(look, LATE).await
+        match self.0.store_probe.find(look, LATE).await {
+            Some(why) => PartState::Down(why),
+            None if self.0.services.store.clocks_differ().is_some() => PartState::Degraded(CLOCKS),
+            None => PartState::Ok,
+        }
     }
 
-    /// The problem with the webhooks' database; `None` if this process sends no webhooks.
+    /// The state of the webhooks' database; `None` if this process sends no webhooks.
     #[cfg(feature = "sender")]
-    async fn check_webhooks(&self) -> Option<Fault> {
+    async fn check_webhooks(&self) -> Option<PartState> {
         let sender = self.0.services.sender.clone()?;
-        let look = async move {
-            let error = sender.ledger().probe().await.err()?;
-            tracing::warn!(%error, "the webhooks' database is not usable");
-            Some(error.summary())
+        let look = {
+            let (ledger, now) = (sender.ledger().clone(), self.0.services.clock.now_millis());
+            async move {
+                ledger.recheck_secrets(now).await;
+                let error = ledger.probe().await.err()?;
+                tracing::warn!(%error, "the webhooks' database is not usable");
+                Some(error.summary())
+            }
         };
-        Some(self.0.ledger_probe.find(look, "their database does not answer in time").await)
+        let down = self.0.ledger_probe.find(look, "their database does not answer in time").await;
+        Some(match (down, sender.ledger().warning()) {
+            (Some(why), _) => PartState::Down(why),
+            (None, Some(why)) => PartState::Degraded(why),
+            (None, None) => PartState::Ok,
+        })
     }
 
     #[cfg(not(feature = "sender"))]
-    async fn check_webhooks(&self) -> Option<Fault> {
+    async fn check_webhooks(&self) -> Option<PartState> {
         None
     }
 }

@@ -20,19 +20,37 @@ pub(super) fn lower_connections(config: &mut Config) {
         }
     }
     let Some(files) = limit.current else { return };
+    let OpenFiles { connections: most, .. } = room(config, files);
     let connections = config.server.connections;
-    let admin = config.admin_connections as u64;
-    let most =
-        connections_that_fit(files, connections as u64, config.gateway.requests_in_flight as u64, admin);
-    let most = usize::try_from(most).unwrap_or(usize::MAX);
     if most < connections {
         tracing::warn!(
             files,
             "server.connections is {connections}, but the limit on open files has room for {most} with their downloads; \
-             taking {most} (raise it: `ulimit -n`, LimitNOFILE= of systemd, or --ulimit of docker)"
+             taking {most} ({RAISE})"
         );
         config.server.connections = most;
     }
+}
+
+/// How to raise the limit.
+pub(super) const RAISE: &str = "raise it: `ulimit -n`, LimitNOFILE= of systemd, or --ulimit of docker";
+
+/// A limit on open files, and the connections for which it has room.
+pub(super) struct OpenFiles {
+    pub(super) files: u64,
+    pub(super) connections: usize,
+}
+
+/// The limit to which `serve` raises its own; `None` if there is none.
+pub(super) fn largest(config: &Config) -> Option<OpenFiles> {
+    getrlimit(Resource::Nofile).maximum.map(|files| room(config, files))
+}
+
+fn room(config: &Config, files: u64) -> OpenFiles {
+    let in_flight = config.gateway.requests_in_flight as u64;
+    let (connections, admin) = (config.server.connections as u64, config.admin_connections as u64);
+    let most = connections_that_fit(files, connections, in_flight, admin);
+    OpenFiles { files, connections: usize::try_from(most).unwrap_or(usize::MAX) }
 }
 
 /// How many connections fit besides those of the admin listener. At most `in_flight` of them have a download, which

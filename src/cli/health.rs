@@ -23,19 +23,23 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) fn run(self, sources: &Sources) -> Exit {
-        let address = reachable(sources.read_for_health()?);
-        match request(address) {
-            Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => self
-                .output
-                .print(|| json!({"status": "ok", "address": address.to_string()}), || "ok\n".to_owned()),
-            Ok(answer) => {
-                let status = answer.lines().next().unwrap_or("an empty answer").to_owned();
-                Err(Failure::Failed(format!("{address}/healthz answered {status}")))
-            }
-            Err(error) => {
-                Err(Failure::Failed(format!("{address} does not answer: {error}; is the server running?")))
-            }
+        let address = ask(sources.read_for_health()?)
+            .map_err(|why| Failure::Failed(format!("{why}; is the server running?")))?;
+        let object = || json!({"status": "ok", "address": address.to_string()});
+        self.output.print(object, || "ok\n".to_owned())
+    }
+}
+
+/// Requests /healthz of the server that has this admin listener. Returns the address that it answered at.
+pub(super) fn ask(listen: SocketAddr) -> Result<SocketAddr, String> {
+    let address = reachable(listen);
+    match request(address) {
+        Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => Ok(address),
+        Ok(answer) => {
+            let status = answer.lines().next().unwrap_or("an empty answer");
+            Err(format!("{address}/healthz answered {status}"))
         }
+        Err(error) => Err(format!("{address} does not answer: {error}")),
     }
 }
 

@@ -88,7 +88,7 @@ enum Command {
     /// Put a backup in place, after checking that its parts fit together
     Restore(sender::Restore),
     /// Check settings, keyring, store and public URL, and suggest a fix for each problem
-    Check,
+    Check(check::Check),
     /// Send and serve a sample call with a temporary key, and print what to try; needs no files and no settings
     Demo(demo::Demo),
     /// Print a settings file with every default and its reason
@@ -120,7 +120,7 @@ pub fn run() -> ExitCode {
         Command::Webhooks(webhooks) => webhooks.run(&sources),
         Command::Backup(backup) => backup.run(&sources),
         Command::Restore(restore) => restore.run(&sources),
-        Command::Check => check::run(&sources),
+        Command::Check(check) => check.run(&sources),
         Command::Demo(demo) => demo.run(sources),
         Command::Config => print(crate::config::DEFAULTS),
         Command::Health(health) => health.run(&sources),

@@ -95,11 +95,27 @@ impl Config {
                 "the secret of the alerts",
                 self.sender.alerts.as_ref().and_then(|alerts| alerts.secret_file.clone()),
             ),
+            #[cfg(feature = "sender")]
+            (
+                "the proxy's credentials",
+                self.sender.proxy.as_ref().and_then(|proxy| proxy.credentials_file.clone()),
+            ),
             ("the audit's records", audit),
         ]
         .into_iter()
         .filter_map(|(what, path)| Some((what, path?)))
         .collect()
+    }
+
+    /// The files that the program itself writes while it serves.
+    #[must_use]
+    pub fn written_files(&self) -> Vec<PathBuf> {
+        let audit = self.audit.as_ref().map(|audit| audit.file.clone()).filter(|path| path != Path::new("-"));
+        #[cfg(feature = "sender")]
+        let database = self.ledger.database.path().map(Path::to_owned);
+        #[cfg(not(feature = "sender"))]
+        let database = None;
+        [database, audit].into_iter().flatten().collect()
     }
 
     /// The connection settings of the admin listener, which is on a private network, has its own connection limit and

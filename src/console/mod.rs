@@ -33,3 +33,4 @@ pub use portal::{Access, PortalError, PortalLink, portal_link};
 pub use route::{ROOT, is_below_root};
 pub use service::Console;
 pub use state::{Config, Dependencies};
+pub use static_files::style_sheet;

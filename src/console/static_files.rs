@@ -33,6 +33,11 @@ pub(super) static SCRIPT: LazyLock<File> = LazyLock::new(|| {
 pub(super) static ICON: LazyLock<File> =
     LazyLock::new(|| File::new("icon", "svg", "image/svg+xml", include_str!("icon.svg")));
 
+/// The path and the content of the style sheet, by which a client recognises this version of the page.
+pub fn style_sheet() -> (&'static str, &'static str) {
+    (&STYLE.path, STYLE.content)
+}
+
 /// Answers a request for one of these files.
 pub(super) fn answer(path: &str) -> Option<PageResponse> {
     let files = [&*STYLE, &*SCRIPT, &*ICON];

@@ -13,6 +13,9 @@ use super::search::SearchLimiter;
 use super::store_event::Stored;
 use super::writer::Writer;
 
+/// With less free space than this, a disk is almost full.
+const LITTLE_SPACE: u64 = 64 << 20;
+
 /// The location of the ledger, and of the key of its secrets.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -60,6 +63,19 @@ impl Ledger {
     #[must_use]
     pub fn open_error(&self) -> Option<LedgerError> {
         self.database.get().err()
+    }
+
+    /// Why an operator should look although the database works; `None` if all is well.
+    #[must_use]
+    pub fn warning(&self) -> Option<&'static str> {
+        let path = self.config.database.path();
+        let disk = path.and_then(|path| rustix::fs::statvfs(path).ok());
+        if disk.is_some_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < LITTLE_SPACE) {
+            return Some("their database's disk is almost full");
+        }
+        self.seal
+            .has_failed()
+            .then_some("the key file does not open the secrets of some endpoints; see `check`")
     }
 
     /// Closes every connection after writes in flight complete.

@@ -14,6 +14,9 @@ use crate::clock::UnixMillis;
 /// How many endpoints are read at once.
 const BATCH: i64 = 1_000;
 
+/// How many endpoints `/readyz` looks at, at most, while a secret does not open.
+const QUICK_LOOK: usize = 10_000;
+
 /// A migration: its number and its name.
 pub type MigrationName = (i64, String);
 
@@ -51,6 +54,20 @@ impl Ledger {
         let inspected = inspect_contents(&open, config, given, now).await;
         open.close().await;
         inspected
+    }
+
+    /// After a secret did not open: looks whether all do now, because the endpoint was removed or has another secret.
+    pub async fn recheck_secrets(&self, now: UnixMillis) {
+        if self.seal.has_failed() && self.all_open(now).await.unwrap_or(false) {
+            self.seal.set_failed(false);
+        }
+    }
+
+    /// Whether all secrets open, as far as a quick look tells.
+    async fn all_open(&self, now: UnixMillis) -> Result<bool> {
+        const FIRST: Statement = SealedRow::AFTER;
+        let rows: Vec<SealedRow> = self.database.fetch(FIRST, values!["", QUICK_LOOK]).await?;
+        Ok(rows.len() < QUICK_LOOK && rows.iter().all(|row| row.opens(&self.seal, now)))
     }
 
     /// The migrations that opening the database would run on existing tables.

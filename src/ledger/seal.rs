@@ -7,6 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
@@ -24,7 +25,14 @@ const HEADERS_CAPACITY: usize = 32 * 1024;
 
 /// Seals and opens secrets. The first key in the file seals; all keys open. Clones share the keys, which may be loaded later.
 #[derive(Clone, Default)]
-pub(super) struct Seal(Arc<ArcSwapOption<KeyFile>>);
+pub(super) struct Seal(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    file: ArcSwapOption<KeyFile>,
+    /// Whether a secret did not open since the file was read.
+    failed: AtomicBool,
+}
 
 /// A key file as it was read.
 struct KeyFile {
@@ -76,21 +84,24 @@ impl KeyFile {
 
 impl fmt::Debug for Seal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Seal({} keys, redacted)", self.0.load().as_ref().map_or(0, |file| file.keys.len()))
+        write!(f, "Seal({} keys, redacted)", self.0.file.load().as_ref().map_or(0, |file| file.keys.len()))
     }
 }
 
 impl Seal {
     /// Takes the keys of another seal, unless this one has keys.
     pub(super) fn take(&self, other: &Self) {
-        if self.0.load().is_none() {
-            self.0.store(other.0.load_full());
+        if self.0.file.load().is_none() {
+            self.0.file.store(other.0.file.load_full());
         }
     }
 
     /// The keys of the file as it was last read.
     fn loaded(&self) -> Result<Arc<KeyFile>> {
-        self.0.load_full().ok_or_else(|| LedgerError::Unavailable("its key file was not read yet".to_owned()))
+        self.0
+            .file
+            .load_full()
+            .ok_or_else(|| LedgerError::Unavailable("its key file was not read yet".to_owned()))
     }
 
     /// The keys of the file as it is now. While it is unreadable, the old keys stay in use.
@@ -106,7 +117,8 @@ impl Seal {
                     "the key file of the endpoints' secrets was read again"
                 );
                 let file = Arc::new(file);
-                self.0.store(Some(Arc::clone(&file)));
+                self.0.file.store(Some(Arc::clone(&file)));
+                self.set_failed(false);
                 Ok(file)
             }
             Err(error) => {
@@ -118,7 +130,18 @@ impl Seal {
 
     /// Reads the key file.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        KeyFile::read(path).map(|file| Self(Arc::new(ArcSwapOption::from_pointee(file))))
+        let seal = Self::default();
+        seal.0.file.store(Some(Arc::new(KeyFile::read(path)?)));
+        Ok(seal)
+    }
+
+    /// Whether a secret did not open since the file was read.
+    pub(super) fn has_failed(&self) -> bool {
+        self.0.failed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_failed(&self, failed: bool) {
+        self.0.failed.store(failed, Ordering::Relaxed);
     }
 
     /// Creates a key file that only its owner may read, unless it exists; then reads it.
@@ -190,7 +213,10 @@ impl Seal {
             return Ok(opened);
         }
         let current = if loaded.has_changed() { self.current()? } else { loaded };
-        current.open(&nonce, sealed, context).ok_or(LedgerError::Sealed)
+        current.open(&nonce, sealed, context).ok_or_else(|| {
+            self.set_failed(true);
+            LedgerError::Sealed
+        })
     }
 }
 

@@ -130,9 +130,31 @@ async fn a_disk_that_is_full_at_the_start_is_waited_for() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     readiness_says(&program.admin, "disk is full").await;
     assert!(home.log().contains("disk is full"), "{}", home.log());
+    fails(&home, &["disk", "a test file cannot be written", "cause: this machine"]);
     std::fs::remove_file(filler).unwrap();
     accepts(&program.admin, &home).await;
     readiness_says(&program.admin, "ok").await;
+    // The disk of three megabytes is not full, and soon will be.
+    fails(&home, &["disk", "MiB are free", "calls are refused once it is full"]);
+    let answer = Caller::new().ask("GET", &format!("{}/readyz", program.admin), &Value::Null).await;
+    let part = &answer["parts"]["webhooks"];
+    assert_eq!(
+        (part["state"].as_str(), answer["webhooks"].as_str()),
+        (Some("degraded"), Some("ok")),
+        "{answer}"
+    );
+    assert!(part["reason"].as_str().unwrap().contains("almost full"), "{answer}");
+}
+
+/// `check` fails with these words.
+fn fails(home: &Home, words: &[&str]) {
+    let ended = home.other(&["check"]).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(
+        said.lines().any(|line| line.starts_with("FAIL") && words.iter().all(|word| line.contains(word))),
+        "{said}"
+    );
 }
 
 #[tokio::test]

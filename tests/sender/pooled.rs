@@ -22,6 +22,11 @@ async fn pooled_home() -> Option<Home> {
     Some(home)
 }
 
+/// What `check` prints.
+fn check(home: &Home) -> String {
+    String::from_utf8(home.other(&["check"]).output().unwrap().stdout).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_is_accepted_once_behind_a_transaction_pooler() {
     let Some(home) = pooled_home().await else { return };
@@ -55,6 +60,8 @@ async fn every_call_is_accepted_once_behind_a_transaction_pooler() {
     assert_eq!(accepted.len(), CALLERS * CALLS);
     all_end(&program.admin, &accepted, &receivers).await;
     assert!(home.log().contains("stands behind a pooler"), "{}", home.log());
+    let checked = check(&home);
+    assert!(checked.contains("note  webhooks    a pooler") && !checked.contains("FAIL"), "{checked}");
     println!(
         "PgBouncer in transaction mode: {} of {} calls accepted, all ended",
         accepted.len(),
@@ -70,6 +77,7 @@ async fn a_direct_server_is_not_taken_for_a_pooler() {
     let home = Home::new(Database::Postgres).await;
     let _program = home.start("127.0.0.1:0");
     assert!(!home.log().contains("pooler"), "{}", home.log());
+    assert!(!check(&home).contains("pooler"));
 }
 
 #[tokio::test]

@@ -24,9 +24,11 @@ async fn a_process_that_answers_is_healthy() {
 async fn keys_and_store_make_it_ready() {
     let (api, store) = AdminSite::on_faulty_store().await;
     let answer = api.get("/readyz").await;
+    let ok = json!({"state": "ok", "since": NOW.to_string()});
+    let parts = json!({"keys": ok, "store": ok});
     assert_eq!(
         (answer.status, answer.json()),
-        (200, json!({"status": "ready", "keys": "ok", "store": "ok"}))
+        (200, json!({"status": "ready", "keys": "ok", "store": "ok", "parts": parts}))
     );
     // The store's state is cached for two seconds, so frequent probes cost nothing.
     for _ in 0..20 {
@@ -53,6 +55,39 @@ async fn a_failing_store_makes_it_unready_with_a_message_without_its_url() {
         assert_eq!(answer.json()["keys"], "ok");
         assert_eq!(api.get("/healthz").await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn each_part_says_how_it_is_and_since_when() {
+    let (api, store) = AdminSite::on_faulty_store().await;
+    let parts = async || api.get("/readyz").await.json()["parts"].clone();
+    let later = NOW.plus(Duration::from_secs(10));
+    assert_eq!(parts().await["store"], json!({"state": "ok", "since": NOW.to_string()}));
+    api.site.clock.set(later);
+    store.set_fault(Fault::Fails);
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    let found = parts().await;
+    assert_eq!(
+        (&found["store"]["state"], &found["store"]["since"]),
+        (&json!("down"), &json!(later.to_string()))
+    );
+    assert!(found["store"]["reason"].as_str().unwrap().contains("fails"), "{found}");
+    assert_eq!(found["keys"], json!({"state": "ok", "since": NOW.to_string()}));
+    // It is still down since then, and the clock goes on.
+    api.site.clock.set(later.plus(Duration::from_secs(10)));
+    assert_eq!(parts().await["store"]["since"], json!(later.to_string()));
+}
+
+#[tokio::test]
+async fn keys_that_sign_no_link_of_full_length_are_degraded_and_the_program_is_ready() {
+    let ends = Some(NOW.plus(Duration::from_secs(3_600)));
+    let keyring = Keyring::new(vec![SigningKey::new("k1", key(), NOW, ends)]).unwrap();
+    let api = AdminSite::of(Plan { keyring, ..Plan::usual().await }).await;
+    let answer = api.get("/readyz").await;
+    assert_eq!((answer.status, &answer.json()["keys"]), (200, &json!("ok")));
+    let keys = answer.json()["parts"]["keys"].clone();
+    assert_eq!(keys["state"], "degraded");
+    assert!(keys["reason"].as_str().unwrap().contains("keys rotate"), "{keys}");
 }
 
 #[tokio::test]

@@ -1,8 +1,15 @@
 //! `check` and `health`.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::thread;
 
-use super::{Home, Ran, Running};
+use serde_json::Value;
+
+use super::database::{ask, hand_in, on_database};
+use super::{Home, Ran, Running, Server, eventually, piped};
 
 /// The failing lines of a report.
 fn failures(ran: &Ran) -> Vec<&str> {
@@ -17,7 +24,11 @@ fn a_good_setup_passes_every_check() {
         let line = ran.out.lines().find(|line| line.starts_with(&format!("ok    {what}")));
         assert!(line.is_some(), "{what}: {}", ran.out);
     }
-    assert!(ran.out.lines().all(|line| line.starts_with("ok ")), "{}", ran.out);
+    // Nothing serves here, so the public URL was not tried.
+    let notes: Vec<_> = ran.out.lines().filter(|line| !line.starts_with("ok ")).collect();
+    assert!(
+        matches!(notes[..], [note] if note.starts_with("note  public URL") && note.contains("does not run"))
+    );
 }
 
 #[test]
@@ -70,8 +81,6 @@ fn a_cloud_store_that_does_not_answer_fails() {
 
 #[test]
 fn an_odd_setup_is_a_warning_and_no_failure() {
-    use std::os::unix::fs::PermissionsExt;
-
     let home = Home::ready();
     std::fs::set_permissions(home.path("keys.json"), PermissionsExt::from_mode(0o640)).unwrap();
     std::fs::remove_dir_all(home.path("store/transcripts")).unwrap();
@@ -101,8 +110,6 @@ fn a_folder_of_recordings_that_is_a_symlink_fails_and_serving_warns_of_it() {
 
 #[test]
 fn the_webhooks_database_and_its_key_are_checked_without_being_created() {
-    use std::os::unix::fs::PermissionsExt;
-
     let home = Home::ready();
     let check = || Ran::of(home.program(&["check"]).envs(home.sending()));
     check().succeeded().says(&["calls.db is made on the first start"]);
@@ -127,6 +134,206 @@ fn the_webhooks_database_and_its_key_are_checked_without_being_created() {
         assert_eq!((ran.code, failures(&ran).len()), (Some(1), 1), "{database}: {ran:?}");
         assert!(words.iter().all(|word| failures(&ran)[0].contains(word)), "{database}: {ran:?}");
     }
+}
+
+/// A port that nothing listens on.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A server that gives every request this answer; returns its origin.
+fn answering(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    origin
+}
+
+/// A running `serve`, and a check beside it with these URLs.
+struct Beside {
+    home: Home,
+    ports: [u16; 2],
+    _server: Server,
+}
+
+impl Beside {
+    fn start() -> Self {
+        let (home, ports) = (Home::ready(), [free_port(), free_port()]);
+        let beside = |arguments: &[&str]| {
+            let mut command = home.program(arguments);
+            command.env("WEBHOOK_ASSETS_LISTEN", format!("127.0.0.1:{}", ports[0]));
+            command.env("WEBHOOK_ASSETS_ADMIN_LISTEN", format!("127.0.0.1:{}", ports[1]));
+            command
+        };
+        let server = Server::start(beside(&["serve"]));
+        Self { _server: server, home, ports }
+    }
+
+    /// The lines about these URLs, with the exit code.
+    fn check(&self, public_url: &str, console_url: &str) -> (Option<i32>, Vec<String>) {
+        let mut command = self.home.program(&["check"]);
+        command.env("WEBHOOK_ASSETS_ADMIN_LISTEN", format!("127.0.0.1:{}", self.ports[1]));
+        command.env("WEBHOOK_ASSETS_PUBLIC_URL", public_url).env("WEBHOOK_ASSETS_CONSOLE_URL", console_url);
+        let ran = Ran::of(&mut command);
+        assert!(!ran.out.contains("sig="), "a signature is shown: {ran:?}");
+        let about = |line: &&str| {
+            line.contains("asked through")
+                || line.contains("answers")
+                || line.contains("leads to")
+                || line.contains("reached")
+        };
+        let lines = ran.out.lines().filter(|line| line.contains("public URL") || line.contains("console"));
+        (ran.code, lines.filter(about).map(str::to_owned).collect())
+    }
+}
+
+#[test]
+fn the_program_asks_itself_through_its_public_urls() {
+    let beside = Beside::start();
+    let [public, console] = beside.ports.map(|port| format!("http://127.0.0.1:{port}"));
+    let (code, lines) = beside.check(&format!("{public}/api"), &console);
+    assert_eq!((code, lines.len()), (Some(0), 2), "{lines:?}");
+    assert!(
+        lines.iter().all(|line| line.starts_with("ok ") && line.contains("this very program")),
+        "{lines:?}"
+    );
+
+    // The two listeners confused, another program, and a proxy that does not reach this one.
+    let page = "HTTP/1.1 200 OK\r\nServer: other\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+    let bad_gateway =
+        "HTTP/1.1 502 Bad Gateway\r\nServer: nginx\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let moved =
+        "HTTP/1.1 301 Moved Permanently\r\nLocation: /\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let (answering_page, bad_gateway, moved) = (answering(page), answering(bad_gateway), answering(moved));
+    for (public_url, console_url, words) in [
+        (&console, &public, ["404", "404"]),
+        (&answering_page, &answering_page, ["200 OK by other", "not this program"]),
+        (&bad_gateway, &bad_gateway, ["502 Bad Gateway by nginx", "upstream"]),
+        (&moved, &moved, ["301", "redirect"]),
+    ] {
+        let (code, lines) = beside.check(public_url, console_url);
+        assert_eq!((code, lines.len()), (Some(1), 2), "{public_url}: {lines:?}");
+        for (line, word) in lines.iter().zip(words) {
+            assert!(line.starts_with("FAIL") && line.contains("(cause: the proxy, or the URL)"), "{line}");
+            assert!(line.contains(word) || lines[0].contains(word), "{word}: {line}");
+        }
+    }
+    let closed = format!("http://127.0.0.1:{}", free_port());
+    let (code, lines) = beside.check(&closed, &closed);
+    assert_eq!((code, lines.len()), (Some(0), 2), "{lines:?}");
+    assert!(
+        lines.iter().all(|line| line.starts_with("warn") && line.contains("cause: the network")),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn a_public_url_of_a_program_with_another_keyring_fails() {
+    let (beside, other) = (Beside::start(), Beside::start());
+    let (code, lines) = beside.check(&format!("http://127.0.0.1:{}", other.ports[0]), "");
+    assert_eq!(code, Some(1), "{lines:?}");
+    assert!(
+        matches!(&lines[..], [line] if line.contains("404") || line.contains("another keyring")),
+        "{lines:?}"
+    );
+    let (code, lines) = beside.check(&format!("http://127.0.0.1:{}/api", other.ports[0]), "");
+    assert_eq!(code, Some(1), "{lines:?}");
+    assert!(matches!(&lines[..], [line] if line.contains("another keyring")), "{lines:?}");
+}
+
+#[test]
+fn the_limit_on_open_files_is_compared_with_the_settings() {
+    let home = Home::ready();
+    let limited = |limit: &str| {
+        let mut command = Command::new("sh");
+        let program = env!("CARGO_BIN_EXE_webhook-assets");
+        command.args(["-c", &format!("ulimit -n {limit}; exec {program} check")]).env_clear();
+        Ran::of(command.envs(home.five()).current_dir(home.path(""))).succeeded()
+    };
+    limited("1000").says(&["warn", "limits", "1000 open files", "server.connections = 8192", "LimitNOFILE="]);
+    let ran = limited("16384");
+    assert!(ran.out.contains("ok    limits      16384 open files"), "{ran:?}");
+}
+
+#[test]
+fn folders_in_which_others_may_replace_files_are_found() {
+    let home = Home::ready();
+    std::fs::set_permissions(home.path(""), PermissionsExt::from_mode(0o777)).unwrap();
+    let ran = home.run(&["check"]).succeeded().says(&["other users may replace the keyring", "chmod go-w"]);
+    let folder = format!("chmod go-w {}", home.path("").canonicalize().unwrap().display());
+    assert_eq!(ran.out.matches(&folder).count(), 1, "{ran:?}");
+}
+
+#[test]
+fn secrets_and_header_fields_that_do_not_open_are_found_with_their_endpoints() {
+    let home = Home::ready();
+    let run = |arguments: &[&str]| Ran::of(home.program(arguments).envs(home.sending()));
+    let ids = ["http://127.0.0.1:9/", "http://127.0.0.1:9/b"].map(|url| {
+        let ran = run(&["webhooks", "add", "--workspace", "acme", "--json", url]).succeeded();
+        serde_json::from_str::<Value>(&ran.out).unwrap()["id"].as_str().unwrap().to_owned()
+    });
+    run(&["check"]).succeeded().says(&["the secrets of 2 endpoints open"]);
+    on_database(&home.path("calls.db"), "UPDATE endpoints SET headers = zeroblob(64) WHERE url LIKE '%b'");
+    let ran = run(&["check"]);
+    assert_eq!((ran.code, failures(&ran).len()), (Some(1), 1), "{ran:?}");
+    let line = failures(&ran)[0];
+    assert!(line.contains("1 of 2") && line.contains(&ids[1]) && !line.contains(&ids[0]), "{line}");
+
+    // A running server says so too, once it has met it, until the endpoint is gone.
+    let mut command = home.program(&["serve"]);
+    let server = Server::start({
+        command.envs(home.sending());
+        command
+    });
+    let is = |state: &str| {
+        let part = ask(&server, "GET", "/readyz", &Value::Null).json()["parts"]["webhooks"].clone();
+        (part["state"] == state).then_some(part)
+    };
+    assert_eq!(hand_in(&server, "c1", "x").status, 202);
+    let part = eventually(|| is("degraded"), || server.err());
+    assert!(part["reason"].as_str().unwrap().contains("see `check`"), "{part}");
+    run(&["webhooks", "remove", "--workspace", "acme", &ids[1]]).succeeded();
+    eventually(|| is("ok"), || server.err());
+}
+
+#[test]
+fn findings_are_printed_as_json_with_their_cause() {
+    let home = Home::ready();
+    let check = |variable: (&str, &str)| {
+        let ran = Ran::of(home.program(&["check", "--json"]).env(variable.0, variable.1));
+        (ran.code, serde_json::from_str::<Value>(&ran.out).unwrap())
+    };
+    let (code, found) = check(("NO_COLOR", "1"));
+    assert_eq!((code, &found["result"]), (Some(0), &"ok".into()));
+    assert!(
+        found["findings"].as_array().unwrap().iter().all(|finding| finding["cause"].is_null()),
+        "{found}"
+    );
+    for (name, value, about, cause) in [
+        ("WEBHOOK_ASSETS_KEYS", "absent.json", "keyring", "machine"),
+        ("WEBHOOK_ASSETS_STORE", "file:///nowhere/at/all", "store", "settings"),
+        ("WEBHOOK_ASSETS_WEBHOOKS_PROXY", "http://127.0.0.1:9", "webhooks", "network"),
+        ("WEBHOOK_ASSETS_PUBLIC_URL", "https://x.example/webhook-assets", "public URL", "settings"),
+    ] {
+        let (code, found) = check((name, value));
+        let failed =
+            found["findings"].as_array().unwrap().iter().find(|finding| finding["level"] == "failed");
+        let failed = failed.unwrap_or_else(|| panic!("{value}: {found}"));
+        assert_eq!((code, &found["result"]), (Some(1), &"failed".into()));
+        assert_eq!((&failed["about"], &failed["cause"]), (&about.into(), &cause.into()), "{failed}");
+        assert!(failed["text"].as_str().unwrap().len() > 20);
+    }
+    let ran = Ran::after(
+        piped(home.program(&["check", "--json"]).env("WEBHOOK_ASSETS_LISTEN", "8080")).spawn().unwrap(),
+    );
+    let found: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.code, &found["findings"][0]["cause"]), (Some(64), &"settings".into()));
 }
 
 #[test]

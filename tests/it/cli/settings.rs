@@ -293,7 +293,8 @@ fn a_closed_pipe_is_no_reason_to_panic() {
 #[test]
 fn the_credentials_of_a_proxy_come_from_a_file_beside_its_address() {
     let home = Home::ready();
-    home.write("login", "no pair: v4lue\nof two lines\n");
+    let login = home.write("login", "no pair: v4lue\nof two lines\n");
+    std::fs::set_permissions(login, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let refused = |proxy: &str, words: &[&str]| {
         let login = home.path("login").display().to_string();
         let mut command = home.program(&["serve"]);
