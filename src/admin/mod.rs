@@ -21,5 +21,6 @@ pub use router::OPENAPI;
 pub use tokens::token_to_json;
 #[cfg(feature = "sender")]
 pub use webhooks::{
-    alert_to_json, attempt_to_json, delivery_to_json, endpoint_to_json, secrets_to_json, tested_alert_to_json,
+    alert_to_json, attempt_to_json, call_life_to_json, delivery_to_json, endpoint_to_json,
+    found_call_to_json, link_to_json, secrets_to_json, tested_alert_to_json,
 };

@@ -112,14 +112,15 @@ struct DeliveryPage {
     with_links: bool,
 }
 
-struct AttemptRow {
-    number: u32,
-    resent: bool,
-    at: Time,
-    took: String,
-    status: Option<u16>,
-    good: bool,
-    explanation: Explanation,
+/// One attempt in a list.
+pub(super) struct AttemptRow {
+    pub(super) number: u32,
+    pub(super) resent: bool,
+    pub(super) at: Time,
+    pub(super) took: String,
+    pub(super) status: Option<u16>,
+    pub(super) good: bool,
+    pub(super) explanation: Explanation,
     excerpt: Option<String>,
 }
 
@@ -292,7 +293,7 @@ impl RequestContext<'_> {
             }),
             caption: payload.as_ref().and_then(|payload| payload.caption.clone()),
             earlier: u32::try_from(attempts.len().saturating_sub(ATTEMPTS)).ok().filter(|more| *more > 0),
-            attempts: attempts.iter().rev().take(ATTEMPTS).map(|attempt| self.attempt(attempt)).collect(),
+            attempts: self.attempt_rows(&attempts),
             recording: delivery.recording.as_ref().map(|_| Fetched(delivery.recording_fetched_at.map(Time))),
             transcript: delivery
                 .transcript
@@ -311,6 +312,11 @@ impl RequestContext<'_> {
             tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, delivery = id, "a delivery's links were shown");
         }
         page(StatusCode::OK, &delivery_page)
+    }
+
+    /// The newest attempts.
+    pub(super) fn attempt_rows(&self, attempts: &[Attempt]) -> Vec<AttemptRow> {
+        attempts.iter().rev().take(ATTEMPTS).map(|attempt| self.attempt(attempt)).collect()
     }
 
     fn attempt(&self, attempt: &Attempt) -> AttemptRow {

@@ -8,6 +8,7 @@ mod deliveries;
 mod display;
 mod error;
 mod error_page;
+mod find;
 mod form;
 mod header_fields;
 mod i18n;

@@ -21,6 +21,8 @@ pub(super) enum Route {
     SignIn,
     SignOut,
     SignedOut,
+    /// The operator's search in all workspaces.
+    Find,
     /// A page or action of a workspace.
     In(String, Page),
 }
@@ -41,6 +43,8 @@ pub(super) enum Page {
     Captions(String),
     Asset(String, AssetKind),
     Recover,
+    Find,
+    Call(String),
 }
 
 /// An action on a webhook.
@@ -68,6 +72,7 @@ impl Route {
             ["sign-in"] => Self::SignIn,
             ["sign-out"] => Self::SignOut,
             ["signed-out"] => Self::SignedOut,
+            ["find"] => Self::Find,
             ["w", workspace, ref page @ ..] => Self::In(name_in_path(workspace)?, Page::parse(page)?),
             _ => return None,
         })
@@ -76,7 +81,7 @@ impl Route {
     pub(super) fn takes_post(&self) -> bool {
         match self {
             Self::Start | Self::SignedOut => false,
-            Self::Enter | Self::SignIn | Self::SignOut => true,
+            Self::Enter | Self::SignIn | Self::SignOut | Self::Find => true,
             Self::In(_, page) => matches!(
                 page,
                 Page::NewWebhook
@@ -85,6 +90,7 @@ impl Route {
                     | Page::Resend(_)
                     | Page::Links(_)
                     | Page::Recover
+                    | Page::Find
             ),
         }
     }
@@ -92,7 +98,7 @@ impl Route {
     pub(super) fn takes_get(&self) -> bool {
         match self {
             Self::SignOut => false,
-            Self::Start | Self::Enter | Self::SignIn | Self::SignedOut => true,
+            Self::Start | Self::Enter | Self::SignIn | Self::SignedOut | Self::Find => true,
             Self::In(_, page) => {
                 !matches!(page, Page::Check | Page::Action(..) | Page::Resend(_) | Page::Links(_))
             }
@@ -116,6 +122,8 @@ impl Page {
             ["deliveries", id, "captions"] => Self::Captions(name_in_path(id)?),
             ["deliveries", id, kind] => Self::Asset(name_in_path(id)?, kind.parse().ok()?),
             ["recover"] => Self::Recover,
+            ["find"] => Self::Find,
+            ["calls", id] => Self::Call(name_in_path(id)?),
             _ => return None,
         })
     }

@@ -102,7 +102,7 @@ impl State {
         let now = self.deps.clock.now();
         let session = Session::of(&head.headers, &self.deps.keyring.load(), now)
             .filter(|session| self.has_token_in_force(&session.access));
-        if let (Some(session), Some(sender), Route::Start | Route::In(..)) =
+        if let (Some(session), Some(sender), Route::Start | Route::Find | Route::In(..)) =
             (&session, &self.deps.sender, &route)
             && sender.ledger().is_used(&session.id).await?
         {
@@ -120,7 +120,7 @@ impl State {
             Route::SignIn => return self.sign_in(posted, &form, lang),
             Route::SignOut => return self.sign_out(session.as_ref(), &form).await,
             Route::SignedOut => return self.signed_out(StatusCode::OK, lang),
-            Route::Start | Route::In(..) => {}
+            Route::Start | Route::Find | Route::In(..) => {}
         }
         let Some(session) = session else { return self.sign_in_required(lang, path) };
         let sender = self.deps.sender.as_ref().ok_or(PageError::NotFound)?;
@@ -148,6 +148,7 @@ impl State {
                 Some(workspace) => Ok(redirect_to(&route::of_workspace(workspace))),
                 None => context("").show_workspaces().await,
             },
+            Route::Find if session.access.workspace.is_none() => context("").find(posted).await,
             _ => Err(PageError::NotFound),
         }
     }
@@ -171,6 +172,8 @@ impl RequestContext<'_> {
             (Page::Asset(id, kind), _) => self.open_asset(id, *kind).await,
             (Page::Recover, false) => self.show_recovery().await,
             (Page::Recover, true) => self.recover().await,
+            (Page::Find, posted) => self.find(posted).await,
+            (Page::Call(id), _) => self.show_call(id).await,
         }
     }
 }

@@ -171,6 +171,8 @@ pub struct Attempt {
     pub advice: Option<String>,
     /// The first bytes of the response.
     pub excerpt: Option<String>,
+    /// When its links expire; `None` if it carried none.
+    pub links_expire: Option<UnixSeconds>,
 }
 
 from_row!(row => Attempt {
@@ -183,6 +185,7 @@ from_row!(row => Attempt {
     summary: column(row, "summary")?,
     advice: column(row, "advice")?,
     excerpt: column(row, "excerpt")?,
+    links_expire: column(row, "links_expire_at")?,
 });
 
 #[cfg(test)]

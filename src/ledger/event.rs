@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::call_filter::traits_of;
 use super::claimed::Lease;
 use super::error::Result;
+use super::find_index::SearchValues;
 use super::id::new_id;
 use super::lane::{Lane, Queue};
 use crate::clock::UnixMillis;
@@ -27,6 +28,7 @@ pub struct NewEvent {
     pub(super) at: UnixMillis,
     /// What [filters](super::CallFilter) of endpoints look at; none of it in a test event.
     pub(super) traits: i64,
+    pub(super) search: SearchValues,
     /// The endpoints whose deliveries are claimed, separated by commas, and the lease.
     pub(super) claims: String,
     pub(super) lease: Option<Lease>,
@@ -58,6 +60,7 @@ impl NewEvent {
             transcript: transcript.map(|id| id.to_string()),
             at: now,
             traits: traits_of(call, recording.is_some()),
+            search: SearchValues::of(call_id, call),
             claims: String::new(),
             lease: None,
         })
@@ -83,7 +86,13 @@ impl NewEvent {
     pub fn test(workspace: &str, endpoint: &str, assets: Uuid, now: UnixMillis) -> Result<Self> {
         let call = CompletedCall::sample();
         let event = Self::call(workspace, "", &call, Some(assets), Some(assets), now)?;
-        Ok(Self { call_id: None, endpoint: Some(endpoint.to_owned()), traits: 0, ..event })
+        Ok(Self {
+            call_id: None,
+            endpoint: Some(endpoint.to_owned()),
+            traits: 0,
+            search: SearchValues::default(),
+            ..event
+        })
     }
 
     pub(super) fn is_test(&self) -> bool {

@@ -1,7 +1,6 @@
 //! Searches the delivery history page by page.
 
-use super::assets::event_id;
-use super::database::{Statement, int, values};
+use super::database::{Database, Statement, int, values};
 use super::delivery::{Attempt, Delivery, DeliveryState};
 use super::error::Result;
 use super::handle::Ledger;
@@ -43,7 +42,7 @@ macro_rules! select_deliveries {
     ($from:literal, $rest:expr) => {
         concat!(
             "SELECT d.id, ",
-            event_id!(),
+            $crate::ledger::assets::event_id!(),
             " AS event, d.arrived, d.endpoint_id, v.call_id, d.test, d.state, d.attempts, d.resends, \
              CASE WHEN d.state = 'waiting' THEN d.due_at END AS due_at, d.note, d.last_status, d.last_summary, d.links_expire_at, v.recording, v.transcript, d.recording_fetched_at, \
              d.transcript_fetched_at, d.created_at, d.ended_at FROM ",
@@ -53,6 +52,8 @@ macro_rules! select_deliveries {
         )
     };
 }
+
+pub(super) use select_deliveries;
 
 /// The conditions of every search. Each search adds one condition, so that it uses the best index.
 macro_rules! search {
@@ -157,13 +158,18 @@ impl Ledger {
     /// If it cannot be read.
     pub async fn delivery(&self, workspace: &str, id: &str) -> Result<Option<(Delivery, Vec<Attempt>)>> {
         const GET: Statement = Statement::same(select_deliveries!("d.id = $2"));
-        const ATTEMPTS: Statement = Statement::same(
-            "SELECT number, resend, started_at, took_ms, status, code, summary, advice, excerpt FROM attempts \
-             WHERE delivery_id = $1 ORDER BY number",
-        );
         let Some(delivery) = self.database.fetch(GET, values![workspace, id]).await?.pop() else {
             return Ok(None);
         };
-        Ok(Some((delivery, self.database.fetch(ATTEMPTS, values![id]).await?)))
+        Ok(Some((delivery, read_attempts(&self.database, id).await?)))
     }
+}
+
+/// The attempts of a delivery, the first one first.
+pub(super) async fn read_attempts(database: &Database, delivery: &str) -> Result<Vec<Attempt>> {
+    const ATTEMPTS: Statement = Statement::same(
+        "SELECT number, resend, started_at, took_ms, status, code, summary, advice, excerpt, links_expire_at FROM attempts \
+         WHERE delivery_id = $1 ORDER BY number",
+    );
+    database.fetch(ATTEMPTS, values![delivery]).await
 }

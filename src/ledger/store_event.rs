@@ -72,10 +72,12 @@ where
 /// The events. Their contents are separate: SQLite would parse them for every column and in every statement.
 macro_rules! events {
     (sqlite) => {
-        events!(sqlite: 12 links_expire bigint, 13 traits bigint)
+        events!(sqlite: 12 links_expire bigint, 13 traits bigint, 14 call_id_reversed text, 15 from_number text,
+            16 to_number text, 17 user_email text, 18 prospect_email text)
     };
     (postgres) => {
-        events!(postgres: 12 links_expire bigint, 13 traits bigint, 14 content text)
+        events!(postgres: 12 links_expire bigint, 13 traits bigint, 14 call_id_reversed text, 15 from_number text,
+            16 to_number text, 17 user_email text, 18 prospect_email text, 19 content text)
     };
     ($engine:ident: $($last:tt)*) => {
         rows!($engine: [
@@ -88,10 +90,10 @@ macro_rules! events {
 macro_rules! insert_events {
     ($content:literal, $from:expr) => {
         concat!(
-            "INSERT INTO events (id, workspace, call_id, test, content, recording, transcript, accepted_at) \
-             SELECT id, workspace, call_id, test, ",
+            "INSERT INTO events (id, workspace, call_id, test, content, recording, transcript, accepted_at, call_id_reversed, \
+             from_number_reversed, to_number_reversed, user_email, prospect_email) SELECT id, workspace, call_id, test, ",
             $content,
-            ", recording, transcript, at FROM ",
+            ", recording, transcript, at, call_id_reversed, from_number, to_number, user_email, prospect_email FROM ",
             $from,
             // SQLite needs a WHERE here: without one, it parses ON as part of a join.
             " WHERE true ON CONFLICT DO NOTHING"
@@ -221,7 +223,7 @@ pub(super) async fn store_all(database: &Database, events: &[Arc<NewEvent>]) -> 
 
 fn event_row(event: &NewEvent) -> Vec<Value> {
     let lease = event.lease.as_ref();
-    values![
+    let mut row = values![
         &event.id,
         &event.workspace,
         &event.call_id,
@@ -235,7 +237,9 @@ fn event_row(event: &NewEvent) -> Vec<Value> {
         lease.map(|lease| lease.until),
         lease.map(|lease| lease.links_expire),
         event.traits,
-    ]
+    ];
+    row.extend(event.search.columns());
+    row
 }
 
 /// The event that was accepted earlier under this call id, if it is the same call; or this event itself, if an earlier

@@ -11,6 +11,7 @@ use super::alert_lane::AlertLane;
 use super::alert_poster::AlertPoster;
 use super::config::Config;
 use super::metrics::SenderMetrics;
+use super::question::Question;
 use super::sender_clock::SenderClock;
 use crate::clock::{Clock, UnixMillis, UnixSeconds};
 use crate::keys::ActiveKeyring;
@@ -221,6 +222,13 @@ impl Sender {
         let recovered = self.ledger().recover(workspace, range, self.now()).await?;
         self.wake();
         Ok(recovered)
+    }
+
+    /// Reads what a person looks for; a link is diagnosed by the wall clock.
+    #[must_use]
+    pub fn read_question(&self, text: &str) -> Question {
+        let Services { keyring, base, .. } = &self.0.services;
+        Question::read(text, &keyring.load(), self.0.config.link_lifetime, Some(base), self.wall())
     }
 
     /// Sends the workspace's calls since `from` to an endpoint that has no delivery for them; in a dry run only counts them.

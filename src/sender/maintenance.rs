@@ -1,4 +1,5 @@
-//! Does periodic maintenance: requeues deliveries of dead senders, purges old events and counts the backlog.
+//! Does periodic maintenance: requeues deliveries of dead senders, purges old events, indexes calls of earlier versions, and
+//! counts the backlog.
 
 use std::time::Duration;
 
@@ -64,6 +65,7 @@ async fn tick(sender: &Sender, count: u64, leases_valid: bool) -> Result<(), Led
         tracing::warn!(deliveries = requeued, "a sender left attempts unfinished; they are made again");
         sender.wake();
     }
+    ledger.index_earlier_calls().await?;
     if count.is_multiple_of(COUNT_TICKS) {
         ledger.wipe_removed_secrets(sender.conservative_now()).await?;
         let backlog = ledger.backlog(now).await?;

@@ -127,6 +127,19 @@ impl CompletedCall {
         self.call.direction
     }
 
+    /// The phone numbers: from and to.
+    #[must_use]
+    pub fn numbers(&self) -> [&str; 2] {
+        [&self.call.from_number, &self.call.to_number]
+    }
+
+    /// The e-mail addresses of the user and of the prospect.
+    #[must_use]
+    pub fn emails(&self) -> [Option<&str>; 2] {
+        let prospect = self.prospect.as_ref().and_then(|prospect| prospect.email.as_deref());
+        [Some(&self.user.email), prospect]
+    }
+
     /// The request body of one attempt. A test event has the additional field `test`. What the help page does not name
     /// stands behind what it does: `id` at the end of `call` and of the event, and `resend` in a resend.
     ///

@@ -3,7 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use crate::clock::{UnixMillis, UnixSeconds};
-use crate::ledger::{Attempt, CallFilter, Delivery, Endpoint, Secrets, StoredAlert};
+use crate::ledger::{
+    Attempt, CallFilter, CallLife, Delivery, DeliveryLife, Endpoint, FoundCall, Secrets, StoredAlert,
+};
+use crate::signed_url::{self, Finding};
 use crate::webhook::{Diagnosis, Direction, Exchange};
 
 /// An endpoint, without its secrets.
@@ -104,6 +107,7 @@ pub fn attempt_to_json(attempt: &Attempt) -> Value {
         "summary": attempt.summary,
         "advice": attempt.advice,
         "excerpt": attempt.excerpt,
+        "links_expire_at": text(attempt.links_expire.map(UnixMillis::from)),
     })
 }
 
@@ -130,6 +134,45 @@ pub fn tested_alert_to_json(exchange: &Exchange, diagnosis: &Diagnosis) -> Value
         "summary": diagnosis.english.summary,
         "advice": diagnosis.english.advice,
     })
+}
+
+/// A call that was found.
+#[must_use]
+pub fn found_call_to_json(call: &FoundCall) -> Value {
+    json!({
+        "workspace": call.workspace,
+        "call_id": call.call,
+        "event": call.event,
+        "recording": call.recording,
+        "transcript": call.transcript,
+        "accepted_at": call.accepted_at.to_string(),
+    })
+}
+
+/// What `verify` says of a link that was looked for.
+#[must_use]
+pub fn link_to_json(link: &signed_url::Diagnosis) -> Value {
+    let finding = |finding: &Finding| json!({"code": finding.code, "text": finding.text});
+    let findings: Vec<Value> = link.findings.iter().map(finding).collect();
+    json!({"good": link.grant.is_some(), "findings": findings})
+}
+
+/// A call with its deliveries and their attempts.
+#[must_use]
+pub fn call_life_to_json(life: &CallLife, now: UnixSeconds) -> Value {
+    let delivery_to_json = |DeliveryLife { delivery, url, attempts }: &DeliveryLife| {
+        let mut object = delivery_to_json(delivery, now);
+        if let Value::Object(fields) = &mut object {
+            fields.insert("url".to_owned(), url.clone().into());
+            fields.insert("attempts".to_owned(), attempts.iter().map(attempt_to_json).collect());
+        }
+        object
+    };
+    let mut object = found_call_to_json(&life.call);
+    if let Value::Object(fields) = &mut object {
+        fields.insert("deliveries".to_owned(), life.deliveries.iter().map(delivery_to_json).collect());
+    }
+    object
 }
 
 fn text(moment: Option<UnixMillis>) -> Option<String> {

@@ -8,6 +8,7 @@ use crate::tokens::Scope;
 /// The path before the name of a workspace, and the path of calls.
 const WORKSPACES: &str = "/v1/workspaces/";
 const CALLS: &str = "/v1/calls";
+const FIND: &str = "/v1/find";
 
 /// The paths of alerts.
 const ALERTS: &str = "/v1/alerts";
@@ -17,6 +18,7 @@ const ALERTS_TEST: &str = "/v1/alerts/test";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resource {
     Calls,
+    Find,
     CallAssets,
     Workspace,
     Call,
@@ -41,6 +43,7 @@ impl Resource {
     pub(super) fn methods(self) -> &'static str {
         match self {
             Self::Calls
+            | Self::Find
             | Self::CallAssets
             | Self::Rotation
             | Self::Test
@@ -49,7 +52,8 @@ impl Resource {
             | Self::Recovery
             | Self::PortalLinks
             | Self::AlertsTest => "POST",
-            Self::Workspace | Self::Call => "DELETE",
+            Self::Workspace => "DELETE",
+            Self::Call => "GET, HEAD, DELETE",
             Self::Endpoints => "GET, HEAD, POST",
             Self::Endpoint => "GET, HEAD, PATCH, DELETE",
             Self::Secret | Self::Notices | Self::Deliveries | Self::Delivery | Self::Alerts => "GET, HEAD",
@@ -60,9 +64,10 @@ impl Resource {
     pub(super) fn scope(self, method: &Method) -> Scope {
         match self {
             Self::Calls | Self::CallAssets => Scope::Calls,
+            Self::Call if *method == Method::GET => Scope::Read,
             Self::Workspace | Self::Call => Scope::Erase,
             Self::Endpoints | Self::Endpoint if *method == Method::GET => Scope::Read,
-            Self::Notices | Self::Deliveries | Self::Delivery => Scope::Read,
+            Self::Find | Self::Notices | Self::Deliveries | Self::Delivery => Scope::Read,
             Self::Endpoints
             | Self::Endpoint
             | Self::Secret
@@ -88,12 +93,13 @@ pub(crate) struct ResourcePath<'p> {
 impl<'p> ResourcePath<'p> {
     /// The resource at this path, if there is one.
     pub(crate) fn at(path: &'p str) -> Option<Self> {
-        let of_operator = match path {
+        let of_all = match path {
             ALERTS => Some(Resource::Alerts),
             ALERTS_TEST => Some(Resource::AlertsTest),
+            FIND => Some(Resource::Find),
             _ => None,
         };
-        if let Some(resource) = of_operator {
+        if let Some(resource) = of_all {
             return Some(Self { resource, workspace: None, id: None });
         }
         if let Some(rest) = path.strip_prefix(CALLS) {

@@ -41,9 +41,11 @@ async fn try_answer(
     }
     match (path.resource, method.as_str()) {
         (Resource::Calls, _) => api.accept_call(request).await,
+        (Resource::Find, _) => api.find(request).await,
         (Resource::CallAssets, _) => api.report_assets(id, request).await,
         (Resource::Workspace, _) => api.erase_workspace(workspace).await,
-        (Resource::Call, _) => api.erase_call(workspace, id).await,
+        (Resource::Call, "DELETE") => api.erase_call(workspace, id).await,
+        (Resource::Call, _) => api.show_call(workspace, id).await,
         (Resource::Endpoints, "POST") => api.add_endpoint(workspace, request).await,
         (Resource::Endpoints, _) => api.list_endpoints(workspace).await,
         (Resource::Endpoint, "PATCH") => api.change_endpoint(workspace, id, request).await,

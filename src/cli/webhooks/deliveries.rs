@@ -95,7 +95,7 @@ fn row(delivery: &Delivery, context: &CommandContext) -> [String; 7] {
         call_of(delivery),
         delivery.id.clone(),
         delivery.endpoint.clone(),
-        outcome(delivery, context).unwrap_or_default(),
+        outcome(delivery, context.now).unwrap_or_default(),
     ]
 }
 
@@ -106,12 +106,10 @@ fn call_of(delivery: &Delivery) -> String {
 
 /// The most useful fact about a delivery: for a delivered webhook whether its links were used, otherwise why it was not
 /// delivered.
-fn outcome(delivery: &Delivery, context: &CommandContext) -> Option<String> {
+pub(super) fn outcome(delivery: &Delivery, now: UnixMillis) -> Option<String> {
     let reasons = [delivery.note.clone(), delivery.last_summary.clone()];
     let outcome = match delivery.state {
-        DeliveryState::Delivered => {
-            delivery.link_status(context.now.seconds()).or_else(|| delivery.note.clone())
-        }
+        DeliveryState::Delivered => delivery.link_status(now.seconds()).or_else(|| delivery.note.clone()),
         _ => reasons.into_iter().flatten().next(),
     };
     outcome.as_deref().map(escaped)
@@ -158,7 +156,7 @@ fn facts_of(delivery: &Delivery, now: UnixMillis) -> String {
     text
 }
 
-fn attempts_as_text(attempts: &[Attempt]) -> String {
+pub(super) fn attempts_as_text(attempts: &[Attempt]) -> String {
     let mut text = String::new();
     for (at, attempt) in attempts.iter().enumerate() {
         let before = at.checked_sub(1).and_then(|before| attempts.get(before));

@@ -5,6 +5,7 @@ mod change;
 mod context;
 mod deliveries;
 mod endpoints;
+mod find;
 mod headers;
 pub(super) mod listen;
 mod output;
@@ -66,6 +67,8 @@ pub(super) enum OnDatabase {
     Remove(OneEndpoint),
     /// Send a test event with working sample links, and follow its attempts
     Test(OneEndpoint),
+    /// Find a call of any workspace, and show what became of it
+    Find(find::Find),
     /// List deliveries, or show one with its attempts
     Deliveries(deliveries::Deliveries),
     /// Send a delivery again, with fresh links and all attempts
@@ -81,7 +84,7 @@ impl Webhooks {
         match self {
             Self::OnDatabase(command) => {
                 let make = matches!(command, OnDatabase::Add(_));
-                with_ledger(sources, make, async |context| command.run(context).await)
+                with_ledger(sources, make, async |context| command.run(context, sources).await)
             }
             Self::Alerts(alerts) => alerts.run(sources),
             // The receiver needs neither settings nor a database.
@@ -93,7 +96,7 @@ impl Webhooks {
 }
 
 impl OnDatabase {
-    async fn run(self, context: &CommandContext) -> Exit {
+    async fn run(self, context: &CommandContext, sources: &Sources) -> Exit {
         match self {
             Self::Add(add) => add.run(context).await,
             Self::Workspaces(workspaces) => workspaces.run(context).await,
@@ -107,6 +110,7 @@ impl OnDatabase {
             Self::Resume(endpoint) => endpoints::resume(context, &endpoint).await,
             Self::Remove(endpoint) => endpoints::remove(context, &endpoint).await,
             Self::Test(endpoint) => test_event::send(context, &endpoint).await,
+            Self::Find(find) => find.run(context, sources).await,
             Self::Deliveries(deliveries) => deliveries.run(context).await,
             Self::Resend(resend) => resend.run(context).await,
             Self::Recover(recover) => recover.run(context).await,

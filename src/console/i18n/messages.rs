@@ -148,6 +148,21 @@ messages! {
     failing_since: en "Every attempt has failed since", fr "Toutes les tentatives échouent depuis le";
     fetched: en "fetched", fr "téléchargé";
     fetched_links: en "Fetched", fr "Téléchargés";
+    find_call: en "Find a call", fr "Trouver un appel";
+    find_event: en "Event", fr "Événement";
+    find_hint:
+        en "A call’s id, its beginning or its end; the id of an event, a delivery or a recording; a phone number, an e-mail address, the host of a webhook, or a link as it was pasted.",
+        fr "L’identifiant d’un appel, son début ou sa fin ; l’identifiant d’un événement, d’une livraison ou d’un enregistrement ; un numéro de téléphone, une adresse e-mail, l’hôte d’un webhook, ou un lien tel qu’il a été collé.";
+    find_label: en "What do you know of it?", fr "Qu’en savez-vous ?";
+    find_link: en "About this link", fr "À propos de ce lien";
+    find_links_until: en "Links until", fr "Liens jusqu’au";
+    find_more:
+        en "These are the newest; there are more. A longer part finds fewer.",
+        fr "Voici les plus récents ; il y en a d’autres. Une partie plus longue en trouve moins.";
+    find_no_delivery: en "No webhook got this call.", fr "Aucun webhook n’a reçu cet appel.";
+    find_nothing:
+        en "Calls are kept for a while, then they are forgotten. Try the beginning or the end of the id.",
+        fr "Les appels sont conservés un certain temps, puis oubliés. Essayez le début ou la fin de l’identifiant.";
     follow: en "Follow the sound", fr "Suivre le son";
     from: en "From", fr "Du";
     from_to: en "A range of your own", fr "Une période précise";

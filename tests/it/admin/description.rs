@@ -375,6 +375,8 @@ async fn good_requests(api: &AdminSite) -> Vec<(&'static str, String, String)> {
     let range = json!({"from": "2000-01-01T00:00:00Z", "to": "2200-01-01T00:00:00Z"}).to_string();
     vec![
         ("POST", "/v1/calls".to_owned(), webhooks::call("acme", "call-1").to_string()),
+        ("POST", "/v1/find".to_owned(), json!({"query": "call-0"}).to_string()),
+        ("GET", of("/calls/call-0"), String::new()),
         ("GET", of("/endpoints"), String::new()),
         ("POST", of("/endpoints"), add.to_string()),
         ("GET", of(&format!("/endpoints/{endpoint}")), String::new()),

@@ -126,7 +126,9 @@ async fn a_token_for_a_workspace_neither_sees_nor_names_another() {
     let token = site.token("acme-only", &limited.collect::<Vec<_>>(), Some("acme")).await;
     let everything = Scope::ALL.map(Scope::name);
     for (method, template, scope) in site.operations() {
-        if !everything[1..6].contains(&scope.as_str()) || template.starts_with("/v1/calls") {
+        if !everything[1..6].contains(&scope.as_str())
+            || ["/v1/calls", "/v1/find"].iter().any(|begin| template.starts_with(begin))
+        {
             continue;
         }
         // The answer is the same whether the workspace exists.
@@ -146,14 +148,19 @@ async fn a_token_for_a_workspace_neither_sees_nor_names_another() {
     }
     // The body names the workspace of a call.
     let assets = json!({"workspace": "other", "recording": CALL.to_string()});
-    for (path, body) in
-        [("/v1/calls", webhooks::call("other", "call-1")), ("/v1/calls/call-1/assets", assets)]
-    {
+    for (path, body) in [
+        ("/v1/calls", webhooks::call("other", "call-1")),
+        ("/v1/calls/call-1/assets", assets),
+        ("/v1/find", json!({"query": "call-1", "workspace": "other"})),
+        ("/v1/find", json!({"query": "call-1"})),
+    ] {
         let answer = site.send(&token, "POST", path, &body).await;
         assert_eq!((answer.status, answer.code().as_str()), (403, "workspace_not_allowed"), "{path}");
     }
     let own = site.send(&token, "POST", "/v1/calls", &webhooks::call("acme", "call-1")).await;
     assert_eq!(own.status, 202, "{own:?}");
+    let find = json!({"query": "call-1", "workspace": "acme"});
+    assert_eq!(site.send(&token, "POST", "/v1/find", &find).await.status, 200);
     let own = site.send(&token, "GET", "/v1/workspaces/acme/endpoints", &Value::Null).await;
     assert_eq!(own.json()["endpoints"].as_array().unwrap().len(), 1);
 }

@@ -399,3 +399,33 @@ fn a_test_alert_arrives_signed_or_says_what_is_wrong_and_the_list_shows_the_aler
     list(&[]).says(&["no alerts"]);
     assert_eq!(list(&["--json"]).out, "{\n  \"alerts\": []\n}\n");
 }
+
+#[test]
+fn a_call_is_found_in_every_workspace_by_an_id_a_number_or_a_pasted_link() {
+    let home = Home::ready();
+    let server = serve(&home);
+    let receiver = listen(&home, &[]);
+    let (id, _) = add(&home, &url_of(&receiver));
+    for call in ["call-11", "call-12"] {
+        assert_eq!(hand_in(&server, call, "a summary").status, 202);
+    }
+    receiver.prints("#2  POST");
+    let find = |arguments: &[&str]| {
+        Ran::of(home.program(&[&["webhooks", "find"], arguments].concat()).envs(home.sending()))
+    };
+    let delivered = || find(&["call-11"]).out.contains("status      delivered").then_some(());
+    eventually(delivered, || find(&["call-11"]).out);
+    let url = url_of(&receiver);
+    let words = ["call-11", "acme", &id, &url, "attempt 1  status 200"];
+    find(&["call-11"]).succeeded().says(&words);
+    find(&["+33600000000"]).succeeded().says(&["ACCEPTED", "WORKSPACE", "call-11", "call-12"]);
+    let json: Value = serde_json::from_str(&find(&["11", "--json"]).succeeded().out).unwrap();
+    assert_eq!(json["calls"][0]["deliveries"][0]["attempts"][0]["status"], 200);
+    let pasted = format!("<{}>", home.link());
+    // No call has this recording.
+    let ran = find(&[&pasted]).says(&["brackets or quotes", "opens the recording", "no call is found"]);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(1), ""), "{ran:?}");
+    find(&["call-11", "--workspace", "acmee"]).refused(1, &["there is no workspace acmee"]);
+    let json: Value = serde_json::from_str(&find(&["absent", "--json"]).out).unwrap();
+    assert_eq!(json, serde_json::json!({"calls": [], "more": false, "link": null}));
+}

@@ -6,7 +6,7 @@ use super::{ConsoleSite, call, text};
 use crate::support::receiver::Receiver;
 
 /// Every path below a workspace that `src/console/route.rs` knows: its pattern and its methods.
-const ROUTES: [(&str, &[&str]); 21] = [
+const ROUTES: [(&str, &[&str]); 23] = [
     ("check", &["POST"]),
     ("webhooks/new", &["GET", "POST"]),
     ("webhooks/id", &["GET"]),
@@ -28,6 +28,8 @@ const ROUTES: [(&str, &[&str]); 21] = [
     ("deliveries/id/recording", &["GET"]),
     ("deliveries/id/transcript", &["GET"]),
     ("recover", &["GET", "POST"]),
+    ("find", &["GET", "POST"]),
+    ("calls/id", &["GET"]),
 ];
 
 #[test]
@@ -109,6 +111,11 @@ async fn lists_and_searches_show_only_the_own_workspace() {
         let page = text(&guest.get(&format!("/console/w/acme/deliveries{query}")).await);
         assert!(!page.contains(">their-call<") && !page.contains("theirs"), "{query}");
     }
+    for sought in ["their-call", "their", &theirs, "%2B33600000000"] {
+        let found = guest.post("/console/w/acme/find", &format!("text={sought}")).await;
+        assert!(!text(&found).contains(">their-call<") && !text(&found).contains("/w/other/"), "{sought}");
+    }
+    assert_eq!(guest.get("/console/find").await.status, 404);
     // A recovery that names the other workspace's webhook counts and recovers nothing.
     let form = format!("webhook={theirs}&within=7d");
     let recovered = guest.post("/console/w/acme/recover", &form).await;

@@ -266,3 +266,35 @@ async fn an_endpoint_gets_earlier_calls_when_it_asks_for_them() {
     let answer = api.send("POST", &path, &json!({"from": since(0)})).await;
     assert_eq!((answer.status, answer.code().as_str()), (409, "endpoint_disabled"));
 }
+
+#[tokio::test]
+async fn a_call_is_found_by_a_part_of_its_id_and_its_whole_life_is_shown() {
+    let api = AdminSite::sending().await;
+    let receiver = Receiver::willing().await;
+    let endpoint = add(&api, "acme", &receiver).await;
+    let id = hand_in(&api, "call-4711").await;
+    until(&api, "acme", &id, "delivered").await;
+    let found = api.send("POST", "/v1/find", &json!({"query": "4711"})).await.json();
+    assert_eq!((&found["calls"][0]["call_id"], &found["link"]), (&json!("call-4711"), &Value::Null));
+    let elsewhere =
+        api.send("POST", "/v1/find", &json!({"query": "4711", "workspace": "other"})).await.json();
+    assert_eq!((&elsewhere["calls"], &elsewhere["more"]), (&json!([]), &json!(false)));
+    let life = api.get("/v1/workspaces/acme/calls/call-4711").await.json();
+    let delivery = &life["deliveries"][0];
+    assert_eq!((&delivery["id"], &delivery["url"]), (&json!(id), &endpoint["url"]));
+    assert_eq!(delivery["attempts"][0]["links_expire_at"], delivery["links_expire_at"]);
+    let event = life["event"].as_str().unwrap();
+    assert_eq!(api.get(&format!("/v1/workspaces/acme/calls/{event}")).await.json(), life);
+    assert_eq!(api.get("/v1/workspaces/other/calls/call-4711").await.status, 404);
+    for wrong in [json!({}), json!({"query": ""}), json!({"query": "x".repeat(4_097)}), json!({"query": 1})] {
+        assert_eq!(api.send("POST", "/v1/find", &wrong).await.status, 422, "{wrong}");
+    }
+    let link = receiver.wait_for(1).await[0].json()["call"]["recording_url"].as_str().unwrap().to_owned();
+    for (pasted, good) in [(link.clone(), true), (format!("<{}\n{}>", &link[..40], &link[40..]), false)] {
+        let found = api.send("POST", "/v1/find", &json!({"query": pasted})).await.json();
+        assert_eq!(
+            (&found["calls"][0]["call_id"], &found["link"]["good"]),
+            (&json!("call-4711"), &json!(good))
+        );
+    }
+}

@@ -1,0 +1,148 @@
+//! The search for calls, and the page of one call. What is looked for is posted: in a URL, a phone number would be in the logs
+//! of proxies and in the browser's history.
+
+use askama::Template;
+use http::StatusCode;
+
+use super::context::RequestContext;
+use super::deliveries::AttemptRow;
+use super::display::{Pill, Time, host_of};
+use super::error::PageError;
+use super::layout::Layout;
+use super::response::{PageResult, page, redirect_to};
+use super::route::{ROOT, of_workspace};
+use crate::ledger::{DeliveryLife, FoundCall};
+use crate::signed_url::Diagnosis;
+
+#[derive(Template)]
+#[template(path = "find.html")]
+struct Find {
+    layout: Layout,
+    /// The path of this page.
+    action: String,
+    text: String,
+    searched: bool,
+    calls: Vec<Row>,
+    more: bool,
+    /// What is to be said of a link.
+    findings: Vec<String>,
+}
+
+struct Row {
+    href: String,
+    call: Option<String>,
+    workspace: Option<String>,
+    at: Time,
+}
+
+#[derive(Template)]
+#[template(path = "call.html")]
+struct CallPage {
+    layout: Layout,
+    call: FoundCall,
+    at: Time,
+    deliveries: Vec<DeliveryRow>,
+}
+
+struct DeliveryRow {
+    href: String,
+    host: String,
+    pill: Pill,
+    is_update: bool,
+    links_expire: Option<Time>,
+    recording: Option<Time>,
+    transcript: Option<Time>,
+    note: Option<String>,
+    attempts: Vec<AttemptRow>,
+}
+
+impl RequestContext<'_> {
+    /// Shows the search, or the calls that are found; the page of the call if there is only one.
+    pub(super) async fn find(&self, posted: bool) -> PageResult {
+        let text = if posted { self.form.get("text") } else { "" };
+        let question = self.sender.read_question(text);
+        let found = self.ledger().find(&question.terms, self.workspace_of_session()).await?;
+        let findings = question.link.map(said_of).unwrap_or_default();
+        if let ([only], [], false) = (&found.calls[..], &findings[..], text.is_empty()) {
+            return Ok(redirect_to(&href_of(only)));
+        }
+        let action = if self.workspace.is_empty() { format!("{ROOT}/find") } else { self.path("/find") };
+        let find = Find {
+            layout: self.layout_of_find(&action),
+            text: text.to_owned(),
+            searched: !text.is_empty(),
+            calls: found.calls.iter().map(|call| self.found_row(call)).collect(),
+            more: found.more,
+            findings,
+            action,
+        };
+        page(StatusCode::OK, &find)
+    }
+
+    /// A search on a workspace's page is for its calls alone, whoever is signed in.
+    fn workspace_of_session(&self) -> Option<&str> {
+        Some(self.workspace).filter(|workspace| !workspace.is_empty())
+    }
+
+    fn layout_of_find(&self, path: &str) -> Layout {
+        let title = self.lang.messages().find_call;
+        match self.workspace {
+            "" => Layout::new(self.lang, title, path).signed_in(self.session, "find"),
+            _ => self.layout(title, "find", path),
+        }
+    }
+
+    fn found_row(&self, call: &FoundCall) -> Row {
+        Row {
+            href: href_of(call),
+            call: call.call.clone(),
+            workspace: self.workspace.is_empty().then(|| call.workspace.clone()),
+            at: Time(call.accepted_at),
+        }
+    }
+
+    /// The page of a call, by the id of its event.
+    pub(super) async fn show_call(&self, event: &str) -> PageResult {
+        let life = self.ledger().call_life(self.workspace, event).await?.ok_or(PageError::NotFound)?;
+        let path = self.path(&format!("/calls/{}", life.call.event));
+        let call = CallPage {
+            layout: self.layout(
+                life.call.call.as_deref().unwrap_or(self.lang.messages().test_event),
+                "find",
+                &path,
+            ),
+            at: Time(life.call.accepted_at),
+            deliveries: life.deliveries.iter().map(|delivery| self.delivery_row(delivery)).collect(),
+            call: life.call,
+        };
+        page(StatusCode::OK, &call)
+    }
+
+    fn delivery_row(&self, DeliveryLife { delivery, url, attempts }: &DeliveryLife) -> DeliveryRow {
+        let t = self.lang.messages();
+        DeliveryRow {
+            href: self.path(&format!("/deliveries/{}", delivery.id)),
+            host: url.as_deref().map_or_else(|| t.removed_webhook.to_owned(), host_of),
+            pill: Pill::of_delivery(delivery, t),
+            is_update: !delivery.arrived.is_empty(),
+            links_expire: delivery.links_expire.map(|at| Time(at.into())),
+            recording: delivery.recording_fetched_at.map(Time),
+            transcript: delivery.transcript_fetched_at.map(Time),
+            note: delivery.note.clone(),
+            attempts: self.attempt_rows(attempts),
+        }
+    }
+}
+
+fn href_of(call: &FoundCall) -> String {
+    format!("{}/calls/{}", of_workspace(&call.workspace), call.event)
+}
+
+fn said_of(link: Diagnosis) -> Vec<String> {
+    let until = link
+        .grant
+        .as_ref()
+        .or(link.mended.as_ref())
+        .map(|grant| format!("{} · {}", grant.asset(), grant.expires()));
+    link.findings.into_iter().map(|finding| finding.text).chain(until).collect()
+}
