@@ -136,6 +136,25 @@ fn every_alert_says_what_to_do_and_has_a_test() {
 }
 
 #[test]
+fn the_runbook_has_a_screen_for_every_alert() {
+    let (alerts, runbook) = (read(ALERTS), read("docs/runbook.md"));
+    let names: Vec<_> = alerts.split("- alert: ").skip(1).map(|rule| rule.lines().next().unwrap()).collect();
+    let screens: Vec<_> = runbook.split("\n### ").skip(1).collect();
+    let titles: Vec<_> = screens.iter().map(|screen| screen.lines().next().unwrap()).collect();
+    assert_eq!(titles, names);
+    for (name, screen) in names.iter().zip(screens) {
+        let screen = screen.split("\n## ").next().unwrap();
+        assert!(screen.lines().count() <= 24, "{name} is longer than a screen");
+        let rule = alerts.split(&format!("- alert: {name}\n")).nth(1).unwrap();
+        let page = rule.split("severity: ").nth(1).unwrap().starts_with("page");
+        let urgency = if page { "**Page. It means:**" } else { "**Ticket. It means:**" };
+        for part in [urgency, "**Look at:**", "**Do:**"] {
+            assert!(screen.contains(part), "{name} has no {part}");
+        }
+    }
+}
+
+#[test]
 fn every_panel_has_a_query_and_overlaps_no_other() {
     let dashboard: Value = serde_json::from_str(&read(DASHBOARD)).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
