@@ -15,6 +15,8 @@ use super::webhooks::{self, ResourcePath};
 use super::{erase, links, tokens};
 #[cfg(feature = "console")]
 use crate::console;
+#[cfg(feature = "sender")]
+use crate::ledger::Action;
 use crate::problem::Problem;
 use crate::server::{self, Bodies, Client, Handler};
 use crate::telemetry::metrics::MEDIA_TYPE;
@@ -54,7 +56,8 @@ impl Admin {
             }
             #[cfg(feature = "sender")]
             (path, _) => match ResourcePath::at(path) {
-                Some(resource) => webhooks::answer(self, request, resource).await,
+                // Boxed, because it is as large as the largest of its handlers.
+                Some(resource) => Box::pin(webhooks::answer(self, request, resource)).await,
                 None => no_such_route(),
             },
             #[cfg(not(feature = "sender"))]
@@ -79,8 +82,20 @@ impl Admin {
 
     async fn try_erasure(&self, request: &Request<Upload>, id: &str) -> Result<Answer, Problem> {
         // A recording's id does not tell its workspace.
-        require_all_workspaces(&*self.authorize(request, Scope::Erase)?)?;
-        erase::erase(&self.0.services.store, id).await.map(|erased| json_answer(StatusCode::OK, &erased))
+        let principal = self.authorize(request, Scope::Erase)?;
+        require_all_workspaces(&principal)?;
+        let erased = erase::erase(&self.0.services.store, id).await?;
+        #[cfg(feature = "sender")]
+        {
+            let action = Action {
+                name: "asset.erased",
+                subject: Some(id),
+                after: Some(erased.clone()),
+                ..Action::default()
+            };
+            webhooks::record(self, &principal, action).await;
+        }
+        Ok(json_answer(StatusCode::OK, &erased))
     }
 
     async fn try_links(&self, request: Request<Upload>) -> Result<Answer, Problem> {

@@ -12,6 +12,8 @@ use super::response::{
     Answer, finish, invalid, json_answer, no_content, no_such_route, not_allowed, not_found, not_json,
 };
 use super::upload::Upload;
+#[cfg(feature = "sender")]
+use crate::ledger::Action;
 use crate::problem::Problem;
 use crate::tokens::{Principal, Scope, TokenEntry, TokensError, TokensFile, is_token_name};
 
@@ -44,7 +46,7 @@ pub(super) async fn answer(admin: &Admin, request: Request<Upload>, path: &str) 
             _ => not_allowed("GET, HEAD, POST"),
         },
         Some(Some(name)) if !name.is_empty() && !name.contains('/') => match *request.method() {
-            Method::DELETE => finish(revoke(admin, &request, name)),
+            Method::DELETE => finish(revoke(admin, &request, name).await),
             _ => not_allowed("DELETE"),
         },
         _ => no_such_route(),
@@ -82,22 +84,35 @@ async fn create(admin: &Admin, request: Request<Upload>) -> Result<Answer, Probl
         .map_err(|error| failed(&error))?;
     tracing::info!(target: "webhook_assets::audit", name = wanted.name, "a token was made");
     let mut answer = entry.unwrap_or_default();
+    record(admin, &principal, "token.made", &wanted.name, Some(answer.clone())).await;
     if let Value::Object(fields) = &mut answer {
         fields.insert("token".into(), token.reveal().into());
     }
     Ok(json_answer(StatusCode::CREATED, &answer))
 }
 
-fn revoke(admin: &Admin, request: &Request<Upload>, name: &str) -> Result<Answer, Problem> {
-    authorize(admin, request)?;
+async fn revoke(admin: &Admin, request: &Request<Upload>, name: &str) -> Result<Answer, Problem> {
+    let principal = authorize(admin, request)?;
     let tokens = &admin.0.services.tokens;
     let path = tokens.path().map_err(|_| no_tokens_file())?;
     if !tokens.edit(path, |file| Ok(file.remove(name))).map_err(|error| failed(&error))? {
         return Err(not_found("There is no token of this name."));
     }
     tracing::info!(target: "webhook_assets::audit", name, "a token was revoked");
+    record(admin, &principal, "token.revoked", name, None).await;
     Ok(no_content())
 }
+
+/// Records what was done to a token in the audit trail, if this process has a database.
+#[cfg(feature = "sender")]
+async fn record(admin: &Admin, principal: &Principal, name: &'static str, token: &str, after: Option<Value>) {
+    let action = Action { name, subject: Some(token), after, ..Action::default() };
+    super::webhooks::record(admin, principal, action).await;
+}
+
+#[cfg(not(feature = "sender"))]
+#[expect(clippy::unused_async, reason = "as with a database")]
+async fn record(_: &Admin, _: &Principal, _: &'static str, _: &str, _: Option<Value>) {}
 
 fn authorize(admin: &Admin, request: &Request<Upload>) -> Result<std::sync::Arc<Principal>, Problem> {
     let principal = admin.authorize(request, Scope::Operate)?;

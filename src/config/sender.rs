@@ -37,6 +37,7 @@ pub(super) fn read_sender(layers: &Layers, link_lifetime: Duration) -> Result<se
         link_lifetime,
         asset_wait: layers.get("webhooks.asset_wait")?,
         retention: layers.get("webhooks.retention")?,
+        audit_retention: layers.get("audit.retention")?,
         disable_after: layers.get("webhooks.disable_after")?,
         attempts_in_flight: layers.get("webhooks.attempts_in_flight")?,
         attempts_per_endpoint: layers.get("webhooks.attempts_per_endpoint")?,

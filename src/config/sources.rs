@@ -46,6 +46,16 @@ impl Sources {
         self
     }
 
+    /// The user who runs the program, also through sudo, for the audit trail.
+    #[cfg(feature = "sender")]
+    #[must_use]
+    pub fn user(&self) -> Option<String> {
+        let named =
+            |wanted: &str| self.environment.iter().find(|(name, value)| name == wanted && !value.is_empty());
+        let found = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(named);
+        found.map(|(_, user)| user.clone())
+    }
+
     pub(super) fn layers(&self) -> Result<Layers, SettingError> {
         Layers::new(self.file.as_deref(), &self.environment, &self.undecodable)
     }

@@ -8,7 +8,7 @@ use super::response::{PageResult, redirect_to};
 use super::route;
 use super::session::Session;
 use super::state::State;
-use crate::ledger::Ledger;
+use crate::ledger::{Action, Ledger};
 use crate::sender::Sender;
 
 /// A signed-in person's request for a page of one workspace.
@@ -26,6 +26,11 @@ pub(super) struct RequestContext<'v> {
 impl RequestContext<'_> {
     pub(super) fn ledger(&self) -> &Ledger {
         self.sender.ledger()
+    }
+
+    /// Records an action that changes nothing in the ledger.
+    pub(super) async fn record(&self, name: &'static str, subject: &str) -> Result<(), PageError> {
+        Ok(self.ledger().record(Action::of(name, self.workspace, subject)).await?)
     }
 
     /// The path of a page in this workspace.

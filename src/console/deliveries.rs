@@ -257,6 +257,7 @@ impl RequestContext<'_> {
             return Err(PageError::NotAllowed);
         }
         self.ledger().delivery(self.workspace, id).await?.ok_or(PageError::NotFound)?;
+        self.record("links.shown", id).await?;
         self.redirect_revealing(&self.path(&format!("/deliveries/{}", in_path(id))), "", &links_pass(id))
     }
 

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::i18n::{Lang, Messages};
+use super::i18n::{ActivityWords, Lang, Messages, activity_words};
 use super::session::Session;
 use super::static_files;
 
@@ -50,6 +50,11 @@ impl Layout {
             csrf: session.csrf.clone(),
             ..self
         }
+    }
+
+    /// The words of the page of the workspace's activity.
+    pub(super) fn activity(&self) -> &'static ActivityWords {
+        activity_words(self.lang)
     }
 
     // For the base template.

@@ -1,6 +1,7 @@
 //! The settings page, where people set up, test and diagnose webhooks. It renders HTML from the ledger and the sender;
 //! the style sheet and script are compiled in.
 
+mod activity;
 mod backfill;
 mod call_filter;
 mod context;
@@ -30,7 +31,7 @@ mod url_check;
 mod webhook;
 mod webhooks;
 
-pub use portal::{Access, PortalError, PortalLink, portal_link};
+pub use portal::{Access, PERSON, PortalError, PortalLink, is_person, portal_link};
 pub use route::{ROOT, is_below_root};
 pub use service::Console;
 pub use state::{Config, Dependencies};

@@ -72,6 +72,7 @@ impl Utterance {
 impl RequestContext<'_> {
     pub(super) async fn listen(&self, id: &str) -> PageResult {
         let delivery = self.playable_delivery(id).await?;
+        self.record("recording.opened", id).await?;
         let t = self.lang.messages();
         let (Script { language, lines }, mut note) = match self.script(&delivery).await {
             Ok(script) => (script, None),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::route::ROOT;
 use crate::clock::UnixSeconds;
+use crate::ledger::{Actor, is_description};
 use crate::signed_url::{Keyring, PassError, Purpose};
 
 /// The access that a session grants.
@@ -18,6 +19,9 @@ pub struct Access {
     /// Whether the session may play recordings and read transcripts.
     #[serde(rename = "l")]
     pub listen: bool,
+    /// The name of the person or the token, for the audit trail.
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The hash of the named token that signed in; the session ends with the token.
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
@@ -27,14 +31,32 @@ impl Access {
     /// Access to one workspace.
     #[must_use]
     pub fn of_workspace(workspace: &str, listen: bool) -> Self {
-        Self { workspace: Some(workspace.to_owned()), listen, token: None }
+        Self { workspace: Some(workspace.to_owned()), listen, name: None, token: None }
+    }
+
+    /// Who has this access, for the audit trail.
+    pub(super) fn actor(&self) -> Actor {
+        match (&self.token, &self.workspace, &self.name) {
+            (Some(_), _, Some(name)) => Actor::token(name),
+            (_, None, None) => Actor::operator(),
+            _ => Actor::portal(self.name.clone()),
+        }
     }
 
     /// Access to all workspaces.
     #[must_use]
     pub fn operator() -> Self {
-        Self { workspace: None, listen: true, token: None }
+        Self { workspace: None, listen: true, name: None, token: None }
     }
+}
+
+/// The name of a person, as the end of the sentence "… takes …".
+pub const PERSON: &str = "a name of 1 to 100 characters, without control characters";
+
+/// Whether a portal link can carry this name.
+#[must_use]
+pub fn is_person(name: &str) -> bool {
+    !name.trim().is_empty() && name.chars().count() <= 100 && is_description(name)
 }
 
 /// A minted portal link.

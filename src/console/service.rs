@@ -117,7 +117,7 @@ impl State {
         };
         match &route {
             Route::Enter => return self.enter(posted, &query, &form, lang).await,
-            Route::SignIn => return self.sign_in(posted, &form, lang),
+            Route::SignIn => return self.sign_in(posted, &form, lang).await,
             Route::SignOut => return self.sign_out(session.as_ref(), &form).await,
             Route::SignedOut => return self.signed_out(StatusCode::OK, lang),
             Route::Start | Route::Find | Route::In(..) => {}
@@ -131,6 +131,7 @@ impl State {
             client.count_refused("too_many_pages");
             return Err(PageError::TooMany);
         };
+        let sender = &sender.acting_as(session.access.actor());
         let context = |workspace| RequestContext {
             state: self,
             sender,
@@ -163,6 +164,7 @@ impl RequestContext<'_> {
             (Page::Check, _) => self.check_url().await,
             (Page::Webhook(id), _) => self.show_webhook_or_secret(id).await,
             (Page::Action(id, action), _) => self.run_action(id, *action).await,
+            (Page::Activity, _) => self.list_activity().await,
             (Page::Deliveries, _) => self.list_deliveries().await,
             (Page::Delivery(id), _) => self.show_delivery(id).await,
             (Page::Links(id), _) => self.reveal_links(id).await,

@@ -15,6 +15,7 @@ use super::response::{PageResponse, PageResult, page, redirect_to};
 use super::route::{self, ROOT};
 use super::session::Session;
 use super::state::State;
+use crate::ledger::Action;
 use crate::signed_url::{PassError, Purpose};
 use crate::tokens::Scope;
 
@@ -77,10 +78,11 @@ impl State {
         }
         let workspace = access_pass.access.workspace.as_deref();
         tracing::info!(target: "webhook_assets::audit", workspace, operator = workspace.is_none(), "a portal link was used");
+        self.record(&access_pass.access, "session.started").await?;
         self.start_session(&access_pass.access)
     }
 
-    pub(super) fn sign_in(&self, posted: bool, form: &Form, lang: Lang) -> PageResult {
+    pub(super) async fn sign_in(&self, posted: bool, form: &Form, lang: Lang) -> PageResult {
         let tokens = &self.deps.tokens;
         // Without a token, the operator signs in with a portal link.
         if !tokens.are_required() {
@@ -89,9 +91,11 @@ impl State {
         let borne = form.get("token");
         let principal = tokens.principal(borne).filter(|principal| posted && principal.has(Scope::Operate));
         if let Some(principal) = principal {
-            let name = principal.name();
+            let name = principal.name().map(str::to_owned);
             tracing::info!(target: "webhook_assets::audit", name, "the operator signed in to the settings page");
-            return self.start_session(&Access { token: tokens.hash_of(borne), ..Access::operator() });
+            let access = Access { name, token: tokens.hash_of(borne), ..Access::operator() };
+            self.record(&access, "session.started").await?;
+            return self.start_session(&access);
         }
         if posted {
             tracing::warn!(target: "webhook_assets::audit", "a wrong token was given to the settings page");
@@ -99,6 +103,15 @@ impl State {
         let status = if posted { StatusCode::FORBIDDEN } else { StatusCode::OK };
         let layout = Layout::new(lang, lang.messages().sign_in, &format!("{ROOT}/sign-in"));
         page(status, &SignIn { layout, wrong: posted })
+    }
+
+    /// Records that a session began or ended.
+    async fn record(&self, access: &Access, name: &'static str) -> Result<(), PageError> {
+        if let Some(sender) = &self.deps.sender {
+            let action = Action { name, workspace: access.workspace.as_deref(), ..Action::default() };
+            sender.acting_as(access.actor()).ledger().record(action).await?;
+        }
+        Ok(())
     }
 
     /// Whether the named token that signed in, if there is one, still allows that.
@@ -121,6 +134,7 @@ impl State {
             }
             let workspace = session.access.workspace.as_deref();
             tracing::info!(target: "webhook_assets::audit", workspace, operator = workspace.is_none(), "a session was ended");
+            self.record(&session.access, "session.ended").await?;
         }
         with_cookie(redirect_to(&format!("{ROOT}/signed-out")), &self.no_session_cookie())
     }

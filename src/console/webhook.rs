@@ -251,6 +251,7 @@ impl RequestContext<'_> {
         }
         let secrets = self.ledger().secrets(self.workspace, id, self.sender.now()).await?;
         let secrets = secrets.ok_or(PageError::NotFound)?;
+        self.record("secret.shown", id).await?;
         tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, endpoint = id, "an endpoint's secret was shown");
         let previous = secrets.previous.into_iter();
         let form_state = FormState {

@@ -1,6 +1,9 @@
 //! Sends earlier calls to an endpoint: those that it wants, and for which it has no delivery. Calls that were accepted
 //! while their workspace had no endpoint are among them.
 
+use serde_json::json;
+
+use super::audit_entry::Action;
 use super::call_filter::CallFilter;
 use super::database::{Statement, int, values};
 use super::endpoints::EndpointState;
@@ -103,6 +106,10 @@ impl Ledger {
             let wanted: Vec<String> = wanted.map(|(_, id, ..)| id).collect();
             count +=
                 if dry_run { wanted.len() as u64 } else { self.add_batch(endpoint, wanted, now).await? };
+        }
+        if !dry_run {
+            let after = Some(json!({"from": from.to_string(), "calls": count}));
+            self.record(Action { after, ..Action::of("calls.backfilled", workspace, endpoint) }).await?;
         }
         Ok(BackfillOutcome::Calls(count))
     }

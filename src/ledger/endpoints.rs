@@ -1,5 +1,9 @@
 //! Manages endpoints: the URLs that a workspace's events are sent to.
 
+use serde_json::{Map, Value, json};
+
+use super::audit_changes::{differences, filter_to_json, origin};
+use super::audit_entry::Action;
 use super::call_filter::CallFilter;
 use super::database::{Int, Statement, Tx, column, converted, from_row, values};
 use super::endpoint_headers::{Owner, StoredHeaders, change_headers, names_of};
@@ -210,6 +214,22 @@ macro_rules! select_endpoints {
 }
 
 impl Endpoint {
+    /// What the audit trail says of it.
+    pub(super) fn snapshot(&self) -> Map<String, Value> {
+        let value = json!({
+            "url": origin(&self.url),
+            "description": self.description,
+            "state": self.state.name(),
+            "long_tail": self.long_tail,
+            "late_assets": self.late_assets,
+            "concurrency": self.concurrency,
+            "per_second": self.per_second,
+            "filter": filter_to_json(&self.filter),
+            "headers": self.headers,
+        });
+        if let Value::Object(fields) = value { fields } else { Map::new() }
+    }
+
     /// Applies a change. Returns whether it resets the health: it sets another URL, or resumes the endpoint.
     fn apply(&mut self, change: EndpointChange) -> bool {
         let resumed = change.state == Some(EndpointState::Active);
@@ -271,7 +291,6 @@ impl Ledger {
             refuse_duplicate(&mut tx, &new.workspace, &new.url, &id).await?;
         }
         tx.execute(INSERT, values).await?;
-        tx.commit().await?;
         let endpoint = Endpoint {
             id,
             workspace: new.workspace,
@@ -290,6 +309,14 @@ impl Ledger {
             failure: None,
             created_at: now,
         };
+        let added = Action {
+            name: "endpoint.added",
+            workspace: Some(&endpoint.workspace),
+            subject: Some(&endpoint.id),
+            after: Some(endpoint.snapshot().into()),
+            ..Action::default()
+        };
+        self.commit_recorded(tx, added).await?;
         Ok((endpoint, secret))
     }
 
@@ -334,6 +361,7 @@ impl Ledger {
         let mut tx = self.database.begin().await?;
         let mut rows = tx.fetch::<Endpoint>(GET, values![workspace, id]).await?;
         let Some(mut endpoint) = rows.pop() else { return Ok(None) };
+        let before = endpoint.snapshot();
         let headers = std::mem::take(&mut change.headers);
         let has_moved = change.url.as_ref().is_some_and(|url| *url != endpoint.url);
         let new_url = change.url.is_some() && !change.allow_duplicate;
@@ -358,9 +386,18 @@ impl Ledger {
         if health_is_reset {
             reset_health(&mut tx, id).await?;
         }
+        let new_headers: Vec<String> = headers.names().map(str::to_owned).collect();
         let owner = Owner { workspace, id, url: &endpoint.url, has_moved, names: &endpoint.headers };
         endpoint.headers = change_headers(&mut tx, &self.seal, owner, headers).await?;
-        tx.commit().await?;
+        let (old, new) = differences(before, endpoint.snapshot(), has_moved, &new_headers);
+        let changed = Action {
+            name: "endpoint.changed",
+            workspace: Some(workspace),
+            subject: Some(id),
+            before: Some(old),
+            after: Some(new),
+        };
+        self.commit_recorded(tx, changed).await?;
         Ok(Some(endpoint))
     }
 

@@ -1,6 +1,10 @@
 //! Erases payloads and history, which are personal data: after their retention time, or on request. Copies in the
 //! write-ahead log are removed within seconds.
 
+use serde_json::json;
+
+use super::audit_entry::Action;
+use super::audit_trail::erase_names;
 use super::database::{Statement, values};
 use super::error::Result;
 use super::handle::Ledger;
@@ -50,13 +54,18 @@ impl Ledger {
     /// If the database fails.
     pub async fn erase_call(&self, workspace: &str, call: &str) -> Result<bool> {
         const ERASE: Statement = Statement::same("DELETE FROM events WHERE workspace = $1 AND call_id = $2");
-        let erased = self.database.execute(ERASE, values![workspace, call]).await? > 0;
+        let mut tx = self.database.begin().await?;
+        let erased = tx.execute(ERASE, values![workspace, call]).await? > 0;
+        if erased {
+            self.commit_recorded(tx, Action::of("call.erased", workspace, call)).await?;
+        }
         // A repeated request may follow a scrub that failed.
         self.database.scrub_files();
         Ok(erased)
     }
 
-    /// Erases a workspace: endpoints, secrets, events and history. Returns the number of events.
+    /// Erases a workspace: endpoints, secrets, events and history, and the names in its audit trail. Returns the number of
+    /// events.
     ///
     /// # Errors
     /// If the database fails. Then nothing is erased.
@@ -66,7 +75,14 @@ impl Ledger {
         let mut tx = self.database.begin().await?;
         let erased = tx.execute(EVENTS, values![workspace]).await?;
         tx.execute(ENDPOINTS, values![workspace]).await?;
-        tx.commit().await?;
+        erase_names(&mut tx, workspace).await?;
+        let action = Action {
+            name: "workspace.erased",
+            workspace: Some(workspace),
+            after: Some(json!({"events": erased})),
+            ..Action::default()
+        };
+        self.commit_recorded(tx, action).await?;
         self.database.scrub_files();
         Ok(erased)
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::attempt::FinishedAttempt;
+use super::audit_entry::{Acting, AuditSink};
 use super::database::{Database, DatabaseUrl};
 use super::error::{LedgerError, Result};
 use super::event::NewEvent;
@@ -40,6 +41,9 @@ pub struct Ledger {
     /// Held by the task that opens the ledger.
     pub(super) opening: Arc<tokio::sync::Mutex<()>>,
     pub(super) config: Arc<Config>,
+    /// Who uses this handle; what it changes is recorded.
+    pub(super) acting: Option<Arc<Acting>>,
+    pub(super) audit_sink: Option<AuditSink>,
 }
 
 impl Ledger {

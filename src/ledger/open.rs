@@ -57,6 +57,8 @@ impl Ledger {
             sender_lock: Arc::default(),
             opening: Arc::default(),
             config: Arc::new(config.clone()),
+            acting: None,
+            audit_sink: None,
         })
     }
 

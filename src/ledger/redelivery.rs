@@ -1,6 +1,9 @@
 //! Resends one delivery, or those of a time range, as a person asks. Each resend is counted: its message has its own id,
 //! so that receivers take its links.
 
+use serde_json::json;
+
+use super::audit_entry::Action;
 use super::database::{Statement, int, over_ids, values};
 use super::delivery::DeliveryState;
 use super::error::Result;
@@ -143,9 +146,12 @@ impl Ledger {
             "workspace = $1 AND id = $2 AND state IN ('delivered', 'failed') AND EXISTS (SELECT 1 FROM endpoints e \
              WHERE e.id = endpoint_id AND e.removed_at IS NULL AND (e.state <> 'disabled' OR test))",
         ));
-        if self.database.execute(RESEND, values![workspace, id, now]).await? == 1 {
+        let mut tx = self.database.begin().await?;
+        if tx.execute(RESEND, values![workspace, id, now]).await? == 1 {
+            self.commit_recorded(tx, Action::of("delivery.resent", workspace, id)).await?;
             return Ok(ResendOutcome::Queued);
         }
+        drop(tx);
         Ok(match self.delivery(workspace, id).await? {
             None => ResendOutcome::Unknown,
             Some((delivery, _)) => match delivery.state {
@@ -181,7 +187,20 @@ impl Ledger {
         // The user expects the receivers to work, so held endpoints are tried immediately.
         let mut tx = self.database.begin().await?;
         release_holds(&mut tx, workspace, range.endpoint.as_deref()).await?;
-        tx.commit().await?;
+        let done = json!({
+            "which": range.which.name(),
+            "from": range.from.to_string(),
+            "to": range.to.to_string(),
+            "deliveries": recovered,
+        });
+        let action = Action {
+            name: "deliveries.recovered",
+            workspace: Some(workspace),
+            subject: range.endpoint.as_deref(),
+            after: Some(done),
+            ..Action::default()
+        };
+        self.commit_recorded(tx, action).await?;
         Ok(recovered)
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::audit_entry::Action;
 use super::database::{Statement, Tx, values};
 use super::error::Result;
 use super::handle::Ledger;
@@ -91,12 +92,18 @@ impl Ledger {
         id: &str,
         now: UnixMillis,
     ) -> Result<bool> {
+        let before = match self.acting {
+            Some(_) => self.endpoint(workspace, id).await?,
+            None => None,
+        };
         let mut tx = self.database.begin().await?;
         let removed = tx.execute(remove, values![workspace, id, now]).await? == 1;
         if removed {
             fail_pending(&mut tx, id, now, REMOVED).await?;
+            let before = before.as_ref().map(|endpoint| endpoint.snapshot().into());
+            let action = Action { before, ..Action::of("endpoint.removed", workspace, id) };
+            self.commit_recorded(tx, action).await?;
         }
-        tx.commit().await?;
         Ok(removed)
     }
 
@@ -120,7 +127,7 @@ impl Ledger {
         let restored = tx.execute(RESTORE, values![workspace, id, now.minus(RESTORE_WINDOW)]).await? == 1;
         if restored {
             release_holds(&mut tx, workspace, Some(id)).await?;
-            tx.commit().await?;
+            self.commit_recorded(tx, Action::of("endpoint.restored", workspace, id)).await?;
         }
         Ok(restored)
     }

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
+use super::audit_entry::Action;
 use super::database::{Statement, values};
 use super::error::{LedgerError, Result};
 use super::handle::Ledger;
@@ -79,14 +82,15 @@ impl Ledger {
             self.seal.seal(&secret, id)?,
             overlaps.then_some(row.secret),
             previous_until,
-            (!earlier.is_empty()).then(|| serde_json::json!(earlier).to_string()),
+            (!earlier.is_empty()).then(|| json!(earlier).to_string()),
             plain,
             overlaps,
         ];
         tx.execute(ROTATE, values).await?;
         // A receiver that refused signatures may accept them now.
         release_holds(&mut tx, workspace, Some(id)).await?;
-        tx.commit().await?;
+        let after = Some(json!({"previous_until": previous_until.to_string()}));
+        self.commit_recorded(tx, Action { after, ..Action::of("secret.rotated", workspace, id) }).await?;
         Ok(Some(Rotation { secret, previous_until }))
     }
 

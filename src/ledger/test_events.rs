@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::audit_entry::Action;
 use super::database::{Statement, values};
 use super::error::Result;
 use super::event::{Accepted, NewEvent};
@@ -54,6 +55,9 @@ impl Ledger {
         }
         let accepted = self.accept(NewEvent::test(workspace, endpoint, assets, now)?).await?;
         let made = accepted.filter(|accepted| !accepted.deliveries.is_empty());
+        if made.is_some() {
+            self.record(Action::of("endpoint.tested", workspace, endpoint)).await?;
+        }
         Ok(made.map_or(TestOutcome::NoEndpoint, TestOutcome::Accepted))
     }
 

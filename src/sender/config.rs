@@ -17,6 +17,8 @@ pub struct Config {
     pub asset_wait: Duration,
     /// How long events and their history are kept.
     pub retention: Duration,
+    /// How long the audit trail is kept.
+    pub audit_retention: Duration,
     /// How long an endpoint may fail before it is disabled.
     pub disable_after: Duration,
     /// The maximum number of attempts in flight in this process. Retries take at most half of them.

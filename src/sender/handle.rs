@@ -15,7 +15,7 @@ use super::question::Question;
 use super::sender_clock::SenderClock;
 use crate::clock::{Clock, UnixMillis, UnixSeconds};
 use crate::keys::ActiveKeyring;
-use crate::ledger::{BackfillOutcome, Lease, Ledger, LedgerError, RecoverRange, ResendOutcome};
+use crate::ledger::{Actor, BackfillOutcome, Lease, Ledger, LedgerError, RecoverRange, ResendOutcome};
 use crate::signed_url::BaseUrl;
 use crate::store::Store;
 use crate::webhook::{
@@ -44,7 +44,7 @@ pub struct Services {
 
 /// Accepts events and wakes the dispatcher. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Sender(pub(super) Arc<Inner>);
+pub struct Sender(pub(super) Arc<Inner>, Ledger);
 
 #[derive(Debug)]
 pub(super) struct Inner {
@@ -77,7 +77,8 @@ impl Sender {
         let alerts = AlertPoster::new(&config)?.map(AlertLane::new);
         let holder = uuid::Builder::from_random_bytes(random()).into_uuid().simple().to_string();
         let (wake, stop) = (Notify::new(), tokio_util::sync::CancellationToken::new());
-        Ok(Self(Arc::new(Inner {
+        let ledger = services.ledger.clone();
+        let inner = Inner {
             config,
             services,
             poster,
@@ -89,7 +90,8 @@ impl Sender {
             stop,
             sender_clock: Mutex::default(),
             clock_step_lock: tokio::sync::RwLock::default(),
-        })))
+        };
+        Ok(Self(Arc::new(inner), ledger))
     }
 
     /// Ends [`Sender::run`]: no new attempt begins.
@@ -106,7 +108,13 @@ impl Sender {
     /// The ledger, for calls that do not involve sending.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
-        &self.0.services.ledger
+        &self.1
+    }
+
+    /// A handle whose changes are recorded in the audit trail, as done by `actor` now.
+    #[must_use]
+    pub fn acting_as(&self, actor: Actor) -> Self {
+        Self(Arc::clone(&self.0), self.1.acting_as(actor, self.now()))
     }
 
     /// The settings.

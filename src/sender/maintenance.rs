@@ -77,6 +77,7 @@ async fn tick(sender: &Sender, count: u64, leases_valid: bool) -> Result<(), Led
         metrics.delivery_overdue(backlog.oldest_due.map_or(Duration::ZERO, |due| now.since(due)));
     }
     if count.is_multiple_of(PURGE_TICKS) && sender.stable_for() >= MIN_STABLE_CLOCK {
+        ledger.purge_audit_trail(sender.conservative_now().minus(sender.0.config.audit_retention)).await?;
         let purged = ledger.purge_before(sender.conservative_now().minus(sender.0.config.retention)).await?;
         if purged > 0 {
             tracing::info!(target: "webhook_assets::audit", events = purged, "forgot events that are older than webhooks.retention");

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use serde_json::Value;
 
 use super::json_line::{JsonLine, Timestamp, field};
 use super::log_metrics::LogMetrics;
@@ -93,6 +94,14 @@ impl Audit {
     /// If a record is required but cannot be written now.
     pub fn begin(&self) -> Result<Option<Reservation>, AuditUnavailable> {
         if self.required { self.writer.reserve().map(Some).ok_or(AuditUnavailable) } else { Ok(None) }
+    }
+
+    /// Records an action of a person or a token, as a JSON object. A record that finds no room is dropped and counted.
+    pub fn write_action(&self, action: &Value) {
+        let mut line = Vec::new();
+        let mut stamp = Timestamp::new();
+        JsonLine::begin(&mut line, stamp.at(SystemClock.now_micros())).object(action);
+        self.writer.push(LogKind::Audit, &line, None);
     }
 
     /// Records a request with a valid signature; ignores all others.

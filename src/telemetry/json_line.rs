@@ -4,6 +4,8 @@
 use std::io::Write;
 use std::net::SocketAddr;
 
+use serde_json::Value;
+
 use crate::clock::UnixSeconds;
 use crate::text::is_invisible;
 
@@ -115,6 +117,17 @@ impl<'b> JsonLine<'b> {
         self.0.push(b':');
         self.0.extend_from_slice(itoa::Buffer::new().format(value.port()).as_bytes());
         self.0.push(b'"');
+    }
+
+    /// Adds the members of an object, and ends the line.
+    pub(super) fn object(self, object: &Value) {
+        for (name, value) in object.as_object().into_iter().flatten() {
+            self.0.push(b',');
+            self.0.extend_from_slice(Value::from(name.as_str()).to_string().as_bytes());
+            self.0.push(b':');
+            self.0.extend_from_slice(value.to_string().as_bytes());
+        }
+        self.end();
     }
 
     pub(super) fn end(self) {

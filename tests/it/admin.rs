@@ -1,6 +1,7 @@
 //! The admin listener: health, metrics, minting, webhooks. Its OpenAPI description has to match its answers.
 
 mod access;
+mod audit_trail;
 mod description;
 mod health;
 mod metrics;

@@ -1,5 +1,6 @@
 //! The settings page: who may sign in, what forms accept, who sees what, and what pages hold.
 
+mod activity;
 mod backfill;
 mod call_filter;
 mod forms;

@@ -17,7 +17,7 @@ use crate::problem::Problem;
 use crate::webhook::{TIME_TAKES, parse_time};
 
 /// The default and maximum number of deliveries per page.
-const DEFAULT_LIMIT: usize = 50;
+pub(super) const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
 
 /// What a recovery takes, as the end of the sentence "… takes …".
@@ -148,7 +148,12 @@ fn read_query(query: &str) -> Result<(DeliveryFilter, usize), Problem> {
 }
 
 /// Rejects a repeated parameter, which would be ambiguous.
-fn take_once<T>(into: &mut Option<T>, name: &str, takes: &str, value: Option<T>) -> Result<(), Problem> {
+pub(super) fn take_once<T>(
+    into: &mut Option<T>,
+    name: &str,
+    takes: &str,
+    value: Option<T>,
+) -> Result<(), Problem> {
     if into.is_some() {
         return Err(problem_of_query(name, &format!("{name} stands twice")));
     }
@@ -156,23 +161,23 @@ fn take_once<T>(into: &mut Option<T>, name: &str, takes: &str, value: Option<T>)
     Ok(())
 }
 
-fn named(value: &str) -> Option<String> {
+pub(super) fn named(value: &str) -> Option<String> {
     is_name(value).then(|| value.to_owned())
 }
 
-fn time(value: &str) -> Option<UnixMillis> {
+pub(super) fn time(value: &str) -> Option<UnixMillis> {
     parse_time(value)
 }
 
-fn count(value: &str) -> Option<usize> {
+pub(super) fn count(value: &str) -> Option<usize> {
     value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
 }
 
-fn invalid_parameter(name: &str, takes: &str) -> Problem {
+pub(super) fn invalid_parameter(name: &str, takes: &str) -> Problem {
     problem_of_query(name, &format!("{name} takes {takes}"))
 }
 
-fn problem_of_query(name: &str, detail: &str) -> Problem {
+pub(super) fn problem_of_query(name: &str, detail: &str) -> Problem {
     let shown: String = name.chars().take(60).collect();
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "Invalid request", detail)
         .with("parameter", &shown)

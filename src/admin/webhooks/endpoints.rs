@@ -15,7 +15,7 @@ use crate::admin::access::require_json;
 use crate::admin::response::{Answer, json_answer, no_content, not_found, not_json};
 use crate::admin::upload::Upload;
 use crate::ledger::{
-    CallFilter, DEFAULT_OVERLAP, Endpoint, EndpointChange, EndpointState, LedgerError,
+    Action, CallFilter, DEFAULT_OVERLAP, Endpoint, EndpointChange, EndpointState, LedgerError,
     MAX_TESTS_PER_ENDPOINT, MAX_TESTS_PER_WORKSPACE, NewEndpoint, TestOutcome, is_description,
 };
 use crate::problem::Problem;
@@ -135,6 +135,7 @@ impl Api<'_> {
         let secrets = self.call(self.sender.ledger().secrets(workspace, id, self.sender.now())).await?;
         let secrets = secrets.ok_or_else(no_endpoint)?;
         let answer = secrets_to_json(&secrets);
+        self.call(self.sender.ledger().record(Action::of("secret.shown", workspace, id))).await?;
         tracing::info!(target: "webhook_assets::audit", workspace, endpoint = id, "an endpoint's secret was shown");
         Ok(json_answer(StatusCode::OK, &answer))
     }

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod api;
+mod audit_trail;
 mod calls;
 mod deliveries;
 mod endpoints;
@@ -17,6 +18,7 @@ mod portal_links;
 mod resource_path;
 mod routes;
 
+pub(super) use audit_trail::record;
 pub use json::{
     alert_to_json, attempt_to_json, call_life_to_json, delivery_to_json, endpoint_to_json,
     found_call_to_json, link_to_json, secrets_to_json, tested_alert_to_json,

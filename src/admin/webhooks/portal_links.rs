@@ -11,7 +11,8 @@ use super::fields::{Fields, whole};
 use crate::admin::response::{Answer, json_answer};
 use crate::admin::upload::Upload;
 use crate::clock::UnixMillis;
-use crate::console::Access;
+use crate::console::{Access, PERSON, is_person};
+use crate::ledger::Action;
 use crate::problem::Problem;
 
 /// The maximum lifetime of a portal link, in seconds.
@@ -26,14 +27,17 @@ impl Api<'_> {
         let host = request.uri().authority().map(|authority| authority.as_str().to_owned());
         let named = || request.headers().get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
         let host = host.or_else(named);
-        let mut fields = Fields::of(read_json(request).await?, &["listen", "expires_in"])?;
+        let mut fields = Fields::of(read_json(request).await?, &["listen", "expires_in", "name"])?;
         let listen = fields.optional("listen", "true or false", Value::as_bool)?.unwrap_or(false);
         let expires_in =
             fields.optional("expires_in", "a whole number of seconds from 1 to 86400", |value| {
                 whole(value, 1..=MAX_LIFETIME)
             })?;
         let lifetime = expires_in.map(|seconds| Duration::from_secs(seconds.into()));
-        let access = Access::of_workspace(workspace, listen);
+        let name = fields.optional("name", PERSON, |value| {
+            value.as_str().filter(|name| is_person(name)).map(str::to_owned)
+        })?;
+        let access = Access { name, ..Access::of_workspace(workspace, listen) };
         let link = self.admin.0.console.portal_link(&access, lifetime, host.as_deref()).map_err(|error| {
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -42,6 +46,10 @@ impl Api<'_> {
                 &error.to_string(),
             )
         })?;
+        let after = Some(json!({"name": access.name, "listen": listen}));
+        let made =
+            Action { name: "portal_link.made", workspace: Some(workspace), after, ..Action::default() };
+        self.call(self.sender.ledger().record(made)).await?;
         tracing::info!(target: "webhook_assets::audit", workspace, listen, "a portal link was minted");
         let expires_at = UnixMillis::from(link.expires_at).to_string();
         Ok(json_answer(StatusCode::CREATED, &json!({"url": link.as_str(), "expires_at": expires_at})))

@@ -5,10 +5,11 @@ use http::Method;
 use crate::ledger::name_in_path;
 use crate::tokens::Scope;
 
-/// The path before the name of a workspace, and the path of calls.
+/// The path before the name of a workspace, and the paths of calls and of the whole audit trail.
 const WORKSPACES: &str = "/v1/workspaces/";
 const CALLS: &str = "/v1/calls";
 const FIND: &str = "/v1/find";
+const AUDIT_TRAIL: &str = "/v1/audit";
 
 /// The paths of alerts.
 const ALERTS: &str = "/v1/alerts";
@@ -36,6 +37,8 @@ pub(super) enum Resource {
     PortalLinks,
     Alerts,
     AlertsTest,
+    AuditTrail,
+    WorkspaceAuditTrail,
 }
 
 impl Resource {
@@ -56,7 +59,13 @@ impl Resource {
             Self::Call => "GET, HEAD, DELETE",
             Self::Endpoints => "GET, HEAD, POST",
             Self::Endpoint => "GET, HEAD, PATCH, DELETE",
-            Self::Secret | Self::Notices | Self::Deliveries | Self::Delivery | Self::Alerts => "GET, HEAD",
+            Self::Secret
+            | Self::Notices
+            | Self::Deliveries
+            | Self::Delivery
+            | Self::AuditTrail
+            | Self::WorkspaceAuditTrail
+            | Self::Alerts => "GET, HEAD",
         }
     }
 
@@ -67,7 +76,10 @@ impl Resource {
             Self::Call if *method == Method::GET => Scope::Read,
             Self::Workspace | Self::Call => Scope::Erase,
             Self::Endpoints | Self::Endpoint if *method == Method::GET => Scope::Read,
-            Self::Find | Self::Notices | Self::Deliveries | Self::Delivery => Scope::Read,
+            Self::Find | Self::Notices | Self::Deliveries | Self::Delivery | Self::WorkspaceAuditTrail => {
+                Scope::Read
+            }
+            Self::AuditTrail => Scope::Operate,
             Self::Endpoints
             | Self::Endpoint
             | Self::Secret
@@ -97,6 +109,7 @@ impl<'p> ResourcePath<'p> {
             ALERTS => Some(Resource::Alerts),
             ALERTS_TEST => Some(Resource::AlertsTest),
             FIND => Some(Resource::Find),
+            AUDIT_TRAIL => Some(Resource::AuditTrail),
             _ => None,
         };
         if let Some(resource) = of_all {
@@ -120,6 +133,7 @@ impl<'p> ResourcePath<'p> {
             [workspace, "deliveries", id] => (Resource::Delivery, workspace, Some(id)),
             [workspace, "deliveries", id, "resend"] => (Resource::Resend, workspace, Some(id)),
             [workspace, "portal-links"] => (Resource::PortalLinks, workspace, None),
+            [workspace, "audit"] => (Resource::WorkspaceAuditTrail, workspace, None),
             [workspace, "recover"] => (Resource::Recovery, workspace, None),
             _ => return None,
         };
@@ -135,11 +149,6 @@ impl<'p> ResourcePath<'p> {
         let call = rest.strip_prefix('/')?.strip_suffix("/assets")?;
         let named = !call.is_empty() && !call.contains('/');
         named.then_some(Self { resource: Resource::CallAssets, workspace: None, id: Some(call) })
-    }
-
-    /// Whether the path names a workspace. Else the body does.
-    pub(super) fn names_workspace(&self) -> bool {
-        self.workspace.is_some()
     }
 
     /// The decoded workspace name and id; empty if the path has none. `None` if either is not a valid name.

@@ -3,7 +3,9 @@
 use http::{Method, Request, StatusCode};
 
 use super::api::{Api, reject_browsers};
+use super::audit_trail::actor_of;
 use super::resource_path::{Resource, ResourcePath};
+use crate::admin::access::require_all_workspaces;
 use crate::admin::listener::Admin;
 use crate::admin::response::{Answer, finish, not_allowed, not_found};
 use crate::admin::upload::Upload;
@@ -31,13 +33,16 @@ async fn try_answer(
     let api = Api {
         #[cfg(feature = "console")]
         admin,
-        sender,
+        sender: &sender.acting_as(actor_of(&principal)),
         principal: &principal,
     };
     let (workspace, id) = path.names().ok_or_else(no_such_name)?;
     let (workspace, id) = (workspace.as_str(), id.as_str());
-    if path.names_workspace() {
-        api.require_workspace(workspace)?;
+    match path.resource {
+        // The body names the workspace.
+        Resource::Calls | Resource::CallAssets | Resource::Find => {}
+        Resource::AuditTrail | Resource::Alerts | Resource::AlertsTest => require_all_workspaces(&principal)?,
+        _ => api.require_workspace(workspace)?,
     }
     match (path.resource, method.as_str()) {
         (Resource::Calls, _) => api.accept_call(request).await,
@@ -71,6 +76,12 @@ async fn try_answer(
         (Resource::AlertsTest, _) => {
             reject_browsers(&request)?;
             api.test_alerts().await
+        }
+        (Resource::AuditTrail, _) => {
+            api.list_audit_trail(None, request.uri().query().unwrap_or_default()).await
+        }
+        (Resource::WorkspaceAuditTrail, _) => {
+            api.list_audit_trail(Some(workspace), request.uri().query().unwrap_or_default()).await
         }
         (Resource::Recovery, _) => api.recover(workspace, request).await,
         #[cfg(not(feature = "console"))]

@@ -11,7 +11,7 @@ use crate::cli::exit::Failure;
 use crate::clock::running;
 use crate::config::Config;
 use crate::gateway::Gateway;
-use crate::ledger::{DatabaseUrl, Ledger, LedgerError};
+use crate::ledger::{AuditSink, DatabaseUrl, Ledger, LedgerError};
 use crate::sender::{self, Sender, SenderMetrics};
 use crate::tasks::{self, Task};
 use crate::webhook::Poster;
@@ -118,6 +118,9 @@ async fn open_ledger(app: &App, only: Option<Only>) -> Result<Option<Ledger>, Fa
         ))
     };
     let ledger = Ledger::unopened(config).map_err(|error| refused(&error))?;
+    let sink =
+        app.audit.clone().map(|audit| AuditSink::new(move |entry| audit.write_action(&entry.to_json())));
+    let ledger = ledger.with_audit_sink(sink);
     let sends = only != Some(Only::Gateway);
     let opened = if sends { ledger.open_for_sending().await } else { ledger.open_now().await };
     if let Err(error) = opened {

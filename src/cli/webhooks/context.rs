@@ -7,7 +7,7 @@ use crate::cli::arguments::{Output, moment};
 use crate::cli::exit::{Exit, Failure, write_stderr};
 use crate::clock::{Clock, SystemClock, UnixMillis};
 use crate::config::Sources;
-use crate::ledger::{self, Ledger, LedgerError, is_name};
+use crate::ledger::{self, Actor, Ledger, LedgerError, is_name};
 use crate::sender;
 use crate::webhook::parse_time;
 
@@ -50,7 +50,9 @@ pub(super) fn with_ledger(
     tokio::runtime::Runtime::new()?.block_on(async {
         announce_upgrade(&database).await.map_err(|error| cannot_open(&error))?;
         let ledger = Ledger::open(&database).await.map_err(|error| cannot_open(&error))?;
-        let context = CommandContext { ledger: ledger.clone(), config, now: SystemClock.now_millis() };
+        let now = SystemClock.now_millis();
+        let acting = ledger.acting_as(Actor::cli(sources.user()), now);
+        let context = CommandContext { ledger: acting, config, now };
         let ended = work(&context).await;
         ledger.close().await;
         ended

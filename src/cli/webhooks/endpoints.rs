@@ -15,7 +15,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::terminal::escaped;
 use crate::clock::UnixMillis;
 use crate::ledger::{
-    CallFilter, Endpoint, EndpointChange, EndpointState, LedgerError, NewEndpoint, is_description,
+    Action, CallFilter, Endpoint, EndpointChange, EndpointState, LedgerError, NewEndpoint, is_description,
 };
 use crate::webhook::{CallStatus, Direction, EndpointUrl, UrlRules};
 
@@ -262,6 +262,7 @@ impl Secret {
             rotated.ok_or_else(missing)?;
         }
         let secrets = context.ledger.secrets(workspace, id, context.now).await?.ok_or_else(missing)?;
+        context.ledger.record(Action::of("secret.shown", workspace, id)).await?;
         self.output.print(
             || secrets_to_json(&secrets),
             || {

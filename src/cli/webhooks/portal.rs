@@ -12,7 +12,7 @@ use crate::cli::arguments::{Output, duration};
 use crate::cli::exit::{Exit, Failure};
 use crate::clock::{Clock, SystemClock, UnixMillis};
 use crate::config::Sources;
-use crate::console::{Access, portal_link};
+use crate::console::{Access, PERSON, is_person, portal_link};
 
 /// How long a link to the settings page may be valid.
 const LONGEST_LINK: Duration = Duration::from_secs(24 * 60 * 60);
@@ -28,6 +28,9 @@ pub(crate) struct Portal {
     /// Open every workspace with recordings and transcripts, for the operator
     #[arg(long, conflicts_with_all = ["workspace", "listen"])]
     operator: bool,
+    /// The name of the person it is for, for the audit trail
+    #[arg(long, value_name = "NAME", value_parser = person)]
+    name: Option<String>,
     /// How long the link is valid; console.link_lifetime by default
     #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     expires_in: Option<Duration>,
@@ -47,6 +50,7 @@ impl Portal {
             Some(workspace) => Access::of_workspace(workspace, self.listen),
             None => Access::operator(),
         };
+        let access = Access { name: self.name, ..access };
         let lifetime = self.expires_in.unwrap_or(config.link_lifetime);
         let link =
             portal_link(&origin, &keyring, &access, lifetime, SystemClock.now()).map_err(Failure::failed)?;
@@ -68,6 +72,10 @@ pub(crate) fn sign_in_link(
     let (origin, now) = (format!("http://{admin}"), SystemClock.now());
     let link = portal_link(&origin, keyring, &access, LONGEST_LINK, now).map_err(Failure::failed)?;
     Ok(Some(link.as_str().to_owned()))
+}
+
+fn person(text: &str) -> Result<String, String> {
+    is_person(text).then(|| text.to_owned()).ok_or_else(|| format!("takes {PERSON}"))
 }
 
 /// The address at which this machine reaches the admin listener.

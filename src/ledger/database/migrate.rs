@@ -27,6 +27,7 @@ macro_rules! migrations {
             "0011" "backfill",
             "0012" "headers",
             "0013" "alerts",
+            "0014" "audit_trail",
             "0015" "find",
         )
     };

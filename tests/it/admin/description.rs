@@ -9,8 +9,8 @@ use webhook_assets::clock::UnixSeconds;
 use webhook_assets::signed_url::SigningKey;
 
 use super::minting::bad_wishes;
-use super::scopes::TokenSite;
-use super::{AdminSite, JSON, TOKEN, bearing, webhooks, wish};
+use super::tokens::see_tokens;
+use super::{AdminSite, JSON, TOKEN, webhooks, wish};
 use crate::support::receiver::Receiver;
 use crate::support::stores::Fault;
 use crate::support::{ABSENT, Answer, CALL, NOW, Plan, key};
@@ -132,10 +132,10 @@ fn allows_what_is_described(operations: &BTreeSet<(String, String)>, path: &str,
 
 /// What the test has seen of each operation: its described path, its method and the statuses of its answers.
 #[derive(Default)]
-struct Seen(BTreeSet<(String, String, String)>);
+pub(super) struct Seen(BTreeSet<(String, String, String)>);
 
 impl Seen {
-    async fn ask(
+    pub(super) async fn ask(
         &mut self,
         api: &AdminSite,
         method: &str,
@@ -210,41 +210,6 @@ async fn see_gateway(seen: &mut Seen) {
     seen.ask(&api, "DELETE", &erase, &[], b"").await;
 }
 
-/// The named tokens: with a file of them, without one, with a broken one.
-async fn see_tokens(seen: &mut Seen) {
-    let (api, guarded) = (AdminSite::usual().await, AdminSite::with_token(TOKEN).await);
-    let site = TokenSite::start().await;
-    let wish = json!({"name": "reader", "scopes": ["read"]}).to_string();
-    let made = site.send(TOKEN, "POST", "/v1/tokens", &json!({"name": "x", "scopes": ["read"]})).await.json();
-    let (operator, reader) = (bearing(TOKEN), bearing(made["token"].as_str().unwrap()));
-    let bearers = [operator.as_str(), reader.as_str(), operator.as_str()];
-    let operations = [("POST", "/v1/tokens"), ("GET", "/v1/tokens"), ("DELETE", "/v1/tokens/reader")];
-    for (method, path) in operations {
-        let body = if method == "POST" { wish.as_bytes() } else { b"" };
-        seen.ask(&guarded, method, path, &[], b"").await;
-        seen.ask(&api, method, path, &[JSON], body).await;
-        for bearer in bearers {
-            seen.ask(&site.api, method, path, &[("Authorization", bearer), JSON], body).await;
-        }
-    }
-    let operator = ("Authorization", operator.as_str());
-    let large = " ".repeat((1 << 20) + 1);
-    for (fields, body) in [
-        (&[operator, JSON][..], "{"),
-        (&[operator, JSON], large.as_str()),
-        (&[operator], "{}"),
-        (&[operator, JSON], "{}"),
-    ] {
-        seen.ask(&site.api, "POST", "/v1/tokens", fields, body.as_bytes()).await;
-    }
-    see_slow_bodies(seen, &api, &[("POST", "/v1/tokens".to_owned())]).await;
-    std::fs::write(site.path(), "{").unwrap();
-    for (method, path) in operations {
-        let body = if method == "POST" { wish.as_bytes() } else { b"" };
-        seen.ask(&site.api, method, path, &[operator, JSON], body).await;
-    }
-}
-
 /// Everything about webhooks: each operation with a good request and with every kind of bad one.
 async fn see_webhooks(seen: &mut Seen) {
     let api = AdminSite::sending().await;
@@ -275,7 +240,9 @@ async fn see_webhooks(seen: &mut Seen) {
     let with_body = good.iter().filter(|(_, _, body)| !body.is_empty());
     let with_body: Vec<_> = with_body.map(|(method, path, _)| (*method, path.clone())).collect();
     see_slow_bodies(seen, &api, &with_body).await;
-    seen.ask(&api, "GET", "/v1/workspaces/acme/deliveries?limit=0", &[], b"").await;
+    for list in ["/v1/workspaces/acme/deliveries", "/v1/workspaces/acme/audit", "/v1/audit"] {
+        seen.ask(&api, "GET", &format!("{list}?limit=0"), &[], b"").await;
+    }
     let dry_run = json!({"from": "2000-01-01T00:00:00Z", "to": "2200-01-01T00:00:00Z", "dry_run": true});
     let recover = "/v1/workspaces/acme/recover";
     seen.ask(&api, "POST", recover, &[JSON], dry_run.to_string().as_bytes()).await;
@@ -336,7 +303,7 @@ async fn see_late_assets(seen: &mut Seen, api: &AdminSite) {
 }
 
 /// Request bodies that never arrive whole, all at once.
-async fn see_slow_bodies(seen: &mut Seen, api: &AdminSite, operations: &[(&'static str, String)]) {
+pub(super) async fn see_slow_bodies(seen: &mut Seen, api: &AdminSite, operations: &[(&'static str, String)]) {
     let asked = operations.iter().map(|(method, path)| async move {
         let head =
             format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
@@ -389,6 +356,8 @@ async fn good_requests(api: &AdminSite) -> Vec<(&'static str, String, String)> {
         ("GET", "/v1/alerts".to_owned(), String::new()),
         ("POST", "/v1/alerts/test".to_owned(), String::new()),
         ("GET", of("/deliveries"), String::new()),
+        ("GET", of("/audit"), String::new()),
+        ("GET", "/v1/audit".to_owned(), String::new()),
         ("GET", of(&format!("/deliveries/{delivery}")), String::new()),
         ("POST", of(&format!("/deliveries/{delivery}/resend")), String::new()),
         ("POST", of("/recover"), range),

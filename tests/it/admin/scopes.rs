@@ -23,7 +23,7 @@ impl TokenSite {
         let folder = tempfile::tempdir().unwrap();
         let tokens_file = Some(folder.path().join("tokens.json"));
         let plan = Plan { admin_token: Some(TOKEN), tokens_file, ..Plan::sending().await };
-        Self { api: AdminSite::of(plan).await, folder }
+        Self { api: Box::pin(AdminSite::of(plan)).await, folder }
     }
 
     pub(super) fn path(&self) -> std::path::PathBuf {
@@ -49,7 +49,7 @@ impl TokenSite {
             Value::Null => (&fields[..1], String::new()),
             body => (&fields[..], body.to_string()),
         };
-        self.api.ask(method, path, fields, body.as_bytes()).await
+        Box::pin(self.api.ask(method, path, fields, body.as_bytes())).await
     }
 
     /// Each operation with a security requirement: method, path template, scope.

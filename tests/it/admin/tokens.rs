@@ -4,8 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use super::TOKEN;
+use super::description::{Seen, see_slow_bodies};
 use super::scopes::TokenSite;
+use super::{AdminSite, JSON, TOKEN, bearing};
 
 #[tokio::test]
 async fn a_wrong_wish_for_a_token_makes_none() {
@@ -54,4 +55,39 @@ async fn a_tokens_file_that_cannot_be_read_changes_nothing() {
         assert_eq!((answer.status, answer.code().as_str()), (503, "tokens_file_failed"), "{method}");
     }
     assert_eq!(std::fs::read_to_string(site.path()).unwrap(), "no JSON");
+}
+
+/// The named tokens: with a file of them, without one, with a broken one.
+pub(super) async fn see_tokens(seen: &mut Seen) {
+    let (api, guarded) = (AdminSite::usual().await, AdminSite::with_token(TOKEN).await);
+    let site = TokenSite::start().await;
+    let wish = json!({"name": "reader", "scopes": ["read"]}).to_string();
+    let made = site.send(TOKEN, "POST", "/v1/tokens", &json!({"name": "x", "scopes": ["read"]})).await.json();
+    let (operator, reader) = (bearing(TOKEN), bearing(made["token"].as_str().unwrap()));
+    let bearers = [operator.as_str(), reader.as_str(), operator.as_str()];
+    let operations = [("POST", "/v1/tokens"), ("GET", "/v1/tokens"), ("DELETE", "/v1/tokens/reader")];
+    for (method, path) in operations {
+        let body = if method == "POST" { wish.as_bytes() } else { b"" };
+        seen.ask(&guarded, method, path, &[], b"").await;
+        seen.ask(&api, method, path, &[JSON], body).await;
+        for bearer in bearers {
+            seen.ask(&site.api, method, path, &[("Authorization", bearer), JSON], body).await;
+        }
+    }
+    let operator = ("Authorization", operator.as_str());
+    let large = " ".repeat((1 << 20) + 1);
+    for (fields, body) in [
+        (&[operator, JSON][..], "{"),
+        (&[operator, JSON], large.as_str()),
+        (&[operator], "{}"),
+        (&[operator, JSON], "{}"),
+    ] {
+        seen.ask(&site.api, "POST", "/v1/tokens", fields, body.as_bytes()).await;
+    }
+    see_slow_bodies(seen, &api, &[("POST", "/v1/tokens".to_owned())]).await;
+    std::fs::write(site.path(), "{").unwrap();
+    for (method, path) in operations {
+        let body = if method == "POST" { wish.as_bytes() } else { b"" };
+        seen.ask(&site.api, method, path, &[operator, JSON], body).await;
+    }
 }

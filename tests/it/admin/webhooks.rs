@@ -111,7 +111,7 @@ pub async fn drop_tables(site: &Site) {
     }
 }
 
-const DROP: &str = "DROP TABLE alerts; DROP TABLE notices; DROP TABLE attempts; DROP TABLE deliveries; DROP TABLE events; DROP TABLE endpoints";
+const DROP: &str = "DROP TABLE audit_trail; DROP TABLE alerts; DROP TABLE notices; DROP TABLE attempts; DROP TABLE deliveries; DROP TABLE events; DROP TABLE endpoints";
 
 /// A cross-origin request without a body, which a web page can send without a preflight.
 #[tokio::test]

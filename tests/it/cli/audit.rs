@@ -188,3 +188,33 @@ fn the_audit_can_go_to_standard_output() {
     let record: Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
     assert_eq!((record["status"].as_u64(), record["complete"].as_bool()), (Some(200), Some(true)));
 }
+
+#[test]
+fn actions_get_a_line_too_and_those_of_the_command_line_are_in_the_trail() {
+    let home = Home::ready();
+    let mut command = home.program(&["serve"]);
+    command.envs(home.sending()).env("WEBHOOK_ASSETS_AUDIT_FILE", "audit.jsonl");
+    let server = Server::start(command);
+    let send = |method: &str, path: &str, body: &str| {
+        let fields = [("Content-Type", "application/json")];
+        let mut stream = std::net::TcpStream::connect(server.admin).unwrap();
+        let head = request_head(method, path, &fields, body.as_bytes());
+        std::io::Write::write_all(&mut stream, format!("{head}{body}").as_bytes()).unwrap();
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut stream, &mut bytes).unwrap();
+        Answer::parse(&bytes, false).0
+    };
+    let added = send("POST", "/v1/workspaces/acme/endpoints", r#"{"url": "http://127.0.0.1:9/s3cret"}"#);
+    assert_eq!(added.status, 201, "{added:?}");
+    let line = &records(&home.path("audit.jsonl"), 1)[0];
+    assert_eq!((&line["action"], &line["actor"]["kind"]), (&json!("endpoint.added"), &json!("operator")));
+    assert_eq!(line["subject"], added.json()["id"]);
+    assert!(!home.read("audit.jsonl").contains("s3cret"));
+
+    let id = added.json()["id"].as_str().unwrap().to_owned();
+    let mut pause = home.program(&["webhooks", "pause", "--workspace", "acme", &id]);
+    Ran::of(pause.envs(home.sending()).env("USER", "root").env("SUDO_USER", "jane")).succeeded();
+    let entry = send("GET", "/v1/workspaces/acme/audit", "").json()["entries"][0].clone();
+    assert_eq!(entry["actor"], json!({"kind": "cli", "name": "jane"}));
+    assert_eq!((&entry["before"]["state"], &entry["after"]["state"]), (&json!("active"), &json!("paused")));
+}

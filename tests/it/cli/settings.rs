@@ -3,7 +3,7 @@
 use super::{Home, Ran};
 
 /// An invalid value for every setting that can be wrong: as TOML, as text, and what the message says the setting takes.
-const BAD: [(&str, &str, &str, &str); 60] = [
+const BAD: [(&str, &str, &str, &str); 61] = [
     ("listen", "\"8080\"", "\"8080\"", "127.0.0.1:8080"),
     ("public_url", "\"app.example.com\"", "\"app.example.com\"", "https://"),
     ("longest_lifetime", "\"a day\"", "\"a day\"", "24h"),
@@ -65,6 +65,7 @@ const BAD: [(&str, &str, &str, &str); 60] = [
     ("alerts.kinds", "[\"endpoint.lost\"]", "\"endpoint.lost\"", "endpoint.failing"),
     ("log.format", "\"xml\"", "\"xml\"", "human"),
     ("log.level", "\"loud\"", "\"loud\"", "debug"),
+    ("audit.retention", "\"long\"", "\"long\"", "a duration"),
     ("audit.required", "true", "true", "audit.file"),
     ("tracing.endpoint", "\"localhost:4318\"", "\"localhost:4318\"", "http://"),
     ("tracing.sample", "1.5", "1.5", "from 0 to 1"),

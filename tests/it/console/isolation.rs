@@ -6,7 +6,7 @@ use super::{ConsoleSite, call, text};
 use crate::support::receiver::Receiver;
 
 /// Every path below a workspace that `src/console/route.rs` knows: its pattern and its methods.
-const ROUTES: [(&str, &[&str]); 23] = [
+const ROUTES: [(&str, &[&str]); 24] = [
     ("check", &["POST"]),
     ("webhooks/new", &["GET", "POST"]),
     ("webhooks/id", &["GET"]),
@@ -19,6 +19,7 @@ const ROUTES: [(&str, &[&str]); 23] = [
     ("webhooks/id/test", &["POST"]),
     ("webhooks/id/change", &["POST"]),
     ("webhooks/id/backfill", &["POST"]),
+    ("activity", &["GET"]),
     ("deliveries", &["GET"]),
     ("deliveries/id", &["GET"]),
     ("deliveries/id/resend", &["POST"]),

@@ -16,6 +16,7 @@ pub fn sending() -> sender::Config {
         link_lifetime: DAY,
         asset_wait: Duration::from_secs(60),
         retention: 30 * DAY,
+        audit_retention: 365 * DAY,
         disable_after: 5 * DAY,
         attempts_in_flight: 100,
         attempts_per_endpoint: 128,

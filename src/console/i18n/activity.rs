@@ -1,0 +1,87 @@
+//! The words of the page of a workspace's activity: for actions of the audit trail, and for those who act.
+
+use super::lang::Lang;
+
+/// The words around the entries.
+pub(crate) struct ActivityWords {
+    pub(crate) title: &'static str,
+    pub(crate) text: &'static str,
+    pub(crate) none: &'static str,
+    pub(crate) who: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) details: &'static str,
+}
+
+const EN: ActivityWords = ActivityWords {
+    title: "Activity",
+    text: "Who changed, showed or sent something here, and when. Header values and secrets are never kept.",
+    none: "Nothing has been done here yet",
+    who: "Who",
+    what: "What",
+    details: "Details",
+};
+
+const FR: ActivityWords = ActivityWords {
+    title: "Activité",
+    text: "Qui a modifié, affiché ou envoyé quelque chose ici, et quand. Les valeurs d’en-têtes et les secrets ne sont jamais conservés.",
+    none: "Rien n’a encore été fait ici",
+    who: "Qui",
+    what: "Quoi",
+    details: "Détails",
+};
+
+/// The words around the entries in a language.
+pub(crate) fn activity_words(lang: Lang) -> &'static ActivityWords {
+    match lang {
+        Lang::En => &EN,
+        Lang::Fr => &FR,
+    }
+}
+
+/// The actions in both languages.
+const ACTIONS: [(&str, &str, &str); 17] = [
+    ("endpoint.added", "Webhook added", "Webhook ajouté"),
+    ("endpoint.changed", "Webhook changed", "Webhook modifié"),
+    ("endpoint.removed", "Webhook removed", "Webhook supprimé"),
+    ("endpoint.restored", "Webhook restored", "Webhook rétabli"),
+    ("endpoint.tested", "Test event sent", "Événement de test envoyé"),
+    ("secret.shown", "Secret shown", "Secret affiché"),
+    ("secret.rotated", "Secret rotated", "Secret renouvelé"),
+    ("delivery.resent", "Delivery sent again", "Livraison renvoyée"),
+    ("deliveries.recovered", "Deliveries sent again", "Livraisons renvoyées"),
+    ("calls.backfilled", "Earlier calls sent", "Appels antérieurs envoyés"),
+    ("call.erased", "Call erased", "Appel effacé"),
+    ("workspace.erased", "Workspace erased", "Espace effacé"),
+    ("portal_link.made", "Sign-in link made", "Lien de connexion créé"),
+    ("links.shown", "Links shown", "Liens affichés"),
+    ("recording.opened", "Recording opened", "Enregistrement ouvert"),
+    ("session.started", "Signed in", "Connexion"),
+    ("session.ended", "Signed out", "Déconnexion"),
+];
+
+/// The kinds of actors in both languages.
+const ACTORS: [(&str, &str, &str); 4] = [
+    ("operator", "Operator", "Opérateur"),
+    ("token", "API token", "Jeton d’API"),
+    ("portal", "A person with a sign-in link", "Une personne avec un lien de connexion"),
+    ("cli", "Command line", "Ligne de commande"),
+];
+
+/// What an action is called; its own name if there is no word for it.
+pub(crate) fn action_label(lang: Lang, action: &str) -> String {
+    in_lang(&ACTIONS, lang, action)
+}
+
+/// Who acts: a person by the name, others by their kind and name.
+pub(crate) fn actor_label(lang: Lang, kind: &str, name: Option<&str>) -> String {
+    match (kind, name) {
+        ("portal", Some(name)) => name.to_owned(),
+        (kind, Some(name)) => format!("{} {name}", in_lang(&ACTORS, lang, kind)),
+        (kind, None) => in_lang(&ACTORS, lang, kind),
+    }
+}
+
+fn in_lang(words: &[(&str, &str, &str)], lang: Lang, wanted: &str) -> String {
+    let found = words.iter().find(|(name, ..)| *name == wanted);
+    found.map_or(wanted, |(_, english, french)| if lang == Lang::Fr { french } else { english }).to_owned()
+}
