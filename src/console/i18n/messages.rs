@@ -58,9 +58,7 @@ messages! {
         fr "Envoie à ce webhook les appels qu’il n’a pas reçus, avec de nouveaux liens, y compris ceux d’avant son ajout. Les appels qu’il a reçus, et ceux qu’il ne veut pas, sont laissés de côté.";
     backfilled_many: en "{} calls are on their way.", fr "{} appels sont en route.";
     backfilled_one: en "{} call is on its way.", fr "{} appel est en route.";
-    bad_description:
-        en "At most 500 characters, without control characters.",
-        fr "500 caractères au plus, sans caractères de contrôle.";
+    bad_description: en "At most 500 characters, without control characters.", fr "500 caractères au plus, sans caractères de contrôle.";
     bad_form: en "That form cannot be read", fr "Ce formulaire ne peut pas être lu";
     bad_form_text:
         en "It is larger than 16 KB, or did not arrive whole. Go back and try again.",
@@ -69,9 +67,7 @@ messages! {
     basic_user: en "User name, for Basic authentication", fr "Nom d’utilisateur, pour l’authentification Basic";
     began: en "began", fr "commencé";
     both_directions: en "Both", fr "Les deux";
-    both_valid_until:
-        en "The secret before it is valid too, until",
-        fr "Le secret précédent reste valable aussi, jusqu’au";
+    both_valid_until: en "The secret before it is valid too, until", fr "Le secret précédent reste valable aussi, jusqu’au";
     broken: en "Something is broken here", fr "Quelque chose ne fonctionne pas ici";
     broken_text:
         en "This is our fault, and the log says why. Try again later, or tell the operator of this service.",
@@ -123,9 +119,7 @@ messages! {
         en "The webhook is back as it was. What came in meanwhile was not sent to it.",
         fr "Le webhook est de retour tel qu’il était. Ce qui est arrivé entre-temps ne lui a pas été envoyé.";
     done_under_way: en "It is on its way already.", fr "Il est déjà en route.";
-    duplicate_url:
-        en "Your webhook “{}” has this URL already.",
-        fr "Votre webhook « {} » a déjà cette URL.";
+    duplicate_url: en "Your webhook “{}” has this URL already.", fr "Votre webhook « {} » a déjà cette URL.";
     duplicate_url_advice:
         en "With another one, each call arrives there twice. Use the one that you have, or save this one anyway.",
         fr "Avec un deuxième, chaque appel y arrive deux fois. Utilisez celui que vous avez, ou enregistrez celui-ci quand même.";
@@ -150,19 +144,13 @@ messages! {
     fetched_links: en "Fetched", fr "Téléchargés";
     find_call: en "Find a call", fr "Trouver un appel";
     find_event: en "Event", fr "Événement";
-    find_hint:
-        en "A call’s id, its beginning or its end; the id of an event, a delivery or a recording; a phone number, an e-mail address, the host of a webhook, or a link as it was pasted.",
-        fr "L’identifiant d’un appel, son début ou sa fin ; l’identifiant d’un événement, d’une livraison ou d’un enregistrement ; un numéro de téléphone, une adresse e-mail, l’hôte d’un webhook, ou un lien tel qu’il a été collé.";
+    find_hint: en "A call’s id, its beginning or its end; the id of an event, a delivery or a recording; a phone number, an e-mail address, the host of a webhook, or a link as it was pasted.", fr "L’identifiant d’un appel, son début ou sa fin ; l’identifiant d’un événement, d’une livraison ou d’un enregistrement ; un numéro de téléphone, une adresse e-mail, l’hôte d’un webhook, ou un lien tel qu’il a été collé.";
     find_label: en "What do you know of it?", fr "Qu’en savez-vous ?";
     find_link: en "About this link", fr "À propos de ce lien";
     find_links_until: en "Links until", fr "Liens jusqu’au";
-    find_more:
-        en "These are the newest; there are more. A longer part finds fewer.",
-        fr "Voici les plus récents ; il y en a d’autres. Une partie plus longue en trouve moins.";
+    find_more: en "These are the newest; there are more. A longer part finds fewer.", fr "Voici les plus récents ; il y en a d’autres. Une partie plus longue en trouve moins.";
     find_no_delivery: en "No webhook got this call.", fr "Aucun webhook n’a reçu cet appel.";
-    find_nothing:
-        en "Calls are kept for a while, then they are forgotten. Try the beginning or the end of the id.",
-        fr "Les appels sont conservés un certain temps, puis oubliés. Essayez le début ou la fin de l’identifiant.";
+    find_nothing: en "Calls are kept for a while, then they are forgotten. Try the beginning or the end of the id.", fr "Les appels sont conservés un certain temps, puis oubliés. Essayez le début ou la fin de l’identifiant.";
     follow: en "Follow the sound", fr "Suivre le son";
     from: en "From", fr "Du";
     from_to: en "A range of your own", fr "Une période précise";
@@ -205,9 +193,7 @@ messages! {
         fr "Il a déjà servi, et ne fonctionne qu’une fois. Si ce n’était pas vous, prévenez votre administrateur. Sinon, demandez un nouveau lien.";
     links: en "Links", fr "Liens";
     links_expired: en "Links expired", fr "Liens expirés";
-    links_hidden:
-        en "What makes its links open is left out here.",
-        fr "Ce qui permet d’ouvrir ses liens n’est pas affiché ici.";
+    links_hidden: en "What makes its links open is left out here.", fr "Ce qui permet d’ouvrir ses liens n’est pas affiché ici.";
     links_live_until: en "Links live until", fr "Liens valables jusqu’au";
     links_not_fetched: en "Not fetched", fr "Pas téléchargés";
     listen: en "Listen and read", fr "Écouter et lire";
@@ -219,9 +205,7 @@ messages! {
     next: en "Next", fr "Suivant";
     next_attempt: en "Next attempt", fr "Prochaine tentative";
     no_answer: en "No answer", fr "Pas de réponse";
-    no_attempts:
-        en "No attempt yet. It appears here as it happens.",
-        fr "Aucune tentative pour l’instant. Elle apparaîtra ici dès qu’elle a lieu.";
+    no_attempts: en "No attempt yet. It appears here as it happens.", fr "Aucune tentative pour l’instant. Elle apparaîtra ici dès qu’elle a lieu.";
     no_deliveries: en "Nothing was sent yet", fr "Rien n’a encore été envoyé";
     no_deliveries_text:
         en "Each call that ends is sent to your webhooks and appears here. Send a test event from a webhook’s page to see one.",
@@ -346,9 +330,7 @@ messages! {
     time: en "Time", fr "Période";
     to: en "To", fr "Au";
     token: en "Operator’s token", fr "Jeton de l’exploitant";
-    token_hint:
-        en "The first line of the file that admin.token_file names.",
-        fr "La première ligne du fichier nommé par admin.token_file.";
+    token_hint: en "The first line of the file that admin.token_file names.", fr "La première ligne du fichier nommé par admin.token_file.";
     token_wrong:
         en "That is not the token. Copy the whole first line of the file.",
         fr "Ce n’est pas le jeton. Copiez toute la première ligne du fichier.";
@@ -388,9 +370,7 @@ messages! {
     webhook_many: en "{} webhooks", fr "{} webhooks";
     webhook_one: en "{} webhook", fr "{} webhook";
     webhooks: en "Webhooks", fr "Webhooks";
-    webhooks_text:
-        en "Each completed call is sent to all of these that want it.",
-        fr "Chaque appel terminé est envoyé à tous ceux qui le veulent.";
+    webhooks_text: en "Each completed call is sent to all of these that want it.", fr "Chaque appel terminé est envoyé à tous ceux qui le veulent.";
     what_to_do: en "What to do:", fr "Que faire :";
     when: en "When", fr "Quand";
     which: en "What", fr "Quoi";
@@ -411,9 +391,7 @@ messages! {
         en "A call id has 1 to 128 visible characters, without spaces.",
         fr "Un identifiant d’appel a 1 à 128 caractères visibles, sans espaces.";
     wrong_order: en "The range ends before it begins.", fr "La période finit avant de commencer.";
-    wrong_range:
-        en "Choose a time, or both ends of a range.",
-        fr "Choisissez une durée, ou les deux bouts d’une période.";
+    wrong_range: en "Choose a time, or both ends of a range.", fr "Choisissez une durée, ou les deux bouts d’une période.";
     wrong_time: en "A time is written 2026-11-23T09:30:00Z.", fr "Une date s’écrit 2026-11-23T09:30:00Z.";
     your_secret: en "whsec_… your secret", fr "whsec_… votre secret";
     your_time: en "your time", fr "votre heure";
