@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::arguments::{Output, with_flag};
-use super::exit::{Exit, Failure, print};
+use super::exit::{Exit, Failure};
 use super::terminal::escaped;
 use crate::admin::token_to_json;
 use crate::clock::{Clock, SystemClock};
@@ -62,6 +62,8 @@ pub(super) struct Revoke {
     /// The token's name
     #[arg(value_parser = name)]
     name: String,
+    #[command(flatten)]
+    output: Output,
     #[command(flatten)]
     path: TokensPath,
 }
@@ -129,7 +131,10 @@ impl Revoke {
                 path.display()
             )));
         }
-        print(&format!("the token {} is revoked; running programs refuse it within a second\n", self.name))
+        self.output.print(
+            || json!({"name": self.name, "revoked": true}),
+            || format!("the token {} is revoked; running programs refuse it within a second\n", self.name),
+        )
     }
 }
 
