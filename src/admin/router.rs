@@ -56,8 +56,7 @@ impl Admin {
             }
             #[cfg(feature = "sender")]
             (path, _) => match ResourcePath::at(path) {
-                // Boxed, because it is as large as the largest of its handlers.
-                Some(resource) => Box::pin(webhooks::answer(self, request, resource)).await,
+                Some(resource) => webhooks::answer(self, request, resource).await,
                 None => no_such_route(),
             },
             #[cfg(not(feature = "sender"))]

@@ -1,5 +1,6 @@
 //! Routes the requests of the webhooks' API.
 
+use futures_util::future::BoxFuture;
 use http::{Method, Request, StatusCode};
 
 use super::api::{Api, reject_browsers};
@@ -44,51 +45,67 @@ async fn try_answer(
         Resource::AuditTrail | Resource::Alerts | Resource::AlertsTest => require_all_workspaces(&principal)?,
         _ => api.require_workspace(workspace)?,
     }
-    match (path.resource, method.as_str()) {
-        (Resource::Calls, _) => api.accept_call(request).await,
-        (Resource::Find, _) => api.find(request).await,
-        (Resource::CallAssets, _) => api.report_assets(id, request).await,
-        (Resource::Workspace, _) => api.erase_workspace(workspace).await,
-        (Resource::Call, "DELETE") => api.erase_call(workspace, id).await,
-        (Resource::Call, _) => api.show_call(workspace, id).await,
-        (Resource::Endpoints, "POST") => api.add_endpoint(workspace, request).await,
-        (Resource::Endpoints, _) => api.list_endpoints(workspace).await,
-        (Resource::Endpoint, "PATCH") => api.change_endpoint(workspace, id, request).await,
-        (Resource::Endpoint, "DELETE") => api.remove_endpoint(workspace, id).await,
-        (Resource::Endpoint, _) => api.show_endpoint(workspace, id).await,
-        (Resource::Secret, _) => api.show_secret(workspace, id).await,
-        (Resource::Rotation, _) => api.rotate_secret(workspace, id, request).await,
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let target = Target { resource: path.resource, method, workspace, id, query: &query };
+    handler(&api, target, request)?.await
+}
+
+/// What a request is about.
+#[derive(Clone, Copy)]
+struct Target<'t> {
+    resource: Resource,
+    method: &'t Method,
+    workspace: &'t str,
+    id: &'t str,
+    query: &'t str,
+}
+
+/// The handler of a request. It is boxed here, so that the futures of all handlers are not on the stack while one runs.
+fn handler<'h>(
+    api: &'h Api<'_>,
+    target: Target<'h>,
+    request: Request<Upload>,
+) -> Result<BoxFuture<'h, Result<Answer, Problem>>, Problem> {
+    let Target { resource, method, workspace, id, query } = target;
+    Ok(match (resource, method.as_str()) {
+        (Resource::Calls, _) => Box::pin(api.accept_call(request)),
+        (Resource::Find, _) => Box::pin(api.find(request)),
+        (Resource::CallAssets, _) => Box::pin(api.report_assets(id, request)),
+        (Resource::Workspace, _) => Box::pin(api.erase_workspace(workspace)),
+        (Resource::Call, "DELETE") => Box::pin(api.erase_call(workspace, id)),
+        (Resource::Call, _) => Box::pin(api.show_call(workspace, id)),
+        (Resource::Endpoints, "POST") => Box::pin(api.add_endpoint(workspace, request)),
+        (Resource::Endpoints, _) => Box::pin(api.list_endpoints(workspace)),
+        (Resource::Endpoint, "PATCH") => Box::pin(api.change_endpoint(workspace, id, request)),
+        (Resource::Endpoint, "DELETE") => Box::pin(api.remove_endpoint(workspace, id)),
+        (Resource::Endpoint, _) => Box::pin(api.show_endpoint(workspace, id)),
+        (Resource::Secret, _) => Box::pin(api.show_secret(workspace, id)),
+        (Resource::Rotation, _) => Box::pin(api.rotate_secret(workspace, id, request)),
         (Resource::Test, _) => {
             reject_browsers(&request)?;
-            api.test_endpoint(workspace, id).await
+            Box::pin(api.test_endpoint(workspace, id))
         }
-        (Resource::Backfill, _) => api.backfill(workspace, id, request).await,
-        (Resource::Notices, _) => api.list_notices(workspace).await,
-        (Resource::Deliveries, _) => {
-            api.list_deliveries(workspace, request.uri().query().unwrap_or_default()).await
-        }
-        (Resource::Delivery, _) => api.show_delivery(workspace, id).await,
+        (Resource::Backfill, _) => Box::pin(api.backfill(workspace, id, request)),
+        (Resource::Notices, _) => Box::pin(api.list_notices(workspace)),
+        (Resource::Deliveries, _) => Box::pin(api.list_deliveries(workspace, query)),
+        (Resource::Delivery, _) => Box::pin(api.show_delivery(workspace, id)),
         (Resource::Resend, _) => {
             reject_browsers(&request)?;
-            api.resend(workspace, id).await
+            Box::pin(api.resend(workspace, id))
         }
-        (Resource::Alerts, _) => api.list_alerts().await,
+        (Resource::Alerts, _) => Box::pin(api.list_alerts()),
         (Resource::AlertsTest, _) => {
             reject_browsers(&request)?;
-            api.test_alerts().await
+            Box::pin(api.test_alerts())
         }
-        (Resource::AuditTrail, _) => {
-            api.list_audit_trail(None, request.uri().query().unwrap_or_default()).await
-        }
-        (Resource::WorkspaceAuditTrail, _) => {
-            api.list_audit_trail(Some(workspace), request.uri().query().unwrap_or_default()).await
-        }
-        (Resource::Recovery, _) => api.recover(workspace, request).await,
+        (Resource::AuditTrail, _) => Box::pin(api.list_audit_trail(None, query)),
+        (Resource::WorkspaceAuditTrail, _) => Box::pin(api.list_audit_trail(Some(workspace), query)),
+        (Resource::Recovery, _) => Box::pin(api.recover(workspace, request)),
         #[cfg(not(feature = "console"))]
-        (Resource::PortalLinks, _) => Err(not_found("This build has no settings page.")),
+        (Resource::PortalLinks, _) => return Err(not_found("This build has no settings page.")),
         #[cfg(feature = "console")]
-        (Resource::PortalLinks, _) => api.mint_portal_link(workspace, request).await,
-    }
+        (Resource::PortalLinks, _) => Box::pin(api.mint_portal_link(workspace, request)),
+    })
 }
 
 fn no_sender() -> Problem {
