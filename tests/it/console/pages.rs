@@ -213,7 +213,8 @@ async fn a_page_has_no_secret_and_no_link_until_it_is_requested() {
     let guest = console.guest("acme", true).await;
     let path = format!("/v1/workspaces/acme/endpoints/{endpoint}/secret");
     let secret = console.api("GET", &path, &json!(null)).await["secret"].as_str().unwrap().to_owned();
-    let sent = receiver.wait_for(1).await[0].json();
+    // On a busy machine a first attempt may have timed out; the page shows the last one.
+    let sent = receiver.received().pop().unwrap().json();
     let link = sent["call"]["recording_url"].as_str().unwrap().rsplit_once('=').unwrap().1.to_owned();
     // In a page, + and = stand as they are.
     for (path, page) in pages(&console, &guest, &endpoint, &delivery).await {
