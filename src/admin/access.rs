@@ -38,6 +38,7 @@ impl Admin {
 }
 
 /// Requires a principal of this workspace. The answer does not depend on whether the workspace exists.
+#[cfg(feature = "sender")]
 pub(super) fn require_workspace(principal: &Principal, workspace: &str) -> Result<(), Problem> {
     if principal.may_act_in(workspace) {
         return Ok(());
