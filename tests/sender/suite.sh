@@ -7,9 +7,9 @@
 # Needs PostgreSQL 13 or later and PgBouncer, which come from Debian.
 
 # PostgreSQL refuses to run as root.
-as_owner() {
-    if ((EUID == 0)); then setpriv --reuid postgres --regid postgres --init-groups "$@"; else "$@"; fi
-}
+owner=()
+((EUID != 0)) || owner=(setpriv --reuid postgres --regid postgres --init-groups)
+as_owner() { "${owner[@]}" "$@"; }
 
 # Sets $bin to the folder of PostgreSQL's programs, which Debian keeps out of the path.
 find_postgres() {
@@ -63,7 +63,8 @@ default_pool_size = 3
 T
     echo '"tester" ""' >"$cluster/users"
     chmod 644 "$cluster/pgbouncer.ini" "$cluster/users"
-    start pgbouncer as_owner "$(command -v pgbouncer)" "$cluster/pgbouncer.ini"
+    # Not by as_owner: a shell would stand between, and be stopped instead.
+    start pgbouncer "${owner[@]}" "$(command -v pgbouncer)" "$cluster/pgbouncer.ini"
     export WEBHOOK_ASSETS_TEST_PGBOUNCER=postgres://tester@127.0.0.1:$port/postgres
 }
 
