@@ -5,19 +5,23 @@
 #
 # PORT (8443) takes HTTPS on loopback, GATEWAY (127.0.0.1:8080) is the gateway's address, and FOLDER (a temporary one)
 # gets certificate and logs. Any further arguments are nginx's: -t checks the configuration. NGINX names the program.
-# In production, copy deploy/nginx.conf as its head says.
+# With ADMIN=127.0.0.1:8081 it serves the settings page, too, by deploy/nginx-settings-page.conf, as hooks.example.com.
+# In production, copy the files as their heads say.
 set -euo pipefail
 port=${1:-8443} gateway=${2:-127.0.0.1:8080} folder=${3:-$(mktemp -d)}
 shift "$(($# < 3 ? $# : 3))"
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
-conf=$(dirname "${BASH_SOURCE[0]}")/../deploy/nginx.conf
+confs=("$(dirname "${BASH_SOURCE[0]}")/../deploy/nginx.conf")
+[[ -z ${ADMIN:-} ]] || confs+=("${confs[0]%.conf}-settings-page.conf")
 
 [[ -e $folder/privkey.pem ]] || openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=app.example.com \
+    -addext subjectAltName=DNS:app.example.com,DNS:hooks.example.com \
     -keyout "$folder/privkey.pem" -out "$folder/fullchain.pem" 2>/dev/null
 # Replaces ports, certificate and logs; everything else is the file as it stands.
-sed -e "s#/etc/ssl/app.example.com#$folder#; s#/var/log/nginx#$folder#; s#127.0.0.1:8080#$gateway#" \
-    -e "/listen \[::\]:443/d; s#listen 443#listen 127.0.0.1:$port#" "$conf" >"$folder/site.conf"
+sed -e "s#/etc/ssl/[a-z]*.example.com#$folder#; s#/var/log/nginx#$folder#" \
+    -e "s#127.0.0.1:8080#$gateway#; s#127.0.0.1:8081#${ADMIN:-}#" \
+    -e "/listen \[::\]:443/d; s#listen 443#listen 127.0.0.1:$port#" "${confs[@]}" >"$folder/site.conf"
 {
     ((EUID != 0)) || echo "user root;"
     # One process, so that nothing goes on when it is killed.

@@ -149,8 +149,8 @@ check_nginx() {
     if ! has python3 || ! has openssl; then skip "nginx.conf: no python3 or openssl"; return; fi
     nginx=$(unpacked nginx usr/sbin/nginx) || { skip "nginx.conf: no nginx (Debian: nginx)"; return; }
     read -r tls gateway admin < <(free_ports 3)
-    local here=(env NGINX="$nginx" bash examples/nginx.sh "$tls" "127.0.0.1:$gateway" "$work/nginx")
-    quietly "nginx.conf is read ($("$nginx" -v 2>&1))" "${here[@]}" -t
+    local here=(env NGINX="$nginx" ADMIN="127.0.0.1:$admin" bash examples/nginx.sh "$tls" "127.0.0.1:$gateway" "$work/nginx")
+    quietly "nginx.conf and nginx-settings-page.conf are read ($("$nginx" -v 2>&1))" "${here[@]}" -t
     download_through_nginx "${here[@]}"
 }
 
@@ -166,7 +166,8 @@ download_through_nginx() {
         WEBHOOK_ASSETS_KEYS=$work/keys.json WEBHOOK_ASSETS_LISTEN=127.0.0.1:$gateway \
         WEBHOOK_ASSETS_ADMIN_LISTEN=127.0.0.1:$admin
     "$program" keys new >/dev/null
-    "$program" serve --only gateway >"$work/nginx/gateway.log" 2>&1 &
+    export WEBHOOK_ASSETS_DATABASE=sqlite:$work/webhooks.db WEBHOOK_ASSETS_CONSOLE_URL=https://hooks.example.com:$tls
+    "$program" serve >"$work/nginx/gateway.log" 2>&1 &
     served=$!
     "$@" >"$work/nginx/stderr.log" 2>&1 &
     pids+=("$served" $!)
@@ -182,6 +183,7 @@ download_through_nginx() {
     cmp "$work/whole" "fixtures/recordings/$call.mp3" || fail "nginx changes the recording"
     [[ $(get -o "$work/part" -r 1000-1999) == 206 && $(stat -c %s "$work/part") == 1000 ]] ||
         fail "nginx does not pass Range on"
+    settings_page_through_nginx
     kill "$served"
     wait "$served" 2>/dev/null || true
     [[ $(get -o /dev/null) == 502 ]] || fail "nginx does not answer 502 without the gateway"
@@ -189,6 +191,36 @@ download_through_nginx() {
         fail "nginx logs no requests"
     if grep -rl "$sig" "$work/nginx" >&2; then fail "a signature stands in the log above"; fi
     pass "a recording through nginx, whole and in part, and no signature in any log"
+}
+
+# settings_page_through_nginx: a customer comes by a portal link and changes something, and nothing else of the private
+# listener is there.
+settings_page_through_nginx() {
+    local site=https://hooks.example.com:$tls pass page path
+    page() {
+        curl -sk --max-time 10 --connect-to "hooks.example.com:$tls:127.0.0.1:$tls" -b "$work/cookies" -c "$work/cookies" \
+            -o "$work/page" -w '%{http_code}' "$@"
+    }
+    pass=$("$program" webhooks portal --workspace acme --json | sed 's/.*"url":"\([^"]*\)".*/\1/')
+    [[ $pass == "$site"/console/enter?pass=* ]] || fail "a portal link does not lead to console.url: $pass"
+    # The link shows a button, which enters: programs that open links use none up.
+    [[ $(page "$pass") == 200 ]] || fail "the portal link does not open: $(cat "$work/page")"
+    [[ $(page -L -H "Origin: $site" --data-urlencode "pass=${pass#*pass=}" "$site/console/enter") == 200 ]] ||
+        fail "the portal link lets nobody in: $(cat "$work/page")"
+    grep -q acme "$work/page" || fail "the settings page does not name its workspace"
+    [[ $(page "$site/console/w/acme/webhooks/new") == 200 ]] || fail "the form for a webhook does not open through nginx"
+    local form
+    form=(-d "csrf=$(grep -o 'name="csrf" value="[^"]*' "$work/page" | head -n 1 | sed 's/.*"//')" -d anyway=1)
+    page=$(page -H "Origin: $site" "${form[@]}" -d url=https://receiver.example.com/hook "$site/console/w/acme/webhooks/new")
+    [[ $page == 303 ]] || fail "a webhook is not added through nginx: $page"
+    page=$(page -H 'Origin: https://evil.example' "${form[@]}" -d url=https://evil.example/ "$site/console/w/acme/webhooks/new")
+    [[ $page == 403 ]] || fail "a form of another site is taken through nginx: $page"
+    for path in / /metrics /healthz /readyz /v1/calls /v1/workspaces/acme/endpoints /consoles /console/../metrics /openapi.json; do
+        page=$(page --path-as-is "$site$path")
+        [[ $page == 404 || $page == 400 ]] || fail "nginx publishes $path: $page"
+    done
+    if grep -rl "${pass#*pass=}" "$work/nginx" >&2; then fail "a portal link stands in the log above"; fi
+    pass "the settings page through nginx, and nothing else of the private listener"
 }
 
 # --- the run ----------------------------------------------------------------------------------------------------------
