@@ -65,9 +65,14 @@ impl Row {
             who: actor_label(lang, &entry.actor, entry.name.as_deref()),
             what: action_label(lang, &entry.action),
             subject: entry.subject.as_ref().map(name),
-            changes: entry.changes().into_iter().map(shown).collect(),
+            changes: entry.changes().into_iter().filter(says_something).map(shown).collect(),
         }
     }
+}
+
+/// Whether a field was changed, or has a value in something new.
+fn says_something((_, before, after): &(String, Option<String>, Option<String>)) -> bool {
+    before.is_some() || !matches!(after.as_deref(), None | Some("" | "null" | "false"))
 }
 
 /// A change as text: the field, its value before and after.
