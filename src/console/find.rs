@@ -79,7 +79,7 @@ impl RequestContext<'_> {
         page(StatusCode::OK, &find)
     }
 
-    /// A search on a workspace's page is for its calls alone, whoever is signed in.
+    /// A search on a workspace's page finds its calls alone, for a customer and for the operator.
     fn workspace_of_session(&self) -> Option<&str> {
         Some(self.workspace).filter(|workspace| !workspace.is_empty())
     }

@@ -116,7 +116,7 @@ impl SealedRow {
         for (secret, until) in &previous {
             earlier.push(Earlier { secret: hex::encode(seal.seal(secret, id)?), until: until.0 });
         }
-        // The newest of them has columns of its own unless it is the one that has expired.
+        // The newest of them stands in separate columns, unless it has expired.
         let is_newest = |one: &Earlier| self.sealed.previous_until.is_some_and(|until| until.0 == one.until);
         let newest = if earlier.first().is_some_and(is_newest) { Some(earlier.remove(0)) } else { None };
         let newest =

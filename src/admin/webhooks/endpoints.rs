@@ -33,19 +33,6 @@ const KNOWN: [&str; 10] = [
     "basic_auth",
     "allow_duplicate",
 ];
-const KNOWN_IN_CHANGES: [&str; 11] = [
-    "url",
-    "description",
-    "long_tail",
-    "late_assets",
-    "concurrency",
-    "per_second",
-    "filter",
-    "headers",
-    "basic_auth",
-    "allow_duplicate",
-    "state",
-];
 
 /// The maximum time that the previous secret stays valid after a rotation, in seconds.
 const MAX_OVERLAP: u32 = 7 * 86_400;
@@ -97,7 +84,7 @@ impl Api<'_> {
         id: &str,
         request: Request<Upload>,
     ) -> Result<Answer, Problem> {
-        let mut fields = Fields::of(read_json(request).await?, &KNOWN_IN_CHANGES)?;
+        let mut fields = Fields::of(read_json(request).await?, &[&KNOWN[..], &["state"]].concat())?;
         let url = fields.optional("url", TEXT, text)?;
         let state = fields.optional("state", "active or paused", state)?;
         let wanted = EndpointFields::read(&mut fields)?;

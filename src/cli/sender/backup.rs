@@ -24,7 +24,7 @@ const TRIES: usize = 3;
 pub(crate) struct Backup {
     /// The folder to make; its files have mode 0600
     to: PathBuf,
-    /// Copy the key of the endpoints' secrets and the keyring too; whoever reads them can sign links and webhooks
+    /// Copy the key of the endpoints' secrets and the keyring too; who has them can sign links and webhooks
     #[arg(long)]
     with_keys: bool,
     #[command(flatten)]
@@ -116,7 +116,7 @@ impl Backup {
             );
         }
         text.push_str(if manifest.has(Part::SecretKey) {
-            "It has the keys: whoever reads it can sign links and webhooks, so keep it like a password.\n"
+            "It has the keys: a person who reads it can sign links and webhooks, so keep it like a password.\n"
         } else {
             "It has no keys: keep the key file of the secrets and the keyring elsewhere, or the secrets never open again.\n"
         });
