@@ -26,7 +26,7 @@ pub(super) async fn erase(store: &Store, id: &str) -> Result<Value, Problem> {
             Ok(answer)
         }
         Err(error) => {
-            tracing::error!(%error, %call, "an erasure failed; it has to be done again");
+            tracing::error!(%error, id = %call, "an erasure failed; it has to be done again");
             Err(failed(&error))
         }
     }

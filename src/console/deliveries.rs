@@ -310,7 +310,8 @@ impl RequestContext<'_> {
             with_links,
         };
         if with_links {
-            tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, delivery = id, "a delivery's links were shown");
+            let Delivery { call, event, endpoint, .. } = &delivery_page.delivery;
+            tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, call, event, delivery = id, endpoint, "a delivery's links were shown");
         }
         page(StatusCode::OK, &delivery_page)
     }

@@ -119,7 +119,8 @@ impl RequestContext<'_> {
         *answer.status_mut() = StatusCode::FOUND;
         let location = HeaderValue::from_str(link.as_str()).map_err(|_| PageError::Broken)?;
         answer.headers_mut().insert(LOCATION, location);
-        tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, delivery = id, kind = kind.name(), "an asset was opened on the settings page");
+        let Delivery { call, event, endpoint, .. } = &delivery;
+        tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, call, event, delivery = id, endpoint, asset = kind.name(), "an asset was opened on the settings page");
         Ok(answer)
     }
 
@@ -152,7 +153,7 @@ impl RequestContext<'_> {
         let minter = Minter::for_base(deps.base.clone(), deps.keyring.load())
             .with_longest_lifetime(deps.longest_lifetime);
         minter.mint_at(AssetRef { kind, id }, lifetime, now).map_err(|error| {
-            tracing::error!(%error, "nothing can be played");
+            tracing::error!(workspace = self.workspace, call = delivery.call, event = delivery.event, delivery = delivery.id, endpoint = delivery.endpoint, %error, "nothing can be played");
             PageError::Broken
         })
     }
@@ -165,7 +166,7 @@ impl RequestContext<'_> {
             Ok(json) => json.and_then(|json| Script::read(&json, t.speaker)).ok_or(t.transcript_unread),
             Err(StoreError::NotFound) => Err(t.no_transcript),
             Err(error) => {
-                tracing::warn!(%error, "a transcript could not be shown");
+                tracing::warn!(workspace = self.workspace, call = delivery.call, event = delivery.event, delivery = delivery.id, endpoint = delivery.endpoint, %error, "a transcript could not be shown");
                 Err(t.transcript_unavailable)
             }
         }

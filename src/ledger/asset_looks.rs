@@ -14,6 +14,10 @@ pub(super) const FIRST_LOOK: Duration = Duration::from_secs(30);
 /// An event that awaits assets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
+    /// The workspace of the call.
+    pub workspace: String,
+    /// The caller's id of the call; `None` for test events.
+    pub call: Option<String>,
     /// The id under which it was accepted, `msg_…`.
     pub event: String,
     /// What it awaits.
@@ -25,6 +29,8 @@ pub struct Look {
 }
 
 from_row!(row => Look {
+    workspace: column(row, "workspace")?,
+    call: column(row, "call_id")?,
     event: column(row, "event_id")?,
     awaits: column::<i64, _>(row, "awaits")?.into(),
     recording: column(row, "recording")?,
@@ -84,7 +90,7 @@ const CLAIM: Statement = Statement {
 macro_rules! read_looks {
     ($event:literal, $endpoint:literal, $ids:literal) => {
         concat!(
-            "SELECT d.event_id, d.awaits, v.recording, v.transcript FROM deliveries d JOIN events v ON v.id ",
+            "SELECT v.workspace, v.call_id, d.event_id, d.awaits, v.recording, v.transcript FROM deliveries d JOIN events v ON v.id ",
             $event,
             " JOIN endpoints e ON e.id ",
             $endpoint,

@@ -34,10 +34,7 @@ impl Sender {
         if accepted.is_new {
             self.on_accepted(&accepted);
         }
-        // The event is on disk, whatever becomes of deliveries that have to return to their queues.
-        if let Err(error) = self.begin_accepted(reserved, claimed, now).await {
-            tracing::warn!(event = accepted.event, %error, "deliveries could not be put back; their leases will end");
-        }
+        self.begin_accepted(reserved, claimed, now).await;
         Ok(Some(accepted))
     }
 

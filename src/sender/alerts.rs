@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::alert_lane::AlertLane;
 use super::circuit_breaker::MIN_STABLE_CLOCK;
+use super::delivery_log::log_delivery;
 use super::handle::Sender;
 use super::schedule::{self, jitter};
 use crate::clock::UnixMillis;
-use crate::ledger::{AlertOutcome, ClaimedAlert, LedgerError};
+use crate::ledger::{AlertOutcome, Claimed, ClaimedAlert, LedgerError};
 use crate::webhook::{AlertKind, Diagnosis, Exchange, ReceiverResponse};
 
 /// How often causes and due alerts are looked for.
@@ -31,14 +32,15 @@ impl Sender {
         self.alerts()?.interval(kind)
     }
 
-    /// Ends the alert about an endpoint's state, if there is one, after a success.
-    pub(super) async fn alert_to_success(&self, endpoint: &str) {
+    /// Ends the alert about the state of a delivery's endpoint, if there is one, after a success.
+    pub(super) async fn alert_to_success(&self, claimed: &Claimed) {
+        let endpoint = &claimed.endpoint;
         if !self.alerts().is_some_and(|alerts| alerts.is_alerted(endpoint)) {
             return;
         }
         let interval = self.alert_interval(AlertKind::Recovered);
         if let Err(error) = self.ledger().alert_to_recovery(endpoint, interval, self.now()).await {
-            tracing::warn!(endpoint, %error, "no alert says that an endpoint works again; its next success will");
+            log_delivery!(warn, claimed, %error, "no alert says that an endpoint works again; its next success will");
         }
     }
 
@@ -148,14 +150,22 @@ async fn send(
     let now = sender.now();
     let outcome = outcome(&exchange, *tries, now);
     let (kind, summary) = (alert.kind.name(), &diagnosis.english.summary);
+    let about = alert.endpoint.as_ref();
+    let (workspace, endpoint) = (about.map(|it| &*it.workspace), about.map(|it| &*it.id));
     let result = match outcome {
         AlertOutcome::Delivered => "delivered",
         AlertOutcome::RetryAt(until) => {
-            tracing::warn!(alert = alert.id, kind, until = %until, "an alert was not taken: {summary}");
+            tracing::warn!(workspace, endpoint, alert = alert.id, kind, until = %until, "an alert was not taken: {summary}");
             "retried"
         }
         AlertOutcome::Failed => {
-            tracing::error!(alert = alert.id, kind, "an alert is lost, no attempts are left: {summary}");
+            tracing::error!(
+                workspace,
+                endpoint,
+                alert = alert.id,
+                kind,
+                "an alert is lost, no attempts are left: {summary}"
+            );
             "failed"
         }
     };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::delivery_log::log_delivery;
 use super::handle::Sender;
 use super::links::{MintedLinks, Wait, links, wait_for_operator};
 use crate::clock::UnixMillis;
@@ -40,10 +41,7 @@ pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> AttemptOutcom
     let now = sender.now();
     let (Some(secrets), Some(headers)) = (claimed.secrets.clone(), &claimed.headers) else {
         let what = if claimed.secrets.is_none() { "secret does" } else { "headers do" };
-        tracing::error!(
-            endpoint = claimed.endpoint,
-            "an endpoint's {what} not open with the key file in use"
-        );
+        log_delivery!(error, claimed, "an endpoint's {what} not open with the key file in use");
         let why =
             format!("the endpoint's {what} not open with the key file in use (webhooks.secret_key_file)");
         return AttemptOutcome::Postponed(wait_for_operator(claimed, now, why));
@@ -107,10 +105,9 @@ async fn post(sender: &Sender, claimed: &Claimed, request: Request<'_>) -> Attem
     if succeeded && !signing.previous.is_empty() {
         record_secret(sender, claimed, signing.plain).await;
     }
-    tracing::info!(
-        target: "webhook_assets::deliveries",
-        delivery = claimed.delivery,
-        endpoint = claimed.endpoint,
+    log_delivery!(
+        info,
+        claimed,
         host = url.host_for_logs(),
         attempt = claimed.attempts.saturating_add(1),
         code,
@@ -156,7 +153,7 @@ fn proxy_trouble(exchange: &Exchange) -> Option<&ProxyError> {
 
 /// Postpones the delivery until the proxy works again: it has cost no attempt, as nothing left this network.
 fn wait_for_proxy(claimed: &Claimed, now: UnixMillis, trouble: &ProxyError) -> Wait {
-    tracing::warn!(endpoint = claimed.endpoint, detail = trouble.detail(), "{trouble}");
+    log_delivery!(warn, claimed, detail = trouble.detail(), "{trouble}");
     let waited = claimed.scheduled_at.map_or(Duration::ZERO, |since| now.since(since));
     let until = now.plus(waited.saturating_mul(2).clamp(PROXY_RETRY, PROXY_RETRY_LATE));
     Wait { from: now, until, why: trouble.to_string(), asset_waited: claimed.asset_waited }
@@ -183,6 +180,6 @@ async fn record_secret(sender: &Sender, claimed: &Claimed, taken: usize) {
         return;
     }
     if let Err(error) = sender.ledger().prefer_secret(&claimed.endpoint, taken).await {
-        tracing::warn!(endpoint = claimed.endpoint, %error, "which secret the receiver takes could not be written down");
+        log_delivery!(warn, claimed, %error, "which secret the receiver takes could not be written down");
     }
 }

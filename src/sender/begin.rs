@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::admission::Admission;
 use super::concurrency::Candidate;
 use super::deliver::deliver;
+use super::delivery_log::log_delivery;
 use super::handle::Sender;
 use super::permit::Permit;
 use crate::clock::UnixMillis;
@@ -20,30 +21,36 @@ impl Sender {
         now: UnixMillis,
     ) -> Result<(), LedgerError> {
         let permit = |claimed: &Claimed| Permit::admit(self, admission, Candidate::from(claimed), now);
-        self.begin(claimed, permit).await
+        self.put_back(&self.begin(claimed, permit)).await
     }
 
-    /// Begins the first attempts of an event's deliveries, for which there are permits.
+    /// Begins the first attempts of an event's deliveries, for which there are permits. The event is on disk, whatever becomes
+    /// of deliveries that have to return to their queues.
     pub(super) async fn begin_accepted(
         &self,
         mut reserved: Vec<Permit>,
         claimed: Vec<Claimed>,
         now: UnixMillis,
-    ) -> Result<(), LedgerError> {
+    ) {
         let permit = |claimed: &Claimed| {
             let at = reserved.iter().position(|permit| permit.endpoint() == claimed.endpoint)?;
             let mut permit = reserved.swap_remove(at);
             permit.confirm(Candidate::from(claimed), now).then_some(permit)
         };
-        self.begin(claimed, permit).await
+        let rejected = self.begin(claimed, permit);
+        if let Err(error) = self.put_back(&rejected).await {
+            for claimed in &rejected {
+                log_delivery!(warn, claimed, %error, "a delivery could not be put back; its lease will end");
+            }
+        }
     }
 
-    /// Requeues the deliveries that get no permit.
-    async fn begin(
+    /// Returns the deliveries that get no permit.
+    fn begin(
         &self,
         claimed: Vec<Claimed>,
         mut permit: impl FnMut(&Claimed) -> Option<Permit>,
-    ) -> Result<(), LedgerError> {
+    ) -> Vec<Claimed> {
         let mut rejected = Vec::new();
         for claimed in claimed {
             match permit(&claimed) {
@@ -51,9 +58,15 @@ impl Sender {
                     let failing = claimed.target.health.failing_since.is_some();
                     tasks::spawn(Task::Delivery, deliver(self.clone(), claimed, failing, permit));
                 }
-                None => rejected.push((claimed.delivery, Requeue::Now)),
+                None => rejected.push(claimed),
             }
         }
-        self.ledger().requeue(&self.0.holder, &rejected).await
+        rejected
+    }
+
+    async fn put_back(&self, rejected: &[Claimed]) -> Result<(), LedgerError> {
+        let requeues: Vec<_> =
+            rejected.iter().map(|claimed| (claimed.delivery.clone(), Requeue::Now)).collect();
+        self.ledger().requeue(&self.0.holder, &requeues).await
     }
 }

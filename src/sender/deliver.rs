@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::attempt::{self, Attempt, AttemptOutcome};
 use super::concurrency::Feedback;
+use super::delivery_log::log_delivery;
 use super::handle::Sender;
 use super::late_assets::awaited;
 use super::links::Wait;
@@ -42,13 +43,13 @@ pub(super) async fn deliver(sender: Sender, claimed: Claimed, failing: bool, mut
             if let Disposition::RetryAt(due) = finished.disposition {
                 permit.due_again(due);
             }
-            record(&sender, finished).await;
+            record(&sender, &claimed, finished).await;
             if succeeded {
-                sender.alert_to_success(&claimed.endpoint).await;
+                sender.alert_to_success(&claimed).await;
             }
             // Without this, the log would not show that a dead endpoint works again.
             if succeeded && failing {
-                tracing::info!(endpoint = claimed.endpoint, "an endpoint takes events again");
+                log_delivery!(info, claimed, "an endpoint takes events again");
             }
         }
         AttemptOutcome::Postponed(wait) => {
@@ -93,7 +94,7 @@ fn finished(sender: &Sender, claimed: &Claimed, attempt: Attempt, at: UnixMillis
 
 /// Writes the result, and retries until that succeeds. If the program ends earlier, the lease expires and the attempt
 /// is repeated.
-async fn record(sender: &Sender, finished: FinishedAttempt) {
+async fn record(sender: &Sender, claimed: &Claimed, finished: FinishedAttempt) {
     loop {
         match sender.ledger().finish(finished.clone()).await {
             Ok(()) => return,
@@ -102,7 +103,7 @@ async fn record(sender: &Sender, finished: FinishedAttempt) {
                 tokio::time::sleep(WRITE_RETRY).await;
             }
             Err(error) => {
-                tracing::error!(delivery = finished.delivery, %error, "an attempt could not be written down; it will be made again");
+                log_delivery!(error, claimed, %error, "an attempt could not be written down; it will be made again");
                 return;
             }
         }
@@ -113,6 +114,6 @@ async fn requeue(sender: &Sender, claimed: &Claimed, wait: Wait) {
     let Wait { from, until, why, asset_waited } = wait;
     let requeue = [(claimed.delivery.clone(), Requeue::After { from, until, note: why, asset_waited })];
     if let Err(error) = sender.ledger().requeue(&sender.0.holder, &requeue).await {
-        tracing::warn!(delivery = claimed.delivery, %error, "a delivery that has to wait could not be put back; its lease will end");
+        log_delivery!(warn, claimed, %error, "a delivery that has to wait could not be put back; its lease will end");
     }
 }

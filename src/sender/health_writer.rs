@@ -14,11 +14,12 @@ const WRITE_RETRY: Duration = Duration::from_secs(1);
 
 impl HealthUpdate {
     fn announce(&self, sender: &Sender) {
-        let Self { endpoint, health, transition, sample, .. } = self;
+        let Self { workspace, endpoint, health, transition, sample, .. } = self;
         match transition {
             Transition::Disable(reason) => {
                 sender.metrics().endpoint_changed("disabled");
                 tracing::error!(
+                    workspace,
                     endpoint,
                     reason,
                     "an endpoint is disabled; its events are recorded as failed"
@@ -27,7 +28,7 @@ impl HealthUpdate {
             // Logged once, when the hold begins, not at every probe.
             Transition::Hold(until) if health.held_since == Some(sample.at) => {
                 sender.metrics().endpoint_changed("held");
-                tracing::warn!(endpoint, failures = health.failures, until = %until, "an endpoint takes nothing; new events for it wait");
+                tracing::warn!(workspace, endpoint, failures = health.failures, until = %until, "an endpoint takes nothing; new events for it wait");
             }
             _ => {}
         }
@@ -50,8 +51,8 @@ pub(super) async fn write_all(sender: &Sender, updates: &mut mpsc::UnboundedRece
     while let Some(update) = updates.recv().await {
         while let Err(error) = update.write(sender).await {
             if !error.is_transient() || sender.0.stop.is_cancelled() {
-                let endpoint = update.endpoint.as_str();
-                tracing::warn!(endpoint, %error, "how the endpoint's attempts go could not be written down");
+                let HealthUpdate { workspace, endpoint, .. } = &update;
+                tracing::warn!(workspace, endpoint, %error, "how the endpoint's attempts go could not be written down");
                 break;
             }
             tokio::time::sleep(WRITE_RETRY).await;

@@ -151,7 +151,7 @@ async fn look_for(sender: &Sender, look: Look) {
     match sender.ledger().assets_found(&look.event, found, sender.now()).await {
         Ok(reported) => sender.on_reported(&reported),
         Err(error) => {
-            tracing::warn!(event = look.event, %error, "a late asset could not be reported; the next look will find it");
+            tracing::warn!(workspace = look.workspace, call = look.call, event = look.event, %error, "a late asset could not be reported; the next look will find it");
         }
     }
 }

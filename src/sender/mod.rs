@@ -14,6 +14,7 @@ mod clock_step;
 mod concurrency;
 mod config;
 mod deliver;
+mod delivery_log;
 mod dispatch;
 mod handle;
 mod health_update;

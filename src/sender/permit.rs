@@ -107,7 +107,7 @@ impl Permit {
         };
         let endpoint = self.slot.endpoint();
         let before = concurrency.health(endpoint);
-        let Some(update) = HealthUpdate::of(endpoint, before, sample, bounds) else { return };
+        let Some(update) = HealthUpdate::of(&self.slot, before, sample, bounds) else { return };
         concurrency.set_health(endpoint, update.health);
         if update.is_new {
             // The receiving task ends only with the dispatcher.

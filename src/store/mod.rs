@@ -176,7 +176,7 @@ impl Store {
                 cache.forget(AssetRef { kind, id: call });
             }
             // The audit record of the erasure, for requests about personal data.
-            tracing::info!(target: "webhook_assets::audit", call = %call, asset = kind.name(), there, "erased an asset");
+            tracing::info!(target: "webhook_assets::audit", id = %call, asset = kind.name(), there, "erased an asset");
             erased.push((kind, there));
         }
         Ok(erased)

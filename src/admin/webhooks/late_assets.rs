@@ -40,7 +40,7 @@ impl Api<'_> {
             ArrivalOutcome::Known(Arrival::Other(kind)) => return Err(other_asset(kind)),
             ArrivalOutcome::NotInStore(kind) => return Err(not_in_store(kind)),
             ArrivalOutcome::StoreFailed(error) => {
-                tracing::warn!(%error, "the store failed a look-up for a late asset");
+                tracing::warn!(workspace, call, %error, "the store failed a look-up for a late asset");
                 return Err(store_failed());
             }
         };

@@ -51,6 +51,11 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    /// The workspace of the attempt.
+    pub(crate) fn workspace(&self) -> &str {
+        &self.workspace
+    }
+
     /// The endpoint of the attempt.
     pub(crate) fn endpoint(&self) -> &str {
         &self.endpoint

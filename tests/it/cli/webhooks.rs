@@ -1,6 +1,7 @@
 //! `webhooks`: endpoints and the delivery history on the command line, and the test receiver.
 
 mod listen;
+mod log_lines;
 
 use serde_json::Value;
 use webhook_assets::clock::{Clock, SystemClock, UnixSeconds};
