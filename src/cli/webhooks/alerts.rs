@@ -54,7 +54,7 @@ impl List {
         let alerts = context.ledger.alerts(LISTED).await?;
         if self.json {
             let alerts: Vec<Value> = alerts.iter().map(alert_to_json).collect();
-            return print(&format!("{:#}\n", json!({"alerts": alerts})));
+            return print(&format!("{}\n", json!({"alerts": alerts})));
         }
         if alerts.is_empty() {
             return print("no alerts\n");
@@ -91,7 +91,7 @@ impl Test {
         let (exchange, diagnosis) = tokio::runtime::Runtime::new()?.block_on(poster.test(now));
         let host = poster.config().url.host_for_logs();
         let shown = if self.json {
-            format!("{:#}\n", tested_alert_to_json(&exchange, &diagnosis))
+            format!("{}\n", tested_alert_to_json(&exchange, &diagnosis))
         } else {
             format!("test alert for {host}\n{}\n", escaped(&diagnosis.english.to_string()))
         };

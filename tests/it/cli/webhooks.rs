@@ -383,9 +383,7 @@ fn a_test_alert_arrives_signed_or_says_what_is_wrong_and_the_list_shows_the_aler
     test(&url_of(&receiver), &[]).succeeded().says(&["test alert for 127.0.0.1:", "Delivered"]);
     receiver.prints("alert.test");
     receiver.prints("Standard Webhooks    good");
-    test(&url_of(&receiver), &["--json"])
-        .succeeded()
-        .says(&["\"delivered\": true", "\"code\": \"delivered\""]);
+    test(&url_of(&receiver), &["--json"]).succeeded().says(&["\"delivered\":true", "\"code\":\"delivered\""]);
     let failed = test("http://127.0.0.1:9/hooks/s3cret", &[]).hides(&["s3cret".to_owned()]);
     assert_eq!(failed.code, Some(1), "{failed:?}");
     failed.says(&["test alert for 127.0.0.1:9", "refused"]);
@@ -398,7 +396,7 @@ fn a_test_alert_arrives_signed_or_says_what_is_wrong_and_the_list_shows_the_aler
         Ran::of(home.program(&arguments).envs(home.sending())).succeeded()
     };
     list(&[]).says(&["no alerts"]);
-    assert_eq!(list(&["--json"]).out, "{\n  \"alerts\": []\n}\n");
+    assert_eq!(list(&["--json"]).out, "{\"alerts\":[]}\n");
 }
 
 #[test]
