@@ -1,5 +1,5 @@
-//! Does periodic maintenance: requeues deliveries of dead senders, purges old events, indexes calls of earlier versions, and
-//! counts the backlog.
+//! Does periodic maintenance: requeues deliveries of dead senders, purges old events, indexes calls of earlier versions,
+//! folds figures and counts the backlog.
 
 use std::time::Duration;
 
@@ -68,6 +68,7 @@ async fn tick(sender: &Sender, count: u64, leases_valid: bool) -> Result<(), Led
     ledger.index_earlier_calls().await?;
     if count.is_multiple_of(COUNT_TICKS) {
         ledger.wipe_removed_secrets(sender.conservative_now()).await?;
+        ledger.fold_figures(now).await?;
         let backlog = ledger.backlog(now).await?;
         let metrics = sender.metrics();
         metrics.deliveries_pending("waiting", backlog.waiting);
@@ -77,6 +78,7 @@ async fn tick(sender: &Sender, count: u64, leases_valid: bool) -> Result<(), Led
         metrics.delivery_overdue(backlog.oldest_due.map_or(Duration::ZERO, |due| now.since(due)));
     }
     if count.is_multiple_of(PURGE_TICKS) && sender.stable_for() >= MIN_STABLE_CLOCK {
+        ledger.purge_figures(sender.conservative_now()).await?;
         ledger.purge_audit_trail(sender.conservative_now().minus(sender.0.config.audit_retention)).await?;
         let purged = ledger.purge_before(sender.conservative_now().minus(sender.0.config.retention)).await?;
         if purged > 0 {

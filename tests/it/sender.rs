@@ -10,6 +10,7 @@ mod custom_headers;
 mod described;
 mod endpoints;
 mod fair_shares;
+mod figures;
 mod find;
 mod history;
 mod last_release;

@@ -29,6 +29,7 @@ macro_rules! migrations {
             "0013" "alerts",
             "0014" "audit_trail",
             "0015" "find",
+            "0016" "figures",
         )
     };
     ($engine:literal: $($number:literal $name:literal),* $(,)?) => {
