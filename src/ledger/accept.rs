@@ -39,6 +39,7 @@ impl Ledger {
 
     fn claimed(&self, event: &NewEvent, made: &Made, now: UnixMillis) -> Option<Claimed> {
         let links_expire = made.links_expire.filter(|_| made.claimed)?;
+        let lease_until = event.lease.as_ref()?.until;
         Some(Claimed {
             delivery: made.delivery.clone(),
             event: event.id.clone(),
@@ -62,6 +63,7 @@ impl Ledger {
             resends: 0,
             last_status: None,
             links_expire,
+            lease_until,
         })
     }
 }

@@ -50,7 +50,7 @@ macro_rules! read_claimed {
             " AS event, d.arrived, v.call_id, d.endpoint_id AS endpoint, d.workspace, e.url, e.secret, \
              e.previous_secret, e.previous_until, e.earlier_secrets, e.plain_secret, e.headers, v.content, v.recording, v.transcript, \
              d.test, d.lane, d.asset_waited, d.scheduled_at, d.created_at AS accepted_at, d.tries, d.attempts, d.resends, d.last_status, \
-             d.links_expire_at, e.long_tail, e.late_assets, e.concurrency, e.per_second, e.failures, e.failing_since, e.held_since, \
+             d.links_expire_at, d.lease_until, e.long_tail, e.late_assets, e.concurrency, e.per_second, e.failures, e.failing_since, e.held_since, \
              e.held_until, e.health_epoch FROM deliveries d JOIN endpoints e ON e.id ",
             $endpoint,
             " JOIN events v ON v.id ",

@@ -99,6 +99,8 @@ pub struct Claimed {
     /// When links minted for this delivery now expire. The time differs between the deliveries of an event, so that a
     /// download identifies the delivery whose link was followed.
     pub links_expire: UnixSeconds,
+    /// When the lease ends.
+    pub lease_until: UnixMillis,
 }
 
 from_row!(row => Claimed {
@@ -124,6 +126,7 @@ from_row!(row => Claimed {
     resends: converted::<i64, _, _>(row, "resends")?,
     last_status: converted::<Int, _, _>(row, "last_status")?,
     links_expire: column(row, "links_expire_at")?,
+    lease_until: column(row, "lease_until")?,
 });
 
 impl Claimed {

@@ -1,7 +1,8 @@
-//! Requeues deliveries whose sender died and whose lease expired.
+//! Requeues deliveries whose sender died and whose lease expired, and renews leases that are about to.
 
 use std::time::Duration;
 
+use super::claimed::{Claimed, Lease};
 use super::database::{Backend, Statement, values};
 use super::error::Result;
 use super::handle::Ledger;
@@ -23,6 +24,21 @@ impl Ledger {
         );
         let latest = now.plus(longest_lease + CLOCK_TOLERANCE);
         self.database.execute_unchecked(REQUEUE, values![now, latest]).await
+    }
+
+    /// Replaces the lease of a claimed delivery by a longer one of the same holder. `false` if there was another claim since,
+    /// by another sender or by this one.
+    ///
+    /// # Errors
+    /// If it could not be written.
+    pub async fn renew_lease(&self, claimed: &Claimed, lease: &Lease) -> Result<bool> {
+        // Each claim has links of its time. (The end of the lease moves when a clock is set.)
+        const RENEW: Statement = Statement::same(
+            "UPDATE deliveries SET lease_until = $4 \
+             WHERE id = $1 AND state = 'sending' AND lease = $2 AND links_expire_at = $3",
+        );
+        let values = values![&claimed.delivery, &lease.holder, claimed.links_expire, lease.until];
+        Ok(self.database.execute_unchecked(RENEW, values).await? > 0)
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) enum AttemptOutcome {
     Attempted(Attempt),
     /// No attempt was made: the delivery waits.
     Postponed(Wait),
+    /// No attempt was made: the lease has ended, and another claim has the delivery.
+    LeaseLost,
 }
 
 /// An attempt that was made.
@@ -65,6 +67,9 @@ pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> AttemptOutcom
         Ok(links) => links,
         Err(wait) => return AttemptOutcome::Postponed(wait),
     };
+    if !sender.hold_lease(claimed).await {
+        return AttemptOutcome::LeaseLost;
+    }
     let signing = Signing {
         plain: plain_secret(claimed, secrets.previous.len()),
         current: secrets.current,

@@ -56,6 +56,7 @@ pub(super) async fn deliver(sender: Sender, claimed: Claimed, failing: bool, mut
             permit.due_again(wait.until);
             requeue(&sender, &claimed, wait).await;
         }
+        AttemptOutcome::LeaseLost => {}
     }
 }
 

@@ -168,7 +168,9 @@ impl Dispatcher {
     }
 
     async fn claim(&self, shares: &[Share], now: UnixMillis) -> Result<(), LedgerError> {
-        let claimed = self.sender.ledger().claim(shares, &self.sender.lease(now), now).await?;
+        // The reads of this poll may have taken long.
+        let lease = self.sender.lease(self.sender.now());
+        let claimed = self.sender.ledger().claim(shares, &lease, now).await?;
         let mut counts: HashMap<(&str, Lane), usize> = HashMap::new();
         for claimed in &claimed {
             *counts.entry((&claimed.endpoint, claimed.lane)).or_default() += 1;

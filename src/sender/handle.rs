@@ -15,15 +15,12 @@ use super::question::Question;
 use super::sender_clock::SenderClock;
 use crate::clock::{Clock, UnixMillis, UnixSeconds};
 use crate::keys::ActiveKeyring;
-use crate::ledger::{Actor, BackfillOutcome, Lease, Ledger, LedgerError, RecoverRange, ResendOutcome};
+use crate::ledger::{Actor, BackfillOutcome, Ledger, LedgerError, RecoverRange, ResendOutcome};
 use crate::signed_url::BaseUrl;
 use crate::store::Store;
 use crate::webhook::{
     Diagnosis, EndpointUrl, Poster, PosterError, UrlError, UrlRules, diagnose_probe, may_probe,
 };
-
-/// How long a lease outlasts an attempt's deadline: time to look up the assets and record the result.
-const LEASE_MARGIN: Duration = Duration::from_secs(20);
 
 /// The services that the sender uses.
 #[derive(Debug, Clone)]
@@ -196,20 +193,6 @@ impl Sender {
 
     pub(super) fn set_admission(&self, admission: Arc<Admission>) {
         *self.0.admission.lock().unwrap_or_else(PoisonError::into_inner) = Some(admission);
-    }
-
-    /// How long a lease lasts.
-    pub(super) fn longest_lease(&self) -> Duration {
-        self.0.config.attempt_timeout + LEASE_MARGIN
-    }
-
-    /// A lease that begins now.
-    pub(super) fn lease(&self, now: UnixMillis) -> Lease {
-        Lease {
-            holder: self.0.holder.clone(),
-            until: now.plus(self.longest_lease()),
-            links_expire: self.wall().plus(self.0.config.link_lifetime),
-        }
     }
 
     /// Resends a delivery. Its first attempt ignores a hold of the endpoint.

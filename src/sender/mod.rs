@@ -20,6 +20,7 @@ mod handle;
 mod health_update;
 mod health_writer;
 mod late_assets;
+mod lease;
 mod link_opened;
 mod links;
 mod maintenance;

@@ -19,7 +19,7 @@ const KILLS: usize = 12;
 const CALLERS: usize = 4;
 
 /// A recording of fixtures/.
-const RECORDING: &str = "550e8400-e29b-41d4-a716-446655440000";
+pub const RECORDING: &str = "550e8400-e29b-41d4-a716-446655440000";
 
 fn kills() -> usize {
     variable("KILLS").and_then(|kills| kills.parse().ok()).unwrap_or(KILLS)

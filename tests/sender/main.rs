@@ -11,6 +11,7 @@ mod disk;
 mod drill;
 mod failover;
 mod killed;
+mod paused;
 mod pooled;
 mod program;
 mod receivers;

@@ -124,14 +124,15 @@ impl Home {
 
     /// Starts it with further variables.
     pub fn start_with(&self, admin: &str, variables: &[(&str, &str)]) -> Process {
+        let mut command = self.command(admin);
+        command.envs(variables.iter().copied());
+        self.launch(command)
+    }
+
+    /// Starts a command that serves, and waits for its admin listener.
+    pub fn launch(&self, mut command: Command) -> Process {
         let log = std::fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
-        let mut child = self
-            .command(admin)
-            .envs(variables.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let admin = lines.find_map(|line| Some(line.ok()?.split_once("admin listening on ")?.1.to_owned()));
         let admin = admin.unwrap_or_else(|| panic!("the program did not start:\n{}", self.log()));
@@ -158,6 +159,14 @@ async fn fresh_database() -> String {
 pub struct Process {
     pub child: Child,
     pub admin: String,
+}
+
+impl Process {
+    /// Sends a signal: `STOP` and `CONT` pause the program.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "kill -s {name}");
+    }
 }
 
 impl Drop for Process {

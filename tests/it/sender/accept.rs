@@ -66,6 +66,33 @@ async fn an_accepted_delivery_is_claimed_as_it_would_be_from_its_queue() {
 }
 
 #[tokio::test]
+async fn a_lease_that_has_ended_is_renewed_unless_there_was_another_claim() {
+    let sending = idle().await;
+    let (ledger, longest) = (sending.sender.ledger(), Duration::from_secs(30));
+    let id = sending.endpoint.id.as_str();
+    let (_, claimed) = sending.accept_and_claim("call-1", &[id]).await;
+    let [claimed] = &claimed[..] else { panic!("one delivery") };
+    let requeue = async || ledger.requeue_expired(sending.sender.now(), longest).await.unwrap();
+    for _ in 0..3 {
+        sending.pass(longest + Duration::from_secs(1));
+        assert!(ledger.renew_lease(claimed, &sending.lease()).await.unwrap());
+        assert_eq!(requeue().await, 0, "the lease has begun anew");
+    }
+    sending.pass(longest + Duration::from_secs(1));
+    assert_eq!(requeue().await, 1);
+    assert!(!ledger.renew_lease(claimed, &sending.lease()).await.unwrap(), "it is in its queue");
+    let share = Share { endpoint: id.to_owned(), lane: Lane::First, count: 1 };
+    let again = ledger.claim(&[share], &sending.lease(), sending.sender.now()).await.unwrap();
+    let [again] = &again[..] else { panic!("the same delivery") };
+    assert_eq!((&again.delivery, again.lease_until), (&claimed.delivery, sending.lease().until));
+    let renewed = (
+        ledger.renew_lease(claimed, &sending.lease()).await.unwrap(),
+        ledger.renew_lease(again, &sending.lease()).await.unwrap(),
+    );
+    assert_eq!(renewed, (false, true), "the earlier claim of the same sender has lost it");
+}
+
+#[tokio::test]
 async fn an_endpoint_that_takes_no_first_attempts_gets_its_delivery_through_its_queue() {
     let sending = idle().await;
     let (ledger, now) = (sending.sender.ledger(), sending.sender.now());
