@@ -13,8 +13,6 @@ use super::upload::Upload;
 #[cfg(feature = "sender")]
 use super::webhooks::{self, ResourcePath};
 use super::{erase, links, tokens};
-#[cfg(feature = "console")]
-use crate::console;
 #[cfg(feature = "sender")]
 use crate::ledger::Action;
 use crate::problem::Problem;
@@ -49,7 +47,7 @@ impl Admin {
             (path, _) if path.starts_with(ASSETS) => not_allowed("DELETE"),
             (path, _) if tokens::is_below_root(path) => tokens::answer(self, request, path).await,
             #[cfg(feature = "console")]
-            (path, _) if console::is_below_root(path) => {
+            (path, _) if self.0.console.serves(path) => {
                 let (head, upload) = request.into_parts();
                 let (body, client) = upload.into_parts();
                 self.0.console.answer(head, body, &client).await

@@ -20,10 +20,12 @@ impl Sources {
 
 pub(super) fn read(layers: &Layers) -> Result<console::Config, SettingError> {
     let url: Option<BaseUrl> = layers.optional("console.url")?;
-    if url.as_ref().is_some_and(|url| !url.prefix().is_empty()) {
-        return Err(
-            layers.refuse("console.url", "scheme and host without a path, e.g. https://hooks.example.com")
-        );
+    // A `;` would end the path of a cookie.
+    if url.as_ref().is_some_and(|url| url.prefix().ends_with(console::ROOT) || url.prefix().contains(';')) {
+        return Err(layers.refuse(
+            "console.url",
+            "the URL before /console, without a semicolon: https://hooks.example.com for https://hooks.example.com/console",
+        ));
     }
     Ok(console::Config {
         url,

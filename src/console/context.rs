@@ -5,7 +5,6 @@ use super::form::Form;
 use super::i18n::Lang;
 use super::layout::Layout;
 use super::response::{PageResult, redirect_to};
-use super::route;
 use super::session::Session;
 use super::state::State;
 use crate::ledger::{Action, Ledger};
@@ -35,7 +34,7 @@ impl RequestContext<'_> {
 
     /// The path of a page in this workspace.
     pub(super) fn path(&self, rest: &str) -> String {
-        format!("{}{rest}", route::of_workspace(self.workspace))
+        format!("{}{rest}", self.state.path_of_workspace(self.workspace))
     }
 
     /// Redirects to a page with a pass that reveals `what` there for a limited time.
@@ -53,7 +52,7 @@ impl RequestContext<'_> {
     }
 
     pub(super) fn layout(&self, title: &str, here: &'static str, path: &str) -> Layout {
-        let layout = Layout::new(self.lang, title, path).signed_in(self.session, here);
+        let layout = Layout::new(self.lang, title, &self.state.root, path).signed_in(self.session, here);
         Layout { workspace: Some(self.workspace.to_owned()), root: self.path(""), ..layout }
     }
 }

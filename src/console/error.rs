@@ -9,8 +9,10 @@ pub(super) enum PageError {
     NotFound,
     /// The page exists, but the session may not see it.
     NotAllowed,
-    /// The request does not come from a page of this origin and session.
+    /// The form does not come from a page of this session.
     NotOurs,
+    /// The form does not come from a page of this origin.
+    OtherOrigin,
     /// The database failed.
     Ledger(LedgerError),
     /// The body is not a valid form for this page.

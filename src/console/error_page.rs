@@ -11,12 +11,14 @@ use super::route::ROOT;
 use crate::ledger::LedgerError;
 
 /// The error page, with the status of the error.
-pub(super) fn error_page(error: &PageError, lang: Lang, path: &str) -> PageResponse {
+/// `root` is the path of the settings page in browsers, `path` that of the request below [`ROOT`].
+pub(super) fn error_page(error: &PageError, lang: Lang, root: &str, path: &str) -> PageResponse {
     let t = lang.messages();
     let (status, heading, text) = match error {
         PageError::NotFound => (StatusCode::NOT_FOUND, t.not_found, t.not_found_text),
         PageError::NotAllowed => (StatusCode::FORBIDDEN, t.not_allowed, t.not_allowed_text),
         PageError::NotOurs => (StatusCode::FORBIDDEN, t.not_ours, t.not_ours_text),
+        PageError::OtherOrigin => (StatusCode::FORBIDDEN, t.not_ours, t.other_origin_text),
         PageError::BadForm => (StatusCode::BAD_REQUEST, t.bad_form, t.bad_form_text),
         PageError::FormTooSlow => (StatusCode::REQUEST_TIMEOUT, t.bad_form, t.bad_form_text),
         PageError::TooMany => (StatusCode::SERVICE_UNAVAILABLE, t.unavailable, t.too_many_pages_text),
@@ -30,8 +32,9 @@ pub(super) fn error_page(error: &PageError, lang: Lang, path: &str) -> PageRespo
     if let PageError::Ledger(error) = error {
         log(error);
     }
-    let path = if status == StatusCode::NOT_FOUND { path } else { ROOT };
-    let notice = Notice { layout: Layout::new(lang, heading, path), heading, text, link: None };
+    let rest = path.strip_prefix(ROOT).filter(|_| status == StatusCode::NOT_FOUND).unwrap_or_default();
+    let layout = Layout::new(lang, heading, root, &format!("{root}{rest}"));
+    let notice = Notice { layout, heading, text, link: None };
     let Ok(mut answer) = page(status, &notice) else { return plain(status) };
     if status == StatusCode::SERVICE_UNAVAILABLE {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));

@@ -10,7 +10,6 @@ use super::display::{Pill, Time, host_of};
 use super::error::PageError;
 use super::layout::Layout;
 use super::response::{PageResult, page, redirect_to};
-use super::route::{ROOT, of_workspace};
 use crate::ledger::{DeliveryLife, FoundCall};
 use crate::signed_url::Diagnosis;
 
@@ -64,9 +63,12 @@ impl RequestContext<'_> {
         let found = self.ledger().find(&question.terms, self.workspace_of_session()).await?;
         let findings = question.link.map(said_of).unwrap_or_default();
         if let ([only], [], false) = (&found.calls[..], &findings[..], text.is_empty()) {
-            return Ok(redirect_to(&href_of(only)));
+            return Ok(redirect_to(&self.href_of(only)));
         }
-        let action = if self.workspace.is_empty() { format!("{ROOT}/find") } else { self.path("/find") };
+        let action = match self.workspace {
+            "" => format!("{}/find", self.state.root),
+            _ => self.path("/find"),
+        };
         let find = Find {
             layout: self.layout_of_find(&action),
             text: text.to_owned(),
@@ -87,18 +89,22 @@ impl RequestContext<'_> {
     fn layout_of_find(&self, path: &str) -> Layout {
         let title = self.lang.messages().find_call;
         match self.workspace {
-            "" => Layout::new(self.lang, title, path).signed_in(self.session, "find"),
+            "" => Layout::new(self.lang, title, &self.state.root, path).signed_in(self.session, "find"),
             _ => self.layout(title, "find", path),
         }
     }
 
     fn found_row(&self, call: &FoundCall) -> Row {
         Row {
-            href: href_of(call),
+            href: self.href_of(call),
             call: call.call.clone(),
             workspace: self.workspace.is_empty().then(|| call.workspace.clone()),
             at: Time(call.accepted_at),
         }
+    }
+
+    fn href_of(&self, call: &FoundCall) -> String {
+        format!("{}/calls/{}", self.state.path_of_workspace(&call.workspace), call.event)
     }
 
     /// The page of a call, by the id of its event.
@@ -132,10 +138,6 @@ impl RequestContext<'_> {
             attempts: self.attempt_rows(attempts),
         }
     }
-}
-
-fn href_of(call: &FoundCall) -> String {
-    format!("{}/calls/{}", of_workspace(&call.workspace), call.event)
 }
 
 fn said_of(link: Diagnosis) -> Vec<String> {

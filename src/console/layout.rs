@@ -12,6 +12,8 @@ pub(super) struct Layout {
     pub(super) lang: Lang,
     pub(super) title: String,
     pub(super) workspace: Option<String>,
+    /// The path of the settings page.
+    pub(super) console: String,
     /// The path of the workspace.
     pub(super) root: String,
     /// The active tab of the navigation.
@@ -25,12 +27,14 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn new(lang: Lang, title: &str, path: &str) -> Self {
+    /// `console` is the path of the settings page, `path` that of this page.
+    pub(super) fn new(lang: Lang, title: &str, console: &str, path: &str) -> Self {
         Self {
             t: lang.messages(),
             lang,
             title: title.to_owned(),
             workspace: None,
+            console: console.to_owned(),
             root: String::new(),
             here: "",
             path: path.to_owned(),
@@ -58,12 +62,12 @@ impl Layout {
     }
 
     // For the base template.
-    pub(super) fn style(&self) -> &'static str {
-        &static_files::STYLE.path
+    pub(super) fn style(&self) -> String {
+        static_files::STYLE.path_below(&self.console)
     }
 
-    pub(super) fn script(&self) -> &'static str {
-        &static_files::SCRIPT.path
+    pub(super) fn script(&self) -> String {
+        static_files::SCRIPT.path_below(&self.console)
     }
 
     /// The address of this page in another language.
@@ -72,8 +76,8 @@ impl Layout {
         format!("{}{joint}lang={}", self.path, lang.tag())
     }
 
-    pub(super) fn icon(&self) -> &'static str {
-        &static_files::ICON.path
+    pub(super) fn icon(&self) -> String {
+        static_files::ICON.path_below(&self.console)
     }
 }
 

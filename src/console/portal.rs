@@ -147,12 +147,12 @@ impl AccessPass {
     }
 }
 
-/// Mints a portal link below `origin` (scheme and host).
+/// Mints a portal link below `base` (scheme, host and path prefix).
 ///
 /// # Errors
 /// [`PortalError`] if no key is valid for that long, or the system provides no random bytes.
 pub fn portal_link(
-    origin: &str,
+    base: &str,
     keyring: &Keyring,
     access: &Access,
     lifetime: Duration,
@@ -160,5 +160,5 @@ pub fn portal_link(
 ) -> Result<PortalLink, PortalError> {
     let access_pass = AccessPass::new(access.clone())?;
     let (pass, expires_at) = access_pass.sign(Purpose::PortalLink, keyring, now, lifetime)?;
-    Ok(PortalLink { url: format!("{}{ROOT}/enter?pass={pass}", origin.trim_end_matches('/')), expires_at })
+    Ok(PortalLink { url: format!("{}{ROOT}/enter?pass={pass}", base.trim_end_matches('/')), expires_at })
 }

@@ -3,12 +3,11 @@
 use crate::asset::AssetKind;
 use crate::ledger::name_in_path;
 
-/// The root path of the settings page.
+/// The root path of the settings page; browsers see it below the path of `console.url`.
 pub const ROOT: &str = "/console";
 
 /// Whether the path belongs to the settings page.
-#[must_use]
-pub fn is_below_root(path: &str) -> bool {
+pub(super) fn is_below_root(path: &str) -> bool {
     path.strip_prefix(ROOT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
@@ -148,9 +147,9 @@ impl Action {
     }
 }
 
-/// The path of a workspace's first page, without a trailing slash.
-pub(super) fn of_workspace(workspace: &str) -> String {
-    format!("{ROOT}/w/{}", in_path(workspace))
+/// The path of a workspace's first page below that of the settings page, without a trailing slash.
+pub(super) fn of_workspace(root: &str, workspace: &str) -> String {
+    format!("{root}/w/{}", in_path(workspace))
 }
 
 /// Encodes a name as a path segment. Names contain no spaces, which this encoding would turn into `+`.
@@ -191,7 +190,7 @@ mod tests {
     #[test]
     fn a_name_survives_the_path() {
         for name in ["acme", "Ärzte-42", "a/b", "a%2Fb", "{}", "..", "a?b#c", "a+b", "\"><b>"] {
-            let path = format!("{}/deliveries", of_workspace(name));
+            let path = format!("{}/deliveries", of_workspace(ROOT, name));
             assert_eq!(Route::parse(&path), Some(Route::In(name.to_owned(), Page::Deliveries)), "{path}");
         }
     }

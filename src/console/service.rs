@@ -14,10 +14,9 @@ use super::error::PageError;
 use super::error_page::error_page;
 use super::form::{self, Form, PostedBody};
 use super::i18n::Lang;
-use super::page_limiter::PageLimiter;
 use super::portal::{Access, PortalError, PortalLink, portal_link};
 use super::response::{PageResult, not_allowed, redirect_to};
-use super::route::{self, Page, Route};
+use super::route::{Page, ROOT, Route};
 use super::security_headers::set_security_headers;
 use super::session::{self, Session};
 use super::state::{Config, Dependencies, State};
@@ -32,7 +31,7 @@ impl Console {
     /// Creates the settings page with these dependencies.
     #[must_use]
     pub fn new(config: Config, deps: Dependencies) -> Self {
-        Self(Arc::new(State { config, deps, page_limiter: PageLimiter::default() }))
+        Self(Arc::new(State::new(config, deps)))
     }
 
     /// Mints a portal link. `host` is the request's host, used if `console.url` is not set.
@@ -53,14 +52,20 @@ impl Console {
         portal_link(&origin, &keyring, access, lifetime, deps.clock.now())
     }
 
-    /// Answers a request below [`ROOT`](super::ROOT).
+    /// Whether a path belongs to the settings page: [`ROOT`](super::ROOT), with the prefix of `console.url` or without.
+    #[must_use]
+    pub fn serves(&self, path: &str) -> bool {
+        self.0.path_below_root(path).is_some()
+    }
+
+    /// Answers a request for a path that it serves.
     pub async fn answer(
         &self,
         head: http::request::Parts,
         body: Incoming,
         client: &Client,
     ) -> Response<Bytes> {
-        let path = head.uri.path().to_owned();
+        let path = self.0.path_below_root(head.uri.path()).unwrap_or_default().to_owned();
         if let Some(answer) = static_files::answer(&path) {
             return answer;
         }
@@ -71,7 +76,7 @@ impl Console {
             .0
             .answer(&head, PostedBody { body, client }, &path, query, lang)
             .await
-            .unwrap_or_else(|error| error_page(&error, lang, &path));
+            .unwrap_or_else(|error| error_page(&error, lang, &self.0.root, &path));
         if asked.is_some()
             && let Ok(cookie) = HeaderValue::from_str(&self.0.lang_cookie(lang))
         {
@@ -97,7 +102,7 @@ impl State {
             return Ok(not_allowed(&route));
         }
         if posted {
-            session::require_our_origin(&head.headers, &head.uri, self.config.url.as_ref())?;
+            self.require_our_origin(&head.headers, &head.uri)?;
         }
         let now = self.deps.clock.now();
         let session = Session::of(&head.headers, &self.deps.keyring.load(), now)
@@ -122,10 +127,12 @@ impl State {
             Route::SignedOut => return self.signed_out(StatusCode::OK, lang),
             Route::Start | Route::Find | Route::In(..) => {}
         }
-        let Some(session) = session else { return self.sign_in_required(lang, path) };
+        let Some(session) = session else {
+            return self.sign_in_required(lang, path.strip_prefix(ROOT).unwrap_or_default());
+        };
         let sender = self.deps.sender.as_ref().ok_or(PageError::NotFound)?;
         if posted && !session.accepts_csrf(form.get("csrf"), &self.deps.keyring.load(), now) {
-            return Err(PageError::NotOurs);
+            return Err(self.refuse_form_of_other_session());
         }
         let Some(_permit) = self.page_limiter.try_acquire(session.access.workspace.as_deref()) else {
             client.count_refused("too_many_pages");
@@ -146,7 +153,7 @@ impl State {
                 context(workspace).dispatch(page, posted).await
             }
             Route::Start => match &session.access.workspace {
-                Some(workspace) => Ok(redirect_to(&route::of_workspace(workspace))),
+                Some(workspace) => Ok(redirect_to(&self.path_of_workspace(workspace))),
                 None => context("").show_workspaces().await,
             },
             Route::Find if session.access.workspace.is_none() => context("").find(posted).await,

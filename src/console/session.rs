@@ -3,17 +3,15 @@
 
 use std::time::Duration;
 
-use http::header::{ACCEPT_LANGUAGE, HOST, ORIGIN};
-use http::{HeaderMap, Uri};
+use http::HeaderMap;
+use http::header::ACCEPT_LANGUAGE;
 use subtle::ConstantTimeEq;
 
-use super::error::PageError;
 use super::i18n::Lang;
 use super::portal::{Access, AccessPass, PortalError};
-use super::route::ROOT;
 use super::state::State;
 use crate::clock::UnixSeconds;
-use crate::signed_url::{BaseUrl, Keyring, Purpose};
+use crate::signed_url::{Keyring, Purpose};
 
 const SESSION: &str = "webhook_assets_session";
 /// How long a secret or a link remains visible.
@@ -94,8 +92,9 @@ impl State {
     /// this page's paths; over https it is `Secure`.
     fn cookie(&self, name: &str, value: &str, seconds: u64) -> String {
         let https = self.config.url.as_ref().is_some_and(|url| url.as_str().starts_with("https:"));
+        let root = &self.root;
         let secure = if https { "; Secure" } else { "" };
-        format!("{name}={value}; Path={ROOT}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
+        format!("{name}={value}; Path={root}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
     }
 }
 
@@ -107,27 +106,6 @@ pub(super) fn lang_of(headers: &HeaderMap) -> Lang {
         Lang::of_accept_language(asked)
     };
     chosen.unwrap_or_else(asked)
-}
-
-/// Requires a form to come from this origin. Also checks `Sec-Fetch-Site` if the browser sends it.
-pub(super) fn require_our_origin(
-    headers: &HeaderMap,
-    uri: &Uri,
-    url: Option<&BaseUrl>,
-) -> Result<(), PageError> {
-    let field = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    if field("sec-fetch-site").is_some_and(|site| site != "same-origin") {
-        return Err(PageError::NotOurs);
-    }
-    let host = uri.authority().map(|authority| authority.as_str()).or_else(|| field(HOST.as_str()));
-    let (Some(origin), Some(host)) = (field(ORIGIN.as_str()), host) else { return Err(PageError::NotOurs) };
-    let ours = match url {
-        Some(url) => origin.eq_ignore_ascii_case(url.origin()),
-        None => ["http://", "https://"]
-            .iter()
-            .any(|scheme| origin.strip_prefix(scheme).is_some_and(|from| from.eq_ignore_ascii_case(host))),
-    };
-    if ours { Ok(()) } else { Err(PageError::NotOurs) }
 }
 
 /// The names and values in the request's `Cookie` fields.

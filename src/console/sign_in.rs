@@ -12,7 +12,7 @@ use super::i18n::Lang;
 use super::layout::{Layout, Notice};
 use super::portal::{Access, AccessPass};
 use super::response::{PageResponse, PageResult, page, redirect_to};
-use super::route::{self, ROOT};
+use super::route::in_path;
 use super::session::Session;
 use super::state::State;
 use crate::ledger::Action;
@@ -65,7 +65,7 @@ impl State {
             Err(PassError::Invalid) => return self.refuse_link(lang, lang.messages().link_invalid),
         };
         if !posted {
-            let layout = Layout::new(lang, lang.messages().enter, &format!("{ROOT}/enter"));
+            let layout = self.layout(lang, lang.messages().enter, "/enter");
             let workspace = access_pass.access.workspace.as_deref();
             let mut answer = page(StatusCode::OK, &Enter { layout, pass, workspace })?;
             // The address of this page grants access, so the browser must not send it to other pages.
@@ -86,7 +86,7 @@ impl State {
         let tokens = &self.deps.tokens;
         // Without a token, the operator signs in with a portal link.
         if !tokens.are_required() {
-            return self.sign_in_required(lang, ROOT);
+            return self.sign_in_required(lang, "");
         }
         let borne = form.get("token");
         let principal = tokens.principal(borne).filter(|principal| posted && principal.has(Scope::Operate));
@@ -101,7 +101,7 @@ impl State {
             tracing::warn!(target: "webhook_assets::audit", "a wrong token was given to the settings page");
         }
         let status = if posted { StatusCode::FORBIDDEN } else { StatusCode::OK };
-        let layout = Layout::new(lang, lang.messages().sign_in, &format!("{ROOT}/sign-in"));
+        let layout = self.layout(lang, lang.messages().sign_in, "/sign-in");
         page(status, &SignIn { layout, wrong: posted })
     }
 
@@ -127,7 +127,7 @@ impl State {
         let (keyring, now) = (self.deps.keyring.load(), self.deps.clock.now());
         if let Some(session) = session {
             if !session.accepts_csrf(form.get("csrf"), &keyring, now) {
-                return Err(PageError::NotOurs);
+                return Err(self.refuse_form_of_other_session());
             }
             if let Some(sender) = &self.deps.sender {
                 sender.ledger().use_once(&session.id, session.expires, now).await?;
@@ -136,13 +136,13 @@ impl State {
             tracing::info!(target: "webhook_assets::audit", workspace, operator = workspace.is_none(), "a session was ended");
             self.record(&session.access, "session.ended").await?;
         }
-        with_cookie(redirect_to(&format!("{ROOT}/signed-out")), &self.no_session_cookie())
+        with_cookie(redirect_to(&format!("{}/signed-out", self.root)), &self.no_session_cookie())
     }
 
     /// The page after signing out; `status` is 401 for the cookie of an ended session.
     pub(super) fn signed_out(&self, status: StatusCode, lang: Lang) -> PageResult {
         let t = lang.messages();
-        let layout = Layout::new(lang, t.signed_out, &format!("{ROOT}/signed-out"));
+        let layout = self.layout(lang, t.signed_out, "/signed-out");
         let notice = Notice { layout, heading: t.signed_out, text: t.signed_out_text, link: None };
         let mut answer = page(status, &notice)?;
         if status == StatusCode::UNAUTHORIZED {
@@ -153,20 +153,25 @@ impl State {
         Ok(answer)
     }
 
-    /// The page for a client without a session.
-    pub(super) fn sign_in_required(&self, lang: Lang, path: &str) -> PageResult {
+    /// The page for a client without a session, at this path below that of the settings page.
+    pub(super) fn sign_in_required(&self, lang: Lang, rest: &str) -> PageResult {
         let t = lang.messages();
-        let sign_in = format!("{ROOT}/sign-in");
+        let sign_in = format!("{}/sign-in", self.root);
         let link = self.deps.tokens.are_required().then_some((sign_in.as_str(), t.sign_in_as_operator));
-        let layout = Layout::new(lang, t.come_by_link, path);
+        let layout = self.layout(lang, t.come_by_link, rest);
         page(
             StatusCode::FORBIDDEN,
             &Notice { layout, heading: t.come_by_link, text: t.come_by_link_text, link },
         )
     }
 
+    /// The layout of a page at this path below that of the settings page.
+    fn layout(&self, lang: Lang, title: &str, rest: &str) -> Layout {
+        Layout::new(lang, title, &self.root, &format!("{}{rest}", self.root))
+    }
+
     fn refuse_link(&self, lang: Lang, why: &'static str) -> PageResult {
-        let layout = Layout::new(lang, lang.messages().link_refused, ROOT);
+        let layout = self.layout(lang, lang.messages().link_refused, "");
         let notice = Notice { layout, heading: lang.messages().link_refused, text: why, link: None };
         page(StatusCode::FORBIDDEN, &notice)
     }
@@ -176,7 +181,8 @@ impl State {
             tracing::error!(%error, "nobody can be signed in");
             PageError::Broken
         })?;
-        let start = access.workspace.as_deref().map_or_else(|| ROOT.to_owned(), route::of_workspace);
+        let start = access.workspace.as_deref();
+        let start = start.map_or_else(|| self.root.clone(), |workspace| self.path_of_workspace(workspace));
         with_cookie(redirect_to(&start), &cookie)
     }
 }
@@ -193,24 +199,24 @@ impl RequestContext<'_> {
         let t = self.lang.messages();
         if self.query.has("open") {
             return match crate::ledger::is_name(self.query.get("open")) {
-                true => Ok(redirect_to(&route::of_workspace(self.query.get("open")))),
+                true => Ok(redirect_to(&self.state.path_of_workspace(self.query.get("open")))),
                 false => Err(PageError::NotFound),
             };
         }
         let mut found = self.ledger().workspaces(self.query.get("after"), WORKSPACES + 1).await?;
         let more = found.len() > WORKSPACES;
         found.truncate(WORKSPACES);
-        let next =
-            found.last().filter(|_| more).map(|last| format!("{ROOT}?after={}", route::in_path(&last.name)));
+        let root = &self.state.root;
+        let next = found.last().filter(|_| more).map(|last| format!("{root}?after={}", in_path(&last.name)));
         let lines = found.into_iter().map(|line| WorkspaceRow {
-            href: route::of_workspace(&line.name),
+            href: self.state.path_of_workspace(&line.name),
             endpoints: t.counted(line.endpoints, t.webhook_one, t.webhook_many),
             failing: (line.failing > 0).then(|| t.fill(t.failing, line.failing)),
             since: Time(line.since),
             name: line.name,
         });
         let lines = lines.collect();
-        let layout = Layout::new(self.lang, t.workspaces, ROOT).signed_in(self.session, "workspaces");
+        let layout = Layout::new(self.lang, t.workspaces, root, root).signed_in(self.session, "workspaces");
         page(StatusCode::OK, &Workspaces { layout, lines, next })
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::page_limiter::PageLimiter;
+use super::refusal_log::RefusalLog;
+use super::route::{self, ROOT, is_below_root};
 use crate::clock::Clock;
 use crate::keys::ActiveKeyring;
 use crate::sender::Sender;
@@ -14,7 +16,7 @@ use crate::tokens::Tokens;
 /// The settings of the settings page. `defaults.toml` contains the defaults.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The scheme and host at which people reach the page; `None` uses those of the request.
+    /// The scheme, host and path prefix at which people reach the page; `None` uses those of the request.
     pub url: Option<BaseUrl>,
     /// How long a portal link is valid.
     pub link_lifetime: Duration,
@@ -47,4 +49,31 @@ pub(super) struct State {
     pub(super) config: Config,
     pub(super) deps: Dependencies,
     pub(super) page_limiter: PageLimiter,
+    pub(super) refusal_log: RefusalLog,
+    /// The path of the settings page in browsers: that of `console.url`, then [`ROOT`].
+    pub(super) root: String,
+}
+
+impl State {
+    pub(super) fn new(config: Config, deps: Dependencies) -> Self {
+        let prefix = config.url.as_ref().map_or("", BaseUrl::prefix);
+        Self {
+            root: format!("{prefix}{ROOT}"),
+            page_limiter: PageLimiter::default(),
+            refusal_log: RefusalLog::default(),
+            config,
+            deps,
+        }
+    }
+
+    /// The path of a request below [`ROOT`], with the prefix of `console.url` or without it: a proxy may keep or strip it.
+    pub(super) fn path_below_root<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let prefix = self.config.url.as_ref().map_or("", BaseUrl::prefix);
+        [path.strip_prefix(prefix), Some(path)].into_iter().flatten().find(|path| is_below_root(path))
+    }
+
+    /// The path of a workspace's first page in browsers.
+    pub(super) fn path_of_workspace(&self, workspace: &str) -> String {
+        route::of_workspace(&self.root, workspace)
+    }
 }

@@ -11,9 +11,9 @@ use sha2::{Digest, Sha256};
 use super::response::PageResponse;
 use super::route::ROOT;
 
-/// A static file and its path.
+/// A static file and its path below that of the settings page.
 pub(super) struct File {
-    pub(super) path: String,
+    path: String,
     media_type: &'static str,
     content: &'static str,
 }
@@ -21,7 +21,12 @@ pub(super) struct File {
 impl File {
     fn new(name: &str, extension: &str, media_type: &'static str, content: &'static str) -> Self {
         let hash: String = hex::encode(Sha256::digest(content)).chars().take(16).collect();
-        Self { path: format!("{ROOT}/files/{name}-{hash}.{extension}"), media_type, content }
+        Self { path: format!("/files/{name}-{hash}.{extension}"), media_type, content }
+    }
+
+    /// The path of the file, given that of the settings page.
+    pub(super) fn path_below(&self, console: &str) -> String {
+        format!("{console}{}", self.path)
     }
 }
 
@@ -33,15 +38,18 @@ pub(super) static SCRIPT: LazyLock<File> = LazyLock::new(|| {
 pub(super) static ICON: LazyLock<File> =
     LazyLock::new(|| File::new("icon", "svg", "image/svg+xml", include_str!("icon.svg")));
 
-/// The path and the content of the style sheet, by which a client recognises this version of the page.
-pub fn style_sheet() -> (&'static str, &'static str) {
-    (&STYLE.path, STYLE.content)
+/// The path and the content of the style sheet, by which a client recognises this version of the page. The path stands
+/// behind `console.url`.
+#[must_use]
+pub fn style_sheet() -> (String, &'static str) {
+    (STYLE.path_below(ROOT), STYLE.content)
 }
 
 /// Answers a request for one of these files.
 pub(super) fn answer(path: &str) -> Option<PageResponse> {
     let files = [&*STYLE, &*SCRIPT, &*ICON];
-    let file = files.into_iter().find(|file| file.path == path)?;
+    let name = path.strip_prefix(ROOT)?;
+    let file = files.into_iter().find(|file| file.path == name)?;
     let mut answer = Response::new(Bytes::from_static(file.content.as_bytes()));
     *answer.status_mut() = StatusCode::OK;
     let headers = answer.headers_mut();

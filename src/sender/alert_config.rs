@@ -30,7 +30,40 @@ impl AlertConfig {
         let page = self.page.as_ref()?;
         let mut url = url::Url::parse(page).ok()?;
         let names = ["console", "w", &endpoint.workspace, "webhooks", &endpoint.id];
-        url.path_segments_mut().ok()?.clear().extend(names);
+        url.path_segments_mut().ok()?.pop_if_empty().extend(names);
         Some(url.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::webhook::{AllowedNetworks, UrlRules};
+
+    #[test]
+    fn the_page_of_an_endpoint_is_below_the_url_of_the_settings_page() {
+        let rules = UrlRules { allow_http: true, networks: &AllowedNetworks::all() };
+        let page_of = |page: &str| {
+            let config = AlertConfig {
+                url: EndpointUrl::parse_entered("https://chat.example.com/", &rules).unwrap(),
+                format: AlertFormat::Slack,
+                secret: None,
+                secret_file: None,
+                kinds: Vec::new(),
+                interval: Duration::ZERO,
+                page: Some(page.to_owned()),
+            };
+            let endpoint = AlertEndpoint {
+                workspace: "a/b".to_owned(),
+                id: "ep_1".to_owned(),
+                description: String::new(),
+                host: "receiver.example.com".to_owned(),
+            };
+            config.page_of(&endpoint).unwrap()
+        };
+        let path = "/console/w/a%2Fb/webhooks/ep_1";
+        for page in ["https://hooks.example.com", "https://app.example.com/hooks"] {
+            assert_eq!(page_of(page), format!("{page}{path}"));
+        }
     }
 }

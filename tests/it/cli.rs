@@ -14,6 +14,7 @@ mod links;
 mod logging;
 mod portal_links;
 mod proxies;
+mod refused_forms;
 mod reloading;
 mod remote_stores;
 mod serve;

@@ -8,6 +8,7 @@ mod headers;
 mod isolation;
 mod late_assets;
 mod pages;
+mod prefix;
 mod recover;
 mod sign_in;
 

@@ -80,9 +80,14 @@ fn link(config: &Config) -> Option<Question> {
 /// The style sheet of the settings page, if the page has a URL.
 #[cfg(feature = "console")]
 fn page(config: &Config) -> Option<Question> {
-    let origin = config.admin.console.url.as_ref()?.origin().to_owned();
+    let base = config.admin.console.url.as_ref()?;
     let (path, content) = crate::console::style_sheet();
-    Some(Question { about: "console", url: format!("{origin}{path}"), origin, expected: content.to_owned() })
+    Some(Question {
+        about: "console",
+        origin: base.origin().to_owned(),
+        url: format!("{base}{path}"),
+        expected: content.to_owned(),
+    })
 }
 
 #[cfg(not(feature = "console"))]

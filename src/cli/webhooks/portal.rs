@@ -82,8 +82,8 @@ fn person(text: &str) -> Result<String, String> {
 fn own_address(listen: SocketAddr) -> Result<String, Failure> {
     if listen.port() == 0 || listen.ip().is_unspecified() {
         return Err(Failure::Setting(
-            "console.url: not set (WEBHOOK_ASSETS_CONSOLE_URL); takes scheme and host under which people reach the settings \
-             page, because admin.listen is no address that a link could name"
+            "console.url: not set (WEBHOOK_ASSETS_CONSOLE_URL); takes the URL before /console under which people reach the \
+             settings page, because admin.listen is no address that a link could name"
                 .to_owned(),
         ));
     }

@@ -256,6 +256,9 @@ messages! {
     open_transcript: en "Open the transcript", fr "Ouvrir la transcription";
     open_workspace: en "Open a workspace", fr "Ouvrir un espace de travail";
     optional: en "(optional)", fr "(facultatif)";
+    other_origin_text:
+        en "It came from another address than this page is set to. Nothing was changed. Go back, load the page again and repeat what you did. If it happens again, tell the operator of this page: console.url has to be the address that your browser shows.",
+        fr "Elle vient d’une autre adresse que celle réglée pour cette page. Rien n’a été modifié. Revenez en arrière, rechargez la page et recommencez. Si cela se répète, prévenez l’exploitant de cette page : console.url doit être l’adresse que montre votre navigateur.";
     own_code:
         en "A whole receiver for Node.js without any package, which checks the signature:",
         fr "Un récepteur complet pour Node.js, sans aucun paquet, qui vérifie la signature :";

@@ -169,6 +169,7 @@ impl Beside {
             let mut command = home.program(arguments);
             command.env("WEBHOOK_ASSETS_LISTEN", format!("127.0.0.1:{}", ports[0]));
             command.env("WEBHOOK_ASSETS_ADMIN_LISTEN", format!("127.0.0.1:{}", ports[1]));
+            command.env("WEBHOOK_ASSETS_CONSOLE_URL", format!("http://127.0.0.1:{}/hooks", ports[1]));
             command
         };
         let server = Server::start(beside(&["serve"]));
@@ -203,6 +204,12 @@ fn the_program_asks_itself_through_its_public_urls() {
         lines.iter().all(|line| line.starts_with("ok ") && line.contains("this very program")),
         "{lines:?}"
     );
+
+    // The settings page below a path prefix.
+    let (code, lines) = beside.check(&format!("{public}/api"), &format!("{console}/hooks"));
+    assert_eq!((code, lines.len()), (Some(0), 2), "{lines:?}");
+    let (code, lines) = beside.check(&format!("{public}/api"), &format!("{console}/else"));
+    assert!(code == Some(1) && lines.iter().any(|line| line.contains("404")), "{lines:?}");
 
     // The two listeners confused, another program, and a proxy that does not reach this one.
     let page = "HTTP/1.1 200 OK\r\nServer: other\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";

@@ -39,7 +39,12 @@ const BAD: [(&str, &str, &str, &str); 61] = [
     ("admin.listen", "\"localhost\"", "\"localhost\"", "an address"),
     ("admin.connections", "0", "0", "a whole number"),
     ("admin.token_file", "\"/nowhere/token\"", "\"/nowhere/token\"", "a readable file"),
-    ("console.url", "\"https://example.com/a\"", "\"https://example.com/a\"", "without a path"),
+    (
+        "console.url",
+        "\"https://example.com/console/\"",
+        "\"https://example.com/console/\"",
+        "before /console",
+    ),
     ("console.link_lifetime", "\"0s\"", "\"0s\"", "a duration"),
     ("console.session_lifetime", "\"a day\"", "\"a day\"", "a duration"),
     ("webhooks.database", "\"mysql://host/calls\"", "\"mysql://host/calls\"", "postgres://"),
