@@ -5,7 +5,8 @@
 #
 # PORT (8443) takes HTTPS on loopback, GATEWAY (127.0.0.1:8080) is the gateway's address, and FOLDER (a temporary one)
 # gets certificate and logs. Any further arguments are nginx's: -t checks the configuration. NGINX names the program.
-# With ADMIN=127.0.0.1:8081 it serves the settings page, too, by deploy/nginx-settings-page.conf, as hooks.example.com.
+# With ADMIN=127.0.0.1:8081 it serves the settings page, too, by deploy/nginx-settings-page.conf, as hooks.example.com;
+# with PREFIX=/hooks, too, the page is at https://hooks.example.com/hooks/console.
 # In production, copy the files as their heads say.
 set -euo pipefail
 port=${1:-8443} gateway=${2:-127.0.0.1:8080} folder=${3:-$(mktemp -d)}
@@ -21,6 +22,7 @@ confs=("$(dirname "${BASH_SOURCE[0]}")/../deploy/nginx.conf")
 # Replaces ports, certificate and logs; everything else is the file as it stands.
 sed -e "s#/etc/ssl/[a-z]*.example.com#$folder#; s#/var/log/nginx#$folder#" \
     -e "s#127.0.0.1:8080#$gateway#; s#127.0.0.1:8081#${ADMIN:-}#" \
+    -e "s#^\( *location [= ]*\)/console#\1${PREFIX:-}/console#" \
     -e "/listen \[::\]:443/d; s#listen 443#listen 127.0.0.1:$port#" "${confs[@]}" >"$folder/site.conf"
 {
     ((EUID != 0)) || echo "user root;"

@@ -47,6 +47,25 @@ without_services() {
     return "$status"
 }
 
+# unpacked PACKAGE BINARY: prints the path of the binary: the machine's own, or that of a Debian package unpacked below
+# $tools, never installed.
+unpacked() {
+    local root=$tools/$1
+    if has "${2##*/}"; then command -v "${2##*/}"; return; fi
+    if [[ ! -x $root/$2 ]]; then
+        has apt-get && has dpkg || return 1
+        step "unpacking Debian's $1" >&2
+        rm -rf "$root"
+        mkdir -p "$root"
+        (
+            cd "$root"
+            apt-get download -qq "$1" || { ((EUID == 0)) && apt-get update -qq && apt-get download -qq "$1"; } || exit 1
+            dpkg -x "$1"_*.deb . && rm -- *.deb
+        ) >"$root.log" 2>&1 || { rm -rf "$root"; return 1; }
+    fi
+    printf '%s\n' "$root/$2"
+}
+
 # from_pypi NAME REQUIREMENTS [PIP OPTION…]: the packages of a requirements file, in a venv $tools/NAME. 1 if it cannot be made.
 from_pypi() {
     local venv=$tools/$1 file=$2 mark

@@ -3,8 +3,8 @@
 #
 #     bash tests/run deploy
 #
-# kubernetes-validate and compose-spec come from PyPI (tests/deploy/requirements.txt); Debian's promtool (prometheus)
-# and nginx are unpacked below target/deploy, never installed on the machine. The suite skips a check whose tool it
+# kubernetes-validate, compose-spec and podman-compose come from PyPI (tests/deploy/requirements.txt); Debian's promtool
+# (prometheus) and nginx are unpacked below target/deploy, never installed on the machine. The suite skips a check whose tool it
 # cannot get, and says so at the end; with WEBHOOK_ASSETS_TEST_NEEDED=1 that is a failure. Once installed it takes about
 # ten seconds.
 #
@@ -34,25 +34,6 @@ install_python() {
     from_pypi python tests/deploy/requirements.txt --no-deps --only-binary :all:
 }
 
-# unpacked PACKAGE BINARY: prints the path of the binary: the machine's own, or that of a package unpacked below
-# target/deploy.
-unpacked() {
-    local root=$tools/$1
-    if has "${2##*/}"; then command -v "${2##*/}"; return; fi
-    if [[ ! -x $root/$2 ]]; then
-        has apt-get && has dpkg || return 1
-        step "unpacking Debian's $1" >&2
-        rm -rf "$root"
-        mkdir -p "$root"
-        (
-            cd "$root"
-            apt-get download -qq "$1" || { ((EUID == 0)) && apt-get update -qq && apt-get download -qq "$1"; } || exit 1
-            dpkg -x "$1"_*.deb . && rm -- *.deb
-        ) >"$root.log" 2>&1 || { rm -rf "$root"; return 1; }
-    fi
-    printf '%s\n' "$root/$2"
-}
-
 # --- the files --------------------------------------------------------------------------------------------------------
 
 check_compose() {
@@ -64,19 +45,54 @@ import compose_spec, yaml
 text = yaml.safe_dump(yaml.safe_load(open("deploy/compose.yaml")))
 compose_spec.PyCompose.from_yaml(text).validate()
 P
+        compose_installation
+        variables_of_compose
     else
         skip "compose.yaml against the specification: no python3 with venv, or PyPI is out of reach"
     fi
     if docker compose version >/dev/null 2>&1; then
-        mkdir -p "$work/compose/secrets"
-        cp deploy/compose.yaml "$work/compose/"
-        sed 's/^#\([A-Z]\)/\1/' deploy/env.example >"$work/compose/.env"
-        touch "$work/compose/secrets/"{admin-token,webhooks-key}
+        compose_installation
         quietly "compose.yaml and env.example are read by Docker Compose" \
             docker compose -f "$work/compose/compose.yaml" --profile setup config -q
     else
         skip "docker compose config: no Docker Compose here"
     fi
+}
+
+# compose_installation: a folder as compose.yaml describes it, with every variable of env.example, and a setting more.
+compose_installation() {
+    mkdir -p "$work/compose/secrets"
+    cp deploy/compose.yaml deploy/nginx-settings-page.conf "$work/compose/"
+    sed 's/^#\([A-Z]\)/\1/' deploy/env.example >"$work/compose/.env"
+    echo "WEBHOOK_ASSETS_LOG_LEVEL=warn" >>"$work/compose/.env"
+    touch "$work/compose/secrets/"{admin-token,webhooks-key}
+}
+
+# variables_of_compose: podman-compose reads the files and calls podman, here a script that notes how. Each variable has to
+# be in the program's container.
+variables_of_compose() {
+    local podman=$work/podman containers=$work/containers line count=0
+    mkdir "$containers"
+    cat >"$podman" <<'P'
+#!/bin/sh
+case $1 in
+    --version) echo "podman version 5.4.0" ;;
+    ps) echo '[]' ;;
+    create) printf '%s\n' "$@" >"$CONTAINERS/$(printf '%s\n' "$@" | sed -n 's/^--name=//p')" ;;
+esac
+P
+    chmod +x "$podman"
+    CONTAINERS=$containers "$tools/python/bin/podman-compose" --podman-path "$podman" \
+        -f "$work/compose/compose.yaml" up -d --no-build >"$work/out" 2>&1 ||
+        { cat "$work/out" >&2; fail "podman-compose: the above"; }
+    while read -r line; do
+        count=$((count + 1))
+        grep -qxF -e "$line" "$containers/webhook-assets_webhook-assets_1" ||
+            fail "the program's container does not get $line of deploy/.env"
+    done < <(grep '^[A-Z]' "$work/compose/.env")
+    ((count > 5)) || fail "env.example has only $count variables"
+    grep -qx 443:443 "$containers/webhook-assets_page_1" || fail "the profile page does not publish port 443"
+    pass "podman-compose gives all $count variables of deploy/.env to the program's container"
 }
 
 check_kubernetes() {
@@ -86,8 +102,13 @@ check_kubernetes() {
     done
     if has kustomize; then render=(kustomize build); elif has kubectl; then render=(kubectl kustomize); fi
     if ((${#render[@]})); then
-        "${render[@]}" deploy/kubernetes >"$work/rendered.yaml" || fail "${render[*]} does not take kustomization.yaml"
-        pass "kustomization.yaml is rendered by ${render[*]}"
+        cp -r deploy/kubernetes "$work/kubernetes"
+        sed -i 's/^  - networkpolicy.yaml/&\n  - settings-page.yaml\n  - hpa.yaml/' "$work/kubernetes/kustomization.yaml"
+        sed -i 's/^#\(WEBHOOK_ASSETS\)/\1/' "$work/kubernetes/settings.env"
+        for file in deploy/kubernetes "$work/kubernetes"; do
+            "${render[@]}" "$file" >"$work/rendered.yaml" || fail "${render[*]} does not take kustomization.yaml"
+        done
+        pass "kustomization.yaml is rendered by ${render[*]}, also with the optional files"
         files+=("$work/rendered.yaml")
     else
         skip "rendering kustomization.yaml: neither kustomize nor kubectl here"
@@ -184,6 +205,7 @@ download_through_nginx() {
     [[ $(get -o "$work/part" -r 1000-1999) == 206 && $(stat -c %s "$work/part") == 1000 ]] ||
         fail "nginx does not pass Range on"
     settings_page_through_nginx
+    settings_page_of_compose
     kill "$served"
     wait "$served" 2>/dev/null || true
     [[ $(get -o /dev/null) == 502 ]] || fail "nginx does not answer 502 without the gateway"
@@ -221,6 +243,37 @@ settings_page_through_nginx() {
     done
     if grep -rl "${pass#*pass=}" "$work/nginx" >&2; then fail "a portal link stands in the log above"; fi
     pass "the settings page through nginx, and nothing else of the private listener"
+}
+
+# settings_page_of_compose: the nginx of the profile page, with the file that its container makes by its command, here for
+# this machine's addresses.
+settings_page_of_compose() {
+    install_python || { skip "the settings page of compose.yaml: no python3 with venv, or PyPI is out of reach"; return; }
+    local command folder=$work/compose/page port path status
+    mkdir "$folder"
+    command=$("$tools/python/bin/python" -c '
+import yaml
+print(yaml.safe_load(open("deploy/compose.yaml"))["services"]["page"]["command"][-1].split(" >")[0])')
+    sh -c "${command//\/page.conf/deploy\/nginx-settings-page.conf}" >"$folder/container.conf"
+    if grep '/var/log\|listen \[' "$folder/container.conf" >&2; then fail "the container cannot do the above"; fi
+    read -r port < <(free_ports 1)
+    {
+        printf 'daemon off;\nmaster_process off;\npid %s/nginx.pid;\nevents {}\nhttp {\n' "$folder"
+        sed -e "s#webhook-assets:8081#127.0.0.1:$admin#; s#listen 443#listen 127.0.0.1:$port#" \
+            -e "s#/etc/ssl/hooks.example.com#$work/nginx#" "$folder/container.conf"
+        echo "}"
+    } >"$folder/nginx.conf"
+    ((EUID != 0)) || sed -i '1i user root;' "$folder/nginx.conf"
+    "$nginx" -p "$folder" -c "$folder/nginx.conf" -e "$folder/start.log" >"$folder/log" 2>&1 &
+    pids+=($!)
+    for path in 403/console 403/console/w/acme 404/consoles 404/metrics 404/v1/calls 404/; do
+        for _ in {1..100}; do
+            status=$(curl -sk --max-time 10 -o "$work/page" -w '%{http_code}' "https://127.0.0.1:$port/${path#*/}") && break
+            sleep 0.1
+        done
+        [[ $status == "${path%%/*}" ]] || fail "the page of compose.yaml answers $status to /${path#*/}: $(cat "$folder/log")"
+    done
+    pass "the settings page of compose.yaml, and nothing else of the private listener"
 }
 
 # --- the run ----------------------------------------------------------------------------------------------------------

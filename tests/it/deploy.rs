@@ -4,6 +4,7 @@
 mod metrics;
 mod nginx;
 mod settings;
+mod settings_page;
 mod starting;
 
 use std::fs;

@@ -100,13 +100,21 @@ fn section<'t>(text: &'t str, key: &str) -> &'t str {
     &rest[..end]
 }
 
-/// The variables that a service of compose.yaml gets from env.example; with `all`, also the optional ones.
-pub(super) fn compose_variables(all: bool) -> Vec<(String, String)> {
+/// The variables of env.example; with `all`, also the optional ones.
+fn example_variables(all: bool) -> BTreeMap<String, String> {
     let example = read("deploy/env.example");
     let example = if all { example.replace("\n#", "\n") } else { example };
-    let given: BTreeMap<_, _> = environment(&example).into_iter().collect();
+    let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+    environment(&example).into_iter().filter(|(name, _)| is_name(name)).collect()
+}
+
+/// The variables that the program gets from compose.yaml and env.example; with `all`, also the optional ones.
+pub(super) fn compose_variables(all: bool) -> Vec<(String, String)> {
+    let given = example_variables(all);
     let compose = read(COMPOSE);
-    let lines = section(section(&compose, "  webhook-assets"), "    environment").lines();
+    let service = section(&compose, "  webhook-assets");
+    assert_eq!(section(service, "    env_file"), "      - path: .env\n        required: false\n");
+    let lines = section(service, "    environment").lines();
     let pairs =
         lines.map(str::trim).filter(|line| !line.starts_with('#')).map(|line| line.split_once(": ").unwrap());
     let value = |text: &str| match text.strip_prefix("${") {
@@ -117,7 +125,32 @@ pub(super) fn compose_variables(all: bool) -> Vec<(String, String)> {
         }
         None => text.trim_matches('"').to_owned(),
     };
-    pairs.map(|(name, text)| (name.to_owned(), value(text))).collect()
+    let mut variables = given.clone();
+    variables.extend(pairs.map(|(name, text)| (name.to_owned(), value(text))));
+    variables.into_iter().collect()
+}
+
+#[test]
+fn every_variable_of_env_example_and_any_other_setting_reaches_the_container() {
+    let variables: BTreeMap<_, _> = compose_variables(true).into_iter().collect();
+    let example = example_variables(true);
+    assert!(example.len() > 5 && example.contains_key("WEBHOOK_ASSETS_CONSOLE_URL"), "{example:?}");
+    for (name, value) in &example {
+        assert_eq!(variables.get(name), Some(value), "{name}");
+    }
+    // What stands in `environment:` overrides deploy/.env, unless it takes its value from there.
+    let compose = read(COMPOSE);
+    let lines = section(section(&compose, "  webhook-assets"), "    environment").lines();
+    let pairs = lines.map(str::trim).filter_map(|line| line.split_once(": "));
+    let fixed: BTreeSet<_> = pairs
+        .filter(|(name, value)| !name.starts_with('#') && !value.starts_with(&format!("${{{name}:")))
+        .map(|(name, _)| name)
+        .collect();
+    let paths = ["ADMIN_LISTEN", "ADMIN_TOKEN_FILE", "KEYS", "LISTEN", "WEBHOOKS_SECRET_KEY_FILE"];
+    assert_eq!(
+        fixed,
+        paths.map(|name| format!("WEBHOOK_ASSETS_{name}")).iter().map(String::as_str).collect()
+    );
 }
 
 #[test]
@@ -134,7 +167,11 @@ fn compose_sets_valid_values_and_waits_longer_than_the_drain() {
     for port in ["127.0.0.1:8080:8080", "127.0.0.1:8081:8081"] {
         assert!(compose.contains(&format!("- {port}\n")), "{port}");
     }
-    assert_eq!(compose.matches("    ports:").count(), 1);
+    // The page of customers is for everyone, and only on request.
+    let page = section(&compose, "  page");
+    assert!(page.contains("    ports:\n      - 443:443\n"), "{page}");
+    assert!(page.contains("    profiles: [page]\n"), "{page}");
+    assert_eq!(compose.matches("    ports:").count(), 2);
 }
 
 /// `- name: A` with `value: B` in the next line.
@@ -215,7 +252,8 @@ fn kustomize_includes_every_file_but_the_optional_ones() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    let optional = ["kustomization.yaml", "settings.env", "secret.example.yaml", "hpa.yaml"];
+    let optional =
+        ["kustomization.yaml", "settings.env", "secret.example.yaml", "hpa.yaml", "settings-page.yaml"];
     let there: BTreeSet<_> =
         there.iter().map(String::as_str).filter(|name| !optional.contains(name)).collect();
     assert_eq!(listed, there);
