@@ -1,4 +1,4 @@
-// Every journey of a person, in Chromium.
+// Every journey of a person, in Chromium. With `nginx [PREFIX]`, the main ones through the nginx of deploy/.
 
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
@@ -14,8 +14,12 @@ const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 const shots = `${root}/target/console/shots`;
 mkdirSync(shots, { recursive: true });
 
-const world = await World.start();
-const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
+const [mode, prefix = ''] = process.argv.slice(2);
+const nginx = mode === 'nginx';
+const world = await World.start({ nginx, prefix });
+const browser = await chromium.launch({
+  executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--host-resolver-rules=MAP hooks.example.com 127.0.0.1'],
+});
 const complaints = [];
 // The last person to open a page: when a journey fails, the test shows what was on it.
 let latest;
@@ -23,7 +27,7 @@ let latest;
 /** A person with a fresh browser; keeps every complaint of the browser. */
 async function person(options = {}) {
   const context = await browser.newContext({
-    baseURL: world.admin, viewport: { width: 1200, height: 850 }, locale: 'en-GB', timezoneId: 'Europe/Paris', ...options,
+    baseURL: world.site, ignoreHTTPSErrors: nginx, viewport: { width: 1200, height: 850 }, locale: 'en-GB', timezoneId: 'Europe/Paris', ...options,
   });
   const page = await context.newPage();
   latest = page;
@@ -35,7 +39,7 @@ async function person(options = {}) {
   });
   page.on('request', (request) => {
     const { origin, protocol } = new URL(request.url());
-    if (protocol.startsWith('http') && ![world.admin, world.gateway].includes(origin)) complaints.push(`a foreign host: ${request.url()}`);
+    if (protocol.startsWith('http') && ![world.site, world.links].includes(origin)) complaints.push(`a foreign host: ${request.url()}`);
   });
   return page;
 }
@@ -46,6 +50,11 @@ const COLOURS = { runOnly: { type: 'rule', values: ['color-contrast', 'link-in-t
 
 /** Checks a page against axe-core's rules in light and dark and takes screenshots, on a phone too. */
 async function look(page, name) {
+  // The pages are the same through nginx.
+  if (nginx) {
+    await page.screenshot({ path: `${shots}/nginx${prefix.replace('/', '-')}-${name}.png`, fullPage: true });
+    return;
+  }
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
     // Playwright evaluates outside the page's policy.
@@ -68,8 +77,10 @@ async function look(page, name) {
 
 const journeys = [];
 const journey = (name, walk) => journeys.push([name, walk]);
+/** A journey that is walked through nginx, too. */
+const mainJourney = (name, walk) => journeys.push([name, walk, true]);
 const hook = await receiver();
-const acme = '/console/w/acme';
+const acme = `${world.console}/w/acme`;
 let customer;
 const press = (page, name) => page.getByRole('button', { name, exact: true }).click();
 const heading = (page) => page.getByRole('heading', { level: 1 });
@@ -77,11 +88,11 @@ const says = (page, text) => page.getByText(text).first().waitFor();
 
 async function portalLink(listen = true, workspace = 'acme') {
   const { url } = await world.api('POST', `/v1/workspaces/${workspace}/portal-links`, { listen });
-  assert.ok(url.startsWith(`${world.admin}/console/enter?pass=`), url);
+  assert.ok(url.startsWith(`${world.site}${world.console}/enter?pass=`), url);
   return url;
 }
 
-journey('without a link there is no page', async () => {
+mainJourney('without a link there is no page', async () => {
   const page = await person();
   const answer = await page.goto(`${acme}/deliveries`);
   assert.equal(answer.status(), 403);
@@ -89,9 +100,9 @@ journey('without a link there is no page', async () => {
   await look(page, 'no-link');
 });
 
-journey('the operator signs in with the token', async () => {
+mainJourney('the operator signs in with the token', async () => {
   const page = await person();
-  await page.goto('/console');
+  await page.goto(world.console);
   await page.getByRole('link', { name: 'Sign in as the operator' }).click();
   await look(page, 'sign-in');
   await page.getByLabel('Operator’s token').fill('a-wrong-token-0123456789');
@@ -109,26 +120,26 @@ journey('the operator signs in with the token', async () => {
   assert.equal((await page.goto(acme)).status(), 403);
 });
 
-journey('a customer comes by a portal link, which works once', async () => {
+mainJourney('a customer comes by a portal link, which works once', async () => {
   customer = await person();
   const link = await portalLink();
   await customer.goto(link);
   await heading(customer).filter({ hasText: 'Webhooks' }).waitFor();
   assert.equal(new URL(customer.url()).pathname, acme);
   const [cookie] = (await customer.context().cookies()).filter(({ name }) => name === 'webhook_assets_session');
-  assert.deepEqual([cookie.httpOnly, cookie.sameSite, cookie.path], [true, 'Lax', '/console']);
+  assert.deepEqual([cookie.httpOnly, cookie.sameSite, cookie.secure, cookie.path], [true, 'Lax', nginx, world.console]);
   await look(customer, 'webhooks-none');
   const other = await person({ javaScriptEnabled: false });
   await other.goto(link);
   await press(other, 'Go on');
   await says(other, 'It was used before');
   const quiet = await person();
-  assert.equal((await customer.goto('/console/w/other')).status(), 404);
+  assert.equal((await customer.goto(`${world.console}/w/other`)).status(), 404);
   await look(customer, 'not-found');
   await quiet.close();
 });
 
-journey('a URL is checked while it is typed and when it is saved', async () => {
+mainJourney('a URL is checked while it is typed and when it is saved', async () => {
   const page = customer;
   await page.goto(acme);
   await page.getByRole('link', { name: 'Add a webhook' }).click();
@@ -153,7 +164,7 @@ journey('a URL is checked while it is typed and when it is saved', async () => {
   assert.equal(hook.received.length, 0, 'a look sends nothing');
 });
 
-journey('the secret is shown when asked for, copied, and replaced', async () => {
+mainJourney('the secret is shown when asked for, copied, and replaced', async () => {
   const page = customer;
   assert.ok(!(await page.content()).includes('whsec_A') && !/whsec_[A-Za-z0-9+/]{8}/.test(await page.content()));
   await press(page, 'Show secret');
@@ -179,7 +190,7 @@ journey('the secret is shown when asked for, copied, and replaced', async () => 
   assert.ok(!/whsec_[A-Za-z0-9+/]{8}/.test(await page.content()));
 });
 
-journey('a test event is watched while it arrives, and its links work', async () => {
+mainJourney('a test event is watched while it arrives, and its links work', async () => {
   const page = customer;
   hook.react = (request, body, count) => (count === 1 ? { status: 500, body: '<b>first</b> try', wait: 300 } : { status: 200, body: 'OK', wait: 300 });
   await press(page, 'Send test event');
@@ -220,7 +231,7 @@ journey('the payload is shown as it was sent, and its curl command sends the sam
   assert.equal(createHmac('sha256', secret).update(again.body).digest('hex'), again.headers['x-webhook-signature']);
 });
 
-journey('calls appear by themselves and are found', async () => {
+mainJourney('calls appear by themselves and are found', async () => {
   const page = customer;
   hook.react = () => ({ status: 200, body: 'OK' });
   await page.goto(`${acme}/deliveries`);
@@ -279,7 +290,7 @@ journey('what failed is diagnosed, sent again, and recovered with a bar that mov
   await look(page, 'recover-done');
 });
 
-journey('a recording is heard with its transcript following', async () => {
+mainJourney('a recording is heard with its transcript following', async () => {
   const page = customer;
   await page.goto(`${acme}/deliveries?call=call-42`);
   await page.getByRole('link', { name: 'call-42' }).click();
@@ -302,7 +313,8 @@ journey('a recording is heard with its transcript following', async () => {
   assert.deepEqual(captions.cues[0], [0.25, '<v Jane Smith>Hi John, this is Jane Smith. Our calls are recorded. Is now a good time?']);
   assert.equal(captions.cues.length, await page.locator('.transcript li').count());
   assert.equal(captions.shown, 1);
-  const subtitles = await page.context().request.get(await page.getByRole('link', { name: '(.srt)' }).getAttribute('href'));
+  const isSubtitles = (answer) => answer.url().includes('format=srt') && answer.status() === 200;
+  const [subtitles] = await Promise.all([page.waitForResponse(isSubtitles), page.getByRole('link', { name: '(.srt)' }).click()]);
   assert.equal(subtitles.headers()['content-type'], 'application/x-subrip');
   await look(page, 'listen');
   // A person who may not listen.
@@ -319,7 +331,7 @@ journey('a recording is heard with its transcript following', async () => {
   assert.equal(await deaf.getByRole('button', { name: 'Show with its links' }).count(), 0);
 });
 
-journey('a webhook is changed, paused, removed, and taken back', async () => {
+mainJourney('a webhook is changed, paused, removed, and taken back', async () => {
   const page = customer;
   await page.goto(acme);
   await look(page, 'webhooks');
@@ -368,7 +380,7 @@ journey('a webhook on hold says since when, why, and what follows', async () => 
   await page.locator('#state .pill.good').filter({ hasText: 'Active' }).waitFor();
 });
 
-journey('everything works without a script but what is live', async () => {
+mainJourney('everything works without a script but what is live', async () => {
   const page = await person({ javaScriptEnabled: false });
   await page.goto(await portalLink());
   await press(page, 'Go on');
@@ -440,7 +452,7 @@ journey('the keyboard is enough', async () => {
   await page.getByRole('heading', { name: 'Payload' }).waitFor();
 });
 
-journey('the operator sees every workspace', async () => {
+mainJourney('the operator sees every workspace', async () => {
   const page = await person();
   const link = world.run('webhooks', 'portal', '--operator').trim();
   await page.goto(link);
@@ -449,11 +461,13 @@ journey('the operator sees every workspace', async () => {
   await look(page, 'workspaces');
 });
 
-journey('no secret and no link came into the log', async () => {
+mainJourney('no secret and no link came into the log', async () => {
   assert.ok(world.log.includes('an endpoint\'s secret was shown'));
   for (const secret of [/whsec_[A-Za-z0-9+/]{8}/, /sig=[0-9a-f]{16}/, /pass=[A-Za-z0-9]/, new RegExp(TOKEN)]) {
     assert.ok(!secret.test(world.log), `${secret} is in the log`);
+    if (nginx) assert.ok(!secret.test(world.nginxLog()), `${secret} is in nginx's log`);
   }
+  if (nginx) assert.ok(world.nginxLog().includes(` POST ${world.console}/enter `), 'nginx logs requests');
 });
 
 /** What people saw when a journey failed, and the program's last log lines: without them, a rare failure cannot be explained. */
@@ -468,9 +482,9 @@ async function failure(number) {
 }
 
 let failed = 0;
-const only = process.argv[2];
+const walked = journeys.filter(([, , main]) => main || !nginx);
 try {
-  for (const [name, walk] of journeys) {
+  for (const [name, walk] of walked) {
     const began = performance.now();
     try {
       await walk();
@@ -480,7 +494,7 @@ try {
       failed += 1;
       console.log(`FAIL  ${name}\n${error.stack ?? error}`);
       await failure(failed);
-      if (only === 'first') break;
+      if (mode === 'first') break;
     }
   }
 } finally {
@@ -488,6 +502,6 @@ try {
   hook.close();
   await world.end();
 }
-if (failed > 0) console.log(`${failed} of ${journeys.length} journeys failed; pictures are in ${shots}`);
-else console.log(`${journeys.length} journeys; pictures are in ${shots}`);
+if (failed > 0) console.log(`${failed} of ${walked.length} journeys failed; pictures are in ${shots}`);
+else console.log(`${walked.length} journeys${nginx ? ` through nginx at ${world.console}` : ''}; pictures are in ${shots}`);
 process.exit(failed > 0 ? 1 : 0);

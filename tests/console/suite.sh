@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # The settings page in Chromium: every journey of a person, with the real sender and a real receiver on this machine.
 #
-#     bash tests/run console              every journey
+#     bash tests/run console              every journey, and the main ones through nginx
+#     bash tests/run console nginx        those through nginx alone, at /console and at /hooks/console
 #     bash tests/run console speed        how long the first byte takes with 100,000 deliveries in the database
 #
 # The suite checks each page against axe-core's rules in light and dark, and takes screenshots below target/console/.
-# Chromium comes from Debian, playwright-core and axe-core from npm.
+# Chromium and nginx (deploy/nginx-settings-page.conf) come from Debian, playwright-core and axe-core from npm.
 
 suite() {
     debian node nodejs npm npm python3 python3 chromium chromium
@@ -17,5 +18,29 @@ suite() {
     # The development build is fast enough for the speed test too.
     program
     cp tests/console/*.mjs "$tools/"
-    node "$tools/${1:-journeys}.mjs"
+    case ${1:-journeys} in
+        journeys)
+            node "$tools/journeys.mjs" "${@:2}"
+            through_nginx
+            ;;
+        nginx) through_nginx ;;
+        *) node "$tools/$1.mjs" ;;
+    esac
+}
+
+# The main journeys with TLS, at the root of a site and below a path.
+through_nginx() {
+    local status=0
+    NGINX=$(unpacked nginx usr/sbin/nginx) || fail "needs nginx (Debian: nginx)"
+    need openssl
+    export NGINX
+    # The certificate is made for the occasion.
+    export NODE_TLS_REJECT_UNAUTHORIZED=0 NODE_NO_WARNINGS=1
+    # Both mostly wait: they run beside each other.
+    node "$tools/journeys.mjs" nginx /hooks >"$work/hooks" 2>&1 &
+    pids+=($!)
+    node "$tools/journeys.mjs" nginx || status=$?
+    wait "${pids[-1]}" || status=$?
+    cat "$work/hooks"
+    return "$status"
 }

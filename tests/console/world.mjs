@@ -3,7 +3,7 @@
 import { spawn, execFileSync } from 'node:child_process';
 import { createServer } from 'node:http';
 import { createServer as createSocket } from 'node:net';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -11,6 +11,8 @@ export const TOKEN = 'a-token-for-the-browser-0123456789';
 export const CALL = '550e8400-e29b-41d4-a716-446655440000';
 export const root = process.cwd();
 const program = resolve(process.env.WEBHOOK_ASSETS_PROGRAM ?? 'target/debug/webhook-assets');
+
+const wait = (milliseconds) => new Promise((wake) => setTimeout(wake, milliseconds));
 
 const freePort = () => new Promise((done) => {
   const socket = createSocket().listen(0, '127.0.0.1', () => {
@@ -40,12 +42,17 @@ export async function receiver() {
 
 /** The running program in a fresh folder. */
 export class World {
-  static async start() {
+  /** With `nginx`, people reach it through the nginx of deploy/, and the settings page below a path prefix. */
+  static async start({ nginx = false, prefix = '' } = {}) {
     const world = new World();
     world.folder = mkdtempSync(join(tmpdir(), 'webhook-assets-'));
     const [gateway, admin] = [await freePort(), await freePort()];
     world.gateway = `http://127.0.0.1:${gateway}`;
     world.admin = `http://127.0.0.1:${admin}`;
+    // What people see: the origin of the settings page, its path, and the address of links.
+    world.site = world.admin;
+    world.console = `${prefix}/console`;
+    world.links = world.gateway;
     writeFileSync(join(world.folder, 'token'), `${TOKEN}\n`);
     world.environment = {
       PATH: process.env.PATH,
@@ -60,9 +67,34 @@ export class World {
       WEBHOOK_ASSETS_WEBHOOKS_ALLOWED_NETWORKS: '127.0.0.0/8',
       WEBHOOK_ASSETS_LOG_LEVEL: 'info',
     };
+    if (nginx) await world.startNginx(gateway, admin, prefix);
     world.run('keys', 'new', '--keys', world.environment.WEBHOOK_ASSETS_KEYS);
     await world.serve();
     return world;
+  }
+
+  async startNginx(gateway, admin, prefix) {
+    const tls = await freePort();
+    this.site = `https://hooks.example.com:${tls}`;
+    this.links = `https://127.0.0.1:${tls}`;
+    this.environment.WEBHOOK_ASSETS_CONSOLE_URL = `${this.site}${prefix}`;
+    this.environment.WEBHOOK_ASSETS_PUBLIC_URL = `${this.links}/api`;
+    const environment = { ...process.env, ADMIN: `127.0.0.1:${admin}`, PREFIX: prefix };
+    const words = ['examples/nginx.sh', String(tls), `127.0.0.1:${gateway}`, join(this.folder, 'nginx')];
+    let log = '';
+    this.nginx = spawn('bash', words, { env: environment });
+    for (const stream of [this.nginx.stdout, this.nginx.stderr]) stream.on('data', (data) => { log += data; });
+    for (let tries = 0; tries < 200; tries += 1) {
+      if (await fetch(this.links).then(() => true).catch(() => false)) return;
+      await wait(50);
+    }
+    throw new Error(`nginx did not start:\n${log}`);
+  }
+
+  /** Everything that nginx has logged. */
+  nginxLog() {
+    const folder = join(this.folder, 'nginx');
+    return readdirSync(folder).filter((name) => name.endsWith('.log')).map((name) => readFileSync(join(folder, name), 'utf8')).join('');
   }
 
   run(...words) {
@@ -76,7 +108,7 @@ export class World {
     for (let tries = 0; tries < 200; tries += 1) {
       const ready = await fetch(`${this.admin}/readyz`).then((answer) => answer.ok).catch(() => false);
       if (ready) return;
-      await new Promise((wake) => setTimeout(wake, 50));
+      await wait(50);
     }
     throw new Error(`the program did not start:\n${this.log}`);
   }
@@ -89,6 +121,7 @@ export class World {
 
   async end() {
     await this.stop();
+    this.nginx?.kill('SIGTERM');
     rmSync(this.folder, { recursive: true, force: true });
   }
 
