@@ -7,7 +7,7 @@ use askama::filters::HtmlSafe;
 
 use super::i18n::Messages;
 use crate::clock::UnixMillis;
-use crate::ledger::{Delivery, DeliveryState, Endpoint, EndpointState};
+use crate::ledger::{Delivery, DeliveryState, Endpoint};
 use crate::webhook::EndpointUrl;
 
 /// A time in UTC, which the script converts to local time. It contains only digits and punctuation, so it needs no
@@ -45,20 +45,6 @@ impl Pill {
             DeliveryState::Waiting | DeliveryState::Queued => "wait",
         };
         Self { class, word: if retrying { t.retrying } else { state_label(state, t) } }
-    }
-
-    pub(super) fn of_endpoint(endpoint: &Endpoint, t: &'static Messages) -> Self {
-        match endpoint.state {
-            EndpointState::Paused => Self { class: "wait", word: t.paused },
-            EndpointState::Disabled => Self { class: "bad", word: t.disabled },
-            EndpointState::Active if endpoint.health.held_since.is_some() => {
-                Self { class: "bad", word: t.on_hold }
-            }
-            EndpointState::Active if endpoint.health.failing_since.is_some() => {
-                Self { class: "bad", word: t.is_failing }
-            }
-            EndpointState::Active => Self { class: "good", word: t.active },
-        }
     }
 }
 

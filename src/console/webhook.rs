@@ -8,6 +8,7 @@ use http::header::{HeaderValue, RETRY_AFTER};
 
 use super::backfill::BackfillForm;
 use super::call_filter::{self, FilterFields};
+use super::condition::Condition;
 use super::context::RequestContext;
 use super::deliveries::relative_range;
 use super::display::{Pill, Platform, Time, name_of};
@@ -144,7 +145,7 @@ impl RequestContext<'_> {
         let platform = self.sender.url(&endpoint.url).map_or("own", |url| Platform::of(&url).name());
         let webhook = Webhook {
             layout: self.layout(&name, "webhooks", &path),
-            pill: Pill::of_endpoint(&endpoint, t),
+            pill: Condition::of(&endpoint).pill(t),
             since: Time(endpoint.created_at),
             failing: Failing::of(&endpoint, why, self.sender.now()),
             previous_until: endpoint

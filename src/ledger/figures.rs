@@ -58,6 +58,12 @@ pub struct AttemptFigures {
 }
 
 impl AttemptFigures {
+    /// Counts without answering times.
+    #[cfg(test)]
+    pub(crate) fn of_counts(succeeded: u64, failed: u64) -> Self {
+        Self { succeeded, failed, ..Self::default() }
+    }
+
     /// All of them.
     #[must_use]
     pub fn total(&self) -> u64 {

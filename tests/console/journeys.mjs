@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { chromium } from 'playwright-core';
 import { TOKEN, World, receiver, root } from './world.mjs';
+import { webhookJourneys } from './webhooks.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const shots = `${root}/target/console/shots`;
@@ -66,10 +67,12 @@ async function look(page, name) {
   }
   await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' });
   const size = page.viewportSize();
-  await page.setViewportSize({ width: 390, height: 844 });
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-  assert.ok(wide <= 0, `${name} is ${wide} pixels too wide for a phone`);
-  await page.screenshot({ path: `${shots}/${name}-phone.png`, fullPage: true });
+  for (const [width, phone] of [[390, 'phone'], [320, 'small-phone']]) {
+    await page.setViewportSize({ width, height: 844 });
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+    assert.ok(wide <= 0, `${name} is ${wide} pixels too wide for ${width} pixels`);
+    await page.screenshot({ path: `${shots}/${name}-${phone}.png`, fullPage: true });
+  }
   await page.setViewportSize(size);
   // The screenshots of the README.
   if (['delivery-test', 'listen'].includes(name)) await page.screenshot({ path: `${shots}/${name}.png` });
@@ -335,7 +338,7 @@ mainJourney('a webhook is changed, paused, removed, and taken back', async () =>
   const page = customer;
   await page.goto(acme);
   await look(page, 'webhooks');
-  await page.locator('.item').click();
+  await page.locator('.hooks a').click();
   await page.getByLabel('Description').fill('CRM & <i>friends</i>');
   await press(page, 'Save the changes');
   await says(page, 'The changes are saved');
@@ -355,7 +358,7 @@ mainJourney('a webhook is changed, paused, removed, and taken back', async () =>
 journey('a webhook on hold says since when, why, and what follows', async () => {
   const page = customer;
   await page.goto(acme);
-  await page.locator('.item').first().click();
+  await page.locator('.hooks a').first().click();
   await page.locator('#state .pill.good').waitFor();
   const at = page.url();
   // Sixty seconds of failures would have the same effect.
@@ -451,6 +454,8 @@ journey('the keyboard is enough', async () => {
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { name: 'Payload' }).waitFor();
 });
+
+webhookJourneys({ journey, person, look, press, says, heading, portalLink, world, hook });
 
 mainJourney('the operator sees every workspace', async () => {
   const page = await person();

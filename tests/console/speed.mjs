@@ -1,4 +1,5 @@
-// How long the first byte of each page takes with 100,000 deliveries of one workspace in the database.
+// How long the first byte of each page takes with 100,000 deliveries of one workspace in the database: a quarter of 40 webhooks,
+// the others of one.
 
 import { execFileSync } from 'node:child_process';
 import { Agent, request } from 'node:http';
@@ -11,7 +12,7 @@ const ROUNDS = 60;
 // Rows as the program writes them, spread over 30 days; one in ten failed, clients fetched most of the others.
 const FILL = `
 import json, sqlite3, sys
-path, endpoint, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+path, hooks, count = sys.argv[1], sys.argv[2].split(","), int(sys.argv[3])
 db = sqlite3.connect(path)
 content, = db.execute("SELECT content FROM events LIMIT 1").fetchone()
 now, = db.execute("SELECT max(created_at) FROM deliveries").fetchone()
@@ -21,16 +22,22 @@ for n in range(count):
     at = now - (n + 1) * 25_920
     failed = n % 10 == 3
     event, delivery = f"msg_f{n:08d}", f"dlv_f{n:08d}"
+    endpoint = hooks[n // 4 % len(hooks)] if n % 4 == 0 else hooks[0]
     events.append((event, "acme", f"filled-{n}", False, content, asset, asset, at))
     status, summary = (401, "The receiver answered 401: it refuses the signature, or wants credentials.") if failed else (200, "Delivered: the receiver answered 200 after 0.3 s.")
     tries = 4 if failed else 1
     deliveries.append((delivery, event, endpoint, "acme", 0, "failed" if failed else "delivered", False, 0, at, tries, tries, status, summary, at // 1000 + 86400, None if failed else at + 5000, None, at, at + 300))
     attempts += [(delivery, k + 1, at, 300, status, "unauthorized" if failed else "delivered", summary, "Does the receiver have this endpoint's current secret?" if failed else None, "no" if failed else "OK", at // 1000 + 86400) for k in range(tries)]
-db.executemany("INSERT INTO events VALUES (?,?,?,?,?,?,?,?)", events)
+db.executemany("INSERT INTO events (id, workspace, call_id, test, content, recording, transcript, accepted_at) VALUES (?,?,?,?,?,?,?,?)", events)
 db.executemany("INSERT INTO deliveries (id, event_id, endpoint_id, workspace, position, state, test, lane, due_at, tries, attempts, last_status, last_summary, links_expire_at, recording_fetched_at, transcript_fetched_at, created_at, ended_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", deliveries)
-db.executemany("INSERT INTO attempts VALUES (?,?,?,?,?,?,?,?,?,?)", attempts)
+db.executemany("INSERT INTO attempts (delivery_id, number, started_at, took_ms, status, code, summary, advice, excerpt, links_expire_at) VALUES (?,?,?,?,?,?,?,?,?,?)", attempts)
+db.row_factory = sqlite3.Row
+row = dict(db.execute("SELECT * FROM endpoints LIMIT 1").fetchone())
+for n in range(2000):
+    row |= {"id": f"ep_many{n:04d}", "workspace": "many", "description": f"Team {n:04d}", "failing_since": now if n % 50 == 0 else None}
+    db.execute(f"INSERT INTO endpoints ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", list(row.values()))
 db.commit()
-print(db.execute("SELECT count(*) FROM deliveries").fetchone()[0])
+print(tuple(db.execute("SELECT count(*) FROM deliveries").fetchone())[0])
 `;
 
 const world = await World.start();
@@ -38,8 +45,13 @@ const hook = await receiver();
 const { id } = await world.api('POST', '/v1/workspaces/acme/endpoints', { url: hook.url });
 await world.call('first');
 await new Promise((wake) => setTimeout(wake, 500));
+const others = [];
+for (let number = 1; number < 40; number += 1) {
+  const description = `Team ${number}`;
+  others.push((await world.api('POST', '/v1/workspaces/acme/endpoints', { url: `${hook.url}/${number}`, description })).id);
+}
 await world.stop();
-const filled = execFileSync('python3', ['-c', FILL, `${world.folder}/calls.db`, id, String(COUNT)], { encoding: 'utf8' });
+const filled = execFileSync('python3', ['-c', FILL, `${world.folder}/calls.db`, [id, ...others].join(), String(COUNT)], { encoding: 'utf8' });
 await world.serve();
 
 const agent = new Agent({ keepAlive: true });
@@ -67,7 +79,11 @@ const later = await ask(`${acme}/deliveries`, cookie).then(() => fetch(`${world.
 const next = (await later.text()).match(/rel="next" href="([^"]+)"/)[1].replaceAll('&#38;', '&');
 const pages = {
   'workspaces': '/console',
-  'webhooks': acme,
+  '40 webhooks': acme,
+  '40 webhooks, next page': `${acme}?first=20`,
+  'webhooks found': `${acme}?q=team`,
+  '2,000 webhooks': '/console/w/many',
+  '2,000 webhooks, one found': '/console/w/many?q=team+1999',
   'one webhook': `${acme}/webhooks/${id}`,
   'deliveries': `${acme}/deliveries`,
   'deliveries, next page': next,

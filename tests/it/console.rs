@@ -11,6 +11,7 @@ mod pages;
 mod prefix;
 mod recover;
 mod sign_in;
+mod webhook_list;
 
 use serde_json::{Value, json};
 

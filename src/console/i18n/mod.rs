@@ -1,12 +1,14 @@
 //! Translations: the messages of the pages, and the texts of diagnoses and refused URLs.
 
 mod activity;
+mod figures;
 mod fr_diagnosis;
 mod fr_headers;
 mod lang;
 mod messages;
 
 pub(super) use activity::{ActivityWords, action_label, activity_words, actor_label};
+pub(super) use figures::{FigureWords, figure_words};
 pub(super) use lang::Lang;
 pub(super) use messages::Messages;
 

@@ -260,7 +260,7 @@ async fn pages_stay_small_whatever_is_on_them() {
         assert!(page.len() < 100_000, "{path}: {} bytes", page.len());
     }
     let second = text(&guest.get("/console/w/acme?first=50").await);
-    assert_eq!(second.matches("class=\"item\"").count(), 10);
+    assert_eq!(second.matches("<svg class=\"bars\"").count(), 10);
 }
 
 #[tokio::test]

@@ -1,40 +1,17 @@
-//! The webhooks of a workspace, and the form that adds one.
+//! The form that adds a webhook.
 
 use askama::Template;
 use http::StatusCode;
 
 use super::call_filter::{self, FilterFields};
 use super::context::RequestContext;
-use super::display::{Pill, Time, name_of};
 use super::header_fields::{self, HeaderFields};
 use super::i18n::header_error_in;
 use super::layout::Layout;
-use super::payload::cut_markup;
 use super::response::{PageResult, page, redirect_to};
-use super::route::in_path;
 use super::url_check::UrlCheck;
-use crate::ledger::{CallFilter, DeliveryFilter, LedgerError, NewEndpoint, is_description};
+use crate::ledger::{CallFilter, LedgerError, NewEndpoint, is_description};
 use crate::webhook::Explanation;
-
-#[derive(Template)]
-#[template(path = "webhooks.html")]
-struct Webhooks {
-    layout: Layout,
-    rows: Vec<Row>,
-    next: Option<String>,
-    recent: Vec<super::deliveries::Row>,
-    /// The action that restores the webhook that was just removed.
-    removed: Option<String>,
-    notice: Option<&'static str>,
-}
-
-struct Row {
-    href: String,
-    name: String,
-    url: String,
-    pill: Pill,
-    since: Time,
-}
 
 #[derive(Template)]
 #[template(path = "new_webhook.html")]
@@ -51,39 +28,7 @@ struct NewWebhook<'n> {
     bad_description: bool,
 }
 
-/// The number of webhooks on a page.
-const LIMIT: usize = 50;
-
-/// The number of deliveries on the first page.
-const RECENT: usize = 5;
-
 impl RequestContext<'_> {
-    pub(super) async fn list_webhooks(&self) -> PageResult {
-        let t = self.lang.messages();
-        let endpoints = self.ledger().endpoints(self.workspace).await?;
-        let page_of_recent =
-            self.ledger().deliveries(self.workspace, &DeliveryFilter::default(), RECENT).await?;
-        let recent = page_of_recent.map(|page| page.deliveries).unwrap_or_default();
-        let recent = recent.iter().map(|delivery| self.row(delivery, &endpoints)).collect();
-        let first = self.query.get("first").parse::<usize>().unwrap_or_default().min(endpoints.len());
-        let behind = first.saturating_add(LIMIT);
-        let next = (behind < endpoints.len()).then(|| self.path(&format!("?first={behind}")));
-        let rows = endpoints.iter().skip(first).take(LIMIT).map(|endpoint| Row {
-            href: self.path(&format!("/webhooks/{}", endpoint.id)),
-            name: name_of(endpoint),
-            url: cut_markup(&endpoint.url, 100).0,
-            pill: Pill::of_endpoint(endpoint, t),
-            since: Time(endpoint.created_at),
-        });
-        let removed = self.query.get("removed");
-        let removed = crate::ledger::is_name(removed)
-            .then(|| self.path(&format!("/webhooks/{}/take-back", in_path(removed))));
-        let notice = (self.query.get("done") == "late").then_some(t.too_late);
-        let rows = rows.collect();
-        let layout = self.layout(t.webhooks, "webhooks", &self.path(""));
-        page(StatusCode::OK, &Webhooks { layout, rows, next, recent, removed, notice })
-    }
-
     pub(super) fn show_new_webhook(&self) -> PageResult {
         let new = NewWebhook {
             layout: self.layout_of_new(),
