@@ -8,7 +8,8 @@
 # cannot get, and says so at the end; with WEBHOOK_ASSETS_TEST_NEEDED=1 that is a failure. Once installed it takes about
 # ten seconds.
 #
-# `cargo test --test it deploy` checks what these files say about the program itself.
+# `cargo test --test it deploy` checks what these files say about the program itself. (kube-apiserver, for a dry run on the
+# side of the server, is in none of crates.io, PyPI, npm and Debian; etcd-server and kubectl are in Debian.)
 
 # The oldest version that a cluster may have, for preStop's sleep without a feature gate, and the newest known one.
 readonly KUBERNETES=(1.30 1.37)

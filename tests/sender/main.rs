@@ -15,3 +15,4 @@ mod paused;
 mod pooled;
 mod program;
 mod receivers;
+mod replicas;

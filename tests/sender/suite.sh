@@ -20,6 +20,12 @@ find_postgres() {
     [[ -n ${bin:-} ]]
 }
 
+# A folder that PostgreSQL's user can reach, wherever this clone is.
+make_cluster() {
+    cluster=$(mktemp -d)
+    ((EUID != 0)) || chown postgres "$cluster"
+}
+
 stop_suite() { as_owner "$bin/pg_ctl" -D "$cluster/data" -m immediate -s stop; rm -rf "$cluster"; }
 
 # Durable, as in production: a commit is on disk before PostgreSQL confirms it. A server that a test has killed does without:
@@ -73,9 +79,7 @@ suite() {
     find_postgres || debian initdb postgresql
     debian pgbouncer pgbouncer setpriv util-linux
     find_postgres || fail "PostgreSQL is installed, but initdb is not where it was expected"
-    # A folder that PostgreSQL's user can reach, wherever this clone is.
-    cluster=$(mktemp -d)
-    ((EUID != 0)) || chown postgres "$cluster"
+    make_cluster
     read -r port pooler < <(free_ports 2)
     start_postgres "$port"
     start_pgbouncer "$pooler" "$port"
