@@ -1,6 +1,9 @@
 //! Time as an argument: decisions take a [`UnixSeconds`], and a [`Clock`] reads the machine's time.
 
 pub mod running;
+mod state_since;
+
+pub use state_since::StateSince;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -18,6 +21,12 @@ impl UnixSeconds {
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration.as_secs()))
+    }
+
+    /// This moment minus `duration`, in whole seconds; 1970 at the earliest.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration.as_secs()))
     }
 
     /// The time from `earlier` to this moment; zero if `earlier` is later.

@@ -13,6 +13,7 @@ const CAPACITY: usize = 512;
 #[derive(Debug, Clone)]
 pub struct Problem {
     status: StatusCode,
+    code: &'static str,
     /// The unfinished document, without its closing brace. Indented, because people read it in a browser or a terminal.
     text: String,
 }
@@ -20,12 +21,12 @@ pub struct Problem {
 impl Problem {
     /// A problem with the stable `code`; `detail` says what to do.
     #[must_use]
-    pub fn new(status: StatusCode, code: &str, title: &str, detail: &str) -> Self {
+    pub fn new(status: StatusCode, code: &'static str, title: &str, detail: &str) -> Self {
         let mut text = String::with_capacity(CAPACITY);
         text.push_str("{\n  \"type\": \"urn:webhook-assets:problem:");
         text.push_str(code);
         text.push('"');
-        let mut problem = Self { status, text }.with("title", title);
+        let mut problem = Self { status, code, text }.with("title", title);
         problem.text.push_str(",\n  \"status\": ");
         problem.text.push_str(status.as_str());
         problem.with("code", code).with("detail", detail)
@@ -52,6 +53,12 @@ impl Problem {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
     }
 
     /// Finishes the document.

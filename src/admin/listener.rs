@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::part_state::PartHistory;
 use super::probe::Probe;
+use super::refusals::{RefusalMetrics, Refusals};
 use crate::clock::Clock;
 #[cfg(feature = "console")]
 use crate::console::{self, Console};
@@ -17,6 +18,7 @@ use crate::sender::Sender;
 use crate::server::Drain;
 use crate::signed_url::BaseUrl;
 use crate::store::Store;
+use crate::telemetry::Audit;
 use crate::telemetry::metrics::Registry;
 use crate::tokens::Tokens;
 
@@ -41,10 +43,13 @@ pub struct Admin(pub(super) Arc<Inner>);
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) services: Services,
+    pub(super) refusals: Refusals,
     #[cfg(feature = "console")]
     pub(super) console: Console,
-    /// Of keys, store and webhooks, for `/readyz`.
-    pub(super) part_histories: [PartHistory; 3],
+    /// Of keys, store, webhooks, audit and alerts, for `/readyz`.
+    pub(super) part_histories: [PartHistory; 5],
+    /// When the listener was made.
+    pub(super) started: Instant,
     pub(super) store_probe: Probe,
     #[cfg(feature = "sender")]
     pub(super) ledger_probe: Probe,
@@ -69,6 +74,10 @@ pub struct Services {
     pub drain: Drain,
     /// The metrics of `/metrics`.
     pub registry: Registry,
+    /// The audit of downloads, for `/readyz`.
+    pub audit: Option<Audit>,
+    /// Counts refused requests.
+    pub refusals: RefusalMetrics,
     /// The webhook sender, if it runs in this process.
     #[cfg(feature = "sender")]
     pub sender: Option<Sender>,
@@ -92,10 +101,12 @@ impl Admin {
             },
         );
         Self(Arc::new(Inner {
+            refusals: Refusals::new(services.refusals.clone()),
             services,
             #[cfg(feature = "console")]
             console,
             part_histories: Default::default(),
+            started: Instant::now(),
             store_probe: Probe::default(),
             #[cfg(feature = "sender")]
             ledger_probe: Probe::default(),

@@ -8,6 +8,7 @@ mod listener;
 mod part_state;
 mod probe;
 mod readiness;
+mod refusals;
 mod response;
 mod router;
 mod tokens;
@@ -17,6 +18,7 @@ mod webhooks;
 
 pub use crate::secret::Token;
 pub use listener::{Admin, Config, Services};
+pub use refusals::RefusalMetrics;
 pub use router::OPENAPI;
 pub use tokens::token_to_json;
 #[cfg(feature = "sender")]

@@ -1,12 +1,29 @@
 //! Answers `/readyz`: whether links can be served, and how each part is.
 
+use std::time::Instant;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::listener::Admin;
 use super::part_state::PartState;
 use super::response::{Answer, json_answer};
+#[cfg(feature = "sender")]
+use crate::sender::Sender;
 use crate::store::StoreError;
+use crate::telemetry::Audit;
+
+const AUDIT_FAILS: &str = "audit.file cannot be written; records wait";
+const ALERTS_FAIL: &str =
+    "alerts.url does not take alerts, which are tried again; `webhook-assets webhooks alerts test` says why";
+
+/// Whether a part works, and since when, as its watcher knows.
+type Watched = (bool, Instant);
+
+/// The state of a part that links and webhooks do not need.
+fn degraded((works, _): Watched, why: &'static str) -> PartState {
+    if works { PartState::Ok } else { PartState::Degraded(why) }
+}
 
 impl Admin {
     /// Ready if links can be served: a key can sign, the store is readable, and the program is not stopping. The state
@@ -24,22 +41,59 @@ impl Admin {
         } else {
             "not ready"
         };
-        let parts = [("keys", Some(keys)), ("store", Some(store)), ("webhooks", webhooks)];
         let mut answer = json!({"status": word});
-        let mut states = json!({});
-        let (now, histories) = (self.0.services.clock.now(), self.0.part_histories.iter());
-        for ((name, state), history) in parts.into_iter().zip(histories) {
-            if let (Some(state), Value::Object(fields), Value::Object(states)) =
-                (state, &mut answer, &mut states)
-            {
-                fields.insert(name.to_owned(), state.words().into());
-                states.insert(name.to_owned(), history.note(state, now));
-            }
-        }
         if let Value::Object(fields) = &mut answer {
-            fields.insert("parts".to_owned(), states);
+            for (name, state) in [("keys", Some(keys)), ("store", Some(store)), ("webhooks", webhooks)] {
+                fields.extend(state.map(|state| (name.to_owned(), state.words().into())));
+            }
+            fields.insert("parts".to_owned(), self.parts(keys, store, webhooks));
         }
         json_answer(status, &answer)
+    }
+
+    /// Each part with its state, and since when.
+    fn parts(&self, keys: PartState, store: PartState, webhooks: Option<PartState>) -> Value {
+        let (audit, alerts) = (self.audit_state(), self.alerts_state());
+        let found = [
+            ("keys", Some(keys), Some((true, self.0.started))),
+            ("store", Some(store), Some(self.0.services.store.state())),
+            ("webhooks", webhooks, self.database_state()),
+            ("audit", audit.map(|audit| degraded(audit, AUDIT_FAILS)), audit),
+            ("alerts", alerts.map(|alerts| degraded(alerts, ALERTS_FAIL)), alerts),
+        ];
+        let now = self.0.services.clock.now();
+        let shown = found.into_iter().zip(&self.0.part_histories);
+        let shown = shown.filter_map(|((name, state, watched), history)| {
+            let state = state?;
+            let known =
+                watched.filter(|(works, _)| *works == (state == PartState::Ok)).map(|(_, since)| since);
+            Some((name.to_owned(), history.note(state, known, now)))
+        });
+        Value::Object(shown.collect())
+    }
+
+    fn audit_state(&self) -> Option<Watched> {
+        self.0.services.audit.as_ref().map(Audit::state)
+    }
+
+    #[cfg(feature = "sender")]
+    fn database_state(&self) -> Option<Watched> {
+        self.0.services.sender.as_ref().map(Sender::database_state)
+    }
+
+    #[cfg(feature = "sender")]
+    fn alerts_state(&self) -> Option<Watched> {
+        self.0.services.sender.as_ref()?.alerts_state()
+    }
+
+    #[cfg(not(feature = "sender"))]
+    fn database_state(&self) -> Option<Watched> {
+        None
+    }
+
+    #[cfg(not(feature = "sender"))]
+    fn alerts_state(&self) -> Option<Watched> {
+        None
     }
 
     fn check_keys(&self) -> PartState {

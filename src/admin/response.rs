@@ -7,24 +7,24 @@ use http::header::{
 use http::{Response, StatusCode};
 
 use crate::problem::Problem;
+use crate::telemetry::Refusal;
 
 pub(super) type Answer = Response<Bytes>;
 
 pub(super) fn no_such_route() -> Answer {
-    Problem::new(
+    refuse(Problem::new(
         StatusCode::NOT_FOUND,
         "no_such_route",
         "No such path",
         "There is nothing at this path. The paths of this listener are described in /openapi.json.",
-    )
-    .into_response()
+    ))
 }
 
 pub(super) fn not_allowed(methods: &'static str) -> Answer {
     let detail = format!("This path takes {methods}.");
     let problem =
         Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed", &detail);
-    let mut response = problem.into_response();
+    let mut response = refuse(problem);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     response
 }
@@ -70,7 +70,7 @@ pub(super) fn finish(result: Result<Answer, Problem>) -> Answer {
         Err(problem) => problem,
     };
     let status = problem.status();
-    let mut response = problem.into_response();
+    let mut response = refuse(problem);
     let extra = match status {
         StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Bearer")),
         StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, "5")),
@@ -79,6 +79,14 @@ pub(super) fn finish(result: Result<Answer, Problem>) -> Answer {
     if let Some((name, value)) = extra {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
+    response
+}
+
+/// A response that carries its reason.
+fn refuse(problem: Problem) -> Answer {
+    let refusal = Refusal(problem.code());
+    let mut response = problem.into_response();
+    response.extensions_mut().insert(refusal);
     response
 }
 

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::access::{require_all_workspaces, require_json};
 use super::listener::Admin;
+use super::refusals::Asked;
 use super::response::{Answer, finish, json_answer, no_such_route, not_allowed, respond_with};
 use super::upload::Upload;
 #[cfg(feature = "sender")]
@@ -110,10 +111,13 @@ impl Handler for Admin {
 
     fn answer(&self, request: Request<Incoming>, client: Client) -> server::Answer<Full<Bytes>> {
         let this = self.clone();
+        let asked = Asked::by(&request, client.address);
         let (request, held) = Upload::of(request, client);
         server::Answer::awaited(async move {
             let _held = held;
-            Admin::answer(&this, request).await.map(Full::new)
+            let answer = Admin::answer(&this, request).await;
+            this.0.refusals.note(&asked, &answer);
+            answer.map(Full::new)
         })
     }
 }

@@ -1,5 +1,6 @@
 //! The metrics of the whole program: each room registers its own metrics, in the order of the metrics page.
 
+use crate::admin::RefusalMetrics;
 use crate::gateway::RequestMetrics;
 use crate::keys::KeyringMetrics;
 #[cfg(feature = "sender")]
@@ -22,6 +23,8 @@ pub struct Metrics {
     pub certificate: CertificateMetrics,
     /// Connections of the admin listener.
     pub admin_connections: ConnectionMetrics,
+    /// Refused requests of the admin listener.
+    pub refusals: RefusalMetrics,
     /// The logs.
     pub log: LogMetrics,
     settings_reloads: ByLabel<Counter>,
@@ -45,6 +48,7 @@ impl Default for Metrics {
             connections: ConnectionMetrics::register(&registry),
             certificate: CertificateMetrics::register(&registry),
             admin_connections: ConnectionMetrics::register_admin(&registry),
+            refusals: RefusalMetrics::register(&registry),
             log: LogMetrics::register(&registry),
             settings_reloads: registry.counters(
                 "settings_reloads",

@@ -118,6 +118,8 @@ impl App {
             clock: Arc::clone(&self.clock),
             drain: self.drain.clone(),
             registry: self.metrics.registry.clone(),
+            audit: self.audit.clone(),
+            refusals: self.metrics.refusals.clone(),
             #[cfg(feature = "sender")]
             sender: sender.sender().cloned(),
         };

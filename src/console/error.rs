@@ -25,6 +25,24 @@ pub(super) enum PageError {
     Broken,
 }
 
+impl PageError {
+    /// The reason, as a label of the metric of refused requests.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::NotAllowed => "not_allowed",
+            Self::NotOurs => "wrong_form",
+            Self::OtherOrigin => "wrong_origin",
+            Self::Ledger(error) if error.is_transient() => "database_unavailable",
+            Self::Ledger(_) => "database_failed",
+            Self::BadForm => "bad_form",
+            Self::FormTooSlow => "body_too_slow",
+            Self::TooMany => "too_many_pages",
+            Self::Broken => "broken",
+        }
+    }
+}
+
 impl From<LedgerError> for PageError {
     fn from(error: LedgerError) -> Self {
         Self::Ledger(error)

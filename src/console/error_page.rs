@@ -9,6 +9,7 @@ use super::layout::{Layout, Notice};
 use super::response::{PageResponse, page, plain};
 use super::route::ROOT;
 use crate::ledger::LedgerError;
+use crate::telemetry::Refusal;
 
 /// The error page, with the status of the error.
 /// `root` is the path of the settings page in browsers, `path` that of the request below [`ROOT`].
@@ -36,6 +37,7 @@ pub(super) fn error_page(error: &PageError, lang: Lang, root: &str, path: &str) 
     let layout = Layout::new(lang, heading, root, &format!("{root}{rest}"));
     let notice = Notice { layout, heading, text, link: None };
     let Ok(mut answer) = page(status, &notice) else { return plain(status) };
+    answer.extensions_mut().insert(Refusal(error.reason()));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
     }

@@ -7,6 +7,7 @@ use http::{Response, StatusCode};
 
 use super::error::PageError;
 use super::route::Route;
+use crate::telemetry::Refusal;
 use crate::text::{self, Escape};
 
 pub(super) type PageResponse = Response<Bytes>;
@@ -52,5 +53,6 @@ pub(super) fn not_allowed(route: &Route) -> PageResponse {
     };
     let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED);
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    answer.extensions_mut().insert(Refusal("method_not_allowed"));
     answer
 }

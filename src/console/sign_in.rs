@@ -17,6 +17,7 @@ use super::session::Session;
 use super::state::State;
 use crate::ledger::Action;
 use crate::signed_url::{PassError, Purpose};
+use crate::telemetry::Refusal;
 use crate::tokens::Scope;
 
 #[derive(Template)]
@@ -61,8 +62,12 @@ impl State {
         let (keyring, now) = (self.deps.keyring.load(), self.deps.clock.now());
         let (access_pass, expires) = match AccessPass::read(Purpose::PortalLink, pass, &keyring, now) {
             Ok(read) => read,
-            Err(PassError::Expired(_)) => return self.refuse_link(lang, lang.messages().link_expired),
-            Err(PassError::Invalid) => return self.refuse_link(lang, lang.messages().link_invalid),
+            Err(PassError::Expired(_)) => {
+                return self.refuse_link(lang, lang.messages().link_expired, "link_expired");
+            }
+            Err(PassError::Invalid) => {
+                return self.refuse_link(lang, lang.messages().link_invalid, "link_invalid");
+            }
         };
         if !posted {
             let layout = self.layout(lang, lang.messages().enter, "/enter");
@@ -74,7 +79,7 @@ impl State {
         }
         let sender = self.deps.sender.as_ref().ok_or(PageError::NotFound)?;
         if !sender.ledger().use_once(&access_pass.id, expires, now).await? {
-            return self.refuse_link(lang, lang.messages().link_used);
+            return self.refuse_link(lang, lang.messages().link_used, "link_used");
         }
         let workspace = access_pass.access.workspace.as_deref();
         tracing::info!(target: "webhook_assets::audit", workspace, operator = workspace.is_none(), "a portal link was used");
@@ -100,9 +105,9 @@ impl State {
         if posted {
             tracing::warn!(target: "webhook_assets::audit", "a wrong token was given to the settings page");
         }
-        let status = if posted { StatusCode::FORBIDDEN } else { StatusCode::OK };
         let layout = self.layout(lang, lang.messages().sign_in, "/sign-in");
-        page(status, &SignIn { layout, wrong: posted })
+        let shown = |status| page(status, &SignIn { layout, wrong: posted });
+        if posted { refused(shown(StatusCode::FORBIDDEN)?, "unknown_token") } else { shown(StatusCode::OK) }
     }
 
     /// Records that a session began or ended.
@@ -148,7 +153,7 @@ impl State {
         if status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Cookie realm=\"settings page\"");
             answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-            return with_cookie(answer, &self.no_session_cookie());
+            return refused(with_cookie(answer, &self.no_session_cookie())?, "session_ended");
         }
         Ok(answer)
     }
@@ -159,10 +164,8 @@ impl State {
         let sign_in = format!("{}/sign-in", self.root);
         let link = self.deps.tokens.are_required().then_some((sign_in.as_str(), t.sign_in_as_operator));
         let layout = self.layout(lang, t.come_by_link, rest);
-        page(
-            StatusCode::FORBIDDEN,
-            &Notice { layout, heading: t.come_by_link, text: t.come_by_link_text, link },
-        )
+        let notice = Notice { layout, heading: t.come_by_link, text: t.come_by_link_text, link };
+        refused(page(StatusCode::FORBIDDEN, &notice)?, "no_session")
     }
 
     /// The layout of a page at this path below that of the settings page.
@@ -170,10 +173,10 @@ impl State {
         Layout::new(lang, title, &self.root, &format!("{}{rest}", self.root))
     }
 
-    fn refuse_link(&self, lang: Lang, why: &'static str) -> PageResult {
+    fn refuse_link(&self, lang: Lang, why: &'static str, reason: &'static str) -> PageResult {
         let layout = self.layout(lang, lang.messages().link_refused, "");
         let notice = Notice { layout, heading: lang.messages().link_refused, text: why, link: None };
-        page(StatusCode::FORBIDDEN, &notice)
+        refused(page(StatusCode::FORBIDDEN, &notice)?, reason)
     }
 
     fn start_session(&self, access: &Access) -> PageResult {
@@ -219,4 +222,10 @@ impl RequestContext<'_> {
         let layout = Layout::new(self.lang, t.workspaces, root, root).signed_in(self.session, "workspaces");
         page(StatusCode::OK, &Workspaces { layout, lines, next })
     }
+}
+
+/// A page that says why it is not the one that was asked for.
+fn refused(mut page: PageResponse, reason: &'static str) -> PageResult {
+    page.extensions_mut().insert(Refusal(reason));
+    Ok(page)
 }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::alert_poster::AlertPoster;
+use crate::clock::StateSince;
 use crate::webhook::AlertKind;
 
 /// The pause between two alerts that links expired unfetched. An endpoint whose receiver wants no recordings would otherwise
@@ -16,11 +17,13 @@ pub(super) struct AlertLane {
     pub(super) poster: AlertPoster,
     /// Endpoints with an alert about their state.
     alerted: Mutex<HashSet<String>>,
+    /// Whether the last alert was taken.
+    pub(super) taken: StateSince,
 }
 
 impl AlertLane {
     pub(super) fn new(poster: AlertPoster) -> Self {
-        Self { poster, alerted: Mutex::default() }
+        Self { poster, alerted: Mutex::default(), taken: StateSince::default() }
     }
 
     pub(super) fn kinds(&self) -> &[AlertKind] {

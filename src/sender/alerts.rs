@@ -149,6 +149,7 @@ async fn send(
     let (exchange, diagnosis) = alerts.poster.post(alert, sender.wall()).await;
     let now = sender.now();
     let outcome = outcome(&exchange, *tries, now);
+    alerts.taken.set(outcome == AlertOutcome::Delivered);
     let (kind, summary) = (alert.kind.name(), &diagnosis.english.summary);
     let about = alert.endpoint.as_ref();
     let (workspace, endpoint) = (about.map(|it| &*it.workspace), about.map(|it| &*it.id));

@@ -66,17 +66,16 @@ impl Dispatcher {
     /// Sends until the sender is stopped, then waits for the attempts in flight.
     pub(super) async fn run(mut self) {
         self.prepare().await;
-        let mut database_answers = true;
         while !self.sender.0.stop.is_cancelled() {
             let sleep_for = match self.poll().await {
                 Ok(sleep_for) => {
-                    if !std::mem::replace(&mut database_answers, true) {
+                    if !self.database_works(true) {
                         tracing::info!("the database answers again; webhooks are sent");
                     }
                     sleep_for
                 }
                 Err(error) => {
-                    if std::mem::replace(&mut database_answers, false) {
+                    if self.database_works(false) {
                         tracing::error!(%error, "no webhooks are sent until the database answers");
                     }
                     self.sender.metrics().database_failed(error.label());
@@ -90,13 +89,23 @@ impl Dispatcher {
         }
     }
 
+    /// Notes whether the database can be used; returns whether it could before.
+    fn database_works(&self, works: bool) -> bool {
+        let (before, _) = self.sender.database_state();
+        self.sender.0.database.set(works);
+        before
+    }
+
     /// Waits for a database that could not be opened when the program started.
     async fn prepare(&self) {
         let services = &self.sender.0.services;
+        if services.ledger.open_error().is_some() {
+            self.database_works(false);
+        }
         let open = open_with_retry(&services.metrics, &services.ledger, true);
         tokio::select! {
             () = self.sender.0.stop.cancelled() => {}
-            () = open => {}
+            () = open => { self.database_works(true); }
         }
     }
 

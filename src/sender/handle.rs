@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -13,7 +13,7 @@ use super::config::Config;
 use super::metrics::SenderMetrics;
 use super::question::Question;
 use super::sender_clock::SenderClock;
-use crate::clock::{Clock, UnixMillis, UnixSeconds};
+use crate::clock::{Clock, StateSince, UnixMillis, UnixSeconds};
 use crate::keys::ActiveKeyring;
 use crate::ledger::{Actor, BackfillOutcome, Ledger, LedgerError, RecoverRange, ResendOutcome};
 use crate::signed_url::BaseUrl;
@@ -49,6 +49,8 @@ pub(super) struct Inner {
     pub(super) services: Services,
     pub(super) poster: Poster,
     alerts: Option<AlertLane>,
+    /// Whether the dispatcher can use the database.
+    pub(super) database: StateSince,
     /// Names this process in leases.
     pub(super) holder: String,
     pub(super) wake: Notify,
@@ -80,6 +82,7 @@ impl Sender {
             services,
             poster,
             alerts,
+            database: StateSince::default(),
             holder,
             wake,
             admission: Mutex::default(),
@@ -176,6 +179,18 @@ impl Sender {
         diagnose_probe(url, &self.0.poster.probe(workspace, url).await)
     }
 
+    /// Whether the database can be used, and since when, as the sender's loop finds it.
+    #[must_use]
+    pub fn database_state(&self) -> (bool, Instant) {
+        self.0.database.get()
+    }
+
+    /// Whether the last alert was taken, and since when; `None` if the operator wants no alerts.
+    #[must_use]
+    pub fn alerts_state(&self) -> Option<(bool, Instant)> {
+        self.alerts().map(|alerts| alerts.taken.get())
+    }
+
     /// The metrics of this sender.
     pub(crate) fn metrics(&self) -> &SenderMetrics {
         &self.0.services.metrics
@@ -201,6 +216,7 @@ impl Sender {
     /// [`LedgerError`] if it could not be written.
     pub async fn resend(&self, workspace: &str, delivery: &str) -> Result<ResendOutcome, LedgerError> {
         let resent = self.ledger().resend(workspace, delivery, self.now()).await?;
+        self.metrics().requeued("resend", u64::from(matches!(resent, ResendOutcome::Queued)));
         self.wake();
         Ok(resent)
     }
@@ -211,6 +227,7 @@ impl Sender {
     /// [`LedgerError`] if it could not be written.
     pub async fn recover(&self, workspace: &str, range: &RecoverRange) -> Result<u64, LedgerError> {
         let recovered = self.ledger().recover(workspace, range, self.now()).await?;
+        self.metrics().requeued("recover", recovered);
         self.wake();
         Ok(recovered)
     }
@@ -234,6 +251,9 @@ impl Sender {
         dry_run: bool,
     ) -> Result<BackfillOutcome, LedgerError> {
         let outcome = self.ledger().backfill(workspace, endpoint, from, dry_run, self.now()).await?;
+        if let (BackfillOutcome::Calls(calls), false) = (&outcome, dry_run) {
+            self.metrics().requeued("backfill", *calls);
+        }
         self.wake();
         Ok(outcome)
     }

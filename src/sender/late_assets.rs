@@ -81,6 +81,7 @@ impl Sender {
 
     fn on_reported(&self, reported: &[Reported]) {
         let queues: Vec<_> = reported.iter().filter_map(|reported| reported.queue.clone()).collect();
+        self.metrics().requeued("late_asset", u64::try_from(reported.len()).unwrap_or(u64::MAX));
         self.on_queued(&queues);
     }
 }

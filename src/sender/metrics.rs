@@ -21,6 +21,8 @@ pub struct SenderMetrics {
     database_errors: ByLabel<Counter>,
     alerts: ByLabel<Counter>,
     alerts_pending: Gauge,
+    requeued: ByLabel<Counter>,
+    audit_trail_missed: Counter,
 }
 
 impl SenderMetrics {
@@ -81,6 +83,14 @@ impl SenderMetrics {
                 "webhook_alerts_pending",
                 "Alerts to the operator that are not delivered yet; counted every 10 s",
             ),
+            requeued: registry.counters(
+                "webhook_deliveries_requeued",
+                "Deliveries queued after the first one of their call, by cause",
+                "cause",
+                &["resend", "recover", "backfill", "late_asset"],
+            ),
+            audit_trail_missed: registry
+                .counter("audit_trail_missed", "Actions that could not be written into the audit trail"),
         }
     }
 
@@ -130,6 +140,16 @@ impl SenderMetrics {
 
     pub(super) fn alerts_pending(&self, count: u64) {
         self.alerts_pending.set(gauge_value(count));
+    }
+
+    /// Counts deliveries that were queued after the first one of their call.
+    pub(super) fn requeued(&self, cause: &'static str, count: u64) {
+        self.requeued.of(cause).inc_by(count);
+    }
+
+    /// Counts an action that is missing in the audit trail.
+    pub(crate) fn action_missed(&self) {
+        self.audit_trail_missed.inc();
     }
 
     /// Counts a failure of the database.

@@ -6,8 +6,11 @@
 //! start a probe, for an object that no client can choose. If the probe also fails, the breaker opens.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Instant;
 
 use tokio::sync::watch;
+
+use crate::clock::StateSince;
 
 /// The number of consecutive failures after which the store is probed.
 const PROBE_AFTER: u32 = 5;
@@ -20,17 +23,23 @@ pub(super) struct CircuitBreaker {
     failures: AtomicU32,
     /// Whether a task is probing the store.
     probed: AtomicBool,
+    state: StateSince,
 }
 
 impl CircuitBreaker {
     pub(super) fn new() -> Self {
         let (failures, probed) = (AtomicU32::new(0), AtomicBool::new(false));
-        Self { closed: watch::Sender::new(true), failures, probed }
+        Self { closed: watch::Sender::new(true), failures, probed, state: StateSince::default() }
     }
 
     /// Whether requests pass.
     pub(super) fn is_closed(&self) -> bool {
         *self.closed.borrow()
+    }
+
+    /// Whether requests pass, and since when.
+    pub(super) fn state(&self) -> (bool, Instant) {
+        self.state.get()
     }
 
     /// Records that the store answered.
@@ -51,6 +60,7 @@ impl CircuitBreaker {
     /// Stops requests, because a probe has also failed.
     pub(super) fn open(&self) {
         self.closed.send_replace(false);
+        self.state.set(false);
     }
 
     /// Lets requests pass after the last probe, and resets the failure count.
@@ -58,6 +68,7 @@ impl CircuitBreaker {
         self.failures.store(0, Ordering::Relaxed);
         self.probed.store(false, Ordering::Relaxed);
         self.closed.send_if_modified(|closed| !std::mem::replace(closed, true));
+        self.state.set(true);
     }
 
     /// Waits until requests pass.
@@ -85,9 +96,9 @@ mod tests {
         assert!(!breaker.failed(), "a probe is running");
         assert!(breaker.is_closed());
         breaker.open();
-        assert!(!breaker.is_closed());
+        assert!(!breaker.is_closed() && !breaker.state().0);
         breaker.close();
-        assert!(breaker.is_closed());
+        assert!(breaker.is_closed() && breaker.state().0);
         for _ in 1..PROBE_AFTER {
             assert!(!breaker.failed(), "the count starts again");
         }

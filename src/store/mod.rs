@@ -145,6 +145,12 @@ impl Store {
         self.source.clocks_differ()
     }
 
+    /// Whether requests to the store are let through, and since when.
+    #[must_use]
+    pub fn state(&self) -> (bool, Instant) {
+        self.source.breaker.state()
+    }
+
     /// Checks that the store answers and allows reading.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 use serde_json::Value;
@@ -86,6 +86,12 @@ impl Audit {
     /// Waits up to `timeout` until every record is written. Returns whether all were.
     pub fn flush(&self, timeout: Duration) -> bool {
         self.writer.flush(timeout)
+    }
+
+    /// Whether the file can be written, and since when.
+    #[must_use]
+    pub fn state(&self) -> (bool, Instant) {
+        self.writer.state()
     }
 
     /// Reserves room for a download's record before the download starts; `None` if no record is required.

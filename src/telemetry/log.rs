@@ -17,6 +17,8 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::{Registry, reload};
 
 use super::access::{AccessLog, EVENT_TARGET};
+#[cfg(feature = "sender")]
+use super::driver_warnings::DriverWarnings;
 use super::log_metrics::LogMetrics;
 use super::log_writer::{LogKind, LogWriter, Sink, WriterConfig};
 use crate::text::{self, Escape};
@@ -111,6 +113,8 @@ impl LogLevel {
             .with_default(others)
             .with_target("webhook_assets", ours)
             .with_target("rustls_platform_verifier", LevelFilter::OFF)
+            // Its warnings become events of this program: see `driver_warnings`.
+            .with_target("sqlx", LevelFilter::OFF)
     }
 }
 
@@ -212,14 +216,19 @@ pub fn start_logging(
     let stderr = StandardError(io::stderr().as_fd().try_clone_to_owned()?.into());
     let config = WriterConfig { kind: LogKind::Events, immediate: io::stderr().is_terminal() };
     let writer = LogWriter::start(stderr, config, metrics.clone())?;
-    let filter = subscribe(format, level, writer.clone());
+    let filter = subscribe(format, level, writer.clone(), metrics);
     log_panics();
     let accesses = Arc::new(AtomicBool::new(level.has_accesses()));
     Ok(Logging { format, writer, accesses, filter })
 }
 
 /// Sets `writer` as the output of events; returns what changes their filter.
-fn subscribe(format: LineFormat, level: LogLevel, writer: LogWriter) -> reload::Handle<Targets, Registry> {
+fn subscribe(
+    format: LineFormat,
+    level: LogLevel,
+    writer: LogWriter,
+    metrics: &LogMetrics,
+) -> reload::Handle<Targets, Registry> {
     let (filter, handle) = reload::Layer::new(level.filter());
     let lines = fmt::layer()
         .with_writer(EventWriter(writer))
@@ -231,8 +240,16 @@ fn subscribe(format: LineFormat, level: LogLevel, writer: LogWriter) -> reload::
         LineFormat::Human { colour } => lines.with_ansi(colour).compact().boxed(),
         LineFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    let subscriber = Registry::default().with(lines.with_filter(filter));
+    #[cfg(feature = "sender")]
+    let subscriber = {
+        let warnings = DriverWarnings::new(metrics.clone());
+        subscriber.with(warnings.with_filter(DriverWarnings::filter()))
+    };
+    #[cfg(not(feature = "sender"))]
+    let _ = metrics;
     // An error means that a test has set up logging before.
-    let _ = tracing::subscriber::set_global_default(Registry::default().with(filter).with(lines));
+    let _ = tracing::subscriber::set_global_default(subscriber);
     handle
 }
 

@@ -8,6 +8,8 @@ pub struct LogMetrics {
     dropped: ByLabel<Counter>,
     audit_up: Gauge,
     log_up: Gauge,
+    #[cfg(feature = "sender")]
+    driver_warnings: ByLabel<Counter>,
 }
 
 impl LogMetrics {
@@ -23,6 +25,13 @@ impl LogMetrics {
             ),
             audit_up: registry.gauge("audit_up", "0 while audit records cannot be written, else 1"),
             log_up: registry.gauge("log_up", "0 while standard error cannot be written, else 1"),
+            #[cfg(feature = "sender")]
+            driver_warnings: registry.counters(
+                "webhook_database_warnings",
+                "Warnings about the sender's database that its driver gives, by kind",
+                "kind",
+                &["slow_statement", "slow_connection", "server_warning", "connection_lost"],
+            ),
         };
         metrics.audit_up.set(1);
         metrics.log_up.set(1);
@@ -31,6 +40,12 @@ impl LogMetrics {
 
     pub(super) fn lines_dropped(&self, log: &'static str, lines: u64) {
         self.dropped.of(log).inc_by(lines);
+    }
+
+    /// Counts a warning of the database driver.
+    #[cfg(feature = "sender")]
+    pub(super) fn driver_warned(&self, kind: &'static str) {
+        self.driver_warnings.of(kind).inc();
     }
 
     /// Sets whether the audit's sink accepts writes.

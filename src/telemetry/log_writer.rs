@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::log_metrics::LogMetrics;
+use crate::clock::StateSince;
 use crate::tasks::{self, Task};
 
 /// The thread writes without further delay once the buffer has this many bytes.
@@ -97,6 +98,8 @@ struct Handle(Arc<Shared>);
 struct Shared {
     config: WriterConfig,
     metrics: LogMetrics,
+    /// Whether the sink accepts writes.
+    up: StateSince,
     state: Mutex<Buffered>,
     /// Wakes the thread.
     work: Condvar,
@@ -146,12 +149,18 @@ impl LogWriter {
     /// If the system cannot start a thread.
     pub(super) fn start(sink: impl Sink, config: WriterConfig, metrics: LogMetrics) -> io::Result<Self> {
         let state = Mutex::new(Buffered { wake_above: usize::MAX, ..Buffered::default() });
-        let shared = Arc::new(Shared { config, metrics, state, work: Condvar::new(), done: Condvar::new() });
+        let (work, done, up) = (Condvar::new(), Condvar::new(), StateSince::default());
+        let shared = Arc::new(Shared { config, metrics, up, state, work, done });
         let its = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name(format!("{} log", config.kind.log()));
         let mut writer = Writer { shared: its, sink, reported_at: None };
         thread.spawn(move || tasks::restart_thread_on_panic(Task::LogWriter, || writer.run()))?;
         Ok(Self(Arc::new(Handle(shared))))
+    }
+
+    /// Whether the sink accepts writes, and since when.
+    pub(super) fn state(&self) -> (bool, Instant) {
+        self.0.0.up.get()
     }
 
     /// Reserves room for a line. Returns `None` if the buffer is full or the sink fails.
@@ -239,6 +248,7 @@ impl Shared {
 
     /// Sets whether the sink accepts writes.
     fn set_up(&self, up: bool) {
+        self.up.set(up);
         match self.config.kind {
             LogKind::Audit => self.metrics.audit_is_up(up),
             LogKind::Access | LogKind::Events => self.metrics.log_is_up(up),

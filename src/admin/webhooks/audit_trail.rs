@@ -71,6 +71,7 @@ pub(crate) async fn record(admin: &Admin, principal: &Principal, action: Action<
     let Some(sender) = &admin.0.services.sender else { return };
     let name = action.name;
     if let Err(error) = sender.acting_as(actor_of(principal)).ledger().record(action).await {
+        sender.metrics().action_missed();
         tracing::error!(target: "webhook_assets::audit", %error, action = name, "an action is missing in the audit trail");
     }
 }

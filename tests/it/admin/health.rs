@@ -7,7 +7,8 @@ use serde_json::json;
 use webhook_assets::Keyring;
 use webhook_assets::signed_url::SigningKey;
 
-use super::AdminSite;
+use super::{AdminSite, webhooks};
+use crate::support::receiver::{Reaction, Receiver};
 use crate::support::stores::Fault;
 use crate::support::{NOW, Plan, key};
 
@@ -76,6 +77,27 @@ async fn each_part_says_how_it_is_and_since_when() {
     // It is still down since then, and the clock goes on.
     api.site.clock.set(later.plus(Duration::from_secs(10)));
     assert_eq!(parts().await["store"]["since"], json!(later.to_string()));
+}
+
+#[tokio::test]
+async fn alerts_that_are_not_taken_degrade_their_part_and_leave_the_program_ready() {
+    let deaf = Receiver::start(|_, _| Reaction::Answer(500, "no")).await;
+    let plan = Plan { sender: Some(webhooks::alerting(&deaf)), ..Plan::sending().await };
+    let api = AdminSite::of(plan).await;
+    assert_eq!(api.get("/readyz").await.json()["parts"]["alerts"]["state"], "ok");
+    webhooks::disabled_endpoint(&api).await;
+    for _ in 0..400 {
+        let answer = api.get("/readyz").await;
+        let alerts = answer.json()["parts"]["alerts"].clone();
+        if alerts["state"] == "degraded" {
+            assert!(alerts["reason"].as_str().unwrap().contains("alerts test"), "{alerts}");
+            assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("ready")));
+            return;
+        }
+        api.site.clock.advance(Duration::from_secs(5));
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("no alert was sent");
 }
 
 #[tokio::test]

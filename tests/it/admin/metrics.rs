@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
+use webhook_assets::tokens::Scope;
 
-use super::{AdminSite, webhooks, wish};
+use super::scopes::TokenSite;
+use super::{AdminSite, JSON, TOKEN, bearing, webhooks, wish};
 use crate::support::receiver::{Reaction, Receiver};
 use crate::support::stores::{Fault, FaultyStore};
-use crate::support::{Plan, sample_store};
+use crate::support::{CALL, NOW, Plan, sample_store};
 
 /// A metrics page, parsed as strictly as OpenMetrics 1.0 is written.
 #[derive(Debug, Default)]
@@ -162,7 +164,7 @@ async fn moved(api: &AdminSite, before: &Page, until: &str) -> impl Fn(&str) -> 
     move |series| after.value(series) - before.get(series).copied().unwrap_or(0.0)
 }
 
-const FAMILIES: [(&str, &str); 45] = [
+const FAMILIES: [(&str, &str); 49] = [
     ("requests", "counter"),
     ("bodies", "counter"),
     ("sent_bytes", "counter"),
@@ -182,6 +184,7 @@ const FAMILIES: [(&str, &str); 45] = [
     ("admin_connections", "gauge"),
     ("admin_connections_refused", "counter"),
     ("admin_connections_cut", "counter"),
+    ("admin_requests_refused", "counter"),
     ("certificate_expires_seconds", "gauge"),
     ("certificate_reloads", "counter"),
     ("log_lines_dropped", "counter"),
@@ -206,8 +209,11 @@ const FAMILIES: [(&str, &str); 45] = [
     ("webhook_deliveries_not_fetched", "gauge"),
     ("webhook_endpoint_changes", "counter"),
     ("webhook_database_errors", "counter"),
+    ("webhook_database_warnings", "counter"),
     ("webhook_alerts", "counter"),
     ("webhook_alerts_pending", "gauge"),
+    ("webhook_deliveries_requeued", "counter"),
+    ("audit_trail_missed", "counter"),
 ];
 
 #[tokio::test]
@@ -370,4 +376,74 @@ async fn the_key_that_signs_is_named_with_its_age_and_its_end() {
     api.site.keyring.replace(Keyring::of_one("for-ever", key()));
     assert_eq!(page(&api).await.value("webhook_assets_keyring_signs_until_seconds"), 0.0);
     assert_eq!(page(&api).await.value(&signs("for-ever")), 1.0);
+}
+
+/// By how much a refusal's series moved.
+fn of_reason(by: impl Fn(&str) -> f64) -> impl Fn(&str) -> f64 {
+    move |reason| by(&format!("webhook_assets_admin_requests_refused_total{{reason=\"{reason}\"}}"))
+}
+
+#[tokio::test]
+async fn a_refused_request_of_an_api_is_counted_under_its_reason() {
+    let site = TokenSite::start().await;
+    let api = &site.api;
+    let reader = site.token("reader", &[Scope::Read], Some("acme")).await;
+    let before = page(api).await;
+    api.ask("POST", "/v1/links", &[JSON], b"{}").await;
+    for borne in ["no-such-token-0123456789", "another-token-0123456789"] {
+        site.send(borne, "POST", "/v1/links", &json!({})).await;
+    }
+    site.send(&reader, "POST", "/v1/calls", &json!({})).await;
+    site.send(&reader, "GET", "/v1/workspaces/other/endpoints", &serde_json::Value::Null).await;
+    let bearer = bearing(TOKEN);
+    let large = vec![b'x'; (1 << 20) + 1];
+    api.ask("POST", "/v1/calls", &[("Authorization", &bearer), JSON], &large).await;
+    api.ask("POST", "/v1/calls", &[("Authorization", &bearer)], b"{}").await;
+    let last = "webhook_assets_admin_requests_refused_total{reason=\"unsupported_media_type\"}";
+    let by = of_reason(moved(api, &before, last).await);
+    let reasons = [
+        ("no_token", 1.0),
+        ("unknown_token", 2.0),
+        ("scope_missing", 1.0),
+        ("workspace_not_allowed", 1.0),
+        ("body_too_large", 1.0),
+        ("unsupported_media_type", 1.0),
+        ("host_not_allowed", 0.0),
+    ];
+    for (reason, count) in reasons {
+        assert_eq!(by(reason), count, "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_this_machine_is_counted_as_refused() {
+    let api = AdminSite::usual().await;
+    let before = page(&api).await;
+    api.ask("POST", "/v1/links", &[("Host", "evil.example"), JSON], b"{}").await;
+    let series = "webhook_assets_admin_requests_refused_total{reason=\"host_not_allowed\"}";
+    assert_eq!(moved(&api, &before, series).await(series), 1.0);
+}
+
+#[tokio::test]
+async fn what_is_sent_once_more_is_counted_under_its_cause_and_a_gap_in_the_audit_trail_too() {
+    let api = AdminSite::sending().await;
+    let receiver = Receiver::willing().await;
+    let add = json!({"url": receiver.url("/"), "allow_duplicate": true});
+    api.send("POST", "/v1/workspaces/acme/endpoints", &add).await;
+    let accepted = api.send("POST", "/v1/calls", &webhooks::call("acme", "call-1")).await.json();
+    let delivery = accepted["deliveries"][0].as_str().unwrap();
+    webhooks::until(&api, "acme", delivery, "delivered").await;
+    let second = api.send("POST", "/v1/workspaces/acme/endpoints", &add).await.json();
+    let before = page(&api).await;
+    let backfill = format!("/v1/workspaces/acme/endpoints/{}/backfill", second["id"].as_str().unwrap());
+    let from = json!({"from": NOW.to_string()});
+    assert_eq!(api.send("POST", &backfill, &from).await.json()["queued"], 1);
+    api.ask("POST", &format!("/v1/workspaces/acme/deliveries/{delivery}/resend"), &[JSON], b"{}").await;
+    webhooks::drop_tables(&api.site).await;
+    api.ask("DELETE", &format!("/v1/assets/{CALL}"), &[], b"").await;
+    let by = moved(&api, &before, "webhook_assets_audit_trail_missed_total{}").await;
+    let of_cause =
+        |cause| by(&format!("webhook_assets_webhook_deliveries_requeued_total{{cause=\"{cause}\"}}"));
+    assert_eq!(["backfill", "resend", "recover", "late_asset"].map(of_cause), [1.0, 1.0, 0.0, 0.0]);
+    assert_eq!(by("webhook_assets_audit_trail_missed_total{}"), 1.0);
 }

@@ -31,7 +31,7 @@ impl TokenSite {
     }
 
     /// Makes a token by the API.
-    async fn token(&self, name: &str, scopes: &[Scope], workspaces: Option<&str>) -> String {
+    pub(super) async fn token(&self, name: &str, scopes: &[Scope], workspaces: Option<&str>) -> String {
         let scopes: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();
         let mut wish = json!({"name": name, "scopes": scopes});
         if let Some(workspace) = workspaces {

@@ -236,3 +236,37 @@ async fn a_named_token_that_may_operate_signs_in_until_it_is_revoked() {
     assert_eq!(console.site.admin().request("DELETE", path, &fields, b"").await.status, 204);
     assert_eq!(guest.get("/console").await.status, 403);
 }
+
+#[tokio::test]
+async fn what_the_page_refuses_is_counted_under_its_reason() {
+    let console = ConsoleSite::usual().await;
+    let count = async |reason: &str| {
+        let page = String::from_utf8(console.get("/metrics", &[]).await.body).unwrap();
+        let series = format!("webhook_assets_admin_requests_refused_total{{reason=\"{reason}\"}} ");
+        page.lines().find_map(|line| line.strip_prefix(&series)).map_or(0, |count| count.parse().unwrap())
+    };
+    let guest = console.guest("acme", false).await;
+    let evil = [("Origin", "https://evil.example"), FORM];
+    assert_eq!(guest.post_as("/console/w/acme/recover", &evil, "csrf=x").await.status, 403);
+    assert_eq!(guest.post_as("/console/w/acme/recover", &[ORIGIN, FORM], "csrf=x").await.status, 403);
+    assert_eq!(guest.post_as("/console/sign-out", &[ORIGIN, FORM], "csrf=x").await.status, 403);
+    assert_eq!(console.get("/console/w/acme", &[]).await.status, 403);
+    let link = console.link("acme", false).await;
+    assert_eq!(console.enter(&link).await.status, 303);
+    assert_eq!(console.enter(&link).await.status, 403);
+    assert_eq!(console.enter("/console/enter?pass=x").await.status, 403);
+    let sign_in = guest.post_as("/console/sign-in", &[ORIGIN, FORM], "token=wrong").await;
+    assert_eq!(sign_in.status, 403);
+    let reasons = [
+        ("wrong_origin", 1),
+        ("wrong_form", 2),
+        ("no_session", 1),
+        ("link_used", 1),
+        ("link_invalid", 1),
+        ("unknown_token", 1),
+        ("link_expired", 0),
+    ];
+    for (reason, expected) in reasons {
+        assert_eq!(count(reason).await, expected, "{reason}");
+    }
+}

@@ -62,6 +62,11 @@ pub const NOW: UnixSeconds = UnixSeconds(4_000_000_000);
 /// A full lifetime.
 pub const DAY: Duration = Duration::from_secs(86_400);
 
+/// A listener on a free port.
+async fn on_free_port() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
+}
+
 /// The recording's bytes, without repetitions nearby.
 pub fn recording() -> Vec<u8> {
     (0..300_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
@@ -299,7 +304,6 @@ impl Plan {
             tokio::spawn(async move { running.run().await });
             sender = Some(made);
         }
-        let listen: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let token = self.admin_token.map(|token| admin::Token::new(token).unwrap());
         let tokens = Tokens::open(token, self.tokens_file.as_deref()).unwrap();
         let services = admin::Services {
@@ -311,11 +315,12 @@ impl Plan {
             clock: Arc::new(clock.clone()),
             drain: drain.clone(),
             registry: metrics.registry.clone(),
+            audit: None,
+            refusals: metrics.refusals.clone(),
             sender: sender.clone(),
         };
         let admin = Admin::new(self.console, services);
-        let gateway_listener = TcpListener::bind(listen).await.unwrap();
-        let admin_listener = TcpListener::bind(listen).await.unwrap();
+        let (gateway_listener, admin_listener) = (on_free_port().await, on_free_port().await);
         let site = Site {
             address: gateway_listener.local_addr().unwrap(),
             admin_address: admin_listener.local_addr().unwrap(),

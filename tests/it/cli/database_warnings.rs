@@ -1,0 +1,61 @@
+//! What the log says when the webhooks' database is slow: in this program's words, counted, and without the data.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sqlx::Connection;
+
+use super::database::{ask, hand_in};
+use super::{Home, Server};
+
+/// Holds the write lock of a SQLite file while `meanwhile` runs.
+fn while_locked(home: &Home, meanwhile: impl FnOnce()) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(home.path("calls.db"));
+    let mut connection = runtime.block_on(sqlx::SqliteConnection::connect_with(&options)).unwrap();
+    runtime.block_on(sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection)).unwrap();
+    meanwhile();
+    runtime.block_on(sqlx::raw_sql("ROLLBACK").execute(&mut connection)).unwrap();
+}
+
+/// The JSON lines of a program with this kind.
+fn warnings(server: &Server, kind: &str) -> Vec<Value> {
+    let err = server.err();
+    let lines = err.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["kind"] == kind).collect()
+}
+
+#[test]
+fn a_slow_database_is_named_in_words_with_its_statement_and_without_its_data() {
+    let home = Home::ready();
+    let mut command = home.program(&["serve"]);
+    command.envs(home.sending());
+    let server = Server::start(command);
+    while_locked(&home, || {
+        std::thread::scope(|scope| {
+            for call in ["secret-call-1", "secret-call-2", "secret-call-3", "secret-call-4"] {
+                scope.spawn(|| hand_in(&server, call, "a secret summary"));
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            std::thread::sleep(Duration::from_millis(2_800));
+        });
+    });
+    server.logs("took longer than a second");
+    server.logs("waited longer than two seconds for a connection");
+    let slow = &warnings(&server, "slow_statement")[0];
+    assert_eq!(slow["level"], "WARN", "{slow}");
+    assert!(!slow["statement"].as_str().unwrap().is_empty(), "{slow}");
+    assert!(slow["took_ms"].as_u64().unwrap() >= 1_000, "{slow}");
+    let waited = warnings(&server, "slow_connection");
+    assert!(waited[0]["took_ms"].as_u64().unwrap() >= 2_000, "{waited:?}");
+    let err = server.err();
+    for data in ["secret-call", "a secret summary", "John", "sqlx", "slow statement:", "slow threshold"] {
+        assert!(!err.contains(data), "{data}: {err}");
+    }
+    let metrics = String::from_utf8(ask(&server, "GET", "/metrics", &json!(null)).body).unwrap();
+    for kind in ["slow_statement", "slow_connection"] {
+        let series = format!("webhook_assets_webhook_database_warnings_total{{kind=\"{kind}\"}} ");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(series.as_str())).unwrap();
+        assert!(value.parse::<f64>().unwrap() >= 1.0, "{kind}: {value}");
+    }
+}
