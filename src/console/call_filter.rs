@@ -2,7 +2,7 @@
 
 use super::deliveries::Choice;
 use super::form::Form;
-use super::i18n::Messages;
+use super::i18n::{Lang, status_label};
 use crate::ledger::CallFilter;
 use crate::webhook::{CallStatus, Direction};
 
@@ -15,10 +15,11 @@ pub(super) struct FilterFields {
 }
 
 impl FilterFields {
-    pub(super) fn of(filter: &CallFilter, t: &Messages) -> Self {
+    pub(super) fn of(filter: &CallFilter, lang: Lang) -> Self {
+        let t = lang.messages();
         let status = |status: &CallStatus| Choice {
             value: status.name().to_owned(),
-            word: status.name().to_owned(),
+            word: status_label(lang, *status).to_owned(),
             chosen: filter.status.contains(status),
         };
         let directions = [

@@ -10,18 +10,35 @@ const lang = navigator.languages.find((tag) => tag.split('-')[0] === spoken) ?? 
 
 // --- times ---------------------------------------------------------------------------------------------------------
 
-const when = new Intl.DateTimeFormat(lang, { dateStyle: 'medium', timeStyle: 'medium' });
-const exact = new Intl.DateTimeFormat(lang, {
-  dateStyle: 'full', timeStyle: 'long',
-});
+const onDay = new Intl.DateTimeFormat(lang, { dateStyle: 'medium' });
+const atTime = new Intl.DateTimeFormat(lang, { dateStyle: 'medium', timeStyle: 'short' });
+const inFull = new Intl.DateTimeFormat(lang, { dateStyle: 'full', timeStyle: 'long' });
+const distance = new Intl.RelativeTimeFormat(lang);
+const UNITS = [['day', 86_400], ['hour', 3_600], ['minute', 60], ['second', 1]];
+// The clock of this computer may be wrong.
+const skew = Date.parse(document.body.dataset.now) - Date.now() || 0;
+
+// As the server says it: see i18n/moments.rs.
+function fromNow(moment) {
+  const seconds = (moment - Date.now() - skew) / 1000;
+  const away = Math.abs(seconds);
+  if (away < 10) return seconds <= 0 ? document.body.dataset.justNow : document.body.dataset.soon;
+  if (away >= 30 * 86_400) return onDay.format(moment);
+  const [unit, length] = UNITS.find(([, each]) => away >= each);
+  return distance.format(Math.trunc(seconds / length), unit);
+}
 
 function showTimes(within) {
   for (const time of all('time', within)) {
     const moment = new Date(time.dateTime);
-    time.textContent = when.format(moment);
-    time.title = `${exact.format(moment)} · ${time.dateTime}`;
+    const text = time.classList.contains('exact') ? atTime.format(moment) : fromNow(moment);
+    if (time.textContent === text) continue;
+    time.textContent = text;
+    time.title = `${inFull.format(moment)} · ${time.dateTime}`;
   }
 }
+
+setInterval(() => { if (!document.hidden) showTimes(document); }, 5_000);
 
 // --- clipboard -----------------------------------------------------------------------------------------------------
 
@@ -61,6 +78,8 @@ function replace(part, fresh) {
 }
 
 const seen = new Map();
+// A part has not changed if only the distance of its times has.
+const content = (part) => part.innerHTML.replaceAll(/(<time [^>]*>)[^<]*/g, '$1').replaceAll(/ title="[^"]*"/g, '');
 
 async function follow() {
   const parts = all('[data-live]');
@@ -76,8 +95,8 @@ async function follow() {
       let changed = false;
       for (const part of parts) {
         const found = fresh.getElementById(part.id);
-        if (!found || found.innerHTML === seen.get(part.id)) continue;
-        seen.set(part.id, found.innerHTML);
+        if (!found || content(found) === seen.get(part.id)) continue;
+        seen.set(part.id, content(found));
         replace(part, found);
         changed = true;
       }
@@ -103,17 +122,21 @@ function watchUrl(input) {
     try {
       const body = new URLSearchParams({ csrf, url, look: look ? '1' : '' });
       const answer = await fetch(input.dataset.check, { method: 'POST', body });
-      if (!answer.ok || mine !== asked) return;
+      if (mine !== asked) return;
+      if (!answer.ok) return show('wait', document.body.dataset.unchecked);
       const { level, text, platform } = await answer.json();
-      const message = document.createElement('p');
-      message.className = `message ${level}`;
-      message.textContent = text;
-      output.replaceChildren(message);
+      show(level, text);
       input.setAttribute('aria-invalid', String(level === 'bad'));
       for (const details of all('[data-platform]')) if (platform && platform !== 'own') details.open = details.dataset.platform === platform;
     } catch {
-      // Saving checks the URL too.
+      show('wait', document.body.dataset.unchecked);
     }
+  }
+  function show(level, text) {
+    const message = document.createElement('p');
+    message.className = `message ${level}`;
+    message.textContent = text;
+    output.replaceChildren(message);
   }
   let timer;
   input.addEventListener('input', () => {
@@ -188,7 +211,7 @@ function initialise(within) {
 
 // The response to a form is shown at the form's address, which takes no GET: it gets the address of its page.
 const path = document.body.dataset.path;
-for (const part of all('[data-live]')) seen.set(part.id, part.innerHTML);
+for (const part of all('[data-live]')) seen.set(part.id, content(part));
 initialise(document);
 all('[data-check]').forEach(watchUrl);
 all('input[data-local]').forEach(localise);

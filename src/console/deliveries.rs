@@ -14,6 +14,7 @@ use super::layout::Layout;
 use super::payload::{Payload, cut_markup};
 use super::response::{PageResult, page, redirect_to};
 use super::route::in_path;
+use crate::asset::AssetKind;
 use crate::clock::UnixMillis;
 use crate::ledger::{
     Attempt, Delivery, DeliveryFilter, DeliveryState, Endpoint, PickUp, ResendOutcome, is_name,

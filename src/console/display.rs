@@ -5,24 +5,43 @@ use std::time::Duration;
 
 use askama::filters::HtmlSafe;
 
-use super::i18n::Messages;
+use super::i18n::{Lang, Messages, exact, relative};
+use super::locale::Locale;
 use crate::clock::UnixMillis;
 use crate::ledger::{Delivery, DeliveryState, Endpoint};
 use crate::webhook::EndpointUrl;
 
-/// A time in UTC, which the script converts to local time. It contains only digits and punctuation, so it needs no
-/// escaping.
+/// A time, which a page says as its distance from now, with the exact time as its title. The script keeps the distance
+/// fresh, and converts the exact time to local time. Its markup needs no escaping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Time(pub(super) UnixMillis);
 
+/// A time of day with its date, for sentences with "since" and "until".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ExactTime(UnixMillis);
+
 impl HtmlSafe for Time {}
+impl HtmlSafe for ExactTime {}
+
+impl Time {
+    pub(super) fn exact(self) -> ExactTime {
+        ExactTime(self.0)
+    }
+}
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let iso = self.0.to_string();
-        let (day, time) = iso.split_once('T').unwrap_or((&iso, ""));
-        let time = time.split('.').next().unwrap_or_default();
-        write!(f, "<time datetime=\"{iso}\" title=\"{iso}\">{day} {time} UTC</time>")
+        let Some(Locale { lang, now }) = Locale::current() else { return self.exact().fmt(f) };
+        let (at, exact, relative) = (self.0, exact(lang, self.0), relative(lang, self.0, now));
+        write!(f, "<time datetime=\"{at}\" title=\"{exact}\">{relative}</time>")
+    }
+}
+
+impl fmt::Display for ExactTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lang = Locale::current().map_or(Lang::En, |locale| locale.lang);
+        let (at, exact) = (self.0, exact(lang, self.0));
+        write!(f, "<time class=\"exact\" datetime=\"{at}\" title=\"{at}\">{exact}</time>")
     }
 }
 
@@ -134,15 +153,19 @@ impl Platform {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::console::i18n::Lang;
 
     #[test]
     fn times_and_durations_are_formatted() {
-        let time = Time(UnixMillis(1_765_981_800_250)).to_string();
-        assert_eq!(
-            time,
-            "<time datetime=\"2025-12-17T14:30:00.250Z\" title=\"2025-12-17T14:30:00.250Z\">2025-12-17 14:30:00 UTC</time>"
-        );
+        let at = "datetime=\"2025-12-17T14:30:00.250Z\"";
+        let time = Time(UnixMillis(1_765_981_800_250));
+        let exact = "title=\"2025-12-17T14:30:00.250Z\">17 Dec 2025, 14:30 UTC</time>";
+        assert_eq!(time.to_string(), format!("<time class=\"exact\" {at} {exact}"));
+        let locale = Locale { lang: Lang::Fr, now: UnixMillis(1_765_981_800_250 + 125_000) };
+        let french = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(locale.scope(async { time.to_string() }));
+        assert_eq!(french, format!("<time {at} title=\"17 déc. 2025, 14:30 UTC\">il y a 2 minutes</time>"));
         let format = |millis| format_duration(Duration::from_millis(millis), Lang::Fr.messages());
         assert_eq!(
             (format(7).as_str(), format(999).as_str(), format(1_390).as_str()),

@@ -10,6 +10,7 @@ use super::display::{Pill, Time, host_of};
 use super::error::PageError;
 use super::layout::Layout;
 use super::response::{PageResult, page, redirect_to};
+use crate::asset::AssetKind;
 use crate::ledger::{DeliveryLife, FoundCall};
 use crate::signed_url::Diagnosis;
 

@@ -2,9 +2,11 @@
 
 use askama::Template;
 
-use super::i18n::{ActivityWords, Lang, Messages, activity_words};
+use super::i18n::{ActivityWords, Lang, Messages, activity_words, fetched_label, near, note_in};
+use super::locale::Locale;
 use super::session::Session;
 use super::static_files;
+use crate::asset::AssetKind;
 
 /// The values for the base template.
 pub(super) struct Layout {
@@ -61,7 +63,28 @@ impl Layout {
         activity_words(self.lang)
     }
 
+    /// Whether the receiver has downloaded an asset, in words.
+    pub(super) fn fetched(&self, kind: AssetKind, fetched: bool) -> &'static str {
+        fetched_label(self.lang, kind, fetched)
+    }
+
+    /// The note of a delivery in the language of the page.
+    pub(super) fn note(&self, note: &str) -> String {
+        note_in(self.lang, note)
+    }
+
     // For the base template.
+
+    /// When the page was rendered, for a script on a computer whose clock is wrong.
+    pub(super) fn now(&self) -> String {
+        Locale::current().map_or_else(String::new, |locale| locale.now.to_string())
+    }
+
+    /// The word for a time that is about now.
+    pub(super) fn near(&self, is_past: bool) -> &'static str {
+        near(self.lang, is_past)
+    }
+
     pub(super) fn style(&self) -> String {
         static_files::STYLE.path_below(&self.console)
     }

@@ -17,6 +17,7 @@ mod form;
 mod header_fields;
 mod i18n;
 mod layout;
+mod locale;
 mod new_webhook;
 mod origin;
 mod page_limiter;

@@ -10,12 +10,13 @@ use uuid::Uuid;
 
 use super::context::RequestContext;
 use super::error::PageError;
+use super::i18n::{Lang, direction_label, status_label};
 use crate::asset::{AssetKind, AssetRef};
 use crate::clock::UnixSeconds;
 use crate::ledger::{Delivery, Endpoint};
 use crate::signed_url::Minter;
 use crate::text::{self, Escape};
-use crate::webhook::{CompletedCall, Links, Signing};
+use crate::webhook::{CallStatus, CompletedCall, Direction, Links, Signing};
 
 /// Replaces the signature of a link that the page must not reveal.
 const HIDDEN: &str = "…";
@@ -91,7 +92,7 @@ impl RequestContext<'_> {
             pretty,
             // A shortened command would not run.
             curl: curl.filter(|curl| cut_markup(curl, MAX_MARKUP).0 == *curl),
-            caption: caption(&value).map(|caption| cut_markup(&caption, MAX_CAPTION).0),
+            caption: caption(&value, self.lang).map(|caption| cut_markup(&caption, MAX_CAPTION).0),
             links_redacted: !with_links && links.recording.or(links.transcript).is_some(),
             raw: cut_markup(&raw, MAX_MARKUP).0,
             cut,
@@ -161,13 +162,15 @@ fn as_curl(url: &str, headers: &HeaderMap, body: &str) -> String {
     command
 }
 
-/// The prospect and the outcome of the call: `John Doe · Acme Inc · outgoing · connected`.
-fn caption(body: &Value) -> Option<String> {
+/// The prospect and the outcome of the call: `John Doe · Acme Inc · Outgoing · Connected`.
+fn caption(body: &Value, lang: Lang) -> Option<String> {
     let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
     let name: Vec<&str> =
         ["/prospect/first_name", "/prospect/last_name"].into_iter().filter_map(text).collect();
     let name = (!name.is_empty()).then(|| name.join(" "));
-    let parts = [name.as_deref(), text("/prospect/company"), text("/call/direction"), text("/call/status")];
+    let direction = text("/call/direction").and_then(Direction::of).map(|it| direction_label(lang, it));
+    let status = text("/call/status").and_then(CallStatus::of).map(|it| status_label(lang, it));
+    let parts = [name.as_deref(), text("/prospect/company"), direction, status];
     let parts: Vec<&str> = parts.into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join(" · "))
 }

@@ -14,6 +14,7 @@ use super::error::PageError;
 use super::error_page::error_page;
 use super::form::{self, Form, PostedBody};
 use super::i18n::Lang;
+use super::locale::Locale;
 use super::portal::{Access, PortalError, PortalLink, portal_link};
 use super::response::{PageResult, not_allowed, redirect_to};
 use super::route::{Page, ROOT, Route};
@@ -72,9 +73,9 @@ impl Console {
         let query = Form::parse(head.uri.query().unwrap_or_default().as_bytes());
         let asked = Lang::of_tag(query.get("lang"));
         let lang = asked.unwrap_or_else(|| session::lang_of(&head.headers));
-        let mut answer = self
-            .0
-            .answer(&head, PostedBody { body, client }, &path, query, lang)
+        let locale = Locale { lang, now: self.0.deps.clock.now().into() };
+        let mut answer = locale
+            .scope(self.0.answer(&head, PostedBody { body, client }, &path, query, lang))
             .await
             .unwrap_or_else(|error| error_page(&error, lang, &self.0.root, &path));
         if asked.is_some()

@@ -10,7 +10,7 @@ use super::error::PageError;
 use super::i18n::{explain, url_error_in};
 use super::response::PageResult;
 use crate::text::{self, Escape};
-use crate::webhook::{EndpointUrl, Explanation};
+use crate::webhook::{EndpointUrl, Explanation, may_probe};
 
 /// The result of a check.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub(super) struct UrlCheck {
     pub(super) refused: Option<String>,
     /// A problem that the look found; the URL may be saved anyway.
     pub(super) warned: Option<Explanation>,
+    /// Whether the receiver was not asked, because it takes every method.
+    unprobed: bool,
     /// The URL to save.
     pub(super) url: Option<EndpointUrl>,
 }
@@ -42,7 +44,7 @@ impl RequestContext<'_> {
             }
         };
         let warned = if look { self.warning_about(endpoint, &url).await? } else { None };
-        Ok(UrlCheck { refused: None, warned, url: Some(url) })
+        Ok(UrlCheck { refused: None, warned, unprobed: look && !may_probe(&url), url: Some(url) })
     }
 
     async fn warning_about(
@@ -68,6 +70,7 @@ impl RequestContext<'_> {
         let (level, text) = match (&check.refused, &check.warned) {
             (Some(refused), _) => ("bad", refused.clone()),
             (None, Some(warned)) => ("warn", warned.to_string()),
+            (None, None) if check.unprobed => ("wait", t.url_not_probed.to_owned()),
             (None, None) if look => ("good", t.url_reachable.to_owned()),
             (None, None) => ("good", t.url_well_formed.to_owned()),
         };

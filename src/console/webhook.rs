@@ -156,7 +156,7 @@ impl RequestContext<'_> {
             added: self.query.get("done") == "added",
             rotated: self.query.get("done") == "rotated",
             refused: (self.query.get("done") == "too-many-secrets").then_some(t.too_many_secrets),
-            filter: FilterFields::of(form_state.filter.as_ref().unwrap_or(&endpoint.filter), t),
+            filter: FilterFields::of(form_state.filter.as_ref().unwrap_or(&endpoint.filter), self.lang),
             backfill: self.backfill_form(form_state.earlier_calls),
             headers: form_state.headers.clone().unwrap_or_else(|| HeaderFields::of(&endpoint.headers)),
             secret_or_blank: form_state.secret.clone().unwrap_or_else(|| t.your_secret.to_owned()),

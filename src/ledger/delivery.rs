@@ -6,7 +6,7 @@ use super::assets::Assets;
 use super::claimed::message;
 use super::database::{Int, column, converted, from_row};
 use crate::clock::{UnixMillis, UnixSeconds};
-use crate::webhook::{Message, Resend};
+use crate::webhook::{Message, Resend, format_span};
 
 /// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +142,7 @@ impl Delivery {
             (None, None) if now < expires => {
                 let left = Duration::from_secs(expires.since(now).as_secs() / 60 * 60);
                 let left = left.max(Duration::from_secs(60));
-                return Some(format!("never fetched, expires in {}", humantime::format_duration(left)));
+                return Some(format!("never fetched, expires in {}", format_span(left)));
             }
             (None, None) => "never fetched, expired",
         };
@@ -217,8 +217,8 @@ mod tests {
             ended_at: Some(UnixMillis(0)),
         };
         let status = |delivery: &Delivery, now| delivery.link_status(UnixSeconds(now)).unwrap_or_default();
-        assert_eq!(status(&delivered, 100_000 - 7_230), "never fetched, expires in 2h");
-        assert_eq!(status(&delivered, 99_999), "never fetched, expires in 1m");
+        assert_eq!(status(&delivered, 100_000 - 7_230), "never fetched, expires in 2 hours");
+        assert_eq!(status(&delivered, 99_999), "never fetched, expires in 1 minute");
         assert_eq!(status(&delivered, 100_000), "never fetched, expired");
         let one = Delivery { recording_fetched_at: Some(UnixMillis(1)), ..delivered.clone() };
         assert_eq!(status(&one, 0), "recording fetched, transcript not");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock::UnixMillis;
 use crate::ledger::{Failure, Health};
+use crate::webhook::format_span;
 
 /// How long an endpoint must be without a success to be held. The four attempts of a delivery take seven seconds, so a
 /// short outage does not cause a hold.
@@ -125,7 +126,7 @@ pub(super) fn failed(health: Health, now: UnixMillis, bounds: Bounds) -> (Health
 }
 
 fn reason(failing_for: Duration, failures: u32) -> String {
-    let whole_minutes = humantime::format_duration(Duration::from_secs(failing_for.as_secs() / 60 * 60));
+    let whole_minutes = format_span(Duration::from_secs(failing_for.as_secs() / 60 * 60));
     format!("every attempt failed for {whole_minutes}, {failures} in a row")
 }
 
@@ -241,7 +242,7 @@ mod tests {
         let health = Health { failures: 99, failing_since: Some(UnixMillis(0)), ..Health::default() };
         let (_, transition) = failed(health, UnixMillis(0).plus(FIVE_DAYS), DAYS);
         let Transition::Disable(reason) = transition else { panic!("{transition:?}") };
-        assert_eq!(reason, "every attempt failed for 5days, 100 in a row");
+        assert_eq!(reason, "every attempt failed for 5 days, 100 in a row");
         // A clock that was not observed proves nothing.
         let now = UnixMillis(0).plus(FIVE_DAYS);
         let (_, transition) = failed(health, now, Bounds { stable_for: Duration::ZERO, ..DAYS });

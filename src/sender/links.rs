@@ -10,6 +10,7 @@ use crate::clock::{UnixMillis, UnixSeconds, running};
 use crate::ledger::{Assets, Claimed};
 use crate::signed_url::{MintError, Minter, SignedUrl};
 use crate::store::StoreError;
+use crate::webhook::format_span;
 
 /// The pause before a missing asset is looked up again. It is short at first, when the asset is most likely to appear.
 const ASSET_RETRY: Duration = Duration::from_secs(2);
@@ -157,16 +158,16 @@ impl Missing {
     }
 
     fn after(&self, waited: Duration) -> String {
-        let waited = humantime::format_duration(Duration::from_secs(waited.as_secs()));
+        let kind = self.kind.name();
         match &self.error {
+            StoreError::NotFound if waited < Duration::from_secs(1) => {
+                format!("{kind}_url is null: the {kind} was not in the store")
+            }
             StoreError::NotFound => {
-                let kind = self.kind.name();
+                let waited = format_span(Duration::from_secs(waited.as_secs()));
                 format!("{kind}_url is null: the {kind} was not in the store after {waited}")
             }
-            error => format!(
-                "the {}'s link was sent without a look whether it is there: {error}",
-                self.kind.name()
-            ),
+            error => format!("the {kind}'s link was sent without a look whether it is there: {error}"),
         }
     }
 }

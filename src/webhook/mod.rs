@@ -15,6 +15,7 @@ mod signing;
 pub use alert::{Alert, AlertEndpoint, AlertFormat, AlertKind};
 pub use custom_headers::{CustomHeaders, HeaderChanges, HeaderError};
 pub use diagnosis::{Diagnosis, Explanation, Facts, diagnose, diagnose_probe, may_probe};
+pub use duration_text::format_span;
 pub use endpoint_url::{EndpointUrl, UrlError, UrlRules};
 pub use event::{CallError, CallStatus, CompletedCall, Direction, Links, TIME_TAKES, parse_time};
 pub use message::{EventType, Message, Resend};

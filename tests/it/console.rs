@@ -12,6 +12,7 @@ mod prefix;
 mod recover;
 mod sign_in;
 mod webhook_list;
+mod words;
 
 use serde_json::{Value, json};
 

@@ -247,7 +247,7 @@ async fn an_event_waits_for_its_recording_up_to_its_time_and_then_says_why_the_l
     let delivered = sending.until(&id, DeliveryState::Delivered).await;
     assert_eq!(
         delivered.note.as_deref(),
-        Some("recording_url is null: the recording was not in the store after 1m")
+        Some("recording_url is null: the recording was not in the store after 1 minute")
     );
 }
 

@@ -14,7 +14,7 @@ use crate::ledger::{
     is_name,
 };
 use crate::problem::Problem;
-use crate::webhook::{TIME_TAKES, parse_time};
+use crate::webhook::{TIME_TAKES, format_span, parse_time};
 
 /// The default and maximum number of deliveries per page.
 pub(super) const DEFAULT_LIMIT: usize = 50;
@@ -93,7 +93,7 @@ impl Api<'_> {
         let dry_run = fields.optional("dry_run", "true or false", Value::as_bool)? == Some(true);
         let retention = self.sender.config().retention;
         if from < self.sender.now().minus(retention) {
-            let kept = humantime::format_duration(retention);
+            let kept = format_span(retention);
             return Err(invalid(
                 "/from",
                 &format!(

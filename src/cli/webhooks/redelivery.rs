@@ -9,6 +9,7 @@ use crate::cli::arguments::Output;
 use crate::cli::exit::{Exit, Failure};
 use crate::clock::UnixMillis;
 use crate::ledger::{BackfillOutcome, RecoverRange, RecoverWhich, ResendOutcome};
+use crate::webhook::format_span;
 
 #[derive(Debug, Args)]
 pub(crate) struct Resend {
@@ -112,7 +113,7 @@ impl Backfill {
         let EndpointId { of: Workspace { workspace }, id } = &self.endpoint;
         let retention = context.config.retention;
         if self.from < context.now.minus(retention) {
-            let kept = humantime::format_duration(retention);
+            let kept = format_span(retention);
             return Err(Failure::Usage(format!(
                 "--from {} is not within webhooks.retention ({kept}); earlier calls are forgotten",
                 self.from

@@ -140,14 +140,13 @@ messages! {
     failed_again: en "failed again", fr "échoués à nouveau";
     failing: en "{} failing", fr "{} en échec";
     failing_since: en "Every attempt has failed since", fr "Toutes les tentatives échouent depuis le";
-    fetched: en "fetched", fr "téléchargé";
     fetched_links: en "Fetched", fr "Téléchargés";
     find_call: en "Find a call", fr "Trouver un appel";
     find_event: en "Event", fr "Événement";
     find_hint: en "A call’s id, its beginning or its end; the id of an event, a delivery or a recording; a phone number, an e-mail address, the host of a webhook, or a link as it was pasted.", fr "L’identifiant d’un appel, son début ou sa fin ; l’identifiant d’un événement, d’une livraison ou d’un enregistrement ; un numéro de téléphone, une adresse e-mail, l’hôte d’un webhook, ou un lien tel qu’il a été collé.";
     find_label: en "What do you know of it?", fr "Qu’en savez-vous ?";
     find_link: en "About this link", fr "À propos de ce lien";
-    find_links_until: en "Links until", fr "Liens jusqu’au";
+    find_links_until: en "Links expire", fr "Expiration des liens";
     find_more: en "These are the newest; there are more. A longer part finds fewer.", fr "Voici les plus récents ; il y en a d’autres. Une partie plus longue en trouve moins.";
     find_no_delivery: en "No webhook got this call.", fr "Aucun webhook n’a reçu cet appel.";
     find_nothing: en "Calls are kept for a while, then they are forgotten. Try the beginning or the end of the id.", fr "Les appels sont conservés un certain temps, puis oubliés. Essayez le début ou la fin de l’identifiant.";
@@ -168,10 +167,11 @@ messages! {
     held_text:
         en "“Send again”, a test and another URL are tried at once. The first success sends everything that waits.",
         fr "« Renvoyer », un test ou une autre URL sont tentés aussitôt. Au premier succès, tout ce qui attend part.";
-    held_until: en "The next attempt is at", fr "La prochaine tentative a lieu le";
+    held_until: en "The next attempt is on", fr "La prochaine tentative a lieu le";
     hide: en "Hide it", fr "Le masquer";
     hide_links: en "Hide the links", fr "Masquer les liens";
     howto: en "How to receive it", fr "Comment le recevoir";
+    is_update: en "Update", fr "Mise à jour";
     is_failing: en "Failing", fr "En échec";
     language: en "Language", fr "Langue";
     last_day: en "Last 24 hours", fr "Dernières 24 heures";
@@ -194,7 +194,7 @@ messages! {
     links: en "Links", fr "Liens";
     links_expired: en "Links expired", fr "Liens expirés";
     links_hidden: en "What makes its links open is left out here.", fr "Ce qui permet d’ouvrir ses liens n’est pas affiché ici.";
-    links_live_until: en "Links live until", fr "Liens valables jusqu’au";
+    links_live_until: en "Links expire", fr "Expiration des liens";
     links_not_fetched: en "Not fetched", fr "Pas téléchargés";
     listen: en "Listen and read", fr "Écouter et lire";
     long_tail:
@@ -228,7 +228,6 @@ messages! {
     not_allowed_text:
         en "Your link does not let you listen to recordings or read transcripts. Ask your administrator for one that does.",
         fr "Votre lien ne permet pas d’écouter les enregistrements ni de lire les transcriptions. Demandez à votre administrateur un lien qui le permet.";
-    not_fetched: en "not fetched yet", fr "pas encore téléchargé";
     not_found: en "There is nothing here", fr "Il n’y a rien ici";
     not_found_text:
         en "The page does not exist, or belongs to somebody else, or its history is over. Check the address, or go back.",
@@ -315,7 +314,7 @@ messages! {
     see_failed: en "See what failed", fr "Voir ce qui a échoué";
     send_test: en "Send test event", fr "Envoyer un événement de test";
     sending: en "Sending", fr "Envoi en cours";
-    sent_again: en "Sent again", fr "Renvoyé";
+    sent_again: en "Sent again", fr "Renvoi";
     settings: en "Settings", fr "Réglages";
     show_all: en "Show all", fr "Tout afficher";
     show_links: en "Show with its links", fr "Afficher avec ses liens";
@@ -367,6 +366,12 @@ messages! {
     url_reachable:
         en "Nothing speaks against this URL. Save it, then send a test event.",
         fr "Rien ne s’oppose à cette URL. Enregistrez-la, puis envoyez un événement de test.";
+    url_not_probed:
+        en "This URL is well formed. Zapier and Make are not asked before an event, so whether something listens there is not known yet: save it, then send a test event.",
+        fr "Cette URL est bien formée. Zapier et Make ne sont pas interrogés avant un événement : on ne sait pas encore si quelque chose y écoute. Enregistrez-la, puis envoyez un événement de test.";
+    url_unchecked:
+        en "This URL could not be checked just now. Saving checks it again.",
+        fr "Cette URL n’a pas pu être vérifiée pour l’instant. L’enregistrement la vérifiera à nouveau.";
     url_well_formed: en "This URL is well formed.", fr "Cette URL est bien formée.";
     waiting: en "Waiting", fr "En attente";
     webhook: en "Webhook", fr "Webhook";

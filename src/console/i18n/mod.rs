@@ -1,16 +1,21 @@
 //! Translations: the messages of the pages, and the texts of diagnoses and refused URLs.
 
 mod activity;
+mod call_words;
 mod figures;
 mod fr_diagnosis;
 mod fr_headers;
+mod fr_notes;
 mod lang;
 mod messages;
+mod moments;
 
 pub(super) use activity::{ActivityWords, action_label, activity_words, actor_label};
+pub(super) use call_words::{direction_label, fetched_label, status_label};
 pub(super) use figures::{FigureWords, figure_words};
 pub(super) use lang::Lang;
 pub(super) use messages::Messages;
+pub(super) use moments::{exact, near, relative};
 
 use crate::webhook::{Explanation, Facts, HeaderError, UrlError};
 
@@ -19,6 +24,14 @@ pub(super) fn explain(lang: Lang, facts: &Facts<'_>, english: Explanation) -> Ex
     match lang {
         Lang::En => english,
         Lang::Fr => fr_diagnosis::explain(facts).unwrap_or(english),
+    }
+}
+
+/// The note of a delivery in a language.
+pub(super) fn note_in(lang: Lang, english: &str) -> String {
+    match lang {
+        Lang::En => english.to_owned(),
+        Lang::Fr => fr_notes::note(english),
     }
 }
 

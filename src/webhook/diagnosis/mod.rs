@@ -64,8 +64,18 @@ pub fn diagnose_probe(url: &EndpointUrl, exchange: &Exchange) -> Option<Diagnosi
                 "Webhooks are POSTs: let the receiver take POST here (in n8n, the Webhook node's HTTP Method).",
             ))
         }
-        _ => platform::answered(url, response).filter(|diagnosis| diagnosis.facts.code.starts_with("n8n_")),
+        _ => platform::answered(url, response)
+            .filter(|diagnosis| diagnosis.facts.code.starts_with("n8n_"))
+            .or_else(|| behind_a_proxy(response)),
     }
+}
+
+/// Diagnoses the answer of a proxy that cannot reach the receiver behind it.
+fn behind_a_proxy(response: &ReceiverResponse) -> Option<Diagnosis> {
+    let mut diagnosis =
+        matches!(response.status, 502..=504 | 520..=530).then(|| status::answered(response))?;
+    diagnosis.facts.status = Some(response.status);
+    Some(diagnosis)
 }
 
 /// Diagnoses a delivered webhook, including remaining problems.

@@ -25,14 +25,14 @@ async fn a_webhook_is_changed_to_get_late_assets_and_its_history_names_the_event
     console.api("POST", "/v1/calls/call-1/assets", &assets).await;
     receiver.wait_for(2).await;
     let list = text(&guest.get("/console/w/acme/deliveries").await);
-    assert_eq!(list.matches(">call.updated<").count(), 1, "{list}");
+    assert_eq!(list.matches(">Update<").count(), 1, "{list}");
     // The payload of the call is shown as it was sent: without the link.
     let sent = text(&guest.get(&format!("/console/w/acme/deliveries/{delivery}")).await);
     assert!(sent.contains("&#34;recording_url&#34;: null"), "{sent}");
     let updated =
         text(&guest.get(&format!("/console/w/acme/deliveries/{}2", delivery.trim_end_matches('1'))).await);
     assert!(
-        updated.contains(">call.updated<") && updated.contains("&#34;event&#34;: &#34;call.updated&#34;"),
+        updated.contains(">Update<") && updated.contains("&#34;event&#34;: &#34;call.updated&#34;"),
         "{updated}"
     );
 }

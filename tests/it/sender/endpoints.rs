@@ -104,7 +104,7 @@ async fn an_endpoint_that_fails_for_days_is_disabled_with_a_reason_and_a_notice(
     }
     let disabled = endpoint().await;
     assert_eq!(disabled.state, EndpointState::Disabled);
-    assert!(disabled.reason.unwrap().contains("every attempt failed for 5days"));
+    assert!(disabled.reason.unwrap().contains("every attempt failed for 5 days"));
     let notices = ledger.notices("acme").await.unwrap();
     assert_eq!((notices.len(), notices[0].what.as_str()), (1, "endpoint.disabled"));
 

@@ -14,7 +14,7 @@ async fn the_history_knows_whether_links_were_followed() {
     let body = sending.receiver.wait_for(1).await[0].json();
     let delivered = sending.until(&id, DeliveryState::Delivered).await;
     let now = sending.sender.now().seconds();
-    assert_eq!(delivered.link_status(now).unwrap(), "never fetched, expires in 1day");
+    assert_eq!(delivered.link_status(now).unwrap(), "never fetched, expires in 1 day");
     let link = body["call"]["recording_url"].as_str().unwrap();
     sending.site.get(link.strip_prefix(sending.site.base.origin()).unwrap(), &[]).await;
     for _ in 0..100 {

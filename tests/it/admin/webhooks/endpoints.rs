@@ -367,11 +367,11 @@ async fn a_notice_says_that_an_endpoint_was_disabled_and_why() {
     let id = endpoint["id"].as_str().unwrap();
     let ledger = api.site.sender.as_ref().unwrap().ledger().clone();
     let now = api.site.sender.as_ref().unwrap().now();
-    assert!(ledger.disable_endpoint(id, 0, "every attempt failed for 5days", now).await.unwrap());
+    assert!(ledger.disable_endpoint(id, 0, "every attempt failed for 5 days", now).await.unwrap());
     let notices = api.get("/v1/workspaces/acme/notices").await.json();
     let notice = &notices["notices"][0];
     assert_eq!((&notice["endpoint"], &notice["what"]), (&endpoint["id"], &json!("endpoint.disabled")));
-    assert_eq!(notice["reason"], "every attempt failed for 5days");
+    assert_eq!(notice["reason"], "every attempt failed for 5 days");
     assert_eq!(notice["at"], now.to_string());
     assert_eq!(api.get("/v1/workspaces/other/notices").await.json(), json!({"notices": []}));
 }

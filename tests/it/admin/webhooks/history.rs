@@ -55,7 +55,7 @@ async fn a_delivery_shows_each_attempt_and_what_to_do() {
     let shown = until(&api, "acme", &id, "delivered").await;
     assert_eq!((&shown["endpoint"], &shown["call_id"]), (&endpoint["id"], &json!("call-1")));
     assert_eq!((&shown["attempt_count"], &shown["last_status"]), (&json!(2), &json!(200)));
-    assert_eq!(shown["pick_up"], "never fetched, expires in 1day");
+    assert_eq!(shown["pick_up"], "never fetched, expires in 1 day");
     assert_eq!(shown["created_at"], UnixMillis::from(NOW).to_string());
     let [first, second] = &shown["attempts"].as_array().unwrap()[..] else { panic!("{shown}") };
     assert_eq!((&first["number"], &first["status"]), (&json!(1), &json!(404)));
