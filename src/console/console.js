@@ -32,9 +32,10 @@ function showTimes(within) {
   for (const time of all('time', within)) {
     const moment = new Date(time.dateTime);
     const text = time.classList.contains('exact') ? atTime.format(moment) : fromNow(moment);
-    if (time.textContent === text) continue;
-    time.textContent = text;
-    time.title = `${inFull.format(moment)} · ${time.dateTime}`;
+    const title = `${inFull.format(moment)} · ${time.dateTime}`;
+    // Screen readers hear of every change, so a text that stays is left alone.
+    if (time.textContent !== text) time.textContent = text;
+    if (time.title !== title) time.title = title;
   }
 }
 
@@ -81,6 +82,18 @@ const seen = new Map();
 // A part has not changed if only the distance of its times has.
 const content = (part) => part.innerHTML.replaceAll(/(<time [^>]*>)[^<]*/g, '$1').replaceAll(/ title="[^"]*"/g, '');
 
+// Says that the page changes no more, because the session is over or the page is gone.
+function stopped(status) {
+  const notice = document.createElement('div');
+  notice.className = 'message warn';
+  notice.id = 'stopped';
+  notice.setAttribute('role', 'alert');
+  notice.append(status === 404 ? document.body.dataset.stopped : document.body.dataset.over);
+  const back = document.querySelector('.back')?.cloneNode(true);
+  if (back) notice.append(' ', back);
+  byId('main').prepend(notice);
+}
+
 async function follow() {
   const parts = all('[data-live]');
   if (parts.length === 0) return;
@@ -89,8 +102,9 @@ async function follow() {
   if (!document.hidden) {
     try {
       const answer = await fetch(location.href, { headers: { accept: 'text/html' }, cache: 'no-store' });
-      // Signed out, or the page is gone: stop updating.
-      if (!answer.ok) return;
+      if ([401, 403, 404].includes(answer.status)) return stopped(answer.status);
+      // Overload passes.
+      if (!answer.ok) return follow();
       const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
       let changed = false;
       for (const part of parts) {

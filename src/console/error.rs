@@ -21,6 +21,8 @@ pub(super) enum PageError {
     FormTooSlow,
     /// The workspace, or all workspaces together, have reached the limit of concurrent page loads.
     TooMany,
+    /// The path takes other methods.
+    WrongMethod(&'static str),
     /// A bug of this program.
     Broken,
 }
@@ -38,6 +40,7 @@ impl PageError {
             Self::BadForm => "bad_form",
             Self::FormTooSlow => "body_too_slow",
             Self::TooMany => "too_many_pages",
+            Self::WrongMethod(_) => "method_not_allowed",
             Self::Broken => "broken",
         }
     }

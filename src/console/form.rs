@@ -13,6 +13,9 @@ const MAX_BODY: usize = 16 * 1024;
 /// The most fields to parse.
 const MAX_FIELDS: usize = 64;
 
+/// The fields that carry a secret. A page never repeats them.
+const SECRETS: [&str; 4] = ["token", "pass", "header_value", "basic_password"];
+
 /// The names and values of a form. A name that occurs twice has no value, because either value may be the intended one.
 #[derive(Debug, Default)]
 pub(super) struct Form(Vec<(String, String)>);
@@ -33,6 +36,17 @@ impl Form {
 
     pub(super) fn has(&self, name: &str) -> bool {
         !self.get(name).is_empty()
+    }
+
+    /// What a person typed or chose: the fields with a value, without secrets.
+    pub(super) fn typed(&self) -> impl Iterator<Item = (&str, &str)> {
+        let names = self.0.iter().map(|(name, _)| name.as_str());
+        let names = names.filter(|name| *name != "csrf" && !SECRETS.contains(name) && self.has(name));
+        names.map(|name| (name, self.get(name)))
+    }
+
+    pub(super) fn has_secrets(&self) -> bool {
+        SECRETS.iter().any(|name| self.has(name))
     }
 
     /// These fields as a query string, without empty values.
@@ -71,6 +85,28 @@ pub(super) async fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_password_field_of_a_page_is_a_secret_that_is_not_repeated() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console/templates");
+        let mut passwords = Vec::new();
+        for file in std::fs::read_dir(folder).unwrap() {
+            let template = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            for field in template.split("<input ").filter(|field| field.contains("type=\"password\"")) {
+                let name = field.split_once("name=\"").unwrap().1.split('"').next().unwrap();
+                passwords.push(name.to_owned());
+            }
+        }
+        assert!(
+            passwords.len() >= 3 && passwords.iter().all(|name| SECRETS.contains(&name.as_str())),
+            "{passwords:?}"
+        );
+        let form =
+            Form::parse(b"csrf=c&url=https://a.example&header_name=X&header_value=v&description=&pause=");
+        let typed: Vec<_> = form.typed().collect();
+        assert_eq!(typed, [("url", "https://a.example"), ("header_name", "X")]);
+        assert!(form.has_secrets());
+    }
 
     #[test]
     fn a_repeated_field_has_no_value() {

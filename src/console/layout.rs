@@ -2,10 +2,18 @@
 
 use askama::Template;
 
-use super::i18n::{ActivityWords, Lang, Messages, activity_words, fetched_label, near, note_in};
+use super::display::host_of;
+use super::i18n::{
+    ActivityWords, Lang, Messages, SessionWords, activity_words, fetched_label, near, note_in, session_words,
+    unchecked,
+};
 use super::locale::Locale;
+use super::portal_options::PortalOptions;
+use super::route::{ROOT, workspace_in};
 use super::session::Session;
+use super::state::State;
 use super::static_files;
+use super::visitor::Visitor;
 use crate::asset::AssetKind;
 
 /// The values for the base template.
@@ -26,6 +34,8 @@ pub(super) struct Layout {
     pub(super) may_listen: bool,
     pub(super) signed_in: bool,
     pub(super) csrf: String,
+    /// What the portal link of the session said of its product.
+    pub(super) product: PortalOptions,
 }
 
 impl Layout {
@@ -44,6 +54,7 @@ impl Layout {
             may_listen: false,
             signed_in: false,
             csrf: String::new(),
+            product: PortalOptions::default(),
         }
     }
 
@@ -54,8 +65,20 @@ impl Layout {
             may_listen: session.may_listen(),
             signed_in: true,
             csrf: session.csrf.clone(),
+            product: session.access.options.clone(),
             ..self
         }
+    }
+
+    /// The way back to the product, and its words.
+    pub(super) fn back(&self) -> Option<(&str, String)> {
+        let url = self.product.return_url()?;
+        Some((url, self.t.fill(self.session_words().back_to, host_of(url))))
+    }
+
+    /// The words of a session that is over.
+    pub(super) fn session_words(&self) -> &'static SessionWords {
+        session_words(self.lang)
     }
 
     /// The words of the page of the workspace's activity.
@@ -80,6 +103,11 @@ impl Layout {
         Locale::current().map_or_else(String::new, |locale| locale.now.to_string())
     }
 
+    /// What is said of a URL whose check did not answer.
+    pub(super) fn unchecked(&self) -> &'static str {
+        unchecked(self.lang)
+    }
+
     /// The word for a time that is about now.
     pub(super) fn near(&self, is_past: bool) -> &'static str {
         near(self.lang, is_past)
@@ -87,6 +115,11 @@ impl Layout {
 
     pub(super) fn style(&self) -> String {
         static_files::STYLE.path_below(&self.console)
+    }
+
+    /// The style sheet of the product's colour.
+    pub(super) fn color(&self) -> Option<String> {
+        Some(static_files::color_path(&self.console, self.product.color()?))
     }
 
     pub(super) fn script(&self) -> String {
@@ -101,6 +134,22 @@ impl Layout {
 
     pub(super) fn icon(&self) -> String {
         static_files::ICON.path_below(&self.console)
+    }
+}
+
+impl State {
+    /// The layout of a page without navigation, at this path below that of the settings page.
+    pub(super) fn layout(&self, lang: Lang, title: &str, rest: &str) -> Layout {
+        Layout::new(lang, title, &self.root, &format!("{}{rest}", self.root))
+    }
+
+    /// The layout of a page that says what is wrong with this path: with the navigation of the session, if there is one.
+    pub(super) fn layout_for(&self, visitor: &Visitor, lang: Lang, title: &str, path: &str) -> Layout {
+        let layout = self.layout(lang, title, path.strip_prefix(ROOT).unwrap_or_default());
+        let Some(session) = &visitor.session else { return Layout { product: visitor.options(), ..layout } };
+        let workspace = session.access.workspace.clone().or_else(|| workspace_in(path));
+        let root = workspace.as_ref().map(|workspace| self.path_of_workspace(workspace));
+        Layout { workspace, root: root.unwrap_or_default(), ..layout.signed_in(session, "") }
     }
 }
 

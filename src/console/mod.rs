@@ -1,6 +1,7 @@
 //! The settings page, where people set up, test and diagnose webhooks. It renders HTML from the ledger and the sender;
 //! the style sheet and script are compiled in.
 
+mod accent;
 mod activity;
 mod backfill;
 mod call_filter;
@@ -24,6 +25,7 @@ mod page_limiter;
 mod payload;
 mod player;
 mod portal;
+mod portal_options;
 mod recover;
 mod refusal_log;
 mod response;
@@ -34,11 +36,14 @@ mod session;
 mod sign_in;
 mod state;
 mod static_files;
+mod typed_form;
 mod url_check;
+mod visitor;
 mod webhook;
 mod webhook_list;
 
 pub use portal::{Access, PERSON, PortalError, PortalLink, is_person, portal_link};
+pub use portal_options::{PortalOptionError, PortalOptions};
 pub use route::ROOT;
 pub use service::Console;
 pub use state::{Config, Dependencies};

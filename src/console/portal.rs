@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::portal_options::PortalOptions;
 use super::route::ROOT;
 use crate::clock::UnixSeconds;
 use crate::ledger::{Actor, is_description};
@@ -25,13 +26,16 @@ pub struct Access {
     /// The hash of the named token that signed in; the session ends with the token.
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// What the link says of the product that it comes from.
+    #[serde(rename = "o", default, skip_serializing_if = "PortalOptions::is_empty")]
+    pub options: PortalOptions,
 }
 
 impl Access {
     /// Access to one workspace.
     #[must_use]
     pub fn of_workspace(workspace: &str, listen: bool) -> Self {
-        Self { workspace: Some(workspace.to_owned()), listen, name: None, token: None }
+        Self { workspace: Some(workspace.to_owned()), listen, ..Self::operator() }
     }
 
     /// Who has this access, for the audit trail.
@@ -46,7 +50,7 @@ impl Access {
     /// Access to all workspaces.
     #[must_use]
     pub fn operator() -> Self {
-        Self { workspace: None, listen: true, name: None, token: None }
+        Self { workspace: None, listen: true, name: None, token: None, options: PortalOptions::default() }
     }
 }
 
@@ -135,13 +139,21 @@ impl AccessPass {
         Ok((pass, expires))
     }
 
-    pub(super) fn read(
+    /// Signs a pass for a session that has been over for a day: no replica's clock is that far behind.
+    pub(super) fn sign_past_session(&self, keyring: &Keyring, now: UnixSeconds) -> Option<String> {
+        const DAY: u64 = 86_400;
+        let content = serde_json::to_vec(self).unwrap_or_default();
+        keyring.sign_pass(Purpose::Session, &content, now, UnixSeconds(now.0.saturating_sub(DAY)))
+    }
+
+    /// Reads a pass, and when it expires. An expired one grants nothing, but says what it was for.
+    pub(super) fn read_expired(
         purpose: Purpose,
         pass: &str,
         keyring: &Keyring,
         now: UnixSeconds,
     ) -> Result<(Self, UnixSeconds), PassError> {
-        let (content, expires) = keyring.read_pass(purpose, pass, now)?;
+        let (content, expires) = keyring.read_expired_pass(purpose, pass, now)?;
         let access_pass = serde_json::from_slice(&content).map_err(|_| PassError::Invalid)?;
         Ok((access_pass, expires))
     }

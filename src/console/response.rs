@@ -2,11 +2,10 @@
 
 use askama::Template;
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LOCATION};
+use http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{Response, StatusCode};
 
 use super::error::PageError;
-use super::route::Route;
 use crate::telemetry::Refusal;
 use crate::text::{self, Escape};
 
@@ -45,14 +44,8 @@ pub(super) fn plain(status: StatusCode) -> PageResponse {
     answer
 }
 
-pub(super) fn not_allowed(route: &Route) -> PageResponse {
-    let allow = match (route.takes_get(), route.takes_post()) {
-        (true, true) => "GET, HEAD, POST",
-        (true, false) => "GET, HEAD",
-        (false, _) => "POST",
-    };
-    let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED);
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
-    answer.extensions_mut().insert(Refusal("method_not_allowed"));
-    answer
+/// A page that says why it is not the one that was asked for.
+pub(super) fn refused(mut page: PageResponse, reason: &'static str) -> PageResult {
+    page.extensions_mut().insert(Refusal(reason));
+    Ok(page)
 }

@@ -95,6 +95,33 @@ impl Route {
         }
     }
 
+    /// The methods that it takes, as the field `Allow` names them.
+    pub(super) fn allow(&self) -> &'static str {
+        match (self.takes_get(), self.takes_post()) {
+            (true, true) => "GET, HEAD, POST",
+            (true, false) => "GET, HEAD",
+            (false, _) => "POST",
+        }
+    }
+
+    /// The path, below that of the settings page, of the page with the buttons and links that lead here.
+    pub(super) fn page(&self) -> String {
+        let Self::In(workspace, page) = self else { return String::new() };
+        let rest = match page {
+            Page::NewWebhook | Page::Check => "/webhooks/new".to_owned(),
+            Page::Webhook(id) | Page::Action(id, _) => format!("/webhooks/{}", in_path(id)),
+            Page::Delivery(id)
+            | Page::Resend(id)
+            | Page::Links(id)
+            | Page::Listen(id)
+            | Page::Captions(id)
+            | Page::Asset(id, _) => format!("/deliveries/{}", in_path(id)),
+            Page::Recover => "/recover".to_owned(),
+            _ => String::new(),
+        };
+        format!("/w/{}{rest}", in_path(workspace))
+    }
+
     pub(super) fn takes_get(&self) -> bool {
         match self {
             Self::SignOut => false,
@@ -147,6 +174,12 @@ impl Action {
     }
 }
 
+/// The workspace that a path names, whether there is such a page or not.
+pub(super) fn workspace_in(path: &str) -> Option<String> {
+    let workspace = path.strip_prefix(ROOT)?.strip_prefix("/w/")?.split('/').next()?;
+    name_in_path(workspace)
+}
+
 /// The path of a workspace's first page below that of the settings page, without a trailing slash.
 pub(super) fn of_workspace(root: &str, workspace: &str) -> String {
     format!("{root}/w/{}", in_path(workspace))
@@ -185,6 +218,19 @@ mod tests {
         ] {
             assert_eq!(Route::parse(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn every_action_has_the_page_that_leads_to_it() {
+        for (path, page) in [
+            ("/console/w/acme/webhooks/ep_1/pause", "/w/acme/webhooks/ep_1"),
+            ("/console/w/acme/deliveries/d/links", "/w/acme/deliveries/d"),
+            ("/console/w/acme/check", "/w/acme/webhooks/new"),
+            ("/console/sign-out", ""),
+        ] {
+            assert_eq!(Route::parse(path).unwrap().page(), page);
+        }
+        assert_eq!(workspace_in("/console/w/a%2Fb/nowhere").as_deref(), Some("a/b"));
     }
 
     #[test]

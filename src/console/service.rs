@@ -11,17 +11,17 @@ use hyper::body::Incoming;
 
 use super::context::RequestContext;
 use super::error::PageError;
-use super::error_page::error_page;
 use super::form::{self, Form, PostedBody};
 use super::i18n::Lang;
 use super::locale::Locale;
 use super::portal::{Access, PortalError, PortalLink, portal_link};
-use super::response::{PageResult, not_allowed, redirect_to};
-use super::route::{Page, ROOT, Route};
+use super::response::{PageResult, redirect_to};
+use super::route::{Page, Route};
 use super::security_headers::set_security_headers;
-use super::session::{self, Session};
+use super::session;
 use super::state::{Config, Dependencies, State};
 use super::static_files;
+use super::visitor::Visitor;
 use crate::server::Client;
 
 /// The settings page. Clones share its state.
@@ -73,17 +73,22 @@ impl Console {
         let query = Form::parse(head.uri.query().unwrap_or_default().as_bytes());
         let asked = Lang::of_tag(query.get("lang"));
         let lang = asked.unwrap_or_else(|| session::lang_of(&head.headers));
-        let locale = Locale { lang, now: self.0.deps.clock.now().into() };
-        let mut answer = locale
-            .scope(self.0.answer(&head, PostedBody { body, client }, &path, query, lang))
-            .await
-            .unwrap_or_else(|error| error_page(&error, lang, &self.0.root, &path));
+        let (state, visitor) = (&self.0, self.0.visitor(&head.headers));
+        let locale = Locale { lang, now: state.deps.clock.now().into() };
+        let body = PostedBody { body, client };
+        let page = async {
+            let page = state.answer(&head, body, &path, query, lang, &visitor).await;
+            page.unwrap_or_else(|error| state.error_page(&error, lang, &path, &visitor))
+        };
+        // On the heap, because the pages' futures are large.
+        let mut answer = locale.scope(Box::pin(page)).await;
+        let options = visitor.options();
         if asked.is_some()
-            && let Ok(cookie) = HeaderValue::from_str(&self.0.lang_cookie(lang))
+            && let Ok(cookie) = HeaderValue::from_str(&state.lang_cookie(lang, &options))
         {
             answer.headers_mut().append(SET_COOKIE, cookie);
         }
-        set_security_headers(&mut answer, &self.0.deps.base);
+        set_security_headers(&mut answer, &state.deps.base, &options);
         answer
     }
 }
@@ -96,26 +101,26 @@ impl State {
         path: &str,
         query: Form,
         lang: Lang,
+        visitor: &Visitor,
     ) -> PageResult {
         let route = Route::parse(path).ok_or(PageError::NotFound)?;
         let posted = head.method == Method::POST;
         if !(posted && route.takes_post() || !posted && route.takes_get() && is_read(&head.method)) {
-            return Ok(not_allowed(&route));
+            return Err(PageError::WrongMethod(route.allow()));
         }
         if posted {
             self.require_our_origin(&head.headers, &head.uri)?;
         }
         let now = self.deps.clock.now();
-        let session = Session::of(&head.headers, &self.deps.keyring.load(), now)
-            .filter(|session| self.has_token_in_force(&session.access));
+        let session = visitor.session.as_ref();
         if let (Some(session), Some(sender), Route::Start | Route::Find | Route::In(..)) =
-            (&session, &self.deps.sender, &route)
+            (session, &self.deps.sender, &route)
             && sender.ledger().is_used(&session.id).await?
         {
-            return self.signed_out(StatusCode::UNAUTHORIZED, lang);
+            return self.signed_out(StatusCode::UNAUTHORIZED, lang, visitor);
         }
-        // A client without a session may post a form of limited size, and only to these two paths.
-        let is_open = matches!(route, Route::Enter | Route::SignIn);
+        // A client that never had a session may post a form of limited size, and only to these two paths.
+        let is_open = matches!(route, Route::Enter | Route::SignIn) || visitor.past.is_some();
         let client = body.client;
         let form = match posted && (is_open || session.is_some()) {
             true => form::read(&head.headers, body).await?,
@@ -124,31 +129,26 @@ impl State {
         match &route {
             Route::Enter => return self.enter(posted, &query, &form, lang).await,
             Route::SignIn => return self.sign_in(posted, &form, lang).await,
-            Route::SignOut => return self.sign_out(session.as_ref(), &form).await,
-            Route::SignedOut => return self.signed_out(StatusCode::OK, lang),
+            Route::SignOut => return self.sign_out(session, &form).await,
+            Route::SignedOut => return self.signed_out(StatusCode::OK, lang, visitor),
             Route::Start | Route::Find | Route::In(..) => {}
         }
-        let Some(session) = session else {
-            return self.sign_in_required(lang, path.strip_prefix(ROOT).unwrap_or_default());
-        };
+        let Some(session) = session else { return self.session_over(visitor, &form, lang, path) };
         let sender = self.deps.sender.as_ref().ok_or(PageError::NotFound)?;
         if posted && !session.accepts_csrf(form.get("csrf"), &self.deps.keyring.load(), now) {
-            return Err(self.refuse_form_of_other_session());
+            let sees = matches!(&route, Route::In(workspace, _) if session.may_see(workspace));
+            return match sees {
+                true => self.form_of_earlier_session(visitor, session, &form, lang, path),
+                false => Err(self.refuse_form_of_other_session()),
+            };
         }
         let Some(_permit) = self.page_limiter.try_acquire(session.access.workspace.as_deref()) else {
             client.count_refused("too_many_pages");
             return Err(PageError::TooMany);
         };
         let sender = &sender.acting_as(session.access.actor());
-        let context = |workspace| RequestContext {
-            state: self,
-            sender,
-            session: &session,
-            lang,
-            workspace,
-            query,
-            form,
-        };
+        let context =
+            |workspace| RequestContext { state: self, sender, session, lang, workspace, query, form };
         match &route {
             Route::In(workspace, page) if session.may_see(workspace) => {
                 context(workspace).dispatch(page, posted).await

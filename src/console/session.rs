@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq;
 
 use super::i18n::Lang;
 use super::portal::{Access, AccessPass, PortalError};
+use super::portal_options::PortalOptions;
 use super::state::State;
 use crate::clock::UnixSeconds;
 use crate::signed_url::{Keyring, Purpose};
@@ -16,6 +17,9 @@ use crate::signed_url::{Keyring, Purpose};
 const SESSION: &str = "webhook_assets_session";
 /// How long a secret or a link remains visible.
 const REVEAL_LIFETIME: Duration = Duration::from_secs(5 * 60);
+
+/// How long the cookie of a session outlives it, so that the page knows the way back.
+const PAST_LIFETIME: Duration = Duration::from_secs(7 * 86_400);
 
 const LANG: &str = "webhook_assets_lang";
 
@@ -29,15 +33,27 @@ pub(super) struct Session {
     pub(super) csrf: String,
 }
 
-impl Session {
-    /// The session of a request with a valid cookie.
-    pub(super) fn of(headers: &HeaderMap, keyring: &Keyring, now: UnixSeconds) -> Option<Self> {
-        let (_, cookie) = cookies(headers).find(|(name, _)| *name == SESSION)?;
-        let (access_pass, expires) = AccessPass::read(Purpose::Session, cookie, keyring, now).ok()?;
-        let csrf = keyring.sign_pass(Purpose::Form, access_pass.id.as_bytes(), now, expires)?;
-        Some(Self { access: access_pass.access, id: access_pass.id, expires, csrf })
-    }
+/// The session of a request's cookie.
+#[derive(Debug)]
+pub(super) enum CookieSession {
+    Current(Session),
+    /// The access of a session that is over.
+    Past(Access),
+}
 
+/// The session of a request with a genuine cookie.
+pub(super) fn session_of(headers: &HeaderMap, keyring: &Keyring, now: UnixSeconds) -> Option<CookieSession> {
+    let (_, cookie) = cookies(headers).find(|(name, _)| *name == SESSION)?;
+    let (AccessPass { access, id }, expires) =
+        AccessPass::read_expired(Purpose::Session, cookie, keyring, now).ok()?;
+    if now >= expires {
+        return Some(CookieSession::Past(access));
+    }
+    let csrf = keyring.sign_pass(Purpose::Form, id.as_bytes(), now, expires)?;
+    Some(CookieSession::Current(Session { access, id, expires, csrf }))
+}
+
+impl Session {
     pub(super) fn may_see(&self, workspace: &str) -> bool {
         self.access.workspace.as_deref().is_none_or(|own| own == workspace)
     }
@@ -67,6 +83,11 @@ impl Session {
             .read_pass(Purpose::Form, csrf, now)
             .is_ok_and(|(id, _)| bool::from(id.as_slice().ct_eq(self.id.as_bytes())))
     }
+
+    /// Whether a page of some session gave out a CSRF token. That session may be over.
+    pub(super) fn issued_csrf(csrf: &str, keyring: &Keyring, now: UnixSeconds) -> bool {
+        keyring.read_expired_pass(Purpose::Form, csrf, now).is_ok()
+    }
 }
 
 impl State {
@@ -75,26 +96,40 @@ impl State {
         let lifetime = self.config.session_lifetime;
         let (keyring, now) = (self.deps.keyring.load(), self.deps.clock.now());
         let (pass, _) = AccessPass::new(access.clone())?.sign(Purpose::Session, &keyring, now, lifetime)?;
-        Ok(self.cookie(SESSION, &pass, lifetime.as_secs()))
+        Ok(self.cookie(SESSION, &pass, lifetime.saturating_add(PAST_LIFETIME).as_secs(), &access.options))
     }
 
     /// A cookie that deletes the session cookie.
-    pub(super) fn no_session_cookie(&self) -> String {
-        self.cookie(SESSION, "", 0)
+    pub(super) fn no_session_cookie(&self, options: &PortalOptions) -> String {
+        self.cookie(SESSION, "", 0, options)
+    }
+
+    /// The cookie after a session was ended: it only says where the person came from. `None` if the link said nothing.
+    pub(super) fn past_cookie(&self, access: &Access) -> Option<String> {
+        let options = access.options.clone();
+        let workspace = access.workspace.as_deref().filter(|_| !options.is_empty())?;
+        let past = AccessPass::new(Access { options, ..Access::of_workspace(workspace, false) }).ok()?;
+        let pass = past.sign_past_session(&self.deps.keyring.load(), self.deps.clock.now())?;
+        Some(self.cookie(SESSION, &pass, PAST_LIFETIME.as_secs(), &access.options))
     }
 
     /// The language cookie, valid for a year.
-    pub(super) fn lang_cookie(&self, lang: Lang) -> String {
-        self.cookie(LANG, lang.tag(), 365 * 86_400)
+    pub(super) fn lang_cookie(&self, lang: Lang, options: &PortalOptions) -> String {
+        self.cookie(LANG, lang.tag(), 365 * 86_400, options)
     }
 
     /// Builds a cookie that is hidden from scripts, is not sent with cross-site forms and frames, and is limited to
-    /// this page's paths; over https it is `Secure`.
-    fn cookie(&self, name: &str, value: &str, seconds: u64) -> String {
+    /// this page's paths; over https it is `Secure`. In a page that other sites may embed, the cookie is sent within
+    /// frames; `Partitioned` ties it to the site around the frame.
+    fn cookie(&self, name: &str, value: &str, seconds: u64, options: &PortalOptions) -> String {
         let https = self.config.url.as_ref().is_some_and(|url| url.as_str().starts_with("https:"));
         let root = &self.root;
-        let secure = if https { "; Secure" } else { "" };
-        format!("{name}={value}; Path={root}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
+        let site = match (options.may_be_embedded(), https) {
+            (true, _) => "SameSite=None; Secure; Partitioned",
+            (false, true) => "SameSite=Lax; Secure",
+            (false, false) => "SameSite=Lax",
+        };
+        format!("{name}={value}; Path={root}; Max-Age={seconds}; HttpOnly; {site}")
     }
 }
 

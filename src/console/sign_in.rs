@@ -11,13 +11,15 @@ use super::form::Form;
 use super::i18n::Lang;
 use super::layout::{Layout, Notice};
 use super::portal::{Access, AccessPass};
-use super::response::{PageResponse, PageResult, page, redirect_to};
+use super::portal_options::PortalOptions;
+use super::response::{PageResponse, PageResult, page, redirect_to, refused};
 use super::route::in_path;
 use super::session::Session;
 use super::state::State;
+use super::visitor::Visitor;
+use crate::clock::UnixSeconds;
 use crate::ledger::Action;
-use crate::signed_url::{PassError, Purpose};
-use crate::telemetry::Refusal;
+use crate::signed_url::Purpose;
 use crate::tokens::Scope;
 
 #[derive(Template)]
@@ -26,6 +28,15 @@ struct Enter<'e> {
     layout: Layout,
     pass: &'e str,
     workspace: Option<&'e str>,
+}
+
+/// A portal link that was followed. It may have expired.
+struct Link<'l> {
+    access_pass: AccessPass,
+    expires: UnixSeconds,
+    pass: &'l str,
+    /// Whether the button was pressed.
+    posted: bool,
 }
 
 #[derive(Template)]
@@ -60,17 +71,31 @@ impl State {
     pub(super) async fn enter(&self, posted: bool, query: &Form, form: &Form, lang: Lang) -> PageResult {
         let pass = if posted { form.get("pass") } else { query.get("pass") };
         let (keyring, now) = (self.deps.keyring.load(), self.deps.clock.now());
-        let (access_pass, expires) = match AccessPass::read(Purpose::PortalLink, pass, &keyring, now) {
-            Ok(read) => read,
-            Err(PassError::Expired(_)) => {
-                return self.refuse_link(lang, lang.messages().link_expired, "link_expired");
-            }
-            Err(PassError::Invalid) => {
-                return self.refuse_link(lang, lang.messages().link_invalid, "link_invalid");
-            }
+        let read = AccessPass::read_expired(Purpose::PortalLink, pass, &keyring, now);
+        let Ok((access_pass, expires)) = read else {
+            return self.refuse_link(
+                lang,
+                lang.messages().link_invalid,
+                &PortalOptions::default(),
+                "link_invalid",
+            );
         };
+        let options = access_pass.access.options.clone();
+        let link = Link { access_pass, expires, pass, posted };
+        let mut answer = self.follow(link, lang).await?;
+        // The session, if there is one, may be of another link.
+        answer.extensions_mut().insert(options);
+        Ok(answer)
+    }
+
+    async fn follow(&self, link: Link<'_>, lang: Lang) -> PageResult {
+        let Link { access_pass, expires, pass, posted } = link;
+        let (t, now, product) = (lang.messages(), self.deps.clock.now(), &access_pass.access.options);
+        if now >= expires {
+            return self.refuse_link(lang, t.link_expired, product, "link_expired");
+        }
         if !posted {
-            let layout = self.layout(lang, lang.messages().enter, "/enter");
+            let layout = Layout { product: product.clone(), ..self.layout(lang, t.enter, "/enter") };
             let workspace = access_pass.access.workspace.as_deref();
             let mut answer = page(StatusCode::OK, &Enter { layout, pass, workspace })?;
             // The address of this page grants access, so the browser must not send it to other pages.
@@ -79,7 +104,7 @@ impl State {
         }
         let sender = self.deps.sender.as_ref().ok_or(PageError::NotFound)?;
         if !sender.ledger().use_once(&access_pass.id, expires, now).await? {
-            return self.refuse_link(lang, lang.messages().link_used, "link_used");
+            return self.refuse_link(lang, t.link_used, product, "link_used");
         }
         let workspace = access_pass.access.workspace.as_deref();
         tracing::info!(target: "webhook_assets::audit", workspace, operator = workspace.is_none(), "a portal link was used");
@@ -119,14 +144,6 @@ impl State {
         Ok(())
     }
 
-    /// Whether the named token that signed in, if there is one, still allows that.
-    pub(super) fn has_token_in_force(&self, access: &Access) -> bool {
-        let operates = |hash: &String| {
-            self.deps.tokens.by_hash(hash).is_some_and(|principal| principal.has(Scope::Operate))
-        };
-        access.token.as_ref().is_none_or(operates)
-    }
-
     /// Ends the session, given a form of this session. It ends everywhere: copies of the cookie become invalid.
     pub(super) async fn sign_out(&self, session: Option<&Session>, form: &Form) -> PageResult {
         let (keyring, now) = (self.deps.keyring.load(), self.deps.clock.now());
@@ -141,19 +158,25 @@ impl State {
             tracing::info!(target: "webhook_assets::audit", workspace, operator = workspace.is_none(), "a session was ended");
             self.record(&session.access, "session.ended").await?;
         }
-        with_cookie(redirect_to(&format!("{}/signed-out", self.root)), &self.no_session_cookie())
+        let past = session.and_then(|session| self.past_cookie(&session.access));
+        let cookie = past.unwrap_or_else(|| self.no_session_cookie(&PortalOptions::default()));
+        with_cookie(redirect_to(&format!("{}/signed-out", self.root)), &cookie)
     }
 
     /// The page after signing out; `status` is 401 for the cookie of an ended session.
-    pub(super) fn signed_out(&self, status: StatusCode, lang: Lang) -> PageResult {
+    pub(super) fn signed_out(&self, status: StatusCode, lang: Lang, visitor: &Visitor) -> PageResult {
         let t = lang.messages();
         let layout = self.layout(lang, t.signed_out, "/signed-out");
-        let notice = Notice { layout, heading: t.signed_out, text: t.signed_out_text, link: None };
+        let layout = Layout { product: visitor.options(), ..layout };
+        let back = layout.back().map(|(url, word)| (url.to_owned(), word));
+        let link = back.as_ref().map(|(url, word)| (url.as_str(), word.as_str()));
+        let notice = Notice { layout, heading: t.signed_out, text: t.signed_out_text, link };
         let mut answer = page(status, &notice)?;
         if status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Cookie realm=\"settings page\"");
             answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-            return refused(with_cookie(answer, &self.no_session_cookie())?, "session_ended");
+            let answer = with_cookie(answer, &self.no_session_cookie(&visitor.options()))?;
+            return refused(answer, "session_ended");
         }
         Ok(answer)
     }
@@ -168,15 +191,18 @@ impl State {
         refused(page(StatusCode::FORBIDDEN, &notice)?, "no_session")
     }
 
-    /// The layout of a page at this path below that of the settings page.
-    fn layout(&self, lang: Lang, title: &str, rest: &str) -> Layout {
-        Layout::new(lang, title, &self.root, &format!("{}{rest}", self.root))
-    }
-
-    fn refuse_link(&self, lang: Lang, why: &'static str, reason: &'static str) -> PageResult {
-        let layout = self.layout(lang, lang.messages().link_refused, "");
-        let notice = Notice { layout, heading: lang.messages().link_refused, text: why, link: None };
-        refused(page(StatusCode::FORBIDDEN, &notice)?, reason)
+    fn refuse_link(
+        &self,
+        lang: Lang,
+        why: &'static str,
+        product: &PortalOptions,
+        reason: &'static str,
+    ) -> PageResult {
+        let heading = lang.messages().link_refused;
+        let layout = Layout { product: product.clone(), ..self.layout(lang, heading, "") };
+        let back = layout.back().map(|(url, word)| (url.to_owned(), word));
+        let link = back.as_ref().map(|(url, word)| (url.as_str(), word.as_str()));
+        refused(page(StatusCode::FORBIDDEN, &Notice { layout, heading, text: why, link })?, reason)
     }
 
     fn start_session(&self, access: &Access) -> PageResult {
@@ -222,10 +248,4 @@ impl RequestContext<'_> {
         let layout = Layout::new(self.lang, t.workspaces, root, root).signed_in(self.session, "workspaces");
         page(StatusCode::OK, &Workspaces { layout, lines, next })
     }
-}
-
-/// A page that says why it is not the one that was asked for.
-fn refused(mut page: PageResponse, reason: &'static str) -> PageResult {
-    page.extensions_mut().insert(Refusal(reason));
-    Ok(page)
 }

@@ -8,6 +8,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTI
 use http::{Response, StatusCode};
 use sha2::{Digest, Sha256};
 
+use super::accent;
 use super::response::PageResponse;
 use super::route::ROOT;
 
@@ -49,12 +50,24 @@ pub fn style_sheet() -> (String, &'static str) {
 pub(super) fn answer(path: &str) -> Option<PageResponse> {
     let files = [&*STYLE, &*SCRIPT, &*ICON];
     let name = path.strip_prefix(ROOT)?;
+    if let Some(color) = name.strip_prefix("/colors/").and_then(|name| name.strip_suffix(".css")) {
+        return accent::style_sheet(color).map(|sheet| answer_with(STYLE.media_type, Bytes::from(sheet)));
+    }
     let file = files.into_iter().find(|file| file.path == name)?;
-    let mut answer = Response::new(Bytes::from_static(file.content.as_bytes()));
+    Some(answer_with(file.media_type, Bytes::from_static(file.content.as_bytes())))
+}
+
+/// The path of the style sheet of a colour, given that of the settings page.
+pub(super) fn color_path(console: &str, color: &str) -> String {
+    format!("{console}/colors/{color}.css")
+}
+
+fn answer_with(media_type: &'static str, content: Bytes) -> PageResponse {
+    let mut answer = Response::new(content);
     *answer.status_mut() = StatusCode::OK;
     let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(file.media_type));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    Some(answer)
+    answer
 }

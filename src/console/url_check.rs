@@ -7,7 +7,7 @@ use serde_json::json;
 use super::context::RequestContext;
 use super::display::{Platform, name_of};
 use super::error::PageError;
-use super::i18n::{explain, url_error_in};
+use super::i18n::{explain, not_probed, url_error_in};
 use super::response::PageResult;
 use crate::text::{self, Escape};
 use crate::webhook::{EndpointUrl, Explanation, may_probe};
@@ -70,7 +70,7 @@ impl RequestContext<'_> {
         let (level, text) = match (&check.refused, &check.warned) {
             (Some(refused), _) => ("bad", refused.clone()),
             (None, Some(warned)) => ("warn", warned.to_string()),
-            (None, None) if check.unprobed => ("wait", t.url_not_probed.to_owned()),
+            (None, None) if check.unprobed => ("wait", not_probed(self.lang).to_owned()),
             (None, None) if look => ("good", t.url_reachable.to_owned()),
             (None, None) => ("good", t.url_well_formed.to_owned()),
         };

@@ -8,8 +8,8 @@ use super::format::{parse_expires, parse_sig};
 use super::keyring::Keyring;
 use crate::clock::UnixSeconds;
 
-/// The longest pass that is accepted, in bytes.
-const LONGEST: usize = 2_048;
+/// The longest pass that is accepted, in bytes: with its name and attributes, a cookie holds no more.
+const LONGEST: usize = 3_800;
 
 /// The purpose of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +71,20 @@ impl Keyring {
         pass: &str,
         now: UnixSeconds,
     ) -> Result<(Vec<u8>, UnixSeconds), PassError> {
+        let (content, expires) = self.read_expired_pass(purpose, pass, now)?;
+        if now < expires { Ok((content, expires)) } else { Err(PassError::Expired(expires)) }
+    }
+
+    /// Returns the content and expiry of a pass that was valid once. It grants nothing any more, but says what it was for.
+    ///
+    /// # Errors
+    /// [`PassError::Invalid`] if no key signed it for this purpose.
+    pub fn read_expired_pass(
+        &self,
+        purpose: Purpose,
+        pass: &str,
+        now: UnixSeconds,
+    ) -> Result<(Vec<u8>, UnixSeconds), PassError> {
         let (signed, sig) =
             pass.rsplit_once('.').filter(|_| pass.len() <= LONGEST).ok_or(PassError::Invalid)?;
         let mac = parse_sig(sig).ok_or(PassError::Invalid)?;
@@ -78,7 +92,7 @@ impl Keyring {
         let (content, expires) = signed.split_once('.').ok_or(PassError::Invalid)?;
         let expires = parse_expires(expires).ok_or(PassError::Invalid)?;
         let content = URL_SAFE_NO_PAD.decode(content).map_err(|_| PassError::Invalid)?;
-        if now < expires { Ok((content, expires)) } else { Err(PassError::Expired(expires)) }
+        Ok((content, expires))
     }
 }
 
@@ -108,6 +122,9 @@ mod tests {
         let read = |now| ring().read_pass(Purpose::Session, &pass, UnixSeconds(now));
         assert_eq!(read(THEN.0 - 1), Ok(("{\"w\":\"é\"}".as_bytes().to_vec(), THEN)));
         assert_eq!(read(THEN.0), Err(PassError::Expired(THEN)));
+        let expired = ring().read_expired_pass(Purpose::Session, &pass, THEN);
+        assert_eq!(expired, Ok(("{\"w\":\"é\"}".as_bytes().to_vec(), THEN)));
+        assert!(ring().read_expired_pass(Purpose::Form, &pass, THEN).is_err());
     }
 
     #[test]

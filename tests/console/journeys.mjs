@@ -8,8 +8,9 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { chromium } from 'playwright-core';
-import { TOKEN, World, receiver, root } from './world.mjs';
+import { sessionJourneys } from './sessions.mjs';
 import { webhookJourneys } from './webhooks.mjs';
+import { TOKEN, World, receiver, root } from './world.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const shots = `${root}/target/console/shots`;
@@ -424,6 +425,10 @@ journey('it speaks French', async () => {
   await page.goto(await portalLink());
   await page.getByRole('heading', { name: 'Livraisons récentes' }).waitFor();
   await look(page, 'webhooks-french');
+  await page.goto(`${acme}/deliveries`);
+  await page.getByText(/^(à l’instant|il y a \d+ (seconde|minute)s?)$/).first().waitFor();
+  await look(page, 'deliveries-french');
+  await page.goto(acme);
   await page.getByRole('link', { name: 'Ajouter un webhook' }).click();
   await page.getByLabel('URL', { exact: true }).fill('http://10.0.0.5/');
   await page.getByRole('button', { name: 'Enregistrer', exact: true }).click();
@@ -467,6 +472,8 @@ mainJourney('the operator sees every workspace', async () => {
   await page.getByRole('link', { name: 'acme' }).waitFor();
   await look(page, 'workspaces');
 });
+
+sessionJourneys({ journey, browser, person, look, press, says, heading, world, hook, shots, axe, COLOURS });
 
 mainJourney('no secret and no link came into the log', async () => {
   assert.ok(world.log.includes('an endpoint\'s secret was shown'));

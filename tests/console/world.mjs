@@ -40,6 +40,23 @@ export async function receiver() {
   return it;
 }
 
+/** The site of a product: it embeds the page that its query names, and has a logo. */
+export async function product() {
+  const logo = '<svg xmlns="http://www.w3.org/2000/svg" width="96" height="28"><rect width="96" height="28" rx="6" fill="#ffe600"/>'
+    + '<text x="18" y="20" font-family="sans-serif" font-weight="700" font-size="17">ACME</text></svg>';
+  const server = createServer((request, response) => {
+    const { pathname, searchParams } = new URL(request.url, 'http://localhost');
+    if (pathname === '/logo.svg') return response.writeHead(200, { 'content-type': 'image/svg+xml' }).end(logo);
+    const source = (searchParams.get('embed') ?? '').replaceAll('"', '&quot;');
+    return response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(`<!doctype html><html lang="en"><meta name="viewport"
+      content="width=device-width"><meta name="color-scheme" content="light dark"><title>The product</title><h1>The product</h1>
+      <iframe title="Webhooks" src="${source}" style="width: 100%; height: 75rem; border: 0"></iframe>`);
+  });
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  // Another site than 127.0.0.1, which is the settings page's.
+  return { origin: `http://localhost:${server.address().port}`, close: () => server.close() };
+}
+
 /** The running program in a fresh folder. */
 export class World {
   /** With `nginx`, people reach it through the nginx of deploy/, and the settings page below a path prefix. */

@@ -3,6 +3,7 @@
 mod activity;
 mod backfill;
 mod call_filter;
+mod embedding;
 mod forms;
 mod headers;
 mod isolation;
@@ -10,6 +11,7 @@ mod late_assets;
 mod pages;
 mod prefix;
 mod recover;
+mod session_over;
 mod sign_in;
 mod webhook_list;
 mod words;
@@ -49,8 +51,13 @@ impl ConsoleSite {
 
     /// Path and query of a portal link.
     async fn link(&self, workspace: &str, listen: bool) -> String {
+        self.link_with(workspace, &json!({"listen": listen})).await
+    }
+
+    /// Path and query of a portal link with these fields.
+    async fn link_with(&self, workspace: &str, wish: &Value) -> String {
         let path = format!("/v1/workspaces/{workspace}/portal-links");
-        let minted = self.api("POST", &path, &json!({"listen": listen})).await;
+        let minted = self.api("POST", &path, wish).await;
         minted["url"].as_str().unwrap().strip_prefix("http://localhost").unwrap().to_owned()
     }
 

@@ -12,7 +12,7 @@ use crate::cli::arguments::{Output, duration};
 use crate::cli::exit::{Exit, Failure};
 use crate::clock::{Clock, SystemClock, UnixMillis};
 use crate::config::Sources;
-use crate::console::{Access, PERSON, is_person, portal_link};
+use crate::console::{Access, PERSON, PortalOptionError, PortalOptions, is_person, portal_link};
 
 /// How long a link to the settings page may be valid.
 const LONGEST_LINK: Duration = Duration::from_secs(24 * 60 * 60);
@@ -35,7 +35,47 @@ pub(crate) struct Portal {
     #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     expires_in: Option<Duration>,
     #[command(flatten)]
+    product: Product,
+    #[command(flatten)]
     output: Output,
+}
+
+/// What the link says of the product that it comes from.
+#[derive(Debug, Args)]
+struct Product {
+    /// The page of your product to which the settings page leads back
+    #[arg(long, value_name = "URL")]
+    return_url: Option<String>,
+    /// A site that may show the settings page in a frame, as https://app.example.com; at most 4
+    #[arg(long, value_name = "ORIGIN", conflicts_with = "operator")]
+    embed_origin: Vec<String>,
+    /// The colour of buttons and links, as #4f46e5; darker or lighter where it could not be read
+    #[arg(long, value_name = "COLOR")]
+    color: Option<String>,
+    /// The https URL of a logo
+    #[arg(long, value_name = "URL")]
+    logo_url: Option<String>,
+}
+
+impl Product {
+    fn options(&self) -> Result<PortalOptions, Failure> {
+        let refused =
+            |flag: &'static str| move |error: PortalOptionError| Failure::Usage(format!("--{flag} {error}"));
+        let mut options = PortalOptions::default();
+        if let Some(url) = &self.return_url {
+            options = options.with_return_url(url).map_err(refused("return-url"))?;
+        }
+        for origin in &self.embed_origin {
+            options = options.with_embed_origin(origin).map_err(refused("embed-origin"))?;
+        }
+        if let Some(color) = &self.color {
+            options = options.with_color(color).map_err(refused("color"))?;
+        }
+        if let Some(url) = &self.logo_url {
+            options = options.with_logo_url(url).map_err(refused("logo-url"))?;
+        }
+        Ok(options)
+    }
 }
 
 impl Portal {
@@ -50,7 +90,7 @@ impl Portal {
             Some(workspace) => Access::of_workspace(workspace, self.listen),
             None => Access::operator(),
         };
-        let access = Access { name: self.name, ..access };
+        let access = Access { name: self.name, options: self.product.options()?, ..access };
         let lifetime = self.expires_in.unwrap_or(config.link_lifetime);
         let link =
             portal_link(&origin, &keyring, &access, lifetime, SystemClock.now()).map_err(Failure::failed)?;

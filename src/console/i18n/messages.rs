@@ -230,8 +230,8 @@ messages! {
         fr "Votre lien ne permet pas d’écouter les enregistrements ni de lire les transcriptions. Demandez à votre administrateur un lien qui le permet.";
     not_found: en "There is nothing here", fr "Il n’y a rien ici";
     not_found_text:
-        en "The page does not exist, or belongs to somebody else, or its history is over. Check the address, or go back.",
-        fr "La page n’existe pas, appartient à quelqu’un d’autre, ou son historique est effacé. Vérifiez l’adresse ou revenez en arrière.";
+        en "The page does not exist, or belongs to somebody else, or its history is over. Check the address, or go on from here.",
+        fr "La page n’existe pas, appartient à quelqu’un d’autre, ou son historique est effacé. Vérifiez l’adresse ou continuez d’ici.";
     not_ours: en "This request was refused", fr "Cette demande a été refusée";
     not_ours_text:
         en "It did not come from a page that was given to you here. Nothing was changed. Go back, load the page again and repeat what you did.",
@@ -366,12 +366,6 @@ messages! {
     url_reachable:
         en "Nothing speaks against this URL. Save it, then send a test event.",
         fr "Rien ne s’oppose à cette URL. Enregistrez-la, puis envoyez un événement de test.";
-    url_not_probed:
-        en "This URL is well formed. Zapier and Make are not asked before an event, so whether something listens there is not known yet: save it, then send a test event.",
-        fr "Cette URL est bien formée. Zapier et Make ne sont pas interrogés avant un événement : on ne sait pas encore si quelque chose y écoute. Enregistrez-la, puis envoyez un événement de test.";
-    url_unchecked:
-        en "This URL could not be checked just now. Saving checks it again.",
-        fr "Cette URL n’a pas pu être vérifiée pour l’instant. L’enregistrement la vérifiera à nouveau.";
     url_well_formed: en "This URL is well formed.", fr "Cette URL est bien formée.";
     waiting: en "Waiting", fr "En attente";
     webhook: en "Webhook", fr "Webhook";

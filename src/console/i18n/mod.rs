@@ -9,6 +9,8 @@ mod fr_notes;
 mod lang;
 mod messages;
 mod moments;
+mod session_words;
+mod url_words;
 
 pub(super) use activity::{ActivityWords, action_label, activity_words, actor_label};
 pub(super) use call_words::{direction_label, fetched_label, status_label};
@@ -16,6 +18,8 @@ pub(super) use figures::{FigureWords, figure_words};
 pub(super) use lang::Lang;
 pub(super) use messages::Messages;
 pub(super) use moments::{exact, near, relative};
+pub(super) use session_words::{SessionWords, session_words};
+pub(super) use url_words::{not_probed, unchecked};
 
 use crate::webhook::{Explanation, Facts, HeaderError, UrlError};
 

@@ -66,16 +66,8 @@ pub fn diagnose_probe(url: &EndpointUrl, exchange: &Exchange) -> Option<Diagnosi
         }
         _ => platform::answered(url, response)
             .filter(|diagnosis| diagnosis.facts.code.starts_with("n8n_"))
-            .or_else(|| behind_a_proxy(response)),
+            .or_else(|| status::behind_a_proxy(response)),
     }
-}
-
-/// Diagnoses the answer of a proxy that cannot reach the receiver behind it.
-fn behind_a_proxy(response: &ReceiverResponse) -> Option<Diagnosis> {
-    let mut diagnosis =
-        matches!(response.status, 502..=504 | 520..=530).then(|| status::answered(response))?;
-    diagnosis.facts.status = Some(response.status);
-    Some(diagnosis)
 }
 
 /// Diagnoses a delivered webhook, including remaining problems.

@@ -118,3 +118,10 @@ meanings! {
         "See the receiver's log for the error; the same webhook can be sent again after that.";
     600.. => "odd_status", "there is no such status", "Is there a web server at this URL?";
 }
+
+/// Diagnoses the answer of a proxy that cannot reach the receiver behind it.
+pub(super) fn behind_a_proxy(response: &ReceiverResponse) -> Option<Diagnosis> {
+    let mut diagnosis = matches!(response.status, 502..=504 | 520..=530).then(|| answered(response))?;
+    diagnosis.facts.status = Some(response.status);
+    Some(diagnosis)
+}

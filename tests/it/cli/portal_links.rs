@@ -27,6 +27,34 @@ fn a_link_is_printed_for_one_workspace_or_for_the_operator() {
 }
 
 #[test]
+fn a_link_takes_what_the_product_wants_and_refuses_what_no_browser_should_follow() {
+    let home = Home::ready();
+    let portal = |arguments: &[&str]| {
+        let mut command = home.program(&[&["webhooks", "portal", "-w", "acme"], arguments].concat());
+        Ran::of(command.env("WEBHOOK_ASSETS_CONSOLE_URL", "https://hooks.example.com"))
+    };
+    let plain = portal(&[]).succeeded().out;
+    let full = [
+        ["--return-url", "https://app.example.com/settings"],
+        ["--embed-origin", "https://app.example.com"],
+        ["--embed-origin", "https://beta.example.com"],
+        ["--color", "#0a7d4f"],
+        ["--logo-url", "https://app.example.com/logo.svg"],
+    ];
+    assert!(portal(&full.concat()).succeeded().out.len() > plain.len() + 200);
+    for [flag, wrong] in [
+        ["--return-url", "javascript:alert(1)"],
+        ["--embed-origin", "https://*.example.com"],
+        ["--color", "red"],
+        ["--logo-url", "http://app.example.com/logo.svg"],
+    ] {
+        let refused = portal(&[flag, wrong]);
+        assert_eq!(refused.code, Some(2), "{flag}");
+        assert!(refused.err.contains(&format!("{flag} takes")), "{}", refused.err);
+    }
+}
+
+#[test]
 fn without_a_public_address_it_says_which_setting_names_one() {
     let home = Home::ready();
     home.run(&["webhooks", "portal", "--operator"])

@@ -48,7 +48,7 @@ async fn the_cookie_is_out_of_reach_of_scripts_and_other_sites() {
     let console = ConsoleSite::usual().await;
     let entered = console.enter(&console.link("acme", false).await).await;
     let cookie = entered.must("set-cookie");
-    assert!(cookie.ends_with("; Path=/console; Max-Age=28800; HttpOnly; SameSite=Lax"), "{cookie}");
+    assert!(cookie.ends_with("; Path=/console; Max-Age=633600; HttpOnly; SameSite=Lax"), "{cookie}");
     let mut plan = Plan::sending().await;
     plan.console.url = Some(BaseUrl::parse("https://hooks.example.com").unwrap());
     let console = ConsoleSite::of(plan).await;
