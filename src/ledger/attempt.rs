@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::assets::Assets;
 use crate::clock::{UnixMillis, UnixSeconds};
+use crate::webhook::{HeaderFields, Phases};
 
 /// The state of a delivery after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,12 @@ pub struct AttemptResult {
     pub advice: Option<String>,
     /// The first bytes of the response.
     pub excerpt: Option<String>,
+    /// The header fields of the request.
+    pub sent: HeaderFields,
+    /// The header fields of the response.
+    pub answered: HeaderFields,
+    /// How long its phases took.
+    pub phases: Phases,
     /// When its links expire; `None` if it carried none.
     pub links_expire: Option<UnixSeconds>,
     /// The assets whose links were null.

@@ -6,7 +6,7 @@ use super::assets::Assets;
 use super::claimed::message;
 use super::database::{Int, column, converted, from_row};
 use crate::clock::{UnixMillis, UnixSeconds};
-use crate::webhook::{Message, Resend, format_span};
+use crate::webhook::{HeaderFields, Message, Phases, Resend, format_span};
 
 /// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +96,8 @@ pub struct Delivery {
     pub created_at: UnixMillis,
     /// When it was delivered or failed.
     pub ended_at: Option<UnixMillis>,
+    /// When something last happened to it: it was accepted, an attempt ended, it was sent again, or it was given up.
+    pub active_at: UnixMillis,
 }
 
 from_row!(row => Delivery {
@@ -119,6 +121,7 @@ from_row!(row => Delivery {
     transcript_fetched_at: column(row, "transcript_fetched_at")?,
     created_at: column(row, "created_at")?,
     ended_at: column(row, "ended_at")?,
+    active_at: column(row, "active_at")?,
 });
 
 impl Delivery {
@@ -171,6 +174,12 @@ pub struct Attempt {
     pub advice: Option<String>,
     /// The first bytes of the response.
     pub excerpt: Option<String>,
+    /// The header fields of the request; none for an attempt that an earlier version made.
+    pub sent: HeaderFields,
+    /// The header fields of the response.
+    pub answered: HeaderFields,
+    /// How long its phases took.
+    pub phases: Phases,
     /// When its links expire; `None` if it carried none.
     pub links_expire: Option<UnixSeconds>,
 }
@@ -185,6 +194,14 @@ from_row!(row => Attempt {
     summary: column(row, "summary")?,
     advice: column(row, "advice")?,
     excerpt: column(row, "excerpt")?,
+    sent: converted::<Option<String>, _, _>(row, "request_fields")?,
+    answered: converted::<Option<String>, _, _>(row, "answer_fields")?,
+    phases: Phases {
+        lookup: converted::<Int, _, _>(row, "lookup_ms")?,
+        connect: converted::<Int, _, _>(row, "connect_ms")?,
+        tls: converted::<Int, _, _>(row, "tls_ms")?,
+        first_byte: converted::<Int, _, _>(row, "first_byte_ms")?,
+    },
     links_expire: column(row, "links_expire_at")?,
 });
 
@@ -215,6 +232,7 @@ mod tests {
             transcript_fetched_at: None,
             created_at: UnixMillis(0),
             ended_at: Some(UnixMillis(0)),
+            active_at: UnixMillis(0),
         };
         let status = |delivery: &Delivery, now| delivery.link_status(UnixSeconds(now)).unwrap_or_default();
         assert_eq!(status(&delivered, 100_000 - 7_230), "never fetched, expires in 2 hours");

@@ -1,5 +1,7 @@
 //! Ends a claim: records the attempt and its consequence, or requeues a delivery that was not attempted.
 
+use std::time::Duration;
+
 use super::attempt::{Disposition, FinishedAttempt, Requeue};
 use super::database::{Database, Statement, Value, Write, int, rows, values, without_nul};
 use super::error::Result;
@@ -11,7 +13,9 @@ macro_rules! attempts {
         rows!($engine: [
             1 id text, 2 holder text, 3 number bigint, 4 started_at bigint, 5 took_ms bigint, 6 status bigint, 7 code text,
             8 summary text, 9 advice text, 10 excerpt text, 11 links bigint, 12 note text, 13 state text, 14 due_at bigint,
-            15 scheduled_at bigint, 16 ended_at bigint, 17 resend bigint, 18 awaits bigint, 19 nulls bigint, 20 look_at bigint
+            15 scheduled_at bigint, 16 ended_at bigint, 17 resend bigint, 18 awaits bigint, 19 nulls bigint, 20 look_at bigint,
+            21 request_fields text, 22 answer_fields text, 23 lookup_ms bigint, 24 connect_ms bigint, 25 tls_ms bigint,
+            26 first_byte_ms bigint
         ])
     };
 }
@@ -20,8 +24,9 @@ macro_rules! insert_attempts {
     ($from:expr) => {
         concat!(
             "INSERT INTO attempts (delivery_id, number, started_at, took_ms, status, code, summary, advice, excerpt, \
-             links_expire_at, resend) SELECT id, number, started_at, took_ms, status, code, summary, advice, excerpt, \
-             links, resend FROM ",
+             links_expire_at, resend, request_fields, answer_fields, lookup_ms, connect_ms, tls_ms, first_byte_ms) \
+             SELECT id, number, started_at, took_ms, status, code, summary, advice, excerpt, links, resend, \
+             request_fields, answer_fields, lookup_ms, connect_ms, tls_ms, first_byte_ms FROM ",
             $from,
             " ON CONFLICT (delivery_id, number) DO NOTHING"
         )
@@ -43,6 +48,7 @@ macro_rules! finish_deliveries {
              scheduled_by = deliveries.lease, lease = NULL, lease_until = NULL, tries = deliveries.tries + 1, \
              attempts = CASE WHEN deliveries.attempts < r.number THEN r.number ELSE deliveries.attempts END, note = r.note, \
              last_status = r.status, last_summary = r.summary, links_expire_at = r.links, ended_at = r.ended_at, \
+             active_at = coalesce(r.ended_at, r.scheduled_at), \
              awaits = CASE WHEN r.state = 'delivered' THEN nullif(",
             awaits!(),
             ", 0) ELSE deliveries.awaits END, \
@@ -174,5 +180,15 @@ fn attempt_row(finished: &FinishedAttempt) -> Vec<Value> {
         finished.awaited.assets,
         result.nulls,
         finished.awaited.look_at,
+        result.sent.stored().map(without_nul),
+        result.answered.stored().map(without_nul),
+        millis(result.phases.lookup),
+        millis(result.phases.connect),
+        millis(result.phases.tls),
+        millis(result.phases.first_byte),
     ]
+}
+
+fn millis(duration: Option<Duration>) -> Option<i64> {
+    duration.map(|duration| int(duration.as_millis()))
 }

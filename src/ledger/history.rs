@@ -45,7 +45,7 @@ macro_rules! select_deliveries {
             $crate::ledger::assets::event_id!(),
             " AS event, d.arrived, d.endpoint_id, v.call_id, d.test, d.state, d.attempts, d.resends, \
              CASE WHEN d.state = 'waiting' THEN d.due_at END AS due_at, d.note, d.last_status, d.last_summary, d.links_expire_at, v.recording, v.transcript, d.recording_fetched_at, \
-             d.transcript_fetched_at, d.created_at, d.ended_at FROM ",
+             d.transcript_fetched_at, d.created_at, d.ended_at, d.active_at FROM ",
             $from,
             " WHERE d.workspace = $1 AND ",
             $rest
@@ -168,7 +168,8 @@ impl Ledger {
 /// The attempts of a delivery, the first one first.
 pub(super) async fn read_attempts(database: &Database, delivery: &str) -> Result<Vec<Attempt>> {
     const ATTEMPTS: Statement = Statement::same(
-        "SELECT number, resend, started_at, took_ms, status, code, summary, advice, excerpt, links_expire_at FROM attempts \
+        "SELECT number, resend, started_at, took_ms, status, code, summary, advice, excerpt, links_expire_at, \
+         request_fields, answer_fields, lookup_ms, connect_ms, tls_ms, first_byte_ms FROM attempts \
          WHERE delivery_id = $1 ORDER BY number",
     );
     database.fetch(ATTEMPTS, values![delivery]).await

@@ -10,11 +10,11 @@ macro_rules! insert_later_deliveries {
     ($lane:literal, $created_at:literal, $from:expr) => {
         concat!(
             "INSERT INTO deliveries (id, event_id, endpoint_id, workspace, position, state, test, lane, due_at, tries, \
-             attempts, asset_waited, arrived, created_at, note, ended_at) \
+             attempts, asset_waited, arrived, active_at, created_at, note, ended_at) \
              SELECT 'dlv_' || substr(n.event, 5) || '_' || (n.position + 1), n.event, n.endpoint, n.workspace, n.position, \
              CASE WHEN n.disabled THEN 'failed' ELSE 'queued' END, FALSE, ",
             $lane,
-            ", $2, 0, 0, $2 - n.accepted_at, n.arrived, ",
+            ", $2, 0, 0, $2 - n.accepted_at, n.arrived, $2, ",
             $created_at,
             ", CASE WHEN n.disabled THEN 'the endpoint is disabled' END, CASE WHEN n.disabled THEN $2 END FROM ",
             $from

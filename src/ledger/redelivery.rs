@@ -20,6 +20,8 @@ macro_rules! queue_again {
             $lane,
             ", due_at = ",
             $due_at,
+            ", active_at = ",
+            $due_at,
             ", scheduled_at = NULL, tries = 0, resends = resends + 1, ended_at = NULL, note = NULL, \
              links_expire_at = NULL, recording_fetched_at = NULL, transcript_fetched_at = NULL WHERE "
         )

@@ -114,7 +114,7 @@ impl Ledger {
     /// If it cannot be written.
     pub async fn restore_endpoint(&self, workspace: &str, id: &str, now: UnixMillis) -> Result<bool> {
         const REQUEUE_FAILED: Statement = Statement::same(
-            "UPDATE deliveries SET state = 'queued', due_at = $3, scheduled_at = NULL, ended_at = NULL, note = NULL \
+            "UPDATE deliveries SET state = 'queued', due_at = $3, active_at = $3, scheduled_at = NULL, ended_at = NULL, note = NULL \
              WHERE endpoint_id = $2 AND workspace = $1 AND state = 'failed' AND note = $4 AND ended_at = \
              (SELECT removed_at FROM endpoints WHERE workspace = $1 AND id = $2)",
         );
@@ -140,7 +140,7 @@ impl Ledger {
         const WIPE: Statement = wipe!("", "removed_at <= $1 AND length(secret) > 0");
         // A delivery that was being sent when its endpoint was removed may have been requeued since.
         const FAIL_QUEUED: Statement = Statement::same(
-            "UPDATE deliveries SET state = 'failed', ended_at = $2, note = $3 WHERE state = 'queued' AND endpoint_id IN \
+            "UPDATE deliveries SET state = 'failed', ended_at = $2, active_at = $2, note = $3 WHERE state = 'queued' AND endpoint_id IN \
              (SELECT id FROM endpoints WHERE removed_at <= $1 AND length(secret) > 0)",
         );
         let since = now.minus(RESTORE_WINDOW);
@@ -158,7 +158,7 @@ impl Ledger {
 /// Fails the pending deliveries of an endpoint.
 async fn fail_pending(tx: &mut Tx, id: &str, now: UnixMillis, note: &str) -> Result<()> {
     const FAIL: Statement = Statement::same(
-        "UPDATE deliveries SET state = 'failed', ended_at = $2, note = $3 \
+        "UPDATE deliveries SET state = 'failed', ended_at = $2, active_at = $2, note = $3 \
          WHERE endpoint_id = $1 AND state IN ('waiting', 'queued')",
     );
     tx.execute(FAIL, values![id, now, note]).await.map(|_| ())

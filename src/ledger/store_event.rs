@@ -142,9 +142,9 @@ macro_rules! insert_deliveries {
     ($from:expr) => {
         concat!(
             "INSERT INTO deliveries (id, event_id, endpoint_id, workspace, position, state, test, lane, due_at, tries, \
-             attempts, created_at, lease, lease_until, links_expire_at, note, ended_at) \
+             attempts, created_at, active_at, lease, lease_until, links_expire_at, note, ended_at) \
              SELECT 'dlv_' || substr(n.event, 5) || '_' || n.number, n.event, n.endpoint, n.workspace, n.number - 1, \
-             n.state, n.test, CASE WHEN n.test THEN 2 ELSE 0 END, n.at, 0, 0, n.at, \
+             n.state, n.test, CASE WHEN n.test THEN 2 ELSE 0 END, n.at, 0, 0, n.at, n.at, \
              CASE WHEN n.state = 'sending' THEN n.holder END, CASE WHEN n.state = 'sending' THEN n.lease_until END, \
              CASE WHEN n.state = 'sending' THEN n.links END, \
              CASE WHEN n.state = 'failed' THEN 'the endpoint is disabled' END, \

@@ -21,7 +21,7 @@ const PROXY_RETRY_LATE: Duration = Duration::from_secs(5 * 60);
 #[derive(Debug)]
 pub(super) enum AttemptOutcome {
     /// An attempt was made.
-    Attempted(Attempt),
+    Attempted(Box<Attempt>),
     /// No attempt was made: the delivery waits.
     Postponed(Wait),
     /// No attempt was made: the lease has ended, and another claim has the delivery.
@@ -49,18 +49,13 @@ pub(super) async fn attempt(sender: &Sender, claimed: &Claimed) -> AttemptOutcom
         return AttemptOutcome::Postponed(wait_for_operator(claimed, now, why));
     };
     let Some(call) = &claimed.call else {
-        return AttemptOutcome::Attempted(not_sent(
-            now,
-            "stored_event",
-            "the stored event cannot be read any more",
-            None,
-        ));
+        return not_sent(now, "stored_event", "the stored event cannot be read any more", None);
     };
     let url = match sender.url(&claimed.target.url) {
         Ok(url) => url,
         Err(error) => {
             let advice = "change the endpoint's URL, then send the delivery again".to_owned();
-            return AttemptOutcome::Attempted(not_sent(now, "url", &error.to_string(), Some(advice)));
+            return not_sent(now, "url", &error.to_string(), Some(advice));
         }
     };
     let links = match links(sender, claimed, now).await {
@@ -130,7 +125,8 @@ async fn post(sender: &Sender, claimed: &Claimed, request: Request<'_>) -> Attem
     }
     let is_of_receiver = trouble.is_none_or(|trouble| !trouble.is_of_proxy());
     let answer = exchange.result.ok();
-    AttemptOutcome::Attempted(Attempt {
+    let answered = answer.as_ref().map(|answer| answer.fields.clone()).unwrap_or_default();
+    AttemptOutcome::Attempted(Box::new(Attempt {
         succeeded,
         is_of_receiver,
         retry_after: answer.as_ref().and_then(|answer| answer.retry_after),
@@ -142,11 +138,14 @@ async fn post(sender: &Sender, claimed: &Claimed, request: Request<'_>) -> Attem
             summary,
             advice,
             excerpt: answer.map(|answer| answer.excerpt).filter(|excerpt| !excerpt.is_empty()),
+            sent: exchange.sent,
+            answered,
+            phases: exchange.phases,
             links_expire: (recording.is_some() || transcript.is_some()).then_some(claimed.links_expire),
             nulls: links.nulls(),
             note: links.note,
         },
-    })
+    }))
 }
 
 fn proxy_trouble(exchange: &Exchange) -> Option<&ProxyError> {
@@ -165,10 +164,15 @@ fn wait_for_proxy(claimed: &Claimed, now: UnixMillis, trouble: &ProxyError) -> W
 }
 
 /// A failure before anything was sent.
-fn not_sent(at: UnixMillis, code: &'static str, summary: &str, advice: Option<String>) -> Attempt {
+fn not_sent(at: UnixMillis, code: &'static str, summary: &str, advice: Option<String>) -> AttemptOutcome {
     let summary = summary.to_owned();
     let result = AttemptResult { started_at: at, code, summary, advice, ..AttemptResult::default() };
-    Attempt { succeeded: false, is_of_receiver: true, retry_after: None, result }
+    AttemptOutcome::Attempted(Box::new(Attempt {
+        succeeded: false,
+        is_of_receiver: true,
+        retry_after: None,
+        result,
+    }))
 }
 
 /// Chooses the secret for `X-Webhook-Signature`, which has a single signature. During an overlap, the receiver knows

@@ -39,7 +39,7 @@ pub(super) async fn deliver(sender: Sender, claimed: Claimed, failing: bool, mut
             if attempt.is_of_receiver {
                 permit.attempted(Feedback { succeeded, took }, at, failure);
             }
-            let finished = finished(&sender, &claimed, attempt, at);
+            let finished = finished(&sender, &claimed, *attempt, at);
             if let Disposition::RetryAt(due) = finished.disposition {
                 permit.due_again(due);
             }

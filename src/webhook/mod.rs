@@ -21,8 +21,8 @@ pub use event::{CallError, CallStatus, CompletedCall, Direction, Links, TIME_TAK
 pub use message::{EventType, Message, Resend};
 pub use network::{AllowedNetworks, NetworkError, NotPublic, check_address};
 pub use post::{
-    BreakReason, Exchange, Phase, PostError, Poster, PosterConfig, PosterError, ProxyConfig, ProxyError,
-    ProxyUrl, ReceiverResponse, Resolve, TlsError,
+    BreakReason, Exchange, HeaderFields, Phase, Phases, PostError, Poster, PosterConfig, PosterError,
+    ProxyConfig, ProxyError, ProxyUrl, ReceiverResponse, Resolve, TlsError,
 };
 pub use signing::{
     SecretError, SignatureError, Signing, WEBHOOK_EVENT_ID, WEBHOOK_ID, WEBHOOK_RESEND, WEBHOOK_SIGNATURE,

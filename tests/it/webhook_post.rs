@@ -3,6 +3,7 @@
 
 mod addresses;
 mod certificates;
+mod phases;
 mod proxy;
 
 use std::collections::VecDeque;

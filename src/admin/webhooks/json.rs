@@ -1,5 +1,7 @@
 //! Formats endpoints, deliveries and attempts as JSON, for the API and the command line.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use crate::clock::{UnixMillis, UnixSeconds};
@@ -7,7 +9,7 @@ use crate::ledger::{
     Attempt, CallFilter, CallLife, Delivery, DeliveryLife, Endpoint, FoundCall, Secrets, StoredAlert,
 };
 use crate::signed_url::{self, Finding};
-use crate::webhook::{Diagnosis, Direction, Exchange};
+use crate::webhook::{Diagnosis, Direction, Exchange, HeaderFields, Phases};
 
 /// An endpoint, without its secrets.
 #[must_use]
@@ -91,6 +93,7 @@ pub fn delivery_to_json(delivery: &Delivery, now: UnixSeconds) -> Value {
         "pick_up": delivery.link_status(now),
         "created_at": delivery.created_at.to_string(),
         "ended_at": text(delivery.ended_at),
+        "active_at": delivery.active_at.to_string(),
     })
 }
 
@@ -101,14 +104,37 @@ pub fn attempt_to_json(attempt: &Attempt) -> Value {
         "number": attempt.number,
         "resend": attempt.resend,
         "started_at": attempt.started_at.to_string(),
-        "duration_ms": u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
+        "duration_ms": millis(attempt.took),
         "status": attempt.status,
         "code": attempt.code,
         "summary": attempt.summary,
         "advice": attempt.advice,
         "excerpt": attempt.excerpt,
+        "request_fields": fields_to_json(&attempt.sent),
+        "response_fields": fields_to_json(&attempt.answered),
+        "phases": phases_to_json(&attempt.phases),
         "links_expire_at": text(attempt.links_expire.map(UnixMillis::from)),
     })
+}
+
+/// Header fields, each with its name and its value, which is masked if it is a secret.
+fn fields_to_json(fields: &HeaderFields) -> Vec<Value> {
+    fields.iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
+}
+
+/// The phases of an attempt in milliseconds; null for one that it did not need or complete.
+fn phases_to_json(phases: &Phases) -> Value {
+    json!({
+        "lookup_ms": phases.lookup.map(millis),
+        "connect_ms": phases.connect.map(millis),
+        "tls_ms": phases.tls.map(millis),
+        "first_byte_ms": phases.first_byte.map(millis),
+        "connection_reused": phases.is_reused(),
+    })
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// An alert, and how far its sending is.

@@ -13,6 +13,7 @@ use crate::cli::exit::Exit;
 use crate::cli::terminal::escaped;
 use crate::clock::UnixMillis;
 use crate::ledger::{Attempt, Delivery, DeliveryFilter, DeliveryState, HistoryPage, PickUp};
+use crate::webhook::Phases;
 
 #[derive(Debug, Args)]
 pub(crate) struct Deliveries {
@@ -60,7 +61,7 @@ impl Deliveries {
             call: self.call_id,
             from: self.from,
             to: self.to,
-            cursor: None,
+            ..DeliveryFilter::default()
         };
         let page = context.ledger.deliveries(workspace, &filter, self.limit.into()).await?;
         let page = page.unwrap_or(HistoryPage { deliveries: Vec::new(), next: None });
@@ -161,10 +162,34 @@ pub(super) fn attempts_as_text(attempts: &[Attempt]) -> String {
     for (at, attempt) in attempts.iter().enumerate() {
         let before = at.checked_sub(1).and_then(|before| attempts.get(before));
         let _ = write!(text, "\n{}\n{}", attempt.started_at, attempt_as_text(attempt, before));
+        text.push_str(&exchange_as_text(attempt));
         if let Some(excerpt) = &attempt.excerpt {
             for line in escaped_lines(excerpt).lines() {
                 let _ = writeln!(text, "           | {line}");
             }
+        }
+    }
+    text
+}
+
+/// Formats the phases of an attempt, and the header fields of its request and its response.
+fn exchange_as_text(attempt: &Attempt) -> String {
+    let Phases { lookup, connect, tls, first_byte } = attempt.phases;
+    let phases = [("lookup", lookup), ("connect", connect), ("TLS", tls), ("first byte", first_byte)];
+    let mut parts: Vec<String> = phases
+        .into_iter()
+        .filter_map(|(name, took)| took.map(|took| format!("{name} {} ms", took.as_millis())))
+        .collect();
+    if attempt.phases.is_reused() {
+        parts.insert(0, "reused connection".to_owned());
+    }
+    let mut text = String::new();
+    if !parts.is_empty() {
+        let _ = writeln!(text, "           {}", parts.join(", "));
+    }
+    for (mark, fields) in [('>', &attempt.sent), ('<', &attempt.answered)] {
+        for (name, value) in fields.iter() {
+            let _ = writeln!(text, "           {mark} {name}: {}", escaped(value));
         }
     }
     text

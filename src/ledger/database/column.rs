@@ -68,8 +68,14 @@ impl From<Int> for Option<u32> {
 }
 
 /// Milliseconds.
+impl From<Int> for Option<Duration> {
+    fn from(stored: Int) -> Self {
+        stored.0.and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis)
+    }
+}
+
 impl From<Int> for Duration {
     fn from(stored: Int) -> Self {
-        Self::from_millis(stored.0.and_then(|millis| u64::try_from(millis).ok()).unwrap_or_default())
+        Option::<Self>::from(stored).unwrap_or_default()
     }
 }

@@ -30,6 +30,7 @@ macro_rules! migrations {
             "0014" "audit_trail",
             "0015" "find",
             "0016" "figures",
+            "0017" "activity",
         )
     };
     ($engine:literal: $($number:literal $name:literal),* $(,)?) => {

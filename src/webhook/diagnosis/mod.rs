@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::webhook::endpoint_url::UrlRules;
     use crate::webhook::network::{AllowedNetworks, check_address};
-    use crate::webhook::post::{BreakReason, Phase, PostError, TlsError};
+    use crate::webhook::post::{BreakReason, HeaderFields, Phase, Phases, PostError, TlsError};
 
     const LIMIT: Duration = Duration::from_secs(10);
     const N8N: &str = "https://n8n.example.com/webhook/7f1c";
@@ -116,7 +116,8 @@ mod tests {
 
     fn diagnosed(url: &str, took: Duration, result: Result<ReceiverResponse, PostError>) -> Diagnosis {
         let rules = UrlRules { allow_http: true, networks: &AllowedNetworks::default() };
-        diagnose(&EndpointUrl::parse(url, &rules).unwrap(), &Exchange { took, result }, LIMIT)
+        let exchange = Exchange { took, phases: Phases::default(), sent: HeaderFields::default(), result };
+        diagnose(&EndpointUrl::parse(url, &rules).unwrap(), &exchange, LIMIT)
     }
 
     fn answer(status: u16, excerpt: &str) -> ReceiverResponse {

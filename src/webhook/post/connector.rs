@@ -7,7 +7,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,6 +23,7 @@ use tower_service::Service;
 
 use super::error::{Phase, PostError};
 use super::lookup_limiter::LookupLimiter;
+use super::progress::{OpenedBy, PROGRESS, Progress};
 use super::proxy::Proxy;
 use super::proxy_error::ProxyError;
 use super::status_line::StatusReader;
@@ -43,45 +43,6 @@ const MAX_LOOKUPS: usize = 128;
 
 /// The proxy's name is looked up for all workspaces: in the limits, it is one of them.
 const PROXY: &str = "(proxy)";
-
-tokio::task_local! {
-    /// The progress of this task's attempt. The client passes only a URI to its connector.
-    pub(super) static PROGRESS: Arc<Progress>;
-}
-
-/// The workspace of an attempt, and the latest phase it reached.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    workspace: String,
-    step: AtomicU8,
-}
-
-impl Progress {
-    pub(super) fn of(workspace: &str) -> Self {
-        Self { workspace: workspace.to_owned(), step: AtomicU8::default() }
-    }
-
-    pub(super) fn reach(&self, phase: Phase) {
-        let step = match phase {
-            Phase::Resolve => 0,
-            Phase::Connect => 1,
-            Phase::Tls => 2,
-            Phase::Response => 3,
-            Phase::Body => 4,
-        };
-        self.step.fetch_max(step, Ordering::Relaxed);
-    }
-
-    pub(super) fn phase(&self) -> Phase {
-        match self.step.load(Ordering::Relaxed) {
-            0 => Phase::Resolve,
-            1 => Phase::Connect,
-            2 => Phase::Tls,
-            3 => Phase::Response,
-            _ => Phase::Body,
-        }
-    }
-}
 
 /// Resolves a host's addresses.
 #[async_trait]
@@ -144,7 +105,7 @@ impl Service<Uri> for Connector {
             match running::timeout(connector.deadline, opened).await {
                 Ok(opened) => {
                     let opened = opened.inspect(|_| progress.reach(Phase::Response));
-                    opened.map(|stream| TokioIo::new(StatusReader::new(stream)))
+                    opened.map(|stream| TokioIo::new(StatusReader::new(stream, OpenedBy(progress))))
                 }
                 Err(_) => Err(PostError::TimedOut { phase: progress.phase(), after: connector.deadline }),
             }

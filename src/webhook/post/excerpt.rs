@@ -7,7 +7,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::response::shown;
+use super::printable::shown;
 
 /// The first `longest` bytes of the body as text; empty if the body is not readable.
 pub(super) async fn readable(headers: &HeaderMap, body: &[u8], longest: usize) -> String {

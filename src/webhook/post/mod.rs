@@ -4,9 +4,12 @@
 mod connector;
 mod error;
 mod excerpt;
+mod header_fields;
 mod lookup_limiter;
 mod poster;
 mod poster_error;
+mod printable;
+mod progress;
 mod proxy;
 mod proxy_error;
 mod response;
@@ -14,8 +17,10 @@ mod status_line;
 
 pub use connector::Resolve;
 pub use error::{BreakReason, Phase, PostError, TlsError};
+pub use header_fields::HeaderFields;
 pub use poster::{Exchange, Poster, PosterConfig};
 pub use poster_error::PosterError;
+pub use progress::Phases;
 pub use proxy::{ProxyConfig, ProxyUrl};
 pub use proxy_error::ProxyError;
 pub use response::ReceiverResponse;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, USER_AGENT};
@@ -23,9 +23,11 @@ use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
-use super::connector::{Connector, PROGRESS, Progress, Resolve, SystemResolver};
+use super::connector::{Connector, Resolve, SystemResolver};
 use super::error::{Phase, PostError};
+use super::header_fields::HeaderFields;
 use super::poster_error::PosterError;
+use super::progress::{OpenedBy, PROGRESS, Phases, Progress};
 use super::proxy::{Proxy, ProxyConfig};
 use super::response::ReceiverResponse;
 use super::{excerpt, status_line};
@@ -153,13 +155,13 @@ impl Poster {
         progress: Arc<Progress>,
         deadline: Duration,
     ) -> Exchange {
-        let started = Instant::now();
+        let sent = HeaderFields::of(request.headers());
         let attempt = PROGRESS.scope(Arc::clone(&progress), self.attempt(client, request, &progress));
         let result = match running::timeout(deadline, attempt).await {
             Ok(result) => result,
             Err(_) => Err(PostError::TimedOut { phase: progress.phase(), after: deadline }),
         };
-        Exchange { took: started.elapsed(), result }
+        Exchange { took: progress.elapsed(), phases: progress.phases(), sent, result }
     }
 
     fn request(
@@ -193,9 +195,15 @@ impl Poster {
         let failed = |error: &(dyn std::error::Error + 'static)| PostError::exchange(error, progress.phase());
         let response = match client.request(request).await {
             Ok(response) => response,
-            Err(error) => return status_line::response_behind(&error).ok_or_else(|| failed(&error)),
+            Err(error) => {
+                if let Some(connection) = status_line::extras_of(&error) {
+                    progress.use_connection(connection.get::<OpenedBy>());
+                }
+                return status_line::response_behind(&error).ok_or_else(|| failed(&error));
+            }
         };
         progress.reach(Phase::Body);
+        progress.use_connection(response.extensions().get::<OpenedBy>());
         let (head, body) = response.into_parts();
         let response = Response::from_parts(head, ());
         let body = read(body, &response).await.map_err(|error| failed(&error))?;
@@ -215,6 +223,10 @@ impl fmt::Debug for Poster {
 pub struct Exchange {
     /// The time from the lookup to the end of the response.
     pub took: Duration,
+    /// How long each of its phases took.
+    pub phases: Phases,
+    /// The header fields of the request, without those that only frame it.
+    pub sent: HeaderFields,
     /// The response, or why there is none.
     pub result: Result<ReceiverResponse, PostError>,
 }

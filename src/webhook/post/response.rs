@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::header::{ACCESS_CONTROL_ALLOW_METHODS, ALLOW, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, StatusCode};
 
+use super::header_fields::HeaderFields;
+use super::printable::shown;
 use crate::webhook::custom_headers::CustomHeaders;
 
 /// The longest header value to keep, in bytes: a URL may be this long.
@@ -31,6 +33,8 @@ pub struct ReceiverResponse {
     pub challenged: bool,
     /// The beginning of the body as text, with `\u{FFFD}` for control characters. Empty if the body is binary.
     pub excerpt: String,
+    /// Its header fields.
+    pub fields: HeaderFields,
 }
 
 impl ReceiverResponse {
@@ -46,6 +50,7 @@ impl ReceiverResponse {
             [&mut self.location, &mut self.content_type, &mut self.allow, &mut self.allow_from_pages];
         let texts = fields.into_iter().flatten().chain([&mut self.excerpt]);
         texts.for_each(|text| headers.redact(text));
+        self.fields.redact(headers);
     }
 
     pub(super) fn read(status: StatusCode, headers: &HeaderMap, excerpt: String) -> Self {
@@ -61,6 +66,7 @@ impl ReceiverResponse {
             powered_by: field(&HeaderName::from_static("x-powered-by")),
             challenged,
             excerpt,
+            fields: HeaderFields::of(headers),
         }
     }
 }
@@ -76,34 +82,8 @@ fn retry_after(text: &str, date: Option<&str>) -> Option<Duration> {
     Some(until.duration_since(now).unwrap_or_default())
 }
 
-/// At most `longest` bytes of text, cut between characters, with control characters replaced.
-pub(super) fn shown(bytes: &[u8], longest: usize) -> String {
-    let bytes = bytes.get(..longest).unwrap_or(bytes);
-    // Drops a character that the cut split, instead of replacing it.
-    let whole = match std::str::from_utf8(bytes) {
-        Err(error) if error.error_len().is_none() => bytes.get(..error.valid_up_to()).unwrap_or(bytes),
-        _ => bytes,
-    };
-    let mut text: String = String::from_utf8_lossy(whole)
-        .chars()
-        .map(|c| if is_printable(c) { c } else { char::REPLACEMENT_CHARACTER })
-        .collect();
-    text.truncate(text.floor_char_boundary(longest));
-    text
-}
-
-/// Whether a character neither controls a terminal nor changes the direction of text (Unicode's bidirectional
-/// controls).
-fn is_printable(c: char) -> bool {
-    matches!(c, '\n' | '\t' | '\r')
-        || !(c.is_control()
-            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -116,29 +96,6 @@ mod tests {
             [("soon", date), ("-1", date), ("1.5", date), ("Sun, 06 Nov 1994 08:50:37 GMT", None)]
         {
             assert_eq!(retry_after(text, date), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_body_is_cut_between_characters() {
-        assert_eq!(shown("abcdé".as_bytes(), 5), "abcd");
-        assert_eq!(shown("abcdé".as_bytes(), 6), "abcdé");
-        assert_eq!(shown(b"a\xffb", 100), "a\u{fffd}b");
-        assert_eq!(shown(b"", 100), "");
-    }
-
-    #[test]
-    fn a_body_does_not_control_a_terminal() {
-        assert_eq!(shown(b"a\x1b[2Jb\0\nc\td", 100), "a\u{fffd}[2Jb\u{fffd}\nc\td");
-        assert_eq!(shown("x\u{202e}y\u{9b}".as_bytes(), 100), "x\u{fffd}y\u{fffd}");
-    }
-
-    proptest! {
-        #[test]
-        fn any_body_becomes_harmless_text_of_limited_length(bytes: Vec<u8>, longest in 0_usize..64) {
-            let text = shown(&bytes, longest);
-            prop_assert!(text.len() <= longest);
-            prop_assert!(text.chars().all(is_printable));
         }
     }
 }

@@ -12,6 +12,7 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::progress::OpenedBy;
 use super::response::ReceiverResponse;
 
 /// Enough for `HTTP/1.1 200` with some extra spaces.
@@ -27,11 +28,12 @@ pub(super) struct StatusReader<S> {
     /// The first bytes of the response.
     begin: Vec<u8>,
     latest: LatestStatus,
+    opened_by: OpenedBy,
 }
 
 impl<S> StatusReader<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, begin: Vec::with_capacity(LONGEST), latest: LatestStatus::default() }
+    pub(super) fn new(stream: S, opened_by: OpenedBy) -> Self {
+        Self { stream, begin: Vec::with_capacity(LONGEST), latest: LatestStatus::default(), opened_by }
     }
 
     /// The bytes that follow belong to the next response.
@@ -54,7 +56,7 @@ impl<S> StatusReader<S> {
 
 impl<S> Connection for StatusReader<S> {
     fn connected(&self) -> Connected {
-        Connected::new().extra(self.latest.clone())
+        Connected::new().extra(self.latest.clone()).extra(self.opened_by.clone())
     }
 }
 
@@ -106,11 +108,16 @@ pub(super) fn response_behind(error: &legacy::Error) -> Option<ReceiverResponse>
     if !hyper.is_parse() {
         return None;
     }
-    let mut extras = Extensions::new();
-    error.connect_info()?.get_extras(&mut extras);
-    let status = extras.get::<LatestStatus>()?.0.load(Ordering::Relaxed);
+    let status = extras_of(error)?.get::<LatestStatus>()?.0.load(Ordering::Relaxed);
     let status = StatusCode::from_u16(status).ok().filter(|status| !status.is_informational())?;
     Some(ReceiverResponse::read(status, &HeaderMap::new(), String::new()))
+}
+
+/// What is known of the connection behind an error, if there was one.
+pub(super) fn extras_of(error: &legacy::Error) -> Option<Extensions> {
+    let mut extras = Extensions::new();
+    error.connect_info()?.get_extras(&mut extras);
+    Some(extras)
 }
 
 /// The status of a line like `HTTP/1.1 200 OK` (RFC 9112 §4), even with extra spaces or without a reason phrase.

@@ -1,11 +1,16 @@
 //! What the history says about a delivery, and for how long.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use webhook_assets::ledger::{DeliveryFilter, DeliveryState};
+use webhook_assets::clock::UnixMillis;
+use webhook_assets::ledger::{
+    DeliveryFilter, DeliveryState, EndpointChange, EndpointState, RecoverRange, RecoverWhich,
+};
+use webhook_assets::webhook::HeaderChanges;
 
 use super::Sending;
-use crate::support::receiver::Receiver;
+use crate::support::receiver::{Reaction, Receiver};
 
 #[tokio::test]
 async fn the_history_knows_whether_links_were_followed() {
@@ -81,4 +86,62 @@ async fn an_erased_call_is_gone_with_its_history() {
     sending.until(&id, DeliveryState::Delivered).await;
     assert_eq!(ledger.erase_workspace("acme").await.unwrap(), 1);
     assert!(ledger.endpoints("acme").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_attempt_keeps_its_header_fields_and_phases_but_no_secret() {
+    let answer = |_, _: &_| Reaction::Field(500, "x-echo", "you sent k3y-k3y-k3y");
+    let sending = Sending::to(Receiver::start(answer).await).await;
+    let mut headers = HeaderChanges::default();
+    headers.set("X-Tenant", "k3y-k3y-k3y").unwrap();
+    let change = EndpointChange { headers, ..EndpointChange::default() };
+    sending.sender.ledger().change_endpoint("acme", &sending.endpoint.id, change).await.unwrap();
+    let id = sending.call("call-1").await.deliveries[0].clone();
+    sending.until(&id, DeliveryState::Waiting).await;
+    let (delivery, attempts) = sending.sender.ledger().delivery("acme", &id).await.unwrap().unwrap();
+    let [attempt] = &attempts[..] else { panic!("{attempts:?}") };
+    let sent: HashMap<_, _> = attempt.sent.iter().collect();
+    assert_eq!(sent["webhook-id"], delivery.event);
+    for masked in ["x-tenant", "webhook-signature", "x-webhook-signature"] {
+        assert_eq!(sent[masked], "••••", "{masked}");
+    }
+    let answered: HashMap<_, _> = attempt.answered.iter().collect();
+    assert_eq!(answered["x-echo"], "you sent ••••••••");
+    assert!(attempt.phases.connect.is_some() && attempt.phases.first_byte.is_some(), "{attempt:?}");
+    sending.pass(Duration::from_secs(1));
+    sending.receiver.wait_for(2).await;
+    sending.settle().await;
+    let (_, attempts) = sending.sender.ledger().delivery("acme", &id).await.unwrap().unwrap();
+    assert!(attempts[1].phases.first_byte.is_some(), "{attempts:?}");
+}
+
+#[tokio::test]
+async fn a_delivery_is_active_when_it_is_accepted_attempted_sent_again_and_given_up() {
+    let answer = |before, _: &_| Reaction::Answer(if before == 0 { 500 } else { 200 }, "");
+    let sending = Sending::to(Receiver::start(answer).await).await;
+    let id = sending.call("call-1").await.deliveries[0].clone();
+    let waiting = sending.until(&id, DeliveryState::Waiting).await;
+    assert_eq!(waiting.active_at, waiting.created_at);
+    sending.pass(Duration::from_secs(1));
+    let delivered = sending.until(&id, DeliveryState::Delivered).await;
+    assert_eq!(Some(delivered.active_at), delivered.ended_at);
+    sending.pass(Duration::from_secs(60));
+    let ledger = sending.sender.ledger();
+    let now = sending.sender.now();
+    ledger
+        .change_endpoint(
+            "acme",
+            &sending.endpoint.id,
+            EndpointChange { state: Some(EndpointState::Paused), ..EndpointChange::default() },
+        )
+        .await
+        .unwrap();
+    // To the retry lane of a paused endpoint: it stays there.
+    let range = RecoverRange { which: RecoverWhich::All, endpoint: None, from: UnixMillis(0), to: now };
+    assert_eq!(ledger.recover("acme", &range, now).await.unwrap(), 1);
+    assert_eq!(sending.delivery(&id).await.active_at, now);
+    let later = now.plus(Duration::from_secs(5));
+    assert!(ledger.remove_endpoint("acme", &sending.endpoint.id, later).await.unwrap());
+    let failed = sending.delivery(&id).await;
+    assert_eq!((failed.state, failed.active_at), (DeliveryState::Failed, later));
 }
