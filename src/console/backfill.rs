@@ -1,7 +1,7 @@
 //! The form that sends earlier calls to a webhook.
 
+use super::choice::Choice;
 use super::context::RequestContext;
-use super::deliveries::Choice;
 use super::i18n::Messages;
 
 /// The form, as a page shows it.

@@ -1,6 +1,6 @@
 //! The form fields of a webhook's filter: which calls it gets.
 
-use super::deliveries::Choice;
+use super::choice::Choice;
 use super::form::Form;
 use super::i18n::{Lang, status_label};
 use crate::ledger::CallFilter;

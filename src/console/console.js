@@ -109,7 +109,8 @@ async function follow() {
       let changed = false;
       for (const part of parts) {
         const found = fresh.getElementById(part.id);
-        if (!found || content(found) === seen.get(part.id)) continue;
+        // Rows that a person has ticked stay until they are sent.
+        if (!found || content(found) === seen.get(part.id) || part.querySelector('input:checked')) continue;
         seen.set(part.id, content(found));
         replace(part, found);
         changed = true;
@@ -216,6 +217,21 @@ function followSound(audio) {
   }
 }
 
+// --- selection -----------------------------------------------------------------------------------------------------
+
+// Ticks all of a list, and follows what is ticked there.
+function selectAll(box) {
+  const list = byId(box.dataset.all);
+  const ticks = () => all('input[type=checkbox]', list);
+  box.parentElement.hidden = false;
+  box.addEventListener('change', () => ticks().forEach((tick) => { tick.checked = box.checked; }));
+  list.addEventListener('change', () => {
+    const checked = ticks().filter((tick) => tick.checked).length;
+    box.checked = checked > 0 && checked === ticks().length;
+    box.indeterminate = checked > 0 && !box.checked;
+  });
+}
+
 // --- start ---------------------------------------------------------------------------------------------------------
 
 function initialise(within) {
@@ -229,6 +245,7 @@ for (const part of all('[data-live]')) seen.set(part.id, content(part));
 initialise(document);
 all('[data-check]').forEach(watchUrl);
 all('input[data-local]').forEach(localise);
+all('input[data-all]').forEach(selectAll);
 const audio = byId('audio');
 if (audio) followSound(audio);
 const enterForm = document.querySelector('form[data-go]');

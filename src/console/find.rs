@@ -4,8 +4,8 @@
 use askama::Template;
 use http::StatusCode;
 
+use super::attempts::AttemptRow;
 use super::context::RequestContext;
-use super::deliveries::AttemptRow;
 use super::display::{Pill, Time, host_of};
 use super::error::PageError;
 use super::layout::Layout;

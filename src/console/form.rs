@@ -34,15 +34,19 @@ impl Form {
         }
     }
 
+    /// All values of a field that may be given several times.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.trim())
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         !self.get(name).is_empty()
     }
 
     /// What a person typed or chose: the fields with a value, without secrets.
     pub(super) fn typed(&self) -> impl Iterator<Item = (&str, &str)> {
-        let names = self.0.iter().map(|(name, _)| name.as_str());
-        let names = names.filter(|name| *name != "csrf" && !SECRETS.contains(name) && self.has(name));
-        names.map(|name| (name, self.get(name)))
+        let fields = self.0.iter().map(|(name, value)| (name.as_str(), value.trim()));
+        fields.filter(|(name, value)| *name != "csrf" && !SECRETS.contains(name) && !value.is_empty())
     }
 
     pub(super) fn has_secrets(&self) -> bool {

@@ -4,13 +4,14 @@
 use askama::Template;
 use http::StatusCode;
 
+use super::choice::Choice;
 use super::context::RequestContext;
-use super::deliveries::{Choice, read_time, relative_range};
 use super::display::Time;
 use super::error::PageError;
 use super::layout::Layout;
 use super::response::{PageResult, page, redirect_to};
 use super::route::in_path;
+use super::time_range::{read_time, relative_range};
 use crate::clock::UnixMillis;
 use crate::ledger::{RecoverRange, RecoverWhich, RecoveryProgress, is_name};
 

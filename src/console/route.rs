@@ -36,6 +36,8 @@ pub(super) enum Page {
     Action(String, Action),
     Activity,
     Deliveries,
+    DeliveriesCsv,
+    ResendMany,
     Delivery(String),
     Resend(String),
     Links(String),
@@ -88,6 +90,7 @@ impl Route {
                     | Page::Check
                     | Page::Action(..)
                     | Page::Resend(_)
+                    | Page::ResendMany
                     | Page::Links(_)
                     | Page::Recover
                     | Page::Find
@@ -116,6 +119,7 @@ impl Route {
             | Page::Listen(id)
             | Page::Captions(id)
             | Page::Asset(id, _) => format!("/deliveries/{}", in_path(id)),
+            Page::Deliveries | Page::DeliveriesCsv | Page::ResendMany => "/deliveries".to_owned(),
             Page::Recover => "/recover".to_owned(),
             _ => String::new(),
         };
@@ -126,9 +130,10 @@ impl Route {
         match self {
             Self::SignOut => false,
             Self::Start | Self::Enter | Self::SignIn | Self::SignedOut | Self::Find => true,
-            Self::In(_, page) => {
-                !matches!(page, Page::Check | Page::Action(..) | Page::Resend(_) | Page::Links(_))
-            }
+            Self::In(_, page) => !matches!(
+                page,
+                Page::Check | Page::Action(..) | Page::Resend(_) | Page::ResendMany | Page::Links(_)
+            ),
         }
     }
 }
@@ -143,6 +148,8 @@ impl Page {
             ["webhooks", id, action] => Self::Action(name_in_path(id)?, Action::parse(action)?),
             ["activity"] => Self::Activity,
             ["deliveries"] => Self::Deliveries,
+            ["deliveries.csv"] => Self::DeliveriesCsv,
+            ["deliveries", "resend"] => Self::ResendMany,
             ["deliveries", id] => Self::Delivery(name_in_path(id)?),
             ["deliveries", id, "resend"] => Self::Resend(name_in_path(id)?),
             ["deliveries", id, "links"] => Self::Links(name_in_path(id)?),

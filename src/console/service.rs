@@ -174,6 +174,8 @@ impl RequestContext<'_> {
             (Page::Action(id, action), _) => self.run_action(id, *action).await,
             (Page::Activity, _) => self.list_activity().await,
             (Page::Deliveries, _) => self.list_deliveries().await,
+            (Page::DeliveriesCsv, _) => self.export_deliveries().await,
+            (Page::ResendMany, _) => self.resend_many().await,
             (Page::Delivery(id), _) => self.show_delivery(id).await,
             (Page::Links(id), _) => self.reveal_links(id).await,
             (Page::Resend(id), _) => self.resend(id).await,

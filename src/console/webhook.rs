@@ -10,7 +10,6 @@ use super::backfill::BackfillForm;
 use super::call_filter::{self, FilterFields};
 use super::condition::Condition;
 use super::context::RequestContext;
-use super::deliveries::relative_range;
 use super::display::{Pill, Platform, Time, name_of};
 use super::error::PageError;
 use super::header_fields::{self, HeaderFields};
@@ -18,6 +17,7 @@ use super::i18n::{Lang, explain, header_error_in};
 use super::layout::Layout;
 use super::response::{PageResult, page, redirect_to};
 use super::route::{Action, in_path};
+use super::time_range::relative_range;
 use super::url_check::UrlCheck;
 use crate::clock::UnixMillis;
 use crate::ledger::{
@@ -66,7 +66,7 @@ struct Webhook {
     filter: FilterFields,
     backfill: BackfillForm,
     headers: HeaderFields,
-    recent: Vec<super::deliveries::Row>,
+    recent: Vec<super::recent_rows::Row>,
     all: String,
     done: Option<&'static str>,
     added: bool,

@@ -31,7 +31,7 @@ struct WebhookList {
     previous: Option<String>,
     next: Option<String>,
     /// The last deliveries, on the first page.
-    recent: Option<Vec<super::deliveries::Row>>,
+    recent: Option<Vec<super::recent_rows::Row>>,
     /// The action that restores the webhook that was just removed.
     removed: Option<String>,
     notice: Option<&'static str>,
@@ -150,7 +150,7 @@ impl RequestContext<'_> {
     async fn recent_deliveries(
         &self,
         endpoints: &[Endpoint],
-    ) -> Result<Vec<super::deliveries::Row>, PageError> {
+    ) -> Result<Vec<super::recent_rows::Row>, PageError> {
         let found = self.ledger().deliveries(self.workspace, &DeliveryFilter::default(), RECENT).await?;
         let recent = found.map(|page| page.deliveries).unwrap_or_default();
         Ok(recent.iter().map(|delivery| self.row(delivery, endpoints)).collect())

@@ -7,7 +7,8 @@ use super::delivery::{Attempt, Delivery};
 use super::error::Result;
 use super::find::{FoundCall, select_calls};
 use super::handle::Ledger;
-use super::history::{read_attempts, select_deliveries};
+use super::history::read_attempts;
+use super::history_statements::select_deliveries;
 
 /// The most deliveries that are read.
 const MAX_DELIVERIES: i64 = 100;

@@ -28,6 +28,8 @@ macro_rules! queue_again {
     };
 }
 
+pub(super) use queue_again;
+
 macro_rules! statements {
     ($which:expr) => {
         Statements {

@@ -15,7 +15,9 @@ use super::question::Question;
 use super::sender_clock::SenderClock;
 use crate::clock::{Clock, StateSince, UnixMillis, UnixSeconds};
 use crate::keys::ActiveKeyring;
-use crate::ledger::{Actor, BackfillOutcome, Ledger, LedgerError, RecoverRange, ResendOutcome};
+use crate::ledger::{
+    Actor, BackfillOutcome, Ledger, LedgerError, RecoverRange, ResendMany, ResendOutcome, ResentMany,
+};
 use crate::signed_url::BaseUrl;
 use crate::store::Store;
 use crate::webhook::{
@@ -217,6 +219,21 @@ impl Sender {
     pub async fn resend(&self, workspace: &str, delivery: &str) -> Result<ResendOutcome, LedgerError> {
         let resent = self.ledger().resend(workspace, delivery, self.now()).await?;
         self.metrics().requeued("resend", u64::from(matches!(resent, ResendOutcome::Queued)));
+        self.wake();
+        Ok(resent)
+    }
+
+    /// Resends several deliveries; `what` describes them in the audit trail.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it could not be written.
+    pub async fn resend_many(
+        &self,
+        workspace: &str,
+        chosen: ResendMany<'_>,
+        what: serde_json::Value,
+    ) -> Result<ResentMany, LedgerError> {
+        let resent = self.ledger().resend_many(workspace, chosen, what, self.now()).await?;
         self.wake();
         Ok(resent)
     }

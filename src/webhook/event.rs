@@ -127,6 +127,21 @@ impl CompletedCall {
         self.call.direction
     }
 
+    /// The name of the prospect, if it is known.
+    #[must_use]
+    pub fn person(&self) -> Option<String> {
+        let prospect = self.prospect.as_ref()?;
+        let parts = [prospect.first_name.as_deref(), prospect.last_name.as_deref()];
+        let name = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        Some(name).filter(|name| !name.trim().is_empty())
+    }
+
+    /// The company of the prospect, if it is known.
+    #[must_use]
+    pub fn company(&self) -> Option<&str> {
+        self.prospect.as_ref()?.company.as_deref().filter(|name| !name.trim().is_empty())
+    }
+
     /// The phone numbers: from and to.
     #[must_use]
     pub fn numbers(&self) -> [&str; 2] {

@@ -252,7 +252,7 @@ mainJourney('calls appear by themselves and are found', async () => {
   assert.equal(await page.locator('tbody tr').count(), 1);
   await page.getByRole('link', { name: 'Clear' }).click();
   await page.getByLabel('Status').selectOption('failed');
-  await page.getByLabel('Time', { exact: true }).selectOption('24h');
+  await page.getByLabel('Last activity').selectOption('24h');
   await press(page, 'Search');
   await says(page, 'Nothing found');
   // As a distance from now, with the exact time in the person's time zone.
@@ -294,6 +294,77 @@ journey('what failed is diagnosed, sent again, and recovered with a bar that mov
   await says(page, 'All of it was sent again');
   assert.equal(await page.locator('progress').getAttribute('value'), await page.locator('progress').getAttribute('max'));
   await look(page, 'recover-done');
+});
+
+journey('deliveries are chosen, sent again once, and exported', async () => {
+  const page = await person({ acceptDownloads: true });
+  hook.react = () => ({ status: 200, body: 'OK' });
+  for (const [description, url] of [['CRM', hook.url], ['Nowhere', 'http://127.0.0.1:1/hook']]) {
+    await world.api('POST', '/v1/workspaces/chosen/endpoints', { url, description });
+  }
+  for (let number = 0; number < 3; number += 1) await world.call(`chosen-${number}`, { workspace: 'chosen' });
+  await page.goto(await portalLink(true, 'chosen'));
+  await heading(page).waitFor();
+  const list = `${world.console}/w/chosen/deliveries`;
+  await page.goto(`${list}?status=failed`);
+  await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 3, undefined, { timeout: 30_000 });
+  await says(page, 'The connection was refused');
+  await page.goto(list);
+  await says(page, 'John Doe · Acme Inc');
+  // By keyboard, and what is ticked stays while the list is updated.
+  const tick = page.getByRole('checkbox', { name: 'Select chosen-0' }).first();
+  await tick.focus();
+  await page.keyboard.press('Space');
+  await page.waitForTimeout(2_500);
+  assert.ok(await tick.isChecked(), 'a tick stays');
+  await look(page, 'deliveries-chosen');
+  await page.setViewportSize({ width: 320, height: 700 });
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), 'no wider than 320 pixels');
+  await page.screenshot({ path: `${shots}/deliveries-chosen-320.png`, fullPage: true });
+  await page.setViewportSize({ width: 1200, height: 850 });
+  await page.getByLabel('Select all on this page').check();
+  assert.equal(await page.getByRole('checkbox', { checked: true }).count(), 7);
+  const form = await page.evaluate(() => new URLSearchParams(new FormData(document.getElementById('chosen'))).toString());
+  const before = hook.received.length;
+  await press(page, 'Send the selected again');
+  await says(page, '6 deliveries are sent again, with fresh links.');
+  const twice = await page.evaluate(async (body) => {
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+    return (await fetch(document.getElementById('chosen').action, { method: 'POST', headers, body })).text();
+  }, form);
+  assert.ok(twice.includes('nothing was sent twice'));
+  await page.getByLabel('Webhook', { exact: true }).selectOption({ label: 'CRM' });
+  await page.getByLabel('Status').selectOption('delivered');
+  await press(page, 'Search');
+  await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 3);
+  assert.equal(hook.received.length, before + 3, 'each is sent once');
+  await page.getByRole('link', { name: 'Select all that match' }).click();
+  await says(page, '3 deliveries match.');
+  await look(page, 'deliveries-all');
+  await press(page, 'Send all of them again');
+  await says(page, '3 deliveries are sent again, with fresh links.');
+  assert.ok(new URL(page.url()).searchParams.get('webhook').startsWith('ep_'), 'the search stays in the address');
+  await page.goto(list);
+  const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Export as CSV' }).click()]);
+  assert.match(file.suggestedFilename(), /^deliveries-\d{4}-\d\d-\d\d\.csv$/);
+  assert.equal(readFileSync(await file.path(), 'utf8').split('\r\n').length, 8, 'the heads, six deliveries, and an end of line');
+  await page.goto(`${list}?status=delivered`);
+  await page.getByRole('link', { name: 'chosen-0' }).first().click();
+  await page.locator('.attempt').nth(1).waitFor();
+  await page.getByText('Header fields').first().click();
+  await says(page, 'x-webhook-signature');
+  await says(page, 'first byte');
+  await look(page, 'delivery-fields');
+  await page.setViewportSize({ width: 320, height: 700 });
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), 'no wider than 320 pixels');
+  await page.screenshot({ path: `${shots}/delivery-fields-320.png`, fullPage: true });
+  await page.setViewportSize({ width: 1200, height: 850 });
+  await page.goto(`${list}?webhook=&call=chosen-1`);
+  await page.getByRole('row').filter({ hasText: 'Nowhere' }).getByRole('link').click();
+  await says(page, 'The connection was refused');
+  assert.equal(await page.getByText('What to do:').count(), 1, 'advice is given once');
+  await look(page, 'delivery-refused');
+  await page.context().close();
 });
 
 mainJourney('a recording is heard with its transcript following', async () => {

@@ -26,10 +26,10 @@ for n in range(count):
     events.append((event, "acme", f"filled-{n}", False, content, asset, asset, at))
     status, summary = (401, "The receiver answered 401: it refuses the signature, or wants credentials.") if failed else (200, "Delivered: the receiver answered 200 after 0.3 s.")
     tries = 4 if failed else 1
-    deliveries.append((delivery, event, endpoint, "acme", 0, "failed" if failed else "delivered", False, 0, at, tries, tries, status, summary, at // 1000 + 86400, None if failed else at + 5000, None, at, at + 300))
+    deliveries.append((delivery, event, endpoint, "acme", 0, "failed" if failed else "delivered", False, 0, at, tries, tries, status, summary, at // 1000 + 86400, None if failed else at + 5000, None, at, at + 300, at + 300))
     attempts += [(delivery, k + 1, at, 300, status, "unauthorized" if failed else "delivered", summary, "Does the receiver have this endpoint's current secret?" if failed else None, "no" if failed else "OK", at // 1000 + 86400) for k in range(tries)]
 db.executemany("INSERT INTO events (id, workspace, call_id, test, content, recording, transcript, accepted_at) VALUES (?,?,?,?,?,?,?,?)", events)
-db.executemany("INSERT INTO deliveries (id, event_id, endpoint_id, workspace, position, state, test, lane, due_at, tries, attempts, last_status, last_summary, links_expire_at, recording_fetched_at, transcript_fetched_at, created_at, ended_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", deliveries)
+db.executemany("INSERT INTO deliveries (id, event_id, endpoint_id, workspace, position, state, test, lane, due_at, tries, attempts, last_status, last_summary, links_expire_at, recording_fetched_at, transcript_fetched_at, created_at, ended_at, active_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", deliveries)
 db.executemany("INSERT INTO attempts (delivery_id, number, started_at, took_ms, status, code, summary, advice, excerpt, links_expire_at) VALUES (?,?,?,?,?,?,?,?,?,?)", attempts)
 db.row_factory = sqlite3.Row
 row = dict(db.execute("SELECT * FROM endpoints LIMIT 1").fetchone())
@@ -92,6 +92,8 @@ const pages = {
   'deliveries, under way (none is)': `${acme}/deliveries?status=waiting`,
   'deliveries, under way of one webhook (none is)': `${acme}/deliveries?status=waiting&webhook=${id}`,
   'deliveries, 10 days back': `${acme}/deliveries?to=${new Date(Date.now() - 864e6).toISOString()}`,
+  'deliveries, not fetched': `${acme}/deliveries?pick_up=not-fetched`,
+  'deliveries of one webhook': `${acme}/deliveries?webhook=${id}`,
   'deliveries of one call': `${acme}/deliveries?call=filled-77777`,
   'one delivery that failed': `${acme}/deliveries/dlv_f00000003`,
   'listen and read': `${acme}/deliveries/dlv_f00000001/listen`,

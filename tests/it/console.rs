@@ -3,6 +3,7 @@
 mod activity;
 mod backfill;
 mod call_filter;
+mod deliveries;
 mod embedding;
 mod forms;
 mod headers;

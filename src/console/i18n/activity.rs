@@ -39,7 +39,7 @@ pub(crate) fn activity_words(lang: Lang) -> &'static ActivityWords {
 }
 
 /// The actions in both languages.
-const ACTIONS: [(&str, &str, &str); 17] = [
+const ACTIONS: [(&str, &str, &str); 19] = [
     ("endpoint.added", "Webhook added", "Webhook ajouté"),
     ("endpoint.changed", "Webhook changed", "Webhook modifié"),
     ("endpoint.removed", "Webhook removed", "Webhook supprimé"),
@@ -48,6 +48,8 @@ const ACTIONS: [(&str, &str, &str); 17] = [
     ("secret.shown", "Secret shown", "Secret affiché"),
     ("secret.rotated", "Secret rotated", "Secret renouvelé"),
     ("delivery.resent", "Delivery sent again", "Livraison renvoyée"),
+    ("deliveries.resent", "Chosen deliveries sent again", "Livraisons choisies renvoyées"),
+    ("deliveries.exported", "Deliveries exported", "Livraisons exportées"),
     ("deliveries.recovered", "Deliveries sent again", "Livraisons renvoyées"),
     ("calls.backfilled", "Earlier calls sent", "Appels antérieurs envoyés"),
     ("call.erased", "Call erased", "Appel effacé"),

@@ -329,7 +329,6 @@ messages! {
     speaker: en "Speaker", fr "Intervenant";
     status: en "Status", fr "État";
     test_event: en "Test event", fr "Événement de test";
-    time: en "Time", fr "Période";
     to: en "To", fr "Au";
     token: en "Operator’s token", fr "Jeton de l’exploitant";
     token_hint: en "The first line of the file that admin.token_file names.", fr "La première ligne du fichier nommé par admin.token_file.";

@@ -2,6 +2,7 @@
 
 mod activity;
 mod call_words;
+mod deliveries;
 mod figures;
 mod fr_diagnosis;
 mod fr_headers;
@@ -14,6 +15,7 @@ mod url_words;
 
 pub(super) use activity::{ActivityWords, action_label, activity_words, actor_label};
 pub(super) use call_words::{direction_label, fetched_label, status_label};
+pub(super) use deliveries::{DeliveryWords, delivery_words};
 pub(super) use figures::{FigureWords, figure_words};
 pub(super) use lang::Lang;
 pub(super) use messages::Messages;

@@ -6,7 +6,7 @@ use super::{ConsoleSite, call, text};
 use crate::support::receiver::Receiver;
 
 /// Every path below a workspace that `src/console/route.rs` knows: its pattern and its methods.
-const ROUTES: [(&str, &[&str]); 24] = [
+const ROUTES: [(&str, &[&str]); 26] = [
     ("check", &["POST"]),
     ("webhooks/new", &["GET", "POST"]),
     ("webhooks/id", &["GET"]),
@@ -21,6 +21,8 @@ const ROUTES: [(&str, &[&str]); 24] = [
     ("webhooks/id/backfill", &["POST"]),
     ("activity", &["GET"]),
     ("deliveries", &["GET"]),
+    ("deliveries.csv", &["GET"]),
+    ("deliveries/resend", &["POST"]),
     ("deliveries/id", &["GET"]),
     ("deliveries/id/resend", &["POST"]),
     ("deliveries/id/links", &["POST"]),

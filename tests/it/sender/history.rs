@@ -1,11 +1,13 @@
 //! What the history says about a delivery, and for how long.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use webhook_assets::clock::UnixMillis;
 use webhook_assets::ledger::{
-    DeliveryFilter, DeliveryState, EndpointChange, EndpointState, RecoverRange, RecoverWhich,
+    DeliveryFilter, DeliveryState, EndpointChange, EndpointState, HistoryOrder, PickUp, RecoverRange,
+    RecoverWhich,
 };
 use webhook_assets::webhook::HeaderChanges;
 
@@ -144,4 +146,36 @@ async fn a_delivery_is_active_when_it_is_accepted_attempted_sent_again_and_given
     assert!(ledger.remove_endpoint("acme", &sending.endpoint.id, later).await.unwrap());
     let failed = sending.delivery(&id).await;
     assert_eq!((failed.state, failed.active_at), (DeliveryState::Failed, later));
+}
+
+#[tokio::test]
+async fn every_search_finds_the_same_in_both_orders() {
+    let answer = |before, _: &_| Reaction::Answer(if before % 2 == 0 { 200 } else { 400 }, "");
+    let sending = Sending::to(Receiver::start(answer).await).await;
+    let ledger = sending.sender.ledger();
+    for call in ["call-1", "call-2", "call-3"] {
+        sending.call(call).await;
+        sending.settle().await;
+        sending.pass(Duration::from_secs(1));
+        sending.settle().await;
+    }
+    let endpoint = Some(sending.endpoint.id.clone());
+    let any = DeliveryFilter::default;
+    let mut filters = vec![any(), DeliveryFilter { endpoint, ..any() }];
+    filters.extend(DeliveryState::ALL.map(|state| DeliveryFilter { state: Some(state), ..any() }));
+    filters.extend(PickUp::ALL.map(|pick_up| DeliveryFilter { pick_up: Some(pick_up), ..any() }));
+    filters.push(DeliveryFilter { call: Some("call-2".to_owned()), ..any() });
+    for filter in filters {
+        let found = async |order| {
+            let filter = DeliveryFilter { order, ..filter.clone() };
+            let page = ledger.deliveries("acme", &filter, 10).await.unwrap().unwrap();
+            let newest_first = page.deliveries.is_sorted_by_key(|delivery| match order {
+                HistoryOrder::Accepted => Reverse(delivery.created_at),
+                HistoryOrder::Activity => Reverse(delivery.active_at),
+            });
+            assert!(newest_first, "{filter:?}: {page:?}");
+            page.deliveries.into_iter().map(|delivery| delivery.id).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(found(HistoryOrder::Accepted).await, found(HistoryOrder::Activity).await, "{filter:?}");
+    }
 }
