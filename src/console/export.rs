@@ -9,6 +9,7 @@ use super::context::RequestContext;
 use super::delivery_rows::is_picked_up;
 use super::display::name_of;
 use super::error::PageError;
+use super::i18n::note_in;
 use super::response::PageResult;
 use crate::ledger::{Action, Delivery, DeliveryContent, DeliveryFilter, Endpoint, PickUp};
 use crate::webhook::CompletedCall;
@@ -92,7 +93,7 @@ impl RequestContext<'_> {
             delivery.attempts.to_string(),
             delivery.last_status.map(|status| status.to_string()).unwrap_or_default(),
             self.result_of(delivery, content).unwrap_or_default(),
-            delivery.note.clone().unwrap_or_default(),
+            delivery.note.as_deref().map(|note| note_in(self.lang, note)).unwrap_or_default(),
             pick_up.unwrap_or_default().to_owned(),
             delivery.created_at.to_string(),
             delivery.active_at.to_string(),
