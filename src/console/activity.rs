@@ -5,12 +5,17 @@ use http::StatusCode;
 
 use super::context::RequestContext;
 use super::display::{Time, name_of};
-use super::i18n::{Lang, action_label, activity_words, actor_label};
+use super::error::PageError;
+use super::i18n::{Lang, action_label, activity_words, actor_label, exact, field_label, value_label};
 use super::layout::Layout;
 use super::payload::cut_markup;
 use super::response::{PageResult, page};
 use super::route::in_path;
+use super::time_range::read_time;
 use crate::ledger::{AuditEntry, AuditFilter, Endpoint};
+
+/// The number of entries on the page of a webhook.
+const RECENT: usize = 5;
 
 /// The number of entries on a page.
 const LIMIT: usize = 50;
@@ -25,63 +30,105 @@ struct Activity {
     rows: Vec<Row>,
     first: Option<String>,
     next: Option<String>,
+    /// The name of the webhook whose entries these are, if not all.
+    of: Option<String>,
+    /// The path of all entries.
+    all: String,
 }
 
-struct Row {
-    at: Time,
-    who: String,
-    what: String,
+pub(super) struct Row {
+    pub(super) at: Time,
+    pub(super) who: String,
+    pub(super) what: String,
     subject: Option<String>,
-    changes: Vec<String>,
+    pub(super) changes: Vec<String>,
 }
 
 impl RequestContext<'_> {
     pub(super) async fn list_activity(&self) -> PageResult {
-        let after = self.query.get("after");
+        let (after, webhook) = (self.query.get("after"), self.query.get("webhook"));
         let filter = AuditFilter {
             workspace: Some(self.workspace.to_owned()),
+            subject: (!webhook.is_empty()).then(|| webhook.to_owned()),
             cursor: (!after.is_empty()).then(|| after.to_owned()),
             ..AuditFilter::default()
         };
         let found = self.ledger().audit_trail(&filter, LIMIT).await?;
         let endpoints = self.ledger().endpoints(self.workspace).await?;
-        let path = self.path("/activity");
+        let all = self.path("/activity");
+        let path = match &filter.subject {
+            Some(subject) => format!("{all}?webhook={}", in_path(subject)),
+            None => all.clone(),
+        };
+        let joint = if filter.subject.is_some() { '&' } else { '?' };
         let activity = Activity {
             rows: found.entries.iter().map(|entry| Row::of(entry, &endpoints, self.lang)).collect(),
             first: filter.cursor.is_some().then(|| path.clone()),
-            next: found.next.map(|next| format!("{path}?after={}", in_path(&next))),
+            next: found.next.map(|next| format!("{path}{joint}after={}", in_path(&next))),
+            of: filter.subject.as_ref().map(|subject| name_in(&endpoints, subject)),
+            all,
             layout: self.layout(activity_words(self.lang).title, "activity", &path),
         };
         page(StatusCode::OK, &activity)
+    }
+
+    /// The last entries about an endpoint.
+    pub(super) async fn changes_of(&self, endpoint: &Endpoint) -> Result<Vec<Row>, PageError> {
+        let filter = AuditFilter {
+            workspace: Some(self.workspace.to_owned()),
+            subject: Some(endpoint.id.clone()),
+            ..AuditFilter::default()
+        };
+        let found = self.ledger().audit_trail(&filter, RECENT).await?;
+        let known = std::slice::from_ref(endpoint);
+        Ok(found.entries.iter().map(|entry| Row::of(entry, known, self.lang)).collect())
     }
 }
 
 impl Row {
     fn of(entry: &AuditEntry, endpoints: &[Endpoint], lang: Lang) -> Self {
-        let endpoint = |id: &String| endpoints.iter().find(|endpoint| endpoint.id == *id);
-        let name = |id: &String| endpoint(id).map_or_else(|| id.clone(), name_of);
         Self {
             at: Time(entry.at),
             who: actor_label(lang, &entry.actor, entry.name.as_deref()),
             what: action_label(lang, &entry.action),
-            subject: entry.subject.as_ref().map(name),
-            changes: entry.changes().into_iter().filter(says_something).map(shown).collect(),
+            subject: entry.subject.as_ref().map(|subject| name_in(endpoints, subject)),
+            changes: entry
+                .changes()
+                .into_iter()
+                .filter(says_something)
+                .map(|change| shown(lang, change))
+                .collect(),
         }
     }
 }
 
+/// The name of a webhook; the id of everything else.
+fn name_in(endpoints: &[Endpoint], id: &str) -> String {
+    endpoints.iter().find(|endpoint| endpoint.id == id).map_or_else(|| id.to_owned(), name_of)
+}
+
 /// Whether a field was changed, or has a value in something new.
-fn says_something((_, before, after): &(String, Option<String>, Option<String>)) -> bool {
-    before.is_some() || !matches!(after.as_deref(), None | Some("" | "null" | "false"))
+fn says_something((name, before, after): &(String, Option<String>, Option<String>)) -> bool {
+    // A recovery of everything begins before the first call.
+    let is_open = name == "from" && after.as_deref().is_some_and(|from| from.starts_with("1970-"));
+    before.is_some() || !is_open && !matches!(after.as_deref(), None | Some("" | "null" | "false"))
 }
 
 /// A change as text: the field, its value before and after.
-fn shown((name, before, after): (String, Option<String>, Option<String>)) -> String {
-    let value =
-        |value: Option<String>| value.map_or_else(|| "–".to_owned(), |value| cut_markup(&value, MAX_VALUE).0);
+fn shown(lang: Lang, (name, before, after): (String, Option<String>, Option<String>)) -> String {
+    let word = |value: String| match name.as_str() {
+        "description" => value,
+        "from" | "to" => read_time(&value).map_or(value, |at| exact(lang, at)),
+        _ => value_label(lang, &value),
+    };
+    let value = |value: Option<String>| {
+        let value = value.filter(|value| !value.is_empty());
+        value.map_or_else(|| "–".to_owned(), |value| cut_markup(&word(value), MAX_VALUE).0)
+    };
+    let label = format!("{}{}", field_label(lang, &name), lang.colon());
     match (before, after) {
-        (None, after) => format!("{name}: {}", value(after)),
-        (before, None) => format!("{name}: {}", value(before)),
-        (before, after) => format!("{name}: {} → {}", value(before), value(after)),
+        (None, after) => format!("{label} {}", value(after)),
+        (before, None) => format!("{label} {}", value(before)),
+        (before, after) => format!("{label} {} → {}", value(before), value(after)),
     }
 }

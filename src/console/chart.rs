@@ -1,4 +1,4 @@
-//! Draws the results of attempts as SVG. A chart has no size: the style
+//! Draws figures as SVG: the results of attempts as bars, and answering times as a line. A chart has no size: the style
 //! sheet stretches it.
 
 use std::fmt::Write;
@@ -16,6 +16,9 @@ const HEIGHT: u64 = 240;
 
 /// The height of the smallest bar: one failure among thousands of successes stays visible.
 const SMALLEST: u64 = 16;
+
+/// The space above and below a line, which has a width.
+const MARGIN: u64 = 10;
 
 /// Bars for each part of a span: successes stand above a line, failures hang below it, so that they differ without colours.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,6 +83,35 @@ fn bars(counts: impl Iterator<Item = u64>, place: impl Fn(u64) -> (u64, u64)) ->
     path
 }
 
+/// A line through the median answering time of each part; it has gaps where there were no answers.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) area: String,
+    pub(super) path: String,
+}
+
+impl Line {
+    pub(super) fn of(parts: &[AttemptFigures]) -> Self {
+        let medians: Vec<Option<u64>> = parts
+            .iter()
+            .map(|part| part.median().and_then(|median| u64::try_from(median.as_millis()).ok()))
+            .collect();
+        let scale = Scale::of(medians.iter().flatten().copied().max().unwrap_or_default());
+        let (mut path, mut is_drawing) = (String::new(), false);
+        for (at, median) in medians.into_iter().enumerate() {
+            if let Some(median) = median {
+                let height = scale.length(median).min(HEIGHT) * (HEIGHT - 2 * MARGIN) / HEIGHT;
+                let (x, y) = (at * PART + BAR / 2, HEIGHT - MARGIN - height);
+                let step = if is_drawing { 'L' } else { 'M' };
+                // A line without length shows a single point as a dot.
+                let _ = write!(path, "{step}{x} {y}h0");
+            }
+            is_drawing = median.is_some();
+        }
+        Self { area: area(parts), path }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,5 +139,6 @@ mod tests {
         assert_eq!((failed.line, failed.failed.as_str()), (0, "M0 0h30v240h-30z"));
         let most = Bars::of(&[AttemptFigures::of_counts(u64::MAX, u64::MAX)]);
         assert!(most.line <= HEIGHT, "{most:?}");
+        assert_eq!(Line::of(&[AttemptFigures::of_counts(1, 0)]).path, "", "without an answering time");
     }
 }

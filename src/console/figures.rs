@@ -18,12 +18,11 @@ impl AttemptWords {
     pub(super) fn of(attempts: &AttemptFigures, span: &str, lang: Lang) -> Self {
         let (t, words) = (lang.messages(), figure_words(lang));
         let median = attempts.median().map(|median| format_duration(median, t));
-        let colon = if lang == Lang::Fr { " :" } else { ":" };
         let told = match attempts.total() {
             0 => words.attempts_none.to_owned(),
             _ => in_words(attempts, median.as_deref(), words, lang),
         };
-        Self { rate: rate(attempts, t.decimal_mark), median, text: format!("{span}{colon} {told}") }
+        Self { rate: rate(attempts, t.decimal_mark), median, text: format!("{span}{} {told}", lang.colon()) }
     }
 }
 

@@ -53,6 +53,11 @@ impl Form {
         SECRETS.iter().any(|name| self.has(name))
     }
 
+    /// Whether the form has a field of this name, empty or not.
+    pub(super) fn includes(&self, name: &str) -> bool {
+        self.0.iter().any(|(found, _)| found == name)
+    }
+
     /// These fields as a query string, without empty values.
     pub(super) fn query(&self, names: &[&str]) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());

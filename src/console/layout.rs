@@ -4,8 +4,8 @@ use askama::Template;
 
 use super::display::host_of;
 use super::i18n::{
-    ActivityWords, Lang, Messages, SessionWords, activity_words, fetched_label, near, note_in, session_words,
-    unchecked,
+    ActivityWords, FigureWords, Lang, Messages, SessionWords, activity_words, fetched_label, figure_words,
+    near, note_in, session_words, unchecked,
 };
 use super::locale::Locale;
 use super::portal_options::PortalOptions;
@@ -94,6 +94,11 @@ impl Layout {
     /// The note of a delivery in the language of the page.
     pub(super) fn note(&self, note: &str) -> String {
         note_in(self.lang, note)
+    }
+
+    /// The words of the figures and limits of webhooks.
+    pub(super) fn figures(&self) -> &'static FigureWords {
+        figure_words(self.lang)
     }
 
     // For the base template.

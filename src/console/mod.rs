@@ -24,6 +24,7 @@ mod form;
 mod header_fields;
 mod i18n;
 mod layout;
+mod limit_fields;
 mod locale;
 mod new_webhook;
 mod origin;
@@ -49,6 +50,8 @@ mod typed_form;
 mod url_check;
 mod visitor;
 mod webhook;
+mod webhook_change;
+mod webhook_figures;
 mod webhook_list;
 
 pub use portal::{Access, PERSON, PortalError, PortalLink, is_person, portal_link};

@@ -6,8 +6,9 @@ use http::StatusCode;
 use super::call_filter::{self, FilterFields};
 use super::context::RequestContext;
 use super::header_fields::{self, HeaderFields};
-use super::i18n::header_error_in;
+use super::i18n::{figure_words, header_error_in};
 use super::layout::Layout;
+use super::limit_fields::{self, LimitFields};
 use super::response::{PageResult, page, redirect_to};
 use super::url_check::UrlCheck;
 use crate::ledger::{CallFilter, LedgerError, NewEndpoint, is_description};
@@ -23,6 +24,7 @@ struct NewWebhook<'n> {
     late_assets: bool,
     filter: FilterFields,
     headers: HeaderFields,
+    limits: LimitFields,
     refused: Option<String>,
     warned: Option<Explanation>,
     bad_description: bool,
@@ -38,6 +40,7 @@ impl RequestContext<'_> {
             late_assets: false,
             filter: FilterFields::of(&CallFilter::default(), self.lang),
             headers: HeaderFields::default(),
+            limits: LimitFields::default(),
             refused: None,
             warned: None,
             bad_description: false,
@@ -60,6 +63,8 @@ impl RequestContext<'_> {
         let late_assets = self.form.get("late_assets") == "1";
         let filter = call_filter::posted(&self.form);
         let headers = header_fields::posted(&self.form, &[], self.lang);
+        let limits = limit_fields::posted(&self.form, figure_words(self.lang));
+        let limits_refused = limits.as_ref().err().copied();
         let refuse = |check: UrlCheck, headers_refused| {
             let new = NewWebhook {
                 layout: self.layout_of_new(),
@@ -69,14 +74,15 @@ impl RequestContext<'_> {
                 late_assets,
                 filter: FilterFields::of(&filter, self.lang),
                 headers: HeaderFields::posted(&self.form, &[], headers_refused),
+                limits: LimitFields::posted(&self.form, limits_refused),
                 refused: check.refused,
                 warned: check.warned,
                 bad_description,
             };
             page(StatusCode::UNPROCESSABLE_ENTITY, &new)
         };
-        let (Some(checked), None, false, Ok(headers)) =
-            (&check.url, &check.warned, bad_description, headers.clone())
+        let (Some(checked), None, false, Ok(headers), Ok(limits)) =
+            (&check.url, &check.warned, bad_description, headers.clone(), limits)
         else {
             return refuse(check, headers.err());
         };
@@ -86,8 +92,8 @@ impl RequestContext<'_> {
             description: description.to_owned(),
             long_tail,
             late_assets,
-            concurrency: None,
-            per_second: None,
+            concurrency: limits.concurrency.flatten(),
+            per_second: limits.per_second.flatten(),
             filter: filter.clone(),
             allow_duplicate: anyway,
             headers,

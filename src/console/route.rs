@@ -59,6 +59,7 @@ pub(super) enum Action {
     Remove,
     TakeBack,
     Test,
+    Try,
     Change,
     Backfill,
 }
@@ -174,6 +175,7 @@ impl Action {
             "remove" => Self::Remove,
             "take-back" => Self::TakeBack,
             "test" => Self::Test,
+            "try" => Self::Try,
             "change" => Self::Change,
             "backfill" => Self::Backfill,
             _ => return None,

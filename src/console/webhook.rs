@@ -7,47 +7,51 @@ use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 
 use super::backfill::BackfillForm;
-use super::call_filter::{self, FilterFields};
+use super::call_filter::FilterFields;
 use super::condition::Condition;
 use super::context::RequestContext;
 use super::display::{Pill, Platform, Time, name_of};
 use super::error::PageError;
-use super::header_fields::{self, HeaderFields};
-use super::i18n::{Lang, explain, header_error_in};
+use super::header_fields::HeaderFields;
+use super::i18n::{FigureWords, Lang, explain, figure_words};
 use super::layout::Layout;
+use super::limit_fields::LimitFields;
 use super::response::{PageResult, page, redirect_to};
 use super::route::{Action, in_path};
 use super::time_range::relative_range;
-use super::url_check::UrlCheck;
+use super::webhook_figures::WebhookFigures;
 use crate::clock::UnixMillis;
 use crate::ledger::{
     BackfillOutcome, CallFilter, DEFAULT_OVERLAP, Delivery, DeliveryFilter, Endpoint, EndpointChange,
-    EndpointState, Failure, Health, LedgerError, TestOutcome, is_description,
+    EndpointState, Failure, Health, LedgerError, TestOutcome, TryOutcome,
 };
 use crate::webhook::{Explanation, Facts};
 
 /// The page's state after a form: the secret on request, or the errors of a change.
 #[derive(Default)]
 pub(super) struct FormState {
-    secret: Option<String>,
-    previous: Vec<(String, Time)>,
-    url: Option<String>,
-    description: Option<String>,
-    refused: Option<String>,
-    warned: Option<Explanation>,
-    bad_description: bool,
-    filter: Option<CallFilter>,
+    pub(super) secret: Option<String>,
+    pub(super) previous: Vec<(String, Time)>,
+    pub(super) url: Option<String>,
+    pub(super) description: Option<String>,
+    pub(super) refused: Option<String>,
+    pub(super) warned: Option<Explanation>,
+    pub(super) bad_description: bool,
+    pub(super) filter: Option<CallFilter>,
     /// How many earlier calls there are.
-    earlier_calls: Option<u64>,
-    headers: Option<HeaderFields>,
+    pub(super) earlier_calls: Option<u64>,
+    pub(super) headers: Option<HeaderFields>,
+    pub(super) limits: Option<LimitFields>,
     /// Why a test event was not sent.
-    too_many_tests: Option<String>,
+    pub(super) too_many_tests: Option<String>,
 }
 
 impl FormState {
     fn is_refused(&self) -> bool {
         let headers_refused = self.headers.as_ref().is_some_and(|headers| headers.refused.is_some());
-        self.refused.is_some() || self.warned.is_some() || self.bad_description || headers_refused
+        let limits_refused = self.limits.as_ref().is_some_and(|limits| limits.refused.is_some());
+        let url_refused = self.refused.is_some() || self.warned.is_some();
+        url_refused || self.bad_description || headers_refused || limits_refused
     }
 }
 
@@ -66,6 +70,10 @@ struct Webhook {
     filter: FilterFields,
     backfill: BackfillForm,
     headers: HeaderFields,
+    limits: LimitFields,
+    words: &'static FigureWords,
+    figures: WebhookFigures,
+    changes: Vec<super::activity::Row>,
     recent: Vec<super::recent_rows::Row>,
     all: String,
     done: Option<&'static str>,
@@ -89,7 +97,9 @@ struct Failing {
 impl Failing {
     fn of(endpoint: &Endpoint, why: Option<Explanation>, now: UnixMillis) -> Option<Self> {
         let Health { failing_since, held_since, held_until, .. } = endpoint.health;
-        let since = failing_since.filter(|_| endpoint.state == EndpointState::Active)?;
+        let since = failing_since.filter(|_| endpoint.state != EndpointState::Paused)?;
+        // A disabled webhook has no next attempt.
+        let held_since = held_since.filter(|_| endpoint.state == EndpointState::Active);
         Some(Self {
             since: Time(since),
             why,
@@ -115,7 +125,7 @@ fn secret_pass(id: &str) -> String {
 const RECENT: usize = 5;
 
 impl RequestContext<'_> {
-    async fn endpoint(&self, id: &str) -> Result<Endpoint, PageError> {
+    pub(super) async fn endpoint(&self, id: &str) -> Result<Endpoint, PageError> {
         self.ledger().endpoint(self.workspace, id).await?.ok_or(PageError::NotFound)
     }
 
@@ -133,6 +143,7 @@ impl RequestContext<'_> {
         let recent = recent.iter().map(|delivery| self.row(delivery, known)).collect();
         let done = match self.query.get("done") {
             "paused" => Some(t.done_paused),
+            "tried" => Some(figure_words(self.lang).done_tried),
             "resumed" => Some(t.done_resumed),
             "changed" => Some(t.done_changed),
             "without-headers" => Some(t.done_without_headers),
@@ -159,6 +170,10 @@ impl RequestContext<'_> {
             filter: FilterFields::of(form_state.filter.as_ref().unwrap_or(&endpoint.filter), self.lang),
             backfill: self.backfill_form(form_state.earlier_calls),
             headers: form_state.headers.clone().unwrap_or_else(|| HeaderFields::of(&endpoint.headers)),
+            limits: form_state.limits.clone().unwrap_or_else(|| LimitFields::of(&endpoint)),
+            words: figure_words(self.lang),
+            figures: self.figures_of(id).await?,
+            changes: self.changes_of(&endpoint).await?,
             secret_or_blank: form_state.secret.clone().unwrap_or_else(|| t.your_secret.to_owned()),
             path,
             name,
@@ -205,17 +220,8 @@ impl RequestContext<'_> {
             }
             Action::Change => self.change(id, &back).await,
             Action::Backfill => self.backfill(id, &back).await,
-            Action::Test => {
-                let endpoint = self.endpoint(id).await?;
-                match self.sender.test(&endpoint).await? {
-                    TestOutcome::Accepted(accepted) => {
-                        let delivery = accepted.deliveries.first().ok_or(PageError::NotFound)?;
-                        Ok(redirect_to(&self.path(&format!("/deliveries/{delivery}"))))
-                    }
-                    TestOutcome::RateLimited(pause) => self.too_many_tests(id, pause).await,
-                    TestOutcome::NoEndpoint => Err(PageError::NotFound),
-                }
-            }
+            Action::Test => self.test(&self.endpoint(id).await?).await,
+            Action::Try => self.try_now(id, &back).await,
             Action::Remove => {
                 if !self.ledger().soft_remove_endpoint(self.workspace, id, now).await? {
                     return Err(PageError::NotFound);
@@ -233,6 +239,30 @@ impl RequestContext<'_> {
                 Ok(redirect_to(&format!("{back}?done=taken-back")))
             }
         }
+    }
+
+    async fn test(&self, endpoint: &Endpoint) -> PageResult {
+        match self.sender.test(endpoint).await? {
+            TestOutcome::Accepted(accepted) => {
+                let delivery = accepted.deliveries.first().ok_or(PageError::NotFound)?;
+                Ok(redirect_to(&self.path(&format!("/deliveries/{delivery}"))))
+            }
+            TestOutcome::RateLimited(pause) => self.too_many_tests(&endpoint.id, pause).await,
+            TestOutcome::NoEndpoint => Err(PageError::NotFound),
+        }
+    }
+
+    /// Tries a failing webhook now: with a delivery that is pending, otherwise with a test event. The form carries the epoch
+    /// of the health that it was shown for, so a double click tries once.
+    async fn try_now(&self, id: &str, back: &str) -> PageResult {
+        let endpoint = self.endpoint(id).await?;
+        let epoch = self.form.get("epoch").parse().map_err(|_| PageError::BadForm)?;
+        match self.ledger().try_now(self.workspace, id, epoch, self.sender.now()).await? {
+            TryOutcome::NothingPending => return self.test(&endpoint).await,
+            TryOutcome::Tried => self.sender.wake(),
+            TryOutcome::Unchanged => {}
+        }
+        Ok(redirect_to(&format!("{back}?done=tried")))
     }
 
     async fn too_many_tests(&self, id: &str, pause: Duration) -> PageResult {
@@ -299,59 +329,5 @@ impl RequestContext<'_> {
             BackfillOutcome::Disabled => Ok(redirect_to(back)),
             BackfillOutcome::NoEndpoint => Err(PageError::NotFound),
         }
-    }
-
-    async fn change(&self, id: &str, back: &str) -> PageResult {
-        let endpoint = self.endpoint(id).await?;
-        let (url, description) = (self.form.get("url"), self.form.get("description"));
-        let look = self.form.get("anyway") != "1" && url != endpoint.url;
-        let check = self.check_receiver(id, url, look).await?;
-        let bad_description = !is_description(description);
-        let headers = header_fields::posted(&self.form, &endpoint.headers, self.lang);
-        let refuse = |check: UrlCheck, headers_refused| FormState {
-            url: Some(url.to_owned()),
-            description: Some(description.to_owned()),
-            refused: check.refused,
-            warned: check.warned,
-            bad_description,
-            filter: Some(call_filter::posted(&self.form)),
-            headers: Some(HeaderFields::posted(&self.form, &endpoint.headers, headers_refused)),
-            ..FormState::default()
-        };
-        let (Some(checked), None, false, Ok(headers)) =
-            (&check.url, &check.warned, bad_description, headers.clone())
-        else {
-            return self.show_webhook(id, refuse(check, headers.err())).await;
-        };
-        let are_dropped =
-            checked.as_str() != endpoint.url && !endpoint.headers.is_empty() && headers.is_empty();
-        let names: Vec<String> = headers.names().map(str::to_owned).collect();
-        let change = EndpointChange {
-            // An unchanged URL keeps its failure history.
-            url: (checked.as_str() != endpoint.url).then(|| checked.as_str().to_owned()),
-            description: Some(description.to_owned()),
-            long_tail: Some(self.form.get("long_tail") == "1"),
-            late_assets: Some(self.form.get("late_assets") == "1"),
-            filter: Some(call_filter::posted(&self.form)),
-            // The form has asked for confirmation.
-            allow_duplicate: true,
-            headers,
-            ..EndpointChange::default()
-        };
-        match self.ledger().change_endpoint(self.workspace, id, change).await {
-            Ok(changed) => changed.ok_or(PageError::NotFound)?,
-            Err(LedgerError::Header(error)) => {
-                let refused = header_error_in(self.lang, &error);
-                return self.show_webhook(id, refuse(check, Some(refused))).await;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        self.sender.wake();
-        if !names.is_empty() {
-            let headers = names.join(", ");
-            tracing::info!(target: "webhook_assets::audit", workspace = self.workspace, endpoint = id, headers, "an endpoint's headers were changed");
-        }
-        let done = if are_dropped { "without-headers" } else { "changed" };
-        Ok(redirect_to(&format!("{back}?done={done}")))
     }
 }

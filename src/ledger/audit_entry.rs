@@ -140,6 +140,12 @@ fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(values) => values.iter().map(shown).collect::<Vec<_>>().join(", "),
+        // The conditions of a filter that are set.
+        Value::Object(fields) => {
+            let is_set = |value: &&Value| !value.is_null() && **value != json!([]);
+            let set: Vec<String> = fields.values().filter(is_set).map(shown).collect();
+            if set.is_empty() { Value::Null.to_string() } else { set.join(", ") }
+        }
         value => value.to_string(),
     }
 }

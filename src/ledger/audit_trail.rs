@@ -16,6 +16,8 @@ pub struct AuditFilter {
     pub workspace: Option<String>,
     /// With this action only.
     pub action: Option<String>,
+    /// About this thing only. Takes a workspace.
+    pub subject: Option<String>,
     /// By the actor of this name only.
     pub actor: Option<String>,
     /// Recorded at this time or later.
@@ -111,7 +113,8 @@ impl Ledger {
     pub async fn audit_trail(&self, filter: &AuditFilter, limit: usize) -> Result<AuditPage> {
         const ALL: Statement = list!("$1 IS NULL");
         const OF_WORKSPACE: Statement = list!("workspace = $1");
-        let values = values![
+        const OF_SUBJECT: Statement = list!("workspace = $1 AND subject = $8");
+        let mut values = values![
             &filter.workspace,
             &filter.action,
             &filter.actor,
@@ -120,7 +123,14 @@ impl Ledger {
             filter.cursor.as_deref().unwrap_or(AFTER_ALL),
             limit.saturating_add(1),
         ];
-        let statement = if filter.workspace.is_some() { OF_WORKSPACE } else { ALL };
+        let statement = match (&filter.workspace, &filter.subject) {
+            (Some(_), Some(subject)) => {
+                values.extend(values![subject]);
+                OF_SUBJECT
+            }
+            (Some(_), None) => OF_WORKSPACE,
+            (None, _) => ALL,
+        };
         let mut entries: Vec<AuditEntry> = self.database.fetch(statement, values).await?;
         let more = entries.len() > limit;
         entries.truncate(limit);

@@ -15,6 +15,9 @@ const HOUR: u64 = 60 * 60 * 1000;
 /// The first of the times that answers are counted by.
 const SHORTEST: Duration = Duration::from_millis(25);
 
+/// The last but one; answers that took longer are counted together.
+const LONGEST: Duration = Duration::from_millis(6_400);
+
 /// How long the figures of an hour are kept.
 const KEPT: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
@@ -35,6 +38,18 @@ impl FigureSpan {
             Self::Day => 24,
             Self::Month => 30,
         }
+    }
+
+    /// When each part begins. The last part contains now.
+    #[must_use]
+    pub fn begins(self, now: UnixMillis) -> Vec<UnixMillis> {
+        let first = self.first_hour(now);
+        (0..self.parts() as u64).map(|part| UnixMillis((first + part * self.hours()) * HOUR)).collect()
+    }
+
+    /// The first hour, counted since 1970.
+    fn first_hour(self, now: UnixMillis) -> u64 {
+        (now.0 / HOUR + 1).saturating_sub(self.hours() * self.parts() as u64)
     }
 
     /// The hours of one part.
@@ -74,15 +89,16 @@ impl AttemptFigures {
     #[must_use]
     pub fn median(&self) -> Option<Duration> {
         let all: u64 = self.answers.iter().map(|(_, count)| count).sum();
-        let (mut before, mut from) = (0, Duration::ZERO);
+        let mut before = 0;
         for (below, count) in &self.answers {
             if (before + count) * 2 >= all && *count > 0 {
+                let from = lower_bound(*below);
                 // Within a doubling, times count as evenly spread. The last one has no end: it counts as a doubling.
-                let to = (*below).min(from.saturating_mul(2).max(SHORTEST));
-                let thousandths = u32::try_from(all.saturating_sub(2 * before) * 500 / count).unwrap_or(1000);
-                return Some(from + to.saturating_sub(from) * thousandths.min(1000) / 1000);
+                let width = from.max(SHORTEST).as_millis();
+                let place = width * u128::from(all - 2 * before) / u128::from(2 * count);
+                return Some(from + Duration::from_millis(u64::try_from(place).unwrap_or_default()));
             }
-            (before, from) = (before + count, *below);
+            before += count;
         }
         None
     }
@@ -98,6 +114,15 @@ impl AttemptFigures {
             Ok(found) => self.answers.iter_mut().skip(found).take(1).for_each(|(_, known)| *known += count),
             Err(place) => self.answers.insert(place, (below, count)),
         }
+    }
+}
+
+/// The time that answers took at least that are counted as below a time.
+fn lower_bound(below: Duration) -> Duration {
+    match below {
+        below if below <= SHORTEST => Duration::ZERO,
+        below if below > LONGEST => LONGEST,
+        below => below / 2,
     }
 }
 
@@ -194,7 +219,7 @@ impl Ledger {
     ) -> Result<HashMap<String, EndpointFigures>> {
         let (parts, hours) = (span.parts(), span.hours());
         let ids = || endpoints.to_vec();
-        let first = (now.0 / HOUR + 1).saturating_sub(hours * parts as u64);
+        let first = span.first_hour(now);
         let counts = self.database.fetch::<CountRow>(COUNTS, values![ids()]).await?;
         let rows = self.database.fetch::<HourRow>(HOURS, values![ids(), first, hours, parts]).await?;
         let mut figures: HashMap<_, _> =
@@ -277,7 +302,8 @@ mod tests {
         let millis = |counts: &[(u64, u64)]| answered(counts).median().map(|median| median.as_millis());
         assert_eq!(millis(&[]), None);
         assert_eq!(millis(&[(0, 7)]), None, "attempts without an answer");
-        assert_eq!(millis(&[(100, 10)]), Some(50));
+        assert_eq!(millis(&[(100, 10)]), Some(75), "between 50 and 100");
+        assert_eq!(millis(&[(25, 10)]), Some(12));
         assert_eq!(millis(&[(100, 1), (200, 8), (400, 1)]), Some(150));
         assert_eq!(millis(&[(200, 5), (25, 5)]), Some(25));
         assert_eq!(millis(&[(6400, 1), (86_400_000, 9)]), Some(9244), "longer than the last bound");

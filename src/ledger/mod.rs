@@ -60,6 +60,7 @@ mod search;
 mod secrets;
 mod store_event;
 mod test_events;
+mod try_now;
 mod writer;
 
 pub use alerts::{AlertOutcome, AlertState, ClaimedAlert, StoredAlert};
@@ -99,3 +100,4 @@ pub use resend_many::{ResendMany, ResentMany};
 pub use sealed_secrets::Secrets;
 pub use secrets::{DEFAULT_OVERLAP, Rotation};
 pub use test_events::{MAX_TESTS_PER_ENDPOINT, MAX_TESTS_PER_WORKSPACE, TestOutcome};
+pub use try_now::TryOutcome;

@@ -85,6 +85,7 @@ const pages = {
   '2,000 webhooks': '/console/w/many',
   '2,000 webhooks, one found': '/console/w/many?q=team+1999',
   'one webhook': `${acme}/webhooks/${id}`,
+  'activity of one webhook': `${acme}/activity?webhook=${id}`,
   'deliveries': `${acme}/deliveries`,
   'deliveries, next page': next,
   'deliveries, failed': `${acme}/deliveries?status=failed`,

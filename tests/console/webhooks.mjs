@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
+import { receiver } from './world.mjs';
 
 // A day and a month of attempts for each webhook of a workspace, which the tests need not wait for.
 const HISTORY = `
@@ -35,7 +36,7 @@ const TEAMS = 40;
 
 export function webhookJourneys({ journey, person, look, press, says, heading, portalLink, world }) {
   const teams = `${world.console}/w/teams`;
-  const python = (code) => execFileSync('python3', ['-c', code, join(world.folder, 'calls.db'), 'teams']);
+  const python = (code, workspace = 'teams') => execFileSync('python3', ['-c', code, join(world.folder, 'calls.db'), workspace]);
   let page;
 
   journey('of forty webhooks those that fail come first, and one is found by its name or host', async () => {
@@ -74,5 +75,54 @@ export function webhookJourneys({ journey, person, look, press, says, heading, p
     await page.getByRole('img', { name: /^Dernières 24 heures : \d+ tentatives/ }).first().waitFor();
     await look(page, 'webhooks-forty-french');
     await page.goto(`${teams}?lang=en`);
+  });
+
+  journey('a failing webhook says why, and is tried and sent what failed in place', async () => {
+    const down = await receiver();
+    down.react = () => ({ status: 503, body: 'down' });
+    await world.api('POST', '/v1/workspaces/failing/endpoints', { url: down.url, description: 'CRM' });
+    for (const id of ['one', 'two', 'three']) await world.call(`down-${id}`, { workspace: 'failing' });
+    page = await person();
+    await page.goto(await portalLink(true, 'failing'));
+    await page.getByRole('link', { name: 'CRM' }).first().click();
+    await page.getByRole('button', { name: 'Send the 3 that failed' }).waitFor({ timeout: 30_000 });
+    python(HISTORY, 'failing');
+    await page.reload();
+    await says(page, 'Every attempt has failed since');
+    await page.getByRole('img', { name: /^Last 30 days: [\d,]+ attempts/ }).waitFor();
+    await page.locator('#figures summary').first().press('Enter');
+    await page.locator('#figures table').first().getByRole('rowheader').nth(23).waitFor();
+    await look(page, 'webhook-failing');
+    down.react = () => ({ status: 200, body: 'OK' });
+    const before = down.received.length;
+    // A double click tries once.
+    await page.getByRole('button', { name: 'Try it now with a test event' }).dblclick();
+    await page.waitForFunction(() => !location.pathname.endsWith('/try'));
+    await page.goto(`${world.console}/w/failing`);
+    await page.locator('.hooks .pill.good').waitFor();
+    await page.waitForTimeout(300);
+    assert.equal(down.received.length, before + 1, 'one test event');
+    await page.getByRole('link', { name: 'CRM' }).first().click();
+    await says(page, '3 deliveries failed.');
+    await page.getByRole('button', { name: 'Send the 3 that failed' }).dblclick();
+    await page.waitForURL(/\/recover/);
+    await page.goto(`${world.console}/w/failing`);
+    await page.locator('.hooks').waitFor();
+    for (let looks = 0; looks < 40 && down.received.length < before + 4; looks += 1) await page.waitForTimeout(100);
+    assert.equal(down.received.length, before + 4, 'three deliveries');
+    // Limits, by keyboard alone.
+    await page.getByRole('link', { name: 'CRM' }).first().click();
+    await page.getByText('How fast it gets them').press('Enter');
+    await page.getByLabel('Requests at once').fill('4');
+    await look(page, 'webhook-limits');
+    await page.getByLabel('Requests at once').press('Enter');
+    await says(page, 'requests at once: none → 4');
+    await look(page, 'webhook-changed');
+    await page.locator('#changes').getByRole('link', { name: 'Show all' }).click();
+    await says(page, 'Webhook tried at once');
+    await page.goto(`${page.url()}&lang=fr`);
+    await says(page, 'requêtes simultanées : aucune → 4');
+    await page.goto(`${page.url().replace('lang=fr', 'lang=en')}`);
+    down.close();
   });
 }

@@ -15,6 +15,7 @@ mod recover;
 mod session_over;
 mod sign_in;
 mod webhook_list;
+mod webhook_page;
 mod words;
 
 use serde_json::{Value, json};

@@ -39,12 +39,13 @@ pub(crate) fn activity_words(lang: Lang) -> &'static ActivityWords {
 }
 
 /// The actions in both languages.
-const ACTIONS: [(&str, &str, &str); 19] = [
+const ACTIONS: [(&str, &str, &str); 20] = [
     ("endpoint.added", "Webhook added", "Webhook ajouté"),
     ("endpoint.changed", "Webhook changed", "Webhook modifié"),
     ("endpoint.removed", "Webhook removed", "Webhook supprimé"),
     ("endpoint.restored", "Webhook restored", "Webhook rétabli"),
     ("endpoint.tested", "Test event sent", "Événement de test envoyé"),
+    ("endpoint.tried", "Webhook tried at once", "Webhook essayé aussitôt"),
     ("secret.shown", "Secret shown", "Secret affiché"),
     ("secret.rotated", "Secret rotated", "Secret renouvelé"),
     ("delivery.resent", "Delivery sent again", "Livraison renvoyée"),
@@ -68,6 +69,45 @@ const ACTORS: [(&str, &str, &str); 4] = [
     ("portal", "A person with a sign-in link", "Une personne avec un lien de connexion"),
     ("cli", "Command line", "Ligne de commande"),
 ];
+
+/// The fields of changes in both languages.
+const FIELDS: [(&str, &str, &str); 14] = [
+    ("url", "URL", "URL"),
+    ("description", "description", "description"),
+    ("state", "state", "état"),
+    ("long_tail", "retries for a day", "tentatives pendant un jour"),
+    ("late_assets", "reports of late recordings", "signalement des enregistrements tardifs"),
+    ("concurrency", "requests at once", "requêtes simultanées"),
+    ("per_second", "requests a second", "requêtes par seconde"),
+    ("filter", "which calls it gets", "appels qu’il reçoit"),
+    ("headers", "headers", "en-têtes"),
+    ("headers_changed", "headers with a new value", "en-têtes avec une nouvelle valeur"),
+    ("which", "which", "lesquelles"),
+    ("from", "from", "du"),
+    ("to", "to", "au"),
+    ("deliveries", "deliveries", "livraisons"),
+];
+
+/// The values of changes in both languages.
+const VALUES: [(&str, &str, &str); 7] = [
+    ("active", "active", "actif"),
+    ("paused", "paused", "en pause"),
+    ("disabled", "disabled", "désactivé"),
+    ("true", "yes", "oui"),
+    ("false", "no", "non"),
+    ("null", "none", "aucune"),
+    ("failed", "failed", "échouées"),
+];
+
+/// What a field of a change is called; its own name if there is no word for it.
+pub(crate) fn field_label(lang: Lang, field: &str) -> String {
+    in_lang(&FIELDS, lang, field)
+}
+
+/// What a value of a change is called; itself if there is no word for it.
+pub(crate) fn value_label(lang: Lang, value: &str) -> String {
+    in_lang(&VALUES, lang, value)
+}
 
 /// What an action is called; its own name if there is no word for it.
 pub(crate) fn action_label(lang: Lang, action: &str) -> String {

@@ -32,6 +32,14 @@ impl Lang {
         }
     }
 
+    /// The colon, with the space that French has before it.
+    pub(crate) fn colon(self) -> &'static str {
+        match self {
+            Self::En => ":",
+            Self::Fr => " :",
+        }
+    }
+
     pub(crate) fn messages(self) -> &'static Messages {
         match self {
             Self::En => &EN,

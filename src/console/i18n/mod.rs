@@ -13,7 +13,9 @@ mod moments;
 mod session_words;
 mod url_words;
 
-pub(super) use activity::{ActivityWords, action_label, activity_words, actor_label};
+pub(super) use activity::{
+    ActivityWords, action_label, activity_words, actor_label, field_label, value_label,
+};
 pub(super) use call_words::{direction_label, fetched_label, status_label};
 pub(super) use deliveries::{DeliveryWords, delivery_words};
 pub(super) use figures::{FigureWords, figure_words};

@@ -6,7 +6,7 @@ use super::{ConsoleSite, call, text};
 use crate::support::receiver::Receiver;
 
 /// Every path below a workspace that `src/console/route.rs` knows: its pattern and its methods.
-const ROUTES: [(&str, &[&str]); 26] = [
+const ROUTES: [(&str, &[&str]); 27] = [
     ("check", &["POST"]),
     ("webhooks/new", &["GET", "POST"]),
     ("webhooks/id", &["GET"]),
@@ -17,6 +17,7 @@ const ROUTES: [(&str, &[&str]); 26] = [
     ("webhooks/id/remove", &["POST"]),
     ("webhooks/id/take-back", &["POST"]),
     ("webhooks/id/test", &["POST"]),
+    ("webhooks/id/try", &["POST"]),
     ("webhooks/id/change", &["POST"]),
     ("webhooks/id/backfill", &["POST"]),
     ("activity", &["GET"]),
