@@ -74,7 +74,7 @@ impl Console {
         let asked = Lang::of_tag(query.get("lang"));
         let lang = asked.unwrap_or_else(|| session::lang_of(&head.headers));
         let (state, visitor) = (&self.0, self.0.visitor(&head.headers));
-        let locale = Locale { lang, now: state.deps.clock.now().into() };
+        let locale = Locale { lang, now: state.deps.clock.reading().wall };
         let body = PostedBody { body, client };
         let page = async {
             let page = state.answer(&head, body, &path, query, lang, &visitor).await;

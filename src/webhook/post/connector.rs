@@ -123,12 +123,12 @@ impl Connector {
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let port = target.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let Some(proxy) = &self.proxy else {
-            let addresses = self.addresses(host, &progress.workspace).await?;
+            let addresses = self.addresses(host, progress).await?;
             progress.reach(Phase::Connect);
             let tcp = connect(&addresses, port).await?;
             return self.secured(tcp, host, secure, progress).await;
         };
-        let targets = self.targets(proxy, host, port, &progress.workspace).await?;
+        let targets = self.targets(proxy, host, port, progress).await?;
         progress.reach(Phase::Connect);
         let tunnel = self.tunnel(proxy, &targets).await?;
         self.secured(tunnel, host, secure, progress).await
@@ -158,12 +158,12 @@ impl Connector {
         proxy: &Proxy,
         host: &str,
         port: u16,
-        workspace: &str,
+        progress: &Progress,
     ) -> Result<Vec<String>, PostError> {
         if proxy.resolves_names && host.parse::<IpAddr>().is_err() {
             return Ok(vec![format!("{host}:{port}")]);
         }
-        let addresses = self.addresses(host, workspace).await?;
+        let addresses = self.addresses(host, progress).await?;
         Ok(addresses.into_iter().map(|address| SocketAddr::new(address, port).to_string()).collect())
     }
 
@@ -190,14 +190,14 @@ impl Connector {
 
     /// The host's addresses, if all are public or allowed. One internal address refuses the host: a name that resolves
     /// to both public and internal addresses is an attack (DNS rebinding).
-    async fn addresses(&self, host: &str, workspace: &str) -> Result<Vec<IpAddr>, PostError> {
+    async fn addresses(&self, host: &str, progress: &Progress) -> Result<Vec<IpAddr>, PostError> {
         let addresses = match host.parse() {
             Ok(address) => vec![address],
-            Err(_) => self
-                .resolver
-                .resolve(host, workspace)
-                .await
-                .map_err(|error| PostError::lookup(host, &error))?,
+            Err(_) => {
+                progress.look_up();
+                let found = self.resolver.resolve(host, &progress.workspace).await;
+                found.map_err(|error| PostError::lookup(host, &error))?
+            }
         };
         if addresses.is_empty() {
             return Err(PostError::NameNotFound { host: host.to_owned() });

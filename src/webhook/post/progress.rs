@@ -38,6 +38,7 @@ impl Phases {
 pub(super) struct Progress {
     pub(super) workspace: String,
     began: Instant,
+    looked_up: AtomicBool,
     is_reused: AtomicBool,
     connect: OnceLock<Duration>,
     tls: OnceLock<Duration>,
@@ -56,6 +57,7 @@ impl Progress {
         Self {
             workspace: workspace.to_owned(),
             began: Instant::now(),
+            looked_up: AtomicBool::new(false),
             is_reused: AtomicBool::new(false),
             connect: OnceLock::new(),
             tls: OnceLock::new(),
@@ -87,6 +89,11 @@ impl Progress {
         latest.map_or(Phase::Resolve, |(_, phase)| phase)
     }
 
+    /// Notes that the host is a name, which the resolver is asked for.
+    pub(super) fn look_up(&self) {
+        self.looked_up.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
@@ -107,7 +114,7 @@ impl Progress {
             return Phases { first_byte, ..Phases::default() };
         }
         Phases {
-            lookup: connect,
+            lookup: connect.filter(|_| self.looked_up.load(Ordering::Relaxed)),
             connect: between(connect, tls.or(response)),
             tls: between(tls, response),
             first_byte,
@@ -126,6 +133,7 @@ mod tests {
     #[test]
     fn the_phases_of_an_attempt_add_up_to_its_first_byte() {
         let progress = Arc::new(Progress::of("acme"));
+        progress.look_up();
         for phase in [Phase::Connect, Phase::Tls, Phase::Response, Phase::Body] {
             progress.reach(phase);
             assert_eq!(progress.phase(), phase);
@@ -156,7 +164,7 @@ mod tests {
         progress.reach(Phase::Connect);
         progress.reach(Phase::Tls);
         let phases = progress.phases();
-        assert!(phases.lookup.is_some() && phases.connect.is_some());
-        assert_eq!((phases.tls, phases.first_byte), (None, None));
+        assert_eq!((phases.lookup, phases.tls, phases.first_byte), (None, None, None));
+        assert!(phases.connect.is_some());
     }
 }

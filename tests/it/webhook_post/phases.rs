@@ -49,7 +49,10 @@ async fn a_phase_that_does_not_end_has_no_time() {
     .await;
     let phases = post(&super::poster_with_short_timeout(), &silent.url()).await.phases;
     assert!(phases.connect.is_some() && phases.first_byte.is_none(), "{phases:?}");
-    let nowhere = post(&poster(), "http://127.0.0.1:1/hook").await.phases;
+    // An address needs no lookup.
+    assert_eq!(phases.lookup, None);
+    let resolver = Poster::with_resolver(&config(), Answers::of([vec![OUTSIDE]])).unwrap();
+    let nowhere = post(&resolver, "http://one.example:1/hook").await.phases;
     assert!(nowhere.lookup.is_some() && nowhere.connect.is_none(), "{nowhere:?}");
 }
 
