@@ -65,6 +65,11 @@ export function sessionJourneys({ journey, browser, person, look, press, says, h
     await look(live, 'not-a-page');
     await live.getByRole('link', { name: 'To the page' }).click();
     await press(live, 'Remove this webhook');
+    await says(live, 'It can be taken back for an hour');
+    await live.goto(`${acme}?lang=fr`);
+    await fitsNarrowScreens(live, 'webhooks in French with a way back');
+    await live.setViewportSize({ width: 320, height: 800 });
+    await live.screenshot({ path: `${shots}/webhooks-french-320.png`, fullPage: true });
   });
 
   journey('a product embeds the page in its colour, and another site cannot', async () => {
