@@ -29,6 +29,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The single bearer token, with all scopes. Without tokens, the listener is bound to loopback.
     pub token: Option<Token>,
+    /// The file of the single bearer token.
+    pub token_file: Option<PathBuf>,
     /// The file of the named tokens.
     pub tokens_file: Option<PathBuf>,
     /// The settings page below `/console`.

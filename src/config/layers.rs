@@ -16,6 +16,9 @@ pub const DEFAULTS: &str = include_str!("defaults.toml");
 /// The prefix of the keys that set options of the store's client.
 const OPTIONS: &str = "store.options.";
 
+/// What stands in the names of options that hold credentials, such as `aws_secret_access_key`.
+const SECRET_OPTIONS: [&str; 5] = ["key", "secret", "token", "password", "credential"];
+
 /// The parts that a build may omit: the prefix of their settings, their name, their feature, and whether this build has
 /// them.
 const PARTS: [(&str, &str, &str, bool); 3] = [
@@ -96,6 +99,21 @@ impl Layers {
 
     pub(super) fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// The settings file, if it holds credentials: in a URL, or as an option of the store's client.
+    pub(super) fn file_with_credentials(&self) -> Option<&Path> {
+        let is_secret = |key: &str, text: &String| {
+            let option = key.strip_prefix(OPTIONS).unwrap_or_default();
+            let has_name_of_secret = SECRET_OPTIONS.iter().any(|word| option.contains(word));
+            // The path of the alerts' URL is one: who knows it can post to the chat.
+            let is_alerts_url = key == "alerts.url" && !text.is_empty();
+            has_name_of_secret || is_alerts_url || without_credentials(text) != *text
+        };
+        self.given.iter().find_map(|(key, given)| match &given.origin {
+            Origin::File(path) if given.texts.iter().any(|text| is_secret(key, text)) => Some(path.as_path()),
+            _ => None,
+        })
     }
 
     /// The options of the store's client, from the file.

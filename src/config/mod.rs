@@ -69,6 +69,8 @@ pub struct Config {
     pub audit: Option<AuditConfig>,
     /// The export of traces.
     pub tracing: Option<TracingConfig>,
+    /// The settings file, if it holds credentials.
+    pub file_with_credentials: Option<PathBuf>,
     /// Warnings, for example about variables that look like settings but are not.
     pub warnings: Vec<String>,
     /// All settings as written.
@@ -86,6 +88,7 @@ impl Config {
         let audit = self.audit.as_ref().map(|audit| audit.file.clone()).filter(|path| path != Path::new("-"));
         [
             ("the keyring", Some(self.keys.clone())),
+            ("the operator's token", self.admin.token_file.clone()),
             ("the tokens", self.admin.tokens_file.clone()),
             ("the certificate's key", self.tls.as_ref().map(|tls| tls.key.clone())),
             #[cfg(feature = "sender")]
@@ -101,6 +104,7 @@ impl Config {
                 self.sender.proxy.as_ref().and_then(|proxy| proxy.credentials_file.clone()),
             ),
             ("the audit's records", audit),
+            ("the settings file, which has credentials in it,", self.file_with_credentials.clone()),
         ]
         .into_iter()
         .filter_map(|(what, path)| Some((what, path?)))
@@ -172,6 +176,7 @@ impl Sources {
             log_level: layers.get("log.level")?,
             audit: read_audit(&layers)?,
             tracing: read_tracing(&layers)?,
+            file_with_credentials: layers.file_with_credentials().map(Path::to_owned),
             warnings: layers.warnings().to_vec(),
             settings: layers.settings(),
             public_url,
@@ -263,8 +268,9 @@ fn read_tracing(layers: &Layers) -> Result<Option<TracingConfig>, SettingError> 
 fn read_admin(layers: &Layers) -> Result<admin::Config, SettingError> {
     let listen: SocketAddr = layers.get("admin.listen")?;
     let tokens_file = layers.optional::<PathBuf>("admin.tokens_file")?;
-    let token = match layers.optional::<PathBuf>("admin.token_file")? {
-        Some(path) => Some(read_token(layers, &path)?),
+    let token_file = layers.optional::<PathBuf>("admin.token_file")?;
+    let token = match &token_file {
+        Some(path) => Some(read_token(layers, path)?),
         None if listen.ip().is_loopback() || tokens_file.is_some() => None,
         None => {
             return Err(layers.refuse(
@@ -276,6 +282,7 @@ fn read_admin(layers: &Layers) -> Result<admin::Config, SettingError> {
     Ok(admin::Config {
         listen,
         token,
+        token_file,
         tokens_file,
         #[cfg(feature = "console")]
         console: console::read(layers)?,

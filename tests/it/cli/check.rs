@@ -269,15 +269,6 @@ fn the_limit_on_open_files_is_compared_with_the_settings() {
 }
 
 #[test]
-fn folders_in_which_others_may_replace_files_are_found() {
-    let home = Home::ready();
-    std::fs::set_permissions(home.path(""), PermissionsExt::from_mode(0o777)).unwrap();
-    let ran = home.run(&["check"]).succeeded().says(&["other users may replace the keyring", "chmod go-w"]);
-    let folder = format!("chmod go-w {}", home.path("").canonicalize().unwrap().display());
-    assert_eq!(ran.out.matches(&folder).count(), 1, "{ran:?}");
-}
-
-#[test]
 fn secrets_and_header_fields_that_do_not_open_are_found_with_their_endpoints() {
     let home = Home::ready();
     let run = |arguments: &[&str]| Ran::of(home.program(arguments).envs(home.sending()));
