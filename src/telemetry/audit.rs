@@ -204,3 +204,34 @@ impl Sink for AuditFile {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::telemetry::metrics::Registry;
+
+    /// A disk without room.
+    struct FullDisk;
+
+    impl Sink for FullDisk {
+        fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+    }
+
+    #[test]
+    fn an_action_that_finds_no_room_is_dropped_and_counted() {
+        let registry = Registry::default();
+        let audit = Audit::to(FullDisk, false, &LogMetrics::register(&registry)).unwrap();
+        let action = json!({"action": "x".repeat(1 << 20)});
+        for _ in 0..70 {
+            audit.write_action(&action);
+        }
+        let page = registry.render();
+        let dropped = "webhook_assets_log_lines_dropped_total{log=\"audit\"} ";
+        let dropped = page.lines().find_map(|line| line.strip_prefix(dropped)).unwrap();
+        assert!((1..70).contains(&dropped.parse::<u64>().unwrap()), "{dropped} of 70");
+    }
+}

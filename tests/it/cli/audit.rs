@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::access_log::metric;
+use super::database::ask as ask_admin;
 use super::{Home, Ran, Server, eventually, get, target_of};
 use crate::support::client::request_head;
 use crate::support::{ABSENT, Answer, CALL};
@@ -14,6 +15,14 @@ use crate::support::{ABSENT, Answer, CALL};
 fn start(home: &Home, file: &str, required: bool) -> Server {
     let mut command = home.program(&["serve"]);
     command.env("WEBHOOK_ASSETS_AUDIT_FILE", file);
+    command.env("WEBHOOK_ASSETS_AUDIT_REQUIRED", required.to_string());
+    Server::start(command)
+}
+
+/// A server that sends webhooks, too.
+fn start_sending(home: &Home, required: bool) -> Server {
+    let mut command = home.program(&["serve"]);
+    command.envs(home.sending()).env("WEBHOOK_ASSETS_AUDIT_FILE", "audit.jsonl");
     command.env("WEBHOOK_ASSETS_AUDIT_REQUIRED", required.to_string());
     Server::start(command)
 }
@@ -171,6 +180,36 @@ fn a_download_is_refused_while_a_required_audit_cannot_be_written() {
 }
 
 #[test]
+fn actions_go_on_while_the_audit_fails_even_if_it_is_required_and_their_lines_come_later() {
+    let home = Home::ready();
+    for required in [false, true] {
+        let path = full(&home);
+        let server = start_sending(&home, required);
+        let endpoints = "/v1/workspaces/acme/endpoints";
+        let wish = json!({"url": "http://127.0.0.1:9/", "allow_duplicate": true});
+        let added = ask_admin(&server, "POST", endpoints, &wish);
+        assert_eq!(added.status, 201, "{added:?}");
+        server.logs("the audit log cannot be written");
+        assert_eq!(metric(server.admin, "webhook_assets_audit_up"), 0.0);
+        let id = added.json()["id"].as_str().unwrap().to_owned();
+        let paused = ask_admin(&server, "PATCH", &format!("{endpoints}/{id}"), &json!({"state": "paused"}));
+        let removed = ask_admin(&server, "DELETE", &format!("{endpoints}/{id}"), &Value::Null);
+        assert_eq!((paused.status, removed.status), (200, 204), "an action needs no room in audit.file");
+        let trail = ask_admin(&server, "GET", "/v1/workspaces/acme/audit?limit=3", &Value::Null).json();
+        assert_eq!(trail["entries"].as_array().unwrap().len(), 3, "the database has them");
+        std::fs::remove_file(&path).unwrap();
+        server.signal("HUP");
+        let actions: Vec<_> = records(&path, 3).iter().map(|record| record["action"].clone()).collect();
+        assert_eq!(actions, ["endpoint.added", "endpoint.changed", "endpoint.removed"]);
+        server.logs("the audit log is written again");
+        assert_eq!(metric(server.admin, "webhook_assets_audit_up"), 1.0);
+        assert_eq!(metric(server.admin, "webhook_assets_log_lines_dropped_total{log=\"audit\"}"), 0.0);
+        drop(server);
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
 fn an_audit_that_cannot_be_opened_ends_the_start() {
     let home = Home::ready();
     let mut command = home.program(&["serve"]);
@@ -192,19 +231,9 @@ fn the_audit_can_go_to_standard_output() {
 #[test]
 fn actions_get_a_line_too_and_those_of_the_command_line_are_in_the_trail() {
     let home = Home::ready();
-    let mut command = home.program(&["serve"]);
-    command.envs(home.sending()).env("WEBHOOK_ASSETS_AUDIT_FILE", "audit.jsonl");
-    let server = Server::start(command);
-    let send = |method: &str, path: &str, body: &str| {
-        let fields = [("Content-Type", "application/json")];
-        let mut stream = std::net::TcpStream::connect(server.admin).unwrap();
-        let head = request_head(method, path, &fields, body.as_bytes());
-        std::io::Write::write_all(&mut stream, format!("{head}{body}").as_bytes()).unwrap();
-        let mut bytes = Vec::new();
-        std::io::Read::read_to_end(&mut stream, &mut bytes).unwrap();
-        Answer::parse(&bytes, false).0
-    };
-    let added = send("POST", "/v1/workspaces/acme/endpoints", r#"{"url": "http://127.0.0.1:9/s3cret"}"#);
+    let server = start_sending(&home, false);
+    let wish = json!({"url": "http://127.0.0.1:9/s3cret"});
+    let added = ask_admin(&server, "POST", "/v1/workspaces/acme/endpoints", &wish);
     assert_eq!(added.status, 201, "{added:?}");
     let line = &records(&home.path("audit.jsonl"), 1)[0];
     assert_eq!((&line["action"], &line["actor"]["kind"]), (&json!("endpoint.added"), &json!("operator")));
@@ -214,7 +243,8 @@ fn actions_get_a_line_too_and_those_of_the_command_line_are_in_the_trail() {
     let id = added.json()["id"].as_str().unwrap().to_owned();
     let mut pause = home.program(&["webhooks", "pause", "--workspace", "acme", &id]);
     Ran::of(pause.envs(home.sending()).env("USER", "root").env("SUDO_USER", "jane")).succeeded();
-    let entry = send("GET", "/v1/workspaces/acme/audit", "").json()["entries"][0].clone();
+    let entry =
+        ask_admin(&server, "GET", "/v1/workspaces/acme/audit", &Value::Null).json()["entries"][0].clone();
     assert_eq!(entry["actor"], json!({"kind": "cli", "name": "jane"}));
     assert_eq!((&entry["before"]["state"], &entry["after"]["state"]), (&json!("active"), &json!("paused")));
 }
