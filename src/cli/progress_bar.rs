@@ -6,8 +6,12 @@ use std::time::{Duration, Instant};
 
 use super::exit::write_stderr;
 
-/// The width of the bar, in characters.
-const WIDTH: u64 = 30;
+/// The largest and the least width of the bar, in characters. Where less fits beside the numbers, there is no bar.
+const WIDTH: usize = 30;
+const MIN_WIDTH: usize = 5;
+
+/// The width of a terminal that does not say how wide it is.
+const USUAL_COLUMNS: usize = 80;
 
 /// How often a line is written where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -20,19 +24,19 @@ const BAR_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) struct ProgressBar {
     total: u64,
     is_terminal: bool,
-    /// When what was written last, if the bar stands there.
-    last: (Instant, u64),
+    /// What was written last, and when. `None`: the next state is written at once.
+    last: Option<(Instant, State)>,
     is_drawn: bool,
 }
 
+/// How many are done, and how many of these failed.
+type State = (u64, u64);
+
 impl ProgressBar {
     pub(crate) fn new(total: u64) -> Self {
-        Self {
-            total,
-            is_terminal: std::io::stderr().is_terminal(),
-            last: (Instant::now(), 0),
-            is_drawn: false,
-        }
+        let is_terminal = std::io::stderr().is_terminal();
+        let last = (!is_terminal).then(|| (Instant::now(), (0, 0)));
+        Self { total, is_terminal, last, is_drawn: false }
     }
 
     /// Whether the bar has a terminal.
@@ -43,13 +47,13 @@ impl ProgressBar {
     /// Shows how many are done, and how many of these failed, unless it was shown a moment ago.
     pub(crate) fn show(&mut self, done: u64, failed: u64) {
         let interval = if self.is_terminal { BAR_INTERVAL } else { LINE_INTERVAL };
-        let (at, before) = self.last;
-        if before != done && at.elapsed() >= interval {
-            self.last = (Instant::now(), done);
+        let state = (done, failed);
+        if self.last.is_none_or(|(at, before)| before != state && at.elapsed() >= interval) {
+            self.last = Some((Instant::now(), state));
             self.is_drawn = self.is_terminal;
             write_stderr(match self.is_terminal {
-                true => format!("\r\u{1b}[K{}{}", bar(done, self.total), counts(done, self.total, failed)),
-                false => format!("{}\n", counts(done, self.total, failed)),
+                true => format!("\r\u{1b}[K{}", line(state, self.total, columns())),
+                false => format!("{}\n", counts(state, self.total)),
             });
         }
     }
@@ -58,6 +62,7 @@ impl ProgressBar {
     pub(crate) fn note(&mut self, line: &str) {
         self.end();
         write_stderr(format!("{line}\n"));
+        self.last = self.last.filter(|_| !self.is_terminal);
     }
 
     /// Removes the bar.
@@ -68,7 +73,24 @@ impl ProgressBar {
     }
 }
 
-fn counts(done: u64, total: u64, failed: u64) -> String {
+/// The width of the terminal, which may change while the bar moves.
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
+    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(USUAL_COLUMNS)
+}
+
+/// Bar and numbers in one line: a line that the terminal wraps could not be drawn over. The last column stays free, because
+/// some terminals wrap when it is written.
+fn line(state: State, total: u64, columns: usize) -> String {
+    let counts = counts(state, total);
+    let width = columns.saturating_sub("[] ".len() + counts.len() + 1).min(WIDTH);
+    if width < MIN_WIDTH {
+        return counts.chars().take(columns.saturating_sub(1)).collect();
+    }
+    format!("[{}] {counts}", bar(state.0, total, width))
+}
+
+fn counts((done, failed): State, total: u64) -> String {
     let mut text = format!("{done} of {total}");
     if failed > 0 {
         let _ = write!(text, ", {failed} failed");
@@ -76,11 +98,11 @@ fn counts(done: u64, total: u64, failed: u64) -> String {
     text
 }
 
-fn bar(done: u64, total: u64) -> String {
-    let full = (done.min(total) * WIDTH).checked_div(total).unwrap_or(WIDTH);
-    let (full, rest) =
-        (usize::try_from(full).unwrap_or_default(), usize::try_from(WIDTH - full).unwrap_or_default());
-    format!("[{}{}] ", "#".repeat(full), "-".repeat(rest))
+fn bar(done: u64, total: u64, width: usize) -> String {
+    let cells = u64::try_from(width).unwrap_or_default();
+    let full = done.min(total).saturating_mul(cells).checked_div(total).unwrap_or(cells);
+    let full = usize::try_from(full).unwrap_or(width);
+    format!("{}{}", "#".repeat(full), "-".repeat(width.saturating_sub(full)))
 }
 
 #[cfg(test)]
@@ -89,10 +111,23 @@ mod tests {
 
     #[test]
     fn a_bar_fills_with_what_is_done() {
-        assert_eq!(bar(0, 10), format!("[{}] ", "-".repeat(30)));
-        assert_eq!(bar(5, 10), format!("[{}{}] ", "#".repeat(15), "-".repeat(15)));
-        assert_eq!(bar(11, 10), format!("[{}] ", "#".repeat(30)));
-        assert_eq!(bar(0, 0), format!("[{}] ", "#".repeat(30)));
-        assert_eq!((counts(3, 4, 0), counts(3, 4, 1)), ("3 of 4".into(), "3 of 4, 1 failed".into()));
+        assert_eq!(bar(0, 10, 30), "-".repeat(30));
+        assert_eq!(bar(5, 10, 30), format!("{}{}", "#".repeat(15), "-".repeat(15)));
+        assert_eq!(bar(11, 10, 30), "#".repeat(30));
+        assert_eq!(bar(0, 0, 30), "#".repeat(30));
+        assert_eq!((counts((3, 0), 4), counts((3, 1), 4)), ("3 of 4".into(), "3 of 4, 1 failed".into()));
+    }
+
+    #[test]
+    fn a_line_never_fills_the_terminal() {
+        assert_eq!(line((2, 0), 4, 80), format!("[{}{}] 2 of 4", "#".repeat(15), "-".repeat(15)));
+        assert_eq!(line((500_000, 12), 1_000_000, 40), "[####----] 500000 of 1000000, 12 failed");
+        for columns in 1..100 {
+            for state in [(0, 0), (999_999, 0), (1_000_000, 1_000_000)] {
+                let line = line(state, 1_000_000, columns);
+                assert!(line.len() < columns, "{columns}: {line}");
+            }
+        }
+        assert_eq!(line((999_999, 0), 1_000_000, 20), "999999 of 1000000");
     }
 }
