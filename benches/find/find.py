@@ -237,6 +237,7 @@ def main():
     for name in options.engines.split(","):
         folder = options.folder / name
         folder.mkdir()
+        folder.chmod(0o755)
         run({"sqlite": Sqlite, "postgres": Postgres}[name](folder, options), folder, options)
 
 
