@@ -11,6 +11,8 @@ use uuid::Uuid;
 
 use super::app::start_log;
 use super::arguments::Output;
+use super::command_action::CommandAction;
+use super::command_trail::CommandTrail;
 use super::erase_list::{DoneFile, read_ids};
 use super::exit::{EXIT_NO, Exit, FLUSH_TIMEOUT, Failure, write_stderr};
 use super::metrics::Metrics;
@@ -60,17 +62,51 @@ impl Erase {
         let logging = start_log(format, level, &metrics.log)?;
         let store = Store::open(&store, metrics.store).map_err(Failure::setting)?;
         let runtime = tokio::runtime::Runtime::new()?;
+        let trail = runtime.block_on(CommandTrail::open(sources));
+        let eraser = Eraser { store, trail };
         if let ([id], None, None) = (&ids[..], &self.from_file, &done) {
-            let erased = runtime.block_on(store.erase(*id));
+            let erased = runtime.block_on(eraser.erase(*id));
+            runtime.block_on(eraser.trail.close());
             logging.flush(FLUSH_TIMEOUT);
             return print_one(*id, &erased, self.output);
         }
         let summary = Summary { skipped, ..Summary::default() };
-        let ended = runtime.block_on(erase_all(&store, ids, summary, &mut done, &mut bar));
+        let ended = runtime.block_on(erase_all(&eraser, ids, summary, &mut done, &mut bar));
+        runtime.block_on(eraser.trail.close());
         bar.end();
         logging.flush(FLUSH_TIMEOUT);
         ended?.print(self.output)
     }
+}
+
+/// Erases, and records it in the audit trail.
+struct Eraser {
+    store: Store,
+    trail: CommandTrail,
+}
+
+impl Eraser {
+    async fn erase(&self, id: Uuid) -> Erased {
+        let erased = self.store.erase(id).await?;
+        let (subject, after) = (id.to_string(), Some(as_json(id, &erased)));
+        let action = CommandAction {
+            name: "asset.erased",
+            subject: Some(&subject),
+            after,
+            ..CommandAction::default()
+        };
+        self.trail.record(action).await;
+        Ok(erased)
+    }
+}
+
+fn word(there: bool) -> &'static str {
+    if there { "erased" } else { "was not there" }
+}
+
+fn as_json(id: Uuid, erased: &[(AssetKind, bool)]) -> Value {
+    let kinds = erased.iter().map(|(kind, there)| (kind.name().to_owned(), word(*there).into()));
+    Value::Object([("id".to_owned(), id.to_string().into())].into_iter().chain(kinds).collect())
 }
 
 /// The ids that are not noted as erased, and the number of the others.
@@ -87,17 +123,15 @@ fn print_one(id: Uuid, erased: &Erased, output: Output) -> Exit {
             "{error}; something may be left: erase again, which is safe, until it succeeds"
         ))
     })?;
-    let word = |there: bool| if there { "erased" } else { "was not there" };
-    let object = || {
-        let kinds = erased.iter().map(|(kind, there)| (kind.name().to_owned(), word(*there).into()));
-        Value::Object([("id".to_owned(), id.to_string().into())].into_iter().chain(kinds).collect())
-    };
-    output.print(object, || {
-        erased.iter().fold(String::new(), |mut text, (kind, there)| {
-            let _ = writeln!(text, "{kind} {id}: {}", word(*there));
-            text
-        })
-    })
+    output.print(
+        || as_json(id, erased),
+        || {
+            erased.iter().fold(String::new(), |mut text, (kind, there)| {
+                let _ = writeln!(text, "{kind} {id}: {}", word(*there));
+                text
+            })
+        },
+    )
 }
 
 /// What became of many calls.
@@ -111,13 +145,13 @@ struct Summary {
 }
 
 async fn erase_all(
-    store: &Store,
+    eraser: &Eraser,
     ids: Vec<Uuid>,
     mut summary: Summary,
     done: &mut Option<DoneFile>,
     bar: &mut ProgressBar,
 ) -> Result<Summary, Failure> {
-    let erase = |id| async move { (id, store.erase(id).await) };
+    let erase = |id| async move { (id, eraser.erase(id).await) };
     let mut results = stream::iter(ids).map(erase).buffer_unordered(CONCURRENCY);
     let mut failed_in_a_row = 0;
     while let Some((id, erased)) = results.next().await {

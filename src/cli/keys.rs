@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::arguments::{KeyringPath, Output, duration};
+use super::command_action::CommandAction;
+use super::command_trail::record_command;
 use super::exit::{Exit, Failure};
 use super::random::{fresh_key, random};
 use super::sender::Reseal;
@@ -108,19 +110,20 @@ impl KeysOfLinks {
             | Self::Rotate(Rotate { keyring_path, .. })
             | Self::Retire(Retire { keyring_path, .. }) => keyring_path.clone(),
         };
-        let (path, longest) = keyring_path.over(sources).read_for_keys()?;
+        let sources = keyring_path.over(sources);
+        let (path, longest) = sources.read_for_keys()?;
         let now = SystemClock.now();
         match self {
-            Self::New(new) => new.run(&path, now),
+            Self::New(new) => new.run(&path, now, &sources),
             Self::List(list) => list.run(&path, longest, now),
-            Self::Rotate(rotate) => rotate.run(&path, longest, now),
-            Self::Retire(retire) => retire.run(&path, longest, now),
+            Self::Rotate(rotate) => rotate.run(&path, longest, now, &sources),
+            Self::Retire(retire) => retire.run(&path, longest, now, &sources),
         }
     }
 }
 
 impl New {
-    fn run(self, path: &Path, now: UnixSeconds) -> Exit {
+    fn run(self, path: &Path, now: UnixSeconds, sources: &Sources) -> Exit {
         if self.if_missing && KeyringFile::read(path).is_ok_and(|found| found.to_keyring().is_ok()) {
             return self.output.print(
                 || json!({"path": path, "made": false}),
@@ -142,6 +145,7 @@ impl New {
             file.keys.push(key);
             create_file(path, &file).map_err(failure)?;
         }
+        record(sources, "key.made", &id, json!({"starts": now.to_string()}));
         self.output.print(
             || json!({"path": path, "made": true, "id": id}),
             || format!("made {} with key {id}; it signs from now on\n", path.display()),
@@ -195,7 +199,7 @@ fn state(entry: &KeyEntry, keyring: &Keyring, longest: Duration, now: UnixSecond
 }
 
 impl Rotate {
-    fn run(self, path: &Path, longest: Duration, now: UnixSeconds) -> Exit {
+    fn run(self, path: &Path, longest: Duration, now: UnixSeconds, sources: &Sources) -> Exit {
         let starts = now.plus(self.starts_in);
         let ends = starts.plus(longest).plus(CLOCK_SKEW);
         let secret = fresh_key()?;
@@ -218,6 +222,8 @@ impl Rotate {
             Ok((id, old, forgotten))
         })
         .map_err(failure)?;
+        let after = json!({"starts": starts.to_string(), "retired": old, "retired_end": ends.to_string()});
+        record(sources, "key.made", &id, after);
         let object = || json!({"id": id, "starts": starts.to_string(), "retired": old, "retired_end": ends.to_string(), "removed": forgotten});
         let text = || {
             let mut text = format!("key {id} signs from {starts}\n");
@@ -244,7 +250,7 @@ fn forget_ended(file: &mut KeyringFile, now: UnixSeconds) -> Vec<String> {
 }
 
 impl Retire {
-    fn run(self, path: &Path, longest: Duration, now: UnixSeconds) -> Exit {
+    fn run(self, path: &Path, longest: Duration, now: UnixSeconds, sources: &Sources) -> Exit {
         let last_link = longest + CLOCK_SKEW;
         let wanted = if self.now { now } else { now.plus(self.ends_in.unwrap_or(last_link)) };
         let ends = edit_file(path, |file| {
@@ -263,6 +269,7 @@ impl Retire {
             }
         })
         .map_err(failure)?;
+        record(sources, "key.retired", &self.id, json!({"ends": ends.to_string()}));
         let cuts_links = ends < now.plus(last_link);
         let object = || json!({"id": self.id, "ends": ends.to_string(), "ends_before_its_links": cuts_links});
         self.output.print(object, || {
@@ -290,6 +297,13 @@ impl Retire {
             Some(entry) => Ok(entry),
         }
     }
+}
+
+fn record(sources: &Sources, name: &'static str, id: &str, after: Value) {
+    record_command(
+        sources,
+        CommandAction { name, subject: Some(id), after: Some(after), ..CommandAction::default() },
+    );
 }
 
 fn failure(error: EditError) -> Failure {

@@ -4,6 +4,12 @@ mod app;
 mod arguments;
 mod check;
 mod check_result;
+mod command_action;
+#[cfg(feature = "sender")]
+mod command_trail;
+#[cfg(not(feature = "sender"))]
+#[path = "no_command_trail.rs"]
+mod command_trail;
 mod demo;
 mod demo_report;
 mod erase;
@@ -151,28 +157,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
-    }
-
-    /// Commands that run until they are stopped, and those that print a file.
-    #[cfg(feature = "console")]
-    const WITHOUT_RESULT: [&str; 6] = ["serve", "demo", "listen", "config", "completions", "man"];
-
-    #[cfg(feature = "console")]
-    #[test]
-    fn every_command_that_prints_a_result_prints_it_as_json_too() {
-        fn leaves<'c>(command: &'c clap::Command, found: &mut Vec<&'c clap::Command>) {
-            if !command.has_subcommands() {
-                found.push(command);
-            }
-            command.get_subcommands().for_each(|command| leaves(command, found));
-        }
-        let (all, mut found) = (Arguments::command(), Vec::new());
-        leaves(&all, &mut found);
-        let has_json = |command: &clap::Command| {
-            command.get_arguments().any(|argument| argument.get_long() == Some("json"))
-        };
-        let without = found.iter().filter(|command| !has_json(command)).map(|command| command.get_name());
-        let without: Vec<_> = without.filter(|name| !WITHOUT_RESULT.contains(name)).collect();
-        assert!(without.is_empty() && found.len() > 20, "without --json: {without:?}");
     }
 }

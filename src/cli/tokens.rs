@@ -8,6 +8,8 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::arguments::{Output, with_flag};
+use super::command_action::CommandAction;
+use super::command_trail::record_command;
 use super::exit::{Exit, Failure};
 use super::terminal::escaped;
 use crate::admin::token_to_json;
@@ -73,21 +75,33 @@ impl Tokens {
         let (Self::New(New { path, .. }) | Self::List(List { path, .. }) | Self::Revoke(Revoke { path, .. })) =
             &self;
         let flag = path.tokens_file.as_ref().map(|path| path.to_string_lossy().into_owned());
-        let path = with_flag(sources, "WEBHOOK_ASSETS_ADMIN_TOKENS_FILE", flag).read_for_tokens()?;
+        let sources = with_flag(sources, "WEBHOOK_ASSETS_ADMIN_TOKENS_FILE", flag);
+        let path = sources.read_for_tokens()?;
         match self {
-            Self::New(new) => new.run(&path),
+            Self::New(new) => new.run(&path, &sources),
             Self::List(list) => list.run(&path),
-            Self::Revoke(revoke) => revoke.run(&path),
+            Self::Revoke(revoke) => revoke.run(&path, &sources),
         }
     }
 }
 
 impl New {
-    fn run(self, path: &Path) -> Exit {
+    fn run(self, path: &Path, sources: &Sources) -> Exit {
         let scopes: BTreeSet<Scope> = self.scopes.into_iter().collect();
         let workspaces = (!self.workspaces.is_empty()).then(|| self.workspaces.into_iter().collect());
         let now = SystemClock.now();
-        let token = edit_file(path, |file| file.add(&self.name, scopes, workspaces, now)).map_err(failure)?;
+        let made = edit_file(path, |file| {
+            let token = file.add(&self.name, scopes, workspaces, now)?;
+            Ok((token, file.tokens.last().map(token_to_json)))
+        });
+        let (token, after) = made.map_err(failure)?;
+        let action = CommandAction {
+            name: "token.made",
+            subject: Some(&self.name),
+            after,
+            ..CommandAction::default()
+        };
+        record_command(sources, action);
         self.output
             .print(|| json!({"name": self.name, "token": token.reveal()}), || format!("{}\n", token.reveal()))
     }
@@ -123,7 +137,7 @@ fn table(tokens: &[TokenEntry]) -> String {
 }
 
 impl Revoke {
-    fn run(self, path: &Path) -> Exit {
+    fn run(self, path: &Path, sources: &Sources) -> Exit {
         if !path.exists() || !edit_file(path, |file| Ok(file.remove(&self.name))).map_err(failure)? {
             return Err(Failure::Failed(format!(
                 "there is no token {} in {}; see `webhook-assets tokens list`",
@@ -131,6 +145,9 @@ impl Revoke {
                 path.display()
             )));
         }
+        let action =
+            CommandAction { name: "token.revoked", subject: Some(&self.name), ..CommandAction::default() };
+        record_command(sources, action);
         self.output.print(
             || json!({"name": self.name, "revoked": true}),
             || format!("the token {} is revoked; running programs refuse it within a second\n", self.name),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::api::Api;
 use super::json::{alert_to_json, tested_alert_to_json};
 use crate::admin::response::{Answer, json_answer};
+use crate::ledger::Action;
 use crate::problem::Problem;
 
 /// How many alerts the list shows.
@@ -20,6 +21,8 @@ impl Api<'_> {
 
     pub(super) async fn test_alerts(&self) -> Result<Answer, Problem> {
         let (exchange, diagnosis) = self.sender.test_alerts().await.ok_or_else(no_alerts)?;
+        let tested = Action { name: "alerts.tested", ..Action::default() };
+        self.call(self.sender.ledger().record(tested)).await?;
         tracing::info!(target: "webhook_assets::audit", code = diagnosis.facts.code, "a test alert was sent");
         Ok(json_answer(StatusCode::OK, &tested_alert_to_json(&exchange, &diagnosis)))
     }

@@ -11,6 +11,8 @@ use serde_json::json;
 
 use super::manifest::{MANIFEST, Manifest, Part};
 use crate::cli::arguments::Output;
+use crate::cli::command_action::CommandAction;
+use crate::cli::command_trail::record_command;
 use crate::cli::exit::{Exit, Failure};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Sources;
@@ -53,6 +55,14 @@ impl Backup {
         // The folder has another name now.
         let _ = folder.keep();
         sync_folder(to).map_err(failed)?;
+        let (subject, after) = (to.to_string_lossy(), json!({"with_keys": self.with_keys}));
+        let action = CommandAction {
+            name: "backup.made",
+            subject: Some(&subject),
+            after: Some(after),
+            ..CommandAction::default()
+        };
+        record_command(sources, action);
         self.report(&config, &copied)
     }
 

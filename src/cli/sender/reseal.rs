@@ -9,6 +9,8 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::cli::arguments::Output;
+use crate::cli::command_action::CommandAction;
+use crate::cli::command_trail::record_command;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::random::fresh_key;
 use crate::clock::{Clock, SystemClock};
@@ -42,6 +44,11 @@ impl Reseal {
             resealed
         })?;
         let removed = if self.keep_old || self.use_first { 0 } else { remove_keys(&file, &old)? };
+        let after = Some(json!({"endpoints": count, "keys_removed": removed}));
+        record_command(
+            sources,
+            CommandAction { name: "secrets.resealed", after, ..CommandAction::default() },
+        );
         self.report(&file, count, removed)
     }
 

@@ -12,6 +12,8 @@ use tempfile::NamedTempFile;
 use super::backup::{parent_of, require_sqlite};
 use super::manifest::{Manifest, Part};
 use crate::cli::arguments::Output;
+use crate::cli::command_action::CommandAction;
+use crate::cli::command_trail::record_command;
 use crate::cli::exit::{Exit, Failure};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Sources;
@@ -57,6 +59,14 @@ impl Restore {
         }
         let found = self.check(&config, &manifest, staged.first())?;
         let kept = self.install(staged)?;
+        let (subject, after) = (self.from.to_string_lossy(), json!({"made_at": manifest.made_at}));
+        let action = CommandAction {
+            name: "backup.restored",
+            subject: Some(&subject),
+            after: Some(after),
+            ..CommandAction::default()
+        };
+        record_command(sources, action);
         self.report(&config, &manifest, &found, &kept)
     }
 

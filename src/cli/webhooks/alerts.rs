@@ -3,12 +3,15 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::context::{CommandContext, with_ledger};
 use super::output::table;
 use crate::admin::{alert_to_json, tested_alert_to_json};
-use crate::cli::exit::{EXIT_NO, Exit, Failure, print};
+use crate::cli::arguments::Output;
+use crate::cli::command_action::CommandAction;
+use crate::cli::command_trail::record_command;
+use crate::cli::exit::{EXIT_NO, Exit, Failure};
 use crate::cli::terminal::escaped;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Sources;
@@ -28,16 +31,14 @@ pub(crate) enum Alerts {
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// Print a JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Test {
-    /// Print a JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Alerts {
@@ -52,16 +53,19 @@ impl Alerts {
 impl List {
     async fn run(self, context: &CommandContext) -> Exit {
         let alerts = context.ledger.alerts(LISTED).await?;
-        if self.json {
-            let alerts: Vec<Value> = alerts.iter().map(alert_to_json).collect();
-            return print(&format!("{}\n", json!({"alerts": alerts})));
-        }
-        if alerts.is_empty() {
-            return print("no alerts\n");
-        }
-        let rows: Vec<_> = alerts.iter().map(row).collect();
-        print(&table(["AT", "KIND", "STATUS", "WORKSPACE", "ENDPOINT", "MESSAGE"], &rows))
+        self.output.print(
+            || json!({"alerts": alerts.iter().map(alert_to_json).collect::<Vec<_>>()}),
+            || as_text(&alerts),
+        )
     }
+}
+
+fn as_text(alerts: &[StoredAlert]) -> String {
+    if alerts.is_empty() {
+        return "no alerts\n".to_owned();
+    }
+    let rows: Vec<_> = alerts.iter().map(row).collect();
+    table(["AT", "KIND", "STATUS", "WORKSPACE", "ENDPOINT", "MESSAGE"], &rows)
 }
 
 fn row(stored: &StoredAlert) -> [String; 6] {
@@ -89,13 +93,12 @@ impl Test {
         })?;
         let now = SystemClock.now_millis();
         let (exchange, diagnosis) = tokio::runtime::Runtime::new()?.block_on(poster.test(now));
+        record_command(sources, CommandAction { name: "alerts.tested", ..CommandAction::default() });
         let host = poster.config().url.host_for_logs();
-        let shown = if self.json {
-            format!("{}\n", tested_alert_to_json(&exchange, &diagnosis))
-        } else {
-            format!("test alert for {host}\n{}\n", escaped(&diagnosis.english.to_string()))
-        };
-        print(&shown)?;
+        self.output.print(
+            || tested_alert_to_json(&exchange, &diagnosis),
+            || format!("test alert for {host}\n{}\n", escaped(&diagnosis.english.to_string())),
+        )?;
         Ok(if exchange.is_success() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
     }
 }

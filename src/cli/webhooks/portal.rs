@@ -9,6 +9,8 @@ use serde_json::json;
 use super::context::name;
 use crate::Keyring;
 use crate::cli::arguments::{Output, duration};
+use crate::cli::command_action::CommandAction;
+use crate::cli::command_trail::record_command;
 use crate::cli::exit::{Exit, Failure};
 use crate::clock::{Clock, SystemClock, UnixMillis};
 use crate::config::Sources;
@@ -94,6 +96,13 @@ impl Portal {
         let lifetime = self.expires_in.unwrap_or(config.link_lifetime);
         let link =
             portal_link(&origin, &keyring, &access, lifetime, SystemClock.now()).map_err(Failure::failed)?;
+        let after = match &self.workspace {
+            Some(_) => json!({"name": access.name, "listen": self.listen}),
+            None => json!({"name": access.name, "operator": true}),
+        };
+        let workspace = self.workspace.as_deref();
+        let made = CommandAction { name: "portal_link.made", workspace, subject: None, after: Some(after) };
+        record_command(sources, made);
         let expires_at = || UnixMillis::from(link.expires_at).to_string();
         self.output.print(
             || json!({"url": link.as_str(), "expires_at": expires_at()}),

@@ -20,9 +20,13 @@ pub(super) struct TokenSite {
 
 impl TokenSite {
     pub(super) async fn start() -> Self {
+        Self::of(Plan::sending().await).await
+    }
+
+    pub(super) async fn of(plan: Plan) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let tokens_file = Some(folder.path().join("tokens.json"));
-        let plan = Plan { admin_token: Some(TOKEN), tokens_file, ..Plan::sending().await };
+        let plan = Plan { admin_token: Some(TOKEN), tokens_file, ..plan };
         Self { api: Box::pin(AdminSite::of(plan)).await, folder }
     }
 
