@@ -76,7 +76,7 @@ async function look(page, name) {
   }
   await page.setViewportSize(size);
   // The screenshots of the README.
-  if (['delivery-test', 'listen'].includes(name)) await page.screenshot({ path: `${shots}/${name}.png` });
+  if (['delivery-test', 'listen', 'webhooks-forty'].includes(name)) await page.screenshot({ path: `${shots}/${name}.png` });
 }
 
 const journeys = [];
