@@ -65,6 +65,7 @@ tasks! {
     LogWriter = "log_writer",
     Compression = "compression",
     Rendering = "rendering",
+    Form = "form",
 }
 
 impl Task {

@@ -66,6 +66,25 @@ document.addEventListener('click', (event) => {
   if (button) copy(button);
 });
 
+// --- forms ---------------------------------------------------------------------------------------------------------
+
+// The first click of two sends the form. (The server does nothing twice either; but the browser would forget the first answer.)
+document.addEventListener('submit', (event) => {
+  const form = event.target;
+  if (form.method !== 'post') return;
+  if (form.dataset.sent) return event.preventDefault();
+  form.dataset.sent = 'yes';
+  setTimeout(() => { delete form.dataset.sent; }, 2000);
+});
+
+// The forms of a page that the browser had kept may have been sent: they get the token of a new page.
+addEventListener('pageshow', async (event) => {
+  if (!event.persisted) return;
+  const fresh = new DOMParser().parseFromString(await (await fetch(location.href)).text(), 'text/html');
+  const token = fresh.querySelector('input[name=csrf]')?.value;
+  for (const field of all('input[name=csrf]')) if (token) field.value = token;
+});
+
 // --- live updates --------------------------------------------------------------------------------------------------
 
 // Replaces a part of the page by its fresh version. Open details stay open, and the focus stays where it is.
@@ -79,8 +98,9 @@ function replace(part, fresh) {
 }
 
 const seen = new Map();
-// A part has not changed if only the distance of its times has.
-const content = (part) => part.innerHTML.replaceAll(/(<time [^>]*>)[^<]*/g, '$1').replaceAll(/ title="[^"]*"/g, '');
+// A part has not changed if only the distance of its times has, or the token of its forms, which each answer has another one of.
+const content = (part) => part.innerHTML.replaceAll(/(<time [^>]*>)[^<]*/g, '$1').replaceAll(/ title="[^"]*"/g, '')
+  .replaceAll(/(name="csrf" value=")[^"]*/g, '$1');
 
 // Says that the page changes no more, because the session is over or the page is gone.
 function stopped(status) {

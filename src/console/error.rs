@@ -15,6 +15,8 @@ pub(super) enum PageError {
     OtherOrigin,
     /// The database failed.
     Ledger(LedgerError),
+    /// The form was sent before, and it is unknown what it did.
+    SentBefore,
     /// The body is not a valid form for this page.
     BadForm,
     /// The body did not arrive in time.
@@ -37,6 +39,7 @@ impl PageError {
             Self::OtherOrigin => "wrong_origin",
             Self::Ledger(error) if error.is_transient() => "database_unavailable",
             Self::Ledger(_) => "database_failed",
+            Self::SentBefore => "sent_before",
             Self::BadForm => "bad_form",
             Self::FormTooSlow => "body_too_slow",
             Self::TooMany => "too_many_pages",

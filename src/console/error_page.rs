@@ -74,6 +74,7 @@ fn words_of(error: &PageError, lang: Lang) -> (StatusCode, &'static str, &'stati
         PageError::NotAllowed => (StatusCode::FORBIDDEN, t.not_allowed, t.not_allowed_text),
         PageError::NotOurs => (StatusCode::FORBIDDEN, t.not_ours, t.not_ours_text),
         PageError::OtherOrigin => (StatusCode::FORBIDDEN, t.not_ours, t.other_origin_text),
+        PageError::SentBefore => (StatusCode::CONFLICT, t.sent_before, t.sent_before_text),
         PageError::BadForm => (StatusCode::BAD_REQUEST, t.bad_form, t.bad_form_text),
         PageError::FormTooSlow => (StatusCode::REQUEST_TIMEOUT, t.bad_form, t.bad_form_text),
         PageError::WrongMethod(_) => {

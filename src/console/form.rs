@@ -3,6 +3,7 @@
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use hyper::body::Incoming;
+use sha2::{Digest, Sha256};
 
 use super::error::PageError;
 use crate::server::{BodyError, Client};
@@ -56,6 +57,18 @@ impl Form {
     /// Whether the form has a field of this name, empty or not.
     pub(super) fn includes(&self, name: &str) -> bool {
         self.0.iter().any(|(found, _)| found == name)
+    }
+
+    /// An id of a form that is sent to this path, with these values.
+    pub(super) fn id(&self, path: &str) -> String {
+        let mut hash = Sha256::new();
+        for part in
+            std::iter::once(path).chain(self.0.iter().flat_map(|(name, value)| [name.as_str(), value]))
+        {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        format!("form_{}", hex::encode(hash.finalize()))
     }
 
     /// These fields as a query string, without empty values.
@@ -122,5 +135,21 @@ mod tests {
         let form = Form::parse(b"a=1&b=2&b=3&c=%20x%26+&d");
         assert_eq!((form.get("a"), form.get("b"), form.get("c"), form.get("d")), ("1", "", "x&", ""));
         assert_eq!(form.query(&["c", "b", "a", "z"]), "c=x%26&a=1");
+    }
+
+    #[test]
+    fn the_id_of_a_form_is_that_of_its_path_and_of_all_its_values() {
+        let id = |path: &str, body: &str| Form::parse(body.as_bytes()).id(path);
+        assert_eq!(id("/a", "x=1&y=2"), id("/a", "x=1&y=2"));
+        for (path, body) in [
+            ("/b", "x=1&y=2"),
+            ("/a", "x=1&y=3"),
+            ("/a", "x=1"),
+            ("/a", "x=1y=2"),
+            ("/a", "y=2&x=1"),
+            ("/", "ax=1&y=2"),
+        ] {
+            assert_ne!(id("/a", "x=1&y=2"), id(path, body), "{path} {body}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::portal_options::PortalOptions;
+use super::random_id::random_id;
 use super::route::ROOT;
 use crate::clock::UnixSeconds;
 use crate::ledger::{Actor, is_description};
@@ -121,9 +122,7 @@ pub(super) struct AccessPass {
 
 impl AccessPass {
     pub(super) fn new(access: Access) -> Result<Self, PortalError> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|_| PortalError::NoRandomBytes)?;
-        Ok(Self { access, id: hex::encode(random) })
+        Ok(Self { access, id: random_id().ok_or(PortalError::NoRandomBytes)? })
     }
 
     pub(super) fn sign(

@@ -15,8 +15,6 @@ const MAX_RESENT: usize = 10_000;
 
 /// The form around the list.
 pub(super) struct ResendForm {
-    /// Used up by sending the form: a second click or a reload sends nothing.
-    pub(super) key: String,
     /// The search, for all that match.
     pub(super) search: Vec<(&'static str, String)>,
     /// If all that match are selected, how many they are, in words.
@@ -31,15 +29,9 @@ pub(super) struct Resent {
 
 impl RequestContext<'_> {
     pub(super) async fn resend_form(&self, filter: &DeliveryFilter) -> Result<ResendForm, PageError> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|_| PageError::Broken)?;
         let fields = FIELDS.into_iter().filter(|name| self.query.has(name));
         let all = if self.query.has("all") { Some(self.count_in_words(filter).await?) } else { None };
-        Ok(ResendForm {
-            key: hex::encode(random),
-            search: fields.map(|name| (name, self.query.get(name).to_owned())).collect(),
-            all,
-        })
+        Ok(ResendForm { search: fields.map(|name| (name, self.query.get(name).to_owned())).collect(), all })
     }
 
     async fn count_in_words(&self, filter: &DeliveryFilter) -> Result<String, PageError> {
@@ -61,7 +53,7 @@ impl RequestContext<'_> {
         Ok((found.deliveries.into_iter().map(|delivery| delivery.id).collect(), found.next.is_some()))
     }
 
-    /// Sends what the form names again, once, and redirects to the list with the outcome.
+    /// Sends what the form names again, and redirects to the list with the outcome.
     pub(super) async fn resend_many(&self) -> PageResult {
         let all = self.form.has("all");
         let (ids, endpoint, lane) = if all {
@@ -74,9 +66,6 @@ impl RequestContext<'_> {
         if ids.is_empty() {
             return Ok(self.redirect_to_list("resent=none"));
         }
-        if !self.use_key().await? {
-            return Ok(self.redirect_to_list("resent=before"));
-        }
         let what = if all { search_to_json(&self.form) } else { json!({"chosen": ids.len()}) };
         let chosen = ResendMany { ids: &ids, lane, endpoint: endpoint.as_deref() };
         let ResentMany { queued, in_flight, no_endpoint, unknown } =
@@ -84,16 +73,6 @@ impl RequestContext<'_> {
         Ok(self.redirect_to_list(&format!(
             "resent={queued}&under_way={in_flight}&no_webhook={no_endpoint}&unknown={unknown}"
         )))
-    }
-
-    /// Uses the key of a posted form up. False if it was used before.
-    async fn use_key(&self) -> Result<bool, PageError> {
-        let key = self.form.get("key");
-        if !is_name(key) {
-            return Err(PageError::BadForm);
-        }
-        let id = format!("form_{key}");
-        Ok(self.ledger().use_once(&id, self.session.expires, self.state.deps.clock.now()).await?)
     }
 
     fn redirect_to_list(&self, outcome: &str) -> PageResponse {
@@ -107,7 +86,6 @@ impl RequestContext<'_> {
         let queued = match self.query.get("resent") {
             "" => return None,
             "none" => return Some(Resent { good: false, text: words.none_chosen.to_owned() }),
-            "before" => return Some(Resent { good: false, text: words.sent_before.to_owned() }),
             number => number.parse().ok()?,
         };
         let others = [

@@ -140,6 +140,11 @@ impl Route {
 }
 
 impl Page {
+    /// Whether posting a form here may change something. A check and a search only answer.
+    pub(super) fn changes_something(&self) -> bool {
+        !matches!(self, Self::Check | Self::Find)
+    }
+
     fn parse(segments: &[&str]) -> Option<Self> {
         Some(match *segments {
             [] | [""] => Self::Webhooks,

@@ -15,7 +15,7 @@ use super::form::{self, Form, PostedBody};
 use super::i18n::Lang;
 use super::locale::Locale;
 use super::portal::{Access, PortalError, PortalLink, portal_link};
-use super::response::{PageResult, redirect_to};
+use super::response::{PageResult, plain, redirect_to};
 use super::route::{Page, Route};
 use super::security_headers::set_security_headers;
 use super::session;
@@ -23,6 +23,7 @@ use super::state::{Config, Dependencies, State};
 use super::static_files;
 use super::visitor::Visitor;
 use crate::server::Client;
+use crate::tasks::{self, Task};
 
 /// The settings page. Clones share its state.
 #[derive(Debug, Clone)]
@@ -59,13 +60,23 @@ impl Console {
         self.0.path_below_root(path).is_some()
     }
 
-    /// Answers a request for a path that it serves.
+    /// Answers a request for a path that it serves. What a form asks for is done to its end, even if the browser closes the
+    /// connection, as it does with that of the first click of two.
     pub async fn answer(
         &self,
         head: http::request::Parts,
         body: Incoming,
         client: &Client,
     ) -> Response<Bytes> {
+        if head.method != Method::POST {
+            return self.respond(head, body, client).await;
+        }
+        let (console, client) = (self.clone(), client.clone());
+        let work = async move { console.respond(head, body, &client).await };
+        tasks::spawn(Task::Form, work).await.unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR))
+    }
+
+    async fn respond(&self, head: http::request::Parts, body: Incoming, client: &Client) -> Response<Bytes> {
         let path = self.0.path_below_root(head.uri.path()).unwrap_or_default().to_owned();
         if let Some(answer) = static_files::answer(&path) {
             return answer;
@@ -151,7 +162,11 @@ impl State {
             |workspace| RequestContext { state: self, sender, session, lang, workspace, query, form };
         match &route {
             Route::In(workspace, page) if session.may_see(workspace) => {
-                context(workspace).dispatch(page, posted).await
+                let context = context(workspace);
+                match posted && page.changes_something() {
+                    true => context.once(path, context.dispatch(page, true)).await,
+                    false => context.dispatch(page, posted).await,
+                }
             }
             Route::Start => match &session.access.workspace {
                 Some(workspace) => Ok(redirect_to(&self.path_of_workspace(workspace))),

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::ACCEPT_LANGUAGE;
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::i18n::Lang;
 use super::portal::{Access, AccessPass, PortalError};
 use super::portal_options::PortalOptions;
+use super::random_id::random_id;
 use super::state::State;
 use crate::clock::UnixSeconds;
 use crate::signed_url::{Keyring, Purpose};
@@ -29,7 +31,7 @@ pub(super) struct Session {
     pub(super) access: Access,
     pub(super) id: String,
     pub(super) expires: UnixSeconds,
-    /// The CSRF token of this session's forms.
+    /// The CSRF token of this session's forms. Each request has another one, which is in the page that answers it.
     pub(super) csrf: String,
 }
 
@@ -49,7 +51,7 @@ pub(super) fn session_of(headers: &HeaderMap, keyring: &Keyring, now: UnixSecond
     if now >= expires {
         return Some(CookieSession::Past(access));
     }
-    let csrf = keyring.sign_pass(Purpose::Form, id.as_bytes(), now, expires)?;
+    let csrf = csrf_of(&id, keyring, now, expires)?;
     Some(CookieSession::Current(Session { access, id, expires, csrf }))
 }
 
@@ -81,7 +83,7 @@ impl Session {
     pub(super) fn accepts_csrf(&self, csrf: &str, keyring: &Keyring, now: UnixSeconds) -> bool {
         keyring
             .read_pass(Purpose::Form, csrf, now)
-            .is_ok_and(|(id, _)| bool::from(id.as_slice().ct_eq(self.id.as_bytes())))
+            .is_ok_and(|(content, _)| bool::from(session_in(&content).ct_eq(self.id.as_bytes())))
     }
 
     /// Whether a page of some session gave out a CSRF token. That session may be over.
@@ -90,12 +92,30 @@ impl Session {
     }
 }
 
+/// The id of the session that a form starts: the same if the form is sent twice. `once` is in one rendered page alone.
+pub(super) fn session_id(seed: &str, once: &str) -> String {
+    let digest = Sha256::digest(format!("{seed}\n{once}"));
+    hex::encode(digest).chars().take(32).collect()
+}
+
+/// A CSRF token of a session, for one page.
+fn csrf_of(id: &str, keyring: &Keyring, now: UnixSeconds, expires: UnixSeconds) -> Option<String> {
+    let content = format!("{id}\n{}", random_id()?);
+    keyring.sign_pass(Purpose::Form, content.as_bytes(), now, expires)
+}
+
+/// The session in the content of a CSRF token.
+fn session_in(content: &[u8]) -> &[u8] {
+    content.split(|byte| *byte == b'\n').next().unwrap_or_default()
+}
+
 impl State {
-    /// The session cookie.
-    pub(super) fn session_cookie(&self, access: &Access) -> Result<String, PortalError> {
+    /// The cookie of the session with this id.
+    pub(super) fn session_cookie(&self, access: &Access, id: String) -> Result<String, PortalError> {
         let lifetime = self.config.session_lifetime;
         let (keyring, now) = (self.deps.keyring.load(), self.deps.clock.now());
-        let (pass, _) = AccessPass::new(access.clone())?.sign(Purpose::Session, &keyring, now, lifetime)?;
+        let access_pass = AccessPass { access: access.clone(), id };
+        let (pass, _) = access_pass.sign(Purpose::Session, &keyring, now, lifetime)?;
         Ok(self.cookie(SESSION, &pass, lifetime.saturating_add(PAST_LIFETIME).as_secs(), &access.options))
     }
 

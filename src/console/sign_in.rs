@@ -12,9 +12,10 @@ use super::i18n::Lang;
 use super::layout::{Layout, Notice};
 use super::portal::{Access, AccessPass};
 use super::portal_options::PortalOptions;
+use super::random_id::random_id;
 use super::response::{PageResponse, PageResult, page, redirect_to, refused};
 use super::route::in_path;
-use super::session::Session;
+use super::session::{Session, session_id};
 use super::state::State;
 use super::visitor::Visitor;
 use crate::clock::UnixSeconds;
@@ -27,6 +28,7 @@ use crate::tokens::Scope;
 struct Enter<'e> {
     layout: Layout,
     pass: &'e str,
+    once: String,
     workspace: Option<&'e str>,
 }
 
@@ -35,6 +37,7 @@ struct Link<'l> {
     access_pass: AccessPass,
     expires: UnixSeconds,
     pass: &'l str,
+    once: &'l str,
     /// Whether the button was pressed.
     posted: bool,
 }
@@ -43,6 +46,7 @@ struct Link<'l> {
 #[template(path = "sign_in.html")]
 struct SignIn {
     layout: Layout,
+    once: String,
     wrong: bool,
 }
 
@@ -81,7 +85,7 @@ impl State {
             );
         };
         let options = access_pass.access.options.clone();
-        let link = Link { access_pass, expires, pass, posted };
+        let link = Link { access_pass, expires, pass, once: form.get("once"), posted };
         let mut answer = self.follow(link, lang).await?;
         // The session, if there is one, may be of another link.
         answer.extensions_mut().insert(options);
@@ -89,7 +93,7 @@ impl State {
     }
 
     async fn follow(&self, link: Link<'_>, lang: Lang) -> PageResult {
-        let Link { access_pass, expires, pass, posted } = link;
+        let Link { access_pass, expires, pass, once, posted } = link;
         let (t, now, product) = (lang.messages(), self.deps.clock.now(), &access_pass.access.options);
         if now >= expires {
             return self.refuse_link(lang, t.link_expired, product, "link_expired");
@@ -97,19 +101,27 @@ impl State {
         if !posted {
             let layout = Layout { product: product.clone(), ..self.layout(lang, t.enter, "/enter") };
             let workspace = access_pass.access.workspace.as_deref();
-            let mut answer = page(StatusCode::OK, &Enter { layout, pass, workspace })?;
+            let mut answer = page(StatusCode::OK, &Enter { layout, pass, once: new_once()?, workspace })?;
             // The address of this page grants access, so the browser must not send it to other pages.
             answer.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin"));
             return Ok(answer);
         }
         let sender = self.deps.sender.as_ref().ok_or(PageError::NotFound)?;
-        if !sender.ledger().use_once(&access_pass.id, expires, now).await? {
-            return self.refuse_link(lang, t.link_used, product, "link_used");
+        let ledger = sender.ledger();
+        let session = session_id(&access_pass.id, once);
+        match self.use_form(ledger, &access_pass.id, expires).await? {
+            None => {}
+            // A second click on the same page.
+            Some(answer) if answer == session && !once.is_empty() => {
+                return self.start_session(&access_pass.access, session);
+            }
+            Some(_) => return self.refuse_link(lang, t.link_used, product, "link_used"),
         }
         let workspace = access_pass.access.workspace.as_deref();
         tracing::info!(target: "webhook_assets::audit", workspace, operator = workspace.is_none(), "a portal link was used");
         self.record(&access_pass.access, "session.started").await?;
-        self.start_session(&access_pass.access)
+        ledger.answer_form(&access_pass.id, &session).await?;
+        self.start_session(&access_pass.access, session)
     }
 
     pub(super) async fn sign_in(&self, posted: bool, form: &Form, lang: Lang) -> PageResult {
@@ -122,17 +134,34 @@ impl State {
         let principal = tokens.principal(borne).filter(|principal| posted && principal.has(Scope::Operate));
         if let Some(principal) = principal {
             let name = principal.name().map(str::to_owned);
-            tracing::info!(target: "webhook_assets::audit", name, "the operator signed in to the settings page");
             let access = Access { name, token: tokens.hash_of(borne), ..Access::operator() };
-            self.record(&access, "session.started").await?;
-            return self.start_session(&access);
+            return self.start_operator_session(access, form.get("once")).await;
         }
         if posted {
             tracing::warn!(target: "webhook_assets::audit", "a wrong token was given to the settings page");
         }
         let layout = self.layout(lang, lang.messages().sign_in, "/sign-in");
-        let shown = |status| page(status, &SignIn { layout, wrong: posted });
+        let shown = |status| page(status, &SignIn { layout, once: new_once()?, wrong: posted });
         if posted { refused(shown(StatusCode::FORBIDDEN)?, "unknown_token") } else { shown(StatusCode::OK) }
+    }
+
+    /// Starts the operator's session, once for each page whose form was sent.
+    async fn start_operator_session(&self, access: Access, once: &str) -> PageResult {
+        let once = if once.is_empty() { new_once()? } else { once.to_owned() };
+        let session = session_id("sign-in", &once);
+        let expires = self.deps.clock.now().plus(self.config.session_lifetime);
+        let is_first = match &self.deps.sender {
+            Some(sender) => {
+                sender.ledger().use_once(&format!("form_{session}"), expires, self.deps.clock.now()).await?
+            }
+            None => true,
+        };
+        if is_first {
+            let name = access.name.as_deref();
+            tracing::info!(target: "webhook_assets::audit", name, "the operator signed in to the settings page");
+            self.record(&access, "session.started").await?;
+        }
+        self.start_session(&access, session)
     }
 
     /// Records that a session began or ended.
@@ -151,12 +180,15 @@ impl State {
             if !session.accepts_csrf(form.get("csrf"), &keyring, now) {
                 return Err(self.refuse_form_of_other_session());
             }
-            if let Some(sender) = &self.deps.sender {
-                sender.ledger().use_once(&session.id, session.expires, now).await?;
+            let is_first = match &self.deps.sender {
+                Some(sender) => sender.ledger().use_once(&session.id, session.expires, now).await?,
+                None => true,
+            };
+            if is_first {
+                let workspace = session.access.workspace.as_deref();
+                tracing::info!(target: "webhook_assets::audit", workspace, operator = workspace.is_none(), "a session was ended");
+                self.record(&session.access, "session.ended").await?;
             }
-            let workspace = session.access.workspace.as_deref();
-            tracing::info!(target: "webhook_assets::audit", workspace, operator = workspace.is_none(), "a session was ended");
-            self.record(&session.access, "session.ended").await?;
         }
         let past = session.and_then(|session| self.past_cookie(&session.access));
         let cookie = past.unwrap_or_else(|| self.no_session_cookie(&PortalOptions::default()));
@@ -205,8 +237,8 @@ impl State {
         refused(page(StatusCode::FORBIDDEN, &Notice { layout, heading, text: why, link })?, reason)
     }
 
-    fn start_session(&self, access: &Access) -> PageResult {
-        let cookie = self.session_cookie(access).map_err(|error| {
+    fn start_session(&self, access: &Access, id: String) -> PageResult {
+        let cookie = self.session_cookie(access, id).map_err(|error| {
             tracing::error!(%error, "nobody can be signed in");
             PageError::Broken
         })?;
@@ -214,6 +246,11 @@ impl State {
         let start = start.map_or_else(|| self.root.clone(), |workspace| self.path_of_workspace(workspace));
         with_cookie(redirect_to(&start), &cookie)
     }
+}
+
+/// What a page has that no other page has.
+fn new_once() -> Result<String, PageError> {
+    random_id().ok_or(PageError::Broken)
 }
 
 fn with_cookie(mut answer: PageResponse, cookie: &str) -> PageResult {

@@ -64,6 +64,7 @@ const ROOMS: [(&str, &[&str]); 22] = [
             "asset",
             "signed_url",
             "transcript",
+            "tasks",
             "text",
             "telemetry",
             "keys",

@@ -12,6 +12,7 @@ mod late_assets;
 mod pages;
 mod prefix;
 mod recover;
+mod sent_twice;
 mod session_over;
 mod sign_in;
 mod webhook_list;

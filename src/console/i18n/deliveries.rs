@@ -40,9 +40,6 @@ words! {
     unknown_one: "{} is no longer kept.", "{} n’est plus conservée.";
     unknown_many: "{} are no longer kept.", "{} ne sont plus conservées.";
     none_chosen: "Nothing is selected: tick the deliveries to send again.", "Rien n’est sélectionné : cochez les livraisons à renvoyer.";
-    sent_before:
-        "That form was sent already, and nothing was sent twice. To send the same deliveries once more, select them again.",
-        "Ce formulaire avait déjà été envoyé, et rien n’est parti deux fois. Pour renvoyer les mêmes livraisons, sélectionnez-les à nouveau.";
     lookup: "name lookup", "résolution du nom";
     connect: "connection", "connexion";
     tls: "TLS", "TLS";

@@ -315,6 +315,10 @@ messages! {
     send_test: en "Send test event", fr "Envoyer un événement de test";
     sending: en "Sending", fr "Envoi en cours";
     sent_again: en "Sent again", fr "Renvoi";
+    sent_before: en "This was sent before", fr "Ceci a déjà été envoyé";
+    sent_before_text:
+        en "It is not known yet what came of it, so nothing was done a second time. Load the page again and see whether it was done.",
+        fr "On ne sait pas encore ce qu’il en est advenu : rien n’a donc été fait une seconde fois. Rechargez la page et voyez si c’est fait.";
     settings: en "Settings", fr "Réglages";
     show_all: en "Show all", fr "Tout afficher";
     show_links: en "Show with its links", fr "Afficher avec ses liens";

@@ -31,6 +31,8 @@ macro_rules! migrations {
             "0015" "find",
             "0016" "figures",
             "0017" "activity",
+            "0018" "audit_subjects",
+            "0019" "form_answers",
         )
     };
     ($engine:literal: $($number:literal $name:literal),* $(,)?) => {

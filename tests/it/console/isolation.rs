@@ -6,7 +6,7 @@ use super::{ConsoleSite, call, text};
 use crate::support::receiver::Receiver;
 
 /// Every path below a workspace that `src/console/route.rs` knows: its pattern and its methods.
-const ROUTES: [(&str, &[&str]); 27] = [
+pub(super) const ROUTES: [(&str, &[&str]); 27] = [
     ("check", &["POST"]),
     ("webhooks/new", &["GET", "POST"]),
     ("webhooks/id", &["GET"]),

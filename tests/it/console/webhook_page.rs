@@ -92,7 +92,7 @@ async fn a_failing_webhook_is_tried_once_and_what_failed_is_sent_again_once() {
     assert_eq!(receiver.received().len(), before + 3, "a test event and two deliveries");
     let page = shown(&guest, &path).await;
     assert!(!page.contains("Send the ") && page.contains("Webhook tried at once"), "{page}");
-    assert!(page.contains("Deliveries sent again") && !page.contains("1970"), "{page}");
+    assert!(page.contains("Deliveries sent again") && !page.contains("1970-01"), "{page}");
 }
 
 #[tokio::test]
