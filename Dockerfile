@@ -26,6 +26,9 @@ COPY askama.toml ./
 COPY src src
 # The admin API's description is served by the program.
 COPY docs/openapi.json docs/openapi.json
+# The settings page shows the receivers of the documents.
+COPY docs/receivers.md docs/receivers-in-more-languages.md docs/
+COPY examples/receiver.py examples/receiver.py
 # The sample call is part of the program.
 COPY fixtures/recordings fixtures/recordings
 COPY fixtures/transcripts fixtures/transcripts

@@ -7,8 +7,10 @@ use super::attempts::{AttemptRow, MAX_ATTEMPTS};
 use super::context::RequestContext;
 use super::display::{Pill, Time, name_of};
 use super::error::PageError;
-use super::i18n::{DeliveryWords, delivery_words};
+use super::i18n::{DeliveryWords, OnboardingWords, delivery_words};
 use super::layout::Layout;
+use super::mapped_fields::MarkedBody;
+use super::onboarding::Steps;
 use super::payload::Payload;
 use super::response::{PageResult, page, redirect_to};
 use super::route::in_path;
@@ -20,6 +22,11 @@ use crate::ledger::{Delivery, DeliveryState, ResendOutcome};
 struct DeliveryPage {
     layout: Layout,
     words: &'static DeliveryWords,
+    onboarding: &'static OnboardingWords,
+    /// The steps to a first webhook, if the person comes from there.
+    steps: Option<Steps>,
+    /// The payload of a test with the fields to use.
+    marked: Option<MarkedBody>,
     path: String,
     delivery: Delivery,
     pill: Pill,
@@ -80,7 +87,10 @@ impl RequestContext<'_> {
         let path = self.path(&format!("/deliveries/{}", in_path(id)));
         let delivery_page = DeliveryPage {
             words: delivery_words(self.lang),
-            layout: self.layout(&title, "deliveries", &path),
+            onboarding: self.onboarding_words(),
+            steps: self.steps_to_test(&delivery),
+            marked: self.marked_test(&delivery, payload.as_ref(), endpoint.as_ref()),
+            layout: self.layout(&title, "deliveries", &format!("{path}{}", self.platform_query("?"))),
             pill: Pill::of_delivery(&delivery, t),
             at: Time(delivery.created_at),
             ended_at: delivery.ended_at.map(Time),

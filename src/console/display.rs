@@ -9,7 +9,6 @@ use super::i18n::{Lang, Messages, exact, relative};
 use super::locale::Locale;
 use crate::clock::UnixMillis;
 use crate::ledger::{Delivery, DeliveryState, Endpoint};
-use crate::webhook::EndpointUrl;
 
 /// A time, which a page says as its distance from now, with the exact time as its title. The script keeps the distance
 /// fresh, and converts the exact time to local time. Its markup needs no escaping.
@@ -112,42 +111,6 @@ pub(super) fn name_of(endpoint: &Endpoint) -> String {
 pub(super) fn host_of(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split(['/', '?']).next().unwrap_or_default().to_owned()
-}
-
-/// The product behind a receiver's URL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Platform {
-    Zapier,
-    N8n,
-    Make,
-    Own,
-}
-
-impl Platform {
-    pub(super) fn of(url: &EndpointUrl) -> Self {
-        let (host, path) = (url.host(), url.path());
-        if host == "hooks.zapier.com" {
-            Self::Zapier
-        } else if host.starts_with("hook.")
-            && (host.ends_with(".make.com") || host.ends_with(".integromat.com"))
-        {
-            Self::Make
-        } else if host.contains("n8n") || path.starts_with("/webhook/") || path.starts_with("/webhook-test/")
-        {
-            Self::N8n
-        } else {
-            Self::Own
-        }
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Zapier => "zapier",
-            Self::N8n => "n8n",
-            Self::Make => "make",
-            Self::Own => "own",
-        }
-    }
 }
 
 #[cfg(test)]

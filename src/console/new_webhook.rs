@@ -5,10 +5,13 @@ use http::StatusCode;
 
 use super::call_filter::{self, FilterFields};
 use super::context::RequestContext;
+use super::guides::Guide;
 use super::header_fields::{self, HeaderFields};
-use super::i18n::{figure_words, header_error_in};
+use super::i18n::{OnboardingWords, figure_words, header_error_in};
 use super::layout::Layout;
 use super::limit_fields::{self, LimitFields};
+use super::onboarding::{Offer, Steps};
+use super::platform::Platform;
 use super::response::{PageResult, page, redirect_to};
 use super::url_check::UrlCheck;
 use crate::ledger::{CallFilter, LedgerError, NewEndpoint, is_description};
@@ -18,6 +21,12 @@ use crate::webhook::Explanation;
 #[template(path = "new_webhook.html")]
 struct NewWebhook<'n> {
     layout: Layout,
+    onboarding: &'static OnboardingWords,
+    steps: Steps,
+    offers: Vec<Offer>,
+    guides: Vec<Guide>,
+    /// The name of the chosen platform.
+    platform: Option<&'static str>,
     url: &'n str,
     description: &'n str,
     long_tail: bool,
@@ -34,6 +43,11 @@ impl RequestContext<'_> {
     pub(super) fn show_new_webhook(&self) -> PageResult {
         let new = NewWebhook {
             layout: self.layout_of_new(),
+            onboarding: self.onboarding_words(),
+            steps: self.steps_of_new(),
+            offers: self.offers(),
+            guides: self.guides_of_new(),
+            platform: self.chosen_platform().map(Platform::name),
             url: "",
             description: "",
             long_tail: false,
@@ -49,7 +63,15 @@ impl RequestContext<'_> {
     }
 
     fn layout_of_new(&self) -> Layout {
-        self.layout(self.lang.messages().add_webhook, "webhooks", &self.path("/webhooks/new"))
+        self.layout(
+            self.lang.messages().add_webhook,
+            "webhooks",
+            &self.path(&format!("/webhooks/new{}", self.platform_query("?"))),
+        )
+    }
+
+    fn steps_of_new(&self) -> Steps {
+        self.steps(if self.chosen_platform().is_some() { 2 } else { 1 }, None)
     }
 
     /// Adds a webhook. The form asks for confirmation if another webhook has its URL, and if the probe of its receiver
@@ -68,6 +90,11 @@ impl RequestContext<'_> {
         let refuse = |check: UrlCheck, headers_refused| {
             let new = NewWebhook {
                 layout: self.layout_of_new(),
+                onboarding: self.onboarding_words(),
+                steps: self.steps_of_new(),
+                offers: self.offers(),
+                guides: self.guides_of_new(),
+                platform: self.chosen_platform().map(Platform::name),
                 url,
                 description,
                 long_tail,
@@ -107,6 +134,6 @@ impl RequestContext<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        Ok(redirect_to(&self.path(&format!("/webhooks/{id}?done=added"))))
+        Ok(redirect_to(&self.path(&format!("/webhooks/{id}?done=added{}", self.platform_query("&")))))
     }
 }

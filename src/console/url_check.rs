@@ -5,9 +5,10 @@ use http::{Response, StatusCode};
 use serde_json::json;
 
 use super::context::RequestContext;
-use super::display::{Platform, name_of};
+use super::display::name_of;
 use super::error::PageError;
 use super::i18n::{explain, not_probed, url_error_in};
+use super::platform::Platform;
 use super::response::PageResult;
 use crate::text::{self, Escape};
 use crate::webhook::{EndpointUrl, Explanation, may_probe};

@@ -10,12 +10,14 @@ use super::backfill::BackfillForm;
 use super::call_filter::FilterFields;
 use super::condition::Condition;
 use super::context::RequestContext;
-use super::display::{Pill, Platform, Time, name_of};
+use super::display::{Pill, Time, name_of};
 use super::error::PageError;
+use super::guides::Guide;
 use super::header_fields::HeaderFields;
-use super::i18n::{FigureWords, Lang, explain, figure_words};
+use super::i18n::{FigureWords, Lang, OnboardingWords, explain, figure_words};
 use super::layout::Layout;
 use super::limit_fields::LimitFields;
+use super::onboarding::TestStep;
 use super::response::{PageResult, page, redirect_to};
 use super::route::{Action, in_path};
 use super::time_range::relative_range;
@@ -66,7 +68,9 @@ struct Webhook {
     since: Time,
     failing: Option<Failing>,
     previous_until: Option<Time>,
-    platform: &'static str,
+    onboarding: &'static OnboardingWords,
+    guides: Vec<Guide>,
+    test_step: Option<TestStep>,
     filter: FilterFields,
     backfill: BackfillForm,
     headers: HeaderFields,
@@ -82,8 +86,6 @@ struct Webhook {
     /// Why the action was refused.
     refused: Option<&'static str>,
     form_state: FormState,
-    /// The secret in code snippets, or a placeholder.
-    secret_or_blank: String,
 }
 
 /// The failure of an endpoint: its start, its reason, and the next attempt.
@@ -153,7 +155,8 @@ impl RequestContext<'_> {
         let path = self.path(&format!("/webhooks/{}", in_path(id)));
         let status = if form_state.is_refused() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
         let name = name_of(&endpoint);
-        let platform = self.sender.url(&endpoint.url).map_or("own", |url| Platform::of(&url).name());
+        let platform = self.platform_of(&endpoint);
+        let secret = form_state.secret.as_deref().unwrap_or(t.your_secret);
         let webhook = Webhook {
             layout: self.layout(&name, "webhooks", &path),
             pill: Condition::of(&endpoint).pill(t),
@@ -174,11 +177,12 @@ impl RequestContext<'_> {
             words: figure_words(self.lang),
             figures: self.figures_of(id).await?,
             changes: self.changes_of(&endpoint).await?,
-            secret_or_blank: form_state.secret.clone().unwrap_or_else(|| t.your_secret.to_owned()),
+            onboarding: self.onboarding_words(),
+            guides: self.guides(Some(platform), &path, secret),
+            test_step: self.test_step(id),
             path,
             name,
             endpoint,
-            platform,
             recent,
             done,
             form_state,
@@ -245,7 +249,8 @@ impl RequestContext<'_> {
         match self.sender.test(endpoint).await? {
             TestOutcome::Accepted(accepted) => {
                 let delivery = accepted.deliveries.first().ok_or(PageError::NotFound)?;
-                Ok(redirect_to(&self.path(&format!("/deliveries/{delivery}"))))
+                let platform = self.platform_query("?");
+                Ok(redirect_to(&self.path(&format!("/deliveries/{delivery}{platform}"))))
             }
             TestOutcome::RateLimited(pause) => self.too_many_tests(&endpoint.id, pause).await,
             TestOutcome::NoEndpoint => Err(PageError::NotFound),

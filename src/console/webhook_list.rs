@@ -13,6 +13,7 @@ use super::error::PageError;
 use super::figures::AttemptWords;
 use super::i18n::{FigureWords, figure_words};
 use super::layout::Layout;
+use super::onboarding::{Offer, Steps};
 use super::payload::cut_markup;
 use super::response::{PageResult, page};
 use super::route::in_path;
@@ -30,6 +31,9 @@ struct WebhookList {
     rows: Vec<Row>,
     previous: Option<String>,
     next: Option<String>,
+    /// The steps to a first webhook, and the platforms to choose from.
+    steps: Steps,
+    offers: Vec<Offer>,
     /// The last deliveries, on the first page.
     recent: Option<Vec<super::recent_rows::Row>>,
     /// The action that restores the webhook that was just removed.
@@ -93,6 +97,8 @@ impl RequestContext<'_> {
             rows: self.rows_of(&shown).await?,
             previous: (first > 0).then(|| self.page_of_list(first.saturating_sub(LIMIT), &text)),
             next: (behind < found.len()).then(|| self.page_of_list(behind, &text)),
+            steps: self.steps(1, None),
+            offers: self.offers(),
             recent: if is_first { Some(self.recent_deliveries(&endpoints).await?) } else { None },
             removed: crate::ledger::is_name(removed)
                 .then(|| self.path(&format!("/webhooks/{}/take-back", in_path(removed)))),

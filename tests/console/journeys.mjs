@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { chromium } from 'playwright-core';
+import { onboardingJourneys } from './onboarding.mjs';
 import { sessionJourneys } from './sessions.mjs';
 import { webhookJourneys } from './webhooks.mjs';
 import { TOKEN, World, receiver, root } from './world.mjs';
@@ -146,7 +147,7 @@ mainJourney('a customer comes by a portal link, which works once', async () => {
 mainJourney('a URL is checked while it is typed and when it is saved', async () => {
   const page = customer;
   await page.goto(acme);
-  await page.getByRole('link', { name: 'Add a webhook' }).click();
+  await page.getByRole('link', { name: 'A program of your own' }).click();
   const url = page.getByLabel('URL', { exact: true });
   await url.fill('ftp://example.com/');
   await says(page, 'ftp: is not allowed: use https://');
@@ -178,8 +179,7 @@ mainJourney('the secret is shown when asked for, copied, and replaced', async ()
   await page.locator('#secret-card').getByRole('button', { name: 'Copy' }).first().click();
   await says(page, 'Copied');
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), secret);
-  await page.getByText('Your own server').click();
-  assert.ok((await page.locator('#own-code').textContent()).includes(secret));
+  assert.ok((await page.locator('#own-code-setup').textContent()).includes(secret));
   await look(page, 'webhook-secret');
   await page.getByText('Replace the secret').click();
   await press(page, 'Make a new secret');
@@ -532,6 +532,8 @@ journey('the keyboard is enough', async () => {
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { name: 'Payload' }).waitFor();
 });
+
+onboardingJourneys({ journey, person, look, press, says, portalLink, world, hook });
 
 webhookJourneys({ journey, person, look, press, says, heading, portalLink, world, hook });
 

@@ -9,6 +9,7 @@ mod forms;
 mod headers;
 mod isolation;
 mod late_assets;
+mod onboarding;
 mod pages;
 mod prefix;
 mod recover;

@@ -258,10 +258,6 @@ messages! {
     other_origin_text:
         en "It came from another address than this page is set to. Nothing was changed. Go back, load the page again and repeat what you did. If it happens again, tell the operator of this page: console.url has to be the address that your browser shows.",
         fr "Elle vient d’une autre adresse que celle réglée pour cette page. Rien n’a été modifié. Revenez en arrière, rechargez la page et recommencez. Si cela se répète, prévenez l’exploitant de cette page : console.url doit être l’adresse que montre votre navigateur.";
-    own_code:
-        en "A whole receiver for Node.js without any package, which checks the signature:",
-        fr "Un récepteur complet pour Node.js, sans aucun paquet, qui vérifie la signature :";
-    own_server: en "Your own server", fr "Votre propre serveur";
     payload_cut:
         en "This payload is too long for a page. Its beginning is shown.",
         fr "Ce contenu est trop long pour une page. Seul son début est affiché.";
@@ -400,9 +396,6 @@ messages! {
     wrong_time: en "A time is written 2026-11-23T09:30:00Z.", fr "Une date s’écrit 2026-11-23T09:30:00Z.";
     your_secret: en "whsec_… your secret", fr "whsec_… votre secret";
     your_time: en "your time", fr "votre heure";
-    zapier_code:
-        en "To check signatures use Catch Raw Hook, and a step “Code by Zapier” with the inputs rawBody and signature (the header X-Webhook-Signature):",
-        fr "Pour vérifier les signatures, prenez Catch Raw Hook et une étape « Code by Zapier » avec les entrées rawBody et signature (l’en-tête X-Webhook-Signature) :";
     ;
     zapier_steps:
         en [

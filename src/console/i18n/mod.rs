@@ -10,6 +10,7 @@ mod fr_notes;
 mod lang;
 mod messages;
 mod moments;
+mod onboarding;
 mod session_words;
 mod url_words;
 
@@ -22,6 +23,7 @@ pub(super) use figures::{FigureWords, figure_words};
 pub(super) use lang::Lang;
 pub(super) use messages::Messages;
 pub(super) use moments::{exact, near, relative};
+pub(super) use onboarding::{OnboardingWords, onboarding_words};
 pub(super) use session_words::{SessionWords, session_words};
 pub(super) use url_words::{not_probed, unchecked};
 
