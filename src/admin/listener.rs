@@ -100,6 +100,7 @@ impl Admin {
                 base: services.base.clone(),
                 longest_lifetime: services.longest_lifetime,
                 clock: Arc::clone(&services.clock),
+                drain: services.drain.clone(),
             },
         );
         Self(Arc::new(Inner {

@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{Method, Request, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 
-use super::response::Answer;
 use crate::telemetry::metrics::{ByLabel, Counter, Registry};
 use crate::telemetry::{LogLimiter, Refusal};
 
@@ -69,7 +68,7 @@ impl Refusals {
     }
 
     /// Counts the answer to a request if it is a refusal.
-    pub(super) fn note(&self, asked: &Asked, answer: &Answer) {
+    pub(super) fn note<B>(&self, asked: &Asked, answer: &Response<B>) {
         let Some(Refusal(code)) = answer.extensions().get() else { return };
         let reason = match *code {
             "unauthorized" if asked.has_token => "unknown_token",
@@ -95,6 +94,6 @@ impl Refusals {
 }
 
 /// Whether an API refused. The settings page answers with a page, and logs its own refusals.
-fn is_problem(answer: &Answer) -> bool {
+fn is_problem<B>(answer: &Response<B>) -> bool {
     answer.headers().get(CONTENT_TYPE).is_some_and(|of| of == "application/problem+json")
 }

@@ -1,8 +1,7 @@
 //! Routes the requests of the admin listener.
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
-use http_body_util::Full;
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
 
@@ -14,12 +13,18 @@ use super::upload::Upload;
 #[cfg(feature = "sender")]
 use super::webhooks::{self, ResourcePath};
 use super::{erase, links, tokens};
+#[cfg(feature = "console")]
+use crate::console::AnswerBody;
 #[cfg(feature = "sender")]
 use crate::ledger::Action;
 use crate::problem::Problem;
 use crate::server::{self, Bodies, Client, Handler};
 use crate::telemetry::metrics::MEDIA_TYPE;
 use crate::tokens::Scope;
+
+/// The body of an answer.
+#[cfg(not(feature = "console"))]
+type AnswerBody = http_body_util::Full<Bytes>;
 
 /// The OpenAPI 3.1 description of this listener.
 pub const OPENAPI: &str = include_str!("../../docs/openapi.json");
@@ -28,9 +33,8 @@ pub const OPENAPI: &str = include_str!("../../docs/openapi.json");
 const ASSETS: &str = "/v1/assets/";
 
 impl Admin {
-    async fn answer(&self, request: Request<Upload>) -> Answer {
+    async fn answer(&self, request: Request<Upload>) -> Response<AnswerBody> {
         let path = request.uri().path().to_owned();
-        let head = *request.method() == Method::HEAD;
         let read = matches!(*request.method(), Method::GET | Method::HEAD);
         let answer = match (path.as_str(), read) {
             ("/healthz", true) => json_answer(StatusCode::OK, &json!({"status": "ok"})),
@@ -51,7 +55,7 @@ impl Admin {
             (path, _) if self.0.console.serves(path) => {
                 let (head, upload) = request.into_parts();
                 let (body, client) = upload.into_parts();
-                self.0.console.answer(head, body, &client).await
+                return self.0.console.answer(head, body, &client).await;
             }
             #[cfg(feature = "sender")]
             (path, _) => match ResourcePath::at(path) {
@@ -61,7 +65,7 @@ impl Admin {
             #[cfg(not(feature = "sender"))]
             _ => no_such_route(),
         };
-        if head { answer.map(|_| Bytes::new()) } else { answer }
+        answer.map(AnswerBody::from)
     }
 
     /// Renders the metrics, after updating those of the keyring.
@@ -105,19 +109,20 @@ impl Admin {
 }
 
 impl Handler for Admin {
-    type Body = Full<Bytes>;
+    type Body = AnswerBody;
 
     const BODIES: Bodies = Bodies::Allowed;
 
-    fn answer(&self, request: Request<Incoming>, client: Client) -> server::Answer<Full<Bytes>> {
+    fn answer(&self, request: Request<Incoming>, client: Client) -> server::Answer<AnswerBody> {
         let this = self.clone();
         let asked = Asked::by(&request, client.address);
+        let head = *request.method() == Method::HEAD;
         let (request, held) = Upload::of(request, client);
         server::Answer::awaited(async move {
             let _held = held;
             let answer = Admin::answer(&this, request).await;
             this.0.refusals.note(&asked, &answer);
-            answer.map(Full::new)
+            if head { answer.map(|_| AnswerBody::from(Bytes::new())) } else { answer }
         })
     }
 }

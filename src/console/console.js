@@ -98,12 +98,13 @@ function replace(part, fresh) {
 }
 
 const seen = new Map();
-// A part has not changed if only the distance of its times has, or the token of its forms, which each answer has another one of.
-const content = (part) => part.innerHTML.replaceAll(/(<time [^>]*>)[^<]*/g, '$1').replaceAll(/ title="[^"]*"/g, '')
-  .replaceAll(/(name="csrf" value=")[^"]*/g, '$1');
+// A part has not changed if only the distance of its times has, or what its forms send unseen.
+const content = (part) => part.innerHTML.replaceAll(/<input type="hidden"[^>]*>/g, '').replaceAll(/(<time [^>]*>)[^<]*/g, '$1').replaceAll(/ title="[^"]*"/g, '');
 
 // Says that the page changes no more, because the session is over or the page is gone.
 function stopped(status) {
+  for (const part of all('[data-live]')) part.removeAttribute('data-live');
+  if (![401, 403, 404].includes(status)) return;
   const notice = document.createElement('div');
   notice.className = 'message warn';
   notice.id = 'stopped';
@@ -114,34 +115,88 @@ function stopped(status) {
   byId('main').prepend(notice);
 }
 
-async function follow() {
-  const parts = all('[data-live]');
-  if (parts.length === 0) return;
-  const pause = Math.min(...parts.map((part) => Number(part.dataset.live)));
-  await new Promise((wake) => setTimeout(wake, pause));
-  if (!document.hidden) {
-    try {
-      const answer = await fetch(location.href, { headers: { accept: 'text/html' }, cache: 'no-store' });
-      if ([401, 403, 404].includes(answer.status)) return stopped(answer.status);
-      // Overload passes.
-      if (!answer.ok) return follow();
-      const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
-      let changed = false;
-      for (const part of parts) {
-        const found = fresh.getElementById(part.id);
-        // Rows that a person has ticked stay until they are sent.
-        if (!found || content(found) === seen.get(part.id) || part.querySelector('input:checked')) continue;
-        seen.set(part.id, content(found));
-        replace(part, found);
-        changed = true;
-      }
-      if (changed) announce(byId('state')?.textContent.trim() || document.body.dataset.updated);
-    } catch {
-      // A network error: try again.
+// Fetches this page and replaces the parts that changed.
+async function update() {
+  try {
+    const answer = await fetch(location.href, { headers: { accept: 'text/html' }, cache: 'no-store' });
+    // Overload passes.
+    if (answer.status >= 500) return;
+    if (!answer.ok) return stopped(answer.status);
+    const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
+    let changed = false;
+    for (const part of all('[data-live]')) {
+      const found = fresh.getElementById(part.id);
+      if (found && !found.hasAttribute('data-live')) part.removeAttribute('data-live');
+      // Rows that a person has ticked stay until they are sent.
+      if (!found || content(found) === seen.get(part.id) || part.querySelector('input:checked')) continue;
+      seen.set(part.id, content(found));
+      replace(part, found);
+      changed = true;
     }
+    if (changed) announce(byId('state')?.textContent.trim() || document.body.dataset.updated);
+  } catch {
+    // A network error: try again.
   }
-  follow();
 }
+
+// One update at a time; what changes meanwhile leads to another.
+let updating;
+let outdated = false;
+async function refresh() {
+  outdated = true;
+  updating ??= (async () => {
+    while (outdated) {
+      outdated = false;
+      await update();
+    }
+    updating = undefined;
+    follow();
+  })();
+}
+
+// A stream of events says when the page has changed. Without a stream (too many are open, or a proxy holds it back) the page is
+// fetched now and then. A window that nobody sees asks for nothing.
+let stream;
+let failures = 0;
+let timer;
+
+function follow() {
+  const wanted = !document.hidden && document.querySelector('[data-live]');
+  if (!wanted) return hangUp();
+  if (stream || timer) return;
+  stream = new EventSource(location.href);
+  // The page may have changed before the stream began.
+  stream.onopen = () => { failures = 0; heard(); refresh(); };
+  stream.onmessage = ({ data }) => { heard(); if (data === 'changed') refresh(); };
+  stream.onerror = lost;
+  heard();
+}
+
+// There is an event every ten seconds at least.
+function heard() {
+  clearTimeout(timer);
+  timer = setTimeout(lost, 15_000);
+}
+
+function hangUp() {
+  clearTimeout(timer);
+  timer = undefined;
+  stream?.close();
+  stream = undefined;
+}
+
+function lost() {
+  hangUp();
+  // Many windows lose their streams at once when the program restarts.
+  const pause = Math.min(10_000, 1_000 * 2 ** failures) * (0.75 + Math.random() / 2);
+  // A stream that could not be opened: the page tells why.
+  if (failures > 0) refresh();
+  failures += 1;
+  timer = setTimeout(() => { timer = undefined; follow(); }, pause);
+}
+
+document.addEventListener('visibilitychange', follow);
+document.addEventListener('change', ({ target }) => { if (target.closest('[data-live]')) refresh(); });
 
 // --- URLs ----------------------------------------------------------------------------------------------------------
 

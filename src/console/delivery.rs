@@ -109,7 +109,7 @@ impl RequestContext<'_> {
                 .map(|_| Fetched(delivery.transcript_fetched_at.map(Time))),
             links_expire: delivery.links_expire.map(|expires| Time(expires.into())),
             links_live: delivery.links_expire.is_some_and(|expires| now.seconds() < expires),
-            live: !with_links,
+            live: pending && !with_links,
             path,
             delivery,
             payload,

@@ -81,9 +81,9 @@ impl Form {
     }
 }
 
-/// The request body with a form, and the client that sends it.
+/// The request body with a form, if there is one, and the client that sends it.
 pub(super) struct PostedBody<'p> {
-    pub(super) body: Incoming,
+    pub(super) body: Option<Incoming>,
     pub(super) client: &'p Client,
 }
 
@@ -97,6 +97,7 @@ pub(super) async fn read(
     if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(PageError::BadForm);
     }
+    let body = body.ok_or(PageError::BadForm)?;
     let bytes = client.read_body(body, MAX_BODY).await.map_err(|error| match error {
         BodyError::TooSlow => PageError::FormTooSlow,
         BodyError::TooLarge | BodyError::Broken => PageError::BadForm,

@@ -3,6 +3,7 @@
 
 mod accent;
 mod activity;
+mod answer_body;
 mod attempts;
 mod backfill;
 mod call_filter;
@@ -17,6 +18,7 @@ mod delivery_search;
 mod display;
 mod error;
 mod error_page;
+mod events;
 mod export;
 mod figures;
 mod find;
@@ -61,6 +63,7 @@ mod webhook_change;
 mod webhook_figures;
 mod webhook_list;
 
+pub use answer_body::AnswerBody;
 pub use portal::{Access, PERSON, PortalError, PortalLink, is_person, portal_link};
 pub use portal_options::{PortalOptionError, PortalOptions};
 pub use route::ROOT;

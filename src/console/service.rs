@@ -4,24 +4,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{HeaderValue, SET_COOKIE};
 use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
 
+use super::answer_body::AnswerBody;
 use super::context::RequestContext;
 use super::error::PageError;
+use super::events;
 use super::form::{self, Form, PostedBody};
 use super::i18n::Lang;
 use super::locale::Locale;
 use super::portal::{Access, PortalError, PortalLink, portal_link};
-use super::response::{PageResult, plain, redirect_to};
+use super::response::{PageResponse, PageResult, plain, redirect_to};
 use super::route::{Page, Route};
 use super::security_headers::set_security_headers;
 use super::session;
 use super::state::{Config, Dependencies, State};
 use super::static_files;
 use super::visitor::Visitor;
+use crate::clock::UnixMillis;
 use crate::server::Client;
 use crate::tasks::{self, Task};
 
@@ -67,16 +69,34 @@ impl Console {
         head: http::request::Parts,
         body: Incoming,
         client: &Client,
-    ) -> Response<Bytes> {
-        if head.method != Method::POST {
-            return self.respond(head, body, client).await;
+    ) -> Response<AnswerBody> {
+        let now = self.0.deps.clock.reading().wall;
+        if head.method == Method::POST {
+            let (console, client) = (self.clone(), client.clone());
+            let work = async move { console.page(&head, Some(body), &client, now).await };
+            let done = tasks::spawn(Task::Form, work).await;
+            return done.unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR)).map(AnswerBody::from);
         }
-        let (console, client) = (self.clone(), client.clone());
-        let work = async move { console.respond(head, body, &client).await };
-        tasks::spawn(Task::Form, work).await.unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR))
+        let answer = self.page(&head, Some(body), client, now).await;
+        if !events::are_wanted(&head) {
+            return answer.map(AnswerBody::from);
+        }
+        let (headers, request) = (head.headers.clone(), Arc::new((self.clone(), head, client.clone())));
+        self.0.events(&headers, answer, move || {
+            // The distance of its times is no change of a page: it is told as of the same moment.
+            let request = Arc::clone(&request);
+            Box::pin(async move { request.0.page(&request.1, None, &request.2, now).await })
+        })
     }
 
-    async fn respond(&self, head: http::request::Parts, body: Incoming, client: &Client) -> Response<Bytes> {
+    /// The page or file at the path of a request, with times relative to `now`.
+    async fn page(
+        &self,
+        head: &http::request::Parts,
+        body: Option<Incoming>,
+        client: &Client,
+        now: UnixMillis,
+    ) -> PageResponse {
         let path = self.0.path_below_root(head.uri.path()).unwrap_or_default().to_owned();
         if let Some(answer) = static_files::answer(&path) {
             return answer;
@@ -85,10 +105,10 @@ impl Console {
         let asked = Lang::of_tag(query.get("lang"));
         let lang = asked.unwrap_or_else(|| session::lang_of(&head.headers));
         let (state, visitor) = (&self.0, self.0.visitor(&head.headers));
-        let locale = Locale { lang, now: state.deps.clock.reading().wall };
+        let locale = Locale { lang, now };
         let body = PostedBody { body, client };
         let page = async {
-            let page = state.answer(&head, body, &path, query, lang, &visitor).await;
+            let page = state.answer(head, body, &path, query, lang, &visitor).await;
             page.unwrap_or_else(|error| state.error_page(&error, lang, &path, &visitor))
         };
         // On the heap, because the pages' futures are large.

@@ -1,4 +1,4 @@
-//! The shared state of the settings page: its settings, services and page limit.
+//! The shared state of the settings page: its settings, services and limits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use super::route::{self, ROOT, is_below_root};
 use crate::clock::Clock;
 use crate::keys::ActiveKeyring;
 use crate::sender::Sender;
+use crate::server::Drain;
 use crate::signed_url::BaseUrl;
 use crate::store::Store;
 use crate::tokens::Tokens;
@@ -41,6 +42,8 @@ pub struct Dependencies {
     pub longest_lifetime: Duration,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// When it begins, event streams end.
+    pub drain: Drain,
 }
 
 /// The state of the settings page.
@@ -49,6 +52,8 @@ pub(super) struct State {
     pub(super) config: Config,
     pub(super) deps: Dependencies,
     pub(super) page_limiter: PageLimiter,
+    /// The event streams of each workspace, and of each session.
+    pub(super) stream_limiters: [PageLimiter; 2],
     pub(super) refusal_log: RefusalLog,
     /// The path of the settings page in browsers: that of `console.url`, then [`ROOT`].
     pub(super) root: String,
@@ -59,7 +64,8 @@ impl State {
         let prefix = config.url.as_ref().map_or("", BaseUrl::prefix);
         Self {
             root: format!("{prefix}{ROOT}"),
-            page_limiter: PageLimiter::default(),
+            page_limiter: PageLimiter::of_workspaces(),
+            stream_limiters: [PageLimiter::of_workspaces(), PageLimiter::of_sessions()],
             refusal_log: RefusalLog::default(),
             config,
             deps,

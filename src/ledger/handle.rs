@@ -4,6 +4,8 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::attempt::FinishedAttempt;
 use super::audit_entry::{Acting, AuditSink};
 use super::database::{Database, DatabaseUrl};
@@ -61,6 +63,18 @@ impl Ledger {
     /// [`LedgerError::Replaced`] if they are not.
     pub fn check_files(&self) -> Result<()> {
         self.database.get()?.check_files()
+    }
+
+    /// Receives a notice after each write of this process.
+    #[must_use]
+    pub fn writes(&self) -> watch::Receiver<()> {
+        self.database.writes()
+    }
+
+    /// Whether other processes may write it too.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.database.is_shared()
     }
 
     /// The reason why the ledger is not open yet; `None` if it is open.

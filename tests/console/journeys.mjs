@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { chromium } from 'playwright-core';
 import { onboardingJourneys } from './onboarding.mjs';
 import { sessionJourneys } from './sessions.mjs';
+import { liveJourneys } from './live.mjs';
 import { webhookJourneys } from './webhooks.mjs';
 import { TOKEN, World, receiver, root } from './world.mjs';
 
@@ -207,6 +208,9 @@ mainJourney('a test event is watched while it arrives, and its links work', asyn
   const [recording, transcript] = await Promise.all([event.call.recording_url, event.call.transcript_url].map((url) => fetch(url)));
   assert.deepEqual([recording.headers.get('content-type'), (await transcript.json()).schema], ['audio/mpeg', 'call-transcript/1']);
   await recording.arrayBuffer();
+  await page.waitForTimeout(500);
+  // The page of a delivered delivery does not change by itself.
+  await page.reload();
   await page.getByText('fetched', { exact: false }).first().waitFor();
   await page.locator('#facts time').nth(3).waitFor();
   await page.getByText('The receiver’s answer').last().click();
@@ -534,7 +538,7 @@ journey('the keyboard is enough', async () => {
 });
 
 onboardingJourneys({ journey, person, look, press, says, portalLink, world, hook });
-
+liveJourneys({ mainJourney, journey, person, press, heading, portalLink, world, hook });
 webhookJourneys({ journey, person, look, press, says, heading, portalLink, world, hook });
 
 mainJourney('the operator sees every workspace', async () => {

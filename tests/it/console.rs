@@ -5,6 +5,7 @@ mod backfill;
 mod call_filter;
 mod deliveries;
 mod embedding;
+mod events;
 mod forms;
 mod headers;
 mod isolation;

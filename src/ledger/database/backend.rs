@@ -169,7 +169,7 @@ impl Backend {
             Self::Sqlite(file) => Engine::Sqlite(file.begin().await?, file.clone()),
             Self::Postgres(server) => Engine::Postgres(server.begin().await?, server.clone()),
         };
-        Ok(Tx { engine, check_on_commit: None })
+        Ok(Tx { engine, check_on_commit: None, notified: None })
     }
 
     /// Closes every connection.

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use tokio::sync::watch;
+
 use super::backend::Backend;
 use super::statement::{Row, Statement, Value, Write};
 use super::transaction::Tx;
@@ -18,6 +20,8 @@ struct Shared {
     backend: OnceLock<Backend>,
     /// Why it is not open yet.
     open_error: Mutex<LedgerError>,
+    /// Notices of writes.
+    written: watch::Sender<()>,
 }
 
 impl Database {
@@ -28,6 +32,7 @@ impl Database {
             is_shared: url.path().is_none(),
             backend: OnceLock::new(),
             open_error: Mutex::new(not_yet),
+            written: watch::Sender::new(()),
         }))
     }
 
@@ -63,7 +68,7 @@ impl Database {
     /// Runs a writing statement in a transaction. Returns how many rows it changed.
     pub(crate) async fn execute(&self, statement: Statement, values: Vec<Value>) -> Result<u64> {
         if self.0.is_shared {
-            return self.get()?.execute(statement, values).await;
+            return self.execute_unchecked(statement, values).await;
         }
         let mut tx = self.begin().await?;
         let changed = tx.execute(statement, values).await?;
@@ -72,29 +77,39 @@ impl Database {
 
     /// Like [`Database::execute`], for the sender's writes: see [`Database::begin_unchecked`].
     pub(crate) async fn execute_unchecked(&self, statement: Statement, values: Vec<Value>) -> Result<u64> {
-        self.get()?.execute(statement, values).await
+        self.notifying(self.get()?.execute(statement, values).await)
     }
 
     /// Runs a write on whose result a caller relies. The database commits it before this returns: see [`Database::begin`].
     pub(crate) async fn write<T: Row>(&self, write: Write, values: Vec<Value>) -> Result<Vec<T>> {
-        self.get()?.write(write, values, true).await
+        self.notifying(self.get()?.write(write, values, true).await)
     }
 
     /// Like [`Database::write`], for the sender's writes: see [`Database::begin_unchecked`].
     pub(crate) async fn write_unchecked<T: Row>(&self, write: Write, values: Vec<Value>) -> Result<Vec<T>> {
-        self.get()?.write(write, values, false).await
+        self.notifying(self.get()?.write(write, values, false).await)
     }
 
     /// Begins a transaction on whose result a caller relies. It fails if another file is at the database's path: the
     /// next start would open that file, which lacks the data written here.
     pub(crate) async fn begin(&self) -> Result<Tx> {
-        self.get()?.begin().await
+        self.get()?.begin().await.map(|tx| tx.notifying(&self.0.written))
     }
 
     /// Begins a transaction of the sender. It uses the open file even if another file is at its path, because accepted
     /// events must be delivered.
     pub(crate) async fn begin_unchecked(&self) -> Result<Tx> {
-        self.get()?.begin_unchecked().await
+        self.get()?.begin_unchecked().await.map(|tx| tx.notifying(&self.0.written))
+    }
+
+    /// Receives a notice after each write of this process.
+    pub(crate) fn writes(&self) -> watch::Receiver<()> {
+        self.0.written.subscribe()
+    }
+
+    fn notifying<T>(&self, written: Result<T>) -> Result<T> {
+        self.0.written.send_replace(());
+        written
     }
 
     /// Schedules the removal of erased data from the write-ahead log. (PostgreSQL relies on its VACUUM.)

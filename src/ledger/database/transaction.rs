@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sqlx::{Postgres, SqlStr, Sqlite, Transaction};
+use tokio::sync::watch;
 
 use super::files::OpenFiles;
 use super::statement::{Row, Statement, Value, Write, postgres_arguments, sqlite_arguments};
@@ -15,6 +16,8 @@ pub(crate) struct Tx {
     pub(super) engine: Engine,
     /// The files that must still be at their paths on commit.
     pub(super) check_on_commit: Option<Arc<OpenFiles>>,
+    /// Gets a notice after the commit.
+    pub(super) notified: Option<watch::Sender<()>>,
 }
 
 #[derive(Debug)]
@@ -24,6 +27,11 @@ pub(super) enum Engine {
 }
 
 impl Tx {
+    /// Sends a notice after the commit.
+    pub(super) fn notifying(self, notified: &watch::Sender<()>) -> Self {
+        Self { notified: Some(notified.clone()), ..self }
+    }
+
     /// Runs a statement and returns its rows.
     pub(crate) async fn fetch<T: Row>(&mut self, statement: Statement, values: Vec<Value>) -> Result<Vec<T>> {
         match &mut self.engine {
@@ -81,12 +89,15 @@ impl Tx {
 
     /// Commits. The data is on disk when this returns.
     pub(crate) async fn commit(self) -> Result<()> {
-        let Self { engine, check_on_commit } = self;
+        let Self { engine, check_on_commit, notified } = self;
         let check = || check_on_commit.as_ref().map_or(Ok(()), |files| files.check());
         check()?;
         match engine {
             Engine::Sqlite(tx, file) => tx.commit().await.map_err(|error| file.classify(&error))?,
             Engine::Postgres(tx, server) => server.within(tx.commit()).await?,
+        }
+        if let Some(notified) = notified {
+            notified.send_replace(());
         }
         // The file may have been replaced during the commit.
         check()
