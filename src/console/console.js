@@ -263,33 +263,193 @@ function localise(input) {
 
 // --- player --------------------------------------------------------------------------------------------------------
 
-function followSound(audio) {
-  const lines = all('.transcript li');
-  const box = byId('follow');
-  const calm = matchMedia('(prefers-reduced-motion: reduce)');
-  let now;
-  if (lines.length > 0) {
-    box.hidden = false;
-    byId('follow-label').hidden = false;
+const lines = all('.transcript li');
+const startOf = (line) => Number(line.dataset.start) / 1000;
+const calm = matchMedia('(prefers-reduced-motion: reduce)');
+const show = (line) => line.scrollIntoView({ block: 'center', behavior: calm.matches ? 'auto' : 'smooth' });
+// Whether the transcript goes on at other pages.
+const isPart = document.querySelector('.pages a') !== null;
+
+// A browser may keep nothing, in another site's frame for example.
+function kept(name, value) {
+  try {
+    if (value !== undefined) localStorage.setItem(name, value);
+    return localStorage.getItem(name);
+  } catch {
+    return null;
   }
+}
+
+function followSound(audio) {
+  const box = byId('follow');
+  let now;
+  if (lines.length === 0) box.parentElement.hidden = true;
   audio.addEventListener('timeupdate', () => {
-    const at = audio.currentTime * 1000;
-    const line = lines.findLast((candidate) => Number(candidate.dataset.start) <= at);
+    const line = lines.findLast((candidate) => startOf(candidate) <= audio.currentTime);
     if (line === now) return;
     now?.classList.remove('now');
     now?.removeAttribute('aria-current');
     now = line;
     now?.classList.add('now');
     now?.setAttribute('aria-current', 'true');
-    if (box.checked && !audio.paused) now?.scrollIntoView({ block: 'center', behavior: calm.matches ? 'auto' : 'smooth' });
+    if (now && box.checked && !audio.paused) show(now);
   });
   for (const line of lines) {
     line.querySelector('.at').addEventListener('click', (event) => {
       event.preventDefault();
-      audio.currentTime = Number(line.dataset.start) / 1000;
+      audio.currentTime = startOf(line);
       audio.play();
     });
   }
+}
+
+function controlSound(audio) {
+  const [speed, keys] = [byId('speed'), byId('keys')];
+  const speeds = [...speed.options].map(({ value }) => Number(value));
+  const setSpeed = (rate) => { audio.defaultPlaybackRate = rate; audio.playbackRate = rate; };
+  const jump = (seconds) => { audio.currentTime = Math.max(0, audio.currentTime + seconds); };
+  const step = (by) => setSpeed(speeds[speeds.indexOf(audio.playbackRate) + by] ?? audio.playbackRate);
+  const toggle = () => { if (audio.paused) audio.play(); else audio.pause(); };
+  byId('controls').hidden = false;
+  byId('keyboard').hidden = false;
+  keys.checked = kept('keys') !== 'off';
+  keys.addEventListener('change', () => kept('keys', keys.checked ? 'on' : 'off'));
+  // The browser's own menu has other speeds too.
+  audio.addEventListener('ratechange', () => {
+    if (!speeds.includes(audio.playbackRate)) return;
+    speed.value = audio.playbackRate;
+    kept('speed', audio.playbackRate);
+  });
+  speed.addEventListener('change', () => setSpeed(Number(speed.value)));
+  if (speeds.includes(Number(kept('speed')))) setSpeed(Number(kept('speed')));
+  for (const button of all('[data-jump]')) button.addEventListener('click', () => jump(Number(button.dataset.jump)));
+  const actions = {
+    ' ': toggle, k: toggle, j: () => jump(-10), l: () => jump(10), ArrowLeft: () => jump(-10), ArrowRight: () => jump(10),
+    '<': () => step(-1), '>': () => step(1),
+  };
+  document.addEventListener('keydown', (event) => {
+    const { key, target } = event;
+    if (!keys.checked || event.ctrlKey || event.altKey || event.metaKey || !Object.hasOwn(actions, key)) return;
+    if (target.closest('select, input:not([type=checkbox])')) return;
+    // There these keys have a meaning already.
+    if (key.length !== 1 || key === ' ') if (target.closest('button, summary, input, audio, video')) return;
+    event.preventDefault();
+    actions[key]();
+  });
+}
+
+// --- moments: #t=83 in the address leads to the second 83 ------------------------------------------------------------
+
+const momentOf = (address) => new URLSearchParams(address.hash.slice(1)).get('t') ?? new URLSearchParams(address.search).get('at');
+const addressOf = (second) => `${document.body.dataset.path}${isPart ? `?at=${second}` : ''}#t=${second}`;
+
+function linkMoments(audio) {
+  function open() {
+    const text = momentOf(location);
+    if (!/^\d+(\.\d+)?$/.test(text)) return;
+    const [moment, second] = [Number(text), Math.floor(Number(text))];
+    const asked = new URLSearchParams(location.search).get('at') === String(second);
+    const isHere = lines.length === 0 || (moment >= startOf(lines[0]) && moment <= Number(lines.at(-1).dataset.end) / 1000);
+    // Another page of the transcript.
+    if (isPart && !isHere && !asked) return location.replace(`${location.pathname}?at=${second}${location.hash}`);
+    audio.currentTime = moment;
+    const line = lines.findLast((candidate) => startOf(candidate) <= moment);
+    if (line) show(line);
+  }
+  window.addEventListener('hashchange', open);
+  open();
+  byId('moment').addEventListener('click', async ({ target }) => {
+    history.replaceState(null, '', addressOf(Math.floor(audio.currentTime)));
+    try {
+      await navigator.clipboard.writeText(location.href);
+      announce(document.body.dataset.copied);
+    } catch {
+      // The clipboard needs https.
+      announce(target.dataset.address);
+    }
+  });
+}
+
+// --- search in the transcript: words stay in the browser --------------------------------------------------------------
+
+// Without accents and capitals, and as long as the text.
+const fold = (text) => text.split('').map((c) => c.normalize('NFD')[0].toLowerCase()[0]).join('');
+
+function mark(line, word) {
+  const text = line.querySelector('p span');
+  const whole = text.textContent;
+  const folded = fold(whole);
+  text.replaceChildren();
+  let from = 0;
+  for (let at = folded.indexOf(word); word !== '' && at >= 0; at = folded.indexOf(word, from)) {
+    const found = document.createElement('mark');
+    found.textContent = whole.slice(at, at + word.length);
+    text.append(whole.slice(from, at), found);
+    from = at + word.length;
+  }
+  text.append(whole.slice(from));
+}
+
+function searchTranscript(form, audio) {
+  const [input, output] = [byId('word'), byId('found')];
+  let found = [];
+  let current;
+  // The captions are the whole transcript; the page may have a part of it.
+  function spoken() {
+    const cues = isPart ? audio?.textTracks[0]?.cues : undefined;
+    if (cues?.length > 0) return [...cues].map((cue) => [cue.startTime, cue.getCueAsHTML().textContent]);
+    return lines.map((line) => [startOf(line), line.querySelector('p span').textContent]);
+  }
+  const say = () => {
+    const count = found.length > 0 ? `${(current ?? -1) + 1} / ${found.length}` : output.dataset.none;
+    output.textContent = input.value.trim() === '' ? '' : count;
+  };
+  function search() {
+    const word = fold(input.value.trim());
+    found = word === '' ? [] : spoken().filter(([, text]) => fold(text).includes(word)).map(([start]) => start);
+    current = undefined;
+    for (const line of lines) mark(line, word);
+    all('.hit').forEach((line) => line.classList.remove('hit'));
+    say();
+  }
+  function go(by) {
+    if (found.length === 0) return;
+    current = current === undefined && by < 0 ? found.length - 1 : ((current ?? -1) + by + found.length) % found.length;
+    const line = lines.find((candidate) => Math.abs(startOf(candidate) - found[current]) < 0.001);
+    all('.hit').forEach((hit) => hit.classList.remove('hit'));
+    say();
+    if (!line) return location.assign(`${addressOf(Math.floor(found[current]))}&find=${encodeURIComponent(input.value.trim())}`);
+    line.classList.add('hit');
+    show(line);
+    if (audio) audio.currentTime = found[current];
+  }
+  form.hidden = false;
+  let timer;
+  input.addEventListener('input', () => {
+    clearTimeout(timer);
+    timer = setTimeout(search, 150);
+  });
+  input.addEventListener('keydown', (event) => {
+    if (event.key !== 'Enter') return;
+    event.preventDefault();
+    clearTimeout(timer);
+    if (current === undefined) search();
+    go(event.shiftKey ? -1 : 1);
+  });
+  form.addEventListener('submit', (event) => { event.preventDefault(); go(1); });
+  byId('previous').addEventListener('click', () => go(-1));
+  // From another page of the transcript.
+  const word = new URLSearchParams(location.hash.slice(1)).get('find');
+  if (!word) return;
+  input.value = word;
+  const resume = () => {
+    search();
+    current = found.findLastIndex((start) => Math.floor(start) <= Number(momentOf(location)));
+    if (current < 0) current = undefined;
+    say();
+  };
+  resume();
+  audio?.querySelector('track')?.addEventListener('load', resume);
 }
 
 // --- selection -----------------------------------------------------------------------------------------------------
@@ -322,7 +482,9 @@ all('[data-check]').forEach(watchUrl);
 all('input[data-local]').forEach(localise);
 all('input[data-all]').forEach(selectAll);
 const audio = byId('audio');
-if (audio) followSound(audio);
+if (audio) for (const prepare of [followSound, controlSound, linkMoments]) prepare(audio);
+const searchForm = byId('search');
+if (searchForm) searchTranscript(searchForm, audio);
 const enterForm = document.querySelector('form[data-go]');
 if (enterForm) {
   // Submitting uses the link up; remove it from the address and the history.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::context::RequestContext;
 use super::display::position;
 use super::error::PageError;
+use super::i18n::{PlayerWords, player_words};
 use super::layout::Layout;
 use super::payload::{PLAY_LIFETIME, cut_markup, markup_length};
 use super::response::{PageResult, page, plain};
@@ -34,6 +35,7 @@ const MAX_UTTERANCES: usize = 120;
 #[template(path = "player.html")]
 struct Listen {
     layout: Layout,
+    words: &'static PlayerWords,
     path: String,
     title: String,
     recording: bool,
@@ -42,6 +44,8 @@ struct Listen {
     captions: Option<String>,
     formats: [TranscriptFormat; 4],
     lines: Vec<Utterance>,
+    /// The second at which the recording begins to play.
+    second: Option<u64>,
     /// Why the transcript is missing or incomplete.
     note: Option<&'static str>,
     before: Option<String>,
@@ -78,7 +82,11 @@ impl RequestContext<'_> {
             Ok(script) => (script, None),
             Err(note) => (Script::default(), Some(note)),
         };
-        let first = self.query.get("from").parse::<usize>().unwrap_or(0).min(lines.len());
+        let second = self.query.get("at").parse::<u64>().ok();
+        let first = match second {
+            Some(second) => first_of_page(&lines, second),
+            None => self.query.get("from").parse::<usize>().unwrap_or(0).min(lines.len()),
+        };
         let shown = page_of_utterances(lines.get(first..).unwrap_or_default());
         let next = first + shown.len();
         if shown.is_empty() && note.is_none() {
@@ -96,6 +104,8 @@ impl RequestContext<'_> {
             before: (first > 0).then(|| at(first.saturating_sub(MAX_UTTERANCES))),
             after: (next < lines.len()).then(|| at(next)),
             lines: shown,
+            words: player_words(self.lang),
+            second,
             title,
             path,
             note,
@@ -188,6 +198,18 @@ impl RequestContext<'_> {
     }
 }
 
+/// The first utterance of the page on which this second is spoken, as the links to further pages count.
+fn first_of_page(lines: &[Utterance], second: u64) -> usize {
+    let mut first = 0;
+    loop {
+        let next = first + page_of_utterances(lines.get(first..).unwrap_or_default()).len();
+        match lines.get(next) {
+            Some(line) if next > first && line.second() <= second => first = next,
+            _ => return first,
+        }
+    }
+}
+
 /// The utterances that fit on a page. If the first does not fit, it is cut.
 fn page_of_utterances(lines: &[Utterance]) -> Vec<Utterance> {
     let mut room = MAX_PAGE_TEXT;
@@ -259,6 +281,13 @@ mod tests {
         let lines: Vec<_> = (0..500).map(|_| line(1_000)).collect();
         assert_eq!(page_of_utterances(&lines).len(), 24);
         assert_eq!(page_of_utterances(&vec![line(2); 500]).len(), MAX_UTTERANCES);
+        let spoken: Vec<_> = lines
+            .iter()
+            .zip(0..)
+            .map(|(line, at)| Utterance { start_ms: at * 1_000, ..line.clone() })
+            .collect();
+        assert_eq!([0, 23, 24, 100, 9_999].map(|second| first_of_page(&spoken, second)), [0, 0, 24, 96, 480]);
+        assert_eq!(first_of_page(&[], 5), 0);
         let huge = page_of_utterances(&[line(1_000_000), line(2)]);
         assert_eq!((huge.len(), huge[0].text.len()), (1, MAX_PAGE_TEXT + "…".len()));
     }

@@ -11,6 +11,7 @@ import { chromium } from 'playwright-core';
 import { onboardingJourneys } from './onboarding.mjs';
 import { sessionJourneys } from './sessions.mjs';
 import { liveJourneys } from './live.mjs';
+import { playerJourneys } from './player.mjs';
 import { webhookJourneys } from './webhooks.mjs';
 import { TOKEN, World, receiver, root } from './world.mjs';
 
@@ -538,6 +539,7 @@ journey('the keyboard is enough', async () => {
 });
 
 onboardingJourneys({ journey, person, look, press, says, portalLink, world, hook });
+playerJourneys({ mainJourney, journey, person, look, press, says, portalLink, world });
 liveJourneys({ mainJourney, journey, person, press, heading, portalLink, world, hook });
 webhookJourneys({ journey, person, look, press, says, heading, portalLink, world, hook });
 

@@ -15,7 +15,8 @@ function requestsOf(page, path) {
 
 export function liveJourneys({ mainJourney, journey, person, press, heading, portalLink, world, hook }) {
   const acme = `${world.console}/w/acme`;
-  const row = (page, name) => page.getByRole('link', { name, exact: true });
+  // Each webhook has a delivery of the call.
+  const row = (page, name) => page.getByRole('link', { name, exact: true }).first();
 
   async function customer() {
     const page = await person();

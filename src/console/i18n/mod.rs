@@ -11,6 +11,7 @@ mod lang;
 mod messages;
 mod moments;
 mod onboarding;
+mod player_words;
 mod session_words;
 mod url_words;
 
@@ -24,6 +25,7 @@ pub(super) use lang::Lang;
 pub(super) use messages::Messages;
 pub(super) use moments::{exact, near, relative};
 pub(super) use onboarding::{OnboardingWords, onboarding_words};
+pub(super) use player_words::{PlayerWords, player_words};
 pub(super) use session_words::{SessionWords, session_words};
 pub(super) use url_words::{not_probed, unchecked};
 

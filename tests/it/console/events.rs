@@ -62,7 +62,8 @@ impl EventStream {
 
     /// Whether the page changes before the stream ends.
     async fn tells_a_change(&mut self) -> bool {
-        while let Some(event) = self.next().await {
+        for _ in 0..20 {
+            let Some(event) = self.next().await else { return false };
             assert!(["changed", "same"].contains(&event.as_str()), "{event}");
             if event == "changed" {
                 return true;

@@ -1,0 +1,115 @@
+// Journeys of a person who listens: speed, jumps, keys, search, and links to moments.
+
+import assert from 'node:assert/strict';
+
+export function playerJourneys({ mainJourney, journey, person, look, press, says, portalLink, world }) {
+  const acme = `${world.console}/w/acme`;
+  const sound = (page, what) => page.evaluate((name) => document.querySelector('#audio')[name], what);
+  const at = async (page, second) => page.waitForFunction((wanted) => Math.abs(document.querySelector('#audio').currentTime - wanted) < 1, second);
+
+  async function listener() {
+    const page = await person();
+    await page.goto(await portalLink());
+    await page.goto(`${acme}/deliveries?call=call-42`);
+    await page.getByRole('link', { name: 'call-42' }).click();
+    await page.getByRole('link', { name: 'Listen and read' }).click();
+    await page.waitForFunction(() => document.querySelector('#audio').readyState >= 1);
+    return page;
+  }
+
+  mainJourney('a recording is played faster, in jumps, and by keys', async () => {
+    const page = await listener();
+    await page.getByLabel('Speed').selectOption('1.5');
+    assert.equal(await sound(page, 'playbackRate'), 1.5);
+    await press(page, 'Forward 10 s');
+    await press(page, 'Forward 10 s');
+    await at(page, 20);
+    await press(page, 'Back 10 s');
+    await at(page, 10);
+    await page.locator('h1').click();
+    await page.keyboard.press('l');
+    await at(page, 20);
+    await page.keyboard.press('ArrowLeft');
+    await at(page, 10);
+    await page.keyboard.press('>');
+    assert.equal(await sound(page, 'playbackRate'), 1.75);
+    await page.keyboard.press('<');
+    await page.waitForFunction(() => document.querySelector('#speed').value === '1.5');
+    await page.keyboard.press(' ');
+    await page.waitForFunction(() => !document.querySelector('#audio').paused);
+    await page.keyboard.press('k');
+    assert.equal(await sound(page, 'paused'), true);
+    // In a field, keys write.
+    await page.getByLabel('Search in the transcript').pressSequentially('jkl ');
+    assert.equal(await sound(page, 'paused'), true);
+    // A person may switch them off, and the browser keeps that, and the speed.
+    await page.getByText('Keyboard', { exact: true }).click();
+    await look(page, 'listen-keys');
+    await page.getByLabel('Use these keys on this page').uncheck();
+    await page.reload();
+    await page.waitForFunction(() => document.querySelector('#audio').readyState >= 1);
+    assert.equal(await sound(page, 'playbackRate'), 1.5);
+    const before = await sound(page, 'currentTime');
+    await page.keyboard.press('l');
+    assert.equal(await sound(page, 'currentTime'), before);
+  });
+
+  journey('the transcript is searched, and what is found is heard', async () => {
+    const page = await listener();
+    const word = page.getByLabel('Search in the transcript');
+    await word.fill('CALL');
+    await says(page, /^0 \/ [1-9]\d*$/);
+    const marks = await page.locator('mark').allTextContents();
+    assert.ok(marks.length > 0 && marks.every((text) => text.toLowerCase() === 'call'), marks.join());
+    await word.press('Enter');
+    await says(page, /^1 \/ /);
+    const start = Number(await page.locator('.transcript li.hit').getAttribute('data-start')) / 1000;
+    await at(page, start);
+    await look(page, 'listen-search');
+    await press(page, 'Next match');
+    await press(page, 'Previous match');
+    await says(page, /^1 \/ /);
+    await word.fill('no such word');
+    await says(page, 'Nothing found');
+    assert.equal(await page.locator('mark').count(), 0);
+    await word.fill('');
+    assert.equal(await page.locator('.transcript li').first().locator('p span').count(), 1);
+  });
+
+  journey('a link leads to a moment, for a person who may listen', async () => {
+    const page = await listener();
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    await press(page, 'Forward 10 s');
+    await at(page, 10);
+    await press(page, 'Copy a link to this moment');
+    await says(page, 'Copied');
+    const link = await page.evaluate(() => navigator.clipboard.readText());
+    assert.match(link, /\/listen#t=10$/);
+    const other = await person();
+    assert.equal((await other.goto(link)).status(), 403);
+    await other.goto(await portalLink());
+    await other.goto(link);
+    await at(other, 10);
+    await other.locator('.transcript li.now').waitFor();
+    assert.equal(await sound(other, 'paused'), true);
+    await other.goto(link.replace('#t=10', '#t=20'));
+    await at(other, 20);
+    // Without a script the address has the moment as a parameter.
+    const quiet = await person({ javaScriptEnabled: false });
+    await quiet.goto(await portalLink());
+    await press(quiet, 'Go on');
+    await quiet.goto(link.replace('#t=', '?at='));
+    assert.match(await quiet.locator('#audio').getAttribute('src'), /\/recording#t=10$/);
+    for (const hidden of ['#controls', '#keyboard', '#search']) assert.equal(await quiet.locator(hidden).isVisible(), false);
+  });
+
+  journey('listening in French', async () => {
+    const page = await person({ locale: 'fr-FR' });
+    await page.goto(await portalLink());
+    await page.goto(`${acme}/deliveries?call=call-42`);
+    await page.getByRole('link', { name: 'call-42' }).click();
+    await page.goto(`${page.url()}/listen`);
+    await page.getByRole('button', { name: 'Avancer de 10 s' }).waitFor();
+    await look(page, 'listen-french');
+  });
+}
