@@ -118,7 +118,7 @@ fn says_something((name, before, after): &(String, Option<String>, Option<String
 fn shown(lang: Lang, (name, before, after): (String, Option<String>, Option<String>)) -> String {
     let word = |value: String| match name.as_str() {
         "description" => value,
-        "from" | "to" => read_time(&value).map_or(value, |at| exact(lang, at)),
+        "from" | "to" | "previous_until" => read_time(&value).map_or(value, |at| exact(lang, at)),
         _ => value_label(lang, &value),
     };
     let value = |value: Option<String>| {

@@ -12,13 +12,14 @@ pub(super) struct BackfillForm {
 }
 
 impl RequestContext<'_> {
-    pub(super) fn backfill_form(&self, counted: Option<u64>) -> BackfillForm {
+    pub(super) fn backfill_form(&self) -> BackfillForm {
         let t = self.lang.messages();
         let times = [("1h", t.last_hour), ("24h", t.last_day), ("7d", t.last_week), ("all", t.all_kept)];
+        let counted = self.query.get("counted").parse().ok();
         let counted = counted.map(|count| counted_in_words(count, t));
         let queued = self.query.get("queued").parse().ok();
         let queued = queued.map(|count| t.counted(count, t.backfilled_one, t.backfilled_many));
-        BackfillForm { times: Choice::list(&times, self.form.get("within")), result: counted.or(queued) }
+        BackfillForm { times: Choice::list(&times, self.query.get("within")), result: counted.or(queued) }
     }
 }
 

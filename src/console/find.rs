@@ -8,9 +8,11 @@ use super::attempts::AttemptRow;
 use super::context::RequestContext;
 use super::display::{Pill, Time, host_of};
 use super::error::PageError;
+use super::i18n::{Lang, link_finding_in};
 use super::layout::Layout;
 use super::response::{PageResult, page, redirect_to};
 use crate::asset::AssetKind;
+use crate::clock::UnixSeconds;
 use crate::ledger::{DeliveryLife, FoundCall};
 use crate::signed_url::Diagnosis;
 
@@ -24,8 +26,13 @@ struct Find {
     searched: bool,
     calls: Vec<Row>,
     more: bool,
-    /// What is to be said of a link.
-    findings: Vec<String>,
+    findings: Vec<LinkFinding>,
+}
+
+/// What is to be said of a link.
+struct LinkFinding {
+    text: String,
+    at: Option<Time>,
 }
 
 struct Row {
@@ -54,6 +61,7 @@ struct DeliveryRow {
     transcript: Option<Time>,
     note: Option<String>,
     attempts: Vec<AttemptRow>,
+    has_ended: bool,
 }
 
 impl RequestContext<'_> {
@@ -62,7 +70,7 @@ impl RequestContext<'_> {
         let text = if posted { self.form.get("text") } else { "" };
         let question = self.sender.read_question(text);
         let found = self.ledger().find(&question.terms, self.workspace_of_session()).await?;
-        let findings = question.link.map(said_of).unwrap_or_default();
+        let findings = question.link.map(|link| link_findings(self.lang, link)).unwrap_or_default();
         if let ([only], [], false) = (&found.calls[..], &findings[..], text.is_empty()) {
             return Ok(redirect_to(&self.href_of(only)));
         }
@@ -137,15 +145,18 @@ impl RequestContext<'_> {
             transcript: delivery.transcript_fetched_at.map(Time),
             note: delivery.note.clone(),
             attempts: self.attempt_rows(attempts),
+            has_ended: delivery.ended_at.is_some(),
         }
     }
 }
 
-fn said_of(link: Diagnosis) -> Vec<String> {
-    let until = link
-        .grant
-        .as_ref()
-        .or(link.mended.as_ref())
-        .map(|grant| format!("{} · {}", grant.asset(), grant.expires()));
-    link.findings.into_iter().map(|finding| finding.text).chain(until).collect()
+fn link_findings(lang: Lang, link: Diagnosis) -> Vec<LinkFinding> {
+    let t = lang.messages();
+    let finding =
+        |(text, at): (String, Option<UnixSeconds>)| LinkFinding { text, at: at.map(|at| Time(at.into())) };
+    let good = link.grant.as_ref().map(|grant| (t.find_link_good, grant));
+    let until = good.or(link.mended.as_ref().map(|grant| (t.find_link_mended, grant)));
+    let until = until.map(|(text, grant)| (text.to_owned(), Some(grant.expires())));
+    let findings = link.findings.into_iter().map(|finding| link_finding_in(lang, finding));
+    findings.chain(until).map(finding).collect()
 }

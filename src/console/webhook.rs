@@ -40,8 +40,6 @@ pub(super) struct FormState {
     pub(super) warned: Option<Explanation>,
     pub(super) bad_description: bool,
     pub(super) filter: Option<CallFilter>,
-    /// How many earlier calls there are.
-    pub(super) earlier_calls: Option<u64>,
     pub(super) headers: Option<HeaderFields>,
     pub(super) limits: Option<LimitFields>,
     /// Why a test event was not sent.
@@ -114,7 +112,8 @@ impl Failing {
 impl Webhook {
     /// Whether parts of the page update live. They do not while the page shows a secret or an edited URL.
     fn is_live(&self) -> bool {
-        self.form_state.secret.is_none() && self.form_state.url.is_none()
+        let FormState { secret, url, too_many_tests, .. } = &self.form_state;
+        secret.is_none() && url.is_none() && too_many_tests.is_none()
     }
 }
 
@@ -171,7 +170,7 @@ impl RequestContext<'_> {
             rotated: self.query.get("done") == "rotated",
             refused: (self.query.get("done") == "too-many-secrets").then_some(t.too_many_secrets),
             filter: FilterFields::of(form_state.filter.as_ref().unwrap_or(&endpoint.filter), self.lang),
-            backfill: self.backfill_form(form_state.earlier_calls),
+            backfill: self.backfill_form(),
             headers: form_state.headers.clone().unwrap_or_else(|| HeaderFields::of(&endpoint.headers)),
             limits: form_state.limits.clone().unwrap_or_else(|| LimitFields::of(&endpoint)),
             words: figure_words(self.lang),
@@ -324,11 +323,11 @@ impl RequestContext<'_> {
         let from = self.sender.now().minus(within);
         match self.sender.backfill(self.workspace, id, from, dry_run).await? {
             BackfillOutcome::Calls(count) if count > 0 && !dry_run => {
-                Ok(redirect_to(&format!("{back}?queued={count}")))
+                Ok(redirect_to(&format!("{back}?queued={count}#backfill")))
             }
             BackfillOutcome::Calls(count) => {
-                let form_state = FormState { earlier_calls: Some(count), ..FormState::default() };
-                self.show_webhook(id, form_state).await
+                let within = in_path(self.form.get("within"));
+                Ok(redirect_to(&format!("{back}?counted={count}&within={within}#backfill")))
             }
             // Its page says so.
             BackfillOutcome::Disabled => Ok(redirect_to(back)),

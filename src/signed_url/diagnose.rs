@@ -31,11 +31,17 @@ pub struct Finding {
     pub code: &'static str,
     /// A sentence for people.
     pub text: String,
+    /// The time that the sentence names: when the link expired, or until when it would be valid.
+    pub at: Option<UnixSeconds>,
 }
 
 impl Finding {
     fn new(code: &'static str, text: impl Into<String>) -> Self {
-        Self { code, text: text.into() }
+        Self { code, text: text.into(), at: None }
+    }
+
+    fn at(self, at: UnixSeconds) -> Self {
+        Self { at: Some(at), ..self }
     }
 }
 
@@ -161,13 +167,11 @@ fn explain(denial: &Denial, link: &str, keyring: &Keyring, now: UnixSeconds, fin
     let (path, query) = split(link);
     let refusal = match denial {
         Denial::Expired { at, key_id, .. } => {
-            findings.push(Finding::new(
-                "expired",
-                format!(
-                    "it expired {} ago, at {at}; the signature is good (key {key_id})",
-                    coarse(now.since(*at))
-                ),
-            ));
+            let text = format!(
+                "it expired {} ago, at {at}; the signature is good (key {key_id})",
+                coarse(now.since(*at))
+            );
+            findings.push(Finding::new("expired", text).at(*at));
             return;
         }
         Denial::Invalid(refusal) => refusal,
@@ -187,6 +191,9 @@ fn explain(denial: &Denial, link: &str, keyring: &Keyring, now: UnixSeconds, fin
         }
         Refusal::MalformedId => findings.push(Finding::new("malformed_id", explain_id(path))),
         Refusal::NoKeyFits => findings.push(explain_misfit(path, query, keyring)),
+        Refusal::TooFarAhead { expires } => {
+            findings.push(Finding::new(refusal.reason(), refusal.to_string()).at(*expires));
+        }
         other => findings.push(Finding::new(other.reason(), other.to_string())),
     }
 }

@@ -13,7 +13,7 @@ import { sessionJourneys } from './sessions.mjs';
 import { liveJourneys } from './live.mjs';
 import { playerJourneys } from './player.mjs';
 import { webhookJourneys } from './webhooks.mjs';
-import { TOKEN, World, receiver, root } from './world.mjs';
+import { CALL, TOKEN, World, receiver, root } from './world.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const shots = `${root}/target/console/shots`;
@@ -71,15 +71,39 @@ async function look(page, name) {
   }
   await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' });
   const size = page.viewportSize();
-  for (const [width, phone] of [[390, 'phone'], [320, 'small-phone']]) {
+  for (const [phone, width] of [['phone', 390], ['small-phone', 320]]) {
     await page.setViewportSize({ width, height: 844 });
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-    assert.ok(wide <= 0, `${name} is ${wide} pixels too wide for ${width} pixels`);
+    const wide = await page.evaluate(() => (document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll('body *')]
+      .filter((it) => it.clientWidth > 0 && it.scrollWidth > it.clientWidth).map(({ outerHTML }) => outerHTML.slice(0, 100))));
+    assert.deepEqual(wide, [], `${name} is too wide for a phone of ${width} pixels`);
     await page.screenshot({ path: `${shots}/${name}-${phone}.png`, fullPage: true });
   }
   await page.setViewportSize(size);
   // The screenshots of the README.
   if (['delivery-test', 'listen', 'webhooks-forty'].includes(name)) await page.screenshot({ path: `${shots}/${name}.png` });
+}
+
+/** Presses Tab until the focus is on what is called `name`, and visible there. */
+async function tabTo(page, name) {
+  const reached = [];
+  for (let presses = 0; presses < 60 && !reached.at(-1)?.startsWith(name); presses += 1) {
+    await page.keyboard.press('Tab');
+    reached.push(await page.evaluate(() => {
+      const { labels, textContent, id } = document.activeElement;
+      return (labels?.[0]?.textContent || textContent || id).trim().slice(0, 60);
+    }));
+  }
+  assert.ok(reached.at(-1).startsWith(name), `${name} is not reached: ${reached.join(', ')}`);
+  assert.ok(await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle !== 'none'), `the focus on ${name} is not seen`);
+}
+
+/** Waits until the receiver has got what `wanted` says of its body. */
+async function received(wanted) {
+  const bodies = () => hook.received.map(({ body, headers }) => ({ ...JSON.parse(body), headers }));
+  for (let looks = 0; looks < 200 && !bodies().some(wanted); looks += 1) await new Promise((wake) => setTimeout(wake, 50));
+  const found = bodies().find(wanted);
+  assert.ok(found, `not received: ${wanted}`);
+  return found;
 }
 
 const journeys = [];
@@ -462,6 +486,142 @@ journey('a webhook on hold says since when, why, and what follows', async () => 
   await page.locator('#state .pill.good').filter({ hasText: 'Active' }).waitFor();
 });
 
+journey('filter, headers and late assets are set with the keyboard alone', async () => {
+  const page = customer;
+  hook.react = () => ({ status: 200, body: 'OK' });
+  await page.goto(acme);
+  await page.locator('.hooks a').first().click();
+  const webhook = page.url();
+  const keys = async (...names) => { for (const name of names) await page.keyboard.press(name); };
+  await tabTo(page, 'Which calls it gets');
+  await keys('Enter');
+  await tabTo(page, 'Connected');
+  await keys('Space');
+  await tabTo(page, 'Direction');
+  await page.keyboard.type('Only outgoing');
+  await tabTo(page, 'Headers and credentials');
+  await keys('Enter');
+  await tabTo(page, 'Name of a header');
+  await page.keyboard.type('Webhook-Id');
+  await tabTo(page, 'Its value');
+  await page.keyboard.type('s3cret-of-the-crm');
+  await keys('Enter');
+  await says(page, 'The header Webhook-Id is set by the sender itself');
+  await look(page, 'webhook-header-refused');
+  await page.getByLabel('Name of a header').fill('X-CRM-Key');
+  await page.getByLabel('Its value').fill('s3cret-of-the-crm');
+  await page.getByLabel('Name of a header').focus();
+  await tabTo(page, 'When a recording or transcript arrives');
+  await keys('Space');
+  await tabTo(page, 'Save the changes');
+  await keys('Enter');
+  await says(page, 'The changes are saved');
+  assert.equal(page.url().split('?')[0], webhook.split('?')[0]);
+  assert.ok(await page.getByLabel('Connected').isChecked());
+  assert.equal(await page.getByLabel('Direction').inputValue(), 'outgoing');
+  assert.ok(!(await page.content()).includes('s3cret-of-the-crm'), 'a value is not shown again');
+  await look(page, 'webhook-choices');
+  await world.call('unwanted-1', {}, { status: 'missed', duration_seconds: 0 });
+  await world.call('wanted-1');
+  const wanted = await received(({ call }) => call.id === 'wanted-1');
+  assert.equal(wanted.headers['x-crm-key'], 's3cret-of-the-crm');
+  assert.ok(!hook.received.some(({ body }) => JSON.parse(body).call.id === 'unwanted-1'), 'the filter holds');
+});
+
+journey('a late recording follows its call', async () => {
+  const page = customer;
+  await world.call('late-1', { recording: null, transcript: null });
+  await received(({ call }) => call.id === 'late-1');
+  await page.goto(`${acme}/deliveries?call=late-1`);
+  await page.locator('tbody .pill.good').waitFor();
+  await world.api('POST', '/v1/calls/late-1/assets', { workspace: 'acme', recording: CALL, transcript: CALL });
+  const late = await received(({ event, call }) => event === 'call.updated' && call.id === 'late-1');
+  assert.ok(late.call.recording_url.startsWith(world.gateway));
+  await page.waitForFunction(() => document.querySelectorAll('tbody .pill.good').length === 2);
+  await page.locator('.pill', { hasText: 'Update' }).first().waitFor();
+  await look(page, 'deliveries-late');
+});
+
+journey('earlier calls are counted and sent to a new webhook', async () => {
+  const page = customer;
+  const { id } = await world.api('POST', '/v1/workspaces/acme/endpoints', { url: `${hook.url}/new`, description: 'Newcomer' });
+  await page.goto(`${acme}/webhooks/${id}`);
+  const before = hook.received.length;
+  await tabTo(page, 'Accepted within');
+  await tabTo(page, 'Only count them');
+  await page.keyboard.press('Enter');
+  await says(page, 'calls would be sent');
+  assert.ok(await page.locator('#backfill').evaluate((form) => form.getBoundingClientRect().top < innerHeight), 'the answer is in sight');
+  assert.equal(hook.received.length, before, 'a count sends nothing');
+  await look(page, 'webhook-backfill');
+  await press(page, 'Send them');
+  await says(page, 'calls are on their way');
+  for (let looks = 0; looks < 200 && hook.received.length === before; looks += 1) await page.waitForTimeout(50);
+  assert.ok(hook.received.slice(before).every(({ url }) => url === '/hook/new'));
+  await world.api('DELETE', `/v1/workspaces/acme/endpoints/${id}`);
+});
+
+journey('a call is found by what is known of it, with the keyboard alone', async () => {
+  const page = customer;
+  await page.goto(acme);
+  await tabTo(page, 'Find a call');
+  await page.keyboard.press('Enter');
+  await heading(page).filter({ hasText: 'Find a call' }).waitFor();
+  const find = async (text) => {
+    await tabTo(page, 'What do you know of it?');
+    await page.keyboard.press('Control+A');
+    await page.keyboard.type(text);
+    await page.keyboard.press('Enter');
+  };
+  await find('nothing-of-this');
+  await says(page, 'Nothing found');
+  await look(page, 'find-nothing');
+  await find('+33 6 00 00 00 00');
+  await page.locator('.list .item').nth(10).waitFor();
+  assert.equal(page.url(), `${world.admin}${acme}/find`, 'what is looked for is in no address');
+  await look(page, 'find');
+  const [link] = world.run('mint', 'recording', CALL).trim().split('\n');
+  await find(link.replaceAll('&', '&amp;'));
+  await says(page, 'HTML-escaped');
+  await says(page, 'Without that it is good');
+  await look(page, 'find-link');
+  await find('late-1');
+  await heading(page).filter({ hasText: 'late-1' }).waitFor();
+  await page.locator('.pill', { hasText: 'Update' }).first().waitFor();
+  await look(page, 'call');
+  await page.goto(`${acme}/calls/none`);
+  await says(page, 'There is nothing here');
+});
+
+/** What the table of activities says, which holds no JSON and no name of the program's own. */
+async function activity(page) {
+  const text = await page.locator('table.activity').innerText();
+  const raw = text.replace(/\b(dlv|ep)_\w+/g, '').split('\n').find((line) => /[{}[\]"_]|\b(null|true|false)\b/.test(line));
+  assert.equal(raw, undefined);
+  return text;
+}
+
+journey('the activity says in words who did what', async () => {
+  const { url } = await world.api('POST', '/v1/workspaces/acme/portal-links', { name: 'Jane Doe' });
+  const page = await person();
+  await page.goto(url);
+  await tabTo(page, 'Activity');
+  await page.keyboard.press('Enter');
+  await heading(page).filter({ hasText: 'Activity' }).waitFor();
+  const text = await activity(page);
+  for (const words of ['Jane Doe', 'Signed in', 'Webhook changed', 'connected, outgoing', 'headers with a new value: X-CRM-Key', 'no → yes',
+    'Earlier calls sent', 'Webhook removed', 'active → paused']) {
+    assert.ok(text.includes(words), `${words} is missing in ${text}`);
+  }
+  await look(page, 'activity');
+  if (await page.getByRole('link', { name: 'Older' }).count() > 0) {
+    await tabTo(page, 'Older');
+    await page.keyboard.press('Enter');
+    await page.getByRole('link', { name: 'Newest' }).waitFor();
+    await activity(page);
+  }
+});
+
 mainJourney('everything works without a script but what is live', async () => {
   const page = await person({ javaScriptEnabled: false });
   await page.goto(await portalLink());
@@ -510,9 +670,23 @@ journey('it speaks French', async () => {
   await page.getByRole('button', { name: 'Enregistrer', exact: true }).click();
   await says(page, 'L’adresse 10.0.0.5 n’est pas publique');
   await page.goto(`${acme}/deliveries?call=lost-3`);
-  await page.getByRole('link', { name: 'lost-3' }).click();
+  await page.getByRole('link', { name: 'lost-3' }).last().click();
   await says(page, 'Que faire :');
   await look(page, 'delivery-french');
+  await page.goto(`${acme}/activity`);
+  await says(page, 'Webhook modifié');
+  const text = await activity(page);
+  assert.ok(!/\b(yes|no|state|headers)\b/.test(text), text);
+  await look(page, 'activity-french');
+  await page.goto(`${acme}/find`);
+  const [link] = world.run('mint', 'recording', CALL).trim().split('\n');
+  await page.getByLabel('Qu’en savez-vous').fill(`<${link.replaceAll('&', '&amp;')}>`);
+  await page.getByRole('button', { name: 'Rechercher', exact: true }).click();
+  await says(page, 'Il semble échappé pour HTML');
+  await says(page, 'Sans cela il est bon');
+  await look(page, 'find-french');
+  await page.goto(`${acme}/deliveries?call=lost-3`);
+  await page.getByRole('link', { name: 'lost-3' }).last().click();
   await page.getByRole('link', { name: 'English' }).click();
   await says(page, 'What to do:');
   await page.goto(acme);
@@ -527,13 +701,7 @@ journey('the keyboard is enough', async () => {
   assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Skip to the content');
   await page.keyboard.press('Enter');
   assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
-  const reached = [];
-  for (let presses = 0; presses < 15; presses += 1) {
-    await page.keyboard.press('Tab');
-    reached.push(await page.evaluate(() => document.activeElement.textContent.trim().slice(0, 20) || document.activeElement.id));
-    if (reached.at(-1) === 'call-42') break;
-  }
-  assert.equal(reached.at(-1), 'call-42', reached.join(', '));
+  await tabTo(page, 'call-42');
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { name: 'Payload' }).waitFor();
 });

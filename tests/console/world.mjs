@@ -154,13 +154,13 @@ export class World {
     return text === '' ? undefined : JSON.parse(text);
   }
 
-  /** Posts a completed call. */
-  call(id, changes = {}) {
+  /** Posts a completed call; `changes` to what stands around the call, `ofCall` to the call itself. */
+  call(id, changes = {}, ofCall = {}) {
     return this.api('POST', '/v1/calls', {
       workspace: 'acme', call_id: id, recording: CALL, transcript: CALL,
       call: {
         ended_at: new Date().toISOString(), status: 'connected', direction: 'outgoing', duration_seconds: 180,
-        from_number: '+33100000000', to_number: '+33600000000', summary: 'Discussed pricing options.',
+        from_number: '+33100000000', to_number: '+33600000000', summary: 'Discussed pricing options.', ...ofCall,
       },
       prospect: {
         first_name: 'John', last_name: 'Doe', email: 'john.doe@example.com', company: 'Acme Inc',

@@ -71,7 +71,7 @@ const ACTORS: [(&str, &str, &str); 4] = [
 ];
 
 /// The fields of changes in both languages.
-const FIELDS: [(&str, &str, &str); 14] = [
+const FIELDS: [(&str, &str, &str); 26] = [
     ("url", "URL", "URL"),
     ("description", "description", "description"),
     ("state", "state", "état"),
@@ -86,6 +86,18 @@ const FIELDS: [(&str, &str, &str); 14] = [
     ("from", "from", "du"),
     ("to", "to", "au"),
     ("deliveries", "deliveries", "livraisons"),
+    ("previous_until", "the secret before is valid until", "secret précédent valable jusqu’au"),
+    ("calls", "calls", "appels"),
+    ("events", "calls", "appels"),
+    ("name", "for", "pour"),
+    ("listen", "may listen", "peut écouter"),
+    ("chosen", "chosen", "choisies"),
+    ("all", "all that match", "toutes celles qui correspondent"),
+    ("webhook", "webhook", "webhook"),
+    ("status", "status", "état"),
+    ("pick_up", "links", "liens"),
+    ("call", "call", "appel"),
+    ("within", "within", "pendant"),
 ];
 
 /// The values of changes in both languages.

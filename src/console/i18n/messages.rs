@@ -146,6 +146,8 @@ messages! {
     find_hint: en "A call’s id, its beginning or its end; the id of an event, a delivery or a recording; a phone number, an e-mail address, the host of a webhook, or a link as it was pasted.", fr "L’identifiant d’un appel, son début ou sa fin ; l’identifiant d’un événement, d’une livraison ou d’un enregistrement ; un numéro de téléphone, une adresse e-mail, l’hôte d’un webhook, ou un lien tel qu’il a été collé.";
     find_label: en "What do you know of it?", fr "Qu’en savez-vous ?";
     find_link: en "About this link", fr "À propos de ce lien";
+    find_link_good: en "It is good, and opens its file until", fr "Il est bon, et ouvre son fichier jusqu’au";
+    find_link_mended: en "Without that it is good, and opens its file until", fr "Sans cela il est bon, et ouvre son fichier jusqu’au";
     find_links_until: en "Links expire", fr "Expiration des liens";
     find_more: en "These are the newest; there are more. A longer part finds fewer.", fr "Voici les plus récents ; il y en a d’autres. Une partie plus longue en trouve moins.";
     find_no_delivery: en "No webhook got this call.", fr "Aucun webhook n’a reçu cet appel.";

@@ -6,6 +6,7 @@ mod deliveries;
 mod figures;
 mod fr_diagnosis;
 mod fr_headers;
+mod fr_links;
 mod fr_notes;
 mod lang;
 mod messages;
@@ -29,6 +30,8 @@ pub(super) use player_words::{PlayerWords, player_words};
 pub(super) use session_words::{SessionWords, session_words};
 pub(super) use url_words::{not_probed, unchecked};
 
+use crate::clock::UnixSeconds;
+use crate::signed_url::Finding;
 use crate::webhook::{Explanation, Facts, HeaderError, UrlError};
 
 /// Explains a diagnosis in a language. The diagnosis includes its English text; French is formed from its facts.
@@ -58,6 +61,17 @@ pub(super) fn url_error_in(lang: Lang, error: &UrlError) -> String {
     )
 }
 
+/// Says a finding about a pasted link in a sentence. Where the sentence leaves the time of the finding out, the time follows.
+pub(super) fn link_finding_in(lang: Lang, finding: Finding) -> (String, Option<UnixSeconds>) {
+    match lang {
+        Lang::En => (sentence(lang, &finding.text.replace('`', "")), None),
+        Lang::Fr => match fr_links::link_finding(finding.code) {
+            Some(french) => (french.to_owned(), finding.at),
+            None => (finding.text, None),
+        },
+    }
+}
+
 /// Explains in a sentence why a header is refused.
 pub(super) fn header_error_in(lang: Lang, error: &HeaderError) -> String {
     sentence(
@@ -72,7 +86,7 @@ pub(super) fn header_error_in(lang: Lang, error: &HeaderError) -> String {
 fn sentence(lang: Lang, text: &str) -> String {
     let mut letters = text.chars();
     // A scheme or an address keeps its spelling at the start of a sentence.
-    let words = ["the ", "this ", "an ", "character "];
+    let words = ["the ", "this ", "an ", "it ", "key ", "wrong ", "brackets ", "character "];
     let is_word = lang == Lang::Fr || words.iter().any(|word| text.starts_with(word));
     let first = letters
         .next()

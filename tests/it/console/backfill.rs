@@ -14,7 +14,7 @@ async fn earlier_calls_are_counted_and_sent_once() {
     let guest = console.guest("acme", false).await;
     let path = format!("/console/w/acme/webhooks/{id}/backfill");
     for within in ["1h", "7d", "all"] {
-        let page = text(&guest.post(&path, &format!("within={within}&count=1")).await);
+        let page = text(&guest.post_and_follow(&path, &format!("within={within}&count=1")).await);
         assert!(page.contains("2 calls would be sent."), "{page}");
         assert!(page.contains(&format!("value=\"{within}\" selected")), "{page}");
     }
@@ -22,7 +22,7 @@ async fn earlier_calls_are_counted_and_sent_once() {
     let page = text(&guest.post_and_follow(&path, "within=24h").await);
     assert!(page.contains("2 calls are on their way."), "{page}");
     receiver.wait_for(2).await;
-    let page = text(&guest.post(&path, "within=24h").await);
+    let page = text(&guest.post_and_follow(&path, "within=24h").await);
     assert!(page.contains("It has got every call of this time that it wants."), "{page}");
     let french = text(
         &console
