@@ -13,12 +13,17 @@ impl CommandTrail {
     }
 
     pub(super) async fn record(&self, action: CommandAction<'_>) {
-        let CommandAction { name: _, workspace: _, subject: _, after: _ } = action;
+        log(action);
     }
 
     pub(super) async fn close(self) {}
 }
 
 pub(super) fn record_command(_sources: &Sources, action: CommandAction<'_>) {
-    let CommandAction { name: _, workspace: _, subject: _, after: _ } = action;
+    log(action);
+}
+
+fn log(action: CommandAction<'_>) {
+    let CommandAction { name, workspace, subject, after } = action;
+    tracing::debug!(name, workspace, subject, ?after, "done; a build without the sender has no audit trail");
 }

@@ -16,7 +16,7 @@ const SNIPPETS: [(&str, &str); 6] = [
 ];
 
 /// How a block begins that `cargo test` cannot run, and who runs it instead.
-const RUN_ELSEWHERE: [(&str, &str); 12] = [
+const RUN_ELSEWHERE: [(&str, &str); 13] = [
     ("https://app.example.com/api/webhook-assets/recording/550e8400-…", "nobody: a link, shortened"),
     ("cargo run -- demo", "`cli::demo` of tests/it, with the program that `cargo test` has built"),
     ("cargo test", "CI runs the tests, and clippy for each set of features; nobody installs the program"),
@@ -25,6 +25,7 @@ const RUN_ELSEWHERE: [(&str, &str); 12] = [
     ("pip install ./packages/python", "`bash tests/run packages`"),
     ("webhook-assets = {", "`the_dependency_of_the_docs_is_this_crate` below"),
     ("[alerts]", "nobody: it names Slack; `cli::check` of tests/it sets another receiver"),
+    ("<iframe ", "`bash tests/run console`, whose product shows the page in a frame"),
     ("pg_dump ", "`bash tests/run sender drill`, with a PostgreSQL server under load"),
     ("createdb ", "`bash tests/run sender drill`, after the server's death"),
     (
