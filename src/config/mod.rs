@@ -104,7 +104,7 @@ impl Config {
                 self.sender.proxy.as_ref().and_then(|proxy| proxy.credentials_file.clone()),
             ),
             ("the audit's records", audit),
-            ("the settings file, which has credentials in it,", self.file_with_credentials.clone()),
+            ("the settings file, which has credentials in it", self.file_with_credentials.clone()),
         ]
         .into_iter()
         .filter_map(|(what, path)| Some((what, path?)))

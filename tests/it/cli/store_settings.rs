@@ -162,7 +162,9 @@ fn plain_http_has_to_be_allowed_in_every_cloud() {
 fn options_of_the_settings_file_follow_the_same_rules() {
     let home = Home::ready();
     let refused = |options: &str, name: &str| {
-        home.write("settings.toml", &format!("[store.options]\n{options}\n"));
+        let file = home.write("settings.toml", &format!("[store.options]\n{options}\n"));
+        // Credentials that other users may read are a warning.
+        std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         ran(&home, &["serve", "--config", "settings.toml"], &S3, &[]).refused(64, &[name]);
     };
     refused("endpoint = \"minio:9000\"", "store.options.endpoint");
