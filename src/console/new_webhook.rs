@@ -41,7 +41,11 @@ struct NewWebhook<'n> {
 
 impl RequestContext<'_> {
     pub(super) fn show_new_webhook(&self) -> PageResult {
-        let new = NewWebhook {
+        page(StatusCode::OK, &self.empty_form())
+    }
+
+    fn empty_form(&self) -> NewWebhook<'_> {
+        NewWebhook {
             layout: self.layout_of_new(),
             onboarding: self.onboarding_words(),
             steps: self.steps_of_new(),
@@ -58,8 +62,7 @@ impl RequestContext<'_> {
             refused: None,
             warned: None,
             bad_description: false,
-        };
-        page(StatusCode::OK, &new)
+        }
     }
 
     fn layout_of_new(&self) -> Layout {
@@ -89,12 +92,6 @@ impl RequestContext<'_> {
         let limits_refused = limits.as_ref().err().copied();
         let refuse = |check: UrlCheck, headers_refused| {
             let new = NewWebhook {
-                layout: self.layout_of_new(),
-                onboarding: self.onboarding_words(),
-                steps: self.steps_of_new(),
-                offers: self.offers(),
-                guides: self.guides_of_new(),
-                platform: self.chosen_platform().map(Platform::name),
                 url,
                 description,
                 long_tail,
@@ -105,6 +102,7 @@ impl RequestContext<'_> {
                 refused: check.refused,
                 warned: check.warned,
                 bad_description,
+                ..self.empty_form()
             };
             page(StatusCode::UNPROCESSABLE_ENTITY, &new)
         };

@@ -31,11 +31,16 @@ const MAX_PAGE_TEXT: usize = 24 * 1024;
 /// The most utterances on a page.
 const MAX_UTTERANCES: usize = 120;
 
+/// The speeds at which a recording plays.
+const SPEEDS: [&str; 6] = ["0.75", "1", "1.25", "1.5", "1.75", "2"];
+
 #[derive(Template)]
 #[template(path = "player.html")]
 struct Listen {
     layout: Layout,
     words: &'static PlayerWords,
+    /// Each speed as a number, and as people write it.
+    speeds: [(&'static str, String); 6],
     path: String,
     title: String,
     recording: bool,
@@ -105,6 +110,7 @@ impl RequestContext<'_> {
             after: (next < lines.len()).then(|| at(next)),
             lines: shown,
             words: player_words(self.lang),
+            speeds: SPEEDS.map(|speed| (speed, speed.replace('.', t.decimal_mark))),
             second,
             title,
             path,

@@ -94,10 +94,10 @@ impl RequestContext<'_> {
     fn medians_in_words(&self, parts: &[AttemptFigures], words: &FigureWords) -> String {
         let t = self.lang.messages();
         let medians = || parts.iter().filter_map(AttemptFigures::median);
-        match medians().min().zip(medians().max()) {
-            Some((least, most)) => {
-                t.fill(&t.fill(words.medians, format_duration(least, t)), format_duration(most, t))
-            }
+        let ends = medians().min().zip(medians().max());
+        match ends.map(|(least, most)| (format_duration(least, t), format_duration(most, t))) {
+            Some((least, most)) if least == most => t.fill(words.medians_equal, least),
+            Some((least, most)) => t.fill(&t.fill(words.medians, least), most),
             None => words.no_answers.to_owned(),
         }
     }

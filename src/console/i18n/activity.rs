@@ -1,41 +1,18 @@
 //! The words of the page of a workspace's activity: for actions of the audit trail, and for those who act.
 
 use super::lang::Lang;
+use super::words::words;
 
-/// The words around the entries.
-pub(crate) struct ActivityWords {
-    pub(crate) title: &'static str,
-    pub(crate) text: &'static str,
-    pub(crate) none: &'static str,
-    pub(crate) who: &'static str,
-    pub(crate) what: &'static str,
-    pub(crate) details: &'static str,
-}
+words! {
+    /// The words around the entries.
+    ActivityWords in activity_words;
 
-const EN: ActivityWords = ActivityWords {
-    title: "Activity",
-    text: "Who changed, showed or sent something here, and when. Header values and secrets are never kept.",
-    none: "Nothing has been done here yet",
-    who: "Who",
-    what: "What",
-    details: "Details",
-};
-
-const FR: ActivityWords = ActivityWords {
-    title: "Activité",
-    text: "Qui a modifié, affiché ou envoyé quelque chose ici, et quand. Les valeurs d’en-têtes et les secrets ne sont jamais conservés.",
-    none: "Rien n’a encore été fait ici",
-    who: "Qui",
-    what: "Quoi",
-    details: "Détails",
-};
-
-/// The words around the entries in a language.
-pub(crate) fn activity_words(lang: Lang) -> &'static ActivityWords {
-    match lang {
-        Lang::En => &EN,
-        Lang::Fr => &FR,
-    }
+    title: "Activity", "Activité";
+    text: "Who changed, showed or sent something here, and when. Header values and secrets are never kept.", "Qui a modifié, affiché ou envoyé quelque chose ici, et quand. Les valeurs d’en-têtes et les secrets ne sont jamais conservés.";
+    none: "Nothing has been done here yet", "Rien n’a encore été fait ici";
+    who: "Who", "Qui";
+    what: "What", "Quoi";
+    details: "Details", "Détails";
 }
 
 /// The actions in both languages.

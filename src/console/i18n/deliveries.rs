@@ -1,20 +1,11 @@
 //! The words of the list of deliveries and of attempts, in both languages.
 
-use super::lang::Lang;
-
-macro_rules! words {
-    ($($name:ident: $en:literal, $fr:literal;)*) => {
-        /// The words in one language.
-        pub(crate) struct DeliveryWords {
-            $(pub(crate) $name: &'static str,)*
-        }
-
-        const EN: DeliveryWords = DeliveryWords { $($name: $en,)* };
-        const FR: DeliveryWords = DeliveryWords { $($name: $fr,)* };
-    };
-}
+use super::words::words;
 
 words! {
+    /// The words of the list of deliveries, and of attempts.
+    DeliveryWords in delivery_words;
+
     select: "Select", "Sélectionner";
     select_page: "Select all on this page", "Tout sélectionner sur cette page";
     resend_selected: "Send the selected again", "Renvoyer la sélection";
@@ -48,12 +39,4 @@ words! {
     fields: "Header fields", "En-têtes";
     request: "Request", "Requête";
     response: "Answer", "Réponse";
-}
-
-/// The words in a language.
-pub(crate) fn delivery_words(lang: Lang) -> &'static DeliveryWords {
-    match lang {
-        Lang::En => &EN,
-        Lang::Fr => &FR,
-    }
 }

@@ -1,23 +1,11 @@
 //! The words of the figures of webhooks: in the list, and on the page of one.
 
-use super::lang::Lang;
+use super::words::words;
 
-macro_rules! figure_words {
-    ($($name:ident: $en:literal, $fr:literal;)*) => {
-        /// The words in one language.
-        pub(crate) struct FigureWords {
-            $(pub(crate) $name: &'static str,)*
-        }
+words! {
+    /// The words of the figures of webhooks: in the list, and on the page of one.
+    FigureWords in figure_words;
 
-        const EN: FigureWords = FigureWords { $($name: $en,)* };
-        const FR: FigureWords = FigureWords { $($name: $fr,)* };
-
-        #[cfg(test)]
-        const ALL: &[(&str, &str, &str)] = &[$((stringify!($name), $en, $fr),)*];
-    };
-}
-
-figure_words! {
     as_table: "As a table", "En tableau";
     attempts_many: "{} attempts", "{} tentatives";
     attempts_none: "No attempts", "Aucune tentative";
@@ -40,6 +28,7 @@ figure_words! {
     matching: "{} of {} webhooks", "{} webhooks sur {}";
     median: "Median answer", "Réponse médiane";
     median_is: "the median answer took {}", "la réponse médiane a pris {}";
+    medians_equal: "Median answer: {}.", "Réponse médiane : {}.";
     medians: "Median answer: {} to {}.", "Réponse médiane : {} à {}.";
     never: "none in 31 days", "aucun en 31 jours";
     no_answers: "No answers.", "Aucune réponse.";
@@ -58,25 +47,4 @@ figure_words! {
     try_by_test: "Try it now with a test event", "Essayer maintenant avec un événement de test";
     try_now: "Try it now", "Essayer maintenant";
     wrong_limit: "A limit is a number from 1 to 1,000, or empty.", "Une limite est un nombre de 1 à 1 000, ou vide.";
-}
-
-/// The words in a language.
-pub(crate) fn figure_words(lang: Lang) -> &'static FigureWords {
-    match lang {
-        Lang::En => &EN,
-        Lang::Fr => &FR,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_languages_have_the_same_placeholders() {
-        for (name, english, french) in ALL {
-            assert!(!english.is_empty() && !french.is_empty(), "{name}");
-            assert_eq!(english.matches("{}").count(), french.matches("{}").count(), "{name}");
-        }
-    }
 }

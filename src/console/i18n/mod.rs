@@ -15,6 +15,7 @@ mod onboarding;
 mod player_words;
 mod session_words;
 mod url_words;
+mod words;
 
 pub(super) use activity::{
     ActivityWords, action_label, activity_words, actor_label, field_label, value_label,

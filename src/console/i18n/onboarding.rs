@@ -1,25 +1,11 @@
 //! The words of the steps to a first webhook, of receivers' code, and of the fields that are mapped, in both languages.
 
-use super::lang::Lang;
+use super::words::words;
 
-macro_rules! onboarding_words {
-    ($($name:ident: $en:literal, $fr:literal;)* ; $($list:ident: [$(($en_item:literal, $fr_item:literal),)*];)*) => {
-        /// The words in one language.
-        pub(crate) struct OnboardingWords {
-            $(pub(crate) $name: &'static str,)*
-            $(pub(crate) $list: &'static [&'static str],)*
-        }
+words! {
+    /// The words of the steps to a first webhook, of receivers' code, and of the fields that are mapped.
+    OnboardingWords in onboarding_words;
 
-        const EN: OnboardingWords = OnboardingWords { $($name: $en,)* $($list: &[$($en_item,)*],)* };
-        const FR: OnboardingWords = OnboardingWords { $($name: $fr,)* $($list: &[$($fr_item,)*],)* };
-
-        #[cfg(test)]
-        const ALL: &[(&str, &str, &str)] =
-            &[$((stringify!($name), $en, $fr),)* $($((stringify!($list), $en_item, $fr_item),)*)*];
-    };
-}
-
-onboarding_words! {
     steps: "Steps to your first webhook", "Étapes vers votre premier webhook";
     step_platform: "Choose the platform", "Choisissez la plateforme";
     step_chosen: "Platform: {}", "Plateforme : {}";
@@ -119,26 +105,4 @@ onboarding_words! {
             "Seulement dans les tests. Écartez-les avant votre CRM."
         ),
     ];
-}
-
-/// The words in a language.
-pub(crate) fn onboarding_words(lang: Lang) -> &'static OnboardingWords {
-    match lang {
-        Lang::En => &EN,
-        Lang::Fr => &FR,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_word_is_in_both_languages_with_the_same_placeholders() {
-        for (name, english, french) in ALL {
-            assert!(!english.is_empty() && !french.is_empty(), "{name}");
-            assert_eq!(english.matches("{}").count(), french.matches("{}").count(), "{name}");
-            assert!(english != french || !english.contains(' '), "{name}: {english}");
-        }
-    }
 }
