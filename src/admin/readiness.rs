@@ -14,6 +14,7 @@ use crate::store::StoreError;
 use crate::telemetry::Audit;
 
 const AUDIT_FAILS: &str = "audit.file cannot be written; records wait";
+const REQUIRED_AUDIT_FAILS: &str = "audit.file cannot be written, and audit.required refuses downloads until it can; make room, or let this user write there";
 const ALERTS_FAIL: &str =
     "alerts.url does not take alerts, which are tried again; `webhook-assets webhooks alerts test` says why";
 
@@ -26,13 +27,15 @@ fn degraded((works, _): Watched, why: &'static str) -> PartState {
 }
 
 impl Admin {
-    /// Ready if links can be served: a key can sign, the store is readable, and the program is not stopping. The state
-    /// of the webhooks' database is only shown, because links work without it.
+    /// Ready if links can be served: a key can sign, the store is readable, a required audit can be written, and the
+    /// program is not stopping. The state of the webhooks' database is only shown, because links work without it.
     pub(super) async fn readiness(&self) -> Answer {
         let keys = self.check_keys();
         let (store, webhooks) = tokio::join!(self.check_store(), self.check_webhooks());
+        let audit = self.check_audit();
         let draining = self.0.services.drain.is_announced();
-        let ready = keys.words() == "ok" && store.words() == "ok" && !draining;
+        let serves = [Some(keys), Some(store), audit].into_iter().flatten().all(|part| part.words() == "ok");
+        let ready = serves && !draining;
         let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let word = if draining {
             "stopping"
@@ -46,19 +49,25 @@ impl Admin {
             for (name, state) in [("keys", Some(keys)), ("store", Some(store)), ("webhooks", webhooks)] {
                 fields.extend(state.map(|state| (name.to_owned(), state.words().into())));
             }
-            fields.insert("parts".to_owned(), self.parts(keys, store, webhooks));
+            fields.insert("parts".to_owned(), self.parts(keys, store, webhooks, audit));
         }
         json_answer(status, &answer)
     }
 
     /// Each part with its state, and since when.
-    fn parts(&self, keys: PartState, store: PartState, webhooks: Option<PartState>) -> Value {
-        let (audit, alerts) = (self.audit_state(), self.alerts_state());
+    fn parts(
+        &self,
+        keys: PartState,
+        store: PartState,
+        webhooks: Option<PartState>,
+        audit: Option<PartState>,
+    ) -> Value {
+        let alerts = self.alerts_state();
         let found = [
             ("keys", Some(keys), Some((true, self.0.started))),
             ("store", Some(store), Some(self.0.services.store.state())),
             ("webhooks", webhooks, self.database_state()),
-            ("audit", audit.map(|audit| degraded(audit, AUDIT_FAILS)), audit),
+            ("audit", audit, self.0.services.audit.as_ref().map(Audit::state)),
             ("alerts", alerts.map(|alerts| degraded(alerts, ALERTS_FAIL)), alerts),
         ];
         let now = self.0.services.clock.now();
@@ -72,8 +81,12 @@ impl Admin {
         Value::Object(shown.collect())
     }
 
-    fn audit_state(&self) -> Option<Watched> {
-        self.0.services.audit.as_ref().map(Audit::state)
+    fn check_audit(&self) -> Option<PartState> {
+        let audit = self.0.services.audit.as_ref()?;
+        Some(match audit.state() {
+            (false, _) if audit.is_required() => PartState::Down(REQUIRED_AUDIT_FAILS),
+            state => degraded(state, AUDIT_FAILS),
+        })
     }
 
     #[cfg(feature = "sender")]

@@ -44,7 +44,6 @@ mod random_id;
 mod receiver_code;
 mod recent_rows;
 mod recover;
-mod refusal_log;
 mod resend_many;
 mod response;
 mod route;

@@ -66,24 +66,30 @@ impl State {
         if from.is_of(url) && !from.is_foreign_site() {
             return Ok(());
         }
-        if let Some(refused) = self.refusal_log.count(self.deps.clock.now()) {
+        if let Some(more) = self.refused_before() {
             let expected =
                 url.map_or_else(|| format!("http(s)://{}", shown(from.host)), |url| url.origin().to_owned());
             let (origin, site) = (from.origin.map(shown), from.site.map(shown));
-            tracing::warn!(expected, origin, site, refused, "a form was refused: {}", from.reason(url));
+            tracing::warn!(expected, origin, site, more, "a form was refused: {}", from.reason(url));
         }
         Err(PageError::OtherOrigin)
     }
 
     /// The refusal of a form that no page of its session gave out.
     pub(super) fn refuse_form_of_other_session(&self) -> PageError {
-        if let Some(refused) = self.refusal_log.count(self.deps.clock.now()) {
+        if let Some(more) = self.refused_before() {
             tracing::warn!(
-                refused,
+                more,
                 "a form was refused: it was given to another session, as when a person signs in again in another window"
             );
         }
         PageError::NotOurs
+    }
+
+    /// How many refused forms the log left out before this one, if this one is to be logged: a hostile client cannot fill
+    /// the log.
+    fn refused_before(&self) -> Option<Option<u64>> {
+        self.log_limiter.admit("refused form").map(|more| (more > 0).then_some(more))
     }
 }
 

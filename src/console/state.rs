@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::page_limiter::PageLimiter;
-use super::refusal_log::RefusalLog;
 use super::route::{self, ROOT, is_below_root};
 use crate::clock::Clock;
 use crate::keys::ActiveKeyring;
@@ -12,6 +11,7 @@ use crate::sender::Sender;
 use crate::server::Drain;
 use crate::signed_url::BaseUrl;
 use crate::store::Store;
+use crate::telemetry::LogLimiter;
 use crate::tokens::Tokens;
 
 /// The settings of the settings page. `defaults.toml` contains the defaults.
@@ -54,7 +54,7 @@ pub(super) struct State {
     pub(super) page_limiter: PageLimiter,
     /// The event streams of each workspace, and of each session.
     pub(super) stream_limiters: [PageLimiter; 2],
-    pub(super) refusal_log: RefusalLog,
+    pub(super) log_limiter: LogLimiter,
     /// The path of the settings page in browsers: that of `console.url`, then [`ROOT`].
     pub(super) root: String,
 }
@@ -66,7 +66,7 @@ impl State {
             root: format!("{prefix}{ROOT}"),
             page_limiter: PageLimiter::of_workspaces(),
             stream_limiters: [PageLimiter::of_workspaces(), PageLimiter::of_sessions()],
-            refusal_log: RefusalLog::default(),
+            log_limiter: LogLimiter::default(),
             config,
             deps,
         }

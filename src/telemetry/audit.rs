@@ -94,6 +94,12 @@ impl Audit {
         self.writer.state()
     }
 
+    /// Whether downloads are refused while the file cannot be written.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.required
+    }
+
     /// Reserves room for a download's record before the download starts; `None` if no record is required.
     ///
     /// # Errors

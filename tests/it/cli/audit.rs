@@ -171,12 +171,21 @@ fn a_download_is_refused_while_a_required_audit_cannot_be_written() {
     }
     assert_eq!(server.get(&format!("{link}0")).status, 403, "a client without a good link learns nothing");
     assert_eq!(get(server.admin, "/healthz").status, 200);
+    let ready = get(server.admin, "/readyz");
+    let part = ready.json()["parts"]["audit"].clone();
+    assert_eq!(
+        (ready.status, part["state"].as_str()),
+        (503, Some("down")),
+        "no balancer sends downloads here"
+    );
+    assert!(part["reason"].as_str().unwrap().contains("audit.required"), "{part}");
     std::fs::remove_file(&path).unwrap();
     server.signal("HUP");
     // The download that was served, and the refused ones.
     let outcomes: Vec<_> = records(&path, 4).iter().map(|record| record["outcome"].clone()).collect();
     assert_eq!(outcomes, ["ok", "unrecorded", "unrecorded", "unrecorded"]);
     assert_eq!(server.get(&link).status, 200);
+    assert_eq!(get(server.admin, "/readyz").status, 200);
 }
 
 #[test]
